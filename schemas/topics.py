@@ -1,0 +1,276 @@
+"""The topic catalogue: every topic psastream owns, with its contract.
+
+One entry a topic: record, key, partitions, clean-up, retention, owner, criticality and where
+personal data lies. The catalogue is data: creating topics and registering subjects is done by
+those who read it. Topics of databases captured by Debezium carry Debezium's own schemas and
+are listed with `record=None`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+PARTITIONS: Final = 4
+"""Partitions of every stream a worker reads: one number, so that all of them are co-partitioned."""
+
+SOURCE_PREFIX: Final = "src"
+DAY_MS: Final = 86_400_000
+
+
+class Cleanup(Enum):
+    """What the broker keeps of a topic."""
+
+    COMPACT = "compact"
+    DELETE = "delete"
+
+
+class Criticality(Enum):
+    """How soon somebody must look when the topic stands still."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+
+
+class Route(Enum):
+    """How a record finds its partition."""
+
+    CO_PARTITION = "co-partition"  # hash of a field other than the key
+    KEY = "key"  # hash of the key
+    BROADCAST = "broadcast"  # every partition gets a copy
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic.
+
+    `record` is the path of its value contract below `schemas/avro`, without suffix; `None` where
+    another system owns the schema or the topic is private to the engine. `route_field` is the
+    field whose hash picks the partition, for `Route.CO_PARTITION`.
+    """
+
+    name: str
+    record: str | None
+    key: str
+    owner: str
+    criticality: Criticality
+    route: Route = Route.KEY
+    route_field: str | None = None
+    cleanup: Cleanup = Cleanup.COMPACT
+    retention_ms: int | None = None
+    partitions: int = PARTITIONS
+    is_envelope: bool = False
+    personal_data: tuple[str, ...] = ()
+
+
+def _source(system: str, obj: str, *personal_data: str, database: bool = False) -> Topic:
+    return Topic(
+        name=f"{SOURCE_PREFIX}.{system}.{obj}",
+        record=None if database else f"source/{system}/{obj}",
+        key="primary key" if database else "native id",
+        owner=f"connector {system}",
+        criticality=Criticality.CRITICAL,
+        cleanup=Cleanup.DELETE,
+        retention_ms=30 * DAY_MS,
+        is_envelope=True,
+        personal_data=personal_data,
+    )
+
+
+def _canonical(entity: str, route_field: str | None, *personal_data: str) -> Topic:
+    return Topic(
+        name=f"psa.{entity}",
+        record=f"canonical/{entity}",
+        key="id",
+        owner="normalize",
+        criticality=Criticality.CRITICAL,
+        route=Route.CO_PARTITION if route_field else Route.BROADCAST,
+        route_field=route_field,
+        personal_data=personal_data,
+    )
+
+
+def _internal(name: str, key: str, owner: str, route_field: str) -> Topic:
+    return Topic(
+        name=f"psa.internal.{name}",
+        record=f"internal/{name}",
+        key=key,
+        owner=owner,
+        criticality=Criticality.CRITICAL,
+        route=Route.CO_PARTITION,
+        route_field=route_field,
+    )
+
+
+def _output(name: str, record: str, key: str, owner: str, criticality: Criticality) -> Topic:
+    return Topic(name=name, record=record, key=key, owner=owner, criticality=criticality)
+
+
+SOURCES: Final = (
+    _source("salesforce", "account", "Name", "Tax_Number__c"),
+    _source("salesforce", "opportunity"),
+    _source("salesforce", "opportunity_line_item"),
+    _source("netsuite", "subsidiary"),
+    _source("netsuite", "customer", "companyname", "vatregnumber"),
+    _source("netsuite", "project"),
+    _source("netsuite", "time_bill"),
+    _source("netsuite", "invoice"),
+    _source("float", "person", "name", "email", "cost_rate"),
+    _source("float", "role"),
+    _source("float", "project"),
+    _source("float", "allocation"),
+    _source("inhouse", "projects", database=True),
+    _source("inhouse", "tasks", database=True),
+    _source("inhouse", "time_entries", "worker_email", "notes", "cost_rate", database=True),
+    _source("inhouse", "expenses", "worker_email", database=True),
+)
+
+CANONICAL: Final = (
+    _canonical("customer", "customer_id", "name", "tax_number"),
+    _canonical("legal_entity", None),
+    _canonical("opportunity", "engagement_id"),
+    _canonical("opportunity_line", "engagement_id"),
+    _canonical("project", "id"),
+    _canonical("task", "project_ref"),
+    _canonical("role", None),
+    _canonical("resource", "resource_id", "name"),
+    _canonical("rate_card", None, "cost_rate"),
+    _canonical("assignment", "project_ref"),
+    _canonical("time_entry", "project_ref", "cost_rate", "notes"),
+    _canonical("expense", "project_ref"),
+    _canonical("time_bill", "project_ref"),
+    _canonical("invoice", "project_ref"),
+)
+
+INTERNAL: Final = (
+    _internal("customer_demand", "engagement_id", "engagement", "customer_id"),
+    _internal("customer_status", "engagement_id", "customer", "engagement_id"),
+    _internal("project_link", "id", "project", "engagement_id"),
+    _internal("project_context", "id", "engagement", "id"),
+    _internal("partial", "measure|dimension|source", "project, engagement", "dimension"),
+)
+
+COMMAND_TARGETS: Final = ("netsuite", "float")
+
+COMMANDS: Final = (
+    *(
+        _output(
+            f"psa.command.{target}",
+            "command/command",
+            "natural_key",
+            "customer, engagement, project",
+            Criticality.CRITICAL,
+        )
+        for target in COMMAND_TARGETS
+    ),
+    _output(
+        "psa.command_intent",
+        "command/command_intent",
+        "natural_key",
+        "dispatch",
+        Criticality.CRITICAL,
+    ),
+    Topic(
+        name="psa.command_result",
+        record="command/command_result",
+        key="natural_key",
+        owner="dispatch",
+        criticality=Criticality.CRITICAL,
+        route=Route.CO_PARTITION,
+        route_field="origin_key",
+    ),
+    _output(
+        "psa.exception", "command/exception", "exception_id", "dispatch", Criticality.CRITICAL
+    ),
+    Topic(
+        name="psa.dlq",
+        record="command/dead_letter",
+        key="topic|partition|offset",
+        owner="every worker",
+        criticality=Criticality.CRITICAL,
+        cleanup=Cleanup.DELETE,
+        retention_ms=90 * DAY_MS,
+        personal_data=("value",),
+    ),
+)
+
+METRICS: Final = (
+    _output(
+        "psa.metric.project_margin",
+        "metric/project_margin",
+        "project_id|project_ref|period|currency",
+        "project",
+        Criticality.HIGH,
+    ),
+    _output(
+        "psa.metric.utilization",
+        "metric/utilization",
+        "resource_id|iso_week",
+        "rollup",
+        Criticality.HIGH,
+    ),
+    _output(
+        "psa.metric.pipeline_health",
+        "metric/pipeline_health",
+        "stage|currency",
+        "rollup",
+        Criticality.HIGH,
+    ),
+)
+
+STATUS: Final = (
+    _output("psa.status.customer", "status/customer", "customer_id", "customer", Criticality.HIGH),
+    _output("psa.status.project", "status/project", "project_id", "engagement", Criticality.HIGH),
+    _output("psa.status.assignment", "status/assignment", "id", "project", Criticality.HIGH),
+    _output(
+        "psa.status.billing",
+        "status/billing",
+        "project_ref|currency|state",
+        "project",
+        Criticality.CRITICAL,
+    ),
+)
+
+GROUPS: Final = ("normalize", "customer", "engagement", "project", "rollup")
+"""Agent groups, each with one state log."""
+
+
+def state_topic(group: str) -> str:
+    """Name of the state log of an agent group."""
+    return f"psastream-{group}-state"
+
+
+STATE_LOGS: Final = tuple(
+    Topic(
+        name=state_topic(group),
+        record=None,
+        key="store prefix and key, binary",
+        owner=group,
+        criticality=Criticality.CRITICAL,
+    )
+    for group in GROUPS
+)
+
+BOOKMARKS: Final = Topic(
+    name="psastream-bookmarks",
+    record=None,
+    key="connector|object",
+    owner="polled sources",
+    criticality=Criticality.CRITICAL,
+    partitions=1,
+)
+
+CATALOGUE: Final = (
+    *SOURCES,
+    *CANONICAL,
+    *INTERNAL,
+    *COMMANDS,
+    *METRICS,
+    *STATUS,
+    *STATE_LOGS,
+    BOOKMARKS,
+)
+
+BY_NAME: Final = {topic.name: topic for topic in CATALOGUE}
