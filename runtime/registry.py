@@ -1,0 +1,130 @@
+"""Schema registry access with one cache a process, on confluent-kafka's client.
+
+Not the registry itself (`sandbox.registry` is a small one for machines that have none).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from http import HTTPStatus
+
+import httpx2
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+from schemas.envelope import envelope_schema
+
+from schemas.contracts import KEY_SCHEMA, AvroSchema, record_schema, topics_with_records
+from schemas.errors import (
+    ConfigError,
+    DecodeError,
+    IncompatibleSchemaError,
+    RegistryUnavailableError,
+)
+from schemas.topics import Topic
+
+
+def value_schema(topic: Topic) -> AvroSchema:
+    """Return the value contract of a topic that has a record: plain, or wrapped in an envelope."""
+    if topic.record is None:
+        raise ConfigError(f"topic {topic.name} has no record of ours")
+    schema = record_schema(topic.record)
+    return envelope_schema(schema) if topic.is_envelope else schema
+
+
+class Registry:
+    """Schemas by id and ids by subject, cached for the life of the process; thread-safe.
+
+    Ids and schemas never change once registered, so the caches need no expiry.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = SchemaRegistryClient({"url": url, "max.retries": 0})
+        self._lock = threading.Lock()
+        self._schemas: dict[int, AvroSchema] = {}
+        self._ids: dict[str, int] = {}
+
+    def schema(self, schema_id: int) -> AvroSchema:
+        """Return the schema with this id.
+
+        Raises RegistryUnavailableError where the registry does not answer, and DecodeError where
+        it does not know the id.
+        """
+        with self._lock:
+            known = self._schemas.get(schema_id)
+        if known is not None:
+            return known
+        try:
+            text = self._client.get_schema(schema_id).schema_str
+        except SchemaRegistryError as error:
+            if error.http_status_code == HTTPStatus.NOT_FOUND:
+                raise DecodeError(
+                    f"unknown schema id: the registry has no schema {schema_id}",
+                    hint="register the producer's schema, then replay the dead letters",
+                ) from error
+            raise self._unavailable(error) from error
+        except (httpx2.HTTPError, OSError) as error:
+            raise self._unavailable(error) from error
+        parsed: AvroSchema = json.loads(text)
+        with self._lock:
+            self._schemas[schema_id] = parsed
+        return parsed
+
+    def subject_id(self, subject: str) -> int:
+        """Return the id of the latest version of a subject.
+
+        Raises ConfigError where the subject is not registered: workers register nothing.
+        """
+        with self._lock:
+            known = self._ids.get(subject)
+        if known is not None:
+            return known
+        try:
+            schema_id = self._client.get_latest_version(subject).schema_id
+        except SchemaRegistryError as error:
+            if error.http_status_code == HTTPStatus.NOT_FOUND:
+                raise ConfigError(
+                    f"subject {subject} is not registered: registry {self.url}",
+                    hint="run `psastream schemas register` before starting workers",
+                ) from error
+            raise self._unavailable(error) from error
+        except (httpx2.HTTPError, OSError) as error:
+            raise self._unavailable(error) from error
+        if schema_id is None:
+            raise self._unavailable("the registry's answer holds no id")
+        with self._lock:
+            self._ids[subject] = schema_id
+        return schema_id
+
+    def register(self, subject: str, schema: AvroSchema | str) -> int:
+        """Register a schema and return its id; for deployments only, never from a worker.
+
+        Raises IncompatibleSchemaError where the registry refuses it. Upholds I9.
+        """
+        text = schema if isinstance(schema, str) else json.dumps(schema)
+        try:
+            return self._client.register_schema(subject, Schema(text, "AVRO"))
+        except SchemaRegistryError as error:
+            if error.http_status_code in (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY):
+                raise IncompatibleSchemaError(
+                    f"the registry refuses the schema of {subject}: {error.error_message}",
+                    hint="add fields with defaults; never rename, retype or remove one in use",
+                ) from error
+            raise self._unavailable(error) from error
+        except (httpx2.HTTPError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    def register_catalogue(self) -> int:
+        """Register key and value of every topic with a record; return how many subjects."""
+        topics = topics_with_records()
+        for topic in topics:
+            self.register(f"{topic.name}-key", KEY_SCHEMA)
+            self.register(f"{topic.name}-value", value_schema(topic))
+        return 2 * len(topics)
+
+    def _unavailable(self, cause: object) -> RegistryUnavailableError:
+        return RegistryUnavailableError(
+            f"the schema registry does not answer: {self.url}: {cause}",
+            hint="check that it runs; work waits until it does",
+        )

@@ -1,0 +1,77 @@
+"""Settings every process shares, from `PSASTREAM_` environment variables.
+
+All problems are reported at once; an unknown `PSASTREAM_` variable is a problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from runtime.kafka import KafkaSettings
+from schemas.errors import ConfigError
+
+PREFIX: Final = "PSASTREAM_"
+TEST_PREFIX: Final = "PSASTREAM_TEST_"
+KAFKA_PREFIX: Final = "PSASTREAM_KAFKA_"
+
+
+class Settings(BaseModel):
+    """Where a process finds its neighbours and keeps its files."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bootstrap_servers: str = Field(description="Kafka bootstrap servers, host:port[,host:port]")
+    registry_url: str = Field(description="schema registry URL")
+    connect_url: str | None = Field(default=None, description="Kafka Connect REST URL")
+    postgres_dsn: str | None = Field(
+        default=None, description="in-house PSA database, as a libpq URI", repr=False
+    )
+    data_dir: Path = Field(
+        default=Path(".psastream"), description="folder for local state of this process"
+    )
+    cache_dir: Path | None = Field(default=None, description="folder for downloads, shared")
+    metrics_port: int = Field(
+        default=0, ge=0, le=65535, description="port of /metrics; 0 = not served"
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="address of /metrics")
+    replication_factor: int = Field(default=3, ge=1, le=7, description="copies of each topic")
+    log_json: bool = Field(default=False, description="one JSON object a log line")
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    kafka_extra: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="librdkafka keys: PSASTREAM_KAFKA_SASL_USERNAME sets sasl.username",
+        repr=False,
+    )
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        """Connection settings for Kafka clients."""
+        return KafkaSettings(bootstrap_servers=self.bootstrap_servers, extra=self.kafka_extra)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings. Raises ConfigError naming every variable that is wrong or unknown."""
+        values: dict[str, object] = {}
+        extra: dict[str, str] = {}
+        for name, value in environ.items():
+            if name.startswith(KAFKA_PREFIX):
+                extra[name.removeprefix(KAFKA_PREFIX).lower().replace("_", ".")] = value
+            elif name.startswith(PREFIX) and not name.startswith(TEST_PREFIX):
+                values[name.removeprefix(PREFIX).lower()] = value
+        if extra:
+            values["kafka_extra"] = extra
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problems = [
+                f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+                for item in error.errors(include_input=False)
+            ]
+            raise ConfigError(
+                f"the environment is not a valid configuration: {'; '.join(problems)}",
+                hint="docs/configuration.md lists every variable",
+            ) from error
