@@ -18,7 +18,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from schemas.errors import BrokerUnavailableError, ConfigError, FatalError
 
@@ -39,8 +39,9 @@ class KafkaSchemaLog:
         self._topic = topic
         self._timeout_s = timeout_s
         self._next_offset = 0  # the first offset not yet read
-        common = {"bootstrap.servers": bootstrap_servers}
-        _ensure_topic(AdminClient(common), topic, timeout_s)
+        common = {"bootstrap.servers": bootstrap_servers, "reconnect.backoff.ms": 1000}
+        self._admin = AdminClient(common)
+        _ensure_topic(self._admin, topic, timeout_s)
         self._producer = Producer(
             common
             | {
@@ -59,8 +60,7 @@ class KafkaSchemaLog:
                 "isolation.level": "read_committed",
             }
         )
-        self._partition = TopicPartition(topic, 0, OFFSET_BEGINNING)
-        self._consumer.assign([self._partition])
+        self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
 
     def __enter__(self) -> Self:
         return self
@@ -123,11 +123,15 @@ class KafkaSchemaLog:
             deadline_s = time.monotonic() + self._timeout_s
 
     def _end_offset(self) -> int:
+        # Asked of the consumer, this would wait behind its pending fetch, half a second each time.
+        partition = TopicPartition(self._topic, 0)
+        request = self._admin.list_offsets(
+            {partition: OffsetSpec.latest()}, request_timeout=self._timeout_s
+        )
         try:
-            _, end = self._consumer.get_watermark_offsets(self._partition, timeout=self._timeout_s)
+            return int(request[partition].result().offset)
         except KafkaException as error:
             raise _unavailable(error) from error
-        return int(end)
 
 
 def _ensure_topic(admin: Any, topic: str, timeout_s: float) -> None:
@@ -139,7 +143,7 @@ def _ensure_topic(admin: Any, topic: str, timeout_s: float) -> None:
             _create_topic(admin, topic, timeout_s)
             return
         resource = ConfigResource(ResourceType.TOPIC, topic)
-        config = admin.describe_configs([resource])[resource].result(timeout_s)
+        config = admin.describe_configs([resource], request_timeout=timeout_s)[resource].result()
     except KafkaException as error:
         raise _unavailable(error) from error
     policy = config["cleanup.policy"].value
@@ -158,7 +162,7 @@ def _create_topic(admin: Any, topic: str, timeout_s: float) -> None:
         replication_factor=-1,  # the cluster's default
         config={"cleanup.policy": "compact"},
     )
-    admin.create_topics([new_topic], operation_timeout=timeout_s)[topic].result(timeout_s)
+    admin.create_topics([new_topic], request_timeout=timeout_s)[topic].result()
 
 
 def _unavailable(error: KafkaException) -> BrokerUnavailableError:
