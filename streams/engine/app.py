@@ -1,0 +1,126 @@
+"""Builds the Faust app of a worker from groups of chunk agents."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import faust
+from yarl import URL
+
+from streams.engine.contract import GroupSpec
+from streams.engine.flow import Delivery, FlowWindow
+from streams.engine.group import GroupRuntime
+from streams.engine.instruments import Instruments
+from streams.engine.processor import EngineParts
+from streams.engine.settings import EngineSettings
+from streams.engine.table import StateLogTable
+from streams.engine.topics import check_groups
+from streams.engine.transport import ChunkTransport
+
+_MIB = 1 << 20
+
+
+class EngineApp(faust.App):  # type: ignore[misc]
+    """A Faust app that runs groups of chunk agents. Make one with `create_app`."""
+
+    settings: EngineSettings
+    groups: Sequence[GroupRuntime]
+    window: FlowWindow
+    threads: ThreadPoolExecutor
+
+    def failure(self) -> BaseException | None:
+        """Why the app has crashed, if it has."""
+        return self.crash_reason if self.crashed else None
+
+
+def create_app(
+    settings: EngineSettings, groups: Sequence[GroupSpec], instruments: Instruments
+) -> EngineApp:
+    """Wire the groups to a Faust app. Opens nothing: run it with `streams.worker.Worker`.
+
+    Raises ConfigError when two groups share a name or a topic.
+    """
+    check_groups(groups)
+    app = EngineApp(settings.app_id, **_faust_settings(settings))
+    window = FlowWindow(settings.chunks_in_flight)
+    threads = ThreadPoolExecutor(settings.handler_threads, thread_name_prefix="chunk")
+    parts = EngineParts(settings, instruments, window, threads, _crasher(app))
+    app.settings = settings
+    app.window = window
+    app.threads = threads
+    app.groups = [GroupRuntime(spec, parts) for spec in groups]
+    app.transport = ChunkTransport(
+        [URL(f"kafka://{server}") for server in settings.bootstrap_servers.split(",")],
+        app,
+        chunk_topics=[topic for group in groups for topic in group.handlers()],
+        window=window,
+    )
+    for group in app.groups:
+        app.tables.add(StateLogTable(app, group))
+        for topic in group.spec.handlers():
+            _add_agent(app, group, topic)
+    app.on_partitions_revoked.connect(_halt_on_revoke, weak=False)
+    return app
+
+
+def _faust_settings(settings: EngineSettings) -> dict[str, Any]:
+    return {
+        "broker": [URL(f"kafka://{server}") for server in settings.bootstrap_servers.split(",")],
+        "store": "memory://",
+        "datadir": settings.state_dir / "faust",
+        "processing_guarantee": "at_least_once",
+        "key_serializer": "raw",
+        "value_serializer": "raw",
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "table_standby_replicas": 0,
+        "recovery_consistency_check": False,  # the store reports the log as read to its end
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_group_instance_id": settings.instance_id,
+        "consumer_max_fetch_size": settings.fetch_max_bytes,
+        "broker_max_poll_records": settings.max_chunk_records,
+        "broker_max_poll_interval": settings.max_poll_interval_s,
+        "broker_session_timeout": settings.session_timeout_s,
+        "broker_heartbeat_interval": settings.heartbeat_interval_s,
+        "broker_request_timeout": settings.request_timeout_s,
+        "broker_rebalance_timeout": settings.max_poll_interval_s,
+        "stream_buffer_maxsize": 16,
+        "stream_wait_empty": False,  # the processors finish their chunk themselves
+        "stream_recovery_delay": 0.0,
+        "web_enabled": False,
+    }
+
+
+def _add_agent(app: EngineApp, group: GroupRuntime, topic: str) -> None:
+    async def forward(stream: AsyncIterator[Delivery]) -> None:
+        async for delivery in stream:
+            group.submit(delivery)
+
+    source = app.topic(
+        topic,
+        key_type=bytes,
+        value_type=bytes,
+        key_serializer="raw",
+        value_serializer="raw",
+        partitions=group.spec.partitions,
+    )
+    app.agent(source, name=f"{group.spec.name}.{topic}")(forward)
+
+
+async def _halt_on_revoke(app: EngineApp, revoked: set[Any], **_: Any) -> None:
+    # Before the group is joined again: what is in work commits now, or its new owner aborts it.
+    await asyncio.gather(*(group.halt() for group in app.groups))
+
+
+def _crasher(app: EngineApp) -> Any:
+    def fail(error: BaseException) -> None:
+        task = asyncio.ensure_future(app.crash(error))
+        _CRASHES.add(task)
+        task.add_done_callback(_CRASHES.discard)
+
+    return fail
+
+
+_CRASHES: set[asyncio.Future[None]] = set()
+"""Keeps crash tasks alive until they are done."""

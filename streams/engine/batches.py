@@ -1,0 +1,66 @@
+"""Turns the effects of a chunk into record batches of bounded size. No network."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from streams.engine.contract import Effects, Header, Output, OutputBatch
+
+Record = tuple[bytes | None, bytes | None, int | None, list[Header]]
+"""Key, value, timestamp in milliseconds, headers."""
+
+TopicPartition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBatch:
+    """A closed batch builder of the producer, and where it goes."""
+
+    topic: str
+    partition: int
+    builder: Any
+    records: int
+
+
+def group_outputs(effects: Effects, timestamp_ms: int | None) -> dict[TopicPartition, list[Record]]:
+    """Records by topic and partition, keeping their order within each."""
+    grouped: dict[TopicPartition, list[Record]] = {}
+    for output in effects.outputs:
+        for target, record in _records(output, timestamp_ms):
+            grouped.setdefault(target, []).append(record)
+    return grouped
+
+
+def encode_batches(
+    target: TopicPartition, records: Iterable[Record], new_builder: Callable[[], Any]
+) -> Iterator[EncodedBatch]:
+    """Fill builders in order, closing one when the next record does not fit.
+
+    A single record above the batch size gets a batch of its own; the broker judges its size.
+    """
+    topic, partition = target
+    builder = new_builder()
+    for key, value, timestamp_ms, headers in records:
+        if builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+            yield _close(topic, partition, builder)
+            builder = new_builder()
+            builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
+    if builder.record_count():
+        yield _close(topic, partition, builder)
+
+
+def _records(
+    output: Output | OutputBatch, timestamp_ms: int | None
+) -> Iterator[tuple[TopicPartition, Record]]:
+    if isinstance(output, Output):
+        stamp = timestamp_ms if output.timestamp_ms is None else output.timestamp_ms
+        record: Record = (output.key, output.value, stamp, list(output.headers))
+        yield (output.topic, output.partition), record
+        return
+    for partition, key, value in zip(output.partitions, output.keys, output.values, strict=True):
+        yield (output.topic, partition), (key, value, timestamp_ms, [])
+
+
+def _close(topic: str, partition: int, builder: Any) -> EncodedBatch:
+    builder.close()
+    return EncodedBatch(topic, partition, builder, builder.record_count())

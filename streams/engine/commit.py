@@ -1,0 +1,152 @@
+"""The transactional writer of one group on one partition.
+
+One transaction holds the state log records, the outputs and the source offset of a chunk, so they
+become visible together or not at all (upholds I1). It knows nothing of handlers or local state.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    InvalidProducerEpoch,
+    KafkaError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+)
+from aiokafka.structs import OffsetAndMetadata
+
+from schemas.errors import BrokerUnavailableError, FatalError
+from streams.engine.batches import EncodedBatch, Record, encode_batches, group_outputs
+from streams.engine.contract import Chunk, Effects
+from streams.engine.settings import EngineSettings
+
+_CLOSE_TIMEOUT_S = 5.0
+
+
+class FencedError(FatalError):
+    """Another worker has taken over the partition."""
+
+    code = "fatal.fenced"
+
+
+class CommitOutcomeUnknownError(BrokerUnavailableError):
+    """The transaction may or may not have been committed: the state log knows."""
+
+    code = "transient.commit_outcome_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedCommit:
+    """The record batches of one transaction; those of the state log first."""
+
+    state: list[EncodedBatch]
+    outputs: list[EncodedBatch]
+
+
+class TransactionalWriter:
+    """Owns one transactional producer. `open` fences every earlier owner of the same id."""
+
+    def __init__(
+        self, transactional_id: str, state_topic: str, partition: int, settings: EngineSettings
+    ) -> None:
+        self._transactional_id = transactional_id
+        self._state_topic = state_topic
+        self._partition = partition
+        self._settings = settings
+        self._producer: Any = None
+
+    async def open(self) -> None:
+        """Start a producer; on return no transaction of an earlier owner is open any more.
+
+        Raises BrokerUnavailableError after the request time-out.
+        """
+        await self.close()
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            transactional_id=self._transactional_id,
+            transaction_timeout_ms=int(self._settings.transaction_timeout_s * 1000),
+            request_timeout_ms=int(self._settings.request_timeout_s * 1000),
+            max_batch_size=self._settings.batch_max_bytes,
+            max_request_size=max(self._settings.batch_max_bytes * 2, 1 << 20),
+            compression_type=self._settings.compression,
+        )
+        self._producer = producer
+        try:
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                await producer.start()
+        except (KafkaError, TimeoutError) as error:
+            await self.close()
+            raise BrokerUnavailableError(
+                f"cannot start the transactional producer: {error!r}",
+                hint="check the brokers and the transaction state log",
+                context={"transactional_id": self._transactional_id},
+            ) from error
+
+    async def close(self) -> None:
+        """Stop the producer; an open transaction is left for the next owner to abort."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        with suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await producer.stop()
+
+    def encode(
+        self, state: Mapping[bytes, bytes | None], effects: Effects, timestamp_ms: int | None
+    ) -> EncodedCommit:
+        """Build all batches of a commit. Runs in a worker thread: no network."""
+        new_builder = self._producer.create_batch
+        log: Iterable[Record] = ((key, value, timestamp_ms, []) for key, value in state.items())
+        state_batches = list(encode_batches((self._state_topic, self._partition), log, new_builder))
+        outputs: list[EncodedBatch] = []
+        for target, records in group_outputs(effects, timestamp_ms).items():
+            outputs += encode_batches(target, records, new_builder)
+        return EncodedCommit(state_batches, outputs)
+
+    async def commit(self, chunk: Chunk, encoded: EncodedCommit) -> int:
+        """Write and commit one transaction; return the state log offset of its last record.
+
+        Raises FencedError, FatalError (a record no broker accepts) or CommitOutcomeUnknownError:
+        then the writer must be opened again before anything else is written.
+        """
+        try:
+            async with asyncio.timeout(self._settings.commit_timeout_s):
+                return await self._transaction(chunk, encoded)
+        except (ProducerFenced, InvalidProducerEpoch) as error:
+            raise FencedError(
+                "another worker owns this partition now, or the transaction timed out",
+                hint="the worker restarts; see transaction_timeout_s if it repeats",
+                context={"transactional_id": self._transactional_id},
+            ) from error
+        except MessageSizeTooLargeError as error:
+            raise FatalError(
+                "the broker refuses a record batch for its size",
+                hint="raise max.message.bytes of the topic or lower batch_max_bytes",
+                context={"transactional_id": self._transactional_id},
+            ) from error
+        except (KafkaError, TimeoutError) as error:
+            raise CommitOutcomeUnknownError(
+                f"transaction failed: {error!r}",
+                context={"transactional_id": self._transactional_id},
+            ) from error
+
+    async def _transaction(self, chunk: Chunk, encoded: EncodedCommit) -> int:
+        producer = self._producer
+        await producer.begin_transaction()
+        # Batches of one partition go out one after the other; partitions go out side by side.
+        sent = [
+            await producer.send_batch(batch.builder, batch.topic, partition=batch.partition)
+            for batch in (*encoded.state, *encoded.outputs)
+        ]
+        metadata = await asyncio.gather(*sent)
+        position = {
+            TopicPartition(chunk.topic, chunk.partition): OffsetAndMetadata(chunk.end_offset, "")
+        }
+        await producer.send_offsets_to_transaction(position, self._settings.app_id)
+        await producer.commit_transaction()
+        last = len(encoded.state) - 1
+        return int(metadata[last].offset) + encoded.state[last].records - 1

@@ -1,0 +1,159 @@
+"""The engine's contract with the tables: what a chunk is, what its effects are, who handles it.
+
+Pure values and protocols; nothing here touches Kafka, Faust or a disk.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Header = tuple[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive records of one partition, in offset order: the unit of work.
+
+    `start_offset` and `end_offset` are fetch positions, so control batches and records removed by
+    compaction lie between them without a record of their own; a chunk may even be empty.
+    The four sequences are parallel: record i is (offsets[i], timestamps_ms[i], keys[i], values[i]).
+    """
+
+    topic: str
+    partition: int
+    start_offset: int
+    end_offset: int
+    offsets: Sequence[int]
+    timestamps_ms: Sequence[int]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def first_offset(self) -> int:
+        """The first offset this chunk covers."""
+        return self.start_offset
+
+    @property
+    def last_offset(self) -> int:
+        """The last offset this chunk covers: one below the position to commit."""
+        return self.end_offset - 1
+
+    def after(self, offset: int) -> "Chunk":
+        """This chunk without what lies at or below `offset`. Upholds I3."""
+        if offset < self.start_offset:
+            return self
+        at = bisect_right(self.offsets, offset)
+        return Chunk(
+            self.topic,
+            self.partition,
+            min(offset + 1, self.end_offset),
+            self.end_offset,
+            self.offsets[at:],
+            self.timestamps_ms[at:],
+            self.keys[at:],
+            self.values[at:],
+        )
+
+
+class State(Protocol):
+    """Read view of the state of one group on one partition, as of the last committed chunk."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key`, or None."""
+        ...
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of `keys`, in their order; much cheaper than one `get` each."""
+        ...
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """All (key, value) pairs whose key starts with `prefix`, in key order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One record to publish. `timestamp_ms` None: that of the newest record of the chunk."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header] = ()
+    timestamp_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputBatch:
+    """Many records for one topic as parallel columns, without headers."""
+
+    topic: str
+    partitions: Sequence[int]
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """What became of each record of a chunk. Upholds I5."""
+
+    applied: int = 0
+    stale: int = 0
+    parked: int = 0
+    dead_lettered: int = 0
+
+    @property
+    def consumed(self) -> int:
+        """The number of records accounted for."""
+        return self.applied + self.stale + self.parked + self.dead_lettered
+
+
+@dataclass(slots=True)
+class Effects:
+    """What one chunk does. State, outputs and source offset become visible together or not at all.
+
+    `state` holds the last write per key, None deletes; keys starting with `!` are the engine's.
+    """
+
+    state: dict[bytes, bytes | None] = field(default_factory=dict)
+    outputs: list[Output | OutputBatch] = field(default_factory=list)
+    accounting: Accounting = field(default_factory=Accounting)
+
+
+class ChunkHandler(Protocol):
+    """Pure function from a chunk and the state before it to its effects: no IO, no clock.
+
+    Runs in a worker thread; two partitions may run at once, one partition never does. A
+    TransientError makes the engine wait and call again with the same chunk; any other exception
+    stops the process without a commit.
+    """
+
+    def __call__(self, chunk: Chunk, state: State) -> Effects:
+        """Fold `chunk` into `state`. The accounting must cover every record of the chunk."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """One source topic and the handler of its chunks."""
+
+    topic: str
+    handler: ChunkHandler
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSpec:
+    """Agents that share state: same partition count, one state log, turns on each partition."""
+
+    name: str
+    partitions: int
+    agents: Sequence[AgentSpec]
+    state_topic: str
+
+    def handlers(self) -> Mapping[str, ChunkHandler]:
+        """The handler of each source topic."""
+        return {agent.topic: agent.handler for agent in self.agents}

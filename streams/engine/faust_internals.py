@@ -1,0 +1,66 @@
+"""Every name of Faust and aiokafka the engine relies on beyond their public interface.
+
+Both are pinned exactly; a renamed or removed name fails here, at import, and not in production.
+"""
+
+import inspect
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.producer.message_accumulator import BatchBuilder
+from faust.stores.base import Store
+from faust.tables.recovery import Recovery
+from faust.transport.consumer import Consumer as BaseConsumer
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import ConsumerMessage
+
+__all__ = [
+    "AIOKafkaConsumerThread",
+    "Consumer",
+    "ConsumerMessage",
+    "FetchResult",
+    "Store",
+    "Transport",
+]
+
+_METHODS: dict[type[Any], tuple[str, ...]] = {
+    BaseConsumer: ("_wait_next_records", "_add_gap", "_commit_offsets", "ack", "getmany"),
+    Consumer: ("_new_consumer_thread",),
+    AIOKafkaConsumerThread: ("_create_worker_consumer", "_fetch_records", "call_thread"),
+    Recovery: ("_restart_recovery", "on_recovery_completed", "need_recovery"),
+    Store: ("on_rebalance", "persisted_offset", "need_active_standby_for"),
+    Fetcher: ("fetched_records", "_create_fetch_waiter", "_notify"),
+    FetchResult: ("getall", "has_more"),
+    PartitionRecords: ("_consumer_record", "_unpack_records"),
+    SubscriptionState: ("fetch_context", "wait_for_assignment"),
+    AIOKafkaProducer: ("create_batch", "send_batch", "send_offsets_to_transaction"),
+    BatchBuilder: ("append", "close", "record_count"),
+}
+
+_ATTRIBUTES: dict[type[Any], tuple[str, ...]] = {
+    BaseConsumer: ("_unacked_messages", "flow_active", "_waiting_for_ack"),
+    AIOKafkaConsumer: ("_isolation_level", "_fetcher", "_coordinator"),
+    Fetcher: ("_records", "_wait_consume_future", "_closed", "_subscriptions"),
+    FetchResult: ("_partition_records",),
+    PartitionRecords: ("next_fetch_offset", "_consumer_record"),
+}
+
+
+def missing_names() -> list[str]:
+    """The relied-upon names the installed versions do not have."""
+    missing = [
+        f"{owner.__name__}.{name}"
+        for owner, names in _METHODS.items()
+        for name in names
+        if not callable(getattr(owner, name, None))
+    ]
+    for owner, names in _ATTRIBUTES.items():
+        source = inspect.getsource(owner)
+        missing += [f"{owner.__name__}.{name}" for name in names if name not in source]
+    return missing
+
+
+if _missing := missing_names():
+    raise ImportError(f"faust or aiokafka lack {', '.join(_missing)}; install the pinned versions")

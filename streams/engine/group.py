@@ -1,0 +1,54 @@
+"""One group in this worker: opens and halts its partition processors as Faust assigns them."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from streams.engine.contract import GroupSpec
+from streams.engine.flow import Delivery
+from streams.engine.processor import EngineParts, PartitionProcessor
+from streams.engine.state_log import StateLog
+
+
+class GroupRuntime:
+    """Owns the processors of one group. Used on the event loop only."""
+
+    def __init__(self, spec: GroupSpec, parts: EngineParts) -> None:
+        self.spec = spec
+        self._parts = parts
+        self._log = StateLog(spec.state_topic, parts.settings)
+        self._processors: dict[int, PartitionProcessor] = {}
+        self._generation = -1
+
+    @property
+    def processors(self) -> Mapping[int, PartitionProcessor]:
+        """The processors of the partitions this worker owns now."""
+        return MappingProxyType(self._processors)
+
+    async def halt(self) -> None:
+        """Give up every partition: after this nothing of this worker commits or writes."""
+        processors = list(self._processors.values())
+        self._processors.clear()
+        deadline_s = self._parts.settings.halt_timeout_s
+        await asyncio.gather(*(processor.halt(deadline_s) for processor in processors))
+
+    async def assign(self, partitions: Collection[int], generation: int) -> None:
+        """Own exactly `partitions`, as a new owner.
+
+        A partition that stays is opened anew too: another worker may have owned it in between,
+        and only fencing and catching up tell.
+        """
+        await self.halt()
+        self._generation = generation
+        self._parts.window.start_generation(generation)
+        self._processors = {
+            partition: PartitionProcessor(self.spec, partition, self._log, self._parts)
+            for partition in sorted(partitions)
+        }
+        await asyncio.gather(*(processor.open() for processor in self._processors.values()))
+
+    def submit(self, delivery: Delivery) -> None:
+        """Hand a chunk to its partition; one of a partition given up meanwhile is dropped."""
+        processor = self._processors.get(delivery.chunk.partition)
+        if processor is not None and delivery.generation == self._generation:
+            processor.submit(delivery)

@@ -1,0 +1,76 @@
+"""Liveness, readiness and the watchdog of a worker.
+
+Ready: assigned, not rebalancing, every owned partition restored. Live: the event loop beats and no
+partition with lag stands still. Recovery is progress, so a long restore is live but not ready.
+"""
+
+import asyncio
+import time
+
+from faust.types import TP
+
+from schemas.errors import FatalError
+from streams.engine.app import EngineApp
+from streams.engine.instruments import Instruments
+from streams.engine.processor import PartitionProcessor
+
+_BEAT_S = 1.0
+_BEAT_MISSED_S = 30.0
+
+
+class Health:
+    """Watches one app. `is_live` and `is_ready` may be called from any thread."""
+
+    def __init__(self, app: EngineApp, instruments: Instruments) -> None:
+        self._app = app
+        self._instruments = instruments
+        self._stall_timeout_s = app.settings.stall_timeout_s
+        self._beat_at_s = time.monotonic()
+        self._stalled: str | None = None
+
+    def is_live(self) -> bool:
+        """False once the event loop hangs or a partition has stalled: restart the process."""
+        beats = time.monotonic() - self._beat_at_s < _BEAT_MISSED_S
+        return beats and self._stalled is None and not self._app.crashed
+
+    def is_ready(self) -> bool:
+        """Whether this worker has joined its group and all it owns is being processed."""
+        app = self._app
+        return (
+            self.is_live()
+            and app.started
+            and app.consumer_generation_id > 0
+            and not app.rebalancing
+            and all(processor.is_ready for processor in self._processors())
+        )
+
+    async def watch(self) -> None:
+        """Beat, report lag, and raise FatalError when a partition with lag stands still."""
+        while True:
+            self._beat_at_s = time.monotonic()
+            for processor in self._processors():
+                if self._lag_records(processor) == 0:
+                    processor.touch()
+                idle_s = time.monotonic() - processor.progressed_at_s
+                if idle_s > self._stall_timeout_s:
+                    self._stalled = f"{processor.group.name}/{processor.partition}"
+                    raise FatalError(
+                        f"no progress for {idle_s:.0f} s although there is lag",
+                        hint="see the log of the brokers and of the handlers",
+                        context={"partition": self._stalled},
+                    )
+            await asyncio.sleep(_BEAT_S)
+
+    def _processors(self) -> list[PartitionProcessor]:
+        return [p for group in self._app.groups for p in group.processors.values()]
+
+    def _lag_records(self, processor: PartitionProcessor) -> int:
+        total = 0
+        for topic, position in list(processor.positions.items()):
+            end = self._app.consumer.highwater(TP(topic, processor.partition))
+            if end is not None:
+                lag = max(0, end - position)
+                self._instruments.lag(topic, processor.partition, lag)
+                total += lag
+        # Before it is ready a partition has no known lag, but it has work.
+        return total if processor.is_ready else 1

@@ -1,0 +1,69 @@
+"""What the engine reports about itself: a protocol and the do-nothing default."""
+
+from typing import Protocol
+
+from streams.engine.contract import Accounting
+
+
+class Instruments(Protocol):
+    """Receives measurements. Called on the event loop: must not block."""
+
+    def chunk_applied(self, group: str, topic: str, partition: int, accounting: Accounting) -> None:
+        """A chunk is committed and in the local state."""
+        ...
+
+    def handler_seconds(self, group: str, topic: str, seconds: float) -> None:
+        """How long a handler worked on one chunk."""
+        ...
+
+    def commit_seconds(self, group: str, topic: str, seconds: float) -> None:
+        """How long the transaction and the local write of one chunk took."""
+        ...
+
+    def recovery_progress(self, group: str, partition: int, records: int, seconds: float) -> None:
+        """Records restored from the state log so far, and the time since the restore began."""
+        ...
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """Offsets between the committed position and the end of a source partition."""
+        ...
+
+    def fence_skipped(self, group: str, topic: str, records: int) -> None:
+        """Records dropped because the state already holds them."""
+        ...
+
+    def state_gap(self, group: str, topic: str, partition: int, records: int) -> None:
+        """Offsets that are committed but missing in the state."""
+        ...
+
+    def transient_retry(self, group: str, topic: str) -> None:
+        """A handler or a commit is tried again."""
+        ...
+
+
+class NoInstruments:
+    """Measures nothing."""
+
+    def chunk_applied(self, group: str, topic: str, partition: int, accounting: Accounting) -> None:
+        """Do nothing."""
+
+    def handler_seconds(self, group: str, topic: str, seconds: float) -> None:
+        """Do nothing."""
+
+    def commit_seconds(self, group: str, topic: str, seconds: float) -> None:
+        """Do nothing."""
+
+    def recovery_progress(self, group: str, partition: int, records: int, seconds: float) -> None:
+        """Do nothing."""
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """Do nothing."""
+
+    def fence_skipped(self, group: str, topic: str, records: int) -> None:
+        """Do nothing."""
+
+    def state_gap(self, group: str, topic: str, partition: int, records: int) -> None:
+        """Do nothing."""
+
+    def transient_retry(self, group: str, topic: str) -> None:
+        """Do nothing."""

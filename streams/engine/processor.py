@@ -1,0 +1,279 @@
+"""One group on one partition: takes chunks in order, folds, commits, keeps the local state.
+
+Owns the three things only one worker may hold: the transactional producer, the RocksDB directory
+and the queue of chunks. Opened at assignment, halted at revocation, never reused.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import stamina
+import structlog
+
+from schemas.errors import FatalError, TransientError
+from streams.engine.commit import CommitOutcomeUnknownError, TransactionalWriter
+from streams.engine.contract import Accounting, Chunk, ChunkHandler, Effects, GroupSpec
+from streams.engine.flow import Delivery, FlowWindow
+from streams.engine.instruments import Instruments
+from streams.engine.settings import EngineSettings
+from streams.engine.state_log import StateLog
+from streams.engine.state_store import StateStore, fence_key
+
+_log = structlog.get_logger()
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    """What all processors of a worker share."""
+
+    settings: EngineSettings
+    instruments: Instruments
+    window: FlowWindow
+    threads: Executor
+    fail: Callable[[BaseException], None]
+    """Stops the process with this error. Called at most once per processor."""
+
+
+class PartitionProcessor:
+    """Runs the handlers of one group on one partition, one chunk at a time."""
+
+    def __init__(self, group: GroupSpec, partition: int, log: StateLog, parts: EngineParts) -> None:
+        settings = parts.settings
+        self.group = group
+        self.partition = partition
+        self.is_ready = False
+        self.progressed_at_s = time.monotonic()
+        self.positions: dict[str, int] = {}
+        """The committed position in each source topic, once ready."""
+        self.log_end = 0
+        """End of the state log when the partition was opened."""
+        self._parts = parts
+        self._state_log = log
+        self._handlers = group.handlers()
+        self._store = StateStore(settings.state_dir / group.name / str(partition), settings)
+        self._writer = TransactionalWriter(
+            settings.transactional_id(group.name, partition), group.state_topic, partition, settings
+        )
+        self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._stop = threading.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._log = _log.bind(group=group.name, partition=partition)
+
+    async def open(self) -> None:
+        """Fence the earlier owner, then restore and process in the background.
+
+        Quick, for it runs inside the rebalance: the restore itself does not hold it up.
+        """
+        await self._writer.open()
+        bounds = await asyncio.to_thread(self._state_log.bounds, self.partition)
+        self.log_end = bounds.end
+        self._task = asyncio.create_task(self._run(), name=f"{self.group.name}/{self.partition}")
+
+    def submit(self, delivery: Delivery) -> None:
+        """Queue a chunk; the flow window bounds how many wait."""
+        self._queue.put_nowait(delivery)
+
+    def touch(self) -> None:
+        """Note that this partition makes progress, or has nothing to do."""
+        self.progressed_at_s = time.monotonic()
+
+    async def halt(self, deadline_s: float) -> None:
+        """Finish the chunk in work if that takes no longer than `deadline_s`, else abandon it.
+
+        An abandoned chunk is not applied locally; its transaction is aborted by the next owner.
+        """
+        self._stop.set()
+        self.is_ready = False
+        if self._task is not None and not self._task.done():
+            if self._queue.empty():
+                self._queue.put_nowait(_WAKE)
+            _, late = await asyncio.wait({self._task}, timeout=deadline_s)
+            if late:
+                self._log.warning("chunk in work abandoned", deadline_s=deadline_s)
+                self._task.cancel()
+                await asyncio.wait({self._task})
+        await self._writer.close()
+        await asyncio.to_thread(self._store.close)
+
+    async def _run(self) -> None:
+        try:
+            await self._recover()
+            while not self._stop.is_set():
+                delivery = await self._queue.get()
+                if self._stop.is_set() or delivery is _WAKE:
+                    break
+                await self._process(delivery.chunk)
+                self._parts.window.leave(delivery)
+        # Whatever a handler or the commit raises, the record must not be skipped: stop the process.
+        except Exception as error:
+            if not self._stop.is_set():
+                self._parts.fail(error)
+
+    async def _recover(self) -> None:
+        began = time.monotonic()
+        settings = self._parts.settings
+        attempts = stamina.retry_context(
+            on=TransientError,
+            attempts=None,
+            timeout=settings.recovery_timeout_s,
+            wait_initial=settings.retry_backoff_s,
+            wait_max=settings.retry_backoff_max_s,
+        )
+        records = 0
+        async for attempt in attempts:
+            with attempt:
+                records = await asyncio.to_thread(self._catch_up)
+        if self._stop.is_set():
+            return
+        self.touch()
+        self.is_ready = True
+        self._log.info(
+            "partition ready",
+            restored_records=records,
+            seconds=round(time.monotonic() - began, 3),
+            positions=self.positions,
+        )
+
+    def _catch_up(self) -> int:
+        """Restore, then compare the fences with the committed offsets. Runs in a thread."""
+        log_id = self._state_log.identity()
+        self._store.close()
+        self._store.open(log_id)
+        records = self._state_log.catch_up(
+            self.partition, self._store, stop=self._stop, progress=self._on_restored
+        )
+        if self._stop.is_set():
+            return records
+        sources = self._state_log.source_positions(list(self._handlers), self.partition)
+        for topic, source in sources.items():
+            fence = self._store.fence(topic)
+            if fence is not None or source.committed is not None:
+                self._check_gap(topic, fence, max(source.start, source.committed or 0))
+            self.positions[topic] = source.start if fence is None else fence + 1
+        return records
+
+    def _on_restored(self, records: int, seconds: float) -> None:
+        self.touch()
+        self._parts.instruments.recovery_progress(self.group.name, self.partition, records, seconds)
+
+    def _check_gap(self, topic: str, fence: int | None, position: int) -> None:
+        """Refuse to go on from `position` when the state ends before it. Upholds I6."""
+        missing = position - (0 if fence is None else fence + 1)
+        if missing <= 0:
+            return
+        self._parts.instruments.state_gap(self.group.name, topic, self.partition, missing)
+        error = FatalError(
+            f"the state lacks {missing} offsets below the position to go on from",
+            hint="restore the state log or replay the group; allow_state_gap goes on without them",
+            context={
+                "group": self.group.name,
+                "topic": topic,
+                "partition": self.partition,
+                "fence": fence,
+                "position": position,
+            },
+        )
+        if not self._parts.settings.allow_state_gap:
+            raise error
+        self._log.error("state gap allowed", detail=str(error))
+
+    async def _process(self, chunk: Chunk) -> None:
+        settings = self._parts.settings
+        attempts = stamina.retry_context(
+            on=CommitOutcomeUnknownError,
+            attempts=settings.commit_attempts,
+            timeout=None,
+            wait_initial=settings.retry_backoff_s,
+            wait_max=settings.retry_backoff_max_s,
+        )
+        async for attempt in attempts:
+            with attempt:
+                if attempt.num > 1:
+                    # Fences ourselves, which settles the last transaction; the log has its outcome.
+                    self._parts.instruments.transient_retry(self.group.name, chunk.topic)
+                    await self._writer.open()
+                    await asyncio.to_thread(self._catch_up)
+                await self._apply(self._fresh_part(chunk))
+
+    def _fresh_part(self, chunk: Chunk) -> Chunk:
+        """`chunk` without what the state already holds. Upholds I3."""
+        fence = self._store.fence(chunk.topic)
+        if fence is None:
+            return chunk
+        if chunk.start_offset > fence + 1:
+            self._check_gap(chunk.topic, fence, chunk.start_offset)
+        fresh = chunk.after(fence)
+        if len(fresh) < len(chunk):
+            skipped = len(chunk) - len(fresh)
+            self._parts.instruments.fence_skipped(self.group.name, chunk.topic, skipped)
+            self._log.info("records below the fence skipped", topic=chunk.topic, records=skipped)
+        return fresh
+
+    async def _apply(self, chunk: Chunk) -> None:
+        if chunk.start_offset >= chunk.end_offset:
+            return
+        effects = await self._fold(chunk) if len(chunk) else Effects()
+        began = time.monotonic()
+        changes = dict(effects.state)
+        changes[fence_key(chunk.topic)] = b"%d" % chunk.last_offset
+        stamp = chunk.timestamps_ms[-1] if len(chunk) else None
+        encoded = await self._in_thread(lambda: self._writer.encode(changes, effects, stamp))
+        log_offset = await self._writer.commit(chunk, encoded)
+        await self._in_thread(lambda: self._store.apply(changes, log_offset))
+        self.positions[chunk.topic] = chunk.end_offset
+        self.touch()
+        instruments = self._parts.instruments
+        instruments.commit_seconds(self.group.name, chunk.topic, time.monotonic() - began)
+        instruments.chunk_applied(self.group.name, chunk.topic, chunk.partition, effects.accounting)
+
+    async def _fold(self, chunk: Chunk) -> Effects:
+        """Call the handler until it returns; a TransientError never skips the chunk."""
+        settings = self._parts.settings
+        handler = self._handlers[chunk.topic]
+        attempts = stamina.retry_context(
+            on=TransientError,
+            attempts=None,
+            timeout=None,
+            wait_initial=settings.retry_backoff_s,
+            wait_max=settings.retry_backoff_max_s,
+        )
+        async for attempt in attempts:
+            with attempt:
+                if attempt.num > 1:
+                    self._parts.instruments.transient_retry(self.group.name, chunk.topic)
+                    self.touch()  # waiting is not a stall
+                began = time.monotonic()
+                effects = await self._in_thread(lambda: _checked(handler, chunk, self._store))
+                self._parts.instruments.handler_seconds(
+                    self.group.name, chunk.topic, time.monotonic() - began
+                )
+                return effects
+        raise AssertionError("unreachable: the retry has no limit")
+
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._parts.threads, call)
+
+
+def _checked(handler: ChunkHandler, chunk: Chunk, store: StateStore) -> Effects:
+    """The handler's effects, if they account for every record. Upholds I5."""
+    effects = handler(chunk, store)
+    accounting: Accounting = effects.accounting
+    if accounting.consumed != len(chunk):
+        raise FatalError(
+            f"handler accounted for {accounting.consumed} of {len(chunk)} records",
+            hint="each record is applied, stale, parked or dead-lettered, exactly once",
+            context={"topic": chunk.topic, "partition": chunk.partition},
+        )
+    if any(key.startswith(b"!") for key in effects.state):
+        raise FatalError("handler wrote a key that starts with '!'", context={"topic": chunk.topic})
+    return effects
+
+
+_WAKE = Delivery(Chunk("", -1, 0, 0, (), (), (), ()), -1)
+"""Makes an idle processor look at its stop flag."""

@@ -1,0 +1,55 @@
+"""Settings of the chunk engine: sizes, deadlines, places. Reads no environment."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EngineSettings(BaseModel):
+    """How one worker process runs. All sizes are bytes, all durations seconds, by their suffix."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    app_id: str = Field(min_length=1)
+    """Consumer group, and prefix of the transactional ids."""
+    bootstrap_servers: str
+    """Comma-separated host:port list."""
+    state_dir: Path
+    """Holds one RocksDB directory per group and partition; a cache of the state logs."""
+    instance_id: str | None = None
+    """Static membership: the pod name. None: dynamic membership."""
+
+    max_chunk_records: int = Field(default=20_000, ge=1)
+    fetch_max_bytes: int = Field(default=4 << 20, ge=1024)
+    chunks_in_flight: int = Field(default=3, ge=1)
+    """Chunks of one partition in the worker: one in work, the rest waiting their turn."""
+    handler_threads: int = Field(default=2, ge=1)
+    batch_max_bytes: int = Field(default=900_000, ge=1024)
+    """Largest record batch written; below max.message.bytes of every topic written to."""
+    compression: str | None = "lz4"
+
+    session_timeout_s: float = 30.0
+    heartbeat_interval_s: float = 3.0
+    request_timeout_s: float = 40.0
+    max_poll_interval_s: float = 300.0
+    transaction_timeout_s: float = 60.0
+    commit_timeout_s: float = 30.0
+    commit_attempts: int = Field(default=5, ge=1)
+    """Attempts to commit one chunk before the process stops; each resolves the last one first."""
+    recovery_timeout_s: float = 1800.0
+    """Longest restore of one partition from its state log."""
+    halt_timeout_s: float = 10.0
+    """Longest wait for the chunk in work when a partition is revoked or the worker stops."""
+    retry_backoff_s: float = 0.5
+    retry_backoff_max_s: float = 15.0
+    stall_timeout_s: float = 600.0
+    """No progress while there is lag for this long stops the process."""
+
+    allow_state_gap: bool = False
+    """Go on although the state lacks records whose offsets are committed: data is missing."""
+    rocksdb_block_cache_bytes: int = 16 << 20
+    rocksdb_write_buffer_bytes: int = 16 << 20
+
+    def transactional_id(self, group: str, partition: int) -> str:
+        """The id that makes a later owner of a partition fence the earlier one."""
+        return f"{self.app_id}-{group}-{partition}"

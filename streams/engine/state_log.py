@@ -1,0 +1,193 @@
+"""Reads what Kafka holds of one group: its state log, and its positions in the sources.
+
+Blocking calls, made from worker threads.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from schemas.errors import BrokerUnavailableError, FatalError
+from streams.engine.settings import EngineSettings
+from streams.engine.state_store import StateStore
+
+_log = structlog.get_logger()
+
+_PARTITION_EOF = KafkaError._PARTITION_EOF
+_TRANSPORT_ERRORS = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
+_BATCH_RECORDS = 20_000
+_POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class LogBounds:
+    """First offset and end offset (one past the last) of one partition."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePosition:
+    """Committed position of a source partition (None: never committed) and its first offset."""
+
+    committed: int | None
+    start: int
+
+
+class StateLog:
+    """The compacted topic that holds the state of one group."""
+
+    def __init__(self, topic: str, settings: EngineSettings) -> None:
+        self.topic = topic
+        self._settings = settings
+        self._admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
+
+    def identity(self) -> str:
+        """The id Kafka gave the topic when it was created: a re-created topic has another."""
+        future = self._admin.describe_topics(TopicCollection([self.topic]))[self.topic]
+        try:
+            return str(future.result(self._settings.request_timeout_s).topic_id)
+        except (KafkaException, TimeoutError) as error:
+            raise self._unavailable(error) from error
+
+    def bounds(self, partition: int) -> LogBounds:
+        """Where the log starts and ends, as of now, without open transactions."""
+        at = TopicPartition(self.topic, partition)
+        start = self._offsets([at], OffsetSpec.earliest())[self.topic]
+        end = self._offsets([at], OffsetSpec.latest())[self.topic]
+        return LogBounds(start, end)
+
+    def source_positions(self, topics: Sequence[str], partition: int) -> dict[str, SourcePosition]:
+        """The worker group's positions on `partition` of `topics`."""
+        wanted = [TopicPartition(topic, partition) for topic in topics]
+        request = [ConsumerGroupTopicPartitions(self._settings.app_id, wanted)]
+        try:
+            future = self._admin.list_consumer_group_offsets(request, require_stable=True)
+            found = future[self._settings.app_id].result(self._settings.request_timeout_s)
+        except (KafkaException, TimeoutError) as error:
+            raise self._unavailable(error) from error
+        committed = {at.topic: at.offset for at in found.topic_partitions if at.offset >= 0}
+        starts = self._offsets(wanted, OffsetSpec.earliest())
+        return {
+            topic: SourcePosition(committed.get(topic), start) for topic, start in starts.items()
+        }
+
+    def _offsets(self, wanted: Sequence[TopicPartition], spec: OffsetSpec) -> dict[str, int]:
+        try:
+            futures = self._admin.list_offsets(
+                dict.fromkeys(wanted, spec),
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=self._settings.request_timeout_s,
+            )
+            return {at.topic: future.result().offset for at, future in futures.items()}
+        except KafkaException as error:
+            raise self._unavailable(error) from error
+
+    def catch_up(
+        self,
+        partition: int,
+        store: StateStore,
+        *,
+        stop: threading.Event,
+        progress: Callable[[int, float], None],
+    ) -> int:
+        """Bring `store` to the end of the log; return the number of records read.
+
+        The position moves with the data, so a catch-up that is stopped or killed goes on where it
+        was. Raises FatalError after recovery_timeout_s. Upholds I6.
+        """
+        bounds = self.bounds(partition)
+        stored = store.log_offset
+        if stored is not None and stored >= bounds.end:
+            store.reset(f"is ahead of its log: offset {stored}, log end {bounds.end}")
+            stored = None
+        elif stored is not None and stored + 1 < bounds.start and bounds.start == bounds.end:
+            store.reset("its log has been emptied")
+            stored = None
+        start = bounds.start if stored is None else max(bounds.start, stored + 1)
+        # All writers of the log are transactional, so a single offset past a record is the
+        # marker that ended its transaction.
+        if start >= bounds.end or (stored is not None and start == bounds.end - 1):
+            return 0
+        return self._read(partition, LogBounds(start, bounds.end), store, stop, progress)
+
+    def _read(
+        self,
+        partition: int,
+        bounds: LogBounds,
+        store: StateStore,
+        stop: threading.Event,
+        progress: Callable[[int, float], None],
+    ) -> int:
+        began = time.monotonic()
+        records = 0
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._settings.bootstrap_servers,
+                "group.id": f"{self._settings.app_id}-recovery",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "fetch.queue.backoff.ms": 10,
+                "queued.max.messages.kbytes": 32_768,
+            }
+        )
+        try:
+            consumer.assign([TopicPartition(self.topic, partition, bounds.start)])
+            at_end = False
+            while not at_end and not stop.is_set():
+                changes: dict[bytes, bytes | None] = {}
+                last = -1
+                for message in consumer.consume(_BATCH_RECORDS, _POLL_S):
+                    if (error := message.error()) is not None:
+                        at_end = at_end or self._is_end(error)
+                        continue
+                    changes[message.key()] = message.value()
+                    last = message.offset()
+                    records += 1
+                if changes:
+                    store.apply(changes, last)
+                elapsed = time.monotonic() - began
+                progress(records, elapsed)
+                if elapsed > self._settings.recovery_timeout_s:
+                    raise self._too_slow(partition, records, bounds)
+        finally:
+            consumer.close()
+        if at_end:
+            store.apply({}, bounds.end - 1)
+        return records
+
+    def _is_end(self, error: object) -> bool:
+        code = getattr(error, "code", lambda: None)()
+        if code == _PARTITION_EOF:
+            return True
+        if getattr(error, "retriable", lambda: False)() or code in _TRANSPORT_ERRORS:
+            return False
+        raise FatalError(f"cannot read the state log: {error}", context={"topic": self.topic})
+
+    def _too_slow(self, partition: int, records: int, bounds: LogBounds) -> FatalError:
+        return FatalError(
+            f"restored {records} records of about {bounds.end - bounds.start} in time",
+            hint="raise recovery_timeout_s, or check compaction of the state log",
+            context={"topic": self.topic, "partition": partition},
+        )
+
+    def _unavailable(self, error: BaseException) -> BrokerUnavailableError:
+        return BrokerUnavailableError(
+            f"cannot describe the state log: {error}", context={"topic": self.topic}
+        )

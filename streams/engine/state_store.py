@@ -1,0 +1,139 @@
+"""The local state of one group on one partition: a RocksDB directory that mirrors its state log.
+
+The directory is a cache. Its position in the log is written in the same atomic batch as the data,
+so it can always be caught up; when in doubt it is deleted and rebuilt.
+"""
+
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+
+from schemas.errors import FatalError
+from streams.engine.settings import EngineSettings
+
+_log = structlog.get_logger()
+
+OFFSET_KEY = b"!offset"
+LOG_KEY = b"!log"
+FENCE_PREFIX = b"!f:"
+
+
+def fence_key(topic: str) -> bytes:
+    """Key, in the store and in the state log, of the last applied offset of a source topic."""
+    return FENCE_PREFIX + topic.encode()
+
+
+class StateStore:
+    """Implements `State`, and applies batches. Safe to close while another thread reads."""
+
+    def __init__(self, path: Path, settings: EngineSettings) -> None:
+        self.path = path
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._db: Rdict | None = None
+
+    def open(self, log_id: str) -> None:
+        """Open the directory, or an empty one if it mirrors another log or cannot be read.
+
+        Raises FatalError if another process holds it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = self._open_db()
+        except Exception as error:  # rocksdict raises plain exceptions
+            if "lock" in str(error).lower():
+                raise FatalError(
+                    "state directory is in use",
+                    hint="give each worker its own state_dir",
+                    context={"path": str(self.path)},
+                ) from error
+            self._rebuild(reason=f"cannot be opened: {error}")
+        known = self._require_db().get(LOG_KEY)
+        if known is not None and known != log_id.encode():
+            self._rebuild(reason="mirrors another state log")
+        self._require_db()[LOG_KEY] = log_id.encode()
+
+    def reset(self, reason: str) -> None:
+        """Delete everything but the identity of the log; the next catch-up rebuilds it."""
+        log_id = self._require_db().get(LOG_KEY)
+        self._rebuild(reason)
+        self._require_db()[LOG_KEY] = log_id
+
+    def close(self) -> None:
+        """Close the directory; waits for the operation at hand, later ones raise FatalError."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    @property
+    def log_offset(self) -> int | None:
+        """Offset of the state log up to which this store is complete."""
+        stored = self.get(OFFSET_KEY)
+        return None if stored is None else int(stored)
+
+    def fence(self, topic: str) -> int | None:
+        """The last source offset of `topic` this store has applied."""
+        stored = self.get(fence_key(topic))
+        return None if stored is None else int(stored)
+
+    def get(self, key: bytes) -> bytes | None:
+        """See State."""
+        with self._lock:
+            value: bytes | None = self._require_db().get(key)
+        return value
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See State."""
+        if not keys:
+            return []
+        with self._lock:
+            values: list[bytes | None] = self._require_db()[list(keys)]
+        return values
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """See State."""
+        with self._lock:
+            items = self._require_db().items(from_key=prefix)
+        for key, value in items:
+            if not key.startswith(prefix):
+                return
+            yield key, value
+
+    def apply(self, changes: Mapping[bytes, bytes | None], log_offset: int) -> None:
+        """Write `changes` and the position they bring the store to, atomically."""
+        batch = WriteBatch(raw_mode=True)
+        for key, value in changes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(OFFSET_KEY, b"%d" % log_offset)
+        with self._lock:
+            self._require_db().write(batch)
+
+    def _open_db(self) -> Rdict:
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_write_buffer_size(self._settings.rocksdb_write_buffer_bytes)
+        options.set_max_write_buffer_number(2)
+        table = BlockBasedOptions()
+        table.set_block_cache(Cache(self._settings.rocksdb_block_cache_bytes))
+        table.set_bloom_filter(10, False)
+        options.set_block_based_table_factory(table)
+        return Rdict(str(self.path), options)
+
+    def _rebuild(self, reason: str) -> None:
+        _log.warning("local state deleted", path=str(self.path), reason=reason)
+        self.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._db = self._open_db()
+
+    def _require_db(self) -> Rdict:
+        if self._db is None:
+            raise FatalError("state store is closed", context={"path": str(self.path)})
+        return self._db

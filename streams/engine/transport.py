@@ -1,0 +1,223 @@
+"""Chunk transport: a Faust consumer that delivers one message per fetch of a source partition.
+
+Faust keeps assignment, rebalance and flow control; it does not commit, because offsets travel in
+the engine's transactions. Other topics are delivered record by record as Faust does.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Iterable
+from typing import Any
+
+from aiokafka.errors import ConsumerStoppedError
+from faust.types import TP
+from yarl import URL
+
+from streams.engine.contract import Chunk
+from streams.engine.faust_internals import (
+    AIOKafkaConsumerThread,
+    Consumer,
+    ConsumerMessage,
+    FetchResult,
+    Transport,
+)
+from streams.engine.flow import Delivery, FlowWindow
+
+_FULL_POLL_S = 0.05  # how soon a partition whose window was full is looked at again
+
+
+class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread that owns the aiokafka consumer, its heartbeats and its fetches."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        return consumer
+
+    def highwater(self, tp: TP) -> int | None:
+        """The end of what may be read: the last stable offset."""
+        return self._ensure_consumer().last_stable_offset(tp)  # type: ignore[no-any-return]
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: Collection[TP],
+        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
+        max_records: int | None = None,
+    ) -> dict[TP, Any]:
+        """Whatever is fetched, by partition: a Chunk of a source topic, else a list of records."""
+        if not self.consumer.flow_active:
+            return {}
+        fetcher = consumer._fetcher
+        if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        deadline = time.monotonic() + (timeout or 0.0)
+        with fetcher._subscriptions.fetch_context():
+            while True:
+                if fetcher._subscriptions.reassignment_in_progress:
+                    await fetcher._subscriptions.wait_for_assignment()
+                fetched = self._drain(fetcher, active_partitions, max_records)
+                remaining = deadline - time.monotonic()
+                if fetched or remaining <= 0:
+                    return fetched
+                waiter = fetcher._create_fetch_waiter()
+                done, _ = await asyncio.wait([waiter], timeout=remaining)
+                if not done or fetcher._closed:
+                    waiter.cancel()
+                    return {}
+                waiter.result()  # raises authorization errors
+
+    def _drain(
+        self, fetcher: Any, partitions: Collection[TP], max_records: int | None
+    ) -> dict[TP, Any]:
+        fetched: dict[TP, Any] = {}
+        for tp in list(fetcher._records):
+            if tp not in partitions:
+                if not fetcher._subscriptions.is_assigned(tp):
+                    del fetcher._records[tp]
+                continue
+            result = fetcher._records[tp]
+            if type(result) is not FetchResult:
+                if fetched:  # deliver what is there; the next call raises the error
+                    return fetched
+                del fetcher._records[tp]
+                fetcher._notify(fetcher._wait_consume_future)
+                result.check_raise()
+                continue
+            taken = self._take(tp, result, max_records)
+            if not result.has_more():
+                del fetcher._records[tp]
+                fetcher._notify(fetcher._wait_consume_future)
+            if taken is not None:
+                fetched[TP(tp.topic, tp.partition)] = taken
+        return fetched
+
+    def _take(self, tp: Any, result: Any, max_records: int | None) -> Any:
+        partition_records = result._partition_records
+        if tp.topic not in self.consumer.chunk_topics or partition_records is None:
+            return result.getall(max_records) or None
+        # aiokafka's compiled records are handed on as they are: no Python object per record.
+        partition_records._consumer_record = _as_is
+        start = partition_records.next_fetch_offset
+        records = result.getall(max_records)
+        # A discarded result (its partition is not assigned any more) leaves the position alone.
+        end = partition_records.next_fetch_offset
+        if end == start:
+            return None
+        return make_chunk(tp.topic, tp.partition, start, end, records)
+
+
+class ChunkConsumer(Consumer):  # type: ignore[misc]
+    """Delivers chunks, bounded by the flow window, and never commits."""
+
+    def __init__(self, transport: "ChunkTransport", *args: Any, **kwargs: Any) -> None:
+        self.chunk_topics = transport.chunk_topics
+        self._window = transport.window
+        super().__init__(transport, *args, **kwargs)
+
+    def _new_consumer_thread(self) -> ChunkConsumerThread:
+        return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(
+        self,
+        timeout: float,  # noqa: ASYNC109 - Faust's signature
+    ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Yield what has been fetched. Stops at a rebalance, as Faust's own does."""
+        generation = self.app.consumer_generation_id
+        fetched, active = await self._wait_next_records(timeout)
+        if fetched is None or self.should_stop:
+            return
+        if not self.flow_active:
+            await self.perform_seek()
+            return
+        for tp, item in fetched.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            if tp not in (active or ()) and tp not in self._buffered_partitions:
+                continue
+            if isinstance(item, Chunk):
+                yield tp, self._chunk_message(tp, item, generation)
+            else:
+                for record in item:
+                    yield tp, self._to_message(tp, record)
+
+    async def _getmany(
+        self,
+        active_partitions: Collection[TP],
+        timeout: float,  # noqa: ASYNC109 - Faust's signature
+    ) -> Any:
+        open_partitions = {
+            tp for tp in active_partitions if not self._window.is_full(tp.topic, tp.partition)
+        }
+        if len(open_partitions) < len(active_partitions):
+            timeout = _FULL_POLL_S
+        if not open_partitions:
+            await asyncio.sleep(timeout)
+            return {}
+        return await super()._getmany(open_partitions, timeout)
+
+    def _chunk_message(self, tp: TP, chunk: Chunk, generation: int) -> ConsumerMessage:
+        delivery = Delivery(chunk, generation)
+        self._window.enter(delivery)
+        timestamp_s = chunk.timestamps_ms[-1] / 1000.0 if len(chunk) else None
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            chunk.last_offset,
+            timestamp_s,
+            0,
+            (),
+            None,
+            delivery,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=generation,
+        )
+
+    def ack(self, message: ConsumerMessage) -> bool:
+        """Forget a delivered message; offsets are committed by the engine's transactions only."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: gaps matter to Faust's own commit only."""
+
+    async def _commit_offsets(self, offsets: Any, start_new_transaction: bool = True) -> bool:
+        """Nothing. Upholds I1."""
+        return False
+
+
+class ChunkTransport(Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with the chunk consumer."""
+
+    Consumer = ChunkConsumer
+
+    def __init__(
+        self, urls: list[URL], app: Any, *, chunk_topics: Iterable[str], window: FlowWindow
+    ) -> None:
+        self.chunk_topics = frozenset(chunk_topics)
+        self.window = window
+        super().__init__(urls, app)
+
+
+def make_chunk(topic: str, partition: int, start: int, end: int, records: list[Any]) -> Chunk:
+    """A chunk of aiokafka records that covers the fetch positions `start` to `end`."""
+    return Chunk(
+        topic,
+        partition,
+        start,
+        end,
+        [record.offset for record in records],
+        [record.timestamp for record in records],
+        [record.key for record in records],
+        [record.value for record in records],
+    )
+
+
+def _as_is(_tp: Any, record: Any) -> Any:
+    return record

@@ -1,0 +1,111 @@
+"""Runs an engine app as a process: topic check, start, watchdog, signals, exit code.
+
+Builds no app and reads no environment; the command line does both and exits with `run()`.
+"""
+
+import asyncio
+import os
+import signal
+import threading
+from contextlib import suppress
+
+import structlog
+
+from schemas.errors import FatalError, PsaStreamError
+from streams.engine.app import EngineApp
+from streams.engine.health import Health
+from streams.engine.instruments import Instruments, NoInstruments
+from streams.engine.topics import check_topics
+
+_log = structlog.get_logger()
+
+EXIT_STOPPED = 0
+EXIT_FAILED = 1
+
+
+class Worker:
+    """One worker process: it may be run once."""
+
+    def __init__(
+        self,
+        app: EngineApp,
+        instruments: Instruments | None = None,
+        *,
+        stop_timeout_s: float = 25.0,
+    ) -> None:
+        """`stop_timeout_s` must lie below the grace period of whoever sends SIGTERM."""
+        self.app = app
+        self.health = Health(app, instruments or NoInstruments())
+        self._stop_timeout_s = stop_timeout_s
+        self._stop_requested: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self) -> int:
+        """Work until SIGTERM, SIGINT, `stop` or a failure. Blocking; returns the exit code.
+
+        Ends the process itself, with that code, if it cannot stop in time: a handler thread
+        cannot be interrupted.
+        """
+        return asyncio.run(self._main())
+
+    def stop(self) -> None:
+        """Ask the worker to stop. May be called from any thread."""
+        if self._loop is not None and self._stop_requested is not None:
+            self._loop.call_soon_threadsafe(self._stop_requested.set)
+
+    async def _main(self) -> int:
+        self._loop = asyncio.get_running_loop()
+        self._stop_requested = asyncio.Event()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._loop.add_signal_handler(number, self._stop_requested.set)
+        code = EXIT_STOPPED
+        try:
+            await self._work()
+        except PsaStreamError as error:
+            _log.error("worker failed", code=error.code, error=str(error))
+            code = EXIT_FAILED
+        # The last resort of the process: whatever it is, it is logged and becomes the exit code.
+        except Exception:
+            _log.exception("worker failed")
+            code = EXIT_FAILED
+        await self._shut_down(code)
+        return code
+
+    async def _work(self) -> None:
+        await asyncio.to_thread(
+            check_topics, self.app.settings, [group.spec for group in self.app.groups]
+        )
+        assert self._stop_requested is not None
+        self.app.settings.state_dir.mkdir(parents=True, exist_ok=True)
+        self.app.loop = asyncio.get_running_loop()
+        self.app.finalize()
+        waits = {
+            asyncio.create_task(self._stop_requested.wait(), name="stop"),
+            asyncio.create_task(self._run_app(), name="app"),
+            asyncio.create_task(self.health.watch(), name="watchdog"),
+        }
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in waits:
+                task.cancel()
+
+    async def _run_app(self) -> None:
+        await self.app.start()
+        await self.app.wait_until_stopped()
+        raise self.app.failure() or FatalError("the app stopped by itself")
+
+    async def _shut_down(self, code: int) -> None:
+        last_resort = threading.Timer(self._stop_timeout_s, os._exit, (code or EXIT_FAILED,))
+        last_resort.daemon = True
+        last_resort.start()
+        await asyncio.gather(*(group.halt() for group in self.app.groups))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._stop_timeout_s):
+                await self.app.stop()
+        self.app.threads.shutdown(wait=True)
+        last_resort.cancel()
+        _log.info("worker stopped", exit_code=code)
