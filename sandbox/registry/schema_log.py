@@ -12,6 +12,7 @@ from typing import Any, Self
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
@@ -126,7 +127,9 @@ class KafkaSchemaLog:
         # Asked of the consumer, this would wait behind its pending fetch, half a second each time.
         partition = TopicPartition(self._topic, 0)
         request = self._admin.list_offsets(
-            {partition: OffsetSpec.latest()}, request_timeout=self._timeout_s
+            {partition: OffsetSpec.latest()},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=self._timeout_s,
         )
         try:
             return int(request[partition].result().offset)

@@ -265,5 +265,8 @@ def test_what_is_called_compatible_fastavro_can_read(
     buffer = io.BytesIO()
     fastavro.schemaless_writer(buffer, writer, generate_one(writer))
     buffer.seek(0)
-    decoded = fastavro.schemaless_reader(buffer, writer, reader)
+    try:
+        decoded = fastavro.schemaless_reader(buffer, writer, reader)
+    except UnicodeDecodeError:
+        return  # bytes promote to string, but only those that are text
     assert set(decoded) == {field["name"] for field in reader["fields"]}
