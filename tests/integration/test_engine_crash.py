@@ -1,0 +1,78 @@
+"""Workers are killed at progress marks, local state is deleted: the result stays exact (I1, I3, I6).
+
+Proves the commit, fencing and recovery of the engine; not the agents of the product.
+"""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine_agents import Record, row
+from tests.support.engine_testbed import EngineTestbed
+from tests.support.eventually import eventually
+
+pytestmark = [pytest.mark.stack, pytest.mark.crash]
+
+_ROWS_PER_PARTITION = 12_000
+
+
+def make_input(
+    seed: int, partition: int, rows: int
+) -> tuple[list[Record], list[Record]]:
+    """Rows that are inserted, changed, moved and deleted; and adjustments of the same totals."""
+    rng = random.Random(seed)
+    changes: list[Record] = []
+    for _ in range(rows):
+        key = f"R{partition}-{rng.randrange(rows // 3)}".encode()
+        project = f"P{partition}-{rng.randrange(100)}"
+        deleted = rng.random() < 0.1
+        changes.append((key, None if deleted else row(project, rng.randrange(1, 1000))))
+    adjustments: list[Record] = [
+        (f"P{partition}-{rng.randrange(100)}".encode(), b"%d" % rng.randrange(-50, 50))
+        for _ in range(rows // 10)
+    ]
+    return changes, adjustments
+
+
+def fill(testbed: EngineTestbed, seed: int, rows: int = _ROWS_PER_PARTITION) -> None:
+    for partition in range(testbed.partitions):
+        changes, adjustments = make_input(seed + partition, partition, rows)
+        testbed.produce(testbed.topics.rows, partition, changes)
+        testbed.produce(testbed.topics.adjustments, partition, adjustments)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_i1_i6_killed_workers_leave_exact_totals(
+    seed: int, kafka: str, tmp_path: Path
+) -> None:
+    testbed = EngineTestbed(kafka, tmp_path, partitions=4)
+    testbed.create_topics()
+    fill(testbed, seed)
+    rng = random.Random(seed)
+    sources = (testbed.topics.rows, testbed.topics.adjustments)
+    total = testbed.ends(*sources)
+    # Small chunks: there is a commit in flight at almost any moment.
+    small = {"max_chunk_records": 300, "halt_timeout_s": 2.0}
+    workers = {name: testbed.spawn(name, **small) for name in ("a", "b")}
+    try:
+        for mark in (0.1, 0.3, 0.5, 0.7):
+            eventually(
+                lambda mark=mark: testbed.committed(*sources) >= mark * total,  # type: ignore[misc]
+                deadline_s=90,
+            )
+            victim = rng.choice(sorted(workers))
+            workers[victim].kill()
+            workers[victim].wait()
+            if rng.random() < 0.5:
+                shutil.rmtree(tmp_path / victim, ignore_errors=True)
+            workers[victim] = testbed.spawn(victim, **small)
+        testbed.wait_until_drained(deadline_s=120)
+        for name, worker in workers.items():
+            assert worker.poll() is None, (tmp_path / f"{name}.log").read_text()
+    finally:
+        for worker in workers.values():
+            worker.kill()
+            worker.wait()
+    assert testbed.totals() == testbed.expected()

@@ -1,0 +1,175 @@
+"""One application of the engine on a real Kafka: its topics, its input, its workers, its result."""
+
+import json
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streams.engine import EngineSettings, GroupSpec, Instruments, NoInstruments, create_app
+from streams.worker import Worker
+from tests.support.engine_agents import Record, Topics, expected_totals, latest_totals
+from tests.support.eventually import eventually
+
+_REPOSITORY = Path(__file__).parents[2]
+
+
+class EngineTestbed:
+    """Creates topics on entry of a test; everything is named after a fresh app id."""
+
+    def __init__(self, bootstrap_servers: str, directory: Path, partitions: int = 2) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.app_id = f"engine-{uuid.uuid4().hex[:8]}"
+        self.directory = directory
+        self.partitions = partitions
+        self.topics = Topics.of(self.app_id)
+        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 5})
+
+    def create_topics(self, *names: str) -> None:
+        """Create the given topics, by default all of the application."""
+        topics = self.topics
+        wanted = names or (topics.rows, topics.adjustments, topics.totals, topics.state)
+        compact = {"cleanup.policy": "compact"}
+        new = [
+            NewTopic(name, self.partitions, 1, config=compact if name == topics.state else {})
+            for name in wanted
+        ]
+        for future in self._admin.create_topics(new).values():
+            future.result()
+
+    def produce(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Publish and wait for the broker."""
+        for key, value in records:
+            self._producer.produce(topic, value, key, partition=partition)
+            self._producer.poll(0)
+        self._producer.flush()
+
+    def settings(self, worker: str = "w", **changes: Any) -> EngineSettings:
+        """Engine settings with short time-outs; `worker` names the state directory."""
+        defaults: dict[str, Any] = {
+            "app_id": self.app_id,
+            "bootstrap_servers": self.bootstrap_servers,
+            "state_dir": self.directory / worker,
+            "session_timeout_s": 6.0,
+            "heartbeat_interval_s": 1.0,
+            "request_timeout_s": 20.0,
+            "retry_backoff_s": 0.1,
+            "retry_backoff_max_s": 1.0,
+            "halt_timeout_s": 5.0,
+        }
+        return EngineSettings(**{**defaults, **changes})
+
+    def read(self, topic: str) -> list[Record]:
+        """All committed records of a topic, partition by partition."""
+        consumer = self._consumer()
+        consumer.assign([TopicPartition(topic, p, 0) for p in range(self.partitions)])
+        found: list[Record] = []
+        ended = 0
+        while ended < self.partitions:
+            for message in consumer.consume(10_000, 1.0):
+                if message.error() is not None:
+                    ended += 1
+                else:
+                    found.append((message.key(), message.value()))
+        consumer.close()
+        return found
+
+    def committed(self, *topics: str) -> int:
+        """Sum of the application's committed offsets in `topics`."""
+        consumer = self._consumer(self.app_id)
+        offsets = consumer.committed(self._partitions_of(topics), timeout=20)
+        consumer.close()
+        return sum(max(0, at.offset) for at in offsets)
+
+    def ends(self, *topics: str) -> int:
+        """Sum of the end offsets of `topics`."""
+        consumer = self._consumer()
+        ends = [consumer.get_watermark_offsets(at)[1] for at in self._partitions_of(topics)]
+        consumer.close()
+        return sum(ends)
+
+    def wait_until_drained(self, *topics: str, deadline_s: float = 60) -> None:
+        """Wait until the application has committed the end of every partition of `topics`."""
+        wanted = topics or (self.topics.rows, self.topics.adjustments)
+        end = self.ends(*wanted)
+        eventually(lambda: self.committed(*wanted) >= end, deadline_s=deadline_s)
+
+    def expected(self) -> dict[str, int]:
+        """The totals recomputed from the source topics."""
+        return expected_totals(self.read(self.topics.rows), self.read(self.topics.adjustments))
+
+    def totals(self) -> dict[str, int]:
+        """The totals as published."""
+        return latest_totals(self.read(self.topics.totals))
+
+    def spawn(self, worker: str = "w", **changes: Any) -> subprocess.Popen[bytes]:
+        """A worker in a process of its own, for the totals agents."""
+        config = {
+            "settings": self.settings(worker, **changes).model_dump(mode="json"),
+            "partitions": self.partitions,
+        }
+        log = (self.directory / f"{worker}.log").open("ab")
+        with log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.support.engine_worker", json.dumps(config)],
+                cwd=_REPOSITORY,
+                stderr=log,
+                stdout=log,
+            )
+
+    def _partitions_of(self, topics: Sequence[str]) -> list[TopicPartition]:
+        return [TopicPartition(t, p) for t in topics for p in range(self.partitions)]
+
+    def _consumer(self, group: str = "engine-test") -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            }
+        )
+
+
+class ThreadWorker:
+    """A worker in a thread of the test: for handlers the test wants to watch or to steer."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        groups: Sequence[GroupSpec],
+        instruments: Instruments | None = None,
+    ) -> None:
+        self.instruments = instruments or NoInstruments()
+        self.worker = Worker(create_app(settings, groups, self.instruments), self.instruments)
+        self.exit_code: int | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "ThreadWorker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.worker.stop()
+        self.join()
+
+    def join(self, deadline_s: float = 60) -> int | None:
+        """Wait for the worker to end by itself and return its exit code."""
+        self._thread.join(deadline_s)
+        assert not self._thread.is_alive(), "worker did not stop"
+        return self.exit_code
+
+    def wait(self, condition: Callable[[], Any], deadline_s: float = 60) -> Any:
+        """Wait for `condition` while the worker runs."""
+        return eventually(condition, deadline_s=deadline_s)
+
+    def _run(self) -> None:
+        self.exit_code = self.worker.run()
