@@ -1,0 +1,1 @@
+"""Float (resource management): source of people, roles, projects and allocations."""

@@ -1,0 +1,1 @@
+"""NetSuite (ERP): source of legal entities, customers, projects, time bills and invoices."""

@@ -1,0 +1,1 @@
+"""Salesforce (CRM): source of accounts, opportunities and their lines."""
