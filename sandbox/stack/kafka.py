@@ -1,0 +1,102 @@
+"""How to start Apache Kafka: one process that is broker and controller."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.stack.health import KafkaHealth
+from sandbox.stack.ports import HOST
+from sandbox.stack.process import ProcessSpec
+
+# Any valid id: a sandbox has one cluster, and its data directory keeps it apart from others.
+CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qg"
+LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Java:
+    """A Java program starter: the executable and the folder with Kafka's jars."""
+
+    executable: Path
+    libraries: Path
+
+    def command(self, main_class: str, *arguments: str, heap_mb: int) -> tuple[str, ...]:
+        """Command line of `main_class`; logs go to standard error."""
+        return (
+            str(self.executable),
+            f"-Xmx{heap_mb}m",
+            # Small heap, few cores: the serial collector starts faster and takes less memory.
+            "-XX:+UseSerialGC",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Djava.net.preferIPv4Stack=true",
+            "-Dorg.slf4j.simpleLogger.showDateTime=true",
+            "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
+            "-cp",
+            f"{self.libraries}/*",
+            main_class,
+            *arguments,
+        )
+
+
+def server_properties(log_dir: Path, port: int, controller_port: int) -> str:
+    """Broker configuration: production's semantics, sized for one small machine."""
+    properties = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": f"1@{HOST}:{controller_port}",
+        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "log.dirs": log_dir,
+        # Topics are declared in the catalogue; a typing error must not create one.
+        "auto.create.topics.enable": "false",
+        "message.max.bytes": LARGEST_MESSAGE_BYTES,
+        "replica.fetch.max.bytes": LARGEST_MESSAGE_BYTES,
+        "log.segment.bytes": 64 * 1024 * 1024,
+        "log.cleaner.dedupe.buffer.size": 32 * 1024 * 1024,
+        "offsets.topic.replication.factor": 1,
+        "offsets.topic.num.partitions": 4,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "transaction.state.log.num.partitions": 4,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        "share.coordinator.state.topic.num.partitions": 1,
+        "group.initial.rebalance.delay.ms": 0,
+        # Lets tests lose a worker without waiting for the usual lowest of six seconds.
+        "group.min.session.timeout.ms": 1000,
+        "num.network.threads": 2,
+        "num.io.threads": 4,
+    }
+    return "".join(f"{name}={value}\n" for name, value in properties.items())
+
+
+def kafka_spec(java: Java, directory: Path, ports: Sequence[int], *, heap_mb: int) -> ProcessSpec:
+    """The broker process on `ports` (clients, controller); writes its configuration."""
+    port, controller_port = ports
+    directory.mkdir(parents=True, exist_ok=True)
+    config = _config_path(directory)
+    config.write_text(server_properties(_log_dir(directory), port, controller_port))
+    return ProcessSpec(
+        name="kafka",
+        command=java.command("kafka.Kafka", str(config), heap_mb=heap_mb),
+        health=KafkaHealth(f"{HOST}:{port}"),
+    )
+
+
+def format_command(java: Java, directory: Path) -> tuple[str, ...] | None:
+    """The command that formats the data of a configured broker; None if that is done."""
+    if (_log_dir(directory) / "meta.properties").exists():
+        return None
+    config = str(_config_path(directory))
+    arguments = ("format", "--cluster-id", CLUSTER_ID, "--config", config)
+    return java.command("kafka.tools.StorageTool", *arguments, heap_mb=256)
+
+
+def _config_path(directory: Path) -> Path:
+    return directory / "server.properties"
+
+
+def _log_dir(directory: Path) -> Path:
+    return directory / "data"
