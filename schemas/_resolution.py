@@ -1,0 +1,147 @@
+"""Avro schema resolution on columns: a frame of the writer's schema as one of the reader's.
+
+Enum symbols pass as they were written: a symbol the reader does not list yet is data for the
+mapping to judge. Nullability is not checked either, a frame does not hold it.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import polars as pl
+
+from schemas._avro_types import (
+    Array,
+    AvroType,
+    Decimal,
+    Enum,
+    Field,
+    Fixed,
+    Map,
+    Nullable,
+    Primitive,
+    Record,
+    dtype_of,
+    storage_dtype_of,
+)
+from schemas._rows import column_value
+from schemas.codec import Json
+from schemas.errors import SchemaMismatchError
+
+_PROMOTIONS: Final = {
+    ("int", "long"),
+    ("int", "float"),
+    ("int", "double"),
+    ("long", "float"),
+    ("long", "double"),
+    ("float", "double"),
+    ("string", "bytes"),
+    ("bytes", "string"),
+}
+
+
+class Resolution:
+    """How to turn frames of one writer schema into frames of one reader schema."""
+
+    def __init__(
+        self, writer: Record, reader: Record, columns: Sequence[str] | None = None
+    ) -> None:
+        """`columns`: the reader's fields to return, by default all.
+
+        Raises SchemaMismatchError if the writer's schema does not resolve to the reader's.
+        """
+        self._outputs: list[pl.Expr] = []
+        needed: list[str] = []
+        for field in reader.fields:
+            if columns is not None and field.name not in columns:
+                continue
+            source = _source(writer, field)
+            if source is not None:
+                needed.append(source.name)
+            self._outputs.append(_field(field, writer, pl.col))
+        self._names = [output.meta.output_name() for output in self._outputs]
+        # One column at least, so that the number of rows is known.
+        self.columns = needed or [writer.fields[0].name]
+
+    def apply(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """`frame` holds `columns` of the writer; the result the reader's, in its order."""
+        return frame.with_columns(self._outputs).select(self._names)
+
+
+def _source(writer: Record, field: Field) -> Field | None:
+    by_name = {candidate.name: candidate for candidate in writer.fields}
+    for name in (field.name, *field.aliases):
+        if name in by_name:
+            return by_name[name]
+    return None
+
+
+def _field(field: Field, writer: Record, column: Callable[[str], pl.Expr]) -> pl.Expr:
+    """The reader's field from the writer's record, whose fields `column` gives by name."""
+    source = _source(writer, field)
+    if source is None:
+        return default_of(field)
+    return _resolve(column(source.name), source.type, field.type, field.name).alias(field.name)
+
+
+def _resolve(  # noqa: PLR0911 - one return for each kind of change
+    column: pl.Expr, writer: AvroType, reader: AvroType, name: str
+) -> pl.Expr:
+    match writer, reader:
+        case _ if writer == reader:
+            return column
+        case (Nullable(inner, _), _):
+            return _resolve(column, inner, reader, name)
+        case (_, Nullable(inner, _)):
+            return _resolve(column, writer, inner, name)
+        case Primitive(source), Primitive(target) if (source, target) in _PROMOTIONS:
+            return column.cast(dtype_of(reader))
+        case Enum(), Enum():
+            return column
+        case Decimal(digits, scale, _), Decimal(more, same, _) if scale == same and digits <= more:
+            return column.cast(dtype_of(reader))
+        case Array(source_items), Array(items):
+            return column.list.eval(_resolve(pl.element(), source_items, items, name))
+        case Map(source_values), Map(values):
+            value = _resolve(pl.field("value"), source_values, values, name).alias("value")
+            return column.list.eval(pl.element().struct.with_fields(value))
+        case Record(), Record(_, fields):
+            values_of = [_field(field, writer, column.struct.field) for field in fields]
+            return pl.when(column.is_not_null()).then(pl.struct(values_of))
+    raise SchemaMismatchError(
+        f"field {name} changed its type in a way readers cannot follow",
+        hint="register compatible schemas, or replay with the reader of that version",
+    )
+
+
+def default_of(field: Field) -> pl.Expr:
+    """The default of a field as a literal. Raises SchemaMismatchError if it has none."""
+    if not field.has_default:
+        raise SchemaMismatchError(
+            f"field {field.name} is missing and has no default",
+            hint="give every added field a default",
+        )
+    value = column_value(_wire_value(field.default, field.type), field.type)
+    series = pl.Series([value], dtype=storage_dtype_of(field.type)).cast(dtype_of(field.type))
+    return pl.lit(series).first().alias(field.name)
+
+
+def _wire_value(default: Json, avro: AvroType) -> object:
+    """A JSON default as fastavro would read it: bytes are written as latin-1 text in a schema."""
+    match avro:
+        case Nullable(inner, _):
+            return None if default is None else _wire_value(default, inner)
+        case Fixed() | Decimal() | Primitive("bytes"):
+            return str(default).encode("latin-1")
+        case Array(items):
+            assert isinstance(default, list)
+            return [_wire_value(item, items) for item in default]
+        case Map(values):
+            assert isinstance(default, dict)
+            return {key: _wire_value(item, values) for key, item in default.items()}
+        case Record(_, fields):
+            assert isinstance(default, dict)
+            return {
+                field.name: _wire_value(default.get(field.name, field.default), field.type)
+                for field in fields
+            }
+    return default
