@@ -5,7 +5,6 @@ Not the registry itself (`sandbox.registry` is a small one for machines that hav
 
 from __future__ import annotations
 
-import json
 import threading
 from http import HTTPStatus
 
@@ -14,13 +13,15 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 from schemas.envelope import envelope_schema
 
-from schemas.contracts import KEY_SCHEMA, AvroSchema, record_schema, topics_with_records
+from schemas.codec import AvroSchema, load_schema
+from schemas.contracts import record_schema, topics_with_records
 from schemas.errors import (
     ConfigError,
     DecodeError,
     IncompatibleSchemaError,
     RegistryUnavailableError,
 )
+from schemas.keys import KEY_SCHEMA
 from schemas.topics import Topic
 
 
@@ -66,7 +67,7 @@ class Registry:
             raise self._unavailable(error) from error
         except (httpx2.HTTPError, OSError) as error:
             raise self._unavailable(error) from error
-        parsed: AvroSchema = json.loads(text)
+        parsed = load_schema(text)
         with self._lock:
             self._schemas[schema_id] = parsed
         return parsed
@@ -102,7 +103,7 @@ class Registry:
 
         Raises IncompatibleSchemaError where the registry refuses it. Upholds I9.
         """
-        text = schema if isinstance(schema, str) else json.dumps(schema)
+        text = schema if isinstance(schema, str) else schema.text
         try:
             return self._client.register_schema(subject, Schema(text, "AVRO"))
         except SchemaRegistryError as error:

@@ -7,8 +7,8 @@ from typing import Any
 
 from runtime.registry import Registry, value_schema
 from schemas.codec import RecordCodec
-from schemas.errors import DecodeError
 from schemas.framing import frame, unframe
+from schemas.keys import decode_key, encode_keys
 from schemas.topics import BY_NAME
 
 
@@ -22,34 +22,22 @@ class Serde:
 
     def key(self, topic: str, key: str) -> bytes:
         """Encode a message key of a topic whose keys are strings."""
-        schema_id, codec = self._writer(f"{topic}-key", "string")
-        return frame(schema_id, codec.encode(key))
+        return encode_keys(self._registry.subject_id(f"{topic}-key"), (key,))[0]
 
     def value(self, topic: str, record: Mapping[str, object]) -> bytes:
         """Encode a record of a topic. Raises InvalidEntityError where it breaks the contract."""
-        schema_id, codec = self._writer(f"{topic}-value", value_schema(BY_NAME[topic]))
+        if topic not in self._writers:
+            schema_id = self._registry.subject_id(f"{topic}-value")
+            self._writers[topic] = (schema_id, RecordCodec(value_schema(BY_NAME[topic])))
+        schema_id, codec = self._writers[topic]
         return frame(schema_id, codec.encode(record))
 
     def read_key(self, data: bytes) -> str:
-        """Decode a string key."""
-        key = self._decode(data)
-        if not isinstance(key, str):
-            raise DecodeError(f"the message key is a {type(key).__name__}, not a string")
-        return key
+        """Decode a string key. Raises DecodeError."""
+        return decode_key(data)
 
     def read(self, data: bytes) -> dict[str, Any]:
-        """Decode any Confluent-framed record, logical types included."""
-        record = self._decode(data)
-        if not isinstance(record, dict):
-            raise DecodeError(f"the message is a {type(record).__name__}, not a record")
-        return record
-
-    def _writer(self, subject: str, schema: Any) -> tuple[int, RecordCodec]:
-        if subject not in self._writers:
-            self._writers[subject] = (self._registry.subject_id(subject), RecordCodec(schema))
-        return self._writers[subject]
-
-    def _decode(self, data: bytes) -> object:
+        """Decode any Confluent-framed record, logical types included. Raises DecodeError."""
         schema_id, payload = unframe(data)
         if schema_id not in self._readers:
             self._readers[schema_id] = RecordCodec(self._registry.schema(schema_id))

@@ -181,9 +181,7 @@ COMMANDS: Final = (
         route=Route.CO_PARTITION,
         route_field="origin_key",
     ),
-    _output(
-        "psa.exception", "command/exception", "exception_id", "dispatch", Criticality.CRITICAL
-    ),
+    _output("psa.exception", "command/exception", "exception_id", "dispatch", Criticality.CRITICAL),
     Topic(
         name="psa.dlq",
         record="command/dead_letter",
@@ -200,7 +198,7 @@ METRICS: Final = (
     _output(
         "psa.metric.project_margin",
         "metric/project_margin",
-        "project_id|project_ref|period|currency",
+        "project_ref|period|currency",
         "project",
         Criticality.HIGH,
     ),

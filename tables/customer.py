@@ -1,0 +1,185 @@
+"""Customer table: one customer as CRM and ERP know it, and the ERP customer it asks for.
+
+Keyed by canonical customer id. An ERP customer is ordered once an engagement that names the
+customer has been handed off; engagements are told how far their customer is.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import BaseModel
+
+from schemas.identity import correlation_id
+from tables import systems
+from tables.documents import Documents
+from tables.effects import Outbox, instant
+from tables.facts import Customer, CustomerDemand, CustomerStatus
+from tables.ledger import LedgerEntry, Order, Payload, content_hash, decide, send
+
+STATUS_TOPIC: Final = "psa.internal.customer_status"
+TABLE_TOPIC: Final = "psa.status.customer"
+
+
+class CustomerDocument(BaseModel):
+    """State of one customer."""
+
+    crm: Customer | None = None
+    erp: Customer | None = None
+    demands: dict[str, bool] = {}  # engagement id → handed off
+    ledger: LedgerEntry = LedgerEntry()
+    told: dict[str, str] = {}  # engagement id → hash of the status last sent
+    published: str = ""  # hash of the row last published
+
+
+class Owner(BaseModel):
+    """Which customer a source row belongs to; rows are named by source id in tombstones."""
+
+    customer_id: str
+
+
+def apply_customer(
+    documents: Documents, outbox: Outbox, key: str, customer: Customer | None, timestamp_ms: int
+) -> None:
+    """Take in a customer row of one system, or its deletion."""
+    owner = documents.get(Owner, f"k:{key}")
+    if owner is not None and (customer is None or owner.customer_id != customer.customer_id):
+        document = _load(documents, owner.customer_id)
+        if document.crm is not None and document.crm.id == key:
+            document.crm = None
+        if document.erp is not None and document.erp.id == key:
+            document.erp = None
+        _settle(documents, outbox, owner.customer_id, document, timestamp_ms)
+        documents.delete(f"k:{key}")
+    if customer is None:
+        return
+    documents.put(f"k:{key}", Owner(customer_id=customer.customer_id))
+    document = _load(documents, customer.customer_id)
+    if customer.source_system in systems.CRM:
+        document.crm = customer
+    else:
+        document.erp = customer
+    _settle(documents, outbox, customer.customer_id, document, timestamp_ms)
+
+
+def apply_demand(
+    documents: Documents, outbox: Outbox, key: str, demand: CustomerDemand | None, timestamp_ms: int
+) -> None:
+    """Take in what an engagement (the key) needs, or that it no longer needs this customer."""
+    owner = documents.get(Owner, f"d:{key}")
+    if owner is not None and (demand is None or owner.customer_id != demand.customer_id):
+        document = _load(documents, owner.customer_id)
+        document.demands.pop(key, None)
+        document.told.pop(key, None)
+        _settle(documents, outbox, owner.customer_id, document, timestamp_ms)
+        documents.delete(f"d:{key}")
+    if demand is None:
+        return
+    documents.put(f"d:{key}", Owner(customer_id=demand.customer_id))
+    document = _load(documents, demand.customer_id)
+    document.demands[key] = demand.is_handed_off
+    _settle(documents, outbox, demand.customer_id, document, timestamp_ms)
+
+
+def _load(documents: Documents, customer_id: str) -> CustomerDocument:
+    return documents.get(CustomerDocument, f"c:{customer_id}") or CustomerDocument()
+
+
+def _settle(
+    documents: Documents,
+    outbox: Outbox,
+    customer_id: str,
+    document: CustomerDocument,
+    timestamp_ms: int,
+) -> None:
+    """Derive the command, the answers to engagements and the row, and store the document."""
+    _order(outbox, customer_id, document, timestamp_ms)
+    _tell(outbox, customer_id, document)
+    _publish(outbox, customer_id, document, timestamp_ms)
+    if document == CustomerDocument():
+        documents.delete(f"c:{customer_id}")
+    else:
+        documents.put(f"c:{customer_id}", document)
+
+
+def _order(outbox: Outbox, customer_id: str, document: CustomerDocument, timestamp_ms: int) -> None:
+    wanted = document.crm if any(document.demands.values()) else None
+    entry, is_due = decide(
+        document.ledger,
+        content_hash(_content(wanted)) if wanted else None,
+        content_hash(_content(document.erp)) if document.erp else "",
+        timestamp_ms,
+    )
+    document.ledger = entry
+    if not is_due or wanted is None:
+        return
+    correlation = wanted.correlation_id or correlation_id(wanted.id)
+    send(
+        outbox,
+        Order(
+            target="netsuite",
+            kind="upsert_customer",
+            natural_key=f"netsuite:customer:{customer_id}",
+            origin_key=customer_id,
+            correlation_id=correlation,
+        ),
+        {"customer_id": customer_id, "correlation_id": correlation, **_content(wanted)},
+        revision=entry.revision,
+        timestamp_ms=timestamp_ms,
+    )
+
+
+def _content(customer: Customer) -> Payload:
+    """Return the fields psastream keeps equal in the ERP."""
+    return {
+        "name": customer.name,
+        "country_code": customer.country_code,
+        "currency": customer.currency,
+        "tax_number": customer.tax_number,
+    }
+
+
+def _tell(outbox: Outbox, customer_id: str, document: CustomerDocument) -> None:
+    known = document.crm or document.erp
+    for engagement_id in sorted(document.demands):
+        status = CustomerStatus(
+            engagement_id=engagement_id,
+            customer_id=customer_id,
+            name=known.name if known else None,
+            country_code=known.country_code if known else None,
+            currency=known.currency if known else None,
+            tax_number=known.tax_number if known else None,
+            is_in_erp=document.erp is not None,
+        )
+        content = status.model_dump()
+        sent = content_hash(content)
+        if document.told.get(engagement_id) != sent:
+            document.told[engagement_id] = sent
+            outbox.add(STATUS_TOPIC, engagement_id, content)
+
+
+def _publish(
+    outbox: Outbox, customer_id: str, document: CustomerDocument, timestamp_ms: int
+) -> None:
+    known = document.crm or document.erp
+    if known is None:
+        if document.published:
+            document.published = ""
+            outbox.add(TABLE_TOPIC, customer_id, None)
+        return
+    if document.erp is not None:
+        status = "active"
+    else:
+        status = "requested" if any(document.demands.values()) else "prospect"
+    row: Payload = {
+        "customer_id": customer_id,
+        "name": known.name,
+        "status": status,
+        "crm_id": document.crm.id if document.crm else None,
+        "erp_id": document.erp.id if document.erp else None,
+        "engagements": len(document.demands),
+    }
+    published = content_hash(row)
+    if published != document.published:
+        document.published = published
+        outbox.add(TABLE_TOPIC, customer_id, {**row, "as_of": instant(timestamp_ms)})

@@ -1,0 +1,74 @@
+"""The working set of one chunk: typed documents over a partition's key-value state.
+
+A table reads and writes documents here; nothing is visible to others until the engine commits
+what `changes()` returns. Not a store: it holds one chunk's worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+class KeyValue(Protocol):
+    """Committed state of one partition."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of a key, or None."""
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys with this prefix and their values, in key order."""
+
+
+class Documents:
+    """Documents by string key; reads see this chunk's writes."""
+
+    def __init__(self, committed: KeyValue) -> None:
+        self._committed = committed
+        self._written: dict[bytes, bytes | None] = {}
+
+    def get(self, model: type[Document], key: str) -> Document | None:
+        """Return the document at a key, or None."""
+        data = self.raw(key)
+        return None if data is None else model.model_validate_json(data)
+
+    def put(self, key: str, document: BaseModel) -> None:
+        """Write a document; one equal to what is committed costs nothing at commit."""
+        self._written[key.encode()] = document.model_dump_json(exclude_defaults=True).encode()
+
+    def raw(self, key: str) -> bytes | None:
+        """Return the bytes at a key, or None."""
+        name = key.encode()
+        return self._written[name] if name in self._written else self._committed.get(name)
+
+    def put_raw(self, key: str, value: bytes) -> None:
+        """Write bytes at a key."""
+        self._written[key.encode()] = value
+
+    def delete(self, key: str) -> None:
+        """Remove a key."""
+        self._written[key.encode()] = None
+
+    def keys(self, prefix: str) -> list[str]:
+        """Return the keys with a prefix, in key order, this chunk's writes included."""
+        start = prefix.encode()
+        found = {key for key, _ in self._committed.scan(start)}
+        for key, value in self._written.items():
+            if key.startswith(start):
+                if value is None:
+                    found.discard(key)
+                else:
+                    found.add(key)
+        return [key.decode() for key in sorted(found)]
+
+    def changes(self) -> dict[bytes, bytes | None]:
+        """Return what differs from the committed state: key → new bytes, None for a removal."""
+        return {
+            key: value
+            for key, value in self._written.items()
+            if value is None or value != self._committed.get(key)
+        }

@@ -1,0 +1,185 @@
+"""Engagement table: a deal, its lines, its customer and the projects it makes.
+
+Keyed by engagement id. One deal makes one project for each country that delivers. A project is
+ordered from the ERP once the deal is handed off and its customer and legal entity are there, and
+from the resource tool once the ERP holds it; `tables.project_order` derives the orders.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import BaseModel
+
+from schemas.identity import engagement_of
+from tables import pipeline
+from tables.documents import Documents
+from tables.effects import Outbox
+from tables.facts import (
+    CommandResult,
+    CustomerDemand,
+    CustomerStatus,
+    LegalEntity,
+    Opportunity,
+    OpportunityLine,
+    ProjectContext,
+    ProjectLink,
+)
+from tables.ledger import content_hash
+from tables.project_order import EngagementDocument, settle_projects, wanted_countries
+
+DEMAND_TOPIC: Final = "psa.internal.customer_demand"
+CONTEXT_TOPIC: Final = "psa.internal.project_context"
+
+
+class Owner(BaseModel):
+    """Which engagement a source row belongs to; rows are named by source id in tombstones."""
+
+    engagement_id: str
+
+
+class EngagementTable:
+    """The engagement table over the documents of one partition, for one chunk."""
+
+    def __init__(self, documents: Documents, outbox: Outbox, partition: int) -> None:
+        self._documents = documents
+        self._outbox = outbox
+        self._source = f"engagement-{partition}"
+
+    def apply_opportunity(self, key: str, fact: Opportunity | None, timestamp_ms: int) -> None:
+        """Take in a deal, or its deletion."""
+        for document, owned in self._documents_of(key, fact.engagement_id if fact else None):
+            document.opportunity = fact if owned else None
+            self._settle(document, timestamp_ms)
+
+    def apply_line(self, key: str, fact: OpportunityLine | None, timestamp_ms: int) -> None:
+        """Take in a line of a deal, or its deletion."""
+        for document, owned in self._documents_of(key, fact.engagement_id if fact else None):
+            document.lines.pop(key, None)
+            if fact is not None and owned:
+                document.lines[key] = fact
+            self._settle(document, timestamp_ms)
+
+    def apply_link(self, key: str, fact: ProjectLink | None, timestamp_ms: int) -> None:
+        """Take in what a source project is and plans, or that it is no longer linked here."""
+        for document, owned in self._documents_of(key, fact.engagement_id if fact else None):
+            document.links.pop(key, None)
+            if fact is not None and owned:
+                document.links[key] = fact
+            if not owned and key in document.told:
+                del document.told[key]
+                self._outbox.add(CONTEXT_TOPIC, key, None)
+            self._settle(document, timestamp_ms)
+
+    def apply_customer_status(
+        self, key: str, fact: CustomerStatus | None, timestamp_ms: int
+    ) -> None:
+        """Take in how far the engagement's (the key's) customer is."""
+        document = self._load(key)
+        document.customer = fact
+        self._settle(document, timestamp_ms)
+
+    def apply_legal_entity(self, key: str, fact: LegalEntity | None, timestamp_ms: int) -> None:
+        """Take in a legal entity; every engagement of the partition is derived again."""
+        if fact is None:
+            self._documents.delete(f"l:{key}")
+        else:
+            self._documents.put(f"l:{key}", fact)
+        for name in self._documents.keys("e:"):
+            self._settle(self._load(name.removeprefix("e:")), timestamp_ms)
+
+    def apply_result(self, key: str, fact: CommandResult | None, timestamp_ms: int) -> None:
+        """Take in what became of a project command; results of other kinds change nothing."""
+        if fact is None or fact.kind != "upsert_project" or not key.startswith("netsuite:"):
+            return
+        project_id = key.rpartition(":")[2]
+        document = self._load(engagement_of(project_id))
+        document.results[project_id] = fact
+        self._settle(document, timestamp_ms)
+
+    def _documents_of(
+        self, key: str, engagement_id: str | None
+    ) -> list[tuple[EngagementDocument, bool]]:
+        """Return the documents a source row touches: the former owner's and the owner's.
+
+        The flag says whether the row belongs to the document now.
+        """
+        touched = []
+        owner = self._documents.get(Owner, f"k:{key}")
+        if owner is not None and owner.engagement_id != engagement_id:
+            touched.append((self._load(owner.engagement_id), False))
+            self._documents.delete(f"k:{key}")
+        if engagement_id is not None:
+            self._documents.put(f"k:{key}", Owner(engagement_id=engagement_id))
+            touched.append((self._load(engagement_id), True))
+        return touched
+
+    def _load(self, engagement_id: str) -> EngagementDocument:
+        stored = self._documents.get(EngagementDocument, f"e:{engagement_id}")
+        return stored or EngagementDocument(engagement_id=engagement_id)
+
+    def _settle(self, document: EngagementDocument, timestamp_ms: int) -> None:
+        """Derive everything an engagement publishes, and store it."""
+        self._demand(document)
+        settle_projects(document, self._legal_entities(document), self._outbox, timestamp_ms)
+        self._tell(document)
+        contribution = pipeline.contribution(document.opportunity)
+        pipeline.replace(
+            self._documents, self._outbox, document.contribution, contribution, self._source
+        )
+        document.contribution = contribution
+        key = f"e:{document.engagement_id}"
+        if document == EngagementDocument(engagement_id=document.engagement_id):
+            self._documents.delete(key)
+        else:
+            self._documents.put(key, document)
+
+    def _legal_entities(self, document: EngagementDocument) -> dict[str, LegalEntity]:
+        """Return the legal entity that delivers in each wanted country (lowest id wins)."""
+        if not wanted_countries(document):
+            return {}
+        entities: dict[str, LegalEntity] = {}
+        for key in self._documents.keys("l:"):
+            entity = self._documents.get(LegalEntity, key)
+            if entity and entity.is_active and entity.country_code:
+                entities.setdefault(entity.country_code, entity)
+        return entities
+
+    def _demand(self, document: EngagementDocument) -> None:
+        """Tell the customer table which customer is needed; take it back from a former one."""
+        deal = document.opportunity
+        demand = None
+        if deal is not None and deal.customer_id is not None:
+            demand = CustomerDemand(
+                engagement_id=document.engagement_id,
+                customer_id=deal.customer_id,
+                is_handed_off=document.is_handed_off,
+            )
+        if demand == document.demand:
+            return
+        former = document.demand
+        if former is not None and (demand is None or former.customer_id != demand.customer_id):
+            document.customer = None
+            self._outbox.add(DEMAND_TOPIC, document.engagement_id, None, route=former.customer_id)
+        if demand is not None:
+            self._outbox.add(
+                DEMAND_TOPIC,
+                document.engagement_id,
+                demand.model_dump(),
+                route=demand.customer_id,
+            )
+        document.demand = demand
+
+    def _tell(self, document: EngagementDocument) -> None:
+        """Tell each source project whether the ERP holds the project it belongs to."""
+        in_erp = {link.project_id for link in document.links.values() if link.is_erp}
+        for key, link in sorted(document.links.items()):
+            if link.project_id is None:
+                continue
+            context = ProjectContext(
+                id=key, project_id=link.project_id, is_in_erp=link.project_id in in_erp
+            )
+            sent = content_hash(context.model_dump())
+            if document.told.get(key) != sent:
+                document.told[key] = sent
+                self._outbox.add(CONTEXT_TOPIC, key, context.model_dump())

@@ -1,0 +1,236 @@
+"""What tables keep of the records they read: one frozen model a contract, only the fields used.
+
+Field names are those of the Avro contracts; a test holds them together.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from pydantic import BaseModel, ConfigDict
+
+from tables import systems
+
+
+class Fact(BaseModel):
+    """Base: immutable, ignores fields a table does not use, compares by value."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Customer(Fact):
+    """`canonical/customer`."""
+
+    id: str
+    source_system: str
+    customer_id: str
+    name: str | None = None
+    country_code: str | None = None
+    currency: str | None = None
+    tax_number: str | None = None
+    correlation_id: str | None = None
+
+
+class LegalEntity(Fact):
+    """`canonical/legal_entity`."""
+
+    id: str
+    native_id: str
+    country_code: str | None = None
+    tax_code: str | None = None
+    is_active: bool | None = None
+
+
+class Opportunity(Fact):
+    """`canonical/opportunity`."""
+
+    id: str
+    engagement_id: str
+    customer_id: str | None = None
+    name: str | None = None
+    stage: str
+    probability_ratio: Decimal | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    starts_on: date | None = None
+    billing_type: str | None = None
+    correlation_id: str | None = None
+
+
+class OpportunityLine(Fact):
+    """`canonical/opportunity_line`."""
+
+    id: str
+    engagement_id: str
+    service_line: str | None = None
+    country_code: str | None = None
+    amount: Decimal | None = None
+
+
+class CustomerDemand(Fact):
+    """`internal/customer_demand`."""
+
+    engagement_id: str
+    customer_id: str
+    is_handed_off: bool
+
+
+class CustomerStatus(Fact):
+    """`internal/customer_status`."""
+
+    engagement_id: str
+    customer_id: str
+    name: str | None = None
+    country_code: str | None = None
+    currency: str | None = None
+    tax_number: str | None = None
+    is_in_erp: bool
+
+
+class Project(Fact):
+    """`canonical/project`."""
+
+    id: str
+    source_system: str
+    project_id: str | None = None
+    engagement_id: str | None = None
+    customer_id: str | None = None
+    name: str | None = None
+    status: str | None = None
+    currency: str | None = None
+    starts_on: date | None = None
+    legal_entity_id: str | None = None
+    tax_code: str | None = None
+    billing_type: str | None = None
+    service_lines: str | None = None
+    contract_value: Decimal | None = None
+    budget_hours: Decimal | None = None
+    budget_cost: Decimal | None = None
+    budget_revenue: Decimal | None = None
+    budget_currency: str | None = None
+
+
+class ProjectLink(Project):
+    """`internal/project_link`: a source project with what is planned on it."""
+
+    assigned_hours: Decimal | None = None
+    assigned_cost: Decimal | None = None
+    assigned_revenue: Decimal | None = None
+    assigned_currency: str | None = None
+
+    @property
+    def is_erp(self) -> bool:
+        """Whether the row is the ERP's."""
+        return self.source_system in systems.ERP
+
+    @property
+    def is_rm(self) -> bool:
+        """Whether the row is the resource tool's."""
+        return self.source_system in systems.RESOURCE_TOOL
+
+    @property
+    def is_psa(self) -> bool:
+        """Whether the row is the PSA's."""
+        return self.source_system in systems.PSA
+
+
+class ProjectContext(Fact):
+    """`internal/project_context`."""
+
+    id: str
+    project_id: str
+    is_in_erp: bool
+
+
+class CommandResult(Fact):
+    """`command/command_result`."""
+
+    natural_key: str
+    kind: str
+    revision: int
+    status: str
+    error_detail: str | None = None
+
+
+class RateCard(Fact):
+    """`canonical/rate_card`."""
+
+    id: str
+    resource_id: str | None = None
+    cost_rate: Decimal | None = None
+    bill_rate: Decimal | None = None
+    currency: str | None = None
+
+
+class Assignment(Fact):
+    """`canonical/assignment`."""
+
+    id: str
+    project_ref: str
+    resource_ref: str
+    starts_on: date
+    ends_on: date
+    hours_per_day: Decimal
+    status: str
+    is_billable: bool | None = None
+
+
+class Resource(Fact):
+    """`canonical/resource`."""
+
+    id: str
+    resource_id: str
+    work_hours: tuple[Decimal, ...]
+    starts_on: date | None = None
+    ends_on: date | None = None
+    is_active: bool | None = None
+
+
+class Expense(Fact):
+    """`canonical/expense`."""
+
+    id: str
+    project_ref: str
+    spent_on: date
+    amount: Decimal
+    currency: str
+    status: str
+    is_billable: bool | None = None
+    source_position: int | None = None
+
+
+class TimeBill(Fact):
+    """`canonical/time_bill`: a billing transaction as the ERP holds it."""
+
+    id: str
+    time_bill_id: str | None = None
+    project_ref: str | None = None
+    time_entry_id: str | None = None
+    project_id: str | None = None
+    work_on: date | None = None
+    hours: Decimal | None = None
+    bill_rate: Decimal | None = None
+    currency: str | None = None
+
+
+class InvoiceLine(Fact):
+    """`canonical/invoice`."""
+
+    id: str
+    status: str | None = None
+    project_ref: str | None = None
+    time_entry_id: str | None = None
+
+
+class Partial(Fact):
+    """`internal/partial`."""
+
+    measure: str
+    dimension: str
+    source: str
+    hours: Decimal | None = None
+    total_hours: Decimal | None = None
+    count: int | None = None
+    amount: Decimal | None = None
+    weighted_amount: Decimal | None = None

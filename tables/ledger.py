@@ -1,0 +1,156 @@
+"""Commands as the difference between desired and observed.
+
+For one natural key the ledger remembers the last content ordered from the target and the last
+content seen there. A command follows when the desired content is new, or when the target shows
+content that is neither the desired one nor an echo of an order of ours. Deriving is
+level-triggered: the same facts, replayed or split over chunks in any way, order nothing twice.
+Upholds I8 together with `connectors.dispatch`, and I12.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from schemas.identity import command_id
+from tables.effects import Outbox, instant
+
+PayloadValue = str | int | bool | Decimal | date | None
+Payload = Mapping[str, PayloadValue]
+
+ECHOES_KEPT: Final = 8
+GONE: Final = "gone"
+
+
+class LedgerEntry(BaseModel):
+    """State of one natural key. `ordered` and `observed` are content hashes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    revision: int = 0
+    ordered: str = ""
+    observed: str = ""
+    is_confirmed: bool = False  # the target has shown the ordered content
+    echoes: tuple[str, ...] = ()  # contents ordered before, which may still be seen on their way
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Identity of what is ordered and who asked."""
+
+    target: str
+    kind: str
+    natural_key: str
+    origin_key: str
+    correlation_id: str | None
+    amount: Decimal | None = None
+    currency: str | None = None
+
+
+def plain(value: PayloadValue) -> str | int | bool | None:
+    """Return the canonical JSON form: decimals without trailing zeros, dates in ISO 8601."""
+    match value:
+        case Decimal():
+            return format(value.normalize(), "f") if value else "0"
+        case date():
+            return value.isoformat()
+        case _:
+            return value
+
+
+def canonical_json(payload: Payload) -> str:
+    """Return the payload as JSON with sorted keys and no spaces."""
+    content = {name: plain(value) for name, value in payload.items()}
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def content_hash(payload: Payload) -> str:
+    """Return a hash of the payload's canonical JSON."""
+    return hashlib.sha256(canonical_json(payload).encode()).hexdigest()[:24]
+
+
+def observe(entry: LedgerEntry, observed: str) -> tuple[LedgerEntry, bool]:
+    """Take in the content the target shows now (empty: it holds nothing).
+
+    Returns the new entry and whether what it shows is an edit by somebody else.
+    """
+    if observed == entry.observed:
+        return entry, False
+    if observed == entry.ordered or (observed == "" and entry.ordered == GONE):
+        return entry.model_copy(update={"observed": observed, "is_confirmed": True}), False
+    is_echo = observed in entry.echoes and not entry.is_confirmed
+    is_foreign = bool(entry.ordered) and not is_echo and (bool(observed) or entry.is_confirmed)
+    return entry.model_copy(update={"observed": observed}), is_foreign
+
+
+def decide(
+    entry: LedgerEntry,
+    desired: str | None,
+    observed: str,
+    timestamp_ms: int,
+) -> tuple[LedgerEntry, bool]:
+    """Return the new entry and whether a command must be sent.
+
+    `desired` is the hash of what the target should hold (`GONE`: nothing; None: we have no wish),
+    `observed` the hash of what it does hold, over the same fields, empty where it holds nothing.
+    """
+    entry, is_foreign = observe(entry, observed)
+    never_ordered_nothing_there = entry.ordered == "" and desired == GONE and observed == ""
+    if desired is None or never_ordered_nothing_there:
+        return entry, False
+    in_sync = observed == desired or (desired == GONE and observed == "" and not _in_flight(entry))
+    if in_sync:
+        if entry.ordered == desired and entry.is_confirmed:
+            return entry, False
+        if entry.ordered in ("", desired):
+            return entry.model_copy(update={"ordered": desired, "is_confirmed": True}), False
+        # Another order of ours may still be on its way there: only a new one undoes it.
+        if entry.is_confirmed:
+            return entry.model_copy(update={"ordered": desired}), False
+    if entry.ordered == desired and not is_foreign:
+        return entry, False
+    return (
+        LedgerEntry(
+            revision=max(entry.revision + 1, timestamp_ms),
+            ordered=desired,
+            observed=entry.observed,
+            is_confirmed=False,
+            echoes=(*entry.echoes, entry.ordered, desired)[-ECHOES_KEPT:],
+        ),
+        True,
+    )
+
+
+def _in_flight(entry: LedgerEntry) -> bool:
+    return entry.ordered not in ("", GONE) and not entry.is_confirmed
+
+
+def send(
+    outbox: Outbox, order: Order, payload: Payload, *, revision: int, timestamp_ms: int
+) -> None:
+    """Put a command into the outbox."""
+    text = canonical_json(payload)
+    outbox.add(
+        f"psa.command.{order.target}",
+        order.natural_key,
+        {
+            "command_id": command_id(order.target, order.kind, order.natural_key, revision, text),
+            "target": order.target,
+            "kind": order.kind,
+            "natural_key": order.natural_key,
+            "revision": revision,
+            "payload": text,
+            "origin_key": order.origin_key,
+            "correlation_id": order.correlation_id,
+            "amount": order.amount,
+            "currency": order.currency,
+            "issued_at": instant(timestamp_ms),
+        },
+    )
