@@ -21,7 +21,14 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _INT_LIMIT = 2**31
 _LONG_LIMIT = 2**63
 _COMPOUND_KINDS = ("record", "enum", "array", "map")
-_PARSER_ERRORS = (SchemaParseException, ValueError, KeyError, TypeError, AttributeError)
+_PARSER_ERRORS = (
+    SchemaParseException,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,24 +12,24 @@ from typing import Any, Self
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    IsolationLevel,
     KafkaError,
     KafkaException,
     Message,
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from stamina import retry_context
 
 from schemas.errors import BrokerUnavailableError, ConfigError, FatalError
 
-_POLL_S = 0.5
+_POLL_S = 0.5  # one answer of the cluster; longer waits are repeated
 
 
 class KafkaSchemaLog:
     """Single-partition compacted topic, created if missing. Implements `service.SchemaLog`.
 
-    Not thread-safe: the registry holds its lock around every call. Raises BrokerUnavailableError
+    Not thread-safe: the registry calls it from one change at a time. Raises BrokerUnavailableError
     when the cluster does not answer within `timeout_s`, ConfigError when the topic is not a
     compacted one with a single partition, FatalError when another process writes to it.
     """
@@ -41,8 +41,7 @@ class KafkaSchemaLog:
         self._timeout_s = timeout_s
         self._next_offset = 0  # the first offset not yet read
         common = {"bootstrap.servers": bootstrap_servers, "reconnect.backoff.ms": 1000}
-        self._admin = AdminClient(common)
-        _ensure_topic(self._admin, topic, timeout_s)
+        _ensure_topic(AdminClient(common), topic, timeout_s)
         self._producer = Producer(
             common
             | {
@@ -51,17 +50,20 @@ class KafkaSchemaLog:
                 "message.timeout.ms": int(timeout_s * 1000),
             }
         )
+        # No group is ever joined, but the client demands a name.
+        consumer = common | {"group.id": "psastream-schema-registry", "enable.auto.commit": False}
         self._consumer = Consumer(
-            common
+            consumer
             | {
-                "group.id": "psastream-schema-registry",  # demanded by the client; never joined
-                "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
             }
         )
         self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+        # End offsets are asked on a connection of their own: on the reader's, each question would
+        # wait behind its pending fetch, half a second every time.
+        self._end_reader = Consumer(consumer)
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +75,7 @@ class KafkaSchemaLog:
         traceback: TracebackType | None,
     ) -> None:
         self._consumer.close()
+        self._end_reader.close()
 
     def append(self, key: bytes, value: bytes | None) -> None:
         """Write one record and wait for all replicas."""
@@ -124,17 +127,18 @@ class KafkaSchemaLog:
             deadline_s = time.monotonic() + self._timeout_s
 
     def _end_offset(self) -> int:
-        # Asked of the consumer, this would wait behind its pending fetch, half a second each time.
         partition = TopicPartition(self._topic, 0)
-        request = self._admin.list_offsets(
-            {partition: OffsetSpec.latest()},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=self._timeout_s,
-        )
         try:
-            return int(request[partition].result().offset)
+            for attempt in retry_context(
+                on=KafkaException, attempts=None, timeout=self._timeout_s, wait_max=1.0
+            ):
+                with attempt:
+                    # Cached metadata outlives a broker's restart and then names no valid leader.
+                    self._end_reader.list_topics(self._topic, timeout=_POLL_S)
+                    _, end = self._end_reader.get_watermark_offsets(partition, timeout=_POLL_S)
         except KafkaException as error:
             raise _unavailable(error) from error
+        return int(end)
 
 
 def _ensure_topic(admin: Any, topic: str, timeout_s: float) -> None:

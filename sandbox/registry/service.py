@@ -1,7 +1,8 @@
 """The registry's operations: rules over the state, written to the log before they count.
 
-One process writes a log. Within it a lock makes each operation a single step, so concurrent
-registrations of one schema give one id. HTTP is `api`'s business, Kafka is `schema_log`'s.
+One process writes a log. Within it changes are made one after the other, so concurrent
+registrations of one schema give one id; questions are answered meanwhile, also while a change
+waits for the log. HTTP is `api`'s business, Kafka is `schema_log`'s.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,7 +46,8 @@ class Registry:
         self._log = log
         self._default_level = default_level
         self._state = RegistryState()
-        self._lock = Lock()
+        self._change_lock = Lock()  # held by a change from its first look to its last record
+        self._state_lock = Lock()  # held by a question, and while one record is applied
 
     def load(self) -> None:
         """Read the whole log. Call once, before anything else."""
@@ -74,7 +76,7 @@ class Registry:
     def look_up(self, subject: str, text: str, *, with_deleted: bool = False) -> RegisteredVersion:
         """The version of the subject that is this schema. Raises 40401, 40403, 42201."""
         schema = parse(text)
-        with self._lock:
+        with self._state_lock:
             self._require_versions(subject, with_deleted=with_deleted)
             found = self._find(subject, schema, with_deleted=with_deleted)
         if found is None:
@@ -84,7 +86,7 @@ class Registry:
     def check(self, subject: str, text: str, version: str | None) -> list[str]:
         """What forbids the schema after one version, or after all its level names (None)."""
         schema = parse(text)
-        with self._lock:
+        with self._state_lock:
             level = self._level(subject)
             if version is None:
                 return problems_with(schema, self._live_schemas(subject), level)
@@ -95,24 +97,24 @@ class Registry:
 
     def subjects(self, *, with_deleted: bool = False) -> list[str]:
         """Names of all subjects, sorted."""
-        with self._lock:
+        with self._state_lock:
             return self._state.subjects(with_deleted=with_deleted)
 
     def versions(self, subject: str, *, with_deleted: bool = False) -> list[RegisteredVersion]:
         """All versions of a subject, oldest first. Raises 40401."""
-        with self._lock:
+        with self._state_lock:
             return self._require_versions(subject, with_deleted=with_deleted)
 
     def version(
         self, subject: str, version: str, *, with_deleted: bool = False
     ) -> RegisteredVersion:
         """One version by number or 'latest'. Raises 40401, 40402, 42202."""
-        with self._lock:
+        with self._state_lock:
             return self._version(subject, version, with_deleted=with_deleted)
 
     def schema(self, schema_id: int) -> AvroSchema:
         """The schema of an id. Raises 40403."""
-        with self._lock:
+        with self._state_lock:
             found = self._state.schema_with_id(schema_id)
         if found is None:
             raise errors.schema_not_found(schema_id)
@@ -121,12 +123,12 @@ class Registry:
     def usages(self, schema_id: int, *, with_deleted: bool = False) -> list[RegisteredVersion]:
         """The versions that carry an id. Raises 40403."""
         self.schema(schema_id)
-        with self._lock:
+        with self._state_lock:
             return self._state.versions_with_id(schema_id, with_deleted=with_deleted)
 
     def highest_id(self) -> int:
         """The highest id given so far."""
-        with self._lock:
+        with self._state_lock:
             return self._state.highest_id
 
     def delete_version(self, subject: str, version: str) -> int:
@@ -154,7 +156,7 @@ class Registry:
 
     def level(self, subject: str | None, *, or_global: bool = False) -> CompatibilityLevel:
         """The level of a subject, or with None the global one. Raises 40408."""
-        with self._lock:
+        with self._state_lock:
             if subject is not None and not or_global and self._state.level(subject) is None:
                 raise errors.subject_level_not_found(subject)
             return self._level(subject)
@@ -171,12 +173,12 @@ class Registry:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Hold the lock, with everything in the log applied.
+        """Exclude other changes, with everything in the log applied.
 
         That includes a record whose acknowledgement was lost: the repeated request then finds its
         own effect instead of making it again.
         """
-        with self._lock:
+        with self._change_lock:
             self._log.read_new(self._apply)
             yield
 
@@ -188,7 +190,8 @@ class Registry:
     def _apply(self, key: bytes, value: bytes | None) -> None:
         record = decode(key, value)
         if record is not None:
-            self._state.apply(record)
+            with self._state_lock:
+                self._state.apply(record)
 
     def _level(self, subject: str | None) -> CompatibilityLevel:
         return self._state.level(subject) or self._state.level(None) or self._default_level
