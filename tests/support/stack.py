@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sandbox.stack.health import Health
-from sandbox.stack.process import ManagedProcess
+from sandbox.stack.process import ManagedProcess, ProcessExit
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, StackAddresses, StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
@@ -52,6 +52,10 @@ class RunningStack:
 
     def restart(self, name: str) -> None:
         self._wait(self._stack.restart(name))
+
+    def next_exit(self) -> ProcessExit:
+        """The next process that ended although nobody asked it to."""
+        return self._wait(asyncio.wait_for(self._stack.next_exit(), timeout=30))
 
     def is_running(self, name: str) -> bool:
         return self._stack.is_running(name)
