@@ -1,0 +1,70 @@
+"""Where in its source a change happened, as one comparable integer.
+
+A PostgreSQL change has a log sequence number; a polled source numbers its changes itself and
+carries the number in `source.sequence`. Positions of one source compare; of two sources never.
+A stale position is one at or below the last applied. Upholds I3.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+_INT64_MAX: Final = 2**63 - 1
+_SEQUENCE: Final = re.compile(r'^\["([0-9]+)"\]$')
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A position in one source; INVALID is below every valid one."""
+
+    value: int
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.value <= _INT64_MAX:
+            raise ValueError(f"a position is -1 (invalid) or a non-negative int64: {self.value}")
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the source told a position."""
+        return self.value >= 0
+
+    def to_sequence(self) -> str:
+        """The text of `source.sequence` for this position, which must be valid."""
+        if not self.is_valid:
+            raise ValueError("an invalid position has no sequence")
+        return json.dumps([str(self.value)])
+
+
+INVALID: Final = Position(-1)
+
+
+def position_of(source: Mapping[str, object]) -> Position:
+    """The position in the `source` block of an envelope: its lsn, else its own sequence."""
+    lsn = source.get("lsn")
+    if isinstance(lsn, int):
+        return Position(lsn) if 0 <= lsn <= _INT64_MAX else INVALID
+    match = _SEQUENCE.match(str(source.get("sequence")))
+    value = int(match.group(1)) if match else -1
+    return Position(value) if value <= _INT64_MAX else INVALID
+
+
+def position_column(source: pl.Expr, *, has_lsn: bool) -> pl.Expr:
+    """As position_of for a column of `source` structs: Int64, -1 where there is none.
+
+    `has_lsn`: whether the struct has the field, as those of PostgreSQL do.
+    """
+    # Debezium's sequence holds two numbers, for it the lsn counts; ours holds exactly one.
+    sequence = (
+        source.struct.field("sequence")
+        .str.extract(_SEQUENCE.pattern, 1)
+        .cast(pl.Int64, strict=False)
+    )
+    if not has_lsn:
+        return sequence.fill_null(INVALID.value)
+    lsn = source.struct.field("lsn")
+    valid_lsn = pl.when(lsn >= 0).then(lsn).otherwise(INVALID.value)
+    return pl.when(lsn.is_not_null()).then(valid_lsn).otherwise(sequence).fill_null(INVALID.value)
