@@ -46,7 +46,10 @@ class Worker:
         Ends the process itself, with that code, if it cannot stop in time: a handler thread
         cannot be interrupted.
         """
-        return asyncio.run(self._main())
+        try:
+            return asyncio.run(self._main())
+        finally:
+            self._loop = None
 
     def stop(self) -> None:
         """Ask the worker to stop. May be called from any thread."""

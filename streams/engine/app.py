@@ -29,6 +29,11 @@ class EngineApp(faust.App):  # type: ignore[misc]
     window: FlowWindow
     threads: ThreadPoolExecutor
 
+    def _on_rebalance_when_stopped(self) -> None:
+        # Faust closes the connection here, and then cannot leave the group: its partitions would
+        # wait for the session to expire. The worker's stop deadline bounds the wait instead.
+        pass
+
     def failure(self) -> BaseException | None:
         """Why the app has crashed, if it has."""
         return self.crash_reason if self.crashed else None

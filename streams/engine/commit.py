@@ -6,7 +6,6 @@ become visible together or not at all (upholds I1). It knows nothing of handlers
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,9 +90,11 @@ class TransactionalWriter:
         producer, self._producer = self._producer, None
         if producer is None:
             return
-        with suppress(KafkaError, TimeoutError):
+        try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await producer.stop()
+        except (KafkaError, TimeoutError):  # it waits for a broker that does not answer
+            await producer.client.close()
 
     def encode(
         self, state: Mapping[bytes, bytes | None], effects: Effects, timestamp_ms: int | None
@@ -142,11 +143,14 @@ class TransactionalWriter:
             await producer.send_batch(batch.builder, batch.topic, partition=batch.partition)
             for batch in (*encoded.state, *encoded.outputs)
         ]
-        metadata = await asyncio.gather(*sent)
+        results: list[Any] = await asyncio.gather(*sent, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
         position = {
             TopicPartition(chunk.topic, chunk.partition): OffsetAndMetadata(chunk.end_offset, "")
         }
         await producer.send_offsets_to_transaction(position, self._settings.app_id)
         await producer.commit_transaction()
         last = len(encoded.state) - 1
-        return int(metadata[last].offset) + encoded.state[last].records - 1
+        return int(results[last].offset) + encoded.state[last].records - 1

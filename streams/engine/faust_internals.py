@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.producer.message_accumulator import BatchBuilder
+from faust.app.base import App
 from faust.stores.base import Store
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer as BaseConsumer
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 _METHODS: dict[type[Any], tuple[str, ...]] = {
+    App: ("_on_rebalance_when_stopped", "crash"),
     BaseConsumer: ("_wait_next_records", "_add_gap", "_commit_offsets", "ack", "getmany"),
     Consumer: ("_new_consumer_thread",),
     AIOKafkaConsumerThread: ("_create_worker_consumer", "_fetch_records", "call_thread"),

@@ -143,7 +143,6 @@ class PartitionProcessor:
     def _catch_up(self) -> int:
         """Restore, then compare the fences with the committed offsets. Runs in a thread."""
         log_id = self._state_log.identity()
-        self._store.close()
         self._store.open(log_id)
         records = self._state_log.catch_up(
             self.partition, self._store, stop=self._stop, progress=self._on_restored

@@ -29,7 +29,7 @@ _log = structlog.get_logger()
 _PARTITION_EOF = KafkaError._PARTITION_EOF
 _TRANSPORT_ERRORS = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
 _BATCH_RECORDS = 20_000
-_POLL_S = 0.5
+_POLL_S = 0.05  # `consume` waits this long for a batch to fill, also at the end of the log
 
 
 @dataclass(frozen=True, slots=True)

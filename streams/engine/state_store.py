@@ -35,37 +35,34 @@ class StateStore:
         self._settings = settings
         self._lock = threading.Lock()
         self._db: Rdict | None = None
+        self._is_closed = False
 
     def open(self, log_id: str) -> None:
-        """Open the directory, or an empty one if it mirrors another log or cannot be read.
+        """Open the directory, anew and empty if it mirrors another log or cannot be read.
 
-        Raises FatalError if another process holds it.
+        Raises FatalError if another process holds it, or after `close`.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = self._open_db()
-        except Exception as error:  # rocksdict raises plain exceptions
-            if "lock" in str(error).lower():
-                raise FatalError(
-                    "state directory is in use",
-                    hint="give each worker its own state_dir",
-                    context={"path": str(self.path)},
-                ) from error
-            self._rebuild(reason=f"cannot be opened: {error}")
-        known = self._require_db().get(LOG_KEY)
-        if known is not None and known != log_id.encode():
-            self._rebuild(reason="mirrors another state log")
-        self._require_db()[LOG_KEY] = log_id.encode()
+        with self._lock:
+            if self._is_closed:
+                raise self._closed_error()
+            if self._db is None:
+                self._db = self._open_or_rebuild()
+            known = self._db.get(LOG_KEY)
+            if known is not None and known != log_id.encode():
+                self._db = self._rebuild("mirrors another state log")
+            self._db[LOG_KEY] = log_id.encode()
 
     def reset(self, reason: str) -> None:
         """Delete everything but the identity of the log; the next catch-up rebuilds it."""
-        log_id = self._require_db().get(LOG_KEY)
-        self._rebuild(reason)
-        self._require_db()[LOG_KEY] = log_id
+        with self._lock:
+            log_id = self._require_db().get(LOG_KEY)
+            self._db = self._rebuild(reason)
+            self._db[LOG_KEY] = log_id
 
     def close(self) -> None:
-        """Close the directory; waits for the operation at hand, later ones raise FatalError."""
+        """Close for good; waits for the operation at hand, later ones raise FatalError."""
         with self._lock:
+            self._is_closed = True
             if self._db is not None:
                 self._db.close()
                 self._db = None
@@ -127,13 +124,31 @@ class StateStore:
         options.set_block_based_table_factory(table)
         return Rdict(str(self.path), options)
 
-    def _rebuild(self, reason: str) -> None:
+    def _open_or_rebuild(self) -> Rdict:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._open_db()
+        except Exception as error:  # rocksdict raises plain exceptions
+            if "lock" in str(error).lower():
+                raise FatalError(
+                    "state directory is in use",
+                    hint="give each worker its own state_dir",
+                    context={"path": str(self.path)},
+                ) from error
+            return self._rebuild(f"cannot be opened: {error}")
+
+    def _rebuild(self, reason: str) -> Rdict:
         _log.warning("local state deleted", path=str(self.path), reason=reason)
-        self.close()
+        if self._db is not None:
+            self._db.close()
+            self._db = None
         shutil.rmtree(self.path, ignore_errors=True)
-        self._db = self._open_db()
+        return self._open_db()
 
     def _require_db(self) -> Rdict:
         if self._db is None:
-            raise FatalError("state store is closed", context={"path": str(self.path)})
+            raise self._closed_error()
         return self._db
+
+    def _closed_error(self) -> FatalError:
+        return FatalError("state store is closed", context={"path": str(self.path)})

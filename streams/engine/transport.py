@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Any
 
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from faust.types import TP
 from yarl import URL
 
@@ -35,8 +35,12 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         return consumer
 
     def highwater(self, tp: TP) -> int | None:
-        """The end of what may be read: the last stable offset."""
-        return self._ensure_consumer().last_stable_offset(tp)  # type: ignore[no-any-return]
+        """The end of what may be read: the last stable offset. None if not known or not ours."""
+        try:
+            end: int | None = self._ensure_consumer().last_stable_offset(tp)
+        except (AssertionError, IllegalStateError):  # aiokafka's answers to a lost partition
+            return None
+        return end
 
     async def _fetch_records(
         self,
@@ -151,9 +155,7 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
         }
         if len(open_partitions) < len(active_partitions):
             timeout = _FULL_POLL_S
-        if not open_partitions:
-            await asyncio.sleep(timeout)
-            return {}
+        # Called even if all are full: a consumer that does not poll leaves its group.
         return await super()._getmany(open_partitions, timeout)
 
     def _chunk_message(self, tp: TP, chunk: Chunk, generation: int) -> ConsumerMessage:

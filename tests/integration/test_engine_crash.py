@@ -1,26 +1,28 @@
-"""Workers are killed at progress marks, local state is deleted: the result stays exact (I1, I3, I6).
+"""Workers are killed at progress marks, local state is deleted: totals stay exact (I1, I3, I6).
 
 Proves the commit, fencing and recovery of the engine; not the agents of the product.
 """
 
 import random
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.support.engine_agents import Record, row
+from tests.support.engine_fixtures import kafka
 from tests.support.engine_testbed import EngineTestbed
 from tests.support.eventually import eventually
+
+__all__ = ["kafka"]  # a fixture
 
 pytestmark = [pytest.mark.stack, pytest.mark.crash]
 
 _ROWS_PER_PARTITION = 12_000
 
 
-def make_input(
-    seed: int, partition: int, rows: int
-) -> tuple[list[Record], list[Record]]:
+def make_input(seed: int, partition: int, rows: int) -> tuple[list[Record], list[Record]]:
     """Rows that are inserted, changed, moved and deleted; and adjustments of the same totals."""
     rng = random.Random(seed)
     changes: list[Record] = []
@@ -44,9 +46,7 @@ def fill(testbed: EngineTestbed, seed: int, rows: int = _ROWS_PER_PARTITION) -> 
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_i1_i6_killed_workers_leave_exact_totals(
-    seed: int, kafka: str, tmp_path: Path
-) -> None:
+def test_i1_i6_killed_workers_leave_exact_totals(seed: int, kafka: str, tmp_path: Path) -> None:
     testbed = EngineTestbed(kafka, tmp_path, partitions=4)
     testbed.create_topics()
     fill(testbed, seed)
@@ -73,6 +73,56 @@ def test_i1_i6_killed_workers_leave_exact_totals(
             assert worker.poll() is None, (tmp_path / f"{name}.log").read_text()
     finally:
         for worker in workers.values():
+            worker.kill()
+            worker.wait()
+    assert testbed.totals() == testbed.expected()
+
+
+def test_zombie_worker_is_fenced(kafka: str, tmp_path: Path) -> None:
+    """A worker that is frozen past its session wakes up after another has taken over."""
+    testbed = EngineTestbed(kafka, tmp_path)
+    testbed.create_topics()
+    fill(testbed, seed=3, rows=30_000)
+    sources = (testbed.topics.rows, testbed.topics.adjustments)
+    total = testbed.ends(*sources)
+    frozen = testbed.spawn("frozen", max_chunk_records=100)
+    try:
+        eventually(lambda: testbed.committed(*sources) > 0.05 * total, deadline_s=60)
+        frozen.send_signal(signal.SIGSTOP)
+        seen = testbed.committed(*sources)
+        assert seen < total, "the worker was done before it was frozen"
+        heir = testbed.spawn("heir", max_chunk_records=100)
+        try:
+            eventually(lambda: testbed.committed(*sources) > seen + 0.1 * total, deadline_s=90)
+            frozen.send_signal(signal.SIGCONT)
+            testbed.wait_until_drained(deadline_s=120)
+        finally:
+            heir.kill()
+            heir.wait()
+    finally:
+        frozen.kill()
+        frozen.wait()
+    assert testbed.totals() == testbed.expected()
+
+
+def test_stopped_worker_hands_over_at_once(kafka: str, tmp_path: Path) -> None:
+    testbed = EngineTestbed(kafka, tmp_path)
+    testbed.create_topics()
+    fill(testbed, seed=4)
+    sources = (testbed.topics.rows, testbed.topics.adjustments)
+    total = testbed.ends(*sources)
+    small = {"max_chunk_records": 200, "session_timeout_s": 20.0}
+    workers = [testbed.spawn(name, **small) for name in ("first", "second")]
+    try:
+        eventually(lambda: testbed.committed(*sources) > 0.3 * total, deadline_s=60)
+        workers[0].terminate()
+        assert workers[0].wait(30) == 0
+        # Had it not left the group, its partitions would wait for the end of its session.
+        testbed.wait_until_drained(deadline_s=15)
+        workers[1].terminate()
+        assert workers[1].wait(30) == 0
+    finally:
+        for worker in workers:
             worker.kill()
             worker.wait()
     assert testbed.totals() == testbed.expected()

@@ -1,9 +1,14 @@
-"""The broker the engine's integration tests run on."""
+"""The broker the engine's integration tests run on. Import `kafka` into the test module."""
+
+import os
 
 import pytest
 
 
-@pytest.fixture
-def kafka(stack: object) -> str:
-    """Bootstrap servers of the session's broker."""
-    return str(stack.addresses.bootstrap_servers)  # type: ignore[attr-defined]
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """Bootstrap servers: those given, else of the session's stack, of which only Kafka is used."""
+    given = os.environ.get("PSASTREAM_TEST_BOOTSTRAP")
+    if given:
+        return given
+    return str(request.getfixturevalue("stack").addresses.bootstrap_servers)

@@ -44,6 +44,13 @@ class EngineTestbed:
         for future in self._admin.create_topics(new).values():
             future.result()
 
+    def recreate(self, name: str) -> None:
+        """Delete a topic and create it anew, empty."""
+        for deletion in self._admin.delete_topics([name]).values():
+            deletion.result()
+        eventually(lambda: name not in self._admin.list_topics(timeout=20).topics, deadline_s=30)
+        self.create_topics(name)
+
     def produce(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         """Publish and wait for the broker."""
         for key, value in records:
