@@ -1,0 +1,152 @@
+"""What dispatch reads and writes, as values: commands, intents, outcomes.
+
+The field names are those of the contracts in `schemas/avro/command`; conversion from and to
+records is here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Self
+
+from schemas.errors import InvalidEntityError
+
+Payload = dict[str, Any]
+
+
+class Status(Enum):
+    """What became of a command. Every value settles it for good."""
+
+    SUCCEEDED = "succeeded"  # this dispatcher saw the target accept it
+    ADOPTED = "adopted"  # an earlier attempt of unknown outcome turned out to have landed
+    REJECTED = "rejected"  # the target refuses the content; an exception is open
+    SUPERSEDED = "superseded"  # a newer revision took its place before it had an effect
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An order to one target. `payload` is canonical JSON, kept as text."""
+
+    command_id: str
+    target: str
+    kind: str
+    natural_key: str
+    revision: int
+    payload: str
+    origin_key: str
+    correlation_id: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    issued_at: datetime | None = None
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Read a `psa.command.Command`. Raises InvalidEntityError where identity is missing."""
+        required = ("command_id", "target", "kind", "natural_key", "payload", "origin_key")
+        missing = [name for name in required if not record.get(name)]
+        if record.get("revision") is None:
+            missing.append("revision")
+        if missing:
+            raise InvalidEntityError(
+                f"a command lacks {', '.join(missing)}",
+                hint="the table that derives the command must set them",
+                context={"command_id": record.get("command_id")},
+            )
+        values: dict[str, Any] = {name: record.get(name) for name in cls.__slots__}
+        return cls(**values)
+
+    def content(self) -> Payload:
+        """Return the parsed payload; JSON numbers become Decimal, never float. Upholds I7.
+
+        Raises InvalidEntityError where it is not a JSON object.
+        """
+        try:
+            parsed = json.loads(self.payload, parse_float=Decimal)
+        except ValueError as error:
+            raise InvalidEntityError(
+                f"the payload of command {self.command_id} is not JSON: {error}"
+            ) from error
+        if not isinstance(parsed, dict):
+            raise InvalidEntityError(f"the payload of command {self.command_id} is not an object")
+        return parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A record that an attempt was about to begin."""
+
+    command_id: str
+    revision: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a person must put right: stable code, the target's own words, the field it blames."""
+
+    code: str
+    detail: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command was settled after `attempts` attempts.
+
+    `problem` says why it was rejected; `warning` what to tidy up although it was carried out.
+    """
+
+    status: Status
+    attempts: int
+    target_id: str | None = None
+    problem: Problem | None = None
+    warning: Problem | None = None
+
+
+def intent_record(command: Command, attempt: int, *, started_at: datetime) -> Payload:
+    """Return the `psa.command.CommandIntent` of an attempt."""
+    return {
+        "command_id": command.command_id,
+        "target": command.target,
+        "natural_key": command.natural_key,
+        "revision": command.revision,
+        "attempt": attempt,
+        "started_at": started_at,
+    }
+
+
+def result_record(command: Command, outcome: Outcome, *, finished_at: datetime) -> Payload:
+    """Return the `psa.command.CommandResult` of a settled command."""
+    problem = outcome.problem
+    return {
+        "command_id": command.command_id,
+        "target": command.target,
+        "kind": command.kind,
+        "natural_key": command.natural_key,
+        "revision": command.revision,
+        "status": outcome.status.value,
+        "target_id": outcome.target_id,
+        "error_code": problem.code if problem else None,
+        "error_detail": problem.detail if problem else None,
+        "error_field": problem.field if problem else None,
+        "attempts": outcome.attempts,
+        "origin_key": command.origin_key,
+        "correlation_id": command.correlation_id,
+        "amount": command.amount,
+        "currency": command.currency,
+        "finished_at": finished_at,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class OpenException:
+    """Something that waits for a person, with the money that waits with it."""
+
+    system: str
+    amount: Decimal | None
+    currency: str | None

@@ -1,0 +1,61 @@
+"""Configuration of a command sink: the keys every `connectors/<vendor>/sink.json` has.
+
+A vendor adds its credentials in a subclass beside its sink.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from connectors.dispatch.retry import RetryPolicy
+from connectors.http import Limiter
+
+
+class SinkConfig(BaseModel):
+    """Keys common to all sinks; in the file, dots stand for underscores."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", ".")
+    )
+
+    name: str = Field(min_length=1, description="name of this connector in logs")
+    connector_class: str = Field(description="the sink that executes the commands")
+    target: str = Field(description="commands are read from psa.command.<target>")
+    url: str = Field(pattern="^https?://", description="base URL of the vendor's API")
+    user_agent: str = Field(default="psastream", description="User-Agent of every request")
+    request_timeout_ms: int = Field(
+        default=60_000, ge=100, description="longest wait for an answer"
+    )
+    max_in_flight: int = Field(
+        ge=1, le=100, description="requests at once; the sources' share of the account comes on top"
+    )
+    requests_per_second: float | None = Field(default=None, gt=0, description="pace of requests")
+    settle_ms: int = Field(
+        ge=0,
+        description="how long a request may still take effect after we stopped waiting for it; "
+        "with request.timeout.ms, longer than the longest request the vendor completes",
+    )
+    retry_backoff_ms: int = Field(default=500, ge=1, description="wait after the first failure")
+    retry_backoff_max_ms: int = Field(default=60_000, ge=1, description="longest wait")
+    auth_retry_ms: int = Field(default=60_000, ge=1, description="wait after refused credentials")
+    max_queued: int = Field(default=1_000, ge=1, description="reading pauses beyond this")
+
+    @model_validator(mode="after")
+    def _backoff_is_bounded(self) -> SinkConfig:
+        if self.retry_backoff_max_ms < self.retry_backoff_ms:
+            raise ValueError("retry.backoff.max.ms is below retry.backoff.ms")
+        return self
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """The waiting times, in seconds."""
+        return RetryPolicy(
+            settle_s=self.settle_ms / 1000,
+            backoff_s=self.retry_backoff_ms / 1000,
+            backoff_max_s=self.retry_backoff_max_ms / 1000,
+            auth_retry_s=self.auth_retry_ms / 1000,
+        )
+
+    def make_limiter(self) -> Limiter:
+        """Make the allowance of requests."""
+        return Limiter(self.max_in_flight, self.requests_per_second)

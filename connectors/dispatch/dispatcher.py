@@ -1,0 +1,158 @@
+"""The dispatcher: intake, session, journal and commits, run as one.
+
+All decisions are made on the event loop; the consumer lives on a thread of its own, and while a
+rebalance callback waits there for the loop, the loop is free to answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+import structlog
+
+from connectors.dispatch.executor import Spawn
+from connectors.dispatch.intake import Intake
+from connectors.dispatch.journal import Journal, KafkaJournal, Memory, read_memory
+from connectors.dispatch.metrics import DispatchMetrics
+from connectors.dispatch.publisher import Publisher
+from connectors.dispatch.session import Session, Target
+from runtime.kafka import KafkaSettings, make_consumer, make_producer
+from runtime.serde import Serde
+
+_log = structlog.get_logger()
+
+GROUP_ID = "psastream-dispatch"
+DRAIN_S = 20.0
+"""How long calls in flight may take to finish when we must stop; below Kubernetes' 30 s."""
+
+Arguments = ParamSpec("Arguments")
+T = TypeVar("T")
+WrapJournal = Callable[[Journal], Journal]
+
+
+class Dispatcher:
+    """Executes the commands of some targets until told to stop. One instance, one run."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        serde: Serde,
+        targets: Mapping[str, Target],
+        *,
+        metrics: DispatchMetrics,
+        wrap_journal: WrapJournal = lambda journal: journal,
+    ) -> None:
+        """`wrap_journal` puts something between the executors and the journal of a session."""
+        self._kafka = kafka
+        self._serde = serde
+        self._targets = targets
+        self._metrics = metrics
+        self._wrap_journal = wrap_journal
+        self._session: Session | None = None
+        self._consumer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then finish what is in flight and commit.
+
+        Raises what ends the process; whatever was under way is looked up at the next start.
+        """
+        self._loop = asyncio.get_running_loop()
+        with Publisher(make_producer(self._kafka), self._serde) as publisher:
+            self._publisher = publisher
+            try:
+                async with asyncio.TaskGroup() as group:
+                    self._spawn: Spawn = group.create_task
+                    await self._work(stop)
+            except ExceptionGroup as group_error:
+                raise _first_cause(group_error) from group_error
+            finally:
+                for target in self._targets.values():
+                    await target.sink.close()
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        consumer = make_consumer(self._kafka, GROUP_ID)
+        intake = await self._on_consumer_thread(
+            Intake, consumer, self._serde, list(self._targets), self
+        )
+        self._intake = intake
+        try:
+            while not stop.is_set():
+                held_back = self._session.crowded() if self._session else frozenset()
+                deliveries = await self._on_consumer_thread(intake.read, held_back)
+                if self._session is not None:
+                    for delivery in deliveries:
+                        self._session.accept(delivery)
+                    await self._commit(self._session)
+            if self._session is not None:
+                session = self._session
+                await self._end(session)
+                await self._commit(session)
+        finally:
+            self._session = None  # after a failure nothing more is finished or committed
+            await self._on_consumer_thread(intake.close)
+            self._consumer_thread.shutdown(wait=False)
+
+    async def _commit(self, session: Session) -> None:
+        offsets = list(session.offsets.committable())
+        if not offsets:
+            return
+        is_committed = await self._on_consumer_thread(self._intake.commit, offsets)
+        if is_committed:
+            for place, offset in offsets:
+                session.offsets.committed(place, offset)
+
+    async def _on_consumer_thread(
+        self,
+        work: Callable[Arguments, T],
+        *arguments: Arguments.args,
+        **named: Arguments.kwargs,
+    ) -> T:
+        call = partial(work, *arguments, **named)
+        return await self._loop.run_in_executor(self._consumer_thread, call)
+
+    def assigned(self) -> None:
+        """Begin a session from the journal. On the consumer's thread."""
+        memory = read_memory(self._kafka, self._serde, frozenset(self._targets))
+        self._wait(self._begin(memory))
+
+    def revoked(self) -> None:
+        """End the session in order. On the consumer's thread."""
+        session = self._session
+        if session is None:
+            return
+        self._wait(self._end(session))
+        self._intake.commit(list(session.offsets.committable()))
+
+    def lost(self) -> None:
+        """End the session; its partitions are another process's. On the consumer's thread."""
+        _log.error("dispatch.partitions_lost")
+        if self._session is not None:
+            self._wait(self._end(self._session))
+
+    async def _begin(self, memory: Memory) -> None:
+        journal = KafkaJournal(self._publisher, memory.exceptions, self._metrics)
+        self._session = Session(
+            self._targets,
+            memory,
+            self._wrap_journal(journal),
+            metrics=self._metrics,
+            spawn=self._spawn,
+        )
+
+    async def _end(self, session: Session) -> None:
+        self._session = None
+        await session.drain(DRAIN_S)
+        _log.info("dispatch.session_ended")
+
+    def _wait(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+
+def _first_cause(group: ExceptionGroup[Exception]) -> Exception:
+    """Return the first failure: the others are its consequences."""
+    first = group.exceptions[0]
+    return _first_cause(first) if isinstance(first, ExceptionGroup) else first

@@ -1,0 +1,185 @@
+"""Reading command topics: a consumer on a thread of its own, decoded deliveries out of it.
+
+It decides nothing about commands. Partitions come and go through `IntakeListener`, which is called
+on the consumer's thread and may block there: the group waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import stamina
+import structlog
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from connectors.dispatch.commands import Command
+from connectors.dispatch.journal import DeadLetter
+from runtime.serde import Serde
+from schemas.errors import (
+    BrokerUnavailableError,
+    InvalidEntityError,
+    RecordError,
+    RegistryUnavailableError,
+)
+
+_log = structlog.get_logger()
+
+TOPIC_PREFIX: Final = "psa.command."
+BATCH: Final = 500
+POLL_S: Final = 0.1
+REGISTRY_PATIENCE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One record of a command topic: a command, a dead letter, or None for a tombstone."""
+
+    topic: str
+    partition: int
+    offset: int
+    content: Command | DeadLetter | None
+
+    @property
+    def target(self) -> str:
+        """The target the topic belongs to."""
+        return self.topic.removeprefix(TOPIC_PREFIX)
+
+
+class IntakeListener(Protocol):
+    """Hears of the partitions this process answers for."""
+
+    def assigned(self) -> None:
+        """All partitions of an assignment are ours from now on."""
+        ...
+
+    def revoked(self) -> None:
+        """They will be somebody else's once this returns: finish, and commit."""
+        ...
+
+    def lost(self) -> None:
+        """They are somebody else's already: stop, and commit nothing."""
+        ...
+
+
+class Intake:
+    """The consumer. Every method is to be called on one and the same thread."""
+
+    def __init__(
+        self, consumer: Consumer, serde: Serde, targets: Iterable[str], listener: IntakeListener
+    ) -> None:
+        self._consumer = consumer
+        self._serde = serde
+        self._assignment: list[TopicPartition] = []
+        self._held_back: frozenset[str] = frozenset()
+        self._generation = 0
+        self._listener = listener
+        consumer.subscribe(
+            [f"{TOPIC_PREFIX}{target}" for target in targets],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def read(self, held_back: Collection[str]) -> list[Delivery]:
+        """Return the next records, none of the targets in `held_back`.
+
+        Raises BrokerUnavailableError, RegistryUnavailableError.
+        """
+        self._hold_back(frozenset(held_back))
+        generation = self._generation
+        deliveries: list[Delivery] = []
+        wait_s = POLL_S
+        while len(deliveries) < BATCH:
+            # One by one: a rebalance may come between two records, never inside a poll that
+            # returns one.
+            message = self._poll(wait_s)
+            if generation != self._generation:
+                generation = self._generation
+                deliveries.clear()  # of partitions that were taken away; re-read by their owner
+            if message is None:
+                break
+            deliveries.append(self._decode(message))
+            wait_s = 0.0
+        return deliveries
+
+    def commit(self, offsets: Collection[tuple[tuple[str, int], int]]) -> bool:
+        """Commit offsets and wait; False where a rebalance stood in the way."""
+        try:
+            self._consumer.commit(
+                offsets=[
+                    TopicPartition(topic, partition, offset)
+                    for (topic, partition), offset in offsets
+                ],
+                asynchronous=False,
+            )
+        except KafkaException as error:
+            # Not fatal: what is not committed is delivered again and has no second effect.
+            _log.warning("dispatch.commit_failed", error=str(error))
+            return False
+        return True
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _poll(self, wait_s: float) -> Message | None:
+        message = self._consumer.poll(wait_s)
+        if message is None:
+            return None
+        error = message.error()
+        if error is not None:
+            raise BrokerUnavailableError(
+                f"command topics cannot be read: {error}", hint="check broker and topics"
+            )
+        return message
+
+    def _hold_back(self, targets: frozenset[str]) -> None:
+        if targets == self._held_back:
+            return
+        pause = [part for part in self._assignment if _target(part) in targets - self._held_back]
+        resume = [part for part in self._assignment if _target(part) in self._held_back - targets]
+        self._consumer.pause(pause)
+        self._consumer.resume(resume)
+        self._held_back = targets
+
+    def _decode(self, message: Message) -> Delivery:
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        value = message.value()
+        content: Command | DeadLetter | None = None
+        if value is not None:
+            try:
+                content = self._command(topic, value)
+            except RecordError as error:
+                content = DeadLetter(topic, partition, offset, message.key(), value, error)
+        return Delivery(topic, partition, offset, content)
+
+    @stamina.retry(on=RegistryUnavailableError, attempts=None, timeout=REGISTRY_PATIENCE_S)
+    def _command(self, topic: str, value: bytes) -> Command:
+        command = Command.from_record(self._serde.read(value))
+        if f"{TOPIC_PREFIX}{command.target}" != topic:
+            raise InvalidEntityError(
+                f"command {command.command_id} for {command.target} is in topic {topic}"
+            )
+        return command
+
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._generation += 1
+        self._assignment = list(partitions)
+        self._held_back = frozenset()  # the client forgets pauses with the old assignment
+        self._listener.assigned()
+
+    def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self._listener.revoked()
+        self._generation += 1
+        self._assignment = []
+
+    def _on_lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self._listener.lost()
+        self._generation += 1
+        self._assignment = []
+
+
+def _target(partition: TopicPartition) -> str:
+    return str(partition.topic).removeprefix(TOPIC_PREFIX)

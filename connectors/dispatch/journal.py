@@ -1,0 +1,156 @@
+"""The written memory of dispatch: intents, results and exceptions, acknowledged by the broker.
+
+It is read back whole at the start of a session; nothing else survives a crash, and nothing else
+needs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from connectors.dispatch.commands import (
+    Command,
+    Intent,
+    OpenException,
+    Outcome,
+    intent_record,
+    result_record,
+)
+from connectors.dispatch.exceptions import OPEN, exception_changes
+from connectors.dispatch.metrics import DispatchMetrics
+from connectors.dispatch.publisher import Publisher
+from runtime.kafka import KafkaSettings, read_compacted
+from runtime.serde import Serde
+from schemas.errors import PsaStreamError
+
+INTENTS = "psa.command_intent"
+RESULTS = "psa.command_result"
+EXCEPTIONS = "psa.exception"
+DEAD_LETTERS = "psa.dlq"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record of a command topic that cannot be read as a command, byte for byte."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    error: PsaStreamError
+
+
+class Journal(Protocol):
+    """Where the executor records what it is about to do and what came of it."""
+
+    async def intend(self, command: Command, attempt: int) -> None:
+        """Record that an attempt is about to begin; returns once it is durable."""
+        ...
+
+    async def settle(self, command: Command, outcome: Outcome) -> None:
+        """Record what became of a command; returns once it is durable."""
+        ...
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Record that a record of a command topic is no command; returns once it is durable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What earlier sessions left behind, by natural key or exception id."""
+
+    settled: dict[str, int] = field(default_factory=dict)
+    intents: dict[str, Intent] = field(default_factory=dict)
+    exceptions: dict[str, OpenException] = field(default_factory=dict)
+
+
+def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) -> Memory:
+    """Read the memory of these targets from the compacted topics. Blocks.
+
+    Raises BrokerUnavailableError, RegistryUnavailableError, DecodeError: without its memory
+    dispatch must not start.
+    """
+
+    def rows(topic: str, target_field: str) -> list[dict[str, Any]]:
+        decoded = (serde.read(value) for value in read_compacted(kafka, topic).values())
+        return [row for row in decoded if row[target_field] in targets]
+
+    return Memory(
+        settled={row["natural_key"]: row["revision"] for row in rows(RESULTS, "target")},
+        intents={
+            row["natural_key"]: Intent(row["command_id"], row["revision"], row["attempt"])
+            for row in rows(INTENTS, "target")
+        },
+        exceptions={
+            row["exception_id"]: _open_exception(row)
+            for row in rows(EXCEPTIONS, "system")
+            if row["status"] == OPEN
+        },
+    )
+
+
+class KafkaJournal:
+    """The journal on Kafka topics."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        exceptions: dict[str, OpenException],
+        metrics: DispatchMetrics,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._publisher = publisher
+        self._exceptions = dict(exceptions)
+        self._metrics = metrics
+        self._now = now
+        metrics.show_exceptions(self._exceptions.values())
+
+    async def intend(self, command: Command, attempt: int) -> None:
+        """Write the intent of an attempt."""
+        record = intent_record(command, attempt, started_at=self._now())
+        await self._publisher.publish(INTENTS, command.natural_key, record)
+
+    async def settle(self, command: Command, outcome: Outcome) -> None:
+        """Write the exceptions an outcome opens or resolves, then the result.
+
+        The result comes last: a crash in between leaves the command open, and settling it again
+        writes the same exceptions.
+        """
+        at = self._now()
+        for record in exception_changes(command, outcome, self._exceptions, at=at):
+            await self._publisher.publish(EXCEPTIONS, record["exception_id"], record)
+            if record["status"] == OPEN:
+                self._exceptions[record["exception_id"]] = _open_exception(record)
+            else:
+                del self._exceptions[record["exception_id"]]
+            self._metrics.show_exceptions(self._exceptions.values())
+        result = result_record(command, outcome, finished_at=at)
+        await self._publisher.publish(RESULTS, command.natural_key, result)
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Write a record that is no command to the dead letters."""
+        key = f"{letter.topic}|{letter.partition}|{letter.offset}"
+        record = {
+            "topic": letter.topic,
+            "partition": letter.partition,
+            "offset": letter.offset,
+            "key": letter.key,
+            "value": letter.value,
+            "agent": "dispatch",
+            "error_code": letter.error.code,
+            "detail": letter.error.detail,
+            "hint": letter.error.hint,
+            "correlation_id": None,
+            "raised_at": self._now(),
+        }
+        await self._publisher.publish(DEAD_LETTERS, key, record)
+
+
+def _open_exception(record: dict[str, Any]) -> OpenException:
+    return OpenException(record["system"], record["amount"], record["currency"])

@@ -1,0 +1,143 @@
+"""What to do with commands, per natural key: the pure core of dispatch.
+
+The ledger knows, of every natural key, the last settled revision, whether an attempt of unknown
+outcome is open, and which commands wait. From that it names the next step. It makes no call,
+reads no clock and writes nothing: the executor does, and reports back. Upholds I8.
+
+The rules:
+
+- A revision at or below the last settled or a newer known one has no effect.
+- At most one step of a natural key is under way, and revisions settle in ascending order.
+- An attempt is of unknown outcome from the moment it is begun until it is reported otherwise, so a
+  crash anywhere leaves it unknown; what is unknown is looked up before anything else happens.
+- A command with a newer one behind it is superseded, unless an attempt of it may have landed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connectors.dispatch.commands import Command, Intent
+
+NEVER = -1
+"""The settled revision of a natural key that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Record the intent, then call the target."""
+
+    command: Command
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ask the target whether it already holds the content of the command."""
+
+    command: Command
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Supersede:
+    """Settle the command without calling the target."""
+
+    command: Command
+    attempts: int
+
+
+Step = Attempt | Look | Supersede
+
+
+@dataclass(slots=True)
+class _Entry:
+    settled_revision: int = NEVER
+    open_intent: Intent | None = None
+    pending: list[Command] = field(default_factory=list)  # ascending by revision
+    attempts: int = 0
+    is_under_way: bool = False
+
+    def newest_revision(self) -> int:
+        if self.pending:
+            return self.pending[-1].revision
+        # An intent is recorded only after everything older was settled.
+        floor = self.open_intent.revision - 1 if self.open_intent else NEVER
+        return max(self.settled_revision, floor)
+
+
+class Ledger:
+    """State machine of all natural keys. Not thread-safe; one owner."""
+
+    def __init__(self, settled: Mapping[str, int], intents: Mapping[str, Intent]) -> None:
+        """Start from the last settled revision and the last intent of every natural key."""
+        self._entries: dict[str, _Entry] = {
+            key: _Entry(settled_revision=revision) for key, revision in settled.items()
+        }
+        for key, intent in intents.items():
+            entry = self._entries.setdefault(key, _Entry())
+            if intent.revision > entry.settled_revision:
+                entry.open_intent = intent
+
+    def deliver(self, command: Command) -> bool:
+        """Take in a command; False where it must have no effect (a replay or out of date)."""
+        entry = self._entries.setdefault(command.natural_key, _Entry())
+        if command.revision <= entry.newest_revision():
+            return False
+        intent = entry.open_intent
+        if not entry.pending and intent and intent.command_id == command.command_id:
+            entry.attempts = intent.attempt
+        entry.pending.append(command)
+        return True
+
+    def is_waiting(self, command: Command) -> bool:
+        """Whether this very command was taken in and is not settled yet."""
+        entry = self._entries.get(command.natural_key)
+        return entry is not None and any(
+            known.command_id == command.command_id for known in entry.pending
+        )
+
+    def has_work(self, natural_key: str) -> bool:
+        """Whether a command of the natural key is not settled yet."""
+        return bool(self._entries[natural_key].pending)
+
+    def is_outcome_unknown(self, natural_key: str) -> bool:
+        """Whether an attempt may have landed without our knowing."""
+        return self._entries[natural_key].open_intent is not None
+
+    def next(self, natural_key: str) -> Step:
+        """Begin the next step of a natural key that has work. One of the reports must follow."""
+        entry = self._entries[natural_key]
+        assert entry.pending and not entry.is_under_way, natural_key
+        entry.is_under_way = True
+        head = entry.pending[0]
+        if entry.open_intent is not None:
+            return Look(head, entry.attempts)
+        if len(entry.pending) > 1:
+            return Supersede(head, entry.attempts)
+        entry.attempts += 1
+        entry.open_intent = Intent(head.command_id, head.revision, entry.attempts)
+        return Attempt(head, entry.attempts)
+
+    def not_applied(self, natural_key: str) -> None:
+        """Report that no attempt of the head command has had an effect."""
+        entry = self._entries[natural_key]
+        entry.open_intent = None
+        entry.is_under_way = False
+
+    def unknown(self, natural_key: str) -> None:
+        """Report that an attempt may or may not have landed, or that the look-up failed."""
+        entry = self._entries[natural_key]
+        assert entry.open_intent is not None, natural_key
+        entry.is_under_way = False
+
+    def settled(self, command: Command) -> None:
+        """Report that the result of the head command is recorded."""
+        entry = self._entries[command.natural_key]
+        assert entry.pending[0] is command, command.command_id
+        entry.pending.pop(0)
+        entry.settled_revision = command.revision
+        entry.open_intent = None
+        entry.attempts = 0
+        entry.is_under_way = False

@@ -1,0 +1,93 @@
+"""Entry point of the dispatcher process: read configuration, wire, forward signals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from connectors.config import parse_config, read_document
+from connectors.dispatch.dispatcher import Dispatcher, WrapJournal
+from connectors.dispatch.metrics import DispatchMetrics
+from connectors.dispatch.session import Target
+from connectors.float.sink import FloatSinkConfig
+from connectors.netsuite.sink import NetSuiteSinkConfig
+from runtime.prometheus import serve_metrics
+from runtime.registry import Registry
+from runtime.serde import Serde
+from runtime.settings import Settings
+from schemas.errors import ConfigError, PsaStreamError
+
+_log = structlog.get_logger()
+
+EXIT_STOPPED: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_CONFIG: Final = 2
+
+AnySinkConfig = NetSuiteSinkConfig | FloatSinkConfig
+
+SINKS: Final[Mapping[str, type[AnySinkConfig]]] = {
+    "connectors.netsuite.sink.NetSuiteSink": NetSuiteSinkConfig,
+    "connectors.float.sink.FloatSink": FloatSinkConfig,
+}
+"""Configuration of every sink, by `connector.class`."""
+
+
+def run_dispatcher(
+    settings: Settings,
+    config_paths: Sequence[Path],
+    *,
+    environment: Mapping[str, str] | None = None,
+    wrap_journal: WrapJournal = lambda journal: journal,
+) -> int:
+    """Execute commands until SIGTERM or SIGINT; return the exit code.
+
+    `environment` answers the placeholders of the configuration files (default: the process's).
+    """
+    try:
+        configs = [
+            _load(path, os.environ if environment is None else environment) for path in config_paths
+        ]
+        asyncio.run(_run(settings, configs, wrap_journal))
+    except ConfigError as error:
+        _log.error("dispatch.config_wrong", error=str(error))
+        return EXIT_CONFIG
+    except PsaStreamError as error:
+        _log.error("dispatch.failed", error=str(error))
+        return EXIT_FAILED
+    return EXIT_STOPPED
+
+
+async def _run(
+    settings: Settings,
+    configs: Sequence[AnySinkConfig],
+    wrap_journal: WrapJournal,
+) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    serve_metrics(settings.metrics_port, host=settings.metrics_host)
+    dispatcher = Dispatcher(
+        settings.kafka,
+        Serde(Registry(settings.registry_url)),
+        {config.target: Target(config, config.make_sink()) for config in configs},
+        metrics=DispatchMetrics(),
+        wrap_journal=wrap_journal,
+    )
+    await dispatcher.run(stop)
+
+
+def _load(path: Path, environment: Mapping[str, str]) -> AnySinkConfig:
+    document = read_document(path)
+    model = SINKS.get(str(document.get("connector.class")))
+    if model is None:
+        raise ConfigError(
+            f"{path}: connector.class names no sink: {document.get('connector.class')}",
+            hint=f"one of {', '.join(SINKS)}",
+        )
+    return parse_config(document, model, environment, origin=str(path))

@@ -1,0 +1,83 @@
+"""Prometheus instruments of dispatch. Labels are bounded: targets, kinds, reasons, currencies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from connectors.dispatch.commands import OpenException
+
+_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400)
+
+
+class DispatchMetrics:
+    """All instruments of one dispatcher."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.commands = Counter(
+            "psastream_commands",
+            "Commands by what became of them; skipped = replayed or out of date.",
+            ("target", "kind", "status"),
+            registry=registry,
+        )
+        self.open = Gauge(
+            "psastream_commands_open",
+            "Commands not settled yet: queued, in_flight or retrying.",
+            ("target", "state"),
+            registry=registry,
+        )
+        self.settle_time = Histogram(
+            "psastream_command_seconds",
+            "Time from the change that caused a command until it was settled.",
+            ("target", "kind"),
+            buckets=_BUCKETS_S,
+            registry=registry,
+        )
+        self.retries = Counter(
+            "psastream_dispatch_retries",
+            "Attempts and look-ups that must be repeated, by error code.",
+            ("target", "reason"),
+            registry=registry,
+        )
+        self.paused = Gauge(
+            "psastream_target_paused",
+            "1 while a target takes no command at all: credentials refused or quota used up.",
+            ("target",),
+            registry=registry,
+        )
+        self.dead_letters = Counter(
+            "psastream_dispatch_dead_letters",
+            "Records of command topics that are no commands.",
+            ("target",),
+            registry=registry,
+        )
+        self._exceptions = Gauge(
+            "psastream_exceptions_open",
+            "Rejections that wait for a person.",
+            ("system",),
+            registry=registry,
+        )
+        self._exceptions_money = Gauge(
+            "psastream_exceptions_open_money",
+            "Money that waits with them. For display: the exact amounts are in psa.exception.",
+            ("system", "currency"),
+            registry=registry,
+        )
+
+    def show_exceptions(self, exceptions: Iterable[OpenException]) -> None:
+        """Set the gauges of open exceptions."""
+        counts: dict[str, int] = {}
+        money: dict[tuple[str, str], Decimal] = {}
+        for item in exceptions:
+            counts[item.system] = counts.get(item.system, 0) + 1
+            if item.amount is not None and item.currency is not None:
+                key = (item.system, item.currency)
+                money[key] = money.get(key, Decimal(0)) + item.amount
+        self._exceptions.clear()
+        self._exceptions_money.clear()
+        for system, count in counts.items():
+            self._exceptions.labels(system).set(count)
+        for (system, currency), amount in money.items():
+            self._exceptions_money.labels(system, currency).set(float(amount))

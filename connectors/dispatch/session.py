@@ -1,0 +1,104 @@
+"""One session of dispatch: from an assignment of partitions to its end.
+
+A session begins with what the journal remembers and ends when the partitions go away, so a process
+that takes over never works from memory that another one has outdated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from connectors.dispatch.commands import Command
+from connectors.dispatch.config import SinkConfig
+from connectors.dispatch.executor import Spawn, TargetExecutor
+from connectors.dispatch.intake import Delivery
+from connectors.dispatch.journal import DeadLetter, Journal, Memory
+from connectors.dispatch.ledger import Ledger
+from connectors.dispatch.metrics import DispatchMetrics
+from connectors.dispatch.offsets import OffsetTracker
+from connectors.dispatch.sink import Sink
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A sink with its configuration."""
+
+    config: SinkConfig
+    sink: Sink
+
+
+class Session:
+    """Hands deliveries to the executors of their targets and tells what may be committed."""
+
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        memory: Memory,
+        journal: Journal,
+        *,
+        metrics: DispatchMetrics,
+        spawn: Spawn,
+    ) -> None:
+        self.offsets = OffsetTracker()
+        self._journal = journal
+        self._metrics = metrics
+        self._spawn = spawn
+        self._max_queued = {name: target.config.max_queued for name, target in targets.items()}
+        # One ledger for all: natural keys name their target, and results are keyed by them alone.
+        ledger = Ledger(memory.settled, memory.intents)
+        self._executors = {
+            name: TargetExecutor(
+                name,
+                target.sink,
+                journal,
+                ledger,
+                policy=target.config.retry_policy,
+                max_in_flight=target.config.max_in_flight,
+                metrics=metrics,
+                spawn=spawn,
+            )
+            for name, target in targets.items()
+        }
+        _log.info(
+            "dispatch.session_started",
+            settled=len(memory.settled),
+            exceptions=len(memory.exceptions),
+        )
+
+    def accept(self, delivery: Delivery) -> None:
+        """Take in a record of a command topic."""
+        place = (delivery.topic, delivery.partition)
+        self.offsets.take(place, delivery.offset)
+        finished = partial(self.offsets.finish, place, delivery.offset)
+        match delivery.content:
+            case None:
+                finished()
+            case Command() as command:
+                self._executors[command.target].submit(command, finished)
+            case DeadLetter() as letter:
+                self._metrics.dead_letters.labels(delivery.target).inc()
+                self._spawn(self._bury(letter, finished))
+
+    def crowded(self) -> frozenset[str]:
+        """Targets of which no more should be read for now."""
+        return frozenset(
+            name
+            for name, executor in self._executors.items()
+            if executor.waiting >= self._max_queued[name]
+        )
+
+    async def drain(self, deadline_s: float) -> None:
+        """Finish what is in flight, begin nothing more."""
+        await asyncio.gather(*(executor.drain(deadline_s) for executor in self._executors.values()))
+
+    async def _bury(self, letter: DeadLetter, finished: partial[None]) -> None:
+        _log.error("dispatch.dead_letter", topic=letter.topic, offset=letter.offset)
+        await self._journal.bury(letter)
+        finished()

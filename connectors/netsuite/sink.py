@@ -1,0 +1,200 @@
+"""Executes commands on NetSuite: upserts, changes and deletions of records by external id.
+
+The external id is the canonical id, so a repeated upsert finds the record it made. What it does
+not do is decide about retries or order: `connectors.dispatch` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field
+
+from connectors.dispatch.commands import Command, Payload
+from connectors.dispatch.config import SinkConfig
+from connectors.dispatch.content import holds
+from connectors.dispatch.sink import Applied
+from connectors.http import VendorClient
+from connectors.netsuite.auth import POLICY, make_auth
+from schemas.errors import ConfigError, InvalidEntityError
+
+RECORDS: Final = "/services/rest/record/v1"
+NO_CONTENT: Final = frozenset({200, 204})
+NOT_FOUND: Final = 404
+
+
+class NetSuiteSinkConfig(SinkConfig):
+    """Keys of `sink.json`."""
+
+    client_id: str = Field(min_length=1, description="client id of the integration record")
+    certificate_id: str = Field(min_length=1, description="certificate mapped to the role")
+    private_key_file: Path = Field(description="RSA private key of the certificate, PEM")
+    project_expense_type: str = Field(
+        default="1", description="internal id of the expense type of new projects"
+    )
+
+    def make_sink(self) -> NetSuiteSink:
+        """Make the sink. Raises ConfigError where the key cannot be used."""
+        try:
+            auth = make_auth(
+                url=self.url.rstrip("/"),
+                client_id=self.client_id,
+                certificate_id=self.certificate_id,
+                private_key_pem=self.private_key_file.read_text(),
+            )
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"the private key of {self.name} cannot be used: {error}",
+                hint="private.key.file must name an RSA private key in PEM",
+            ) from error
+        client = VendorClient(
+            self.url,
+            auth,
+            POLICY,
+            user_agent=self.user_agent,
+            timeout_s=self.request_timeout_ms / 1000,
+            limiter=self.make_limiter(),
+        )
+        return NetSuiteSink(client, project_expense_type=self.project_expense_type)
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One request on a record; a deletion has no body."""
+
+    method: str
+    path: str
+    body: Payload | None
+
+
+class NetSuiteSink:
+    """Sink on the record API. Every kind of command is one request."""
+
+    def __init__(self, client: VendorClient, *, project_expense_type: str) -> None:
+        self._client = client
+        self._project_expense_type = project_expense_type
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def execute(self, command: Command) -> Applied:
+        """Send the write of a command once."""
+        write = self._write(command)
+        already_done = {NOT_FOUND} if write.method == "DELETE" else set()
+        answer = await self._client.request(
+            write.method, write.path, json=write.body, expect=NO_CONTENT | already_done, retry=False
+        )
+        return Applied(_internal_id(answer.headers.get("Location")))
+
+    async def look(self, command: Command) -> Applied | None:
+        """Read the record and compare it with the content of the command."""
+        write = self._write(command)
+        answer = await self._client.request("GET", write.path, expect={200, NOT_FOUND}, retry=False)
+        if write.body is None:
+            return Applied() if answer.status == NOT_FOUND else None
+        if answer.status == NOT_FOUND or not holds(answer.body, write.body):
+            return None
+        return Applied(str(answer.body["id"]))
+
+    def _write(self, command: Command) -> _Write:
+        make = _WRITES.get(command.kind)
+        if make is None:
+            raise InvalidEntityError(
+                f"NetSuite has no command of kind {command.kind}",
+                context={"command_id": command.command_id},
+            )
+        try:
+            write = make(command.content())
+        except KeyError as error:
+            raise InvalidEntityError(
+                f"the payload of a {command.kind} lacks {error.args[0]}",
+                context={"command_id": command.command_id},
+            ) from error
+        if command.kind == "upsert_project" and write.body is not None:
+            write.body["projectExpenseType"] = self._project_expense_type
+        return write
+
+
+def _upsert_customer(content: Mapping[str, Any]) -> _Write:
+    return _Write(
+        "PUT",
+        f"{RECORDS}/customer/eid:{content['customer_id']}",
+        {
+            "companyName": content["name"],
+            "country": content["country_code"],
+            "currency": content["currency"],
+            "vatRegNumber": content["tax_number"],
+            "custentity_psa_correlation_id": content["correlation_id"],
+        },
+    )
+
+
+def _upsert_project(content: Mapping[str, Any]) -> _Write:
+    return _Write(
+        "PUT",
+        f"{RECORDS}/job/eid:{content['project_id']}",
+        {
+            "companyName": content["name"],
+            "parent": {"externalId": content["customer_id"]},
+            "subsidiary": {"id": content["legal_entity_id"]},
+            "currency": content["currency"],
+            "startDate": content["starts_on"],
+            "custentity_psa_billing_type": content["billing_type"],
+            "custentity_psa_tax_code": content["tax_code"],
+            "custentity_psa_service_lines": content["service_lines"],
+            "custentity_psa_contract_value": content["contract_value"],
+            "custentity_psa_correlation_id": content["correlation_id"],
+        },
+    )
+
+
+def _update_project_budget(content: Mapping[str, Any]) -> _Write:
+    return _Write(
+        "PATCH",
+        f"{RECORDS}/job/eid:{content['project_id']}",
+        {
+            "estimatedCost": content["budget_cost"],
+            "estimatedRevenue": content["budget_revenue"],
+            "custentity_psa_budget_hours": content["budget_hours"],
+            "custentity_psa_budget_currency": content["budget_currency"],
+        },
+    )
+
+
+def _upsert_time_bill(content: Mapping[str, Any]) -> _Write:
+    return _Write(
+        "PUT",
+        f"{RECORDS}/timeBill/eid:{content['time_bill_id']}",
+        {
+            "job": {"externalId": content["project_id"]},
+            "tranDate": content["work_on"],
+            "hours": content["hours"],
+            "rate": content["bill_rate"],
+            "currency": content["currency"],
+            "custcol_psa_time_entry": content["time_entry_id"],
+            "custcol_psa_project": content["project_ref"],
+            "custcol_psa_correlation_id": content["correlation_id"],
+        },
+    )
+
+
+def _delete_time_bill(content: Mapping[str, Any]) -> _Write:
+    return _Write("DELETE", f"{RECORDS}/timeBill/eid:{content['time_bill_id']}", None)
+
+
+_WRITES: Final[Mapping[str, Callable[[Mapping[str, Any]], _Write]]] = {
+    "upsert_customer": _upsert_customer,
+    "upsert_project": _upsert_project,
+    "update_project_budget": _update_project_budget,
+    "upsert_time_bill": _upsert_time_bill,
+    "delete_time_bill": _delete_time_bill,
+}
+
+
+def _internal_id(location: str | None) -> str | None:
+    """Return the internal id at the end of a Location header."""
+    return location.rstrip("/").rpartition("/")[2] if location else None
