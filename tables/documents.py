@@ -6,7 +6,7 @@ what `changes()` returns. Not a store: it holds one chunk's worth.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from pydantic import BaseModel
@@ -19,6 +19,9 @@ class KeyValue(Protocol):
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, or None."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of keys, None where there is none."""
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield keys with this prefix and their values, in key order."""
@@ -37,13 +40,23 @@ class Documents:
         return None if data is None else model.model_validate_json(data)
 
     def put(self, key: str, document: BaseModel) -> None:
-        """Write a document; one equal to what is committed costs nothing at commit."""
+        """Write a document."""
         self._written[key.encode()] = document.model_dump_json(exclude_defaults=True).encode()
 
     def raw(self, key: str) -> bytes | None:
         """Return the bytes at a key, or None."""
         name = key.encode()
         return self._written[name] if name in self._written else self._committed.get(name)
+
+    def raw_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the bytes at keys, in order."""
+        names = [key.encode() for key in keys]
+        values = self._committed.get_many(names)
+        if self._written:
+            return [
+                self._written.get(name, value) for name, value in zip(names, values, strict=True)
+            ]
+        return values
 
     def put_raw(self, key: str, value: bytes) -> None:
         """Write bytes at a key."""
@@ -66,9 +79,5 @@ class Documents:
         return [key.decode() for key in sorted(found)]
 
     def changes(self) -> dict[bytes, bytes | None]:
-        """Return what differs from the committed state: key → new bytes, None for a removal."""
-        return {
-            key: value
-            for key, value in self._written.items()
-            if value is None or value != self._committed.get(key)
-        }
+        """Return what this chunk wrote: key → new bytes, None for a removal."""
+        return self._written

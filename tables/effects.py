@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import polars as pl
+
 Value = str | int | bool | Decimal | date | datetime | None
 Record = Mapping[str, Value]
 
@@ -45,11 +47,26 @@ class Tally:
                 raise ValueError(f"unknown outcome {outcome}")
 
 
+@dataclass(frozen=True, slots=True)
+class EmitColumns:
+    """Many records of one topic as columns: row i of `frame` goes out under `keys[i]`.
+
+    `routes[i]` is its co-partition key. `removed` are tombstones, routed by their key.
+    """
+
+    topic: str
+    keys: list[str]
+    routes: list[str]
+    frame: pl.DataFrame
+    removed: list[str]
+
+
 @dataclass(slots=True)
 class Outbox:
     """Records of one chunk in the order they were decided."""
 
     emits: list[Emit] = field(default_factory=list)
+    columns: list[EmitColumns] = field(default_factory=list)
 
     def add(self, topic: str, key: str, record: Record | None, *, route: str | None = None) -> None:
         """Publish a record, routed by its key unless a route is given."""

@@ -1,0 +1,267 @@
+"""Project table: one source project with its plan, its hours, its costs and its billing.
+
+Keyed by source project id, so high-volume rows are folded under the id their source gave them;
+which engagement a project belongs to only names the results. Time entries: `tables.time_entry`.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from pydantic import BaseModel
+
+from tables.billing import BillingDocument
+from tables.documents import Documents
+from tables.effects import Outbox, Tally, instant
+from tables.facts import (
+    Assignment,
+    Expense,
+    InvoiceLine,
+    Project,
+    ProjectContext,
+    ProjectLink,
+    RateCard,
+    TimeBill,
+)
+from tables.hours import APPROVED
+from tables.ledger import Payload, content_hash
+from tables.planning import COUNTED_STATUSES, plan, total
+from tables.project_document import ProjectDocument, Standing, load_project, standing
+from tables.time_entry import EntryChanges, RowReader, TimeEntries
+from tables.totals import Totals
+
+LINK_TOPIC: Final = "psa.internal.project_link"
+ASSIGNMENT_TOPIC: Final = "psa.status.assignment"
+MONEY_UNITS: Final = Decimal(10**6)
+
+
+class Owner(BaseModel):
+    """What a source row belongs to; rows are named by source id in tombstones."""
+
+    of: str
+
+
+class ProjectTable:
+    """The project table over the documents of one partition, for one chunk."""
+
+    def __init__(
+        self, documents: Documents, outbox: Outbox, partition: int, read_rows: RowReader
+    ) -> None:
+        self._documents = documents
+        self._outbox = outbox
+        self._totals = Totals(documents, outbox, f"project-{partition}")
+        self._entries = TimeEntries(documents, self._totals, outbox, read_rows)
+
+    def settle(self, timestamp_ms: int) -> None:
+        """Publish the totals the chunk has changed; call once, last."""
+        project_ids = {
+            ref: standing(load_project(self._documents, ref)).project_id
+            for ref in self._totals.project_refs()
+        }
+        self._totals.settle(project_ids, timestamp_ms)
+
+    # -- project and context ----------------------------------------------------------------
+
+    def apply_project(self, key: str, fact: Project | None, timestamp_ms: int) -> str:
+        """Take in a source project, or its deletion."""
+        document = load_project(self._documents, key)
+        before = standing(document)
+        document.project = fact
+        self._restand(key, document, before, timestamp_ms)
+        return "applied"
+
+    def apply_context(self, key: str, fact: ProjectContext | None, timestamp_ms: int) -> str:
+        """Take in what the project's engagement says of it."""
+        document = load_project(self._documents, key)
+        before = standing(document)
+        document.context = fact
+        self._restand(key, document, before, timestamp_ms)
+        return "applied"
+
+    def _restand(
+        self, key: str, document: ProjectDocument, before: Standing, timestamp_ms: int
+    ) -> None:
+        after = standing(document)
+        self._store(key, document, timestamp_ms)
+        self._entries.project_changed(key, before, after, timestamp_ms)
+        if before.is_known != after.is_known:
+            sign = 1 if after.is_known else -1
+            for name in self._documents.keys(f"xp:{key}|"):
+                expense = self._documents.get(Expense, f"x:{name.rpartition('|')[2]}")
+                if expense is not None:
+                    self._count_expense(expense, sign)
+
+    # -- assignments ------------------------------------------------------------------------
+
+    def apply_assignment(self, key: str, fact: Assignment | None, timestamp_ms: int) -> str:
+        """Take in an assignment, or its deletion."""
+        owner = self._documents.get(Owner, f"a:{key}")
+        if owner is not None and (fact is None or owner.of != fact.project_ref):
+            document = load_project(self._documents, owner.of)
+            document.assignments.pop(key, None)
+            self._store(owner.of, document, timestamp_ms)
+            self._documents.delete(f"a:{key}")
+        if fact is not None:
+            self._documents.put(f"a:{key}", Owner(of=fact.project_ref))
+            document = load_project(self._documents, fact.project_ref)
+            document.assignments[key] = fact
+            self._store(fact.project_ref, document, timestamp_ms)
+        return "applied"
+
+    def apply_rate_card(self, key: str, fact: RateCard | None, timestamp_ms: int) -> str:
+        """Take in a person's rates; every project the person is assigned to is planned again."""
+        if fact is None:
+            self._documents.delete(f"r:{key}")
+        else:
+            self._documents.put(f"r:{key}", fact)
+        for name in self._documents.keys("p:"):
+            project_ref = name.removeprefix("p:")
+            document = load_project(self._documents, project_ref)
+            if any(each.resource_ref == key for each in document.assignments.values()):
+                self._store(project_ref, document, timestamp_ms)
+        return "applied"
+
+    # -- expenses ---------------------------------------------------------------------------
+
+    def apply_expense(self, key: str, fact: Expense | None, timestamp_ms: int) -> str:
+        """Take in an expense, or its deletion."""
+        old = self._documents.get(Expense, f"x:{key}")
+        if fact is not None and old is not None:
+            if (fact.source_position or 0) <= (old.source_position or 0):
+                return "stale"
+        if old is not None:
+            self._count_expense(old, -1)
+            self._documents.delete(f"x:{key}")
+            self._documents.delete(f"xp:{old.project_ref}|{key}")
+        if fact is None:
+            return "applied"
+        self._documents.put(f"x:{key}", fact)
+        self._documents.put_raw(f"xp:{fact.project_ref}|{key}", b"1")
+        self._count_expense(fact, 1)
+        is_known = load_project(self._documents, fact.project_ref).project is not None
+        return "applied" if is_known else "parked"
+
+    def _count_expense(self, expense: Expense, sign: int) -> None:
+        """Add or retract an approved expense of a known project."""
+        known = load_project(self._documents, expense.project_ref).project is not None
+        if expense.status != APPROVED or not (known or sign < 0):
+            return
+        amount = int(expense.amount * MONEY_UNITS)
+        revenue = amount if expense.is_billable else 0
+        self._totals.add_margin(
+            f"{expense.project_ref}|{expense.spent_on:%Y-%m}|{expense.currency}",
+            (0, sign * revenue, sign * amount),
+            expense.source_position or 0,
+        )
+
+    # -- hours and their billing ------------------------------------------------------------
+
+    def apply_time_entries(self, changes: EntryChanges, timestamp_ms: int) -> Tally:
+        """Take in a chunk of time entries."""
+        return self._entries.apply(changes, timestamp_ms)
+
+    def apply_time_bill(self, key: str, fact: TimeBill | None, timestamp_ms: int) -> str:
+        """Take in a billing transaction of the ERP, or its deletion."""
+        entry = fact.time_entry_id if fact else None
+        for entry_id, before, after in self._billing_of(key, entry):
+            after.bills.pop(key, None)
+            if fact is not None and entry_id == entry:
+                after.bills[key] = fact
+            self._entries.billing_changed(entry_id, before, after, timestamp_ms)
+        return "applied"
+
+    def apply_invoice_line(self, key: str, fact: InvoiceLine | None, timestamp_ms: int) -> str:
+        """Take in a line of an invoice, or its deletion."""
+        entry = fact.time_entry_id if fact else None
+        for entry_id, before, after in self._billing_of(key, entry):
+            after.lines.pop(key, None)
+            if fact is not None and entry_id == entry:
+                after.lines[key] = fact
+            self._entries.billing_changed(entry_id, before, after, timestamp_ms)
+        return "applied"
+
+    def _billing_of(
+        self, key: str, entry: str | None
+    ) -> list[tuple[str, BillingDocument, BillingDocument]]:
+        """Return the entries an ERP row touches, former one first, each before and to change."""
+        owner = self._documents.get(Owner, f"b!:{key}")
+        touched = []
+        if owner is not None and owner.of != entry:
+            touched.append(owner.of)
+            self._documents.delete(f"b!:{key}")
+        if entry is not None:
+            touched.append(entry)
+            self._documents.put(f"b!:{key}", Owner(of=entry))
+        documents = []
+        for entry_id in touched:
+            stored = self._documents.get(BillingDocument, f"o:{entry_id}") or BillingDocument()
+            documents.append((entry_id, stored, stored.model_copy(deep=True)))
+        return documents
+
+    # -- the project document ---------------------------------------------------------------
+
+    def _store(self, key: str, document: ProjectDocument, timestamp_ms: int) -> None:
+        """Publish what follows from the document, and store it."""
+        self._publish_assignments(key, document, timestamp_ms)
+        self._publish_link(key, document)
+        if document == ProjectDocument():
+            self._documents.delete(f"p:{key}")
+        else:
+            self._documents.put(f"p:{key}", document)
+
+    def _rate(self, assignment: Assignment) -> RateCard | None:
+        return self._documents.get(RateCard, f"r:{assignment.resource_ref}")
+
+    def _publish_link(self, key: str, document: ProjectDocument) -> None:
+        project = document.project
+        route = project.engagement_id if project and project.project_id else None
+        if document.link_route and document.link_route != route:
+            self._outbox.add(LINK_TOPIC, key, None, route=document.link_route)
+            document.link, document.link_route = "", ""
+        if project is None or route is None:
+            return
+        planned = {}
+        counted = [a for a in document.assignments.values() if a.status in COUNTED_STATUSES]
+        plans = [each for a in counted if (each := plan(a, self._rate(a))).currency is not None]
+        if document.assignments:
+            sums = total(plans)
+            planned = {
+                "assigned_hours": sums.hours,
+                "assigned_cost": sums.cost,
+                "assigned_revenue": sums.revenue,
+                "assigned_currency": sums.currency,
+            }
+        link = ProjectLink(**project.model_dump(), **planned)
+        content = link.model_dump()
+        sent = content_hash(content)
+        if sent != document.link:
+            document.link, document.link_route = sent, route
+            self._outbox.add(LINK_TOPIC, key, content, route=route)
+
+    def _publish_assignments(self, key: str, document: ProjectDocument, timestamp_ms: int) -> None:
+        for gone in document.published.keys() - document.assignments.keys():
+            del document.published[gone]
+            self._outbox.add(ASSIGNMENT_TOPIC, gone, None)
+        for identity, assignment in document.assignments.items():
+            rate = self._rate(assignment)
+            planned = plan(assignment, rate)
+            row: Payload = {
+                "id": identity,
+                "project_ref": key,
+                "project_id": document.project.project_id if document.project else None,
+                "resource_id": rate.resource_id if rate else None,
+                "status": assignment.status if planned.currency else "waiting_rate",
+                "starts_on": assignment.starts_on,
+                "ends_on": assignment.ends_on,
+                "planned_hours": planned.hours,
+                "planned_cost": planned.cost,
+                "planned_revenue": planned.revenue,
+                "currency": planned.currency,
+            }
+            published = content_hash(row)
+            if document.published.get(identity) != published:
+                document.published[identity] = published
+                self._outbox.add(
+                    ASSIGNMENT_TOPIC, identity, {**row, "as_of": instant(timestamp_ms)}
+                )

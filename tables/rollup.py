@@ -1,0 +1,137 @@
+"""Second folds: partial aggregates of other groups, summed by their dimension.
+
+A partial replaces the one its source partition sent before, so the sum equals a recomputation.
+Utilization also needs the person's availability; see `available_hours`.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Final
+
+from pydantic import BaseModel
+
+from tables.documents import Documents
+from tables.effects import Outbox, instant
+from tables.facts import Partial, Resource
+from tables.ledger import Payload, content_hash
+
+UTILIZATION_TOPIC: Final = "psa.metric.utilization"
+PIPELINE_TOPIC: Final = "psa.metric.pipeline_health"
+UTILIZATION_VARIANT: Final = "billable_availability"
+RATIO: Final = Decimal("0.000001")
+
+
+class RollupDocument(BaseModel):
+    """Partials of one dimension by source, and what was last published of their sum."""
+
+    partials: dict[str, Partial] = {}
+    version: int = 0
+    published: str = ""
+
+
+class RollupTable:
+    """The second folds over the documents of one partition, for one chunk."""
+
+    def __init__(self, documents: Documents, outbox: Outbox) -> None:
+        self._documents = documents
+        self._outbox = outbox
+
+    def apply_partial(self, key: str, fact: Partial | None, timestamp_ms: int) -> None:
+        """Take in a partial; the key is measure, dimension and source."""
+        measure, _, rest = key.partition("|")
+        dimension, _, source = rest.rpartition("|")
+        document = self._load(measure, dimension)
+        document.partials.pop(source, None)
+        if fact is not None:
+            document.partials[source] = fact
+        self._publish(measure, dimension, document, timestamp_ms)
+
+    def apply_resource(self, key: str, fact: Resource | None, timestamp_ms: int) -> None:
+        """Take in a person; every week of theirs is measured again."""
+        former = self._documents.get(Resource, f"k:{key}")
+        if fact is None:
+            self._documents.delete(f"k:{key}")
+        else:
+            self._documents.put(f"k:{key}", fact)
+        for resource_id in sorted({each.resource_id for each in (former, fact) if each}):
+            if fact is not None and fact.resource_id == resource_id:
+                self._documents.put(f"r:{resource_id}", fact)
+            else:
+                self._documents.delete(f"r:{resource_id}")
+            prefix = f"utilization|{resource_id}|"
+            for name in self._documents.keys(prefix):
+                dimension = name.removeprefix("utilization|")
+                document = self._load("utilization", dimension)
+                self._publish("utilization", dimension, document, timestamp_ms)
+
+    def _load(self, measure: str, dimension: str) -> RollupDocument:
+        return self._documents.get(RollupDocument, f"{measure}|{dimension}") or RollupDocument()
+
+    def _publish(
+        self, measure: str, dimension: str, document: RollupDocument, timestamp_ms: int
+    ) -> None:
+        if measure == "utilization":
+            topic, row = UTILIZATION_TOPIC, self._utilization(dimension, document)
+        else:
+            topic, row = PIPELINE_TOPIC, _pipeline(dimension, document)
+        published = content_hash(row) if row is not None else ""
+        if published != document.published:
+            document.published = published
+            document.version += 1
+            stamped = row and {
+                **row,
+                "version": document.version,
+                "as_of": instant(timestamp_ms),
+            }
+            self._outbox.add(topic, dimension, stamped)
+        self._documents.put(f"{measure}|{dimension}", document)
+
+    def _utilization(self, dimension: str, document: RollupDocument) -> Payload | None:
+        resource_id, _, iso_week = dimension.rpartition("|")
+        parts = document.partials.values()
+        billable = sum((each.hours or Decimal(0) for each in parts), Decimal(0))
+        worked = sum((each.total_hours or Decimal(0) for each in parts), Decimal(0))
+        if worked == 0:
+            return None
+        resource = self._documents.get(Resource, f"r:{resource_id}")
+        available = available_hours(resource, iso_week) if resource else None
+        ratio = (billable / available).quantize(RATIO) if available else None
+        return {
+            "resource_id": resource_id,
+            "iso_week": iso_week,
+            "variant": UTILIZATION_VARIANT,
+            "billable_hours": billable,
+            "total_hours": worked,
+            "available_hours": available,
+            "utilization_ratio": ratio,
+        }
+
+
+def _pipeline(dimension: str, document: RollupDocument) -> Payload | None:
+    stage, _, currency = dimension.partition("|")
+    parts = document.partials.values()
+    count = sum(each.count or 0 for each in parts)
+    if count == 0:
+        return None
+    return {
+        "stage": stage,
+        "currency": currency,
+        "opportunities": count,
+        "amount": sum((each.amount or Decimal(0) for each in parts), Decimal(0)),
+        "weighted_amount": sum((each.weighted_amount or Decimal(0) for each in parts), Decimal(0)),
+    }
+
+
+def available_hours(resource: Resource, iso_week: str) -> Decimal:
+    """Return the standard hours of the days of an ISO week on which the person is employed."""
+    monday = date.fromisocalendar(int(iso_week[:4]), int(iso_week[6:]), 1)
+    hours = Decimal(0)
+    for offset, standard in enumerate(resource.work_hours):
+        day = monday + timedelta(days=offset)
+        is_hired = resource.starts_on is None or resource.starts_on <= day
+        is_there = resource.ends_on is None or day <= resource.ends_on
+        if is_hired and is_there:
+            hours += standard
+    return hours

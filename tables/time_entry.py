@@ -1,0 +1,310 @@
+"""Time entries of a partition: rows, and what a change of rows or of their project moves.
+
+A change is retracted and added again: contributions of the old row under the old standing of its
+project, less; contributions of the new row under the new standing, more. So updates, deletions,
+moves between projects, re-deliveries and a project that appears late are one operation, and the
+totals equal a recomputation from the rows.
+
+State: `t:<id>` the row as received; `i:<project>|<id>` rows that wait for their project to be
+known or to reach the ERP; `o:<id>` what the ERP shows of an entry (`tables.billing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import polars as pl
+
+from tables.billing import Billable, BillingDocument, order_bills
+from tables.documents import Documents
+from tables.effects import Outbox, Tally
+from tables.hours import APPROVED, contributions
+from tables.project_document import Standing, load_project, standing
+from tables.totals import Totals
+
+FULL_SCAN_BATCH: Final = 20_000
+
+Standings = Callable[[str], Standing]
+
+
+class RowReader(Protocol):
+    """Decodes stored and received rows; owned here, implemented on the chunk codec."""
+
+    def __call__(self, values: Sequence[bytes]) -> pl.DataFrame:
+        """Return one row a value with the columns of `canonical/time_entry`, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class EntryChanges:
+    """Changes of one chunk in offset order: `ids[i]` has the new value `values[i]` or is gone."""
+
+    ids: Sequence[str]
+    values: Sequence[bytes | None]
+    frame: pl.DataFrame  # decoded values, tombstones left out, in order
+
+
+class TimeEntries:
+    """The time entries of one partition, for one chunk."""
+
+    def __init__(
+        self, documents: Documents, totals: Totals, outbox: Outbox, read_rows: RowReader
+    ) -> None:
+        self._documents = documents
+        self._totals = totals
+        self._outbox = outbox
+        self._read_rows = read_rows
+        self._standings: dict[str, Standing] = {}
+
+    def apply(self, changes: EntryChanges, timestamp_ms: int) -> Tally:
+        """Take in changes; every one is counted as applied, stale or parked."""
+        latest = _latest(changes)
+        ids = list(latest.index)
+        stored = self._documents.raw_many([f"t:{entry}" for entry in ids])
+        old = self._rows(ids, stored)
+        new = _winners(changes, latest, old)
+        is_changed = set(new["id"].to_list()) | latest.removed
+        old = old.filter(pl.col("id").is_in(list(is_changed)))
+        tally = self._account(changes, latest, new)
+        self._write(changes, latest, new, {i for i, v in zip(ids, stored, strict=True) if v})
+        self._move(old, new, timestamp_ms)
+        return tally
+
+    def project_changed(
+        self, project_ref: str, before: Standing, after: Standing, timestamp_ms: int
+    ) -> None:
+        """Count the entries of a project under its new standing."""
+        if before == after:
+            return
+        if before.project_id != after.project_id:
+            self._totals.republish(project_ref)
+        is_worse = before.is_known > after.is_known or before.is_in_erp > after.is_in_erp
+        is_other = before.is_in_erp and before.project_id != after.project_id
+        ids = self._all_of(project_ref) if is_worse or is_other else self._waiting(project_ref)
+        if not ids:
+            return
+        rows = self._rows(ids, self._documents.raw_many([f"t:{entry}" for entry in ids]))
+        billed = self._billing(ids)
+        self._standings[project_ref] = before
+        self._totals.add(contributions(self._with_standing(rows, billed, -1)))
+        self._standings[project_ref] = after
+        self._totals.add(contributions(self._with_standing(rows, billed, 1)))
+        self._index(rows)
+        self._order(rows, ids, billed, timestamp_ms)
+
+    def billing_changed(
+        self, entry_id: str, before: BillingDocument, after: BillingDocument, timestamp_ms: int
+    ) -> None:
+        """Count one entry under what the ERP shows of it now, and order what follows."""
+        rows = self._rows([entry_id], self._documents.raw_many([f"t:{entry_id}"]))
+        if before.billed != after.billed:
+            self._totals.add(contributions(self._with_standing(rows, {entry_id: before}, -1)))
+            self._totals.add(contributions(self._with_standing(rows, {entry_id: after}, 1)))
+        self._documents.put(f"o:{entry_id}", after)
+        self._order(rows, [entry_id], {entry_id: after}, timestamp_ms)
+
+    # -- rows -------------------------------------------------------------------------------
+
+    def _rows(self, ids: Sequence[str], stored: Sequence[bytes | None]) -> pl.DataFrame:
+        return self._read_rows([value for value in stored if value is not None])
+
+    def _standing(self, project_ref: str) -> Standing:
+        known = self._standings.get(project_ref)
+        if known is None:
+            known = standing(load_project(self._documents, project_ref))
+            self._standings[project_ref] = known
+        return known
+
+    def _billing(self, ids: Sequence[str]) -> dict[str, BillingDocument]:
+        stored = self._documents.raw_many([f"o:{entry}" for entry in ids])
+        return {
+            entry: BillingDocument.model_validate_json(value)
+            for entry, value in zip(ids, stored, strict=True)
+            if value is not None
+        }
+
+    def _with_standing(
+        self, rows: pl.DataFrame, billed: Mapping[str, BillingDocument], sign: int
+    ) -> pl.DataFrame:
+        """Add what contributions depend on beside the row."""
+        projects = rows["project_ref"].unique().to_list()
+        standings = [self._standing(project) for project in projects]
+        of_project = pl.DataFrame(
+            {
+                "project_ref": projects,
+                "is_known": [each.is_known for each in standings],
+                "is_in_erp": [each.is_in_erp for each in standings],
+            },
+            schema={"project_ref": pl.String, "is_known": pl.Boolean, "is_in_erp": pl.Boolean},
+        )
+        shown = {entry: document.billed for entry, document in billed.items() if document.billed}
+        of_entry = pl.DataFrame(
+            {"id": list(shown), "billed": list(shown.values())},
+            schema={"id": pl.String, "billed": pl.String},
+        )
+        return (
+            rows.join(of_project, on="project_ref", how="left")
+            .join(of_entry, on="id", how="left")
+            .with_columns(pl.lit(sign, dtype=pl.Int64).alias("sign"))
+        )
+
+    # -- changes ----------------------------------------------------------------------------
+
+    def _account(self, changes: EntryChanges, latest: Latest, new: pl.DataFrame) -> Tally:
+        stale = latest.stale + len(latest.index) - len(latest.removed) - len(new)
+        unknown = [
+            p for p in new["project_ref"].unique().to_list() if not self._standing(p).is_known
+        ]
+        parked = new.filter(pl.col("project_ref").is_in(unknown)).height if unknown else 0
+        return Tally(applied=len(changes.ids) - stale - parked, stale=stale, parked=parked)
+
+    def _write(
+        self, changes: EntryChanges, latest: Latest, new: pl.DataFrame, present: set[str]
+    ) -> None:
+        for entry in latest.removed & present:
+            self._documents.delete(f"t:{entry}")
+        for entry in new["id"].to_list():
+            value = changes.values[latest.index[entry]]
+            if value is not None:
+                self._documents.put_raw(f"t:{entry}", value)
+
+    def _move(self, old: pl.DataFrame, new: pl.DataFrame, timestamp_ms: int) -> None:
+        ids = list(dict.fromkeys([*old["id"].to_list(), *new["id"].to_list()]))
+        billed = self._billing(ids)
+        rows = pl.concat(
+            [self._with_standing(old, billed, -1), self._with_standing(new, billed, 1)]
+        )
+        self._totals.add(contributions(rows))
+        for project, entry in zip(old["project_ref"], old["id"], strict=True):
+            if self._waits(project):
+                self._documents.delete(f"i:{project}|{entry}")
+        self._index(new)
+        self._order(new, ids, billed, timestamp_ms)
+
+    def _waits(self, project_ref: str) -> bool:
+        now = self._standing(project_ref)
+        return not (now.is_known and now.is_in_erp)
+
+    def _index(self, rows: pl.DataFrame) -> None:
+        """Keep the index of waiting rows: unknown project, or billable and not yet in the ERP."""
+        columns = (rows[name] for name in ("project_ref", "id", "status", "is_billable"))
+        for project, entry, status, is_billable in zip(*columns, strict=True):
+            now = self._standing(project)
+            is_waiting = not now.is_known or (
+                not now.is_in_erp and status == APPROVED and bool(is_billable)
+            )
+            if is_waiting:
+                self._documents.put_raw(f"i:{project}|{entry}", b"1")
+            elif not now.is_in_erp:
+                self._documents.delete(f"i:{project}|{entry}")
+
+    def _waiting(self, project_ref: str) -> list[str]:
+        prefix = f"i:{project_ref}|"
+        keys = self._documents.keys(prefix)
+        for key in keys:
+            self._documents.delete(key)
+        return [key.removeprefix(prefix) for key in keys]
+
+    def _all_of(self, project_ref: str) -> list[str]:
+        """Find every entry of a project by reading the whole partition: rare and unhurried."""
+        keys = self._documents.keys("t:")
+        found: list[str] = []
+        for start in range(0, len(keys), FULL_SCAN_BATCH):
+            batch = keys[start : start + FULL_SCAN_BATCH]
+            rows = self._rows(batch, self._documents.raw_many(batch))
+            found += rows.filter(pl.col("project_ref") == project_ref)["id"].to_list()
+        return found
+
+    # -- orders -----------------------------------------------------------------------------
+
+    def _order(
+        self,
+        rows: pl.DataFrame,
+        ids: Sequence[str],
+        billed: Mapping[str, BillingDocument],
+        timestamp_ms: int,
+    ) -> None:
+        """Order time bills for rows of projects in the ERP; take back those no longer wanted."""
+        wanted: dict[str, tuple[Billable, str | None]] = {}
+        in_erp = [p for p in rows["project_ref"].unique().to_list() if self._standing(p).is_in_erp]
+        due = rows.filter(
+            pl.col("project_ref").is_in(in_erp)
+            & (pl.col("status") == APPROVED)
+            & pl.col("is_billable")
+        )
+        columns = ("id", "project_ref", "work_on", "hours", "bill_rate", "currency")
+        for (entry, project, *content), correlation in zip(
+            due.select(columns).iter_rows(), due["correlation_id"], strict=True
+        ):
+            project_id = self._standing(project).project_id
+            if project_id is not None:
+                wanted[entry] = (Billable(project, project_id, *content), correlation)
+        for entry in dict.fromkeys([*wanted, *(entry for entry in ids if entry in billed)]):
+            document = billed.get(entry) or BillingDocument()
+            billable, correlation = wanted.get(entry, (None, None))
+            if order_bills(document, entry, billable, correlation, self._outbox, timestamp_ms):
+                self._documents.put(f"o:{entry}", document)
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The last change of each entry in a chunk: index into the chunk, and those that are gone."""
+
+    index: dict[str, int]
+    removed: set[str]
+    stale: int  # changes that a later or equal position in the same chunk had overtaken
+
+
+def _latest(changes: EntryChanges) -> Latest:
+    """Pick the change of each entry that stands at the end of the chunk. Upholds I3."""
+    positions = iter(changes.frame["source_position"].to_list())
+    index: dict[str, int] = {}
+    newest: dict[str, int] = {}
+    removed: set[str] = set()
+    stale = 0
+    for row, (entry, value) in enumerate(zip(changes.ids, changes.values, strict=True)):
+        if value is None:
+            index[entry] = row
+            removed.add(entry)
+            newest.pop(entry, None)
+            continue
+        position = next(positions) or 0
+        if entry in newest and position <= newest[entry]:
+            stale += 1
+            continue
+        newest[entry] = position
+        index[entry] = row
+        removed.discard(entry)
+    return Latest(index, removed, stale)
+
+
+def _winners(changes: EntryChanges, latest: Latest, old: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that stand at the end of the chunk and are newer than what is stored."""
+    row_of_value: dict[int, int] = {}
+    for row, value in enumerate(changes.values):
+        if value is not None:
+            row_of_value[row] = len(row_of_value)
+    chosen = [
+        row_of_value[row] for entry, row in latest.index.items() if entry not in latest.removed
+    ]
+    new = changes.frame[chosen]
+    deleted_before = _deleted_within(changes, latest)
+    known = old.select("id", pl.col("source_position").alias("known"))
+    return (
+        new.join(known, on="id", how="left")
+        .filter(
+            pl.col("known").is_null()
+            | (pl.col("source_position") > pl.col("known"))
+            | pl.col("id").is_in(deleted_before)
+        )
+        .drop("known")
+    )
+
+
+def _deleted_within(changes: EntryChanges, latest: Latest) -> list[str]:
+    """Return entries that were deleted earlier in the chunk and then written again."""
+    deleted = {
+        entry for entry, value in zip(changes.ids, changes.values, strict=True) if value is None
+    }
+    return sorted(deleted - latest.removed)

@@ -1,0 +1,206 @@
+"""Running totals of the project table: margin, utilization partials, billing status.
+
+Contributions of a chunk are added up here first and each total is then read, changed, written
+and published once. Totals are packed 64-bit integers: hours in hundredths, money in millionths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from struct import Struct
+from typing import Final
+
+import polars as pl
+
+from tables.documents import Documents
+from tables.effects import EmitColumns, Outbox, instant
+from tables.hours import Contributions, period_text, week_text
+
+MARGIN_TOPIC: Final = "psa.metric.project_margin"
+MARGIN_VARIANT: Final = "actual_approved"
+BILLING_TOPIC: Final = "psa.status.billing"
+PARTIAL_TOPIC: Final = "psa.internal.partial"
+
+_MARGIN: Final = Struct(">qqqqq")  # hours, revenue, cost, version, source_position
+_UTILIZATION: Final = Struct(">qq")  # billable hours, total hours
+_BILLING: Final = Struct(">qqq")  # hours, amount, entries
+_RATIO: Final = Decimal("0.000001")
+
+Amounts = tuple[int, ...]
+
+
+class Totals:
+    """What one chunk adds to the totals of a partition. `project_ids` names projects of ours."""
+
+    def __init__(self, documents: Documents, outbox: Outbox, source: str) -> None:
+        self._documents = documents
+        self._outbox = outbox
+        self._source = source
+        self._margin: dict[str, Amounts] = {}
+        self._positions: dict[str, int] = {}
+        self._utilization: dict[str, Amounts] = {}
+        self._billing: dict[str, Amounts] = {}
+
+    def add(self, contributions: Contributions) -> None:
+        """Take in contributions of time entries."""
+        for project, period, currency, *amounts, position in contributions.margin.iter_rows():
+            self.add_margin(f"{project}|{period_text(period)}|{currency}", tuple(amounts), position)
+        for resource, week, *amounts in contributions.utilization.iter_rows():
+            _plus(self._utilization, f"{resource}|{week_text(week)}", tuple(amounts))
+        for project, currency, state, *amounts in contributions.billing.iter_rows():
+            _plus(self._billing, f"{project}|{currency}|{state}", tuple(amounts))
+
+    def add_margin(self, key: str, amounts: Amounts, source_position: int) -> None:
+        """Add (hours, revenue, cost) to `project_ref|period|currency`."""
+        _plus(self._margin, key, amounts)
+        self._positions[key] = max(self._positions.get(key, 0), source_position)
+
+    def republish(self, project_ref: str) -> None:
+        """Publish all totals of a project again: its canonical id has changed."""
+        for key in self._documents.keys(f"m:{project_ref}|"):
+            self.add_margin(key.removeprefix("m:"), (0, 0, 0), 0)
+        for key in self._documents.keys(f"b:{project_ref}|"):
+            _plus(self._billing, key.removeprefix("b:"), (0, 0, 0))
+
+    def settle(self, project_ids: Mapping[str, str | None], timestamp_ms: int) -> None:
+        """Write and publish every total the chunk changed."""
+        self._settle_margin(project_ids, timestamp_ms)
+        self._settle_billing(project_ids, timestamp_ms)
+        self._settle_utilization()
+
+    def project_refs(self) -> set[str]:
+        """Return the source projects whose totals the chunk changes."""
+        return {key.partition("|")[0] for key in (*self._margin, *self._billing)}
+
+    def _settle_margin(self, project_ids: Mapping[str, str | None], timestamp_ms: int) -> None:
+        rows, keys, removed = [], [], []
+        for key, amounts, stored in self._stored("m:", self._margin):
+            old = _MARGIN.unpack(stored) if stored else (0, 0, 0, 0, 0)
+            hours, revenue, cost = (a + b for a, b in zip(old[:3], amounts, strict=True))
+            version, position = old[3] + 1, max(old[4], self._positions[key])
+            # The version outlives an empty total, so that readers never see it fall.
+            packed = _MARGIN.pack(hours, revenue, cost, version, position)
+            self._documents.put_raw(f"m:{key}", packed)
+            if hours == revenue == cost == 0:
+                removed.append(key)
+                continue
+            keys.append(key)
+            project, period, currency = key.split("|")
+            ids = project_ids.get(project) or project, project, period, currency
+            rows.append((*ids, hours, revenue, cost, version, position))
+        schema = {
+            **dict.fromkeys(("project_id", "project_ref", "period", "currency"), pl.String()),
+            **dict.fromkeys(("hours", "revenue", "cost", "version", "source_position"), pl.Int64()),
+        }
+        frame = pl.DataFrame(rows, schema=schema, orient="row")
+        margin = pl.col("revenue") - pl.col("cost")
+        frame = frame.select(
+            "project_id",
+            "project_ref",
+            "period",
+            "currency",
+            pl.lit(MARGIN_VARIANT).alias("variant"),
+            _decimal("hours", 18, 2),
+            _decimal("revenue", 38, 6),
+            _decimal("cost", 38, 6),
+            margin.alias("margin").pipe(_as_decimal, 38, 6),
+            _ratios("margin_ratio", frame.select(margin).to_series(), frame["revenue"]),
+            "version",
+            "source_position",
+            pl.lit(instant(timestamp_ms)).cast(pl.Datetime("ms", "UTC")).alias("as_of"),
+        )
+        self._publish(MARGIN_TOPIC, keys, frame, removed)
+
+    def _settle_billing(self, project_ids: Mapping[str, str | None], timestamp_ms: int) -> None:
+        rows, keys, removed = [], [], []
+        for key, amounts, stored in self._stored("b:", self._billing):
+            total = _sum(_BILLING.unpack(stored) if stored else (0, 0, 0), amounts)
+            if not any(total):
+                self._documents.delete(f"b:{key}")
+                removed.append(key)
+                continue
+            self._documents.put_raw(f"b:{key}", _BILLING.pack(*total))
+            keys.append(key)
+            project, currency, state = key.split("|")
+            rows.append((project, project_ids.get(project), currency, state, *total))
+        schema = {
+            **dict.fromkeys(("project_ref", "project_id", "currency", "state"), pl.String()),
+            **dict.fromkeys(("hours", "amount", "entries"), pl.Int64()),
+        }
+        frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+            _decimal("hours", 18, 2),
+            _decimal("amount", 38, 6),
+            pl.lit(instant(timestamp_ms)).cast(pl.Datetime("ms", "UTC")).alias("as_of"),
+        )
+        self._publish(BILLING_TOPIC, keys, frame, removed)
+
+    def _settle_utilization(self) -> None:
+        rows, keys = [], []
+        for key, amounts, stored in self._stored("u:", self._utilization):
+            total = _sum(_UTILIZATION.unpack(stored) if stored else (0, 0), amounts)
+            if any(total):
+                self._documents.put_raw(f"u:{key}", _UTILIZATION.pack(*total))
+            else:
+                self._documents.delete(f"u:{key}")
+            keys.append(key)
+            rows.append((key, *total))
+        schema = {"dimension": pl.String(), "hours": pl.Int64(), "total_hours": pl.Int64()}
+        frame = pl.DataFrame(rows, schema=schema, orient="row").select(
+            pl.lit("utilization").alias("measure"),
+            "dimension",
+            pl.lit(self._source).alias("source"),
+            _decimal("hours", 18, 2),
+            _decimal("total_hours", 18, 2),
+            pl.lit(None, dtype=pl.Int64).alias("count"),
+            pl.lit(None, dtype=pl.Decimal(38, 6)).alias("amount"),
+            pl.lit(None, dtype=pl.Decimal(38, 6)).alias("weighted_amount"),
+        )
+        names = [f"utilization|{key}|{self._source}" for key in keys]
+        self._publish(PARTIAL_TOPIC, names, frame, [], routes=keys)
+
+    def _stored(
+        self, prefix: str, changed: Mapping[str, Amounts]
+    ) -> Iterable[tuple[str, Amounts, bytes | None]]:
+        stored = self._documents.raw_many([f"{prefix}{key}" for key in changed])
+        return zip(changed.keys(), changed.values(), stored, strict=True)
+
+    def _publish(
+        self,
+        topic: str,
+        keys: list[str],
+        frame: pl.DataFrame,
+        removed: list[str],
+        routes: list[str] | None = None,
+    ) -> None:
+        if keys or removed:
+            routes = keys if routes is None else routes
+            self._outbox.columns.append(EmitColumns(topic, keys, routes, frame, removed))
+
+
+def _plus(totals: dict[str, Amounts], key: str, amounts: Amounts) -> None:
+    known = totals.get(key)
+    totals[key] = amounts if known is None else _sum(known, amounts)
+
+
+def _sum(left: Amounts, right: Amounts) -> Amounts:
+    return tuple(a + b for a, b in zip(left, right, strict=True))
+
+
+def _as_decimal(unscaled: pl.Expr, precision: int, scale: int) -> pl.Expr:
+    """Return unscaled integers as the decimals they stand for, exactly."""
+    wide = unscaled.cast(pl.Decimal(38, scale)) / pl.lit(Decimal(10**scale))
+    return wide.cast(pl.Decimal(precision, scale))
+
+
+def _decimal(column: str, precision: int, scale: int) -> pl.Expr:
+    return _as_decimal(pl.col(column), precision, scale).alias(column)
+
+
+def _ratios(name: str, parts: pl.Series, wholes: pl.Series) -> pl.Series:
+    """Return part / whole, half-even at 6 digits; null where the whole is zero."""
+    values = [
+        None if whole == 0 else (Decimal(part) / Decimal(whole)).quantize(_RATIO)
+        for part, whole in zip(parts, wholes, strict=True)
+    ]
+    return pl.Series(name, values, dtype=pl.Decimal(18, 6))
