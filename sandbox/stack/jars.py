@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,12 +21,13 @@ import stamina
 from sandbox.stack.errors import DownloadError
 from sandbox.stack.packages import import_package
 from sandbox.stack.reporter import Reporter
+from sandbox.stack.tasks import run_all
 
 if TYPE_CHECKING:
     from jgo.maven import MavenContext
 
 PARALLEL_DOWNLOADS = 16
-REQUEST_TIMEOUT_S = 30
+REQUEST_TIMEOUT_S = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +69,20 @@ async def fetch_jars(
     Raises DownloadError if one cannot be had or differs from its lock.
     """
     loop = asyncio.get_running_loop()
+    fetched = itertools.count(1)
     with contextlib.ExitStack() as stack:
         await asyncio.to_thread(stack.enter_context, _exclusive(cache_dir / "jars.flock"))
         context = _maven_context(cache_dir / "maven")
         pool = ThreadPoolExecutor(PARALLEL_DOWNLOADS, thread_name_prefix="jars")
         # Leaving early (an error, Ctrl-C) gives up the jars that are still queued.
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-        pending = [loop.run_in_executor(pool, _fetch_jar, context, jar) for jar in jars]
-        for count, fetched in enumerate(asyncio.as_completed(pending), start=1):
-            await fetched
-            reporter.progress("jars", count, len(jars))
-        return {jar: future.result() for jar, future in zip(jars, pending, strict=True)}
+
+        async def fetch(jar: LockedJar) -> Path:
+            path = await loop.run_in_executor(pool, _fetch_jar, context, jar)
+            reporter.progress("jars", next(fetched), len(jars))
+            return path
+
+        return dict(zip(jars, await run_all(map(fetch, jars)), strict=True))
 
 
 def _fetch_jar(context: "MavenContext", jar: LockedJar) -> Path:
@@ -87,7 +92,7 @@ def _fetch_jar(context: "MavenContext", jar: LockedJar) -> Path:
         return path
     try:
         for attempt in stamina.retry_context(
-            on=(requests.RequestException, RuntimeError), attempts=4, timeout=None
+            on=(requests.RequestException, RuntimeError), attempts=3, timeout=None
         ):
             with attempt:
                 # jgo takes whatever lies here for complete; a broken download must go first.

@@ -66,6 +66,9 @@ def server_properties(log_dir: Path, port: int, controller_port: int) -> str:
         "group.initial.rebalance.delay.ms": 0,
         # Lets tests lose a worker without waiting for the usual lowest of six seconds.
         "group.min.session.timeout.ms": 1000,
+        # A killed broker may register again only after its old session has ended.
+        "broker.session.timeout.ms": 4000,
+        "broker.heartbeat.interval.ms": 1000,
         "num.network.threads": 2,
         "num.io.threads": 4,
     }

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from sandbox.stack.health import Health
 LEASH = Path(__file__).with_name("leash.py")
 HEALTH_INTERVAL_S = 0.05
 TAIL_LINES = 20
+CLOCK_TOLERANCE_S = 2.0  # start times are told from a clock that may be set
 
 _log = structlog.get_logger()
 
@@ -223,15 +225,28 @@ def _leashed(command: Sequence[str], run_as: UserIds | None) -> list[str]:
 
 
 def kill_stale(pid_path: Path) -> None:
-    """Kills what an earlier supervisor left behind, if `pid_path` still names that process."""
+    """Kills what an earlier supervisor left behind, if `pid_path` still names that process.
+
+    Returns once it holds no port or file any more.
+    """
     if not pid_path.exists():
         return
     recorded = json.loads(pid_path.read_text())
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(recorded["pid"])
         # A process id is reused; together with its start time it names one process.
-        if process.create_time() == recorded["started_at"]:
+        age_difference_s = abs(process.create_time() - recorded["started_at"])
+        if age_difference_s < CLOCK_TOLERANCE_S and is_alive(process):
             _log.warning("killing a part left behind by an earlier run", part=pid_path.stem)
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(timeout=10)
+            while is_alive(process):
+                time.sleep(HEALTH_INTERVAL_S)
     pid_path.unlink()
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it still runs. In a container without an init, dead orphans stay as zombies."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -6,7 +6,7 @@ belong to the entry point, and parts end with the process of the supervisor in a
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ from sandbox.stack.registry import registry_spec
 from sandbox.stack.reporter import Reporter
 from sandbox.stack.resources import check_resources
 from sandbox.stack.settings import Part, StackAddresses, StackSettings
+from sandbox.stack.tasks import run_all
 
 PORT_ATTEMPTS = 3
 GIVEN_ADDRESS_TIMEOUT_S = 10.0
@@ -55,7 +56,9 @@ class Stack:
         try:
             check_resources(self._directory.root)
             self._ports = PortBook(self._directory.ports_path)
-            await _all(self._check_given_addresses(), self._start_postgres(), self._start_java())
+            await run_all(
+                [self._check_given_addresses(), self._start_postgres(), self._start_java()]
+            )
         except BaseException:
             await self._stop_all()
             raise
@@ -255,13 +258,3 @@ class Stack:
                     self._reporter.done(process.name, time.monotonic() - began)
         finally:
             self._directory.close()
-
-
-async def _all(*coroutines: Coroutine[None, None, None]) -> None:
-    """Runs all at once; the first failure cancels the others and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for coroutine in coroutines:
-                group.create_task(coroutine)
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None

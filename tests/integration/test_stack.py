@@ -21,6 +21,7 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from psycopg.conninfo import conninfo_to_dict
 
 from sandbox.stack.errors import DataDirectoryInUseError, StackError
+from sandbox.stack.process import is_alive
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
 from tests.support.eventually import eventually
 from tests.support.stack import RunningStack, running_stack, stack_directory
@@ -156,6 +157,7 @@ import asyncio, sys
 from pathlib import Path
 from typing import Any
 from sandbox.stack.reporter import PlainReporter
+from sandbox.stack.process import is_alive
 from sandbox.stack.settings import Part, StackSettings
 from sandbox.stack.supervisor import Stack
 
@@ -192,7 +194,7 @@ def test_nothing_outlives_a_killed_supervisor() -> None:
         supervisor.kill()
         supervisor.wait()
 
-        eventually(lambda: not any(child.is_running() for child in children), deadline_s=10)
+        eventually(lambda: not any(map(is_alive, children)), deadline_s=10)
         # What it left on disk does not hinder the next one.
         with running_stack(settings_of(directory, Part.POSTGRES)) as stack:
             assert stack.is_running("postgres")
@@ -205,7 +207,7 @@ def test_ctrl_c_stops_the_parts_in_order() -> None:
         supervisor.send_signal(signal.SIGINT)
         supervisor.wait()
 
-        assert not any(child.is_running() for child in children)
+        assert not any(map(is_alive, children))
         log = (directory / "logs" / "postgres.log").read_text()
         assert log.rstrip().endswith("database system is shut down")
 

@@ -1,0 +1,123 @@
+"""Rules of the embedded stack that need no process: settings, lock, configuration, reports."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from sandbox.stack.connect import worker_properties
+from sandbox.stack.errors import MissingPackageError, MissingResourceError
+from sandbox.stack.jars import parse_lock, read_lock
+from sandbox.stack.kafka import server_properties
+from sandbox.stack.packages import import_package, package_directory
+from sandbox.stack.reporter import PlainReporter
+from sandbox.stack.resources import require
+from sandbox.stack.settings import Part, StackAddresses, StackSettings, cache_dir_from
+
+HERE = Path("stack")
+
+
+def properties(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+def test_a_given_address_replaces_its_part() -> None:
+    settings = StackSettings(data_dir=HERE, cache_dir=HERE, bootstrap_servers="kafka:9092")
+
+    assert settings.parts_to_start == {Part.CONNECT, Part.POSTGRES, Part.REGISTRY}
+    assert settings.given_addresses == StackAddresses(bootstrap_servers="kafka:9092")
+
+
+@pytest.mark.parametrize(
+    ("parts", "missing"),
+    [({Part.CONNECT, Part.KAFKA}, "registry"), ({Part.REGISTRY}, "kafka")],
+)
+def test_a_part_without_what_it_needs_is_refused(parts: frozenset[Part], missing: str) -> None:
+    with pytest.raises(ValidationError, match=f"needs .*{missing}"):
+        StackSettings(data_dir=HERE, cache_dir=HERE, parts=parts)
+
+
+def test_what_a_part_needs_may_be_given() -> None:
+    settings = StackSettings(
+        data_dir=HERE,
+        cache_dir=HERE,
+        parts=frozenset({Part.CONNECT}),
+        bootstrap_servers="kafka:9092",
+        registry_url="http://registry:8081",
+    )
+
+    assert settings.parts_to_start == {Part.CONNECT}
+
+
+def test_the_cache_is_where_the_user_says() -> None:
+    assert cache_dir_from({"PSASTREAM_CACHE_DIR": "elsewhere"}) == Path("elsewhere")
+    assert cache_dir_from({}).name == "psastream"
+
+
+def test_a_lock_line_names_class_path_coordinate_and_checksum() -> None:
+    (jar,) = parse_lock("# comment\n\nkafka org.apache:thing:1.2 abc\n")
+
+    assert (jar.group, str(jar), jar.sha256) == ("kafka", "org.apache:thing:1.2", "abc")
+
+
+def test_the_lock_holds_each_library_once_with_a_checksum() -> None:
+    jars = read_lock()
+    libraries = [(jar.organisation, jar.artifact) for jar in jars]
+
+    assert {jar.group for jar in jars} == {"kafka", "debezium"}
+    assert len(set(libraries)) == len(libraries)
+    assert all(re.fullmatch("[0-9a-f]{64}", jar.sha256) for jar in jars)
+
+
+def test_kafka_and_connect_come_in_one_version() -> None:
+    versions = {jar.version for jar in read_lock() if jar.organisation == "org.apache.kafka"}
+
+    assert len(versions) == 1
+
+
+def test_the_broker_listens_on_the_loopback_address_only() -> None:
+    broker = properties(server_properties(HERE, 9092, 9093))
+
+    listeners = re.findall(r"//([^,]*)", broker["listeners"])
+    assert listeners == ["127.0.0.1:9092", "127.0.0.1:9093"]
+    assert broker["auto.create.topics.enable"] == "false"
+
+
+def test_connect_inherits_the_addresses_and_names_its_topics() -> None:
+    addresses = StackAddresses(bootstrap_servers="kafka:9092", registry_url="http://registry:8081")
+
+    worker = properties(worker_properties(HERE, 8083, addresses))
+
+    assert worker["bootstrap.servers"] == "kafka:9092"
+    assert worker["value.converter.schema.registry.url"] == "http://registry:8081"
+    assert {value for name, value in worker.items() if name.endswith("storage.topic")} == {
+        "psastream-connect-configs",
+        "psastream-connect-offsets",
+        "psastream-connect-status",
+    }
+
+
+def test_a_missing_package_names_the_extra_to_install() -> None:
+    for look_up in (import_package, package_directory):
+        with pytest.raises(MissingPackageError, match=r"no_such_package.*psastream\[sandbox\]"):
+            look_up("no_such_package")
+
+
+def test_too_little_of_a_resource_tells_both_amounts_and_the_remedy() -> None:
+    require("memory", 10, 10, hint="")
+    with pytest.raises(MissingResourceError, match=r"1\.0 GB free.*2\.0 GB; close a browser"):
+        require("memory", 10**9, 2 * 10**9, hint="close a browser")
+
+
+def test_plain_progress_takes_few_lines() -> None:
+    stream = io.StringIO()
+    reporter = PlainReporter(stream)
+
+    for done in range(1, 103):
+        reporter.progress("jars", done, 102)
+
+    lines = stream.getvalue().splitlines()
+    assert lines[-1] == "jars: 102 of 102"
+    assert len(lines) < 10
