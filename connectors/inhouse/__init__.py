@@ -1,0 +1,1 @@
+"""The firm's own PSA database: captured by Debezium, mapped by mapping.yaml."""

@@ -1,0 +1,195 @@
+"""The text of a mapping.yaml as checked models: its vocabulary, not what the words do.
+
+`mapping` validates a configuration against the Avro contracts and compiles it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from schemas.errors import ConfigError
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Scalar = bool | int | str
+"""Literals a mapping may hold; exact decimals are written as text, a float is refused."""
+
+
+class Capture(Enum):
+    """How a system's changes reach their topics, which fixes where a position is found."""
+
+    POLLED = "polled"
+    DEBEZIUM = "debezium"
+
+
+class Mint(Enum):
+    """Canonical ids a rule can mint; `of` names the kind of source row they stand for."""
+
+    CUSTOMER = "customer"
+    ENGAGEMENT = "engagement"
+    PROJECT = "project"  # from: [opportunity, country]
+    RESOURCE = "resource"  # from an e-mail address, without `of`
+    CORRELATION = "correlation"
+
+
+class Form(Enum):
+    """Forms of our own ids, recognised inside a column of another system."""
+
+    CUSTOMER_ID = "customer_id"
+    PROJECT_ID = "project_id"
+    ENGAGEMENT_OF_PROJECT = "engagement_of_project"
+    TIME_BILL_ID = "time_bill_id"
+    CORRELATION_ID = "correlation_id"
+
+
+class TextStyle(Enum):
+    """How a text is written; all of them trim, and make a blank text null."""
+
+    TRIM = "trim"
+    UPPER = "upper"
+    LOWER = "lower"
+    SLUG = "slug"  # lower case, everything but letters and digits is one underscore
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, populate_by_name=True)
+
+
+class Rule(_Model):
+    """How one canonical field is made. At most one function besides `from`.
+
+    `from` alone copies, converting to the type of the field: text to instant, a decimal to a
+    larger scale.
+    """
+
+    from_: Text | tuple[Text, ...] | None = Field(default=None, alias="from")
+    constant: Scalar | None = None
+    source_id: Text | None = None  # "<system>:<kind>": the native id becomes a source id
+    mint: Mint | None = None
+    of: Text | None = None  # "<system>:<kind>" of the row an id is minted from
+    extract: Form | None = None  # null where the text has another form
+    values: dict[Scalar, Scalar] | tuple[Scalar, ...] | None = None  # others are rejected
+    scale: Text | None = None  # exact factor
+    reorder: tuple[int, ...] | None = None  # element i of the list comes from reorder[i]
+    negate: bool = False
+    text: TextStyle | None = None
+    first_non_null: tuple[Rule, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_function(self) -> Self:
+        functions = [
+            name
+            for name in (
+                "constant",
+                "source_id",
+                "mint",
+                "extract",
+                "values",
+                "scale",
+                "reorder",
+                "text",
+                "first_non_null",
+            )
+            if getattr(self, name) is not None
+        ] + (["negate"] if self.negate else [])
+        if len(functions) > 1:
+            raise ValueError(f"one function a rule, not {', '.join(functions)}")
+        is_free = self.constant is not None or self.first_non_null is not None
+        if is_free == (self.from_ is not None):
+            raise ValueError("`from` is missing, or out of place beside a rule without a column")
+        if isinstance(self.from_, tuple) and self.mint is not Mint.PROJECT:
+            raise ValueError("only `mint: project` takes several columns")
+        needs_of = self.mint is not None and self.mint is not Mint.RESOURCE
+        if needs_of == (self.of is None):
+            raise ValueError("`of` belongs to a mint of a source row, as <system>:<kind>")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Source columns the rule reads."""
+        if self.first_non_null is not None:
+            return tuple(name for rule in self.first_non_null for name in rule.columns)
+        if self.from_ is None:
+            return ()
+        return (self.from_,) if isinstance(self.from_, str) else self.from_
+
+
+class Check(_Model):
+    """What a value that is not null must satisfy. Exactly one of the fields."""
+
+    between: tuple[int | Text, int | Text] | None = None
+    length: int | None = None
+    one_of: tuple[Scalar, ...] | None = None
+    currency: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("a check is exactly one of between, length, one_of, currency")
+        return self
+
+
+class TargetConfig(_Model):
+    """One canonical entity made from a source object.
+
+    Fields every canonical record shares (id, source_system, source_position, and source_at
+    unless given) need no rule. Any other field has a rule or is listed in `absent`. `unset_kept`
+    names text fields whose last value is kept for when the source cannot send it again.
+    """
+
+    entity: Text
+    fields: dict[str, Rule]
+    absent: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    checks: dict[str, Check] = {}
+    unset_kept: tuple[str, ...] = ()
+
+
+class ObjectConfig(_Model):
+    """One source object: its kind in source ids, its key column and its targets.
+
+    `columns` declares the column types where no Avro contract of ours does (databases).
+    `deleted_when` names a boolean column that marks soft-deleted rows.
+    """
+
+    kind: Text
+    key: Text
+    deleted_when: Text | None = None
+    columns: dict[str, Text] = {}
+    source_checks: dict[str, Check] = {}
+    targets: tuple[TargetConfig, ...] = Field(min_length=1)
+
+
+class SystemConfig(_Model):
+    """A whole mapping.yaml: every object of one source system."""
+
+    system: Text
+    capture: Capture
+    objects: dict[str, ObjectConfig]
+
+
+def parse_config(text: str) -> SystemConfig:
+    """Parse the text of a mapping.yaml. Raises ConfigError naming every problem at once."""
+    try:
+        return SystemConfig.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"mapping is not yaml: {error}") from error
+    except ValidationError as error:
+        problems = (
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigError(
+            f"mapping is not valid: {'; '.join(problems)}",
+            hint="the vocabulary of rules is documented in schemas/mapping_config.py",
+        ) from error

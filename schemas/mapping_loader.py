@@ -1,0 +1,261 @@
+"""Compiles the text of a mapping.yaml, checked against the Avro contracts on both sides.
+
+Every problem of a file is reported at once; what is wrong with a record is found later, by the
+rejection expression made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import polars as pl
+
+from schemas.codec import load_schema
+from schemas.columnar import frame_dtypes
+from schemas.contracts import record_schema
+from schemas.envelope import UNAVAILABLE, Operation
+from schemas.errors import ConfigError, InvalidEntityError
+from schemas.mapping import ObjectMapping, Rejection, TargetMapping
+from schemas.mapping_config import (
+    Capture,
+    Check,
+    ObjectConfig,
+    Rule,
+    SystemConfig,
+    TargetConfig,
+    parse_config,
+)
+from schemas.mapping_reader import reader_definition, source_dtypes, working_columns
+from schemas.mapping_rules import RuleError, compile_check, compile_rule, source
+from schemas.topics import BY_NAME, Topic
+from schemas.topics import SOURCE_PREFIX as TOPIC_PREFIX
+
+UNMAPPED_VALUE: Final = "record.unmapped_value"
+"""Code of a source value that the list of values of its rule does not name."""
+
+_INVALID: Final = InvalidEntityError.code
+_FIX_SOURCE: Final = "correct the row at its source"
+
+
+def load_mappings(text: str) -> dict[str, ObjectMapping]:
+    """Compile the text of a mapping.yaml to mappings by source topic.
+
+    Raises ConfigError that lists every problem found: unknown columns, fields and topics, types
+    that do not fit, fields nobody maps.
+    """
+    config = parse_config(text)
+    problems: list[str] = []
+    mappings: dict[str, ObjectMapping] = {}
+    for name, obj in config.objects.items():
+        compiler = _Compiler(config, name, obj)
+        mapping = compiler.compile()
+        if mapping is not None:
+            mappings[mapping.topic] = mapping
+        problems += compiler.problems
+    if problems:
+        raise ConfigError(
+            f"mapping of {config.system} is not valid: {'; '.join(problems)}",
+            hint="names are those of the avro contracts in schemas/avro",
+        )
+    return mappings
+
+
+class _Compiler:
+    """Compiles one object; collects problems instead of stopping at the first."""
+
+    def __init__(self, system: SystemConfig, name: str, config: ObjectConfig) -> None:
+        self.problems: list[str] = []
+        self._system = system.system
+        self._capture = system.capture
+        self._name = name
+        self._config = config
+        self._sources: Mapping[str, pl.DataType] = {}
+        self._fields: list[pl.Expr] = []
+        # (is broken, why): the first broken rule of a record is its rejection.
+        self._rules: list[tuple[pl.Expr, Rejection]] = []
+
+    def compile(self) -> ObjectMapping | None:
+        """The mapping, or None with `problems` filled."""
+        topic = self._source_topic()
+        if topic is None:
+            return None
+        config = self._config
+        self._reject_broken_envelopes()
+        for column, check in config.source_checks.items():
+            self._check(column, source(column), self._sources[column], check)
+        targets = [self._target(target) for target in config.targets]
+        if self.problems:
+            return None
+        used = self._used_columns()
+        return ObjectMapping(
+            topic=topic.name,
+            reader=load_schema(reader_definition(topic, self._capture, config, used)),
+            targets=tuple(target for target in targets if target is not None),
+            rejections=tuple(reason for _, reason in self._rules),
+            flat=working_columns(self._system, self._capture, config, self._sources, used),
+            fields=tuple(self._fields),
+            rejection=_first_broken([is_broken for is_broken, _ in self._rules]),
+        )
+
+    def _source_topic(self) -> Topic | None:
+        """The topic, with its column types learnt; None with problems filled."""
+        topic = BY_NAME.get(f"{TOPIC_PREFIX}.{self._system}.{self._name}")
+        if topic is None:
+            self._problem("no such source topic in the catalogue")
+            return None
+        config = self._config
+        try:
+            self._sources = source_dtypes(topic, config.columns)
+        except RuleError as error:
+            self._problem(str(error))
+            return None
+        for column in (config.key, config.deleted_when, *config.source_checks):
+            if column is not None and column not in self._sources:
+                self._problem(f"unknown source column {column}")
+        return None if self.problems else topic
+
+    def _used_columns(self) -> list[str]:
+        config = self._config
+        used = {config.key, *config.source_checks}
+        if config.deleted_when is not None:
+            used.add(config.deleted_when)
+        for target in config.targets:
+            for rule in target.fields.values():
+                used.update(rule.columns)
+        return [column for column in self._sources if column in used]
+
+    def _reject_broken_envelopes(self) -> None:
+        """Rules that hold for deletes as well, in front of all others."""
+        hint = "check the connector that wrote the record"
+        key = self._config.key
+        operations = [operation.value for operation in Operation]
+        for is_broken, detail in (
+            (pl.col("id").is_null(), f"key column {key} is null"),
+            (pl.col("position") < 0, "the source gives no comparable position"),
+            (~pl.col("op").is_in(operations), f"operation is not one of {', '.join(operations)}"),
+        ):
+            self._reject(is_broken, detail, hint=hint)
+        no_row = source(key).is_null()
+        self._reject(no_row & ~pl.col("is_delete"), "a change without a row", hint=hint)
+
+    def _target(self, config: TargetConfig) -> TargetMapping | None:
+        topic = BY_NAME.get(f"psa.{config.entity}")
+        if topic is None or topic.record is None:
+            self._problem(f"unknown entity {config.entity}")
+            return None
+        dtypes = frame_dtypes(record_schema(topic.record))
+        rules = {
+            field: pl.lit(None, dtype=dtypes[field]) for field in config.absent if field in dtypes
+        }
+        rules |= self._common_fields(dtypes, config)
+        self._names_exist(config, dtypes, given=set(rules))
+        for field, rule in config.fields.items():
+            if field in dtypes:
+                self._field(config, field, rule, dtypes[field])
+        self._fields += [expr.alias(f"{config.entity}.{field}") for field, expr in rules.items()]
+        for field in config.required:
+            is_missing = pl.col(f"{config.entity}.{field}").is_null()
+            self._reject(is_missing, f"{field} is missing", hint=_FIX_SOURCE)
+        for field, check in config.checks.items():
+            if field in dtypes:
+                self._check(field, pl.col(f"{config.entity}.{field}"), dtypes[field], check)
+        return TargetMapping(
+            topic, config.unset_kept, {field: f"{config.entity}.{field}" for field in dtypes}
+        )
+
+    def _common_fields(
+        self, dtypes: Mapping[str, pl.DataType], config: TargetConfig
+    ) -> dict[str, pl.Expr]:
+        """Fields every canonical record shares, which need no rule."""
+        common = {
+            "id": pl.col("id"),
+            "source_system": pl.lit(self._system),
+            "source_position": pl.col("position"),
+            "source_at": pl.col("changed_at"),
+        }
+        if "source_at" in config.fields:
+            del common["source_at"]
+        return {field: expr for field, expr in common.items() if field in dtypes}
+
+    def _names_exist(
+        self, config: TargetConfig, dtypes: Mapping[str, pl.DataType], given: set[str]
+    ) -> None:
+        """Every field is mapped once, and only fields of the contract are named."""
+        entity = config.entity
+        named = (*config.fields, *config.absent, *config.required, *config.checks)
+        for field in dict.fromkeys((*named, *config.unset_kept)):
+            if field not in dtypes:
+                self._problem(f"unknown field {entity}.{field}")
+        for field in dtypes:
+            if field in config.fields and field in given:
+                self._problem(f"{entity}.{field} is mapped twice")
+            if field not in config.fields and field not in given:
+                self._problem(f"{entity}.{field} has no rule and is not listed in absent")
+        for field in config.unset_kept:
+            rule = config.fields.get(field)
+            if rule is None or rule != Rule.model_validate({"from": rule.from_}):
+                self._problem(f"{entity}.{field} is in unset_kept, so its rule must be a copy")
+
+    def _field(self, config: TargetConfig, field: str, rule: Rule, dtype: pl.DataType) -> None:
+        name = f"{config.entity}.{field}"
+        try:
+            made = compile_rule(rule, self._sources, dtype)
+        except RuleError as error:
+            self._problem(f"{name}: {error}")
+            return
+        self._fields.append(made.expr.alias(name))
+        if self._capture is Capture.DEBEZIUM and field not in config.unset_kept:
+            self._reject_unset(rule)
+        columns = [source(column) for column in rule.columns]
+        if made.can_fail:
+            has_value = pl.any_horizontal(column.is_not_null() for column in columns)
+            code = _INVALID if rule.values is None else UNMAPPED_VALUE
+            what = ", ".join(rule.columns)
+            self._reject(
+                has_value & pl.col(name).is_null(),
+                f"{what} has no value of {name}",
+                hint=f"correct the row, or the rule of {name} in {self._system}/mapping.yaml",
+                code=code,
+            )
+        if rule.reorder is not None:
+            self._check(field, columns[0], made.dtype, Check(length=len(rule.reorder)))
+
+    def _reject_unset(self, rule: Rule) -> None:
+        """A column the database did not send is not a value. Upholds I12."""
+        for column in rule.columns:
+            if self._sources[column] == pl.String:
+                self._reject(
+                    source(column) == UNAVAILABLE,
+                    f"{column} was not sent by the source",
+                    hint=f"set REPLICA IDENTITY FULL, or keep {column} through unset_kept",
+                )
+
+    def _check(self, name: str, expr: pl.Expr, dtype: pl.DataType, check: Check) -> None:
+        try:
+            is_satisfied, demand = compile_check(check, expr, dtype)
+        except RuleError as error:
+            self._problem(f"{name}: {error}")
+            return
+        self._reject(~is_satisfied, f"{name} {demand}", hint=_FIX_SOURCE)
+
+    def _reject(self, is_broken: pl.Expr, detail: str, *, hint: str, code: str = _INVALID) -> None:
+        self._rules.append((is_broken, Rejection(code, detail, hint)))
+
+    def _problem(self, text: str) -> None:
+        self.problems.append(f"{self._name}: {text}")
+
+
+# Rules in front that hold for deletes as well; a delete needs no sound row.
+_ENVELOPE_RULES: Final = 4
+
+
+def _first_broken(rules: list[pl.Expr]) -> pl.Expr:
+    """Index of the first broken rule, null where none is."""
+    hits = [_index_where(is_broken, index) for index, is_broken in enumerate(rules)]
+    of_row = pl.when(~pl.col("is_delete")).then(pl.coalesce([*hits[_ENVELOPE_RULES:], None]))
+    return pl.coalesce([*hits[:_ENVELOPE_RULES], of_row])
+
+
+def _index_where(is_broken: pl.Expr, index: int) -> pl.Expr:
+    return pl.when(is_broken).then(pl.lit(index, dtype=pl.UInt16))

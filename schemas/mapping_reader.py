@@ -1,0 +1,125 @@
+"""How source topics are read for mapping: column types, reader schema, working columns.
+
+The reader schema is the envelope reduced to the mapped columns, so a chunk has the same columns
+whatever versions of the source's schema its records were written with. A column that a database
+dropped or retyped does not resolve and the records that lack it are dead-lettered, for absent is
+not null.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import polars as pl
+
+from schemas.columnar import frame_dtypes
+from schemas.contracts import record_schema
+from schemas.envelope import Operation
+from schemas.mapping_config import Capture, ObjectConfig
+from schemas.mapping_rules import SOURCE_PREFIX, RuleError
+from schemas.position import position_column
+from schemas.topics import Topic
+
+_AvroJson = Any  # JSON of an Avro schema
+
+_DECLARED: Final[dict[str, tuple[_AvroJson, pl.DataType]]] = {
+    "text": ("string", pl.String()),
+    "long": ("long", pl.Int64()),
+    "int": ("int", pl.Int32()),
+    "boolean": ("boolean", pl.Boolean()),
+    # Debezium's io.debezium.time.Date: days since 1970-01-01 without a logical type.
+    "date": ("int", pl.Date()),
+}
+_DECIMAL: Final = re.compile(r"decimal\((\d+),(\d+)\)")
+
+
+def source_dtypes(topic: Topic, declared: Mapping[str, str]) -> dict[str, pl.DataType]:
+    """The source columns and their dtypes as rules see them.
+
+    From the topic's contract, or from `declared` where another system owns the schema. Raises
+    RuleError for an unknown declared type.
+    """
+    if topic.record is not None:
+        if declared:
+            raise RuleError("columns are declared by the topic's contract already")
+        return dict(frame_dtypes(record_schema(topic.record)))
+    return {column: _declared(text)[1] for column, text in declared.items()}
+
+
+def reader_definition(
+    topic: Topic, capture: Capture, config: ObjectConfig, used: list[str]
+) -> dict[str, Any]:
+    """The reader schema for the envelopes of a topic: the key before, `used` columns after."""
+    columns = _column_definitions(topic, config.columns)
+    source = [
+        {"name": "ts_ms", "type": ["null", "long"]},
+        {"name": "sequence", "type": ["null", "string"]},
+    ]
+    if capture is Capture.DEBEZIUM:
+        source.append({"name": "lsn", "type": ["null", "long"]})
+    return _record(
+        "Envelope",
+        [
+            {"name": "before", "type": ["null", _record("Key", [columns[config.key]])]},
+            {"name": "after", "type": ["null", _record("Row", [columns[name] for name in used])]},
+            {"name": "source", "type": _record("Source", source)},
+            {"name": "op", "type": "string"},
+        ],
+    )
+
+
+def working_columns(
+    system: str,
+    capture: Capture,
+    config: ObjectConfig,
+    sources: Mapping[str, pl.DataType],
+    used: list[str],
+) -> tuple[pl.Expr, ...]:
+    """Expressions from the envelope to the working frame: id, position, op, … and the columns."""
+    after = pl.col("after").struct
+    native = pl.coalesce(after.field(config.key), pl.col("before").struct.field(config.key))
+    is_delete = pl.col("op") == Operation.DELETE.value
+    if config.deleted_when is not None:
+        is_delete |= after.field(config.deleted_when).fill_null(False)
+    return (
+        (pl.lit(f"{system}:{config.kind}:") + native.cast(pl.String)).alias("id"),
+        position_column(pl.col("source"), has_lsn=capture is Capture.DEBEZIUM).alias("position"),
+        pl.col("source").struct.field("ts_ms").cast(pl.Datetime("ms", "UTC")).alias("changed_at"),
+        pl.col("op"),
+        is_delete.alias("is_delete"),
+        *(after.field(name).cast(sources[name]).alias(SOURCE_PREFIX + name) for name in used),
+    )
+
+
+def _column_definitions(topic: Topic, declared: Mapping[str, str]) -> dict[str, Any]:
+    if topic.record is not None:
+        contract = json.loads(record_schema(topic.record).text)
+        return {field["name"]: field for field in contract["fields"]}
+    return {
+        # No default: a column the writer's schema lacks must not read as null.
+        column: {"name": column, "type": ["null", _declared(text)[0]]}
+        for column, text in declared.items()
+    }
+
+
+def _declared(text: str) -> tuple[_AvroJson, pl.DataType]:
+    digits = _DECIMAL.fullmatch(text)
+    if digits is not None:
+        precision, scale = int(digits[1]), int(digits[2])
+        avro = {
+            "type": "bytes",
+            "logicalType": "decimal",
+            "precision": precision,
+            "scale": scale,
+        }
+        return avro, pl.Decimal(precision, scale)
+    if text not in _DECLARED:
+        raise RuleError(f"unknown column type {text!r}, not one of {', '.join(_DECLARED)}")
+    return _DECLARED[text]
+
+
+def _record(name: str, fields: list[Any]) -> dict[str, Any]:
+    return {"type": "record", "name": name, "fields": fields}

@@ -1,0 +1,248 @@
+"""What the words of a mapping do: rules and checks as polars expressions, typed when compiled.
+
+Compiling knows the dtypes of the source columns and of the canonical field, so a rule that
+cannot give the field its type is a problem of the mapping and never one of a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Final
+
+import polars as pl
+
+from schemas import identity
+from schemas.mapping_config import Check, Form, Mint, Rule, TextStyle
+from schemas.money import exact_product, is_currency
+
+SOURCE_PREFIX: Final = "source."
+"""Source columns carry this prefix in the working frame, so that canonical names stay free."""
+
+_FORMS: Final = {
+    Form.CUSTOMER_ID: r"^(cus-[a-z2-7]{16})$",
+    Form.PROJECT_ID: r"^(eng-[a-z2-7]{12}-[a-z]{2})$",
+    Form.ENGAGEMENT_OF_PROJECT: r"^(eng-[a-z2-7]{12})-[a-z]{2}$",
+    Form.TIME_BILL_ID: r"^(tb-[a-z2-7]{16})$",
+    Form.CORRELATION_ID: r"\b(cor-[a-z2-7]{16})\b",
+}
+# Ids that many rows share; the cache spans chunks.
+_MINTED_MAX: Final = 65_536
+_MINTS: Final[dict[Mint, Callable[[str], str]]] = {
+    Mint.CUSTOMER: lru_cache(_MINTED_MAX)(identity.customer_id),
+    Mint.ENGAGEMENT: lru_cache(_MINTED_MAX)(identity.engagement_id),
+    Mint.PROJECT: lru_cache(_MINTED_MAX)(identity.engagement_id),
+    Mint.RESOURCE: lru_cache(_MINTED_MAX)(identity.resource_id),
+    # Nearly every row is its own root: a cache would only be churned.
+    Mint.CORRELATION: identity.correlation_id,
+}
+
+
+class RuleError(Exception):
+    """A rule or check does not fit the types; collected into one ConfigError by `mapping`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A compiled rule. `can_fail`: a null made from a value means that the value is refused."""
+
+    expr: pl.Expr
+    dtype: pl.DataType
+    can_fail: bool
+
+
+def source(column: str) -> pl.Expr:
+    """The source column in the working frame."""
+    return pl.col(SOURCE_PREFIX + column)
+
+
+def compile_rule(rule: Rule, sources: Mapping[str, pl.DataType], target: pl.DataType) -> Made:
+    """Compile a rule to an expression of dtype `target`. Raises RuleError."""
+    if rule.first_non_null is not None:
+        parts = [compile_rule(part, sources, target) for part in rule.first_non_null]
+        can_fail = all(part.can_fail for part in parts)
+        return Made(pl.coalesce([part.expr for part in parts]), target, can_fail)
+    if rule.constant is not None:
+        return Made(pl.lit(_literal(rule.constant, target), dtype=target), target, False)
+    missing = [column for column in rule.columns if column not in sources]
+    if missing:
+        raise RuleError(f"unknown source column {', '.join(missing)}")
+    return _convert(_apply_function(rule, sources, target), target)
+
+
+def _apply_function(  # noqa: PLR0911 - one return for each function
+    rule: Rule, sources: Mapping[str, pl.DataType], target: pl.DataType
+) -> Made:
+    if isinstance(rule.from_, tuple):
+        return _project_id(rule.from_, rule.of or "", sources)
+    assert rule.from_ is not None
+    expr, dtype = source(rule.from_), sources[rule.from_]
+    if rule.source_id is not None:
+        return Made(_source_id(rule.source_id, expr, dtype), pl.String(), False)
+    if rule.mint is not None:
+        root = _non_blank(expr) if rule.of is None else _source_id(rule.of, expr, dtype)
+        return Made(_minted(rule.mint, root), pl.String(), False)
+    if rule.values is not None:
+        return _values(rule.values, expr, dtype, target)
+    if rule.scale is not None:
+        return _scaled(rule.scale, expr, dtype, target)
+    if rule.reorder is not None:
+        _expect(dtype, pl.List, "reorder")
+        return Made(expr.list.gather(list(rule.reorder), null_on_oob=True), dtype, False)
+    if rule.negate:
+        _expect(dtype, pl.Boolean, "negate")
+        return Made(~expr, dtype, False)
+    if rule.extract is not None:
+        _expect(dtype, pl.String, "extract")
+        return Made(expr.str.extract(_FORMS[rule.extract], 1), dtype, False)
+    if rule.text is not None:
+        _expect(dtype, pl.String, "text")
+        return Made(_styled(rule.text, expr), dtype, False)
+    return Made(expr, dtype, False)
+
+
+def _source_id(namespace: str, native: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if namespace.count(":") != 1:
+        raise RuleError(f"{namespace!r} is not <system>:<kind>")
+    if not (dtype.is_integer() or dtype == pl.String):
+        raise RuleError(f"an id cannot be {dtype}")
+    return pl.lit(f"{namespace}:") + native.cast(pl.String)
+
+
+def _minted(mint: Mint, root: pl.Expr) -> pl.Expr:
+    function = _MINTS[mint]
+
+    def mint_each(roots: pl.Series) -> pl.Series:
+        unique = roots.unique()
+        minted = [None if root is None else function(root) for root in unique]
+        return roots.replace_strict(unique, pl.Series(minted, dtype=pl.String))
+
+    def mint_all(roots: pl.Series) -> pl.Series:
+        minted = [None if root is None else function(root) for root in roots]
+        return pl.Series(roots.name, minted, dtype=pl.String)
+
+    is_shared = mint is not Mint.CORRELATION
+    return root.map_batches(
+        mint_each if is_shared else mint_all, return_dtype=pl.String, is_elementwise=True
+    )
+
+
+def _project_id(
+    columns: tuple[str, ...], opportunity: str, sources: Mapping[str, pl.DataType]
+) -> Made:
+    if len(columns) != 2:
+        raise RuleError("mint: project takes [opportunity, country]")
+    root = _source_id(opportunity, source(columns[0]), sources[columns[0]])
+    _expect(sources[columns[1]], pl.String, "mint: project")
+    country = _styled(TextStyle.LOWER, source(columns[1]))
+    made = _minted(Mint.PROJECT, root) + pl.lit("-") + country
+    return Made(made, pl.String(), False)
+
+
+def _values(
+    values: Mapping[bool | int | str, bool | int | str] | tuple[bool | int | str, ...],
+    expr: pl.Expr,
+    dtype: pl.DataType,
+    target: pl.DataType,
+) -> Made:
+    if isinstance(values, tuple):
+        known = [_literal(value, dtype) for value in values]
+        return Made(pl.when(expr.is_in(known)).then(expr), dtype, True)
+    old = pl.Series([_literal(value, dtype) for value in values], dtype=dtype)
+    new = pl.Series([_literal(value, target) for value in values.values()], dtype=target)
+    return Made(expr.replace_strict(old, new, default=None, return_dtype=target), target, True)
+
+
+def _scaled(factor: str, expr: pl.Expr, dtype: pl.DataType, target: pl.DataType) -> Made:
+    if not (isinstance(dtype, pl.Decimal) and isinstance(target, pl.Decimal)):
+        raise RuleError("scale is for decimals")
+    try:
+        exact = Decimal(factor)
+    except InvalidOperation as error:
+        raise RuleError(f"{factor!r} is not a number") from error
+    exponent = exact.as_tuple().exponent
+    assert isinstance(exponent, int)
+    if dtype.scale + max(-exponent, 0) > target.scale:
+        raise RuleError(f"the product needs more than the {target.scale} digits of the field")
+    product = exact_product(expr, pl.lit(exact), scale=target.scale)
+    return Made(product.cast(target, strict=False), target, True)
+
+
+def _styled(style: TextStyle, expr: pl.Expr) -> pl.Expr:
+    text = expr.str.strip_chars()
+    match style:
+        case TextStyle.TRIM:
+            pass
+        case TextStyle.UPPER:
+            text = text.str.to_uppercase()
+        case TextStyle.LOWER:
+            text = text.str.to_lowercase()
+        case TextStyle.SLUG:
+            slug = text.str.to_lowercase().str.replace_all(r"[^\p{L}\p{N}]+", "_")
+            text = slug.str.strip_chars("_")
+    return _non_blank(text)
+
+
+def _non_blank(text: pl.Expr) -> pl.Expr:
+    return pl.when(text.str.strip_chars().str.len_bytes() > 0).then(text)
+
+
+def _convert(made: Made, target: pl.DataType) -> Made:
+    """Give an expression the dtype of the field, without losing a digit."""
+    expr, dtype = made.expr, made.dtype
+    if dtype == target:
+        return made
+    if dtype == pl.String and isinstance(target, pl.Datetime):
+        return Made(_instant(expr), target, True)
+    if isinstance(dtype, pl.Decimal) and isinstance(target, pl.Decimal):
+        if dtype.scale > target.scale:
+            raise RuleError(f"{dtype} would lose digits as {target}")
+        can_fail = dtype.precision - dtype.scale > target.precision - target.scale
+        return Made(expr.cast(target, strict=False), target, made.can_fail or can_fail)
+    raise RuleError(f"{dtype} does not become {target}")
+
+
+def _instant(text: pl.Expr) -> pl.Expr:
+    """ISO 8601 and `YYYY-MM-DD HH:MM:SS`, in UTC; another offset gives null, hence a rejection."""
+    plain = text.str.replace(" ", "T", literal=True).str.replace(r"(?:Z|\+00:?00)$", "")
+    return plain.str.to_datetime(
+        "%Y-%m-%dT%H:%M:%S%.f", time_unit="ms", time_zone="UTC", strict=False
+    )
+
+
+def compile_check(check: Check, expr: pl.Expr, dtype: pl.DataType) -> tuple[pl.Expr, str]:
+    """Compile a check to (is satisfied, what it demands). Null satisfies. Raises RuleError."""
+    if check.between is not None:
+        if not (dtype.is_decimal() or dtype.is_integer()):
+            raise RuleError(f"between is for numbers, not {dtype}")
+        low, high = (Decimal(str(bound)) for bound in check.between)
+        is_inside = (expr >= pl.lit(low)) & (expr <= pl.lit(high))
+        return is_inside, f"must lie between {low} and {high}"
+    if check.length is not None:
+        if isinstance(dtype, pl.List):
+            return expr.list.len() == check.length, f"must have {check.length} elements"
+        _expect(dtype, pl.String, "length")
+        return expr.str.len_chars() == check.length, f"must have {check.length} characters"
+    if check.one_of is not None:
+        known = [_literal(value, dtype) for value in check.one_of]
+        return expr.is_in(known), f"must be one of {', '.join(map(str, known))}"
+    _expect(dtype, pl.String, "currency")
+    return is_currency(expr), "must be an active ISO 4217 code"
+
+
+def _literal(value: bool | int | str, dtype: pl.DataType) -> bool | int | str | Decimal:
+    """The literal as a value of the dtype. Raises RuleError if it is none."""
+    if dtype == pl.Boolean and isinstance(value, bool):
+        return value
+    if dtype.is_integer() and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if dtype == pl.String and isinstance(value, str):
+        return value
+    raise RuleError(f"{value!r} is not a value of {dtype}")
+
+
+def _expect(dtype: pl.DataType, wanted: type[pl.DataType], function: str) -> None:
+    if not isinstance(dtype, wanted):
+        raise RuleError(f"{function} is not for {dtype}")

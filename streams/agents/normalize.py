@@ -1,0 +1,245 @@
+"""Normalize: change events of one source topic to canonical records.
+
+A handler decodes a chunk, maps it by columns, drops what is stale, and publishes the last change
+of each row to where its co-partition key sends it; a row that moved is deleted at its old place
+in the same transaction. It knows no vendor: what a row means is in the mapping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import polars as pl
+import structlog
+
+from schemas.codec import AvroSchema
+from schemas.columnar import ChunkEncoder, ChunkReader, DecodedChunk
+from schemas.contracts import record_schema
+from schemas.envelope import UNAVAILABLE
+from schemas.framing import header
+from schemas.keys import encode_keys
+from schemas.mapping import MappedRows, ObjectMapping, Rejection, TargetMapping
+from schemas.routing import partition_of
+from schemas.topics import Route
+from streams.agents.normalize_dead_letters import Refusal, SubjectIds, dead_letters
+from streams.agents.normalize_state import NOWHERE, Partitions, RowMemory, RowMemoryCodec
+from streams.engine import Accounting, Chunk, ChunkHandler, Effects, OutputBatch, State
+
+AGENT: Final = "normalize"
+
+_log = structlog.get_logger()
+
+
+class SchemaSource(SubjectIds, Protocol):
+    """The registry as the normalizer needs it."""
+
+    def schema(self, schema_id: int) -> AvroSchema:
+        """The schema of an id. Raises RegistryUnavailableError, DecodeError for an unknown id."""
+        ...
+
+
+def make_normalizer(mapping: ObjectMapping, registry: SchemaSource) -> ChunkHandler:
+    """The handler of the chunks of `mapping.topic`. Nothing is looked up before the first chunk."""
+    return _Normalizer(mapping, registry)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """The decoded records of a chunk with their outcome, and the memory of their rows.
+
+    `rows`: record (index in the chunk), id, position, is_delete, rejection, row (index into
+    `ids`), is_stale, is_accepted; parallel to the canonical frames.
+    """
+
+    rows: pl.DataFrame
+    ids: list[str]
+    values: list[bytes | None]
+    memory: RowMemory
+
+
+class _Normalizer:
+    def __init__(self, mapping: ObjectMapping, registry: SchemaSource) -> None:
+        self._mapping = mapping
+        self._registry = registry
+        self._memory = RowMemoryCodec(len(mapping.targets))
+        self._kept = [
+            (index, field)
+            for index, target in enumerate(mapping.targets)
+            for field in target.unset_kept
+        ]
+        self._writers = [_TargetWriter(target, registry) for target in mapping.targets]
+        # Readers are not thread-safe; a partition is never handled by two threads at once.
+        self._readers: dict[int, ChunkReader] = {}
+
+    def __call__(self, chunk: Chunk, state: State) -> Effects:
+        """Upholds I3 (stale changes nothing), I5 (all accounted) and I12 (unset is not a value)."""
+        decoded = self._decode(chunk)
+        mapped = self._mapping.apply(decoded.frame)
+        judged = self._judge(decoded, mapped, state)
+        latest = (
+            judged.rows.with_row_index("at")
+            .filter("is_accepted")
+            .unique("row", keep="last", maintain_order=True)
+        )
+        targets = self._restore_unset(judged, latest, mapped.targets)
+        effects = self._effects(judged, latest, targets)
+        refusals = self._refusals(decoded, judged.rows)
+        effects.outputs += dead_letters(chunk, refusals, agent=AGENT, ids=self._registry)
+        effects.accounting = Accounting(
+            applied=int(judged.rows["is_accepted"].sum()),
+            # A tombstone repeats the delete in front of it.
+            stale=int(judged.rows["is_stale"].sum()) + len(decoded.tombstones),
+            dead_lettered=len(refusals),
+        )
+        return effects
+
+    def _decode(self, chunk: Chunk) -> DecodedChunk:
+        reader = self._readers.get(chunk.partition)
+        if reader is None:
+            reader = ChunkReader(self._registry.schema, reader=self._mapping.reader)
+            self._readers[chunk.partition] = reader
+        return reader.decode(chunk.values)
+
+    def _judge(self, decoded: DecodedChunk, mapped: MappedRows, state: State) -> _Judged:
+        """Compare each change with the last one applied to its row, in the state or before it."""
+        rows = mapped.rows.insert_column(0, pl.Series("record", decoded.rows, dtype=pl.Int64))
+        unique = rows.select(pl.col("id").drop_nulls().unique(maintain_order=True))
+        ids = unique["id"].to_list()
+        values = state.get_many([row_id.encode() for row_id in ids])
+        memory = self._memory.decode(values)
+        known = unique.with_columns(
+            pl.Series("row", np.arange(len(ids)), dtype=pl.Int64),
+            pl.Series("last", memory.positions, dtype=pl.Int64),
+        )
+        rows = rows.join(known, on="id", how="left", maintain_order="left")
+        sound = pl.when(pl.col("rejection").is_null()).then("position")
+        before = sound.shift(1).cum_max().forward_fill().over("row")
+        newest = pl.max_horizontal("last", before) if len(ids) < rows.height else pl.col("last")
+        is_stale = (pl.col("position") >= 0) & (pl.col("position") <= newest).fill_null(False)
+        rows = rows.with_columns(is_stale.alias("is_stale"))
+        rows = rows.with_columns(
+            (~pl.col("is_stale") & pl.col("rejection").is_null()).alias("is_accepted")
+        )
+        return _Judged(rows, ids, values, memory)
+
+    def _restore_unset(
+        self, judged: _Judged, latest: pl.DataFrame, targets: Sequence[pl.DataFrame]
+    ) -> list[pl.DataFrame]:
+        """The canonical frames of `latest`, with the kept value where the source sent none.
+
+        A value that was never seen stays null: it is not known, and the placeholder is no value.
+        """
+        chosen = [frame[latest["at"]] for frame in targets]
+        for kept_index, (target, field) in enumerate(self._kept):
+            is_unset = chosen[target][field] == UNAVAILABLE
+            rows = set(latest["row"].filter(is_unset))
+            if not rows:
+                continue
+            known = {row: self._kept_text(judged.values[row], kept_index) for row in rows}
+            changes = judged.rows.select("row", "is_delete", "is_accepted").with_columns(
+                targets[target][field].alias("text")
+            )
+            for row, is_delete, text in (
+                changes.filter(pl.col("is_accepted") & pl.col("row").is_in(rows))
+                .select("row", "is_delete", "text")
+                .iter_rows()
+            ):
+                if is_delete or text != UNAVAILABLE:
+                    known[row] = None if is_delete else text
+            texts = [
+                known[row] if text == UNAVAILABLE else text
+                for row, text in zip(latest["row"], chosen[target][field], strict=True)
+            ]
+            restored = pl.Series(field, texts, dtype=pl.String)
+            chosen[target] = chosen[target].with_columns(restored)
+            _log.debug("unset_restored", topic=self._mapping.topic, field=field, rows=len(rows))
+        return chosen
+
+    def _kept_text(self, value: bytes | None, kept_index: int) -> str | None:
+        return None if value is None else list(self._memory.kept_texts(value))[kept_index]
+
+    def _effects(
+        self, judged: _Judged, latest: pl.DataFrame, targets: Sequence[pl.DataFrame]
+    ) -> Effects:
+        rows = latest["row"].to_numpy()
+        is_live = ~latest["is_delete"].to_numpy()
+        ids = latest["id"].to_list()
+        old = judged.memory.partitions[rows]
+        new = np.full_like(old, NOWHERE)
+        outputs: list[OutputBatch] = []
+        for index, (writer, frame) in enumerate(zip(self._writers, targets, strict=True)):
+            new[:, index] = np.where(is_live, writer.partitions(ids, frame), NOWHERE)
+            outputs += writer.outputs(ids, frame, old[:, index], new[:, index])
+        kept = [targets[index][field].to_list() for index, field in self._kept]
+        memory = RowMemory(latest["position"].to_numpy(), new)
+        values = self._memory.encode(memory, kept)
+        state: dict[bytes, bytes | None] = {
+            row_id.encode(): value for row_id, value in zip(ids, values, strict=True)
+        }
+        return Effects(state=state, outputs=[*outputs])
+
+    def _refusals(self, decoded: DecodedChunk, rows: pl.DataFrame) -> list[Refusal]:
+        """Undecodable and rejected records in chunk order; a stale one is no longer judged."""
+        refusals = [
+            Refusal(index, Rejection(error.code, error.detail, error.hint))
+            for index, error in decoded.errors
+        ]
+        refused = rows.filter(~pl.col("is_stale") & pl.col("rejection").is_not_null())
+        reasons = self._mapping.rejections
+        refusals += [
+            Refusal(record, reasons[rejection])
+            for record, rejection in refused.select("record", "rejection").iter_rows()
+        ]
+        return sorted(refusals, key=lambda refusal: refusal.index)
+
+
+class _TargetWriter:
+    """Publishes the canonical records of one target."""
+
+    def __init__(self, target: TargetMapping, ids: SubjectIds) -> None:
+        assert target.topic.record is not None
+        self._topic = target.topic
+        self._ids = ids
+        self._encoder = ChunkEncoder(record_schema(target.topic.record))
+
+    def partitions(self, ids: list[str], frame: pl.DataFrame) -> Partitions:
+        """Where each record belongs; 0 stands for everywhere if the topic is broadcast."""
+        if self._topic.route is Route.BROADCAST:
+            return np.zeros(len(ids), np.uint16)
+        assert self._topic.route_field is not None
+        routes = frame.select(
+            pl.coalesce(self._topic.route_field, pl.Series(ids, dtype=pl.String)).alias("route")
+        )["route"]
+        unique = routes.unique()
+        numbers = [partition_of(route, self._topic.partitions) for route in unique]
+        return routes.replace_strict(unique, pl.Series(numbers, dtype=pl.UInt16)).to_numpy()
+
+    def outputs(
+        self, ids: list[str], frame: pl.DataFrame, old: Partitions, new: Partitions
+    ) -> list[OutputBatch]:
+        """Records where they belong now, and tombstones where they no longer do."""
+        name = self._topic.name
+        keys = encode_keys(self._ids.subject_id(f"{name}-key"), ids)
+        prefix = header(self._ids.subject_id(f"{name}-value"))
+        live = np.flatnonzero(new != NOWHERE)
+        gone = np.flatnonzero((old != NOWHERE) & (old != new))
+        values = self._encoder.encode(frame[live], prefix=prefix)
+        upserts = self._batch(new[live], [keys[at] for at in live], values)
+        tombstones = self._batch(old[gone], [keys[at] for at in gone], [None] * len(gone))
+        return [batch for batch in (tombstones, upserts) if batch.keys]
+
+    def _batch(
+        self, partitions: Partitions, keys: list[bytes], values: Sequence[bytes | None]
+    ) -> OutputBatch:
+        if self._topic.route is not Route.BROADCAST:
+            return OutputBatch(self._topic.name, partitions.tolist(), keys, values)
+        copies = range(self._topic.partitions)
+        return OutputBatch(
+            self._topic.name,
+            [partition for partition in copies for _ in keys],
+            [key for _ in copies for key in keys],
+            [value for _ in copies for value in values],
+        )

@@ -1,0 +1,66 @@
+"""Records the normalizer cannot use, as dead letters with all it takes to replay them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from schemas.codec import RecordCodec
+from schemas.contracts import record_schema
+from schemas.framing import frame
+from schemas.keys import encode_keys
+from schemas.mapping import Rejection
+from schemas.routing import partition_of
+from schemas.topics import BY_NAME
+from streams.engine import Chunk, Output
+
+_TOPIC: Final = BY_NAME["psa.dlq"]
+
+
+class SubjectIds(Protocol):
+    """Where the schema ids to write with come from."""
+
+    def subject_id(self, subject: str) -> int:
+        """The id of the latest schema of a subject. Raises RegistryUnavailableError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record of a chunk, by its index, and why it was refused."""
+
+    index: int
+    reason: Rejection
+
+
+def dead_letters(
+    chunk: Chunk, refusals: list[Refusal], *, agent: str, ids: SubjectIds
+) -> list[Output]:
+    """One dead letter for each refusal. Upholds I5: a refused record is kept, not dropped."""
+    if not refusals:
+        return []
+    assert _TOPIC.record is not None
+    codec = RecordCodec(record_schema(_TOPIC.record))
+    value_id = ids.subject_id(f"{_TOPIC.name}-value")
+    names = [f"{chunk.topic}|{chunk.partition}|{chunk.offsets[item.index]}" for item in refusals]
+    keys = encode_keys(ids.subject_id(f"{_TOPIC.name}-key"), names)
+    outputs = []
+    for refusal, name, key in zip(refusals, names, keys, strict=True):
+        at, reason = refusal.index, refusal.reason
+        letter = {
+            "topic": chunk.topic,
+            "partition": chunk.partition,
+            "offset": chunk.offsets[at],
+            "key": chunk.keys[at],
+            "value": chunk.values[at],
+            "agent": agent,
+            "error_code": reason.code,
+            "detail": reason.detail,
+            "hint": reason.hint,
+            "correlation_id": None,
+            "raised_at": chunk.timestamps_ms[at],
+        }
+        value = frame(value_id, codec.encode(letter))
+        partition = partition_of(name, _TOPIC.partitions)
+        outputs.append(Output(_TOPIC.name, partition, key, value))
+    return outputs

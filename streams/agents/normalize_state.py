@@ -1,0 +1,78 @@
+"""What the normalizer remembers of each source row, as compact bytes.
+
+Position of the last change applied, the partition each canonical record lies on, and the texts
+kept for when the source cannot send them again. Encoding and decoding work on whole chunks.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+NOWHERE: Final = 0xFFFF
+"""Partition of a record that is not published: never was, or was deleted."""
+
+Positions = npt.NDArray[np.int64]
+Partitions = npt.NDArray[np.uint16]
+
+_LENGTH: Final = struct.Struct("<i")
+_NULL: Final = _LENGTH.pack(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class RowMemory:
+    """Parallel columns: `positions` (-1: never seen) and `partitions` (row x target)."""
+
+    positions: Positions
+    partitions: Partitions
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+class RowMemoryCodec:
+    """Memory as `<position i8><partition u2 a target>[<length i4><utf-8> a kept text]`."""
+
+    def __init__(self, targets: int) -> None:
+        self._targets = targets
+        self._head = np.dtype([("position", "<i8"), ("partitions", "<u2", (targets,))])
+
+    def decode(self, values: Sequence[bytes | None]) -> RowMemory:
+        """The memory of each row; one never seen (None) has position -1 and lies nowhere."""
+        size = self._head.itemsize
+        unseen = _LENGTH.pack(-1) * 2 + b"\xff\xff" * self._targets
+        heads = b"".join([unseen if value is None else value[:size] for value in values])
+        table = np.frombuffer(heads, self._head)
+        return RowMemory(table["position"], table["partitions"])
+
+    def kept_texts(self, value: bytes) -> Iterator[str | None]:
+        """The kept texts of one row, in the order they were encoded."""
+        at = self._head.itemsize
+        while at < len(value):
+            (length,) = _LENGTH.unpack_from(value, at)
+            at += _LENGTH.size
+            yield None if length < 0 else value[at : at + length].decode()
+            at += max(length, 0)
+
+    def encode(self, memory: RowMemory, kept: Sequence[Sequence[str | None]]) -> list[bytes]:
+        """The value of each row; `kept` holds one column for each kept field."""
+        table = np.empty(len(memory), self._head)
+        table["position"] = memory.positions
+        table["partitions"] = memory.partitions
+        heads, size = table.tobytes(), self._head.itemsize
+        values = [heads[at : at + size] for at in range(0, len(heads), size)]
+        for column in kept:
+            values = [value + _text(text) for value, text in zip(values, column, strict=True)]
+        return values
+
+
+def _text(text: str | None) -> bytes:
+    if text is None:
+        return _NULL
+    data = text.encode()
+    return _LENGTH.pack(len(data)) + data
