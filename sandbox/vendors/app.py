@@ -1,0 +1,54 @@
+"""Puts the vendors and the admin API together into one ASGI application."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from sandbox.vendors.admin import AdminApi, Party
+from sandbox.vendors.effects import EffectLog
+from sandbox.vendors.float.api import FloatApi, FloatSettings
+from sandbox.vendors.float.tables import FloatBooks
+from sandbox.vendors.netsuite.api import NetSuiteApi
+from sandbox.vendors.netsuite.records import NetSuiteSettings
+from sandbox.vendors.netsuite.tables import NetSuiteBooks
+from sandbox.vendors.oauth import Credentials
+from sandbox.vendors.salesforce.api import SalesforceApi, SalesforceSettings
+from sandbox.vendors.salesforce.objects import SalesforceBooks
+from sandbox.vendors.site import Site
+
+
+def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlette:
+    """The twin's vendors below `/salesforce`, `/netsuite` and `/float`, their admin below `/admin`.
+
+    `base_url` is where clients reach it: vendors hand out and expect absolute addresses.
+    """
+    effects = EffectLog()
+    crm = Site(
+        "salesforce", base_url=base_url, seed=seed, effects=effects, settings=SalesforceSettings()
+    )
+    erp = Site(
+        "netsuite", base_url=base_url, seed=seed, effects=effects, settings=NetSuiteSettings()
+    )
+    planner = Site("float", base_url=base_url, seed=seed, effects=effects, settings=FloatSettings())
+    crm_books = SalesforceBooks(crm.clock)
+    erp_books = NetSuiteBooks(erp.clock)
+    planner_books = FloatBooks(planner.clock)
+    admin = AdminApi(
+        {
+            "salesforce": Party(crm, crm_books),
+            "netsuite": Party(erp, erp_books),
+            "float": Party(planner, planner_books),
+        },
+        effects=effects,
+        crm=crm_books,
+        erp=erp_books,
+    )
+    return Starlette(
+        routes=[
+            Mount("/salesforce", SalesforceApi(crm, crm_books, credentials).create_app()),
+            Mount("/netsuite", NetSuiteApi(erp, erp_books, credentials).create_app()),
+            Mount("/float", FloatApi(planner, planner_books, credentials).create_app()),
+            Mount("/admin", admin.create_app()),
+        ]
+    )

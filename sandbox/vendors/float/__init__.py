@@ -1,0 +1,1 @@
+"""The resource manager of the twin: Float's REST API over people, roles, projects, allocations."""

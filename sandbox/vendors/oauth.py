@@ -1,0 +1,146 @@
+"""Credentials of the twin and its OAuth2 rules: keys, signed assertions, access tokens."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
+
+from sandbox.vendors import wire
+
+ENVIRONMENT_FILE = "environment.json"
+"""Environment variables the connectors need, as one JSON object; see `write_credentials`."""
+
+_CLIENT_ID = "psastream-sandbox-client"
+_USERNAME = "integration@psastream.example"
+_CERTIFICATE_ID = "psastream-sandbox-certificate"
+
+
+class AssertionRefusedError(Exception):
+    """A signed assertion is not acceptable; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the connectors may sign in with; the keys are pairs, the twin uses the public half."""
+
+    salesforce_key: RSAKey
+    netsuite_key: RSAKey
+    float_token: str
+    client_id: str = _CLIENT_ID
+    username: str = _USERNAME
+    certificate_id: str = _CERTIFICATE_ID
+
+
+def make_credentials() -> Credentials:
+    """New keys and a new static token."""
+    return Credentials(
+        salesforce_key=RSAKey.generate_key(2048),
+        netsuite_key=RSAKey.generate_key(3072),  # the shortest the vendor accepts
+        float_token=secrets.token_urlsafe(32),
+    )
+
+
+def write_credentials(directory: Path, base_url: str, credentials: Credentials) -> None:
+    """Write key files and `environment.json` (names as connector configs use them), mode 0600."""
+    directory.mkdir(parents=True, exist_ok=True)
+    salesforce_key = directory / "salesforce_private_key.pem"
+    netsuite_key = directory / "netsuite_private_key.pem"
+    _write_secret(salesforce_key, credentials.salesforce_key.as_pem(private=True))
+    _write_secret(netsuite_key, credentials.netsuite_key.as_pem(private=True))
+    environment = {
+        "SALESFORCE_URL": f"{base_url}/salesforce",
+        "SALESFORCE_CLIENT_ID": credentials.client_id,
+        "SALESFORCE_USERNAME": credentials.username,
+        "SALESFORCE_PRIVATE_KEY_FILE": str(salesforce_key.resolve()),
+        "NETSUITE_URL": f"{base_url}/netsuite",
+        "NETSUITE_CLIENT_ID": credentials.client_id,
+        "NETSUITE_CERTIFICATE_ID": credentials.certificate_id,
+        "NETSUITE_PRIVATE_KEY_FILE": str(netsuite_key.resolve()),
+        "FLOAT_URL": f"{base_url}/float",
+        "FLOAT_TOKEN": credentials.float_token,
+    }
+    _write_secret(directory / ENVIRONMENT_FILE, wire.dumps(environment))
+
+
+def read_credentials(directory: Path) -> Credentials | None:
+    """Credentials written before, so that a restarted twin accepts its clients; None if absent."""
+    environment_file = directory / ENVIRONMENT_FILE
+    if not environment_file.exists():
+        return None
+    return Credentials(
+        salesforce_key=RSAKey.import_key((directory / "salesforce_private_key.pem").read_text()),
+        netsuite_key=RSAKey.import_key((directory / "netsuite_private_key.pem").read_text()),
+        float_token=wire.loads(environment_file.read_bytes())["FLOAT_TOKEN"],
+    )
+
+
+def _write_secret(path: Path, data: bytes) -> None:
+    path.unlink(missing_ok=True)  # the mode below counts only for a file that is created
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+
+
+@dataclass(frozen=True, slots=True)
+class AssertionRules:
+    """What a vendor demands of a signed assertion."""
+
+    key: RSAKey
+    algorithms: tuple[str, ...]
+    issuer: str
+    audiences: Collection[str]
+    lifetime_max_s: int
+
+    def verify(self, assertion: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Header and claims, for the caller to check further. Raises AssertionRefusedError."""
+        try:
+            token = jwt.decode(assertion, self.key, algorithms=list(self.algorithms))
+        except (JoseError, ValueError) as error:
+            raise AssertionRefusedError("invalid signature") from error
+        claims = token.claims
+        if claims.get("iss") != self.issuer:
+            raise AssertionRefusedError("unknown issuer")
+        if not self._names_audience(claims.get("aud")):
+            raise AssertionRefusedError("audience is invalid")
+        self._check_expiry(claims)
+        return token.header, claims
+
+    def _names_audience(self, audience: object) -> bool:
+        named = audience if isinstance(audience, list) else [audience]
+        return any(name in self.audiences for name in named)
+
+    def _check_expiry(self, claims: Mapping[str, Any]) -> None:
+        expires_s, now_s = claims.get("exp"), time.time()
+        if not isinstance(expires_s, int | float) or expires_s <= now_s:
+            raise AssertionRefusedError("assertion has expired")
+        if expires_s > now_s + self.lifetime_max_s:
+            raise AssertionRefusedError("assertion lives too long")
+
+
+class TokenStore:
+    """Access tokens that were issued and still count."""
+
+    def __init__(self) -> None:
+        self._expires_s: dict[str, float] = {}
+
+    def issue(self, lifetime_s: float) -> str:
+        token = secrets.token_urlsafe(24)
+        self._expires_s[token] = time.monotonic() + lifetime_s
+        return token
+
+    def is_valid(self, token: str) -> bool:
+        return self._expires_s.get(token, 0.0) > time.monotonic()
+
+    def revoke(self, token: str) -> None:
+        self._expires_s.pop(token, None)
+
+    def revoke_all(self) -> None:
+        self._expires_s.clear()

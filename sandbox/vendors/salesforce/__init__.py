@@ -1,0 +1,1 @@
+"""The CRM of the twin: Salesforce's REST API over accounts, opportunities and their lines."""
