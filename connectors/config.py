@@ -1,0 +1,93 @@
+"""Connector configuration files: JSON in Debezium's style, with secrets left outside.
+
+A string may hold `${env:NAME}` or `${file:/path}`; both are replaced when the file is loaded. A
+model maps the dotted keys with aliases and declares secrets as `SecretStr`, so that neither logs
+nor error messages show them. Every problem of a file is reported at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from schemas.errors import ConfigError
+
+_PLACEHOLDER: Final = re.compile(r"\$\{(?P<provider>[a-z]+):(?P<name>[^}]+)\}")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_config(path: Path, model: type[Model], environment: Mapping[str, str]) -> Model:
+    """Return the connector configuration at `path`. Raises ConfigError naming every problem."""
+    return parse_config(read_document(path), model, environment, origin=str(path))
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return the JSON object at `path`, placeholders untouched. Raises ConfigError."""
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read connector configuration {path}: {error}") from error
+    if not isinstance(document, dict):
+        raise ConfigError(f"connector configuration {path} is not a JSON object")
+    return document
+
+
+def parse_config(
+    document: Mapping[str, Any],
+    model: type[Model],
+    environment: Mapping[str, str],
+    *,
+    origin: str,
+) -> Model:
+    """Resolve the placeholders of `document` and validate it. Raises ConfigError.
+
+    A key whose placeholder cannot be resolved is reported once, not again as missing.
+    """
+    problems: list[str] = []
+    unresolved: set[str] = set()
+    values: dict[str, object] = {}
+    for key, value in document.items():
+        try:
+            values[key] = _resolve(value, environment)
+        except LookupError as error:
+            unresolved.add(key)
+            problems.append(f"{key}: {error.args[0]}")
+    try:
+        config = model.model_validate(values)
+    except ValidationError as error:
+        for item in error.errors(include_input=False, include_url=False):
+            where = ".".join(str(part) for part in item["loc"])
+            if where not in unresolved:
+                problems.append(f"{where}: {item['msg']}")
+    if problems:
+        raise ConfigError(
+            f"connector configuration {origin} is wrong: {'; '.join(problems)}",
+            hint="set the named environment variables and correct the named keys",
+        )
+    return config
+
+
+def _resolve(value: object, environment: Mapping[str, str]) -> object:
+    if not isinstance(value, str):
+        return value
+
+    def replacement(match: re.Match[str]) -> str:
+        provider, name = match["provider"], match["name"]
+        if provider == "env":
+            if name not in environment:
+                raise LookupError(f"environment variable {name} is not set")
+            return environment[name]
+        if provider == "file":
+            try:
+                return Path(name).read_text().strip()
+            except OSError as error:
+                raise LookupError(f"file {name} cannot be read: {error.strerror}") from error
+        raise LookupError(f"unknown placeholder provider {provider}")
+
+    return _PLACEHOLDER.sub(replacement, value)

@@ -1,0 +1,147 @@
+"""Float as a polled source: page numbers, a filter by date, deletes only by absence.
+
+`modified_since` is a date, so every poll reads its first day again and the ledger drops what is
+known. Pages are offsets into a moving list: a scan counts only if the total held still and every
+row of it was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Self
+
+from pydantic import Field, SecretStr
+
+from connectors.float.auth import POLICY, SYSTEM, StaticToken
+from connectors.http import Limiter, Response, VendorClient
+from connectors.polled.config import PolledConfig
+from connectors.polled.conversion import Layout, RowReader
+from connectors.polled.model import (
+    Deletion,
+    ObjectReader,
+    Page,
+    ReaderTraits,
+    no_deletions,
+)
+from schemas.contracts import record_schema
+from schemas.errors import SchemaMismatchError, TargetBusyError
+
+ROWS_MAX: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One list of the API. `has_filter`: it takes `modified_since`."""
+
+    path: str
+    id_field: str
+    has_filter: bool = True
+
+
+RESOURCES: Final[Mapping[str, Resource]] = {
+    "person": Resource("/v3/people", "people_id"),
+    "role": Resource("/v3/roles", "id", has_filter=False),
+    "project": Resource("/v3/projects", "project_id"),
+    "allocation": Resource("/v3/tasks", "task_id"),
+}
+
+
+class FloatConfig(PolledConfig):
+    """Address and credentials of a company."""
+
+    page_size: int = Field(default=ROWS_MAX, alias="page.size", ge=1, le=ROWS_MAX)
+    token: SecretStr = Field(alias="auth.token")
+    user_agent: str = Field(alias="user.agent", description="application name (contact e-mail)")
+
+
+class FloatSource:
+    """The readers of one company, on one client."""
+
+    config_model: Final = FloatConfig
+
+    def __init__(self, config: FloatConfig) -> None:
+        self._client = VendorClient(
+            config.url,
+            StaticToken(config.token.get_secret_value()),
+            POLICY,
+            user_agent=config.user_agent,
+            timeout_s=config.request_timeout_ms / 1000,
+            limiter=Limiter(config.max_in_flight, config.requests_per_second),
+        )
+        self._page_size = config.page_size
+
+    @classmethod
+    def from_config(cls, config: PolledConfig) -> Self:
+        """Make the source from its validated configuration."""
+        assert isinstance(config, FloatConfig)
+        return cls(config)
+
+    def reader(self, obj: str) -> ObjectReader:
+        """Return the reader of a catalogued object."""
+        resource = RESOURCES[obj]
+        stamps = ("modified", "created") if resource.has_filter else ()
+        layout = Layout(resource.id_field, modified_fields=stamps)
+        rows = RowReader(record_schema(f"source/{SYSTEM}/{obj}"), layout)
+        return FloatReader(self._client, resource, rows, self._page_size)
+
+    async def close(self) -> None:
+        """Close the client."""
+        await self._client.close()
+
+
+class FloatReader:
+    """One list."""
+
+    def __init__(
+        self, client: VendorClient, resource: Resource, rows: RowReader, page_size: int
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._rows = rows
+        self._page_size = page_size
+        self.traits: Final = ReaderTraits(has_cursor=resource.has_filter)
+
+    def key(self, row_id: str) -> Mapping[str, object]:
+        """Return the record's id alone."""
+        return self._rows.key(row_id)
+
+    async def changes(self, since: datetime | None) -> AsyncIterator[Page]:
+        """Yield all rows, or those changed since the day of `since`.
+
+        Raises TargetBusyError when the list moved under the scan, after yielding its pages.
+        """
+        params = {"per-page": str(self._page_size)}
+        if since is not None:
+            params["modified_since"] = since.date().isoformat()
+        ids: set[Any] = set()
+        totals: set[int] = set()
+        number = pages = 1
+        while number <= pages:
+            response = await self._client.request(
+                "GET", self._resource.path, params={**params, "page": str(number)}
+            )
+            rows, total, pages = _read(response)
+            totals.add(total)
+            ids.update(row.get(self._resource.id_field) for row in rows)
+            yield self._rows.page(rows, response.server_at)
+            number += 1
+        if totals != {len(ids)}:
+            raise TargetBusyError(f"{self._resource.path} changed while it was read")
+
+    def deletions(self, since: datetime) -> AsyncIterator[Sequence[Deletion]]:
+        """Yield nothing: Float does not tell deletes."""
+        return no_deletions()
+
+
+def _read(response: Response) -> tuple[list[dict[str, Any]], int, int]:
+    """Return the rows of a page, the total of rows and the number of pages."""
+    try:
+        total = int(response.headers["X-Pagination-Total-Count"])
+        pages = int(response.headers["X-Pagination-Page-Count"])
+    except (KeyError, ValueError) as error:
+        raise SchemaMismatchError("a list came without its pagination headers") from error
+    if not isinstance(response.body, list):
+        raise SchemaMismatchError("a list answer is not a list")
+    return response.body, total, pages

@@ -1,0 +1,115 @@
+"""Bookmarks, and the log that moves them: what is published and remembered in one step.
+
+A `Batch` is published atomically: its change events, ledger entries and bookmark become visible
+together or not at all. So a bookmark never passes a record the broker does not hold. Upholds I2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Protocol, Self
+
+from connectors.polled.ledger import Entry
+
+
+class Phase(Enum):
+    """How far the reading of an object has come."""
+
+    SNAPSHOT = "snapshot"
+    STREAMING = "streaming"
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """Where the reading of one object stands.
+
+    `cursor`: every change up to it, but for late-visible ones, is published. `position`: the last
+    capture position given out. `deletions_cursor`: the same for the delete feed.
+    """
+
+    phase: Phase = Phase.SNAPSHOT
+    cursor: datetime | None = None
+    position: int = 0
+    deletions_cursor: datetime | None = None
+    swept_at: datetime | None = None
+
+    def to_bytes(self) -> bytes:
+        """Encode for the bookmarks topic."""
+        record = {
+            "phase": self.phase.value,
+            "cursor": _text(self.cursor),
+            "position": self.position,
+            "deletions_cursor": _text(self.deletions_cursor),
+            "swept_at": _text(self.swept_at),
+        }
+        return json.dumps(record, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Decode. Raises ValueError or KeyError for other bytes."""
+        record = json.loads(data)
+        return cls(
+            phase=Phase(record["phase"]),
+            cursor=_instant(record["cursor"]),
+            position=int(record["position"]),
+            deletions_cursor=_instant(record["deletions_cursor"]),
+            swept_at=_instant(record["swept_at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change event to publish. `op` is Debezium's: c, u, d or r."""
+
+    row_id: str
+    op: str
+    before: Mapping[str, object] | None
+    after: Mapping[str, object] | None
+    position: int
+    captured_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row for the dead-letter topic: `raw` as read, `detail` why it does not fit."""
+
+    row_id: str
+    raw: Mapping[str, object]
+    detail: str
+    position: int
+    captured_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What becomes visible together. `entries` maps row ids to their new entry, None to forget."""
+
+    obj: str
+    bookmark: Bookmark
+    changes: Sequence[Change] = ()
+    rejected: Sequence[Rejected] = ()
+    entries: Mapping[str, Entry | None] = field(default_factory=dict)
+
+
+class SourceLog(Protocol):
+    """Where batches go."""
+
+    async def commit(self, batch: Batch) -> None:
+        """Publish a batch atomically.
+
+        Raises TransientError when nothing of it was published, FatalError when another poller
+        has taken over or the outcome cannot be told.
+        """
+        ...
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

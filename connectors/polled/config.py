@@ -1,0 +1,91 @@
+"""Configuration every polled connector has; a vendor's model adds its address and credentials."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from schemas.topics import BY_NAME
+
+
+class SnapshotMode(Enum):
+    """What to publish of the rows that exist when a bookmark is missing."""
+
+    INITIAL = "initial"  # every row, once
+    NO_DATA = "no_data"  # none: only later changes
+    ALWAYS = "always"  # every row, at every start
+
+
+class PolledConfig(BaseModel):
+    """One polled connector, in Debezium's vocabulary."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9-]+$", description="names bookmarks and transactions")
+    connector_class: str = Field(alias="connector.class")
+    topic_prefix: str = Field(alias="topic.prefix", pattern=r"^src\.[a-z_]+$")
+    objects: tuple[str, ...] = Field(alias="object.include.list", min_length=1)
+    url: str = Field(pattern=r"^https?://[^\s]+[^/\s]$")
+    poll_interval_ms: int = Field(default=30_000, alias="poll.interval.ms", ge=10)
+    overlap_ms: int = Field(
+        default=600_000, alias="overlap.ms", ge=0, description="how late a row may become visible"
+    )
+    sweep_interval_ms: int = Field(default=86_400_000, alias="sweep.interval.ms", ge=10)
+    snapshot_mode: SnapshotMode = Field(default=SnapshotMode.INITIAL, alias="snapshot.mode")
+    max_delete_ratio: float = Field(default=0.2, alias="max.delete.ratio", ge=0, le=1)
+    max_delete_rows: int = Field(
+        default=10,
+        alias="max.delete.rows",
+        ge=0,
+        description="so many vanished rows are believed whatever their share",
+    )
+    page_size: int = Field(default=200, alias="page.size", ge=1, le=2000)
+    request_timeout_ms: int = Field(default=60_000, alias="request.timeout.ms", ge=100)
+    max_in_flight: int = Field(default=2, alias="max.in.flight", ge=1, le=50)
+    requests_per_second: float | None = Field(default=None, alias="requests.per.second", gt=0)
+    retry_max_ms: int = Field(
+        default=300_000, alias="retry.max.ms", ge=10, description="longest pause after failures"
+    )
+
+    @field_validator("objects", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("objects")
+    @classmethod
+    def _known(cls, objects: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(objects)) != len(objects):
+            raise ValueError("an object is listed twice")
+        return objects
+
+    @property
+    def system(self) -> str:
+        """The source system, second part of every topic name."""
+        return self.topic_prefix.removeprefix("src.")
+
+    @property
+    def overlap(self) -> timedelta:
+        """How far before its bookmark a poll starts to read."""
+        return timedelta(milliseconds=self.overlap_ms)
+
+    def topic(self, obj: str) -> str:
+        """Name of the topic of an object."""
+        return f"{self.topic_prefix}.{obj}"
+
+    def unknown_objects(self) -> list[str]:
+        """Objects that no catalogued topic carries."""
+        return [obj for obj in self.objects if self.topic(obj) not in BY_NAME]
+
+
+def read_secret_file(path: str) -> SecretStr:
+    """Return the content of a key file. Raises ValueError, which a validator may let pass."""
+    try:
+        return SecretStr(Path(path).read_text())
+    except OSError as error:
+        raise ValueError(f"file cannot be read: {error.strerror}") from error

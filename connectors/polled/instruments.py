@@ -1,0 +1,43 @@
+"""Prometheus metrics of the polled sources. Labels are bounded: systems, objects, reasons."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge
+
+_OBJECT: Final = ("system", "object")
+
+RECORDS: Final = Counter(
+    "psastream_source_records_total", "Change events published.", (*_OBJECT, "op")
+)
+DUPLICATES: Final = Counter(
+    "psastream_source_duplicates_total", "Rows read again without a change.", _OBJECT
+)
+UNREADABLE: Final = Counter(
+    "psastream_source_unreadable_total", "Rows sent to the dead-letter topic.", _OBJECT
+)
+NEW_FIELDS: Final = Counter(
+    "psastream_source_new_fields_total", "Fields ignored because no contract knows them.", _OBJECT
+)
+SWEEP_REPAIRED: Final = Counter(
+    "psastream_source_sweep_repaired_total", "Changes that only a sweep found.", _OBJECT
+)
+REFUSED_DELETES: Final = Gauge(
+    "psastream_source_refused_deletes", "Vanished rows not believed to be deleted.", _OBJECT
+)
+LAST_SUCCESS: Final = Gauge(
+    "psastream_source_last_success_timestamp_seconds", "End of the last complete poll.", _OBJECT
+)
+LAG: Final = Gauge(
+    "psastream_source_lag_seconds", "From the newest change to its publication.", _OBJECT
+)
+ERRORS: Final = Counter("psastream_source_errors_total", "Polls that failed.", (*_OBJECT, "reason"))
+STOPPED: Final = Gauge(
+    "psastream_source_stopped",
+    "1 while an object cannot be read until a person helps.",
+    (*_OBJECT, "reason"),
+)
+QUOTA_REMAINING: Final = Gauge(
+    "psastream_source_quota_remaining_ratio", "Share of the request allowance left.", ("system",)
+)

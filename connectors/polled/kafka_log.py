@@ -1,0 +1,188 @@
+"""The log of the polled sources on Kafka: one transaction a batch.
+
+Change events, dead letters, ledger entries and the bookmark of a batch share a transaction of the
+connector's own transactional id. Readers of committed records see all of it or none (I2), and a
+second poller of the same connector fences the first. Bookmarks and ledger live in one compacted
+topic, keys `<connector>|<object>` and `<connector>|<object>|<row id>`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
+from connectors.polled.config import PolledConfig
+from connectors.polled.ledger import Entry, Ledger
+from runtime.kafka import KafkaSettings, make_producer, read_compacted
+from runtime.serde import Serde
+from schemas.envelope import Operation
+from schemas.errors import BrokerUnavailableError, FatalError
+from schemas.position import Position
+from schemas.routing import partition_of
+from schemas.topics import BOOKMARKS, BY_NAME
+
+VERSION: Final = "1"
+DEAD_LETTERS: Final = "psa.dlq"
+CALL_TIMEOUT_S: Final = 30.0
+
+T = TypeVar("T")
+Message = tuple[str, int, bytes, bytes | None]
+
+
+class KafkaLog:
+    """Publishes the batches of one connector. `open` must come first."""
+
+    def __init__(self, settings: KafkaSettings, serde: Serde, config: PolledConfig) -> None:
+        self._settings = settings
+        self._serde = serde
+        self._config = config
+        self._producer: Producer | None = None
+        self._lock = asyncio.Lock()  # one transaction at a time
+
+    async def open(self) -> dict[str, tuple[Bookmark | None, Ledger]]:
+        """Fence older pollers, then return bookmark and ledger of every object.
+
+        Raises BrokerUnavailableError, FatalError.
+        """
+        return await asyncio.to_thread(self._open)
+
+    async def commit(self, batch: Batch) -> None:
+        """Publish a batch atomically. Upholds I2.
+
+        Raises BrokerUnavailableError when nothing of it was published, FatalError when another
+        poller has taken over or the outcome cannot be told.
+        """
+        async with self._lock:
+            # A cancelled caller must not leave a transaction half made behind.
+            await asyncio.shield(asyncio.to_thread(self._commit, batch))
+
+    def _open(self) -> dict[str, tuple[Bookmark | None, Ledger]]:
+        self._producer = make_producer(
+            self._settings, transactional_id=f"psastream-source-{self._config.name}"
+        )
+        _call(lambda: self._transactional.init_transactions(CALL_TIMEOUT_S))
+        stored = read_compacted(self._settings, BOOKMARKS.name)
+        found: dict[str, tuple[Bookmark | None, dict[str, Entry]]] = {
+            obj: (None, {}) for obj in self._config.objects
+        }
+        for key, value in stored.items():
+            connector, obj, *row_id = key.decode().split("|", 2)
+            if connector != self._config.name or obj not in found:
+                continue
+            bookmark, entries = found[obj]
+            if row_id:
+                entries[row_id[0]] = Entry.from_bytes(value)
+            else:
+                found[obj] = (Bookmark.from_bytes(value), entries)
+        return {obj: (bookmark, Ledger(entries)) for obj, (bookmark, entries) in found.items()}
+
+    @property
+    def _transactional(self) -> Producer:
+        assert self._producer is not None, "the log is not open"
+        return self._producer
+
+    def _commit(self, batch: Batch) -> None:
+        messages = self._messages(batch)  # encoding may fail: before a transaction begins
+        producer = self._transactional
+        _call(producer.begin_transaction)
+        try:
+            for topic, partition, key, value in messages:
+                _produce(producer, topic, partition, key, value)
+            _call(lambda: producer.commit_transaction(CALL_TIMEOUT_S))
+        except BrokerUnavailableError:
+            _call(lambda: producer.abort_transaction(CALL_TIMEOUT_S))
+            raise
+
+    def _messages(self, batch: Batch) -> list[Message]:
+        topic = self._config.topic(batch.obj)
+        messages = [self._change(topic, batch, change) for change in batch.changes]
+        messages += [self._dead_letter(topic, rejected) for rejected in batch.rejected]
+        prefix = f"{self._config.name}|{batch.obj}"
+        for row_id, entry in batch.entries.items():
+            value = None if entry is None else entry.to_bytes()
+            messages.append((BOOKMARKS.name, 0, f"{prefix}|{row_id}".encode(), value))
+        messages.append((BOOKMARKS.name, 0, prefix.encode(), batch.bookmark.to_bytes()))
+        return messages
+
+    def _change(self, topic: str, batch: Batch, change: Change) -> Message:
+        captured_ms = _milliseconds(change.captured_at)
+        envelope: dict[str, object] = {
+            "before": change.before,
+            "after": change.after,
+            "source": {
+                "version": VERSION,
+                "connector": self._config.system,
+                "name": self._config.topic_prefix,
+                "ts_ms": captured_ms,
+                "snapshot": "true" if change.op == Operation.READ else "false",
+                "db": self._config.system,
+                "sequence": Position(change.position).to_sequence(),
+                "schema": None,
+                "table": batch.obj,
+            },
+            "transaction": None,
+            "op": change.op,
+            "ts_ms": captured_ms,
+        }
+        partition = partition_of(change.row_id, BY_NAME[topic].partitions)
+        key = self._serde.key(topic, change.row_id)
+        return topic, partition, key, self._serde.value(topic, envelope)
+
+    def _dead_letter(self, topic: str, rejected: Rejected) -> Message:
+        letter = {
+            "topic": topic,
+            "key": self._serde.key(topic, rejected.row_id),
+            "value": json.dumps(rejected.raw, default=str, sort_keys=True).encode(),
+            "agent": self._config.name,
+            "error_code": "record.invalid_entity",
+            "detail": rejected.detail,
+            "hint": "correct the row in the source system; it is read again when it changes",
+            "raised_at": rejected.captured_at,
+        }
+        text = f"{topic}|{rejected.row_id}|{rejected.position}"
+        partition = partition_of(text, BY_NAME[DEAD_LETTERS].partitions)
+        key = self._serde.key(DEAD_LETTERS, text)
+        return DEAD_LETTERS, partition, key, self._serde.value(DEAD_LETTERS, letter)
+
+
+def _produce(
+    producer: Producer, topic: str, partition: int, key: bytes, value: bytes | None
+) -> None:
+    while True:
+        try:
+            _call(lambda: producer.produce(topic, key=key, value=value, partition=partition))
+        except BufferError:
+            producer.poll(0.1)  # the local queue is full: let it drain
+        else:
+            return
+
+
+def _call(action: Callable[[], T]) -> T:
+    """Run a producer call; repeat it while librdkafka says that is safe.
+
+    Raises BrokerUnavailableError when the transaction must be aborted, FatalError when only a new
+    process can tell what happened.
+    """
+    while True:
+        try:
+            return action()
+        except KafkaException as error:
+            cause: KafkaError = error.args[0]
+            if cause.txn_requires_abort():
+                raise BrokerUnavailableError(f"a transaction failed: {cause.str()}") from error
+            if cause.retriable() and not cause.fatal():
+                continue
+            raise FatalError(
+                f"the source log cannot go on: {cause.str()}",
+                hint="if it was fenced, another poller runs the same connector",
+            ) from error
+
+
+def _milliseconds(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)

@@ -1,0 +1,147 @@
+"""What a poller already told: row id → digest of the content last published.
+
+The ledger holds every living row, not only those of the overlap window. One digest a row (about
+100 bytes) buys four things that must survive a restart: a re-read publishes nothing, a new row is
+told from a changed one, rows missing from a complete scan are known, and a sweep sees which rows
+the polls missed. It is kept in the compacted bookmarks topic, an entry a row, written in the
+transaction that publishes the row: it never says more or less than the topic holds.
+
+A row deleted by flag keeps an entry while the overlap window can still show it again. This module
+does no IO.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from hashlib import blake2b
+from typing import Self
+
+from connectors.polled.model import Row, parent_of
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Verdict(Enum):
+    """What a row means, given what was published before."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    DELETED = "deleted"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of a row. `modified_at` is the time its vendor gave it, if any."""
+
+    digest: str
+    modified_at: datetime | None
+    is_deleted: bool = False
+
+    def to_bytes(self) -> bytes:
+        """Encode for the bookmarks topic."""
+        record: dict[str, object] = {"digest": self.digest}
+        if self.modified_at is not None:
+            record["modified_at"] = self.modified_at.isoformat()
+        if self.is_deleted:
+            record["is_deleted"] = True
+        return json.dumps(record, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Decode. Raises ValueError or KeyError for other bytes."""
+        record = json.loads(data)
+        text = record.get("modified_at")
+        modified_at = None if text is None else datetime.fromisoformat(text)
+        return cls(record["digest"], modified_at, record.get("is_deleted", False))
+
+
+def digest_of(values: Mapping[str, object]) -> str:
+    """Return the digest of a row's content; equal content gives an equal digest."""
+    text = json.dumps(values, sort_keys=True, default=str, separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def entry_of(row: Row) -> Entry:
+    """Return the entry that remembers `row`."""
+    return Entry(digest_of(row.values), row.modified_at, row.is_deleted)
+
+
+class Ledger:
+    """Entries of one object."""
+
+    def __init__(self, entries: Mapping[str, Entry] | None = None) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._children: dict[str, set[str]] = {}
+        for row_id, entry in (entries or {}).items():
+            self.put(row_id, entry)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, row_id: str) -> Entry | None:
+        """Return the entry of a row."""
+        return self._entries.get(row_id)
+
+    def put(self, row_id: str, entry: Entry | None) -> None:
+        """Remember (or, with None, forget) a row."""
+        parent = parent_of(row_id)
+        if entry is None:
+            self._entries.pop(row_id, None)
+            self._children.get(parent, set()).discard(row_id)
+        else:
+            self._entries[row_id] = entry
+            if parent:
+                self._children.setdefault(parent, set()).add(row_id)
+
+    def judge(self, row_id: str, entry: Entry) -> Verdict:
+        """Say what a row that was read means. Changes nothing."""
+        known = self._entries.get(row_id)
+        if known is not None and (known.digest, known.is_deleted) == (
+            entry.digest,
+            entry.is_deleted,
+        ):
+            return Verdict.DUPLICATE
+        if entry.is_deleted:
+            return Verdict.DELETED
+        return Verdict.NEW if known is None or known.is_deleted else Verdict.CHANGED
+
+    def living(self) -> set[str]:
+        """Ids of the rows that are not deleted."""
+        return {row_id for row_id, entry in self._entries.items() if not entry.is_deleted}
+
+    def children(self, parent: str) -> set[str]:
+        """Ids of the living rows of a parent."""
+        return {
+            row_id
+            for row_id in self._children.get(parent, ())
+            if not self._entries[row_id].is_deleted
+        }
+
+    def missing_children(self, parents: Iterable[str], present: Set[str]) -> list[str]:
+        """Living rows of `parents` that are not `present`, in a stable order."""
+        return sorted(row_id for parent in parents for row_id in self.children(parent) - present)
+
+    def expired(self, window_start: datetime) -> list[str]:
+        """Deleted rows that no read from `window_start` on can show again."""
+        return [
+            row_id
+            for row_id, entry in self._entries.items()
+            if entry.is_deleted and (entry.modified_at or EPOCH) < window_start
+        ]
+
+
+def is_implausible(vanished: int, living: int, *, max_ratio: float, max_rows: int) -> bool:
+    """Whether so many vanished rows look like lost rights or a broken scan, not like deletes."""
+    return vanished > max_rows and vanished > max_ratio * living
+
+
+def window_start(cursor: datetime | None, overlap: timedelta) -> datetime | None:
+    """Where a poll starts to read; None: from the beginning."""
+    if cursor is None:
+        return None
+    return cursor - overlap if cursor - EPOCH > overlap else EPOCH

@@ -1,0 +1,125 @@
+"""Running pollers: when to poll again, and what a failure means for the next time.
+
+No failure ends a loop but one: an error that makes going on harmful (a fenced or broken log) stops
+the process. Everything else is repeated, quickly or slowly, and shows in the metrics; the other
+objects and connectors are not touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from connectors.polled import instruments
+from schemas.errors import (
+    AuthenticationError,
+    PsaStreamError,
+    RateLimitedError,
+    RecordError,
+    TransientError,
+)
+
+log = structlog.get_logger()
+
+RETRY_FIRST_S: Final = 0.5
+
+
+class Poller(Protocol):
+    """What a loop runs."""
+
+    async def poll(self) -> None:
+        """Poll once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """Times of a loop. `retry_max_s` bounds the pause after any failure."""
+
+    interval_s: float
+    retry_max_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a failure means: a bounded reason for the metrics, and whether a person must help."""
+
+    reason: str
+    needs_person: bool
+
+
+def verdict_on(error: PsaStreamError) -> Verdict | None:
+    """Return what a failed poll means; None when going on would do damage."""
+    match error:
+        case RateLimitedError():
+            return Verdict("rate_limited", needs_person=False)
+        case TransientError():
+            return Verdict("unavailable", needs_person=False)
+        case AuthenticationError():
+            return Verdict("authentication", needs_person=True)
+        case RecordError():
+            return Verdict("schema", needs_person=True)
+        case _:
+            return None
+
+
+class ObjectLoop:
+    """Polls one object until told to stop."""
+
+    def __init__(self, system: str, obj: str, poller: Poller, settings: LoopSettings) -> None:
+        self._labels = (system, obj)
+        self._poller = poller
+        self._settings = settings
+        self._stopped_for: str | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Poll at the interval until `stop`. Raises FatalError when the process must end."""
+        failures = 0
+        while not stop.is_set():
+            try:
+                await self._poller.poll()
+            except PsaStreamError as error:
+                verdict = verdict_on(error)
+                if verdict is None:
+                    raise
+                failures += 1
+                self._report(error, verdict)
+                pause_s = self._pause_s(error, verdict, failures)
+            else:
+                failures = 0
+                self._set_stopped(None)
+                pause_s = self._settings.interval_s
+            await _sleep(stop, pause_s)
+
+    def _pause_s(self, error: PsaStreamError, verdict: Verdict, failures: int) -> float:
+        if isinstance(error, RateLimitedError) and error.retry_after_s is not None:
+            return error.retry_after_s
+        if verdict.needs_person:
+            return self._settings.retry_max_s
+        pause_s = min(RETRY_FIRST_S * 2 ** min(failures - 1, 16), self._settings.retry_max_s)
+        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+    def _report(self, error: PsaStreamError, verdict: Verdict) -> None:
+        system, obj = self._labels
+        instruments.ERRORS.labels(system, obj, verdict.reason).inc()
+        self._set_stopped(verdict.reason if verdict.needs_person else None)
+        report = log.error if verdict.needs_person else log.warning
+        report("poll_failed", system=system, object=obj, code=error.code, error=str(error))
+
+    def _set_stopped(self, reason: str | None) -> None:
+        if self._stopped_for is not None:
+            instruments.STOPPED.labels(*self._labels, self._stopped_for).set(0)
+        self._stopped_for = reason
+        if reason is not None:
+            instruments.STOPPED.labels(*self._labels, reason).set(1)
+
+
+async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), timeout=seconds)
+    except TimeoutError:
+        return

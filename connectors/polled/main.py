@@ -1,0 +1,166 @@
+"""The poller process: connector files in, loops running, a clean end on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any, Final, Protocol, Self
+
+import structlog
+
+from connectors.config import parse_config, read_document
+from connectors.polled.config import PolledConfig
+from connectors.polled.kafka_log import KafkaLog
+from connectors.polled.loop import LoopSettings, ObjectLoop
+from connectors.polled.model import ObjectReader
+from connectors.polled.poller import ObjectPoller
+from runtime.logs import configure_logs
+from runtime.prometheus import serve_metrics
+from runtime.registry import Registry
+from runtime.serde import Serde
+from runtime.settings import Settings
+from schemas.errors import ConfigError, PsaStreamError
+
+log = structlog.get_logger()
+
+EXIT_OK: Final = 0
+EXIT_FATAL: Final = 1
+EXIT_CONFIG: Final = 2
+
+
+class Source(Protocol):
+    """A vendor's readers. `connector.class` names a class that makes one."""
+
+    @classmethod
+    def from_config(cls, config: PolledConfig) -> Self:
+        """Make the source. Opens nothing."""
+        ...
+
+    def reader(self, obj: str) -> ObjectReader:
+        """Return the reader of an object."""
+        ...
+
+    async def close(self) -> None:
+        """Close what the readers opened."""
+        ...
+
+
+def load_source(path: Path, environment: Mapping[str, str]) -> tuple[PolledConfig, Source]:
+    """Load a connector file and make its source. Raises ConfigError naming every problem."""
+    document = read_document(path)
+    source_class = _source_class(document.get("connector.class"), path)
+    config: PolledConfig = parse_config(
+        document, source_class.config_model, environment, origin=str(path)
+    )
+    if unknown := config.unknown_objects():
+        raise ConfigError(f"{path}: no topic for object.include.list: {', '.join(unknown)}")
+    try:
+        source: Source = source_class.from_config(config)
+    except ValueError as error:
+        raise ConfigError(
+            f"{path}: the private key cannot be used", hint="it must be an RSA key in PEM"
+        ) from error
+    return config, source
+
+
+def _source_class(name: object, path: Path) -> Any:
+    """Only classes of this package: a configuration file must not run other code."""
+    if not isinstance(name, str) or not name.startswith("connectors."):
+        raise ConfigError(f"{path}: connector.class must name a class below connectors")
+    try:
+        return resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{path}: connector.class {name} does not exist") from error
+
+
+def run_poller(
+    settings: Settings,
+    config_paths: Sequence[Path],
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """Poll until SIGTERM or SIGINT and return the exit code.
+
+    0: stopped on request; 1: going on would do damage; 2: the configuration is wrong.
+    """
+    configure_logs(json=settings.log_json, level=settings.log_level)
+    try:
+        sources = _load_all(config_paths, os.environ if environment is None else environment)
+    except ConfigError as error:
+        log.error("configuration_refused", error=str(error))
+        return EXIT_CONFIG
+    serve_metrics(settings.metrics_port, host=settings.metrics_host)
+    try:
+        asyncio.run(_run(settings, sources))
+    except* PsaStreamError as group:
+        for error in group.exceptions:
+            log.error("poller_stopped", error=str(error))
+        return EXIT_FATAL
+    return EXIT_OK
+
+
+def _load_all(
+    paths: Sequence[Path], environment: Mapping[str, str]
+) -> list[tuple[PolledConfig, Source]]:
+    sources, problems = [], []
+    for path in paths:
+        try:
+            sources.append(load_source(path, environment))
+        except ConfigError as error:
+            problems.append(error.detail)
+    if problems:
+        raise ConfigError("; ".join(problems), hint="correct the files and start again")
+    return sources
+
+
+async def _run(settings: Settings, sources: Sequence[tuple[PolledConfig, Source]]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    serde = Serde(Registry(settings.registry_url))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for config, source in sources:
+                kafka_log = KafkaLog(settings.kafka, serde, config)
+                tasks.create_task(run_connector(config, source, kafka_log, stop))
+    finally:
+        for _, source in sources:
+            await source.close()
+
+
+async def run_connector(
+    config: PolledConfig,
+    source: Source,
+    kafka_log: KafkaLog,
+    stop: asyncio.Event,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Poll every object of a connector until `stop`. Raises FatalError."""
+    states = await kafka_log.open()
+    log.info(
+        "connector_started",
+        connector=config.name,
+        rows={obj: len(ledger) for obj, (_, ledger) in states.items()},
+    )
+    loop_settings = LoopSettings(
+        interval_s=config.poll_interval_ms / 1000, retry_max_s=config.retry_max_ms / 1000
+    )
+    async with asyncio.TaskGroup() as tasks:
+        for obj, (bookmark, ledger) in states.items():
+            poller = ObjectPoller(
+                config,
+                obj,
+                source.reader(obj),
+                kafka_log,
+                bookmark=bookmark,
+                ledger=ledger,
+                clock=clock,
+            )
+            object_loop = ObjectLoop(config.system, obj, poller, loop_settings)
+            tasks.create_task(object_loop.run(stop))
+    log.info("connector_stopped", connector=config.name)

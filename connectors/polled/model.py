@@ -1,0 +1,117 @@
+"""The words of polling: rows, pages, deletions, and what the engine asks of a vendor."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as read: values typed as its Avro contract says, names the vendor's.
+
+    `modified_at` is None where the object has no usable time of change.
+    """
+
+    id: str
+    values: Mapping[str, object]
+    modified_at: datetime | None = None
+    is_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableRow:
+    """A row that does not fit its contract, with the reason; the rows around it are fine."""
+
+    id: str
+    raw: Mapping[str, object]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows, and the server's clock when they were read.
+
+    `reached`: every row changed up to then has been yielded, which only a reader that reads in
+    order of change can say; the bookmark may move there at once.
+    `parents` names the parents all of whose children are in this page: a known child of such a
+    parent that is not in `rows` is gone. `new_fields` names fields no contract knows, each once.
+    """
+
+    rows: Sequence[Row]
+    unreadable: Sequence[UnreadableRow] = ()
+    server_at: datetime | None = None
+    parents: frozenset[str] = frozenset()
+    reached: datetime | None = None
+    new_fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A row, or the parent of rows, that the vendor says is gone."""
+
+    id: str
+    deleted_at: datetime
+
+
+class DeleteFeed(Enum):
+    """Where a reader's `deletions` come from, hence when to ask for them."""
+
+    EVERY_POLL = "every poll"  # the only prompt sign of a delete
+    AT_SWEEP = "at sweep"  # rows carry a flag; the feed only tells those already purged
+    NONE = "none"  # deletes show only as rows missing from a complete scan
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderTraits:
+    """How an object can be read.
+
+    `has_cursor`: `changes(since)` filters by time; without it every poll reads all rows.
+    `has_parent`: a row id is `<parent id>-<child id>`, and deletions name parents.
+    """
+
+    has_cursor: bool = True
+    has_parent: bool = False
+    delete_feed: DeleteFeed = DeleteFeed.NONE
+
+
+class ObjectReader(Protocol):
+    """One object of one vendor, read over its API.
+
+    Methods raise the errors of `connectors.http`, and SchemaMismatchError when a field of the
+    contract is missing from the answer.
+    """
+
+    @property
+    def traits(self) -> ReaderTraits:
+        """How this object can be read."""
+        ...
+
+    def key(self, row_id: str) -> Mapping[str, object]:
+        """Return the record's identifying field alone, typed as its contract says."""
+        ...
+
+    def changes(self, since: datetime | None) -> AsyncIterator[Page]:
+        """Yield every row changed at or after `since`; None: every living row there is.
+
+        Raises an error unless the scan was complete.
+        """
+        ...
+
+    def deletions(self, since: datetime) -> AsyncIterator[Sequence[Deletion]]:
+        """Yield what was deleted at or after `since`, oldest first."""
+        ...
+
+
+def parent_of(row_id: str) -> str:
+    """Return the parent part of a row id `<parent>-<child>`."""
+    return row_id.rpartition("-")[0]
+
+
+async def no_deletions() -> AsyncIterator[Sequence[Deletion]]:
+    """The delete feed of an object that has none."""
+    for page in ():
+        yield page
