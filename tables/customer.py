@@ -38,68 +38,61 @@ class Owner(BaseModel):
     customer_id: str
 
 
-def apply_customer(
-    documents: Documents, outbox: Outbox, key: str, customer: Customer | None, timestamp_ms: int
-) -> None:
-    """Take in a customer row of one system, or its deletion."""
-    owner = documents.get(Owner, f"k:{key}")
-    if owner is not None and (customer is None or owner.customer_id != customer.customer_id):
-        document = _load(documents, owner.customer_id)
-        if document.crm is not None and document.crm.id == key:
-            document.crm = None
-        if document.erp is not None and document.erp.id == key:
-            document.erp = None
-        _settle(documents, outbox, owner.customer_id, document, timestamp_ms)
-        documents.delete(f"k:{key}")
-    if customer is None:
-        return
-    documents.put(f"k:{key}", Owner(customer_id=customer.customer_id))
-    document = _load(documents, customer.customer_id)
-    if customer.source_system in systems.CRM:
-        document.crm = customer
-    else:
-        document.erp = customer
-    _settle(documents, outbox, customer.customer_id, document, timestamp_ms)
+class CustomerTable:
+    """The customer table over the documents of one partition, for one chunk."""
 
+    def __init__(self, documents: Documents, outbox: Outbox) -> None:
+        self._documents = documents
+        self._outbox = outbox
 
-def apply_demand(
-    documents: Documents, outbox: Outbox, key: str, demand: CustomerDemand | None, timestamp_ms: int
-) -> None:
-    """Take in what an engagement (the key) needs, or that it no longer needs this customer."""
-    owner = documents.get(Owner, f"d:{key}")
-    if owner is not None and (demand is None or owner.customer_id != demand.customer_id):
-        document = _load(documents, owner.customer_id)
-        document.demands.pop(key, None)
-        document.told.pop(key, None)
-        _settle(documents, outbox, owner.customer_id, document, timestamp_ms)
-        documents.delete(f"d:{key}")
-    if demand is None:
-        return
-    documents.put(f"d:{key}", Owner(customer_id=demand.customer_id))
-    document = _load(documents, demand.customer_id)
-    document.demands[key] = demand.is_handed_off
-    _settle(documents, outbox, demand.customer_id, document, timestamp_ms)
+    def apply_customer(self, key: str, fact: Customer | None, timestamp_ms: int) -> None:
+        """Take in a customer row of one system, or its deletion."""
+        for customer_id, document in self._touched(f"k:{key}", fact.customer_id if fact else None):
+            if document.crm is not None and document.crm.id == key:
+                document.crm = None
+            if document.erp is not None and document.erp.id == key:
+                document.erp = None
+            if fact is not None and fact.customer_id == customer_id:
+                if fact.source_system in systems.CRM:
+                    document.crm = fact
+                else:
+                    document.erp = fact
+            self._settle(customer_id, document, timestamp_ms)
 
+    def apply_demand(self, key: str, fact: CustomerDemand | None, timestamp_ms: int) -> None:
+        """Take in what an engagement (the key) needs, or that it needs no customer any more."""
+        for customer_id, document in self._touched(f"d:{key}", fact.customer_id if fact else None):
+            if fact is not None and fact.customer_id == customer_id:
+                document.demands[key] = fact.is_handed_off
+            else:
+                document.demands.pop(key, None)
+                document.told.pop(key, None)
+            self._settle(customer_id, document, timestamp_ms)
 
-def _load(documents: Documents, customer_id: str) -> CustomerDocument:
-    return documents.get(CustomerDocument, f"c:{customer_id}") or CustomerDocument()
+    def _touched(self, name: str, customer_id: str | None) -> list[tuple[str, CustomerDocument]]:
+        """Return the customers a row touches, the former owner first; remember the new owner."""
+        owner = self._documents.get(Owner, name)
+        touched = []
+        if owner is not None and owner.customer_id != customer_id:
+            touched.append(owner.customer_id)
+            self._documents.delete(name)
+        if customer_id is not None:
+            touched.append(customer_id)
+            self._documents.put(name, Owner(customer_id=customer_id))
+        return [(each, self._load(each)) for each in touched]
 
+    def _load(self, customer_id: str) -> CustomerDocument:
+        return self._documents.get(CustomerDocument, f"c:{customer_id}") or CustomerDocument()
 
-def _settle(
-    documents: Documents,
-    outbox: Outbox,
-    customer_id: str,
-    document: CustomerDocument,
-    timestamp_ms: int,
-) -> None:
-    """Derive the command, the answers to engagements and the row, and store the document."""
-    _order(outbox, customer_id, document, timestamp_ms)
-    _tell(outbox, customer_id, document)
-    _publish(outbox, customer_id, document, timestamp_ms)
-    if document == CustomerDocument():
-        documents.delete(f"c:{customer_id}")
-    else:
-        documents.put(f"c:{customer_id}", document)
+    def _settle(self, customer_id: str, document: CustomerDocument, timestamp_ms: int) -> None:
+        """Derive the command, the answers to engagements and the row, and store the document."""
+        _order(self._outbox, customer_id, document, timestamp_ms)
+        _tell(self._outbox, customer_id, document)
+        _publish(self._outbox, customer_id, document, timestamp_ms)
+        if document == CustomerDocument():
+            self._documents.delete(f"c:{customer_id}")
+        else:
+            self._documents.put(f"c:{customer_id}", document)
 
 
 def _order(outbox: Outbox, customer_id: str, document: CustomerDocument, timestamp_ms: int) -> None:

@@ -2,7 +2,7 @@
 
 Every function maps rows to contributions; a change of rows is the contributions of the new rows
 less those of the old ones. Quantities are scaled 64-bit integers, so sums are exact: hours in
-hundredths, money in millionths of the currency (hours × rate has exactly that scale).
+hundredths, money in millionths of the currency (hours times rate has exactly that scale).
 Definitions: `docs/metrics.md`.
 """
 

@@ -127,9 +127,8 @@ class ProjectTable:
     def apply_expense(self, key: str, fact: Expense | None, timestamp_ms: int) -> str:
         """Take in an expense, or its deletion."""
         old = self._documents.get(Expense, f"x:{key}")
-        if fact is not None and old is not None:
-            if (fact.source_position or 0) <= (old.source_position or 0):
-                return "stale"
+        if fact and old and (fact.source_position or 0) <= (old.source_position or 0):
+            return "stale"
         if old is not None:
             self._count_expense(old, -1)
             self._documents.delete(f"x:{key}")
@@ -221,18 +220,19 @@ class ProjectTable:
             document.link, document.link_route = "", ""
         if project is None or route is None:
             return
-        planned = {}
+        link = ProjectLink(**project.model_dump())
         counted = [a for a in document.assignments.values() if a.status in COUNTED_STATUSES]
         plans = [each for a in counted if (each := plan(a, self._rate(a))).currency is not None]
         if document.assignments:
             sums = total(plans)
-            planned = {
-                "assigned_hours": sums.hours,
-                "assigned_cost": sums.cost,
-                "assigned_revenue": sums.revenue,
-                "assigned_currency": sums.currency,
-            }
-        link = ProjectLink(**project.model_dump(), **planned)
+            link = link.model_copy(
+                update={
+                    "assigned_hours": sums.hours,
+                    "assigned_cost": sums.cost,
+                    "assigned_revenue": sums.revenue,
+                    "assigned_currency": sums.currency,
+                }
+            )
         content = link.model_dump()
         sent = content_hash(content)
         if sent != document.link:

@@ -153,9 +153,8 @@ class TimeEntries:
 
     def _account(self, changes: EntryChanges, latest: Latest, new: pl.DataFrame) -> Tally:
         stale = latest.stale + len(latest.index) - len(latest.removed) - len(new)
-        unknown = [
-            p for p in new["project_ref"].unique().to_list() if not self._standing(p).is_known
-        ]
+        projects = new["project_ref"].unique().to_list()
+        unknown = [each for each in projects if not self._standing(each).is_known]
         parked = new.filter(pl.col("project_ref").is_in(unknown)).height if unknown else 0
         return Tally(applied=len(changes.ids) - stale - parked, stale=stale, parked=parked)
 
@@ -172,10 +171,9 @@ class TimeEntries:
     def _move(self, old: pl.DataFrame, new: pl.DataFrame, timestamp_ms: int) -> None:
         ids = list(dict.fromkeys([*old["id"].to_list(), *new["id"].to_list()]))
         billed = self._billing(ids)
-        rows = pl.concat(
-            [self._with_standing(old, billed, -1), self._with_standing(new, billed, 1)]
-        )
-        self._totals.add(contributions(rows))
+        retracted = self._with_standing(old, billed, -1)
+        added = self._with_standing(new, billed, 1)
+        self._totals.add(contributions(pl.concat([retracted, added])))
         for project, entry in zip(old["project_ref"], old["id"], strict=True):
             if self._waits(project):
                 self._documents.delete(f"i:{project}|{entry}")
@@ -243,7 +241,15 @@ class TimeEntries:
         for entry in dict.fromkeys([*wanted, *(entry for entry in ids if entry in billed)]):
             document = billed.get(entry) or BillingDocument()
             billable, correlation = wanted.get(entry, (None, None))
-            if order_bills(document, entry, billable, correlation, self._outbox, timestamp_ms):
+            has_changed = order_bills(
+                document,
+                entry,
+                billable,
+                correlation=correlation,
+                outbox=self._outbox,
+                timestamp_ms=timestamp_ms,
+            )
+            if has_changed:
                 self._documents.put(f"o:{entry}", document)
 
 

@@ -1,0 +1,88 @@
+"""Turns what tables want published into Kafka records of catalogued topics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schemas.codec import RecordCodec
+from schemas.columnar import ChunkEncoder
+from schemas.contracts import record_schema
+from schemas.framing import header
+from schemas.keys import encode_keys
+from schemas.routing import partition_of
+from schemas.topics import BY_NAME
+from streams.agents.normalize_dead_letters import SubjectIds
+from streams.engine import Output, OutputBatch
+from tables.effects import Emit, EmitColumns, Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """How records of one topic are encoded, and over how many partitions they spread."""
+
+    key_id: int
+    value_header: bytes
+    codec: RecordCodec
+    columns: ChunkEncoder
+    partitions: int
+
+
+class Publisher:
+    """Encodes an outbox. Schema ids are looked up once a topic; keeps no other state."""
+
+    def __init__(self, ids: SubjectIds) -> None:
+        self._ids = ids
+        self._writers: dict[str, _Writer] = {}
+
+    def outputs(self, outbox: Outbox) -> list[Output | OutputBatch]:
+        """Return the records of an outbox, in order within each key."""
+        return [
+            *(self._single(emit) for emit in outbox.emits),
+            *(self._batch(columns) for columns in outbox.columns),
+        ]
+
+    def _single(self, emit: Emit) -> Output:
+        writer = self._writer(emit.topic)
+        value = None
+        if emit.record is not None:
+            value = writer.value_header + writer.codec.encode(_used(emit.record))
+        return Output(
+            emit.topic,
+            partition_of(emit.route, writer.partitions),
+            encode_keys(writer.key_id, (emit.key,))[0],
+            value,
+        )
+
+    def _batch(self, emit: EmitColumns) -> OutputBatch:
+        writer = self._writer(emit.topic)
+        values: list[bytes | None] = []
+        values.extend(writer.columns.encode(emit.frame, prefix=writer.value_header))
+        values.extend([None] * len(emit.removed))
+        routes = [*emit.routes, *emit.removed]
+        return OutputBatch(
+            emit.topic,
+            [partition_of(route, writer.partitions) for route in routes],
+            encode_keys(writer.key_id, [*emit.keys, *emit.removed]),
+            values,
+        )
+
+    def _writer(self, name: str) -> _Writer:
+        known = self._writers.get(name)
+        if known is None:
+            topic = BY_NAME[name]
+            assert topic.record is not None
+            schema = record_schema(topic.record)
+            known = self._writers[name] = _Writer(
+                key_id=self._ids.subject_id(f"{name}-key"),
+                value_header=header(self._ids.subject_id(f"{name}-value")),
+                codec=RecordCodec(schema),
+                columns=ChunkEncoder(schema),
+                partitions=topic.partitions,
+            )
+        return known
+
+
+def _used(record: Mapping[str, object]) -> dict[str, object]:
+    """Leave out what is unset: the contract's default is null everywhere."""
+    return {name: value for name, value in record.items() if value is not None}

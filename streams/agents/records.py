@@ -1,0 +1,117 @@
+"""Handlers of low-volume topics: one record at a time into a table.
+
+What a record does is in the table; here it is decoded, refused with a dead letter where it cannot
+be read, applied, and what the table wants published is encoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from schemas.codec import RecordCodec
+from schemas.errors import RecordError
+from schemas.framing import unframe
+from schemas.keys import decode_key
+from schemas.mapping import Rejection
+from streams.agents.normalize import SchemaSource
+from streams.agents.normalize_dead_letters import Refusal, dead_letters
+from streams.agents.publish import Publisher
+from streams.engine import Accounting, Chunk, ChunkHandler, Effects, State
+from tables.documents import Documents
+from tables.effects import Outbox, Tally
+from tables.facts import Fact
+
+Table = TypeVar("Table")
+Kind = TypeVar("Kind", bound=Fact)
+
+Open = Callable[[Documents, Outbox, int], Table]
+Apply = Callable[[Table, str, Kind | None, int], str | None]
+Close = Callable[[Table, int], None]
+
+INVALID: Final = "record.invalid_entity"
+
+
+class RecordHandlers(Generic[Table]):
+    """Makes the handlers of one group's topics.
+
+    `open_table` opens the table for a chunk of a partition, `close` runs once, last, with the
+    timestamp of the chunk's last record.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        registry: SchemaSource,
+        open_table: Open[Table],
+        close: Close[Table] | None = None,
+    ) -> None:
+        self.group = group
+        self.registry = registry
+        self.publisher = Publisher(registry)
+        self.open_table = open_table
+        self.close = close
+
+    def __call__(self, fact: type[Kind], apply: Apply[Table, Kind]) -> ChunkHandler:
+        """Return the handler of a topic whose records are `fact`s.
+
+        `apply` returns `applied`, `stale` or `parked` (None: applied).
+        """
+        return _RecordHandler(self, fact, apply)
+
+
+class _RecordHandler(Generic[Table, Kind]):
+    """A chunk handler that applies records one by one."""
+
+    def __init__(
+        self, group: RecordHandlers[Table], fact: type[Kind], apply: Apply[Table, Kind]
+    ) -> None:
+        self._group = group
+        self._fact = fact
+        self._apply = apply
+        self._codecs: dict[int, RecordCodec] = {}
+
+    def __call__(self, chunk: Chunk, state: State) -> Effects:
+        """Apply a chunk. Raises RegistryUnavailableError where the registry does not answer."""
+        documents, outbox, tally = Documents(state), Outbox(), Tally()
+        table = self._group.open_table(documents, outbox, chunk.partition)
+        refusals: list[Refusal] = []
+        for index, timestamp_ms in enumerate(chunk.timestamps_ms):
+            try:
+                key, fact = self._read(chunk, index)
+            except (RecordError, ValidationError) as error:
+                refusals.append(Refusal(index, rejection(error)))
+                continue
+            tally.count(self._apply(table, key, fact, timestamp_ms) or "applied")
+        if self._group.close is not None and len(chunk):
+            self._group.close(table, chunk.timestamps_ms[-1])
+        letters = dead_letters(chunk, refusals, agent=self._group.group, ids=self._group.registry)
+        return Effects(
+            state=documents.changes(),
+            outputs=[*self._group.publisher.outputs(outbox), *letters],
+            accounting=Accounting(tally.applied, tally.stale, tally.parked, len(refusals)),
+        )
+
+    def _read(self, chunk: Chunk, index: int) -> tuple[str, Kind | None]:
+        key = decode_key(chunk.keys[index] or b"")
+        value = chunk.values[index]
+        if value is None:
+            return key, None
+        schema_id, payload = unframe(value)
+        codec = self._codecs.get(schema_id)
+        if codec is None:
+            codec = self._codecs[schema_id] = RecordCodec(self._group.registry.schema(schema_id))
+        return key, self._fact.model_validate(codec.decode(payload))
+
+
+def rejection(error: RecordError | ValidationError) -> Rejection:
+    """Return why a record was refused, for its dead letter; no values, which may be personal."""
+    if isinstance(error, RecordError):
+        return Rejection(error.code, error.detail, error.hint)
+    fields = ", ".join(
+        f"{'.'.join(map(str, item['loc']))}: {item['type']}"
+        for item in error.errors(include_input=False)
+    )
+    return Rejection(INVALID, f"the record breaks the table's contract: {fields}", "fix the source")

@@ -1,0 +1,89 @@
+"""Which agent reads which topic: the wiring of tables to the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas.mapping import ObjectMapping
+from schemas.topics import PARTITIONS, state_topic
+from streams.agents.normalize import SchemaSource, make_normalizer
+from streams.agents.records import RecordHandlers
+from streams.agents.time_entries import TimeEntryHandler
+from streams.engine import AgentSpec, ChunkHandler, GroupSpec
+from tables import facts
+from tables.customer import CustomerTable
+from tables.documents import Documents
+from tables.effects import Outbox
+from tables.engagement import EngagementTable
+from tables.project import ProjectTable
+from tables.rollup import RollupTable
+
+
+def make_groups(mappings: Sequence[ObjectMapping], registry: SchemaSource) -> list[GroupSpec]:
+    """Return every agent group of the product."""
+    return [
+        _group(
+            "normalize",
+            {mapping.topic: make_normalizer(mapping, registry) for mapping in mappings},
+        ),
+        _group("customer", _customer(registry)),
+        _group("engagement", _engagement(registry)),
+        _group("project", _project(registry)),
+        _group("rollup", _rollup(registry)),
+    ]
+
+
+def _group(name: str, handlers: dict[str, ChunkHandler]) -> GroupSpec:
+    agents = tuple(AgentSpec(topic, handler) for topic, handler in handlers.items())
+    return GroupSpec(name=name, partitions=PARTITIONS, agents=agents, state_topic=state_topic(name))
+
+
+def _customer(registry: SchemaSource) -> dict[str, ChunkHandler]:
+    table = CustomerTable
+    handle = RecordHandlers("customer", registry, lambda docs, outbox, _: table(docs, outbox))
+    return {
+        "psa.customer": handle(facts.Customer, table.apply_customer),
+        "psa.internal.customer_demand": handle(facts.CustomerDemand, table.apply_demand),
+    }
+
+
+def _engagement(registry: SchemaSource) -> dict[str, ChunkHandler]:
+    table = EngagementTable
+    handle = RecordHandlers("engagement", registry, table)
+    return {
+        "psa.opportunity": handle(facts.Opportunity, table.apply_opportunity),
+        "psa.opportunity_line": handle(facts.OpportunityLine, table.apply_line),
+        "psa.legal_entity": handle(facts.LegalEntity, table.apply_legal_entity),
+        "psa.internal.customer_status": handle(facts.CustomerStatus, table.apply_customer_status),
+        "psa.internal.project_link": handle(facts.ProjectLink, table.apply_link),
+        "psa.command_result": handle(facts.CommandResult, table.apply_result),
+    }
+
+
+def _project(registry: SchemaSource) -> dict[str, ChunkHandler]:
+    time_entries = TimeEntryHandler(registry)
+
+    def open_table(documents: Documents, outbox: Outbox, partition: int) -> ProjectTable:
+        return ProjectTable(documents, outbox, partition, time_entries.stored_rows)
+
+    table = ProjectTable
+    handle = RecordHandlers("project", registry, open_table, table.settle)
+    return {
+        "psa.project": handle(facts.Project, table.apply_project),
+        "psa.internal.project_context": handle(facts.ProjectContext, table.apply_context),
+        "psa.rate_card": handle(facts.RateCard, table.apply_rate_card),
+        "psa.assignment": handle(facts.Assignment, table.apply_assignment),
+        "psa.time_entry": time_entries,
+        "psa.expense": handle(facts.Expense, table.apply_expense),
+        "psa.time_bill": handle(facts.TimeBill, table.apply_time_bill),
+        "psa.invoice": handle(facts.InvoiceLine, table.apply_invoice_line),
+    }
+
+
+def _rollup(registry: SchemaSource) -> dict[str, ChunkHandler]:
+    table = RollupTable
+    handle = RecordHandlers("rollup", registry, lambda docs, outbox, _: table(docs, outbox))
+    return {
+        "psa.internal.partial": handle(facts.Partial, table.apply_partial),
+        "psa.resource": handle(facts.Resource, table.apply_resource),
+    }
