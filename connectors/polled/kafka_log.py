@@ -30,6 +30,7 @@ from schemas.topics import BOOKMARKS, BY_NAME
 VERSION: Final = "1"
 DEAD_LETTERS: Final = "psa.dlq"
 CALL_TIMEOUT_S: Final = 30.0
+CALL_ATTEMPTS: Final = 4
 
 T = TypeVar("T")
 Message = tuple[str, int, bytes, bytes | None]
@@ -75,7 +76,7 @@ class KafkaLog:
             connector, obj, *row_id = key.decode().split("|", 2)
             if connector != self._config.name or obj not in found:
                 continue
-            bookmark, entries = found[obj]
+            entries = found[obj][1]
             if row_id:
                 entries[row_id[0]] = Entry.from_bytes(value)
             else:
@@ -164,24 +165,24 @@ def _produce(
 
 
 def _call(action: Callable[[], T]) -> T:
-    """Run a producer call; repeat it while librdkafka says that is safe.
+    """Run a producer call; repeat it while librdkafka says that is safe, a bounded time.
 
     Raises BrokerUnavailableError when the transaction must be aborted, FatalError when only a new
-    process can tell what happened.
+    process can tell what happened: at its start it completes or aborts what was left open.
     """
-    while True:
+    for is_last in (*(False,) * (CALL_ATTEMPTS - 1), True):
         try:
             return action()
         except KafkaException as error:
             cause: KafkaError = error.args[0]
             if cause.txn_requires_abort():
                 raise BrokerUnavailableError(f"a transaction failed: {cause.str()}") from error
-            if cause.retriable() and not cause.fatal():
-                continue
-            raise FatalError(
-                f"the source log cannot go on: {cause.str()}",
-                hint="if it was fenced, another poller runs the same connector",
-            ) from error
+            if is_last or cause.fatal() or not cause.retriable():
+                raise FatalError(
+                    f"the source log cannot go on: {cause.str()}",
+                    hint="if it was fenced, another poller runs the same connector",
+                ) from error
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _milliseconds(instant: datetime) -> int:

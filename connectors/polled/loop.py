@@ -68,7 +68,7 @@ def verdict_on(error: PsaStreamError) -> Verdict | None:
 
 
 class ObjectLoop:
-    """Polls one object until told to stop."""
+    """Polls one object until cancelled, which is safe at any moment: a batch is atomic."""
 
     def __init__(self, system: str, obj: str, poller: Poller, settings: LoopSettings) -> None:
         self._labels = (system, obj)
@@ -76,10 +76,10 @@ class ObjectLoop:
         self._settings = settings
         self._stopped_for: str | None = None
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Poll at the interval until `stop`. Raises FatalError when the process must end."""
+    async def run(self) -> None:
+        """Poll at the interval. Raises FatalError when the process must end."""
         failures = 0
-        while not stop.is_set():
+        while True:
             try:
                 await self._poller.poll()
             except PsaStreamError as error:
@@ -93,7 +93,7 @@ class ObjectLoop:
                 failures = 0
                 self._set_stopped(None)
                 pause_s = self._settings.interval_s
-            await _sleep(stop, pause_s)
+            await asyncio.sleep(pause_s)
 
     def _pause_s(self, error: PsaStreamError, verdict: Verdict, failures: int) -> float:
         if isinstance(error, RateLimitedError) and error.retry_after_s is not None:
@@ -101,7 +101,7 @@ class ObjectLoop:
         if verdict.needs_person:
             return self._settings.retry_max_s
         pause_s = min(RETRY_FIRST_S * 2 ** min(failures - 1, 16), self._settings.retry_max_s)
-        return pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        return float(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
     def _report(self, error: PsaStreamError, verdict: Verdict) -> None:
         system, obj = self._labels
@@ -116,10 +116,3 @@ class ObjectLoop:
         self._stopped_for = reason
         if reason is not None:
             instruments.STOPPED.labels(*self._labels, reason).set(1)
-
-
-async def _sleep(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), timeout=seconds)
-    except TimeoutError:
-        return

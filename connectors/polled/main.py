@@ -11,6 +11,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Final, Protocol, Self
 
+import stamina
 import structlog
 
 from connectors.config import parse_config, read_document
@@ -24,7 +25,7 @@ from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
-from schemas.errors import ConfigError, PsaStreamError
+from schemas.errors import ConfigError, PsaStreamError, TransientError
 
 log = structlog.get_logger()
 
@@ -96,9 +97,8 @@ def run_poller(
     serve_metrics(settings.metrics_port, host=settings.metrics_host)
     try:
         asyncio.run(_run(settings, sources))
-    except* PsaStreamError as group:
-        for error in group.exceptions:
-            log.error("poller_stopped", error=str(error))
+    except PsaStreamError as error:
+        log.error("poller_stopped", code=error.code, error=str(error))
         return EXIT_FATAL
     return EXIT_OK
 
@@ -118,17 +118,24 @@ def _load_all(
 
 
 async def _run(settings: Settings, sources: Sequence[tuple[PolledConfig, Source]]) -> None:
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stopped.set)
     serde = Serde(Registry(settings.registry_url))
+    tasks = {
+        asyncio.create_task(run_connector(config, source, KafkaLog(settings.kafka, serde, config)))
+        for config, source in sources
+    }
+    stopper = asyncio.create_task(stopped.wait())
     try:
-        async with asyncio.TaskGroup() as tasks:
-            for config, source in sources:
-                kafka_log = KafkaLog(settings.kafka, serde, config)
-                tasks.create_task(run_connector(config, source, kafka_log, stop))
+        done, _ = await asyncio.wait({stopper, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopper}:
+            task.result()  # a connector only ends by an error
     finally:
+        for task in (stopper, *tasks):
+            task.cancel()
+        await asyncio.gather(stopper, *tasks, return_exceptions=True)
         for _, source in sources:
             await source.close()
 
@@ -137,30 +144,36 @@ async def run_connector(
     config: PolledConfig,
     source: Source,
     kafka_log: KafkaLog,
-    stop: asyncio.Event,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """Poll every object of a connector until `stop`. Raises FatalError."""
-    states = await kafka_log.open()
+    """Poll every object of a connector until cancelled. Raises FatalError."""
+    async for attempt in stamina.retry_context(on=TransientError, attempts=None, timeout=None):
+        with attempt:
+            states = await kafka_log.open()
     log.info(
         "connector_started",
         connector=config.name,
         rows={obj: len(ledger) for obj, (_, ledger) in states.items()},
     )
-    loop_settings = LoopSettings(
+    times = LoopSettings(
         interval_s=config.poll_interval_ms / 1000, retry_max_s=config.retry_max_ms / 1000
     )
-    async with asyncio.TaskGroup() as tasks:
-        for obj, (bookmark, ledger) in states.items():
-            poller = ObjectPoller(
-                config,
-                obj,
-                source.reader(obj),
-                kafka_log,
-                bookmark=bookmark,
-                ledger=ledger,
-                clock=clock,
-            )
-            object_loop = ObjectLoop(config.system, obj, poller, loop_settings)
-            tasks.create_task(object_loop.run(stop))
-    log.info("connector_stopped", connector=config.name)
+    loops = []
+    for obj, (bookmark, ledger) in states.items():
+        poller = ObjectPoller(
+            config,
+            obj,
+            source.reader(obj),
+            kafka_log,
+            bookmark=bookmark,
+            ledger=ledger,
+            clock=clock,
+        )
+        loops.append(asyncio.create_task(ObjectLoop(config.system, obj, poller, times).run()))
+    try:
+        await asyncio.gather(*loops)
+    finally:
+        for task in loops:
+            task.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        log.info("connector_stopped", connector=config.name)

@@ -113,5 +113,6 @@ def parent_of(row_id: str) -> str:
 
 async def no_deletions() -> AsyncIterator[Sequence[Deletion]]:
     """The delete feed of an object that has none."""
-    for page in ():
+    nothing: tuple[Sequence[Deletion], ...] = ()
+    for page in nothing:
         yield page
