@@ -78,7 +78,7 @@ class NetSuiteApi:
         self._site.tokens.revoke(token)
 
     async def _sign_in(self, request: Request) -> Response:
-        form = await request.form()
+        form = wire.read_form(await request.body())
         rules = AssertionRules(
             key=self._credentials.netsuite_key,
             algorithms=("PS256", "PS384", "PS512"),
@@ -91,7 +91,7 @@ class NetSuiteApi:
         if form.get("client_assertion_type") != _ASSERTION_TYPE:
             return _oauth_error(400, "invalid_request")
         try:
-            header, claims = rules.verify(str(form.get("client_assertion", "")))
+            header, claims = rules.verify(form.get("client_assertion", ""))
         except AssertionRefusedError:
             return _oauth_error(400, "invalid_client")
         if header.get("kid") != self._credentials.certificate_id:

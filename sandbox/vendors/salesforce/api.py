@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from sandbox.vendors import wire
 from sandbox.vendors.faults import FaultInjection, bearer_token
 from sandbox.vendors.limits import RateWindow
 from sandbox.vendors.oauth import AssertionRefusedError, AssertionRules, Credentials
@@ -119,7 +120,7 @@ class SalesforceApi:
         self._site.tokens.revoke(token)
 
     async def _sign_in(self, request: Request) -> Response:
-        form = await request.form()
+        form = wire.read_form(await request.body())
         if form.get("grant_type") != _GRANT:
             return _oauth_error("unsupported_grant_type", "grant type not supported")
         rules = AssertionRules(
@@ -130,7 +131,7 @@ class SalesforceApi:
             lifetime_max_s=300,
         )
         try:
-            _, claims = rules.verify(str(form.get("assertion", "")))
+            _, claims = rules.verify(form.get("assertion", ""))
         except AssertionRefusedError as error:
             return _oauth_error("invalid_grant", str(error))
         if claims.get("sub") != self._credentials.username:

@@ -1,0 +1,179 @@
+"""Client of the admin API: what the story and the tests do in the vendors' own screens.
+
+Synchronous on purpose: a story is read from top to bottom. Money goes in and comes back as Decimal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import httpx2
+
+from sandbox.vendors import wire
+from sandbox.vendors.effects import Effect
+from sandbox.vendors.faults import FaultKind, FaultRule
+
+Vendor = Literal["salesforce", "netsuite", "float"]
+Row = dict[str, Any]
+
+_UNLIMITED: Mapping[str, Mapping[str, object]] = {
+    "salesforce": {"daily_requests": 10_000_000},
+    "netsuite": {},
+    "float": {
+        "reads_per_minute": 1_000_000,
+        "reads_per_second": 1_000_000,
+        "writes_per_minute": 1_000_000,
+        "writes_per_second": 1_000_000,
+    },
+}
+
+
+class VendorAdminError(Exception):
+    """The admin API refused a request; the text says why."""
+
+
+class VendorAdmin:
+    """Creates, changes and deletes rows of any vendor, sets behaviour, reads books and effects.
+
+    Object names: Salesforce's API names; NetSuite's SuiteQL tables; Float's collections. Row fields
+    are the vendor's own (`sandbox/vendors/<vendor>/`). Every method raises VendorAdminError.
+    """
+
+    def __init__(self, base_url: str, *, timeout_s: float = 30.0) -> None:
+        """`base_url` is the twin's root, e.g. `http://127.0.0.1:8090`."""
+        self._http = httpx2.Client(base_url=f"{base_url}/admin", timeout=timeout_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def is_up(self) -> bool:
+        """Whether the twin answers."""
+        try:
+            return self._http.get("/health").is_success
+        except httpx2.TransportError:
+            return False
+
+    def create(self, vendor: Vendor, record_type: str, row: Mapping[str, Any]) -> Row:
+        """Add a row; the row as stored, id included.
+
+        An explicit `SystemModstamp` or `lastmodifieddate` makes a row that shows up late.
+        """
+        created: Row = self._send("POST", f"/{vendor}/rows/{record_type}", row)
+        return created
+
+    def create_many(
+        self, vendor: Vendor, record_type: str, rows: Sequence[Mapping[str, Any]]
+    ) -> list[Row]:
+        """Add rows in one request, in order."""
+        created: list[Row] = self._send("POST", f"/{vendor}/rows/{record_type}", list(rows))
+        return created
+
+    def update(
+        self, vendor: Vendor, record_type: str, row_id: str | int, changes: Mapping[str, Any]
+    ) -> Row:
+        """Change fields of a row; the row as stored."""
+        updated: Row = self._send("PATCH", f"/{vendor}/rows/{record_type}/{row_id}", changes)
+        return updated
+
+    def delete(self, vendor: Vendor, record_type: str, row_id: str | int) -> None:
+        """Delete a row the way the vendor does: recycle bin, deletion log, or without a trace."""
+        self._send("DELETE", f"/{vendor}/rows/{record_type}/{row_id}")
+
+    def purge_recycle_bin(self) -> int:
+        """Salesforce forgets its deleted rows; how many."""
+        return int(self._send("DELETE", "/salesforce/recycle-bin")["purged"])
+
+    def prune_deletion_log(self) -> None:
+        """Salesforce forgets which rows were deleted; `earliestDateAvailable` moves to now."""
+        self._send("DELETE", "/salesforce/deletion-log")
+
+    def invoice(self, job_external_id: str) -> Row | None:
+        """NetSuite's finance bills all unbilled time of a project; None where there was none."""
+        invoice: Row | None = self._send(
+            "POST", "/netsuite/invoices", {"job_externalid": job_external_id}
+        )
+        return invoice
+
+    def books(self) -> dict[str, dict[str, list[Row]]]:
+        """All rows: vendor → object → rows. Salesforce's deleted rows are flagged `IsDeleted`."""
+        books: dict[str, dict[str, list[Row]]] = self._send("GET", "/books")
+        return books
+
+    def effects(self) -> list[Effect]:
+        """Every write executed through the vendors' APIs, in order."""
+        return [Effect(**entry) for entry in self._send("GET", "/effects")]
+
+    def configure(self, vendor: Vendor, **settings: object) -> dict[str, Any]:
+        """Change settings (`<Vendor>Settings`); all settings of the vendor."""
+        current: dict[str, Any] = self._send("PATCH", f"/{vendor}/settings", settings)
+        return current
+
+    def lift_rate_limits(self) -> None:
+        """Raise every limit that counts requests over time; concurrency stays limited."""
+        for vendor, settings in _UNLIMITED.items():
+            self._send("PATCH", f"/{vendor}/settings", settings)
+
+    def add_fault(
+        self,
+        vendor: Vendor,
+        kind: FaultKind,
+        *,
+        count: int | None = None,
+        probability: float = 1.0,
+        scope: Literal["read", "write", "any"] = "any",
+        path: str = "",
+        delay_s: float = 0.0,
+    ) -> None:
+        """Let matching requests fail: the next `count` of them, each with `probability`."""
+        rule = FaultRule(
+            kind=kind, count=count, probability=probability, scope=scope, path=path, delay_s=delay_s
+        )
+        self._send("POST", f"/{vendor}/faults", rule.model_dump())
+
+    def clear_faults(self, vendor: Vendor) -> None:
+        """Let the vendor behave again."""
+        self._send("DELETE", f"/{vendor}/faults")
+
+    def faults_drawn(self, vendor: Vendor) -> dict[str, int]:
+        """How many requests met which kind of fault so far."""
+        drawn: dict[str, int] = self._send("GET", f"/{vendor}/faults")["drawn"]
+        return drawn
+
+    def add_field(self, vendor: Vendor, record_type: str, field: str, value: object) -> None:
+        """Every record returned shows a new field; NetSuite's query rows are type `suiteql`."""
+        change = {"change": "add", "object": record_type, "field": field, "value": value}
+        self._send("POST", f"/{vendor}/fields", change)
+
+    def remove_field(self, vendor: Vendor, record_type: str, field: str) -> None:
+        """The API does not know a field any more."""
+        change = {"change": "remove", "object": record_type, "field": field}
+        self._send("POST", f"/{vendor}/fields", change)
+
+    def reset_fields(self, vendor: Vendor) -> None:
+        """Show the normal fields again."""
+        self._send("DELETE", f"/{vendor}/fields")
+
+    def expire_tokens(self, vendor: Vendor) -> None:
+        """End every session of the vendor."""
+        self._send("DELETE", f"/{vendor}/tokens")
+
+    def _send(self, method: str, path: str, body: object = None) -> Any:
+        content = None if body is None else wire.dumps(body)
+        answer = self._http.request(method, path, content=content)
+        if not answer.is_success:
+            raise VendorAdminError(f"{method} {path}: {answer.status_code} {answer.text}")
+        return wire.loads(answer.content) if answer.content else None

@@ -1,0 +1,247 @@
+"""The CRM of the twin: sign-in, SOQL, cursors, soft deletion, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from sandbox.vendors.app import create_app
+from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.salesforce import soql
+from sandbox.vendors.salesforce.objects import OBJECTS, Row
+from tests.support.vendors import salesforce_assertion, salesforce_token_form
+
+URL = "http://testserver"
+DATA = "/salesforce/services/data/v62.0"
+TOKEN = "/salesforce/services/oauth2/token"
+
+
+@pytest.fixture(scope="module")
+def credentials() -> Credentials:
+    return make_credentials()
+
+
+@pytest.fixture
+def http(credentials: Credentials) -> TestClient:
+    """Signed in."""
+    client = TestClient(create_app(base_url=URL, seed=1, credentials=credentials))
+    form = salesforce_token_form(salesforce_assertion(credentials.salesforce_key))
+    answer = client.post(TOKEN, data=form)
+    client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+    return client
+
+
+@pytest.fixture
+def add(http: TestClient) -> Callable[..., dict[str, Any]]:
+    def add(record_type: str, **values: object) -> dict[str, Any]:
+        answer = http.post(f"/admin/salesforce/rows/{record_type}", json=values)
+        assert answer.status_code == 201, answer.text
+        return dict(answer.json())
+
+    return add
+
+
+def query(http: TestClient, text: str, resource: str = "query") -> Any:
+    return http.get(f"{DATA}/{resource}", params={"q": text})
+
+
+@pytest.mark.parametrize(
+    ("claims", "algorithm"),
+    [
+        ({"iss": "somebody"}, "RS256"),
+        ({"sub": "somebody"}, "RS256"),
+        ({"aud": "https://example.com"}, "RS256"),
+        ({"exp": 1}, "RS256"),
+        ({"exp": 9_999_999_999}, "RS256"),
+        ({}, "PS256"),
+    ],
+)
+def test_a_wrong_assertion_is_refused(
+    http: TestClient, credentials: Credentials, claims: dict[str, object], algorithm: str
+) -> None:
+    assertion = salesforce_assertion(credentials.salesforce_key, algorithm=algorithm, **claims)
+    answer = http.post(TOKEN, data=salesforce_token_form(assertion))
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+
+
+def test_a_foreign_signature_is_refused(http: TestClient) -> None:
+    assertion = salesforce_assertion(make_credentials().salesforce_key)
+    answer = http.post(TOKEN, data=salesforce_token_form(assertion))
+    assert answer.json()["error"] == "invalid_grant"
+
+
+def test_an_expired_session_is_an_array_with_a_code(http: TestClient) -> None:
+    http.delete("/admin/salesforce/tokens")
+    answer = query(http, "SELECT Id FROM Account")
+    assert answer.status_code == 401
+    assert answer.json()[0]["errorCode"] == "INVALID_SESSION_ID"
+
+
+def test_keyset_pages_find_every_row_of_one_second(
+    http: TestClient, add: Callable[..., dict[str, Any]]
+) -> None:
+    stamp = "2026-01-01T00:00:00Z"
+    made = {add("Account", Name=f"a{n}", SystemModstamp=stamp)["Id"] for n in range(7)}
+    found: list[str] = []
+    last = ""
+    while True:
+        answer = query(
+            http,
+            "SELECT Id, SystemModstamp FROM Account WHERE (SystemModstamp > "
+            f"{stamp} OR (SystemModstamp = {stamp} AND Id > '{last}'))"
+            " ORDER BY SystemModstamp ASC, Id ASC LIMIT 3",
+        ).json()
+        found += [record["Id"] for record in answer["records"]]
+        if len(answer["records"]) < 3:
+            break
+        last = found[-1]
+    assert (len(found), set(found)) == (7, made)
+    assert answer["records"][0]["SystemModstamp"] == "2026-01-01T00:00:00.000+0000"
+
+
+def test_a_cursor_pages_and_lapses(http: TestClient, add: Callable[..., dict[str, Any]]) -> None:
+    for number in range(5):
+        add("Account", Name=f"a{number}")
+    http.patch("/admin/salesforce/settings", json={"page_size": 2})
+    first = query(http, "SELECT Id FROM Account").json()
+    assert (first["totalSize"], first["done"], len(first["records"])) == (5, False, 2)
+    second = http.get("/salesforce" + first["nextRecordsUrl"]).json()
+    last = http.get("/salesforce" + second["nextRecordsUrl"]).json()
+    assert (last["done"], len(last["records"]), "nextRecordsUrl" in last) == (True, 1, False)
+    http.patch("/admin/salesforce/settings", json={"cursor_lifetime_s": 0})
+    lapsed = http.get("/salesforce" + first["nextRecordsUrl"])
+    assert (lapsed.status_code, lapsed.json()[0]["errorCode"]) == (400, "INVALID_QUERY_LOCATOR")
+
+
+def test_deletion_is_a_flag_until_the_purge(
+    http: TestClient, add: Callable[..., dict[str, Any]]
+) -> None:
+    account = add("Account", Name="gone", SystemModstamp="2026-01-01T00:00:00Z")
+    http.delete(f"/admin/salesforce/rows/Account/{account['Id']}")
+    text = "SELECT Id, IsDeleted, SystemModstamp FROM Account"
+    assert query(http, text).json()["records"] == []
+    [flagged] = query(http, text, "queryAll").json()["records"]
+    assert flagged["IsDeleted"] is True
+    assert flagged["SystemModstamp"] > account["SystemModstamp"]
+    http.delete("/admin/salesforce/recycle-bin")
+    assert query(http, text, "queryAll").json()["records"] == []
+    instant = flagged["SystemModstamp"][:19]
+    deleted = http.get(
+        f"{DATA}/sobjects/Account/deleted",
+        params={"start": f"{instant}Z", "end": "2099-01-01T00:00:00Z"},
+    ).json()
+    assert [entry["id"] for entry in deleted["deletedRecords"]] == [account["Id"]]
+
+
+def test_a_pruned_deletion_log_says_so(
+    http: TestClient, add: Callable[..., dict[str, Any]]
+) -> None:
+    account = add("Account", Name="gone")
+    path = f"{DATA}/sobjects/Account/deleted"
+    span = {"start": account["SystemModstamp"], "end": "2099-01-01T00:00:00Z"}
+    http.delete(f"/admin/salesforce/rows/Account/{account['Id']}")
+    before = http.get(path, params=span).json()["earliestDateAvailable"]
+    http.delete("/admin/salesforce/deletion-log")
+    after = http.get(path, params=span).json()
+    assert after["deletedRecords"] == []
+    assert after["earliestDateAvailable"] > before
+
+
+def test_updated_lists_ids(http: TestClient, add: Callable[..., dict[str, Any]]) -> None:
+    account = add("Account", Name="a")
+    span = {"start": account["SystemModstamp"], "end": "2099-01-01T00:00:00Z"}
+    answer = http.get(f"{DATA}/sobjects/Account/updated", params=span).json()
+    assert answer["ids"] == [account["Id"]]
+    assert answer["latestDateCovered"] >= account["SystemModstamp"]
+
+
+def test_the_amount_follows_the_lines_exactly(
+    http: TestClient, add: Callable[..., dict[str, Any]]
+) -> None:
+    account = add("Account", Name="a")
+    deal = add("Opportunity", Name="d", AccountId=account["Id"], Amount="5", StageName="Closed Won")
+    for price in ("0.1", "0.2"):
+        add("OpportunityLineItem", OpportunityId=deal["Id"], Quantity=1, UnitPrice=price)
+    http.patch(f"/admin/salesforce/rows/Opportunity/{deal['Id']}", json={"Amount": "99"})
+    answer = query(http, "SELECT Amount, IsWon, HasOpportunityLineItem FROM Opportunity")
+    assert '"Amount":0.3,' in answer.text
+    [record] = answer.json()["records"]
+    assert (record["IsWon"], record["HasOpportunityLineItem"]) == (True, True)
+
+
+def test_count_and_limit_header(http: TestClient, add: Callable[..., dict[str, Any]]) -> None:
+    add("Account", Name="a")
+    answer = query(http, "SELECT COUNT() FROM Account")
+    assert answer.json() == {"totalSize": 1, "done": True, "records": []}
+    assert answer.headers["sforce-limit-info"] == "api-usage=1/100000"
+
+
+def test_the_daily_limit_is_a_403(http: TestClient) -> None:
+    http.patch("/admin/salesforce/settings", json={"daily_requests": 1})
+    assert query(http, "SELECT Id FROM Account").status_code == 200
+    answer = query(http, "SELECT Id FROM Account")
+    assert answer.status_code == 403
+    assert answer.json()[0]["errorCode"] == "REQUEST_LIMIT_EXCEEDED"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("SELECT Nope FROM Account", "INVALID_FIELD"),
+        ("SELECT Id FROM Nope", "INVALID_TYPE"),
+        ("SELECT Id FROM Account WHERE", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Account extra", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Account WHERE SystemModstamp > '2026-01-01T00:00:00Z'", "INVALID_FIELD"),
+        (
+            "SELECT Id FROM Account WHERE Id = '1' OR Id = '2' AND IsDeleted = FALSE",
+            "MALFORMED_QUERY",
+        ),
+    ],
+)
+def test_a_bad_query_is_refused(http: TestClient, text: str, code: str) -> None:
+    answer = query(http, text)
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, code)
+
+
+def test_a_removed_field_is_unknown_and_an_added_one_shows(
+    http: TestClient, add: Callable[..., dict[str, Any]]
+) -> None:
+    add("Account", Name="a")
+    fields = "/admin/salesforce/fields"
+    http.post(fields, json={"change": "remove", "object": "Account", "field": "Name"})
+    http.post(fields, json={"change": "add", "object": "Account", "field": "New", "value": 1})
+    assert query(http, "SELECT Name FROM Account").json()[0]["errorCode"] == "INVALID_FIELD"
+    assert query(http, "SELECT Id FROM Account").json()["records"][0]["New"] == 1
+    http.delete(fields)
+    assert query(http, "SELECT Name FROM Account").json()["records"][0]["Name"] == "a"
+
+
+@given(
+    numbers=st.lists(st.integers(0, 5), max_size=12),
+    low=st.integers(0, 5),
+    limit=st.integers(0, 12),
+)
+def test_soql_filters_sorts_and_cuts_as_python_does(
+    numbers: list[int], low: int, limit: int
+) -> None:
+    rows: list[Row] = [
+        {"Id": f"{position:02}", "Quantity": number} for position, number in enumerate(numbers)
+    ]
+    text = (
+        f"SELECT Id FROM OpportunityLineItem WHERE Quantity >= {low} AND NOT (Quantity = 3)"
+        f" ORDER BY Quantity DESC, Id LIMIT {limit}"
+    )
+    expected = sorted(
+        (
+            (-number, f"{at:02}")
+            for at, number in enumerate(numbers)
+            if number >= low and number != 3
+        )
+    )
+    found = soql.parse(text, OBJECTS).run(rows)
+    assert [row["Id"] for row in found] == [row_id for _, row_id in expected[:limit]]
