@@ -1,0 +1,330 @@
+"""The ERP of the twin: sign-in, SuiteQL, records and their business rules, billing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from sandbox.vendors.app import create_app
+from sandbox.vendors.oauth import Credentials, make_credentials
+from tests.support.vendors import netsuite_assertion, netsuite_token_form
+
+URL = "http://testserver"
+TOKEN = "/netsuite/services/rest/auth/oauth2/v1/token"
+SUITEQL = "/netsuite/services/rest/query/v1/suiteql"
+RECORD = "/netsuite/services/rest/record/v1"
+CUSTOMER = {"companyName": "Acme", "country": "DE", "currency": "EUR", "vatRegNumber": None}
+
+
+@pytest.fixture(scope="module")
+def credentials() -> Credentials:
+    return make_credentials()
+
+
+@pytest.fixture
+def http(credentials: Credentials) -> TestClient:
+    """Signed in; one legal entity."""
+    client = TestClient(create_app(base_url=URL, seed=1, credentials=credentials))
+    assertion = netsuite_assertion(credentials.netsuite_key, f"{URL}/netsuite")
+    answer = client.post(TOKEN, data=netsuite_token_form(assertion))
+    client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+    client.post("/admin/netsuite/rows/subsidiary", json={"name": "DE GmbH", "country": "DE"})
+    return client
+
+
+@pytest.fixture
+def job(http: TestClient) -> str:
+    """External id of a project with a customer."""
+    assert http.put(f"{RECORD}/customer/eid:cus-1", json=CUSTOMER).status_code == 204
+    assert http.put(f"{RECORD}/job/eid:eng-1-de", json=job_body()).status_code == 204
+    return "eng-1-de"
+
+
+def job_body(**changes: object) -> dict[str, object]:
+    return {
+        "companyName": "Rollout",
+        "parent": {"externalId": "cus-1"},
+        "subsidiary": {"id": "1"},
+        "currency": "EUR",
+        "startDate": "2026-02-01",
+        "custentity_psa_tax_code": "DE-19",
+        "custentity_psa_contract_value": "1000.10",
+        "projectExpenseType": {"id": "1"},
+        **changes,
+    }
+
+
+def time_bill_body(job: str, **changes: object) -> dict[str, object]:
+    return {
+        "job": {"externalId": job},
+        "tranDate": "2026-02-03",
+        "hours": "7.50",
+        "rate": "99.99",
+        "currency": "EUR",
+        "custcol_psa_time_entry": "inhouse:time_entry:1",
+        **changes,
+    }
+
+
+def suiteql(http: TestClient, query: str, **parameters: int) -> Any:
+    return http.post(SUITEQL, json={"q": query}, params=parameters, headers={"prefer": "transient"})
+
+
+def items(http: TestClient, query: str) -> list[dict[str, Any]]:
+    answer = suiteql(http, query)
+    assert answer.status_code == 200, answer.text
+    return [
+        {name: value for name, value in item.items() if name != "links"}
+        for item in answer.json()["items"]
+    ]
+
+
+def effects(http: TestClient) -> list[tuple[str, str, str]]:
+    return [
+        (effect["operation"], effect["record_type"], effect["external_id"])
+        for effect in http.get("/admin/effects").json()
+    ]
+
+
+def problem(answer: Any) -> tuple[int, str, str | None]:
+    [detail] = answer.json()["o:errorDetails"]
+    return answer.status_code, detail["o:errorCode"], detail.get("o:errorPath")
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"iss": "x"}, {"aud": "x"}, {"exp": 1}, {"exp": 9_999_999_999}, {"scope": "restlets"}],
+)
+def test_a_wrong_assertion_is_refused(
+    http: TestClient, credentials: Credentials, claims: dict[str, object]
+) -> None:
+    assertion = netsuite_assertion(credentials.netsuite_key, f"{URL}/netsuite", **claims)
+    assert http.post(TOKEN, data=netsuite_token_form(assertion)).status_code == 400
+
+
+def test_an_unmapped_certificate_is_refused(http: TestClient, credentials: Credentials) -> None:
+    assertion = netsuite_assertion(
+        credentials.netsuite_key, f"{URL}/netsuite", certificate_id="other"
+    )
+    answer = http.post(TOKEN, data=netsuite_token_form(assertion))
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")
+
+
+def test_an_expired_token_is_an_invalid_login(http: TestClient) -> None:
+    http.delete("/admin/netsuite/tokens")
+    assert problem(http.get(f"{RECORD}/customer/eid:x"))[:2] == (401, "INVALID_LOGIN")
+
+
+def test_an_upsert_creates_then_changes_and_both_are_logged(http: TestClient) -> None:
+    path = f"{RECORD}/customer/eid:cus-1"
+    created = http.put(path, json=CUSTOMER)
+    assert created.headers["location"].endswith("/customer/1")
+    assert http.put(path, json={**CUSTOMER, "companyName": "Acme SE"}).status_code == 204
+    shown = http.get(path).json()
+    assert (shown["companyName"], shown["externalId"], shown["currency"]) == (
+        "Acme SE",
+        "cus-1",
+        "EUR",
+    )
+    assert "vatRegNumber" not in shown
+    assert effects(http) == [("create", "customer", "cus-1"), ("update", "customer", "cus-1")]
+
+
+def test_equal_bodies_have_equal_content(http: TestClient) -> None:
+    path = f"{RECORD}/customer/eid:cus-1"
+    for name in ("Acme", "Acme", "Other"):
+        http.put(path, json={**CUSTOMER, "companyName": name})
+    first, second, third = (effect["content"] for effect in http.get("/admin/effects").json())
+    assert first == second != third
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"custentity_psa_tax_code": None}, (400, "USER_ERROR", "custentity_psa_tax_code")),
+        ({"parent": {"externalId": "nobody"}}, (400, "USER_ERROR", "parent")),
+        ({"subsidiary": {"id": "77"}}, (400, "USER_ERROR", "subsidiary")),
+        ({"currency": "XXX"}, (400, "INVALID_CONTENT", "currency")),
+        ({"startDate": "soon"}, (400, "INVALID_CONTENT", "startDate")),
+        ({"custentity_psa_contract_value": "much"}, (400, "INVALID_CONTENT", None)),
+        ({"nope": 1}, (400, "NONEXISTENT_FIELD", "nope")),
+    ],
+)
+def test_a_refused_project_has_no_effect(
+    http: TestClient, changes: dict[str, object], expected: tuple[int, str, str | None]
+) -> None:
+    http.put(f"{RECORD}/customer/eid:cus-1", json=CUSTOMER)
+    answer = http.put(f"{RECORD}/job/eid:eng-1-de", json=job_body(**changes))
+    status, code, path = problem(answer)
+    assert (status, code) == expected[:2]
+    assert path == (expected[2] or next(iter(changes)))
+    assert ("create", "job", "eng-1-de") not in effects(http)
+
+
+def test_the_missing_tax_code_is_worded_as_the_vendor_does(http: TestClient) -> None:
+    http.put(f"{RECORD}/customer/eid:cus-1", json=CUSTOMER)
+    body = job_body()
+    del body["custentity_psa_tax_code"]
+    [detail] = http.put(f"{RECORD}/job/eid:e", json=body).json()["o:errorDetails"]
+    assert detail["detail"] == "Please enter value(s) for: Tax Code"
+
+
+def test_a_patch_needs_the_record(http: TestClient, job: str) -> None:
+    body = {"estimatedCost": "12.345678", "custentity_psa_budget_hours": 10}
+    assert problem(http.patch(f"{RECORD}/job/eid:nope", json=body))[:2] == (404, "NONEXISTENT_ID")
+    assert http.patch(f"{RECORD}/job/eid:{job}", json=body).status_code == 204
+    assert '"estimatedCost":12.345678' in http.get(f"{RECORD}/job/eid:{job}").text
+
+
+def test_suiteql_needs_the_transient_preference(http: TestClient) -> None:
+    answer = http.post(SUITEQL, json={"q": "SELECT id FROM customer"})
+    [detail] = answer.json()["o:errorDetails"]
+    assert (answer.status_code, detail["o:errorHeader"]) == (400, "Prefer")
+
+
+def test_suiteql_shows_text_omits_nulls_and_formats_dates(http: TestClient, job: str) -> None:
+    [row] = items(
+        http,
+        "SELECT job.id, c.externalid AS customer_externalid, job.estimatedcost, job.isinactive,"
+        " job.startdate AS raw, TO_CHAR(job.startdate, 'YYYY-MM-DD') AS startdate,"
+        " custentity_psa_contract_value FROM job JOIN customer c ON c.id = job.parent",
+    )
+    assert row == {
+        "id": "1",
+        "customer_externalid": "cus-1",
+        "isinactive": "F",
+        "raw": "2/1/2026",
+        "startdate": "2026-02-01",
+        "custentity_psa_contract_value": "1000.10",
+    }
+
+
+def test_suiteql_keyset_finds_every_row_of_one_second(http: TestClient) -> None:
+    rows = [{"companyname": f"c{n}", "lastmodifieddate": "2026-01-01 00:00:00"} for n in range(12)]
+    http.post("/admin/netsuite/rows/customer", json=rows)
+    found: list[int] = []
+    for _ in range(5):
+        page = suiteql(
+            http,
+            "SELECT id, TO_CHAR(lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS lastmodifieddate"
+            " FROM customer WHERE lastmodifieddate > TO_TIMESTAMP('2026-01-01 00:00:00',"
+            " 'YYYY-MM-DD HH24:MI:SS') OR (lastmodifieddate = TO_TIMESTAMP("
+            "'2026-01-01 00:00:00', 'YYYY-MM-DD HH24:MI:SS') AND id >"
+            f" {found[-1] if found else 0}) ORDER BY lastmodifieddate, id",
+            limit=5,
+            offset=0,
+        ).json()
+        found += [int(item["id"]) for item in page["items"]]
+        if not page["hasMore"]:
+            break
+    assert found == list(range(1, 13))
+
+
+def test_suiteql_pages_by_offset(http: TestClient) -> None:
+    http.post("/admin/netsuite/rows/customer", json=[{"companyname": "c"}] * 5)
+    query = "SELECT id FROM customer ORDER BY id"
+    page = suiteql(http, query, limit=2, offset=4).json()
+    assert (page["count"], page["hasMore"], page["totalResults"], page["offset"]) == (
+        1,
+        False,
+        5,
+        4,
+    )
+    for limit, offset in ((2, 3), (1001, 0), (1000, 100_000)):
+        assert suiteql(http, query, limit=limit, offset=offset).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT nope FROM customer",
+        "SELECT id FROM nope",
+        "SELECT id FROM customer LIMIT 1",
+        "DELETE FROM customer",
+        "SELECT id FROM customer; DELETE FROM customer",
+        "SELECT name FROM sqlite_master",
+        "SELECT TO_CHAR(lastmodifieddate, 'WW') FROM customer",
+    ],
+)
+def test_suiteql_refuses(http: TestClient, query: str) -> None:
+    http.put(f"{RECORD}/customer/eid:cus-1", json=CUSTOMER)
+    answer = suiteql(http, query)
+    assert answer.status_code == 400
+    assert answer.json()["o:errorDetails"][0]["o:errorQueryParam"] == "q"
+
+
+def test_a_removed_column_is_unknown(http: TestClient) -> None:
+    change = {"change": "remove", "object": "customer", "field": "vatregnumber"}
+    http.post("/admin/netsuite/fields", json=change)
+    assert suiteql(http, "SELECT vatregnumber FROM customer").status_code == 400
+    http.delete("/admin/netsuite/fields")
+    assert suiteql(http, "SELECT vatregnumber FROM customer").status_code == 200
+
+
+def test_a_deletion_is_in_the_deletion_log_once(http: TestClient, job: str) -> None:
+    path = f"{RECORD}/timeBill/eid:tb-1"
+    http.put(path, json=time_bill_body(job))
+    assert http.delete(path).status_code == 204
+    assert problem(http.delete(path))[:2] == (404, "NONEXISTENT_ID")
+    assert items(http, "SELECT recordid, scriptid FROM deletedrecord") == [
+        {"recordid": "1", "scriptid": "timebill"}
+    ]
+
+
+def test_billing_makes_one_invoice_of_what_is_unbilled(http: TestClient, job: str) -> None:
+    for number in (1, 2):
+        http.put(f"{RECORD}/timeBill/eid:tb-{number}", json=time_bill_body(job))
+    invoices = "/admin/netsuite/invoices"
+    invoice = http.post(invoices, json={"job_externalid": job}).json()
+    assert invoice["foreigntotal"] == "1499.86"  # 7.5 x 99.99 = 749.925, rounded up by line
+    assert http.post(invoices, json={"job_externalid": job}).json() is None
+    rows = items(
+        http,
+        "SELECT transaction.tranid, transaction.status, tl.quantity, tl.netamount,"
+        " job.externalid AS job_externalid FROM transaction JOIN transactionline tl"
+        " ON tl.transaction = transaction.id JOIN job ON job.id = tl.entity"
+        " WHERE transaction.type = 'CustInvc' ORDER BY tl.line",
+    )
+    assert (
+        rows
+        == [
+            {
+                "tranid": "INV1",
+                "status": "open",
+                "quantity": "7.50",
+                "netamount": "749.93",
+                "job_externalid": job,
+            }
+        ]
+        * 2
+    )
+
+
+def test_billed_time_cannot_be_changed_until_the_invoice_is_gone(
+    http: TestClient, job: str
+) -> None:
+    path = f"{RECORD}/timeBill/eid:tb-1"
+    http.put(path, json=time_bill_body(job))
+    invoice = http.post("/admin/netsuite/invoices", json={"job_externalid": job}).json()
+    assert problem(http.delete(path))[:2] == (400, "USER_ERROR")
+    assert problem(http.put(path, json=time_bill_body(job)))[:2] == (400, "USER_ERROR")
+    http.delete(f"/admin/netsuite/rows/transaction/{invoice['id']}")
+    assert http.delete(path).status_code == 204
+
+
+def test_time_in_two_currencies_is_not_billed_together(http: TestClient, job: str) -> None:
+    http.put(f"{RECORD}/timeBill/eid:tb-1", json=time_bill_body(job))
+    http.put(f"{RECORD}/timeBill/eid:tb-2", json=time_bill_body(job, currency="USD"))
+    answer = http.post("/admin/netsuite/invoices", json={"job_externalid": job})
+    assert answer.status_code == 422
+
+
+def test_server_time_follows_the_vendors_clock(http: TestClient) -> None:
+    path = "/netsuite/services/rest/system/v1/serverTime"
+    before = http.get(path).json()["serverTime"]
+    http.patch("/admin/netsuite/settings", json={"clock_offset_s": 86_400})
+    after = http.get(path).json()["serverTime"]
+    http.patch("/admin/netsuite/settings", json={"clock_offset_s": 0})
+    assert before[:10] < after[:10] <= http.get(path).json()["serverTime"][:10]
