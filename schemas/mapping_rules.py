@@ -6,16 +6,15 @@ cannot give the field its type is a problem of the mapping and never one of a re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from typing import Final
 
 import polars as pl
 
-from schemas import identity
 from schemas.mapping_config import Check, Form, Mint, Rule, TextStyle
+from schemas.mapping_mint import minted
 from schemas.money import exact_product, is_currency
 
 SOURCE_PREFIX: Final = "source."
@@ -27,16 +26,6 @@ _FORMS: Final = {
     Form.ENGAGEMENT_OF_PROJECT: r"^(eng-[a-z2-7]{12})-[a-z]{2}$",
     Form.TIME_BILL_ID: r"^(tb-[a-z2-7]{16})$",
     Form.CORRELATION_ID: r"\b(cor-[a-z2-7]{16})\b",
-}
-# Ids that many rows share; the cache spans chunks.
-_MINTED_MAX: Final = 65_536
-_MINTS: Final[dict[Mint, Callable[[str], str]]] = {
-    Mint.CUSTOMER: lru_cache(_MINTED_MAX)(identity.customer_id),
-    Mint.ENGAGEMENT: lru_cache(_MINTED_MAX)(identity.engagement_id),
-    Mint.PROJECT: lru_cache(_MINTED_MAX)(identity.engagement_id),
-    Mint.RESOURCE: lru_cache(_MINTED_MAX)(identity.resource_id),
-    # Nearly every row is its own root: a cache would only be churned.
-    Mint.CORRELATION: identity.correlation_id,
 }
 
 
@@ -83,7 +72,7 @@ def _apply_function(  # noqa: PLR0911 - one return for each function
         return Made(_source_id(rule.source_id, expr, dtype), pl.String(), False)
     if rule.mint is not None:
         root = _non_blank(expr) if rule.of is None else _source_id(rule.of, expr, dtype)
-        return Made(_minted(rule.mint, root), pl.String(), False)
+        return Made(minted(rule.mint, root), pl.String(), False)
     if rule.values is not None:
         return _values(rule.values, expr, dtype, target)
     if rule.scale is not None:
@@ -111,24 +100,6 @@ def _source_id(namespace: str, native: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return pl.lit(f"{namespace}:") + native.cast(pl.String)
 
 
-def _minted(mint: Mint, root: pl.Expr) -> pl.Expr:
-    function = _MINTS[mint]
-
-    def mint_each(roots: pl.Series) -> pl.Series:
-        unique = roots.unique()
-        minted = [None if root is None else function(root) for root in unique]
-        return roots.replace_strict(unique, pl.Series(minted, dtype=pl.String))
-
-    def mint_all(roots: pl.Series) -> pl.Series:
-        minted = [None if root is None else function(root) for root in roots]
-        return pl.Series(roots.name, minted, dtype=pl.String)
-
-    is_shared = mint is not Mint.CORRELATION
-    return root.map_batches(
-        mint_each if is_shared else mint_all, return_dtype=pl.String, is_elementwise=True
-    )
-
-
 def _project_id(
     columns: tuple[str, ...], opportunity: str, sources: Mapping[str, pl.DataType]
 ) -> Made:
@@ -137,7 +108,7 @@ def _project_id(
     root = _source_id(opportunity, source(columns[0]), sources[columns[0]])
     _expect(sources[columns[1]], pl.String, "mint: project")
     country = _styled(TextStyle.LOWER, source(columns[1]))
-    made = _minted(Mint.PROJECT, root) + pl.lit("-") + country
+    made = minted(Mint.PROJECT, root) + pl.lit("-") + country
     return Made(made, pl.String(), False)
 
 
