@@ -1,0 +1,1 @@
+"""The command-line program `psastream`: wires the packages to processes."""

@@ -1,0 +1,116 @@
+"""Commands of `psastream`. Each does three things: read settings, wire, run.
+
+Heavy imports happen inside the commands, so that `psastream --help` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from psastream.exits import errors_as_exit_codes, settings_from_environment
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Change-data-capture streaming for professional-services firms.",
+)
+topics = typer.Typer(no_args_is_help=True, help="The topic catalogue.")
+schemas = typer.Typer(no_args_is_help=True, help="The Avro contracts.")
+connectors = typer.Typer(no_args_is_help=True, help="Debezium connectors on Kafka Connect.")
+app.add_typer(topics, name="topics")
+app.add_typer(schemas, name="schemas")
+app.add_typer(connectors, name="connectors")
+
+Config = Annotated[
+    list[Path], typer.Option("--config", exists=True, dir_okay=False, help="connector file")
+]
+
+
+@app.command()
+def worker() -> None:
+    """Run the stream worker: normalize, live tables, commands, measures."""
+    from psastream.worker import run_worker
+    from runtime.prometheus import serve_metrics
+
+    with errors_as_exit_codes():
+        settings = settings_from_environment()
+        serve_metrics(settings.metrics_port, host=settings.metrics_host)
+        raise typer.Exit(run_worker(settings))
+
+
+@app.command()
+def poll(config: Config) -> None:
+    """Run the polled sources whose connector files are given."""
+    from connectors.polled.main import run_poller
+
+    with errors_as_exit_codes():
+        raise typer.Exit(run_poller(settings_from_environment(), config))
+
+
+@app.command()
+def dispatch(config: Config) -> None:
+    """Execute commands against the targets whose connector files are given."""
+    from connectors.dispatch.main import run_dispatcher
+
+    with errors_as_exit_codes():
+        raise typer.Exit(run_dispatcher(settings_from_environment(), config))
+
+
+@topics.command("list")
+def topics_list(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+    """Print the catalogue."""
+    from psastream.catalogue import catalogue_json, print_catalogue
+
+    if as_json:
+        typer.echo(catalogue_json())
+    else:
+        print_catalogue()
+
+
+@topics.command("apply")
+def topics_apply() -> None:
+    """Create the topics that are missing; refuse where one has another partition count."""
+    from runtime.kafka import create_topics
+    from schemas.topics import CATALOGUE
+
+    with errors_as_exit_codes():
+        settings = settings_from_environment()
+        created = create_topics(
+            settings.kafka, CATALOGUE, replication_factor=settings.replication_factor
+        )
+        typer.echo(f"{len(created)} topics created, {len(CATALOGUE) - len(created)} were there")
+
+
+@schemas.command("register")
+def schemas_register() -> None:
+    """Register every contract; fails where one is incompatible with what is registered."""
+    from runtime.registry import Registry
+
+    with errors_as_exit_codes():
+        count = Registry(settings_from_environment().registry_url).register_catalogue()
+        typer.echo(f"{count} subjects registered")
+
+
+@connectors.command("apply")
+def connectors_apply(config: Config) -> None:
+    """Register Debezium connectors, or update them."""
+    from psastream.connect import apply_connectors
+
+    with errors_as_exit_codes():
+        apply_connectors(settings_from_environment(), config)
+
+
+@connectors.command("status")
+def connectors_status() -> None:
+    """Print the state of every connector and task; exit code 1 if one is not running."""
+    from psastream.connect import print_status
+
+    with errors_as_exit_codes():
+        raise typer.Exit(print_status(settings_from_environment()))
+
+
+if __name__ == "__main__":
+    app()

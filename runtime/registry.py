@@ -11,10 +11,10 @@ from http import HTTPStatus
 import httpx2
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
-from schemas.envelope import envelope_schema
 
 from schemas.codec import AvroSchema, load_schema
 from schemas.contracts import record_schema, topics_with_records
+from schemas.envelope import envelope_schema
 from schemas.errors import (
     ConfigError,
     DecodeError,

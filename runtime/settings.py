@@ -34,6 +34,9 @@ class Settings(BaseModel):
         default=Path(".psastream"), description="folder for local state of this process"
     )
     cache_dir: Path | None = Field(default=None, description="folder for downloads, shared")
+    instance_id: str | None = Field(
+        default=None, description="stable name of this worker, such as its pod's"
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="port of /metrics; 0 = not served"
     )

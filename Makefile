@@ -1,0 +1,45 @@
+# psastream: `make` explains itself. Every target sets up what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make the virtual environment with the locked packages
+
+$(READY): requirements/all.lock requirements/bootstrap.lock pyproject.toml
+	@echo "psastream: making $(VENV) with the locked packages (about a minute the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit("psastream needs Python 3.11 to 3.14, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.11") if not (3, 11) <= sys.version_info[:2] < (3, 15) else 0'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/all.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+demo: $(READY) ## Run a firm's story through the real parts and compare the books (ARGS="--seed 7 --keep")
+	@$(BIN)/psastream demo $(ARGS)
+
+test: $(READY) ## Run all tests (ARGS="-k name")
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## Lint, types, import direction, formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+bench: $(READY) ## Measure throughput from change events to the margin topic (CHANGES=500000)
+	@$(BIN)/python -m bench.pipeline --changes $(or $(CHANGES),500000)
+
+clean: ## Remove what the targets made (downloads stay in the user's cache)
+	@rm -rf $(VENV) .psastream .mypy_cache .ruff_cache .pytest_cache

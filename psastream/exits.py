@@ -1,0 +1,43 @@
+"""Exit codes, the same for every command, and how an error ends one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import typer
+
+from runtime.logs import configure_logs
+from runtime.settings import Settings
+from schemas.errors import ConfigError, PsaStreamError
+
+
+class Exit(IntEnum):
+    """What the exit code of a command says."""
+
+    OK = 0
+    FAILED = 1  # going on would do damage, or the result is not what it must be
+    CONFIG = 2  # the configuration is wrong: nothing was started
+
+
+@contextmanager
+def errors_as_exit_codes() -> Iterator[None]:
+    """Print an error of ours as one readable block and leave with its exit code."""
+    try:
+        yield
+    except PsaStreamError as error:
+        sys.stderr.write(f"psastream: {error.detail}\n")
+        if error.hint:
+            sys.stderr.write(f"  try: {error.hint}\n")
+        code = Exit.CONFIG if isinstance(error, ConfigError) else Exit.FAILED
+        raise typer.Exit(code) from error
+
+
+def settings_from_environment() -> Settings:
+    """Read the settings of this process and set its logging up. Raises ConfigError."""
+    settings = Settings.from_env(os.environ)
+    configure_logs(json=settings.log_json, level=settings.log_level)
+    return settings

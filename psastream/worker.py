@@ -1,0 +1,50 @@
+"""The stream worker process: registry, mappings and engine put together."""
+
+from __future__ import annotations
+
+import socket
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from streams.instruments import PrometheusInstruments
+
+from runtime.registry import Registry
+from runtime.settings import Settings
+from schemas.mapping import ObjectMapping
+from schemas.mapping_loader import load_mappings
+from streams.engine import EngineSettings, create_app
+from streams.groups import make_groups
+from streams.worker import Worker
+
+SYSTEMS: Final = ("salesforce", "netsuite", "float", "inhouse")
+APP_ID: Final = "psastream"
+
+
+def packaged_mappings() -> list[ObjectMapping]:
+    """Compile the mapping of every captured system. Raises ConfigError naming every problem."""
+    mappings: list[ObjectMapping] = []
+    for system in SYSTEMS:
+        text = files("connectors").joinpath(system, "mapping.yaml").read_text()
+        mappings.extend(load_mappings(text).values())
+    return mappings
+
+
+def run_worker(settings: Settings) -> int:
+    """Work until SIGTERM or a failure; return the exit code."""
+    registry = Registry(settings.registry_url)
+    instruments = PrometheusInstruments()
+    app = create_app(
+        engine_settings(settings), make_groups(packaged_mappings(), registry), instruments
+    )
+    return Worker(app, instruments).run()
+
+
+def engine_settings(settings: Settings) -> EngineSettings:
+    """Return the engine's settings of this process."""
+    return EngineSettings(
+        app_id=APP_ID,
+        bootstrap_servers=settings.bootstrap_servers,
+        state_dir=Path(settings.data_dir) / "state",
+        instance_id=settings.instance_id or f"{APP_ID}-{socket.gethostname()}",
+    )
