@@ -145,7 +145,7 @@ class VendorAdmin:
         self._send("POST", f"/{vendor}/faults", rule.model_dump())
 
     def clear_faults(self, vendor: Vendor) -> None:
-        """Let the vendor behave again."""
+        """Let the vendor behave again; requests that are being delayed go on."""
         self._send("DELETE", f"/{vendor}/faults")
 
     def faults_drawn(self, vendor: Vendor) -> dict[str, int]:

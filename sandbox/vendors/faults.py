@@ -53,13 +53,25 @@ class FaultPlan:
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)  # noqa: S311 - faults must repeat
         self._rules: list[tuple[FaultRule, int | None]] = []
+        self._cleared = asyncio.Event()
         self.drawn: Counter[str] = Counter()
 
     def add(self, rule: FaultRule) -> None:
         self._rules.append((rule, rule.count))
 
     def clear(self) -> None:
+        """End all rules and let go of the requests that are being delayed."""
         self._rules.clear()
+        self._cleared.set()
+        self._cleared = asyncio.Event()
+
+    async def pause(self, delay_s: float) -> None:
+        """Return after `delay_s`, or when the rules are cleared."""
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._cleared.wait()
+        except TimeoutError:
+            return
 
     def draw(self, *, path: str, is_write: bool, is_token_request: bool) -> FaultRule | None:
         """The fault this request meets, if any."""
@@ -72,7 +84,7 @@ class FaultPlan:
                 self._rules[index] = (rule, left - 1)
                 if left == 1:
                     del self._rules[index]
-            self.drawn[rule.kind] += 1
+            self.drawn[rule.kind.value] += 1
             return rule
         return None
 
@@ -144,7 +156,7 @@ class FaultInjection:
             case FaultKind.HALF_PAGE:
                 await self._app(scope, receive, _Halver(send))
             case _:
-                await asyncio.sleep(rule.delay_s)
+                await self._plan.pause(rule.delay_s)
                 await self._app(scope, receive, send)
 
 
