@@ -117,8 +117,13 @@ def zigzag(number: int) -> bytes:
 
 
 def is_readable(avro: AvroType) -> bool:
-    """Whether polars reads this type; False for null fields and for unions of many branches."""
+    """Whether polars reads this type.
+
+    It reads no null fields, no unions of many branches and no decimals wider than it holds.
+    """
     match avro:
+        case Decimal(_, _, int(size)):
+            return size <= 16
         case Primitive("null") | Union():
             return False
         case Array(inner) | Map(inner) | Nullable(inner, _):

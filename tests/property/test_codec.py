@@ -1,0 +1,321 @@
+"""The chunk codec against fastavro: any schema, any value, any single broken record."""
+
+import datetime as dt
+import decimal
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+import fastavro
+import polars as pl
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas.codec import FASTAVRO_ERRORS, AvroSchema, load_schema
+from schemas.columnar import ChunkDecoder, ChunkEncoder, ChunkReader, frame_dtypes
+from schemas.framing import header
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+HEADER = header(1)
+Typed = tuple[Any, st.SearchStrategy[Any]]  # an avro type and its values, as fastavro takes them
+
+# One process, two cores, wide schemas: examples differ in cost far more than hypothesis allows for.
+relaxed = settings(deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def integers(bits: int) -> st.SearchStrategy[int]:
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    return st.integers(low, high) | st.sampled_from([low, high, -1, 0, 63, 64, -64, -65])
+
+
+def instants(step_us: int) -> st.SearchStrategy[dt.datetime]:
+    last = int((dt.datetime.max.replace(tzinfo=dt.UTC) - EPOCH).total_seconds())
+    return st.integers(-(10**9) * 60, last - 1).flatmap(
+        lambda seconds: st.integers(0, 10**6 // step_us - 1).map(
+            lambda part: EPOCH + dt.timedelta(seconds=seconds, microseconds=part * step_us)
+        )
+    )
+
+
+def decimals(draw: st.DrawFn, name: str) -> Typed:
+    precision = draw(st.integers(1, 38))
+    scale = draw(st.integers(0, precision))
+    limit = 10**precision - 1
+    context = decimal.Context(prec=60)
+    values = (
+        st.integers(-limit, limit)
+        | st.sampled_from(
+            [n for n in (0, limit, -limit, 127, 128, -128, -129, 32768) if abs(n) <= limit]
+        )
+    ).map(lambda unscaled: context.scaleb(decimal.Decimal(unscaled), -scale))
+    kind: dict[str, Any] = {"logicalType": "decimal", "precision": precision, "scale": scale}
+    if draw(st.booleans()):
+        return kind | {"type": "bytes"}, values
+    size = draw(st.integers((10**precision).bit_length() // 8 + 1, 16))
+    return kind | {"type": "fixed", "name": name, "size": size}, values
+
+
+def flat_types(draw: st.DrawFn, name: str) -> Typed:
+    """A primitive, logical, enum or fixed type."""
+    kind = draw(
+        st.sampled_from(
+            [
+                *("string", "bytes", "int", "long", "float", "double", "boolean"),
+                *("date", "ms", "us", "connect", "enum", "fixed", "decimal"),
+            ]
+        )
+    )
+    match kind:
+        case "decimal":
+            return decimals(draw, name)
+        case "enum":
+            symbols = draw(
+                st.lists(
+                    st.from_regex(r"\A[A-Z][A-Z0-9_]{0,5}\Z"), min_size=1, max_size=5, unique=True
+                )
+            )
+            return {"type": "enum", "name": name, "symbols": symbols}, st.sampled_from(symbols)
+        case "fixed":
+            size = draw(st.integers(1, 20))
+            return {"type": "fixed", "name": name, "size": size}, st.binary(
+                min_size=size, max_size=size
+            )
+    floats = st.floats(allow_nan=True)
+    return {
+        "string": ("string", st.text() | st.just("ü" * 100)),
+        "bytes": ("bytes", st.binary(max_size=80)),
+        "int": ("int", integers(32)),
+        "long": ({"type": "long"}, integers(64)),
+        "float": ("float", st.floats(width=32)),
+        "double": ("double", floats),
+        "boolean": ("boolean", st.booleans()),
+        "date": ({"type": "int", "logicalType": "date"}, st.dates()),
+        "ms": ({"type": "long", "logicalType": "timestamp-millis"}, instants(1000)),
+        "us": ({"type": "long", "logicalType": "timestamp-micros"}, instants(1)),
+        "connect": (
+            {"type": "int", "connect.version": 1, "connect.name": "io.debezium.time.Date"},
+            integers(32),
+        ),
+    }[kind]  # fmt: skip
+
+
+def nullable(draw: st.DrawFn, typed: Typed) -> Typed:
+    avro, values = typed
+    if draw(st.booleans()):
+        return avro, values
+    return (["null", avro] if draw(st.booleans()) else [avro, "null"]), st.none() | values
+
+
+def any_types(draw: st.DrawFn, name: str, depth: int) -> Typed:
+    kinds = ["flat"] * 3 + (["array", "map", "record", "union", "null"] if depth else [])
+    match draw(st.sampled_from(kinds)):
+        case "array":
+            items, values = any_types(draw, name, depth - 1)
+            if items == "null":
+                items, values = "string", st.text()
+            return nullable(draw, ({"type": "array", "items": items}, st.lists(values, max_size=3)))
+        case "map":
+            items, values = any_types(draw, name, depth - 1)
+            return nullable(
+                draw,
+                ({"type": "map", "values": items}, st.dictionaries(st.text(), values, max_size=3)),
+            )
+        case "record":
+            return nullable(draw, records(draw, name, depth - 1, any_types))
+        case "union":
+            return ["null", "string", "double", "boolean"], (
+                st.none() | st.text() | st.floats(allow_nan=False) | st.booleans()
+            )
+        case "null":
+            return "null", st.none()
+    return nullable(draw, flat_types(draw, name))
+
+
+def records(
+    draw: st.DrawFn, name: str, depth: int, types: Callable[[st.DrawFn, str, int], Typed]
+) -> Typed:
+    fields, values = [], {}
+    for position in range(draw(st.integers(1, 5))):
+        field = f"f{position}"
+        avro, values[field] = types(draw, f"{name}_{position}", depth)
+        fields.append({"name": field, "type": avro})
+        named = avro[1] if isinstance(avro, list) and isinstance(avro[1], dict) else avro
+        if isinstance(named, dict) and "name" in named and draw(st.booleans()):
+            # The same named type again, by reference, as Debezium does in `after`.
+            fields.append({"name": f"{field}_again", "type": ["null", f"psa.{named['name']}"]})
+            own = values[field]
+            values[f"{field}_again"] = st.none() | own
+    return {"type": "record", "name": name, "fields": fields}, st.fixed_dictionaries(values)
+
+
+@st.composite
+def chunks(draw: st.DrawFn, *, flat: bool = False) -> tuple[AvroSchema, list[dict[str, Any]]]:
+    """A schema and records of it."""
+    types = (lambda d, name, _: nullable(d, flat_types(d, name))) if flat else any_types
+    definition, values = records(draw, "R", 2, types)
+    return load_schema(definition | {"namespace": "psa"}), draw(st.lists(values, max_size=6))
+
+
+UNION: dict[str, type] = {"string": str, "double": float, "boolean": bool}
+
+
+def column_value(value: Any, dtype: pl.DataType) -> Any:
+    """What fastavro decoded, as polars gives it in a row."""
+    match dtype:
+        case pl.Struct(fields=fields) if [field.name for field in fields] == list(UNION):
+            return {name: value if type(value) is kind else None for name, kind in UNION.items()}
+        case pl.Struct(fields=fields) if value is not None:
+            return {field.name: column_value(value[field.name], field.dtype) for field in fields}
+        case pl.List(inner=pl.Struct(fields=[_, pair])) if isinstance(value, dict):
+            return [{"key": k, "value": column_value(v, pair.dtype)} for k, v in value.items()]
+        case pl.List(inner=inner) if value is not None:
+            return [column_value(item, inner) for item in value]
+    return comparable(value)
+
+
+def comparable(value: Any) -> Any:
+    """Rows of a frame with NaN as a value that equals itself."""
+    if isinstance(value, dict):
+        return {key: comparable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [comparable(item) for item in value]
+    return "nan" if isinstance(value, float) and math.isnan(value) else value
+
+
+def expected_rows(schema: AvroSchema, payloads: list[bytes]) -> list[dict[str, Any]]:
+    dtypes = frame_dtypes(schema)
+    with decimal.localcontext(prec=60):
+        decoded = [fastavro.schemaless_reader(io.BytesIO(p), schema.parsed) for p in payloads]
+    return [
+        {name: column_value(record[name], dtype) for name, dtype in dtypes.items()}
+        for record in decoded
+    ]
+
+
+def encoded(schema: AvroSchema, rows: list[dict[str, Any]]) -> list[bytes]:
+    out = []
+    for row in rows:
+        buffer = io.BytesIO()
+        fastavro.schemaless_writer(buffer, schema.parsed, row)
+        out.append(buffer.getvalue())
+    return out
+
+
+@relaxed
+@given(chunks())
+def test_chunk_decoder_reads_what_fastavro_reads(
+    chunk: tuple[AvroSchema, list[dict[str, Any]]],
+) -> None:
+    schema, rows = chunk
+    payloads = encoded(schema, rows)
+    decoder = ChunkDecoder(schema)
+    frame = decoder.decode([HEADER + payload for payload in payloads])
+    assert dict(frame.schema) == frame_dtypes(schema)
+    assert comparable(frame.to_dicts()) == expected_rows(schema, payloads)
+    assert decoder.fallback_records == (0 if decoder.native else len(rows))
+    unframed = decoder.decode(payloads, prefix=0)
+    assert comparable(unframed.to_dicts()) == comparable(frame.to_dicts())
+
+
+@relaxed
+@given(chunks(flat=True))
+def test_flat_chunks_are_never_left_to_the_fallback(
+    chunk: tuple[AvroSchema, list[dict[str, Any]]],
+) -> None:
+    schema, rows = chunk
+    decoder, encoder = ChunkDecoder(schema), ChunkEncoder(schema)
+    encoder.encode(decoder.decode(encoded(schema, rows), prefix=0))
+    assert decoder.native and encoder.native
+    assert decoder.fallback_records == encoder.fallback_records == 0
+
+
+@relaxed
+@given(st.booleans().flatmap(lambda flat: chunks(flat=flat)))
+def test_chunk_encoder_writes_what_fastavro_writes(
+    chunk: tuple[AvroSchema, list[dict[str, Any]]],
+) -> None:
+    schema, rows = chunk
+    payloads = encoded(schema, rows)
+    frame = ChunkDecoder(schema).decode(payloads, prefix=0)
+    assert ChunkEncoder(schema).encode(frame, prefix=HEADER) == [HEADER + p for p in payloads]
+
+
+@st.composite
+def broken_chunks(draw: st.DrawFn) -> tuple[AvroSchema, list[bytes], int]:
+    """Framed values of a flat schema of which one is damaged, and the index of that one."""
+    schema, rows = draw(chunks(flat=True).filter(lambda chunk: len(chunk[1]) > 1))
+    payloads = encoded(schema, rows * draw(st.integers(1, 20)))
+    index = draw(st.integers(0, len(payloads) - 1))
+    victim = bytearray(payloads[index])
+    match draw(st.sampled_from(["flip", "truncate", "extend", "replace"])):
+        case "flip" if victim:
+            victim[draw(st.integers(0, len(victim) - 1))] ^= draw(st.integers(1, 255))
+        case "truncate":
+            del victim[draw(st.integers(0, max(0, len(victim) - 1))) :]
+        case "replace":
+            victim = bytearray(draw(st.binary(max_size=40)))
+        case _:
+            victim += draw(st.binary(min_size=1, max_size=12))
+    payloads[index] = bytes(victim)
+    return schema, [HEADER + payload for payload in payloads], index
+
+
+def without_instants(node: Any) -> Any:
+    """The schema with dates and instants as integers, whose range Python's do not cover."""
+    if isinstance(node, list):
+        return [without_instants(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    plain = str(node.get("logicalType")) in {"date", "timestamp-millis", "timestamp-micros"}
+    return {
+        key: without_instants(item)
+        for key, item in node.items()
+        if not (key.startswith("__") or (plain and key == "logicalType"))
+    }
+
+
+def tolerant_of_union_index(record: Any) -> Any:
+    """A flat record's schema that reads any union index as polars does: 0, or the other branch."""
+    return record | {
+        "fields": [
+            field | {"type": [kind[0], *[kind[1]] * 2**20] if isinstance(kind, list) else kind}
+            for field in record["fields"]
+            for kind in [field["type"]]
+        ]
+    }
+
+
+def exact_row(schema: AvroSchema, parsed: Any, payload: bytes) -> dict[str, Any] | None:
+    """What fastavro reads if it reads exactly the payload, else None."""
+    source = io.BytesIO(payload)
+    try:
+        with decimal.localcontext(prec=60):
+            record = fastavro.schemaless_reader(source, parsed)
+    except FASTAVRO_ERRORS:
+        return None
+    if source.tell() != len(payload):
+        return None
+    dtypes = frame_dtypes(schema)
+    return {name: column_value(record[name], dtype) for name, dtype in dtypes.items()}
+
+
+@settings(relaxed, max_examples=300)
+@given(broken_chunks())
+def test_i5_a_broken_record_is_reported_and_harms_no_other(
+    broken: tuple[AvroSchema, list[bytes], int],
+) -> None:
+    schema, values, index = broken
+    chunk = ChunkReader(lambda _: schema).decode(values)
+    frame = chunk.frame.with_columns(pl.selectors.temporal().to_physical())
+    rows = dict(zip(chunk.rows, comparable(frame.to_dicts()), strict=True))
+    reported = {position for position, _ in chunk.errors}
+    assert reported <= {index}
+    assert sorted(rows.keys() | reported) == list(range(len(values)))
+
+    strict = load_schema(without_instants(schema.parsed)).parsed
+    victim = rows.pop(index, None)
+    for position, row in rows.items():
+        assert row == exact_row(schema, strict, values[position][5:])
+    if victim is not None and victim != exact_row(schema, strict, values[index][5:]):
+        assert victim == exact_row(schema, tolerant_of_union_index(strict), values[index][5:])
