@@ -1,0 +1,206 @@
+"""Runs agent groups over topics in memory: the handlers of the worker without a broker.
+
+Deterministic: a seed picks which partition goes next and how long its chunks are. State, outputs
+and positions move together after each chunk, as the engine makes them.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from runtime.registry import value_schema
+from schemas.codec import AvroSchema, RecordCodec, load_schema
+from schemas.errors import DecodeError
+from schemas.framing import frame, unframe
+from schemas.keys import KEY_SCHEMA, decode_key, encode_keys
+from schemas.routing import partition_of
+from schemas.topics import BY_NAME, Route
+from streams.engine import Chunk, GroupSpec, Output
+
+START_MS = 1_790_000_000_000
+STEP_MS = 1_000
+
+
+class FixedRegistry:
+    """Schemas of the catalogue under fixed ids; more can be added. No server behind it."""
+
+    def __init__(self) -> None:
+        self._schemas: dict[int, AvroSchema] = {}
+        self._ids: dict[str, int] = {}
+        for topic in BY_NAME.values():
+            if topic.record is not None:
+                self.add(f"{topic.name}-key", load_schema(KEY_SCHEMA))
+                self.add(f"{topic.name}-value", value_schema(topic))
+
+    def add(self, subject: str, schema: AvroSchema) -> int:
+        """Register a schema and return its id."""
+        schema_id = len(self._schemas) + 1
+        self._schemas[schema_id] = schema
+        self._ids[subject] = schema_id
+        return schema_id
+
+    def schema(self, schema_id: int) -> AvroSchema:
+        """Return the schema of an id."""
+        try:
+            return self._schemas[schema_id]
+        except KeyError:
+            raise DecodeError(f"unknown schema id {schema_id}") from None
+
+    def subject_id(self, subject: str) -> int:
+        """Return the id of a subject."""
+        return self._ids[subject]
+
+
+@dataclass
+class MemoryState:
+    """State of one group on one partition."""
+
+    rows: dict[bytes, bytes] = field(default_factory=dict)
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of a key."""
+        return self.rows.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values of keys."""
+        return [self.rows.get(key) for key in keys]
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys with a prefix, in order."""
+        names = sorted(self.rows)
+        for name in names[bisect_left(names, prefix) :]:
+            if not name.startswith(prefix):
+                return
+            yield name, self.rows[name]
+
+
+Message = tuple[int, bytes | None, bytes | None]  # timestamp_ms, key, value
+
+
+class Topology:
+    """Topics and group state in memory."""
+
+    def __init__(
+        self,
+        groups: Sequence[GroupSpec],
+        registry: FixedRegistry,
+        *,
+        seed: int = 0,
+        chunk_max: int = 50,
+    ) -> None:
+        self.registry = registry
+        self.topics: dict[str, list[list[Message]]] = {}
+        self._groups = groups
+        self._random = random.Random(seed)
+        self._chunk_max = chunk_max
+        self._state: dict[tuple[str, int], MemoryState] = {}
+        self._read: dict[tuple[str, int], int] = {}
+        self._codecs: dict[str, RecordCodec] = {}
+        self.now_ms = START_MS
+        self.consumed = 0
+        self.outcomes = {"applied": 0, "stale": 0, "parked": 0, "dead_lettered": 0}
+
+    def put(self, topic: str, key: str, record: Mapping[str, object] | None, route: str) -> None:
+        """Append a record to the partition its route hashes to (a broadcast: to all)."""
+        self.now_ms += STEP_MS
+        definition = BY_NAME[topic]
+        schema_id = self.registry.subject_id(f"{topic}-value")
+        codec = self._codecs.setdefault(topic, RecordCodec(self.registry.schema(schema_id)))
+        value = None if record is None else frame(schema_id, codec.encode(record))
+        name = encode_keys(self.registry.subject_id(f"{topic}-key"), [key])[0]
+        if definition.route is Route.BROADCAST:
+            partitions = range(definition.partitions)
+        else:
+            start = partition_of(route, definition.partitions)
+            partitions = range(start, start + 1)
+        for partition in partitions:
+            self.append(topic, partition, name, value)
+
+    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+        """Append raw bytes to a partition."""
+        log = self.topics.setdefault(topic, [[] for _ in range(BY_NAME[topic].partitions)])
+        log[partition].append((self.now_ms, key, value))
+
+    def run(self) -> None:
+        """Work until nothing is left to read, in an order the seed decides."""
+        while pending := self._pending():
+            self._step(*self._random.choice(pending))
+
+    def replay(self, topic: str) -> None:
+        """Deliver a topic again from its start, as new records at its end."""
+        for partition, log in enumerate(self.topics.get(topic, [])):
+            for _, key, value in list(log):
+                self.append(topic, partition, key, value)
+
+    def _pending(self) -> list[tuple[GroupSpec, int, int]]:
+        found = []
+        for group in self._groups:
+            for index, agent in enumerate(group.agents):
+                for partition, log in enumerate(self.topics.get(agent.topic, [])):
+                    if self._read.get((agent.topic, partition), 0) < len(log):
+                        found.append((group, index, partition))
+        return found
+
+    def _step(self, group: GroupSpec, index: int, partition: int) -> None:
+        agent = group.agents[index]
+        log = self.topics[agent.topic][partition]
+        start = self._read.get((agent.topic, partition), 0)
+        end = min(len(log), start + self._random.randint(1, self._chunk_max))
+        messages = log[start:end]
+        chunk = Chunk(
+            agent.topic,
+            partition,
+            start,
+            end,
+            list(range(start, end)),
+            [message[0] for message in messages],
+            [message[1] for message in messages],
+            [message[2] for message in messages],
+        )
+        state = self._state.setdefault((group.name, partition), MemoryState())
+        effects = agent.handler(chunk, state)
+        assert effects.accounting.consumed == len(chunk), (agent.topic, effects.accounting)
+        self.consumed += len(chunk)
+        for name in self.outcomes:
+            self.outcomes[name] += getattr(effects.accounting, name)
+        for key, value in effects.state.items():
+            if value is None:
+                state.rows.pop(key, None)
+            else:
+                state.rows[key] = value
+        for output in effects.outputs:
+            if isinstance(output, Output):
+                self.append(output.topic, output.partition, output.key, output.value)
+            else:
+                columns = zip(output.partitions, output.keys, output.values, strict=True)
+                for to, key, value in columns:
+                    self.append(output.topic, to, key, value)
+        self._read[agent.topic, partition] = end
+
+    def table(self, topic: str) -> dict[str, dict[str, object]]:
+        """Return what compaction would leave of a topic: the last record of each key."""
+        rows: dict[str, dict[str, object]] = {}
+        for log in self.topics.get(topic, []):
+            for _, key, value in log:
+                name = decode_key(key or b"")
+                if value is None:
+                    rows.pop(name, None)
+                else:
+                    rows[name] = self.decode(value)
+        return rows
+
+    def records(self, topic: str) -> list[tuple[str, dict[str, object] | None]]:
+        """Return every record of a topic, partition by partition, in order."""
+        found = []
+        for log in self.topics.get(topic, []):
+            for _, key, value in log:
+                found.append((decode_key(key or b""), None if value is None else self.decode(value)))
+        return found
+
+    def decode(self, value: bytes) -> dict[str, object]:
+        """Decode a framed record."""
+        schema_id, payload = unframe(value)
+        return RecordCodec(self.registry.schema(schema_id)).decode(payload)
