@@ -1,0 +1,186 @@
+"""A source and a log in memory, for the polled engine: rows become visible late, commits fail."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
+from connectors.polled.config import PolledConfig
+from connectors.polled.ledger import EPOCH, Entry, Ledger
+from connectors.polled.model import Deletion, Page, ReaderTraits, Row, UnreadableRow
+from connectors.polled.poller import ObjectPoller
+from schemas.errors import TransientError
+
+START = EPOCH + timedelta(days=20_000)
+
+
+def make_config(**keys: object) -> PolledConfig:
+    """A configuration of seconds; keys by their names in the file."""
+    base: dict[str, object] = {
+        "name": "test",
+        "connector.class": "none",
+        "topic.prefix": "src.salesforce",
+        "object.include.list": "account",
+        "url": "http://127.0.0.1:1",
+        "overlap.ms": 10_000,
+        "sweep.interval.ms": 10**12,
+    }
+    return PolledConfig.model_validate(base | keys)
+
+
+@dataclass
+class Clock:
+    """Time that moves when told to."""
+
+    now: datetime = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def tick(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A row as some transaction left it: it got its stamp before it became visible."""
+
+    row_id: str
+    text: str
+    stamp: datetime
+    visible_at: datetime
+    is_deleted: bool = False
+
+
+@dataclass
+class MemoryTable:
+    """The truth, with whole-second stamps and late visibility."""
+
+    clock: Clock
+    versions: list[Version] = field(default_factory=list)
+    feed: list[Deletion] = field(default_factory=list)
+
+    def write(self, row_id: str, text: str, *, late_s: float = 0, is_deleted: bool = False) -> None:
+        stamp = self.clock.now.replace(microsecond=0)
+        visible_at = self.clock.now + timedelta(seconds=late_s)
+        self.versions.append(Version(row_id, text, stamp, visible_at, is_deleted))
+
+    def purge(self, row_id: str) -> None:
+        """Remove a row and all memory of it."""
+        self.versions = [version for version in self.versions if version.row_id != row_id]
+
+    def visible(self) -> dict[str, Version]:
+        """What a query sees now."""
+        shown = [version for version in self.versions if version.visible_at <= self.clock.now]
+        return {version.row_id: version for version in shown}
+
+
+@dataclass
+class MemoryReader:
+    """Keyset pages over a table. `between_pages` runs before every page but the first."""
+
+    table: MemoryTable
+    page_size: int = 3
+    traits: ReaderTraits = field(default_factory=ReaderTraits)
+    between_pages: Callable[[], None] = lambda: None
+    hidden: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
+
+    def key(self, row_id: str) -> Mapping[str, object]:
+        return {"Id": row_id}
+
+    async def changes(self, since: datetime | None) -> AsyncIterator[Page]:
+        cursor: tuple[datetime, str] = (since or EPOCH, "")
+        is_first = True
+        while True:
+            if not is_first:
+                self.between_pages()
+            is_first = False
+            found = sorted(
+                (version.stamp, version.row_id, version)
+                for version in self.table.visible().values()
+                if (version.stamp, version.row_id) > cursor and version.row_id not in self.hidden
+            )[: self.page_size]
+            rows = [_row(version) for *_, version in found if version.row_id not in self.broken]
+            unreadable = [
+                UnreadableRow(version.row_id, {"text": version.text}, "broken")
+                for *_, version in found
+                if version.row_id in self.broken
+            ]
+            reached = found[-1][0] if found else None
+            yield Page(rows, unreadable, self.table.clock.now, frozenset(), reached)
+            if len(found) < self.page_size:
+                return
+            cursor = found[-1][:2]
+
+    async def deletions(self, since: datetime) -> AsyncIterator[Sequence[Deletion]]:
+        yield [deletion for deletion in self.table.feed if deletion.deleted_at >= since]
+
+
+def _row(version: Version) -> Row:
+    values = {"Id": version.row_id, "text": version.text, "stamp": version.stamp}
+    return Row(version.row_id, values, version.stamp, version.is_deleted)
+
+
+@dataclass
+class MemoryLog:
+    """Keeps what was committed. `failures` says for each coming commit whether it fails."""
+
+    batches: list[Batch] = field(default_factory=list)
+    failures: Iterator[bool] = field(default_factory=lambda: iter(()))
+
+    async def commit(self, batch: Batch) -> None:
+        if next(self.failures, False):
+            raise TransientError("the broker is gone")
+        self.batches.append(replace(batch, entries=dict(batch.entries)))
+
+    @property
+    def changes(self) -> list[Change]:
+        return [change for batch in self.batches for change in batch.changes]
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        return [row for batch in self.batches for row in batch.rejected]
+
+    def operations(self) -> list[tuple[str, str]]:
+        """(operation, row id) of every change, in order."""
+        return [(change.op, change.row_id) for change in self.changes]
+
+    def state(self) -> dict[str, Mapping[str, object]]:
+        """What a consumer that keeps the last change of every row holds."""
+        rows: dict[str, Mapping[str, object]] = {}
+        for change in self.changes:
+            if change.after is None:
+                rows.pop(change.row_id, None)
+            else:
+                rows[change.row_id] = change.after
+        return rows
+
+    def stored(self) -> tuple[Bookmark | None, Ledger]:
+        """Bookmark and ledger as a new process finds them, through their encoding."""
+        entries: dict[str, Entry] = {}
+        bookmark = None
+        for batch in self.batches:
+            bookmark = Bookmark.from_bytes(batch.bookmark.to_bytes())
+            for row_id, entry in batch.entries.items():
+                if entry is None:
+                    entries.pop(row_id, None)
+                else:
+                    entries[row_id] = Entry.from_bytes(entry.to_bytes())
+        return bookmark, Ledger(entries)
+
+
+def make_poller(
+    reader: MemoryReader, log: MemoryLog, config: PolledConfig | None = None
+) -> ObjectPoller:
+    """A poller as a new process would start it on what the log holds."""
+    bookmark, ledger = log.stored()
+    return ObjectPoller(
+        config or make_config(),
+        "account",
+        reader,
+        log,
+        bookmark=bookmark,
+        ledger=ledger,
+        clock=reader.table.clock,
+    )
