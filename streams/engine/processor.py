@@ -16,7 +16,7 @@ import stamina
 import structlog
 
 from schemas.errors import FatalError, TransientError
-from streams.engine.commit import CommitOutcomeUnknownError, TransactionalWriter
+from streams.engine.commit import TransactionalWriter
 from streams.engine.contract import Accounting, Chunk, ChunkHandler, Effects, GroupSpec
 from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.instruments import Instruments
@@ -185,7 +185,7 @@ class PartitionProcessor:
     async def _process(self, chunk: Chunk) -> None:
         settings = self._parts.settings
         attempts = stamina.retry_context(
-            on=CommitOutcomeUnknownError,
+            on=TransientError,  # of the commit, or of finding out how the last one ended
             attempts=settings.commit_attempts,
             timeout=None,
             wait_initial=settings.retry_backoff_s,

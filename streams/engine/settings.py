@@ -23,7 +23,7 @@ class EngineSettings(BaseModel):
     fetch_max_bytes: int = Field(default=4 << 20, ge=1024)
     chunks_in_flight: int = Field(default=3, ge=1)
     """Chunks of one partition in the worker: one in work, the rest waiting their turn."""
-    handler_threads: int = Field(default=2, ge=1)
+    handler_threads: int = Field(default=4, ge=1)
     batch_max_bytes: int = Field(default=900_000, ge=1024)
     """Largest record batch written; below max.message.bytes of every topic written to."""
     compression: str | None = "lz4"

@@ -28,6 +28,7 @@ _log = structlog.get_logger()
 
 _PARTITION_EOF = KafkaError._PARTITION_EOF
 _TRANSPORT_ERRORS = {KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT}
+_ADMIN_TIMEOUT_S = 5.0  # short: what fails is tried again with a new client
 _BATCH_RECORDS = 20_000
 _POLL_S = 0.05  # `consume` waits this long for a batch to fill, also at the end of the log
 
@@ -54,13 +55,13 @@ class StateLog:
     def __init__(self, topic: str, settings: EngineSettings) -> None:
         self.topic = topic
         self._settings = settings
-        self._admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
+        self._admin = AdminClient(self._client())
 
     def identity(self) -> str:
         """The id Kafka gave the topic when it was created: a re-created topic has another."""
         future = self._admin.describe_topics(TopicCollection([self.topic]))[self.topic]
         try:
-            return str(future.result(self._settings.request_timeout_s).topic_id)
+            return str(future.result(_ADMIN_TIMEOUT_S).topic_id)
         except (KafkaException, TimeoutError) as error:
             raise self._unavailable(error) from error
 
@@ -77,7 +78,7 @@ class StateLog:
         request = [ConsumerGroupTopicPartitions(self._settings.app_id, wanted)]
         try:
             future = self._admin.list_consumer_group_offsets(request, require_stable=True)
-            found = future[self._settings.app_id].result(self._settings.request_timeout_s)
+            found = future[self._settings.app_id].result(_ADMIN_TIMEOUT_S)
         except (KafkaException, TimeoutError) as error:
             raise self._unavailable(error) from error
         committed = {at.topic: at.offset for at in found.topic_partitions if at.offset >= 0}
@@ -91,7 +92,7 @@ class StateLog:
             futures = self._admin.list_offsets(
                 dict.fromkeys(wanted, spec),
                 isolation_level=IsolationLevel.READ_COMMITTED,
-                request_timeout=self._settings.request_timeout_s,
+                request_timeout=_ADMIN_TIMEOUT_S,
             )
             return {at.topic: future.result().offset for at, future in futures.items()}
         except KafkaException as error:
@@ -137,7 +138,7 @@ class StateLog:
         records = 0
         consumer = Consumer(
             {
-                "bootstrap.servers": self._settings.bootstrap_servers,
+                **self._client(),
                 "group.id": f"{self._settings.app_id}-recovery",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
@@ -172,6 +173,13 @@ class StateLog:
             store.apply({}, bounds.end - 1)
         return records
 
+    def _client(self) -> dict[str, str | int]:
+        return {
+            "bootstrap.servers": self._settings.bootstrap_servers,
+            "reconnect.backoff.max.ms": 1000,
+            "socket.connection.setup.timeout.ms": 5000,
+        }
+
     def _is_end(self, error: object) -> bool:
         code = getattr(error, "code", lambda: None)()
         if code == _PARTITION_EOF:
@@ -188,6 +196,8 @@ class StateLog:
         )
 
     def _unavailable(self, error: BaseException) -> BrokerUnavailableError:
+        # A client that has lost its broker can take far longer to find it again than a new one.
+        self._admin = AdminClient(self._client())
         return BrokerUnavailableError(
-            f"cannot describe the state log: {error}", context={"topic": self.topic}
+            f"cannot describe the state log: {error!r}", context={"topic": self.topic}
         )

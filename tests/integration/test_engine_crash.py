@@ -3,6 +3,7 @@
 Proves the commit, fencing and recovery of the engine; not the agents of the product.
 """
 
+import os
 import random
 import shutil
 import signal
@@ -125,4 +126,35 @@ def test_stopped_worker_hands_over_at_once(kafka: str, tmp_path: Path) -> None:
         for worker in workers:
             worker.kill()
             worker.wait()
+    assert testbed.totals() == testbed.expected()
+
+
+def test_broker_killed_in_mid_flight(
+    request: pytest.FixtureRequest, kafka: str, tmp_path: Path
+) -> None:
+    """The outcome of the commit at hand is unknown: fencing and the state log settle it."""
+    if os.environ.get("PSASTREAM_TEST_BOOTSTRAP"):
+        pytest.skip("PSASTREAM_TEST_BOOTSTRAP names a broker this test may not kill")
+    stack = request.getfixturevalue("stack")
+    testbed = EngineTestbed(kafka, tmp_path)
+    testbed.create_topics()
+    fill(testbed, seed=5)
+    sources = (testbed.topics.rows, testbed.topics.adjustments)
+    total = testbed.ends(*sources)
+    worker = testbed.spawn(
+        "w", max_chunk_records=200, commit_timeout_s=5.0, commit_attempts=20, session_timeout_s=15.0
+    )
+    try:
+        for mark in (0.2, 0.5):
+            eventually(
+                lambda mark=mark: testbed.committed(*sources) >= mark * total,  # type: ignore[misc]
+                deadline_s=60,
+            )
+            stack.kill("kafka")
+            stack.restart("kafka")
+        testbed.wait_until_drained(deadline_s=120)
+        assert worker.poll() is None, (tmp_path / "w.log").read_text()
+    finally:
+        worker.kill()
+        worker.wait()
     assert testbed.totals() == testbed.expected()
