@@ -3,6 +3,7 @@
 python bench/codec.py [records]
 """
 
+import itertools
 import random
 import sys
 import time
@@ -74,7 +75,7 @@ def envelopes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     source = {"version": "1", "connector": "c", "name": "n", "ts_ms": 1, "db": "d", "table": "t"}
     return [
         {"before": before, "after": after, "source": source, "op": "u", "ts_ms": 2}
-        for before, after in zip(rows, rows[1:], strict=False)
+        for before, after in itertools.pairwise(rows)
     ]
 
 

@@ -284,6 +284,9 @@ def _record_value(  # noqa: PLR0911 - one return for each type
     match avro:
         case _ if value is None:
             return None
+        case Nullable(Record(name) as inner, _):
+            # Named, so that fastavro need not validate the record to find its branch.
+            return name, _record_value(value, inner)
         case Nullable(inner, _):
             return _record_value(value, inner)
         case Array(items):

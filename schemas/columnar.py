@@ -247,17 +247,23 @@ def decode_chunk(
 
 def _grouped(
     values: Sequence[bytes | None],
-) -> tuple[list[int], list[tuple[int, RecordError]], dict[int, list[int]]]:
+) -> tuple[list[int], list[tuple[int, RecordError]], dict[int, Sequence[int]]]:
     """Tombstones, values without a header, and the rest by schema id, each as indices."""
     tombstones: list[int] = []
     errors: list[tuple[int, RecordError]] = []
-    by_header: dict[bytes, list[int]] = {}
-    for index, value in enumerate(values):
-        if value is None:
-            tombstones.append(index)
-        else:
-            by_header.setdefault(value[:HEADER_BYTES], []).append(index)
-    groups: dict[int, list[int]] = {}
+    headers = [value and value[:HEADER_BYTES] for value in values]
+    by_header: dict[bytes, Sequence[int]] = {}
+    if headers and headers[0] and headers.count(headers[0]) == len(headers):
+        by_header[headers[0]] = range(len(headers))  # one schema, no tombstone: as a rule
+    else:
+        lists: dict[bytes, list[int]] = {}
+        for index, header in enumerate(headers):
+            if header is None:
+                tombstones.append(index)
+            else:
+                lists.setdefault(header, []).append(index)
+        by_header.update(lists)
+    groups: dict[int, Sequence[int]] = {}
     for header, indices in by_header.items():
         try:
             groups[schema_id_of(header)] = indices
