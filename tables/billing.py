@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from schemas.identity import time_bill_id
 from tables.effects import Outbox
@@ -27,9 +27,9 @@ VOID: Final = "void"
 class BillingDocument(BaseModel):
     """What the ERP shows of one time entry in this partition, and what was ordered."""
 
-    bills: dict[str, TimeBill] = {}  # source id → time bill
-    lines: dict[str, InvoiceLine] = {}  # source id → invoice line
-    ledgers: dict[str, LedgerEntry] = {}  # source project id → ledger
+    bills: dict[str, TimeBill] = Field(default_factory=dict)  # source id → time bill
+    lines: dict[str, InvoiceLine] = Field(default_factory=dict)  # source id → invoice line
+    ledgers: dict[str, LedgerEntry] = Field(default_factory=dict)  # source project id → ledger
 
     @property
     def billed(self) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from schemas.identity import correlation_id
 from tables import systems
@@ -26,9 +26,11 @@ class CustomerDocument(BaseModel):
 
     crm: Customer | None = None
     erp: Customer | None = None
-    demands: dict[str, bool] = {}  # engagement id → handed off
+    demands: dict[str, bool] = Field(default_factory=dict)  # engagement id → handed off
     ledger: LedgerEntry = LedgerEntry()
-    told: dict[str, str] = {}  # engagement id → hash of the status last sent
+    told: dict[str, str] = Field(
+        default_factory=dict
+    )  # engagement id → hash of the status last sent
     published: str = ""  # hash of the row last published
 
 

@@ -27,7 +27,14 @@ from tables.facts import (
 from tables.hours import APPROVED
 from tables.ledger import Payload, content_hash
 from tables.planning import COUNTED_STATUSES, plan, total
-from tables.project_document import ProjectDocument, Standing, load_project, standing
+from tables.project_document import (
+    ProjectDocument,
+    Standing,
+    load_project,
+    load_standings,
+    standing,
+    store_standing,
+)
 from tables.time_entry import EntryChanges, RowReader, TimeEntries
 from tables.totals import Totals
 
@@ -55,10 +62,8 @@ class ProjectTable:
 
     def settle(self, timestamp_ms: int) -> None:
         """Publish the totals the chunk has changed; call once, last."""
-        project_ids = {
-            ref: standing(load_project(self._documents, ref)).project_id
-            for ref in self._totals.project_refs()
-        }
+        standings = load_standings(self._documents, sorted(self._totals.project_refs()))
+        project_ids = {ref: each.project_id for ref, each in standings.items()}
         self._totals.settle(project_ids, timestamp_ms)
 
     # -- project and context ----------------------------------------------------------------
@@ -83,6 +88,7 @@ class ProjectTable:
         self, key: str, document: ProjectDocument, before: Standing, timestamp_ms: int
     ) -> None:
         after = standing(document)
+        store_standing(self._documents, key, after)
         self._store(key, document, timestamp_ms)
         self._entries.project_changed(key, before, after, timestamp_ms)
         if before.is_known != after.is_known:

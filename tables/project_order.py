@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from schemas.identity import correlation_id, project_id
 from tables.effects import Outbox, instant
@@ -32,14 +32,20 @@ class EngagementDocument(BaseModel):
 
     engagement_id: str
     opportunity: Opportunity | None = None
-    lines: dict[str, OpportunityLine] = {}
+    lines: dict[str, OpportunityLine] = Field(default_factory=dict)
     customer: CustomerStatus | None = None
-    links: dict[str, ProjectLink] = {}  # source project id → link
-    results: dict[str, CommandResult] = {}  # canonical project id → what became of its order
-    ledgers: dict[str, LedgerEntry] = {}  # natural key → ledger
+    links: dict[str, ProjectLink] = Field(default_factory=dict)  # source project id → link
+    results: dict[str, CommandResult] = Field(
+        default_factory=dict
+    )  # canonical project id → what became of its order
+    ledgers: dict[str, LedgerEntry] = Field(default_factory=dict)  # natural key → ledger
     demand: CustomerDemand | None = None  # as last published
-    told: dict[str, str] = {}  # source project id → hash of the context last published
-    published: dict[str, str] = {}  # canonical project id → hash of the row last published
+    told: dict[str, str] = Field(
+        default_factory=dict
+    )  # source project id → hash of the context last published
+    published: dict[str, str] = Field(
+        default_factory=dict
+    )  # canonical project id → hash of the row last published
     contribution: Contribution | None = None  # to the pipeline, as last counted
 
     @property

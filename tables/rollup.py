@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from tables.documents import Documents
 from tables.effects import Outbox, instant
@@ -26,7 +26,7 @@ RATIO: Final = Decimal("0.000001")
 class RollupDocument(BaseModel):
     """Partials of one dimension by source, and what was last published of their sum."""
 
-    partials: dict[str, Partial] = {}
+    partials: dict[str, Partial] = Field(default_factory=dict)
     version: int = 0
     published: str = ""
 

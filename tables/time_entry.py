@@ -11,7 +11,7 @@ known or to reach the ERP; `o:<id>` what the ERP shows of an entry (`tables.bill
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -21,12 +21,10 @@ from tables.billing import Billable, BillingDocument, order_bills
 from tables.documents import Documents
 from tables.effects import Outbox, Tally
 from tables.hours import APPROVED, contributions
-from tables.project_document import Standing, load_project, standing
+from tables.project_document import Standing, load_standings
 from tables.totals import Totals
 
 FULL_SCAN_BATCH: Final = 20_000
-
-Standings = Callable[[str], Standing]
 
 
 class RowReader(Protocol):
@@ -55,21 +53,26 @@ class TimeEntries:
         self._totals = totals
         self._outbox = outbox
         self._read_rows = read_rows
-        self._standings: dict[str, Standing] = {}
 
     def apply(self, changes: EntryChanges, timestamp_ms: int) -> Tally:
         """Take in changes; every one is counted as applied, stale or parked."""
         latest = _latest(changes)
         ids = list(latest.index)
         stored = self._documents.raw_many([f"t:{entry}" for entry in ids])
-        old = self._rows(ids, stored)
+        old = self._read_rows([value for value in stored if value is not None])
         new = _winners(changes, latest, old)
-        is_changed = set(new["id"].to_list()) | latest.removed
-        old = old.filter(pl.col("id").is_in(list(is_changed)))
-        tally = self._account(changes, latest, new)
-        self._write(changes, latest, new, {i for i, v in zip(ids, stored, strict=True) if v})
-        self._move(old, new, timestamp_ms)
-        return tally
+        overtaken = len(ids) - len(latest.removed) - new.height
+        if overtaken:
+            changed = [*new["id"].to_list(), *latest.removed]
+            old = old.filter(pl.col("id").is_in(changed))
+        for entry, value in zip(ids, stored, strict=True):
+            if value is not None and entry in latest.removed:
+                self._documents.delete(f"t:{entry}")
+        for entry in new["id"].to_list():
+            self._documents.put_raw(f"t:{entry}", changes.values[latest.index[entry]] or b"")
+        parked = self._move(old, new, timestamp_ms)
+        stale = latest.stale + overtaken
+        return Tally(applied=len(changes.ids) - stale - parked, stale=stale, parked=parked)
 
     def project_changed(
         self, project_ref: str, before: Standing, after: Standing, timestamp_ms: int
@@ -84,37 +87,44 @@ class TimeEntries:
         ids = self._all_of(project_ref) if is_worse or is_other else self._waiting(project_ref)
         if not ids:
             return
-        rows = self._rows(ids, self._documents.raw_many([f"t:{entry}" for entry in ids]))
+        stored = self._documents.raw_many([f"t:{entry}" for entry in ids])
+        rows = self._read_rows([value for value in stored if value is not None])
         billed = self._billing(ids)
-        self._standings[project_ref] = before
-        self._totals.add(contributions(self._with_standing(rows, billed, -1)))
-        self._standings[project_ref] = after
-        self._totals.add(contributions(self._with_standing(rows, billed, 1)))
-        self._index(rows)
-        self._order(rows, ids, billed, timestamp_ms)
+        retracted = _with_context(rows, {project_ref: before}, billed, -1)
+        added = _with_context(rows, {project_ref: after}, billed, 1)
+        self._totals.add(contributions(pl.concat([retracted, added])))
+        self._index(added)
+        self._order(added, {project_ref: after}, billed, timestamp_ms)
 
     def billing_changed(
         self, entry_id: str, before: BillingDocument, after: BillingDocument, timestamp_ms: int
     ) -> None:
         """Count one entry under what the ERP shows of it now, and order what follows."""
-        rows = self._rows([entry_id], self._documents.raw_many([f"t:{entry_id}"]))
-        if before.billed != after.billed:
-            self._totals.add(contributions(self._with_standing(rows, {entry_id: before}, -1)))
-            self._totals.add(contributions(self._with_standing(rows, {entry_id: after}, 1)))
         self._documents.put(f"o:{entry_id}", after)
-        self._order(rows, [entry_id], {entry_id: after}, timestamp_ms)
+        stored = self._documents.raw(f"t:{entry_id}")
+        rows = self._read_rows([stored] if stored is not None else [])
+        standings = load_standings(self._documents, rows["project_ref"].to_list())
+        added = _with_context(rows, standings, {entry_id: after}, 1)
+        if before.billed != after.billed:
+            retracted = _with_context(rows, standings, {entry_id: before}, -1)
+            self._totals.add(contributions(pl.concat([retracted, added])))
+        self._order(added, standings, {entry_id: after}, timestamp_ms)
 
-    # -- rows -------------------------------------------------------------------------------
+    # -- steps of a change ------------------------------------------------------------------
 
-    def _rows(self, ids: Sequence[str], stored: Sequence[bytes | None]) -> pl.DataFrame:
-        return self._read_rows([value for value in stored if value is not None])
-
-    def _standing(self, project_ref: str) -> Standing:
-        known = self._standings.get(project_ref)
-        if known is None:
-            known = standing(load_project(self._documents, project_ref))
-            self._standings[project_ref] = known
-        return known
+    def _move(self, old: pl.DataFrame, new: pl.DataFrame, timestamp_ms: int) -> int:
+        """Replace old rows by new ones in the totals; return how many wait for their project."""
+        ids = pl.concat([old["id"], new["id"]]).unique().to_list()
+        projects = pl.concat([old["project_ref"], new["project_ref"]]).unique().to_list()
+        standings = load_standings(self._documents, projects)
+        billed = self._billing(ids)
+        retracted = _with_context(old, standings, billed, -1)
+        added = _with_context(new, standings, billed, 1)
+        self._totals.add(contributions(pl.concat([retracted, added])))
+        self._unindex(retracted)
+        self._index(added)
+        self._order(added, standings, billed, timestamp_ms)
+        return added.filter(~pl.col("is_known")).height
 
     def _billing(self, ids: Sequence[str]) -> dict[str, BillingDocument]:
         stored = self._documents.raw_many([f"o:{entry}" for entry in ids])
@@ -124,121 +134,26 @@ class TimeEntries:
             if value is not None
         }
 
-    def _with_standing(
-        self, rows: pl.DataFrame, billed: Mapping[str, BillingDocument], sign: int
-    ) -> pl.DataFrame:
-        """Add what contributions depend on beside the row."""
-        projects = rows["project_ref"].unique().to_list()
-        standings = [self._standing(project) for project in projects]
-        of_project = pl.DataFrame(
-            {
-                "project_ref": projects,
-                "is_known": [each.is_known for each in standings],
-                "is_in_erp": [each.is_in_erp for each in standings],
-            },
-            schema={"project_ref": pl.String, "is_known": pl.Boolean, "is_in_erp": pl.Boolean},
-        )
-        shown = {entry: document.billed for entry, document in billed.items() if document.billed}
-        of_entry = pl.DataFrame(
-            {"id": list(shown), "billed": list(shown.values())},
-            schema={"id": pl.String, "billed": pl.String},
-        )
-        return (
-            rows.join(of_project, on="project_ref", how="left")
-            .join(of_entry, on="id", how="left")
-            .with_columns(pl.lit(sign, dtype=pl.Int64).alias("sign"))
-        )
-
-    # -- changes ----------------------------------------------------------------------------
-
-    def _account(self, changes: EntryChanges, latest: Latest, new: pl.DataFrame) -> Tally:
-        stale = latest.stale + len(latest.index) - len(latest.removed) - len(new)
-        projects = new["project_ref"].unique().to_list()
-        unknown = [each for each in projects if not self._standing(each).is_known]
-        parked = new.filter(pl.col("project_ref").is_in(unknown)).height if unknown else 0
-        return Tally(applied=len(changes.ids) - stale - parked, stale=stale, parked=parked)
-
-    def _write(
-        self, changes: EntryChanges, latest: Latest, new: pl.DataFrame, present: set[str]
-    ) -> None:
-        for entry in latest.removed & present:
-            self._documents.delete(f"t:{entry}")
-        for entry in new["id"].to_list():
-            value = changes.values[latest.index[entry]]
-            if value is not None:
-                self._documents.put_raw(f"t:{entry}", value)
-
-    def _move(self, old: pl.DataFrame, new: pl.DataFrame, timestamp_ms: int) -> None:
-        ids = list(dict.fromkeys([*old["id"].to_list(), *new["id"].to_list()]))
-        billed = self._billing(ids)
-        retracted = self._with_standing(old, billed, -1)
-        added = self._with_standing(new, billed, 1)
-        self._totals.add(contributions(pl.concat([retracted, added])))
-        for project, entry in zip(old["project_ref"], old["id"], strict=True):
-            if self._waits(project):
-                self._documents.delete(f"i:{project}|{entry}")
-        self._index(new)
-        self._order(new, ids, billed, timestamp_ms)
-
-    def _waits(self, project_ref: str) -> bool:
-        now = self._standing(project_ref)
-        return not (now.is_known and now.is_in_erp)
-
-    def _index(self, rows: pl.DataFrame) -> None:
-        """Keep the index of waiting rows: unknown project, or billable and not yet in the ERP."""
-        columns = (rows[name] for name in ("project_ref", "id", "status", "is_billable"))
-        for project, entry, status, is_billable in zip(*columns, strict=True):
-            now = self._standing(project)
-            is_waiting = not now.is_known or (
-                not now.is_in_erp and status == APPROVED and bool(is_billable)
-            )
-            if is_waiting:
-                self._documents.put_raw(f"i:{project}|{entry}", b"1")
-            elif not now.is_in_erp:
-                self._documents.delete(f"i:{project}|{entry}")
-
-    def _waiting(self, project_ref: str) -> list[str]:
-        prefix = f"i:{project_ref}|"
-        keys = self._documents.keys(prefix)
-        for key in keys:
-            self._documents.delete(key)
-        return [key.removeprefix(prefix) for key in keys]
-
-    def _all_of(self, project_ref: str) -> list[str]:
-        """Find every entry of a project by reading the whole partition: rare and unhurried."""
-        keys = self._documents.keys("t:")
-        found: list[str] = []
-        for start in range(0, len(keys), FULL_SCAN_BATCH):
-            batch = keys[start : start + FULL_SCAN_BATCH]
-            rows = self._rows(batch, self._documents.raw_many(batch))
-            found += rows.filter(pl.col("project_ref") == project_ref)["id"].to_list()
-        return found
-
-    # -- orders -----------------------------------------------------------------------------
-
     def _order(
         self,
         rows: pl.DataFrame,
-        ids: Sequence[str],
+        standings: Mapping[str, Standing],
         billed: Mapping[str, BillingDocument],
         timestamp_ms: int,
     ) -> None:
         """Order time bills for rows of projects in the ERP; take back those no longer wanted."""
         wanted: dict[str, tuple[Billable, str | None]] = {}
-        in_erp = [p for p in rows["project_ref"].unique().to_list() if self._standing(p).is_in_erp]
         due = rows.filter(
-            pl.col("project_ref").is_in(in_erp)
-            & (pl.col("status") == APPROVED)
-            & pl.col("is_billable")
+            pl.col("is_in_erp") & (pl.col("status") == APPROVED) & pl.col("is_billable")
         )
         columns = ("id", "project_ref", "work_on", "hours", "bill_rate", "currency")
         for (entry, project, *content), correlation in zip(
             due.select(columns).iter_rows(), due["correlation_id"], strict=True
         ):
-            project_id = self._standing(project).project_id
+            project_id = standings[project].project_id
             if project_id is not None:
                 wanted[entry] = (Billable(project, project_id, *content), correlation)
-        for entry in dict.fromkeys([*wanted, *(entry for entry in ids if entry in billed)]):
+        for entry in dict.fromkeys([*wanted, *billed]):
             document = billed.get(entry) or BillingDocument()
             billable, correlation = wanted.get(entry, (None, None))
             has_changed = order_bills(
@@ -251,6 +166,69 @@ class TimeEntries:
             )
             if has_changed:
                 self._documents.put(f"o:{entry}", document)
+
+    # -- the index of waiting rows ----------------------------------------------------------
+
+    def _index(self, rows: pl.DataFrame) -> None:
+        """Remember rows that wait: their project is unknown, or is not in the ERP to bill them."""
+        is_waiting = ~pl.col("is_known") | (
+            ~pl.col("is_in_erp") & (pl.col("status") == APPROVED) & pl.col("is_billable")
+        )
+        for project, entry in rows.filter(is_waiting).select("project_ref", "id").iter_rows():
+            self._documents.put_raw(f"i:{project}|{entry}", b"1")
+
+    def _unindex(self, rows: pl.DataFrame) -> None:
+        might_wait = rows.filter(~pl.col("is_in_erp")).select("project_ref", "id")
+        for project, entry in might_wait.iter_rows():
+            self._documents.delete(f"i:{project}|{entry}")
+
+    def _waiting(self, project_ref: str) -> list[str]:
+        """Take the waiting rows of a project out of the index."""
+        prefix = f"i:{project_ref}|"
+        keys = self._documents.keys(prefix)
+        for key in keys:
+            self._documents.delete(key)
+        return [key.removeprefix(prefix) for key in keys]
+
+    def _all_of(self, project_ref: str) -> list[str]:
+        """Find every entry of a project by reading the whole partition: rare and unhurried."""
+        keys = self._documents.keys("t:")
+        found: list[str] = []
+        for start in range(0, len(keys), FULL_SCAN_BATCH):
+            stored = self._documents.raw_many(keys[start : start + FULL_SCAN_BATCH])
+            rows = self._read_rows([value for value in stored if value is not None])
+            found += rows.filter(pl.col("project_ref") == project_ref)["id"].to_list()
+        return found
+
+
+def _with_context(
+    rows: pl.DataFrame,
+    standings: Mapping[str, Standing],
+    billed: Mapping[str, BillingDocument],
+    sign: int,
+) -> pl.DataFrame:
+    """Add what contributions depend on beside the row: standing, `billed` and `sign`."""
+    of_project = pl.DataFrame(
+        {
+            "project_ref": list(standings),
+            "is_known": [each.is_known for each in standings.values()],
+            "is_in_erp": [each.is_in_erp for each in standings.values()],
+        },
+        schema={"project_ref": pl.String, "is_known": pl.Boolean, "is_in_erp": pl.Boolean},
+    )
+    shown = {entry: document.billed for entry, document in billed.items() if document.billed}
+    of_entry = pl.DataFrame(
+        {"id": list(shown), "billed": list(shown.values())},
+        schema={"id": pl.String, "billed": pl.String},
+    )
+    return (
+        rows.join(of_project, on="project_ref", how="left", maintain_order="left")
+        .join(of_entry, on="id", how="left", maintain_order="left")
+        .with_columns(
+            pl.lit(sign, dtype=pl.Int64).alias("sign"),
+            pl.col("is_billable").fill_null(value=False),
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
