@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,6 +33,25 @@ class Party:
 
     site: Site[Any]
     books: Books
+
+
+class FieldChange(BaseModel):
+    """A field that an object shows from now on, or does not have any more."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    change: Literal["add", "remove"]
+    object: str
+    field: str
+    value: Any = None
+
+
+class InvoiceOrder(BaseModel):
+    """Which project's time to bill."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job_externalid: str
 
 
 class AdminApi:
@@ -100,15 +119,15 @@ class AdminApi:
         books, record_type = self._party(request).books, request.path_params["object"]
         body = wire.loads(await request.body())
         if isinstance(body, list):
-            created: Any = [books.create(record_type, values) for values in body]
+            created: Any = [books.create(record_type, _row(values)) for values in body]
         else:
-            created = books.create(record_type, body)
+            created = books.create(record_type, _row(body))
         return ExactJSONResponse(created, status_code=201)
 
     async def _update(self, request: Request) -> Response:
         body = wire.loads(await request.body())
         row = self._party(request).books.update(
-            request.path_params["object"], request.path_params["id"], body
+            request.path_params["object"], request.path_params["id"], _row(body)
         )
         return ExactJSONResponse(row)
 
@@ -117,8 +136,8 @@ class AdminApi:
         return Response(status_code=204)
 
     async def _invoice(self, request: Request) -> Response:
-        body = wire.loads(await request.body())
-        return ExactJSONResponse(bill_job(self._erp, str(body["job_externalid"])))
+        order = InvoiceOrder.model_validate_json(await request.body())
+        return ExactJSONResponse(bill_job(self._erp, order.job_externalid))
 
     async def _purge(self, request: Request) -> Response:
         return ExactJSONResponse({"purged": self._crm.purge()})
@@ -146,16 +165,22 @@ class AdminApi:
         if request.method == "DELETE":
             drift.reset()
             return Response(status_code=204)
-        body = wire.loads(await request.body())
-        if body["change"] == "add":
-            drift.add(body["object"], body["field"], body.get("value"))
+        change = FieldChange.model_validate(wire.loads(await request.body()))
+        if change.change == "add":
+            drift.add(change.object, change.field, change.value)
         else:
-            drift.remove(body["object"], body["field"])
+            drift.remove(change.object, change.field)
         return Response(status_code=204)
 
     async def _expire_tokens(self, request: Request) -> Response:
         self._party(request).site.tokens.revoke_all()
         return Response(status_code=204)
+
+
+def _row(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InvalidRowError("a row is a JSON object")
+    return value
 
 
 async def _answer_unknown(request: Request, error: Exception) -> Response:

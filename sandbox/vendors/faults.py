@@ -20,6 +20,9 @@ ABORT_EXTENSION = "psastream.abort"
 """Key of the ASGI extension that drops the connection without an answer."""
 
 
+_ABORT_DEADLINE_S = 5.0
+
+
 class FaultKind(StrEnum):
     """What goes wrong."""
 
@@ -148,11 +151,11 @@ class FaultInjection:
     async def _misbehave(self, rule: FaultRule, scope: Scope, receive: Receive, send: Send) -> None:
         match rule.kind:
             case FaultKind.CONNECTION_RESET:
-                _abort(scope)
+                await _abort(scope, receive)
             case FaultKind.COMMIT_THEN_TIMEOUT:
                 await self._app(scope, receive, _swallow)
                 await _wait_for_client(receive, rule.delay_s)
-                _abort(scope)
+                await _abort(scope, receive)
             case FaultKind.HALF_PAGE:
                 await self._app(scope, receive, _Halver(send))
             case _:
@@ -196,11 +199,13 @@ async def _wait_for_client(receive: Receive, delay_s: float) -> None:
         return
 
 
-def _abort(scope: Scope) -> None:
+async def _abort(scope: Scope, receive: Receive) -> None:
     abort = scope.get("extensions", {}).get(ABORT_EXTENSION)
     if abort is None:
         raise ConnectionResetError("connection reset by fault")
     abort()
+    # Returning before the server has noticed would count as a handler that forgot to answer.
+    await _wait_for_client(receive, _ABORT_DEADLINE_S)
 
 
 def bearer_token(headers: Headers) -> str:

@@ -136,6 +136,8 @@ def test_a_reset_connection_has_no_effect(twin: Vendors, planner: httpx2.Client)
     with pytest.raises(httpx2.TransportError):
         planner.post("/v3/projects", json={"name": "p"})
     assert twin.admin.effects() == before
+    log_path = Path(twin.environment["NETSUITE_PRIVATE_KEY_FILE"]).parent / "vendors.log"
+    assert "ERROR" not in log_path.read_text()
 
 
 def test_half_a_page_is_not_json(twin: Vendors, planner: httpx2.Client) -> None:

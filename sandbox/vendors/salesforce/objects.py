@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -89,6 +90,7 @@ class SalesforceBooks:
         self._clock = clock
         self._tables: dict[str, dict[str, Row]] = {name: {} for name in OBJECTS}
         self._deletions: dict[str, dict[str, datetime]] = {name: {} for name in OBJECTS}
+        self._lines: defaultdict[Value, list[Row]] = defaultdict(list)
         self._sequence = itertools.count(1)
         self.deletions_kept_since = clock.stamp() - _DELETIONS_KEPT
 
@@ -120,6 +122,8 @@ class SalesforceBooks:
         }
         self._check_parent(record_type, row)
         table[str(row["Id"])] = row
+        if record_type == "OpportunityLineItem":
+            self._lines[row["OpportunityId"]].append(row)
         self._derive(record_type, row)
         return present(row)
 
@@ -127,6 +131,8 @@ class SalesforceBooks:
         """Change fields and move the stamp, to an explicit one where `values` has it."""
         row = self._row(record_type, row_id)
         changes = _checked(record_type, values)
+        if changes.get("OpportunityId", row.get("OpportunityId")) != row.get("OpportunityId"):
+            raise InvalidRowError("a line cannot move to another opportunity")
         if row.get("HasOpportunityLineItem"):
             changes.pop("Amount", None)  # derived from the lines: the vendor ignores the write
         row |= changes
@@ -154,6 +160,8 @@ class SalesforceBooks:
             for row_id in [row_id for row_id, row in table.items() if row["IsDeleted"]]:
                 del table[row_id]
                 gone += 1
+        for lines in self._lines.values():
+            lines[:] = [line for line in lines if not line["IsDeleted"]]
         return gone
 
     def prune_deletions(self) -> None:
@@ -182,12 +190,7 @@ class SalesforceBooks:
         row["SystemModstamp"] = row["LastModifiedDate"] = stamp or self._clock.stamp()
 
     def _live_lines(self, opportunity_id: Value) -> list[Row]:
-        lines = self._tables["OpportunityLineItem"].values()
-        return [
-            line
-            for line in lines
-            if line["OpportunityId"] == opportunity_id and not line["IsDeleted"]
-        ]
+        return [line for line in self._lines[opportunity_id] if not line["IsDeleted"]]
 
     def _derive(self, record_type: str, row: Row) -> None:
         if record_type == "Opportunity":

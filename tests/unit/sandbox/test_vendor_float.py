@@ -157,4 +157,8 @@ def test_the_admin_api_refuses_what_does_not_exist(http: TestClient) -> None:
     assert http.post("/admin/float/rows/nothing", json={}).status_code == 404
     assert http.post("/admin/float/rows/projects", json={"nope": 1}).status_code == 422
     assert http.patch("/admin/float/settings", json={"nope": 1}).status_code == 422
+    assert http.post("/admin/float/rows/projects", json="x").status_code == 422
+    assert http.post("/admin/float/fields", json={"change": "burn"}).status_code == 422
+    assert http.post("/admin/netsuite/invoices", json={}).status_code == 422
+    assert http.post("/admin/netsuite/invoices", json={"job_externalid": "x"}).status_code == 404
     assert http.post("/admin/float/faults", json={"kind": "nope"}).status_code == 422

@@ -132,7 +132,7 @@ def test_deletion_is_a_flag_until_the_purge(
     assert query(http, text, "queryAll").json()["records"] == []
     instant = flagged["SystemModstamp"][:19]
     deleted = http.get(
-        f"{DATA}/sobjects/Account/deleted",
+        f"{DATA}/sobjects/Account/deleted/",
         params={"start": f"{instant}Z", "end": "2099-01-01T00:00:00Z"},
     ).json()
     assert [entry["id"] for entry in deleted["deletedRecords"]] == [account["Id"]]
@@ -245,3 +245,19 @@ def test_soql_filters_sorts_and_cuts_as_python_does(
     )
     found = soql.parse(text, OBJECTS).run(rows)
     assert [row["Id"] for row in found] == [row_id for _, row_id in expected[:limit]]
+
+
+def test_a_deleted_opportunity_takes_its_lines_along(
+    http: TestClient, add: Callable[..., dict[str, Any]]
+) -> None:
+    account = add("Account", Name="a")
+    deal, other = (
+        add("Opportunity", Name=name, AccountId=account["Id"])["Id"] for name in ("d", "o")
+    )
+    line = add("OpportunityLineItem", OpportunityId=deal, Quantity=2, UnitPrice="1.5")["Id"]
+    path = f"/admin/salesforce/rows/OpportunityLineItem/{line}"
+    assert http.patch(path, json={"OpportunityId": other}).status_code == 422
+    http.delete(f"/admin/salesforce/rows/Opportunity/{deal}")
+    text = "SELECT Id FROM OpportunityLineItem WHERE IsDeleted = TRUE"
+    assert [row["Id"] for row in query(http, text, "queryAll").json()["records"]] == [line]
+    assert query(http, "SELECT COUNT() FROM OpportunityLineItem").json()["totalSize"] == 0
