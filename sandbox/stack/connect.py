@@ -91,7 +91,7 @@ def connect_spec(
     main_class = "org.apache.kafka.connect.cli.ConnectDistributed"
     return ProcessSpec(
         name="connect",
-        command=java.command(main_class, str(config), heap_mb=heap_mb),
+        command=java.command(main_class, str(config), heap_mb=heap_mb, log_level="info"),
         # Unlike the root page, the list answers only once the worker has joined its group.
         health=HttpHealth(f"http://{HOST}:{port}/connectors", timeout_s=120.0),
     )

@@ -20,7 +20,9 @@ class Java:
     executable: Path
     libraries: Path
 
-    def command(self, main_class: str, *arguments: str, heap_mb: int) -> tuple[str, ...]:
+    def command(
+        self, main_class: str, *arguments: str, heap_mb: int, log_level: str = "warn"
+    ) -> tuple[str, ...]:
         """Command line of `main_class`; logs go to standard error."""
         return (
             str(self.executable),
@@ -29,6 +31,7 @@ class Java:
             "-XX:+UseSerialGC",
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.net.preferIPv4Stack=true",
+            f"-Dorg.slf4j.simpleLogger.defaultLogLevel={log_level}",
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
             "-cp",

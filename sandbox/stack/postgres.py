@@ -7,6 +7,7 @@ import signal
 import stat
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import psycopg
 import structlog
 from psycopg import sql
@@ -37,6 +38,7 @@ async def prepare_postgres(directory: Path) -> None:
     _make_reachable(directory, user)
     cluster, unfinished = directory / "data", directory / "data.unfinished"
     if cluster.exists():
+        _clear_zombie_lock(cluster)
         return
     # A cluster half made when the supervisor was killed looks like a whole one: rename at the end.
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -106,6 +108,28 @@ def _make_reachable(directory: Path, user: UserIds | None) -> None:
             # Passing through is enough; listing stays forbidden.
             _log.warning("letting other users pass through a folder", folder=str(folder))
             folder.chmod(mode | stat.S_IXOTH)
+
+
+def _clear_zombie_lock(cluster: Path) -> None:
+    """Removes the lock of a killed server that nobody has reaped.
+
+    In a container without an init it stays as a zombie, and the next server takes it for alive.
+    """
+    lock = cluster / "postmaster.pid"
+    if not lock.exists():
+        return
+    pid = int(lock.read_text().split()[0])
+    try:
+        is_zombie = psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        is_zombie = False
+    if not is_zombie:
+        return  # the server tells a living process from a dead one
+    for process in psutil.process_iter(["cwd"]):
+        # The lock is what keeps a new server apart from sessions of the old one that still run.
+        if process.info["cwd"] == str(cluster):
+            process.kill()
+    lock.unlink()
 
 
 def _binaries() -> Path:

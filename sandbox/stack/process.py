@@ -76,6 +76,7 @@ class ManagedProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._end_is_expected = False
+        self._output_start = 0
 
     @property
     def name(self) -> str:
@@ -124,14 +125,12 @@ class ManagedProcess:
         await self._wait_for_end()
 
     def log_tail(self) -> str:
-        """The last lines the process wrote."""
-        if not self.log_path.exists():
-            return ""
-        text = self.log_path.read_text(errors="replace")
-        return "\n".join(text.splitlines()[-TAIL_LINES:])
+        """The last lines the process wrote since its latest start."""
+        return "\n".join(self._output().splitlines()[-TAIL_LINES:])
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         with self.log_path.open("ab") as output:
+            self._output_start = output.tell()
             process = await asyncio.create_subprocess_exec(
                 *_leashed(self.spec.command, self.spec.run_as),
                 env={**os.environ, **self.spec.env},
@@ -154,28 +153,36 @@ class ManagedProcess:
 
     async def _until_healthy(self) -> None:
         health = self.spec.health
-        if health is None:
+        if health is None or self._watcher is None:
             return
+        asking = asyncio.create_task(_ask_until_healthy(health))
         try:
-            async with asyncio.timeout(health.timeout_s):
-                # Other processes' readiness has no event to wait for.
-                while not await health.is_healthy() and self.is_running:  # noqa: ASYNC110
-                    await asyncio.sleep(HEALTH_INTERVAL_S)
-        except TimeoutError:
-            raise self._failure(
-                f"{self.name} is not healthy after {health.timeout_s:g} s"
-            ) from None
+            await asyncio.wait(
+                {asking, self._watcher},
+                timeout=health.timeout_s,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            asking.cancel()
         if not self.is_running:
             raise self._failure(f"{self.name} ended while starting")
+        if not asking.done():
+            raise self._failure(f"{self.name} is not healthy after {health.timeout_s:g} s")
+        await asking  # raises what the question itself raised
 
     def _failure(self, detail: str) -> PartFailedError:
-        tail = self.log_tail()
-        if "address already in use" in tail.lower():
+        if "address already in use" in self._output().lower():
             return PortTakenError(
                 f"the port of {self.name} is taken by another program",
                 hint=f"end that program or start again; see {self.log_path}",
             )
-        return PartFailedError(detail, hint=f"last lines of {self.log_path}:\n{tail}")
+        return PartFailedError(detail, hint=f"last lines of {self.log_path}:\n{self.log_tail()}")
+
+    def _output(self) -> str:
+        """What the process wrote since its latest start."""
+        with self.log_path.open("rb") as log:
+            log.seek(self._output_start)
+            return log.read().decode(errors="replace")
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is None:
@@ -190,6 +197,12 @@ class ManagedProcess:
     async def _wait_for_end(self) -> None:
         if self._watcher is not None:
             await asyncio.shield(self._watcher)
+
+
+async def _ask_until_healthy(health: Health) -> None:
+    # The readiness of another process sets no event one could wait for.
+    while not await health.is_healthy():  # noqa: ASYNC110
+        await asyncio.sleep(HEALTH_INTERVAL_S)
 
 
 async def run_to_end(name: str, command: Sequence[str], *, run_as: UserIds | None = None) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from sandbox.stack.errors import PartFailedError, PortTakenError
+from sandbox.stack.data_directory import DataDirectory
+from sandbox.stack.errors import DataDirectoryInUseError, PartFailedError, PortTakenError
 from sandbox.stack.health import HttpHealth
 from sandbox.stack.ports import HOST, PortBook, is_free
 from sandbox.stack.process import (
@@ -151,7 +152,8 @@ async def test_a_restarted_process_appends_to_its_log(tmp_path: Path) -> None:
         await process.start()
 
         assert process.pid not in (None, first)
-        assert process.log_tail().startswith("hello")
+        log = process.log_path
+        eventually(lambda: log.read_text() == "hello\nhello\n", deadline_s=10)
 
 
 async def test_a_stale_process_is_killed_and_its_record_removed(tmp_path: Path) -> None:
@@ -195,3 +197,22 @@ async def test_ports_stay_the_same_until_another_program_takes_one(tmp_path: Pat
     assert PortBook(tmp_path / "ports.json").port("kafka") == first
     with socket.create_server((HOST, first)):
         assert PortBook(tmp_path / "ports.json").port("kafka") != first
+
+
+async def test_fresh_deletes_earlier_data_but_not_the_lock(tmp_path: Path) -> None:
+    earlier = DataDirectory(tmp_path)
+    earlier.open(fresh=False)
+    earlier.part("kafka").mkdir()
+    earlier.close()
+
+    kept = DataDirectory(tmp_path)
+    kept.open(fresh=False)
+    assert kept.part("kafka").exists()
+    kept.close()
+    emptied = DataDirectory(tmp_path)
+    emptied.open(fresh=True)
+
+    assert not emptied.part("kafka").exists()
+    with pytest.raises(DataDirectoryInUseError):
+        DataDirectory(tmp_path).open(fresh=True)
+    emptied.close()

@@ -1,20 +1,23 @@
 """Rules of the embedded stack that need no process: settings, lock, configuration, reports."""
 
+import asyncio
 import io
 import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from rich.console import Console
 
 from sandbox.stack.connect import worker_properties
-from sandbox.stack.errors import MissingPackageError, MissingResourceError
+from sandbox.stack.errors import MissingPackageError, MissingResourceError, StackError
 from sandbox.stack.jars import parse_lock, read_lock
 from sandbox.stack.kafka import server_properties
 from sandbox.stack.packages import import_package, package_directory
-from sandbox.stack.reporter import PlainReporter
+from sandbox.stack.reporter import PlainReporter, RichReporter
 from sandbox.stack.resources import require
 from sandbox.stack.settings import Part, StackAddresses, StackSettings, cache_dir_from
+from sandbox.stack.tasks import run_all
 
 HERE = Path("stack")
 
@@ -121,3 +124,37 @@ def test_plain_progress_takes_few_lines() -> None:
     lines = stream.getvalue().splitlines()
     assert lines[-1] == "jars: 102 of 102"
     assert len(lines) < 10
+
+
+def test_rich_progress_shows_the_last_word_on_each_step() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+
+    with RichReporter(console) as reporter:
+        reporter.step("kafka", "starting")
+        reporter.progress("jars", 3, 102)
+        reporter.done("kafka", 1.25)
+
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    last_frame = shown[shown.rindex("kafka") :]
+    assert "done after 1.2 s" in last_frame
+    assert "3/102" in last_frame
+
+
+@pytest.mark.asyncio
+async def test_the_first_failure_is_raised_as_it_is_and_cancels_the_others() -> None:
+    cancelled = asyncio.Event()
+
+    async def wait_for_ever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise StackError("no")
+
+    with pytest.raises(StackError, match="no"):
+        await run_all([wait_for_ever(), fail()])
+
+    assert cancelled.is_set()
