@@ -1,0 +1,121 @@
+"""A mapping.yaml is checked against the contracts on both sides, and says all that is wrong."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from schemas.errors import ConfigError
+from schemas.mapping_loader import load_mappings
+from schemas.topics import SOURCES
+from tests.support.source_events import SYSTEMS, mapping_text
+
+ROLE = """
+system: float
+capture: polled
+objects:
+  role:
+    kind: role
+    key: id
+    targets:
+      - entity: role
+        fields: {name: {from: name}, correlation_id: {constant: cor}}
+"""
+
+
+def with_rule(field: str, rule: str) -> str:
+    text: str = yaml.safe_dump(changed(field, rule))
+    return text
+
+
+def changed(field: str, rule: str) -> dict[str, object]:
+    config = yaml.safe_load(ROLE)
+    config["objects"]["role"]["targets"][0]["fields"][field] = yaml.safe_load(rule)
+    return dict(config)
+
+
+def test_every_source_topic_of_the_catalogue_has_a_mapping() -> None:
+    mapped = {topic for system in SYSTEMS for topic in load_mappings(mapping_text(system))}
+    assert mapped == {topic.name for topic in SOURCES}
+
+
+def test_the_smallest_mapping_loads() -> None:
+    assert list(load_mappings(ROLE)) == ["src.float.role"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("{from: nam}", "unknown source column nam"),
+        ("{from: id}", "does not become String"),
+        ("{from: name, scale: '0.01'}", "scale is for decimals"),
+        ("{from: name, negate: true}", "negate is not for String"),
+        ("{from: cost_rate, source_id: 'float:role'}", "an id cannot be Decimal"),
+        ("{from: name, source_id: float}", "is not <system>:<kind>"),
+        ("{from: name, values: {1: one}}", "1 is not a value of String"),
+        ("{constant: 3}", "3 is not a value of String"),
+    ],
+)
+def test_a_rule_that_does_not_fit_the_types_is_refused(rule: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        load_mappings(with_rule("name", rule))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{from: name, upper: true}",
+        "{from: name, text: shout}",
+        "{from: name, text: trim, negate: true}",
+        "{mint: customer, from: name}",
+        "{mint: resource, of: 'float:person', from: name}",
+        "{text: trim}",
+        "{constant: x, from: name}",
+        "{from: [name, id]}",
+        "{constant: 1.5}",
+    ],
+)
+def test_words_outside_the_vocabulary_are_refused(rule: str) -> None:
+    with pytest.raises(ConfigError, match="mapping is not valid"):
+        load_mappings(with_rule("name", rule))
+
+
+def test_all_problems_are_named_at_once() -> None:
+    config = yaml.safe_load(ROLE)
+    config["objects"]["job"] = config["objects"]["role"]
+    target = {
+        "entity": "role",
+        "fields": {"nmae": {"from": "name"}, "correlation_id": {"from": "gone"}},
+        "required": ["age"],
+        "checks": {"name": {"between": [0, 1]}},
+        "unset_kept": ["correlation_id", "name"],
+    }
+    config["objects"]["role"] = {"kind": "role", "key": "id", "targets": [target]}
+    with pytest.raises(ConfigError) as refused:
+        load_mappings(yaml.safe_dump(config))
+    for problem in (
+        "job: no such source topic",
+        "unknown field role.nmae",
+        "unknown field role.age",
+        "role.name has no rule",
+        "unknown source column gone",
+        "between is for numbers",
+        "role.name is in unset_kept",
+    ):
+        assert problem in str(refused.value)
+
+
+def test_a_decimal_never_loses_digits() -> None:
+    text = mapping_text("inhouse").replace("hours: decimal(9,2)", "hours: decimal(12,4)")
+    with pytest.raises(ConfigError, match="would lose digits"):
+        load_mappings(text)
+
+
+def test_a_field_mapped_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"role\.source_system is mapped twice"):
+        load_mappings(with_rule("source_system", "{constant: float}"))
+
+
+def test_text_that_is_not_yaml_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not yaml"):
+        load_mappings("system: [")
