@@ -70,8 +70,8 @@ def load_schema(definition: str | JsonObject) -> AvroSchema:
 class RecordCodec:
     """Encodes and decodes single records of one schema, without the Confluent header.
 
-    Values are Python's: Decimal, date, timezone-aware datetime. A naive datetime is rejected by
-    nobody and read as local time, so callers pass aware ones.
+    Values are Python's: Decimal, date, timezone-aware datetime. fastavro takes a naive datetime
+    for local time and cuts a float given for an integer: callers pass neither.
     """
 
     def __init__(self, schema: AvroSchema) -> None:
