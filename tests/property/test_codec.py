@@ -160,7 +160,7 @@ def chunks(draw: st.DrawFn, *, flat: bool = False) -> tuple[AvroSchema, list[dic
 UNION: dict[str, type] = {"string": str, "double": float, "boolean": bool}
 
 
-def column_value(value: Any, dtype: pl.DataType) -> Any:
+def column_value(value: Any, dtype: Any) -> Any:
     """What fastavro decoded, as polars gives it in a row."""
     match dtype:
         case pl.Struct(fields=fields) if [field.name for field in fields] == list(UNION):
