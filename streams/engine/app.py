@@ -18,8 +18,6 @@ from streams.engine.table import StateLogTable
 from streams.engine.topics import check_groups
 from streams.engine.transport import ChunkTransport
 
-_MIB = 1 << 20
-
 
 class EngineApp(faust.App):  # type: ignore[misc]
     """A Faust app that runs groups of chunk agents. Make one with `create_app`."""
@@ -28,6 +26,12 @@ class EngineApp(faust.App):  # type: ignore[misc]
     groups: Sequence[GroupRuntime]
     window: FlowWindow
     threads: ThreadPoolExecutor
+    _crashing: asyncio.Task[None] | None = None
+
+    def fail(self, error: BaseException) -> None:
+        """Stop the process with `error`. The first failure counts."""
+        if self._crashing is None:
+            self._crashing = asyncio.create_task(self.crash(error))
 
     def _on_rebalance_when_stopped(self) -> None:
         # Faust closes the connection here, and then cannot leave the group: its partitions would
@@ -50,7 +54,7 @@ def create_app(
     app = EngineApp(settings.app_id, **_faust_settings(settings))
     window = FlowWindow(settings.chunks_in_flight)
     threads = ThreadPoolExecutor(settings.handler_threads, thread_name_prefix="chunk")
-    parts = EngineParts(settings, instruments, window, threads, _crasher(app))
+    parts = EngineParts(settings, instruments, window, threads, app.fail)
     app.settings = settings
     app.window = window
     app.threads = threads
@@ -116,16 +120,3 @@ def _add_agent(app: EngineApp, group: GroupRuntime, topic: str) -> None:
 async def _halt_on_revoke(app: EngineApp, revoked: set[Any], **_: Any) -> None:
     # Before the group is joined again: what is in work commits now, or its new owner aborts it.
     await asyncio.gather(*(group.halt() for group in app.groups))
-
-
-def _crasher(app: EngineApp) -> Any:
-    def fail(error: BaseException) -> None:
-        task = asyncio.ensure_future(app.crash(error))
-        _CRASHES.add(task)
-        task.add_done_callback(_CRASHES.discard)
-
-    return fail
-
-
-_CRASHES: set[asyncio.Future[None]] = set()
-"""Keeps crash tasks alive until they are done."""

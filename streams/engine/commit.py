@@ -21,21 +21,10 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas.errors import BrokerUnavailableError, FatalError
 from streams.engine.batches import EncodedBatch, Record, encode_batches, group_outputs
 from streams.engine.contract import Chunk, Effects
+from streams.engine.errors import CommitOutcomeUnknownError, FencedError
 from streams.engine.settings import EngineSettings
 
 _CLOSE_TIMEOUT_S = 5.0
-
-
-class FencedError(FatalError):
-    """Another worker has taken over the partition."""
-
-    code = "fatal.fenced"
-
-
-class CommitOutcomeUnknownError(BrokerUnavailableError):
-    """The transaction may or may not have been committed: the state log knows."""
-
-    code = "transient.commit_outcome_unknown"
 
 
 @dataclass(frozen=True, slots=True)

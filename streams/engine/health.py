@@ -9,8 +9,8 @@ import time
 
 from faust.types import TP
 
-from schemas.errors import FatalError
 from streams.engine.app import EngineApp
+from streams.engine.errors import StalledError
 from streams.engine.instruments import Instruments
 from streams.engine.processor import PartitionProcessor
 
@@ -45,7 +45,7 @@ class Health:
         )
 
     async def watch(self) -> None:
-        """Beat, report lag, and raise FatalError when a partition with lag stands still."""
+        """Beat, report lag, and raise StalledError when a partition with lag stands still."""
         while True:
             self._beat_at_s = time.monotonic()
             for processor in self._processors():
@@ -54,7 +54,7 @@ class Health:
                 idle_s = time.monotonic() - processor.progressed_at_s
                 if idle_s > self._stall_timeout_s:
                     self._stalled = f"{processor.group.name}/{processor.partition}"
-                    raise FatalError(
+                    raise StalledError(
                         f"no progress for {idle_s:.0f} s although there is lag",
                         hint="see the log of the brokers and of the handlers",
                         context={"partition": self._stalled},

@@ -15,9 +15,10 @@ from typing import TypeVar
 import stamina
 import structlog
 
-from schemas.errors import FatalError, TransientError
+from schemas.errors import TransientError
 from streams.engine.commit import TransactionalWriter
-from streams.engine.contract import Accounting, Chunk, ChunkHandler, Effects, GroupSpec
+from streams.engine.contract import Accounting, Chunk, ChunkHandler, Effects, GroupSpec, State
+from streams.engine.errors import AccountingError, StateGapError
 from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.instruments import Instruments
 from streams.engine.settings import EngineSettings
@@ -167,7 +168,7 @@ class PartitionProcessor:
         if missing <= 0:
             return
         self._parts.instruments.state_gap(self.group.name, topic, self.partition, missing)
-        error = FatalError(
+        error = StateGapError(
             f"the state lacks {missing} offsets below the position to go on from",
             hint="restore the state log or replay the group; allow_state_gap goes on without them",
             context={
@@ -211,7 +212,7 @@ class PartitionProcessor:
         if len(fresh) < len(chunk):
             skipped = len(chunk) - len(fresh)
             self._parts.instruments.fence_skipped(self.group.name, chunk.topic, skipped)
-            self._log.info("records below the fence skipped", topic=chunk.topic, records=skipped)
+            self._log.warning("records below the fence skipped", topic=chunk.topic, records=skipped)
         return fresh
 
     async def _apply(self, chunk: Chunk) -> None:
@@ -248,7 +249,9 @@ class PartitionProcessor:
                     self._parts.instruments.transient_retry(self.group.name, chunk.topic)
                     self.touch()  # waiting is not a stall
                 began = time.monotonic()
-                effects = await self._in_thread(lambda: _checked(handler, chunk, self._store))
+                effects = await self._in_thread(
+                    lambda: checked_effects(handler, chunk, self._store)
+                )
                 self._parts.instruments.handler_seconds(
                     self.group.name, chunk.topic, time.monotonic() - began
                 )
@@ -259,18 +262,20 @@ class PartitionProcessor:
         return await asyncio.get_running_loop().run_in_executor(self._parts.threads, call)
 
 
-def _checked(handler: ChunkHandler, chunk: Chunk, store: StateStore) -> Effects:
+def checked_effects(handler: ChunkHandler, chunk: Chunk, state: State) -> Effects:
     """The handler's effects, if they account for every record. Upholds I5."""
-    effects = handler(chunk, store)
+    effects = handler(chunk, state)
     accounting: Accounting = effects.accounting
     if accounting.consumed != len(chunk):
-        raise FatalError(
+        raise AccountingError(
             f"handler accounted for {accounting.consumed} of {len(chunk)} records",
             hint="each record is applied, stale, parked or dead-lettered, exactly once",
             context={"topic": chunk.topic, "partition": chunk.partition},
         )
     if any(key.startswith(b"!") for key in effects.state):
-        raise FatalError("handler wrote a key that starts with '!'", context={"topic": chunk.topic})
+        raise AccountingError(
+            "handler wrote a key that starts with '!'", context={"topic": chunk.topic}
+        )
     return effects
 
 

@@ -97,18 +97,9 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         return fetched
 
     def _take(self, tp: Any, result: Any, max_records: int | None) -> Any:
-        partition_records = result._partition_records
-        if tp.topic not in self.consumer.chunk_topics or partition_records is None:
-            return result.getall(max_records) or None
-        # aiokafka's compiled records are handed on as they are: no Python object per record.
-        partition_records._consumer_record = _as_is
-        start = partition_records.next_fetch_offset
-        records = result.getall(max_records)
-        # A discarded result (its partition is not assigned any more) leaves the position alone.
-        end = partition_records.next_fetch_offset
-        if end == start:
-            return None
-        return make_chunk(tp.topic, tp.partition, start, end, records)
+        if tp.topic in self.consumer.chunk_topics:
+            return take_chunk(tp, result, max_records)
+        return result.getall(max_records) or None
 
 
 class ChunkConsumer(Consumer):  # type: ignore[misc]
@@ -207,11 +198,24 @@ class ChunkTransport(Transport):  # type: ignore[misc]
         super().__init__(urls, app)
 
 
-def make_chunk(topic: str, partition: int, start: int, end: int, records: list[Any]) -> Chunk:
-    """A chunk of aiokafka records that covers the fetch positions `start` to `end`."""
+def take_chunk(tp: Any, result: Any, max_records: int | None) -> Chunk | None:
+    """The next chunk of a fetch result, or None if it holds nothing new for the position.
+
+    Aborted records are left out; what they and control batches take up is covered all the same.
+    """
+    fetched = result._partition_records
+    if fetched is None:
+        return None
+    # aiokafka's compiled records are handed on as they are: no Python object per record.
+    fetched._consumer_record = _as_is
+    start = fetched.next_fetch_offset
+    records = result.getall(max_records)
+    end = fetched.next_fetch_offset
+    if end == start:  # also if aiokafka drops the result: not assigned, paused, or seeked
+        return None
     return Chunk(
-        topic,
-        partition,
+        tp.topic,
+        tp.partition,
         start,
         end,
         [record.offset for record in records],

@@ -1,0 +1,123 @@
+"""The engine's measurements as Prometheus metrics.
+
+Only the worker's own numbers; serving them is the caller's: pass the registry it serves.
+"""
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from streams.engine.contract import Accounting
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class PrometheusInstruments:
+    """Implements `streams.engine.Instruments`. One instance per registry and process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        group_topic = ("group", "topic")
+        self._records = Counter(
+            "psastream_records",
+            "Source records by what became of them: applied, stale, parked, dead_lettered.",
+            (*group_topic, "outcome"),
+            registry=registry,
+        )
+        self._consumed = Counter(
+            "psastream_consumed_records",
+            "Source records in committed chunks; equals the sum over the outcomes.",
+            group_topic,
+            registry=registry,
+        )
+        self._handler = Histogram(
+            "psastream_chunk_seconds",
+            "Time a handler worked on one chunk.",
+            group_topic,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._commit = Histogram(
+            "psastream_commit_seconds",
+            "Time from the effects of a chunk to their commit and local write.",
+            group_topic,
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._recovery_records = Gauge(
+            "psastream_recovery_records",
+            "Records the last restore of a partition has read from its state log so far.",
+            ("group", "partition"),
+            registry=registry,
+        )
+        self._recovery_seconds = Gauge(
+            "psastream_recovery_seconds",
+            "Time the last restore of a partition has taken so far.",
+            ("group", "partition"),
+            registry=registry,
+        )
+        self._lag = Gauge(
+            "psastream_lag_records",
+            "Offsets between the committed position and the end of a source partition.",
+            ("topic", "partition"),
+            registry=registry,
+        )
+        self._progress = Gauge(
+            "psastream_last_progress_timestamp_seconds",
+            "When a chunk of a source partition was last committed, as Unix time.",
+            (*group_topic, "partition"),
+            registry=registry,
+        )
+        self._fence_skips = Counter(
+            "psastream_fence_skipped_records",
+            "Records dropped because the state already held them; alert on any steady rate.",
+            group_topic,
+            registry=registry,
+        )
+        self._gaps = Gauge(
+            "psastream_state_gap_records",
+            "Offsets that are committed but missing in the state; alert above zero.",
+            (*group_topic, "partition"),
+            registry=registry,
+        )
+        self._retries = Counter(
+            "psastream_transient_retries",
+            "Chunks tried again after a transient failure of a handler or a commit.",
+            group_topic,
+            registry=registry,
+        )
+
+    def chunk_applied(self, group: str, topic: str, partition: int, accounting: Accounting) -> None:
+        """See Instruments."""
+        for outcome in ("applied", "stale", "parked", "dead_lettered"):
+            self._records.labels(group, topic, outcome).inc(getattr(accounting, outcome))
+        self._consumed.labels(group, topic).inc(accounting.consumed)
+        self._progress.labels(group, topic, str(partition)).set(time.time())
+
+    def handler_seconds(self, group: str, topic: str, seconds: float) -> None:
+        """See Instruments."""
+        self._handler.labels(group, topic).observe(seconds)
+
+    def commit_seconds(self, group: str, topic: str, seconds: float) -> None:
+        """See Instruments."""
+        self._commit.labels(group, topic).observe(seconds)
+
+    def recovery_progress(self, group: str, partition: int, records: int, seconds: float) -> None:
+        """See Instruments."""
+        self._recovery_records.labels(group, str(partition)).set(records)
+        self._recovery_seconds.labels(group, str(partition)).set(seconds)
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """See Instruments."""
+        self._lag.labels(topic, str(partition)).set(records)
+
+    def fence_skipped(self, group: str, topic: str, records: int) -> None:
+        """See Instruments."""
+        self._fence_skips.labels(group, topic).inc(records)
+
+    def state_gap(self, group: str, topic: str, partition: int, records: int) -> None:
+        """See Instruments."""
+        self._gaps.labels(group, topic, str(partition)).set(records)
+
+    def transient_retry(self, group: str, topic: str) -> None:
+        """See Instruments."""
+        self._retries.labels(group, topic).inc()

@@ -1,0 +1,96 @@
+"""Chunks are cut from aiokafka's fetched records without losing the fetch position."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
+
+from streams.engine import Chunk
+from streams.engine.faust_internals import missing_names
+from streams.engine.transport import take_chunk
+
+TP = TopicPartition("t", 0)
+READ_COMMITTED = 1
+
+
+class Position:
+    """What aiokafka keeps of an assigned partition."""
+
+    paused = False
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+    def consumed_to(self, position: int) -> None:
+        self.position = position
+
+
+def fetched(base_offset: int, count: int, position: int) -> tuple[Any, Position]:
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1 << 20)
+    for index in range(count):
+        builder.append(index, 1000 + index, b"k%d" % index, b"v%d" % index, [])
+    raw = bytearray(builder.build())
+    raw[0:8] = base_offset.to_bytes(8, "big")  # as the broker does; outside the checksum
+    state = Position(position)
+    assignment = SimpleNamespace(active=True, state_value=lambda _: state)
+    records = PartitionRecords(
+        TP, MemoryRecords(bytes(raw)), [], position, None, None, True, READ_COMMITTED
+    )
+    result = FetchResult(TP, assignment=assignment, partition_records=records, backoff=0)
+    return result, state
+
+
+def test_chunk_covers_what_was_fetched() -> None:
+    result, state = fetched(base_offset=10, count=3, position=10)
+    chunk = take_chunk(TP, result, 100)
+    assert chunk == Chunk(
+        "t",
+        0,
+        10,
+        13,
+        [10, 11, 12],
+        [1000, 1001, 1002],
+        [b"k0", b"k1", b"k2"],
+        [b"v0", b"v1", b"v2"],
+    )
+    assert state.position == 13
+    assert not result.has_more()
+
+
+def test_chunks_of_one_fetch_join_without_gap_or_overlap() -> None:
+    result, _ = fetched(base_offset=10, count=5, position=10)
+    first = take_chunk(TP, result, 2)
+    second = take_chunk(TP, result, 2)
+    third = take_chunk(TP, result, 2)
+    assert first and second and third
+    assert [*first.offsets, *second.offsets, *third.offsets] == [10, 11, 12, 13, 14]
+    assert (first.end_offset, second.end_offset) == (second.start_offset, third.start_offset)
+    assert third.end_offset == 15
+
+
+def test_records_below_the_position_are_left_out() -> None:
+    """A fetch returns whole batches: it may begin before the position asked for."""
+    result, _ = fetched(base_offset=10, count=4, position=12)
+    chunk = take_chunk(TP, result, 100)
+    assert chunk is not None
+    assert (chunk.start_offset, list(chunk.offsets)) == (12, [12, 13])
+
+
+def test_fetch_of_a_partition_that_was_seeked_is_dropped() -> None:
+    result, state = fetched(base_offset=10, count=4, position=10)
+    state.position = 3
+    assert take_chunk(TP, result, 100) is None
+    assert state.position == 3
+
+
+def test_relied_upon_internals_are_there() -> None:
+    assert missing_names() == []
+
+
+def test_a_removed_internal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(FetchResult, "getall")
+    assert missing_names() == ["FetchResult.getall"]
