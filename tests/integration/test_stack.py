@@ -8,6 +8,7 @@ import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -174,36 +175,40 @@ asyncio.run(main())
 """
 
 
-def start_supervisor(directory: Path) -> tuple["subprocess.Popen[str]", list[psutil.Process]]:
+@contextmanager
+def supervisor_of(
+    directory: Path,
+) -> Iterator[tuple["subprocess.Popen[str]", list[psutil.Process]]]:
     """A supervisor in a process of its own, and the processes below it."""
     command = [sys.executable, "-c", SUPERVISOR, str(directory)]
     supervisor = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert supervisor.stdout is not None
-    assert "started\n" in iter(supervisor.stdout.readline, "")  # reads no further than that
-    children = psutil.Process(supervisor.pid).children(recursive=True)
-    assert {"postgres"} < {child.name() for child in children}  # and the sleeper
-    return supervisor, children
+    try:
+        assert supervisor.stdout is not None
+        assert "started\n" in iter(supervisor.stdout.readline, "")  # reads no further than that
+        children = psutil.Process(supervisor.pid).children(recursive=True)
+        assert {"postgres"} < {child.name() for child in children}  # and the sleeper
+        yield supervisor, children
+    finally:
+        supervisor.kill()
+        supervisor.communicate()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next supervisor cleans up")
 @pytest.mark.crash
 def test_nothing_outlives_a_killed_supervisor() -> None:
     with stack_directory() as directory:
-        supervisor, children = start_supervisor(directory)
+        with supervisor_of(directory) as (supervisor, children):
+            supervisor.kill()
+            supervisor.wait()
 
-        supervisor.kill()
-        supervisor.wait()
-
-        eventually(lambda: not any(map(is_alive, children)), deadline_s=10)
+            eventually(lambda: not any(map(is_alive, children)), deadline_s=10)
         # What it left on disk does not hinder the next one.
         with running_stack(settings_of(directory, Part.POSTGRES)) as stack:
             assert stack.is_running("postgres")
 
 
 def test_ctrl_c_stops_the_parts_in_order() -> None:
-    with stack_directory() as directory:
-        supervisor, children = start_supervisor(directory)
-
+    with stack_directory() as directory, supervisor_of(directory) as (supervisor, children):
         supervisor.send_signal(signal.SIGINT)
         supervisor.wait()
 
