@@ -1,0 +1,211 @@
+"""Cut into any chunks, with any repeats, the canonical topic compacts to what an oracle says.
+
+The oracle is plain Python over single records: fastavro, dictionaries, one change at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import identity
+from schemas.codec import RecordCodec
+from schemas.envelope import UNAVAILABLE
+from schemas.mapping import ObjectMapping
+from schemas.routing import partition_of
+from schemas.topics import PARTITIONS
+from streams.agents.normalize import make_normalizer
+from streams.engine import Accounting
+from tests.support.source_events import (
+    FakeRegistry,
+    MemoryState,
+    Source,
+    chunk_of,
+    debezium_schema,
+    mapping_of,
+    published,
+)
+
+TOPIC = "src.inhouse.time_entries"
+EPOCH = date(1970, 1, 1)
+
+Record = dict[str, Any]
+Compacted = dict[tuple[int, str], Record]
+
+
+@dataclass
+class Oracle:
+    """One change at a time, with everything spelled out."""
+
+    topic: Compacted = field(default_factory=dict)
+    positions: dict[int, int] = field(default_factory=dict)
+    notes: dict[int, str | None] = field(default_factory=dict)
+    applied: int = 0
+    stale: int = 0
+    dead_lettered: int = 0
+
+    def read(self, value: bytes | None) -> None:
+        if value is None:
+            self.stale += 1
+            return
+        try:
+            envelope = RecordCodec(debezium_schema_cached()).decode(value[5:])
+        except Exception:  # whatever is wrong with the bytes
+            self.dead_lettered += 1
+            return
+        source, before, after = envelope["source"], envelope["before"], envelope["after"]
+        assert isinstance(source, dict)
+        row = before if envelope["op"] == "d" else after
+        assert isinstance(row, dict)
+        row_id, position = row["id"], source["lsn"]
+        if position <= self.positions.get(row_id, -1):
+            self.stale += 1
+        elif envelope["op"] == "d":
+            self.forget(row_id, position)
+            self.notes[row_id] = None
+        elif not 0 <= row["hours"] <= 24 or row["status"] not in ("draft", "approved"):
+            self.dead_lettered += 1
+        else:
+            self.forget(row_id, position)
+            if row["notes"] != UNAVAILABLE:
+                self.notes[row_id] = row["notes"]
+            record = self.record(row, position, source["ts_ms"])
+            partition = partition_of(record["project_ref"], PARTITIONS)
+            self.topic[partition, record["id"]] = record
+
+    def forget(self, row_id: int, position: int) -> None:
+        self.applied += 1
+        self.positions[row_id] = position
+        for partition in range(PARTITIONS):
+            self.topic.pop((partition, f"inhouse:time_entry:{row_id}"), None)
+
+    def record(self, row: Record, position: int, ts_ms: int) -> Record:
+        own = f"inhouse:time_entry:{row['id']}"
+        task = row["task_id"]
+        return {
+            "id": own,
+            "project_ref": f"inhouse:project:{row['project_id']}",
+            "task_ref": None if task is None else f"inhouse:task:{task}",
+            "resource_id": identity.resource_id(row["worker_email"]),
+            "work_on": EPOCH + timedelta(days=row["work_on"]),
+            "hours": row["hours"],
+            "bill_rate": row["bill_rate"],
+            "cost_rate": row["cost_rate"],
+            "currency": row["currency"],
+            "status": row["status"],
+            "is_billable": row["is_billable"],
+            "notes": self.notes.get(row["id"]),
+            "source_position": position,
+            "source_at_ms": ts_ms,
+            "correlation_id": identity.correlation_id(own),
+        }
+
+
+@cache
+def debezium_schema_cached() -> Any:
+    return debezium_schema(TOPIC)
+
+
+@cache
+def mapping() -> ObjectMapping:
+    return mapping_of(TOPIC)
+
+
+def hours_of(low: int, high: int) -> st.SearchStrategy[Decimal]:
+    return st.integers(low, high).map(lambda hundredths: Decimal(hundredths).scaleb(-2))
+
+
+rates = st.none() | st.integers(0, 10**9).map(lambda units: Decimal(units).scaleb(-4))
+rows = st.fixed_dictionaries(
+    {
+        "id": st.integers(1, 4),
+        "project_id": st.integers(1, 6),
+        "task_id": st.none() | st.integers(1, 3),
+        "worker_email": st.sampled_from(["ada@example.com", "Bob@Example.com "]),
+        "work_on": st.integers(-1_000, 30_000),
+        "hours": hours_of(0, 2_400) | hours_of(-100, 2_500),
+        "is_billable": st.booleans(),
+        "status": st.sampled_from(["draft", "approved", "approved", "lost"]),
+        "bill_rate": rates,
+        "cost_rate": rates,
+        "currency": st.sampled_from(["EUR", "JPY", None]),
+        "notes": st.none() | st.just(UNAVAILABLE) | st.text(max_size=5),
+        "updated_at": st.just("2026-01-01T00:00:00.000000Z"),
+    }
+)
+changes = st.tuples(st.sampled_from("cuuud"), rows)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[tuple[str, Any]]:
+    """Changes in source order with tombstones and garbage, and any of them repeated later on."""
+    fresh = draw(st.lists(changes, max_size=14))
+    stream: list[tuple[str, Any]] = []
+    for position, (op, row) in enumerate(fresh):
+        stream.append(("change", (position, op, row)))
+        for _ in range(draw(st.integers(0, 2))):
+            stream.append(draw(st.sampled_from([*stream, ("tombstone", None), ("garbage", None)])))
+    return stream
+
+
+def encoded(source: Source, kind: str, content: Any) -> bytes | None:
+    if kind == "tombstone":
+        return None
+    if kind == "garbage":
+        return b"\0\0\0\0\1\xff"
+    position, op, row = content
+    if op == "d":
+        return source.change(position, None, op="d", before=row)
+    return source.change(position, row, op=op)
+
+
+def normalized(
+    source_values: list[bytes | None], registry: FakeRegistry, cuts: list[int]
+) -> tuple[Compacted, Accounting]:
+    normalize, state = make_normalizer(mapping(), registry), MemoryState()
+    topic: Compacted = {}
+    parts = []
+    bounds = [0, *sorted(cut % (len(source_values) + 1) for cut in cuts), len(source_values)]
+    for low, high in itertools.pairwise(bounds):
+        effects = normalize(chunk_of(TOPIC, source_values[low:high], start=low), state)
+        assert effects.accounting.consumed == high - low
+        parts.append(effects.accounting)
+        state.commit(effects)
+        for record in published(effects):
+            if record.topic == "psa.dlq":
+                continue
+            if record.value is None:
+                topic.pop((record.partition, record.key), None)
+            else:
+                at = record.value.pop("source_at")
+                topic[record.partition, record.key] = record.value | {
+                    "source_at_ms": int(at.timestamp() * 1000)
+                }
+    return topic, Accounting(
+        applied=sum(part.applied for part in parts),
+        stale=sum(part.stale for part in parts),
+        dead_lettered=sum(part.dead_lettered for part in parts),
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(stream=streams(), cuts=st.lists(st.integers(0, 60), max_size=6))
+def test_i3_i5_any_chunks_and_repeats_compact_to_what_the_oracle_says(
+    stream: list[tuple[str, Any]], cuts: list[int]
+) -> None:
+    registry = FakeRegistry()
+    source = Source(TOPIC, registry)
+    values = [encoded(source, kind, content) for kind, content in stream]
+    oracle = Oracle()
+    for value in values:
+        oracle.read(value)
+    topic, accounting = normalized(values, registry, cuts)
+    assert topic == oracle.topic
+    assert accounting == Accounting(oracle.applied, oracle.stale, 0, oracle.dead_lettered)
