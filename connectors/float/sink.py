@@ -17,7 +17,7 @@ from connectors.dispatch.content import holds
 from connectors.dispatch.sink import Applied
 from connectors.float.auth import POLICY, StaticToken
 from connectors.http import VendorClient
-from schemas.errors import InvalidEntityError
+from schemas.errors import InvalidEntityError, TargetBusyError
 
 PROJECTS: Final = "/v3/projects"
 PAGE_SIZE: Final = 200
@@ -82,6 +82,7 @@ class FloatSink:
         """
         found: list[Project] = []
         page = page_count = 1
+        first_total: str | None = None
         while page <= page_count:
             answer = await self._client.request(
                 "GET",
@@ -94,6 +95,13 @@ class FloatSink:
                 retry=False,
             )
             found += [row for row in answer.body if row.get("project_code") == project_code]
+            total = answer.headers.get("X-Pagination-Total-Count")
+            if page > 1 and total != first_total:
+                raise TargetBusyError(
+                    "projects came or went while they were listed",
+                    hint="rows shift between pages then, and one may be missed; listed again",
+                )
+            first_total = total
             page_count = int(answer.headers.get("X-Pagination-Page-Count", "1"))
             page += 1
         return sorted(found, key=lambda row: int(row["project_id"]))

@@ -33,18 +33,37 @@ ROWS_MAX: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One list of the API. `has_filter`: it takes `modified_since`."""
+    """One list of the API. `has_filter`: it takes `modified_since`.
+
+    `unused`: documented fields that no contract takes.
+    """
 
     path: str
     id_field: str
     has_filter: bool = True
+    unused: frozenset[str] = frozenset()
 
 
 RESOURCES: Final[Mapping[str, Resource]] = {
-    "person": Resource("/v3/people", "people_id"),
+    "person": Resource(
+        "/v3/people", "people_id", unused=frozenset({"department_id", "people_type_id"})
+    ),
     "role": Resource("/v3/roles", "id", has_filter=False),
-    "project": Resource("/v3/projects", "project_id"),
-    "allocation": Resource("/v3/tasks", "task_id"),
+    "project": Resource(
+        "/v3/projects",
+        "project_id",
+        unused=frozenset(
+            {
+                "budget_total",
+                "budget_type",
+                "client_id",
+                "project_manager",
+                "project_team",
+                "status",
+            }
+        ),
+    ),
+    "allocation": Resource("/v3/tasks", "task_id", unused=frozenset({"name", "notes"})),
 }
 
 
@@ -82,7 +101,7 @@ class FloatSource:
         """Return the reader of a catalogued object."""
         resource = RESOURCES[obj]
         stamps = ("modified", "created") if resource.has_filter else ()
-        layout = Layout(resource.id_field, modified_fields=stamps)
+        layout = Layout(resource.id_field, modified_fields=stamps, ignored=resource.unused)
         rows = RowReader(record_schema(f"source/{SYSTEM}/{obj}"), layout)
         return FloatReader(self._client, resource, rows, self._page_size)
 

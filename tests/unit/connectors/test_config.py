@@ -1,4 +1,4 @@
-"""Connector files: placeholders, secrets, and every problem at once; the shipped files are valid."""
+"""Connector files: placeholders, secrets, every problem at once; shipped files are valid."""
 
 import json
 from pathlib import Path
@@ -70,14 +70,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
     key_file = tmp_path / "key.pem"
     key_file.write_bytes(KEY.as_pem(private=True))
     names = [
-        "SALESFORCE_URL",
-        "SALESFORCE_CLIENT_ID",
-        "SALESFORCE_USERNAME",
-        "NETSUITE_URL",
-        "NETSUITE_CLIENT_ID",
-        "NETSUITE_CERTIFICATE_ID",
-        "FLOAT_URL",
-        "FLOAT_TOKEN",
+        *("SALESFORCE_URL", "SALESFORCE_CLIENT_ID", "SALESFORCE_USERNAME"),
+        *("NETSUITE_URL", "NETSUITE_CLIENT_ID", "NETSUITE_CERTIFICATE_ID"),
+        *("FLOAT_URL", "FLOAT_TOKEN"),
     ]
     values = dict.fromkeys(names, "http://127.0.0.1:9/x")
     files = ("SALESFORCE_PRIVATE_KEY_FILE", "NETSUITE_PRIVATE_KEY_FILE")

@@ -1,0 +1,1 @@
+"""Databases captured by Debezium: connector files, registration, status and restarts."""

@@ -1,0 +1,203 @@
+"""Kafka Connect's REST interface, as far as running Debezium connectors needs it.
+
+Connector files are sent unchanged: their placeholders are resolved by the Connect workers, which
+need Kafka's EnvVarConfigProvider under the name `env`. No secret passes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import structlog
+
+from connectors.config import read_document
+from connectors.faults import Action, ErrorPolicy, Fault, rule
+from connectors.http import Limiter, RetrySettings, VendorClient
+from schemas.errors import ConfigError, FatalError, ReplicationSlotLostError
+
+log = structlog.get_logger()
+
+FAILED: Final = "FAILED"
+RUNNING: Final = "RUNNING"
+SLOT_LOST_TEXTS: Final = (
+    "can no longer get changes from replication slot",
+    "no longer available on the server",
+)
+
+
+def read_faults(body: object) -> Sequence[Fault]:
+    """Read `{"error_code", "message"}`."""
+    if not isinstance(body, dict):
+        return ()
+    return (Fault(code=str(body.get("error_code")), detail=str(body.get("message", ""))),)
+
+
+POLICY: Final = ErrorPolicy(
+    system="connect",
+    read_faults=read_faults,
+    rules=(rule(409, Action.RETRY),),  # the workers are rebalancing
+)
+
+
+class ConnectorFailedError(FatalError):
+    """A connector fails again and again; restarting does not help."""
+
+    code = "fatal.connector_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorFile:
+    """A connector as Connect's POST takes it."""
+
+    name: str
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorStatus:
+    """States of a connector and of its tasks, and the traces of those that failed."""
+
+    state: str
+    tasks: tuple[str, ...] = ()
+    traces: tuple[str, ...] = ()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the connector and all its tasks, at least one, run."""
+        return self.state == RUNNING and bool(self.tasks) and set(self.tasks) == {RUNNING}
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the connector or a task has failed."""
+        return FAILED in {self.state, *self.tasks}
+
+
+def read_connector_file(path: Path) -> ConnectorFile:
+    """Return the connector at `path`. Raises ConfigError unless it is `{"name", "config"}`."""
+    document = read_document(path)
+    name, config = document.get("name"), document.get("config")
+    if (
+        not isinstance(name, str)
+        or not isinstance(config, dict)
+        or document.keys()
+        - {
+            "name",
+            "config",
+        }
+    ):
+        raise ConfigError(f"{path} is not a connector file: it needs name and config, no more")
+    return ConnectorFile(name, config)
+
+
+class ConnectClient:
+    """A client of one Connect cluster. `close` when done."""
+
+    def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+        self._client = VendorClient(
+            url,
+            _NoCredentials(),
+            POLICY,
+            user_agent="psastream",
+            timeout_s=timeout_s,
+            limiter=Limiter(2),
+            retry=RetrySettings(attempts=10),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def register(self, connector: ConnectorFile) -> bool:
+        """Create or reconfigure a connector; True when it is new. Repeating it changes nothing.
+
+        Raises VendorRejectedError for a configuration the plugin refuses, TransientError.
+        """
+        response = await self._client.request(
+            "PUT",
+            f"/connectors/{quote(connector.name)}/config",
+            json=dict(connector.config),
+            expect={200, 201},
+        )
+        return response.status == 201
+
+    async def status(self, name: str) -> ConnectorStatus:
+        """Return the state of a connector. Raises VendorRejectedError where it does not exist."""
+        response = await self._client.request("GET", f"/connectors/{quote(name)}/status")
+        return _status(response.body)
+
+    async def restart_failed(self, name: str) -> None:
+        """Restart a connector's failed parts and leave the others running."""
+        await self._client.request(
+            "POST",
+            f"/connectors/{quote(name)}/restart",
+            params={"includeTasks": "true", "onlyFailed": "true"},
+            expect={200, 202, 204},
+        )
+
+
+@dataclass(slots=True)
+class RestartBudget:
+    """At most `restarts` in `window_s`; `clock_s` is a monotonic clock."""
+
+    restarts: int
+    window_s: float
+    clock_s: Callable[[], float]
+    _taken_s: list[float] = field(default_factory=list)
+
+    def take(self) -> bool:
+        """Take one restart; False when none is left."""
+        now_s = self.clock_s()
+        self._taken_s = [taken for taken in self._taken_s if now_s - taken < self.window_s]
+        if len(self._taken_s) >= self.restarts:
+            return False
+        self._taken_s.append(now_s)
+        return True
+
+
+async def heal(client: ConnectClient, name: str, budget: RestartBudget) -> ConnectorStatus:
+    """Return a connector's state, restarting what failed while the budget lasts.
+
+    Raises ReplicationSlotLostError when the database dropped changes not yet read, which a restart
+    would hide, and ConnectorFailedError when the budget is spent.
+    """
+    status = await client.status(name)
+    if not status.has_failed:
+        return status
+    reason = _first_line(status.traces)
+    if any(text in trace for trace in status.traces for text in SLOT_LOST_TEXTS):
+        raise ReplicationSlotLostError(
+            f"connector {name} lost its replication slot: {reason}",
+            hint="take a new snapshot, then reconcile: changes in between are gone",
+        )
+    if not budget.take():
+        raise ConnectorFailedError(
+            f"connector {name} keeps failing: {reason}", hint="see the trace in Connect's status"
+        )
+    log.warning("connector_restarted", connector=name, reason=reason)
+    await client.restart_failed(name)
+    return status
+
+
+class _NoCredentials:
+    async def headers(self) -> Mapping[str, str]:
+        return {}
+
+    def invalidate(self) -> None:
+        """There is nothing to forget."""
+
+
+def _status(body: Any) -> ConnectorStatus:
+    parts = [body["connector"], *body.get("tasks", ())]
+    return ConnectorStatus(
+        state=body["connector"]["state"],
+        tasks=tuple(task["state"] for task in body.get("tasks", ())),
+        traces=tuple(part["trace"] for part in parts if part.get("trace")),
+    )
+
+
+def _first_line(traces: Sequence[str]) -> str:
+    return traces[0].partition("\n")[0] if traces else "no trace"
