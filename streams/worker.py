@@ -105,6 +105,7 @@ class Worker:
         last_resort = threading.Timer(self._stop_timeout_s, os._exit, (code or EXIT_FAILED,))
         last_resort.daemon = True
         last_resort.start()
+        self.health.begin_stop()
         await asyncio.gather(*(group.halt() for group in self.app.groups))
         with suppress(TimeoutError):
             async with asyncio.timeout(self._stop_timeout_s):

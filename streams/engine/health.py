@@ -27,6 +27,7 @@ class Health:
         self._stall_timeout_s = app.settings.stall_timeout_s
         self._beat_at_s = time.monotonic()
         self._stalled: str | None = None
+        self._is_stopping = False
 
     def is_live(self) -> bool:
         """False once the event loop hangs or a partition has stalled: restart the process."""
@@ -41,8 +42,13 @@ class Health:
             and app.started
             and app.consumer_generation_id > 0
             and not app.rebalancing
+            and not self._is_stopping
             and all(processor.is_ready for processor in self._processors())
         )
+
+    def begin_stop(self) -> None:
+        """Not ready any more, for good."""
+        self._is_stopping = True
 
     async def watch(self) -> None:
         """Beat, report lag, and raise StalledError when a partition with lag stands still."""

@@ -202,13 +202,13 @@ class PartitionProcessor:
                 await self._apply(self._fresh_part(chunk))
 
     def _fresh_part(self, chunk: Chunk) -> Chunk:
-        """`chunk` without what the state already holds. Upholds I3."""
+        """`chunk` without what the state already holds; it may cover nothing. Upholds I3."""
         fence = self._store.fence(chunk.topic)
         if fence is None:
             return chunk
         if chunk.start_offset > fence + 1:
             self._check_gap(chunk.topic, fence, chunk.start_offset)
-        fresh = chunk.after(fence)
+        fresh = chunk.after(fence) if chunk.last_offset > fence else _nothing_after(chunk, fence)
         if len(fresh) < len(chunk):
             skipped = len(chunk) - len(fresh)
             self._parts.instruments.fence_skipped(self.group.name, chunk.topic, skipped)
@@ -216,8 +216,10 @@ class PartitionProcessor:
         return fresh
 
     async def _apply(self, chunk: Chunk) -> None:
-        if chunk.start_offset >= chunk.end_offset:
-            return
+        """Fold, commit, and only then write the local state. Upholds I1.
+
+        A chunk that covers nothing is committed too: it moves a position that was set back.
+        """
         effects = await self._fold(chunk) if len(chunk) else Effects()
         began = time.monotonic()
         changes = dict(effects.state)
@@ -260,6 +262,10 @@ class PartitionProcessor:
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._parts.threads, call)
+
+
+def _nothing_after(chunk: Chunk, offset: int) -> Chunk:
+    return Chunk(chunk.topic, chunk.partition, offset + 1, offset + 1, (), (), (), ())
 
 
 def checked_effects(handler: ChunkHandler, chunk: Chunk, state: State) -> Effects:

@@ -21,6 +21,9 @@ def check_groups(groups: Sequence[GroupSpec]) -> None:
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ConfigError(f"{what} used more than once: {', '.join(repeated)}")
+    both = sorted(set(used) & {group.state_topic for group in groups})
+    if both:
+        raise ConfigError(f"both a source and a state topic: {', '.join(both)}")
 
 
 def check_topics(settings: EngineSettings, groups: Sequence[GroupSpec]) -> None:

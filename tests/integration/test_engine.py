@@ -246,3 +246,55 @@ def test_unreadable_local_state_is_rebuilt(testbed: EngineTestbed) -> None:
     seen = run_until_drained(testbed)
     assert seen.restored > 0
     assert testbed.totals() == testbed.expected()
+
+
+def test_aborted_source_records_are_not_seen(testbed: EngineTestbed) -> None:
+    rows = testbed.topics.rows
+    testbed.abort(rows, 0, [(b"R0-1", row("P0-1", 10**9)), (b"R0-2", row("P0-1", 10**9))])
+    run_until_drained(testbed)
+    assert testbed.totals() == testbed.expected()
+    assert max(testbed.totals().values()) < 10**9
+
+
+def test_stalled_partition_stops_the_worker(testbed: EngineTestbed) -> None:
+    """A handler that hangs is found by the watchdog; the worker ends without a commit."""
+    release = threading.Event()
+    group = steer(group_of(testbed), lambda _: release.wait(60) and None)
+    settings = testbed.settings(stall_timeout_s=1.0, halt_timeout_s=0.5)
+    with ThreadWorker(settings, [group]) as worker:
+        worker.wait(lambda: not worker.worker.health.is_live())
+        release.set()
+        assert worker.join() == 1
+    assert testbed.committed(testbed.topics.rows) == 0
+
+
+def test_ready_only_once_the_partitions_are_restored(testbed: EngineTestbed) -> None:
+    worker = ThreadWorker(testbed.settings(), [group_of(testbed)])
+    assert not worker.worker.health.is_ready()
+    with worker:
+        worker.wait(worker.worker.health.is_ready)
+        assert worker.worker.health.is_live()
+    assert not worker.worker.health.is_ready()
+
+
+def test_i3_rewound_group_applies_nothing_twice(testbed: EngineTestbed) -> None:
+    run_until_drained(testbed)
+    testbed.move_group(testbed.topics.adjustments, 0)
+    testbed.produce(testbed.topics.adjustments, 0, [(b"P0-1", b"7")])
+    seen = run_until_drained(testbed)
+    assert seen.fence_skips == testbed.partitions * 100
+    assert seen.applied == 1
+    assert testbed.totals() == testbed.expected()
+
+
+def test_group_moved_past_unread_records_stops_the_worker(testbed: EngineTestbed) -> None:
+    run_until_drained(testbed)
+    for partition in range(testbed.partitions):
+        testbed.produce(testbed.topics.adjustments, partition, [(b"P0-1", b"7")] * 10)
+    testbed.move_group(testbed.topics.adjustments, 105)
+    with ThreadWorker(testbed.settings(), [group_of(testbed)]) as worker:
+        assert worker.join() == 1
+    assert testbed.committed(testbed.topics.adjustments) == testbed.partitions * 105
+    seen = run_until_drained(testbed, allow_state_gap=True)
+    assert seen.gaps >= testbed.partitions * 5
+    assert seen.applied == testbed.partitions * 5

@@ -9,7 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.engine import EngineSettings, GroupSpec, Instruments, NoInstruments, create_app
@@ -57,6 +63,28 @@ class EngineTestbed:
             self._producer.produce(topic, value, key, partition=partition)
             self._producer.poll(0)
         self._producer.flush()
+
+    def move_group(self, topic: str, offset: int) -> None:
+        """Set the committed offset of every partition of `topic`, as an operator can."""
+        moved = [TopicPartition(topic, p, offset) for p in range(self.partitions)]
+        request = [ConsumerGroupTopicPartitions(self.app_id, moved)]
+        for future in self._admin.alter_consumer_group_offsets(request).values():
+            future.result()
+
+    def abort(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Publish in a transaction that is aborted."""
+        producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "transactional.id": f"{self.app_id}-aborts",
+            }
+        )
+        producer.init_transactions(20)
+        producer.begin_transaction()
+        for key, value in records:
+            producer.produce(topic, value, key, partition=partition)
+        producer.flush()
+        producer.abort_transaction(20)
 
     def settings(self, worker: str = "w", **changes: Any) -> EngineSettings:
         """Engine settings with short time-outs; `worker` names the state directory."""

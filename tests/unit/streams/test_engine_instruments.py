@@ -1,0 +1,47 @@
+"""The engine's metrics: names, labels and that they add up."""
+
+from prometheus_client import CollectorRegistry
+
+from streams.engine import Accounting
+from streams.instruments import PrometheusInstruments
+
+
+def test_i5_outcomes_add_up_to_consumed() -> None:
+    registry = CollectorRegistry()
+    instruments = PrometheusInstruments(registry)
+    instruments.chunk_applied("g", "t", 0, Accounting(5, 1, 2, 3))
+    instruments.chunk_applied("g", "t", 1, Accounting(applied=4))
+
+    def records(outcome: str) -> float | None:
+        labels = {"group": "g", "topic": "t", "outcome": outcome}
+        return registry.get_sample_value("psastream_records_total", labels)
+
+    outcomes = [records(name) for name in ("applied", "stale", "parked", "dead_lettered")]
+    assert outcomes == [9, 1, 2, 3]
+    consumed = {"group": "g", "topic": "t"}
+    assert registry.get_sample_value("psastream_consumed_records_total", consumed) == 15
+
+
+def test_every_measurement_has_its_metric() -> None:
+    registry = CollectorRegistry()
+    instruments = PrometheusInstruments(registry)
+    instruments.handler_seconds("g", "t", 0.5)
+    instruments.commit_seconds("g", "t", 0.25)
+    instruments.recovery_progress("g", 2, 1000, 1.5)
+    instruments.lag("t", 2, 17)
+    instruments.fence_skipped("g", "t", 3)
+    instruments.state_gap("g", "t", 2, 4)
+    instruments.transient_retry("g", "t")
+    group_topic = {"group": "g", "topic": "t"}
+    expected = [
+        ("psastream_chunk_seconds_sum", group_topic, 0.5),
+        ("psastream_commit_seconds_sum", group_topic, 0.25),
+        ("psastream_recovery_records", {"group": "g", "partition": "2"}, 1000),
+        ("psastream_recovery_seconds", {"group": "g", "partition": "2"}, 1.5),
+        ("psastream_lag_records", {"topic": "t", "partition": "2"}, 17),
+        ("psastream_fence_skipped_records_total", group_topic, 3),
+        ("psastream_state_gap_records", {**group_topic, "partition": "2"}, 4),
+        ("psastream_transient_retries_total", group_topic, 1),
+    ]
+    for name, labels, value in expected:
+        assert registry.get_sample_value(name, labels) == value, name
