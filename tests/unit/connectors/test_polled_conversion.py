@@ -1,0 +1,142 @@
+"""Vendor values to Avro types: exactly, or an error of the row; absent is not null."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.polled.conversion import Layout, RowReader, converter, parse_instant
+from connectors.polled.ledger import digest_of
+from schemas.codec import load_schema
+from schemas.contracts import record_schema
+from schemas.errors import SchemaMismatchError
+from schemas.topics import SOURCES
+
+MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}
+DATE = {"type": "int", "logicalType": "date"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "expected"),
+    [
+        ("string", "x", "x"),
+        ("string", 12, "12"),
+        ("boolean", "T", True),
+        ("boolean", "F", False),
+        ("boolean", True, True),
+        ("int", "7", 7),
+        ("long", 2**40, 2**40),
+        (MONEY, "10", Decimal("10.00")),
+        (MONEY, 10, Decimal("10.00")),
+        (MONEY, Decimal("0.10"), Decimal("0.10")),
+        (MONEY, "1.5000", Decimal("1.50")),
+        (DATE, "2026-02-28", date(2026, 2, 28)),
+        (["null", DATE], "2026-02-28", date(2026, 2, 28)),
+        ({"type": "array", "items": MONEY}, ["0", 8], [Decimal("0.00"), Decimal("8.00")]),
+    ],
+)
+def test_values_are_typed_by_the_contract(schema: Any, value: Any, expected: object) -> None:
+    assert converter(schema)(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ("string", True),
+        ("string", Decimal(1)),
+        ("boolean", "yes"),
+        ("boolean", 1),
+        ("int", 2**31),
+        ("int", "7.5"),
+        ("long", True),
+        (MONEY, "0.001"),
+        (MONEY, "12345.67"),
+        (MONEY, "NaN"),
+        (MONEY, "Infinity"),
+        (MONEY, 0.5),
+        (MONEY, "ten"),
+        (DATE, "2026-02-30"),
+        (DATE, 5),
+        ({"type": "array", "items": MONEY}, "0"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(schema: Any, value: Any) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        converter(schema)(value)
+
+
+@given(st.decimals(min_value=-9999, max_value=9999, places=2))
+def test_i7_amounts_keep_their_value(amount: Decimal) -> None:
+    assert converter(MONEY)(str(amount)) == amount
+
+
+@pytest.mark.parametrize(
+    "topic", [topic for topic in SOURCES if topic.record], ids=lambda topic: topic.name
+)
+def test_every_source_contract_can_be_read(topic: Any) -> None:
+    schema = record_schema(topic.record)
+    assert RowReader(schema, Layout("id")).fields
+
+
+SCHEMA = load_schema(
+    {
+        "type": "record",
+        "name": "Row",
+        "fields": [
+            {"name": "id", "type": ["null", "long"], "default": None},
+            {"name": "rate", "type": ["null", MONEY], "default": None},
+            {"name": "modified", "type": ["null", "string"], "default": None},
+            {"name": "created", "type": ["null", "string"], "default": None},
+        ],
+    }
+)
+LAYOUT = Layout("id", modified_fields=("modified", "created"))
+RAW = {"id": 1, "rate": "2", "modified": None, "created": "2026-01-01 10:00:00"}
+
+
+def test_a_row_without_an_edit_counts_as_changed_when_created() -> None:
+    ((row,), _) = RowReader(SCHEMA, LAYOUT).read([RAW])
+    assert (row.id, row.modified_at) == ("1", datetime(2026, 1, 1, 10, tzinfo=UTC))
+
+
+def test_a_missing_field_is_an_error_of_the_object() -> None:
+    raw = {name: value for name, value in RAW.items() if name != "rate"}
+    with pytest.raises(SchemaMismatchError, match="rate"):
+        RowReader(SCHEMA, LAYOUT).read([raw])
+
+
+def test_where_null_is_absent_only_the_id_is_required() -> None:
+    reader = RowReader(SCHEMA, Layout("id", null_is_absent=True))
+    ((row,), _) = reader.read([{"id": "1"}])
+    assert row.values == {"id": 1, "rate": None, "modified": None, "created": None}
+    with pytest.raises(SchemaMismatchError):
+        reader.read([{"rate": "1"}])
+
+
+def test_a_bad_value_is_an_error_of_its_row_only() -> None:
+    rows, unreadable = RowReader(SCHEMA, LAYOUT).read([RAW, RAW | {"id": 2, "rate": "x"}])
+    assert [row.id for row in rows] == ["1"]
+    assert [(row.id, row.detail.partition(":")[0]) for row in unreadable] == [("2", "rate")]
+
+
+def test_new_fields_are_ignored_and_reported_once() -> None:
+    reader = RowReader(SCHEMA, LAYOUT)
+    assert reader.page([RAW | {"mood": "good"}], None).new_fields == ("mood",)
+    assert reader.page([RAW | {"mood": "bad"}], None).new_fields == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-01-01T10:00:00.000+0000", "2026-01-01 10:00:00", "2026-01-01T12:00:00+02:00"],
+)
+def test_instants_are_utc(text: str) -> None:
+    assert parse_instant(text) == datetime(2026, 1, 1, 10, tzinfo=UTC)
+
+
+def test_the_digest_depends_on_content_not_on_order() -> None:
+    assert digest_of({"a": 1, "b": None}) == digest_of({"b": None, "a": 1})
+    assert digest_of({"a": None}) != digest_of({"a": "None"})
+    assert digest_of({"a": Decimal("1.00")}) != digest_of({"a": Decimal("1.01")})

@@ -1,0 +1,231 @@
+"""What a poll publishes: operations, deletes and their refusal, sweeps, snapshots, dead letters."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from connectors.polled import instruments
+from connectors.polled.config import PolledConfig
+from connectors.polled.ledger import is_implausible
+from connectors.polled.model import DeleteFeed, Deletion, ReaderTraits
+from connectors.polled.poller import ObjectPoller
+from schemas.errors import TransientError
+from tests.support.polled import (
+    Clock,
+    MemoryLog,
+    MemoryReader,
+    MemoryTable,
+    make_config,
+    make_poller,
+)
+
+SWEEPS = {"sweep.interval.ms": 1000}
+
+
+class World:
+    """A source with rows a, b, c and a poller that has taken its snapshot."""
+
+    def __init__(self, traits: ReaderTraits | None = None, **keys: object) -> None:
+        self.config: PolledConfig = make_config(**keys)
+        self.clock = Clock()
+        self.table = MemoryTable(self.clock)
+        self.reader = MemoryReader(self.table, traits=traits or ReaderTraits())
+        self.log = MemoryLog()
+        for row_id in "abc":
+            self.table.write(row_id, "first")
+        self.poller = make_poller(self.reader, self.log, self.config)
+
+    def poll(self, poller: ObjectPoller | None = None) -> list[tuple[str, str]]:
+        """Poll a while later; the operations published."""
+        before = len(self.log.changes)
+        self.clock.tick(2)
+        asyncio.run((poller or self.poller).poll())
+        return self.log.operations()[before:]
+
+    def restart(self, **keys: object) -> ObjectPoller:
+        return make_poller(self.reader, self.log, make_config(**keys) if keys else self.config)
+
+
+def test_a_snapshot_reads_and_later_polls_tell_new_from_changed() -> None:
+    world = World()
+    assert world.poll() == [("r", "a"), ("r", "b"), ("r", "c")]
+    world.table.write("a", "second")
+    world.table.write("d", "first")
+    assert world.poll() == [("u", "a"), ("c", "d")]
+    assert world.poll() == []
+
+
+def test_an_untouched_content_is_not_published_again() -> None:
+    world = World()
+    world.poll()
+    assert world.poll(world.restart()) == []
+
+
+def test_a_row_deleted_by_flag_is_told_once_with_what_was_left_of_it() -> None:
+    world = World()
+    world.poll()
+    world.table.write("a", "gone", is_deleted=True)
+    assert world.poll() == [("d", "a")]
+    assert world.poll(world.restart()) == []
+    (change,) = [change for change in world.log.changes if change.op == "d"]
+    assert change.before is not None
+    assert (change.before["text"], change.after) == ("gone", None)
+
+
+def test_an_undeleted_row_is_new() -> None:
+    world = World()
+    world.poll()
+    world.table.write("a", "gone", is_deleted=True)
+    world.poll()
+    world.table.write("a", "back")
+    assert world.poll() == [("c", "a")]
+
+
+def test_a_delete_feed_deletes_living_rows_once() -> None:
+    world = World(ReaderTraits(delete_feed=DeleteFeed.EVERY_POLL))
+    world.poll()
+    world.table.purge("b")
+    world.table.feed = [
+        Deletion("b", world.clock.now),
+        Deletion("never seen", world.clock.now),
+    ]
+    assert world.poll() == [("d", "b")]
+    assert world.log.changes[-1].before == {"Id": "b"}
+    assert world.poll() == []
+
+
+def test_a_row_changed_after_its_deletion_was_undeleted() -> None:
+    world = World(ReaderTraits(delete_feed=DeleteFeed.EVERY_POLL))
+    world.poll()
+    world.table.feed = [Deletion("b", world.clock.now)]
+    world.clock.tick(5)
+    world.table.write("b", "undeleted")
+    assert world.poll() == [("u", "b")]
+
+
+def test_deleting_a_parent_deletes_its_children() -> None:
+    world = World(ReaderTraits(delete_feed=DeleteFeed.EVERY_POLL, has_parent=True))
+    for row_id in ("7-1", "7-2", "70-1"):
+        world.table.write(row_id, "line")
+    world.poll()
+    for row_id in ("7-1", "7-2"):
+        world.table.purge(row_id)
+    world.table.feed = [Deletion("7", world.clock.now)]
+    assert world.poll() == [("d", "7-1"), ("d", "7-2")]
+
+
+def test_a_sweep_finds_rows_that_vanished_without_a_trace() -> None:
+    world = World(**SWEEPS)
+    world.poll()
+    world.table.purge("b")
+    assert world.poll() == [("d", "b")]
+    assert world.poll(world.restart(**SWEEPS)) == []
+
+
+def test_a_sweep_repairs_what_polls_missed_and_counts_it() -> None:
+    world = World(**SWEEPS, **{"overlap.ms": 0})
+    world.poll()
+    world.clock.tick(60)
+    world.table.write("new", "first")
+    world.poll()
+    missed = replace(world.table.versions[0], row_id="missed")
+    world.table.versions.append(missed)
+    counter = instruments.SWEEP_REPAIRED.labels("salesforce", "account")
+    before = counter._value.get()
+    assert world.poll() == [("c", "missed")]
+    assert counter._value.get() == before + 1
+
+
+def test_a_row_missing_from_one_scan_only_is_not_deleted() -> None:
+    world = World(**SWEEPS)
+    world.reader.page_size = 1
+    world.poll()
+    calls = 0
+
+    def flicker() -> None:  # the row is hidden from the first scans and back in the last
+        nonlocal calls
+        calls += 1
+        world.reader.hidden = {"b"} if calls < 5 else set()
+
+    world.reader.hidden = {"b"}
+    world.reader.between_pages = flicker
+    assert world.poll() == []
+
+
+def test_an_implausible_share_of_vanished_rows_is_refused() -> None:
+    world = World(**SWEEPS, **{"max.delete.rows": 1, "max.delete.ratio": 0.5})
+    world.poll()
+    world.reader.hidden = {"a", "b"}
+    gauge = instruments.REFUSED_DELETES.labels("salesforce", "account")
+    assert world.poll() == []
+    assert gauge._value.get() == 2
+    world.reader.hidden = set()
+    world.poll()
+    assert gauge._value.get() == 0
+
+
+@pytest.mark.parametrize(
+    ("vanished", "living", "refused"),
+    [(0, 0, False), (3, 3, False), (4, 4, True), (4, 8, False), (5, 8, True)],
+)
+def test_few_rows_are_believed_whatever_their_share(
+    vanished: int, living: int, refused: bool
+) -> None:
+    assert is_implausible(vanished, living, max_ratio=0.5, max_rows=3) is refused
+
+
+def test_an_object_without_a_cursor_is_compared_whole() -> None:
+    world = World(ReaderTraits(has_cursor=False))
+    world.poll()
+    world.table.purge("a")
+    world.table.write("b", "second")
+    world.table.write("d", "first")
+    assert sorted(world.poll()) == [("c", "d"), ("d", "a"), ("u", "b")]
+
+
+def test_without_a_snapshot_only_later_changes_go_out() -> None:
+    world = World(**{"snapshot.mode": "no_data"})
+    assert world.poll() == []
+    world.table.write("a", "second")
+    assert world.poll() == [("u", "a")]
+
+
+def test_a_forced_snapshot_reads_everything_at_each_start_and_only_then() -> None:
+    world = World()
+    world.poll()
+    poller = world.restart(**{"snapshot.mode": "always"})
+    assert world.poll(poller) == [("r", "a"), ("r", "b"), ("r", "c")]
+    assert world.poll(poller) == []
+
+
+def test_an_unreadable_row_is_dead_lettered_once_and_blocks_nothing() -> None:
+    world = World()
+    world.reader.broken = {"b"}
+    assert world.poll() == [("r", "a"), ("r", "c")]
+    world.poll(world.restart())
+    assert [(row.row_id, row.detail) for row in world.log.rejected] == [("b", "broken")]
+    world.reader.broken = set()
+    assert world.poll() == [("u", "b")]
+
+
+def test_i2_a_failed_commit_moves_nothing() -> None:
+    world = World()
+    world.poll()
+    bookmark = world.poller.bookmark
+    world.table.write("a", "second")
+    world.log.failures = iter([True])
+    with pytest.raises(TransientError):
+        world.poll()
+    assert world.poller.bookmark == bookmark
+    assert world.poll() == [("u", "a")]
+
+
+def test_positions_grow_even_if_the_clock_goes_back() -> None:
+    world = World()
+    world.poll()
+    world.clock.tick(-3)
+    world.table.write("a", "second")
+    world.poll()
+    positions = [change.position for change in world.log.changes]
+    assert positions == sorted(set(positions))
