@@ -4,6 +4,8 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from psycopg.conninfo import conninfo_to_dict
+
 from sandbox.stack.errors import MissingPackageError
 from sandbox.stack.health import HttpHealth
 from sandbox.stack.kafka import Java
@@ -13,6 +15,16 @@ from sandbox.stack.process import ProcessSpec
 from sandbox.stack.settings import StackAddresses
 
 AVRO_CONVERTER = "io.confluent.connect.avro.AvroConverter"
+ENVIRONMENT_PROVIDER = "org.apache.kafka.common.config.provider.EnvVarConfigProvider"
+
+# Environment variable of the in-house PSA's connector → part of the connection string.
+DATABASE_VARIABLES = {
+    "INHOUSE_PSA_HOST": "host",
+    "INHOUSE_PSA_PORT": "port",
+    "INHOUSE_PSA_USER": "user",
+    "INHOUSE_PSA_PASSWORD": "password",
+    "INHOUSE_PSA_DATABASE": "dbname",
+}
 
 # The converter and what it needs, out of the many libraries of the wheel.
 AVRO_CONVERTER_JARS = (
@@ -67,6 +79,9 @@ def worker_properties(directory: Path, port: int, addresses: StackAddresses) -> 
         "plugin.path": directory / "plugins",
         "plugin.discovery": "service_load",
         "connector.client.config.override.policy": "All",
+        # Connector files name secrets and addresses as ${env:NAME}; the worker resolves them.
+        "config.providers": "env",
+        "config.providers.env.class": ENVIRONMENT_PROVIDER,
         "offset.flush.interval.ms": 1000,
         # One worker: a new connector need not wait for others to come back.
         "scheduled.rebalance.max.delay.ms": 0,
@@ -82,6 +97,16 @@ def worker_properties(directory: Path, port: int, addresses: StackAddresses) -> 
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
+def connector_environment(addresses: StackAddresses) -> dict[str, str]:
+    """What connector files may refer to as `${env:NAME}`."""
+    environment = {"PSASTREAM_REGISTRY_URL": addresses.registry_url}
+    if addresses.postgres_dsn:
+        database = conninfo_to_dict(addresses.postgres_dsn)
+        for name, field in DATABASE_VARIABLES.items():
+            environment[name] = str(database.get(field) or "")
+    return environment
+
+
 def connect_spec(
     java: Java, directory: Path, port: int, addresses: StackAddresses, *, heap_mb: int
 ) -> ProcessSpec:
@@ -91,6 +116,7 @@ def connect_spec(
     main_class = "org.apache.kafka.connect.cli.ConnectDistributed"
     return ProcessSpec(
         name="connect",
+        env=connector_environment(addresses),
         command=java.command(main_class, str(config), heap_mb=heap_mb, log_level="info"),
         # Unlike the root page, the list answers only once the worker has joined its group.
         health=HttpHealth(f"http://{HOST}:{port}/connectors", timeout_s=120.0),

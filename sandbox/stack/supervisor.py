@@ -59,6 +59,7 @@ class Stack:
             await run_all(
                 [self._check_given_addresses(), self._start_postgres(), self._start_java()]
             )
+            await self._start_connect()
         except BaseException:
             await self._stop_all()
             raise
@@ -117,16 +118,14 @@ class Stack:
         return await self._exits.get()
 
     async def _start_java(self) -> None:
-        """Kafka, then what needs it."""
+        """Kafka, then the registry, which keeps its state there."""
         wanted = self._settings.parts_to_start
         if wanted & {Part.KAFKA, Part.CONNECT}:
-            java = await self._fetch_java()
+            self._java = await self._fetch_java()
             if Part.KAFKA in wanted:
-                await self._start_kafka(java)
+                await self._start_kafka(self._java)
         if Part.REGISTRY in wanted:
             await self._start_registry()
-        if Part.CONNECT in wanted:
-            await self._start_connect(java)
 
     async def _fetch_java(self) -> Java:
         began = time.monotonic()
@@ -160,8 +159,11 @@ class Stack:
         (port,) = await self._start_part(Part.REGISTRY, ["registry"], make_spec)
         self._addresses = replace(self._addresses, registry_url=f"http://{HOST}:{port}")
 
-    async def _start_connect(self, java: Java) -> None:
-        directory = self._directory.part(Part.CONNECT)
+    async def _start_connect(self) -> None:
+        """Last: connectors find every other part in the environment of the Connect worker."""
+        if Part.CONNECT not in self._settings.parts_to_start:
+            return
+        directory, java = self._directory.part(Part.CONNECT), self._java
 
         async def make_spec(ports: Sequence[int]) -> ProcessSpec:
             heap_mb = self._settings.connect_heap_mb
