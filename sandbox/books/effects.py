@@ -1,0 +1,226 @@
+"""What the target systems must hold through our commands, and that each effect happened once.
+
+The ERP's and the resource tool's rows are compared with what the CRM, the PSA and the resource
+tool's plan ask for; the log of executed writes is compared with the rows that are there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date
+from typing import Any, Final
+
+from sandbox.books.measures import counted_entries
+from sandbox.books.projects import (
+    BILLING_TYPES,
+    ProjectFile,
+    customer_of_account,
+    erp_customer,
+    is_won,
+    legal_entity,
+    project_files,
+    project_plan,
+    psa_project_id,
+)
+from sandbox.books.rows import SourceRows, by_id, number, optional_number
+from sandbox.books.status import Expected
+from sandbox.vendors.effects import Effect
+from schemas.identity import is_project_id, time_bill_id
+
+LOG_NAMES: Final = {
+    ("netsuite", "customer"): "netsuite customer",
+    ("netsuite", "job"): "netsuite project",
+    ("netsuite", "timeBill"): "netsuite time bill",
+    ("float", "project"): "float project",
+}
+
+
+def expected_debtors(rows: SourceRows) -> Expected:
+    """Return the ERP customers of won deals, as the CRM has them."""
+    accounts = by_id(rows.accounts, "Id")
+    buyers = {deal["AccountId"] for deal in rows.deals if is_won(deal)}
+    return {
+        customer_of_account(account): {
+            "name": accounts[account]["Name"],
+            "country_code": accounts[account]["BillingCountryCode"],
+            "currency": accounts[account]["CurrencyIsoCode"],
+            "tax_number": accounts[account]["Tax_Number__c"],
+        }
+        for account in buyers
+    }
+
+
+def actual_debtors(rows: SourceRows) -> Expected:
+    """Return the ERP's customers that carry an id of ours."""
+    return {
+        row["externalid"]: {
+            "name": row["companyname"],
+            "country_code": row["country"],
+            "currency": row["currency"],
+            "tax_number": row["vatregnumber"],
+        }
+        for row in rows.customers
+        if (row["externalid"] or "").startswith("cus-")
+    }
+
+
+def expected_jobs(rows: SourceRows) -> Expected:
+    """Return the ERP projects there must be, with the budget of the resource plan."""
+    return {
+        identity: _wanted_job(rows, each)
+        for identity, each in project_files(rows).items()
+        if _can_be_in_erp(rows, each)
+    }
+
+
+def actual_jobs(rows: SourceRows) -> Expected:
+    """Return the ERP's projects that carry an id of ours."""
+    customers = by_id(rows.customers)
+    return {
+        job["externalid"]: {
+            "name": job["companyname"],
+            "customer_id": customers[job["parent"]]["externalid"],
+            "legal_entity_id": job["subsidiary"],
+            "currency": job["currency"],
+            "starts_on": _day(job["startdate"]),
+            "billing_type": job["custentity_psa_billing_type"],
+            "tax_code": job["custentity_psa_tax_code"],
+            "service_lines": job["custentity_psa_service_lines"],
+            "contract_value": optional_number(job["custentity_psa_contract_value"]),
+            "budget_hours": optional_number(job["custentity_psa_budget_hours"]),
+            "budget_cost": optional_number(job["estimatedcost"]),
+            "budget_revenue": optional_number(job["estimatedrevenue"]),
+            "budget_currency": job["custentity_psa_budget_currency"],
+        }
+        for job in rows.jobs
+        if is_project_id(job["externalid"] or "")
+    }
+
+
+def expected_time_bills(rows: SourceRows) -> Expected:
+    """Return the ERP's time bills there must be: one for each approved billable entry."""
+    projects = by_id(rows.projects)
+    in_erp = {job["externalid"] for job in rows.jobs}
+    expected: Expected = {}
+    for entry in counted_entries(rows):
+        project_id = psa_project_id(projects[entry["project_id"]])
+        if not entry["is_billable"] or project_id not in in_erp:
+            continue
+        entry_id = f"inhouse:time_entry:{entry['id']}"
+        project_ref = f"inhouse:project:{entry['project_id']}"
+        expected[time_bill_id(entry_id, project_ref)] = {
+            "project_id": project_id,
+            "project_ref": project_ref,
+            "time_entry_id": entry_id,
+            "work_on": entry["work_on"],
+            "hours": entry["hours"],
+            "bill_rate": entry["bill_rate"],
+            "currency": entry["currency"],
+        }
+    return expected
+
+
+def actual_time_bills(rows: SourceRows) -> Expected:
+    """Return the ERP's time bills that carry an id of ours."""
+    jobs = by_id(rows.jobs)
+    return {
+        bill["externalid"]: {
+            "project_id": jobs[bill["job"]]["externalid"],
+            "project_ref": bill["custcol_psa_project"],
+            "time_entry_id": bill["custcol_psa_time_entry"],
+            "work_on": _day(bill["trandate"]),
+            "hours": number(bill["hours"]),
+            "bill_rate": number(bill["rate"]),
+            "currency": bill["currency"],
+        }
+        for bill in rows.time_bills
+        if (bill["externalid"] or "").startswith("tb-")
+    }
+
+
+def expected_rm_projects(rows: SourceRows) -> Expected:
+    """Return the resource tool's projects there must be: one for each project in the ERP."""
+    return {
+        identity: {
+            "copies": 1,
+            "name": each.name,
+            "starts_on": _day(each.deal["Project_Start__c"]) if each.deal else None,
+        }
+        for identity, each in project_files(rows).items()
+        if each.is_wanted and each.erp is not None
+    }
+
+
+def actual_rm_projects(rows: SourceRows) -> Expected:
+    """Return the resource tool's projects that carry an id of ours; a code is not unique there."""
+    ours = [row for row in rows.rm_projects if is_project_id(row["project_code"] or "")]
+    copies = Counter(row["project_code"] for row in ours)
+    return {
+        row["project_code"]: {
+            "copies": copies[row["project_code"]],
+            "name": row["name"],
+            "starts_on": _day(row["start_date"]),
+        }
+        for row in ours
+    }
+
+
+def expected_log(rows: SourceRows) -> Expected:
+    """Return what the log of writes must add up to: one creation for each row that is there."""
+    present = {
+        "netsuite customer": actual_debtors(rows),
+        "netsuite project": actual_jobs(rows),
+        "netsuite time bill": actual_time_bills(rows),
+        "float project": actual_rm_projects(rows),
+    }
+    return {
+        f"{name} {identity}": {"creations_less_deletions": 1}
+        for name, found in present.items()
+        for identity in found
+    }
+
+
+def actual_log(effects: Iterable[Effect]) -> Expected:
+    """Return creations less deletions of every record that was written; 0 is as if it never was."""
+    balance: Counter[str] = Counter()
+    for effect in effects:
+        name = LOG_NAMES.get((effect.vendor, effect.record_type))
+        if name is not None:
+            sign = {"create": 1, "update": 0, "delete": -1}[effect.operation]
+            balance[f"{name} {effect.external_id}"] += sign
+    return {key: {"creations_less_deletions": sum_} for key, sum_ in balance.items() if sum_}
+
+
+def _can_be_in_erp(rows: SourceRows, project: ProjectFile) -> bool:
+    if project.deal is None or not project.is_wanted:
+        return False
+    entity = legal_entity(rows, project.country_code)
+    has_tax_code = entity is not None and entity["custrecord_psa_tax_code"] is not None
+    return has_tax_code and erp_customer(rows, project.deal) is not None
+
+
+def _wanted_job(rows: SourceRows, project: ProjectFile) -> dict[str, Any]:
+    deal, entity = project.deal, legal_entity(rows, project.country_code)
+    assert deal is not None
+    assert entity is not None
+    plan = project_plan(rows, project.rm)
+    return {
+        "name": project.name,
+        "customer_id": customer_of_account(deal["AccountId"]),
+        "legal_entity_id": entity["id"],
+        "currency": deal["CurrencyIsoCode"],
+        "starts_on": _day(deal["Project_Start__c"]),
+        "billing_type": BILLING_TYPES[deal["Billing_Type__c"]],
+        "tax_code": entity["custrecord_psa_tax_code"],
+        "service_lines": project.service_lines,
+        "contract_value": project.contract_value,
+        "budget_hours": plan and plan.hours,
+        "budget_cost": plan and plan.cost,
+        "budget_revenue": plan and plan.revenue,
+        "budget_currency": plan and plan.currency,
+    }
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text[:10]) if text else None

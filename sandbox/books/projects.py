@@ -1,0 +1,196 @@
+"""Which projects there should be and what each system holds of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Final
+
+from sandbox.books.rows import Row, SourceRows, by_id, number, optional_number
+from schemas.identity import (
+    customer_id,
+    engagement_id,
+    engagement_of,
+    is_project_id,
+    project_id,
+    resource_id,
+)
+
+STAGES: Final = {
+    "Prospecting": "prospect",
+    "Qualification": "qualified",
+    "Proposal/Price Quote": "proposed",
+    "Negotiation/Review": "negotiating",
+    "Closed Won": "won",
+    "Closed Lost": "lost",
+}
+BILLING_TYPES: Final = {"Time & Materials": "time_and_materials", "Fixed Fee": "fixed_fee"}
+ALLOCATION_STATUSES: Final = {1: "tentative", 2: "approved", 3: "completed"}
+RM_CURRENCY: Final = "EUR"
+MICRO: Final = Decimal("0.000001")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What allocations plan; money is None while nobody knows a rate."""
+
+    hours: Decimal
+    cost: Decimal | None
+    revenue: Decimal | None
+    currency: str | None
+
+
+@dataclass(slots=True)
+class ProjectFile:
+    """One project of a deal: the lines that ask for it, and its row in each system."""
+
+    project_id: str
+    deal: Row | None = None
+    lines: list[Row] = field(default_factory=list)
+    erp: Row | None = None
+    rm: Row | None = None
+    psa: Row | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        return bool(self.lines)
+
+    @property
+    def country_code(self) -> str:
+        return self.project_id.rpartition("-")[2].upper()
+
+    @property
+    def name(self) -> str | None:
+        is_named = self.deal is not None and self.is_wanted
+        return f"{self.deal['Name']} ({self.country_code})" if is_named and self.deal else None
+
+    @property
+    def contract_value(self) -> Decimal | None:
+        if not self.is_wanted:
+            return None
+        return sum((number(line["TotalPrice"]) for line in self.lines), Decimal(0))
+
+    @property
+    def service_lines(self) -> str:
+        return ",".join(sorted({slug(line["Service_Line__c"]) for line in self.lines}))
+
+
+def project_files(rows: SourceRows) -> dict[str, ProjectFile]:
+    """Return every project that a won deal asks for or that a system holds under our id."""
+    files: dict[str, ProjectFile] = {}
+
+    def file(identity: str) -> ProjectFile:
+        return files.setdefault(identity, ProjectFile(identity))
+
+    for line in rows.deal_lines:
+        deal = by_id(rows.deals, "Id").get(line["OpportunityId"])
+        if deal is not None and is_won(deal):
+            file(project_id(engagement_of_deal(deal), line["Delivery_Country__c"])).lines.append(
+                line
+            )
+    # Where a system holds several rows of one project, the first by source id stands for it.
+    for job in sorted(rows.jobs, key=lambda row: str(row["id"]), reverse=True):
+        if is_project_id(job["externalid"] or ""):
+            file(job["externalid"]).erp = job
+    for project in sorted(rows.rm_projects, key=lambda row: str(row["project_id"]), reverse=True):
+        if is_project_id(project["project_code"] or ""):
+            file(project["project_code"]).rm = project
+    for project in sorted(rows.projects, key=lambda row: str(row["id"]), reverse=True):
+        if (identity := psa_project_id(project)) is not None:
+            file(identity).psa = project
+    deals = {engagement_of_deal(deal): deal for deal in rows.deals}
+    for each in files.values():
+        each.deal = deals.get(engagement_of(each.project_id))
+    return files
+
+
+def is_won(deal: Row) -> bool:
+    """Whether sales has handed the deal over to delivery."""
+    return STAGES[deal["StageName"]] == "won"
+
+
+def engagement_of_deal(deal: Row) -> str:
+    """Return the engagement of a deal."""
+    return engagement_id(f"salesforce:opportunity:{deal['Id']}")
+
+
+def customer_of_account(account: str) -> str:
+    """Return the customer of a CRM account."""
+    return customer_id(f"salesforce:account:{account}")
+
+
+def psa_project_id(project: Row) -> str | None:
+    """Return the canonical project of a PSA project, where it names a deal and a country."""
+    if project["opportunity_ref"] is None or project["country_code"] is None:
+        return None
+    engagement = engagement_id(f"salesforce:opportunity:{project['opportunity_ref']}")
+    return project_id(engagement, project["country_code"])
+
+
+def legal_entity(rows: SourceRows, country_code: str) -> Row | None:
+    """Return the active subsidiary of a country; the first by source id where there are more."""
+    active = (
+        row
+        for row in rows.subsidiaries
+        if row["country"] == country_code and row["isinactive"] != "T"
+    )
+    return min(active, key=lambda row: str(row["id"]), default=None)
+
+
+def erp_customer(rows: SourceRows, deal: Row) -> Row | None:
+    """Return the ERP's customer of a deal."""
+    wanted = customer_of_account(deal["AccountId"])
+    return next((row for row in rows.customers if row["externalid"] == wanted), None)
+
+
+def allocation_plan(rows: SourceRows, allocation: Row) -> Plan:
+    """Return what one allocation plans: hours on working days at the person's rates."""
+    hours = number(allocation["hours"]) * working_days(
+        date.fromisoformat(allocation["start_date"]), date.fromisoformat(allocation["end_date"])
+    )
+    person = by_id(rows.people, "people_id")[allocation["people_id"]]
+    cost_rate = optional_number(person["cost_rate"])
+    bill_rate = optional_number(person["default_hourly_rate"])
+    if cost_rate is None or bill_rate is None:
+        return Plan(hours, None, None, None)
+    revenue = hours * bill_rate if allocation["billable"] == 1 else Decimal(0)
+    return Plan(hours, hours * cost_rate, revenue, RM_CURRENCY)
+
+
+def project_plan(rows: SourceRows, rm_project: Row | None) -> Plan | None:
+    """Return what the approved, priced allocations of a project plan; None if it has none at all.
+
+    Only the approved ones count, but a project whose allocations are all tentative has a plan of
+    zero: there is something to budget, and so far it is nothing.
+    """
+    if rm_project is None:
+        return None
+    allocations = [a for a in rows.allocations if a["project_id"] == rm_project["project_id"]]
+    if not allocations:
+        return None
+    approved = [a for a in allocations if ALLOCATION_STATUSES[a["status"]] != "tentative"]
+    plans = [plan for a in approved if (plan := allocation_plan(rows, a)).currency is not None]
+    return Plan(
+        hours=sum((plan.hours for plan in plans), Decimal(0)),
+        cost=sum((number(plan.cost) for plan in plans), Decimal(0)),
+        revenue=sum((number(plan.revenue) for plan in plans), Decimal(0)),
+        currency=RM_CURRENCY if plans else None,
+    )
+
+
+def working_days(first: date, last: date) -> int:
+    """Count Mondays to Fridays, both ends included."""
+    days = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
+    return sum(day.weekday() < 5 for day in days)
+
+
+def resource_of(email: str) -> str:
+    """Return the canonical resource of a person."""
+    return resource_id(email)
+
+
+def slug(text: str) -> str:
+    """Return a service line as tables name it."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")

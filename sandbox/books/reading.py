@@ -1,0 +1,62 @@
+"""Gathers the evidence of an audit: vendors' books, PSA tables, published topics, writes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import psycopg
+from psycopg.rows import dict_row
+
+from runtime.kafka import KafkaSettings, read_compacted, read_topic
+from runtime.registry import Registry
+from runtime.serde import Serde
+from sandbox.books.audit import DEAD_LETTERS, PUBLISHED, Evidence
+from sandbox.books.rows import PSA_TABLES, SourceRows
+from sandbox.books.status import Expected
+from sandbox.vendors.client import VendorAdmin
+
+
+class Library:
+    """Reads everything an audit looks at. Not for more than one thread."""
+
+    def __init__(
+        self, kafka: KafkaSettings, registry_url: str, admin: VendorAdmin, postgres_dsn: str
+    ) -> None:
+        self._kafka = kafka
+        self._serde = Serde(Registry(registry_url))
+        self._admin = admin
+        self._postgres_dsn = postgres_dsn
+
+    def source_rows(self) -> SourceRows:
+        """Return the rows of all source systems as of now."""
+        with psycopg.connect(self._postgres_dsn, row_factory=dict_row) as connection:
+            psa = {
+                table: connection.execute(f"SELECT * FROM inhouse.{table}").fetchall()  # noqa: S608 - a name of ours
+                for table in PSA_TABLES
+            }
+        return SourceRows.of(self._admin.books(), psa)
+
+    def published(self, topic: str) -> Expected:
+        """Return the rows of a compacted topic by key. Raises TransientError."""
+        return {
+            self._serde.read_key(key): self._serde.read(value)
+            for key, value in read_compacted(self._kafka, topic).items()
+        }
+
+    def dead_letters(self) -> list[str]:
+        """Return an identity for each dead letter; a record captured twice has it twice."""
+        letters = [
+            self._serde.read(value)
+            for message in read_topic(self._kafka, DEAD_LETTERS)
+            if (value := message.value()) is not None
+        ]
+        return [f"{letter['topic']} {letter['key']!r}" for letter in letters]
+
+    def evidence(self, topics: Collection[str] = frozenset(PUBLISHED)) -> Evidence:
+        """Return everything as of now; of the published topics, only those asked for."""
+        return Evidence(
+            rows=self.source_rows(),
+            published={topic: self.published(topic) for topic in PUBLISHED if topic in topics},
+            effects=self._admin.effects(),
+            dead_letters=self.dead_letters(),
+        )

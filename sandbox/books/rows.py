@@ -1,0 +1,83 @@
+"""The rows of every source system at one moment, as they are there. No rule of business here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, Self
+
+Row = Mapping[str, Any]
+Rows = tuple[Row, ...]
+
+PSA_TABLES: Final = ("projects", "tasks", "time_entries", "expenses")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRows:
+    """Rows by system and object; rows deleted at their source are left out."""
+
+    # CRM
+    accounts: Rows = ()
+    deals: Rows = ()
+    deal_lines: Rows = ()
+    # ERP
+    subsidiaries: Rows = ()
+    customers: Rows = ()
+    jobs: Rows = ()
+    time_bills: Rows = ()
+    invoices: Rows = ()
+    invoice_lines: Rows = ()
+    # resource tool
+    people: Rows = ()
+    rm_projects: Rows = ()
+    allocations: Rows = ()
+    # in-house PSA
+    projects: Rows = ()
+    time_entries: Rows = ()
+    expenses: Rows = ()
+
+    @classmethod
+    def of(
+        cls,
+        vendors: Mapping[str, Mapping[str, Iterable[Row]]],
+        psa: Mapping[str, Iterable[Row]],
+    ) -> Self:
+        """Sort the vendors' books and the PSA's tables into one view."""
+        crm, erp, rm = vendors["salesforce"], vendors["netsuite"], vendors["float"]
+        return cls(
+            accounts=_not_deleted(crm["Account"]),
+            deals=_not_deleted(crm["Opportunity"]),
+            deal_lines=_not_deleted(crm["OpportunityLineItem"]),
+            subsidiaries=tuple(erp["subsidiary"]),
+            customers=tuple(erp["customer"]),
+            jobs=tuple(erp["job"]),
+            time_bills=tuple(erp["timebill"]),
+            invoices=tuple(erp["transaction"]),
+            invoice_lines=tuple(erp["transactionline"]),
+            people=tuple(rm["people"]),
+            rm_projects=tuple(rm["projects"]),
+            allocations=tuple(rm["tasks"]),
+            projects=tuple(psa["projects"]),
+            time_entries=tuple(psa["time_entries"]),
+            expenses=tuple(psa["expenses"]),
+        )
+
+
+def number(value: object) -> Decimal:
+    """Return a source's number, kept as text, integer or decimal; nothing counts as 0."""
+    return Decimal(str(value)) if value is not None else Decimal(0)
+
+
+def optional_number(value: object) -> Decimal | None:
+    """Return a source's number, or None where there is none."""
+    return None if value is None else Decimal(str(value))
+
+
+def by_id(rows: Iterable[Row], id_field: str = "id") -> dict[Any, Row]:
+    """Return the rows by their native id."""
+    return {row[id_field]: row for row in rows}
+
+
+def _not_deleted(rows: Iterable[Row]) -> Rows:
+    return tuple(row for row in rows if not row["IsDeleted"])

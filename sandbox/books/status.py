@@ -1,0 +1,154 @@
+"""Expected rows of the status tables of customers, projects and assignments, and exceptions."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Final
+
+from sandbox.books.projects import (
+    ALLOCATION_STATUSES,
+    ProjectFile,
+    allocation_plan,
+    customer_of_account,
+    erp_customer,
+    is_won,
+    legal_entity,
+    project_files,
+    project_plan,
+    resource_of,
+)
+from sandbox.books.rows import Row, SourceRows, by_id
+from schemas.identity import customer_id, engagement_of, is_project_id
+
+Expected = dict[str, dict[str, Any]]
+
+TAX_CODE_FIELD: Final = "custentity_psa_tax_code"
+TAX_CODE_MISSING: Final = "Please enter value(s) for: Tax Code"
+
+
+def expected_customers(rows: SourceRows) -> Expected:
+    """Return `psa.status.customer`: every customer the CRM or the ERP knows."""
+    accounts = {customer_of_account(row["Id"]): row for row in rows.accounts}
+    debtors = {_customer_of_debtor(row): row for row in rows.customers}
+    expected: Expected = {}
+    for identity in accounts.keys() | debtors.keys():
+        account, debtor = accounts.get(identity), debtors.get(identity)
+        deals = [d for d in rows.deals if customer_of_account(d["AccountId"]) == identity]
+        if debtor is not None:
+            status = "active"
+        else:
+            status = "requested" if any(is_won(deal) for deal in deals) else "prospect"
+        expected[identity] = {
+            "customer_id": identity,
+            "name": account["Name"] if account else debtor and debtor["companyname"],
+            "status": status,
+            "crm_id": account and f"salesforce:account:{account['Id']}",
+            "erp_id": debtor and f"netsuite:customer:{debtor['id']}",
+            "engagements": len(deals),
+        }
+    return expected
+
+
+def expected_projects(rows: SourceRows) -> Expected:
+    """Return `psa.status.project`."""
+    return {identity: _project_row(rows, each) for identity, each in project_files(rows).items()}
+
+
+def expected_assignments(rows: SourceRows) -> Expected:
+    """Return `psa.status.assignment`: every allocation of the resource tool."""
+    people, projects = by_id(rows.people, "people_id"), by_id(rows.rm_projects, "project_id")
+    expected: Expected = {}
+    for allocation in rows.allocations:
+        identity = f"float:allocation:{allocation['task_id']}"
+        project = projects[allocation["project_id"]]
+        code = project["project_code"] or ""
+        plan = allocation_plan(rows, allocation)
+        status = ALLOCATION_STATUSES[allocation["status"]]
+        expected[identity] = {
+            "id": identity,
+            "project_ref": f"float:project:{allocation['project_id']}",
+            "project_id": code if is_project_id(code) else None,
+            "resource_id": resource_of(people[allocation["people_id"]]["email"]),
+            "status": status if plan.currency else "waiting_rate",
+            "starts_on": date.fromisoformat(allocation["start_date"]),
+            "ends_on": date.fromisoformat(allocation["end_date"]),
+            "planned_hours": plan.hours,
+            "planned_cost": plan.cost,
+            "planned_revenue": plan.revenue,
+            "currency": plan.currency,
+        }
+    return expected
+
+
+def expected_exceptions(rows: SourceRows) -> Expected:
+    """Return the open exceptions: projects the ERP refuses because a tax code is missing."""
+    expected: Expected = {}
+    for identity, each in project_files(rows).items():
+        if not _is_refused(rows, each) or each.deal is None:
+            continue
+        natural_key = f"netsuite:project:{identity}"
+        expected[f"netsuite:{natural_key}"] = {
+            "exception_id": f"netsuite:{natural_key}",
+            "status": "open",
+            "system": "netsuite",
+            "kind": "upsert_project",
+            "natural_key": natural_key,
+            "detail": TAX_CODE_MISSING,
+            "field": TAX_CODE_FIELD,
+            "amount": each.contract_value,
+            "currency": each.deal["CurrencyIsoCode"],
+        }
+    return expected
+
+
+def _project_row(rows: SourceRows, project: ProjectFile) -> dict[str, Any]:
+    status, reason = _project_status(rows, project)
+    deal, plan = project.deal, project_plan(rows, project.rm)
+    return {
+        "project_id": project.project_id,
+        "engagement_id": engagement_of(project.project_id),
+        "customer_id": deal and customer_of_account(deal["AccountId"]),
+        "country_code": project.country_code,
+        "name": project.name,
+        "status": status,
+        "reason": reason,
+        "erp_ref": project.erp and f"netsuite:project:{project.erp['id']}",
+        "rm_ref": project.rm and f"float:project:{project.rm['project_id']}",
+        "psa_ref": project.psa and f"inhouse:project:{project.psa['id']}",
+        "currency": deal and deal["CurrencyIsoCode"],
+        "contract_value": project.contract_value,
+        "budget_hours": plan and plan.hours,
+        "budget_cost": plan and plan.cost,
+        "budget_revenue": plan and plan.revenue,
+        "budget_currency": plan and plan.currency,
+    }
+
+
+def _project_status(rows: SourceRows, project: ProjectFile) -> tuple[str, str | None]:
+    if not project.is_wanted:
+        return "withdrawn", "the deal no longer asks for it"
+    if project.erp is not None:
+        return "active", None
+    if project.deal is None or erp_customer(rows, project.deal) is None:
+        return "waiting_customer", "the ERP does not hold the customer yet"
+    if legal_entity(rows, project.country_code) is None:
+        return "waiting_legal_entity", f"no active legal entity in {project.country_code}"
+    if _is_refused(rows, project):
+        return "rejected", TAX_CODE_MISSING
+    return "requested", None
+
+
+def _is_refused(rows: SourceRows, project: ProjectFile) -> bool:
+    """Whether the ERP refuses to create the project as things stand."""
+    if not project.is_wanted or project.erp is not None or project.deal is None:
+        return False
+    entity = legal_entity(rows, project.country_code)
+    is_ordered = erp_customer(rows, project.deal) is not None and entity is not None
+    return is_ordered and entity is not None and entity["custrecord_psa_tax_code"] is None
+
+
+def _customer_of_debtor(debtor: Row) -> str:
+    external_id = debtor["externalid"] or ""
+    if external_id.startswith("cus-"):
+        return str(external_id)
+    return customer_id(f"netsuite:customer:{debtor['id']}")

@@ -1,0 +1,84 @@
+"""What an act is, and the driver that plays acts and waits for what must follow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sandbox.story.world import World
+from schemas.errors import TransientError
+
+POLL_INTERVAL_S = 0.3
+
+
+class StoryError(Exception):
+    """A consequence did not show up in time; the text names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act.
+
+    `do` makes one change and yields, again and again; `missing` names what does not show yet in
+    any system, None once everything does; `outcome` says in a line what came of it.
+    """
+
+    name: str
+    title: str
+    narration: str
+    do: Callable[[World], Iterator[None]]
+    missing: Callable[[World], str | None]
+    outcome: Callable[[World], str] = lambda _: ""
+
+
+class Audience(Protocol):
+    """Follows a story. Called from the thread that plays it."""
+
+    def act_began(self, act: Act) -> None:
+        """The act begins."""
+
+    def changed(self, act: Act, changes: int) -> None:
+        """The act has made so many changes."""
+
+    def waiting(self, act: Act, missing: str) -> None:
+        """All changes are made; this does not show yet."""
+
+    def act_ended(self, act: Act, seconds: float, outcome: str) -> None:
+        """Everything that must follow is there."""
+
+
+def play(acts: Sequence[Act], world: World, audience: Audience, *, deadline_s: float) -> None:
+    """Play the acts in order. Raises StoryError where a consequence is missing at the deadline."""
+    for act in acts:
+        began_at = time.monotonic()
+        audience.act_began(act)
+        _perform(act, world, audience)
+        _wait(act, world, audience, deadline_s)
+        audience.act_ended(act, time.monotonic() - began_at, act.outcome(world))
+
+
+def _perform(act: Act, world: World, audience: Audience) -> None:
+    """Make the changes, no faster than the rate of the story."""
+    began_at = time.monotonic()
+    for changes, _ in enumerate(act.do(world), start=1):
+        audience.changed(act, changes)
+        ahead_s = changes / world.rate - (time.monotonic() - began_at)
+        if ahead_s > 0:
+            time.sleep(ahead_s)
+
+
+def _wait(act: Act, world: World, audience: Audience, deadline_s: float) -> None:
+    deadline_at = time.monotonic() + deadline_s
+    while True:
+        try:
+            missing = act.missing(world)
+        except TransientError as error:  # a part is down for a moment
+            missing = f"an answer: {error}"
+        if missing is None:
+            return
+        if time.monotonic() > deadline_at:
+            raise StoryError(f"act {act.name}: not within {deadline_s:.0f} s: {missing}")
+        audience.waiting(act, missing)
+        time.sleep(POLL_INTERVAL_S)

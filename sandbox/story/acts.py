@@ -1,0 +1,275 @@
+"""The acts, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from sandbox.books.audit import BILLING_TOTALS
+from sandbox.story import hours
+from sandbox.story.act import Act
+from sandbox.story.firm import BIG_DEAL, CUSTOMERS, LOST_DEAL, SMALL_DEAL, STUCK_DEAL, set_up
+from sandbox.story.world import PsaProject, World
+from schemas.identity import engagement_id, project_id
+
+WON: Final = {"StageName": "Closed Won", "Probability": 100}
+TENTATIVE, CONFIRMED = 1, 2
+EARLY_ENTRIES: Final = 8
+RENAMED: Final = "Nordlicht Energie SE"
+INVOICED_COUNTRIES: Final = ("GB", "US")
+
+HOURS_TABLES: Final = (
+    "psa.status.billing",
+    "psa.metric.project_margin",
+    "psa.metric.utilization",
+    "netsuite time bills",
+    "psa.dlq",
+)
+
+
+def close_deals(world: World) -> Iterator[None]:
+    """Move three deals through the last stages."""
+    for name in (BIG_DEAL, SMALL_DEAL, STUCK_DEAL):
+        deal = world.cast.deals[name]
+        changes = {"StageName": "Negotiation/Review", "Probability": 90}
+        world.admin.update("salesforce", "Opportunity", deal.id, changes)
+        yield
+        world.admin.update("salesforce", "Opportunity", deal.id, WON)
+        yield
+
+
+def wait_only(_: World) -> Iterator[None]:
+    """Nobody does anything."""
+    yield from ()
+
+
+def set_tax_code(world: World) -> Iterator[None]:
+    """Finance completes the French legal entity in the ERP."""
+    changes = {"custrecord_psa_tax_code": "FR-TVA-20"}
+    world.admin.update("netsuite", "subsidiary", world.cast.subsidiaries["FR"], changes)
+    yield
+
+
+def book_early(world: World) -> Iterator[None]:
+    """People enter hours on a project the PSA does not have yet."""
+    deal = world.cast.deals[BIG_DEAL]
+    project = PsaProject(world.cast.next_id(), world.cast.next_id(), deal.currency, deal, "DE")
+    world.cast.projects.append(project)
+    for _ in range(EARLY_ENTRIES):
+        yield from hours.book(world, project, status="approved")
+
+
+def open_projects(world: World) -> Iterator[None]:
+    """Delivery leads create the PSA projects, the one with early hours first; one is internal."""
+    deals = world.cast.deals
+    for name, country in (
+        (BIG_DEAL, "GB"),
+        (BIG_DEAL, "FR"),
+        (SMALL_DEAL, "US"),
+        (STUCK_DEAL, "PL"),
+    ):
+        ids = world.cast.next_id(), world.cast.next_id()
+        world.cast.projects.append(PsaProject(*ids, deals[name].currency, deals[name], country))
+    ids = world.cast.next_id(), world.cast.next_id()
+    world.cast.projects.append(PsaProject(*ids, "EUR"))
+    for project in world.cast.projects:
+        world.psa.insert("projects", _project_row(project))
+        yield
+        task = {"id": project.task_id, "project_id": project.id, "name": "Delivery"}
+        world.psa.insert("tasks", task)
+        yield
+
+
+def _project_row(project: PsaProject) -> dict[str, object]:
+    deal = project.deal
+    return {
+        "id": project.id,
+        "name": f"{deal.name} {project.country_code}" if deal else "Training",
+        "opportunity_ref": deal.id if deal else None,
+        "country_code": project.country_code,
+        "currency": project.currency,
+        "status": "active",
+        "starts_on": hours.FIRST_DAY,
+    }
+
+
+def staff(world: World) -> Iterator[None]:
+    """Plan people on the projects, confirm most of them, and raise one person's rates."""
+    for project in world.admin.books()["float"]["projects"]:
+        for person in world.random.sample(world.cast.people, k=3):
+            row = {
+                "people_id": person.id,
+                "project_id": project["project_id"],
+                "start_date": "2026-09-07",
+                "end_date": f"2026-10-{world.random.randrange(2, 30):02d}",
+                "hours": Decimal(world.random.randrange(2, 8)),
+                "status": TENTATIVE,
+            }
+            created = world.admin.create("float", "tasks", row)
+            world.cast.allocations.append(created["task_id"])
+            yield
+    for allocation in world.cast.allocations[1:]:  # one stays tentative
+        world.admin.update("float", "tasks", allocation, {"status": CONFIRMED})
+        yield
+    world.admin.delete("float", "tasks", world.cast.allocations[-1])
+    yield
+    raise_ = {"cost_rate": Decimal("99.75"), "default_hourly_rate": Decimal("189.00")}
+    world.admin.update("float", "people", world.cast.people[0].id, raise_)
+    yield
+
+
+def send_invoices(world: World) -> Iterator[None]:
+    """Finance bills the time of two projects."""
+    for project in world.cast.projects:
+        if project.deal is not None and project.country_code in INVOICED_COUNTRIES:
+            engagement = engagement_id(f"salesforce:opportunity:{project.deal.id}")
+            world.admin.invoice(project_id(engagement, project.country_code))
+            yield
+
+
+def wind_down(world: World) -> Iterator[None]:
+    """A deal is lost, a customer gets a new name, a line leaves a deal."""
+    lost = {"StageName": "Closed Lost", "Probability": 0}
+    world.admin.update("salesforce", "Opportunity", world.cast.deals[LOST_DEAL].id, lost)
+    yield
+    account = world.cast.accounts[next(iter(CUSTOMERS))]
+    world.admin.update("salesforce", "Account", account, {"Name": RENAMED})
+    yield
+    line = world.cast.deals[BIG_DEAL].lines["DE"][-1]
+    world.admin.delete("salesforce", "OpportunityLineItem", line)
+    yield
+
+
+def early_hours_missing(world: World) -> str | None:
+    """Whether the early hours have arrived; they count only once their project is known."""
+    arrived = world.library.published("psa.time_entry")
+    missing = [e for e in world.cast.entries if f"inhouse:time_entry:{e}" not in arrived]
+    return f"{len(missing)} early time entries in psa.time_entry" if missing else None
+
+
+def waiting_money(world: World) -> str:
+    """Say what waits for a person."""
+    waiting = [
+        f"{row['amount']:,.2f} {row['currency']} ({row['detail']})"
+        for row in world.library.published("psa.exception").values()
+        if row["status"] == "open"
+    ]
+    return f"waiting for a person: {'; '.join(waiting)}" if waiting else "nothing waits"
+
+
+def margins(world: World) -> str:
+    """Say how the margin stands by currency."""
+    revenue: dict[str, Decimal] = {}
+    margin: dict[str, Decimal] = {}
+    for row in world.library.published("psa.metric.project_margin").values():
+        currency = row["currency"]
+        revenue[currency] = revenue.get(currency, Decimal(0)) + row["revenue"]
+        margin[currency] = margin.get(currency, Decimal(0)) + row["margin"]
+    texts = [f"{margin[c]:,.2f} of {revenue[c]:,.2f} {c}" for c in sorted(margin)]
+    return f"margin: {'; '.join(texts)}"
+
+
+def billing(world: World) -> str:
+    """Say how far the billing of hours is."""
+    totals: dict[str, Decimal] = {}
+    for row in world.library.published("psa.status.billing").values():
+        totals[row["state"]] = totals.get(row["state"], Decimal(0)) + row["hours"]
+    return ", ".join(f"{hours_:,.2f} h {state}" for state, hours_ in sorted(totals.items()))
+
+
+ACTS: Final = (
+    Act(
+        "firm",
+        "The firm opens its systems",
+        "Legal entities in the ERP, people in the resource tool, customers and deals in the CRM.",
+        set_up,
+        lambda world: world.first_difference("psa.status.customer", "psa.metric.pipeline_health"),
+    ),
+    Act(
+        "deal",
+        "Deals close",
+        "One deal delivered from Germany, Britain and France, and two smaller ones, are won.",
+        close_deals,
+        lambda world: world.first_difference("netsuite customers", "psa.status.customer"),
+    ),
+    Act(
+        "refusal",
+        "The ERP takes some projects and refuses others",
+        "One project for each delivery country; two legal entities have no tax code.",
+        wait_only,
+        lambda world: world.first_difference(
+            "netsuite projects", "psa.status.project", "psa.exception"
+        ),
+        waiting_money,
+    ),
+    Act(
+        "tax",
+        "Finance fixes the French legal entity",
+        "A tax code is set in the ERP; nobody touches psastream.",
+        set_tax_code,
+        lambda world: world.first_difference(
+            "netsuite projects", "psa.status.project", "psa.exception", "float projects"
+        ),
+        waiting_money,
+    ),
+    Act(
+        "early",
+        "Hours arrive before their project",
+        "People book time on a project the PSA does not have yet.",
+        book_early,
+        early_hours_missing,
+    ),
+    Act(
+        "projects",
+        "Delivery opens its projects",
+        "The PSA's projects name their deal and country; the early hours count now.",
+        open_projects,
+        lambda world: world.first_difference("psa.status.project", *HOURS_TABLES),
+        billing,
+    ),
+    Act(
+        "staffing",
+        "People are planned",
+        "Allocations become budgets in the ERP; a rate changes, an allocation goes.",
+        staff,
+        lambda world: world.first_difference("psa.status.assignment", "netsuite projects"),
+    ),
+    Act(
+        "hours",
+        "Everybody books time",
+        "Entered, approved, rejected, corrected, moved and deleted; one day has 30 hours.",
+        hours.timesheets,
+        lambda world: world.first_difference(*HOURS_TABLES),
+        margins,
+    ),
+    Act(
+        "corrections",
+        "Approved hours are taken back",
+        "Their time bills leave the ERP again; the impossible day is put right.",
+        hours.take_back,
+        lambda world: world.first_difference(*HOURS_TABLES),
+        margins,
+    ),
+    Act(
+        "invoices",
+        "Finance sends invoices",
+        "The time of two projects is billed in the ERP.",
+        send_invoices,
+        lambda world: world.first_difference("psa.status.billing", BILLING_TOTALS),
+        billing,
+    ),
+    Act(
+        "winding",
+        "A deal is lost, a customer renamed, a line withdrawn",
+        "What changed in the CRM reaches the ERP and the resource tool.",
+        wind_down,
+        lambda world: world.first_difference(
+            "netsuite customers",
+            "netsuite projects",
+            "psa.status.customer",
+            "psa.status.project",
+            "psa.metric.pipeline_health",
+        ),
+    ),
+)

@@ -1,0 +1,166 @@
+"""The firm before the story begins: legal entities, people, customers and open deals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from sandbox.story.world import Deal, Person, World
+
+TAX_CODES: Final = {
+    "DE": ("EUR", "DE-VAT-19"),
+    "GB": ("GBP", "GB-VAT-20"),
+    "US": ("USD", "US-SALES-0"),
+    "FR": ("EUR", None),  # finance will set it in the story
+    "PL": ("PLN", None),  # nobody does
+}
+"""Country → currency and tax code of the firm's legal entity there."""
+
+ROLES: Final = ("Partner", "Engagement Manager", "Senior Consultant", "Consultant")
+FIRST_NAMES: Final = [
+    "Ada",
+    "Bruno",
+    "Chen",
+    "Dora",
+    "Emil",
+    "Farah",
+    "Goran",
+    "Hana",
+    "Iris",
+    "Jonas",
+    "Kira",
+    "Liam",
+]
+LAST_NAMES: Final = [
+    "Adler",
+    "Berg",
+    "Costa",
+    "Dahl",
+    "Evans",
+    "Frank",
+    "Gruber",
+    "Horvat",
+    "Ito",
+    "Jansen",
+    "Kaya",
+    "Lind",
+]
+PART_TIME: Final = [0, 6, 6, 6, 6, 0, 0]
+FULL_TIME: Final = [0, 8, 8, 8, 8, 8, 0]
+
+SERVICE_LINES: Final = ("Advisory", "Data Platform", "ERP Rollout", "Managed Services")
+
+CUSTOMERS: Final = {
+    "Nordlicht Energie": ("DE", "EUR", "DE811234567"),
+    "Helio Retail": ("US", "USD", "US-45-1234567"),
+    "Baltyk Logistyka": ("PL", "PLN", "PL5261040828"),
+    "Albion Insurance": ("GB", "GBP", "GB123456789"),
+}
+"""Name → country, currency, tax number."""
+
+BIG_DEAL: Final = "Nordlicht grid transformation"
+SMALL_DEAL: Final = "Helio data platform"
+STUCK_DEAL: Final = "Baltyk routing study"
+LOST_DEAL: Final = "Albion claims automation"
+DEALS: Final = {
+    BIG_DEAL: ("Nordlicht Energie", "Negotiation/Review", 75, ("DE", "DE", "GB", "FR")),
+    SMALL_DEAL: ("Helio Retail", "Proposal/Price Quote", 50, ("US", "US")),
+    STUCK_DEAL: ("Baltyk Logistyka", "Proposal/Price Quote", 60, ("PL",)),
+    LOST_DEAL: ("Albion Insurance", "Negotiation/Review", 80, ("GB", "DE")),
+    "Albion actuarial portal": ("Albion Insurance", "Qualification", 20, ("GB",)),
+    "Nordlicht metering pilot": ("Nordlicht Energie", "Prospecting", 10, ()),
+}
+"""Name → customer, stage, probability in percent, delivery country of each line."""
+
+
+def set_up(world: World) -> Iterator[None]:
+    """Create the firm in the vendors' systems."""
+    yield from _legal_entities(world)
+    yield from _people(world)
+    for name, (country, currency, tax_number) in CUSTOMERS.items():
+        row = {
+            "Name": name,
+            "BillingCountryCode": country,
+            "CurrencyIsoCode": currency,
+            "Tax_Number__c": tax_number,
+        }
+        world.cast.accounts[name] = world.admin.create("salesforce", "Account", row)["Id"]
+        yield
+    for name in DEALS:
+        yield from _deal(world, name)
+
+
+def _legal_entities(world: World) -> Iterator[None]:
+    for country, (currency, tax_code) in TAX_CODES.items():
+        row = {
+            "name": f"Psastream {country}",
+            "country": country,
+            "currency": currency,
+            "custrecord_psa_tax_code": tax_code,
+        }
+        world.cast.subsidiaries[country] = world.admin.create("netsuite", "subsidiary", row)["id"]
+        yield
+
+
+def _people(world: World) -> Iterator[None]:
+    roles = [world.admin.create("float", "roles", {"name": name})["id"] for name in ROLES]
+    yield
+    for number, (first, last) in enumerate(zip(FIRST_NAMES, LAST_NAMES, strict=True)):
+        cost_rate = world.random.randrange(45, 110)
+        bill_rate = cost_rate + world.random.randrange(40, 120)
+        email = f"{first}.{last}@psastream.example".lower()
+        row = world.admin.create(
+            "float",
+            "people",
+            {
+                "name": f"{first} {last}",
+                # People and systems spell addresses as they like.
+                "email": email.title() if number % 3 == 0 else email,
+                "role_id": roles[number % len(roles)],
+                "cost_rate": Decimal(cost_rate),
+                "default_hourly_rate": Decimal(bill_rate) + Decimal("0.50"),
+                "work_days_hours": PART_TIME if number % 4 == 3 else FULL_TIME,
+                "start_date": "2026-09-16" if number == 0 else "2024-01-01",
+            },
+        )
+        world.cast.people.append(Person(row["people_id"], email, bill_rate, cost_rate))
+        yield
+
+
+def _deal(world: World, name: str) -> Iterator[None]:
+    customer, stage, probability, countries = DEALS[name]
+    currency = CUSTOMERS[customer][1]
+    row = world.admin.create(
+        "salesforce",
+        "Opportunity",
+        {
+            "AccountId": world.cast.accounts[customer],
+            "Name": name,
+            "StageName": stage,
+            "Probability": probability,
+            "Amount": 25_000 if not countries else None,
+            "CurrencyIsoCode": currency,
+            "CloseDate": "2026-08-31",
+            "Project_Start__c": "2026-09-07",
+            "Billing_Type__c": world.random.choice(("Time & Materials", "Fixed Fee")),
+        },
+    )
+    deal = Deal(row["Id"], row["AccountId"], name, currency)
+    world.cast.deals[name] = deal
+    yield
+    service_lines = world.random.sample(SERVICE_LINES, k=len(countries))
+    for country, service_line in zip(countries, service_lines, strict=True):
+        line = world.admin.create(
+            "salesforce",
+            "OpportunityLineItem",
+            {
+                "OpportunityId": deal.id,
+                "Quantity": world.random.randrange(20, 90),
+                "UnitPrice": Decimal(world.random.randrange(70_000, 180_000)) / 100,
+                "Service_Line__c": service_line,
+                "Delivery_Country__c": country,
+            },
+        )
+        deal.lines.setdefault(country, []).append(line["Id"])
+        yield

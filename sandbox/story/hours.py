@@ -1,0 +1,176 @@
+"""People at work: timesheets and expenses, with all that happens to them before and after approval.
+
+Every function makes one change in the PSA and yields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Final
+
+from sandbox.story.world import PsaProject, World
+
+FIRST_DAY: Final = date(2026, 9, 7)
+DAYS: Final = 40
+EXPENSE_CATEGORIES: Final = ("Travel", "Meals & Entertainment", "Software")
+ENTRIES_AN_EXPENSE: Final = 15
+TAKEN_BACK: Final = 12
+
+BILLABLE_SHARE: Final = 0.85
+SUBMITTED_SHARE: Final = 0.9
+APPROVED_SHARE: Final = 0.5
+REJECTED_SHARE: Final = 0.1
+CHANGED_LATER_SHARE: Final = 0.15
+
+
+def timesheets(world: World) -> Iterator[None]:
+    """Enter, submit, approve, reject, correct, move and delete hours; book expenses."""
+    for number in range(world.entries):
+        project = world.random.choice(world.cast.projects)
+        entry = yield from book(world, project, status="draft")
+        yield from _decide(world, entry)
+        if world.random.random() < CHANGED_LATER_SHARE:
+            yield from _change_of_mind(world)
+        if number % ENTRIES_AN_EXPENSE == 0:
+            yield from _expense(world)
+    yield from _impossible_day(world)
+
+
+def book(world: World, project: PsaProject, *, status: str) -> Generator[None, None, int]:
+    """Enter hours of somebody on a project; returns the id of the entry."""
+    entry, person = world.cast.next_id(), world.random.choice(world.cast.people)
+    world.psa.insert(
+        "time_entries",
+        {
+            "id": entry,
+            "project_id": project.id,
+            "task_id": project.task_id,
+            "worker_email": person.email,
+            "work_on": _work_day(world),
+            "hours": _hours(world),
+            "is_billable": project.deal is not None and world.random.random() < BILLABLE_SHARE,
+            "status": status,
+            "bill_rate": Decimal(person.bill_rate),
+            "cost_rate": Decimal(person.cost_rate) + Decimal("0.1250"),
+            "currency": project.currency,
+            "notes": "workshop with the customer" if entry % 2 else None,
+        },
+    )
+    world.cast.entries[entry] = status
+    yield
+    return entry
+
+
+def take_back(world: World) -> Iterator[None]:
+    """Withdraw the approval of some hours, delete others, and put the impossible day right."""
+    approved = [entry for entry, status in world.cast.entries.items() if status == "approved"]
+    chosen = world.random.sample(approved, k=min(2 * TAKEN_BACK, len(approved)))
+    for entry in chosen[:TAKEN_BACK]:
+        yield from _set_status(world, entry, "submitted")
+    for entry in chosen[TAKEN_BACK:]:
+        yield from _delete(world, entry)
+    for entry in world.cast.impossible_entries:
+        world.psa.update("time_entries", entry, hours=Decimal("3.00"), status="approved")
+        world.cast.entries[entry] = "approved"
+        yield
+
+
+def _decide(world: World, entry: int) -> Iterator[None]:
+    if world.random.random() < SUBMITTED_SHARE:
+        yield from _set_status(world, entry, "submitted")
+        verdict = world.random.random()
+        if verdict < APPROVED_SHARE:
+            yield from _set_status(world, entry, "approved")
+        elif verdict < APPROVED_SHARE + REJECTED_SHARE:
+            yield from _set_status(world, entry, "rejected")
+
+
+def _change_of_mind(world: World) -> Iterator[None]:
+    """Something happens to hours booked earlier, approved or not."""
+    entry = world.random.choice(list(world.cast.entries))
+    match world.random.choice(("correct", "correct", "move", "move", "reopen", "delete")):
+        case "correct":
+            world.psa.update("time_entries", entry, hours=_hours(world))
+            yield
+        case "move":
+            project = world.random.choice(world.cast.projects)
+            world.psa.update(
+                "time_entries",
+                entry,
+                project_id=project.id,
+                task_id=project.task_id,
+                currency=project.currency,
+            )
+            yield
+        case "reopen":
+            yield from _set_status(world, entry, "draft")
+        case "delete":
+            yield from _delete(world, entry)
+
+
+def _set_status(world: World, entry: int, status: str) -> Iterator[None]:
+    world.psa.update("time_entries", entry, status=status)
+    world.cast.entries[entry] = status
+    yield
+
+
+def _delete(world: World, entry: int) -> Iterator[None]:
+    world.psa.delete("time_entries", entry)
+    del world.cast.entries[entry]
+    yield
+
+
+def _expense(world: World) -> Iterator[None]:
+    project, expense = world.random.choice(world.cast.projects), world.cast.next_id()
+    world.psa.insert(
+        "expenses",
+        {
+            "id": expense,
+            "project_id": project.id,
+            "worker_email": world.random.choice(world.cast.people).email,
+            "spent_on": _work_day(world),
+            "amount": Decimal(world.random.randrange(500, 90_000)) / 100,
+            "currency": project.currency,
+            "is_billable": world.random.random() < BILLABLE_SHARE,
+            "status": "submitted",
+            "category": world.random.choice(EXPENSE_CATEGORIES),
+        },
+    )
+    yield
+    world.psa.update("expenses", expense, status="approved")
+    yield
+    if world.random.random() < CHANGED_LATER_SHARE:
+        world.psa.delete("expenses", expense)
+        yield
+
+
+def _impossible_day(world: World) -> Iterator[None]:
+    """Somebody books 30 hours on one day: a record nobody can process."""
+    entry, person = world.cast.next_id(), world.cast.people[0]
+    world.psa.insert(
+        "time_entries",
+        {
+            "id": entry,
+            "project_id": world.cast.projects[0].id,
+            "worker_email": person.email,
+            "work_on": FIRST_DAY,
+            "hours": Decimal("30.00"),
+            "status": "submitted",
+            "bill_rate": Decimal(person.bill_rate),
+            "cost_rate": Decimal(person.cost_rate),
+            "currency": world.cast.projects[0].currency,
+        },
+    )
+    world.cast.impossible_entries.append(entry)
+    yield
+
+
+def _work_day(world: World) -> date:
+    """Return a day of the story; some people work on Sundays."""
+    return FIRST_DAY + timedelta(days=world.random.randrange(DAYS))
+
+
+def _hours(world: World) -> Decimal:
+    return Decimal(world.random.randrange(2, 34)) / 4
