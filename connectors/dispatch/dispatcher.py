@@ -7,6 +7,7 @@ rebalance callback waits there for the loop, the loop is free to answer.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,6 +27,7 @@ from runtime.serde import Serde
 _log = structlog.get_logger()
 
 GROUP_ID = "psastream-dispatch"
+SESSION_TIMEOUT_MS = 15_000
 DRAIN_S = 20.0
 """How long calls in flight may take to finish when we must stop; below Kubernetes' 30 s."""
 
@@ -74,7 +76,14 @@ class Dispatcher:
                     await target.sink.close()
 
     async def _work(self, stop: asyncio.Event) -> None:
-        consumer = make_consumer(self._kafka, GROUP_ID)
+        consumer = make_consumer(
+            self._kafka,
+            GROUP_ID,
+            # A restarted process takes over from its dead predecessor at once, and fences it
+            # should it live; another host waits for the session to time out.
+            group_instance_id="-".join([GROUP_ID, socket.gethostname(), *sorted(self._targets)]),
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+        )
         intake = await self._on_consumer_thread(
             Intake, consumer, self._serde, list(self._targets), self
         )

@@ -1,0 +1,357 @@
+"""The dispatcher as a process, between Kafka and the vendor twin over HTTP.
+
+What counts is the twin's log of effects: every command must be in it exactly once, whatever is
+killed, lost, refused or replayed.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from connectors.dispatch.dispatcher import GROUP_ID
+from runtime.kafka import KafkaSettings, create_topics, make_producer, read_compacted, read_topic
+from runtime.registry import Registry
+from runtime.serde import Serde
+from schemas.routing import partition_of
+from schemas.topics import BY_NAME, COMMANDS
+from tests.support.eventually import eventually
+from tests.support.sinks import KillPoint
+from tests.support.stack import RunningStack
+from tests.support.vendors import Vendors, vendors
+
+__all__ = ["vendors"]  # the fixture
+
+pytestmark = pytest.mark.stack
+
+ROOT: Final = Path(__file__).parents[2]
+DEADLINE_S: Final = 60.0
+FAST: Final = {
+    "request.timeout.ms": 1_000,
+    "settle.ms": 200,
+    "retry.backoff.ms": 50,
+    "retry.backoff.max.ms": 200,
+    "auth.retry.ms": 200,
+    "requests.per.second": None,
+}
+
+
+class Bench:
+    """Command topics, a dispatcher process to start and kill, and what came of the commands."""
+
+    def __init__(self, stack: RunningStack, vendors: Vendors, directory: Path) -> None:
+        self.vendors = vendors
+        self.kafka = KafkaSettings(bootstrap_servers=stack.addresses.bootstrap_servers)
+        self._registry_url = stack.addresses.registry_url
+        create_topics(self.kafka, COMMANDS, replication_factor=1)
+        registry = Registry(self._registry_url)
+        registry.register_catalogue()
+        self._serde = Serde(registry)
+        self._producer = make_producer(self.kafka)
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._configs = [self._config(vendor) for vendor in ("netsuite", "float")]
+        self.run_id = uuid.uuid4().hex[:8]
+
+    def _config(self, vendor: str) -> Path:
+        shipped = json.loads((ROOT / "connectors" / vendor / "sink.json").read_text())
+        path = self._directory / f"{vendor}.json"
+        path.write_text(json.dumps(shipped | FAST))
+        return path
+
+    def start(self, *, kill_at: KillPoint | None = None, kill_on: str = "") -> None:
+        command = [sys.executable, "-m", "tests.support.sinks"]
+        for path in self._configs:
+            command += ["--config", str(path)]
+        if kill_at is not None:
+            command += ["--kill-at", kill_at, "--kill-on", kill_on]
+        environment = {
+            **os.environ,
+            **self.vendors.environment,
+            "PSASTREAM_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "PSASTREAM_REGISTRY_URL": self._registry_url,
+        }
+        with (self._directory / "dispatcher.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=environment, cwd=ROOT
+            )
+
+    def wait_for_death(self) -> None:
+        assert self._process is not None
+        assert self._process.wait(timeout=DEADLINE_S) == -signal.SIGKILL, self.log()
+
+    def stop(self) -> int:
+        """Ask the process to end, as Kubernetes does; its exit code."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(timeout=DEADLINE_S)
+
+    def end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def log(self) -> str:
+        return (self._directory / "dispatcher.log").read_text(errors="replace")
+
+    def send(self, *commands: dict[str, Any]) -> None:
+        for command in commands:
+            topic = f"psa.command.{command['target']}"
+            partitions = BY_NAME[topic].partitions
+            self._producer.produce(
+                topic,
+                key=self._serde.key(topic, command["natural_key"]),
+                value=self._serde.value(topic, command),
+                partition=partition_of(command["natural_key"], partitions),
+            )
+        assert self._producer.flush(10) == 0
+
+    def results(self) -> dict[str, list[dict[str, Any]]]:
+        """Results by command id, in the order they were written."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for message in read_topic(self.kafka, "psa.command_result"):
+            record = self._serde.read(message.value())
+            found.setdefault(record["command_id"], []).append(record)
+        return found
+
+    def statuses(self, *commands: dict[str, Any]) -> list[str]:
+        """The status of every command, once all are settled."""
+
+        def settled() -> dict[str, list[dict[str, Any]]] | None:
+            assert self._process is None or self._process.poll() is None, self.log()
+            results = self.results()
+            return results if all(it["command_id"] in results for it in commands) else None
+
+        results = eventually(settled, deadline_s=DEADLINE_S)
+        assert results is not None
+        return [results[command["command_id"]][-1]["status"] for command in commands]
+
+    def exceptions(self) -> dict[str, dict[str, Any]]:
+        rows = read_compacted(self.kafka, "psa.exception").values()
+        return {row["exception_id"]: row for row in map(self._serde.read, rows)}
+
+    def effects(self) -> Counter[tuple[str, str, str | None]]:
+        """How often each (type, operation, external id) was carried out."""
+        return Counter(
+            (effect.record_type, effect.operation, effect.external_id)
+            for effect in self.vendors.admin.effects()
+        )
+
+    def unread(self) -> int:
+        """Commands whose offset is not committed."""
+        admin = AdminClient(self.kafka.client())
+        [future] = admin.list_consumer_group_offsets([_group_request()]).values()
+        committed = {
+            (part.topic, part.partition): part.offset for part in future.result().topic_partitions
+        }
+        return sum(
+            1
+            for target in ("netsuite", "float")
+            for message in read_topic(self.kafka, f"psa.command.{target}")
+            if message.offset() >= committed.get((message.topic(), message.partition()), 0)
+        )
+
+    def forget_offsets(self) -> None:
+        """Make the next dispatcher read all commands from the start."""
+        admin = AdminClient(self.kafka.client())
+        [future] = admin.delete_consumer_groups([GROUP_ID]).values()
+        future.result()
+
+    def customer(self, name: str, *, revision: int = 1) -> dict[str, Any]:
+        customer_id = f"cus-{self.run_id}{name}"
+        content = {
+            "customer_id": customer_id,
+            "name": f"{name} {revision}",
+            "country_code": "DE",
+            "currency": "EUR",
+            "tax_number": None,
+            "correlation_id": "cor-1",
+        }
+        return _command("netsuite", "upsert_customer", f"customer:{customer_id}", revision, content)
+
+    def project(self, name: str, *, revision: int, tax_code: str | None) -> dict[str, Any]:
+        project_id = f"eng-{self.run_id}{name}-de"
+        content = {
+            "project_id": project_id,
+            "customer_id": f"cus-{self.run_id}{name}",
+            "name": name,
+            "legal_entity_id": "1",
+            "currency": "EUR",
+            "starts_on": "2026-03-02",
+            "billing_type": "time_and_materials",
+            "tax_code": tax_code,
+            "service_lines": "advisory",
+            "contract_value": "125000.50",
+            "correlation_id": "cor-1",
+        }
+        command = _command("netsuite", "upsert_project", f"project:{project_id}", revision, content)
+        return command | {"amount": Decimal("125000.50"), "currency": "EUR"}
+
+    def plan(self, name: str, *, revision: int = 1) -> dict[str, Any]:
+        project_id = f"eng-{self.run_id}{name}-de"
+        content = {
+            "project_id": project_id,
+            "name": f"{name} {revision}",
+            "starts_on": "2026-03-02",
+            "correlation_id": "cor-1",
+        }
+        return _command("float", "upsert_project", f"project:{project_id}", revision, content)
+
+
+def _command(
+    target: str, kind: str, key: str, revision: int, content: dict[str, Any]
+) -> dict[str, Any]:
+    natural_key = f"{target}:{key}"
+    return {
+        "command_id": f"cmd-{natural_key}-{revision}",
+        "target": target,
+        "kind": kind,
+        "natural_key": natural_key,
+        "revision": revision,
+        "payload": json.dumps(content, sort_keys=True, separators=(",", ":")),
+        "origin_key": natural_key,
+        "correlation_id": "cor-1",
+        "amount": None,
+        "currency": None,
+        "issued_at": datetime.now(UTC),
+    }
+
+
+def _group_request() -> Any:
+    from confluent_kafka import ConsumerGroupTopicPartitions
+
+    return ConsumerGroupTopicPartitions(GROUP_ID)
+
+
+@pytest.fixture
+def bench(stack: RunningStack, vendors: Vendors, tmp_path: Path) -> Iterator[Bench]:
+    it = Bench(stack, vendors, tmp_path)
+    vendors.admin.create(
+        "netsuite", "subsidiary", {"name": "Tern GmbH", "country": "DE", "currency": "EUR"}
+    )
+    try:
+        yield it
+    finally:
+        it.end()
+
+
+def once(kind: str, commands: list[dict[str, Any]], id_field: str) -> Counter[Any]:
+    return Counter((kind, "create", json.loads(it["payload"])[id_field]) for it in commands)
+
+
+def test_i8_faults_of_both_targets_leave_one_effect_each(bench: Bench) -> None:
+    customers = [bench.customer(f"f{number}") for number in range(15)]
+    plans = [bench.plan(f"f{number}") for number in range(5)]
+    for vendor in ("netsuite", "float"):
+        admin = bench.vendors.admin
+        admin.add_fault(vendor, "commit_then_timeout", count=2, delay_s=5.0)
+        for kind in ("rate_limited", "server_error", "unavailable", "connection_reset"):
+            admin.add_fault(vendor, kind, count=3, scope="any")
+    bench.start()
+    bench.send(*customers, *plans)
+
+    statuses = Counter(bench.statuses(*customers, *plans))
+
+    assert statuses.keys() <= {"succeeded", "adopted"}
+    assert statuses["adopted"] >= 2
+    assert bench.effects() == once("customer", customers, "customer_id") + once(
+        "project", plans, "project_id"
+    )
+    eventually(lambda: bench.unread() == 0, deadline_s=DEADLINE_S)
+    assert bench.stop() == 0, bench.log()
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("point", KillPoint)
+@pytest.mark.parametrize("kind", ["upsert_customer", "upsert_project"])
+def test_i8_a_dispatcher_killed_at_any_point_leaves_one_effect_each(
+    bench: Bench, point: KillPoint, kind: str
+) -> None:
+    customers = [bench.customer(f"k{number}") for number in range(3)]
+    plans = [bench.plan(f"k{number}") for number in range(3)]
+    bench.send(*customers, *plans)
+    bench.start(kill_at=point, kill_on=kind)
+    bench.wait_for_death()
+
+    bench.start()
+    statuses = bench.statuses(*customers, *plans)
+
+    assert set(statuses) <= {"succeeded", "adopted"}
+    assert bench.effects() == once("customer", customers, "customer_id") + once(
+        "project", plans, "project_id"
+    )
+    eventually(lambda: bench.unread() == 0, deadline_s=DEADLINE_S)
+
+
+def test_i8_a_replay_of_all_commands_has_no_effect(bench: Bench) -> None:
+    customers = [bench.customer(f"r{number}") for number in range(5)]
+    bench.start()
+    bench.send(*customers)
+    bench.statuses(*customers)
+    eventually(lambda: bench.unread() == 0, deadline_s=DEADLINE_S)
+    assert bench.stop() == 0, bench.log()
+    effects, results = bench.effects(), bench.results()
+
+    eventually(lambda: _forgotten(bench), deadline_s=DEADLINE_S)
+    bench.start()
+    eventually(lambda: bench.unread() == 0, deadline_s=DEADLINE_S)
+
+    assert bench.effects() == effects
+    assert bench.results() == results
+
+
+def _forgotten(bench: Bench) -> bool:
+    bench.forget_offsets()
+    return True
+
+
+def test_a_rejection_waits_for_a_person_and_is_resolved_by_the_next_revision(
+    bench: Bench,
+) -> None:
+    refused = bench.project("x", revision=1, tax_code=None)
+    bench.start()
+    bench.send(bench.customer("x"))
+    bench.statuses(bench.customer("x"))
+    bench.send(refused)
+
+    assert bench.statuses(refused) == ["rejected"]
+    exception = bench.exceptions()[f"netsuite:{refused['natural_key']}"]
+    assert exception["status"] == "open"
+    assert exception["field"] == "custentity_psa_tax_code"
+    assert "subsidiary" in exception["hint"]
+    assert (exception["amount"], exception["currency"]) == (Decimal("125000.500000"), "EUR")
+
+    mended = bench.project("x", revision=2, tax_code="DE-19")
+    bench.send(mended)
+
+    assert bench.statuses(mended) == ["succeeded"]
+    assert bench.exceptions()[f"netsuite:{refused['natural_key']}"]["status"] == "resolved"
+
+
+def test_other_keys_flow_while_one_is_retried(bench: Bench) -> None:
+    stuck, others = bench.customer("stuck"), [bench.customer(f"o{number}") for number in range(5)]
+    stuck_id = json.loads(stuck["payload"])["customer_id"]
+    bench.vendors.admin.add_fault("netsuite", "unavailable", path=stuck_id)
+    bench.start()
+    bench.send(stuck, *others)
+
+    assert set(bench.statuses(*others)) == {"succeeded"}
+    assert stuck["command_id"] not in bench.results()
+    assert bench.stop() == 0, bench.log()
+    assert bench.unread() >= 1
+
+    bench.vendors.admin.clear_faults("netsuite")
+    bench.start()
+    assert bench.statuses(stuck) == ["succeeded"]
+    assert bench.effects()[("customer", "create", stuck_id)] == 1

@@ -1,0 +1,92 @@
+"""Decisions of the ledger that the property tests do not single out."""
+
+import pytest
+
+from connectors.dispatch.commands import Intent
+from connectors.dispatch.ledger import Attempt, Ledger, Look, Supersede
+from tests.support.sinks import make_command
+
+KEY = "netsuite:project:a"
+
+
+def test_a_new_command_is_attempted() -> None:
+    ledger = Ledger({}, {})
+    command = make_command(KEY)
+
+    assert ledger.deliver(command)
+    assert ledger.next(KEY) == Attempt(command, 1)
+
+
+def test_only_one_step_of_a_key_is_under_way() -> None:
+    ledger = Ledger({}, {})
+    ledger.deliver(make_command(KEY))
+    ledger.next(KEY)
+
+    with pytest.raises(AssertionError):
+        ledger.next(KEY)
+
+
+@pytest.mark.parametrize("revision", [1, 2])
+def test_i8_a_revision_at_or_below_the_settled_one_is_refused(revision: int) -> None:
+    ledger = Ledger({KEY: 2}, {})
+
+    assert not ledger.deliver(make_command(KEY, revision))
+    assert not ledger.has_work(KEY)
+
+
+def test_an_open_intent_whose_command_was_compacted_away_is_looked_up_all_the_same() -> None:
+    ledger = Ledger({KEY: 1}, {KEY: Intent("cmd-2", 2, 3)})
+    newer = make_command(KEY, 5)
+    ledger.deliver(newer)
+
+    assert ledger.next(KEY) == Look(newer, 0)
+    ledger.not_applied(KEY)
+    assert ledger.next(KEY) == Attempt(newer, 1)
+
+
+def test_a_settled_intent_is_not_open() -> None:
+    ledger = Ledger({KEY: 2}, {KEY: Intent("cmd-2", 2, 3)})
+    command = make_command(KEY, 3)
+    ledger.deliver(command)
+
+    assert ledger.next(KEY) == Attempt(command, 1)
+
+
+def test_attempts_of_an_earlier_process_are_counted_on() -> None:
+    command = make_command(KEY, 2)
+    ledger = Ledger({}, {KEY: Intent(command.command_id, 2, 3)})
+    ledger.deliver(command)
+
+    assert ledger.next(KEY) == Look(command, 3)
+    ledger.not_applied(KEY)
+    assert ledger.next(KEY) == Attempt(command, 4)
+
+
+def test_a_revision_older_than_a_waiting_one_is_refused() -> None:
+    ledger = Ledger({}, {})
+    ledger.deliver(make_command(KEY, 3))
+
+    assert not ledger.deliver(make_command(KEY, 2))
+
+
+def test_an_attempt_that_may_have_landed_is_never_superseded() -> None:
+    ledger = Ledger({}, {})
+    first, second = make_command(KEY, 1), make_command(KEY, 2)
+    ledger.deliver(first)
+    ledger.next(KEY)
+    ledger.unknown(KEY)
+    ledger.deliver(second)
+
+    assert ledger.next(KEY) == Look(first, 1)
+    ledger.not_applied(KEY)
+    assert ledger.next(KEY) == Supersede(first, 1)
+    ledger.settled(first)
+    assert ledger.next(KEY) == Attempt(second, 1)
+
+
+def test_an_unanswered_attempt_is_unknown_until_reported() -> None:
+    ledger = Ledger({}, {})
+    ledger.deliver(make_command(KEY))
+    ledger.next(KEY)
+
+    assert ledger.is_outcome_unknown(KEY)

@@ -1,0 +1,157 @@
+"""The small pure parts of dispatch: offsets, waiting times, content, exceptions, records."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.dispatch.commands import Command, Outcome, Problem, Status
+from connectors.dispatch.content import holds
+from connectors.dispatch.exceptions import exception_changes, exception_id, warning_id
+from connectors.dispatch.offsets import OffsetTracker
+from connectors.dispatch.retry import RetryPolicy
+from schemas.errors import AuthenticationError, InvalidEntityError, RateLimitedError, TransientError
+from tests.support.sinks import make_command, no_answer, not_available
+
+PLACE = ("psa.command.netsuite", 0)
+AT = datetime(2026, 3, 2, tzinfo=UTC)
+POLICY = RetryPolicy(settle_s=30, backoff_s=1, backoff_max_s=60, auth_retry_s=45)
+
+
+@given(st.sets(st.integers(0, 50), min_size=1), st.data())
+def test_i1_no_unfinished_offset_is_ever_committable(
+    offsets: set[int], data: st.DataObject
+) -> None:
+    tracker = OffsetTracker()
+    for offset in sorted(offsets):
+        tracker.take(PLACE, offset)
+    finished = data.draw(st.sets(st.sampled_from(sorted(offsets))))
+    for offset in data.draw(st.permutations(sorted(finished))):
+        tracker.finish(PLACE, offset)
+
+    [(_, committable)] = tracker.committable()
+
+    unfinished = offsets - finished
+    assert committable == min(unfinished, default=max(offsets) + 1)
+
+
+def test_an_offset_is_committed_once() -> None:
+    tracker = OffsetTracker()
+    tracker.take(PLACE, 7)
+    tracker.finish(PLACE, 7)
+    assert list(tracker.committable()) == [(PLACE, 8)]
+    tracker.committed(PLACE, 8)
+
+    assert list(tracker.committable()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "failures", "delay_s"),
+    [
+        (not_available(), 1, 1.0),
+        (not_available(), 4, 8.0),
+        (not_available(), 1_000, 60.0),
+        (RateLimitedError("slow down", retry_after_s=17.0), 1, 17.0),
+        (RateLimitedError("slow down"), 2, 2.0),
+        (no_answer(), 1, 30.0),
+        (no_answer(), 7, 60.0),
+        (AuthenticationError("no"), 1, 45.0),
+    ],
+)
+def test_waits_grow_and_honour_what_is_asked(
+    error: TransientError | AuthenticationError, failures: int, delay_s: float
+) -> None:
+    assert POLICY.delay_s(error, failures, chance=1.0) == delay_s
+
+
+def test_chance_spreads_the_wait_over_its_upper_half() -> None:
+    assert POLICY.delay_s(not_available(), 5, chance=0.0) == 8.0
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "expected"),
+    [
+        ({"hours": Decimal("8.0")}, {"hours": "8.00"}, True),
+        ({"hours": Decimal("8.1")}, {"hours": "8.00"}, False),
+        ({"currency": {"id": "1", "refName": "EUR"}}, {"currency": "EUR"}, True),
+        ({"currency": {"id": "1", "refName": "USD"}}, {"currency": "EUR"}, False),
+        ({"job": {"id": "7", "externalId": "p"}}, {"job": {"externalId": "p"}}, True),
+        ({"job": {"id": "7"}}, {"job": {"externalId": "p"}}, False),
+        ({}, {"tax": None}, True),
+        ({"tax": "DE"}, {"tax": None}, False),
+        ({}, {"tax": "DE"}, False),
+        ({"name": "a", "more": 1}, {"name": "a"}, True),
+        ({"active": True}, {"active": "True"}, False),
+    ],
+)
+def test_content_is_compared_by_value_not_by_spelling(
+    held: dict[str, object], wanted: dict[str, object], expected: bool
+) -> None:
+    assert holds(held, wanted) is expected
+
+
+PROBLEM = Problem("USER_ERROR", "Please enter value(s) for: Tax Code", "custentity_psa_tax_code")
+
+
+def changes(outcome: Outcome, *open_ids: str) -> list[tuple[str, str]]:
+    command = make_command()
+    records = exception_changes(command, outcome, open_ids, at=AT)
+    return [(record["exception_id"], record["status"]) for record in records]
+
+
+def test_a_rejection_opens_the_exception_of_its_natural_key() -> None:
+    command = make_command()
+    outcome = Outcome(Status.REJECTED, 1, problem=PROBLEM)
+
+    [record] = exception_changes(command, outcome, (), at=AT)
+
+    assert record["exception_id"] == f"netsuite:{command.natural_key}"
+    assert record["status"] == "open"
+    assert record["detail"] == PROBLEM.detail
+    assert "subsidiary" in record["hint"]
+    assert record["payload"] == command.payload
+
+
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.ADOPTED])
+def test_a_success_resolves_what_was_open(status: Status) -> None:
+    open_id = exception_id(make_command())
+
+    assert changes(Outcome(status, 1), open_id) == [(open_id, "resolved")]
+    assert changes(Outcome(status, 1)) == []
+
+
+def test_a_superseded_command_resolves_nothing() -> None:
+    assert changes(Outcome(Status.SUPERSEDED, 1), exception_id(make_command())) == []
+
+
+def test_a_warning_stays_open_until_a_success_without_it() -> None:
+    identity = warning_id(make_command())
+    warned = Outcome(Status.SUCCEEDED, 1, warning=Problem("DUPLICATE_PROJECT_CODE", "two"))
+
+    assert changes(warned, identity) == [(identity, "open")]
+    assert changes(Outcome(Status.SUCCEEDED, 1), identity) == [(identity, "resolved")]
+
+
+def test_a_command_without_identity_is_no_command() -> None:
+    with pytest.raises(InvalidEntityError, match="lacks natural_key, revision"):
+        Command.from_record(
+            {
+                "command_id": "c",
+                "target": "netsuite",
+                "kind": "upsert_project",
+                "payload": "{}",
+                "origin_key": "o",
+            }
+        )
+
+
+@pytest.mark.parametrize("payload", ["{", "[]", "1"])
+def test_a_payload_that_is_no_object_is_refused(payload: str) -> None:
+    with pytest.raises(InvalidEntityError):
+        make_command(payload=payload).content()
+
+
+def test_i7_numbers_of_a_payload_are_exact() -> None:
+    assert make_command(payload='{"hours":0.1}').content() == {"hours": Decimal("0.1")}
