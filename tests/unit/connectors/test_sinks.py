@@ -1,0 +1,258 @@
+"""What the sinks ask of their vendors. The vendors' answers are played back; no HTTP."""
+
+import json
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.config import load_config
+from connectors.dispatch.commands import Command
+from connectors.dispatch.main import SINKS
+from connectors.faults import Fault, VendorRejectedError
+from connectors.float.sink import FloatSink, FloatSinkConfig
+from connectors.http import Response
+from connectors.netsuite.sink import NetSuiteSink, NetSuiteSinkConfig
+from schemas.errors import ConfigError, InvalidEntityError, TargetBusyError
+from tests.support.sinks import make_command
+
+CONNECTORS = Path(__file__).parents[3] / "connectors"
+
+
+class PlayedClient:
+    """Answers requests in order and remembers them. A status not expected is a refusal."""
+
+    def __init__(self, *answers: Response) -> None:
+        self._answers = deque(answers)
+        self.requests: list[tuple[str, str, Any]] = []
+
+    async def request(
+        self, method: str, path: str, *, expect: Any = (200,), json: Any = None, **options: Any
+    ) -> Response:
+        assert options["retry"] is False, "the executor retries"
+        self.requests.append((method, path, json))
+        answer = self._answers.popleft()
+        if answer.status not in expect:
+            raise VendorRejectedError(answer.status, [Fault("X", "no")], context={})
+        return answer
+
+
+def answer(status: int, body: Any = None, **headers: str) -> Response:
+    return Response(status, {name.replace("_", "-"): it for name, it in headers.items()}, body)
+
+
+def netsuite(*answers: Response) -> tuple[NetSuiteSink, PlayedClient]:
+    client = PlayedClient(*answers)
+    return NetSuiteSink(client, project_expense_type="1"), client  # type: ignore[arg-type]
+
+
+def float_(*answers: Response) -> tuple[FloatSink, PlayedClient]:
+    client = PlayedClient(*answers)
+    return FloatSink(client), client  # type: ignore[arg-type]
+
+
+def order(kind: str, **content: Any) -> Command:
+    return make_command(kind=kind, payload=json.dumps(content))
+
+
+TIME_BILL: dict[str, Any] = {
+    "time_bill_id": "tb-1",
+    "project_id": "eng-1-de",
+    "project_ref": "inhouse:project:7",
+    "time_entry_id": "inhouse:time_entry:9",
+    "work_on": "2026-03-02",
+    "hours": "7.50",
+    "bill_rate": "180.0000",
+    "currency": "EUR",
+    "correlation_id": "cor-1",
+}
+TIME_BILL_BODY = {
+    "job": {"externalId": "eng-1-de"},
+    "tranDate": "2026-03-02",
+    "hours": "7.50",
+    "rate": "180.0000",
+    "currency": "EUR",
+    "custcol_psa_time_entry": "inhouse:time_entry:9",
+    "custcol_psa_project": "inhouse:project:7",
+    "custcol_psa_correlation_id": "cor-1",
+}
+TIME_BILL_PATH = "/services/rest/record/v1/timeBill/eid:tb-1"
+PLAN = {
+    "project_id": "eng-1-de",
+    "name": "Tern",
+    "starts_on": "2026-03-02",
+    "correlation_id": "cor-1",
+}
+PLAN_ROW = {
+    "name": "Tern",
+    "project_code": "eng-1-de",
+    "start_date": "2026-03-02",
+    "notes": "psastream cor-1",
+}
+
+
+@pytest.mark.asyncio
+async def test_netsuite_upserts_by_external_id() -> None:
+    sink, client = netsuite(answer(204, Location="https://erp.example/record/v1/timeBill/42"))
+
+    applied = await sink.execute(order("upsert_time_bill", **TIME_BILL))
+
+    assert client.requests == [("PUT", TIME_BILL_PATH, TIME_BILL_BODY)]
+    assert applied.target_id == "42"
+
+
+@pytest.mark.asyncio
+async def test_netsuite_budgets_change_an_existing_project_only() -> None:
+    sink, client = netsuite(answer(404))
+    budget = {
+        "project_id": "eng-1-de",
+        "budget_hours": "100",
+        "budget_cost": "5000.00",
+        "budget_revenue": "9000.00",
+        "budget_currency": "EUR",
+    }
+
+    with pytest.raises(VendorRejectedError):
+        await sink.execute(order("update_project_budget", **budget))
+
+    assert client.requests[0][:2] == ("PATCH", "/services/rest/record/v1/job/eid:eng-1-de")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [204, 404])
+async def test_netsuite_deletion_of_what_is_gone_is_done(status: int) -> None:
+    sink, client = netsuite(answer(status))
+
+    await sink.execute(order("delete_time_bill", time_bill_id="tb-1"))
+
+    assert client.requests == [("DELETE", TIME_BILL_PATH, None)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("status", "body", "is_found"),
+    [
+        (404, None, False),
+        (200, {"id": "42", **TIME_BILL_BODY}, True),
+        (200, {"id": "42", **TIME_BILL_BODY, "hours": "8"}, False),
+        (200, {"id": "42", **TIME_BILL_BODY, "job": {"id": "7", "externalId": "other"}}, False),
+    ],
+)
+async def test_netsuite_look_finds_equal_content_only(
+    status: int, body: Any, is_found: bool
+) -> None:
+    sink, client = netsuite(answer(status, body))
+
+    found = await sink.look(order("upsert_time_bill", **TIME_BILL))
+
+    assert (found is not None) is is_found
+    assert client.requests == [("GET", TIME_BILL_PATH, None)]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("status", "is_done"), [(404, True), (200, False)])
+async def test_netsuite_look_at_a_deletion(status: int, is_done: bool) -> None:
+    sink, _ = netsuite(answer(status, {"id": "42"}))
+
+    assert (await sink.look(order("delete_time_bill", time_bill_id="tb-1")) is not None) is is_done
+
+
+@pytest.mark.asyncio
+async def test_unknown_kinds_and_missing_content_are_refused_before_any_request() -> None:
+    sink, client = netsuite()
+    for command in (order("upsert_planet"), order("upsert_customer", name="Tern")):
+        with pytest.raises(InvalidEntityError):
+            await sink.execute(command)
+
+    assert client.requests == []
+
+
+@pytest.mark.asyncio
+async def test_float_creates_a_project_whose_code_is_not_there() -> None:
+    other = {**PLAN_ROW, "project_id": 1, "project_code": "eng-2-de"}
+    sink, client = float_(answer(200, [other]), answer(201, {"project_id": 8}))
+
+    applied = await sink.execute(order("upsert_project", **PLAN))
+
+    assert client.requests == [("GET", "/v3/projects", None), ("POST", "/v3/projects", PLAN_ROW)]
+    assert applied.target_id == "8"
+
+
+@pytest.mark.asyncio
+async def test_float_changes_the_project_that_has_the_code() -> None:
+    row = {**PLAN_ROW, "project_id": 8, "name": "old"}
+    sink, client = float_(answer(200, [row]), answer(200, row))
+
+    await sink.execute(order("upsert_project", **PLAN))
+
+    assert client.requests[1:] == [("PATCH", "/v3/projects/8", PLAN_ROW)]
+
+
+@pytest.mark.asyncio
+async def test_float_writes_nothing_where_nothing_differs() -> None:
+    sink, client = float_(answer(200, [{**PLAN_ROW, "project_id": 8}]))
+
+    await sink.execute(order("upsert_project", **PLAN))
+
+    assert len(client.requests) == 1
+
+
+@pytest.mark.asyncio
+async def test_float_keeps_the_oldest_of_two_and_warns() -> None:
+    rows = [{**PLAN_ROW, "project_id": 10}, {**PLAN_ROW, "project_id": 9}]
+    sink, _ = float_(answer(200, rows))
+
+    found = await sink.look(order("upsert_project", **PLAN))
+
+    assert found is not None
+    assert found.target_id == "9"
+    assert found.warning is not None
+    assert found.warning.code == "DUPLICATE_PROJECT_CODE"
+
+
+@pytest.mark.asyncio
+async def test_float_reads_all_pages_and_distrusts_a_list_that_shifts() -> None:
+    pages = [
+        answer(200, [], X_Pagination_Page_Count="2", X_Pagination_Total_Count=total)
+        for total in ("201", "200")
+    ]
+    sink, client = float_(*pages)
+
+    with pytest.raises(TargetBusyError):
+        await sink.execute(order("upsert_project", **PLAN))
+
+    assert len(client.requests) == 2
+
+
+def test_shipped_configurations_are_valid(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text("not a key")
+    environment = {
+        "NETSUITE_URL": "https://1234567.suitetalk.api.netsuite.com",
+        "NETSUITE_CLIENT_ID": "client",
+        "NETSUITE_CERTIFICATE_ID": "certificate",
+        "NETSUITE_PRIVATE_KEY_FILE": str(key),
+        "FLOAT_URL": "https://api.float.com",
+        "FLOAT_TOKEN": "secret-token",
+    }
+    erp = load_config(CONNECTORS / "netsuite" / "sink.json", NetSuiteSinkConfig, environment)
+    planner = load_config(CONNECTORS / "float" / "sink.json", FloatSinkConfig, environment)
+
+    assert SINKS[erp.connector_class] is NetSuiteSinkConfig
+    assert SINKS[planner.connector_class] is FloatSinkConfig
+    assert "secret-token" not in repr(planner)
+    with pytest.raises(ConfigError, match="private key"):
+        erp.make_sink()
+
+
+def test_all_problems_of_a_configuration_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "sink.json"
+    shipped = json.loads((CONNECTORS / "float" / "sink.json").read_text())
+    path.write_text(json.dumps(shipped | {"max.in.flight": 0, "settle.ms": -1, "pace": 3}))
+
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, FloatSinkConfig, {"FLOAT_URL": "https://api.float.com"})
+
+    for name in ("max.in.flight", "settle.ms", "pace", "FLOAT_TOKEN"):
+        assert name in str(caught.value)
