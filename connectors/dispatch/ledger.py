@@ -72,19 +72,20 @@ class Ledger:
 
     def __init__(self, settled: Mapping[str, int], intents: Mapping[str, Intent]) -> None:
         """Start from the last settled revision and the last intent of every natural key."""
-        self._entries: dict[str, _Entry] = {
-            key: _Entry(settled_revision=revision) for key, revision in settled.items()
-        }
+        self._settled = dict(settled)
+        self._entries: dict[str, _Entry] = {}  # of keys that are not at rest
         for key, intent in intents.items():
-            entry = self._entries.setdefault(key, _Entry())
-            if intent.revision > entry.settled_revision:
-                entry.open_intent = intent
+            revision = self._settled.get(key, NEVER)
+            if intent.revision > revision:
+                self._entries[key] = _Entry(revision, intent)
 
     def deliver(self, command: Command) -> bool:
         """Take in a command; False where it must have no effect (a replay or out of date)."""
-        entry = self._entries.setdefault(command.natural_key, _Entry())
+        key = command.natural_key
+        entry = self._entries.get(key) or _Entry(self._settled.get(key, NEVER))
         if command.revision <= entry.newest_revision():
             return False
+        self._entries[key] = entry
         intent = entry.open_intent
         if not entry.pending and intent and intent.command_id == command.command_id:
             entry.attempts = intent.attempt
@@ -100,7 +101,7 @@ class Ledger:
 
     def has_work(self, natural_key: str) -> bool:
         """Whether a command of the natural key is not settled yet."""
-        return bool(self._entries[natural_key].pending)
+        return natural_key in self._entries and bool(self._entries[natural_key].pending)
 
     def is_outcome_unknown(self, natural_key: str) -> bool:
         """Whether an attempt may have landed without our knowing."""
@@ -137,7 +138,9 @@ class Ledger:
         entry = self._entries[command.natural_key]
         assert entry.pending[0] is command, command.command_id
         entry.pending.pop(0)
-        entry.settled_revision = command.revision
+        self._settled[command.natural_key] = entry.settled_revision = command.revision
         entry.open_intent = None
         entry.attempts = 0
         entry.is_under_way = False
+        if not entry.pending:
+            del self._entries[command.natural_key]
