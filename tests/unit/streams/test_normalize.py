@@ -249,6 +249,15 @@ def test_a_refused_change_does_not_hide_the_row_from_its_correction() -> None:
     assert bench.feed(bench.source.change(5, entry())).accounting == Accounting(applied=1)
 
 
+def test_i3_a_refused_change_does_not_let_an_older_one_in() -> None:
+    effects = (bench := Bench()).feed(
+        bench.source.change(5, entry()),
+        bench.source.change(6, entry(hours=Decimal("-1.00"))),
+        bench.source.change(4, entry(status="draft")),
+    )
+    assert effects.accounting == Accounting(applied=1, stale=1, dead_lettered=1)
+
+
 def test_bytes_that_are_no_record_and_unknown_schemas_are_dead_letters() -> None:
     bench = Bench()
     good = bench.source.change(1, entry())
