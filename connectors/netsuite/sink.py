@@ -115,7 +115,7 @@ class NetSuiteSink:
                 context={"command_id": command.command_id},
             ) from error
         if command.kind == "upsert_project" and write.body is not None:
-            write.body["projectExpenseType"] = self._project_expense_type
+            write.body["projectExpenseType"] = {"id": self._project_expense_type}
         return write
 
 
