@@ -9,6 +9,8 @@ from typing import Final
 
 from streams.instruments import PrometheusInstruments
 
+from prometheus_client import REGISTRY
+
 from runtime.registry import Registry
 from runtime.settings import Settings
 from schemas.mapping import ObjectMapping
@@ -33,7 +35,7 @@ def packaged_mappings() -> list[ObjectMapping]:
 def run_worker(settings: Settings) -> int:
     """Work until SIGTERM or a failure; return the exit code."""
     registry = Registry(settings.registry_url)
-    instruments = PrometheusInstruments()
+    instruments = PrometheusInstruments(REGISTRY)
     app = create_app(
         engine_settings(settings), make_groups(packaged_mappings(), registry), instruments
     )

@@ -33,6 +33,8 @@ class Documents:
     def __init__(self, committed: KeyValue) -> None:
         self._committed = committed
         self._written: dict[bytes, bytes | None] = {}
+        # Written keys by what stands before their first |: what most scans ask for.
+        self._families: dict[bytes, list[bytes]] = {}
 
     def get(self, model: type[Document], key: str) -> Document | None:
         """Return the document at a key, or None."""
@@ -41,7 +43,7 @@ class Documents:
 
     def put(self, key: str, document: BaseModel) -> None:
         """Write a document."""
-        self._written[key.encode()] = document.model_dump_json(exclude_defaults=True).encode()
+        self._write(key, document.model_dump_json(exclude_defaults=True).encode())
 
     def raw(self, key: str) -> bytes | None:
         """Return the bytes at a key, or None."""
@@ -60,23 +62,33 @@ class Documents:
 
     def put_raw(self, key: str, value: bytes) -> None:
         """Write bytes at a key."""
-        self._written[key.encode()] = value
+        self._write(key, value)
 
     def delete(self, key: str) -> None:
         """Remove a key."""
-        self._written[key.encode()] = None
+        self._write(key, None)
 
     def keys(self, prefix: str) -> list[str]:
         """Return the keys with a prefix, in key order, this chunk's writes included."""
         start = prefix.encode()
         found = {key for key, _ in self._committed.scan(start)}
-        for key, value in self._written.items():
+        family = start.partition(b"|")[0]
+        written = self._families.get(family, ()) if b"|" in start else self._written
+        for key in written:
             if key.startswith(start):
-                if value is None:
+                if self._written[key] is None:
                     found.discard(key)
                 else:
                     found.add(key)
         return [key.decode() for key in sorted(found)]
+
+    def _write(self, key: str, value: bytes | None) -> None:
+        name = key.encode()
+        if name not in self._written:
+            family, bar, _ = name.partition(b"|")
+            if bar:
+                self._families.setdefault(family, []).append(name)
+        self._written[name] = value
 
     def changes(self) -> dict[bytes, bytes | None]:
         """Return what this chunk wrote: key → new bytes, None for a removal."""

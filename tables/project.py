@@ -58,10 +58,14 @@ class ProjectTable:
         self._documents = documents
         self._outbox = outbox
         self._totals = Totals(documents, outbox, f"project-{partition}")
+        # Standing before and after the chunk of the projects it touches.
+        self._restood: dict[str, tuple[Standing, Standing]] = {}
         self._entries = TimeEntries(documents, self._totals, outbox, read_rows)
 
     def settle(self, timestamp_ms: int) -> None:
-        """Publish the totals the chunk has changed; call once, last."""
+        """Count hours under changed standings and publish changed totals; call once, last."""
+        changed = {ref: each for ref, each in self._restood.items() if each[0] != each[1]}
+        self._entries.projects_changed(changed, timestamp_ms)
         standings = load_standings(self._documents, sorted(self._totals.project_refs()))
         project_ids = {ref: each.project_id for ref, each in standings.items()}
         self._totals.settle(project_ids, timestamp_ms)
@@ -90,7 +94,8 @@ class ProjectTable:
         after = standing(document)
         store_standing(self._documents, key, after)
         self._store(key, document, timestamp_ms)
-        self._entries.project_changed(key, before, after, timestamp_ms)
+        first, _ = self._restood.get(key, (before, before))
+        self._restood[key] = (first, after)
         if before.is_known != after.is_known:
             sign = 1 if after.is_known else -1
             for name in self._documents.keys(f"xp:{key}|"):

@@ -74,27 +74,32 @@ class TimeEntries:
         stale = latest.stale + overtaken
         return Tally(applied=len(changes.ids) - stale - parked, stale=stale, parked=parked)
 
-    def project_changed(
-        self, project_ref: str, before: Standing, after: Standing, timestamp_ms: int
+    def projects_changed(
+        self, changed: Mapping[str, tuple[Standing, Standing]], timestamp_ms: int
     ) -> None:
-        """Count the entries of a project under its new standing."""
-        if before == after:
-            return
-        if before.project_id != after.project_id:
-            self._totals.republish(project_ref)
-        is_worse = before.is_known > after.is_known or before.is_in_erp > after.is_in_erp
-        is_other = before.is_in_erp and before.project_id != after.project_id
-        ids = self._all_of(project_ref) if is_worse or is_other else self._waiting(project_ref)
+        """Count the entries of projects under their new standings: before and after, by project.
+
+        All projects of a chunk at once, since a snapshot brings thousands of them.
+        """
+        ids: list[str] = []
+        for project_ref, (before, after) in changed.items():
+            if before.project_id != after.project_id:
+                self._totals.republish(project_ref)
+            is_worse = before.is_known > after.is_known or before.is_in_erp > after.is_in_erp
+            is_other = before.is_in_erp and before.project_id != after.project_id
+            is_any = is_worse or is_other
+            ids += self._all_of(project_ref) if is_any else self._waiting(project_ref)
         if not ids:
             return
         stored = self._documents.raw_many([f"t:{entry}" for entry in ids])
         rows = self._read_rows([value for value in stored if value is not None])
         billed = self._billing(ids)
-        retracted = _with_context(rows, {project_ref: before}, billed, -1)
-        added = _with_context(rows, {project_ref: after}, billed, 1)
+        retracted = _with_context(rows, {ref: old for ref, (old, _) in changed.items()}, billed, -1)
+        standings = {ref: new for ref, (_, new) in changed.items()}
+        added = _with_context(rows, standings, billed, 1)
         self._totals.add(contributions(pl.concat([retracted, added])))
         self._index(added)
-        self._order(added, {project_ref: after}, billed, timestamp_ms)
+        self._order(added, standings, billed, timestamp_ms)
 
     def billing_changed(
         self, entry_id: str, before: BillingDocument, after: BillingDocument, timestamp_ms: int

@@ -7,7 +7,7 @@ import signal
 import stat
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 import structlog
 from psycopg import sql

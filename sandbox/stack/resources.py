@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from sandbox.stack.errors import MissingResourceError
 
