@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
 from connectors.polled.config import PolledConfig
 from connectors.polled.ledger import Entry, Ledger
-from runtime.kafka import KafkaSettings, make_producer, read_compacted
+from runtime.kafka import KafkaSettings, make_consumer, make_producer, read_compacted
 from runtime.serde import Serde
 from schemas.envelope import Operation
 from schemas.errors import BrokerUnavailableError, FatalError
@@ -31,6 +32,8 @@ VERSION: Final = "1"
 DEAD_LETTERS: Final = "psa.dlq"
 CALL_TIMEOUT_S: Final = 30.0
 CALL_ATTEMPTS: Final = 4
+TRANSACTION_TIMEOUT_MS: Final = 30_000
+STABLE_DEADLINE_S: Final = 120.0
 
 T = TypeVar("T")
 Message = tuple[str, int, bytes, bytes | None]
@@ -65,9 +68,12 @@ class KafkaLog:
 
     def _open(self) -> dict[str, tuple[Bookmark | None, Ledger]]:
         self._producer = make_producer(
-            self._settings, transactional_id=f"psastream-source-{self._config.name}"
+            self._settings,
+            transactional_id=f"psastream-source-{self._config.name}",
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         )
         _call(lambda: self._transactional.init_transactions(CALL_TIMEOUT_S))
+        _await_stable(self._settings, TopicPartition(BOOKMARKS.name, 0))
         stored = read_compacted(self._settings, BOOKMARKS.name)
         found: dict[str, tuple[Bookmark | None, dict[str, Entry]]] = {
             obj: (None, {}) for obj in self._config.objects
@@ -183,6 +189,34 @@ def _call(action: Callable[[], T]) -> T:
                     hint="if it was fenced, another poller runs the same connector",
                 ) from error
     raise AssertionError("the last attempt returns or raises")
+
+
+def _await_stable(settings: KafkaSettings, partition: TopicPartition) -> None:
+    """Wait until all that a partition holds now is committed or aborted.
+
+    A dead poller of another connector may have left a transaction open in the shared topic. Until
+    the broker ends it, readers of committed records do not see what came after it, our own
+    bookmark included. Raises BrokerUnavailableError when it takes too long.
+    """
+    deadline_s = time.monotonic() + STABLE_DEADLINE_S
+    end = _end_offset(settings, partition, "read_uncommitted")
+    while _end_offset(settings, partition, "read_committed") < end:
+        if time.monotonic() > deadline_s:
+            raise BrokerUnavailableError(
+                f"a transaction stays open in {partition.topic}",
+                hint="find it with kafka-transactions.sh find-hanging and abort it",
+            )
+        time.sleep(0.2)
+
+
+def _end_offset(settings: KafkaSettings, partition: TopicPartition, isolation: str) -> int:
+    consumer = make_consumer(settings, "psastream-source-log", isolation_level=isolation)
+    try:
+        return int(consumer.get_watermark_offsets(partition, timeout=CALL_TIMEOUT_S)[1])
+    except KafkaException as error:
+        raise BrokerUnavailableError(f"{partition.topic} cannot be read: {error}") from error
+    finally:
+        consumer.close()
 
 
 def _milliseconds(instant: datetime) -> int:

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
 
-from runtime.kafka import KafkaSettings, create_topics, read_topic
+from runtime.kafka import KafkaSettings, create_topics, make_consumer
 from runtime.registry import Registry
 from runtime.serde import Serde
 from sandbox.vendors.faults import FaultKind
@@ -43,7 +45,7 @@ class Pipeline:
     log_path: Path
     process: subprocess.Popen[bytes] | None = None
     metrics_port: int = 0
-    _starts: dict[tuple[str, int], int] = field(default_factory=dict)
+    _seen: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         addresses = self.stack.addresses
@@ -55,10 +57,15 @@ class Pipeline:
         """Make the topics, and look only at what comes from now on: the stack is shared."""
         create_topics(self.kafka, [*SOURCES, BY_NAME["psa.dlq"], BOOKMARKS], replication_factor=1)
         self.registry.register_catalogue()
-        for topic in SOURCES:
-            for message in read_topic(self.kafka, topic.name):
-                where = (topic.name, message.partition())
-                self._starts[where] = message.offset() + 1
+        self._consumer = make_consumer(self.kafka, "test-polled")
+        partitions = [
+            TopicPartition(topic.name, number)
+            for topic in SOURCES
+            for number in range(topic.partitions)
+        ]
+        for partition in partitions:
+            partition.offset = self._consumer.get_watermark_offsets(partition, timeout=10)[1]
+        self._consumer.assign(partitions)
 
     def start(self) -> None:
         with socket.socket() as probe:
@@ -87,15 +94,26 @@ class Pipeline:
         return self.process.wait(timeout=20)
 
     def changes(self, topic: str) -> list[dict[str, Any]]:
-        """Change events of a topic, in order within a row."""
-        found = []
-        for message in read_topic(self.kafka, topic):
-            if message.offset() < self._starts.get((topic, message.partition()), 0):
-                continue
-            row_id = self.serde.read_key(message.key())
-            assert message.partition() == partition_of(row_id, BY_NAME[topic].partitions)
-            found.append({"id": row_id, **self.serde.read(message.value())})
-        return found
+        """Change events of a topic so far, in order within a row."""
+        while messages := self._consumer.consume(500, timeout=0.3):
+            for message in messages:
+                assert message.error() is None
+                row_id = self.serde.read_key(message.key())
+                partitions = BY_NAME[message.topic()].partitions
+                assert message.partition() == partition_of(row_id, partitions)
+                change = {"id": row_id, **self.serde.read(message.value())}
+                self._seen[message.topic()].append(change)
+        return self._seen[topic]
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._consumer.close()
 
     def state(self, topic: str) -> dict[str, Mapping[str, Any]]:
         rows: dict[str, Mapping[str, Any]] = {}
@@ -147,9 +165,7 @@ def pipeline_of(
     try:
         yield pipeline
     finally:
-        if pipeline.process is not None and pipeline.process.poll() is None:
-            pipeline.process.kill()
-            pipeline.process.wait()
+        pipeline.close()
         sys.stderr.write(pipeline.log_path.read_text()[-6000:])
 
 
