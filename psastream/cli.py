@@ -5,6 +5,7 @@ Heavy imports happen inside the commands, so that `psastream --help` answers at 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,54 @@ app.add_typer(connectors, name="connectors")
 Config = Annotated[
     list[Path], typer.Option("--config", exists=True, dir_okay=False, help="connector file")
 ]
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="the story: same seed, same story")] = 1,
+    rate: Annotated[int, typer.Option(min=1, help="changes a second in the PSA")] = 300,
+    entries: Annotated[int, typer.Option(min=10, help="time entries to book")] = 900,
+    keep: Annotated[bool, typer.Option("--keep", help="stay up and print the addresses")] = False,
+    kill: Annotated[
+        list[str] | None, typer.Option(help="SIGKILL a part in an act: part@act[:changes]")
+    ] = None,
+    data_dir: Annotated[Path, typer.Option(help="local data; emptied first")] = Path(
+        ".psastream/demo"
+    ),
+) -> None:
+    """Tell a firm's story through the real parts, then compare all outputs with its books."""
+    from psastream.running import run
+    from sandbox.demo.options import DemoOptions, Disruption
+    from sandbox.demo.run import run_demo
+    from sandbox.stack.settings import cache_dir_from
+
+    with errors_as_exit_codes():
+        options = DemoOptions(
+            data_dir=data_dir.resolve(),
+            cache_dir=cache_dir_from(os.environ),
+            seed=seed,
+            rate=rate,
+            entries=entries,
+            keep=keep,
+            disruptions=tuple(Disruption.parse(text) for text in kill or ()),
+        )
+        raise typer.Exit(run(run_demo(options)))
+
+
+@app.command()
+def up(
+    source: Annotated[list[Path] | None, typer.Option(help="polled source file")] = None,
+    sink: Annotated[list[Path] | None, typer.Option(help="command sink file")] = None,
+    database: Annotated[list[Path] | None, typer.Option(help="Debezium connector file")] = None,
+    data_dir: Annotated[Path, typer.Option(help="local state")] = Path(".psastream/up"),
+) -> None:
+    """Run all processes on your own broker and connector files; start what is not named."""
+    from psastream.running import run
+    from psastream.up import UpOptions, run_up
+
+    with errors_as_exit_codes():
+        options = UpOptions(data_dir.resolve(), source or (), sink or (), database or ())
+        raise typer.Exit(run(run_up(options)))
 
 
 @app.command()
@@ -104,12 +153,12 @@ def connectors_apply(config: Config) -> None:
 
 
 @connectors.command("status")
-def connectors_status() -> None:
-    """Print the state of every connector and task; exit code 1 if one is not running."""
+def connectors_status(names: list[str]) -> None:
+    """Print the state of connectors and their tasks; exit code 1 if one is not running."""
     from psastream.connect import print_status
 
     with errors_as_exit_codes():
-        raise typer.Exit(print_status(settings_from_environment()))
+        raise typer.Exit(print_status(settings_from_environment(), names))
 
 
 if __name__ == "__main__":

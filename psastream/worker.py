@@ -7,8 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from streams.instruments import PrometheusInstruments
-
 from prometheus_client import REGISTRY
 
 from runtime.registry import Registry
@@ -17,6 +15,7 @@ from schemas.mapping import ObjectMapping
 from schemas.mapping_loader import load_mappings
 from streams.engine import EngineSettings, create_app
 from streams.groups import make_groups
+from streams.instruments import PrometheusInstruments
 from streams.worker import Worker
 
 SYSTEMS: Final = ("salesforce", "netsuite", "float", "inhouse")

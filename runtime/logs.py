@@ -34,3 +34,5 @@ def configure_logs(*, json: bool, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    # One line a request of the registry client says nothing that its errors do not.
+    logging.getLogger("httpx2").setLevel("WARNING")

@@ -1,0 +1,57 @@
+"""Debezium connectors on Kafka Connect: apply files, print states."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from connectors.debezium.client import ConnectClient, ConnectorStatus, read_connector_file
+from psastream.exits import Exit
+from runtime.settings import Settings
+from schemas.errors import ConfigError
+
+
+def apply_connectors(settings: Settings, paths: Sequence[Path]) -> None:
+    """Register connectors or bring them up to date; repeating it changes nothing."""
+    asyncio.run(apply(_url(settings), paths))
+
+
+async def apply(url: str, paths: Sequence[Path]) -> None:
+    """As `apply_connectors`, on a Connect at `url`."""
+    client = ConnectClient(url)
+    try:
+        for path in paths:
+            connector = read_connector_file(path)
+            is_new = await client.register(connector)
+            typer.echo(f"{connector.name}: {'created' if is_new else 'up to date'}")
+    finally:
+        await client.close()
+
+
+def print_status(settings: Settings, names: Sequence[str]) -> int:
+    """Print the state of connectors; the exit code is 1 unless all of them run."""
+    statuses = asyncio.run(_statuses(_url(settings), names))
+    for name, status in statuses.items():
+        typer.echo(f"{name}: {status.state}, tasks {', '.join(status.tasks) or 'none'}")
+        for trace in status.traces:
+            typer.echo(f"  {trace.splitlines()[0]}")
+    return Exit.OK if all(status.is_running for status in statuses.values()) else Exit.FAILED
+
+
+async def _statuses(url: str, names: Sequence[str]) -> dict[str, ConnectorStatus]:
+    client = ConnectClient(url)
+    try:
+        return {name: await client.status(name) for name in names}
+    finally:
+        await client.close()
+
+
+def _url(settings: Settings) -> str:
+    if settings.connect_url is None:
+        raise ConfigError(
+            "no Kafka Connect is configured", hint="set PSASTREAM_CONNECT_URL to its REST address"
+        )
+    return settings.connect_url

@@ -1,0 +1,92 @@
+"""`psastream up`: the product's processes on a broker, a registry and connector files of one's own.
+
+What the environment does not name is started from the embedded stack, so that a first try needs
+only connector files.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from psastream import connect
+from psastream.exits import Exit
+from runtime.kafka import KafkaSettings, create_topics
+from runtime.registry import Registry
+from sandbox.stack.reporter import PlainReporter
+from sandbox.stack.settings import Part, StackSettings, cache_dir_from
+from sandbox.stack.supervisor import Stack
+from schemas.topics import CATALOGUE
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """Which connector files to run, and where to keep local state."""
+
+    data_dir: Path
+    sources: Sequence[Path]
+    sinks: Sequence[Path]
+    databases: Sequence[Path]
+
+
+async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ) -> int:
+    """Run until cancelled, or until one of the processes ends: then return 1."""
+    console = Console()
+    async with Stack(_stack_settings(options, environment), PlainReporter(sys.stderr)) as stack:
+        addresses = stack.addresses
+        kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers)
+        copies = int(environment.get("PSASTREAM_REPLICATION_FACTOR", "1"))
+        created = create_topics(kafka, CATALOGUE, replication_factor=copies)
+        Registry(addresses.registry_url).register_catalogue()
+        console.print(f"{len(created)} topics created, contracts registered")
+        if options.databases:
+            await connect.apply(addresses.connect_url, options.databases)
+        for name, command in _commands(options).items():
+            variables = {
+                "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
+                "PSASTREAM_REGISTRY_URL": addresses.registry_url,
+                "PSASTREAM_DATA_DIR": str(options.data_dir / name),
+            }
+            await stack.start_process(
+                name, [sys.executable, "-m", "psastream", *command], env=variables, health=None
+            )
+            console.print(f"{name} runs, log in {stack.log_path(name)}")
+        console.print(
+            f"kafka at {addresses.bootstrap_servers}, registry at {addresses.registry_url}"
+        )
+        console.print("Ctrl-C ends it")
+        ended = await stack.next_exit()
+        console.print(f"{ended.name} ended with code {ended.exit_code}:\n{ended.log_tail}")
+        return Exit.FAILED
+
+
+def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> StackSettings:
+    wanted = {Part.KAFKA, Part.REGISTRY}
+    if options.databases:
+        wanted.add(Part.CONNECT)
+    return StackSettings(
+        data_dir=options.data_dir,
+        cache_dir=cache_dir_from(environment),
+        bootstrap_servers=environment.get("PSASTREAM_BOOTSTRAP_SERVERS"),
+        registry_url=environment.get("PSASTREAM_REGISTRY_URL"),
+        connect_url=environment.get("PSASTREAM_CONNECT_URL"),
+        parts=frozenset(wanted),
+    )
+
+
+def _commands(options: UpOptions) -> dict[str, list[str]]:
+    commands = {"worker": ["worker"]}
+    if options.sources:
+        commands["poller"] = ["poll", *_config_options(options.sources)]
+    if options.sinks:
+        commands["dispatcher"] = ["dispatch", *_config_options(options.sinks)]
+    return commands
+
+
+def _config_options(paths: Sequence[Path]) -> list[str]:
+    return [text for path in paths for text in ("--config", str(path))]
