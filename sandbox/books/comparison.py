@@ -11,6 +11,7 @@ Tables = Mapping[str, Table]
 
 WHOLE_ROW: Final = "(row)"
 ABSENT: Final = "absent"
+ROW_CHARACTERS_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +56,5 @@ def _compare_table(name: str, expected: Table, actual: Table) -> list[Difference
 
 
 def _short(row: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in row.items() if value is not None)
+    text = ", ".join(f"{name}={value}" for name, value in row.items() if value is not None)
+    return text if len(text) <= ROW_CHARACTERS_MAX else f"{text[:ROW_CHARACTERS_MAX]}…"

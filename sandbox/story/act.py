@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,28 +50,39 @@ class Audience(Protocol):
         """Everything that must follow is there."""
 
 
-def play(acts: Sequence[Act], world: World, audience: Audience, *, deadline_s: float) -> None:
-    """Play the acts in order. Raises StoryError where a consequence is missing at the deadline."""
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How acts are played: for whom, how patiently, and who may stop them."""
+
+    audience: Audience
+    deadline_s: float
+    stop: threading.Event
+
+
+def play(acts: Sequence[Act], world: World, stage: Stage) -> None:
+    """Play the acts in order.
+
+    Raises StoryError where a consequence is missing at the deadline, and when stopped.
+    """
     for act in acts:
         began_at = time.monotonic()
-        audience.act_began(act)
-        _perform(act, world, audience)
-        _wait(act, world, audience, deadline_s)
-        audience.act_ended(act, time.monotonic() - began_at, act.outcome(world))
+        stage.audience.act_began(act)
+        _perform(act, world, stage)
+        _wait(act, world, stage)
+        stage.audience.act_ended(act, time.monotonic() - began_at, act.outcome(world))
 
 
-def _perform(act: Act, world: World, audience: Audience) -> None:
+def _perform(act: Act, world: World, stage: Stage) -> None:
     """Make the changes, no faster than the rate of the story."""
     began_at = time.monotonic()
     for changes, _ in enumerate(act.do(world), start=1):
-        audience.changed(act, changes)
+        stage.audience.changed(act, changes)
         ahead_s = changes / world.rate - (time.monotonic() - began_at)
-        if ahead_s > 0:
-            time.sleep(ahead_s)
+        _pause(act, stage, max(0.0, ahead_s))
 
 
-def _wait(act: Act, world: World, audience: Audience, deadline_s: float) -> None:
-    deadline_at = time.monotonic() + deadline_s
+def _wait(act: Act, world: World, stage: Stage) -> None:
+    deadline_at = time.monotonic() + stage.deadline_s
     while True:
         try:
             missing = act.missing(world)
@@ -79,6 +91,11 @@ def _wait(act: Act, world: World, audience: Audience, deadline_s: float) -> None
         if missing is None:
             return
         if time.monotonic() > deadline_at:
-            raise StoryError(f"act {act.name}: not within {deadline_s:.0f} s: {missing}")
-        audience.waiting(act, missing)
-        time.sleep(POLL_INTERVAL_S)
+            raise StoryError(f"act {act.name}: not within {stage.deadline_s:.0f} s: {missing}")
+        stage.audience.waiting(act, missing)
+        _pause(act, stage, POLL_INTERVAL_S)
+
+
+def _pause(act: Act, stage: Stage, seconds: float) -> None:
+    if stage.stop.wait(seconds):
+        raise StoryError(f"act {act.name}: stopped")

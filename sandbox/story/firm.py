@@ -18,34 +18,20 @@ TAX_CODES: Final = {
 """Country → currency and tax code of the firm's legal entity there."""
 
 ROLES: Final = ("Partner", "Engagement Manager", "Senior Consultant", "Consultant")
-FIRST_NAMES: Final = [
-    "Ada",
-    "Bruno",
-    "Chen",
-    "Dora",
-    "Emil",
-    "Farah",
-    "Goran",
-    "Hana",
-    "Iris",
-    "Jonas",
-    "Kira",
-    "Liam",
-]
-LAST_NAMES: Final = [
-    "Adler",
-    "Berg",
-    "Costa",
-    "Dahl",
-    "Evans",
-    "Frank",
-    "Gruber",
-    "Horvat",
-    "Ito",
-    "Jansen",
-    "Kaya",
-    "Lind",
-]
+NAMES: Final = (
+    ("Ada", "Adler"),
+    ("Bruno", "Berg"),
+    ("Chen", "Costa"),
+    ("Dora", "Dahl"),
+    ("Emil", "Evans"),
+    ("Farah", "Frank"),
+    ("Goran", "Gruber"),
+    ("Hana", "Horvat"),
+    ("Iris", "Ito"),
+    ("Jonas", "Jansen"),
+    ("Kira", "Kaya"),
+    ("Liam", "Lind"),
+)
 PART_TIME: Final = [0, 6, 6, 6, 6, 0, 0]
 FULL_TIME: Final = [0, 8, 8, 8, 8, 8, 0]
 
@@ -106,7 +92,7 @@ def _legal_entities(world: World) -> Iterator[None]:
 def _people(world: World) -> Iterator[None]:
     roles = [world.admin.create("float", "roles", {"name": name})["id"] for name in ROLES]
     yield
-    for number, (first, last) in enumerate(zip(FIRST_NAMES, LAST_NAMES, strict=True)):
+    for number, (first, last) in enumerate(NAMES):
         cost_rate = world.random.randrange(45, 110)
         bill_rate = cost_rate + world.random.randrange(40, 120)
         email = f"{first}.{last}@psastream.example".lower()

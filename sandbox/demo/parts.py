@@ -1,0 +1,154 @@
+"""Starts psastream's own processes and the vendors on the embedded stack, ready for a story."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from connectors.debezium.client import ConnectClient, ConnectorFile, read_connector_file
+from runtime.kafka import KafkaSettings, create_topics
+from runtime.registry import Registry
+from sandbox.demo.options import DemoOptions
+from sandbox.stack.health import HttpHealth
+from sandbox.stack.ports import HOST, PortBook
+from sandbox.stack.supervisor import Stack
+from sandbox.vendors.client import VendorAdmin
+from sandbox.vendors.oauth import ENVIRONMENT_FILE
+from schemas.topics import CATALOGUE
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+CONNECTORS: Final = REPOSITORY / "connectors"
+PSA_SCHEMA: Final = REPOSITORY / "sandbox" / "psa.sql"
+
+SOURCES: Final = ("salesforce", "netsuite", "float")
+SINKS: Final = ("netsuite", "float")
+
+# A story lasts a minute and its vendors answer at once: poll fast, and do not wait for a slow day.
+SOURCE_OVERRIDES: Final[Mapping[str, object]] = {
+    "poll.interval.ms": 500,
+    "overlap.ms": 5_000,
+    "sweep.interval.ms": 2_000,
+    "max.delete.ratio": 0.5,
+}
+SINK_OVERRIDES: Final[Mapping[str, object]] = {
+    "request.timeout.ms": 10_000,
+    "settle.ms": 500,
+    "retry.backoff.ms": 100,
+    "retry.backoff.max.ms": 2_000,
+    "auth.retry.ms": 1_000,
+}
+UNLIMITED: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Where everything is."""
+
+    vendors_url: str
+    kafka: KafkaSettings
+    registry_url: str
+    postgres_dsn: str
+    connect_url: str
+    connector: ConnectorFile
+    metrics_urls: Mapping[str, str]
+
+
+async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
+    """Create topics, contracts and tables; start the vendors, the connector and our processes."""
+    addresses, ports = stack.addresses, PortBook(options.data_dir / "demo-ports.json")
+    kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers)
+    vendors_url = f"http://{HOST}:{ports.port('vendors')}"
+    vendors_environment, *_ = await asyncio.gather(
+        _start_vendors(stack, vendors_url, options),
+        asyncio.to_thread(create_topics, kafka, CATALOGUE, replication_factor=1),
+        asyncio.to_thread(Registry(addresses.registry_url).register_catalogue),
+        asyncio.to_thread(_create_psa_tables, addresses.postgres_dsn),
+    )
+    connector = await _register_connector(addresses.connect_url)
+    metrics = {name: ports.port(name) for name in ("worker", "poller", "dispatcher")}
+    configs = _write_configs(options.data_dir / "connectors")
+    commands = {
+        "worker": ["worker"],
+        "poller": ["poll", *_config_options(configs, "source")],
+        "dispatcher": ["dispatch", *_config_options(configs, "sink")],
+    }
+    for name, command in commands.items():
+        environment = {
+            **vendors_environment,
+            "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
+            "PSASTREAM_REGISTRY_URL": addresses.registry_url,
+            "PSASTREAM_DATA_DIR": str(options.data_dir / name),
+            "PSASTREAM_METRICS_PORT": str(metrics[name]),
+        }
+        await stack.start_process(
+            name, [sys.executable, "-m", "psastream", *command], env=environment, health=None
+        )
+    return Parts(
+        vendors_url=vendors_url,
+        kafka=kafka,
+        registry_url=addresses.registry_url,
+        postgres_dsn=addresses.postgres_dsn,
+        connect_url=addresses.connect_url,
+        connector=connector,
+        metrics_urls={name: f"http://{HOST}:{port}/metrics" for name, port in metrics.items()},
+    )
+
+
+async def _start_vendors(stack: Stack, url: str, options: DemoOptions) -> dict[str, str]:
+    """Start the vendors and return the environment that connectors sign in with."""
+    credentials = options.data_dir / "credentials"
+    command = [sys.executable, "-m", "sandbox.vendors", "--port", url.rpartition(":")[2]]
+    arguments = ["--seed", str(options.seed), "--credentials-dir", str(credentials)]
+    health = HttpHealth(f"{url}/admin/health")
+    await stack.start_process("vendors", [*command, *arguments], env={}, health=health)
+    with VendorAdmin(url) as admin:
+        admin.lift_rate_limits()
+    environment: dict[str, str] = json.loads((credentials / ENVIRONMENT_FILE).read_text())
+    return environment
+
+
+def _create_psa_tables(postgres_dsn: str) -> None:
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute(PSA_SCHEMA.read_bytes())
+
+
+async def _register_connector(connect_url: str) -> ConnectorFile:
+    connector = read_connector_file(CONNECTORS / "debezium" / "inhouse-psa.json")
+    client = ConnectClient(connect_url)
+    try:
+        await client.register(connector)
+    finally:
+        await client.close()
+    return connector
+
+
+def _write_configs(directory: Path) -> list[Path]:
+    """Write the shipped connector files with the demo's pace; placeholders stay in them."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for kind, vendors, overrides in (
+        ("source", SOURCES, SOURCE_OVERRIDES),
+        ("sink", SINKS, SINK_OVERRIDES),
+    ):
+        for vendor in vendors:
+            document: dict[str, Any] = json.loads(
+                (CONNECTORS / vendor / f"{kind}.json").read_text()
+            )
+            if "requests.per.second" in document:
+                document["requests.per.second"] = UNLIMITED
+            path = directory / f"{vendor}-{kind}.json"
+            path.write_text(json.dumps({**document, **overrides}, indent=2))
+            paths.append(path)
+    return paths
+
+
+def _config_options(configs: list[Path], kind: str) -> list[str]:
+    chosen = [str(path) for path in configs if path.stem.endswith(kind)]
+    return [text for path in chosen for text in ("--config", path)]

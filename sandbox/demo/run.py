@@ -1,0 +1,150 @@
+"""Runs a demo from the first part to the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from random import Random
+from typing import Final
+
+from rich.console import Console
+
+from sandbox.books.audit import Audit
+from sandbox.books.reading import Library
+from sandbox.demo.audience import DemoAudience, make_audience
+from sandbox.demo.keeper import Keeper
+from sandbox.demo.options import DemoOptions
+from sandbox.demo.parts import Parts, start_parts
+from sandbox.demo.report import print_audit
+from sandbox.stack.reporter import PlainReporter, Reporter, RichReporter
+from sandbox.stack.settings import StackAddresses, StackSettings
+from sandbox.stack.supervisor import Stack
+from sandbox.story.act import Act, Stage, StoryError, play
+from sandbox.story.acts import ACTS
+from sandbox.story.psa import PsaDatabase
+from sandbox.story.world import World
+from sandbox.vendors.client import VendorAdmin
+
+EXIT_AGREE: Final = 0
+EXIT_DIFFER: Final = 1
+AUDIT_INTERVAL_S: Final = 0.5
+
+
+async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
+    """Run the demo; return 0 if all books agree, 1 if they differ or the story got stuck.
+
+    Raises StackError where the parts cannot run on this machine. With `options.keep` everything
+    stays up until the task is cancelled.
+    """
+    console = console or Console()
+    settings = StackSettings(data_dir=options.data_dir, cache_dir=options.cache_dir, fresh=True)
+    async with contextlib.AsyncExitStack() as exits:
+        with _reporter(console) as reporter:
+            stack = await exits.enter_async_context(Stack(settings, reporter))
+        parts = await start_parts(stack, options)
+        code = await _run(stack, parts, options, console)
+        if options.keep:
+            _print_addresses(console, stack.addresses, parts)
+            await asyncio.Event().wait()
+    return code
+
+
+async def _run(stack: Stack, parts: Parts, options: DemoOptions, console: Console) -> int:
+    with make_audience(console, ACTS) as audience, _open_world(parts, options) as world:
+        keeper = Keeper(stack, options.disruptions, audience)
+        stage = Stage(_Followers(audience, keeper), options.deadline_s, threading.Event())
+        story = asyncio.create_task(_tell(world, stage, keeper))
+        watch = asyncio.create_task(keeper.watch(parts))
+        try:
+            await asyncio.wait({story, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()
+            audit = await story
+        except StoryError as error:
+            audience.note(f"the story got stuck: {error}")
+            audit = await asyncio.to_thread(world.audit)
+        finally:
+            stage.stop.set()
+            watch.cancel()
+            await asyncio.gather(story, watch, return_exceptions=True)
+    print_audit(console, audit)
+    return EXIT_DIFFER if audit.differences else EXIT_AGREE
+
+
+async def _tell(world: World, stage: Stage, keeper: Keeper) -> Audit:
+    """Play the story on a thread of its own, then wait for the books to agree."""
+    await asyncio.to_thread(play, ACTS, world, stage)
+    await keeper.finish()
+    return await asyncio.to_thread(_settle, world, stage)
+
+
+def _settle(world: World, stage: Stage) -> Audit:
+    """Return the first audit without differences, or the last one before the deadline."""
+    deadline_at = time.monotonic() + stage.deadline_s
+    while True:
+        audit = world.audit()
+        if not audit.differences or time.monotonic() > deadline_at:
+            return audit
+        if stage.stop.wait(AUDIT_INTERVAL_S):
+            return audit
+
+
+class _Followers:
+    """Tells both the display and the keeper how the story goes."""
+
+    def __init__(self, display: DemoAudience, keeper: Keeper) -> None:
+        self._display = display
+        self._keeper = keeper
+
+    def act_began(self, act: Act) -> None:
+        self._display.act_began(act)
+
+    def changed(self, act: Act, changes: int) -> None:
+        self._display.changed(act, changes)
+        self._keeper.changed(act, changes)
+
+    def waiting(self, act: Act, missing: str) -> None:
+        self._display.waiting(act, missing)
+
+    def act_ended(self, act: Act, seconds: float, outcome: str) -> None:
+        self._display.act_ended(act, seconds, outcome)
+
+
+@contextlib.contextmanager
+def _open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
+    with VendorAdmin(parts.vendors_url) as admin, PsaDatabase(parts.postgres_dsn) as psa:
+        yield World(
+            admin=admin,
+            psa=psa,
+            library=Library(parts.kafka, parts.registry_url, admin, parts.postgres_dsn),
+            random=Random(options.seed),  # noqa: S311 - a story, not a secret
+            rate=options.rate,
+            entries=options.entries,
+        )
+
+
+@contextlib.contextmanager
+def _reporter(console: Console) -> Iterator[Reporter]:
+    if console.is_terminal:
+        with RichReporter(console) as reporter:
+            yield reporter
+    else:
+        yield PlainReporter(sys.stderr)
+
+
+def _print_addresses(console: Console, addresses: StackAddresses, parts: Parts) -> None:
+    lines = {
+        "kafka": addresses.bootstrap_servers,
+        "schema registry": addresses.registry_url,
+        "connect": addresses.connect_url,
+        "postgres": addresses.postgres_dsn,
+        "vendors": parts.vendors_url,
+        **{f"{name} metrics": url for name, url in parts.metrics_urls.items()},
+    }
+    console.print("everything stays up; Ctrl-C ends it")
+    for name, address in lines.items():
+        console.print(f"  {name:<20}{address}", markup=False, highlight=False, soft_wrap=True)
