@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import faust
-from yarl import URL
 
+from streams.engine.connection import broker_urls, faust_options
 from streams.engine.contract import GroupSpec
 from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.group import GroupRuntime
@@ -60,7 +60,7 @@ def create_app(
     app.threads = threads
     app.groups = [GroupRuntime(spec, parts) for spec in groups]
     app.transport = ChunkTransport(
-        [URL(f"kafka://{server}") for server in settings.bootstrap_servers.split(",")],
+        broker_urls(settings),
         app,
         chunk_topics=[topic for group in groups for topic in group.handlers()],
         window=window,
@@ -75,7 +75,7 @@ def create_app(
 
 def _faust_settings(settings: EngineSettings) -> dict[str, Any]:
     return {
-        "broker": [URL(f"kafka://{server}") for server in settings.bootstrap_servers.split(",")],
+        **faust_options(settings),
         "store": "memory://",
         "datadir": settings.state_dir / "faust",
         "processing_guarantee": "at_least_once",

@@ -20,6 +20,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import BrokerUnavailableError, FatalError
 from streams.engine.batches import EncodedBatch, Record, encode_batches, group_outputs
+from streams.engine.connection import aiokafka_options
 from streams.engine.contract import Chunk, Effects
 from streams.engine.errors import CommitOutcomeUnknownError, FencedError
 from streams.engine.settings import EngineSettings
@@ -54,7 +55,7 @@ class TransactionalWriter:
         """
         await self.close()
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._settings.bootstrap_servers,
+            **aiokafka_options(self._settings),
             transactional_id=self._transactional_id,
             transaction_timeout_ms=int(self._settings.transaction_timeout_s * 1000),
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),

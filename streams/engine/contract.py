@@ -153,6 +153,8 @@ class GroupSpec:
     partitions: int
     agents: Sequence[AgentSpec]
     state_topic: str
+    output_topics: Sequence[str] = ()
+    """What the handlers publish to: checked at start, so that no chunk fails on it later."""
 
     def handlers(self) -> Mapping[str, ChunkHandler]:
         """The handler of each source topic."""

@@ -1,5 +1,6 @@
 """Settings of the chunk engine: sizes, deadlines, places. Reads no environment."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +15,8 @@ class EngineSettings(BaseModel):
     """Consumer group, and prefix of the transactional ids."""
     bootstrap_servers: str
     """Comma-separated host:port list."""
+    kafka_options: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    """librdkafka keys for TLS and SASL, such as security.protocol and sasl.username."""
     state_dir: Path
     """Holds one RocksDB directory per group and partition; a cache of the state logs."""
     instance_id: str | None = None
@@ -47,6 +50,8 @@ class EngineSettings(BaseModel):
 
     allow_state_gap: bool = False
     """Go on although the state lacks records whose offsets are committed: data is missing."""
+    local_state_max_age_s: float = 43_200.0
+    """Older local state is rebuilt from the log; below delete.retention.ms of the state topics."""
     rocksdb_block_cache_bytes: int = 16 << 20
     rocksdb_write_buffer_bytes: int = 16 << 20
 

@@ -21,6 +21,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.errors import BrokerUnavailableError, FatalError
+from streams.engine.connection import librdkafka_options
 from streams.engine.settings import EngineSettings
 from streams.engine.state_store import StateStore
 
@@ -55,7 +56,7 @@ class StateLog:
     def __init__(self, topic: str, settings: EngineSettings) -> None:
         self.topic = topic
         self._settings = settings
-        self._admin = AdminClient(self._client())
+        self._admin = AdminClient(librdkafka_options(settings))
 
     def identity(self) -> str:
         """The id Kafka gave the topic when it was created: a re-created topic has another."""
@@ -138,7 +139,7 @@ class StateLog:
         records = 0
         consumer = Consumer(
             {
-                **self._client(),
+                **librdkafka_options(self._settings),
                 "group.id": f"{self._settings.app_id}-recovery",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
@@ -173,13 +174,6 @@ class StateLog:
             store.apply({}, bounds.end - 1)
         return records
 
-    def _client(self) -> dict[str, str | int]:
-        return {
-            "bootstrap.servers": self._settings.bootstrap_servers,
-            "reconnect.backoff.max.ms": 1000,
-            "socket.connection.setup.timeout.ms": 5000,
-        }
-
     def _is_end(self, error: object) -> bool:
         code = getattr(error, "code", lambda: None)()
         if code == _PARTITION_EOF:
@@ -197,7 +191,7 @@ class StateLog:
 
     def _unavailable(self, error: BaseException) -> BrokerUnavailableError:
         # A client that has lost its broker can take far longer to find it again than a new one.
-        self._admin = AdminClient(self._client())
+        self._admin = AdminClient(librdkafka_options(self._settings))
         return BrokerUnavailableError(
             f"cannot describe the state log: {error!r}", context={"topic": self.topic}
         )

@@ -6,6 +6,7 @@ so it can always be caught up; when in doubt it is deleted and rebuilt.
 
 import shutil
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -46,7 +47,11 @@ class StateStore:
             if self._is_closed:
                 raise self._closed_error()
             if self._db is None:
+                age_s = self._age_s()
                 self._db = self._open_or_rebuild()
+                if age_s > self._settings.local_state_max_age_s:
+                    # Meanwhile compaction may have dropped tombstones this store has not seen.
+                    self._db = self._rebuild(f"was last written {age_s:.0f} s ago")
             known = self._db.get(LOG_KEY)
             if known is not None and known != log_id.encode():
                 self._db = self._rebuild("mirrors another state log")
@@ -123,6 +128,10 @@ class StateStore:
         table.set_bloom_filter(10, False)
         options.set_block_based_table_factory(table)
         return Rdict(str(self.path), options)
+
+    def _age_s(self) -> float:
+        written = [entry.stat().st_mtime for entry in self.path.glob("*")]
+        return time.time() - max(written) if written else 0.0
 
     def _open_or_rebuild(self) -> Rdict:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import BrokerUnavailableError, ConfigError
+from streams.engine.connection import librdkafka_options
 from streams.engine.contract import GroupSpec
 from streams.engine.settings import EngineSettings
 
@@ -31,7 +32,7 @@ def check_topics(settings: EngineSettings, groups: Sequence[GroupSpec]) -> None:
 
     Faust subscribes to nothing when a topic is absent, and stays so. Upholds I4.
     """
-    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
+    admin = AdminClient(librdkafka_options(settings))
     try:
         found = admin.list_topics(timeout=settings.request_timeout_s).topics
     except KafkaException as error:
@@ -45,6 +46,8 @@ def check_topics(settings: EngineSettings, groups: Sequence[GroupSpec]) -> None:
         for topic in (group.state_topic, *group.handlers())
     }
     problems = [f"{topic} is missing" for topic in sorted(wanted) if topic not in found]
+    outputs = sorted({topic for group in groups for topic in group.output_topics})
+    problems += [f"{topic} is missing" for topic in outputs if topic not in found]
     problems += [
         f"{topic} has {len(found[topic].partitions)} partitions instead of {partitions}"
         for topic, partitions in sorted(wanted.items())

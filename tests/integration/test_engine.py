@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -183,9 +183,11 @@ def test_i5_unaccounted_record_stops_the_worker(testbed: EngineTestbed) -> None:
     assert testbed.committed(testbed.topics.rows) == 0
 
 
-def test_missing_topic_stops_the_worker(kafka: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("missing", ["rows", "adjustments", "totals", "state"])
+def test_missing_topic_stops_the_worker(kafka: str, tmp_path: Path, missing: str) -> None:
     testbed = EngineTestbed(kafka, tmp_path)
-    testbed.create_topics(testbed.topics.rows, testbed.topics.state)
+    topics = asdict(testbed.topics)
+    testbed.create_topics(*(name for role, name in topics.items() if role != missing))
     with ThreadWorker(testbed.settings(), [group_of(testbed)]) as worker:
         assert worker.join() == 1
 

@@ -152,7 +152,7 @@ def test_broker_killed_in_mid_flight(
             )
             stack.kill("kafka")
             stack.restart("kafka")
-        testbed.wait_until_drained(deadline_s=120)
+        eventually(lambda: testbed.committed(*sources) >= total, deadline_s=120)
         assert worker.poll() is None, (tmp_path / "w.log").read_text()
     finally:
         worker.kill()

@@ -1,5 +1,7 @@
 """The local state on a real RocksDB: atomic, a faithful mirror, and rebuilt when in doubt."""
 
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +73,18 @@ def test_reset_keeps_nothing_but_the_identity(settings: EngineSettings) -> None:
     first.close()
     second = opened(settings)
     assert second.get(b"b") == b"2"
+    second.close()
+
+
+def test_state_older_than_the_tombstones_is_dropped(settings: EngineSettings) -> None:
+    first = opened(settings)
+    first.apply({b"a": b"1"}, log_offset=3)
+    first.close()
+    long_ago = time.time() - settings.local_state_max_age_s - 60
+    for entry in first.path.glob("*"):
+        os.utime(entry, (long_ago, long_ago))
+    second = opened(settings)
+    assert (second.get(b"a"), second.log_offset) == (None, None)
     second.close()
 
 

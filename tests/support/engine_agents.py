@@ -100,6 +100,7 @@ def totals_group(topics: Topics, partitions: int) -> GroupSpec:
             AgentSpec(topics.adjustments, FoldAdjustments(topics.totals)),
         ),
         state_topic=topics.state,
+        output_topics=(topics.totals,),
     )
 
 
