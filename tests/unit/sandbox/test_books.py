@@ -1,0 +1,417 @@
+"""The books against a page of numbers that anyone can check by hand."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from sandbox.books import effects, measures, projects, status
+from sandbox.books.audit import NOT_COMPARED, PUBLISHED, Evidence, actual_tables, audit
+from sandbox.books.comparison import compare
+from sandbox.books.rows import SourceRows
+from sandbox.vendors.effects import Effect, Operation
+from schemas.contracts import record_schema
+from schemas.identity import customer_id, engagement_id, project_id, resource_id, time_bill_id
+from schemas.topics import BY_NAME
+
+D = Decimal
+
+CUSTOMER = customer_id("salesforce:account:A1")
+ENGAGEMENT = engagement_id("salesforce:opportunity:D1")
+IN_GERMANY, IN_FRANCE = project_id(ENGAGEMENT, "DE"), project_id(ENGAGEMENT, "FR")
+ADA = resource_id("ada@firm.example")
+BILL = time_bill_id("inhouse:time_entry:1", "inhouse:project:7")
+
+
+def entry(number: int, hours: str, **changes: Any) -> dict[str, Any]:
+    """An approved billable entry of Ada on the German project, Monday 7 September 2026."""
+    return {
+        "id": number,
+        "project_id": 7,
+        "worker_email": "ada@firm.example",
+        "work_on": date(2026, 9, 7),
+        "hours": D(hours),
+        "is_billable": True,
+        "status": "approved",
+        "bill_rate": D("100"),
+        "cost_rate": D("60"),
+        "currency": "EUR",
+    } | changes
+
+
+def job(**changes: Any) -> dict[str, Any]:
+    """The ERP's project in Germany, with the budget of Ada's allocation."""
+    return {
+        "id": 50,
+        "externalid": IN_GERMANY,
+        "companyname": "Rollout (DE)",
+        "parent": 40,
+        "subsidiary": 1,
+        "currency": "EUR",
+        "startdate": "2026-09-07",
+        "custentity_psa_billing_type": "time_and_materials",
+        "custentity_psa_tax_code": "DE-VAT",
+        "custentity_psa_service_lines": "advisory,data_platform",
+        "custentity_psa_contract_value": "1500.00",
+        "custentity_psa_budget_hours": "40",
+        "estimatedcost": "2400",
+        "estimatedrevenue": "4000",
+        "custentity_psa_budget_currency": "EUR",
+    } | changes
+
+
+def line(country: str, price: str, service_line: str) -> dict[str, Any]:
+    return {
+        "OpportunityId": "D1",
+        "TotalPrice": D(price),
+        "Delivery_Country__c": country,
+        "Service_Line__c": service_line,
+    }
+
+
+# One customer, one won deal in two countries; France has no tax code. Ada works 8 hours a day,
+# Monday to Friday, and is planned for one week. Two hours (entry 1) are billed in the ERP.
+FIRM = SourceRows(
+    accounts=(
+        {
+            "Id": "A1",
+            "Name": "Acme",
+            "BillingCountryCode": "DE",
+            "CurrencyIsoCode": "EUR",
+            "Tax_Number__c": "DE1",
+        },
+    ),
+    deals=(
+        {
+            "Id": "D1",
+            "AccountId": "A1",
+            "Name": "Rollout",
+            "StageName": "Closed Won",
+            "Probability": D(100),
+            "Amount": D("2500"),
+            "CurrencyIsoCode": "EUR",
+            "Project_Start__c": "2026-09-07",
+            "Billing_Type__c": "Time & Materials",
+        },
+        {
+            "Id": "D2",
+            "AccountId": "A1",
+            "Name": "Next",
+            "StageName": "Prospecting",
+            "Probability": D(10),
+            "Amount": D("1000"),
+            "CurrencyIsoCode": "EUR",
+        },
+    ),
+    deal_lines=(
+        line("DE", "1000", "Data Platform"),
+        line("DE", "500", "Advisory"),
+        line("FR", "1000", "Advisory"),
+    ),
+    subsidiaries=(
+        {"id": 1, "country": "DE", "custrecord_psa_tax_code": "DE-VAT", "isinactive": "F"},
+        {"id": 2, "country": "FR", "custrecord_psa_tax_code": None, "isinactive": "F"},
+    ),
+    customers=(
+        {
+            "id": 40,
+            "externalid": CUSTOMER,
+            "companyname": "Acme",
+            "country": "DE",
+            "currency": "EUR",
+            "vatregnumber": "DE1",
+        },
+    ),
+    jobs=(job(),),
+    time_bills=(
+        {
+            "id": 90,
+            "externalid": BILL,
+            "job": 50,
+            "trandate": "2026-09-07",
+            "hours": "2.00",
+            "rate": "100",
+            "currency": "EUR",
+            "custcol_psa_time_entry": "inhouse:time_entry:1",
+            "custcol_psa_project": "inhouse:project:7",
+        },
+    ),
+    people=(
+        {
+            "people_id": 3,
+            "email": "Ada@Firm.example",
+            "cost_rate": D("60"),
+            "default_hourly_rate": D("100"),
+            "work_days_hours": [0, 8, 8, 8, 8, 8, 0],
+            "start_date": "2026-09-08",
+            "end_date": None,
+        },
+    ),
+    rm_projects=(
+        {
+            "project_id": 20,
+            "project_code": IN_GERMANY,
+            "name": "Rollout (DE)",
+            "start_date": "2026-09-07",
+        },
+    ),
+    allocations=(
+        {
+            "task_id": 30,
+            "people_id": 3,
+            "project_id": 20,
+            "start_date": "2026-09-07",
+            "end_date": "2026-09-13",
+            "hours": D(8),
+            "status": 2,
+            "billable": 1,
+        },
+    ),
+    projects=({"id": 7, "opportunity_ref": "D1", "country_code": "DE"},),
+    time_entries=(
+        entry(1, "2"),
+        entry(2, "3", is_billable=False),
+        entry(3, "4", status="submitted"),
+        entry(4, "5", project_id=999),  # no such project yet
+        entry(5, "30"),  # impossible
+    ),
+    expenses=(
+        {
+            "project_id": 7,
+            "spent_on": date(2026, 9, 9),
+            "amount": D("50"),
+            "currency": "EUR",
+            "is_billable": True,
+            "status": "approved",
+        },
+    ),
+)
+
+
+def changed(rows: SourceRows, **tables: tuple[dict[str, Any], ...]) -> SourceRows:
+    import dataclasses
+
+    return dataclasses.replace(rows, **tables)
+
+
+def test_margin_is_billable_hours_and_expenses_less_all_costs() -> None:
+    assert measures.expected_margins(FIRM) == {
+        "inhouse:project:7|2026-09|EUR": {
+            "project_id": IN_GERMANY,
+            "project_ref": "inhouse:project:7",
+            "period": "2026-09",
+            "currency": "EUR",
+            "variant": "actual_approved",
+            "hours": D(5),
+            "revenue": D(250),  # 2 h x 100 + 50
+            "cost": D(350),  # 5 h x 60 + 50
+            "margin": D(-100),
+            "margin_ratio": D("-0.4"),
+        }
+    }
+
+
+def test_utilization_is_billable_hours_over_the_hours_of_the_days_employed() -> None:
+    (row,) = measures.expected_utilization(FIRM).values()
+    assert (row["resource_id"], row["iso_week"]) == (ADA, "2026-W37")
+    assert (row["billable_hours"], row["total_hours"]) == (D(2), D(5))
+    assert row["available_hours"] == D(32)  # employed from Tuesday: 4 days of 8 hours
+    assert row["utilization_ratio"] == D("0.0625")
+
+
+def test_pipeline_weighs_each_deal_by_its_probability() -> None:
+    assert measures.expected_pipeline(FIRM)["prospect|EUR"] == {
+        "stage": "prospect",
+        "currency": "EUR",
+        "opportunities": 1,
+        "amount": D(1000),
+        "weighted_amount": D(100),
+    }
+
+
+@pytest.mark.parametrize(
+    ("tables", "state"),
+    [
+        ({}, "transferred"),
+        ({"time_bills": ()}, "ready"),
+        ({"time_bills": (), "jobs": ()}, "blocked"),
+        (
+            {
+                "invoices": ({"id": 9, "status": "open"},),
+                "invoice_lines": (
+                    {"transaction": 9, "custcol_psa_time_entry": "inhouse:time_entry:1"},
+                ),
+            },
+            "invoiced",
+        ),
+        (
+            {
+                "invoices": ({"id": 9, "status": "voided"},),
+                "invoice_lines": (
+                    {"transaction": 9, "custcol_psa_time_entry": "inhouse:time_entry:1"},
+                ),
+            },
+            "transferred",
+        ),
+    ],
+)
+def test_billing_state_follows_what_the_erp_holds(tables: dict[str, Any], state: str) -> None:
+    rows = changed(FIRM, **tables)
+    billing = measures.expected_billing(rows)
+    assert {row["state"]: row["hours"] for row in billing.values()} == {
+        state: D(2),
+        "non_billable": D(3),
+    }
+    assert measures.billing_totals(billing) == measures.expected_billing_totals(rows)
+
+
+def test_projects_follow_the_lines_of_won_deals() -> None:
+    german = status.expected_projects(FIRM)[IN_GERMANY]
+    assert (german["status"], german["name"]) == ("active", "Rollout (DE)")
+    assert german["contract_value"] == D(1500)
+    assert (german["budget_hours"], german["budget_cost"]) == (D(40), D(2400))
+    french = status.expected_projects(FIRM)[IN_FRANCE]
+    assert (french["status"], french["reason"]) == (
+        "rejected",
+        "Please enter value(s) for: Tax Code",
+    )
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        ({"customers": ()}, "waiting_customer"),
+        ({"subsidiaries": ()}, "waiting_legal_entity"),
+        ({"deal_lines": ()}, "withdrawn"),
+        (
+            {
+                "subsidiaries": (
+                    {"id": 1, "country": "DE", "custrecord_psa_tax_code": "X", "isinactive": "F"},
+                )
+            },
+            "requested",
+        ),
+    ],
+)
+def test_a_project_says_what_it_waits_for(tables: dict[str, Any], expected: str) -> None:
+    jobs = (job(),) if expected == "withdrawn" else ()
+    rows = changed(FIRM, jobs=jobs, **tables)
+    assert status.expected_projects(rows)[IN_GERMANY]["status"] == expected
+
+
+def test_a_missing_tax_code_is_an_open_exception_with_its_money() -> None:
+    (exception,) = status.expected_exceptions(FIRM).values()
+    assert exception["natural_key"] == f"netsuite:project:{IN_FRANCE}"
+    assert (exception["amount"], exception["currency"]) == (D(1000), "EUR")
+
+
+def test_tentative_allocations_plan_nothing_but_ask_for_a_budget_of_nothing() -> None:
+    tentative = ({**FIRM.allocations[0], "status": 1},)
+    rows = changed(FIRM, allocations=tentative)
+    assert projects.project_plan(rows, rows.rm_projects[0]) == projects.Plan(D(0), D(0), D(0), None)
+    empty = changed(FIRM, allocations=())
+    assert projects.project_plan(empty, empty.rm_projects[0]) is None
+
+
+def test_targets_hold_what_the_books_ask_for() -> None:
+    assert compare(expected_targets(FIRM), actual_targets(FIRM)) == []
+
+
+@pytest.mark.parametrize(
+    ("tables", "table"),
+    [
+        ({"jobs": (job(estimatedcost="2401"),)}, "jobs"),
+        ({"jobs": (job(custentity_psa_tax_code="FR-VAT"),)}, "jobs"),
+        ({"time_bills": ()}, "bills"),
+        ({"time_bills": ({**FIRM.time_bills[0], "hours": "2.01"},)}, "bills"),
+        (
+            {"time_bills": (*FIRM.time_bills, {**FIRM.time_bills[0], "externalid": "tb-other"})},
+            "bills",
+        ),
+        ({"rm_projects": (FIRM.rm_projects[0], {**FIRM.rm_projects[0], "project_id": 21})}, "rm"),
+        ({"customers": ({**FIRM.customers[0], "companyname": "Other"},)}, "debtors"),
+    ],
+)
+def test_a_planted_error_in_a_target_is_found(tables: dict[str, Any], table: str) -> None:
+    rows = changed(FIRM, **tables)
+    found = compare(expected_targets(rows), actual_targets(rows))
+    assert {difference.table for difference in found} == {table}
+
+
+def test_a_repeated_creation_is_found_in_the_log() -> None:
+    log = [written("create"), written("update")]
+    assert effects.actual_log(log) == {
+        f"netsuite time bill {BILL}": {"creations_less_deletions": 1}
+    }
+    twice = effects.actual_log([*log, written("create")])
+    assert twice[f"netsuite time bill {BILL}"] == {"creations_less_deletions": 2}
+    assert effects.actual_log([*log, written("delete")]) == {}
+
+
+def test_every_field_of_a_published_row_is_compared() -> None:
+    for topic in PUBLISHED.keys() - {"psa.exception"}:
+        record = BY_NAME[topic].record
+        assert record is not None
+        fields = {field["name"] for field in record_schema(record).parsed["fields"]}
+        rows = PUBLISHED[topic](FIRM)
+        assert rows, topic
+        for row in rows.values():
+            assert fields - NOT_COMPARED == row.keys(), topic
+
+
+def test_a_planted_difference_in_any_field_of_any_topic_is_found() -> None:
+    evidence = Evidence(FIRM, {topic: expect(FIRM) for topic, expect in PUBLISHED.items()}, [], [])
+    agreed = {each.table for each in audit(evidence, dead_letters=0).differences}
+    assert agreed == {"writes, each once"}  # rows are there that the empty log does not know
+    for topic, rows in evidence.published.items():
+        for key, row in rows.items():
+            for field in row.keys() - {"status"}:
+                planted = {**evidence.published, topic: {**rows, key: {**row, field: "planted"}}}
+                found = compare({topic: rows}, {topic: planted[topic]})
+                assert [(each.table, each.key, each.field) for each in found] == [
+                    (topic, key, field)
+                ]
+
+
+def test_missing_and_surplus_rows_are_found() -> None:
+    rows = {"a": {"hours": D(1)}}
+    assert [each.actual for each in compare({"t": rows}, {"t": {}})] == ["absent"]
+    assert [each.expected for each in compare({"t": {}}, {"t": rows})] == ["absent"]
+
+
+def test_resolved_exceptions_are_not_expected() -> None:
+    resolved = {"x": {"status": "resolved"}}
+    evidence = Evidence(FIRM, {"psa.exception": resolved}, [], [])
+    assert actual_tables(evidence)["psa.exception"] == {}
+
+
+def test_a_record_captured_twice_is_one_dead_letter() -> None:
+    letters = ["src.inhouse.time_entries b'1'"] * 2
+    evidence = Evidence(SourceRows(), {}, [], letters)
+    assert audit(evidence, dead_letters=1).differences == []
+    assert len(audit(evidence, dead_letters=0).differences) == 1
+
+
+def written(operation: Operation) -> Effect:
+    return Effect("netsuite", "timeBill", BILL, operation, "", "")
+
+
+def expected_targets(rows: SourceRows) -> dict[str, status.Expected]:
+    return {
+        "debtors": effects.expected_debtors(rows),
+        "jobs": effects.expected_jobs(rows),
+        "bills": effects.expected_time_bills(rows),
+        "rm": effects.expected_rm_projects(rows),
+    }
+
+
+def actual_targets(rows: SourceRows) -> dict[str, status.Expected]:
+    return {
+        "debtors": effects.actual_debtors(rows),
+        "jobs": effects.actual_jobs(rows),
+        "bills": effects.actual_time_bills(rows),
+        "rm": effects.actual_rm_projects(rows),
+    }
