@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, TypeVar
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
@@ -28,10 +29,13 @@ from schemas.position import Position
 from schemas.routing import partition_of
 from schemas.topics import BOOKMARKS, BY_NAME
 
+log = structlog.get_logger()
+
 VERSION: Final = "1"
 DEAD_LETTERS: Final = "psa.dlq"
 CALL_TIMEOUT_S: Final = 30.0
 CALL_ATTEMPTS: Final = 4
+INIT_TIMEOUT_S: Final = 15.0
 TRANSACTION_TIMEOUT_MS: Final = 30_000
 STABLE_DEADLINE_S: Final = 120.0
 
@@ -72,8 +76,14 @@ class KafkaLog:
             transactional_id=f"psastream-source-{self._config.name}",
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         )
-        _call(lambda: self._transactional.init_transactions(CALL_TIMEOUT_S))
+        try:
+            self._producer.init_transactions(INIT_TIMEOUT_S)
+        except KafkaException as error:
+            # Each attempt to open starts with a producer of its own.
+            raise BrokerUnavailableError(f"no transactional producer: {error}") from error
+        log.debug("source_log_fenced", connector=self._config.name)
         _await_stable(self._settings, TopicPartition(BOOKMARKS.name, 0))
+        log.debug("source_log_stable", connector=self._config.name)
         stored = read_compacted(self._settings, BOOKMARKS.name)
         found: dict[str, tuple[Bookmark | None, dict[str, Entry]]] = {
             obj: (None, {}) for obj in self._config.objects

@@ -147,7 +147,7 @@ async def run_connector(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
     """Poll every object of a connector until cancelled. Raises FatalError."""
-    async for attempt in stamina.retry_context(on=TransientError, attempts=None, timeout=None):
+    async for attempt in stamina.retry_context(on=_is_transient, attempts=None, timeout=None):
         with attempt:
             states = await kafka_log.open()
     log.info(
@@ -177,3 +177,10 @@ async def run_connector(
             task.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
         log.info("connector_stopped", connector=config.name)
+
+
+def _is_transient(error: Exception) -> bool:
+    if isinstance(error, TransientError):
+        log.warning("source_log_unavailable", code=error.code, error=str(error))
+        return True
+    return False
