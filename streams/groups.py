@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from schemas.mapping import ObjectMapping
 from schemas.topics import PARTITIONS, state_topic
-from streams.agents.normalize import SchemaSource, make_normalizer
+from streams.agents.normalize import make_normalizer
 from streams.agents.records import RecordHandlers
+from streams.agents.registry import SchemaSource
 from streams.agents.time_entries import TimeEntryHandler
 from streams.engine import AgentSpec, ChunkHandler, GroupSpec
 from tables import facts

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import polars as pl
 import structlog
 
-from schemas.codec import AvroSchema
 from schemas.columnar import ChunkEncoder, ChunkReader, DecodedChunk
 from schemas.contracts import record_schema
 from schemas.envelope import UNAVAILABLE
@@ -24,21 +23,14 @@ from schemas.keys import encode_keys
 from schemas.mapping import MappedRows, ObjectMapping, Rejection, TargetMapping
 from schemas.routing import partition_of
 from schemas.topics import Route
-from streams.agents.normalize_dead_letters import Refusal, SubjectIds, dead_letters
+from streams.agents.dead_letters import Refusal, dead_letters
 from streams.agents.normalize_state import NOWHERE, Partitions, RowMemory, RowMemoryCodec
+from streams.agents.registry import SchemaSource, SubjectIds
 from streams.engine import Accounting, Chunk, ChunkHandler, Effects, OutputBatch, State
 
 AGENT: Final = "normalize"
 
 _log = structlog.get_logger()
-
-
-class SchemaSource(SubjectIds, Protocol):
-    """The registry as the normalizer needs it."""
-
-    def schema(self, schema_id: int) -> AvroSchema:
-        """The schema of an id. Raises RegistryUnavailableError, DecodeError for an unknown id."""
-        ...
 
 
 def make_normalizer(mapping: ObjectMapping, registry: SchemaSource) -> ChunkHandler:

@@ -12,7 +12,7 @@ from schemas.framing import header
 from schemas.keys import encode_keys
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME
-from streams.agents.normalize_dead_letters import SubjectIds
+from streams.agents.registry import SubjectIds
 from streams.engine import Output, OutputBatch
 from tables.effects import Emit, EmitColumns, Outbox
 

@@ -16,9 +16,9 @@ from schemas.errors import RecordError
 from schemas.framing import unframe
 from schemas.keys import decode_key
 from schemas.mapping import Rejection
-from streams.agents.normalize import SchemaSource
-from streams.agents.normalize_dead_letters import Refusal, dead_letters
+from streams.agents.dead_letters import Refusal, dead_letters
 from streams.agents.publish import Publisher
+from streams.agents.registry import SchemaSource
 from streams.engine import Accounting, Chunk, ChunkHandler, Effects, State
 from tables.documents import Documents
 from tables.effects import Outbox, Tally

@@ -11,10 +11,10 @@ from schemas.columnar import ChunkReader
 from schemas.contracts import record_schema
 from schemas.errors import RecordError, TableCorruptedError
 from schemas.keys import decode_key
-from streams.agents.normalize import SchemaSource
-from streams.agents.normalize_dead_letters import Refusal, dead_letters
+from streams.agents.dead_letters import Refusal, dead_letters
 from streams.agents.publish import Publisher
 from streams.agents.records import rejection
+from streams.agents.registry import SchemaSource
 from streams.engine import Accounting, Chunk, Effects, State
 from tables.documents import Documents
 from tables.effects import Outbox

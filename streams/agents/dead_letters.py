@@ -1,9 +1,9 @@
-"""Records the normalizer cannot use, as dead letters with all it takes to replay them."""
+"""Records an agent cannot use, as dead letters with all it takes to replay them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from schemas.codec import RecordCodec
 from schemas.contracts import record_schema
@@ -12,17 +12,10 @@ from schemas.keys import encode_keys
 from schemas.mapping import Rejection
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME
+from streams.agents.registry import SubjectIds
 from streams.engine import Chunk, Output
 
 _TOPIC: Final = BY_NAME["psa.dlq"]
-
-
-class SubjectIds(Protocol):
-    """Where the schema ids to write with come from."""
-
-    def subject_id(self, subject: str) -> int:
-        """The id of the latest schema of a subject. Raises RegistryUnavailableError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
