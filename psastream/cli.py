@@ -31,7 +31,7 @@ Config = Annotated[
 
 
 @app.command()
-def demo(
+def demo(  # noqa: PLR0917 - each parameter is an option on the command line
     seed: Annotated[int, typer.Option(help="the story: same seed, same story")] = 1,
     rate: Annotated[int, typer.Option(min=1, help="changes a second in the PSA")] = 300,
     entries: Annotated[int, typer.Option(min=10, help="time entries to book")] = 900,

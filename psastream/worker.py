@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -47,5 +46,6 @@ def engine_settings(settings: Settings) -> EngineSettings:
         app_id=APP_ID,
         bootstrap_servers=settings.bootstrap_servers,
         state_dir=Path(settings.data_dir) / "state",
-        instance_id=settings.instance_id or f"{APP_ID}-{socket.gethostname()}",
+        instance_id=settings.instance_id,
+        kafka_options=dict(settings.kafka_extra),
     )
