@@ -4,7 +4,8 @@ PsaStreamError
     TransientError   retry with bounded backoff
         RateLimitedError, BrokerUnavailableError, RegistryUnavailableError, TargetBusyError
     RecordError      dead-letter the record, go on with the next
-        DecodeError, SchemaMismatchError, InvalidEntityError, CommandRejectedError
+        DecodeError, SchemaMismatchError, InvalidEntityError, UnmappedValueError,
+        CommandRejectedError
     FatalError       stop the process with a non-zero exit
         ConfigError, AuthenticationError, TableCorruptedError, ReplicationSlotLostError,
         DeadLetterLimitError, IncompatibleSchemaError
@@ -110,6 +111,12 @@ class InvalidEntityError(RecordError):
     """A well-formed record breaks a rule of its entity."""
 
     code = "record.invalid_entity"
+
+
+class UnmappedValueError(RecordError):
+    """A source value is not in the list of values its rule translates."""
+
+    code = "record.unmapped_value"
 
 
 class CommandRejectedError(RecordError):

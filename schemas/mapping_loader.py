@@ -15,7 +15,7 @@ from schemas.codec import load_schema
 from schemas.columnar import frame_dtypes
 from schemas.contracts import record_schema
 from schemas.envelope import UNAVAILABLE, Operation
-from schemas.errors import ConfigError, InvalidEntityError
+from schemas.errors import ConfigError, InvalidEntityError, UnmappedValueError
 from schemas.mapping import ObjectMapping, Rejection, TargetMapping
 from schemas.mapping_config import (
     Capture,
@@ -30,9 +30,6 @@ from schemas.mapping_reader import reader_definition, source_dtypes, working_col
 from schemas.mapping_rules import RuleError, compile_check, compile_rule, source
 from schemas.topics import BY_NAME, Topic
 from schemas.topics import SOURCE_PREFIX as TOPIC_PREFIX
-
-UNMAPPED_VALUE: Final = "record.unmapped_value"
-"""Code of a source value that the list of values of its rule does not name."""
 
 _INVALID: Final = InvalidEntityError.code
 _FIX_SOURCE: Final = "correct the row at its source"
@@ -210,7 +207,7 @@ class _Compiler:
         columns = [source(column) for column in rule.columns]
         if made.can_fail:
             has_value = pl.any_horizontal(column.is_not_null() for column in columns)
-            code = _INVALID if rule.values is None else UNMAPPED_VALUE
+            code = _INVALID if rule.values is None else UnmappedValueError.code
             what = ", ".join(rule.columns)
             self._reject(
                 has_value & pl.col(name).is_null(),
