@@ -1,0 +1,154 @@
+"""Options of a demo, its report, and the driver of acts."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from random import Random
+from typing import Any, cast
+
+import pytest
+from rich.console import Console
+
+from sandbox.books.audit import Audit
+from sandbox.books.comparison import Difference
+from sandbox.demo.audience import LiveAudience, PlainAudience
+from sandbox.demo.options import Disruption
+from sandbox.demo.report import print_audit
+from sandbox.story.act import Act, Stage, StoryError, play
+from sandbox.story.acts import ACTS
+from sandbox.story.world import World
+from schemas.errors import BrokerUnavailableError, ConfigError
+
+
+class Recorder:
+    """An audience that remembers."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def act_began(self, act: Act) -> None:
+        self.heard.append(f"began {act.name}")
+
+    def changed(self, act: Act, changes: int) -> None:
+        self.heard.append(f"changed {changes}")
+
+    def waiting(self, act: Act, missing: str) -> None:
+        self.heard.append(f"waiting for {missing}")
+
+    def act_ended(self, act: Act, seconds: float, outcome: str) -> None:
+        self.heard.append(f"ended with {outcome}")
+
+
+def world() -> World:
+    """A world without systems, for acts that touch none."""
+    nothing = cast(Any, None)
+    return World(
+        admin=nothing,
+        psa=nothing,
+        library=nothing,
+        random=Random(1),
+        rate=100_000,
+        entries=0,
+    )
+
+
+def two_changes(_: World) -> Iterator[None]:
+    yield
+    yield
+
+
+def test_an_act_ends_once_nothing_is_missing() -> None:
+    answers = iter(["the invoice", None])
+    act = Act("a", "A", "", two_changes, lambda _: next(answers), lambda _: "one invoice")
+    recorder = Recorder()
+
+    play([act], world(), Stage(recorder, 60.0, threading.Event()))
+
+    assert recorder.heard == [
+        "began a",
+        "changed 1",
+        "changed 2",
+        "waiting for the invoice",
+        "ended with one invoice",
+    ]
+
+
+def test_a_missing_consequence_is_named_at_the_deadline() -> None:
+    act = Act("a", "A", "", two_changes, lambda _: "the invoice")
+    with pytest.raises(StoryError, match="act a: not within 0 s: the invoice"):
+        play([act], world(), Stage(Recorder(), 0.0, threading.Event()))
+
+
+def test_a_part_that_is_down_for_a_moment_is_waited_for() -> None:
+    outcomes: Iterator[Exception | None] = iter([BrokerUnavailableError("no broker"), None])
+
+    def missing(_: World) -> str | None:
+        if (error := next(outcomes)) is not None:
+            raise error
+        return None
+
+    recorder = Recorder()
+    play(
+        [Act("a", "A", "", two_changes, missing)], world(), Stage(recorder, 60.0, threading.Event())
+    )
+    assert any("no broker" in heard for heard in recorder.heard)
+
+
+def test_a_stopped_story_ends_before_its_next_change() -> None:
+    stop, recorder = threading.Event(), Recorder()
+    stop.set()
+    act = Act("a", "A", "", two_changes, lambda _: None)
+    with pytest.raises(StoryError, match="stopped"):
+        play([act], world(), Stage(recorder, 60.0, stop))
+    assert recorder.heard == ["began a", "changed 1"]
+
+
+def test_acts_have_names_of_their_own() -> None:
+    assert len({act.name for act in ACTS}) == len(ACTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("worker@hours:200", Disruption("worker", "hours", 200)),
+        ("kafka@tax", Disruption("kafka", "tax", 1)),
+    ],
+)
+def test_a_disruption_is_read(text: str, expected: Disruption) -> None:
+    assert Disruption.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["postgres@hours", "worker@lunch", "worker", "worker@hours:"])
+def test_a_wrong_disruption_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="not a disruption"):
+        Disruption.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("differences", "verdict"),
+    [
+        ([], "all books agree"),
+        ([Difference("t", "k", "hours", "1", "2")], "books differ: 1 differences"),
+    ],
+)
+def test_the_last_line_is_the_verdict(differences: list[Difference], verdict: str) -> None:
+    printed = io.StringIO()
+    print_audit(Console(file=printed, width=100), Audit({"t": 1}, differences))
+    assert printed.getvalue().rstrip().splitlines()[-1] == verdict
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+def test_both_displays_show_acts_and_notes(is_live: bool) -> None:
+    printed = io.StringIO()
+    console = Console(file=printed, width=120, force_terminal=is_live)
+    audience = LiveAudience(console, ACTS) if is_live else PlainAudience(console)
+    with audience:
+        audience.act_began(ACTS[0])
+        audience.changed(ACTS[0], 7)
+        audience.waiting(ACTS[0], "a customer")
+        audience.act_ended(ACTS[0], 1.5, "all there")
+        audience.note("worker is killed")
+    for text in (ACTS[0].title, "7", "all there", "worker is killed"):
+        assert text in printed.getvalue()
