@@ -16,7 +16,9 @@ _SEPARATOR = "\x1f"
 def mint(prefix: str, *parts: str, length: int = 16) -> str:
     """Return `<prefix>-<length characters>`, a pure function of `parts` (lower-case base32)."""
     digest = hashlib.sha256(_SEPARATOR.join(parts).encode()).digest()
-    return f"{prefix}-{base64.b32encode(digest).decode().lower()[:length]}"
+    # Whole bytes that hold `length` characters of 5 bits.
+    head = digest[: -(-length * 5 // 8)]
+    return f"{prefix}-{base64.b32encode(head).decode().lower()[:length]}"
 
 
 def source_id(system: str, kind: str, native: str) -> str:
