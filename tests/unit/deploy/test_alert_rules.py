@@ -1,0 +1,110 @@
+"""The alert rules: complete, about metrics that exist, documented, and tested with promtool."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.metric_catalogue import product_metrics
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+PROMETHEUS = REPOSITORY / "deploy" / "prometheus"
+RULE_FILES = sorted(PROMETHEUS.glob("rules/*.rules.yml"))
+TEST_FILES = sorted(PROMETHEUS.glob("tests/*.test.yml"))
+
+# What Prometheus and its Python client provide for every process.
+PLATFORM_METRICS = {"up", "process_start_time_seconds"}
+METRIC_NAME = re.compile(r"\b(?:psastream_\w+|process_\w+|up)\b")
+
+
+def rules() -> list[dict[str, Any]]:
+    return [
+        rule
+        for path in RULE_FILES
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+    ]
+
+
+def metrics_of(expression: str) -> set[str]:
+    """Metric names of an expression; what is quoted is a label's value."""
+    return set(METRIC_NAME.findall(re.sub(r'"[^"]*"', '""', expression)))
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_an_alert_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"critical", "warning", "info"}
+    assert rule["annotations"]["summary"].strip()
+    assert (REPOSITORY / rule["annotations"]["runbook"]).is_file()
+
+
+def test_alerts_have_names_of_their_own() -> None:
+    names = [rule["alert"] for rule in rules()]
+
+    assert len(names) == len(set(names))
+    assert all(name.startswith("Psastream") for name in names)
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_an_alert_is_about_metrics_that_exist(rule: dict[str, Any]) -> None:
+    exposed = {series for family in product_metrics() for series in family.series}
+    used = metrics_of(rule["expr"])
+
+    assert used
+    assert used <= exposed | PLATFORM_METRICS
+
+
+def test_every_alert_is_shown_to_fire_by_a_promtool_test() -> None:
+    fired = {
+        case["alertname"]
+        for path in TEST_FILES
+        for test in yaml.safe_load(path.read_text())["tests"]
+        for case in test["alert_rule_test"]
+        if case["exp_alerts"]
+    }
+
+    assert fired == {rule["alert"] for rule in rules()}
+
+
+def test_every_job_an_alert_names_is_scraped() -> None:
+    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    scraped = {job["job_name"] for job in config["scrape_configs"]}
+    named = {job for rule in rules() for job in re.findall(r'job="([^"]+)"', rule["expr"])}
+
+    assert named == scraped
+
+
+def promtool() -> str:
+    """Path of promtool; skips without it, fails without it where real parts are required."""
+    found = shutil.which(os.environ.get("PSASTREAM_TEST_PROMTOOL", "promtool"))
+    if found is None:
+        reason = "promtool is missing: install Prometheus, or name it in PSASTREAM_TEST_PROMTOOL"
+        if os.environ.get("PSASTREAM_TEST_REQUIRE_REAL") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+def test_prometheus_accepts_its_configuration() -> None:
+    done = subprocess.run(
+        [promtool(), "check", "config", str(PROMETHEUS / "prometheus.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.stem)
+def test_alerts_fire_when_they_should_and_not_otherwise(path: Path) -> None:
+    done = subprocess.run(
+        [promtool(), "test", "rules", str(path)], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
