@@ -5,6 +5,7 @@ The stream worker has its own transport (`streams.engine`); this is for everythi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -17,6 +18,9 @@ from schemas.topics import Topic
 
 MAX_MESSAGE_BYTES: Final = 16_000_000
 METADATA_TIMEOUT_S: Final = 15.0
+READ_TIMEOUT_S: Final = 120.0
+SILENCE_S: Final = 3.0
+READ_GROUP: Final = "psastream-read-topic"
 
 
 class KafkaSettings(BaseModel):
@@ -127,32 +131,81 @@ def _new_topic(topic: Topic, replication_factor: int) -> NewTopic:
     )
 
 
-def read_topic(settings: KafkaSettings, topic: str) -> Iterator[Message]:
+def read_topic(
+    settings: KafkaSettings, topic: str, *, timeout_s: float = READ_TIMEOUT_S
+) -> Iterator[Message]:
     """Yield every committed message of a topic, tombstones included, up to its end as of now.
 
-    Messages of one partition come in offset order. Raises BrokerUnavailableError.
+    Messages of one partition come in offset order. Where a transaction is open below that end,
+    the broker hides what follows it: reading waits until it is resolved. Raises
+    BrokerUnavailableError after `timeout_s` without the end in sight.
     """
-    consumer = make_consumer(settings, "psastream-read-topic", enable_partition_eof=True)
+    deadline_at = time.monotonic() + timeout_s
     try:
-        metadata = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
-        partitions = [TopicPartition(topic, number, 0) for number in metadata.partitions]
-        consumer.assign(partitions)
-        unfinished = {partition.partition for partition in partitions}
-        while unfinished:
-            for message in consumer.consume(10_000, timeout=1.0):
-                error = message.error()
-                if error is None:
-                    yield message
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    unfinished.discard(message.partition())
-                else:
-                    raise KafkaException(error)
+        unread = _spans(settings, topic)
+        while unread:
+            yield from _read_spans(settings, topic, unread, deadline_at)
     except KafkaException as error:
         raise BrokerUnavailableError(
             f"a topic could not be read: {topic}: {error}", hint="check the broker"
         ) from error
+
+
+def _spans(settings: KafkaSettings, topic: str) -> dict[int, tuple[int, int]]:
+    """Return the first offset and the end of every partition that holds anything."""
+    consumer = make_consumer(settings, READ_GROUP, isolation_level="read_uncommitted")
+    try:
+        numbers = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic].partitions
+        spans = {
+            number: consumer.get_watermark_offsets(
+                TopicPartition(topic, number), timeout=METADATA_TIMEOUT_S
+            )
+            for number in numbers
+        }
     finally:
         consumer.close()
+    return {number: span for number, span in spans.items() if span[0] < span[1]}
+
+
+def _read_spans(
+    settings: KafkaSettings, topic: str, unread: dict[int, tuple[int, int]], deadline_at: float
+) -> Iterator[Message]:
+    """Yield from one consumer until the spans are read or it falls silent; shrink the spans.
+
+    A consumer that has nothing more to say before the end is replaced: it may have lost track of
+    the end of a partition, which no error reports.
+    """
+    consumer = make_consumer(settings, READ_GROUP, enable_partition_eof=True)
+    try:
+        consumer.assign(
+            [TopicPartition(topic, number, start) for number, (start, _) in unread.items()]
+        )
+        silent_at = time.monotonic() + SILENCE_S
+        while unread and time.monotonic() < silent_at:
+            for message in consumer.consume(10_000, timeout=0.5):
+                error = message.error()
+                if error is None:
+                    silent_at = time.monotonic() + SILENCE_S
+                    position = message.offset() + 1
+                    if message.partition() in unread:
+                        yield message
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    position = message.offset()
+                else:
+                    raise KafkaException(error)
+                _, end = unread.get(message.partition(), (0, 0))
+                if position >= end:
+                    unread.pop(message.partition(), None)
+                else:
+                    unread[message.partition()] = (position, end)
+    finally:
+        consumer.close()
+    if unread and time.monotonic() > deadline_at:
+        raise BrokerUnavailableError(
+            f"the end of {topic} cannot be read",
+            hint="a transaction below it may be open: see `kafka-transactions.sh find-hanging`",
+            context={"topic": topic, "partition": min(unread)},
+        )
 
 
 def read_compacted(settings: KafkaSettings, topic: str) -> dict[bytes, bytes]:

@@ -82,7 +82,7 @@ class Registry:
         if known is not None:
             return known
         try:
-            schema_id = self._client.get_latest_version(subject).schema_id
+            schema_id: int | None = self._client.get_latest_version(subject).schema_id
         except SchemaRegistryError as error:
             if error.http_status_code == HTTPStatus.NOT_FOUND:
                 raise ConfigError(
@@ -105,7 +105,7 @@ class Registry:
         """
         text = schema if isinstance(schema, str) else schema.text
         try:
-            return self._client.register_schema(subject, Schema(text, "AVRO"))
+            schema_id: int = self._client.register_schema(subject, Schema(text, "AVRO"))
         except SchemaRegistryError as error:
             if error.http_status_code in (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY):
                 raise IncompatibleSchemaError(
@@ -115,6 +115,7 @@ class Registry:
             raise self._unavailable(error) from error
         except (httpx2.HTTPError, OSError) as error:
             raise self._unavailable(error) from error
+        return schema_id
 
     def register_catalogue(self) -> int:
         """Register key and value of every topic with a record; return how many subjects."""
