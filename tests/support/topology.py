@@ -197,7 +197,9 @@ class Topology:
         found = []
         for log in self.topics.get(topic, []):
             for _, key, value in log:
-                found.append((decode_key(key or b""), None if value is None else self.decode(value)))
+                found.append(
+                    (decode_key(key or b""), None if value is None else self.decode(value))
+                )
         return found
 
     def decode(self, value: bytes) -> dict[str, object]:
