@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from runtime.logs import configure_logs
 from sandbox.demo.options import DemoOptions, Disruption
 from sandbox.demo.run import run_demo
 from sandbox.stack.settings import cache_dir_from
@@ -25,6 +26,7 @@ def main() -> int:
         "--kill", action="append", default=[], type=Disruption.parse, help="part@act[:changes]"
     )
     chosen = parser.parse_args()
+    configure_logs(json=False, level="ERROR")  # the parts log to files of their own
     options = DemoOptions(
         data_dir=chosen.data_dir,
         cache_dir=cache_dir_from(os.environ),

@@ -46,6 +46,9 @@ SINK_OVERRIDES: Final[Mapping[str, object]] = {
 }
 UNLIMITED: Final = 1_000
 
+# The library writes every failed connection to the terminal; the audience hears of them anyhow.
+QUIET_CLIENT: Final = {"log_level": "0", "reconnect.backoff.max.ms": "1000"}
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -63,7 +66,7 @@ class Parts:
 async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
     """Create topics, contracts and tables; start the vendors, the connector and our processes."""
     addresses, ports = stack.addresses, PortBook(options.data_dir / "demo-ports.json")
-    kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers)
+    kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers, extra=QUIET_CLIENT)
     vendors_url = f"http://{HOST}:{ports.port('vendors')}"
     vendors_environment, *_ = await asyncio.gather(
         _start_vendors(stack, vendors_url, options),
