@@ -46,4 +46,6 @@ class DemoOptions:
     entries: int = 900  # time entries of the volume act
     keep: bool = False
     disruptions: tuple[Disruption, ...] = ()
-    deadline_s: float = 90.0  # for the consequences of one act, and for the books to agree
+    # For the consequences of one act, and for the books to agree. A connector that loses its broker
+    # needs two minutes: Debezium waits that long for metrics of the task before it to go away.
+    deadline_s: float = 180.0
