@@ -31,12 +31,17 @@ class BillingDocument(BaseModel):
     lines: dict[str, InvoiceLine] = Field(default_factory=dict)  # source id → invoice line
     ledgers: dict[str, LedgerEntry] = Field(default_factory=dict)  # source project id → ledger
 
-    @property
-    def billed(self) -> str | None:
-        """How far the ERP is with the entry: None, `transferred` or `invoiced`."""
-        if any(line.status != VOID for line in self.lines.values()):
-            return INVOICED
-        return TRANSFERRED if self.bills else None
+    def billed(self) -> dict[str, str]:
+        """Return how far the ERP is with the entry: source project id → state.
+
+        What was billed on a project that the entry has left does not bill it on another one.
+        """
+        bills = {bill.project_ref for bill in self.bills.values()}
+        lines = {line.project_ref for line in self.lines.values() if line.status != VOID}
+        return {
+            **{project_ref: TRANSFERRED for project_ref in bills if project_ref},
+            **{project_ref: INVOICED for project_ref in lines if project_ref},
+        }
 
 
 @dataclass(frozen=True, slots=True)

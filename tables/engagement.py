@@ -66,16 +66,18 @@ class EngagementTable:
             document.links.pop(key, None)
             if fact is not None and owned:
                 document.links[key] = fact
-            if not owned and key in document.told:
-                del document.told[key]
-                self._outbox.add(CONTEXT_TOPIC, key, None)
             self._settle(document, timestamp_ms)
 
     def apply_customer_status(
         self, key: str, fact: CustomerStatus | None, timestamp_ms: int
     ) -> None:
-        """Take in how far the engagement's (the key's) customer is."""
+        """Take in how far the engagement's (the key's) customer is.
+
+        A former customer's answer may come in after the present one's: it is not asked any more.
+        """
         document = self._load(key)
+        if fact and (document.demand is None or fact.customer_id != document.demand.customer_id):
+            return
         document.customer = fact
         self._settle(document, timestamp_ms)
 
@@ -171,15 +173,24 @@ class EngagementTable:
         document.demand = demand
 
     def _tell(self, document: EngagementDocument) -> None:
-        """Tell each source project whether the ERP holds the project it belongs to."""
+        """Tell each source project whether the ERP holds the project it belongs to.
+
+        The project is part of the key: a source project that is linked to another one hears of
+        both, from engagements that do not wait for each other.
+        """
         in_erp = {link.project_id for link in document.links.values() if link.is_erp}
-        for key, link in sorted(document.links.items()):
-            if link.project_id is None:
-                continue
-            context = ProjectContext(
+        contexts = {
+            f"{key}|{link.project_id}": ProjectContext(
                 id=key, project_id=link.project_id, is_in_erp=link.project_id in in_erp
             )
+            for key, link in sorted(document.links.items())
+            if link.project_id is not None
+        }
+        for name in sorted(document.told.keys() - contexts.keys()):
+            del document.told[name]
+            self._outbox.add(CONTEXT_TOPIC, name, None, route=name.rpartition("|")[0])
+        for name, context in contexts.items():
             sent = content_hash(context.model_dump())
-            if document.told.get(key) != sent:
-                document.told[key] = sent
-                self._outbox.add(CONTEXT_TOPIC, key, context.model_dump())
+            if document.told.get(name) != sent:
+                document.told[name] = sent
+                self._outbox.add(CONTEXT_TOPIC, name, context.model_dump(), route=context.id)

@@ -26,6 +26,9 @@ BLOCKED: Final = "blocked"
 READY: Final = "ready"
 TRANSFERRED: Final = "transferred"
 INVOICED: Final = "invoiced"
+NO_CURRENCY: Final = "XXX"  # of ISO 4217: hours without rates have a key in totals, too
+IS_PRICED: Final = pl.col("bill_rate").is_not_null() & pl.col("currency").is_not_null()
+
 BILLING_STATES: Final = (NON_BILLABLE, BLOCKED, READY, TRANSFERRED, INVOICED)
 
 
@@ -72,14 +75,14 @@ def measured(rows: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(NON_BILLABLE))
         .when(pl.col("billed").is_not_null())
         .then(pl.col("billed"))
-        .when(pl.col("is_in_erp"))
+        .when(pl.col("is_in_erp") & IS_PRICED)
         .then(pl.lit(READY))
         .otherwise(pl.lit(BLOCKED))
     )
     return rows.select(
         "project_ref",
         "resource_id",
-        "currency",
+        pl.col("currency").fill_null(NO_CURRENCY),
         "source_position",
         "sign",
         hours.alias("hours"),

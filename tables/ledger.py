@@ -104,7 +104,8 @@ def decide(
     entry, is_foreign = observe(entry, observed)
     never_ordered_nothing_there = entry.ordered == "" and desired == GONE and observed == ""
     if desired is None or never_ordered_nothing_there:
-        return entry, False
+        # An edit that nobody wants undone now: the next wish has to be ordered anew.
+        return entry.model_copy(update={"ordered": ""}) if is_foreign else entry, False
     in_sync = observed == desired or (desired == GONE and observed == "" and not _in_flight(entry))
     if in_sync:
         if entry.ordered == desired and entry.is_confirmed:

@@ -81,11 +81,14 @@ class ProjectTable:
         return "applied"
 
     def apply_context(self, key: str, fact: ProjectContext | None, timestamp_ms: int) -> str:
-        """Take in what the project's engagement says of it."""
-        document = load_project(self._documents, key)
+        """Take in what an engagement says of a source project; the key names both."""
+        project_ref, _, project_id = key.rpartition("|")
+        document = load_project(self._documents, project_ref)
         before = standing(document)
-        document.context = fact
-        self._restand(key, document, before, timestamp_ms)
+        is_in_erp = fact is not None and fact.is_in_erp
+        others = [each for each in document.in_erp if each != project_id]
+        document.in_erp = sorted([*others, project_id]) if is_in_erp else others
+        self._restand(project_ref, document, before, timestamp_ms)
         return "applied"
 
     def _restand(
@@ -141,21 +144,25 @@ class ProjectTable:
         if fact and old and (fact.source_position or 0) <= (old.source_position or 0):
             return "stale"
         if old is not None:
-            self._count_expense(old, -1)
+            if self._is_known(old.project_ref):
+                self._count_expense(old, -1)
             self._documents.delete(f"x:{key}")
             self._documents.delete(f"xp:{old.project_ref}|{key}")
         if fact is None:
             return "applied"
         self._documents.put(f"x:{key}", fact)
         self._documents.put_raw(f"xp:{fact.project_ref}|{key}", b"1")
+        if not self._is_known(fact.project_ref):
+            return "parked"
         self._count_expense(fact, 1)
-        is_known = load_project(self._documents, fact.project_ref).project is not None
-        return "applied" if is_known else "parked"
+        return "applied"
+
+    def _is_known(self, project_ref: str) -> bool:
+        return load_project(self._documents, project_ref).project is not None
 
     def _count_expense(self, expense: Expense, sign: int) -> None:
-        """Add or retract an approved expense of a known project."""
-        known = load_project(self._documents, expense.project_ref).project is not None
-        if expense.status != APPROVED or not (known or sign < 0):
+        """Add or retract an expense; only approved ones count."""
+        if expense.status != APPROVED:
             return
         amount = int(expense.amount * MONEY_UNITS)
         revenue = amount if expense.is_billable else 0
@@ -251,9 +258,11 @@ class ProjectTable:
             self._outbox.add(LINK_TOPIC, key, content, route=route)
 
     def _publish_assignments(self, key: str, document: ProjectDocument, timestamp_ms: int) -> None:
+        # The project is part of the key: one that moves has a writer on both partitions, and the
+        # tombstone of the former must not remove the row of the new one.
         for gone in document.published.keys() - document.assignments.keys():
             del document.published[gone]
-            self._outbox.add(ASSIGNMENT_TOPIC, gone, None)
+            self._outbox.add(ASSIGNMENT_TOPIC, f"{key}|{gone}", None)
         for identity, assignment in document.assignments.items():
             rate = self._rate(assignment)
             planned = plan(assignment, rate)
@@ -273,6 +282,5 @@ class ProjectTable:
             published = content_hash(row)
             if document.published.get(identity) != published:
                 document.published[identity] = published
-                self._outbox.add(
-                    ASSIGNMENT_TOPIC, identity, {**row, "as_of": instant(timestamp_ms)}
-                )
+                stamped = {**row, "as_of": instant(timestamp_ms)}
+                self._outbox.add(ASSIGNMENT_TOPIC, f"{key}|{identity}", stamped)

@@ -1,4 +1,4 @@
-"""State of one source project: the row, what its engagement says, what is planned on it."""
+"""State of one source project: the row, what engagements say, what is planned on it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pydantic import BaseModel, Field
 
 from tables.documents import Documents
-from tables.facts import Assignment, Project, ProjectContext
+from tables.facts import Assignment, Project
 
 
 class ProjectDocument(BaseModel):
     """State of one source project."""
 
     project: Project | None = None
-    context: ProjectContext | None = None
+    in_erp: list[str] = Field(default_factory=list)  # canonical project ids the ERP holds
     assignments: dict[str, Assignment] = Field(default_factory=dict)
     link: str = ""  # hash of the link last published
     link_route: str = ""  # engagement it went to
@@ -65,13 +65,11 @@ def store_standing(documents: Documents, project_ref: str, now: Standing) -> Non
 
 def standing(document: ProjectDocument) -> Standing:
     """Return what hours on the project depend on."""
-    project, context = document.project, document.context
+    project = document.project
     if project is None:
         return Standing()
     return Standing(
         is_known=True,
         project_id=project.project_id,
-        is_in_erp=(
-            context is not None and context.project_id == project.project_id and context.is_in_erp
-        ),
+        is_in_erp=project.project_id in document.in_erp,
     )

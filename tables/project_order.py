@@ -42,7 +42,7 @@ class EngagementDocument(BaseModel):
     demand: CustomerDemand | None = None  # as last published
     told: dict[str, str] = Field(
         default_factory=dict
-    )  # source project id → hash of the context last published
+    )  # source project id and canonical one → hash of the context last published
     published: dict[str, str] = Field(
         default_factory=dict
     )  # canonical project id → hash of the row last published

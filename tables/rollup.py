@@ -51,20 +51,24 @@ class RollupTable:
     def apply_resource(self, key: str, fact: Resource | None, timestamp_ms: int) -> None:
         """Take in a person; every week of theirs is measured again."""
         former = self._documents.get(Resource, f"k:{key}")
-        if fact is None:
+        if former is not None:
             self._documents.delete(f"k:{key}")
-        else:
+            self._documents.delete(f"r:{former.resource_id}|{key}")
+        if fact is not None:
             self._documents.put(f"k:{key}", fact)
+            self._documents.put(f"r:{fact.resource_id}|{key}", fact)
         for resource_id in sorted({each.resource_id for each in (former, fact) if each}):
-            if fact is not None and fact.resource_id == resource_id:
-                self._documents.put(f"r:{resource_id}", fact)
-            else:
-                self._documents.delete(f"r:{resource_id}")
             prefix = f"utilization|{resource_id}|"
             for name in self._documents.keys(prefix):
                 dimension = name.removeprefix("utilization|")
                 document = self._load("utilization", dimension)
                 self._publish("utilization", dimension, document, timestamp_ms)
+
+    def _resource(self, resource_id: str) -> Resource | None:
+        """Return the person's row; of several, a re-hire's, the first active one counts."""
+        names = self._documents.keys(f"r:{resource_id}|")
+        rows = [row for name in names if (row := self._documents.get(Resource, name))]
+        return next((row for row in rows if row.is_active), rows[0] if rows else None)
 
     def _load(self, measure: str, dimension: str) -> RollupDocument:
         return self._documents.get(RollupDocument, f"{measure}|{dimension}") or RollupDocument()
@@ -95,7 +99,7 @@ class RollupTable:
         worked = sum((each.total_hours or Decimal(0) for each in parts), Decimal(0))
         if worked == 0:
             return None
-        resource = self._documents.get(Resource, f"r:{resource_id}")
+        resource = self._resource(resource_id)
         available = available_hours(resource, iso_week) if resource else None
         ratio = (billable / available).quantize(RATIO) if available else None
         return {

@@ -20,7 +20,7 @@ import polars as pl
 from tables.billing import Billable, BillingDocument, order_bills
 from tables.documents import Documents
 from tables.effects import Outbox, Tally
-from tables.hours import APPROVED, contributions
+from tables.hours import APPROVED, IS_PRICED, contributions
 from tables.project_document import Standing, load_standings
 from tables.totals import Totals
 
@@ -56,23 +56,21 @@ class TimeEntries:
 
     def apply(self, changes: EntryChanges, timestamp_ms: int) -> Tally:
         """Take in changes; every one is counted as applied, stale or parked."""
-        latest = _latest(changes)
-        ids = list(latest.index)
+        ids = list(dict.fromkeys(changes.ids))
         stored = self._documents.raw_many([f"t:{entry}" for entry in ids])
         old = self._read_rows([value for value in stored if value is not None])
-        new = _winners(changes, latest, old)
-        overtaken = len(ids) - len(latest.removed) - new.height
-        if overtaken:
-            changed = [*new["id"].to_list(), *latest.removed]
-            old = old.filter(pl.col("id").is_in(changed))
+        latest = _latest(changes, old)
+        if len(latest.index) < len(ids):
+            old = old.filter(pl.col("id").is_in(list(latest.index)))
         for entry, value in zip(ids, stored, strict=True):
             if value is not None and entry in latest.removed:
                 self._documents.delete(f"t:{entry}")
+        new = _standing_rows(changes, latest)
         for entry in new["id"].to_list():
             self._documents.put_raw(f"t:{entry}", changes.values[latest.index[entry]] or b"")
         parked = self._move(old, new, timestamp_ms)
-        stale = latest.stale + overtaken
-        return Tally(applied=len(changes.ids) - stale - parked, stale=stale, parked=parked)
+        applied = len(changes.ids) - latest.stale - parked
+        return Tally(applied=applied, stale=latest.stale, parked=parked)
 
     def projects_changed(
         self, changed: Mapping[str, tuple[Standing, Standing]], timestamp_ms: int
@@ -110,7 +108,7 @@ class TimeEntries:
         rows = self._read_rows([stored] if stored is not None else [])
         standings = load_standings(self._documents, rows["project_ref"].to_list())
         added = _with_context(rows, standings, {entry_id: after}, 1)
-        if before.billed != after.billed:
+        if before.billed() != after.billed():
             retracted = _with_context(rows, standings, {entry_id: before}, -1)
             self._totals.add(contributions(pl.concat([retracted, added])))
         self._order(added, standings, {entry_id: after}, timestamp_ms)
@@ -119,8 +117,8 @@ class TimeEntries:
 
     def _move(self, old: pl.DataFrame, new: pl.DataFrame, timestamp_ms: int) -> int:
         """Replace old rows by new ones in the totals; return how many wait for their project."""
-        ids = pl.concat([old["id"], new["id"]]).unique().to_list()
-        projects = pl.concat([old["project_ref"], new["project_ref"]]).unique().to_list()
+        ids = list(dict.fromkeys([*old["id"], *new["id"]]))
+        projects = list(dict.fromkeys([*old["project_ref"], *new["project_ref"]]))
         standings = load_standings(self._documents, projects)
         billed = self._billing(ids)
         retracted = _with_context(old, standings, billed, -1)
@@ -149,7 +147,7 @@ class TimeEntries:
         """Order time bills for rows of projects in the ERP; take back those no longer wanted."""
         wanted: dict[str, tuple[Billable, str | None]] = {}
         due = rows.filter(
-            pl.col("is_in_erp") & (pl.col("status") == APPROVED) & pl.col("is_billable")
+            pl.col("is_in_erp") & (pl.col("status") == APPROVED) & pl.col("is_billable") & IS_PRICED
         )
         columns = ("id", "project_ref", "work_on", "hours", "bill_rate", "currency")
         for (entry, project, *content), correlation in zip(
@@ -221,14 +219,18 @@ def _with_context(
         },
         schema={"project_ref": pl.String, "is_known": pl.Boolean, "is_in_erp": pl.Boolean},
     )
-    shown = {entry: document.billed for entry, document in billed.items() if document.billed}
     of_entry = pl.DataFrame(
-        {"id": list(shown), "billed": list(shown.values())},
-        schema={"id": pl.String, "billed": pl.String},
+        [
+            (entry, project_ref, state)
+            for entry, document in billed.items()
+            for project_ref, state in document.billed().items()
+        ],
+        schema={"id": pl.String, "project_ref": pl.String, "billed": pl.String},
+        orient="row",
     )
     return (
         rows.join(of_project, on="project_ref", how="left", maintain_order="left")
-        .join(of_entry, on="id", how="left", maintain_order="left")
+        .join(of_entry, on=["id", "project_ref"], how="left", maintain_order="left")
         .with_columns(
             pl.lit(sign, dtype=pl.Int64).alias("sign"),
             pl.col("is_billable").fill_null(value=False),
@@ -238,18 +240,18 @@ def _with_context(
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """The last change of each entry in a chunk: index into the chunk, and those that are gone."""
+    """The last change of each changed entry: index into the chunk, and those that are gone."""
 
     index: dict[str, int]
     removed: set[str]
-    stale: int  # changes that a later or equal position in the same chunk had overtaken
+    stale: int  # changes at or below a position that was already there
 
 
-def _latest(changes: EntryChanges) -> Latest:
+def _latest(changes: EntryChanges, old: pl.DataFrame) -> Latest:
     """Pick the change of each entry that stands at the end of the chunk. Upholds I3."""
     positions = iter(changes.frame["source_position"].to_list())
+    newest = dict(zip(old["id"].to_list(), old["source_position"].to_list(), strict=True))
     index: dict[str, int] = {}
-    newest: dict[str, int] = {}
     removed: set[str] = set()
     stale = 0
     for row, (entry, value) in enumerate(zip(changes.ids, changes.values, strict=True)):
@@ -259,7 +261,7 @@ def _latest(changes: EntryChanges) -> Latest:
             newest.pop(entry, None)
             continue
         position = next(positions) or 0
-        if entry in newest and position <= newest[entry]:
+        if entry in newest and position <= (newest[entry] or 0):
             stale += 1
             continue
         newest[entry] = position
@@ -268,32 +270,12 @@ def _latest(changes: EntryChanges) -> Latest:
     return Latest(index, removed, stale)
 
 
-def _winners(changes: EntryChanges, latest: Latest, old: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows that stand at the end of the chunk and are newer than what is stored."""
+def _standing_rows(changes: EntryChanges, latest: Latest) -> pl.DataFrame:
+    """Return the rows that stand at the end of the chunk."""
     row_of_value: dict[int, int] = {}
     for row, value in enumerate(changes.values):
         if value is not None:
             row_of_value[row] = len(row_of_value)
-    chosen = [
-        row_of_value[row] for entry, row in latest.index.items() if entry not in latest.removed
+    return changes.frame[
+        [row_of_value[row] for entry, row in latest.index.items() if entry not in latest.removed]
     ]
-    new = changes.frame[chosen]
-    deleted_before = _deleted_within(changes, latest)
-    known = old.select("id", pl.col("source_position").alias("known"))
-    return (
-        new.join(known, on="id", how="left")
-        .filter(
-            pl.col("known").is_null()
-            | (pl.col("source_position") > pl.col("known"))
-            | pl.col("id").is_in(deleted_before)
-        )
-        .drop("known")
-    )
-
-
-def _deleted_within(changes: EntryChanges, latest: Latest) -> list[str]:
-    """Return entries that were deleted earlier in the chunk and then written again."""
-    deleted = {
-        entry for entry, value in zip(changes.ids, changes.values, strict=True) if value is None
-    }
-    return sorted(deleted - latest.removed)

@@ -157,13 +157,16 @@ class Totals:
             pl.lit(None, dtype=pl.Decimal(38, 6)).alias("weighted_amount"),
         )
         names = [f"utilization|{key}|{self._source}" for key in keys]
-        self._publish(PARTIAL_TOPIC, names, frame, [], routes=keys)
+        # To the partition that holds the person's standard hours.
+        routes = [key.partition("|")[0] for key in keys]
+        self._publish(PARTIAL_TOPIC, names, frame, [], routes=routes)
 
     def _stored(
         self, prefix: str, changed: Mapping[str, Amounts]
     ) -> Iterable[tuple[str, Amounts, bytes | None]]:
-        stored = self._documents.raw_many([f"{prefix}{key}" for key in changed])
-        return zip(changed.keys(), changed.values(), stored, strict=True)
+        keys = sorted(changed)  # sums come in no particular order
+        stored = self._documents.raw_many([f"{prefix}{key}" for key in keys])
+        return zip(keys, (changed[key] for key in keys), stored, strict=True)
 
     def _publish(
         self,

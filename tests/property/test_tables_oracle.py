@@ -1,0 +1,208 @@
+"""Whatever the history, its interleaving and its chunks: the tables say what an oracle says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from streams.engine import GroupSpec
+from streams.groups import make_groups
+from tests.support.histories import ENTITIES, VERSIONED, Change, Feeder, changes
+from tests.support.oracle import (
+    OUTPUTS,
+    Oracle,
+    Table,
+    comparable,
+    payload,
+    plain,
+)
+from tests.support.topology import FixedRegistry, Topology
+
+# A history takes tens of milliseconds, so shrinking one would take minutes: add it when needed.
+unhurried = settings(
+    max_examples=50,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+seeds = st.integers(0, 2**16)
+chunk_sizes = st.sampled_from([1, 2, 3, 7, 200])
+histories = st.lists(changes(), min_size=15, max_size=60)
+hours_histories = st.lists(
+    changes("time_entry", "time_entry", "project", "time_bill", "invoice", "expense", "resource"),
+    min_size=15,
+    max_size=60,
+)
+deal_histories = st.lists(
+    changes("customer", "opportunity", "opportunity_line", "legal_entity", "project"),
+    min_size=15,
+    max_size=60,
+)
+plan_histories = st.lists(
+    changes("assignment", "assignment", "rate_card", "project"), min_size=10, max_size=40
+)
+any_history = st.one_of(histories, hours_histories, deal_histories, plan_histories)
+
+
+@cache
+def product() -> tuple[FixedRegistry, list[GroupSpec]]:
+    registry = FixedRegistry()
+    return registry, [group for group in make_groups([], registry) if group.agents]
+
+
+def play(
+    history: Sequence[Change], seed: int, chunk_max: int, pause_every: int = 1_000
+) -> tuple[Topology, Feeder]:
+    """Feed a history and work it off, at the end and after every `pause_every` changes."""
+    registry, groups = product()
+    topology = Topology(groups, registry, seed=seed, chunk_max=chunk_max)
+    feeder = Feeder(topology)
+    for count, change in enumerate(history, start=1):
+        feeder.feed(change)
+        if count % pause_every == 0:
+            topology.run()
+    topology.run()
+    return topology, feeder
+
+
+def published(topology: Topology) -> dict[str, Table]:
+    return {topic: comparable(topology.table(topic)) for topic in OUTPUTS}
+
+
+@unhurried
+@given(any_history, seeds, chunk_sizes, st.sampled_from([1, 5, 1_000]))
+def test_tables_equal_the_oracle(
+    history: list[Change], seed: int, chunk_max: int, pause_every: int
+) -> None:
+    topology, feeder = play(history, seed, chunk_max, pause_every)
+    assert published(topology) == Oracle(feeder.rows).tables()
+
+
+@unhurried
+@given(any_history, seeds, seeds, chunk_sizes, chunk_sizes)
+def test_chunks_and_interleaving_do_not_show(
+    history: list[Change], seed: int, other_seed: int, chunk_max: int, other_chunk_max: int
+) -> None:
+    topology, _ = play(history, seed, chunk_max)
+    other, _ = play(history, other_seed, other_chunk_max)
+    assert published(topology) == published(other)
+
+
+@unhurried
+@given(any_history, seeds, chunk_sizes, st.sampled_from(VERSIONED))
+def test_i3_a_stale_replay_changes_nothing(
+    history: list[Change], seed: int, chunk_max: int, entity: str
+) -> None:
+    """Every row that stands is delivered once more, and so are the versions before it."""
+    topology, feeder = play(history, seed, chunk_max)
+    before = {topic: topology.records(topic) for topic in (*OUTPUTS, "psa.command.netsuite")}
+    delivered = stale = 0
+    for row_id in feeder.rows.get(f"psa.{entity}", {}):
+        for back in (3, 2, 1, 0):
+            topic = topology.topics[f"psa.{entity}"]
+            count = sum(map(len, topic))
+            feeder.feed(Change(entity, row_id, repeat=back))
+            delivered += sum(map(len, topic)) - count
+    stale = topology.outcomes["stale"]
+    topology.run()
+    assert topology.outcomes["stale"] - stale == delivered
+    assert {topic: topology.records(topic) for topic in before} == before
+
+
+@unhurried
+@given(any_history, seeds, chunk_sizes, st.sampled_from(ENTITIES))
+def test_a_whole_topic_again_ends_in_the_same_tables(
+    history: list[Change], seed: int, chunk_max: int, entity: str
+) -> None:
+    topology, feeder = play(history, seed, chunk_max)
+    topology.replay(f"psa.{entity}")
+    topology.run()
+    assert published(topology) == Oracle(feeder.rows).tables()
+
+
+@unhurried
+@given(histories, seeds, chunk_sizes)
+def test_i5_every_record_is_accounted_for_once(
+    history: list[Change], seed: int, chunk_max: int
+) -> None:
+    topology, _ = play(history, seed, chunk_max)
+    delivered = sum(
+        len(log)
+        for name, partitions in topology.topics.items()
+        if any(agent.topic == name for group in product()[1] for agent in group.agents)
+        for log in partitions
+    )
+    assert sum(topology.outcomes.values()) == topology.consumed == delivered
+    assert topology.outcomes["dead_lettered"] == 0
+
+
+@unhurried
+@given(any_history, seeds, chunk_sizes)
+def test_i7_money_is_exact_and_has_a_currency(
+    history: list[Change], seed: int, chunk_max: int
+) -> None:
+    topology, _ = play(history, seed, chunk_max)
+    for topic in OUTPUTS:
+        for row in topology.table(topic).values():
+            assert not any(isinstance(value, float) for value in row.values())
+    for row in topology.table("psa.metric.project_margin").values():
+        assert row["currency"]
+        assert decimal(row["margin"]) == decimal(row["revenue"]) - decimal(row["cost"])
+    for row in topology.table("psa.status.billing").values():
+        assert row["currency"]
+
+
+@unhurried
+@given(hours_histories, seeds, chunk_sizes)
+def test_i10_same_input_same_output(history: list[Change], seed: int, chunk_max: int) -> None:
+    first, _ = play(history, seed, chunk_max)
+    second, _ = play(history, seed, chunk_max)
+    assert first.topics == second.topics
+
+
+@unhurried
+@given(hours_histories, seeds, chunk_sizes)
+def test_i11_billing_states_add_up_to_the_approved_hours(
+    history: list[Change], seed: int, chunk_max: int
+) -> None:
+    topology, feeder = play(history, seed, chunk_max)
+    approved: dict[str, Decimal] = {}
+    for entry in Oracle(feeder.rows).counted():
+        reference = entry["project_ref"]
+        approved[reference] = approved.get(reference, Decimal(0)) + entry["hours"]
+    billed: dict[str, Decimal] = {}
+    for row in topology.table("psa.status.billing").values():
+        reference = str(row["project_ref"])
+        billed[reference] = billed.get(reference, Decimal(0)) + decimal(row["hours"])
+    assert billed == approved
+
+
+@unhurried
+@given(any_history, seeds, chunk_sizes, st.sampled_from([1, 5, 1_000]))
+def test_i12_the_last_order_is_what_the_target_should_hold(
+    history: list[Change], seed: int, chunk_max: int, pause_every: int
+) -> None:
+    """Unless the target holds it already: then there need not be an order at all."""
+    topology, feeder = play(history, seed, chunk_max, pause_every)
+    last = {
+        key: command
+        for target in ("netsuite", "float")
+        for key, command in topology.records(f"psa.command.{target}")
+        if command is not None
+    }
+    observed = Oracle(feeder.rows).observed()
+    for key, content in Oracle(feeder.rows).desired().items():
+        if observed.get(key) != content:
+            assert key in last, f"{key} was never ordered"
+            ordered = payload(last[key])
+            assert {name: ordered.get(name) for name in content} == plain(content)
+
+
+def decimal(value: Any) -> Decimal:
+    assert isinstance(value, Decimal)
+    return value

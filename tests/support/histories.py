@@ -1,0 +1,341 @@
+"""Histories of canonical changes for property tests, and the feeder that plays them.
+
+The domain is small on purpose: few ids and values meet often, so that moves, relinks, deletions
+and coincidences are common. The feeder does what the normalizer does: positions and moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import strategies as st
+
+from schemas import identity
+from schemas.routing import partition_of
+from schemas.topics import BY_NAME, PARTITIONS, Route
+from tests.support.topology import Topology
+
+ACCOUNTS = tuple(f"salesforce:account:{n}" for n in range(3))
+DEALS = tuple(f"salesforce:opportunity:{n}" for n in range(3))
+CUSTOMERS = tuple(identity.customer_id(account) for account in ACCOUNTS)
+ENGAGEMENTS = tuple(identity.engagement_id(deal) for deal in DEALS)
+COUNTRIES = ("DE", "FR")
+PROJECT_IDS = tuple(identity.project_id(e, c) for e in ENGAGEMENTS for c in COUNTRIES)
+PSA_PROJECTS = tuple(f"inhouse:project:{n}" for n in range(4))
+RM_PROJECTS = tuple(f"float:project:{n}" for n in range(4))
+PEOPLE = tuple(f"float:person:{n}" for n in range(3))
+RESOURCES = tuple(identity.resource_id(f"{name}@example.com") for name in "ab")
+ENTRIES = tuple(f"inhouse:time_entry:{n}" for n in range(6))
+FIRST_DAY = date(2026, 12, 24)  # what follows crosses a month, a year and ISO week 2026-W53
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a canonical row. `record` None deletes it.
+
+    `repeat`: deliver the version that many steps back again, instead of a new one.
+    """
+
+    entity: str
+    id: str
+    record: Record | None = None
+    repeat: int | None = None
+
+
+def _pick(*values: Any) -> st.SearchStrategy[Any]:
+    return st.sampled_from(values)
+
+
+def _decimal(low: int, high: int, scale: int) -> st.SearchStrategy[Decimal]:
+    factor = 10**scale
+    return st.integers(low * factor, high * factor).map(lambda n: Decimal(n).scaleb(-scale))
+
+
+def _maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(strategy, strategy, st.none())
+
+
+_days = st.integers(0, 15).map(lambda offset: FIRST_DAY + timedelta(days=offset))
+_currency = _pick("EUR", "EUR", "USD")
+_name = _pick("Acme", "Globex", None)
+_project_id = _maybe(st.sampled_from(PROJECT_IDS))
+
+
+def _row(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(fields)
+
+
+def _project(system: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return _row(
+        source_system=st.just(system),
+        project_id=_project_id,
+        name=_pick("Deal (DE)", "Deal (FR)", "x"),
+        starts_on=_pick(FIRST_DAY, None),
+        **fields,
+    ).map(
+        lambda row: {
+            **row,
+            "engagement_id": row["project_id"] and identity.engagement_of(row["project_id"]),
+        }
+    )
+
+
+_customer = {
+    "name": _name,
+    "country_code": _pick("DE", "FR"),
+    "currency": _currency,
+    "tax_number": _pick("DE1", None),
+}
+_bill = _row(
+    time_entry_id=_maybe(st.sampled_from(ENTRIES)),
+    project_ref=st.sampled_from(PSA_PROJECTS),
+    project_id=_project_id,
+    work_on=_days,
+    hours=_decimal(0, 2, 0),
+    bill_rate=_decimal(0, 2, 0),
+    currency=_currency,
+)
+
+
+def _with_identity(bill: dict[str, Any]) -> dict[str, Any]:
+    entry = bill["time_entry_id"]
+    return {**bill, "time_bill_id": entry and identity.time_bill_id(entry, bill["project_ref"])}
+
+
+_RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]]]]] = {
+    "customer": [
+        ((a,), _row(source_system=st.just("salesforce"), customer_id=st.just(c), **_customer))
+        for a, c in zip(ACCOUNTS, CUSTOMERS, strict=True)
+    ]
+    + [
+        (
+            (f"netsuite:customer:{n}",),
+            _row(source_system=st.just("netsuite"), customer_id=_pick(c, f"cus-{n}"), **_customer),
+        )
+        for n, c in enumerate(CUSTOMERS)
+    ],
+    "opportunity": [
+        (
+            (deal,),
+            _row(
+                engagement_id=st.just(engagement),
+                customer_id=_maybe(st.sampled_from(CUSTOMERS)),
+                name=st.just("Deal"),
+                stage=_pick("won", "won", "proposed", "lost"),
+                probability_ratio=_maybe(_decimal(0, 1, 6)),
+                amount=_maybe(_decimal(0, 1000, 4)),
+                currency=_maybe(_currency),
+                starts_on=_pick(FIRST_DAY, None),
+                billing_type=_pick("fixed_fee", None),
+            ),
+        )
+        for deal, engagement in zip(DEALS, ENGAGEMENTS, strict=True)
+    ],
+    "opportunity_line": [
+        (
+            tuple(f"salesforce:opportunity_line_item:{n}" for n in range(5)),
+            _row(
+                engagement_id=st.sampled_from(ENGAGEMENTS),
+                service_line=_pick("advisory", "build", None),
+                country_code=_maybe(st.sampled_from(COUNTRIES)),
+                amount=_maybe(_decimal(0, 1000, 4)),
+            ),
+        )
+    ],
+    "legal_entity": [
+        (
+            tuple(f"netsuite:subsidiary:{n}" for n in range(3)),
+            _row(
+                native_id=_pick("1", "2"),
+                country_code=st.sampled_from(COUNTRIES),
+                tax_code=_pick("VAT", None),
+                is_active=st.booleans(),
+            ),
+        )
+    ],
+    "project": [
+        (
+            PSA_PROJECTS,
+            _project("inhouse", status=_pick("active", "closed"), currency=_currency),
+        ),
+        (RM_PROJECTS, _project("float", status=st.just("active"))),
+        (
+            tuple(f"netsuite:project:{n}" for n in range(4)),
+            _project(
+                "netsuite",
+                currency=_currency,
+                customer_id=st.sampled_from(CUSTOMERS),
+                legal_entity_id=_pick("1", None),
+                billing_type=_pick("fixed_fee", None),
+                contract_value=_maybe(_decimal(0, 1000, 6)),
+                budget_hours=_maybe(_decimal(0, 9, 2)),
+                budget_currency=_pick("EUR", None),
+            ),
+        ),
+    ],
+    "rate_card": [
+        (
+            PEOPLE,
+            _row(
+                resource_id=st.sampled_from(RESOURCES),
+                cost_rate=_maybe(_decimal(0, 99, 4)),
+                bill_rate=_maybe(_decimal(0, 99, 4)),
+                currency=_maybe(_currency),
+            ),
+        )
+    ],
+    "assignment": [
+        (
+            tuple(f"float:allocation:{n}" for n in range(4)),
+            _row(
+                project_ref=st.sampled_from(RM_PROJECTS),
+                resource_ref=st.sampled_from(PEOPLE),
+                starts_on=_days,
+                ends_on=_days,
+                hours_per_day=_decimal(0, 24, 2),
+                status=_pick("approved", "completed", "tentative"),
+                is_billable=_maybe(st.booleans()),
+            ),
+        )
+    ],
+    "time_entry": [
+        (
+            ENTRIES,
+            _row(
+                project_ref=st.sampled_from(PSA_PROJECTS),
+                resource_id=st.sampled_from(RESOURCES),
+                work_on=_days,
+                hours=st.one_of(_decimal(0, 24, 2), _decimal(0, 2, 0)),
+                bill_rate=_maybe(st.one_of(_decimal(0, 999, 4), _decimal(0, 2, 0))),
+                cost_rate=_maybe(_decimal(0, 999, 4)),
+                currency=_maybe(_currency),
+                status=_pick("approved", "approved", "draft", "rejected"),
+                is_billable=_pick(True, True, False),
+            ),
+        )
+    ],
+    "expense": [
+        (
+            tuple(f"inhouse:expense:{n}" for n in range(4)),
+            _row(
+                project_ref=st.sampled_from(PSA_PROJECTS),
+                spent_on=_days,
+                amount=_decimal(-99, 999, 4),
+                currency=_currency,
+                status=_pick("approved", "approved", "draft"),
+                is_billable=_maybe(st.booleans()),
+            ),
+        )
+    ],
+    "time_bill": [(tuple(f"netsuite:time_bill:{n}" for n in range(4)), _bill.map(_with_identity))],
+    "invoice": [
+        (
+            tuple(f"netsuite:invoice:{n}" for n in range(3)),
+            _row(
+                status=_pick("open", "paid", "void"),
+                project_ref=st.sampled_from(PSA_PROJECTS),
+                time_entry_id=_maybe(st.sampled_from(ENTRIES)),
+            ),
+        )
+    ],
+    "resource": [
+        (
+            PEOPLE,
+            _row(
+                resource_id=st.sampled_from(RESOURCES),
+                work_hours=st.lists(_decimal(0, 9, 2), min_size=7, max_size=7),
+                starts_on=_maybe(_days),
+                ends_on=_maybe(_days),
+                is_active=st.booleans(),
+            ),
+        )
+    ],
+}
+ENTITIES = tuple(_RECORDS)
+VERSIONED = ("time_entry", "expense")  # their tables refuse older positions
+
+
+def changes(*entities: str) -> st.SearchStrategy[Change]:
+    """Return single changes of these entities: mostly upserts, some deletions and repeats."""
+
+    def of(entity: str) -> st.SearchStrategy[Change]:
+        upserts = [
+            st.builds(Change, st.just(entity), st.sampled_from(ids), record)
+            for ids, record in _RECORDS[entity]
+        ]
+        ids = [each for some, _ in _RECORDS[entity] for each in some]
+        other = st.builds(Change, st.just(entity), st.sampled_from(ids), st.none())
+        again = st.builds(
+            Change, st.just(entity), st.sampled_from(ids), st.none(), st.integers(0, 3)
+        )
+        return st.one_of(*upserts, *upserts, *upserts, *upserts, other, again)
+
+    return st.one_of(*(of(entity) for entity in entities or ENTITIES))
+
+
+class Feeder:
+    """Plays changes into a topology as the normalizer would; remembers the final rows."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.rows: dict[str, dict[str, dict[str, Any]]] = {}
+        self.position = 0
+        self._versions: dict[tuple[str, str], list[tuple[str, dict[str, Any]]]] = {}
+
+    def feed(self, change: Change) -> None:
+        """Play one change."""
+        topic = f"psa.{change.entity}"
+        if change.repeat is not None:
+            self._repeat(topic, change)
+        elif change.record is None:
+            self._delete(topic, change.id)
+        else:
+            self.upsert(topic, change.id, change.record)
+
+    def upsert(self, topic: str, key: str, record: Record) -> None:
+        """Write a new version of a row; leave a tombstone where it was on another partition."""
+        self.position += 1
+        row = {"id": key, **record}
+        if topic != "psa.role":
+            row["source_position"] = self.position
+        route = self._route(topic, row)
+        old = self.rows.get(topic, {}).get(key)
+        if old is not None and _partition(self._route(topic, old)) != _partition(route):
+            self.topology.put(topic, key, None, self._route(topic, old))
+        self.topology.put(topic, key, row, route)
+        self.rows.setdefault(topic, {})[key] = row
+        self._versions.setdefault((topic, key), []).append((route, row))
+
+    def _delete(self, topic: str, key: str) -> None:
+        row = self.rows.get(topic, {}).pop(key, None)
+        if row is not None:
+            self.topology.put(topic, key, None, self._route(topic, row))
+            self._versions.pop((topic, key), None)
+
+    def _repeat(self, topic: str, change: Change) -> None:
+        """Deliver a version again: an older one where the table must refuse it."""
+        row = self.rows.get(topic, {}).get(change.id)
+        if row is None:
+            return
+        versions = self._versions[topic, change.id]
+        back = min(change.repeat or 0, len(versions) - 1) if change.entity in VERSIONED else 0
+        route, version = versions[-1 - back]
+        if _partition(route) == _partition(self._route(topic, row)):
+            self.topology.put(topic, change.id, version, route)
+
+    @staticmethod
+    def _route(topic: str, row: Record) -> str:
+        definition = BY_NAME[topic]
+        if definition.route is Route.BROADCAST:
+            return ""
+        return str(row.get(definition.route_field or "id") or row["id"])
+
+
+def _partition(route: str) -> int:
+    return partition_of(route, PARTITIONS)
