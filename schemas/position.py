@@ -3,6 +3,11 @@
 A PostgreSQL change has a log sequence number; a polled source numbers its changes itself and
 carries the number in `source.sequence`. Positions of one source compare; of two sources never.
 A stale position is one at or below the last applied. Upholds I3.
+
+A row read by the initial snapshot of a database is the exception: its position is that of the
+snapshot, not of the row's last change. A transaction that wrote the row before that position and
+committed after it is not in the snapshot but streamed, with the lower position of its write; so
+such a read may not hold its position against streamed changes.
 """
 
 import json
@@ -14,6 +19,7 @@ from typing import Final
 import polars as pl
 
 _INT64_MAX: Final = 2**63 - 1
+_SNAPSHOT: Final = ("true", "first", "first_in_data_collection", "last_in_data_collection", "last")
 _SEQUENCE: Final = re.compile(r'^\["([0-9]+)"\]$')
 
 
@@ -68,3 +74,14 @@ def position_column(source: pl.Expr, *, has_lsn: bool) -> pl.Expr:
     lsn = source.struct.field("lsn")
     valid_lsn = pl.when(lsn >= 0).then(lsn).otherwise(INVALID.value)
     return pl.when(lsn.is_not_null()).then(valid_lsn).otherwise(sequence).fill_null(INVALID.value)
+
+
+def snapshot_reads(sources: pl.Series) -> pl.Series:
+    """Whether each `source` struct is of a row that the snapshot of a database read.
+
+    Never for a polled source, which tells no lsn: it numbers what it reads like any change. Nor
+    for an incremental snapshot, whose reads Debezium puts in order with the streamed changes.
+    """
+    if "lsn" not in sources.struct.fields:
+        return pl.repeat(False, len(sources), dtype=pl.Boolean, eager=True)
+    return sources.struct.field("snapshot").is_in(_SNAPSHOT).fill_null(False)

@@ -21,6 +21,7 @@ from schemas.envelope import UNAVAILABLE
 from schemas.framing import header
 from schemas.keys import encode_keys
 from schemas.mapping import MappedRows, ObjectMapping, Rejection, TargetMapping
+from schemas.position import snapshot_reads
 from schemas.routing import partition_of
 from schemas.topics import Route
 from streams.agents.dead_letters import Refusal, dead_letters
@@ -42,8 +43,8 @@ def make_normalizer(mapping: ObjectMapping, registry: SchemaSource) -> ChunkHand
 class _Judged:
     """The decoded records of a chunk with their outcome, and the memory of their rows.
 
-    `rows`: record (index in the chunk), id, position, is_delete, rejection, row (index into
-    `ids`), is_stale, is_accepted; parallel to the canonical frames.
+    `rows`: record (index in the chunk), id, position (to remember and publish), is_delete,
+    rejection, row (index into `ids`), is_stale, is_accepted; parallel to the canonical frames.
     """
 
     rows: pl.DataFrame
@@ -96,8 +97,16 @@ class _Normalizer:
         return reader.decode(chunk.values)
 
     def _judge(self, decoded: DecodedChunk, mapped: MappedRows, state: State) -> _Judged:
-        """Compare each change with the last one applied to its row, in the state or before it."""
+        """Compare each change with the last one applied to its row, in the state or before it.
+
+        A row that a database's snapshot read is newer than all that was applied at a position up
+        to the snapshot's, and older than all that is streamed after it, however low the position:
+        a transaction may write before the snapshot and commit after it. So it gets the position
+        next to the last applied one. No change is streamed with that: positions in a log are as
+        far apart as its records are long.
+        """
         rows = mapped.rows.insert_column(0, pl.Series("record", decoded.rows, dtype=pl.Int64))
+        rows = rows.with_columns(snapshot_reads(decoded.frame["source"]).alias("is_read"))
         unique = rows.select(pl.col("id").drop_nulls().unique(maintain_order=True))
         ids = unique["id"].to_list()
         values = state.get_many([row_id.encode() for row_id in ids])
@@ -109,7 +118,11 @@ class _Normalizer:
         rows = rows.join(known, on="id", how="left", maintain_order="left")
         newest = pl.max_horizontal("last", _newest_before(rows))
         is_stale = (pl.col("position") >= 0) & (pl.col("position") <= newest).fill_null(False)
-        rows = rows.with_columns(is_stale.alias("is_stale"))
+        after_newest = pl.max_horizontal(newest, 0) + 1
+        rows = rows.with_columns(
+            is_stale.alias("is_stale"),
+            pl.when("is_read").then(after_newest).otherwise("position").alias("position"),
+        )
         rows = rows.with_columns(
             (~pl.col("is_stale") & pl.col("rejection").is_null()).alias("is_accepted")
         )
@@ -118,11 +131,14 @@ class _Normalizer:
     def _restore_unset(
         self, judged: _Judged, latest: pl.DataFrame, targets: Sequence[pl.DataFrame]
     ) -> list[pl.DataFrame]:
-        """The canonical frames of `latest`, with the kept value where the source sent none.
+        """The canonical frames of `latest`, at the positions they were judged to have.
+
+        Where the source sent no value there is the kept one. Upholds I12.
 
         A value that was never seen stays null: it is not known, and the placeholder is no value.
         """
-        chosen = [frame[latest["at"]] for frame in targets]
+        settled = latest["position"].alias("source_position")
+        chosen = [frame[latest["at"]].with_columns(settled) for frame in targets]
         for kept_index, (target, field) in enumerate(self._kept):
             is_unset = chosen[target][field] == UNAVAILABLE
             rows = set(latest["row"].filter(is_unset))
@@ -189,9 +205,10 @@ class _Normalizer:
 def _newest_before(rows: pl.DataFrame) -> pl.Series:
     """The newest position of a sound change of the same row earlier in the chunk, or null.
 
+    A snapshot's read is no change: it stands at the newest position, whatever its own.
     Windows over many groups are slow, and most rows change once: only the others go through one.
     """
-    sound = pl.when(pl.col("rejection").is_null()).then("position")
+    sound = pl.when(pl.col("rejection").is_null() & ~pl.col("is_read")).then("position")
     before = sound.shift(1).cum_max().forward_fill().over("row")
     repeated = (
         rows.with_row_index("at")

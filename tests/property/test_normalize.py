@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from schemas import identity
 from schemas.codec import RecordCodec
 from schemas.envelope import UNAVAILABLE
+from schemas.framing import frame, unframe
 from schemas.mapping import ObjectMapping
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
@@ -35,6 +36,7 @@ from tests.support.source_events import (
 
 TOPIC = "src.inhouse.time_entries"
 EPOCH = date(1970, 1, 1)
+APART = 1_000  # records of a log are long, so their positions are not next to each other
 
 Record = dict[str, Any]
 Compacted = dict[tuple[int, str], Record]
@@ -65,7 +67,11 @@ class Oracle:
         row = before if envelope["op"] == "d" else after
         assert isinstance(row, dict)
         row_id, position = row["id"], source["lsn"]
-        if position <= self.positions.get(row_id, -1):
+        last = self.positions.get(row_id, -1)
+        is_stale = position <= last
+        if source["snapshot"] == "true":
+            position = max(last, 0) + 1
+        if is_stale:
             self.stale += 1
         elif envelope["op"] == "d":
             self.forget(row_id, position)
@@ -102,10 +108,15 @@ class Oracle:
             "status": row["status"],
             "is_billable": row["is_billable"],
             "notes": self.notes.get(row["id"]),
-            "source_position": position,
+            "source_position": streamed_position(position),
             "source_at_ms": ts_ms,
             "correlation_id": identity.correlation_id(own),
         }
+
+
+def streamed_position(position: int) -> int | None:
+    """A position as the source told it; how far above it a read stands depends on the chunks."""
+    return None if position % APART else position
 
 
 @cache
@@ -140,7 +151,7 @@ rows = st.fixed_dictionaries(
         "updated_at": st.just("2026-01-01T00:00:00.000000Z"),
     }
 )
-changes = st.tuples(st.sampled_from("cuuud"), rows)
+changes = st.tuples(st.sampled_from("cuuudr"), rows)
 
 
 @st.composite
@@ -160,10 +171,24 @@ def encoded(source: Source, kind: str, content: Any) -> bytes | None:
         return None
     if kind == "garbage":
         return b"\0\0\0\0\1\xff"
-    position, op, row = content
+    index, op, row = content
+    position = (index + 1) * APART
     if op == "d":
         return source.change(position, None, op="d", before=row)
+    if op == "r":
+        return snapshot_read(source, position, row)
     return source.change(position, row, op=op)
+
+
+def snapshot_read(source: Source, position: int, row: Record) -> bytes:
+    """A row as the initial snapshot taken at a position found it."""
+    schema_id, payload = unframe(source.change(position, row, op="r"))
+    codec = RecordCodec(debezium_schema_cached())
+    envelope = codec.decode(payload)
+    block = envelope["source"]
+    assert isinstance(block, dict)
+    block["snapshot"] = "true"
+    return frame(schema_id, codec.encode(envelope))
 
 
 def normalized(
@@ -171,6 +196,7 @@ def normalized(
 ) -> tuple[Compacted, Accounting]:
     normalize, state = make_normalizer(mapping(), registry), MemoryState()
     topic: Compacted = {}
+    newest: dict[str, int] = {}
     parts = []
     bounds = [0, *sorted(cut % (len(source_values) + 1) for cut in cuts), len(source_values)]
     for low, high in itertools.pairwise(bounds):
@@ -184,9 +210,13 @@ def normalized(
             if record.value is None:
                 topic.pop((record.partition, record.key), None)
             else:
-                at = record.value.pop("source_at")
+                at, position = record.value.pop("source_at"), record.value["source_position"]
+                # Readers of the canonical topic skip what is not newer than what they have.
+                assert position > newest.get(record.key, 0)
+                newest[record.key] = position
                 topic[record.partition, record.key] = record.value | {
-                    "source_at_ms": int(at.timestamp() * 1000)
+                    "source_at_ms": int(at.timestamp() * 1000),
+                    "source_position": streamed_position(position),
                 }
     return topic, Accounting(
         applied=sum(part.applied for part in parts),
@@ -209,3 +239,110 @@ def test_i3_i5_any_chunks_and_repeats_compact_to_what_the_oracle_says(
     topic, accounting = normalized(values, registry, cuts)
     assert topic == oracle.topic
     assert accounting == Accounting(oracle.applied, oracle.stale, 0, oracle.dead_lettered)
+
+
+@dataclass(frozen=True)
+class Captured:
+    """An event as a database's connector writes it; the row holds which write was its last."""
+
+    is_read: bool
+    position: int
+    row: int
+    written: int
+
+
+@dataclass
+class Database:
+    """Transactions over a few rows, the log they share, and what a connector captures of them."""
+
+    captured: list[Captured] = field(default_factory=list)
+    committed: dict[int, int] = field(default_factory=dict)
+    running: dict[int, dict[int, int]] = field(default_factory=dict)
+    position: int = 0
+    is_capturing: bool = False
+
+    def do(self, step: tuple[str, int, int]) -> None:
+        action, transaction, row = step
+        self.position += APART
+        if action == "write":
+            self.write(transaction, row)
+        elif action == "commit":
+            self.commit(transaction)
+        elif action == "snapshot":
+            self.snapshot()
+        else:
+            self.is_capturing = False
+
+    def write(self, transaction: int, row: int) -> None:
+        locks = (rows for other, rows in self.running.items() if other != transaction)
+        if not any(row in rows for rows in locks):
+            self.running.setdefault(transaction, {})[row] = self.position
+
+    def commit(self, transaction: int) -> None:
+        writes = self.running.pop(transaction, {})
+        self.committed |= writes
+        if self.is_capturing:
+            self.captured += [Captured(False, at, row, at) for row, at in writes.items()]
+
+    def snapshot(self) -> None:
+        self.is_capturing = True
+        self.captured += [
+            Captured(True, self.position, row, written) for row, written in self.committed.items()
+        ]
+
+
+@st.composite
+def databases(draw: st.DrawFn) -> Database:
+    """A database that was captured to its present state, from a last snapshot on at least."""
+    # Few rows and transactions, so that they meet.
+    action = st.sampled_from(["write"] * 4 + ["commit"] * 3 + ["snapshot", "lose the slot"])
+    step = st.tuples(action, st.integers(1, 2), st.integers(1, 2))
+    database = Database()
+    for item in draw(st.lists(step, min_size=4, max_size=24)):
+        database.do(item)
+    if not database.is_capturing:
+        database.do(("snapshot", 0, 0))
+    for transaction in list(database.running):
+        database.do(("commit", transaction, 0))
+    return database
+
+
+def entry_written(row: int, position: int) -> Record:
+    return {
+        "id": row,
+        "project_id": 4,
+        "task_id": None,
+        "worker_email": "ada@example.com",
+        "work_on": 20_000,
+        "hours": Decimal(position // APART).scaleb(-2),
+        "is_billable": True,
+        "status": "approved",
+        "bill_rate": None,
+        "cost_rate": None,
+        "currency": "EUR",
+        "notes": None,
+        "updated_at": "2026-01-01T00:00:00.000000Z",
+    }
+
+
+@settings(deadline=None, max_examples=60)
+@given(database=databases(), cuts=st.lists(st.integers(0, 60), max_size=6))
+def test_i3_snapshots_and_changes_around_them_compact_to_the_database(
+    database: Database, cuts: list[int]
+) -> None:
+    registry = FakeRegistry()
+    source = Source(TOPIC, registry)
+    values: list[bytes | None] = []
+    for event in database.captured:
+        row = entry_written(event.row, event.written)
+        values.append(
+            snapshot_read(source, event.position, row)
+            if event.is_read
+            else source.change(event.position, row)
+        )
+    topic, _ = normalized(values, registry, cuts)
+    hours = {record["id"]: record["hours"] for record in topic.values()}
+    assert hours == {
+        f"inhouse:time_entry:{row}": entry_written(row, written)["hours"]
+        for row, written in database.committed.items()
+    }

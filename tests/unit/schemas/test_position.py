@@ -3,7 +3,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from schemas.position import INVALID, Position, position_column, position_of
+from schemas.position import INVALID, Position, position_column, position_of, snapshot_reads
 
 # source block, position
 CASES: list[tuple[dict[str, Any], int]] = [
@@ -57,3 +57,29 @@ def test_a_position_survives_its_sequence() -> None:
 def test_a_position_is_an_int64(value: int) -> None:
     with pytest.raises(ValueError, match="int64"):
         Position(value)
+
+
+@pytest.mark.parametrize(
+    ("marker", "expected"),
+    [
+        ("true", True),
+        ("first", True),
+        ("first_in_data_collection", True),
+        ("last_in_data_collection", True),
+        ("last", True),
+        ("incremental", False),
+        ("false", False),
+        (None, False),
+    ],
+)
+def test_a_read_of_the_initial_snapshot_is_told_by_its_marker(
+    marker: str | None, expected: bool
+) -> None:
+    dtype = pl.Struct({"lsn": pl.Int64, "snapshot": pl.String})
+    database = pl.Series([{"lsn": 5, "snapshot": marker}], dtype=dtype)
+    assert snapshot_reads(database).to_list() == [expected]
+
+
+def test_a_polled_source_has_no_snapshot_whatever_its_marker() -> None:
+    polled = pl.Series([{"sequence": '["5"]', "snapshot": "true"}] * 2)
+    assert snapshot_reads(polled).to_list() == [False, False]

@@ -12,7 +12,7 @@ import pytest
 from schemas.codec import AvroSchema, RecordCodec, load_schema
 from schemas.envelope import UNAVAILABLE
 from schemas.errors import RegistryUnavailableError
-from schemas.framing import frame
+from schemas.framing import frame, unframe
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME, PARTITIONS
 from streams.agents.normalize import make_normalizer
@@ -63,6 +63,16 @@ class Bench:
         self.normalize: ChunkHandler = make_normalizer(mapping_of(topic), self.registry)
         self._next = 0
 
+    def snapshot_read(self, position: int, row: dict[str, Any], marker: str = "true") -> bytes:
+        """A row of a database as the snapshot taken at a position found it."""
+        schema_id, payload = unframe(self.source.change(position, row, op="r"))
+        codec = RecordCodec(self.registry.schemas[schema_id])
+        envelope = codec.decode(payload)
+        source = envelope["source"]
+        assert isinstance(source, dict)
+        source["snapshot"] = marker
+        return frame(schema_id, codec.encode(envelope))
+
     def feed(self, *values: bytes | None) -> Effects:
         chunk = chunk_of(self.topic, values, start=self._next)
         self._next += len(values)
@@ -111,6 +121,81 @@ def test_of_several_changes_in_a_chunk_the_last_is_published_and_older_ones_are_
     )
     assert [record.value["status"] for record in canonical(effects) if record.value] == ["approved"]
     assert effects.accounting == Accounting(applied=3, stale=1)
+
+
+@pytest.mark.parametrize(
+    "marker", ["true", "first", "first_in_data_collection", "last_in_data_collection", "last"]
+)
+@pytest.mark.parametrize("is_one_chunk", [False, True])
+def test_i3_a_snapshot_does_not_overtake_a_change_it_could_not_see(
+    marker: str, is_one_chunk: bool
+) -> None:
+    """The change was written at 450, the snapshot was taken at 500, then the change committed."""
+    bench = Bench()
+    read = bench.snapshot_read(500, entry(status="draft"), marker)
+    change = bench.source.change(450, entry(status="approved"))
+    feeds = [(read, change)] if is_one_chunk else [(read,), (change,)]
+    records = [record for feed in feeds for record in canonical(bench.feed(*feed))]
+    assert records[-1].value is not None
+    assert records[-1].value["status"] == "approved"
+    positions = [record.value["source_position"] for record in records if record.value]
+    assert positions == ([450] if is_one_chunk else [1, 450])
+
+
+@pytest.mark.parametrize("is_one_chunk", [False, True])
+def test_a_later_snapshot_replaces_what_is_older_and_stays_below_what_it_could_not_see(
+    is_one_chunk: bool,
+) -> None:
+    bench = Bench()
+    values = [
+        bench.source.change(100, entry(status="draft")),
+        bench.snapshot_read(500, entry(status="submitted")),
+        bench.source.change(450, entry(status="approved")),
+    ]
+    feeds = [values] if is_one_chunk else [[value] for value in values]
+    records = [record for feed in feeds for record in canonical(bench.feed(*feed))]
+    published = [
+        (record.value["status"], record.value["source_position"])
+        for record in records
+        if record.value
+    ]
+    expected = [("draft", 100), ("submitted", 101), ("approved", 450)]
+    assert published == (expected[-1:] if is_one_chunk else expected)
+
+
+@pytest.mark.parametrize("is_one_chunk", [False, True])
+def test_i3_a_snapshot_older_than_the_row_changes_nothing(is_one_chunk: bool) -> None:
+    bench = Bench()
+    change = bench.source.change(500, entry())
+    late = [bench.snapshot_read(position, entry(status="draft")) for position in (499, 500)]
+    feeds = [[change, *late]] if is_one_chunk else [[change], late]
+    effects = [bench.feed(*feed) for feed in feeds]
+    assert effects[-1].accounting == Accounting(applied=int(is_one_chunk), stale=2)
+    assert sum(len(canonical(effect)) for effect in effects) == 1
+
+
+def test_a_snapshot_brings_back_a_row_that_was_deleted() -> None:
+    bench = Bench()
+    bench.feed(bench.source.change(100, None, op="d", before=entry()))
+    (record,) = canonical(bench.feed(bench.snapshot_read(500, entry())))
+    assert record.value is not None
+    assert record.value["source_position"] == 101
+
+
+def test_an_incremental_snapshot_is_ordered_by_its_position_like_a_streamed_change() -> None:
+    bench = Bench()
+    (record,) = canonical(bench.feed(bench.snapshot_read(500, entry(), "incremental")))
+    assert record.value is not None
+    assert record.value["source_position"] == 500
+    assert bench.feed(bench.source.change(450, entry())).accounting == Accounting(stale=1)
+
+
+def test_a_polled_read_keeps_its_own_position() -> None:
+    bench = Bench("src.float.role")
+    role = {"id": 1, "name": "Engineer"}
+    bench.feed(bench.snapshot_read(500, role))
+    assert bench.feed(bench.source.change(450, role)).accounting == Accounting(stale=1)
+    assert bench.feed(bench.snapshot_read(500, role)).accounting == Accounting(stale=1)
 
 
 def test_a_row_that_moves_is_deleted_where_it_was() -> None:
