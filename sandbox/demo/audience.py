@@ -25,6 +25,9 @@ class DemoAudience(Audience, Protocol):
     def note(self, text: str) -> None:
         """Something happened that is not of the story. Called from any thread."""
 
+    def pulse(self, text: str) -> None:
+        """These are the numbers now. Called from any thread."""
+
 
 class PlainAudience:
     """Writes one line an event: for logs, pipes and continuous integration."""
@@ -63,6 +66,9 @@ class PlainAudience:
     def note(self, text: str) -> None:
         self._write(f"  ! {text}")
 
+    def pulse(self, text: str) -> None:
+        """A line every second would bury the story."""
+
     def _write(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -81,6 +87,7 @@ class LiveAudience:
         self._acts = acts
         self._progress = {act.name: _Progress() for act in acts}
         self._notes: list[str] = []
+        self._pulse = ""
         self._lock = threading.Lock()
         self._live = Live(console=console, refresh_per_second=8, get_renderable=self._render)
 
@@ -113,6 +120,10 @@ class LiveAudience:
         with self._lock:
             self._notes = [*self._notes, text][-NOTES_SHOWN:]
 
+    def pulse(self, text: str) -> None:
+        with self._lock:
+            self._pulse = text
+
     def _set(self, act: Act, mark: str, detail: str) -> None:
         with self._lock:
             progress = self._progress[act.name]
@@ -130,7 +141,8 @@ class LiveAudience:
                 count = f"{progress.changes:,}" if progress.changes else ""
                 table.add_row(progress.mark, act.title, count, Text(progress.detail))
             notes = [Text(f"! {note}", style="yellow") for note in self._notes]
-        return Group(table, *notes)
+            pulse = Text(self._pulse, style="dim")
+        return Group(table, pulse, *notes)
 
 
 def make_audience(console: Console, acts: Sequence[Act]) -> PlainAudience | LiveAudience:

@@ -19,6 +19,7 @@ from sandbox.demo.audience import DemoAudience, make_audience
 from sandbox.demo.keeper import Keeper
 from sandbox.demo.options import DemoOptions
 from sandbox.demo.parts import Parts, start_parts
+from sandbox.demo.pulse import show_pulse
 from sandbox.demo.report import print_audit
 from sandbox.stack.reporter import PlainReporter, Reporter, RichReporter
 from sandbox.stack.settings import StackAddresses, StackSettings
@@ -59,6 +60,7 @@ async def _run(stack: Stack, parts: Parts, options: DemoOptions, console: Consol
         stage = Stage(_Followers(audience, keeper), options.deadline_s, threading.Event())
         story = asyncio.create_task(_tell(world, stage, keeper))
         watch = asyncio.create_task(keeper.watch(parts))
+        pulse = asyncio.create_task(show_pulse(parts, audience))
         try:
             await asyncio.wait({story, watch}, return_when=asyncio.FIRST_COMPLETED)
             if watch.done():
@@ -70,7 +72,8 @@ async def _run(stack: Stack, parts: Parts, options: DemoOptions, console: Consol
         finally:
             stage.stop.set()
             watch.cancel()
-            await asyncio.gather(story, watch, return_exceptions=True)
+            pulse.cancel()
+            await asyncio.gather(story, watch, pulse, return_exceptions=True)
     print_audit(console, audit)
     return EXIT_DIFFER if audit.differences else EXIT_AGREE
 

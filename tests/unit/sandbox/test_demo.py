@@ -150,5 +150,7 @@ def test_both_displays_show_acts_and_notes(is_live: bool) -> None:
         audience.waiting(ACTS[0], "a customer")
         audience.act_ended(ACTS[0], 1.5, "all there")
         audience.note("worker is killed")
+        audience.pulse("3 records")
     for text in (ACTS[0].title, "7", "all there", "worker is killed"):
         assert text in printed.getvalue()
+    assert ("3 records" in printed.getvalue()) == is_live
