@@ -18,6 +18,7 @@ class MetricFamily:
     name: str
     kind: str
     meaning: str
+    labels: tuple[str, ...]
     series: frozenset[str]
 
 
@@ -28,10 +29,13 @@ def product_metrics() -> list[MetricFamily]:
     DispatchMetrics(dispatcher)
     found = []
     for registry in (worker, dispatcher, REGISTRY):
-        for family in registry.collect():
-            if family.name.startswith("psastream_"):
-                suffixes = _SUFFIXES.get(family.type, ("",))
-                name = family.name + ("_total" if family.type == "counter" else "")
-                series = frozenset(family.name + suffix for suffix in suffixes)
-                found.append(MetricFamily(name, family.type, family.documentation, series))
+        # The collectors themselves: a family without a sample yet does not tell its labels.
+        for it in registry._collector_to_names:
+            name = getattr(it, "_name", "")
+            if not name.startswith("psastream_"):
+                continue
+            series = frozenset(name + suffix for suffix in _SUFFIXES.get(it._type, ("",)))
+            shown = name + ("_total" if it._type == "counter" else "")
+            family = MetricFamily(shown, it._type, it._documentation, it._labelnames, series)
+            found.append(family)
     return sorted(found, key=lambda family: family.name)

@@ -68,7 +68,7 @@ def test_no_secret_is_inline(path: Path) -> None:
                 assert variable.endswith(("_FILE", "_DIR")), (
                     f"{name}: {variable} belongs into a file"
                 )
-                assert str(value).startswith(("/run/secrets/", "/credentials/"))
+                assert str(value).startswith(("/run/secrets/", "/credentials"))
         assert not re.search(r"://[^/\s]*:[^/\s]*@", json.dumps(service)), name
 
 

@@ -1,0 +1,228 @@
+"""The tables of docs/ that are made from the code: topics, metrics, settings, errors.
+
+`python -m tests.support.catalogue_pages` writes them; a test compares them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from connectors.dispatch.config import SinkConfig
+from connectors.float.sink import FloatSinkConfig
+from connectors.float.source import FloatConfig
+from connectors.netsuite.sink import NetSuiteSinkConfig
+from connectors.netsuite.source import NetSuiteConfig
+from connectors.polled.config import PolledConfig
+from connectors.salesforce.source import SalesforceConfig
+from runtime.settings import PREFIX, Settings
+from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
+from schemas.topics import CATALOGUE, DAY_MS, Route, Topic
+from tests.support.metric_catalogue import product_metrics
+
+DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
+PACKAGES: Final = ("schemas", "tables", "streams", "connectors", "runtime", "sandbox")
+ENTRY_POINTS: Final = ("__main__", "leash")  # modules that are programs
+MARKER: Final = "<!-- {edge} {name}: python -m tests.support.catalogue_pages -->"
+
+# Keys whose models carry no description: names of Debezium's that need one here.
+MEANINGS: Final = {
+    "connector.class": "class that reads or writes",
+    "topic.prefix": "`src.<system>`",
+    "object.include.list": "objects to read, comma-separated",
+    "url": "base URL of the API",
+    "poll.interval.ms": "pause between polls of an object",
+    "sweep.interval.ms": "time between full comparisons of an object",
+    "snapshot.mode": "what to publish without a bookmark: `initial`, `no_data`, `always`",
+    "max.delete.ratio": "larger shares of vanished rows are not believed to be deleted",
+    "page.size": "rows a request",
+    "request.timeout.ms": "longest wait for an answer",
+    "max.in.flight": "requests at once",
+    "requests.per.second": "pace of requests",
+    "auth.token": "API token",
+    "auth.client.id": "OAuth client",
+    "auth.certificate.id": "certificate that signs in",
+    "auth.username": "user the connector acts for",
+    "auth.audience": "audience of the signed assertion",
+    "auth.private.key.file": "RSA key in PEM",
+    "api.version": "version of the REST API",
+}
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _kept(topic: Topic) -> str:
+    if topic.retention_ms is not None:
+        return f"{topic.retention_ms // DAY_MS} days"
+    return topic.cleanup.value
+
+
+def _route(topic: Topic) -> str:
+    if topic.name.startswith("src.") and topic.record is None:
+        return "chosen by Debezium"
+    match topic.route:
+        case Route.CO_PARTITION:
+            return f"`{topic.route_field}`"
+        case Route.BROADCAST:
+            return "every partition"
+        case Route.KEY:
+            return "key"
+
+
+def topics() -> str:
+    """One row a topic of the catalogue."""
+    head = (
+        "topic",
+        "key",
+        "record",
+        "partition by",
+        "partitions",
+        "kept",
+        "owner",
+        "personal data",
+    )
+    return _table(
+        head,
+        (
+            (
+                f"`{topic.name}`",
+                topic.key.replace("|", "\\|"),
+                f"`{topic.record}`" if topic.record else "",
+                _route(topic),
+                str(topic.partitions),
+                _kept(topic),
+                topic.owner,
+                ", ".join(f"`{name}`" for name in topic.personal_data),
+            )
+            for topic in CATALOGUE
+        ),
+    )
+
+
+def metrics() -> str:
+    """One row a Prometheus metric."""
+    return _table(
+        ("metric", "type", "labels", "meaning"),
+        (
+            (f"`{it.name}`", it.kind, ", ".join(f"`{label}`" for label in it.labels), it.meaning)
+            for it in product_metrics()
+        ),
+    )
+
+
+def settings() -> str:
+    """One row a `PSASTREAM_` variable."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        variable = "PSASTREAM_KAFKA_*" if name == "kafka_extra" else f"{PREFIX}{name.upper()}"
+        rows.append((f"`{variable}`", _default(field), field.description or ""))
+    return _table(("variable", "default", "meaning"), rows)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True, validated_data={})
+    if default is None or default is PydanticUndefined or default == {}:
+        return "none"
+    return f"`{getattr(default, 'value', default)}`"
+
+
+def _keys(model: type[BaseModel], *, besides: type[BaseModel] | None = None) -> str:
+    known = besides.model_fields if besides else {}
+    rows = []
+    for name, field in model.model_fields.items():
+        if name in known and _default(field) == _default(known[name]):
+            continue
+        key = field.alias or name
+        meaning = field.description or MEANINGS.get(key, "")
+        rows.append((f"`{key}`", _default(field), meaning))
+    return _table(("key", "default", "meaning"), rows)
+
+
+def errors() -> str:
+    """One row an error class of ours."""
+    for package in PACKAGES:
+        module = importlib.import_module(package)
+        for info in pkgutil.walk_packages(module.__path__, f"{package}."):
+            if not info.name.endswith(ENTRY_POINTS):
+                importlib.import_module(info.name)
+    found = {it.code: it for it in _descendants(PsaStreamError) if _is_ours(it)}
+    return _table(
+        ("code", "class", "what the process does", "meaning"),
+        (
+            (f"`{code}`", f"`{it.__name__}`", _action(it), _first_line(it.__doc__))
+            for code, it in sorted(found.items())
+        ),
+    )
+
+
+def _is_ours(error: type[PsaStreamError]) -> bool:
+    return error.__module__.partition(".")[0] in PACKAGES
+
+
+def _descendants(error: type[PsaStreamError]) -> Iterator[type[PsaStreamError]]:
+    for child in error.__subclasses__():
+        yield child
+        yield from _descendants(child)
+
+
+def _action(error: type[PsaStreamError]) -> str:
+    actions = {TransientError: "retries", RecordError: "dead-letters, goes on", FatalError: "stops"}
+    return next((text for base, text in actions.items() if issubclass(error, base)), "")
+
+
+def _first_line(text: str | None) -> str:
+    return re.split(r"(?<=\.)\s|\n\n", (text or "").strip(), maxsplit=1)[0].replace("\n    ", " ")
+
+
+BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
+    "topics.md": {"topics": topics},
+    "metrics.md": {"metrics": metrics},
+    "errors.md": {"errors": errors},
+    "configuration.md": {
+        "settings": settings,
+        "polled": lambda: _keys(PolledConfig),
+        "polled salesforce": lambda: _keys(SalesforceConfig, besides=PolledConfig),
+        "polled netsuite": lambda: _keys(NetSuiteConfig, besides=PolledConfig),
+        "polled float": lambda: _keys(FloatConfig, besides=PolledConfig),
+        "sink": lambda: _keys(SinkConfig),
+        "sink netsuite": lambda: _keys(NetSuiteSinkConfig, besides=SinkConfig),
+        "sink float": lambda: _keys(FloatSinkConfig, besides=SinkConfig),
+    },
+}
+"""By page, the blocks between its markers."""
+
+
+def rendered(page: str) -> str:
+    """A page with its blocks as the code has them. Raises ValueError without a marker."""
+    text = (DOCS / page).read_text()
+    for name, render in BLOCKS[page].items():
+        begin, end = (MARKER.format(edge=edge, name=name) for edge in ("begin", "end"))
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            raise ValueError(f"{page} has no block {name}")
+        text = f"{before}{begin}\n{render()}\n{end}{after}"
+    return text
+
+
+def write() -> None:
+    """Bring all pages up to date."""
+    for page in BLOCKS:
+        (DOCS / page).write_text(rendered(page))
+
+
+if __name__ == "__main__":
+    write()
