@@ -14,6 +14,7 @@ from sandbox.demo.audience import DemoAudience
 from sandbox.demo.options import Disruption
 from sandbox.demo.parts import Parts
 from sandbox.stack.errors import PartFailedError
+from sandbox.stack.settings import Part
 from sandbox.stack.supervisor import Stack
 from sandbox.story.act import Act
 from schemas.errors import TransientError
@@ -65,6 +66,11 @@ class Keeper:
         await asyncio.sleep(DOWN_TIME_S)
         await self._stack.restart(part)
         self._audience.note(f"{part} is back")
+        if part == Part.KAFKA:
+            # Debezium's task of before the outage keeps the replication slot for three minutes
+            # or so, in which the new one cannot stream; with its process it lets go at once.
+            await self._stack.restart(Part.CONNECT)
+            self._audience.note("connect was restarted, so that its old task lets the slot go")
 
     async def _revive(self) -> None:
         restarts = 0
