@@ -294,7 +294,7 @@ class Feeder:
         if change.repeat is not None:
             self._repeat(topic, change)
         elif change.record is None:
-            self._delete(topic, change.id)
+            self.delete(topic, change.id)
         else:
             self.upsert(topic, change.id, change.record)
 
@@ -312,7 +312,8 @@ class Feeder:
         self.rows.setdefault(topic, {})[key] = row
         self._versions.setdefault((topic, key), []).append((route, row))
 
-    def _delete(self, topic: str, key: str) -> None:
+    def delete(self, topic: str, key: str) -> None:
+        """Delete a row, if it is there."""
         row = self.rows.get(topic, {}).pop(key, None)
         if row is not None:
             self.topology.put(topic, key, None, self._route(topic, row))

@@ -1,0 +1,219 @@
+"""Commands make the targets hold what they should, whatever happens on the way."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from streams.engine import GroupSpec
+from streams.groups import make_groups
+from tests.support.histories import (
+    ACCOUNTS,
+    CUSTOMERS,
+    DEALS,
+    ENGAGEMENTS,
+    FIRST_DAY,
+    Change,
+    Feeder,
+    changes,
+)
+from tests.support.oracle import OUTPUTS, Oracle, comparable
+from tests.support.simulator import Targets
+from tests.support.topology import FixedRegistry, Topology
+
+STEPS_ENOUGH = 1_500
+unhurried = settings(
+    max_examples=40,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+SOURCES = (
+    "customer",
+    "opportunity",
+    "opportunity_line",
+    "legal_entity",
+    "project",
+    "assignment",
+    "rate_card",
+    "time_entry",
+)
+
+
+def is_source(change: Change) -> bool:
+    """Whether the row is the sources' to write: what the targets hold comes from the simulator."""
+    is_of_target = change.id.startswith(("netsuite:customer", "netsuite:project", "float:project"))
+    return not is_of_target
+
+
+histories = st.lists(changes(*SOURCES, "time_entry"), min_size=20, max_size=80).map(
+    lambda history: [change for change in history if is_source(change)]
+)
+seeds = st.integers(0, 2**16)
+
+
+@cache
+def product() -> tuple[FixedRegistry, list[GroupSpec]]:
+    registry = FixedRegistry()
+    return registry, [group for group in make_groups([], registry) if group.agents]
+
+
+def won_deals() -> list[Change]:
+    """Three won deals with lines in two countries, and legal entities that can be billed."""
+    chances = random.Random(7)
+    found: list[Change] = []
+    for n in range(3):
+        found += [
+            _customer(n),
+            _deal(n),
+            *(_line(2 * n + i, n, country) for i, country in enumerate(("DE", "FR"))),
+        ]
+    for n, country in enumerate(("DE", "FR")):
+        entity = {"native_id": str(n + 1), "country_code": country, "tax_code": "VAT"}
+        found.append(
+            Change("legal_entity", f"netsuite:subsidiary:{n}", {**entity, "is_active": True})
+        )
+    chances.shuffle(found)
+    return found
+
+
+def play(history: list[Change], seed: int, *, with_edits: bool) -> Targets:
+    """Feed a history while targets work, at the pace a seed sets; then let everything settle."""
+    registry, groups = product()
+    chances = random.Random(seed)
+    topology = Topology(groups, registry, seed=seed, chunk_max=chances.choice([1, 3, 200]))
+    targets = Targets(Feeder(topology), seed)
+    for number, change in enumerate([*won_deals(), *history]):
+        targets.feeder.feed(change)
+        if chances.random() < 0.3:
+            topology.run()
+        for _ in range(chances.randint(0, 3)):
+            targets.step()
+        if with_edits and chances.random() < 0.2:
+            targets.edit(number)
+    targets.settle(STEPS_ENOUGH)
+    return targets
+
+
+def held(targets: Targets) -> dict[str, dict[str, Any]]:
+    """Return natural key → content of what the targets hold."""
+    return {
+        **{
+            f"{target}:{entity}:{external_id}": content
+            for (target, entity, external_id), (_, content) in targets.rows.items()
+        },
+        **{
+            f"netsuite:project_budget:{external_id}": content
+            for (target, entity, external_id), (_, content) in targets.rows.items()
+            if target == "netsuite" and entity == "project"
+        },
+    }
+
+
+def assert_converged(targets: Targets) -> None:
+    oracle = Oracle(targets.feeder.rows, targets.refused)
+    actual = held(targets)
+    desired = oracle.desired()
+    for key, content in desired.items():
+        if key.startswith("netsuite:project:") and key.rpartition(":")[2] in targets.refused:
+            continue
+        assert key in actual, f"{key} is missing"
+        assert {name: actual[key].get(name) for name in content} == content, key
+    bills = {key for key in actual if ":time_bill:" in key}
+    assert bills == {key for key in desired if ":time_bill:" in key}
+    for row, created in targets.created.items():
+        assert created - targets.deleted[row] == (row in targets.rows), row
+
+
+@unhurried
+@given(histories, seeds)
+def test_i8_targets_converge_and_every_row_is_created_once(
+    history: list[Change], seed: int
+) -> None:
+    targets = play(history, seed, with_edits=False)
+    assert_converged(targets)
+    rows = [row for row in targets.created if row[1] != "time_bill"]
+    assert rows, "the history must have effects"
+    assert all(targets.created[row] == 1 for row in rows)
+
+
+@unhurried
+@given(histories, seeds)
+def test_i12_edits_of_others_are_reverted(history: list[Change], seed: int) -> None:
+    assert_converged(play(history, seed, with_edits=True))
+
+
+@unhurried
+@given(histories, seeds)
+def test_tables_equal_the_oracle_of_a_closed_loop(history: list[Change], seed: int) -> None:
+    targets = play(history, seed, with_edits=True)
+    oracle = Oracle(targets.feeder.rows, targets.refused)
+    topology = targets.feeder.topology
+    assert {topic: comparable(topology.table(topic)) for topic in OUTPUTS} == oracle.tables()
+
+
+@unhurried
+@given(histories, seeds)
+def test_i8_replayed_commands_have_no_second_effect(history: list[Change], seed: int) -> None:
+    targets = play(history, seed, with_edits=True)
+    effects, rows = targets.effects, dict(targets.rows)
+    targets.replay()
+    targets.settle(STEPS_ENOUGH)
+    assert (targets.effects, targets.rows) == (effects, rows)
+
+
+def test_a_refused_project_is_ordered_again_once_finance_has_mended_it() -> None:
+    entity = {"native_id": "1", "country_code": "DE", "tax_code": None, "is_active": True}
+    refused = Change("legal_entity", "netsuite:subsidiary:0", entity)
+    targets = play([], 1, with_edits=False)
+    project = next(key for key in targets.rows if key[1] == "project" and key[2].endswith("-de"))
+    assert targets.rows[project][1]["tax_code"] == "VAT"
+
+    targets.feeder.feed(refused)
+    targets.settle(STEPS_ENOUGH)
+    assert project[2] in targets.refused
+    assert targets.rows[project][1]["tax_code"] == "VAT"
+
+    targets.feeder.feed(Change("legal_entity", refused.id, {**entity, "tax_code": "VAT-19"}))
+    targets.settle(STEPS_ENOUGH)
+    assert targets.refused == {}
+    assert targets.rows[project][1]["tax_code"] == "VAT-19"
+
+
+def _customer(n: int) -> Change:
+
+    fields = {"name": "Acme", "country_code": "DE", "currency": "EUR", "tax_number": None}
+    return Change(
+        "customer",
+        ACCOUNTS[n],
+        {"source_system": "salesforce", "customer_id": CUSTOMERS[n], **fields},
+    )
+
+
+def _deal(n: int) -> Change:
+
+    fields = {
+        "name": "Deal",
+        "stage": "won",
+        "probability_ratio": None,
+        "amount": None,
+        "currency": "EUR",
+        "starts_on": FIRST_DAY,
+        "billing_type": "fixed_fee",
+    }
+    identities = {"engagement_id": ENGAGEMENTS[n], "customer_id": CUSTOMERS[n]}
+    return Change("opportunity", DEALS[n], {**identities, **fields})
+
+
+def _line(line: int, deal: int, country: str) -> Change:
+
+    fields = {"service_line": "build", "country_code": country, "amount": None}
+    return Change(
+        "opportunity_line",
+        f"salesforce:opportunity_line_item:{line}",
+        {"engagement_id": ENGAGEMENTS[deal], **fields},
+    )
