@@ -7,14 +7,14 @@ rejection expression made here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from schemas.codec import load_schema
 from schemas.columnar import frame_dtypes
 from schemas.contracts import record_schema
-from schemas.envelope import UNAVAILABLE, Operation, SourceField
+from schemas.envelope import UNAVAILABLE, Operation
 from schemas.errors import ConfigError, InvalidEntityError, UnmappedValueError
 from schemas.mapping import ObjectMapping, Rejection, TargetMapping
 from schemas.mapping_config import (
@@ -87,7 +87,7 @@ class _Compiler:
         used = self._used_columns()
         return ObjectMapping(
             topic=topic.name,
-            reader=load_schema(self._reader(topic, used)),
+            reader=load_schema(reader_definition(topic, self._capture, config, used)),
             targets=tuple(target for target in targets if target is not None),
             rejections=tuple(reason for _, reason in self._rules),
             flat=working_columns(self._system, self._capture, config, self._sources, used),
@@ -111,15 +111,6 @@ class _Compiler:
             if column is not None and column not in self._sources:
                 self._problem(f"unknown source column {column}")
         return None if self.problems else topic
-
-    def _reader(self, topic: Topic, used: list[str]) -> dict[str, Any]:
-        definition = reader_definition(topic, self._capture, self._config, used)
-        if self._capture is Capture.DEBEZIUM:
-            # What schemas.position needs beside the position itself to tell reads from changes.
-            (source_block,) = (item for item in definition["fields"] if item["name"] == "source")
-            snapshot = {"name": SourceField.SNAPSHOT.value, "type": ["null", "string"]}
-            source_block["type"]["fields"].append(snapshot)
-        return definition
 
     def _used_columns(self) -> list[str]:
         config = self._config

@@ -17,7 +17,7 @@ import polars as pl
 
 from schemas.columnar import frame_dtypes
 from schemas.contracts import record_schema
-from schemas.envelope import Operation
+from schemas.envelope import Operation, SourceField
 from schemas.mapping_config import Capture, ObjectConfig
 from schemas.mapping_rules import SOURCE_PREFIX, RuleError
 from schemas.position import position_column
@@ -60,6 +60,8 @@ def reader_definition(
     ]
     if capture is Capture.DEBEZIUM:
         source.append({"name": "lsn", "type": ["null", "long"]})
+        # Beside the position itself: tells what a snapshot read from what was streamed.
+        source.append({"name": SourceField.SNAPSHOT.value, "type": ["null", "string"]})
     return _record(
         "Envelope",
         [
