@@ -1,0 +1,103 @@
+"""What one time entry contributes to the measures."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tables.hours import contributions, period_text, week_text
+
+ROW: dict[str, Any] = {
+    "id": "e",
+    "project_ref": "p",
+    "resource_id": "r",
+    "work_on": date(2026, 11, 2),
+    "hours": Decimal("7.50"),
+    "bill_rate": Decimal("100.3333"),
+    "cost_rate": Decimal("40.0000"),
+    "currency": "EUR",
+    "status": "approved",
+    "is_billable": True,
+    "source_position": 5,
+    "is_known": True,
+    "is_in_erp": True,
+    "billed": None,
+    "sign": 1,
+}
+TYPES = {
+    "hours": pl.Decimal(9, 2),
+    "bill_rate": pl.Decimal(18, 4),
+    "cost_rate": pl.Decimal(18, 4),
+    "billed": pl.String,
+    "currency": pl.String,
+    "is_billable": pl.Boolean,
+}
+
+
+def rows(*changed: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame([{**ROW, **each} for each in changed], schema_overrides=TYPES)
+
+
+@pytest.mark.parametrize(
+    ("work_on", "period", "week"),
+    [
+        (date(2026, 11, 30), "2026-11", "2026-W49"),
+        (date(2026, 12, 1), "2026-12", "2026-W49"),
+        (date(2026, 12, 31), "2026-12", "2026-W53"),
+        (date(2027, 1, 1), "2027-01", "2026-W53"),
+        (date(2027, 1, 4), "2027-01", "2027-W01"),
+    ],
+)
+def test_months_and_iso_weeks(work_on: date, period: str, week: str) -> None:
+    found = contributions(rows({"work_on": work_on}))
+    assert period_text(found.margin["period"][0]) == period
+    assert week_text(found.utilization["iso_week"][0]) == week
+
+
+def test_money_is_hours_times_rate_in_millionths() -> None:
+    margin = contributions(rows({})).margin.row(0, named=True)
+    assert (margin["hours"], margin["revenue"], margin["cost"]) == (750, 752_499_750, 300_000_000)
+
+
+@pytest.mark.parametrize(
+    ("changed", "state"),
+    [
+        ({"is_billable": False, "billed": "invoiced"}, "non_billable"),
+        ({"is_billable": None}, "non_billable"),
+        ({"billed": "invoiced", "is_in_erp": False}, "invoiced"),
+        ({"billed": "transferred"}, "transferred"),
+        ({}, "ready"),
+        ({"is_in_erp": False}, "blocked"),
+        ({"bill_rate": None}, "blocked"),
+        ({"currency": None}, "blocked"),
+    ],
+)
+def test_billing_state(changed: dict[str, Any], state: str) -> None:
+    assert contributions(rows(changed)).billing["state"].to_list() == [state]
+
+
+@pytest.mark.parametrize("changed", [{"status": "submitted"}, {"is_known": False}])
+def test_what_does_not_count(changed: dict[str, Any]) -> None:
+    found = contributions(rows(changed))
+    assert found.margin.is_empty()
+    assert found.utilization.is_empty()
+    assert found.billing.is_empty()
+
+
+def test_a_row_and_its_retraction_cancel_out() -> None:
+    found = contributions(rows({}, {"sign": -1}))
+    assert found.margin.select("hours", "revenue", "cost").row(0) == (0, 0, 0)
+    assert found.billing.select("hours", "amount", "entries").row(0) == (0, 0, 0)
+
+
+def test_currencies_are_never_added() -> None:
+    found = contributions(rows({}, {"currency": "USD"}))
+    assert sorted(found.margin["currency"]) == ["EUR", "USD"]
+
+
+def test_hours_without_a_currency_have_the_code_for_none() -> None:
+    assert contributions(rows({"currency": None})).margin["currency"].to_list() == ["XXX"]

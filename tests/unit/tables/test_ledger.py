@@ -1,0 +1,75 @@
+"""What is ordered, and what is not, for one natural key."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from tables.ledger import GONE, LedgerEntry, canonical_json, decide
+
+NEW = LedgerEntry()
+IN_FLIGHT = LedgerEntry(revision=1, ordered="a", echoes=("", "a"))
+CONFIRMED = LedgerEntry(revision=1, ordered="a", observed="a", is_confirmed=True, echoes=("", "a"))
+REORDERED = LedgerEntry(revision=2, ordered="b", observed="", echoes=("", "a", "a", "b"))
+DELETING = LedgerEntry(revision=2, ordered=GONE, observed="a", echoes=("", "a", "a", GONE))
+
+
+@pytest.mark.parametrize(
+    ("entry", "desired", "observed", "is_due"),
+    [
+        pytest.param(NEW, "a", "", True, id="nothing there"),
+        pytest.param(NEW, "a", "a", False, id="there already"),
+        pytest.param(NEW, "a", "x", True, id="there with other content"),
+        pytest.param(NEW, None, "x", False, id="no wish"),
+        pytest.param(NEW, GONE, "", False, id="not there and not wanted"),
+        pytest.param(NEW, GONE, "x", True, id="there and not wanted"),
+        pytest.param(IN_FLIGHT, "a", "", False, id="on its way"),
+        pytest.param(IN_FLIGHT, "b", "", True, id="another wish while one is on its way"),
+        pytest.param(IN_FLIGHT, GONE, "", True, id="a deletion while a creation is on its way"),
+        pytest.param(IN_FLIGHT, "a", "x", True, id="somebody else was first"),
+        pytest.param(CONFIRMED, "a", "a", False, id="in sync"),
+        pytest.param(CONFIRMED, "a", "x", True, id="edited by somebody else"),
+        pytest.param(CONFIRMED, "a", "", True, id="deleted by somebody else"),
+        pytest.param(CONFIRMED, "b", "a", True, id="a new wish"),
+        pytest.param(CONFIRMED, "b", "b", False, id="somebody else made the new wish true"),
+        pytest.param(REORDERED, "b", "a", False, id="the former order shows first"),
+        pytest.param(REORDERED, "a", "a", True, id="back to a former wish with one on its way"),
+        pytest.param(DELETING, GONE, "a", False, id="a deletion on its way"),
+        pytest.param(DELETING, GONE, "", False, id="deleted"),
+        pytest.param(DELETING, "a", "a", True, id="wanted again with a deletion on its way"),
+    ],
+)
+def test_what_is_due(entry: LedgerEntry, desired: str | None, observed: str, is_due: bool) -> None:
+    assert decide(entry, desired, observed, 10)[1] is is_due
+
+
+def test_deciding_again_orders_nothing() -> None:
+    entry, is_due = decide(NEW, "a", "", 10)
+    assert is_due
+    assert decide(entry, "a", "", 20) == (entry, False)
+
+
+def test_revisions_grow_even_if_the_clock_goes_back() -> None:
+    first, _ = decide(NEW, "a", "", 100)
+    second, _ = decide(first, "b", "", 50)
+    assert (first.revision, second.revision) == (100, 101)
+
+
+def test_an_edit_seen_while_there_was_no_wish_is_undone_by_the_next_wish() -> None:
+    entry, is_due = decide(CONFIRMED, None, "x", 10)
+    assert not is_due
+    assert decide(entry, "a", "x", 20)[1]
+
+
+def test_payloads_are_canonical() -> None:
+    payload = {"b": Decimal("1.500"), "a": date(2026, 11, 1), "c": None, "d": Decimal("0.00")}
+    text = canonical_json(payload)
+    assert text == '{"a":"2026-11-01","b":"1.5","c":null,"d":"0"}'
+    assert json.loads(text)["b"] == "1.5"
+
+
+def test_equal_amounts_read_the_same_whatever_their_scale() -> None:
+    assert canonical_json({"x": Decimal("100.0000")}) == canonical_json({"x": Decimal(100)})

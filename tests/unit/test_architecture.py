@@ -1,0 +1,136 @@
+"""Rules of the code base that a reader would otherwise have to trust."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PURE = ("schemas", "tables")
+FORBIDDEN_MODULES = {"random", "time", "socket", "subprocess", "secrets", "uuid"}
+FORBIDDEN_CALLS = {"now", "utcnow", "today", "getenv", "float", "open", "print", "input"}
+FORBIDDEN_NAMES = {"Float32", "Float64"}
+TYPE_MAPS = {"_avro_types.py", "_block_writer.py"}  # name every Avro type, floats too; no money
+
+QUIET_IMPORT = """
+import importlib, os, pkgutil, sys
+
+tripped = []
+
+def watch(event, args):
+    if event.startswith("socket.") and event != "socket.gethostname":
+        tripped.append((event, args))
+
+sys.addaudithook(watch)
+
+class Watched(dict):
+    def __getitem__(self, key):
+        self.note(key)
+        return super().__getitem__(key)
+    def get(self, key, default=None):
+        self.note(key)
+        return super().get(key, default)
+    def __contains__(self, key):
+        self.note(key)
+        return super().__contains__(key)
+    def note(self, key):
+        if str(key).startswith(("PSASTREAM_", "SALESFORCE_", "NETSUITE_", "FLOAT_")):
+            tripped.append(("environment", key))
+
+os.environ = Watched(os.environ)
+for package in {packages!r}:
+    module = importlib.import_module(package)
+    for found in pkgutil.walk_packages(module.__path__, f"{{package}}."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+sys.exit(f"importing did {{tripped}}" if tripped else 0)
+"""
+
+
+def impurities(source: str) -> Iterator[str]:
+    """Yield what a pure module must not do: clocks, randomness, IO, floating-point numbers."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                yield from (name.name for name in names if name.name in FORBIDDEN_MODULES)
+            case ast.ImportFrom(module=str(module)) if module in FORBIDDEN_MODULES:
+                yield module
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+                if name in FORBIDDEN_CALLS:
+                    yield f"{name}()"
+            case ast.Constant(value=float()):
+                yield f"the float {node.value}"
+            case ast.Attribute(attr=name) | ast.Name(id=name) if name in FORBIDDEN_NAMES:
+                yield name
+            case ast.Attribute(value=ast.Name(id="os"), attr="environ"):
+                yield "os.environ"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "import random",
+        "from time import monotonic",
+        "now = datetime.now(tz=UTC)",
+        "day = date.today()",
+        "amount = float(text)",
+        "amount = hours * 1.5",
+        "column.cast(pl.Float64)",
+        "open('x')",
+        "url = os.environ['URL']",
+    ],
+)
+def test_the_check_finds_what_is_impure(bad: str) -> None:
+    assert list(impurities(bad))
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "from datetime import date\nfirst = date(2026, 1, 1)",
+        "amount = hours * Decimal('1.5')",
+        "moment = datetime.fromtimestamp(timestamp_ms / 1000, tz=UTC)",
+        "def opened(time: int) -> int:\n    return time",
+    ],
+)
+def test_the_check_lets_pure_code_pass(good: str) -> None:
+    assert not list(impurities(good))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for package in PURE for path in sorted((ROOT / package).rglob("*.py"))],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_i10_the_core_is_pure(path: Path) -> None:
+    found = set(impurities(path.read_text()))
+    assert found - (FORBIDDEN_NAMES if path.name in TYPE_MAPS else set()) == set()
+
+
+def test_import_contracts_hold() -> None:
+    lint = Path(sys.executable).with_name("lint-imports")
+    result = subprocess.run(
+        [lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout
+
+
+def test_tables_is_ours() -> None:
+    """PyTables has the same import name."""
+    import tables
+
+    assert Path(str(tables.__file__)).parent == ROOT / "tables"
+
+
+@pytest.mark.parametrize("package", ["schemas", "tables", "runtime", "connectors", "streams"])
+def test_importing_opens_nothing_and_reads_no_setting(package: str) -> None:
+    program = QUIET_IMPORT.format(packages=[package])
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
