@@ -61,12 +61,13 @@ def expected_assignments(rows: SourceRows) -> Expected:
     for allocation in rows.allocations:
         identity = f"float:allocation:{allocation['task_id']}"
         project = projects[allocation["project_id"]]
+        project_ref = f"float:project:{allocation['project_id']}"
         code = project["project_code"] or ""
         plan = allocation_plan(rows, allocation)
         status = ALLOCATION_STATUSES[allocation["status"]]
-        expected[identity] = {
+        expected[f"{project_ref}|{identity}"] = {
             "id": identity,
-            "project_ref": f"float:project:{allocation['project_id']}",
+            "project_ref": project_ref,
             "project_id": code if is_project_id(code) else None,
             "resource_id": resource_of(people[allocation["people_id"]]["email"]),
             "status": status if plan.currency else "waiting_rate",
