@@ -33,8 +33,9 @@ PACKAGES: Final = ("schemas", "tables", "streams", "connectors", "runtime", "san
 ENTRY_POINTS: Final = ("__main__", "leash")  # modules that are programs
 MARKER: Final = "<!-- {edge} {name}: python -m tests.support.catalogue_pages -->"
 
-# Keys whose models carry no description: names of Debezium's that need one here.
+# Keys whose models carry no description.
 MEANINGS: Final = {
+    "log_level": "least severe line that is logged: `DEBUG`, `INFO`, `WARNING`, `ERROR`",
     "connector.class": "class that reads or writes",
     "topic.prefix": "`src.<system>`",
     "object.include.list": "objects to read, comma-separated",
@@ -126,8 +127,15 @@ def settings() -> str:
     rows = []
     for name, field in Settings.model_fields.items():
         variable = "PSASTREAM_KAFKA_*" if name == "kafka_extra" else f"{PREFIX}{name.upper()}"
-        rows.append((f"`{variable}`", _default(field), field.description or ""))
+        rows.append((f"`{variable}`", _default(field), _meaning(name, field)))
     return _table(("variable", "default", "meaning"), rows)
+
+
+def _meaning(name: str, field: FieldInfo) -> str:
+    """What a setting means. Raises KeyError where neither its model nor this module says it."""
+    if field.description:
+        return field.description.replace("<", "&lt;")
+    return MEANINGS[name]
 
 
 def _default(field: FieldInfo) -> str:
@@ -146,8 +154,7 @@ def _keys(model: type[BaseModel], *, besides: type[BaseModel] | None = None) -> 
         if name in known and _default(field) == _default(known[name]):
             continue
         key = field.alias or name
-        meaning = field.description or MEANINGS.get(key, "")
-        rows.append((f"`{key}`", _default(field), meaning))
+        rows.append((f"`{key}`", _default(field), _meaning(key, field)))
     return _table(("key", "default", "meaning"), rows)
 
 
@@ -169,7 +176,7 @@ def errors() -> str:
 
 
 def _is_ours(error: type[PsaStreamError]) -> bool:
-    return error.__module__.partition(".")[0] in PACKAGES
+    return error.__module__.partition(".")[0] in PACKAGES and not error.__name__.startswith("_")
 
 
 def _descendants(error: type[PsaStreamError]) -> Iterator[type[PsaStreamError]]:
