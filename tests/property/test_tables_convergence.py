@@ -27,7 +27,7 @@ from tests.support.topology import FixedRegistry, Topology
 
 STEPS_ENOUGH = 1_500
 unhurried = settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

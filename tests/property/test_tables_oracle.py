@@ -10,9 +10,18 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from schemas.identity import engagement_of
 from streams.engine import GroupSpec
 from streams.groups import make_groups
-from tests.support.histories import ENTITIES, VERSIONED, Change, Feeder, changes
+from tests.support.histories import (
+    ENTITIES,
+    PROJECT_IDS,
+    PSA_PROJECTS,
+    VERSIONED,
+    Change,
+    Feeder,
+    changes,
+)
 from tests.support.oracle import (
     OUTPUTS,
     Oracle,
@@ -23,9 +32,27 @@ from tests.support.oracle import (
 )
 from tests.support.topology import FixedRegistry, Topology
 
+
+def known_projects() -> list[Change]:
+    """The projects of the PSA, each linked: then hours count as soon as they come in."""
+    return [
+        Change(
+            "project",
+            reference,
+            {
+                "source_system": "inhouse",
+                "project_id": PROJECT_IDS[n],
+                "engagement_id": engagement_of(PROJECT_IDS[n]),
+                "status": "active",
+            },
+        )
+        for n, reference in enumerate(PSA_PROJECTS)
+    ]
+
+
 # A history takes tens of milliseconds, so shrinking one would take minutes: add it when needed.
 unhurried = settings(
-    max_examples=50,
+    max_examples=30,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -33,10 +60,16 @@ unhurried = settings(
 seeds = st.integers(0, 2**16)
 chunk_sizes = st.sampled_from([1, 2, 3, 7, 200])
 histories = st.lists(changes(), min_size=15, max_size=60)
-hours_histories = st.lists(
-    changes("time_entry", "time_entry", "project", "time_bill", "invoice", "expense", "resource"),
-    min_size=15,
-    max_size=60,
+hours_changes = st.one_of(
+    changes("time_entry"),
+    changes("time_entry"),
+    changes("expense"),
+    changes("project", "time_bill", "invoice", "resource"),
+)
+hours_histories = st.builds(
+    lambda known, later: [*known, *later],
+    st.sampled_from([known_projects(), []]),
+    st.lists(hours_changes, min_size=20, max_size=60),
 )
 deal_histories = st.lists(
     changes("customer", "opportunity", "opportunity_line", "legal_entity", "project"),
@@ -46,7 +79,7 @@ deal_histories = st.lists(
 plan_histories = st.lists(
     changes("assignment", "assignment", "rate_card", "project"), min_size=10, max_size=40
 )
-any_history = st.one_of(histories, hours_histories, deal_histories, plan_histories)
+any_history = st.one_of(histories, hours_histories, hours_histories, deal_histories, plan_histories)
 
 
 @cache

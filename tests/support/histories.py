@@ -29,7 +29,7 @@ PSA_PROJECTS = tuple(f"inhouse:project:{n}" for n in range(4))
 RM_PROJECTS = tuple(f"float:project:{n}" for n in range(4))
 PEOPLE = tuple(f"float:person:{n}" for n in range(3))
 RESOURCES = tuple(identity.resource_id(f"{name}@example.com") for name in "ab")
-ENTRIES = tuple(f"inhouse:time_entry:{n}" for n in range(6))
+ENTRIES = tuple(f"inhouse:time_entry:{n}" for n in range(4))
 FIRST_DAY = date(2026, 12, 24)  # what follows crosses a month, a year and ISO week 2026-W53
 
 Record = Mapping[str, Any]

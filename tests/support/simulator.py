@@ -53,14 +53,13 @@ class Targets:
     def step(self) -> bool:
         """Execute a command or show a row; return whether there was anything to do."""
         self._fetch()
-        todo = [*sorted(self._queues), *sorted(self._unseen)]
-        if not todo:
+        waiting, unseen = sorted(self._queues), sorted(self._unseen)
+        if not waiting and not unseen:
             return False
-        chosen = self._random.choice(todo)
-        if isinstance(chosen, tuple):
-            self.show(chosen)
+        if self._random.randrange(len(waiting) + len(unseen)) < len(waiting):
+            self._work(self._random.choice(waiting))
         else:
-            self._work(chosen)
+            self.show(self._random.choice(unseen))
         return True
 
     def settle(self, limit: int) -> None:

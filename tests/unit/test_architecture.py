@@ -63,8 +63,8 @@ def impurities(source: str) -> Iterator[str]:
             case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
                 if name in FORBIDDEN_CALLS:
                     yield f"{name}()"
-            case ast.Constant(value=float()):
-                yield f"the float {node.value}"
+            case ast.Constant(value=float(value)):
+                yield f"the float {value}"
             case ast.Attribute(attr=name) | ast.Name(id=name) if name in FORBIDDEN_NAMES:
                 yield name
             case ast.Attribute(value=ast.Name(id="os"), attr="environ"):

@@ -47,7 +47,7 @@ def python_type(avro: Any) -> Any:
     if isinstance(avro, str):
         return BY_AVRO[avro]
     if avro["type"] == "array":
-        return tuple[python_type(avro["items"]), ...]
+        return types.GenericAlias(tuple, (python_type(avro["items"]), ...))
     logical = avro.get("logicalType")
     return Decimal if logical == "decimal" else BY_AVRO.get(logical, avro["type"])
 

@@ -28,7 +28,7 @@ ROW: dict[str, Any] = {
     "billed": None,
     "sign": 1,
 }
-TYPES = {
+TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "hours": pl.Decimal(9, 2),
     "bill_rate": pl.Decimal(18, 4),
     "cost_rate": pl.Decimal(18, 4),

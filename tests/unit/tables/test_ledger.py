@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tables.ledger import GONE, LedgerEntry, canonical_json, decide
+from tables.ledger import GONE, LedgerEntry, Payload, canonical_json, decide
 
 NEW = LedgerEntry()
 IN_FLIGHT = LedgerEntry(revision=1, ordered="a", echoes=("", "a"))
@@ -65,7 +65,12 @@ def test_an_edit_seen_while_there_was_no_wish_is_undone_by_the_next_wish() -> No
 
 
 def test_payloads_are_canonical() -> None:
-    payload = {"b": Decimal("1.500"), "a": date(2026, 11, 1), "c": None, "d": Decimal("0.00")}
+    payload: Payload = {
+        "b": Decimal("1.500"),
+        "a": date(2026, 11, 1),
+        "c": None,
+        "d": Decimal("0.00"),
+    }
     text = canonical_json(payload)
     assert text == '{"a":"2026-11-01","b":"1.5","c":null,"d":"0"}'
     assert json.loads(text)["b"] == "1.5"
