@@ -9,7 +9,6 @@ import httpx2
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from runtime.kafka import KafkaSettings
 from sandbox.demo.audience import DemoAudience
 from sandbox.demo.parts import Parts
 from sandbox.vendors.client import VendorAdmin
@@ -18,12 +17,11 @@ WORKER_GROUP: Final = "psastream"
 INTERVAL_S: Final = 1.0
 
 
-def lag_records(kafka: KafkaSettings, group: str = WORKER_GROUP) -> int:
+def lag_records(admin: AdminClient, group: str = WORKER_GROUP) -> int:
     """Return how many records of its topics a consumer group has not committed yet.
 
     Transaction markers count as records. Raises KafkaException.
     """
-    admin = AdminClient(kafka.client())
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
     committed = {
         (each.topic, each.partition): each.offset
@@ -40,10 +38,12 @@ def lag_records(kafka: KafkaSettings, group: str = WORKER_GROUP) -> int:
 
 async def show_pulse(parts: Parts, audience: DemoAudience) -> None:
     """Show the numbers every second; ends only by cancellation."""
+    # One client throughout: dropping one with requests under way crashes the interpreter.
+    cluster = AdminClient(parts.kafka.client())
     with VendorAdmin(parts.vendors_url) as admin:
         while True:
             try:
-                lag = await asyncio.to_thread(lag_records, parts.kafka)
+                lag = await asyncio.to_thread(lag_records, cluster)
                 writes = len(await asyncio.to_thread(admin.effects))
             except (KafkaException, httpx2.TransportError):
                 audience.pulse("no numbers: a part is down")
