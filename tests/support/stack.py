@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,6 +43,10 @@ class RunningStack:
         health: Health | None = None,
     ) -> ManagedProcess:
         return self._wait(self._stack.start_process(name, command, env=env or {}, health=health))
+
+    def run(self, work: Callable[[Stack], Coroutine[Any, Any, T]]) -> T:
+        """The result of any other coroutine that takes the stack, awaited on its loop."""
+        return self._wait(work(self._stack))
 
     def stop(self, name: str) -> None:
         self._wait(self._stack.stop(name))

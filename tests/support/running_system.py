@@ -1,0 +1,260 @@
+"""The whole product on real parts, for tests that disturb it while it works.
+
+Starts every process once and keeps them alive as an orchestrator would. Sources are fed through
+the vendors' admin client and the PSA's tables; results are read from topics and metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from connectors.debezium.client import ConnectClient, RestartBudget, heal
+from connectors.faults import VendorRejectedError
+from runtime.kafka import make_producer, read_topic
+from runtime.registry import Registry
+from runtime.serde import Serde
+from sandbox.books.audit import audit
+from sandbox.books.reading import Library
+from sandbox.demo.options import DemoOptions
+from sandbox.demo.parts import Parts, start_parts
+from sandbox.stack.settings import StackSettings, cache_dir_from
+from sandbox.stack.supervisor import Stack
+from sandbox.story.act import Act, Stage, play
+from sandbox.story.acts import ACTS
+from sandbox.story.psa import PsaDatabase
+from sandbox.story.world import World
+from sandbox.vendors.client import VendorAdmin
+from schemas.errors import TransientError
+from tests.support.eventually import eventually
+from tests.support.stack import RunningStack, running_stack, stack_directory
+
+DEADLINE_S: Final = 120.0
+RESTART_PAUSE_S: Final = 1.0
+HEAL_INTERVAL_S: Final = 2.0
+HEAL_RESTARTS: Final = 20
+OURS: Final = ("worker", "poller", "dispatcher")
+LOG_CHARACTERS: Final = 5_000
+IMPATIENCE: Final = {"request.timeout.ms": 3_000, "retry.max.ms": 3_000}
+
+
+@dataclass
+class RunningSystem:
+    """All processes, and what a test does to them. `restarted` names parts that gave up, in order.
+
+    `world` holds the story's cast; its PSA connection ends with PostgreSQL (`reconnect_psa`).
+    """
+
+    stack: RunningStack
+    parts: Parts
+    world: World
+    restarted: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.serde = Serde(Registry(self.parts.registry_url))
+
+    @property
+    def admin(self) -> VendorAdmin:
+        return self.world.admin
+
+    def tell(self, *names: str) -> None:
+        """Play acts of the story, by default all, each until its consequences show."""
+        acts = [act for act in ACTS if not names or act.name in names]
+        play(acts, self.world, Stage(_Nobody(), DEADLINE_S, threading.Event()))
+
+    def insert_entry(self, **fields: object) -> int:
+        """Add approved hours on the first project of the story, but for `fields`; the row's id."""
+        entry = self.world.cast.next_id()
+        project = self.world.cast.projects[0]
+        row = {
+            "id": entry,
+            "project_id": project.id,
+            "worker_email": self.world.cast.people[0].email,
+            "work_on": date(2026, 9, 9),
+            "hours": Decimal("2.00"),
+            "status": "approved",
+            "bill_rate": Decimal(120),
+            "cost_rate": Decimal(70),
+            "currency": project.currency,
+        }
+        self.world.psa.insert("time_entries", {**row, **fields})
+        return entry
+
+    def reconnect_psa(self) -> None:
+        """Open the PSA anew after PostgreSQL was killed."""
+        self.world.psa = PsaDatabase(self.parts.postgres_dsn)
+
+    def produce(self, topic: str, partition: int, key: bytes, value: bytes) -> int:
+        """Write raw bytes to a partition; their offset."""
+        offsets: list[int] = []
+        producer = make_producer(self.parts.kafka)
+        producer.produce(
+            topic,
+            key=key,
+            value=value,
+            partition=partition,
+            on_delivery=lambda error, message: offsets.append(message.offset()),
+        )
+        assert producer.flush(30) == 0
+        return offsets[0]
+
+    def published(self, topic: str) -> Mapping[str, Mapping[str, Any]]:
+        """Rows of a compacted topic by key."""
+        return self.world.library.published(topic)
+
+    def await_entry(self, entry: int) -> Mapping[str, Any]:
+        """Canonical record of a time entry, once it is there."""
+        key = f"inhouse:time_entry:{entry}"
+        return eventually(
+            lambda: self.published("psa.time_entry").get(key, {}), deadline_s=DEADLINE_S
+        )
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """Every dead letter so far."""
+        return [
+            self.serde.read(value)
+            for message in read_topic(self.parts.kafka, "psa.dlq")
+            if (value := message.value()) is not None
+        ]
+
+    def refused(self) -> int:
+        """How many records were refused so far."""
+        return len(set(self.world.library.dead_letters()))
+
+    def await_books(self, *, refused: int) -> None:
+        """Wait until every table, every write and every dead letter is what the sources say."""
+
+        def differences() -> list[str]:
+            try:
+                evidence = self.world.library.evidence()
+            except TransientError as error:  # a part is down for a moment
+                return [str(error)]
+            return [str(each) for each in audit(evidence, dead_letters=refused).differences]
+
+        deadline_at = time.monotonic() + DEADLINE_S
+        while found := differences():
+            assert time.monotonic() < deadline_at, found[:10]
+
+    def metric(self, part: str, name: str, **labels: str) -> float:
+        """Sum of a metric's samples with these labels; 0 while the part does not answer."""
+        try:
+            with urllib.request.urlopen(self.parts.metrics_urls[part], timeout=5) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return 0.0
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+@contextmanager
+def running_system(*, entries: int) -> Iterator[RunningSystem]:
+    """Start everything; `entries` is how many time entries the story's volume act books."""
+    with stack_directory() as directory:
+        options = DemoOptions(data_dir=directory, cache_dir=cache_dir_from(os.environ))
+        settings = StackSettings(data_dir=directory, cache_dir=options.cache_dir)
+        with running_stack(settings) as stack:
+            parts = stack.run(lambda parent: start_parts(parent, options))
+            _make_impatient(directory / "connectors")
+            stack.restart("poller")
+            with VendorAdmin(parts.vendors_url) as admin, _orchestrated(stack, parts) as restarted:
+                world = World(
+                    admin=admin,
+                    psa=PsaDatabase(parts.postgres_dsn),
+                    library=Library(parts.kafka, parts.registry_url, admin, parts.postgres_dsn),
+                    random=Random(options.seed),
+                    rate=options.rate,
+                    entries=entries,
+                )
+                try:
+                    yield RunningSystem(stack, parts, world, restarted)
+                finally:
+                    for name in OURS:  # shown where a test fails
+                        sys.stderr.write(f"-- {name}\n{stack.log(name)[-LOG_CHARACTERS:]}\n")
+
+
+def _make_impatient(configs: Path) -> None:
+    """Let sources give up on an answer, and try again after a failure, within seconds."""
+    for path in configs.glob("*-source.json"):
+        document = json.loads(path.read_text())
+        path.write_text(json.dumps({**document, **IMPATIENCE}))
+
+
+@contextmanager
+def _orchestrated(stack: RunningStack, parts: Parts) -> Iterator[list[str]]:
+    """Restart parts that end by themselves, and connector tasks that fail."""
+    restarted: list[str] = []
+
+    async def begin(parent: Stack) -> list[asyncio.Task[None]]:
+        return [
+            asyncio.create_task(_revive(parent, restarted)),
+            asyncio.create_task(_heal(parts)),
+        ]
+
+    async def end(_: Stack) -> None:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    tasks = stack.run(begin)
+    try:
+        yield restarted
+    finally:
+        stack.run(end)
+
+
+async def _revive(stack: Stack, restarted: list[str]) -> None:
+    while True:
+        gone = await stack.next_exit()
+        restarted.append(gone.name)
+        await asyncio.sleep(RESTART_PAUSE_S)
+        await stack.restart(gone.name)
+
+
+async def _heal(parts: Parts) -> None:
+    client = ConnectClient(parts.connect_url)
+    budget = RestartBudget(HEAL_RESTARTS, 600.0, time.monotonic)
+    try:
+        while True:
+            with suppress(TransientError, VendorRejectedError):  # Connect is down, or starts
+                await heal(client, parts.connector.name, budget)
+            await asyncio.sleep(HEAL_INTERVAL_S)
+    finally:
+        await client.close()
+
+
+class _Nobody:
+    """An audience that looks away."""
+
+    def act_began(self, act: Act) -> None:
+        """See Audience."""
+
+    def changed(self, act: Act, changes: int) -> None:
+        """See Audience."""
+
+    def waiting(self, act: Act, missing: str) -> None:
+        """See Audience."""
+
+    def act_ended(self, act: Act, seconds: float, outcome: str) -> None:
+        """See Audience."""
