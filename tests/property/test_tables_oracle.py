@@ -15,6 +15,8 @@ from streams.engine import GroupSpec
 from streams.groups import make_groups
 from tests.support.histories import (
     ENTITIES,
+    ENTRIES,
+    FIRST_DAY,
     PROJECT_IDS,
     PSA_PROJECTS,
     VERSIONED,
@@ -240,3 +242,33 @@ def test_i12_the_last_order_is_what_the_target_should_hold(
 def decimal(value: Any) -> Decimal:
     assert isinstance(value, Decimal)
     return value
+
+
+def test_an_hour_that_leaves_a_project_takes_no_bill_along() -> None:
+    """Both projects lie on one partition; what was billed on the former is not billed here."""
+    entry = {
+        "project_ref": PSA_PROJECTS[0],
+        "resource_id": "res-a",
+        "work_on": FIRST_DAY,
+        "hours": Decimal("7.50"),
+        "bill_rate": Decimal("100.0000"),
+        "cost_rate": Decimal("40.0000"),
+        "currency": "EUR",
+        "status": "approved",
+        "is_billable": True,
+    }
+    bill = {"time_entry_id": ENTRIES[0], "project_ref": PSA_PROJECTS[0], "hours": entry["hours"]}
+    history = [
+        *known_projects(),
+        Change("time_entry", ENTRIES[0], entry),
+        Change("time_bill", "netsuite:time_bill:0", bill),
+    ]
+    topology, _ = play(history, 1, 1)
+    assert billing_states(topology) == {f"{PSA_PROJECTS[0]}|EUR|transferred"}
+    moved = Change("time_entry", ENTRIES[0], {**entry, "project_ref": PSA_PROJECTS[2]})
+    topology, _ = play([*history, moved], 1, 1)
+    assert billing_states(topology) == {f"{PSA_PROJECTS[2]}|EUR|blocked"}
+
+
+def billing_states(topology: Topology) -> set[str]:
+    return set(topology.table("psa.status.billing"))
