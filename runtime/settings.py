@@ -43,7 +43,11 @@ class Settings(BaseModel):
     metrics_host: str = Field(default="127.0.0.1", description="address of /metrics")
     replication_factor: int = Field(default=3, ge=1, le=7, description="copies of each topic")
     log_json: bool = Field(default=False, description="one JSON object a log line")
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: str = Field(
+        default="INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="least severe line that is logged: DEBUG, INFO, WARNING, ERROR",
+    )
     kafka_extra: Mapping[str, str] = Field(
         default_factory=dict,
         description="librdkafka keys: PSASTREAM_KAFKA_SASL_USERNAME sets sasl.username",

@@ -148,7 +148,7 @@ INTERNAL: Final = (
     _internal("customer_demand", "engagement_id", "engagement", "customer_id"),
     _internal("customer_status", "engagement_id", "customer", "engagement_id"),
     _internal("project_link", "id", "project", "engagement_id"),
-    _internal("project_context", "id", "engagement", "id"),
+    _internal("project_context", "id|project_id", "engagement", "id"),
     _internal("partial", "measure|dimension|source", "project, engagement", "dimension"),
 )
 
@@ -221,7 +221,13 @@ METRICS: Final = (
 STATUS: Final = (
     _output("psa.status.customer", "status/customer", "customer_id", "customer", Criticality.HIGH),
     _output("psa.status.project", "status/project", "project_id", "engagement", Criticality.HIGH),
-    _output("psa.status.assignment", "status/assignment", "id", "project", Criticality.HIGH),
+    _output(
+        "psa.status.assignment",
+        "status/assignment",
+        "project_ref|id",
+        "project",
+        Criticality.HIGH,
+    ),
     _output(
         "psa.status.billing",
         "status/billing",

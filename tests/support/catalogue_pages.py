@@ -35,7 +35,6 @@ MARKER: Final = "<!-- {edge} {name}: python -m tests.support.catalogue_pages -->
 
 # Keys whose models carry no description.
 MEANINGS: Final = {
-    "log_level": "least severe line that is logged: `DEBUG`, `INFO`, `WARNING`, `ERROR`",
     "connector.class": "class that reads or writes",
     "topic.prefix": "`src.<system>`",
     "object.include.list": "objects to read, comma-separated",
