@@ -85,6 +85,9 @@ def worker_properties(directory: Path, port: int, addresses: StackAddresses) -> 
         "offset.flush.interval.ms": 1000,
         # One worker: a new connector need not wait for others to come back.
         "scheduled.rebalance.max.delay.ms": 0,
+        # A task that is told to stop while Kafka is away cannot, until it is back. Debezium's, if
+        # given up before, never lets go of its replication slot, and its successor never gets it.
+        "task.shutdown.graceful.timeout.ms": 300_000,
     }
     for converter in ("key.converter", "value.converter"):
         properties[converter] = AVRO_CONVERTER

@@ -307,6 +307,11 @@ def test_a_killed_broker_comes_back_and_nothing_is_lost_or_done_twice(
     book_hours(system)
     system.stack.kill("kafka")
     book_hours(system)
+    # Long enough for Connect to give its tasks up: they must let go of what they hold.
+    eventually(
+        lambda: "Revoking previous assignment" in system.stack.log("connect"),
+        deadline_s=DEADLINE_S,
+    )
     account = next(iter(system.world.cast.accounts.values()))
     system.admin.update("salesforce", "Account", account, {"Name": "Renamed meanwhile"})
     system.stack.restart("kafka")
