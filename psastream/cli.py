@@ -82,12 +82,9 @@ def up(
 def worker() -> None:
     """Run the stream worker: normalize, live tables, commands, measures."""
     from psastream.worker import run_worker
-    from runtime.prometheus import serve_metrics
 
     with errors_as_exit_codes():
-        settings = settings_from_environment()
-        serve_metrics(settings.metrics_port, host=settings.metrics_host)
-        raise typer.Exit(run_worker(settings))
+        raise typer.Exit(run_worker(settings_from_environment()))
 
 
 @app.command()

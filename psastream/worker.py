@@ -8,6 +8,7 @@ from typing import Final
 
 from prometheus_client import REGISTRY
 
+from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
 from runtime.settings import Settings
 from schemas.mapping import ObjectMapping
@@ -37,7 +38,13 @@ def run_worker(settings: Settings) -> int:
     app = create_app(
         engine_settings(settings), make_groups(packaged_mappings(), registry), instruments
     )
-    return Worker(app, instruments).run()
+    worker = Worker(app, instruments)
+    serve_metrics(
+        settings.metrics_port,
+        host=settings.metrics_host,
+        checks={"livez": worker.health.is_live, "readyz": worker.health.is_ready},
+    )
+    return worker.run()
 
 
 def engine_settings(settings: Settings) -> EngineSettings:

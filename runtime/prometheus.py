@@ -1,11 +1,56 @@
-"""The metrics port of a process."""
+"""The HTTP port of a process: `/metrics` for Prometheus, `/livez` and `/readyz` for who runs it."""
 
 from __future__ import annotations
 
-from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+Check = Callable[[], bool]
 
 
-def serve_metrics(port: int, *, host: str = "", registry: CollectorRegistry = REGISTRY) -> None:
-    """Serve `/metrics` from a daemon thread; port 0 serves nothing. Raises OSError if taken."""
-    if port:
-        start_http_server(port, addr=host or "0.0.0.0", registry=registry)  # noqa: S104 - scraped from outside the pod
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: a scrape is not an event."""
+
+
+def serve_metrics(
+    port: int,
+    *,
+    host: str = "127.0.0.1",
+    registry: CollectorRegistry = REGISTRY,
+    checks: Mapping[str, Check] | None = None,
+) -> None:
+    """Serve metrics, and `/<name>` for each check: 200 while it holds, else 503.
+
+    Runs on daemon threads until the process ends; port 0 serves nothing. Raises OSError where the
+    port is taken.
+    """
+    if not port:
+        return
+    metrics = make_wsgi_app(registry)
+    named = {f"/{name}": check for name, check in (checks or {}).items()}
+
+    def answer(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        check = named.get(environment.get("PATH_INFO", ""))
+        if check is None:
+            page: Iterable[bytes] = metrics(environment, start)
+            return page
+        status = HTTPStatus.OK if check() else HTTPStatus.SERVICE_UNAVAILABLE
+        start(f"{status.value} {status.phrase}", [("Content-Type", "text/plain")])
+        return [status.phrase.encode() + b"\n"]
+
+    server = make_server(host, port, answer, server_class=_Server, handler_class=_QuietHandler)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -146,7 +146,7 @@ CANONICAL: Final = (
 
 INTERNAL: Final = (
     _internal("customer_demand", "engagement_id", "engagement", "customer_id"),
-    _internal("customer_status", "engagement_id", "customer", "engagement_id"),
+    _internal("customer_status", "engagement_id|customer_id", "customer", "engagement_id"),
     _internal("project_link", "id", "project", "engagement_id"),
     _internal("project_context", "id|project_id", "engagement", "id"),
     _internal("partial", "measure|dimension|source", "project, engagement", "dimension"),

@@ -4,6 +4,7 @@ Only the worker's own numbers; serving them is the caller's: pass the registry i
 """
 
 import time
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -109,6 +110,11 @@ class PrometheusInstruments:
     def lag(self, topic: str, partition: int, records: int) -> None:
         """See Instruments."""
         self._lag.labels(topic, str(partition)).set(records)
+
+    def given_up(self, topic: str, partition: int) -> None:
+        """See Instruments."""
+        with suppress(KeyError):  # its lag may never have been known
+            self._lag.remove(topic, str(partition))
 
     def fence_skipped(self, group: str, topic: str, records: int) -> None:
         """See Instruments."""

@@ -68,7 +68,6 @@ class CustomerTable:
                 document.demands[key] = fact.is_handed_off
             else:
                 document.demands.pop(key, None)
-                document.told.pop(key, None)
             self._settle(customer_id, document, timestamp_ms)
 
     def _touched(self, name: str, customer_id: str | None) -> list[tuple[str, CustomerDocument]]:
@@ -135,6 +134,14 @@ def _content(customer: Customer) -> Payload:
 
 
 def _tell(outbox: Outbox, customer_id: str, document: CustomerDocument) -> None:
+    """Answer each engagement under a key of its own for each customer it has ever named.
+
+    Two customers may answer one engagement from different partitions; with one key between them
+    compaction could keep the former customer's answer.
+    """
+    for engagement_id in sorted(document.told.keys() - document.demands.keys()):
+        del document.told[engagement_id]
+        outbox.add(STATUS_TOPIC, f"{engagement_id}|{customer_id}", None, route=engagement_id)
     known = document.crm or document.erp
     for engagement_id in sorted(document.demands):
         status = CustomerStatus(
@@ -150,7 +157,8 @@ def _tell(outbox: Outbox, customer_id: str, document: CustomerDocument) -> None:
         sent = content_hash(content)
         if document.told.get(engagement_id) != sent:
             document.told[engagement_id] = sent
-            outbox.add(STATUS_TOPIC, engagement_id, content)
+            name = f"{engagement_id}|{customer_id}"
+            outbox.add(STATUS_TOPIC, name, content, route=engagement_id)
 
 
 def _publish(

@@ -71,12 +71,13 @@ class EngagementTable:
     def apply_customer_status(
         self, key: str, fact: CustomerStatus | None, timestamp_ms: int
     ) -> None:
-        """Take in how far the engagement's (the key's) customer is.
+        """Take in how far a customer of an engagement is; the key names both, engagement first.
 
         A former customer's answer may come in after the present one's: it is not asked any more.
         """
-        document = self._load(key)
-        if fact and (document.demand is None or fact.customer_id != document.demand.customer_id):
+        engagement_id, _, customer_id = key.partition("|")
+        document = self._load(engagement_id)
+        if document.demand is None or document.demand.customer_id != customer_id:
             return
         document.customer = fact
         self._settle(document, timestamp_ms)

@@ -90,6 +90,14 @@ def observe(entry: LedgerEntry, observed: str) -> tuple[LedgerEntry, bool]:
     return entry.model_copy(update={"observed": observed}), is_foreign
 
 
+def forget(entry: LedgerEntry) -> LedgerEntry:
+    """Return the entry after the row that held the content is gone, and with it what was ordered.
+
+    Only the revision stays, so that later commands still count as later.
+    """
+    return LedgerEntry(revision=entry.revision)
+
+
 def decide(
     entry: LedgerEntry,
     desired: str | None,

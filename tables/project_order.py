@@ -20,7 +20,7 @@ from tables.facts import (
     OpportunityLine,
     ProjectLink,
 )
-from tables.ledger import LedgerEntry, Order, Payload, content_hash, decide, send
+from tables.ledger import LedgerEntry, Order, Payload, content_hash, decide, forget, send
 from tables.pipeline import MONEY, Contribution
 
 HANDED_OFF_STAGE: Final = "won"
@@ -243,6 +243,12 @@ def _order_budget(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
             "budget_currency": view.erp.budget_currency,
         }
     order = view.order("netsuite", "update_project_budget", "project_budget")
+    if view.erp is None:
+        # The budget lives in the ERP's project row: one made anew starts without it.
+        known = view.document.ledgers.get(order.natural_key)
+        if known is not None:
+            view.document.ledgers[order.natural_key] = forget(known)
+        return
     view.decide(outbox, order, desired, observed, timestamp_ms)
 
 

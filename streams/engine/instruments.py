@@ -28,6 +28,10 @@ class Instruments(Protocol):
         """Offsets between the committed position and the end of a source partition."""
         ...
 
+    def given_up(self, topic: str, partition: int) -> None:
+        """A source partition is somebody else's now: its lag is not ours to report."""
+        ...
+
     def fence_skipped(self, group: str, topic: str, records: int) -> None:
         """Records dropped because the state already holds them."""
         ...
@@ -57,6 +61,9 @@ class NoInstruments:
         """Do nothing."""
 
     def lag(self, topic: str, partition: int, records: int) -> None:
+        """Do nothing."""
+
+    def given_up(self, topic: str, partition: int) -> None:
         """Do nothing."""
 
     def fence_skipped(self, group: str, topic: str, records: int) -> None:

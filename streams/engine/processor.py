@@ -101,6 +101,8 @@ class PartitionProcessor:
                 await asyncio.wait({self._task})
         await self._writer.close()
         await asyncio.to_thread(self._store.close)
+        for topic in self._handlers:
+            self._parts.instruments.given_up(topic, self.partition)
 
     async def _run(self) -> None:
         try:

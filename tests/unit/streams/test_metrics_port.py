@@ -1,0 +1,48 @@
+"""The HTTP port of a process: metrics and checks, over real HTTP."""
+
+from __future__ import annotations
+
+import socket
+
+import httpx2
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from runtime.prometheus import serve_metrics
+from streams.instruments import PrometheusInstruments
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_metrics_and_checks_answer() -> None:
+    registry, port, healthy = CollectorRegistry(), free_port(), [True]
+    Counter("invoices", "for the test", registry=registry).inc()
+    serve_metrics(port, registry=registry, checks={"readyz": lambda: healthy[0]})
+    url = f"http://127.0.0.1:{port}"
+    assert "invoices_total 1.0" in httpx2.get(f"{url}/metrics").text
+    assert httpx2.get(f"{url}/readyz").status_code == 200
+    healthy[0] = False
+    assert httpx2.get(f"{url}/readyz").status_code == 503
+
+
+def test_a_taken_port_is_an_error() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with pytest.raises(OSError, match="in use"):
+            serve_metrics(listener.getsockname()[1], registry=CollectorRegistry())
+
+
+def test_the_lag_of_a_partition_given_up_is_not_reported() -> None:
+    registry = CollectorRegistry()
+    instruments = PrometheusInstruments(registry)
+    labels = {"topic": "psa.time_entry", "partition": "3"}
+    instruments.lag("psa.time_entry", 3, 7)
+    assert registry.get_sample_value("psastream_lag_records", labels) == 7
+    instruments.given_up("psa.time_entry", 3)
+    instruments.given_up("psa.time_entry", 3)
+    assert registry.get_sample_value("psastream_lag_records", labels) is None
