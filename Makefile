@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo test crash seeds check format bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +25,15 @@ $(READY): requirements/all.lock requirements/bootstrap.lock pyproject.toml
 demo: $(READY) ## Run a firm's story through the real parts and compare the books (ARGS="--seed 7 --keep")
 	@$(BIN)/psastream demo $(ARGS)
 
-test: $(READY) ## Run all tests (ARGS="-k name")
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## Run all tests but those that kill processes (ARGS="-k name")
+	@$(BIN)/python -m pytest -m "not crash" $(ARGS)
+
+crash: $(READY) ## Kill the parts at progress markers and compare the books again
+	@$(BIN)/python -m pytest -m crash $(ARGS)
+
+seeds: $(READY) ## Run the demo for ten different seeds (SEEDS="1 2 3")
+	@for seed in $(or $(SEEDS),1 2 3 4 5 6 7 8 9 10); do \
+		echo "seed $$seed"; $(BIN)/psastream demo --seed $$seed $(ARGS) || exit 1; done
 
 check: $(READY) ## Lint, types, import direction, formatting
 	@$(BIN)/ruff check .

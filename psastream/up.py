@@ -46,8 +46,11 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         console.print(f"{len(created)} topics created, contracts registered")
         if options.databases:
             await connect.apply(addresses.connect_url, options.databases)
-        for name, command in _commands(options).items():
+        metrics_port = int(environment.get("PSASTREAM_METRICS_PORT", "0"))
+        for number, (name, command) in enumerate(_commands(options).items()):
             variables = {
+                # One port for each process, counted up from the one that is configured.
+                "PSASTREAM_METRICS_PORT": str(metrics_port + number if metrics_port else 0),
                 "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
                 "PSASTREAM_REGISTRY_URL": addresses.registry_url,
                 "PSASTREAM_DATA_DIR": str(options.data_dir / name),

@@ -83,7 +83,9 @@ def _project(registry: SchemaSource) -> dict[str, ChunkHandler]:
 
 def _rollup(registry: SchemaSource) -> dict[str, ChunkHandler]:
     table = RollupTable
-    handle = RecordHandlers("rollup", registry, lambda docs, outbox, _: table(docs, outbox))
+    handle = RecordHandlers(
+        "rollup", registry, lambda docs, outbox, _: table(docs, outbox), table.settle
+    )
     return {
         "psa.internal.partial": handle(facts.Partial, table.apply_partial),
         "psa.resource": handle(facts.Resource, table.apply_resource),

@@ -32,23 +32,26 @@ class RollupDocument(BaseModel):
 
 
 class RollupTable:
-    """The second folds over the documents of one partition, for one chunk."""
+    """The second folds over the documents of one partition, for one chunk.
+
+    Partials are taken in one by one; each dimension they touch is summed and published once, by
+    `settle`.
+    """
 
     def __init__(self, documents: Documents, outbox: Outbox) -> None:
         self._documents = documents
         self._outbox = outbox
+        # (measure, dimension) → partials of the chunk by source; None is a removal.
+        self._touched: dict[tuple[str, str], dict[str, Partial | None]] = {}
+        self._resources: dict[str, Resource | None] = {}
 
-    def apply_partial(self, key: str, fact: Partial | None, timestamp_ms: int) -> None:
+    def apply_partial(self, key: str, fact: Partial | None, _: int) -> None:
         """Take in a partial; the key is measure, dimension and source."""
-        measure, _, rest = key.partition("|")
-        dimension, _, source = rest.rpartition("|")
-        document = self._load(measure, dimension)
-        document.partials.pop(source, None)
-        if fact is not None:
-            document.partials[source] = fact
-        self._publish(measure, dimension, document, timestamp_ms)
+        measure, _bar, rest = key.partition("|")
+        dimension, _bar, source = rest.rpartition("|")
+        self._touched.setdefault((measure, dimension), {})[source] = fact
 
-    def apply_resource(self, key: str, fact: Resource | None, timestamp_ms: int) -> None:
+    def apply_resource(self, key: str, fact: Resource | None, _: int) -> None:
         """Take in a person; every week of theirs is measured again."""
         former = self._documents.get(Resource, f"k:{key}")
         if former is not None:
@@ -58,20 +61,21 @@ class RollupTable:
             self._documents.put(f"k:{key}", fact)
             self._documents.put(f"r:{fact.resource_id}|{key}", fact)
         for resource_id in sorted({each.resource_id for each in (former, fact) if each}):
-            prefix = f"utilization|{resource_id}|"
-            for name in self._documents.keys(prefix):
-                dimension = name.removeprefix("utilization|")
-                document = self._load("utilization", dimension)
-                self._publish("utilization", dimension, document, timestamp_ms)
+            for name in self._documents.keys(f"utilization|{resource_id}|"):
+                measure, _bar, dimension = name.partition("|")
+                self._touched.setdefault((measure, dimension), {})
 
-    def _resource(self, resource_id: str) -> Resource | None:
-        """Return the person's row; of several, a re-hire's, the first active one counts."""
-        names = self._documents.keys(f"r:{resource_id}|")
-        rows = [row for name in names if (row := self._documents.get(Resource, name))]
-        return next((row for row in rows if row.is_active), rows[0] if rows else None)
-
-    def _load(self, measure: str, dimension: str) -> RollupDocument:
-        return self._documents.get(RollupDocument, f"{measure}|{dimension}") or RollupDocument()
+    def settle(self, timestamp_ms: int) -> None:
+        """Sum, store and publish every dimension the chunk touched; call once, last."""
+        for (measure, dimension), changes in self._touched.items():
+            name = f"{measure}|{dimension}"
+            document = self._documents.get(RollupDocument, name) or RollupDocument()
+            for source, partial in changes.items():
+                document.partials.pop(source, None)
+                if partial is not None:
+                    document.partials[source] = partial
+            self._publish(measure, dimension, document, timestamp_ms)
+            self._documents.put(name, document)
 
     def _publish(
         self, measure: str, dimension: str, document: RollupDocument, timestamp_ms: int
@@ -81,16 +85,21 @@ class RollupTable:
         else:
             topic, row = PIPELINE_TOPIC, _pipeline(dimension, document)
         published = content_hash(row) if row is not None else ""
-        if published != document.published:
-            document.published = published
-            document.version += 1
-            stamped = row and {
-                **row,
-                "version": document.version,
-                "as_of": instant(timestamp_ms),
-            }
-            self._outbox.add(topic, dimension, stamped)
-        self._documents.put(f"{measure}|{dimension}", document)
+        if published == document.published:
+            return
+        document.published = published
+        document.version += 1
+        stamped = row and {**row, "version": document.version, "as_of": instant(timestamp_ms)}
+        self._outbox.add(topic, dimension, stamped)
+
+    def _resource(self, resource_id: str) -> Resource | None:
+        """Return the person's row; of several, a re-hire's, the first active one counts."""
+        if resource_id not in self._resources:
+            names = self._documents.keys(f"r:{resource_id}|")
+            rows = [row for name in names if (row := self._documents.get(Resource, name))]
+            first = rows[0] if rows else None
+            self._resources[resource_id] = next((row for row in rows if row.is_active), first)
+        return self._resources[resource_id]
 
     def _utilization(self, dimension: str, document: RollupDocument) -> Payload | None:
         resource_id, _, iso_week = dimension.rpartition("|")

@@ -6,14 +6,14 @@ be read, applied, and what the table wants published is encoded.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from schemas.codec import RecordCodec
+from schemas.columnar import ChunkReader
 from schemas.errors import RecordError
-from schemas.framing import unframe
 from schemas.keys import decode_key
 from schemas.mapping import Rejection
 from streams.agents.dead_letters import Refusal, dead_letters
@@ -71,16 +71,23 @@ class _RecordHandler(Generic[Table, Kind]):
         self._group = group
         self._fact = fact
         self._apply = apply
-        self._codecs: dict[int, RecordCodec] = {}
+        self._readers = threading.local()  # a reader serves one thread at a time
 
     def __call__(self, chunk: Chunk, state: State) -> Effects:
         """Apply a chunk. Raises RegistryUnavailableError where the registry does not answer."""
         documents, outbox, tally = Documents(state), Outbox(), Tally()
         table = self._group.open_table(documents, outbox, chunk.partition)
-        refusals: list[Refusal] = []
+        decoded = self._reader().decode(chunk.values)
+        rows = dict(zip(decoded.rows, decoded.frame.to_dicts(), strict=True))
+        refusals = [Refusal(index, rejection(error)) for index, error in decoded.errors]
+        unreadable = {refusal.index for refusal in refusals}
         for index, timestamp_ms in enumerate(chunk.timestamps_ms):
+            if index in unreadable:
+                continue
+            row = rows.get(index)
             try:
-                key, fact = self._read(chunk, index)
+                key = decode_key(chunk.keys[index] or b"")
+                fact = None if row is None else self._fact.model_validate(row)
             except (RecordError, ValidationError) as error:
                 refusals.append(Refusal(index, rejection(error)))
                 continue
@@ -94,16 +101,11 @@ class _RecordHandler(Generic[Table, Kind]):
             accounting=Accounting(tally.applied, tally.stale, tally.parked, len(refusals)),
         )
 
-    def _read(self, chunk: Chunk, index: int) -> tuple[str, Kind | None]:
-        key = decode_key(chunk.keys[index] or b"")
-        value = chunk.values[index]
-        if value is None:
-            return key, None
-        schema_id, payload = unframe(value)
-        codec = self._codecs.get(schema_id)
-        if codec is None:
-            codec = self._codecs[schema_id] = RecordCodec(self._group.registry.schema(schema_id))
-        return key, self._fact.model_validate(codec.decode(payload))
+    def _reader(self) -> ChunkReader:
+        reader: ChunkReader | None = getattr(self._readers, "reader", None)
+        if reader is None:
+            reader = self._readers.reader = ChunkReader(self._group.registry.schema)
+        return reader
 
 
 def rejection(error: RecordError | ValidationError) -> Rejection:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from streams.engine.contract import Effects, Header, Output, OutputBatch
+from streams.engine.contract import Effects, Header, Output
 
 Record = tuple[bytes | None, bytes | None, int | None, list[Header]]
 """Key, value, timestamp in milliseconds, headers."""
@@ -26,8 +26,18 @@ def group_outputs(effects: Effects, timestamp_ms: int | None) -> dict[TopicParti
     """Records by topic and partition, keeping their order within each."""
     grouped: dict[TopicPartition, list[Record]] = {}
     for output in effects.outputs:
-        for target, record in _records(output, timestamp_ms):
-            grouped.setdefault(target, []).append(record)
+        if isinstance(output, Output):
+            stamp = timestamp_ms if output.timestamp_ms is None else output.timestamp_ms
+            record = (output.key, output.value, stamp, list(output.headers))
+            grouped.setdefault((output.topic, output.partition), []).append(record)
+            continue
+        lists = {
+            partition: grouped.setdefault((output.topic, partition), [])
+            for partition in set(output.partitions)
+        }
+        columns = zip(output.partitions, output.keys, output.values, strict=True)
+        for partition, key, value in columns:
+            lists[partition].append((key, value, timestamp_ms, []))
     return grouped
 
 
@@ -47,18 +57,6 @@ def encode_batches(
             builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
     if builder.record_count():
         yield _close(topic, partition, builder)
-
-
-def _records(
-    output: Output | OutputBatch, timestamp_ms: int | None
-) -> Iterator[tuple[TopicPartition, Record]]:
-    if isinstance(output, Output):
-        stamp = timestamp_ms if output.timestamp_ms is None else output.timestamp_ms
-        record: Record = (output.key, output.value, stamp, list(output.headers))
-        yield (output.topic, output.partition), record
-        return
-    for partition, key, value in zip(output.partitions, output.keys, output.values, strict=True):
-        yield (output.topic, partition), (key, value, timestamp_ms, [])
 
 
 def _close(topic: str, partition: int, builder: Any) -> EncodedBatch:
