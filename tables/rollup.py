@@ -10,17 +10,43 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
+import polars as pl
 from pydantic import BaseModel, Field
 
 from tables.documents import Documents
-from tables.effects import Outbox, instant
+from tables.effects import EmitColumns, Outbox, instant
 from tables.facts import Partial, Resource
-from tables.ledger import Payload, content_hash
 
 UTILIZATION_TOPIC: Final = "psa.metric.utilization"
 PIPELINE_TOPIC: Final = "psa.metric.pipeline_health"
 UTILIZATION_VARIANT: Final = "billable_availability"
 RATIO: Final = Decimal("0.000001")
+
+Row = tuple[str | int | Decimal | None, ...]
+
+_HOURS: Final = pl.Decimal(18, 2)
+_MONEY: Final = pl.Decimal(38, 6)
+ROWS: Final = {
+    UTILIZATION_TOPIC: {
+        "resource_id": pl.String(),
+        "iso_week": pl.String(),
+        "variant": pl.String(),
+        "billable_hours": _HOURS,
+        "total_hours": _HOURS,
+        "available_hours": _HOURS,
+        "utilization_ratio": pl.Decimal(18, 6),
+        "version": pl.Int64(),
+    },
+    PIPELINE_TOPIC: {
+        "stage": pl.String(),
+        "currency": pl.String(),
+        "opportunities": pl.Int64(),
+        "amount": _MONEY,
+        "weighted_amount": _MONEY,
+        "version": pl.Int64(),
+    },
+}
+"""Columns of what is published, in the order of the rows; `as_of` follows them."""
 
 
 class RollupDocument(BaseModel):
@@ -67,6 +93,9 @@ class RollupTable:
 
     def settle(self, timestamp_ms: int) -> None:
         """Sum, store and publish every dimension the chunk touched; call once, last."""
+        published: dict[str, tuple[list[str], list[Row], list[str]]] = {
+            topic: ([], [], []) for topic in (UTILIZATION_TOPIC, PIPELINE_TOPIC)
+        }
         for (measure, dimension), changes in self._touched.items():
             name = f"{measure}|{dimension}"
             document = self._documents.get(RollupDocument, name) or RollupDocument()
@@ -74,23 +103,27 @@ class RollupTable:
                 document.partials.pop(source, None)
                 if partial is not None:
                     document.partials[source] = partial
-            self._publish(measure, dimension, document, timestamp_ms)
+            is_utilization = measure == "utilization"
+            row = (self._utilization if is_utilization else _pipeline)(dimension, document)
+            content = "" if row is None else "|".join(map(str, row))
+            if content != document.published:
+                document.published = content
+                document.version += 1
+                keys, rows, removed = published[
+                    UTILIZATION_TOPIC if is_utilization else PIPELINE_TOPIC
+                ]
+                if row is None:
+                    removed.append(dimension)
+                else:
+                    keys.append(dimension)
+                    rows.append((*row, document.version))
             self._documents.put(name, document)
-
-    def _publish(
-        self, measure: str, dimension: str, document: RollupDocument, timestamp_ms: int
-    ) -> None:
-        if measure == "utilization":
-            topic, row = UTILIZATION_TOPIC, self._utilization(dimension, document)
-        else:
-            topic, row = PIPELINE_TOPIC, _pipeline(dimension, document)
-        published = content_hash(row) if row is not None else ""
-        if published == document.published:
-            return
-        document.published = published
-        document.version += 1
-        stamped = row and {**row, "version": document.version, "as_of": instant(timestamp_ms)}
-        self._outbox.add(topic, dimension, stamped)
+        for topic, (keys, rows, removed) in published.items():
+            if keys or removed:
+                frame = pl.DataFrame(rows, schema=ROWS[topic], orient="row").with_columns(
+                    pl.lit(instant(timestamp_ms)).cast(pl.Datetime("ms", "UTC")).alias("as_of")
+                )
+                self._outbox.columns.append(EmitColumns(topic, keys, keys, frame, removed))
 
     def _resource(self, resource_id: str) -> Resource | None:
         """Return the person's row; of several, a re-hire's, the first active one counts."""
@@ -101,7 +134,8 @@ class RollupTable:
             self._resources[resource_id] = next((row for row in rows if row.is_active), first)
         return self._resources[resource_id]
 
-    def _utilization(self, dimension: str, document: RollupDocument) -> Payload | None:
+    def _utilization(self, dimension: str, document: RollupDocument) -> Row | None:
+        """Return the columns of `metric/utilization` up to the version; None: nothing worked."""
         resource_id, _, iso_week = dimension.rpartition("|")
         parts = document.partials.values()
         billable = sum((each.hours or Decimal(0) for each in parts), Decimal(0))
@@ -111,30 +145,19 @@ class RollupTable:
         resource = self._resource(resource_id)
         available = available_hours(resource, iso_week) if resource else None
         ratio = (billable / available).quantize(RATIO) if available else None
-        return {
-            "resource_id": resource_id,
-            "iso_week": iso_week,
-            "variant": UTILIZATION_VARIANT,
-            "billable_hours": billable,
-            "total_hours": worked,
-            "available_hours": available,
-            "utilization_ratio": ratio,
-        }
+        return resource_id, iso_week, UTILIZATION_VARIANT, billable, worked, available, ratio
 
 
-def _pipeline(dimension: str, document: RollupDocument) -> Payload | None:
+def _pipeline(dimension: str, document: RollupDocument) -> Row | None:
+    """Return the columns of `metric/pipeline_health` up to the version; None: no deals."""
     stage, _, currency = dimension.partition("|")
     parts = document.partials.values()
     count = sum(each.count or 0 for each in parts)
     if count == 0:
         return None
-    return {
-        "stage": stage,
-        "currency": currency,
-        "opportunities": count,
-        "amount": sum((each.amount or Decimal(0) for each in parts), Decimal(0)),
-        "weighted_amount": sum((each.weighted_amount or Decimal(0) for each in parts), Decimal(0)),
-    }
+    amount = sum((each.amount or Decimal(0) for each in parts), Decimal(0))
+    weighted = sum((each.weighted_amount or Decimal(0) for each in parts), Decimal(0))
+    return stage, currency, count, amount, weighted
 
 
 def available_hours(resource: Resource, iso_week: str) -> Decimal:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from streams.engine.contract import Effects, Header, Output
 
@@ -10,6 +10,9 @@ Record = tuple[bytes | None, bytes | None, int | None, list[Header]]
 """Key, value, timestamp in milliseconds, headers."""
 
 TopicPartition = tuple[str, int]
+
+
+_NO_HEADERS: Final[list[Header]] = []  # one for all: a list a record is work for the collector
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ def group_outputs(effects: Effects, timestamp_ms: int | None) -> dict[TopicParti
         }
         columns = zip(output.partitions, output.keys, output.values, strict=True)
         for partition, key, value in columns:
-            lists[partition].append((key, value, timestamp_ms, []))
+            lists[partition].append((key, value, timestamp_ms, _NO_HEADERS))
     return grouped
 
 

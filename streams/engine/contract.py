@@ -59,6 +59,23 @@ class Chunk:
         )
 
 
+def joined(chunks: Sequence[Chunk]) -> Chunk:
+    """One chunk of consecutive chunks of one partition, the first one first."""
+    if len(chunks) == 1:
+        return chunks[0]
+    first = chunks[0]
+    return Chunk(
+        first.topic,
+        first.partition,
+        first.start_offset,
+        chunks[-1].end_offset,
+        [offset for chunk in chunks for offset in chunk.offsets],
+        [timestamp_ms for chunk in chunks for timestamp_ms in chunk.timestamps_ms],
+        [key for chunk in chunks for key in chunk.keys],
+        [value for chunk in chunks for value in chunk.values],
+    )
+
+
 class State(Protocol):
     """Read view of the state of one group on one partition, as of the last committed chunk."""
 

@@ -22,10 +22,10 @@ class EngineSettings(BaseModel):
     instance_id: str | None = None
     """Static membership: the pod name. None: dynamic membership."""
 
-    max_chunk_records: int = Field(default=20_000, ge=1)
-    fetch_max_bytes: int = Field(default=4 << 20, ge=1024)
-    chunks_in_flight: int = Field(default=3, ge=1)
-    """Chunks of one partition in the worker: one in work, the rest waiting their turn."""
+    max_chunk_records: int = Field(default=50_000, ge=1)
+    fetch_max_bytes: int = Field(default=8 << 20, ge=1024)
+    chunks_in_flight: int = Field(default=6, ge=1)
+    """Fetches of one partition in the worker: some in work as one chunk, the rest waiting."""
     handler_threads: int = Field(default=4, ge=1)
     batch_max_bytes: int = Field(default=900_000, ge=1024)
     """Largest record batch written; below max.message.bytes of every topic written to."""

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.engine import Accounting, AgentSpec, Chunk, Effects, GroupSpec
+from streams.engine.contract import joined
 from streams.engine.errors import AccountingError
 from streams.engine.processor import checked_effects
 
@@ -88,3 +89,34 @@ class Empty:
 
     def scan(self, prefix: bytes) -> "object":
         return iter(())
+
+
+@given(chunks(), st.integers(1, 4))
+def test_joining_the_pieces_of_a_chunk_gives_the_chunk(chunk: Chunk, pieces: int) -> None:
+    covered = chunk.end_offset - chunk.start_offset
+    cuts = [chunk.start_offset + covered * piece // pieces for piece in range(1, pieces)]
+    parts, rest = [], chunk
+    for cut in cuts:
+        parts.append(_until(rest, cut))
+        rest = rest.after(cut - 1)
+    whole = joined([*parts, rest])
+    assert (whole.start_offset, whole.end_offset) == (chunk.start_offset, chunk.end_offset)
+    assert list(whole.offsets) == list(chunk.offsets)
+    assert list(whole.keys) == list(chunk.keys)
+    assert list(whole.values) == list(chunk.values)
+    assert list(whole.timestamps_ms) == list(chunk.timestamps_ms)
+
+
+def _until(chunk: Chunk, offset: int) -> Chunk:
+    """The part of a chunk below an offset."""
+    size = sum(each < offset for each in chunk.offsets)
+    return Chunk(
+        chunk.topic,
+        chunk.partition,
+        chunk.start_offset,
+        offset,
+        chunk.offsets[:size],
+        chunk.timestamps_ms[:size],
+        chunk.keys[:size],
+        chunk.values[:size],
+    )
