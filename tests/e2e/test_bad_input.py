@@ -21,7 +21,8 @@ from schemas.topics import PARTITIONS
 from tests.support.eventually import eventually
 from tests.support.running_system import DEADLINE_S, RunningSystem, running_system
 
-pytestmark = pytest.mark.stack
+# Half of these end processes; they share one system, so they run together with `make crash`.
+pytestmark = [pytest.mark.stack, pytest.mark.crash]
 
 ENTRIES = "src.inhouse.time_entries"
 OUTAGE_ENTRIES = 20

@@ -261,7 +261,14 @@ def test_aborted_source_records_are_not_seen(testbed: EngineTestbed) -> None:
 def test_stalled_partition_stops_the_worker(testbed: EngineTestbed) -> None:
     """A handler that hangs is found by the watchdog; the worker ends without a commit."""
     release = threading.Event()
-    group = steer(group_of(testbed), lambda _: release.wait(60) and None)
+
+    def hang(_: Chunk) -> None:
+        release.wait(60)
+        raise AssertionError(
+            "a handler released within the deadline would have its chunk committed"
+        )
+
+    group = steer(group_of(testbed), hang)
     settings = testbed.settings(stall_timeout_s=1.0, halt_timeout_s=0.5)
     with ThreadWorker(settings, [group]) as worker:
         worker.wait(lambda: not worker.worker.health.is_live())
