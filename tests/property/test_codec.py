@@ -275,15 +275,47 @@ def without_instants(node: Any) -> Any:
     }
 
 
-def tolerant_of_union_index(record: Any) -> Any:
-    """A flat record's schema that reads any union index as polars does: 0, or the other branch."""
-    return record | {
-        "fields": [
-            field | {"type": [kind[0], *[kind[1]] * 2**20] if isinstance(kind, list) else kind}
-            for field in record["fields"]
-            for kind in [field["type"]]
-        ]
-    }
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """An unsigned varint and where it ends."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def end_of(kind: Any, data: bytes, at: int) -> int:
+    """Where a value of a primitive, enum or fixed type ends."""
+    match kind["type"] if isinstance(kind, dict) else kind:
+        case "null" | "boolean" | "float" | "double" as name:
+            return at + {"null": 0, "boolean": 1, "float": 4, "double": 8}[name]
+        case "fixed":
+            return at + int(kind["size"])
+        case "string" | "bytes":
+            size, at = varint(data, at)
+            return at + (size >> 1)
+        case _:
+            return varint(data, at)[1]
+
+
+def has_invalid_union_index(record: Any, payload: bytes) -> bool:
+    """Whether a flat record's payload names a branch its unions of two do not have.
+
+    polars takes any such index for a branch, so this is the one damage that can go unreported:
+    it is confined to the record itself.
+    """
+    at = 0
+    for field in record["fields"]:
+        kind = field["type"]
+        if isinstance(kind, list):
+            index, end = varint(payload, at)
+            if index not in (0, 2) or end - at > 1:
+                return True
+            kind, at = kind[index // 2], end
+        at = end_of(kind, payload, at)
+    return False
 
 
 def exact_row(schema: AvroSchema, parsed: Any, payload: bytes) -> dict[str, Any] | None:
@@ -318,4 +350,4 @@ def test_i5_a_broken_record_is_reported_and_harms_no_other(
     for position, row in rows.items():
         assert row == exact_row(schema, strict, values[position][5:])
     if victim is not None and victim != exact_row(schema, strict, values[index][5:]):
-        assert victim == exact_row(schema, tolerant_of_union_index(strict), values[index][5:])
+        assert has_invalid_union_index(strict, values[index][5:])
