@@ -25,7 +25,7 @@ $(READY): requirements/all.lock requirements/bootstrap.lock pyproject.toml
 demo: $(READY) ## Run a firm's story through the real parts and compare the books (ARGS="--seed 7 --keep")
 	@$(BIN)/psastream demo $(ARGS)
 
-test: $(READY) ## Run the tests that fit ten minutes (ARGS="-k name")
+test: $(READY) ## Run all tests but those of `make crash` (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "not crash" $(ARGS)
 
 crash: $(READY) ## Kill the parts, cut their lines, feed bad input: the books must agree
