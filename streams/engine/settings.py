@@ -31,7 +31,7 @@ class EngineSettings(BaseModel):
     """Largest record batch written; below max.message.bytes of every topic written to."""
     compression: str | None = "snappy"
     """Codec of what the engine writes. aiokafka compresses on the event loop and holds the
-    interpreter while it does: its lz4 runs at a high level and holds both far longer than snappy."""
+    interpreter while it does; its lz4 runs at a high level and holds both far longer."""
 
     session_timeout_s: float = 30.0
     heartbeat_interval_s: float = 3.0
