@@ -26,6 +26,16 @@ TIME_ENTRIES = "src.inhouse.time_entries"
 PROJECTS = "src.inhouse.projects"
 
 
+def project_id(number: int) -> str:
+    """Return the source id of a project."""
+    return f"inhouse:project:{number}"
+
+
+def person_id(number: int) -> str:
+    """Return what identifies a person in time entries."""
+    return f"person{number}@example.com"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One version of a time entry; hours in hundredths, rates in ten-thousandths."""
@@ -115,13 +125,28 @@ class Changes:
             if entry.status != "approved":
                 continue
             month = f"{FIRST_DAY + timedelta(days=entry.day):%Y-%m}"
-            total = totals.setdefault((f"inhouse:project:{entry.project}", month), [0, 0, 0])
+            total = totals.setdefault((project_id(entry.project), month), [0, 0, 0])
             total[0] += entry.hours
             total[1] += entry.hours * entry.bill_rate if entry.is_billable else 0
             total[2] += entry.hours * entry.cost_rate
         return {
             key: (Decimal(h).scaleb(-2), Decimal(r).scaleb(-6), Decimal(c).scaleb(-6))
             for key, (h, r, c) in totals.items()
+        }
+
+    def utilizations(self) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:
+        """Return (billable hours, hours) by (person, ISO week) of the rows as they are now."""
+        totals: dict[tuple[str, str], list[int]] = {}
+        for entry in self.rows.values():
+            if entry.status != "approved":
+                continue
+            year, week, _ = (FIRST_DAY + timedelta(days=entry.day)).isocalendar()
+            total = totals.setdefault((person_id(entry.person), f"{year}-W{week:02d}"), [0, 0])
+            total[0] += entry.hours if entry.is_billable else 0
+            total[1] += entry.hours
+        return {
+            key: (Decimal(billable).scaleb(-2), Decimal(hours).scaleb(-2))
+            for key, (billable, hours) in totals.items()
         }
 
 
@@ -176,7 +201,7 @@ class DebeziumWriter:
             "id": entry.id,
             "project_id": entry.project,
             "task_id": entry.project * 10,
-            "worker_email": f"person{entry.person}@example.com",
+            "worker_email": person_id(entry.person),
             "work_on": (FIRST_DAY - EPOCH).days + entry.day,
             "hours": Decimal(entry.hours).scaleb(-2),
             "is_billable": entry.is_billable,

@@ -74,6 +74,8 @@ class Peer(Protocol):
     """Where rows are kept: "RocksDB", "memory", ..."""
     share: float
     """Part of the changes it is given; below 1 for systems that would take many minutes."""
+    is_ceiling: bool
+    """Whether it only reads: its result is not compared."""
 
     def version(self) -> str:
         """Return the version that `launch` runs."""

@@ -1,0 +1,239 @@
+"""Work A on psastream's engine: row state with retraction, project margin, weekly utilization.
+
+Two agents, as the product has them: the first is keyed by project and hands what it knows of
+people to the second through an internal topic, as one partial a person, week and source partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from bench.canonical import RECORD
+from schemas.codec import load_schema
+from schemas.columnar import ChunkDecoder, ChunkEncoder
+from schemas.contracts import record_schema
+from schemas.framing import header
+from streams.engine import Accounting, AgentSpec, Chunk, Effects, GroupSpec, OutputBatch, State
+
+Amounts = npt.NDArray[np.int64]
+
+COLUMNS: Final = (
+    "project_ref",
+    "resource_id",
+    "work_on",
+    "hours",
+    "bill_rate",
+    "cost_rate",
+    "currency",
+    "status",
+    "is_billable",
+)
+
+
+def unscaled(column: str) -> pl.Expr:
+    """Return a decimal column as its unscaled 64-bit integer."""
+    return pl.col(column).to_physical().cast(pl.Int64)
+
+
+def contributions(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return keys and quantities of approved rows: hundredths of hours, millionths of money."""
+    day = pl.col("work_on").dt
+    week = pl.format("{}-W{}", day.iso_year(), day.week().cast(pl.String).str.zfill(2))
+    return rows.filter(pl.col("status") == "approved").select(
+        "project_ref",
+        "resource_id",
+        "currency",
+        "sign",
+        day.strftime("%Y-%m").alias("period"),
+        week.alias("iso_week"),
+        (unscaled("hours") * pl.col("sign")).alias("hours"),
+        (unscaled("hours") * pl.col("sign") * pl.col("is_billable")).alias("billable_hours"),
+        (unscaled("hours") * unscaled("bill_rate") * pl.col("sign") * pl.col("is_billable")).alias(
+            "revenue"
+        ),
+        (unscaled("hours") * unscaled("cost_rate") * pl.col("sign")).alias("cost"),
+    )
+
+
+def stored_amounts(state: State, keys: Sequence[bytes], width: int) -> Amounts:
+    """Return totals as they are kept, a row a key: 64-bit integers, zero if there is none."""
+    nothing = bytes(8 * width)
+    values = [value or nothing for value in state.get_many(keys)]
+    return np.frombuffer(b"".join(values), np.int64).reshape(-1, width)
+
+
+def packed(amounts: Amounts) -> list[bytes | None]:
+    """Return each row as bytes; a row of zeros as None, which deletes."""
+    size = amounts.shape[1] * 8
+    data = np.ascontiguousarray(amounts).tobytes()
+    return [
+        data[at : at + size] if keep else None
+        for at, keep in zip(range(0, len(data), size), amounts.any(axis=1).tolist(), strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Where totals go, as Avro decimals of these scales."""
+
+    topic: str
+    encoder: ChunkEncoder
+    prefix: bytes
+    scales: dict[str, int]
+
+    def batch(self, partitions: Sequence[int], keys: list[bytes], amounts: Amounts) -> OutputBatch:
+        """Return one record a key; a total of nothing is a tombstone."""
+        is_some = amounts.any(axis=1)
+        frame = pl.DataFrame(
+            {
+                name: pl.Series(amounts[is_some, at]).cast(pl.Decimal(38, 0))
+                for at, name in enumerate(self.scales)
+            }
+        )
+        encoded = iter(self.encoder.encode(self._scaled(frame), prefix=self.prefix))
+        values = [next(encoded) if some else None for some in is_some.tolist()]
+        return OutputBatch(self.topic, partitions, keys, values)
+
+    def _scaled(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.with_columns(
+            (pl.col(name) * pl.lit(f"0.{'1':0>{scale}}").cast(pl.Decimal(38, scale))).cast(
+                pl.Decimal(18 if scale == 2 else 38, scale)
+            )
+            for name, scale in self.scales.items()
+        )
+
+
+class FoldRows:
+    """Time entries to margins, and to partials of utilization."""
+
+    def __init__(self, margins: Published, partials_topic: str, partitions: int) -> None:
+        self._margins = margins
+        self._partials_topic = partials_topic
+        self._partitions = partitions
+
+    def __call__(self, chunk: Chunk, state: State) -> Effects:
+        """Replace rows, move their contributions, publish the totals that changed."""
+        latest = dict(zip(chunk.keys, chunk.values, strict=True))
+        row_keys = [b"t" + (key or b"") for key in latest]
+        old = [value for value in state.get_many(row_keys) if value is not None]
+        new = [value for value in latest.values() if value is not None]
+        rows = decoded(new + old).with_columns(
+            pl.Series("sign", np.repeat([1, -1], [len(new), len(old)]))
+        )
+        moved = contributions(rows)
+        effects = Effects(state=dict(zip(row_keys, latest.values(), strict=True)))
+        self._add_margins(chunk, state, moved, effects)
+        self._add_partials(chunk, state, moved, effects)
+        effects.accounting = Accounting(applied=len(chunk))
+        return effects
+
+    def _add_margins(
+        self, chunk: Chunk, state: State, moved: pl.DataFrame, effects: Effects
+    ) -> None:
+        sums = moved.group_by("project_ref", "period", "currency").agg(
+            pl.col("hours", "revenue", "cost").sum()
+        )
+        names = sums.select(pl.concat_str("project_ref", "period", "currency", separator="|"))
+        keys = [name.encode() for name in names.to_series()]
+        kept = [b"m" + key for key in keys]
+        totals = stored_amounts(state, kept, 3) + sums.select("hours", "revenue", "cost").to_numpy()
+        effects.state.update(zip(kept, packed(totals), strict=True))
+        partitions = [chunk.partition] * len(keys)
+        effects.outputs.append(self._margins.batch(partitions, keys, totals))
+
+    def _add_partials(
+        self, chunk: Chunk, state: State, moved: pl.DataFrame, effects: Effects
+    ) -> None:
+        sums = moved.group_by("resource_id", "iso_week").agg(
+            pl.col("billable_hours", "hours").sum()
+        )
+        names = sums.select(pl.concat_str("resource_id", "iso_week", separator="|"))
+        keys = [name.encode() for name in names.to_series()]
+        kept = [b"u" + key for key in keys]
+        totals = stored_amounts(state, kept, 2) + sums.select("billable_hours", "hours").to_numpy()
+        values = packed(totals)
+        effects.state.update(zip(kept, values, strict=True))
+        source = b"|%d" % chunk.partition
+        partitions = [crc32(key) % self._partitions for key in keys]
+        named = [key + source for key in keys]
+        effects.outputs.append(OutputBatch(self._partials_topic, partitions, named, values))
+
+
+class FoldPartials:
+    """Partials of a person's week to its utilization; a partial replaces its predecessor."""
+
+    def __init__(self, utilizations: Published) -> None:
+        self._utilizations = utilizations
+
+    def __call__(self, chunk: Chunk, state: State) -> Effects:
+        """Replace partials and publish the sums that changed."""
+        latest = dict(zip(chunk.keys, chunk.values, strict=True))
+        names = [key or b"" for key in latest]
+        kept = [b"p" + name for name in names]
+        values = list(latest.values())
+        nothing = bytes(16)
+        new = np.frombuffer(b"".join([value or nothing for value in values]), np.int64)
+        change = new.reshape(-1, 2) - stored_amounts(state, kept, 2)
+        sums = (
+            pl.DataFrame(
+                {
+                    "key": [name.rpartition(b"|")[0] for name in names],
+                    "billable": change[:, 0],
+                    "hours": change[:, 1],
+                }
+            )
+            .group_by("key")
+            .sum()
+        )
+        keys = sums["key"].to_list()
+        total_keys = [b"s" + key for key in keys]
+        totals = stored_amounts(state, total_keys, 2) + sums.select("billable", "hours").to_numpy()
+        written: dict[bytes, bytes | None] = dict(zip(kept, values, strict=True))
+        written.update(zip(total_keys, packed(totals), strict=True))
+        batch = self._utilizations.batch([chunk.partition] * len(keys), keys, totals)
+        return Effects(written, [batch], Accounting(applied=len(chunk)))
+
+
+def decoded(values: list[bytes]) -> pl.DataFrame:
+    """Return the used columns of framed time entries."""
+    return ChunkDecoder(record_schema(RECORD), columns=COLUMNS).decode(values)
+
+
+def groups(
+    source: str,
+    margins: Published,
+    utilizations: Published,
+    partitions: int,
+    app_id: str,
+) -> list[GroupSpec]:
+    """Return both agent groups; `<app_id>-partials`, `-rows-state`, `-weeks-state` must exist."""
+    partials = f"{app_id}-partials"
+    rows = FoldRows(margins, partials, partitions)
+    return [
+        GroupSpec(
+            "rows",
+            partitions,
+            (AgentSpec(source, rows),),
+            f"{app_id}-rows-state",
+            (margins.topic, partials),
+        ),
+        GroupSpec(
+            "weeks",
+            partitions,
+            (AgentSpec(partials, FoldPartials(utilizations)),),
+            f"{app_id}-weeks-state",
+            (utilizations.topic,),
+        ),
+    ]
+
+
+def published(topic: str, schema_text: str, schema_id: int, scales: dict[str, int]) -> Published:
+    """Return a publisher of totals in a registered schema."""
+    return Published(topic, ChunkEncoder(load_schema(schema_text)), header(schema_id), scales)

@@ -1,0 +1,45 @@
+"""One worker process of the benchmark: `python -m bench.peers.programs.psastream_worker <number>`.
+
+Takes its job from the environment; see `bench.peers.peer.Job.environment`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from bench.agents import groups, published
+from streams.engine import EngineSettings, NoInstruments, create_app
+from streams.worker import Worker
+
+SCHEMAS = Path(__file__).parents[1]
+
+
+def main(number: int) -> int:
+    """Work until SIGTERM."""
+    job = {name.removeprefix("BENCH_").lower(): value for name, value in os.environ.items()}
+    settings = EngineSettings(
+        app_id=job["group"],
+        bootstrap_servers=job["bootstrap_servers"],
+        state_dir=Path(job["folder"]) / f"worker-{number}",
+        session_timeout_s=10.0,
+    )
+    margins = published(
+        job["margin_topic"],
+        (SCHEMAS / "margin.avsc").read_text(),
+        int(job["margin_schema_id"]),
+        {"hours": 2, "revenue": 6, "cost": 6},
+    )
+    utilizations = published(
+        job["utilization_topic"],
+        (SCHEMAS / "utilization.avsc").read_text(),
+        int(job["utilization_schema_id"]),
+        {"billable_hours": 2, "total_hours": 2},
+    )
+    specs = groups(job["source_topic"], margins, utilizations, int(job["partitions"]), job["group"])
+    return Worker(create_app(settings, specs, NoInstruments())).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

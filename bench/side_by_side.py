@@ -1,0 +1,425 @@
+"""The same work on every system, one after the other, on one broker on this machine.
+
+Each result is compared with the truth; a wrong one is shown as wrong. See `bench/peers/README.md`
+for the work and for what is timed.
+
+Run: make bench CHANGES=200000
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import psutil
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from bench.canonical import RECORD, canonical_records
+from bench.changes import Changes
+from bench.peers.peer import Job, Launch, Peer
+from runtime.kafka import KafkaSettings, make_producer
+from runtime.registry import Registry
+from runtime.serde import Serde
+from sandbox.stack.reporter import PlainReporter
+from sandbox.stack.settings import Part, StackSettings, cache_dir_from
+from sandbox.stack.supervisor import Stack
+from schemas.codec import load_schema
+from schemas.contracts import record_schema
+
+SYSTEMS = (
+    "fetch_loop",
+    "psastream_engine",
+    "kafka_streams",
+    "flink_sql",
+    "flink_datastream",
+    "flink_batched",
+    "bytewax",
+    "quix",
+    "stock_faust",
+)
+PARTITIONS = 4
+PROJECTS = 5_000
+SMALL = 50  # the short run, whose time is subtracted, has one change in so many
+SMALL_MIN = 500
+POLL_S = 0.05
+DEADLINE_S = 1_200.0
+AGREE_S = 10.0
+STOP_S = 20.0
+SCHEMAS = Path(__file__).parent / "peers"
+
+Totals = Mapping[str, Sequence[Decimal]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A filled topic and what its rows add up to."""
+
+    topic: str
+    records: int
+    margins: Totals
+    utilizations: Totals
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: seconds from start to the last commit, peak memory of all processes, differences."""
+
+    seconds: float
+    peak_rss_mb: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A line of results.json. `correct` is None for the ceiling, which has no result."""
+
+    work: str
+    system: str
+    version: str
+    guarantee: str
+    state: str
+    changes: int
+    seconds: float | None
+    changes_per_second: int | None
+    correct: bool | None
+    peak_rss_mb: int | None
+    note: str = ""
+
+
+class Bench:
+    """A running broker and registry, and the topics of the benchmark on it."""
+
+    def __init__(self, bootstrap_servers: str, registry_url: str, folder: Path) -> None:
+        self.kafka = KafkaSettings(bootstrap_servers=bootstrap_servers)
+        self.registry_url = registry_url
+        self.registry = Registry(registry_url)
+        self.admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        self.cache = cache_dir_from(os.environ) / "bench"
+        self.cache.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._sources: dict[int, Source] = {}
+
+    def source(self, changes: int) -> Source:
+        """Return the source topic of that many changes, filled the first time."""
+        known = self._sources.get(changes)
+        if known is None:
+            known = self._sources[changes] = self._fill(changes)
+        return known
+
+    def _fill(self, count: int) -> Source:
+        topic = f"bench-source-{count}"
+        self.create_topics([topic])
+        schema_id = self.registry.register(f"{topic}-value", record_schema(RECORD))
+        history = Changes(count, PROJECTS)
+        producer = make_producer(self.kafka, linger_ms=50, batch_size=1_000_000)
+        records = 0
+        for partition, key, value in canonical_records(history, schema_id, PARTITIONS):
+            while True:
+                try:
+                    producer.produce(topic, value, key, partition)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            records += 1
+            if records % 5_000 == 0:
+                producer.poll(0)
+        assert producer.flush(60) == 0
+        margins = {f"{project}|{month}|EUR": t for (project, month), t in history.margins().items()}
+        weeks = {f"{who}|{week}": t for (who, week), t in history.utilizations().items()}
+        print(f"{topic}: {records} records of {count} changes, {len(history.rows)} rows remain")
+        return Source(topic, records, margins, weeks)
+
+    def create_topics(self, names: Sequence[str]) -> None:
+        """Create topics of the benchmark, each with the same partitions."""
+        for future in self.admin.create_topics(
+            [NewTopic(n, PARTITIONS, 1) for n in names]
+        ).values():
+            future.result()
+
+    def job(self, peer: Peer, source: Source) -> Job:
+        """Make a run's group, output topics and folder."""
+        group = f"bench-{_slug(peer.name)}-{uuid.uuid4().hex[:6]}"
+        margin, utilization = f"{group}-margin", f"{group}-utilization"
+        self.create_topics([margin, utilization])
+        folder = self._folder / group
+        folder.mkdir()
+        return Job(
+            bootstrap_servers=self.kafka.bootstrap_servers,
+            registry_url=self.registry_url,
+            group=group,
+            source_topic=source.topic,
+            margin_topic=margin,
+            utilization_topic=utilization,
+            partitions=PARTITIONS,
+            changes=source.records,
+            margin_schema_id=self._schema_id(margin, "margin"),
+            utilization_schema_id=self._schema_id(utilization, "utilization"),
+            folder=folder,
+        )
+
+    def _schema_id(self, topic: str, record: str) -> int:
+        schema = load_schema((SCHEMAS / f"{record}.avsc").read_text())
+        return self.registry.register(f"{topic}-value", schema)
+
+    def run(self, peer: Peer, source: Source) -> Run:
+        """Start the peer, wait until it has committed everything, compare what it published."""
+        job = self.job(peer, source)
+        launch = peer.launch(job, self.cache)
+        began = time.monotonic()
+        with _Processes(launch, job.folder) as processes:
+            self._await(job, launch, processes, began)
+            seconds = time.monotonic() - began
+            memory_mb = processes.peak_rss_mb
+            wrong = 0 if peer.is_ceiling else self._differences(job, source)
+        shutil.rmtree(job.folder, ignore_errors=True)
+        return Run(seconds, memory_mb, wrong)
+
+    def _await(self, job: Job, launch: Launch, processes: _Processes, began: float) -> None:
+        while not (self._is_drained(job, launch) if launch.drained else processes.are_done()):
+            processes.check(may_end=not launch.drained)
+            if time.monotonic() - began > DEADLINE_S:
+                raise TimeoutError(f"not done after {DEADLINE_S:.0f} s")
+            time.sleep(POLL_S)
+
+    def _is_drained(self, job: Job, launch: Launch) -> bool:
+        """Whether the group has committed the end of every topic of `launch.drained`."""
+        wanted = [TopicPartition(t, p) for t in launch.drained for p in range(job.partitions)]
+        try:
+            request = [ConsumerGroupTopicPartitions(job.group, wanted)]
+            found = self.admin.list_consumer_group_offsets(request)[job.group].result(10)
+            at = {(each.topic, each.partition): each.offset for each in found.topic_partitions}
+            # The source first: a topic rows are moved through ends where it ends after that.
+            specs = {each: OffsetSpec.latest() for each in wanted}
+            ends = self.admin.list_offsets(specs, isolation_level=IsolationLevel.READ_UNCOMMITTED)
+            return all(
+                at.get((each.topic, each.partition), -1) >= end
+                for each, future in ends.items()
+                if (end := future.result(10).offset) > 0
+            )
+        except KafkaException:  # the group or a topic does not exist yet
+            return False
+
+    def _differences(self, job: Job, source: Source) -> int:
+        deadline = time.monotonic() + AGREE_S
+        while True:
+            wrong = _differing(
+                self._published(job.margin_topic, ("hours", "revenue", "cost")), source.margins
+            ) + _differing(
+                self._published(job.utilization_topic, ("billable_hours", "total_hours")),
+                source.utilizations,
+            )
+            if not wrong or time.monotonic() > deadline:
+                return wrong
+
+    def _published(self, topic: str, fields: Sequence[str]) -> dict[str, tuple[Decimal, ...]]:
+        """Return the last committed total of each key; zeros and tombstones are left out."""
+        consumer = Consumer(
+            {
+                **self.kafka.client(),
+                "group.id": "bench-truth",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+            }
+        )
+        consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
+        last: dict[bytes, bytes | None] = {}
+        ended = 0
+        while ended < PARTITIONS:
+            for message in consumer.consume(10_000, 1.0):
+                error = message.error()
+                if error is None:
+                    last[message.key()] = message.value()
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    ended += 1
+                else:
+                    raise KafkaException(error)
+        consumer.close()
+        serde = Serde(self.registry)
+        shown = {}
+        for key, value in last.items():
+            record = serde.read(value) if value else {}
+            total = tuple(Decimal(record.get(field) or 0) for field in fields)
+            if any(total):
+                shown[key.decode()] = total
+        return shown
+
+
+class _Processes:
+    """The processes of a run, their memory, and their end."""
+
+    def __init__(self, launch: Launch, folder: Path) -> None:
+        self._launch = launch
+        self._log = folder / "system.log"
+        self._running: list[psutil.Popen] = []
+        self.peak_rss_mb = 0
+
+    def __enter__(self) -> _Processes:
+        environment = {**os.environ, **self._launch.environment}
+        with self._log.open("wb") as log:
+            for command in self._launch.commands:
+                self._running.append(
+                    psutil.Popen(list(command), env=environment, stdout=log, stderr=log)
+                )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        mine = [each for running in self._running for each in _tree(running)]
+        for process in self._running:
+            if process.poll() is None:
+                process.terminate()
+        _, late = psutil.wait_procs(mine, timeout=STOP_S)
+        for process in late:
+            process.kill()
+
+    def are_done(self) -> bool:
+        """Whether all processes have ended; raises if one has failed."""
+        return all(process.poll() is not None for process in self._running)
+
+    def check(self, *, may_end: bool) -> None:
+        """Note the memory in use; raise if a process has failed, or ended too soon."""
+        resident = 0
+        for running in self._running:
+            code = running.poll()
+            if code or (code is not None and not may_end):
+                tail = self._log.read_text(errors="replace")[-3_000:]
+                raise RuntimeError(f"ended with exit code {code}\n{tail}")
+            for each in _tree(running):
+                try:
+                    resident += each.memory_info().rss
+                except psutil.NoSuchProcess:
+                    continue
+        self.peak_rss_mb = max(self.peak_rss_mb, resident >> 20)
+
+
+def _tree(process: psutil.Popen) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _differing(shown: Totals, truth: Totals) -> int:
+    wrong = [
+        key for key in shown.keys() | truth.keys() if not _same(shown.get(key), truth.get(key))
+    ]
+    for key in sorted(wrong)[:3]:
+        print(f"  wrong {key}: {shown.get(key)} instead of {truth.get(key)}", file=sys.stderr)
+    return len(wrong)
+
+
+def _same(shown: Sequence[Decimal] | None, truth: Sequence[Decimal] | None) -> bool:
+    if truth is not None and not any(truth):
+        truth = None
+    return shown == truth if shown is None or truth is None else list(shown) == list(truth)
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name.lower())
+
+
+def measure(bench: Bench, peer: Peer, changes: int) -> Result:
+    """Measure one system; whatever goes wrong becomes its note."""
+    count = max(int(changes * peer.share), 1)
+    try:
+        version = peer.version()
+        peer.prepare(bench.cache)
+        small = bench.run(peer, bench.source(max(count // SMALL, SMALL_MIN)))
+        source = bench.source(count)
+        full = bench.run(peer, source)
+        few = bench.source(max(count // SMALL, SMALL_MIN)).records
+    # A system that fails must not hide the figures of the others.
+    except Exception as error:
+        traceback.print_exc()
+        note = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        return Result(
+            "A", peer.name, "", peer.guarantee, peer.state, count, None, None, False, None, note
+        )
+    seconds = full.seconds - small.seconds
+    counted = source.records - few
+    return Result(
+        "A",
+        peer.name,
+        version,
+        peer.guarantee,
+        peer.state,
+        counted,
+        round(seconds, 2),
+        round(counted / seconds),
+        None if peer.is_ceiling else small.wrong == full.wrong == 0,
+        full.peak_rss_mb,
+        f"whole run {full.seconds:.1f} s, short run {small.seconds:.1f} s",
+    )
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return the results as text, the fastest first."""
+    lines = [f"{'system':34s}{'changes/s':>12s}{'changes':>11s}{'seconds':>9s}{'MB':>7s}  result"]
+    for each in sorted(results, key=lambda r: -(r.changes_per_second or 0)):
+        verdict = {True: "exact", False: "WRONG", None: "(no result)"}[each.correct]
+        if each.changes_per_second is None:
+            lines.append(f"{each.system:34s}{'-':>12s}{'':>11s}{'':>9s}{'':>7s}  {each.note}")
+            continue
+        lines.append(
+            f"{each.system:34s}{each.changes_per_second:12,d}{each.changes:11,d}"
+            f"{each.seconds:9.1f}{each.peak_rss_mb:7d}  {verdict}, {each.guarantee}, {each.state}"
+        )
+    return "\n".join(lines)
+
+
+async def main() -> int:
+    """Run the benchmark; exit code 1 if a system failed or was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--changes", type=int, default=2_000_000)
+    parser.add_argument("--systems", default=",".join(SYSTEMS), help="comma-separated modules")
+    parser.add_argument("--out", type=Path, default=Path("bench/results.json"))
+    arguments = parser.parse_args()
+    peers: list[Peer] = [
+        importlib.import_module(f"bench.peers.{name}").PEER for name in arguments.systems.split(",")
+    ]
+    folder = Path(tempfile.mkdtemp(prefix="psastream-bench-"))
+    settings = StackSettings(
+        data_dir=folder / "stack",
+        cache_dir=cache_dir_from(os.environ),
+        parts=frozenset({Part.KAFKA, Part.REGISTRY}),
+        kafka_heap_mb=1024,
+    )
+    results: list[Result] = []
+    try:
+        async with Stack(settings, PlainReporter(sys.stderr)) as stack:
+            addresses = stack.addresses
+            bench = Bench(addresses.bootstrap_servers, addresses.registry_url, folder)
+            for peer in peers:
+                result = await asyncio.to_thread(measure, bench, peer, arguments.changes)
+                results.append(result)
+                print(table([result]), flush=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    arguments.out.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+    print(table(results))
+    return 0 if all(result.correct is not False for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
