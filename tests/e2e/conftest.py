@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
-from collections.abc import Callable, Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -12,16 +18,63 @@ from rich.console import Console
 from sandbox.demo.options import DemoOptions, Disruption
 from sandbox.demo.run import run_demo
 from sandbox.stack.settings import cache_dir_from
+from tests.support.eventually import eventually
 from tests.support.stack import stack_directory
 
 RunDemo = Callable[..., tuple[int, str]]
+
+ENTRIES = 300  # of the volume act: enough for every state, and soon done
+DEADLINE_S = 240.0
+STAYS_UP = "everything stays up"
+LAST_ADDRESS = "dispatcher metrics"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDemo:
+    """`psastream demo --keep` as a user sees it: what it printed, and the addresses in that."""
+
+    process: subprocess.Popen[bytes]
+    printed: str
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        lines = self.printed.partition(STAYS_UP)[2].splitlines()[1:]
+        return {name.strip(): at for name, _, at in (line.rpartition(" ") for line in lines)}
+
+    def end(self) -> int:
+        """Press Ctrl-C; the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def kept_demo() -> Iterator[KeptDemo]:
+    """One demo whose parts stay up for the tests of this folder."""
+    with stack_directory() as directory:
+        log = directory / "demo.log"
+        command = [sys.executable, "-m", "psastream", "demo", "--keep", "--entries", str(ENTRIES)]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, "--data-dir", str(directory / "data")], stdout=output, stderr=output
+            )
+        try:
+            yield KeptDemo(process, eventually(lambda: _ready(process, log), deadline_s=DEADLINE_S))
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.wait(60)
+
+
+def _ready(process: subprocess.Popen[bytes], log: Path) -> str:
+    """What a demo has printed once it has told everything; empty before that."""
+    printed = log.read_text(errors="replace")
+    assert process.poll() is None, printed
+    return printed if LAST_ADDRESS in printed.partition(STAYS_UP)[2] else ""
 
 
 @pytest.fixture
 def play_demo() -> Iterator[RunDemo]:
     """Run a small demo on an event loop of its own; its exit code and everything it printed."""
-    import asyncio
-
     with stack_directory() as directory:
 
         def play(*disruptions: Disruption) -> tuple[int, str]:
@@ -29,9 +82,9 @@ def play_demo() -> Iterator[RunDemo]:
                 data_dir=directory,
                 cache_dir=cache_dir_from(os.environ),
                 seed=1,
-                entries=300,
+                entries=ENTRIES,
                 disruptions=disruptions,
-                deadline_s=240.0,
+                deadline_s=DEADLINE_S,
             )
             printed = io.StringIO()
             code = asyncio.run(run_demo(options, Console(file=printed, width=120)))
