@@ -13,6 +13,7 @@ from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.group import GroupRuntime
 from streams.engine.instruments import Instruments
 from streams.engine.processor import EngineParts
+from streams.engine.seams import Seams
 from streams.engine.settings import EngineSettings
 from streams.engine.table import StateLogTable
 from streams.engine.topics import check_groups
@@ -44,17 +45,20 @@ class EngineApp(faust.App):  # type: ignore[misc]
 
 
 def create_app(
-    settings: EngineSettings, groups: Sequence[GroupSpec], instruments: Instruments
+    settings: EngineSettings,
+    groups: Sequence[GroupSpec],
+    instruments: Instruments,
+    seams: Seams | None = None,
 ) -> EngineApp:
     """Wire the groups to a Faust app. Opens nothing: run it with `streams.worker.Worker`.
 
-    Raises ConfigError when two groups share a name or a topic.
+    `seams` are for tests. Raises ConfigError when two groups share a name or a topic.
     """
     check_groups(groups)
     app = EngineApp(settings.app_id, **_faust_settings(settings))
     window = FlowWindow(settings.chunks_in_flight)
     threads = ThreadPoolExecutor(settings.handler_threads, thread_name_prefix="chunk")
-    parts = EngineParts(settings, instruments, window, threads, app.fail)
+    parts = EngineParts(settings, instruments, window, threads, app.fail, seams or Seams())
     app.settings = settings
     app.window = window
     app.threads = threads

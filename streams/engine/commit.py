@@ -23,6 +23,7 @@ from streams.engine.batches import EncodedBatch, Record, encode_batches, group_o
 from streams.engine.connection import aiokafka_options
 from streams.engine.contract import Chunk, Effects
 from streams.engine.errors import CommitOutcomeUnknownError, FencedError
+from streams.engine.marks import Mark, Reached, pass_by
 from streams.engine.settings import EngineSettings
 
 _CLOSE_TIMEOUT_S = 5.0
@@ -40,12 +41,18 @@ class TransactionalWriter:
     """Owns one transactional producer. `open` fences every earlier owner of the same id."""
 
     def __init__(
-        self, transactional_id: str, state_topic: str, partition: int, settings: EngineSettings
+        self,
+        transactional_id: str,
+        state_topic: str,
+        partition: int,
+        settings: EngineSettings,
+        reached: Reached = pass_by,
     ) -> None:
         self._transactional_id = transactional_id
         self._state_topic = state_topic
         self._partition = partition
         self._settings = settings
+        self._reached = reached
         self._producer: Any = None
 
     async def open(self) -> None:
@@ -137,10 +144,12 @@ class TransactionalWriter:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+        self._reached(Mark.IN_TRANSACTION)
         position = {
             TopicPartition(chunk.topic, chunk.partition): OffsetAndMetadata(chunk.end_offset, "")
         }
         await producer.send_offsets_to_transaction(position, self._settings.app_id)
+        self._reached(Mark.BEFORE_COMMIT)
         await producer.commit_transaction()
         last = len(encoded.state) - 1
         return int(results[last].offset) + encoded.state[last].records - 1

@@ -7,7 +7,6 @@ from types import MappingProxyType
 from streams.engine.contract import GroupSpec
 from streams.engine.flow import Delivery
 from streams.engine.processor import EngineParts, PartitionProcessor
-from streams.engine.state_log import StateLog
 
 
 class GroupRuntime:
@@ -16,7 +15,7 @@ class GroupRuntime:
     def __init__(self, spec: GroupSpec, parts: EngineParts) -> None:
         self.spec = spec
         self._parts = parts
-        self._log = StateLog(spec.state_topic, parts.settings)
+        self._log = parts.seams.log(spec.state_topic, parts.settings)
         self._processors: dict[int, PartitionProcessor] = {}
         self._generation = -1
 

@@ -16,7 +16,6 @@ import stamina
 import structlog
 
 from schemas.errors import TransientError
-from streams.engine.commit import TransactionalWriter
 from streams.engine.contract import (
     Accounting,
     Chunk,
@@ -29,9 +28,11 @@ from streams.engine.contract import (
 from streams.engine.errors import AccountingError, StateGapError
 from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.instruments import Instruments
+from streams.engine.marks import Mark
+from streams.engine.seams import Seams
 from streams.engine.settings import EngineSettings
 from streams.engine.state_log import StateLog
-from streams.engine.state_store import StateStore, fence_key
+from streams.engine.state_store import fence_key
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -47,6 +48,7 @@ class EngineParts:
     threads: Executor
     fail: Callable[[BaseException], None]
     """Stops the process with this error. Called at most once per processor."""
+    seams: Seams
 
 
 class PartitionProcessor:
@@ -65,9 +67,15 @@ class PartitionProcessor:
         self._parts = parts
         self._state_log = log
         self._handlers = group.handlers()
-        self._store = StateStore(settings.state_dir / group.name / str(partition), settings)
-        self._writer = TransactionalWriter(
-            settings.transactional_id(group.name, partition), group.state_topic, partition, settings
+        seams = parts.seams
+        self._reached = seams.reached
+        self._store = seams.store(settings.state_dir / group.name / str(partition), settings)
+        self._writer = seams.writer(
+            settings.transactional_id(group.name, partition),
+            group.state_topic,
+            partition,
+            settings,
+            self._reached,
         )
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
         self._waiting: list[Delivery] = []
@@ -81,6 +89,7 @@ class PartitionProcessor:
         Quick, for it runs inside the rebalance: the restore itself does not hold it up.
         """
         await self._writer.open()
+        self._reached(Mark.IN_REBALANCE)
         bounds = await asyncio.to_thread(self._state_log.bounds, self.partition)
         self.log_end = bounds.end
         self._task = asyncio.create_task(self._run(), name=f"{self.group.name}/{self.partition}")
@@ -197,6 +206,7 @@ class PartitionProcessor:
         return records
 
     def _on_restored(self, records: int, seconds: float) -> None:
+        self._reached(Mark.RESTORING)
         self.touch()
         self._parts.instruments.recovery_progress(self.group.name, self.partition, records, seconds)
 
@@ -264,8 +274,11 @@ class PartitionProcessor:
         changes[fence_key(chunk.topic)] = b"%d" % chunk.last_offset
         stamp = chunk.timestamps_ms[-1] if len(chunk) else None
         encoded = await self._in_thread(lambda: self._writer.encode(changes, effects, stamp))
+        self._reached(Mark.BEFORE_TRANSACTION)
         log_offset = await self._writer.commit(chunk, encoded)
+        self._reached(Mark.AFTER_COMMIT)
         await self._in_thread(lambda: self._store.apply(changes, log_offset))
+        self._reached(Mark.AFTER_LOCAL_WRITE)
         self.positions[chunk.topic] = chunk.end_offset
         self.touch()
         instruments = self._parts.instruments
