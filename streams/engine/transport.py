@@ -49,9 +49,11 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
         max_records: int | None = None,
     ) -> dict[TP, Any]:
-        """Whatever is fetched, by partition: a Chunk of a source topic, else a list of records."""
-        if not self.consumer.flow_active:
-            return {}
+        """Whatever is fetched, by partition: a Chunk of a source topic, else a list of records.
+
+        Nothing is taken in another generation than the one that asks. What is taken moves the
+        position, and of the later generation the asker delivers nothing: it would be skipped.
+        """
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
@@ -60,6 +62,8 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
             while True:
                 if fetcher._subscriptions.reassignment_in_progress:
                     await fetcher._subscriptions.wait_for_assignment()
+                if not self.consumer.may_fetch():
+                    return {}
                 fetched = self._drain(fetcher, active_partitions, max_records)
                 remaining = deadline - time.monotonic()
                 if fetched or remaining <= 0:
@@ -108,6 +112,7 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, transport: "ChunkTransport", *args: Any, **kwargs: Any) -> None:
         self.chunk_topics = transport.chunk_topics
         self._window = transport.window
+        self._fetch_generation = -1
         super().__init__(transport, *args, **kwargs)
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
@@ -118,12 +123,9 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
         timeout: float,  # noqa: ASYNC109 - Faust's signature
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield what has been fetched. Stops at a rebalance, as Faust's own does."""
-        generation = self.app.consumer_generation_id
         fetched, active = await self._wait_next_records(timeout)
+        generation = self._fetch_generation
         if fetched is None or self.should_stop:
-            return
-        if not self.flow_active:
-            await self.perform_seek()
             return
         for tp, item in fetched.items():
             if not self.flow_active or self.app.consumer_generation_id != generation:
@@ -136,11 +138,20 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
                 for record in item:
                     yield tp, self._to_message(tp, record)
 
+    def may_fetch(self) -> bool:
+        """Whether the fetch at hand may still take records. Called in the consumer's thread.
+
+        A new generation is announced there too, so it cannot begin between this and the taking.
+        """
+        is_current: bool = self.app.consumer_generation_id == self._fetch_generation
+        return is_current and bool(self.flow_active)
+
     async def _getmany(
         self,
         active_partitions: Collection[TP],
         timeout: float,  # noqa: ASYNC109 - Faust's signature
     ) -> Any:
+        self._fetch_generation = self.app.consumer_generation_id
         open_partitions = {
             tp for tp in active_partitions if not self._window.is_full(tp.topic, tp.partition)
         }

@@ -1,5 +1,8 @@
 """Chunks are cut from aiokafka's fetched records without losing the fetch position."""
 
+import asyncio
+from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +14,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.engine import Chunk
 from streams.engine.faust_internals import missing_names
-from streams.engine.transport import take_chunk
+from streams.engine.transport import ChunkConsumer, ChunkConsumerThread, take_chunk
 
 TP = TopicPartition("t", 0)
 READ_COMMITTED = 1
@@ -94,3 +97,79 @@ def test_relied_upon_internals_are_there() -> None:
 def test_a_removed_internal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(FetchResult, "getall")
     assert missing_names() == ["FetchResult.getall"]
+
+
+class WaitingFetch:
+    """A consumer thread in the middle of a fetch for which nothing has come yet."""
+
+    def __init__(self) -> None:
+        self.app = SimpleNamespace(consumer_generation_id=1)
+        self.consumer: Any = ChunkConsumer.__new__(ChunkConsumer)
+        self.consumer.app = self.app
+        self.consumer.flow_active = True
+        self.consumer.chunk_topics = {TP.topic}
+        self.consumer._fetch_generation = 1
+        self.thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
+        self.thread.consumer = self.consumer
+        self.waits = asyncio.Event()
+        self.fetcher = SimpleNamespace(
+            _closed=False,
+            _records={},
+            _subscriptions=SimpleNamespace(
+                fetch_context=nullcontext,
+                reassignment_in_progress=False,
+                is_assigned=lambda _: True,
+            ),
+            _create_fetch_waiter=self._wait,
+            _wait_consume_future=None,
+            _notify=lambda _: None,
+        )
+        self.result, self.position = fetched(base_offset=0, count=3, position=0)
+
+    async def outcome(self, meanwhile: Callable[[], None]) -> dict[Any, Any]:
+        """What the fetch delivers if, after `meanwhile`, records arrive."""
+        fetch = asyncio.create_task(
+            self.thread._fetch_records(
+                SimpleNamespace(_fetcher=self.fetcher, _closed=False), {TP}, 60.0, 100
+            )
+        )
+        await self.waits.wait()
+        meanwhile()
+        self.fetcher._records[TP] = self.result
+        self.waiter.set_result(None)
+        return await fetch
+
+    def _wait(self) -> asyncio.Future[None]:
+        self.waiter = asyncio.get_running_loop().create_future()
+        self.waits.set()
+        return self.waiter
+
+
+@pytest.mark.asyncio
+async def test_a_fetch_delivers_what_comes_while_it_waits() -> None:
+    waiting = WaitingFetch()
+    assert list(await waiting.outcome(lambda: None)) == [TP]
+    assert waiting.position.position == 3
+
+
+@pytest.mark.asyncio
+async def test_two_generations_in_one_fetch_take_nothing_from_the_second() -> None:
+    """What is taken moves the position: nobody would fetch it again."""
+    waiting = WaitingFetch()
+
+    def rebalance() -> None:
+        waiting.app.consumer_generation_id = 2
+
+    assert await waiting.outcome(rebalance) == {}
+    assert waiting.position.position == 0
+
+
+@pytest.mark.asyncio
+async def test_a_fetch_takes_nothing_once_a_rebalance_has_begun() -> None:
+    waiting = WaitingFetch()
+
+    def revoke() -> None:
+        waiting.consumer.flow_active = False
+
+    assert await waiting.outcome(revoke) == {}
+    assert waiting.position.position == 0
