@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import structlog
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -76,13 +75,19 @@ class StateLog:
     def source_positions(self, topics: Sequence[str], partition: int) -> dict[str, SourcePosition]:
         """The worker group's positions on `partition` of `topics`."""
         wanted = [TopicPartition(topic, partition) for topic in topics]
-        request = [ConsumerGroupTopicPartitions(self._settings.app_id, wanted)]
+        # Not through librdkafka's admin client: it crashes the process if the coordinator has moved
+        # or is not there yet. This consumer only asks, it does not join the group.
+        consumer = self._consumer(self._settings.app_id)
         try:
-            future = self._admin.list_consumer_group_offsets(request, require_stable=True)
-            found = future[self._settings.app_id].result(_ADMIN_TIMEOUT_S)
-        except (KafkaException, TimeoutError) as error:
+            found = consumer.committed(wanted, timeout=_ADMIN_TIMEOUT_S)
+        except KafkaException as error:
             raise self._unavailable(error) from error
-        committed = {at.topic: at.offset for at in found.topic_partitions if at.offset >= 0}
+        finally:
+            consumer.close()
+        failed = [at.error for at in found if at.error is not None]
+        if failed:
+            raise self._unavailable(KafkaException(failed[0]))
+        committed = {at.topic: at.offset for at in found if at.offset >= 0}
         starts = self._offsets(wanted, OffsetSpec.earliest())
         return {
             topic: SourcePosition(committed.get(topic), start) for topic, start in starts.items()
@@ -137,18 +142,7 @@ class StateLog:
     ) -> int:
         began = time.monotonic()
         records = 0
-        consumer = Consumer(
-            {
-                **librdkafka_options(self._settings),
-                "group.id": f"{self._settings.app_id}-recovery",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "auto.offset.reset": "error",
-                "fetch.queue.backoff.ms": 10,
-                "queued.max.messages.kbytes": 32_768,
-            }
-        )
+        consumer = self._consumer(f"{self._settings.app_id}-recovery")
         try:
             consumer.assign([TopicPartition(self.topic, partition, bounds.start)])
             at_end = False
@@ -173,6 +167,20 @@ class StateLog:
         if at_end:
             store.apply({}, bounds.end - 1)
         return records
+
+    def _consumer(self, group: str) -> Consumer:
+        return Consumer(
+            {
+                **librdkafka_options(self._settings),
+                "group.id": group,
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",  # of offsets too: none of an open transaction
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "fetch.queue.backoff.ms": 10,
+                "queued.max.messages.kbytes": 32_768,
+            }
+        )
 
     def _is_end(self, error: object) -> bool:
         code = getattr(error, "code", lambda: None)()
