@@ -243,11 +243,22 @@ class PartitionProcessor:
         async for attempt in attempts:
             with attempt:
                 if attempt.num > 1:
-                    # Fences ourselves, which settles the last transaction; the log has its outcome.
                     self._parts.instruments.transient_retry(self.group.name, chunk.topic)
-                    await self._writer.open()
-                    await asyncio.to_thread(self._catch_up)
+                    if not await self._settle():
+                        return
                 await self._apply(self._fresh_part(chunk))
+
+    async def _settle(self) -> bool:
+        """Find out how the last transaction ended; False if the partition is given up meanwhile.
+
+        Then the local state may lack what an heir has committed, and nothing may build on it.
+        """
+        if self._stop.is_set():
+            return False  # opening the writer would fence the heir
+        # Fences ourselves, which ends the last transaction; the log has its outcome.
+        await self._writer.open()
+        await asyncio.to_thread(self._catch_up)
+        return not self._stop.is_set()
 
     def _fresh_part(self, chunk: Chunk) -> Chunk:
         """`chunk` without what the state already holds; it may cover nothing. Upholds I3."""

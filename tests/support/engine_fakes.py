@@ -1,0 +1,142 @@
+"""One partition of one group without Kafka or a disk: what a processor works with, in memory.
+
+`FakePartition` is the truth of the broker: committed transactions, the epoch that fences, the log.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streams.engine import Chunk, Effects
+from streams.engine.errors import FencedError
+from streams.engine.state_log import LogBounds, SourcePosition
+from streams.engine.state_store import fence_key
+
+Changes = Mapping[bytes, bytes | None]
+
+
+@dataclass
+class FakePartition:
+    """What the broker knows of a partition."""
+
+    epoch: int = 0
+    log: list[dict[bytes, bytes | None]] = field(default_factory=list)
+    outputs: list[Any] = field(default_factory=list)
+    committed: dict[str, int] = field(default_factory=dict)
+    start: int = 0
+    """First offset of every source topic."""
+    before_commit: Callable[[Chunk], None] = lambda chunk: None
+    after_commit: Callable[[Chunk], None] = lambda chunk: None
+    during_catch_up: Callable[[threading.Event], None] = lambda stop: None
+
+    def commit(self, chunk: Chunk, changes: Changes, effects: Effects) -> int:
+        self.log.append(dict(changes))
+        self.outputs += effects.outputs
+        self.committed[chunk.topic] = chunk.end_offset
+        return len(self.log) - 1
+
+    def writer(self, *_: Any) -> "FakeWriter":
+        return FakeWriter(self)
+
+    def state_log(self) -> "FakeStateLog":
+        return FakeStateLog(self)
+
+
+class FakeWriter:
+    """In the place of `TransactionalWriter`."""
+
+    def __init__(self, partition: FakePartition) -> None:
+        self._partition = partition
+        self._epoch = -1
+
+    async def open(self) -> None:
+        self._partition.epoch += 1
+        self._epoch = self._partition.epoch
+
+    async def close(self) -> None:
+        pass
+
+    def encode(
+        self, state: Changes, effects: Effects, timestamp_ms: int | None
+    ) -> tuple[Changes, Effects]:
+        return state, effects
+
+    async def commit(self, chunk: Chunk, encoded: tuple[Changes, Effects]) -> int:
+        self._partition.before_commit(chunk)
+        if self._epoch != self._partition.epoch:
+            raise FencedError("another worker owns this partition now")
+        offset = self._partition.commit(chunk, *encoded)
+        self._partition.after_commit(chunk)
+        return offset
+
+
+class FakeStateLog:
+    """In the place of `StateLog`."""
+
+    def __init__(self, partition: FakePartition) -> None:
+        self._partition = partition
+
+    def identity(self) -> str:
+        return "log"
+
+    def bounds(self, partition: int) -> LogBounds:
+        return LogBounds(0, len(self._partition.log))
+
+    def source_positions(self, topics: Sequence[str], partition: int) -> dict[str, SourcePosition]:
+        found = self._partition
+        return {t: SourcePosition(found.committed.get(t), found.start) for t in topics}
+
+    def catch_up(
+        self,
+        partition: int,
+        store: "MemoryStore",
+        *,
+        stop: threading.Event,
+        progress: Callable[[int, float], None],
+    ) -> int:
+        self._partition.during_catch_up(stop)
+        start = 0 if store.log_offset is None else store.log_offset + 1
+        for offset in range(start, len(self._partition.log)):
+            if stop.is_set():
+                break
+            store.apply(self._partition.log[offset], offset)
+            progress(offset, 0.0)
+        return len(self._partition.log) - start
+
+
+class MemoryStore:
+    """In the place of `StateStore`."""
+
+    def __init__(self, path: Path, _: Any) -> None:
+        self.path = path
+        self.log_offset: int | None = None
+        self._held: dict[bytes, bytes] = {}
+
+    def open(self, log_id: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def fence(self, topic: str) -> int | None:
+        stored = self.get(fence_key(topic))
+        return None if stored is None else int(stored)
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._held.get(key)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        return [self._held.get(key) for key in keys]
+
+    def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return iter(sorted(kv for kv in self._held.items() if kv[0].startswith(prefix)))
+
+    def apply(self, changes: Changes, log_offset: int) -> None:
+        for key, value in changes.items():
+            if value is None:
+                self._held.pop(key, None)
+            else:
+                self._held[key] = value
+        self.log_offset = log_offset

@@ -1,0 +1,174 @@
+"""The order of things in one partition: fold, commit, local write; and what failure leaves behind.
+
+The state is a sum, so a record that is applied twice, or not at all, shows in it.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.errors import BrokerUnavailableError, DecodeError
+from streams.engine import (
+    Accounting,
+    AgentSpec,
+    Chunk,
+    Effects,
+    EngineSettings,
+    GroupSpec,
+    NoInstruments,
+    Output,
+    State,
+)
+from streams.engine.errors import CommitOutcomeUnknownError, FencedError, StateGapError
+from streams.engine.flow import Delivery, FlowWindow
+from streams.engine.processor import EngineParts, PartitionProcessor
+from streams.engine.seams import Seams
+from tests.support.engine_fakes import FakePartition, MemoryStore
+
+pytestmark = pytest.mark.asyncio
+
+_DEADLINE_S = 10.0
+
+
+def add_up(chunk: Chunk, state: State) -> Effects:
+    """Key `sum`: the sum of all values; one output for each chunk, the sum after it."""
+    total = int(state.get(b"sum") or 0) + sum(int(value or 0) for value in chunk.values)
+    return Effects(
+        state={b"sum": b"%d" % total},
+        outputs=[Output("sums", chunk.partition, b"sum", b"%d" % total)],
+        accounting=Accounting(applied=len(chunk)),
+    )
+
+
+def numbers(start: int, *values: int) -> Chunk:
+    """Records from offset `start` on."""
+    offsets = range(start, start + len(values))
+    keys = [None] * len(values)
+    encoded = [b"%d" % value for value in values]
+    return Chunk("numbers", 0, start, offsets.stop, offsets, [0] * len(values), keys, encoded)
+
+
+class Watched(NoInstruments):
+    """Tells when a chunk is done."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Queue[Accounting] = asyncio.Queue()
+
+    def chunk_applied(self, group: str, topic: str, partition: int, accounting: Accounting) -> None:
+        self.done.put_nowait(accounting)
+
+
+class Running:
+    """A processor at work, and the error it failed with."""
+
+    def __init__(
+        self,
+        partition: FakePartition,
+        threads: ThreadPoolExecutor,
+        handler: Any = add_up,
+        store: Callable[..., Any] = MemoryStore,
+    ) -> None:
+        settings = EngineSettings(
+            app_id="a",
+            bootstrap_servers="unused:1",
+            state_dir=Path("unused"),
+            retry_backoff_s=0.001,
+            retry_backoff_max_s=0.001,
+        )
+        self.watched = Watched()
+        self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        seams: Any = Seams(writer=partition.writer, store=store)
+        window = FlowWindow(6)
+        parts = EngineParts(settings, self.watched, window, threads, self.failure.set_result, seams)
+        group = GroupSpec("g", 1, [AgentSpec("numbers", handler)], "log")
+        log: Any = partition.state_log()
+        self.processor = PartitionProcessor(group, 0, log, parts)
+
+    def submit(self, *chunks: Chunk) -> None:
+        for chunk in chunks:
+            self.processor.submit(Delivery(chunk, 1))
+
+    async def applied(self) -> int:
+        """The number of records of the next chunk that is done."""
+        accounting = await asyncio.wait_for(self.watched.done.get(), _DEADLINE_S)
+        return accounting.applied
+
+    async def failed(self) -> BaseException:
+        return await asyncio.wait_for(self.failure, _DEADLINE_S)
+
+
+@asynccontextmanager
+async def running(partition: FakePartition, **changes: Any) -> AsyncIterator[Running]:
+    with ThreadPoolExecutor(1) as threads:
+        it = Running(partition, threads, **changes)
+        await it.processor.open()
+        try:
+            yield it
+        finally:
+            await it.processor.halt(_DEADLINE_S)
+
+
+def held(partition: FakePartition) -> dict[bytes, bytes | None]:
+    """The state as the log has it."""
+    state: dict[bytes, bytes | None] = {}
+    for changes in partition.log:
+        state.update(changes)
+    return state
+
+
+def once(error: BaseException) -> Callable[[Chunk], None]:
+    """Raise the first time."""
+    errors = [error]
+
+    def hook(_: Chunk) -> None:
+        if errors:
+            raise errors.pop()
+
+    return hook
+
+
+async def test_chunks_are_folded_in_their_order() -> None:
+    partition = FakePartition()
+    async with running(partition) as it:
+        it.submit(numbers(0, 1, 2), numbers(2, 3), numbers(3, 4))
+        while sum(int(o.value) for o in partition.outputs[-1:]) != 10:
+            await it.applied()
+    assert held(partition) == {b"sum": b"10", b"!f:numbers": b"3"}
+    assert partition.committed == {"numbers": 4}
+
+
+async def test_stop_during_a_retried_commit_commits_nothing() -> None:
+    """The catch-up before the retry ends early then: what others committed may be missing.
+
+    The worker was frozen, its partition went to an heir, and it gives it up as it wakes.
+    """
+    partition = FakePartition()
+
+    def freeze(chunk: Chunk) -> None:
+        partition.before_commit = lambda chunk: None
+        heir = dict(held(partition))
+        heir[b"sum"], heir[b"!f:numbers"] = b"100", b"%d" % (chunk.last_offset + 10)
+        partition.log.append(heir)
+        partition.committed["numbers"] = chunk.end_offset + 10
+        partition.during_catch_up = wait_for_stop
+        raise CommitOutcomeUnknownError("no answer in time")
+
+    def wait_for_stop(stop: threading.Event) -> None:
+        loop.call_soon_threadsafe(restoring.set)
+        stop.wait(_DEADLINE_S)
+
+    loop = asyncio.get_running_loop()
+    restoring = asyncio.Event()
+    partition.before_commit = freeze
+    async with running(partition) as it:
+        it.submit(numbers(0, 1))
+        await asyncio.wait_for(restoring.wait(), _DEADLINE_S)
+    assert len(partition.log) == 1
+    assert partition.outputs == []
+    assert partition.committed == {"numbers": 11}
