@@ -200,9 +200,10 @@ class PartitionProcessor:
         sources = self._state_log.source_positions(list(self._handlers), self.partition)
         for topic, source in sources.items():
             fence = self._store.fence(topic)
+            position = max(source.start, source.committed or 0)
             if fence is not None or source.committed is not None:
-                self._check_gap(topic, fence, max(source.start, source.committed or 0))
-            self.positions[topic] = source.start if fence is None else fence + 1
+                self._check_gap(topic, 0 if fence is None else fence + 1, position)
+            self.positions[topic] = position if fence is None else fence + 1
         return records
 
     def _on_restored(self, records: int, seconds: float) -> None:
@@ -210,9 +211,9 @@ class PartitionProcessor:
         self.touch()
         self._parts.instruments.recovery_progress(self.group.name, self.partition, records, seconds)
 
-    def _check_gap(self, topic: str, fence: int | None, position: int) -> None:
-        """Refuse to go on from `position` when the state ends before it. Upholds I6."""
-        missing = position - (0 if fence is None else fence + 1)
+    def _check_gap(self, topic: str, known: int, position: int) -> None:
+        """Refuse to go on from `position` when the state ends before it, at `known`. Upholds I6."""
+        missing = position - known
         if missing <= 0:
             return
         self._parts.instruments.state_gap(self.group.name, topic, self.partition, missing)
@@ -223,7 +224,7 @@ class PartitionProcessor:
                 "group": self.group.name,
                 "topic": topic,
                 "partition": self.partition,
-                "fence": fence,
+                "known": known,
                 "position": position,
             },
         )
@@ -262,11 +263,10 @@ class PartitionProcessor:
 
     def _fresh_part(self, chunk: Chunk) -> Chunk:
         """`chunk` without what the state already holds; it may cover nothing. Upholds I3."""
+        self._check_gap(chunk.topic, self.positions[chunk.topic], chunk.start_offset)
         fence = self._store.fence(chunk.topic)
         if fence is None:
             return chunk
-        if chunk.start_offset > fence + 1:
-            self._check_gap(chunk.topic, fence, chunk.start_offset)
         fresh = chunk.after(fence) if chunk.last_offset > fence else _nothing_after(chunk, fence)
         if len(fresh) < len(chunk):
             skipped = len(chunk) - len(fresh)

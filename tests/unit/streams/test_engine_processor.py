@@ -172,3 +172,30 @@ async def test_stop_during_a_retried_commit_commits_nothing() -> None:
     assert len(partition.log) == 1
     assert partition.outputs == []
     assert partition.committed == {"numbers": 11}
+
+
+async def test_a_chunk_that_leaves_records_out_stops_the_process() -> None:
+    partition = FakePartition()
+    async with running(partition) as it:
+        it.submit(numbers(0, 1))
+        await it.applied()
+        it.submit(numbers(3, 4))
+        assert isinstance(await it.failed(), StateGapError)
+    assert partition.committed == {"numbers": 1}
+
+
+async def test_a_first_chunk_that_leaves_records_out_stops_the_process() -> None:
+    """Nothing is committed or in the state yet: only the start of the topic tells."""
+    partition = FakePartition(start=5)
+    async with running(partition) as it:
+        it.submit(numbers(7, 1))
+        assert isinstance(await it.failed(), StateGapError)
+    assert partition.committed == {}
+
+
+async def test_a_new_group_begins_at_the_start_of_its_source() -> None:
+    partition = FakePartition(start=5)
+    async with running(partition) as it:
+        it.submit(numbers(5, 1))
+        assert await it.applied() == 1
+    assert partition.committed == {"numbers": 6}
