@@ -28,10 +28,17 @@ __all__ = [
 
 _METHODS: dict[type[Any], tuple[str, ...]] = {
     App: ("_on_rebalance_when_stopped", "crash"),
-    BaseConsumer: ("_wait_next_records", "_add_gap", "_commit_offsets", "ack", "getmany"),
+    BaseConsumer: (
+        "_wait_next_records",
+        "_add_gap",
+        "_commit_offsets",
+        "ack",
+        "getmany",
+        "highwaters",
+    ),
     Consumer: ("_new_consumer_thread",),
     AIOKafkaConsumerThread: ("_create_worker_consumer", "_fetch_records", "call_thread"),
-    Recovery: ("_restart_recovery", "on_recovery_completed", "need_recovery"),
+    Recovery: ("_restart_recovery", "_build_highwaters", "on_recovery_completed", "need_recovery"),
     Store: ("on_rebalance", "persisted_offset", "need_active_standby_for"),
     Fetcher: ("fetched_records", "_create_fetch_waiter", "_notify"),
     FetchResult: ("getall", "has_more"),

@@ -44,7 +44,7 @@ class StateLogStore(Store):  # type: ignore[misc]
         owned = {tp.partition for tp in assigned if tp.topic == topic}
         await self.group.assign(owned, generation_id)
 
-    def apply_changelog_batch(self, *_: Any) -> None:
+    def apply_changelog_batch(self, *_: Any, **__: Any) -> None:
         """Refuse: no record of the state log may come through Faust."""
         raise RuntimeError("the state log is restored by the processors only")
 

@@ -188,6 +188,14 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
         self._unacked_messages.discard(message)
         return True
 
+    async def highwaters(self, *partitions: TP) -> dict[TP, int | None]:
+        """Not known: only Faust's recovery asks, of state logs, and it has nothing to read there.
+
+        With an end it would read what an heir writes to the log of a worker that was frozen while
+        it opened its partitions, and would wait for a marker that never comes as a record.
+        """
+        return dict.fromkeys(partitions)
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing: gaps matter to Faust's own commit only."""
 

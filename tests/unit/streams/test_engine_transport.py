@@ -173,3 +173,11 @@ async def test_a_fetch_takes_nothing_once_a_rebalance_has_begun() -> None:
 
     assert await waiting.outcome(revoke) == {}
     assert waiting.position.position == 0
+
+
+@pytest.mark.asyncio
+async def test_state_logs_have_no_end_for_faust_to_read_to() -> None:
+    """An heir may write to the log of a worker that was frozen while it opened its partitions."""
+    consumer: Any = ChunkConsumer.__new__(ChunkConsumer)
+    consumer._thread = SimpleNamespace(highwaters=lambda *tps: dict.fromkeys(tps, 100))
+    assert await consumer.highwaters(TP) == {TP: None}
