@@ -190,6 +190,8 @@ class PartitionProcessor:
 
     def _catch_up(self) -> int:
         """Restore, then compare the fences with the committed offsets. Runs in a thread."""
+        # Before the state is read: what is committed later is in the log later too.
+        sources = self._state_log.source_positions(list(self._handlers), self.partition)
         log_id = self._state_log.identity()
         self._store.open(log_id)
         records = self._state_log.catch_up(
@@ -197,7 +199,6 @@ class PartitionProcessor:
         )
         if self._stop.is_set():
             return records
-        sources = self._state_log.source_positions(list(self._handlers), self.partition)
         for topic, source in sources.items():
             fence = self._store.fence(topic)
             position = max(source.start, source.committed or 0)
@@ -245,21 +246,16 @@ class PartitionProcessor:
             with attempt:
                 if attempt.num > 1:
                     self._parts.instruments.transient_retry(self.group.name, chunk.topic)
-                    if not await self._settle():
-                        return
+                    if self._stop.is_set():
+                        return  # opening the writer would fence the heir
+                    # Fences ourselves, which ends the last transaction; the log has its outcome.
+                    await self._writer.open()
+                if attempt.num > 1 or chunk.start_offset > self.positions[chunk.topic]:
+                    # Records that seem to be left out may have been applied by an heir meanwhile.
+                    await asyncio.to_thread(self._catch_up)
+                    if self._stop.is_set():
+                        return  # then it has ended early, and nothing may build on the state
                 await self._apply(self._fresh_part(chunk))
-
-    async def _settle(self) -> bool:
-        """Find out how the last transaction ended; False if the partition is given up meanwhile.
-
-        Then the local state may lack what an heir has committed, and nothing may build on it.
-        """
-        if self._stop.is_set():
-            return False  # opening the writer would fence the heir
-        # Fences ourselves, which ends the last transaction; the log has its outcome.
-        await self._writer.open()
-        await asyncio.to_thread(self._catch_up)
-        return not self._stop.is_set()
 
     def _fresh_part(self, chunk: Chunk) -> Chunk:
         """`chunk` without what the state already holds; it may cover nothing. Upholds I3."""

@@ -30,6 +30,7 @@ class FakePartition:
     before_commit: Callable[[Chunk], None] = lambda chunk: None
     after_commit: Callable[[Chunk], None] = lambda chunk: None
     during_catch_up: Callable[[threading.Event], None] = lambda stop: None
+    after_catch_up: Callable[[], None] = lambda: None
 
     def commit(self, chunk: Chunk, changes: Changes, effects: Effects) -> int:
         self.log.append(dict(changes))
@@ -103,7 +104,9 @@ class FakeStateLog:
                 break
             store.apply(self._partition.log[offset], offset)
             progress(offset, 0.0)
-        return len(self._partition.log) - start
+        records = len(self._partition.log) - start
+        self._partition.after_catch_up()
+        return records
 
 
 class MemoryStore:

@@ -193,6 +193,34 @@ async def test_a_first_chunk_that_leaves_records_out_stops_the_process() -> None
     assert partition.committed == {}
 
 
+def let_heir_commit(partition: FakePartition, end: int) -> None:
+    """Another worker opens the partition and moves it to `end`."""
+    partition.epoch += 1
+    state = {**held(partition), b"!f:numbers": b"%d" % (end - 1)}
+    partition.log.append(state)
+    partition.committed["numbers"] = end
+
+
+async def test_an_heir_that_goes_on_while_this_worker_restores_is_no_gap() -> None:
+    """A worker that was frozen restores what is another's by now. It is fenced, no more."""
+    partition = FakePartition()
+    partition.after_catch_up = lambda: let_heir_commit(partition, 5)
+    async with running(partition) as it:
+        it.submit(numbers(5, 1))
+        assert isinstance(await it.failed(), FencedError)
+
+
+async def test_an_heir_that_has_gone_on_since_is_no_gap() -> None:
+    partition = FakePartition()
+    async with running(partition) as it:
+        it.submit(numbers(0, 1))
+        await it.applied()
+        let_heir_commit(partition, 5)
+        it.submit(numbers(5, 1))
+        assert isinstance(await it.failed(), FencedError)
+    assert partition.committed == {"numbers": 5}
+
+
 async def test_a_new_group_begins_at_the_start_of_its_source() -> None:
     partition = FakePartition(start=5)
     async with running(partition) as it:
