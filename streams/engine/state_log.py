@@ -59,7 +59,8 @@ class StateLog:
 
     def identity(self) -> str:
         """The id Kafka gave the topic when it was created: a re-created topic has another."""
-        future = self._admin.describe_topics(TopicCollection([self.topic]))[self.topic]
+        admin = self._admin  # held: the answer to a client that is gone never comes
+        future = admin.describe_topics(TopicCollection([self.topic]))[self.topic]
         try:
             return str(future.result(_ADMIN_TIMEOUT_S).topic_id)
         except (KafkaException, TimeoutError) as error:
@@ -94,14 +95,17 @@ class StateLog:
         }
 
     def _offsets(self, wanted: Sequence[TopicPartition], spec: OffsetSpec) -> dict[str, int]:
+        admin = self._admin  # held, as above
         try:
-            futures = self._admin.list_offsets(
+            futures = admin.list_offsets(
                 dict.fromkeys(wanted, spec),
                 isolation_level=IsolationLevel.READ_COMMITTED,
                 request_timeout=_ADMIN_TIMEOUT_S,
             )
-            return {at.topic: future.result().offset for at, future in futures.items()}
-        except KafkaException as error:
+            return {
+                at.topic: future.result(_ADMIN_TIMEOUT_S).offset for at, future in futures.items()
+            }
+        except (KafkaException, TimeoutError) as error:
             raise self._unavailable(error) from error
 
     def catch_up(

@@ -2,15 +2,17 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from sandbox.stack.settings import Part
+from schemas.errors import BrokerUnavailableError
+from streams.engine import EngineSettings
+from streams.engine.state_log import StateLog
 from tests.support.stack import running_stack, stack_directory, stack_settings
-
-pytestmark = pytest.mark.stack
 
 _REPOSITORY = Path(__file__).parents[2]
 
@@ -39,6 +41,7 @@ with ThreadPoolExecutor(16) as pool:  # many at once: one will ask at the wrong 
 """
 
 
+@pytest.mark.stack
 @pytest.mark.crash
 def test_positions_may_be_asked_for_before_the_group_has_a_coordinator() -> None:
     """On a new cluster the first question is answered with an error; it must not be the end."""
@@ -58,3 +61,15 @@ def test_positions_may_be_asked_for_before_the_group_has_a_coordinator() -> None
                 check=False,
             )
     assert (asked.returncode, asked.stdout) == (0, "{0}\n"), asked.stderr
+
+
+def test_every_partition_hears_that_no_broker_answers(tmp_path: Path) -> None:
+    """They share a client; who gives up first must not leave the others waiting for ever."""
+    settings = EngineSettings(app_id="a", bootstrap_servers="127.0.0.1:1", state_dir=tmp_path)
+    log = StateLog("log", settings)
+    pool = ThreadPoolExecutor(8)
+    asked = [pool.submit(log.identity) for _ in range(2)]
+    asked += [pool.submit(log.bounds, partition) for partition in range(6)]
+    for answer in asked:
+        assert isinstance(answer.exception(timeout=30), BrokerUnavailableError)
+    pool.shutdown()
