@@ -92,6 +92,7 @@ def _faust_settings(settings: EngineSettings) -> dict[str, Any]:
         "consumer_auto_offset_reset": "earliest",
         "consumer_group_instance_id": settings.instance_id,
         "consumer_max_fetch_size": settings.fetch_max_bytes,
+        "consumer_metadata_max_age_ms": int(settings.metadata_max_age_s * 1000),
         "broker_max_poll_records": settings.max_chunk_records,
         "broker_max_poll_interval": settings.max_poll_interval_s,
         "broker_session_timeout": settings.session_timeout_s,

@@ -37,6 +37,9 @@ class EngineSettings(BaseModel):
     heartbeat_interval_s: float = 3.0
     request_timeout_s: float = 40.0
     max_poll_interval_s: float = 300.0
+    metadata_max_age_s: float = 10.0
+    """How soon topics are seen that a broker did not know yet when it was asked: the leader of the
+    group assigns only partitions it knows, and nobody works the others until then."""
     transaction_timeout_s: float = 60.0
     commit_timeout_s: float = 30.0
     commit_attempts: int = Field(default=5, ge=1)

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -307,3 +308,22 @@ def test_group_moved_past_unread_records_stops_the_worker(testbed: EngineTestbed
     seen = run_until_drained(testbed, allow_state_gap=True)
     assert seen.gaps >= testbed.partitions * 5
     assert seen.applied == testbed.partitions * 5
+
+
+def test_topics_a_broker_did_not_know_are_assigned_later(testbed: EngineTestbed) -> None:
+    """A broker that has just started may answer before it knows its topics."""
+    worker = ThreadWorker(testbed.settings(metadata_max_age_s=1.0), [group_of(testbed)])
+    assignor = worker.worker.app.assignor
+    assign = assignor.assign
+    asked: list[Any] = []
+
+    def assign_unknown_first(cluster: Any, members: Any) -> Any:
+        if not asked:
+            cluster._partitions.clear()
+        asked.append(members)
+        return assign(cluster, members)
+
+    assignor.assign = assign_unknown_first
+    with worker:
+        testbed.wait_until_drained(deadline_s=30)
+    assert len(asked) > 1
