@@ -28,8 +28,9 @@ demo: $(READY) ## Run a firm's story through the real parts and compare the book
 test: $(READY) ## Run all tests but those of `make crash` (ARGS="-k name")
 	@$(BIN)/python -m pytest -m "not crash" $(ARGS)
 
-crash: $(READY) ## Kill the parts, cut their lines, feed bad input: the books must agree
-	@$(BIN)/python -m pytest -m crash $(ARGS)
+crash: $(READY) ## Kill the parts, cut their lines, feed bad input: the books must agree (SEEDS=50)
+	@$(if $(SEEDS),PSASTREAM_TEST_SEEDS=$(SEEDS)) $(BIN)/python -m pytest -m crash \
+		$(if $(SEEDS),tests/integration/test_engine_chaos.py) $(ARGS)
 
 seeds: $(READY) ## Run the demo for ten different seeds (SEEDS="1 2 3")
 	@for seed in $(or $(SEEDS),1 2 3 4 5 6 7 8 9 10); do \

@@ -173,18 +173,19 @@ class StateLog:
         return records
 
     def _consumer(self, group: str) -> Consumer:
-        return Consumer(
-            {
-                **librdkafka_options(self._settings),
-                "group.id": group,
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",  # of offsets too: none of an open transaction
-                "enable.partition.eof": True,
-                "auto.offset.reset": "error",
-                "fetch.queue.backoff.ms": 10,
-                "queued.max.messages.kbytes": 32_768,
-            }
-        )
+        return Consumer(self._consumer_options(group))
+
+    def _consumer_options(self, group: str) -> dict[str, str | int | bool]:
+        return {
+            **librdkafka_options(self._settings),
+            "group.id": group,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",  # of offsets too: none of an open transaction
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "fetch.queue.backoff.ms": 10,
+            "queued.max.messages.kbytes": 32_768,
+        }
 
     def _is_end(self, error: object) -> bool:
         code = getattr(error, "code", lambda: None)()

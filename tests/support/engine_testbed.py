@@ -5,18 +5,19 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
+    IsolationLevel,
     KafkaException,
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from streams.engine import EngineSettings, GroupSpec, Instruments, NoInstruments, create_app
 from streams.worker import Worker
@@ -24,6 +25,10 @@ from tests.support.engine_agents import Record, Topics, expected_totals, latest_
 from tests.support.eventually import eventually
 
 _REPOSITORY = Path(__file__).parents[2]
+_ANSWER_S = 5.0
+
+Place = tuple[str, int]
+"""Topic and partition."""
 
 
 class EngineTestbed:
@@ -35,7 +40,10 @@ class EngineTestbed:
         self.directory = directory
         self.partitions = partitions
         self.topics = Topics.of(self.app_id)
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+        self._admin = AdminClient(
+            {"bootstrap.servers": bootstrap_servers, "reconnect.backoff.max.ms": 500}
+        )
+        self._reader: Consumer | None = None
         self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 5})
 
     def create_topics(self, *names: str) -> None:
@@ -43,17 +51,31 @@ class EngineTestbed:
         topics = self.topics
         wanted = names or (topics.rows, topics.adjustments, topics.totals, topics.state)
         compact = {"cleanup.policy": "compact"}
-        new = [
+        self._create(
             NewTopic(name, self.partitions, 1, config=compact if name == topics.state else {})
             for name in wanted
-        ]
-        for future in self._admin.create_topics(new).values():
+        )
+
+    def create_state_topics(self, *names: str) -> None:
+        """Create state logs that are compacted as soon as the broker looks at them."""
+        eager = {
+            "cleanup.policy": "compact",
+            "segment.ms": "1000",
+            "min.cleanable.dirty.ratio": "0.01",
+        }
+        self._create(NewTopic(name, self.partitions, 1, config=eager) for name in names)
+
+    def delete_topics(self, *names: str) -> None:
+        for deletion in self._admin.delete_topics([*names]).values():
+            deletion.result()
+
+    def _create(self, new: Iterable[NewTopic]) -> None:
+        for future in self._admin.create_topics([*new]).values():
             future.result()
 
     def recreate(self, name: str) -> None:
         """Delete a topic and create it anew, empty."""
-        for deletion in self._admin.delete_topics([name]).values():
-            deletion.result()
+        self.delete_topics(name)
         eventually(lambda: name not in self._admin.list_topics(timeout=20).topics, deadline_s=30)
         self.create_topics(name)
 
@@ -126,6 +148,31 @@ class EngineTestbed:
         finally:
             consumer.close()
         return sum(max(0, at.offset) for at in offsets)
+
+    def positions(self, *topics: str) -> dict[Place, int]:
+        """The application's committed offset of each partition; empty while no broker answers."""
+        if self._reader is None:
+            self._reader = self._consumer(self.app_id)
+        try:
+            found = self._reader.committed(self._partitions_of(topics), timeout=_ANSWER_S)
+        except KafkaException:
+            self._reader.close()  # a new one finds a broker again sooner
+            self._reader = None
+            return {}
+        return {(at.topic, at.partition): max(0, at.offset) for at in found}
+
+    def end_positions(self, *topics: str) -> dict[Place, int]:
+        """The end offset of each partition; empty while no broker answers."""
+        wanted = dict.fromkeys(self._partitions_of(topics), OffsetSpec.latest())
+        try:
+            futures = self._admin.list_offsets(
+                wanted,
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=_ANSWER_S,
+            )
+            return {(at.topic, at.partition): f.result().offset for at, f in futures.items()}
+        except KafkaException:
+            return {}
 
     def ends(self, *topics: str) -> int:
         """Sum of the end offsets of `topics`."""
