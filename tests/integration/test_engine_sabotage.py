@@ -1,0 +1,110 @@
+"""Each protection of the engine, switched off: the verifier of the crash suite finds the damage.
+
+Without these the crash suite would prove nothing: it might look where no harm is done. Every plan
+here puts the disturbance where the missing protection is needed, so the damage is certain.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from streams.engine.marks import Mark
+from tests.support.engine_fixtures import StackBroker, own_broker
+from tests.support.engine_plans import Kind, Plan, Step
+from tests.support.engine_sabotage import Sabotage
+from tests.support.engine_scenario import Scenario
+
+__all__ = ["own_broker"]  # a fixture
+
+pytestmark = [pytest.mark.stack, pytest.mark.crash]
+
+
+def kill(mark: Mark, *, loses_state: bool = False) -> Step:
+    return Step(Kind.KILL, mark, "a", nth=3, loses_state=loses_state)
+
+
+def freeze(mark: Mark) -> Step:
+    return Step(Kind.FREEZE, mark, "a", nth=3, loses_state=False)
+
+
+def verdict(
+    broker: StackBroker, directory: Path, sabotage: Sabotage, steps: tuple[Step, ...]
+) -> tuple[int, str]:
+    """Exit code and findings of the verifier after `steps`."""
+    plan = Plan(0, steps, chunk_records=40, is_static=False)
+    scenario = Scenario(broker, directory, plan, sabotage)
+    with scenario.running():
+        for step in plan.steps:
+            scenario.carry_out(step)
+        scenario.drain()
+    found = scenario.verify()
+    assert not found.stderr, found.stderr
+    scenario.clean_up()
+    return found.returncode, found.stdout
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "steps", "damage"),
+    [
+        pytest.param(
+            Sabotage.OFFSETS_FIRST,
+            (kill(Mark.IN_TRANSACTION),),
+            "lost",
+            id="offsets ahead of the transaction",
+        ),
+        pytest.param(
+            Sabotage.OFFSETS_LAST,
+            (kill(Mark.BEFORE_COMMIT),),
+            "doubled",
+            id="offsets after the transaction",
+        ),
+        pytest.param(
+            Sabotage.LOCAL_WRITE_FIRST,
+            (kill(Mark.BEFORE_COMMIT),),
+            "lost",
+            id="local write before the commit",
+        ),
+        pytest.param(Sabotage.NO_FENCE, (), "doubled", id="no fence in the state"),
+        pytest.param(
+            Sabotage.NO_FENCING,
+            (freeze(Mark.BEFORE_TRANSACTION),),
+            "doubled",
+            id="no fencing of an earlier owner",
+        ),
+        pytest.param(
+            Sabotage.NO_TRANSACTION,
+            (kill(Mark.IN_TRANSACTION),),
+            "lost",
+            id="no transaction",
+        ),
+        pytest.param(Sabotage.UNCOMMITTED_SOURCE, (), "doubled", id="sources read uncommitted"),
+        pytest.param(
+            Sabotage.UNCOMMITTED_STATE,
+            (kill(Mark.BEFORE_COMMIT, loses_state=True),),
+            "lost",
+            id="state log read uncommitted",
+        ),
+        pytest.param(
+            Sabotage.NO_CATCH_UP,
+            (kill(Mark.AFTER_COMMIT),),
+            "lost",
+            id="no catch-up with the state log",
+        ),
+    ],
+)
+def test_damage_is_found_without(
+    sabotage: Sabotage,
+    steps: tuple[Step, ...],
+    damage: str,
+    own_broker: StackBroker,
+    tmp_path: Path,
+) -> None:
+    code, found = verdict(own_broker, tmp_path, sabotage, steps)
+    summary = found.partition("\n")[0]
+    assert code == 1 and damage in summary, found
+
+
+def test_lost_answers_alone_do_no_damage(own_broker: StackBroker, tmp_path: Path) -> None:
+    """The other half of `no fence in the state`: the fault is harmless with it."""
+    code, found = verdict(own_broker, tmp_path, Sabotage.ANSWER_LOST, ())
+    assert code == 0, found
