@@ -39,6 +39,7 @@ class Worker:
         self._stop_timeout_s = stop_timeout_s
         self._stop_requested: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._last_resort: threading.Timer | None = None
 
     def run(self) -> int:
         """Work until SIGTERM, SIGINT, `stop` or a failure. Blocking; returns the exit code.
@@ -50,6 +51,8 @@ class Worker:
             return asyncio.run(self._main())
         finally:
             self._loop = None
+            if self._last_resort is not None:
+                self._last_resort.cancel()
 
     def stop(self) -> None:
         """Ask the worker to stop. May be called from any thread."""
@@ -102,14 +105,14 @@ class Worker:
         raise self.app.failure() or FatalError("the app stopped by itself")
 
     async def _shut_down(self, code: int) -> None:
-        last_resort = threading.Timer(self._stop_timeout_s, os._exit, (code or EXIT_FAILED,))
-        last_resort.daemon = True
-        last_resort.start()
+        # Until the event loop is closed too: that waits for every thread it has started.
+        self._last_resort = threading.Timer(self._stop_timeout_s, os._exit, (code or EXIT_FAILED,))
+        self._last_resort.daemon = True
+        self._last_resort.start()
         self.health.begin_stop()
         await asyncio.gather(*(group.halt() for group in self.app.groups))
         with suppress(TimeoutError):
             async with asyncio.timeout(self._stop_timeout_s):
                 await self.app.stop()
         self.app.threads.shutdown(wait=True)
-        last_resort.cancel()
         _log.info("worker stopped", exit_code=code)

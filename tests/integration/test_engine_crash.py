@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.engine_agents import Record, row
 from tests.support.engine_fixtures import kafka
+from tests.support.engine_sabotage import Sabotage
+from tests.support.engine_scenario import WorkerProcess
 from tests.support.engine_testbed import EngineTestbed
 from tests.support.eventually import eventually
 
@@ -127,6 +129,25 @@ def test_stopped_worker_hands_over_at_once(kafka: str, tmp_path: Path) -> None:
             worker.kill()
             worker.wait()
     assert testbed.totals() == testbed.expected()
+
+
+def test_a_thread_that_hangs_does_not_keep_the_process(kafka: str, tmp_path: Path) -> None:
+    testbed = EngineTestbed(kafka, tmp_path)
+    testbed.create_topics()
+    config = {
+        "settings": testbed.settings(halt_timeout_s=0.5).model_dump(mode="json"),
+        "partitions": testbed.partitions,
+        "sabotage": Sabotage.STUCK,
+        "stop_timeout_s": 5.0,
+    }
+    worker = WorkerProcess(config, tmp_path / "w.log")
+    try:
+        eventually((tmp_path / "w" / "totals" / "0").exists, deadline_s=60)
+        worker.send(signal.SIGTERM)
+        eventually(lambda: worker.has_ended() is not None, deadline_s=30)
+        assert worker.has_ended() == 1
+    finally:
+        worker.kill()
 
 
 def test_broker_killed_in_mid_flight(

@@ -4,6 +4,7 @@ Each part here stands in the place of the engine's own, through `Seams`.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -39,6 +40,7 @@ class Sabotage(StrEnum):
     UNCOMMITTED_SOURCE = "sources are read uncommitted"
     UNCOMMITTED_STATE = "the state log is read uncommitted"
     NO_CATCH_UP = "the local state is not brought to the end of its log"
+    STUCK = "a restore hangs, and does not hear that it is to stop"
 
     @property
     def allows_gap(self) -> bool:
@@ -204,6 +206,12 @@ class NoCatchUp(StateLog):
         return 0
 
 
+class Stuck(StateLog):
+    def catch_up(self, *_: Any, **__: Any) -> int:
+        threading.Event().wait()
+        raise AssertionError("unreachable: nothing sets the event")
+
+
 class UncommittedConsumerThread(ChunkConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -236,4 +244,5 @@ _STORES: dict[Sabotage, type[StateStore]] = {
 _LOGS: dict[Sabotage, type[StateLog]] = {
     Sabotage.UNCOMMITTED_STATE: UncommittedState,
     Sabotage.NO_CATCH_UP: NoCatchUp,
+    Sabotage.STUCK: Stuck,
 }

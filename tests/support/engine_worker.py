@@ -47,7 +47,7 @@ def main(config: dict[str, Any], orders: Orders) -> int:
     seams = sabotaged_seams(sabotage, orders.reached)
     app = create_app(settings, groups, NoInstruments(), seams)
     sabotage_transport(sabotage, app)
-    return Worker(app).run()
+    return Worker(app, stop_timeout_s=config.get("stop_timeout_s", 25.0)).run()
 
 
 def run_forked(config: dict[str, Any], log_path: str, lines: Connection) -> None:
