@@ -4,6 +4,7 @@ The state is a sum, so a record that is applied twice, or not at all, shows in i
 """
 
 import asyncio
+import errno
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +30,7 @@ from streams.engine.errors import CommitOutcomeUnknownError, FencedError, StateG
 from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.processor import EngineParts, PartitionProcessor
 from streams.engine.seams import Seams
-from tests.support.engine_fakes import FakePartition, MemoryStore
+from tests.support.engine_fakes import Changes, FakePartition, MemoryStore
 
 pytestmark = pytest.mark.asyncio
 
@@ -227,3 +228,94 @@ async def test_a_new_group_begins_at_the_start_of_its_source() -> None:
         it.submit(numbers(5, 1))
         assert await it.applied() == 1
     assert partition.committed == {"numbers": 6}
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("boom"), DecodeError("cannot read"), BrokerUnavailableError("away")]
+)
+async def test_i1_a_handler_that_fails_keeps_the_record(error: Exception) -> None:
+    """A transient error is tried again, any other stops the process; neither commits."""
+    partition = FakePartition()
+    errors = [error]
+
+    def fail_once(chunk: Chunk, state: State) -> Effects:
+        if errors:
+            raise errors.pop()
+        return add_up(chunk, state)
+
+    async with running(partition, handler=fail_once) as it:
+        it.submit(numbers(0, 1, 2))
+        if isinstance(error, BrokerUnavailableError):
+            await it.applied()
+        else:
+            assert await it.failed() is error
+            assert (partition.log, partition.committed) == ([], {})
+    async with running(partition) as it:
+        it.submit(numbers(0, 1, 2), numbers(2, 4))
+        while partition.committed != {"numbers": 3}:
+            await it.applied()
+    assert held(partition)[b"sum"] == b"7"
+
+
+async def test_a_failed_commit_is_tried_again() -> None:
+    partition = FakePartition(before_commit=once(CommitOutcomeUnknownError("no answer")))
+    async with running(partition) as it:
+        it.submit(numbers(0, 1, 2))
+        assert await it.applied() == 2
+    assert held(partition) == {b"sum": b"3", b"!f:numbers": b"1"}
+
+
+async def test_i3_a_commit_whose_answer_is_lost_is_not_made_twice() -> None:
+    partition = FakePartition(after_commit=once(CommitOutcomeUnknownError("no answer")))
+    async with running(partition) as it:
+        it.submit(numbers(0, 1, 2))
+        assert await it.applied() == 0
+        it.submit(numbers(2, 4))
+        assert await it.applied() == 1
+    assert held(partition)[b"sum"] == b"7"
+    assert [output.value for output in partition.outputs] == [b"3", b"7"]
+
+
+async def test_a_chunk_that_overlaps_the_state_is_applied_from_there_on() -> None:
+    partition = FakePartition()
+    async with running(partition) as it:
+        it.submit(numbers(0, 1, 2))
+        await it.applied()
+        it.submit(numbers(1, 2, 4))
+        assert await it.applied() == 1
+        it.submit(numbers(0, 1))
+        assert await it.applied() == 0
+    assert held(partition) == {b"sum": b"7", b"!f:numbers": b"2"}
+    assert partition.committed == {"numbers": 3}
+
+
+class FullDisk(MemoryStore):
+    """Has no room from the second chunk on."""
+
+    def apply(self, changes: Changes, log_offset: int) -> None:
+        if self.log_offset is not None:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        super().apply(changes, log_offset)
+
+
+async def test_i6_a_local_write_that_fails_stops_the_process_and_loses_nothing() -> None:
+    """The chunk is committed by then: whoever restores the state has it."""
+    partition = FakePartition()
+    async with running(partition, store=FullDisk) as it:
+        it.submit(numbers(0, 1))
+        await it.applied()
+        it.submit(numbers(1, 2))
+        assert isinstance(await it.failed(), OSError)
+    async with running(partition) as it:
+        it.submit(numbers(1, 2, 4))
+        assert await it.applied() == 1
+    assert held(partition)[b"sum"] == b"7"
+
+
+async def test_a_fenced_worker_stops_and_writes_nothing() -> None:
+    partition = FakePartition()
+    async with running(partition) as it:
+        partition.epoch += 1
+        it.submit(numbers(0, 1))
+        assert isinstance(await it.failed(), FencedError)
+    assert (partition.log, partition.outputs, partition.committed) == ([], [], {})
