@@ -20,6 +20,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from streams.engine import EngineSettings, GroupSpec, Instruments, NoInstruments, create_app
+from streams.engine.seams import Seams
 from streams.worker import Worker
 from tests.support.engine_agents import Record, Topics, expected_totals, latest_totals
 from tests.support.eventually import eventually
@@ -85,6 +86,12 @@ class EngineTestbed:
             self._producer.produce(topic, value, key, partition=partition)
             self._producer.poll(0)
         self._producer.flush()
+
+    def delete_head(self, topic: str, partition: int, offset: int) -> None:
+        """Delete what lies below `offset`, as retention does."""
+        request = [TopicPartition(topic, partition, offset)]
+        for future in self._admin.delete_records(request).values():
+            future.result()
 
     def move_group(self, topic: str, offset: int) -> None:
         """Set the committed offset of every partition of `topic`, as an operator can."""
@@ -221,6 +228,7 @@ class EngineTestbed:
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
             }
         )
 
@@ -233,9 +241,11 @@ class ThreadWorker:
         settings: EngineSettings,
         groups: Sequence[GroupSpec],
         instruments: Instruments | None = None,
+        seams: Seams | None = None,
     ) -> None:
         self.instruments = instruments or NoInstruments()
-        self.worker = Worker(create_app(settings, groups, self.instruments), self.instruments)
+        app = create_app(settings, groups, self.instruments, seams)
+        self.worker = Worker(app, self.instruments)
         self.exit_code: int | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -252,6 +262,10 @@ class ThreadWorker:
         self._thread.join(deadline_s)
         assert not self._thread.is_alive(), "worker did not stop"
         return self.exit_code
+
+    def owns(self) -> int:
+        """The number of partitions of all groups this worker has now."""
+        return sum(len(group.processors) for group in self.worker.app.groups)
 
     def wait(self, condition: Callable[[], Any], deadline_s: float = 60) -> Any:
         """Wait for `condition` while the worker runs."""
