@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.errors import BrokerUnavailableError, FatalError
 from streams.engine.connection import librdkafka_options
+from streams.engine.errors import StateGapError
 from streams.engine.settings import EngineSettings
 from streams.engine.state_store import StateStore
 
@@ -119,7 +120,8 @@ class StateLog:
         """Bring `store` to the end of the log; return the number of records read.
 
         The position moves with the data, so a catch-up that is stopped or killed goes on where it
-        was. Raises FatalError after recovery_timeout_s. Upholds I6.
+        was. Raises FatalError after recovery_timeout_s, and StateGapError if the head of the log
+        is gone. Upholds I6.
         """
         bounds = self.bounds(partition)
         stored = store.log_offset
@@ -129,7 +131,10 @@ class StateLog:
         elif stored is not None and stored + 1 < bounds.start and bounds.start == bounds.end:
             store.reset("its log has been emptied")
             stored = None
-        start = bounds.start if stored is None else max(bounds.start, stored + 1)
+        known = 0 if stored is None else stored + 1
+        if known < bounds.start < bounds.end:
+            self._refuse_cut(partition, known, bounds)
+        start = max(bounds.start, known)
         # All writers of the log are transactional, so a single offset past a record is the
         # marker that ended its transaction.
         if start >= bounds.end or (stored is not None and start == bounds.end - 1):
@@ -171,6 +176,16 @@ class StateLog:
         if at_end:
             store.apply({}, bounds.end - 1)
         return records
+
+    def _refuse_cut(self, partition: int, known: int, bounds: LogBounds) -> None:
+        error = StateGapError(
+            f"the head of the state log is gone: it begins at {bounds.start} instead of {known}",
+            hint="state logs must be compacted only; replay the group from its sources",
+            context={"topic": self.topic, "partition": partition},
+        )
+        if not self._settings.allow_state_gap:
+            raise error
+        _log.error("state gap allowed", detail=str(error))
 
     def _consumer(self, group: str) -> Consumer:
         return Consumer(self._consumer_options(group))

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -11,8 +13,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from sandbox.stack.settings import Part
 from schemas.errors import BrokerUnavailableError
 from streams.engine import EngineSettings
+from streams.engine.errors import StateGapError
 from streams.engine.state_log import StateLog
+from streams.engine.state_store import StateStore
+from tests.support.engine_fixtures import kafka
+from tests.support.engine_testbed import EngineTestbed
 from tests.support.stack import running_stack, stack_directory, stack_settings
+
+__all__ = ["kafka"]  # a fixture
 
 _REPOSITORY = Path(__file__).parents[2]
 
@@ -73,3 +81,90 @@ def test_every_partition_hears_that_no_broker_answers(tmp_path: Path) -> None:
     for answer in asked:
         assert isinstance(answer.exception(timeout=30), BrokerUnavailableError)
     pool.shutdown()
+
+
+class OneLog:
+    """A state log of one partition, and what is restored from it."""
+
+    def __init__(self, testbed: EngineTestbed, policy: str = "compact", **settings: Any) -> None:
+        self.testbed = testbed
+        self.topic = testbed.topics.state
+        testbed.create_state_topics(self.topic, policy=policy)
+        self.settings = testbed.settings(**settings)
+        self.log = StateLog(self.topic, self.settings)
+        self.store = StateStore(self.settings.state_dir / "0", self.settings)
+        self.store.open("log")
+
+    def write(self, *keys: bytes) -> None:
+        self.testbed.commit(self.topic, 0, [(key, b"v") for key in keys])
+
+    def catch_up(self) -> int:
+        return self.log.catch_up(
+            0, self.store, stop=threading.Event(), progress=lambda records, seconds: None
+        )
+
+    def held(self) -> list[bytes]:
+        return [key for key, _ in self.store.scan(b"") if not key.startswith(b"!")]
+
+
+@pytest.fixture
+def testbed(kafka: str, tmp_path: Path) -> EngineTestbed:
+    return EngineTestbed(kafka, tmp_path, partitions=1)
+
+
+@pytest.mark.stack
+def test_an_empty_log_restores_nothing(testbed: EngineTestbed) -> None:
+    log = OneLog(testbed)
+    assert (log.catch_up(), log.held(), log.store.log_offset) == (0, [], None)
+
+
+@pytest.mark.stack
+def test_i6_a_single_record_is_restored_once(testbed: EngineTestbed) -> None:
+    """Behind it is only the marker of its transaction, which nobody can read."""
+    log = OneLog(testbed)
+    log.write(b"a")
+    assert (log.catch_up(), log.held()) == (1, [b"a"])
+    assert log.catch_up() == 0
+    log.write(b"b")
+    assert (log.catch_up(), log.held()) == (1, [b"a", b"b"])
+
+
+@pytest.mark.stack
+def test_i6_a_log_whose_head_was_deleted_restores_no_part_of_a_state(
+    testbed: EngineTestbed,
+) -> None:
+    """A log is compacted, never cut off: what lay below the cut is in no other place.
+
+    Kafka itself sees to it as long as the topic is compacted only.
+    """
+    log = OneLog(testbed, "compact,delete")
+    log.write(b"a", b"b", b"c")
+    testbed.delete_head(log.topic, 0, 2)
+    with pytest.raises(StateGapError, match="head"):
+        log.catch_up()
+
+
+@pytest.mark.stack
+def test_a_log_that_was_emptied_restores_nothing(testbed: EngineTestbed) -> None:
+    log = OneLog(testbed, "compact,delete")
+    log.write(b"a")
+    testbed.delete_head(log.topic, 0, 2)
+    assert (log.catch_up(), log.held()) == (0, [])
+
+
+@pytest.mark.stack
+def test_a_deleted_head_does_not_matter_to_a_state_that_has_it(testbed: EngineTestbed) -> None:
+    log = OneLog(testbed, "compact,delete")
+    log.write(b"a", b"b")
+    log.catch_up()
+    log.write(b"c")
+    testbed.delete_head(log.topic, 0, 2)
+    assert (log.catch_up(), log.held()) == (1, [b"a", b"b", b"c"])
+
+
+@pytest.mark.stack
+def test_an_operator_may_go_on_with_what_is_left_of_a_log(testbed: EngineTestbed) -> None:
+    log = OneLog(testbed, "compact,delete", allow_state_gap=True)
+    log.write(b"a", b"b", b"c")
+    testbed.delete_head(log.topic, 0, 2)
+    assert (log.catch_up(), log.held()) == (1, [b"c"])

@@ -57,10 +57,10 @@ class EngineTestbed:
             for name in wanted
         )
 
-    def create_state_topics(self, *names: str) -> None:
+    def create_state_topics(self, *names: str, policy: str = "compact") -> None:
         """Create state logs that are compacted as soon as the broker looks at them."""
         eager = {
-            "cleanup.policy": "compact",
+            "cleanup.policy": policy,
             "segment.ms": "1000",
             "min.cleanable.dirty.ratio": "0.01",
         }
@@ -102,10 +102,17 @@ class EngineTestbed:
 
     def abort(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         """Publish in a transaction that is aborted."""
+        self._in_transaction(topic, partition, records).abort_transaction(20)
+
+    def commit(self, topic: str, partition: int, records: Sequence[Record]) -> None:
+        """Publish in a transaction that is committed."""
+        self._in_transaction(topic, partition, records).commit_transaction(20)
+
+    def _in_transaction(self, topic: str, partition: int, records: Sequence[Record]) -> Producer:
         producer = Producer(
             {
                 "bootstrap.servers": self.bootstrap_servers,
-                "transactional.id": f"{self.app_id}-aborts",
+                "transactional.id": f"{self.app_id}-test",
             }
         )
         producer.init_transactions(20)
@@ -113,7 +120,7 @@ class EngineTestbed:
         for key, value in records:
             producer.produce(topic, value, key, partition=partition)
         producer.flush()
-        producer.abort_transaction(20)
+        return producer
 
     def settings(self, worker: str = "w", **changes: Any) -> EngineSettings:
         """Engine settings with short time-outs; `worker` names the state directory."""
