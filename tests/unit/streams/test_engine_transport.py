@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
+from aiokafka.errors import IllegalStateError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
@@ -181,3 +182,15 @@ async def test_state_logs_have_no_end_for_faust_to_read_to() -> None:
     consumer: Any = ChunkConsumer.__new__(ChunkConsumer)
     consumer._thread = SimpleNamespace(highwaters=lambda *tps: dict.fromkeys(tps, 100))
     assert await consumer.highwaters(TP) == {TP: None}
+
+
+@pytest.mark.parametrize("error", [AssertionError(), IllegalStateError("not assigned")])
+def test_a_partition_that_is_lost_has_no_end(error: Exception) -> None:
+    """Asked for in the middle of a rebalance."""
+
+    def last_stable_offset(_: Any) -> int:
+        raise error
+
+    thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
+    thread._consumer = SimpleNamespace(last_stable_offset=last_stable_offset)
+    assert thread.highwater(TP) is None

@@ -1,0 +1,70 @@
+"""The watchdog: what counts as progress, and what does not stop a worker."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.engine import NoInstruments
+from streams.engine.errors import StalledError
+from streams.engine.health import Health
+
+pytestmark = pytest.mark.asyncio
+
+_STALL_S = 10.0
+
+
+class Lags(NoInstruments):
+    def __init__(self) -> None:
+        self.records: list[int] = []
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        self.records.append(records)
+
+
+class Idle:
+    """A processor that has done nothing for longer than is allowed."""
+
+    def __init__(self) -> None:
+        self.group = SimpleNamespace(name="g")
+        self.partition = 0
+        self.is_ready = True
+        self.positions = {"t": 5}
+        self.touched = asyncio.Event()
+        self.progressed_at_s = time.monotonic() - _STALL_S - 1
+
+    def touch(self) -> None:
+        self.progressed_at_s = time.monotonic()
+        self.touched.set()
+
+
+def health_of(processor: Idle, end: int | None) -> tuple[Health, Lags]:
+    lags = Lags()
+    app: Any = SimpleNamespace(
+        settings=SimpleNamespace(stall_timeout_s=_STALL_S),
+        groups=[SimpleNamespace(processors={0: processor})],
+        consumer=SimpleNamespace(highwater=lambda _: end),
+        crashed=False,
+    )
+    return Health(app, lags), lags
+
+
+@pytest.mark.parametrize(("end", "lags"), [(None, []), (5, [0])])
+async def test_no_lag_is_no_stall(end: int | None, lags: list[int]) -> None:
+    """An end that is not known is none: so it is in a rebalance, and before the first fetch."""
+    processor = Idle()
+    health, seen = health_of(processor, end)
+    watch = asyncio.create_task(health.watch())
+    await asyncio.wait_for(processor.touched.wait(), 10)
+    watch.cancel()
+    assert health.is_live()
+    assert seen.records == lags
+
+
+async def test_lag_without_progress_is_a_stall() -> None:
+    health, _ = health_of(Idle(), end=6)
+    with pytest.raises(StalledError):
+        await health.watch()
+    assert not health.is_live()
