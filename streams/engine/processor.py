@@ -225,7 +225,7 @@ class PartitionProcessor:
                 "group": self.group.name,
                 "topic": topic,
                 "partition": self.partition,
-                "known": known,
+                "state_position": known,
                 "position": position,
             },
         )
