@@ -5,12 +5,13 @@ become visible together or not at all (upholds I1). It knows nothing of handlers
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
+    IllegalOperation,
     InvalidProducerEpoch,
     KafkaError,
     MessageSizeTooLargeError,
@@ -126,7 +127,7 @@ class TransactionalWriter:
                 hint="raise max.message.bytes of the topic or lower batch_max_bytes",
                 context={"transactional_id": self._transactional_id},
             ) from error
-        except (KafkaError, TimeoutError) as error:
+        except (KafkaError, IllegalOperation, TimeoutError) as error:
             raise CommitOutcomeUnknownError(
                 f"transaction failed: {error!r}",
                 context={"transactional_id": self._transactional_id},
@@ -135,15 +136,7 @@ class TransactionalWriter:
     async def _transaction(self, chunk: Chunk, encoded: EncodedCommit) -> int:
         producer = self._producer
         await producer.begin_transaction()
-        # Batches of one partition go out one after the other; partitions go out side by side.
-        sent = [
-            await producer.send_batch(batch.builder, batch.topic, partition=batch.partition)
-            for batch in (*encoded.state, *encoded.outputs)
-        ]
-        results: list[Any] = await asyncio.gather(*sent, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        results = await self._send((*encoded.state, *encoded.outputs))
         self._reached(Mark.IN_TRANSACTION)
         position = {
             TopicPartition(chunk.topic, chunk.partition): OffsetAndMetadata(chunk.end_offset, "")
@@ -153,3 +146,25 @@ class TransactionalWriter:
         await producer.commit_transaction()
         last = len(encoded.state) - 1
         return int(results[last].offset) + encoded.state[last].records - 1
+
+    async def _send(self, batches: Sequence[EncodedBatch]) -> list[Any]:
+        """Send, and wait for every answer. Raises the first error there is.
+
+        Batches of one partition go out one after the other; partitions go out side by side.
+        """
+        sent: list[Any] = []
+        refused: IllegalOperation | None = None
+        try:
+            for batch in batches:
+                sent.append(
+                    await self._producer.send_batch(
+                        batch.builder, batch.topic, partition=batch.partition
+                    )
+                )
+        except IllegalOperation as error:
+            refused = error  # the transaction has failed: the answers to earlier batches say why
+        results: list[Any] = await asyncio.gather(*sent, return_exceptions=True)
+        for result in (*results, refused):
+            if isinstance(result, BaseException):
+                raise result
+        return results

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from streams.engine import Chunk, ChunkHandler, Effects, GroupSpec, NoInstruments, State
+from streams.engine import Chunk, ChunkHandler, Effects, GroupSpec, NoInstruments, Output, State
 from streams.engine.commit import EncodedCommit, TransactionalWriter
 from streams.engine.contract import AgentSpec
+from streams.engine.errors import FencedError
 from streams.engine.marks import Mark
 from streams.engine.seams import Seams
 from streams.engine.state_store import StateStore
@@ -220,3 +222,29 @@ def test_a_lost_head_of_a_source_stops_the_worker(testbed: EngineTestbed) -> Non
     with worker_of(testbed) as worker:
         assert worker.join() == 1
     assert testbed.positions(testbed.topics.rows)[testbed.topics.rows, 0] == _ROWS
+
+
+def test_a_writer_that_is_fenced_while_it_sends_says_so(kafka: str, tmp_path: Path) -> None:
+    """It hears of it between two batches: each topic is new to it, so that takes a while."""
+    testbed = EngineTestbed(kafka, tmp_path)
+    topics = [testbed.topics.state, *(f"{testbed.app_id}-{number}" for number in range(6))]
+    testbed.create_topics(*topics)
+
+    async def commit_after_an_heir() -> None:
+        writer, heir = (
+            TransactionalWriter("fenced", testbed.topics.state, 0, testbed.settings())
+            for _ in range(2)
+        )
+        await writer.open()
+        await heir.open()
+        outputs = [Output(topic, 0, b"k", b"v") for topic in topics[1:]]
+        encoded = writer.encode({b"k": b"v"}, Effects(outputs=[*outputs]), None)
+        try:
+            await writer.commit(Chunk(topics[1], 0, 0, 1, [0], [0], [b"k"], [b"v"]), encoded)
+        finally:
+            await writer.close()
+            await heir.close()
+
+    with pytest.raises(FencedError):
+        asyncio.run(commit_after_an_heir())
+    gc.collect()  # aiokafka leaves futures behind; asyncio reports them here and not in mid-parse
