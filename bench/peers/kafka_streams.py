@@ -1,5 +1,8 @@
 """Kafka Streams: a table of rows and both totals in its DSL, on RocksDB, exactly once.
 
+`PEER` does work A. `FROM_DEBEZIUM` does the same from the changes of the database, which it first
+maps to canonical rows on a topic of their own.
+
 `python -m bench.peers.kafka_streams` locks its jars anew, after a change of a version.
 """
 
@@ -11,19 +14,22 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from bench.canonical import RECORD
 from bench.peers.peer import Job, Launch
+from runtime.registry import Registry
 from sandbox.stack.connect import link_jars
 from sandbox.stack.errors import MissingPackageError, PartFailedError
 from sandbox.stack.jars import fetch_jars, parse_lock
 from sandbox.stack.lock_jars import KAFKA_VERSION, resolve
 from sandbox.stack.packages import import_package
 from sandbox.stack.reporter import PlainReporter
+from schemas.contracts import record_schema
 
 HERE: Final = Path(__file__).parent
 SOURCES: Final = HERE / "java" / "kafka_streams"
@@ -72,13 +78,33 @@ class KafkaStreams:
 
     def launch(self, job: Job, cache: Path) -> Launch:
         """See Peer."""
+        rows_topic, rows_schema_id = self.rows(job)
         moved = [f"{job.group}-{name}-repartition" for name in REPARTITIONED]
-        create_topics(job, moved)
-        return Launch(
-            commands=[java_command(job, _home(cache))],
-            environment=job.environment(),
-            drained=(job.source_topic, *moved),
-        )
+        create_topics(job, moved, REPARTITION_CONFIG)
+        topics = dict.fromkeys((job.source_topic, rows_topic, *moved))
+        environment = {
+            **job.environment(),
+            "BENCH_ROWS_TOPIC": rows_topic,
+            "BENCH_ROWS_SCHEMA_ID": str(rows_schema_id),
+        }
+        return Launch([java_command(job, _home(cache))], environment, tuple(topics))
+
+    def rows(self, job: Job) -> tuple[str, int]:
+        """Return the topic of canonical rows, and the schema to write it with, 0 if it is given."""
+        return job.source_topic, 0
+
+
+class KafkaStreamsFromDebezium(KafkaStreams):
+    """See Peer."""
+
+    name = "Kafka Streams from Debezium"
+
+    def rows(self, job: Job) -> tuple[str, int]:
+        """Create the topic that changes are mapped to."""
+        topic = f"{job.group}-time-entry"
+        create_topics(job, [topic], {"cleanup.policy": "compact"})
+        registry = Registry(job.registry_url)
+        return topic, registry.register(f"{topic}-value", record_schema(RECORD))
 
 
 def _home(cache: Path) -> Path:
@@ -118,13 +144,13 @@ def java_command(job: Job, home: Path) -> Sequence[str]:
     )
 
 
-def create_topics(job: Job, names: Sequence[str]) -> None:
-    """Create repartition topics, as Kafka Streams itself would at its start.
+def create_topics(job: Job, names: Sequence[str], config: Mapping[str, str]) -> None:
+    """Create topics, among them those that Kafka Streams itself would create at its start.
 
     Whoever asks for the end of a topic too early may be told, and remember, that there is none.
     """
     admin = AdminClient({"bootstrap.servers": job.bootstrap_servers})
-    topics = [NewTopic(name, job.partitions, 1, config=REPARTITION_CONFIG) for name in names]
+    topics = [NewTopic(name, job.partitions, 1, config=dict(config)) for name in names]
     for future in admin.create_topics(topics).values():
         future.result()
     deadline = time.monotonic() + TOPICS_TIMEOUT_S
@@ -144,6 +170,7 @@ def lock_text() -> str:
 
 
 PEER = KafkaStreams()
+FROM_DEBEZIUM = KafkaStreamsFromDebezium()
 
 if __name__ == "__main__":
     LOCK.write_text(lock_text())

@@ -36,7 +36,7 @@ public final class Main {
         config.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, 1);
         config.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
         config.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, STREAM_THREADS);
-        // Lets the source be the changelog of the rows.
+        // Lets the topic of the rows be their changelog.
         config.put(StreamsConfig.TOPOLOGY_OPTIMIZATION_CONFIG, StreamsConfig.OPTIMIZE);
         // A total is stored and published once a commit; the cache holds all that change between two.
         config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 1_000);

@@ -8,27 +8,32 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Predicate;
 import org.apache.avro.Schema;
 
-/** Asks the registry, once for a schema id, whether records are what the decoder takes them for. */
+/** Asks the registry, once for a schema id, whether records are what a decoder takes them for. */
 final class Schemas {
-    private static final List<String> TIME_ENTRY = List.of(
-            "id", "project_ref", "task_ref", "resource_id", "work_on", "hours", "bill_rate", "cost_rate",
-            "currency", "status", "is_billable");
-
-    private static volatile int known = -1;
+    private static final Map<Integer, Boolean> ACCEPTED = new ConcurrentHashMap<>();
 
     private Schemas() {}
 
-    static void requireTimeEntry(int id) {
-        if (id == known) {
+    /** Fails for a record of a schema that is not accepted. An id is asked about by one decoder only. */
+    static void require(int id, Predicate<Schema> isAccepted) {
+        if (ACCEPTED.containsKey(id)) {
             return;
         }
-        List<String> names = fetch(id).getFields().stream().map(Schema.Field::name).toList();
-        if (names.size() < TIME_ENTRY.size() || !names.subList(0, TIME_ENTRY.size()).equals(TIME_ENTRY)) {
-            throw new IllegalStateException("schema " + id + " is not a time entry: its fields are " + names);
+        Schema schema = fetch(id);
+        if (!isAccepted.test(schema)) {
+            throw new IllegalStateException("schema " + id + " has other fields than expected: " + schema);
         }
-        known = id;
+        ACCEPTED.put(id, true);
+    }
+
+    static boolean beginsWith(Schema schema, List<String> names) {
+        List<String> found = schema.getFields().stream().map(Schema.Field::name).toList();
+        return found.size() >= names.size() && found.subList(0, names.size()).equals(names);
     }
 
     private static Schema fetch(int id) {

@@ -5,6 +5,7 @@ import java.io.UncheckedIOException;
 import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import org.apache.avro.io.BinaryDecoder;
 import org.apache.avro.io.DecoderFactory;
 import org.apache.avro.util.Utf8;
@@ -26,6 +27,10 @@ record TimeEntry(
     /** Confluent framing: byte 0 and the schema id. */
     static final int HEADER = 5;
 
+    private static final List<String> FIELDS = List.of(
+            "id", "project_ref", "task_ref", "resource_id", "work_on", "hours", "bill_rate", "cost_rate",
+            "currency", "status", "is_billable");
+
     private static final Utf8 APPROVED = new Utf8("approved");
 
     /** Null for a deleted row. Rows with another schema fail. */
@@ -33,7 +38,7 @@ record TimeEntry(
         if (framed == null) {
             return null;
         }
-        Schemas.requireTimeEntry(ByteBuffer.wrap(framed).getInt(1));
+        Schemas.require(ByteBuffer.wrap(framed).getInt(1), schema -> Schemas.beginsWith(schema, FIELDS));
         Buffers buffers = BUFFERS.get();
         try {
             BinaryDecoder decoder = buffers.decoder = DecoderFactory.get().binaryDecoder(

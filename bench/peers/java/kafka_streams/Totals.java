@@ -16,7 +16,7 @@ import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.state.KeyValueStore;
 
-/** Work A: a table of rows, and two aggregates of it that retract what a changed row added before. */
+/** A table of rows, and two aggregates of it that retract what a changed row added before. */
 final class Totals {
     /** A null key leaves a row out of a group; its earlier version is subtracted all the same. */
     private static final KeyValue<Bytes, Amounts> NOTHING = KeyValue.pair(null, null);
@@ -25,12 +25,17 @@ final class Totals {
 
     static Topology topology(Properties config) {
         StreamsBuilder builder = new StreamsBuilder();
+        String source = Job.text("SOURCE_TOPIC");
+        String rowsTopic = Job.text("ROWS_TOPIC");
+        if (!rowsTopic.equals(source)) {
+            Envelopes.addTo(builder, source, rowsTopic);
+        }
         Serde<TimeEntry> entries = Serdes.serdeFrom(
                 (topic, entry) -> entry == null ? null : entry.framed(), (topic, framed) -> TimeEntry.decode(framed));
-        // Optimised, the table has the source as its changelog. A cache before it would not merge
+        // Optimised, the table has its topic as its changelog. A cache before it would not merge
         // changes, since those of one row lie far apart.
         KTable<Bytes, TimeEntry> rows = builder.table(
-                Job.text("SOURCE_TOPIC"),
+                rowsTopic,
                 Consumed.with(Serdes.Bytes(), entries),
                 Materialized.<Bytes, TimeEntry, KeyValueStore<Bytes, byte[]>>as("rows").withCachingDisabled());
         total(rows, "margin", 3, TimeEntry::marginKey, TimeEntry::margin);
