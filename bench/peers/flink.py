@@ -123,7 +123,7 @@ class FlinkPeer:
             f"bench.flink.{self.main_class}",
             *self.arguments,
         )
-        return Launch([command], job.environment(), drained=(job.source_topic,))
+        return Launch([command], job.environment())
 
 
 def lock_text() -> str:

@@ -44,6 +44,7 @@ final class Topics {
                 .setGroupId(Cluster.variable("GROUP"))
                 .setTopics(Cluster.variable("SOURCE_TOPIC"))
                 .setStartingOffsets(OffsetsInitializer.earliest())
+                .setBounded(OffsetsInitializer.latest())
                 .setProperties(consumer())
                 .setDeserializer(new ChangeReader())
                 .build();
