@@ -118,6 +118,8 @@ class FlinkPeer:
             f"-Djava.io.tmpdir={job.folder}",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
+            # Warns of every metric of every Kafka client after a task's first.
+            "-Dorg.slf4j.simpleLogger.log.org.apache.flink.metrics.MetricGroup=error",
             "-cp",
             f"{home / 'classes'}:{home / 'libraries'}/*",
             f"bench.flink.{self.main_class}",
