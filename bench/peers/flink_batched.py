@@ -10,3 +10,10 @@ PEER = FlinkPeer(
     main_class="DataStreamJob",
     arguments=("batched", "rocksdb"),
 )
+# The same on the heap: faster to read, but every checkpoint writes all of it anew.
+PEER_HEAP = FlinkPeer(
+    name="Flink DataStream, mini-batches, heap",
+    state="memory",
+    main_class="DataStreamJob",
+    arguments=("batched", "hashmap"),
+)

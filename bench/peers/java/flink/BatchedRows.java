@@ -17,7 +17,7 @@ import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
  */
 final class BatchedRows extends AbstractStreamOperator<Tuple2<String, long[]>>
         implements OneInputStreamOperator<Tuple2<String, Row>, Tuple2<String, long[]>> {
-    private static final int FULL = Integer.parseInt(Cluster.option("rows", "5000"));
+    private static final int FULL = Integer.parseInt(Cluster.option("rows", "20000"));
 
     private final Totals totals = new Totals();
     private transient Map<String, Row> changes;
