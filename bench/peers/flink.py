@@ -125,6 +125,7 @@ class FlinkPeer:
             f"bench.flink.{self.main_class}",
             *self.arguments,
         )
+        # Nothing to wait for but its end: the job reads to where the source ends when it starts.
         return Launch([command], job.environment())
 
 

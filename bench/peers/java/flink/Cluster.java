@@ -18,7 +18,7 @@ final class Cluster {
         return value;
     }
 
-    /** A switch for trying other settings by hand. */
+    /** For trying other settings by hand: JAVA_TOOL_OPTIONS=-Dflink.interval=2s. */
     static String option(String name, String otherwise) {
         return System.getProperty("flink." + name, otherwise);
     }
@@ -38,6 +38,13 @@ final class Cluster {
         config.setString(
                 "execution.checkpointing.dir", folder.resolve("checkpoints").toUri().toString());
         config.setString("execution.checkpointing.incremental", "true");
+        // A job that has failed or was killed can go on from here.
+        config.setString(
+                "execution.checkpointing.externalized-checkpoint-retention",
+                "RETAIN_ON_CANCELLATION");
+        if (!option("restore", "").isEmpty()) {
+            config.setString("execution.state-recovery.path", option("restore", ""));
+        }
 
         config.setString("state.backend.type", stateBackend);
         config.setString("state.backend.rocksdb.localdir", folder.resolve("rocksdb").toString());
@@ -51,11 +58,15 @@ final class Cluster {
         config.setString("taskmanager.memory.network.max", "64m");
         // A failure is to be seen, not to be hidden in a longer time.
         config.setString("restart-strategy.type", "disable");
-        for (String part : new String[] {"rest", "jobmanager", "taskmanager"}) {
-            String option = part.equals("rest") ? "rest.bind-address" : part + ".bind-host";
-            config.setString(option, "127.0.0.1");
+        for (String address :
+                new String[] {
+                    "rest.address",
+                    "rest.bind-address",
+                    "jobmanager.bind-host",
+                    "taskmanager.bind-host"
+                }) {
+            config.setString(address, "127.0.0.1");
         }
-        config.setString("rest.address", "127.0.0.1");
         config.setString("rest.bind-port", "0");
         return StreamExecutionEnvironment.createLocalEnvironment(PARALLELISM, config);
     }

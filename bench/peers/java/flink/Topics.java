@@ -44,6 +44,8 @@ final class Topics {
                 .setGroupId(Cluster.variable("GROUP"))
                 .setTopics(Cluster.variable("SOURCE_TOPIC"))
                 .setStartingOffsets(OffsetsInitializer.earliest())
+                // The job ends where the topic ends now. Without an end its last offsets would be
+                // committed up to ten seconds late: an idle source does that between two polls.
                 .setBounded(OffsetsInitializer.latest())
                 .setProperties(consumer())
                 .setDeserializer(new ChangeReader())
@@ -58,8 +60,8 @@ final class Topics {
                 .setKafkaProducerConfig(producer())
                 .setDeliveryGuarantee(DeliveryGuarantee.EXACTLY_ONCE)
                 .setTransactionalIdPrefix(Cluster.variable("GROUP") + "-" + output)
-                // Few ids used again and again instead of a new one, unknown to the broker, a
-                // checkpoint.
+                // A few ids used again and again, instead of one a checkpoint that is new to the
+                // broker.
                 .setTransactionNamingStrategy(TransactionNamingStrategy.POOLING)
                 .setRecordSerializer(
                         KafkaRecordSerializationSchema.<Tuple2<String, long[]>>builder()
