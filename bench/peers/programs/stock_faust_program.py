@@ -42,13 +42,7 @@ app = faust.App(
 )
 SOURCE = app.topic(work.SOURCE_TOPIC, key_type=bytes, value_type=bytes)
 AMOUNTS = tuple(
-    app.topic(
-        f"{work.GROUP}-{name}-amounts",
-        key_type=bytes,
-        value_type=bytes,
-        partitions=work.PARTITIONS,
-        internal=True,  # Faust makes it
-    )
+    app.topic(f"{work.GROUP}-{name}-amounts", key_type=bytes, value_type=bytes)
     for name in ("margin", "utilization")
 )
 OUTPUTS = tuple(app.topic(name, key_type=bytes, value_type=bytes) for name in work.OUTPUTS)
