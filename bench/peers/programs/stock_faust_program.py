@@ -38,6 +38,7 @@ app = faust.App(
     stream_recovery_delay=3.0,
     producer_linger=0.02,
     producer_max_batch_size=262_144,
+    store_check_exists=False,  # or each read of a table is two
     web_enabled=False,
 )
 SOURCE = app.topic(work.SOURCE_TOPIC, key_type=bytes, value_type=bytes)
