@@ -63,6 +63,7 @@ PROJECTS = 5_000
 SMALL = 50  # the short run, whose time is subtracted, has one change in so many
 SMALL_MIN = 500
 POLL_S = 0.05
+MARKERS = 8  # at most so many ends of transactions follow the last record of a partition
 DEADLINE_S = 1_200.0
 AGREE_S = 10.0
 STOP_S = 20.0
@@ -212,13 +213,52 @@ class Bench:
             # The source first: a topic rows are moved through ends where it ends after that.
             specs = {each: OffsetSpec.latest() for each in wanted}
             ends = self.admin.list_offsets(specs, isolation_level=IsolationLevel.READ_UNCOMMITTED)
-            return all(
-                at.get((each.topic, each.partition), -1) >= end
-                for each, future in ends.items()
-                if (end := future.result(10).offset) > 0
-            )
+            behind = []
+            for each, future in ends.items():
+                end = future.result(10).offset
+                committed = max(at.get((each.topic, each.partition), 0), 0)
+                if end - committed > MARKERS:
+                    return False
+                if committed < end:
+                    behind.append((TopicPartition(each.topic, each.partition, committed), end))
+            return not behind or self._are_markers(behind)
         except KafkaException:  # the group or a topic does not exist yet
+            # The client remembers a topic as unknown for as long as it is asked so often.
+            self.admin.list_topics(timeout=10)
             return False
+
+    def _are_markers(self, behind: Sequence[tuple[TopicPartition, int]]) -> bool:
+        """Whether no record, only ends of transactions, lies from the offsets to the ends.
+
+        Who commits the offset after its last record never commits the marker that follows it.
+        """
+        consumer = self._reader()
+        ends = {(each.topic, each.partition): end for each, end in behind}
+        consumer.assign([each for each, _ in behind])
+        try:
+            while ends:
+                for message in consumer.consume(len(ends), 1.0):
+                    error = message.error()
+                    if error is None:
+                        return False
+                    if error.code() != KafkaError._PARTITION_EOF:
+                        raise KafkaException(error)
+                    if message.offset() < ends.pop((message.topic(), message.partition())):
+                        return False  # a transaction is open
+            return True
+        finally:
+            consumer.close()
+
+    def _reader(self) -> Consumer:
+        return Consumer(
+            {
+                **self.kafka.client(),
+                "group.id": "bench-truth",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "isolation.level": "read_committed",
+            }
+        )
 
     def _differences(self, job: Job, source: Source) -> int:
         deadline = time.monotonic() + AGREE_S
@@ -234,15 +274,7 @@ class Bench:
 
     def _published(self, topic: str, fields: Sequence[str]) -> dict[str, tuple[Decimal, ...]]:
         """Return the last committed total of each key; zeros and tombstones are left out."""
-        consumer = Consumer(
-            {
-                **self.kafka.client(),
-                "group.id": "bench-truth",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "isolation.level": "read_committed",
-            }
-        )
+        consumer = self._reader()
         consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
         last: dict[bytes, bytes | None] = {}
         ended = 0
