@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import structlog
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
 from schemas.errors import FatalError
 from streams.engine.settings import EngineSettings
@@ -37,6 +37,10 @@ class StateStore:
         self._lock = threading.Lock()
         self._db: Rdict | None = None
         self._is_closed = False
+        # The state log is the write-ahead log: what a crash takes from the memtable, the position
+        # among it, is read again from there.
+        self._unlogged = WriteOptions()
+        self._unlogged.disable_wal = True
 
     def open(self, log_id: str) -> None:
         """Open the directory, anew and empty if it mirrors another log or cannot be read.
@@ -116,7 +120,7 @@ class StateStore:
                 batch.put(key, value)
         batch.put(OFFSET_KEY, b"%d" % log_offset)
         with self._lock:
-            self._require_db().write(batch)
+            self._require_db().write(batch, self._unlogged)
 
     def _open_db(self) -> Rdict:
         options = Options(raw_mode=True)
