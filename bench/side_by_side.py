@@ -64,7 +64,7 @@ SMALL = 50  # the short run, whose time is subtracted, has one change in so many
 SMALL_MIN = 500
 POLL_S = 0.05
 MARKERS = 8  # at most so many ends of transactions follow the last record of a partition
-DEADLINE_S = 1_200.0
+DEADLINE_S = 600.0
 AGREE_S = 10.0
 STOP_S = 20.0
 SCHEMAS = Path(__file__).parent / "peers"
@@ -84,9 +84,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: seconds from start to the last commit, peak memory of all processes, differences."""
+    """One run, from start to the last commit, all processes; `wrong` counts differing totals."""
 
     seconds: float
+    cpu_seconds: float
     peak_rss_mb: int
     wrong: int
 
@@ -105,6 +106,8 @@ class Result:
     changes_per_second: int | None
     correct: bool | None
     peak_rss_mb: int | None
+    cpu_us_per_change: float | None = None
+    """Processor time of the system alone, without the broker's."""
     note: str = ""
 
 
@@ -120,6 +123,7 @@ class Bench:
         self.cache.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._sources: dict[int, Source] = {}
+        self._waiting_for = ""
 
     def source(self, changes: int) -> Source:
         """Return the source topic of that many changes, filled the first time."""
@@ -191,16 +195,19 @@ class Bench:
         with _Processes(launch, job.folder) as processes:
             self._await(job, launch, processes, began)
             seconds = time.monotonic() - began
-            memory_mb = processes.peak_rss_mb
+            cpu_seconds = processes.cpu_seconds()
             wrong = 0 if peer.is_ceiling else self._differences(job, source)
         shutil.rmtree(job.folder, ignore_errors=True)
-        return Run(seconds, memory_mb, wrong)
+        return Run(seconds, cpu_seconds, processes.peak_rss_mb, wrong)
 
     def _await(self, job: Job, launch: Launch, processes: _Processes, began: float) -> None:
-        while not (self._is_drained(job, launch) if launch.drained else processes.are_done()):
+        while True:
+            is_done = self._is_drained(job, launch) if launch.drained else processes.are_done()
             processes.check(may_end=not launch.drained)
+            if is_done:
+                return
             if time.monotonic() - began > DEADLINE_S:
-                raise TimeoutError(f"not done after {DEADLINE_S:.0f} s")
+                raise TimeoutError(f"not done after {DEADLINE_S:.0f} s: {self._waiting_for}")
             time.sleep(POLL_S)
 
     def _is_drained(self, job: Job, launch: Launch) -> bool:
@@ -218,11 +225,13 @@ class Bench:
                 end = future.result(10).offset
                 committed = max(at.get((each.topic, each.partition), 0), 0)
                 if end - committed > MARKERS:
+                    self._waiting_for = f"{each.topic}/{each.partition} is at {committed} of {end}"
                     return False
                 if committed < end:
                     behind.append((TopicPartition(each.topic, each.partition, committed), end))
             return not behind or self._are_markers(behind)
-        except KafkaException:  # the group or a topic does not exist yet
+        except KafkaException as error:  # the group or a topic does not exist yet
+            self._waiting_for = str(error)
             # The client remembers a topic as unknown for as long as it is asked so often.
             self.admin.list_topics(timeout=10)
             return False
@@ -305,6 +314,7 @@ class _Processes:
         self._launch = launch
         self._log = folder / "system.log"
         self._running: list[psutil.Popen] = []
+        self._cpu_seconds: dict[int, float] = {}
         self.peak_rss_mb = 0
 
     def __enter__(self) -> _Processes:
@@ -325,12 +335,17 @@ class _Processes:
         for process in late:
             process.kill()
 
+    def cpu_seconds(self) -> float:
+        """Processor time of all processes until now."""
+        self.check(may_end=True)
+        return sum(self._cpu_seconds.values())
+
     def are_done(self) -> bool:
         """Whether all processes have ended; raises if one has failed."""
         return all(process.poll() is not None for process in self._running)
 
     def check(self, *, may_end: bool) -> None:
-        """Note the memory in use; raise if a process has failed, or ended too soon."""
+        """Note memory and processor time; raise if a process has failed, or ended too soon."""
         resident = 0
         for running in self._running:
             code = running.poll()
@@ -340,6 +355,8 @@ class _Processes:
             for each in _tree(running):
                 try:
                     resident += each.memory_info().rss
+                    times = each.cpu_times()
+                    self._cpu_seconds[each.pid] = times.user + times.system
                 except psutil.NoSuchProcess:
                     continue
         self.peak_rss_mb = max(self.peak_rss_mb, resident >> 20)
@@ -386,7 +403,17 @@ def measure(bench: Bench, peer: Peer, changes: int) -> Result:
         traceback.print_exc()
         note = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         return Result(
-            "A", peer.name, "", peer.guarantee, peer.state, count, None, None, False, None, note
+            "A",
+            peer.name,
+            "",
+            peer.guarantee,
+            peer.state,
+            count,
+            None,
+            None,
+            False,
+            None,
+            note=note,
         )
     seconds = full.seconds - small.seconds
     counted = source.records - few
@@ -401,21 +428,28 @@ def measure(bench: Bench, peer: Peer, changes: int) -> Result:
         round(counted / seconds),
         None if peer.is_ceiling else small.wrong == full.wrong == 0,
         full.peak_rss_mb,
+        round((full.cpu_seconds - small.cpu_seconds) / counted * 1e6, 2),
         f"whole run {full.seconds:.1f} s, short run {small.seconds:.1f} s",
     )
 
 
 def table(results: Sequence[Result]) -> str:
     """Return the results as text, the fastest first."""
-    lines = [f"{'system':34s}{'changes/s':>12s}{'changes':>11s}{'seconds':>9s}{'MB':>7s}  result"]
+    lines = [
+        f"{'system':34s}{'changes/s':>12s}{'changes':>11s}{'seconds':>9s}{'MB':>7s}"
+        f"{'cpu µs':>8s}  result"
+    ]
     for each in sorted(results, key=lambda r: -(r.changes_per_second or 0)):
         verdict = {True: "exact", False: "WRONG", None: "(no result)"}[each.correct]
         if each.changes_per_second is None:
-            lines.append(f"{each.system:34s}{'-':>12s}{'':>11s}{'':>9s}{'':>7s}  {each.note}")
+            lines.append(
+                f"{each.system:34s}{'-':>12s}{'':>11s}{'':>9s}{'':>7s}{'':>8s}  {each.note}"
+            )
             continue
         lines.append(
             f"{each.system:34s}{each.changes_per_second:12,d}{each.changes:11,d}"
-            f"{each.seconds:9.1f}{each.peak_rss_mb:7d}  {verdict}, {each.guarantee}, {each.state}"
+            f"{each.seconds:9.1f}{each.peak_rss_mb:7d}{each.cpu_us_per_change:8.2f}"
+            f"  {verdict}, {each.guarantee}, {each.state}"
         )
     return "\n".join(lines)
 
