@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash seeds check format bench clean
+.PHONY: help setup demo test crash seeds check format bench bench-pipeline clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,7 +46,11 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(READY) ## Measure throughput from change events to the margin topic (CHANGES=500000)
+bench: $(READY) ## Run the same work on psastream and its peers (CHANGES=200000 SYSTEMS=quix,flink_sql)
+	@$(BIN)/python -m bench.side_by_side --changes $(or $(CHANGES),2000000) \
+		$(if $(SYSTEMS),--systems $(SYSTEMS))
+
+bench-pipeline: $(READY) ## Measure Debezium envelopes to the margin topic, one worker (CHANGES=500000)
 	@$(BIN)/python -m bench.pipeline --changes $(or $(CHANGES),500000)
 
 clean: ## Remove what the targets made (downloads stay in the user's cache)

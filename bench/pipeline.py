@@ -4,7 +4,7 @@ Starts a broker and a registry, fills the source topics, starts ONE worker, and 
 first committed offset until everything is committed. The margin topic is then compared with what
 the rows add up to: a wrong result fails the run and has no time.
 
-Run: make bench CHANGES=500000
+Run: make bench-pipeline CHANGES=500000
 """
 
 from __future__ import annotations
