@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST = $(BIN)/python -m pytest -m "not crash"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash seeds check format bench bench-pipeline clean
+.PHONY: help setup demo test test-pure test-parts crash seeds check format bench bench-pipeline clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +27,14 @@ demo: $(READY) ## Run a firm's story through the real parts and compare the book
 	@$(BIN)/psastream demo $(ARGS)
 
 test: $(READY) ## Run all tests but those of `make crash` (ARGS="-k name")
-	@$(BIN)/python -m pytest -m "not crash" $(ARGS)
+	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j2 test-pure test-parts)
+
+# Side by side: the pure ones compute while those on real parts mostly wait.
+test-pure: $(READY)
+	@$(PYTEST) tests/unit tests/property
+
+test-parts: $(READY)
+	@$(PYTEST) tests/integration tests/e2e
 
 crash: $(READY) ## Kill the parts, cut their lines, feed bad input: the books must agree (SEEDS=50)
 	@$(if $(SEEDS),PSASTREAM_TEST_SEEDS=$(SEEDS)) $(BIN)/python -m pytest -m crash \
