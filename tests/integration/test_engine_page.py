@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from tests.support.engine_fixtures import kafka
 from tests.support.engine_testbed import EngineTestbed
@@ -48,13 +48,10 @@ def test_the_page_gives_exact_totals_although_a_process_is_killed(
 ) -> None:
     module = tmp_path / "hours.py"
     module.write_text(code_of(PAGE))
-    admin = AdminClient({"bootstrap.servers": kafka})
-    config = {"hours-state": {"cleanup.policy": "compact"}}
-    new = [NewTopic(name, 2, 1, config=config.get(name, {})) for name in TOPICS]
-    for future in admin.create_topics(new).values():
-        future.result()
     testbed = EngineTestbed(kafka, tmp_path)
     testbed.app_id = "hours"
+    config = {"hours-state": {"cleanup.policy": "compact"}}
+    testbed.create(NewTopic(name, 2, 1, config=config.get(name, {})) for name in TOPICS)
     testbed.produce("hours", 0, [(b"P1", b"3"), (b"P2", b"4"), (b"P1", b"5")])
     with running(module, kafka, tmp_path / "first"):
         testbed.wait_until_drained("hours")

@@ -52,7 +52,7 @@ class EngineTestbed:
         topics = self.topics
         wanted = names or (topics.rows, topics.adjustments, topics.totals, topics.state)
         compact = {"cleanup.policy": "compact"}
-        self._create(
+        self.create(
             NewTopic(name, self.partitions, 1, config=compact if name == topics.state else {})
             for name in wanted
         )
@@ -64,15 +64,31 @@ class EngineTestbed:
             "segment.ms": "1000",
             "min.cleanable.dirty.ratio": "0.01",
         }
-        self._create(NewTopic(name, self.partitions, 1, config=eager) for name in names)
+        self.create(NewTopic(name, self.partitions, 1, config=eager) for name in names)
 
     def delete_topics(self, *names: str) -> None:
         for deletion in self._admin.delete_topics([*names]).values():
             deletion.result()
 
-    def _create(self, new: Iterable[NewTopic]) -> None:
-        for future in self._admin.create_topics([*new]).values():
+    def create(self, new: Iterable[NewTopic]) -> None:
+        """Create topics, and wait until the broker tells of them and of their leaders.
+
+        It answers a little earlier than it knows them itself.
+        """
+        created = self._admin.create_topics([*new])
+        for future in created.values():
             future.result()
+
+        def are_known() -> bool:
+            known = self._admin.list_topics(timeout=20).topics
+            return all(
+                name in known
+                and known[name].error is None
+                and all(each.leader >= 0 for each in known[name].partitions.values())
+                for name in created
+            )
+
+        eventually(are_known, deadline_s=30)
 
     def recreate(self, name: str) -> None:
         """Delete a topic and create it anew, empty."""
