@@ -132,7 +132,7 @@ def test_a_restore_that_takes_too_long_stops_the_worker(testbed: EngineTestbed) 
     assert_goes_on_exactly(testbed)
     testbed.produce(testbed.topics.rows, 0, [(b"R0-1", row("P0-1", 5))])
     committed = testbed.committed(testbed.topics.rows)
-    with worker_of(testbed, "empty", recovery_timeout_s=0.0) as worker:
+    with worker_of(testbed, "empty", recovery_timeout_s=0.001) as worker:
         assert worker.join() == 1
     assert testbed.committed(testbed.topics.rows) == committed
     assert_goes_on_exactly(testbed)

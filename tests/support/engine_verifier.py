@@ -232,7 +232,10 @@ class Verifier:
         return state
 
     def _check_state(self, group: str, partition: int, must: Mapping[bytes, bytes]) -> None:
-        """Check the state log, and every local state that says it is complete."""
+        """Check the state log, and every local state that says it is complete.
+
+        None need be: a worker may be stopped between its last commit and its local write.
+        """
         log = self._app.logs[f"{group}-state", partition]
         state: dict[bytes, bytes] = {}
         for _, key, value in log:
@@ -245,7 +248,6 @@ class Verifier:
                 self._check_count(f"{group}/{partition} of {key[2:].decode()}", state, key, applied)
         self._compare(f"state log {group}/{partition}", state, must)
         self.counts["state keys"] += len(must)
-        complete = 0
         for directory in self._state_dirs:
             path = directory / group / str(partition)
             if not path.exists():
@@ -256,10 +258,8 @@ class Verifier:
             position = int(held.pop(b"!offset", b"-1"))
             held.pop(b"!log", None)
             if log and position >= log[-1][0]:
-                complete += 1
+                self.counts["local states"] += 1
                 self._compare(f"local state {directory.name}/{group}/{partition}", held, must)
-        if self._state_dirs and log and not complete:
-            self._differs("wrong", f"local state {group}/{partition}: no worker has all of it")
 
     def _check_count(
         self, what: str, state: Mapping[bytes, bytes], key: bytes, must: bytes
