@@ -27,7 +27,6 @@ from pathlib import Path
 import psutil
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -123,6 +122,7 @@ class Bench:
         self.cache.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._sources: dict[int, Source] = {}
+        self._asking: tuple[str, Consumer] | None = None
         self._waiting_for = ""
 
     def source(self, changes: int) -> Source:
@@ -214,9 +214,8 @@ class Bench:
         """Whether the group has committed the end of every topic of `launch.drained`."""
         wanted = [TopicPartition(t, p) for t in launch.drained for p in range(job.partitions)]
         try:
-            request = [ConsumerGroupTopicPartitions(job.group, wanted)]
-            found = self.admin.list_consumer_group_offsets(request)[job.group].result(10)
-            at = {(each.topic, each.partition): each.offset for each in found.topic_partitions}
+            found = self._group(job.group).committed(wanted, timeout=10)
+            at = {(each.topic, each.partition): each.offset for each in found}
             # The source first: a topic rows are moved through ends where it ends after that.
             specs = {each: OffsetSpec.latest() for each in wanted}
             ends = self.admin.list_offsets(specs, isolation_level=IsolationLevel.READ_UNCOMMITTED)
@@ -235,6 +234,14 @@ class Bench:
             # The client remembers a topic as unknown for as long as it is asked so often.
             self.admin.list_topics(timeout=10)
             return False
+
+    def _group(self, group: str) -> Consumer:
+        """Return a consumer that asks for the group's offsets and does not join it."""
+        if self._asking is None or self._asking[0] != group:
+            if self._asking is not None:
+                self._asking[1].close()
+            self._asking = group, Consumer({**self.kafka.client(), "group.id": group})
+        return self._asking[1]
 
     def _are_markers(self, behind: Sequence[tuple[TopicPartition, int]]) -> bool:
         """Whether no record, only ends of transactions, lies from the offsets to the ends.

@@ -154,7 +154,7 @@ def test_a_given_kafka_that_does_not_answer_is_named(tmp_path: Path) -> None:
 
 
 SUPERVISOR = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from typing import Any
 from sandbox.stack.reporter import PlainReporter
@@ -171,6 +171,8 @@ async def main() -> None:
         print("started", flush=True)
         await asyncio.Event().wait()
 
+# Background jobs of a shell, which tests may run in, are started deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(main())
 """
 
@@ -210,7 +212,7 @@ def test_nothing_outlives_a_killed_supervisor() -> None:
 def test_ctrl_c_stops_the_parts_in_order() -> None:
     with stack_directory() as directory, supervisor_of(directory) as (supervisor, children):
         supervisor.send_signal(signal.SIGINT)
-        supervisor.wait()
+        supervisor.wait(60)
 
         assert not any(map(is_alive, children))
         log = (directory / "logs" / "postgres.log").read_text()
