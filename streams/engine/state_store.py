@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import structlog
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
 from schemas.errors import FatalError
 from streams.engine.settings import EngineSettings
@@ -37,10 +37,6 @@ class StateStore:
         self._lock = threading.Lock()
         self._db: Rdict | None = None
         self._is_closed = False
-        # The state log is the write-ahead log: what a crash takes from the memtable, the position
-        # among it, is read again from there.
-        self._unlogged = WriteOptions()
-        self._unlogged.disable_wal = True
 
     def open(self, log_id: str) -> None:
         """Open the directory, anew and empty if it mirrors another log or cannot be read.
@@ -120,7 +116,7 @@ class StateStore:
                 batch.put(key, value)
         batch.put(OFFSET_KEY, b"%d" % log_offset)
         with self._lock:
-            self._require_db().write(batch, self._unlogged)
+            self._require_db().write(batch)
 
     def _open_db(self) -> Rdict:
         options = Options(raw_mode=True)
@@ -134,6 +130,8 @@ class StateStore:
         return Rdict(str(self.path), options)
 
     def _age_s(self) -> float:
+        # RocksDB's own log is written with every batch. Without it a crash would leave a position
+        # far older than the files, and deletions compacted away since would be missed.
         written = [entry.stat().st_mtime for entry in self.path.glob("*")]
         return time.time() - max(written) if written else 0.0
 
