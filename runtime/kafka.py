@@ -12,6 +12,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import BaseModel, ConfigDict, Field
+from stamina import retry_context
 
 from schemas.errors import BrokerUnavailableError, ConfigError
 from schemas.topics import Topic
@@ -138,11 +139,11 @@ def read_topic(
 
     Messages of one partition come in offset order. Where a transaction is open below that end,
     the broker hides what follows it: reading waits until it is resolved. Raises
-    BrokerUnavailableError after `timeout_s` without the end in sight.
+    BrokerUnavailableError after `timeout_s` without the end in sight, or without the topic.
     """
     deadline_at = time.monotonic() + timeout_s
     try:
-        unread = _spans(settings, topic)
+        unread = _spans(settings, topic, timeout_s)
         while unread:
             yield from _read_spans(settings, topic, unread, deadline_at)
     except KafkaException as error:
@@ -151,17 +152,25 @@ def read_topic(
         ) from error
 
 
-def _spans(settings: KafkaSettings, topic: str) -> dict[int, tuple[int, int]]:
+def _spans(settings: KafkaSettings, topic: str, timeout_s: float) -> dict[int, tuple[int, int]]:
     """Return the first offset and the end of every partition that holds anything."""
     consumer = make_consumer(settings, READ_GROUP, isolation_level="read_uncommitted")
     try:
-        numbers = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic].partitions
-        spans = {
-            number: consumer.get_watermark_offsets(
-                TopicPartition(topic, number), timeout=METADATA_TIMEOUT_S
-            )
-            for number in numbers
-        }
+        spans: dict[int, tuple[int, int]] = {}
+        # A topic just made, or a broker just started, has no leaders for a moment.
+        for attempt in retry_context(
+            on=KafkaException, attempts=None, timeout=timeout_s, wait_max=1.0
+        ):
+            with attempt:
+                found = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+                if found.error is not None:
+                    raise KafkaException(found.error)
+                spans = {
+                    number: consumer.get_watermark_offsets(
+                        TopicPartition(topic, number), timeout=METADATA_TIMEOUT_S
+                    )
+                    for number in found.partitions
+                }
     finally:
         consumer.close()
     return {number: span for number, span in spans.items() if span[0] < span[1]}

@@ -54,6 +54,20 @@ def test_an_empty_topic_has_no_messages(kafka: KafkaSettings, topic: str) -> Non
     assert list(read_topic(kafka, topic)) == []
 
 
+def test_a_topic_is_read_while_its_partitions_still_elect_their_leaders(
+    kafka: KafkaSettings,
+) -> None:
+    for _ in range(5):
+        name = f"read-{uuid.uuid4().hex[:8]}"
+        create_topics(kafka, [make_topic(name, partitions=100)], replication_factor=1)
+        assert list(read_topic(kafka, name)) == []
+
+
+def test_a_topic_that_does_not_exist_is_an_error(kafka: KafkaSettings) -> None:
+    with pytest.raises(BrokerUnavailableError, match="read-nowhere"):
+        list(read_topic(kafka, "read-nowhere", timeout_s=1))
+
+
 def test_all_partitions_are_read_to_their_end(kafka: KafkaSettings, topic: str) -> None:
     producer = make_producer(kafka)
     for number in range(500):
@@ -88,7 +102,7 @@ def test_a_transaction_that_stays_open_is_an_error(kafka: KafkaSettings, topic: 
     open_transaction = transaction(kafka)
     send(open_transaction, topic, 0, b"open", b"1")
     with pytest.raises(BrokerUnavailableError, match="end of"):
-        list(read_topic(kafka, topic, timeout_s=0))
+        list(read_topic(kafka, topic, timeout_s=1))
     open_transaction.abort_transaction()
 
 
