@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -45,19 +44,7 @@ def run_worker(settings: Settings) -> int:
         host=settings.metrics_host,
         checks={"livez": worker.health.is_live, "readyz": worker.health.is_ready},
     )
-    _spare_the_collector()
     return worker.run()
-
-
-def _spare_the_collector() -> None:
-    """Keep the cyclic collector away from chunks.
-
-    A chunk is hundreds of thousands of tuples and bytes without a cycle, all freed with it. The
-    standard thresholds walk the whole heap several times a chunk, holding the interpreter.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(500_000, 20, 100)
 
 
 def engine_settings(settings: Settings) -> EngineSettings:

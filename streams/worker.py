@@ -4,10 +4,12 @@ Builds no app and reads no environment; the command line does both and exits wit
 """
 
 import asyncio
+import gc
 import os
 import signal
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -48,7 +50,8 @@ class Worker:
         cannot be interrupted.
         """
         try:
-            return asyncio.run(self._main())
+            with _collector_spared():
+                return asyncio.run(self._main())
         finally:
             self._loop = None
             if self._last_resort is not None:
@@ -116,3 +119,21 @@ class Worker:
                 await self.app.stop()
         self.app.threads.shutdown(wait=True)
         _log.info("worker stopped", exit_code=code)
+
+
+@contextmanager
+def _collector_spared() -> Iterator[None]:
+    """Keep the cyclic collector away from chunks.
+
+    A chunk is hundreds of thousands of tuples and bytes without a cycle, all freed with it. The
+    standard thresholds walk the whole heap several times a chunk, holding the interpreter.
+    """
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(500_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
