@@ -68,11 +68,23 @@ class StateLog:
             raise self._unavailable(error) from error
 
     def bounds(self, partition: int) -> LogBounds:
-        """Where the log starts and ends, as of now, without open transactions."""
+        """Where the log starts and ends, as of now.
+
+        A commit is answered before its end is written to the log: waits until no transaction is
+        open. Raises BrokerUnavailableError if one stays open.
+        """
         at = TopicPartition(self.topic, partition)
         start = self._offsets([at], OffsetSpec.earliest())[self.topic]
-        end = self._offsets([at], OffsetSpec.latest())[self.topic]
+        deadline_s = time.monotonic() + _ADMIN_TIMEOUT_S
+        written = self._end(at, IsolationLevel.READ_UNCOMMITTED)
+        while (end := self._end(at, IsolationLevel.READ_COMMITTED)) < written:
+            if time.monotonic() > deadline_s:
+                raise self._unavailable(TimeoutError("a transaction stays open"))
+            time.sleep(_POLL_S)
         return LogBounds(start, end)
+
+    def _end(self, at: TopicPartition, isolation: IsolationLevel) -> int:
+        return self._offsets([at], OffsetSpec.latest(), isolation)[self.topic]
 
     def source_positions(self, topics: Sequence[str], partition: int) -> dict[str, SourcePosition]:
         """The worker group's positions on `partition` of `topics`."""
@@ -95,12 +107,17 @@ class StateLog:
             topic: SourcePosition(committed.get(topic), start) for topic, start in starts.items()
         }
 
-    def _offsets(self, wanted: Sequence[TopicPartition], spec: OffsetSpec) -> dict[str, int]:
+    def _offsets(
+        self,
+        wanted: Sequence[TopicPartition],
+        spec: OffsetSpec,
+        isolation: IsolationLevel = IsolationLevel.READ_COMMITTED,
+    ) -> dict[str, int]:
         admin = self._admin  # held, as above
         try:
             futures = admin.list_offsets(
                 dict.fromkeys(wanted, spec),
-                isolation_level=IsolationLevel.READ_COMMITTED,
+                isolation_level=isolation,
                 request_timeout=_ADMIN_TIMEOUT_S,
             )
             return {

@@ -130,6 +130,16 @@ def test_i6_a_single_record_is_restored_once(testbed: EngineTestbed) -> None:
 
 
 @pytest.mark.stack
+def test_i6_a_log_ends_where_its_open_transaction_does(testbed: EngineTestbed) -> None:
+    log = OneLog(testbed)
+    open_transaction = testbed.open_transaction(log.topic, 0, [(b"a", b"v")])
+    with ThreadPoolExecutor(1) as pool:
+        restored = pool.submit(log.catch_up)
+        open_transaction.commit_transaction(20)
+        assert (restored.result(30), log.held()) == (1, [b"a"])
+
+
+@pytest.mark.stack
 def test_i6_a_log_whose_head_was_deleted_restores_no_part_of_a_state(
     testbed: EngineTestbed,
 ) -> None:

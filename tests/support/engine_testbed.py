@@ -117,14 +117,26 @@ class EngineTestbed:
             future.result()
 
     def abort(self, topic: str, partition: int, records: Sequence[Record]) -> None:
-        """Publish in a transaction that is aborted."""
-        self._in_transaction(topic, partition, records).abort_transaction(20)
+        """Publish in a transaction that is aborted; return once its end is in the topic."""
+        self.open_transaction(topic, partition, records).abort_transaction(20)
+        self._transactional()
 
     def commit(self, topic: str, partition: int, records: Sequence[Record]) -> None:
-        """Publish in a transaction that is committed."""
-        self._in_transaction(topic, partition, records).commit_transaction(20)
+        """Publish in a transaction that is committed; return once its end is in the topic."""
+        self.open_transaction(topic, partition, records).commit_transaction(20)
+        self._transactional()
 
-    def _in_transaction(self, topic: str, partition: int, records: Sequence[Record]) -> Producer:
+    def open_transaction(self, topic: str, partition: int, records: Sequence[Record]) -> Producer:
+        """Publish in a transaction and leave it open; return its producer."""
+        producer = self._transactional()
+        producer.begin_transaction()
+        for key, value in records:
+            producer.produce(topic, value, key, partition=partition)
+        producer.flush()
+        return producer
+
+    def _transactional(self) -> Producer:
+        """Return a new producer; the broker lets it begin once the last transaction has ended."""
         producer = Producer(
             {
                 "bootstrap.servers": self.bootstrap_servers,
@@ -132,10 +144,6 @@ class EngineTestbed:
             }
         )
         producer.init_transactions(20)
-        producer.begin_transaction()
-        for key, value in records:
-            producer.produce(topic, value, key, partition=partition)
-        producer.flush()
         return producer
 
     def settings(self, worker: str = "w", **changes: Any) -> EngineSettings:
