@@ -167,6 +167,10 @@ class StateLog:
         progress: Callable[[int, float], None],
     ) -> int:
         began = time.monotonic()
+        began_at_s = time.time()
+        # Until the end is reached, tombstones that lie ahead may be compacted away: what is read
+        # so far is as old as it was at the start.
+        complete_at_s = store.complete_at_s or began_at_s
         records = 0
         consumer = self._consumer(f"{self._settings.app_id}-recovery")
         try:
@@ -183,7 +187,7 @@ class StateLog:
                     last = message.offset()
                     records += 1
                 if changes:
-                    store.apply(changes, last)
+                    store.apply(changes, last, complete_at_s)
                 elapsed = time.monotonic() - began
                 progress(records, elapsed)
                 if elapsed > self._settings.recovery_timeout_s:
@@ -191,7 +195,7 @@ class StateLog:
         finally:
             consumer.close()
         if at_end:
-            store.apply({}, bounds.end - 1)
+            store.apply({}, bounds.end - 1, began_at_s)
         return records
 
     def _refuse_cut(self, partition: int, known: int, bounds: LogBounds) -> None:

@@ -1,17 +1,19 @@
 """The local state of one group on one partition: a RocksDB directory that mirrors its state log.
 
 The directory is a cache. Its position in the log is written in the same atomic batch as the data,
-so it can always be caught up; when in doubt it is deleted and rebuilt.
+so it can always be caught up; when in doubt it is deleted and rebuilt. RocksDB's own log is off: a
+killed process comes back at an earlier position, and the state log has the rest.
 """
 
+import math
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import structlog
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
 
 from schemas.errors import FatalError
 from streams.engine.settings import EngineSettings
@@ -19,6 +21,7 @@ from streams.engine.settings import EngineSettings
 _log = structlog.get_logger()
 
 OFFSET_KEY = b"!offset"
+COMPLETE_AT_KEY = b"!complete-at"
 LOG_KEY = b"!log"
 FENCE_PREFIX = b"!f:"
 
@@ -31,9 +34,15 @@ def fence_key(topic: str) -> bytes:
 class StateStore:
     """Implements `State`, and applies batches. Safe to close while another thread reads."""
 
-    def __init__(self, path: Path, settings: EngineSettings) -> None:
+    def __init__(
+        self, path: Path, settings: EngineSettings, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`clock` returns the seconds since the epoch."""
         self.path = path
         self._settings = settings
+        self._clock = clock
+        self._write_options = WriteOptions()
+        self._write_options.disable_wal = True
         self._lock = threading.Lock()
         self._db: Rdict | None = None
         self._is_closed = False
@@ -47,11 +56,11 @@ class StateStore:
             if self._is_closed:
                 raise self._closed_error()
             if self._db is None:
-                age_s = self._age_s()
                 self._db = self._open_or_rebuild()
+                age_s = self._age_s(self._db)
                 if age_s > self._settings.local_state_max_age_s:
                     # Meanwhile compaction may have dropped tombstones this store has not seen.
-                    self._db = self._rebuild(f"was last written {age_s:.0f} s ago")
+                    self._db = self._rebuild(f"was last complete {age_s:.0f} s ago")
             known = self._db.get(LOG_KEY)
             if known is not None and known != log_id.encode():
                 self._db = self._rebuild("mirrors another state log")
@@ -77,6 +86,15 @@ class StateStore:
         """Offset of the state log up to which this store is complete."""
         stored = self.get(OFFSET_KEY)
         return None if stored is None else int(stored)
+
+    @property
+    def complete_at_s(self) -> float | None:
+        """The instant as of which this store knows all that happened, in seconds since the epoch.
+
+        None if it has no position.
+        """
+        stored = self.get(COMPLETE_AT_KEY)
+        return None if stored is None else float(stored)
 
     def fence(self, topic: str) -> int | None:
         """The last source offset of `topic` this store has applied."""
@@ -106,8 +124,17 @@ class StateStore:
                 return
             yield key, value
 
-    def apply(self, changes: Mapping[bytes, bytes | None], log_offset: int) -> None:
-        """Write `changes` and the position they bring the store to, atomically."""
+    def apply(
+        self,
+        changes: Mapping[bytes, bytes | None],
+        log_offset: int,
+        complete_at_s: float | None = None,
+    ) -> None:
+        """Write `changes` and the position they bring the store to, atomically.
+
+        `complete_at_s` is an instant, in seconds since the epoch, before which nothing happened
+        that lies beyond the position; None: now.
+        """
         batch = WriteBatch(raw_mode=True)
         for key, value in changes.items():
             if value is None:
@@ -115,8 +142,10 @@ class StateStore:
             else:
                 batch.put(key, value)
         batch.put(OFFSET_KEY, b"%d" % log_offset)
+        at_s = self._clock() if complete_at_s is None else complete_at_s
+        batch.put(COMPLETE_AT_KEY, b"%.3f" % at_s)
         with self._lock:
-            self._require_db().write(batch)
+            self._require_db().write(batch, self._write_options)
 
     def _open_db(self) -> Rdict:
         options = Options(raw_mode=True)
@@ -129,11 +158,11 @@ class StateStore:
         options.set_block_based_table_factory(table)
         return Rdict(str(self.path), options)
 
-    def _age_s(self) -> float:
-        # RocksDB's own log is written with every batch. Without it a crash would leave a position
-        # far older than the files, and deletions compacted away since would be missed.
-        written = [entry.stat().st_mtime for entry in self.path.glob("*")]
-        return time.time() - max(written) if written else 0.0
+    def _age_s(self, db: Rdict) -> float:
+        if db.get(OFFSET_KEY) is None:
+            return 0.0
+        complete_at = db.get(COMPLETE_AT_KEY)
+        return self._clock() - float(complete_at) if complete_at else math.inf
 
     def _open_or_rebuild(self) -> Rdict:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -178,3 +178,19 @@ def test_an_operator_may_go_on_with_what_is_left_of_a_log(testbed: EngineTestbed
     log.write(b"a", b"b", b"c")
     testbed.delete_head(log.topic, 0, 2)
     assert (log.catch_up(), log.held()) == (1, [b"c"])
+
+
+@pytest.mark.stack
+def test_a_state_is_no_younger_for_being_restored_in_part(testbed: EngineTestbed) -> None:
+    """A tombstone that still lies ahead may be compacted away before the rest is read."""
+    log = OneLog(testbed)
+    log.write(b"a")
+    log.catch_up()
+    log.store.apply({}, log.store.log_offset or 0, complete_at_s=1_000.0)
+    log.write(*(b"%d" % number for number in range(25_000)))
+    stop = threading.Event()
+    read = log.log.catch_up(0, log.store, stop=stop, progress=lambda *_: stop.set())
+    assert 0 < read < 25_000
+    assert log.store.complete_at_s == 1_000.0
+    assert log.catch_up() == 25_000 - read
+    assert (log.store.complete_at_s or 0.0) > 1_000.0

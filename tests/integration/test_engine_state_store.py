@@ -1,8 +1,9 @@
 """The local state on a real RocksDB: atomic, a faithful mirror, and rebuilt when in doubt."""
 
-import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,10 @@ def store(settings: EngineSettings) -> Iterator[StateStore]:
     store.close()
 
 
-def opened(settings: EngineSettings, log_id: str = "log-1") -> StateStore:
-    store = StateStore(settings.state_dir / "group" / "0", settings)
+def opened(
+    settings: EngineSettings, log_id: str = "log-1", clock: Callable[[], float] = time.time
+) -> StateStore:
+    store = StateStore(settings.state_dir / "group" / "0", settings, clock)
     store.open(log_id)
     return store
 
@@ -77,15 +80,55 @@ def test_reset_keeps_nothing_but_the_identity(settings: EngineSettings) -> None:
 
 
 def test_state_older_than_the_tombstones_is_dropped(settings: EngineSettings) -> None:
-    first = opened(settings)
+    first = opened(settings, clock=lambda: 1_000.0)
     first.apply({b"a": b"1"}, log_offset=3)
     first.close()
-    long_ago = time.time() - settings.local_state_max_age_s - 60
-    for entry in first.path.glob("*"):
-        os.utime(entry, (long_ago, long_ago))
-    second = opened(settings)
-    assert (second.get(b"a"), second.log_offset) == (None, None)
+    limit_s = 1_000.0 + settings.local_state_max_age_s
+    second = opened(settings, clock=lambda: limit_s)
+    assert (second.get(b"a"), second.log_offset) == (b"1", 3)
     second.close()
+    third = opened(settings, clock=lambda: limit_s + 1)
+    assert (third.get(b"a"), third.log_offset) == (None, None)
+    third.close()
+
+
+def test_what_is_restored_is_as_old_as_it_is_said_to_be(settings: EngineSettings) -> None:
+    first = opened(settings, clock=lambda: 9_000.0)
+    first.apply({b"a": b"1"}, log_offset=3, complete_at_s=1_000.0)
+    first.close()
+    second = opened(settings, clock=lambda: 1_001.0 + settings.local_state_max_age_s)
+    assert second.log_offset is None
+    second.close()
+
+
+def test_a_killed_process_leaves_a_position_that_is_true_and_its_age(
+    settings: EngineSettings,
+) -> None:
+    """Each batch writes its number to ten keys; its files are fresh, whatever the clock says."""
+    program = """
+import os, sys
+from pathlib import Path
+from streams.engine import EngineSettings
+from streams.engine.state_store import StateStore
+settings = EngineSettings.model_validate_json(sys.argv[1])
+now = [0.0]
+store = StateStore(settings.state_dir / "group" / "0", settings, lambda: now[0])
+store.open("log-1")
+for number in range(1, 501):
+    now[0] = float(number)
+    store.apply({b"%d" % key: b"%d" % number + bytes(2_000) for key in range(10)}, number)
+os._exit(0)
+"""
+    small = settings.model_copy(update={"rocksdb_write_buffer_bytes": 100_000})
+    subprocess.run([sys.executable, "-c", program, small.model_dump_json()], check=True)
+    store = opened(small, clock=lambda: 501.0)
+    position = store.log_offset
+    assert position is not None
+    assert 0 < position < 500, "some batches had been written to disk, the last had not"
+    values = store.get_many([b"%d" % key for key in range(10)])
+    assert values == [b"%d" % position + bytes(2_000)] * 10
+    assert store.complete_at_s == position
+    store.close()
 
 
 def test_directory_in_use_is_left_alone(store: StateStore, settings: EngineSettings) -> None:
