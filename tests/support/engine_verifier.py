@@ -257,6 +257,7 @@ class Verifier:
             store.close()
             position = int(held.pop(b"!offset", b"-1"))
             held.pop(b"!log", None)
+            held.pop(b"!complete-at", None)
             if log and position >= log[-1][0]:
                 self.counts["local states"] += 1
                 self._compare(f"local state {directory.name}/{group}/{partition}", held, must)
