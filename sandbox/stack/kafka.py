@@ -41,7 +41,7 @@ class Java:
         )
 
 
-def server_properties(log_dir: Path, port: int, controller_port: int) -> str:
+def server_properties(log_dir: Path, port: int, controller_port: int, join_wait_ms: int = 0) -> str:
     """Broker configuration: production's semantics, sized for one small machine."""
     properties = {
         "process.roles": "broker,controller",
@@ -66,7 +66,7 @@ def server_properties(log_dir: Path, port: int, controller_port: int) -> str:
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "share.coordinator.state.topic.num.partitions": 1,
-        "group.initial.rebalance.delay.ms": 0,
+        "group.initial.rebalance.delay.ms": join_wait_ms,
         # Lets tests lose a worker without waiting for the usual lowest of six seconds.
         "group.min.session.timeout.ms": 1000,
         # A killed broker may register again only after its old session has ended.
@@ -78,12 +78,14 @@ def server_properties(log_dir: Path, port: int, controller_port: int) -> str:
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
-def kafka_spec(java: Java, directory: Path, ports: Sequence[int], *, heap_mb: int) -> ProcessSpec:
+def kafka_spec(
+    java: Java, directory: Path, ports: Sequence[int], *, heap_mb: int, join_wait_ms: int
+) -> ProcessSpec:
     """The broker process on `ports` (clients, controller); writes its configuration."""
     port, controller_port = ports
     directory.mkdir(parents=True, exist_ok=True)
     config = _config_path(directory)
-    config.write_text(server_properties(_log_dir(directory), port, controller_port))
+    config.write_text(server_properties(_log_dir(directory), port, controller_port, join_wait_ms))
     return ProcessSpec(
         name="kafka",
         command=java.command("kafka.Kafka", str(config), heap_mb=heap_mb),

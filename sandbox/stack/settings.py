@@ -43,6 +43,9 @@ class StackSettings(BaseModel):
     postgres_dsn: str | None = Field(default=None, description="postgresql:// of a database")
     parts: frozenset[Part] = Field(default=frozenset(Part), description="parts to run")
     kafka_heap_mb: int = Field(default=512, ge=256, le=8192, description="largest Kafka heap")
+    kafka_join_wait_ms: int = Field(
+        default=0, ge=0, description="how long a new group waits for members; Kafka's own is 3000"
+    )
     connect_heap_mb: int = Field(default=512, ge=192, le=8192, description="largest Connect heap")
     stop_grace_s: float = Field(default=10.0, gt=0, le=120, description="from TERM to KILL")
     fresh: bool = Field(default=False, description="delete the data of earlier runs first")

@@ -144,7 +144,13 @@ class Stack:
         directory = self._directory.part(Part.KAFKA)
 
         async def make_spec(ports: Sequence[int]) -> ProcessSpec:
-            spec = kafka_spec(java, directory, ports, heap_mb=self._settings.kafka_heap_mb)
+            spec = kafka_spec(
+                java,
+                directory,
+                ports,
+                heap_mb=self._settings.kafka_heap_mb,
+                join_wait_ms=self._settings.kafka_join_wait_ms,
+            )
             if command := format_command(java, directory):
                 await run_to_end("formatting of the Kafka data directory", command)
             return spec
