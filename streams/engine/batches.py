@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import repeat
+from typing import Any
 
-from streams.engine.contract import Effects, Header, Output
+from streams.engine.contract import Effects, Header, Output, OutputBatch
 
 Record = tuple[bytes | None, bytes | None, int | None, list[Header]]
 """Key, value, timestamp in milliseconds, headers."""
 
 TopicPartition = tuple[str, int]
-
-
-_NO_HEADERS: Final[list[Header]] = []  # one for all: a list a record is work for the collector
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +23,15 @@ class EncodedBatch:
     records: int
 
 
+def plain_records(
+    keys: Iterable[bytes | None], values: Iterable[bytes | None], timestamp_ms: int | None
+) -> Iterator[Record]:
+    """Records of parallel columns, without headers."""
+    # One list for all: a list a record is work for the collector.
+    headers: list[Header] = []
+    return zip(keys, values, repeat(timestamp_ms), repeat(headers))
+
+
 def group_outputs(effects: Effects, timestamp_ms: int | None) -> dict[TopicPartition, list[Record]]:
     """Records by topic and partition, keeping their order within each."""
     grouped: dict[TopicPartition, list[Record]] = {}
@@ -34,14 +41,23 @@ def group_outputs(effects: Effects, timestamp_ms: int | None) -> dict[TopicParti
             record = (output.key, output.value, stamp, list(output.headers))
             grouped.setdefault((output.topic, output.partition), []).append(record)
             continue
+        _check_columns(output)
         lists = {
             partition: grouped.setdefault((output.topic, partition), [])
             for partition in set(output.partitions)
         }
-        columns = zip(output.partitions, output.keys, output.values, strict=True)
-        for partition, key, value in columns:
-            lists[partition].append((key, value, timestamp_ms, _NO_HEADERS))
+        records = plain_records(output.keys, output.values, timestamp_ms)
+        if len(lists) == 1:
+            next(iter(lists.values())).extend(records)
+            continue
+        for partition, record in zip(output.partitions, records, strict=True):
+            lists[partition].append(record)
     return grouped
+
+
+def _check_columns(output: OutputBatch) -> None:
+    if not len(output.partitions) == len(output.keys) == len(output.values):
+        raise ValueError(f"columns of unequal length for {output.topic}")
 
 
 def encode_batches(
@@ -53,11 +69,13 @@ def encode_batches(
     """
     topic, partition = target
     builder = new_builder()
+    append = builder.append
     for key, value, timestamp_ms, headers in records:
-        if builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+        if append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
             yield _close(topic, partition, builder)
             builder = new_builder()
-            builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
+            append = builder.append
+            append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
     if builder.record_count():
         yield _close(topic, partition, builder)
 

@@ -5,7 +5,7 @@ become visible together or not at all (upholds I1). It knows nothing of handlers
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,12 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.errors import BrokerUnavailableError, FatalError
-from streams.engine.batches import EncodedBatch, Record, encode_batches, group_outputs
+from streams.engine.batches import (
+    EncodedBatch,
+    encode_batches,
+    group_outputs,
+    plain_records,
+)
 from streams.engine.connection import aiokafka_options
 from streams.engine.contract import Chunk, Effects
 from streams.engine.errors import CommitOutcomeUnknownError, FencedError
@@ -99,7 +104,7 @@ class TransactionalWriter:
     ) -> EncodedCommit:
         """Build all batches of a commit. Runs in a worker thread: no network."""
         new_builder = self._producer.create_batch
-        log: Iterable[Record] = ((key, value, timestamp_ms, []) for key, value in state.items())
+        log = plain_records(state.keys(), state.values(), timestamp_ms)
         state_batches = list(encode_batches((self._state_topic, self._partition), log, new_builder))
         outputs: list[EncodedBatch] = []
         for target, records in group_outputs(effects, timestamp_ms).items():
