@@ -6,6 +6,7 @@ people to the second through an internal topic, as one partial a person, week an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from bench.canonical import RECORD
-from schemas.codec import load_schema
+from schemas.codec import AvroSchema, load_schema
 from schemas.columnar import ChunkDecoder, ChunkEncoder
 from schemas.contracts import record_schema
 from schemas.framing import header
@@ -40,6 +41,13 @@ COLUMNS: Final = (
 def unscaled(column: str) -> pl.Expr:
     """Return a decimal column as its unscaled 64-bit integer."""
     return pl.col(column).to_physical().cast(pl.Int64)
+
+
+def row_schema() -> AvroSchema:
+    """Return the schema of a kept row: the used fields of a time entry."""
+    schema = json.loads(record_schema(RECORD).text)
+    schema["fields"] = [field for field in schema["fields"] if field["name"] in COLUMNS]
+    return load_schema(json.dumps(schema))
 
 
 def contributions(rows: pl.DataFrame) -> pl.DataFrame:
@@ -117,20 +125,21 @@ class FoldRows:
         self._margins = margins
         self._partials_topic = partials_topic
         self._partitions = partitions
+        self._row_encoder = ChunkEncoder(row_schema())
+        self._row_decoder = ChunkDecoder(row_schema())
 
     def __call__(self, chunk: Chunk, state: State) -> Effects:
         """Replace rows, move their contributions, publish the totals that changed."""
         last = dict(zip(chunk.keys, chunk.values, strict=True))
         # RocksDB reads and writes neighbours much faster than keys in no order.
         latest = {b"t" + key: last[key] for key in sorted(filter(None, last))}
-        row_keys = list(latest)
-        old = [value for value in state.get_many(row_keys) if value is not None]
-        new = [value for value in latest.values() if value is not None]
-        rows = decoded(new + old).with_columns(
-            pl.Series("sign", np.repeat([1, -1], [len(new), len(old)]))
-        )
-        moved = contributions(rows)
-        effects = Effects(state={**latest})
+        old = [value for value in state.get_many(list(latest)) if value is not None]
+        new = decoded([value for value in latest.values() if value is not None])
+        kept = iter(self._row_encoder.encode(new))
+        effects = Effects(state={key: value and next(kept) for key, value in latest.items()})
+        rows = pl.concat([new, self._row_decoder.decode(old, prefix=0)])
+        signs = pl.Series("sign", np.repeat([1, -1], [len(new), len(old)]))
+        moved = contributions(rows.with_columns(signs))
         self._add_margins(chunk, state, moved, effects)
         self._add_partials(chunk, state, moved, effects)
         effects.accounting = Accounting(applied=len(chunk))

@@ -24,6 +24,7 @@ def main(number: int) -> int:
         bootstrap_servers=job["bootstrap_servers"],
         state_dir=Path(job["folder"]) / f"worker-{number}",
         session_timeout_s=10.0,
+        max_chunk_records=100_000,
     )
     margins = published(
         job["margin_topic"],
