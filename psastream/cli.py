@@ -21,9 +21,11 @@ app = typer.Typer(
 topics = typer.Typer(no_args_is_help=True, help="The topic catalogue.")
 schemas = typer.Typer(no_args_is_help=True, help="The Avro contracts.")
 connectors = typer.Typer(no_args_is_help=True, help="Debezium connectors on Kafka Connect.")
+prove = typer.Typer(no_args_is_help=True, help="Proofs from the topics alone.")
 app.add_typer(topics, name="topics")
 app.add_typer(schemas, name="schemas")
 app.add_typer(connectors, name="connectors")
+app.add_typer(prove, name="prove")
 
 Config = Annotated[
     list[Path], typer.Option("--config", exists=True, dir_okay=False, help="connector file")
@@ -160,3 +162,25 @@ def connectors_status(names: list[str]) -> None:
 
 if __name__ == "__main__":
     app()
+
+
+@prove.command("accounting")
+def prove_accounting(
+    group: Annotated[list[str] | None, typer.Option(help="agent group; by default all")] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Prove that every source record was applied, stale, parked or dead-lettered."""
+    from psastream.exits import Exit
+    from psastream.prove import print_proof, proof_json, prove_accounting
+    from psastream.worker import chosen_groups
+    from runtime.registry import Registry
+
+    with errors_as_exit_codes():
+        settings = settings_from_environment()
+        registry = Registry(settings.registry_url)
+        proof = prove_accounting(settings.kafka, registry, chosen_groups(registry, group))
+        if as_json:
+            typer.echo(proof_json(proof))
+        else:
+            print_proof(proof)
+        raise typer.Exit(Exit.OK if proof.holds else Exit.FAILED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -11,9 +12,10 @@ from prometheus_client import REGISTRY
 from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
 from runtime.settings import Settings
+from schemas.errors import ConfigError
 from schemas.mapping import ObjectMapping
 from schemas.mapping_loader import load_mappings
-from streams.engine import EngineSettings, create_app
+from streams.engine import EngineSettings, GroupSpec, create_app
 from streams.groups import make_groups
 from streams.instruments import PrometheusInstruments
 from streams.worker import Worker
@@ -29,6 +31,18 @@ def packaged_mappings() -> list[ObjectMapping]:
         text = files("connectors").joinpath(system, "mapping.yaml").read_text()
         mappings.extend(load_mappings(text).values())
     return mappings
+
+
+def chosen_groups(registry: Registry, names: Sequence[str] | None) -> list[GroupSpec]:
+    """Return the agent groups of these names, by default all. Raises ConfigError."""
+    groups = {group.name: group for group in make_groups(packaged_mappings(), registry)}
+    unknown = set(names or ()) - groups.keys()
+    if unknown:
+        raise ConfigError(
+            f"there is no agent group {', '.join(sorted(unknown))}",
+            hint=f"choose from {', '.join(groups)}",
+        )
+    return [groups[name] for name in names or groups]
 
 
 def run_worker(settings: Settings) -> int:

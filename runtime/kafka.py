@@ -143,17 +143,21 @@ def read_topic(
     """
     deadline_at = time.monotonic() + timeout_s
     try:
-        unread = _spans(settings, topic, timeout_s)
+        spans = topic_spans(settings, topic, timeout_s=timeout_s)
+        unread = {number: span for number, span in spans.items() if span[0] < span[1]}
         while unread:
             yield from _read_spans(settings, topic, unread, deadline_at)
     except KafkaException as error:
-        raise BrokerUnavailableError(
-            f"a topic could not be read: {topic}: {error}", hint="check the broker"
-        ) from error
+        raise _unreadable(topic, error) from error
 
 
-def _spans(settings: KafkaSettings, topic: str, timeout_s: float) -> dict[int, tuple[int, int]]:
-    """Return the first offset and the end of every partition that holds anything."""
+def topic_spans(
+    settings: KafkaSettings, topic: str, *, timeout_s: float = READ_TIMEOUT_S
+) -> dict[int, tuple[int, int]]:
+    """Return the first offset and the end of every partition.
+
+    Raises BrokerUnavailableError after `timeout_s` without an answer, or without the topic.
+    """
     consumer = make_consumer(settings, READ_GROUP, isolation_level="read_uncommitted")
     try:
         spans: dict[int, tuple[int, int]] = {}
@@ -171,9 +175,17 @@ def _spans(settings: KafkaSettings, topic: str, timeout_s: float) -> dict[int, t
                     )
                     for number in found.partitions
                 }
+    except KafkaException as error:
+        raise _unreadable(topic, error) from error
     finally:
         consumer.close()
-    return {number: span for number, span in spans.items() if span[0] < span[1]}
+    return spans
+
+
+def _unreadable(topic: str, error: KafkaException) -> BrokerUnavailableError:
+    return BrokerUnavailableError(
+        f"a topic could not be read: {topic}: {error}", hint="check the broker"
+    )
 
 
 def _read_spans(

@@ -33,6 +33,7 @@ from streams.engine.seams import Seams
 from streams.engine.settings import EngineSettings
 from streams.engine.state_log import StateLog
 from streams.engine.state_store import fence_key
+from streams.engine.tally import Tally, tally_key
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -62,6 +63,7 @@ class PartitionProcessor:
         self.progressed_at_s = time.monotonic()
         self.positions: dict[str, int] = {}
         """The committed position in each source topic, once ready."""
+        self._tallies: dict[str, Tally | None] = {}
         self.log_end = 0
         """End of the state log when the partition was opened."""
         self._parts = parts
@@ -200,6 +202,7 @@ class PartitionProcessor:
         if self._stop.is_set():
             return records
         for topic, source in sources.items():
+            self._tallies[topic] = self._store.tally(topic)
             fence = self._store.fence(topic)
             position = max(source.start, source.committed or 0)
             if fence is not None or source.committed is not None:
@@ -277,8 +280,11 @@ class PartitionProcessor:
         """
         effects = await self._fold(chunk) if len(chunk) else Effects()
         began = time.monotonic()
+        tally = self._tallies.get(chunk.topic) or Tally.beginning(chunk.start_offset)
+        tally = tally.after(chunk, effects.accounting)
         changes = dict(effects.state)
         changes[fence_key(chunk.topic)] = b"%d" % chunk.last_offset
+        changes[tally_key(chunk.topic)] = tally.to_bytes()
         stamp = chunk.timestamps_ms[-1] if len(chunk) else None
         encoded = await self._in_thread(lambda: self._writer.encode(changes, effects, stamp))
         self._reached(Mark.BEFORE_TRANSACTION)
@@ -287,6 +293,7 @@ class PartitionProcessor:
         await self._in_thread(lambda: self._store.apply(changes, log_offset))
         self._reached(Mark.AFTER_LOCAL_WRITE)
         self.positions[chunk.topic] = chunk.end_offset
+        self._tallies[chunk.topic] = tally
         self.touch()
         instruments = self._parts.instruments
         instruments.commit_seconds(self.group.name, chunk.topic, time.monotonic() - began)

@@ -17,6 +17,7 @@ from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, Writ
 
 from schemas.errors import FatalError
 from streams.engine.settings import EngineSettings
+from streams.engine.tally import Tally, tally_key
 
 _log = structlog.get_logger()
 
@@ -100,6 +101,11 @@ class StateStore:
         """The last source offset of `topic` this store has applied."""
         stored = self.get(fence_key(topic))
         return None if stored is None else int(stored)
+
+    def tally(self, topic: str) -> Tally | None:
+        """What became of the records of `topic` so far."""
+        stored = self.get(tally_key(topic))
+        return None if stored is None else Tally.from_bytes(stored)
 
     def get(self, key: bytes) -> bytes | None:
         """See State."""

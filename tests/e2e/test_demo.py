@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -10,9 +15,10 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from runtime.kafka import KafkaSettings, make_producer
 from runtime.registry import Registry
 from runtime.serde import Serde
-from schemas.topics import BOOKMARKS, CATALOGUE, STATE_LOGS
+from schemas.topics import BOOKMARKS, CATALOGUE, STATE_LOGS, state_topic
 from tests.e2e.conftest import KeptDemo
 
 pytestmark = pytest.mark.stack
@@ -44,9 +50,55 @@ def test_a_stock_avro_consumer_reads_every_topic(kept_demo: KeptDemo) -> None:
     assert read == {topic.name for topic in TOPICS}
 
 
+def test_i5_accounting_is_proved_and_a_false_count_is_found(kept_demo: KeptDemo) -> None:
+    """The false count goes to the state log behind the worker's back."""
+    proof = prove_accounting(kept_demo)
+    assert proof.returncode == 0, proof.stdout + proof.stderr
+    shown = json.loads(proof.stdout)
+    consumed = Counter({line["group"]: 0 for line in shown["lines"]})
+    for line in shown["lines"]:
+        consumed[line["group"]] += sum(line["tally"]["accounting"].values())
+    assert min(consumed.values()) > 0
+    assert {line["topic"] for line in shown["lines"] if line["is_whole"]} >= {
+        "src.inhouse.time_entries",
+        "src.netsuite.customer",
+    }
+    true = max(
+        (line for line in shown["lines"] if line["topic"] == "src.inhouse.time_entries"),
+        key=lambda line: line["found"],
+    )
+    tally, accounting = true["tally"], true["tally"]["accounting"]
+    false = f"{tally['start']} {tally['end']} {accounting['applied'] - 1} 0 0 0"
+    producer = make_producer(KafkaSettings(bootstrap_servers=kept_demo.addresses["kafka"]))
+    producer.produce(
+        state_topic(true["group"]),
+        false.encode(),
+        f"!a:{true['topic']}".encode(),
+        true["partition"],
+    )
+    assert producer.flush(30) == 0
+    disproof = prove_accounting(kept_demo)
+    assert disproof.returncode == 1, disproof.stdout + disproof.stderr
+    wrong = [line for line in json.loads(disproof.stdout)["lines"] if not line["holds"]]
+    assert [(line["topic"], line["partition"]) for line in wrong] == [
+        (true["topic"], true["partition"])
+    ]
+
+
 def test_ctrl_c_ends_a_demo_that_stayed_up(kept_demo: KeptDemo) -> None:
     """The last test of the module: it ends what the others use."""
     assert kept_demo.end() == 0
+
+
+def prove_accounting(demo: KeptDemo) -> subprocess.CompletedProcess[str]:
+    """Run the command as an operator does."""
+    environment = {
+        **os.environ,
+        "PSASTREAM_BOOTSTRAP_SERVERS": demo.addresses["kafka"],
+        "PSASTREAM_REGISTRY_URL": demo.addresses["schema registry"],
+    }
+    command = [sys.executable, "-m", "psastream", "prove", "accounting", "--json"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def messages(servers: str) -> Iterator[tuple[str, bytes, bytes | None]]:

@@ -13,6 +13,7 @@ from streams.engine import Chunk, Effects
 from streams.engine.errors import FencedError
 from streams.engine.state_log import LogBounds, SourcePosition
 from streams.engine.state_store import fence_key
+from streams.engine.tally import Tally, tally_key
 
 Changes = Mapping[bytes, bytes | None]
 
@@ -126,6 +127,10 @@ class MemoryStore:
     def fence(self, topic: str) -> int | None:
         stored = self.get(fence_key(topic))
         return None if stored is None else int(stored)
+
+    def tally(self, topic: str) -> Tally | None:
+        stored = self.get(tally_key(topic))
+        return None if stored is None else Tally.from_bytes(stored)
 
     def get(self, key: bytes) -> bytes | None:
         return self._held.get(key)

@@ -227,6 +227,7 @@ class Verifier:
                 self._differs("wrong", f"{name}/{partition}: committed {committed}, end {end}")
             if end:
                 state[b"!f:" + topic.encode()] = b"%d" % (end - 1)
+                state[b"!a:" + topic.encode()] = b"0 %d %d 0 0 0" % (end, count)
             if count:
                 state[b"n:" + topic.encode()] = b"%d" % count
         return state

@@ -140,7 +140,11 @@ async def test_chunks_are_folded_in_their_order() -> None:
         it.submit(numbers(0, 1, 2), numbers(2, 3), numbers(3, 4))
         while sum(int(o.value) for o in partition.outputs[-1:]) != 10:
             await it.applied()
-    assert held(partition) == {b"sum": b"10", b"!f:numbers": b"3"}
+    assert held(partition) == {
+        b"sum": b"10",
+        b"!f:numbers": b"3",
+        b"!a:numbers": b"0 4 4 0 0 0",
+    }
     assert partition.committed == {"numbers": 4}
 
 
@@ -262,7 +266,11 @@ async def test_a_failed_commit_is_tried_again() -> None:
     async with running(partition) as it:
         it.submit(numbers(0, 1, 2))
         assert await it.applied() == 2
-    assert held(partition) == {b"sum": b"3", b"!f:numbers": b"1"}
+    assert held(partition) == {
+        b"sum": b"3",
+        b"!f:numbers": b"1",
+        b"!a:numbers": b"0 2 2 0 0 0",
+    }
 
 
 async def test_i3_a_commit_whose_answer_is_lost_is_not_made_twice() -> None:
@@ -285,7 +293,11 @@ async def test_a_chunk_that_overlaps_the_state_is_applied_from_there_on() -> Non
         assert await it.applied() == 1
         it.submit(numbers(0, 1))
         assert await it.applied() == 0
-    assert held(partition) == {b"sum": b"7", b"!f:numbers": b"2"}
+    assert held(partition) == {
+        b"sum": b"7",
+        b"!f:numbers": b"2",
+        b"!a:numbers": b"0 3 3 0 0 0",
+    }
     assert partition.committed == {"numbers": 3}
 
 
