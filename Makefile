@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 PYTEST = $(BIN)/python -m pytest -m "not crash"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-parts crash seeds check format bench bench-pipeline clean
+.PHONY: help setup demo test test-pure test-parts crash seeds check format bench bench-pipeline \
+	bench-latency bench-latency-database bench-sizes profile clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +61,18 @@ bench: $(READY) ## Run the same work on psastream and its peers (CHANGES=200000 
 
 bench-pipeline: $(READY) ## Measure Debezium envelopes to the margin topic, one worker (CHANGES=500000)
 	@$(BIN)/python -m bench.pipeline --changes $(or $(CHANGES),500000)
+
+bench-latency: $(READY) ## Measure append to metric beside peers (ARGS="--rates 1000 --seconds 20")
+	@$(BIN)/python -m bench.latency $(ARGS)
+
+bench-latency-database: $(READY) ## Measure database commit to margin through the whole product
+	@$(BIN)/python -m bench.latency_database $(ARGS)
+
+bench-sizes: $(READY) ## Measure updates, restart and recovery by size of state (ARGS="--rows 100000")
+	@$(BIN)/python -m bench.sizes $(ARGS)
+
+profile: $(READY) ## Say where the microseconds of a change go (CHANGES=2000000)
+	@$(BIN)/python -m bench.profile --changes $(or $(CHANGES),2000000)
 
 clean: ## Remove what the targets made (downloads stay in the user's cache)
 	@rm -rf $(VENV) .psastream .mypy_cache .ruff_cache .pytest_cache

@@ -32,6 +32,8 @@ class Job:
     utilization_schema_id: int
     folder: Path
     """Empty and private: state, logs."""
+    hold_ms: int | None = None
+    """How long results may be held back at most; None: as long as throughput gains from it."""
 
     def environment(self) -> dict[str, str]:
         """The job as environment variables, for systems that are processes of another language."""
@@ -47,6 +49,7 @@ class Job:
             "BENCH_MARGIN_SCHEMA_ID": str(self.margin_schema_id),
             "BENCH_UTILIZATION_SCHEMA_ID": str(self.utilization_schema_id),
             "BENCH_FOLDER": str(self.folder),
+            "BENCH_HOLD_MS": "" if self.hold_ms is None else str(self.hold_ms),
         }
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from bench.agents import groups, published
+from bench.stages import stages_timed
 from streams.engine import EngineSettings, NoInstruments, create_app
 from streams.worker import Worker
 
@@ -42,5 +43,14 @@ def main(number: int) -> int:
     return Worker(create_app(settings, specs, NoInstruments())).run()
 
 
+def stages_file(number: int) -> Path | None:
+    """Where `make profile` wants the stages of this process, if it does."""
+    folder = os.environ.get("BENCH_STAGES")
+    return Path(folder) / f"{number}.json" if folder else None
+
+
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    this = int(sys.argv[1])
+    with stages_timed(stages_file(this)):
+        code = main(this)
+    sys.exit(code)

@@ -20,7 +20,7 @@ APPLICATION = Application(
     auto_offset_reset="earliest",
     processing_guarantee="exactly-once",
     # The totals see amounts when they are committed, so a change is two of these from its totals.
-    commit_interval=2.0,
+    commit_interval=work.HOLD_S or 2.0,
     # One folder for each process: a RocksDB folder has one owner.
     state_dir=work.FOLDER / f"state-{sys.argv[1]}",
     loglevel="WARNING",
@@ -32,7 +32,7 @@ APPLICATION = Application(
         "heartbeat.interval.ms": 500,
     },
     producer_extra_config={
-        "linger.ms": 20,
+        "linger.ms": 0 if work.HOLD_S else 20,
         "batch.size": 1_000_000,
         "compression.type": "lz4",
         "queue.buffering.max.messages": 1_000_000,

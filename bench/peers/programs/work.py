@@ -28,6 +28,7 @@ PARTITIONS = int(os.environ["BENCH_PARTITIONS"])
 MARGIN_SCHEMA_ID = int(os.environ["BENCH_MARGIN_SCHEMA_ID"])
 UTILIZATION_SCHEMA_ID = int(os.environ["BENCH_UTILIZATION_SCHEMA_ID"])
 FOLDER = Path(os.environ["BENCH_FOLDER"])
+HOLD_S = int(os.environ["BENCH_HOLD_MS"] or 0) / 1000
 
 EPOCH = date(1970, 1, 1)
 MARGIN, UTILIZATION = 0, 1

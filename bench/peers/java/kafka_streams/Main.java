@@ -30,6 +30,7 @@ public final class Main {
 
     private static Properties config() {
         Properties config = new Properties();
+        boolean isHurried = !Job.text("HOLD_MS").isEmpty();
         config.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, Job.text("BOOTSTRAP_SERVERS"));
         config.put(StreamsConfig.APPLICATION_ID_CONFIG, Job.text("GROUP"));
         config.put(StreamsConfig.STATE_DIR_CONFIG, Path.of(Job.text("FOLDER"), "state").toString());
@@ -39,14 +40,14 @@ public final class Main {
         // Lets the topic of the rows be their changelog.
         config.put(StreamsConfig.TOPOLOGY_OPTIMIZATION_CONFIG, StreamsConfig.OPTIMIZE);
         // A total is stored and published once a commit; the cache holds all that change between two.
-        config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 1_000);
+        config.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, isHurried ? Job.number("HOLD_MS") : 1_000);
         config.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 64L << 20);
         config.put(StreamsConfig.ROCKSDB_CONFIG_SETTER_CLASS_CONFIG, RocksTuning.class);
-        // Throughput before latency: large fetches, large batches.
+        // Throughput before latency, unless it is said otherwise: large fetches, large batches.
         config.put(StreamsConfig.BUFFERED_RECORDS_PER_PARTITION_CONFIG, 10_000);
         config.put(StreamsConfig.consumerPrefix(ConsumerConfig.MAX_POLL_RECORDS_CONFIG), 10_000);
         config.put(StreamsConfig.consumerPrefix(ConsumerConfig.MAX_PARTITION_FETCH_BYTES_CONFIG), 4 << 20);
-        config.put(StreamsConfig.producerPrefix(ProducerConfig.LINGER_MS_CONFIG), 50);
+        config.put(StreamsConfig.producerPrefix(ProducerConfig.LINGER_MS_CONFIG), isHurried ? 0 : 50);
         config.put(StreamsConfig.producerPrefix(ProducerConfig.BATCH_SIZE_CONFIG), 256 << 10);
         config.put(StreamsConfig.producerPrefix(ProducerConfig.BUFFER_MEMORY_CONFIG), 64L << 20);
         config.put(StreamsConfig.producerPrefix(ProducerConfig.COMPRESSION_TYPE_CONFIG), "lz4");
