@@ -141,16 +141,25 @@ class TransactionalWriter:
     async def _transaction(self, chunk: Chunk, encoded: EncodedCommit) -> int:
         producer = self._producer
         await producer.begin_transaction()
-        results = await self._send((*encoded.state, *encoded.outputs))
-        self._reached(Mark.IN_TRANSACTION)
-        position = {
-            TopicPartition(chunk.topic, chunk.partition): OffsetAndMetadata(chunk.end_offset, "")
-        }
-        await producer.send_offsets_to_transaction(position, self._settings.app_id)
+        # Side by side: the broker answers either without the other.
+        results, refused = await asyncio.gather(
+            self._send((*encoded.state, *encoded.outputs)),
+            self._send_position(chunk),
+            return_exceptions=True,
+        )
+        # A transaction that has failed refuses what comes after; the other answer says why.
+        errors = [each for each in (results, refused) if isinstance(each, BaseException)]
+        if errors:
+            raise min(errors, key=lambda error: isinstance(error, IllegalOperation))
         self._reached(Mark.BEFORE_COMMIT)
         await producer.commit_transaction()
         last = len(encoded.state) - 1
         return int(results[last].offset) + encoded.state[last].records - 1
+
+    async def _send_position(self, chunk: Chunk) -> None:
+        place = TopicPartition(chunk.topic, chunk.partition)
+        position = {place: OffsetAndMetadata(chunk.end_offset, "")}
+        await self._producer.send_offsets_to_transaction(position, self._settings.app_id)
 
     async def _send(self, batches: Sequence[EncodedBatch]) -> list[Any]:
         """Send, and wait for every answer. Raises the first error there is.
@@ -172,4 +181,5 @@ class TransactionalWriter:
         for result in (*results, refused):
             if isinstance(result, BaseException):
                 raise result
+        self._reached(Mark.IN_TRANSACTION)
         return results

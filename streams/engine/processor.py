@@ -16,6 +16,7 @@ import stamina
 import structlog
 
 from schemas.errors import TransientError
+from streams.engine.commit import EncodedCommit
 from streams.engine.contract import (
     Accounting,
     Chunk,
@@ -50,6 +51,17 @@ class EngineParts:
     fail: Callable[[BaseException], None]
     """Stops the process with this error. Called at most once per processor."""
     seams: Seams
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A chunk's effects, ready to be committed and then written to the local state."""
+
+    changes: dict[bytes, bytes | None]
+    commit: EncodedCommit
+    tally: Tally
+    accounting: Accounting
+    folded_at_s: float
 
 
 class PartitionProcessor:
@@ -278,31 +290,22 @@ class PartitionProcessor:
 
         A chunk that covers nothing is committed too: it moves a position that was set back.
         """
-        effects = await self._fold(chunk) if len(chunk) else Effects()
-        began = time.monotonic()
-        tally = self._tallies.get(chunk.topic) or Tally.beginning(chunk.start_offset)
-        tally = tally.after(chunk, effects.accounting)
-        changes = dict(effects.state)
-        changes[fence_key(chunk.topic)] = b"%d" % chunk.last_offset
-        changes[tally_key(chunk.topic)] = tally.to_bytes()
-        stamp = chunk.timestamps_ms[-1] if len(chunk) else None
-        encoded = await self._in_thread(lambda: self._writer.encode(changes, effects, stamp))
+        prepared = await self._prepare(chunk)
         self._reached(Mark.BEFORE_TRANSACTION)
-        log_offset = await self._writer.commit(chunk, encoded)
+        log_offset = await self._writer.commit(chunk, prepared.commit)
         self._reached(Mark.AFTER_COMMIT)
-        await self._in_thread(lambda: self._store.apply(changes, log_offset))
+        await self._in_thread(lambda: self._store.apply(prepared.changes, log_offset))
         self._reached(Mark.AFTER_LOCAL_WRITE)
         self.positions[chunk.topic] = chunk.end_offset
-        self._tallies[chunk.topic] = tally
+        self._tallies[chunk.topic] = prepared.tally
         self.touch()
-        instruments = self._parts.instruments
-        instruments.commit_seconds(self.group.name, chunk.topic, time.monotonic() - began)
-        instruments.chunk_applied(self.group.name, chunk.topic, chunk.partition, effects.accounting)
+        instruments, group = self._parts.instruments, self.group.name
+        instruments.commit_seconds(group, chunk.topic, time.monotonic() - prepared.folded_at_s)
+        instruments.chunk_applied(group, chunk.topic, chunk.partition, prepared.accounting)
 
-    async def _fold(self, chunk: Chunk) -> Effects:
+    async def _prepare(self, chunk: Chunk) -> "_Prepared":
         """Call the handler until it returns; a TransientError never skips the chunk."""
         settings = self._parts.settings
-        handler = self._handlers[chunk.topic]
         attempts = stamina.retry_context(
             on=TransientError,
             attempts=None,
@@ -316,14 +319,28 @@ class PartitionProcessor:
                     self._parts.instruments.transient_retry(self.group.name, chunk.topic)
                     self.touch()  # waiting is not a stall
                 began = time.monotonic()
-                effects = await self._in_thread(
-                    lambda: checked_effects(handler, chunk, self._store)
-                )
-                self._parts.instruments.handler_seconds(
-                    self.group.name, chunk.topic, time.monotonic() - began
-                )
-                return effects
+                prepared = await self._in_thread(lambda: self._fold(chunk))
+                if len(chunk):
+                    seconds = prepared.folded_at_s - began
+                    self._parts.instruments.handler_seconds(self.group.name, chunk.topic, seconds)
+                return prepared
         raise AssertionError("unreachable: the retry has no limit")
+
+    def _fold(self, chunk: Chunk) -> "_Prepared":
+        """Work the effects out and encode them. Runs in a thread, in one go: each hand-over waits
+        for a busy interpreter."""
+        effects = Effects()
+        if len(chunk):
+            effects = checked_effects(self._handlers[chunk.topic], chunk, self._store)
+        folded_at_s = time.monotonic()
+        tally = self._tallies.get(chunk.topic) or Tally.beginning(chunk.start_offset)
+        tally = tally.after(chunk, effects.accounting)
+        changes = dict(effects.state)
+        changes[fence_key(chunk.topic)] = b"%d" % chunk.last_offset
+        changes[tally_key(chunk.topic)] = tally.to_bytes()
+        stamp = chunk.timestamps_ms[-1] if len(chunk) else None
+        commit = self._writer.encode(changes, effects, stamp)
+        return _Prepared(changes, commit, tally, effects.accounting, folded_at_s)
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._parts.threads, call)
