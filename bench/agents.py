@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 from zlib import crc32
 
@@ -16,14 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from bench.agents_small import SMALL, Amounts, Folded, RecordFold, Sums
 from bench.canonical import RECORD
-from schemas.codec import AvroSchema, load_schema
+from schemas.codec import AvroSchema, RecordCodec, load_schema
 from schemas.columnar import ChunkDecoder, ChunkEncoder
 from schemas.contracts import record_schema
 from schemas.framing import header
 from streams.engine import Accounting, AgentSpec, Chunk, Effects, GroupSpec, OutputBatch, State
-
-Amounts = npt.NDArray[np.int64]
 
 COLUMNS: Final = (
     "project_ref",
@@ -70,6 +70,33 @@ def contributions(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+class ColumnFold:
+    """Folds many records at once: columns of the full schema against those of kept rows."""
+
+    def __init__(self) -> None:
+        self._encoder = ChunkEncoder(row_schema())
+        self._decoder = ChunkDecoder(row_schema())
+
+    def __call__(self, new: Sequence[bytes], old: Sequence[bytes]) -> Folded:
+        """Return what new framed values and the kept rows they replace come to."""
+        rows = decoded(new)
+        kept = self._encoder.encode(rows)
+        rows = pl.concat([rows, self._decoder.decode(old, prefix=0)])
+        signs = pl.Series("sign", np.repeat([1, -1], [len(new), len(old)]))
+        moved = contributions(rows.with_columns(signs))
+        return Folded(
+            kept,
+            _sums(moved, ("project_ref", "period", "currency"), ("hours", "revenue", "cost")),
+            _sums(moved, ("resource_id", "iso_week"), ("billable_hours", "hours")),
+        )
+
+
+def _sums(moved: pl.DataFrame, key: Sequence[str], amounts: Sequence[str]) -> Sums:
+    sums = moved.group_by(key).agg(pl.col(amounts).sum()).sort(key[0])
+    names = sums.select(pl.concat_str(key, separator="|")).to_series()
+    return Sums([name.encode() for name in names], sums.select(amounts).to_numpy())
+
+
 def stored_amounts(state: State, keys: Sequence[bytes], width: int) -> Amounts:
     """Return totals as they are kept, a row a key: 64-bit integers, zero if there is none."""
     nothing = bytes(8 * width)
@@ -93,12 +120,15 @@ class Published:
 
     topic: str
     encoder: ChunkEncoder
+    codec: RecordCodec
     prefix: bytes
     scales: dict[str, int]
 
     def batch(self, partitions: Sequence[int], keys: list[bytes], amounts: Amounts) -> OutputBatch:
         """Return one record a key; a total of nothing is a tombstone."""
         is_some = amounts.any(axis=1)
+        if len(keys) <= SMALL:
+            return OutputBatch(self.topic, partitions, keys, self._records(amounts, is_some))
         frame = pl.DataFrame(
             {
                 name: pl.Series(amounts[is_some, at]).cast(pl.Decimal(38, 0))
@@ -108,6 +138,20 @@ class Published:
         encoded = iter(self.encoder.encode(self._scaled(frame), prefix=self.prefix))
         values = [next(encoded) if some else None for some in is_some.tolist()]
         return OutputBatch(self.topic, partitions, keys, values)
+
+    def _records(self, amounts: Amounts, is_some: npt.NDArray[np.bool_]) -> list[bytes | None]:
+        return [
+            self.prefix
+            + self.codec.encode(
+                {
+                    name: Decimal(amount).scaleb(-scale)
+                    for (name, scale), amount in zip(self.scales.items(), row, strict=True)
+                }
+            )
+            if some
+            else None
+            for some, row in zip(is_some.tolist(), amounts.tolist(), strict=True)
+        ]
 
     def _scaled(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame.with_columns(
@@ -125,8 +169,8 @@ class FoldRows:
         self._margins = margins
         self._partials_topic = partials_topic
         self._partitions = partitions
-        self._row_encoder = ChunkEncoder(row_schema())
-        self._row_decoder = ChunkDecoder(row_schema())
+        self._by_record = RecordFold(record_schema(RECORD), row_schema())
+        self._by_column = ColumnFold()
 
     def __call__(self, chunk: Chunk, state: State) -> Effects:
         """Replace rows, move their contributions, publish the totals that changed."""
@@ -134,50 +178,30 @@ class FoldRows:
         # RocksDB reads and writes neighbours much faster than keys in no order.
         latest = {b"t" + key: last[key] for key in sorted(filter(None, last))}
         old = [value for value in state.get_many(list(latest)) if value is not None]
-        new = decoded([value for value in latest.values() if value is not None])
-        kept = iter(self._row_encoder.encode(new))
+        new = [value for value in latest.values() if value is not None]
+        fold = self._by_record if len(new) + len(old) <= SMALL else self._by_column
+        folded = fold(new, old)
+        kept = iter(folded.kept)
         effects = Effects(state={key: value and next(kept) for key, value in latest.items()})
-        rows = pl.concat([new, self._row_decoder.decode(old, prefix=0)])
-        signs = pl.Series("sign", np.repeat([1, -1], [len(new), len(old)]))
-        moved = contributions(rows.with_columns(signs))
-        self._add_margins(chunk, state, moved, effects)
-        self._add_partials(chunk, state, moved, effects)
+        self._add_margins(chunk, state, folded.margins, effects)
+        self._add_partials(chunk, state, folded.partials, effects)
         effects.accounting = Accounting(applied=len(chunk))
         return effects
 
-    def _add_margins(
-        self, chunk: Chunk, state: State, moved: pl.DataFrame, effects: Effects
-    ) -> None:
-        sums = (
-            moved.group_by("project_ref", "period", "currency")
-            .agg(pl.col("hours", "revenue", "cost").sum())
-            .sort("project_ref")
-        )
-        names = sums.select(pl.concat_str("project_ref", "period", "currency", separator="|"))
-        keys = [name.encode() for name in names.to_series()]
-        kept = [b"m" + key for key in keys]
-        totals = stored_amounts(state, kept, 3) + sums.select("hours", "revenue", "cost").to_numpy()
+    def _add_margins(self, chunk: Chunk, state: State, moved: Sums, effects: Effects) -> None:
+        kept = [b"m" + key for key in moved.keys]
+        totals = stored_amounts(state, kept, 3) + moved.amounts
         effects.state.update(zip(kept, packed(totals), strict=True))
-        partitions = [chunk.partition] * len(keys)
-        effects.outputs.append(self._margins.batch(partitions, keys, totals))
+        partitions = [chunk.partition] * len(kept)
+        effects.outputs.append(self._margins.batch(partitions, moved.keys, totals))
 
-    def _add_partials(
-        self, chunk: Chunk, state: State, moved: pl.DataFrame, effects: Effects
-    ) -> None:
-        sums = (
-            moved.group_by("resource_id", "iso_week")
-            .agg(pl.col("billable_hours", "hours").sum())
-            .sort("resource_id")
-        )
-        names = sums.select(pl.concat_str("resource_id", "iso_week", separator="|"))
-        keys = [name.encode() for name in names.to_series()]
-        kept = [b"u" + key for key in keys]
-        totals = stored_amounts(state, kept, 2) + sums.select("billable_hours", "hours").to_numpy()
-        values = packed(totals)
+    def _add_partials(self, chunk: Chunk, state: State, moved: Sums, effects: Effects) -> None:
+        kept = [b"u" + key for key in moved.keys]
+        values = packed(stored_amounts(state, kept, 2) + moved.amounts)
         effects.state.update(zip(kept, values, strict=True))
         source = b"|%d" % chunk.partition
-        partitions = [crc32(key) % self._partitions for key in keys]
-        named = [key + source for key in keys]
+        partitions = [crc32(key) % self._partitions for key in moved.keys]
+        named = [key + source for key in moved.keys]
         effects.outputs.append(OutputBatch(self._partials_topic, partitions, named, values))
 
 
@@ -209,7 +233,7 @@ class FoldPartials:
         return Effects(dict(zip(keys, kept, strict=True)), [batch], Accounting(applied=len(chunk)))
 
 
-def decoded(values: list[bytes]) -> pl.DataFrame:
+def decoded(values: Sequence[bytes]) -> pl.DataFrame:
     """Return the used columns of framed time entries."""
     return ChunkDecoder(record_schema(RECORD), columns=COLUMNS).decode(values)
 
@@ -244,4 +268,5 @@ def groups(
 
 def published(topic: str, schema_text: str, schema_id: int, scales: dict[str, int]) -> Published:
     """Return a publisher of totals in a registered schema."""
-    return Published(topic, ChunkEncoder(load_schema(schema_text)), header(schema_id), scales)
+    schema = load_schema(schema_text)
+    return Published(topic, ChunkEncoder(schema), RecordCodec(schema), header(schema_id), scales)

@@ -89,7 +89,7 @@ def send(
     kafka: KafkaSettings, topic: str, records: Sequence[Record], rate: int, line: Connection
 ) -> None:
     """Process: say when record 0 is due, then append each when it is. Waits for nothing else."""
-    producer = make_producer(kafka, linger_ms=0, compression_type="none")
+    producer = make_producer(kafka, linger_ms=1, compression_type="none")
     producer.list_topics(topic, timeout=10)
     start_at = time.monotonic() + START_S
     line.send(start_at)

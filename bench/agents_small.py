@@ -1,0 +1,88 @@
+"""The fold of work A record by record: the least that columns cost is more than a few rows do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.codec import AvroSchema, RecordCodec
+from schemas.framing import HEADER_BYTES
+
+SMALL = 200
+"""Up to so many records, one by one is faster than columns."""
+
+Amounts = npt.NDArray[np.int64]
+
+
+Totals = dict[bytes, list[int]]
+
+
+class Sums(NamedTuple):
+    """Amounts to add, a row a key, in the order of the keys."""
+
+    keys: list[bytes]
+    amounts: Amounts
+
+
+class Folded(NamedTuple):
+    """What rows come to: the rows as they are kept, and what moves in either total."""
+
+    kept: Sequence[bytes]
+    margins: Sums
+    partials: Sums
+
+
+class RecordFold:
+    """Folds single records of the full schema against kept rows of the narrow one."""
+
+    def __init__(self, full: AvroSchema, narrow: AvroSchema) -> None:
+        self._full = RecordCodec(full)
+        self._narrow = RecordCodec(narrow)
+        self._names = [field["name"] for field in narrow.parsed["fields"]]
+
+    def __call__(self, new: Iterable[bytes], old: Iterable[bytes]) -> Folded:
+        """Return what new framed values and the kept rows they replace come to."""
+        rows = [self._full.decode(value[HEADER_BYTES:]) for value in new]
+        kept = [self._narrow.encode({name: row[name] for name in self._names}) for row in rows]
+        margins: Totals = {}
+        partials: Totals = {}
+        for row in rows:
+            _add(row, 1, margins, partials)
+        for value in old:
+            _add(self._narrow.decode(value), -1, margins, partials)
+        return Folded(kept, _sums(margins, 3), _sums(partials, 2))
+
+
+def _add(row: dict[str, Any], sign: int, margins: Totals, partials: Totals) -> None:
+    if row["status"] != "approved":
+        return
+    day: date = row["work_on"]
+    hours = sign * unscaled(row["hours"], 2)
+    billable = hours if row["is_billable"] else 0
+    revenue = billable * unscaled(row["bill_rate"], 4)
+    cost = hours * unscaled(row["cost_rate"], 4)
+    month = f"{row['project_ref']}|{day:%Y-%m}|{row['currency']}".encode()
+    _accumulate(margins, month, (hours, revenue, cost))
+    year, week, _ = day.isocalendar()
+    _accumulate(partials, f"{row['resource_id']}|{year}-W{week:02d}".encode(), (billable, hours))
+
+
+def _accumulate(sums: Totals, key: bytes, amounts: Sequence[int]) -> None:
+    known = sums.setdefault(key, [0] * len(amounts))
+    for at, amount in enumerate(amounts):
+        known[at] += amount
+
+
+def _sums(sums: Totals, width: int) -> Sums:
+    keys = sorted(sums)
+    return Sums(keys, np.array([sums[key] for key in keys], np.int64).reshape(-1, width))
+
+
+def unscaled(value: Decimal, scale: int) -> int:
+    """Return a decimal as an integer of its last place."""
+    return int(value.scaleb(scale))
