@@ -17,12 +17,12 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from pathlib import Path
 
 from bench.peers.peer import Peer
+from bench.picture import Bar, bars
 from bench.testbed import Bench
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
@@ -39,18 +39,23 @@ SYSTEMS = (
     "quix",
     "stock_faust",
 )
-PARTITIONS = 4
-PROJECTS = 5_000
+WORKS = {"A": "PEER", "B": "FROM_DEBEZIUM"}
+"""The name a system's module gives to what does the work."""
 SMALL = 50  # the short run, whose time is subtracted, has one change in so many
 SMALL_MIN = 500
-POLL_S = 0.05
-MARKERS = 8  # at most so many ends of transactions follow the last record of a partition
-DEADLINE_S = 600.0
-AGREE_S = 10.0
-STOP_S = 20.0
-SCHEMAS = Path(__file__).parent / "peers"
-
-Totals = Mapping[str, Sequence[Decimal]]
+OURS = {"A": "psastream engine", "B": "psastream from Debezium"}
+WANTED = {
+    "fetch loop (no totals)": 0.5,
+    "Kafka Streams": 4.0,
+    "Flink SQL": 2.0,
+    "Flink DataStream": 2.0,
+    "Flink DataStream, mini-batches": 1.2,
+    "Bytewax": 5.0,
+    "Quix Streams": 10.0,
+    "Faust (stock)": 100.0,
+    "Kafka Streams from Debezium": 3.0,
+}
+"""How many times as fast as each psastream is meant to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +77,23 @@ class Result:
     note: str = ""
 
 
-def measure(bench: Bench, peer: Peer, changes: int) -> Result:
-    """Measure one system; whatever goes wrong becomes its note."""
+def measure(bench: Bench, peer: Peer, changes: int, work: str) -> Result:
+    """Measure one system at a work; whatever goes wrong becomes its note."""
     count = max(int(changes * peer.share), 1)
     try:
         version = peer.version()
         peer.prepare(bench.cache)
-        few = bench.source(max(count // SMALL, SMALL_MIN))
+        few = bench.source(max(count // SMALL, SMALL_MIN), work)
         bench.run(peer, few)  # untimed: files and the broker's coordinators are cold
         small = bench.run(peer, few)
-        source = bench.source(count)
+        source = bench.source(count, work)
         full = bench.run(peer, source)
     # A system that fails must not hide the figures of the others.
     except Exception as error:
         traceback.print_exc()
         note = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         return Result(
-            "A",
+            work,
             peer.name,
             "",
             peer.guarantee,
@@ -103,7 +108,7 @@ def measure(bench: Bench, peer: Peer, changes: int) -> Result:
     seconds = full.seconds - small.seconds
     counted = source.records - few.records
     return Result(
-        "A",
+        work,
         peer.name,
         version,
         peer.guarantee,
@@ -118,24 +123,46 @@ def measure(bench: Bench, peer: Peer, changes: int) -> Result:
     )
 
 
+def peers_of(systems: Sequence[str], works: Sequence[str]) -> Iterator[tuple[str, Peer]]:
+    """Yield the works of each system it can do, work A of all systems first."""
+    modules = [importlib.import_module(f"bench.peers.{name}") for name in systems]
+    for work in works:
+        for module in modules:
+            peer = getattr(module, WORKS[work], None)
+            if peer is not None:
+                yield work, peer
+
+
 def table(results: Sequence[Result]) -> str:
     """Return the results as text, the fastest first."""
     lines = [
-        f"{'system':34s}{'changes/s':>12s}{'changes':>11s}{'seconds':>9s}{'MB':>7s}"
+        f"{'work':5s}{'system':32s}{'changes/s':>12s}{'changes':>11s}{'seconds':>9s}{'MB':>7s}"
         f"{'cpu µs':>8s}  result"
     ]
-    for each in sorted(results, key=lambda r: -(r.changes_per_second or 0)):
+    for each in sorted(results, key=lambda r: (r.work, -(r.changes_per_second or 0))):
         verdict = {True: "exact", False: "WRONG", None: "(no result)"}[each.correct]
         if each.changes_per_second is None:
-            lines.append(
-                f"{each.system:34s}{'-':>12s}{'':>11s}{'':>9s}{'':>7s}{'':>8s}  {each.note}"
-            )
+            lines.append(f"{each.work:5s}{each.system:32s}{'-':>12s}{'':>35s}  {each.note}")
             continue
         lines.append(
-            f"{each.system:34s}{each.changes_per_second:12,d}{each.changes:11,d}"
+            f"{each.work:5s}{each.system:32s}{each.changes_per_second:12,d}{each.changes:11,d}"
             f"{each.seconds:9.1f}{each.peak_rss_mb:7d}{each.cpu_us_per_change:8.2f}"
             f"  {verdict}, {each.guarantee}, {each.state}"
         )
+    return "\n".join(lines)
+
+
+def ratios(results: Sequence[Result]) -> str:
+    """Return how many times as fast as each peer psastream was, beside what is wanted."""
+    speeds = {each.system: each.changes_per_second for each in results if each.changes_per_second}
+    lines = []
+    for each in results:
+        ours, theirs = speeds.get(OURS[each.work]), each.changes_per_second
+        wanted = WANTED.get(each.system)
+        if not ours or not theirs or wanted is None:
+            continue
+        verdict = "reached" if ours / theirs >= wanted else "missed"
+        lines.append(f"{each.system:32s}{ours / theirs:8.2f} times, {wanted:g} wanted: {verdict}")
     return "\n".join(lines)
 
 
@@ -144,11 +171,10 @@ async def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--changes", type=int, default=2_000_000)
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="comma-separated modules")
+    parser.add_argument("--works", default=",".join(WORKS), help="A, B or both")
     parser.add_argument("--out", type=Path, default=Path("bench/results.json"))
     arguments = parser.parse_args()
-    peers: list[Peer] = [
-        importlib.import_module(f"bench.peers.{name}").PEER for name in arguments.systems.split(",")
-    ]
+    chosen = list(peers_of(arguments.systems.split(","), arguments.works.split(",")))
     folder = Path(tempfile.mkdtemp(prefix="psastream-bench-"))
     settings = StackSettings(
         data_dir=folder / "stack",
@@ -162,14 +188,24 @@ async def main() -> int:
         async with Stack(settings, PlainReporter(sys.stderr)) as stack:
             addresses = stack.addresses
             bench = Bench(addresses.bootstrap_servers, addresses.registry_url, folder)
-            for peer in peers:
-                result = await asyncio.to_thread(measure, bench, peer, arguments.changes)
+            for work, peer in chosen:
+                result = await asyncio.to_thread(measure, bench, peer, arguments.changes, work)
                 results.append(result)
                 print(table([result]), flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     arguments.out.write_text(json.dumps([asdict(result) for result in results], indent=2) + "\n")
+    arguments.out.with_suffix(".svg").write_text(
+        bars(
+            [
+                Bar(each.work, each.system, each.changes_per_second, each.guarantee)
+                for each in results
+                if each.changes_per_second
+            ]
+        )
+    )
     print(table(results))
+    print(ratios(results))
     return 0 if all(result.correct is not False for result in results) else 1
 
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +22,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from bench.canonical import RECORD, Record, canonical_records
-from bench.changes import Changes
+from bench.changes import TIME_ENTRIES, Changes, DebeziumWriter
 from bench.peers.peer import Job, Launch, Peer
 from bench.processes import Processes
 from runtime.kafka import KafkaSettings, make_producer
@@ -31,6 +31,8 @@ from runtime.serde import Serde
 from sandbox.stack.settings import cache_dir_from
 from schemas.codec import load_schema
 from schemas.contracts import record_schema
+from schemas.identity import resource_id
+from schemas.routing import partition_of
 
 PARTITIONS = 4
 PROJECTS = 5_000
@@ -74,29 +76,44 @@ class Bench:
         self.cache = cache_dir_from(os.environ) / "bench"
         self.cache.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._sources: dict[int, Source] = {}
+        self._sources: dict[tuple[str, int], Source] = {}
         self._asking: tuple[str, Consumer] | None = None
         self._waiting_for = ""
         self._offsets: object = None
         self._changed_at = 0.0
 
-    def source(self, changes: int) -> Source:
-        """Return the source topic of that many changes, filled the first time."""
-        known = self._sources.get(changes)
+    def source(self, changes: int, work: str = "A") -> Source:
+        """Return the source topic of a work with that many changes, filled the first time."""
+        known = self._sources.get((work, changes))
         if known is None:
-            known = self._sources[changes] = self._fill(changes)
+            known = self._sources[work, changes] = self._fill(changes, work)
         return known
 
-    def _fill(self, count: int) -> Source:
-        topic = f"bench-source-{count}"
+    def _fill(self, count: int, work: str) -> Source:
+        topic = f"bench-source-{work}-{count}"
         self.create_topics([topic])
-        schema_id = self.registry.register(f"{topic}-value", record_schema(RECORD))
         history = Changes(count, PROJECTS)
-        records = self.write(topic, canonical_records(history, schema_id, PARTITIONS))
+        if work == "A":
+            schema_id = self.registry.register(f"{topic}-value", record_schema(RECORD))
+            records = self.write(topic, canonical_records(history, schema_id, PARTITIONS))
+        else:
+            records = self.write(topic, self._envelopes(history))
         margins = {f"{project}|{month}|EUR": t for (project, month), t in history.margins().items()}
         weeks = {f"{who}|{week}": t for (who, week), t in history.utilizations().items()}
         print(f"{topic}: {records} records of {count} changes, {len(history.rows)} rows remain")
         return Source(topic, records, margins, weeks)
+
+    def _envelopes(self, history: Changes) -> Iterator[Record]:
+        """Yield the history as Debezium writes it, a tombstone behind each deletion."""
+        writer = DebeziumWriter()
+        for subject, schema in writer.subjects.items():
+            writer.ids[subject] = self.registry.register(subject, schema)
+        for position, change in enumerate(history, start=1):
+            key = writer.key(TIME_ENTRIES, change.id)
+            partition = partition_of(str(change.id), PARTITIONS)
+            yield partition, key, writer.entry(change, position)
+            if change.entry is None:
+                yield partition, key, None
 
     def write(self, topic: str, records: Iterable[Record]) -> int:
         """Write records as fast as the broker takes them; return their number."""
@@ -246,8 +263,10 @@ class Bench:
             wrong = _differing(
                 self.published(job.margin_topic, ("hours", "revenue", "cost")), source.margins
             ) + _differing(
-                self.published(job.utilization_topic, ("billable_hours", "total_hours")),
-                source.utilizations,
+                by_resource(
+                    self.published(job.utilization_topic, ("billable_hours", "total_hours"))
+                ),
+                by_resource(source.utilizations),
             )
             if not wrong or time.monotonic() > deadline:
                 return wrong
@@ -276,6 +295,15 @@ class Bench:
             if any(total):
                 shown[key.decode()] = total
         return shown
+
+
+def by_resource(totals: Totals) -> Totals:
+    """Return totals of people's weeks by canonical resource id, whichever name a system uses."""
+    named: dict[str, Sequence[Decimal]] = {}
+    for key, total in totals.items():
+        person, _, week = key.partition("|")
+        named[f"{resource_id(person) if '@' in person else person}|{week}"] = total
+    return named
 
 
 def _differing(shown: Totals, truth: Totals) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.peers.peer import Job, Launch
+from runtime.registry import Registry
 
 WORKERS = 2
 
@@ -31,15 +33,8 @@ class PsastreamEngine:
 
     def launch(self, job: Job, cache: Path) -> Launch:
         """See Peer."""
-        compact = {"cleanup.policy": "compact"}
-        topics = [
-            NewTopic(f"{job.group}-rows-state", job.partitions, 1, config=compact),
-            NewTopic(f"{job.group}-weeks-state", job.partitions, 1, config=compact),
-            NewTopic(f"{job.group}-partials", job.partitions, 1),
-        ]
-        admin = AdminClient({"bootstrap.servers": job.bootstrap_servers})
-        for future in admin.create_topics(topics).values():
-            future.result()
+        create_topics(job, ("rows-state", "weeks-state"), compact=True)
+        create_topics(job, ("partials",))
         program = [sys.executable, "-m", "bench.peers.programs.psastream_worker"]
         return Launch(
             commands=[[*program, str(number)] for number in range(WORKERS)],
@@ -48,4 +43,33 @@ class PsastreamEngine:
         )
 
 
+class PsastreamFromDebezium(PsastreamEngine):
+    """See Peer. The product's normalizer writes the rows to a topic of their own."""
+
+    name = "psastream from Debezium"
+
+    def launch(self, job: Job, cache: Path) -> Launch:
+        """See Peer."""
+        Registry(job.registry_url).register_catalogue()
+        create_topics(job, ("normalize-state", "time-entry"), compact=True)
+        launch = super().launch(job, cache)
+        rows = f"{job.group}-time-entry"
+        source, *others = launch.drained
+        return Launch(
+            commands=launch.commands,
+            environment={**launch.environment, "BENCH_ROWS_TOPIC": rows},
+            drained=(source, rows, *others),
+        )
+
+
+def create_topics(job: Job, names: Sequence[str], *, compact: bool = False) -> None:
+    """Create topics of the job's group."""
+    config = {"cleanup.policy": "compact"} if compact else {}
+    admin = AdminClient({"bootstrap.servers": job.bootstrap_servers})
+    topics = [NewTopic(f"{job.group}-{n}", job.partitions, 1, config=config) for n in names]
+    for future in admin.create_topics(topics).values():
+        future.result()
+
+
 PEER = PsastreamEngine()
+FROM_DEBEZIUM = PsastreamFromDebezium()

@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 from bench.agents import groups, published
+from bench.normalized import normalized
 from bench.stages import stages_timed
+from runtime.registry import Registry
 from streams.engine import EngineSettings, NoInstruments, create_app
 from streams.worker import Worker
 
@@ -39,7 +41,12 @@ def main(number: int) -> int:
         int(job["utilization_schema_id"]),
         {"billable_hours": 2, "total_hours": 2},
     )
-    specs = groups(job["source_topic"], margins, utilizations, int(job["partitions"]), job["group"])
+    partitions, group = int(job["partitions"]), job["group"]
+    rows_topic = job.get("rows_topic", job["source_topic"])
+    specs = groups(rows_topic, margins, utilizations, partitions, group)
+    if rows_topic != job["source_topic"]:
+        registry = Registry(job["registry_url"])
+        specs.append(normalized(job["source_topic"], rows_topic, partitions, group, registry))
     return Worker(create_app(settings, specs, NoInstruments())).run()
 
 
