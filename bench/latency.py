@@ -34,7 +34,7 @@ from bench.peers.peer import Job, Peer
 from bench.probes import Latency, Probes, latency
 from bench.processes import Processes
 from bench.testbed import PARTITIONS, PROJECTS, Bench, Source
-from runtime.kafka import KafkaSettings, make_consumer, make_producer
+from runtime.kafka import KafkaSettings, make_consumer, make_producer, topic_spans
 from runtime.serde import Serde
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
@@ -137,11 +137,9 @@ class Measurement:
 
     def _reader(self) -> Consumer:
         reader = make_consumer(self._bench.kafka, "bench-latency")
-        ends = []
-        for number in range(PARTITIONS):
-            place = TopicPartition(self._job.margin_topic, number)
-            place.offset = reader.get_watermark_offsets(place, timeout=10)[1]
-            ends.append(place)
+        topic = self._job.margin_topic
+        spans = topic_spans(self._bench.kafka, topic)
+        ends = [TopicPartition(topic, number, end) for number, (_, end) in spans.items()]
         reader.assign(ends)
         return reader
 

@@ -29,7 +29,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from bench.latency import GRACE_S, Line, text
 from bench.probes import Probes, latency
-from runtime.kafka import make_consumer
+from runtime.kafka import make_consumer, topic_spans
 from runtime.registry import Registry
 from runtime.serde import Serde
 from sandbox.demo.options import DemoOptions
@@ -98,12 +98,8 @@ class Metrics:
     def __init__(self, parts: Parts) -> None:
         self._serde = Serde(Registry(parts.registry_url))
         self._reader: Consumer = make_consumer(parts.kafka, "bench-latency")
-        found = self._reader.list_topics(METRIC, timeout=10).topics[METRIC]
-        ends = []
-        for number in found.partitions:
-            place = TopicPartition(METRIC, number)
-            place.offset = self._reader.get_watermark_offsets(place, timeout=10)[1]
-            ends.append(place)
+        spans = topic_spans(parts.kafka, METRIC)
+        ends = [TopicPartition(METRIC, number, end) for number, (_, end) in spans.items()]
         self._reader.assign(ends)
 
     def follow(self, probes: Probes, month: str, deadline: float) -> None:
