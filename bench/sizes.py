@@ -50,13 +50,12 @@ READY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of sizes.json. Costs are processor time of the workers; rates are wall-clock."""
+    """A line of sizes.json. `update_us` is processor time of the workers; the rest wall-clock."""
 
     rows: int
     filled_per_second: int
     resident_mb: int
     update_us: float
-    updates_per_second: int
     restart_s: float
     recovery_s: float
     recovered_keys: int
@@ -123,7 +122,7 @@ class Measurement:
             fill_s = self._drain(workers)
             before = workers.cpu_seconds()
             self._write(self._rows.updates(UPDATES))
-            update_s = self._drain(workers)
+            self._drain(workers)
             update_us = (workers.cpu_seconds() - before) / UPDATES * 1e6
             resident_mb = workers.resident_mb
         disk_mb = sum(file.stat().st_size for file in self._job.folder.rglob("*.sst")) >> 20
@@ -137,7 +136,6 @@ class Measurement:
             round(self._count / fill_s),
             resident_mb,
             round(update_us, 2),
-            round(UPDATES / update_s),
             round(restart_s, 2),
             round(recovery_s, 2),
             keys,
@@ -175,7 +173,7 @@ def text(line: Line) -> str:
     """Return a line of the table."""
     return (
         f"{line.rows:11,d} rows"
-        f"  {line.update_us:6.2f} us an update ({line.updates_per_second:,d}/s)"
+        f"  {line.update_us:6.2f} us an update"
         f"  {line.resident_mb:,d} MB resident, {line.disk_mb:,d} MB on disk"
         f"  restart {line.restart_s:.1f} s, without local state {line.recovery_s:.1f} s"
         f" ({line.recovered_keys:,d} keys, {line.recovered_keys_per_second:,d}/s)"
