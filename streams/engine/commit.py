@@ -141,16 +141,10 @@ class TransactionalWriter:
     async def _transaction(self, chunk: Chunk, encoded: EncodedCommit) -> int:
         producer = self._producer
         await producer.begin_transaction()
-        # Side by side: the broker answers either without the other.
-        results, refused = await asyncio.gather(
-            self._send((*encoded.state, *encoded.outputs)),
-            self._send_position(chunk),
-            return_exceptions=True,
-        )
-        # A transaction that has failed refuses what comes after; the other answer says why.
-        errors = [each for each in (results, refused) if isinstance(each, BaseException)]
-        if errors:
-            raise min(errors, key=lambda error: isinstance(error, IllegalOperation))
+        results = await self._send((*encoded.state, *encoded.outputs))
+        # Afterwards: a broker verifies records and position with the coordinator, and of two
+        # verifications of one transaction at once it refuses one, to be repeated 100 ms later.
+        await self._send_position(chunk)
         self._reached(Mark.BEFORE_COMMIT)
         await producer.commit_transaction()
         last = len(encoded.state) - 1
