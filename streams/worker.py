@@ -4,16 +4,15 @@ Builds no app and reads no environment; the command line does both and exits wit
 """
 
 import asyncio
-import gc
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import structlog
 
 from schemas.errors import FatalError, PsaStreamError
+from streams.collector import collect_young, collector_spared
 from streams.engine.app import EngineApp
 from streams.engine.health import Health
 from streams.engine.instruments import Instruments, NoInstruments
@@ -50,7 +49,7 @@ class Worker:
         cannot be interrupted.
         """
         try:
-            with _collector_spared():
+            with collector_spared():
                 return asyncio.run(self._main())
         finally:
             self._loop = None
@@ -93,6 +92,7 @@ class Worker:
             asyncio.create_task(self._stop_requested.wait(), name="stop"),
             asyncio.create_task(self._run_app(), name="app"),
             asyncio.create_task(self.health.watch(), name="watchdog"),
+            asyncio.create_task(collect_young(), name="collector"),
         }
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -119,21 +119,3 @@ class Worker:
                 await self.app.stop()
         self.app.threads.shutdown(wait=True)
         _log.info("worker stopped", exit_code=code)
-
-
-@contextmanager
-def _collector_spared() -> Iterator[None]:
-    """Keep the cyclic collector away from chunks.
-
-    A chunk is hundreds of thousands of tuples and bytes without a cycle, all freed with it. The
-    standard thresholds walk the whole heap several times a chunk, holding the interpreter.
-    """
-    thresholds = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(500_000, 20, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()

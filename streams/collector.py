@@ -1,0 +1,40 @@
+"""When Python's cyclic garbage collector may hold up a worker.
+
+A chunk is hundreds of thousands of objects without a cycle, all freed with it: the standard
+thresholds walk the whole heap several times a chunk, holding the interpreter. Futures and their
+errors are cycles: under thresholds that spare chunks they gather for a minute and then take most of
+a second. So automatic collection is put off, and a task collects often and little.
+"""
+
+import asyncio
+import gc
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_SPARING_THRESHOLD = 500_000  # young objects: more than the chunks in work have alive
+_INTERVAL_S = 0.05
+_YOUNG_OBJECTS = 1_000  # about 2 ms, if all of them are garbage
+_OLDER_EVERY = 100
+
+
+@contextmanager
+def collector_spared() -> Iterator[None]:
+    """Put automatic collection off, and leave what is loaded now out of every collection."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_SPARING_THRESHOLD, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+async def collect_young() -> None:
+    """Collect young objects as soon as there are some, for ever."""
+    for count in itertools.count(1):
+        await asyncio.sleep(_INTERVAL_S)
+        if gc.get_count()[0] > _YOUNG_OBJECTS:
+            gc.collect(1 if count % _OLDER_EVERY == 0 else 0)
