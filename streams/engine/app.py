@@ -56,7 +56,7 @@ def create_app(
     """
     check_groups(groups)
     app = EngineApp(settings.app_id, **_faust_settings(settings))
-    window = FlowWindow(settings.chunks_in_flight)
+    window = FlowWindow(settings.in_flight_max_bytes)
     threads = ThreadPoolExecutor(settings.handler_threads, thread_name_prefix="chunk")
     parts = EngineParts(settings, instruments, window, threads, app.fail, seams or Seams())
     app.settings = settings

@@ -1,9 +1,10 @@
-"""How many chunks of a partition may be in the worker at once, and of which group generation."""
+"""How much of a partition may be in the worker at once, and of which group generation."""
 
 from dataclasses import dataclass
 
 from streams.engine.contract import Chunk
 
+_OBJECTS_BYTES = 200  # of a record's key, value, offset and timestamp, beside what they hold
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -12,15 +13,23 @@ class Delivery:
     chunk: Chunk
     generation: int
 
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes up in memory."""
+        chunk = self.chunk
+        payload = sum(map(len, filter(None, chunk.keys))) + sum(map(len, filter(None, chunk.values)))
+        return payload + (1 + len(chunk)) * _OBJECTS_BYTES
+
 
 class FlowWindow:
-    """Counts chunks between fetch and commit. Used on the event loop only.
+    """Weighs what is between fetch and commit. Used on the event loop only.
 
-    Bounds memory, and lets a backlog gather into fewer, larger chunks while one is in work.
+    Bounds memory, and lets a backlog gather into fewer, larger chunks while one is in work. It goes
+    by bytes: a slow stream comes in many fetches of few records, and has room for all of them.
     """
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._generation = -1
         self._in_flight: dict[tuple[str, int], int] = {}
 
@@ -31,16 +40,16 @@ class FlowWindow:
 
     def is_full(self, topic: str, partition: int) -> bool:
         """Whether no further chunk of the partition may be fetched now."""
-        return self._in_flight.get((topic, partition), 0) >= self._limit
+        return self._in_flight.get((topic, partition), 0) >= self._max_bytes
 
     def enter(self, delivery: Delivery) -> None:
         """A chunk has been fetched."""
         if delivery.generation == self._generation:
             key = (delivery.chunk.topic, delivery.chunk.partition)
-            self._in_flight[key] = self._in_flight.get(key, 0) + 1
+            self._in_flight[key] = self._in_flight.get(key, 0) + delivery.size_bytes
 
     def leave(self, delivery: Delivery) -> None:
         """A chunk has been committed."""
         key = (delivery.chunk.topic, delivery.chunk.partition)
         if delivery.generation == self._generation and key in self._in_flight:
-            self._in_flight[key] -= 1
+            self._in_flight[key] -= delivery.size_bytes

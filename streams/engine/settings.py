@@ -24,8 +24,11 @@ class EngineSettings(BaseModel):
 
     max_chunk_records: int = Field(default=50_000, ge=1)
     fetch_max_bytes: int = Field(default=8 << 20, ge=1024)
-    chunks_in_flight: int = Field(default=6, ge=1)
-    """Fetches of one partition in the worker: some in work as one chunk, the rest waiting."""
+    in_flight_max_bytes: int = Field(default=64 << 20, ge=1)
+    """Of one partition in the worker, uncompressed: some in work as one chunk, the rest waiting. The
+    fetch that exceeds it is the last."""
+    commit_interval_s: float = Field(default=0.03, ge=0)
+    """Least time from the beginning of a chunk of few records to that of the next."""
     handler_threads: int = Field(default=4, ge=1)
     batch_max_bytes: int = Field(default=900_000, ge=1024)
     """Largest record batch written; below max.message.bytes of every topic written to."""
