@@ -36,6 +36,8 @@ from streams.engine.state_log import StateLog
 from streams.engine.state_store import fence_key
 from streams.engine.tally import Tally, tally_key
 
+_FEW_RECORDS = 1_000
+
 _log = structlog.get_logger()
 _T = TypeVar("_T")
 
@@ -143,19 +145,29 @@ class PartitionProcessor:
                 deliveries = await self._next_deliveries()
                 if self._stop.is_set() or not deliveries:
                     break
-                await self._process(joined([delivery.chunk for delivery in deliveries]))
+                began_s = time.monotonic()
+                chunk = joined([delivery.chunk for delivery in deliveries])
+                await self._process(chunk)
                 for delivery in deliveries:
                     self._parts.window.leave(delivery)
+                if len(chunk) < _FEW_RECORDS:
+                    await self._let_gather(began_s)
         # Whatever a handler or the commit raises, the record must not be skipped: stop the process.
         except Exception as error:
             if not self._stop.is_set():
                 self._parts.fail(error)
 
+    async def _let_gather(self, began_s: float) -> None:
+        """Let a stream of few records gather: a commit costs the broker the same whatever it
+        carries. Nobody waits for this after a silence of that length."""
+        ends_s = began_s + self._parts.settings.commit_interval_s
+        await asyncio.sleep(max(0.0, ends_s - time.monotonic()))
+
     async def _next_deliveries(self) -> list[Delivery]:
         """Wait for a delivery; take with it what follows it and waits as well.
 
         The longer chunks wait, the larger they are worked: a chunk costs the same commit whatever
-        its size. Nothing is waited for, so an idle stream is not held back.
+        its size. No record is waited for, so an idle stream is not held back.
         """
         if not self._waiting:
             self._waiting.append(await self._queue.get())

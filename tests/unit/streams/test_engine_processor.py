@@ -74,18 +74,20 @@ class Running:
         threads: ThreadPoolExecutor,
         handler: Any = add_up,
         store: Callable[..., Any] = MemoryStore,
+        commit_interval_s: float = 0.0,
     ) -> None:
         settings = EngineSettings(
             app_id="a",
             bootstrap_servers="unused:1",
             state_dir=Path("unused"),
+            commit_interval_s=commit_interval_s,
             retry_backoff_s=0.001,
             retry_backoff_max_s=0.001,
         )
         self.watched = Watched()
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         seams: Any = Seams(writer=partition.writer, store=store)
-        window = FlowWindow(6)
+        window = FlowWindow(1 << 20)
         parts = EngineParts(settings, self.watched, window, threads, self.failure.set_result, seams)
         group = GroupSpec("g", 1, [AgentSpec("numbers", handler)], "log")
         log: Any = partition.state_log()
@@ -132,6 +134,24 @@ def once(error: BaseException) -> Callable[[Chunk], None]:
             raise errors.pop()
 
     return hook
+
+
+async def test_few_records_gather_until_the_commit_interval_is_over() -> None:
+    async with running(FakePartition(), commit_interval_s=0.3) as it:
+        it.submit(numbers(0, 1))
+        assert await it.applied() == 1
+        it.submit(numbers(1, 2))
+        for _ in range(100):  # what was not held back would be in work by now
+            await asyncio.sleep(0)
+        it.submit(numbers(2, 3))
+        assert await it.applied() == 2
+
+
+async def test_many_records_are_not_held_back() -> None:
+    async with running(FakePartition(), commit_interval_s=3600) as it:
+        for start in (0, 5_000, 10_000):
+            it.submit(numbers(start, *range(5_000)))
+            assert await it.applied() == 5_000
 
 
 async def test_chunks_are_folded_in_their_order() -> None:
