@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 
 import structlog
+import uvloop
 
 from schemas.errors import FatalError, PsaStreamError
 from streams.collector import collect_young, collector_spared
@@ -49,8 +50,8 @@ class Worker:
         cannot be interrupted.
         """
         try:
-            with collector_spared():
-                return asyncio.run(self._main())
+            with collector_spared(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(self._main())
         finally:
             self._loop = None
             if self._last_resort is not None:

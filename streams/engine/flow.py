@@ -1,10 +1,12 @@
 """How much of a partition may be in the worker at once, and of which group generation."""
 
 from dataclasses import dataclass
+from itertools import chain
 
 from streams.engine.contract import Chunk
 
 _OBJECTS_BYTES = 200  # of a record's key, value, offset and timestamp, beside what they hold
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -17,7 +19,7 @@ class Delivery:
     def size_bytes(self) -> int:
         """About what it takes up in memory."""
         chunk = self.chunk
-        payload = sum(map(len, filter(None, chunk.keys))) + sum(map(len, filter(None, chunk.values)))
+        payload = sum(map(len, filter(None, chain(chunk.keys, chunk.values))))
         return payload + (1 + len(chunk)) * _OBJECTS_BYTES
 
 

@@ -25,8 +25,8 @@ class EngineSettings(BaseModel):
     max_chunk_records: int = Field(default=50_000, ge=1)
     fetch_max_bytes: int = Field(default=8 << 20, ge=1024)
     in_flight_max_bytes: int = Field(default=64 << 20, ge=1)
-    """Of one partition in the worker, uncompressed: some in work as one chunk, the rest waiting. The
-    fetch that exceeds it is the last."""
+    """Of one partition in the worker, uncompressed: some in work as one chunk, the rest waiting.
+    Nothing more is fetched once it is reached."""
     commit_interval_s: float = Field(default=0.03, ge=0)
     """Least time from the beginning of a chunk of few records to that of the next."""
     handler_threads: int = Field(default=4, ge=1)

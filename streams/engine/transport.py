@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Any
 
+import uvloop
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from faust.types import TP
 from yarl import URL
@@ -28,6 +29,12 @@ _FULL_POLL_S = 0.05  # how soon a partition whose window was full is looked at a
 
 class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that owns the aiokafka consumer, its heartbeats and its fetches."""
+
+    async def stop(self) -> None:
+        """Stop, and close the event loop: mode leaves one open that it has not made itself."""
+        await super().stop()
+        if not self.thread_loop.is_running():
+            self.thread_loop.close()
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -116,7 +123,9 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
         super().__init__(transport, *args, **kwargs)
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
-        return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        return ChunkConsumerThread(
+            self, loop=self.loop, beacon=self.beacon, thread_loop=uvloop.new_event_loop()
+        )
 
     async def getmany(
         self,

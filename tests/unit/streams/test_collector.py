@@ -16,20 +16,16 @@ class Cycle:
         self.me = self
 
 
-async def until_gone(reference: "weakref.ref[Cycle]") -> None:
-    while reference() is not None:
-        await asyncio.sleep(0)
-
-
 @pytest.mark.asyncio
 async def test_young_cycles_are_collected_while_automatic_collection_is_put_off() -> None:
     with collector_spared():
-        reference = weakref.ref(Cycle())
-        more = [Cycle() for _ in range(5_000)]
-        assert reference() is not None
-        del more
+        gone = asyncio.Event()
+        cycles = [Cycle() for _ in range(5_000)]
+        weakref.finalize(cycles[0], gone.set)
+        del cycles
+        assert not gone.is_set()
         task = asyncio.create_task(collect_young())
-        await asyncio.wait_for(until_gone(reference), 10)
+        await asyncio.wait_for(gone.wait(), 10)
         task.cancel()
 
 
