@@ -74,14 +74,15 @@ class ColumnFold:
     """Folds many records at once: columns of the full schema against those of kept rows."""
 
     def __init__(self) -> None:
+        self._new = ChunkDecoder(record_schema(RECORD), columns=COLUMNS)
         self._encoder = ChunkEncoder(row_schema())
-        self._decoder = ChunkDecoder(row_schema())
+        self._old = ChunkDecoder(row_schema())
 
     def __call__(self, new: Sequence[bytes], old: Sequence[bytes]) -> Folded:
         """Return what new framed values and the kept rows they replace come to."""
-        rows = decoded(new)
+        rows = self._new.decode(new)
         kept = self._encoder.encode(rows)
-        rows = pl.concat([rows, self._decoder.decode(old, prefix=0)])
+        rows = pl.concat([rows, self._old.decode(old, prefix=0)])
         signs = pl.Series("sign", np.repeat([1, -1], [len(new), len(old)]))
         moved = contributions(rows.with_columns(signs))
         return Folded(
@@ -231,11 +232,6 @@ class FoldPartials:
         kept = packed(partials.reshape(len(keys), -1))
         batch = self._utilizations.batch([chunk.partition] * len(keys), keys, partials.sum(axis=1))
         return Effects(dict(zip(keys, kept, strict=True)), [batch], Accounting(applied=len(chunk)))
-
-
-def decoded(values: Sequence[bytes]) -> pl.DataFrame:
-    """Return the used columns of framed time entries."""
-    return ChunkDecoder(record_schema(RECORD), columns=COLUMNS).decode(values)
 
 
 def groups(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from schemas.codec import AvroSchema, RecordCodec
 from schemas.framing import HEADER_BYTES
 
-SMALL = 200
+SMALL = 100
 """Up to so many records, one by one is faster than columns."""
 
 Amounts = npt.NDArray[np.int64]
