@@ -68,6 +68,7 @@ def create_app(
         app,
         chunk_topics=[topic for group in groups for topic in group.handlers()],
         window=window,
+        fetch_interval_s=settings.fetch_interval_s,
     )
     for group in app.groups:
         app.tables.add(StateLogTable(app, group))

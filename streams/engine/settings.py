@@ -27,6 +27,8 @@ class EngineSettings(BaseModel):
     in_flight_max_bytes: int = Field(default=64 << 20, ge=1)
     """Of one partition in the worker, uncompressed: some in work as one chunk, the rest waiting.
     Nothing more is fetched once it is reached."""
+    fetch_interval_s: float = Field(default=0.005, ge=0)
+    """Least time from one fetch that brought records to the next."""
     commit_interval_s: float = Field(default=0.03, ge=0)
     """Least time from the beginning of a chunk of few records to that of the next."""
     handler_threads: int = Field(default=4, ge=1)

@@ -119,6 +119,8 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, transport: "ChunkTransport", *args: Any, **kwargs: Any) -> None:
         self.chunk_topics = transport.chunk_topics
         self._window = transport.window
+        self._fetch_interval_s = transport.fetch_interval_s
+        self._next_fetch_s = 0.0
         self._fetch_generation = -1
         super().__init__(transport, *args, **kwargs)
 
@@ -132,7 +134,11 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
         timeout: float,  # noqa: ASYNC109 - Faust's signature
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield what has been fetched. Stops at a rebalance, as Faust's own does."""
+        # What arrives meanwhile is one fetch: each costs the event loops alike, however small.
+        await asyncio.sleep(max(0.0, self._next_fetch_s - time.monotonic()))
         fetched, active = await self._wait_next_records(timeout)
+        if fetched:
+            self._next_fetch_s = time.monotonic() + self._fetch_interval_s
         generation = self._fetch_generation
         if fetched is None or self.should_stop:
             return
@@ -219,10 +225,17 @@ class ChunkTransport(Transport):  # type: ignore[misc]
     Consumer = ChunkConsumer
 
     def __init__(
-        self, urls: list[URL], app: Any, *, chunk_topics: Iterable[str], window: FlowWindow
+        self,
+        urls: list[URL],
+        app: Any,
+        *,
+        chunk_topics: Iterable[str],
+        window: FlowWindow,
+        fetch_interval_s: float = 0.0,
     ) -> None:
         self.chunk_topics = frozenset(chunk_topics)
         self.window = window
+        self.fetch_interval_s = fetch_interval_s
         super().__init__(urls, app)
 
 
