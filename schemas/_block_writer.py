@@ -199,7 +199,8 @@ def _is_narrow(unscaled: pl.Series) -> bool:
     lowest, highest = unscaled.min(), unscaled.max()
     if lowest is None or highest is None:
         return True
-    assert isinstance(lowest, int) and isinstance(highest, int)  # noqa: PT018 - for the types
+    assert isinstance(lowest, int)
+    assert isinstance(highest, int)
     return lowest >= -_INT64_MAX and highest <= _INT64_MAX
 
 
