@@ -1,9 +1,9 @@
 """How long a change takes from its append to the metric that shows it, at fixed rates.
 
 Every system first works a history off and a stream that is not counted. Then it gets probes
-(`bench.probes`) on a schedule that does not wait for it. A probe's latency begins when it is due, so
-a sender that falls behind counts, and ends when a reader of committed records has the metric that
-covers it.
+(`bench.probes`) on a schedule that does not wait for it. A probe's latency begins when it is due,
+so a sender that falls behind counts, and ends when a reader of committed records has the metric
+that covers it.
 
 Run: make bench-latency ARGS="--rates 1000 --systems psastream_engine"
 """
