@@ -188,7 +188,8 @@ def _decimal_bytes(series: pl.Series, size: int | None) -> pl.Series:
         needed = np.ones(len(numbers), np.uint32)
         for used in range(1, 8):
             needed += magnitude >= np.uint64(1 << (8 * used - 1))
-        binary = binary.bin.tail(pl.Series(needed))
+        used_octets = pl.col(series.name).bin.tail(pl.lit(pl.Series(needed)))
+        binary = binary.to_frame().select(used_octets).to_series()
     elif size < 8:
         binary = binary.bin.tail(size)
     return binary if not series.null_count() else binary.set(series.is_null(), None)
