@@ -1,6 +1,6 @@
 """How many time entries a second one core normalises: decode, map, judge, encode, state.
 
-Run: python bench/normalize.py [--records N] [--chunk N] [--profile]
+Run: python -m bench.normalize [--records N] [--chunk N] [--profile]
 """
 
 from __future__ import annotations
