@@ -28,6 +28,7 @@ class Profiled(psastream_engine.PsastreamEngine):
     """The benchmark's workers, each writing its stages to a folder."""
 
     def __init__(self, stages: Path) -> None:
+        super().__init__("psastream engine")
         self._stages = stages
 
     def launch(self, job: Job, cache: Path) -> Launch:

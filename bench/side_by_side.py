@@ -31,6 +31,7 @@ from sandbox.stack.supervisor import Stack
 SYSTEMS = (
     "fetch_loop",
     "psastream_engine",
+    "psastream_one_worker",
     "kafka_streams",
     "flink_sql",
     "flink_datastream",

@@ -18,11 +18,14 @@ WORKERS = 2
 class PsastreamEngine:
     """See Peer."""
 
-    name = "psastream engine"
     guarantee = "exactly once"
     state = "RocksDB"
     share = 1.0
     is_ceiling = False
+
+    def __init__(self, name: str, workers: int = WORKERS) -> None:
+        self.name = name
+        self._workers = workers
 
     def version(self) -> str:
         """See Peer."""
@@ -37,7 +40,7 @@ class PsastreamEngine:
         create_topics(job, ("partials",))
         program = [sys.executable, "-m", "bench.peers.programs.psastream_worker"]
         return Launch(
-            commands=[[*program, str(number)] for number in range(WORKERS)],
+            commands=[[*program, str(number)] for number in range(self._workers)],
             environment=job.environment(),
             drained=(job.source_topic, f"{job.group}-partials"),
         )
@@ -45,8 +48,6 @@ class PsastreamEngine:
 
 class PsastreamFromDebezium(PsastreamEngine):
     """See Peer. The product's normalizer writes the rows to a topic of their own."""
-
-    name = "psastream from Debezium"
 
     def launch(self, job: Job, cache: Path) -> Launch:
         """See Peer."""
@@ -71,5 +72,5 @@ def create_topics(job: Job, names: Sequence[str], *, compact: bool = False) -> N
         future.result()
 
 
-PEER = PsastreamEngine()
-FROM_DEBEZIUM = PsastreamFromDebezium()
+PEER = PsastreamEngine("psastream engine")
+FROM_DEBEZIUM = PsastreamFromDebezium("psastream from Debezium")
