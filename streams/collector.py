@@ -1,9 +1,9 @@
 """When Python's cyclic garbage collector may hold up a worker.
 
 A chunk is hundreds of thousands of objects without a cycle, all freed with it: the standard
-thresholds walk the whole heap several times a chunk, holding the interpreter. Futures and their
-errors are cycles: under thresholds that spare chunks they gather for a minute and then take most of
-a second. So automatic collection is put off, and a task collects often and little.
+thresholds walk the whole heap several times a chunk, holding the interpreter. What else is garbage
+gathers under thresholds that spare chunks: ten thousand objects a second took most of a second once
+a minute. So automatic collection is put off, and a task collects often and little.
 """
 
 import asyncio

@@ -7,7 +7,7 @@ and the queue of chunks. Opened at assignment, halted at revocation, never reuse
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -261,28 +261,45 @@ class PartitionProcessor:
         self._log.error("state gap allowed", detail=str(error))
 
     async def _process(self, chunk: Chunk) -> None:
+        async def attempt(number: int) -> None:
+            if number > 1:
+                if self._stop.is_set():
+                    return  # opening the writer would fence the heir
+                # Fences ourselves, which ends the last transaction; the log has its outcome.
+                await self._writer.open()
+            if number > 1 or chunk.start_offset > self.positions[chunk.topic]:
+                # Records that seem to be left out may have been applied by an heir meanwhile.
+                await asyncio.to_thread(self._catch_up)
+                if self._stop.is_set():
+                    return  # then it has ended early, and nothing may build on the state
+            await self._apply(self._fresh_part(chunk))
+
+        # Transient: the commit, or finding out how the last one ended.
+        await self._retried(chunk, attempt, self._parts.settings.commit_attempts)
+
+    async def _retried(
+        self, chunk: Chunk, attempt: Callable[[int], Awaitable[_T]], attempts: int | None
+    ) -> _T:
+        """Await `attempt` of 1, 2, ... until it raises no TransientError, at most `attempts`."""
+        try:
+            return await attempt(1)  # most need no more; each of stamina's contexts is garbage
+        except TransientError as error:
+            if attempts == 1:
+                raise
+            self._log.warning("will be tried again", topic=chunk.topic, error=str(error))
         settings = self._parts.settings
-        attempts = stamina.retry_context(
-            on=TransientError,  # of the commit, or of finding out how the last one ended
-            attempts=settings.commit_attempts,
+        await asyncio.sleep(settings.retry_backoff_s)
+        async for retry in stamina.retry_context(
+            on=TransientError,
+            attempts=None if attempts is None else attempts - 1,
             timeout=None,
             wait_initial=settings.retry_backoff_s,
             wait_max=settings.retry_backoff_max_s,
-        )
-        async for attempt in attempts:
-            with attempt:
-                if attempt.num > 1:
-                    self._parts.instruments.transient_retry(self.group.name, chunk.topic)
-                    if self._stop.is_set():
-                        return  # opening the writer would fence the heir
-                    # Fences ourselves, which ends the last transaction; the log has its outcome.
-                    await self._writer.open()
-                if attempt.num > 1 or chunk.start_offset > self.positions[chunk.topic]:
-                    # Records that seem to be left out may have been applied by an heir meanwhile.
-                    await asyncio.to_thread(self._catch_up)
-                    if self._stop.is_set():
-                        return  # then it has ended early, and nothing may build on the state
-                await self._apply(self._fresh_part(chunk))
+        ):
+            with retry:
+                self._parts.instruments.transient_retry(self.group.name, chunk.topic)
+                return await attempt(retry.num + 1)
+        raise AssertionError("unreachable: the last attempt raises")
 
     def _fresh_part(self, chunk: Chunk) -> Chunk:
         """`chunk` without what the state already holds; it may cover nothing. Upholds I3."""
@@ -317,26 +334,18 @@ class PartitionProcessor:
 
     async def _prepare(self, chunk: Chunk) -> "_Prepared":
         """Call the handler until it returns; a TransientError never skips the chunk."""
-        settings = self._parts.settings
-        attempts = stamina.retry_context(
-            on=TransientError,
-            attempts=None,
-            timeout=None,
-            wait_initial=settings.retry_backoff_s,
-            wait_max=settings.retry_backoff_max_s,
-        )
-        async for attempt in attempts:
-            with attempt:
-                if attempt.num > 1:
-                    self._parts.instruments.transient_retry(self.group.name, chunk.topic)
-                    self.touch()  # waiting is not a stall
-                began = time.monotonic()
-                prepared = await self._in_thread(lambda: self._fold(chunk))
-                if len(chunk):
-                    seconds = prepared.folded_at_s - began
-                    self._parts.instruments.handler_seconds(self.group.name, chunk.topic, seconds)
-                return prepared
-        raise AssertionError("unreachable: the retry has no limit")
+
+        async def attempt(number: int) -> _Prepared:
+            if number > 1:
+                self.touch()  # waiting is not a stall
+            began = time.monotonic()
+            prepared = await self._in_thread(lambda: self._fold(chunk))
+            if len(chunk):
+                seconds = prepared.folded_at_s - began
+                self._parts.instruments.handler_seconds(self.group.name, chunk.topic, seconds)
+            return prepared
+
+        return await self._retried(chunk, attempt, None)
 
     def _fold(self, chunk: Chunk) -> "_Prepared":
         """Work the effects out and encode them. Runs in a thread, in one go: each hand-over waits
