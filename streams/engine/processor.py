@@ -173,7 +173,7 @@ class PartitionProcessor:
             self._waiting.append(await self._queue.get())
         while not self._queue.empty():
             self._waiting.append(self._queue.get_nowait())
-        if _WAKE in self._waiting:
+        if any(delivery is _WAKE for delivery in self._waiting):
             return []
         taken = [self._waiting[0]]
         records = len(taken[0].chunk)
@@ -186,7 +186,8 @@ class PartitionProcessor:
             if not is_next or records > self._parts.settings.max_chunk_records:
                 break
             taken.append(delivery)
-        self._waiting = [delivery for delivery in self._waiting if delivery not in taken]
+        are_taken = set(map(id, taken))  # equality would compare records
+        self._waiting = [each for each in self._waiting if id(each) not in are_taken]
         return taken
 
     async def _recover(self) -> None:
