@@ -3,7 +3,7 @@
 A chunk is hundreds of thousands of objects without a cycle, all freed with it: the standard
 thresholds walk the whole heap several times a chunk, holding the interpreter. What else is garbage
 gathers under thresholds that spare chunks: ten thousand objects a second took most of a second once
-a minute. So automatic collection is put off, and a task collects often and little.
+a minute. So automatic collection is put off, and a task collects what is young once a second.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _SPARING_THRESHOLD = 500_000  # young objects: more than the chunks in work have alive
-_INTERVAL_S = 0.05
+_INTERVAL_S = 1.0
 _YOUNG_OBJECTS = 1_000  # about 2 ms, if all of them are garbage
-_OLDER_EVERY = 100
+_OLDER_EVERY = 60
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def collector_spared() -> Iterator[None]:
 
 
 async def collect_young() -> None:
-    """Collect young objects as soon as there are some, for ever."""
+    """Collect young objects whenever there are some, for ever."""
     for count in itertools.count(1):
         await asyncio.sleep(_INTERVAL_S)
         if gc.get_count()[0] > _YOUNG_OBJECTS:
