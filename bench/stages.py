@@ -20,6 +20,7 @@ import psutil
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from bench import agents
+from schemas.columnar import ChunkDecoder
 from streams.engine import processor, transport
 from streams.engine.commit import TransactionalWriter
 from streams.engine.state_store import StateStore
@@ -27,7 +28,7 @@ from streams.engine.state_store import StateStore
 STAGES: dict[str, tuple[Any, str]] = {
     "unpack fetched records": (transport, "take_chunk"),
     "join chunks": (processor, "joined"),
-    "decode new rows": (agents, "decoded"),
+    "decode rows": (ChunkDecoder, "decode"),
     "fold rows, the rest": (agents.FoldRows, "__call__"),
     "margins": (agents.FoldRows, "_add_margins"),
     "partials": (agents.FoldRows, "_add_partials"),
