@@ -33,10 +33,10 @@ def serve_metrics(
     registry: CollectorRegistry = REGISTRY,
     checks: Mapping[str, Check] | None = None,
 ) -> None:
-    """Serve metrics, and `/<name>` for each check: 200 while it holds, else 503.
+    """Serve `/metrics`, and `/<name>` for each check: 200 while it holds, else 503.
 
-    Runs on daemon threads until the process ends; port 0 serves nothing. Raises OSError where the
-    port is taken.
+    Any other path is 404: a probe of a path that nobody answers must fail. Runs on daemon threads
+    until the process ends; port 0 serves nothing. Raises OSError where the port is taken.
     """
     if not port:
         return
@@ -44,11 +44,15 @@ def serve_metrics(
     named = {f"/{name}": check for name, check in (checks or {}).items()}
 
     def answer(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        check = named.get(environment.get("PATH_INFO", ""))
-        if check is None:
+        path = environment.get("PATH_INFO", "")
+        if path == "/metrics":
             page: Iterable[bytes] = metrics(environment, start)
             return page
-        status = HTTPStatus.OK if check() else HTTPStatus.SERVICE_UNAVAILABLE
+        check = named.get(path)
+        if check is None:
+            status = HTTPStatus.NOT_FOUND
+        else:
+            status = HTTPStatus.OK if check() else HTTPStatus.SERVICE_UNAVAILABLE
         start(f"{status.value} {status.phrase}", [("Content-Type", "text/plain")])
         return [status.phrase.encode() + b"\n"]
 

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
 
@@ -21,6 +21,7 @@ from connectors.dispatch.journal import Journal, KafkaJournal, Memory, read_memo
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
 from connectors.dispatch.session import Session, Target
+from runtime.health import EVENT_LOOP, Health
 from runtime.kafka import KafkaSettings, make_consumer, make_producer
 from runtime.serde import Serde
 
@@ -30,6 +31,11 @@ GROUP_ID = "psastream-dispatch"
 SESSION_TIMEOUT_MS = 15_000
 DRAIN_S = 20.0
 """How long calls in flight may take to finish when we must stop; below Kubernetes' 30 s."""
+INTAKE: Final = "intake"
+INTAKE_SILENCE_S: Final = 300.0
+"""Longest turn of the intake: a rebalance in which the whole memory is read."""
+BEAT_S: Final = 1.0
+LOOP_SILENCE_S: Final = 30.0
 
 Arguments = ParamSpec("Arguments")
 T = TypeVar("T")
@@ -46,9 +52,11 @@ class Dispatcher:
         targets: Mapping[str, Target],
         *,
         metrics: DispatchMetrics,
+        health: Health,
         wrap_journal: WrapJournal = lambda journal: journal,
     ) -> None:
         """`wrap_journal` puts something between the executors and the journal of a session."""
+        self._health = health
         self._kafka = kafka
         self._serde = serde
         self._targets = targets
@@ -63,17 +71,26 @@ class Dispatcher:
         Raises what ends the process; whatever was under way is looked up at the next start.
         """
         self._loop = asyncio.get_running_loop()
+        self._health.watch(EVENT_LOOP, within_s=LOOP_SILENCE_S, is_ready=True)
+        self._health.watch(INTAKE, within_s=INTAKE_SILENCE_S)
         with Publisher(make_producer(self._kafka), self._serde) as publisher:
             self._publisher = publisher
             try:
                 async with asyncio.TaskGroup() as group:
                     self._spawn: Spawn = group.create_task
+                    beats = group.create_task(self._beat())
                     await self._work(stop)
+                    beats.cancel()
             except ExceptionGroup as group_error:
                 raise _first_cause(group_error) from group_error
             finally:
                 for target in self._targets.values():
                     await target.sink.close()
+
+    async def _beat(self) -> None:
+        while True:
+            self._health.beat(EVENT_LOOP)
+            await asyncio.sleep(BEAT_S)
 
     async def _work(self, stop: asyncio.Event) -> None:
         consumer = make_consumer(
@@ -90,6 +107,7 @@ class Dispatcher:
         self._intake = intake
         try:
             while not stop.is_set():
+                self._health.ready(INTAKE, self._session is not None)
                 held_back = self._session.crowded() if self._session else frozenset()
                 deliveries = await self._on_consumer_thread(intake.read, held_back)
                 if self._session is not None:
@@ -101,6 +119,7 @@ class Dispatcher:
                 await self._end(session)
                 await self._commit(session)
         finally:
+            self._health.ready(INTAKE, False)
             self._session = None  # after a failure nothing more is finished or committed
             await self._on_consumer_thread(intake.close)
             self._consumer_thread.shutdown(wait=False)

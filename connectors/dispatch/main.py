@@ -17,6 +17,7 @@ from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.session import Target
 from connectors.float.sink import FloatSinkConfig
 from connectors.netsuite.sink import NetSuiteSinkConfig
+from runtime.health import Health
 from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -71,12 +72,14 @@ async def _run(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    serve_metrics(settings.metrics_port, host=settings.metrics_host)
+    health = Health()
+    serve_metrics(settings.metrics_port, host=settings.metrics_host, checks=health.checks())
     dispatcher = Dispatcher(
         settings.kafka,
         Serde(Registry(settings.registry_url)),
         {config.target: Target(config, config.make_sink()) for config in configs},
         metrics=DispatchMetrics(),
+        health=health,
         wrap_journal=wrap_journal,
     )
     await dispatcher.run(stop)

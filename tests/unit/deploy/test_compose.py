@@ -142,7 +142,8 @@ def test_ports_agree_with_health_checks_and_scrapes() -> None:
     assert scraped == served
     assert len(set(served.values())) == len(served), "two share a network namespace in the sandbox"
     for name, port in served.items():
-        assert f"localhost:{port}/metrics" in str(base[name]["healthcheck"]["test"])
+        test = str(base[name]["healthcheck"]["test"])
+        assert any(f"localhost:{port}/{path}'" in test for path in ("metrics", "readyz")), test
 
 
 def test_ports_of_the_host_are_bound_to_loopback() -> None:

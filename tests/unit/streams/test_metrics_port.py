@@ -29,6 +29,14 @@ def test_metrics_and_checks_answer() -> None:
     assert httpx2.get(f"{url}/readyz").status_code == 503
 
 
+@pytest.mark.fault("D13", place="runtime/prometheus.py")
+@pytest.mark.parametrize("path", ["/", "/readyz", "/livez", "/healthz", "/metrics/x"])
+def test_d13_a_path_that_nobody_answers_is_not_found(path: str) -> None:
+    port = free_port()
+    serve_metrics(port, registry=CollectorRegistry())
+    assert httpx2.get(f"http://127.0.0.1:{port}{path}").status_code == 404
+
+
 def test_a_taken_port_is_an_error() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
