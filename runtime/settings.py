@@ -41,6 +41,15 @@ class Settings(BaseModel):
         default=0, ge=0, le=65535, description="port of /metrics; 0 = not served"
     )
     metrics_host: str = Field(default="127.0.0.1", description="address of /metrics")
+    dead_letter_run_max: int = Field(
+        default=1_000, ge=0, description="dead letters of a partition in a row that stop a worker"
+    )
+    dead_letter_ratio_max: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of dead letters in the last 10,000 records of a partition that does",
+    )
     replication_factor: int = Field(default=3, ge=1, le=7, description="copies of each topic")
     log_json: bool = Field(default=False, description="one JSON object a log line")
     log_level: str = Field(

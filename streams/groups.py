@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from schemas.mapping import ObjectMapping
 from schemas.topics import PARTITIONS, state_topic
+from streams.agents.dead_letters import poison_letters
 from streams.agents.normalize import make_normalizer
 from streams.agents.records import RecordHandlers
 from streams.agents.registry import SchemaSource
@@ -26,17 +27,23 @@ def make_groups(mappings: Sequence[ObjectMapping], registry: SchemaSource) -> li
         _group(
             "normalize",
             {mapping.topic: make_normalizer(mapping, registry) for mapping in mappings},
+            registry,
         ),
-        _group("customer", _customer(registry)),
-        _group("engagement", _engagement(registry)),
-        _group("project", _project(registry)),
-        _group("rollup", _rollup(registry)),
+        _group("customer", _customer(registry), registry),
+        _group("engagement", _engagement(registry), registry),
+        _group("project", _project(registry), registry),
+        _group("rollup", _rollup(registry), registry),
     ]
 
 
-def _group(name: str, handlers: dict[str, ChunkHandler]) -> GroupSpec:
-    agents = tuple(AgentSpec(topic, handler) for topic, handler in handlers.items())
-    return GroupSpec(name=name, partitions=PARTITIONS, agents=agents, state_topic=state_topic(name))
+def _group(name: str, handlers: dict[str, ChunkHandler], registry: SchemaSource) -> GroupSpec:
+    return GroupSpec(
+        name=name,
+        partitions=PARTITIONS,
+        agents=tuple(AgentSpec(topic, handler) for topic, handler in handlers.items()),
+        state_topic=state_topic(name),
+        dead_letters=poison_letters(name, registry),
+    )
 
 
 def _customer(registry: SchemaSource) -> dict[str, ChunkHandler]:

@@ -17,6 +17,7 @@ from streams.collector import collect_young, collector_spared
 from streams.engine.app import EngineApp
 from streams.engine.health import Health
 from streams.engine.instruments import Instruments, NoInstruments
+from streams.engine.poison import PROCESS_ENDS
 from streams.engine.topics import check_topics
 
 _log = structlog.get_logger()
@@ -74,8 +75,11 @@ class Worker:
         except PsaStreamError as error:
             _log.error("worker failed", code=error.code, error=str(error))
             code = EXIT_FAILED
+        except PROCESS_ENDS:
+            raise
         # The last resort of the process: whatever it is, it is logged and becomes the exit code.
-        except Exception:
+        # polars raises what is no Exception.
+        except BaseException:
             _log.exception("worker failed")
             code = EXIT_FAILED
         await self._shut_down(code)

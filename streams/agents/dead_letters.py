@@ -13,9 +13,11 @@ from schemas.mapping import Rejection
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME
 from streams.agents.registry import SubjectIds
-from streams.engine import Chunk, Output
+from streams.engine import Chunk, DeadLetterWriter, Failure, Output
 
 _TOPIC: Final = BY_NAME["psa.dlq"]
+_INSTANT_MAX_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,25 @@ def dead_letters(
             "detail": reason.detail,
             "hint": reason.hint,
             "correlation_id": None,
-            "raised_at": chunk.timestamps_ms[at],
+            "raised_at": _instant(chunk.timestamps_ms[at]),
         }
         value = frame(value_id, codec.encode(letter))
         partition = partition_of(name, _TOPIC.partitions)
         outputs.append(Output(_TOPIC.name, partition, key, value))
     return outputs
+
+
+def _instant(timestamp_ms: int) -> int | None:
+    """A record's timestamp, which any producer may set to anything, if it is an instant."""
+    return timestamp_ms if 0 <= timestamp_ms <= _INSTANT_MAX_MS else None
+
+
+def poison_letters(agent: str, ids: SubjectIds) -> DeadLetterWriter:
+    """What makes the dead letters of records that no handler of a group can digest."""
+
+    def letters(chunk: Chunk, failure: Failure) -> list[Output]:
+        reason = Rejection(failure.code, failure.detail, failure.hint)
+        refusals = [Refusal(index, reason) for index in range(len(chunk))]
+        return dead_letters(chunk, refusals, agent=agent, ids=ids)
+
+    return letters

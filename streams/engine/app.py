@@ -27,12 +27,19 @@ class EngineApp(faust.App):  # type: ignore[misc]
     groups: Sequence[GroupRuntime]
     window: FlowWindow
     threads: ThreadPoolExecutor
+    _failure: BaseException | None = None
     _crashing: asyncio.Task[None] | None = None
 
     def fail(self, error: BaseException) -> None:
         """Stop the process with `error`. The first failure counts."""
-        if self._crashing is None:
+        if self._failure is None:
+            self._failure = error
             self._crashing = asyncio.create_task(self.crash(error))
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether this process must end: it may not have noticed yet."""
+        return self._failure is not None or bool(self.crashed)
 
     def _on_rebalance_when_stopped(self) -> None:
         # Faust closes the connection here, and then cannot leave the group: its partitions would
@@ -41,7 +48,7 @@ class EngineApp(faust.App):  # type: ignore[misc]
 
     def failure(self) -> BaseException | None:
         """Why the app has crashed, if it has."""
-        return self.crash_reason if self.crashed else None
+        return self._failure or (self.crash_reason if self.crashed else None)
 
 
 def create_app(

@@ -19,7 +19,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from schemas.errors import BrokerUnavailableError, FatalError
+from schemas.errors import BrokerUnavailableError
 from streams.engine.batches import (
     EncodedBatch,
     encode_batches,
@@ -28,7 +28,7 @@ from streams.engine.batches import (
 )
 from streams.engine.connection import aiokafka_options
 from streams.engine.contract import Chunk, Effects
-from streams.engine.errors import CommitOutcomeUnknownError, FencedError
+from streams.engine.errors import CommitOutcomeUnknownError, FencedError, RecordTooLargeError
 from streams.engine.marks import Mark, Reached, pass_by
 from streams.engine.settings import EngineSettings
 
@@ -114,7 +114,7 @@ class TransactionalWriter:
     async def commit(self, chunk: Chunk, encoded: EncodedCommit) -> int:
         """Write and commit one transaction; return the state log offset of its last record.
 
-        Raises FencedError, FatalError (a record no broker accepts) or CommitOutcomeUnknownError:
+        Raises FencedError, RecordTooLargeError or CommitOutcomeUnknownError:
         then the writer must be opened again before anything else is written.
         """
         try:
@@ -127,9 +127,9 @@ class TransactionalWriter:
                 context={"transactional_id": self._transactional_id},
             ) from error
         except MessageSizeTooLargeError as error:
-            raise FatalError(
-                "the broker refuses a record batch for its size",
-                hint="raise max.message.bytes of the topic or lower batch_max_bytes",
+            raise RecordTooLargeError(
+                "the broker refuses what the record makes for its size",
+                hint="raise max.message.bytes of the topic, then have the row published again",
                 context={"transactional_id": self._transactional_id},
             ) from error
         except (KafkaError, IllegalOperation, TimeoutError) as error:

@@ -4,7 +4,7 @@ Pure values and protocols; nothing here touches Kafka, Faust or a disk.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,15 +47,28 @@ class Chunk:
         if offset < self.start_offset:
             return self
         at = bisect_right(self.offsets, offset)
+        start = min(offset + 1, self.end_offset)
+        return self._part(slice(at, None), start, self.end_offset)
+
+    def halves(self) -> tuple["Chunk", "Chunk"]:
+        """Two chunks that cover what this one of two records or more covers."""
+        middle = len(self) // 2
+        border = self.offsets[middle]
+        return (
+            self._part(slice(middle), self.start_offset, border),
+            self._part(slice(middle, None), border, self.end_offset),
+        )
+
+    def _part(self, records: slice, start_offset: int, end_offset: int) -> "Chunk":
         return Chunk(
             self.topic,
             self.partition,
-            min(offset + 1, self.end_offset),
-            self.end_offset,
-            self.offsets[at:],
-            self.timestamps_ms[at:],
-            self.keys[at:],
-            self.values[at:],
+            start_offset,
+            end_offset,
+            self.offsets[records],
+            self.timestamps_ms[records],
+            self.keys[records],
+            self.values[records],
         )
 
 
@@ -145,13 +158,27 @@ class ChunkHandler(Protocol):
     """Pure function from a chunk and the state before it to its effects: no IO, no clock.
 
     Runs in a worker thread; two partitions may run at once, one partition never does. A
-    TransientError makes the engine wait and call again with the same chunk; any other exception
-    stops the process without a commit.
+    TransientError makes the engine wait and call again with the same chunk, a FatalError stops
+    the process without a commit. Of any other error the records are at fault: the engine calls
+    again with ever smaller parts of the chunk, and dead-letters the record that fails alone.
     """
 
     def __call__(self, chunk: Chunk, state: State) -> Effects:
         """Fold `chunk` into `state`. The accounting must cover every record of the chunk."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a record could not be digested: an error code, the fact, what to do. No values."""
+
+    code: str
+    detail: str
+    hint: str
+
+
+DeadLetterWriter = Callable[[Chunk, Failure], Sequence[Output]]
+"""Pure function from records that failed to their dead letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +199,8 @@ class GroupSpec:
     state_topic: str
     output_topics: Sequence[str] = ()
     """What the handlers publish to: checked at start, so that no chunk fails on it later."""
+    dead_letters: DeadLetterWriter | None = None
+    """Where records go that no handler can digest. None: they stop the process."""
 
     def handlers(self) -> Mapping[str, ChunkHandler]:
         """The handler of each source topic."""

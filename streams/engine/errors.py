@@ -1,6 +1,6 @@
 """Errors of the engine beyond those every package shares."""
 
-from schemas.errors import BrokerUnavailableError, FatalError
+from schemas.errors import BrokerUnavailableError, FatalError, RecordError
 
 
 class FencedError(FatalError):
@@ -31,3 +31,21 @@ class CommitOutcomeUnknownError(BrokerUnavailableError):
     """A transaction may or may not have been committed: the state log knows."""
 
     code = "transient.commit_outcome_unknown"
+
+
+class PoisonRecordError(RecordError):
+    """No handler can digest the record, though it stood alone in its chunk."""
+
+    code = "record.poison"
+
+
+class RecordTooLargeError(RecordError):
+    """What the record makes is larger than the broker accepts."""
+
+    code = "record.too_large"
+
+
+class StateDamagedError(FatalError):
+    """The local state cannot be read or written, although it was rebuilt from its log."""
+
+    code = "fatal.state_damaged"

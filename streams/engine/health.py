@@ -30,9 +30,10 @@ class Health:
         self._is_stopping = False
 
     def is_live(self) -> bool:
-        """False once the event loop hangs or a partition has stalled: restart the process."""
+        """False once the event loop hangs, or a partition has stalled or is worked by nobody."""
         beats = time.monotonic() - self._beat_at_s < _BEAT_MISSED_S
-        return beats and self._stalled is None and not self._app.crashed
+        has_ended = any(processor.has_ended for processor in self._processors())
+        return beats and self._stalled is None and not has_ended and not self._app.has_failed
 
     def is_ready(self) -> bool:
         """Whether this worker has joined its group and all it owns is being processed."""
@@ -51,10 +52,17 @@ class Health:
         self._is_stopping = True
 
     async def watch(self) -> None:
-        """Beat, report lag, and raise StalledError when a partition with lag stands still."""
+        """Beat, report lag, and raise StalledError when a partition stands still."""
         while True:
             self._beat_at_s = time.monotonic()
             for processor in self._processors():
+                if processor.has_ended and not self._app.has_failed:
+                    self._stalled = f"{processor.group.name}/{processor.partition}"
+                    raise StalledError(
+                        "the work of a partition has ended by itself",
+                        hint="see the error before this one",
+                        context={"partition": self._stalled},
+                    )
                 if self._lag_records(processor) == 0:
                     processor.touch()
                 idle_s = time.monotonic() - processor.progressed_at_s
@@ -68,7 +76,7 @@ class Health:
             await asyncio.sleep(_BEAT_S)
 
     def _processors(self) -> list[PartitionProcessor]:
-        return [p for group in self._app.groups for p in group.processors.values()]
+        return [p for group in self._app.groups for p in list(group.processors.values())]
 
     def _lag_records(self, processor: PartitionProcessor) -> int:
         total = 0

@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import stamina
 import structlog
 
-from schemas.errors import TransientError
+from schemas.errors import DeadLetterLimitError, TransientError
 from streams.engine.commit import EncodedCommit
 from streams.engine.contract import (
     Accounting,
@@ -26,10 +26,17 @@ from streams.engine.contract import (
     State,
     joined,
 )
-from streams.engine.errors import AccountingError, StateGapError
+from streams.engine.errors import AccountingError, RecordTooLargeError, StateGapError
 from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.instruments import Instruments
 from streams.engine.marks import Mark
+from streams.engine.poison import (
+    PROCESS_ENDS,
+    UndigestedError,
+    failure_of,
+    is_of_records,
+    putting_aside,
+)
 from streams.engine.seams import Seams
 from streams.engine.settings import EngineSettings
 from streams.engine.state_log import StateLog
@@ -95,6 +102,8 @@ class PartitionProcessor:
         )
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
         self._waiting: list[Delivery] = []
+        self._has_failed = False
+        """Whether the last transaction was refused: the writer must be opened again."""
         self._stop = threading.Event()
         self._task: asyncio.Task[None] | None = None
         self._log = _log.bind(group=group.name, partition=partition)
@@ -113,6 +122,12 @@ class PartitionProcessor:
     def submit(self, delivery: Delivery) -> None:
         """Queue a chunk; the flow window bounds how many wait."""
         self._queue.put_nowait(delivery)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nobody works this partition any more, though it was not given up."""
+        task = self._task
+        return task is not None and task.done() and not self._stop.is_set()
 
     def touch(self) -> None:
         """Note that this partition makes progress, or has nothing to do."""
@@ -147,15 +162,20 @@ class PartitionProcessor:
                     break
                 began_s = time.monotonic()
                 chunk = joined([delivery.chunk for delivery in deliveries])
-                await self._process(chunk)
+                await self._digest(chunk)
                 for delivery in deliveries:
                     self._parts.window.leave(delivery)
                 if len(chunk) < _FEW_RECORDS:
                     await self._let_gather(began_s)
+        except asyncio.CancelledError:
+            raise
         # Whatever a handler or the commit raises, the record must not be skipped: stop the process.
-        except Exception as error:
+        # polars raises what is no Exception.
+        except BaseException as error:
             if not self._stop.is_set():
                 self._parts.fail(error)
+            if isinstance(error, PROCESS_ENDS):
+                raise
 
     async def _let_gather(self, began_s: float) -> None:
         """Let a stream of few records gather: a commit costs the broker the same whatever it
@@ -261,19 +281,64 @@ class PartitionProcessor:
             raise error
         self._log.error("state gap allowed", detail=str(error))
 
-    async def _process(self, chunk: Chunk) -> None:
+    async def _digest(self, chunk: Chunk) -> None:
+        """Process a chunk; if it fails for its records, its halves; put aside the one at fault.
+
+        Each part is a transaction of its own, so the next one folds the state with it. Upholds I5.
+        """
+        if self._stop.is_set():
+            return
+        try:
+            await self._process(chunk, self._handlers[chunk.topic])
+        except UndigestedError as error:
+            self.touch()
+            if len(error.chunk) == 1:
+                await self._put_aside(error)
+                return
+            halves = error.chunk.halves()
+        else:
+            return
+        for half in halves:
+            await self._digest(half)
+
+    async def _put_aside(self, error: UndigestedError) -> None:
+        """Dead-letter the only record of a chunk. Without its value where that is too large."""
+        chunk, failure = error.chunk, failure_of(error.cause)
+        self._log.error(
+            "record dead-lettered: no handler can digest it",
+            topic=chunk.topic,
+            offset=chunk.offsets[0],
+            code=failure.code,
+            detail=failure.detail,
+        )
+        assert self.group.dead_letters is not None
+        handler = putting_aside(self.group.dead_letters, failure)
+        try:
+            await self._process(chunk, handler)
+        except UndigestedError as again:
+            if not isinstance(again.cause, RecordTooLargeError):
+                raise again.cause from again
+            await self._process(replace(chunk, values=(None,)), handler)
+
+    async def _process(self, chunk: Chunk, handler: ChunkHandler) -> None:
+        """Apply what the state does not hold of a chunk.
+
+        Raises UndigestedError where a record is at fault, with the part of the chunk to split.
+        """
+
         async def attempt(number: int) -> None:
-            if number > 1:
+            if number > 1 or self._has_failed:
                 if self._stop.is_set():
                     return  # opening the writer would fence the heir
                 # Fences ourselves, which ends the last transaction; the log has its outcome.
                 await self._writer.open()
-            if number > 1 or chunk.start_offset > self.positions[chunk.topic]:
+            if number > 1 or self._has_failed or chunk.start_offset > self.positions[chunk.topic]:
                 # Records that seem to be left out may have been applied by an heir meanwhile.
                 await asyncio.to_thread(self._catch_up)
                 if self._stop.is_set():
                     return  # then it has ended early, and nothing may build on the state
-            await self._apply(self._fresh_part(chunk))
+                self._has_failed = False
+            await self._apply(self._fresh_part(chunk), handler)
 
         # Transient: the commit, or finding out how the last one ended.
         await self._retried(chunk, attempt, self._parts.settings.commit_attempts)
@@ -315,14 +380,20 @@ class PartitionProcessor:
             self._log.warning("records below the fence skipped", topic=chunk.topic, records=skipped)
         return fresh
 
-    async def _apply(self, chunk: Chunk) -> None:
+    async def _apply(self, chunk: Chunk, handler: ChunkHandler) -> None:
         """Fold, commit, and only then write the local state. Upholds I1.
 
         A chunk that covers nothing is committed too: it moves a position that was set back.
         """
-        prepared = await self._prepare(chunk)
+        prepared = await self._prepare(chunk, handler)
         self._reached(Mark.BEFORE_TRANSACTION)
-        log_offset = await self._writer.commit(chunk, prepared.commit)
+        try:
+            log_offset = await self._writer.commit(chunk, prepared.commit)
+        except RecordTooLargeError as error:
+            self._has_failed = True
+            if len(chunk) and self.group.dead_letters is not None:
+                raise UndigestedError(chunk, error) from error
+            raise
         self._reached(Mark.AFTER_COMMIT)
         await self._in_thread(lambda: self._store.apply(prepared.changes, log_offset))
         self._reached(Mark.AFTER_LOCAL_WRITE)
@@ -333,14 +404,14 @@ class PartitionProcessor:
         instruments.commit_seconds(group, chunk.topic, time.monotonic() - prepared.folded_at_s)
         instruments.chunk_applied(group, chunk.topic, chunk.partition, prepared.accounting)
 
-    async def _prepare(self, chunk: Chunk) -> "_Prepared":
+    async def _prepare(self, chunk: Chunk, handler: ChunkHandler) -> "_Prepared":
         """Call the handler until it returns; a TransientError never skips the chunk."""
 
         async def attempt(number: int) -> _Prepared:
             if number > 1:
                 self.touch()  # waiting is not a stall
             began = time.monotonic()
-            prepared = await self._in_thread(lambda: self._fold(chunk))
+            prepared = await self._in_thread(lambda: self._fold(chunk, handler))
             if len(chunk):
                 seconds = prepared.folded_at_s - began
                 self._parts.instruments.handler_seconds(self.group.name, chunk.topic, seconds)
@@ -348,21 +419,49 @@ class PartitionProcessor:
 
         return await self._retried(chunk, attempt, None)
 
-    def _fold(self, chunk: Chunk) -> "_Prepared":
+    def _fold(self, chunk: Chunk, handler: ChunkHandler) -> "_Prepared":
         """Work the effects out and encode them. Runs in a thread, in one go: each hand-over waits
         for a busy interpreter."""
-        effects = Effects()
-        if len(chunk):
-            effects = checked_effects(self._handlers[chunk.topic], chunk, self._store)
-        folded_at_s = time.monotonic()
-        tally = self._tallies.get(chunk.topic) or Tally.beginning(chunk.start_offset)
-        tally = tally.after(chunk, effects.accounting)
-        changes = dict(effects.state)
-        changes[fence_key(chunk.topic)] = b"%d" % chunk.last_offset
-        changes[tally_key(chunk.topic)] = tally.to_bytes()
-        stamp = chunk.timestamps_ms[-1] if len(chunk) else None
-        commit = self._writer.encode(changes, effects, stamp)
+        try:
+            effects = Effects()
+            if len(chunk):
+                effects = checked_effects(handler, chunk, self._store)
+            folded_at_s = time.monotonic()
+            tally = self._tallies.get(chunk.topic) or Tally.beginning(chunk.start_offset)
+            tally = tally.after(chunk, effects.accounting)
+            changes = dict(effects.state)
+            changes[fence_key(chunk.topic)] = b"%d" % chunk.last_offset
+            changes[tally_key(chunk.topic)] = tally.to_bytes()
+            stamp = chunk.timestamps_ms[-1] if len(chunk) else None
+            commit = self._writer.encode(changes, effects, stamp)
+        # A record that makes this fail fails in every life: whose fault it is decides what then.
+        except BaseException as error:
+            if self.group.dead_letters is None or not is_of_records(error, len(chunk)):
+                raise
+            raise UndigestedError(chunk, error) from error
+        self._check_letters(chunk, tally, effects.accounting)
         return _Prepared(changes, commit, tally, effects.accounting, folded_at_s)
+
+    def _check_letters(self, chunk: Chunk, tally: Tally, accounting: Accounting) -> None:
+        """Refuse to commit further dead letters when there are too many. The tally is kept, so
+        the next life refuses the same record, until one passes or the limit is raised."""
+        settings = self._parts.settings
+        if not accounting.dead_lettered or not tally.rate.exceeds(
+            settings.dead_letter_run_max, settings.dead_letter_ratio_max
+        ):
+            return
+        raise DeadLetterLimitError(
+            f"{tally.rate.letters} of the last {tally.rate.records} records would be dead letters,"
+            f" {tally.rate.run} of them in a row",
+            hint="correct the worker, its mapping or the registry and start it again; if it is the"
+            " records, raise the dead letter limits: see the runbook dead-letters",
+            context={
+                "group": self.group.name,
+                "topic": chunk.topic,
+                "partition": chunk.partition,
+                "offset": chunk.start_offset,
+            },
+        )
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._parts.threads, call)

@@ -58,6 +58,12 @@ class EngineSettings(BaseModel):
     stall_timeout_s: float = 600.0
     """No progress while there is lag for this long stops the process."""
 
+    dead_letter_run_max: int = Field(default=1_000, ge=0)
+    """Dead letters of a source partition in a row after which the fault is not in the records."""
+    dead_letter_ratio_max: float = Field(default=0.5, ge=0, le=1)
+    """Share of dead letters in the last 10,000 records of a source partition, likewise; it is
+    asked once there are more of them than a run may have."""
+
     allow_state_gap: bool = False
     """Go on although the state lacks records whose offsets are committed: data is missing."""
     local_state_max_age_s: float = 43_200.0

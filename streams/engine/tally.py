@@ -9,11 +9,42 @@ from typing import Final, Self
 from streams.engine.contract import Accounting, Chunk
 
 TALLY_PREFIX: Final = b"!a:"
+WINDOW_RECORDS: Final = 10_000
 
 
 def tally_key(topic: str) -> bytes:
     """Key, in the store and in the state log, of the tally of a source topic."""
     return TALLY_PREFIX + topic.encode()
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRate:
+    """How many records of late became dead letters.
+
+    `run`: the last so many records without one that did not; a chunk counts whole, so a run is
+    never overrated. `letters` of the last `records`, at most `WINDOW_RECORDS`: older ones weigh
+    less and less. Nothing is counted before the first dead letter.
+    """
+
+    run: int = 0
+    records: int = 0
+    letters: int = 0
+
+    def after(self, accounting: Accounting) -> Self:
+        """This rate with what became of the next chunk."""
+        consumed, dead_lettered = accounting.consumed, accounting.dead_lettered
+        letters = self.letters + dead_lettered
+        if not letters or not consumed:
+            return self
+        run = self.run + consumed if dead_lettered == consumed else 0
+        records = self.records + consumed
+        if records > WINDOW_RECORDS:
+            letters, records = letters * WINDOW_RECORDS // records, WINDOW_RECORDS
+        return type(self)(run, records, letters) if letters or run else type(self)()
+
+    def exceeds(self, run_max: int, ratio_max: float) -> bool:
+        """Whether the fault is no longer in the records. Up to `run_max` letters it may be."""
+        return self.run > run_max or self.letters > max(run_max, ratio_max * self.records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +54,7 @@ class Tally:
     start: int
     end: int
     accounting: Accounting
+    rate: LetterRate = LetterRate()
 
     @classmethod
     def beginning(cls, offset: int) -> Self:
@@ -32,14 +64,21 @@ class Tally:
     def after(self, chunk: Chunk, accounting: Accounting) -> Self:
         """This tally with what became of the next chunk."""
         sums = (a + b for a, b in zip(astuple(self.accounting), astuple(accounting), strict=True))
-        return type(self)(self.start, chunk.end_offset, Accounting(*sums))
+        rate = self.rate.after(accounting)
+        return type(self)(self.start, chunk.end_offset, Accounting(*sums), rate)
 
     def to_bytes(self) -> bytes:
-        """The six numbers, separated by blanks."""
-        return b"%d %d %d %d %d %d" % (self.start, self.end, *astuple(self.accounting))
+        """The six numbers, and the three of the rate where there is one, separated by blanks."""
+        numbers = [self.start, self.end, *astuple(self.accounting)]
+        if self.rate != LetterRate():
+            numbers += astuple(self.rate)
+        return b" ".join(b"%d" % number for number in numbers)
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> Self:
         """Inverse of `to_bytes`. Raises ValueError."""
-        start, end, *outcomes = map(int, stored.split())
-        return cls(start, end, Accounting(*outcomes))
+        numbers = [int(number) for number in stored.split()]
+        if len(numbers) not in (6, 9):
+            raise ValueError(f"a tally of {len(numbers)} numbers")
+        start, end, *outcomes = numbers[:6]
+        return cls(start, end, Accounting(*outcomes), LetterRate(*numbers[6:]))

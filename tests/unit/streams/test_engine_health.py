@@ -31,6 +31,7 @@ class Idle:
         self.group = SimpleNamespace(name="g")
         self.partition = 0
         self.is_ready = True
+        self.has_ended = False
         self.positions = {"t": 5}
         self.touched = asyncio.Event()
         self.progressed_at_s = time.monotonic() - _STALL_S - 1
@@ -46,7 +47,7 @@ def health_of(processor: Idle, end: int | None) -> tuple[Health, Lags]:
         settings=SimpleNamespace(stall_timeout_s=_STALL_S),
         groups=[SimpleNamespace(processors={0: processor})],
         consumer=SimpleNamespace(highwater=lambda _: end),
-        crashed=False,
+        has_failed=False,
     )
     return Health(app, lags), lags
 
@@ -68,3 +69,15 @@ async def test_lag_without_progress_is_a_stall() -> None:
     with pytest.raises(StalledError):
         await health.watch()
     assert not health.is_live()
+
+
+@pytest.mark.fault("B1", place="streams/engine/health.py")
+async def test_b1_a_partition_whose_work_has_ended_is_neither_live_nor_ready() -> None:
+    processor = Idle()
+    health, _ = health_of(processor, end=5)
+    assert health.is_live()
+    processor.has_ended = True
+    assert not health.is_live()
+    assert not health.is_ready()
+    with pytest.raises(StalledError):
+        await health.watch()

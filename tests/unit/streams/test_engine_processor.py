@@ -6,134 +6,23 @@ The state is a sum, so a record that is applied twice, or not at all, shows in i
 import asyncio
 import errno
 import threading
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from schemas.errors import BrokerUnavailableError, DecodeError
-from streams.engine import (
-    Accounting,
-    AgentSpec,
-    Chunk,
-    Effects,
-    EngineSettings,
-    GroupSpec,
-    NoInstruments,
-    Output,
-    State,
-)
+from streams.engine import Chunk, Effects, State
 from streams.engine.errors import CommitOutcomeUnknownError, FencedError, StateGapError
-from streams.engine.flow import Delivery, FlowWindow
-from streams.engine.processor import EngineParts, PartitionProcessor
-from streams.engine.seams import Seams
 from tests.support.engine_fakes import Changes, FakePartition, MemoryStore
+from tests.support.engine_processor import (
+    DEADLINE_S,
+    add_up,
+    held,
+    numbers,
+    once,
+    running,
+)
 
 pytestmark = pytest.mark.asyncio
-
-_DEADLINE_S = 10.0
-
-
-def add_up(chunk: Chunk, state: State) -> Effects:
-    """Key `sum`: the sum of all values; one output for each chunk, the sum after it."""
-    total = int(state.get(b"sum") or 0) + sum(int(value or 0) for value in chunk.values)
-    return Effects(
-        state={b"sum": b"%d" % total},
-        outputs=[Output("sums", chunk.partition, b"sum", b"%d" % total)],
-        accounting=Accounting(applied=len(chunk)),
-    )
-
-
-def numbers(start: int, *values: int) -> Chunk:
-    """Records from offset `start` on."""
-    offsets = range(start, start + len(values))
-    keys = [None] * len(values)
-    encoded = [b"%d" % value for value in values]
-    return Chunk("numbers", 0, start, offsets.stop, offsets, [0] * len(values), keys, encoded)
-
-
-class Watched(NoInstruments):
-    """Tells when a chunk is done."""
-
-    def __init__(self) -> None:
-        self.done: asyncio.Queue[Accounting] = asyncio.Queue()
-
-    def chunk_applied(self, group: str, topic: str, partition: int, accounting: Accounting) -> None:
-        self.done.put_nowait(accounting)
-
-
-class Running:
-    """A processor at work, and the error it failed with."""
-
-    def __init__(
-        self,
-        partition: FakePartition,
-        threads: ThreadPoolExecutor,
-        handler: Any = add_up,
-        store: Callable[..., Any] = MemoryStore,
-        commit_interval_s: float = 0.0,
-    ) -> None:
-        settings = EngineSettings(
-            app_id="a",
-            bootstrap_servers="unused:1",
-            state_dir=Path("unused"),
-            commit_interval_s=commit_interval_s,
-            retry_backoff_s=0.001,
-            retry_backoff_max_s=0.001,
-        )
-        self.watched = Watched()
-        self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        seams: Any = Seams(writer=partition.writer, store=store)
-        window = FlowWindow(1 << 20)
-        parts = EngineParts(settings, self.watched, window, threads, self.failure.set_result, seams)
-        group = GroupSpec("g", 1, [AgentSpec("numbers", handler)], "log")
-        log: Any = partition.state_log()
-        self.processor = PartitionProcessor(group, 0, log, parts)
-
-    def submit(self, *chunks: Chunk) -> None:
-        for chunk in chunks:
-            self.processor.submit(Delivery(chunk, 1))
-
-    async def applied(self) -> int:
-        """The number of records of the next chunk that is done."""
-        accounting = await asyncio.wait_for(self.watched.done.get(), _DEADLINE_S)
-        return accounting.applied
-
-    async def failed(self) -> BaseException:
-        return await asyncio.wait_for(self.failure, _DEADLINE_S)
-
-
-@asynccontextmanager
-async def running(partition: FakePartition, **changes: Any) -> AsyncIterator[Running]:
-    with ThreadPoolExecutor(1) as threads:
-        it = Running(partition, threads, **changes)
-        await it.processor.open()
-        try:
-            yield it
-        finally:
-            await it.processor.halt(_DEADLINE_S)
-
-
-def held(partition: FakePartition) -> dict[bytes, bytes | None]:
-    """The state as the log has it."""
-    state: dict[bytes, bytes | None] = {}
-    for changes in partition.log:
-        state.update(changes)
-    return state
-
-
-def once(error: BaseException) -> Callable[[Chunk], None]:
-    """Raise the first time."""
-    errors = [error]
-
-    def hook(_: Chunk) -> None:
-        if errors:
-            raise errors.pop()
-
-    return hook
 
 
 async def test_few_records_gather_until_the_commit_interval_is_over() -> None:
@@ -186,14 +75,14 @@ async def test_stop_during_a_retried_commit_commits_nothing() -> None:
 
     def wait_for_stop(stop: threading.Event) -> None:
         loop.call_soon_threadsafe(restoring.set)
-        stop.wait(_DEADLINE_S)
+        stop.wait(DEADLINE_S)
 
     loop = asyncio.get_running_loop()
     restoring = asyncio.Event()
     partition.before_commit = freeze
     async with running(partition) as it:
         it.submit(numbers(0, 1))
-        await asyncio.wait_for(restoring.wait(), _DEADLINE_S)
+        await asyncio.wait_for(restoring.wait(), DEADLINE_S)
     assert len(partition.log) == 1
     assert partition.outputs == []
     assert partition.committed == {"numbers": 11}

@@ -3,7 +3,7 @@
 import pytest
 
 from streams.engine import Accounting, Chunk
-from streams.engine.tally import Tally
+from streams.engine.tally import WINDOW_RECORDS, LetterRate, Tally
 
 
 def covering(start: int, end: int) -> Chunk:
@@ -15,15 +15,48 @@ def test_i5_a_tally_covers_what_its_chunks_cover() -> None:
     tally = Tally.beginning(7)
     tally = tally.after(covering(7, 12), Accounting(applied=3, stale=1))
     tally = tally.after(covering(12, 20), Accounting(applied=2, parked=4, dead_lettered=1))
-    assert tally == Tally(7, 20, Accounting(5, 1, 4, 1))
+    assert (tally.start, tally.end) == (7, 20)
+    assert tally.accounting == Accounting(5, 1, 4, 1)
     assert tally.accounting.consumed == 11
 
 
 def test_a_stored_tally_is_the_same() -> None:
     tally = Tally(0, 12_345_678_901, Accounting(1, 2, 3, 4))
     assert Tally.from_bytes(tally.to_bytes()) == tally
+    with_rate = Tally(0, 9, Accounting(1, 2, 3, 3), LetterRate(2, 5, 3))
+    assert Tally.from_bytes(with_rate.to_bytes()) == with_rate
 
 
 def test_a_broken_tally_is_an_error() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         Tally.from_bytes(b"0 12 x 0 0 0")
+
+
+def rate_after(*outcomes: tuple[int, int]) -> LetterRate:
+    """After chunks of so many sound records and dead letters."""
+    rate = LetterRate()
+    for sound, letters in outcomes:
+        rate = rate.after(Accounting(applied=sound, dead_lettered=letters))
+    return rate
+
+
+def test_a_run_of_dead_letters_ends_with_a_sound_record() -> None:
+    assert rate_after((5, 0), (0, 2), (0, 3)).run == 5
+    assert rate_after((0, 5), (1, 2)).run == 0
+    assert rate_after((0, 5), (0, 0)).run == 5
+
+
+def test_a_run_is_too_long_and_a_share_too_large() -> None:
+    assert not rate_after((0, 5)).exceeds(5, 1.0)
+    assert rate_after((0, 6)).exceeds(5, 1.0)
+    mixed = [(1, 1)] * 10
+    assert rate_after(*mixed).exceeds(5, 0.4)
+    assert not rate_after(*mixed).exceeds(5, 0.5)
+    assert not rate_after(*mixed).exceeds(10, 0.0)
+
+
+def test_old_dead_letters_are_forgotten() -> None:
+    rate = rate_after((0, 100), *[(WINDOW_RECORDS, 0)] * 10)
+    assert rate == LetterRate()
+    recent = rate_after((WINDOW_RECORDS * 9, 0), (0, WINDOW_RECORDS))
+    assert recent.letters == recent.records == WINDOW_RECORDS

@@ -1,0 +1,136 @@
+"""A processor at work on a partition in memory, for tests of its order of things."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from streams.engine import (
+    Accounting,
+    AgentSpec,
+    Chunk,
+    DeadLetterWriter,
+    Effects,
+    EngineSettings,
+    GroupSpec,
+    NoInstruments,
+    Output,
+    State,
+)
+from streams.engine.flow import Delivery, FlowWindow
+from streams.engine.processor import EngineParts, PartitionProcessor
+from streams.engine.seams import Seams
+from tests.support.engine_fakes import FakePartition, MemoryStore
+
+DEADLINE_S = 10.0
+
+
+def add_up(chunk: Chunk, state: State) -> Effects:
+    """Key `sum`: the sum of all values; one output for each chunk, the sum after it."""
+    total = int(state.get(b"sum") or 0) + sum(int(value or 0) for value in chunk.values)
+    return Effects(
+        state={b"sum": b"%d" % total},
+        outputs=[Output("sums", chunk.partition, b"sum", b"%d" % total)],
+        accounting=Accounting(applied=len(chunk)),
+    )
+
+
+def numbers(start: int, *values: int) -> Chunk:
+    """Records from offset `start` on."""
+    offsets = range(start, start + len(values))
+    keys = [None] * len(values)
+    encoded = [b"%d" % value for value in values]
+    return Chunk("numbers", 0, start, offsets.stop, offsets, [0] * len(values), keys, encoded)
+
+
+class Watched(NoInstruments):
+    """Tells when a chunk is done."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Queue[Accounting] = asyncio.Queue()
+
+    def chunk_applied(self, group: str, topic: str, partition: int, accounting: Accounting) -> None:
+        self.done.put_nowait(accounting)
+
+
+class Running:
+    """A processor at work, and the error it failed with."""
+
+    def __init__(
+        self,
+        partition: FakePartition,
+        threads: ThreadPoolExecutor,
+        handler: Any = add_up,
+        store: Callable[..., Any] = MemoryStore,
+        dead_letters: DeadLetterWriter | None = None,
+        **changes: Any,
+    ) -> None:
+        settings = EngineSettings(
+            app_id="a",
+            bootstrap_servers="unused:1",
+            state_dir=Path("unused"),
+            retry_backoff_s=0.001,
+            retry_backoff_max_s=0.001,
+            **{"commit_interval_s": 0.0, **changes},
+        )
+        self.watched = Watched()
+        self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        seams: Any = Seams(writer=partition.writer, store=store)
+        window = FlowWindow(1 << 20)
+        parts = EngineParts(settings, self.watched, window, threads, self.failure.set_result, seams)
+        group = GroupSpec("g", 1, [AgentSpec("numbers", handler)], "log", (), dead_letters)
+        log: Any = partition.state_log()
+        self.processor = PartitionProcessor(group, 0, log, parts)
+
+    def submit(self, *chunks: Chunk) -> None:
+        for chunk in chunks:
+            self.processor.submit(Delivery(chunk, 1))
+
+    async def done(self) -> Accounting:
+        """What became of the next chunk that is done. Raises what the processor failed with."""
+        done = asyncio.create_task(self.watched.done.get())
+        async with asyncio.timeout(DEADLINE_S):
+            await asyncio.wait({done, self.failure}, return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            done.cancel()
+            raise self.failure.result()
+        return done.result()
+
+    async def applied(self) -> int:
+        """The number of records of the next chunk that is done."""
+        return (await self.done()).applied
+
+    async def failed(self) -> BaseException:
+        return await asyncio.wait_for(self.failure, DEADLINE_S)
+
+
+@asynccontextmanager
+async def running(partition: FakePartition, **changes: Any) -> AsyncIterator[Running]:
+    with ThreadPoolExecutor(1) as threads:
+        it = Running(partition, threads, **changes)
+        await it.processor.open()
+        try:
+            yield it
+        finally:
+            await it.processor.halt(DEADLINE_S)
+
+
+def held(partition: FakePartition) -> dict[bytes, bytes | None]:
+    """The state as the log has it."""
+    state: dict[bytes, bytes | None] = {}
+    for changes in partition.log:
+        state.update(changes)
+    return state
+
+
+def once(error: BaseException) -> Callable[[Chunk], None]:
+    """Raise the first time."""
+    errors = [error]
+
+    def hook(_: Chunk) -> None:
+        if errors:
+            raise errors.pop()
+
+    return hook
