@@ -1,7 +1,10 @@
-"""What a vendor's refusal means: rules as data, and the errors raised for them.
+"""What a vendor's answers mean: one table a vendor, and the errors raised for them.
 
-Statuses and codes are classified here for sources and sinks alike. Sending requests is
-`connectors.http`; what a worker does about an error is the worker's business.
+A row says which answers it is about (method, status, code, shape, words) and what they mean, with
+the public source that says so. The first row that matches wins, the vendor's before those of HTTP.
+An answer that no row knows is `UNKNOWN`: a read is repeated, a write looked up; it is never taken
+for a refusal. Sending requests is `connectors.http`; what a worker does about an error is the
+worker's business.
 """
 
 from __future__ import annotations
@@ -20,15 +23,27 @@ from schemas.errors import (
 )
 
 
-class Action(Enum):
-    """What to do about a refused request."""
+class Meaning(Enum):
+    """What an answer says about its request."""
 
-    RETRY = "retry"  # the same request may succeed shortly
-    REAUTHENTICATE = "reauthenticate"  # once, with a fresh token
-    RATE_LIMITED = "rate limited"  # wait as told, then repeat
+    ACCEPTED = "accepted"
+    RETRY = "retry"  # nothing was done; the same request may succeed shortly
+    RATE_LIMITED = "rate limited"  # nothing was done; wait as told, then repeat
     QUOTA = "quota"  # an allowance is used up: stop asking for minutes, not seconds
-    REJECT = "reject"  # this request will never be accepted
-    FATAL = "fatal"  # no request of this client will be accepted until a person helps
+    REAUTHENTICATE = "reauthenticate"  # once, with a fresh token
+    REFUSED_RECORD = "refused: record"  # this content or this right; the other records flow on
+    REFUSED_ACCOUNT = "refused: account"  # no request of this client, until a person helps
+    NOT_FOUND = "not found"  # the vendor holds no such record
+    LOG_INCOMPLETE = "delete log incomplete"  # deletes can only be found by absence
+    UNKNOWN = "unknown"  # nobody can tell what was done
+
+
+class Shape(Enum):
+    """What the body of an answer is."""
+
+    JSON = "JSON"
+    EMPTY = "empty"
+    OTHER = "other"  # a page of a proxy, a cut document
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,38 +57,66 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Statuses from `first` to `last`, with one of `codes` (empty: any code), mean `action`."""
+    """Answers and their meaning.
+
+    Statuses run from `first` to `last`; `codes`, `methods` (empty: any), `shape` (None: any) and
+    `words` (a part of the vendor's text, any case) narrow them. A code of None is "no code".
+    `evidence` names the public source.
+    """
 
     first: int
     last: int
-    action: Action
-    codes: frozenset[str] = frozenset()
+    meaning: Meaning
+    evidence: str
+    codes: frozenset[str | None] = frozenset()
+    methods: frozenset[str] = frozenset()
+    shape: Shape | None = None
+    words: str = ""
 
-    def matches(self, status: int, code: str | None) -> bool:
-        """Whether this rule speaks about such an answer."""
-        return self.first <= status <= self.last and (not self.codes or code in self.codes)
+    def matches(self, method: str, status: int, fault: Fault, shape: Shape) -> bool:
+        """Whether this row speaks about such an answer."""
+        return (
+            self.first <= status <= self.last
+            and (not self.codes or fault.code in self.codes)
+            and (not self.methods or method in self.methods)
+            and (self.shape is None or shape is self.shape)
+            and self.words.casefold() in fault.detail.casefold()
+        )
 
 
-def rule(status: int, action: Action, *codes: str) -> Rule:
-    """Make a rule for one status, with these codes only or, without any, for all codes."""
-    return Rule(status, status, action, frozenset(codes))
+def rule(
+    statuses: int | tuple[int, int],
+    meaning: Meaning,
+    *codes: str | None,
+    evidence: str,
+    methods: Sequence[str] = (),
+    shape: Shape | None = None,
+    words: str = "",
+) -> Rule:
+    """Make a row for one status or a range of them."""
+    first, last = (statuses, statuses) if isinstance(statuses, int) else statuses
+    return Rule(
+        first, last, meaning, evidence, frozenset(codes), frozenset(methods), shape, words
+    )  # fmt: skip
 
+
+_HTTP: Final = "RFC 9110 (HTTP Semantics), section "
 
 COMMON_RULES: Final = (
-    rule(401, Action.REAUTHENTICATE),
-    rule(403, Action.FATAL),
-    rule(408, Action.RETRY),
-    rule(425, Action.RETRY),
-    rule(429, Action.RATE_LIMITED),
-    Rule(500, 599, Action.RETRY),
-    Rule(400, 499, Action.REJECT),
+    rule(200, Meaning.ACCEPTED, evidence=f"{_HTTP}15.3.1"),
+    rule(202, Meaning.UNKNOWN, evidence=f"{_HTTP}15.3.3: it might or might not be acted upon"),
+    rule((300, 399), Meaning.UNKNOWN, evidence=f"{_HTTP}15.4: the answer is elsewhere"),
+    rule(401, Meaning.REAUTHENTICATE, evidence=f"{_HTTP}15.5.2"),
+    rule(425, Meaning.RETRY, evidence="RFC 8470, section 5.2: not processed, may be sent again"),
+    rule(429, Meaning.RATE_LIMITED, evidence="RFC 6585, section 4"),
+    rule((500, 599), Meaning.UNKNOWN, evidence=f"{_HTTP}15.6: failed while it was being done"),
 )
 """What a status means where the vendor says nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorPolicy:
-    """How one vendor reports errors: the first of its rules that matches wins.
+    """The answers of one vendor.
 
     `read_faults` turns a parsed error body into faults; it must accept any JSON value.
     """
@@ -83,16 +126,31 @@ class ErrorPolicy:
     rules: tuple[Rule, ...] = ()
     quota_pause_s: float = 900.0
 
-    def classify(self, status: int, code: str | None) -> Action:
-        """Return the action for an answer that was not expected."""
-        for candidate in (*self.rules, *COMMON_RULES):
-            if candidate.matches(status, code):
-                return candidate.action
-        return Action.REJECT
+    def classify(
+        self,
+        status: int,
+        faults: Sequence[Fault] = (),
+        *,
+        method: str = "GET",
+        shape: Shape = Shape.JSON,
+    ) -> Meaning:
+        """Return the meaning of an answer: that of the first row that matches any fault."""
+        for row in (*self.rules, *COMMON_RULES):
+            for fault in faults or (Fault(),):
+                if row.matches(method, status, fault, shape):
+                    return row.meaning
+        return Meaning.UNKNOWN
+
+
+def text_or_none(value: object) -> str | None:
+    """Return a vendor's text or whole number as text; None for what is no word at all."""
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 class VendorUnavailableError(TargetBusyError):
-    """The vendor did not answer, or answered that it could not.
+    """The vendor did not answer, or nobody can tell what its answer stands for.
 
     `outcome_unknown` is True when a write may have taken effect all the same.
     """
@@ -107,7 +165,7 @@ class VendorUnavailableError(TargetBusyError):
 
 
 class VendorRejectedError(CommandRejectedError):
-    """The vendor refused a request for good; `faults[0]` is the first reason it gave."""
+    """The vendor refuses this record as it is now; `faults[0]` is the first reason it gave."""
 
     code = "record.vendor_rejected"
 
@@ -127,6 +185,18 @@ class VendorRejectedError(CommandRejectedError):
     def field(self) -> str | None:
         """The field the first fault is about."""
         return self.faults[0].field
+
+
+class RecordNotFoundError(VendorRejectedError):
+    """The vendor holds no record of that id."""
+
+    code = "record.vendor_not_found"
+
+
+class DeleteLogIncompleteError(VendorRejectedError):
+    """The vendor no longer knows all deletes of the window asked for: compare all rows instead."""
+
+    code = "record.delete_log_incomplete"
 
 
 class UnreadableBodyError(SchemaMismatchError):

@@ -1,7 +1,7 @@
 """The HTTP client of every vendor: one place for time-outs, retries, authentication and faults.
 
-A vendor differs only in data: an `Authenticator`, a `Limiter` and an `ErrorPolicy` that says what
-each status and error code means. JSON numbers are read as `Decimal`, so no amount ever passes
+A vendor differs only in data: an `Authenticator`, a `Limiter` and an `ErrorPolicy`, the table of
+what its answers mean. JSON numbers are read as `Decimal`, so no amount ever passes
 through a float (I7). This module knows no record type and decides nothing about bookmarks or
 commands.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json as jsonlib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -23,10 +23,13 @@ import aiohttp
 import stamina
 
 from connectors.faults import (
-    Action,
+    DeleteLogIncompleteError,
     ErrorPolicy,
     Fault,
+    Meaning,
     QuotaExhaustedError,
+    RecordNotFoundError,
+    Shape,
     UnreadableBodyError,
     VendorRejectedError,
     VendorUnavailableError,
@@ -41,8 +44,6 @@ from schemas.errors import (
 
 RETRY_AFTER_LIMIT_S: Final = 300.0
 """No server may park a client longer than this with one header."""
-
-OK: Final = frozenset({200})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,13 @@ class Response:
             return parsedate_to_datetime(self.headers["Date"]).astimezone(UTC)
         except (KeyError, ValueError):
             return None
+
+
+_REFUSALS: Final = {
+    Meaning.REFUSED_RECORD: VendorRejectedError,
+    Meaning.NOT_FOUND: RecordNotFoundError,
+    Meaning.LOG_INCOMPLETE: DeleteLogIncompleteError,
+}
 
 
 class Authenticator(Protocol):
@@ -205,21 +213,24 @@ class VendorClient:
         params: Mapping[str, str] | None = None,
         json: object | None = None,
         headers: Mapping[str, str] | None = None,
-        expect: Collection[int] = OK,
+        absent_ok: bool = False,
         retry: bool = True,
         is_read: bool | None = None,
     ) -> Response:
-        """Send one request and return the answer if its status is in `expect`.
+        """Send one request and return the answer if the vendor accepted it.
 
+        With `absent_ok`, "there is no such record" is an answer too, with the vendor's status.
         `retry=True` repeats it within the bounds of `RetrySettings`: for requests that may be
         repeated. `is_read` tells that no effect is possible; by default GET and HEAD are reads.
         A refused token is replaced once.
 
-        Raises RateLimitedError, VendorUnavailableError (with `outcome_unknown`),
-        AuthenticationError, VendorRejectedError, UnreadableBodyError.
+        Raises what `ErrorPolicy` makes of the answer: RateLimitedError, QuotaExhaustedError,
+        VendorUnavailableError (with `outcome_unknown`), AuthenticationError, VendorRejectedError,
+        RecordNotFoundError, DeleteLogIncompleteError; UnreadableBodyError for an accepted read
+        that is not JSON.
         """
         call = _Call(
-            method, path, params, json, headers or {}, frozenset(expect),
+            method, path, params, json, headers or {}, absent_ok,
             method in {"GET", "HEAD"} if is_read is None else is_read,
         )  # fmt: skip
         if not retry:
@@ -281,67 +292,74 @@ class VendorClient:
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = f"no complete answer ({type(error).__name__})"
             raise self._unavailable(call, reason, unknown=not call.is_read) from error
-        if status in call.expect:
-            return Response(status, answer_headers, self._parse(call, content))
-        raise self._refusal(call, status, answer_headers.get("Retry-After"), content)
+        return self._judge(call, status, answer_headers, content)
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         return self._session
 
-    def _parse(self, call: _Call, content: bytes) -> Any:
-        if not content.strip():
-            return None
-        try:
-            return parse_json(content)
-        except ValueError as error:
-            if not call.is_read:  # it was accepted, but nobody can tell what came of it
-                raise self._unavailable(call, "unreadable answer", unknown=True) from error
-            raise UnreadableBodyError(
-                f"{self._policy.system} sent a body that is not JSON",
-                hint="a proxy or a truncated page",
-                context=self._context(call),
-            ) from error
+    def _judge(
+        self, call: _Call, status: int, headers: Mapping[str, str], content: bytes
+    ) -> Response:
+        """Return the answer, or raise what it means."""
+        body, shape = _read(content)
+        faults = tuple(self._policy.read_faults(body)) if shape is Shape.JSON else ()
+        meaning = self._policy.classify(status, faults, method=call.method, shape=shape)
+        if meaning is Meaning.ACCEPTED and shape is Shape.OTHER:
+            raise self._unreadable(call)
+        if meaning is Meaning.ACCEPTED or (meaning is Meaning.NOT_FOUND and call.absent_ok):
+            return Response(status, headers, body)
+        raise self._error(call, status, meaning, faults, headers.get("Retry-After"))
 
-    def _refusal(
-        self, call: _Call, status: int, retry_after: str | None, content: bytes
+    def _unreadable(self, call: _Call) -> PsaStreamError:
+        if not call.is_read:  # it was accepted, but nobody can tell what came of it
+            return self._unavailable(call, "unreadable answer", unknown=True)
+        return UnreadableBodyError(
+            f"{self._policy.system} sent a body that is not JSON",
+            hint="a proxy or a truncated page",
+            context=self._context(call),
+        )
+
+    def _error(
+        self,
+        call: _Call,
+        status: int,
+        meaning: Meaning,
+        faults: Sequence[Fault],
+        retry_after: str | None,
     ) -> PsaStreamError:
-        try:
-            faults: tuple[Fault, ...] = tuple(self._policy.read_faults(parse_json(content)))
-        except ValueError:
-            faults = ()
-        code = faults[0].code if faults else None
+        code = next((fault.code for fault in faults), None)
         context = {**self._context(call), "status": status, "vendor_code": code}
         system = self._policy.system
-        match self._policy.classify(status, code):
-            case Action.RETRY:
-                return VendorUnavailableError(
-                    f"{system} answered {status}",
-                    outcome_unknown=status >= 500 and not call.is_read,
-                    context=context,
-                )
-            case Action.RATE_LIMITED:
+        if refusal := _REFUSALS.get(meaning):
+            return refusal(status, faults, context=context)
+        match meaning:
+            case Meaning.RATE_LIMITED:
                 wait_s = parse_retry_after(retry_after, datetime.now(UTC))
                 return RateLimitedError(
                     f"{system} asks to slow down", retry_after_s=wait_s, context=context
                 )
-            case Action.QUOTA:
+            case Meaning.QUOTA:
                 return QuotaExhaustedError(
                     f"{system} has no requests left",
                     retry_after_s=self._policy.quota_pause_s,
                     context=context,
                 )
-            case Action.REAUTHENTICATE:
+            case Meaning.REAUTHENTICATE:
                 return _TokenRefusedError(f"{system} refuses the token", context=context)
-            case Action.FATAL:
+            case Meaning.REFUSED_ACCOUNT:
                 return AuthenticationError(
                     f"{system} denies access: {faults[0].detail if faults else status}",
                     hint="check the rights of the integration user",
                     context=context,
                 )
-            case Action.REJECT:
-                return VendorRejectedError(status, faults, context=context)
+            case _:  # to be repeated, or not to be told
+                return VendorUnavailableError(
+                    f"{system} answered {status}",
+                    outcome_unknown=meaning is Meaning.UNKNOWN and not call.is_read,
+                    context=context,
+                )
 
     def _unavailable(self, call: _Call, detail: str, *, unknown: bool) -> VendorUnavailableError:
         return VendorUnavailableError(
@@ -365,8 +383,18 @@ class _Call:
     params: Mapping[str, str] | None
     json: object | None
     headers: Mapping[str, str]
-    expect: frozenset[int]
+    absent_ok: bool
     is_read: bool
+
+
+def _read(content: bytes) -> tuple[Any, Shape]:
+    """Return the parsed body, None where it is empty or not JSON, and its shape."""
+    if not content.strip():
+        return None, Shape.EMPTY
+    try:
+        return parse_json(content), Shape.JSON
+    except ValueError:
+        return None, Shape.OTHER
 
 
 def _backoff(error: Exception) -> bool | float:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import structlog
 
 from connectors.config import read_document
-from connectors.faults import Action, ErrorPolicy, Fault, rule
+from connectors.faults import ErrorPolicy, Fault, Meaning, Shape, rule, text_or_none
 from connectors.http import Limiter, RetrySettings, VendorClient
 from schemas.errors import ConfigError, FatalError, ReplicationSlotLostError
 
@@ -33,13 +33,23 @@ def read_faults(body: object) -> Sequence[Fault]:
     """Read `{"error_code", "message"}`."""
     if not isinstance(body, dict):
         return ()
-    return (Fault(code=str(body.get("error_code")), detail=str(body.get("message", ""))),)
+    code, message = text_or_none(body.get("error_code")), text_or_none(body.get("message"))
+    return (Fault(code=code, detail=message or ""),)
 
+
+_REST: Final = "Apache Kafka documentation, Kafka Connect: REST API"
+_RESTART: Final = "Apache Kafka KIP-745: restart answers 202 or 204"
 
 POLICY: Final = ErrorPolicy(
     system="connect",
     read_faults=read_faults,
-    rules=(rule(409, Action.RETRY),),  # the workers are rebalancing
+    rules=(
+        rule(201, Meaning.ACCEPTED, methods=["PUT"], evidence=_REST),
+        rule((202, 204), Meaning.ACCEPTED, methods=["DELETE", "POST"], evidence=_RESTART),
+        rule(400, Meaning.REFUSED_RECORD, shape=Shape.JSON, evidence=_REST),
+        rule(404, Meaning.NOT_FOUND, shape=Shape.JSON, evidence=_REST),
+        rule(409, Meaning.RETRY, evidence=f"{_REST}: the workers are rebalancing"),
+    ),
 )
 
 
@@ -120,7 +130,6 @@ class ConnectClient:
             "PUT",
             f"/connectors/{quote(connector.name)}/config",
             json=dict(connector.config),
-            expect={200, 201},
         )
         return response.status == 201
 
@@ -135,7 +144,6 @@ class ConnectClient:
             "POST",
             f"/connectors/{quote(name)}/restart",
             params={"includeTasks": "true", "onlyFailed": "true"},
-            expect={200, 202, 204},
         )
 
 

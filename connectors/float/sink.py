@@ -59,9 +59,7 @@ class FloatSink:
         body = _body(command)
         found = await self._find(body["project_code"])
         if not found:
-            answer = await self._client.request(
-                "POST", PROJECTS, json=body, expect={200, 201}, retry=False
-            )
+            answer = await self._client.request("POST", PROJECTS, json=body, retry=False)
             return Applied(str(answer.body["project_id"]))
         oldest = found[0]
         if not holds(oldest, body):

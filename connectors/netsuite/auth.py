@@ -9,7 +9,7 @@ from typing import Final
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from connectors.faults import Action, ErrorPolicy, Fault, Rule, rule
+from connectors.faults import ErrorPolicy, Fault, Meaning, Shape, rule, text_or_none
 from connectors.tokens import BearerToken, Token, request_token
 
 SYSTEM: Final = "netsuite"
@@ -22,23 +22,97 @@ def read_faults(body: object) -> Sequence[Fault]:
     details = body.get("o:errorDetails") if isinstance(body, dict) else None
     return [
         Fault(
-            code=entry.get("o:errorCode"),
-            detail=str(entry.get("detail", "")),
-            field=entry.get("o:errorPath") or entry.get("o:errorQueryParam"),
+            code=text_or_none(entry.get("o:errorCode")),
+            detail=text_or_none(entry.get("detail")) or "",
+            field=text_or_none(entry.get("o:errorPath"))
+            or text_or_none(entry.get("o:errorQueryParam")),
         )
         for entry in (details if isinstance(details, list) else ())
         if isinstance(entry, dict)
     ]
 
 
+_REST: Final = "Oracle, Error Handling in REST Web Services (section_156570709583)"
+_CODES: Final = "Oracle, SuiteTalk Error Status Codes (section_N3539978)"
+_SAVED: Final = "Oracle, Using CRUD Operations (section_164439865832)"
+_CONCURRENCY: Final = "Oracle, Concurrency Governance (subsect_1559222360)"
+_REFUSING: Final = (400, 409)
+
 POLICY: Final = ErrorPolicy(
     system=SYSTEM,
     read_faults=read_faults,
     rules=(
-        Rule(400, 403, Action.RATE_LIMITED, frozenset({"SSS_REQUEST_LIMIT_EXCEEDED"})),
-        rule(400, Action.REAUTHENTICATE, "INVALID_LOGIN"),
+        rule(204, Meaning.ACCEPTED, evidence=_SAVED),
+        rule(
+            (400, 429), Meaning.RATE_LIMITED,
+            "CONCURRENCY_LIMIT_EXCEEDED", "EXCEEDED_MAX_CONCUR_RQST", "SSS_REQUEST_LIMIT_EXCEEDED",
+            "WS_CONCUR_SESSION_DISALLWD", "WS_REQUEST_BLOCKED",
+            evidence=_CONCURRENCY,
+        ),
+        rule(
+            _REFUSING, Meaning.RETRY,
+            "RCRD_HAS_BEEN_CHANGED", "RCRD_EDITED_SINCE_RETRIEVED", "CANT_UPDATE_RECRD_HAS_CHANGED",
+            evidence=f"{_CODES}; NetSweet/netsuite#290, airbytehq/airbyte#79190: passes",
+        ),
+        rule(
+            _REFUSING, Meaning.RETRY, words="record has been locked",
+            evidence="airbytehq/airbyte#79190: another save holds the record",
+        ),
+        rule(
+            400, Meaning.REAUTHENTICATE, "INVALID_LOGIN", "SESSION_TIMED_OUT", "WS_LOG_IN_REQD",
+            evidence=_CODES,
+        ),
+        rule(
+            _REFUSING, Meaning.REFUSED_ACCOUNT,
+            "ACCT_DISABLED", "ACCT_TEMP_DISABLED", "INVALID_LOGIN_ATTEMPT", "LOGIN_DISABLED",
+            "PSWD_EXPIRED", "ROLE_REQUIRED", "TWO_FA_REQD", "USER_DISABLED", "WS_FEATURE_REQD",
+            "WS_PERMISSION_REQD",
+            evidence=_CODES,
+        ),
+        rule(
+            404, Meaning.NOT_FOUND, "NONEXISTENT_ID", "RCRD_DSNT_EXIST",
+            evidence=f"{_REST}; julbrs/netsuite-api-client, its tests on a live account",
+        ),
+        rule(
+            404, Meaning.REFUSED_RECORD, "NOT_FOUND",
+            evidence="julbrs/netsuite-api-client, its tests on a live account: no such record type",
+        ),
+        rule(
+            _REFUSING, Meaning.REFUSED_RECORD,
+            "INVALID_CONTENT", "INVALID_HEADER", "INVALID_ID", "INVALID_KEY_OR_REF",
+            "INVALID_PARAMETER", "INVALID_VALUE", "NONEXISTENT_FIELD", "USER_ERROR",
+            evidence=_REST,
+        ),
+        rule(
+            _REFUSING, Meaning.REFUSED_RECORD, words="invalid search query",
+            evidence="PostHog/posthog, its NetSuite source: a wrong column or a missing right",
+        ),
+        rule(
+            _REFUSING, Meaning.REFUSED_RECORD,
+            "INSUFFICIENT_FLD_PERMISSION", "INSUFFICIENT_PERMISSION", "NOT_ENOUGH_PERMISSIONS",
+            "PERMISSION_VIOLATION",
+            evidence=f"{_CODES}: a right on one record or field",
+        ),
+        rule(
+            _REFUSING, Meaning.REFUSED_RECORD,
+            "CANT_MODIFY_LOCKED_FLD", "CLOSED_TRAN_PRD", "RCRD_LOCKED_BY_WF", "RCRD_UNEDITABLE",
+            "TRAN_PERIOD_CLOSED", "TRAN_PRD_CLOSED",
+            evidence=f"{_CODES}: a person locked or closed it",
+        ),
+        rule(
+            _REFUSING, Meaning.REFUSED_RECORD,
+            "CANT_DELETE_CHILD_RCRDS_EXIST", "CANT_DELETE_CHILD_RCRD_FOUND", "CANT_DELETE_RCRD",
+            "DUP_ENTITY", "DUP_ENTITY_NAME", "DUP_RCRD", "FIELD_REQD", "FLD_VALUE_REQD",
+            "FLD_VALUE_TOO_LARGE", "INVALID_CURRENCY_CODE", "INVALID_FLD_VALUE", "INVALID_RCRD_REF",
+            "INVALID_REF_KEY", "TAX_CODE_REQD", "UNIQUE_CUST_ID_REQD",
+            evidence=_CODES,
+        ),
+        rule(
+            403, Meaning.REFUSED_RECORD, None, shape=Shape.JSON,
+            evidence=f"{_REST}: 4xx is the request's fault; no code says the account's",
+        ),
     ),
-)
+)  # fmt: skip
 
 
 def make_auth(

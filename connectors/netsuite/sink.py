@@ -22,7 +22,6 @@ from connectors.netsuite.auth import POLICY, make_auth
 from schemas.errors import ConfigError, InvalidEntityError
 
 RECORDS: Final = "/services/rest/record/v1"
-NO_CONTENT: Final = frozenset({200, 204})
 NOT_FOUND: Final = 404
 
 
@@ -84,16 +83,19 @@ class NetSuiteSink:
     async def execute(self, command: Command) -> Applied:
         """Send the write of a command once."""
         write = self._write(command)
-        already_done = {NOT_FOUND} if write.method == "DELETE" else set()
         answer = await self._client.request(
-            write.method, write.path, json=write.body, expect=NO_CONTENT | already_done, retry=False
+            write.method,
+            write.path,
+            json=write.body,
+            absent_ok=write.method == "DELETE",  # then it is done already
+            retry=False,
         )
         return Applied(_internal_id(answer.headers.get("Location")))
 
     async def look(self, command: Command) -> Applied | None:
         """Read the record and compare it with the content of the command."""
         write = self._write(command)
-        answer = await self._client.request("GET", write.path, expect={200, NOT_FOUND}, retry=False)
+        answer = await self._client.request("GET", write.path, absent_ok=True, retry=False)
         if write.body is None:
             return Applied() if answer.status == NOT_FOUND else None
         if answer.status == NOT_FOUND or not holds(answer.body, write.body):

@@ -1,4 +1,4 @@
-"""The tables of docs/ that are made from the code: topics, metrics, settings, errors.
+"""The tables of docs/ that are made from the code: topics, metrics, settings, errors, outcomes.
 
 `python -m tests.support.catalogue_pages` writes them; a test compares them.
 """
@@ -16,12 +16,17 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from connectors.debezium.client import POLICY as CONNECT
 from connectors.dispatch.config import SinkConfig
+from connectors.faults import COMMON_RULES, Rule
+from connectors.float.auth import POLICY as FLOAT
 from connectors.float.sink import FloatSinkConfig
 from connectors.float.source import FloatConfig
+from connectors.netsuite.auth import POLICY as NETSUITE
 from connectors.netsuite.sink import NetSuiteSinkConfig
 from connectors.netsuite.source import NetSuiteConfig
 from connectors.polled.config import PolledConfig
+from connectors.salesforce.auth import POLICY as SALESFORCE
 from connectors.salesforce.source import SalesforceConfig
 from runtime.settings import PREFIX, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
@@ -193,10 +198,29 @@ def _first_line(text: str | None) -> str:
     return re.split(r"(?<=\.)\s|\n\n", (text or "").strip(), maxsplit=1)[0].replace("\n    ", " ")
 
 
+def _outcomes(rules: Iterable[Rule]) -> str:
+    """One row an answer that a table knows."""
+    rows = []
+    for row in rules:
+        status = str(row.first) if row.first == row.last else f"{row.first} to {row.last}"
+        codes = ", ".join(f"`{it}`" if it else "no code" for it in sorted(row.codes, key=str))
+        narrow = [*sorted(row.methods), *([f"body: {row.shape.value}"] if row.shape else [])]
+        narrow += [f'text: "{row.words}"'] if row.words else []
+        rows.append((status, codes, "; ".join(narrow), row.meaning.value, row.evidence))
+    return _table(("status", "codes", "only", "meaning", "evidence"), rows)
+
+
 BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "topics.md": {"topics": topics},
     "metrics.md": {"metrics": metrics},
     "errors.md": {"errors": errors},
+    "outcomes.md": {
+        "outcomes netsuite": lambda: _outcomes(NETSUITE.rules),
+        "outcomes float": lambda: _outcomes(FLOAT.rules),
+        "outcomes salesforce": lambda: _outcomes(SALESFORCE.rules),
+        "outcomes connect": lambda: _outcomes(CONNECT.rules),
+        "outcomes common": lambda: _outcomes(COMMON_RULES),
+    },
     "configuration.md": {
         "settings": settings,
         "polled": lambda: _keys(PolledConfig),

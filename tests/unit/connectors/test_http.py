@@ -10,7 +10,6 @@ import pytest
 from aiohttp import web
 
 from connectors.faults import (
-    Action,
     ErrorPolicy,
     Fault,
     QuotaExhaustedError,
@@ -26,30 +25,6 @@ from schemas.errors import AuthenticationError, RateLimitedError
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 FAST = RetrySettings(attempts=4, wait_initial_s=0.001, wait_max_s=0.001, wait_jitter_s=0)
-
-
-@pytest.mark.parametrize(
-    ("policy", "status", "code", "action"),
-    [
-        (SALESFORCE, 401, "INVALID_SESSION_ID", Action.REAUTHENTICATE),
-        (SALESFORCE, 403, "REQUEST_LIMIT_EXCEEDED", Action.QUOTA),
-        (SALESFORCE, 403, "INSUFFICIENT_ACCESS", Action.FATAL),
-        (SALESFORCE, 400, "UNABLE_TO_LOCK_ROW", Action.RETRY),
-        (SALESFORCE, 400, "INVALID_FIELD", Action.REJECT),
-        (SALESFORCE, 503, None, Action.RETRY),
-        (NETSUITE, 401, "INVALID_LOGIN", Action.REAUTHENTICATE),
-        (NETSUITE, 400, "SSS_REQUEST_LIMIT_EXCEEDED", Action.RATE_LIMITED),
-        (NETSUITE, 400, "USER_ERROR", Action.REJECT),
-        (NETSUITE, 429, None, Action.RATE_LIMITED),
-        (FLOAT, 422, None, Action.REJECT),
-        (FLOAT, 404, None, Action.REJECT),
-        (FLOAT, 429, None, Action.RATE_LIMITED),
-    ],
-)
-def test_refusals_are_classified_by_status_and_code(
-    policy: ErrorPolicy, status: int, code: str | None, action: Action
-) -> None:
-    assert policy.classify(status, code) is action
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ import pytest
 from connectors.config import load_config
 from connectors.dispatch.commands import Command
 from connectors.dispatch.main import SINKS
-from connectors.faults import Fault, VendorRejectedError
+from connectors.faults import ErrorPolicy, Meaning, VendorRejectedError
+from connectors.float.auth import POLICY as FLOAT
 from connectors.float.sink import FloatSink, FloatSinkConfig
 from connectors.http import Response
+from connectors.netsuite.auth import POLICY as NETSUITE
 from connectors.netsuite.sink import NetSuiteSink, NetSuiteSinkConfig
 from schemas.errors import ConfigError, InvalidEntityError, TargetBusyError
 from tests.support.sinks import make_command
@@ -21,34 +23,40 @@ CONNECTORS = Path(__file__).parents[3] / "connectors"
 
 
 class PlayedClient:
-    """Answers requests in order and remembers them. A status not expected is a refusal."""
+    """Answers requests in order, as the vendor's table reads them, and remembers them."""
 
-    def __init__(self, *answers: Response) -> None:
+    def __init__(self, policy: ErrorPolicy, *answers: Response) -> None:
+        self._policy = policy
         self._answers = deque(answers)
         self.requests: list[tuple[str, str, Any]] = []
 
     async def request(
-        self, method: str, path: str, *, expect: Any = (200,), json: Any = None, **options: Any
+        self, method: str, path: str, *, absent_ok: bool = False, json: Any = None, **options: Any
     ) -> Response:
         assert options["retry"] is False, "the executor retries"
         self.requests.append((method, path, json))
         answer = self._answers.popleft()
-        if answer.status not in expect:
-            raise VendorRejectedError(answer.status, [Fault("X", "no")], context={})
-        return answer
+        faults = self._policy.read_faults(answer.body)
+        meaning = self._policy.classify(answer.status, faults, method=method)
+        if meaning is Meaning.ACCEPTED or (meaning is Meaning.NOT_FOUND and absent_ok):
+            return answer
+        raise VendorRejectedError(answer.status, faults, context={})
 
 
 def answer(status: int, body: Any = None, **headers: str) -> Response:
     return Response(status, {name.replace("_", "-"): it for name, it in headers.items()}, body)
 
 
+GONE = {"o:errorDetails": [{"o:errorCode": "NONEXISTENT_ID", "detail": "no such record"}]}
+
+
 def netsuite(*answers: Response) -> tuple[NetSuiteSink, PlayedClient]:
-    client = PlayedClient(*answers)
+    client = PlayedClient(NETSUITE, *answers)
     return NetSuiteSink(client, project_expense_type="1"), client  # type: ignore[arg-type]
 
 
 def float_(*answers: Response) -> tuple[FloatSink, PlayedClient]:
-    client = PlayedClient(*answers)
+    client = PlayedClient(FLOAT, *answers)
     return FloatSink(client), client  # type: ignore[arg-type]
 
 
@@ -104,7 +112,7 @@ async def test_netsuite_upserts_by_external_id() -> None:
 
 @pytest.mark.asyncio
 async def test_netsuite_budgets_change_an_existing_project_only() -> None:
-    sink, client = netsuite(answer(404))
+    sink, client = netsuite(answer(404, GONE))
     budget = {
         "project_id": "eng-1-de",
         "budget_hours": "100",
@@ -120,9 +128,9 @@ async def test_netsuite_budgets_change_an_existing_project_only() -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("status", [204, 404])
-async def test_netsuite_deletion_of_what_is_gone_is_done(status: int) -> None:
-    sink, client = netsuite(answer(status))
+@pytest.mark.parametrize(("status", "body"), [(204, None), (404, GONE)])
+async def test_netsuite_deletion_of_what_is_gone_is_done(status: int, body: Any) -> None:
+    sink, client = netsuite(answer(status, body))
 
     await sink.execute(order("delete_time_bill", time_bill_id="tb-1"))
 
@@ -133,7 +141,7 @@ async def test_netsuite_deletion_of_what_is_gone_is_done(status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "is_found"),
     [
-        (404, None, False),
+        (404, GONE, False),
         (200, {"id": "42", **TIME_BILL_BODY}, True),
         (200, {"id": "42", **TIME_BILL_BODY, "hours": "8"}, False),
         (200, {"id": "42", **TIME_BILL_BODY, "job": {"id": "7", "externalId": "other"}}, False),
@@ -151,9 +159,11 @@ async def test_netsuite_look_finds_equal_content_only(
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("status", "is_done"), [(404, True), (200, False)])
-async def test_netsuite_look_at_a_deletion(status: int, is_done: bool) -> None:
-    sink, _ = netsuite(answer(status, {"id": "42"}))
+@pytest.mark.parametrize(
+    ("status", "body", "is_done"), [(404, GONE, True), (200, {"id": "42"}, False)]
+)
+async def test_netsuite_look_at_a_deletion(status: int, body: Any, is_done: bool) -> None:
+    sink, _ = netsuite(answer(status, body))
 
     assert (await sink.look(order("delete_time_bill", time_bill_id="tb-1")) is not None) is is_done
 
