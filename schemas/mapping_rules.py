@@ -200,7 +200,7 @@ def compile_check(check: Check, expr: pl.Expr, dtype: pl.DataType) -> tuple[pl.E
         known = [_literal(value, dtype) for value in check.one_of]
         return expr.is_in(known), f"must be one of {', '.join(map(str, known))}"
     _expect(dtype, pl.String, "currency")
-    return is_currency(expr), "must be an active ISO 4217 code"
+    return is_currency(expr), "must be an ISO 4217 code"
 
 
 def _literal(value: bool | int | str, dtype: pl.DataType) -> bool | int | str | Decimal:

@@ -30,9 +30,27 @@ _CODES_BY_DIGITS: Final = {
     4: "CLF UYW",
 }
 
-# Active currency codes, each with the digits of its minor unit.
+# ISO 4217, historic denominations: a row keeps the currency of its day. From the Debian
+# iso-codes list of 2015, and what was withdrawn since; digits where Unicode CLDR 48 knows others
+# than two. Without settlement units that nobody bills in (XFO, XFU, XRE).
+_WITHDRAWN_BY_DIGITS: Final = {
+    0: "ADP BYR ESP ITL LUF MGF MRO SLL STD TMM TRL ZMK ZWD",
+    2: (
+        "ADF AFA ALK ANG AOK AON AOR ARA ARL ARM ARP ATS AZM BAD BEC BEF BEL BGJ BGK BGL BGN BOP "
+        "BRB BRC BRE BRN BRR BUK BYB CNX CSD CSJ CSK CUC CYP DDM DEM ECS ECV EEK ESA ESB FIM FRF "
+        "GEK GHC GNE GNS GQE GRD GWE GWP HRD HRK IEP ILP ILR ISJ LAJ LSM LTL LTT LUC LUL LVL LVR "
+        "MAF MLF MTL MTP MVQ MXP MZE MZM NIC NLG PEH PEI PES PLZ PTE RHD ROK ROL RUR SDD SDP SIT "
+        "SKK SRG SUR TJR TLE TPE UAK UGS UGW USS UYN UYP VEB VEF VNC XEU YDD YUD YUM YUN ZAL ZRN "
+        "ZRZ ZWL ZWN ZWR"
+    ),
+}
+
+# Currency codes, active and withdrawn, each with the digits of its minor unit.
 CURRENCIES: Final[dict[str, int]] = {
-    code: digits for digits, codes in _CODES_BY_DIGITS.items() for code in codes.split()
+    code: digits
+    for lists in (_WITHDRAWN_BY_DIGITS, _CODES_BY_DIGITS)
+    for digits, codes in lists.items()
+    for code in codes.split()
 }
 
 # Decimal(38): what a column holds; arithmetic on values is as wide, and traps instead of rounding.
@@ -43,8 +61,8 @@ _WIDE: Final = Context(prec=38, rounding=ROUND_HALF_UP)
 class Money:
     """An amount in one currency.
 
-    Raises InvalidEntityError for a currency ISO 4217 does not list as active, for an amount
-    that is not finite, and when two currencies meet in one sum.
+    Raises InvalidEntityError for a currency ISO 4217 never listed, for an amount that is not
+    finite, and when two currencies meet in one sum.
     """
 
     amount: Decimal
@@ -84,13 +102,13 @@ def minor_digits(currency: str) -> int:
     digits = CURRENCIES.get(currency)
     if digits is None:
         raise InvalidEntityError(
-            f"{currency!r} is not an active iso 4217 currency", hint="upper-case alphabetic code"
+            f"{currency!r} is no iso 4217 currency", hint="upper-case alphabetic code"
         )
     return digits
 
 
 def is_currency(code: pl.Expr) -> pl.Expr:
-    """Whether each code is an active ISO 4217 currency; null for null."""
+    """Whether each code is or was an ISO 4217 currency; null for null."""
     return code.is_in(list(CURRENCIES))
 
 
