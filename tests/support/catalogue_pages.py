@@ -1,4 +1,4 @@
-"""The tables of docs/ that are made from the code: topics, metrics, settings, errors, outcomes.
+"""The tables of docs/ that are made from the code.
 
 `python -m tests.support.catalogue_pages` writes them; a test compares them.
 """
@@ -31,6 +31,7 @@ from connectors.salesforce.source import SalesforceConfig
 from runtime.settings import PREFIX, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
 from schemas.topics import CATALOGUE, DAY_MS, Route, Topic
+from tests.support.faults import KINDS, proofs
 from tests.support.metric_catalogue import product_metrics
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
@@ -210,6 +211,18 @@ def _outcomes(rules: Iterable[Rule]) -> str:
     return _table(("status", "codes", "only", "meaning", "evidence"), rows)
 
 
+def faults() -> str:
+    """One row a kind of fault: where it is decided, and which tests show that it is gone."""
+    shown = proofs()
+    rows = []
+    for number, kind in KINDS.items():
+        mine = [proof for proof in shown if proof.number == number]
+        places = dict.fromkeys(f"`{proof.place}`" for proof in mine)
+        tests = (f"`{proof.test}`" for proof in mine)
+        rows.append((number, kind, "<br>".join(places), "<br>".join(tests)))
+    return _table(("number", "kind", "decided in", "tests"), rows)
+
+
 BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "topics.md": {"topics": topics},
     "metrics.md": {"metrics": metrics},
@@ -221,6 +234,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "outcomes connect": lambda: _outcomes(CONNECT.rules),
         "outcomes common": lambda: _outcomes(COMMON_RULES),
     },
+    "faults.md": {"faults": faults},
     "configuration.md": {
         "settings": settings,
         "polled": lambda: _keys(PolledConfig),
