@@ -48,6 +48,7 @@ class Operation(StrEnum):
     UPDATE = "u"
     DELETE = "d"
     READ = "r"  # the row as a snapshot found it
+    TRUNCATE = "t"  # all rows of the table are gone; names none of them
 
 
 # Debezium's annotation of the snapshot marker, which the Avro converter repeats in the schema.

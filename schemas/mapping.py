@@ -55,15 +55,19 @@ class MappedRows:
 class ObjectMapping:
     """The compiled mapping of one source topic.
 
-    `reader` is the schema to decode its values with: the envelope, reduced to what is mapped.
-    `flat` makes the working columns from an envelope, `fields` adds the canonical fields,
-    `rejection` names the first rule a record breaks.
+    `row_prefix` begins the source ids of its rows, and of no others. `position` makes the column
+    of that name from an envelope. `reader` is the schema to decode its values with: the envelope,
+    reduced to what is mapped. `flat` makes the working columns from an envelope, `fields` adds the
+    canonical fields, `rejection` names the first rule a record breaks.
     """
 
     topic: str
+    is_database: bool
+    row_prefix: str
     reader: AvroSchema
     targets: tuple[TargetMapping, ...]
     rejections: tuple[Rejection, ...]
+    position: pl.Expr
     flat: tuple[pl.Expr, ...]
     fields: tuple[pl.Expr, ...]
     rejection: pl.Expr

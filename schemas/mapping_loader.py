@@ -26,7 +26,12 @@ from schemas.mapping_config import (
     TargetConfig,
     parse_config,
 )
-from schemas.mapping_reader import reader_definition, source_dtypes, working_columns
+from schemas.mapping_reader import (
+    position,
+    reader_definition,
+    source_dtypes,
+    working_columns,
+)
 from schemas.mapping_rules import RuleError, compile_check, compile_rule, source
 from schemas.topics import BY_NAME, Topic
 from schemas.topics import SOURCE_PREFIX as TOPIC_PREFIX
@@ -87,9 +92,12 @@ class _Compiler:
         used = self._used_columns()
         return ObjectMapping(
             topic=topic.name,
+            is_database=self._capture is Capture.DEBEZIUM,
+            row_prefix=f"{self._system}:{config.kind}:",
             reader=load_schema(reader_definition(topic, self._capture, config, used)),
             targets=tuple(target for target in targets if target is not None),
             rejections=tuple(reason for _, reason in self._rules),
+            position=position(self._capture),
             flat=working_columns(self._system, self._capture, config, self._sources, used),
             fields=tuple(self._fields),
             rejection=_first_broken([is_broken for is_broken, _ in self._rules]),

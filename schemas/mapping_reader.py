@@ -73,6 +73,12 @@ def reader_definition(
     )
 
 
+def position(capture: Capture) -> pl.Expr:
+    """The column `position` of an envelope, -1 where the source tells none."""
+    has_lsn = capture is Capture.DEBEZIUM
+    return position_column(pl.col("source"), has_lsn=has_lsn).alias("position")
+
+
 def working_columns(
     system: str,
     capture: Capture,
@@ -88,7 +94,7 @@ def working_columns(
         is_delete |= after.field(config.deleted_when).fill_null(False)
     return (
         (pl.lit(f"{system}:{config.kind}:") + native.cast(pl.String)).alias("id"),
-        position_column(pl.col("source"), has_lsn=capture is Capture.DEBEZIUM).alias("position"),
+        position(capture),
         pl.col("source").struct.field("ts_ms").cast(pl.Datetime("ms", "UTC")).alias("changed_at"),
         pl.col("op"),
         is_delete.alias("is_delete"),

@@ -30,6 +30,12 @@ class PrometheusInstruments:
             group_topic,
             registry=registry,
         )
+        self._notices = Counter(
+            "psastream_source_notices",
+            "What sources told of themselves as a whole: truncated, timeline_changed.",
+            (*group_topic, "notice"),
+            registry=registry,
+        )
         self._handler = Histogram(
             "psastream_chunk_seconds",
             "Time a handler worked on one chunk.",
@@ -93,6 +99,10 @@ class PrometheusInstruments:
             self._records.labels(group, topic, outcome).inc(getattr(accounting, outcome))
         self._consumed.labels(group, topic).inc(accounting.consumed)
         self._progress.labels(group, topic, str(partition)).set(time.time())
+
+    def noticed(self, group: str, topic: str, notice: str) -> None:
+        """See Instruments."""
+        self._notices.labels(group, topic, notice).inc()
 
     def handler_seconds(self, group: str, topic: str, seconds: float) -> None:
         """See Instruments."""

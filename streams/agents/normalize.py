@@ -3,13 +3,16 @@
 A handler decodes a chunk, maps it by columns, drops what is stale, and publishes the last change
 of each row to where its co-partition key sends it; a row that moved is deleted at its old place
 in the same transaction. It knows no vendor: what a row means is in the mapping.
+
+A database tells that a table was truncated by one event on one partition, while the rows lie on
+all of them. So the event is handed on to the others, and each deletes the rows it knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import numpy as np
 import polars as pl
@@ -17,19 +20,30 @@ import structlog
 
 from schemas.columnar import ChunkEncoder, ChunkReader, DecodedChunk
 from schemas.contracts import record_schema
-from schemas.envelope import UNAVAILABLE
+from schemas.envelope import UNAVAILABLE, Operation
 from schemas.framing import header
 from schemas.keys import encode_keys
 from schemas.mapping import MappedRows, ObjectMapping, Rejection, TargetMapping
 from schemas.position import snapshot_reads
 from schemas.routing import partition_of
-from schemas.topics import Route
+from schemas.topics import BY_NAME, Route
 from streams.agents.dead_letters import Refusal, dead_letters
-from streams.agents.normalize_state import NOWHERE, Partitions, RowMemory, RowMemoryCodec
+from streams.agents.normalize_state import (
+    NOWHERE,
+    Partitions,
+    Positions,
+    RowMemory,
+    RowMemoryCodec,
+)
 from streams.agents.registry import SchemaSource, SubjectIds
-from streams.engine import Accounting, Chunk, ChunkHandler, Effects, OutputBatch, State
+from streams.agents.source_log import SourceLog, log_key
+from streams.engine import Accounting, Chunk, ChunkHandler, Effects, Output, OutputBatch, State
 
 AGENT: Final = "normalize"
+HANDED_ON: Final = b"truncated"
+"""Key of the copies of a truncation: Debezium's own event has none."""
+TIMELINE_CHANGED: Final = "timeline_changed"
+TRUNCATED: Final = "truncated"
 
 _log = structlog.get_logger()
 
@@ -70,8 +84,10 @@ class _Normalizer:
     def __call__(self, chunk: Chunk, state: State) -> Effects:
         """Upholds I3 (stale changes nothing), I5 (all accounted) and I12 (unset is not a value)."""
         decoded = self._decode(chunk)
+        log = _Log.of(self._mapping, decoded, state)
+        decoded = log.rows
         mapped = self._mapping.apply(decoded.frame)
-        judged = self._judge(decoded, mapped, state)
+        judged = self._judge(decoded, mapped, log, state)
         latest = (
             judged.rows.with_row_index("at")
             .filter("is_accepted")
@@ -79,10 +95,16 @@ class _Normalizer:
         )
         targets = self._restore_unset(judged, latest, mapped.targets)
         effects = self._effects(judged, latest, targets)
+        if log.is_emptied:
+            self._empty(log.after.emptied_at, judged, targets, state, effects)
+            effects.outputs += _handed_on(chunk, log.truncations)
+        if log.after != log.before:
+            effects.state[log_key(self._mapping.topic)] = log.after.to_bytes()
+        effects.notices = log.notices
         refusals = self._refusals(decoded, judged.rows)
         effects.outputs += dead_letters(chunk, refusals, agent=AGENT, ids=self._registry)
         effects.accounting = Accounting(
-            applied=int(judged.rows["is_accepted"].sum()),
+            applied=int(judged.rows["is_accepted"].sum()) + len(log.truncations),
             # A tombstone repeats the delete in front of it.
             stale=int(judged.rows["is_stale"].sum()) + len(decoded.tombstones),
             dead_lettered=len(refusals),
@@ -96,7 +118,7 @@ class _Normalizer:
             self._readers[chunk.partition] = reader
         return reader.decode(chunk.values)
 
-    def _judge(self, decoded: DecodedChunk, mapped: MappedRows, state: State) -> _Judged:
+    def _judge(self, decoded: DecodedChunk, mapped: MappedRows, log: _Log, state: State) -> _Judged:
         """Compare each change with the last one applied to its row, in the state or before it.
 
         A row that a database's snapshot read is newer than all that was applied at a position up
@@ -106,7 +128,10 @@ class _Normalizer:
         far apart as its records are long.
         """
         rows = mapped.rows.insert_column(0, pl.Series("record", decoded.rows, dtype=pl.Int64))
-        rows = rows.with_columns(snapshot_reads(decoded.frame["source"]).alias("is_read"))
+        rows = rows.with_columns(
+            pl.Series("position", log.positions),
+            snapshot_reads(decoded.frame["source"]).alias("is_read"),
+        )
         unique = rows.select(pl.col("id").drop_nulls().unique(maintain_order=True))
         ids = unique["id"].to_list()
         values = state.get_many([row_id.encode() for row_id in ids])
@@ -116,7 +141,8 @@ class _Normalizer:
             pl.Series("last", memory.positions, dtype=pl.Int64),
         )
         rows = rows.join(known, on="id", how="left", maintain_order="left")
-        newest = pl.max_horizontal("last", _newest_before(rows))
+        emptied_at = pl.lit(log.after.emptied_at, dtype=pl.Int64)
+        newest = pl.max_horizontal("last", _newest_before(rows), emptied_at)
         is_stale = (pl.col("position") >= 0) & (pl.col("position") <= newest).fill_null(False)
         after_newest = pl.max_horizontal(newest, 0) + 1
         rows = rows.with_columns(
@@ -187,6 +213,34 @@ class _Normalizer:
         }
         return Effects(state=state, outputs=[*outputs])
 
+    def _empty(
+        self,
+        emptied_at: int,
+        judged: _Judged,
+        targets: Sequence[pl.DataFrame],
+        state: State,
+        effects: Effects,
+    ) -> None:
+        """Add the deletion of all rows whose last change lies before a truncation."""
+        changed = set(effects.state)
+        found = [
+            (key, value)
+            for key, value in state.scan(self._mapping.row_prefix.encode())
+            if key not in changed
+        ]
+        memory = self._memory.decode([value for _, value in found])
+        is_gone = (memory.positions < emptied_at) & (memory.partitions != NOWHERE).any(axis=1)
+        gone = np.flatnonzero(is_gone)
+        ids = [found[at][0].decode() for at in gone]
+        old = memory.partitions[gone]
+        new = np.full_like(old, NOWHERE)
+        for index, (writer, frame) in enumerate(zip(self._writers, targets, strict=True)):
+            effects.outputs += writer.outputs(ids, frame.clear(), old[:, index], new[:, index])
+        positions = np.full(len(gone), emptied_at, np.int64)
+        kept = [[None] * len(gone) for _ in self._kept]
+        values = self._memory.encode(RowMemory(positions, new), kept)
+        effects.state |= zip((row_id.encode() for row_id in ids), values, strict=True)
+
     def _refusals(self, decoded: DecodedChunk, rows: pl.DataFrame) -> list[Refusal]:
         """Undecodable and rejected records in chunk order; a stale one is no longer judged."""
         refusals = [
@@ -200,6 +254,63 @@ class _Normalizer:
             for record, rejection in refused.select("record", "rejection").iter_rows()
         ]
         return sorted(refusals, key=lambda refusal: refusal.index)
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """What a chunk tells of its source as a whole.
+
+    `rows` is the chunk without truncations, `positions` the positions of its rows, `truncations`
+    the indexes in the chunk of those that are new.
+    """
+
+    before: SourceLog
+    after: SourceLog
+    rows: DecodedChunk
+    positions: Positions
+    truncations: Sequence[int]
+
+    @classmethod
+    def of(cls, mapping: ObjectMapping, decoded: DecodedChunk, state: State) -> Self:
+        """Read it off a decoded chunk, given the log so far."""
+        positions = decoded.frame.select(mapping.position)["position"].to_numpy()
+        if not mapping.is_database:
+            none = SourceLog()
+            return cls(none, none, decoded, positions, ())
+        before = SourceLog.from_bytes(state.get(log_key(mapping.topic)))
+        after, positions = before.after(positions, decoded.frame["source"])
+        is_truncation = (decoded.frame["op"] == Operation.TRUNCATE.value).fill_null(False)
+        if not is_truncation.any():
+            return cls(before, after, decoded, positions, ())
+        at = np.flatnonzero(is_truncation.to_numpy())
+        kept = np.flatnonzero(~is_truncation.to_numpy())
+        after = replace(after, emptied_at=max(before.emptied_at, int(positions[at].max())))
+        rows = replace(
+            decoded, frame=decoded.frame[kept], rows=[decoded.rows[index] for index in kept]
+        )
+        return cls(before, after, rows, positions[kept], [decoded.rows[index] for index in at])
+
+    @property
+    def is_emptied(self) -> bool:
+        """Whether a truncation is newer than all before."""
+        return self.after.emptied_at > self.before.emptied_at
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What somebody should hear of."""
+        is_moved = self.after.shift != self.before.shift
+        return (TIMELINE_CHANGED,) * is_moved + (TRUNCATED,) * self.is_emptied
+
+
+def _handed_on(chunk: Chunk, truncations: Sequence[int]) -> list[Output]:
+    """The truncations that Debezium wrote to this partition, for all other partitions."""
+    others = [each for each in range(BY_NAME[chunk.topic].partitions) if each != chunk.partition]
+    return [
+        Output(chunk.topic, partition, HANDED_ON, chunk.values[at])
+        for at in truncations
+        if chunk.keys[at] is None
+        for partition in others
+    ]
 
 
 def _newest_before(rows: pl.DataFrame) -> pl.Series:

@@ -147,11 +147,13 @@ class Effects:
     """What one chunk does. State, outputs and source offset become visible together or not at all.
 
     `state` holds the last write per key, None deletes; keys starting with `!` are the engine's.
+    `notices` name what somebody should hear of; they are counted once the chunk is committed.
     """
 
     state: dict[bytes, bytes | None] = field(default_factory=dict)
     outputs: list[Output | OutputBatch] = field(default_factory=list)
     accounting: Accounting = field(default_factory=Accounting)
+    notices: Sequence[str] = ()
 
 
 class ChunkHandler(Protocol):

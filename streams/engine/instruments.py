@@ -12,6 +12,10 @@ class Instruments(Protocol):
         """A chunk is committed and in the local state."""
         ...
 
+    def noticed(self, group: str, topic: str, notice: str) -> None:
+        """A committed chunk told something that somebody should hear of."""
+        ...
+
     def handler_seconds(self, group: str, topic: str, seconds: float) -> None:
         """How long a handler worked on one chunk."""
         ...
@@ -49,6 +53,9 @@ class NoInstruments:
     """Measures nothing."""
 
     def chunk_applied(self, group: str, topic: str, partition: int, accounting: Accounting) -> None:
+        """Do nothing."""
+
+    def noticed(self, group: str, topic: str, notice: str) -> None:
         """Do nothing."""
 
     def handler_seconds(self, group: str, topic: str, seconds: float) -> None:

@@ -7,7 +7,7 @@ and the queue of chunks. Opened at assignment, halted at revocation, never reuse
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -70,6 +70,7 @@ class _Prepared:
     commit: EncodedCommit
     tally: Tally
     accounting: Accounting
+    notices: Sequence[str]
     folded_at_s: float
 
 
@@ -403,6 +404,9 @@ class PartitionProcessor:
         instruments, group = self._parts.instruments, self.group.name
         instruments.commit_seconds(group, chunk.topic, time.monotonic() - prepared.folded_at_s)
         instruments.chunk_applied(group, chunk.topic, chunk.partition, prepared.accounting)
+        for notice in prepared.notices:
+            self._log.warning("source noticed", topic=chunk.topic, notice=notice)
+            instruments.noticed(group, chunk.topic, notice)
 
     async def _prepare(self, chunk: Chunk, handler: ChunkHandler) -> "_Prepared":
         """Call the handler until it returns; a TransientError never skips the chunk."""
@@ -440,7 +444,7 @@ class PartitionProcessor:
                 raise
             raise UndigestedError(chunk, error) from error
         self._check_letters(chunk, tally, effects.accounting)
-        return _Prepared(changes, commit, tally, effects.accounting, folded_at_s)
+        return _Prepared(changes, commit, tally, effects.accounting, effects.notices, folded_at_s)
 
     def _check_letters(self, chunk: Chunk, tally: Tally, accounting: Accounting) -> None:
         """Refuse to commit further dead letters when there are too many. The tally is kept, so

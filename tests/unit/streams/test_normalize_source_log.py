@@ -1,0 +1,226 @@
+"""What a database tells of a table as a whole: that it was emptied, that its log counts anew."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.codec import RecordCodec
+from schemas.framing import frame, unframe
+from schemas.topics import PARTITIONS
+from streams.agents.normalize import TIMELINE_CHANGED, TRUNCATED, make_normalizer
+from streams.agents.source_log import SourceLog
+from streams.engine import Accounting, Effects, Output
+from tests.support.source_events import (
+    FakeRegistry,
+    MemoryState,
+    Source,
+    chunk_of,
+    mapping_of,
+    published,
+)
+from tests.unit.streams.test_normalize import ENTRIES, entry
+
+PLACE = "streams/agents/source_log.py"
+MINUTE_MS = 60_000
+
+
+class Database:
+    """The partitions of a captured table, a normalizer on each, and the canonical rows by key."""
+
+    def __init__(self) -> None:
+        self.registry = FakeRegistry()
+        self.source = Source(ENTRIES, self.registry)
+        self.normalize = make_normalizer(mapping_of(ENTRIES), self.registry)
+        self.states = [MemoryState() for _ in range(PARTITIONS)]
+        self.queues: dict[int, list[tuple[bytes | None, bytes]]] = defaultdict(list)
+        self.rows: dict[tuple[int, str], dict[str, Any]] = {}
+        self.notices: list[str] = []
+
+    def write(self, row_id: int, value: bytes) -> None:
+        """Debezium's partitioner: by the key of the row."""
+        self.queues[row_id % PARTITIONS].append((b"key", value))
+
+    def truncate(self, position: int, partition: int = 0) -> None:
+        """One event without a key, on whatever partition the producer picks."""
+        self.queues[partition].append((None, self.source.change(position, None, op="t")))
+
+    def take(self, partition: int, records: int) -> Effects:
+        """Have the normalizer of a partition take its next records."""
+        taken, self.queues[partition] = (
+            self.queues[partition][:records],
+            self.queues[partition][records:],
+        )
+        chunk = chunk_of(ENTRIES, [value for _, value in taken], partition=partition)
+        object.__setattr__(chunk, "keys", [key for key, _ in taken])
+        effects = self.normalize(chunk, self.states[partition])
+        assert effects.accounting.consumed == len(taken)
+        self.states[partition].commit(effects)
+        self.notices += effects.notices
+        copies = [each for each in effects.outputs if isinstance(each, Output)]
+        for copy in copies:
+            if copy.topic == ENTRIES:
+                assert copy.value is not None
+                self.queues[copy.partition].append((copy.key, copy.value))
+        effects.outputs = [each for each in effects.outputs if each.topic != ENTRIES]
+        for record in published(effects):
+            if record.value is None:
+                self.rows.pop((record.partition, record.key), None)
+            else:
+                self.rows[record.partition, record.key] = record.value
+        return effects
+
+    def take_all(self) -> None:
+        while any(self.queues.values()):
+            for partition in range(PARTITIONS):
+                if self.queues[partition]:
+                    self.take(partition, len(self.queues[partition]))
+
+    def ids(self) -> set[str]:
+        return {row["id"].rpartition(":")[2] for row in self.rows.values()}
+
+    def read(self, position: int, row: dict[str, Any], at_ms: int) -> bytes:
+        """A row as the snapshot taken at a position and time found it."""
+        schema_id, payload = unframe(self.source.change(position, row, op="r", ts_ms=at_ms))
+        codec = RecordCodec(self.registry.schemas[schema_id])
+        envelope = codec.decode(payload)
+        block = envelope["source"]
+        assert isinstance(block, dict)
+        block["snapshot"] = "true"
+        return frame(schema_id, codec.encode(envelope))
+
+
+@pytest.mark.fault("C15", place="streams/agents/normalize.py")
+def test_c15_a_truncated_table_loses_its_rows_on_every_partition() -> None:
+    database = Database()
+    for row_id in range(1, 9):
+        database.write(row_id, database.source.change(row_id, entry(row_id), op="c"))
+    database.take_all()
+    assert len(database.rows) == 8
+
+    database.truncate(100)
+    database.take_all()
+
+    assert database.rows == {}
+    assert database.notices == [TRUNCATED] * PARTITIONS
+
+
+@pytest.mark.fault("C15", place="streams/agents/normalize.py")
+def test_c15_a_truncation_counts_as_applied_and_its_repetition_changes_nothing() -> None:
+    database = Database()
+    database.write(4, database.source.change(1, entry(4), op="c"))
+    database.truncate(100)
+    database.truncate(100)
+
+    first = database.take(0, 3)
+    again = database.take(1, 1)
+    database.truncate(100)
+    repeated = database.take(0, 1)
+
+    assert first.accounting == Accounting(applied=2, stale=1)
+    assert again.accounting == Accounting(applied=1)
+    assert repeated.accounting == Accounting(applied=1)
+    assert repeated.state == {}
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[Database, set[str], list[tuple[int, int]]]:
+    """A table written and truncated in log order, its rows at the end, and an order of taking."""
+    database, alive = Database(), set()
+    steps = draw(st.lists(st.sampled_from(["write", "write", "delete", "truncate"]), max_size=20))
+    for position, step in enumerate(steps, start=1):
+        row_id = draw(st.integers(1, 6))
+        match step:
+            case "write":
+                row = entry(row_id, project_id=draw(st.integers(1, 5)))
+                database.write(row_id, database.source.change(position * 10, row))
+                alive.add(str(row_id))
+            case "delete":
+                row = entry(row_id)
+                deletion = database.source.change(position * 10, None, op="d", before=row)
+                database.write(row_id, deletion)
+                alive.discard(str(row_id))
+            case _:
+                database.truncate(position * 10, draw(st.integers(0, PARTITIONS - 1)))
+                alive.clear()
+    turns = draw(st.lists(st.tuples(st.integers(0, PARTITIONS - 1), st.integers(1, 5))))
+    return database, alive, turns
+
+
+@pytest.mark.fault("C15", place="streams/agents/normalize.py")
+@settings(deadline=None, max_examples=60)
+@given(history=histories())
+def test_c15_rows_equal_the_table_whatever_partition_is_ahead(
+    history: tuple[Database, set[str], list[tuple[int, int]]],
+) -> None:
+    database, alive, turns = history
+    for partition, records in turns:
+        if database.queues[partition]:
+            database.take(partition, records)
+    database.take_all()
+    assert database.ids() == alive
+
+
+@pytest.mark.fault("C19", place=PLACE)
+def test_c19_a_database_that_moved_to_a_server_with_lower_positions_is_taken_in() -> None:
+    database, moved_ms = Database(), 1_767_225_600_000 + MINUTE_MS
+    database.write(4, database.source.change(9_000, entry(4, status="draft")))
+    database.write(8, database.source.change(9_100, entry(8, status="draft")))
+    database.take_all()
+
+    database.write(4, database.read(70, entry(4, status="approved"), moved_ms))
+    database.write(8, database.read(70, entry(8, status="draft"), moved_ms))
+    database.take_all()
+    database.write(8, database.source.change(90, entry(8, status="rejected"), ts_ms=moved_ms))
+    database.take_all()
+
+    statuses = {row["id"]: row["status"] for row in database.rows.values()}
+    assert statuses == {"inhouse:time_entry:4": "approved", "inhouse:time_entry:8": "rejected"}
+    assert database.notices == [TIMELINE_CHANGED]
+
+
+@pytest.mark.fault("C19", place=PLACE)
+def test_c19_a_second_move_is_taken_in_too_and_positions_never_fall() -> None:
+    log, seen = SourceLog(), []
+    database = Database()
+    for timeline, (start, at_ms) in enumerate([(9_000, 1), (50, 2), (10, 3)]):
+        database.write(4, database.read(start, entry(4), at_ms * MINUTE_MS))
+        for step in range(3):
+            change = database.source.change(
+                start + 10 + step, entry(4, notes=str(timeline)), ts_ms=at_ms * MINUTE_MS
+            )
+            database.write(4, change)
+        database.take_all()
+        stored = database.states[0].rows[b"source|" + ENTRIES.encode()]
+        log = SourceLog.from_bytes(stored)
+        seen.append(log.newest)
+    assert seen == sorted(set(seen))
+    assert database.notices == [TIMELINE_CHANGED] * 2
+    assert next(iter(database.rows.values()))["notes"] == "2"
+
+
+@pytest.mark.fault("C19", place=PLACE)
+def test_c19_a_read_that_is_only_repeated_begins_no_timeline() -> None:
+    database = Database()
+    read = database.read(70, entry(4, status="draft"), MINUTE_MS)
+    database.write(4, read)
+    database.write(4, database.source.change(90, entry(4), ts_ms=2 * MINUTE_MS))
+    database.write(4, read)
+    database.take_all()
+    assert [row["status"] for row in database.rows.values()] == ["approved"]
+    assert database.notices == []
+
+
+@pytest.mark.fault("C19", place=PLACE)
+@pytest.mark.parametrize("position", [2**63 - 1, 2**62, 2**62 + 1])
+def test_c19_positions_at_the_end_of_their_range_do_not_overflow(position: int) -> None:
+    database = Database()
+    database.write(4, database.source.change(position, entry(4), ts_ms=MINUTE_MS))
+    database.write(4, database.read(5, entry(4), 2 * MINUTE_MS))
+    database.write(4, database.source.change(position, entry(4), ts_ms=3 * MINUTE_MS))
+    database.take_all()
+    assert len(database.rows) == 1
