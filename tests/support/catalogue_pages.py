@@ -234,7 +234,6 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "outcomes connect": lambda: _outcomes(CONNECT.rules),
         "outcomes common": lambda: _outcomes(COMMON_RULES),
     },
-    "faults.md": {"faults": faults},
     "configuration.md": {
         "settings": settings,
         "polled": lambda: _keys(PolledConfig),

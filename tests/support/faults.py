@@ -7,7 +7,7 @@ without importing the tests.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -92,18 +92,29 @@ def proofs() -> list[Proof]:
 
 
 def _marked(path: Path) -> Iterator[Proof]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             continue
         for decorator in node.decorator_list:
             match decorator:
-                case ast.Call(
-                    func=ast.Attribute(attr="fault"),
-                    args=[ast.Constant(value=str(number))],
-                    keywords=[ast.keyword(arg="place", value=ast.Constant(value=str(place)))],
-                ):
-                    if number not in KINDS:
-                        raise ValueError(f"{path.name}: no kind of fault has the number {number}")
-                    yield Proof(number, place, f"{path.relative_to(TESTS)}::{node.name}")
+                case ast.Call(func=ast.Attribute(attr="fault"), args=[number], keywords=[place]):
+                    found = [_text(each, constants) for each in (number, place.value)]
+                    if found[0] not in KINDS:
+                        raise ValueError(f"{path.name}: no kind of fault has the number {found[0]}")
+                    yield Proof(found[0], found[1], f"{path.relative_to(TESTS)}::{node.name}")
                 case ast.Call(func=ast.Attribute(attr="fault")):
                     raise ValueError(f"{path.name}: the marker is fault(NUMBER, place=FILE)")
+
+
+def _text(node: ast.expr, constants: Mapping[str, object]) -> str:
+    """The text of a literal, or of a constant of the module."""
+    value = constants.get(node.id) if isinstance(node, ast.Name) else None
+    return str(node.value if isinstance(node, ast.Constant) else value)
