@@ -75,7 +75,7 @@ def test_field_names_are_those_of_the_schema() -> None:
     assert {field["name"] for field in fields} == set(EnvelopeField)
     source = next(field for field in fields if field["name"] == EnvelopeField.SOURCE)
     assert [field["name"] for field in source["type"]["fields"]] == list(SourceField)
-    assert set(Operation) == {"c", "u", "d", "r"}
+    assert set(Operation) == {"c", "u", "d", "r", "t"}
 
 
 def test_debeziums_envelopes_read_as_ours() -> None:
