@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS inhouse.time_entries (
     worker_email text NOT NULL,
     work_on date NOT NULL,
     hours numeric(9, 2) NOT NULL,
+    minutes integer, -- what a timer counted; hours is then only its rounded copy
     is_billable boolean NOT NULL DEFAULT true,
     status text NOT NULL DEFAULT 'draft'
         CHECK (status IN ('draft', 'submitted', 'approved', 'rejected')),

@@ -52,6 +52,21 @@ class Form(Enum):
     CORRELATION_ID = "correlation_id"
 
 
+class Duration(Enum):
+    """Units a source counts time in; a field holds whole seconds, or hours at two digits.
+
+    `hours`, `minutes`, `seconds` are integers or decimals. `microseconds` is Debezium's
+    `io.debezium.time.MicroDuration`, `interval` its text of a PostgreSQL interval
+    (`P0Y0M0DT0H50M0S`), which must name no years or months.
+    """
+
+    HOURS = "hours"
+    MINUTES = "minutes"
+    SECONDS = "seconds"
+    MICROSECONDS = "microseconds"
+    INTERVAL = "interval"
+
+
 class TextStyle(Enum):
     """How a text is written; all of them trim, and make a blank text null."""
 
@@ -80,6 +95,7 @@ class Rule(_Model):
     extract: Form | None = None  # null where the text has another form
     values: dict[Scalar, Scalar] | tuple[Scalar, ...] | None = None  # others are rejected
     scale: Text | None = None  # exact factor
+    duration: Duration | None = None  # half-even to the second where the unit is coarser
     reorder: tuple[int, ...] | None = None  # element i of the list comes from reorder[i]
     negate: bool = False
     text: TextStyle | None = None
@@ -96,6 +112,7 @@ class Rule(_Model):
                 "extract",
                 "values",
                 "scale",
+                "duration",
                 "reorder",
                 "text",
                 "first_non_null",

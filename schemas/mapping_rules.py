@@ -13,7 +13,8 @@ from typing import Final
 
 import polars as pl
 
-from schemas.mapping_config import Check, Form, Mint, Rule, TextStyle
+from schemas.mapping_config import Check, Duration, Form, Mint, Rule, TextStyle
+from schemas.mapping_durations import DurationError, in_field, seconds_of
 from schemas.mapping_mint import minted
 from schemas.money import exact_product, is_currency
 
@@ -77,6 +78,8 @@ def _apply_function(  # noqa: PLR0911 - one return for each function
         return _values(rule.values, expr, dtype, target)
     if rule.scale is not None:
         return _scaled(rule.scale, expr, dtype, target)
+    if rule.duration is not None:
+        return _duration(rule.duration, expr, dtype, target)
     if rule.reorder is not None:
         _expect(dtype, pl.List, "reorder")
         return Made(expr.list.gather(list(rule.reorder), null_on_oob=True), dtype, False)
@@ -139,6 +142,13 @@ def _scaled(factor: str, expr: pl.Expr, dtype: pl.DataType, target: pl.DataType)
         raise RuleError(f"the product needs more than the {target.scale} digits of the field")
     product = exact_product(expr, pl.lit(exact), scale=target.scale)
     return Made(product.cast(target, strict=False), target, True)
+
+
+def _duration(unit: Duration, expr: pl.Expr, dtype: pl.DataType, target: pl.DataType) -> Made:
+    try:
+        return Made(in_field(seconds_of(unit, expr, dtype), target), target, True)
+    except DurationError as error:
+        raise RuleError(str(error)) from error
 
 
 def _styled(style: TextStyle, expr: pl.Expr) -> pl.Expr:

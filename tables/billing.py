@@ -14,6 +14,7 @@ from typing import Final
 
 from pydantic import BaseModel, Field
 
+from schemas.exact import SECONDS_AN_HOUR, hours_of
 from schemas.identity import time_bill_id
 from tables.effects import Outbox
 from tables.facts import InvoiceLine, TimeBill
@@ -51,19 +52,27 @@ class Billable:
     project_ref: str
     project_id: str
     work_on: date
-    hours: Decimal
+    seconds: int
     bill_rate: Decimal
     currency: str
 
     def content(self) -> Payload:
-        """Return the fields psastream keeps equal in the ERP."""
+        """Return the fields psastream keeps equal in the ERP.
+
+        Time in hours at two digits, the finest an ERP shows: two times of whole minutes never
+        look the same, and what it shows of 50 minutes looks like 50 minutes.
+        """
         return {
             "project_id": self.project_id,
             "work_on": self.work_on,
-            "hours": self.hours,
+            "hours": hours_of(self.seconds),
             "bill_rate": self.bill_rate,
             "currency": self.currency,
         }
+
+    def amount(self) -> Decimal:
+        """Return what the hours cost the customer, half-even at 6 digits."""
+        return (self.seconds * self.bill_rate / SECONDS_AN_HOUR).quantize(MONEY)
 
 
 def order_bills(
@@ -97,7 +106,11 @@ def order_bills(
         if is_due:
             order = _order(entry_id, project_ref, wanted if is_wanted else None, correlation)
             payload: Payload = {
-                **(wanted.content() if wanted is not None and is_wanted else {}),
+                **(
+                    {**wanted.content(), "seconds": wanted.seconds}
+                    if wanted is not None and is_wanted
+                    else {}
+                ),
                 "time_bill_id": time_bill_id(entry_id, project_ref),
                 "time_entry_id": entry_id,
                 "project_ref": project_ref,
@@ -131,6 +144,6 @@ def _order(
         natural_key=f"netsuite:time_bill:{time_bill_id(entry_id, project_ref)}",
         origin_key=project_ref,
         correlation_id=correlation,
-        amount=None if wanted is None else (wanted.hours * wanted.bill_rate).quantize(MONEY),
+        amount=None if wanted is None else wanted.amount(),
         currency=None if wanted is None else wanted.currency,
     )

@@ -210,6 +210,7 @@ class TimeBill(Fact):
     project_id: str | None = None
     work_on: date | None = None
     hours: Decimal | None = None
+    seconds: int | None = None
     bill_rate: Decimal | None = None
     currency: str | None = None
 
@@ -229,8 +230,8 @@ class Partial(Fact):
     measure: str
     dimension: str
     source: str
-    hours: Decimal | None = None
-    total_hours: Decimal | None = None
+    seconds: int | None = None
+    total_seconds: int | None = None
     count: int | None = None
     amount: Decimal | None = None
     weighted_amount: Decimal | None = None

@@ -1,9 +1,9 @@
 """What time entries contribute to margin, utilization and billing status, as columns.
 
 Every function maps rows to contributions; a change of rows is the contributions of the new rows
-less those of the old ones. Quantities are scaled 64-bit integers, so sums are exact: hours in
-hundredths, money in millionths of the currency (hours times rate has exactly that scale).
-Definitions: `docs/metrics.md`.
+less those of the old ones. Quantities are integers, so sums are exact: time in seconds, money in
+seconds times ten-thousandths of the currency an hour (`MONEY_UNITS` make one unit of currency),
+which is divided once, where it is published. Definitions: `docs/metrics.md`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Final
 
 import polars as pl
 
+from schemas.exact import SECONDS_AN_HOUR, seconds_of_hundredths, unscaled
+
 APPROVED: Final = "approved"
-HOURS_SCALE: Final = 2
-MONEY_SCALE: Final = 6
+RATE_SCALE: Final = 4
+MONEY_UNITS: Final = SECONDS_AN_HOUR * 10**RATE_SCALE
 
 MARGIN_KEY: Final = ("project_ref", "period", "currency")
 UTILIZATION_KEY: Final = ("resource_id", "iso_week")
@@ -36,9 +38,9 @@ BILLING_STATES: Final = (NON_BILLABLE, BLOCKED, READY, TRANSFERRED, INVOICED)
 class Contributions:
     """Contributions by key: one row a key, in no particular order.
 
-    `margin`: MARGIN_KEY, hours, revenue, cost, source_position.
-    `utilization`: UTILIZATION_KEY, hours (billable), total_hours.
-    `billing`: BILLING_KEY, hours, amount, entries.
+    `margin`: MARGIN_KEY, seconds, revenue, cost, source_position.
+    `utilization`: UTILIZATION_KEY, seconds (billable), total_seconds.
+    `billing`: BILLING_KEY, seconds, amount, entries.
     """
 
     margin: pl.DataFrame
@@ -56,10 +58,15 @@ def week_text(week: int) -> str:
     return f"{week // 100:04d}-W{week % 100:02d}"
 
 
-def unscaled(column: str, scale: int) -> pl.Expr:
-    """Return a decimal column of that scale as its unscaled 64-bit integer; null counts as 0."""
+def exact_seconds() -> pl.Expr:
+    """Return the time of rows that have `seconds`, or of older ones that have only `hours`."""
+    of_hours = seconds_of_hundredths(unscaled(pl.col("hours"))).cast(pl.Int64)
+    return pl.coalesce(pl.col("seconds"), of_hours).fill_null(0)
+
+
+def _rate(column: str) -> pl.Expr:
     # Rescaling by cast is exact here: the contract fixes the column's scale.
-    return pl.col(column).cast(pl.Decimal(38, scale)).to_physical().cast(pl.Int64).fill_null(0)
+    return unscaled(pl.col(column).cast(pl.Decimal(38, RATE_SCALE))).fill_null(0)
 
 
 def measured(rows: pl.DataFrame) -> pl.DataFrame:
@@ -68,7 +75,7 @@ def measured(rows: pl.DataFrame) -> pl.DataFrame:
     `rows` has the columns of `canonical/time_entry`, plus `is_known` and `is_in_erp` (of the
     project) and `billed` (null, `transferred` or `invoiced`: what the ERP shows of the entry).
     """
-    hours = unscaled("hours", HOURS_SCALE)
+    seconds = exact_seconds()
     billable = pl.col("is_billable").fill_null(value=False)
     state = (
         pl.when(~billable)
@@ -85,10 +92,10 @@ def measured(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("currency").fill_null(NO_CURRENCY),
         "source_position",
         "sign",
-        hours.alias("hours"),
-        pl.when(billable).then(hours).otherwise(0).alias("billable_hours"),
-        (hours * unscaled("bill_rate", 4)).alias("amount"),
-        (hours * unscaled("cost_rate", 4)).alias("cost"),
+        seconds.alias("seconds"),
+        pl.when(billable).then(seconds).otherwise(0).alias("billable_seconds"),
+        (seconds * _rate("bill_rate")).alias("amount"),
+        (seconds * _rate("cost_rate")).alias("cost"),
         # Numbers group faster than texts; `period_text` and `week_text` name them afterwards.
         (pl.col("work_on").dt.year() * 100 + pl.col("work_on").dt.month()).alias("period"),
         (pl.col("work_on").dt.iso_year() * 100 + pl.col("work_on").dt.week()).alias("iso_week"),
@@ -105,22 +112,22 @@ def contributions(rows: pl.DataFrame) -> Contributions:
         rows.filter((pl.col("status") == APPROVED) & pl.col("is_known").fill_null(value=False))
     )
     signed = counted.with_columns(
-        pl.col("hours", "billable_hours", "amount", "cost") * pl.col("sign")
+        pl.col("seconds", "billable_seconds", "amount", "cost") * pl.col("sign")
     )
     is_billable = pl.col("state") != NON_BILLABLE
     return Contributions(
         margin=signed.group_by(*MARGIN_KEY).agg(
-            pl.col("hours").sum(),
+            pl.col("seconds").sum(),
             pl.when(is_billable).then(pl.col("amount")).otherwise(0).sum().alias("revenue"),
             pl.col("cost").sum(),
             pl.col("source_position").max(),
         ),
         utilization=signed.group_by(*UTILIZATION_KEY).agg(
-            pl.col("billable_hours").sum().alias("hours"),
-            pl.col("hours").sum().alias("total_hours"),
+            pl.col("billable_seconds").sum().alias("seconds"),
+            pl.col("seconds").sum().alias("total_seconds"),
         ),
         billing=signed.group_by(*BILLING_KEY).agg(
-            pl.col("hours").sum(),
+            pl.col("seconds").sum(),
             pl.when(is_billable).then(pl.col("amount")).otherwise(0).sum().alias("amount"),
             pl.col("sign").sum().alias("entries"),
         ),

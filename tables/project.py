@@ -6,7 +6,6 @@ which engagement a project belongs to only names the results. Time entries: `tab
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Final
 
 from pydantic import BaseModel
@@ -24,7 +23,7 @@ from tables.facts import (
     RateCard,
     TimeBill,
 )
-from tables.hours import APPROVED
+from tables.hours import APPROVED, MONEY_UNITS
 from tables.ledger import Payload, content_hash
 from tables.planning import COUNTED_STATUSES, plan, total
 from tables.project_document import (
@@ -40,7 +39,6 @@ from tables.totals import Totals
 
 LINK_TOPIC: Final = "psa.internal.project_link"
 ASSIGNMENT_TOPIC: Final = "psa.status.assignment"
-MONEY_UNITS: Final = Decimal(10**6)
 
 
 class Owner(BaseModel):

@@ -13,6 +13,7 @@ from typing import Final
 import polars as pl
 from pydantic import BaseModel, Field
 
+from schemas.exact import SECONDS_AN_HOUR, hours_of
 from tables.documents import Documents
 from tables.effects import EmitColumns, Outbox, instant
 from tables.facts import Partial, Resource
@@ -33,6 +34,8 @@ ROWS: Final = {
         "variant": pl.String(),
         "billable_hours": _HOURS,
         "total_hours": _HOURS,
+        "billable_seconds": pl.Int64(),
+        "total_seconds": pl.Int64(),
         "available_hours": _HOURS,
         "utilization_ratio": pl.Decimal(18, 6),
         "version": pl.Int64(),
@@ -138,14 +141,17 @@ class RollupTable:
         """Return the columns of `metric/utilization` up to the version; None: nothing worked."""
         resource_id, _, iso_week = dimension.rpartition("|")
         parts = document.partials.values()
-        billable = sum((each.hours or Decimal(0) for each in parts), Decimal(0))
-        worked = sum((each.total_hours or Decimal(0) for each in parts), Decimal(0))
+        billable = sum(each.seconds or 0 for each in parts)
+        worked = sum(each.total_seconds or 0 for each in parts)
         if worked == 0:
             return None
         resource = self._resource(resource_id)
         available = available_hours(resource, iso_week) if resource else None
-        ratio = (billable / available).quantize(RATIO) if available else None
-        return resource_id, iso_week, UTILIZATION_VARIANT, billable, worked, available, ratio
+        whole = available * SECONDS_AN_HOUR if available else None
+        ratio = (Decimal(billable) / whole).quantize(RATIO) if whole else None
+        hours, total = hours_of(billable), hours_of(worked)
+        identity = resource_id, iso_week, UTILIZATION_VARIANT
+        return *identity, hours, total, billable, worked, available, ratio
 
 
 def _pipeline(dimension: str, document: RollupDocument) -> Row | None:

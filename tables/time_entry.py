@@ -20,7 +20,7 @@ import polars as pl
 from tables.billing import Billable, BillingDocument, order_bills
 from tables.documents import Documents
 from tables.effects import Outbox, Tally
-from tables.hours import APPROVED, IS_PRICED, contributions
+from tables.hours import APPROVED, IS_PRICED, contributions, exact_seconds
 from tables.project_document import Standing, load_standings
 from tables.totals import Totals
 
@@ -149,7 +149,7 @@ class TimeEntries:
         due = rows.filter(
             pl.col("is_in_erp") & (pl.col("status") == APPROVED) & pl.col("is_billable") & IS_PRICED
         )
-        columns = ("id", "project_ref", "work_on", "hours", "bill_rate", "currency")
+        columns = ("id", "project_ref", "work_on", exact_seconds(), "bill_rate", "currency")
         for (entry, project, *content), correlation in zip(
             due.select(columns).iter_rows(), due["correlation_id"], strict=True
         ):

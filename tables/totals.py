@@ -1,7 +1,8 @@
 """Running totals of the project table: margin, utilization partials, billing status.
 
 Contributions of a chunk are added up here first and each total is then read, changed, written
-and published once. Totals are packed 64-bit integers: hours in hundredths, money in millionths.
+and published once. Totals are packed integers, time in 64 bits and money in 128: seconds, and
+undivided money of `tables.hours.MONEY_UNITS`.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ from typing import Final
 
 import polars as pl
 
+from schemas.exact import half_even, hundredths_of_hours
 from tables.documents import Documents
 from tables.effects import EmitColumns, Outbox, instant
-from tables.hours import Contributions, period_text, week_text
+from tables.hours import MONEY_UNITS, Contributions, period_text, week_text
 
 MARGIN_TOPIC: Final = "psa.metric.project_margin"
 MARGIN_VARIANT: Final = "actual_approved"
 BILLING_TOPIC: Final = "psa.status.billing"
 PARTIAL_TOPIC: Final = "psa.internal.partial"
 
-_MARGIN: Final = Struct(">qqqqq")  # hours, revenue, cost, version, source_position
-_UTILIZATION: Final = Struct(">qq")  # billable hours, total hours
-_BILLING: Final = Struct(">qqq")  # hours, amount, entries
+_MONEY_DIGITS: Final = 6
+_MONEY_UNITS_A_MICRO: Final = MONEY_UNITS // 10**_MONEY_DIGITS
+_MARGIN: Final = Struct(">qqQqQqq")  # seconds, revenue, cost, version, source_position
+_UTILIZATION: Final = Struct(">qq")  # billable seconds, total seconds
+_BILLING: Final = Struct(">qqQq")  # seconds, amount, entries
+_LOW_BITS: Final = 2**64 - 1
 _RATIO: Final = Decimal("0.000001")
 
 Amounts = tuple[int, ...]
@@ -52,7 +57,7 @@ class Totals:
             _plus(self._billing, f"{project}|{currency}|{state}", tuple(amounts))
 
     def add_margin(self, key: str, amounts: Amounts, source_position: int) -> None:
-        """Add (hours, revenue, cost) to `project_ref|period|currency`."""
+        """Add (seconds, revenue, cost in `MONEY_UNITS`) to `project_ref|period|currency`."""
         _plus(self._margin, key, amounts)
         self._positions[key] = max(self._positions.get(key, 0), source_position)
 
@@ -76,36 +81,41 @@ class Totals:
     def _settle_margin(self, project_ids: Mapping[str, str | None], timestamp_ms: int) -> None:
         rows, keys, removed = [], [], []
         for key, amounts, stored in self._stored("m:", self._margin):
-            old = _MARGIN.unpack(stored) if stored else (0, 0, 0, 0, 0)
-            hours, revenue, cost = (a + b for a, b in zip(old[:3], amounts, strict=True))
+            old = _unpack_margin(stored) if stored else (0, 0, 0, 0, 0)
+            seconds, revenue, cost = (a + b for a, b in zip(old[:3], amounts, strict=True))
             version, position = old[3] + 1, max(old[4], self._positions[key])
             # The version outlives an empty total, so that readers never see it fall.
-            packed = _MARGIN.pack(hours, revenue, cost, version, position)
+            packed = _MARGIN.pack(seconds, *_halves(revenue), *_halves(cost), version, position)
             self._documents.put_raw(f"m:{key}", packed)
-            if hours == revenue == cost == 0:
+            if seconds == revenue == cost == 0:
                 removed.append(key)
                 continue
             keys.append(key)
             project, period, currency = key.split("|")
             ids = project_ids.get(project) or project, project, period, currency
-            rows.append((*ids, hours, revenue, cost, version, position))
+            rows.append((*ids, seconds, revenue, cost, version, position))
         schema = {
             **dict.fromkeys(("project_id", "project_ref", "period", "currency"), pl.String()),
-            **dict.fromkeys(("hours", "revenue", "cost", "version", "source_position"), pl.Int64()),
+            "seconds": pl.Int64(),
+            **dict.fromkeys(("revenue", "cost"), pl.Int128()),
+            **dict.fromkeys(("version", "source_position"), pl.Int64()),
         }
         frame = pl.DataFrame(rows, schema=schema, orient="row")
-        margin = pl.col("revenue") - pl.col("cost")
+        exact_margin = frame.select(pl.col("revenue") - pl.col("cost")).to_series()
+        earned, spent = _micros("revenue"), _micros("cost")
         frame = frame.select(
             "project_id",
             "project_ref",
             "period",
             "currency",
             pl.lit(MARGIN_VARIANT).alias("variant"),
-            _decimal("hours", 18, 2),
-            _decimal("revenue", 38, 6),
-            _decimal("cost", 38, 6),
-            margin.alias("margin").pipe(_as_decimal, 38, 6),
-            _ratios("margin_ratio", frame.select(margin).to_series(), frame["revenue"]),
+            _hours("seconds").alias("hours"),
+            "seconds",
+            _as_decimal(earned, 38, _MONEY_DIGITS).alias("revenue"),
+            _as_decimal(spent, 38, _MONEY_DIGITS).alias("cost"),
+            # Of the two as they are published, so that a row adds up.
+            _as_decimal(earned - spent, 38, _MONEY_DIGITS).alias("margin"),
+            _ratios("margin_ratio", exact_margin, frame["revenue"]),
             "version",
             "source_position",
             pl.lit(instant(timestamp_ms)).cast(pl.Datetime("ms", "UTC")).alias("as_of"),
@@ -115,22 +125,25 @@ class Totals:
     def _settle_billing(self, project_ids: Mapping[str, str | None], timestamp_ms: int) -> None:
         rows, keys, removed = [], [], []
         for key, amounts, stored in self._stored("b:", self._billing):
-            total = _sum(_BILLING.unpack(stored) if stored else (0, 0, 0), amounts)
+            total = _sum(_unpack_billing(stored) if stored else (0, 0, 0), amounts)
             if not any(total):
                 self._documents.delete(f"b:{key}")
                 removed.append(key)
                 continue
-            self._documents.put_raw(f"b:{key}", _BILLING.pack(*total))
+            seconds, amount, entries = total
+            self._documents.put_raw(f"b:{key}", _BILLING.pack(seconds, *_halves(amount), entries))
             keys.append(key)
             project, currency, state = key.split("|")
             rows.append((project, project_ids.get(project), currency, state, *total))
         schema = {
             **dict.fromkeys(("project_ref", "project_id", "currency", "state"), pl.String()),
-            **dict.fromkeys(("hours", "amount", "entries"), pl.Int64()),
+            "seconds": pl.Int64(),
+            "amount": pl.Int128(),
+            "entries": pl.Int64(),
         }
         frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
-            _decimal("hours", 18, 2),
-            _decimal("amount", 38, 6),
+            _hours("seconds").alias("hours"),
+            _as_decimal(_micros("amount"), 38, _MONEY_DIGITS).alias("amount"),
             pl.lit(instant(timestamp_ms)).cast(pl.Datetime("ms", "UTC")).alias("as_of"),
         )
         self._publish(BILLING_TOPIC, keys, frame, removed)
@@ -145,13 +158,15 @@ class Totals:
                 self._documents.delete(f"u:{key}")
             keys.append(key)
             rows.append((key, *total))
-        schema = {"dimension": pl.String(), "hours": pl.Int64(), "total_hours": pl.Int64()}
+        schema = {"dimension": pl.String(), "seconds": pl.Int64(), "total_seconds": pl.Int64()}
         frame = pl.DataFrame(rows, schema=schema, orient="row").select(
             pl.lit("utilization").alias("measure"),
             "dimension",
             pl.lit(self._source).alias("source"),
-            _decimal("hours", 18, 2),
-            _decimal("total_hours", 18, 2),
+            _hours("seconds").alias("hours"),
+            _hours("total_seconds").alias("total_hours"),
+            "seconds",
+            "total_seconds",
             pl.lit(None, dtype=pl.Int64).alias("count"),
             pl.lit(None, dtype=pl.Decimal(38, 6)).alias("amount"),
             pl.lit(None, dtype=pl.Decimal(38, 6)).alias("weighted_amount"),
@@ -196,8 +211,32 @@ def _as_decimal(unscaled: pl.Expr, precision: int, scale: int) -> pl.Expr:
     return wide.cast(pl.Decimal(precision, scale))
 
 
-def _decimal(column: str, precision: int, scale: int) -> pl.Expr:
-    return _as_decimal(pl.col(column), precision, scale).alias(column)
+def _hours(seconds: str) -> pl.Expr:
+    return _as_decimal(hundredths_of_hours(pl.col(seconds)), 18, 2)
+
+
+def _micros(money: str) -> pl.Expr:
+    """Return undivided money in millionths of the currency, half-even: the one division."""
+    return half_even(pl.col(money), _MONEY_UNITS_A_MICRO)
+
+
+def _halves(number: int) -> tuple[int, int]:
+    """Return the high (signed) and the low 64 bits of a 128-bit integer."""
+    return number >> 64, number & _LOW_BITS
+
+
+def _whole(high: int, low: int) -> int:
+    return (high << 64) | low
+
+
+def _unpack_margin(stored: bytes) -> Amounts:
+    seconds, *money, version, position = _MARGIN.unpack(stored)
+    return seconds, _whole(*money[:2]), _whole(*money[2:]), version, position
+
+
+def _unpack_billing(stored: bytes) -> Amounts:
+    seconds, high, low, entries = _BILLING.unpack(stored)
+    return seconds, _whole(high, low), entries
 
 
 def _ratios(name: str, parts: pl.Series, wholes: pl.Series) -> pl.Series:

@@ -23,7 +23,14 @@ from sandbox.books.projects import (
     project_plan,
     psa_project_id,
 )
-from sandbox.books.rows import SourceRows, by_id, number, optional_number
+from sandbox.books.rows import (
+    SourceRows,
+    by_id,
+    number,
+    optional_number,
+    rounded,
+    worked_hours,
+)
 from sandbox.books.status import Expected
 from sandbox.vendors.effects import Effect
 from schemas.identity import is_project_id, time_bill_id
@@ -114,7 +121,7 @@ def expected_time_bills(rows: SourceRows) -> Expected:
             "project_ref": project_ref,
             "time_entry_id": entry_id,
             "work_on": entry["work_on"],
-            "hours": entry["hours"],
+            "hours": rounded(worked_hours(entry), 2),
             "bill_rate": entry["bill_rate"],
             "currency": entry["currency"],
         }

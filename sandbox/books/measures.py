@@ -5,42 +5,45 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
-from sandbox.books.projects import MICRO, STAGES, psa_project_id, resource_of
-from sandbox.books.rows import Row, SourceRows, by_id, number
+from sandbox.books.projects import STAGES, psa_project_id, resource_of
+from sandbox.books.rows import Row, SourceRows, by_id, number, rounded, worked_hours
 from sandbox.books.status import Expected
 
 MOST_HOURS_A_DAY = 24
+MOST_HOURS_TAKEN_BACK = 744  # by one correction: those of a month
 
 
 def counted_entries(rows: SourceRows) -> Iterator[Row]:
     """Yield the time entries that count: approved, possible, on a project the PSA knows."""
     projects = by_id(rows.projects)
     for entry in rows.time_entries:
-        is_possible = 0 <= entry["hours"] <= MOST_HOURS_A_DAY
+        is_possible = -MOST_HOURS_TAKEN_BACK <= worked_hours(entry) <= MOST_HOURS_A_DAY
         if entry["status"] == "approved" and is_possible and entry["project_id"] in projects:
             yield entry
 
 
 def expected_margins(rows: SourceRows) -> Expected:
     """Return `psa.metric.project_margin`: approved work and expenses, by month and currency."""
-    sums: dict[tuple[int, str, str], list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 3)
+    sums: dict[tuple[int, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
     for entry in counted_entries(rows):
         total = sums[entry["project_id"], f"{entry['work_on']:%Y-%m}", entry["currency"]]
-        total[0] += entry["hours"]
+        hours = worked_hours(entry)
+        total[0] += hours
         if entry["is_billable"]:
-            total[1] += entry["hours"] * number(entry["bill_rate"])
-        total[2] += entry["hours"] * number(entry["cost_rate"])
+            total[1] += hours * Fraction(number(entry["bill_rate"]))
+        total[2] += hours * Fraction(number(entry["cost_rate"]))
     projects = by_id(rows.projects)
     for expense in rows.expenses:
         if expense["status"] == "approved" and expense["project_id"] in projects:
             month = f"{expense['spent_on']:%Y-%m}"
             total = sums[expense["project_id"], month, expense["currency"]]
             if expense["is_billable"]:
-                total[1] += expense["amount"]
-            total[2] += expense["amount"]
+                total[1] += Fraction(expense["amount"])
+            total[2] += Fraction(expense["amount"])
     expected: Expected = {}
     for (project, period, currency), (hours, revenue, cost) in sums.items():
         if hours == revenue == cost == 0:
@@ -52,10 +55,10 @@ def expected_margins(rows: SourceRows) -> Expected:
             "period": period,
             "currency": currency,
             "variant": "actual_approved",
-            "hours": hours,
-            "revenue": revenue,
-            "cost": cost,
-            "margin": revenue - cost,
+            **_time("hours", "seconds", hours),
+            "revenue": rounded(revenue, 6),
+            "cost": rounded(cost, 6),
+            "margin": rounded(revenue, 6) - rounded(cost, 6),
             "margin_ratio": _ratio(revenue - cost, revenue),
         }
     return expected
@@ -64,13 +67,13 @@ def expected_margins(rows: SourceRows) -> Expected:
 def expected_utilization(rows: SourceRows) -> Expected:
     """Return `psa.metric.utilization`: billable hours over available hours, by person and week."""
     people = {resource_of(person["email"]): person for person in rows.people}
-    sums: dict[tuple[str, str], list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 2)
+    sums: dict[tuple[str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 2)
     for entry in counted_entries(rows):
         year, week, _ = entry["work_on"].isocalendar()
         total = sums[resource_of(entry["worker_email"]), f"{year:04d}-W{week:02d}"]
         if entry["is_billable"]:
-            total[0] += entry["hours"]
-        total[1] += entry["hours"]
+            total[0] += worked_hours(entry)
+        total[1] += worked_hours(entry)
     expected: Expected = {}
     for (resource, week), (billable, worked) in sums.items():
         if worked == 0:
@@ -81,10 +84,10 @@ def expected_utilization(rows: SourceRows) -> Expected:
             "resource_id": resource,
             "iso_week": week,
             "variant": "billable_availability",
-            "billable_hours": billable,
-            "total_hours": worked,
+            **_time("billable_hours", "billable_seconds", billable),
+            **_time("total_hours", "total_seconds", worked),
             "available_hours": available,
-            "utilization_ratio": _ratio(billable, available) if available else None,
+            "utilization_ratio": _ratio(billable, Fraction(available)) if available else None,
         }
     return expected
 
@@ -137,12 +140,9 @@ def expected_billing(rows: SourceRows) -> Expected:
         for line in rows.invoice_lines
         if line["transaction"] in standing
     }
-    expected: Expected = {}
+    sums: dict[tuple[int, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
     for entry in counted_entries(rows):
-        identity, reference = (
-            f"inhouse:time_entry:{entry['id']}",
-            f"inhouse:project:{entry['project_id']}",
-        )
+        identity = f"inhouse:time_entry:{entry['id']}"
         project_id = psa_project_id(projects[entry["project_id"]])
         if not entry["is_billable"]:
             state = "non_billable"
@@ -152,40 +152,44 @@ def expected_billing(rows: SourceRows) -> Expected:
             state = "transferred"
         else:
             state = "ready" if project_id in in_erp else "blocked"
-        row = expected.setdefault(
-            f"{reference}|{entry['currency']}|{state}",
-            {
-                "project_ref": reference,
-                "project_id": project_id,
-                "currency": entry["currency"],
-                "state": state,
-                "hours": Decimal(0),
-                "amount": Decimal(0),
-                "entries": 0,
-            },
-        )
-        row["hours"] += entry["hours"]
+        total = sums[entry["project_id"], entry["currency"], state]
+        total[0] += worked_hours(entry)
         if entry["is_billable"]:
-            row["amount"] += entry["hours"] * number(entry["bill_rate"])
-        row["entries"] += 1
-    return expected
+            total[1] += worked_hours(entry) * Fraction(number(entry["bill_rate"]))
+        total[2] += 1
+    return {
+        f"inhouse:project:{project}|{currency}|{state}": {
+            "project_ref": f"inhouse:project:{project}",
+            "project_id": psa_project_id(projects[project]),
+            "currency": currency,
+            "state": state,
+            **_time("hours", "seconds", hours),
+            "amount": rounded(amount, 6),
+            "entries": int(entries),
+        }
+        for (project, currency, state), (hours, amount, entries) in sums.items()
+    }
 
 
 def expected_billing_totals(rows: SourceRows) -> Expected:
-    """Return the approved hours of each project, whatever their billing state. Upholds I11."""
-    totals: dict[str, Decimal] = defaultdict(Decimal)
+    """Return the approved time of each project, whatever its billing state. Upholds I11."""
+    totals: dict[str, Fraction] = defaultdict(Fraction)
     for entry in counted_entries(rows):
-        totals[f"inhouse:project:{entry['project_id']}"] += entry["hours"]
-    return {project: {"hours": hours} for project, hours in totals.items()}
+        totals[f"inhouse:project:{entry['project_id']}"] += worked_hours(entry)
+    return {project: {"seconds": int(hours * 3600)} for project, hours in totals.items()}
 
 
 def billing_totals(billing: dict[str, dict[str, Any]]) -> Expected:
-    """Return the hours of each project in published billing rows, all states together."""
-    totals: dict[str, Decimal] = defaultdict(Decimal)
+    """Return the time of each project in published billing rows, all states together."""
+    totals: dict[str, int] = defaultdict(int)
     for row in billing.values():
-        totals[row["project_ref"]] += row["hours"]
-    return {project: {"hours": hours} for project, hours in totals.items()}
+        totals[row["project_ref"]] += row["seconds"]
+    return {project: {"seconds": seconds} for project, seconds in totals.items()}
 
 
-def _ratio(part: Decimal, whole: Decimal) -> Decimal | None:
-    return (part / whole).quantize(MICRO, rounding=ROUND_HALF_EVEN) if whole else None
+def _time(hours_field: str, seconds_field: str, hours: Fraction) -> dict[str, Any]:
+    return {hours_field: rounded(hours, 2), seconds_field: int(hours * 3600)}
+
+
+def _ratio(part: Fraction, whole: Fraction) -> Decimal | None:
+    return rounded(part / whole, 6) if whole else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final, Self
 
 Row = Mapping[str, Any]
@@ -72,6 +73,17 @@ def number(value: object) -> Decimal:
 def optional_number(value: object) -> Decimal | None:
     """Return a source's number, or None where there is none."""
     return None if value is None else Decimal(str(value))
+
+
+def worked_hours(entry: Row) -> Fraction:
+    """Return the time of a PSA entry in hours: what the timer counted, or else what was typed."""
+    minutes = entry.get("minutes")
+    return Fraction(entry["hours"]) if minutes is None else Fraction(minutes, 60)
+
+
+def rounded(value: Fraction, digits: int) -> Decimal:
+    """Return a fraction as a decimal, half-even."""
+    return Decimal(round(value * 10**digits)).scaleb(-digits)
 
 
 def by_id(rows: Iterable[Row], id_field: str = "id") -> dict[Any, Row]:

@@ -23,6 +23,7 @@ SUBMITTED_SHARE: Final = 0.9
 APPROVED_SHARE: Final = 0.5
 REJECTED_SHARE: Final = 0.1
 CHANGED_LATER_SHARE: Final = 0.15
+TIMED_SHARE: Final = 0.2
 
 
 def timesheets(world: World) -> Iterator[None]:
@@ -49,7 +50,7 @@ def book(world: World, project: PsaProject, *, status: str) -> Generator[None, N
             "task_id": project.task_id,
             "worker_email": person.email,
             "work_on": _work_day(world),
-            "hours": _hours(world),
+            **_time(world),
             "is_billable": project.deal is not None and world.random.random() < BILLABLE_SHARE,
             "status": status,
             "bill_rate": Decimal(person.bill_rate),
@@ -72,7 +73,9 @@ def take_back(world: World) -> Iterator[None]:
     for entry in chosen[TAKEN_BACK:]:
         yield from _delete(world, entry)
     for entry in world.cast.impossible_entries:
-        world.psa.update("time_entries", entry, hours=Decimal("3.00"), status="approved")
+        world.psa.update(
+            "time_entries", entry, hours=Decimal("3.00"), minutes=None, status="approved"
+        )
         world.cast.entries[entry] = "approved"
         yield
 
@@ -92,7 +95,7 @@ def _change_of_mind(world: World) -> Iterator[None]:
     entry = world.random.choice(list(world.cast.entries))
     match world.random.choice(("correct", "correct", "move", "move", "reopen", "delete")):
         case "correct":
-            world.psa.update("time_entries", entry, hours=_hours(world))
+            world.psa.update("time_entries", entry, **_time(world))
             yield
         case "move":
             project = world.random.choice(world.cast.projects)
@@ -172,5 +175,9 @@ def _work_day(world: World) -> date:
     return FIRST_DAY + timedelta(days=world.random.randrange(DAYS))
 
 
-def _hours(world: World) -> Decimal:
-    return Decimal(world.random.randrange(2, 34)) / 4
+def _time(world: World) -> dict[str, Decimal | int | None]:
+    """Return typed quarters of hours, or minutes of a timer with the hours a screen shows."""
+    if world.random.random() < TIMED_SHARE:
+        minutes = world.random.choice((10, 20, 50, 80))
+        return {"hours": (Decimal(minutes) / 60).quantize(Decimal("0.01")), "minutes": minutes}
+    return {"hours": Decimal(world.random.randrange(2, 34)) / 4, "minutes": None}

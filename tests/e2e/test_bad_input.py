@@ -95,7 +95,7 @@ def test_an_unreadable_record_is_dead_lettered_and_what_follows_flows(
 @pytest.mark.parametrize(
     ("field", "value", "corrected"),
     [
-        ("hours", Decimal("-1.00"), Decimal("1.00")),
+        ("hours", Decimal("-745.00"), Decimal("-1.00")),
         ("hours", Decimal("25.00"), Decimal("2.50")),
         ("hours", Decimal("9999999.99"), Decimal("7.50")),
         ("currency", "EURO", "EUR"),

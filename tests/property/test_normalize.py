@@ -9,6 +9,7 @@ import itertools
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -24,6 +25,7 @@ from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
 from streams.agents.normalize import make_normalizer
 from streams.engine import Accounting
+from tests.support.oracle import rounded
 from tests.support.source_events import (
     FakeRegistry,
     MemoryState,
@@ -76,7 +78,7 @@ class Oracle:
         elif envelope["op"] == "d":
             self.forget(row_id, position)
             self.notes[row_id] = None
-        elif not 0 <= row["hours"] <= 24 or row["status"] not in ("draft", "approved"):
+        elif not -744 <= worked_hours(row) <= 24 or row["status"] not in ("draft", "approved"):
             self.dead_lettered += 1
         else:
             self.forget(row_id, position)
@@ -101,7 +103,8 @@ class Oracle:
             "task_ref": None if task is None else f"inhouse:task:{task}",
             "resource_id": identity.resource_id(row["worker_email"]),
             "work_on": EPOCH + timedelta(days=row["work_on"]),
-            "hours": row["hours"],
+            "hours": rounded(worked_hours(row), 2),
+            "seconds": int(worked_hours(row) * 3600),
             "bill_rate": row["bill_rate"],
             "cost_rate": row["cost_rate"],
             "currency": row["currency"],
@@ -112,6 +115,10 @@ class Oracle:
             "source_at_ms": ts_ms,
             "correlation_id": identity.correlation_id(own),
         }
+
+
+def worked_hours(row: Record) -> Fraction:
+    return Fraction(row["hours"]) if row["minutes"] is None else Fraction(row["minutes"], 60)
 
 
 def streamed_position(position: int) -> int | None:
@@ -141,7 +148,8 @@ rows = st.fixed_dictionaries(
         "task_id": st.none() | st.integers(1, 3),
         "worker_email": st.sampled_from(["ada@example.com", "Bob@Example.com "]),
         "work_on": st.integers(-1_000, 30_000),
-        "hours": hours_of(0, 2_400) | hours_of(-100, 2_500),
+        "hours": hours_of(0, 2_400) | hours_of(-75_000, 2_500),
+        "minutes": st.none() | st.none() | st.integers(0, 600),
         "is_billable": st.booleans(),
         "status": st.sampled_from(["draft", "approved", "approved", "lost"]),
         "bill_rate": rates,
@@ -315,6 +323,7 @@ def entry_written(row: int, position: int) -> Record:
         "worker_email": "ada@example.com",
         "work_on": 20_000,
         "hours": Decimal(position // APART).scaleb(-2),
+        "minutes": None,
         "is_billable": True,
         "status": "approved",
         "bill_rate": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import cache
@@ -31,6 +32,7 @@ from tests.support.oracle import (
     comparable,
     payload,
     plain,
+    worked,
 )
 from tests.support.topology import FixedRegistry, Topology
 
@@ -207,14 +209,12 @@ def test_i11_billing_states_add_up_to_the_approved_hours(
     history: list[Change], seed: int, chunk_max: int
 ) -> None:
     topology, feeder = play(history, seed, chunk_max)
-    approved: dict[str, Decimal] = {}
+    approved: Counter[str] = Counter()
     for entry in Oracle(feeder.rows).counted():
-        reference = entry["project_ref"]
-        approved[reference] = approved.get(reference, Decimal(0)) + entry["hours"]
-    billed: dict[str, Decimal] = {}
+        approved[entry["project_ref"]] += int(worked(entry) * 3600)
+    billed: Counter[str] = Counter()
     for row in topology.table("psa.status.billing").values():
-        reference = str(row["project_ref"])
-        billed[reference] = billed.get(reference, Decimal(0)) + decimal(row["hours"])
+        billed[str(row["project_ref"])] += whole(row["seconds"])
     assert billed == approved
 
 
@@ -237,6 +237,11 @@ def test_i12_the_last_order_is_what_the_target_should_hold(
             assert key in last, f"{key} was never ordered"
             ordered = payload(last[key])
             assert {name: ordered.get(name) for name in content} == plain(content)
+
+
+def whole(value: Any) -> int:
+    assert isinstance(value, int)
+    return value
 
 
 def decimal(value: Any) -> Decimal:

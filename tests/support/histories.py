@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from schemas import identity
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME, PARTITIONS, Route
+from tests.support.oracle import rounded
 from tests.support.topology import Topology
 
 ACCOUNTS = tuple(f"salesforce:account:{n}" for n in range(3))
@@ -101,6 +103,20 @@ _bill = _row(
     bill_rate=_decimal(0, 2, 0),
     currency=_currency,
 )
+
+
+# What a source counts in: hundredths of hours, minutes, seconds. Rows of before had no seconds.
+_times = st.one_of(
+    _decimal(0, 24, 2).map(lambda hours: {"hours": hours, "seconds": None}),
+    _decimal(0, 2, 0).map(lambda hours: {"hours": hours, "seconds": int(hours * 3600)}),
+    st.one_of(st.integers(-1_440, 1_440).map(lambda n: 60 * n), st.integers(-9_999, 9_999)).map(
+        lambda seconds: {"hours": rounded(Fraction(seconds, 3600), 2), "seconds": seconds}
+    ),
+)
+
+
+def _timed(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "time"} | row["time"]
 
 
 def _with_identity(bill: dict[str, Any]) -> dict[str, Any]:
@@ -211,13 +227,13 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
                 project_ref=st.sampled_from(PSA_PROJECTS),
                 resource_id=st.sampled_from(RESOURCES),
                 work_on=_days,
-                hours=st.one_of(_decimal(0, 24, 2), _decimal(0, 2, 0)),
+                time=_times,
                 bill_rate=_maybe(st.one_of(_decimal(0, 999, 4), _decimal(0, 2, 0))),
                 cost_rate=_maybe(_decimal(0, 999, 4)),
                 currency=_maybe(_currency),
                 status=_pick("approved", "approved", "draft", "rejected"),
                 is_billable=_pick(True, True, False),
-            ),
+            ).map(_timed),
         )
     ],
     "expense": [

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
 from typing import Any
 
 from schemas.identity import project_id, time_bill_id
@@ -75,20 +76,21 @@ class Oracle:
 
     def margins(self) -> Table:
         """Approved hours and expenses by source project, month and currency."""
-        sums: dict[tuple[str, str, str], list[Decimal]] = defaultdict(lambda: [ZERO] * 3)
+        sums: dict[tuple[str, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
         for entry in self.counted():
             currency = entry["currency"] or NO_CURRENCY
             total = sums[entry["project_ref"], f"{entry['work_on']:%Y-%m}", currency]
-            total[0] += entry["hours"]
+            hours = worked(entry)
+            total[0] += hours
             if entry["is_billable"]:
-                total[1] += entry["hours"] * (entry["bill_rate"] or ZERO)
-            total[2] += entry["hours"] * (entry["cost_rate"] or ZERO)
+                total[1] += hours * Fraction(entry["bill_rate"] or 0)
+            total[2] += hours * Fraction(entry["cost_rate"] or 0)
         for expense in self.of("expense"):
             if expense["status"] == "approved" and self.project_ref(expense["project_ref"]):
                 month = f"{expense['spent_on']:%Y-%m}"
                 total = sums[expense["project_ref"], month, expense["currency"]]
-                total[1] += expense["amount"] if expense["is_billable"] else ZERO
-                total[2] += expense["amount"]
+                total[1] += Fraction(expense["amount"] if expense["is_billable"] else 0)
+                total[2] += Fraction(expense["amount"])
         table: Table = {}
         for (reference, period, currency), (hours, revenue, cost) in sums.items():
             if not (hours == revenue == cost == 0):
@@ -99,34 +101,37 @@ class Oracle:
                     "period": period,
                     "currency": currency,
                     "variant": "actual_approved",
-                    "hours": hours,
-                    "revenue": revenue,
-                    "cost": cost,
-                    "margin": revenue - cost,
+                    "hours": rounded(hours, 2),
+                    "seconds": int(hours * 3600),
+                    "revenue": rounded(revenue, 6),
+                    "cost": rounded(cost, 6),
+                    "margin": rounded(revenue, 6) - rounded(cost, 6),
                     "margin_ratio": _ratio(revenue - cost, revenue),
                 }
         return table
 
     def utilization(self) -> Table:
         """Billable hours over the hours a person is employed for, by person and ISO week."""
-        sums: dict[tuple[str, str], list[Decimal]] = defaultdict(lambda: [ZERO] * 2)
+        sums: dict[tuple[str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 2)
         for entry in self.counted():
             year, week, _ = entry["work_on"].isocalendar()
             total = sums[entry["resource_id"], f"{year:04d}-W{week:02d}"]
-            total[0] += entry["hours"] if entry["is_billable"] else ZERO
-            total[1] += entry["hours"]
+            total[0] += worked(entry) if entry["is_billable"] else 0
+            total[1] += worked(entry)
         table: Table = {}
-        for (resource, week), (billable, worked) in sums.items():
-            if worked:
+        for (resource, week), (billable, total_hours) in sums.items():
+            if total_hours:
                 available = self._available(resource, week)
                 table[f"{resource}|{week}"] = {
                     "resource_id": resource,
                     "iso_week": week,
                     "variant": "billable_availability",
-                    "billable_hours": billable,
-                    "total_hours": worked,
+                    "billable_hours": rounded(billable, 2),
+                    "total_hours": rounded(total_hours, 2),
+                    "billable_seconds": int(billable * 3600),
+                    "total_seconds": int(total_hours * 3600),
                     "available_hours": available,
-                    "utilization_ratio": _ratio(billable, available or ZERO),
+                    "utilization_ratio": _ratio(billable, Fraction(available or 0)),
                 }
         return table
 
@@ -167,27 +172,27 @@ class Oracle:
 
     def billing(self) -> Table:
         """Approved hours by source project, currency and billing state."""
-        table: Table = {}
+        sums: dict[tuple[str, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
         for entry in self.counted():
             state, currency = self.billing_state(entry), entry["currency"] or NO_CURRENCY
-            reference = entry["project_ref"]
-            row = table.setdefault(
-                f"{reference}|{currency}|{state}",
-                {
-                    "project_ref": reference,
-                    "project_id": (self.project_ref(reference) or {}).get("project_id"),
-                    "currency": currency,
-                    "state": state,
-                    "hours": ZERO,
-                    "amount": ZERO,
-                    "entries": 0,
-                },
-            )
-            row["hours"] += entry["hours"]
-            row["entries"] += 1
+            total = sums[entry["project_ref"], currency, state]
+            total[0] += worked(entry)
             if entry["is_billable"]:
-                row["amount"] += entry["hours"] * (entry["bill_rate"] or ZERO)
-        return table
+                total[1] += worked(entry) * Fraction(entry["bill_rate"] or 0)
+            total[2] += 1
+        return {
+            f"{reference}|{currency}|{state}": {
+                "project_ref": reference,
+                "project_id": (self.project_ref(reference) or {}).get("project_id"),
+                "currency": currency,
+                "state": state,
+                "hours": rounded(hours, 2),
+                "seconds": int(hours * 3600),
+                "amount": rounded(amount, 6),
+                "entries": int(entries),
+            }
+            for (reference, currency, state), (hours, amount, entries) in sums.items()
+        }
 
     # -- deals and customers ----------------------------------------------------------------
 
@@ -453,11 +458,12 @@ class Oracle:
             if entry["is_billable"] and self._can_be_billed(entry):
                 project = self.project_ref(entry["project_ref"]) or {}
                 identity = time_bill_id(entry["id"], entry["project_ref"])
-                fields = ("work_on", "hours", "bill_rate", "currency")
+                fields = ("work_on", "bill_rate", "currency")
                 yield (
                     f"netsuite:time_bill:{identity}",
                     {
                         "project_id": project["project_id"],
+                        "hours": rounded(worked(entry), 2),
                         **{name: entry[name] for name in fields},
                     },
                 )
@@ -502,8 +508,19 @@ def payload(command: Mapping[str, Any]) -> dict[str, Any]:
     return decoded
 
 
-def _ratio(part: Decimal, whole: Decimal) -> Decimal | None:
-    return (part / whole).quantize(MICRO, rounding=ROUND_HALF_EVEN) if whole else None
+def worked(entry: Row) -> Fraction:
+    """Return the time of an entry in hours: its seconds, or the hours of one without."""
+    seconds = entry.get("seconds")
+    return Fraction(entry["hours"]) if seconds is None else Fraction(seconds, 3600)
+
+
+def rounded(value: Fraction, digits: int) -> Decimal:
+    """Return a fraction as a decimal, half-even."""
+    return Decimal(round(value * 10**digits)).scaleb(-digits)
+
+
+def _ratio(part: Fraction, whole: Fraction) -> Decimal | None:
+    return rounded(part / whole, 6) if whole else None
 
 
 def _fields(row: Row, names: Iterable[str]) -> dict[str, Any]:

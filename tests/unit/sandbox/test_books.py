@@ -206,6 +206,7 @@ def test_margin_is_billable_hours_and_expenses_less_all_costs() -> None:
             "currency": "EUR",
             "variant": "actual_approved",
             "hours": D(5),
+            "seconds": 18_000,
             "revenue": D(250),  # 2 h x 100 + 50
             "cost": D(350),  # 5 h x 60 + 50
             "margin": D(-100),

@@ -249,6 +249,7 @@ CASES: list[tuple[str, Row, dict[str, Row]]] = [
                 "project_id": PROJECT,
                 "work_on": date(2026, 3, 31),
                 "hours": Decimal("7.50"),
+                "seconds": 27_000,
                 "bill_rate": Decimal("150.1234"),
                 "currency": "EUR",
                 "correlation_id": DEAL,
@@ -285,6 +286,7 @@ CASES: list[tuple[str, Row, dict[str, Row]]] = [
                 "project_ref": "inhouse:project:4",
                 "time_entry_id": "inhouse:time_entry:9",
                 "hours": Decimal("7.50"),
+                "seconds": 27_000,
                 "amount": Decimal("1125.925500"),
                 "currency": "EUR",
                 "correlation_id": identity.correlation_id("netsuite:invoice:900"),
@@ -389,6 +391,7 @@ CASES: list[tuple[str, Row, dict[str, Row]]] = [
                 "starts_on": date(2026, 3, 30),
                 "ends_on": date(2026, 4, 3),
                 "hours_per_day": Decimal("7.50"),
+                "seconds_per_day": 27_000,
                 "status": "approved",
                 "is_billable": True,
                 "correlation_id": identity.correlation_id("float:allocation:61"),
@@ -468,6 +471,7 @@ CASES: list[tuple[str, Row, dict[str, Row]]] = [
                 "resource_id": ADA,
                 "work_on": date(2026, 3, 31),
                 "hours": Decimal("7.50"),
+                "seconds": 27_000,
                 "bill_rate": Decimal("150.1234"),
                 "cost_rate": Decimal("80.5000"),
                 "currency": "EUR",
@@ -539,3 +543,13 @@ def test_a_project_of_the_psa_without_an_opportunity_keeps_a_trace_of_its_own() 
     made = canonical("src.inhouse.projects", row)["project"]
     assert "project_id" not in made
     assert made["correlation_id"] == identity.correlation_id("inhouse:project:4")
+
+
+@pytest.mark.fault("C21", place="schemas/mapping_durations.py")
+def test_c21_fifty_minutes_of_a_timer_are_three_thousand_seconds() -> None:
+    entry = next(row for topic, row, _ in CASES if topic == "src.inhouse.time_entries")
+    record = canonical(
+        "src.inhouse.time_entries", {**entry, "hours": Decimal("0.83"), "minutes": 50}
+    )
+    assert record["time_entry"]["seconds"] == 3_000
+    assert record["time_entry"]["hours"] == Decimal("0.83")

@@ -106,7 +106,7 @@ def test_all_problems_are_named_at_once() -> None:
 
 
 def test_a_decimal_never_loses_digits() -> None:
-    text = mapping_text("inhouse").replace("hours: decimal(9,2)", "hours: decimal(12,4)")
+    text = mapping_text("inhouse").replace("bill_rate: decimal(18,4)", "bill_rate: decimal(18,6)")
     with pytest.raises(ConfigError, match="would lose digits"):
         load_mappings(text)
 

@@ -13,9 +13,7 @@ from tables.billing import Billable, BillingDocument, order_bills
 from tables.effects import Outbox
 from tables.facts import InvoiceLine, TimeBill
 
-BILLABLE = Billable(
-    "p1", "eng-abcdefghijkl-de", date(2026, 11, 2), Decimal("7.50"), Decimal(100), "EUR"
-)
+BILLABLE = Billable("p1", "eng-abcdefghijkl-de", date(2026, 11, 2), 27_000, Decimal(100), "EUR")
 
 
 def bill(project_ref: str = "p1", hours: str = "7.5") -> TimeBill:
@@ -96,7 +94,5 @@ def test_a_bill_that_nobody_ordered_is_somebody_elses() -> None:
 def test_an_entry_that_moves_is_one_deletion_and_one_creation() -> None:
     document = shown(bill())
     order(document, BILLABLE)
-    moved = Billable(
-        "p2", "eng-abcdefghijkl-fr", BILLABLE.work_on, Decimal("7.50"), Decimal(100), "EUR"
-    )
+    moved = Billable("p2", "eng-abcdefghijkl-fr", BILLABLE.work_on, 27_000, Decimal(100), "EUR")
     assert order(document, moved) == [("delete_time_bill", "p1"), ("upsert_time_bill", "p2")]

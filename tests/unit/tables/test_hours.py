@@ -17,6 +17,7 @@ ROW: dict[str, Any] = {
     "resource_id": "r",
     "work_on": date(2026, 11, 2),
     "hours": Decimal("7.50"),
+    "seconds": None,
     "bill_rate": Decimal("100.3333"),
     "cost_rate": Decimal("40.0000"),
     "currency": "EUR",
@@ -30,6 +31,7 @@ ROW: dict[str, Any] = {
 }
 TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "hours": pl.Decimal(9, 2),
+    "seconds": pl.Int64,
     "bill_rate": pl.Decimal(18, 4),
     "cost_rate": pl.Decimal(18, 4),
     "billed": pl.String,
@@ -58,9 +60,27 @@ def test_months_and_iso_weeks(work_on: date, period: str, week: str) -> None:
     assert week_text(found.utilization["iso_week"][0]) == week
 
 
-def test_money_is_hours_times_rate_in_millionths() -> None:
+def test_money_is_seconds_times_rate_undivided() -> None:
     margin = contributions(rows({})).margin.row(0, named=True)
-    assert (margin["hours"], margin["revenue"], margin["cost"]) == (750, 752_499_750, 300_000_000)
+    assert (margin["seconds"], margin["revenue"], margin["cost"]) == (
+        27_000,
+        27_000 * 1_003_333,
+        27_000 * 400_000,
+    )
+
+
+@pytest.mark.fault("C21", place="tables/hours.py")
+def test_c21_seconds_count_and_not_their_rounded_hours() -> None:
+    margin = contributions(rows({"hours": Decimal("0.83"), "seconds": 3_000})).margin
+    assert margin["seconds"].to_list() == [3_000]
+
+
+@pytest.mark.fault("C21", place="tables/hours.py")
+def test_c21_sums_of_money_go_beyond_64_bits() -> None:
+    """A year of a firm at 1.5 million dong an hour."""
+    days = [{"seconds": 86_400, "bill_rate": Decimal(1_500_000), "currency": "VND"}] * 10_000
+    margin = contributions(rows(*days)).margin
+    assert margin["revenue"].to_list() == [10_000 * 86_400 * 15_000_000_000]
 
 
 @pytest.mark.parametrize(
@@ -90,8 +110,8 @@ def test_what_does_not_count(changed: dict[str, Any]) -> None:
 
 def test_a_row_and_its_retraction_cancel_out() -> None:
     found = contributions(rows({}, {"sign": -1}))
-    assert found.margin.select("hours", "revenue", "cost").row(0) == (0, 0, 0)
-    assert found.billing.select("hours", "amount", "entries").row(0) == (0, 0, 0)
+    assert found.margin.select("seconds", "revenue", "cost").row(0) == (0, 0, 0)
+    assert found.billing.select("seconds", "amount", "entries").row(0) == (0, 0, 0)
 
 
 def test_currencies_are_never_added() -> None:

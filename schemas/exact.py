@@ -1,0 +1,45 @@
+"""Exact integers behind decimal columns: unscaled values, and quotients rounded once.
+
+Seconds and money are added up as integers and divided when they are published. 128 bits hold
+what 64 do not: a year of a firm's seconds times a rate in the currency's ten-thousandths.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Final
+
+import polars as pl
+
+SECONDS_AN_HOUR: Final = 3_600
+HOURS_SCALE: Final = 2
+_SECONDS_A_HUNDREDTH: Final = SECONDS_AN_HOUR // 10**HOURS_SCALE
+
+
+def unscaled(column: pl.Expr) -> pl.Expr:
+    """Return a decimal column as its unscaled 128-bit integer; null stays null."""
+    return column.to_physical().cast(pl.Int128)
+
+
+def half_even(dividend: pl.Expr, divisor: int) -> pl.Expr:
+    """Return integers divided by a positive one, half-even to an integer; null stays null."""
+    quotient = dividend // divisor  # towards minus infinity, so that the rest is never negative
+    twice_rest = 2 * (dividend - quotient * divisor)
+    is_up = (twice_rest > divisor) | ((twice_rest == divisor) & (quotient % 2 != 0))
+    return quotient + is_up.cast(pl.Int8)
+
+
+def hundredths_of_hours(seconds: pl.Expr) -> pl.Expr:
+    """Return seconds in hundredths of hours, half-even."""
+    return half_even(seconds, _SECONDS_A_HUNDREDTH)
+
+
+def hours_of(seconds: int) -> Decimal:
+    """Return seconds in hours, half-even at 2 digits."""
+    exact = Decimal(seconds) / SECONDS_AN_HOUR
+    return exact.quantize(Decimal(1).scaleb(-HOURS_SCALE), rounding=ROUND_HALF_EVEN)
+
+
+def seconds_of_hundredths(hundredths: pl.Expr) -> pl.Expr:
+    """Return hundredths of hours in seconds, exactly."""
+    return hundredths * _SECONDS_A_HUNDREDTH
