@@ -93,6 +93,13 @@ class PrometheusInstruments:
             registry=registry,
         )
 
+        self._rebuilds = Counter(
+            "psastream_local_state_rebuilds",
+            "Local states deleted and rebuilt: damaged, too old, or of another state log.",
+            ("group",),
+            registry=registry,
+        )
+
     def chunk_applied(self, group: str, topic: str, partition: int, accounting: Accounting) -> None:
         """See Instruments."""
         for outcome in ("applied", "stale", "parked", "dead_lettered"):
@@ -137,3 +144,7 @@ class PrometheusInstruments:
     def transient_retry(self, group: str, topic: str) -> None:
         """See Instruments."""
         self._retries.labels(group, topic).inc()
+
+    def state_rebuilt(self, group: str, partition: int) -> None:
+        """See Instruments."""
+        self._rebuilds.labels(group).inc()

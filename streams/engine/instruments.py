@@ -44,6 +44,10 @@ class Instruments(Protocol):
         """Offsets that are committed but missing in the state."""
         ...
 
+    def state_rebuilt(self, group: str, partition: int) -> None:
+        """The local state of a partition was deleted: damaged, too old, or of another log."""
+        ...
+
     def transient_retry(self, group: str, topic: str) -> None:
         """A handler or a commit is tried again."""
         ...
@@ -80,4 +84,7 @@ class NoInstruments:
         """Do nothing."""
 
     def transient_retry(self, group: str, topic: str) -> None:
+        """Do nothing."""
+
+    def state_rebuilt(self, group: str, partition: int) -> None:
         """Do nothing."""

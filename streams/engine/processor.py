@@ -26,7 +26,12 @@ from streams.engine.contract import (
     State,
     joined,
 )
-from streams.engine.errors import AccountingError, RecordTooLargeError, StateGapError
+from streams.engine.errors import (
+    AccountingError,
+    RecordTooLargeError,
+    StateDamagedError,
+    StateGapError,
+)
 from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.instruments import Instruments
 from streams.engine.marks import Mark
@@ -103,6 +108,7 @@ class PartitionProcessor:
         )
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
         self._waiting: list[Delivery] = []
+        self._rebuilds = 0
         self._has_failed = False
         """Whether the last transaction was refused: the writer must be opened again."""
         self._stop = threading.Event()
@@ -237,7 +243,26 @@ class PartitionProcessor:
         )
 
     def _catch_up(self) -> int:
-        """Restore, then compare the fences with the committed offsets. Runs in a thread."""
+        """Restore, then compare the fences with the committed offsets. Runs in a thread.
+
+        Raises TransientError where the local state was damaged and has been deleted.
+        """
+        try:
+            return self._caught_up()
+        except StateDamagedError as error:
+            raise self._deleted(error) from error
+        finally:
+            rebuilds, self._rebuilds = self._store.rebuilds - self._rebuilds, self._store.rebuilds
+            for _ in range(rebuilds):
+                self._parts.instruments.state_rebuilt(self.group.name, self.partition)
+
+    def _deleted(self, error: StateDamagedError) -> TransientError:
+        """Delete the damaged local state; to be raised, for what comes next catches up."""
+        self.is_ready = False
+        self._store.reset(error.detail)
+        return TransientError("the local state is rebuilt from its log", context=error.context)
+
+    def _caught_up(self) -> int:
         # Before the state is read: what is committed later is in the log later too.
         sources = self._state_log.source_positions(list(self._handlers), self.partition)
         log_id = self._state_log.identity()
@@ -338,8 +363,11 @@ class PartitionProcessor:
                 await asyncio.to_thread(self._catch_up)
                 if self._stop.is_set():
                     return  # then it has ended early, and nothing may build on the state
-                self._has_failed = False
-            await self._apply(self._fresh_part(chunk), handler)
+                self._has_failed, self.is_ready = False, True
+            try:
+                await self._apply(self._fresh_part(chunk), handler)
+            except StateDamagedError as error:
+                raise await asyncio.to_thread(self._deleted, error) from error
 
         # Transient: the commit, or finding out how the last one ended.
         await self._retried(chunk, attempt, self._parts.settings.commit_attempts)

@@ -3,6 +3,9 @@
 The directory is a cache. Its position in the log is written in the same atomic batch as the data,
 so it can always be caught up; when in doubt it is deleted and rebuilt. RocksDB's own log is off: a
 killed process comes back at an earlier position, and the state log has the rest.
+
+rocksdict raises plain exceptions with the text of RocksDB's status: `_damage` tells damaged files
+from a disk that fails, and `_is_in_use` from a directory that another process holds.
 """
 
 import math
@@ -10,12 +13,22 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import structlog
-from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch, WriteOptions
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteOptions,
+)
 
 from schemas.errors import FatalError
+from streams.engine.errors import StateDamagedError
 from streams.engine.settings import EngineSettings
 from streams.engine.tally import Tally, tally_key
 
@@ -25,6 +38,9 @@ OFFSET_KEY = b"!offset"
 COMPLETE_AT_KEY = b"!complete-at"
 LOG_KEY = b"!log"
 FENCE_PREFIX = b"!f:"
+
+_DAMAGED: Final = ("Corruption:", "IO error: No such file or directory:")
+_IN_USE: Final = ("IO error: While lock file:", "IO error: lock hold by current process")
 
 
 def fence_key(topic: str) -> bytes:
@@ -40,6 +56,8 @@ class StateStore:
     ) -> None:
         """`clock` returns the seconds since the epoch."""
         self.path = path
+        self.rebuilds = 0
+        """How often the directory was deleted because it was no mirror, or damaged."""
         self._settings = settings
         self._clock = clock
         self._write_options = WriteOptions()
@@ -51,28 +69,43 @@ class StateStore:
     def open(self, log_id: str) -> None:
         """Open the directory, anew and empty if it mirrors another log or cannot be read.
 
-        Raises FatalError if another process holds it, or after `close`.
+        Raises FatalError if another process holds it, or after `close`, and StateDamagedError.
         """
-        with self._lock:
+        with self._guarded():
             if self._is_closed:
                 raise self._closed_error()
+            is_reopened = self._db is None
             if self._db is None:
                 self._db = self._open_or_rebuild()
-                age_s = self._age_s(self._db)
-                if age_s > self._settings.local_state_max_age_s:
-                    # Meanwhile compaction may have dropped tombstones this store has not seen.
-                    self._db = self._rebuild(f"was last complete {age_s:.0f} s ago")
-            known = self._db.get(LOG_KEY)
-            if known is not None and known != log_id.encode():
-                self._db = self._rebuild("mirrors another state log")
+            if reason := self._why_useless(self._db, log_id, is_reopened):
+                self._db = self._rebuild(reason)
             self._db[LOG_KEY] = log_id.encode()
+
+    def _why_useless(self, db: Rdict, log_id: str, is_reopened: bool) -> str | None:
+        try:
+            known, age_s = db.get(LOG_KEY), self._age_s(db)
+        except Exception as error:
+            if not str(error).startswith(_DAMAGED):
+                raise
+            return str(error)
+        if is_reopened and age_s > self._settings.local_state_max_age_s:
+            # Meanwhile compaction may have dropped tombstones this store has not seen.
+            return f"was last complete {age_s:.0f} s ago"
+        is_another = known is not None and known != log_id.encode()
+        return "mirrors another state log" if is_another else None
 
     def reset(self, reason: str) -> None:
         """Delete everything but the identity of the log; the next catch-up rebuilds it."""
-        with self._lock:
-            log_id = self._require_db().get(LOG_KEY)
+        with self._guarded():
+            try:
+                log_id = self._require_db().get(LOG_KEY)
+            except FatalError:
+                raise
+            except Exception:  # what is damaged is deleted all the same, and opened anew
+                log_id = None
             self._db = self._rebuild(reason)
-            self._db[LOG_KEY] = log_id
+            if log_id is not None:
+                self._db[LOG_KEY] = log_id
 
     def close(self) -> None:
         """Close for good; waits for the operation at hand, later ones raise FatalError."""
@@ -108,8 +141,8 @@ class StateStore:
         return None if stored is None else Tally.from_bytes(stored)
 
     def get(self, key: bytes) -> bytes | None:
-        """See State."""
-        with self._lock:
+        """See State. Raises StateDamagedError, as all that read or write do."""
+        with self._guarded():
             value: bytes | None = self._require_db().get(key)
         return value
 
@@ -117,18 +150,29 @@ class StateStore:
         """See State."""
         if not keys:
             return []
-        with self._lock:
+        with self._guarded():
             values: list[bytes | None] = self._require_db()[list(keys)]
         return values
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See State."""
-        with self._lock:
-            items = self._require_db().items(from_key=prefix)
-        for key, value in items:
-            if not key.startswith(prefix):
-                return
-            yield key, value
+        with self._guarded():
+            pairs = self._pairs(prefix)
+        yield from pairs
+
+    def _pairs(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        pairs = []
+        # Not `items`: it ends without a word where a block cannot be read.
+        found = self._require_db().iter()
+        try:
+            found.seek(prefix)
+            while found.valid() and found.key().startswith(prefix):
+                pairs.append((found.key(), found.value()))
+                found.next()
+            found.status()  # raises what ended it, if not the end
+        finally:
+            del found  # a traceback would keep it, and it the lock of a directory to be deleted
+        return pairs
 
     def apply(
         self,
@@ -150,7 +194,7 @@ class StateStore:
         batch.put(OFFSET_KEY, b"%d" % log_offset)
         at_s = self._clock() if complete_at_s is None else complete_at_s
         batch.put(COMPLETE_AT_KEY, b"%.3f" % at_s)
-        with self._lock:
+        with self._guarded():
             self._require_db().write(batch, self._write_options)
 
     def _open_db(self) -> Rdict:
@@ -170,12 +214,37 @@ class StateStore:
         complete_at = db.get(COMPLETE_AT_KEY)
         return self._clock() - float(complete_at) if complete_at else math.inf
 
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Hold the lock; turn what rocksdict raises into an error of ours."""
+        with self._lock:
+            try:
+                yield
+            except FatalError:
+                raise
+            except Exception as error:
+                raise self._damage(error) from error
+
+    def _damage(self, error: Exception) -> FatalError:
+        context = {"path": str(self.path)}
+        if str(error).startswith(_DAMAGED):
+            return StateDamagedError(
+                f"local state is damaged: {error}",
+                hint="check the disk; the state is rebuilt from its log",
+                context=context,
+            )
+        return FatalError(
+            f"local state cannot be read or written: {error}",
+            hint="check space, permissions and health of the disk",
+            context=context,
+        )
+
     def _open_or_rebuild(self) -> Rdict:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return self._open_db()
-        except Exception as error:  # rocksdict raises plain exceptions
-            if "lock" in str(error).lower():
+        except Exception as error:
+            if str(error).startswith(_IN_USE):
                 raise FatalError(
                     "state directory is in use",
                     hint="give each worker its own state_dir",
@@ -184,7 +253,10 @@ class StateStore:
             return self._rebuild(f"cannot be opened: {error}")
 
     def _rebuild(self, reason: str) -> Rdict:
-        _log.warning("local state deleted", path=str(self.path), reason=reason)
+        _log.warning(
+            "local state deleted; it is rebuilt from its log", path=str(self.path), reason=reason
+        )
+        self.rebuilds += 1
         if self._db is not None:
             self._db.close()
             self._db = None

@@ -5,11 +5,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from schemas.errors import FatalError
 from streams.engine import EngineSettings
+from streams.engine.errors import StateDamagedError
 from streams.engine.state_store import StateStore, fence_key
 
 
@@ -131,7 +133,8 @@ os._exit(0)
     store.close()
 
 
-def test_directory_in_use_is_left_alone(store: StateStore, settings: EngineSettings) -> None:
+@pytest.mark.fault("B7", place="streams/engine/state_store.py")
+def test_b7_directory_in_use_is_left_alone(store: StateStore, settings: EngineSettings) -> None:
     store.apply({b"a": b"1"}, log_offset=1)
     with pytest.raises(FatalError, match="in use"):
         opened(settings)
@@ -149,3 +152,77 @@ def test_closed_store_refuses_everything(settings: EngineSettings) -> None:
     ):
         with pytest.raises(FatalError, match="closed"):
             call()
+
+
+PLACE = "streams/engine/state_store.py"
+HELD = {b"k%04d" % number: b"%d" % number * 20 for number in range(2_000)}
+
+
+def written(settings: EngineSettings) -> Path:
+    """A closed directory that holds HELD."""
+    store = opened(settings)
+    store.apply(HELD, log_offset=5)
+    store.close()
+    return store.path
+
+
+def largest(directory: Path) -> Path:
+    return max(directory.glob("*.sst"), key=lambda path: path.stat().st_size)
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.fault("B7", place=PLACE)
+@pytest.mark.parametrize("read", ["get", "get_many", "scan"])
+def test_b7_a_rotten_block_found_on_read_is_damage(settings: EngineSettings, read: str) -> None:
+    flip(largest(written(settings)), 5_000)
+    store = opened(settings)
+    reads = {
+        "get": lambda: [store.get(key) for key in HELD],
+        "get_many": lambda: store.get_many(list(HELD)),
+        "scan": lambda: list(store.scan(b"k")),
+    }
+    with pytest.raises(StateDamagedError, match="checksum"):
+        reads[read]()
+    store.reset("damaged")
+    assert (store.get(b"k0000"), store.log_offset, store.rebuilds) == (None, None, 1)
+    store.close()
+
+
+@pytest.mark.fault("B7", place=PLACE)
+@pytest.mark.parametrize("how", ["flipped", "cut", "emptied", "removed", "zeroed"])
+@pytest.mark.parametrize("seed", range(4))
+def test_b7_whatever_is_damaged_is_found_or_does_no_harm(
+    settings: EngineSettings, how: str, seed: int
+) -> None:
+    """Each file of the directory, at a place by chance: the state is whole, empty or refused."""
+    directory = written(settings)
+    chance = Random(f"{how} {seed}")
+    names = sorted(path for path in directory.iterdir() if path.name != "LOCK")
+    path = chance.choice([path for path in names if path.stat().st_size])
+    data = bytearray(path.read_bytes())
+    at = chance.randrange(len(data))
+    match how:
+        case "flipped":
+            data[at] ^= 1 << chance.randrange(8)
+        case "cut":
+            del data[at:]
+        case "emptied":
+            data.clear()
+        case "zeroed":
+            data[at : at + 100] = bytes(len(data[at : at + 100]))
+    path.write_bytes(data)
+    if how == "removed":
+        path.unlink()
+    store = opened(settings)
+    try:
+        position, held = store.log_offset, dict(store.scan(b"k"))
+        assert (position, held) in ((5, HELD), (None, {}))
+    except StateDamagedError:
+        store.reset("damaged")
+        assert store.log_offset is None
+    store.close()

@@ -117,12 +117,18 @@ class MemoryStore:
         self.path = path
         self.log_offset: int | None = None
         self._held: dict[bytes, bytes] = {}
+        self.rebuilds = 0
 
     def open(self, log_id: str) -> None:
         pass
 
     def close(self) -> None:
         pass
+
+    def reset(self, reason: str) -> None:
+        self._held.clear()
+        self.log_offset = None
+        self.rebuilds += 1
 
     def fence(self, topic: str) -> int | None:
         stored = self.get(fence_key(topic))

@@ -50,6 +50,10 @@ class Watched(NoInstruments):
 
     def __init__(self) -> None:
         self.done: asyncio.Queue[Accounting] = asyncio.Queue()
+        self.rebuilds = 0
+
+    def state_rebuilt(self, group: str, partition: int) -> None:
+        self.rebuilds += 1
 
     def chunk_applied(self, group: str, topic: str, partition: int, accounting: Accounting) -> None:
         self.done.put_nowait(accounting)

@@ -32,6 +32,7 @@ def test_every_measurement_has_its_metric() -> None:
     instruments.fence_skipped("g", "t", 3)
     instruments.state_gap("g", "t", 2, 4)
     instruments.transient_retry("g", "t")
+    instruments.state_rebuilt("g", 2)
     group_topic = {"group": "g", "topic": "t"}
     expected = [
         ("psastream_chunk_seconds_sum", group_topic, 0.5),
@@ -42,6 +43,7 @@ def test_every_measurement_has_its_metric() -> None:
         ("psastream_fence_skipped_records_total", group_topic, 3),
         ("psastream_state_gap_records", {**group_topic, "partition": "2"}, 4),
         ("psastream_transient_retries_total", group_topic, 1),
+        ("psastream_local_state_rebuilds_total", {"group": "g"}, 1),
     ]
     for name, labels, value in expected:
         assert registry.get_sample_value(name, labels) == value, name

@@ -6,12 +6,15 @@ The state is a sum, so a record that is applied twice, or not at all, shows in i
 import asyncio
 import errno
 import threading
+from pathlib import Path
+from random import Random
 
 import pytest
 
 from schemas.errors import BrokerUnavailableError, DecodeError
-from streams.engine import Chunk, Effects, State
+from streams.engine import Accounting, Chunk, Effects, EngineSettings, State
 from streams.engine.errors import CommitOutcomeUnknownError, FencedError, StateGapError
+from streams.engine.state_store import StateStore
 from tests.support.engine_fakes import Changes, FakePartition, MemoryStore
 from tests.support.engine_processor import (
     DEADLINE_S,
@@ -240,3 +243,42 @@ async def test_a_fenced_worker_stops_and_writes_nothing() -> None:
         it.submit(numbers(0, 1))
         assert isinstance(await it.failed(), FencedError)
     assert (partition.log, partition.outputs, partition.committed) == ([], [], {})
+
+
+def remember(chunk: Chunk, state: State) -> Effects:
+    """Key: the number of a place, far from the next; value: added to what it holds."""
+    places = [b"place %09d" % int(value or 0) for value in chunk.values]
+    held = [int((value or b"0").split()[0]) for value in state.get_many(places)]
+    changes = {
+        place: b"%d %s" % (count + 1, Random(place).randbytes(1_000))
+        for place, count in zip(places, held, strict=True)
+    }
+    return Effects(state=dict(changes), accounting=Accounting(applied=len(chunk)))
+
+
+@pytest.mark.fault("B7", place="streams/engine/processor.py")
+@pytest.mark.parametrize("at", [100, 20_000], ids=["at recovery", "under a handler"])
+async def test_b7_damaged_local_state_is_rebuilt_from_the_log(tmp_path: Path, at: int) -> None:
+    partition = FakePartition()
+
+    def store(path: Path, settings: EngineSettings) -> StateStore:
+        return StateStore(tmp_path / "state", settings)
+
+    async with running(partition, handler=remember, store=store) as it:
+        it.submit(numbers(0, *range(40)))
+        await it.applied()
+    (path,) = (tmp_path / "state").glob("*.sst")
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    async with running(partition, handler=remember, store=store) as it:
+        it.submit(numbers(40, *range(40)))
+        assert await it.applied() == 40
+        assert it.watched.rebuilds == 1
+        assert it.processor.is_ready
+    counts = {
+        value.split()[0]
+        for key, value in held(partition).items()
+        if key.startswith(b"place") and value
+    }
+    assert counts == {b"2"}
