@@ -11,7 +11,7 @@ might clip or coerce silently: `finish` casts those strictly.
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import polars as pl
@@ -32,6 +32,7 @@ from schemas._avro_types import (
     Union,
     dtype_of,
 )
+from schemas.calendar import is_in_calendar
 from schemas.codec import Json, JsonObject
 from schemas.errors import DecodeError
 
@@ -58,6 +59,11 @@ class BlockReader:
         ]
         self._projection = None if columns is None else [*columns, _BOUNDARY]
         self._wire = wire_type(record)
+        self._dates = [
+            are_held
+            for field in self._fields
+            for are_held in _in_calendar(pl.col(field.name), field.type)
+        ]
         self._starts: dict[int, bytes] = {}
 
     def read(self, payloads: Sequence[bytes], prefix: int) -> pl.DataFrame:
@@ -77,9 +83,12 @@ class BlockReader:
             frame = pl.read_avro(io.BytesIO(block), columns=self._projection)
             ends = frame.select((pl.col(_BOUNDARY) == pl.lit(boundary)).all()).item()
             if ends and frame.height == len(payloads):
-                return frame.select(
+                frame = frame.select(
                     finish(pl.col(field.name), field.type) for field in self._fields
                 )
+                if not self._dates or frame.select(pl.all_horizontal(self._dates)).item():
+                    return frame
+                raise DecodeError("a date or an instant of an avro block is none")
         except _BROKEN_BYTES as error:
             raise DecodeError(f"unreadable avro block: {type(error).__name__}") from error
         raise DecodeError("a record of an avro block does not end where its payload ends")
@@ -204,6 +213,22 @@ def finish(column: pl.Expr, avro: AvroType) -> pl.Expr:  # noqa: PLR0911 - likew
                 finish(pl.field(field.name), field.type) for field in fields
             )
     return column.cast(dtype_of(avro))
+
+
+def _in_calendar(column: pl.Expr, avro: AvroType) -> Iterator[pl.Expr]:
+    """For each date and instant in a finished column: whether all may be held."""
+    match avro:
+        case Date() | Timestamp():
+            yield is_in_calendar(column, dtype_of(avro)).all()
+        case Nullable(inner, _):
+            yield from _in_calendar(column, inner)
+        case Array(items):
+            yield from _in_calendar(column.list.explode(), items)
+        case Map(values):
+            yield from _in_calendar(column.list.explode().struct.field("value"), values)
+        case Record(_, fields):
+            for field in fields:
+                yield from _in_calendar(column.struct.field(field.name), field.type)
 
 
 def _holds_enum(avro: AvroType) -> bool:

@@ -25,6 +25,7 @@ from schemas._avro_types import (
     dtype_of,
     storage_dtype_of,
 )
+from schemas.calendar import DAYS_MAX, DAYS_MIN, instant_bounds
 from schemas.codec import FASTAVRO_ERRORS, AvroSchema, Json
 from schemas.errors import DecodeError
 
@@ -105,11 +106,13 @@ def column_value(  # noqa: PLR0911 - one return for each type
     match avro:
         case Nullable(inner, _):
             return None if value is None else column_value(value, inner)
-        case Primitive("int") | Date():
+        case Primitive("int"):
             # fastavro reads an int as a long.
-            if not isinstance(value, int) or not -(2**31) <= value < 2**31:
-                raise ValueError("an int of more than 32 bits")
-            return value
+            return _bounded(value, -(2**31), 2**31 - 1)
+        case Date():
+            return _bounded(value, DAYS_MIN, DAYS_MAX)
+        case Timestamp(unit):
+            return _bounded(value, *instant_bounds(unit))
         case Decimal(precision, scale, _):
             assert isinstance(value, bytes)
             unscaled = int.from_bytes(value, "big", signed=True)
@@ -128,6 +131,12 @@ def column_value(  # noqa: PLR0911 - one return for each type
             return _row(value, avro)
         case Union(branches):
             return _branch_value(value, branches)
+    return value
+
+
+def _bounded(value: object, low: int, high: int) -> int:
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"an integer outside {low} to {high}")
     return value
 
 

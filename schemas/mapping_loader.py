@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from schemas.calendar import is_in_calendar
 from schemas.codec import load_schema
 from schemas.columnar import frame_dtypes
 from schemas.contracts import record_schema
@@ -27,6 +28,7 @@ from schemas.mapping_config import (
     parse_config,
 )
 from schemas.mapping_reader import (
+    CHANGED_AT,
     position,
     reader_definition,
     source_dtypes,
@@ -135,9 +137,11 @@ class _Compiler:
         hint = "check the connector that wrote the record"
         key = self._config.key
         operations = [operation.value for operation in Operation]
+        changed_at = pl.col("changed_at")
         for is_broken, detail in (
             (pl.col("id").is_null(), f"key column {key} is null"),
             (pl.col("position") < 0, "the source gives no comparable position"),
+            (~is_in_calendar(changed_at, CHANGED_AT), "the source's time of the change is no time"),
             (~pl.col("op").is_in(operations), f"operation is not one of {', '.join(operations)}"),
         ):
             self._reject(is_broken, detail, hint=hint)
@@ -252,7 +256,7 @@ class _Compiler:
 
 
 # Rules in front that hold for deletes as well; a delete needs no sound row.
-_ENVELOPE_RULES: Final = 4
+_ENVELOPE_RULES: Final = 5
 
 
 def _first_broken(rules: list[pl.Expr]) -> pl.Expr:

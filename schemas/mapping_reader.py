@@ -33,6 +33,7 @@ _DECLARED: Final[dict[str, tuple[_AvroJson, pl.DataType]]] = {
     # Debezium's io.debezium.time.Date: days since 1970-01-01 without a logical type.
     "date": ("int", pl.Date()),
 }
+CHANGED_AT: Final = pl.Datetime("ms", "UTC")
 _DECIMAL: Final = re.compile(r"decimal\((\d+),(\d+)\)")
 
 
@@ -95,7 +96,7 @@ def working_columns(
     return (
         (pl.lit(f"{system}:{config.kind}:") + native.cast(pl.String)).alias("id"),
         position(capture),
-        pl.col("source").struct.field("ts_ms").cast(pl.Datetime("ms", "UTC")).alias("changed_at"),
+        pl.col("source").struct.field("ts_ms").cast(CHANGED_AT).alias("changed_at"),
         pl.col("op"),
         is_delete.alias("is_delete"),
         *(after.field(name).cast(sources[name]).alias(SOURCE_PREFIX + name) for name in used),

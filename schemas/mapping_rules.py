@@ -13,6 +13,7 @@ from typing import Final
 
 import polars as pl
 
+from schemas.calendar import is_in_calendar
 from schemas.mapping_config import Check, Duration, Form, Mint, Rule, TextStyle
 from schemas.mapping_durations import DurationError, in_field, seconds_of
 from schemas.mapping_mint import minted
@@ -59,7 +60,7 @@ def compile_rule(rule: Rule, sources: Mapping[str, pl.DataType], target: pl.Data
     missing = [column for column in rule.columns if column not in sources]
     if missing:
         raise RuleError(f"unknown source column {', '.join(missing)}")
-    return _convert(_apply_function(rule, sources, target), target)
+    return _in_calendar(_convert(_apply_function(rule, sources, target), target))
 
 
 def _apply_function(  # noqa: PLR0911 - one return for each function
@@ -183,6 +184,14 @@ def _convert(made: Made, target: pl.DataType) -> Made:
         can_fail = dtype.precision - dtype.scale > target.precision - target.scale
         return Made(expr.cast(target, strict=False), target, made.can_fail or can_fail)
     raise RuleError(f"{dtype} does not become {target}")
+
+
+def _in_calendar(made: Made) -> Made:
+    """Refuse a date or an instant that is none to Python: Debezium's are integers of any size."""
+    if not isinstance(made.dtype, pl.Date | pl.Datetime):
+        return made
+    is_held = is_in_calendar(made.expr, made.dtype)
+    return Made(pl.when(is_held).then(made.expr), made.dtype, True)
 
 
 def _instant(text: pl.Expr) -> pl.Expr:

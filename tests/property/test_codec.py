@@ -9,6 +9,7 @@ from typing import Any
 
 import fastavro
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -351,3 +352,68 @@ def test_i5_a_broken_record_is_reported_and_harms_no_other(
         assert row == exact_row(schema, strict, values[position][5:])
     if victim is not None and victim != exact_row(schema, strict, values[index][5:]):
         assert has_invalid_union_index(strict, values[index][5:])
+
+
+PHYSICAL = {"type": "record", "name": "R", "fields": []}
+EXTREME_INTS = [-(2**31), -719_163, -719_162, -1, 0, 2_932_896, 2_932_897, 6_661_026, 2**31 - 1]
+EXTREME_LONGS = [
+    *(-(2**63), -62_135_596_800_001, -62_135_596_800_000, 0, 253_402_300_799_999),
+    *(253_402_300_800_000, -62_135_596_800_000_001, 253_402_300_799_999_999, 2**63 - 1),
+]
+
+
+@st.composite
+def extremes(draw: st.DrawFn) -> tuple[AvroSchema, list[bytes]]:
+    """Records whose logical types hold any value of their physical type, and their schema."""
+    kinds = {
+        "date": ({"type": "int"}, st.sampled_from(EXTREME_INTS) | integers(32)),
+        "timestamp-millis": ({"type": "long"}, st.sampled_from(EXTREME_LONGS) | integers(64)),
+        "timestamp-micros": ({"type": "long"}, st.sampled_from(EXTREME_LONGS) | integers(64)),
+        "decimal": ({"type": "bytes", "precision": 5, "scale": 2}, st.binary(max_size=40)),
+    }
+    logical, physical, row = [], [], {}
+    for position in range(draw(st.integers(1, 4))):
+        name, kind = f"f{position}", draw(st.sampled_from(sorted(kinds)))
+        plain, values = kinds[kind]
+        typed: Any = plain | {"logicalType": kind}
+        match draw(st.sampled_from(["plain", "nullable", "array", "map", "record"])):
+            case "nullable":
+                plain, typed, values = ["null", plain], ["null", typed], st.none() | values
+            case "array":
+                plain = {"type": "array", "items": plain}
+                typed, values = plain | {"items": typed}, st.lists(values, max_size=2)
+            case "map":
+                plain = {"type": "map", "values": plain}
+                typed = plain | {"values": typed}
+                values = st.dictionaries(st.just("k"), values)
+            case "record":
+                fields = [{"name": "x", "type": plain}]
+                plain = {"type": "record", "name": f"N{position}", "fields": fields}
+                typed = plain | {"fields": [{"name": "x", "type": typed}]}
+                values = st.fixed_dictionaries({"x": values})
+        physical.append({"name": name, "type": plain})
+        logical.append({"name": name, "type": typed})
+        row[name] = values
+    rows = draw(st.lists(st.fixed_dictionaries(row), min_size=1, max_size=6))
+    writer = load_schema(PHYSICAL | {"fields": physical})
+    return load_schema(PHYSICAL | {"fields": logical}), encoded(writer, rows)
+
+
+@pytest.mark.fault("B1", place="schemas/_block.py")
+@settings(max_examples=60, parent=relaxed)
+@given(extremes())
+def test_b1_what_python_cannot_hold_is_a_record_error_and_all_else_is_read(
+    chunk: tuple[AvroSchema, list[bytes]],
+) -> None:
+    schema, payloads = chunk
+    decoded = ChunkDecoder(schema).decode_each(payloads, prefix=0)
+    rows = dict(zip(decoded.rows, decoded.frame.to_dicts(), strict=True))
+    refused = dict(decoded.errors)
+    assert sorted([*rows, *refused]) == list(range(len(payloads)))
+    for index, payload in enumerate(payloads):
+        try:
+            fastavro.schemaless_reader(io.BytesIO(payload), schema.parsed)
+        except FASTAVRO_ERRORS:
+            assert index in refused
+    frame_rows = decoded.frame.rows()  # conversion to Python's values raises nothing
+    assert len(frame_rows) == len(rows)

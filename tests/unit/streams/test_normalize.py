@@ -460,3 +460,34 @@ def test_what_debezium_really_writes_for_other_tables_is_read(table: str) -> Non
     assert effects.accounting == Accounting(applied=len(values))
     entity = BY_NAME[f"psa.{table.removesuffix('s')}"]
     assert [record.topic for record in published(effects)] == [entity.name]
+
+
+@pytest.mark.fault("B1", place="schemas/mapping_rules.py")
+@pytest.mark.parametrize("days", [6_661_026, 2_932_897, 95_026_601, 2**31 - 1, -719_163, -(2**31)])
+def test_b1_a_date_that_python_cannot_hold_is_refused(days: int) -> None:
+    """6,661,026 days: 20206-01-05; PostgreSQL holds it, Debezium sends it."""
+    bench = Bench()
+    effects = bench.feed(
+        bench.source.change(1, entry(1, work_on=days)), bench.source.change(2, entry(2))
+    )
+    (letter,) = letters(effects)
+    assert (letter["offset"], letter["error_code"]) == (0, "record.invalid_entity")
+    assert "work_on" in letter["detail"]
+    assert [record.key for record in canonical(effects)] == ["inhouse:time_entry:2"]
+
+
+@pytest.mark.fault("B1", place="schemas/mapping_rules.py")
+@pytest.mark.parametrize("days", [2_932_896, -719_162])
+def test_the_first_and_last_date_pass(days: int) -> None:
+    bench = Bench()
+    (record,) = canonical(bench.feed(bench.source.change(1, entry(work_on=days))))
+    assert record.value is not None
+    assert record.value["work_on"] in (date.min, date.max)
+
+
+@pytest.mark.fault("B1", place="schemas/mapping_loader.py")
+def test_a_change_at_no_time_is_refused() -> None:
+    bench = Bench()
+    effects = bench.feed(bench.source.change(1, entry(), ts_ms=2**62))
+    assert len(letters(effects)) == 1
+    assert canonical(effects) == []
