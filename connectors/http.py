@@ -1,20 +1,17 @@
 """The HTTP client of every vendor: one place for time-outs, retries, authentication and faults.
 
 A vendor differs only in data: an `Authenticator`, a `Limiter` and an `ErrorPolicy`, the table of
-what its answers mean. JSON numbers are read as `Decimal`, so no amount ever passes
-through a float (I7). This module knows no record type and decides nothing about bookmarks or
-commands.
+what its answers mean. Bodies are read within bounds (`connectors.body`). This module knows no
+record type and decides nothing about bookmarks or commands.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json as jsonlib
-import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, Protocol
@@ -22,6 +19,14 @@ from typing import Any, Final, Protocol
 import aiohttp
 import stamina
 
+from connectors.body import (
+    ACCEPT_ENCODING,
+    Bounds,
+    UnusableBodyError,
+    dump_json,
+    parse_in_bounds,
+    read_body,
+)
 from connectors.faults import (
     DeleteLogIncompleteError,
     ErrorPolicy,
@@ -57,10 +62,7 @@ class Response:
     @property
     def server_at(self) -> datetime | None:
         """The server's clock (UTC, whole seconds), where the answer tells it."""
-        try:
-            return parsedate_to_datetime(self.headers["Date"]).astimezone(UTC)
-        except (KeyError, ValueError):
-            return None
+        return _http_date(self.headers.get("Date", ""))
 
 
 _REFUSALS: Final = {
@@ -116,42 +118,32 @@ class Limiter:
 
 
 def parse_retry_after(value: str | None, now: datetime) -> float | None:
-    """Return the seconds a `Retry-After` header asks for, clamped to 0..RETRY_AFTER_LIMIT_S.
+    """Return the seconds a `Retry-After` header asks for, at most RETRY_AFTER_LIMIT_S.
 
-    The header holds seconds or an HTTP date; None when it is missing or neither.
+    The header holds whole seconds or an HTTP date (RFC 9110, 10.2.3). None where it is missing,
+    neither, or asks for no wait: who repeats then waits as without it.
     """
     if value is None:
         return None
-    try:
-        wait_s = float(value)
-    except ValueError:
-        try:
-            until = parsedate_to_datetime(value)
-        except ValueError:
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        wait_s = float(value[:10])
+    else:
+        until = _http_date(value)
+        if until is None:
             return None
-        if until.tzinfo is None:  # "-0000" reads as a naive date; HTTP dates are UTC
-            until = until.replace(tzinfo=UTC)
         wait_s = (until - now).total_seconds()
-    if not math.isfinite(wait_s):
+    return min(wait_s, RETRY_AFTER_LIMIT_S) if wait_s > 0 else None
+
+
+def _http_date(text: str) -> datetime | None:
+    """Return the instant of an HTTP date (UTC), None for anything else."""
+    try:
+        instant = parsedate_to_datetime(text)
+        # "-0000" reads as a naive date; HTTP dates are UTC
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return min(max(wait_s, 0.0), RETRY_AFTER_LIMIT_S)
-
-
-def parse_json(data: bytes) -> Any:
-    """Parse JSON with exact numbers. Raises ValueError for anything else."""
-    return jsonlib.loads(data, parse_float=Decimal)
-
-
-def dump_json(value: object) -> bytes:
-    """Encode JSON; decimals become strings of exactly their digits."""
-    return jsonlib.dumps(value, default=_decimal_as_text, separators=(",", ":")).encode()
-
-
-def _decimal_as_text(value: object) -> str:
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    msg = f"cannot encode {type(value).__name__} as JSON"
-    raise TypeError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +170,7 @@ class VendorClient:
         timeout_s: float,
         limiter: Limiter,
         retry: RetrySettings | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._auth = auth
@@ -186,6 +179,7 @@ class VendorClient:
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._limiter = limiter
         self._retry = retry or RetrySettings()
+        self._bounds = bounds or Bounds()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> VendorClient:
@@ -237,12 +231,7 @@ class VendorClient:
             return await self._authenticated(call)
         bounds = self._retry
         async for attempt in stamina.retry_context(
-            on=_backoff,
-            attempts=bounds.attempts,
-            timeout=bounds.total_s,
-            wait_initial=bounds.wait_initial_s,
-            wait_max=bounds.wait_max_s,
-            wait_jitter=bounds.wait_jitter_s,
+            on=_Backoff(bounds), attempts=bounds.attempts, timeout=bounds.total_s
         ):
             with attempt:
                 return await self._authenticated(call)
@@ -266,6 +255,7 @@ class VendorClient:
         headers = {
             "User-Agent": self._user_agent,
             "Accept": "application/json",
+            "Accept-Encoding": ACCEPT_ENCODING,
             **call.headers,
             **await self._auth.headers(),
         }
@@ -278,57 +268,92 @@ class VendorClient:
                 self._limiter,
                 self._open_session().request(
                     call.method,
-                    self._base_url + call.path,
+                    self._url(call),
                     params=call.params,
                     data=data,
                     headers=headers,
-                    allow_redirects=False,
+                    allow_redirects=False,  # credentials go to the configured host only
                 ) as answer,
             ):
                 status, answer_headers = answer.status, answer.headers.copy()
-                content = await answer.read()
+                content = await self._read(answer)
         except aiohttp.ClientConnectorError as error:
             raise self._unavailable(call, "no connection", unknown=False) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = f"no complete answer ({type(error).__name__})"
             raise self._unavailable(call, reason, unknown=not call.is_read) from error
-        return self._judge(call, status, answer_headers, content)
+        return self._judge(call, await self._understand(status, answer_headers, content))
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes | UnusableBodyError:
+        try:
+            return await read_body(answer, self._bounds)
+        except UnusableBodyError as error:
+            return error
+
+    async def _understand(
+        self, status: int, headers: Mapping[str, str], content: bytes | UnusableBodyError
+    ) -> _Answer:
+        if isinstance(content, UnusableBodyError):
+            return _Answer(status, headers, None, Shape.OTHER, str(content))
+        if not content.strip():
+            return _Answer(status, headers, None, Shape.EMPTY, "")
+        try:
+            body = await parse_in_bounds(content, self._bounds)
+        except UnusableBodyError as error:
+            return _Answer(status, headers, None, Shape.OTHER, str(error))
+        return _Answer(status, headers, body, Shape.JSON, "")
+
+    def _url(self, call: _Call) -> str:
+        """The address of a call, on the configured host whatever the path holds.
+
+        Raises UnreadableBodyError for a path that would leave it: it came out of an answer.
+        """
+        if not call.path.startswith("/"):
+            raise UnreadableBodyError(
+                f"{self._policy.system} points to an address outside its API",
+                hint="a path below the configured url begins with a slash",
+                context={"system": self._policy.system, "method": call.method},
+            )
+        return self._base_url + call.path
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
+            self._session = aiohttp.ClientSession(
+                timeout=self._timeout,
+                auto_decompress=False,  # `connectors.body` unpacks, up to a limit
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
         return self._session
 
-    def _judge(
-        self, call: _Call, status: int, headers: Mapping[str, str], content: bytes
-    ) -> Response:
+    def _judge(self, call: _Call, answer: _Answer) -> Response:
         """Return the answer, or raise what it means."""
-        body, shape = _read(content)
-        faults = tuple(self._policy.read_faults(body)) if shape is Shape.JSON else ()
-        meaning = self._policy.classify(status, faults, method=call.method, shape=shape)
-        if meaning is Meaning.ACCEPTED and shape is Shape.OTHER:
-            raise self._unreadable(call)
+        faults = tuple(self._policy.read_faults(answer.body)) if answer.body is not None else ()
+        meaning = self._policy.classify(
+            answer.status, faults, method=call.method, shape=answer.shape
+        )
+        if meaning is Meaning.ACCEPTED and answer.shape is Shape.OTHER:
+            raise self._unreadable(call, answer.problem)
         if meaning is Meaning.ACCEPTED or (meaning is Meaning.NOT_FOUND and call.absent_ok):
-            return Response(status, headers, body)
-        raise self._error(call, status, meaning, faults, headers.get("Retry-After"))
+            return Response(answer.status, answer.headers, answer.body)
+        raise self._error(call, answer, meaning, faults)
 
-    def _unreadable(self, call: _Call) -> PsaStreamError:
+    def _unreadable(self, call: _Call, problem: str) -> PsaStreamError:
         if not call.is_read:  # it was accepted, but nobody can tell what came of it
-            return self._unavailable(call, "unreadable answer", unknown=True)
+            return self._unavailable(call, f"unreadable answer: {problem}", unknown=True)
         return UnreadableBodyError(
-            f"{self._policy.system} sent a body that is not JSON",
-            hint="a proxy or a truncated page",
+            f"{self._policy.system} sent a body that cannot be used: {problem}",
+            hint="a proxy, a truncated page, or a page too large: lower page.size",
             context=self._context(call),
         )
 
     def _error(
         self,
         call: _Call,
-        status: int,
+        answer: _Answer,
         meaning: Meaning,
         faults: Sequence[Fault],
-        retry_after: str | None,
     ) -> PsaStreamError:
+        status = answer.status
         code = next((fault.code for fault in faults), None)
         context = {**self._context(call), "status": status, "vendor_code": code}
         system = self._policy.system
@@ -336,7 +361,7 @@ class VendorClient:
             return refusal(status, faults, context=context)
         match meaning:
             case Meaning.RATE_LIMITED:
-                wait_s = parse_retry_after(retry_after, datetime.now(UTC))
+                wait_s = parse_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
                 return RateLimitedError(
                     f"{system} asks to slow down", retry_after_s=wait_s, context=context
                 )
@@ -387,20 +412,32 @@ class _Call:
     is_read: bool
 
 
-def _read(content: bytes) -> tuple[Any, Shape]:
-    """Return the parsed body, None where it is empty or not JSON, and its shape."""
-    if not content.strip():
-        return None, Shape.EMPTY
-    try:
-        return parse_json(content), Shape.JSON
-    except ValueError:
-        return None, Shape.OTHER
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came back. `problem` says why a body of another shape cannot be used."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+    shape: Shape
+    problem: str
 
 
-def _backoff(error: Exception) -> bool | float:
-    """Tell stamina whether to retry: as the vendor asked, by its own schedule, or not at all."""
-    if isinstance(error, QuotaExhaustedError):
-        return False
-    if isinstance(error, RateLimitedError) and error.retry_after_s is not None:
-        return error.retry_after_s
-    return isinstance(error, TransientError | UnreadableBodyError)
+class _Backoff:
+    """Tells stamina whether and when to repeat one request: as asked, never below our schedule."""
+
+    def __init__(self, settings: RetrySettings) -> None:
+        self._settings = settings
+        self._failures = 0
+
+    def __call__(self, error: Exception) -> bool | float:
+        if isinstance(error, QuotaExhaustedError) or not isinstance(
+            error, TransientError | UnreadableBodyError
+        ):
+            return False
+        settings = self._settings
+        own_s = min(settings.wait_max_s, settings.wait_initial_s * 2.0**self._failures)
+        own_s += random.uniform(0, settings.wait_jitter_s)  # noqa: S311 - spreads clients
+        self._failures += 1
+        asked_s = error.retry_after_s if isinstance(error, RateLimitedError) else None
+        return max(own_s, asked_s or 0.0)

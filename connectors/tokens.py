@@ -6,17 +6,26 @@ How a vendor's token request looks is the vendor folder's business.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
-from connectors.http import parse_json
+from connectors.body import ACCEPT_ENCODING, Bounds, UnusableBodyError, parse_json, read_body
 from schemas.errors import AuthenticationError, TransientError
 
-_TOKEN_TIMEOUT = aiohttp.ClientTimeout(total=30.0)
+_TOKEN_TIMEOUT: Final = aiohttp.ClientTimeout(total=30.0)
+_BOUNDS: Final = Bounds(size_bytes=64 * 1024, values=1_000, depth=8)
+_LIFETIME_MIN_S: Final = 30.0
+_LIFETIME_MAX_S: Final = 86_400.0
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}")
+"""What may follow `Bearer` in a header: RFC 6750, 2.1, with room for vendors' own characters."""
+_REASON: Final = re.compile(r"[a-z_]{1,64}")
+_PASSING: Final = frozenset({"server_error", "temporarily_unavailable"})  # RFC 6749, 4.1.2.1
+_HINT: Final = "check client id, key, certificate mapping and the user's pre-authorisation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,31 +58,58 @@ class BearerToken:
         self._token = None
 
 
-async def request_token(url: str, form: Mapping[str, str], *, system: str) -> Mapping[str, Any]:
-    """POST a token request and return the answer.
+async def request_token(
+    url: str, form: Mapping[str, str], *, system: str, lifetime_s: float
+) -> Token:
+    """POST a token request (RFC 6749, 4.4) and return the token.
 
-    Raises AuthenticationError when the vendor refuses (4xx), TransientError when it does not
-    answer. Neither carries the request, which holds a credential.
+    `lifetime_s` counts where the answer names none. Raises AuthenticationError where the vendor
+    refuses the credentials in the words of RFC 6749, 5.2, and TransientError for any other answer
+    that is no token: a redirect, which is never followed since the form is a credential, a page of
+    a proxy, an overload. Neither carries the request.
     """
     try:
         async with (
-            aiohttp.ClientSession(timeout=_TOKEN_TIMEOUT) as session,
-            session.post(url, data=form, headers={"Accept": "application/json"}) as answer,
+            aiohttp.ClientSession(timeout=_TOKEN_TIMEOUT, auto_decompress=False) as session,
+            session.post(
+                url,
+                data=form,
+                headers={"Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING},
+                allow_redirects=False,
+            ) as answer,
         ):
-            status, content = answer.status, await answer.read()
+            status = answer.status
+            body = parse_json(await read_body(answer, _BOUNDS), _BOUNDS)
+    except UnusableBodyError as error:
+        raise _no_token(system, f"answered {status} with {error}") from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        detail = f"{system}: token endpoint does not answer ({type(error).__name__})"
-        raise TransientError(detail) from error
-    if status >= 500 or status in {408, 429}:
-        raise TransientError(f"{system}: token endpoint answered {status}")
-    try:
-        body = parse_json(content)
-    except ValueError as error:
-        raise TransientError(f"{system}: token endpoint sent no JSON") from error
-    if status != 200 or not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
-        reason = body.get("error") if isinstance(body, dict) else None
-        raise AuthenticationError(
-            f"{system} refuses the credentials: {reason or status}",
-            hint="check client id, key, certificate mapping and the user's pre-authorisation",
-        )
-    return body
+        raise _no_token(system, f"does not answer ({type(error).__name__})") from error
+    if status == 200 and isinstance(body, dict) and _is_token(body.get("access_token")):
+        return Token(body["access_token"], _lifetime_s(body.get("expires_in"), lifetime_s))
+    reason = _reason(body)
+    if status in {400, 401, 403} and reason is not None and reason not in _PASSING:
+        raise AuthenticationError(f"{system} refuses the credentials: {reason}", hint=_HINT)
+    raise _no_token(system, f"answered {status} without a token")
+
+
+def _no_token(system: str, what: str) -> TransientError:
+    return TransientError(f"{system}: token endpoint {what}")
+
+
+def _is_token(value: Any) -> bool:
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
+def _reason(body: Any) -> str | None:
+    """Return the error code of a refusal; vendors' own texts are not repeated."""
+    reason = body.get("error") if isinstance(body, dict) else None
+    return reason if isinstance(reason, str) and _REASON.fullmatch(reason) else None
+
+
+def _lifetime_s(told: Any, otherwise_s: float) -> float:
+    """Return the seconds a token lasts, as told if that is a sensible number."""
+    if isinstance(told, str) and told.isascii() and told.isdigit():
+        told = int(told[:10])
+    if isinstance(told, bool) or not isinstance(told, int) or told <= 0:
+        return otherwise_s
+    return min(max(float(told), _LIFETIME_MIN_S), _LIFETIME_MAX_S)

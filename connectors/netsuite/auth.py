@@ -14,6 +14,7 @@ from connectors.tokens import BearerToken, Token, request_token
 
 SYSTEM: Final = "netsuite"
 ASSERTION_LIFETIME_S: Final = 300
+TOKEN_LIFETIME_S: Final = 3600.0
 TOKEN_PATH: Final = "/services/rest/auth/oauth2/v1/token"  # noqa: S105 - a path
 
 
@@ -140,7 +141,6 @@ def make_auth(
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             "client_assertion": jwt.encode(header, claims, key, algorithms=["PS256"]),
         }
-        answer = await request_token(token_url, form, system=SYSTEM)
-        return Token(answer["access_token"], float(answer.get("expires_in", 3600)))
+        return await request_token(token_url, form, system=SYSTEM, lifetime_s=TOKEN_LIFETIME_S)
 
     return BearerToken(fetch)

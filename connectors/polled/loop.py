@@ -96,12 +96,12 @@ class ObjectLoop:
             await asyncio.sleep(pause_s)
 
     def _pause_s(self, error: PsaStreamError, verdict: Verdict, failures: int) -> float:
-        if isinstance(error, RateLimitedError) and error.retry_after_s is not None:
-            return error.retry_after_s
         if verdict.needs_person:
             return self._settings.retry_max_s
-        pause_s = min(RETRY_FIRST_S * 2 ** min(failures - 1, 16), self._settings.retry_max_s)
-        return float(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        bound_s = min(RETRY_FIRST_S * 2 ** min(failures - 1, 16), self._settings.retry_max_s)
+        pause_s: float = bound_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        asked_s = error.retry_after_s if isinstance(error, RateLimitedError) else None
+        return max(pause_s, asked_s or 0.0)
 
     def _report(self, error: PsaStreamError, verdict: Verdict) -> None:
         system, obj = self._labels

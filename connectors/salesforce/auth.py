@@ -118,7 +118,7 @@ def make_auth(
             "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
             "assertion": jwt.encode({"alg": "RS256"}, claims, key, algorithms=["RS256"]),
         }
-        answer = await request_token(f"{url}/services/oauth2/token", form, system=SYSTEM)
-        return Token(answer["access_token"], SESSION_LIFETIME_S)
+        token_url = f"{url}/services/oauth2/token"
+        return await request_token(token_url, form, system=SYSTEM, lifetime_s=SESSION_LIFETIME_S)
 
     return BearerToken(fetch)
