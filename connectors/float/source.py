@@ -7,28 +7,33 @@ row of it was seen.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from connectors.float.auth import POLICY, SYSTEM, StaticToken
-from connectors.http import Limiter, Response, VendorClient
+from connectors.http import Limiter, Response, RetrySettings, VendorClient
+from connectors.polled.answers import Answer, read_answer, read_list
 from connectors.polled.config import PolledConfig
 from connectors.polled.conversion import Layout, RowReader
 from connectors.polled.model import (
-    Deletion,
+    DeletePage,
     ObjectReader,
     Page,
     ReaderTraits,
     no_deletions,
 )
+from connectors.polled.paging import PAGES_MAX, BrokenPagingError, Paging
 from schemas.contracts import record_schema
-from schemas.errors import SchemaMismatchError, TargetBusyError
+from schemas.errors import TargetBusyError
 
 ROWS_MAX: Final = 200
+_ID: Final = re.compile(r"[0-9]{1,18}")
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +80,28 @@ class FloatConfig(PolledConfig):
     user_agent: str = Field(alias="user.agent", description="application name (contact e-mail)")
 
 
+def _read_count(text: object) -> int:
+    if not isinstance(text, str) or not _COUNT.fullmatch(text):
+        raise ValueError("a count is a whole number of up to nine digits")
+    return int(text)
+
+
+Count = Annotated[int, BeforeValidator(_read_count)]
+
+
+class Pagination(Answer):
+    """The headers of a list."""
+
+    total: Count = Field(alias="X-Pagination-Total-Count")
+    pages: Count = Field(alias="X-Pagination-Page-Count")
+
+
 class FloatSource:
     """The readers of one company, on one client."""
 
     config_model: Final = FloatConfig
 
-    def __init__(self, config: FloatConfig) -> None:
+    def __init__(self, config: FloatConfig, retry: RetrySettings | None = None) -> None:
         self._client = VendorClient(
             config.url,
             StaticToken(config.token.get_secret_value()),
@@ -88,8 +109,9 @@ class FloatSource:
             user_agent=config.user_agent,
             timeout_s=config.request_timeout_ms / 1000,
             limiter=Limiter(config.max_in_flight, config.requests_per_second),
+            retry=retry,
         )
-        self._page_size = config.page_size
+        self.config = config
 
     @classmethod
     def from_config(cls, config: PolledConfig) -> Self:
@@ -101,9 +123,11 @@ class FloatSource:
         """Return the reader of a catalogued object."""
         resource = RESOURCES[obj]
         stamps = ("modified", "created") if resource.has_filter else ()
-        layout = Layout(resource.id_field, modified_fields=stamps, ignored=resource.unused)
+        layout = Layout(
+            resource.id_field, id_form=_ID, modified_fields=stamps, ignored=resource.unused
+        )
         rows = RowReader(record_schema(f"source/{SYSTEM}/{obj}"), layout)
-        return FloatReader(self._client, resource, rows, self._page_size)
+        return FloatReader(self._client, resource, rows, self.config.page_size)
 
     async def close(self) -> None:
         """Close the client."""
@@ -134,33 +158,44 @@ class FloatReader:
         params = {"per-page": str(self._page_size)}
         if since is not None:
             params["modified_since"] = since.date().isoformat()
-        ids: set[Any] = set()
+        ids: set[str] = set()
+        nameless = 0
         totals: set[int] = set()
+        paging = Paging(self._resource.path)
         number = pages = 1
         while number <= pages:
             response = await self._client.request(
                 "GET", self._resource.path, params={**params, "page": str(number)}
             )
             rows, total, pages = _read(response)
+            page = self._rows.page(rows, response.server_at)
             totals.add(total)
-            ids.update(row.get(self._resource.id_field) for row in rows)
-            yield self._rows.page(rows, response.server_at)
+            ids.update(row.id for row in page.rows)
+            ids.update(row.id for row in page.unreadable if not row.is_nameless)
+            nameless += sum(row.is_nameless for row in page.unreadable)
+            yield page
             number += 1
-        if totals != {len(ids)}:
+            if number <= pages:  # each page must bring new rows, or the list has no end
+                paging.go_on(len(ids) + nameless)
+        if totals != {len(ids) + nameless}:
             raise TargetBusyError(f"{self._resource.path} changed while it was read")
 
-    def deletions(self, since: datetime) -> AsyncIterator[Sequence[Deletion]]:
+    def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
         """Yield nothing: Float does not tell deletes."""
         return no_deletions()
 
 
-def _read(response: Response) -> tuple[list[dict[str, Any]], int, int]:
-    """Return the rows of a page, the total of rows and the number of pages."""
-    try:
-        total = int(response.headers["X-Pagination-Total-Count"])
-        pages = int(response.headers["X-Pagination-Page-Count"])
-    except (KeyError, ValueError) as error:
-        raise SchemaMismatchError("a list came without its pagination headers") from error
-    if not isinstance(response.body, list):
-        raise SchemaMismatchError("a list answer is not a list")
-    return response.body, total, pages
+def _read(response: Response) -> tuple[list[Any], int, int]:
+    """Return the rows of a page, of any shape, the total of rows and the number of pages."""
+    rows = read_list(response.body, of="a list")
+    told = {name: response.headers.get(name) for name in _PAGINATION}
+    pagination = read_answer(Pagination, told, of="the paging of a list")
+    if pagination.pages > PAGES_MAX or pagination.pages > max(pagination.total, 1):
+        raise BrokenPagingError(
+            f"a list tells {pagination.pages} pages for {pagination.total} rows",
+            hint="the object is read again later; report it to the vendor",
+        )
+    return rows, pagination.total, pagination.pages
+
+
+_PAGINATION: Final = ("X-Pagination-Total-Count", "X-Pagination-Page-Count")

@@ -2,12 +2,15 @@
 
 Every query selects explicit columns, dates through TO_CHAR, in keyset pages on
 (lastmodifieddate, id) with offset 0: an offset without a unique order repeats and skips rows.
+The stamp can be null. Such rows have no place in that order: a complete scan reads them after the
+others, by id.
 Invoices are read in two steps, changed headers and then all lines of those, because lines have
 neither a dependable stamp nor a delete log.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,20 +18,34 @@ from typing import Any, Final, Self
 
 from pydantic import Field, SecretStr, field_validator
 
-from connectors.http import Limiter, VendorClient
+from connectors.http import Limiter, RetrySettings, VendorClient
 from connectors.netsuite.auth import POLICY, SYSTEM, make_auth
 from connectors.netsuite.queries import INVOICE_HEADERS, INVOICE_LINES, QUERIES, Query
+from connectors.polled.answers import Answer, Instant, name_of, read_answer, read_instant
 from connectors.polled.config import PolledConfig, read_secret_file
-from connectors.polled.conversion import Layout, RowReader, parse_instant
-from connectors.polled.model import DeleteFeed, Deletion, ObjectReader, Page, ReaderTraits
+from connectors.polled.conversion import Layout, RowReader, nameless, read_key
+from connectors.polled.model import (
+    DeleteFeed,
+    DeletePage,
+    Deletion,
+    ObjectReader,
+    Page,
+    ReaderTraits,
+    UnreadableRow,
+)
+from connectors.polled.paging import Paging
 from schemas.contracts import record_schema
-from schemas.errors import SchemaMismatchError
 
 USER_AGENT: Final = "psastream"
 ROWS_MAX: Final = 1000
 INVOICES_A_PAGE_MAX: Final = 100
 _STAMP_MASK: Final = "YYYY-MM-DD HH24:MI:SS"
 _IGNORED: Final = frozenset({"links"})
+_ID: Final = re.compile(r"-?[0-9]{1,18}")
+_LINE_ID: Final = re.compile(r"-?[0-9]{1,18}-[0-9]{1,18}")
+
+Position = tuple[datetime | None, str]
+"""Stamp and id of the row a page ended with."""
 
 
 class NetSuiteConfig(PolledConfig):
@@ -45,12 +62,25 @@ class NetSuiteConfig(PolledConfig):
         return read_secret_file(path)
 
 
+class QueryAnswer(Answer):
+    """A page of a SuiteQL query."""
+
+    items: list[Any]
+    hasMore: bool
+
+
+class ServerTimeAnswer(Answer):
+    """The server's clock."""
+
+    serverTime: Instant
+
+
 class NetSuiteSource:
     """The readers of one account, on one client."""
 
     config_model: Final = NetSuiteConfig
 
-    def __init__(self, config: NetSuiteConfig) -> None:
+    def __init__(self, config: NetSuiteConfig, retry: RetrySettings | None = None) -> None:
         auth = make_auth(
             url=config.url,
             client_id=config.client_id.get_secret_value(),
@@ -64,8 +94,9 @@ class NetSuiteSource:
             user_agent=USER_AGENT,
             timeout_s=config.request_timeout_ms / 1000,
             limiter=Limiter(config.max_in_flight, config.requests_per_second),
+            retry=retry,
         )
-        self._page_size = config.page_size
+        self.config = config
 
     @classmethod
     def from_config(cls, config: PolledConfig) -> Self:
@@ -78,11 +109,17 @@ class NetSuiteSource:
         api = _Api(self._client)
         record = record_schema(f"source/{SYSTEM}/{obj}")
         stamp = () if obj == "subsidiary" else ("lastmodifieddate",)
-        layout = Layout("id", modified_fields=stamp, null_is_absent=True, ignored=_IGNORED)
+        layout = Layout(
+            "id",
+            id_form=_LINE_ID if obj == "invoice" else _ID,
+            modified_fields=stamp,
+            null_is_absent=True,
+            ignored=_IGNORED,
+        )
         rows = RowReader(record, layout)
         if obj == "invoice":
-            return InvoiceReader(api, rows, self._page_size)
-        return NetSuiteReader(api, QUERIES[obj], rows, self._page_size)
+            return InvoiceReader(api, rows, self.config.page_size)
+        return NetSuiteReader(api, QUERIES[obj], rows, self.config.page_size)
 
     async def close(self) -> None:
         """Close the client."""
@@ -95,8 +132,10 @@ class _Api:
 
     client: VendorClient
 
-    async def query(self, text: str, *, limit: int, offset: int = 0) -> tuple[list[Any], bool]:
-        """Return one page of items and whether there are more."""
+    async def query(
+        self, text: str, *, of: str, limit: int, offset: int = 0
+    ) -> tuple[list[Any], bool]:
+        """Return one page of items, of any shape, and whether there are more."""
         response = await self.client.request(
             "POST",
             "/services/rest/query/v1/suiteql",
@@ -105,41 +144,66 @@ class _Api:
             headers={"Prefer": "transient"},
             is_read=True,
         )
-        body = response.body
-        if not isinstance(body, dict) or not isinstance(body.get("items"), list):
-            raise SchemaMismatchError("a query answer came without items")
-        return body["items"], bool(body.get("hasMore"))
+        answer = read_answer(QueryAnswer, response.body, of=f"a query of {of}")
+        return answer.items, answer.hasMore
 
     async def server_time(self) -> datetime:
         """Return the server's clock."""
         response = await self.client.request("GET", "/services/rest/system/v1/serverTime")
-        return parse_instant(response.body["serverTime"])
+        return read_answer(ServerTimeAnswer, response.body, of="the server's clock").serverTime
 
-    async def offset_pages(self, text: str, limit: int) -> AsyncIterator[list[Any]]:
+    async def offset_pages(self, text: str, *, of: str, limit: int) -> AsyncIterator[list[Any]]:
         """Yield the pages of a small answer, which must be in a unique total order."""
         offset, has_more = 0, True
+        paging = Paging(of)
         while has_more:
-            items, has_more = await self.query(text, limit=limit, offset=offset)
-            offset += limit
+            items, has_more = await self.query(text, of=of, limit=limit, offset=offset)
             yield items
+            if has_more:
+                offset += len(items)
+                paging.go_on(offset if items else None)
 
     async def keyset(
         self, query: Query, since: datetime | None, limit: int
-    ) -> AsyncIterator[list[Any]]:
-        """Yield the rows of `query` changed since, in pages by (stamp, id)."""
-        condition = "" if since is None else f"{query.stamp} >= {_instant(since)}"
-        while True:
-            items, has_more = await self.query(query.text(condition), limit=limit)
-            yield items
-            if not items or not has_more:
-                return
-            stamp = _instant(parse_instant(items[-1][query.stamp_label]))
-            last_id = int(items[-1][query.id_label])
-            condition = (
-                f"({query.stamp} > {stamp} OR ({query.stamp} = {stamp} AND {query.id} > {last_id}))"
-            )
+    ) -> AsyncIterator[tuple[list[Any], Position | None]]:
+        """Yield the rows of `query` changed since, in pages by (stamp, id), and how far each goes.
 
-    async def deletions(self, script_id: str, since: datetime) -> AsyncIterator[list[Deletion]]:
+        Without `since` also the rows without a stamp, last.
+        """
+        if since is not None:
+            stamped = f"{query.stamp} >= {_instant(since)}"
+            async for page in self._keyset(query, stamped, limit, is_stamped=True):
+                yield page
+            return
+        for is_stamped in (True, False):
+            condition = f"{query.stamp} IS {'NOT ' if is_stamped else ''}NULL"
+            async for page in self._keyset(query, condition, limit, is_stamped=is_stamped):
+                yield page
+
+    async def _keyset(
+        self, query: Query, condition: str, limit: int, *, is_stamped: bool
+    ) -> AsyncIterator[tuple[list[Any], Position | None]]:
+        paging = Paging(query.source)
+        next_condition = condition
+        while True:
+            text = query.text(next_condition)
+            items, has_more = await self.query(text, of=query.source, limit=limit)
+            position = _last_position(items, query, is_stamped=is_stamped)
+            yield items, position
+            if not has_more:
+                return
+            paging.go_on(position)
+            assert position is not None
+            after_id = f"{query.id} > {int(position[1])}"
+            if position[0] is None:
+                next_condition = f"{condition} AND {after_id}"
+            else:
+                stamp = _instant(position[0])
+                next_condition = (
+                    f"({query.stamp} > {stamp} OR ({query.stamp} = {stamp} AND {after_id}))"
+                )
+
+    async def deletions(self, script_id: str, since: datetime) -> AsyncIterator[DeletePage]:
         """Yield the delete log of a record type."""
         query = Query(
             columns=(
@@ -151,11 +215,8 @@ class _Api:
             stamp="d.deleteddate",
             id="d.recordid",
         )
-        async for items in self.keyset(query, since, ROWS_MAX):
-            yield [
-                Deletion(str(item["recordid"]), parse_instant(item["deleteddate"]))
-                for item in items
-            ]
+        async for items, _ in self.keyset(query, since, ROWS_MAX):
+            yield _read_deletions(items)
 
 
 class NetSuiteReader:
@@ -179,14 +240,16 @@ class NetSuiteReader:
         """Yield rows by (lastmodifieddate, id), or by id where there is no stamp."""
         server_at = await self._api.server_time()
         if not self._query.has_stamp:
-            async for items in self._api.offset_pages(self._query.text(""), self._page_size):
+            async for items in self._api.offset_pages(
+                self._query.text(""), of=self._query.source, limit=self._page_size
+            ):
                 yield self._rows.page(items, server_at)
             return
-        async for items in self._api.keyset(self._query, since, self._page_size):
-            reached = parse_instant(items[-1][self._query.stamp_label]) if items else None
+        async for items, position in self._api.keyset(self._query, since, self._page_size):
+            reached = None if position is None else position[0]
             yield self._rows.page(items, server_at, reached=reached)
 
-    async def deletions(self, since: datetime) -> AsyncIterator[Sequence[Deletion]]:
+    async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
         """Yield the delete log."""
         async for page in self._api.deletions(self._query.script_id, since):
             yield page
@@ -210,26 +273,28 @@ class InvoiceReader:
         """Yield the lines of changed headers, complete for every header in the page."""
         server_at = await self._api.server_time()
         limit = min(self._page_size, INVOICES_A_PAGE_MAX)
-        async for headers in self._api.keyset(INVOICE_HEADERS, since, limit):
-            if not headers:
-                return
-            parents = frozenset(str(header["id"]) for header in headers)
+        async for headers, position in self._api.keyset(INVOICE_HEADERS, since, limit):
+            parents, refused = _read_headers(headers)
             # The headers' own stamps: a line read later may carry a newer one.
-            reached = parse_instant(headers[-1]["lastmodifieddate"])
+            reached = None if position is None else position[0]
             lines = await self._lines(parents)
-            yield self._rows.page(lines, server_at, reached=reached, parents=parents)
+            yield self._rows.page(
+                lines, server_at, reached=reached, parents=parents, refused=refused
+            )
 
     async def _lines(self, parents: frozenset[str]) -> list[Any]:
+        if not parents:
+            return []
         ids = ", ".join(str(int(parent)) for parent in sorted(parents))
         text = INVOICE_LINES.text(f"t.id IN ({ids})")
         lines: list[Any] = []
-        has_more = True
-        while has_more:
-            items, has_more = await self._api.query(text, limit=self._page_size, offset=len(lines))
+        async for items in self._api.offset_pages(
+            text, of=INVOICE_LINES.source, limit=self._page_size
+        ):
             lines += items
         return lines
 
-    async def deletions(self, since: datetime) -> AsyncIterator[Sequence[Deletion]]:
+    async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
         """Yield deleted invoices, each standing for all its lines."""
         async for page in self._api.deletions("invoice", since):
             yield page
@@ -238,3 +303,44 @@ class InvoiceReader:
 def _instant(instant: datetime) -> str:
     text = instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     return f"TO_TIMESTAMP('{text}', '{_STAMP_MASK}')"
+
+
+def _last_position(items: Sequence[Any], query: Query, *, is_stamped: bool) -> Position | None:
+    """Stamp and id of the last row that has both in a usable form."""
+    for item in reversed(items):
+        if isinstance(item, dict):
+            try:
+                stamp = read_instant(item.get(query.stamp_label)) if is_stamped else None
+                return stamp, read_key(item.get(query.id_label), _ID)
+            except ValueError:
+                continue
+    return None
+
+
+def _read_headers(items: Sequence[Any]) -> tuple[frozenset[str], list[UnreadableRow]]:
+    parents: set[str] = set()
+    unreadable: list[UnreadableRow] = []
+    for item in items:
+        try:
+            parents.add(read_key(_record(item).get("id"), _ID))
+        except ValueError as error:
+            unreadable.append(nameless(item, f"header: {error}"))
+    return frozenset(parents), unreadable
+
+
+def _read_deletions(items: Sequence[Any]) -> DeletePage:
+    found: list[Deletion] = []
+    unreadable: list[UnreadableRow] = []
+    for item in items:
+        try:
+            row_id = read_key(_record(item).get("recordid"), _ID)
+            found.append(Deletion(row_id, read_instant(item.get("deleteddate"))))
+        except ValueError as error:
+            unreadable.append(nameless(item, f"delete log: {error}"))
+    return DeletePage(found, unreadable)
+
+
+def _record(item: Any) -> Mapping[str, Any]:
+    if not isinstance(item, dict):
+        raise ValueError(f"a row is {name_of(item)}")
+    return item

@@ -78,7 +78,7 @@ class Rejected:
     """A row for the dead-letter topic: `raw` as read, `detail` why it does not fit."""
 
     row_id: str
-    raw: Mapping[str, object]
+    raw: object
     detail: str
     position: int
     captured_at: datetime

@@ -1,26 +1,40 @@
 """From a vendor's JSON to values typed by the Avro contract, exactly or not at all.
 
-Absent is not null: a field of the contract that an answer leaves out means lost rights or a changed
-API, and is an error of the object. A value that does not fit is an error of its row only. Nothing
-is rounded or guessed.
+Absent is not null: a field of the contract that no row of a page has means lost rights or a changed
+API, and is an error of the object. Whatever is wrong with one row is an error of that row only: it
+becomes an `UnreadableRow`, under its id if it has a usable one. Nothing is rounded or guessed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from functools import partial
 from typing import Any, Final
 
-from connectors.polled.model import Page, Row, UnreadableRow
+from connectors.polled.answers import name_of, read_instant
+from connectors.polled.ledger import digest_of
+from connectors.polled.model import NAMELESS, Page, Row, UnreadableRow
 from schemas.codec import AvroSchema
 from schemas.errors import SchemaMismatchError
 
 Convert = Callable[[Any], object]
 
+KEY_LENGTH_MAX: Final = 255
+ROW_CHARACTERS_MAX: Final = 1_000_000
+LIST_LENGTH_MAX: Final = 1_000
+NEW_FIELDS_MAX: Final = 20
+
 _BOOLEANS: Final = {"T": True, "F": False, "true": True, "false": False}
+_ANY_KEY: Final = re.compile(r"[^?\s]\S*")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,40}")
+_DECIMAL: Final = re.compile(
+    r"[+-]?([0-9]{1,80}(\.[0-9]{0,80})?|\.[0-9]{1,80})([eE][+-]?[0-9]{1,3})?"
+)
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +43,11 @@ class Layout:
 
     `modified_fields`: the first that is not null counts. `null_is_absent`: the API leaves null
     fields out, so that their absence says nothing; there a missing column is refused by the query.
-    `ignored`: fields that come along unasked.
+    `ignored`: fields that come along unasked. `id_form`: what this vendor's ids look like.
     """
 
     id_field: str
+    id_form: re.Pattern[str] = _ANY_KEY
     modified_fields: tuple[str, ...] = ()
     deleted_field: str | None = None
     null_is_absent: bool = False
@@ -57,17 +72,16 @@ class RowReader:
         """Field names of the contract, in order."""
         return tuple(self._converts)
 
-    def read(self, raws: Iterable[Mapping[str, Any]]) -> tuple[list[Row], list[UnreadableRow]]:
-        """Convert rows. Raises SchemaMismatchError when a field of the contract is missing."""
+    def read(self, raws: Sequence[object]) -> tuple[list[Row], list[UnreadableRow]]:
+        """Convert rows. Raises SchemaMismatchError when they all lack a field."""
+        self._check_fields([raw for raw in raws if isinstance(raw, dict)])
         rows: list[Row] = []
         unreadable: list[UnreadableRow] = []
         for raw in raws:
-            self._check_fields(raw)
             try:
                 rows.append(self._row(raw))
             except ValueError as error:
-                row_id = str(raw[self._layout.id_field])
-                unreadable.append(UnreadableRow(row_id, raw, str(error)))
+                unreadable.append(self._refused(raw, str(error)))
         return rows, unreadable
 
     def key(self, row_id: str) -> dict[str, object]:
@@ -76,33 +90,48 @@ class RowReader:
 
     def page(
         self,
-        raws: Iterable[Mapping[str, Any]],
+        raws: Sequence[object],
         server_at: datetime | None,
         *,
         reached: datetime | None = None,
         parents: frozenset[str] = frozenset(),
+        refused: Sequence[UnreadableRow] = (),
     ) -> Page:
-        """Read rows into a page. Raises SchemaMismatchError."""
+        """Read rows into a page, with those already `refused`. Raises SchemaMismatchError."""
         rows, unreadable = self.read(raws)
-        return Page(rows, unreadable, server_at, parents, reached, self._take_new_fields())
+        return Page(
+            rows, [*unreadable, *refused], server_at, parents, reached, self._take_new_fields()
+        )
 
     def _take_new_fields(self) -> tuple[str, ...]:
-        fresh = tuple(sorted(self._new_fields - self._known))
+        fresh = sorted(self._new_fields - self._known)
         self._known |= self._new_fields
         self._new_fields.clear()
-        return fresh
+        return tuple(
+            name.encode("utf-8", "backslashreplace").decode() for name in fresh[:NEW_FIELDS_MAX]
+        )
 
-    def _check_fields(self, raw: Mapping[str, Any]) -> None:
-        required = {self._layout.id_field} if self._layout.null_is_absent else self._converts.keys()
-        missing = sorted(required - raw.keys())
-        if missing:
+    def _check_fields(self, raws: Sequence[Mapping[str, Any]]) -> None:
+        """A field that no row has is missing from the answer, not from a row."""
+        present = {name for raw in raws for name in raw}
+        missing = sorted(self._required - present)
+        if missing and present & self._converts.keys():
             raise SchemaMismatchError(
                 f"{self._name} came without {', '.join(missing)}",
                 hint="check the integration user's field rights; absent is not null",
             )
-        self._new_fields |= raw.keys() - self._known
+        self._new_fields |= present - self._known
 
-    def _row(self, raw: Mapping[str, Any]) -> Row:
+    @property
+    def _required(self) -> set[str]:
+        return {self._layout.id_field} if self._layout.null_is_absent else set(self._converts)
+
+    def _row(self, raw: object) -> Row:
+        if not isinstance(raw, dict):
+            raise ValueError(f"a row is {name_of(raw)}")
+        row_id = self.read_key(raw)
+        if missing := sorted(self._required - raw.keys()):
+            raise ValueError(f"the row came without {', '.join(missing)}")
         values: dict[str, object] = {}
         for name, convert in self._converts.items():
             value = raw.get(name)
@@ -110,20 +139,65 @@ class RowReader:
                 values[name] = None if value is None else convert(value)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from error
+        _check_size(values)
         layout = self._layout
-        stamp = next((raw[name] for name in layout.modified_fields if raw.get(name)), None)
         return Row(
-            id=str(raw[layout.id_field]),
+            id=row_id,
             values=values,
-            modified_at=None if stamp is None else parse_instant(stamp),
+            modified_at=self._modified_at(raw),
             is_deleted=layout.deleted_field is not None and values[layout.deleted_field] is True,
         )
 
+    def _modified_at(self, raw: Mapping[str, Any]) -> datetime | None:
+        for name in self._layout.modified_fields:
+            if raw.get(name) not in (None, ""):
+                try:
+                    return read_instant(raw[name])
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from error
+        return None
 
-def parse_instant(text: str) -> datetime:
-    """Return a UTC instant; text without a zone is UTC. Raises ValueError."""
-    instant = datetime.fromisoformat(text)
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    def read_key(self, raw: Mapping[str, Any]) -> str:
+        """Return the id of a row. Raises ValueError without a usable one."""
+        try:
+            return read_key(raw.get(self._layout.id_field), self._layout.id_form)
+        except ValueError as error:
+            raise ValueError(f"{self._layout.id_field}: {error}") from error
+
+    def _refused(self, raw: object, detail: str) -> UnreadableRow:
+        if isinstance(raw, dict):
+            try:
+                return UnreadableRow(self.read_key(raw), raw, detail)
+            except ValueError:
+                pass
+        return nameless(raw, detail)
+
+
+def nameless(raw: object, detail: str) -> UnreadableRow:
+    """Return a row that has no usable id, named by its content."""
+    return UnreadableRow(f"{NAMELESS}{digest_of(raw)}", raw, detail)
+
+
+def read_key(value: object, form: re.Pattern[str]) -> str:
+    """Return a key as text. Raises ValueError for a value that names nothing, or not just one row.
+
+    A key is a text or a whole number of the vendor's own form. Null, truth values, blanks and
+    nested values are none: as keys they would make one row of many.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"{name_of(value)} is not a key")
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise ValueError("the number is too large for a key")
+    text = _to_text(value)
+    if len(text) > KEY_LENGTH_MAX or not form.fullmatch(text):
+        raise ValueError("the key has not the form of this vendor's keys")
+    return text
+
+
+def _check_size(values: Mapping[str, object]) -> None:
+    size = sum(len(value) for value in values.values() if isinstance(value, str))
+    if size > ROW_CHARACTERS_MAX:
+        raise ValueError(f"the row has {size} characters of text, more than {ROW_CHARACTERS_MAX}")
 
 
 def converter(schema: Any) -> Convert:
@@ -150,15 +224,23 @@ def converter(schema: Any) -> Convert:
 
 def _to_text(value: Any) -> str:
     if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("the text has half a character (a surrogate without its pair)") from (
+                error
+            )
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # ids come as numbers from some resources
-    raise ValueError(f"{type(value).__name__} is not text")
+    raise ValueError(f"{name_of(value)} is not a text")
 
 
 def _to_integer(value: Any, *, bits: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError(f"{type(value).__name__} is not an integer")
+        raise ValueError(f"{name_of(value)} is not an integer")
+    if isinstance(value, str) and not _INTEGER.fullmatch(value):
+        raise ValueError("the text is not an integer")
     number = int(value)
     if not -(2 ** (bits - 1)) <= number < 2 ** (bits - 1):
         raise ValueError(f"the integer needs more than {bits} bits")
@@ -170,18 +252,23 @@ def _to_boolean(value: Any) -> bool:
         return value
     if isinstance(value, str) and value in _BOOLEANS:
         return _BOOLEANS[value]
-    raise ValueError(f"{type(value).__name__} is not a truth value")
+    raise ValueError(f"{name_of(value)} is not a truth value")
 
 
 def _to_date(value: Any) -> date:
-    if not isinstance(value, str):
-        raise ValueError(f"{type(value).__name__} is not a date")
-    return date.fromisoformat(value)
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise ValueError(f"{name_of(value)} is not a date")
+    try:
+        return date.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError("there is no such date") from error
 
 
 def _to_decimal(value: Any, *, precision: int, scale: int) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
-        raise ValueError(f"{type(value).__name__} is not a decimal")
+        raise ValueError(f"{name_of(value)} is not a decimal")
+    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        raise ValueError("the text is not a decimal")
     exact = Context(prec=precision, traps=[Inexact, InvalidOperation, Overflow])
     try:
         number = Decimal(value).quantize(Decimal(1).scaleb(-scale), context=exact)
@@ -194,7 +281,9 @@ def _to_decimal(value: Any, *, precision: int, scale: int) -> Decimal:
 
 def _to_list(value: Any, *, convert: Convert) -> list[object]:
     if not isinstance(value, list):
-        raise ValueError(f"{type(value).__name__} is not a list")
+        raise ValueError(f"{name_of(value)} is not a list")
+    if len(value) > LIST_LENGTH_MAX:
+        raise ValueError(f"the list has more than {LIST_LENGTH_MAX} items")
     return [convert(item) for item in value]
 
 

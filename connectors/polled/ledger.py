@@ -13,8 +13,8 @@ does no IO.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from hashlib import blake2b
@@ -36,11 +36,21 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of a row. `modified_at` is the time its vendor gave it, if any."""
+    """What is known of a row. `modified_at` is the time its vendor gave it, if any.
+
+    `digest` is of the last sound content, which is what the topic holds; empty before there was
+    one. `refused` is of the content last dead-lettered, while that is what the vendor shows.
+    """
 
     digest: str
     modified_at: datetime | None
     is_deleted: bool = False
+    refused: str | None = None
+
+    @property
+    def is_living(self) -> bool:
+        """Whether the topic holds the row."""
+        return bool(self.digest) and not self.is_deleted
 
     def to_bytes(self) -> bytes:
         """Encode for the bookmarks topic."""
@@ -49,6 +59,8 @@ class Entry:
             record["modified_at"] = self.modified_at.isoformat()
         if self.is_deleted:
             record["is_deleted"] = True
+        if self.refused is not None:
+            record["refused"] = self.refused
         return json.dumps(record, separators=(",", ":")).encode()
 
     @classmethod
@@ -57,10 +69,12 @@ class Entry:
         record = json.loads(data)
         text = record.get("modified_at")
         modified_at = None if text is None else datetime.fromisoformat(text)
-        return cls(record["digest"], modified_at, record.get("is_deleted", False))
+        return cls(
+            record["digest"], modified_at, record.get("is_deleted", False), record.get("refused")
+        )
 
 
-def digest_of(values: Mapping[str, object]) -> str:
+def digest_of(values: object) -> str:
     """Return the digest of a row's content; equal content gives an equal digest."""
     text = json.dumps(values, sort_keys=True, default=str, separators=(",", ":"))
     return blake2b(text.encode(), digest_size=12).hexdigest()
@@ -108,23 +122,29 @@ class Ledger:
             return Verdict.DUPLICATE
         if entry.is_deleted:
             return Verdict.DELETED
-        return Verdict.NEW if known is None or known.is_deleted else Verdict.CHANGED
+        return Verdict.NEW if known is None or not known.is_living else Verdict.CHANGED
+
+    def refuse(self, row_id: str, refused: str) -> Entry | None:
+        """Return the entry of a row that cannot be read, None if that was told before.
+
+        Its last sound value stays what it was. Changes nothing.
+        """
+        known = self._entries.get(row_id, Entry("", None))
+        return None if known.refused == refused else replace(known, refused=refused)
 
     def living(self) -> set[str]:
         """Ids of the rows that are not deleted."""
-        return {row_id for row_id, entry in self._entries.items() if not entry.is_deleted}
+        return {row_id for row_id, entry in self._entries.items() if entry.is_living}
+
+    def never_sound(self) -> set[str]:
+        """Ids of the rows that were never readable."""
+        return {row_id for row_id, entry in self._entries.items() if not entry.digest}
 
     def children(self, parent: str) -> set[str]:
         """Ids of the living rows of a parent."""
         return {
-            row_id
-            for row_id in self._children.get(parent, ())
-            if not self._entries[row_id].is_deleted
+            row_id for row_id in self._children.get(parent, ()) if self._entries[row_id].is_living
         }
-
-    def missing_children(self, parents: Iterable[str], present: Set[str]) -> list[str]:
-        """Living rows of `parents` that are not `present`, in a stable order."""
-        return sorted(row_id for parent in parents for row_id in self.children(parent) - present)
 
     def expired(self, window_start: datetime) -> list[str]:
         """Deleted rows that no read from `window_start` on can show again."""

@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
+
+NAMELESS: Final = "?"
+"""First character of the id of a row that has no usable id: the rest names its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +27,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableRow:
-    """A row that does not fit its contract, with the reason; the rows around it are fine."""
+    """A row that does not fit its contract, with the reason; the rows around it are fine.
+
+    It is there all the same: not readable is not deleted.
+    """
 
     id: str
-    raw: Mapping[str, object]
+    raw: object
     detail: str
+
+    @property
+    def is_nameless(self) -> bool:
+        """Whether nobody can say which row this is, so that any row missed may be this one."""
+        return self.id.startswith(NAMELESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,8 @@ class Page:
     `reached`: every row changed up to then has been yielded, which only a reader that reads in
     order of change can say; the bookmark may move there at once.
     `parents` names the parents all of whose children are in this page: a known child of such a
-    parent that is not in `rows` is gone. `new_fields` names fields no contract knows, each once.
+    parent that is in neither `rows` nor `unreadable` is missing. `new_fields` names fields no
+    contract knows, each once.
     """
 
     rows: Sequence[Row]
@@ -55,6 +67,14 @@ class Deletion:
 
     id: str
     deleted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePage:
+    """Some entries of a delete log, and those that cannot be read."""
+
+    deletions: Sequence[Deletion]
+    unreadable: Sequence[UnreadableRow] = ()
 
 
 class DeleteFeed(Enum):
@@ -101,7 +121,7 @@ class ObjectReader(Protocol):
         """
         ...
 
-    def deletions(self, since: datetime) -> AsyncIterator[Sequence[Deletion]]:
+    def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
         """Yield what was deleted at or after `since`, oldest first."""
         ...
 
@@ -111,8 +131,8 @@ def parent_of(row_id: str) -> str:
     return row_id.rpartition("-")[0]
 
 
-async def no_deletions() -> AsyncIterator[Sequence[Deletion]]:
+async def no_deletions() -> AsyncIterator[DeletePage]:
     """The delete feed of an object that has none."""
-    nothing: tuple[Sequence[Deletion], ...] = ()
+    nothing: tuple[DeletePage, ...] = ()
     for page in nothing:
         yield page

@@ -33,7 +33,14 @@ from connectors.polled.ledger import (
     is_implausible,
     window_start,
 )
-from connectors.polled.model import DeleteFeed, Deletion, ObjectReader, Page, Row
+from connectors.polled.model import (
+    DeleteFeed,
+    Deletion,
+    ObjectReader,
+    Page,
+    Row,
+    UnreadableRow,
+)
 
 log = structlog.get_logger()
 
@@ -44,13 +51,15 @@ Clock = Callable[[], datetime]
 class _Scan:
     """What a scan saw. `started_at` is the server's clock at its first page.
 
-    `reached`: how far it got, in order of change.
+    `reached`: how far it got, in order of change. `nameless`: rows of which nobody can say which
+    they are; with such rows, absence proves nothing.
     """
 
     started_at: datetime | None = None
     newest: datetime = EPOCH
     reached: datetime = EPOCH
     seen: set[str] = field(default_factory=set)
+    nameless: int = 0
 
 
 @dataclass(slots=True)
@@ -131,6 +140,9 @@ class ObjectPoller:
         if self._reader.traits.delete_feed is not DeleteFeed.NONE:
             await self._apply_delete_feed()
         vanished = (living & self._ledger.living()) - scan.seen
+        if vanished and scan.nameless:
+            self._report_undecided(vanished, scan.nameless)
+            vanished = set()
         if self._is_refused(vanished, len(living)):
             vanished = set()
         if vanished:
@@ -143,6 +155,8 @@ class ObjectPoller:
             for row_id in self._ledger.expired(start):
                 if row_id not in scan.seen:
                     draft.entries[row_id] = None
+        for row_id in self._ledger.never_sound() - scan.seen:
+            draft.entries[row_id] = None
         await self._commit(draft, replace(self._bookmark, swept_at=self._clock()))
 
     def _is_refused(self, vanished: set[str], living: int) -> bool:
@@ -164,6 +178,16 @@ class ObjectPoller:
             )
         return refused
 
+    def _report_undecided(self, vanished: set[str], nameless: int) -> None:
+        log.error(
+            "deletes_undecided",
+            system=self._config.system,
+            object=self._obj,
+            vanished=len(vanished),
+            nameless=nameless,
+            hint="correct the rows without a usable id; any of them may be one that is missed",
+        )
+
     async def _scan(
         self, since: datetime | None, *, repairs_before: datetime | None = None
     ) -> _Scan:
@@ -175,6 +199,7 @@ class ObjectPoller:
             scan.reached = page.reached or scan.reached
             scan.seen.update(row.id for row in page.rows)
             scan.seen.update(row.id for row in page.unreadable)
+            scan.nameless += sum(row.is_nameless for row in page.unreadable)
             draft = self._draft_page(page, repairs_before)
             await self._commit(draft, self._advanced(scan, scan.reached))
         final = self._advanced(scan, max(scan.newest, scan.reached))
@@ -203,32 +228,42 @@ class ObjectPoller:
             verdict = self._ledger.judge(row.id, entry)
             if verdict is Verdict.DUPLICATE and not self._forces_snapshot:
                 duplicates += 1
+                known = self._ledger.get(row.id)
+                if known is not None and known.refused is not None:
+                    draft.entries[row.id] = entry  # readable again, as it last was
                 continue
             draft.entries[row.id] = entry
             if self._publishes():
                 self._draft_change(draft, row, verdict)
             if repairs_before and (row.modified_at or repairs_before) <= repairs_before:
                 repaired += 1
-        for unreadable in page.unreadable:
-            entry = Entry(digest_of(unreadable.raw), None)
-            if self._ledger.judge(unreadable.id, entry) is not Verdict.DUPLICATE:
-                draft.entries[unreadable.id] = entry
-                draft.position = self._next_position(draft)
-                draft.rejected.append(
-                    Rejected(
-                        unreadable.id,
-                        unreadable.raw,
-                        unreadable.detail,
-                        draft.position,
-                        self._clock(),
-                    )
-                )
-        for row_id in self._ledger.missing_children(page.parents, rows.keys()):
+        self._draft_refusals(draft, page.unreadable)
+        for row_id in self._missing_children(page):
             self._draft_delete(draft, row_id)
         instruments.DUPLICATES.labels(*self._labels).inc(duplicates)
         instruments.SWEEP_REPAIRED.labels(*self._labels).inc(repaired)
         self._report_new_fields(page.new_fields)
         return draft
+
+    def _draft_refusals(self, draft: _Draft, unreadable: Iterable[UnreadableRow]) -> None:
+        """Dead-letter rows that cannot be read, each content once; their last value stays."""
+        for row in unreadable:
+            entry = self._ledger.refuse(row.id, digest_of(row.raw))
+            if entry is None or row.id in draft.entries:
+                continue
+            draft.entries[row.id] = entry
+            draft.position = self._next_position(draft)
+            draft.rejected.append(
+                Rejected(row.id, row.raw, row.detail, draft.position, self._clock())
+            )
+
+    def _missing_children(self, page: Page) -> list[str]:
+        """Living rows of the page's parents that are not in it, in a stable order."""
+        if any(row.is_nameless for row in page.unreadable):
+            return []
+        present = {row.id for row in page.rows} | {row.id for row in page.unreadable}
+        children = (self._ledger.children(parent) for parent in page.parents)
+        return sorted(set().union(*children) - present)
 
     def _publishes(self) -> bool:
         """Whether rows go out: not those a `no_data` connector finds at first."""
@@ -264,11 +299,12 @@ class ObjectPoller:
     async def _apply_delete_feed(self) -> None:
         cursor = self._bookmark.deletions_cursor
         since = window_start(cursor, self._config.overlap) or EPOCH
-        async for deletions in self._reader.deletions(since):
+        async for page in self._reader.deletions(since):
             draft = _Draft(self._bookmark.position)
-            for row_id in self._deleted_rows(deletions):
+            self._draft_refusals(draft, page.unreadable)
+            for row_id in self._deleted_rows(page.deletions):
                 self._draft_delete(draft, row_id)
-            newest = max((deletion.deleted_at for deletion in deletions), default=since)
+            newest = max((deletion.deleted_at for deletion in page.deletions), default=since)
             reached = max(newest, cursor or EPOCH)
             await self._commit(draft, replace(self._bookmark, deletions_cursor=reached))
 
@@ -280,7 +316,7 @@ class ObjectPoller:
             ids = self._ledger.children(deletion.id) if has_parent else {deletion.id}
             for row_id in sorted(ids):
                 entry = self._ledger.get(row_id)
-                if entry is None or entry.is_deleted:
+                if entry is None or not entry.is_living:
                     continue
                 if entry.modified_at is None or entry.modified_at <= deletion.deleted_at:
                     found[row_id] = None

@@ -16,20 +16,23 @@ import structlog
 from pydantic import Field, SecretStr, field_validator
 
 from connectors.faults import QuotaExhaustedError
-from connectors.http import Limiter, Response, VendorClient
+from connectors.http import Limiter, Response, RetrySettings, VendorClient
 from connectors.polled import instruments
+from connectors.polled.answers import Answer, Instant, read_answer, read_instant
 from connectors.polled.config import PolledConfig, read_secret_file
-from connectors.polled.conversion import Layout, RowReader, parse_instant
+from connectors.polled.conversion import Layout, RowReader, nameless, read_key
 from connectors.polled.model import (
     DeleteFeed,
+    DeletePage,
     Deletion,
     ObjectReader,
     Page,
     ReaderTraits,
+    UnreadableRow,
 )
+from connectors.polled.paging import Paging
 from connectors.salesforce.auth import POLICY, SYSTEM, make_auth
 from schemas.contracts import record_schema
-from schemas.errors import SchemaMismatchError
 
 log = structlog.get_logger()
 
@@ -40,13 +43,15 @@ OBJECTS: Final = {
     "opportunity": "Opportunity",
     "opportunity_line_item": "OpportunityLineItem",
 }
+_ID: Final = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 LAYOUT: Final = Layout(
     id_field="Id",
+    id_form=_ID,
     modified_fields=("SystemModstamp",),
     deleted_field="IsDeleted",
     ignored=frozenset({"attributes"}),
 )
-_USAGE: Final = re.compile(r"api-usage=(?P<used>\d+)/(?P<limit>\d+)")
+_USAGE: Final = re.compile(r"api-usage=(?P<used>[0-9]{1,12})/(?P<limit>[0-9]{1,12})")
 
 
 class SalesforceConfig(PolledConfig):
@@ -71,12 +76,26 @@ class SalesforceConfig(PolledConfig):
         return read_secret_file(path)
 
 
+class QueryAnswer(Answer):
+    """A page of a query."""
+
+    records: list[Any]
+    done: bool
+
+
+class DeletedAnswer(Answer):
+    """The delete log of a period."""
+
+    deletedRecords: list[Any]
+    earliestDateAvailable: Instant
+
+
 class SalesforceSource:
     """The readers of one org, on one client."""
 
     config_model: Final = SalesforceConfig
 
-    def __init__(self, config: SalesforceConfig) -> None:
+    def __init__(self, config: SalesforceConfig, retry: RetrySettings | None = None) -> None:
         auth = make_auth(
             url=config.url,
             audience=config.audience,
@@ -91,8 +110,9 @@ class SalesforceSource:
             user_agent=USER_AGENT,
             timeout_s=config.request_timeout_ms / 1000,
             limiter=Limiter(config.max_in_flight, config.requests_per_second),
+            retry=retry,
         )
-        self._config = config
+        self.config = config
 
     @classmethod
     def from_config(cls, config: PolledConfig) -> Self:
@@ -103,8 +123,8 @@ class SalesforceSource:
     def reader(self, obj: str) -> ObjectReader:
         """Return the reader of a catalogued object."""
         rows = RowReader(record_schema(f"source/{SYSTEM}/{obj}"), LAYOUT)
-        api = _Api(self._client, self._config)
-        return SalesforceReader(api, OBJECTS[obj], rows, self._config.page_size)
+        api = _Api(self._client, self.config)
+        return SalesforceReader(api, OBJECTS[obj], rows, self.config.page_size)
 
     async def close(self) -> None:
         """Close the client."""
@@ -149,26 +169,29 @@ class SalesforceReader:
     async def changes(self, since: datetime | None) -> AsyncIterator[Page]:
         """Yield rows, recycle bin included, by (SystemModstamp, Id)."""
         where = "" if since is None else f"WHERE SystemModstamp >= {_literal(since)} "
+        paging = Paging(self._sobject)
         while True:
-            soql = (  # no value comes from outside: names are ours, ids the vendor's own
+            soql = (  # no value comes from outside but instants and ids of the vendor's own form
                 f"SELECT {', '.join(self._rows.fields)} FROM {self._sobject} {where}"  # noqa: S608
                 f"ORDER BY SystemModstamp ASC, Id ASC LIMIT {self._page_size}"
             )
             response = await self._api.get("queryAll", {"q": soql})
-            records = _records(response.body)
-            reached = parse_instant(records[-1]["SystemModstamp"]) if records else None
-            yield self._rows.page(records, response.server_at, reached=reached)
+            answer = read_answer(QueryAnswer, response.body, of=f"a query of {self._sobject}")
+            position = _last_position(answer.records)
+            reached = None if position is None else position[0]
+            yield self._rows.page(answer.records, response.server_at, reached=reached)
             # The server may cut a page short of LIMIT; then it is not done.
-            is_short = len(records) < self._page_size and response.body.get("done", True)
-            if reached is None or is_short:
+            if len(answer.records) < self._page_size and answer.done:
                 return
-            stamp, last_id = _literal(reached), records[-1]["Id"]
+            paging.go_on(position)
+            assert position is not None
+            stamp, last_id = _literal(position[0]), position[1]
             where = (
                 f"WHERE (SystemModstamp > {stamp} OR "
                 f"(SystemModstamp = {stamp} AND Id > '{last_id}')) "
             )
 
-    async def deletions(self, since: datetime) -> AsyncIterator[Sequence[Deletion]]:
+    async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
         """Yield the delete log, which also knows rows purged from the recycle bin."""
         end = datetime.now(UTC)
         start = min(max(since, end - timedelta(days=DELETED_DAYS_MAX)), end - timedelta(minutes=1))
@@ -176,13 +199,10 @@ class SalesforceReader:
             f"sobjects/{self._sobject}/deleted",
             {"start": _literal(start), "end": _literal(end)},
         )
-        if parse_instant(response.body["earliestDateAvailable"]) > start:
+        answer = read_answer(DeletedAnswer, response.body, of=f"the delete log of {self._sobject}")
+        if answer.earliestDateAvailable > start:
             log.warning("delete_log_incomplete", system=SYSTEM, object=self._sobject)
-        found = [
-            Deletion(str(entry["id"]), parse_instant(entry["deletedDate"]))
-            for entry in response.body["deletedRecords"]
-        ]
-        yield sorted(found, key=lambda deletion: deletion.deleted_at)
+        yield _read_deletions(answer.deletedRecords)
 
     def key(self, row_id: str) -> Mapping[str, object]:
         """Return the record's id alone."""
@@ -193,7 +213,26 @@ def _literal(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _records(body: Any) -> list[dict[str, Any]]:
-    if not isinstance(body, dict) or not isinstance(body.get("records"), list):
-        raise SchemaMismatchError("a query answer came without records")
-    return list(body["records"])
+def _last_position(records: Sequence[Any]) -> tuple[datetime, str] | None:
+    """Stamp and id of the last row that has both in a usable form."""
+    for record in reversed(records):
+        if isinstance(record, dict):
+            try:
+                return read_instant(record.get("SystemModstamp")), read_key(record.get("Id"), _ID)
+            except ValueError:
+                continue
+    return None
+
+
+def _read_deletions(entries: Sequence[Any]) -> DeletePage:
+    found: list[Deletion] = []
+    unreadable: list[UnreadableRow] = []
+    for entry in entries:
+        try:
+            if not isinstance(entry, dict):
+                raise ValueError("an entry of the delete log is no object")
+            row_id = read_key(entry.get("id"), _ID)
+            found.append(Deletion(row_id, read_instant(entry.get("deletedDate"))))
+        except ValueError as error:
+            unreadable.append(nameless(entry, f"delete log: {error}"))
+    return DeletePage(sorted(found, key=lambda deletion: deletion.deleted_at), unreadable)

@@ -1,13 +1,13 @@
 """A source and a log in memory, for the polled engine: rows become visible late, commits fail."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
 from connectors.polled.config import PolledConfig
 from connectors.polled.ledger import EPOCH, Entry, Ledger
-from connectors.polled.model import Deletion, Page, ReaderTraits, Row, UnreadableRow
+from connectors.polled.model import DeletePage, Deletion, Page, ReaderTraits, Row, UnreadableRow
 from connectors.polled.poller import ObjectPoller
 from schemas.errors import TransientError
 
@@ -113,8 +113,8 @@ class MemoryReader:
                 return
             cursor = found[-1][:2]
 
-    async def deletions(self, since: datetime) -> AsyncIterator[Sequence[Deletion]]:
-        yield [deletion for deletion in self.table.feed if deletion.deleted_at >= since]
+    async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
+        yield DeletePage([told for told in self.table.feed if told.deleted_at >= since])
 
 
 def _row(version: Version) -> Row:

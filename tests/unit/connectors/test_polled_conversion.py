@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.polled.conversion import Layout, RowReader, converter, parse_instant
+from connectors.polled.answers import read_instant
+from connectors.polled.conversion import Layout, RowReader, converter
 from connectors.polled.ledger import digest_of
 from schemas.codec import load_schema
 from schemas.contracts import record_schema
@@ -133,7 +134,7 @@ def test_new_fields_are_ignored_and_reported_once() -> None:
     ["2026-01-01T10:00:00.000+0000", "2026-01-01 10:00:00", "2026-01-01T12:00:00+02:00"],
 )
 def test_instants_are_utc(text: str) -> None:
-    assert parse_instant(text) == datetime(2026, 1, 1, 10, tzinfo=UTC)
+    assert read_instant(text) == datetime(2026, 1, 1, 10, tzinfo=UTC)
 
 
 def test_the_digest_depends_on_content_not_on_order() -> None:

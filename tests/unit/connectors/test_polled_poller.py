@@ -206,7 +206,7 @@ def test_an_unreadable_row_is_dead_lettered_once_and_blocks_nothing() -> None:
     world.poll(world.restart())
     assert [(row.row_id, row.detail) for row in world.log.rejected] == [("b", "broken")]
     world.reader.broken = set()
-    assert world.poll() == [("u", "b")]
+    assert world.poll() == [("c", "b")]
 
 
 def test_i2_a_failed_commit_moves_nothing() -> None:
