@@ -1,8 +1,8 @@
 """Running pollers: when to poll again, and what a failure means for the next time.
 
 No failure ends a loop but one: an error that makes going on harmful (a fenced or broken log) stops
-the process. Everything else is repeated, quickly or slowly, and shows in the metrics; the other
-objects and connectors are not touched.
+the process. Everything else, a defect of ours too, is repeated, quickly or slowly, and shows in the
+metrics; the other objects and connectors are not touched.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from connectors.faults import UnreadableBodyError
 from connectors.polled import instruments
 from schemas.errors import (
     AuthenticationError,
@@ -26,6 +27,8 @@ from schemas.errors import (
 log = structlog.get_logger()
 
 RETRY_FIRST_S: Final = 0.5
+DEFECT: Final = "defect"
+"""Reason of a failure outside the error tree."""
 
 
 class Poller(Protocol):
@@ -57,7 +60,7 @@ def verdict_on(error: PsaStreamError) -> Verdict | None:
     match error:
         case RateLimitedError():
             return Verdict("rate_limited", needs_person=False)
-        case TransientError():
+        case TransientError() | UnreadableBodyError():
             return Verdict("unavailable", needs_person=False)
         case AuthenticationError():
             return Verdict("authentication", needs_person=True)
@@ -89,6 +92,12 @@ class ObjectLoop:
                 failures += 1
                 self._report(error, verdict)
                 pause_s = self._pause_s(error, verdict, failures)
+            except Exception:
+                # A defect met by one object must not end the others. A batch is atomic: nothing of
+                # this poll is half done.
+                failures += 1
+                self._report_defect()
+                pause_s = self._settings.retry_max_s
             else:
                 failures = 0
                 self._set_stopped(None)
@@ -109,6 +118,14 @@ class ObjectLoop:
         self._set_stopped(verdict.reason if verdict.needs_person else None)
         report = log.error if verdict.needs_person else log.warning
         report("poll_failed", system=system, object=obj, code=error.code, error=str(error))
+
+    def _report_defect(self) -> None:
+        system, obj = self._labels
+        instruments.ERRORS.labels(system, obj, DEFECT).inc()
+        self._set_stopped(DEFECT)
+        log.exception(
+            "poll_failed", system=system, object=obj, code=DEFECT, hint="report it with this trace"
+        )
 
     def _set_stopped(self, reason: str | None) -> None:
         if self._stopped_for is not None:

@@ -138,7 +138,7 @@ class ObjectPoller:
         living = self._ledger.living()
         scan = await self._scan(None, repairs_before=self._bookmark.cursor)
         if self._reader.traits.delete_feed is not DeleteFeed.NONE:
-            await self._apply_delete_feed()
+            scan.seen |= await self._apply_delete_feed()
         vanished = (living & self._ledger.living()) - scan.seen
         if vanished and scan.nameless:
             self._report_undecided(vanished, scan.nameless)
@@ -296,17 +296,21 @@ class ObjectPoller:
         now_us = (self._clock() - EPOCH) // timedelta(microseconds=1)
         return max(draft.position + 1, now_us)
 
-    async def _apply_delete_feed(self) -> None:
+    async def _apply_delete_feed(self) -> set[str]:
+        """Publish what the delete log tells; return the ids of its entries that are unreadable."""
+        unreadable: set[str] = set()
         cursor = self._bookmark.deletions_cursor
         since = window_start(cursor, self._config.overlap) or EPOCH
         async for page in self._reader.deletions(since):
             draft = _Draft(self._bookmark.position)
             self._draft_refusals(draft, page.unreadable)
+            unreadable.update(row.id for row in page.unreadable)
             for row_id in self._deleted_rows(page.deletions):
                 self._draft_delete(draft, row_id)
             newest = max((deletion.deleted_at for deletion in page.deletions), default=since)
             reached = max(newest, cursor or EPOCH)
             await self._commit(draft, replace(self._bookmark, deletions_cursor=reached))
+        return unreadable
 
     def _deleted_rows(self, deletions: Iterable[Deletion]) -> list[str]:
         """Living rows the feed names, unless they changed after the delete (an undelete)."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
 from connectors.polled.config import PolledConfig
+from connectors.polled.conversion import nameless
 from connectors.polled.ledger import EPOCH, Entry, Ledger
 from connectors.polled.model import DeletePage, Deletion, Page, ReaderTraits, Row, UnreadableRow
 from connectors.polled.poller import ObjectPoller
@@ -85,6 +86,8 @@ class MemoryReader:
     between_pages: Callable[[], None] = lambda: None
     hidden: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
+    parents: frozenset[str] = frozenset()
+    nameless: list[object] = field(default_factory=list)
 
     def key(self, row_id: str) -> Mapping[str, object]:
         return {"Id": row_id}
@@ -107,8 +110,9 @@ class MemoryReader:
                 for *_, version in found
                 if version.row_id in self.broken
             ]
+            unreadable += [nameless(raw, "Id: null is not a key") for raw in self.nameless]
             reached = found[-1][0] if found else None
-            yield Page(rows, unreadable, self.table.clock.now, frozenset(), reached)
+            yield Page(rows, unreadable, self.table.clock.now, self.parents, reached)
             if len(found) < self.page_size:
                 return
             cursor = found[-1][:2]

@@ -29,6 +29,7 @@ from schemas.contracts import record_schema
 ROWS: Final = 6
 PAGE_SIZE: Final = 2
 FAST: Final = RetrySettings(attempts=2, wait_initial_s=0, wait_max_s=0, wait_jitter_s=0)
+_STAMP: Final = "lastmodifieddate"
 ID_FIELDS: Final = {"salesforce": "Id", "netsuite": "id", "float": "id"}
 
 Answer = Any
@@ -57,6 +58,7 @@ class ScriptedVendor:
     change: Change = lambda body: body
     asked: list[Ask] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
+    unstamped: set[str] = field(default_factory=set)
     url: str = ""
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -122,8 +124,10 @@ class ScriptedVendor:
         else:
             obj = {"job": "project", "timebill": "time_bill"}.get(obj, obj)
             rows = self.rows(obj)
-        if " IS NULL" in query:
-            rows = []
+        if self.unstamped or " IS NULL" in query:
+            without = " IS NULL" in query
+            rows = [row for row in rows if (row.get("id") in self.unstamped) is without]
+            rows = [{k: v for k, v in row.items() if not (without and k == _STAMP)} for row in rows]
         id_field = "recordid" if kind == "deletions" else "id"
         if after:
             rows = [row for row in rows if int(row[id_field].partition("-")[0]) > int(after)]

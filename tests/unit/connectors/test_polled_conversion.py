@@ -114,13 +114,53 @@ def test_where_null_is_absent_only_the_id_is_required() -> None:
     ((row,), _) = reader.read([{"id": "1"}])
     assert row.values == {"id": 1, "rate": None, "modified": None, "created": None}
     with pytest.raises(SchemaMismatchError):
-        reader.read([{"rate": "1"}])
+        reader.read([{"rate": "1"}, {"rate": "2"}])
 
 
 def test_a_bad_value_is_an_error_of_its_row_only() -> None:
     rows, unreadable = RowReader(SCHEMA, LAYOUT).read([RAW, RAW | {"id": 2, "rate": "x"}])
     assert [row.id for row in rows] == ["1"]
     assert [(row.id, row.detail.partition(":")[0]) for row in unreadable] == [("2", "rate")]
+
+
+@pytest.mark.fault("B5", place="connectors/polled/conversion.py")
+@pytest.mark.parametrize("value", [None, "", " ", "a b", "a ", True, [], {}, Decimal("1.5"), 2**70])
+def test_b5_a_row_without_a_usable_id_is_refused(value: object) -> None:
+    rows, unreadable = RowReader(SCHEMA, LAYOUT).read([RAW, RAW | {"id": value}])
+    assert [row.id for row in rows] == ["1"]
+    assert [(row.is_nameless, row.raw) for row in unreadable] == [(True, RAW | {"id": value})]
+
+
+@pytest.mark.fault("B4", place="connectors/polled/conversion.py")
+def test_b4_half_an_emoji_is_an_error_of_its_row_only() -> None:
+    half = RAW | {"id": 2, "modified": "\ud83d"}
+    rows, unreadable = RowReader(SCHEMA, LAYOUT).read([RAW, half])
+    assert [row.id for row in rows] == ["1"]
+    ((refused),) = unreadable
+    assert (refused.id, refused.detail.encode().decode()) == ("2", refused.detail)
+
+
+def test_a_row_without_a_field_that_others_have_is_an_error_of_its_row_only() -> None:
+    without = {name: value for name, value in RAW.items() if name != "rate"} | {"id": 2}
+    rows, unreadable = RowReader(SCHEMA, LAYOUT).read([RAW, without])
+    assert [row.id for row in rows] == ["1"]
+    assert [(row.id, row.detail) for row in unreadable] == [("2", "the row came without rate")]
+
+
+def test_a_row_of_more_text_than_a_message_may_hold_is_refused() -> None:
+    reader = RowReader(load_schema(NOTE), Layout("id"))
+    rows, unreadable = reader.read([{"id": "1", "text": "x"}, {"id": "2", "text": "x" * 1_000_001}])
+    assert ([row.id for row in rows], [row.id for row in unreadable]) == (["1"], ["2"])
+
+
+NOTE = {
+    "type": "record",
+    "name": "Note",
+    "fields": [
+        {"name": "id", "type": ["null", "string"], "default": None},
+        {"name": "text", "type": ["null", "string"], "default": None},
+    ],
+}
 
 
 def test_new_fields_are_ignored_and_reported_once() -> None:

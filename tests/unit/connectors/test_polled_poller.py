@@ -209,6 +209,53 @@ def test_an_unreadable_row_is_dead_lettered_once_and_blocks_nothing() -> None:
     assert world.poll() == [("c", "b")]
 
 
+@pytest.mark.fault("C16", place="connectors/polled/ledger.py")
+@pytest.mark.parametrize("traits", [ReaderTraits(), ReaderTraits(has_cursor=False)])
+def test_c16_a_row_that_becomes_unreadable_keeps_its_last_sound_value(
+    traits: ReaderTraits,
+) -> None:
+    world = World(traits, **SWEEPS)
+    world.poll()
+    world.reader.broken = {"b"}
+    for _ in range(3):
+        assert world.poll(world.restart(**SWEEPS)) == []
+    assert [row.row_id for row in world.log.rejected] == ["b"]
+    world.reader.broken = set()
+    assert world.poll(world.restart(**SWEEPS)) == []  # as it was
+    world.reader.broken = {"b"}
+    world.poll(world.restart(**SWEEPS))
+    assert [row.row_id for row in world.log.rejected] == ["b", "b"]  # broken anew
+
+
+@pytest.mark.fault("C16", place="connectors/polled/poller.py")
+def test_c16_a_child_that_becomes_unreadable_is_no_missing_child() -> None:
+    world = World(ReaderTraits(has_parent=True), **SWEEPS)
+    for row_id in ("7-1", "7-2", "7-3"):
+        world.table.write(row_id, "line")
+    world.reader.parents = frozenset({"7"})
+    world.reader.page_size = 20
+    world.poll()
+    world.reader.broken = {"7-2"}
+    assert world.poll() == []
+    assert [row.row_id for row in world.log.rejected] == ["7-2"]
+    world.table.purge("7-2")
+    assert world.poll() == [("d", "7-2")]
+
+
+@pytest.mark.fault("C16", place="connectors/polled/poller.py")
+def test_c16_with_a_row_that_cannot_be_named_absence_proves_nothing() -> None:
+    world = World(ReaderTraits(has_parent=True), **SWEEPS)
+    world.poll()
+    world.table.purge("b")
+    world.reader.nameless = [{"Id": None, "text": "which?"}]
+    assert world.poll() == []
+    assert world.poll(world.restart(**SWEEPS)) == []
+    assert [row.detail for row in world.log.rejected] == ["Id: null is not a key"]
+    world.reader.nameless = []
+    assert world.poll() == [("d", "b")]
+    assert len(world.log.stored()[1]) == 2  # the nameless row is forgotten
+
+
 def test_i2_a_failed_commit_moves_nothing() -> None:
     world = World()
     world.poll()
