@@ -151,6 +151,15 @@ def connectors_apply(config: Config) -> None:
         apply_connectors(settings_from_environment(), config)
 
 
+@connectors.command("watch")
+def connectors_watch(config: Config) -> None:
+    """Watch Debezium connectors: states as metrics, restarts of what has failed."""
+    from psastream.connect import watch_connectors
+
+    with errors_as_exit_codes():
+        raise typer.Exit(watch_connectors(settings_from_environment(), config))
+
+
 @connectors.command("status")
 def connectors_status(names: list[str]) -> None:
     """Print the state of connectors and their tasks; exit code 1 if one is not running."""

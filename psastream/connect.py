@@ -9,7 +9,10 @@ from pathlib import Path
 import typer
 
 from connectors.debezium.client import ConnectClient, ConnectorStatus, read_connector_file
+from connectors.debezium.watcher import ConnectorWatcher, WatcherMetrics
 from psastream.exits import Exit
+from psastream.running import run
+from runtime.prometheus import serve_metrics
 from runtime.settings import Settings
 from schemas.errors import ConfigError
 
@@ -47,6 +50,26 @@ async def _statuses(url: str, names: Sequence[str]) -> dict[str, ConnectorStatus
         return {name: await client.status(name) for name in names}
     finally:
         await client.close()
+
+
+def watch_connectors(settings: Settings, paths: Sequence[Path]) -> int:
+    """Watch connectors until SIGTERM or SIGINT: states as metrics, restarts within a budget."""
+    return run(_watch(settings, [read_connector_file(path).name for path in paths]))
+
+
+async def _watch(settings: Settings, names: Sequence[str]) -> int:
+    client = ConnectClient(_url(settings))
+    watcher = ConnectorWatcher(client, names, WatcherMetrics())
+    serve_metrics(
+        settings.metrics_port,
+        host=settings.metrics_host,
+        checks={"livez": watcher.is_live, "readyz": watcher.is_ready},
+    )
+    try:
+        await watcher.run()
+    finally:
+        await client.close()
+    return Exit.OK
 
 
 def _url(settings: Settings) -> str:

@@ -6,16 +6,26 @@ need Kafka's EnvVarConfigProvider under the name `env`. No secret passes through
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import structlog
+from pydantic import BaseModel, ValidationError
 
 from connectors.config import read_document
-from connectors.faults import ErrorPolicy, Fault, Meaning, Shape, rule, text_or_none
+from connectors.faults import (
+    ErrorPolicy,
+    Fault,
+    Meaning,
+    Shape,
+    UnreadableBodyError,
+    rule,
+    text_or_none,
+)
 from connectors.http import Limiter, RetrySettings, VendorClient
 from schemas.errors import ConfigError, FatalError, ReplicationSlotLostError
 
@@ -107,9 +117,10 @@ class ConnectClient:
     """A client of one Connect cluster. `close` when done."""
 
     def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+        address = urlsplit(url)
         self._client = VendorClient(
-            url,
-            _NoCredentials(),
+            urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2])),
+            _BasicCredentials(address.username, address.password),
             POLICY,
             user_agent="psastream",
             timeout_s=timeout_s,
@@ -156,6 +167,12 @@ class RestartBudget:
     clock_s: Callable[[], float]
     _taken_s: list[float] = field(default_factory=list)
 
+    @property
+    def taken(self) -> int:
+        """How many restarts were taken in the present window."""
+        now_s = self.clock_s()
+        return sum(now_s - taken < self.window_s for taken in self._taken_s)
+
     def take(self) -> bool:
         """Take one restart; False when none is left."""
         now_s = self.clock_s()
@@ -190,20 +207,48 @@ async def heal(client: ConnectClient, name: str, budget: RestartBudget) -> Conne
     return status
 
 
-class _NoCredentials:
+class _BasicCredentials:
+    """Name and password of RFC 7617, or none."""
+
+    def __init__(self, name: str | None, password: str | None) -> None:
+        self._headers: dict[str, str] = {}
+        if name is not None:
+            pair = f"{unquote(name)}:{unquote(password or '')}"
+            self._headers["Authorization"] = "Basic " + b64encode(pair.encode()).decode()
+
     async def headers(self) -> Mapping[str, str]:
-        return {}
+        return self._headers
 
     def invalidate(self) -> None:
-        """There is nothing to forget."""
+        """There is nothing to forget: the next request asks with the same."""
+
+
+class _Part(BaseModel):
+    """A connector or a task, as the status tells it."""
+
+    state: str
+    trace: str | None = None
+
+
+class _StatusBody(BaseModel):
+    """The body of `GET /connectors/{name}/status`, the fields that are used."""
+
+    connector: _Part
+    tasks: tuple[_Part, ...] = ()
 
 
 def _status(body: Any) -> ConnectorStatus:
-    parts = [body["connector"], *body.get("tasks", ())]
+    """Read a status. Raises UnreadableBodyError where it is none."""
+    try:
+        status = _StatusBody.model_validate(body)
+    except ValidationError as error:
+        where = ", ".join(".".join(map(str, item["loc"])) for item in error.errors())
+        raise UnreadableBodyError(f"connect told a status of another form: {where}") from error
+    parts = [status.connector, *status.tasks]
     return ConnectorStatus(
-        state=body["connector"]["state"],
-        tasks=tuple(task["state"] for task in body.get("tasks", ())),
-        traces=tuple(part["trace"] for part in parts if part.get("trace")),
+        state=status.connector.state,
+        tasks=tuple(task.state for task in status.tasks),
+        traces=tuple(part.trace for part in parts if part.trace),
     )
 
 

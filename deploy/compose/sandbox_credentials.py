@@ -20,6 +20,7 @@ from sandbox.vendors.oauth import (
 
 # The twin listens on its own loopback only; poller and dispatcher share its network namespace.
 VENDORS_URL = "http://127.0.0.1:8090"
+CONNECT_USERS = "connect_users"
 DATABASE_PASSWORD = "INHOUSE_PSA_PASSWORD"  # noqa: S105 - a variable's name
 
 
@@ -28,9 +29,12 @@ def write_all(directory: Path) -> None:
     credentials = read_credentials(directory) or make_credentials()
     write_credentials(directory, VENDORS_URL, credentials)
     variables: dict[str, str] = json.loads((directory / ENVIRONMENT_FILE).read_text())
-    password = directory / DATABASE_PASSWORD
-    if not password.exists():
+    if not (directory / DATABASE_PASSWORD).exists():
         variables[DATABASE_PASSWORD] = secrets.token_urlsafe(24)
+    if not (directory / CONNECT_USERS).exists():
+        password = secrets.token_urlsafe(24)
+        variables[CONNECT_USERS] = f"psastream={password}\n"
+        variables["PSASTREAM_CONNECT_URL"] = f"http://psastream:{password}@connect:8083"
     for name, value in variables.items():
         file = directory / name
         file.unlink(missing_ok=True)  # it may be read-only

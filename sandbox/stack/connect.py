@@ -15,6 +15,8 @@ from sandbox.stack.process import ProcessSpec
 from sandbox.stack.settings import StackAddresses
 
 AVRO_CONVERTER = "io.confluent.connect.avro.AvroConverter"
+MESSAGE_MAX_BYTES = 16 * 1024 * 1024
+"""The largest record: what the brokers of the stack and of the compose file take."""
 ENVIRONMENT_PROVIDER = "org.apache.kafka.common.config.provider.EnvVarConfigProvider"
 
 # Environment variable of the in-house PSA's connector → part of the connection string.
@@ -78,10 +80,17 @@ def worker_properties(directory: Path, port: int, addresses: StackAddresses) -> 
         "rest.advertised.host.name": HOST,
         "plugin.path": directory / "plugins",
         "plugin.discovery": "service_load",
-        "connector.client.config.override.policy": "All",
-        # Connector files name secrets and addresses as ${env:NAME}; the worker resolves them.
+        # A connector that could choose its clients' settings could send what it reads anywhere.
+        "connector.client.config.override.policy": "None",
+        # Connector files name secrets and addresses as ${env:NAME}; the worker resolves these
+        # and no others, for whoever may register a connector may read what is resolved.
         "config.providers": "env",
         "config.providers.env.class": ENVIRONMENT_PROVIDER,
+        "config.providers.env.param.allowlist.pattern": "|".join(
+            [*DATABASE_VARIABLES, "PSASTREAM_REGISTRY_URL"]
+        ),
+        "producer.compression.type": "zstd",
+        "producer.max.request.size": MESSAGE_MAX_BYTES,
         "offset.flush.interval.ms": 1000,
         # One worker: a new connector need not wait for others to come back.
         "scheduled.rebalance.max.delay.ms": 0,

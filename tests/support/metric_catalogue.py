@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from prometheus_client import REGISTRY, CollectorRegistry
 
 import connectors.polled.instruments  # noqa: F401 - registers the pollers' metrics by import
+from connectors.debezium.watcher import WatcherMetrics
 from connectors.dispatch.metrics import DispatchMetrics
 from streams.instruments import PrometheusInstruments
 
@@ -23,12 +24,13 @@ class MetricFamily:
 
 
 def product_metrics() -> list[MetricFamily]:
-    """All metrics of worker, poller and dispatcher, by name."""
-    worker, dispatcher = CollectorRegistry(), CollectorRegistry()
+    """All metrics of worker, poller, dispatcher and connector watcher, by name."""
+    worker, dispatcher, watcher = (CollectorRegistry() for _ in range(3))
     PrometheusInstruments(worker)
     DispatchMetrics(dispatcher)
+    WatcherMetrics(watcher)
     found = []
-    for registry in (worker, dispatcher, REGISTRY):
+    for registry in (worker, dispatcher, watcher, REGISTRY):
         # The collectors themselves: a family without a sample yet does not tell its labels.
         for it in registry._collector_to_names:
             name = getattr(it, "_name", "")

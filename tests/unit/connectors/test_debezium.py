@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
+from aiohttp import encode_basic_auth, web
+from prometheus_client import CollectorRegistry
 
 from connectors.debezium.client import (
     ConnectClient,
@@ -14,8 +16,11 @@ from connectors.debezium.client import (
     heal,
     read_connector_file,
 )
-from schemas.errors import ConfigError, ReplicationSlotLostError
+from connectors.debezium.watcher import INTERVAL_S, LATE_ROUNDS, ConnectorWatcher, WatcherMetrics
+from connectors.faults import UnreadableBodyError
+from schemas.errors import ConfigError, ReplicationSlotLostError, TargetBusyError
 from schemas.topics import SOURCES
+from tests.support.vendor_server import serving, vendor_at
 
 FILE = Path(__file__).parents[3] / "connectors" / "debezium" / "inhouse-psa.json"
 
@@ -52,12 +57,14 @@ def test_other_files_are_refused(document: object, tmp_path: Path) -> None:
 class Connect(ConnectClient):
     """A cluster whose connector always has one status."""
 
-    def __init__(self, status: ConnectorStatus) -> None:
+    def __init__(self, answer: ConnectorStatus | Exception) -> None:
         super().__init__("http://127.0.0.1:1")
-        self.answer = status
+        self.answer = answer
         self.restarts = 0
 
     async def status(self, name: str) -> ConnectorStatus:
+        if isinstance(self.answer, Exception):
+            raise self.answer
         return self.answer
 
     async def restart_failed(self, name: str) -> None:
@@ -91,3 +98,103 @@ def test_a_lost_slot_is_not_restarted_over() -> None:
     with pytest.raises(ReplicationSlotLostError):
         asyncio.run(heal(connect, "c", RestartBudget(9, 60, clock_s=lambda: 0)))
     assert connect.restarts == 0
+
+
+FAILED = ConnectorStatus("RUNNING", ("FAILED",), ("boom\n at x",))
+
+
+class Watch:
+    """A watcher of one connector, with its clock and what it shows."""
+
+    def __init__(self, answer: ConnectorStatus | Exception) -> None:
+        self.now_s = 0.0
+        self.connect = Connect(answer)
+        self.registry = CollectorRegistry()
+        metrics = WatcherMetrics(self.registry)
+        self.watcher = ConnectorWatcher(self.connect, ["c"], metrics, clock_s=lambda: self.now_s)
+
+    def rounds(self, count: int) -> None:
+        async def work() -> None:
+            for _ in range(count):
+                await self.watcher.round()
+
+        asyncio.run(work())
+
+    def shown(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+@pytest.mark.fault("B9", place="connectors/debezium/watcher.py")
+def test_b9_a_failed_task_is_restarted_three_times_an_hour_and_shown_until_it_runs() -> None:
+    watch = Watch(FAILED)
+    watch.rounds(10)
+    assert watch.connect.restarts == 3
+    assert watch.shown("psastream_connector_failed", connector="c") == 1
+    assert watch.shown("psastream_connector_restarts_total", connector="c") == 3
+
+    watch.connect.answer = ConnectorStatus("RUNNING", ("RUNNING",))
+    watch.rounds(1)
+    assert watch.shown("psastream_connector_failed", connector="c") == 0
+
+
+@pytest.mark.fault("B9", place="connectors/debezium/watcher.py")
+def test_b9_a_lost_slot_is_shown_and_not_restarted_over() -> None:
+    trace = "ERROR: can no longer get changes from replication slot"
+    watch = Watch(ConnectorStatus("RUNNING", ("FAILED",), (trace,)))
+    watch.rounds(2)
+    assert watch.connect.restarts == 0
+    assert watch.shown("psastream_connector_slot_lost", connector="c") == 1
+
+
+def test_a_connect_that_is_away_is_no_failed_connector_and_not_ready() -> None:
+    watch = Watch(TargetBusyError("connect is away"))
+    watch.rounds(1)
+    assert not watch.watcher.is_ready()
+    assert watch.watcher.is_live()
+    assert watch.shown("psastream_connect_reachable") == 0
+    assert watch.shown("psastream_connector_failed", connector="c") is None
+
+
+def test_a_watcher_whose_rounds_do_not_end_is_not_live() -> None:
+    watch = Watch(FAILED)
+    watch.now_s = LATE_ROUNDS * INTERVAL_S
+    assert not watch.watcher.is_live()
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["null", "[]", "{}", '{"connector": null}', '{"connector": {"state": 1}}', '{"tasks": []}'],
+)
+def test_a_status_of_another_form_is_unreadable(body: str) -> None:
+    async def ask() -> None:
+        async with vendor_at(web.Response(text=body, content_type="application/json")) as url:
+            client = ConnectClient(url)
+            try:
+                await client.status("c")
+            finally:
+                await client.close()
+
+    with pytest.raises(UnreadableBodyError):
+        asyncio.run(ask())
+
+
+@pytest.mark.fault("D6", place="connectors/debezium/client.py")
+def test_d6_name_and_password_of_the_address_go_into_the_header_only() -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append((str(request.url), request.headers.get("Authorization", "")))
+        return web.json_response({"connector": {"state": "RUNNING"}, "tasks": []})
+
+    async def ask() -> None:
+        async with serving(answer) as url:
+            client = ConnectClient(url.replace("//", "//psastream:p%40ss@"))
+            try:
+                await client.status("c")
+            finally:
+                await client.close()
+
+    asyncio.run(ask())
+    ((url, header),) = seen
+    assert header == encode_basic_auth("psastream", "p@ss")
+    assert "ss" not in url.partition("/connectors")[0].partition("//")[2]

@@ -143,7 +143,9 @@ def test_ports_agree_with_health_checks_and_scrapes() -> None:
     assert len(set(served.values())) == len(served), "two share a network namespace in the sandbox"
     for name, port in served.items():
         test = str(base[name]["healthcheck"]["test"])
-        assert any(f"localhost:{port}/{path}'" in test for path in ("metrics", "readyz")), test
+        assert any(
+            f"localhost:{port}/{path}'" in test for path in ("metrics", "readyz", "livez")
+        ), test
 
 
 def test_ports_of_the_host_are_bound_to_loopback() -> None:
@@ -208,3 +210,17 @@ def test_sandbox_credentials_are_made_once(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
     assert {"FLOAT_TOKEN", "NETSUITE_URL", "INHOUSE_PSA_PASSWORD"} <= first.keys()
     assert Path(first["NETSUITE_PRIVATE_KEY_FILE"].decode()).is_file()
+
+
+@pytest.mark.fault("D6", place="docker-compose.yml")
+def test_d6_connect_resolves_only_what_connector_files_name_and_asks_who_is_there() -> None:
+    environment = services(COMPOSE)["connect"]["environment"]
+    named = set()
+    for path in (REPOSITORY / "connectors" / "debezium").glob("*.json"):
+        named |= set(re.findall(r"\$\{env:(\w+)\}", path.read_text()))
+    allowed = environment["CONNECT_CONFIG_PROVIDERS_ENV_PARAM_ALLOWLIST_PATTERN"].split("|")
+
+    assert set(allowed) == named
+    assert environment["CONNECT_CONNECTOR_CLIENT_CONFIG_OVERRIDE_POLICY"] == "None"
+    assert "BasicAuthSecurityRestExtension" in environment["CONNECT_REST_EXTENSION_CLASSES"]
+    assert "connect_users" in services(COMPOSE)["connect"]["secrets"]

@@ -102,6 +102,18 @@ def test_connect_inherits_the_addresses_and_names_its_topics() -> None:
     }
 
 
+@pytest.mark.fault("D6", place="sandbox/stack/connect.py")
+def test_d6_connect_resolves_only_what_connector_files_name() -> None:
+    addresses = StackAddresses(bootstrap_servers="kafka:9092", registry_url="http://registry:8081")
+
+    worker = properties(worker_properties(HERE, 8083, addresses))
+
+    allowed = re.compile(worker["config.providers.env.param.allowlist.pattern"])
+    assert allowed.fullmatch("INHOUSE_PSA_PASSWORD")
+    assert not allowed.fullmatch("FLOAT_TOKEN")
+    assert worker["connector.client.config.override.policy"] == "None"
+
+
 def test_a_missing_package_names_the_extra_to_install() -> None:
     for look_up in (import_package, package_directory):
         with pytest.raises(MissingPackageError, match=r"no_such_package.*psastream\[sandbox\]"):
