@@ -1,4 +1,11 @@
-"""Message keys: Avro strings in Confluent framing, one at a time or a column of them."""
+"""Message keys: what they say, and their bytes (Avro strings in Confluent framing).
+
+A record's key alone decides its partition, so that a topic is a table to whoever reads it by key:
+each key lives on one partition, and its last record there is the row. A row that may change its
+co-partition key therefore carries it in the message key, `<co-partition key>|<row id>`. When it
+moves, the former key is deleted and another one written; which of both partitions a reader
+reaches first does not matter.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +28,20 @@ def _length(size: int) -> bytes:
         value >>= 7
     prefix.append(value)
     return bytes(prefix)
+
+
+SEPARATOR: Final = "|"
+"""Between the parts of a key; no row id holds it (`schemas.identity.native_id`)."""
+
+
+def row_key(co_partition_key: str, row_id: str) -> str:
+    """Return the message key of a row that may move."""
+    return f"{co_partition_key}{SEPARATOR}{row_id}"
+
+
+def row_id_of(key: str) -> str:
+    """Return the id of the row in a `row_key`."""
+    return key.rpartition(SEPARATOR)[2]
 
 
 _LENGTHS: Final = tuple(_length(size) for size in range(512))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from schemas.keys import row_id_of, row_key
+
 PARTITIONS: Final = 4
 """Partitions of every stream a worker reads: one number, so that all of them are co-partitioned."""
 
@@ -48,7 +50,8 @@ class Topic:
 
     `record` is the path of its value contract below `schemas/avro`, without suffix; `None` where
     another system owns the schema or the topic is private to the engine. `route_field` is the
-    field whose hash picks the partition, for `Route.CO_PARTITION`.
+    field whose hash picks the partition, for `Route.CO_PARTITION`. `rows_move`: that field is no
+    function of the row's id, so the key carries both (`schemas.keys.row_key`).
     """
 
     name: str
@@ -63,6 +66,15 @@ class Topic:
     partitions: int = PARTITIONS
     is_envelope: bool = False
     personal_data: tuple[str, ...] = ()
+    rows_move: bool = False
+
+    def message_key(self, co_partition_key: str, row_id: str) -> str:
+        """Return the key of a row's records."""
+        return row_key(co_partition_key, row_id) if self.rows_move else row_id
+
+    def row_id(self, message_key: str) -> str:
+        """Return the id of the row a record is about; a tombstone says it nowhere else."""
+        return row_id_of(message_key) if self.rows_move else message_key
 
 
 def _source(system: str, obj: str, *personal_data: str, database: bool = False) -> Topic:
@@ -80,19 +92,23 @@ def _source(system: str, obj: str, *personal_data: str, database: bool = False) 
 
 
 def _canonical(entity: str, route_field: str | None, *personal_data: str) -> Topic:
+    rows_move = route_field not in (None, "id")
     return Topic(
         name=f"psa.{entity}",
         record=f"canonical/{entity}",
-        key="id",
+        key=f"{route_field}|id" if rows_move else "id",
         owner="normalize",
         criticality=Criticality.CRITICAL,
         route=Route.CO_PARTITION if route_field else Route.BROADCAST,
         route_field=route_field,
         personal_data=personal_data,
+        rows_move=rows_move,
     )
 
 
-def _internal(name: str, key: str, owner: str, route_field: str) -> Topic:
+def _internal(
+    name: str, key: str, owner: str, route_field: str, *, rows_move: bool = False
+) -> Topic:
     return Topic(
         name=f"psa.internal.{name}",
         record=f"internal/{name}",
@@ -101,6 +117,7 @@ def _internal(name: str, key: str, owner: str, route_field: str) -> Topic:
         criticality=Criticality.CRITICAL,
         route=Route.CO_PARTITION,
         route_field=route_field,
+        rows_move=rows_move,
     )
 
 
@@ -145,9 +162,15 @@ CANONICAL: Final = (
 )
 
 INTERNAL: Final = (
-    _internal("customer_demand", "engagement_id", "engagement", "customer_id"),
+    _internal(
+        "customer_demand",
+        "customer_id|engagement_id",
+        "engagement",
+        "customer_id",
+        rows_move=True,
+    ),
     _internal("customer_status", "engagement_id|customer_id", "customer", "engagement_id"),
-    _internal("project_link", "id", "project", "engagement_id"),
+    _internal("project_link", "engagement_id|id", "project", "engagement_id", rows_move=True),
     _internal("project_context", "id|project_id", "engagement", "id"),
     _internal("partial", "measure|dimension|source", "project, engagement", "dimension"),
 )

@@ -14,6 +14,7 @@ from sandbox.books.audit import DEAD_LETTERS, PUBLISHED, Evidence
 from sandbox.books.rows import PSA_TABLES, SourceRows
 from sandbox.books.status import Expected
 from sandbox.vendors.client import VendorAdmin
+from schemas.topics import BY_NAME
 
 
 class Library:
@@ -37,9 +38,10 @@ class Library:
         return SourceRows.of(self._admin.books(), psa)
 
     def published(self, topic: str) -> Expected:
-        """Return the rows of a compacted topic by key. Raises TransientError."""
+        """Return the rows of a compacted topic by row id. Raises TransientError."""
+        row_id = BY_NAME[topic].row_id
         return {
-            self._serde.read_key(key): self._serde.read(value)
+            row_id(self._serde.read_key(key)): self._serde.read(value)
             for key, value in read_compacted(self._kafka, topic).items()
         }
 

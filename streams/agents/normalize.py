@@ -10,11 +10,13 @@ all of them. So the event is handed on to the others, and each deletes the rows 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import ne
 from typing import Final, Self
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import structlog
 
@@ -34,6 +36,7 @@ from streams.agents.normalize_state import (
     Positions,
     RowMemory,
     RowMemoryCodec,
+    packed,
 )
 from streams.agents.registry import SchemaSource, SubjectIds
 from streams.agents.source_log import SourceLog, log_key
@@ -44,6 +47,9 @@ HANDED_ON: Final = b"truncated"
 """Key of the copies of a truncation: Debezium's own event has none."""
 TIMELINE_CHANGED: Final = "timeline_changed"
 TRUNCATED: Final = "truncated"
+
+Chosen = npt.NDArray[np.intp]
+"""Numbers of rows."""
 
 _log = structlog.get_logger()
 
@@ -78,6 +84,7 @@ class _Normalizer:
             for field in target.unset_kept
         ]
         self._writers = [_TargetWriter(target, registry) for target in mapping.targets]
+        self._moving = [at for at, writer in enumerate(self._writers) if writer.rows_move]
         # Readers are not thread-safe; a partition is never handled by two threads at once.
         self._readers: dict[int, ChunkReader] = {}
 
@@ -191,7 +198,9 @@ class _Normalizer:
         return chosen
 
     def _kept_text(self, value: bytes | None, kept_index: int) -> str | None:
-        return None if value is None else list(self._memory.kept_texts(value))[kept_index]
+        if value is None:
+            return None
+        return list(self._memory.texts(value))[len(self._moving) + kept_index]
 
     def _effects(
         self, judged: _Judged, latest: pl.DataFrame, targets: Sequence[pl.DataFrame]
@@ -199,15 +208,25 @@ class _Normalizer:
         rows = latest["row"].to_numpy()
         is_live = ~latest["is_delete"].to_numpy()
         ids = latest["id"].to_list()
+        routes = [
+            writer.routes(ids, frame).to_list()
+            for writer, frame in zip(self._writers, targets, strict=True)
+        ]
         old = judged.memory.partitions[rows]
         new = np.full_like(old, NOWHERE)
+        for index, writer in enumerate(self._writers):
+            new[:, index] = np.where(is_live, writer.partitions(routes[index]), NOWHERE)
+        before = [judged.values[row] for row in rows.tolist()]
+        packed_routes = _packed(routes[index] for index in self._moving)
+        former = self._former_routes(before, routes, packed_routes)
         outputs: list[OutputBatch] = []
         for index, (writer, frame) in enumerate(zip(self._writers, targets, strict=True)):
-            new[:, index] = np.where(is_live, writer.partitions(ids, frame), NOWHERE)
-            outputs += writer.outputs(ids, frame, old[:, index], new[:, index])
-        kept = [targets[index][field].to_list() for index, field in self._kept]
+            was, now = _Places(old[:, index], former[index]), _Places(new[:, index], routes[index])
+            outputs += writer.outputs(ids, frame, was, now)
+        kept = [[packed(text) for text in targets[index][field]] for index, field in self._kept]
         memory = RowMemory(latest["position"].to_numpy(), new)
-        values = self._memory.encode(memory, kept)
+        texts = [packed_routes, *kept] if self._moving else kept
+        values = self._memory.encode(memory, texts)
         state: dict[bytes, bytes | None] = {
             row_id.encode(): value for row_id, value in zip(ids, values, strict=True)
         }
@@ -234,12 +253,42 @@ class _Normalizer:
         ids = [found[at][0].decode() for at in gone]
         old = memory.partitions[gone]
         new = np.full_like(old, NOWHERE)
+        routes = [ids for _ in self._writers]
+        packed_routes = _packed(routes[index] for index in self._moving)
+        former = self._former_routes([found[at][1] for at in gone], routes, packed_routes)
         for index, (writer, frame) in enumerate(zip(self._writers, targets, strict=True)):
-            effects.outputs += writer.outputs(ids, frame.clear(), old[:, index], new[:, index])
+            was = _Places(old[:, index], former[index])
+            now = _Places(new[:, index], former[index])
+            effects.outputs += writer.outputs(ids, frame.clear(), was, now)
         positions = np.full(len(gone), emptied_at, np.int64)
-        kept = [[None] * len(gone) for _ in self._kept]
-        values = self._memory.encode(RowMemory(positions, new), kept)
+        nothing = [packed(None)] * len(gone)
+        texts = [nothing for _ in (*self._moving, *self._kept)]
+        values = self._memory.encode(RowMemory(positions, new), texts)
         effects.state |= zip((row_id.encode() for row_id in ids), values, strict=True)
+
+    def _former_routes(
+        self,
+        before: Sequence[bytes | None],
+        routes: Sequence[list[str]],
+        packed_routes: Sequence[bytes],
+    ) -> list[list[str]]:
+        """The co-partition keys of each target before the chunk; the present ones if there is none.
+
+        Most rows stay where they are: only of the others is the memory taken apart.
+        """
+        former = [*routes]
+        for index in self._moving:
+            former[index] = [*routes[index]]
+        if not self._moving:
+            return former
+        has_texts = self._memory.has_texts
+        for at, (value, now) in enumerate(zip(before, packed_routes, strict=True)):
+            if value is None or has_texts(value, now):
+                continue
+            for index, text in zip(self._moving, self._memory.texts(value), strict=False):
+                if text is not None:
+                    former[index][at] = text
+        return former
 
     def _refusals(self, decoded: DecodedChunk, rows: pl.DataFrame) -> list[Refusal]:
         """Undecodable and rejected records in chunk order; a stale one is no longer judged."""
@@ -330,6 +379,23 @@ def _newest_before(rows: pl.DataFrame) -> pl.Series:
     return newest.scatter(repeated["at"], repeated["before"])
 
 
+def _packed(columns: Iterable[list[str]]) -> list[bytes]:
+    """The texts of each row, one behind another, as the memory keeps them."""
+    each = [
+        list(map({text: packed(text) for text in set(column)}.__getitem__, column))
+        for column in columns
+    ]
+    return each[0] if len(each) == 1 else [b"".join(row) for row in zip(*each, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the records of some rows lie: the partition of each, and its co-partition key."""
+
+    partitions: Partitions
+    routes: list[str]
+
+
 class _TargetWriter:
     """Publishes the canonical records of one target."""
 
@@ -339,37 +405,61 @@ class _TargetWriter:
         self._ids = ids
         self._encoder = ChunkEncoder(record_schema(target.topic.record))
 
-    def partitions(self, ids: list[str], frame: pl.DataFrame) -> Partitions:
+    @property
+    def rows_move(self) -> bool:
+        """Whether a row may get another co-partition key."""
+        return self._topic.rows_move
+
+    def routes(self, ids: list[str], frame: pl.DataFrame) -> pl.Series:
+        """The co-partition key of each record; the row's id where it has none."""
+        own = pl.Series("route", ids, dtype=pl.String)
+        if self._topic.route is Route.BROADCAST:
+            return own
+        assert self._topic.route_field is not None
+        return frame.select(pl.coalesce(self._topic.route_field, own).alias("route"))["route"]
+
+    def partitions(self, routes: list[str]) -> Partitions:
         """Where each record belongs; 0 stands for everywhere if the topic is broadcast."""
         if self._topic.route is Route.BROADCAST:
-            return np.zeros(len(ids), np.uint16)
-        assert self._topic.route_field is not None
-        routes = frame.select(
-            pl.coalesce(self._topic.route_field, pl.Series(ids, dtype=pl.String)).alias("route")
-        )["route"]
-        unique = routes.unique()
-        numbers = [partition_of(route, self._topic.partitions) for route in unique]
-        return routes.replace_strict(unique, pl.Series(numbers, dtype=pl.UInt16)).to_numpy()
+            return np.zeros(len(routes), np.uint16)
+        numbers = {route: partition_of(route, self._topic.partitions) for route in set(routes)}
+        return np.fromiter(map(numbers.__getitem__, routes), np.uint16, len(routes))
 
     def outputs(
-        self, ids: list[str], frame: pl.DataFrame, old: Partitions, new: Partitions
+        self, ids: list[str], frame: pl.DataFrame, was: _Places, now: _Places
     ) -> list[OutputBatch]:
-        """Records where they belong now, and tombstones where they no longer do."""
+        """Tombstones of the keys that rows had, then the rows.
+
+        In this order: a row that moves within a partition must not be deleted behind itself.
+        """
         name = self._topic.name
-        keys = encode_keys(self._ids.subject_id(f"{name}-key"), ids)
+        key_id = self._ids.subject_id(f"{name}-key")
         prefix = header(self._ids.subject_id(f"{name}-value"))
-        live = np.flatnonzero(new != NOWHERE)
-        gone = np.flatnonzero((old != NOWHERE) & (old != new))
+        is_live = now.partitions != NOWHERE
+        has_left = ~is_live
+        if self._topic.rows_move:
+            has_left |= np.fromiter(map(ne, was.routes, now.routes), np.bool_, len(ids))
+        live = np.flatnonzero(is_live)
+        gone = np.flatnonzero((was.partitions != NOWHERE) & has_left)
         values = self._encoder.encode(frame[live], prefix=prefix)
-        upserts = self._batch(new[live], [keys[at] for at in live], values)
-        tombstones = self._batch(old[gone], [keys[at] for at in gone], [None] * len(gone))
+        upserts = self._batch(key_id, ids, now, live, values)
+        tombstones = self._batch(key_id, ids, was, gone, [None] * len(gone))
         return [batch for batch in (tombstones, upserts) if batch.keys]
 
     def _batch(
-        self, partitions: Partitions, keys: list[bytes], values: Sequence[bytes | None]
+        self,
+        key_id: int,
+        ids: list[str],
+        places: _Places,
+        chosen: Chosen,
+        values: Sequence[bytes | None],
     ) -> OutputBatch:
+        key = self._topic.message_key
+        at = chosen.tolist()
+        keys = encode_keys(key_id, [key(places.routes[row], ids[row]) for row in at])
         if self._topic.route is not Route.BROADCAST:
-            return OutputBatch(self._topic.name, partitions.tolist(), keys, values)
+            partitions = places.partitions[chosen].tolist()
+            return OutputBatch(self._topic.name, partitions, keys, values)
         copies = range(self._topic.partitions)
         return OutputBatch(
             self._topic.name,

@@ -1,7 +1,8 @@
 """What the normalizer remembers of each source row, as compact bytes.
 
-Position of the last change applied, the partition each canonical record lies on, and the texts
-kept for when the source cannot send them again. Encoding and decoding work on whole chunks.
+Position of the last change applied, the partition each canonical record lies on, the co-partition
+keys under which those lie that may move, and the texts kept for when the source cannot send them
+again. Encoding and decoding work on whole chunks.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import add
 from typing import Final
 
 import numpy as np
@@ -36,7 +38,10 @@ class RowMemory:
 
 
 class RowMemoryCodec:
-    """Memory as `<position i8><partition u2 a target>[<length i4><utf-8> a kept text]`."""
+    """Memory as `<position i8><partition u2 a target>[<length i4><utf-8> a text]`.
+
+    The texts: one co-partition key a target whose rows move, then one a kept field.
+    """
 
     def __init__(self, targets: int) -> None:
         self._targets = targets
@@ -50,8 +55,8 @@ class RowMemoryCodec:
         table = np.frombuffer(heads, self._head)
         return RowMemory(table["position"], table["partitions"])
 
-    def kept_texts(self, value: bytes) -> Iterator[str | None]:
-        """The kept texts of one row, in the order they were encoded."""
+    def texts(self, value: bytes) -> Iterator[str | None]:
+        """The texts of one row, in the order they were encoded."""
         at = self._head.itemsize
         while at < len(value):
             (length,) = _LENGTH.unpack_from(value, at)
@@ -59,19 +64,24 @@ class RowMemoryCodec:
             yield None if length < 0 else value[at : at + length].decode()
             at += max(length, 0)
 
-    def encode(self, memory: RowMemory, kept: Sequence[Sequence[str | None]]) -> list[bytes]:
-        """The value of each row; `kept` holds one column for each kept field."""
+    def has_texts(self, value: bytes, texts: bytes) -> bool:
+        """Whether the first texts of a row are these, as `packed` makes them."""
+        return value.startswith(texts, self._head.itemsize)
+
+    def encode(self, memory: RowMemory, texts: Sequence[Sequence[bytes]]) -> list[bytes]:
+        """The value of each row; `texts` are columns of packed texts."""
         table = np.empty(len(memory), self._head)
         table["position"] = memory.positions
         table["partitions"] = memory.partitions
         heads, size = table.tobytes(), self._head.itemsize
         values = [heads[at : at + size] for at in range(0, len(heads), size)]
-        for column in kept:
-            values = [value + _text(text) for value, text in zip(values, column, strict=True)]
+        for column in texts:
+            values = list(map(add, values, column))
         return values
 
 
-def _text(text: str | None) -> bytes:
+def packed(text: str | None) -> bytes:
+    """A text as it stands in the memory."""
     if text is None:
         return _NULL
     data = text.encode()

@@ -11,7 +11,7 @@ from schemas.contracts import record_schema
 from schemas.framing import header
 from schemas.keys import encode_keys
 from schemas.routing import partition_of
-from schemas.topics import BY_NAME
+from schemas.topics import BY_NAME, Topic
 from streams.agents.registry import SubjectIds
 from streams.engine import Output, OutputBatch
 from tables.effects import Emit, EmitColumns, Outbox
@@ -19,13 +19,13 @@ from tables.effects import Emit, EmitColumns, Outbox
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """How records of one topic are encoded, and over how many partitions they spread."""
+    """How records of one topic are encoded, keyed and spread over its partitions."""
 
     key_id: int
     value_header: bytes
     codec: RecordCodec
     columns: ChunkEncoder
-    partitions: int
+    topic: Topic
 
 
 class Publisher:
@@ -49,8 +49,8 @@ class Publisher:
             value = writer.value_header + writer.codec.encode(_used(emit.record))
         return Output(
             emit.topic,
-            partition_of(emit.route, writer.partitions),
-            encode_keys(writer.key_id, (emit.key,))[0],
+            partition_of(emit.route, writer.topic.partitions),
+            encode_keys(writer.key_id, (writer.topic.message_key(emit.route, emit.key),))[0],
             value,
         )
 
@@ -62,8 +62,11 @@ class Publisher:
         routes = [*emit.routes, *emit.removed]
         return OutputBatch(
             emit.topic,
-            [partition_of(route, writer.partitions) for route in routes],
-            encode_keys(writer.key_id, [*emit.keys, *emit.removed]),
+            [partition_of(route, writer.topic.partitions) for route in routes],
+            encode_keys(
+                writer.key_id,
+                map(writer.topic.message_key, routes, [*emit.keys, *emit.removed]),
+            ),
             values,
         )
 
@@ -78,7 +81,7 @@ class Publisher:
                 value_header=header(self._ids.subject_id(f"{name}-value")),
                 codec=RecordCodec(schema),
                 columns=ChunkEncoder(schema),
-                partitions=topic.partitions,
+                topic=topic,
             )
         return known
 

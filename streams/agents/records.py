@@ -16,6 +16,7 @@ from schemas.columnar import ChunkReader
 from schemas.errors import RecordError
 from schemas.keys import decode_key
 from schemas.mapping import Rejection
+from schemas.topics import BY_NAME
 from streams.agents.dead_letters import Refusal, dead_letters
 from streams.agents.publish import Publisher
 from streams.agents.registry import SchemaSource
@@ -77,6 +78,7 @@ class _RecordHandler(Generic[Table, Kind]):
         """Apply a chunk. Raises RegistryUnavailableError where the registry does not answer."""
         documents, outbox, tally = Documents(state), Outbox(), Tally()
         table = self._group.open_table(documents, outbox, chunk.partition)
+        topic = BY_NAME[chunk.topic]
         decoded = self._reader().decode(chunk.values)
         rows = dict(zip(decoded.rows, decoded.frame.to_dicts(), strict=True))
         refusals = [Refusal(index, rejection(error)) for index, error in decoded.errors]
@@ -86,7 +88,7 @@ class _RecordHandler(Generic[Table, Kind]):
                 continue
             row = rows.get(index)
             try:
-                key = decode_key(chunk.keys[index] or b"")
+                key = topic.row_id(decode_key(chunk.keys[index] or b""))
                 fact = None if row is None else self._fact.model_validate(row)
             except (RecordError, ValidationError) as error:
                 refusals.append(Refusal(index, rejection(error)))

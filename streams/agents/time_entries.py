@@ -10,7 +10,7 @@ import polars as pl
 from schemas.columnar import ChunkReader
 from schemas.contracts import record_schema
 from schemas.errors import RecordError, TableCorruptedError
-from schemas.keys import decode_key
+from schemas.keys import decode_key, row_id_of
 from streams.agents.dead_letters import Refusal, dead_letters
 from streams.agents.publish import Publisher
 from streams.agents.records import rejection
@@ -62,7 +62,7 @@ class TimeEntryHandler:
         ids: dict[int, str] = dict(zip(decoded.rows, decoded.frame["id"].to_list(), strict=True))
         for index in decoded.tombstones:
             try:
-                ids[index] = decode_key(chunk.keys[index] or b"")
+                ids[index] = row_id_of(decode_key(chunk.keys[index] or b""))
             except RecordError as error:
                 refusals.append(Refusal(index, rejection(error)))
         order = sorted(ids) if decoded.tombstones else decoded.rows

@@ -86,13 +86,14 @@ class Oracle:
                 self.notes[row_id] = row["notes"]
             record = self.record(row, position, source["ts_ms"])
             partition = partition_of(record["project_ref"], PARTITIONS)
-            self.topic[partition, record["id"]] = record
+            self.topic[partition, f"{record['project_ref']}|{record['id']}"] = record
 
     def forget(self, row_id: int, position: int) -> None:
         self.applied += 1
         self.positions[row_id] = position
-        for partition in range(PARTITIONS):
-            self.topic.pop((partition, f"inhouse:time_entry:{row_id}"), None)
+        own = f"inhouse:time_entry:{row_id}"
+        for place in [each for each, row in self.topic.items() if row["id"] == own]:
+            del self.topic[place]
 
     def record(self, row: Record, position: int, ts_ms: int) -> Record:
         own = f"inhouse:time_entry:{row['id']}"
@@ -220,8 +221,9 @@ def normalized(
             else:
                 at, position = record.value.pop("source_at"), record.value["source_position"]
                 # Readers of the canonical topic skip what is not newer than what they have.
-                assert position > newest.get(record.key, 0)
-                newest[record.key] = position
+                row_id = record.value["id"]
+                assert position > newest.get(row_id, 0)
+                newest[row_id] = position
                 topic[record.partition, record.key] = record.value | {
                     "source_at_ms": int(at.timestamp() * 1000),
                     "source_position": streamed_position(position),

@@ -16,8 +16,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from schemas import identity
-from schemas.routing import partition_of
-from schemas.topics import BY_NAME, PARTITIONS, Route
+from schemas.topics import BY_NAME, Route
 from tests.support.oracle import rounded
 from tests.support.topology import Topology
 
@@ -315,14 +314,14 @@ class Feeder:
             self.upsert(topic, change.id, change.record)
 
     def upsert(self, topic: str, key: str, record: Record) -> None:
-        """Write a new version of a row; leave a tombstone where it was on another partition."""
+        """Write a new version of a row; delete it under its former co-partition key."""
         self.position += 1
         row = {"id": key, **record}
         if topic != "psa.role":
             row["source_position"] = self.position
         route = self._route(topic, row)
         old = self.rows.get(topic, {}).get(key)
-        if old is not None and _partition(self._route(topic, old)) != _partition(route):
+        if old is not None and self._route(topic, old) != route:
             self.topology.put(topic, key, None, self._route(topic, old))
         self.topology.put(topic, key, row, route)
         self.rows.setdefault(topic, {})[key] = row
@@ -343,7 +342,7 @@ class Feeder:
         versions = self._versions[topic, change.id]
         back = min(change.repeat or 0, len(versions) - 1) if change.entity in VERSIONED else 0
         route, version = versions[-1 - back]
-        if _partition(route) == _partition(self._route(topic, row)):
+        if route == self._route(topic, row):
             self.topology.put(topic, change.id, version, route)
 
     @staticmethod
@@ -352,7 +351,3 @@ class Feeder:
         if definition.route is Route.BROADCAST:
             return ""
         return str(row.get(definition.route_field or "id") or row["id"])
-
-
-def _partition(route: str) -> int:
-    return partition_of(route, PARTITIONS)

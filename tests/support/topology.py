@@ -104,13 +104,14 @@ class Topology:
         self.outcomes = {"applied": 0, "stale": 0, "parked": 0, "dead_lettered": 0}
 
     def put(self, topic: str, key: str, record: Mapping[str, object] | None, route: str) -> None:
-        """Append a record to the partition its route hashes to (a broadcast: to all)."""
+        """Append a record of the row `key` to the partition its route hashes to (or to all)."""
         self.now_ms += STEP_MS
         definition = BY_NAME[topic]
         schema_id = self.registry.subject_id(f"{topic}-value")
         codec = self._codecs.setdefault(topic, RecordCodec(self.registry.schema(schema_id)))
         value = None if record is None else frame(schema_id, codec.encode(record))
-        name = encode_keys(self.registry.subject_id(f"{topic}-key"), [key])[0]
+        message_key = definition.message_key(route, key)
+        name = encode_keys(self.registry.subject_id(f"{topic}-key"), [message_key])[0]
         if definition.route is Route.BROADCAST:
             partitions = range(definition.partitions)
         else:
@@ -194,13 +195,14 @@ class Topology:
 
     def records(self, topic: str) -> list[tuple[str, dict[str, object] | None]]:
         """Return every record of a topic, partition by partition, in order."""
-        found = []
-        for log in self.topics.get(topic, []):
-            for _, key, value in log:
-                found.append(
-                    (decode_key(key or b""), None if value is None else self.decode(value))
-                )
-        return found
+        logs = self.topics.get(topic, [])
+        return [self.message(key, value) for log in logs for _, key, value in log]
+
+    def message(
+        self, key: bytes | None, value: bytes | None
+    ) -> tuple[str, dict[str, object] | None]:
+        """Return the key and the decoded record of a message."""
+        return decode_key(key or b""), None if value is None else self.decode(value)
 
     def decode(self, value: bytes) -> dict[str, object]:
         """Decode a framed record."""
