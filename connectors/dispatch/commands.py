@@ -78,11 +78,27 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A record that an attempt was about to begin."""
+    """A record that an attempt was about to begin.
+
+    `started_at` is by the clock of the process that wrote it, which need not be ours.
+    """
 
     command_id: str
     revision: int
     attempt: int
+    started_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The last result of a natural key: what was settled, after how many attempts.
+
+    `target_id` is the record's id inside the target as last known, None where there is no record.
+    """
+
+    revision: int
+    attempts: int = 0
+    target_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +115,7 @@ class Outcome:
     """How a command was settled after `attempts` attempts.
 
     `problem` says why it was rejected; `warning` what to tidy up although it was carried out.
+    `is_gone`: the target holds no record any more.
     """
 
     status: Status
@@ -106,6 +123,7 @@ class Outcome:
     target_id: str | None = None
     problem: Problem | None = None
     warning: Problem | None = None
+    is_gone: bool = False
 
 
 def intent_record(command: Command, attempt: int, *, started_at: datetime) -> Payload:

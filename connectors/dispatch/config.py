@@ -24,7 +24,7 @@ class SinkConfig(BaseModel):
     url: str = Field(pattern="^https?://", description="base URL of the vendor's API")
     user_agent: str = Field(default="psastream", description="User-Agent of every request")
     request_timeout_ms: int = Field(
-        default=60_000, ge=100, description="longest wait for an answer"
+        default=60_000, ge=100, description="longest attempt, all its requests together"
     )
     max_in_flight: int = Field(
         ge=1, le=100, description="requests at once; the sources' share of the account comes on top"
@@ -32,8 +32,8 @@ class SinkConfig(BaseModel):
     requests_per_second: float | None = Field(default=None, gt=0, description="pace of requests")
     settle_ms: int = Field(
         ge=0,
-        description="how long a request may still take effect after we stopped waiting for it; "
-        "with request.timeout.ms, longer than the longest request the vendor completes",
+        description="how long a request may still take effect, or stay unseen by a search, after "
+        "we stopped waiting; with request.timeout.ms, longer than the vendor's longest request",
     )
     retry_backoff_ms: int = Field(default=500, ge=1, description="wait after the first failure")
     retry_backoff_max_ms: int = Field(default=60_000, ge=1, description="longest wait")
@@ -54,6 +54,7 @@ class SinkConfig(BaseModel):
             backoff_s=self.retry_backoff_ms / 1000,
             backoff_max_s=self.retry_backoff_max_ms / 1000,
             auth_retry_s=self.auth_retry_ms / 1000,
+            attempt_s=self.request_timeout_ms / 1000,
         )
 
     def make_limiter(self) -> Limiter:

@@ -1,12 +1,15 @@
 """Whether a target holds the content a command asks for. Pure.
 
-Vendors echo values in their own spelling: amounts as number or text, empty fields left out.
+The type of the wanted value says how it is compared: text as text, so that "007" is not "7";
+numbers (`Decimal`, `int`) as exact numbers in whatever spelling the target echoes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+
+from schemas.errors import InvalidEntityError
 
 
 def holds(held: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
@@ -18,23 +21,37 @@ def holds(held: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
     return all(_is_same(held.get(name), value) for name, value in wanted.items())
 
 
+def number(content: Mapping[str, object], name: str) -> Decimal | None:
+    """Return a field of a payload that the target keeps as a number.
+
+    Raises KeyError where it is missing and InvalidEntityError where it is no finite number.
+    """
+    value = content[name]
+    if value is None:
+        return None
+    found = None if isinstance(value, bool) else _number(value)
+    if found is None:
+        raise InvalidEntityError(f"the payload's field is not a number: {name}")
+    return found
+
+
 def _is_same(held: object, wanted: object) -> bool:
     if isinstance(wanted, Mapping):
         return isinstance(held, Mapping) and holds(held, wanted)
     if isinstance(held, Mapping):  # a choice shown as a reference
-        return wanted in (held.get("id"), held.get("refName"))
+        return any(_is_same(held.get(name), wanted) for name in ("id", "refName") if name in held)
     if wanted is None or held is None:
         return held is wanted
     if isinstance(wanted, bool) or isinstance(held, bool):
         return held is wanted
-    if str(held) == str(wanted):
-        return True
-    held_number, wanted_number = _number(held), _number(wanted)
-    return held_number is not None and held_number == wanted_number
+    if isinstance(wanted, Decimal | int):
+        return _number(held) == wanted
+    return isinstance(held, str | int | Decimal) and str(held) == str(wanted)
 
 
 def _number(value: object) -> Decimal | None:
     try:
-        return Decimal(str(value))
+        found = Decimal(str(value))
     except InvalidOperation:
         return None
+    return found if found.is_finite() else None

@@ -10,19 +10,32 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from connectors.dispatch.commands import Command, Outcome, Problem, Status
+from connectors.dispatch.commands import Command, Intent, Outcome, Problem, Status
 from connectors.dispatch.journal import Journal
 from connectors.dispatch.ledger import Attempt, Ledger, Look, Step, Supersede
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied, Sink
-from connectors.faults import QuotaExhaustedError, UnreadableBodyError, VendorRejectedError
-from schemas.errors import AuthenticationError, RecordError, TransientError
+from connectors.faults import (
+    QuotaExhaustedError,
+    UnreadableBodyError,
+    VendorRejectedError,
+    VendorUnavailableError,
+)
+from schemas.errors import (
+    AuthenticationError,
+    BrokerUnavailableError,
+    FatalError,
+    RecordError,
+    RegistryUnavailableError,
+    TransientError,
+)
 
 _log = structlog.get_logger()
 
@@ -33,8 +46,9 @@ Finished = Callable[[], None]
 class TargetExecutor:
     """Executes commands of one target until drained.
 
-    `spawn` starts a task whose failure ends the process: what happens after an error nobody
-    foresaw is decided by the journal at the next start, not here.
+    `spawn` starts a task whose failure ends the process. Only what makes the journal useless is
+    such a failure: an error that nobody foresaw leaves the outcome of its command unknown, and no
+    other command suffers.
     """
 
     def __init__(
@@ -48,7 +62,9 @@ class TargetExecutor:
         max_in_flight: int,
         metrics: DispatchMetrics,
         spawn: Spawn,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._now = now
         self._target = target
         self._sink = sink
         self._journal = journal
@@ -76,9 +92,7 @@ class TargetExecutor:
         """
         if self._ledger.deliver(command):
             self._waiting[command.command_id] = [finished]
-            if command.natural_key not in self._tasks:
-                work = self._work_off(command.natural_key)
-                self._tasks[command.natural_key] = self._spawn(work)
+            self._begin(command.natural_key)
         elif self._ledger.is_waiting(command):
             self._waiting[command.command_id].append(finished)
         else:
@@ -106,10 +120,19 @@ class TargetExecutor:
         if idle or late:
             await asyncio.wait(idle | late)
 
-    async def _work_off(self, natural_key: str) -> None:
+    def _begin(self, natural_key: str) -> None:
+        if natural_key not in self._tasks:
+            intent = self._ledger.open_intent(natural_key)
+            delay_s = 0.0 if intent is None else self._policy.heir_wait_s(self._age_s(intent))
+            self._tasks[natural_key] = self._spawn(self._work_off(natural_key, delay_s))
+
+    def _age_s(self, intent: Intent) -> float | None:
+        if intent.started_at is None:
+            return None
+        return (self._now() - intent.started_at).total_seconds()
+
+    async def _work_off(self, natural_key: str, delay_s: float) -> None:
         """Settle the commands of a natural key, oldest first, until none is left."""
-        is_unknown = self._ledger.is_outcome_unknown(natural_key)
-        delay_s = self._policy.settle_s if is_unknown else 0.0
         failures = 0
         while self._ledger.has_work(natural_key) and not self._is_draining:
             await self._pause(natural_key, delay_s)
@@ -118,7 +141,7 @@ class TargetExecutor:
                 # Decided only now, so that a revision which came in meanwhile counts.
                 step = self._ledger.next(natural_key)
                 with self._in_flight_as(natural_key):
-                    error = await self._perform(step)
+                    error = await self._perform_safely(step)
             if step.command.command_id not in self._waiting:
                 failures = 0  # settled: the next command starts afresh
             delay_s = 0.0
@@ -126,6 +149,23 @@ class TargetExecutor:
                 failures += 1
                 delay_s = self._retry_delay_s(step.command, error, failures)
         del self._tasks[natural_key]
+
+    async def _perform_safely(self, step: Step) -> TransientError | AuthenticationError | None:
+        """Do one step; an error nobody foresaw concerns this command alone."""
+        try:
+            return await self._perform(step)
+        except (BrokerUnavailableError, RegistryUnavailableError, FatalError):
+            raise  # the journal cannot be written: nothing may go on
+        except Exception as error:  # the last resort of a worker loop; it hides nothing
+            command = step.command
+            _log.exception(
+                "dispatch.unforeseen",
+                command_id=command.command_id,
+                natural_key=command.natural_key,
+                hint="a fault of psastream: report it; the command is looked up and tried again",
+            )
+            self._ledger.unknown(command.natural_key)
+            return UnforeseenError(error)
 
     async def _perform(self, step: Step) -> TransientError | AuthenticationError | None:
         """Do one step and tell the ledger; return the error where it must be repeated."""
@@ -141,15 +181,20 @@ class TargetExecutor:
 
     async def _look(self, step: Look) -> TransientError | AuthenticationError | None:
         command = step.command
+        known_id = self._ledger.known_id(command.natural_key)
         try:
-            found = await self._sink.look(command)
+            async with asyncio.timeout(self._policy.attempt_s):
+                found = await self._sink.look(command, known_id)
+        except TimeoutError:
+            self._ledger.unknown(command.natural_key)
+            return _too_late()
         except (TransientError, AuthenticationError) as error:
             self._ledger.unknown(command.natural_key)
             return error
-        except UnreadableBodyError as error:
-            self._ledger.unknown(command.natural_key)
-            return _transient(error)
         except RecordError as error:
+            if not _is_refusal(error):
+                self._ledger.unknown(command.natural_key)
+                return _transient(error)
             await self._settle(command, _rejected(step.attempts, error))
             return None
         if found is None:
@@ -160,9 +205,15 @@ class TargetExecutor:
 
     async def _attempt(self, step: Attempt) -> TransientError | AuthenticationError | None:
         command = step.command
+        known_id = self._ledger.known_id(command.natural_key)
         await self._journal.intend(command, step.number)
         try:
-            applied = await self._sink.execute(command)
+            # As a whole, not each request of it: who takes over counts from the intent.
+            async with asyncio.timeout(self._policy.attempt_s):
+                applied = await self._sink.execute(command, known_id)
+        except TimeoutError:
+            self._ledger.unknown(command.natural_key)
+            return _too_late()
         except (TransientError, AuthenticationError) as error:
             if getattr(error, "outcome_unknown", False):
                 self._ledger.unknown(command.natural_key)
@@ -173,6 +224,9 @@ class TargetExecutor:
             self._ledger.not_applied(command.natural_key)
             return _transient(error)
         except RecordError as error:
+            if not _is_refusal(error):
+                self._ledger.unknown(command.natural_key)
+                return _transient(error)
             outcome = _rejected(step.number, error)
             _log.warning("dispatch.rejected", command_id=command.command_id, error=str(error))
         else:
@@ -181,11 +235,14 @@ class TargetExecutor:
         return None
 
     async def _settle(self, command: Command, outcome: Outcome) -> None:
+        if outcome.target_id is None and not outcome.is_gone:
+            # The last result is all that is kept: it must not forget where the record is.
+            outcome = replace(outcome, target_id=self._ledger.known_id(command.natural_key))
         await self._journal.settle(command, outcome)
-        self._ledger.settled(command)
+        self._ledger.settled(command, outcome.attempts, outcome.target_id)
         self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()
         if command.issued_at is not None:
-            seconds = (datetime.now(UTC) - command.issued_at).total_seconds()
+            seconds = max(0.0, (self._now() - command.issued_at).total_seconds())
             self._metrics.settle_time.labels(self._target, command.kind).observe(seconds)
         for finished in self._waiting.pop(command.command_id):
             finished()
@@ -255,8 +312,32 @@ class _Gate:
             await asyncio.sleep(self._opens_at_s - asyncio.get_running_loop().time())
 
 
+class UnforeseenError(VendorUnavailableError):
+    """A fault of ours met one command; its outcome is unknown."""
+
+    code = "transient.unforeseen"
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(
+            f"an error nobody foresaw: {type(cause).__name__}", outcome_unknown=True, context={}
+        )
+
+
 def _applied(status: Status, attempts: int, applied: Applied) -> Outcome:
-    return Outcome(status, attempts, target_id=applied.target_id, warning=applied.warning)
+    return Outcome(
+        status,
+        attempts,
+        target_id=applied.target_id,
+        warning=applied.warning,
+        is_gone=applied.is_gone,
+    )
+
+
+def _is_refusal(error: RecordError) -> bool:
+    """Whether the target said no: only an answer that means it does, or our own check."""
+    if isinstance(error, UnreadableBodyError):
+        return False
+    return not isinstance(error, VendorRejectedError) or 400 <= error.status < 500
 
 
 def _rejected(attempts: int, error: RecordError) -> Outcome:
@@ -268,5 +349,13 @@ def _rejected(attempts: int, error: RecordError) -> Outcome:
     return Outcome(Status.REJECTED, attempts, problem=problem)
 
 
-def _transient(error: UnreadableBodyError) -> TransientError:
-    return TransientError(error.detail, hint=error.hint, context=error.context)
+def _transient(error: RecordError) -> TransientError:
+    return VendorUnavailableError(
+        error.detail,
+        outcome_unknown=not isinstance(error, UnreadableBodyError),
+        context=error.context,
+    )
+
+
+def _too_late() -> VendorUnavailableError:
+    return VendorUnavailableError("no answer in time", outcome_unknown=True, context={})

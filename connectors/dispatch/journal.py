@@ -16,6 +16,7 @@ from connectors.dispatch.commands import (
     Intent,
     OpenException,
     Outcome,
+    Settled,
     intent_record,
     result_record,
 )
@@ -64,7 +65,7 @@ class Journal(Protocol):
 class Memory:
     """What earlier sessions left behind, by natural key or exception id."""
 
-    settled: dict[str, int] = field(default_factory=dict)
+    settled: dict[str, Settled] = field(default_factory=dict)
     intents: dict[str, Intent] = field(default_factory=dict)
     exceptions: dict[str, OpenException] = field(default_factory=dict)
 
@@ -81,9 +82,14 @@ def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) ->
         return [row for row in decoded if row[target_field] in targets]
 
     return Memory(
-        settled={row["natural_key"]: row["revision"] for row in rows(RESULTS, "target")},
+        settled={
+            row["natural_key"]: Settled(row["revision"], row["attempts"] or 0, row["target_id"])
+            for row in rows(RESULTS, "target")
+        },
         intents={
-            row["natural_key"]: Intent(row["command_id"], row["revision"], row["attempt"])
+            row["natural_key"]: Intent(
+                row["command_id"], row["revision"], row["attempt"], row["started_at"]
+            )
             for row in rows(INTENTS, "target")
         },
         exceptions={

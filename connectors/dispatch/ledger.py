@@ -1,6 +1,6 @@
 """What to do with commands, per natural key: the pure core of dispatch.
 
-The ledger knows, of every natural key, the last settled revision, whether an attempt of unknown
+The ledger knows, of every natural key, the last result, whether an attempt of unknown
 outcome is open, and which commands wait. From that it names the next step. It makes no call,
 reads no clock and writes nothing: the executor does, and reports back. Upholds I8.
 
@@ -11,6 +11,8 @@ The rules:
 - An attempt is of unknown outcome from the moment it is begun until it is reported otherwise, so a
   crash anywhere leaves it unknown; what is unknown is looked up before anything else happens.
 - A command with a newer one behind it is superseded, unless an attempt of it may have landed.
+- A refused command is settled; it may be reopened as long as nothing newer is known. It is then
+  looked up before it is attempted: somebody may have mended the target by hand.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from connectors.dispatch.commands import Command, Intent
+from connectors.dispatch.commands import Command, Intent, Settled
 
-NEVER = -1
-"""The settled revision of a natural key that has none."""
+NEVER = Settled(-1)
+"""The last result of a natural key that has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ Step = Attempt | Look | Supersede
 
 @dataclass(slots=True)
 class _Entry:
-    settled_revision: int = NEVER
+    settled: Settled = NEVER
     open_intent: Intent | None = None
     pending: list[Command] = field(default_factory=list)  # ascending by revision
     attempts: int = 0
@@ -63,26 +65,26 @@ class _Entry:
         if self.pending:
             return self.pending[-1].revision
         # An intent is recorded only after everything older was settled.
-        floor = self.open_intent.revision - 1 if self.open_intent else NEVER
-        return max(self.settled_revision, floor)
+        floor = self.open_intent.revision - 1 if self.open_intent else NEVER.revision
+        return max(self.settled.revision, floor)
 
 
 class Ledger:
     """State machine of all natural keys. Not thread-safe; one owner."""
 
-    def __init__(self, settled: Mapping[str, int], intents: Mapping[str, Intent]) -> None:
-        """Start from the last settled revision and the last intent of every natural key."""
+    def __init__(self, settled: Mapping[str, Settled], intents: Mapping[str, Intent]) -> None:
+        """Start from the last result and the last intent of every natural key."""
         self._settled = dict(settled)
         self._entries: dict[str, _Entry] = {}  # of keys that are not at rest
         for key, intent in intents.items():
-            revision = self._settled.get(key, NEVER)
-            if intent.revision > revision:
-                self._entries[key] = _Entry(revision, intent)
+            last = self._settled.get(key, NEVER)
+            if (intent.revision, intent.attempt) > (last.revision, last.attempts):
+                self._entries[key] = _Entry(last, intent)
 
     def deliver(self, command: Command) -> bool:
         """Take in a command; False where it must have no effect (a replay or out of date)."""
         key = command.natural_key
-        entry = self._entries.get(key) or _Entry(self._settled.get(key, NEVER))
+        entry = self._entry(key)
         if command.revision <= entry.newest_revision():
             return False
         self._entries[key] = entry
@@ -91,6 +93,24 @@ class Ledger:
             entry.attempts = intent.attempt
         entry.pending.append(command)
         return True
+
+    def reopen(self, command: Command) -> bool:
+        """Take a refused command in again; False where it is not the last word on its key."""
+        key = command.natural_key
+        entry = self._entry(key)
+        if entry.pending or entry.settled.revision != command.revision:
+            return False
+        self._entries[key] = entry
+        entry.attempts = entry.open_intent.attempt if entry.open_intent else entry.settled.attempts
+        entry.open_intent = entry.open_intent or Intent(
+            command.command_id, command.revision, entry.attempts
+        )
+        entry.pending.append(command)
+        return True
+
+    def known_id(self, natural_key: str) -> str | None:
+        """Return the id that an earlier result gave, if there is a record."""
+        return self._settled.get(natural_key, NEVER).target_id
 
     def is_waiting(self, command: Command) -> bool:
         """Whether this very command was taken in and is not settled yet."""
@@ -103,9 +123,10 @@ class Ledger:
         """Whether a command of the natural key is not settled yet."""
         return natural_key in self._entries and bool(self._entries[natural_key].pending)
 
-    def is_outcome_unknown(self, natural_key: str) -> bool:
-        """Whether an attempt may have landed without our knowing."""
-        return self._entries[natural_key].open_intent is not None
+    def open_intent(self, natural_key: str) -> Intent | None:
+        """Return the attempt that may have landed without our knowing, if there is one."""
+        entry = self._entries.get(natural_key)
+        return entry.open_intent if entry else None
 
     def next(self, natural_key: str) -> Step:
         """Begin the next step of a natural key that has work. One of the reports must follow."""
@@ -129,18 +150,20 @@ class Ledger:
 
     def unknown(self, natural_key: str) -> None:
         """Report that an attempt may or may not have landed, or that the look-up failed."""
-        entry = self._entries[natural_key]
-        assert entry.open_intent is not None, natural_key
-        entry.is_under_way = False
+        self._entries[natural_key].is_under_way = False
 
-    def settled(self, command: Command) -> None:
+    def settled(self, command: Command, attempts: int, target_id: str | None) -> None:
         """Report that the result of the head command is recorded."""
         entry = self._entries[command.natural_key]
         assert entry.pending[0] is command, command.command_id
         entry.pending.pop(0)
-        self._settled[command.natural_key] = entry.settled_revision = command.revision
+        entry.settled = Settled(command.revision, attempts, target_id)
+        self._settled[command.natural_key] = entry.settled
         entry.open_intent = None
         entry.attempts = 0
         entry.is_under_way = False
         if not entry.pending:
             del self._entries[command.natural_key]
+
+    def _entry(self, natural_key: str) -> _Entry:
+        return self._entries.get(natural_key) or _Entry(self._settled.get(natural_key, NEVER))

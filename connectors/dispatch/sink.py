@@ -12,26 +12,33 @@ from connectors.dispatch.commands import Command, Problem
 class Applied:
     """The target holds the content of a command.
 
-    `target_id` is the record's id inside the target. `warning` tells of something a person must
-    tidy up although the command has been carried out, such as a doubled record.
+    `target_id` is the record's id inside the target, where the target tells it; `is_gone` says that
+    there is no record any more. `warning` tells of something a person must tidy up although the
+    command has been carried out, such as a doubled record.
     """
 
     target_id: str | None = None
     warning: Problem | None = None
+    is_gone: bool = False
 
 
 class Sink(Protocol):
-    """One target system. Both methods make one attempt; retries are the executor's business."""
+    """One target system. Both methods make one attempt; retries are the executor's business.
 
-    async def execute(self, command: Command) -> Applied:
+    `known_id` is the record's id by an earlier result of the same natural key. A target that is
+    searched by anything else shows a new record late; by its id it is found at once.
+    """
+
+    async def execute(self, command: Command, known_id: str | None) -> Applied:
         """Bring the target to the content of the command.
 
         Raises TransientError, with `outcome_unknown` set where the target may have carried it
-        out, CommandRejectedError where the content is refused, AuthenticationError.
+        out, CommandRejectedError where the content is refused, AuthenticationError where the whole
+        account is.
         """
         ...
 
-    async def look(self, command: Command) -> Applied | None:
+    async def look(self, command: Command, known_id: str | None) -> Applied | None:
         """Return what `execute` would have, if the target already holds the content.
 
         Has no effect on the target. Raises TransientError, AuthenticationError.

@@ -1,29 +1,34 @@
 """Executes commands on Float: projects, found by their code and then created or changed.
 
-Float has no upsert and no idempotency key. What keeps a project single is that each code has one
-writer, that the code is looked up before every write, and that an attempt of unknown outcome is
-given time to settle first; the latter two parts are `connectors.dispatch`'s.
+Float has no upsert, no idempotency key and no version to compare. What keeps a project single: its
+code has one writer; the id of an earlier result is used before anything is searched; an attempt of
+unknown outcome is given time to settle, longer than the list lags behind the writes, before it is
+looked up. The first and the last are `connectors.dispatch`'s.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 from pydantic import Field, SecretStr
 
+from connectors.dispatch.answers import Answer, read_answer, shape_of, unexpected
 from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.content import holds
 from connectors.dispatch.sink import Applied
-from connectors.float.auth import POLICY, StaticToken
+from connectors.float.auth import POLICY, SYSTEM, StaticToken
 from connectors.http import VendorClient
 from schemas.errors import InvalidEntityError, TargetBusyError
 
 PROJECTS: Final = "/v3/projects"
 PAGE_SIZE: Final = 200
+MOST_PAGES: Final = 50
+"""One code has a handful of projects; a longer list means that the filter is ignored."""
 DUPLICATE_CODE: Final = "DUPLICATE_PROJECT_CODE"
-
-Project = dict[str, Any]
+NOT_FOUND: Final = 404
 
 
 class FloatSinkConfig(SinkConfig):
@@ -44,6 +49,26 @@ class FloatSinkConfig(SinkConfig):
         return FloatSink(client)
 
 
+class _Project(Answer):
+    project_id: Annotated[int, Field(ge=1)]
+    project_code: str | int | None = None
+
+
+class _Page(Answer):
+    """The headers of a list."""
+
+    page_count: Annotated[int, Field(ge=0, le=MOST_PAGES, strict=False)] = 1
+    total: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A project as read by its id: the list may show an earlier content."""
+
+    project_id: int
+    row: Mapping[str, Any]
+
+
 class FloatSink:
     """Sink on the projects of an account."""
 
@@ -54,34 +79,71 @@ class FloatSink:
         """Close the connections."""
         await self._client.close()
 
-    async def execute(self, command: Command) -> Applied:
-        """Look the project up by its code, then create it or change what differs."""
+    async def execute(self, command: Command, known_id: str | None = None) -> Applied:
+        """Find the project by its id or its code, then create it or change what differs."""
         body = _body(command)
-        found = await self._find(body["project_code"])
-        if not found:
+        ids = await self._ids(body["project_code"])
+        found = await self._read(known_id, ids)
+        if found is None:
             answer = await self._client.request("POST", PROJECTS, json=body, retry=False)
-            return Applied(str(answer.body["project_id"]))
-        oldest = found[0]
-        if not holds(oldest, body):
-            path = f"{PROJECTS}/{oldest['project_id']}"
-            await self._client.request("PATCH", path, json=body, retry=False)
-        return _applied(found)
+            made = read_answer(_Project, answer.body, system=SYSTEM, is_read=False)
+            return Applied(str(made.project_id))
+        if not holds(found.row, body):
+            await self._change(found.project_id, body)
+        return _applied(found.project_id, ids)
 
-    async def look(self, command: Command) -> Applied | None:
-        """Read the oldest project with the code and compare it with the command."""
+    async def look(self, command: Command, known_id: str | None = None) -> Applied | None:
+        """Read the project by its id or its code and compare it with the command."""
         body = _body(command)
-        found = await self._find(body["project_code"])
-        return _applied(found) if found and holds(found[0], body) else None
+        ids = await self._ids(body["project_code"])
+        found = await self._read(known_id, ids)
+        if found is None or not holds(found.row, body):
+            return None
+        return _applied(found.project_id, ids)
 
-    async def _find(self, project_code: str) -> list[Project]:
-        """Return the projects with the code, oldest first.
+    async def _change(self, project_id: int, body: Payload) -> None:
+        answer = await self._client.request(
+            "PATCH", f"{PROJECTS}/{project_id}", json=body, retry=False
+        )
+        changed = read_answer(_Project, answer.body, system=SYSTEM, is_read=False)
+        if changed.project_id != project_id:
+            raise unexpected(
+                f"project {changed.project_id} instead of {project_id}",
+                system=SYSTEM,
+                is_read=False,
+            )
+
+    async def _read(self, known_id: str | None, ids: list[int]) -> _Found | None:
+        """Return the project of the earlier result, else the oldest with the code, as it is now.
+
+        The list is not trusted: it may show a project that is gone, and lack one that is there.
+        """
+        known = [int(known_id)] if known_id is not None and known_id.isdecimal() else []
+        for project_id in dict.fromkeys([*known, *ids]):
+            answer = await self._client.request(
+                "GET", f"{PROJECTS}/{project_id}", absent_ok=True, retry=False
+            )
+            if answer.status == NOT_FOUND:
+                continue
+            project = read_answer(_Project, answer.body, system=SYSTEM, is_read=True)
+            if project.project_id != project_id:
+                raise unexpected(
+                    f"project {project.project_id} instead of {project_id}",
+                    system=SYSTEM,
+                    is_read=True,
+                )
+            return _Found(project_id, answer.body)
+        return None
+
+    async def _ids(self, project_code: str) -> list[int]:
+        """Return the ids of the projects that the list shows with the code, oldest first.
 
         The code is compared here: a filter the vendor ignores must not look like a match.
         """
-        found: list[Project] = []
-        page = page_count = 1
-        first_total: str | None = None
-        while page <= page_count:
+        found: list[int] = []
+        page = 1
+        first: _Page | None = None
+        while first is None or page <= first.page_count:
             answer = await self._client.request(
                 "GET",
                 PROJECTS,
@@ -92,17 +154,30 @@ class FloatSink:
                 },
                 retry=False,
             )
-            found += [row for row in answer.body if row.get("project_code") == project_code]
-            total = answer.headers.get("X-Pagination-Total-Count")
-            if page > 1 and total != first_total:
+            if not isinstance(answer.body, list):
+                raise unexpected(
+                    f"{shape_of(answer.body)} instead of a list", system=SYSTEM, is_read=True
+                )
+            rows = [read_answer(_Project, row, system=SYSTEM, is_read=True) for row in answer.body]
+            found += [row.project_id for row in rows if row.project_code == project_code]
+            shown = _page(answer.headers)
+            if first is not None and shown.total != first.total:
                 raise TargetBusyError(
                     "projects came or went while they were listed",
                     hint="rows shift between pages then, and one may be missed; listed again",
                 )
-            first_total = total
-            page_count = int(answer.headers.get("X-Pagination-Page-Count", "1"))
+            first = first or shown
             page += 1
-        return sorted(found, key=lambda row: int(row["project_id"]))
+        return sorted(found)
+
+
+def _page(headers: Mapping[str, str]) -> _Page:
+    """Read `X-Pagination-Page-Count` and `-Total-Count`; without them there is one page."""
+    values = {
+        "page_count": headers.get("X-Pagination-Page-Count", "1"),
+        "total": headers.get("X-Pagination-Total-Count"),
+    }
+    return read_answer(_Page, values, system=SYSTEM, is_read=True)
 
 
 def _body(command: Command) -> Payload:
@@ -126,9 +201,9 @@ def _body(command: Command) -> Payload:
         ) from error
 
 
-def _applied(found: list[Project]) -> Applied:
-    oldest, *others = (str(project["project_id"]) for project in found)
+def _applied(kept: int, ids: list[int]) -> Applied:
+    others = [str(project_id) for project_id in ids if project_id != kept]
     if not others:
-        return Applied(oldest)
-    detail = f"projects {oldest}, {', '.join(others)} have the same code; {oldest} is kept up"
-    return Applied(oldest, Problem(DUPLICATE_CODE, detail, "project_code"))
+        return Applied(str(kept))
+    detail = f"projects {kept}, {', '.join(others)} have the same code; {kept} is kept up"
+    return Applied(str(kept), Problem(DUPLICATE_CODE, detail, "project_code"))

@@ -13,12 +13,13 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command, Payload
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds
+from connectors.dispatch.content import holds, number
 from connectors.dispatch.sink import Applied
 from connectors.http import VendorClient
-from connectors.netsuite.auth import POLICY, make_auth
+from connectors.netsuite.auth import POLICY, SYSTEM, make_auth
 from schemas.errors import ConfigError, InvalidEntityError
 
 RECORDS: Final = "/services/rest/record/v1"
@@ -69,6 +70,10 @@ class _Write:
     body: Payload | None
 
 
+class _Record(Answer):
+    id: str | int
+
+
 class NetSuiteSink:
     """Sink on the record API. Every kind of command is one request."""
 
@@ -80,8 +85,8 @@ class NetSuiteSink:
         """Close the connections."""
         await self._client.close()
 
-    async def execute(self, command: Command) -> Applied:
-        """Send the write of a command once."""
+    async def execute(self, command: Command, known_id: str | None = None) -> Applied:
+        """Send the write of a command once. The external id in the path needs no `known_id`."""
         write = self._write(command)
         answer = await self._client.request(
             write.method,
@@ -90,17 +95,20 @@ class NetSuiteSink:
             absent_ok=write.method == "DELETE",  # then it is done already
             retry=False,
         )
+        if write.body is None:
+            return Applied(is_gone=True)
         return Applied(_internal_id(answer.headers.get("Location")))
 
-    async def look(self, command: Command) -> Applied | None:
+    async def look(self, command: Command, known_id: str | None = None) -> Applied | None:
         """Read the record and compare it with the content of the command."""
         write = self._write(command)
         answer = await self._client.request("GET", write.path, absent_ok=True, retry=False)
         if write.body is None:
-            return Applied() if answer.status == NOT_FOUND else None
-        if answer.status == NOT_FOUND or not holds(answer.body, write.body):
+            return Applied(is_gone=True) if answer.status == NOT_FOUND else None
+        if answer.status == NOT_FOUND:
             return None
-        return Applied(str(answer.body["id"]))
+        record = read_answer(_Record, answer.body, system=SYSTEM, is_read=True)
+        return Applied(str(record.id)) if holds(answer.body, write.body) else None
 
     def _write(self, command: Command) -> _Write:
         make = _WRITES.get(command.kind)
@@ -148,7 +156,7 @@ def _upsert_project(content: Mapping[str, Any]) -> _Write:
             "custentity_psa_billing_type": content["billing_type"],
             "custentity_psa_tax_code": content["tax_code"],
             "custentity_psa_service_lines": content["service_lines"],
-            "custentity_psa_contract_value": content["contract_value"],
+            "custentity_psa_contract_value": number(content, "contract_value"),
             "custentity_psa_correlation_id": content["correlation_id"],
         },
     )
@@ -159,9 +167,9 @@ def _update_project_budget(content: Mapping[str, Any]) -> _Write:
         "PATCH",
         f"{RECORDS}/job/eid:{content['project_id']}",
         {
-            "estimatedCost": content["budget_cost"],
-            "estimatedRevenue": content["budget_revenue"],
-            "custentity_psa_budget_hours": content["budget_hours"],
+            "estimatedCost": number(content, "budget_cost"),
+            "estimatedRevenue": number(content, "budget_revenue"),
+            "custentity_psa_budget_hours": number(content, "budget_hours"),
             "custentity_psa_budget_currency": content["budget_currency"],
         },
     )
@@ -174,8 +182,8 @@ def _upsert_time_bill(content: Mapping[str, Any]) -> _Write:
         {
             "job": {"externalId": content["project_id"]},
             "tranDate": content["work_on"],
-            "hours": content["hours"],
-            "rate": content["bill_rate"],
+            "hours": number(content, "hours"),
+            "rate": number(content, "bill_rate"),
             "currency": content["currency"],
             "custcol_psa_time_entry": content["time_entry_id"],
             "custcol_psa_project": content["project_ref"],
@@ -198,5 +206,6 @@ _WRITES: Final[Mapping[str, Callable[[Mapping[str, Any]], _Write]]] = {
 
 
 def _internal_id(location: str | None) -> str | None:
-    """Return the internal id at the end of a Location header."""
-    return location.rstrip("/").rpartition("/")[2] if location else None
+    """Return the internal id at the end of a Location header, None where there is none."""
+    last = location.rstrip("/").rpartition("/")[2] if location else ""
+    return last if last.removeprefix("-").isdecimal() else None

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.dispatch.commands import Command, Intent
+from connectors.dispatch.commands import Command, Intent, Settled
 from connectors.dispatch.ledger import Attempt, Ledger, Look, Supersede
 
 KEYS = ("netsuite:project:a", "netsuite:project:b")
@@ -35,7 +35,7 @@ class World:
         self.log = log
         self.committed = 0
         self.intents: dict[str, Intent] = {}
-        self.settled: dict[str, int] = {}
+        self.settled: dict[str, Settled] = {}
         self.results: list[tuple[str, int, str]] = []
         self.held: dict[str, str] = {}
         self.effects: list[tuple[str, int]] = []
@@ -77,12 +77,12 @@ class World:
     def _step(self, key: str, fault: str) -> None:
         match self.ledger.next(key):
             case Supersede(command):
-                self._settle(command, "superseded", fault)
-            case Look(command):
+                self._settle(command, 0, "superseded", fault)
+            case Look(command, attempts):
                 if fault == "lost, no answer":
                     self.ledger.unknown(key)
                 elif self.held.get(key) == command.payload:
-                    self._settle(command, "adopted", fault)
+                    self._settle(command, attempts, "adopted", fault)
                 else:
                     self.ledger.not_applied(key)
             case Attempt(command, number):
@@ -104,14 +104,14 @@ class World:
             if fault == "carried out, no answer":
                 self.ledger.unknown(key)
             else:
-                self._settle(command, "succeeded", fault)
+                self._settle(command, number, "succeeded", fault)
 
-    def _settle(self, command: Command, status: str, fault: str) -> None:
+    def _settle(self, command: Command, attempts: int, status: str, fault: str) -> None:
         key = command.natural_key
-        self.settled[key] = command.revision
+        self.settled[key] = Settled(command.revision, attempts)
         self.results.append((key, command.revision, status))
         crash_if("crash after the result", fault)
-        self.ledger.settled(command)
+        self.ledger.settled(command, attempts, None)
         for offset, known in list(self.unfinished.items()):
             if known.command_id == command.command_id:
                 del self.unfinished[offset]

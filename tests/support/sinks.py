@@ -56,6 +56,7 @@ class FakeTarget:
         self.held: dict[str, str] = {}
         self.effects: list[tuple[str, int]] = []
         self.looks: list[str] = []
+        self.known_ids: list[str | None] = []
         self.calls = 0
         self.in_flight = 0
         self.most_in_flight = 0
@@ -65,8 +66,9 @@ class FakeTarget:
     def will(self, key: str, *fates: Fault | Exception | asyncio.Event) -> None:
         self.script.setdefault(key, deque()).extend(fates)
 
-    async def execute(self, command: Command) -> Applied:
+    async def execute(self, command: Command, known_id: str | None) -> Applied:
         self.calls += 1
+        self.known_ids.append(known_id)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -90,7 +92,7 @@ class FakeTarget:
             raise no_answer()
         return Applied(target_id="1")
 
-    async def look(self, command: Command) -> Applied | None:
+    async def look(self, command: Command, known_id: str | None) -> Applied | None:
         self.looks.append(command.command_id)
         if self.look_errors:
             raise self.look_errors.popleft()
@@ -118,8 +120,11 @@ class MemoryJournal:
         self.intents: list[tuple[str, int]] = []
         self.outcomes: list[tuple[str, Outcome]] = []
         self.letters: list[DeadLetter] = []
+        self.failure: Exception | None = None
 
     async def intend(self, command: Command, attempt: int) -> None:
+        if self.failure is not None:
+            raise self.failure
         self.intents.append((command.command_id, attempt))
 
     async def settle(self, command: Command, outcome: Outcome) -> None:

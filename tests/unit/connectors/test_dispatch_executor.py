@@ -3,18 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from connectors.dispatch.commands import Command, Intent
+from connectors.dispatch.commands import Command, Intent, Settled
 from connectors.dispatch.executor import TargetExecutor
 from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.retry import RetryPolicy
 from connectors.faults import Fault as VendorFault
 from connectors.faults import UnreadableBodyError, VendorRejectedError
-from schemas.errors import AuthenticationError, RateLimitedError
+from schemas.errors import AuthenticationError, BrokerUnavailableError, RateLimitedError
 from tests.support.sinks import (
     FakeTarget,
     Fault,
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.asyncio
 
 AT_ONCE = RetryPolicy(settle_s=0.001, backoff_s=0.001, backoff_max_s=0.002, auth_retry_s=0.001)
 DEADLINE_S = 10.0
+LONG_AGO = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 class Bench:
@@ -69,7 +71,7 @@ async def reached(condition: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def bench(
-    settled: dict[str, int] | None = None,
+    settled: dict[str, Settled] | None = None,
     intents: dict[str, Intent] | None = None,
     policy: RetryPolicy = AT_ONCE,
 ) -> AsyncIterator[Bench]:
@@ -208,7 +210,7 @@ async def test_a_newer_revision_takes_the_place_of_one_that_was_never_carried_ou
 
 async def test_i8_replayed_and_outdated_commands_have_no_effect() -> None:
     command = make_command(revision=3)
-    async with bench(settled={command.natural_key: 3}) as it:
+    async with bench(settled={command.natural_key: Settled(3)}) as it:
         it.submit(make_command(revision=1), command)
 
     assert it.target.calls == 0
@@ -235,7 +237,7 @@ async def test_a_second_delivery_of_a_waiting_command_finishes_with_it() -> None
 
 async def test_i8_an_open_intent_of_an_earlier_process_is_looked_up_first() -> None:
     command = make_command()
-    intents = {command.natural_key: Intent(command.command_id, 1, 4)}
+    intents = {command.natural_key: Intent(command.command_id, 1, 4, LONG_AGO)}
     async with bench(intents=intents) as it:
         it.target.held[command.natural_key] = command.payload
         it.submit(command)
@@ -304,16 +306,139 @@ async def test_a_call_that_outlasts_the_drain_stays_open_in_the_journal() -> Non
     assert it.finished == []
 
 
-async def test_an_unforeseen_error_ends_the_process_without_acknowledging() -> None:
+@pytest.mark.fault("B2", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError(), KeyError("project_id"), RecursionError(), AssertionError()]
+)
+async def test_b2_an_error_nobody_foresaw_concerns_its_command_alone(error: Exception) -> None:
+    async with bench() as it:
+        command, other = make_command("netsuite:project:a"), make_command("netsuite:project:b")
+        it.target.will(command.natural_key, error, error)
+        it.submit(command, other)
+        await it.settled()
+
+    assert it.journal.statuses() == {command.command_id: "succeeded", other.command_id: "succeeded"}
+    assert it.target.looks == [command.command_id] * 2, "its outcome is unknown"
+    assert it.metric("psastream_dispatch_retries_total", reason="transient.unforeseen") == 2
+
+
+async def test_without_its_journal_the_dispatcher_ends_without_acknowledging() -> None:
     benches: list[Bench] = []
 
     with pytest.raises(ExceptionGroup) as caught:
-        async with bench() as it:
+        async with asyncio.timeout(DEADLINE_S), bench() as it:
             benches.append(it)
-            command = make_command()
-            it.target.will(command.natural_key, ZeroDivisionError())
-            it.submit(command)
+            it.journal.failure = BrokerUnavailableError("no acknowledgement")
+            it.submit(make_command())
             await asyncio.Event().wait()
 
-    assert caught.group_contains(ZeroDivisionError)
+    assert caught.group_contains(BrokerUnavailableError)
     assert benches[0].finished == []
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("status", [202, 204, 301, 302, 307, 399])
+async def test_a2_an_answer_that_is_no_refusal_is_looked_up_and_repeated(status: int) -> None:
+    async with bench() as it:
+        command = make_command()
+        it.target.will(command.natural_key, VendorRejectedError(status, [], context={}))
+        it.submit(command)
+        await it.settled()
+
+    assert it.target.looks == [command.command_id]
+    assert it.journal.statuses() == {command.command_id: "succeeded"}
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/executor.py")
+async def test_a2_a_passing_conflict_is_written_again() -> None:
+    async with bench() as it:
+        command = make_command()
+        it.target.will(command.natural_key, not_available())  # RCRD_HAS_BEEN_CHANGED: a busy record
+        it.submit(command)
+        await it.settled()
+
+    assert it.target.calls == 2
+    assert it.journal.statuses() == {command.command_id: "succeeded"}
+
+
+@pytest.mark.fault("A8", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
+async def test_a8_a_refused_record_holds_up_no_other(status: int) -> None:
+    patient = RetryPolicy(settle_s=0.001, backoff_s=60, backoff_max_s=60, auth_retry_s=60)
+    async with bench(policy=patient) as it:
+        commands = [make_command(f"netsuite:project:{number}") for number in range(5)]
+        refusal = VendorRejectedError(status, [VendorFault("NO_RIGHT", "no")], context={})
+        it.target.will(commands[0].natural_key, refusal)
+        it.submit(*commands)
+        await it.settled()
+
+    assert sorted(it.journal.statuses().values()) == ["rejected"] + ["succeeded"] * 4
+    assert it.metric("psastream_target_paused") == 0
+
+
+@pytest.mark.fault("A4", place="connectors/dispatch/ledger.py")
+async def test_a4_the_id_of_a_result_is_used_for_the_next_revision_and_kept_by_a_refusal() -> None:
+    async with bench() as it:
+        refusal = VendorRejectedError(400, [VendorFault("X", "no")], context={})
+        for revision in (1, 2, 3):
+            if revision == 2:
+                it.target.will("netsuite:project:a", refusal)
+            it.submit(make_command(revision=revision))
+            await it.settled()
+
+    assert it.target.known_ids == [None, "1", "1"]
+    assert [outcome.target_id for _, outcome in it.journal.outcomes] == ["1", "1", "1"]
+
+
+@pytest.mark.fault("A5", place="connectors/dispatch/retry.py")
+@pytest.mark.parametrize(
+    ("age_s", "wait_s"),
+    [
+        (None, 70.0),
+        (0.2, 70.0),
+        (-3600.0, 70.0),  # a stamp of the future
+        (59.0, 70.0),  # or up to a minute older than it says
+        (100.0, 30.0),
+        (131.0, 0.0),
+    ],
+)
+async def test_a5_an_heir_waits_until_the_attempt_can_no_longer_land(
+    age_s: float | None, wait_s: float
+) -> None:
+    policy = RetryPolicy(settle_s=10, backoff_s=1, backoff_max_s=1, auth_retry_s=1, attempt_s=60)
+
+    assert policy.heir_wait_s(age_s) == wait_s
+
+
+@pytest.mark.fault("A5", place="connectors/dispatch/executor.py")
+async def test_a5_what_lands_late_is_adopted_by_the_heir() -> None:
+    command = make_command()
+    policy = RetryPolicy(
+        settle_s=0.05, backoff_s=0.001, backoff_max_s=0.001, auth_retry_s=1, attempt_s=0.2
+    )
+    intents = {command.natural_key: Intent(command.command_id, 1, 1, datetime.now(UTC))}
+    async with bench(intents=intents, policy=policy) as it:
+        # The call of the dead process lands after settle, before its deadline and settle are over.
+        asyncio.get_running_loop().call_later(
+            0.1, it.target.held.__setitem__, command.natural_key, command.payload
+        )
+        it.submit(command)
+        await it.settled()
+
+    assert it.target.effects == []
+    assert it.journal.statuses() == {command.command_id: "adopted"}
+
+
+@pytest.mark.fault("A5", place="connectors/dispatch/executor.py")
+async def test_a5_an_attempt_as_a_whole_has_a_deadline() -> None:
+    policy = RetryPolicy(
+        settle_s=0.001, backoff_s=0.001, backoff_max_s=0.001, auth_retry_s=1, attempt_s=0.02
+    )
+    async with bench(policy=policy) as it:
+        command = make_command()
+        it.target.will(command.natural_key, asyncio.Event())
+        it.submit(command)
+        await it.settled()
+
+    assert it.target.looks == [command.command_id]
+    assert it.journal.statuses() == {command.command_id: "succeeded"}

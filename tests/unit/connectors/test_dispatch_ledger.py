@@ -2,7 +2,7 @@
 
 import pytest
 
-from connectors.dispatch.commands import Intent
+from connectors.dispatch.commands import Intent, Settled
 from connectors.dispatch.ledger import Attempt, Ledger, Look, Supersede
 from tests.support.sinks import make_command
 
@@ -28,14 +28,14 @@ def test_only_one_step_of_a_key_is_under_way() -> None:
 
 @pytest.mark.parametrize("revision", [1, 2])
 def test_i8_a_revision_at_or_below_the_settled_one_is_refused(revision: int) -> None:
-    ledger = Ledger({KEY: 2}, {})
+    ledger = Ledger({KEY: Settled(2, 3)}, {})
 
     assert not ledger.deliver(make_command(KEY, revision))
     assert not ledger.has_work(KEY)
 
 
 def test_an_open_intent_whose_command_was_compacted_away_is_looked_up_all_the_same() -> None:
-    ledger = Ledger({KEY: 1}, {KEY: Intent("cmd-2", 2, 3)})
+    ledger = Ledger({KEY: Settled(1)}, {KEY: Intent("cmd-2", 2, 3)})
     newer = make_command(KEY, 5)
     ledger.deliver(newer)
 
@@ -45,7 +45,7 @@ def test_an_open_intent_whose_command_was_compacted_away_is_looked_up_all_the_sa
 
 
 def test_a_settled_intent_is_not_open() -> None:
-    ledger = Ledger({KEY: 2}, {KEY: Intent("cmd-2", 2, 3)})
+    ledger = Ledger({KEY: Settled(2, 3)}, {KEY: Intent("cmd-2", 2, 3)})
     command = make_command(KEY, 3)
     ledger.deliver(command)
 
@@ -80,7 +80,7 @@ def test_an_attempt_that_may_have_landed_is_never_superseded() -> None:
     assert ledger.next(KEY) == Look(first, 1)
     ledger.not_applied(KEY)
     assert ledger.next(KEY) == Supersede(first, 1)
-    ledger.settled(first)
+    ledger.settled(first, 1, None)
     assert ledger.next(KEY) == Attempt(second, 1)
 
 
@@ -89,4 +89,4 @@ def test_an_unanswered_attempt_is_unknown_until_reported() -> None:
     ledger.deliver(make_command(KEY))
     ledger.next(KEY)
 
-    assert ledger.is_outcome_unknown(KEY)
+    assert ledger.open_intent(KEY) is not None

@@ -73,8 +73,12 @@ def test_chance_spreads_the_wait_over_its_upper_half() -> None:
 @pytest.mark.parametrize(
     ("held", "wanted", "expected"),
     [
-        ({"hours": Decimal("8.0")}, {"hours": "8.00"}, True),
-        ({"hours": Decimal("8.1")}, {"hours": "8.00"}, False),
+        ({"hours": Decimal("8.0")}, {"hours": Decimal("8.00")}, True),
+        ({"hours": "8.0"}, {"hours": Decimal("8.00")}, True),
+        ({"hours": Decimal("8.1")}, {"hours": Decimal("8.00")}, False),
+        ({"hours": "NaN"}, {"hours": Decimal("8.00")}, False),
+        ({"hours": [8]}, {"hours": Decimal("8.00")}, False),
+        ({"id": 7}, {"id": "7"}, True),
         ({"currency": {"id": "1", "refName": "EUR"}}, {"currency": "EUR"}, True),
         ({"currency": {"id": "1", "refName": "USD"}}, {"currency": "EUR"}, False),
         ({"job": {"id": "7", "externalId": "p"}}, {"job": {"externalId": "p"}}, True),
@@ -90,6 +94,40 @@ def test_content_is_compared_by_value_not_by_spelling(
     held: dict[str, object], wanted: dict[str, object], expected: bool
 ) -> None:
     assert holds(held, wanted) is expected
+
+
+@pytest.mark.fault("A7", place="connectors/dispatch/content.py")
+@pytest.mark.parametrize(
+    ("held", "wanted"),
+    [
+        ("7", "007"),
+        ("007", "7"),
+        (7, "007"),
+        ("1e2", "100"),
+        ("1.0", "1"),
+        ("+7", "7"),
+        (" 7", "7"),
+    ],
+)
+def test_a7_a_text_that_looks_like_another_number_is_another_text(
+    held: object, wanted: str
+) -> None:
+    assert not holds({"name": held}, {"name": wanted})
+
+
+@pytest.mark.fault("A7", place="connectors/dispatch/content.py")
+@given(st.text(max_size=6), st.text(max_size=6))
+def test_a7_texts_are_held_only_if_they_are_equal(held: str, wanted: str) -> None:
+    assert holds({"name": held}, {"name": wanted}) is (held == wanted)
+
+
+@pytest.mark.fault("A7", place="connectors/dispatch/content.py")
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=4), st.integers(0, 3))
+def test_a7_numbers_are_held_in_whatever_spelling(number: Decimal, zeros: int) -> None:
+    spelling = f"{number:f}" + "0" * zeros
+
+    assert holds({"hours": spelling}, {"hours": number})
+    assert not holds({"hours": spelling}, {"hours": number + Decimal("0.0001")})
 
 
 PROBLEM = Problem("USER_ERROR", "Please enter value(s) for: Tax Code", "custentity_psa_tax_code")

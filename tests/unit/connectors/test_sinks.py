@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,8 @@ TIME_BILL: dict[str, Any] = {
 TIME_BILL_BODY = {
     "job": {"externalId": "eng-1-de"},
     "tranDate": "2026-03-02",
-    "hours": "7.50",
-    "rate": "180.0000",
+    "hours": Decimal("7.50"),
+    "rate": Decimal("180.0000"),
     "currency": "EUR",
     "custcol_psa_time_entry": "inhouse:time_entry:9",
     "custcol_psa_project": "inhouse:project:7",
@@ -192,26 +193,73 @@ async def test_float_creates_a_project_whose_code_is_not_there() -> None:
 @pytest.mark.asyncio
 async def test_float_changes_the_project_that_has_the_code() -> None:
     row = {**PLAN_ROW, "project_id": 8, "name": "old"}
-    sink, client = float_(answer(200, [row]), answer(200, row))
+    sink, client = float_(answer(200, [row]), answer(200, row), answer(200, row))
 
     await sink.execute(order("upsert_project", **PLAN))
 
-    assert client.requests[1:] == [("PATCH", "/v3/projects/8", PLAN_ROW)]
+    assert client.requests[2:] == [("PATCH", "/v3/projects/8", PLAN_ROW)]
 
 
 @pytest.mark.asyncio
 async def test_float_writes_nothing_where_nothing_differs() -> None:
-    sink, client = float_(answer(200, [{**PLAN_ROW, "project_id": 8}]))
+    row = {**PLAN_ROW, "project_id": 8}
+    sink, client = float_(answer(200, [row]), answer(200, row))
 
     await sink.execute(order("upsert_project", **PLAN))
 
-    assert len(client.requests) == 1
+    assert [method for method, _, _ in client.requests] == ["GET", "GET"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.fault("A4", place="connectors/float/sink.py")
+@pytest.mark.parametrize(
+    ("listed", "by_id", "written"),
+    [
+        (
+            [],
+            answer(200, {**PLAN_ROW, "project_id": 8, "name": "old"}),
+            ("PATCH", "/v3/projects/8"),
+        ),
+        ([], answer(404), ("POST", "/v3/projects")),
+        # The list still shows the content before the last write.
+        (
+            [{**PLAN_ROW, "project_id": 8}],
+            answer(200, {**PLAN_ROW, "project_id": 8, "name": "new"}),
+            ("PATCH", "/v3/projects/8"),
+        ),
+    ],
+    ids=["not listed yet", "deleted by a person", "listed with an earlier content"],
+)
+async def test_a4_a_project_is_found_by_the_id_of_its_result(
+    listed: list[Any], by_id: Response, written: tuple[str, str]
+) -> None:
+    made = answer(200, {**PLAN_ROW, "project_id": 8})
+    sink, client = float_(answer(200, listed), by_id, made)
+
+    applied = await sink.execute(order("upsert_project", **PLAN), "8")
+
+    assert client.requests[-1][:2] == written
+    assert len(client.requests) == 3
+    assert applied.target_id == "8"
+
+
+@pytest.mark.asyncio
+@pytest.mark.fault("A4", place="connectors/float/sink.py")
+async def test_a4_a_deleted_project_that_is_still_listed_is_made_again() -> None:
+    sink, client = float_(
+        answer(200, [{**PLAN_ROW, "project_id": 8}]), answer(404), answer(201, {"project_id": 9})
+    )
+
+    applied = await sink.execute(order("upsert_project", **PLAN), None)
+
+    assert client.requests[-1][0] == "POST"
+    assert applied.target_id == "9"
 
 
 @pytest.mark.asyncio
 async def test_float_keeps_the_oldest_of_two_and_warns() -> None:
     rows = [{**PLAN_ROW, "project_id": 10}, {**PLAN_ROW, "project_id": 9}]
-    sink, _ = float_(answer(200, rows))
+    sink, _ = float_(answer(200, rows), answer(200, rows[1]))
 
     found = await sink.look(order("upsert_project", **PLAN))
 
@@ -219,6 +267,17 @@ async def test_float_keeps_the_oldest_of_two_and_warns() -> None:
     assert found.target_id == "9"
     assert found.warning is not None
     assert found.warning.code == "DUPLICATE_PROJECT_CODE"
+
+
+@pytest.mark.asyncio
+@pytest.mark.fault("A7", place="connectors/float/sink.py")
+async def test_a7_a_name_that_gains_zeros_is_written() -> None:
+    row = {**PLAN_ROW, "project_id": 8, "name": "7"}
+    sink, client = float_(answer(200, [row]), answer(200, row), answer(200, row))
+
+    await sink.execute(order("upsert_project", **{**PLAN, "name": "007"}))
+
+    assert client.requests[-1][0] == "PATCH"
 
 
 @pytest.mark.asyncio
