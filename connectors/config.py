@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
+from runtime.secrets import remember, remember_url
 from schemas.errors import ConfigError
 
 _PLACEHOLDER: Final = re.compile(r"\$\{(?P<provider>[a-z]+):(?P<name>[^}]+)\}")
@@ -70,7 +71,18 @@ def parse_config(
             f"connector configuration {origin} is wrong: {'; '.join(problems)}",
             hint="set the named environment variables and correct the named keys",
         )
+    remember_secrets(config)
     return config
+
+
+def remember_secrets(config: BaseModel) -> None:
+    """Have the secrets of a configuration masked in whatever this process writes."""
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, SecretStr):
+            remember(value.get_secret_value())
+        elif isinstance(value, str) and "://" in value:
+            remember_url(value)
 
 
 def _resolve(value: object, environment: Mapping[str, str]) -> object:

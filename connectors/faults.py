@@ -100,6 +100,9 @@ def rule(
     )  # fmt: skip
 
 
+TEXT_MAX: Final = 1_000
+"""Characters of one text of a vendor that are kept."""
+
 _HTTP: Final = "RFC 9110 (HTTP Semantics), section "
 
 COMMON_RULES: Final = (
@@ -143,9 +146,9 @@ class ErrorPolicy:
 
 
 def text_or_none(value: object) -> str | None:
-    """Return a vendor's text or whole number as text; None for what is no word at all."""
+    """Return a vendor's text or whole number as text of bounded length; None for anything else."""
     if isinstance(value, str):
-        return value or None
+        return value[:TEXT_MAX] or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -165,7 +168,10 @@ class VendorUnavailableError(TargetBusyError):
 
 
 class VendorRejectedError(CommandRejectedError):
-    """The vendor refuses this record as it is now; `faults[0]` is the first reason it gave."""
+    """The vendor refuses this record as it is now; `faults[0]` is the first reason it gave.
+
+    The message names the code alone: a vendor's words may repeat what the record says of people.
+    """
 
     code = "record.vendor_rejected"
 
@@ -174,7 +180,7 @@ class VendorRejectedError(CommandRejectedError):
     ) -> None:
         self.status = status
         self.faults = tuple(faults) or (Fault(detail=f"status {status} without a reason"),)
-        super().__init__(f"request refused: {self.faults[0].detail}", context=context)
+        super().__init__(f"request refused: {self.faults[0].code or status}", context=context)
 
     @property
     def vendor_code(self) -> str | None:

@@ -375,7 +375,7 @@ class VendorClient:
                 return _TokenRefusedError(f"{system} refuses the token", context=context)
             case Meaning.REFUSED_ACCOUNT:
                 return AuthenticationError(
-                    f"{system} denies access: {faults[0].detail if faults else status}",
+                    f"{system} denies access: {code or status}",
                     hint="check the rights of the integration user",
                     context=context,
                 )

@@ -15,6 +15,7 @@ from typing import Any, Final
 import aiohttp
 
 from connectors.body import ACCEPT_ENCODING, Bounds, UnusableBodyError, parse_json, read_body
+from runtime.secrets import forget, remember
 from schemas.errors import AuthenticationError, TransientError
 
 _TOKEN_TIMEOUT: Final = aiohttp.ClientTimeout(total=30.0)
@@ -43,19 +44,24 @@ class BearerToken:
         self._fetch = fetch
         self._lock = asyncio.Lock()
         self._token: Token | None = None
+        self._is_refused = False
         self._renew_at_s = 0.0
 
     async def headers(self) -> Mapping[str, str]:
         """Return the Authorization header. Raises AuthenticationError, TransientError."""
         async with self._lock:
-            if self._token is None or time.monotonic() >= self._renew_at_s:
-                self._token = await self._fetch()
+            if self._token is None or self._is_refused or time.monotonic() >= self._renew_at_s:
+                fresh = await self._fetch()
+                if self._token is not None:
+                    forget(self._token.value)
+                remember(fresh.value)
+                self._token, self._is_refused = fresh, False
                 self._renew_at_s = time.monotonic() + 0.9 * self._token.lifetime_s
             return {"Authorization": f"Bearer {self._token.value}"}
 
     def invalidate(self) -> None:
-        """Forget the token."""
-        self._token = None
+        """Use the token no longer."""
+        self._is_refused = True
 
 
 async def request_token(

@@ -11,6 +11,7 @@ from enum import IntEnum
 import typer
 
 from runtime.logs import configure_logs
+from runtime.secrets import mask
 from runtime.settings import Settings
 from schemas.errors import ConfigError, PsaStreamError
 
@@ -29,9 +30,9 @@ def errors_as_exit_codes() -> Iterator[None]:
     try:
         yield
     except PsaStreamError as error:
-        sys.stderr.write(f"psastream: {error.detail}\n")
+        sys.stderr.write(mask(f"psastream: {error.detail}\n"))
         if error.hint:
-            sys.stderr.write(f"  try: {error.hint}\n")
+            sys.stderr.write(mask(f"  try: {error.hint}\n"))
         code = Exit.CONFIG if isinstance(error, ConfigError) else Exit.FAILED
         raise typer.Exit(code) from error
 

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import BaseModel, ConfigDict, Field
 from stamina import retry_context
 
+from runtime.secrets import mask
 from schemas.errors import BrokerUnavailableError, ConfigError
 from schemas.topics import Topic
 
@@ -83,7 +84,7 @@ def create_topics(
         present = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
     except KafkaException as error:
         raise BrokerUnavailableError(
-            f"the broker does not answer: {settings.bootstrap_servers}: {error}",
+            mask(f"the broker does not answer: {settings.bootstrap_servers}: {error}"),
             hint="check that Kafka runs and that PSASTREAM_BOOTSTRAP_SERVERS names it",
         ) from error
     wrong = [

@@ -12,6 +12,7 @@ import httpx2
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
+from runtime.secrets import mask, remember_url
 from schemas.codec import AvroSchema, load_schema
 from schemas.contracts import record_schema, topics_with_records
 from schemas.envelope import envelope_schema
@@ -41,6 +42,7 @@ class Registry:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        remember_url(url)
         self._client = SchemaRegistryClient({"url": url, "max.retries": 0})
         self._lock = threading.Lock()
         self._schemas: dict[int, AvroSchema] = {}
@@ -86,7 +88,7 @@ class Registry:
         except SchemaRegistryError as error:
             if error.http_status_code == HTTPStatus.NOT_FOUND:
                 raise ConfigError(
-                    f"subject {subject} is not registered: registry {self.url}",
+                    f"subject {subject} is not registered: registry {mask(self.url)}",
                     hint="run `psastream schemas register` before starting workers",
                 ) from error
             raise self._unavailable(error) from error
@@ -109,7 +111,7 @@ class Registry:
         except SchemaRegistryError as error:
             if error.http_status_code in (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY):
                 raise IncompatibleSchemaError(
-                    f"the registry refuses the schema of {subject}: {error.error_message}",
+                    mask(f"the registry refuses the schema of {subject}: {error.error_message}"),
                     hint="add fields with defaults; never rename, retype or remove one in use",
                 ) from error
             raise self._unavailable(error) from error
@@ -127,6 +129,6 @@ class Registry:
 
     def _unavailable(self, cause: object) -> RegistryUnavailableError:
         return RegistryUnavailableError(
-            f"the schema registry does not answer: {self.url}: {cause}",
+            mask(f"the schema registry does not answer: {self.url}: {cause}"),
             hint="check that it runs; work waits until it does",
         )

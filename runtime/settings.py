@@ -12,6 +12,7 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runtime.kafka import KafkaSettings
+from runtime.secrets import remember_named, remember_url
 from schemas.errors import ConfigError
 
 PREFIX: Final = "PSASTREAM_"
@@ -81,7 +82,7 @@ class Settings(BaseModel):
         if extra:
             values["kafka_extra"] = extra
         try:
-            return cls.model_validate(values)
+            settings = cls.model_validate(values)
         except ValidationError as error:
             problems = [
                 f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
@@ -91,3 +92,13 @@ class Settings(BaseModel):
                 f"the environment is not a valid configuration: {'; '.join(problems)}",
                 hint="docs/configuration.md lists every variable",
             ) from error
+        settings.remember_secrets()
+        return settings
+
+    def remember_secrets(self) -> None:
+        """Have the secrets among the settings masked in whatever this process writes."""
+        for address in (self.registry_url, self.connect_url, self.postgres_dsn):
+            if address:
+                remember_url(address)
+        for name, value in self.kafka_extra.items():
+            remember_named(name, value)

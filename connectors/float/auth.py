@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from connectors.faults import ErrorPolicy, Fault, Meaning, Shape, rule, text_or_none
+from runtime.secrets import remember
 
 SYSTEM: Final = "float"
 
@@ -55,6 +56,7 @@ class StaticToken:
     """Authenticator on a token that lasts until somebody replaces it."""
 
     def __init__(self, token: str) -> None:
+        remember(token)
         self._headers = {"Authorization": f"Bearer {token}"}
 
     async def headers(self) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from joserfc.jwk import RSAKey
 
 from connectors.faults import ErrorPolicy, Fault, Meaning, Shape, rule, text_or_none
 from connectors.tokens import BearerToken, Token, request_token
+from runtime.secrets import remember
 
 SYSTEM: Final = "netsuite"
 ASSERTION_LIFETIME_S: Final = 300
@@ -123,6 +124,7 @@ def make_auth(
 
     Raises ValueError when the key is not an RSA private key in PEM.
     """
+    remember(private_key_pem)
     key = RSAKey.import_key(private_key_pem)
     token_url = f"{url}{TOKEN_PATH}"
 

@@ -11,6 +11,7 @@ from joserfc.jwk import RSAKey
 
 from connectors.faults import ErrorPolicy, Fault, Meaning, rule, text_or_none
 from connectors.tokens import BearerToken, Token, request_token
+from runtime.secrets import remember
 
 SYSTEM: Final = "salesforce"
 ASSERTION_LIFETIME_S: Final = 180
@@ -105,6 +106,7 @@ def make_auth(
     `audience` is the login host (production or test), `url` the org's own host. Raises ValueError
     when the key is not an RSA private key in PEM.
     """
+    remember(private_key_pem)
     key = RSAKey.import_key(private_key_pem)
 
     async def fetch() -> Token:
