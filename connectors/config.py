@@ -20,6 +20,8 @@ from schemas.errors import ConfigError
 
 _PLACEHOLDER: Final = re.compile(r"\$\{(?P<provider>[a-z]+):(?P<name>[^}]+)\}")
 
+FILE_BYTES_MAX: Final = 1024 * 1024
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -30,10 +32,17 @@ def load_config(path: Path, model: type[Model], environment: Mapping[str, str]) 
 
 def read_document(path: Path) -> dict[str, Any]:
     """Return the JSON object at `path`, placeholders untouched. Raises ConfigError."""
+    shown = repr(str(path))[1:-1]  # a path may hold what no terminal should be given
     try:
-        document = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read connector configuration {path}: {error}") from error
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise ConfigError(f"connector configuration {shown} is larger than a configuration")
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(
+            f"cannot read connector configuration {shown}: {reason}",
+            hint="--config names a readable JSON file, such as connectors/float/source.json",
+        ) from error
     if not isinstance(document, dict):
         raise ConfigError(f"connector configuration {path} is not a JSON object")
     return document
@@ -98,8 +107,9 @@ def _resolve(value: object, environment: Mapping[str, str]) -> object:
         if provider == "file":
             try:
                 return Path(name).read_text().strip()
-            except OSError as error:
-                raise LookupError(f"file {name} cannot be read: {error.strerror}") from error
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or "not a text file"
+                raise LookupError(f"file {name!r} cannot be read: {reason}") from error
         raise LookupError(f"unknown placeholder provider {provider}")
 
     return _PLACEHOLDER.sub(replacement, value)

@@ -6,6 +6,7 @@ Heavy imports happen inside the commands, so that `psastream --help` answers at 
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from psastream.exits import errors_as_exit_codes, settings_from_environment
 
 app = typer.Typer(
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Change-data-capture streaming for professional-services firms.",
 )
@@ -30,6 +32,22 @@ app.add_typer(prove, name="prove")
 Config = Annotated[
     list[Path], typer.Option("--config", exists=True, dir_okay=False, help="connector file")
 ]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"psastream {version('psastream')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="print the version"),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

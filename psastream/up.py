@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
+from connectors.debezium.client import read_connector_file
+from connectors.dispatch.main import load_sink
+from connectors.polled.main import load_source
 from psastream import connect
 from psastream.exits import Exit
 from runtime.kafka import KafkaSettings, create_topics
 from runtime.registry import Registry
+from runtime.settings import Settings
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
+from schemas.errors import ConfigError
 from schemas.topics import CATALOGUE
 
 
@@ -37,6 +42,7 @@ class UpOptions:
 async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ) -> int:
     """Run until cancelled, or until one of the processes ends: then return 1."""
     console = Console()
+    check(options, environment)
     async with Stack(_stack_settings(options, environment), PlainReporter(sys.stderr)) as stack:
         addresses = stack.addresses
         kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers)
@@ -66,6 +72,35 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         ended = await stack.next_exit()
         console.print(f"{ended.name} ended with code {ended.exit_code}:\n{ended.log_tail}")
         return Exit.FAILED
+
+
+def check(options: UpOptions, environment: Mapping[str, str]) -> None:
+    """Read every file and variable before anything starts. Raises ConfigError naming all."""
+    problems: list[str] = []
+    readers: list[tuple[Sequence[Path], Callable[[Path], object]]] = [
+        (options.sources, lambda path: load_source(path, environment)),
+        (options.sinks, lambda path: load_sink(path, environment)),
+        (options.databases, read_connector_file),
+    ]
+    for paths, read in readers:
+        for path in paths:
+            try:
+                read(path)
+            except ConfigError as error:
+                problems.append(error.detail)
+    # What `up` starts itself it also names; the rest must hold as for any other process.
+    assumed = {
+        "PSASTREAM_BOOTSTRAP_SERVERS": "started:0",
+        "PSASTREAM_REGISTRY_URL": "http://started",
+    }
+    try:
+        Settings.from_env({**assumed, **environment})
+    except ConfigError as error:
+        problems.append(error.detail)
+    if problems:
+        raise ConfigError(
+            "; ".join(problems), hint="nothing was started: correct the files and variables"
+        )
 
 
 def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> StackSettings:

@@ -11,6 +11,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 
+from schemas.errors import ConfigError
+
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -36,7 +38,7 @@ def serve_metrics(
     """Serve `/metrics`, and `/<name>` for each check: 200 while it holds, else 503.
 
     Any other path is 404: a probe of a path that nobody answers must fail. Runs on daemon threads
-    until the process ends; port 0 serves nothing. Raises OSError where the port is taken.
+    until the process ends; port 0 serves nothing. Raises ConfigError where the port is taken.
     """
     if not port:
         return
@@ -56,5 +58,11 @@ def serve_metrics(
         start(f"{status.value} {status.phrase}", [("Content-Type", "text/plain")])
         return [status.phrase.encode() + b"\n"]
 
-    server = make_server(host, port, answer, server_class=_Server, handler_class=_QuietHandler)
+    try:
+        server = make_server(host, port, answer, server_class=_Server, handler_class=_QuietHandler)
+    except OSError as error:
+        raise ConfigError(
+            f"the metrics port cannot be served at {host}:{port}: {error.strerror or error}",
+            hint="choose another PSASTREAM_METRICS_PORT or PSASTREAM_METRICS_HOST; 0 serves none",
+        ) from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -20,14 +20,19 @@ TEST_PREFIX: Final = "PSASTREAM_TEST_"
 KAFKA_PREFIX: Final = "PSASTREAM_KAFKA_"
 
 
+URL: Final = r"^https?://[^\s/]+"
+
+
 class Settings(BaseModel):
     """Where a process finds its neighbours and keeps its files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bootstrap_servers: str = Field(description="Kafka bootstrap servers, host:port[,host:port]")
-    registry_url: str = Field(description="schema registry URL")
-    connect_url: str | None = Field(default=None, description="Kafka Connect REST URL")
+    bootstrap_servers: str = Field(
+        min_length=1, description="Kafka bootstrap servers, host:port[,host:port]"
+    )
+    registry_url: str = Field(pattern=URL, description="schema registry URL")
+    connect_url: str | None = Field(default=None, pattern=URL, description="Kafka Connect REST URL")
     postgres_dsn: str | None = Field(
         default=None, description="in-house PSA database, as a libpq URI", repr=False
     )

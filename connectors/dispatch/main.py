@@ -52,7 +52,8 @@ def run_dispatcher(
     """
     try:
         configs = [
-            _load(path, os.environ if environment is None else environment) for path in config_paths
+            load_sink(path, os.environ if environment is None else environment)
+            for path in config_paths
         ]
         asyncio.run(_run(settings, configs, wrap_journal))
     except ConfigError as error:
@@ -85,12 +86,13 @@ async def _run(
     await dispatcher.run(stop)
 
 
-def _load(path: Path, environment: Mapping[str, str]) -> AnySinkConfig:
+def load_sink(path: Path, environment: Mapping[str, str]) -> AnySinkConfig:
+    """Return the sink configuration at `path`. Raises ConfigError naming every problem."""
     document = read_document(path)
     model = SINKS.get(str(document.get("connector.class")))
     if model is None:
         raise ConfigError(
             f"{path}: connector.class names no sink: {document.get('connector.class')}",
-            hint=f"one of {', '.join(SINKS)}",
+            hint=f"one of {', '.join(SINKS)}; source files go to `psastream poll`",
         )
     return parse_config(document, model, environment, origin=str(path))

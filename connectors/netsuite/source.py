@@ -58,7 +58,7 @@ class NetSuiteConfig(PolledConfig):
 
     @field_validator("private_key", mode="before")
     @classmethod
-    def _read_key(cls, path: str) -> SecretStr:
+    def _read_key(cls, path: object) -> SecretStr:
         return read_secret_file(path)
 
 

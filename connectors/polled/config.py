@@ -83,9 +83,12 @@ class PolledConfig(BaseModel):
         return [obj for obj in self.objects if self.topic(obj) not in BY_NAME]
 
 
-def read_secret_file(path: str) -> SecretStr:
+def read_secret_file(path: object) -> SecretStr:
     """Return the content of a key file. Raises ValueError, which a validator may let pass."""
+    if not isinstance(path, str):
+        raise ValueError("must be the path of a file")
     try:
         return SecretStr(Path(path).read_text())
-    except OSError as error:
-        raise ValueError(f"file cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise ValueError(f"file cannot be read: {reason}") from error

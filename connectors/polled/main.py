@@ -74,9 +74,15 @@ def _source_class(name: object, path: Path) -> Any:
     if not isinstance(name, str) or not name.startswith("connectors."):
         raise ConfigError(f"{path}: connector.class must name a class below connectors")
     try:
-        return resolve_name(name)
+        found = resolve_name(name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path}: connector.class {name} does not exist") from error
+    if not hasattr(found, "config_model") or not hasattr(found, "from_config"):
+        raise ConfigError(
+            f"{path}: connector.class {name} is no source",
+            hint="`psastream poll` takes source files; sink files go to `psastream dispatch`",
+        )
+    return found
 
 
 def run_poller(

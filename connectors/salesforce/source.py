@@ -72,7 +72,7 @@ class SalesforceConfig(PolledConfig):
 
     @field_validator("private_key", mode="before")
     @classmethod
-    def _read_key(cls, path: str) -> SecretStr:
+    def _read_key(cls, path: object) -> SecretStr:
         return read_secret_file(path)
 
 

@@ -4,10 +4,16 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
-from sandbox.stack.errors import DataDirectoryInUseError
+from sandbox.stack.errors import (
+    DataDirectoryInUseError,
+    ForeignDirectoryError,
+    UnwritableDirectoryError,
+)
 from sandbox.stack.process import kill_stale
+
+MARKER: Final = ".psastream-stack"
 
 
 class DataDirectory:
@@ -23,10 +29,18 @@ class DataDirectory:
     def open(self, *, fresh: bool) -> None:
         """Takes the lock, ends what a crashed supervisor left; `fresh` deletes earlier data.
 
-        Raises DataDirectoryInUseError if another supervisor holds the lock.
+        Raises DataDirectoryInUseError if another supervisor holds the lock,
+        ForeignDirectoryError if there is something to delete that is not ours, and
+        UnwritableDirectoryError if the folder cannot be written.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        lock = (self.root / "supervisor.lock").open("a+")
+        try:
+            self._claim(fresh=fresh)
+            lock = (self.root / "supervisor.lock").open("a+")
+        except OSError as error:
+            raise UnwritableDirectoryError(
+                f"{self.root} cannot be written: {error.strerror}",
+                hint="name a folder of your own with --data-dir",
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -50,6 +64,20 @@ class DataDirectory:
         for log in self.logs.glob("*.log"):
             log.unlink()
 
+    def _claim(self, *, fresh: bool) -> None:
+        """Marks a new or empty folder as ours; only what is marked is ever emptied."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        marker = self.root / MARKER
+        if marker.exists():
+            return
+        if not any(self.root.iterdir()):
+            marker.touch()
+        elif fresh:
+            raise ForeignDirectoryError(
+                f"{self.root} holds files that no stack of ours wrote; it would be emptied",
+                hint="name a new or empty folder, or empty this one yourself",
+            )
+
     def close(self) -> None:
         """Gives the lock back."""
         if self._lock is not None:
@@ -70,5 +98,5 @@ class DataDirectory:
         for entry in self.root.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
-            elif str(entry) != kept:
+            elif str(entry) != kept and entry.name != MARKER:
                 entry.unlink()

@@ -33,6 +33,18 @@ class DownloadError(StackError):
     code = "fatal.stack.download"
 
 
+class ForeignDirectoryError(StackError):
+    """A data directory to be emptied holds files that are not ours."""
+
+    code = "fatal.stack.foreign_directory"
+
+
+class UnwritableDirectoryError(StackError):
+    """The data directory cannot be made or written."""
+
+    code = "fatal.stack.unwritable_directory"
+
+
 class PartFailedError(StackError):
     """A part ended or did not become healthy while it was being started."""
 

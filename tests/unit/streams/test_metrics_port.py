@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from runtime.prometheus import serve_metrics
+from schemas.errors import ConfigError
 from streams.instruments import PrometheusInstruments
 
 
@@ -41,7 +42,7 @@ def test_a_taken_port_is_an_error() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(ConfigError, match="PSASTREAM_METRICS_PORT"):
             serve_metrics(listener.getsockname()[1], registry=CollectorRegistry())
 
 

@@ -1,0 +1,167 @@
+"""Configuration of any shape: valid, or a ConfigError that names the file; never a traceback.
+
+`PSASTREAM_TEST_CONFIG_EXAMPLES=20000` looks at so many shapes.
+"""
+
+import copy
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from connectors.debezium.client import read_connector_file
+from connectors.dispatch.main import load_sink
+from connectors.polled.main import load_source
+from psastream.up import UpOptions, check
+from runtime.prometheus import serve_metrics
+from runtime.settings import Settings
+from schemas.errors import ConfigError
+
+CONNECTORS: Final = Path(__file__).parents[3] / "connectors"
+PLACE: Final = "connectors/config.py"
+EXAMPLES: Final = int(os.environ.get("PSASTREAM_TEST_CONFIG_EXAMPLES", "60"))
+ENVIRONMENT: Final = {"EVIL": "\x00"}
+
+SOURCES: Final = [CONNECTORS / name / "source.json" for name in ("float", "netsuite", "salesforce")]
+SINKS: Final = [CONNECTORS / name / "sink.json" for name in ("float", "netsuite")]
+READERS: Final[dict[str, tuple[Callable[[Path], object], list[Path]]]] = {
+    "poll": (lambda path: load_source(path, ENVIRONMENT), SOURCES),
+    "dispatch": (lambda path: load_sink(path, ENVIRONMENT).make_sink(), SINKS),
+    "connectors apply": (read_connector_file, [CONNECTORS / "debezium" / "inhouse-psa.json"]),
+}
+
+JUNK = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(),
+        st.text(max_size=12),
+        st.sampled_from(
+            ["", "\x00", "${env:EVIL}", "${file:\x00}", "${file:/}", "${file:/dev}", "${x:y}", "${",
+             "connectors.netsuite.sink.NetSuiteSink", "connectors.float.source.FloatSource",
+             "connectors.float.source", "connectors.", "connectors.config.json", "os.system",
+             "http://", "http://[", "https://a.b", "src.netsuite", "1", "/", "a\nb", "\ud800"]
+        ),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=4), inner, max_size=2)
+    ),
+    max_leaves=4,
+)  # fmt: skip
+
+
+def read(entry: str, content: bytes) -> None:
+    """Read a file of this content; anything but a ConfigError that names it is a failure."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "it.json"
+        path.write_bytes(content)
+        try:
+            READERS[entry][0](path)
+        except ConfigError as error:
+            named = ("it.json", "private key")  # a sink names itself where its key is at fault
+            assert any(name in error.detail for name in named), error.detail
+
+
+@pytest.mark.fault("D9", place=PLACE)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), entry=st.sampled_from(sorted(READERS)))
+def test_d9_a_config_of_any_shape_is_valid_or_refused_by_name(
+    data: st.DataObject, entry: str
+) -> None:
+    valid = json.loads(data.draw(st.sampled_from(READERS[entry][1])).read_text())
+    document: Any = copy.deepcopy(valid)
+    for _ in range(data.draw(st.integers(1, 3))):
+        if not isinstance(document, dict):
+            break
+        key = data.draw(st.one_of(st.sampled_from([*sorted(document), "x"]), st.text(max_size=6)))
+        how = data.draw(st.sampled_from(["set", "drop", "whole"]))
+        if how == "set":
+            document[key] = data.draw(JUNK)
+        elif how == "drop":
+            document.pop(key, None)
+        else:
+            document = data.draw(JUNK)
+    read(entry, json.dumps(document).encode())
+
+
+@pytest.mark.fault("D9", place=PLACE)
+@pytest.mark.parametrize("entry", sorted(READERS))
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"null", b"[]", b"[" * 100_000, b"\xff\xfe", b"{", b" " * 2**21, b'{"a":1e999}'],
+)
+def test_d9_a_file_that_is_no_configuration_is_refused(entry: str, content: bytes) -> None:
+    with pytest.raises(ConfigError):
+        read_once(entry, content)
+
+
+def read_once(entry: str, content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "it.json"
+        path.write_bytes(content)
+        READERS[entry][0](path)
+
+
+@pytest.mark.fault("D9", place=PLACE)
+@pytest.mark.parametrize("entry", sorted(READERS))
+@pytest.mark.parametrize("path", ["/", "/nowhere/it.json", "a\x00b", "x" * 5000])
+def test_d9_a_path_that_names_no_file_is_refused(entry: str, path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        READERS[entry][0](Path(path))
+    assert "\x00" not in str(caught.value)
+
+
+@pytest.mark.fault("D9", place="connectors/polled/main.py")
+def test_d9_a_sink_file_given_to_poll_is_refused_with_the_way_out() -> None:
+    for path in SINKS:
+        with pytest.raises(ConfigError) as caught:
+            load_source(path, {})
+        assert "psastream dispatch" in caught.value.hint
+    for path in SOURCES:
+        with pytest.raises(ConfigError) as caught:
+            load_sink(path, {})
+        assert "psastream poll" in caught.value.hint
+
+
+@pytest.mark.fault("D9", place="runtime/settings.py")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BOOTSTRAP_SERVERS", ""), ("REGISTRY_URL", "not a url"), ("REGISTRY_URL", ""),
+        ("CONNECT_URL", "ftp://x"), ("METRICS_PORT", "x"), ("METRICS_PORT", "99999"),
+        ("REPLICATION_FACTOR", "none"), ("LOG_LEVEL", "LOUD"), ("UNKNOWN", "1"),
+    ],
+)  # fmt: skip
+def test_d9_a_wrong_variable_is_named(name: str, value: str) -> None:
+    environment = {
+        "PSASTREAM_BOOTSTRAP_SERVERS": "b:9092",
+        "PSASTREAM_REGISTRY_URL": "http://r:8081",
+        f"PSASTREAM_{name}": value,
+    }
+    with pytest.raises(ConfigError, match=f"PSASTREAM_{name}"):
+        Settings.from_env(environment).kafka.client()
+
+
+@pytest.mark.fault("D9", place="psastream/up.py")
+def test_d9_up_names_every_problem_before_anything_starts() -> None:
+    options = UpOptions(Path("unused"), SOURCES[:1], SINKS[1:], [Path("/nowhere.json")])
+    with pytest.raises(ConfigError) as caught:
+        check(options, {"PSASTREAM_METRICS_PORT": "x"})
+    for named in ("FLOAT_TOKEN", "netsuite", "/nowhere.json", "PSASTREAM_METRICS_PORT"):
+        assert named in caught.value.detail
+
+
+@pytest.mark.fault("D12", place="runtime/prometheus.py")
+def test_d12_a_taken_metrics_port_is_named_with_its_remedy() -> None:
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ConfigError, match=str(taken.getsockname()[1])) as caught:
+            serve_metrics(taken.getsockname()[1])
+    assert "PSASTREAM_METRICS_PORT" in caught.value.hint
