@@ -38,7 +38,7 @@ class Mint(Enum):
     CUSTOMER = "customer"
     ENGAGEMENT = "engagement"
     PROJECT = "project"  # from: [opportunity, country]
-    RESOURCE = "resource"  # from an e-mail address, without `of`
+    RESOURCE = "resource"  # from the id of a person; without `of`, from an e-mail address
     CORRELATION = "correlation"
 
 
@@ -97,6 +97,8 @@ class Rule(_Model):
     scale: Text | None = None  # exact factor
     duration: Duration | None = None  # half-even to the second where the unit is coarser
     reorder: tuple[int, ...] | None = None  # element i of the list comes from reorder[i]
+    work_patterns: tuple[int, ...] | None = None  # map of first day → hours; weekdays as reorder
+    records: dict[Text, Text] | None = None  # list of records: field → its field at the source
     negate: bool = False
     text: TextStyle | None = None
     first_non_null: tuple[Rule, ...] | None = None
@@ -114,6 +116,8 @@ class Rule(_Model):
                 "scale",
                 "duration",
                 "reorder",
+                "work_patterns",
+                "records",
                 "text",
                 "first_non_null",
             )
@@ -127,7 +131,8 @@ class Rule(_Model):
         if isinstance(self.from_, tuple) and self.mint is not Mint.PROJECT:
             raise ValueError("only `mint: project` takes several columns")
         needs_of = self.mint is not None and self.mint is not Mint.RESOURCE
-        if needs_of == (self.of is None):
+        may_have_of = self.mint is not None
+        if (needs_of and self.of is None) or (self.of is not None and not may_have_of):
             raise ValueError("`of` belongs to a mint of a source row, as <system>:<kind>")
         return self
 

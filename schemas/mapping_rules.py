@@ -63,13 +63,16 @@ def compile_rule(rule: Rule, sources: Mapping[str, pl.DataType], target: pl.Data
     return _in_calendar(_convert(_apply_function(rule, sources, target), target))
 
 
-def _apply_function(  # noqa: PLR0911 - one return for each function
+def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for each function
     rule: Rule, sources: Mapping[str, pl.DataType], target: pl.DataType
 ) -> Made:
     if isinstance(rule.from_, tuple):
         return _project_id(rule.from_, rule.of or "", sources)
     assert rule.from_ is not None
     expr, dtype = source(rule.from_), sources[rule.from_]
+    if rule.source_id is not None and isinstance(dtype, pl.List):
+        each = _source_id(rule.source_id, pl.element(), _inner(dtype))
+        return Made(expr.list.eval(each), pl.List(pl.String()), False)
     if rule.source_id is not None:
         return Made(_source_id(rule.source_id, expr, dtype), pl.String(), False)
     if rule.mint is not None:
@@ -84,6 +87,10 @@ def _apply_function(  # noqa: PLR0911 - one return for each function
     if rule.reorder is not None:
         _expect(dtype, pl.List, "reorder")
         return Made(expr.list.gather(list(rule.reorder), null_on_oob=True), dtype, False)
+    if rule.work_patterns is not None:
+        return Made(_work_patterns(rule.work_patterns, expr, dtype), target, True)
+    if rule.records is not None:
+        return Made(_records(rule.records, expr, dtype), target, False)
     if rule.negate:
         _expect(dtype, pl.Boolean, "negate")
         return Made(~expr, dtype, False)
@@ -128,6 +135,37 @@ def _values(
     old = pl.Series([_literal(value, dtype) for value in values], dtype=dtype)
     new = pl.Series([_literal(value, target) for value in values.values()], dtype=target)
     return Made(expr.replace_strict(old, new, default=None, return_dtype=target), target, True)
+
+
+def _inner(dtype: pl.List) -> pl.DataType:
+    inner = dtype.inner
+    return inner if isinstance(inner, pl.DataType) else inner()
+
+
+def _work_patterns(weekdays: tuple[int, ...], expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A map of first day → hours a weekday as dated patterns; null where one is no such pattern."""
+    _expect(dtype, pl.List, "work_patterns")
+    day = pl.element().struct.field("key").str.to_date("%Y-%m-%d", strict=False)
+    hours = pl.element().struct.field("value")
+    each = seconds_of(Duration.HOURS, pl.element(), pl.Decimal(9, 2)).cast(pl.Int64)
+    seconds = hours.list.eval(each).list.gather(list(weekdays), null_on_oob=True)
+    pattern = pl.struct(day.alias("starts_on"), seconds.alias("seconds"))
+    is_sound = expr.list.eval(
+        day.is_not_null() & (hours.list.len() == len(weekdays)).fill_null(value=False)
+    ).list.all()
+    return pl.when(is_sound).then(expr.list.eval(pattern))
+
+
+def _records(fields: Mapping[str, str], expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A list of records under other field names; those without the first field are left out."""
+    if not (isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)):
+        raise RuleError(f"records is not for {dtype}")
+    known = {field.name for field in dtype.inner.fields}
+    if unknown := sorted(set(fields.values()) - known):
+        raise RuleError(f"records has no field {', '.join(unknown)}")
+    first = next(iter(fields.values()))
+    record = pl.struct(pl.element().struct.field(old).alias(new) for new, old in fields.items())
+    return expr.list.eval(record.filter(pl.element().struct.field(first).is_not_null()))
 
 
 def _scaled(factor: str, expr: pl.Expr, dtype: pl.DataType, target: pl.DataType) -> Made:

@@ -79,7 +79,9 @@ def _project(registry: SchemaSource) -> dict[str, ChunkHandler]:
     return {
         "psa.project": handle(facts.Project, table.apply_project),
         "psa.internal.project_context": handle(facts.ProjectContext, table.apply_context),
+        "psa.resource": handle(facts.Resource, table.apply_resource),
         "psa.rate_card": handle(facts.RateCard, table.apply_rate_card),
+        "psa.absence": handle(facts.Absence, table.apply_absence),
         "psa.assignment": handle(facts.Assignment, table.apply_assignment),
         "psa.time_entry": time_entries,
         "psa.expense": handle(facts.Expense, table.apply_expense),
@@ -95,5 +97,5 @@ def _rollup(registry: SchemaSource) -> dict[str, ChunkHandler]:
     )
     return {
         "psa.internal.partial": handle(facts.Partial, table.apply_partial),
-        "psa.resource": handle(facts.Resource, table.apply_resource),
+        "psa.internal.calendar": handle(facts.Calendar, table.apply_calendar),
     }

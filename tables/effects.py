@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import TypeAlias
 
 import polars as pl
 
-Value = str | int | bool | Decimal | date | datetime | None
+Value: TypeAlias = (
+    "str | int | bool | Decimal | date | datetime | Sequence[Value] | Mapping[str, Value] | None"
+)
 Record = Mapping[str, Value]
 
 

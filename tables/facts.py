@@ -5,7 +5,7 @@ Field names are those of the Avro contracts; a test holds them together.
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
@@ -153,6 +153,13 @@ class CommandResult(Fact):
     error_detail: str | None = None
 
 
+class DatedRate(Fact):
+    """Item of `cost_rates` of `canonical/rate_card`."""
+
+    starts_on: date
+    rate: Decimal | None = None
+
+
 class RateCard(Fact):
     """`canonical/rate_card`."""
 
@@ -161,6 +168,9 @@ class RateCard(Fact):
     cost_rate: Decimal | None = None
     bill_rate: Decimal | None = None
     currency: str | None = None
+    cost_rates: tuple[DatedRate, ...] | None = None
+    source_position: int | None = None
+    source_at: datetime | None = None
 
 
 class Assignment(Fact):
@@ -172,8 +182,16 @@ class Assignment(Fact):
     starts_on: date
     ends_on: date
     hours_per_day: Decimal
+    seconds_per_day: int | None = None
     status: str
     is_billable: bool | None = None
+
+
+class WorkPattern(Fact):
+    """Item of `work_patterns` of `canonical/resource`."""
+
+    starts_on: date
+    seconds: tuple[int, ...]
 
 
 class Resource(Fact):
@@ -181,10 +199,65 @@ class Resource(Fact):
 
     id: str
     resource_id: str
-    work_hours: tuple[Decimal, ...]
+    address_id: str | None = None
+    kind: str | None = None
+    work_hours: tuple[Decimal, ...] | None = None
+    work_patterns: tuple[WorkPattern, ...] | None = None
+    region_ref: str | None = None
     starts_on: date | None = None
     ends_on: date | None = None
     is_active: bool | None = None
+    source_position: int | None = None
+    source_at: datetime | None = None
+
+
+class Employment(Fact):
+    """Item of `employments` of `internal/calendar`: days of employment, both included."""
+
+    starts_on: date | None = None
+    ends_on: date | None = None
+
+
+class DayOff(Fact):
+    """Item of `days_off` of `internal/calendar`."""
+
+    starts_on: date
+    ends_on: date
+    seconds: int | None = None
+    is_holiday: bool
+
+
+class KnownPattern(Fact):
+    """Item of `patterns` of `internal/calendar`; without seconds, nobody knows them."""
+
+    starts_on: date
+    seconds: tuple[int, ...] | None = None
+
+
+class Calendar(Fact):
+    """`internal/calendar`: the days of a person."""
+
+    resource_id: str
+    kind: str | None = None
+    employments: tuple[Employment, ...] = ()
+    patterns: tuple[KnownPattern, ...] = ()
+    days_off: tuple[DayOff, ...] = ()
+
+
+class Absence(Fact):
+    """`canonical/absence`: leave of people, or holidays of a place."""
+
+    id: str
+    kind: str
+    resource_refs: tuple[str, ...] | None = None
+    region_ref: str | None = None
+    starts_on: date | None = None
+    ends_on: date | None = None
+    dates: tuple[date, ...] | None = None
+    is_whole_day: bool | None = None
+    seconds_per_day: int | None = None
+    status: str | None = None
+    source_position: int | None = None
 
 
 class Expense(Fact):

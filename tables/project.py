@@ -10,10 +10,13 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from schemas.routing import partition_of
+from schemas.topics import PARTITIONS
 from tables.billing import BillingDocument
 from tables.documents import Documents
 from tables.effects import Outbox, Tally, instant
 from tables.facts import (
+    Absence,
     Assignment,
     Expense,
     InvoiceLine,
@@ -21,11 +24,13 @@ from tables.facts import (
     ProjectContext,
     ProjectLink,
     RateCard,
+    Resource,
     TimeBill,
 )
 from tables.hours import APPROVED, MONEY_UNITS
 from tables.ledger import Payload, content_hash
-from tables.planning import COUNTED_STATUSES, plan, total
+from tables.people import People, as_record
+from tables.planning import COUNTED_STATUSES, Plan, plan, total
 from tables.project_document import (
     ProjectDocument,
     Standing,
@@ -37,6 +42,7 @@ from tables.project_document import (
 from tables.time_entry import EntryChanges, RowReader, TimeEntries
 from tables.totals import Totals
 
+CALENDAR_TOPIC: Final = "psa.internal.calendar"
 LINK_TOPIC: Final = "psa.internal.project_link"
 ASSIGNMENT_TOPIC: Final = "psa.status.assignment"
 
@@ -59,9 +65,13 @@ class ProjectTable:
         # Standing before and after the chunk of the projects it touches.
         self._restood: dict[str, tuple[Standing, Standing]] = {}
         self._entries = TimeEntries(documents, self._totals, outbox, read_rows)
+        self._partition = partition
+        self._people = People(documents)
+        self._replanned: set[str] = set()  # people, by row
 
     def settle(self, timestamp_ms: int) -> None:
         """Count hours under changed standings and publish changed totals; call once, last."""
+        self._replan(timestamp_ms)
         changed = {ref: each for ref, each in self._restood.items() if each[0] != each[1]}
         self._entries.projects_changed(changed, timestamp_ms)
         standings = load_standings(self._documents, sorted(self._totals.project_refs()))
@@ -109,30 +119,66 @@ class ProjectTable:
     def apply_assignment(self, key: str, fact: Assignment | None, timestamp_ms: int) -> str:
         """Take in an assignment, or its deletion."""
         owner = self._documents.get(Owner, f"a:{key}")
-        if owner is not None and (fact is None or owner.of != fact.project_ref):
+        if owner is not None:
             document = load_project(self._documents, owner.of)
-            document.assignments.pop(key, None)
-            self._store(owner.of, document, timestamp_ms)
-            self._documents.delete(f"a:{key}")
+            former = document.assignments.pop(key, None)
+            if former is not None:
+                self._documents.delete(f"ra:{former.resource_ref}|{key}")
+            if fact is None or owner.of != fact.project_ref:
+                self._store(owner.of, document, timestamp_ms)
+                self._documents.delete(f"a:{key}")
         if fact is not None:
             self._documents.put(f"a:{key}", Owner(of=fact.project_ref))
+            self._documents.put_raw(f"ra:{fact.resource_ref}|{key}", b"1")
             document = load_project(self._documents, fact.project_ref)
             document.assignments[key] = fact
             self._store(fact.project_ref, document, timestamp_ms)
         return "applied"
 
-    def apply_rate_card(self, key: str, fact: RateCard | None, timestamp_ms: int) -> str:
-        """Take in a person's rates; every project the person is assigned to is planned again."""
-        if fact is None:
-            self._documents.delete(f"r:{key}")
-        else:
-            self._documents.put(f"r:{key}", fact)
-        for name in self._documents.keys("p:"):
-            project_ref = name.removeprefix("p:")
-            document = load_project(self._documents, project_ref)
-            if any(each.resource_ref == key for each in document.assignments.values()):
-                self._store(project_ref, document, timestamp_ms)
+    # -- people -----------------------------------------------------------------------------
+
+    def apply_rate_card(self, key: str, fact: RateCard | None, _: int) -> str:
+        """Take in a person's rates."""
+        self._people.apply_rate_card(key, fact)
+        self._replanned.add(key)
         return "applied"
+
+    def apply_resource(self, key: str, fact: Resource | None, _: int) -> str:
+        """Take in a person: their working days, and the address their hours carry."""
+        former, now = self._people.apply_resource(key, fact)
+        self._totals.reassign(key, former, now)
+        self._replanned.add(key)
+        if former is not None and now is None and self._is_home(former.resource.resource_id):
+            self._outbox.add(CALENDAR_TOPIC, former.resource.resource_id, None)
+        return "applied"
+
+    def apply_absence(self, key: str, fact: Absence | None, _: int) -> str:
+        """Take in leave or a holiday."""
+        self._replanned |= self._people.apply_absence(key, fact)
+        return "applied"
+
+    def _replan(self, timestamp_ms: int) -> None:
+        """Tell the days of people whose days or rates have changed; plan their projects again."""
+        projects: dict[str, None] = {}
+        for row in sorted(self._replanned):
+            calendar = self._people.calendar(row)
+            if calendar is not None and self._is_home(calendar.resource_id):
+                self._outbox.add(CALENDAR_TOPIC, calendar.resource_id, as_record(calendar))
+            for name in self._documents.keys(f"ra:{row}|"):
+                owner = self._documents.get(Owner, f"a:{name.partition('|')[2]}")
+                if owner is not None:
+                    projects[owner.of] = None
+        for project_ref in projects:
+            document = load_project(self._documents, project_ref)
+            self._store(project_ref, document, timestamp_ms)
+
+    def _is_home(self, resource_id: str) -> bool:
+        """Whether this partition tells a person's days; all of them know every person."""
+        return partition_of(resource_id, PARTITIONS) == self._partition
+
+    def _plan(self, assignment: Assignment) -> Plan:
+        row = assignment.resource_ref
+        return plan(assignment, self._people.calendar(row), self._people.rates(row))
 
     # -- expenses ---------------------------------------------------------------------------
 
@@ -225,9 +271,6 @@ class ProjectTable:
         else:
             self._documents.put(f"p:{key}", document)
 
-    def _rate(self, assignment: Assignment) -> RateCard | None:
-        return self._documents.get(RateCard, f"r:{assignment.resource_ref}")
-
     def _publish_link(self, key: str, document: ProjectDocument) -> None:
         project = document.project
         route = project.engagement_id if project and project.project_id else None
@@ -238,7 +281,7 @@ class ProjectTable:
             return
         link = ProjectLink(**project.model_dump())
         counted = [a for a in document.assignments.values() if a.status in COUNTED_STATUSES]
-        plans = [each for a in counted if (each := plan(a, self._rate(a))).currency is not None]
+        plans = [each for a in counted if (each := self._plan(a)).currency is not None]
         if document.assignments:
             sums = total(plans)
             link = link.model_copy(
@@ -262,13 +305,13 @@ class ProjectTable:
             del document.published[gone]
             self._outbox.add(ASSIGNMENT_TOPIC, f"{key}|{gone}", None)
         for identity, assignment in document.assignments.items():
-            rate = self._rate(assignment)
-            planned = plan(assignment, rate)
+            person = self._people.person(assignment.resource_ref)
+            planned = self._plan(assignment)
             row: Payload = {
                 "id": identity,
                 "project_ref": key,
                 "project_id": document.project.project_id if document.project else None,
-                "resource_id": rate.resource_id if rate else None,
+                "resource_id": person.resource.resource_id if person else None,
                 "status": assignment.status if planned.currency else "waiting_rate",
                 "starts_on": assignment.starts_on,
                 "ends_on": assignment.ends_on,

@@ -15,9 +15,11 @@ from typing import Final
 import polars as pl
 
 from schemas.exact import half_even, hundredths_of_hours
+from tables.addresses import Addresses
 from tables.documents import Documents
 from tables.effects import EmitColumns, Outbox, instant
 from tables.hours import MONEY_UNITS, Contributions, period_text, week_text
+from tables.people import Person
 
 MARGIN_TOPIC: Final = "psa.metric.project_margin"
 MARGIN_VARIANT: Final = "actual_approved"
@@ -42,6 +44,7 @@ class Totals:
         self._documents = documents
         self._outbox = outbox
         self._source = source
+        self._addresses = Addresses(documents)
         self._margin: dict[str, Amounts] = {}
         self._positions: dict[str, int] = {}
         self._utilization: dict[str, Amounts] = {}
@@ -67,6 +70,12 @@ class Totals:
             self.add_margin(key.removeprefix("m:"), (0, 0, 0), 0)
         for key in self._documents.keys(f"b:{project_ref}|"):
             _plus(self._billing, key.removeprefix("b:"), (0, 0, 0))
+
+    def reassign(self, row: str, former: Person | None, now: Person | None) -> None:
+        """Publish the hours of addresses again that a change of a person gives to another one."""
+        for address in self._addresses.reassign(row, former, now):
+            for key in self._documents.keys(f"u:{address}|"):
+                _plus(self._utilization, key.removeprefix("u:"), (0, 0))
 
     def settle(self, project_ids: Mapping[str, str | None], timestamp_ms: int) -> None:
         """Write and publish every total the chunk changed."""
@@ -149,20 +158,31 @@ class Totals:
         self._publish(BILLING_TOPIC, keys, frame, removed)
 
     def _settle_utilization(self) -> None:
-        rows, keys = [], []
-        for key, amounts, stored in self._stored("u:", self._utilization):
-            total = _sum(_UTILIZATION.unpack(stored) if stored else (0, 0), amounts)
-            if any(total):
-                self._documents.put_raw(f"u:{key}", _UTILIZATION.pack(*total))
+        changed = list(self._stored("u:", self._utilization))
+        keys = [(address, week) for key, *_ in changed for address, _, week in [key.partition("|")]]
+        rows: list[tuple[str, str, int, int]] = []  # person, address, …
+        for (key, amounts, stored), (was, now) in zip(
+            changed, self._addresses.owners(keys), strict=True
+        ):
+            billable, worked = _sum(_UTILIZATION.unpack(stored) if stored else (0, 0), amounts)
+            if billable or worked:
+                self._documents.put_raw(f"u:{key}", _UTILIZATION.pack(billable, worked))
             else:
                 self._documents.delete(f"u:{key}")
-            keys.append(key)
-            rows.append((key, *total))
-        schema = {"dimension": pl.String(), "seconds": pl.Int64(), "total_seconds": pl.Int64()}
+            if was != now and stored:
+                rows.append((was, key, 0, 0))
+            rows.append((now, key, billable, worked))
+        schema = {
+            **dict.fromkeys(("person", "key"), pl.String()),
+            **dict.fromkeys(("seconds", "total_seconds"), pl.Int64()),
+        }
+        address = pl.col("key").str.split("|").list.get(0)
+        week = pl.col("key").str.split("|").list.get(1)
         frame = pl.DataFrame(rows, schema=schema, orient="row").select(
             pl.lit("utilization").alias("measure"),
-            "dimension",
-            pl.lit(self._source).alias("source"),
+            (pl.col("person") + "|" + week).alias("dimension"),
+            # One partition may hold several addresses of a person.
+            (pl.lit(f"{self._source}:") + address).alias("source"),
             _hours("seconds").alias("hours"),
             _hours("total_seconds").alias("total_hours"),
             "seconds",
@@ -171,10 +191,11 @@ class Totals:
             pl.lit(None, dtype=pl.Decimal(38, 6)).alias("amount"),
             pl.lit(None, dtype=pl.Decimal(38, 6)).alias("weighted_amount"),
         )
-        names = [f"utilization|{key}|{self._source}" for key in keys]
-        # To the partition that holds the person's standard hours.
-        routes = [key.partition("|")[0] for key in keys]
-        self._publish(PARTIAL_TOPIC, names, frame, [], routes=routes)
+        names = frame.select(pl.concat_str("measure", "dimension", "source", separator="|"))
+        # To the partition that holds the person.
+        self._publish(
+            PARTIAL_TOPIC, names.to_series().to_list(), frame, [], [row[0] for row in rows]
+        )
 
     def _stored(
         self, prefix: str, changed: Mapping[str, Amounts]

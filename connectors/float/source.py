@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Final, Self
 
@@ -34,24 +34,34 @@ from schemas.errors import TargetBusyError
 ROWS_MAX: Final = 200
 _ID: Final = re.compile(r"[0-9]{1,18}")
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
+ALL_DAYS: Final = {"start_date": "2015-01-01", "end_date": "2049-12-31"}
+"""Fixed, so that no past holiday ever leaves the window and looks deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One list of the API. `has_filter`: it takes `modified_since`.
 
-    `unused`: documented fields that no contract takes.
+    `unused`: documented fields that no contract takes; `optional`: fields that answers of some
+    accounts lack. `params` go with every request.
     """
 
     path: str
     id_field: str
     has_filter: bool = True
     unused: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
+    params: Mapping[str, str] = field(default_factory=dict)
 
 
 RESOURCES: Final[Mapping[str, Resource]] = {
     "person": Resource(
-        "/v3/people", "people_id", unused=frozenset({"department_id", "people_type_id"})
+        "/v3/people",
+        "people_id",
+        unused=frozenset({"department_id"}),
+        optional=frozenset(
+            {"work_days_hours_history", "contracts", "region_id", "people_type_id", "cost_rate"}
+        ),
     ),
     "role": Resource("/v3/roles", "id", has_filter=False),
     "project": Resource(
@@ -69,6 +79,16 @@ RESOURCES: Final[Mapping[str, Resource]] = {
         ),
     ),
     "allocation": Resource("/v3/tasks", "task_id", unused=frozenset({"name", "notes"})),
+    "timeoff": Resource(
+        "/v3/timeoffs",
+        "timeoff_id",
+        has_filter=False,
+        unused=frozenset({"timeoff_type_id", "timeoff_notes", "repeat_end"}),
+        optional=frozenset({"status"}),
+    ),
+    # Without dates, the holidays of this year only.
+    "public_holiday": Resource("/v3/public-holidays", "id", has_filter=False, params=ALL_DAYS),
+    "team_holiday": Resource("/v3/holidays", "holiday_id", has_filter=False),
 }
 
 
@@ -124,7 +144,11 @@ class FloatSource:
         resource = RESOURCES[obj]
         stamps = ("modified", "created") if resource.has_filter else ()
         layout = Layout(
-            resource.id_field, id_form=_ID, modified_fields=stamps, ignored=resource.unused
+            resource.id_field,
+            id_form=_ID,
+            modified_fields=stamps,
+            ignored=resource.unused,
+            optional=resource.optional,
         )
         rows = RowReader(record_schema(f"source/{SYSTEM}/{obj}"), layout)
         return FloatReader(self._client, resource, rows, self.config.page_size)
@@ -155,7 +179,7 @@ class FloatReader:
 
         Raises TargetBusyError when the list moved under the scan, after yielding its pages.
         """
-        params = {"per-page": str(self._page_size)}
+        params = {**self._resource.params, "per-page": str(self._page_size)}
         if since is not None:
             params["modified_since"] = since.date().isoformat()
         ids: set[str] = set()

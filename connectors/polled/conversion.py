@@ -44,6 +44,7 @@ class Layout:
     `modified_fields`: the first that is not null counts. `null_is_absent`: the API leaves null
     fields out, so that their absence says nothing; there a missing column is refused by the query.
     `ignored`: fields that come along unasked. `id_form`: what this vendor's ids look like.
+    `optional`: fields that some answers leave out, as null; their absence says nothing either.
     """
 
     id_field: str
@@ -52,6 +53,7 @@ class Layout:
     deleted_field: str | None = None
     null_is_absent: bool = False
     ignored: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
 
 
 class RowReader:
@@ -126,7 +128,9 @@ class RowReader:
 
     @property
     def _required(self) -> set[str]:
-        return {self._layout.id_field} if self._layout.null_is_absent else set(self._converts)
+        if self._layout.null_is_absent:
+            return {self._layout.id_field}
+        return self._converts.keys() - self._layout.optional
 
     def _row(self, raw: object) -> Row:
         if not isinstance(raw, dict):
@@ -221,6 +225,11 @@ def converter(schema: Any) -> Convert:
             return partial(_to_decimal, precision=precision, scale=scale)
         case {"type": "array", "items": items}:
             return partial(_to_list, convert=converter(items))
+        case {"type": "map", "values": values}:
+            return partial(_to_map, convert=converter(values))
+        case {"type": "record", "fields": fields}:
+            converts = {field["name"]: converter(field["type"]) for field in fields}
+            return partial(_to_record, converts=converts)
     raise TypeError(f"no conversion to Avro type {schema}")
 
 
@@ -287,6 +296,26 @@ def _to_list(value: Any, *, convert: Convert) -> list[object]:
     if len(value) > LIST_LENGTH_MAX:
         raise ValueError(f"the list has more than {LIST_LENGTH_MAX} items")
     return [convert(item) for item in value]
+
+
+def _to_map(value: Any, *, convert: Convert) -> dict[str, object]:
+    # PHP writes an empty map as an empty list.
+    if value == []:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{name_of(value)} is not a map")
+    if len(value) > LIST_LENGTH_MAX:
+        raise ValueError(f"the map has more than {LIST_LENGTH_MAX} items")
+    return {_to_text(name): convert(item) for name, item in value.items()}
+
+
+def _to_record(value: Any, *, converts: Mapping[str, Convert]) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name_of(value)} is not a record")
+    return {
+        name: None if value.get(name) is None else convert(value[name])
+        for name, convert in converts.items()
+    }
 
 
 _PLAIN: Final[Mapping[str, Convert]] = {

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from sandbox.books.projects import STAGES, psa_project_id, resource_of
+from sandbox.books.people import available_hours, resource_of, weeks_employed, worker_of
+from sandbox.books.projects import STAGES, psa_project_id
 from sandbox.books.rows import Row, SourceRows, by_id, number, rounded, worked_hours
 from sandbox.books.status import Expected
+from schemas.identity import resource_id
 
 MOST_HOURS_A_DAY = 24
+WEEKS_KEPT = 260
 MOST_HOURS_TAKEN_BACK = 744  # by one correction: those of a month
 
 
@@ -65,21 +67,32 @@ def expected_margins(rows: SourceRows) -> Expected:
 
 
 def expected_utilization(rows: SourceRows) -> Expected:
-    """Return `psa.metric.utilization`: billable hours over available hours, by person and week."""
-    people = {resource_of(person["email"]): person for person in rows.people}
+    """Return `psa.metric.utilization`: billable hours over available hours, by person and week.
+
+    Each person has a row for each week of employment of the last years, and for weeks with hours.
+    """
+    people = {resource_of(person): person for person in rows.people}
     sums: dict[tuple[str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 2)
     for entry in counted_entries(rows):
         year, week, _ = entry["work_on"].isocalendar()
-        total = sums[resource_of(entry["worker_email"]), f"{year:04d}-W{week:02d}"]
+        person = worker_of(rows, entry["worker_email"])
+        resource = resource_of(person) if person else resource_id(entry["worker_email"])
+        total = sums[resource, f"{year:04d}-W{week:02d}"]
         if entry["is_billable"]:
             total[0] += worked_hours(entry)
         total[1] += worked_hours(entry)
+    weeks = {key for key, total in sums.items() if any(total)}
+    for resource, person in people.items():
+        weeks |= {(resource, week) for week in weeks_employed(rows, person, WEEKS_KEPT)}
     expected: Expected = {}
-    for (resource, week), (billable, worked) in sums.items():
-        if worked == 0:
-            continue
+    for resource, week in weeks:
+        billable, worked = sums[resource, week]
         person = people.get(resource)
-        available = available_hours(person, week) if person else None
+        available = available_hours(rows, person, week) if person else None
+        if person is None:
+            reason = "unknown_person"
+        else:
+            reason = "unknown_hours" if available is None else "no_availability"
         expected[f"{resource}|{week}"] = {
             "resource_id": resource,
             "iso_week": week,
@@ -88,21 +101,9 @@ def expected_utilization(rows: SourceRows) -> Expected:
             **_time("total_hours", "total_seconds", worked),
             "available_hours": available,
             "utilization_ratio": _ratio(billable, Fraction(available)) if available else None,
+            "ratio_reason": None if available else reason,
         }
     return expected
-
-
-def available_hours(person: Row, iso_week: str) -> Decimal:
-    """Return a person's standard hours on the days of a week on which they are employed."""
-    hours = Decimal(0)
-    monday = date.fromisocalendar(int(iso_week[:4]), int(iso_week[6:]), 1)
-    for day in (monday + timedelta(days=offset) for offset in range(7)):
-        has_begun = person["start_date"] is None or person["start_date"] <= day.isoformat()
-        has_left = person["end_date"] is not None and person["end_date"] < day.isoformat()
-        if has_begun and not has_left:
-            # The resource tool's week begins on Sunday.
-            hours += number(person["work_days_hours"][day.isoweekday() % 7])
-    return hours
 
 
 def expected_pipeline(rows: SourceRows) -> Expected:

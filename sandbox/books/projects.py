@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Final
 
+from sandbox.books.people import cost_rate, planned_days
 from sandbox.books.rows import Row, SourceRows, by_id, number, optional_number
 from schemas.identity import (
     customer_id,
@@ -15,7 +16,6 @@ from schemas.identity import (
     engagement_of,
     is_project_id,
     project_id,
-    resource_id,
 )
 
 STAGES: Final = {
@@ -146,17 +146,22 @@ def erp_customer(rows: SourceRows, deal: Row) -> Row | None:
 
 
 def allocation_plan(rows: SourceRows, allocation: Row) -> Plan:
-    """Return what one allocation plans: hours on working days at the person's rates."""
-    hours = number(allocation["hours"]) * working_days(
-        date.fromisoformat(allocation["start_date"]), date.fromisoformat(allocation["end_date"])
-    )
+    """Return what one allocation plans: hours on working days, at the person's rates of each."""
     person = by_id(rows.people, "people_id")[allocation["people_id"]]
-    cost_rate = optional_number(person["cost_rate"])
+    days = planned_days(
+        rows,
+        person,
+        date.fromisoformat(allocation["start_date"]),
+        date.fromisoformat(allocation["end_date"]),
+    )
+    hours = number(allocation["hours"])
     bill_rate = optional_number(person["default_hourly_rate"])
-    if cost_rate is None or bill_rate is None:
-        return Plan(hours, None, None, None)
-    revenue = hours * bill_rate if allocation["billable"] == 1 else Decimal(0)
-    return Plan(hours, hours * cost_rate, revenue, RM_CURRENCY)
+    costs = [cost_rate(person, day) for day in days]
+    if None in costs or bill_rate is None:
+        return Plan(hours * len(days), None, None, None)
+    revenue = hours * len(days) * bill_rate if allocation["billable"] == 1 else Decimal(0)
+    cost = sum((hours * number(each) for each in costs), Decimal(0))
+    return Plan(hours * len(days), cost, revenue, RM_CURRENCY)
 
 
 def project_plan(rows: SourceRows, rm_project: Row | None) -> Plan | None:
@@ -178,17 +183,6 @@ def project_plan(rows: SourceRows, rm_project: Row | None) -> Plan | None:
         revenue=sum((number(plan.revenue) for plan in plans), Decimal(0)),
         currency=RM_CURRENCY if plans else None,
     )
-
-
-def working_days(first: date, last: date) -> int:
-    """Count Mondays to Fridays, both ends included."""
-    days = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
-    return sum(day.weekday() < 5 for day in days)
-
-
-def resource_of(email: str) -> str:
-    """Return the canonical resource of a person."""
-    return resource_id(email)
 
 
 def slug(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 
 import psycopg
 from psycopg.rows import dict_row
@@ -35,7 +36,7 @@ class Library:
                 table: connection.execute(f"SELECT * FROM inhouse.{table}").fetchall()  # noqa: S608 - a name of ours
                 for table in PSA_TABLES
             }
-        return SourceRows.of(self._admin.books(), psa)
+        return SourceRows.of(self._admin.books(), psa, datetime.now(UTC).date())
 
     def published(self, topic: str) -> Expected:
         """Return the rows of a compacted topic by row id. Raises TransientError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, Self
@@ -33,18 +34,23 @@ class SourceRows:
     people: Rows = ()
     rm_projects: Rows = ()
     allocations: Rows = ()
+    timeoffs: Rows = ()
+    public_holidays: Rows = ()
+    team_holidays: Rows = ()
     # in-house PSA
     projects: Rows = ()
     time_entries: Rows = ()
     expenses: Rows = ()
+    today: date = date(1990, 1, 1)
 
     @classmethod
     def of(
         cls,
         vendors: Mapping[str, Mapping[str, Iterable[Row]]],
         psa: Mapping[str, Iterable[Row]],
+        today: date = date(1990, 1, 1),
     ) -> Self:
-        """Sort the vendors' books and the PSA's tables into one view."""
+        """Sort the vendors' books and the PSA's tables into one view, as of today."""
         crm, erp, rm = vendors["salesforce"], vendors["netsuite"], vendors["float"]
         return cls(
             accounts=_not_deleted(crm["Account"]),
@@ -59,9 +65,13 @@ class SourceRows:
             people=tuple(rm["people"]),
             rm_projects=tuple(rm["projects"]),
             allocations=tuple(rm["tasks"]),
+            timeoffs=tuple(rm["timeoffs"]),
+            public_holidays=tuple(rm["public-holidays"]),
+            team_holidays=tuple(rm["holidays"]),
             projects=tuple(psa["projects"]),
             time_entries=tuple(psa["time_entries"]),
             expenses=tuple(psa["expenses"]),
+            today=today,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any, Final
 
+from sandbox.books.people import resource_of
 from sandbox.books.projects import (
     ALLOCATION_STATUSES,
     ProjectFile,
@@ -15,7 +16,6 @@ from sandbox.books.projects import (
     legal_entity,
     project_files,
     project_plan,
-    resource_of,
 )
 from sandbox.books.rows import Row, SourceRows, by_id
 from schemas.identity import customer_id, engagement_of, is_project_id
@@ -69,7 +69,7 @@ def expected_assignments(rows: SourceRows) -> Expected:
             "id": identity,
             "project_ref": project_ref,
             "project_id": code if is_project_id(code) else None,
-            "resource_id": resource_of(people[allocation["people_id"]]["email"]),
+            "resource_id": resource_of(people[allocation["people_id"]]),
             "status": status if plan.currency else "waiting_rate",
             "starts_on": date.fromisoformat(allocation["start_date"]),
             "ends_on": date.fromisoformat(allocation["end_date"]),

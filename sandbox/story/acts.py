@@ -9,7 +9,16 @@ from typing import Final
 from sandbox.books.audit import BILLING_TOTALS
 from sandbox.story import hours
 from sandbox.story.act import Act
-from sandbox.story.firm import BIG_DEAL, CUSTOMERS, LOST_DEAL, SMALL_DEAL, STUCK_DEAL, set_up
+from sandbox.story.firm import (
+    BIG_DEAL,
+    CUSTOMERS,
+    FULL_TIME,
+    HALF_WEEK,
+    LOST_DEAL,
+    SMALL_DEAL,
+    STUCK_DEAL,
+    set_up,
+)
 from sandbox.story.world import PsaProject, World
 from schemas.identity import engagement_id, project_id
 
@@ -95,7 +104,7 @@ def _project_row(project: PsaProject) -> dict[str, object]:
 
 
 def staff(world: World) -> Iterator[None]:
-    """Plan people on the projects, confirm most of them, and raise one person's rates."""
+    """Plan people on the projects, confirm most of them; rates, hours and leave change."""
     for project in world.admin.books()["float"]["projects"]:
         for person in world.random.sample(world.cast.people, k=3):
             row = {
@@ -114,8 +123,40 @@ def staff(world: World) -> Iterator[None]:
         yield
     world.admin.delete("float", "tasks", world.cast.allocations[-1])
     yield
-    raise_ = {"cost_rate": Decimal("99.75"), "default_hourly_rate": Decimal("189.00")}
-    world.admin.update("float", "people", world.cast.people[0].id, raise_)
+    person = world.cast.people[0]
+    contracts = [
+        {"effective_date": "2024-01-01", "cost_rate": Decimal(person.cost_rate)},
+        {"effective_date": "2026-09-28", "cost_rate": Decimal("99.75")},
+    ]
+    raise_ = {"cost_rate": Decimal("99.75"), "contracts": contracts}
+    world.admin.update("float", "people", person.id, raise_)
+    yield
+    yield from _change_hours(world)
+    yield from _take_leave(world)
+
+
+def _change_hours(world: World) -> Iterator[None]:
+    """Somebody who worked full time works half the week from a day on."""
+    history = {"1970-01-01": FULL_TIME, "2026-09-21": HALF_WEEK}
+    changes = {"work_days_hours": HALF_WEEK, "work_days_hours_history": history}
+    world.admin.update("float", "people", world.cast.people[1].id, changes)
+    yield
+
+
+def _take_leave(world: World) -> Iterator[None]:
+    """A week of leave, a short day, and leave that is not approved, given to some and moved."""
+    people = [person.id for person in world.cast.people]
+    week = {"people_ids": people[1:3], "start_date": "2026-09-14", "end_date": "2026-09-18"}
+    hours = {"full_day": 0, "hours": Decimal("3.5")}
+    afternoon = {"people_ids": people[2:4], "start_date": "2026-09-22", "end_date": "2026-09-23"}
+    asked = {"people_ids": people[4:5], "start_date": "2026-09-28", "end_date": "2026-10-02"}
+    taken = world.admin.create("float", "timeoffs", week)
+    yield
+    world.admin.create("float", "timeoffs", {**afternoon, **hours})
+    yield
+    world.admin.create("float", "timeoffs", {**asked, "status": 1})
+    yield
+    world.admin.update("float", "timeoffs", taken["timeoff_id"], {"end_date": "2026-09-16"})
     yield
 
 
@@ -231,9 +272,11 @@ ACTS: Final = (
     Act(
         "staffing",
         "People are planned",
-        "Allocations become budgets in the ERP; a rate changes, an allocation goes.",
+        "Allocations become budgets in the ERP; rates, working hours and leave change.",
         staff,
-        lambda world: world.first_difference("psa.status.assignment", "netsuite projects"),
+        lambda world: world.first_difference(
+            "psa.status.assignment", "psa.metric.utilization", "netsuite projects"
+        ),
     ),
     Act(
         "hours",

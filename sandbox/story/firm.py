@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from sandbox.story.world import Deal, Person, World
 
@@ -34,6 +34,14 @@ NAMES: Final = (
 )
 PART_TIME: Final = [0, 6, 6, 6, 6, 0, 0]
 FULL_TIME: Final = [0, 8, 8, 8, 8, 8, 0]
+HALF_WEEK: Final = [0, 8, 8, 4, 0, 0, 0]
+BENCH: Final[Mapping[str, Mapping[str, Any]]] = {
+    # Nobody books an hour for them.
+    "Mira Moreau": {"work_days_hours": FULL_TIME, "start_date": "2026-09-01"},
+    "Nils Nowak": {"work_days_hours": None, "start_date": "2026-09-01"},
+    "Consultant (open)": {"people_type_id": 3, "start_date": "2026-09-01"},
+}
+REGIONS: Final = (1, 2)
 
 SERVICE_LINES: Final = ("Advisory", "Data Platform", "ERP Rollout", "Managed Services")
 
@@ -108,10 +116,20 @@ def _people(world: World) -> Iterator[None]:
                 "default_hourly_rate": Decimal(bill_rate) + Decimal("0.50"),
                 "work_days_hours": PART_TIME if number % 4 == 3 else FULL_TIME,
                 "start_date": "2026-09-16" if number == 0 else "2024-01-01",
+                "end_date": "2026-10-09" if number == 5 else None,
+                "region_id": REGIONS[number % len(REGIONS)],
             },
         )
         world.cast.people.append(Person(row["people_id"], email, bill_rate, cost_rate))
         yield
+    for name, values in BENCH.items():
+        world.admin.create("float", "people", {"name": name, **values})
+        yield
+    holidays = {"name": "Harvest Day", "dates": ["2026-09-21"], "region": REGIONS[0]}
+    world.admin.create("float", "public-holidays", holidays)
+    yield
+    world.admin.create("float", "holidays", {"name": "Firm outing", "date": "2026-10-02"})
+    yield
 
 
 def _deal(world: World, name: str) -> Iterator[None]:

@@ -115,7 +115,7 @@ def held(targets: Targets) -> dict[str, dict[str, Any]]:
 
 
 def assert_converged(targets: Targets) -> None:
-    oracle = Oracle(targets.feeder.rows, targets.refused)
+    oracle = Oracle(targets.feeder.rows, targets.refused, targets.feeder.versions)
     actual = held(targets)
     desired = oracle.desired()
     for key, content in desired.items():
@@ -151,7 +151,7 @@ def test_i12_edits_of_others_are_reverted(history: list[Change], seed: int) -> N
 @given(histories, seeds)
 def test_tables_equal_the_oracle_of_a_closed_loop(history: list[Change], seed: int) -> None:
     targets = play(history, seed, with_edits=True)
-    oracle = Oracle(targets.feeder.rows, targets.refused)
+    oracle = Oracle(targets.feeder.rows, targets.refused, targets.feeder.versions)
     topology = targets.feeder.topology
     assert {topic: comparable(topology.table(topic)) for topic in OUTPUTS} == oracle.tables()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -29,7 +29,9 @@ PROJECT_IDS = tuple(identity.project_id(e, c) for e in ENGAGEMENTS for c in COUN
 PSA_PROJECTS = tuple(f"inhouse:project:{n}" for n in range(4))
 RM_PROJECTS = tuple(f"float:project:{n}" for n in range(4))
 PEOPLE = tuple(f"float:person:{n}" for n in range(3))
-RESOURCES = tuple(identity.resource_id(f"{name}@example.com") for name in "ab")
+RESOURCES = tuple(identity.resource_id(person) for person in PEOPLE)
+ADDRESSES = tuple(identity.resource_id(f"{name}@example.com") for name in "ab")
+REGIONS = ("float:region:1", "float:region:2")
 ENTRIES = tuple(f"inhouse:time_entry:{n}" for n in range(4))
 FIRST_DAY = date(2026, 12, 24)  # what follows crosses a month, a year and ISO week 2026-W53
 
@@ -63,6 +65,8 @@ def _maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 _days = st.integers(0, 15).map(lambda offset: FIRST_DAY + timedelta(days=offset))
+_instants = _days.map(lambda day: datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
+_week = st.lists(st.sampled_from([0, 0, 14_400, 28_800]), min_size=7, max_size=7)
 _currency = _pick("EUR", "EUR", "USD")
 _name = _pick("Acme", "Globex", None)
 _project_id = _maybe(st.sampled_from(PROJECT_IDS))
@@ -196,14 +200,25 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
     ],
     "rate_card": [
         (
-            PEOPLE,
+            (person,),
             _row(
-                resource_id=st.sampled_from(RESOURCES),
+                resource_id=st.just(resource),
                 cost_rate=_maybe(_decimal(0, 99, 4)),
+                cost_rates=st.one_of(
+                    st.none(),
+                    st.none(),
+                    st.lists(
+                        _row(starts_on=_days, rate=_maybe(_decimal(0, 99, 4))),
+                        max_size=2,
+                        unique_by=lambda each: each["starts_on"],
+                    ),
+                ),
                 bill_rate=_maybe(_decimal(0, 99, 4)),
                 currency=_maybe(_currency),
+                source_at=_maybe(_instants),
             ),
         )
+        for person, resource in zip(PEOPLE, RESOURCES, strict=True)
     ],
     "assignment": [
         (
@@ -214,6 +229,7 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
                 starts_on=_days,
                 ends_on=_days,
                 hours_per_day=_decimal(0, 24, 2),
+                seconds_per_day=st.one_of(st.none(), st.integers(0, 86_400)),
                 status=_pick("approved", "completed", "tentative"),
                 is_billable=_maybe(st.booleans()),
             ),
@@ -224,7 +240,7 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
             ENTRIES,
             _row(
                 project_ref=st.sampled_from(PSA_PROJECTS),
-                resource_id=st.sampled_from(RESOURCES),
+                resource_id=st.sampled_from(ADDRESSES),
                 work_on=_days,
                 time=_times,
                 bill_rate=_maybe(st.one_of(_decimal(0, 999, 4), _decimal(0, 2, 0))),
@@ -261,15 +277,51 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
     ],
     "resource": [
         (
-            PEOPLE,
+            (person,),
             _row(
-                resource_id=st.sampled_from(RESOURCES),
-                work_hours=st.lists(_decimal(0, 9, 2), min_size=7, max_size=7),
-                starts_on=_maybe(_days),
+                resource_id=st.just(resource),
+                address_id=_maybe(st.sampled_from(ADDRESSES)),
+                kind=_pick("employee", "employee", "contractor", "placeholder", None),
+                work_hours=_maybe(st.lists(_decimal(0, 9, 2), min_size=7, max_size=7)),
+                work_patterns=st.one_of(
+                    st.none(),
+                    st.lists(
+                        _row(starts_on=_days, seconds=_week),
+                        max_size=3,
+                        unique_by=lambda each: each["starts_on"],
+                    ),
+                ),
+                region_ref=_maybe(st.sampled_from(REGIONS)),
+                starts_on=st.one_of(*[_days] * 15, st.none()),
                 ends_on=_maybe(_days),
                 is_active=st.booleans(),
+                source_at=_maybe(_instants),
             ),
         )
+        for person, resource in zip(PEOPLE, RESOURCES, strict=True)
+    ],
+    "absence": [
+        (
+            tuple(f"float:timeoff:{n}" for n in range(3)),
+            _row(
+                kind=st.just("leave"),
+                resource_refs=st.lists(st.sampled_from(PEOPLE), max_size=3, unique=True),
+                starts_on=_days,
+                ends_on=_days,
+                is_whole_day=_pick(True, False, None),
+                seconds_per_day=_pick(None, 3600, 14_400),
+                status=_pick("approved", "approved", "tentative", "rejected", None),
+            ),
+        ),
+        (
+            tuple(f"float:holiday:{n}" for n in range(2)),
+            _row(
+                kind=st.just("holiday"),
+                region_ref=_maybe(st.sampled_from(REGIONS)),
+                dates=st.lists(_days, max_size=2),
+                status=st.just("approved"),
+            ),
+        ),
     ],
 }
 ENTITIES = tuple(_RECORDS)
@@ -302,6 +354,10 @@ class Feeder:
         self.rows: dict[str, dict[str, dict[str, Any]]] = {}
         self.position = 0
         self._versions: dict[tuple[str, str], list[tuple[str, dict[str, Any]]]] = {}
+
+    def versions(self, topic: str, key: str) -> list[dict[str, Any]]:
+        """Return the versions a row has had since it was there, in order."""
+        return [row for _, row in self._versions.get((topic, key), [])]
 
     def feed(self, change: Change) -> None:
         """Play one change."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
@@ -18,6 +18,8 @@ from schemas.identity import project_id, time_bill_id
 
 Row = Mapping[str, Any]
 Table = dict[str, dict[str, Any]]
+Versions = Callable[[str, str], list[dict[str, Any]]]
+"""The versions a row of a topic has had, in order."""
 
 MICRO = Decimal("0.000001")
 ZERO = Decimal(0)
@@ -41,8 +43,10 @@ class Oracle:
         self,
         rows: Mapping[str, Mapping[str, Row]],
         refused: Mapping[str, str] | None = None,
+        versions: Versions | None = None,
     ) -> None:
         self._rows = rows
+        self._versions = versions or (lambda topic, key: [rows[topic][key]])
         self._refused = refused or {}  # canonical project id → why the ERP refuses its last order
 
     def tables(self) -> dict[str, Table]:
@@ -111,42 +115,68 @@ class Oracle:
         return table
 
     def utilization(self) -> Table:
-        """Billable hours over the hours a person is employed for, by person and ISO week."""
+        """Billable hours over the hours a person is there for, by person and ISO week."""
         sums: dict[tuple[str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 2)
         for entry in self.counted():
             year, week, _ = entry["work_on"].isocalendar()
-            total = sums[entry["resource_id"], f"{year:04d}-W{week:02d}"]
+            sunday = date.fromisocalendar(year, week, 7)
+            person = self._owner(entry["resource_id"], sunday) or entry["resource_id"]
+            total = sums[person, f"{year:04d}-W{week:02d}"]
             total[0] += worked(entry) if entry["is_billable"] else 0
             total[1] += worked(entry)
+        people = {row["resource_id"]: Days(self, row) for row in self.of("resource")}
+        keys = {key for key, total in sums.items() if any(total)}
+        for person, days in people.items():
+            for offset in range(WEEKS):
+                monday = LATEST_WEEK - timedelta(weeks=offset)
+                year, week, _ = monday.isocalendar()
+                if days.is_person and any(map(days.is_employed, week_of(monday))):
+                    keys.add((person, f"{year:04d}-W{week:02d}"))
         table: Table = {}
-        for (resource, week), (billable, total_hours) in sums.items():
-            if total_hours:
-                available = self._available(resource, week)
-                table[f"{resource}|{week}"] = {
-                    "resource_id": resource,
-                    "iso_week": week,
-                    "variant": "billable_availability",
-                    "billable_hours": rounded(billable, 2),
-                    "total_hours": rounded(total_hours, 2),
-                    "billable_seconds": int(billable * 3600),
-                    "total_seconds": int(total_hours * 3600),
-                    "available_hours": available,
-                    "utilization_ratio": _ratio(billable, Fraction(available or 0)),
-                }
+        for person, week in keys:
+            billable, total_hours = sums[person, week]
+            available = None
+            reason = "unknown_person"
+            if person in people:
+                monday = date.fromisocalendar(int(week[:4]), int(week[-2:]), 1)
+                held = [people[person].capacity(day) for day in week_of(monday)]
+                available = (
+                    None if None in held else Fraction(sum(each or 0 for each in held), 3600)
+                )
+                reason = "no_availability" if available is not None else "unknown_hours"
+            ratio = _ratio(billable, available or Fraction(0))
+            table[f"{person}|{week}"] = {
+                "resource_id": person,
+                "iso_week": week,
+                "variant": "billable_availability",
+                "billable_hours": rounded(billable, 2),
+                "total_hours": rounded(total_hours, 2),
+                "billable_seconds": int(billable * 3600),
+                "total_seconds": int(total_hours * 3600),
+                "available_hours": None if available is None else rounded(available, 2),
+                "utilization_ratio": ratio,
+                "ratio_reason": reason if ratio is None else None,
+            }
         return table
 
-    def _available(self, resource: str, week: str) -> Decimal | None:
-        """Hours of the person; of several rows of one person the first active one counts."""
-        people = [row for row in self.of("resource") if row["resource_id"] == resource]
-        if not people:
-            return None
-        person = next((row for row in people if row["is_active"]), people[0])
-        hours = ZERO
-        for weekday in range(1, 8):
-            day = date.fromisocalendar(int(week[:4]), int(week[-2:]), weekday)
-            if (person["starts_on"] or day) <= day <= (person["ends_on"] or day):
-                hours += person["work_hours"][weekday - 1]
-        return hours
+    def versions(self, topic: str, key: str) -> list[dict[str, Any]]:
+        """Return the versions a row has had, in order."""
+        return self._versions(topic, key)
+
+    def _owner(self, address: str, day: date) -> str | None:
+        """The person who has claimed an address last by a day, else the first one who will."""
+        claims = []
+        for row in self.of("resource"):
+            versions = self.versions("psa.resource", row["id"])
+            history = dated(versions, "address_id")
+            for index, (starts_on, each) in enumerate(history):
+                hired_on = spells(versions)[0][0]
+                if each == address:
+                    first = starts_on if index else hired_on or date.min
+                    claims.append((first, row["id"], row["resource_id"]))
+        by_then = [claim for claim in claims if claim[0] <= day]
+        chosen = max(by_then) if by_then else min(claims, default=None)
+        return chosen and chosen[2]
 
     def billing_state(self, entry: Row) -> str:
         """Return the one state an approved entry of a known project is in."""
@@ -329,15 +359,43 @@ class Oracle:
 
     def _plan(self, assignment: Row) -> dict[str, Any]:
         """What an assignment plans; without both rates and their currency nothing has a price."""
-        days = (assignment["ends_on"] - assignment["starts_on"]).days + 1
-        dates = (assignment["starts_on"] + timedelta(days=offset) for offset in range(days))
-        hours = assignment["hours_per_day"] * sum(day.isoweekday() <= 5 for day in dates)
-        rate = self._rows.get("psa.rate_card", {}).get(assignment["resource_ref"])
-        plan = {"hours": hours, "cost": None, "revenue": None, "currency": None}
-        if rate and rate["cost_rate"] is not None and rate["bill_rate"] is not None:
-            revenue = hours * rate["bill_rate"] if assignment["is_billable"] else ZERO
-            plan.update(cost=hours * rate["cost_rate"], revenue=revenue, currency=rate["currency"])
-        return plan
+        count = (assignment["ends_on"] - assignment["starts_on"]).days + 1
+        dates = [assignment["starts_on"] + timedelta(days=offset) for offset in range(count)]
+        person = self._rows.get("psa.resource", {}).get(assignment["resource_ref"])
+        days = Days(self, person) if person else None
+
+        def is_working(day: date) -> bool:
+            pattern = days.pattern(day) if days else None
+            seconds = pattern[day.weekday()] if pattern else day.isoweekday() <= 5
+            return bool(seconds) and not (days and any(days.whole_days_off(day)))
+
+        planned = [day for day in dates if is_working(day)]
+        if not planned:  # nothing but days of rest: planned on purpose
+            planned = [day for day in dates if not (days and "leave" in days.whole_days_off(day))]
+        seconds = assignment.get("seconds_per_day")
+        hours = (
+            Fraction(assignment["hours_per_day"]) if seconds is None else Fraction(seconds, 3600)
+        )
+        total = rounded(hours * len(planned), 2)
+        plan: dict[str, Any] = {"hours": total, "cost": None, "revenue": None, "currency": None}
+        versions = (
+            self.versions("psa.rate_card", assignment["resource_ref"])
+            if assignment["resource_ref"] in self._rows.get("psa.rate_card", {})
+            else []
+        )
+        if not versions or versions[-1]["currency"] is None:
+            return plan
+        costs, prices = dated_costs(versions), dated(versions, "bill_rate")
+        cost = revenue = Fraction(0)
+        for day in dates or [assignment["starts_on"]]:
+            cost_rate, bill_rate = as_of(costs, day), as_of(prices, day)
+            if cost_rate is None or bill_rate is None:
+                return plan
+            if day in planned:
+                cost += hours * Fraction(cost_rate)
+                revenue += hours * Fraction(bill_rate) if assignment["is_billable"] else 0
+        money = {"cost": rounded(cost, 6), "revenue": rounded(revenue, 6)}
+        return {**plan, **money, "currency": versions[-1]["currency"]}
 
     def _plan_of(self, project: Row | None) -> dict[str, Any] | None:
         """Sum of the approved, priced assignments of a project; None if it has none at all."""
@@ -364,12 +422,12 @@ class Oracle:
         table: Table = {}
         for row in self.of("assignment"):
             plan = self._plan(row)
-            rate = self._rows.get("psa.rate_card", {}).get(row["resource_ref"])
+            person = self._rows.get("psa.resource", {}).get(row["resource_ref"])
             table[f"{row['project_ref']}|{row['id']}"] = {
                 "id": row["id"],
                 "project_ref": row["project_ref"],
                 "project_id": (self.project_ref(row["project_ref"]) or {}).get("project_id"),
-                "resource_id": rate and rate["resource_id"],
+                "resource_id": person and person["resource_id"],
                 "status": row["status"] if plan["currency"] else "waiting_rate",
                 "starts_on": row["starts_on"],
                 "ends_on": row["ends_on"],
@@ -529,3 +587,147 @@ def _fields(row: Row, names: Iterable[str]) -> dict[str, Any]:
 
 def _sum(values: Any) -> Decimal:
     return sum((value or ZERO for value in values), ZERO)
+
+
+LATEST_WEEK = date(2026, 12, 28)  # of the records' timestamps
+WEEKS = 260
+
+
+def week_of(monday: date) -> list[date]:
+    """Return the days of a week."""
+    return [monday + timedelta(days=offset) for offset in range(7)]
+
+
+def _learnt_on(row: Row) -> date | None:
+    return row["source_at"].date() if row.get("source_at") else None
+
+
+def dated(versions: list[dict[str, Any]], field: str) -> list[tuple[date, Any]]:
+    """Return the values a field has had, each with the day from which it holds."""
+    history: list[tuple[date, Any]] = []
+    for row in versions:
+        day, value = _learnt_on(row), row.get(field)
+        if not history:
+            history.append((day or date.min, value))
+        elif history[-1][1] != value:
+            is_later = day is not None and day > history[-1][0]
+            first = day if is_later and day else history.pop()[0]
+            history.append((first, value))
+    return history
+
+
+def dated_costs(versions: list[dict[str, Any]]) -> list[tuple[date, Any]]:
+    """Return the cost rates: the source's history where it has one."""
+    history: list[tuple[date, Any]] = []
+    for row in versions:
+        if row.get("cost_rates"):
+            history = sorted((each["starts_on"], each["rate"]) for each in row["cost_rates"])
+            continue
+        day, value = _learnt_on(row), row["cost_rate"]
+        if not history:
+            history = [(day or date.min, value)]
+        elif history[-1][1] != value:
+            is_later = day is not None and day > history[-1][0]
+            first = day if is_later and day else history.pop()[0]
+            history.append((first, value))
+    return history
+
+
+def as_of(history: list[tuple[date, Any]], day: date) -> Any:
+    """Return the value that holds on a day; the first one holds before its day."""
+    value = history[0][1] if history else None
+    for starts_on, each in history:
+        if starts_on <= day:
+            value = each
+    return value
+
+
+def spells(versions: list[dict[str, Any]]) -> list[tuple[date | None, date | None]]:
+    """Return first and last day of each employment of a person."""
+    found: list[tuple[date | None, date | None]] = []
+    for row in versions:
+        day, starts_on, ends_on = _learnt_on(row), row["starts_on"], row["ends_on"]
+        if ends_on is None and row["is_active"] is False:
+            ends_on = found[-1][1] if found and found[-1][1] else day
+        if len(found) > 1:
+            former = found[-2][1]
+            assert former is not None
+            if starts_on is None or starts_on <= former:
+                starts_on = found[-1][0]
+        left_on = found[-1][1] if found else None
+        if left_on is None:
+            found[-1:] = [(starts_on, ends_on)]
+        elif starts_on is not None and starts_on > left_on:
+            found.append((starts_on, ends_on))
+        elif day is not None and day > left_on and (ends_on is None or ends_on >= day):
+            found.append((day, ends_on))
+        else:
+            found[-1] = (starts_on, ends_on)
+    return found
+
+
+class Days:
+    """The days of a person, computed day by day."""
+
+    def __init__(self, oracle: Oracle, person: Row) -> None:
+        versions = oracle.versions("psa.resource", person["id"])
+        self._id = person["id"]
+        self._spells = spells(versions)
+        self._regions = dated(versions, "region_ref")
+        self._patterns: list[tuple[date, Any]] = []
+        for row in versions:
+            weeks = row.get("work_patterns")
+            if weeks:
+                self._patterns = sorted((each["starts_on"], each["seconds"]) for each in weeks)
+                continue
+            hours = row["work_hours"]
+            value = None if hours is None else [int(each * 3600) for each in hours]
+            day = _learnt_on(row)
+            if not self._patterns:
+                self._patterns = [(day or date.min, value)]
+            elif self._patterns[-1][1] != value:
+                is_later = day is not None and day > self._patterns[-1][0]
+                first = day if is_later and day else self._patterns.pop()[0]
+                self._patterns.append((first, value))
+        self._absences = oracle.of("absence")
+        self.is_person = person["kind"] != "placeholder"
+
+    def is_employed(self, day: date) -> bool:
+        """Whether the person is employed on a day."""
+        return any((first or day) <= day <= (last or day) for first, last in self._spells)
+
+    def pattern(self, day: date) -> list[int] | None:
+        """Return the seconds of each weekday that hold on a day."""
+        value: list[int] | None = as_of(self._patterns, day)
+        return value
+
+    def off(self, day: date) -> Iterator[tuple[str, int | None]]:
+        """Yield kind and seconds of each absence of a day; None is the whole day."""
+        for absence in self._absences:
+            if absence["kind"] == "holiday":
+                region = as_of(self._regions, day)
+                if absence["region_ref"] in (None, region):
+                    yield from (("holiday", None) for each in absence["dates"] if each == day)
+            elif (
+                self._id in absence["resource_refs"]
+                and absence["status"] in ("approved", None)
+                and absence["starts_on"] <= day <= absence["ends_on"]
+            ):
+                seconds = absence["seconds_per_day"]
+                yield "leave", None if absence["is_whole_day"] else seconds
+
+    def whole_days_off(self, day: date) -> list[str]:
+        """Return the kinds of absence that take the whole of a day."""
+        return [kind for kind, seconds in self.off(day) if seconds is None]
+
+    def capacity(self, day: date) -> int | None:
+        """Return the seconds of work a day holds."""
+        if not self.is_employed(day):
+            return 0
+        pattern = self.pattern(day)
+        if pattern is None:
+            return None
+        if self.whole_days_off(day):
+            return 0
+        taken = sum(seconds or 0 for _, seconds in self.off(day))
+        return max(0, pattern[day.weekday()] - taken)

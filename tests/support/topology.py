@@ -20,7 +20,7 @@ from schemas.routing import partition_of
 from schemas.topics import BY_NAME, Route
 from streams.engine import Chunk, GroupSpec, Output
 
-START_MS = 1_790_000_000_000
+START_MS = 1_798_800_000_000  # 2027-01-01, in ISO week 2026-W53
 STEP_MS = 1_000
 
 

@@ -42,7 +42,16 @@ _PAGE_SIZE_DEFAULT: Final = 50
 _MINUTE_S: Final = 60
 _SECOND_S: Final = 1
 
-_MODEL_NAMES: Final = {"people": "person", "roles": "role", "projects": "project", "tasks": "task"}
+_MODEL_NAMES: Final = {
+    "people": "person",
+    "roles": "role",
+    "projects": "project",
+    "tasks": "task",
+} | {
+    "timeoffs": "timeoff",
+    "public-holidays": "public holiday",
+    "holidays": "team holiday",
+}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -145,6 +154,11 @@ class FloatApi:
         if since is not None and RECORD_TYPES[collection].is_stamped:
             day = _day(since)
             rows = [row for row in rows if last_changed_on(row) >= day]
+        if collection == "public-holidays":
+            year = self._site.clock.now().year
+            first = request.query_params.get("start_date", f"{year}-01-01")
+            last = request.query_params.get("end_date", f"{year}-12-31")
+            rows = [row for row in rows if any(first <= day <= last for day in row["dates"])]
         page = max(1, _number(request, "page", 1))
         size = _number(request, "per-page", _PAGE_SIZE_DEFAULT)
         size = min(max(1, size), self._site.settings.page_size)

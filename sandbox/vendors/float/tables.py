@@ -41,6 +41,9 @@ RECORD_TYPES: Final = {
             "cost_rate": None,
             "default_hourly_rate": None,
             "work_days_hours": [0, 8, 8, 8, 8, 8, 0],
+            "work_days_hours_history": None,
+            "contracts": [],
+            "region_id": None,
             "start_date": None,
             "end_date": None,
             "active": 1,
@@ -93,10 +96,42 @@ RECORD_TYPES: Final = {
         required=("people_id", "project_id", "start_date", "end_date", "hours"),
         references={"people_id": "people", "project_id": "projects"},
     ),
+    "timeoffs": RecordType(
+        id_field="timeoff_id",
+        defaults={
+            "timeoff_type_id": 1,
+            "people_ids": None,
+            "start_date": None,
+            "end_date": None,
+            "full_day": 1,
+            "hours": None,
+            "timeoff_notes": None,
+            "status": 2,
+            "repeat_state": 0,
+            "repeat_end": None,
+        },
+        required=("people_ids", "start_date", "end_date"),
+        references={},
+    ),
+    "public-holidays": RecordType(
+        id_field="id",
+        defaults={"name": None, "dates": None, "region": None},
+        required=("name", "dates", "region"),
+        references={},
+        is_stamped=False,
+    ),
+    "holidays": RecordType(
+        id_field="holiday_id",
+        defaults={"name": None, "date": None, "end_date": None},
+        required=("name", "date"),
+        references={},
+        is_stamped=False,
+    ),
 }
 
+EVER_SINCE: Final = "1970-01-01"
 _SYSTEM_FIELDS: Final = ("created", "modified")
-_DATE_FIELDS: Final = ("start_date", "end_date", "repeat_end_date")
+_DATE_FIELDS: Final = ("start_date", "end_date", "repeat_end_date", "date")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +166,9 @@ class FloatBooks:
             row |= {"created": self._stamp(), "modified": None}
         row |= _known(record_type, values)
         _refuse(self.problems(record_type, row))
+        if record_type == "people" and row["work_days_hours_history"] is None:
+            hours = row["work_days_hours"]
+            row["work_days_hours_history"] = {EVER_SINCE: hours} if hours else {}
         table[row[rules.id_field]] = row
         return dict(row)
 
@@ -141,6 +179,11 @@ class FloatBooks:
         _refuse(self.problems(record_type, {**row, **changes}))
         if RECORD_TYPES[record_type].is_stamped:
             row["modified"] = self._stamp()
+        if "work_days_hours" in changes and "work_days_hours_history" not in changes:
+            # Other working hours hold from today.
+            history = {**row["work_days_hours_history"]}
+            history[self._stamp()[:10]] = changes["work_days_hours"]
+            changes["work_days_hours_history"] = history
         row |= changes
         return dict(row)
 

@@ -22,7 +22,7 @@ D = Decimal
 CUSTOMER = customer_id("salesforce:account:A1")
 ENGAGEMENT = engagement_id("salesforce:opportunity:D1")
 IN_GERMANY, IN_FRANCE = project_id(ENGAGEMENT, "DE"), project_id(ENGAGEMENT, "FR")
-ADA = resource_id("ada@firm.example")
+ADA = resource_id("float:person:3")
 BILL = time_bill_id("inhouse:time_entry:1", "inhouse:project:7")
 
 

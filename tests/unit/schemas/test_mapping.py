@@ -303,6 +303,16 @@ CASES: list[tuple[str, Row, dict[str, Row]]] = [
             "cost_rate": Decimal("80.5000"),
             "default_hourly_rate": Decimal("150.0000"),
             "work_days_hours": [Decimal(f"{day}.00") for day in range(7)],
+            "work_days_hours_history": {
+                "1970-01-01": [Decimal("8.00")] * 7,
+                "2026-09-01": [Decimal("0.25"), *[Decimal(f"{day}.00") for day in range(1, 7)]],
+            },
+            "contracts": [
+                {"effective_date": date(2026, 1, 1), "cost_rate": Decimal("70.0000")},
+                {"effective_date": None, "cost_rate": None},
+            ],
+            "region_id": 2,
+            "people_type_id": 1,
             "start_date": date(2025, 1, 1),
             "active": 1,
             "created": "2026-01-01 00:00:00",
@@ -312,7 +322,17 @@ CASES: list[tuple[str, Row, dict[str, Row]]] = [
             "resource": {
                 "id": "float:person:12",
                 "source_system": "float",
-                "resource_id": ADA,
+                "resource_id": identity.resource_id("float:person:12"),
+                "address_id": ADA,
+                "kind": "employee",
+                "region_ref": "float:region:2",
+                "work_patterns": [
+                    {"starts_on": date(1970, 1, 1), "seconds": [28_800] * 7},
+                    {
+                        "starts_on": date(2026, 9, 1),
+                        "seconds": [3_600, 7_200, 10_800, 14_400, 18_000, 21_600, 900],
+                    },
+                ],
                 "name": "Ada",
                 "role_ref": "float:role:4",
                 "work_hours": [Decimal(f"{day}.00") for day in (1, 2, 3, 4, 5, 6, 0)],
@@ -323,12 +343,72 @@ CASES: list[tuple[str, Row, dict[str, Row]]] = [
             "rate_card": {
                 "id": "float:person:12",
                 "source_system": "float",
-                "resource_id": ADA,
+                "resource_id": identity.resource_id("float:person:12"),
                 "cost_rate": Decimal("80.5000"),
+                "cost_rates": [{"starts_on": date(2026, 1, 1), "rate": Decimal("70.0000")}],
                 "bill_rate": Decimal("150.0000"),
                 "currency": "EUR",
                 "correlation_id": identity.correlation_id("float:person:12"),
             },
+        },
+    ),
+    (
+        "src.float.timeoff",
+        {
+            "timeoff_id": 5,
+            "people_ids": [7, 8],
+            "start_date": date(2026, 3, 9),
+            "end_date": date(2026, 3, 10),
+            "full_day": 0,
+            "hours": Decimal("3.50"),
+            "status": 2,
+            "repeat_state": 0,
+            "created": "2026-01-01 00:00:00",
+            "modified": None,
+        },
+        {
+            "absence": {
+                "id": "float:timeoff:5",
+                "source_system": "float",
+                "kind": "leave",
+                "resource_refs": ["float:person:7", "float:person:8"],
+                "starts_on": date(2026, 3, 9),
+                "ends_on": date(2026, 3, 10),
+                "is_whole_day": False,
+                "seconds_per_day": 12_600,
+                "status": "approved",
+                "correlation_id": identity.correlation_id("float:timeoff:5"),
+            }
+        },
+    ),
+    (
+        "src.float.public_holiday",
+        {"id": 14, "name": "Spring Day", "dates": [date(2026, 5, 1)], "region": 2},
+        {
+            "absence": {
+                "id": "float:public_holiday:14",
+                "source_system": "float",
+                "kind": "holiday",
+                "region_ref": "float:region:2",
+                "dates": [date(2026, 5, 1)],
+                "status": "approved",
+                "correlation_id": identity.correlation_id("float:public_holiday:14"),
+            }
+        },
+    ),
+    (
+        "src.float.team_holiday",
+        {"holiday_id": 9, "name": "Outing", "date": date(2026, 6, 5), "end_date": None},
+        {
+            "absence": {
+                "id": "float:team_holiday:9",
+                "source_system": "float",
+                "kind": "holiday",
+                "starts_on": date(2026, 6, 5),
+                "ends_on": date(2026, 6, 5),
+                "status": "approved",
+                "correlation_id": identity.correlation_id("float:team_holiday:9"),
+            }
         },
     ),
     (
@@ -539,7 +619,8 @@ def test_a_project_of_somebody_else_has_no_canonical_id(external_id: str | None)
 
 
 def test_a_project_of_the_psa_without_an_opportunity_keeps_a_trace_of_its_own() -> None:
-    row = CASES[12][1] | {"opportunity_ref": None}
+    rows = {topic: row for topic, row, _ in CASES}
+    row = rows["src.inhouse.projects"] | {"opportunity_ref": None}
     made = canonical("src.inhouse.projects", row)["project"]
     assert "project_id" not in made
     assert made["correlation_id"] == identity.correlation_id("inhouse:project:4")

@@ -68,7 +68,6 @@ def test_a_rule_that_does_not_fit_the_types_is_refused(rule: str, problem: str) 
         "{from: name, text: shout}",
         "{from: name, text: trim, negate: true}",
         "{mint: customer, from: name}",
-        "{mint: resource, of: 'float:person', from: name}",
         "{text: trim}",
         "{constant: x, from: name}",
         "{from: [name, id]}",

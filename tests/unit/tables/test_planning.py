@@ -7,10 +7,12 @@ from decimal import Decimal
 
 import pytest
 
-from tables.facts import Assignment, RateCard
+from tables.facts import Assignment, Calendar, DayOff, Employment, KnownPattern, RateCard
+from tables.people import Rates, priced
 from tables.planning import Plan, plan, total, working_days
 
 MONDAY = date(2026, 11, 2)
+HOUR = 3_600
 
 
 @pytest.mark.parametrize(
@@ -23,43 +25,122 @@ MONDAY = date(2026, 11, 2)
         pytest.param(MONDAY, date(2026, 11, 30), 21, id="a month"),
         pytest.param(MONDAY, date(2026, 11, 1), 0, id="the day before"),
         pytest.param(MONDAY, date(2026, 1, 1), 0, id="reversed"),
+        pytest.param(date.min, date.max, 2_608_615, id="for ever"),
     ],
 )
 def test_working_days(first: date, last: date, days: int) -> None:
     assert working_days(first, last) == days
 
 
-def assignment(*, is_billable: bool | None = True) -> Assignment:
+def assignment(
+    *, is_billable: bool | None = True, ends_on: date = date(2026, 11, 3), hours: str = "7.50"
+) -> Assignment:
     return Assignment(
         id="a",
         project_ref="p",
         resource_ref="r",
         starts_on=MONDAY,
-        ends_on=date(2026, 11, 3),
-        hours_per_day=Decimal("7.50"),
+        ends_on=ends_on,
+        hours_per_day=Decimal(hours),
         status="approved",
         is_billable=is_billable,
     )
 
 
-RATE = RateCard(id="r", cost_rate=Decimal("40.0000"), bill_rate=Decimal("100.3333"), currency="EUR")
+CARD = RateCard(id="r", cost_rate=Decimal("40.0000"), bill_rate=Decimal("100.3333"), currency="EUR")
+RATES = priced(None, CARD)
 
 
 def test_a_plan_is_hours_at_both_rates() -> None:
     expected = Plan(Decimal("15.00"), Decimal("600.000000"), Decimal("1504.999500"), "EUR")
-    assert plan(assignment(), RATE) == expected
+    assert plan(assignment(), None, RATES) == expected
 
 
 @pytest.mark.parametrize("is_billable", [False, None])
 def test_what_is_not_billable_costs_and_earns_nothing(is_billable: bool | None) -> None:
-    planned = plan(assignment(is_billable=is_billable), RATE)
+    planned = plan(assignment(is_billable=is_billable), None, RATES)
     assert (planned.cost, planned.revenue) == (Decimal(600), Decimal(0))
 
 
-@pytest.mark.parametrize("missing", ["cost_rate", "bill_rate"])
+@pytest.mark.parametrize("missing", ["cost_rate", "bill_rate", "currency"])
 def test_without_a_rate_there_are_hours_and_no_money(missing: str) -> None:
-    rate = RATE.model_copy(update={missing: None})
-    assert plan(assignment(), rate) == Plan(Decimal("15.00"), None, None, None)
+    rates = priced(None, CARD.model_copy(update={missing: None}))
+    assert plan(assignment(), None, rates) == Plan(Decimal("15.00"), None, None, None)
+
+
+def calendar(*weekdays: int, days_off: tuple[DayOff, ...] = ()) -> Calendar:
+    """Somebody who works eight hours on some weekdays, Monday is 0."""
+    seconds = tuple(8 * HOUR if weekday in weekdays else 0 for weekday in range(7))
+    pattern = KnownPattern(starts_on=date(2020, 1, 1), seconds=seconds)
+    return Calendar(
+        resource_id="r", employments=(Employment(),), patterns=(pattern,), days_off=days_off
+    )
+
+
+def off(first: date, last: date, *, is_holiday: bool = False, hours: int | None = None) -> DayOff:
+    seconds = None if hours is None else hours * HOUR
+    return DayOff(starts_on=first, ends_on=last, is_holiday=is_holiday, seconds=seconds)
+
+
+def planned_hours(days: Calendar | None, ends_on: date) -> Decimal:
+    return plan(assignment(ends_on=ends_on, hours="8.00"), days, RATES).hours
+
+
+@pytest.mark.fault("C10", place="tables/planning.py")
+def test_c10_a_person_of_three_days_is_planned_on_three_days_a_week() -> None:
+    assert planned_hours(calendar(0, 1, 2), date(2026, 11, 15)) == 48
+
+
+@pytest.mark.fault("C10", place="tables/planning.py")
+@pytest.mark.parametrize(
+    ("days_off", "hours"),
+    [
+        pytest.param((off(MONDAY, date(2026, 11, 3)),), 24, id="leave"),
+        pytest.param((off(MONDAY, MONDAY, is_holiday=True),), 32, id="a holiday"),
+        pytest.param((off(date(2026, 11, 7), date(2026, 11, 8)),), 40, id="leave at the weekend"),
+        pytest.param((off(MONDAY, MONDAY, hours=4),), 40, id="an afternoon off"),
+        pytest.param((off(date.min, date.max),), 0, id="away for ever"),
+        pytest.param(
+            (off(MONDAY, MONDAY), off(MONDAY, date(2026, 11, 4), is_holiday=True)), 16, id="both"
+        ),
+    ],
+)
+def test_days_off_are_not_planned(days_off: tuple[DayOff, ...], hours: int) -> None:
+    days = calendar(0, 1, 2, 3, 4, days_off=days_off)
+    assert planned_hours(days, date(2026, 11, 8)) == hours
+
+
+@pytest.mark.fault("C10", place="tables/planning.py")
+def test_rest_days_alone_were_planned_on_purpose() -> None:
+    """Float lets somebody be planned on days of rest, and counts them as scheduled."""
+    never_at_work_then = calendar(3, 4)
+    assert planned_hours(never_at_work_then, date(2026, 11, 3)) == 16
+    assert planned_hours(never_at_work_then, date(2026, 11, 5)) == 8
+    away = calendar(3, 4, days_off=(off(MONDAY, MONDAY),))
+    assert planned_hours(away, date(2026, 11, 3)) == 8
+
+
+@pytest.mark.fault("C10", place="tables/planning.py")
+def test_of_an_unknown_person_monday_to_friday_are_planned() -> None:
+    unknown = KnownPattern(starts_on=date(2020, 1, 1), seconds=None)
+    hours_unknown = calendar().model_copy(update={"patterns": (unknown,)})
+    assert planned_hours(None, date(2026, 11, 8)) == 40
+    assert planned_hours(hours_unknown, date(2026, 11, 8)) == 40
+
+
+@pytest.mark.fault("C3", place="tables/people.py")
+def test_each_day_is_planned_at_its_pattern_and_its_rates() -> None:
+    full = KnownPattern(starts_on=date(2020, 1, 1), seconds=(8 * HOUR,) * 5 + (0, 0))
+    half = KnownPattern(starts_on=date(2026, 11, 4), seconds=(8 * HOUR, 0, 0, 0, 0, 0, 0))
+    days = calendar().model_copy(update={"patterns": (full, half)})
+    rates = Rates(
+        card=CARD,
+        costs=((date(2020, 1, 1), Decimal(40)), (date(2026, 11, 3), Decimal(50))),
+        prices=((date(2026, 11, 9), Decimal(100)),),
+    )
+    # 2 and 3 November at the full pattern, 9 November at the other: 8 h at 40, 16 h at 50.
+    planned = plan(assignment(ends_on=date(2026, 11, 10), hours="8.00"), days, rates)
+    assert planned == Plan(Decimal("24.00"), Decimal(1120), Decimal(2400), "EUR")
 
 
 def test_plans_in_one_currency_add_up() -> None:

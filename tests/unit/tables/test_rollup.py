@@ -1,38 +1,89 @@
-"""Availability, and margins as ratios."""
+"""Availability of a week, the weeks that have a row, and margins as ratios."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import polars as pl
 import pytest
 
-from tables.facts import Resource
-from tables.rollup import available_hours
+from tables.facts import Calendar, DayOff, Employment, KnownPattern
+from tables.rollup import WEEKS_KEPT, availability, is_week_of
 from tables.totals import _ratios
 
-WEEK = tuple(map(Decimal, ("8", "8", "8", "8", "4", "0", "0")))
+HOUR = 3_600
+WEEK = tuple(hours * HOUR for hours in (8, 8, 8, 8, 4, 0, 0))
+LAST_WEEK = date(2026, 12, 28)  # Monday of 2026-W53
 
 
-def person(starts_on: date | None = None, ends_on: date | None = None) -> Resource:
-    return Resource(id="p", resource_id="r", work_hours=WEEK, starts_on=starts_on, ends_on=ends_on)
+def person(
+    starts_on: date | None = None, ends_on: date | None = None, *days_off: DayOff
+) -> Calendar:
+    return Calendar(
+        resource_id="r",
+        employments=(Employment(starts_on=starts_on, ends_on=ends_on),),
+        patterns=(KnownPattern(starts_on=date(2020, 1, 1), seconds=WEEK),),
+        days_off=days_off,
+    )
+
+
+def off(first: date, last: date, hours: int | None = None) -> DayOff:
+    seconds = None if hours is None else hours * HOUR
+    return DayOff(starts_on=first, ends_on=last, seconds=seconds, is_holiday=False)
 
 
 @pytest.mark.parametrize(
-    ("starts_on", "ends_on", "hours"),
+    ("calendar", "hours"),
     [
-        pytest.param(None, None, 36, id="all week"),
-        pytest.param(date(2026, 12, 30), None, 20, id="hired on Wednesday"),
-        pytest.param(None, date(2026, 12, 29), 16, id="left on Tuesday"),
-        pytest.param(date(2026, 12, 29), date(2026, 12, 30), 16, id="two days"),
-        pytest.param(date(2027, 1, 4), None, 0, id="hired the week after"),
+        pytest.param(person(), 36, id="all week"),
+        pytest.param(person(date(2026, 12, 30)), 20, id="hired on Wednesday"),
+        pytest.param(person(None, date(2026, 12, 29)), 16, id="left on Tuesday"),
+        pytest.param(person(date(2026, 12, 29), date(2026, 12, 30)), 16, id="two days"),
+        pytest.param(person(None, None, off(date(2026, 12, 30), date(2027, 1, 8))), 16, id="leave"),
+        pytest.param(
+            person(None, None, off(date(2026, 12, 28), date(2026, 12, 29), 3)), 30, id="short days"
+        ),
+        pytest.param(
+            person(None, None, off(LAST_WEEK, LAST_WEEK, 6), off(LAST_WEEK, LAST_WEEK, 6)),
+            28,
+            id="more leave than the day holds",
+        ),
     ],
 )
-def test_available_hours_of_the_last_iso_week(
-    starts_on: date | None, ends_on: date | None, hours: int
+def test_availability_of_the_last_iso_week(calendar: Calendar, hours: int) -> None:
+    assert availability(calendar, LAST_WEEK) == (hours * HOUR, None)
+
+
+@pytest.mark.fault("B10", place="tables/rollup.py")
+def test_b10_unknown_hours_give_no_availability_and_a_reason() -> None:
+    nobody_knows = KnownPattern(starts_on=date(2020, 1, 1), seconds=None)
+    unknown = person().model_copy(update={"patterns": (nobody_knows,)})
+    assert availability(unknown, LAST_WEEK) == (None, "unknown_hours")
+    assert availability(None, LAST_WEEK) == (None, "unknown_person")
+    away = person(None, None, off(LAST_WEEK, date(2027, 1, 3)))
+    assert availability(away, LAST_WEEK) == (0, "no_availability")
+
+
+@pytest.mark.fault("C9", place="tables/rollup.py")
+@pytest.mark.parametrize(
+    ("monday", "has_row"),
+    [
+        pytest.param(LAST_WEEK, True, id="the latest week"),
+        pytest.param(LAST_WEEK + timedelta(weeks=1), False, id="not yet"),
+        pytest.param(LAST_WEEK - timedelta(weeks=WEEKS_KEPT - 1), True, id="the oldest kept"),
+        pytest.param(LAST_WEEK - timedelta(weeks=WEEKS_KEPT), False, id="older"),
+    ],
+)
+def test_weeks_with_a_row_are_bounded_whenever_somebody_was_hired(
+    monday: date, has_row: bool
 ) -> None:
-    assert available_hours(person(starts_on, ends_on), "2026-W53") == hours
+    assert is_week_of(person(date(1990, 1, 1)), monday, LAST_WEEK) is has_row
+
+
+def test_a_placeholder_has_no_bench() -> None:
+    seat = person().model_copy(update={"kind": "placeholder"})
+    assert not is_week_of(seat, LAST_WEEK, LAST_WEEK)
 
 
 @pytest.mark.parametrize(
