@@ -261,3 +261,10 @@ def test_a_deleted_opportunity_takes_its_lines_along(
     text = "SELECT Id FROM OpportunityLineItem WHERE IsDeleted = TRUE"
     assert [row["Id"] for row in query(http, text, "queryAll").json()["records"]] == [line]
     assert query(http, "SELECT COUNT() FROM OpportunityLineItem").json()["totalSize"] == 0
+
+
+def test_ids_have_the_form_of_the_vendors(add: Callable[..., dict[str, Any]]) -> None:
+    """15 case-sensitive characters, then 3 that say which of each five are capital letters."""
+    ids = [add("Account", Name=name)["Id"] for name in ("a", "b")]
+    assert [len(each) for each in ids] == [18, 18]
+    assert len(set(ids)) == 2
