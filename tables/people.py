@@ -279,7 +279,7 @@ class People:
     ) -> tuple[Person | None, Person | None]:
         """Take in a change of a person; return them before and after it."""
         former = self.person(row)
-        if fact is not None and former is not None and _is_older(fact, former.resource):
+        if fact is not None and former is not None and _is_stale(fact, former.resource):
             return former, former
         now = None if fact is None else learnt(former, fact)
         for region in _regions(former) - _regions(now):
@@ -298,13 +298,13 @@ class People:
         former = self.rates(row)
         if fact is None:
             self._documents.delete(f"rate:{row}")
-        elif former is None or not _is_older(fact, former.card):
+        elif former is None or not _is_stale(fact, former.card):
             self._documents.put(f"rate:{row}", priced(former, fact))
 
     def apply_absence(self, row: str, fact: Absence | None) -> set[str]:
         """Take in a change of an absence; return the people, by row, whose days it changes."""
         former = self._documents.get(Absence, f"off:{row}")
-        if fact is not None and former is not None and _is_older(fact, former):
+        if fact is not None and former is not None and _is_stale(fact, former):
             return set()
         for name in _index(row, former):
             self._documents.delete(name)
@@ -350,6 +350,7 @@ def _index(row: str, absence: Absence | None) -> list[str]:
     return [f"offp:{person}|{row}" for person in absence.resource_refs or ()]
 
 
-def _is_older(fact: Resource | RateCard | Absence, former: Resource | RateCard | Absence) -> bool:
+def _is_stale(fact: Resource | RateCard | Absence, former: Resource | RateCard | Absence) -> bool:
+    """Whether a change is at or below the position of the one that is known. Upholds I3."""
     positions = fact.source_position, former.source_position
-    return None not in positions and (positions[0] or 0) < (positions[1] or 0)
+    return None not in positions and (positions[0] or 0) <= (positions[1] or 0)

@@ -12,7 +12,7 @@ from schemas import identity
 from streams.groups import make_groups
 from tables.facts import Employment, Resource
 from tables.people import Person, learnt, on, since
-from tests.support.histories import Feeder
+from tests.support.histories import Change, Feeder
 from tests.support.topology import FixedRegistry, Topology
 
 PERSON = "float:person:7"
@@ -67,6 +67,9 @@ class Firm:
             status="approved",
             is_billable=True,
         )
+
+    def again(self, entity: str, key: str) -> None:
+        self._feeder.feed(Change(entity, key, repeat=0))
 
     def gone(self, entity: str, key: str) -> None:
         self._feeder.delete(f"psa.{entity}", key)
@@ -195,6 +198,14 @@ def test_spells_of_employment(
     changes: list[dict[str, Any]], spells: list[tuple[date | None, date | None]]
 ) -> None:
     assert list(employed(*changes)) == spells
+
+
+def test_i3_a_row_delivered_again_begins_no_spell() -> None:
+    firm = Firm()
+    firm.person(starts_on=date(2027, 1, 7), ends_on=date(2026, 12, 28))  # typed the wrong way round
+    firm.again("resource", PERSON)
+    firm.person(starts_on=None, source_at=at(1, 1, 2027))
+    assert list(firm.show()) == [f"{ADA}|2026-W53"]
 
 
 def test_an_open_spell_covers_every_day_after_its_first() -> None:
