@@ -29,6 +29,8 @@ from schemas.mapping_config import (
 )
 from schemas.mapping_reader import (
     CHANGED_AT,
+    UNREAD_PREFIX,
+    numbers_as_text,
     position,
     reader_definition,
     source_dtypes,
@@ -88,10 +90,16 @@ class _Compiler:
         self._reject_broken_envelopes()
         for column, check in config.source_checks.items():
             self._check(column, source(column), self._sources[column], check)
+        used = self._used_columns()
+        for column in numbers_as_text(config, used):
+            self._reject(
+                pl.col(UNREAD_PREFIX + column),
+                f"{column} is no number of {config.columns[column]}",
+                hint=f"correct the row, or widen {column} in {self._system}/mapping.yaml",
+            )
         targets = [self._target(target) for target in config.targets]
         if self.problems:
             return None
-        used = self._used_columns()
         return ObjectMapping(
             topic=topic.name,
             is_database=self._capture is Capture.DEBEZIUM,

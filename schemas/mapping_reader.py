@@ -34,6 +34,8 @@ _DECLARED: Final[dict[str, tuple[_AvroJson, pl.DataType]]] = {
     "date": ("int", pl.Date()),
 }
 CHANGED_AT: Final = pl.Datetime("ms", "UTC")
+UNREAD_PREFIX: Final = "unread."
+"""Working columns that say of a number that came as text whether it cannot be read exactly."""
 _DECIMAL: Final = re.compile(r"decimal\((\d+),(\d+)\)")
 
 
@@ -93,14 +95,44 @@ def working_columns(
     is_delete = pl.col("op") == Operation.DELETE.value
     if config.deleted_when is not None:
         is_delete |= after.field(config.deleted_when).fill_null(False)
+    values = {name: _value(after.field(name), sources[name], config) for name in used}
     return (
         (pl.lit(f"{system}:{config.kind}:") + native.cast(pl.String)).alias("id"),
         position(capture),
         pl.col("source").struct.field("ts_ms").cast(CHANGED_AT).alias("changed_at"),
         pl.col("op"),
         is_delete.alias("is_delete"),
-        *(after.field(name).cast(sources[name]).alias(SOURCE_PREFIX + name) for name in used),
+        *(value.alias(SOURCE_PREFIX + name) for name, value in values.items()),
+        *(
+            (after.field(name).is_not_null() & values[name].is_null()).alias(UNREAD_PREFIX + name)
+            for name in numbers_as_text(config, used)
+        ),
     )
+
+
+def numbers_as_text(config: ObjectConfig, used: list[str]) -> list[str]:
+    """The used columns whose numbers come as text: the declared decimals."""
+    return [name for name in used if _DECIMAL.fullmatch(config.columns.get(name, ""))]
+
+
+def _value(column: pl.Expr, dtype: pl.DataType, config: ObjectConfig) -> pl.Expr:
+    """A source column with the dtype that rules see."""
+    if config.columns and isinstance(dtype, pl.Decimal):
+        return _exact_number(column, dtype)
+    return column.cast(dtype)
+
+
+def _exact_number(text: pl.Expr, dtype: pl.Decimal) -> pl.Expr:
+    """The number of a text; null where it is none (NaN, infinities) or would lose a digit.
+
+    Zeros at the end are no digits: a database writes them to the scale of its column. Java writes
+    a zero of many places with an exponent.
+    """
+    whole = dtype.precision - dtype.scale
+    plain = rf"^[+-]?0*[0-9]{{0,{whole}}}(?:\.[0-9]{{0,{dtype.scale}}}0*)?$"
+    zero = r"^[+-]?0(?:\.0+)?E[+-]?[0-9]+$"
+    number = pl.when(text.str.contains(zero)).then(pl.lit("0")).otherwise(text)
+    return pl.when(number.str.contains(plain)).then(number.cast(dtype, strict=False))
 
 
 def _column_definitions(topic: Topic, declared: Mapping[str, str]) -> dict[str, Any]:
@@ -117,14 +149,8 @@ def _column_definitions(topic: Topic, declared: Mapping[str, str]) -> dict[str, 
 def _declared(text: str) -> tuple[_AvroJson, pl.DataType]:
     digits = _DECIMAL.fullmatch(text)
     if digits is not None:
-        precision, scale = int(digits[1]), int(digits[2])
-        avro = {
-            "type": "bytes",
-            "logicalType": "decimal",
-            "precision": precision,
-            "scale": scale,
-        }
-        return avro, pl.Decimal(precision, scale)
+        # As text, since a schema holds one scale, and numbers of PostgreSQL may be no numbers.
+        return "string", pl.Decimal(int(digits[1]), int(digits[2]))
     if text not in _DECLARED:
         raise RuleError(f"unknown column type {text!r}, not one of {', '.join(_DECLARED)}")
     return _DECLARED[text]

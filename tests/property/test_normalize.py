@@ -70,6 +70,7 @@ class Oracle:
         assert isinstance(row, dict)
         row_id, position = row["id"], source["lsn"]
         last = self.positions.get(row_id, -1)
+        row = numbers_of_text(row)
         is_stale = position <= last
         if source["snapshot"] == "true":
             position = max(last, 0) + 1
@@ -120,6 +121,11 @@ class Oracle:
 
 def worked_hours(row: Record) -> Fraction:
     return Fraction(row["hours"]) if row["minutes"] is None else Fraction(row["minutes"], 60)
+
+
+def numbers_of_text(row: Record) -> Record:
+    texts = ("hours", "bill_rate", "cost_rate")
+    return row | {name: Decimal(row[name]) for name in texts if row[name] is not None}
 
 
 def streamed_position(position: int) -> int | None:

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,16 @@ def golden_registry() -> FakeRegistry:
     return FakeRegistry({int(key): load_schema(text) for key, text in golden["schemas"].items()})
 
 
+def numbers_as_text(row: Mapping[str, object] | None) -> dict[str, object] | None:
+    """A row as Debezium writes it with `decimal.handling.mode=string`."""
+    if row is None:
+        return None
+    return {
+        name: format(value, "f") if isinstance(value, Decimal) else value
+        for name, value in row.items()
+    }
+
+
 class Source:
     """Writes change events of one topic as its connector does."""
 
@@ -140,6 +151,7 @@ class Source:
         }
         if self._is_database:
             source |= {"schema": "inhouse", "lsn": position}
+            before, after = numbers_as_text(before), numbers_as_text(after)
         envelope = {"before": before, "after": after, "source": source, "op": op, "ts_ms": ts_ms}
         return frame(self._schema_id, self._codec.encode(envelope))
 

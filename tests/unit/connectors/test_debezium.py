@@ -41,7 +41,7 @@ def test_no_secret_and_no_address_is_in_the_file() -> None:
 
 def test_money_and_quiet_tables_are_safe() -> None:
     config = read_connector_file(FILE).config
-    assert config["decimal.handling.mode"] == "precise"
+    assert config["decimal.handling.mode"] == "string"
     assert int(config["heartbeat.interval.ms"]) > 0
     assert "pg_logical_emit_message" in config["heartbeat.action.query"]
 
