@@ -40,7 +40,10 @@ class PolledConfig(BaseModel):
         default=10,
         alias="max.delete.rows",
         ge=0,
-        description="so many vanished rows are believed whatever their share",
+        description=(
+            "so many deletes are believed whatever their share: told by the vendor in one poll, or"
+            " missed by two sweeps in a row that show at least half of the rows"
+        ),
     )
     page_size: int = Field(default=200, alias="page.size", ge=1, le=2000)
     request_timeout_ms: int = Field(default=60_000, alias="request.timeout.ms", ge=100)

@@ -35,7 +35,7 @@ LAG: Final = Gauge(
 ERRORS: Final = Counter("psastream_source_errors_total", "Polls that failed.", (*_OBJECT, "reason"))
 STOPPED: Final = Gauge(
     "psastream_source_stopped",
-    "1 while an object cannot be read until a person helps.",
+    "1 while an object, or its delete log, cannot be read until a person helps.",
     (*_OBJECT, "reason"),
 )
 QUOTA_REMAINING: Final = Gauge(

@@ -136,6 +136,11 @@ class Ledger:
         """Ids of the rows that are not deleted."""
         return {row_id for row_id, entry in self._entries.items() if entry.is_living}
 
+    @property
+    def living_count(self) -> int:
+        """How many rows are not deleted."""
+        return sum(entry.is_living for entry in self._entries.values())
+
     def never_sound(self) -> set[str]:
         """Ids of the rows that were never readable."""
         return {row_id for row_id, entry in self._entries.items() if not entry.digest}
@@ -153,11 +158,6 @@ class Ledger:
             for row_id, entry in self._entries.items()
             if entry.is_deleted and (entry.modified_at or EPOCH) < window_start
         ]
-
-
-def is_implausible(vanished: int, living: int, *, max_ratio: float, max_rows: int) -> bool:
-    """Whether so many vanished rows look like lost rights or a broken scan, not like deletes."""
-    return vanished > max_rows and vanished > max_ratio * living
 
 
 def window_start(cursor: datetime | None, overlap: timedelta) -> datetime | None:

@@ -122,7 +122,11 @@ class ObjectReader(Protocol):
         ...
 
     def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
-        """Yield what was deleted at or after `since`, oldest first."""
+        """Yield what was deleted at or after `since`, oldest first.
+
+        Raises VendorRejectedError where the vendor refuses its delete log, DeleteLogIncompleteError
+        where it no longer has that period.
+        """
         ...
 
 

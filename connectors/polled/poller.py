@@ -7,8 +7,8 @@ the overlap would otherwise skip rows that became visible behind it.
 
 A sweep reads every row. A page of full rows costs the same request as a page of ids, so a sweep is
 the one proof that needs no second kind of query: what differs from the ledger is published, what
-is missing is deleted, unless too much is missing to be believed. Scheduling, retries and errors
-are `connectors.polled.loop`.
+is missing is deleted. Every delete has passed `connectors.polled.deletes`. Scheduling, retries and
+errors are `connectors.polled.loop`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from itertools import chain
 
 import structlog
 
+from connectors.faults import DeleteLogIncompleteError, VendorRejectedError
 from connectors.polled import instruments
 from connectors.polled.bookmark import Batch, Bookmark, Change, Phase, Rejected, SourceLog
 from connectors.polled.config import PolledConfig, SnapshotMode
+from connectors.polled.deletes import DeleteGuard
 from connectors.polled.ledger import (
     EPOCH,
     Entry,
@@ -30,7 +32,6 @@ from connectors.polled.ledger import (
     Verdict,
     digest_of,
     entry_of,
-    is_implausible,
     window_start,
 )
 from connectors.polled.model import (
@@ -40,6 +41,7 @@ from connectors.polled.model import (
     Page,
     Row,
     UnreadableRow,
+    parent_of,
 )
 
 log = structlog.get_logger()
@@ -52,7 +54,8 @@ class _Scan:
     """What a scan saw. `started_at` is the server's clock at its first page.
 
     `reached`: how far it got, in order of change. `nameless`: rows of which nobody can say which
-    they are; with such rows, absence proves nothing.
+    they are; with such rows, absence proves nothing. `childless`: known children of parents that
+    are there without any.
     """
 
     started_at: datetime | None = None
@@ -60,6 +63,7 @@ class _Scan:
     reached: datetime = EPOCH
     seen: set[str] = field(default_factory=set)
     nameless: int = 0
+    childless: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -94,6 +98,13 @@ class ObjectPoller:
         self._clock = clock
         self._labels = (config.system, obj)
         self._bookmark = bookmark or Bookmark()
+        self._guard = DeleteGuard(
+            config.system,
+            obj,
+            max_ratio=config.max_delete_ratio,
+            max_rows=config.max_delete_rows,
+        )
+        self._lacks_delete_log = False
         self._forces_snapshot = config.snapshot_mode is SnapshotMode.ALWAYS
         if self._forces_snapshot:
             self._bookmark = replace(self._bookmark, phase=Phase.SNAPSHOT, cursor=None)
@@ -105,6 +116,7 @@ class ObjectPoller:
 
     async def poll(self) -> None:
         """Publish what changed. Raises what the reader and the log raise; may then be repeated."""
+        self._guard.start(self._ledger.living_count)
         if self._bookmark.phase is Phase.SNAPSHOT:
             await self._snapshot()
         elif self._reader.traits.has_cursor:
@@ -138,19 +150,19 @@ class ObjectPoller:
         living = self._ledger.living()
         scan = await self._scan(None, repairs_before=self._bookmark.cursor)
         if self._reader.traits.delete_feed is not DeleteFeed.NONE:
-            scan.seen |= await self._apply_delete_feed()
+            scan.seen |= await self._apply_delete_feed(scan.started_at)
         vanished = (living & self._ledger.living()) - scan.seen
-        if vanished and scan.nameless:
-            self._report_undecided(vanished, scan.nameless)
-            vanished = set()
-        if self._is_refused(vanished, len(living)):
+        vanished -= scan.childless
+        if scan.nameless:
+            self._guard.undecided(vanished, scan.nameless)
             vanished = set()
         if vanished:
             # Offset pages shift under edits: a row is gone when two complete scans miss it.
             vanished -= (await self._scan(None)).seen
+        if not self._guard.missed(vanished, len(living)):
+            vanished = set()
         draft = _Draft(self._bookmark.position)
-        for row_id in sorted(vanished & self._ledger.living()):
-            self._draft_delete(draft, row_id)
+        self._draft_deletes(draft, vanished & self._ledger.living())
         if start := window_start(self._bookmark.cursor, self._config.overlap):
             for row_id in self._ledger.expired(start):
                 if row_id not in scan.seen:
@@ -158,35 +170,6 @@ class ObjectPoller:
         for row_id in self._ledger.never_sound() - scan.seen:
             draft.entries[row_id] = None
         await self._commit(draft, replace(self._bookmark, swept_at=self._clock()))
-
-    def _is_refused(self, vanished: set[str], living: int) -> bool:
-        refused = is_implausible(
-            len(vanished),
-            living,
-            max_ratio=self._config.max_delete_ratio,
-            max_rows=self._config.max_delete_rows,
-        )
-        instruments.REFUSED_DELETES.labels(*self._labels).set(len(vanished) if refused else 0)
-        if refused:
-            log.error(
-                "deletes_refused",
-                system=self._config.system,
-                object=self._obj,
-                vanished=len(vanished),
-                living=living,
-                hint="check the integration user's rights; raise max.delete.ratio to believe it",
-            )
-        return refused
-
-    def _report_undecided(self, vanished: set[str], nameless: int) -> None:
-        log.error(
-            "deletes_undecided",
-            system=self._config.system,
-            object=self._obj,
-            vanished=len(vanished),
-            nameless=nameless,
-            hint="correct the rows without a usable id; any of them may be one that is missed",
-        )
 
     async def _scan(
         self, since: datetime | None, *, repairs_before: datetime | None = None
@@ -197,10 +180,10 @@ class ObjectPoller:
             stamps = (row.modified_at for row in page.rows if row.modified_at is not None)
             scan.newest = max(chain([scan.newest], stamps))
             scan.reached = page.reached or scan.reached
-            scan.seen.update(row.id for row in page.rows)
-            scan.seen.update(row.id for row in page.unreadable)
+            scan.seen |= _ids(page)
             scan.nameless += sum(row.is_nameless for row in page.unreadable)
-            draft = self._draft_page(page, repairs_before)
+            self._guard.see(_ids(page) - {row.id for row in page.rows if row.is_deleted})
+            draft = self._draft_page(page, scan, repairs_before)
             await self._commit(draft, self._advanced(scan, scan.reached))
         final = self._advanced(scan, max(scan.newest, scan.reached))
         await self._commit(_Draft(self._bookmark.position), final)
@@ -219,10 +202,13 @@ class ObjectPoller:
         reached = min(reached, scan.started_at or reached)
         return replace(bookmark, cursor=max(reached, bookmark.cursor or EPOCH))
 
-    def _draft_page(self, page: Page, repairs_before: datetime | None) -> _Draft:
+    def _draft_page(self, page: Page, scan: _Scan, repairs_before: datetime | None) -> _Draft:
         draft = _Draft(self._bookmark.position)
         duplicates = repaired = 0
         rows = {row.id: row for row in page.rows}
+        flagged = {row.id for row in page.rows if row.is_deleted and self._is_living(row.id)}
+        if not self._guard.told(flagged):
+            rows = {row_id: row for row_id, row in rows.items() if row_id not in flagged}
         for row in rows.values():
             entry = entry_of(row)
             verdict = self._ledger.judge(row.id, entry)
@@ -238,8 +224,7 @@ class ObjectPoller:
             if repairs_before and (row.modified_at or repairs_before) <= repairs_before:
                 repaired += 1
         self._draft_refusals(draft, page.unreadable)
-        for row_id in self._missing_children(page):
-            self._draft_delete(draft, row_id)
+        self._draft_missing_children(draft, page, scan)
         instruments.DUPLICATES.labels(*self._labels).inc(duplicates)
         instruments.SWEEP_REPAIRED.labels(*self._labels).inc(repaired)
         self._report_new_fields(page.new_fields)
@@ -257,13 +242,27 @@ class ObjectPoller:
                 Rejected(row.id, row.raw, row.detail, draft.position, self._clock())
             )
 
-    def _missing_children(self, page: Page) -> list[str]:
-        """Living rows of the page's parents that are not in it, in a stable order."""
+    def _draft_missing_children(self, draft: _Draft, page: Page, scan: _Scan) -> None:
+        """Delete known children of the page's parents that are not in it, where believed."""
         if any(row.is_nameless for row in page.unreadable):
-            return []
-        present = {row.id for row in page.rows} | {row.id for row in page.unreadable}
-        children = (self._ledger.children(parent) for parent in page.parents)
-        return sorted(set().union(*children) - present)
+            return
+        present = _ids(page)
+        shown = {parent_of(row_id) for row_id in present}
+        missing = self._children(page.parents & shown) - present
+        if self._guard.told(missing):
+            self._draft_deletes(draft, missing)
+        childless = self._children(page.parents - shown)
+        if self._guard.left_without(childless):
+            self._draft_deletes(draft, childless)
+        else:
+            scan.childless |= childless
+
+    def _children(self, parents: Iterable[str]) -> set[str]:
+        return {row_id for parent in parents for row_id in self._ledger.children(parent)}
+
+    def _is_living(self, row_id: str) -> bool:
+        entry = self._ledger.get(row_id)
+        return entry is not None and entry.is_living
 
     def _publishes(self) -> bool:
         """Whether rows go out: not those a `no_data` connector finds at first."""
@@ -285,6 +284,10 @@ class ObjectPoller:
             lag_s = (self._clock() - row.modified_at).total_seconds()
             instruments.LAG.labels(*self._labels).set(max(lag_s, 0))
 
+    def _draft_deletes(self, draft: _Draft, row_ids: Iterable[str]) -> None:
+        for row_id in sorted(row_ids):
+            self._draft_delete(draft, row_id)
+
     def _draft_delete(self, draft: _Draft, row_id: str) -> None:
         draft.position = self._next_position(draft)
         before = self._reader.key(row_id)
@@ -296,35 +299,79 @@ class ObjectPoller:
         now_us = (self._clock() - EPOCH) // timedelta(microseconds=1)
         return max(draft.position + 1, now_us)
 
-    async def _apply_delete_feed(self) -> set[str]:
-        """Publish what the delete log tells; return the ids of its entries that are unreadable."""
+    async def _apply_delete_feed(self, compared_at: datetime | None = None) -> set[str]:
+        """Publish what the delete log tells; return the ids of its entries that are unreadable.
+
+        `compared_at`: when all rows were last read, so that absence tells older deletes. Where
+        the log is refused, it alone does.
+        """
         unreadable: set[str] = set()
+        try:
+            await self._read_delete_feed(unreadable)
+        except VendorRejectedError as error:
+            await self._go_without_delete_log(error, compared_at)
+        else:
+            self._lacks_delete_log = False
+            self._set_delete_log_stopped(False)
+        return unreadable
+
+    async def _go_without_delete_log(
+        self, error: VendorRejectedError, compared_at: datetime | None
+    ) -> None:
+        """Let sweeps tell deletes: the next at once, later ones when they are due.
+
+        A log that was purged is asked again from now on, one that is refused from where it was.
+        """
+        is_purged = isinstance(error, DeleteLogIncompleteError)
+        if not self._lacks_delete_log:
+            log.warning(
+                "delete_log_incomplete" if is_purged else "delete_log_refused",
+                system=self._config.system,
+                object=self._obj,
+                code=error.code,
+                error=str(error),
+                hint="deletes are found by comparing all rows",
+            )
+        bookmark = self._bookmark
+        if is_purged:
+            bookmark = replace(bookmark, deletions_cursor=compared_at or self._clock())
+        if not self._lacks_delete_log and compared_at is None:
+            bookmark = replace(bookmark, swept_at=None)
+        self._lacks_delete_log = True
+        self._set_delete_log_stopped(not is_purged)
+        await self._commit(_Draft(bookmark.position), bookmark)
+
+    def _set_delete_log_stopped(self, stopped: bool) -> None:
+        instruments.STOPPED.labels(*self._labels, "delete_log").set(int(stopped))
+
+    async def _read_delete_feed(self, unreadable: set[str]) -> None:
         cursor = self._bookmark.deletions_cursor
         since = window_start(cursor, self._config.overlap) or EPOCH
         async for page in self._reader.deletions(since):
             draft = _Draft(self._bookmark.position)
             self._draft_refusals(draft, page.unreadable)
             unreadable.update(row.id for row in page.unreadable)
-            for row_id in self._deleted_rows(page.deletions):
-                self._draft_delete(draft, row_id)
+            deleted = self._deleted_rows(page.deletions)
+            if not self._guard.told(deleted):
+                break  # the cursor stays: they are told again, for a person to decide
+            self._draft_deletes(draft, deleted)
             newest = max((deletion.deleted_at for deletion in page.deletions), default=since)
             reached = max(newest, cursor or EPOCH)
             await self._commit(draft, replace(self._bookmark, deletions_cursor=reached))
-        return unreadable
 
-    def _deleted_rows(self, deletions: Iterable[Deletion]) -> list[str]:
+    def _deleted_rows(self, deletions: Iterable[Deletion]) -> set[str]:
         """Living rows the feed names, unless they changed after the delete (an undelete)."""
-        found: dict[str, None] = {}
+        found: set[str] = set()
         for deletion in deletions:
             has_parent = self._reader.traits.has_parent
             ids = self._ledger.children(deletion.id) if has_parent else {deletion.id}
-            for row_id in sorted(ids):
+            for row_id in ids:
                 entry = self._ledger.get(row_id)
                 if entry is None or not entry.is_living:
                     continue
                 if entry.modified_at is None or entry.modified_at <= deletion.deleted_at:
-                    found[row_id] = None
-        return list(found)
+                    found.add(row_id)
+        return found
 
     async def _commit(self, draft: _Draft, bookmark: Bookmark) -> None:
         bookmark = replace(bookmark, position=draft.position)
@@ -345,3 +392,8 @@ class ObjectPoller:
             log.warning(
                 "new_fields_ignored", system=self._config.system, object=self._obj, fields=names
             )
+
+
+def _ids(page: Page) -> set[str]:
+    """Ids of the rows in a page, readable or not."""
+    return {row.id for row in page.rows} | {row.id for row in page.unreadable}

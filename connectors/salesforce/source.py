@@ -165,6 +165,7 @@ class SalesforceReader:
         self._sobject = sobject
         self._rows = rows
         self._page_size = page_size
+        self._server_at: datetime | None = None
 
     async def changes(self, since: datetime | None) -> AsyncIterator[Page]:
         """Yield rows, recycle bin included, by (SystemModstamp, Id)."""
@@ -177,6 +178,7 @@ class SalesforceReader:
             )
             response = await self._api.get("queryAll", {"q": soql})
             answer = read_answer(QueryAnswer, response.body, of=f"a query of {self._sobject}")
+            self._server_at = response.server_at
             position = _last_position(answer.records)
             reached = None if position is None else position[0]
             yield self._rows.page(answer.records, response.server_at, reached=reached)
@@ -192,8 +194,11 @@ class SalesforceReader:
             )
 
     async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
-        """Yield the delete log, which also knows rows purged from the recycle bin."""
-        end = datetime.now(UTC)
+        """Yield the delete log, which also knows rows purged from the recycle bin.
+
+        Raises DeleteLogIncompleteError where the org no longer has the log of that period.
+        """
+        end = self._server_at or datetime.now(UTC)  # the log is kept by the server's clock
         start = min(max(since, end - timedelta(days=DELETED_DAYS_MAX)), end - timedelta(minutes=1))
         response = await self._api.get(
             f"sobjects/{self._sobject}/deleted",

@@ -88,11 +88,14 @@ class MemoryReader:
     broken: set[str] = field(default_factory=set)
     parents: frozenset[str] = frozenset()
     nameless: list[object] = field(default_factory=list)
+    log_error: Exception | None = None
+    scans: list[datetime | None] = field(default_factory=list)
 
     def key(self, row_id: str) -> Mapping[str, object]:
         return {"Id": row_id}
 
     async def changes(self, since: datetime | None) -> AsyncIterator[Page]:
+        self.scans.append(since)
         cursor: tuple[datetime, str] = (since or EPOCH, "")
         is_first = True
         while True:
@@ -118,6 +121,8 @@ class MemoryReader:
             cursor = found[-1][:2]
 
     async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
+        if self.log_error is not None:
+            raise self.log_error
         yield DeletePage([told for told in self.table.feed if told.deleted_at >= since])
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from connectors.polled import instruments
 from connectors.polled.config import PolledConfig
-from connectors.polled.ledger import is_implausible
 from connectors.polled.model import DeleteFeed, Deletion, ReaderTraits
 from connectors.polled.poller import ObjectPoller
 from schemas.errors import TransientError
@@ -154,7 +153,7 @@ def test_a_row_missing_from_one_scan_only_is_not_deleted() -> None:
 
 
 def test_an_implausible_share_of_vanished_rows_is_refused() -> None:
-    world = World(**SWEEPS, **{"max.delete.rows": 1, "max.delete.ratio": 0.5})
+    world = World(**SWEEPS)
     world.poll()
     world.reader.hidden = {"a", "b"}
     gauge = instruments.REFUSED_DELETES.labels("salesforce", "account")
@@ -163,16 +162,6 @@ def test_an_implausible_share_of_vanished_rows_is_refused() -> None:
     world.reader.hidden = set()
     world.poll()
     assert gauge._value.get() == 0
-
-
-@pytest.mark.parametrize(
-    ("vanished", "living", "refused"),
-    [(0, 0, False), (3, 3, False), (4, 4, True), (4, 8, False), (5, 8, True)],
-)
-def test_few_rows_are_believed_whatever_their_share(
-    vanished: int, living: int, refused: bool
-) -> None:
-    assert is_implausible(vanished, living, max_ratio=0.5, max_rows=3) is refused
 
 
 def test_an_object_without_a_cursor_is_compared_whole() -> None:

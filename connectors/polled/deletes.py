@@ -1,0 +1,123 @@
+"""Which deletes are believed: the one guard that everything published as deleted has passed.
+
+A lost right, a narrowed role or a broken scan look like deletes. Two kinds of evidence differ:
+
+- Told: the vendor says that a row is deleted, by flag or delete log, or shows the parent of a row
+  with its other children. Up to `max_rows` such rows a poll are believed whatever their share, more
+  only up to `max_ratio` of the living rows.
+- Missed: a complete scan did not show a row. Up to `max_ratio`, and a single row, are believed at
+  once. In a small table one row is a large share, so up to `max_rows` rows are believed too, if at
+  least half of the rows stay and two sweeps in a row miss them: a narrowed role hides most rows, a
+  passing fault does not last to the next sweep.
+
+Nothing is ever believed that leaves nothing: not a table without rows, not a parent that is there
+without children. A `max_ratio` of 1 believes everything. Rows in doubt keep their last value, and
+count against the next deletes until they are seen again or a person decides. Does no IO but logs
+and metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+
+import structlog
+
+from connectors.polled import instruments
+
+log = structlog.get_logger()
+
+
+class DeleteGuard:
+    """The guard of one object. `start` begins each poll."""
+
+    def __init__(self, system: str, obj: str, *, max_ratio: float, max_rows: int) -> None:
+        self._labels = (system, obj)
+        self._max_ratio = max_ratio
+        self._max_rows = max_rows
+        self._living = 0
+        self._believed: set[str] = set()
+        self._missed_before: set[str] = set()
+        self._doubted: set[str] = set()
+
+    def start(self, living: int) -> None:
+        """Begin a poll of an object with so many living rows."""
+        self._living = living
+        self._believed = set()
+        instruments.REFUSED_DELETES.labels(*self._labels).set(len(self._doubted))
+
+    def see(self, row_ids: Iterable[str]) -> None:
+        """Note rows that were read: nobody needs to doubt them any more."""
+        if self._doubted:
+            self._set_doubted(self._doubted - set(row_ids))
+
+    def told(self, row_ids: Set[str]) -> bool:
+        """Whether rows are believed to be deleted that the vendor says are: all or none."""
+        doubted = self._doubted - row_ids
+        count = len(self._believed | row_ids) + len(doubted)
+        if row_ids and count > self._max_rows and count > self._max_ratio * self._living:
+            self._refuse(row_ids, "told")
+            return False
+        self._believe(row_ids)
+        return True
+
+    def left_without(self, row_ids: Set[str]) -> bool:
+        """Whether all children of a parent that is there are believed to be deleted."""
+        if row_ids and self._max_ratio < 1:
+            self._refuse(row_ids, "childless")
+            return False
+        self._believe(row_ids)
+        return True
+
+    def missed(self, row_ids: Set[str], living: int) -> bool:
+        """Whether rows are believed to be deleted that a complete scan of `living` did not show."""
+        missed_before, self._missed_before = self._missed_before, set(row_ids)
+        count = len(row_ids)
+        if self._is_plausible(count, living):
+            self._believe(row_ids)
+            return True
+        if count <= self._max_rows and 2 * count <= living:
+            if row_ids <= missed_before:
+                self._believe(row_ids)
+                return True
+            log.warning(
+                "deletes_await_second_sweep",
+                system=self._labels[0],
+                object=self._labels[1],
+                missed=count,
+                living=living,
+            )
+            return False
+        self._refuse(row_ids, "missed")
+        return False
+
+    def undecided(self, row_ids: Set[str], nameless: int) -> None:
+        """Refuse rows missed by a scan that also showed rows without a usable id."""
+        if row_ids:
+            self._refuse(row_ids, "undecided", nameless=nameless)
+
+    def _is_plausible(self, count: int, living: int) -> bool:
+        if self._max_ratio >= 1 or count == 0:
+            return True
+        return count < living and (count == 1 or count <= self._max_ratio * living)
+
+    def _believe(self, row_ids: Set[str]) -> None:
+        self._believed |= row_ids
+        self.see(row_ids)
+
+    def _refuse(self, row_ids: Set[str], evidence: str, **facts: int) -> None:
+        if row_ids - self._doubted:
+            log.error(
+                "deletes_refused",
+                system=self._labels[0],
+                object=self._labels[1],
+                evidence=evidence,
+                rows=len(row_ids),
+                living=self._living,
+                hint="check the integration user's rights; max.delete.ratio 1 believes it",
+                **facts,
+            )
+        self._set_doubted(self._doubted | row_ids)
+
+    def _set_doubted(self, row_ids: set[str]) -> None:
+        self._doubted = row_ids
+        instruments.REFUSED_DELETES.labels(*self._labels).set(len(row_ids))

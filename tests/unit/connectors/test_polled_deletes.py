@@ -1,0 +1,212 @@
+"""Every path that publishes deletes asks one guard, and what it does not believe stays."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.faults import DeleteLogIncompleteError, VendorRejectedError
+from connectors.polled import instruments
+from connectors.polled.deletes import DeleteGuard
+from connectors.polled.model import DeleteFeed, Deletion, ReaderTraits
+from tests.support.polled import (
+    Clock,
+    MemoryLog,
+    MemoryReader,
+    MemoryTable,
+    make_config,
+    make_poller,
+)
+
+REFUSED = instruments.REFUSED_DELETES.labels("salesforce", "account")
+DELETE_LOG = instruments.STOPPED.labels("salesforce", "account", "delete_log")
+FEED = ReaderTraits(delete_feed=DeleteFeed.EVERY_POLL)
+LINES = ReaderTraits(has_parent=True, delete_feed=DeleteFeed.EVERY_POLL)
+
+
+class World:
+    """So many rows, published; each poll is a sweep too unless told otherwise."""
+
+    def __init__(self, ids: list[str], traits: ReaderTraits | None = None, **keys: object) -> None:
+        self.config = make_config(**({"sweep.interval.ms": 1000} | keys))
+        self.clock = Clock()
+        self.table = MemoryTable(self.clock)
+        self.reader = MemoryReader(self.table, page_size=1000, traits=traits or ReaderTraits())
+        self.log = MemoryLog()
+        for row_id in ids:
+            self.table.write(row_id, "first")
+        self.start()
+        self.poll()
+
+    def start(self, **keys: object) -> None:
+        config = make_config(**({"sweep.interval.ms": 1000} | keys)) if keys else self.config
+        self.poller = make_poller(self.reader, self.log, config)
+
+    def poll(self) -> set[str]:
+        """Poll a while later; the rows published as deleted."""
+        before = len(self.log.changes)
+        self.clock.tick(2)
+        asyncio.run(self.poller.poll())
+        return {row_id for op, row_id in self.log.operations()[before:] if op == "d"}
+
+
+def ids_of(count: int) -> list[str]:
+    return [f"r{number:03d}" for number in range(count)]
+
+
+def lines_of(headers: int, lines: int) -> list[str]:
+    return [f"{header}-{line}" for header in range(headers) for line in range(lines)]
+
+
+def flag(world: World, ids: list[str]) -> None:
+    for row_id in ids:
+        world.table.write(row_id, "gone", is_deleted=True)
+
+
+def feed(world: World, ids: list[str]) -> None:
+    world.table.feed = [Deletion(row_id, world.clock.now) for row_id in ids]
+    for row_id in ids:
+        world.table.purge(row_id)
+
+
+def hide(world: World, ids: list[str]) -> None:
+    world.reader.hidden = set(ids)
+
+
+WAYS: list[tuple[Callable[[World, list[str]], None], ReaderTraits]] = [
+    (flag, ReaderTraits()),
+    (feed, FEED),
+    (hide, ReaderTraits()),
+    (hide, ReaderTraits(has_cursor=False)),
+    (hide, FEED),
+]
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize(("way", "traits"), WAYS)
+def test_c1_a_mass_delete_is_refused_whatever_tells_it(
+    way: Callable[[World, list[str]], None], traits: ReaderTraits
+) -> None:
+    world = World(ids_of(60), traits)
+    way(world, ids_of(60)[:40])
+    for _ in range(3):
+        assert world.poll() == set()
+    assert REFUSED._value.get() == 40
+    assert len(world.log.state()) == 60
+    world.start(**{"max.delete.ratio": 1})  # a person believes it
+    assert world.poll() == set(ids_of(60)[:40])
+    assert REFUSED._value.get() == 0
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_a_parent_that_is_there_has_children() -> None:
+    world = World(lines_of(100, 6), LINES)
+    world.reader.parents = frozenset(str(header) for header in range(100))
+    hide(world, lines_of(100, 6))  # the query of the lines answers nothing
+    for _ in range(3):
+        assert world.poll() == set()
+    assert REFUSED._value.get() == 600
+    hide(world, [])
+    assert world.poll() == set()
+    assert REFUSED._value.get() == 0
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_few_childless_parents_are_refused_in_a_sweep_too() -> None:
+    world = World(lines_of(50, 2), LINES)
+    world.reader.parents = frozenset(str(header) for header in range(50))
+    hide(world, ["7-0", "7-1"])
+    assert world.poll() == set()
+    assert REFUSED._value.get() == 2
+    feed(world, [])
+    world.table.purge("7-0")
+    world.table.purge("7-1")
+    world.reader.parents -= {"7"}
+    world.table.feed = [Deletion("7", world.clock.now)]
+    assert world.poll() == {"7-0", "7-1"}  # the whole invoice is gone, and the vendor says so
+    assert REFUSED._value.get() == 0
+
+
+def test_a_line_taken_out_of_an_invoice_is_deleted_at_once() -> None:
+    world = World(lines_of(2, 3), LINES)
+    world.reader.parents = frozenset({"0", "1"})
+    world.table.purge("0-1")
+    assert world.poll() == {"0-1"}
+    world.table.purge("1-0")
+    world.table.purge("1-1")
+    world.table.purge("1-2")
+    world.table.write("1-9", "the only line now")
+    assert world.poll() == {"1-0", "1-1", "1-2"}
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize("count", range(1, 11))
+@pytest.mark.parametrize("traits", [ReaderTraits(), ReaderTraits(has_cursor=False)])
+def test_c1_a_small_table_never_loses_most_of_its_rows(count: int, traits: ReaderTraits) -> None:
+    world = World(ids_of(count), traits)
+    for gone in range(count, 0, -1):
+        if gone * 2 > count and not (gone == 1 and count > 1):
+            hide(world, ids_of(count)[:gone])
+            assert [world.poll() for _ in range(3)] == [set()] * 3
+            assert REFUSED._value.get() == gone
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+def test_c1_a_few_rows_of_a_small_table_are_believed_when_two_sweeps_miss_them() -> None:
+    world = World(ids_of(8), ReaderTraits(has_cursor=False))
+    hide(world, ids_of(8)[:3])
+    assert world.poll() == set()
+    hide(world, [])
+    assert world.poll() == set()
+    hide(world, ids_of(8)[:3])
+    assert world.poll() == set()  # not in a row
+    assert world.poll() == set(ids_of(8)[:3])
+    hide(world, ids_of(8)[:4])
+    assert world.poll() == {"r003"}  # one row is believed at once
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@given(
+    st.floats(0, 0.99),
+    st.integers(0, 20),
+    st.integers(1, 300),
+    st.lists(st.tuples(st.sampled_from(["told", "missed"]), st.integers(1, 60)), max_size=20),
+)
+def test_c1_no_poll_deletes_more_than_the_guard_allows(
+    ratio: float, rows: int, living: int, steps: list[tuple[str, int]]
+) -> None:
+    guard = DeleteGuard("salesforce", "account", max_ratio=ratio, max_rows=rows)
+    guard.start(living)
+    left = ids_of(living)
+    believed = 0
+    for kind, count in steps:
+        ids = set(left[:count])
+        if kind == "told":
+            told = guard.told(ids)
+            believed += len(ids) if told else 0
+            assert not told or believed <= max(rows, ratio * living)
+        else:
+            assert not guard.missed(ids, len(left)) or len(ids) < len(left)
+        left = left[count:] or left
+
+
+@pytest.mark.fault("C17", place="connectors/polled/poller.py")
+@pytest.mark.parametrize("kind", [DeleteFeed.EVERY_POLL, DeleteFeed.AT_SWEEP])
+@pytest.mark.parametrize("error", [DeleteLogIncompleteError, VendorRejectedError])
+def test_c17_without_a_delete_log_one_sweep_tells_the_delete(
+    kind: DeleteFeed, error: type[VendorRejectedError]
+) -> None:
+    world = World(ids_of(20), ReaderTraits(delete_feed=kind), **{"sweep.interval.ms": 10_000})
+    world.table.purge("r003")
+    world.reader.log_error = error(400, (), context={})
+    deleted = [world.poll() for _ in range(10)]
+    assert {"r003"} in deleted
+    assert sum(since is None for since in world.reader.scans) == 2 + 2  # snapshot, sweep, recheck
+    assert DELETE_LOG._value.get() == (error is VendorRejectedError)
+    world.reader.log_error = None
+    world.table.feed = [Deletion("r004", world.clock.now)]
+    world.table.purge("r004")
+    assert {"r004"} in [world.poll() for _ in range(6)]
+    assert DELETE_LOG._value.get() == 0
