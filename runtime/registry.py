@@ -21,6 +21,7 @@ from schemas.errors import (
     DecodeError,
     IncompatibleSchemaError,
     RegistryUnavailableError,
+    SchemaMismatchError,
 )
 from schemas.keys import KEY_SCHEMA
 from schemas.topics import Topic
@@ -51,15 +52,16 @@ class Registry:
     def schema(self, schema_id: int) -> AvroSchema:
         """Return the schema with this id.
 
-        Raises RegistryUnavailableError where the registry does not answer, and DecodeError where
-        it does not know the id.
+        Raises RegistryUnavailableError where the registry does not answer, DecodeError where it
+        does not know the id, and SchemaMismatchError where it is no Avro schema that can be read:
+        a registry keeps Protobuf and JSON Schema too, and Avro schemas that refer to others.
         """
         with self._lock:
             known = self._schemas.get(schema_id)
         if known is not None:
             return known
         try:
-            text = self._client.get_schema(schema_id).schema_str
+            found = self._client.get_schema(schema_id)
         except SchemaRegistryError as error:
             if error.http_status_code == HTTPStatus.NOT_FOUND:
                 raise DecodeError(
@@ -69,7 +71,7 @@ class Registry:
             raise self._unavailable(error) from error
         except (httpx2.HTTPError, OSError) as error:
             raise self._unavailable(error) from error
-        parsed = load_schema(text)
+        parsed = _avro(schema_id, found)
         with self._lock:
             self._schemas[schema_id] = parsed
         return parsed
@@ -132,3 +134,15 @@ class Registry:
             mask(f"the schema registry does not answer: {self.url}: {cause}"),
             hint="check that it runs; work waits until it does",
         )
+
+
+def _avro(schema_id: int, found: Schema) -> AvroSchema:
+    hint = "the producer must write avro of the topic's contract; see docs/topics.md"
+    if found.schema_type != "AVRO":
+        raise SchemaMismatchError(f"schema {schema_id} is {found.schema_type}, not AVRO", hint=hint)
+    if found.references:
+        raise SchemaMismatchError(f"schema {schema_id} refers to other schemas", hint=hint)
+    try:
+        return load_schema(found.schema_str or "")
+    except ConfigError as error:  # the record's fault, not this process's
+        raise SchemaMismatchError(f"schema {schema_id} is {error.detail}", hint=hint) from error

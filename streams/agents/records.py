@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 from pydantic import ValidationError
 
 from schemas.columnar import ChunkReader
+from schemas.contracts import record_schema
 from schemas.errors import RecordError
 from schemas.keys import decode_key
 from schemas.mapping import Rejection
@@ -79,7 +80,7 @@ class _RecordHandler(Generic[Table, Kind]):
         documents, outbox, tally = Documents(state), Outbox(), Tally()
         table = self._group.open_table(documents, outbox, chunk.partition)
         topic = BY_NAME[chunk.topic]
-        decoded = self._reader().decode(chunk.values)
+        decoded = self._reader(chunk.topic).decode(chunk.values)
         rows = dict(zip(decoded.rows, decoded.frame.to_dicts(), strict=True))
         refusals = [Refusal(index, rejection(error)) for index, error in decoded.errors]
         unreadable = {refusal.index for refusal in refusals}
@@ -103,11 +104,14 @@ class _RecordHandler(Generic[Table, Kind]):
             accounting=Accounting(tally.applied, tally.stale, tally.parked, len(refusals)),
         )
 
-    def _reader(self) -> ChunkReader:
-        reader: ChunkReader | None = getattr(self._readers, "reader", None)
-        if reader is None:
-            reader = self._readers.reader = ChunkReader(self._group.registry.schema)
-        return reader
+    def _reader(self, topic: str) -> ChunkReader:
+        """Reads any version of the topic's contract as this one, several in one chunk too."""
+        readers: dict[str, ChunkReader] = self._readers.__dict__
+        if topic not in readers:
+            contract = BY_NAME[topic].record
+            schema = None if contract is None else record_schema(contract)
+            readers[topic] = ChunkReader(self._group.registry.schema, reader=schema)
+        return readers[topic]
 
 
 def rejection(error: RecordError | ValidationError) -> Rejection:

@@ -1,0 +1,64 @@
+"""Schemas of a registry that are none a record of ours may have been written with."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from runtime.registry import Registry
+from schemas.columnar import ChunkReader
+from schemas.errors import SchemaMismatchError
+from schemas.framing import frame
+
+AVRO = {"type": "record", "name": "R", "fields": [{"name": "n", "type": "int"}]}
+ANSWERS: dict[str, dict[str, Any]] = {
+    "/schemas/ids/1": {"schema": json.dumps(AVRO)},
+    "/schemas/ids/2": {"schemaType": "PROTOBUF", "schema": 'syntax = "proto3"; message R {}'},
+    "/schemas/ids/3": {"schemaType": "JSON", "schema": '{"type": "object"}'},
+    "/schemas/ids/4": {
+        "schema": json.dumps(AVRO | {"fields": [{"name": "o", "type": "psa.Other"}]}),
+        "references": [{"name": "psa.Other", "subject": "other", "version": 1}],
+    },
+    "/schemas/ids/5": {"schema": "not json"},
+    "/schemas/ids/6": {"schema": '"string"'},
+    "/schemas/ids/7": {"schema": '{"type": "record", "fields": []}'},
+}
+
+
+class _Answering(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = json.dumps(ANSWERS[self.path.partition("?")[0]]).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    server = HTTPServer(("127.0.0.1", 0), _Answering)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield Registry(f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.fault("B6", place="runtime/registry.py")
+@pytest.mark.parametrize("schema_id", range(2, 8))
+def test_b6_a_record_of_a_schema_that_is_not_ours_is_an_error_of_that_record(
+    registry: Registry, schema_id: int
+) -> None:
+    values = [frame(1, b"\x0e"), frame(schema_id, b"\x0e"), frame(1, b"\x10")]
+    chunk = ChunkReader(registry.schema).decode(values)
+    assert [index for index, _ in chunk.errors] == [1]
+    assert isinstance(chunk.errors[0][1], SchemaMismatchError)
+    assert chunk.frame.to_dicts() == [{"n": 7}, {"n": 8}]
