@@ -162,7 +162,8 @@ CANONICAL: Final = (
     _canonical("time_entry", "project_ref", "cost_rate", "notes"),
     _canonical("expense", "project_ref"),
     _canonical("time_bill", "project_ref"),
-    _canonical("invoice", "project_ref"),
+    # An entry that moves must find its lock where it arrives.
+    _canonical("invoice", None),
 )
 
 INTERNAL: Final = (

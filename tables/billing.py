@@ -3,13 +3,20 @@
 An approved billable entry of a project the ERP holds should be a time bill in the ERP; anything
 else should not be one. The natural key is the entry on its project, so an entry that moves to
 another project is one deletion and one creation, in whichever partitions they happen.
+
+Billed is locked. A time bill that an invoice line may stand for is never deleted or rewritten,
+and an entry that is invoiced anywhere is not billed a second time until credit memos have taken
+all of it back; then its next time bill has an id of its own. What the entry and its invoice lines
+disagree about is `tables.billing_difference`.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 from pydantic import BaseModel, Field
@@ -18,31 +25,169 @@ from schemas.exact import SECONDS_AN_HOUR, hours_of
 from schemas.identity import time_bill_id
 from tables.effects import Outbox
 from tables.facts import InvoiceLine, TimeBill
-from tables.hours import INVOICED, TRANSFERRED
+from tables.hours import CREDITED, INVOICED, MONEY_UNITS, NO_CURRENCY, UNMATCHED
 from tables.ledger import GONE, LedgerEntry, Order, Payload, content_hash, decide, send
 from tables.pipeline import MONEY
 
+CREDIT_MEMO: Final = "credit_memo"
 VOID: Final = "void"
+_UNITS_A_MICRO: Final = MONEY_UNITS // 10**6
+NOT_INVOICED: Final = frozenset({VOID, "draft"})
+
+BillingKey = tuple[str, str, str]
+"""Source project id, currency, state."""
+
+Amounts = tuple[int, ...]
+"""Seconds, money in `MONEY_UNITS`, entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invoiced:
+    """Time and money of invoice lines, signed as the customer owes them."""
+
+    seconds: int = 0
+    amount: int = 0  # in MONEY_UNITS
+
+    @classmethod
+    def of(cls, lines: list[InvoiceLine]) -> Invoiced:
+        """Add up lines of one currency."""
+        return cls(sum(map(_seconds, lines)), sum(map(_amount, lines)))
 
 
 class BillingDocument(BaseModel):
-    """What the ERP shows of one time entry in this partition, and what was ordered."""
+    """What the ERP shows of one time entry in this partition, and what was ordered.
+
+    `bills` are those of this partition's projects, `lines` those of every project: an entry that
+    moves must find its lock where it arrives.
+    """
 
     bills: dict[str, TimeBill] = Field(default_factory=dict)  # source id → time bill
     lines: dict[str, InvoiceLine] = Field(default_factory=dict)  # source id → invoice line
-    ledgers: dict[str, LedgerEntry] = Field(default_factory=dict)  # source project id → ledger
+    ledgers: dict[str, LedgerEntry] = Field(default_factory=dict)  # slot → ledger
+    exceptions: dict[str, str] = Field(default_factory=dict)  # source project id → hash of content
 
-    def billed(self) -> dict[str, str]:
-        """Return how far the ERP is with the entry: source project id → state.
+    def standing(self, project_ref: str) -> list[InvoiceLine]:
+        """Return the lines of a project that are not void: they lock what they name."""
+        return [
+            line
+            for line in self.lines.values()
+            if line.project_ref == project_ref and line.status != VOID
+        ]
+
+    def projects(self) -> set[str]:
+        """Return the source projects of its lines."""
+        return {line.project_ref for line in self.lines.values() if line.project_ref}
+
+    def invoices(self, project_ref: str) -> int:
+        """Return how many invoice lines stand: as many time bills may have been used up."""
+        return sum(line.kind != CREDIT_MEMO for line in self.standing(project_ref))
+
+    def is_locked(self, project_ref: str) -> bool:
+        """Whether an invoice line names the entry on a project and no credit has undone it."""
+        lines = self.standing(project_ref)
+        return self.invoices(project_ref) > 0 and sum(map(_seconds, lines)) != 0
+
+    def is_locked_elsewhere(self, project_ref: str) -> bool:
+        """Whether the entry is invoiced on another project than this one."""
+        return any(self.is_locked(other) for other in self.projects() - {project_ref})
+
+    def slot(self, project_ref: str) -> str:
+        """Return the name of the time bill that no invoice line has used up."""
+        used = self.invoices(project_ref)
+        return f"{project_ref}#{used}" if used else project_ref
+
+    def bill(self, entry_id: str, project_ref: str) -> TimeBill | None:
+        """Return the time bill that stands for the open hours of an entry on a project.
 
         What was billed on a project that the entry has left does not bill it on another one.
         """
-        bills = {bill.project_ref for bill in self.bills.values()}
-        lines = {line.project_ref for line in self.lines.values() if line.status != VOID}
+        own = [each for each in self.bills.values() if each.project_ref == project_ref]
+        if self.invoices(project_ref) and not self.is_locked(project_ref):
+            identity = time_bill_id(entry_id, self.slot(project_ref))
+            own = [each for each in own if each.time_bill_id == identity]
+        return own[0] if own else None
+
+    def invoiced(self, project_ref: str) -> dict[str, Invoiced]:
+        """Return what is invoiced less credited on a project, by currency."""
         return {
-            **{project_ref: TRANSFERRED for project_ref in bills if project_ref},
-            **{project_ref: INVOICED for project_ref in lines if project_ref},
+            currency: Invoiced.of(lines) for currency, lines in self._invoiced_lines(project_ref)
         }
+
+    def named(self, project_ref: str) -> dict[str, Invoiced]:
+        """Return the same with the lines of drafts: what locks."""
+        return {
+            currency: Invoiced.of(lines)
+            for currency, lines in _by_currency(self.standing(project_ref))
+        }
+
+    def totals(self, project_ref: str) -> dict[BillingKey, Amounts]:
+        """Return what the lines of a project add to its billing status.
+
+        Invoiced and credited time is unmatched until an approved entry covers it (`cover`).
+        """
+        found: dict[BillingKey, Amounts] = {}
+        for currency, lines in self._invoiced_lines(project_ref):
+            invoices = [line for line in lines if line.kind != CREDIT_MEMO]
+            credits = [line for line in lines if line.kind == CREDIT_MEMO]
+            for state, some in ((INVOICED, invoices), (CREDITED, credits)):
+                if some:
+                    total = Invoiced.of(some)
+                    found[project_ref, currency, state] = total.seconds, total.amount, 1
+            net = Invoiced.of(lines)
+            if net != Invoiced():
+                found[project_ref, currency, UNMATCHED] = -net.seconds, -net.amount, 1
+        return found
+
+    def cover(self, project_ref: str, seconds: int) -> dict[BillingKey, Amounts]:
+        """Return what an approved entry on a project takes off the unmatched time.
+
+        `seconds` is the time of the entry; what the lines leave of it is open.
+        """
+        invoiced = self.invoiced(project_ref)
+        rest = seconds - open_seconds(seconds, sum(net.seconds for net in invoiced.values()))
+        found: dict[BillingKey, Amounts] = {}
+        for currency in sorted(invoiced):
+            net = invoiced[currency]
+            if rest == 0 or net.seconds == 0 or (net.seconds < 0) != (rest < 0):
+                continue
+            taken = min(rest, net.seconds) if rest > 0 else max(rest, net.seconds)
+            amount = _share(net.amount, taken, net.seconds)
+            is_all = taken == net.seconds
+            found[project_ref, currency, UNMATCHED] = taken, amount, -1 if is_all else 0
+            rest -= taken
+        return found
+
+    def _invoiced_lines(self, project_ref: str) -> list[tuple[str, list[InvoiceLine]]]:
+        standing = self.standing(project_ref)
+        return _by_currency([line for line in standing if line.status not in NOT_INVOICED])
+
+
+def _by_currency(lines: list[InvoiceLine]) -> list[tuple[str, list[InvoiceLine]]]:
+    found: dict[str, list[InvoiceLine]] = defaultdict(list)
+    for line in lines:
+        found[line.currency or NO_CURRENCY].append(line)
+    return sorted(found.items())
+
+
+def open_seconds(seconds: int, invoiced: int) -> int:
+    """Return what is left to invoice of an entry: between nothing and all of it."""
+    rest = seconds - invoiced
+    return min(max(rest, 0), seconds) if seconds >= 0 else max(min(rest, 0), seconds)
+
+
+def _seconds(line: InvoiceLine) -> int:
+    if line.seconds is not None:
+        return line.seconds
+    return int((line.hours or 0) * SECONDS_AN_HOUR)
+
+
+def _amount(line: InvoiceLine) -> int:
+    return int((line.amount or 0) * MONEY_UNITS)
+
+
+def _share(amount: int, part: int, whole: int) -> int:
+    """Return the money of a part of invoiced time, half-even at 6 digits of the currency."""
+    return round(Fraction(amount * part, whole * _UNITS_A_MICRO)) * _UNITS_A_MICRO
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +230,19 @@ def order_bills(
     timestamp_ms: int,
 ) -> bool:
     """Order what the ERP should hold of an entry; return whether the document has changed."""
-    projects = set(document.ledgers) | {bill.project_ref for bill in document.bills.values()}
+    if wanted is not None and document.is_locked_elsewhere(wanted.project_ref):
+        wanted = None
+    projects = {slot.partition("#")[0] for slot in document.ledgers}
+    projects |= {bill.project_ref for bill in document.bills.values() if bill.project_ref}
     if wanted is not None:
         projects.add(wanted.project_ref)
     has_changed = False
-    for project_ref in sorted(project for project in projects if project is not None):
-        bill = _bill_of(document, entry_id, project_ref)
+    for project_ref in sorted(projects):
+        slot = document.slot(project_ref)
+        bill = _bill_of(document, entry_id, slot)
         is_wanted = wanted is not None and wanted.project_ref == project_ref
-        before = document.ledgers.get(project_ref)
+        is_wanted &= not document.is_locked(project_ref)
+        before = document.ledgers.get(slot)
         if before is None and not is_wanted:
             continue  # a bill we never ordered is somebody else's
         after, is_due = decide(
@@ -102,16 +252,16 @@ def order_bills(
             timestamp_ms,
         )
         has_changed |= after != before
-        document.ledgers[project_ref] = after
+        document.ledgers[slot] = after
         if is_due:
-            order = _order(entry_id, project_ref, wanted if is_wanted else None, correlation)
+            order = _order(entry_id, slot, wanted if is_wanted else None, correlation)
             payload: Payload = {
                 **(
                     {**wanted.content(), "seconds": wanted.seconds}
                     if wanted is not None and is_wanted
                     else {}
                 ),
-                "time_bill_id": time_bill_id(entry_id, project_ref),
+                "time_bill_id": time_bill_id(entry_id, slot),
                 "time_entry_id": entry_id,
                 "project_ref": project_ref,
                 "correlation_id": correlation,
@@ -120,8 +270,8 @@ def order_bills(
     return has_changed
 
 
-def _bill_of(document: BillingDocument, entry_id: str, project_ref: str) -> TimeBill | None:
-    identity = time_bill_id(entry_id, project_ref)
+def _bill_of(document: BillingDocument, entry_id: str, slot: str) -> TimeBill | None:
+    identity = time_bill_id(entry_id, slot)
     return next((bill for bill in document.bills.values() if bill.time_bill_id == identity), None)
 
 
@@ -135,14 +285,12 @@ def _observed(bill: TimeBill) -> Payload:
     }
 
 
-def _order(
-    entry_id: str, project_ref: str, wanted: Billable | None, correlation: str | None
-) -> Order:
+def _order(entry_id: str, slot: str, wanted: Billable | None, correlation: str | None) -> Order:
     return Order(
         target="netsuite",
         kind="delete_time_bill" if wanted is None else "upsert_time_bill",
-        natural_key=f"netsuite:time_bill:{time_bill_id(entry_id, project_ref)}",
-        origin_key=project_ref,
+        natural_key=f"netsuite:time_bill:{time_bill_id(entry_id, slot)}",
+        origin_key=slot.partition("#")[0],
         correlation_id=correlation,
         amount=None if wanted is None else wanted.amount(),
         currency=None if wanted is None else wanted.currency,

@@ -286,15 +286,22 @@ class TimeBill(Fact):
     seconds: int | None = None
     bill_rate: Decimal | None = None
     currency: str | None = None
+    is_billable: bool | None = None
 
 
 class InvoiceLine(Fact):
-    """`canonical/invoice`."""
+    """`canonical/invoice`: signed as the customer owes it."""
 
     id: str
+    number: str | None = None
+    kind: str | None = None
     status: str | None = None
     project_ref: str | None = None
     time_entry_id: str | None = None
+    hours: Decimal | None = None
+    seconds: int | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
 
 
 class Partial(Fact):

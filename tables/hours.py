@@ -27,11 +27,26 @@ NON_BILLABLE: Final = "non_billable"
 BLOCKED: Final = "blocked"
 READY: Final = "ready"
 TRANSFERRED: Final = "transferred"
+COVERED: Final = "covered"  # the contract is not billed by the hour
+WRITTEN_OFF: Final = "written_off"
 INVOICED: Final = "invoiced"
+CREDITED: Final = "credited"
+UNMATCHED: Final = "unmatched"
 NO_CURRENCY: Final = "XXX"  # of ISO 4217: hours without rates have a key in totals, too
+IS_COUNTED: Final = (pl.col("status") == APPROVED) & pl.col("is_known").fill_null(value=False)
 IS_PRICED: Final = pl.col("bill_rate").is_not_null() & pl.col("currency").is_not_null()
 
-BILLING_STATES: Final = (NON_BILLABLE, BLOCKED, READY, TRANSFERRED, INVOICED)
+BILLING_STATES: Final = (
+    NON_BILLABLE,
+    COVERED,
+    BLOCKED,
+    READY,
+    TRANSFERRED,
+    WRITTEN_OFF,
+    INVOICED,
+    CREDITED,
+    UNMATCHED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +87,32 @@ def _rate(column: str) -> pl.Expr:
 def measured(rows: pl.DataFrame) -> pl.DataFrame:
     """Add the quantities and keys that contributions are made of.
 
-    `rows` has the columns of `canonical/time_entry`, plus `is_known` and `is_in_erp` (of the
-    project) and `billed` (null, `transferred` or `invoiced`: what the ERP shows of the entry).
+    `rows` has the columns of `canonical/time_entry`, plus `is_known`, `is_in_erp` and `is_hourly`
+    (of the project) and what the ERP shows of the entry there: `billed` (null, `transferred` or
+    `written_off`), `invoiced` (seconds, signed) and `is_locked`, so that no bill is ordered.
     """
     seconds = exact_seconds()
     billable = pl.col("is_billable").fill_null(value=False)
+    is_charged = billable & pl.col("is_hourly").fill_null(value=True)
+    rest = seconds - pl.col("invoiced").fill_null(0)
+    # As `tables.billing.open_seconds`: between nothing and all of it.
+    still_open = (
+        pl.when(seconds >= 0)
+        .then(pl.min_horizontal(pl.max_horizontal(rest, 0), seconds))
+        .otherwise(pl.max_horizontal(pl.min_horizontal(rest, 0), seconds))
+    )
     state = (
         pl.when(~billable)
         .then(pl.lit(NON_BILLABLE))
+        .when(~is_charged)
+        .then(pl.lit(COVERED))
         .when(pl.col("billed").is_not_null())
         .then(pl.col("billed"))
-        .when(pl.col("is_in_erp") & IS_PRICED)
+        .when(pl.col("is_in_erp") & IS_PRICED & ~pl.col("is_locked").fill_null(value=False))
         .then(pl.lit(READY))
         .otherwise(pl.lit(BLOCKED))
     )
+    price = pl.when(is_charged).then(_rate("bill_rate")).otherwise(0)
     return rows.select(
         "project_ref",
         "resource_id",
@@ -94,8 +121,11 @@ def measured(rows: pl.DataFrame) -> pl.DataFrame:
         "sign",
         seconds.alias("seconds"),
         pl.when(billable).then(seconds).otherwise(0).alias("billable_seconds"),
-        (seconds * _rate("bill_rate")).alias("amount"),
+        (seconds * price).alias("revenue"),
         (seconds * _rate("cost_rate")).alias("cost"),
+        still_open.alias("open_seconds"),
+        (still_open * price).alias("open_amount"),
+        ((still_open != 0) | (rest == seconds)).cast(pl.Int64).alias("entries"),
         # Numbers group faster than texts; `period_text` and `week_text` name them afterwards.
         (pl.col("work_on").dt.year() * 100 + pl.col("work_on").dt.month()).alias("period"),
         (pl.col("work_on").dt.iso_year() * 100 + pl.col("work_on").dt.week()).alias("iso_week"),
@@ -106,20 +136,18 @@ def measured(rows: pl.DataFrame) -> pl.DataFrame:
 def contributions(rows: pl.DataFrame) -> Contributions:
     """Sum what rows contribute, each times its `sign` (1: new, -1: retracted).
 
+    What is invoiced of them is told by the invoice lines (`tables.billing`); here is what is open.
     Only approved entries of known projects count. See `measured` for the columns.
     """
-    counted = measured(
-        rows.filter((pl.col("status") == APPROVED) & pl.col("is_known").fill_null(value=False))
+    counted = measured(rows.filter(IS_COUNTED))
+    quantities = (
+        *("seconds", "billable_seconds", "revenue", "cost"),
+        *("open_seconds", "open_amount", "entries"),
     )
-    signed = counted.with_columns(
-        pl.col("seconds", "billable_seconds", "amount", "cost") * pl.col("sign")
-    )
-    is_billable = pl.col("state") != NON_BILLABLE
+    signed = counted.with_columns(pl.col(quantities) * pl.col("sign"))
     return Contributions(
         margin=signed.group_by(*MARGIN_KEY).agg(
-            pl.col("seconds").sum(),
-            pl.when(is_billable).then(pl.col("amount")).otherwise(0).sum().alias("revenue"),
-            pl.col("cost").sum(),
+            pl.col("seconds", "revenue", "cost").sum(),
             pl.col("source_position").max(),
         ),
         utilization=signed.group_by(*UTILIZATION_KEY).agg(
@@ -127,8 +155,8 @@ def contributions(rows: pl.DataFrame) -> Contributions:
             pl.col("seconds").sum().alias("total_seconds"),
         ),
         billing=signed.group_by(*BILLING_KEY).agg(
-            pl.col("seconds").sum(),
-            pl.when(is_billable).then(pl.col("amount")).otherwise(0).sum().alias("amount"),
-            pl.col("sign").sum().alias("entries"),
+            pl.col("open_seconds").sum().alias("seconds"),
+            pl.col("open_amount").sum().alias("amount"),
+            pl.col("entries").sum(),
         ),
     )

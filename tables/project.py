@@ -64,7 +64,13 @@ class ProjectTable:
         self._totals = Totals(documents, outbox, f"project-{partition}")
         # Standing before and after the chunk of the projects it touches.
         self._restood: dict[str, tuple[Standing, Standing]] = {}
-        self._entries = TimeEntries(documents, self._totals, outbox, read_rows)
+        self._entries = TimeEntries(
+            documents,
+            self._totals,
+            outbox,
+            read_rows,
+            owns=lambda project_ref: partition_of(project_ref, PARTITIONS) == partition,
+        )
         self._partition = partition
         self._people = People(documents)
         self._replanned: set[str] = set()  # people, by row
@@ -233,7 +239,7 @@ class ProjectTable:
         return "applied"
 
     def apply_invoice_line(self, key: str, fact: InvoiceLine | None, timestamp_ms: int) -> str:
-        """Take in a line of an invoice, or its deletion."""
+        """Take in a line of an invoice, or its deletion; every partition gets every line."""
         entry = fact.time_entry_id if fact else None
         for entry_id, before, after in self._billing_of(key, entry):
             after.lines.pop(key, None)

@@ -31,6 +31,7 @@ class Standing:
     is_known: bool = False
     project_id: str | None = None
     is_in_erp: bool = False
+    is_hourly: bool = True
 
     def pack(self) -> bytes:
         """Return the stored form of a known project's standing."""

@@ -11,16 +11,25 @@ known or to reach the ERP; `o:<id>` what the ERP shows of an entry (`tables.bill
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import polars as pl
 
 from tables.billing import Billable, BillingDocument, order_bills
+from tables.billing_difference import EntryNow, report
 from tables.documents import Documents
 from tables.effects import Outbox, Tally
-from tables.hours import APPROVED, IS_PRICED, contributions, exact_seconds
+from tables.hours import (
+    APPROVED,
+    IS_COUNTED,
+    IS_PRICED,
+    TRANSFERRED,
+    WRITTEN_OFF,
+    contributions,
+    exact_seconds,
+)
 from tables.project_document import Standing, load_standings
 from tables.totals import Totals
 
@@ -47,8 +56,15 @@ class TimeEntries:
     """The time entries of one partition, for one chunk."""
 
     def __init__(
-        self, documents: Documents, totals: Totals, outbox: Outbox, read_rows: RowReader
+        self,
+        documents: Documents,
+        totals: Totals,
+        outbox: Outbox,
+        read_rows: RowReader,
+        owns: Callable[[str], bool],
     ) -> None:
+        """`owns` tells whether a source project belongs to this partition."""
+        self._owns = owns
         self._documents = documents
         self._totals = totals
         self._outbox = outbox
@@ -95,7 +111,7 @@ class TimeEntries:
         retracted = _with_context(rows, {ref: old for ref, (old, _) in changed.items()}, billed, -1)
         standings = {ref: new for ref, (_, new) in changed.items()}
         added = _with_context(rows, standings, billed, 1)
-        self._totals.add(contributions(pl.concat([retracted, added])))
+        self._count(retracted, billed, added, billed)
         self._index(added)
         self._order(added, standings, billed, timestamp_ms)
 
@@ -104,13 +120,17 @@ class TimeEntries:
     ) -> None:
         """Count one entry under what the ERP shows of it now, and order what follows."""
         self._documents.put(f"o:{entry_id}", after)
+        for project_ref in filter(self._owns, before.projects() | after.projects()):
+            for sign, document in ((-1, before), (1, after)):
+                for key, amounts in document.totals(project_ref).items():
+                    self._totals.add_billing(key, tuple(sign * each for each in amounts))
         stored = self._documents.raw(f"t:{entry_id}")
         rows = self._read_rows([stored] if stored is not None else [])
         standings = load_standings(self._documents, rows["project_ref"].to_list())
         added = _with_context(rows, standings, {entry_id: after}, 1)
-        if before.billed() != after.billed():
+        if not rows.is_empty():
             retracted = _with_context(rows, standings, {entry_id: before}, -1)
-            self._totals.add(contributions(pl.concat([retracted, added])))
+            self._count(retracted, {entry_id: before}, added, {entry_id: after})
         self._order(added, standings, {entry_id: after}, timestamp_ms)
 
     # -- steps of a change ------------------------------------------------------------------
@@ -123,11 +143,29 @@ class TimeEntries:
         billed = self._billing(ids)
         retracted = _with_context(old, standings, billed, -1)
         added = _with_context(new, standings, billed, 1)
-        self._totals.add(contributions(pl.concat([retracted, added])))
+        self._count(retracted, billed, added, billed)
         self._unindex(retracted)
         self._index(added)
         self._order(added, standings, billed, timestamp_ms)
         return added.filter(~pl.col("is_known")).height
+
+    def _count(
+        self,
+        retracted: pl.DataFrame,
+        before: Mapping[str, BillingDocument],
+        added: pl.DataFrame,
+        after: Mapping[str, BillingDocument],
+    ) -> None:
+        """Add what rows contribute, and what of their invoices they cover."""
+        self._totals.add(contributions(pl.concat([retracted, added])))
+        for rows, sign, documents in ((retracted, -1, before), (added, 1, after)):
+            if not documents:
+                continue
+            counted = rows.filter(IS_COUNTED).select("id", "project_ref", exact_seconds())
+            for entry, project_ref, seconds in counted.iter_rows():
+                if entry in documents:
+                    for key, amounts in documents[entry].cover(project_ref, seconds).items():
+                        self._totals.add_billing(key, tuple(sign * each for each in amounts))
 
     def _billing(self, ids: Sequence[str]) -> dict[str, BillingDocument]:
         stored = self._documents.raw_many([f"o:{entry}" for entry in ids])
@@ -144,10 +182,17 @@ class TimeEntries:
         billed: Mapping[str, BillingDocument],
         timestamp_ms: int,
     ) -> None:
-        """Order time bills for rows of projects in the ERP; take back those no longer wanted."""
+        """Order time bills for rows of projects in the ERP; take back those no longer wanted.
+
+        Time that is invoiced is left alone; what it disagrees about is reported.
+        """
         wanted: dict[str, tuple[Billable, str | None]] = {}
         due = rows.filter(
-            pl.col("is_in_erp") & (pl.col("status") == APPROVED) & pl.col("is_billable") & IS_PRICED
+            pl.col("is_in_erp")
+            & (pl.col("status") == APPROVED)
+            & pl.col("is_billable")
+            & pl.col("is_hourly")
+            & IS_PRICED
         )
         columns = ("id", "project_ref", "work_on", exact_seconds(), "bill_rate", "currency")
         for (entry, project, *content), correlation in zip(
@@ -156,6 +201,7 @@ class TimeEntries:
             project_id = standings[project].project_id
             if project_id is not None:
                 wanted[entry] = (Billable(project, project_id, *content), correlation)
+        now = _entries_now(rows, billed)
         for entry in dict.fromkeys([*wanted, *billed]):
             document = billed.get(entry) or BillingDocument()
             billable, correlation = wanted.get(entry, (None, None))
@@ -167,6 +213,16 @@ class TimeEntries:
                 outbox=self._outbox,
                 timestamp_ms=timestamp_ms,
             )
+            for project_ref in sorted({*document.projects(), *document.exceptions}):
+                if self._owns(project_ref):
+                    has_changed |= report(
+                        document,
+                        entry,
+                        project_ref,
+                        now.get((entry, project_ref)),
+                        outbox=self._outbox,
+                        timestamp_ms=timestamp_ms,
+                    )
             if has_changed:
                 self._documents.put(f"o:{entry}", document)
 
@@ -210,22 +266,36 @@ def _with_context(
     billed: Mapping[str, BillingDocument],
     sign: int,
 ) -> pl.DataFrame:
-    """Add what contributions depend on beside the row: standing, `billed` and `sign`."""
+    """Add what contributions depend on beside the row: standing, billing and `sign`."""
     of_project = pl.DataFrame(
         {
             "project_ref": list(standings),
             "is_known": [each.is_known for each in standings.values()],
             "is_in_erp": [each.is_in_erp for each in standings.values()],
+            "is_hourly": [each.is_hourly for each in standings.values()],
         },
-        schema={"project_ref": pl.String, "is_known": pl.Boolean, "is_in_erp": pl.Boolean},
+        schema={
+            "project_ref": pl.String,
+            "is_known": pl.Boolean,
+            "is_in_erp": pl.Boolean,
+            "is_hourly": pl.Boolean,
+        },
     )
     of_entry = pl.DataFrame(
         [
-            (entry, project_ref, state)
-            for entry, document in billed.items()
-            for project_ref, state in document.billed().items()
-        ],
-        schema={"id": pl.String, "project_ref": pl.String, "billed": pl.String},
+            (entry, project_ref, *_shown(billed[entry], entry, project_ref))
+            for entry, project_ref in rows.select("id", "project_ref").iter_rows()
+            if entry in billed
+        ]
+        if billed
+        else [],
+        schema={
+            "id": pl.String,
+            "project_ref": pl.String,
+            "billed": pl.String,
+            "invoiced": pl.Int64,
+            "is_locked": pl.Boolean,
+        },
         orient="row",
     )
     return (
@@ -236,6 +306,33 @@ def _with_context(
             pl.col("is_billable").fill_null(value=False),
         )
     )
+
+
+def _shown(document: BillingDocument, entry: str, project_ref: str) -> tuple[str | None, int, bool]:
+    """Return what the ERP shows of an entry on a project: bill, invoiced seconds, lock."""
+    bill = document.bill(entry, project_ref)
+    state = None
+    if bill is not None:
+        state = WRITTEN_OFF if bill.is_billable is False else TRANSFERRED
+    invoiced = sum(net.seconds for net in document.invoiced(project_ref).values())
+    is_locked = document.is_locked(project_ref) or document.is_locked_elsewhere(project_ref)
+    return state, invoiced, is_locked
+
+
+def _entries_now(
+    rows: pl.DataFrame, billed: Mapping[str, BillingDocument]
+) -> dict[tuple[str, str], EntryNow]:
+    """Return the entries that invoice lines name, by id and source project."""
+    named = [entry for entry, document in billed.items() if document.lines]
+    if not named:
+        return {}
+    columns = (
+        *("id", "project_ref", "status", "is_billable", "is_hourly"),
+        exact_seconds(),
+        *("bill_rate", "currency", "correlation_id"),
+    )
+    some = rows.filter(pl.col("id").is_in(named)).select(columns)
+    return {(entry, ref): EntryNow(*rest) for entry, ref, *rest in some.iter_rows()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,11 @@ class Totals:
         for resource, week, *amounts in contributions.utilization.iter_rows():
             _plus(self._utilization, f"{resource}|{week_text(week)}", tuple(amounts))
         for project, currency, state, *amounts in contributions.billing.iter_rows():
-            _plus(self._billing, f"{project}|{currency}|{state}", tuple(amounts))
+            self.add_billing((project, currency, state), tuple(amounts))
+
+    def add_billing(self, key: tuple[str, str, str], amounts: Amounts) -> None:
+        """Add (seconds, money in `MONEY_UNITS`, entries) to a source project, currency, state."""
+        _plus(self._billing, "|".join(key), amounts)
 
     def add_margin(self, key: str, amounts: Amounts, source_position: int) -> None:
         """Add (seconds, revenue, cost in `MONEY_UNITS`) to `project_ref|period|currency`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -130,45 +131,80 @@ def expected_pipeline(rows: SourceRows) -> Expected:
     return expected
 
 
+@dataclass(frozen=True, slots=True)
+class SoldTime:
+    """A line of an invoice that stands, as the customer owes it."""
+
+    entry: str
+    project: str
+    currency: str
+    hours: Fraction
+    amount: Fraction
+
+
+def sold_time(rows: SourceRows) -> Iterator[SoldTime]:
+    """Yield the ERP's invoice lines that name a time entry."""
+    standing = {row["id"]: row for row in rows.invoices if row["status"] != "voided"}
+    for line in rows.invoice_lines:
+        if line["transaction"] in standing and line["custcol_psa_time_entry"]:
+            yield SoldTime(
+                entry=line["custcol_psa_time_entry"],
+                project=line["custcol_psa_project"],
+                currency=standing[line["transaction"]]["currency"],
+                hours=Fraction(number(line["quantity"])),
+                amount=Fraction(number(line["netamount"])),
+            )
+
+
 def expected_billing(rows: SourceRows) -> Expected:
-    """Return `psa.status.billing`: approved hours by how far their billing is."""
+    """Return `psa.status.billing`: time by how far its billing is.
+
+    Money of invoiced time is that of the invoice lines; what they leave of an entry is open.
+    """
     projects = by_id(rows.projects)
     in_erp = {job["externalid"] for job in rows.jobs}
     billed = {bill["custcol_psa_time_entry"] for bill in rows.time_bills}
-    standing = {invoice["id"] for invoice in rows.invoices if invoice["status"] != "voided"}
-    invoiced = {
-        line["custcol_psa_time_entry"]
-        for line in rows.invoice_lines
-        if line["transaction"] in standing
-    }
-    sums: dict[tuple[int, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
+    parts: dict[tuple[str, str, str], list[tuple[Fraction, Fraction]]] = defaultdict(list)
+    sold: dict[tuple[str, str, str], tuple[Fraction, Fraction]] = {}
+    for line in sold_time(rows):
+        key = line.entry, line.project, line.currency
+        hours, amount = sold.get(key, (Fraction(), Fraction()))
+        sold[key] = hours + line.hours, amount + line.amount
+    for (_, project, currency), total in sold.items():
+        parts[project, currency, "invoiced"].append(total)
     for entry in counted_entries(rows):
         identity = f"inhouse:time_entry:{entry['id']}"
-        project_id = psa_project_id(projects[entry["project_id"]])
+        project = f"inhouse:project:{entry['project_id']}"
+        worked, currency = worked_hours(entry), entry["currency"]
+        is_sold = (identity, project, currency) in sold
+        hours, amount = sold.pop((identity, project, currency), (Fraction(), Fraction()))
+        if hours > worked:
+            share = Fraction(rounded(amount * worked / hours, 6))
+            parts[project, currency, "unmatched"].append((worked - hours, share - amount))
+        rest = max(worked - hours, Fraction())
         if not entry["is_billable"]:
             state = "non_billable"
-        elif identity in invoiced:
-            state = "invoiced"
         elif identity in billed:
             state = "transferred"
         else:
-            state = "ready" if project_id in in_erp else "blocked"
-        total = sums[entry["project_id"], entry["currency"], state]
-        total[0] += worked_hours(entry)
-        if entry["is_billable"]:
-            total[1] += worked_hours(entry) * Fraction(number(entry["bill_rate"]))
-        total[2] += 1
+            in_time = psa_project_id(projects[entry["project_id"]]) in in_erp
+            state = "ready" if in_time else "blocked"
+        price = Fraction(number(entry["bill_rate"])) if entry["is_billable"] else Fraction()
+        if rest or not is_sold:
+            parts[project, currency, state].append((rest, rest * price))
+    for (_, project, currency), (hours, amount) in sold.items():
+        parts[project, currency, "unmatched"].append((-hours, -amount))
     return {
-        f"inhouse:project:{project}|{currency}|{state}": {
-            "project_ref": f"inhouse:project:{project}",
-            "project_id": psa_project_id(projects[project]),
+        f"{project}|{currency}|{state}": {
+            "project_ref": project,
+            "project_id": psa_project_id(projects[int(project.rpartition(":")[2])]),
             "currency": currency,
             "state": state,
-            **_time("hours", "seconds", hours),
-            "amount": rounded(amount, 6),
-            "entries": int(entries),
+            **_time("hours", "seconds", sum((hours for hours, _ in some), Fraction())),
+            "amount": rounded(sum((amount for _, amount in some), Fraction()), 6),
+            "entries": len(some),
         }
-        for (project, currency, state), (hours, amount, entries) in sums.items()
+        for (project, currency, state), some in parts.items()
     }
 
 

@@ -8,10 +8,11 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from schemas.identity import engagement_of
+from schemas.identity import engagement_of, time_bill_id
 from streams.engine import GroupSpec
 from streams.groups import make_groups
 from tests.support.histories import (
@@ -252,30 +253,175 @@ def decimal(value: Any) -> Decimal:
     return value
 
 
+ENTRY = {
+    "project_ref": PSA_PROJECTS[0],
+    "resource_id": "res-a",
+    "work_on": FIRST_DAY,
+    "hours": Decimal("8.00"),
+    "bill_rate": Decimal("100.0000"),
+    "cost_rate": Decimal("40.0000"),
+    "currency": "EUR",
+    "status": "approved",
+    "is_billable": True,
+}
+BILL = {
+    "time_bill_id": time_bill_id(ENTRIES[0], PSA_PROJECTS[0]),
+    "time_entry_id": ENTRIES[0],
+    "project_ref": PSA_PROJECTS[0],
+    "project_id": PROJECT_IDS[0],
+    "work_on": FIRST_DAY,
+    "hours": ENTRY["hours"],
+    "bill_rate": ENTRY["bill_rate"],
+    "currency": "EUR",
+}
+LINE = {
+    "number": "900",
+    "kind": "invoice",
+    "status": "open",
+    "project_ref": PSA_PROJECTS[0],
+    "time_entry_id": ENTRIES[0],
+    "hours": Decimal("8.00"),
+    "amount": Decimal(800),
+    "currency": "EUR",
+}
+CREDIT = {**LINE, "kind": "credit_memo", "hours": Decimal("-8.00"), "amount": Decimal(-800)}
+
+
 def test_an_hour_that_leaves_a_project_takes_no_bill_along() -> None:
     """Both projects lie on one partition; what was billed on the former is not billed here."""
-    entry = {
-        "project_ref": PSA_PROJECTS[0],
-        "resource_id": "res-a",
-        "work_on": FIRST_DAY,
-        "hours": Decimal("7.50"),
-        "bill_rate": Decimal("100.0000"),
-        "cost_rate": Decimal("40.0000"),
-        "currency": "EUR",
-        "status": "approved",
-        "is_billable": True,
-    }
-    bill = {"time_entry_id": ENTRIES[0], "project_ref": PSA_PROJECTS[0], "hours": entry["hours"]}
     history = [
         *known_projects(),
-        Change("time_entry", ENTRIES[0], entry),
-        Change("time_bill", "netsuite:time_bill:0", bill),
+        Change("time_entry", ENTRIES[0], ENTRY),
+        Change("time_bill", "netsuite:time_bill:0", BILL),
     ]
     topology, _ = play(history, 1, 1)
     assert billing_states(topology) == {f"{PSA_PROJECTS[0]}|EUR|transferred"}
-    moved = Change("time_entry", ENTRIES[0], {**entry, "project_ref": PSA_PROJECTS[2]})
+    moved = Change("time_entry", ENTRIES[0], {**ENTRY, "project_ref": PSA_PROJECTS[2]})
     topology, _ = play([*history, moved], 1, 1)
     assert billing_states(topology) == {f"{PSA_PROJECTS[2]}|EUR|blocked"}
+
+
+def in_erp() -> list[Change]:
+    """The projects of the ERP behind those of the PSA: hours can be billed at once."""
+    return [
+        Change(
+            "project",
+            f"netsuite:project:{n}",
+            {
+                "source_system": "netsuite",
+                "project_id": PROJECT_IDS[n],
+                "engagement_id": engagement_of(PROJECT_IDS[n]),
+            },
+        )
+        for n in range(len(PSA_PROJECTS))
+    ]
+
+
+def billed_and_invoiced() -> list[Change]:
+    return [
+        *known_projects(),
+        *in_erp(),
+        Change("time_entry", ENTRIES[0], ENTRY),
+        Change("time_bill", "netsuite:time_bill:0", BILL),
+        Change("invoice", "netsuite:invoice:0", LINE),
+    ]
+
+
+def time_bill_commands(topology: Topology) -> list[tuple[str, str]]:
+    """Kind and source project of every command on a time bill, in no particular order."""
+    return sorted(
+        (str(command["kind"]), str(payload(command)["project_ref"]))
+        for _, command in topology.records("psa.command.netsuite")
+        if command is not None and str(command["kind"]).endswith("time_bill")
+    )
+
+
+def open_exceptions(topology: Topology) -> dict[str, Any]:
+    return {
+        key: (row["error_code"], row["amount"], row["currency"])
+        for key, row in topology.table("psa.exception").items()
+        if row["status"] == "open"
+    }
+
+
+@pytest.mark.fault("A3", place="tables/billing.py")
+@pytest.mark.parametrize("other", range(1, 4))
+@pytest.mark.parametrize("chunk_max", [1, 200])
+def test_a3_eight_invoiced_hours_move_to_another_client(other: int, chunk_max: int) -> None:
+    """Wherever the other project lies: on the same partition or on another one."""
+    history = billed_and_invoiced()
+    first, _ = play(history, 1, chunk_max, 1)
+    ordered = time_bill_commands(first)
+    moved = Change("time_entry", ENTRIES[0], {**ENTRY, "project_ref": PSA_PROJECTS[other]})
+    topology, _ = play([*history, moved], 1, chunk_max, 1)
+    assert time_bill_commands(topology) == ordered
+    table = topology.table("psa.status.billing")
+    assert {key: (row["seconds"], row["amount"]) for key, row in table.items()} == {
+        f"{PSA_PROJECTS[0]}|EUR|invoiced": (28_800, 800),
+        f"{PSA_PROJECTS[0]}|EUR|unmatched": (-28_800, -800),
+        f"{PSA_PROJECTS[other]}|EUR|blocked": (28_800, 800),
+    }
+    identity = f"billing:{ENTRIES[0]}|{PSA_PROJECTS[0]}"
+    assert open_exceptions(topology) == {identity: ("billing.entry_gone", 800, "EUR")}
+
+    credit = Change("invoice", "netsuite:invoice:1", CREDIT)
+    topology, _ = play([*history, moved, credit], 1, chunk_max, 1)
+    assert open_exceptions(topology) == {}
+    assert time_bill_commands(topology) == sorted(
+        [*ordered, ("upsert_time_bill", PSA_PROJECTS[other])]
+    )
+
+
+@unhurried
+@pytest.mark.fault("A3", place="tables/billing.py")
+@given(
+    st.lists(hours_changes, min_size=20, max_size=50),
+    st.lists(changes("time_entry", "project"), min_size=1, max_size=8),
+    seeds,
+    chunk_sizes,
+)
+def test_a3_no_change_of_an_invoiced_entry_orders_anything(
+    history: list[Change], later: list[Change], seed: int, chunk_max: int
+) -> None:
+    topology, feeder = play([*known_projects(), *in_erp(), *history], seed, chunk_max)
+    oracle = Oracle(feeder.rows)
+    locked = {entry for entry in ENTRIES if oracle.locked_on(entry)}
+    count = len(topology.records("psa.command.netsuite"))
+    for change in later:
+        feeder.feed(change)
+        topology.run()
+    for _, command in topology.records("psa.command.netsuite")[count:]:
+        if command is not None and str(command["kind"]).endswith("time_bill"):
+            assert payload(command)["time_entry_id"] not in locked
+
+
+@unhurried
+@pytest.mark.fault("C7", place="tables/billing.py")
+@given(hours_histories, seeds, chunk_sizes)
+def test_c7_what_is_invoiced_is_the_sum_of_the_invoice_lines(
+    history: list[Change], seed: int, chunk_max: int
+) -> None:
+    topology, feeder = play(history, seed, chunk_max)
+    lines: Counter[tuple[str, str]] = Counter()
+    for line in feeder.rows.get("psa.invoice", {}).values():
+        if line["time_entry_id"] and line["status"] in ("open", "paid"):
+            lines[line["project_ref"], line["currency"]] += line["amount"]
+    shown: Counter[tuple[str, str]] = Counter()
+    for row in topology.table("psa.status.billing").values():
+        if row["state"] in ("invoiced", "credited"):
+            shown[str(row["project_ref"]), str(row["currency"])] += decimal(row["amount"])
+    assert shown == lines
+
+
+@unhurried
+@pytest.mark.fault("A3", place="tables/billing_difference.py")
+@given(hours_histories, seeds, chunk_sizes)
+def test_a3_exceptions_are_open_exactly_where_the_oracle_sees_a_difference(
+    history: list[Change], seed: int, chunk_max: int
+) -> None:
+    topology, feeder = play(history, seed, chunk_max)
+    found = {key: code for key, (code, _, _) in open_exceptions(topology).items()}
+    assert found == Oracle(feeder.rows).billing_differences()
 
 
 def billing_states(topology: Topology) -> set[str]:

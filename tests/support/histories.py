@@ -105,6 +105,8 @@ _bill = _row(
     hours=_decimal(0, 2, 0),
     bill_rate=_decimal(0, 2, 0),
     currency=_currency,
+    is_billable=_pick(True, None, None, False),
+    slot=_pick("", "", "", "#1"),  # the second bill of an entry follows a credit
 )
 
 
@@ -122,9 +124,16 @@ def _timed(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "time"} | row["time"]
 
 
+def _signed(line: dict[str, Any]) -> dict[str, Any]:
+    """A credit memo is negative, as the customer owes it."""
+    sign = -1 if line["kind"] == "credit_memo" else 1
+    return {**line, "hours": sign * line["hours"], "amount": sign * line["amount"]}
+
+
 def _with_identity(bill: dict[str, Any]) -> dict[str, Any]:
-    entry = bill["time_entry_id"]
-    return {**bill, "time_bill_id": entry and identity.time_bill_id(entry, bill["project_ref"])}
+    entry, slot = bill["time_entry_id"], bill["project_ref"] + bill["slot"]
+    content = {name: value for name, value in bill.items() if name != "slot"}
+    return {**content, "time_bill_id": entry and identity.time_bill_id(entry, slot)}
 
 
 _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]]]]] = {
@@ -267,12 +276,16 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
     "time_bill": [(tuple(f"netsuite:time_bill:{n}" for n in range(4)), _bill.map(_with_identity))],
     "invoice": [
         (
-            tuple(f"netsuite:invoice:{n}" for n in range(3)),
+            tuple(f"netsuite:invoice:{n}" for n in range(4)),
             _row(
-                status=_pick("open", "paid", "void"),
+                status=_pick("open", "paid", "open", "void", "draft"),
+                kind=_pick("invoice", None, "credit_memo"),
                 project_ref=st.sampled_from(PSA_PROJECTS),
                 time_entry_id=_maybe(st.sampled_from(ENTRIES)),
-            ),
+                hours=_decimal(0, 2, 0),
+                amount=_decimal(0, 99, 2),
+                currency=_currency,
+            ).map(_signed),
         )
     ],
     "resource": [

@@ -178,50 +178,156 @@ class Oracle:
         chosen = max(by_then) if by_then else min(claims, default=None)
         return chosen and chosen[2]
 
-    def billing_state(self, entry: Row) -> str:
-        """Return the one state an approved entry of a known project is in."""
+    def _lines(self, entry_id: str, reference: str | None = None) -> list[Row]:
+        """Return the lines that name an entry (on a project) and are not void."""
+        return [
+            line
+            for line in self.of("invoice")
+            if line["time_entry_id"] == entry_id
+            and line["status"] != "void"
+            and reference in (None, line["project_ref"])
+        ]
+
+    def locked_on(self, entry_id: str) -> set[str]:
+        """Return the projects on which an entry is invoiced and not credited in full."""
+        projects = {line["project_ref"] for line in self._lines(entry_id)}
+        return {
+            reference
+            for reference in projects
+            if self._used(entry_id, reference)
+            and sum(worked(line) for line in self._lines(entry_id, reference)) != 0
+        }
+
+    def _used(self, entry_id: str, reference: str) -> int:
+        """Return how many bills of an entry on a project are used up by invoice lines."""
+        return sum(line["kind"] != "credit_memo" for line in self._lines(entry_id, reference))
+
+    def _slot(self, entry_id: str, reference: str) -> str:
+        used = self._used(entry_id, reference)
+        return f"{reference}#{used}" if used else reference
+
+    def _bill(self, entry: Row) -> Row | None:
+        """Return the time bill of what is open of an entry."""
+        reference = entry["project_ref"]
+        bills = [
+            bill
+            for bill in self.of("time_bill")
+            if (bill["time_entry_id"], bill["project_ref"]) == (entry["id"], reference)
+        ]
+        if self._used(entry["id"], reference) and reference not in self.locked_on(entry["id"]):
+            identity = time_bill_id(entry["id"], self._slot(entry["id"], reference))
+            bills = [bill for bill in bills if bill["time_bill_id"] == identity]
+        return bills[0] if bills else None
+
+    def billing_differences(self) -> dict[str, str]:
+        """Return exception id → code of every invoiced entry that is not as it was billed."""
+        found = {}
+        entries = self._rows.get("psa.time_entry", {})
+        for identity in {line["time_entry_id"] for line in self.of("invoice")} - {None}:
+            for reference in self.locked_on(identity):
+                entry = entries.get(identity)
+                if entry is None or entry["project_ref"] != reference:
+                    code: str | None = "billing.entry_gone"
+                else:
+                    code = self._difference(entry, self._lines(identity, reference))
+                if code is not None:
+                    found[f"billing:{identity}|{reference}"] = code
+        return found
+
+    def _difference(self, entry: Row, lines: list[Row]) -> str | None:
+        if entry["status"] != "approved":
+            return "billing.not_approved"
+        if not entry["is_billable"] or not self._is_hourly(entry["project_ref"]):
+            return "billing.not_billable"
+        hours, bill = worked(entry), self._bill(entry)
+        net = sum((worked(line) for line in lines), Fraction(0))
+        # Each line is rounded to a hundredth of an hour.
+        if abs(hours - net) > Fraction(len(lines), 200):
+            is_less = 0 < abs(net) < abs(hours) and net * hours > 0
+            if not is_less:
+                is_twice = sum(line["kind"] != "credit_memo" for line in lines) > 1
+                return "billing.invoiced_twice" if is_twice else "billing.fewer_hours"
+            if bill is None or bill["hours"] != rounded(hours, 2):
+                return "billing.more_hours"
+        if bill is None:
+            return None
+        is_same = (bill["bill_rate"], bill["currency"]) == (entry["bill_rate"], entry["currency"])
+        return None if is_same else "billing.rate_changed"
+
+    def open_state(self, entry: Row) -> str:
+        """Return the state of what is not invoiced of an approved entry of a known project."""
         if not entry["is_billable"]:
             return "non_billable"
-
-        def shows(row: Row) -> bool:
-            return (row["time_entry_id"], row["project_ref"]) == (entry["id"], entry["project_ref"])
-
-        if any(shows(line) and line["status"] != "void" for line in self.of("invoice")):
-            return "invoiced"
-        if any(shows(bill) for bill in self.of("time_bill")):
-            return "transferred"
+        if not self._is_hourly(entry["project_ref"]):
+            return "covered"
+        bill = self._bill(entry)
+        if bill is not None:
+            return "written_off" if bill.get("is_billable") is False else "transferred"
         return "ready" if self._can_be_billed(entry) else "blocked"
+
+    def _is_hourly(self, reference: str) -> bool:
+        return True
 
     def _can_be_billed(self, entry: Row) -> bool:
         is_priced = entry["bill_rate"] is not None and entry["currency"] is not None
-        return is_priced and self._is_in_erp(entry["project_ref"])
+        is_free = not self.locked_on(entry["id"])
+        return is_priced and is_free and self._is_in_erp(entry["project_ref"])
 
     def _is_in_erp(self, reference: str) -> bool:
         identity = (self.project_ref(reference) or {}).get("project_id")
         return identity is not None and self._linked(identity, "netsuite") is not None
 
     def billing(self) -> Table:
-        """Approved hours by source project, currency and billing state."""
-        sums: dict[tuple[str, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
+        """Time by source project, currency and billing state."""
+        parts: dict[tuple[str, str, str], list[tuple[Fraction, Fraction]]] = defaultdict(list)
+        invoiced: dict[tuple[str, str], dict[str, list[Fraction]]] = defaultdict(
+            lambda: defaultdict(lambda: [Fraction(0)] * 2)
+        )
+        for name, sign in (("invoiced", False), ("credited", True)):
+            of: dict[tuple[str, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 2)
+            for line in self.of("invoice"):
+                is_counted = line["status"] not in ("void", "draft") and line["time_entry_id"]
+                if is_counted and (line["kind"] == "credit_memo") is sign:
+                    reference, currency = line["project_ref"], line["currency"] or NO_CURRENCY
+                    net = invoiced[line["time_entry_id"], reference][currency]
+                    for total in (of[line["time_entry_id"], reference, currency], net):
+                        total[0] += worked(line)
+                        total[1] += Fraction(line["amount"] or 0)
+            for (_, reference, currency), (hours, amount) in of.items():
+                parts[reference, currency, name].append((hours, amount))
         for entry in self.counted():
-            state, currency = self.billing_state(entry), entry["currency"] or NO_CURRENCY
-            total = sums[entry["project_ref"], currency, state]
-            total[0] += worked(entry)
-            if entry["is_billable"]:
-                total[1] += worked(entry) * Fraction(entry["bill_rate"] or 0)
-            total[2] += 1
+            nets = invoiced[entry["id"], entry["project_ref"]]
+            rest = _open(worked(entry), sum((net[0] for net in nets.values()), Fraction(0)))
+            covered = worked(entry) - rest
+            for currency in sorted(nets):
+                hours, amount = nets[currency]
+                if covered * hours > 0:
+                    taken = min(covered, hours, key=abs)
+                    share = Fraction(rounded(amount * taken / hours, 6))
+                    nets[currency] = [hours - taken, amount - share]
+                    covered -= taken
+            state = self.open_state(entry)
+            is_charged = state not in ("non_billable", "covered")
+            price = Fraction(entry["bill_rate"] or 0) if is_charged else Fraction(0)
+            if rest or rest == worked(entry):
+                currency = entry["currency"] or NO_CURRENCY
+                parts[entry["project_ref"], currency, state].append((rest, rest * price))
+        for (_, reference), nets in invoiced.items():
+            for currency, (hours, amount) in nets.items():
+                if hours or amount:
+                    parts[reference, currency, "unmatched"].append((-hours, -amount))
         return {
             f"{reference}|{currency}|{state}": {
                 "project_ref": reference,
                 "project_id": (self.project_ref(reference) or {}).get("project_id"),
                 "currency": currency,
                 "state": state,
-                "hours": rounded(hours, 2),
-                "seconds": int(hours * 3600),
-                "amount": rounded(amount, 6),
-                "entries": int(entries),
+                "hours": rounded(sum(hours for hours, _ in some), 2),
+                "seconds": int(sum(hours for hours, _ in some) * 3600),
+                "amount": rounded(sum(amount for _, amount in some), 6),
+                "entries": len(some),
             }
-            for (reference, currency, state), (hours, amount, entries) in sums.items()
+            for (reference, currency, state), some in parts.items()
         }
 
     # -- deals and customers ----------------------------------------------------------------
@@ -513,9 +619,11 @@ class Oracle:
 
     def _desired_time_bills(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for entry in self.counted():
-            if entry["is_billable"] and self._can_be_billed(entry):
+            is_charged = entry["is_billable"] and self._is_hourly(entry["project_ref"])
+            if is_charged and self._can_be_billed(entry):
                 project = self.project_ref(entry["project_ref"]) or {}
-                identity = time_bill_id(entry["id"], entry["project_ref"])
+                slot = self._slot(entry["id"], entry["project_ref"])
+                identity = time_bill_id(entry["id"], slot)
                 fields = ("work_on", "bill_rate", "currency")
                 yield (
                     f"netsuite:time_bill:{identity}",
@@ -567,9 +675,15 @@ def payload(command: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def worked(entry: Row) -> Fraction:
-    """Return the time of an entry in hours: its seconds, or the hours of one without."""
+    """Return the time of a row in hours: its seconds, or the hours of one without."""
     seconds = entry.get("seconds")
-    return Fraction(entry["hours"]) if seconds is None else Fraction(seconds, 3600)
+    return Fraction(entry["hours"] or 0) if seconds is None else Fraction(seconds, 3600)
+
+
+def _open(hours: Fraction, invoiced: Fraction) -> Fraction:
+    """Return what is left of an entry: between nothing and all of it."""
+    low, high = sorted((Fraction(0), hours))
+    return max(low, min(high, hours - invoiced))
 
 
 def rounded(value: Fraction, digits: int) -> Decimal:

@@ -72,6 +72,14 @@ def line(country: str, price: str, service_line: str) -> dict[str, Any]:
     }
 
 
+LINE = {
+    "transaction": 9,
+    "custcol_psa_time_entry": "inhouse:time_entry:1",
+    "custcol_psa_project": "inhouse:project:7",
+    "quantity": "2.00",
+    "netamount": "190.00",
+}
+
 # One customer, one won deal in two countries; France has no tax code. Ada works 8 hours a day,
 # Monday to Friday, and is planned for one week. Two hours (entry 1) are billed in the ERP.
 FIRM = SourceRows(
@@ -241,19 +249,15 @@ def test_pipeline_weighs_each_deal_by_its_probability() -> None:
         ({"time_bills": (), "jobs": ()}, "blocked"),
         (
             {
-                "invoices": ({"id": 9, "status": "open"},),
-                "invoice_lines": (
-                    {"transaction": 9, "custcol_psa_time_entry": "inhouse:time_entry:1"},
-                ),
+                "invoices": ({"id": 9, "status": "open", "currency": "EUR"},),
+                "invoice_lines": (LINE,),
             },
             "invoiced",
         ),
         (
             {
-                "invoices": ({"id": 9, "status": "voided"},),
-                "invoice_lines": (
-                    {"transaction": 9, "custcol_psa_time_entry": "inhouse:time_entry:1"},
-                ),
+                "invoices": ({"id": 9, "status": "voided", "currency": "EUR"},),
+                "invoice_lines": (LINE,),
             },
             "transferred",
         ),

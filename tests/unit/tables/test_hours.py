@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from tables.billing import open_seconds
 from tables.hours import contributions, period_text, week_text
 
 ROW: dict[str, Any] = {
@@ -26,7 +27,10 @@ ROW: dict[str, Any] = {
     "source_position": 5,
     "is_known": True,
     "is_in_erp": True,
+    "is_hourly": True,
     "billed": None,
+    "invoiced": None,
+    "is_locked": None,
     "sign": 1,
 }
 TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -35,6 +39,8 @@ TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "bill_rate": pl.Decimal(18, 4),
     "cost_rate": pl.Decimal(18, 4),
     "billed": pl.String,
+    "invoiced": pl.Int64,
+    "is_locked": pl.Boolean,
     "currency": pl.String,
     "is_billable": pl.Boolean,
 }
@@ -86,10 +92,12 @@ def test_c21_sums_of_money_go_beyond_64_bits() -> None:
 @pytest.mark.parametrize(
     ("changed", "state"),
     [
-        ({"is_billable": False, "billed": "invoiced"}, "non_billable"),
+        ({"is_billable": False, "billed": "transferred"}, "non_billable"),
+        ({"is_hourly": False, "billed": "transferred"}, "covered"),
         ({"is_billable": None}, "non_billable"),
-        ({"billed": "invoiced", "is_in_erp": False}, "invoiced"),
-        ({"billed": "transferred"}, "transferred"),
+        ({"billed": "written_off", "is_in_erp": False}, "written_off"),
+        ({"billed": "transferred", "is_locked": True}, "transferred"),
+        ({"is_locked": True}, "blocked"),
         ({}, "ready"),
         ({"is_in_erp": False}, "blocked"),
         ({"bill_rate": None}, "blocked"),
@@ -98,6 +106,38 @@ def test_c21_sums_of_money_go_beyond_64_bits() -> None:
 )
 def test_billing_state(changed: dict[str, Any], state: str) -> None:
     assert contributions(rows(changed)).billing["state"].to_list() == [state]
+
+
+@pytest.mark.fault("C7", place="tables/hours.py")
+@pytest.mark.parametrize(
+    ("seconds", "invoiced", "still_open"),
+    [
+        (28_800, None, 28_800),
+        (28_800, 18_000, 10_800),
+        (28_800, 28_800, 0),
+        (28_800, 57_600, 0),
+        (28_800, -3_600, 28_800),
+        (-28_800, None, -28_800),
+        (-28_800, -18_000, -10_800),
+        (-28_800, 28_800, -28_800),
+        (0, 28_800, 0),
+    ],
+)
+def test_what_is_open_lies_between_nothing_and_all(
+    seconds: int, invoiced: int | None, still_open: int
+) -> None:
+    found = contributions(rows({"seconds": seconds, "invoiced": invoiced})).billing
+    assert found["seconds"].to_list() == [still_open]
+    assert open_seconds(seconds, invoiced or 0) == still_open
+
+
+@pytest.mark.fault("C6", place="connectors/inhouse/mapping.yaml")
+def test_c6_fourteen_hours_and_a_correction_of_eight_are_six() -> None:
+    found = contributions(rows({"seconds": 14 * 3_600}, {"seconds": -8 * 3_600}))
+    assert found.margin["seconds"].to_list() == [6 * 3_600]
+    assert found.margin["revenue"].to_list() == [6 * 3_600 * 1_003_333]
+    assert found.utilization["seconds"].to_list() == [6 * 3_600]
+    assert found.billing["seconds"].to_list() == [6 * 3_600]
 
 
 @pytest.mark.parametrize("changed", [{"status": "submitted"}, {"is_known": False}])

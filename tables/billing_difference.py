@@ -1,0 +1,172 @@
+"""What a time entry and the invoice lines that name it disagree about, as an exception.
+
+An exception of an entry on a project is open exactly as long as there is a difference: a credit
+memo ends it, and so does the reversal of the change. Nothing is ordered meanwhile
+(`tables.billing`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from schemas.exact import SECONDS_AN_HOUR, hours_of
+from tables.billing import BillingDocument, Invoiced, open_seconds
+from tables.effects import Outbox, instant
+from tables.facts import TimeBill
+from tables.hours import APPROVED, MONEY_UNITS
+from tables.ledger import canonical_json, content_hash
+
+TOPIC: Final = "psa.exception"
+KIND: Final = "billed_time_changed"
+RATE_CHANGED: Final = "billing.rate_changed"
+MORE_HOURS: Final = "billing.more_hours"
+_HALF_A_HUNDREDTH_HOUR: Final = 18  # seconds
+_RATE_UNITS: Final = MONEY_UNITS // SECONDS_AN_HOUR
+_HINT: Final = "credit the invoice, or undo the change of the entry; what is right then is billed"
+_HINT_MORE: Final = "bill the rest in the ERP, credit the invoice, or undo the change of the entry"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryNow:
+    """A time entry as it stands on a project."""
+
+    status: str
+    is_billable: bool
+    is_hourly: bool
+    seconds: int
+    bill_rate: Decimal | None
+    currency: str | None
+    correlation_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A reason and the money at stake, in `MONEY_UNITS`; None where currencies do not compare."""
+
+    code: str
+    detail: str
+    hint: str
+    amount: int | None
+    currency: str | None
+
+
+def difference(
+    document: BillingDocument, entry_id: str, project_ref: str, entry: EntryNow | None
+) -> Difference | None:
+    """Return what is wrong between an entry (None: not on the project now) and its invoices."""
+    if not document.is_locked(project_ref):
+        return None
+    by_currency = document.named(project_ref)
+    seconds = sum(net.seconds for net in by_currency.values())
+    code = _code(document, entry_id, project_ref, entry, seconds)
+    if code is None:
+        return None
+    approved = entry.seconds if entry and _is_to_bill(entry) else 0
+    detail = f"{hours_of(seconds)} h are invoiced, {hours_of(approved)} h are approved to bill"
+    amount, currency = None, None
+    if len(by_currency) == 1:
+        ((currency, invoiced),) = by_currency.items()
+        due = seconds if code == RATE_CHANGED else approved
+        amount = _at_stake(entry, due, invoiced, currency)
+    hint = _HINT_MORE if code == MORE_HOURS else _HINT
+    return Difference(code, detail, hint, amount, currency)
+
+
+def _is_to_bill(entry: EntryNow) -> bool:
+    return entry.status == APPROVED and entry.is_billable and entry.is_hourly
+
+
+def _code(  # noqa: PLR0911 - one return for each reason
+    document: BillingDocument,
+    entry_id: str,
+    project_ref: str,
+    entry: EntryNow | None,
+    invoiced: int,
+) -> str | None:
+    if entry is None:
+        return "billing.entry_gone"
+    if entry.status != APPROVED:
+        return "billing.not_approved"
+    if not _is_to_bill(entry):
+        return "billing.not_billable"
+    rest = open_seconds(entry.seconds, invoiced)
+    coarse = len(document.standing(project_ref)) * _HALF_A_HUNDREDTH_HOUR
+    if abs(entry.seconds - invoiced) <= coarse:
+        rest = 0  # what an ERP shows in hours at two digits
+    elif entry.seconds - rest != invoiced:
+        is_twice = document.invoices(project_ref) > 1
+        return "billing.invoiced_twice" if is_twice else "billing.fewer_hours"
+    bill = document.bill(entry_id, project_ref)
+    if rest and (bill is None or bill.hours != hours_of(entry.seconds)):
+        return MORE_HOURS
+    if bill is not None and _is_other_price(bill, entry):
+        return RATE_CHANGED
+    return None
+
+
+def _is_other_price(bill: TimeBill, entry: EntryNow) -> bool:
+    return bill.bill_rate != entry.bill_rate or bill.currency != entry.currency
+
+
+def _at_stake(entry: EntryNow | None, due: int, invoiced: Invoiced, currency: str) -> int:
+    """Return how far the money invoiced is from what is due for `due` seconds."""
+    if entry is None or due == 0 or entry.currency != currency:
+        return abs(invoiced.amount)
+    return abs(due * int((entry.bill_rate or 0) * _RATE_UNITS) - invoiced.amount)
+
+
+def report(
+    document: BillingDocument,
+    entry_id: str,
+    project_ref: str,
+    entry: EntryNow | None,
+    *,
+    outbox: Outbox,
+    timestamp_ms: int,
+) -> bool:
+    """Open, change or resolve the exception of an entry on a project; return whether it did."""
+    found = difference(document, entry_id, project_ref, entry)
+    identity = f"billing:{entry_id}|{project_ref}"
+    payload = canonical_json(
+        {
+            "project_ref": project_ref,
+            "time_entry_id": entry_id,
+            "invoices": ",".join(sorted(_numbers(document, project_ref))),
+        }
+    )
+    content: dict[str, str | Decimal | None] = {
+        "exception_id": identity,
+        "system": entry_id.partition(":")[0],
+        "kind": KIND,
+        "natural_key": entry_id,
+        "error_code": found.code if found else None,
+        "detail": found.detail if found else None,
+        "hint": found.hint if found else None,
+        "payload": payload if found else None,
+        "amount": _published(found.amount) if found else None,
+        "currency": found.currency if found else None,
+        "correlation_id": entry.correlation_id if entry else None,
+    }
+    sent = content_hash(content) if found else ""
+    if sent == document.exceptions.get(project_ref, ""):
+        return False
+    status = "open" if found else "resolved"
+    if found:
+        document.exceptions[project_ref] = sent
+    else:
+        del document.exceptions[project_ref]
+    outbox.add(TOPIC, identity, {**content, "status": status, "raised_at": instant(timestamp_ms)})
+    return True
+
+
+def _numbers(document: BillingDocument, project_ref: str) -> set[str]:
+    return {line.number or line.id for line in document.standing(project_ref)}
+
+
+def _published(amount: int | None) -> Decimal | None:
+    if amount is None:
+        return None
+    return Decimal(round(Fraction(amount * 10**6, MONEY_UNITS))).scaleb(-6)
