@@ -51,6 +51,27 @@ def make_producer(settings: KafkaSettings, **overrides: str | int | bool) -> Pro
     return Producer({**config, **_dotted(overrides)})
 
 
+def describe_members(settings: KafkaSettings, group_id: str) -> str:
+    """Say who is in a group: host, client and instance id of each member; best effort."""
+    try:
+        [future] = (
+            AdminClient(settings.client())
+            .describe_consumer_groups([group_id], request_timeout=METADATA_TIMEOUT_S)
+            .values()
+        )
+        members = future.result().members
+    except KafkaException as error:
+        return f"not known, {error}"
+    return (
+        "; ".join(
+            f"host {member.host}, client {member.client_id}, "
+            f"instance {member.group_instance_id or 'unnamed'}"
+            for member in members
+        )
+        or "nobody"
+    )
+
+
 def make_consumer(
     settings: KafkaSettings, group_id: str, **overrides: str | int | bool
 ) -> Consumer:

@@ -41,7 +41,10 @@ class Settings(BaseModel):
     )
     cache_dir: Path | None = Field(default=None, description="folder for downloads, shared")
     instance_id: str | None = Field(
-        default=None, description="stable name of this worker, such as its pod's"
+        default=None,
+        min_length=1,
+        description="stable name of this process, one for each, such as its pod's: a restart "
+        "takes over at once and fences whoever still bears the name; without it, after the session",
     )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="port of /metrics; 0 = not served"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from connectors.dispatch.lease import Check, LeasedLimiter
 from connectors.dispatch.retry import RetryPolicy
 from connectors.http import Limiter
 
@@ -57,6 +58,6 @@ class SinkConfig(BaseModel):
             attempt_s=self.request_timeout_ms / 1000,
         )
 
-    def make_limiter(self) -> Limiter:
-        """Make the allowance of requests."""
-        return Limiter(self.max_in_flight, self.requests_per_second)
+    def make_limiter(self, check: Check) -> Limiter:
+        """Make the allowance of requests; `check` raises where none may be sent any more."""
+        return LeasedLimiter(self.max_in_flight, self.requests_per_second, check=check)

@@ -7,6 +7,7 @@ rebalance callback waits there for the loop, the loop is free to answer.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,17 +19,20 @@ import structlog
 from connectors.dispatch.executor import Spawn
 from connectors.dispatch.intake import Intake
 from connectors.dispatch.journal import Journal, KafkaJournal, Memory, read_memory
+from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
 from connectors.dispatch.session import Session, Target
 from runtime.health import EVENT_LOOP, Health
-from runtime.kafka import KafkaSettings, make_consumer, make_producer
+from runtime.kafka import KafkaSettings, describe_members, make_consumer, make_producer
 from runtime.serde import Serde
 
 _log = structlog.get_logger()
 
 GROUP_ID = "psastream-dispatch"
 SESSION_TIMEOUT_MS = 15_000
+"""How long the group waits for a member that says nothing, and so how long a lease lasts."""
+RENEW_S: Final = 3.0
 DRAIN_S = 20.0
 """How long calls in flight may take to finish when we must stop; below Kubernetes' 30 s."""
 INTAKE: Final = "intake"
@@ -53,9 +57,19 @@ class Dispatcher:
         *,
         metrics: DispatchMetrics,
         health: Health,
+        lease: Lease,
+        instance_id: str | None = None,
         wrap_journal: WrapJournal = lambda journal: journal,
     ) -> None:
-        """`wrap_journal` puts something between the executors and the journal of a session."""
+        """`lease` is what the sinks ask before each request.
+
+        With an `instance_id`, this process takes over from its dead predecessor of that name at
+        once, and fences it should it live. Without one, the others wait for the session time-out.
+        `wrap_journal` puts something between the executors and the journal of a session.
+        """
+        self._lease = lease
+        self._renew_at_s = 0.0
+        self._instance_id = instance_id
         self._health = health
         self._kafka = kafka
         self._serde = serde
@@ -93,16 +107,21 @@ class Dispatcher:
             await asyncio.sleep(BEAT_S)
 
     async def _work(self, stop: asyncio.Event) -> None:
+        named = {"group_instance_id": self._instance_id} if self._instance_id else {}
         consumer = make_consumer(
             self._kafka,
             GROUP_ID,
-            # A restarted process takes over from its dead predecessor at once, and fences it
-            # should it live; another host waits for the session to time out.
-            group_instance_id="-".join([GROUP_ID, socket.gethostname(), *sorted(self._targets)]),
+            client_id=f"{GROUP_ID}-{socket.gethostname()}-{os.getpid()}",
             session_timeout_ms=SESSION_TIMEOUT_MS,
+            **named,
         )
         intake = await self._on_consumer_thread(
-            Intake, consumer, self._serde, list(self._targets), self
+            Intake,
+            consumer,
+            self._serde,
+            list(self._targets),
+            self,
+            describe_members=partial(describe_members, self._kafka, GROUP_ID),
         )
         self._intake = intake
         try:
@@ -111,6 +130,7 @@ class Dispatcher:
                 held_back = self._session.crowded() if self._session else frozenset()
                 deliveries = await self._on_consumer_thread(intake.read, held_back)
                 if self._session is not None:
+                    await self._renew()
                     for delivery in deliveries:
                         self._session.accept(delivery)
                     await self._commit(self._session)
@@ -123,6 +143,15 @@ class Dispatcher:
             self._session = None  # after a failure nothing more is finished or committed
             await self._on_consumer_thread(intake.close)
             self._consumer_thread.shutdown(wait=False)
+
+    async def _renew(self) -> None:
+        """Prove from time to time that the partitions are still ours."""
+        asked_at_s = self._lease.clock()
+        if asked_at_s < self._renew_at_s:
+            return
+        self._renew_at_s = asked_at_s + RENEW_S
+        if await self._on_consumer_thread(self._intake.prove):
+            self._lease.proven(asked_at_s)
 
     async def _commit(self, session: Session) -> None:
         offsets = list(session.offsets.committable())
@@ -157,11 +186,16 @@ class Dispatcher:
 
     def lost(self) -> None:
         """End the session; its partitions are another process's. On the consumer's thread."""
-        _log.error("dispatch.partitions_lost")
+        _log.error(
+            "dispatch.partitions_lost",
+            hint="the process stood still or was cut off; others have taken over, it joins again",
+        )
+        self._lease.end()
         if self._session is not None:
             self._wait(self._end(self._session))
 
     async def _begin(self, memory: Memory) -> None:
+        self._renew_at_s = 0.0
         journal = KafkaJournal(self._publisher, memory.exceptions, self._metrics)
         self._session = Session(
             self._targets,
@@ -169,11 +203,13 @@ class Dispatcher:
             self._wrap_journal(journal),
             metrics=self._metrics,
             spawn=self._spawn,
+            check=self._lease.check,
         )
 
     async def _end(self, session: Session) -> None:
         self._session = None
         await session.drain(DRAIN_S)
+        self._lease.end()
         _log.info("dispatch.session_ended")
 
     def _wait(self, work: Coroutine[Any, Any, None]) -> None:

@@ -18,6 +18,7 @@ import structlog
 
 from connectors.dispatch.commands import Command, Intent, Outcome, Problem, Status
 from connectors.dispatch.journal import Journal
+from connectors.dispatch.lease import Check, LeaseLostError
 from connectors.dispatch.ledger import Attempt, Ledger, Look, Step, Supersede
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.retry import RetryPolicy
@@ -62,8 +63,11 @@ class TargetExecutor:
         max_in_flight: int,
         metrics: DispatchMetrics,
         spawn: Spawn,
+        check: Check = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`check` raises LeaseLostError where this process may not act any more."""
+        self._check = check
         self._now = now
         self._target = target
         self._sink = sink
@@ -156,6 +160,9 @@ class TargetExecutor:
             return await self._perform(step)
         except (BrokerUnavailableError, RegistryUnavailableError, FatalError):
             raise  # the journal cannot be written: nothing may go on
+        except LeaseLostError as error:
+            self._ledger.unknown(step.command.natural_key)
+            return error
         except Exception as error:  # the last resort of a worker loop; it hides nothing
             command = step.command
             _log.exception(
@@ -206,8 +213,10 @@ class TargetExecutor:
     async def _attempt(self, step: Attempt) -> TransientError | AuthenticationError | None:
         command = step.command
         known_id = self._ledger.known_id(command.natural_key)
+        self._check()
         await self._journal.intend(command, step.number)
         try:
+            self._check()  # the process may have stood still since
             # As a whole, not each request of it: who takes over counts from the intent.
             async with asyncio.timeout(self._policy.attempt_s):
                 applied = await self._sink.execute(command, known_id)
@@ -238,6 +247,7 @@ class TargetExecutor:
         if outcome.target_id is None and not outcome.is_gone:
             # The last result is all that is kept: it must not forget where the record is.
             outcome = replace(outcome, target_id=self._ledger.known_id(command.natural_key))
+        self._check()
         await self._journal.settle(command, outcome)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
         self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()

@@ -6,19 +6,20 @@ on the consumer's thread and may block there: the group waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import stamina
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.dispatch.commands import Command
 from connectors.dispatch.journal import DeadLetter
 from runtime.serde import Serde
 from schemas.errors import (
     BrokerUnavailableError,
+    FatalError,
     InvalidEntityError,
     RecordError,
     RegistryUnavailableError,
@@ -30,6 +31,15 @@ TOPIC_PREFIX: Final = "psa.command."
 BATCH: Final = 500
 POLL_S: Final = 0.1
 REGISTRY_PATIENCE_S: Final = 60.0
+PROOF_S: Final = 5.0
+_FENCED: Final = frozenset({KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL})
+"""A consumer's only fatal error is that its place was taken by another of its instance id."""
+
+
+class InstanceFencedError(FatalError):
+    """Another process has joined the group under the instance id of this one."""
+
+    code = "fatal.instance_fenced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +77,17 @@ class Intake:
     """The consumer. Every method is to be called on one and the same thread."""
 
     def __init__(
-        self, consumer: Consumer, serde: Serde, targets: Iterable[str], listener: IntakeListener
+        self,
+        consumer: Consumer,
+        serde: Serde,
+        targets: Iterable[str],
+        listener: IntakeListener,
+        *,
+        describe_members: Callable[[], str] = lambda: "unknown",
     ) -> None:
+        """`describe_members` says who is in the group, for the message of a fenced process."""
+        self._describe_members = describe_members
+        self._proof: TopicPartition | None = None  # a commit that may be repeated
         self._consumer = consumer
         self._serde = serde
         self._assignment: list[TopicPartition] = []
@@ -118,7 +137,28 @@ class Intake:
             # Not fatal: what is not committed is delivered again and has no second effect.
             _log.warning("dispatch.commit_failed", error=str(error))
             return False
+        for (topic, partition), offset in offsets:
+            proof = self._proof
+            if proof and (proof.topic, proof.partition) == (topic, partition):
+                self._proof = TopicPartition(topic, partition, max(offset, proof.offset))
         return True
+
+    def prove(self) -> bool:
+        """Let the coordinator confirm that we are a living member of the present generation.
+
+        It accepts commits of no other. What is committed is committed already.
+        """
+        if not self._assignment:
+            return False
+        try:
+            if self._proof is None:
+                [self._proof] = self._consumer.committed(self._assignment[:1], timeout=PROOF_S)
+                self._proof.offset = max(self._proof.offset, 0)
+            done = self._consumer.commit(offsets=[self._proof], asynchronous=False)
+        except KafkaException as error:
+            _log.warning("dispatch.lease_not_proven", error=str(error))
+            return False
+        return all(part.error is None for part in done)
 
     def close(self) -> None:
         """Leave the group."""
@@ -129,6 +169,12 @@ class Intake:
         if message is None:
             return None
         error = message.error()
+        if error is not None and error.code() in _FENCED:
+            raise InstanceFencedError(
+                f"another process has taken this one's place in the group: {error.str()}",
+                hint="give each process a PSASTREAM_INSTANCE_ID of its own, or none; this one "
+                f"must be started anew. In the group now: {self._describe_members()}",
+            )
         if error is not None:
             raise BrokerUnavailableError(
                 f"command topics cannot be read: {error}", hint="check broker and topics"
@@ -166,6 +212,7 @@ class Intake:
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._generation += 1
+        self._proof = None
         self._assignment = list(partitions)
         self._held_back = frozenset()  # the client forgets pauses with the old assignment
         self._listener.assigned()

@@ -6,7 +6,7 @@ needs to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from connectors.dispatch.commands import (
 from connectors.dispatch.exceptions import OPEN, exception_changes
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
-from runtime.kafka import KafkaSettings, read_compacted
+from runtime.kafka import KafkaSettings, read_compacted, read_topic
 from runtime.serde import Serde
 from schemas.errors import PsaStreamError
 
@@ -81,11 +81,14 @@ def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) ->
         decoded = (serde.read(value) for value in read_compacted(kafka, topic).values())
         return [row for row in decoded if row[target_field] in targets]
 
+    def every(topic: str, target_field: str) -> Iterator[dict[str, Any]]:
+        for message in read_topic(kafka, topic):
+            row = serde.read(message.value()) if message.value() is not None else {}
+            if row.get(target_field) in targets:
+                yield row
+
     return Memory(
-        settled={
-            row["natural_key"]: Settled(row["revision"], row["attempts"] or 0, row["target_id"])
-            for row in rows(RESULTS, "target")
-        },
+        settled=last_results(every(RESULTS, "target")),
         intents={
             row["natural_key"]: Intent(
                 row["command_id"], row["revision"], row["attempt"], row["started_at"]
@@ -98,6 +101,20 @@ def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) ->
             if row["status"] == OPEN
         },
     )
+
+
+def last_results(rows: Iterable[Mapping[str, Any]]) -> dict[str, Settled]:
+    """Return the result of the highest revision of each natural key, whatever was written last.
+
+    A process that stood still may write an old result after its successor wrote a newer one.
+    """
+    found: dict[str, Settled] = {}
+    for row in rows:
+        result = Settled(row["revision"], row["attempts"] or 0, row["target_id"])
+        known = found.get(row["natural_key"])
+        if known is None or (result.revision, result.attempts) >= (known.revision, known.attempts):
+            found[row["natural_key"]] = result
+    return found
 
 
 class KafkaJournal:

@@ -12,7 +12,8 @@ from typing import Final
 import structlog
 
 from connectors.config import parse_config, read_document
-from connectors.dispatch.dispatcher import Dispatcher, WrapJournal
+from connectors.dispatch.dispatcher import SESSION_TIMEOUT_MS, Dispatcher, WrapJournal
+from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.session import Target
 from connectors.float.sink import FloatSinkConfig
@@ -75,12 +76,15 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     health = Health()
     serve_metrics(settings.metrics_port, host=settings.metrics_host, checks=health.checks())
+    lease = Lease(SESSION_TIMEOUT_MS / 1000)
     dispatcher = Dispatcher(
         settings.kafka,
         Serde(Registry(settings.registry_url)),
-        {config.target: Target(config, config.make_sink()) for config in configs},
+        {config.target: Target(config, config.make_sink(lease.check)) for config in configs},
         metrics=DispatchMetrics(),
         health=health,
+        lease=lease,
+        instance_id=settings.instance_id,
         wrap_journal=wrap_journal,
     )
     await dispatcher.run(stop)

@@ -17,7 +17,8 @@ _REMEDIES: Final[dict[tuple[str, str, str | None], str]] = {
         "read the detail: a business rule or a right of the integration role stands against it"
     ),
     ("netsuite", "INVALID_CONTENT", "currency"): (
-        "activate the currency in the ERP or correct it at the source"
+        "correct the currency at the source; or activate it in the ERP and change another field of "
+        "the row at its source, so that it is sent again"
     ),
     ("netsuite", "INVALID_CONTENT", None): (
         "correct the value of the field at its source; the record is then sent again"
@@ -33,7 +34,9 @@ _REMEDIES: Final[dict[tuple[str, str, str | None], str]] = {
     ),
 }
 
-_GENERAL: Final = "correct the cause at the source; the command is then derived and sent again"
+_GENERAL: Final = (
+    "correct the cause at the source; the command is sent again once a field of it has changed"
+)
 
 
 def remedy(system: str, problem: Problem) -> str:

@@ -18,6 +18,7 @@ from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.executor import Spawn, TargetExecutor
 from connectors.dispatch.intake import Delivery
 from connectors.dispatch.journal import DeadLetter, Journal, Memory
+from connectors.dispatch.lease import Check
 from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.offsets import OffsetTracker
@@ -45,6 +46,7 @@ class Session:
         *,
         metrics: DispatchMetrics,
         spawn: Spawn,
+        check: Check = lambda: None,
     ) -> None:
         self.offsets = OffsetTracker()
         self._journal = journal
@@ -63,6 +65,7 @@ class Session:
                 max_in_flight=target.config.max_in_flight,
                 metrics=metrics,
                 spawn=spawn,
+                check=check,
             )
             for name, target in targets.items()
         }

@@ -18,6 +18,7 @@ from connectors.dispatch.answers import Answer, read_answer, shape_of, unexpecte
 from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.content import holds
+from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import Applied
 from connectors.float.auth import POLICY, SYSTEM, StaticToken
 from connectors.http import VendorClient
@@ -36,15 +37,15 @@ class FloatSinkConfig(SinkConfig):
 
     token: SecretStr = Field(description="bearer token from the account settings")
 
-    def make_sink(self) -> FloatSink:
-        """Make the sink."""
+    def make_sink(self, check: Check) -> FloatSink:
+        """Make the sink; `check` raises where no request may be sent any more."""
         client = VendorClient(
             self.url,
             StaticToken(self.token.get_secret_value()),
             POLICY,
             user_agent=self.user_agent,
             timeout_s=self.request_timeout_ms / 1000,
-            limiter=self.make_limiter(),
+            limiter=self.make_limiter(check),
         )
         return FloatSink(client)
 

@@ -17,6 +17,7 @@ from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command, Payload
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.content import holds, number
+from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import Applied
 from connectors.http import VendorClient
 from connectors.netsuite.auth import POLICY, SYSTEM, make_auth
@@ -36,8 +37,11 @@ class NetSuiteSinkConfig(SinkConfig):
         default="1", description="internal id of the expense type of new projects"
     )
 
-    def make_sink(self) -> NetSuiteSink:
-        """Make the sink. Raises ConfigError where the key cannot be used."""
+    def make_sink(self, check: Check) -> NetSuiteSink:
+        """Make the sink; `check` raises where no request may be sent any more.
+
+        Raises ConfigError where the key cannot be used.
+        """
         try:
             auth = make_auth(
                 url=self.url.rstrip("/"),
@@ -56,7 +60,7 @@ class NetSuiteSinkConfig(SinkConfig):
             POLICY,
             user_agent=self.user_agent,
             timeout_s=self.request_timeout_ms / 1000,
-            limiter=self.make_limiter(),
+            limiter=self.make_limiter(check),
         )
         return NetSuiteSink(client, project_expense_type=self.project_expense_type)
 

@@ -62,6 +62,7 @@ class Bench:
         self._producer = make_producer(self.kafka)
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
+        self._replicas: list[subprocess.Popen[bytes]] = []
         self._configs = [self._config(vendor) for vendor in ("netsuite", "float")]
         self.run_id = uuid.uuid4().hex[:8]
 
@@ -72,20 +73,35 @@ class Bench:
         return path
 
     def start(self, *, kill_at: KillPoint | None = None, kill_on: str = "") -> None:
+        options = [] if kill_at is None else ["--kill-at", kill_at, "--kill-on", kill_on]
+        # By its name a restart takes over at once.
+        self._process = self._run("dispatcher", options, {"PSASTREAM_INSTANCE_ID": "bench"})
+
+    def start_replica(
+        self, name: str, *, instance_id: str | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start one more dispatcher with a log of its own, unnamed unless told otherwise."""
+        named = {"PSASTREAM_INSTANCE_ID": instance_id} if instance_id else {}
+        replica = self._run(name, [], named)
+        self._replicas.append(replica)
+        return replica
+
+    def _run(
+        self, name: str, options: list[str], variables: dict[str, str]
+    ) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tests.support.sinks"]
         for path in self._configs:
             command += ["--config", str(path)]
-        if kill_at is not None:
-            command += ["--kill-at", kill_at, "--kill-on", kill_on]
         environment = {
             **os.environ,
             **self.vendors.environment,
             "PSASTREAM_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "PSASTREAM_REGISTRY_URL": self._registry_url,
+            **variables,
         }
-        with (self._directory / "dispatcher.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=environment, cwd=ROOT
+        with (self._directory / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                [*command, *options], stdout=log, stderr=log, env=environment, cwd=ROOT
             )
 
     def wait_for_death(self) -> None:
@@ -99,12 +115,14 @@ class Bench:
         return self._process.wait(timeout=DEADLINE_S)
 
     def end(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        for process in (self._process, *self._replicas):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
 
-    def log(self) -> str:
-        return (self._directory / "dispatcher.log").read_text(errors="replace")
+    def log(self, name: str = "*") -> str:
+        logs = sorted(self._directory.glob(f"{name}.log"))
+        return "\n".join(path.read_text(errors="replace") for path in logs)
 
     def send(self, *commands: dict[str, Any]) -> None:
         for command in commands:
@@ -339,6 +357,48 @@ def test_a_rejection_waits_for_a_person_and_is_resolved_by_the_next_revision(
 
     assert bench.statuses(mended) == ["succeeded"]
     assert bench.exceptions()[f"netsuite:{refused['natural_key']}"]["status"] == "resolved"
+
+
+@pytest.mark.crash
+@pytest.mark.fault("D15", place="connectors/dispatch/dispatcher.py")
+def test_d15_replicas_on_one_host_joined_killed_and_frozen_leave_one_effect_each(
+    bench: Bench,
+) -> None:
+    """Two unnamed dispatchers share the work; one is killed, then the other stands still."""
+    commands = [bench.customer(f"d{number}") for number in range(40)]
+    plans = [bench.plan(f"d{number}") for number in range(8)]
+    bench.vendors.admin.add_fault("float", "commit_then_timeout", count=2, delay_s=1.5)
+    first = bench.start_replica("first")
+    bench.send(*commands[:10], *plans[:2])
+    bench.statuses(*commands[:10], *plans[:2])
+    second = bench.start_replica("second")
+    bench.send(*commands[10:20], *plans[2:4])
+    bench.statuses(*commands[10:20], *plans[2:4])
+
+    first.kill()
+    bench.send(*commands[20:30], *plans[4:6])
+    bench.statuses(*commands[20:30], *plans[4:6])
+    third = bench.start_replica("third")
+    second.send_signal(signal.SIGSTOP)  # for longer than its session
+    bench.send(*commands[30:], *plans[6:])
+    bench.statuses(*commands[30:], *plans[6:])
+    second.send_signal(signal.SIGCONT)
+    newer = [bench.customer(f"d{number}", revision=2) for number in range(40)]
+    bench.send(*newer)
+    bench.statuses(*newer)
+
+    assert second.poll() is None, bench.log()
+    assert third.poll() is None, bench.log()
+    creates = [effect for effect in bench.effects().items() if effect[0][1] == "create"]
+    assert Counter(dict(creates)) == once("customer", commands, "customer_id") + once(
+        "project", plans, "project_id"
+    )
+    updates = [
+        count for (_, operation, _), count in bench.effects().items() if operation != "create"
+    ]
+    assert updates == [1] * len(newer)
+    results = bench.results()
+    assert all(results[it["command_id"]][-1]["revision"] == it["revision"] for it in newer)
 
 
 def test_other_keys_flow_while_one_is_retried(bench: Bench) -> None:

@@ -312,7 +312,7 @@ def test_shipped_configurations_are_valid(tmp_path: Path) -> None:
     assert SINKS[planner.connector_class] is FloatSinkConfig
     assert "secret-token" not in repr(planner)
     with pytest.raises(ConfigError, match="private key"):
-        erp.make_sink()
+        erp.make_sink(lambda: None)
 
 
 def test_all_problems_of_a_configuration_are_named_at_once(tmp_path: Path) -> None:
