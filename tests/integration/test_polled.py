@@ -202,7 +202,13 @@ def test_every_object_of_every_vendor_arrives_and_a_quiet_source_publishes_nothi
     admin.create("float", "roles", {"name": "R"})
     project = admin.create("float", "projects", {"name": "P"})["project_id"]
     task = {"people_id": person, "project_id": project, "hours": "7.5"}
-    admin.create("float", "tasks", {**task, "start_date": "2026-01-01", "end_date": "2026-01-02"})
+    days = {"start_date": "2026-01-01", "end_date": "2026-01-02"}
+    admin.create("float", "tasks", {**task, **days})
+    admin.create("float", "timeoffs", {"people_ids": [person], **days})
+    # Of another year than this one: without dates the vendor would not tell it.
+    holiday = {"name": "H", "dates": ["2020-05-01"], "region": 1}
+    admin.create("float", "public-holidays", holiday)
+    admin.create("float", "holidays", {"name": "H", "date": "2026-06-05"})
 
     with pipeline_of(stack, vendors, tmp_path, **{"sweep.interval.ms": 300}) as pipeline:
         pipeline.start()
