@@ -83,9 +83,12 @@ class Totals:
 
     def settle(self, project_ids: Mapping[str, str | None], timestamp_ms: int) -> None:
         """Write and publish every total the chunk changed."""
-        self._settle_margin(project_ids, timestamp_ms)
-        self._settle_billing(project_ids, timestamp_ms)
-        self._settle_utilization()
+        if self._margin:
+            self._settle_margin(project_ids, timestamp_ms)
+        if self._billing:
+            self._settle_billing(project_ids, timestamp_ms)
+        if self._utilization:
+            self._settle_utilization()
 
     def project_refs(self) -> set[str]:
         """Return the source projects whose totals the chunk changes."""

@@ -59,6 +59,7 @@ class MemoryState:
     """State of one group on one partition."""
 
     rows: dict[bytes, bytes] = field(default_factory=dict)
+    _names: list[bytes] | None = None  # in order, until the next write
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key."""
@@ -70,11 +71,22 @@ class MemoryState:
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield keys with a prefix, in order."""
-        names = sorted(self.rows)
-        for name in names[bisect_left(names, prefix) :]:
-            if not name.startswith(prefix):
+        if self._names is None:
+            self._names = sorted(self.rows)
+        names = self._names
+        for index in range(bisect_left(names, prefix), len(names)):
+            if not names[index].startswith(prefix):
                 return
-            yield name, self.rows[name]
+            yield names[index], self.rows[names[index]]
+
+    def commit(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Apply what a chunk wrote."""
+        for key, value in changes.items():
+            if value is None:
+                self.rows.pop(key, None)
+            else:
+                self.rows[key] = value
+        self._names = None
 
 
 Message = tuple[int, bytes | None, bytes | None]  # timestamp_ms, key, value
@@ -167,11 +179,7 @@ class Topology:
         self.consumed += len(chunk)
         for name in self.outcomes:
             self.outcomes[name] += getattr(effects.accounting, name)
-        for key, value in effects.state.items():
-            if value is None:
-                state.rows.pop(key, None)
-            else:
-                state.rows[key] = value
+        state.commit(effects.state)
         for output in effects.outputs:
             if isinstance(output, Output):
                 self.append(output.topic, output.partition, output.key, output.value)
