@@ -52,6 +52,8 @@ def values_of(  # noqa: PLR0911, PLR0912 - one branch for each type
             )
         case {"type": "array", "items": items}:
             return st.lists(values_of(items), max_size=8)
+        case {"type": "map", "values": values}:
+            return st.dictionaries(st.sampled_from(TEXTS), values_of(values), max_size=3)
         case {"type": "enum", "symbols": symbols}:
             return st.sampled_from(symbols)
         case {"type": inner}:
