@@ -250,6 +250,10 @@ def _value(system: str, schema: Any) -> Any:
             return "2026-01-02"
         case {"type": "array", "items": items}:
             return [_value(system, items)]
+        case {"type": "map", "values": values}:
+            return {"2026-01-02": _value(system, values)}
+        case {"type": "record", "fields": fields}:
+            return {field["name"]: _value(system, field["type"]) for field in fields}
         case _:
             return "1" if system == "netsuite" else 1
 
