@@ -227,6 +227,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "topics.md": {"topics": topics},
     "metrics.md": {"metrics": metrics},
     "errors.md": {"errors": errors},
+    "faults.md": {"faults": faults},
     "outcomes.md": {
         "outcomes netsuite": lambda: _outcomes(NETSUITE.rules),
         "outcomes float": lambda: _outcomes(FLOAT.rules),

@@ -238,7 +238,7 @@ def sound_rows(system: str, obj: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _value(system: str, schema: Any) -> Any:
+def _value(system: str, schema: Any) -> Any:  # noqa: PLR0911 - one return for each type
     if isinstance(schema, list):
         (schema,) = [branch for branch in schema if branch != "null"]
     match schema:

@@ -9,6 +9,7 @@ import yaml
 
 from schemas.topics import CATALOGUE
 from tests.support.catalogue_pages import BLOCKS, DOCS, rendered
+from tests.support.faults import proofs
 
 REPOSITORY = DOCS.parent
 PAGES = sorted(
@@ -137,3 +138,9 @@ def test_invariants_are_numbered_in_order() -> None:
     rows = re.findall(r"^\| (I\d+) \|", (DOCS / "invariants.md").read_text(), re.MULTILINE)
 
     assert rows == [f"I{number}" for number in range(1, 13)]
+
+
+def test_a_fault_is_decided_in_a_file_that_exists() -> None:
+    places = {proof.place for proof in proofs()}
+
+    assert {place for place in places if not (REPOSITORY / place).is_file()} == set()
