@@ -97,7 +97,7 @@ class Rule(_Model):
     scale: Text | None = None  # exact factor
     duration: Duration | None = None  # half-even to the second where the unit is coarser
     reorder: tuple[int, ...] | None = None  # element i of the list comes from reorder[i]
-    negate: bool = False
+    negate: bool = False  # of a boolean; beside `duration` of its sign
     text: TextStyle | None = None
     first_non_null: tuple[Rule, ...] | None = None
 
@@ -118,7 +118,7 @@ class Rule(_Model):
                 "first_non_null",
             )
             if getattr(self, name) is not None
-        ] + (["negate"] if self.negate else [])
+        ] + (["negate"] if self.negate and self.duration is None else [])
         if len(functions) > 1:
             raise ValueError(f"one function a rule, not {', '.join(functions)}")
         is_free = self.constant is not None or self.first_non_null is not None

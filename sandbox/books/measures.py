@@ -15,6 +15,7 @@ from sandbox.books.status import Expected
 
 MOST_HOURS_A_DAY = 24
 MOST_HOURS_TAKEN_BACK = 744  # by one correction: those of a month
+POSTED_STATUSES = ("A", "B")  # open and paid in full; the ERP's letters
 
 
 def counted_entries(rows: SourceRows) -> Iterator[Row]:
@@ -129,17 +130,26 @@ def expected_pipeline(rows: SourceRows) -> Expected:
     return expected
 
 
+def invoiced_hours(rows: SourceRows) -> dict[str, Decimal]:
+    """Return the hours of each time entry on the ERP's invoices, less those credited.
+
+    The ledger shows sales as negative quantities, on credit memos as positive ones.
+    """
+    standing = {row["id"] for row in rows.invoices if row["status"] in POSTED_STATUSES}
+    hours: dict[str, Decimal] = defaultdict(Decimal)
+    for line in rows.invoice_lines:
+        is_sale = line["mainline"] == "F" and line["taxline"] == "F"
+        if is_sale and line["transaction"] in standing and line["custcol_psa_time_entry"]:
+            hours[line["custcol_psa_time_entry"]] -= number(line["quantity"])
+    return hours
+
+
 def expected_billing(rows: SourceRows) -> Expected:
     """Return `psa.status.billing`: approved hours by how far their billing is."""
     projects = by_id(rows.projects)
     in_erp = {job["externalid"] for job in rows.jobs}
     billed = {bill["custcol_psa_time_entry"] for bill in rows.time_bills}
-    standing = {invoice["id"] for invoice in rows.invoices if invoice["status"] != "voided"}
-    invoiced = {
-        line["custcol_psa_time_entry"]
-        for line in rows.invoice_lines
-        if line["transaction"] in standing
-    }
+    invoiced = {entry for entry, hours in invoiced_hours(rows).items() if hours > 0}
     sums: dict[tuple[int, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
     for entry in counted_entries(rows):
         identity = f"inhouse:time_entry:{entry['id']}"

@@ -72,6 +72,21 @@ def line(country: str, price: str, service_line: str) -> dict[str, Any]:
     }
 
 
+def transaction(number: int, status: str = "A") -> dict[str, Any]:
+    return {"id": number, "status": status}
+
+
+def sold(transaction: int, **changes: Any) -> dict[str, Any]:
+    """A line for the two hours of entry 1, signed as the ledger."""
+    return {
+        "transaction": transaction,
+        "mainline": "F",
+        "taxline": "F",
+        "quantity": "-2",
+        "custcol_psa_time_entry": "inhouse:time_entry:1",
+    } | changes
+
+
 # One customer, one won deal in two countries; France has no tax code. Ada works 8 hours a day,
 # Monday to Friday, and is planned for one week. Two hours (entry 1) are billed in the ERP.
 FIRM = SourceRows(
@@ -130,11 +145,11 @@ FIRM = SourceRows(
         {
             "id": 90,
             "externalid": BILL,
-            "job": 50,
+            "customer": 50,
             "trandate": "2026-09-07",
             "hours": "2.00",
             "rate": "100",
-            "currency": "EUR",
+            "custcol_psa_currency": "EUR",
             "custcol_psa_time_entry": "inhouse:time_entry:1",
             "custcol_psa_project": "inhouse:project:7",
         },
@@ -239,21 +254,15 @@ def test_pipeline_weighs_each_deal_by_its_probability() -> None:
         ({}, "transferred"),
         ({"time_bills": ()}, "ready"),
         ({"time_bills": (), "jobs": ()}, "blocked"),
+        ({"invoices": (transaction(9),), "invoice_lines": (sold(9),)}, "invoiced"),
+        ({"invoices": (transaction(9, "B"),), "invoice_lines": (sold(9),)}, "invoiced"),
+        ({"invoices": (transaction(9, "V"),), "invoice_lines": (sold(9),)}, "transferred"),
+        ({"invoices": (transaction(9, "D"),), "invoice_lines": (sold(9),)}, "transferred"),
+        ({"invoices": (transaction(9),), "invoice_lines": (sold(9, taxline="T"),)}, "transferred"),
         (
             {
-                "invoices": ({"id": 9, "status": "open"},),
-                "invoice_lines": (
-                    {"transaction": 9, "custcol_psa_time_entry": "inhouse:time_entry:1"},
-                ),
-            },
-            "invoiced",
-        ),
-        (
-            {
-                "invoices": ({"id": 9, "status": "voided"},),
-                "invoice_lines": (
-                    {"transaction": 9, "custcol_psa_time_entry": "inhouse:time_entry:1"},
-                ),
+                "invoices": (transaction(9), transaction(10)),
+                "invoice_lines": (sold(9), sold(10, quantity="2")),  # a credit memo's
             },
             "transferred",
         ),
