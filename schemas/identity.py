@@ -9,8 +9,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+from typing import Final
 
 _SEPARATOR = "\x1f"
+
+ZERO_WIDTH: Final = "\u200b\u200c\u200d\u2060\ufeff"
+BLANKS: Final = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + ZERO_WIDTH
+"""What is pasted along with a text and cannot be seen: white space of any kind, and no space."""
+
+_SALESFORCE_ID: Final = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-5]{3})?")
+_SUFFIX: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+_NUMBERS: Final = re.compile(r"[0-9]+(?:[^0-9A-Za-z][0-9]+)*")
 
 
 def mint(prefix: str, *parts: str, length: int = 16) -> str:
@@ -24,6 +34,69 @@ def mint(prefix: str, *parts: str, length: int = 16) -> str:
 def source_id(system: str, kind: str, native: str) -> str:
     """Return the id of a row at its source: `<system>:<kind>:<native id>`."""
     return f"{system}:{kind}:{native}"
+
+
+def typed(text: str | None) -> str | None:
+    """Return an id as it was meant by who typed it: without blanks; None if nothing is left."""
+    return (text or "").translate(dict.fromkeys(map(ord, ZERO_WIDTH))).strip(BLANKS) or None
+
+
+def native_id(system: str, text: str | None) -> str | None:
+    """Return the native id that a text stands for, in the one spelling it has here.
+
+    Salesforce's ids are completed (`salesforce_id`). No id holds the separator of message keys.
+    """
+    native = typed(text)
+    if native is None:
+        return None
+    if system == "salesforce":
+        native = salesforce_id(native)
+    return native.replace("|", "%7C")
+
+
+def salesforce_id(text: str) -> str:
+    """Return the 18 characters of a record id; what is no such id stays as it is.
+
+    The last 3 tell which of the first 15 are capitals: one letter for each 5, bit i for the i-th.
+    Screens show 15, of which the case counts; of 18 it need not be kept, and is restored.
+    """
+    if not _SALESFORCE_ID.fullmatch(text):
+        return text
+    if len(text) == 15:
+        return text + _suffix(text)
+    cases = [_SUFFIX.index(letter) for letter in text[15:].upper()]
+    restored = "".join(
+        letter.upper() if cases[at // 5] >> at % 5 & 1 else letter.lower()
+        for at, letter in enumerate(text[:15])
+    )
+    # A capital bit at a digit: 18 characters that are no record id.
+    return restored + text[15:].upper() if _suffix(restored) == text[15:].upper() else text
+
+
+def _suffix(text: str) -> str:
+    """Return the last 3 characters of a record id of 15."""
+    capitals = [letter.isupper() for letter in text]
+    return "".join(
+        _SUFFIX[sum(is_capital << bit for bit, is_capital in enumerate(capitals[at : at + 5]))]
+        for at in (0, 5, 10)
+    )
+
+
+VendorOrder = tuple[str, bool, tuple[tuple[int, str], ...], str]
+
+
+def vendor_order(source_id: str) -> VendorOrder:
+    """Return the key that sorts source ids as their vendors count them up: the oldest first.
+
+    Numbers (NetSuite, Float, databases), also several of them (`5012-3`), are compared as numbers;
+    other ids (Salesforce) as texts, capitals first.
+    """
+    kind, _, native = source_id.rpartition(":")
+    numbers: tuple[tuple[int, str], ...] = ()
+    if _NUMBERS.fullmatch(native):
+        digits = (part.lstrip("0") for part in re.findall("[0-9]+", native))
+        numbers = tuple((len(part), part) for part in digits)
+    return kind, not numbers, numbers, native
 
 
 def customer_id(account_source_id: str) -> str:
@@ -54,7 +127,7 @@ def engagement_of(project: str) -> str:
 
 def resource_id(email: str) -> str:
     """Canonical resource id of the person with this e-mail address."""
-    return mint("res", email.strip().lower())
+    return mint("res", (typed(email) or "").lower())
 
 
 def time_bill_id(time_entry_source_id: str, project_source_id: str) -> str:

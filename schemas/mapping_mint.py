@@ -26,18 +26,33 @@ _CORRELATION: Final = b"cor-"
 _DIGEST_BYTES: Final = 10  # 16 characters of 5 bits
 
 
+def typed_texts(text: pl.Expr) -> pl.Expr:
+    """`identity.typed` of each text."""
+    visible = text.str.replace_all(f"[{identity.ZERO_WIDTH}]", "").str.strip_chars(identity.BLANKS)
+    return pl.when(visible.str.len_bytes() > 0).then(visible)
+
+
+def native_ids(system: str, text: pl.Expr) -> pl.Expr:
+    """`identity.native_id` of each text."""
+    return _each(lambda native: identity.native_id(system, native), text)
+
+
+def _each(function: Callable[[str], str | None], text: pl.Expr) -> pl.Expr:
+    """A function of each text, taken once a text; null for null."""
+
+    def make(texts: pl.Series) -> pl.Series:
+        unique = texts.drop_nulls().unique()
+        made = pl.Series([function(each) for each in unique], dtype=pl.String)
+        return texts.replace_strict(unique, made, default=None, return_dtype=pl.String)
+
+    return text.map_batches(make, return_dtype=pl.String, is_elementwise=True)
+
+
 def minted(mint: Mint, root: pl.Expr) -> pl.Expr:
     """The id minted from each root, null for null. `Mint.PROJECT` gives the engagement's part."""
     if mint is Mint.CORRELATION:
         return root.map_batches(correlation_ids, return_dtype=pl.String, is_elementwise=True)
-    function = _SHARED[mint]
-
-    def mint_each(roots: pl.Series) -> pl.Series:
-        unique = roots.drop_nulls().unique()
-        ids = pl.Series([function(root) for root in unique], dtype=pl.String)
-        return roots.replace_strict(unique, ids, default=None, return_dtype=pl.String)
-
-    return root.map_batches(mint_each, return_dtype=pl.String, is_elementwise=True)
+    return _each(_SHARED[mint], root)
 
 
 def correlation_ids(roots: pl.Series) -> pl.Series:

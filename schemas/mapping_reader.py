@@ -19,7 +19,7 @@ from schemas.columnar import frame_dtypes
 from schemas.contracts import record_schema
 from schemas.envelope import Operation, SourceField
 from schemas.mapping_config import Capture, ObjectConfig
-from schemas.mapping_rules import SOURCE_PREFIX, RuleError
+from schemas.mapping_rules import SOURCE_PREFIX, RuleError, source_ids
 from schemas.position import position_column
 from schemas.topics import Topic
 
@@ -97,7 +97,7 @@ def working_columns(
         is_delete |= after.field(config.deleted_when).fill_null(False)
     values = {name: _value(after.field(name), sources[name], config) for name in used}
     return (
-        (pl.lit(f"{system}:{config.kind}:") + native.cast(pl.String)).alias("id"),
+        source_ids(f"{system}:{config.kind}", native, sources[config.key]).alias("id"),
         position(capture),
         pl.col("source").struct.field("ts_ms").cast(CHANGED_AT).alias("changed_at"),
         pl.col("op"),

@@ -14,9 +14,10 @@ from typing import Final
 import polars as pl
 
 from schemas.calendar import is_in_calendar
+from schemas.identity import BLANKS
 from schemas.mapping_config import Check, Duration, Form, Mint, Rule, TextStyle
 from schemas.mapping_durations import DurationError, in_field, seconds_of
-from schemas.mapping_mint import minted
+from schemas.mapping_mint import minted, native_ids, typed_texts
 from schemas.money import exact_product, is_currency
 
 SOURCE_PREFIX: Final = "source."
@@ -96,7 +97,7 @@ def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for e
         return Made(~expr, dtype, False)
     if rule.extract is not None:
         _expect(dtype, pl.String, "extract")
-        return Made(expr.str.extract(_FORMS[rule.extract], 1), dtype, False)
+        return Made(typed_texts(expr).str.extract(_FORMS[rule.extract], 1), dtype, False)
     if rule.text is not None:
         _expect(dtype, pl.String, "text")
         return Made(_styled(rule.text, expr), dtype, False)
@@ -106,9 +107,20 @@ def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for e
 def _source_id(namespace: str, native: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if namespace.count(":") != 1:
         raise RuleError(f"{namespace!r} is not <system>:<kind>")
-    if not (dtype.is_integer() or dtype == pl.String):
+    return source_ids(namespace, native, dtype)
+
+
+def source_ids(namespace: str, native: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Source ids in a namespace (`<system>:<kind>`); null where the native id is blank.
+
+    Every id that goes in, a row's own or a reference to another's, is made here, so that two
+    spellings of one id are one. Raises RuleError for a dtype that holds no ids.
+    """
+    if dtype.is_integer():
+        return pl.lit(f"{namespace}:") + native.cast(pl.String)
+    if dtype != pl.String:
         raise RuleError(f"an id cannot be {dtype}")
-    return pl.lit(f"{namespace}:") + native.cast(pl.String)
+    return pl.lit(f"{namespace}:") + native_ids(namespace.partition(":")[0], native)
 
 
 def _project_id(
@@ -191,7 +203,7 @@ def _duration(unit: Duration, expr: pl.Expr, dtype: pl.DataType, target: pl.Data
 
 
 def _styled(style: TextStyle, expr: pl.Expr) -> pl.Expr:
-    text = expr.str.strip_chars()
+    text = expr.str.strip_chars(BLANKS)
     match style:
         case TextStyle.TRIM:
             pass
@@ -206,7 +218,7 @@ def _styled(style: TextStyle, expr: pl.Expr) -> pl.Expr:
 
 
 def _non_blank(text: pl.Expr) -> pl.Expr:
-    return pl.when(text.str.strip_chars().str.len_bytes() > 0).then(text)
+    return pl.when(text.str.strip_chars(BLANKS).str.len_bytes() > 0).then(text)
 
 
 def _convert(made: Made, target: pl.DataType) -> Made:

@@ -6,11 +6,12 @@ customer has been handed off; engagements are told how far their customer is.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from pydantic import BaseModel, Field
 
-from schemas.identity import correlation_id
+from schemas.identity import correlation_id, vendor_order
 from tables import systems
 from tables.documents import Documents
 from tables.effects import Outbox, instant
@@ -24,14 +25,32 @@ TABLE_TOPIC: Final = "psa.status.customer"
 class CustomerDocument(BaseModel):
     """State of one customer."""
 
-    crm: Customer | None = None
-    erp: Customer | None = None
+    rows: dict[str, Customer] = Field(default_factory=dict)  # source id → row of a system
     demands: dict[str, bool] = Field(default_factory=dict)  # engagement id → handed off
     ledger: LedgerEntry = LedgerEntry()
     told: dict[str, str] = Field(
         default_factory=dict
     )  # engagement id → hash of the status last sent
     published: str = ""  # hash of the row last published
+
+    @property
+    def crm(self) -> Customer | None:
+        """The CRM's row that stands for the customer."""
+        return _standing(row for row in self.rows.values() if row.source_system in systems.CRM)
+
+    @property
+    def erp(self) -> Customer | None:
+        """The ERP's row that stands for the customer."""
+        return _standing(row for row in self.rows.values() if row.source_system not in systems.CRM)
+
+
+def _standing(rows: Iterable[Customer]) -> Customer | None:
+    """Return the row that speaks for a customer: an active one before others, then the oldest.
+
+    After a merge a system may hold several; which of them was written last says nothing. A row
+    that does not say whether it is active is taken for active.
+    """
+    return min(rows, key=lambda row: (row.is_active is False, vendor_order(row.id)), default=None)
 
 
 class Owner(BaseModel):
@@ -50,15 +69,9 @@ class CustomerTable:
     def apply_customer(self, key: str, fact: Customer | None, timestamp_ms: int) -> None:
         """Take in a customer row of one system, or its deletion."""
         for customer_id, document in self._touched(f"k:{key}", fact.customer_id if fact else None):
-            if document.crm is not None and document.crm.id == key:
-                document.crm = None
-            if document.erp is not None and document.erp.id == key:
-                document.erp = None
+            document.rows.pop(key, None)
             if fact is not None and fact.customer_id == customer_id:
-                if fact.source_system in systems.CRM:
-                    document.crm = fact
-                else:
-                    document.erp = fact
+                document.rows[key] = fact
             self._settle(customer_id, document, timestamp_ms)
 
     def apply_demand(self, key: str, fact: CustomerDemand | None, timestamp_ms: int) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from schemas.identity import engagement_of
+from schemas.identity import engagement_of, vendor_order
 from tables import pipeline
 from tables.documents import Documents
 from tables.effects import Outbox
@@ -137,15 +137,15 @@ class EngagementTable:
         else:
             self._documents.put(key, document)
 
-    def _legal_entities(self, document: EngagementDocument) -> dict[str, LegalEntity]:
-        """Return the legal entity that delivers in each wanted country (lowest id wins)."""
+    def _legal_entities(self, document: EngagementDocument) -> dict[str, list[LegalEntity]]:
+        """Return the active legal entities of each country, the oldest first."""
         if not wanted_countries(document):
             return {}
-        entities: dict[str, LegalEntity] = {}
-        for key in self._documents.keys("l:"):
-            entity = self._documents.get(LegalEntity, key)
-            if entity and entity.is_active and entity.country_code:
-                entities.setdefault(entity.country_code, entity)
+        found = (self._documents.get(LegalEntity, key) for key in self._documents.keys("l:"))
+        active = [each for each in found if each and each.is_active and each.country_code]
+        entities: dict[str, list[LegalEntity]] = {}
+        for entity in sorted(active, key=lambda entity: vendor_order(entity.id)):
+            entities.setdefault(entity.country_code or "", []).append(entity)
         return entities
 
     def _demand(self, document: EngagementDocument) -> None:

@@ -29,6 +29,7 @@ class Customer(Fact):
     country_code: str | None = None
     currency: str | None = None
     tax_number: str | None = None
+    is_active: bool | None = None
     correlation_id: str | None = None
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from pydantic import BaseModel, Field
 
-from schemas.identity import correlation_id, project_id
+from schemas.identity import correlation_id, project_id, vendor_order
 from tables.effects import Outbox, instant
 from tables.facts import (
     CommandResult,
@@ -88,7 +88,7 @@ def wanted_countries(document: EngagementDocument) -> dict[str, Wanted]:
 
 def settle_projects(
     document: EngagementDocument,
-    legal_entities: Mapping[str, LegalEntity],
+    legal_entities: Mapping[str, Sequence[LegalEntity]],
     outbox: Outbox,
     timestamp_ms: int,
 ) -> None:
@@ -97,7 +97,7 @@ def settle_projects(
     linked = {link.project_id for link in document.links.values() if link.project_id}
     for identity in sorted(wanted.keys() | linked | document.published.keys()):
         view = ProjectView(document, identity, wanted.get(identity))
-        entity = legal_entities.get(view.wanted.country_code) if view.wanted else None
+        entity = view.legal_entity(legal_entities)
         _order_erp_project(view, entity, outbox, timestamp_ms)
         _order_rm_project(view, outbox, timestamp_ms)
         _order_budget(view, outbox, timestamp_ms)
@@ -113,11 +113,22 @@ class ProjectView:
         self.wanted = wanted
         links = sorted(
             (link for link in document.links.values() if link.project_id == identity),
-            key=lambda link: link.id,
+            key=lambda link: vendor_order(link.id),
         )
         self.erp = next((link for link in links if link.is_erp), None)
         self.rm = next((link for link in links if link.is_rm), None)
         self.psa = next((link for link in links if link.is_psa), None)
+
+    def legal_entity(self, of_country: Mapping[str, Sequence[LegalEntity]]) -> LegalEntity | None:
+        """Return the legal entity that delivers: the ERP's choice while it is active there.
+
+        Otherwise the oldest active one of the country, so that one founded later moves nothing.
+        """
+        if self.wanted is None:
+            return None
+        active = of_country.get(self.wanted.country_code, ())
+        held = self.erp.legal_entity_id if self.erp else None
+        return next((each for each in active if each.native_id == held), next(iter(active), None))
 
     @property
     def name(self) -> str | None:

@@ -90,14 +90,14 @@ def project_files(rows: SourceRows) -> dict[str, ProjectFile]:
             file(project_id(engagement_of_deal(deal), line["Delivery_Country__c"])).lines.append(
                 line
             )
-    # Where a system holds several rows of one project, the first by source id stands for it.
-    for job in sorted(rows.jobs, key=lambda row: str(row["id"]), reverse=True):
+    # Where a system holds several rows of one project, the first by id stands for it.
+    for job in sorted(rows.jobs, key=lambda row: int(row["id"]), reverse=True):
         if is_project_id(job["externalid"] or ""):
             file(job["externalid"]).erp = job
-    for project in sorted(rows.rm_projects, key=lambda row: str(row["project_id"]), reverse=True):
+    for project in sorted(rows.rm_projects, key=lambda row: int(row["project_id"]), reverse=True):
         if is_project_id(project["project_code"] or ""):
             file(project["project_code"]).rm = project
-    for project in sorted(rows.projects, key=lambda row: str(row["id"]), reverse=True):
+    for project in sorted(rows.projects, key=lambda row: int(row["id"]), reverse=True):
         if (identity := psa_project_id(project)) is not None:
             file(identity).psa = project
     deals = {engagement_of_deal(deal): deal for deal in rows.deals}
@@ -130,13 +130,13 @@ def psa_project_id(project: Row) -> str | None:
 
 
 def legal_entity(rows: SourceRows, country_code: str) -> Row | None:
-    """Return the active subsidiary of a country; the first by source id where there are more."""
+    """Return the active subsidiary of a country; the oldest where there are more."""
     active = (
         row
         for row in rows.subsidiaries
         if row["country"] == country_code and row["isinactive"] != "T"
     )
-    return min(active, key=lambda row: str(row["id"]), default=None)
+    return min(active, key=lambda row: int(row["id"]), default=None)
 
 
 def erp_customer(rows: SourceRows, deal: Row) -> Row | None:

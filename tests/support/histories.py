@@ -96,6 +96,7 @@ _customer = {
     "country_code": _pick("DE", "FR"),
     "currency": _currency,
     "tax_number": _pick("DE1", None),
+    "is_active": _pick(True, True, False, None),
 }
 _bill = _row(
     time_entry_id=_maybe(st.sampled_from(ENTRIES)),
@@ -141,10 +142,25 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
         ((a,), _row(source_system=st.just("salesforce"), customer_id=st.just(c), **_customer))
         for a, c in zip(ACCOUNTS, CUSTOMERS, strict=True)
     ]
+    + [  # accounts that were merged into others, one older and one younger than those
+        (
+            (f"salesforce:account:{n}",),
+            _row(
+                source_system=st.just("salesforce"),
+                customer_id=st.sampled_from(CUSTOMERS),
+                **_customer,
+            ),
+        )
+        for n in (9, 10)
+    ]
     + [
         (
             (f"netsuite:customer:{n}",),
-            _row(source_system=st.just("netsuite"), customer_id=_pick(c, f"cus-{n}"), **_customer),
+            _row(
+                source_system=st.just("netsuite"),
+                customer_id=_pick(c, CUSTOMERS[0], f"cus-{n}"),
+                **_customer,
+            ),
         )
         for n, c in enumerate(CUSTOMERS)
     ],

@@ -64,7 +64,7 @@ class Oracle:
     def of(self, entity: str) -> list[Row]:
         """Return the rows of a canonical topic, in order of their ids."""
         rows = self._rows.get(f"psa.{entity}", {})
-        return [rows[key] for key in sorted(rows)]
+        return [rows[key] for key in sorted(rows, key=_by_number)]
 
     def project_ref(self, reference: str) -> Row | None:
         """Return a source project."""
@@ -355,15 +355,15 @@ class Oracle:
         return table
 
     def _customer(self, identity: str | None, *, in_crm: bool) -> Row | None:
+        """Return the row of a customer in a system: the oldest active one, else the oldest."""
         systems = ("salesforce",) if in_crm else ("netsuite",)
-        return next(
-            (
-                row
-                for row in self.of("customer")
-                if row["customer_id"] == identity and row["source_system"] in systems
-            ),
-            None,
-        )
+        rows = [
+            row
+            for row in self.of("customer")
+            if row["customer_id"] == identity and row["source_system"] in systems
+        ]
+        active = [row for row in rows if row["is_active"] is not False]
+        return next(iter([*active, *rows]), None)
 
     def customers(self) -> Table:
         """Every customer the CRM or the ERP knows."""
@@ -408,13 +408,17 @@ class Oracle:
                 projects[project_id(line["engagement_id"], line["country_code"])].append(line)
         return projects
 
-    def _legal_entity(self, country: str) -> Row | None:
-        entities = (
+    def _legal_entity(self, identity: str) -> Row | None:
+        """Return the entity a project has in the ERP, if it still serves; else the oldest."""
+        country = identity.rpartition("-")[2].upper()
+        entities = [
             row
             for row in self.of("legal_entity")
             if row["is_active"] and row["country_code"] == country
-        )
-        return next(entities, None)
+        ]
+        erp = self._linked(identity, "netsuite") or {}
+        kept = [row for row in entities if row["native_id"] == erp.get("legal_entity_id")]
+        return next(iter([*kept, *entities]), None)
 
     def projects(self) -> Table:
         """Every project that a won deal asks for or that a system holds under our id."""
@@ -457,7 +461,7 @@ class Oracle:
             return "active", None
         if self._customer(deal["customer_id"], in_crm=False) is None:
             return "waiting_customer", "the ERP does not hold the customer yet"
-        if self._legal_entity(country) is None:
+        if self._legal_entity(identity) is None:
             return "waiting_legal_entity", f"no active legal entity in {country}"
         if identity in self._refused:
             return "rejected", self._refused[identity]
@@ -594,7 +598,7 @@ class Oracle:
                     yield f"netsuite:project_budget:{row['project_id']}", budget
         for identity, lines in self.wanted().items():
             engagement, _, country = identity.rpartition("-")
-            deal, entity = self._deal(engagement), self._legal_entity(country.upper())
+            deal, entity = self._deal(engagement), self._legal_entity(identity)
             assert deal is not None
             name = f"{deal['name']} ({country.upper()})"
             if self._linked(identity, "netsuite"):
@@ -689,6 +693,11 @@ def _open(hours: Fraction, invoiced: Fraction) -> Fraction:
 def rounded(value: Fraction, digits: int) -> Decimal:
     """Return a fraction as a decimal, half-even."""
     return Decimal(round(value * 10**digits)).scaleb(-digits)
+
+
+def _by_number(row_id: str) -> tuple[str, int]:
+    kind, _, number = row_id.rpartition(":")
+    return kind, int(number)
 
 
 def _ratio(part: Fraction, whole: Fraction) -> Decimal | None:

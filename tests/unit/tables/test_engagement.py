@@ -6,6 +6,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+import pytest
+
 from schemas.identity import customer_id, engagement_id, project_id
 from streams.groups import make_groups
 from tests.support.topology import FixedRegistry, Topology
@@ -138,3 +140,34 @@ def test_a_project_made_anew_in_the_erp_gets_its_budget_again() -> None:
     assert second["payload"] == first["payload"]
     assert second["revision"] > first["revision"]
     assert '"budget_hours":"10"' in first["payload"]
+
+
+@pytest.mark.fault("C5", place="tables/project_order.py")
+@pytest.mark.parametrize("founded", ["10", "1"])
+def test_c5_a_project_keeps_its_legal_entity_whatever_is_founded(founded: str) -> None:
+    work = topology()
+    win_a_deal(work)
+    work.run()
+    work.put("psa.project", ERP_PROJECT, erp_project(), ERP_PROJECT)
+    work.run()
+    new = {"native_id": founded, "country_code": "DE", "tax_code": "VAT-X", "is_active": True}
+    identity = f"netsuite:subsidiary:{founded}"
+    work.put("psa.legal_entity", identity, {"id": identity, **new}, "")
+    work.run()
+    assert len(commands(work, "upsert_project")) == 1
+
+
+@pytest.mark.fault("C23", place="tables/customer.py")
+@pytest.mark.parametrize("is_last", [True, False])
+def test_c23_the_inactive_duplicate_never_speaks_for_the_customer(*, is_last: bool) -> None:
+    work = topology()
+    survivor = {**customer("salesforce", "salesforce:account:2"), "is_active": True}
+    loser = {**customer("salesforce", ACCOUNT), "name": "Acme (old)", "is_active": False}
+    for row in (survivor, loser) if is_last else (loser, survivor):
+        work.put("psa.customer", str(row["id"]), row, CUSTOMER)
+    work.run()
+    shown = work.table("psa.status.customer")[CUSTOMER]
+    assert (shown["name"], shown["crm_id"]) == ("Acme", survivor["id"])
+    work.put("psa.customer", str(survivor["id"]), None, CUSTOMER)
+    work.run()
+    assert work.table("psa.status.customer")[CUSTOMER]["name"] == "Acme (old)"
