@@ -92,7 +92,9 @@ class Rule(_Model):
     source_id: Text | None = None  # "<system>:<kind>": the native id becomes a source id
     mint: Mint | None = None
     of: Text | None = None  # "<system>:<kind>" of the row an id is minted from
-    extract: Form | None = None  # null where the text has another form
+    # Null where the text has another form. With `text: trim` people type it, and its reader has
+    # to take it as `identity.typed` does; without, it is a key its system compares exactly.
+    extract: Form | None = None
     values: dict[Scalar, Scalar] | tuple[Scalar, ...] | None = None  # others are rejected
     scale: Text | None = None  # exact factor
     duration: Duration | None = None  # half-even to the second where the unit is coarser
@@ -123,6 +125,8 @@ class Rule(_Model):
             )
             if getattr(self, name) is not None
         ] + (["negate"] if self.negate else [])
+        if self.extract is not None and self.text is TextStyle.TRIM:
+            functions.remove("text")
         if len(functions) > 1:
             raise ValueError(f"one function a rule, not {', '.join(functions)}")
         is_free = self.constant is not None or self.first_non_null is not None

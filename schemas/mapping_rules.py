@@ -97,7 +97,8 @@ def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for e
         return Made(~expr, dtype, False)
     if rule.extract is not None:
         _expect(dtype, pl.String, "extract")
-        return Made(typed_texts(expr).str.extract(_FORMS[rule.extract], 1), dtype, False)
+        text = expr if rule.text is None else typed_texts(expr)
+        return Made(text.str.extract(_FORMS[rule.extract], 1), dtype, False)
     if rule.text is not None:
         _expect(dtype, pl.String, "text")
         return Made(_styled(rule.text, expr), dtype, False)

@@ -121,6 +121,11 @@ class ProjectLink(Project):
     assigned_currency: str | None = None
 
     @property
+    def native_id(self) -> str:
+        """Id of the row in its own system."""
+        return self.id.rpartition(":")[2]
+
+    @property
     def is_erp(self) -> bool:
         """Whether the row is the ERP's."""
         return self.source_system in systems.ERP

@@ -178,10 +178,13 @@ class ProjectView:
         self.document.ledgers[order.natural_key] = entry
         if is_due and desired is not None:
             identity = {"project_id": self.project_id, "correlation_id": order.correlation_id}
+            # The resource tool is searched by a code that people type: the table has found it.
+            is_seen = order.target == "float" and self.rm is not None
+            seen = {"seen_id": self.rm.native_id} if is_seen and self.rm else {}
             send(
                 outbox,
                 order,
-                {**desired, **identity},
+                {**desired, **identity, **seen},
                 revision=entry.revision,
                 timestamp_ms=timestamp_ms,
             )

@@ -23,6 +23,7 @@ from connectors.dispatch.sink import Applied
 from connectors.float.auth import POLICY, SYSTEM, StaticToken
 from connectors.http import VendorClient
 from schemas.errors import InvalidEntityError, TargetBusyError
+from schemas.identity import typed
 
 PROJECTS: Final = "/v3/projects"
 PAGE_SIZE: Final = 200
@@ -54,6 +55,10 @@ class _Project(Answer):
     project_id: Annotated[int, Field(ge=1)]
     project_code: str | int | None = None
 
+    def has_code(self, code: object) -> bool:
+        """Whether the project has a code, as the mapping reads it: people type around it."""
+        return self.project_code is not None and typed(str(self.project_code)) == code
+
 
 class _Page(Answer):
     """The headers of a list."""
@@ -84,7 +89,7 @@ class FloatSink:
         """Find the project by its id or its code, then create it or change what differs."""
         body = _body(command)
         ids = await self._ids(body["project_code"])
-        found = await self._read(known_id, ids)
+        found = await self._read(command, known_id, ids)
         if found is None:
             answer = await self._client.request("POST", PROJECTS, json=body, retry=False)
             made = read_answer(_Project, answer.body, system=SYSTEM, is_read=False)
@@ -97,7 +102,7 @@ class FloatSink:
         """Read the project by its id or its code and compare it with the command."""
         body = _body(command)
         ids = await self._ids(body["project_code"])
-        found = await self._read(known_id, ids)
+        found = await self._read(command, known_id, ids)
         if found is None or not holds(found.row, body):
             return None
         return _applied(found.project_id, ids)
@@ -114,13 +119,15 @@ class FloatSink:
                 is_read=False,
             )
 
-    async def _read(self, known_id: str | None, ids: list[int]) -> _Found | None:
+    async def _read(self, command: Command, known_id: str | None, ids: list[int]) -> _Found | None:
         """Return the project of the earlier result, else the oldest with the code, as it is now.
 
-        The list is not trusted: it may show a project that is gone, and lack one that is there.
+        The list is not trusted: it may show a project that is gone, lack one that is there, and
+        its filter may lack one whose code somebody typed with blanks. The table that ordered
+        names the project it has seen.
         """
-        known = [int(known_id)] if known_id is not None and known_id.isdecimal() else []
-        for project_id in dict.fromkeys([*known, *ids]):
+        known, seen = _number(known_id), _number(command.content().get("seen_id"))
+        for project_id in dict.fromkeys([*known, *sorted({*seen, *ids})]):
             answer = await self._client.request(
                 "GET", f"{PROJECTS}/{project_id}", absent_ok=True, retry=False
             )
@@ -133,7 +140,9 @@ class FloatSink:
                     system=SYSTEM,
                     is_read=True,
                 )
-            return _Found(project_id, answer.body)
+            is_ours = project_id in known or project_id in ids
+            if is_ours or project.has_code(command.content()["project_id"]):
+                return _Found(project_id, answer.body)
         return None
 
     async def _ids(self, project_code: str) -> list[int]:
@@ -160,7 +169,7 @@ class FloatSink:
                     f"{shape_of(answer.body)} instead of a list", system=SYSTEM, is_read=True
                 )
             rows = [read_answer(_Project, row, system=SYSTEM, is_read=True) for row in answer.body]
-            found += [row.project_id for row in rows if row.project_code == project_code]
+            found += [row.project_id for row in rows if row.has_code(project_code)]
             shown = _page(answer.headers)
             if first is not None and shown.total != first.total:
                 raise TargetBusyError(
@@ -170,6 +179,11 @@ class FloatSink:
             first = first or shown
             page += 1
         return sorted(found)
+
+
+def _number(text: object) -> list[int]:
+    """Return the id a text holds, none for anything else."""
+    return [int(text)] if isinstance(text, str) and text.isdecimal() else []
 
 
 def _page(headers: Mapping[str, str]) -> _Page:

@@ -18,7 +18,7 @@ from tests.support.histories import Feeder
 from tests.support.oracle import payload
 
 TARGETS = ("netsuite", "float")
-OURS = ("correlation_id",)
+OURS = ("correlation_id", "seen_id")
 NO_TAX_CODE = "Please enter value(s) for: Tax Code"
 KINDS = {
     "upsert_customer": "customer",

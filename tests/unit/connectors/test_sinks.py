@@ -256,6 +256,38 @@ async def test_a4_a_deleted_project_that_is_still_listed_is_made_again() -> None
     assert applied.target_id == "9"
 
 
+TYPED = ["eng-1-de", " eng-1-de", "eng-1-de\u00a0", "\u200beng-1-de\t\n"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.fault("C18", place="connectors/float/sink.py")
+@pytest.mark.parametrize("code", TYPED)
+@pytest.mark.parametrize("is_listed", [True, False])
+async def test_c18_a_code_typed_with_blanks_is_no_second_project(
+    code: str, *, is_listed: bool
+) -> None:
+    """Whether or not the vendor's filter sees through the blanks: the table has linked it."""
+    row = {**PLAN_ROW, "project_id": 8, "project_code": code, "name": "old"}
+    sink, client = float_(answer(200, [row] * is_listed), answer(200, row), answer(200, row))
+    applied = await sink.execute(order("upsert_project", **PLAN, seen_id="8"))
+    assert [request[:2] for request in client.requests[1:]] == [
+        ("GET", "/v3/projects/8"),
+        ("PATCH", "/v3/projects/8"),
+    ]
+    assert applied.target_id == "8"
+
+
+@pytest.mark.asyncio
+@pytest.mark.fault("C18", place="connectors/float/sink.py")
+@pytest.mark.parametrize("code", ["eng-2-de", "eng-1-de-old", None, ""])
+async def test_c18_a_project_that_lost_its_code_is_left_alone(code: str | None) -> None:
+    row = {**PLAN_ROW, "project_id": 8, "project_code": code}
+    sink, client = float_(answer(200, []), answer(200, row), answer(201, {"project_id": 9}))
+    applied = await sink.execute(order("upsert_project", **PLAN, seen_id="8"))
+    assert client.requests[-1][0] == "POST"
+    assert applied.target_id == "9"
+
+
 @pytest.mark.asyncio
 async def test_float_keeps_the_oldest_of_two_and_warns() -> None:
     rows = [{**PLAN_ROW, "project_id": 10}, {**PLAN_ROW, "project_id": 9}]

@@ -127,6 +127,17 @@ def test_c18_a_project_code_is_found_between_blanks(before: str, after: str) -> 
 
 
 @pytest.mark.fault("C18", place=PLACE)
+@pytest.mark.parametrize("blank", ["\u00a0", " "])
+def test_c18_what_the_erp_finds_exactly_is_read_exactly(blank: str) -> None:
+    """Nobody types an external id; one that differs in a blank is another record to the ERP."""
+    found = mapped(
+        "src.netsuite.customer", id="7", companyname="x", externalid=f"cus-{'a' * 16}{blank}"
+    )
+    assert found is not None
+    assert found["customer_id"] == identity.customer_id("netsuite:customer:7")
+
+
+@pytest.mark.fault("C18", place=PLACE)
 @given(BLANKS, BLANKS)
 def test_c18_an_address_is_one_person_between_blanks(before: str, after: str) -> None:
     assert identity.resource_id(f"{before}Ada@Example.com{after}") == identity.resource_id(
