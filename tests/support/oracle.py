@@ -362,7 +362,7 @@ class Oracle:
             for row in self.of("customer")
             if row["customer_id"] == identity and row["source_system"] in systems
         ]
-        active = [row for row in rows if row["is_active"] is not False]
+        active = [row for row in rows if row.get("is_active") is not False]
         return next(iter([*active, *rows]), None)
 
     def customers(self) -> Table:
