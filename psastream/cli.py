@@ -108,6 +108,26 @@ def worker() -> None:
 
 
 @app.command()
+def reread(topic: str) -> None:
+    """Have the worker read a topic from its first record, into the state there is."""
+    from psastream.anew import reread_topic
+
+    with errors_as_exit_codes():
+        reread_topic(settings_from_environment(), topic)
+        typer.echo(f"{topic} is read from its first record when a worker starts")
+
+
+@app.command()
+def rebuild(group: str) -> None:
+    """Have an agent group computed from nothing: its state is deleted, its topics read again."""
+    from psastream.anew import rebuild_group
+
+    with errors_as_exit_codes():
+        count = rebuild_group(settings_from_environment(), group)
+        typer.echo(f"{group} reads {count} topics from their first records when a worker starts")
+
+
+@app.command()
 def poll(config: Config) -> None:
     """Run the polled sources whose connector files are given."""
     from connectors.polled.main import run_poller

@@ -39,6 +39,8 @@ class Worker:
         """`stop_timeout_s` must lie below the grace period of whoever sends SIGTERM."""
         self.app = app
         self.health = Health(app, instruments or NoInstruments())
+        self.failure: BaseException | None = None
+        """Why it has ended by itself."""
         self._stop_timeout_s = stop_timeout_s
         self._stop_requested: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -73,13 +75,15 @@ class Worker:
         try:
             await self._work()
         except PsaStreamError as error:
+            self.failure = error
             _log.error("worker failed", code=error.code, error=str(error))
             code = EXIT_FAILED
         except PROCESS_ENDS:
             raise
         # The last resort of the process: whatever it is, it is logged and becomes the exit code.
         # polars raises what is no Exception.
-        except BaseException:
+        except BaseException as error:
+            self.failure = error
             _log.exception("worker failed")
             code = EXIT_FAILED
         await self._shut_down(code)
@@ -97,6 +101,7 @@ class Worker:
             asyncio.create_task(self._stop_requested.wait(), name="stop"),
             asyncio.create_task(self._run_app(), name="app"),
             asyncio.create_task(self.health.watch(), name="watchdog"),
+            asyncio.create_task(self.health.watch_topics(), name="topics"),
             asyncio.create_task(collect_young(), name="collector"),
         }
         try:

@@ -203,6 +203,9 @@ class GroupSpec:
     """What the handlers publish to: checked at start, so that no chunk fails on it later."""
     dead_letters: DeadLetterWriter | None = None
     """Where records go that no handler can digest. None: they stop the process."""
+    layout: int = 1
+    """Version of what the state holds. Raise it when state of before cannot be read any more: the
+    worker then refuses it, and the group is computed anew."""
 
     def handlers(self) -> Mapping[str, ChunkHandler]:
         """The handler of each source topic."""

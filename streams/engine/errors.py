@@ -13,6 +13,20 @@ class StateGapError(FatalError):
     """Records whose offsets are committed are missing in the state."""
 
     code = "fatal.state_gap"
+    missing = 0
+    """How many offsets."""
+
+
+class SourceChangedError(FatalError):
+    """A topic is not the one the state was computed from: made anew, or cut at its end."""
+
+    code = "fatal.source_changed"
+
+
+class StateLayoutError(FatalError):
+    """The state was written in another layout than this version of the group reads."""
+
+    code = "fatal.state_layout"
 
 
 class AccountingError(FatalError):

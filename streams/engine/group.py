@@ -46,6 +46,15 @@ class GroupRuntime:
         }
         await asyncio.gather(*(processor.open() for processor in self._processors.values()))
 
+    def check_topics(self) -> None:
+        """Raise SourceChangedError if a topic in use has been deleted and made again. Blocking.
+
+        Raises BrokerUnavailableError where the broker does not answer.
+        """
+        found = self._log.identities(list(self.spec.handlers()))
+        for processor in list(self._processors.values()):
+            processor.check_topics(found)
+
     def submit(self, delivery: Delivery) -> None:
         """Hand a chunk to its partition; one of a partition given up meanwhile is dropped."""
         processor = self._processors.get(delivery.chunk.partition)

@@ -6,9 +6,11 @@ partition with lag stands still. Recovery is progress, so a long restore is live
 
 import asyncio
 import time
+from contextlib import suppress
 
 from faust.types import TP
 
+from schemas.errors import TransientError
 from streams.engine.app import EngineApp
 from streams.engine.errors import StalledError
 from streams.engine.instruments import Instruments
@@ -74,6 +76,18 @@ class Health:
                         context={"partition": self._stalled},
                     )
             await asyncio.sleep(_BEAT_S)
+
+    async def watch_topics(self) -> None:
+        """Raise SourceChangedError soon after a topic in use was deleted and made again.
+
+        A fetch does not tell: the broker answers for whatever bears the name now.
+        """
+        while True:
+            await asyncio.sleep(self._app.settings.topic_check_interval_s)
+            for group in self._app.groups:
+                # Without an answer there is nothing to compare; whoever needs the broker says so.
+                with suppress(TransientError):
+                    await asyncio.to_thread(group.check_topics)
 
     def _processors(self) -> list[PartitionProcessor]:
         return [p for group in self._app.groups for p in list(group.processors.values())]

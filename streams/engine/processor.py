@@ -7,7 +7,7 @@ and the queue of chunks. Opened at assignment, halted at revocation, never reuse
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -29,8 +29,10 @@ from streams.engine.contract import (
 from streams.engine.errors import (
     AccountingError,
     RecordTooLargeError,
+    SourceChangedError,
     StateDamagedError,
     StateGapError,
+    StateLayoutError,
 )
 from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.instruments import Instruments
@@ -42,10 +44,17 @@ from streams.engine.poison import (
     is_of_records,
     putting_aside,
 )
+from streams.engine.positions import Fence, Place, Source, check_gap, next_offset
 from streams.engine.seams import Seams
 from streams.engine.settings import EngineSettings
 from streams.engine.state_log import StateLog
-from streams.engine.state_store import fence_key
+from streams.engine.state_store import (
+    FENCE_PREFIX,
+    LAYOUT_KEY,
+    fence_key,
+    layout_of,
+    source_key,
+)
 from streams.engine.tally import Tally, tally_key
 
 _FEW_RECORDS = 1_000
@@ -91,6 +100,12 @@ class PartitionProcessor:
         self.positions: dict[str, int] = {}
         """The committed position in each source topic, once ready."""
         self._tallies: dict[str, Tally | None] = {}
+        self.topic_ids: dict[str, str] = {}
+        """The ids of the state log and of the sources, as of the last restore."""
+        self._anew: set[str] = set()
+        """Sources whose fence is void until their next chunk is committed."""
+        self._unwritten: dict[bytes, bytes] = {}
+        """What the state does not say of its layout and its sources yet."""
         self.log_end = 0
         """End of the state log when the partition was opened."""
         self._parts = parts
@@ -263,46 +278,85 @@ class PartitionProcessor:
         return TransientError("the local state is rebuilt from its log", context=error.context)
 
     def _caught_up(self) -> int:
+        topics = list(self._handlers)
         # Before the state is read: what is committed later is in the log later too.
-        sources = self._state_log.source_positions(list(self._handlers), self.partition)
-        log_id = self._state_log.identity()
-        self._store.open(log_id)
+        sources = self._state_log.source_positions(topics, self.partition)
+        self.topic_ids = self._state_log.identities(topics)
+        self._store.open(self.topic_ids[self.group.state_topic])
         records = self._state_log.catch_up(
             self.partition, self._store, stop=self._stop, progress=self._on_restored
         )
         if self._stop.is_set():
             return records
+        self._check_layout()
+        # After it: no fence lies beyond an end that was asked for later.
+        ends = self._state_log.source_ends(topics, self.partition)
         for topic, source in sources.items():
-            self._tallies[topic] = self._store.tally(topic)
-            fence = self._store.fence(topic)
-            position = max(source.start, source.committed or 0)
-            if fence is not None or source.committed is not None:
-                self._check_gap(topic, 0 if fence is None else fence + 1, position)
-            self.positions[topic] = position if fence is None else fence + 1
+            found = Source(
+                source.start, ends[topic], source.committed, self.topic_ids[topic], source.is_anew
+            )
+            self._place_in(topic, found)
         return records
+
+    def _place_in(self, topic: str, source: Source) -> None:
+        """Find where to go on in a source."""
+        stored = self._store.fence(topic)
+        fence = None if stored is None else Fence(stored, self._store.source_id(topic))
+        try:
+            position = next_offset(self._place(topic), fence, source)
+        except StateGapError as error:
+            self._report_gap(topic, error)
+            position = 0 if fence is None else fence.offset + 1
+            position = max(position, source.start, source.committed or 0)
+        self.positions[topic] = position
+        self._anew.discard(topic)
+        if source.is_anew:
+            self._anew.add(topic)
+            self._log.warning("source is read anew", topic=topic, position=position)
+        self._tallies[topic] = None if source.is_anew else self._store.tally(topic)
+        if fence is None or fence.topic_id != source.topic_id:
+            self._unwritten[source_key(topic)] = source.topic_id.encode()
+
+    def _place(self, topic: str) -> Place:
+        return Place(self.group.name, topic, self.partition)
+
+    def _check_layout(self) -> None:
+        """Refuse state of another layout, or that begins in the middle."""
+        self._unwritten.clear()
+        wanted, stored = layout_of(self.group.layout), self._store.layout()
+        if stored == wanted:
+            return
+        if stored is None and next(iter(self._store.scan(FENCE_PREFIX)), None) is None:
+            self._unwritten[LAYOUT_KEY] = wanted
+            return
+        raise StateLayoutError(
+            f"the state has the layout {stored.decode()}, this version reads {wanted.decode()}"
+            if stored is not None
+            else "the state has no layout: it is of an earlier version, or its log was made again"
+            " while a worker wrote to it",
+            hint=f"stop all workers; `psastream rebuild {self.group.name}` computes the group anew",
+            context={"group": self.group.name, "partition": self.partition},
+        )
+
+    def check_topics(self, found: Mapping[str, str]) -> None:
+        """Raise SourceChangedError if a topic is not the one it was, by the ids there are now."""
+        for topic, known in self.topic_ids.items():
+            if found[topic] == known:
+                continue
+            raise SourceChangedError(
+                "the topic was deleted and made again while it was in use",
+                hint="start the worker again: it says what can be done",
+                context=self._place(topic).context(known_id=known, found_id=found[topic]),
+            )
 
     def _on_restored(self, records: int, seconds: float) -> None:
         self._reached(Mark.RESTORING)
         self.touch()
         self._parts.instruments.recovery_progress(self.group.name, self.partition, records, seconds)
 
-    def _check_gap(self, topic: str, known: int, position: int) -> None:
-        """Refuse to go on from `position` when the state ends before it, at `known`. Upholds I6."""
-        missing = position - known
-        if missing <= 0:
-            return
-        self._parts.instruments.state_gap(self.group.name, topic, self.partition, missing)
-        error = StateGapError(
-            f"the state lacks {missing} offsets below the position to go on from",
-            hint="restore the state log or replay the group; allow_state_gap goes on without them",
-            context={
-                "group": self.group.name,
-                "topic": topic,
-                "partition": self.partition,
-                "state_position": known,
-                "position": position,
-            },
-        )
+    def _report_gap(self, topic: str, error: StateGapError) -> None:
+        """Raise `error`, unless gaps are allowed."""
+        self._parts.instruments.state_gap(self.group.name, topic, self.partition, error.missing)
         if not self._parts.settings.allow_state_gap:
             raise error
         self._log.error("state gap allowed", detail=str(error))
@@ -358,8 +412,9 @@ class PartitionProcessor:
                     return  # opening the writer would fence the heir
                 # Fences ourselves, which ends the last transaction; the log has its outcome.
                 await self._writer.open()
-            if number > 1 or self._has_failed or chunk.start_offset > self.positions[chunk.topic]:
-                # Records that seem to be left out may have been applied by an heir meanwhile.
+            if number > 1 or self._has_failed or chunk.start_offset != self.positions[chunk.topic]:
+                # Records that seem to be left out may have been applied by an heir meanwhile;
+                # those that seem to be held may be of another topic of this name.
                 await asyncio.to_thread(self._catch_up)
                 if self._stop.is_set():
                     return  # then it has ended early, and nothing may build on the state
@@ -398,8 +453,11 @@ class PartitionProcessor:
 
     def _fresh_part(self, chunk: Chunk) -> Chunk:
         """`chunk` without what the state already holds; it may cover nothing. Upholds I3."""
-        self._check_gap(chunk.topic, self.positions[chunk.topic], chunk.start_offset)
-        fence = self._store.fence(chunk.topic)
+        try:
+            check_gap(self._place(chunk.topic), self.positions[chunk.topic], chunk.start_offset)
+        except StateGapError as error:
+            self._report_gap(chunk.topic, error)
+        fence = None if chunk.topic in self._anew else self._store.fence(chunk.topic)
         if fence is None:
             return chunk
         fresh = chunk.after(fence) if chunk.last_offset > fence else _nothing_after(chunk, fence)
@@ -428,6 +486,8 @@ class PartitionProcessor:
         self._reached(Mark.AFTER_LOCAL_WRITE)
         self.positions[chunk.topic] = chunk.end_offset
         self._tallies[chunk.topic] = prepared.tally
+        self._anew.discard(chunk.topic)
+        self._unwritten = {k: v for k, v in self._unwritten.items() if k not in prepared.changes}
         self.touch()
         instruments, group = self._parts.instruments, self.group.name
         instruments.commit_seconds(group, chunk.topic, time.monotonic() - prepared.folded_at_s)
@@ -464,6 +524,9 @@ class PartitionProcessor:
             changes = dict(effects.state)
             changes[fence_key(chunk.topic)] = b"%d" % chunk.last_offset
             changes[tally_key(chunk.topic)] = tally.to_bytes()
+            for key in (LAYOUT_KEY, source_key(chunk.topic)):
+                if key in self._unwritten:
+                    changes[key] = self._unwritten[key]
             stamp = chunk.timestamps_ms[-1] if len(chunk) else None
             commit = self._writer.encode(changes, effects, stamp)
         # A record that makes this fail fails in every life: whose fault it is decides what then.

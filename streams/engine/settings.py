@@ -45,6 +45,8 @@ class EngineSettings(BaseModel):
     metadata_max_age_s: float = 10.0
     """How soon topics are seen that a broker did not know yet when it was asked: the leader of the
     group assigns only partitions it knows, and nobody works the others until then."""
+    topic_check_interval_s: float = 30.0
+    """How often the ids of the topics in use are compared with those at the start."""
     transaction_timeout_s: float = 60.0
     commit_timeout_s: float = 30.0
     commit_attempts: int = Field(default=5, ge=1)

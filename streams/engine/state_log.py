@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from schemas.errors import BrokerUnavailableError, FatalError
 from streams.engine.connection import librdkafka_options
 from streams.engine.errors import StateGapError
+from streams.engine.positions import ANEW
 from streams.engine.settings import EngineSettings
 from streams.engine.state_store import StateStore
 
@@ -44,10 +45,14 @@ class LogBounds:
 
 @dataclass(frozen=True, slots=True)
 class SourcePosition:
-    """Committed position of a source partition (None: never committed) and its first offset."""
+    """Committed position of a source partition (None: never committed) and its first offset.
+
+    `is_anew`: an operator has set the position; see `positions.ANEW`.
+    """
 
     committed: int | None
     start: int
+    is_anew: bool = False
 
 
 class StateLog:
@@ -58,12 +63,18 @@ class StateLog:
         self._settings = settings
         self._admin = AdminClient(librdkafka_options(settings))
 
-    def identity(self) -> str:
-        """The id Kafka gave the topic when it was created: a re-created topic has another."""
+    def identities(self, sources: Sequence[str]) -> dict[str, str]:
+        """The ids Kafka gave the log and these topics: a topic made again has another (KIP-516).
+
+        Raises BrokerUnavailableError, also for a topic that is missing.
+        """
         admin = self._admin  # held: the answer to a client that is gone never comes
-        future = admin.describe_topics(TopicCollection([self.topic]))[self.topic]
+        futures = admin.describe_topics(TopicCollection([self.topic, *sources]))
         try:
-            return str(future.result(_ADMIN_TIMEOUT_S).topic_id)
+            return {
+                topic: str(future.result(_ADMIN_TIMEOUT_S).topic_id)
+                for topic, future in futures.items()
+            }
         except (KafkaException, TimeoutError) as error:
             raise self._unavailable(error) from error
 
@@ -102,10 +113,17 @@ class StateLog:
         if failed:
             raise self._unavailable(KafkaException(failed[0]))
         committed = {at.topic: at.offset for at in found if at.offset >= 0}
+        anew = {at.topic for at in found if at.metadata == ANEW}
         starts = self._offsets(wanted, OffsetSpec.earliest())
         return {
-            topic: SourcePosition(committed.get(topic), start) for topic, start in starts.items()
+            topic: SourcePosition(committed.get(topic), start, topic in anew)
+            for topic, start in starts.items()
         }
+
+    def source_ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
+        """One past the last offset on `partition` of `topics`, committed or not."""
+        wanted = [TopicPartition(topic, partition) for topic in topics]
+        return self._offsets(wanted, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)
 
     def _offsets(
         self,

@@ -37,7 +37,16 @@ _log = structlog.get_logger()
 OFFSET_KEY = b"!offset"
 COMPLETE_AT_KEY = b"!complete-at"
 LOG_KEY = b"!log"
+LOCAL_LAYOUT_KEY = b"!local-layout"
+LAYOUT_KEY = b"!v"
+"""Key, in the store and in the state log, of the layout of the state."""
 FENCE_PREFIX = b"!f:"
+SOURCE_PREFIX = b"!t:"
+
+LOCAL_LAYOUT: Final = b"1"
+"""Version of what a directory holds beside its log. Another one is rebuilt from the log."""
+_ENGINE_LAYOUT: Final = 1
+"""Version of the engine's own keys in the state."""
 
 _DAMAGED: Final = ("Corruption:", "IO error: No such file or directory:")
 _IN_USE: Final = ("IO error: While lock file:", "IO error: lock hold by current process")
@@ -46,6 +55,16 @@ _IN_USE: Final = ("IO error: While lock file:", "IO error: lock hold by current 
 def fence_key(topic: str) -> bytes:
     """Key, in the store and in the state log, of the last applied offset of a source topic."""
     return FENCE_PREFIX + topic.encode()
+
+
+def layout_of(group_layout: int) -> bytes:
+    """What LAYOUT_KEY holds: the engine's version and the group's."""
+    return b"%d.%d" % (_ENGINE_LAYOUT, group_layout)
+
+
+def source_key(topic: str) -> bytes:
+    """Key, in the store and in the state log, of the id of the source topic its fence is of."""
+    return SOURCE_PREFIX + topic.encode()
 
 
 class StateStore:
@@ -80,14 +99,19 @@ class StateStore:
             if reason := self._why_useless(self._db, log_id, is_reopened):
                 self._db = self._rebuild(reason)
             self._db[LOG_KEY] = log_id.encode()
+            self._db[LOCAL_LAYOUT_KEY] = LOCAL_LAYOUT
 
     def _why_useless(self, db: Rdict, log_id: str, is_reopened: bool) -> str | None:
         try:
             known, age_s = db.get(LOG_KEY), self._age_s(db)
+            layout = db.get(LOCAL_LAYOUT_KEY)
         except Exception as error:
             if not str(error).startswith(_DAMAGED):
                 raise
             return str(error)
+        if known is not None and layout != LOCAL_LAYOUT:
+            found = "none" if layout is None else layout.decode()
+            return f"has the local layout {found} instead of {LOCAL_LAYOUT.decode()}"
         if is_reopened and age_s > self._settings.local_state_max_age_s:
             # Meanwhile compaction may have dropped tombstones this store has not seen.
             return f"was last complete {age_s:.0f} s ago"
@@ -106,6 +130,7 @@ class StateStore:
             self._db = self._rebuild(reason)
             if log_id is not None:
                 self._db[LOG_KEY] = log_id
+                self._db[LOCAL_LAYOUT_KEY] = LOCAL_LAYOUT
 
     def close(self) -> None:
         """Close for good; waits for the operation at hand, later ones raise FatalError."""
@@ -134,6 +159,15 @@ class StateStore:
         """The last source offset of `topic` this store has applied."""
         stored = self.get(fence_key(topic))
         return None if stored is None else int(stored)
+
+    def layout(self) -> bytes | None:
+        """The layout of the state; None before the first chunk."""
+        return self.get(LAYOUT_KEY)
+
+    def source_id(self, topic: str) -> str | None:
+        """The id Kafka gave the topic that the fence of `topic` is of."""
+        stored = self.get(source_key(topic))
+        return None if stored is None else stored.decode()
 
     def tally(self, topic: str) -> Tally | None:
         """What became of the records of `topic` so far."""

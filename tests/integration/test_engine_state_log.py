@@ -76,7 +76,7 @@ def test_every_partition_hears_that_no_broker_answers(tmp_path: Path) -> None:
     settings = EngineSettings(app_id="a", bootstrap_servers="127.0.0.1:1", state_dir=tmp_path)
     log = StateLog("log", settings)
     pool = ThreadPoolExecutor(8)
-    asked = [pool.submit(log.identity) for _ in range(2)]
+    asked = [pool.submit(log.identities, []) for _ in range(2)]
     asked += [pool.submit(log.bounds, partition) for partition in range(6)]
     for answer in asked:
         assert isinstance(answer.exception(timeout=30), BrokerUnavailableError)

@@ -12,7 +12,7 @@ import pytest
 from schemas.errors import FatalError
 from streams.engine import EngineSettings
 from streams.engine.errors import StateDamagedError
-from streams.engine.state_store import StateStore, fence_key
+from streams.engine.state_store import LOCAL_LAYOUT_KEY, StateStore, fence_key
 
 
 @pytest.fixture
@@ -48,6 +48,19 @@ def test_scan_returns_the_prefix_in_key_order(store: StateStore) -> None:
     store.apply({b"p:2": b"b", b"p:1": b"a", b"o:9": b"x", b"q:1": b"y"}, log_offset=1)
     assert list(store.scan(b"p:")) == [(b"p:1", b"a"), (b"p:2", b"b")]
     assert list(store.scan(b"z")) == []
+
+
+def test_a_directory_of_another_layout_is_rebuilt(settings: EngineSettings) -> None:
+    first = opened(settings)
+    first.apply({b"a": b"1", LOCAL_LAYOUT_KEY: b"0"}, log_offset=3)
+    first.close()
+    second = opened(settings)
+    assert (second.get(b"a"), second.log_offset, second.rebuilds) == (None, None, 1)
+    second.apply({b"a": b"1"}, log_offset=3)
+    second.close()
+    third = opened(settings)
+    assert (third.get(b"a"), third.rebuilds) == (b"1", 0)
+    third.close()
 
 
 def test_state_position_and_fence_survive_a_restart(settings: EngineSettings) -> None:

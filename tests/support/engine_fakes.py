@@ -12,7 +12,7 @@ from typing import Any
 from streams.engine import Chunk, Effects
 from streams.engine.errors import FencedError
 from streams.engine.state_log import LogBounds, SourcePosition
-from streams.engine.state_store import fence_key
+from streams.engine.state_store import LAYOUT_KEY, fence_key, source_key
 from streams.engine.tally import Tally, tally_key
 
 Changes = Mapping[bytes, bytes | None]
@@ -28,6 +28,12 @@ class FakePartition:
     committed: dict[str, int] = field(default_factory=dict)
     start: int = 0
     """First offset of every source topic."""
+    end: int = 1 << 60
+    """One past the last offset of every source topic."""
+    topic_id: str = "topic-1"
+    """Of every source topic."""
+    anew: set[str] = field(default_factory=set)
+    """Source topics whose committed position an operator has set."""
     before_commit: Callable[[Chunk], None] = lambda chunk: None
     after_commit: Callable[[Chunk], None] = lambda chunk: None
     during_catch_up: Callable[[threading.Event], None] = lambda stop: None
@@ -37,6 +43,7 @@ class FakePartition:
         self.log.append(dict(changes))
         self.outputs += effects.outputs
         self.committed[chunk.topic] = chunk.end_offset
+        self.anew.discard(chunk.topic)
         return len(self.log) - 1
 
     def writer(self, *_: Any) -> "FakeWriter":
@@ -80,15 +87,20 @@ class FakeStateLog:
     def __init__(self, partition: FakePartition) -> None:
         self._partition = partition
 
-    def identity(self) -> str:
-        return "log"
+    def identities(self, sources: Sequence[str]) -> dict[str, str]:
+        return {"log": "log-1", **dict.fromkeys(sources, self._partition.topic_id)}
+
+    def source_ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
+        return dict.fromkeys(topics, self._partition.end)
 
     def bounds(self, partition: int) -> LogBounds:
         return LogBounds(0, len(self._partition.log))
 
     def source_positions(self, topics: Sequence[str], partition: int) -> dict[str, SourcePosition]:
         found = self._partition
-        return {t: SourcePosition(found.committed.get(t), found.start) for t in topics}
+        return {
+            t: SourcePosition(found.committed.get(t), found.start, t in found.anew) for t in topics
+        }
 
     def catch_up(
         self,
@@ -137,6 +149,13 @@ class MemoryStore:
     def tally(self, topic: str) -> Tally | None:
         stored = self.get(tally_key(topic))
         return None if stored is None else Tally.from_bytes(stored)
+
+    def layout(self) -> bytes | None:
+        return self.get(LAYOUT_KEY)
+
+    def source_id(self, topic: str) -> str | None:
+        stored = self.get(source_key(topic))
+        return None if stored is None else stored.decode()
 
     def get(self, key: bytes) -> bytes | None:
         return self._held.get(key)

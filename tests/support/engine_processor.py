@@ -129,6 +129,11 @@ def held(partition: FakePartition) -> dict[bytes, bytes | None]:
     return state
 
 
+def facts(held: dict[bytes, bytes | None]) -> dict[bytes, bytes | None]:
+    """What the state holds beside what it says of its layout and its topics."""
+    return {key: value for key, value in held.items() if not key.startswith((b"!v", b"!t:"))}
+
+
 def once(error: BaseException) -> Callable[[Chunk], None]:
     """Raise the first time."""
     errors = [error]

@@ -16,6 +16,7 @@ from confluent_kafka import (
     IsolationLevel,
     KafkaError,
     KafkaException,
+    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -42,6 +43,7 @@ class Application:
         self._options = {"bootstrap.servers": bootstrap_servers}
         self.logs = self._read(TOPICS)
         self.ends = self._ends(SOURCES)
+        self.ids = self._ids(SOURCES)
         self.committed = self._committed(SOURCES)
 
     def topic(self, name: str) -> str:
@@ -74,6 +76,14 @@ class Application:
             isolation_level=IsolationLevel.READ_COMMITTED,
         )
         return {place: int(found[self._at(place)].result(_TIMEOUT_S).offset) for place in places}
+
+    def _ids(self, names: Sequence[str]) -> dict[str, bytes]:
+        admin = AdminClient(self._options)
+        found = admin.describe_topics(TopicCollection([self.topic(name) for name in names]))
+        return {
+            name: str(found[self.topic(name)].result(_TIMEOUT_S).topic_id).encode()
+            for name in names
+        }
 
     def _committed(self, names: Sequence[str]) -> dict[Place, int]:
         """The positions of the group; 0 where it has none."""
@@ -226,6 +236,8 @@ class Verifier:
             if committed != end:
                 self._differs("wrong", f"{name}/{partition}: committed {committed}, end {end}")
             if end:
+                state[b"!v"] = b"1.1"
+                state[b"!t:" + topic.encode()] = self._app.ids[name]
                 state[b"!f:" + topic.encode()] = b"%d" % (end - 1)
                 state[b"!a:" + topic.encode()] = b"0 %d %d 0 0 0" % (end, count)
             if count:
@@ -258,6 +270,7 @@ class Verifier:
             store.close()
             position = int(held.pop(b"!offset", b"-1"))
             held.pop(b"!log", None)
+            held.pop(b"!local-layout", None)
             held.pop(b"!complete-at", None)
             if log and position >= log[-1][0]:
                 self.counts["local states"] += 1

@@ -1,0 +1,27 @@
+"""Has groups of the worker compute again: the wiring of `streams.engine.anew`."""
+
+from __future__ import annotations
+
+from psastream.worker import chosen_groups, engine_settings
+from runtime.kafka import create_topics
+from runtime.registry import Registry
+from runtime.settings import Settings
+from schemas.topics import STATE_LOGS
+from streams.engine.anew import forget_state, reread, reread_all
+
+
+def reread_topic(settings: Settings, topic: str) -> None:
+    """Have a source topic read from its first record, into the state there is."""
+    groups = chosen_groups(Registry(settings.registry_url), None)
+    reread(engine_settings(settings), groups, topic)
+
+
+def rebuild_group(settings: Settings, name: str) -> int:
+    """Have a group computed from nothing; return the number of topics it reads again."""
+    [group] = chosen_groups(Registry(settings.registry_url), [name])
+    engine = engine_settings(settings)
+    forget_state(engine, group)
+    logs = [topic for topic in STATE_LOGS if topic.name == group.state_topic]
+    create_topics(settings.kafka, logs, replication_factor=settings.replication_factor)
+    reread_all(engine, group)
+    return len(group.handlers())

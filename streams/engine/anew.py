@@ -1,0 +1,121 @@
+"""Has a group compute again what it computed before. For operators, while no worker runs.
+
+Blocking calls. The choice is written where the position is, in the group's committed offsets, so
+it holds for the next worker, whichever it is, and ends with the first chunk that is committed.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from schemas.errors import BrokerUnavailableError, ConfigError, FatalError
+from streams.engine.connection import librdkafka_options
+from streams.engine.contract import GroupSpec
+from streams.engine.positions import ANEW
+from streams.engine.settings import EngineSettings
+
+_TIMEOUT_S: Final = 10.0
+_POLL_S: Final = 0.1
+_ABSENT: Final = KafkaError.UNKNOWN_TOPIC_OR_PART
+
+
+def reread(settings: EngineSettings, groups: Sequence[GroupSpec], topic: str) -> None:
+    """Have the group that reads `topic` go on at its first record, whatever its state says.
+
+    Raises ConfigError where no group reads it, FatalError while workers run, and
+    BrokerUnavailableError.
+    """
+    readers = [group for group in groups if topic in group.handlers()]
+    if not readers:
+        known = sorted(name for group in groups for name in group.handlers())
+        raise ConfigError(f"no group reads {topic}", hint=f"choose from {', '.join(known)}")
+    admin = AdminClient(librdkafka_options(settings))
+    _refuse_members(admin, settings)
+    _go_back(admin, settings, readers[0], [topic])
+
+
+def forget_state(settings: EngineSettings, group: GroupSpec) -> None:
+    """Delete the state log of a group. To be made again, then `reread_all`.
+
+    Raises FatalError while workers run, and BrokerUnavailableError.
+    """
+    admin = AdminClient(librdkafka_options(settings))
+    _refuse_members(admin, settings)
+    try:
+        admin.delete_topics([group.state_topic])[group.state_topic].result(_TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() != _ABSENT:
+            raise _unavailable(error) from error
+    deadline_s = time.monotonic() + _TIMEOUT_S
+    while _exists(admin, group.state_topic):
+        if time.monotonic() > deadline_s:
+            raise _unavailable(TimeoutError(f"{group.state_topic} is still there"))
+        time.sleep(_POLL_S)
+
+
+def reread_all(settings: EngineSettings, group: GroupSpec) -> None:
+    """Have a group go on at the first record of every topic it reads. Raises as `reread`."""
+    admin = AdminClient(librdkafka_options(settings))
+    _go_back(admin, settings, group, list(group.handlers()))
+
+
+def _exists(admin: AdminClient, topic: str) -> bool:
+    try:
+        admin.describe_topics(TopicCollection([topic]))[topic].result(_TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() == _ABSENT:
+            return False
+        raise _unavailable(error) from error
+    return True
+
+
+def _refuse_members(admin: AdminClient, settings: EngineSettings) -> None:
+    found = admin.describe_consumer_groups([settings.app_id], request_timeout=_TIMEOUT_S)
+    try:
+        members = found[settings.app_id].result(_TIMEOUT_S).members
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return
+        raise _unavailable(error) from error
+    if members:
+        raise FatalError(
+            f"{len(members)} workers are in the group {settings.app_id}",
+            hint="stop all workers first; one that was killed leaves after its session",
+        )
+
+
+def _go_back(
+    admin: AdminClient, settings: EngineSettings, group: GroupSpec, topics: Sequence[str]
+) -> None:
+    places = [TopicPartition(t, p) for t in topics for p in range(group.partitions)]
+    try:
+        starts = admin.list_offsets(
+            dict.fromkeys(places, OffsetSpec.earliest()), request_timeout=_TIMEOUT_S
+        )
+        positions = [
+            TopicPartition(at.topic, at.partition, future.result(_TIMEOUT_S).offset, ANEW)
+            for at, future in starts.items()
+        ]
+        request = [ConsumerGroupTopicPartitions(settings.app_id, positions)]
+        [altered] = admin.alter_consumer_group_offsets(request, request_timeout=_TIMEOUT_S).values()
+        failed = [at.error for at in altered.result(_TIMEOUT_S).topic_partitions if at.error]
+    except (KafkaException, TimeoutError) as error:
+        raise _unavailable(error) from error
+    if failed:
+        raise _unavailable(KafkaException(failed[0]))
+
+
+def _unavailable(error: BaseException) -> BrokerUnavailableError:
+    return BrokerUnavailableError(
+        f"the positions of the group were not all set: {error}",
+        hint="check the brokers, then give the same command again",
+    )
