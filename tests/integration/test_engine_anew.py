@@ -14,7 +14,7 @@ from tests.support.engine_testbed import EngineTestbed, ThreadWorker
 
 __all__ = ["kafka"]  # a fixture
 
-pytestmark = [pytest.mark.stack, pytest.mark.fault("C12", place="streams/engine/positions.py")]
+pytestmark = pytest.mark.stack
 
 
 class Applied(NoInstruments):
@@ -60,6 +60,7 @@ def assert_refused(worker: ThreadWorker, says: str) -> None:
     assert says in str(failure)
 
 
+@pytest.mark.fault("C12", place="streams/engine/positions.py")
 def test_c12_a_topic_made_again_stops_the_worker_until_somebody_chooses(
     testbed: EngineTestbed,
 ) -> None:
@@ -81,6 +82,7 @@ def test_c12_a_topic_made_again_stops_the_worker_until_somebody_chooses(
     assert testbed.totals() == testbed.expected()
 
 
+@pytest.mark.fault("C12", place="streams/engine/positions.py")
 def test_c12_a_topic_made_again_under_a_worker_stops_it(testbed: EngineTestbed) -> None:
     with ThreadWorker(settings_of(testbed), [group_of(testbed)]) as worker:
         testbed.wait_until_drained()

@@ -12,7 +12,6 @@ from tests.support.engine_fakes import FakePartition
 from tests.support.engine_processor import facts, held, numbers, running
 
 PLACE = Place("g", "t", 0)
-fault = pytest.mark.fault("C12", place="streams/engine/positions.py")
 
 
 def source(start: int = 0, end: int = 200, committed: int | None = None, **more: bool) -> Source:
@@ -38,7 +37,7 @@ def test_a_partition_goes_on_after_what_the_state_holds(
     assert next_offset(PLACE, fence, found) == goes_on
 
 
-@fault
+@pytest.mark.fault("C12", place="streams/engine/positions.py")
 @pytest.mark.parametrize(
     ("fence", "found", "says"),
     [
@@ -57,7 +56,7 @@ def test_c12_offsets_of_another_topic_are_not_compared(
     assert "psastream rebuild g" in raised.value.hint
 
 
-@fault
+@pytest.mark.fault("C12", place="streams/engine/positions.py")
 @pytest.mark.parametrize(
     ("fence", "found", "missing", "says"),
     [
@@ -128,7 +127,7 @@ OPERATIONS = st.lists(
 )
 
 
-@fault
+@pytest.mark.fault("C12", place="streams/engine/positions.py")
 @given(OPERATIONS)
 def test_c12_a_worker_that_starts_has_missed_nothing_and_doubles_nothing(
     operations: list[tuple[str, int]],
@@ -146,7 +145,7 @@ def test_c12_a_worker_that_starts_has_missed_nothing_and_doubles_nothing(
         assert set(world.log[world.start :]) <= set(world.applied)
 
 
-@fault
+@pytest.mark.fault("C12", place="streams/engine/positions.py")
 @pytest.mark.asyncio
 async def test_c12_a_topic_made_again_stops_the_worker_and_is_read_anew_when_told() -> None:
     partition = FakePartition()
@@ -174,7 +173,7 @@ async def test_c12_a_topic_made_again_stops_the_worker_and_is_read_anew_when_tol
         assert await it.applied() == 1
 
 
-@fault
+@pytest.mark.fault("C12", place="streams/engine/positions.py")
 @pytest.mark.asyncio
 async def test_c12_a_topic_made_again_under_a_worker_stops_it() -> None:
     """The fetch at the old position is out of range, so it begins again at the first record."""
@@ -191,7 +190,7 @@ async def test_c12_a_topic_made_again_under_a_worker_stops_it() -> None:
     assert held(partition)[b"sum"] == b"6"
 
 
-@fault
+@pytest.mark.fault("C12", place="streams/engine/positions.py")
 @pytest.mark.asyncio
 async def test_c12_a_state_log_made_again_under_a_worker_is_no_state() -> None:
     """What was written to it since begins in the middle: it has fences, and no layout."""
