@@ -101,7 +101,7 @@ class Rule(_Model):
     reorder: tuple[int, ...] | None = None  # element i of the list comes from reorder[i]
     work_patterns: tuple[int, ...] | None = None  # map of first day → hours; weekdays as reorder
     records: dict[Text, Text] | None = None  # list of records: field → its field at the source
-    negate: bool = False
+    negate: bool = False  # of a boolean; beside `duration` of its sign
     text: TextStyle | None = None
     first_non_null: tuple[Rule, ...] | None = None
 
@@ -124,7 +124,7 @@ class Rule(_Model):
                 "first_non_null",
             )
             if getattr(self, name) is not None
-        ] + (["negate"] if self.negate else [])
+        ] + (["negate"] if self.negate and self.duration is None else [])
         if self.extract is not None and self.text is TextStyle.TRIM:
             functions.remove("text")
         if len(functions) > 1:

@@ -84,7 +84,7 @@ def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for e
     if rule.scale is not None:
         return _scaled(rule.scale, expr, dtype, target)
     if rule.duration is not None:
-        return _duration(rule.duration, expr, dtype, target)
+        return _duration(rule.duration, expr, dtype, target, is_negated=rule.negate)
     if rule.reorder is not None:
         _expect(dtype, pl.List, "reorder")
         return Made(expr.list.gather(list(rule.reorder), null_on_oob=True), dtype, False)
@@ -196,9 +196,12 @@ def _scaled(factor: str, expr: pl.Expr, dtype: pl.DataType, target: pl.DataType)
     return Made(product.cast(target, strict=False), target, True)
 
 
-def _duration(unit: Duration, expr: pl.Expr, dtype: pl.DataType, target: pl.DataType) -> Made:
+def _duration(
+    unit: Duration, expr: pl.Expr, dtype: pl.DataType, target: pl.DataType, *, is_negated: bool
+) -> Made:
     try:
-        return Made(in_field(seconds_of(unit, expr, dtype), target), target, True)
+        seconds = seconds_of(unit, expr, dtype)
+        return Made(in_field(-seconds if is_negated else seconds, target), target, True)
     except DurationError as error:
         raise RuleError(str(error)) from error
 

@@ -11,7 +11,7 @@ from typing import Final
 class Query:
     """A selection with its cursor. `stamp` is empty where the record has no time of change.
 
-    `script_id` names the record type in the delete log; empty where deletes are not logged.
+    `script_ids` name the record types in the delete log; empty where deletes are not logged.
     """
 
     columns: tuple[str, ...]
@@ -19,7 +19,7 @@ class Query:
     where: str = ""
     stamp: str = ""
     id: str = ""
-    script_id: str = ""
+    script_ids: tuple[str, ...] = ()
 
     @property
     def has_stamp(self) -> bool:
@@ -44,6 +44,10 @@ class Query:
         return f"SELECT {', '.join(self.columns)} FROM {self.source}{where} ORDER BY {order}"  # noqa: S608
 
 
+_CURRENCY: Final = "cur.symbol AS currency"
+"""Records hold the internal id of a currency; its symbol is the ISO code."""
+
+
 def _stamp(alias: str) -> str:
     return f"TO_CHAR({alias}.lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS lastmodifieddate"
 
@@ -52,32 +56,39 @@ def _date(alias: str, column: str) -> str:
     return f"TO_CHAR({alias}.{column}, 'YYYY-MM-DD') AS {column}"
 
 
+def _join_currency(alias: str) -> str:
+    return f" LEFT JOIN currency cur ON cur.id = {alias}.currency"
+
+
 def _plain(alias: str, *columns: str) -> tuple[str, ...]:
     return tuple(f"{alias}.{column} AS {column}" for column in columns)
 
 
 QUERIES: Final[Mapping[str, Query]] = {
     "subsidiary": Query(
-        columns=_plain(
-            "s", "id", "name", "country", "currency", "custrecord_psa_tax_code", "isinactive"
+        columns=(
+            *_plain("s", "id", "name", "country", "custrecord_psa_tax_code", "isinactive"),
+            _CURRENCY,
         ),
-        source="subsidiary s",
+        source=f"subsidiary s{_join_currency('s')}",
         id="s.id",
     ),
     "customer": Query(
         columns=(
-            *_plain("c", "id", "entityid", "companyname", "externalid", "country", "currency"),
+            *_plain("c", "id", "entityid", "companyname", "externalid", "country"),
             *_plain("c", "vatregnumber", "isinactive"),
+            _CURRENCY,
             _stamp("c"),
         ),
-        source="customer c",
+        source=f"customer c{_join_currency('c')}",
         stamp="c.lastmodifieddate",
         id="c.id",
-        script_id="customer",
+        script_ids=("customer",),
     ),
     "project": Query(
         columns=(
-            *_plain("j", "id", "entityid", "companyname", "externalid", "subsidiary", "currency"),
+            *_plain("j", "id", "entityid", "companyname", "externalid", "subsidiary"),
+            _CURRENCY,
             "c.externalid AS customer_externalid",
             _date("j", "startdate"),
             "j.custentity_psa_billing_type AS billing_type",
@@ -87,54 +98,66 @@ QUERIES: Final[Mapping[str, Query]] = {
             *_plain("j", "custentity_psa_correlation_id"),
             _stamp("j"),
         ),
-        source="job j LEFT JOIN customer c ON c.id = j.parent",
+        source=f"job j LEFT JOIN customer c ON c.id = j.parent{_join_currency('j')}",
         stamp="j.lastmodifieddate",
         id="j.id",
-        script_id="job",
+        script_ids=("job",),
     ),
     "time_bill": Query(
         columns=(
             *_plain("b", "id", "externalid"),
             "j.externalid AS job_externalid",
             _date("b", "trandate"),
-            *_plain("b", "hours", "rate", "currency", "custcol_psa_time_entry"),
+            *_plain("b", "hours", "rate", "custcol_psa_time_entry"),
+            "b.custcol_psa_currency AS currency",
             *_plain("b", "custcol_psa_project", "custcol_psa_correlation_id"),
             _stamp("b"),
         ),
-        source="timebill b LEFT JOIN job j ON j.id = b.job",
+        source="timebill b LEFT JOIN job j ON j.id = b.customer",
         stamp="b.lastmodifieddate",
         id="b.id",
-        script_id="timebill",
+        script_ids=("timebill",),
     ),
 }
 
 INVOICE_HEADERS: Final = Query(
     columns=("t.id AS id", _stamp("t")),
     source="transaction t",
-    where="t.type = 'CustInvc'",
+    where="t.type IN ('CustInvc', 'CustCred')",
     stamp="t.lastmodifieddate",
     id="t.id",
-    script_id="invoice",
+    script_ids=("invoice", "creditmemo"),
 )
 
+_NOT_SOLD: Final = ("Subtotal", "Group", "EndGroup", "Description")
+"""Item types of lines that repeat, group or comment what other lines say."""
+
+# A checkbox that was never set is null. `createdfrom` is known on the main line alone.
 INVOICE_LINES: Final = Query(
     columns=(
         "t.id || '-' || l.id AS id",
         "t.id AS transaction",
         "l.linesequencenumber AS line",
-        "t.tranid AS tranid",
+        *_plain("t", "type", "tranid"),
         _date("t", "trandate"),
-        "t.status AS status",
+        *_plain("t", "status", "approvalstatus", "voided"),
+        "m.createdfrom AS createdfrom",
         "c.externalid AS customer_externalid",
         "j.externalid AS job_externalid",
-        "t.currency AS currency",
-        *_plain("l", "quantity", "netamount", "custcol_psa_time_entry", "custcol_psa_project"),
+        _CURRENCY,
+        *_plain("l", "itemtype", "quantity", "foreignamount", "netamount"),
+        *_plain("l", "custcol_psa_time_entry", "custcol_psa_project"),
         _stamp("t"),
     ),
     source=(
         "transaction t JOIN transactionline l ON l.transaction = t.id"
+        " LEFT JOIN transactionline m ON m.transaction = t.id AND m.mainline = 'T'"
         " LEFT JOIN customer c ON c.id = t.entity LEFT JOIN job j ON j.id = l.entity"
+        f"{_join_currency('t')}"
     ),
-    where="l.mainline = 'F'",
+    where=(
+        "l.mainline = 'F' AND NVL(l.taxline, 'F') = 'F' AND NVL(l.iscogs, 'F') = 'F'"
+        f" AND NVL(l.itemtype, '-') NOT IN ({', '.join(map(repr, _NOT_SOLD))})"
+    ),
     id="t.id, l.id",
 )

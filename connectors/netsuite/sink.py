@@ -184,11 +184,11 @@ def _upsert_time_bill(content: Mapping[str, Any]) -> _Write:
         "PUT",
         f"{RECORDS}/timeBill/eid:{content['time_bill_id']}",
         {
-            "job": {"externalId": content["project_id"]},
+            "customer": {"externalId": content["project_id"]},
             "tranDate": content["work_on"],
             "hours": number(content, "hours"),
             "rate": number(content, "bill_rate"),
-            "currency": content["currency"],
+            "custcol_psa_currency": content["currency"],
             "custcol_psa_time_entry": content["time_entry_id"],
             "custcol_psa_project": content["project_ref"],
             "custcol_psa_correlation_id": content["correlation_id"],

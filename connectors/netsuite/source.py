@@ -203,15 +203,17 @@ class _Api:
                     f"({query.stamp} > {stamp} OR ({query.stamp} = {stamp} AND {after_id}))"
                 )
 
-    async def deletions(self, script_id: str, since: datetime) -> AsyncIterator[DeletePage]:
-        """Yield the delete log of a record type."""
+    async def deletions(
+        self, script_ids: Sequence[str], since: datetime
+    ) -> AsyncIterator[DeletePage]:
+        """Yield the delete log of record types that share their ids."""
         query = Query(
             columns=(
                 "d.recordid AS recordid",
                 f"TO_CHAR(d.deleteddate, '{_STAMP_MASK}') AS deleteddate",
             ),
             source="deletedrecord d",
-            where=f"d.scriptid = '{script_id}'",
+            where=f"d.scriptid IN ({', '.join(map(repr, script_ids))})",
             stamp="d.deleteddate",
             id="d.recordid",
         )
@@ -229,7 +231,7 @@ class NetSuiteReader:
         self._page_size = page_size
         self.traits: Final = ReaderTraits(
             has_cursor=query.has_stamp,
-            delete_feed=DeleteFeed.EVERY_POLL if query.script_id else DeleteFeed.NONE,
+            delete_feed=DeleteFeed.EVERY_POLL if query.script_ids else DeleteFeed.NONE,
         )
 
     def key(self, row_id: str) -> Mapping[str, object]:
@@ -251,12 +253,12 @@ class NetSuiteReader:
 
     async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
         """Yield the delete log."""
-        async for page in self._api.deletions(self._query.script_id, since):
+        async for page in self._api.deletions(self._query.script_ids, since):
             yield page
 
 
 class InvoiceReader:
-    """Invoice lines: of every changed header, all lines as they are now."""
+    """Lines of invoices and credit memos: of every changed header, all lines as they are now."""
 
     traits: Final = ReaderTraits(has_parent=True, delete_feed=DeleteFeed.EVERY_POLL)
 
@@ -295,8 +297,8 @@ class InvoiceReader:
         return lines
 
     async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
-        """Yield deleted invoices, each standing for all its lines."""
-        async for page in self._api.deletions("invoice", since):
+        """Yield deleted invoices and credit memos, each standing for all its lines."""
+        async for page in self._api.deletions(INVOICE_HEADERS.script_ids, since):
             yield page
 
 

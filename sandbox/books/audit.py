@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sandbox.books import effects, measures, status
+from sandbox.books import billing, effects, measures, status
 from sandbox.books.comparison import Difference, compare
 from sandbox.books.rows import SourceRows
 from sandbox.books.status import Expected
@@ -16,7 +16,7 @@ PUBLISHED: Final[Mapping[str, Callable[[SourceRows], Expected]]] = {
     "psa.status.customer": status.expected_customers,
     "psa.status.project": status.expected_projects,
     "psa.status.assignment": status.expected_assignments,
-    "psa.status.billing": measures.expected_billing,
+    "psa.status.billing": billing.expected_billing,
     "psa.metric.project_margin": measures.expected_margins,
     "psa.metric.utilization": measures.expected_utilization,
     "psa.metric.pipeline_health": measures.expected_pipeline,
@@ -46,7 +46,7 @@ def expected_tables(evidence: Evidence, dead_letters: int) -> dict[str, Expected
     rows = evidence.rows
     return {
         **{topic: expect(rows) for topic, expect in PUBLISHED.items()},
-        BILLING_TOTALS: measures.expected_billing_totals(rows),
+        BILLING_TOTALS: billing.expected_billing_totals(rows),
         "netsuite customers": effects.expected_debtors(rows),
         "netsuite projects": effects.expected_jobs(rows),
         "netsuite time bills": effects.expected_time_bills(rows),
@@ -63,7 +63,7 @@ def actual_tables(evidence: Evidence) -> dict[str, Expected]:
     published["psa.exception"] = _open(evidence.published.get("psa.exception", {}))
     return {
         **published,
-        BILLING_TOTALS: measures.billing_totals(evidence.published.get("psa.status.billing", {})),
+        BILLING_TOTALS: billing.billing_totals(evidence.published.get("psa.status.billing", {})),
         "netsuite customers": effects.actual_debtors(rows),
         "netsuite projects": effects.actual_jobs(rows),
         "netsuite time bills": effects.actual_time_bills(rows),

@@ -133,13 +133,13 @@ def actual_time_bills(rows: SourceRows) -> Expected:
     jobs = by_id(rows.jobs)
     return {
         bill["externalid"]: {
-            "project_id": jobs[bill["job"]]["externalid"],
+            "project_id": jobs[bill["customer"]]["externalid"],
             "project_ref": bill["custcol_psa_project"],
             "time_entry_id": bill["custcol_psa_time_entry"],
             "work_on": _day(bill["trandate"]),
             "hours": number(bill["hours"]),
             "bill_rate": number(bill["rate"]),
-            "currency": bill["currency"],
+            "currency": bill["custcol_psa_currency"],
         }
         for bill in rows.time_bills
         if (bill["externalid"] or "").startswith("tb-")

@@ -1,10 +1,9 @@
-"""Expected rows of the measures: margin, utilization, pipeline, and the billing of hours."""
+"""Expected rows of the measures: margin, utilization and pipeline."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -58,7 +57,7 @@ def expected_margins(rows: SourceRows) -> Expected:
             "period": period,
             "currency": currency,
             "variant": "actual_approved",
-            **_time("hours", "seconds", hours),
+            **time_of("hours", "seconds", hours),
             "revenue": rounded(revenue, 6),
             "cost": rounded(cost, 6),
             "margin": rounded(revenue, 6) - rounded(cost, 6),
@@ -98,8 +97,8 @@ def expected_utilization(rows: SourceRows) -> Expected:
             "resource_id": resource,
             "iso_week": week,
             "variant": "billable_availability",
-            **_time("billable_hours", "billable_seconds", billable),
-            **_time("total_hours", "total_seconds", worked),
+            **time_of("billable_hours", "billable_seconds", billable),
+            **time_of("total_hours", "total_seconds", worked),
             "available_hours": available,
             "utilization_ratio": _ratio(billable, Fraction(available)) if available else None,
             "ratio_reason": None if available else reason,
@@ -131,100 +130,8 @@ def expected_pipeline(rows: SourceRows) -> Expected:
     return expected
 
 
-@dataclass(frozen=True, slots=True)
-class SoldTime:
-    """A line of an invoice that stands, as the customer owes it."""
-
-    entry: str
-    project: str
-    currency: str
-    hours: Fraction
-    amount: Fraction
-
-
-def sold_time(rows: SourceRows) -> Iterator[SoldTime]:
-    """Yield the ERP's invoice lines that name a time entry."""
-    standing = {row["id"]: row for row in rows.invoices if row["status"] != "voided"}
-    for line in rows.invoice_lines:
-        if line["transaction"] in standing and line["custcol_psa_time_entry"]:
-            yield SoldTime(
-                entry=line["custcol_psa_time_entry"],
-                project=line["custcol_psa_project"],
-                currency=standing[line["transaction"]]["currency"],
-                hours=Fraction(number(line["quantity"])),
-                amount=Fraction(number(line["netamount"])),
-            )
-
-
-def expected_billing(rows: SourceRows) -> Expected:
-    """Return `psa.status.billing`: time by how far its billing is.
-
-    Money of invoiced time is that of the invoice lines; what they leave of an entry is open.
-    """
-    projects = by_id(rows.projects)
-    in_erp = {job["externalid"] for job in rows.jobs}
-    billed = {bill["custcol_psa_time_entry"] for bill in rows.time_bills}
-    parts: dict[tuple[str, str, str], list[tuple[Fraction, Fraction]]] = defaultdict(list)
-    sold: dict[tuple[str, str, str], tuple[Fraction, Fraction]] = {}
-    for line in sold_time(rows):
-        key = line.entry, line.project, line.currency
-        hours, amount = sold.get(key, (Fraction(), Fraction()))
-        sold[key] = hours + line.hours, amount + line.amount
-    for (_, project, currency), total in sold.items():
-        parts[project, currency, "invoiced"].append(total)
-    for entry in counted_entries(rows):
-        identity = f"inhouse:time_entry:{entry['id']}"
-        project = f"inhouse:project:{entry['project_id']}"
-        worked, currency = worked_hours(entry), entry["currency"]
-        is_sold = (identity, project, currency) in sold
-        hours, amount = sold.pop((identity, project, currency), (Fraction(), Fraction()))
-        if hours > worked:
-            share = Fraction(rounded(amount * worked / hours, 6))
-            parts[project, currency, "unmatched"].append((worked - hours, share - amount))
-        rest = max(worked - hours, Fraction())
-        if not entry["is_billable"]:
-            state = "non_billable"
-        elif identity in billed:
-            state = "transferred"
-        else:
-            in_time = psa_project_id(projects[entry["project_id"]]) in in_erp
-            state = "ready" if in_time else "blocked"
-        price = Fraction(number(entry["bill_rate"])) if entry["is_billable"] else Fraction()
-        if rest or not is_sold:
-            parts[project, currency, state].append((rest, rest * price))
-    for (_, project, currency), (hours, amount) in sold.items():
-        parts[project, currency, "unmatched"].append((-hours, -amount))
-    return {
-        f"{project}|{currency}|{state}": {
-            "project_ref": project,
-            "project_id": psa_project_id(projects[int(project.rpartition(":")[2])]),
-            "currency": currency,
-            "state": state,
-            **_time("hours", "seconds", sum((hours for hours, _ in some), Fraction())),
-            "amount": rounded(sum((amount for _, amount in some), Fraction()), 6),
-            "entries": len(some),
-        }
-        for (project, currency, state), some in parts.items()
-    }
-
-
-def expected_billing_totals(rows: SourceRows) -> Expected:
-    """Return the approved time of each project, whatever its billing state. Upholds I11."""
-    totals: dict[str, Fraction] = defaultdict(Fraction)
-    for entry in counted_entries(rows):
-        totals[f"inhouse:project:{entry['project_id']}"] += worked_hours(entry)
-    return {project: {"seconds": int(hours * 3600)} for project, hours in totals.items()}
-
-
-def billing_totals(billing: dict[str, dict[str, Any]]) -> Expected:
-    """Return the time of each project in published billing rows, all states together."""
-    totals: dict[str, int] = defaultdict(int)
-    for row in billing.values():
-        totals[row["project_ref"]] += row["seconds"]
-    return {project: {"seconds": seconds} for project, seconds in totals.items()}
-
-
-def _time(hours_field: str, seconds_field: str, hours: Fraction) -> dict[str, Any]:
+def time_of(hours_field: str, seconds_field: str, hours: Fraction) -> dict[str, Any]:
+    """Return time as published: hours at two digits, and whole seconds."""
     return {hours_field: rounded(hours, 2), seconds_field: int(hours * 3600)}
 
 

@@ -52,15 +52,16 @@ class SourceRows:
     ) -> Self:
         """Sort the vendors' books and the PSA's tables into one view, as of today."""
         crm, erp, rm = vendors["salesforce"], vendors["netsuite"], vendors["float"]
+        symbols = {row["id"]: row["symbol"] for row in erp["currency"]}
         return cls(
             accounts=_not_deleted(crm["Account"]),
             deals=_not_deleted(crm["Opportunity"]),
             deal_lines=_not_deleted(crm["OpportunityLineItem"]),
-            subsidiaries=tuple(erp["subsidiary"]),
-            customers=tuple(erp["customer"]),
-            jobs=tuple(erp["job"]),
+            subsidiaries=_with_symbols(erp["subsidiary"], symbols),
+            customers=_with_symbols(erp["customer"], symbols),
+            jobs=_with_symbols(erp["job"], symbols),
             time_bills=tuple(erp["timebill"]),
-            invoices=tuple(erp["transaction"]),
+            invoices=_with_symbols(erp["transaction"], symbols),
             invoice_lines=tuple(erp["transactionline"]),
             people=tuple(rm["people"]),
             rm_projects=tuple(rm["projects"]),
@@ -99,6 +100,11 @@ def rounded(value: Fraction, digits: int) -> Decimal:
 def by_id(rows: Iterable[Row], id_field: str = "id") -> dict[Any, Row]:
     """Return the rows by their native id."""
     return {row[id_field]: row for row in rows}
+
+
+def _with_symbols(rows: Iterable[Row], symbols: Mapping[Any, str]) -> Rows:
+    """The ERP's rows with the ISO symbol of their currency in place of its internal id."""
+    return tuple({**row, "currency": symbols.get(row["currency"])} for row in rows)
 
 
 def _not_deleted(rows: Iterable[Row]) -> Rows:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -20,7 +21,7 @@ from starlette.types import ASGIApp
 from sandbox.vendors import wire
 from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.faults import FaultRule
-from sandbox.vendors.netsuite.billing import bill_job
+from sandbox.vendors.netsuite.billing import bill_job, credit_invoice, void_transaction
 from sandbox.vendors.netsuite.tables import NetSuiteBooks
 from sandbox.vendors.salesforce.objects import SalesforceBooks
 from sandbox.vendors.site import Books, InvalidRowError, Site, UnknownRowError
@@ -47,11 +48,20 @@ class FieldChange(BaseModel):
 
 
 class InvoiceOrder(BaseModel):
-    """Which project's time to bill."""
+    """Which project's time to bill: `hours` by external id of the time bill, or all there is."""
 
     model_config = ConfigDict(extra="forbid")
 
     job_externalid: str
+    hours: dict[str, Decimal] | None = None
+
+
+class CreditOrder(BaseModel):
+    """What to credit of an invoice: the lines with these ids, or all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lines: list[int] | None = None
 
 
 class AdminApi:
@@ -77,6 +87,8 @@ class AdminApi:
             Route("/books", self._books),
             Route("/effects", self._effect_log),
             Route("/netsuite/invoices", self._invoice, methods=["POST"]),
+            Route("/netsuite/invoices/{id}/credits", self._credit, methods=["POST"]),
+            Route("/netsuite/transactions/{id}/void", self._void, methods=["POST"]),
             Route("/salesforce/recycle-bin", self._purge, methods=["DELETE"]),
             Route("/salesforce/deletion-log", self._prune, methods=["DELETE"]),
             Route("/{vendor}/settings", self._settings, methods=["GET", "PATCH"]),
@@ -137,7 +149,14 @@ class AdminApi:
 
     async def _invoice(self, request: Request) -> Response:
         order = InvoiceOrder.model_validate_json(await request.body())
-        return ExactJSONResponse(bill_job(self._erp, order.job_externalid))
+        return ExactJSONResponse(bill_job(self._erp, order.job_externalid, order.hours))
+
+    async def _credit(self, request: Request) -> Response:
+        order = CreditOrder.model_validate_json(await request.body())
+        return ExactJSONResponse(credit_invoice(self._erp, request.path_params["id"], order.lines))
+
+    async def _void(self, request: Request) -> Response:
+        return ExactJSONResponse(void_transaction(self._erp, request.path_params["id"]))
 
     async def _purge(self, request: Request) -> Response:
         return ExactJSONResponse({"purged": self._crm.purge()})

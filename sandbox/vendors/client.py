@@ -6,6 +6,7 @@ Synchronous on purpose: a story is read from top to bottom. Money goes in and co
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -101,12 +102,29 @@ class VendorAdmin:
         """Salesforce forgets which rows were deleted; `earliestDateAvailable` moves to now."""
         self._send("DELETE", "/salesforce/deletion-log")
 
-    def invoice(self, job_external_id: str) -> Row | None:
-        """NetSuite's finance bills all unbilled time of a project; None where there was none."""
-        invoice: Row | None = self._send(
-            "POST", "/netsuite/invoices", {"job_externalid": job_external_id}
-        )
+    def invoice(
+        self, job_external_id: str, hours: Mapping[str, Decimal] | None = None
+    ) -> Row | None:
+        """NetSuite's finance bills unbilled time of a project; None where there was none.
+
+        `hours`: how much of which time bill (external id), else all.
+        """
+        order: dict[str, Any] = {"job_externalid": job_external_id}
+        if hours is not None:
+            order["hours"] = {bill: str(amount) for bill, amount in hours.items()}
+        invoice: Row | None = self._send("POST", "/netsuite/invoices", order)
         return invoice
+
+    def credit(self, invoice_id: str | int, lines: Sequence[int] | None = None) -> Row:
+        """NetSuite's finance makes a credit memo of an invoice, or of its lines with these ids."""
+        order = {} if lines is None else {"lines": list(lines)}
+        memo: Row = self._send("POST", f"/netsuite/invoices/{invoice_id}/credits", order)
+        return memo
+
+    def void(self, transaction_id: str | int) -> Row:
+        """NetSuite's finance voids an invoice or a credit memo."""
+        voided: Row = self._send("POST", f"/netsuite/transactions/{transaction_id}/void", {})
+        return voided
 
     def books(self) -> dict[str, dict[str, list[Row]]]:
         """All rows: vendor → object → rows. Salesforce's deleted rows are flagged `IsDeleted`."""

@@ -195,7 +195,7 @@ def test_every_object_of_every_vendor_arrives_and_a_quiet_source_publishes_nothi
     job = {"externalid": "p-1", "parent": parent, "subsidiary": subsidiary, "currency": "EUR"}
     job_id = admin.create("netsuite", "job", job)["id"]
     for number in range(4):
-        bill = {"externalid": f"t-{number}", "job": job_id, "hours": "7.5", "rate": "100.10"}
+        bill = {"externalid": f"t-{number}", "customer": job_id, "hours": "7.5", "rate": "100.10"}
         admin.create("netsuite", "timebill", {**bill, "trandate": "2026-01-02"})
     admin.invoice("p-1")
     person = admin.create("float", "people", {"name": "P", "email": "p@example.com"})["people_id"]
@@ -228,7 +228,7 @@ def test_every_object_of_every_vendor_arrives_and_a_quiet_source_publishes_nothi
         )
         assert {name: len(pipeline.changes(name)) for name in expected} == expected
         line = pipeline.changes("src.netsuite.invoice")[0]
-        assert str(line["after"]["netamount"]) == "750.750000"
+        assert str(line["after"]["foreignamount"]) == "-750.750000"
         assert line["op"] == "r"
         assert line["source"]["table"] == "invoice"
         assert pipeline.end(signal.SIGTERM) == 0
@@ -241,9 +241,9 @@ def test_changes_deletes_and_late_rows_arrive(
     kept, gone = account(vendors, "kept"), account(vendors, "gone")
     parent = admin.create("netsuite", "customer", {"externalid": "c-1", "companyname": "A"})["id"]
     job = admin.create("netsuite", "job", {"externalid": "p-1", "parent": parent})["id"]
+    hour = {"customer": job, "hours": "1"}
     bills = [
-        admin.create("netsuite", "timebill", {"externalid": f"t-{n}", "job": job, "hours": "1"})
-        for n in range(2)
+        admin.create("netsuite", "timebill", {**hour, "externalid": f"t-{n}"}) for n in range(2)
     ]
     people = [admin.create("float", "people", {"name": f"P{n}"})["people_id"] for n in range(3)]
     with pipeline_of(stack, vendors, tmp_path, **{"sweep.interval.ms": 500}) as pipeline:

@@ -48,14 +48,20 @@ def test_the_recycle_bin_is_emptied(admin: VendorAdmin) -> None:
 
 def test_finance_bills_what_is_unbilled(admin: VendorAdmin) -> None:
     job = admin.create("netsuite", "job", {"externalid": "eng-1-de", "currency": "EUR"})
-    bill = {"job": job["id"], "hours": "2.5", "rate": Decimal("100.00"), "currency": "EUR"}
+    bill = {"customer": job["id"], "hours": "2.5", "rate": Decimal("100.00")}
     admin.create_many("netsuite", "timebill", [{**bill, "externalid": f"tb-{n}"} for n in "12"])
+    part = admin.invoice("eng-1-de", {"tb-1": Decimal(1)})
+    assert part is not None
+    assert part["foreigntotal"] == "120.00"  # with tax
     invoice = admin.invoice("eng-1-de")
     assert invoice is not None
-    assert invoice["foreigntotal"] == "500.00"
+    assert invoice["foreigntotal"] == "480.00"
     assert admin.invoice("eng-1-de") is None
-    paid = admin.update("netsuite", "transaction", invoice["id"], {"status": "paidInFull"})
-    assert paid["status"] == "paidInFull"
+    paid = admin.update("netsuite", "transaction", invoice["id"], {"status": "B"})
+    assert paid["status"] == "B"
+    memo = admin.credit(invoice["id"], [1])
+    assert (memo["type"], memo["foreigntotal"]) == ("CustCred", "-180.00")
+    assert admin.void(part["id"])["status"] == "V"
 
 
 def test_settings_faults_fields_and_tokens(twin: Vendors, admin: VendorAdmin) -> None:

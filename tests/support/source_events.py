@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from schemas.keys import decode_key
 from schemas.mapping import ObjectMapping
 from schemas.mapping_loader import load_mappings
 from schemas.topics import BY_NAME
+from streams.agents.normalize import make_normalizer
 from streams.engine import Chunk, Effects, Output
 
 SYSTEMS = ("salesforce", "netsuite", "float", "inhouse")
@@ -31,6 +33,7 @@ def mapping_text(system: str) -> str:
     return (files("connectors") / system / "mapping.yaml").read_text()
 
 
+@cache
 def mapping_of(topic: str) -> ObjectMapping:
     """The shipped mapping of a source topic."""
     return load_mappings(mapping_text(topic.split(".")[1]))[topic]
@@ -200,3 +203,18 @@ def published(effects: Effects) -> list[Published]:
             record = None if value is None else codec.decode(unframe(value)[1])
             records.append(Published(output.topic, partition, decode_key(key), record))
     return records
+
+
+def canonical(
+    topic: str, row: Mapping[str, object], *, position: int = 77
+) -> dict[str, dict[str, Any]]:
+    """The records made from a source row, by entity, without nulls; `dlq` where it is refused."""
+    registry = FakeRegistry()
+    value = Source(topic, registry).change(position, row)
+    normalize = make_normalizer(mapping_of(topic), registry)
+    return {
+        record.topic.removeprefix("psa."): {
+            field: content for field, content in (record.value or {}).items() if content is not None
+        }
+        for record in published(normalize(chunk_of(topic, [value]), MemoryState()))
+    }

@@ -16,10 +16,9 @@ from sandbox.vendors.netsuite.errors import (
     standard_error,
     user_error,
 )
-from sandbox.vendors.netsuite.tables import DbRow, NetSuiteBooks
+from sandbox.vendors.netsuite.tables import CURRENCIES, DbRow, NetSuiteBooks
 from sandbox.vendors.site import Site, SiteSettings
 
-_CURRENCIES: Final = ("AUD", "BRL", "CAD", "CHF", "EUR", "GBP", "INR", "JPY", "PLN", "SEK", "USD")
 _EXTERNAL_ID: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
@@ -72,7 +71,7 @@ RECORD_TYPES: Final = {
             fields=(
                 RecordField("companyName"),
                 RecordField("country"),
-                RecordField("currency", Kind.CURRENCY),
+                RecordField("currency", Kind.CURRENCY, "currency"),
                 RecordField("vatRegNumber"),
                 RecordField("isInactive", Kind.BOOLEAN),
                 RecordField("custentity_psa_correlation_id"),
@@ -85,7 +84,7 @@ RECORD_TYPES: Final = {
                 RecordField("companyName"),
                 RecordField("parent", Kind.REFERENCE, "customer"),
                 RecordField("subsidiary", Kind.REFERENCE, "subsidiary"),
-                RecordField("currency", Kind.CURRENCY),
+                RecordField("currency", Kind.CURRENCY, "currency"),
                 RecordField("startDate", Kind.DATE),
                 RecordField("projectExpenseType", Kind.CHOICE),
                 RecordField("isInactive", Kind.BOOLEAN),
@@ -96,7 +95,7 @@ RECORD_TYPES: Final = {
                 RecordField("custentity_psa_service_lines"),
                 RecordField("custentity_psa_contract_value", Kind.DECIMAL),
                 RecordField("custentity_psa_budget_hours", Kind.DECIMAL),
-                RecordField("custentity_psa_budget_currency", Kind.CURRENCY),
+                RecordField("custentity_psa_budget_currency"),
                 RecordField("custentity_psa_correlation_id"),
             ),
             required=(
@@ -109,16 +108,16 @@ RECORD_TYPES: Final = {
         RecordType(
             name="timeBill",
             fields=(
-                RecordField("job", Kind.REFERENCE, "job"),
+                RecordField("customer", Kind.REFERENCE, "job"),
                 RecordField("tranDate", Kind.DATE),
                 RecordField("hours", Kind.DECIMAL),
                 RecordField("rate", Kind.DECIMAL),
-                RecordField("currency", Kind.CURRENCY),
+                RecordField("custcol_psa_currency"),
                 RecordField("custcol_psa_time_entry"),
                 RecordField("custcol_psa_project"),
                 RecordField("custcol_psa_correlation_id"),
             ),
-            required=(("job", "Project"), ("tranDate", "Date"), ("hours", "Duration")),
+            required=(("customer", "Project"), ("tranDate", "Date"), ("hours", "Duration")),
         ),
     )
 }
@@ -130,7 +129,7 @@ class NetSuiteSettings(SiteSettings):
     page_size: int = 1_000
     token_lifetime_s: float = 3_600
     concurrency: int = 5
-    currencies: tuple[str, ...] = _CURRENCIES
+    currencies: tuple[str, ...] = CURRENCIES
 
 
 class RecordService:
@@ -252,7 +251,7 @@ class RecordService:
         if value is None:
             return None
         match field.kind:
-            case Kind.REFERENCE:
+            case Kind.REFERENCE | Kind.CURRENCY:
                 return self._reference(field, value)
             case Kind.CHOICE:
                 return {"id": value}
@@ -260,7 +259,7 @@ class RecordService:
                 return Decimal(value)
             case Kind.BOOLEAN:
                 return value == "T"
-            case Kind.CURRENCY | Kind.DATE | Kind.TEXT:
+            case Kind.DATE | Kind.TEXT:
                 return value
 
     def _reference(self, field: RecordField, row_id: int) -> dict[str, str]:
@@ -268,10 +267,12 @@ class RecordService:
         reference = {"id": str(row_id)}
         if row.get("externalid"):
             reference["externalId"] = row["externalid"]
+        if row.get("symbol"):
+            reference["refName"] = row["name"]
         return reference
 
     def _refuse_referenced(self, record_type: RecordType, row: DbRow) -> None:
-        table, column = {"customer": ("job", "parent"), "job": ("timebill", "job")}.get(
+        table, column = {"customer": ("job", "parent"), "job": ("timebill", "customer")}.get(
             record_type.name, ("", "")
         )
         if table and self._books.find(table, **{column: row["id"]}):

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sandbox.vendors.drift import Drift
 from sandbox.vendors.netsuite.errors import NetSuiteError
-from sandbox.vendors.netsuite.tables import TABLES
+from sandbox.vendors.netsuite.tables import HIDDEN, TABLES
 
 ROWS_MAX: Final = 100_000
 """Rows one query can reach by paging."""
@@ -84,7 +84,9 @@ class SuiteQl:
         if action != sqlite3.SQLITE_READ or table is None or table not in TABLES:
             return sqlite3.SQLITE_DENY
         is_removed = column is not None and self._drift.is_removed(table, column)
-        return sqlite3.SQLITE_DENY if is_removed else sqlite3.SQLITE_OK
+        if is_removed or (table, column) in HIDDEN:
+            return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
 
 
 def _translated(query: str) -> str:

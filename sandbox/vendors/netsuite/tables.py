@@ -1,7 +1,9 @@
 """Rows of the ERP in an in-memory SQLite database: tables, stamps, deletion log. No HTTP.
 
 Decimals, dates and date-times are kept as text; `DATETEXT` marks the columns that an unformatted
-SuiteQL selection shows in the user's date format.
+SuiteQL selection shows in the user's date format. A column that refers to another record holds its
+internal id; `currency` too, and whoever writes one may name it by its ISO symbol, as a list on a
+screen does.
 """
 
 from __future__ import annotations
@@ -19,12 +21,22 @@ from sandbox.vendors.site import InvalidRowError, UnknownRowError
 DbRow = dict[str, Any]
 
 _STAMP: Final = "lastmodifieddate"
+_CURRENCY: Final = "currency"
+
+CURRENCIES: Final = ("EUR", "USD", "GBP", "SEK", "CHF", "PLN", "AUD", "BRL", "CAD", "INR", "JPY")
+"""ISO symbols of the currencies an account starts with, in the order of their internal ids."""
 
 TABLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "currency": {
+        "name": "TEXT",
+        "symbol": "TEXT UNIQUE",
+        "isbasecurrency": "TEXT DEFAULT 'F'",
+        "isinactive": "TEXT DEFAULT 'F'",
+    },
     "subsidiary": {
         "name": "TEXT",
         "country": "TEXT",
-        "currency": "TEXT",
+        "currency": "INTEGER",
         "custrecord_psa_tax_code": "TEXT",
         "isinactive": "TEXT DEFAULT 'F'",
     },
@@ -33,7 +45,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "entityid": "TEXT",
         "companyname": "TEXT",
         "country": "TEXT",
-        "currency": "TEXT",
+        "currency": "INTEGER",
         "vatregnumber": "TEXT",
         "isinactive": "TEXT DEFAULT 'F'",
         "custentity_psa_correlation_id": "TEXT",
@@ -45,7 +57,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "companyname": "TEXT",
         "parent": "INTEGER",
         "subsidiary": "INTEGER",
-        "currency": "TEXT",
+        "currency": "INTEGER",
         "startdate": "DATETEXT",
         "projectexpensetype": "TEXT",
         "custentity_psa_billing_type": "TEXT",
@@ -62,15 +74,15 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "timebill": {
         "externalid": "TEXT UNIQUE",
-        "job": "INTEGER",
+        "customer": "INTEGER",  # the project
         "trandate": "DATETEXT",
         "hours": "TEXT",
         "rate": "TEXT",
-        "currency": "TEXT",
+        "custcol_psa_currency": "TEXT",
         "custcol_psa_time_entry": "TEXT",
         "custcol_psa_project": "TEXT",
         "custcol_psa_correlation_id": "TEXT",
-        "invoice": "INTEGER",  # the transaction that billed it
+        "invoice": "INTEGER",  # the transaction that billed all of it; not to be seen from outside
         _STAMP: "DATETEXT",
     },
     "transaction": {
@@ -79,21 +91,29 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "type": "TEXT",
         "trandate": "DATETEXT",
         "entity": "INTEGER",  # the customer
-        "job": "INTEGER",
-        "currency": "TEXT",
-        "foreigntotal": "TEXT",
-        "status": "TEXT",
+        "currency": "INTEGER",
+        "exchangerate": "TEXT",
+        "foreigntotal": "TEXT",  # with tax; negative on a credit memo
+        "status": "TEXT",  # a letter, whose meaning depends on the type
+        "approvalstatus": "INTEGER",
+        "voided": "TEXT DEFAULT 'F'",
         _STAMP: "DATETEXT",
     },
     "transactionline": {
         "transaction": "INTEGER",
-        "line": "INTEGER",
+        "id": "INTEGER",  # within the transaction; 0 is the main line
         "linesequencenumber": "INTEGER",
         "mainline": "TEXT DEFAULT 'F'",
+        "taxline": "TEXT DEFAULT 'F'",
+        "iscogs": "TEXT",  # never set on a sale of services, so not there
+        "itemtype": "TEXT",
         "entity": "INTEGER",  # the project
-        "quantity": "TEXT",
+        "createdfrom": "INTEGER",
+        "quantity": "TEXT",  # signed as the ledger: a sale is a credit
         "rate": "TEXT",
-        "netamount": "TEXT",
+        "foreignamount": "TEXT",  # in the transaction's currency
+        "netamount": "TEXT",  # in the subsidiary's
+        "timebill": "INTEGER",  # what the line bills; not to be seen from outside
         "custcol_psa_time_entry": "TEXT",
         "custcol_psa_project": "TEXT",
     },
@@ -113,9 +133,19 @@ _DELETION_TYPES: Final = {
     "customer": (-2, "customer", "Customer"),
     "job": (-7, "job", "Project"),
     "timebill": (-256, "timebill", "Time"),
-    "transaction": (-30, "invoice", "Invoice"),
+    "CustInvc": (-30, "invoice", "Invoice"),
+    "CustCred": (-30, "creditmemo", "Credit Memo"),
 }
-"""Table → (recordtypeid, scriptid, type) of its deletion log entries; lines have none."""
+"""Table, or type of transaction → (recordtypeid, scriptid, type) in the deletion log.
+
+Lines have no entries.
+"""
+
+HIDDEN: Final = frozenset({("timebill", "invoice"), ("transactionline", "timebill")})
+"""(table, column) that the account keeps to itself."""
+
+_KEYS: Final = {"transactionline": "uniquekey"}
+"""Tables whose `id` numbers rows within another record only."""
 
 
 class NetSuiteBooks:
@@ -131,8 +161,12 @@ class NetSuiteBooks:
         for table, columns in TABLES.items():
             definitions = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
             self._database.execute(
-                f'CREATE TABLE "{table}" (id INTEGER PRIMARY KEY AUTOINCREMENT, {definitions})'
+                f'CREATE TABLE "{table}"'
+                f" ({_key(table)} INTEGER PRIMARY KEY AUTOINCREMENT, {definitions})"
             )
+        for symbol in CURRENCIES:
+            is_base = symbol == CURRENCIES[0]
+            self.create("currency", {"name": symbol, "symbol": symbol, "isbasecurrency": is_base})
 
     def stamp(self) -> str:
         """The vendor's present instant as its date-time columns hold it."""
@@ -144,7 +178,7 @@ class NetSuiteBooks:
     def select(self, table: str, **equal: object) -> list[DbRow]:
         """Rows whose columns equal the values given, by id."""
         condition = " AND ".join(f'"{name}" IS ?' for name in equal) or "1"
-        query = f'SELECT * FROM "{_known(table)}" WHERE {condition} ORDER BY id'  # noqa: S608
+        query = f'SELECT * FROM "{_known(table)}" WHERE {condition} ORDER BY {_key(table)}'  # noqa: S608
         return [dict(row) for row in self._database.execute(query, tuple(equal.values()))]
 
     def find(self, table: str, **equal: object) -> DbRow | None:
@@ -153,7 +187,7 @@ class NetSuiteBooks:
 
     def create(self, record_type: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Add a row; an explicit `lastmodifieddate` in the past makes a late-visible row."""
-        row = _checked(record_type, values)
+        row = self._checked(record_type, values)
         if _STAMP in TABLES[record_type]:
             row.setdefault(_STAMP, self.stamp())
         names = ", ".join(f'"{name}"' for name in row)
@@ -173,14 +207,14 @@ class NetSuiteBooks:
     def update(self, record_type: str, row_id: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Change columns and move the stamp, to an explicit one where `values` has it."""
         row = self._row(record_type, row_id)
-        changes = _checked(record_type, values)
+        changes = self._checked(record_type, values)
         if _STAMP in TABLES[record_type]:
             changes.setdefault(_STAMP, self.stamp())
         if changes:
             assignments = ", ".join(f'"{name}" = ?' for name in changes)
             self._database.execute(
-                f'UPDATE "{record_type}" SET {assignments} WHERE id = ?',  # noqa: S608
-                (*changes.values(), row["id"]),
+                f'UPDATE "{record_type}" SET {assignments} WHERE {_key(record_type)} = ?',  # noqa: S608
+                (*changes.values(), row[_key(record_type)]),
             )
         return self._row(record_type, row_id)
 
@@ -193,9 +227,12 @@ class NetSuiteBooks:
             )
             for bill in self.select("timebill", invoice=row["id"]):
                 self.update("timebill", bill["id"], {"invoice": None})
-        self._database.execute(f'DELETE FROM "{record_type}" WHERE id = ?', (row["id"],))  # noqa: S608
-        if record_type in _DELETION_TYPES:
-            self._log_deletion(record_type, row)
+        self._database.execute(
+            f'DELETE FROM "{record_type}" WHERE {_key(record_type)} = ?',  # noqa: S608
+            (row[_key(record_type)],),
+        )
+        if row.get("type", record_type) in _DELETION_TYPES:
+            self._log_deletion(row.get("type", record_type), row)
 
     def _log_deletion(self, record_type: str, row: DbRow) -> None:
         type_id, script_id, type_name = _DELETION_TYPES[record_type]
@@ -226,8 +263,26 @@ class NetSuiteBooks:
                 (f"{prefix}{row_id}", row_id),
             )
 
+    def _checked(self, record_type: str, values: Mapping[str, Any]) -> DbRow:
+        columns = TABLES[_known(record_type)]
+        unknown = sorted(values.keys() - columns.keys())
+        if unknown:
+            raise InvalidRowError(f"{record_type} has no column {', '.join(unknown)}")
+        row = {name: _stored(value) for name, value in values.items()}
+        if isinstance(symbol := row.get(_CURRENCY), str):
+            row[_CURRENCY] = self.currency_id(symbol)
+        return row
+
+    def currency_id(self, symbol: str) -> int:
+        """Internal id of a currency. Raises InvalidRowError where the account has none."""
+        row = self.find("currency", symbol=symbol)
+        if row is None:
+            raise InvalidRowError(f"no currency {symbol}")
+        return int(row["id"])
+
     def _row(self, table: str, row_id: object) -> DbRow:
-        row = self.find(table, id=int(str(row_id))) if str(row_id).isdigit() else None
+        key = {_key(table): int(str(row_id))} if str(row_id).isdigit() else None
+        row = self.find(table, **key) if key else None
         if row is None:
             raise UnknownRowError(f"no {table} {row_id}")
         return row
@@ -238,18 +293,15 @@ def format_stamp(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def _key(table: str) -> str:
+    """The column that no two rows of the table share."""
+    return _KEYS.get(table, "id")
+
+
 def _known(table: str) -> str:
     if table not in TABLES:
         raise UnknownRowError(f"no record type {table}")
     return table
-
-
-def _checked(record_type: str, values: Mapping[str, Any]) -> DbRow:
-    columns = TABLES[_known(record_type)]
-    unknown = sorted(values.keys() - columns.keys())
-    if unknown:
-        raise InvalidRowError(f"{record_type} has no column {', '.join(unknown)}")
-    return {name: _stored(value) for name, value in values.items()}
 
 
 def _stored(value: Any) -> str | int | None:

@@ -77,11 +77,11 @@ TIME_BILL: dict[str, Any] = {
     "correlation_id": "cor-1",
 }
 TIME_BILL_BODY = {
-    "job": {"externalId": "eng-1-de"},
+    "customer": {"externalId": "eng-1-de"},
     "tranDate": "2026-03-02",
     "hours": Decimal("7.50"),
     "rate": Decimal("180.0000"),
-    "currency": "EUR",
+    "custcol_psa_currency": "EUR",
     "custcol_psa_time_entry": "inhouse:time_entry:9",
     "custcol_psa_project": "inhouse:project:7",
     "custcol_psa_correlation_id": "cor-1",
@@ -145,7 +145,7 @@ async def test_netsuite_deletion_of_what_is_gone_is_done(status: int, body: Any)
         (404, GONE, False),
         (200, {"id": "42", **TIME_BILL_BODY}, True),
         (200, {"id": "42", **TIME_BILL_BODY, "hours": "8"}, False),
-        (200, {"id": "42", **TIME_BILL_BODY, "job": {"id": "7", "externalId": "other"}}, False),
+        (200, {"id": "42", **TIME_BILL_BODY, "customer": {"externalId": "other"}}, False),
     ],
 )
 async def test_netsuite_look_finds_equal_content_only(

@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.books import effects, measures, projects, status
 from sandbox.books.audit import NOT_COMPARED, PUBLISHED, Evidence, actual_tables, audit
+from sandbox.books.billing import billing_totals, expected_billing, expected_billing_totals
 from sandbox.books.comparison import compare
 from sandbox.books.rows import SourceRows
 from sandbox.vendors.effects import Effect, Operation
@@ -72,13 +73,23 @@ def line(country: str, price: str, service_line: str) -> dict[str, Any]:
     }
 
 
-LINE = {
-    "transaction": 9,
-    "custcol_psa_time_entry": "inhouse:time_entry:1",
-    "custcol_psa_project": "inhouse:project:7",
-    "quantity": "2.00",
-    "netamount": "190.00",
-}
+def transaction(number: int, status: str = "A", kind: str = "CustInvc") -> dict[str, Any]:
+    return {"id": number, "type": kind, "status": status, "currency": "EUR"}
+
+
+def sold(transaction: int, **changes: Any) -> dict[str, Any]:
+    """A line for the two hours of entry 1, signed as the ledger."""
+    return {
+        "transaction": transaction,
+        "mainline": "F",
+        "taxline": "F",
+        "quantity": "-2",
+        "foreignamount": "-190.00",
+        "netamount": "-237.50",
+        "custcol_psa_time_entry": "inhouse:time_entry:1",
+        "custcol_psa_project": "inhouse:project:7",
+    } | changes
+
 
 # One customer, one won deal in two countries; France has no tax code. Ada works 8 hours a day,
 # Monday to Friday, and is planned for one week. Two hours (entry 1) are billed in the ERP.
@@ -138,11 +149,11 @@ FIRM = SourceRows(
         {
             "id": 90,
             "externalid": BILL,
-            "job": 50,
+            "customer": 50,
             "trandate": "2026-09-07",
             "hours": "2.00",
             "rate": "100",
-            "currency": "EUR",
+            "custcol_psa_currency": "EUR",
             "custcol_psa_time_entry": "inhouse:time_entry:1",
             "custcol_psa_project": "inhouse:project:7",
         },
@@ -247,30 +258,51 @@ def test_pipeline_weighs_each_deal_by_its_probability() -> None:
         ({}, "transferred"),
         ({"time_bills": ()}, "ready"),
         ({"time_bills": (), "jobs": ()}, "blocked"),
-        (
-            {
-                "invoices": ({"id": 9, "status": "open", "currency": "EUR"},),
-                "invoice_lines": (LINE,),
-            },
-            "invoiced",
-        ),
-        (
-            {
-                "invoices": ({"id": 9, "status": "voided", "currency": "EUR"},),
-                "invoice_lines": (LINE,),
-            },
-            "transferred",
-        ),
+        ({"invoices": (transaction(9),), "invoice_lines": (sold(9),)}, "invoiced"),
+        ({"invoices": (transaction(9, "B"),), "invoice_lines": (sold(9),)}, "invoiced"),
+        ({"invoices": (transaction(9, "V"),), "invoice_lines": (sold(9),)}, "transferred"),
+        ({"invoices": (transaction(9, "D"),), "invoice_lines": (sold(9),)}, "transferred"),
+        ({"invoices": (transaction(9),), "invoice_lines": (sold(9, taxline="T"),)}, "transferred"),
     ],
 )
 def test_billing_state_follows_what_the_erp_holds(tables: dict[str, Any], state: str) -> None:
     rows = changed(FIRM, **tables)
-    billing = measures.expected_billing(rows)
+    billing = expected_billing(rows)
     assert {row["state"]: row["hours"] for row in billing.values()} == {
         state: D(2),
         "non_billable": D(3),
     }
-    assert measures.billing_totals(billing) == measures.expected_billing_totals(rows)
+    assert billing_totals(billing) == expected_billing_totals(rows)
+
+
+@pytest.mark.parametrize(
+    ("invoiced", "credited", "expected"),
+    [
+        ("-2", "2", {"invoiced": (D(2), D(190)), "credited": (D(-2), D(-190))}),
+        (
+            "-2",
+            "1.5",
+            {"invoiced": (D(2), D(190)), "credited": (D("-1.5"), D("-142.5"))},
+        ),
+    ],
+)
+def test_what_is_credited_is_open_again(
+    invoiced: str, credited: str, expected: dict[str, tuple[Decimal, Decimal]]
+) -> None:
+    memo = transaction(10, kind="CustCred")
+    lines = (
+        sold(9, quantity=invoiced),
+        sold(10, quantity=credited, foreignamount=str(D(credited) * 95)),
+    )
+    rows = changed(FIRM, invoices=(transaction(9), memo), invoice_lines=lines)
+    billing = expected_billing(rows)
+    found = {row["state"]: (row["hours"], row["amount"]) for row in billing.values()}
+    assert found == {
+        **expected,
+        "transferred": (D(credited), D(credited) * 100),
+        "non_billable": (D(3), D(0)),
+    }
+    assert billing_totals(billing) == expected_billing_totals(rows)
 
 
 def test_projects_follow_the_lines_of_won_deals() -> None:

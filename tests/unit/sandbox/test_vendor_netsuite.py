@@ -58,11 +58,11 @@ def job_body(**changes: object) -> dict[str, object]:
 
 def time_bill_body(job: str, **changes: object) -> dict[str, object]:
     return {
-        "job": {"externalId": job},
+        "customer": {"externalId": job},
         "tranDate": "2026-02-03",
         "hours": "7.50",
         "rate": "99.99",
-        "currency": "EUR",
+        "custcol_psa_currency": "EUR",
         "custcol_psa_time_entry": "inhouse:time_entry:1",
         **changes,
     }
@@ -123,11 +123,8 @@ def test_an_upsert_creates_then_changes_and_both_are_logged(http: TestClient) ->
     assert created.headers["location"].endswith("/customer/1")
     assert http.put(path, json={**CUSTOMER, "companyName": "Acme SE"}).status_code == 204
     shown = http.get(path).json()
-    assert (shown["companyName"], shown["externalId"], shown["currency"]) == (
-        "Acme SE",
-        "cus-1",
-        "EUR",
-    )
+    assert (shown["companyName"], shown["externalId"]) == ("Acme SE", "cus-1")
+    assert shown["currency"] == {"id": "1", "refName": "EUR"}
     assert "vatRegNumber" not in shown
     assert effects(http) == [("create", "customer", "cus-1"), ("update", "customer", "cus-1")]
 
@@ -273,33 +270,94 @@ def test_a_deletion_is_in_the_deletion_log_once(http: TestClient, job: str) -> N
     ]
 
 
+LINES = (
+    "SELECT tl.id, t.type, t.status, t.voided, cur.symbol, tl.mainline, tl.taxline, tl.quantity,"
+    " tl.foreignamount, tl.createdfrom, tl.custcol_psa_time_entry FROM transaction t"
+    " JOIN transactionline tl ON tl.transaction = t.id JOIN currency cur ON cur.id = t.currency"
+)
+
+
+def lines_of(http: TestClient, transaction: int) -> list[dict[str, Any]]:
+    return items(http, f"{LINES} WHERE t.id = {transaction} ORDER BY tl.id")
+
+
 def test_billing_makes_one_invoice_of_what_is_unbilled(http: TestClient, job: str) -> None:
     for number in (1, 2):
         http.put(f"{RECORD}/timeBill/eid:tb-{number}", json=time_bill_body(job))
     invoices = "/admin/netsuite/invoices"
     invoice = http.post(invoices, json={"job_externalid": job}).json()
-    assert invoice["foreigntotal"] == "1499.86"  # 7.5 x 99.99 = 749.925, rounded up by line
+    # 7.5 x 99.99 = 749.925, rounded up by line; a fifth of tax on top
+    assert (invoice["foreigntotal"], invoice["tranid"]) == ("1799.83", "INV1")
     assert http.post(invoices, json={"job_externalid": job}).json() is None
-    rows = items(
-        http,
-        "SELECT transaction.tranid, transaction.status, tl.quantity, tl.netamount,"
-        " job.externalid AS job_externalid FROM transaction JOIN transactionline tl"
-        " ON tl.transaction = transaction.id JOIN job ON job.id = tl.entity"
-        " WHERE transaction.type = 'CustInvc' ORDER BY tl.line",
-    )
-    assert (
-        rows
-        == [
-            {
-                "tranid": "INV1",
-                "status": "open",
-                "quantity": "7.50",
-                "netamount": "749.93",
-                "job_externalid": job,
-            }
-        ]
-        * 2
-    )
+    header = {"type": "CustInvc", "status": "A", "voided": "F", "symbol": "EUR"}
+    sold = {
+        **header,
+        "mainline": "F",
+        "taxline": "F",
+        "quantity": "-7.50",
+        "foreignamount": "-749.93",
+        "custcol_psa_time_entry": "inhouse:time_entry:1",
+    }
+    assert lines_of(http, invoice["id"]) == [
+        {**header, "id": "0", "mainline": "T", "taxline": "F", "foreignamount": "1799.83"},
+        {"id": "1", **sold},
+        {"id": "2", **sold},
+        {**header, "id": "3", "mainline": "F", "taxline": "T", "foreignamount": "-299.97"},
+    ]
+
+
+def test_a_part_of_the_time_is_billed_and_the_rest_later(http: TestClient, job: str) -> None:
+    http.put(f"{RECORD}/timeBill/eid:tb-1", json=time_bill_body(job))
+    order = {"job_externalid": job, "hours": {"tb-1": "5"}}
+    first = http.post("/admin/netsuite/invoices", json=order).json()
+    assert http.post("/admin/netsuite/invoices", json=order).status_code == 422  # 2.5 are left
+    second = http.post("/admin/netsuite/invoices", json={"job_externalid": job}).json()
+    quantities = [lines_of(http, each["id"])[1]["quantity"] for each in (first, second)]
+    assert quantities == ["-5", "-2.50"]
+
+
+def test_a_credit_memo_carries_the_columns_of_its_invoice(http: TestClient, job: str) -> None:
+    for number in (1, 2):
+        http.put(f"{RECORD}/timeBill/eid:tb-{number}", json=time_bill_body(job))
+    invoice = http.post("/admin/netsuite/invoices", json={"job_externalid": job}).json()
+    path = f"/admin/netsuite/invoices/{invoice['id']}/credits"
+    memo = http.post(path, json={"lines": [2]}).json()
+    assert (memo["type"], memo["foreigntotal"]) == ("CustCred", "-899.92")
+    main, line, tax = lines_of(http, memo["id"])
+    assert (main["createdfrom"], main["foreignamount"]) == (str(invoice["id"]), "-899.92")
+    assert (line["quantity"], line["foreignamount"]) == ("7.50", "749.93")
+    assert line["custcol_psa_time_entry"] == "inhouse:time_entry:1"
+    assert tax["foreignamount"] == "149.99"
+    assert http.post(path, json={"lines": [9]}).status_code == 404
+    assert problem(http.delete(f"{RECORD}/timeBill/eid:tb-2"))[:2] == (400, "USER_ERROR")
+
+
+def test_a_voided_invoice_stays_without_amounts_and_frees_its_time(
+    http: TestClient, job: str
+) -> None:
+    http.put(f"{RECORD}/timeBill/eid:tb-1", json=time_bill_body(job))
+    invoice = http.post("/admin/netsuite/invoices", json={"job_externalid": job}).json()
+    http.post(f"/admin/netsuite/transactions/{invoice['id']}/void")
+    lines = lines_of(http, invoice["id"])
+    assert {(line["status"], line["voided"], line["foreignamount"]) for line in lines} == {
+        ("V", "T", "0")
+    }
+    assert http.delete(f"{RECORD}/timeBill/eid:tb-1").status_code == 204
+
+
+def test_a_deleted_credit_memo_is_logged_as_one(http: TestClient, job: str) -> None:
+    http.put(f"{RECORD}/timeBill/eid:tb-1", json=time_bill_body(job))
+    invoice = http.post("/admin/netsuite/invoices", json={"job_externalid": job}).json()
+    memo = http.post(f"/admin/netsuite/invoices/{invoice['id']}/credits", json={}).json()
+    http.delete(f"/admin/netsuite/rows/transaction/{memo['id']}")
+    assert items(http, "SELECT recordid, scriptid FROM deletedrecord") == [
+        {"recordid": str(memo["id"]), "scriptid": "creditmemo"}
+    ]
+
+
+@pytest.mark.parametrize("column", ["timebill.invoice", "transactionline.timebill"])
+def test_what_the_account_keeps_to_itself_is_no_column(http: TestClient, column: str) -> None:
+    assert suiteql(http, f"SELECT {column} FROM {column.partition('.')[0]}").status_code == 400
 
 
 def test_billed_time_cannot_be_changed_until_the_invoice_is_gone(
@@ -316,7 +374,7 @@ def test_billed_time_cannot_be_changed_until_the_invoice_is_gone(
 
 def test_time_in_two_currencies_is_not_billed_together(http: TestClient, job: str) -> None:
     http.put(f"{RECORD}/timeBill/eid:tb-1", json=time_bill_body(job))
-    http.put(f"{RECORD}/timeBill/eid:tb-2", json=time_bill_body(job, currency="USD"))
+    http.put(f"{RECORD}/timeBill/eid:tb-2", json=time_bill_body(job, custcol_psa_currency="USD"))
     answer = http.post("/admin/netsuite/invoices", json={"job_externalid": job})
     assert answer.status_code == 422
 

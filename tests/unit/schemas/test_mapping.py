@@ -9,15 +9,7 @@ from typing import Any
 import pytest
 
 from schemas import identity
-from streams.agents.normalize import make_normalizer
-from tests.support.source_events import (
-    FakeRegistry,
-    MemoryState,
-    Source,
-    chunk_of,
-    mapping_of,
-    published,
-)
+from tests.support.source_events import canonical
 
 Row = dict[str, Any]
 
@@ -28,20 +20,6 @@ DEAL = identity.correlation_id("salesforce:opportunity:006A")
 TIME_BILL = identity.time_bill_id("inhouse:time_entry:9", "inhouse:project:4")
 ADA = identity.resource_id("ada@example.com")
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def canonical(topic: str, row: Row) -> dict[str, Row]:
-    """The canonical records made from a row, by entity, without nulls."""
-    registry = FakeRegistry()
-    value = Source(topic, registry).change(77, row)
-    normalize = make_normalizer(mapping_of(topic), registry)
-    records = published(normalize(chunk_of(topic, [value]), MemoryState()))
-    return {
-        record.topic.removeprefix("psa."): {
-            field: content for field, content in (record.value or {}).items() if content is not None
-        }
-        for record in records
-    }
 
 
 CASES: list[tuple[str, Row, dict[str, Row]]] = [
@@ -264,12 +242,15 @@ CASES: list[tuple[str, Row, dict[str, Row]]] = [
             "line": "2",
             "tranid": "INV-900",
             "trandate": date(2026, 4, 1),
-            "status": "paidInFull",
+            "type": "CustInvc",
+            "status": "B",
+            "voided": False,
             "customer_externalid": CUSTOMER,
             "job_externalid": PROJECT,
             "currency": "EUR",
-            "quantity": Decimal("7.50"),
-            "netamount": Decimal("1125.925500"),
+            "quantity": Decimal("-7.50"),
+            "netamount": Decimal("-1407.410000"),
+            "foreignamount": Decimal("-1125.925500"),
             "custcol_psa_time_entry": "inhouse:time_entry:9",
             "custcol_psa_project": "inhouse:project:4",
             "lastmodifieddate": "2026-01-01 00:00:00",
@@ -280,6 +261,7 @@ CASES: list[tuple[str, Row, dict[str, Row]]] = [
                 "invoice_id": "netsuite:invoice:900",
                 "number": "INV-900",
                 "invoiced_on": date(2026, 4, 1),
+                "kind": "invoice",
                 "status": "paid",
                 "customer_id": CUSTOMER,
                 "project_id": PROJECT,

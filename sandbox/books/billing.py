@@ -1,0 +1,146 @@
+"""Expected billing status of time: what the ERP's invoices and credit memos leave of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+from sandbox.books.measures import counted_entries, time_of
+from sandbox.books.projects import psa_project_id
+from sandbox.books.rows import SourceRows, by_id, number, rounded, worked_hours
+from sandbox.books.status import Expected
+
+POSTED_STATUSES: Final = ("A", "B")
+"""Open and paid in full: the ERP's letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoldTime:
+    """A line of an invoice or a credit memo that is posted, as the customer owes it."""
+
+    entry: str
+    project: str
+    currency: str
+    state: str  # invoiced or credited
+    hours: Fraction
+    amount: Fraction
+
+
+def sold_time(rows: SourceRows) -> Iterator[SoldTime]:
+    """Yield the ERP's lines of sales that name a time entry.
+
+    The ledger shows what is sold as negative, and what is credited as positive.
+    """
+    posted = {row["id"]: row for row in rows.invoices if row["status"] in POSTED_STATUSES}
+    for line in rows.invoice_lines:
+        is_sale = line["mainline"] == "F" and line["taxline"] == "F"
+        if is_sale and line["transaction"] in posted and line["custcol_psa_time_entry"]:
+            header = posted[line["transaction"]]
+            yield SoldTime(
+                entry=line["custcol_psa_time_entry"],
+                project=line["custcol_psa_project"],
+                currency=header["currency"],
+                state="credited" if header["type"] == "CustCred" else "invoiced",
+                hours=-Fraction(number(line["quantity"])),
+                amount=-Fraction(number(line["foreignamount"])),
+            )
+
+
+def expected_billing(rows: SourceRows) -> Expected:
+    """Return `psa.status.billing`: time by how far its billing is.
+
+    Money of invoiced time is that of the invoice lines; what they leave of an entry is open.
+    """
+    projects = by_id(rows.projects)
+    in_erp = {job["externalid"] for job in rows.jobs}
+    billed = _billed(rows)
+    parts: dict[tuple[str, str, str], list[tuple[Fraction, Fraction]]] = defaultdict(list)
+    sold: dict[tuple[str, str, str], tuple[Fraction, Fraction]] = {}
+    lines: dict[tuple[str, str, str, str], tuple[Fraction, Fraction]] = {}
+    for line in sold_time(rows):
+        key = line.entry, line.project, line.currency
+        sold[key] = _plus(sold.get(key), line)
+        lines[*key, line.state] = _plus(lines.get((*key, line.state)), line)
+    for (_, project, currency, state), total in lines.items():
+        parts[project, currency, state].append(total)
+    for entry in counted_entries(rows):
+        identity = f"inhouse:time_entry:{entry['id']}"
+        project = f"inhouse:project:{entry['project_id']}"
+        worked, currency = worked_hours(entry), entry["currency"]
+        is_sold = (identity, project, currency) in sold
+        hours, amount = sold.pop((identity, project, currency), (Fraction(), Fraction()))
+        taken = max(min(hours, max(worked, Fraction())), min(worked, Fraction()))
+        share = Fraction(rounded(amount * taken / hours, 6)) if taken else Fraction()
+        if (hours, amount) != (taken, share):
+            parts[project, currency, "unmatched"].append((taken - hours, share - amount))
+        rest = worked - taken
+        if not entry["is_billable"]:
+            state = "non_billable"
+        elif (identity, project) in billed:
+            state = "transferred"
+        else:
+            in_time = psa_project_id(projects[entry["project_id"]]) in in_erp
+            state = "ready" if in_time else "blocked"
+        price = Fraction(number(entry["bill_rate"])) if entry["is_billable"] else Fraction()
+        if rest or not is_sold:
+            parts[project, currency, state].append((rest, rest * price))
+    for (_, project, currency), (hours, amount) in sold.items():
+        if hours or amount:
+            parts[project, currency, "unmatched"].append((-hours, -amount))
+    return {
+        f"{project}|{currency}|{state}": {
+            "project_ref": project,
+            "project_id": psa_project_id(projects[int(project.rpartition(":")[2])]),
+            "currency": currency,
+            "state": state,
+            **time_of("hours", "seconds", sum((hours for hours, _ in some), Fraction())),
+            "amount": rounded(sum((amount for _, amount in some), Fraction()), 6),
+            "entries": len(some),
+        }
+        for (project, currency, state), some in parts.items()
+    }
+
+
+def expected_billing_totals(rows: SourceRows) -> Expected:
+    """Return the approved time of each project, whatever its billing state. Upholds I11."""
+    totals: dict[str, Fraction] = defaultdict(Fraction)
+    for entry in counted_entries(rows):
+        totals[f"inhouse:project:{entry['project_id']}"] += worked_hours(entry)
+    return {project: {"seconds": int(hours * 3600)} for project, hours in totals.items()}
+
+
+def billing_totals(billing: dict[str, dict[str, Any]]) -> Expected:
+    """Return the time of each project in published billing rows, all states together."""
+    totals: dict[str, int] = defaultdict(int)
+    for row in billing.values():
+        totals[row["project_ref"]] += row["seconds"]
+    return {project: {"seconds": seconds} for project, seconds in totals.items()}
+
+
+def _billed(rows: SourceRows) -> set[tuple[str, str]]:
+    """Return the (entry, project) that have a time bill for what is not invoiced.
+
+    A time bill is used up once all that was invoiced of it is credited.
+    """
+    invoices = {row["id"] for row in rows.invoices if row["type"] == "CustInvc"}
+    void = {row["id"] for row in rows.invoices if row["status"] == "V"}
+    net: dict[int, Fraction] = defaultdict(Fraction)
+    used: set[int] = set()
+    for line in rows.invoice_lines:
+        bill = line.get("timebill")
+        if bill is not None and line["transaction"] not in void:
+            net[bill] -= Fraction(number(line["quantity"]))
+            used |= {bill} if line["transaction"] in invoices else set()
+    return {
+        (bill["custcol_psa_time_entry"], bill["custcol_psa_project"])
+        for bill in rows.time_bills
+        if bill["id"] not in used or net[bill["id"]] != 0
+    }
+
+
+def _plus(total: tuple[Fraction, Fraction] | None, line: SoldTime) -> tuple[Fraction, Fraction]:
+    hours, amount = total or (Fraction(), Fraction())
+    return hours + line.hours, amount + line.amount
