@@ -4,10 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PYTEST = $(BIN)/python -m pytest -m "not crash"
+PYTEST = $(BIN)/python -m pytest -m "not crash" --durations=15
+# Tests and the demo start dozens of processes: without bytecode each compiles all it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-parts crash seeds check format bench bench-pipeline \
+.PHONY: help setup demo test test-pure test-parts properties crash seeds check format bench bench-pipeline \
 	bench-latency bench-latency-database bench-sizes profile clean
 
 help: ## Show this list
@@ -20,7 +22,8 @@ $(READY): requirements/all.lock requirements/bootstrap.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("psastream needs Python 3.11 to 3.14, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.11") if not (3, 11) <= sys.version_info[:2] < (3, 15) else 0'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bootstrap.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/all.lock
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes \
+		-r requirements/all.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
@@ -36,6 +39,9 @@ test-pure: $(READY)
 
 test-parts: $(READY)
 	@$(PYTEST) tests/integration tests/e2e
+
+properties: $(READY) ## Run the property tests with many examples each (TIMES=20)
+	@PSASTREAM_TEST_TIMES=$(or $(TIMES),20) $(PYTEST) $(or $(ARGS),tests/property tests/unit)
 
 crash: $(READY) ## Kill the parts, cut their lines, feed bad input: the books must agree (SEEDS=50)
 	@$(if $(SEEDS),PSASTREAM_TEST_SEEDS=$(SEEDS)) $(BIN)/python -m pytest -m crash \

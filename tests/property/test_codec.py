@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from schemas.codec import FASTAVRO_ERRORS, AvroSchema, load_schema
 from schemas.columnar import ChunkDecoder, ChunkEncoder, ChunkReader, frame_dtypes
 from schemas.framing import header
+from tests.support.examples import examples
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 HEADER = header(1)
@@ -333,7 +334,7 @@ def exact_row(schema: AvroSchema, parsed: Any, payload: bytes) -> dict[str, Any]
     return {name: column_value(record[name], dtype) for name, dtype in dtypes.items()}
 
 
-@settings(relaxed, max_examples=300)
+@settings(relaxed, max_examples=examples(100))
 @given(broken_chunks())
 def test_i5_a_broken_record_is_reported_and_harms_no_other(
     broken: tuple[AvroSchema, list[bytes], int],
@@ -400,7 +401,7 @@ def extremes(draw: st.DrawFn) -> tuple[AvroSchema, list[bytes]]:
 
 
 @pytest.mark.fault("B1", place="schemas/_block.py")
-@settings(max_examples=60, parent=relaxed)
+@settings(max_examples=examples(25), parent=relaxed)
 @given(extremes())
 def test_b1_what_python_cannot_hold_is_a_record_error_and_all_else_is_read(
     chunk: tuple[AvroSchema, list[bytes]],

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from connectors.dispatch.commands import Command, Intent, Settled
 from connectors.dispatch.ledger import Attempt, Ledger, Look, Supersede
+from tests.support.examples import examples
 
 KEYS = ("netsuite:project:a", "netsuite:project:b")
 
@@ -182,7 +183,7 @@ def run(counts: dict[str, int], actions: list[tuple[str, str]]) -> World:
 
 
 @given(counts=st.fixed_dictionaries({key: st.integers(0, 5) for key in KEYS}), actions=ACTIONS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_i8_every_command_has_at_most_one_effect_in_revision_order(
     counts: dict[str, int], actions: list[tuple[str, str]]
 ) -> None:
@@ -194,7 +195,7 @@ def test_i8_every_command_has_at_most_one_effect_in_revision_order(
 
 
 @given(counts=st.fixed_dictionaries({key: st.integers(0, 5) for key in KEYS}), actions=ACTIONS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_every_command_is_settled_and_the_target_ends_with_the_newest(
     counts: dict[str, int], actions: list[tuple[str, str]]
 ) -> None:
@@ -210,7 +211,7 @@ def test_every_command_is_settled_and_the_target_ends_with_the_newest(
 
 
 @given(counts=st.fixed_dictionaries({key: st.integers(1, 5) for key in KEYS}), actions=ACTIONS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_i8_a_replay_of_the_whole_topic_has_no_effect(
     counts: dict[str, int], actions: list[tuple[str, str]]
 ) -> None:

@@ -25,6 +25,7 @@ from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
 from streams.agents.normalize import make_normalizer
 from streams.engine import Accounting
+from tests.support.examples import examples
 from tests.support.oracle import rounded
 from tests.support.source_events import (
     FakeRegistry,
@@ -241,7 +242,7 @@ def normalized(
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(20))
 @given(stream=streams(), cuts=st.lists(st.integers(0, 60), max_size=6))
 def test_i3_i5_any_chunks_and_repeats_compact_to_what_the_oracle_says(
     stream: list[tuple[str, Any]], cuts: list[int]
@@ -342,7 +343,7 @@ def entry_written(row: int, position: int) -> Record:
     }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(20))
 @given(database=databases(), cuts=st.lists(st.integers(0, 60), max_size=6))
 def test_i3_snapshots_and_changes_around_them_compact_to_the_database(
     database: Database, cuts: list[int]

@@ -16,6 +16,7 @@ from schemas.framing import frame
 from schemas.mapping_loader import load_mappings
 from schemas.topics import BY_NAME
 from streams.agents.normalize import make_normalizer
+from tests.support.examples import examples
 from tests.support.source_events import (
     SYSTEMS,
     FakeRegistry,
@@ -77,7 +78,7 @@ def values_of(  # noqa: PLR0911, PLR0912 - one branch for each type
 
 @pytest.mark.fault("B1", place="schemas/mapping_rules.py")
 @pytest.mark.parametrize("topic", MAPPINGS)
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(4), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_b1_whatever_a_source_row_holds_is_published_or_refused(
     topic: str, data: st.DataObject

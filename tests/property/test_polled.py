@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import TransientError
+from tests.support.examples import examples
 from tests.support.polled import (
     Clock,
     MemoryLog,
@@ -95,7 +96,7 @@ class World:
             self.run(Poll())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     page_size=st.integers(1, 4),
     steps=st.lists(writes | ticks | polls, max_size=25),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from schemas.codec import AvroSchema, load_schema
 from schemas.columnar import ChunkReader, frame_dtypes
 from schemas.framing import frame
+from tests.support.examples import examples
 
 SMALL = st.integers(-(2**20), 2**20)  # a float holds it exactly
 TEXT = st.text(max_size=5)
@@ -137,7 +138,7 @@ def versions(
 
 
 @pytest.mark.fault("B6", place="schemas/_resolution.py")
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
 @given(versions(), st.randoms(use_true_random=False))
 def test_b6_a_chunk_of_several_versions_is_read_as_fastavro_resolves_each(
     case: tuple[AvroSchema, list[str], list[tuple[AvroSchema, list[dict[str, Any]]]]], chance: Any

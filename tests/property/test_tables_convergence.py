@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streams.engine import GroupSpec
 from streams.groups import make_groups
+from tests.support.examples import examples
 from tests.support.histories import (
     ACCOUNTS,
     CUSTOMERS,
@@ -27,7 +28,7 @@ from tests.support.topology import FixedRegistry, Topology
 
 STEPS_ENOUGH = 1_500
 unhurried = settings(
-    max_examples=20,
+    max_examples=examples(6),
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from schemas.identity import engagement_of, time_bill_id
 from streams.engine import GroupSpec
 from streams.groups import make_groups
+from tests.support.examples import examples
 from tests.support.histories import (
     ENTITIES,
     ENTRIES,
@@ -57,7 +58,7 @@ def known_projects() -> list[Change]:
 
 # A history takes tens of milliseconds, so shrinking one would take minutes: add it when needed.
 unhurried = settings(
-    max_examples=30,
+    max_examples=examples(10),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

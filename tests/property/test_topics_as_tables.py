@@ -22,6 +22,7 @@ from schemas.topics import BY_NAME, CANONICAL, Cleanup, Route
 from streams.agents.normalize import make_normalizer
 from streams.engine import ChunkHandler
 from tests.property.test_tables_oracle import any_history, chunk_sizes, play, seeds, unhurried
+from tests.support.examples import examples
 from tests.support.histories import Change
 from tests.support.oracle import OUTPUTS, Oracle, comparable
 from tests.support.source_events import (
@@ -137,7 +138,7 @@ steps = st.lists(
 
 @pytest.mark.fault("C22", place=PLACE)
 @pytest.mark.parametrize("topic", MOVERS)
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(10))
 @given(steps=steps, seed=seeds)
 def test_c22_rows_that_move_stand_once_in_what_the_normalizer_writes(
     topic: str, steps: list[tuple[int, int, str, bool]], seed: int

@@ -33,10 +33,14 @@ def mapping_text(system: str) -> str:
     return (files("connectors") / system / "mapping.yaml").read_text()
 
 
-@cache
 def mapping_of(topic: str) -> ObjectMapping:
     """The shipped mapping of a source topic."""
-    return load_mappings(mapping_text(topic.split(".")[1]))[topic]
+    return _mappings(topic.split(".")[1])[topic]
+
+
+@cache
+def _mappings(system: str) -> Mapping[str, ObjectMapping]:
+    return load_mappings(mapping_text(system))
 
 
 @dataclass
@@ -87,6 +91,7 @@ class MemoryState:
                 self.rows[key] = value
 
 
+@cache
 def debezium_schema(topic: str) -> AvroSchema:
     """The envelope Debezium really registered for a table."""
     for schema in json.loads(GOLDEN.read_text())["schemas"].values():
@@ -195,9 +200,7 @@ def published(effects: Effects) -> list[Published]:
             rows = [(output.partition, output.key, output.value)]
         else:
             rows = list(zip(output.partitions, output.keys, output.values, strict=True))
-        contract = BY_NAME[output.topic].record
-        assert contract is not None
-        codec = RecordCodec(record_schema(contract))
+        codec = _codec_of(output.topic)
         for partition, key, value in rows:
             assert key is not None
             record = None if value is None else codec.decode(unframe(value)[1])
@@ -218,3 +221,10 @@ def canonical(
         }
         for record in published(normalize(chunk_of(topic, [value]), MemoryState()))
     }
+
+
+@cache
+def _codec_of(topic: str) -> RecordCodec:
+    contract = BY_NAME[topic].record
+    assert contract is not None
+    return RecordCodec(record_schema(contract))

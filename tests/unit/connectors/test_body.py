@@ -22,6 +22,7 @@ from connectors.http import Limiter, Response, RetrySettings, VendorClient
 from connectors.netsuite.auth import POLICY
 from connectors.polled.conversion import converter
 from schemas.errors import PsaStreamError
+from tests.support.examples import examples
 from tests.support.vendor_server import NoCredentials, serving, vendor_at
 
 PLACE = "connectors/body.py"
@@ -292,7 +293,7 @@ async def speaking(reply: bytes) -> AsyncIterator[str]:
 
 
 @pytest.mark.fault("D2", place=PLACE)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     status=STATUSES, headers=HEADERS, body=BODIES, method=st.sampled_from(["GET", "PUT"]),
     version=st.sampled_from(["HTTP/1.1", "HTTP/1.0", "HTTP/9", "ICY", ""]),

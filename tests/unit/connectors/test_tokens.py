@@ -12,6 +12,7 @@ from connectors.float.auth import POLICY
 from connectors.http import Limiter, RetrySettings, VendorClient
 from connectors.tokens import Token, request_token
 from schemas.errors import AuthenticationError, PsaStreamError, TransientError
+from tests.support.examples import examples
 from tests.support.vendor_server import NoCredentials, serving, vendor_at
 
 PLACE = "connectors/tokens.py"
@@ -131,7 +132,7 @@ def test_any_other_answer_is_transient(status: int, body: object) -> None:
     assert isinstance(answered(status, body), TransientError)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     status=st.integers(200, 599),
     content=st.one_of(

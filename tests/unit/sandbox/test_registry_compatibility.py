@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sandbox.registry.compatibility import CompatibilityLevel, incompatibilities, problems_with
 from sandbox.registry.schema import AvroSchema, parse
+from tests.support.examples import examples
 
 PRIMITIVES = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
 PROMOTED = {
@@ -254,7 +255,7 @@ def test_every_schema_reads_its_own_data(definition: dict[str, Any]) -> None:
     assert findings(reader=definition, writer=definition) == []
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100))
 @given(reader=records(), writer=records(), seed=st.integers(0, 2**16))
 def test_what_is_called_compatible_fastavro_can_read(
     reader: dict[str, Any], writer: dict[str, Any], seed: int

@@ -25,6 +25,7 @@ from streams.engine.errors import AccountingError, RecordTooLargeError
 from streams.engine.poison import failure_of, is_of_records, short_trace
 from tests.support.engine_fakes import FakePartition
 from tests.support.engine_processor import Running, add_up, held, numbers, once, running
+from tests.support.examples import examples
 
 PROCESSOR = "streams/engine/processor.py"
 POISON = "streams/engine/poison.py"
@@ -107,7 +108,7 @@ async def test_b1_a_record_that_no_handler_digests_is_dead_lettered_alone(
     cuts=st.sets(st.integers(1, 23)),
     gaps=st.lists(st.integers(0, 2), min_size=24, max_size=24),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_i5_however_poison_lies_in_the_chunks_each_record_has_one_outcome(
     values: list[int], cuts: set[int], gaps: list[int]
 ) -> None:

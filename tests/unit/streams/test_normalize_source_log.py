@@ -15,6 +15,7 @@ from schemas.topics import PARTITIONS
 from streams.agents.normalize import TIMELINE_CHANGED, TRUNCATED, make_normalizer
 from streams.agents.source_log import SourceLog
 from streams.engine import Accounting, Effects, Output
+from tests.support.examples import examples
 from tests.support.source_events import (
     FakeRegistry,
     MemoryState,
@@ -152,7 +153,7 @@ def histories(draw: st.DrawFn) -> tuple[Database, set[str], list[tuple[int, int]
 
 
 @pytest.mark.fault("C15", place="streams/agents/normalize.py")
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(25))
 @given(history=histories())
 def test_c15_rows_equal_the_table_whatever_partition_is_ahead(
     history: tuple[Database, set[str], list[tuple[int, int]]],

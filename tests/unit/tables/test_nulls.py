@@ -12,6 +12,7 @@ from schemas.mapping_config import parse_config
 from streams.agents.normalize import make_normalizer
 from streams.groups import make_groups
 from tables import facts
+from tests.support.examples import examples
 from tests.support.histories import Feeder
 from tests.support.source_events import (
     SYSTEMS,
@@ -32,9 +33,9 @@ KEYS = {
     for system in SYSTEMS
     for name, obj in parse_config(mapping_text(system)).objects.items()
 }
-READ = {
-    agent.topic for group in make_groups([], FixedRegistry()) for agent in group.agents
-}  # by tables
+KNOWN = FixedRegistry()
+GROUPS = make_groups([], KNOWN)
+READ = {agent.topic for group in GROUPS for agent in group.agents}  # by tables
 
 
 def with_nulls(topic: str, row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -42,7 +43,7 @@ def with_nulls(topic: str, row: dict[str, Any]) -> list[dict[str, Any]]:
     columns = [name for name in row if name != KEYS[topic]]
     some = random.Random(topic)
     chosen = [[], columns, *([name] for name in columns)]
-    chosen += [some.sample(columns, some.randrange(len(columns))) for _ in range(20)]
+    chosen += [some.sample(columns, some.randrange(len(columns))) for _ in range(examples(6))]
     return [{**row, **dict.fromkeys(names)} for names in chosen]
 
 
@@ -51,9 +52,9 @@ def with_nulls(topic: str, row: dict[str, Any]) -> list[dict[str, Any]]:
     ("topic", "row"), [case[:2] for case in CASES], ids=lambda case: str(case)[:40]
 )
 def test_tables_take_whatever_is_published(topic: str, row: dict[str, Any]) -> None:
-    registry, known = FakeRegistry(), FixedRegistry()
+    registry = FakeRegistry()
     source, normalize = Source(topic, registry), make_normalizer(mapping_of(topic), registry)
-    feeder = Feeder(Topology(make_groups([], known), known))
+    feeder = Feeder(Topology(GROUPS, KNOWN))
     for position, each in enumerate(with_nulls(topic, row), start=1):
         try:
             value = source.change(position, each)
