@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from schemas.identity import engagement_of, vendor_order
 from tables import pipeline
+from tables.contract import agreed
 from tables.documents import Documents
 from tables.effects import Outbox
 from tables.facts import (
@@ -26,7 +27,12 @@ from tables.facts import (
     ProjectLink,
 )
 from tables.ledger import content_hash
-from tables.project_order import EngagementDocument, settle_projects, wanted_countries
+from tables.project_order import (
+    EngagementDocument,
+    ProjectView,
+    settle_projects,
+    wanted_countries,
+)
 
 DEMAND_TOPIC: Final = "psa.internal.customer_demand"
 CONTEXT_TOPIC: Final = "psa.internal.project_context"
@@ -174,15 +180,15 @@ class EngagementTable:
         document.demand = demand
 
     def _tell(self, document: EngagementDocument) -> None:
-        """Tell each source project whether the ERP holds the project it belongs to.
+        """Tell each source project of its contract, and whether the ERP holds its project.
 
         The project is part of the key: a source project that is linked to another one hears of
         both, from engagements that do not wait for each other.
         """
-        in_erp = {link.project_id for link in document.links.values() if link.is_erp}
+        wanted = {each.project_id: each for each in wanted_countries(document).values()}
         contexts = {
-            f"{key}|{link.project_id}": ProjectContext(
-                id=key, project_id=link.project_id, is_in_erp=link.project_id in in_erp
+            f"{key}|{link.project_id}": _context(
+                key, ProjectView(document, link.project_id, wanted.get(link.project_id))
             )
             for key, link in sorted(document.links.items())
             if link.project_id is not None
@@ -195,3 +201,18 @@ class EngagementTable:
             if document.told.get(name) != sent:
                 document.told[name] = sent
                 self._outbox.add(CONTEXT_TOPIC, name, context.model_dump(), route=context.id)
+
+
+def _context(key: str, view: ProjectView) -> ProjectContext:
+    """Return what a source project is told of the project it belongs to."""
+    value = view.wanted.contract_value if view.wanted else None
+    contract = agreed(view.document.opportunity, value, view.erp, view.rm)
+    return ProjectContext(
+        id=key,
+        project_id=view.project_id,
+        is_in_erp=view.erp is not None,
+        billing_type=contract.billing_type,
+        contract_value=contract.value,
+        currency=contract.currency,
+        budget_hours=contract.budget_hours,
+    )

@@ -147,6 +147,10 @@ class ProjectContext(Fact):
     id: str
     project_id: str
     is_in_erp: bool
+    billing_type: str | None = None
+    contract_value: Decimal | None = None
+    currency: str | None = None
+    budget_hours: Decimal | None = None
 
 
 class CommandResult(Fact):

@@ -87,12 +87,14 @@ def _rate(column: str) -> pl.Expr:
 def measured(rows: pl.DataFrame) -> pl.DataFrame:
     """Add the quantities and keys that contributions are made of.
 
-    `rows` has the columns of `canonical/time_entry`, plus `is_known`, `is_in_erp` and `is_hourly`
-    (of the project) and what the ERP shows of the entry there: `billed` (null, `transferred` or
-    `written_off`), `invoiced` (seconds, signed) and `is_locked`, so that no bill is ordered.
+    `rows` has the columns of `canonical/time_entry`, plus `is_known`, `is_in_erp`, `is_hourly`
+    and `is_paid` (of the project and its contract) and what the ERP shows of the entry there:
+    `billed` (null, `transferred` or `written_off`), `invoiced` (seconds, signed) and `is_locked`,
+    so that no bill is ordered.
     """
     seconds = exact_seconds()
-    billable = pl.col("is_billable").fill_null(value=False)
+    is_paid = pl.col("is_paid").fill_null(value=True)
+    billable = pl.col("is_billable").fill_null(value=False) & is_paid
     is_charged = billable & pl.col("is_hourly").fill_null(value=True)
     rest = seconds - pl.col("invoiced").fill_null(0)
     # As `tables.billing.open_seconds`: between nothing and all of it.

@@ -81,8 +81,7 @@ class ProjectTable:
         changed = {ref: each for ref, each in self._restood.items() if each[0] != each[1]}
         self._entries.projects_changed(changed, timestamp_ms)
         standings = load_standings(self._documents, sorted(self._totals.project_refs()))
-        project_ids = {ref: each.project_id for ref, each in standings.items()}
-        self._totals.settle(project_ids, timestamp_ms)
+        self._totals.settle(standings, timestamp_ms)
 
     # -- project and context ----------------------------------------------------------------
 
@@ -99,9 +98,10 @@ class ProjectTable:
         project_ref, _, project_id = key.rpartition("|")
         document = load_project(self._documents, project_ref)
         before = standing(document)
-        is_in_erp = fact is not None and fact.is_in_erp
-        others = [each for each in document.in_erp if each != project_id]
-        document.in_erp = sorted([*others, project_id]) if is_in_erp else others
+        if fact is None:
+            document.contexts.pop(project_id, None)
+        else:
+            document.contexts[project_id] = fact
         self._restand(project_ref, document, before, timestamp_ms)
         return "applied"
 
@@ -218,7 +218,7 @@ class ProjectTable:
         revenue = amount if expense.is_billable else 0
         self._totals.add_margin(
             f"{expense.project_ref}|{expense.spent_on:%Y-%m}|{expense.currency}",
-            (0, sign * revenue, sign * amount),
+            (0, 0, sign * revenue, sign * amount),
             expense.source_position or 0,
         )
 

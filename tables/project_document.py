@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel, Field
 
+from tables.contract import Contract, contract_of
 from tables.documents import Documents
-from tables.facts import Assignment, Project
+from tables.facts import Assignment, Project, ProjectContext
 
 
 class ProjectDocument(BaseModel):
     """State of one source project."""
 
     project: Project | None = None
-    in_erp: list[str] = Field(default_factory=list)  # canonical project ids the ERP holds
+    contexts: dict[str, ProjectContext] = Field(
+        default_factory=dict
+    )  # canonical project id → what its engagement says of it
     assignments: dict[str, Assignment] = Field(default_factory=dict)
     link: str = ""  # hash of the link last published
     link_route: str = ""  # engagement it went to
@@ -31,18 +34,20 @@ class Standing:
     is_known: bool = False
     project_id: str | None = None
     is_in_erp: bool = False
-    is_hourly: bool = True
+    contract: Contract = field(default_factory=Contract)
 
     def pack(self) -> bytes:
         """Return the stored form of a known project's standing."""
-        return (b"E" if self.is_in_erp else b"-") + (self.project_id or "").encode()
+        parts = ("E" if self.is_in_erp else "-", self.project_id or "", self.contract.pack())
+        return "|".join(parts).encode()
 
     @classmethod
     def unpack(cls, data: bytes | None) -> Standing:
         """Read the stored form; None is a project nobody has seen."""
         if data is None:
             return cls()
-        return cls(is_known=True, project_id=data[1:].decode() or None, is_in_erp=data[:1] == b"E")
+        is_in_erp, project_id, contract = data.decode().split("|", 2)
+        return cls(True, project_id or None, is_in_erp == "E", Contract.unpack(contract))
 
 
 def load_project(documents: Documents, project_ref: str) -> ProjectDocument:
@@ -69,8 +74,10 @@ def standing(document: ProjectDocument) -> Standing:
     project = document.project
     if project is None:
         return Standing()
+    context = document.contexts.get(project.project_id or "")
     return Standing(
         is_known=True,
         project_id=project.project_id,
-        is_in_erp=project.project_id in document.in_erp,
+        is_in_erp=context is not None and context.is_in_erp,
+        contract=contract_of(project, context),
     )

@@ -96,13 +96,21 @@ class TimeEntries:
         All projects of a chunk at once, since a snapshot brings thousands of them.
         """
         ids: list[str] = []
+        everything: set[str] = set()
         for project_ref, (before, after) in changed.items():
             if before.project_id != after.project_id:
                 self._totals.republish(project_ref)
+            if before.contract != after.contract or before.is_known != after.is_known:
+                self._totals.republish(project_ref)
             is_worse = before.is_known > after.is_known or before.is_in_erp > after.is_in_erp
             is_other = before.is_in_erp and before.project_id != after.project_id
-            is_any = is_worse or is_other
-            ids += self._all_of(project_ref) if is_any else self._waiting(project_ref)
+            # Before the ERP holds a project, the index has all that its contract may bill.
+            is_priced_anew = before.is_in_erp and before.contract.rule != after.contract.rule
+            if is_worse or is_other or is_priced_anew:
+                everything.add(project_ref)
+            else:
+                ids += self._waiting(project_ref)
+        ids += self._all_of(everything)
         if not ids:
             return
         stored = self._documents.raw_many([f"t:{entry}" for entry in ids])
@@ -249,14 +257,16 @@ class TimeEntries:
             self._documents.delete(key)
         return [key.removeprefix(prefix) for key in keys]
 
-    def _all_of(self, project_ref: str) -> list[str]:
-        """Find every entry of a project by reading the whole partition: rare and unhurried."""
+    def _all_of(self, project_refs: set[str]) -> list[str]:
+        """Find every entry of projects by reading the whole partition: rare and unhurried."""
+        if not project_refs:
+            return []
         keys = self._documents.keys("t:")
         found: list[str] = []
         for start in range(0, len(keys), FULL_SCAN_BATCH):
             stored = self._documents.raw_many(keys[start : start + FULL_SCAN_BATCH])
             rows = self._read_rows([value for value in stored if value is not None])
-            found += rows.filter(pl.col("project_ref") == project_ref)["id"].to_list()
+            found += rows.filter(pl.col("project_ref").is_in(project_refs))["id"].to_list()
         return found
 
 
@@ -272,13 +282,15 @@ def _with_context(
             "project_ref": list(standings),
             "is_known": [each.is_known for each in standings.values()],
             "is_in_erp": [each.is_in_erp for each in standings.values()],
-            "is_hourly": [each.is_hourly for each in standings.values()],
+            "is_hourly": [each.contract.rule.is_hourly for each in standings.values()],
+            "is_paid": [each.contract.rule.is_paid for each in standings.values()],
         },
         schema={
             "project_ref": pl.String,
             "is_known": pl.Boolean,
             "is_in_erp": pl.Boolean,
             "is_hourly": pl.Boolean,
+            "is_paid": pl.Boolean,
         },
     )
     of_entry = pl.DataFrame(

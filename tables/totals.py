@@ -16,10 +16,12 @@ import polars as pl
 
 from schemas.exact import half_even, hundredths_of_hours
 from tables.addresses import Addresses
+from tables.contract import Fees, Worked
 from tables.documents import Documents
 from tables.effects import EmitColumns, Outbox, instant
 from tables.hours import MONEY_UNITS, Contributions, period_text, week_text
 from tables.people import Person
+from tables.project_document import Standing
 
 MARGIN_TOPIC: Final = "psa.metric.project_margin"
 MARGIN_VARIANT: Final = "actual_approved"
@@ -28,9 +30,11 @@ PARTIAL_TOPIC: Final = "psa.internal.partial"
 
 _MONEY_DIGITS: Final = 6
 _MONEY_UNITS_A_MICRO: Final = MONEY_UNITS // 10**_MONEY_DIGITS
-_MARGIN: Final = Struct(">qqQqQqq")  # seconds, revenue, cost, version, source_position
+_MARGIN: Final = Struct(">qqQqQqQqq")
+"""Seconds; time at its rates, billable expenses and cost; version, source_position."""
 _UTILIZATION: Final = Struct(">qq")  # billable seconds, total seconds
 _BILLING: Final = Struct(">qqQq")  # seconds, amount, entries
+_NOTHING: Final = (0,) * 6
 _LOW_BITS: Final = 2**64 - 1
 _RATIO: Final = Decimal("0.000001")
 
@@ -38,7 +42,7 @@ Amounts = tuple[int, ...]
 
 
 class Totals:
-    """What one chunk adds to the totals of a partition. `project_ids` names projects of ours."""
+    """What one chunk adds to the totals of a partition."""
 
     def __init__(self, documents: Documents, outbox: Outbox, source: str) -> None:
         self._documents = documents
@@ -47,13 +51,15 @@ class Totals:
         self._addresses = Addresses(documents)
         self._margin: dict[str, Amounts] = {}
         self._positions: dict[str, int] = {}
+        self._republished: set[str] = set()  # projects
         self._utilization: dict[str, Amounts] = {}
         self._billing: dict[str, Amounts] = {}
 
     def add(self, contributions: Contributions) -> None:
         """Take in contributions of time entries."""
-        for project, period, currency, *amounts, position in contributions.margin.iter_rows():
-            self.add_margin(f"{project}|{period_text(period)}|{currency}", tuple(amounts), position)
+        for project, period, currency, *of_time, cost, position in contributions.margin.iter_rows():
+            key = f"{project}|{period_text(period)}|{currency}"
+            self.add_margin(key, (*of_time, 0, cost), position)
         for resource, week, *amounts in contributions.utilization.iter_rows():
             _plus(self._utilization, f"{resource}|{week_text(week)}", tuple(amounts))
         for project, currency, state, *amounts in contributions.billing.iter_rows():
@@ -64,14 +70,18 @@ class Totals:
         _plus(self._billing, "|".join(key), amounts)
 
     def add_margin(self, key: str, amounts: Amounts, source_position: int) -> None:
-        """Add (seconds, revenue, cost in `MONEY_UNITS`) to `project_ref|period|currency`."""
+        """Add to `project_ref|period|currency`.
+
+        `amounts`: seconds, time at its rates, billable expenses and cost in `MONEY_UNITS`.
+        """
         _plus(self._margin, key, amounts)
         self._positions[key] = max(self._positions.get(key, 0), source_position)
 
     def republish(self, project_ref: str) -> None:
-        """Publish all totals of a project again: its canonical id has changed."""
+        """Publish all totals of a project again: its canonical id or its contract has changed."""
+        self._republished.add(project_ref)
         for key in self._documents.keys(f"m:{project_ref}|"):
-            self.add_margin(key.removeprefix("m:"), (0, 0, 0), 0)
+            self.add_margin(key.removeprefix("m:"), (0, 0, 0, 0), 0)
         for key in self._documents.keys(f"b:{project_ref}|"):
             _plus(self._billing, key.removeprefix("b:"), (0, 0, 0))
 
@@ -81,12 +91,12 @@ class Totals:
             for key in self._documents.keys(f"u:{address}|"):
                 _plus(self._utilization, key.removeprefix("u:"), (0, 0))
 
-    def settle(self, project_ids: Mapping[str, str | None], timestamp_ms: int) -> None:
-        """Write and publish every total the chunk changed."""
+    def settle(self, standings: Mapping[str, Standing], timestamp_ms: int) -> None:
+        """Write and publish every total the chunk changed; `standings` of `project_refs`."""
         if self._margin:
-            self._settle_margin(project_ids, timestamp_ms)
+            self._settle_margin(standings, timestamp_ms)
         if self._billing:
-            self._settle_billing(project_ids, timestamp_ms)
+            self._settle_billing(standings, timestamp_ms)
         if self._utilization:
             self._settle_utilization()
 
@@ -94,26 +104,31 @@ class Totals:
         """Return the source projects whose totals the chunk changes."""
         return {key.partition("|")[0] for key in (*self._margin, *self._billing)}
 
-    def _settle_margin(self, project_ids: Mapping[str, str | None], timestamp_ms: int) -> None:
+    def _settle_margin(self, standings: Mapping[str, Standing], timestamp_ms: int) -> None:
         rows, keys, removed = [], [], []
+        fees = self._fees(standings)
         for key, amounts, stored in self._stored("m:", self._margin):
-            old = _unpack_margin(stored) if stored else (0, 0, 0, 0, 0)
-            seconds, revenue, cost = (a + b for a, b in zip(old[:3], amounts, strict=True))
-            version, position = old[3] + 1, max(old[4], self._positions[key])
+            old = _unpack_margin(stored) if stored else _NOTHING
+            seconds, charged, expenses, cost = _sum(old[:4], amounts)
+            version, position = old[4] + 1, max(old[5], self._positions[key])
             # The version outlives an empty total, so that readers never see it fall.
-            packed = _MARGIN.pack(seconds, *_halves(revenue), *_halves(cost), version, position)
-            self._documents.put_raw(f"m:{key}", packed)
-            if seconds == revenue == cost == 0:
+            money = (*_halves(charged), *_halves(expenses), *_halves(cost))
+            self._documents.put_raw(f"m:{key}", _MARGIN.pack(seconds, *money, version, position))
+            fee, reason = fees.get(key, Fees(charged))
+            if seconds == charged == expenses == cost == (fee or 0) == 0:
                 removed.append(key)
                 continue
             keys.append(key)
             project, period, currency = key.split("|")
-            ids = project_ids.get(project) or project, project, period, currency
-            rows.append((*ids, seconds, revenue, cost, version, position))
+            ids = standings[project].project_id or project, project, period, currency
+            revenue = None if fee is None else fee + expenses
+            rows.append((*ids, seconds, revenue, reason, cost, version, position))
         schema = {
             **dict.fromkeys(("project_id", "project_ref", "period", "currency"), pl.String()),
             "seconds": pl.Int64(),
-            **dict.fromkeys(("revenue", "cost"), pl.Int128()),
+            "revenue": pl.Int128(),
+            "revenue_reason": pl.String(),
+            "cost": pl.Int128(),
             **dict.fromkeys(("version", "source_position"), pl.Int64()),
         }
         frame = pl.DataFrame(rows, schema=schema, orient="row")
@@ -128,6 +143,7 @@ class Totals:
             _hours("seconds").alias("hours"),
             "seconds",
             _as_decimal(earned, 38, _MONEY_DIGITS).alias("revenue"),
+            "revenue_reason",
             _as_decimal(spent, 38, _MONEY_DIGITS).alias("cost"),
             # Of the two as they are published, so that a row adds up.
             _as_decimal(earned - spent, 38, _MONEY_DIGITS).alias("margin"),
@@ -138,7 +154,38 @@ class Totals:
         )
         self._publish(MARGIN_TOPIC, keys, frame, removed)
 
-    def _settle_billing(self, project_ids: Mapping[str, str | None], timestamp_ms: int) -> None:
+    def _fees(self, standings: Mapping[str, Standing]) -> dict[str, Fees]:
+        """Return the fees of each month of changed projects whose contract spreads them.
+
+        A month may move the fees of others: those go out as well.
+        """
+        found: dict[str, Fees] = {}
+        touched: dict[str, set[str]] = {}
+        for key in self._margin:
+            touched.setdefault(key.partition("|")[0], set()).add(key)
+        for project in sorted(touched):
+            contract = standings[project].contract
+            if contract.rule.fees is None:
+                continue
+            names = self._documents.keys(f"m:{project}|")
+            touched[project] |= {name.removeprefix("m:") for name in names}
+            changes = {key: self._margin.get(key, _NOTHING[:4]) for key in touched[project]}
+            before: dict[tuple[str, str], Worked] = {}
+            after: dict[tuple[str, str], Worked] = {}
+            for key, amounts, stored in self._stored("m:", changes):
+                _, month, currency = key.split("|")
+                old = _unpack_margin(stored)[:4] if stored else _NOTHING[:4]
+                before[month, currency] = Worked(*old[:2])
+                after[month, currency] = Worked(*_sum(old, amounts)[:2])
+            former = {} if project in self._republished else contract.revenue(before)
+            for month_and_currency, fees in contract.revenue(after).items():
+                key = "|".join((project, *month_and_currency))
+                found[key] = fees
+                if fees != former.get(month_and_currency, Fees(0)) and key not in self._margin:
+                    self.add_margin(key, _NOTHING[:4], 0)
+        return found
+
+    def _settle_billing(self, standings: Mapping[str, Standing], timestamp_ms: int) -> None:
         rows, keys, removed = [], [], []
         for key, amounts, stored in self._stored("b:", self._billing):
             total = _sum(_unpack_billing(stored) if stored else (0, 0, 0), amounts)
@@ -150,7 +197,7 @@ class Totals:
             self._documents.put_raw(f"b:{key}", _BILLING.pack(seconds, *_halves(amount), entries))
             keys.append(key)
             project, currency, state = key.split("|")
-            rows.append((project, project_ids.get(project), currency, state, *total))
+            rows.append((project, standings[project].project_id, currency, state, *total))
         schema = {
             **dict.fromkeys(("project_ref", "project_id", "currency", "state"), pl.String()),
             "seconds": pl.Int64(),
@@ -259,7 +306,8 @@ def _whole(high: int, low: int) -> int:
 
 def _unpack_margin(stored: bytes) -> Amounts:
     seconds, *money, version, position = _MARGIN.unpack(stored)
-    return seconds, _whole(*money[:2]), _whole(*money[2:]), version, position
+    amounts = (_whole(*money[at : at + 2]) for at in (0, 2, 4))
+    return seconds, *amounts, version, position
 
 
 def _unpack_billing(stored: bytes) -> Amounts:
@@ -268,9 +316,9 @@ def _unpack_billing(stored: bytes) -> Amounts:
 
 
 def _ratios(name: str, parts: pl.Series, wholes: pl.Series) -> pl.Series:
-    """Return part / whole, half-even at 6 digits; null where the whole is zero."""
+    """Return part / whole, half-even at 6 digits; null where the whole is zero or not known."""
     values = [
-        None if whole == 0 else (Decimal(part) / Decimal(whole)).quantize(_RATIO)
+        None if not whole else (Decimal(part) / Decimal(whole)).quantize(_RATIO)
         for part, whole in zip(parts, wholes, strict=True)
     ]
     return pl.Series(name, values, dtype=pl.Decimal(18, 6))

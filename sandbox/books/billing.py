@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
+from sandbox.books.contracts import contracts
 from sandbox.books.measures import counted_entries, time_of
 from sandbox.books.projects import psa_project_id
 from sandbox.books.rows import SourceRows, by_id, number, rounded, worked_hours
@@ -54,7 +55,7 @@ def expected_billing(rows: SourceRows) -> Expected:
 
     Money of invoiced time is that of the invoice lines; what they leave of an entry is open.
     """
-    projects = by_id(rows.projects)
+    projects, agreed = by_id(rows.projects), contracts(rows)
     in_erp = {job["externalid"] for job in rows.jobs}
     billed = _billed(rows)
     parts: dict[tuple[str, str, str], list[tuple[Fraction, Fraction]]] = defaultdict(list)
@@ -79,12 +80,15 @@ def expected_billing(rows: SourceRows) -> Expected:
         rest = worked - taken
         if not entry["is_billable"]:
             state = "non_billable"
+        elif not agreed[entry["project_id"]].is_hourly:
+            state = "covered"
         elif (identity, project) in billed:
             state = "transferred"
         else:
             in_time = psa_project_id(projects[entry["project_id"]]) in in_erp
             state = "ready" if in_time else "blocked"
-        price = Fraction(number(entry["bill_rate"])) if entry["is_billable"] else Fraction()
+        is_charged = state not in ("non_billable", "covered")
+        price = Fraction(number(entry["bill_rate"])) if is_charged else Fraction()
         if rest or not is_sold:
             parts[project, currency, state].append((rest, rest * price))
     for (_, project, currency), (hours, amount) in sold.items():

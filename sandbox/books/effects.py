@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any, Final
 
+from sandbox.books.contracts import contracts
 from sandbox.books.measures import counted_entries
 from sandbox.books.projects import (
     BILLING_TYPES,
@@ -106,13 +107,14 @@ def actual_jobs(rows: SourceRows) -> Expected:
 
 
 def expected_time_bills(rows: SourceRows) -> Expected:
-    """Return the ERP's time bills there must be: one for each approved billable entry."""
-    projects = by_id(rows.projects)
+    """Return the ERP's time bills there must be: one for each approved entry billed by the hour."""
+    projects, agreed = by_id(rows.projects), contracts(rows)
     in_erp = {job["externalid"] for job in rows.jobs}
     expected: Expected = {}
     for entry in counted_entries(rows):
         project_id = psa_project_id(projects[entry["project_id"]])
-        if not entry["is_billable"] or project_id not in in_erp:
+        is_hourly = entry["is_billable"] and agreed[entry["project_id"]].is_hourly
+        if not is_hourly or project_id not in in_erp:
             continue
         entry_id = f"inhouse:time_entry:{entry['id']}"
         project_ref = f"inhouse:project:{entry['project_id']}"

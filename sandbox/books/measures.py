@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from sandbox.books.contracts import contracts, fixed_fees
 from sandbox.books.people import available_hours, resource_of, weeks_employed, worker_of
 from sandbox.books.projects import STAGES, psa_project_id
 from sandbox.books.rows import Row, SourceRows, by_id, number, rounded, worked_hours
@@ -30,12 +31,15 @@ def counted_entries(rows: SourceRows) -> Iterator[Row]:
 
 def expected_margins(rows: SourceRows) -> Expected:
     """Return `psa.metric.project_margin`: approved work and expenses, by month and currency."""
+    agreed = contracts(rows)
+    hours_of: dict[int, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
     sums: dict[tuple[int, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
     for entry in counted_entries(rows):
         total = sums[entry["project_id"], f"{entry['work_on']:%Y-%m}", entry["currency"]]
         hours = worked_hours(entry)
         total[0] += hours
-        if entry["is_billable"]:
+        hours_of[entry["project_id"]][f"{entry['work_on']:%Y-%m}"] += hours
+        if entry["is_billable"] and agreed[entry["project_id"]].is_hourly:
             total[1] += hours * Fraction(number(entry["bill_rate"]))
         total[2] += hours * Fraction(number(entry["cost_rate"]))
     projects = by_id(rows.projects)
@@ -46,8 +50,16 @@ def expected_margins(rows: SourceRows) -> Expected:
             if expense["is_billable"]:
                 total[1] += Fraction(expense["amount"])
             total[2] += Fraction(expense["amount"])
+    unknown: dict[int, str | None] = {}
+    for project in {project for project, _, _ in sums}:
+        if agreed[project].is_hourly:
+            continue
+        fees, unknown[project] = fixed_fees(agreed[project], hours_of[project])
+        for month, fee in fees.items():
+            sums[project, month, str(agreed[project].currency)][1] += fee
     expected: Expected = {}
     for (project, period, currency), (hours, revenue, cost) in sums.items():
+        reason = unknown.get(project)
         if hours == revenue == cost == 0:
             continue
         reference = f"inhouse:project:{project}"
@@ -58,10 +70,11 @@ def expected_margins(rows: SourceRows) -> Expected:
             "currency": currency,
             "variant": "actual_approved",
             **time_of("hours", "seconds", hours),
-            "revenue": rounded(revenue, 6),
+            "revenue": None if reason else rounded(revenue, 6),
+            "revenue_reason": reason,
             "cost": rounded(cost, 6),
-            "margin": rounded(revenue, 6) - rounded(cost, 6),
-            "margin_ratio": _ratio(revenue - cost, revenue),
+            "margin": None if reason else rounded(revenue, 6) - rounded(cost, 6),
+            "margin_ratio": None if reason else _ratio(revenue - cost, revenue),
         }
     return expected
 

@@ -12,6 +12,7 @@ from sandbox.story.act import Act
 from sandbox.story.firm import (
     BIG_DEAL,
     CUSTOMERS,
+    FIXED_DEAL,
     FULL_TIME,
     HALF_WEEK,
     LOST_DEAL,
@@ -38,8 +39,8 @@ HOURS_TABLES: Final = (
 
 
 def close_deals(world: World) -> Iterator[None]:
-    """Move three deals through the last stages."""
-    for name in (BIG_DEAL, SMALL_DEAL, STUCK_DEAL):
+    """Move some deals through the last stages."""
+    for name in (BIG_DEAL, SMALL_DEAL, STUCK_DEAL, FIXED_DEAL):
         deal = world.cast.deals[name]
         changes = {"StageName": "Negotiation/Review", "Probability": 90}
         world.admin.update("salesforce", "Opportunity", deal.id, changes)
@@ -77,6 +78,7 @@ def open_projects(world: World) -> Iterator[None]:
         (BIG_DEAL, "FR"),
         (SMALL_DEAL, "US"),
         (STUCK_DEAL, "PL"),
+        (FIXED_DEAL, "DE"),
     ):
         ids = world.cast.next_id(), world.cast.next_id()
         world.cast.projects.append(PsaProject(*ids, deals[name].currency, deals[name], country))
@@ -205,8 +207,9 @@ def margins(world: World) -> str:
     margin: dict[str, Decimal] = {}
     for row in world.library.published("psa.metric.project_margin").values():
         currency = row["currency"]
-        revenue[currency] = revenue.get(currency, Decimal(0)) + row["revenue"]
-        margin[currency] = margin.get(currency, Decimal(0)) + row["margin"]
+        if row["revenue"] is not None:
+            revenue[currency] = revenue.get(currency, Decimal(0)) + row["revenue"]
+            margin[currency] = margin.get(currency, Decimal(0)) + row["margin"]
     texts = [f"{margin[c]:,.2f} of {revenue[c]:,.2f} {c}" for c in sorted(margin)]
     return f"margin: {'; '.join(texts)}"
 
@@ -230,7 +233,7 @@ ACTS: Final = (
     Act(
         "deal",
         "Deals close",
-        "One deal delivered from Germany, Britain and France, and two smaller ones, are won.",
+        "A deal delivered from three countries, two smaller ones and a fixed price are won.",
         close_deals,
         lambda world: world.first_difference("netsuite customers", "psa.status.customer"),
     ),
@@ -275,7 +278,10 @@ ACTS: Final = (
         "Allocations become budgets in the ERP; rates, working hours and leave change.",
         staff,
         lambda world: world.first_difference(
-            "psa.status.assignment", "psa.metric.utilization", "netsuite projects"
+            "psa.status.assignment",
+            "psa.metric.utilization",
+            "psa.metric.project_margin",
+            "netsuite projects",
         ),
     ),
     Act(

@@ -57,15 +57,19 @@ BIG_DEAL: Final = "Nordlicht grid transformation"
 SMALL_DEAL: Final = "Helio data platform"
 STUCK_DEAL: Final = "Baltyk routing study"
 LOST_DEAL: Final = "Albion claims automation"
+FIXED_DEAL: Final = "Nordlicht control room"
 DEALS: Final = {
     BIG_DEAL: ("Nordlicht Energie", "Negotiation/Review", 75, ("DE", "DE", "GB", "FR")),
     SMALL_DEAL: ("Helio Retail", "Proposal/Price Quote", 50, ("US", "US")),
     STUCK_DEAL: ("Baltyk Logistyka", "Proposal/Price Quote", 60, ("PL",)),
+    FIXED_DEAL: ("Nordlicht Energie", "Negotiation/Review", 90, ("DE",)),
     LOST_DEAL: ("Albion Insurance", "Negotiation/Review", 80, ("GB", "DE")),
     "Albion actuarial portal": ("Albion Insurance", "Qualification", 20, ("GB",)),
     "Nordlicht metering pilot": ("Nordlicht Energie", "Prospecting", 10, ()),
 }
 """Name → customer, stage, probability in percent, delivery country of each line."""
+BILLED: Final = {FIXED_DEAL: "Fixed Fee"}
+"""Billing type of deals that are not billed by the hour."""
 
 
 def set_up(world: World) -> Iterator[None]:
@@ -147,7 +151,7 @@ def _deal(world: World, name: str) -> Iterator[None]:
             "CurrencyIsoCode": currency,
             "CloseDate": "2026-08-31",
             "Project_Start__c": "2026-09-07",
-            "Billing_Type__c": world.random.choice(("Time & Materials", "Fixed Fee")),
+            "Billing_Type__c": BILLED.get(name, "Time & Materials"),
         },
     )
     deal = Deal(row["Id"], row["AccountId"], name, currency)

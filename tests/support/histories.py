@@ -68,6 +68,10 @@ _days = st.integers(0, 15).map(lambda offset: FIRST_DAY + timedelta(days=offset)
 _instants = _days.map(lambda day: datetime(day.year, day.month, day.day, 12, tzinfo=UTC))
 _week = st.lists(st.sampled_from([0, 0, 14_400, 28_800]), min_size=7, max_size=7)
 _currency = _pick("EUR", "EUR", "USD")
+_billing_type = _pick(
+    *("fixed_fee", "fixed_fee", "capped", "milestone", "retainer", "non_billable"),
+    *("time_and_materials", None, None),
+)
 _name = _pick("Acme", "Globex", None)
 _project_id = _maybe(st.sampled_from(PROJECT_IDS))
 
@@ -176,7 +180,7 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
                 amount=_maybe(_decimal(0, 1000, 4)),
                 currency=_maybe(_currency),
                 starts_on=_pick(FIRST_DAY, None),
-                billing_type=_pick("fixed_fee", None),
+                billing_type=_billing_type,
             ),
         )
         for deal, engagement in zip(DEALS, ENGAGEMENTS, strict=True)
@@ -216,7 +220,7 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
                 currency=_currency,
                 customer_id=st.sampled_from(CUSTOMERS),
                 legal_entity_id=_pick("1", None),
-                billing_type=_pick("fixed_fee", None),
+                billing_type=_billing_type,
                 contract_value=_maybe(_decimal(0, 1000, 6)),
                 budget_hours=_maybe(_decimal(0, 9, 2)),
                 budget_currency=_pick("EUR", None),

@@ -80,14 +80,14 @@ class Oracle:
 
     def margins(self) -> Table:
         """Approved hours and expenses by source project, month and currency."""
-        sums: dict[tuple[str, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
+        sums: dict[tuple[str, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 4)
         for entry in self.counted():
             currency = entry["currency"] or NO_CURRENCY
             total = sums[entry["project_ref"], f"{entry['work_on']:%Y-%m}", currency]
             hours = worked(entry)
             total[0] += hours
-            if entry["is_billable"]:
-                total[1] += hours * Fraction(entry["bill_rate"] or 0)
+            if entry["is_billable"] and self._is_hourly(entry["project_ref"]):
+                total[3] += hours * Fraction(entry["bill_rate"] or 0)
             total[2] += hours * Fraction(entry["cost_rate"] or 0)
         for expense in self.of("expense"):
             if expense["status"] == "approved" and self.project_ref(expense["project_ref"]):
@@ -95,9 +95,18 @@ class Oracle:
                 total = sums[expense["project_ref"], month, expense["currency"]]
                 total[1] += Fraction(expense["amount"] if expense["is_billable"] else 0)
                 total[2] += Fraction(expense["amount"])
+        fees = {reference: self.fees(reference, sums) for reference in {key[0] for key in sums}}
+        for reference, (earned, _) in fees.items():
+            for period, currency in earned:
+                sums[reference, period, currency] += []  # months of fees have a row, too
         table: Table = {}
-        for (reference, period, currency), (hours, revenue, cost) in sums.items():
-            if not (hours == revenue == cost == 0):
+        for (reference, period, currency), (hours, expenses, cost, charged) in sums.items():
+            earned, reason = fees[reference]
+            fee = earned.get((period, currency), Fraction(0))
+            if reason == "not_in_contract_currency":
+                reason = reason if fee is None else None
+            revenue = None if reason else expenses + (fee or 0)
+            if not (hours == expenses == cost == charged == (fee or 0) == 0):
                 project = self.project_ref(reference) or {}
                 table[f"{reference}|{period}|{currency}"] = {
                     "project_id": project.get("project_id") or reference,
@@ -107,12 +116,86 @@ class Oracle:
                     "variant": "actual_approved",
                     "hours": rounded(hours, 2),
                     "seconds": int(hours * 3600),
-                    "revenue": rounded(revenue, 6),
+                    "revenue": None if revenue is None else rounded(revenue, 6),
+                    "revenue_reason": reason,
                     "cost": rounded(cost, 6),
-                    "margin": rounded(revenue, 6) - rounded(cost, 6),
-                    "margin_ratio": _ratio(revenue - cost, revenue),
+                    "margin": None if revenue is None else rounded(revenue, 6) - rounded(cost, 6),
+                    "margin_ratio": None if revenue is None else _ratio(revenue - cost, revenue),
                 }
         return table
+
+    # -- contracts --------------------------------------------------------------------------
+
+    def contract(self, reference: str) -> Row:
+        """What was agreed for a source project: its deal's, the ERP's, or what its row says."""
+        project = self.project_ref(reference) or {}
+        identity = project.get("project_id")
+        if identity is not None:
+            deal = self._deal(identity.rpartition("-")[0])
+            erp = self._linked(identity, "netsuite") or {}
+            plan = self._plan_of(self._linked(identity, "float"))
+            lines = self.wanted().get(identity)
+            billing_type = (deal or {}).get("billing_type") or erp.get("billing_type")
+            if billing_type:
+                return {
+                    "billing_type": billing_type,
+                    "value": _sum(line["amount"] for line in lines)
+                    if lines
+                    else erp.get("contract_value"),
+                    "currency": (deal or {}).get("currency") if lines else erp.get("currency"),
+                    "budget": plan["hours"] if plan else erp.get("budget_hours"),
+                }
+        return {
+            "billing_type": project.get("billing_type"),
+            "value": project.get("contract_value"),
+            "currency": project.get("currency"),
+            "budget": project.get("budget_hours"),
+        }
+
+    def fees(
+        self, reference: str, sums: Mapping[tuple[str, str, str], list[Fraction]]
+    ) -> tuple[dict[tuple[str, str], Fraction | None], str | None]:
+        """Return the fees of a project by month and currency, or why nobody knows them."""
+        contract = self.contract(reference)
+        own = {key[1:]: total for key, total in sums.items() if key[0] == reference}
+        value, currency = Fraction(contract["value"] or 0), contract["currency"]
+        kind, reason = contract["billing_type"], None
+        months = sorted({month for month, _ in own})
+        by_now: list[Fraction] = []
+        found: dict[tuple[str, str], Fraction | None] = {}
+        if kind in (None, "time_and_materials"):
+            return {key: total[3] for key, total in own.items()}, None
+        if kind not in ("fixed_fee", "milestone", "capped", "retainer", "non_billable"):
+            reason = "unknown_billing_type"
+        elif kind == "retainer":
+            reason = "no_fee_schedule"
+        elif kind != "non_billable" and (value == 0 or currency is None):
+            reason = "no_contract_currency" if value else "no_contract_value"
+        elif kind == "capped":
+            for key, total in own.items():
+                found |= {key: None} if key[1] != currency and total[3] else {}
+            by_now = [
+                min(value, _upto(own, month, lambda key, total: total[3] * (key[1] == currency)))
+                for month in months
+            ]
+            reason = "not_in_contract_currency"
+        elif kind != "non_billable" and not contract["budget"]:
+            reason = "no_budget"
+        elif kind != "non_billable":
+            for month in months:
+                share = _upto(own, month, lambda _, total: total[0]) / Fraction(contract["budget"])
+                by_now.append(Fraction(rounded(value * max(0, min(1, share)), 6)))
+        steps = zip(months, by_now, [Fraction(0), *by_now], strict=False)
+        found |= {(month, currency): now - before for month, now, before in steps}
+        return found, reason
+
+    def _is_hourly(self, reference: str) -> bool:
+        return self.contract(reference)["billing_type"] in (None, "time_and_materials", "capped")
+
+    def is_billable(self, entry: Row) -> bool:
+        """Whether the customer pays for an entry at all."""
+        billing_type = self.contract(entry["project_ref"])["billing_type"]
+        return bool(entry["is_billable"]) and billing_type != "non_billable"
 
     def utilization(self) -> Table:
         """Billable hours over the hours a person is there for, by person and ISO week."""
@@ -122,7 +205,7 @@ class Oracle:
             sunday = date.fromisocalendar(year, week, 7)
             person = self._owner(entry["resource_id"], sunday) or entry["resource_id"]
             total = sums[person, f"{year:04d}-W{week:02d}"]
-            total[0] += worked(entry) if entry["is_billable"] else 0
+            total[0] += worked(entry) if self.is_billable(entry) else 0
             total[1] += worked(entry)
         people = {row["resource_id"]: Days(self, row) for row in self.of("resource")}
         keys = {key for key, total in sums.items() if any(total)}
@@ -256,7 +339,7 @@ class Oracle:
 
     def open_state(self, entry: Row) -> str:
         """Return the state of what is not invoiced of an approved entry of a known project."""
-        if not entry["is_billable"]:
+        if not self.is_billable(entry):
             return "non_billable"
         if not self._is_hourly(entry["project_ref"]):
             return "covered"
@@ -264,9 +347,6 @@ class Oracle:
         if bill is not None:
             return "written_off" if bill.get("is_billable") is False else "transferred"
         return "ready" if self._can_be_billed(entry) else "blocked"
-
-    def _is_hourly(self, reference: str) -> bool:
-        return True
 
     def _can_be_billed(self, entry: Row) -> bool:
         is_priced = entry["bill_rate"] is not None and entry["currency"] is not None
@@ -698,6 +778,15 @@ def rounded(value: Fraction, digits: int) -> Decimal:
 def _by_number(row_id: str) -> tuple[str, int]:
     kind, _, number = row_id.rpartition(":")
     return kind, int(number)
+
+
+def _upto(
+    months: Mapping[tuple[str, str], list[Fraction]],
+    last: str,
+    of: Callable[[tuple[str, str], list[Fraction]], Fraction],
+) -> Fraction:
+    """Return a sum over the months up to one, of every currency."""
+    return sum((of(key, total) for key, total in months.items() if key[0] <= last), Fraction(0))
 
 
 def _ratio(part: Fraction, whole: Fraction) -> Decimal | None:

@@ -227,11 +227,33 @@ def test_margin_is_billable_hours_and_expenses_less_all_costs() -> None:
             "hours": D(5),
             "seconds": 18_000,
             "revenue": D(250),  # 2 h x 100 + 50
+            "revenue_reason": None,
             "cost": D(350),  # 5 h x 60 + 50
             "margin": D(-100),
             "margin_ratio": D("-0.4"),
         }
     }
+
+
+FIXED_FEE = ({**FIRM.deals[0], "Billing_Type__c": "Fixed Fee"},)
+
+
+def test_a_fixed_price_is_earned_by_the_share_of_the_planned_hours() -> None:
+    """5 of the 40 planned hours earn 187.50 of 1,500; the expense comes on top."""
+    fixed = changed(FIRM, deals=FIXED_FEE)
+    (row,) = measures.expected_margins(fixed).values()
+    assert (row["revenue"], row["cost"], row["revenue_reason"]) == (D("237.5"), D(350), None)
+    assert {row["state"]: row["amount"] for row in expected_billing(fixed).values()} == {
+        "covered": D(0),
+        "non_billable": D(0),
+    }
+    assert effects.expected_time_bills(fixed) == {}
+
+
+def test_a_fixed_price_without_a_plan_has_no_revenue_yet() -> None:
+    unplanned = changed(FIRM, deals=FIXED_FEE, allocations=(), jobs=())
+    (row,) = measures.expected_margins(unplanned).values()
+    assert (row["revenue"], row["margin"], row["revenue_reason"]) == (None, None, "no_budget")
 
 
 def test_utilization_is_billable_hours_over_the_hours_of_the_days_employed() -> None:

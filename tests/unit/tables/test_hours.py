@@ -28,6 +28,7 @@ ROW: dict[str, Any] = {
     "is_known": True,
     "is_in_erp": True,
     "is_hourly": True,
+    "is_paid": True,
     "billed": None,
     "invoiced": None,
     "is_locked": None,

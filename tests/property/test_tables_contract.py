@@ -1,0 +1,340 @@
+"""What contracts pay: every billing type over histories of hours, plans, deals and bills."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from schemas.identity import engagement_of
+from streams.engine import GroupSpec
+from streams.groups import make_groups
+from tables.contract import RULES
+from tests.support.histories import (
+    CUSTOMERS,
+    DEALS,
+    ENGAGEMENTS,
+    ENTRIES,
+    FIRST_DAY,
+    PROJECT_IDS,
+    PSA_PROJECTS,
+    RESOURCES,
+    Change,
+    Feeder,
+    changes,
+)
+from tests.support.oracle import OUTPUTS, Oracle, comparable, payload
+from tests.support.topology import FixedRegistry, Topology
+
+BILLING_TYPES = sorted(each for each in RULES if each is not None)
+HOURLY = ("time_and_materials", "capped")
+unhurried = settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+seeds = st.integers(0, 2**16)
+chunk_sizes = st.sampled_from([1, 3, 200])
+
+
+@cache
+def product() -> tuple[FixedRegistry, list[GroupSpec]]:
+    registry = FixedRegistry()
+    return registry, [group for group in make_groups([], registry) if group.agents]
+
+
+def play(history: Sequence[Change], seed: int = 1, chunk_max: int = 200) -> tuple[Topology, Oracle]:
+    registry, groups = product()
+    topology = Topology(groups, registry, seed=seed, chunk_max=chunk_max)
+    feeder = Feeder(topology)
+    for change in history:
+        feeder.feed(change)
+    topology.run()
+    return topology, Oracle(feeder.rows, versions=feeder.versions)
+
+
+def linked(system: str, row_id: str, **fields: Any) -> Change:
+    """A row of the first project of the first deal in a system."""
+    names = {"project_id": PROJECT_IDS[0], "engagement_id": engagement_of(PROJECT_IDS[0])}
+    return Change("project", row_id, {"source_system": system, **names, **fields})
+
+
+def deal(billing_type: str | None, value: str | None = "1000") -> list[Change]:
+    line = {
+        "engagement_id": ENGAGEMENTS[0],
+        "country_code": "DE",
+        "amount": value and Decimal(value),
+    }
+    return [
+        Change(
+            "opportunity",
+            DEALS[0],
+            {
+                "engagement_id": ENGAGEMENTS[0],
+                "customer_id": CUSTOMERS[0],
+                "name": "Deal",
+                "stage": "won",
+                "probability_ratio": None,
+                "amount": None,
+                "currency": "EUR",
+                "starts_on": None,
+                "billing_type": billing_type,
+            },
+        ),
+        Change(
+            "opportunity_line", "salesforce:opportunity_line_item:0", {**line, "service_line": None}
+        ),
+    ]
+
+
+def budget(hours: str | None) -> Change:
+    return linked(
+        "netsuite",
+        "netsuite:project:0",
+        name="x",
+        currency="EUR",
+        budget_hours=hours and Decimal(hours),
+        budget_currency=None,
+    )
+
+
+def worked(number: int, hours: str, **fields: Any) -> Change:
+    row = {
+        "project_ref": PSA_PROJECTS[0],
+        "resource_id": RESOURCES[0],
+        "work_on": FIRST_DAY,
+        "hours": Decimal(hours),
+        "seconds": None,
+        "bill_rate": Decimal("100.0000"),
+        "cost_rate": Decimal("40.0000"),
+        "currency": "EUR",
+        "status": "approved",
+        "is_billable": True,
+    }
+    return Change("time_entry", ENTRIES[number], {**row, **fields})
+
+
+PSA = linked("inhouse", PSA_PROJECTS[0], name="x", currency="EUR")
+
+
+def revenues(topology: Topology) -> dict[str, tuple[Any, Any]]:
+    return {
+        key.partition("|")[2]: (row["revenue"], row["revenue_reason"])
+        for key, row in topology.table("psa.metric.project_margin").items()
+    }
+
+
+def states(topology: Topology) -> dict[str, tuple[Any, Any]]:
+    return {
+        key.partition("|")[2]: (row["hours"], row["amount"])
+        for key, row in topology.table("psa.status.billing").items()
+    }
+
+
+def bills(topology: Topology) -> list[str]:
+    return [
+        str(command["kind"])
+        for _, command in topology.records("psa.command.netsuite")
+        if command is not None and str(command["kind"]).endswith("time_bill")
+    ]
+
+
+@pytest.mark.fault("C8", place="tables/contract.py")
+def test_c8_a_fixed_fee_of_1000_with_20_hours_at_100() -> None:
+    """Nothing is billed by the hour; half of the budgeted 40 hours earns half of the fee."""
+    topology, _ = play([PSA, *deal("fixed_fee"), budget("40"), worked(0, "12"), worked(1, "8")])
+    assert bills(topology) == []
+    assert states(topology) == {"EUR|covered": (20, 0)}
+    assert revenues(topology) == {"2026-12|EUR": (500, None)}
+
+
+JANUARY = FIRST_DAY.replace(year=FIRST_DAY.year + 1, month=1, day=4)
+HOURS = (worked(0, "12"), worked(1, "8", work_on=JANUARY), worked(2, "4", is_billable=False))
+
+
+@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.parametrize(
+    ("billing_type", "expected", "state"),
+    [
+        (None, {"2026-12|EUR": (1200, None), "2027-01|EUR": (800, None)}, "ready"),
+        ("time_and_materials", {"2026-12|EUR": (1200, None), "2027-01|EUR": (800, None)}, "ready"),
+        ("capped", {"2026-12|EUR": (1000, None), "2027-01|EUR": (0, None)}, "ready"),
+        ("fixed_fee", {"2026-12|EUR": (500, None), "2027-01|EUR": (250, None)}, "covered"),
+        ("milestone", {"2026-12|EUR": (500, None), "2027-01|EUR": (250, None)}, "covered"),
+        (
+            "retainer",
+            {"2026-12|EUR": (None, "no_fee_schedule"), "2027-01|EUR": (None, "no_fee_schedule")},
+            "covered",
+        ),
+        ("non_billable", {"2026-12|EUR": (0, None), "2027-01|EUR": (0, None)}, "non_billable"),
+    ],
+)
+def test_c8_what_each_billing_type_bills_and_earns(
+    billing_type: str | None, expected: dict[str, tuple[Any, Any]], state: str
+) -> None:
+    topology, _ = play([PSA, *deal(billing_type), budget("32"), *HOURS])
+    assert revenues(topology) == expected
+    open_hours = {"EUR|ready": (20, 2000), "EUR|covered": (20, 0), "EUR|non_billable": (20, 0)}
+    other = {} if state == "non_billable" else {"EUR|non_billable": (4, 0)}
+    hours, amount = open_hours[f"EUR|{state}"]
+    assert states(topology) == {
+        f"EUR|{state}": (hours + (4 if state == "non_billable" else 0), amount),
+        **other,
+    }
+    assert len(bills(topology)) == (2 if state == "ready" else 0)
+
+
+@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.parametrize(
+    ("history", "reason"),
+    [
+        ([*deal("fixed_fee"), budget(None)], "no_budget"),
+        ([*deal("fixed_fee"), budget("0")], "no_budget"),
+        ([*deal("fixed_fee", None), budget("40")], "no_contract_value"),
+        ([*deal("capped", None), budget("40")], "no_contract_value"),
+        ([*deal("a type of tomorrow"), budget("40")], "unknown_billing_type"),
+    ],
+)
+def test_c8_what_nobody_knows_gives_a_reason_and_no_guess(
+    history: list[Change], reason: str
+) -> None:
+    topology, _ = play([PSA, *history, worked(0, "12")])
+    assert revenues(topology) == {"2026-12|EUR": (None, reason)}
+    ((_, row),) = topology.table("psa.metric.project_margin").items()
+    assert (row["cost"], row["margin"], row["margin_ratio"]) == (480, None, None)
+
+
+@pytest.mark.fault("C8", place="tables/contract.py")
+def test_c8_a_fee_is_earned_in_its_currency_and_never_beyond_its_value() -> None:
+    """Hours count in whatever currency they cost; the 40 of 32 budgeted hours earn 1,000."""
+    abroad = worked(1, "20", currency="USD", work_on=JANUARY)
+    topology, _ = play([PSA, *deal("fixed_fee"), budget("32"), worked(0, "20"), abroad])
+    assert revenues(topology) == {
+        "2026-12|EUR": (625, None),
+        "2027-01|EUR": (375, None),
+        "2027-01|USD": (0, None),
+    }
+
+
+@pytest.mark.fault("C8", place="tables/time_entry.py")
+@pytest.mark.parametrize("chunk_max", [1, 200])
+def test_c8_a_contract_that_becomes_a_fixed_fee_takes_back_its_bills(chunk_max: int) -> None:
+    hourly = [PSA, *deal("time_and_materials"), budget("40"), worked(0, "12"), worked(1, "8")]
+    topology, _ = play([*hourly], 1, chunk_max)
+    assert bills(topology) == ["upsert_time_bill"] * 2
+    assert states(topology) == {"EUR|ready": (20, 2000)}
+    registry, groups = product()
+    topology = Topology(groups, registry, seed=1, chunk_max=chunk_max)
+    feeder = Feeder(topology)
+    for change in [*hourly, *deal("fixed_fee")]:
+        feeder.feed(change)
+        topology.run()
+    assert sorted(bills(topology)) == ["delete_time_bill"] * 2 + ["upsert_time_bill"] * 2
+    assert states(topology) == {"EUR|covered": (20, 0)}
+    assert revenues(topology) == {"2026-12|EUR": (500, None)}
+
+
+@pytest.mark.fault("C8", place="tables/billing_difference.py")
+def test_c8_a_contract_that_changes_after_its_hours_were_invoiced_is_an_exception() -> None:
+    line = {
+        "number": "900",
+        "kind": "invoice",
+        "status": "open",
+        "project_ref": PSA_PROJECTS[0],
+        "time_entry_id": ENTRIES[0],
+        "hours": Decimal("12.00"),
+        "amount": Decimal(1200),
+        "currency": "EUR",
+    }
+    hourly = [PSA, *deal("time_and_materials"), budget("40"), worked(0, "12")]
+    invoiced = [*hourly, Change("invoice", "netsuite:invoice:0", line)]
+    topology, _ = play([*invoiced, *deal("fixed_fee")], 1, 1)
+    (exception,) = topology.table("psa.exception").values()
+    assert (exception["error_code"], exception["amount"]) == ("billing.not_billable", 1200)
+    assert "delete_time_bill" not in bills(topology)
+    assert states(topology) == {"EUR|invoiced": (12, 1200)}
+
+
+contract_changes = st.one_of(
+    st.builds(
+        lambda billing_type, value: deal(billing_type, value)[0],
+        st.sampled_from([*BILLING_TYPES, None]),
+        st.none(),
+    ),
+    st.sampled_from(["0", "50", "333.3333", "1000", None]).map(lambda each: deal(None, each)[1]),
+    st.sampled_from([None, "0", "7", "40"]).map(budget),
+    st.just(linked("inhouse", PSA_PROJECTS[0], name="y", currency="USD")),
+)
+contract_histories = st.builds(
+    lambda billing_type, later: [PSA, *deal(billing_type), budget("40"), *later],
+    st.sampled_from(BILLING_TYPES),
+    st.lists(
+        st.one_of(
+            changes("time_entry"),
+            changes("time_entry"),
+            changes("expense", "time_bill", "invoice"),
+            contract_changes,
+        ),
+        min_size=10,
+        max_size=40,
+    ),
+)
+
+
+@unhurried
+@pytest.mark.fault("C8", place="tables/contract.py")
+@given(contract_histories, seeds, chunk_sizes)
+def test_c8_every_contract_over_every_history_equals_the_oracle(
+    history: list[Change], seed: int, chunk_max: int
+) -> None:
+    topology, oracle = play(history, seed, chunk_max)
+    expected = oracle.tables()
+    assert {topic: comparable(topology.table(topic)) for topic in OUTPUTS} == expected
+    exceptions = topology.table("psa.exception")
+    found = {key: row["error_code"] for key, row in exceptions.items() if row["status"] == "open"}
+    assert found == oracle.billing_differences()
+
+
+@unhurried
+@pytest.mark.fault("C8", place="tables/contract.py")
+@given(contract_histories, st.sampled_from(BILLING_TYPES), seeds, chunk_sizes)
+def test_c8_no_bill_is_wanted_of_a_contract_that_is_not_hourly(
+    history: list[Change], billing_type: str, seed: int, chunk_max: int
+) -> None:
+    """However it got there; and a fixed price is earned up to its value and no further."""
+    final = [*history, PSA, *deal(billing_type), budget("40")]
+    topology, _ = play(final, seed, chunk_max)
+    last: dict[str, Any] = {}
+    for key, command in topology.records("psa.command.netsuite"):
+        if command and payload(command).get("project_ref") == PSA_PROJECTS[0]:
+            last[key] = command["kind"]
+    if billing_type not in HOURLY:
+        assert "upsert_time_bill" not in last.values()
+    rows = [
+        row
+        for row in topology.table("psa.metric.project_margin").values()
+        if row["project_ref"] == PSA_PROJECTS[0]
+    ]
+    if billing_type in ("fixed_fee", "milestone"):
+        _, oracle = play([each for each in final if each.entity != "expense"], seed, chunk_max)
+        seconds = sum(
+            row["seconds"]
+            for row in oracle.margins().values()
+            if row["project_ref"] == PSA_PROJECTS[0]
+        )
+        fees = sum(
+            (
+                row["revenue"]
+                for row in oracle.margins().values()
+                if row["project_ref"] == PSA_PROJECTS[0]
+            ),
+            Decimal(0),
+        )
+        assert all(row["revenue"] is not None for row in rows)
+        assert fees == round(Decimal(1000) * min(max(seconds, 0), 144_000) / 144_000, 6)
