@@ -2,8 +2,10 @@
 
 A poll reads everything changed since its bookmark less the overlap, so that rows which became
 visible late or share a stamp are read again; the ledger drops what was already published. The
-bookmark never passes the server's clock as of the start of the scan: a scan that takes longer than
-the overlap would otherwise skip rows that became visible behind it.
+bookmark never passes the start of the scan, by the earlier of the server's clock and ours: a scan
+that takes longer than the overlap would otherwise skip rows that became visible behind it, and a
+clock that runs ahead all changes until then. A bookmark of the future is not believed: all rows are
+compared, and reading goes on from the present.
 
 A sweep reads every row. A page of full rows costs the same request as a page of ids, so a sweep is
 the one proof that needs no second kind of query: what differs from the ledger is published, what
@@ -13,8 +15,8 @@ errors are `connectors.polled.loop`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
 
@@ -23,11 +25,11 @@ import structlog
 from connectors.faults import DeleteLogIncompleteError, VendorRejectedError
 from connectors.polled import instruments
 from connectors.polled.bookmark import Batch, Bookmark, Change, Phase, Rejected, SourceLog
+from connectors.polled.clocks import Clock, Clocks
 from connectors.polled.config import PolledConfig, SnapshotMode
 from connectors.polled.deletes import DeleteGuard
 from connectors.polled.ledger import (
     EPOCH,
-    Entry,
     Ledger,
     Verdict,
     digest_of,
@@ -43,37 +45,10 @@ from connectors.polled.model import (
     UnreadableRow,
     parent_of,
 )
+from connectors.polled.scan import Draft, Scan, ids_of
+from runtime.clocks import has_passed, is_past
 
 log = structlog.get_logger()
-
-Clock = Callable[[], datetime]
-
-
-@dataclass(slots=True)
-class _Scan:
-    """What a scan saw. `started_at` is the server's clock at its first page.
-
-    `reached`: how far it got, in order of change. `nameless`: rows of which nobody can say which
-    they are; with such rows, absence proves nothing. `childless`: known children of parents that
-    are there without any.
-    """
-
-    started_at: datetime | None = None
-    newest: datetime = EPOCH
-    reached: datetime = EPOCH
-    seen: set[str] = field(default_factory=set)
-    nameless: int = 0
-    childless: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A batch being put together."""
-
-    position: int
-    changes: list[Change] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    entries: dict[str, Entry | None] = field(default_factory=dict)
 
 
 class ObjectPoller:
@@ -96,6 +71,7 @@ class ObjectPoller:
         self._log = source_log
         self._ledger = ledger
         self._clock = clock
+        self._clocks = Clocks(config.system, obj, clock)
         self._labels = (config.system, obj)
         self._bookmark = bookmark or Bookmark()
         self._guard = DeleteGuard(
@@ -130,10 +106,11 @@ class ObjectPoller:
         instruments.LAST_SUCCESS.labels(*self._labels).set(self._clock().timestamp())
 
     async def _snapshot(self) -> None:
-        await self._scan(window_start(self._bookmark.cursor, self._config.overlap))
+        scan = await self._scan(window_start(self._bookmark.cursor, self._config.overlap))
         self._forces_snapshot = False
-        streaming = replace(self._bookmark, phase=Phase.STREAMING, swept_at=self._clock())
-        await self._commit(_Draft(self._bookmark.position), streaming)
+        swept_at = None if scan.is_partial else self._clock()
+        streaming = replace(self._bookmark, phase=Phase.STREAMING, swept_at=swept_at)
+        await self._commit(Draft(self._bookmark.position), streaming)
         log.info(
             "snapshot_completed",
             system=self._config.system,
@@ -142,9 +119,8 @@ class ObjectPoller:
         )
 
     def _is_sweep_due(self) -> bool:
-        swept_at = self._bookmark.swept_at or EPOCH
         interval = timedelta(milliseconds=self._config.sweep_interval_ms)
-        return self._clock() - swept_at >= interval
+        return has_passed(interval, self._bookmark.swept_at, self._clock())
 
     async def _sweep(self) -> None:
         living = self._ledger.living()
@@ -161,7 +137,7 @@ class ObjectPoller:
             vanished -= (await self._scan(None)).seen
         if not self._guard.missed(vanished, len(living)):
             vanished = set()
-        draft = _Draft(self._bookmark.position)
+        draft = Draft(self._bookmark.position)
         self._draft_deletes(draft, vanished & self._ledger.living())
         if start := window_start(self._bookmark.cursor, self._config.overlap):
             for row_id in self._ledger.expired(start):
@@ -173,37 +149,45 @@ class ObjectPoller:
 
     async def _scan(
         self, since: datetime | None, *, repairs_before: datetime | None = None
-    ) -> _Scan:
-        scan = _Scan()
+    ) -> Scan:
+        ours_at = self._clock()
+        scan = Scan(ours_at)
         async for page in self._reader.changes(since):
-            scan.started_at = scan.started_at or page.server_at
+            if not scan.has_begun:
+                self._begin(scan, self._clocks.started(ours_at, page.server_at), since)
             stamps = (row.modified_at for row in page.rows if row.modified_at is not None)
             scan.newest = max(chain([scan.newest], stamps))
             scan.reached = page.reached or scan.reached
-            scan.seen |= _ids(page)
+            scan.seen |= ids_of(page)
             scan.nameless += sum(row.is_nameless for row in page.unreadable)
-            self._guard.see(_ids(page) - {row.id for row in page.rows if row.is_deleted})
+            self._guard.see(ids_of(page) - {row.id for row in page.rows if row.is_deleted})
             draft = self._draft_page(page, scan, repairs_before)
             await self._commit(draft, self._advanced(scan, scan.reached))
         final = self._advanced(scan, max(scan.newest, scan.reached))
-        await self._commit(_Draft(self._bookmark.position), final)
+        await self._commit(Draft(self._bookmark.position), final)
         return scan
 
-    def _advanced(self, scan: _Scan, reached: datetime) -> Bookmark:
+    def _begin(self, scan: Scan, started_at: datetime, since: datetime | None) -> None:
+        scan.started_at, scan.has_begun = started_at, True
+        if not self._clocks.believes("cursor", self._bookmark.cursor, started_at):
+            scan.is_partial = since is not None
+            self._bookmark = replace(self._bookmark, cursor=None, swept_at=None)
+
+    def _advanced(self, scan: Scan, reached: datetime) -> Bookmark:
         """The bookmark when all is read up to `reached`: never back, never past the scan's start.
 
         The delete feed is due from the first scan on, since its rows can be deleted from then on.
         """
         bookmark = self._bookmark
         if bookmark.deletions_cursor is None:
-            bookmark = replace(bookmark, deletions_cursor=scan.started_at or self._clock())
+            bookmark = replace(bookmark, deletions_cursor=scan.started_at)
         if not self._reader.traits.has_cursor or reached == EPOCH:
             return bookmark
-        reached = min(reached, scan.started_at or reached)
+        reached = min(reached, scan.started_at)
         return replace(bookmark, cursor=max(reached, bookmark.cursor or EPOCH))
 
-    def _draft_page(self, page: Page, scan: _Scan, repairs_before: datetime | None) -> _Draft:
-        draft = _Draft(self._bookmark.position)
+    def _draft_page(self, page: Page, scan: Scan, repairs_before: datetime | None) -> Draft:
+        draft = Draft(self._bookmark.position)
         duplicates = repaired = 0
         rows = {row.id: row for row in page.rows}
         flagged = {row.id for row in page.rows if row.is_deleted and self._is_living(row.id)}
@@ -230,7 +214,7 @@ class ObjectPoller:
         self._report_new_fields(page.new_fields)
         return draft
 
-    def _draft_refusals(self, draft: _Draft, unreadable: Iterable[UnreadableRow]) -> None:
+    def _draft_refusals(self, draft: Draft, unreadable: Iterable[UnreadableRow]) -> None:
         """Dead-letter rows that cannot be read, each content once; their last value stays."""
         for row in unreadable:
             entry = self._ledger.refuse(row.id, digest_of(row.raw))
@@ -242,11 +226,11 @@ class ObjectPoller:
                 Rejected(row.id, row.raw, row.detail, draft.position, self._clock())
             )
 
-    def _draft_missing_children(self, draft: _Draft, page: Page, scan: _Scan) -> None:
+    def _draft_missing_children(self, draft: Draft, page: Page, scan: Scan) -> None:
         """Delete known children of the page's parents that are not in it, where believed."""
         if any(row.is_nameless for row in page.unreadable):
             return
-        present = _ids(page)
+        present = ids_of(page)
         shown = {parent_of(row_id) for row_id in present}
         missing = self._children(page.parents & shown) - present
         if self._guard.told(missing):
@@ -271,7 +255,7 @@ class ObjectPoller:
             and self._config.snapshot_mode is SnapshotMode.NO_DATA
         )
 
-    def _draft_change(self, draft: _Draft, row: Row, verdict: Verdict) -> None:
+    def _draft_change(self, draft: Draft, row: Row, verdict: Verdict) -> None:
         draft.position = self._next_position(draft)
         if row.is_deleted:
             op, before, after = "d", row.values, None
@@ -284,17 +268,17 @@ class ObjectPoller:
             lag_s = (self._clock() - row.modified_at).total_seconds()
             instruments.LAG.labels(*self._labels).set(max(lag_s, 0))
 
-    def _draft_deletes(self, draft: _Draft, row_ids: Iterable[str]) -> None:
+    def _draft_deletes(self, draft: Draft, row_ids: Iterable[str]) -> None:
         for row_id in sorted(row_ids):
             self._draft_delete(draft, row_id)
 
-    def _draft_delete(self, draft: _Draft, row_id: str) -> None:
+    def _draft_delete(self, draft: Draft, row_id: str) -> None:
         draft.position = self._next_position(draft)
         before = self._reader.key(row_id)
         draft.changes.append(Change(row_id, "d", before, None, draft.position, self._clock()))
         draft.entries[row_id] = None
 
-    def _next_position(self, draft: _Draft) -> int:
+    def _next_position(self, draft: Draft) -> int:
         """A capture position: the clock in microseconds, and always larger than the last."""
         now_us = (self._clock() - EPOCH) // timedelta(microseconds=1)
         return max(draft.position + 1, now_us)
@@ -334,21 +318,25 @@ class ObjectPoller:
             )
         bookmark = self._bookmark
         if is_purged:
-            bookmark = replace(bookmark, deletions_cursor=compared_at or self._clock())
+            bookmark = replace(bookmark, deletions_cursor=compared_at or self._clocks.present)
         if not self._lacks_delete_log and compared_at is None:
             bookmark = replace(bookmark, swept_at=None)
         self._lacks_delete_log = True
         self._set_delete_log_stopped(not is_purged)
-        await self._commit(_Draft(bookmark.position), bookmark)
+        await self._commit(Draft(bookmark.position), bookmark)
 
     def _set_delete_log_stopped(self, stopped: bool) -> None:
         instruments.STOPPED.labels(*self._labels, "delete_log").set(int(stopped))
 
     async def _read_delete_feed(self, unreadable: set[str]) -> None:
+        present = self._clocks.present
         cursor = self._bookmark.deletions_cursor
+        if not self._clocks.believes("deletions_cursor", cursor, present):
+            cursor = present
+            self._bookmark = replace(self._bookmark, deletions_cursor=cursor, swept_at=None)
         since = window_start(cursor, self._config.overlap) or EPOCH
         async for page in self._reader.deletions(since):
-            draft = _Draft(self._bookmark.position)
+            draft = Draft(self._bookmark.position)
             self._draft_refusals(draft, page.unreadable)
             unreadable.update(row.id for row in page.unreadable)
             deleted = self._deleted_rows(page.deletions)
@@ -356,24 +344,32 @@ class ObjectPoller:
                 break  # the cursor stays: they are told again, for a person to decide
             self._draft_deletes(draft, deleted)
             newest = max((deletion.deleted_at for deletion in page.deletions), default=since)
-            reached = max(newest, cursor or EPOCH)
+            reached = max(min(newest, present), cursor or EPOCH)
             await self._commit(draft, replace(self._bookmark, deletions_cursor=reached))
 
     def _deleted_rows(self, deletions: Iterable[Deletion]) -> set[str]:
-        """Living rows the feed names, unless they changed after the delete (an undelete)."""
+        """Living rows the feed names, unless they changed after the delete (an undelete).
+
+        Of a delete in the future nobody knows whether it was taken back since: sweeps tell it. A
+        change in the future was made before the clock was right.
+        """
         found: set[str] = set()
+        now = self._clocks.vendors
         for deletion in deletions:
+            if not is_past(deletion.deleted_at, now):
+                continue
             has_parent = self._reader.traits.has_parent
             ids = self._ledger.children(deletion.id) if has_parent else {deletion.id}
             for row_id in ids:
                 entry = self._ledger.get(row_id)
                 if entry is None or not entry.is_living:
                     continue
-                if entry.modified_at is None or entry.modified_at <= deletion.deleted_at:
+                changed_at = entry.modified_at or EPOCH
+                if changed_at <= deletion.deleted_at or not is_past(changed_at, now):
                     found.add(row_id)
         return found
 
-    async def _commit(self, draft: _Draft, bookmark: Bookmark) -> None:
+    async def _commit(self, draft: Draft, bookmark: Bookmark) -> None:
         bookmark = replace(bookmark, position=draft.position)
         if bookmark == self._bookmark and not draft.entries:
             return
@@ -392,8 +388,3 @@ class ObjectPoller:
             log.warning(
                 "new_fields_ignored", system=self._config.system, object=self._obj, fields=names
             )
-
-
-def _ids(page: Page) -> set[str]:
-    """Ids of the rows in a page, readable or not."""
-    return {row.id for row in page.rows} | {row.id for row in page.unreadable}

@@ -27,6 +27,7 @@ from rocksdict import (
     WriteOptions,
 )
 
+from runtime.clocks import SKEW
 from schemas.errors import FatalError
 from streams.engine.errors import StateDamagedError
 from streams.engine.settings import EngineSettings
@@ -112,8 +113,10 @@ class StateStore:
         if known is not None and layout != LOCAL_LAYOUT:
             found = "none" if layout is None else layout.decode()
             return f"has the local layout {found} instead of {LOCAL_LAYOUT.decode()}"
-        if is_reopened and age_s > self._settings.local_state_max_age_s:
-            # Meanwhile compaction may have dropped tombstones this store has not seen.
+        is_young = -SKEW.total_seconds() <= age_s <= self._settings.local_state_max_age_s
+        if is_reopened and not is_young:
+            # Meanwhile compaction may have dropped tombstones this store has not seen; of a store
+            # last complete in the future nobody knows.
             return f"was last complete {age_s:.0f} s ago"
         is_another = known is not None and known != log_id.encode()
         return "mirrors another state log" if is_another else None

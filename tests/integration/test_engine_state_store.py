@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from runtime.clocks import SKEW
 from schemas.errors import FatalError
 from streams.engine import EngineSettings
 from streams.engine.errors import StateDamagedError
@@ -104,6 +105,19 @@ def test_state_older_than_the_tombstones_is_dropped(settings: EngineSettings) ->
     second.close()
     third = opened(settings, clock=lambda: limit_s + 1)
     assert (third.get(b"a"), third.log_offset) == (None, None)
+    third.close()
+
+
+@pytest.mark.fault("C11", place="streams/engine/state_store.py")
+def test_c11_state_last_complete_in_the_future_is_dropped(settings: EngineSettings) -> None:
+    first = opened(settings, clock=lambda: 1_000_000.0)
+    first.apply({b"a": b"1"}, log_offset=3)
+    first.close()
+    second = opened(settings, clock=lambda: 1_000_000.0 - SKEW.total_seconds())
+    assert second.log_offset == 3
+    second.close()
+    third = opened(settings, clock=lambda: 1_000.0)
+    assert third.log_offset is None
     third.close()
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +20,7 @@ from tests.support.polled import (
 )
 
 OVERLAP_S = 10
+SWEEP_S = 1_000
 ROW_IDS = st.sampled_from(["a", "b", "c", "d", "e", "f"])
 
 
@@ -40,6 +43,14 @@ class Poll:
     meanwhile: tuple["Write | Tick", ...] = ()
 
 
+@dataclass(frozen=True)
+class Clocks:
+    """From now on this host's clock and the vendor's are so many seconds off."""
+
+    ours_s: float
+    vendors_s: float
+
+
 writes = st.builds(
     Write,
     ROW_IDS,
@@ -53,24 +64,35 @@ polls = st.builds(
     st.booleans(),
     st.lists(writes | ticks, max_size=4).map(tuple),
 )
+off_s = st.sampled_from([0.0, 45.0, -45.0, 7_200.0, -7_200.0, 3e7, -3e7])
+jumps = st.builds(Clocks, off_s, off_s)
 
 
 class World:
     """A source, its log and the poller between them."""
 
-    def __init__(self, page_size: int) -> None:
+    def __init__(self, page_size: int, **keys: object) -> None:
         self.clock = Clock()
-        self.table = MemoryTable(self.clock)
+        self.ours = Clock()
+        self.true_time = Clock()
+        self.table = MemoryTable(self.clock, true_time=self.true_time)
         self.reader = MemoryReader(self.table, page_size=page_size)
         self.log = MemoryLog()
-        self.config = make_config(**{"overlap.ms": OVERLAP_S * 1000})
-        self.poller = make_poller(self.reader, self.log, self.config)
+        self.config = make_config(**({"overlap.ms": OVERLAP_S * 1000} | keys))
+        self._start()
         self._number = 0
 
-    def run(self, step: Write | Tick | Poll) -> None:
+    def _start(self) -> None:
+        self.poller = make_poller(self.reader, self.log, self.config, clock=self.ours)
+
+    def run(self, step: "Write | Tick | Poll | Clocks") -> None:
         match step:
             case Tick(seconds):
-                self.clock.tick(seconds)
+                for clock in (self.clock, self.ours, self.true_time):
+                    clock.tick(seconds)
+            case Clocks(ours_s, vendors_s):
+                self.ours.now = self.true_time.now + timedelta(seconds=ours_s)
+                self.clock.now = self.true_time.now + timedelta(seconds=vendors_s)
             case Write(row_id, late_s, is_deleted):
                 self._number += 1
                 self.table.write(
@@ -81,17 +103,24 @@ class World:
 
     def _poll(self, step: Poll) -> None:
         if step.restarts:
-            self.poller = make_poller(self.reader, self.log, self.config)
+            self._start()
         meanwhile = list(step.meanwhile)
         self.log.failures = iter(step.fails)
         self.reader.between_pages = lambda: self.run(meanwhile.pop()) if meanwhile else None
         try:
             asyncio.run(self.poller.poll())
         except TransientError:
-            self.poller = make_poller(self.reader, self.log, self.config)
+            self._start()
+
+    def truth(self) -> dict[str, str]:
+        return {
+            row_id: version.text
+            for row_id, version in self.table.visible().items()
+            if not version.is_deleted
+        }
 
     def settle(self) -> None:
-        self.clock.tick(OVERLAP_S)
+        self.run(Tick(OVERLAP_S))
         for _ in range(2):
             self.run(Poll())
 
@@ -108,12 +137,7 @@ def test_i2_any_interleaving_captures_the_final_state_of_every_row(
     for step in steps:
         world.run(step)
     world.settle()
-    truth = {
-        row_id: version.text
-        for row_id, version in world.table.visible().items()
-        if not version.is_deleted
-    }
-    assert {row_id: row["text"] for row_id, row in world.log.state().items()} == truth
+    assert {row_id: row["text"] for row_id, row in world.log.state().items()} == world.truth()
     positions = [change.position for change in world.log.changes]
     assert positions == sorted(set(positions))
     published = len(world.log.changes)
@@ -121,15 +145,40 @@ def test_i2_any_interleaving_captures_the_final_state_of_every_row(
     assert len(world.log.changes) == published, "a re-read published something again"
 
 
+@pytest.mark.fault("C11", place="connectors/polled/clocks.py")
+@settings(max_examples=100, deadline=None)
+@given(
+    page_size=st.integers(1, 4),
+    steps=st.lists(writes | ticks | polls | jumps | jumps, max_size=25),
+)
+def test_c11_whatever_clocks_did_the_next_sweep_makes_it_true(
+    page_size: int, steps: list[Write | Tick | Poll | Clocks]
+) -> None:
+    world = World(page_size, **{"sweep.interval.ms": SWEEP_S * 1000, "max.delete.ratio": 1})
+    for step in steps:
+        world.run(step)
+    world.run(Clocks(0, 0))
+    world.run(Tick(SWEEP_S + 60))
+    world.settle()
+    assert {row_id: row["text"] for row_id, row in world.log.state().items()} == world.truth()
+    positions = [change.position for change in world.log.changes]
+    assert positions == sorted(set(positions))
+    published, scans = len(world.log.changes), world.reader.scans.count(None)
+    world.settle()
+    assert len(world.log.changes) == published, "a re-read published something again"
+    if world.poller.bookmark.cursor is not None:
+        assert world.reader.scans.count(None) == scans, "a sweep came early"
+
+
 def test_a_scan_longer_than_the_overlap_does_not_move_the_bookmark_past_its_start() -> None:
     world = World(page_size=1)
     for row_id in "abc":
         world.table.write(row_id, "first")
-        world.clock.tick(1)
+        world.run(Tick(1))
     world.run(Poll())
-    world.clock.tick(60)
+    world.run(Tick(60))
     world.table.write("late", "first", late_s=OVERLAP_S - 1)  # invisible at first
-    world.clock.tick(2)
+    world.run(Tick(2))
     world.table.write("d", "first")
     newest_seen = world.clock.now
     gaps = 0
@@ -139,7 +188,7 @@ def test_a_scan_longer_than_the_overlap_does_not_move_the_bookmark_past_its_star
         nonlocal gaps
         gaps += 1
         if gaps == 4:
-            world.clock.tick(60)
+            world.run(Tick(60))
             world.table.write("e", "first")
 
     world.reader.between_pages = slow_scan

@@ -55,15 +55,22 @@ class Version:
 
 @dataclass
 class MemoryTable:
-    """The truth, with whole-second stamps and late visibility."""
+    """The truth, with whole-second stamps and late visibility.
+
+    `true_time` is what happens by; `clock`, what the vendor shows, may be wrong.
+    """
 
     clock: Clock
     versions: list[Version] = field(default_factory=list)
     feed: list[Deletion] = field(default_factory=list)
+    true_time: Clock | None = None
+
+    def _true_now(self) -> datetime:
+        return (self.true_time or self.clock).now
 
     def write(self, row_id: str, text: str, *, late_s: float = 0, is_deleted: bool = False) -> None:
         stamp = self.clock.now.replace(microsecond=0)
-        visible_at = self.clock.now + timedelta(seconds=late_s)
+        visible_at = self._true_now() + timedelta(seconds=late_s)
         self.versions.append(Version(row_id, text, stamp, visible_at, is_deleted))
 
     def purge(self, row_id: str) -> None:
@@ -72,7 +79,7 @@ class MemoryTable:
 
     def visible(self) -> dict[str, Version]:
         """What a query sees now."""
-        shown = [version for version in self.versions if version.visible_at <= self.clock.now]
+        shown = [version for version in self.versions if version.visible_at <= self._true_now()]
         return {version.row_id: version for version in shown}
 
 
@@ -180,9 +187,16 @@ class MemoryLog:
 
 
 def make_poller(
-    reader: MemoryReader, log: MemoryLog, config: PolledConfig | None = None
+    reader: MemoryReader,
+    log: MemoryLog,
+    config: PolledConfig | None = None,
+    *,
+    clock: Clock | None = None,
 ) -> ObjectPoller:
-    """A poller as a new process would start it on what the log holds."""
+    """A poller as a new process would start it on what the log holds.
+
+    `clock`: this host's; by default the table's own.
+    """
     bookmark, ledger = log.stored()
     return ObjectPoller(
         config or make_config(),
@@ -191,5 +205,5 @@ def make_poller(
         log,
         bookmark=bookmark,
         ledger=ledger,
-        clock=reader.table.clock,
+        clock=clock or reader.table.clock,
     )

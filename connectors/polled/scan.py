@@ -1,0 +1,45 @@
+"""What one poll gathers: what a scan saw, and the batch that is put together from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from connectors.polled.bookmark import Change, Rejected
+from connectors.polled.ledger import EPOCH, Entry
+from connectors.polled.model import Page
+
+
+@dataclass(slots=True)
+class Scan:
+    """What a scan saw.
+
+    `started_at`: when it began, by the earlier of the server's clock and ours. `is_partial`: it
+    began at a bookmark that is not believed. `reached`: how far it got, in order of change.
+    `nameless`: rows of which nobody can say which they are; with such rows, absence proves nothing.
+    `childless`: known children of parents that are there without any.
+    """
+
+    started_at: datetime
+    has_begun: bool = False
+    is_partial: bool = False
+    newest: datetime = EPOCH
+    reached: datetime = EPOCH
+    seen: set[str] = field(default_factory=set)
+    nameless: int = 0
+    childless: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Draft:
+    """A batch being put together."""
+
+    position: int
+    changes: list[Change] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    entries: dict[str, Entry | None] = field(default_factory=dict)
+
+
+def ids_of(page: Page) -> set[str]:
+    """Ids of the rows in a page, readable or not."""
+    return {row.id for row in page.rows} | {row.id for row in page.unreadable}
