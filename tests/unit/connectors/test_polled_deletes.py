@@ -210,3 +210,32 @@ def test_c17_without_a_delete_log_one_sweep_tells_the_delete(
     world.table.purge("r004")
     assert {"r004"} in [world.poll() for _ in range(6)]
     assert DELETE_LOG._value.get() == 0
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize("evidence", ["missed", "childless", "undecided"])
+def test_c1_doubts_of_a_scan_hold_up_no_told_delete(evidence: str) -> None:
+    guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)
+    guard.start(100)
+    hidden = set(ids_of(60))
+    match evidence:
+        case "missed":
+            assert not guard.missed(hidden, 100)
+        case "childless":
+            assert not guard.left_without(hidden)
+        case _:
+            guard.undecided(hidden, 1)
+    guard.start(100)
+    assert guard.told({"r098", "r099"})
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+def test_c1_a_told_mass_delete_does_not_pass_a_few_rows_a_poll() -> None:
+    guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)
+    rows = ids_of(60)
+    believed: set[str] = set()
+    for _ in range(10):
+        guard.start(100 - len(believed))
+        pages = [set(rows[start : start + 5]) - believed for start in range(0, 60, 5)]
+        believed |= {row for page in pages if guard.told(page) for row in page}
+    assert len(believed) <= 20
