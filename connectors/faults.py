@@ -38,6 +38,20 @@ class Meaning(Enum):
     UNKNOWN = "unknown"  # nobody can tell what was done
 
 
+class Reason(Enum):
+    """Which kind of cure a refused record waits for: how often it is tried again goes by this."""
+
+    PERMISSION = "permission"  # a right of our role, on a kind of record
+    CLOSED = "closed"  # a period, a lock or a workflow that a person opens
+    SETTING = "setting"  # a currency or a feature of the account
+    REFERENCE = "reference"  # a record it names that is not there
+    CONFLICT = "conflict"  # another record that stands in its place
+    VALIDATION = "validation"  # the content itself
+    UNCLEAR = "unclear"  # an answer that nobody has written down
+    LEFTOVER = "leftover"  # carried out, and something is left to tidy up
+    INTERNAL = "internal"  # our own check of the content: a newer version of us
+
+
 class Shape(Enum):
     """What the body of an answer is."""
 
@@ -60,8 +74,8 @@ class Rule:
     """Answers and their meaning.
 
     Statuses run from `first` to `last`; `codes`, `methods` (empty: any), `shape` (None: any) and
-    `words` (a part of the vendor's text, any case) narrow them. A code of None is "no code".
-    `evidence` names the public source.
+    `words` (a part of the vendor's text, any case) and `fields` narrow them. A code of None is "no
+    code". `reason` counts where the meaning is a refusal. `evidence` names the public source.
     """
 
     first: int
@@ -72,6 +86,8 @@ class Rule:
     methods: frozenset[str] = frozenset()
     shape: Shape | None = None
     words: str = ""
+    fields: frozenset[str | None] = frozenset()
+    reason: Reason = Reason.VALIDATION
 
     def matches(self, method: str, status: int, fault: Fault, shape: Shape) -> bool:
         """Whether this row speaks about such an answer."""
@@ -80,6 +96,7 @@ class Rule:
             and (not self.codes or fault.code in self.codes)
             and (not self.methods or method in self.methods)
             and (self.shape is None or shape is self.shape)
+            and (not self.fields or fault.field in self.fields)
             and self.words.casefold() in fault.detail.casefold()
         )
 
@@ -92,11 +109,14 @@ def rule(
     methods: Sequence[str] = (),
     shape: Shape | None = None,
     words: str = "",
+    fields: Sequence[str] = (),
+    reason: Reason = Reason.VALIDATION,
 ) -> Rule:
     """Make a row for one status or a range of them."""
     first, last = (statuses, statuses) if isinstance(statuses, int) else statuses
     return Rule(
-        first, last, meaning, evidence, frozenset(codes), frozenset(methods), shape, words
+        first, last, meaning, evidence, frozenset(codes), frozenset(methods), shape, words,
+        frozenset(fields), reason,
     )  # fmt: skip
 
 
@@ -138,11 +158,27 @@ class ErrorPolicy:
         shape: Shape = Shape.JSON,
     ) -> Meaning:
         """Return the meaning of an answer: that of the first row that matches any fault."""
+        row = self._row(status, faults, method, shape)
+        return row.meaning if row else Meaning.UNKNOWN
+
+    def reason(
+        self,
+        status: int,
+        faults: Sequence[Fault] = (),
+        *,
+        method: str = "GET",
+        shape: Shape = Shape.JSON,
+    ) -> Reason:
+        """Return which cure a refusal waits for, by the same row."""
+        row = self._row(status, faults, method, shape)
+        return row.reason if row else Reason.UNCLEAR
+
+    def _row(self, status: int, faults: Sequence[Fault], method: str, shape: Shape) -> Rule | None:
         for row in (*self.rules, *COMMON_RULES):
             for fault in faults or (Fault(),):
                 if row.matches(method, status, fault, shape):
-                    return row.meaning
-        return Meaning.UNKNOWN
+                    return row
+        return None
 
 
 def text_or_none(value: object) -> str | None:
@@ -176,9 +212,15 @@ class VendorRejectedError(CommandRejectedError):
     code = "record.vendor_rejected"
 
     def __init__(
-        self, status: int, faults: Sequence[Fault], *, context: Mapping[str, ContextValue]
+        self,
+        status: int,
+        faults: Sequence[Fault],
+        *,
+        context: Mapping[str, ContextValue],
+        reason: Reason = Reason.VALIDATION,
     ) -> None:
         self.status = status
+        self.reason = reason
         self.faults = tuple(faults) or (Fault(detail=f"status {status} without a reason"),)
         super().__init__(f"request refused: {self.faults[0].code or status}", context=context)
 

@@ -358,7 +358,8 @@ class VendorClient:
         context = {**self._context(call), "status": status, "vendor_code": code}
         system = self._policy.system
         if refusal := _REFUSALS.get(meaning):
-            return refusal(status, faults, context=context)
+            reason = self._policy.reason(status, faults, method=call.method, shape=answer.shape)
+            return refusal(status, faults, context=context, reason=reason)
         match meaning:
             case Meaning.RATE_LIMITED:
                 wait_s = parse_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))

@@ -24,13 +24,19 @@ topics = typer.Typer(no_args_is_help=True, help="The topic catalogue.")
 schemas = typer.Typer(no_args_is_help=True, help="The Avro contracts.")
 connectors = typer.Typer(no_args_is_help=True, help="Debezium connectors on Kafka Connect.")
 prove = typer.Typer(no_args_is_help=True, help="Proofs from the topics alone.")
+exceptions = typer.Typer(no_args_is_help=True, help="What waits for a person.")
 app.add_typer(topics, name="topics")
 app.add_typer(schemas, name="schemas")
 app.add_typer(connectors, name="connectors")
 app.add_typer(prove, name="prove")
+app.add_typer(exceptions, name="exceptions")
 
 Config = Annotated[
     list[Path], typer.Option("--config", exists=True, dir_okay=False, help="connector file")
+]
+Target = Annotated[str | None, typer.Option("--target", help="system that refuses")]
+ReasonName = Annotated[
+    str | None, typer.Option("--class", help="kind of cure: permission, closed, setting, …")
 ]
 
 
@@ -205,6 +211,50 @@ def connectors_status(names: list[str]) -> None:
 
     with errors_as_exit_codes():
         raise typer.Exit(print_status(settings_from_environment(), names))
+
+
+@exceptions.command("list")
+def exceptions_list(
+    target: Target = None,
+    reason: ReasonName = None,
+    older_than: Annotated[str | None, typer.Option(help="least age: 30m, 2h, 7d")] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Print what is open, oldest first."""
+    from psastream.exceptions import Filter, list_exceptions, parse_age, parse_reason
+
+    with errors_as_exit_codes():
+        wanted = Filter(
+            target=target,
+            reason=parse_reason(reason) if reason else None,
+            older_than=parse_age(older_than) if older_than else None,
+        )
+        list_exceptions(settings_from_environment(), wanted, as_json=as_json)
+
+
+@exceptions.command("show")
+def exceptions_show(exception_id: str) -> None:
+    """Print one: the command, what the target said, the attempts, what to do."""
+    from psastream.exceptions import show_exception
+
+    with errors_as_exit_codes():
+        show_exception(settings_from_environment(), exception_id)
+
+
+@exceptions.command("retry")
+def exceptions_retry(
+    ids: Annotated[list[str] | None, typer.Argument(help="exceptions by id")] = None,
+    target: Target = None,
+    reason: ReasonName = None,
+) -> None:
+    """Have refused commands tried again now: by id, by target or by class."""
+    from psastream.exceptions import Filter, parse_reason, retry_exceptions
+
+    with errors_as_exit_codes():
+        wanted = Filter(
+            ids=tuple(ids or ()), target=target, reason=parse_reason(reason) if reason else None
+        )
+        retry_exceptions(settings_from_environment(), wanted)
 
 
 if __name__ == "__main__":

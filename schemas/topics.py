@@ -210,6 +210,16 @@ COMMANDS: Final = (
         route=Route.CO_PARTITION,
         route_field="origin_key",
     ),
+    Topic(
+        name="psa.command_retry",
+        record="command/command_retry",
+        key="request_id",
+        owner="psastream exceptions retry",
+        criticality=Criticality.HIGH,
+        cleanup=Cleanup.DELETE,
+        retention_ms=7 * DAY_MS,
+        partitions=1,
+    ),
     _output("psa.exception", "command/exception", "exception_id", "dispatch", Criticality.CRITICAL),
     Topic(
         name="psa.dlq",

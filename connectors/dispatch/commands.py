@@ -14,17 +14,18 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Self
 
+from connectors.faults import Reason
 from schemas.errors import InvalidEntityError
 
 Payload = dict[str, Any]
 
 
 class Status(Enum):
-    """What became of a command. Every value settles it for good."""
+    """What became of a command. A refused one is tried again until it is out of date."""
 
     SUCCEEDED = "succeeded"  # this dispatcher saw the target accept it
     ADOPTED = "adopted"  # an earlier attempt of unknown outcome turned out to have landed
-    REJECTED = "rejected"  # the target refuses the content; an exception is open
+    REJECTED = "rejected"  # the target refuses it as things are; an exception is open
     SUPERSEDED = "superseded"  # a newer revision took its place before it had an effect
 
 
@@ -103,16 +104,22 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a person must put right: stable code, the target's own words, the field it blames."""
+    """What a person must put right: stable code, the target's own words, the field it blames.
+
+    `reason` says which kind of cure it waits for. `is_held`: the command was not sent, since the
+    last ones of its kind were refused for this cause.
+    """
 
     code: str
     detail: str
     field: str | None = None
+    reason: Reason = Reason.VALIDATION
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command was settled after `attempts` attempts.
+    """How a command was settled after `attempts` attempts, of all its trials together.
 
     `problem` says why it was rejected; `warning` what to tidy up although it was carried out.
     `is_gone`: the target holds no record any more.

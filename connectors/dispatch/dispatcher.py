@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
@@ -23,6 +23,7 @@ from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
 from connectors.dispatch.session import Session, Target
+from connectors.dispatch.signals import Signal, Signals
 from runtime.health import EVENT_LOOP, Health
 from runtime.kafka import KafkaSettings, describe_members, make_consumer, make_producer
 from runtime.serde import Serde
@@ -77,6 +78,7 @@ class Dispatcher:
         self._metrics = metrics
         self._wrap_journal = wrap_journal
         self._session: Session | None = None
+        self._signals = Signals(kafka, serde)
         self._consumer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake")
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -129,10 +131,13 @@ class Dispatcher:
                 self._health.ready(INTAKE, self._session is not None)
                 held_back = self._session.crowded() if self._session else frozenset()
                 deliveries = await self._on_consumer_thread(intake.read, held_back)
+                signals = await self._on_consumer_thread(self._signals.read)
                 if self._session is not None:
                     await self._renew()
                     for delivery in deliveries:
                         self._session.accept(delivery)
+                    for signal in signals:
+                        self._session.hear(signal)
                     await self._commit(self._session)
             if self._session is not None:
                 session = self._session
@@ -142,6 +147,7 @@ class Dispatcher:
             self._health.ready(INTAKE, False)
             self._session = None  # after a failure nothing more is finished or committed
             await self._on_consumer_thread(intake.close)
+            await self._on_consumer_thread(self._signals.close)
             self._consumer_thread.shutdown(wait=False)
 
     async def _renew(self) -> None:
@@ -171,10 +177,11 @@ class Dispatcher:
         call = partial(work, *arguments, **named)
         return await self._loop.run_in_executor(self._consumer_thread, call)
 
-    def assigned(self) -> None:
+    def assigned(self, partitions: Collection[tuple[str, int]]) -> None:
         """Begin a session from the journal. On the consumer's thread."""
+        requests = self._signals.begin()
         memory = read_memory(self._kafka, self._serde, frozenset(self._targets))
-        self._wait(self._begin(memory))
+        self._wait(self._begin(memory, frozenset(partitions), requests))
 
     def revoked(self) -> None:
         """End the session in order. On the consumer's thread."""
@@ -194,7 +201,12 @@ class Dispatcher:
         if self._session is not None:
             self._wait(self._end(self._session))
 
-    async def _begin(self, memory: Memory) -> None:
+    async def _begin(
+        self,
+        memory: Memory,
+        partitions: Collection[tuple[str, int]],
+        requests: Sequence[Signal],
+    ) -> None:
         self._renew_at_s = 0.0
         journal = KafkaJournal(self._publisher, memory.exceptions, self._metrics)
         self._session = Session(
@@ -204,7 +216,10 @@ class Dispatcher:
             metrics=self._metrics,
             spawn=self._spawn,
             check=self._lease.check,
+            owns=lambda topic, partition: (topic, partition) in partitions,
         )
+        for request in requests:
+            self._session.hear(request)
 
     async def _end(self, session: Session) -> None:
         self._session = None

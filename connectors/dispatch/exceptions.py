@@ -1,19 +1,23 @@
-"""The life of an exception: opened by a rejection, resolved by the next success. Pure.
+"""The life of an exception: opened by a refusal, resolved once its desire is met. Pure.
 
 There is one exception a natural key and system, and one more where a carried-out command leaves
-something to tidy up. Both keep their identity, so each is one row of a compacted topic.
+something to tidy up. Both keep their identity, so each is one row of a compacted topic. An open
+exception holds the whole command: it is all that is needed to try it again after a restart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
 
-from connectors.dispatch.commands import Command, Outcome, Payload, Problem, Status
+from connectors.dispatch.commands import Command, Payload, Problem
+from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.remedies import remedy
+from connectors.faults import Reason
 
-OPEN = "open"
-RESOLVED = "resolved"
+OPEN: Final = "open"
+RESOLVED: Final = "resolved"
 
 
 def exception_id(command: Command) -> str:
@@ -26,40 +30,74 @@ def warning_id(command: Command) -> str:
     return f"{exception_id(command)}:warning"
 
 
-def exception_changes(
-    command: Command, outcome: Outcome, open_ids: Collection[str], *, at: datetime
-) -> Iterator[Payload]:
-    """Yield the `psa.command.Exception` records that an outcome calls for.
+def open_record(refusal: Refusal) -> Payload:
+    """Return the `psa.command.Exception` of a refusal."""
+    command, problem = refusal.command, refusal.problem
+    return {
+        **_identity(refusal.exception_id, command),
+        "status": OPEN,
+        "error_code": problem.code,
+        "detail": problem.detail,
+        "hint": remedy(command.target, problem),
+        "field": problem.field,
+        "raised_at": _instant(refusal.raised_at_s),
+        "reason": problem.reason.value,
+        "is_held": problem.is_held,
+        "revision": command.revision,
+        "origin_key": command.origin_key,
+        "issued_at": command.issued_at,
+        "attempts": refusal.attempts,
+        "refusals": refusal.refusals,
+        "attempted_at": _instant(refusal.attempted_at_s),
+        "retry_at": _instant(refusal.retry_at_s),
+    }
 
-    A superseded command changes nothing: its successor will tell.
+
+def resolved_record(identity: str, command: Command, *, at: datetime) -> Payload:
+    """Return the `psa.command.Exception` that ends one: the desire is met or withdrawn."""
+    return {**_identity(identity, command), "status": RESOLVED, "raised_at": at}
+
+
+def read_refusal(record: Mapping[str, Any]) -> Refusal | None:
+    """Return the refusal of an open `psa.command.Exception`, None where a table raised it.
+
+    Raises InvalidEntityError where its command lacks its identity.
     """
-    if outcome.problem is not None:
-        yield _record(exception_id(command), command, outcome.problem, at)
-    if outcome.status not in (Status.SUCCEEDED, Status.ADOPTED):
-        return
-    if exception_id(command) in open_ids:
-        yield _record(exception_id(command), command, None, at)
-    if outcome.warning is not None:
-        yield _record(warning_id(command), command, outcome.warning, at)
-    elif warning_id(command) in open_ids:
-        yield _record(warning_id(command), command, None, at)
+    if record["revision"] is None:
+        return None
+    command = Command.from_record({**record, "target": record["system"]})
+    problem = Problem(
+        record["error_code"],
+        record["detail"] or "",
+        record["field"],
+        Reason(record["reason"]),
+        bool(record["is_held"]),
+    )
+    return Refusal(
+        record["exception_id"],
+        command,
+        problem,
+        record["attempts"],
+        record["refusals"],
+        record["raised_at"].timestamp(),
+        record["attempted_at"].timestamp(),
+        record["retry_at"].timestamp(),
+    )
 
 
-def _record(identity: str, command: Command, problem: Problem | None, at: datetime) -> Payload:
+def _identity(identity: str, command: Command) -> Payload:
     return {
         "exception_id": identity,
-        "status": OPEN if problem else RESOLVED,
         "system": command.target,
         "kind": command.kind,
         "natural_key": command.natural_key,
         "command_id": command.command_id,
-        "error_code": problem.code if problem else None,
-        "detail": problem.detail if problem else None,
-        "hint": remedy(command.target, problem) if problem else None,
-        "field": problem.field if problem else None,
         "payload": command.payload,
         "amount": command.amount,
         "currency": command.currency,
         "correlation_id": command.correlation_id,
-        "raised_at": at,
     }
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

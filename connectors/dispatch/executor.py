@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,19 +16,26 @@ from typing import Any
 
 import structlog
 
-from connectors.dispatch.commands import Command, Intent, Outcome, Problem, Status
+from connectors.dispatch.commands import Command, Intent, Outcome, Status
+from connectors.dispatch.exceptions import exception_id, warning_id
+from connectors.dispatch.gate import Gate
 from connectors.dispatch.journal import Journal
 from connectors.dispatch.lease import Check, LeaseLostError
 from connectors.dispatch.ledger import Attempt, Ledger, Look, Step, Supersede
 from connectors.dispatch.metrics import DispatchMetrics
+from connectors.dispatch.pacer import Pacer
+from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
 from connectors.dispatch.retry import RetryPolicy
-from connectors.dispatch.sink import Applied, Sink
-from connectors.faults import (
-    QuotaExhaustedError,
-    UnreadableBodyError,
-    VendorRejectedError,
-    VendorUnavailableError,
+from connectors.dispatch.sink import Sink
+from connectors.dispatch.verdicts import (
+    UnforeseenError,
+    carried_out,
+    is_refusal,
+    rejected,
+    too_late,
+    transient,
 )
+from connectors.faults import QuotaExhaustedError, UnreadableBodyError
 from schemas.errors import (
     AuthenticationError,
     BrokerUnavailableError,
@@ -65,8 +72,12 @@ class TargetExecutor:
         spawn: Spawn,
         check: Check = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        refused: Iterable[Refusal] = (),
     ) -> None:
-        """`check` raises LeaseLostError where this process may not act any more."""
+        """`check` raises LeaseLostError where this process may not act any more.
+
+        `refused` are the commands that earlier sessions left refused, of our partitions.
+        """
         self._check = check
         self._now = now
         self._target = target
@@ -77,12 +88,16 @@ class TargetExecutor:
         self._metrics = metrics
         self._spawn = spawn
         self._slots = asyncio.Semaphore(max_in_flight)
-        self._gate = _Gate()
+        self._gate = Gate()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._in_flight: set[str] = set()
         self._retrying: set[str] = set()
         self._waiting: dict[str, list[Finished]] = {}
+        self._trials: set[str] = set()  # ids of refused commands that are tried again
         self._is_draining = False
+        self._refusals = Refusals(refused)
+        self._pacer = Pacer(self._refusals, self._try_again, now=self._now_s, spawn=spawn)
+        self._pacer.wake()
 
     @property
     def waiting(self) -> int:
@@ -104,12 +119,25 @@ class TargetExecutor:
             finished()
         self._show()
 
+    def retry(self, request: RetryRequest) -> None:
+        """Try refused commands again now, as a person asks."""
+        meant = self._refusals.request(request, self._now_s())
+        if meant:
+            _log.info("dispatch.retry_asked", target=self._target, commands=meant)
+            self._pacer.wake()
+
+    def touched(self, names: Collection[str]) -> None:
+        """Try again soon what is refused and names one of these: something about it changed."""
+        self._refusals.touched(names, self._now_s())
+        self._pacer.wake()
+
     async def drain(self, deadline_s: float) -> None:
         """Begin nothing more, and let what is in flight finish until the deadline.
 
         What does not finish stays open in the journal, of unknown outcome.
         """
         self._is_draining = True
+        await self._pacer.stop()
         in_flight = {self._tasks[key] for key in self._in_flight}
         idle = set(self._tasks.values()) - in_flight
         for task in idle:
@@ -123,6 +151,19 @@ class TargetExecutor:
             _log.warning("dispatch.drain_incomplete", target=self._target, calls=len(late))
         if idle or late:
             await asyncio.wait(idle | late)
+
+    def _try_again(self, refusal: Refusal) -> None:
+        command = refusal.command
+        if self._ledger.reopen(command):
+            self._waiting[command.command_id] = []
+            self._trials.add(command.command_id)
+            self._begin(command.natural_key)
+            self._show()
+        else:  # a newer one is under way, and will tell
+            self._refusals.put_back(refusal.exception_id)
+
+    def _now_s(self) -> float:
+        return self._now().timestamp()
 
     def _begin(self, natural_key: str) -> None:
         if natural_key not in self._tasks:
@@ -184,6 +225,12 @@ class TargetExecutor:
             case Look():
                 return await self._look(step)
             case Attempt():
+                held = self._refusals.holding(command.kind)
+                if held is not None and command.command_id not in self._trials:
+                    problem = replace(held, is_held=True)
+                    outcome = Outcome(Status.REJECTED, step.number - 1, problem=problem)
+                    await self._settle(command, outcome)
+                    return None
                 return await self._attempt(step)
 
     async def _look(self, step: Look) -> TransientError | AuthenticationError | None:
@@ -194,20 +241,20 @@ class TargetExecutor:
                 found = await self._sink.look(command, known_id)
         except TimeoutError:
             self._ledger.unknown(command.natural_key)
-            return _too_late()
+            return too_late()
         except (TransientError, AuthenticationError) as error:
             self._ledger.unknown(command.natural_key)
             return error
         except RecordError as error:
-            if not _is_refusal(error):
+            if not is_refusal(error):
                 self._ledger.unknown(command.natural_key)
-                return _transient(error)
-            await self._settle(command, _rejected(step.attempts, error))
+                return transient(error)
+            await self._settle(command, rejected(step.attempts, error))
             return None
         if found is None:
             self._ledger.not_applied(command.natural_key)
         else:
-            await self._settle(command, _applied(Status.ADOPTED, step.attempts, found))
+            await self._settle(command, carried_out(Status.ADOPTED, step.attempts, found))
         return None
 
     async def _attempt(self, step: Attempt) -> TransientError | AuthenticationError | None:
@@ -219,10 +266,10 @@ class TargetExecutor:
             self._check()  # the process may have stood still since
             # As a whole, not each request of it: who takes over counts from the intent.
             async with asyncio.timeout(self._policy.attempt_s):
-                applied = await self._sink.execute(command, known_id)
+                done = await self._sink.execute(command, known_id)
         except TimeoutError:
             self._ledger.unknown(command.natural_key)
-            return _too_late()
+            return too_late()
         except (TransientError, AuthenticationError) as error:
             if getattr(error, "outcome_unknown", False):
                 self._ledger.unknown(command.natural_key)
@@ -231,15 +278,15 @@ class TargetExecutor:
             return error
         except UnreadableBodyError as error:  # of a look-up before the write
             self._ledger.not_applied(command.natural_key)
-            return _transient(error)
+            return transient(error)
         except RecordError as error:
-            if not _is_refusal(error):
+            if not is_refusal(error):
                 self._ledger.unknown(command.natural_key)
-                return _transient(error)
-            outcome = _rejected(step.number, error)
+                return transient(error)
+            outcome = rejected(step.number, error)
             _log.warning("dispatch.rejected", command_id=command.command_id, error=str(error))
         else:
-            outcome = _applied(Status.SUCCEEDED, step.number, applied)
+            outcome = carried_out(Status.SUCCEEDED, step.number, done)
         await self._settle(command, outcome)
         return None
 
@@ -248,7 +295,8 @@ class TargetExecutor:
             # The last result is all that is kept: it must not forget where the record is.
             outcome = replace(outcome, target_id=self._ledger.known_id(command.natural_key))
         self._check()
-        await self._journal.settle(command, outcome)
+        await self._journal.settle(command, outcome, self._refuse(command, outcome))
+        self._trials.discard(command.command_id)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
         self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()
         if command.issued_at is not None:
@@ -256,6 +304,27 @@ class TargetExecutor:
             self._metrics.settle_time.labels(self._target, command.kind).observe(seconds)
         for finished in self._waiting.pop(command.command_id):
             finished()
+
+    def _refuse(self, command: Command, outcome: Outcome) -> Sequence[Refusal]:
+        """Tell the refusals of an outcome; return what of it waits for a person."""
+        now_s, waiting = self._now_s(), []
+        is_met = outcome.status in (Status.SUCCEEDED, Status.ADOPTED)
+        if outcome.status is Status.SUCCEEDED:
+            self._refusals.flows(command.kind)
+        for identity, problem in (
+            (exception_id(command), outcome.problem),
+            (warning_id(command), outcome.warning),
+        ):
+            if problem is not None:
+                waiting.append(
+                    self._refusals.refused(identity, command, problem, outcome.attempts, now_s)
+                )
+            elif is_met:
+                self._refusals.met(identity, now_s)
+            else:
+                self._refusals.put_back(identity)
+        self._pacer.wake()
+        return waiting
 
     def _retry_delay_s(
         self, command: Command, error: TransientError | AuthenticationError, failures: int
@@ -301,71 +370,3 @@ class TargetExecutor:
         gauge.labels(target, "retrying").set(retrying)
         gauge.labels(target, "queued").set(max(0, self.waiting - in_flight - retrying))
         self._metrics.paused.labels(target).set(self._gate.is_closed)
-
-
-class _Gate:
-    """Holds back all commands of a target that takes none at present."""
-
-    def __init__(self) -> None:
-        self._opens_at_s = 0.0  # of the event loop's clock
-
-    @property
-    def is_closed(self) -> bool:
-        return asyncio.get_running_loop().time() < self._opens_at_s
-
-    def close_for(self, seconds: float) -> None:
-        opens_at_s = asyncio.get_running_loop().time() + seconds
-        self._opens_at_s = max(self._opens_at_s, opens_at_s)
-
-    async def wait(self) -> None:
-        while self.is_closed:  # noqa: ASYNC110 - the end may be put off while we wait
-            await asyncio.sleep(self._opens_at_s - asyncio.get_running_loop().time())
-
-
-class UnforeseenError(VendorUnavailableError):
-    """A fault of ours met one command; its outcome is unknown."""
-
-    code = "transient.unforeseen"
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(
-            f"an error nobody foresaw: {type(cause).__name__}", outcome_unknown=True, context={}
-        )
-
-
-def _applied(status: Status, attempts: int, applied: Applied) -> Outcome:
-    return Outcome(
-        status,
-        attempts,
-        target_id=applied.target_id,
-        warning=applied.warning,
-        is_gone=applied.is_gone,
-    )
-
-
-def _is_refusal(error: RecordError) -> bool:
-    """Whether the target said no: only an answer that means it does, or our own check."""
-    if isinstance(error, UnreadableBodyError):
-        return False
-    return not isinstance(error, VendorRejectedError) or 400 <= error.status < 500
-
-
-def _rejected(attempts: int, error: RecordError) -> Outcome:
-    if isinstance(error, VendorRejectedError):
-        detail = "; ".join(fault.detail for fault in error.faults)
-        problem = Problem(error.vendor_code or str(error.status), detail, error.field)
-    else:
-        problem = Problem(error.code, error.detail)
-    return Outcome(Status.REJECTED, attempts, problem=problem)
-
-
-def _transient(error: RecordError) -> TransientError:
-    return VendorUnavailableError(
-        error.detail,
-        outcome_unknown=not isinstance(error, UnreadableBodyError),
-        context=error.context,
-    )
-
-
-def _too_late() -> VendorUnavailableError:
-    return VendorUnavailableError("no answer in time", outcome_unknown=True, context={})

@@ -60,8 +60,8 @@ class Delivery:
 class IntakeListener(Protocol):
     """Hears of the partitions this process answers for."""
 
-    def assigned(self) -> None:
-        """All partitions of an assignment are ours from now on."""
+    def assigned(self, partitions: Collection[tuple[str, int]]) -> None:
+        """These, topic and number, are ours from now on, and no others."""
         ...
 
     def revoked(self) -> None:
@@ -215,7 +215,7 @@ class Intake:
         self._proof = None
         self._assignment = list(partitions)
         self._held_back = frozenset()  # the client forgets pauses with the old assignment
-        self._listener.assigned()
+        self._listener.assigned([(part.topic, part.partition) for part in partitions])
 
     def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._listener.revoked()

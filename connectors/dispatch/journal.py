@@ -6,7 +6,7 @@ needs to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -16,13 +16,23 @@ from connectors.dispatch.commands import (
     Intent,
     OpenException,
     Outcome,
+    Payload,
     Settled,
+    Status,
     intent_record,
     result_record,
 )
-from connectors.dispatch.exceptions import OPEN, exception_changes
+from connectors.dispatch.exceptions import (
+    OPEN,
+    exception_id,
+    open_record,
+    read_refusal,
+    resolved_record,
+    warning_id,
+)
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
+from connectors.dispatch.refusals import Refusal
 from runtime.kafka import KafkaSettings, read_compacted, read_topic
 from runtime.serde import Serde
 from schemas.errors import PsaStreamError
@@ -31,6 +41,8 @@ INTENTS = "psa.command_intent"
 RESULTS = "psa.command_result"
 EXCEPTIONS = "psa.exception"
 DEAD_LETTERS = "psa.dlq"
+
+_MET = frozenset({Status.SUCCEEDED, Status.ADOPTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +64,14 @@ class Journal(Protocol):
         """Record that an attempt is about to begin; returns once it is durable."""
         ...
 
-    async def settle(self, command: Command, outcome: Outcome) -> None:
-        """Record what became of a command; returns once it is durable."""
+    async def settle(
+        self, command: Command, outcome: Outcome, refusals: Sequence[Refusal] = ()
+    ) -> None:
+        """Record what became of a command, and what of it waits; returns once it is durable."""
+        ...
+
+    async def tell(self, refusal: Refusal) -> None:
+        """Record that a command needs a person although it goes on being tried."""
         ...
 
     async def bury(self, letter: DeadLetter) -> None:
@@ -68,6 +86,7 @@ class Memory:
     settled: dict[str, Settled] = field(default_factory=dict)
     intents: dict[str, Intent] = field(default_factory=dict)
     exceptions: dict[str, OpenException] = field(default_factory=dict)
+    refusals: tuple[Refusal, ...] = ()
 
 
 def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) -> Memory:
@@ -87,6 +106,7 @@ def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) ->
             if row.get(target_field) in targets:
                 yield row
 
+    exceptions = [row for row in rows(EXCEPTIONS, "system") if row["status"] == OPEN]
     return Memory(
         settled=last_results(every(RESULTS, "target")),
         intents={
@@ -95,11 +115,8 @@ def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) ->
             )
             for row in rows(INTENTS, "target")
         },
-        exceptions={
-            row["exception_id"]: _open_exception(row)
-            for row in rows(EXCEPTIONS, "system")
-            if row["status"] == OPEN
-        },
+        exceptions={row["exception_id"]: _open_exception(row) for row in exceptions},
+        refusals=tuple(found for row in exceptions if (found := read_refusal(row)) is not None),
     )
 
 
@@ -139,22 +156,36 @@ class KafkaJournal:
         record = intent_record(command, attempt, started_at=self._now())
         await self._publisher.publish(INTENTS, command.natural_key, record)
 
-    async def settle(self, command: Command, outcome: Outcome) -> None:
+    async def settle(
+        self, command: Command, outcome: Outcome, refusals: Sequence[Refusal] = ()
+    ) -> None:
         """Write the exceptions an outcome opens or resolves, then the result.
 
         The result comes last: a crash in between leaves the command open, and settling it again
-        writes the same exceptions.
+        writes the same exceptions. A superseded command resolves nothing: its successor will tell.
         """
         at = self._now()
-        for record in exception_changes(command, outcome, self._exceptions, at=at):
-            await self._publisher.publish(EXCEPTIONS, record["exception_id"], record)
-            if record["status"] == OPEN:
-                self._exceptions[record["exception_id"]] = _open_exception(record)
-            else:
-                del self._exceptions[record["exception_id"]]
-            self._metrics.show_exceptions(self._exceptions.values())
+        for refusal in refusals:
+            await self.tell(refusal)
+        if outcome.status in _MET:
+            still_open = {refusal.exception_id for refusal in refusals}
+            for identity in (exception_id(command), warning_id(command)):
+                if identity in self._exceptions and identity not in still_open:
+                    await self._publish_exception(resolved_record(identity, command, at=at))
         result = result_record(command, outcome, finished_at=at)
         await self._publisher.publish(RESULTS, command.natural_key, result)
+
+    async def tell(self, refusal: Refusal) -> None:
+        """Write an open exception."""
+        await self._publish_exception(open_record(refusal))
+
+    async def _publish_exception(self, record: Payload) -> None:
+        await self._publisher.publish(EXCEPTIONS, record["exception_id"], record)
+        if record["status"] == OPEN:
+            self._exceptions[record["exception_id"]] = _open_exception(record)
+        else:
+            del self._exceptions[record["exception_id"]]
+        self._metrics.show_exceptions(self._exceptions.values())
 
     async def bury(self, letter: DeadLetter) -> None:
         """Write a record that is no command to the dead letters."""

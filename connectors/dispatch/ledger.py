@@ -60,6 +60,7 @@ class _Entry:
     pending: list[Command] = field(default_factory=list)  # ascending by revision
     attempts: int = 0
     is_under_way: bool = False
+    must_look: bool = False  # before anything is attempted
 
     def newest_revision(self) -> int:
         if self.pending:
@@ -95,16 +96,14 @@ class Ledger:
         return True
 
     def reopen(self, command: Command) -> bool:
-        """Take a refused command in again; False where it is not the last word on its key."""
+        """Take a settled command in again; False where it is not the last word on its key."""
         key = command.natural_key
         entry = self._entry(key)
         if entry.pending or entry.settled.revision != command.revision:
             return False
         self._entries[key] = entry
         entry.attempts = entry.open_intent.attempt if entry.open_intent else entry.settled.attempts
-        entry.open_intent = entry.open_intent or Intent(
-            command.command_id, command.revision, entry.attempts
-        )
+        entry.must_look = True
         entry.pending.append(command)
         return True
 
@@ -134,7 +133,7 @@ class Ledger:
         assert entry.pending and not entry.is_under_way, natural_key
         entry.is_under_way = True
         head = entry.pending[0]
-        if entry.open_intent is not None:
+        if entry.open_intent is not None or entry.must_look:
             return Look(head, entry.attempts)
         if len(entry.pending) > 1:
             return Supersede(head, entry.attempts)
@@ -146,6 +145,7 @@ class Ledger:
         """Report that no attempt of the head command has had an effect."""
         entry = self._entries[natural_key]
         entry.open_intent = None
+        entry.must_look = False
         entry.is_under_way = False
 
     def unknown(self, natural_key: str) -> None:
@@ -160,6 +160,7 @@ class Ledger:
         entry.settled = Settled(command.revision, attempts, target_id)
         self._settled[command.natural_key] = entry.settled
         entry.open_intent = None
+        entry.must_look = False
         entry.attempts = 0
         entry.is_under_way = False
         if not entry.pending:

@@ -5,24 +5,23 @@ Texts of a vendor follow its user's language, so the table goes by code and fiel
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from connectors.dispatch.commands import Problem
+from connectors.faults import Reason
 
 _REMEDIES: Final[dict[tuple[str, str, str | None], str]] = {
     ("netsuite", "USER_ERROR", "custentity_psa_tax_code"): (
-        "set the PSA tax code on the subsidiary of the project; the project is then sent again"
+        "set the PSA tax code on the subsidiary of the project"
     ),
     ("netsuite", "USER_ERROR", None): (
         "read the detail: a business rule or a right of the integration role stands against it"
     ),
     ("netsuite", "INVALID_CONTENT", "currency"): (
-        "correct the currency at the source; or activate it in the ERP and change another field of "
-        "the row at its source, so that it is sent again"
+        "correct the currency at the source, or activate it in the ERP"
     ),
-    ("netsuite", "INVALID_CONTENT", None): (
-        "correct the value of the field at its source; the record is then sent again"
-    ),
+    ("netsuite", "INVALID_CONTENT", None): ("correct the value of the field at its source"),
     ("netsuite", "INVALID_KEY_OR_REF", None): (
         "the record refers to one that the ERP does not hold: check that it was not deleted there"
     ),
@@ -34,15 +33,25 @@ _REMEDIES: Final[dict[tuple[str, str, str | None], str]] = {
     ),
 }
 
-_GENERAL: Final = (
-    "correct the cause at the source; the command is sent again once a field of it has changed"
-)
+_GENERAL: Final[Mapping[Reason, str]] = {
+    Reason.PERMISSION: "give the role of the integration the right that the detail names",
+    Reason.CLOSED: "open the period, end the lock or workflow, or correct the date",
+    Reason.SETTING: "switch the currency or feature on in the target, or correct the source",
+    Reason.REFERENCE: "check that the record that it refers to is there, and was not deleted",
+    Reason.CONFLICT: "rename, merge or archive the other record, or correct the source",
+    Reason.VALIDATION: "correct the cause at the source, or change the rule in the target",
+    Reason.UNCLEAR: "read the answer in the detail, and ask the vendor what it stands for",
+    Reason.LEFTOVER: "tidy up what the detail names",
+    Reason.INTERNAL: "report it: psastream cannot make this command",
+}
+
+_AGAIN: Final = "; tried again by itself, or now: psastream exceptions retry"
 
 
 def remedy(system: str, problem: Problem) -> str:
-    """Return the remedy for a problem: for its field, else for its code, else the general one."""
+    """Return the remedy for a problem: for its field, else for its code, else for its reason."""
     for field in (problem.field, None):
         known = _REMEDIES.get((system, problem.code, field))
         if known is not None:
-            return known
-    return _GENERAL
+            return known + _AGAIN
+    return _GENERAL[problem.reason] + _AGAIN

@@ -7,7 +7,7 @@ that takes over never works from memory that another one has outdated.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,13 +16,17 @@ import structlog
 from connectors.dispatch.commands import Command
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.executor import Spawn, TargetExecutor
-from connectors.dispatch.intake import Delivery
+from connectors.dispatch.intake import TOPIC_PREFIX, Delivery
 from connectors.dispatch.journal import DeadLetter, Journal, Memory
 from connectors.dispatch.lease import Check
 from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.offsets import OffsetTracker
+from connectors.dispatch.refusals import Refusal, RetryRequest
+from connectors.dispatch.signals import Change, Signal
 from connectors.dispatch.sink import Sink
+from schemas.routing import partition_of
+from schemas.topics import BY_NAME
 
 _log = structlog.get_logger()
 
@@ -47,7 +51,9 @@ class Session:
         metrics: DispatchMetrics,
         spawn: Spawn,
         check: Check = lambda: None,
+        owns: Callable[[str, int], bool] = lambda _topic, _partition: True,
     ) -> None:
+        """`owns` says whether a partition of a command topic is ours."""
         self.offsets = OffsetTracker()
         self._journal = journal
         self._metrics = metrics
@@ -66,6 +72,13 @@ class Session:
                 metrics=metrics,
                 spawn=spawn,
                 check=check,
+                refused=(
+                    refusal
+                    for refusal in memory.refusals
+                    if refusal.command.target == name
+                    and _is_last(refusal, memory)
+                    and owns(*_place(refusal.command))
+                ),
             )
             for name, target in targets.items()
         }
@@ -89,6 +102,16 @@ class Session:
                 self._metrics.dead_letters.labels(delivery.target).inc()
                 self._spawn(self._bury(letter, finished))
 
+    def hear(self, signal: Signal) -> None:
+        """Take in a reason to try refused commands again."""
+        for name, executor in self._executors.items():
+            match signal:
+                case RetryRequest():
+                    if signal.target in (None, name):
+                        executor.retry(signal)
+                case Change():
+                    executor.touched(signal.names)
+
     def crowded(self) -> frozenset[str]:
         """Targets of which no more should be read for now."""
         return frozenset(
@@ -105,3 +128,14 @@ class Session:
         _log.error("dispatch.dead_letter", topic=letter.topic, offset=letter.offset)
         await self._journal.bury(letter)
         finished()
+
+
+def _is_last(refusal: Refusal, memory: Memory) -> bool:
+    """Whether nothing newer is known; a command that is not settled is delivered again."""
+    last = memory.settled.get(refusal.command.natural_key)
+    return last is not None and last.revision == refusal.command.revision
+
+
+def _place(command: Command) -> tuple[str, int]:
+    topic = f"{TOPIC_PREFIX}{command.target}"
+    return topic, partition_of(command.natural_key, BY_NAME[topic].partitions)

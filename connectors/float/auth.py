@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from connectors.faults import ErrorPolicy, Fault, Meaning, Shape, rule, text_or_none
+from connectors.faults import ErrorPolicy, Fault, Meaning, Reason, Shape, rule, text_or_none
 from runtime.secrets import remember
 
 SYSTEM: Final = "float"
@@ -37,13 +37,16 @@ POLICY: Final = ErrorPolicy(
         rule(201, Meaning.ACCEPTED, methods=["POST"], evidence=_RESPONSES),
         rule(204, Meaning.ACCEPTED, methods=["DELETE", "GET"], evidence=_PROBED),
         rule(400, Meaning.REFUSED_RECORD, shape=Shape.JSON, evidence=_RESPONSES),
-        rule(403, Meaning.REFUSED_RECORD, shape=Shape.JSON, evidence=f"{_PROBED}: a setting"),
+        rule(
+            403, Meaning.REFUSED_RECORD, shape=Shape.JSON, reason=Reason.PERMISSION,
+            evidence=f"{_PROBED}: a setting",
+        ),
         rule(
             403, Meaning.REFUSED_ACCOUNT, shape=Shape.OTHER,
             evidence=f"{_PROBED}: no valid Authorization",
         ),
         rule(
-            404, Meaning.NOT_FOUND, shape=Shape.JSON,
+            404, Meaning.NOT_FOUND, shape=Shape.JSON, reason=Reason.REFERENCE,
             evidence="tobiasbp/float_api, tests/test_float_api.py (runs live)",
         ),
         rule(422, Meaning.REFUSED_RECORD, shape=Shape.JSON, evidence=_RESPONSES),

@@ -20,6 +20,7 @@ from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.content import holds
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import Applied
+from connectors.faults import Reason
 from connectors.float.auth import POLICY, SYSTEM, StaticToken
 from connectors.http import VendorClient
 from schemas.errors import InvalidEntityError, TargetBusyError
@@ -221,4 +222,4 @@ def _applied(kept: int, ids: list[int]) -> Applied:
     if not others:
         return Applied(str(kept))
     detail = f"projects {kept}, {', '.join(others)} have the same code; {kept} is kept up"
-    return Applied(str(kept), Problem(DUPLICATE_CODE, detail, "project_code"))
+    return Applied(str(kept), Problem(DUPLICATE_CODE, detail, "project_code", Reason.LEFTOVER))

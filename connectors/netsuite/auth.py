@@ -9,7 +9,7 @@ from typing import Final
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from connectors.faults import ErrorPolicy, Fault, Meaning, Shape, rule, text_or_none
+from connectors.faults import ErrorPolicy, Fault, Meaning, Reason, Shape, rule, text_or_none
 from connectors.tokens import BearerToken, Token, request_token
 from runtime.secrets import remember
 
@@ -72,17 +72,36 @@ POLICY: Final = ErrorPolicy(
             evidence=_CODES,
         ),
         rule(
-            404, Meaning.NOT_FOUND, "NONEXISTENT_ID", "RCRD_DSNT_EXIST",
+            404, Meaning.NOT_FOUND, "NONEXISTENT_ID", "RCRD_DSNT_EXIST", reason=Reason.REFERENCE,
             evidence=f"{_REST}; julbrs/netsuite-api-client, its tests on a live account",
         ),
         rule(
-            404, Meaning.REFUSED_RECORD, "NOT_FOUND",
+            404, Meaning.REFUSED_RECORD, "NOT_FOUND", reason=Reason.SETTING,
             evidence="julbrs/netsuite-api-client, its tests on a live account: no such record type",
         ),
         rule(
+            _REFUSING, Meaning.REFUSED_RECORD, "INVALID_CURRENCY_CODE", reason=Reason.SETTING,
+            evidence=f"{_CODES}: not active in the account",
+        ),
+        rule(
+            _REFUSING, Meaning.REFUSED_RECORD, "INVALID_CONTENT", "INVALID_VALUE", "USER_ERROR",
+            "INVALID_FLD_VALUE", fields=["currency"], reason=Reason.SETTING,
+            evidence=f"{_REST}: o:errorPath names the field; currencies are set up in the account",
+        ),
+        rule(
+            _REFUSING, Meaning.REFUSED_RECORD, "USER_ERROR", words="reference key",
+            reason=Reason.REFERENCE,
+            evidence=f"{_CODES}: INVALID_KEY_OR_REF, said in words",
+        ),
+        rule(
             _REFUSING, Meaning.REFUSED_RECORD,
-            "INVALID_CONTENT", "INVALID_HEADER", "INVALID_ID", "INVALID_KEY_OR_REF",
-            "INVALID_PARAMETER", "INVALID_VALUE", "NONEXISTENT_FIELD", "USER_ERROR",
+            "INVALID_ID", "INVALID_KEY_OR_REF", "INVALID_RCRD_REF", "INVALID_REF_KEY",
+            reason=Reason.REFERENCE, evidence=f"{_REST}; {_CODES}",
+        ),
+        rule(
+            _REFUSING, Meaning.REFUSED_RECORD,
+            "INVALID_CONTENT", "INVALID_HEADER", "INVALID_PARAMETER",
+            "INVALID_VALUE", "NONEXISTENT_FIELD", "USER_ERROR",
             evidence=_REST,
         ),
         rule(
@@ -92,25 +111,29 @@ POLICY: Final = ErrorPolicy(
         rule(
             _REFUSING, Meaning.REFUSED_RECORD,
             "INSUFFICIENT_FLD_PERMISSION", "INSUFFICIENT_PERMISSION", "NOT_ENOUGH_PERMISSIONS",
-            "PERMISSION_VIOLATION",
+            "PERMISSION_VIOLATION", reason=Reason.PERMISSION,
             evidence=f"{_CODES}: a right on one record or field",
         ),
         rule(
             _REFUSING, Meaning.REFUSED_RECORD,
             "CANT_MODIFY_LOCKED_FLD", "CLOSED_TRAN_PRD", "RCRD_LOCKED_BY_WF", "RCRD_UNEDITABLE",
-            "TRAN_PERIOD_CLOSED", "TRAN_PRD_CLOSED",
+            "TRAN_PERIOD_CLOSED", "TRAN_PRD_CLOSED", reason=Reason.CLOSED,
             evidence=f"{_CODES}: a person locked or closed it",
         ),
         rule(
             _REFUSING, Meaning.REFUSED_RECORD,
             "CANT_DELETE_CHILD_RCRDS_EXIST", "CANT_DELETE_CHILD_RCRD_FOUND", "CANT_DELETE_RCRD",
-            "DUP_ENTITY", "DUP_ENTITY_NAME", "DUP_RCRD", "FIELD_REQD", "FLD_VALUE_REQD",
-            "FLD_VALUE_TOO_LARGE", "INVALID_CURRENCY_CODE", "INVALID_FLD_VALUE", "INVALID_RCRD_REF",
-            "INVALID_REF_KEY", "TAX_CODE_REQD", "UNIQUE_CUST_ID_REQD",
+            "DUP_ENTITY", "DUP_ENTITY_NAME", "DUP_RCRD", "UNIQUE_CUST_ID_REQD",
+            reason=Reason.CONFLICT, evidence=_CODES,
+        ),
+        rule(
+            _REFUSING, Meaning.REFUSED_RECORD,
+            "FIELD_REQD", "FLD_VALUE_REQD", "FLD_VALUE_TOO_LARGE", "INVALID_FLD_VALUE",
+            "TAX_CODE_REQD",
             evidence=_CODES,
         ),
         rule(
-            403, Meaning.REFUSED_RECORD, None, shape=Shape.JSON,
+            403, Meaning.REFUSED_RECORD, None, shape=Shape.JSON, reason=Reason.PERMISSION,
             evidence=f"{_REST}: 4xx is the request's fault; no code says the account's",
         ),
     ),

@@ -18,7 +18,8 @@ from pydantic_core import PydanticUndefined
 
 from connectors.debezium.client import POLICY as CONNECT
 from connectors.dispatch.config import SinkConfig
-from connectors.faults import COMMON_RULES, Rule
+from connectors.dispatch.pace import PACES
+from connectors.faults import COMMON_RULES, Meaning, Rule
 from connectors.float.auth import POLICY as FLOAT
 from connectors.float.sink import FloatSinkConfig
 from connectors.float.source import FloatConfig
@@ -207,8 +208,28 @@ def _outcomes(rules: Iterable[Rule]) -> str:
         codes = ", ".join(f"`{it}`" if it else "no code" for it in sorted(row.codes, key=str))
         narrow = [*sorted(row.methods), *([f"body: {row.shape.value}"] if row.shape else [])]
         narrow += [f'text: "{row.words}"'] if row.words else []
-        rows.append((status, codes, "; ".join(narrow), row.meaning.value, row.evidence))
+        narrow += [f"field: {it}" for it in sorted(row.fields, key=str)]
+        meaning = row.meaning.value
+        if row.meaning in (Meaning.REFUSED_RECORD, Meaning.NOT_FOUND):
+            meaning += f" ({row.reason.value})"
+        rows.append((status, codes, "; ".join(narrow), meaning, row.evidence))
     return _table(("status", "codes", "only", "meaning", "evidence"), rows)
+
+
+def paces() -> str:
+    """One row a reason of a refusal: what cures it, and how often it is tried again."""
+    rows = []
+    for reason, pace in PACES.items():
+        others = "are held back" if pace.is_shared else "are sent"
+        pauses = f"{_span(pace.first_s)}, doubling to {_span(pace.longest_s)}"
+        rows.append((reason.value, pace.cure, pauses, str(pace.probes), others))
+    return _table(("reason", "tried until", "pauses", "tried at first", "others of the kind"), rows)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 3_600:
+        return f"{seconds / 60:g} min"
+    return f"{seconds / 3_600:g} h"
 
 
 def faults() -> str:
@@ -233,6 +254,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "outcomes float": lambda: _outcomes(FLOAT.rules),
         "outcomes salesforce": lambda: _outcomes(SALESFORCE.rules),
         "outcomes connect": lambda: _outcomes(CONNECT.rules),
+        "paces": paces,
         "outcomes common": lambda: _outcomes(COMMON_RULES),
     },
     "configuration.md": {

@@ -10,12 +10,15 @@ import os
 import signal
 import sys
 from collections import deque
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from connectors.dispatch.commands import Command, Outcome
+from connectors.dispatch.commands import Command, Outcome, Status
+from connectors.dispatch.exceptions import exception_id, warning_id
 from connectors.dispatch.journal import DeadLetter, Journal
 from connectors.dispatch.main import run_dispatcher
+from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.sink import Applied
 from connectors.faults import VendorUnavailableError
 from runtime.logs import configure_logs
@@ -119,6 +122,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self.intents: list[tuple[str, int]] = []
         self.outcomes: list[tuple[str, Outcome]] = []
+        self.open: dict[str, Refusal] = {}
         self.letters: list[DeadLetter] = []
         self.failure: Exception | None = None
 
@@ -127,8 +131,18 @@ class MemoryJournal:
             raise self.failure
         self.intents.append((command.command_id, attempt))
 
-    async def settle(self, command: Command, outcome: Outcome) -> None:
+    async def settle(
+        self, command: Command, outcome: Outcome, refusals: Sequence[Refusal] = ()
+    ) -> None:
+        if outcome.status in (Status.SUCCEEDED, Status.ADOPTED):
+            for identity in (exception_id(command), warning_id(command)):
+                self.open.pop(identity, None)
+        for refusal in refusals:
+            await self.tell(refusal)
         self.outcomes.append((command.command_id, outcome))
+
+    async def tell(self, refusal: Refusal) -> None:
+        self.open[refusal.exception_id] = refusal
 
     async def bury(self, letter: DeadLetter) -> None:
         self.letters.append(letter)
@@ -161,10 +175,15 @@ class KillingJournal:
         await self._journal.intend(command, attempt)
         self._reached(KillPoint.AFTER_INTENT, command)
 
-    async def settle(self, command: Command, outcome: Outcome) -> None:
+    async def settle(
+        self, command: Command, outcome: Outcome, refusals: Sequence[Refusal] = ()
+    ) -> None:
         self._reached(KillPoint.BEFORE_RESULT, command)
-        await self._journal.settle(command, outcome)
+        await self._journal.settle(command, outcome, refusals)
         self._reached(KillPoint.AFTER_RESULT, command)
+
+    async def tell(self, refusal: Refusal) -> None:
+        await self._journal.tell(refusal)
 
     async def bury(self, letter: DeadLetter) -> None:
         await self._journal.bury(letter)

@@ -1,5 +1,6 @@
 """The small pure parts of dispatch: offsets, waiting times, content, exceptions, records."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -7,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.dispatch.commands import Command, Outcome, Problem, Status
+from connectors.dispatch.commands import Command, Problem
 from connectors.dispatch.content import holds
-from connectors.dispatch.exceptions import exception_changes, exception_id, warning_id
+from connectors.dispatch.exceptions import exception_id, open_record, read_refusal
 from connectors.dispatch.offsets import OffsetTracker
+from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.retry import RetryPolicy
+from connectors.faults import Reason
 from schemas.errors import AuthenticationError, InvalidEntityError, RateLimitedError, TransientError
 from tests.support.sinks import make_command, no_answer, not_available
 
@@ -130,46 +133,27 @@ def test_a7_numbers_are_held_in_whatever_spelling(number: Decimal, zeros: int) -
     assert not holds({"hours": spelling}, {"hours": number + Decimal("0.0001")})
 
 
-PROBLEM = Problem("USER_ERROR", "Please enter value(s) for: Tax Code", "custentity_psa_tax_code")
+def test_an_open_exception_holds_all_that_trying_again_needs() -> None:
+    command = make_command(correlation_id="cor-1", currency="EUR")
+    command = replace(command, amount=Decimal("125000.50"), issued_at=AT)
+    problem = Problem("USER_ERROR", "Please enter value(s) for: Tax Code", "tax", Reason.VALIDATION)
+    at_s = AT.timestamp()
+    refusal = Refusal(exception_id(command), command, problem, 2, 1, at_s, at_s + 1, at_s + 900)
+
+    record = open_record(refusal)
+
+    assert (record["exception_id"], record["status"]) == ("netsuite:netsuite:project:a", "open")
+    assert read_refusal(record) == refusal
 
 
-def changes(outcome: Outcome, *open_ids: str) -> list[tuple[str, str]]:
-    command = make_command()
-    records = exception_changes(command, outcome, open_ids, at=AT)
-    return [(record["exception_id"], record["status"]) for record in records]
+def test_an_exception_of_a_table_is_no_refusal() -> None:
+    record = dict.fromkeys(open_record(refusal_of(make_command())))
+
+    assert read_refusal(record) is None
 
 
-def test_a_rejection_opens_the_exception_of_its_natural_key() -> None:
-    command = make_command()
-    outcome = Outcome(Status.REJECTED, 1, problem=PROBLEM)
-
-    [record] = exception_changes(command, outcome, (), at=AT)
-
-    assert record["exception_id"] == f"netsuite:{command.natural_key}"
-    assert record["status"] == "open"
-    assert record["detail"] == PROBLEM.detail
-    assert "subsidiary" in record["hint"]
-    assert record["payload"] == command.payload
-
-
-@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.ADOPTED])
-def test_a_success_resolves_what_was_open(status: Status) -> None:
-    open_id = exception_id(make_command())
-
-    assert changes(Outcome(status, 1), open_id) == [(open_id, "resolved")]
-    assert changes(Outcome(status, 1)) == []
-
-
-def test_a_superseded_command_resolves_nothing() -> None:
-    assert changes(Outcome(Status.SUPERSEDED, 1), exception_id(make_command())) == []
-
-
-def test_a_warning_stays_open_until_a_success_without_it() -> None:
-    identity = warning_id(make_command())
-    warned = Outcome(Status.SUCCEEDED, 1, warning=Problem("DUPLICATE_PROJECT_CODE", "two"))
-
-    assert changes(warned, identity) == [(identity, "open")]
-    assert changes(Outcome(Status.SUCCEEDED, 1), identity) == [(identity, "resolved")]
+def refusal_of(command: Command) -> Refusal:
+    return Refusal(exception_id(command), command, Problem("X", "no"), 1, 1, 0.0, 0.0, 0.0)
 
 
 def test_a_command_without_identity_is_no_command() -> None:

@@ -1,0 +1,338 @@
+"""Desires that a target refuses, and when each is tried again. Pure: time comes in as seconds.
+
+Refused commands of one kind, reason, code and field have one cause as far as anybody can tell:
+they are a cohort. After a pause a few of them are tried (probes). When all are taken, twice as many
+follow at once, then twice as many again; when none is, the cohort pauses for longer. So a cause
+that lasts costs a few calls a pause, whatever waits behind it, and a cause that is gone holds
+nothing up for long. Between the two a sweep goes on as long as some are taken, and tries each once.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from math import inf
+from typing import Final
+
+from connectors.dispatch.commands import Command, Problem
+from connectors.dispatch.pace import PACES, Pace
+from connectors.dispatch.references import references
+from connectors.faults import Reason
+
+WINDOW_MAX: Final = 64
+"""Most commands of a cohort that are tried at once."""
+HOLD_AFTER: Final = 20
+"""Refusals in a row after which a shared cause is believed to concern every command of a kind."""
+TOUCH_GAP_S: Final = 30.0
+"""Shortest time between trials of a cohort because something that it names has changed."""
+
+_CohortKey = tuple[str, Reason, str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A command that is refused as it is now, or that left something to tidy up.
+
+    `refusals` counts those of its cause in a row, 0 where it was held back and never sent.
+    Times are seconds since the epoch.
+    """
+
+    exception_id: str
+    command: Command
+    problem: Problem
+    attempts: int
+    refusals: int
+    raised_at_s: float
+    attempted_at_s: float
+    retry_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRequest:
+    """What a person wants tried again now: one exception, or all of a target or reason.
+
+    What was tried since `tried_before_s` is not meant.
+    """
+
+    exception_id: str | None = None
+    target: str | None = None
+    reason: Reason | None = None
+    tried_before_s: float = inf
+
+    def is_about(self, refusal: Refusal) -> bool:
+        """Whether the refusal is meant."""
+        return (
+            refusal.attempted_at_s < self.tried_before_s
+            and (self.exception_id is None or self.exception_id == refusal.exception_id)
+            and (self.target is None or self.target == refusal.command.target)
+            and (self.reason is None or self.reason is refusal.problem.reason)
+        )
+
+
+@dataclass(slots=True)
+class _Cohort:
+    identity: str
+    pace: Pace
+    due_at_s: float
+    members: dict[str, Refusal] = field(default_factory=dict)
+    under_way: set[str] = field(default_factory=set)
+    tried: set[str] = field(default_factory=set)  # in this sweep
+    wanted: dict[str, None] = field(default_factory=dict)  # to be tried before the others
+    window: int = 1
+    failures: int = 1  # sweeps in a row of which nothing was taken
+    in_a_row: int = 0  # refusals without one of the kind being taken
+    taken: int = 0
+    refused: int = 0
+    tried_at_s: float = 0.0
+    last: Problem | None = None  # what the target said last
+
+    def choose(self) -> list[Refusal]:
+        """Return who is tried next: wanted first, then never sent, then longest not tried."""
+        free = (
+            member
+            for identity, member in self.members.items()
+            if identity not in self.under_way and identity not in self.tried
+        )
+        return heapq.nsmallest(self.window, free, key=self._rank)
+
+    def _rank(self, member: Refusal) -> tuple[bool, float]:
+        is_wanted = member.exception_id in self.wanted
+        return not is_wanted, member.attempted_at_s if member.refusals else 0.0
+
+    def pause(self, now_s: float) -> None:
+        """Begin a pause; afterwards a new sweep begins."""
+        self.window = self.pace.probes
+        self.tried.clear()
+        self.due_at_s = now_s + self.pace.pause_s(self.failures, self.identity)
+
+    def end_round(self, now_s: float) -> None:
+        """Decide what follows once all that were tried have been answered."""
+        if self.taken == 0:
+            self.failures += 1
+            self.pause(now_s)
+        else:
+            self.failures = 1
+            grown = self.window * 2 if self.refused == 0 else self.window // 2
+            self.window = max(1, min(WINDOW_MAX, grown))
+            if self.members.keys() <= self.tried:
+                self.pause(now_s)
+            else:
+                self.due_at_s = now_s
+        self.taken = self.refused = 0
+
+
+class Refusals:
+    """All refusals of one target. Not thread-safe; one owner."""
+
+    def __init__(self, known: Iterable[Refusal] = ()) -> None:
+        """Start from what earlier sessions left behind."""
+        self._cohorts: dict[_CohortKey, _Cohort] = {}
+        self._keys: dict[str, _CohortKey] = {}  # exception id → its cohort
+        self._urgent: dict[str, None] = {}
+        self._references: dict[str, tuple[str, ...]] = {}  # exception id → what its command names
+        self._names: dict[str, set[str]] = {}  # what a command names → exception ids
+        for refusal in known:
+            self._restore(refusal)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def _restore(self, refusal: Refusal) -> None:
+        cohort = self._join(refusal)
+        cohort.failures = max(cohort.failures, refusal.refusals)
+        # The cohort was tried last when any of it was.
+        cohort.due_at_s = max(cohort.due_at_s, refusal.retry_at_s)
+
+    def refused(
+        self, exception_id: str, command: Command, problem: Problem, attempts: int, now_s: float
+    ) -> Refusal:
+        """Take in a refusal and return it as it is to be remembered.
+
+        `attempts` counts those of the command; its refusals go on where the cause is the same.
+        """
+        before = self._member(exception_id)
+        key = _cohort_key(command, problem)
+        is_held = problem.is_held
+        is_same = self._keys.get(exception_id) == key
+        was_tried = self._left(exception_id, is_taken=not is_same, now_s=now_s)
+        if key not in self._cohorts:
+            self._cohorts[key] = _cohort(key, now_s)
+            self._cohorts[key].pause(now_s)
+        cohort = self._cohorts[key]
+        if not is_held:
+            cohort.in_a_row += 1
+            cohort.tried_at_s = now_s
+            cohort.last = problem
+        if is_same and was_tried:
+            self._answered(cohort, is_taken=False, now_s=now_s)
+        refusal = Refusal(
+            exception_id,
+            command,
+            problem,
+            attempts,
+            0 if is_held else cohort.failures,
+            before.raised_at_s if before else now_s,
+            now_s,
+            cohort.due_at_s,
+        )
+        self._join(refusal)
+        return refusal
+
+    def met(self, exception_id: str, now_s: float) -> None:
+        """Take in that the desire is met, or withdrawn; the exception is resolved."""
+        self._left(exception_id, is_taken=True, now_s=now_s)
+        self._forget(exception_id)
+
+    def put_back(self, exception_id: str) -> None:
+        """Take in that a command was not tried after all."""
+        key = self._keys.get(exception_id)
+        if key is not None:
+            self._cohorts[key].under_way.discard(exception_id)
+            self._cohorts[key].tried.discard(exception_id)
+
+    def flows(self, kind: str) -> None:
+        """Take in that a command of this kind was carried out: no cause concerns all of them."""
+        for key, cohort in self._cohorts.items():
+            if key[0] == kind:
+                cohort.in_a_row = 0
+
+    def holding(self, kind: str) -> Problem | None:
+        """Return why no further command of a kind need be sent for now, None where it may."""
+        for key, cohort in self._cohorts.items():
+            if key[0] == kind and cohort.pace.is_shared and cohort.in_a_row >= HOLD_AFTER:
+                return cohort.last
+        return None
+
+    def due(self, now_s: float) -> list[Refusal]:
+        """Return what is to be tried now; each must be answered by one of the reports."""
+        released = [member for identity in self._urgent if (member := self._begin(identity))]
+        self._urgent.clear()
+        for cohort in self._cohorts.values():
+            if cohort.due_at_s > now_s:
+                continue
+            chosen = cohort.choose()
+            # Should an answer never come, the others go on.
+            cohort.due_at_s = now_s + cohort.pace.pause_s(cohort.failures + 1, cohort.identity)
+            cohort.tried_at_s = now_s
+            for member in chosen:
+                cohort.wanted.pop(member.exception_id, None)
+                self._begin(member.exception_id)
+            if not chosen and not cohort.under_way:
+                cohort.pause(now_s)
+            released += chosen
+        return released
+
+    def next_at_s(self) -> float | None:
+        """Return when something is due next, None where nothing waits."""
+        if self._urgent:
+            return 0.0
+        return min((cohort.due_at_s for cohort in self._cohorts.values()), default=None)
+
+    def request(self, request: RetryRequest, now_s: float) -> int:
+        """Make what a person asks for due at once; return how many are meant.
+
+        One by its id is tried whatever its cohort does; of many, a few are tried first.
+        """
+        meant = [member for member in self._members() if request.is_about(member)]
+        for member in meant:
+            if request.exception_id is not None:
+                self._urgent[member.exception_id] = None
+                continue
+            cohort = self._cohorts[self._keys[member.exception_id]]
+            cohort.wanted[member.exception_id] = None
+            cohort.failures = 1
+            cohort.tried.clear()
+            cohort.window = cohort.pace.probes
+            cohort.due_at_s = now_s
+        return len(meant)
+
+    def touched(self, names: Collection[str], now_s: float) -> None:
+        """Take in that something of these names has changed or was captured again."""
+        for name in names:
+            for identity in self._names.get(name, ()):
+                cohort = self._cohorts[self._keys[identity]]
+                cohort.wanted[identity] = None
+                cohort.tried.discard(identity)
+                at_s = max(now_s, cohort.tried_at_s + TOUCH_GAP_S)
+                cohort.due_at_s = min(cohort.due_at_s, at_s)
+
+    def _members(self) -> Iterator[Refusal]:
+        for cohort in self._cohorts.values():
+            yield from cohort.members.values()
+
+    def _member(self, exception_id: str) -> Refusal | None:
+        key = self._keys.get(exception_id)
+        return None if key is None else self._cohorts[key].members.get(exception_id)
+
+    def _begin(self, exception_id: str) -> Refusal | None:
+        key = self._keys.get(exception_id)
+        if key is None or exception_id in self._cohorts[key].under_way:
+            return None
+        cohort = self._cohorts[key]
+        cohort.under_way.add(exception_id)
+        cohort.tried.add(exception_id)
+        return cohort.members[exception_id]
+
+    def _join(self, refusal: Refusal) -> _Cohort:
+        identity = refusal.exception_id
+        key = _cohort_key(refusal.command, refusal.problem)
+        cohort = self._cohorts.setdefault(key, _cohort(key, refusal.retry_at_s))
+        self._unname(identity)
+        if self._keys.get(identity) != key:
+            self._forget(identity)
+        cohort.members[identity] = refusal
+        self._keys[identity] = key
+        self._references[identity] = tuple(references(refusal.command))
+        for name in self._references[identity]:
+            self._names.setdefault(name, set()).add(identity)
+        return cohort
+
+    def _left(self, exception_id: str, *, is_taken: bool, now_s: float) -> bool:
+        """Note the answer of a trial; return whether it was one. Taken: its cause is gone."""
+        key = self._keys.get(exception_id)
+        if key is None:
+            return False
+        cohort = self._cohorts[key]
+        if exception_id not in cohort.under_way:
+            return False
+        cohort.under_way.discard(exception_id)
+        if is_taken:
+            cohort.in_a_row = 0
+            self._answered(cohort, is_taken=True, now_s=now_s)
+        return True
+
+    def _answered(self, cohort: _Cohort, *, is_taken: bool, now_s: float) -> None:
+        cohort.taken += is_taken
+        cohort.refused += not is_taken
+        if not cohort.under_way:
+            cohort.end_round(now_s)
+
+    def _forget(self, exception_id: str) -> None:
+        self._unname(exception_id)
+        key = self._keys.pop(exception_id, None)
+        if key is None:
+            return
+        cohort = self._cohorts[key]
+        del cohort.members[exception_id]
+        cohort.under_way.discard(exception_id)
+        cohort.wanted.pop(exception_id, None)
+        if not cohort.members:
+            del self._cohorts[key]
+
+    def _unname(self, exception_id: str) -> None:
+        for name in self._references.pop(exception_id, ()):
+            named = self._names.get(name, set())
+            named.discard(exception_id)
+            if not named:
+                self._names.pop(name, None)
+
+
+def _cohort_key(command: Command, problem: Problem) -> _CohortKey:
+    return (command.kind, problem.reason, problem.code, problem.field)
+
+
+def _cohort(key: _CohortKey, due_at_s: float) -> _Cohort:
+    kind, reason, code, field_name = key
+    pace = PACES[reason]
+    return _Cohort(f"{kind}|{code}|{field_name}", pace, due_at_s, window=pace.probes)

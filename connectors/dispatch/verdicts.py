@@ -1,0 +1,67 @@
+"""What an answer or an error of a sink means for its command. Pure."""
+
+from __future__ import annotations
+
+from connectors.dispatch.commands import Outcome, Problem, Status
+from connectors.dispatch.sink import Applied
+from connectors.faults import (
+    Reason,
+    UnreadableBodyError,
+    VendorRejectedError,
+    VendorUnavailableError,
+)
+from schemas.errors import RecordError, TransientError
+
+
+class UnforeseenError(VendorUnavailableError):
+    """A fault of ours met one command; its outcome is unknown."""
+
+    code = "transient.unforeseen"
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(
+            f"an error nobody foresaw: {type(cause).__name__}", outcome_unknown=True, context={}
+        )
+
+
+def carried_out(status: Status, attempts: int, applied: Applied) -> Outcome:
+    """Return the outcome of a command whose content the target holds."""
+    return Outcome(
+        status,
+        attempts,
+        target_id=applied.target_id,
+        warning=applied.warning,
+        is_gone=applied.is_gone,
+    )
+
+
+def is_refusal(error: RecordError) -> bool:
+    """Whether the target said no: only an answer that means it does, or our own check."""
+    if isinstance(error, UnreadableBodyError):
+        return False
+    return not isinstance(error, VendorRejectedError) or 400 <= error.status < 500
+
+
+def rejected(attempts: int, error: RecordError) -> Outcome:
+    """Return the outcome of a command that the target, or our own check, refuses."""
+    if isinstance(error, VendorRejectedError):
+        detail = "; ".join(fault.detail for fault in error.faults)
+        code = error.vendor_code or str(error.status)
+        problem = Problem(code, detail, error.field, error.reason)
+    else:
+        problem = Problem(error.code, error.detail, reason=Reason.INTERNAL)
+    return Outcome(Status.REJECTED, attempts, problem=problem)
+
+
+def transient(error: RecordError) -> TransientError:
+    """Return what an answer that is no refusal stands for: the command is repeated."""
+    return VendorUnavailableError(
+        error.detail,
+        outcome_unknown=not isinstance(error, UnreadableBodyError),
+        context=error.context,
+    )
+
+
+def too_late() -> VendorUnavailableError:
+    """Return the error of an attempt that did not end by its deadline."""
+    return VendorUnavailableError("no answer in time", outcome_unknown=True, context={})

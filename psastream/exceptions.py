@@ -1,0 +1,190 @@
+"""What waits for a person: list it, show one with its remedy, ask that it be tried again."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import typer
+
+from connectors.dispatch.exceptions import OPEN
+from connectors.dispatch.journal import EXCEPTIONS
+from connectors.dispatch.pace import PACES
+from connectors.dispatch.signals import REQUESTS
+from connectors.faults import Reason
+from runtime.kafka import KafkaSettings, make_producer, read_compacted
+from runtime.registry import Registry
+from runtime.serde import Serde
+from runtime.settings import Settings
+from schemas.errors import BrokerUnavailableError, ConfigError
+
+Row = Mapping[str, Any]
+
+FLUSH_S: Final = 30.0
+DETAIL_WIDTH: Final = 60
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which open exceptions are meant; None or empty: any."""
+
+    ids: Sequence[str] = ()
+    target: str | None = None
+    reason: Reason | None = None
+    older_than: timedelta | None = None
+
+    def matches(self, row: Row, *, at: datetime) -> bool:
+        """Whether an exception is meant."""
+        return (
+            row["status"] == OPEN
+            and (not self.ids or row["exception_id"] in self.ids)
+            and (self.target is None or row["system"] == self.target)
+            and (self.reason is None or row["reason"] == self.reason.value)
+            and (self.older_than is None or row["raised_at"] <= at - self.older_than)
+        )
+
+
+def parse_age(text: str) -> timedelta:
+    """Read `30m`, `2h` or `7d`. Raises ConfigError."""
+    found = re.fullmatch(r"(\d{1,6})([mhd])", text)
+    if found is None:
+        raise ConfigError(f"not an age: {text}", hint="a number and m, h or d, as in 2h")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def parse_reason(text: str) -> Reason:
+    """Read the name of a reason. Raises ConfigError."""
+    try:
+        return Reason(text)
+    except ValueError as error:
+        names = ", ".join(reason.value for reason in Reason)
+        raise ConfigError(f"not a reason: {text}", hint=f"one of {names}") from error
+
+
+def read_exceptions(kafka: KafkaSettings, serde: Serde) -> list[Row]:
+    """Return the last record of every exception, oldest first. Raises BrokerUnavailableError."""
+    rows = [serde.read(value) for value in read_compacted(kafka, EXCEPTIONS).values()]
+    return sorted(rows, key=lambda row: (row["raised_at"], row["exception_id"]))
+
+
+def list_exceptions(settings: Settings, wanted: Filter, *, as_json: bool) -> None:
+    """Print the open exceptions that are meant, one a line, oldest first."""
+    at = datetime.now(UTC)
+    rows = [row for row in _all(settings) if wanted.matches(row, at=at)]
+    if as_json:
+        typer.echo(json.dumps(rows, default=str, indent=2))
+        return
+    for row in rows:
+        typer.echo(line_of(row, at=at))
+    typer.echo(f"{len(rows)} open")
+
+
+def show_exception(settings: Settings, exception_id: str) -> None:
+    """Print one exception whole. Raises ConfigError where there is none of that id."""
+    row = next((row for row in _all(settings) if row["exception_id"] == exception_id), None)
+    if row is None:
+        raise ConfigError(f"no exception: {exception_id}", hint="psastream exceptions list")
+    for line in lines_of(row):
+        typer.echo(line)
+
+
+def retry_exceptions(settings: Settings, wanted: Filter) -> None:
+    """Ask the dispatchers to try what is meant again now.
+
+    Raises ConfigError where nothing is named, or an id has no open exception.
+    """
+    if not (wanted.ids or wanted.target or wanted.reason):
+        raise ConfigError(
+            "nothing is named to be tried again", hint="give ids, --target or --class"
+        )
+    at = datetime.now(UTC)
+    rows = [row for row in _all(settings) if wanted.matches(row, at=at)]
+    unknown = sorted(set(wanted.ids) - {row["exception_id"] for row in rows})
+    if unknown:
+        raise ConfigError(
+            f"no open exception: {', '.join(unknown)}", hint="psastream exceptions list"
+        )
+    ours = [row for row in rows if row["revision"] is not None]
+    if ours:
+        _publish(settings, requests(wanted, at=at))
+    typer.echo(f"{len(ours)} of {len(rows)} are tried again; a cause that lasts stops the rest")
+
+
+def requests(wanted: Filter, *, at: datetime) -> list[dict[str, Any]]:
+    """Return the `psa.command.CommandRetry` records that say what is meant."""
+    return [
+        {
+            "request_id": uuid.uuid4().hex,
+            "exception_id": exception_id,
+            "target": wanted.target,
+            "reason": wanted.reason.value if wanted.reason else None,
+            "requested_at": at,
+        }
+        for exception_id in (wanted.ids or (None,))
+    ]
+
+
+def line_of(row: Row, *, at: datetime) -> str:
+    """Return an exception in a line: id, reason, age, money, what the target says."""
+    amount = "" if row["amount"] is None else f" {row['amount']:.2f} {row['currency']}"
+    held = " (not sent)" if row["is_held"] else ""
+    detail = (row["detail"] or "")[:DETAIL_WIDTH]
+    reason = row["reason"] or row["kind"]
+    return f"{row['exception_id']}  {reason}{held}  {_age(at - row['raised_at'])}{amount}  {detail}"
+
+
+def lines_of(row: Row) -> Iterable[str]:
+    """Yield an exception whole: what was ordered, what was said to it, what is done about it."""
+    shown = {
+        "exception": row["exception_id"],
+        "status": row["status"],
+        "since": row["raised_at"],
+        "command": row["kind"] and f"{row['kind']} {row['command_id']}",
+        "content": row["payload"],
+        "money": None if row["amount"] is None else f"{row['amount']:.2f} {row['currency']}",
+        "refused": row["error_code"] and f"{row['error_code']}: {row['detail']}",
+        "field": row["field"],
+        "attempts": row["attempts"],
+        "last refused": row["attempted_at"],
+        "tried again": row["retry_at"],
+        "to do": row["hint"],
+    }
+    for name, value in shown.items():
+        if value is not None:
+            yield f"{name + ':':<14}{value}"
+    if row["reason"]:
+        yield f"{'waits until:':<14}{PACES[Reason(row['reason'])].cure}"
+    if row["is_held"]:
+        yield f"{'not sent:':<14}the last commands of its kind were refused for this cause"
+
+
+def _age(age: timedelta) -> str:
+    minutes = int(age.total_seconds()) // 60
+    if minutes < 120:
+        return f"{minutes}m"
+    return f"{minutes // 60}h" if minutes < 2_880 else f"{minutes // 1_440}d"
+
+
+def _all(settings: Settings) -> list[Row]:
+    return read_exceptions(settings.kafka, Serde(Registry(settings.registry_url)))
+
+
+def _publish(settings: Settings, records: Iterable[Row]) -> None:
+    serde, producer = Serde(Registry(settings.registry_url)), make_producer(settings.kafka)
+    for record in records:
+        producer.produce(
+            REQUESTS,
+            key=serde.key(REQUESTS, record["request_id"]),
+            value=serde.value(REQUESTS, record),
+            partition=0,
+        )
+    if producer.flush(FLUSH_S):
+        raise BrokerUnavailableError(
+            "the broker did not acknowledge the request", hint="check the broker; ask again"
+        )

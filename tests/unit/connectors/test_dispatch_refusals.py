@@ -1,0 +1,402 @@
+"""Refused commands are tried again: after pauses, on a change, on request; and never in a storm."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from connectors.dispatch.commands import Command, Problem, Settled
+from connectors.dispatch.executor import TargetExecutor
+from connectors.dispatch.ledger import Ledger
+from connectors.dispatch.metrics import DispatchMetrics
+from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
+from connectors.dispatch.references import names_of
+from connectors.dispatch.refusals import HOLD_AFTER, WINDOW_MAX, Refusal, Refusals, RetryRequest
+from connectors.dispatch.retry import RetryPolicy
+from connectors.dispatch.sink import Applied
+from connectors.faults import Fault, Reason, VendorRejectedError
+from tests.support.sinks import MemoryJournal, make_command
+from tests.support.virtual_time import now, run_virtually
+
+POLICY = RetryPolicy(settle_s=1, backoff_s=1, backoff_max_s=60, auth_retry_s=60)
+
+
+class Erp:
+    """Takes a command unless a rule stands against it; rules come and go."""
+
+    def __init__(self) -> None:
+        self.rules: dict[str, tuple[Callable[[Command], bool], VendorRejectedError]] = {}
+        self.held: dict[str, str] = {}
+        self.writes = 0
+        self.looks = 0
+
+    def refuse(
+        self, name: str, reason: Reason, applies: Callable[[Command], bool] = lambda _: True
+    ) -> None:
+        refusal = VendorRejectedError(400, [Fault(name, "no")], context={}, reason=reason)
+        self.rules[name] = (applies, refusal)
+
+    async def execute(self, command: Command, _known_id: str | None) -> Applied:
+        await asyncio.sleep(0.1)
+        self.writes += 1
+        for applies, refusal in self.rules.values():
+            if applies(command):
+                raise refusal
+        self.held[command.natural_key] = command.payload
+        return Applied("1")
+
+    async def look(self, command: Command, _known_id: str | None) -> Applied | None:
+        await asyncio.sleep(0.1)
+        self.looks += 1
+        return Applied("1") if self.held.get(command.natural_key) == command.payload else None
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+class Bench:
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        erp: Erp,
+        settled: dict[str, Settled],
+        refused: list[Refusal],
+    ) -> None:
+        self.erp = erp
+        self.journal = MemoryJournal()
+        self.journal.open = {refusal.exception_id: refusal for refusal in refused}
+        self.settled = dict(settled)
+        self.executor = TargetExecutor(
+            "netsuite",
+            erp,
+            self.journal,
+            Ledger(settled, {}),
+            policy=POLICY,
+            max_in_flight=5,
+            metrics=DispatchMetrics(CollectorRegistry()),
+            spawn=group.create_task,
+            now=now,
+            refused=refused,
+        )
+
+    def submit(self, *commands: Command) -> None:
+        for command in commands:
+            self.executor.submit(command, lambda: None)
+
+    async def idle(self) -> None:
+        while self.executor.waiting:  # noqa: ASYNC110 - the executor knows no event
+            await asyncio.sleep(0.1)
+
+    def statuses(self) -> list[str]:
+        return [outcome.status.value for _, outcome in self.journal.outcomes]
+
+
+@asynccontextmanager
+async def bench(
+    erp: Erp, settled: dict[str, Settled] | None = None, refused: list[Refusal] | None = None
+) -> AsyncIterator[Bench]:
+    async with asyncio.TaskGroup() as group:
+        it = Bench(group, erp, settled or {}, refused or [])
+        yield it
+        await it.executor.drain(10)
+
+
+def virtually(test: Callable[[], Awaitable[None]]) -> None:
+    run_virtually(test())  # type: ignore[arg-type]  # every coroutine function
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+@pytest.mark.parametrize("reason", Reason)
+def test_a1_a_cure_that_is_no_field_of_the_command_is_found_by_trying(reason: Reason) -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("CURRENCY", reason)
+        async with bench(erp) as it:
+            it.submit(make_command())
+            await it.idle()
+            assert list(it.journal.open) == ["netsuite:netsuite:project:a"]
+            erp.rules.clear()
+            await asyncio.sleep(PACES[reason].longest_s)
+
+            assert it.statuses() == ["rejected", "succeeded"]
+            assert it.journal.open == {}
+            assert erp.writes == 2
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+def test_a1_what_a_person_mended_by_hand_is_adopted_without_a_write() -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("PERIOD", Reason.CLOSED)
+        async with bench(erp) as it:
+            it.submit(make_command())
+            await it.idle()
+            erp.held["netsuite:project:a"] = make_command().payload
+            await asyncio.sleep(HOUR_S)
+
+            assert it.statuses() == ["rejected", "adopted"]
+            assert it.journal.open == {}
+            assert erp.writes == 1
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/pace.py")
+@pytest.mark.parametrize("reason", Reason)
+def test_a1_a_cause_that_lasts_costs_a_few_calls(reason: Reason) -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("X", reason)
+        async with bench(erp) as it:
+            it.submit(*(make_command(f"netsuite:project:{number}") for number in range(20)))
+            await it.idle()
+            first = erp.writes
+            await asyncio.sleep(DAY_S)
+
+            pace = PACES[reason]
+            rounds = DAY_S / (0.75 * pace.longest_s) + 16
+            assert erp.writes - first <= rounds * pace.probes
+            assert len(it.journal.open) == 20
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+def test_a1_a_right_lost_and_given_back_is_no_storm() -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("PERMISSION_VIOLATION", Reason.PERMISSION)
+        async with bench(erp) as it:
+            it.submit(*(make_command(f"netsuite:project:{number}") for number in range(500)))
+            await it.idle()
+            await asyncio.sleep(DAY_S)
+            assert erp.writes <= HOLD_AFTER + 5 + 40
+            assert len(it.journal.open) == 500
+
+            erp.rules.clear()
+            await asyncio.sleep(2 * HOUR_S)
+            assert it.journal.open == {}
+            assert len(erp.held) == 500
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+def test_a1_a_right_lost_for_ten_thousand_commands_costs_some_calls_a_day() -> None:
+    problem = Problem("PERMISSION_VIOLATION", "no", reason=Reason.PERMISSION)
+    refusals, calls = Refusals(), 0
+    for number in range(10_000):
+        held = refusals.holding("upsert_project")
+        calls += held is None
+        known = problem if held is None else replace(held, is_held=True)
+        refusals.refused(str(number), make_command(f"netsuite:project:{number}"), known, 1, 0.0)
+    assert calls == HOLD_AFTER
+
+    while (at_s := refusals.next_at_s() or 0.0) < DAY_S:
+        for tried in refusals.due(at_s):
+            calls += 1
+            refusals.refused(tried.exception_id, tried.command, problem, 1, at_s)
+    assert calls <= HOLD_AFTER + 40
+
+    rounds = 0
+    while len(refusals):
+        at_s = refusals.next_at_s() or 0.0
+        rounds += 1
+        for tried in refusals.due(at_s):
+            refusals.met(tried.exception_id, at_s)
+    assert at_s <= DAY_S + HOUR_S, "all follow the first that is taken"
+    assert rounds <= 10_000 / WINDOW_MAX + 10
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+@pytest.mark.parametrize("by", ["exception", "target", "reason"])
+def test_a1_a_person_may_ask_for_it_at_once(by: str) -> None:
+    request = {
+        "exception": RetryRequest("netsuite:netsuite:project:3"),
+        "target": RetryRequest(target="netsuite"),
+        "reason": RetryRequest(reason=Reason.PERMISSION),
+    }[by]
+
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("PERMISSION_VIOLATION", Reason.PERMISSION)
+        async with bench(erp) as it:
+            it.submit(*(make_command(f"netsuite:project:{number}") for number in range(100)))
+            await it.idle()
+            await asyncio.sleep(DAY_S)
+            before = erp.writes
+            it.executor.retry(request)
+            await asyncio.sleep(5)
+            assert erp.writes == before + 1, "one is tried, the others wait for what comes of it"
+            erp.rules.clear()
+            it.executor.retry(request)
+            await asyncio.sleep(60)
+
+            assert it.journal.open == {}
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/references.py")
+def test_a1_a_record_that_a_refused_command_names_is_captured_again() -> None:
+    """Whether changed or not: the cure may be in a field that nobody captures."""
+    command = make_command(payload='{"customer_id":"cus-1","project_id":"eng-1-de"}')
+    names = names_of("psa.customer", {"customer_id": "cus-1", "id": "netsuite:customer:9"})
+
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("INVALID_CONTENT", Reason.SETTING)
+        async with bench(erp) as it:
+            it.submit(command)
+            await it.idle()
+            await asyncio.sleep(40)
+            erp.rules.clear()
+            it.executor.touched(["customer_id:cus-2"])
+            await asyncio.sleep(40)
+            assert it.statuses() == ["rejected"]
+            it.executor.touched(names)
+            await asyncio.sleep(1)
+            assert it.statuses() == ["rejected", "succeeded"]
+            assert it.journal.open == {}
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+def test_a1_captures_in_a_row_are_no_storm() -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("INVALID_CONTENT", Reason.SETTING)
+        async with bench(erp) as it:
+            payload = '{"customer_id":"cus-1"}'
+            it.submit(*(make_command(f"netsuite:project:{n}", payload=payload) for n in range(20)))
+            await it.idle()
+            before = erp.writes
+            for _ in range(6_000):
+                it.executor.touched(["customer_id:cus-1"])
+                await asyncio.sleep(0.1)
+
+            assert erp.writes - before <= 21
+
+    virtually(story)
+
+
+@pytest.mark.fault("A8", place="connectors/dispatch/refusals.py")
+def test_a8_records_refused_alone_hold_up_none_that_is_taken() -> None:
+    """Also where many rights of single records are missing: who was never sent is tried first."""
+    odd = {f"netsuite:project:odd-{number}" for number in range(HOLD_AFTER + 5)}
+
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("NO_RIGHT", Reason.PERMISSION, lambda command: command.natural_key in odd)
+        async with bench(erp) as it:
+            it.submit(*map(make_command, sorted(odd)))
+            await it.idle()
+            it.submit(*(make_command(f"netsuite:project:{number}") for number in range(200)))
+            await asyncio.sleep(HOUR_S)
+
+            assert len(erp.held) == 200
+            assert {it.removeprefix("netsuite:") for it in it.journal.open} == odd
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/session.py")
+def test_a1_refusals_survive_a_restart_with_their_pauses() -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("X", Reason.PERMISSION)
+        commands = [make_command(f"netsuite:project:{number}") for number in range(30)]
+        async with bench(erp) as it:
+            it.submit(*commands)
+            await it.idle()
+            await asyncio.sleep(DAY_S)
+        refused = list(it.journal.open.values())
+        settled = {
+            refusal.command.natural_key: Settled(refusal.command.revision, refusal.attempts)
+            for refusal in refused
+        }
+        before = erp.writes
+        async with bench(erp, settled, refused) as heir:
+            await asyncio.sleep(10 * 60)
+            assert erp.writes - before <= 1, "the pause goes on where it was"
+            erp.rules.clear()
+            await asyncio.sleep(2 * HOUR_S)
+            assert heir.journal.open == {}
+        assert len(erp.held) == 30
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+def test_a1_a_newer_revision_takes_the_place_of_a_refused_one() -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("X", Reason.VALIDATION, lambda command: command.revision == 1)
+        async with bench(erp) as it:
+            it.submit(make_command(revision=1))
+            await it.idle()
+            it.submit(make_command(revision=2))
+            await it.idle()
+            await asyncio.sleep(3 * DAY_S)
+
+            assert it.statuses() == ["rejected", "succeeded"]
+            assert it.journal.open == {}
+            assert erp.writes == 2
+
+    virtually(story)
+
+
+def test_pauses_grow_to_their_cap_and_are_the_same_in_every_process() -> None:
+    for pace in PACES.values():
+        pauses = [pace.pause_s(number, "upsert_project|X") for number in range(1, 40)]
+        assert pauses == [pace.pause_s(number, "upsert_project|X") for number in range(1, 40)]
+        assert 0.75 * pace.first_s <= pauses[0] <= pace.first_s
+        assert 0.75 * pace.longest_s <= pauses[-1] <= pace.longest_s
+        assert pauses[1] >= 1.5 * pauses[0]
+
+
+CAUSES = st.sampled_from(["A", "B"])
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+@given(
+    causes=st.dictionaries(st.integers(0, 30), CAUSES, min_size=1),
+    cures=st.lists(st.tuples(st.integers(1, 50_000), CAUSES), max_size=6),
+    reason=st.sampled_from(list(Reason)),
+)
+@settings(max_examples=25, deadline=None)
+def test_a1_whatever_is_refused_and_cured_in_whatever_order_ends_met(
+    causes: dict[int, str], cures: list[tuple[int, str]], reason: Reason
+) -> None:
+    async def story() -> None:
+        erp = Erp()
+
+        def switch(cause: str) -> None:
+            if erp.rules.pop(cause, None) is None:
+                erp.refuse(cause, reason, lambda command: f'"{cause}"' in command.payload)
+
+        switch("A"), switch("B")
+        async with bench(erp) as it:
+            for number, cause in causes.items():
+                it.submit(make_command(f"netsuite:project:{number}", payload=f'{{"c":"{cause}"}}'))
+            for pause_s, cause in cures:
+                await asyncio.sleep(pause_s)
+                switch(cause)
+                for identity in it.journal.open:
+                    assert identity.removeprefix("netsuite:") not in erp.held
+            erp.rules.clear()
+            await asyncio.sleep(12 * DAY_S)
+
+            assert it.journal.open == {}
+            assert len(erp.held) == len(causes)
+            assert it.statuses().count("succeeded") == len(causes), "one effect each"
+
+    virtually(story)

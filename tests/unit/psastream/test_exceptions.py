@@ -1,0 +1,131 @@
+"""Exceptions on the command line: what is meant, what is shown, what is asked for."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connectors.dispatch.commands import Problem
+from connectors.dispatch.exceptions import exception_id, open_record
+from connectors.dispatch.refusals import Refusal
+from connectors.dispatch.signals import read_request
+from connectors.faults import Reason
+from psastream.exceptions import (
+    Filter,
+    line_of,
+    lines_of,
+    parse_age,
+    parse_reason,
+    requests,
+)
+from schemas.errors import ConfigError
+from tests.support.sinks import make_command
+
+AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def refusal(key: str, reason: Reason, *, hours: int = 0, is_held: bool = False) -> Refusal:
+    command = make_command(key, payload='{"name":"Tern"}', currency="EUR")
+    at_s = (AT - timedelta(hours=hours)).timestamp()
+    problem = Problem("USER_ERROR", "no right", "tax", reason, is_held)
+    return Refusal(exception_id(command), command, problem, 3, 2, at_s, at_s, at_s + 60)
+
+
+def row(key: str = "netsuite:project:a", **fields: Any) -> dict[str, Any]:
+    record = open_record(refusal(key, fields.pop("reason", Reason.PERMISSION), **fields))
+    return {**record, "amount": Decimal("125000.500000")}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Filter(), True),
+        (Filter(target="netsuite"), True),
+        (Filter(target="float"), False),
+        (Filter(reason=Reason.PERMISSION), True),
+        (Filter(reason=Reason.CLOSED), False),
+        (Filter(ids=["netsuite:netsuite:project:a"]), True),
+        (Filter(ids=["netsuite:netsuite:project:b"]), False),
+        (Filter(older_than=timedelta(hours=2)), True),
+        (Filter(older_than=timedelta(hours=3)), False),
+    ],
+)
+def test_filters_name_what_is_meant(wanted: Filter, expected: bool) -> None:
+    assert wanted.matches(row(hours=2), at=AT) is expected
+    assert not wanted.matches({**row(hours=2), "status": "resolved"}, at=AT)
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [("30m", timedelta(minutes=30)), ("2h", timedelta(hours=2)), ("7d", timedelta(days=7))],
+)
+def test_ages_are_read(text: str, age: timedelta) -> None:
+    assert parse_age(text) == age
+
+
+@pytest.mark.parametrize("text", ["", "2", "h", "-1h", "2w", "2h ", "1e3m"])
+def test_what_is_no_age_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_age(text)
+
+
+def test_a_reason_that_is_none_names_those_that_are() -> None:
+    assert parse_reason("closed") is Reason.CLOSED
+    with pytest.raises(ConfigError, match="not a reason") as caught:
+        parse_reason("money")
+    assert "permission" in str(caught.value.hint)
+
+
+def test_a_line_says_what_waits_and_why() -> None:
+    line = line_of(row(hours=3, is_held=True), at=AT)
+
+    assert line == (
+        "netsuite:netsuite:project:a  permission (not sent)  3h 125000.50 EUR  no right"
+    )
+
+
+def test_one_is_shown_with_command_refusal_attempts_and_remedy() -> None:
+    text = "\n".join(lines_of(row()))
+
+    for part in ('{"name":"Tern"}', "USER_ERROR: no right", "tax", "3", "exceptions retry"):
+        assert part in text
+    assert "the right is given back" in text
+
+
+def test_an_exception_of_a_table_is_shown_too() -> None:
+    record = {**dict.fromkeys(row()), "exception_id": "billing:1", "status": "open", "kind": "lock"}
+    record |= {"raised_at": AT, "detail": "billed time moved"}
+
+    assert line_of(record, at=AT) == "billing:1  lock  0m  billed time moved"
+    assert "billing:1" in "\n".join(lines_of(record))
+
+
+@pytest.mark.fault("A1", place="psastream/exceptions.py")
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        (Filter(ids=["netsuite:netsuite:project:a", "netsuite:netsuite:project:b"]), "ab"),
+        (Filter(reason=Reason.PERMISSION), "a"),
+        (Filter(target="netsuite"), "abc"),
+        (Filter(target="netsuite", reason=Reason.CLOSED), "bc"),
+        (Filter(target="float"), ""),
+    ],
+)
+def test_a1_what_is_asked_for_is_what_dispatchers_understand(wanted: Filter, meant: str) -> None:
+    refusals = [
+        refusal("netsuite:project:a", Reason.PERMISSION, hours=1),
+        refusal("netsuite:project:b", Reason.CLOSED, hours=1),
+        refusal("netsuite:project:c", Reason.CLOSED, hours=1),
+    ]
+    asked = [read_request(record) for record in requests(wanted, at=AT)]
+
+    found = [it for it in refusals if any(request.is_about(it) for request in asked)]
+
+    assert "".join(it.command.natural_key[-1] for it in found) == meant
+
+
+def test_a_request_of_the_past_is_not_about_what_was_tried_since() -> None:
+    [record] = requests(Filter(target="netsuite"), at=AT - timedelta(hours=2))
+
+    assert not read_request(record).is_about(refusal("netsuite:project:a", Reason.CLOSED, hours=1))
