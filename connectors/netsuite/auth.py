@@ -89,6 +89,11 @@ POLICY: Final = ErrorPolicy(
             evidence=f"{_REST}: o:errorPath names the field; currencies are set up in the account",
         ),
         rule(
+            _REFUSING, Meaning.REFUSED_RECORD, "USER_ERROR", words="have permission",
+            reason=Reason.PERMISSION,
+            evidence="improvado.io, Oracle NetSuite - Troubleshooting: the role may not use REST",
+        ),
+        rule(
             _REFUSING, Meaning.REFUSED_RECORD, "USER_ERROR", words="reference key",
             reason=Reason.REFERENCE,
             evidence=f"{_CODES}: INVALID_KEY_OR_REF, said in words",
@@ -112,7 +117,7 @@ POLICY: Final = ErrorPolicy(
             _REFUSING, Meaning.REFUSED_RECORD,
             "INSUFFICIENT_FLD_PERMISSION", "INSUFFICIENT_PERMISSION", "NOT_ENOUGH_PERMISSIONS",
             "PERMISSION_VIOLATION", reason=Reason.PERMISSION,
-            evidence=f"{_CODES}: a right on one record or field",
+            evidence=f"{_CODES}; NetSweet/netsuite#249: a right on one kind of record",
         ),
         rule(
             _REFUSING, Meaning.REFUSED_RECORD,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Collection
 from datetime import UTC, datetime
 
@@ -25,6 +28,7 @@ class Library:
         self, kafka: KafkaSettings, registry_url: str, admin: VendorAdmin, postgres_dsn: str
     ) -> None:
         self._kafka = kafka
+        self._registry_url = registry_url
         self._serde = Serde(Registry(registry_url))
         self._admin = admin
         self._postgres_dsn = postgres_dsn
@@ -45,6 +49,16 @@ class Library:
             row_id(self._serde.read_key(key)): self._serde.read(value)
             for key, value in read_compacted(self._kafka, topic).items()
         }
+
+    def ask_for_retry(self, reason: str) -> None:
+        """Have refused commands tried again, as `psastream exceptions retry --class` does."""
+        environment = {
+            **os.environ,
+            "PSASTREAM_BOOTSTRAP_SERVERS": self._kafka.bootstrap_servers,
+            "PSASTREAM_REGISTRY_URL": self._registry_url,
+        }
+        command = [sys.executable, "-m", "psastream", "exceptions", "retry", "--class", reason]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
 
     def dead_letters(self) -> list[str]:
         """Return an identity for each dead letter; a record captured twice has it twice."""

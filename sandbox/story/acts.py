@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from sandbox.books.audit import BILLING_TOTALS
-from sandbox.story import hours
+from sandbox.story import hours, rights
 from sandbox.story.act import Act
 from sandbox.story.firm import (
     BIG_DEAL,
@@ -291,6 +291,24 @@ ACTS: Final = (
         hours.timesheets,
         lambda world: world.first_difference(*HOURS_TABLES),
         margins,
+    ),
+    Act(
+        "right",
+        "The integration loses a right in the ERP",
+        "Time bills are refused, then held back; each is an exception.",
+        rights.lose_right,
+        rights.refusals_missing,
+        rights.refused_hours,
+    ),
+    Act(
+        "retry",
+        "The right is given back",
+        "An administrator asks for another trial; the exceptions resolve by themselves.",
+        rights.give_right_back,
+        lambda world: (
+            rights.refusals_left(world) or world.first_difference("psa.exception", *HOURS_TABLES)
+        ),
+        waiting_money,
     ),
     Act(
         "corrections",

@@ -52,6 +52,15 @@ def invalid_content(detail: str, path: str) -> NetSuiteError:
     return NetSuiteError(400, "INVALID_CONTENT", detail, locator="o:errorPath", place=path)
 
 
+def permission_violation(record_type: str) -> NetSuiteError:
+    """The role of the caller has no right on this type of record."""
+    detail = (
+        f"Permission Violation: You need a higher permission for {record_type} to access this"
+        " page. Please contact your account administrator."
+    )
+    return NetSuiteError(403, "INSUFFICIENT_PERMISSION", detail)
+
+
 def error_response(error: NetSuiteError) -> Response:
     details = {"detail": error.detail, "o:errorCode": error.code}
     if error.locator:

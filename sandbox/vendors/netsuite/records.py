@@ -13,6 +13,7 @@ from typing import Any, Final
 from sandbox.vendors.netsuite.errors import (
     NetSuiteError,
     invalid_content,
+    permission_violation,
     standard_error,
     user_error,
 )
@@ -130,6 +131,7 @@ class NetSuiteSettings(SiteSettings):
     token_lifetime_s: float = 3_600
     concurrency: int = 5
     currencies: tuple[str, ...] = CURRENCIES
+    denied_records: tuple[str, ...] = ()  # record types the integration's role has no right on
 
 
 class RecordService:
@@ -141,7 +143,7 @@ class RecordService:
 
     def upsert(self, type_name: str, key: str, body: Mapping[str, Any]) -> int:
         """Create or change the record with this external id; its internal id."""
-        record_type = _record_type(type_name)
+        record_type = self._record_type(type_name)
         external_id = _external_id(key)
         row = self._books.find(record_type.table, externalid=external_id)
         if row is not None:
@@ -154,12 +156,12 @@ class RecordService:
 
     def patch(self, type_name: str, key: str, body: Mapping[str, Any]) -> int:
         """Change fields of an existing record; its internal id."""
-        record_type = _record_type(type_name)
+        record_type = self._record_type(type_name)
         return self._change(record_type, self._find(record_type, key), body)
 
     def get(self, type_name: str, key: str) -> dict[str, Any]:
         """The record as the REST service shows it."""
-        record_type = _record_type(type_name)
+        record_type = self._record_type(type_name)
         row = self._find(record_type, key)
         record: dict[str, Any] = {"links": [], "id": str(row["id"])}
         if row["externalid"] is not None:
@@ -175,12 +177,17 @@ class RecordService:
 
     def delete(self, type_name: str, key: str) -> None:
         """Remove a record."""
-        record_type = _record_type(type_name)
+        record_type = self._record_type(type_name)
         row = self._find(record_type, key)
         _refuse_invoiced(record_type, row)
         self._refuse_referenced(record_type, row)
         self._books.delete(record_type.table, row["id"])
         self._site.record_effect("delete", record_type.name, row["externalid"])
+
+    def _record_type(self, name: str) -> RecordType:
+        if name in self._site.settings.denied_records:
+            raise permission_violation(name)
+        return _record_type(name)
 
     def _change(self, record_type: RecordType, row: DbRow, body: Mapping[str, Any]) -> int:
         _refuse_invoiced(record_type, row)

@@ -386,3 +386,20 @@ def test_server_time_follows_the_vendors_clock(http: TestClient) -> None:
     after = http.get(path).json()["serverTime"]
     http.patch("/admin/netsuite/settings", json={"clock_offset_s": 0})
     assert before[:10] < after[:10] <= http.get(path).json()["serverTime"][:10]
+
+
+def test_a_role_without_the_right_reads_and_writes_no_record_of_a_type(
+    http: TestClient, job: str
+) -> None:
+    path = f"{RECORD}/timeBill/eid:tb-1"
+    http.patch("/admin/netsuite/settings", json={"denied_records": ["timeBill"]})
+    for answer in (
+        http.put(path, json=time_bill_body(job)),
+        http.get(path),
+        http.delete(path),
+    ):
+        assert problem(answer) == (403, "INSUFFICIENT_PERMISSION", None)
+    assert http.get(f"{RECORD}/job/eid:{job}").status_code == 200
+
+    http.patch("/admin/netsuite/settings", json={"denied_records": []})
+    assert http.put(path, json=time_bill_body(job)).status_code == 204
