@@ -16,7 +16,16 @@ from tables import systems
 from tables.documents import Documents
 from tables.effects import Outbox, instant
 from tables.facts import Customer, CustomerDemand, CustomerStatus
-from tables.ledger import LedgerEntry, Order, Payload, content_hash, decide, send
+from tables.ledger import (
+    LedgerEntry,
+    Order,
+    Payload,
+    content_hash,
+    decide,
+    send,
+    send_withdrawal,
+    withdraw,
+)
 
 STATUS_TOPIC: Final = "psa.internal.customer_status"
 TABLE_TOPIC: Final = "psa.status.customer"
@@ -117,7 +126,13 @@ def _order(outbox: Outbox, customer_id: str, document: CustomerDocument, timesta
         content_hash(_content(document.erp)) if document.erp else "",
         timestamp_ms,
     )
+    natural_key = f"netsuite:customer:{customer_id}"
+    is_open = False
+    if wanted is None:
+        entry, is_open = withdraw(entry)
     document.ledger = entry
+    if is_open:
+        send_withdrawal(outbox, "netsuite", natural_key)
     if not is_due or wanted is None:
         return
     correlation = wanted.correlation_id or correlation_id(wanted.id)
@@ -126,7 +141,7 @@ def _order(outbox: Outbox, customer_id: str, document: CustomerDocument, timesta
         Order(
             target="netsuite",
             kind="upsert_customer",
-            natural_key=f"netsuite:customer:{customer_id}",
+            natural_key=natural_key,
             origin_key=customer_id,
             correlation_id=correlation,
         ),

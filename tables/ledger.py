@@ -98,6 +98,16 @@ def forget(entry: LedgerEntry) -> LedgerEntry:
     return LedgerEntry(revision=entry.revision)
 
 
+def withdraw(entry: LedgerEntry) -> tuple[LedgerEntry, bool]:
+    """Return the entry without its wish, and whether the order for it may still be open.
+
+    An open one may be on its way or refused; it must not be carried out any more. What it did all
+    the same shows as an echo.
+    """
+    is_open = _in_flight(entry)
+    return (entry.model_copy(update={"ordered": ""}) if is_open else entry), is_open
+
+
 def decide(
     entry: LedgerEntry,
     desired: str | None,
@@ -139,6 +149,11 @@ def decide(
 
 def _in_flight(entry: LedgerEntry) -> bool:
     return entry.ordered not in ("", GONE) and not entry.is_confirmed
+
+
+def send_withdrawal(outbox: Outbox, target: str, natural_key: str) -> None:
+    """Put the withdrawal of a command into the outbox: a tombstone under its natural key."""
+    outbox.add(f"psa.command.{target}", natural_key, None)
 
 
 def send(

@@ -20,7 +20,17 @@ from tables.facts import (
     OpportunityLine,
     ProjectLink,
 )
-from tables.ledger import LedgerEntry, Order, Payload, content_hash, decide, forget, send
+from tables.ledger import (
+    LedgerEntry,
+    Order,
+    Payload,
+    content_hash,
+    decide,
+    forget,
+    send,
+    send_withdrawal,
+    withdraw,
+)
 from tables.pipeline import MONEY, Contribution
 
 HANDED_OFF_STAGE: Final = "won"
@@ -175,7 +185,12 @@ class ProjectView:
             "" if observed is None else content_hash(observed),
             timestamp_ms,
         )
+        is_open = False
+        if desired is None:
+            entry, is_open = withdraw(entry)
         self.document.ledgers[order.natural_key] = entry
+        if is_open:
+            send_withdrawal(outbox, order.target, order.natural_key)
         if is_due and desired is not None:
             identity = {"project_id": self.project_id, "correlation_id": order.correlation_id}
             # The resource tool is searched by a code that people type: the table has found it.
@@ -261,6 +276,9 @@ def _order_budget(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
         # The budget lives in the ERP's project row: one made anew starts without it.
         known = view.document.ledgers.get(order.natural_key)
         if known is not None:
+            _, is_open = withdraw(known)
+            if is_open:
+                send_withdrawal(outbox, order.target, order.natural_key)
             view.document.ledgers[order.natural_key] = forget(known)
         return
     view.decide(outbox, order, desired, observed, timestamp_ms)

@@ -27,6 +27,7 @@ class Status(Enum):
     ADOPTED = "adopted"  # an earlier attempt of unknown outcome turned out to have landed
     REJECTED = "rejected"  # the target refuses it as things are; an exception is open
     SUPERSEDED = "superseded"  # a newer revision took its place before it had an effect
+    WITHDRAWN = "withdrawn"  # nobody wants it any more, and it had no effect
 
 
 @dataclass(frozen=True, slots=True)

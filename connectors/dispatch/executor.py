@@ -21,7 +21,7 @@ from connectors.dispatch.exceptions import exception_id, warning_id
 from connectors.dispatch.gate import Gate
 from connectors.dispatch.journal import Journal
 from connectors.dispatch.lease import Check, LeaseLostError
-from connectors.dispatch.ledger import Attempt, Ledger, Look, Step, Supersede
+from connectors.dispatch.ledger import Attempt, Ledger, Look, Step, Supersede, Withdraw
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.pacer import Pacer
 from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
@@ -118,6 +118,32 @@ class TargetExecutor:
             self._metrics.commands.labels(self._target, command.kind, "skipped").inc()
             finished()
         self._show()
+
+    def withdraw(self, natural_key: str, finished: Finished) -> None:
+        """Take in that nobody wants any more what its commands ask for.
+
+        `finished` is called once nothing of it waits, and no exception is open for it.
+        """
+        waiting = self._ledger.withdraw(natural_key)
+        if waiting is not None:
+            self._waiting[waiting.command_id].append(finished)
+        elif refusals := self._refusals.of(natural_key):
+            self._spawn(self._resolve(refusals, finished))
+        else:
+            finished()
+
+    async def _resolve(self, refusals: Collection[Refusal], finished: Finished) -> None:
+        """Resolve what nobody waits for any more."""
+        for refusal in refusals:
+            self._check()
+            outcome = Outcome(
+                Status.WITHDRAWN,
+                refusal.attempts,
+                target_id=self._ledger.known_id(refusal.command.natural_key),
+            )
+            await self._journal.settle(refusal.command, outcome)
+            self._refusals.met(refusal.exception_id, self._now_s())
+        finished()
 
     def retry(self, request: RetryRequest) -> None:
         """Try refused commands again now, as a person asks."""
@@ -222,6 +248,9 @@ class TargetExecutor:
             case Supersede():
                 await self._settle(command, Outcome(Status.SUPERSEDED, step.attempts))
                 return None
+            case Withdraw():
+                await self._settle(command, Outcome(Status.WITHDRAWN, step.attempts))
+                return None
             case Look():
                 return await self._look(step)
             case Attempt():
@@ -291,6 +320,8 @@ class TargetExecutor:
         return None
 
     async def _settle(self, command: Command, outcome: Outcome) -> None:
+        if outcome.status is Status.REJECTED and self._ledger.is_withdrawn(command.natural_key):
+            outcome = replace(outcome, status=Status.WITHDRAWN, problem=None)
         if outcome.target_id is None and not outcome.is_gone:
             # The last result is all that is kept: it must not forget where the record is.
             outcome = replace(outcome, target_id=self._ledger.known_id(command.natural_key))
@@ -308,7 +339,7 @@ class TargetExecutor:
     def _refuse(self, command: Command, outcome: Outcome) -> Sequence[Refusal]:
         """Tell the refusals of an outcome; return what of it waits for a person."""
         now_s, waiting = self._now_s(), []
-        is_met = outcome.status in (Status.SUCCEEDED, Status.ADOPTED)
+        is_met = outcome.status not in (Status.REJECTED, Status.SUPERSEDED)
         if outcome.status is Status.SUCCEEDED:
             self._refusals.flows(command.kind)
         for identity, problem in (

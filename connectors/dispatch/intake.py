@@ -43,13 +43,20 @@ class InstanceFencedError(FatalError):
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A tombstone: nobody wants any more what the commands of this natural key ask for."""
+
+    natural_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """One record of a command topic: a command, a dead letter, or None for a tombstone."""
+    """One record of a command topic: a command, its withdrawal, or a dead letter."""
 
     topic: str
     partition: int
     offset: int
-    content: Command | DeadLetter | None
+    content: Command | Withdrawal | DeadLetter
 
     @property
     def target(self) -> str:
@@ -193,12 +200,14 @@ class Intake:
     def _decode(self, message: Message) -> Delivery:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         value = message.value()
-        content: Command | DeadLetter | None = None
-        if value is not None:
-            try:
+        content: Command | Withdrawal | DeadLetter
+        try:
+            if value is None:
+                content = Withdrawal(self._serde.read_key(message.key()))
+            else:
                 content = self._command(topic, value)
-            except RecordError as error:
-                content = DeadLetter(topic, partition, offset, message.key(), value, error)
+        except RecordError as error:
+            content = DeadLetter(topic, partition, offset, message.key(), value or b"", error)
         return Delivery(topic, partition, offset, content)
 
     @stamina.retry(on=RegistryUnavailableError, attempts=None, timeout=REGISTRY_PATIENCE_S)

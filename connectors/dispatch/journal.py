@@ -42,7 +42,7 @@ RESULTS = "psa.command_result"
 EXCEPTIONS = "psa.exception"
 DEAD_LETTERS = "psa.dlq"
 
-_MET = frozenset({Status.SUCCEEDED, Status.ADOPTED})
+_RESOLVING = frozenset({Status.SUCCEEDED, Status.ADOPTED, Status.WITHDRAWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class KafkaJournal:
         at = self._now()
         for refusal in refusals:
             await self.tell(refusal)
-        if outcome.status in _MET:
+        if outcome.status in _RESOLVING:
             still_open = {refusal.exception_id for refusal in refusals}
             for identity in (exception_id(command), warning_id(command)):
                 if identity in self._exceptions and identity not in still_open:

@@ -11,6 +11,7 @@ The rules:
 - An attempt is of unknown outcome from the moment it is begun until it is reported otherwise, so a
   crash anywhere leaves it unknown; what is unknown is looked up before anything else happens.
 - A command with a newer one behind it is superseded, unless an attempt of it may have landed.
+- What nobody wants any more is not attempted: the desire was withdrawn.
 - A refused command is settled; it may be reopened as long as nothing newer is known. It is then
   looked up before it is attempted: somebody may have mended the target by hand.
 """
@@ -50,7 +51,15 @@ class Supersede:
     attempts: int
 
 
-Step = Attempt | Look | Supersede
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Settle the command without calling the target: nobody wants it any more."""
+
+    command: Command
+    attempts: int
+
+
+Step = Attempt | Look | Supersede | Withdraw
 
 
 @dataclass(slots=True)
@@ -61,6 +70,7 @@ class _Entry:
     attempts: int = 0
     is_under_way: bool = False
     must_look: bool = False  # before anything is attempted
+    is_withdrawn: bool = False
 
     def newest_revision(self) -> int:
         if self.pending:
@@ -93,7 +103,23 @@ class Ledger:
         if not entry.pending and intent and intent.command_id == command.command_id:
             entry.attempts = intent.attempt
         entry.pending.append(command)
+        entry.is_withdrawn = False
         return True
+
+    def withdraw(self, natural_key: str) -> Command | None:
+        """Take in that nobody wants it any more; return the last command that waits, if one does.
+
+        What may have landed is looked up all the same, and what is under way ends as it ends.
+        """
+        entry = self._entries.get(natural_key)
+        if entry is None or not entry.pending:
+            return None
+        entry.is_withdrawn = True
+        return entry.pending[-1]
+
+    def is_withdrawn(self, natural_key: str) -> bool:
+        """Whether nobody wants what waits any more."""
+        return natural_key in self._entries and self._entries[natural_key].is_withdrawn
 
     def reopen(self, command: Command) -> bool:
         """Take a settled command in again; False where it is not the last word on its key."""
@@ -137,6 +163,8 @@ class Ledger:
             return Look(head, entry.attempts)
         if len(entry.pending) > 1:
             return Supersede(head, entry.attempts)
+        if entry.is_withdrawn:
+            return Withdraw(head, entry.attempts)
         entry.attempts += 1
         entry.open_intent = Intent(head.command_id, head.revision, entry.attempts)
         return Attempt(head, entry.attempts)

@@ -130,6 +130,7 @@ class Refusals:
         self._cohorts: dict[_CohortKey, _Cohort] = {}
         self._keys: dict[str, _CohortKey] = {}  # exception id → its cohort
         self._urgent: dict[str, None] = {}
+        self._of: dict[str, dict[str, None]] = {}  # natural key → exception ids
         self._references: dict[str, tuple[str, ...]] = {}  # exception id → what its command names
         self._names: dict[str, set[str]] = {}  # what a command names → exception ids
         for refusal in known:
@@ -178,6 +179,14 @@ class Refusals:
         )
         self._join(refusal)
         return refusal
+
+    def of(self, natural_key: str) -> list[Refusal]:
+        """Return what waits of a natural key."""
+        return [
+            member
+            for identity in self._of.get(natural_key, ())
+            if (member := self._member(identity)) is not None
+        ]
 
     def met(self, exception_id: str, now_s: float) -> None:
         """Take in that the desire is met, or withdrawn; the exception is resolved."""
@@ -283,6 +292,7 @@ class Refusals:
             self._forget(identity)
         cohort.members[identity] = refusal
         self._keys[identity] = key
+        self._of.setdefault(refusal.command.natural_key, {})[identity] = None
         self._references[identity] = tuple(references(refusal.command))
         for name in self._references[identity]:
             self._names.setdefault(name, set()).add(identity)
@@ -314,7 +324,10 @@ class Refusals:
         if key is None:
             return
         cohort = self._cohorts[key]
-        del cohort.members[exception_id]
+        natural_key = cohort.members.pop(exception_id).command.natural_key
+        self._of[natural_key].pop(exception_id)
+        if not self._of[natural_key]:
+            del self._of[natural_key]
         cohort.under_way.discard(exception_id)
         cohort.wanted.pop(exception_id, None)
         if not cohort.members:

@@ -16,7 +16,7 @@ import structlog
 from connectors.dispatch.commands import Command
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.executor import Spawn, TargetExecutor
-from connectors.dispatch.intake import TOPIC_PREFIX, Delivery
+from connectors.dispatch.intake import TOPIC_PREFIX, Delivery, Withdrawal
 from connectors.dispatch.journal import DeadLetter, Journal, Memory
 from connectors.dispatch.lease import Check
 from connectors.dispatch.ledger import Ledger
@@ -94,8 +94,8 @@ class Session:
         self.offsets.take(place, delivery.offset)
         finished = partial(self.offsets.finish, place, delivery.offset)
         match delivery.content:
-            case None:
-                finished()
+            case Withdrawal(natural_key):
+                self._executors[delivery.target].withdraw(natural_key, finished)
             case Command() as command:
                 self._executors[command.target].submit(command, finished)
             case DeadLetter() as letter:

@@ -107,8 +107,10 @@ class Targets:
                 self.feeder.topology.topics.get(f"psa.command.{target}", [])
             ):
                 start = self._read[target, partition]
-                for _, _, value in log[start:]:
-                    assert value is not None
+                for _, key, value in log[start:]:
+                    if value is None:  # nobody wants it any more
+                        self._queues.pop(self.feeder.topology.message(key, None)[0], None)
+                        continue
                     command = self.feeder.topology.decode(value)
                     self._queues.setdefault(str(command["natural_key"]), []).append(command)
                 self._read[target, partition] = len(log)

@@ -134,7 +134,7 @@ class MemoryJournal:
     async def settle(
         self, command: Command, outcome: Outcome, refusals: Sequence[Refusal] = ()
     ) -> None:
-        if outcome.status in (Status.SUCCEEDED, Status.ADOPTED):
+        if outcome.status in (Status.SUCCEEDED, Status.ADOPTED, Status.WITHDRAWN):
             for identity in (exception_id(command), warning_id(command)):
                 self.open.pop(identity, None)
         for refusal in refusals:

@@ -354,6 +354,49 @@ def test_a1_a_newer_revision_takes_the_place_of_a_refused_one() -> None:
     virtually(story)
 
 
+WITHDRAWN_AT = ["waiting", "in flight", "refused", "tried again", "carried out"]
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("when", WITHDRAWN_AT)
+def test_a1_what_nobody_wants_any_more_is_not_tried_again(when: str) -> None:
+    async def story() -> None:
+        erp = Erp()
+        if when in ("refused", "tried again", "in flight"):
+            erp.refuse("X", Reason.VALIDATION)
+        async with bench(erp) as it:
+            others = [make_command(f"netsuite:project:{number}") for number in range(5)]
+            command = make_command()
+            if when == "waiting":
+                it.submit(*others)  # all slots are taken
+            it.submit(command)
+            if when == "in flight":
+                await asyncio.sleep(0.05)
+            elif when != "waiting":
+                await it.idle()
+            if when == "tried again":
+                it.executor.retry(RetryRequest("netsuite:netsuite:project:a"))
+                await asyncio.sleep(0.05)
+            finished: list[str] = []
+            it.executor.withdraw(command.natural_key, lambda: finished.append("withdrawn"))
+            await asyncio.sleep(5)
+            erp.rules.clear()
+            await asyncio.sleep(3 * DAY_S)
+
+            assert finished == ["withdrawn"]
+            assert it.journal.open == {}
+            is_carried_out = when == "carried out"
+            assert (command.natural_key in erp.held) is is_carried_out
+            assert it.statuses()[-1] == ("succeeded" if is_carried_out else "withdrawn")
+
+            newer = make_command(revision=2)
+            it.submit(newer)
+            await it.idle()
+            assert erp.held[command.natural_key] == newer.payload
+
+    virtually(story)
+
+
 def test_pauses_grow_to_their_cap_and_are_the_same_in_every_process() -> None:
     for pace in PACES.values():
         pauses = [pace.pause_s(number, "upsert_project|X") for number in range(1, 40)]

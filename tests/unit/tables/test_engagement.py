@@ -171,3 +171,27 @@ def test_c23_the_inactive_duplicate_never_speaks_for_the_customer(*, is_last: bo
     work.put("psa.customer", str(survivor["id"]), None, CUSTOMER)
     work.run()
     assert work.table("psa.status.customer")[CUSTOMER]["name"] == "Acme (old)"
+
+
+def last_of(work: Topology, key: str) -> dict[str, Any] | None:
+    return [record for name, record in work.records("psa.command.netsuite") if name == key][-1]
+
+
+@pytest.mark.fault("A1", place="tables/ledger.py")
+def test_a1_a_refused_project_whose_deal_is_lost_is_withdrawn_and_ordered_anew_when_won() -> None:
+    work = topology()
+    win_a_deal(work, tax_code=None)
+    work.run()
+    [refused] = commands(work, "upsert_project")
+    key = refused["natural_key"]
+
+    work.put("psa.opportunity_line", "line-1", None, ENGAGEMENT)
+    work.run()
+    assert last_of(work, key) is None
+
+    win_a_deal(work, tax_code=None)
+    work.run()
+    again = last_of(work, key)
+    assert again is not None
+    assert again["payload"] == refused["payload"]
+    assert again["revision"] > refused["revision"]
