@@ -203,6 +203,12 @@ class VendorUnavailableError(TargetBusyError):
         self.outcome_unknown = outcome_unknown
 
 
+class UnclearAnswerError(VendorUnavailableError):
+    """The vendor answered about this record, but in a way that nobody has written down."""
+
+    code = "transient.unclear_answer"
+
+
 class VendorRejectedError(CommandRejectedError):
     """The vendor refuses this record as it is now; `faults[0]` is the first reason it gave.
 

@@ -35,6 +35,7 @@ from connectors.faults import (
     QuotaExhaustedError,
     RecordNotFoundError,
     Shape,
+    UnclearAnswerError,
     UnreadableBodyError,
     VendorRejectedError,
     VendorUnavailableError,
@@ -381,7 +382,8 @@ class VendorClient:
                     context=context,
                 )
             case _:  # to be repeated, or not to be told
-                return VendorUnavailableError(
+                kind = UnclearAnswerError if status < 500 else VendorUnavailableError
+                return kind(
                     f"{system} answered {status}",
                     outcome_unknown=meaning is Meaning.UNKNOWN and not call.is_read,
                     context=context,

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from connectors.faults import VendorUnavailableError
+from connectors.faults import UnclearAnswerError
 
 NAMES_SHOWN: Final = 5
 NAME_LENGTH: Final = 40
@@ -28,7 +28,7 @@ AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 def read_answer(model: type[AnyAnswer], body: object, *, system: str, is_read: bool) -> AnyAnswer:
     """Return the body as the model.
 
-    Raises VendorUnavailableError naming the shape that came instead, with `outcome_unknown` set
+    Raises UnclearAnswerError naming the shape that came instead, with `outcome_unknown` set
     for the answer of a write. The message holds names of fields, never their content.
     """
     try:
@@ -40,9 +40,9 @@ def read_answer(model: type[AnyAnswer], body: object, *, system: str, is_read: b
         raise unexpected(detail, system=system, is_read=is_read) from error
 
 
-def unexpected(detail: str, *, system: str, is_read: bool) -> VendorUnavailableError:
+def unexpected(detail: str, *, system: str, is_read: bool) -> UnclearAnswerError:
     """Return the error for an answer of a shape that nobody can use."""
-    return VendorUnavailableError(
+    return UnclearAnswerError(
         f"{system} sent an answer of an unexpected shape: {detail}",
         outcome_unknown=not is_read,
         context={"system": system},

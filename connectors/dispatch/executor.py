@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator,
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
@@ -23,6 +23,7 @@ from connectors.dispatch.journal import Journal
 from connectors.dispatch.lease import Check, LeaseLostError
 from connectors.dispatch.ledger import Attempt, Ledger, Look, Step, Supersede, Withdraw
 from connectors.dispatch.metrics import DispatchMetrics
+from connectors.dispatch.pace import PACES
 from connectors.dispatch.pacer import Pacer
 from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
 from connectors.dispatch.retry import RetryPolicy
@@ -34,8 +35,14 @@ from connectors.dispatch.verdicts import (
     rejected,
     too_late,
     transient,
+    unclear,
 )
-from connectors.faults import QuotaExhaustedError, UnreadableBodyError
+from connectors.faults import (
+    QuotaExhaustedError,
+    Reason,
+    UnclearAnswerError,
+    UnreadableBodyError,
+)
 from schemas.errors import (
     AuthenticationError,
     BrokerUnavailableError,
@@ -49,6 +56,9 @@ _log = structlog.get_logger()
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 Finished = Callable[[], None]
+
+UNCLEAR_AFTER: Final = 8
+"""Answers in a row that nobody understands, after which a person is told."""
 
 
 class TargetExecutor:
@@ -96,6 +106,8 @@ class TargetExecutor:
         self._trials: set[str] = set()  # ids of refused commands that are tried again
         self._is_draining = False
         self._refusals = Refusals(refused)
+        self._told: dict[str, Refusal] = {}  # of commands that are repeated in vain
+        self._nudges: dict[str, asyncio.Event] = {}  # natural key → end its pause
         self._pacer = Pacer(self._refusals, self._try_again, now=self._now_s, spawn=spawn)
         self._pacer.wake()
 
@@ -148,6 +160,11 @@ class TargetExecutor:
     def retry(self, request: RetryRequest) -> None:
         """Try refused commands again now, as a person asks."""
         meant = self._refusals.request(request, self._now_s())
+        for refusal in self._told.values():
+            nudge = self._nudges.get(refusal.command.natural_key)
+            if nudge is not None and request.is_about(refusal):
+                nudge.set()
+                meant += 1
         if meant:
             _log.info("dispatch.retry_asked", target=self._target, commands=meant)
             self._pacer.wake()
@@ -219,7 +236,30 @@ class TargetExecutor:
             if error is not None:
                 failures += 1
                 delay_s = self._retry_delay_s(step.command, error, failures)
+                if isinstance(error, UnclearAnswerError) and failures >= UNCLEAR_AFTER:
+                    delay_s = max(delay_s, await self._tell(step, error, failures))
         del self._tasks[natural_key]
+
+    async def _tell(self, step: Step, error: UnclearAnswerError, failures: int) -> float:
+        """Tell a person of a command that is repeated in vain; return how long it pauses."""
+        command, now_s = step.command, self._now_s()
+        identity = exception_id(command)
+        times = failures - UNCLEAR_AFTER + 1
+        pause_s = PACES[Reason.UNCLEAR].pause_s(times, identity)
+        refusal = Refusal(
+            identity,
+            command,
+            unclear(error),
+            step.number if isinstance(step, Attempt) else step.attempts,
+            times,
+            self._told[identity].raised_at_s if identity in self._told else now_s,
+            now_s,
+            now_s + pause_s,
+        )
+        self._check()
+        await self._journal.tell(refusal)
+        self._told[identity] = refusal
+        return pause_s
 
     async def _perform_safely(self, step: Step) -> TransientError | AuthenticationError | None:
         """Do one step; an error nobody foresaw concerns this command alone."""
@@ -328,6 +368,7 @@ class TargetExecutor:
         self._check()
         await self._journal.settle(command, outcome, self._refuse(command, outcome))
         self._trials.discard(command.command_id)
+        self._told.pop(exception_id(command), None)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
         self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()
         if command.issued_at is not None:
@@ -379,9 +420,14 @@ class TargetExecutor:
             return
         self._retrying.add(natural_key)
         self._show()
+        self._nudges[natural_key] = asyncio.Event()
         try:
-            await asyncio.sleep(delay_s)
+            async with asyncio.timeout(delay_s):
+                await self._nudges[natural_key].wait()
+        except TimeoutError:
+            return
         finally:
+            del self._nudges[natural_key]
             self._retrying.discard(natural_key)
 
     @contextmanager

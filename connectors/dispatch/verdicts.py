@@ -6,6 +6,7 @@ from connectors.dispatch.commands import Outcome, Problem, Status
 from connectors.dispatch.sink import Applied
 from connectors.faults import (
     Reason,
+    UnclearAnswerError,
     UnreadableBodyError,
     VendorRejectedError,
     VendorUnavailableError,
@@ -13,7 +14,7 @@ from connectors.faults import (
 from schemas.errors import RecordError, TransientError
 
 
-class UnforeseenError(VendorUnavailableError):
+class UnforeseenError(UnclearAnswerError):
     """A fault of ours met one command; its outcome is unknown."""
 
     code = "transient.unforeseen"
@@ -65,3 +66,9 @@ def transient(error: RecordError) -> TransientError:
 def too_late() -> VendorUnavailableError:
     """Return the error of an attempt that did not end by its deadline."""
     return VendorUnavailableError("no answer in time", outcome_unknown=True, context={})
+
+
+def unclear(error: UnclearAnswerError) -> Problem:
+    """Return what a person is told about answers that nobody understands."""
+    code = error.context.get("vendor_code") or error.context.get("status") or error.code
+    return Problem(str(code), error.detail, reason=Reason.UNCLEAR)

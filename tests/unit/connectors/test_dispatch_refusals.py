@@ -19,7 +19,7 @@ from connectors.dispatch.references import names_of
 from connectors.dispatch.refusals import HOLD_AFTER, WINDOW_MAX, Refusal, Refusals, RetryRequest
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied
-from connectors.faults import Fault, Reason, VendorRejectedError
+from connectors.faults import Fault, Reason, UnclearAnswerError, VendorRejectedError
 from tests.support.sinks import MemoryJournal, make_command
 from tests.support.virtual_time import now, run_virtually
 
@@ -30,7 +30,7 @@ class Erp:
     """Takes a command unless a rule stands against it; rules come and go."""
 
     def __init__(self) -> None:
-        self.rules: dict[str, tuple[Callable[[Command], bool], VendorRejectedError]] = {}
+        self.rules: dict[str, tuple[Callable[[Command], bool], Exception]] = {}
         self.held: dict[str, str] = {}
         self.writes = 0
         self.looks = 0
@@ -350,6 +350,36 @@ def test_a1_a_newer_revision_takes_the_place_of_a_refused_one() -> None:
             assert it.statuses() == ["rejected", "succeeded"]
             assert it.journal.open == {}
             assert erp.writes == 2
+
+    virtually(story)
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("is_unknown", [True, False])
+def test_a2_an_answer_that_nobody_understands_reaches_a_person_and_is_tried_on(
+    is_unknown: bool,
+) -> None:
+    async def story() -> None:
+        erp = Erp()
+        odd = UnclearAnswerError(
+            "netsuite answered 418", outcome_unknown=is_unknown, context={"status": 418}
+        )
+        async with bench(erp) as it:
+            erp.rules["odd"] = (lambda command: command.natural_key.endswith("a"), odd)
+            it.submit(make_command(), make_command("netsuite:project:b"))
+            await asyncio.sleep(HOUR_S)
+            [refusal] = it.journal.open.values()
+            assert (refusal.problem.code, refusal.problem.reason) == ("418", Reason.UNCLEAR)
+            assert it.statuses() == ["succeeded"], "the other flows, this one goes on"
+            before = erp.writes
+            await asyncio.sleep(DAY_S)
+            assert erp.writes - before <= 10
+
+            erp.rules.clear()
+            it.executor.retry(RetryRequest(reason=Reason.UNCLEAR))
+            await it.idle()
+            assert it.statuses() == ["succeeded", "succeeded"]
+            assert it.journal.open == {}
 
     virtually(story)
 
