@@ -9,7 +9,7 @@ PYTEST = $(BIN)/python -m pytest -m "not crash" --durations=15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-parts properties crash seeds check format bench bench-pipeline \
+.PHONY: help setup demo test test-pure test-parts properties crash seeds fuzz check format bench bench-pipeline \
 	bench-latency bench-latency-database bench-sizes profile clean
 
 help: ## Show this list
@@ -50,6 +50,10 @@ crash: $(READY) ## Kill the parts, cut their lines, feed bad input: the books mu
 seeds: $(READY) ## Run the demo for ten different seeds (SEEDS="1 2 3")
 	@for seed in $(or $(SEEDS),1 2 3 4 5 6 7 8 9 10); do \
 		echo "seed $$seed"; $(BIN)/psastream demo --seed $$seed $(ARGS) || exit 1; done
+
+fuzz: $(READY) ## Throw random inputs at every edge (N=1000000 FUZZ_SEED=1 ONLY=codec CASE=7 SIZE=250)
+	@$(BIN)/python -m tests.fuzz --inputs $(or $(N),100000) --seed $(or $(FUZZ_SEED),1) \
+		$(addprefix --only ,$(ONLY)) $(addprefix --case ,$(CASE)) $(addprefix --size ,$(SIZE))
 
 check: $(READY) ## Lint, types, import direction, formatting
 	@$(BIN)/ruff check .
