@@ -42,10 +42,12 @@ class UpOptions:
 async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ) -> int:
     """Run until cancelled, or until one of the processes ends: then return 1."""
     console = Console()
-    check(options, environment)
+    settings = check(options, environment)
     async with Stack(_stack_settings(options, environment), PlainReporter(sys.stderr)) as stack:
         addresses = stack.addresses
-        kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers)
+        kafka = KafkaSettings(
+            bootstrap_servers=addresses.bootstrap_servers, extra=settings.kafka_extra
+        )
         copies = int(environment.get("PSASTREAM_REPLICATION_FACTOR", "1"))
         created = create_topics(kafka, CATALOGUE, replication_factor=copies)
         Registry(addresses.registry_url).register_catalogue()
@@ -74,8 +76,9 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         return Exit.FAILED
 
 
-def check(options: UpOptions, environment: Mapping[str, str]) -> None:
+def check(options: UpOptions, environment: Mapping[str, str]) -> Settings:
     """Read every file and variable before anything starts. Raises ConfigError naming all."""
+    settings: Settings | None = None
     problems: list[str] = []
     readers: list[tuple[Sequence[Path], Callable[[Path], object]]] = [
         (options.sources, lambda path: load_source(path, environment)),
@@ -94,13 +97,14 @@ def check(options: UpOptions, environment: Mapping[str, str]) -> None:
         "PSASTREAM_REGISTRY_URL": "http://started",
     }
     try:
-        Settings.from_env({**assumed, **environment})
+        settings = Settings.from_env({**assumed, **environment})
     except ConfigError as error:
         problems.append(error.detail)
-    if problems:
+    if problems or settings is None:
         raise ConfigError(
             "; ".join(problems), hint="nothing was started: correct the files and variables"
         )
+    return settings
 
 
 def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> StackSettings:

@@ -23,6 +23,19 @@ METADATA_TIMEOUT_S: Final = 15.0
 READ_TIMEOUT_S: Final = 120.0
 SILENCE_S: Final = 3.0
 READ_GROUP: Final = "psastream-read-topic"
+_OURS: Final = frozenset(
+    {
+        "bootstrap.servers",
+        "metadata.broker.list",
+        "group.id",
+        "group.instance.id",
+        "transactional.id",
+        "enable.idempotence",
+        "enable.auto.commit",
+        "isolation.level",
+    }
+)
+"""Options that guarantees rest on, and the one that has a variable of its own."""
 
 
 class KafkaSettings(BaseModel):
@@ -36,6 +49,35 @@ class KafkaSettings(BaseModel):
     def client(self) -> dict[str, str | int | bool]:
         """Return the librdkafka configuration common to all clients."""
         return {"bootstrap.servers": self.bootstrap_servers, **self.extra}
+
+
+def refused_options(extra: Mapping[str, str]) -> dict[str | None, str]:
+    """Return why librdkafka, or psastream, does not take an option, by its key.
+
+    Under None stands what is wrong with all of them together.
+    """
+    problems: dict[str | None, str] = {
+        key: "psastream sets it itself" for key in extra if key in _OURS
+    }
+    together = _refusal(extra)
+    if problems or together is None:
+        return problems
+    for key, value in extra.items():
+        # A certificate is read only where TLS is on; what a client lacks besides is no fault of it.
+        is_tls = key.startswith("ssl.")
+        alone = _refusal({key: value, **({"security.protocol": "SSL"} if is_tls else {})})
+        if alone is not None and (is_tls or not alone.startswith("Failed to create")):
+            problems[key] = alone
+    return problems or {None: together}
+
+
+def _refusal(extra: Mapping[str, str]) -> str | None:
+    """Make a client that connects to nothing: librdkafka checks options nowhere else."""
+    try:
+        Consumer({**extra, "group.id": READ_GROUP, "log_level": 0}).close()
+    except KafkaException as error:
+        return str(error.args[0].str())
+    return None
 
 
 def make_producer(settings: KafkaSettings, **overrides: str | int | bool) -> Producer:

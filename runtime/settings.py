@@ -11,8 +11,8 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runtime.kafka import KafkaSettings
-from runtime.secrets import remember_named, remember_url
+from runtime.kafka import KafkaSettings, refused_options
+from runtime.secrets import mask, remember_named, remember_url
 from schemas.errors import ConfigError
 
 PREFIX: Final = "PSASTREAM_"
@@ -82,24 +82,31 @@ class Settings(BaseModel):
         """Read the settings. Raises ConfigError naming every variable that is wrong or unknown."""
         values: dict[str, object] = {}
         extra: dict[str, str] = {}
+        problems: list[str] = []
         for name, value in environ.items():
-            if name.startswith(KAFKA_PREFIX):
+            if name.startswith(TEST_PREFIX) or not name.startswith(PREFIX):
+                continue
+            if not (_is_text(name) and _is_text(value)):
+                problems.append(f"{_shown(name)}: not a text in UTF-8 without NUL")
+            elif name.startswith(KAFKA_PREFIX):
                 extra[name.removeprefix(KAFKA_PREFIX).lower().replace("_", ".")] = value
-            elif name.startswith(PREFIX) and not name.startswith(TEST_PREFIX):
+            else:
                 values[name.removeprefix(PREFIX).lower()] = value
         if extra:
             values["kafka_extra"] = extra
+        problems += _kafka_problems(extra)
+        named = {problem.partition(":")[0] for problem in problems}
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:
-            problems = [
-                f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
-                for item in error.errors(include_input=False)
-            ]
+            for item in error.errors(include_input=False):
+                name = f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}"
+                problems += [] if name in named else [f"{name}: {item['msg']}"]
+        if problems:
             raise ConfigError(
                 f"the environment is not a valid configuration: {'; '.join(problems)}",
                 hint="docs/configuration.md lists every variable",
-            ) from error
+            )
         settings.remember_secrets()
         return settings
 
@@ -110,3 +117,33 @@ class Settings(BaseModel):
                 remember_url(address)
         for name, value in self.kafka_extra.items():
             remember_named(name, value)
+
+
+def _kafka_problems(extra: Mapping[str, str]) -> list[str]:
+    """What librdkafka does not take, with the variables it comes from."""
+    for name, value in extra.items():
+        remember_named(name, value)
+    problems = []
+    for key, reason in refused_options(extra).items() if extra else ():
+        keys = sorted(extra) if key is None else [key]
+        names = ", ".join(_shown(_variable(each)) for each in keys)
+        problems.append(f"{names}: {_shown(mask(reason))}")
+    return problems
+
+
+def _variable(key: str) -> str:
+    return KAFKA_PREFIX + key.upper().replace(".", "_")
+
+
+def _is_text(value: str) -> bool:
+    """Whether C libraries can be given it: what is not UTF-8 in the environment comes as halves."""
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _shown(text: str) -> str:
+    """The text as any terminal can show it, on one line."""
+    shown = text.encode("ascii", "backslashreplace").decode()
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in shown)

@@ -14,7 +14,8 @@ from yarl import URL
 from schemas.errors import ConfigError
 from streams.engine.settings import EngineSettings
 
-_TLS = {"ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.key.password"}
+_FILES = {"ssl.ca.location", "ssl.certificate.location", "ssl.key.location"}
+_TLS = _FILES | {"ssl.key.password"}
 _SASL = {"sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password"}
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -92,9 +93,16 @@ def _one_of(name: str, given: str, known: tuple[str, ...]) -> str:
 
 
 def _ssl_context(options: Mapping[str, str]) -> Any:
-    return create_ssl_context(
-        cafile=options.get("ssl.ca.location"),
-        certfile=options.get("ssl.certificate.location"),
-        keyfile=options.get("ssl.key.location"),
-        password=options.get("ssl.key.password"),
-    )
+    try:
+        return create_ssl_context(
+            cafile=options.get("ssl.ca.location"),
+            certfile=options.get("ssl.certificate.location"),
+            keyfile=options.get("ssl.key.location"),
+            password=options.get("ssl.key.password"),
+        )
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        given = ", ".join(f"{name} {options[name]!r}" for name in sorted(_FILES & set(options)))
+        raise ConfigError(
+            f"the files for tls cannot be used: {given}: {error}",
+            hint="they are PEM files the process can read; the key fits the certificate",
+        ) from error

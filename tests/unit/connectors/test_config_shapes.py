@@ -37,6 +37,11 @@ READERS: Final[dict[str, tuple[Callable[[Path], object], list[Path]]]] = {
     "connectors apply": (read_connector_file, [CONNECTORS / "debezium" / "inhouse-psa.json"]),
 }
 
+KAFKA_OF_ONE: Final = {
+    "PSASTREAM_BOOTSTRAP_SERVERS": "b:9092",
+    "PSASTREAM_REGISTRY_URL": "http://r:8081",
+}
+
 JUNK = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(-(10**30), 10**30), st.floats(),
@@ -145,6 +150,46 @@ def test_d9_a_wrong_variable_is_named(name: str, value: str) -> None:
     }
     with pytest.raises(ConfigError, match=f"PSASTREAM_{name}"):
         Settings.from_env(environment).kafka.client()
+
+
+@pytest.mark.fault("D9", place="runtime/kafka.py")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SASL_USRNAME", "x"), ("", "x"), ("SECURITY_PROTOCOL", "TLS"), ("FETCH_MIN_BYTES", "x"),
+        ("SOCKET_TIMEOUT_MS", "9" * 20), ("PLUGIN_LIBRARY_PATHS", "/nowhere"), ("OPAQUE", "1"),
+        ("TOPIC_BLACKLIST", "["), ("SSL_KEY_PEM", "hunter2hunter2"), ("SSL_CA_LOCATION", "a\x00b"),
+        ("SASL_PASSWORD", "caf\udce9"), ("SASL_\udcff", "x"), ("CLIENT_ID", "\ud800"),
+        ("BOOTSTRAP_SERVERS", "other:9092"), ("GROUP_ID", ""), ("ISOLATION_LEVEL", "x"),
+    ],
+)  # fmt: skip
+def test_d9_a_kafka_option_that_is_none_is_named(name: str, value: str) -> None:
+    shown = f"PSASTREAM_KAFKA_{name}".encode("ascii", "backslashreplace").decode()
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_env(KAFKA_OF_ONE | {"PSASTREAM_KAFKA_SECURITY_PROTOCOL": "SSL"} | {
+            f"PSASTREAM_KAFKA_{name}": value
+        })  # fmt: skip
+    assert f"{shown}:" in caught.value.detail
+    assert "hunter2" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.fault("D9", place="runtime/kafka.py")
+def test_d9_kafka_options_that_do_not_fit_each_other_are_refused() -> None:
+    options = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN"}
+    variables = {f"PSASTREAM_KAFKA_{name}": value for name, value in options.items()}
+    with pytest.raises(ConfigError, match=r"sasl\.username and sasl\.password must be set"):
+        Settings.from_env(KAFKA_OF_ONE | variables)
+    complete = {"PSASTREAM_KAFKA_SASL_USERNAME": "u", "PSASTREAM_KAFKA_SASL_PASSWORD": "p"}
+    settings = Settings.from_env(KAFKA_OF_ONE | variables | complete)
+    assert settings.kafka.client()["sasl.username"] == "u"
+
+
+@pytest.mark.fault("D9", place="runtime/settings.py")
+@pytest.mark.parametrize("value", ["b:9092\x00", "caf\udce9:9092"])
+def test_d9_a_variable_that_is_no_text_is_named(value: str) -> None:
+    with pytest.raises(ConfigError, match="PSASTREAM_BOOTSTRAP_SERVERS: not a text"):
+        Settings.from_env(KAFKA_OF_ONE | {"PSASTREAM_BOOTSTRAP_SERVERS": value})
 
 
 @pytest.mark.fault("D9", place="psastream/up.py")

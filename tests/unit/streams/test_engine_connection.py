@@ -72,5 +72,14 @@ def test_what_aiokafka_cannot_do_is_refused(options: dict[str, str]) -> None:
         aiokafka_options(settings(options))
 
 
+@pytest.mark.fault("D9", place="streams/engine/connection.py")
+@pytest.mark.parametrize("name", ["ca", "certificate"])
+@pytest.mark.parametrize("path", ["/nowhere.pem", "a\0b", "/", __file__])
+def test_d9_a_file_that_is_no_certificate_is_refused_by_name(name: str, path: str) -> None:
+    options = {"security.protocol": "SSL", f"ssl.{name}.location": path}
+    with pytest.raises(ConfigError, match=rf"ssl\.{name}\.location"):
+        aiokafka_options(settings(options))
+
+
 def test_secrets_are_not_shown() -> None:
     assert "secret" not in repr(settings(SCRAM))
