@@ -6,18 +6,20 @@ records is here and nowhere else.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Self
+from typing import Any, Final, Self
 
+from connectors.body import Bounds, parse_json
 from connectors.faults import Reason
 from schemas.errors import InvalidEntityError
 
 Payload = dict[str, Any]
+
+PAYLOAD_BOUNDS: Final = Bounds(size_bytes=1024 * 1024, values=10_000, depth=16)
 
 
 class Status(Enum):
@@ -65,13 +67,13 @@ class Command:
     def content(self) -> Payload:
         """Return the parsed payload; JSON numbers become Decimal, never float. Upholds I7.
 
-        Raises InvalidEntityError where it is not a JSON object.
+        Raises InvalidEntityError where it is not a JSON object within the bounds of one.
         """
         try:
-            parsed = json.loads(self.payload, parse_float=Decimal)
+            parsed = parse_json(self.payload.encode(), PAYLOAD_BOUNDS)
         except ValueError as error:
             raise InvalidEntityError(
-                f"the payload of command {self.command_id} is not JSON: {error}"
+                f"the payload of command {self.command_id} cannot be used: {error}"
             ) from error
         if not isinstance(parsed, dict):
             raise InvalidEntityError(f"the payload of command {self.command_id} is not an object")

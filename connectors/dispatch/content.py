@@ -35,6 +35,18 @@ def number(content: Mapping[str, object], name: str) -> Decimal | None:
     return found
 
 
+def identifier(content: Mapping[str, object], name: str) -> str:
+    """Return a field of a payload that names a record.
+
+    Raises KeyError where it is missing and InvalidEntityError where it is no text that a request
+    can carry: an empty one would address all records instead of one.
+    """
+    value = content[name]
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise InvalidEntityError(f"the payload's field is no id: {name}")
+    return value
+
+
 def _is_same(held: object, wanted: object) -> bool:
     if isinstance(wanted, Mapping):
         return isinstance(held, Mapping) and holds(held, wanted)

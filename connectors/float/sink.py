@@ -8,6 +8,7 @@ looked up. The first and the last are `connectors.dispatch`'s.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -17,7 +18,7 @@ from pydantic import Field, SecretStr
 from connectors.dispatch.answers import Answer, read_answer, shape_of, unexpected
 from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds
+from connectors.dispatch.content import holds, identifier
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import Applied
 from connectors.faults import Reason
@@ -32,6 +33,7 @@ MOST_PAGES: Final = 50
 """One code has a handful of projects; a longer list means that the filter is ignored."""
 DUPLICATE_CODE: Final = "DUPLICATE_PROJECT_CODE"
 NOT_FOUND: Final = 404
+_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 
 
 class FloatSinkConfig(SinkConfig):
@@ -184,7 +186,7 @@ class FloatSink:
 
 def _number(text: object) -> list[int]:
     """Return the id a text holds, none for anything else."""
-    return [int(text)] if isinstance(text, str) and text.isdecimal() else []
+    return [int(text)] if isinstance(text, str) and _ID.fullmatch(text) else []
 
 
 def _page(headers: Mapping[str, str]) -> _Page:
@@ -206,7 +208,7 @@ def _body(command: Command) -> Payload:
     try:
         return {
             "name": content["name"],
-            "project_code": content["project_id"],
+            "project_code": identifier(content, "project_id"),
             "start_date": content["starts_on"],
             "notes": f"psastream {content['correlation_id']}",
         }

@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from pydantic import Field
 
 from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command, Payload
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds, number
+from connectors.dispatch.content import holds, identifier, number
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import Applied
 from connectors.http import VendorClient
@@ -136,7 +137,7 @@ class NetSuiteSink:
 def _upsert_customer(content: Mapping[str, Any]) -> _Write:
     return _Write(
         "PUT",
-        f"{RECORDS}/customer/eid:{content['customer_id']}",
+        _path("customer", content, "customer_id"),
         {
             "companyName": content["name"],
             "country": content["country_code"],
@@ -150,7 +151,7 @@ def _upsert_customer(content: Mapping[str, Any]) -> _Write:
 def _upsert_project(content: Mapping[str, Any]) -> _Write:
     return _Write(
         "PUT",
-        f"{RECORDS}/job/eid:{content['project_id']}",
+        _path("job", content, "project_id"),
         {
             "companyName": content["name"],
             "parent": {"externalId": content["customer_id"]},
@@ -169,7 +170,7 @@ def _upsert_project(content: Mapping[str, Any]) -> _Write:
 def _update_project_budget(content: Mapping[str, Any]) -> _Write:
     return _Write(
         "PATCH",
-        f"{RECORDS}/job/eid:{content['project_id']}",
+        _path("job", content, "project_id"),
         {
             "estimatedCost": number(content, "budget_cost"),
             "estimatedRevenue": number(content, "budget_revenue"),
@@ -182,7 +183,7 @@ def _update_project_budget(content: Mapping[str, Any]) -> _Write:
 def _upsert_time_bill(content: Mapping[str, Any]) -> _Write:
     return _Write(
         "PUT",
-        f"{RECORDS}/timeBill/eid:{content['time_bill_id']}",
+        _path("timeBill", content, "time_bill_id"),
         {
             "customer": {"externalId": content["project_id"]},
             "tranDate": content["work_on"],
@@ -197,7 +198,12 @@ def _upsert_time_bill(content: Mapping[str, Any]) -> _Write:
 
 
 def _delete_time_bill(content: Mapping[str, Any]) -> _Write:
-    return _Write("DELETE", f"{RECORDS}/timeBill/eid:{content['time_bill_id']}", None)
+    return _Write("DELETE", _path("timeBill", content, "time_bill_id"), None)
+
+
+def _path(record: str, content: Mapping[str, Any], name: str) -> str:
+    """The address of one record, whatever its external id holds."""
+    return f"{RECORDS}/{record}/eid:{quote(identifier(content, name), safe='')}"
 
 
 _WRITES: Final[Mapping[str, Callable[[Mapping[str, Any]], _Write]]] = {

@@ -8,6 +8,7 @@ from tests.fuzz.case import Fuzzer
 from tests.fuzz.codec import run_codec, run_resolution
 from tests.fuzz.sources import run_envelopes, run_rows
 from tests.fuzz.tables import run_histories, run_published
+from tests.fuzz.vendors import run_commands, run_readers, run_tokens
 
 FUZZERS: Final = (
     Fuzzer("codec", "records of any Avro schema", run_codec, weight=450, size=250),
@@ -16,5 +17,8 @@ FUZZERS: Final = (
     Fuzzer("envelopes", "envelopes into normalize", run_envelopes, weight=150, size=400),
     Fuzzer("tables", "histories through the tables", run_histories, weight=10, size=200),
     Fuzzer("published", "normalized rows into the tables", run_published, weight=20, size=100),
+    Fuzzer("readers", "answers to readers", run_readers, weight=15, size=100),
+    Fuzzer("tokens", "answers to token requests", run_tokens, weight=5, size=100),
+    Fuzzer("commands", "command payloads and answers to sinks", run_commands, weight=40, size=200),
 )
 BY_NAME: Final = {fuzzer.name: fuzzer for fuzzer in FUZZERS}

@@ -134,7 +134,9 @@ def _start(seed: str, catalogue: str) -> _Process:
 
 
 def _serve(connection: Connection, seed: str, catalogue: str, log: str) -> None:
-    os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND), sys.stderr.fileno())
+    written = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(written, sys.stdout.fileno())
+    os.dup2(written, sys.stderr.fileno())
     # One thread a process: there is one process a core, and polars would start one a core in each.
     os.environ |= {"POLARS_MAX_THREADS": "1", "RUST_BACKTRACE": "0"}
     fuzzers: dict[str, Fuzzer] = importlib.import_module(catalogue).BY_NAME

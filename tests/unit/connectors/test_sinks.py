@@ -180,6 +180,47 @@ async def test_unknown_kinds_and_missing_content_are_refused_before_any_request(
 
 
 @pytest.mark.asyncio
+@pytest.mark.fault("B1", place="connectors/dispatch/content.py")
+@pytest.mark.parametrize("value", [None, "", "  ", 7, True, [], {}, "\ud83d", "a\x00b", "a\nb"])
+async def test_b1_what_names_no_record_is_refused_before_any_request(value: Any) -> None:
+    bills, asked = netsuite()
+    projects, listed = float_()
+    with pytest.raises(InvalidEntityError, match="time_bill_id"):
+        await bills.execute(order("delete_time_bill", time_bill_id=value))
+    with pytest.raises(InvalidEntityError, match="project_id"):
+        await projects.execute(order("upsert_project", **PLAN | {"project_id": value}))
+    assert asked.requests == listed.requests == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.fault("B1", place="connectors/dispatch/content.py")
+async def test_b1_an_id_addresses_its_record_whatever_it_holds() -> None:
+    sink, client = netsuite(answer(204))
+    await sink.execute(order("delete_time_bill", time_bill_id="../../job/1?a=b#c%2F"))
+    path = "/services/rest/record/v1/timeBill/eid:..%2F..%2Fjob%2F1%3Fa%3Db%23c%252F"
+    assert client.requests == [("DELETE", path, None)]
+
+
+@pytest.mark.fault("B1", place="connectors/dispatch/commands.py")
+@pytest.mark.parametrize(
+    "payload", ["{", "[]", "null", "[" * 100_000, '{"a":' * 5_000, "9" * 9_999, '{"a": 1, "a": 2}']
+)
+def test_b1_a_payload_that_is_no_object_is_refused(payload: str) -> None:
+    with pytest.raises(InvalidEntityError, match="payload of command"):
+        make_command(payload=payload).content()
+
+
+@pytest.mark.asyncio
+@pytest.mark.fault("B1", place="connectors/float/sink.py")
+@pytest.mark.parametrize("known_id", ["", "x", "-1", "0", "²", "9" * 5_000])
+async def test_b1_an_id_of_an_earlier_result_that_is_none_is_not_looked_up(known_id: str) -> None:
+    sink, client = float_(answer(200, []), answer(201, {"project_id": 9}))
+    applied = await sink.execute(order("upsert_project", **PLAN), known_id)
+    assert applied.target_id == "9"
+    assert [request[0] for request in client.requests] == ["GET", "POST"]
+
+
+@pytest.mark.asyncio
 async def test_float_creates_a_project_whose_code_is_not_there() -> None:
     other = {**PLAN_ROW, "project_id": 1, "project_code": "eng-2-de"}
     sink, client = float_(answer(200, [other]), answer(201, {"project_id": 8}))
