@@ -30,19 +30,22 @@ def make_groups(mappings: Sequence[ObjectMapping], registry: SchemaSource) -> li
             registry,
         ),
         _group("customer", _customer(registry), registry),
-        _group("engagement", _engagement(registry), registry),
-        _group("project", _project(registry), registry),
+        _group("engagement", _engagement(registry), registry, layout=2),
+        _group("project", _project(registry), registry, layout=2),
         _group("rollup", _rollup(registry), registry),
     ]
 
 
-def _group(name: str, handlers: dict[str, ChunkHandler], registry: SchemaSource) -> GroupSpec:
+def _group(
+    name: str, handlers: dict[str, ChunkHandler], registry: SchemaSource, layout: int = 1
+) -> GroupSpec:
     return GroupSpec(
         name=name,
         partitions=PARTITIONS,
         agents=tuple(AgentSpec(topic, handler) for topic, handler in handlers.items()),
         state_topic=state_topic(name),
         dead_letters=poison_letters(name, registry),
+        layout=layout,
     )
 
 

@@ -109,7 +109,7 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _take(self, tp: Any, result: Any, max_records: int | None) -> Any:
         if tp.topic in self.consumer.chunk_topics:
-            return take_chunk(tp, result, max_records)
+            return take_chunk(tp, result, max_records, int(time.time() * 1000))
         return result.getall(max_records) or None
 
 
@@ -239,10 +239,12 @@ class ChunkTransport(Transport):  # type: ignore[misc]
         super().__init__(urls, app)
 
 
-def take_chunk(tp: Any, result: Any, max_records: int | None) -> Chunk | None:
+def take_chunk(tp: Any, result: Any, max_records: int | None, now_ms: int) -> Chunk | None:
     """The next chunk of a fetch result, or None if it holds nothing new for the position.
 
     Aborted records are left out; what they and control batches take up is covered all the same.
+    No record was made after `now_ms`: a stamp of the future, which a clock that ran ahead leaves
+    behind, reads as now. Tables read no clock: the latest stamp is their present, for good.
     """
     fetched = result._partition_records
     if fetched is None:
@@ -260,7 +262,7 @@ def take_chunk(tp: Any, result: Any, max_records: int | None) -> Chunk | None:
         start,
         end,
         [record.offset for record in records],
-        [record.timestamp for record in records],
+        [min(record.timestamp, now_ms) for record in records],
         [record.key for record in records],
         [record.value for record in records],
     )

@@ -19,6 +19,7 @@ from streams.engine.transport import ChunkConsumer, ChunkConsumerThread, take_ch
 
 TP = TopicPartition("t", 0)
 READ_COMMITTED = 1
+NOW_MS = 2_000
 
 
 class Position:
@@ -50,7 +51,7 @@ def fetched(base_offset: int, count: int, position: int) -> tuple[Any, Position]
 
 def test_chunk_covers_what_was_fetched() -> None:
     result, state = fetched(base_offset=10, count=3, position=10)
-    chunk = take_chunk(TP, result, 100)
+    chunk = take_chunk(TP, result, 100, NOW_MS)
     assert chunk == Chunk(
         "t",
         0,
@@ -65,11 +66,20 @@ def test_chunk_covers_what_was_fetched() -> None:
     assert not result.has_more()
 
 
+@pytest.mark.fault("C11", place="streams/engine/transport.py")
+def test_c11_a_record_of_the_future_was_made_now() -> None:
+    """One stamp far ahead would move the weeks of every person for good."""
+    result, _ = fetched(base_offset=10, count=3, position=10)
+    chunk = take_chunk(TP, result, 100, 1_001)
+    assert chunk
+    assert chunk.timestamps_ms == [1_000, 1_001, 1_001]
+
+
 def test_chunks_of_one_fetch_join_without_gap_or_overlap() -> None:
     result, _ = fetched(base_offset=10, count=5, position=10)
-    first = take_chunk(TP, result, 2)
-    second = take_chunk(TP, result, 2)
-    third = take_chunk(TP, result, 2)
+    first = take_chunk(TP, result, 2, NOW_MS)
+    second = take_chunk(TP, result, 2, NOW_MS)
+    third = take_chunk(TP, result, 2, NOW_MS)
     assert first and second and third
     assert [*first.offsets, *second.offsets, *third.offsets] == [10, 11, 12, 13, 14]
     assert (first.end_offset, second.end_offset) == (second.start_offset, third.start_offset)
@@ -79,7 +89,7 @@ def test_chunks_of_one_fetch_join_without_gap_or_overlap() -> None:
 def test_records_below_the_position_are_left_out() -> None:
     """A fetch returns whole batches: it may begin before the position asked for."""
     result, _ = fetched(base_offset=10, count=4, position=12)
-    chunk = take_chunk(TP, result, 100)
+    chunk = take_chunk(TP, result, 100, NOW_MS)
     assert chunk is not None
     assert (chunk.start_offset, list(chunk.offsets)) == (12, [12, 13])
 
@@ -87,7 +97,7 @@ def test_records_below_the_position_are_left_out() -> None:
 def test_fetch_of_a_partition_that_was_seeked_is_dropped() -> None:
     result, state = fetched(base_offset=10, count=4, position=10)
     state.position = 3
-    assert take_chunk(TP, result, 100) is None
+    assert take_chunk(TP, result, 100, NOW_MS) is None
     assert state.position == 3
 
 
