@@ -22,7 +22,7 @@ from typing import Final
 from pydantic import BaseModel, Field
 
 from schemas.exact import SECONDS_AN_HOUR, hours_of
-from schemas.identity import time_bill_id
+from schemas.identity import time_bill_id, vendor_order
 from tables.effects import Outbox
 from tables.facts import InvoiceLine, TimeBill
 from tables.hours import CREDITED, INVOICED, MONEY_UNITS, NO_CURRENCY, UNMATCHED
@@ -105,7 +105,7 @@ class BillingDocument(BaseModel):
         if self.invoices(project_ref) and not self.is_locked(project_ref):
             identity = time_bill_id(entry_id, self.slot(project_ref))
             own = [each for each in own if each.time_bill_id == identity]
-        return own[0] if own else None
+        return _oldest(own)
 
     def invoiced(self, project_ref: str) -> dict[str, Invoiced]:
         """Return what is invoiced less credited on a project, by currency."""
@@ -272,7 +272,11 @@ def order_bills(
 
 def _bill_of(document: BillingDocument, entry_id: str, slot: str) -> TimeBill | None:
     identity = time_bill_id(entry_id, slot)
-    return next((bill for bill in document.bills.values() if bill.time_bill_id == identity), None)
+    return _oldest([bill for bill in document.bills.values() if bill.time_bill_id == identity])
+
+
+def _oldest(bills: list[TimeBill]) -> TimeBill | None:
+    return min(bills, key=lambda bill: vendor_order(bill.id), default=None)
 
 
 def _observed(bill: TimeBill) -> Payload:

@@ -13,13 +13,13 @@ from fractions import Fraction
 from typing import Final
 
 from schemas.exact import SECONDS_AN_HOUR, hours_of
+from tables import exceptions
 from tables.billing import BillingDocument, Invoiced, open_seconds
-from tables.effects import Outbox, instant
+from tables.effects import Outbox
 from tables.facts import TimeBill
 from tables.hours import APPROVED, MONEY_UNITS
-from tables.ledger import canonical_json, content_hash
+from tables.ledger import Payload
 
-TOPIC: Final = "psa.exception"
 KIND: Final = "billed_time_changed"
 RATE_CHANGED: Final = "billing.rate_changed"
 MORE_HOURS: Final = "billing.more_hours"
@@ -129,37 +129,29 @@ def report(
 ) -> bool:
     """Open, change or resolve the exception of an entry on a project; return whether it did."""
     found = difference(document, entry_id, project_ref, entry)
-    identity = f"billing:{entry_id}|{project_ref}"
-    payload = canonical_json(
-        {
+    finding = None
+    if found is not None:
+        payload: Payload = {
             "project_ref": project_ref,
             "time_entry_id": entry_id,
             "invoices": ",".join(sorted(_numbers(document, project_ref))),
         }
+        amount = _published(found.amount)
+        finding = exceptions.Finding(
+            found.code, found.detail, found.hint, payload, amount, found.currency
+        )
+    subject = exceptions.Subject(
+        exception_id=f"billing:{entry_id}|{project_ref}",
+        system=entry_id.partition(":")[0],
+        kind=KIND,
+        natural_key=entry_id,
+        correlation_id=entry.correlation_id if entry else None,
     )
-    content: dict[str, str | Decimal | None] = {
-        "exception_id": identity,
-        "system": entry_id.partition(":")[0],
-        "kind": KIND,
-        "natural_key": entry_id,
-        "error_code": found.code if found else None,
-        "detail": found.detail if found else None,
-        "hint": found.hint if found else None,
-        "payload": payload if found else None,
-        "amount": _published(found.amount) if found else None,
-        "currency": found.currency if found else None,
-        "correlation_id": entry.correlation_id if entry else None,
-    }
-    sent = content_hash(content) if found else ""
-    if sent == document.exceptions.get(project_ref, ""):
-        return False
-    status = "open" if found else "resolved"
-    if found:
-        document.exceptions[project_ref] = sent
-    else:
-        del document.exceptions[project_ref]
-    outbox.add(TOPIC, identity, {**content, "status": status, "raised_at": instant(timestamp_ms)})
-    return True
+    before = document.exceptions.pop(project_ref, "")
+    now = exceptions.tell(outbox, subject, finding, before, timestamp_ms)
+    if now:
+        document.exceptions[project_ref] = now
+    return now != before
 
 
 def _numbers(document: BillingDocument, project_ref: str) -> set[str]:

@@ -27,15 +27,12 @@ from tables.facts import (
     ProjectLink,
 )
 from tables.ledger import content_hash
-from tables.project_order import (
-    EngagementDocument,
-    ProjectView,
-    settle_projects,
-    wanted_countries,
-)
+from tables.project_order import DELETE, UPSERT, settle_projects
+from tables.project_view import EngagementDocument, ProjectView, wanted_countries
 
 DEMAND_TOPIC: Final = "psa.internal.customer_demand"
 CONTEXT_TOPIC: Final = "psa.internal.project_context"
+PROJECT_KINDS: Final = frozenset({UPSERT, DELETE})
 
 
 class Owner(BaseModel):
@@ -99,11 +96,15 @@ class EngagementTable:
 
     def apply_result(self, key: str, fact: CommandResult | None, timestamp_ms: int) -> None:
         """Take in what became of a project command; results of other kinds change nothing."""
-        if fact is None or fact.kind != "upsert_project" or not key.startswith("netsuite:"):
+        if fact is None or fact.kind not in PROJECT_KINDS:
             return
         project_id = key.rpartition(":")[2]
         document = self._load(engagement_of(project_id))
-        document.results[project_id] = fact
+        if key.startswith("netsuite:") and fact.kind == UPSERT:
+            document.results[project_id] = fact
+        document.kept.pop(key, None)
+        if fact.target_id is not None:
+            document.kept[key] = fact.target_id
         self._settle(document, timestamp_ms)
 
     def _documents_of(

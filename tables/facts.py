@@ -160,6 +160,7 @@ class CommandResult(Fact):
     kind: str
     revision: int
     status: str
+    target_id: str | None = None
     error_detail: str | None = None
 
 

@@ -167,6 +167,10 @@ def _upsert_project(content: Mapping[str, Any]) -> _Write:
     )
 
 
+def _delete_project(content: Mapping[str, Any]) -> _Write:
+    return _Write("DELETE", f"{RECORDS}/job/eid:{content['project_id']}", None)
+
+
 def _update_project_budget(content: Mapping[str, Any]) -> _Write:
     return _Write(
         "PATCH",
@@ -209,6 +213,7 @@ def _path(record: str, content: Mapping[str, Any], name: str) -> str:
 _WRITES: Final[Mapping[str, Callable[[Mapping[str, Any]], _Write]]] = {
     "upsert_customer": _upsert_customer,
     "upsert_project": _upsert_project,
+    "delete_project": _delete_project,
     "update_project_budget": _update_project_budget,
     "upsert_time_bill": _upsert_time_bill,
     "delete_time_bill": _delete_time_bill,

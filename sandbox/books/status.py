@@ -17,7 +17,7 @@ from sandbox.books.projects import (
     project_files,
     project_plan,
 )
-from sandbox.books.rows import Row, SourceRows, by_id
+from sandbox.books.rows import Row, SourceRows, by_id, optional_number
 from schemas.identity import customer_id, engagement_of, is_project_id
 
 Expected = dict[str, dict[str, Any]]
@@ -82,8 +82,8 @@ def expected_assignments(rows: SourceRows) -> Expected:
 
 
 def expected_exceptions(rows: SourceRows) -> Expected:
-    """Return the open exceptions: projects the ERP refuses because a tax code is missing."""
-    expected: Expected = {}
+    """Return the open exceptions: projects refused for a tax code, and those nobody asks for."""
+    expected = _unsettled(rows)
     for identity, each in project_files(rows).items():
         if not _is_refused(rows, each) or each.deal is None:
             continue
@@ -100,6 +100,22 @@ def expected_exceptions(rows: SourceRows) -> Expected:
             "currency": each.deal["CurrencyIsoCode"],
         }
     return expected
+
+
+def _unsettled(rows: SourceRows) -> Expected:
+    return {
+        f"engagement:{identity}": {
+            "exception_id": f"engagement:{identity}",
+            "status": "open",
+            "system": "salesforce",
+            "kind": "project_not_asked",
+            "natural_key": identity,
+            "amount": optional_number(each.erp["custentity_psa_contract_value"]),
+            "currency": each.erp["currency"],
+        }
+        for identity, each in project_files(rows).items()
+        if each.erp is not None and _is_unsettled(each)
+    }
 
 
 def _project_row(rows: SourceRows, project: ProjectFile) -> dict[str, Any]:
@@ -127,7 +143,8 @@ def _project_row(rows: SourceRows, project: ProjectFile) -> dict[str, Any]:
 
 def _project_status(rows: SourceRows, project: ProjectFile) -> tuple[str, str | None]:
     if not project.is_wanted:
-        return "withdrawn", "the deal no longer asks for it"
+        status = "needs_finance" if _is_unsettled(project) else "withdrawn"
+        return status, "the deal no longer asks for it"
     if project.erp is not None:
         return "active", None
     if project.deal is None or erp_customer(rows, project.deal) is None:
@@ -137,6 +154,13 @@ def _project_status(rows: SourceRows, project: ProjectFile) -> tuple[str, str | 
     if _is_refused(rows, project):
         return "rejected", TAX_CODE_MISSING
     return "requested", None
+
+
+def _is_unsettled(project: ProjectFile) -> bool:
+    """Whether the ERP holds a project with money on it that no won deal asks for."""
+    if project.is_wanted or project.erp is None:
+        return False
+    return optional_number(project.erp["custentity_psa_contract_value"]) != 0
 
 
 def _is_refused(rows: SourceRows, project: ProjectFile) -> bool:

@@ -22,7 +22,7 @@ from tests.support.histories import (
     Feeder,
     changes,
 )
-from tests.support.oracle import OUTPUTS, Oracle, comparable
+from tests.support.oracle import OUTPUTS, Oracle, comparable, last_entities
 from tests.support.simulator import Targets
 from tests.support.topology import FixedRegistry, Topology
 
@@ -115,8 +115,15 @@ def held(targets: Targets) -> dict[str, dict[str, Any]]:
     }
 
 
+def oracle_of(targets: Targets) -> Oracle:
+    feeder = targets.feeder
+    commands = feeder.topology.records("psa.command.netsuite")
+    ordered_for = last_entities(command for _, command in commands)
+    return Oracle(feeder.rows, targets.refused, feeder.versions, ordered_for)
+
+
 def assert_converged(targets: Targets) -> None:
-    oracle = Oracle(targets.feeder.rows, targets.refused, targets.feeder.versions)
+    oracle = oracle_of(targets)
     actual = held(targets)
     desired = oracle.desired()
     for key, content in desired.items():
@@ -139,7 +146,9 @@ def test_i8_targets_converge_and_every_row_is_created_once(
     assert_converged(targets)
     rows = [row for row in targets.created if row[1] != "time_bill"]
     assert rows, "the history must have effects"
-    assert all(targets.created[row] == 1 for row in rows)
+    # A project taken back before the ERP has shown it is made anew if the deal is won again.
+    assert all(targets.created[row] <= 1 + targets.deleted[row] for row in rows)
+    assert all(targets.deleted[row] == 0 for row in rows if row[1] == "customer")
 
 
 @unhurried
@@ -152,7 +161,7 @@ def test_i12_edits_of_others_are_reverted(history: list[Change], seed: int) -> N
 @given(histories, seeds)
 def test_tables_equal_the_oracle_of_a_closed_loop(history: list[Change], seed: int) -> None:
     targets = play(history, seed, with_edits=True)
-    oracle = Oracle(targets.feeder.rows, targets.refused, targets.feeder.versions)
+    oracle = oracle_of(targets)
     topology = targets.feeder.topology
     assert {topic: comparable(topology.table(topic)) for topic in OUTPUTS} == oracle.tables()
 

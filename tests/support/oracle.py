@@ -44,8 +44,10 @@ class Oracle:
         rows: Mapping[str, Mapping[str, Row]],
         refused: Mapping[str, str] | None = None,
         versions: Versions | None = None,
+        ordered_for: Mapping[str, str] | None = None,
     ) -> None:
         self._rows = rows
+        self._ordered_for = ordered_for or {}  # canonical project id → entity in its last order
         self._versions = versions or (lambda topic, key: [rows[topic][key]])
         self._refused = refused or {}  # canonical project id → why the ERP refuses its last order
 
@@ -489,7 +491,10 @@ class Oracle:
         return projects
 
     def _legal_entity(self, identity: str) -> Row | None:
-        """Return the entity a project has in the ERP, if it still serves; else the oldest."""
+        """Return the entity a project has in the ERP, or was ordered for, if it still serves.
+
+        Else the oldest one.
+        """
         country = identity.rpartition("-")[2].upper()
         entities = [
             row
@@ -497,7 +502,9 @@ class Oracle:
             if row["is_active"] and row["country_code"] == country
         ]
         erp = self._linked(identity, "netsuite") or {}
+        ordered = self._ordered_for.get(identity)
         kept = [row for row in entities if row["native_id"] == erp.get("legal_entity_id")]
+        kept += [row for row in entities if row["native_id"] == ordered]
         return next(iter([*kept, *entities]), None)
 
     def projects(self) -> Table:
@@ -505,6 +512,15 @@ class Oracle:
         wanted = self.wanted()
         linked = {row["project_id"] for row in self.of("project") if row["project_id"]}
         return {key: self._project(key, wanted.get(key)) for key in linked | wanted.keys()}
+
+    def unsettled_projects(self) -> dict[str, tuple[Any, Any]]:
+        """Return exception id → money and currency of what the ERP holds and nobody asks for."""
+        found = {}
+        for identity, row in self.projects().items():
+            if row["status"] == "needs_finance":
+                erp = self._linked(identity, "netsuite") or {}
+                found[f"engagement:{identity}"] = erp.get("contract_value"), erp.get("currency")
+        return found
 
     def _project(self, identity: str, lines: list[Row] | None) -> dict[str, Any]:
         engagement, _, country = identity.rpartition("-")
@@ -536,7 +552,9 @@ class Oracle:
     ) -> tuple[str, str | None]:
         country = identity.rpartition("-")[2].upper()
         if not lines or deal is None:
-            return "withdrawn", "the deal no longer asks for it"
+            is_unsettled = erp is not None and erp.get("contract_value") != 0
+            status = "needs_finance" if is_unsettled else "withdrawn"
+            return status, "the deal no longer asks for it"
         if erp is not None:
             return "active", None
         if self._customer(deal["customer_id"], in_crm=False) is None:
@@ -733,10 +751,15 @@ OBSERVED_PROJECT = (
 
 
 def comparable(table: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return a published table by row identity, without the fields of NOT_COMPARED."""
+    """Return a published table by row identity, without the fields of NOT_COMPARED.
+
+    Projects that are cancelled are left out: whether one was asked for before the deal was lost,
+    or a line before it went, depends on which of the two was read first.
+    """
     return {
         key: {name: value for name, value in row.items() if name not in NOT_COMPARED}
         for key, row in table.items()
+        if row.get("status") != "cancelled"
     }
 
 
@@ -773,6 +796,23 @@ def _open(hours: Fraction, invoiced: Fraction) -> Fraction:
 def rounded(value: Fraction, digits: int) -> Decimal:
     """Return a fraction as a decimal, half-even."""
     return Decimal(round(value * 10**digits)).scaleb(-digits)
+
+
+def last_entities(commands: Iterable[Mapping[str, Any] | None]) -> dict[str, str]:
+    """Return canonical project id → legal entity in the last order of a project to the ERP.
+
+    `commands` in the order of their topic; those on one project lie in one partition.
+    """
+    found: dict[str, str] = {}
+    for command in commands:
+        if command is None or command["target"] != "netsuite":
+            continue
+        project = command["natural_key"].rpartition(":")[2]
+        if command["kind"] == "upsert_project":
+            found[project] = payload(command)["legal_entity_id"]
+        elif command["kind"] == "delete_project":
+            found.pop(project, None)
+    return found
 
 
 def _by_number(row_id: str) -> tuple[str, int]:

@@ -23,6 +23,7 @@ NO_TAX_CODE = "Please enter value(s) for: Tax Code"
 KINDS = {
     "upsert_customer": "customer",
     "upsert_project": "project",
+    "delete_project": "project",
     "update_project_budget": "project",
     "upsert_time_bill": "time_bill",
     "delete_time_bill": "time_bill",
@@ -133,16 +134,18 @@ class Targets:
         entity = KINDS[command["kind"]]
         key = (command["target"], entity, command["natural_key"].rpartition(":")[2])
         if command["kind"] == "upsert_project" and command["target"] == "netsuite":
-            is_refused = content["tax_code"] is None
-            self._result(command, NO_TAX_CODE if is_refused else None)
-            if is_refused:
+            if content["tax_code"] is None:
+                self._result(command, NO_TAX_CODE)
                 self.refused[key[2]] = NO_TAX_CODE
                 return
             self.refused.pop(key[2], None)
-        if command["kind"] == "delete_time_bill":
+        if command["kind"].startswith("delete_"):
+            self.refused.pop(key[2], None)
             self.deleted[key] += self.rows.pop(key, None) is not None
         elif key in self.rows or command["kind"] != "update_project_budget":
             self._write(key, content)
+        if command["kind"] in ("upsert_project", "delete_project"):
+            self._result(command, None, self.rows.get(key))
         self.effects += 1
         self._unseen.add(key)
 
@@ -155,10 +158,16 @@ class Targets:
         held = {name: _value(name, value) for name, value in content.items() if name not in OURS}
         self.rows[key] = source_id, {**former, **held}
 
-    def _result(self, command: dict[str, Any], error: str | None) -> None:
+    def _result(
+        self,
+        command: dict[str, Any],
+        error: str | None,
+        row: tuple[str, dict[str, Any]] | None = None,
+    ) -> None:
         fields = ("command_id", "target", "kind", "natural_key", "revision", "origin_key")
         result = {name: command[name] for name in fields}
         result.update(status="rejected" if error else "succeeded", error_detail=error)
+        result["target_id"] = row and row[0].rpartition(":")[2]
         self.feeder.topology.put(
             "psa.command_result", command["natural_key"], result, command["origin_key"]
         )

@@ -170,6 +170,18 @@ async def test_netsuite_look_at_a_deletion(status: int, body: Any, is_done: bool
 
 
 @pytest.mark.asyncio
+@pytest.mark.fault("C24", place="connectors/netsuite/sink.py")
+@pytest.mark.parametrize(("status", "body"), [(204, None), (404, GONE)])
+async def test_c24_a_project_is_deleted_or_was_never_made(status: int, body: Any) -> None:
+    sink, client = netsuite(answer(status, body))
+
+    applied = await sink.execute(order("delete_project", project_id="eng-1-de"))
+
+    assert client.requests == [("DELETE", "/services/rest/record/v1/job/eid:eng-1-de", None)]
+    assert applied.is_gone
+
+
+@pytest.mark.asyncio
 async def test_unknown_kinds_and_missing_content_are_refused_before_any_request() -> None:
     sink, client = netsuite()
     for command in (order("upsert_planet"), order("upsert_customer", name="Tern")):

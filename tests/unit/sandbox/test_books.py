@@ -344,7 +344,7 @@ def test_projects_follow_the_lines_of_won_deals() -> None:
     [
         ({"customers": ()}, "waiting_customer"),
         ({"subsidiaries": ()}, "waiting_legal_entity"),
-        ({"deal_lines": ()}, "withdrawn"),
+        ({"deal_lines": ()}, "needs_finance"),
         (
             {
                 "subsidiaries": (
@@ -356,7 +356,7 @@ def test_projects_follow_the_lines_of_won_deals() -> None:
     ],
 )
 def test_a_project_says_what_it_waits_for(tables: dict[str, Any], expected: str) -> None:
-    jobs = (job(),) if expected == "withdrawn" else ()
+    jobs = (job(),) if expected == "needs_finance" else ()
     rows = changed(FIRM, jobs=jobs, **tables)
     assert status.expected_projects(rows)[IN_GERMANY]["status"] == expected
 

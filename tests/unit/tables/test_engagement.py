@@ -187,7 +187,9 @@ def test_a1_a_refused_project_whose_deal_is_lost_is_withdrawn_and_ordered_anew_w
 
     work.put("psa.opportunity_line", "line-1", None, ENGAGEMENT)
     work.run()
-    assert last_of(work, key) is None
+    back = last_of(work, key)
+    assert back is not None
+    assert back["kind"] == "delete_project"
 
     win_a_deal(work, tax_code=None)
     work.run()
@@ -195,3 +197,113 @@ def test_a1_a_refused_project_whose_deal_is_lost_is_withdrawn_and_ordered_anew_w
     assert again is not None
     assert again["payload"] == refused["payload"]
     assert again["revision"] > refused["revision"]
+
+
+def deal(work: Topology, stage: str | None) -> None:
+    """The deal of `win_a_deal` at another stage; None deletes it."""
+    row = {"id": DEAL, "engagement_id": ENGAGEMENT, "customer_id": CUSTOMER, "name": "Grid"}
+    money = {"currency": "EUR", "amount": Decimal("900.0000")}
+    work.put(
+        "psa.opportunity", DEAL, {**row, **money, "stage": stage} if stage else None, ENGAGEMENT
+    )
+
+
+def line(work: Topology, country: str | None) -> None:
+    """The line of `win_a_deal` for another country; None deletes it."""
+    row = {"id": "line-1", "engagement_id": ENGAGEMENT, "service_line": "advisory"}
+    content = {**row, "country_code": country, "amount": Decimal("900.0000")}
+    work.put("psa.opportunity_line", "line-1", content if country else None, ENGAGEMENT)
+
+
+def take_back(work: Topology, how: str) -> None:
+    """What ends the wish for the German project."""
+    match how:
+        case "deleted":
+            deal(work, None)
+        case "no line":
+            line(work, None)
+        case "other country":
+            line(work, "FR")
+        case "deal and line deleted":
+            line(work, None)
+            deal(work, None)
+        case stage:
+            deal(work, stage)
+    work.run()
+
+
+REVERSALS: Final = (
+    "lost",
+    "negotiating",
+    "deleted",
+    "no line",
+    "other country",
+    "deal and line deleted",
+)
+C24: Final = "tables/project_order.py"
+
+
+@pytest.mark.fault("C24", place=C24)
+@pytest.mark.parametrize("how", REVERSALS)
+def test_c24_an_order_that_the_erp_has_not_shown_is_taken_back(how: str) -> None:
+    work = topology()
+    win_a_deal(work)
+    work.run()
+    take_back(work, how)
+    (order,) = commands(work, "upsert_project")
+    (back,) = commands(work, "delete_project")
+    assert back["natural_key"] == order["natural_key"]
+    assert back["revision"] > order["revision"]
+    assert work.table("psa.status.project")[PROJECT]["status"] == "cancelled"
+    assert work.table("psa.exception") == {}
+
+    line(work, "DE")
+    deal(work, "won")
+    work.run()
+    assert work.table("psa.status.project")[PROJECT]["status"] == "requested"
+    assert commands(work, "upsert_project")[-1]["revision"] > back["revision"]
+    assert len(commands(work, "delete_project")) == 1
+
+
+@pytest.mark.fault("C24", place=C24)
+def test_c24_nothing_ordered_nothing_taken_back() -> None:
+    """The deal waits for a legal entity when it is lost; its row stays."""
+    work = topology()
+    win_a_deal(work)
+    work.put("psa.legal_entity", "netsuite:subsidiary:2", None, "")
+    work.run()
+    sent = len(work.records("psa.command.netsuite"))
+    before = work.table("psa.status.project")[PROJECT]["status"]
+    take_back(work, "lost")
+    if before == "waiting_legal_entity":
+        assert len(work.records("psa.command.netsuite")) == sent
+    assert work.table("psa.status.project")[PROJECT]["status"] == "cancelled"
+
+
+@pytest.mark.fault("C24", place="tables/project_status.py")
+@pytest.mark.parametrize("how", REVERSALS)
+@pytest.mark.parametrize("cure", ["won again", "written off", "deleted in the ERP"])
+def test_c24_what_the_erp_holds_is_for_finance_to_settle(how: str, cure: str) -> None:
+    work = topology()
+    win_a_deal(work)
+    work.put("psa.project", ERP_PROJECT, erp_project(), ERP_PROJECT)
+    work.run()
+    take_back(work, how)
+    assert commands(work, "delete_project") == []
+    assert work.table("psa.status.project")[PROJECT]["status"] == "needs_finance"
+    told = work.table("psa.exception")[f"engagement:{PROJECT}"]
+    assert (told["status"], told["amount"], told["currency"]) == ("open", 900, "EUR")
+    assert told["system"] not in ("netsuite", "float"), "dispatch counts those of its targets"
+
+    if cure == "won again":
+        line(work, "DE")
+        deal(work, "won")
+    else:
+        row = {**erp_project(), "contract_value": Decimal("0.000000")}
+        is_there = cure == "written off"
+        work.put("psa.project", ERP_PROJECT, row if is_there else None, ERP_PROJECT)
+    work.run()
+    settled = {"won again": "active", "written off": "withdrawn", "deleted in the ERP": "cancelled"}
+    assert work.table("psa.status.project")[PROJECT]["status"] == settled[cure]
+    assert work.table("psa.exception")[f"engagement:{PROJECT}"]["status"] == "resolved"
+    assert commands(work, "delete_project") == []

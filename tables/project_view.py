@@ -1,0 +1,221 @@
+"""A project of an engagement: what the deal asks for, and which row stands for it where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from pydantic import BaseModel, Field
+
+from schemas.identity import correlation_id, project_id, vendor_order
+from tables.effects import Outbox
+from tables.facts import (
+    CommandResult,
+    CustomerDemand,
+    CustomerStatus,
+    LegalEntity,
+    Opportunity,
+    OpportunityLine,
+    ProjectLink,
+)
+from tables.ledger import (
+    GONE,
+    LedgerEntry,
+    Order,
+    Payload,
+    content_hash,
+    decide,
+    send,
+    send_withdrawal,
+    withdraw,
+)
+from tables.pipeline import MONEY, Contribution
+
+HANDED_OFF_STAGE: Final = "won"
+
+
+class EngagementDocument(BaseModel):
+    """State of one engagement."""
+
+    engagement_id: str
+    opportunity: Opportunity | None = None
+    lines: dict[str, OpportunityLine] = Field(default_factory=dict)
+    customer: CustomerStatus | None = None
+    links: dict[str, ProjectLink] = Field(default_factory=dict)  # source project id → link
+    results: dict[str, CommandResult] = Field(
+        default_factory=dict
+    )  # canonical project id → what became of its order
+    ledgers: dict[str, LedgerEntry] = Field(default_factory=dict)  # natural key → ledger
+    kept: dict[str, str] = Field(
+        default_factory=dict
+    )  # natural key → id in the target of the project that dispatch keeps up
+    entities: dict[str, str] = Field(
+        default_factory=dict
+    )  # canonical project id → legal entity it was ordered for
+    asked: list[str] = Field(default_factory=list)  # canonical ids of projects asked for ever
+    exceptions: dict[str, str] = Field(
+        default_factory=dict
+    )  # canonical project id → hash of the open exception
+    demand: CustomerDemand | None = None  # as last published
+    told: dict[str, str] = Field(
+        default_factory=dict
+    )  # source project id and canonical one → hash of the context last published
+    published: dict[str, str] = Field(
+        default_factory=dict
+    )  # canonical project id → hash of the row last published
+    contribution: Contribution | None = None  # to the pipeline, as last counted
+
+    @property
+    def is_handed_off(self) -> bool:
+        """Whether sales has handed the deal over to delivery."""
+        return self.opportunity is not None and self.opportunity.stage == HANDED_OFF_STAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A project the engagement should have."""
+
+    project_id: str
+    country_code: str
+    contract_value: Decimal
+    service_lines: str | None
+
+
+def wanted_countries(document: EngagementDocument) -> dict[str, Wanted]:
+    """Return the projects a handed-off engagement should have, by country."""
+    if not document.is_handed_off:
+        return {}
+    lines: dict[str, list[OpportunityLine]] = {}
+    for line in document.lines.values():
+        if line.country_code:
+            lines.setdefault(line.country_code, []).append(line)
+    return {
+        country: Wanted(
+            project_id=project_id(document.engagement_id, country),
+            country_code=country,
+            contract_value=sum((line.amount or Decimal(0) for line in of_country), Decimal(0)),
+            service_lines=",".join(
+                sorted({line.service_line for line in of_country if line.service_line})
+            )
+            or None,
+        )
+        for country, of_country in sorted(lines.items())
+    }
+
+
+class ProjectView:
+    """One project of an engagement with the rows that belong to it."""
+
+    def __init__(self, document: EngagementDocument, identity: str, wanted: Wanted | None) -> None:
+        self.document = document
+        self.project_id = identity
+        self.wanted = wanted
+        links = sorted(
+            (link for link in document.links.values() if link.project_id == identity),
+            key=lambda link: vendor_order(link.id),
+        )
+        self.erp = self._standing("netsuite", [link for link in links if link.is_erp])
+        self.rm = self._standing("float", [link for link in links if link.is_rm])
+        self.psa = next((link for link in links if link.is_psa), None)
+
+    def _standing(self, target: str, links: Sequence[ProjectLink]) -> ProjectLink | None:
+        """Return the row that stands for the project in a target: the one dispatch keeps up.
+
+        Otherwise the oldest, which is the one dispatch would find.
+        """
+        kept = self.document.kept.get(f"{target}:project:{self.project_id}")
+        return next((link for link in links if link.native_id == kept), next(iter(links), None))
+
+    def legal_entity(self, of_country: Mapping[str, Sequence[LegalEntity]]) -> LegalEntity | None:
+        """Return the legal entity that delivers: the ERP's choice while it is active there.
+
+        Otherwise the one it was ordered for, and at first the oldest active one of the country:
+        what is founded or activated later moves nothing.
+        """
+        if self.wanted is None:
+            return None
+        active = of_country.get(self.wanted.country_code, ())
+        held = self.erp.legal_entity_id if self.erp else None
+        ordered = self.document.entities.get(self.project_id)
+        chosen = (each for native in (held, ordered) for each in active if each.native_id == native)
+        return next(chosen, next(iter(active), None))
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the ERP holds a project that no handed-off deal asks for, with money on it.
+
+        What the ERP has shown may be booked on: only people take it back.
+        """
+        return self.wanted is None and self.erp is not None and self.erp.contract_value != 0
+
+    @property
+    def name(self) -> str | None:
+        """Name in every system: the deal's, with the country that delivers."""
+        deal = self.document.opportunity
+        if deal is None or self.wanted is None:
+            return None
+        return f"{deal.name} ({self.wanted.country_code})"
+
+    def order(self, target: str, kind: str, noun: str, amount: Decimal | None = None) -> Order:
+        """Return who is asked for what."""
+        deal = self.document.opportunity
+        return Order(
+            target=target,
+            kind=kind,
+            natural_key=f"{target}:{noun}:{self.project_id}",
+            origin_key=self.document.engagement_id,
+            correlation_id=self.correlation_id,
+            amount=None if amount is None else amount.quantize(MONEY),
+            currency=None if amount is None or deal is None else deal.currency,
+        )
+
+    @property
+    def correlation_id(self) -> str | None:
+        """Correlation id of the deal."""
+        deal = self.document.opportunity
+        return None if deal is None else deal.correlation_id or correlation_id(deal.id)
+
+    def decide(
+        self,
+        outbox: Outbox,
+        order: Order,
+        desired: Payload | None,
+        observed: Payload | None,
+        timestamp_ms: int,
+    ) -> bool:
+        """Send the command if what is desired is neither there nor ordered; return whether it is.
+
+        A command that deletes desires an empty content.
+        """
+        known = self.document.ledgers.get(order.natural_key)
+        if known is None and not desired:
+            return False
+        wish = None if desired is None else content_hash(desired) if desired else GONE
+        entry, is_due = decide(
+            known or LedgerEntry(),
+            wish,
+            "" if observed is None else content_hash(observed),
+            timestamp_ms,
+        )
+        is_open = False
+        if desired is None:
+            entry, is_open = withdraw(entry)
+        self.document.ledgers[order.natural_key] = entry
+        if is_open:
+            send_withdrawal(outbox, order.target, order.natural_key)
+        is_sent = is_due and desired is not None
+        if is_sent and desired is not None:
+            identity = {"project_id": self.project_id, "correlation_id": order.correlation_id}
+            # The resource tool is searched by a code that people type: the table has found it.
+            is_seen = order.target == "float" and self.rm is not None
+            seen = {"seen_id": self.rm.native_id} if is_seen and self.rm else {}
+            send(
+                outbox,
+                order,
+                {**desired, **identity, **seen},
+                revision=entry.revision,
+                timestamp_ms=timestamp_ms,
+            )
+        return is_sent
