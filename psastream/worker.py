@@ -68,6 +68,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
         bootstrap_servers=settings.bootstrap_servers,
         state_dir=Path(settings.data_dir) / "state",
         instance_id=settings.instance_id,
+        in_flight_max_bytes=settings.in_flight_max_bytes,
         dead_letter_run_max=settings.dead_letter_run_max,
         dead_letter_ratio_max=settings.dead_letter_ratio_max,
         kafka_options=dict(settings.kafka_extra),

@@ -59,6 +59,11 @@ class Settings(BaseModel):
         le=1,
         description="share of dead letters in the last 10,000 records of a partition that does",
     )
+    in_flight_max_bytes: int = Field(
+        default=384 << 20,
+        ge=1 << 20,
+        description="of a worker: records fetched and not yet committed, all partitions together",
+    )
     replication_factor: int = Field(default=3, ge=1, le=7, description="copies of each topic")
     log_json: bool = Field(default=False, description="one JSON object a log line")
     log_level: str = Field(

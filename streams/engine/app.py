@@ -63,7 +63,7 @@ def create_app(
     """
     check_groups(groups)
     app = EngineApp(settings.app_id, **_faust_settings(settings))
-    window = FlowWindow(settings.in_flight_max_bytes)
+    window = FlowWindow(settings.chunks_max_bytes)
     threads = ThreadPoolExecutor(settings.handler_threads, thread_name_prefix="chunk")
     parts = EngineParts(settings, instruments, window, threads, app.fail, seams or Seams())
     app.settings = settings
@@ -75,6 +75,8 @@ def create_app(
         app,
         chunk_topics=[topic for group in groups for topic in group.handlers()],
         window=window,
+        buffer_max_bytes=settings.buffer_max_bytes,
+        fetch_max_bytes=settings.fetch_max_bytes,
         fetch_interval_s=settings.fetch_interval_s,
     )
     for group in app.groups:

@@ -41,7 +41,7 @@ _METHODS: dict[type[Any], tuple[str, ...]] = {
     Recovery: ("_restart_recovery", "_build_highwaters", "on_recovery_completed", "need_recovery"),
     Store: ("on_rebalance", "persisted_offset", "need_active_standby_for"),
     Fetcher: ("fetched_records", "_create_fetch_waiter", "_notify"),
-    FetchResult: ("getall", "has_more"),
+    FetchResult: ("getall", "has_more", "check_assignment", "_update_position"),
     PartitionRecords: ("_consumer_record", "_unpack_records"),
     SubscriptionState: ("fetch_context", "wait_for_assignment"),
     AIOKafkaProducer: ("create_batch", "send_batch", "send_offsets_to_transaction"),
@@ -50,8 +50,14 @@ _METHODS: dict[type[Any], tuple[str, ...]] = {
 
 _ATTRIBUTES: dict[type[Any], tuple[str, ...]] = {
     BaseConsumer: ("_unacked_messages", "flow_active", "_waiting_for_ack"),
-    AIOKafkaConsumer: ("_isolation_level", "_fetcher", "_coordinator"),
-    Fetcher: ("_records", "_wait_consume_future", "_closed", "_subscriptions"),
+    AIOKafkaConsumer: ("_isolation_level", "_fetch_max_bytes", "_fetcher", "_coordinator"),
+    Fetcher: (
+        "_records",
+        "_wait_consume_future",
+        "_closed",
+        "_subscriptions",
+        "_max_partition_fetch_bytes",
+    ),
     FetchResult: ("_partition_records",),
     PartitionRecords: ("next_fetch_offset", "_consumer_record"),
 }

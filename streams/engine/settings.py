@@ -24,9 +24,11 @@ class EngineSettings(BaseModel):
 
     max_chunk_records: int = Field(default=50_000, ge=1)
     fetch_max_bytes: int = Field(default=8 << 20, ge=1024)
-    in_flight_max_bytes: int = Field(default=64 << 20, ge=1)
-    """Of one partition in the worker, uncompressed: some in work as one chunk, the rest waiting.
-    Nothing more is fetched once it is reached."""
+    """Of one partition in one answer of a broker; less where many partitions share the buffers."""
+    in_flight_max_bytes: int = Field(default=384 << 20, ge=3)
+    """Of the worker, shared by its partitions: a third in answers of the brokers, compressed, and
+    two thirds in chunks, uncompressed, in work or waiting. Exceeded by at most one record of a
+    chunk and one batch of a broker."""
     fetch_interval_s: float = Field(default=0.005, ge=0)
     """Least time from one fetch that brought records to the next."""
     commit_interval_s: float = Field(default=0.03, ge=0)
@@ -72,6 +74,16 @@ class EngineSettings(BaseModel):
     """Older local state is rebuilt from the log; below delete.retention.ms of the state topics."""
     rocksdb_block_cache_bytes: int = 16 << 20
     rocksdb_write_buffer_bytes: int = 16 << 20
+
+    @property
+    def buffer_max_bytes(self) -> int:
+        """The part of `in_flight_max_bytes` that answers of brokers may take up."""
+        return self.in_flight_max_bytes // 3
+
+    @property
+    def chunks_max_bytes(self) -> int:
+        """The part of `in_flight_max_bytes` that chunks may take up."""
+        return self.in_flight_max_bytes - self.buffer_max_bytes
 
     def transactional_id(self, group: str, partition: int) -> str:
         """The id that makes a later owner of a partition fence the earlier one."""

@@ -22,7 +22,7 @@ from streams.engine.faust_internals import (
     FetchResult,
     Transport,
 )
-from streams.engine.flow import Delivery, FlowWindow
+from streams.engine.flow import OBJECTS_BYTES, Delivery, FlowWindow
 
 _FULL_POLL_S = 0.05  # how soon a partition whose window was full is looked at again
 
@@ -39,6 +39,7 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
+        consumer._fetch_max_bytes = min(consumer._fetch_max_bytes, transport.buffer_max_bytes)
         return consumer
 
     def highwater(self, tp: TP) -> int | None:
@@ -64,6 +65,12 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
+        subscription = fetcher._subscriptions.subscription
+        if subscription is not None and subscription.assignment is not None:
+            # It buffers one answer of each assigned partition, whether they are taken or not.
+            fetcher._max_partition_fetch_bytes = self.consumer.fetch_bytes(
+                len(subscription.assignment.tps)
+            )
         deadline = time.monotonic() + (timeout or 0.0)
         with fetcher._subscriptions.fetch_context():
             while True:
@@ -86,6 +93,8 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         self, fetcher: Any, partitions: Collection[TP], max_records: int | None
     ) -> dict[TP, Any]:
         fetched: dict[TP, Any] = {}
+        taken_bytes = 0
+        now_ms = int(time.time() * 1000)
         for tp in list(fetcher._records):
             if tp not in partitions:
                 if not fetcher._subscriptions.is_assigned(tp):
@@ -99,18 +108,22 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
                 fetcher._notify(fetcher._wait_consume_future)
                 result.check_raise()
                 continue
-            taken = self._take(tp, result, max_records)
+            if tp.topic in self.consumer.chunk_topics:
+                room_bytes = self.consumer.rooms[tp.topic, tp.partition] - taken_bytes
+                if room_bytes <= 0:
+                    continue
+                taken, size_bytes = take_chunk(
+                    tp, result, max_records, room_bytes // 2, now_ms
+                )
+                taken_bytes += size_bytes
+            else:
+                taken = result.getall(max_records) or None
             if not result.has_more():
                 del fetcher._records[tp]
                 fetcher._notify(fetcher._wait_consume_future)
             if taken is not None:
                 fetched[TP(tp.topic, tp.partition)] = taken
         return fetched
-
-    def _take(self, tp: Any, result: Any, max_records: int | None) -> Any:
-        if tp.topic in self.consumer.chunk_topics:
-            return take_chunk(tp, result, max_records, int(time.time() * 1000))
-        return result.getall(max_records) or None
 
 
 class ChunkConsumer(Consumer):  # type: ignore[misc]
@@ -122,6 +135,10 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
         self._fetch_interval_s = transport.fetch_interval_s
         self._next_fetch_s = 0.0
         self._fetch_generation = -1
+        self._fetch_max_bytes = transport.fetch_max_bytes
+        self._buffer_max_bytes = transport.buffer_max_bytes
+        self.rooms: dict[tuple[str, int], int] = {}
+        """Room of each partition the fetch at hand may take from; see `FlowWindow.room_bytes`."""
         super().__init__(transport, *args, **kwargs)
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
@@ -153,6 +170,10 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
                 for record in item:
                     yield tp, self._to_message(tp, record)
 
+    def fetch_bytes(self, partitions: int) -> int:
+        """How much of each partition one answer may hold, when there are so many of them."""
+        return min(self._fetch_max_bytes, max(1, self._buffer_max_bytes // max(1, partitions)))
+
     def may_fetch(self) -> bool:
         """Whether the fetch at hand may still take records. Called in the consumer's thread.
 
@@ -167,9 +188,12 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
         timeout: float,  # noqa: ASYNC109 - Faust's signature
     ) -> Any:
         self._fetch_generation = self.app.consumer_generation_id
-        open_partitions = {
-            tp for tp in active_partitions if not self._window.is_full(tp.topic, tp.partition)
+        rooms = {
+            (tp.topic, tp.partition): self._window.room_bytes(tp.topic, tp.partition)
+            for tp in active_partitions
         }
+        self.rooms = rooms
+        open_partitions = {tp for tp in active_partitions if rooms[tp.topic, tp.partition] > 0}
         if len(open_partitions) < len(active_partitions):
             timeout = _FULL_POLL_S
         # Called even if all are full: a consumer that does not poll leaves its group.
@@ -231,41 +255,58 @@ class ChunkTransport(Transport):  # type: ignore[misc]
         *,
         chunk_topics: Iterable[str],
         window: FlowWindow,
+        buffer_max_bytes: int,
+        fetch_max_bytes: int,
         fetch_interval_s: float = 0.0,
     ) -> None:
         self.chunk_topics = frozenset(chunk_topics)
         self.window = window
+        self.buffer_max_bytes = buffer_max_bytes
+        self.fetch_max_bytes = fetch_max_bytes
         self.fetch_interval_s = fetch_interval_s
         super().__init__(urls, app)
 
 
-def take_chunk(tp: Any, result: Any, max_records: int | None, now_ms: int) -> Chunk | None:
-    """The next chunk of a fetch result, or None if it holds nothing new for the position.
+def take_chunk(
+    tp: Any, result: Any, max_records: int | None, max_bytes: int, now_ms: int
+) -> tuple[Chunk | None, int]:
+    """The next chunk of a fetch result and its weight; None if it holds nothing new.
 
+    Ends with the record that reaches `max_bytes`, so it has one record however large that is.
     Aborted records are left out; what they and control batches take up is covered all the same.
     No record was made after `now_ms`: a stamp of the future, which a clock that ran ahead leaves
     behind, reads as now. Tables read no clock: the latest stamp is their present, for good.
     """
     fetched = result._partition_records
-    if fetched is None:
-        return None
+    # aiokafka drops the result here if the partition is not assigned, paused, or seeked.
+    if fetched is None or not result.check_assignment(tp):
+        return None, 0
     # aiokafka's compiled records are handed on as they are: no Python object per record.
     fetched._consumer_record = _as_is
     start = fetched.next_fetch_offset
-    records = result.getall(max_records)
+    offsets: list[int] = []
+    timestamps_ms: list[int] = []
+    keys: list[bytes | None] = []
+    values: list[bytes | None] = []
+    left_bytes = max_bytes - OBJECTS_BYTES
+    for record in fetched:
+        key, value = record.key, record.value
+        offsets.append(record.offset)
+        timestamps_ms.append(min(record.timestamp, now_ms))
+        keys.append(key)
+        values.append(value)
+        left_bytes -= OBJECTS_BYTES + len(key or b"") + len(value or b"")
+        if left_bytes <= 0 or len(offsets) == max_records:
+            result._update_position()
+            break
+    else:
+        result._update_position()
+        result._partition_records = None
     end = fetched.next_fetch_offset
-    if end == start:  # also if aiokafka drops the result: not assigned, paused, or seeked
-        return None
-    return Chunk(
-        tp.topic,
-        tp.partition,
-        start,
-        end,
-        [record.offset for record in records],
-        [min(record.timestamp, now_ms) for record in records],
-        [record.key for record in records],
-        [record.value for record in records],
-    )
+    if end == start:
+        return None, 0
+    chunk = Chunk(tp.topic, tp.partition, start, end, offsets, timestamps_ms, keys, values)
+    return chunk, max_bytes - left_bytes
 
 
 def _as_is(_tp: Any, record: Any) -> Any:

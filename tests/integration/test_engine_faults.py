@@ -179,7 +179,9 @@ def test_a_partition_whose_buffer_is_full_holds_up_no_other(testbed: EngineTestb
     gate = Gate()
     rows = testbed.topics.rows
     group = holding(totals_group(testbed.topics, testbed.partitions), gate, partition=0)
-    with worker_of(testbed, group=group, max_chunk_records=20, in_flight_max_bytes=1) as worker:
+    with worker_of(
+        testbed, group=group, max_chunk_records=20, in_flight_max_bytes=50_000
+    ) as worker:
         worker.wait(gate.reached.is_set)
         worker.wait(lambda: worker.worker.app.window.is_full(rows, 0))
         worker.wait(lambda: testbed.positions(rows).get((rows, 1)) == _ROWS)
@@ -199,7 +201,7 @@ def test_i1_fausts_own_commit_commits_nothing(testbed: EngineTestbed) -> None:
     for partition in range(testbed.partitions):
         group = holding(group, gate, partition)
     with worker_of(
-        testbed, group=group, max_chunk_records=20, in_flight_max_bytes=25_000
+        testbed, group=group, max_chunk_records=20, in_flight_max_bytes=150_000
     ) as worker:
         worker.wait(lambda: worker.worker.app.window.is_full(testbed.topics.rows, 0))
         app = worker.worker.app

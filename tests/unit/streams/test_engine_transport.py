@@ -15,6 +15,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.engine import Chunk
 from streams.engine.faust_internals import missing_names
+from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.transport import ChunkConsumer, ChunkConsumerThread, take_chunk
 
 TP = TopicPartition("t", 0)
@@ -34,10 +35,12 @@ class Position:
         self.position = position
 
 
-def fetched(base_offset: int, count: int, position: int) -> tuple[Any, Position]:
+def fetched(
+    base_offset: int, count: int, position: int, value_bytes: int = 0
+) -> tuple[Any, Position]:
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1 << 20)
     for index in range(count):
-        builder.append(index, 1000 + index, b"k%d" % index, b"v%d" % index, [])
+        builder.append(index, 1000 + index, b"k%d" % index, b"v%d" % index + bytes(value_bytes), [])
     raw = bytearray(builder.build())
     raw[0:8] = base_offset.to_bytes(8, "big")  # as the broker does; outside the checksum
     state = Position(position)
@@ -49,9 +52,14 @@ def fetched(base_offset: int, count: int, position: int) -> tuple[Any, Position]
     return result, state
 
 
+def taken(result: Any, max_records: int, now_ms: int = NOW_MS) -> Chunk | None:
+    chunk, _ = take_chunk(TP, result, max_records, 1 << 30, now_ms)
+    return chunk
+
+
 def test_chunk_covers_what_was_fetched() -> None:
     result, state = fetched(base_offset=10, count=3, position=10)
-    chunk = take_chunk(TP, result, 100, NOW_MS)
+    chunk = taken(result, 100)
     assert chunk == Chunk(
         "t",
         0,
@@ -70,16 +78,16 @@ def test_chunk_covers_what_was_fetched() -> None:
 def test_c11_a_record_of_the_future_was_made_now() -> None:
     """One stamp far ahead would move the weeks of every person for good."""
     result, _ = fetched(base_offset=10, count=3, position=10)
-    chunk = take_chunk(TP, result, 100, 1_001)
+    chunk = taken(result, 100, 1_001)
     assert chunk
     assert chunk.timestamps_ms == [1_000, 1_001, 1_001]
 
 
 def test_chunks_of_one_fetch_join_without_gap_or_overlap() -> None:
     result, _ = fetched(base_offset=10, count=5, position=10)
-    first = take_chunk(TP, result, 2, NOW_MS)
-    second = take_chunk(TP, result, 2, NOW_MS)
-    third = take_chunk(TP, result, 2, NOW_MS)
+    first = taken(result, 2)
+    second = taken(result, 2)
+    third = taken(result, 2)
     assert first and second and third
     assert [*first.offsets, *second.offsets, *third.offsets] == [10, 11, 12, 13, 14]
     assert (first.end_offset, second.end_offset) == (second.start_offset, third.start_offset)
@@ -89,7 +97,7 @@ def test_chunks_of_one_fetch_join_without_gap_or_overlap() -> None:
 def test_records_below_the_position_are_left_out() -> None:
     """A fetch returns whole batches: it may begin before the position asked for."""
     result, _ = fetched(base_offset=10, count=4, position=12)
-    chunk = take_chunk(TP, result, 100, NOW_MS)
+    chunk = taken(result, 100)
     assert chunk is not None
     assert (chunk.start_offset, list(chunk.offsets)) == (12, [12, 13])
 
@@ -97,8 +105,24 @@ def test_records_below_the_position_are_left_out() -> None:
 def test_fetch_of_a_partition_that_was_seeked_is_dropped() -> None:
     result, state = fetched(base_offset=10, count=4, position=10)
     state.position = 3
-    assert take_chunk(TP, result, 100, NOW_MS) is None
+    assert taken(result, 100) is None
     assert state.position == 3
+
+
+@pytest.mark.fault("D7", place="streams/engine/transport.py")
+@pytest.mark.parametrize("max_bytes", [1, 500, 10_000])
+def test_d7_a_chunk_ends_with_the_record_that_fills_its_room(max_bytes: int) -> None:
+    result, state = fetched(base_offset=0, count=30, position=0, value_bytes=100)
+    largest = Delivery(Chunk("t", 0, 0, 1, [0], [0], [b"k10"], [bytes(103)]), 0).size_bytes
+    offsets: list[int] = []
+    while result.has_more():
+        chunk, size_bytes = take_chunk(TP, result, 100, max_bytes, NOW_MS)
+        if chunk is not None:
+            assert size_bytes == Delivery(chunk, 0).size_bytes < max_bytes + largest
+            assert len(chunk) >= 1
+            offsets += chunk.offsets
+    assert offsets == [*range(30)]
+    assert state.position == 30
 
 
 def test_relied_upon_internals_are_there() -> None:
@@ -120,6 +144,8 @@ class WaitingFetch:
         self.consumer.flow_active = True
         self.consumer.chunk_topics = {TP.topic}
         self.consumer._fetch_generation = 1
+        self.consumer._fetch_max_bytes = self.consumer._buffer_max_bytes = 1 << 20
+        self.consumer.rooms = {(TP.topic, TP.partition): 1 << 20}
         self.thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
         self.thread.consumer = self.consumer
         self.waits = asyncio.Event()
@@ -130,6 +156,7 @@ class WaitingFetch:
                 fetch_context=nullcontext,
                 reassignment_in_progress=False,
                 is_assigned=lambda _: True,
+                subscription=SimpleNamespace(assignment=SimpleNamespace(tps={TP})),
             ),
             _create_fetch_waiter=self._wait,
             _wait_consume_future=None,
@@ -204,3 +231,41 @@ def test_a_partition_that_is_lost_has_no_end(error: Exception) -> None:
     thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
     thread._consumer = SimpleNamespace(last_stable_offset=last_stable_offset)
     assert thread.highwater(TP) is None
+
+
+@pytest.mark.fault("D7", place="streams/engine/transport.py")
+@pytest.mark.parametrize(
+    ("partitions", "bytes_each"), [(1, 1 << 20), (8, 1 << 20), (136, (8 << 20) // 136)]
+)
+def test_d7_answers_of_all_partitions_fit_into_the_buffers(
+    partitions: int, bytes_each: int
+) -> None:
+    consumer: Any = ChunkConsumer.__new__(ChunkConsumer)
+    consumer._fetch_max_bytes, consumer._buffer_max_bytes = 1 << 20, 8 << 20
+    assert consumer.fetch_bytes(partitions) == bytes_each
+    assert partitions * bytes_each <= 8 << 20
+
+
+@pytest.mark.asyncio
+async def test_a_fetch_asks_for_the_share_of_each_partition() -> None:
+    waiting = WaitingFetch()
+    await waiting.outcome(lambda: None)
+    assert waiting.fetcher._max_partition_fetch_bytes == 1 << 20
+
+
+@pytest.mark.fault("D7", place="streams/engine/flow.py")
+def test_d7_partitions_that_come_in_one_fetch_share_what_is_free() -> None:
+    """Each had room for half of what is free when the fetch began."""
+    tps = [TopicPartition("t", number) for number in range(50)]
+    window = FlowWindow(20_000)
+    window.start_generation(1)
+    thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
+    rooms = {(tp.topic, tp.partition): window.room_bytes("t", tp.partition) for tp in tps}
+    thread.consumer = SimpleNamespace(chunk_topics={"t"}, rooms=rooms)
+    records = {tp: fetched(0, 40, 0, value_bytes=100)[0] for tp in tps}
+    fetcher = SimpleNamespace(
+        _records=dict(records), _wait_consume_future=None, _notify=lambda _: None
+    )
+    for chunk in thread._drain(fetcher, set(tps), 1_000).values():
+        window.enter(Delivery(chunk, 1))
+    assert 0 < window.total_bytes < 20_000 + 400
