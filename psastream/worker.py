@@ -11,8 +11,9 @@ from prometheus_client import REGISTRY
 
 from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
+from runtime.retries import tell_retry
 from runtime.settings import Settings
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, RegistryUnavailableError
 from schemas.mapping import ObjectMapping
 from schemas.mapping_loader import load_mappings
 from streams.engine import EngineSettings, GroupSpec, create_app
@@ -48,6 +49,10 @@ def chosen_groups(registry: Registry, names: Sequence[str] | None) -> list[Group
 def run_worker(settings: Settings) -> int:
     """Work until SIGTERM or a failure; return the exit code."""
     registry = Registry(settings.registry_url)
+    try:
+        registry.require()
+    except RegistryUnavailableError as error:  # records wait for it; nothing is lost
+        tell_retry(error)
     instruments = PrometheusInstruments(REGISTRY)
     app = create_app(
         engine_settings(settings), make_groups(packaged_mappings(), registry), instruments

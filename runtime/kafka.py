@@ -6,7 +6,7 @@ The stream worker has its own transport (`streams.engine`); this is for everythi
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -36,6 +36,10 @@ _OURS: Final = frozenset(
     }
 )
 """Options that guarantees rest on, and the one that has a variable of its own."""
+REACH_TIMEOUT_S: Final = 8.0
+QUIET: Final[Mapping[str, int]] = {"log_level": 2}
+"""Of librdkafka: it writes to standard error by itself, 20 lines a second where no broker answers.
+Whoever needs the broker says so instead, in one line."""
 
 
 class KafkaSettings(BaseModel):
@@ -48,7 +52,41 @@ class KafkaSettings(BaseModel):
 
     def client(self) -> dict[str, str | int | bool]:
         """Return the librdkafka configuration common to all clients."""
-        return {"bootstrap.servers": self.bootstrap_servers, **self.extra}
+        return {"bootstrap.servers": self.bootstrap_servers, **QUIET, **self.extra}
+
+
+def require_broker(
+    client: Mapping[str, str | int | bool],
+    *,
+    timeout_s: float = REACH_TIMEOUT_S,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> None:
+    """Return once a broker answers to a client of this configuration. Blocking.
+
+    Returns early, within a second, when it is not wanted any more. Raises BrokerUnavailableError
+    after `timeout_s`, with what the client has last said of the connection.
+    """
+    said: list[str] = []
+    admin = AdminClient({**client, "error_cb": lambda error: said.append(error.str())})
+    deadline_s = time.monotonic() + timeout_s
+    while is_wanted():
+        try:
+            admin.list_topics(timeout=1.0)
+        except KafkaException as error:
+            admin.poll(0)  # serves error_cb
+            if time.monotonic() < deadline_s:
+                continue
+            reasons = [line for line in said if "brokers are down" not in line]
+            raise BrokerUnavailableError(
+                mask(
+                    f"no Kafka broker answers at {client['bootstrap.servers']}:"
+                    f" {reasons[-1] if reasons else error}"
+                ),
+                hint="check that Kafka runs, that PSASTREAM_BOOTSTRAP_SERVERS names it and that"
+                " the TLS and SASL settings are those of its listener",
+            ) from error
+        else:
+            return
 
 
 def refused_options(extra: Mapping[str, str]) -> dict[str | None, str]:

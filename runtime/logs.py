@@ -4,18 +4,81 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final
 
+import stamina.instrumentation
 import structlog
 
+from runtime.retries import REMINDER_S, on_stamina_retry
 from runtime.secrets import mask
 
 TEXT_MAX: Final = 2_000
 """Characters of one text in a log line: a vendor's page is not a log."""
 TRACE_MAX: Final = 20_000
+
+
+LIBRARIES: Final = ("aiokafka", "faust", "mode", "httpx2", "httpx", "asyncio")
+"""Loggers of libraries whose lines are put in our words; below WARNING they say nothing."""
+
+_UNREACHABLE: Final = (
+    "Unable connect",
+    "Unable to request metadata",
+    "Unable to update metadata",
+    "Failed fetch messages",
+    "Failed to get offsets",
+    "Group Coordinator Request failed",
+    "Error sending",
+    "Could not send",
+    "Heartbeat",
+    "OffsetCommit",
+    "LeaveGroup",
+    "Got error produce response",
+    "Topic %s not found in cluster metadata",
+    "KafkaConnectionError",
+)
+
+
+class LibraryLines(logging.Filter):
+    """Lets a library's line through once a minute, whatever its arguments, and in our words."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` returns seconds that never go back."""
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._told_s: dict[object, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written. A filter, as the standard library has them."""
+        library = record.name.partition(".")[0]
+        if library not in LIBRARIES:
+            return True
+        if record.levelno < logging.WARNING:
+            return False
+        said = " ".join(record.getMessage().split())
+        is_unreachable = any(words in said for words in _UNREACHABLE) or any(
+            words in str(record.msg) for words in _UNREACHABLE
+        )
+        kind = library, "unreachable" if is_unreachable else record.msg
+        now_s = self._clock()
+        with self._lock:
+            told_s = self._told_s.get(kind)
+            if told_s is not None and now_s - told_s < REMINDER_S:
+                return False
+            self._told_s[kind] = now_s
+        if is_unreachable:
+            fact, hint = "a broker does not answer", "check the brokers; work goes on when they do"
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.exc_info = None
+        else:
+            fact, hint = "a library reports trouble", "see the lines of ours around this one"
+        record.msg, record.args = "%s: %s says: %s; %s", (fact, library, said, hint)
+        return True
 
 
 def clean_event(
@@ -79,5 +142,5 @@ def configure_logs(*, json: bool, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # One line a request of the registry client says nothing that its errors do not.
-    logging.getLogger("httpx2").setLevel("WARNING")
+    handler.addFilter(LibraryLines())
+    stamina.instrumentation.set_on_retry_hooks([on_stamina_retry])

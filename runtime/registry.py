@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from http import HTTPStatus
+from typing import Final
 
 import httpx2
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
@@ -26,6 +27,9 @@ from schemas.errors import (
 from schemas.keys import KEY_SCHEMA
 from schemas.topics import Topic
 
+TIMEOUT_S: Final = 10
+"""Longest wait for one answer of the registry."""
+
 
 def value_schema(topic: Topic) -> AvroSchema:
     """Return the value contract of a topic that has a record: plain, or wrapped in an envelope."""
@@ -44,10 +48,17 @@ class Registry:
     def __init__(self, url: str) -> None:
         self.url = url
         remember_url(url)
-        self._client = SchemaRegistryClient({"url": url, "max.retries": 0})
+        self._client = SchemaRegistryClient({"url": url, "max.retries": 0, "timeout": TIMEOUT_S})
         self._lock = threading.Lock()
         self._schemas: dict[int, AvroSchema] = {}
         self._ids: dict[str, int] = {}
+
+    def require(self) -> None:
+        """Raise RegistryUnavailableError unless the registry answers."""
+        try:
+            self._client.get_subjects()
+        except (SchemaRegistryError, httpx2.HTTPError, OSError) as error:
+            raise self._unavailable(error) from error
 
     def schema(self, schema_id: int) -> AvroSchema:
         """Return the schema with this id.

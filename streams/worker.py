@@ -6,15 +6,19 @@ Builds no app and reads no environment; the command line does both and exits wit
 import asyncio
 import os
 import signal
+import tempfile
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 import structlog
 import uvloop
 
-from schemas.errors import FatalError, PsaStreamError
+from runtime.kafka import require_broker
+from schemas.errors import BrokerUnavailableError, ConfigError, FatalError, PsaStreamError
 from streams.collector import collect_young, collector_spared
 from streams.engine.app import EngineApp
+from streams.engine.connection import librdkafka_options
 from streams.engine.health import Health
 from streams.engine.instruments import Instruments, NoInstruments
 from streams.engine.poison import PROCESS_ENDS
@@ -24,6 +28,10 @@ _log = structlog.get_logger()
 
 EXIT_STOPPED = 0
 EXIT_FAILED = 1
+EXIT_CONFIG = 2
+
+_ASK_S = 1.0  # how long a worker that stops waits for a broker
+_CUT_OFF_STOP_S = 3.0  # how long it takes to stop when none answers
 
 
 class Worker:
@@ -77,7 +85,7 @@ class Worker:
         except PsaStreamError as error:
             self.failure = error
             _log.error("worker failed", code=error.code, error=str(error))
-            code = EXIT_FAILED
+            code = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
         except PROCESS_ENDS:
             raise
         # The last resort of the process: whatever it is, it is logged and becomes the exit code.
@@ -90,11 +98,17 @@ class Worker:
         return code
 
     async def _work(self) -> None:
-        await asyncio.to_thread(
-            check_topics, self.app.settings, [group.spec for group in self.app.groups]
-        )
         assert self._stop_requested is not None
-        self.app.settings.state_dir.mkdir(parents=True, exist_ok=True)
+        stop_requested = self._stop_requested
+        await asyncio.to_thread(
+            check_topics,
+            self.app.settings,
+            [group.spec for group in self.app.groups],
+            lambda: not stop_requested.is_set(),
+        )
+        if stop_requested.is_set():
+            return
+        make_writable(self.app.settings.state_dir)
         self.app.loop = asyncio.get_running_loop()
         self.app.finalize()
         waits = {
@@ -118,14 +132,43 @@ class Worker:
         raise self.app.failure() or FatalError("the app stopped by itself")
 
     async def _shut_down(self, code: int) -> None:
-        # Until the event loop is closed too: that waits for every thread it has started.
-        self._last_resort = threading.Timer(self._stop_timeout_s, os._exit, (code or EXIT_FAILED,))
-        self._last_resort.daemon = True
-        self._last_resort.start()
         self.health.begin_stop()
+        # Until the event loop is closed too: that waits for every thread it has started.
+        if await asyncio.to_thread(self._is_cut_off):
+            # Nothing can be committed, and nobody can be told; the state log has all there is.
+            _log.warning("stopping without a broker", hint="its partitions move after the session")
+            self._limit_stop(_CUT_OFF_STOP_S, code)
+        else:
+            self._limit_stop(self._stop_timeout_s, code or EXIT_FAILED)
         await asyncio.gather(*(group.halt() for group in self.app.groups))
         with suppress(TimeoutError):
             async with asyncio.timeout(self._stop_timeout_s):
                 await self.app.stop()
         self.app.threads.shutdown(wait=True)
         _log.info("worker stopped", exit_code=code)
+
+    def _limit_stop(self, timeout_s: float, code: int) -> None:
+        self._last_resort = threading.Timer(timeout_s, os._exit, (code,))
+        self._last_resort.daemon = True
+        self._last_resort.start()
+
+    def _is_cut_off(self) -> bool:
+        try:
+            require_broker(librdkafka_options(self.app.settings), timeout_s=_ASK_S)
+        except BrokerUnavailableError:
+            return True
+        return False
+
+
+def make_writable(directory: Path) -> None:
+    """Make a directory for local state. Raises ConfigError where it cannot be made or written."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"the state directory cannot be written: {directory}: {error.strerror}",
+            hint="give the user of this process the right to it, or name another one by"
+            " PSASTREAM_DATA_DIR",
+        ) from error

@@ -11,6 +11,7 @@ import faust
 from aiokafka.helpers import create_ssl_context
 from yarl import URL
 
+from runtime.kafka import QUIET
 from schemas.errors import ConfigError
 from streams.engine.settings import EngineSettings
 
@@ -27,6 +28,7 @@ def librdkafka_options(settings: EngineSettings) -> dict[str, str | int | bool]:
         "bootstrap.servers": settings.bootstrap_servers,
         "reconnect.backoff.max.ms": 1000,
         "socket.connection.setup.timeout.ms": 5000,
+        **QUIET,
         **settings.kafka_options,
     }
 

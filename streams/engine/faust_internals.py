@@ -37,7 +37,12 @@ _METHODS: dict[type[Any], tuple[str, ...]] = {
         "highwaters",
     ),
     Consumer: ("_new_consumer_thread",),
-    AIOKafkaConsumerThread: ("_create_worker_consumer", "_fetch_records", "call_thread"),
+    AIOKafkaConsumerThread: (
+        "_create_worker_consumer",
+        "_fetch_records",
+        "call_thread",
+        "verify_event_path",
+    ),
     Recovery: ("_restart_recovery", "_build_highwaters", "on_recovery_completed", "need_recovery"),
     Store: ("on_rebalance", "persisted_offset", "need_active_standby_for"),
     Fetcher: ("fetched_records", "_create_fetch_waiter", "_notify"),

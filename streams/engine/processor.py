@@ -15,6 +15,7 @@ from typing import TypeVar
 import stamina
 import structlog
 
+from runtime.retries import tell_recovered, tell_retry
 from schemas.errors import DeadLetterLimitError, TransientError
 from streams.engine.commit import EncodedCommit
 from streams.engine.contract import (
@@ -243,9 +244,16 @@ class PartitionProcessor:
             wait_max=settings.retry_backoff_max_s,
         )
         records = 0
+        failed: TransientError | None = None
         async for attempt in attempts:
             with attempt:
-                records = await asyncio.to_thread(self._catch_up)
+                try:
+                    records = await asyncio.to_thread(self._catch_up)
+                except TransientError as error:
+                    failed = error
+                    raise
+        if failed is not None:
+            tell_recovered(failed)
         if self._stop.is_set():
             return
         self.touch()
@@ -436,7 +444,8 @@ class PartitionProcessor:
         except TransientError as error:
             if attempts == 1:
                 raise
-            self._log.warning("will be tried again", topic=chunk.topic, error=str(error))
+            tell_retry(error, group=self.group.name, topic=chunk.topic, partition=self.partition)
+            failed = error
         settings = self._parts.settings
         await asyncio.sleep(settings.retry_backoff_s)
         async for retry in stamina.retry_context(
@@ -448,7 +457,9 @@ class PartitionProcessor:
         ):
             with retry:
                 self._parts.instruments.transient_retry(self.group.name, chunk.topic)
-                return await attempt(retry.num + 1)
+                done = await attempt(retry.num + 1)
+                tell_recovered(failed)
+                return done
         raise AssertionError("unreachable: the last attempt raises")
 
     def _fresh_part(self, chunk: Chunk) -> Chunk:

@@ -40,6 +40,8 @@ class EngineSettings(BaseModel):
     """Codec of what the engine writes. aiokafka compresses on the event loop and holds the
     interpreter while it does; its lz4 runs at a high level and holds both far longer."""
 
+    reach_timeout_s: float = 8.0
+    """How long a worker that starts waits for a broker to answer."""
     session_timeout_s: float = 30.0
     heartbeat_interval_s: float = 3.0
     request_timeout_s: float = 40.0

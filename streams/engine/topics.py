@@ -1,10 +1,11 @@
 """Checks, before the worker joins its group, that the topics it needs exist as it needs them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from runtime.kafka import require_broker
 from schemas.errors import BrokerUnavailableError, ConfigError
 from streams.engine.connection import librdkafka_options
 from streams.engine.contract import GroupSpec
@@ -27,12 +28,21 @@ def check_groups(groups: Sequence[GroupSpec]) -> None:
         raise ConfigError(f"both a source and a state topic: {', '.join(both)}")
 
 
-def check_topics(settings: EngineSettings, groups: Sequence[GroupSpec]) -> None:
+def check_topics(
+    settings: EngineSettings,
+    groups: Sequence[GroupSpec],
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> None:
     """Raise ConfigError naming every missing topic or wrong partition count. Blocking.
 
-    Faust subscribes to nothing when a topic is absent, and stays so. Upholds I4.
+    Faust subscribes to nothing when a topic is absent, and stays so. Upholds I4. Raises
+    BrokerUnavailableError within 10 s; returns early when it is not wanted any more.
     """
-    admin = AdminClient(librdkafka_options(settings))
+    options = librdkafka_options(settings)
+    require_broker(options, timeout_s=settings.reach_timeout_s, is_wanted=is_wanted)
+    if not is_wanted():
+        return
+    admin = AdminClient(options)
     try:
         found = admin.list_topics(timeout=settings.request_timeout_s).topics
     except KafkaException as error:

@@ -42,6 +42,9 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_bytes = min(consumer._fetch_max_bytes, transport.buffer_max_bytes)
         return consumer
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Nothing: Faust watches commits of its own. `health` watches the processors."""
+
     def highwater(self, tp: TP) -> int | None:
         """The end of what may be read: the last stable offset. None if not known or not ours."""
         try:
@@ -112,9 +115,7 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
                 room_bytes = self.consumer.rooms[tp.topic, tp.partition] - taken_bytes
                 if room_bytes <= 0:
                     continue
-                taken, size_bytes = take_chunk(
-                    tp, result, max_records, room_bytes // 2, now_ms
-                )
+                taken, size_bytes = take_chunk(tp, result, max_records, room_bytes // 2, now_ms)
                 taken_bytes += size_bytes
             else:
                 taken = result.getall(max_records) or None

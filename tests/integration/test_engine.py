@@ -190,7 +190,7 @@ def test_missing_topic_stops_the_worker(kafka: str, tmp_path: Path, missing: str
     topics = asdict(testbed.topics)
     testbed.create_topics(*(name for role, name in topics.items() if role != missing))
     with ThreadWorker(testbed.settings(), [group_of(testbed)]) as worker:
-        assert worker.join() == 1
+        assert worker.join() == 2
 
 
 def test_chunk_larger_than_a_batch_is_one_transaction(testbed: EngineTestbed) -> None:

@@ -1,0 +1,131 @@
+"""What a process says when a part does not answer: one line a minute, in our words."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import stamina
+import structlog
+
+from runtime.kafka import QUIET, KafkaSettings, require_broker
+from runtime.logs import LibraryLines, configure_logs
+from runtime.registry import Registry
+from runtime.retries import REMINDER_S, Retries
+from schemas.errors import BrokerUnavailableError, RegistryUnavailableError
+
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What a process logs, as JSON lines; logging is put back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    configure_logs(json=True)
+    stream = io.StringIO()
+    root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
+    yield stream
+    root.handlers = handlers
+    root.setLevel(level)
+    stamina.instrumentation.set_on_retry_hooks(None)
+    structlog.reset_defaults()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.mark.fault("D14", place="runtime/retries.py")
+def test_d14_a_retry_is_told_once_a_minute_and_its_end(logged: io.StringIO) -> None:
+    now = [0.0]
+    retries = Retries(lambda: now[0])
+    error = RegistryUnavailableError("the registry is away", hint="start it")
+    for partition in range(20):
+        retries.tell(error, partition=partition)
+    now[0] = REMINDER_S
+    retries.tell(error)
+    retries.tell(BrokerUnavailableError("no broker"))
+    retries.tell_recovered(error)
+    retries.tell_recovered(error)
+    retries.tell(error)
+    said = lines(logged)
+    assert [(line["event"], line["code"]) for line in said] == [
+        ("will be tried again", "transient.registry_unavailable"),
+        ("will be tried again", "transient.registry_unavailable"),
+        ("will be tried again", "transient.broker_unavailable"),
+        ("works again", "transient.registry_unavailable"),
+        ("will be tried again", "transient.registry_unavailable"),
+    ]
+    assert (said[0]["error"], said[0]["hint"]) == ("the registry is away", "start it")
+    assert said[1]["since_s"] == REMINDER_S
+    assert all(line.get("hint") for line in said if line["event"] == "will be tried again")
+
+
+@pytest.mark.fault("D14", place="runtime/logs.py")
+def test_d14_a_retry_of_stamina_speaks_in_our_words(logged: io.StringIO) -> None:
+    failures = [OSError("no answer"), OSError("no answer")]
+    for attempt in stamina.retry_context(on=OSError, wait_initial=0.0, wait_max=0.0):
+        with attempt:
+            if failures:
+                raise failures.pop()
+    [line] = lines(logged)
+    assert (line["event"], line["code"]) == ("will be tried again", "OSError")
+    assert "context block" not in logged.getvalue()
+
+
+@pytest.mark.fault("D14", place="runtime/logs.py")
+@pytest.mark.parametrize("library", ["aiokafka.consumer", "faust.app", "mode.services", "httpx2"])
+def test_d14_a_librarys_line_comes_once_a_minute_with_what_to_do(
+    library: str, logged: io.StringIO
+) -> None:
+    log = logging.getLogger(library)
+    log.info("[^--Agent]: Starting...")
+    for number in range(280):
+        log.error("Stream has not\nstarted processing %r", number)
+    [line] = lines(logged)
+    assert line["event"] == (
+        f"a library reports trouble: {library.partition('.')[0]} says:"
+        " Stream has not started processing 0; see the lines of ours around this one"
+    )
+
+
+@pytest.mark.fault("D11", place="runtime/logs.py")
+def test_d11_whatever_a_client_says_of_a_lost_broker_is_one_line(logged: io.StringIO) -> None:
+    log = logging.getLogger("aiokafka")
+    for node in range(20):
+        log.error("Unable connect to node with id %s: %s", node, OSError("refused"))
+        log.error("Failed fetch messages from %s: %s", node, "KafkaConnectionError")
+        log.warning("Heartbeat failed: local member_id was not recognized;")
+    [line] = lines(logged)
+    assert line["level"] == "warning"
+    assert str(line["event"]).startswith("a broker does not answer: aiokafka says: Unable connect")
+
+
+def test_lines_of_ours_pass_whatever_their_level() -> None:
+    lines_filter = LibraryLines()
+    record = logging.LogRecord("streams.engine", logging.INFO, "", 0, "ready", None, None)
+    assert all(lines_filter.filter(record) for _ in range(3))
+
+
+@pytest.mark.fault("D11", place="runtime/kafka.py")
+def test_d11_a_broker_that_does_not_answer_is_named_with_the_reason(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    client = KafkaSettings(bootstrap_servers=NOWHERE).client()
+    with pytest.raises(BrokerUnavailableError, match="no Kafka broker answers") as raised:
+        require_broker(client, timeout_s=0.0)
+    assert "Connection refused" in raised.value.detail
+    assert "PSASTREAM_BOOTSTRAP_SERVERS" in raised.value.hint
+    assert capfd.readouterr().err == ""
+
+
+def test_a_broker_nobody_wants_any_more_is_not_waited_for() -> None:
+    require_broker({"bootstrap.servers": NOWHERE, **QUIET}, is_wanted=lambda: False)
+
+
+@pytest.mark.fault("D11", place="runtime/registry.py")
+def test_d11_a_registry_that_does_not_answer_is_named() -> None:
+    with pytest.raises(RegistryUnavailableError, match=f"does not answer: http://{NOWHERE}"):
+        Registry(f"http://{NOWHERE}").require()

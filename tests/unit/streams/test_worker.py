@@ -1,0 +1,62 @@
+"""A worker that cannot start says why, with the exit code that is documented."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from schemas.errors import BrokerUnavailableError, ConfigError
+from streams.engine import (
+    AgentSpec,
+    Chunk,
+    Effects,
+    EngineSettings,
+    GroupSpec,
+    NoInstruments,
+    State,
+    create_app,
+)
+from streams.worker import EXIT_FAILED, EXIT_STOPPED, Worker, make_writable
+from tests.support.eventually import eventually
+
+
+def ignore(chunk: Chunk, state: State) -> Effects:
+    return Effects()
+
+
+def worker_without_a_broker(tmp_path: Path, reach_timeout_s: float) -> Worker:
+    settings = EngineSettings(
+        app_id="a",
+        bootstrap_servers="127.0.0.1:1",
+        state_dir=tmp_path / "state",
+        reach_timeout_s=reach_timeout_s,
+    )
+    group = GroupSpec("g", 1, [AgentSpec("source", ignore)], "log")
+    return Worker(create_app(settings, [group], NoInstruments()))
+
+
+@pytest.mark.fault("D11", place="streams/worker.py")
+def test_d11_a_worker_without_a_broker_ends_with_the_reason(tmp_path: Path) -> None:
+    worker = worker_without_a_broker(tmp_path, reach_timeout_s=0.0)
+    assert worker.run() == EXIT_FAILED
+    assert isinstance(worker.failure, BrokerUnavailableError)
+
+
+@pytest.mark.fault("D11", place="streams/worker.py")
+def test_d11_a_worker_that_waits_for_a_broker_stops_when_told(tmp_path: Path) -> None:
+    worker = worker_without_a_broker(tmp_path, reach_timeout_s=3600.0)
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(worker.run()), daemon=True)
+    thread.start()
+    eventually(lambda: worker.stop() or not thread.is_alive(), deadline_s=30)
+    assert codes == [EXIT_STOPPED]
+    assert worker.failure is None
+
+
+@pytest.mark.fault("D12", place="streams/worker.py")
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_d12_a_state_directory_that_cannot_be_used_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match="state directory") as raised:
+        make_writable(tmp_path / name)
+    assert "PSASTREAM_DATA_DIR" in raised.value.hint
