@@ -22,9 +22,6 @@ TEXT_MAX: Final = 2_000
 TRACE_MAX: Final = 20_000
 
 
-LIBRARIES: Final = ("aiokafka", "faust", "mode", "httpx2", "httpx", "asyncio")
-"""Loggers of libraries whose lines are put in our words; below WARNING they say nothing."""
-
 _UNREACHABLE: Final = (
     "Unable connect",
     "Unable to request metadata",
@@ -34,17 +31,38 @@ _UNREACHABLE: Final = (
     "Group Coordinator Request failed",
     "Error sending",
     "Could not send",
-    "Heartbeat",
+    "Heartbeat send request failed",
+    "Heartbeat session expired",
+    "Marking the coordinator dead",
     "OffsetCommit",
     "LeaveGroup",
     "Got error produce response",
-    "Topic %s not found in cluster metadata",
+    "not found in cluster metadata",
     "KafkaConnectionError",
 )
+"""What clients of Kafka say while a broker is away."""
+_REJOINS: Final = ("member_id was not recognized", "keepalive is not responding")
+"""What they say in a process that stood still or was cut off longer than its session."""
+_SILENT: Final = ("because it is rebalancing", "Missing sensor state", "Crashed reason=")
+"""What happens in the ordinary course, or is said by a line of ours."""
+
+
+def _words_for(said: str) -> tuple[str, str] | None:
+    """The fact and what to do about a line of a library; None where it says nothing."""
+    if any(words in said for words in _SILENT):
+        return None
+    if any(words in said for words in _REJOINS):
+        return "this process was not heard of for a while", "it joins its group again by itself"
+    if any(words in said for words in _UNREACHABLE):
+        return "a broker does not answer", "check the brokers; work goes on when they do"
+    return "", "see the lines of ours around this one"
 
 
 class LibraryLines(logging.Filter):
-    """Lets a library's line through once a minute, whatever its arguments, and in our words."""
+    """Lets a library's warning through once a minute, whatever its arguments, in our words.
+
+    Below WARNING libraries say nothing. Lines of ours come through structlog.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` returns seconds that never go back."""
@@ -55,30 +73,34 @@ class LibraryLines(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written. A filter, as the standard library has them."""
-        library = record.name.partition(".")[0]
-        if library not in LIBRARIES:
+        if isinstance(record.msg, dict):  # ours: structlog hands its lines on like this
             return True
         if record.levelno < logging.WARNING:
             return False
         said = " ".join(record.getMessage().split())
-        is_unreachable = any(words in said for words in _UNREACHABLE) or any(
-            words in str(record.msg) for words in _UNREACHABLE
-        )
-        kind = library, "unreachable" if is_unreachable else record.msg
+        words = _words_for(said)
+        if words is None:
+            return False
+        fact, hint = words
+        kind = fact or (record.name, record.msg)
         now_s = self._clock()
         with self._lock:
             told_s = self._told_s.get(kind)
             if told_s is not None and now_s - told_s < REMINDER_S:
                 return False
             self._told_s[kind] = now_s
-        if is_unreachable:
-            fact, hint = "a broker does not answer", "check the brokers; work goes on when they do"
+        if fact:  # nothing is wrong here: the trace would say where it was noticed
             record.levelno, record.levelname = logging.WARNING, "WARNING"
             record.exc_info = None
-        else:
-            fact, hint = "a library reports trouble", "see the lines of ours around this one"
-        record.msg, record.args = "%s: %s says: %s; %s", (fact, library, said, hint)
+        record.msg = "%s: %s says: %s; %s"
+        record.args = (fact or "a library reports trouble", _library(record.name), said, hint)
         return True
+
+
+def _library(logger: str) -> str:
+    """The library behind a logger. Faust's services log under the modules of their subclasses."""
+    package = logger.partition(".")[0]
+    return "faust" if package == "streams" else package
 
 
 def clean_event(
