@@ -20,7 +20,7 @@ __all__ = ["own_broker"]  # a fixture
 pytestmark = [pytest.mark.stack, pytest.mark.crash]
 
 SEEDS = "PSASTREAM_TEST_SEEDS"
-DEFAULT_SEEDS = 10  # the fewest that cover every kind of disturbance at every mark
+DEFAULT_SEEDS = 11  # the fewest that cover every kind of disturbance at every mark
 
 
 @pytest.fixture

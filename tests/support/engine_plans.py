@@ -31,6 +31,10 @@ class Kind(StrEnum):
     """From three workers to one, to three, to another one, to three."""
     OUTAGE = "lose all workers and their state"
     """SIGKILL of all workers, and nothing left on their disks."""
+    DAMAGE = "damage the state of a stopped"
+    """SIGTERM of a worker, flipped bytes in its local state, and a start."""
+    ROT = "let rot the state of a running"
+    """Flipped bytes in the blocks a running worker reads."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class Step:
                 return f"{self.kind} {at}{loses}"
             case Kind.FREEZE | Kind.BROKER_AT_MARK:
                 return f"{self.kind} {at}"
+            case Kind.DAMAGE | Kind.ROT:
+                return f"{self.kind} {self.worker}"
             case Kind.ROLLING | Kind.SCALE:
                 return f"{self.kind} from {self.worker}{loses}"
             case _:
@@ -83,6 +89,8 @@ ROTATION: tuple[tuple[Kind, Mark | None], ...] = (
     (Kind.ROLLING, None),
     (Kind.SCALE, None),
     (Kind.OUTAGE, None),
+    (Kind.DAMAGE, None),
+    (Kind.ROT, None),
 )
 
 

@@ -3,17 +3,29 @@
 The group `totals` folds rows and adjustments into the totals of projects, and publishes what each
 region holds on this partition (a partial) to an internal topic. The group `regions` replaces the
 partial it had. Every figure carries the number of records in it and a version that counts its
-publications, so that what is applied or published twice, or not at all, can be told.
+publications, so that what is applied or published twice, or not at all, can be told. A
+record that makes its handler fail goes to the letters.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from streams.engine import Accounting, AgentSpec, Chunk, Effects, GroupSpec, Output, State
+from streams.engine import (
+    Accounting,
+    AgentSpec,
+    Chunk,
+    Effects,
+    Failure,
+    GroupSpec,
+    Output,
+    State,
+)
 from tests.support.engine_agents import parse_row
 
 REGIONS = 9
+POISON = b"poison"
+"""A value that makes the handlers of rows and of adjustments fail."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,7 @@ class RegionTopics:
     totals: str
     partials: str
     regions: str
+    letters: str
     totals_state: str
     regions_state: str
 
@@ -181,6 +194,19 @@ def count(chunk: Chunk, state: State, effects: Effects) -> None:
     effects.state[key] = b"%d" % (int(state.get(key) or 0) + len(chunk))
 
 
+@dataclass(frozen=True)
+class WriteLetters:
+    """The dead letter of a record: its place as the key, its value as it was."""
+
+    topic: str
+
+    def __call__(self, chunk: Chunk, failure: Failure) -> list[Output]:
+        return [
+            Output(self.topic, chunk.partition, f"{chunk.topic}/{offset}".encode(), value)
+            for offset, value in zip(chunk.offsets, chunk.values, strict=True)
+        ]
+
+
 def region_groups(app_id: str, partitions: int) -> list[GroupSpec]:
     topics = RegionTopics.of(app_id)
     return [
@@ -192,7 +218,8 @@ def region_groups(app_id: str, partitions: int) -> list[GroupSpec]:
                 AgentSpec(topics.adjustments, FoldRegionAdjustments(topics, partitions)),
             ),
             state_topic=topics.totals_state,
-            output_topics=(topics.totals, topics.partials),
+            output_topics=(topics.totals, topics.partials, topics.letters),
+            dead_letters=WriteLetters(topics.letters),
         ),
         GroupSpec(
             name="regions",

@@ -23,7 +23,7 @@ from streams.engine.marks import Mark
 from tests.support.engine_agents import Record, row
 from tests.support.engine_orders import Order
 from tests.support.engine_plans import WORKERS, Kind, Plan, Step
-from tests.support.engine_regions import RegionTopics
+from tests.support.engine_regions import POISON, RegionTopics
 from tests.support.engine_sabotage import Sabotage
 from tests.support.engine_testbed import EngineTestbed, Place
 from tests.support.engine_worker import run_forked
@@ -32,6 +32,7 @@ from tests.support.eventually import eventually
 PARTITIONS = 4
 _REPOSITORY = Path(__file__).parents[2]
 _DEADLINE_S = 90.0  # for one step; generous, for a busy machine must not fail a seed
+_POISONED = 0.001  # of the records: each splits its chunk down to itself
 _RESTARTS = 25  # of workers that ended by themselves, before a seed is given up
 _SURVIVED = {"fatal.fenced", "transient.broker_unavailable", "transient.commit_outcome_unknown"}
 """Why a worker may end by itself: a new one goes on. Anything else is a finding."""
@@ -219,7 +220,10 @@ class Fleet:
 
 
 class Feed:
-    """Changes of rows and adjustments: a load at the start, then a trickle until it is stopped."""
+    """Changes of rows and adjustments: a load at the start, then a trickle until it is stopped.
+
+    Now and then a record that no handler can digest.
+    """
 
     def __init__(self, testbed: EngineTestbed, topics: RegionTopics, seed: int) -> None:
         self._topics = topics
@@ -260,6 +264,10 @@ class Feed:
     def _send(self, partition: int) -> None:
         rng = self._rng
         project = f"P{partition}-{rng.randrange(60)}"
+        if rng.random() < _POISONED:
+            topic = rng.choice((self._topics.rows, self._topics.adjustments))
+            self._publish(topic, partition, (f"R{partition}-1".encode(), POISON))
+            return
         if rng.random() < 0.2:
             self._publish(
                 self._topics.adjustments, partition, (project.encode(), b"%d" % rng.randrange(99))
@@ -293,6 +301,8 @@ class Scenario:
         self.topics = RegionTopics.of(self.testbed.app_id)
         self.fleet = Fleet(self.testbed, plan, sabotage)
         self.feed = Feed(self.testbed, self.topics, plan.seed)
+        self.rotten: set[str] = set()
+        """Workers in whose local state bytes were flipped."""
         self.seconds: list[str] = []
         """How long each part took."""
         self._since_s = time.monotonic()
@@ -302,7 +312,8 @@ class Scenario:
         """Workers at work on a load that goes on growing; nothing is left running."""
         topics = self.topics
         self.testbed.create_topics(
-            *(topics.rows, topics.adjustments, topics.totals, topics.partials, topics.regions)
+            *(topics.rows, topics.adjustments, topics.totals, topics.partials, topics.regions),
+            topics.letters,
         )
         self.testbed.create_state_topics(*topics.states)
         self.feed.load(rows=400)
@@ -348,6 +359,7 @@ class Scenario:
             "app_id": self.testbed.app_id,
             "partitions": PARTITIONS,
             "state_dirs": [str(self.testbed.directory / name) for name in WORKERS],
+            "rotten": sorted(self.rotten),
             "label": f"seed {self.plan.seed}",
         }
         return subprocess.run(
@@ -394,7 +406,33 @@ class Scenario:
                 self.fleet.kill(*WORKERS)
                 for name in WORKERS:
                     self._start_again(name, loses_state=True)
+            case Kind.DAMAGE:
+                self.fleet.stop(step.worker)
+                self._flip_bytes(step.worker, "*")
+                self._start_again(step.worker, loses_state=False)
+                self._await_takeover()
+            case Kind.ROT:
+                self.fleet.stop(step.worker)  # what it holds in memory goes to its blocks
+                self._start_again(step.worker, loses_state=False)
+                self._await_takeover()
+                self._flip_bytes(step.worker, "*.sst")
         self._await_progress()
+
+    def _flip_bytes(self, name: str, pattern: str) -> None:
+        """Flip one bit in a file of each partition this worker has a state of."""
+        rng = random.Random(self.plan.seed)
+        self.rotten.add(name)
+        state = self.testbed.directory / name
+        for directory in sorted(path for path in state.glob("*/*") if path.is_dir()):
+            files = sorted(path for path in directory.glob(pattern) if path.stat().st_size)
+            if not files:
+                continue
+            with rng.choice(files).open("r+b") as file:
+                at = rng.randrange(min(2_000, Path(file.name).stat().st_size))
+                file.seek(at)
+                [byte] = file.read(1)
+                file.seek(at)
+                file.write(bytes([byte ^ 1 << rng.randrange(8)]))
 
     def _took(self, part: str) -> None:
         now_s = time.monotonic()
