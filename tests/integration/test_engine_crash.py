@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine_agents import Record, row
-from tests.support.engine_fixtures import kafka
+from tests.support.engine_fixtures import StackBroker, kafka, own_broker
 from tests.support.engine_sabotage import Sabotage
 from tests.support.engine_scenario import WorkerProcess
 from tests.support.engine_testbed import EngineTestbed
 from tests.support.eventually import eventually
 
-__all__ = ["kafka"]  # a fixture
+__all__ = ["kafka", "own_broker"]  # fixtures
 
 pytestmark = [pytest.mark.stack, pytest.mark.crash]
 
@@ -179,3 +179,25 @@ def test_broker_killed_in_mid_flight(
         worker.kill()
         worker.wait()
     assert testbed.totals() == testbed.expected()
+
+
+@pytest.mark.fault("D11", place="streams/worker.py")
+def test_d11_a_worker_stops_in_order_while_no_broker_answers(
+    own_broker: StackBroker, tmp_path: Path
+) -> None:
+    """Nothing can be committed and nobody told: it does not wait for what never comes."""
+    testbed = EngineTestbed(own_broker.bootstrap_servers, tmp_path, partitions=4)
+    testbed.create_topics()
+    fill(testbed, seed=3, rows=100)
+    worker = testbed.spawn()
+    try:
+        testbed.wait_until_drained()
+        own_broker.kill()
+        worker.terminate()
+        assert worker.wait(60) == 0
+    finally:
+        worker.kill()
+        own_broker.start()
+    log = (tmp_path / "w.log").read_text()
+    assert "stopping without a broker" in log
+    assert "rdkafka" not in log

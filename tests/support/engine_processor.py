@@ -37,12 +37,12 @@ def add_up(chunk: Chunk, state: State) -> Effects:
     )
 
 
-def numbers(start: int, *values: int) -> Chunk:
+def numbers(start: int, *values: int, topic: str = "numbers") -> Chunk:
     """Records from offset `start` on."""
     offsets = range(start, start + len(values))
     keys = [None] * len(values)
     encoded = [b"%d" % value for value in values]
-    return Chunk("numbers", 0, start, offsets.stop, offsets, [0] * len(values), keys, encoded)
+    return Chunk(topic, 0, start, offsets.stop, offsets, [0] * len(values), keys, encoded)
 
 
 class Watched(NoInstruments):
@@ -84,7 +84,14 @@ class Running:
         seams: Any = Seams(writer=partition.writer, store=store)
         window = FlowWindow(1 << 20)
         parts = EngineParts(settings, self.watched, window, threads, self.failure.set_result, seams)
-        group = GroupSpec("g", 1, [AgentSpec("numbers", handler)], "log", (), dead_letters)
+        group = GroupSpec(
+            "g",
+            1,
+            [AgentSpec("numbers", handler), AgentSpec("others", handler)],
+            "log",
+            (),
+            dead_letters,
+        )
         log: Any = partition.state_log()
         self.processor = PartitionProcessor(group, 0, log, parts)
 
