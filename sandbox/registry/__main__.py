@@ -8,6 +8,7 @@ import argparse
 import structlog
 import uvicorn
 
+from runtime.logs import configure_logs
 from sandbox.registry.api import create_app
 from sandbox.registry.compatibility import CompatibilityLevel
 from sandbox.registry.schema_log import KafkaSchemaLog
@@ -20,6 +21,7 @@ _log = structlog.get_logger()
 def main() -> None:
     """Read the log, then serve until stopped. Exits with 1 and the reason if it cannot be read."""
     options = _parser().parse_args()
+    configure_logs(json=False)
     try:
         _serve(options)
     except PsaStreamError as error:

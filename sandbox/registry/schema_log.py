@@ -21,6 +21,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 from stamina import retry_context
 
+from runtime.kafka import QUIET
 from schemas.errors import BrokerUnavailableError, ConfigError, FatalError
 
 _POLL_S = 0.5  # one answer of the cluster; longer waits are repeated
@@ -40,7 +41,11 @@ class KafkaSchemaLog:
         self._topic = topic
         self._timeout_s = timeout_s
         self._next_offset = 0  # the first offset not yet read
-        common = {"bootstrap.servers": bootstrap_servers, "reconnect.backoff.ms": 1000}
+        common = {
+            "bootstrap.servers": bootstrap_servers,
+            "reconnect.backoff.ms": 1000,
+            **QUIET,
+        }
         _ensure_topic(AdminClient(common), topic, timeout_s)
         self._producer = Producer(
             common

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from runtime.logs import configure_logs
 from sandbox.vendors.app import create_app
 from sandbox.vendors.oauth import make_credentials, read_credentials, write_credentials
 from sandbox.vendors.server import serve
@@ -19,6 +20,7 @@ _log = structlog.get_logger()
 def main() -> None:
     """Write the credentials, then serve until stopped."""
     options = _parser().parse_args()
+    configure_logs(json=False)
     base_url = f"http://127.0.0.1:{options.port}"
     credentials = read_credentials(options.credentials_dir) or make_credentials()
     write_credentials(options.credentials_dir, base_url, credentials)
