@@ -158,6 +158,10 @@ class RetrySettings:
     wait_jitter_s: float = 0.5
 
 
+CONNECT_TIMEOUT_S: Final = 8.0
+"""Longest wait for a connection, so that an address behind which nobody is gets known soon."""
+
+
 class VendorClient:
     """Requests to one vendor. Use as an async context manager, or call `close`."""
 
@@ -177,7 +181,7 @@ class VendorClient:
         self._auth = auth
         self._policy = policy
         self._user_agent = user_agent
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         self._limiter = limiter
         self._retry = retry or RetrySettings()
         self._bounds = bounds or Bounds()
@@ -278,7 +282,7 @@ class VendorClient:
             ):
                 status, answer_headers = answer.status, answer.headers.copy()
                 content = await self._read(answer)
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise self._unavailable(call, "no connection", unknown=False) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = f"no complete answer ({type(error).__name__})"

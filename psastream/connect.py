@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import typer
 
@@ -15,6 +16,9 @@ from psastream.running import run
 from runtime.prometheus import serve_metrics
 from runtime.settings import Settings
 from schemas.errors import ConfigError
+
+WATCH_TIMEOUT_S: Final = 8.0
+"""Of one question for a status: one that hangs is said soon, and asked again."""
 
 
 def apply_connectors(settings: Settings, paths: Sequence[Path]) -> None:
@@ -58,7 +62,7 @@ def watch_connectors(settings: Settings, paths: Sequence[Path]) -> int:
 
 
 async def _watch(settings: Settings, names: Sequence[str]) -> int:
-    client = ConnectClient(_url(settings))
+    client = ConnectClient(_url(settings), timeout_s=WATCH_TIMEOUT_S)
     watcher = ConnectorWatcher(client, names, WatcherMetrics())
     serve_metrics(
         settings.metrics_port,

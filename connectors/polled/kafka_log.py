@@ -21,8 +21,15 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
 from connectors.polled.config import PolledConfig
 from connectors.polled.ledger import Entry, Ledger
-from runtime.kafka import KafkaSettings, make_consumer, make_producer, read_compacted
+from runtime.kafka import (
+    KafkaSettings,
+    make_consumer,
+    make_producer,
+    read_compacted,
+    require_broker,
+)
 from runtime.serde import Serde
+from runtime.threads import in_daemon_thread
 from schemas.envelope import Operation
 from schemas.errors import BrokerUnavailableError, FatalError
 from schemas.position import Position
@@ -33,9 +40,10 @@ log = structlog.get_logger()
 
 VERSION: Final = "1"
 DEAD_LETTERS: Final = "psa.dlq"
-CALL_TIMEOUT_S: Final = 30.0
-CALL_ATTEMPTS: Final = 4
-INIT_TIMEOUT_S: Final = 15.0
+CALL_TIMEOUT_S: Final = 8.0
+CALL_ATTEMPTS: Final = 15
+INIT_TIMEOUT_S: Final = 8.0
+CLOSE_WITHIN_S: Final = 3.0
 TRANSACTION_TIMEOUT_MS: Final = 30_000
 STABLE_DEADLINE_S: Final = 120.0
 
@@ -52,13 +60,14 @@ class KafkaLog:
         self._config = config
         self._producer: Producer | None = None
         self._lock = asyncio.Lock()  # one transaction at a time
+        self._committing: asyncio.Future[None] | None = None
 
     async def open(self) -> dict[str, tuple[Bookmark | None, Ledger]]:
         """Fence older pollers, then return bookmark and ledger of every object.
 
         Raises BrokerUnavailableError, FatalError.
         """
-        return await asyncio.to_thread(self._open)
+        return await in_daemon_thread(self._open)
 
     async def commit(self, batch: Batch) -> None:
         """Publish a batch atomically. Upholds I2.
@@ -67,10 +76,17 @@ class KafkaLog:
         poller has taken over or the outcome cannot be told.
         """
         async with self._lock:
-            # A cancelled caller must not leave a transaction half made behind.
-            await asyncio.shield(asyncio.to_thread(self._commit, batch))
+            self._committing = asyncio.ensure_future(in_daemon_thread(self._commit, batch))
+            await asyncio.shield(self._committing)  # see `close`
+
+    async def close(self) -> None:
+        """Let a transaction under way end, for a moment; the next start aborts what is left."""
+        if self._committing is not None:
+            await asyncio.wait({self._committing}, timeout=CLOSE_WITHIN_S)
+            self._committing.cancel()
 
     def _open(self) -> dict[str, tuple[Bookmark | None, Ledger]]:
+        require_broker(self._settings.client())
         self._producer = make_producer(
             self._settings,
             transactional_id=f"psastream-source-{self._config.name}",

@@ -3,6 +3,9 @@
 No failure ends a loop but one: an error that makes going on harmful (a fenced or broken log) stops
 the process. Everything else, a defect of ours too, is repeated, quickly or slowly, and shows in the
 metrics; the other objects and connectors are not touched.
+
+Each loop is a part of the process's health: it beats with each page it reads and while it pauses,
+and is ready while its last poll was complete.
 """
 
 from __future__ import annotations
@@ -16,19 +19,35 @@ import structlog
 
 from connectors.faults import UnreadableBodyError
 from connectors.polled import instruments
+from runtime.health import Health
+from runtime.retries import Retries, tell_recovered, tell_retry
 from schemas.errors import (
     AuthenticationError,
+    BrokerUnavailableError,
     PsaStreamError,
     RateLimitedError,
     RecordError,
+    RegistryUnavailableError,
     TransientError,
 )
 
 log = structlog.get_logger()
 
 RETRY_FIRST_S: Final = 0.5
+BEAT_S: Final = 30.0
+SILENCE_S: Final = 900.0
+"""Longest time from one page to the next: attempts, time-outs and asked waits of one request."""
 DEFECT: Final = "defect"
 """Reason of a failure outside the error tree."""
+
+
+_SHARED: Final = (BrokerUnavailableError, RegistryUnavailableError)
+"""Errors that all connectors of the process meet at once."""
+
+
+def part_of(system: str, obj: str) -> str:
+    """Name of an object's loop among the parts of a process."""
+    return f"{system} {obj}"
 
 
 class Poller(Protocol):
@@ -73,8 +92,22 @@ def verdict_on(error: PsaStreamError) -> Verdict | None:
 class ObjectLoop:
     """Polls one object until cancelled, which is safe at any moment: a batch is atomic."""
 
-    def __init__(self, system: str, obj: str, poller: Poller, settings: LoopSettings) -> None:
+    def __init__(
+        self,
+        system: str,
+        obj: str,
+        poller: Poller,
+        settings: LoopSettings,
+        *,
+        health: Health,
+        retries: Retries,
+    ) -> None:
+        """`retries` is shared by the loops of one vendor, which fails them all at once."""
         self._labels = (system, obj)
+        self._retries = retries
+        self._told: PsaStreamError | None = None
+        self._health = health
+        self._part = part_of(system, obj)
         self._poller = poller
         self._settings = settings
         self._stopped_for: str | None = None
@@ -82,6 +115,7 @@ class ObjectLoop:
     async def run(self) -> None:
         """Poll at the interval. Raises FatalError when the process must end."""
         failures = 0
+        self._health.watch(self._part, within_s=SILENCE_S)
         while True:
             try:
                 await self._poller.poll()
@@ -101,8 +135,17 @@ class ObjectLoop:
             else:
                 failures = 0
                 self._set_stopped(None)
+                self._tell_recovered()
                 pause_s = self._settings.interval_s
-            await asyncio.sleep(pause_s)
+            self._health.ready(self._part, failures == 0)
+            await self._pause(pause_s)
+
+    async def _pause(self, pause_s: float) -> None:
+        while pause_s > BEAT_S:
+            await asyncio.sleep(BEAT_S)
+            self._health.beat(self._part)
+            pause_s -= BEAT_S
+        await asyncio.sleep(pause_s)
 
     def _pause_s(self, error: PsaStreamError, verdict: Verdict, failures: int) -> float:
         if verdict.needs_person:
@@ -116,8 +159,23 @@ class ObjectLoop:
         system, obj = self._labels
         instruments.ERRORS.labels(system, obj, verdict.reason).inc()
         self._set_stopped(verdict.reason if verdict.needs_person else None)
-        report = log.error if verdict.needs_person else log.warning
-        report("poll_failed", system=system, object=obj, code=error.code, error=str(error))
+        if verdict.needs_person:
+            log.error("poll_failed", system=system, object=obj, code=error.code, error=str(error))
+            return
+        self._told = error
+        if isinstance(error, _SHARED):
+            tell_retry(error)
+        else:
+            self._retries.tell(error, **error.context | {"system": system, "object": obj})
+
+    def _tell_recovered(self) -> None:
+        if self._told is None:
+            return
+        if isinstance(self._told, _SHARED):
+            tell_recovered(self._told)
+        else:
+            self._retries.tell_recovered(self._told)
+        self._told = None
 
     def _report_defect(self) -> None:
         system, obj = self._labels

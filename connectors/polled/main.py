@@ -7,22 +7,26 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Final, Protocol, Self
 
-import stamina
 import structlog
 
 from connectors.config import parse_config, read_document
+from connectors.polled.bookmark import Bookmark
 from connectors.polled.config import PolledConfig
 from connectors.polled.kafka_log import KafkaLog
-from connectors.polled.loop import LoopSettings, ObjectLoop
+from connectors.polled.ledger import Ledger
+from connectors.polled.loop import LoopSettings, ObjectLoop, part_of
 from connectors.polled.model import ObjectReader
 from connectors.polled.poller import ObjectPoller
+from runtime.health import EVENT_LOOP, Health
 from runtime.logs import configure_logs
 from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
+from runtime.retries import Retries, tell_recovered, tell_retry
 from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.errors import ConfigError, PsaStreamError, TransientError
@@ -32,6 +36,13 @@ log = structlog.get_logger()
 EXIT_OK: Final = 0
 EXIT_FATAL: Final = 1
 EXIT_CONFIG: Final = 2
+
+BEAT_S: Final = 1.0
+LOOP_SILENCE_S: Final = 30.0
+OPENING_SILENCE_S: Final = 600.0
+"""Longest attempt to read the bookmarks: an open transaction is waited for, then all is read."""
+RETRY_FIRST_S: Final = 1.0
+RETRY_MAX_S: Final = 30.0
 
 
 class Source(Protocol):
@@ -100,9 +111,10 @@ def run_poller(
     except ConfigError as error:
         log.error("configuration_refused", error=str(error))
         return EXIT_CONFIG
-    serve_metrics(settings.metrics_port, host=settings.metrics_host)
+    health = Health()
+    serve_metrics(settings.metrics_port, host=settings.metrics_host, checks=health.checks())
     try:
-        asyncio.run(_run(settings, sources))
+        asyncio.run(_run(settings, sources, health))
     except PsaStreamError as error:
         log.error("poller_stopped", code=error.code, error=str(error))
         return EXIT_FATAL
@@ -123,16 +135,21 @@ def _load_all(
     return sources
 
 
-async def _run(settings: Settings, sources: Sequence[tuple[PolledConfig, Source]]) -> None:
+async def _run(
+    settings: Settings, sources: Sequence[tuple[PolledConfig, Source]], health: Health
+) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     serde = Serde(Registry(settings.registry_url))
     tasks = {
-        asyncio.create_task(run_connector(config, source, KafkaLog(settings.kafka, serde, config)))
+        asyncio.create_task(
+            run_connector(config, source, KafkaLog(settings.kafka, serde, config), health=health)
+        )
         for config, source in sources
     }
+    tasks.add(asyncio.create_task(_beat(health)))
     stopper = asyncio.create_task(stopped.wait())
     try:
         done, _ = await asyncio.wait({stopper, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -146,16 +163,23 @@ async def _run(settings: Settings, sources: Sequence[tuple[PolledConfig, Source]
             await source.close()
 
 
+async def _beat(health: Health) -> None:
+    health.watch(EVENT_LOOP, within_s=LOOP_SILENCE_S, is_ready=True)
+    while True:
+        health.beat(EVENT_LOOP)
+        await asyncio.sleep(BEAT_S)
+
+
 async def run_connector(
     config: PolledConfig,
     source: Source,
     kafka_log: KafkaLog,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    *,
+    health: Health,
 ) -> None:
     """Poll every object of a connector until cancelled. Raises FatalError."""
-    async for attempt in stamina.retry_context(on=_is_transient, attempts=None, timeout=None):
-        with attempt:
-            states = await kafka_log.open()
+    states = await _open(config, kafka_log, health)
     log.info(
         "connector_started",
         connector=config.name,
@@ -164,7 +188,7 @@ async def run_connector(
     times = LoopSettings(
         interval_s=config.poll_interval_ms / 1000, retry_max_s=config.retry_max_ms / 1000
     )
-    loops = []
+    loops, retries = [], Retries()
     for obj, (bookmark, ledger) in states.items():
         poller = ObjectPoller(
             config,
@@ -174,19 +198,38 @@ async def run_connector(
             bookmark=bookmark,
             ledger=ledger,
             clock=clock,
+            beat=partial(health.beat, part_of(config.system, obj)),
         )
-        loops.append(asyncio.create_task(ObjectLoop(config.system, obj, poller, times).run()))
+        loop = ObjectLoop(config.system, obj, poller, times, health=health, retries=retries)
+        loops.append(asyncio.create_task(loop.run()))
     try:
         await asyncio.gather(*loops)
     finally:
         for task in loops:
             task.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
+        await kafka_log.close()
         log.info("connector_stopped", connector=config.name)
 
 
-def _is_transient(error: Exception) -> bool:
-    if isinstance(error, TransientError):
-        log.warning("source_log_unavailable", code=error.code, error=str(error))
-        return True
-    return False
+async def _open(
+    config: PolledConfig, kafka_log: KafkaLog, health: Health
+) -> dict[str, tuple[Bookmark | None, Ledger]]:
+    """Return where every object stands, once the broker tells; not ready until then."""
+    part = f"log of {config.name}"
+    pause_s, failed = RETRY_FIRST_S, None
+    while True:
+        health.watch(part, within_s=OPENING_SILENCE_S)
+        try:
+            states = await kafka_log.open()
+        except TransientError as error:
+            failed = error
+            tell_retry(error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, RETRY_MAX_S)
+        else:
+            break
+    if failed is not None:
+        tell_recovered(failed)
+    health.forget(part)
+    return states

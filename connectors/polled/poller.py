@@ -15,7 +15,7 @@ errors are `connectors.polled.loop`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
@@ -64,13 +64,16 @@ class ObjectPoller:
         bookmark: Bookmark | None,
         ledger: Ledger,
         clock: Clock,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        """`beat` is called with each page read."""
         self._config = config
         self._obj = obj
         self._reader = reader
         self._log = source_log
         self._ledger = ledger
         self._clock = clock
+        self._beat = beat
         self._clocks = Clocks(config.system, obj, clock)
         self._labels = (config.system, obj)
         self._bookmark = bookmark or Bookmark()
@@ -153,6 +156,7 @@ class ObjectPoller:
         ours_at = self._clock()
         scan = Scan(ours_at)
         async for page in self._reader.changes(since):
+            self._beat()
             if not scan.has_begun:
                 self._begin(scan, self._clocks.started(ours_at, page.server_at), since)
             stamps = (row.modified_at for row in page.rows if row.modified_at is not None)
@@ -336,6 +340,7 @@ class ObjectPoller:
             self._bookmark = replace(self._bookmark, deletions_cursor=cursor, swept_at=None)
         since = window_start(cursor, self._config.overlap) or EPOCH
         async for page in self._reader.deletions(since):
+            self._beat()
             draft = Draft(self._bookmark.position)
             self._draft_refusals(draft, page.unreadable)
             unreadable.update(row.id for row in page.unreadable)

@@ -12,6 +12,8 @@ from connectors.faults import VendorUnavailableError
 from connectors.float.auth import POLICY
 from connectors.http import RETRY_AFTER_LIMIT_S, Limiter, VendorClient
 from connectors.polled.loop import LoopSettings, ObjectLoop
+from runtime.health import Health
+from runtime.retries import Retries
 from schemas.errors import RateLimitedError
 from tests.support.jumping_clock import run_jumping
 from tests.support.vendor_server import NoCredentials, serving
@@ -51,7 +53,14 @@ async def polled_for(vendor: Impatient, seconds: float) -> None:
         async with client:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await ObjectLoop("float", "person", Polls(client), times).run()
+                    await ObjectLoop(
+                        "float",
+                        "person",
+                        Polls(client),
+                        times,
+                        health=Health(),
+                        retries=Retries(),
+                    ).run()
 
 
 @pytest.mark.fault("D1", place=PLACE)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from connectors.faults import (
     QuotaExhaustedError,
@@ -12,16 +13,36 @@ from connectors.faults import (
     VendorUnavailableError,
 )
 from connectors.polled import instruments
-from connectors.polled.loop import LoopSettings, ObjectLoop, verdict_on
+from connectors.polled.loop import (
+    BEAT_S,
+    SILENCE_S,
+    LoopSettings,
+    ObjectLoop,
+    Poller,
+    verdict_on,
+)
+from runtime.health import Health
+from runtime.retries import Retries
 from schemas.errors import (
     AuthenticationError,
+    BrokerUnavailableError,
     FatalError,
     PsaStreamError,
     RateLimitedError,
+    RegistryUnavailableError,
     SchemaMismatchError,
 )
+from tests.support.jumping_clock import run_jumping
 
 TIMES = LoopSettings(interval_s=0, retry_max_s=0)
+
+
+def make_loop(
+    poller: Poller, health: Health | None = None, times: LoopSettings = TIMES
+) -> ObjectLoop:
+    return ObjectLoop(
+        "script", "thing", poller, times, health=health or Health(), retries=Retries()
+    )
 
 
 class Script:
@@ -67,7 +88,7 @@ def test_a_loop_goes_on_after_failures_and_ends_only_on_harm() -> None:
         AuthenticationError("x"),
     )
     with pytest.raises(FatalError, match="the end"):
-        asyncio.run(ObjectLoop("script", "thing", script, TIMES).run())
+        asyncio.run(make_loop(script).run())
     assert script.stopped == [0, 0, 1, 0, 0]
 
 
@@ -76,5 +97,93 @@ def test_a_loop_goes_on_after_failures_and_ends_only_on_harm() -> None:
 def test_b3_a_defect_pauses_its_object_and_ends_nothing(error: Exception) -> None:
     gauge = instruments.STOPPED.labels("script", "thing", "defect")
     with pytest.raises(FatalError, match="the end"):
-        asyncio.run(ObjectLoop("script", "thing", Script(error), TIMES).run())
+        asyncio.run(make_loop(Script(error)).run())
     assert gauge._value.get() == 1
+
+
+class Scene:
+    """A poller that does as told, and the health of its process on a clock of its own."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.health = Health(clock=lambda: self.now_s)
+        self.answers: list[tuple[bool, bool]] = []
+
+    def note(self) -> None:
+        self.answers.append((self.health.is_live(), self.health.is_ready()))
+
+
+@pytest.mark.fault("D13", place="connectors/polled/loop.py")
+def test_d13_an_object_is_ready_while_its_last_poll_was_complete() -> None:
+    scene = Scene()
+    script = Script(None, SchemaMismatchError("x"), None)
+    poll = script.poll
+
+    async def noted() -> None:
+        scene.note()
+        await poll()
+
+    script.poll = noted  # type: ignore[method-assign]
+    with pytest.raises(FatalError, match="the end"):
+        asyncio.run(make_loop(script, scene.health).run())
+    assert scene.answers == [(True, False), (True, True), (True, False), (True, True)]
+
+
+@pytest.mark.fault("D13", place="connectors/polled/loop.py")
+def test_d13_a_poll_that_hangs_is_not_live_and_a_long_pause_is() -> None:
+    scene = Scene()
+
+    class Hangs:
+        async def poll(self) -> None:
+            if not scene.answers:
+                scene.note()
+                raise QuotaExhaustedError("x", retry_after_s=3 * SILENCE_S)
+            scene.now_s += SILENCE_S + 1
+            scene.note()
+            raise FatalError("the end")
+
+    async def watch_the_pause() -> None:
+        while len(scene.answers) < 3:
+            scene.now_s += BEAT_S
+            await asyncio.sleep(BEAT_S)
+            assert scene.health.is_live()
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            pause = group.create_task(watch_the_pause())
+            with pytest.raises(FatalError, match="the end"):
+                await make_loop(Hangs(), scene.health).run()
+            pause.cancel()
+
+    run_jumping(run())
+    assert scene.answers == [(True, False), (False, False)]
+
+
+@pytest.mark.fault("D11", place="connectors/polled/loop.py")
+@pytest.mark.parametrize(
+    "error",
+    [
+        BrokerUnavailableError("no broker"),
+        RegistryUnavailableError("no registry"),
+        VendorUnavailableError("no connection", outcome_unknown=False, context={}),
+    ],
+    ids=["broker", "registry", "vendor"],
+)
+def test_d11_a_part_that_does_not_answer_is_said_once(error: PsaStreamError) -> None:
+    retries = Retries()
+
+    async def run() -> None:
+        for obj in ("account", "opportunity", "line"):
+            loop = ObjectLoop(
+                "script", obj, Script(*[error] * 5, None), TIMES, health=Health(), retries=retries
+            )
+            with pytest.raises(FatalError):
+                await loop.run()
+
+    with structlog.testing.capture_logs() as lines:
+        asyncio.run(run())
+    told = [line for line in lines if line["event"] == "will be tried again"]
+    recovered = [line for line in lines if line["event"] == "works again"]
+    assert [line["error"] for line in told[:1]] == [error.detail]
+    assert len(told) == len(recovered) == 3, "once an outage: each object met its own"
+    assert not [line for line in lines if line["event"] == "poll_failed"]
