@@ -29,7 +29,7 @@ def make_groups(mappings: Sequence[ObjectMapping], registry: SchemaSource) -> li
             {mapping.topic: make_normalizer(mapping, registry) for mapping in mappings},
             registry,
         ),
-        _group("customer", _customer(registry), registry),
+        _group("customer", _customer(registry), registry, layout=2),
         _group("engagement", _engagement(registry), registry, layout=2),
         _group("project", _project(registry), registry, layout=2),
         _group("rollup", _rollup(registry), registry),
