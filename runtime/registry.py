@@ -6,6 +6,8 @@ Not the registry itself (`sandbox.registry` is a small one for machines that hav
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -29,6 +31,7 @@ from schemas.topics import Topic
 
 TIMEOUT_S: Final = 10
 """Longest wait for one answer of the registry."""
+_UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 
 
 def value_schema(topic: Topic) -> AvroSchema:
@@ -72,16 +75,15 @@ class Registry:
         if known is not None:
             return known
         try:
-            found = self._client.get_schema(schema_id)
+            with self._asking():
+                found = self._client.get_schema(schema_id)
         except SchemaRegistryError as error:
-            if error.http_status_code == HTTPStatus.NOT_FOUND:
-                raise DecodeError(
-                    f"unknown schema id: the registry has no schema {schema_id}",
-                    hint="register the producer's schema, then replay the dead letters",
-                ) from error
-            raise self._unavailable(error) from error
-        except (httpx2.HTTPError, OSError) as error:
-            raise self._unavailable(error) from error
+            raise DecodeError(
+                f"unknown schema id: the registry has no schema {schema_id}",
+                hint="register the producer's schema, then replay the dead letters",
+            ) from error
+        if not isinstance(found.schema_str, str):
+            raise self._unavailable("the registry's answer holds no schema")
         parsed = _avro(schema_id, found)
         with self._lock:
             self._schemas[schema_id] = parsed
@@ -97,18 +99,13 @@ class Registry:
         if known is not None:
             return known
         try:
-            schema_id: int | None = self._client.get_latest_version(subject).schema_id
+            with self._asking():
+                schema_id = self._id(self._client.get_latest_version(subject).schema_id)
         except SchemaRegistryError as error:
-            if error.http_status_code == HTTPStatus.NOT_FOUND:
-                raise ConfigError(
-                    f"subject {subject} is not registered: registry {mask(self.url)}",
-                    hint="run `psastream schemas register` before starting workers",
-                ) from error
-            raise self._unavailable(error) from error
-        except (httpx2.HTTPError, OSError) as error:
-            raise self._unavailable(error) from error
-        if schema_id is None:
-            raise self._unavailable("the registry's answer holds no id")
+            raise ConfigError(
+                f"subject {subject} is not registered: registry {mask(self.url)}",
+                hint="run `psastream schemas register` before starting workers",
+            ) from error
         with self._lock:
             self._ids[subject] = schema_id
         return schema_id
@@ -119,18 +116,15 @@ class Registry:
         Raises IncompatibleSchemaError where the registry refuses it. Upholds I9.
         """
         text = schema if isinstance(schema, str) else schema.text
+        refusals = (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
         try:
-            schema_id: int = self._client.register_schema(subject, Schema(text, "AVRO"))
+            with self._asking(*refusals):
+                return self._id(self._client.register_schema(subject, Schema(text, "AVRO")))
         except SchemaRegistryError as error:
-            if error.http_status_code in (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY):
-                raise IncompatibleSchemaError(
-                    mask(f"the registry refuses the schema of {subject}: {error.error_message}"),
-                    hint="add fields with defaults; never rename, retype or remove one in use",
-                ) from error
-            raise self._unavailable(error) from error
-        except (httpx2.HTTPError, OSError) as error:
-            raise self._unavailable(error) from error
-        return schema_id
+            raise IncompatibleSchemaError(
+                mask(f"the registry refuses the schema of {subject}: {error.error_message}"),
+                hint="add fields with defaults; never rename, retype or remove one in use",
+            ) from error
 
     def register_catalogue(self) -> int:
         """Register key and value of every topic with a record; return how many subjects."""
@@ -139,6 +133,30 @@ class Registry:
             self.register(f"{topic.name}-key", KEY_SCHEMA)
             self.register(f"{topic.name}-value", value_schema(topic))
         return 2 * len(topics)
+
+    @contextmanager
+    def _asking(self, *told: HTTPStatus) -> Iterator[None]:
+        """Let only these statuses out, by default "not found": else the registry is unavailable.
+
+        Confluent's client reads answers without looking: a proxy's page or a field of another type
+        ends in whatever error Python has for it.
+        """
+        try:
+            yield
+        except SchemaRegistryError as error:
+            if error.http_status_code not in (told or (HTTPStatus.NOT_FOUND,)):
+                raise self._unavailable(error) from error
+            raise
+        except (httpx2.HTTPError, OSError) as error:
+            raise self._unavailable(error) from error
+        except _UNREADABLE as error:
+            raise self._unavailable(f"an unreadable answer, {type(error).__name__}") from error
+
+    def _id(self, answered: object) -> int:
+        """Return the id a registry answered with: 32 bits lie in front of every record."""
+        if type(answered) is not int or not 0 <= answered < 2**32:
+            raise self._unavailable("the registry's answer holds no id")
+        return answered
 
     def _unavailable(self, cause: object) -> RegistryUnavailableError:
         return RegistryUnavailableError(

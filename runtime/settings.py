@@ -106,7 +106,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             for item in error.errors(include_input=False):
                 name = f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}"
-                problems += [] if name in named else [f"{name}: {item['msg']}"]
+                problems += [] if name in named else [f"{_shown(name)}: {item['msg']}"]
         if problems:
             raise ConfigError(
                 f"the environment is not a valid configuration: {'; '.join(problems)}",

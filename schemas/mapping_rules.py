@@ -157,7 +157,8 @@ def _inner(dtype: pl.List) -> pl.DataType:
 
 def _work_patterns(weekdays: tuple[int, ...], expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """A map of first day → hours a weekday as dated patterns; null where one is no such pattern."""
-    _expect(dtype, pl.List, "work_patterns")
+    if not _is_map_of_lists(dtype):
+        raise RuleError(f"work_patterns is not for {dtype}")
     day = pl.element().struct.field("key").str.to_date("%Y-%m-%d", strict=False)
     hours = pl.element().struct.field("value")
     each = seconds_of(Duration.HOURS, pl.element(), pl.Decimal(9, 2)).cast(pl.Int64)
@@ -167,6 +168,14 @@ def _work_patterns(weekdays: tuple[int, ...], expr: pl.Expr, dtype: pl.DataType)
         day.is_not_null() & (hours.list.len() == len(weekdays)).fill_null(value=False)
     ).list.all()
     return pl.when(is_sound).then(expr.list.eval(pattern))
+
+
+def _is_map_of_lists(dtype: pl.DataType) -> bool:
+    """Whether a column holds maps of lists: pairs of a text and a list."""
+    if not (isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)):
+        return False
+    fields = {field.name: field.dtype for field in dtype.inner.fields}
+    return fields.get("key") == pl.String and isinstance(fields.get("value"), pl.List)
 
 
 def _records(fields: Mapping[str, str], expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:

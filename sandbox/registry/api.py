@@ -86,7 +86,7 @@ class _Call:
     @property
     def schema_id(self) -> int:
         text = self._request.path_params["schema_id"]
-        if not (text.isascii() and text.isdigit()):
+        if not (text.isascii() and text.isdigit() and len(text) <= 20):
             raise schema_not_found()
         return int(text)
 

@@ -52,12 +52,15 @@ def parse(text: str) -> AvroSchema:
     try:
         # A bare type name is valid JSON only in quotes, but clients send it without.
         document = text.strip() if _NAME.fullmatch(text.strip()) else json.loads(text)
+        _check_fields(document)
         definition: Definition = parse_schema(document, named_schemas=named, _write_hint=False)
+        _Validator(named).check(definition, "")
+        given_back = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        given_back.encode()  # half a character cannot be kept
     except _PARSER_ERRORS as error:
-        raise invalid_schema(f"{type(error).__name__}: {error}") from error
-    _Validator(named).check(definition, "")
+        raise invalid_schema(ascii(f"{type(error).__name__}: {error}")[1:-1]) from error
     return AvroSchema(
-        text=json.dumps(document, separators=(",", ":"), ensure_ascii=False),
+        text=given_back,
         fingerprint=json.dumps(definition, separators=(",", ":"), sort_keys=True),
         definition=definition,
         named=named,
@@ -108,6 +111,7 @@ class _Validator:
 
     def _check_record(self, record: dict[str, Any]) -> None:
         _check_full_name(record)
+        _check_aliases(record, str(record["name"]))
         seen: set[str] = set()
         for record_field in record["fields"]:
             name = record_field["name"]
@@ -117,6 +121,7 @@ class _Validator:
             if name in seen:
                 raise invalid_schema(f"{path}: field defined twice")
             seen.add(name)
+            _check_aliases(record_field, path)
             self.check(record_field["type"], path)
             if "default" in record_field and not self._is_value(
                 record_field["type"], record_field["default"]
@@ -162,6 +167,24 @@ class _Validator:
             else "default" in member
             for member in definition["fields"]
         )
+
+
+def _check_fields(node: object) -> None:
+    """fastavro takes any collection for the fields of a record, and forgets which it was."""
+    if isinstance(node, dict):
+        if not isinstance(node.get("fields", []), list):
+            raise invalid_schema("the fields of a record are a list")
+        for value in node.values():
+            _check_fields(value)
+    elif isinstance(node, list):
+        for value in node:
+            _check_fields(value)
+
+
+def _check_aliases(named: Mapping[str, Any], path: str) -> None:
+    aliases = named.get("aliases", [])
+    if not (isinstance(aliases, list) and all(isinstance(alias, str) for alias in aliases)):
+        raise invalid_schema(f"{path}: aliases are a list of names")
 
 
 def _check_full_name(definition: dict[str, Any]) -> None:

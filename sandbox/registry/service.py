@@ -227,6 +227,6 @@ class Registry:
 
 
 def _parse_version(text: str) -> int:
-    if text.isascii() and text.isdigit() and 0 < int(text) < _VERSION_LIMIT:
-        return int(text)
+    if text.isascii() and text.isdigit() and 0 < int(text[:20]) < _VERSION_LIMIT:
+        return int(text[:20])
     raise errors.invalid_version(text)

@@ -186,6 +186,13 @@ def test_d9_kafka_options_that_do_not_fit_each_other_are_refused() -> None:
 
 
 @pytest.mark.fault("D9", place="runtime/settings.py")
+def test_d9_a_name_that_no_terminal_should_be_given_is_shown_spelled_out() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_env(KAFKA_OF_ONE | {"PSASTREAM_X\t\x1b[2J": "1"})
+    assert r"PSASTREAM_X\t\x1b[2J: " in caught.value.detail
+
+
+@pytest.mark.fault("D9", place="runtime/settings.py")
 @pytest.mark.parametrize("value", ["b:9092\x00", "caf\udce9:9092"])
 def test_d9_a_variable_that_is_no_text_is_named(value: str) -> None:
     with pytest.raises(ConfigError, match="PSASTREAM_BOOTSTRAP_SERVERS: not a text"):

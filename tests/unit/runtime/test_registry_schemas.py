@@ -10,7 +10,7 @@ import pytest
 
 from runtime.registry import Registry
 from schemas.columnar import ChunkReader
-from schemas.errors import SchemaMismatchError
+from schemas.errors import RegistryUnavailableError, SchemaMismatchError
 from schemas.framing import frame
 
 AVRO = {"type": "record", "name": "R", "fields": [{"name": "n", "type": "int"}]}
@@ -27,10 +27,22 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "/schemas/ids/7": {"schema": '{"type": "record", "fields": []}'},
 }
 
+UNREADABLE = (
+    b"", b"<html>maintenance</html>", b"\xff", b"null", b"[]", b'"x"', b"7", b"{}", b"[" * 5_000,
+    b'{"schema": 7}', b'{"schema": {"type": "record"}}', b'{"schema": null, "id": "7"}',
+    b'{"schema": null, "id": true}', b'{"schema": null, "id": -1}',
+    b'{"schema": [], "id": 4294967296}',
+)  # fmt: skip
+RAW = {f"/schemas/ids/{100 + number}": body for number, body in enumerate(UNREADABLE)} | {
+    f"/subjects/s{number}/versions/latest": body for number, body in enumerate(UNREADABLE)
+}
+
 
 class _Answering(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = json.dumps(ANSWERS[self.path.partition("?")[0]]).encode()
+        path = self.path.partition("?")[0]
+        raw = RAW.get(path)
+        body = json.dumps(ANSWERS[path]).encode() if raw is None else raw
         self.send_response(200)
         self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
         self.send_header("Content-Length", str(len(body)))
@@ -62,3 +74,12 @@ def test_b6_a_record_of_a_schema_that_is_not_ours_is_an_error_of_that_record(
     assert [index for index, _ in chunk.errors] == [1]
     assert isinstance(chunk.errors[0][1], SchemaMismatchError)
     assert chunk.frame.to_dicts() == [{"n": 7}, {"n": 8}]
+
+
+@pytest.mark.fault("B6", place="runtime/registry.py")
+def test_b6_an_answer_of_a_proxy_is_no_answer_of_the_registry(registry: Registry) -> None:
+    for number, _ in enumerate(UNREADABLE):
+        with pytest.raises(RegistryUnavailableError):
+            registry.schema(100 + number)
+        with pytest.raises(RegistryUnavailableError):
+            registry.subject_id(f"s{number}")
