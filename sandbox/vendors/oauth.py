@@ -91,13 +91,17 @@ def _write_secret(path: Path, data: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class AssertionRules:
-    """What a vendor demands of a signed assertion."""
+    """What a vendor demands of a signed assertion.
+
+    `takes_text`: an expiry may be a number in a text, which RFC 7519 does not know.
+    """
 
     key: RSAKey
     algorithms: tuple[str, ...]
     issuer: str
     audiences: Collection[str]
     lifetime_max_s: int
+    takes_text: bool = False
 
     def verify(self, assertion: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """Header and claims, for the caller to check further. Raises AssertionRefusedError."""
@@ -119,6 +123,8 @@ class AssertionRules:
 
     def _check_expiry(self, claims: Mapping[str, Any]) -> None:
         expires_s, now_s = claims.get("exp"), time.time()
+        if self.takes_text and isinstance(expires_s, str) and expires_s.isdigit():
+            expires_s = int(expires_s)
         if not isinstance(expires_s, int | float) or expires_s <= now_s:
             raise AssertionRefusedError("assertion has expired")
         if expires_s > now_s + self.lifetime_max_s:

@@ -48,6 +48,20 @@ _DAY_S = 86_400
 _UPDATED_DAYS = 30
 _BATCH_SIZE_MIN = 200
 
+_DESCRIBED_TYPES = {
+    "Amount": "currency",
+    "UnitPrice": "currency",
+    "TotalPrice": "currency",
+    "Probability": "percent",
+    "StageName": "picklist",
+    "BillingCountryCode": "picklist",
+    "CurrencyIsoCode": "picklist",
+}
+_NEVER_NULL = frozenset(
+    {"Id", "Name", "StageName", "CloseDate", "OpportunityId"}
+    | {"CreatedDate", "LastModifiedDate", "SystemModstamp"}
+)
+
 
 class SalesforceSettings(SiteSettings):
     """Adjustable behaviour of the CRM."""
@@ -129,6 +143,7 @@ class SalesforceApi:
             issuer=self._credentials.client_id,
             audiences=(*_LOGIN_HOSTS, self._site.url),
             lifetime_max_s=300,
+            takes_text=True,  # simple-salesforce has sent it so for years
         )
         try:
             _, claims = rules.verify(form.get("assertion", ""))
@@ -235,12 +250,22 @@ class SalesforceApi:
 
     def _describe(self, request: Request) -> dict[str, Any]:
         name = self._object(request)
-        fields = {known: kind.value for known, kind in self._schema()[name].items()}
+        fields = {
+            known: _described_type(known, kind) for known, kind in self._schema()[name].items()
+        }
         fields |= dict.fromkeys(self._site.drift.added(name), FieldType.STRING.value)
         return {
             "name": name,
             "queryable": True,
-            "fields": [{"name": known, "type": kind} for known, kind in fields.items()],
+            "fields": [
+                {
+                    "name": known,
+                    "type": kind,
+                    "nillable": kind != "boolean" and known not in _NEVER_NULL,
+                    "custom": known.endswith("__c"),
+                }
+                for known, kind in fields.items()
+            ],
         }
 
     def _deleted(self, request: Request) -> dict[str, Any]:
@@ -286,6 +311,12 @@ class SalesforceApi:
         limit = self._site.settings.daily_requests
         left = max(0, limit - self._used.counted())
         return {"DailyApiRequests": {"Max": limit, "Remaining": left}}
+
+
+def _described_type(name: str, kind: FieldType) -> str:
+    if kind is FieldType.ID and name != "Id":
+        return "reference"
+    return _DESCRIBED_TYPES.get(name, kind.value)
 
 
 def _bad_range(message: str) -> SalesforceError:
