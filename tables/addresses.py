@@ -59,6 +59,10 @@ class Addresses:
                 self._documents.delete(f"al:{address}")
         return changed
 
+    def present_owner(self, address: str) -> str | None:
+        """Return the person whose an address is since its last claim."""
+        return self._load([address])[0].owner(date.max)
+
     def owners(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return whose each (address, ISO week) was before the chunk, and whose it is now.
 

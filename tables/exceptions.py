@@ -1,7 +1,7 @@
 """Exceptions of tables: something that a person must settle, told once for each change of it.
 
-The identity begins with the table's own prefix, and the system named is never one that commands go
-to: `connectors.dispatch` counts the exceptions of its targets.
+The identity begins with the table's own prefix, and there is no command id: that is what
+`connectors.dispatch` knows the exceptions of its commands by.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
+from tables import shared_address
 from tables.billing import BillingDocument
 from tables.documents import Documents
 from tables.effects import Outbox, Tally, instant
@@ -149,10 +150,14 @@ class ProjectTable:
         self._replanned.add(key)
         return "applied"
 
-    def apply_resource(self, key: str, fact: Resource | None, _: int) -> str:
+    def apply_resource(self, key: str, fact: Resource | None, timestamp_ms: int) -> str:
         """Take in a person: their working days, and the address their hours carry."""
         former, now = self._people.apply_resource(key, fact)
         self._totals.reassign(key, former, now)
+        for address in shared_address.take_in(self._documents, key, former, now):
+            if self._is_home(address):
+                owner = self._totals.owner(address)
+                shared_address.report(self._documents, address, owner, self._outbox, timestamp_ms)
         self._replanned.add(key)
         if former is not None and now is None and self._is_home(former.resource.resource_id):
             self._outbox.add(CALENDAR_TOPIC, former.resource.resource_id, None)

@@ -91,6 +91,10 @@ class Totals:
             for key in self._documents.keys(f"u:{address}|"):
                 _plus(self._utilization, key.removeprefix("u:"), (0, 0))
 
+    def owner(self, address: str) -> str | None:
+        """Return the person whose the hours of an address are at present."""
+        return self._addresses.present_owner(address)
+
     def settle(self, standings: Mapping[str, Standing], timestamp_ms: int) -> None:
         """Write and publish every total the chunk changed; `standings` of `project_refs`."""
         if self._margin:

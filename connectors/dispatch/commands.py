@@ -173,8 +173,9 @@ def result_record(command: Command, outcome: Outcome, *, finished_at: datetime) 
 
 @dataclass(frozen=True, slots=True)
 class OpenException:
-    """Something that waits for a person, with the money that waits with it."""
+    """A command that waits for a person, with the money that waits with it."""
 
     system: str
+    natural_key: str
     amount: Decimal | None
     currency: str | None

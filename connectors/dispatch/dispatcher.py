@@ -22,7 +22,7 @@ from connectors.dispatch.journal import Journal, KafkaJournal, Memory, read_memo
 from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
-from connectors.dispatch.session import Session, Target
+from connectors.dispatch.session import Session, Target, exceptions_of
 from connectors.dispatch.signals import Signal, Signals
 from runtime.health import EVENT_LOOP, Health
 from runtime.kafka import KafkaSettings, describe_members, make_consumer, make_producer
@@ -208,7 +208,8 @@ class Dispatcher:
         requests: Sequence[Signal],
     ) -> None:
         self._renew_at_s = 0.0
-        journal = KafkaJournal(self._publisher, memory.exceptions, self._metrics)
+        ours = exceptions_of(partitions, memory.exceptions)
+        journal = KafkaJournal(self._publisher, ours, self._metrics)
         self._session = Session(
             self._targets,
             memory,
@@ -224,6 +225,7 @@ class Dispatcher:
     async def _end(self, session: Session) -> None:
         self._session = None
         await session.drain(DRAIN_S)
+        self._metrics.show_exceptions(())  # whoever owns the partitions next tells them
         self._lease.end()
         _log.info("dispatch.session_ended")
 

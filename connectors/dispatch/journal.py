@@ -106,7 +106,7 @@ def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) ->
             if row.get(target_field) in targets:
                 yield row
 
-    exceptions = [row for row in rows(EXCEPTIONS, "system") if row["status"] == OPEN]
+    exceptions = waiting_commands(rows(EXCEPTIONS, "system"))
     return Memory(
         settled=last_results(every(RESULTS, "target")),
         intents={
@@ -118,6 +118,11 @@ def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) ->
         exceptions={row["exception_id"]: _open_exception(row) for row in exceptions},
         refusals=tuple(found for row in exceptions if (found := read_refusal(row)) is not None),
     )
+
+
+def waiting_commands(exceptions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the open exceptions of commands; tables open and resolve their own findings."""
+    return [row for row in exceptions if row["status"] == OPEN and row["command_id"] is not None]
 
 
 def last_results(rows: Iterable[Mapping[str, Any]]) -> dict[str, Settled]:
@@ -135,7 +140,10 @@ def last_results(rows: Iterable[Mapping[str, Any]]) -> dict[str, Settled]:
 
 
 class KafkaJournal:
-    """The journal on Kafka topics."""
+    """The journal on Kafka topics. `exceptions` are those of the partitions we own.
+
+    Each is in the gauge of one process, so that sums over all processes are true.
+    """
 
     def __init__(
         self,
@@ -207,4 +215,6 @@ class KafkaJournal:
 
 
 def _open_exception(record: dict[str, Any]) -> OpenException:
-    return OpenException(record["system"], record["amount"], record["currency"])
+    return OpenException(
+        record["system"], record["natural_key"], record["amount"], record["currency"]
+    )

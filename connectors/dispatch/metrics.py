@@ -55,7 +55,7 @@ class DispatchMetrics:
         )
         self._exceptions = Gauge(
             "psastream_exceptions_open",
-            "Rejections that wait for a person.",
+            "Rejections that wait for a person, each told by the one dispatcher that owns it.",
             ("system",),
             registry=registry,
         )

@@ -7,13 +7,13 @@ that takes over never works from memory that another one has outdated.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import structlog
 
-from connectors.dispatch.commands import Command
+from connectors.dispatch.commands import Command, OpenException
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.executor import Spawn, TargetExecutor
 from connectors.dispatch.intake import TOPIC_PREFIX, Delivery, Withdrawal
@@ -77,7 +77,7 @@ class Session:
                     for refusal in memory.refusals
                     if refusal.command.target == name
                     and _is_last(refusal, memory)
-                    and owns(*_place(refusal.command))
+                    and owns(*place_of(refusal.command.target, refusal.command.natural_key))
                 ),
             )
             for name, target in targets.items()
@@ -136,6 +136,18 @@ def _is_last(refusal: Refusal, memory: Memory) -> bool:
     return last is not None and last.revision == refusal.command.revision
 
 
-def _place(command: Command) -> tuple[str, int]:
-    topic = f"{TOPIC_PREFIX}{command.target}"
-    return topic, partition_of(command.natural_key, BY_NAME[topic].partitions)
+def exceptions_of(
+    partitions: Collection[tuple[str, int]], exceptions: Mapping[str, OpenException]
+) -> dict[str, OpenException]:
+    """Return the exceptions whose commands lie in these partitions of command topics."""
+    return {
+        identity: each
+        for identity, each in exceptions.items()
+        if place_of(each.system, each.natural_key) in partitions
+    }
+
+
+def place_of(target: str, natural_key: str) -> tuple[str, int]:
+    """Return topic and partition of the commands of a natural key."""
+    topic = f"{TOPIC_PREFIX}{target}"
+    return topic, partition_of(natural_key, BY_NAME[topic].partitions)

@@ -431,9 +431,30 @@ def test_a3_exceptions_are_open_exactly_where_the_oracle_sees_a_difference(
     history: list[Change], seed: int, chunk_max: int
 ) -> None:
     topology, feeder = play(history, seed, chunk_max)
-    opened = open_exceptions(topology).items()
-    found = {key: code for key, (code, _, _) in opened if key.startswith("billing:")}
-    assert found == Oracle(feeder.rows).billing_differences()
+    found = {
+        key: code
+        for key, (code, _, _) in open_exceptions(topology).items()
+        if key.startswith("billing:")
+    }
+    assert found == Oracle(feeder.rows, versions=feeder.versions).billing_differences()
+
+
+@unhurried
+@pytest.mark.fault("C13", place="tables/shared_address.py")
+@given(
+    st.lists(
+        st.one_of(changes("resource"), changes("resource"), changes("time_entry")), max_size=40
+    ),
+    seeds,
+    chunk_sizes,
+)
+def test_c13_two_people_at_one_address_are_told_exactly_while_they_are_two(
+    history: list[Change], seed: int, chunk_max: int
+) -> None:
+    topology, feeder = play(history, seed, chunk_max)
+    found = {key for key in open_exceptions(topology) if key.startswith("person:")}
+    expected = Oracle(feeder.rows, versions=feeder.versions).shared_addresses()
+    assert found == {f"person:{address}" for address in expected}
 
 
 def billing_states(topology: Topology) -> set[str]:

@@ -263,6 +263,24 @@ class Oracle:
         chosen = max(by_then) if by_then else min(claims, default=None)
         return chosen and chosen[2]
 
+    def shared_addresses(self) -> set[str]:
+        """Return the addresses that people employed at the same time have at present."""
+        found = set()
+        held: dict[str, list[tuple[date, date]]] = defaultdict(list)
+        for row in self.of("resource"):
+            versions = self.versions("psa.resource", row["id"])
+            address = dated(versions, "address_id")[-1][1]
+            first, last = spells(versions)[-1]
+            if address is None or row["kind"] == "placeholder":
+                continue
+            if row["is_active"] is False and last is None:
+                continue
+            spell = (first or date.min, last or date.max)
+            if any(max(spell[0], each[0]) <= min(spell[1], each[1]) for each in held[address]):
+                found.add(address)
+            held[address].append(spell)
+        return found
+
     def _lines(self, entry_id: str, reference: str | None = None) -> list[Row]:
         """Return the lines that name an entry (on a project) and are not void."""
         return [

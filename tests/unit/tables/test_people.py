@@ -74,11 +74,11 @@ class Firm:
     def gone(self, entity: str, key: str) -> None:
         self._feeder.delete(f"psa.{entity}", key)
 
-    def show(self) -> dict[str, dict[str, Any]]:
-        """Work everything off; return the rows of utilization by person and week."""
+    def show(self, topic: str = "psa.metric.utilization") -> dict[str, dict[str, Any]]:
+        """Work everything off; return the rows of a table, of utilization by person and week."""
         self._feeder.topology.run()
         assert self._feeder.topology.outcomes["dead_lettered"] == 0
-        rows = self._feeder.topology.table("psa.metric.utilization")
+        rows = self._feeder.topology.table(topic)
         return {key: rows[key] for key in sorted(rows)}
 
 
@@ -312,3 +312,37 @@ def test_a_person_without_an_address_is_a_person() -> None:
     firm = Firm()
     firm.person(address_id=None, starts_on=date(2026, 12, 28))
     assert [row["resource_id"] for row in firm.show().values()] == [ADA]
+
+
+def shared(firm: Firm) -> dict[str, tuple[Any, Any]]:
+    return {key: (row["status"], row["detail"]) for key, row in firm.show("psa.exception").items()}
+
+
+@pytest.mark.fault("C13", place="tables/shared_address.py")
+def test_c13_two_rows_with_one_address_are_told_with_both_names_until_one_is_put_right() -> None:
+    firm, other = Firm(), "float:person:8"
+    firm.person()
+    firm.person(other)
+    identity_of = f"person:{OLD}"
+    owner = identity.resource_id(other)
+    told = f"float:person:7 and float:person:8 have one address; its hours count for {owner}"
+    assert shared(firm) == {identity_of: ("open", told)}
+    firm.person(other, address_id=NEW)
+    assert shared(firm) == {identity_of: ("resolved", None)}
+
+
+@pytest.mark.fault("C13", place="tables/shared_address.py")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"starts_on": date(2026, 6, 1)},  # after the former has left
+        {"kind": "placeholder"},
+        {"is_active": False, "source_at": None},  # archived, nobody knows when
+        {"address_id": None},
+    ],
+)
+def test_rows_that_are_not_two_people_at_one_time_are_no_exception(changes: dict[str, Any]) -> None:
+    firm = Firm()
+    firm.person(ends_on=date(2026, 5, 31))
+    firm.person("float:person:8", **changes)
+    assert shared(firm) == {}
