@@ -168,7 +168,7 @@ def _upsert_project(content: Mapping[str, Any]) -> _Write:
 
 
 def _delete_project(content: Mapping[str, Any]) -> _Write:
-    return _Write("DELETE", f"{RECORDS}/job/eid:{content['project_id']}", None)
+    return _Write("DELETE", _path("job", content, "project_id"), None)
 
 
 def _update_project_budget(content: Mapping[str, Any]) -> _Write:

@@ -167,8 +167,9 @@ PAYLOADS: Final[dict[str, dict[str, Any]]] = {
         "project_id": "eng-006-de", "name": "Deal", "customer_id": "cus-001",
         "legal_entity_id": "2", "currency": "EUR", "starts_on": "2026-03-02",
         "billing_type": "fixed_fee", "tax_code": "VAT", "service_lines": "build",
-        "contract_value": "1000.000000", "correlation_id": "c",
+        "contract_value": "1000.000000", "correlation_id": "c", "seen_id": "8",
     },
+    "delete_project": {"project_id": "eng-006-de"},
     "update_project_budget": {
         "project_id": "eng-006-de", "budget_cost": "1", "budget_revenue": "2",
         "budget_hours": "3.00", "budget_currency": "EUR",
