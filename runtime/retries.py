@@ -17,6 +17,8 @@ from stamina.instrumentation import RetryDetails
 from schemas.errors import PsaStreamError
 
 REMINDER_S: Final = 60.0
+_FORGOTTEN_AFTER_S: Final = 5 * REMINDER_S
+"""Nobody has retried for so long: what comes then is another failure."""
 
 _log = structlog.get_logger()
 
@@ -30,11 +32,15 @@ class Retries:
         self._lock = threading.Lock()
         self._began_s: dict[str, float] = {}
         self._told_s: dict[str, float] = {}
+        self._last_s: dict[str, float] = {}
 
     def tell(self, error: BaseException, **where: object) -> None:
         """Log that what raised `error` is tried again, unless its kind was told within a minute."""
         now_s, kind = self._clock(), _kind(error)
         with self._lock:
+            if now_s - self._last_s.get(kind, now_s) > _FORGOTTEN_AFTER_S:
+                self._forget(kind)
+            self._last_s[kind] = now_s
             began_s = self._began_s.setdefault(kind, now_s)
             told_s = self._told_s.get(kind)
             if told_s is not None and now_s - told_s < REMINDER_S:
@@ -56,10 +62,15 @@ class Retries:
         """Log that what had raised `error` works again, if its retry was told."""
         kind = _kind(error)
         with self._lock:
-            began_s = self._began_s.pop(kind, None)
-            self._told_s.pop(kind, None)
+            began_s = self._forget(kind)
         if began_s is not None:
             _log.info("works again", code=kind, after_s=round(self._clock() - began_s, 1))
+
+    def _forget(self, kind: str) -> float | None:
+        """Begin anew with a kind; return since when it was told."""
+        self._told_s.pop(kind, None)
+        self._last_s.pop(kind, None)
+        return self._began_s.pop(kind, None)
 
 
 def _kind(error: BaseException) -> str:

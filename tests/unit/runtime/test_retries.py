@@ -63,6 +63,15 @@ def test_d14_a_retry_is_told_once_a_minute_and_its_end(logged: io.StringIO) -> N
     assert all(line.get("hint") for line in said if line["event"] == "will be tried again")
 
 
+def test_a_failure_long_after_the_last_is_another_one(logged: io.StringIO) -> None:
+    now = [0.0]
+    retries = Retries(lambda: now[0])
+    error = BrokerUnavailableError("no broker")
+    for now[0] in (0.0, 100.0, 10_000.0):
+        retries.tell(error)
+    assert [line.get("since_s") for line in lines(logged)] == [None, 100, None]
+
+
 @pytest.mark.fault("D14", place="runtime/logs.py")
 def test_d14_a_retry_of_stamina_speaks_in_our_words(logged: io.StringIO) -> None:
     failures = [OSError("no answer"), OSError("no answer")]
