@@ -191,10 +191,11 @@ async def test_c12_a_topic_made_again_under_a_worker_stops_it() -> None:
     async with running(partition) as it:
         it.submit(numbers(0, 1, 2, 3))
         await it.applied()
-        it.processor.check_topics({"log": "log-1", "numbers": "topic-1"})
+        ids = {"log": "log-1", "numbers": "topic-1", "others": "topic-1"}
+        it.processor.check_topics(ids)
         partition.topic_id = "topic-2"
         with pytest.raises(SourceChangedError, match="made again"):
-            it.processor.check_topics({"log": "log-1", "numbers": "topic-2"})
+            it.processor.check_topics({**ids, "numbers": "topic-2"})
         it.submit(numbers(0, 4, 5))
         assert isinstance(await it.failed(), SourceChangedError)
     assert held(partition)[b"sum"] == b"6"
