@@ -9,7 +9,8 @@ PYTEST = $(BIN)/python -m pytest -m "not crash" --durations=15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-parts properties crash seeds fuzz check format bench bench-pipeline \
+.PHONY: help setup demo test test-pure test-parts properties mutants crash seeds fuzz check \
+	format bench bench-pipeline \
 	bench-latency bench-latency-database bench-sizes profile clean
 
 help: ## Show this list
@@ -42,6 +43,10 @@ test-parts: $(READY)
 
 properties: $(READY) ## Run the property tests with many examples each (TIMES=20)
 	@PSASTREAM_TEST_TIMES=$(or $(TIMES),20) $(PYTEST) $(or $(ARGS),tests/property tests/unit)
+
+mutants: $(READY) ## Put small faults into the code: do the tests notice? (N=200 SEED=1 ONLY=tables)
+	@$(BIN)/python -m tests.mutants.run --count $(or $(N),200) --seed $(or $(SEED),1) \
+		$(if $(ONLY),--only $(ONLY))
 
 crash: $(READY) ## Kill the parts, cut their lines, feed bad input: the books must agree (SEEDS=50)
 	@$(if $(SEEDS),PSASTREAM_TEST_SEEDS=$(SEEDS)) $(BIN)/python -m pytest -m crash \

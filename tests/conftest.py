@@ -1,9 +1,19 @@
 """Settings of all tests."""
 
-from hypothesis import settings
+import os
+
+from hypothesis import Phase, settings
 
 from tests.support.examples import examples
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("psastream", deadline=None, max_examples=examples(60))
-settings.load_profile("psastream")
+# The same examples each time, and no time spent on making a found one smaller.
+settings.register_profile(
+    "mutants",
+    settings.get_profile("psastream"),
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
+settings.load_profile(os.environ.get("PSASTREAM_TEST_PROFILE", "psastream"))

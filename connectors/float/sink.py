@@ -114,13 +114,7 @@ class FloatSink:
         answer = await self._client.request(
             "PATCH", f"{PROJECTS}/{project_id}", json=body, retry=False
         )
-        changed = read_answer(_Project, answer.body, system=SYSTEM, is_read=False)
-        if changed.project_id != project_id:
-            raise unexpected(
-                f"project {changed.project_id} instead of {project_id}",
-                system=SYSTEM,
-                is_read=False,
-            )
+        _project(answer.body, project_id, is_read=False)
 
     async def _read(self, command: Command, known_id: str | None, ids: list[int]) -> _Found | None:
         """Return the project of the earlier result, else the oldest with the code, as it is now.
@@ -136,13 +130,7 @@ class FloatSink:
             )
             if answer.status == NOT_FOUND:
                 continue
-            project = read_answer(_Project, answer.body, system=SYSTEM, is_read=True)
-            if project.project_id != project_id:
-                raise unexpected(
-                    f"project {project.project_id} instead of {project_id}",
-                    system=SYSTEM,
-                    is_read=True,
-                )
+            project = _project(answer.body, project_id, is_read=True)
             is_ours = project_id in known or project_id in ids
             if is_ours or project.has_code(command.content()["project_id"]):
                 return _Found(project_id, answer.body)
@@ -182,6 +170,16 @@ class FloatSink:
             first = first or shown
             page += 1
         return sorted(found)
+
+
+def _project(body: object, project_id: int, *, is_read: bool) -> _Project:
+    """Read a project that was asked for by its id, or say that another one came."""
+    project = read_answer(_Project, body, system=SYSTEM, is_read=is_read)
+    if project.project_id != project_id:
+        raise unexpected(
+            f"project {project.project_id} instead of {project_id}", system=SYSTEM, is_read=is_read
+        )
+    return project
 
 
 def _number(text: object) -> list[int]:
