@@ -231,7 +231,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     survivors = []
     with ThreadPoolExecutor(WORKERS) as pool:
         outcomes = pool.map(lambda candidate: survives(candidate, known), tried)
-        for candidate, survived in zip(tried, outcomes, strict=True):
+        for number, (candidate, survived) in enumerate(zip(tried, outcomes, strict=True), start=1):
+            if number % 20 == 0:
+                print(f"{number} of {len(tried)} tried", file=sys.stderr, flush=True)
             if survived:
                 survivors.append(candidate)
                 mutant = candidate.mutant

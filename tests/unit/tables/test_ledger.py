@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tables.ledger import GONE, LedgerEntry, Payload, canonical_json, decide
+from tables.ledger import GONE, LedgerEntry, Payload, canonical_json, decide, observe
 
 NEW = LedgerEntry()
 IN_FLIGHT = LedgerEntry(revision=1, ordered="a", echoes=("", "a"))
@@ -33,6 +33,7 @@ DELETING = LedgerEntry(revision=2, ordered=GONE, observed="a", echoes=("", "a", 
         pytest.param(CONFIRMED, "a", "a", False, id="in sync"),
         pytest.param(CONFIRMED, "a", "x", True, id="edited by somebody else"),
         pytest.param(CONFIRMED, "a", "", True, id="deleted by somebody else"),
+        pytest.param(CONFIRMED, GONE, "", False, id="deleted by somebody else and not wanted"),
         pytest.param(CONFIRMED, "b", "a", True, id="a new wish"),
         pytest.param(CONFIRMED, "b", "b", False, id="somebody else made the new wish true"),
         pytest.param(REORDERED, "b", "a", False, id="the former order shows first"),
@@ -50,6 +51,27 @@ def test_deciding_again_orders_nothing() -> None:
     entry, is_due = decide(NEW, "a", "", 10)
     assert is_due
     assert decide(entry, "a", "", 20) == (entry, False)
+
+
+def test_what_shows_in_the_end_confirms_the_order_and_is_no_edit_of_others() -> None:
+    entry, is_foreign = observe(IN_FLIGHT, "a")
+    assert (entry.observed, entry.is_confirmed, is_foreign) == ("a", True, False)
+    assert observe(entry, "a") == (entry, False)
+
+
+def test_an_order_is_unconfirmed_until_it_shows() -> None:
+    """What was ordered before it may show meanwhile, and is nobody's edit."""
+    first, _ = decide(NEW, "a", "", 10)
+    second, is_due = decide(first, "b", "", 20)
+    assert is_due
+    assert not second.is_confirmed
+    assert not decide(second, "b", "a", 30)[1]
+
+
+def test_a_wish_that_somebody_else_made_true_counts_as_ordered() -> None:
+    entry, is_due = decide(CONFIRMED, "b", "b", 10)
+    assert not is_due
+    assert decide(entry, "a", "b", 20)[1]
 
 
 def test_revisions_grow_even_if_the_clock_goes_back() -> None:
