@@ -59,8 +59,9 @@ class Registry:
     def require(self) -> None:
         """Raise RegistryUnavailableError unless the registry answers."""
         try:
-            self._client.get_subjects()
-        except (SchemaRegistryError, httpx2.HTTPError, OSError) as error:
+            with self._asking():
+                self._client.get_subjects()
+        except SchemaRegistryError as error:
             raise self._unavailable(error) from error
 
     def schema(self, schema_id: int) -> AvroSchema:

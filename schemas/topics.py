@@ -107,7 +107,12 @@ def _canonical(entity: str, route_field: str | None, *personal_data: str) -> Top
 
 
 def _internal(
-    name: str, key: str, owner: str, route_field: str, *, rows_move: bool = False
+    name: str,
+    key: str,
+    owner: str,
+    route_field: str,
+    *personal_data: str,
+    rows_move: bool = False,
 ) -> Topic:
     return Topic(
         name=f"psa.internal.{name}",
@@ -117,12 +122,22 @@ def _internal(
         criticality=Criticality.CRITICAL,
         route=Route.CO_PARTITION,
         route_field=route_field,
+        personal_data=personal_data,
         rows_move=rows_move,
     )
 
 
-def _output(name: str, record: str, key: str, owner: str, criticality: Criticality) -> Topic:
-    return Topic(name=name, record=record, key=key, owner=owner, criticality=criticality)
+def _output(
+    name: str, record: str, key: str, owner: str, criticality: Criticality, *personal_data: str
+) -> Topic:
+    return Topic(
+        name=name,
+        record=record,
+        key=key,
+        owner=owner,
+        criticality=criticality,
+        personal_data=personal_data,
+    )
 
 
 SOURCES: Final = (
@@ -174,10 +189,25 @@ INTERNAL: Final = (
         "customer_id",
         rows_move=True,
     ),
-    _internal("customer_status", "engagement_id|customer_id", "customer", "engagement_id"),
+    _internal(
+        "customer_status",
+        "engagement_id|customer_id",
+        "customer",
+        "engagement_id",
+        "name",
+        "tax_number",
+    ),
     _internal("project_link", "engagement_id|id", "project", "engagement_id", rows_move=True),
     _internal("project_context", "id|project_id", "engagement", "id"),
-    _internal("calendar", "resource_id", "project", "resource_id"),
+    _internal(
+        "calendar",
+        "resource_id",
+        "project",
+        "resource_id",
+        "employments",
+        "patterns",
+        "days_off",
+    ),
     _internal("partial", "measure|dimension|source", "project, engagement", "dimension"),
 )
 
@@ -191,6 +221,7 @@ COMMANDS: Final = (
             "natural_key",
             "customer, engagement, project",
             Criticality.CRITICAL,
+            "payload",
         )
         for target in COMMAND_TARGETS
     ),
@@ -209,6 +240,7 @@ COMMANDS: Final = (
         criticality=Criticality.CRITICAL,
         route=Route.CO_PARTITION,
         route_field="origin_key",
+        personal_data=("error_detail",),  # the vendor's words, which may quote the record
     ),
     Topic(
         name="psa.command_retry",
@@ -220,7 +252,15 @@ COMMANDS: Final = (
         retention_ms=7 * DAY_MS,
         partitions=1,
     ),
-    _output("psa.exception", "command/exception", "exception_id", "dispatch", Criticality.CRITICAL),
+    _output(
+        "psa.exception",
+        "command/exception",
+        "exception_id",
+        "dispatch",
+        Criticality.CRITICAL,
+        "detail",
+        "payload",
+    ),
     Topic(
         name="psa.dlq",
         record="command/dead_letter",
@@ -229,7 +269,7 @@ COMMANDS: Final = (
         criticality=Criticality.CRITICAL,
         cleanup=Cleanup.DELETE,
         retention_ms=90 * DAY_MS,
-        personal_data=("value",),
+        personal_data=("key", "value", "detail"),
     ),
 )
 
@@ -258,7 +298,14 @@ METRICS: Final = (
 )
 
 STATUS: Final = (
-    _output("psa.status.customer", "status/customer", "customer_id", "customer", Criticality.HIGH),
+    _output(
+        "psa.status.customer",
+        "status/customer",
+        "customer_id",
+        "customer",
+        Criticality.HIGH,
+        "name",
+    ),
     _output("psa.status.project", "status/project", "project_id", "engagement", Criticality.HIGH),
     _output(
         "psa.status.assignment",
@@ -292,6 +339,7 @@ STATE_LOGS: Final = tuple(
         key="store prefix and key, binary",
         owner=group,
         criticality=Criticality.CRITICAL,
+        personal_data=("value",),  # documents of rows as their topics hold them
     )
     for group in GROUPS
 )

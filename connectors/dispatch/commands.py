@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 
 from connectors.body import Bounds, parse_json
 from connectors.faults import Reason
+from runtime.secrets import mask
 from schemas.errors import InvalidEntityError
 
 Payload = dict[str, Any]
@@ -160,7 +161,7 @@ def result_record(command: Command, outcome: Outcome, *, finished_at: datetime) 
         "status": outcome.status.value,
         "target_id": outcome.target_id,
         "error_code": problem.code if problem else None,
-        "error_detail": problem.detail if problem else None,
+        "error_detail": mask(problem.detail) if problem else None,
         "error_field": problem.field if problem else None,
         "attempts": outcome.attempts,
         "origin_key": command.origin_key,

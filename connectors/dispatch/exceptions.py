@@ -15,6 +15,7 @@ from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.remedies import remedy
 from connectors.faults import Reason
+from runtime.secrets import mask
 
 OPEN: Final = "open"
 RESOLVED: Final = "resolved"
@@ -37,7 +38,7 @@ def open_record(refusal: Refusal) -> Payload:
         **_identity(refusal.exception_id, command),
         "status": OPEN,
         "error_code": problem.code,
-        "detail": problem.detail,
+        "detail": mask(problem.detail),
         "hint": remedy(command.target, problem),
         "field": problem.field,
         "raised_at": _instant(refusal.raised_at_s),

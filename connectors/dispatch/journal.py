@@ -34,6 +34,7 @@ from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
 from connectors.dispatch.refusals import Refusal
 from runtime.kafka import KafkaSettings, read_compacted, read_topic
+from runtime.secrets import mask
 from runtime.serde import Serde
 from schemas.errors import PsaStreamError
 
@@ -206,8 +207,8 @@ class KafkaJournal:
             "value": letter.value,
             "agent": "dispatch",
             "error_code": letter.error.code,
-            "detail": letter.error.detail,
-            "hint": letter.error.hint,
+            "detail": mask(letter.error.detail),
+            "hint": mask(letter.error.hint),
             "correlation_id": None,
             "raised_at": self._now(),
         }

@@ -28,6 +28,7 @@ from runtime.kafka import (
     read_compacted,
     require_broker,
 )
+from runtime.secrets import mask
 from runtime.serde import Serde
 from runtime.threads import in_daemon_thread
 from schemas.envelope import Operation
@@ -174,7 +175,7 @@ class KafkaLog:
             "value": json.dumps(rejected.raw, default=str, sort_keys=True).encode(),
             "agent": self._config.name,
             "error_code": "record.invalid_entity",
-            "detail": rejected.detail,
+            "detail": mask(rejected.detail),
             "hint": "correct the row in the source system; it is read again when it changes",
             "raised_at": rejected.captured_at,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from runtime.secrets import mask
 from schemas.codec import RecordCodec
 from schemas.contracts import record_schema
 from schemas.framing import frame
@@ -50,8 +51,8 @@ def dead_letters(
             "value": chunk.values[at],
             "agent": agent,
             "error_code": reason.code,
-            "detail": reason.detail,
-            "hint": reason.hint,
+            "detail": mask(reason.detail),
+            "hint": mask(reason.hint),
             "correlation_id": None,
             "raised_at": _instant(chunk.timestamps_ms[at]),
         }
