@@ -55,10 +55,12 @@ def test_a_snapshot_reads_and_later_polls_tell_new_from_changed() -> None:
     assert world.poll() == []
 
 
-def test_an_untouched_content_is_not_published_again() -> None:
+def test_an_untouched_content_is_neither_published_nor_kept_again() -> None:
     world = World()
     world.poll()
+    kept = len(world.log.batches)
     assert world.poll(world.restart()) == []
+    assert [batch.entries for batch in world.log.batches[kept:] if batch.entries] == []
 
 
 def test_a_row_deleted_by_flag_is_told_once_with_what_was_left_of_it() -> None:

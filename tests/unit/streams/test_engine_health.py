@@ -52,9 +52,12 @@ def health_of(processor: Idle, end: int | None) -> tuple[Health, Lags]:
     return Health(app, lags), lags
 
 
-@pytest.mark.parametrize(("end", "lags"), [(None, []), (5, [0])])
+@pytest.mark.parametrize(("end", "lags"), [(None, []), (5, [0]), (3, [0])])
 async def test_no_lag_is_no_stall(end: int | None, lags: list[int]) -> None:
-    """An end that is not known is none: so it is in a rebalance, and before the first fetch."""
+    """An end that is not known is none: so it is in a rebalance, and before the first fetch.
+
+    A known end may be older than the position.
+    """
     processor = Idle()
     health, seen = health_of(processor, end)
     watch = asyncio.create_task(health.watch())
