@@ -71,10 +71,12 @@ def demo(  # noqa: PLR0917 - each parameter is an option on the command line
 ) -> None:
     """Tell a firm's story through the real parts, then compare all outputs with its books."""
     from psastream.running import run
+    from runtime.logs import configure_logs
     from sandbox.demo.options import DemoOptions, Disruption
     from sandbox.demo.run import run_demo
     from sandbox.stack.settings import cache_dir_from
 
+    configure_logs(json=False, level="ERROR")  # the parts log to files of their own
     with errors_as_exit_codes():
         options = DemoOptions(
             data_dir=data_dir.resolve(),
@@ -98,7 +100,9 @@ def up(
     """Run all processes on your own broker and connector files; start what is not named."""
     from psastream.running import run
     from psastream.up import UpOptions, run_up
+    from runtime.logs import configure_logs
 
+    configure_logs(json=False, level="WARNING")
     with errors_as_exit_codes():
         options = UpOptions(data_dir.resolve(), source or (), sink or (), database or ())
         raise typer.Exit(run(run_up(options)))
