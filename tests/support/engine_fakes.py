@@ -59,10 +59,12 @@ class FakeWriter:
     def __init__(self, partition: FakePartition) -> None:
         self._partition = partition
         self._epoch = -1
+        self._is_usable = False
 
     async def open(self) -> None:
         self._partition.epoch += 1
         self._epoch = self._partition.epoch
+        self._is_usable = True
 
     async def close(self) -> None:
         pass
@@ -73,11 +75,14 @@ class FakeWriter:
         return state, effects
 
     async def commit(self, chunk: Chunk, encoded: tuple[Changes, Effects]) -> int:
+        assert self._is_usable, "a transaction has failed: open it first"
+        self._is_usable = False
         self._partition.before_commit(chunk)
         if self._epoch != self._partition.epoch:
             raise FencedError("another worker owns this partition now")
         offset = self._partition.commit(chunk, *encoded)
         self._partition.after_commit(chunk)
+        self._is_usable = True
         return offset
 
 

@@ -248,6 +248,7 @@ async def test_a_record_whose_effects_are_too_large_is_dead_lettered_alone() -> 
     assert letter.value == b"record.too_large|None"  # its own value does not fit there either
     assert tally(partition) == [0, 4, 3, 0, 0, 1]
     assert refused[-1] == 1
+    assert partition.epoch == 1 + len(refused)  # opened anew after each refusal, and no oftener
 
 
 @pytest.mark.asyncio

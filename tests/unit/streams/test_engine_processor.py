@@ -47,6 +47,17 @@ async def test_many_records_are_not_held_back() -> None:
             assert await it.applied() == 5_000
 
 
+async def test_a_chunk_that_follows_restores_nothing() -> None:
+    restores: list[threading.Event] = []
+    partition = FakePartition(during_catch_up=restores.append)
+    async with running(partition) as it:
+        for start in range(3):
+            it.submit(numbers(start, 1))
+            assert await it.applied() == 1
+    assert len(restores) == 1
+    assert partition.epoch == 1
+
+
 async def test_chunks_are_folded_in_their_order() -> None:
     partition = FakePartition()
     async with running(partition) as it:
