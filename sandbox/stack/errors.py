@@ -40,7 +40,7 @@ class ForeignDirectoryError(StackError):
 
 
 class UnwritableDirectoryError(StackError):
-    """The data directory cannot be made or written."""
+    """The data directory or the cache cannot be made or written."""
 
     code = "fatal.stack.unwritable_directory"
 

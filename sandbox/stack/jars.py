@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import requests
 import stamina
 
-from sandbox.stack.errors import DownloadError
+from sandbox.stack.errors import DownloadError, UnwritableDirectoryError
 from sandbox.stack.packages import import_package
 from sandbox.stack.reporter import Reporter
 from sandbox.stack.tasks import run_all
@@ -66,7 +66,8 @@ async def fetch_jars(
 ) -> dict[LockedJar, Path]:
     """Local paths of `jars`, downloading those the cache lacks or holds damaged.
 
-    Raises DownloadError if one cannot be had or differs from its lock.
+    Raises DownloadError if one cannot be had or differs from its lock, and
+    UnwritableDirectoryError if the cache cannot be written.
     """
     loop = asyncio.get_running_loop()
     fetched = itertools.count(1)
@@ -127,8 +128,16 @@ def _maven_context(repo_cache: Path) -> "MavenContext":
 @contextlib.contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
     """Holds the file lock `path`, so that two stacks do not write the same download."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a")
+    except (OSError, ValueError) as error:  # a ValueError for a path that can be none
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnwritableDirectoryError(
+            f"the cache {str(path.parent)!r} cannot be written: {reason}",
+            hint="set PSASTREAM_CACHE_DIR to a folder of your own",
+        ) from error
+    with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

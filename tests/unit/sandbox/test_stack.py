@@ -10,8 +10,13 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from sandbox.stack.connect import worker_properties
-from sandbox.stack.errors import MissingPackageError, MissingResourceError, StackError
-from sandbox.stack.jars import parse_lock, read_lock
+from sandbox.stack.errors import (
+    MissingPackageError,
+    MissingResourceError,
+    StackError,
+    UnwritableDirectoryError,
+)
+from sandbox.stack.jars import fetch_jars, parse_lock, read_lock
 from sandbox.stack.kafka import server_properties
 from sandbox.stack.packages import import_package, package_directory
 from sandbox.stack.reporter import PlainReporter, RichReporter
@@ -170,3 +175,13 @@ async def test_the_first_failure_is_raised_as_it_is_and_cancels_the_others() -> 
         await run_all([wait_for_ever(), fail()])
 
     assert cancelled.is_set()
+
+
+@pytest.mark.fault("D12", place="sandbox/stack/jars.py")
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "/dev/null/cache", "a\0b", "x" * 5_000])
+def test_d12_a_cache_that_cannot_be_written_is_named_with_its_remedy(folder: str) -> None:
+    with pytest.raises(UnwritableDirectoryError) as caught:
+        asyncio.run(fetch_jars([], Path(folder), PlainReporter(io.StringIO())))
+    assert "cache" in caught.value.detail
+    assert "\0" not in caught.value.detail
+    assert "PSASTREAM_CACHE_DIR" in caught.value.hint

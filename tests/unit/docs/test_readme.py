@@ -1,0 +1,87 @@
+"""The README's blocks: commands that exist, and an `up` that its own variables satisfy."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from psastream.cli import app
+from psastream.up import UpOptions, check
+from schemas.errors import ConfigError
+from tests.support.catalogue_pages import DOCS
+
+REPOSITORY = DOCS.parent
+README = (REPOSITORY / "README.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines()]
+EXPORTS = dict(
+    word.split("=", 1)
+    for line in LINES
+    if line.startswith("export ")
+    for word in shlex.split(line)[1:]
+)
+VARIABLES = {name: value for name, value in EXPORTS.items() if name != "PATH"}
+RUNNER = CliRunner()
+
+
+def paths_after(option: str) -> list[Path]:
+    """The files an option of `psastream up` names."""
+    (up,) = [shlex.split(line) for line in LINES if line.startswith("psastream up")]
+    return [REPOSITORY / up[at + 1] for at, word in enumerate(up) if word == option]
+
+
+def up_options() -> UpOptions:
+    return UpOptions(
+        Path("unused"), paths_after("--source"), paths_after("--sink"), paths_after("--database")
+    )
+
+
+def test_the_block_of_up_names_every_variable_its_files_need() -> None:
+    assert paths_after("--source") and paths_after("--sink") and paths_after("--database")
+    settings = check(up_options(), VARIABLES)
+    assert settings.bootstrap_servers == VARIABLES["PSASTREAM_BOOTSTRAP_SERVERS"]
+    named = set(re.findall(r"\$\{env:(\w+)\}", "".join(
+        path.read_text() for path in paths_after("--database")
+    )))  # fmt: skip
+    assert named <= VARIABLES.keys()
+
+
+def test_without_one_of_them_up_says_which_before_anything_starts() -> None:
+    for name in ("FLOAT_URL", "FLOAT_TOKEN"):
+        with pytest.raises(ConfigError, match=name) as caught:
+            check(up_options(), {key: value for key, value in VARIABLES.items() if key != name})
+        assert "nothing was started" in caught.value.hint
+
+
+def test_every_target_of_make_that_is_named_exists() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"^make ([a-z-]+)", "\n".join(LINES), re.MULTILINE))
+    assert {"demo", "test", "fuzz"} <= named <= targets
+
+
+def all_commands() -> list[tuple[str, ...]]:
+    def walk(command: object, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+        below = getattr(command, "commands", {})
+        return [path, *(each for name in below for each in walk(below[name], (*path, name)))]
+
+    return walk(typer.main.get_command(app), ())
+
+
+@pytest.mark.parametrize("command", all_commands(), ids=" ".join)
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    for option in ("-h", "--help"):
+        shown = RUNNER.invoke(app, [*command, option], env=dict(os.environ) | {"COLUMNS": "200"})
+        assert shown.exit_code == 0, shown.output
+        assert "Usage" in shown.output
+
+
+def test_the_version_is_told() -> None:
+    shown = RUNNER.invoke(app, ["--version"])
+    assert re.fullmatch(r"psastream \d+\.\d+\.\d+\S*\n", shown.output)
