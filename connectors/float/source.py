@@ -58,7 +58,7 @@ RESOURCES: Final[Mapping[str, Resource]] = {
     "person": Resource(
         "/v3/people",
         "people_id",
-        unused=frozenset({"department_id"}),
+        unused=frozenset({"department"}),
         optional=frozenset(
             {"work_days_hours_history", "contracts", "region_id", "people_type_id", "cost_rate"}
         ),
@@ -78,7 +78,9 @@ RESOURCES: Final[Mapping[str, Resource]] = {
             }
         ),
     ),
-    "allocation": Resource("/v3/tasks", "task_id", unused=frozenset({"name", "notes"})),
+    "allocation": Resource(
+        "/v3/tasks", "task_id", unused=frozenset({"name", "notes", "people_ids"})
+    ),
     "timeoff": Resource(
         "/v3/timeoffs",
         "timeoff_id",
@@ -90,6 +92,17 @@ RESOURCES: Final[Mapping[str, Resource]] = {
     "public_holiday": Resource("/v3/public-holidays", "id", has_filter=False, params=ALL_DAYS),
     "team_holiday": Resource("/v3/holidays", "holiday_id", has_filter=False),
 }
+
+
+def float_layout(resource: Resource) -> Layout:
+    """Which fields of a row are its id and its time of change, and which may be missing."""
+    return Layout(
+        resource.id_field,
+        id_form=_ID,
+        modified_fields=("modified", "created") if resource.has_filter else (),
+        ignored=resource.unused,
+        optional=resource.optional,
+    )
 
 
 class FloatConfig(PolledConfig):
@@ -142,15 +155,7 @@ class FloatSource:
     def reader(self, obj: str) -> ObjectReader:
         """Return the reader of a catalogued object."""
         resource = RESOURCES[obj]
-        stamps = ("modified", "created") if resource.has_filter else ()
-        layout = Layout(
-            resource.id_field,
-            id_form=_ID,
-            modified_fields=stamps,
-            ignored=resource.unused,
-            optional=resource.optional,
-        )
-        rows = RowReader(record_schema(f"source/{SYSTEM}/{obj}"), layout)
+        rows = RowReader(record_schema(f"source/{SYSTEM}/{obj}"), float_layout(resource))
         return FloatReader(self._client, resource, rows, self.config.page_size)
 
     async def close(self) -> None:

@@ -125,6 +125,8 @@ class FloatApi:
         async def endpoint(request: Request) -> Response:
             if not request.headers.get("user-agent"):
                 raise FloatError(400)
+            if "authorization" not in request.headers:
+                return Response("<html>Forbidden</html>", 403, media_type="text/html")
             if bearer_token(request.headers) != self._token:
                 raise FloatError(401)
             self._throttle(request)
@@ -207,6 +209,8 @@ class FloatApi:
 
     def _shown(self, collection: str, row: dict[str, Any]) -> dict[str, Any]:
         drift = self._site.drift
+        if collection == "tasks" and row["people_ids"] is None:
+            row = {**row, "people_ids": [row["people_id"]]}
         kept = {name: row[name] for name in row if not drift.is_removed(collection, name)}
         return kept | drift.added(collection)
 

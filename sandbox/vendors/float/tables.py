@@ -35,7 +35,7 @@ RECORD_TYPES: Final = {
             "name": None,
             "email": None,
             "job_title": None,
-            "department_id": None,
+            "department": None,
             "role_id": None,
             "people_type_id": 1,
             "cost_rate": None,
@@ -82,6 +82,7 @@ RECORD_TYPES: Final = {
         id_field="task_id",
         defaults={
             "people_id": None,
+            "people_ids": None,
             "project_id": None,
             "name": "",
             "start_date": None,

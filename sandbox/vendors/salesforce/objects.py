@@ -54,6 +54,7 @@ OBJECTS: dict[str, dict[str, FieldType]] = {
         "Probability": FieldType.NUMBER,
         "IsClosed": FieldType.BOOLEAN,
         "IsWon": FieldType.BOOLEAN,
+        "ForecastCategory": FieldType.STRING,
         "HasOpportunityLineItem": FieldType.BOOLEAN,
         "Amount": FieldType.NUMBER,
         "CurrencyIsoCode": FieldType.STRING,
@@ -79,6 +80,13 @@ _PARENTS = {
     "Opportunity": ("AccountId", "Account"),
     "OpportunityLineItem": ("OpportunityId", "Opportunity"),
 }
+_FORECAST = {
+    "Closed Won": "Closed",
+    "Closed Lost": "Omitted",
+    "Proposal/Price Quote": "BestCase",
+    "Negotiation/Review": "Forecast",
+}
+"""Category of a stage, which an org sets for each; of the others Pipeline."""
 _DELETIONS_KEPT = timedelta(days=15)
 _ID_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
@@ -196,6 +204,7 @@ class SalesforceBooks:
         if record_type == "Opportunity":
             row["IsWon"] = row["StageName"] == "Closed Won"
             row["IsClosed"] = row["IsWon"] or row["StageName"] == "Closed Lost"
+            row["ForecastCategory"] = _FORECAST.get(str(row["StageName"]), "Pipeline")
             row["HasOpportunityLineItem"] = bool(self._live_lines(row["Id"]))
         elif record_type == "OpportunityLineItem":
             if row["TotalPrice"] is None and row["Quantity"] is not None:
