@@ -294,12 +294,15 @@ async def test_draining_finishes_the_call_in_flight_and_begins_no_other() -> Non
 
 
 async def test_a_call_that_outlasts_the_drain_stays_open_in_the_journal() -> None:
+    """And nothing of it runs on: whoever takes over has to find the target at rest."""
+    before = asyncio.all_tasks()
     async with bench() as it:
         command = make_command()
         it.target.will(command.natural_key, asyncio.Event())
         it.submit(command)
         await reached(lambda: it.target.in_flight == 1)
         await it.executor.drain(0.001)
+        assert asyncio.all_tasks() == before
 
     assert it.journal.intents == [(command.command_id, 1)]
     assert it.journal.outcomes == []
