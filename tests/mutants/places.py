@@ -62,9 +62,9 @@ def _operators() -> dict[str, Operator]:
 
 
 def mutants_of(path: Path, root: Path) -> Iterator[Mutant]:
-    """Every mutant of a module, but for those of annotations, which nothing evaluates."""
+    """Every mutant of a module, but for those that change nothing a program does."""
     source = path.read_text()
-    nodes, ignored = list(ast_nodes(get_ast(source))), annotations(source)
+    nodes, ignored = list(ast_nodes(get_ast(source))), ineffective(source)
     for name, operator in _operators().items():
         places = (place for node in nodes for place in operator.mutation_positions(node))
         for occurrence, ((line, column), _) in enumerate(places):
@@ -82,8 +82,8 @@ def mutated(mutant: Mutant, source: str) -> str:
 Span = tuple[tuple[int, int], tuple[int, int]]
 
 
-def annotations(source: str) -> list[Span]:
-    """Where type annotations and generic parameters stand."""
+def ineffective(source: str) -> list[Span]:
+    """Where type annotations stand, and what protects values that nobody tries to change."""
     found: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(source)):
         match node:
@@ -91,6 +91,8 @@ def annotations(source: str) -> list[Span]:
                 found.append(annotation)
             case ast.FunctionDef(returns=returns) | ast.AsyncFunctionDef(returns=returns):
                 found.append(returns)
+            case ast.keyword(arg="frozen" | "slots", value=value):
+                found.append(value)
     return [
         ((node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0))
         for node in found
