@@ -20,6 +20,7 @@ from sandbox.story.firm import (
     STUCK_DEAL,
     set_up,
 )
+from sandbox.story.part_timer import part_timer
 from sandbox.story.world import PsaProject, World
 from schemas.identity import engagement_id, project_id
 
@@ -135,6 +136,7 @@ def staff(world: World) -> Iterator[None]:
     yield
     yield from _change_hours(world)
     yield from _take_leave(world)
+    yield from part_timer(world)
 
 
 def _change_hours(world: World) -> Iterator[None]:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from sandbox.books import effects, measures, projects, status
+from sandbox.books import effects, measures, people, projects, status
 from sandbox.books.audit import NOT_COMPARED, PUBLISHED, Evidence, actual_tables, audit
 from sandbox.books.billing import billing_totals, expected_billing, expected_billing_totals
 from sandbox.books.comparison import compare
 from sandbox.books.rows import SourceRows
+from sandbox.story.part_timer import CHANGED_ON, FOUR_DAYS, THREE_DAYS
 from sandbox.vendors.effects import Effect, Operation
 from schemas.contracts import record_schema
 from schemas.identity import customer_id, engagement_id, project_id, resource_id, time_bill_id
@@ -262,6 +263,24 @@ def test_utilization_is_billable_hours_over_the_hours_of_the_days_employed() -> 
     assert (row["billable_hours"], row["total_hours"]) == (D(2), D(5))
     assert row["available_hours"] == D(32)  # employed from Tuesday: 4 days of 8 hours
     assert row["utilization_ratio"] == D("0.0625")
+
+
+@pytest.mark.fault("C10", place="tables/planning.py")
+def test_c10_a_part_timer_is_there_and_planned_on_the_days_of_her_week_of_then() -> None:
+    """Three days of 6 h; from 21 September four days of 7.5 h. The plain field lags behind."""
+    history = {"1970-01-01": THREE_DAYS, CHANGED_ON: FOUR_DAYS}
+    paula = {
+        **FIRM.people[0],
+        "work_days_hours": THREE_DAYS,
+        "work_days_hours_history": history,
+        "start_date": "2026-02-01",
+    }
+    weeks = {
+        f"2026-W{week}": people.available_hours(FIRM, paula, f"2026-W{week}") for week in (38, 39)
+    }
+    assert weeks == {"2026-W38": D(18), "2026-W39": D(30)}
+    days = people.planned_days(FIRM, paula, date(2026, 9, 7), date(2026, 10, 2))
+    assert len(days) == 3 + 3 + 4 + 4
 
 
 def test_pipeline_weighs_each_deal_by_its_probability() -> None:
