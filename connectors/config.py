@@ -68,6 +68,11 @@ def parse_config(
         except LookupError as error:
             unresolved.add(key)
             problems.append(f"{key}: {error.args[0]}")
+        else:
+            if not _is_encodable(values[key]):
+                problems.append(f"{ascii(key)[1:-1]}: not a text in UTF-8")
+                unresolved.add(key)
+                del values[key]
     try:
         config = model.model_validate(values)
     except ValidationError as error:
@@ -82,6 +87,16 @@ def parse_config(
         )
     remember_secrets(config)
     return config
+
+
+def _is_encodable(value: object) -> bool:
+    """Whether a text can be sent: JSON may hold halves of characters, and so may a variable."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+    return True
 
 
 def remember_secrets(config: BaseModel) -> None:

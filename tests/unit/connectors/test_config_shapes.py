@@ -113,6 +113,14 @@ def read_once(entry: str, content: bytes) -> None:
 
 
 @pytest.mark.fault("D9", place=PLACE)
+@pytest.mark.parametrize("key", ["token", "name", "url", "user.agent"])
+def test_d9_half_a_character_is_refused_by_its_key(key: str) -> None:
+    document = json.loads((CONNECTORS / "float" / "sink.json").read_text())
+    with pytest.raises(ConfigError, match=f"{key}: not a text in UTF-8"):
+        read_once("dispatch", json.dumps(document | {key: "ok \ud83d"}).encode())
+
+
+@pytest.mark.fault("D9", place=PLACE)
 @pytest.mark.parametrize("entry", sorted(READERS))
 @pytest.mark.parametrize("path", ["/", "/nowhere/it.json", "a\x00b", "x" * 5000])
 def test_d9_a_path_that_names_no_file_is_refused(entry: str, path: str) -> None:
