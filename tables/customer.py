@@ -126,25 +126,24 @@ def _order(outbox: Outbox, customer_id: str, document: CustomerDocument, timesta
         content_hash(_content(document.erp)) if document.erp else "",
         timestamp_ms,
     )
-    natural_key = f"netsuite:customer:{customer_id}"
-    is_open = False
+    correlation = (wanted.correlation_id or correlation_id(wanted.id)) if wanted else None
+    order = Order(
+        target="netsuite",
+        kind="upsert_customer",
+        natural_key=f"netsuite:customer:{customer_id}",
+        origin_key=customer_id,
+        correlation_id=correlation,
+    )
     if wanted is None:
-        entry, is_open = withdraw(entry)
+        entry, is_open = withdraw(entry, timestamp_ms)
+        if is_open:
+            send_withdrawal(outbox, order, revision=entry.revision, timestamp_ms=timestamp_ms)
     document.ledger = entry
-    if is_open:
-        send_withdrawal(outbox, "netsuite", natural_key)
     if not is_due or wanted is None:
         return
-    correlation = wanted.correlation_id or correlation_id(wanted.id)
     send(
         outbox,
-        Order(
-            target="netsuite",
-            kind="upsert_customer",
-            natural_key=natural_key,
-            origin_key=customer_id,
-            correlation_id=correlation,
-        ),
+        order,
         {"customer_id": customer_id, "correlation_id": correlation, **_content(wanted)},
         revision=entry.revision,
         timestamp_ms=timestamp_ms,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Final
@@ -27,6 +27,7 @@ Payload = Mapping[str, PayloadValue]
 
 ECHOES_KEPT: Final = 8
 GONE: Final = "gone"
+WITHDRAW: Final = "withdraw"
 
 
 class LedgerEntry(BaseModel):
@@ -98,14 +99,16 @@ def forget(entry: LedgerEntry) -> LedgerEntry:
     return LedgerEntry(revision=entry.revision)
 
 
-def withdraw(entry: LedgerEntry) -> tuple[LedgerEntry, bool]:
-    """Return the entry without its wish, and whether the order for it may still be open.
+def withdraw(entry: LedgerEntry, timestamp_ms: int) -> tuple[LedgerEntry, bool]:
+    """Return the entry without its wish, and whether a withdrawal must be sent.
 
-    An open one may be on its way or refused; it must not be carried out any more. What it did all
-    the same shows as an echo.
+    It must where the order may still be open: on its way or refused, it is not to be carried out
+    any more. What it did all the same shows as an echo.
     """
-    is_open = _in_flight(entry)
-    return (entry.model_copy(update={"ordered": ""}) if is_open else entry), is_open
+    if not _in_flight(entry):
+        return entry, False
+    revision = max(entry.revision + 1, timestamp_ms)
+    return entry.model_copy(update={"ordered": "", "revision": revision}), True
 
 
 def decide(
@@ -151,9 +154,10 @@ def _in_flight(entry: LedgerEntry) -> bool:
     return entry.ordered not in ("", GONE) and not entry.is_confirmed
 
 
-def send_withdrawal(outbox: Outbox, target: str, natural_key: str) -> None:
-    """Put the withdrawal of a command into the outbox: a tombstone under its natural key."""
-    outbox.add(f"psa.command.{target}", natural_key, None)
+def send_withdrawal(outbox: Outbox, order: Order, *, revision: int, timestamp_ms: int) -> None:
+    """Put the withdrawal of all commands of a natural key below a revision into the outbox."""
+    order = replace(order, kind=WITHDRAW, amount=None, currency=None)
+    send(outbox, order, {}, revision=revision, timestamp_ms=timestamp_ms)
 
 
 def send(

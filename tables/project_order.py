@@ -114,9 +114,9 @@ def _order_budget(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
         # The budget lives in the ERP's project row: one made anew starts without it.
         known = view.document.ledgers.get(order.natural_key)
         if known is not None:
-            _, is_open = withdraw(known)
+            known, is_open = withdraw(known, timestamp_ms)
             if is_open:
-                send_withdrawal(outbox, order.target, order.natural_key)
+                send_withdrawal(outbox, order, revision=known.revision, timestamp_ms=timestamp_ms)
             view.document.ledgers[order.natural_key] = forget(known)
         return
     view.decide(outbox, order, desired, observed, timestamp_ms)

@@ -201,10 +201,10 @@ class ProjectView:
         )
         is_open = False
         if desired is None:
-            entry, is_open = withdraw(entry)
+            entry, is_open = withdraw(entry, timestamp_ms)
         self.document.ledgers[order.natural_key] = entry
         if is_open:
-            send_withdrawal(outbox, order.target, order.natural_key)
+            send_withdrawal(outbox, order, revision=entry.revision, timestamp_ms=timestamp_ms)
         is_sent = is_due and desired is not None
         if is_sent and desired is not None:
             identity = {"project_id": self.project_id, "correlation_id": order.correlation_id}

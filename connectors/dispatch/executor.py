@@ -57,6 +57,7 @@ _log = structlog.get_logger()
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 Finished = Callable[[], None]
 
+LEASE_PAUSE_S: Final = 1.0
 UNCLEAR_AFTER: Final = 8
 """Answers in a row that nobody understands, after which a person is told."""
 
@@ -131,31 +132,34 @@ class TargetExecutor:
             finished()
         self._show()
 
-    def withdraw(self, natural_key: str, finished: Finished) -> None:
-        """Take in that nobody wants any more what its commands ask for.
+    def withdraw(self, natural_key: str, revision: int, finished: Finished) -> None:
+        """Take in that nobody wants any more what its commands below a revision ask for.
 
         `finished` is called once nothing of it waits, and no exception is open for it.
         """
-        waiting = self._ledger.withdraw(natural_key)
+        waiting = self._ledger.withdraw(natural_key, revision)
         if waiting is not None:
             self._waiting[waiting.command_id].append(finished)
-        elif refusals := self._refusals.of(natural_key):
-            self._spawn(self._resolve(refusals, finished))
+        elif refusals := self._refusals.of(natural_key, below=revision):
+            for refusal in refusals:  # at once, so that none is tried meanwhile
+                self._refusals.met(refusal.exception_id, self._now_s())
+            self._spawn(self._resolve(refusals[0], finished))
         else:
             finished()
 
-    async def _resolve(self, refusals: Collection[Refusal], finished: Finished) -> None:
-        """Resolve what nobody waits for any more."""
-        for refusal in refusals:
-            self._check()
-            outcome = Outcome(
-                Status.WITHDRAWN,
-                refusal.attempts,
-                target_id=self._ledger.known_id(refusal.command.natural_key),
-            )
+    async def _resolve(self, refusal: Refusal, finished: Finished) -> None:
+        """Resolve what nobody waits for any more; without a lease, the heir does."""
+        known_id = self._ledger.known_id(refusal.command.natural_key)
+        outcome = Outcome(Status.WITHDRAWN, refusal.attempts, target_id=known_id)
+        while not self._is_draining:
+            try:
+                self._check()
+            except LeaseLostError:
+                await asyncio.sleep(LEASE_PAUSE_S)
+                continue
             await self._journal.settle(refusal.command, outcome)
-            self._refusals.met(refusal.exception_id, self._now_s())
-        finished()
+            finished()
+            return
 
     def retry(self, request: RetryRequest) -> None:
         """Try refused commands again now, as a person asks."""
@@ -256,7 +260,10 @@ class TargetExecutor:
             now_s,
             now_s + pause_s,
         )
-        self._check()
+        try:
+            self._check()
+        except LeaseLostError:
+            return 0.0  # told by whoever tries it next
         await self._journal.tell(refusal)
         self._told[identity] = refusal
         return pause_s

@@ -28,6 +28,8 @@ from schemas.errors import (
 _log = structlog.get_logger()
 
 TOPIC_PREFIX: Final = "psa.command."
+WITHDRAW: Final = "withdraw"
+"""Kind of a command that takes the earlier ones of its natural key back."""
 BATCH: Final = 500
 POLL_S: Final = 0.1
 REGISTRY_PATIENCE_S: Final = 60.0
@@ -44,19 +46,20 @@ class InstanceFencedError(FatalError):
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """A tombstone: nobody wants any more what the commands of this natural key ask for."""
+    """Nobody wants any more what the commands of a natural key below a revision ask for."""
 
     natural_key: str
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One record of a command topic: a command, its withdrawal, or a dead letter."""
+    """One record of a command topic: a command, a withdrawal, a dead letter; None: a tombstone."""
 
     topic: str
     partition: int
     offset: int
-    content: Command | Withdrawal | DeadLetter
+    content: Command | Withdrawal | DeadLetter | None
 
     @property
     def target(self) -> str:
@@ -200,23 +203,23 @@ class Intake:
     def _decode(self, message: Message) -> Delivery:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         value = message.value()
-        content: Command | Withdrawal | DeadLetter
-        try:
-            if value is None:
-                content = Withdrawal(self._serde.read_key(message.key()))
-            else:
+        content: Command | Withdrawal | DeadLetter | None = None
+        if value is not None:
+            try:
                 content = self._command(topic, value)
-        except RecordError as error:
-            content = DeadLetter(topic, partition, offset, message.key(), value or b"", error)
+            except RecordError as error:
+                content = DeadLetter(topic, partition, offset, message.key(), value, error)
         return Delivery(topic, partition, offset, content)
 
     @stamina.retry(on=RegistryUnavailableError, attempts=None, timeout=REGISTRY_PATIENCE_S)
-    def _command(self, topic: str, value: bytes) -> Command:
+    def _command(self, topic: str, value: bytes) -> Command | Withdrawal:
         command = Command.from_record(self._serde.read(value))
         if f"{TOPIC_PREFIX}{command.target}" != topic:
             raise InvalidEntityError(
                 f"command {command.command_id} for {command.target} is in topic {topic}"
             )
+        if command.kind == WITHDRAW:
+            return Withdrawal(command.natural_key, command.revision)
         return command
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

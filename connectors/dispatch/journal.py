@@ -107,21 +107,30 @@ def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) ->
             if row.get(target_field) in targets:
                 yield row
 
-    exceptions = waiting_commands(rows(EXCEPTIONS, "system"))
+    return memory_of(every(RESULTS, "target"), rows(INTENTS, "target"), rows(EXCEPTIONS, "system"))
+
+
+def memory_of(
+    results: Iterable[Mapping[str, Any]],
+    intents: Iterable[Mapping[str, Any]],
+    exceptions: Iterable[Mapping[str, Any]],
+) -> Memory:
+    """Return the memory that records hold: every result, the last intents and exceptions."""
+    still_open = waiting_commands(exceptions)
     return Memory(
-        settled=last_results(every(RESULTS, "target")),
+        settled=last_results(results),
         intents={
             row["natural_key"]: Intent(
                 row["command_id"], row["revision"], row["attempt"], row["started_at"]
             )
-            for row in rows(INTENTS, "target")
+            for row in intents
         },
-        exceptions={row["exception_id"]: _open_exception(row) for row in exceptions},
-        refusals=tuple(found for row in exceptions if (found := read_refusal(row)) is not None),
+        exceptions={row["exception_id"]: _open_exception(row) for row in still_open},
+        refusals=tuple(found for row in still_open if (found := read_refusal(row)) is not None),
     )
 
 
-def waiting_commands(exceptions: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def waiting_commands(exceptions: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the open exceptions of commands; tables open and resolve their own findings."""
     return [row for row in exceptions if row["status"] == OPEN and row["command_id"] is not None]
 
@@ -193,7 +202,7 @@ class KafkaJournal:
         if record["status"] == OPEN:
             self._exceptions[record["exception_id"]] = _open_exception(record)
         else:
-            del self._exceptions[record["exception_id"]]
+            self._exceptions.pop(record["exception_id"], None)
         self._metrics.show_exceptions(self._exceptions.values())
 
     async def bury(self, letter: DeadLetter) -> None:
@@ -215,7 +224,7 @@ class KafkaJournal:
         await self._publisher.publish(DEAD_LETTERS, key, record)
 
 
-def _open_exception(record: dict[str, Any]) -> OpenException:
+def _open_exception(record: Mapping[str, Any]) -> OpenException:
     return OpenException(
         record["system"], record["natural_key"], record["amount"], record["currency"]
     )

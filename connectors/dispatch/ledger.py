@@ -106,13 +106,15 @@ class Ledger:
         entry.is_withdrawn = False
         return True
 
-    def withdraw(self, natural_key: str) -> Command | None:
-        """Take in that nobody wants it any more; return the last command that waits, if one does.
+    def withdraw(self, natural_key: str, revision: int) -> Command | None:
+        """Take in that nobody wants what is below a revision; return the last that waits, if any.
+
+        A withdrawal that is read again after a restart does not concern what came after it.
 
         What may have landed is looked up all the same, and what is under way ends as it ends.
         """
         entry = self._entries.get(natural_key)
-        if entry is None or not entry.pending:
+        if entry is None or not entry.pending or entry.pending[-1].revision >= revision:
             return None
         entry.is_withdrawn = True
         return entry.pending[-1]

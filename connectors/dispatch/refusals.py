@@ -180,12 +180,12 @@ class Refusals:
         self._join(refusal)
         return refusal
 
-    def of(self, natural_key: str) -> list[Refusal]:
-        """Return what waits of a natural key."""
+    def of(self, natural_key: str, *, below: int) -> list[Refusal]:
+        """Return what waits of a natural key below a revision."""
         return [
             member
             for identity in self._of.get(natural_key, ())
-            if (member := self._member(identity)) is not None
+            if (member := self._member(identity)) is not None and member.command.revision < below
         ]
 
     def met(self, exception_id: str, now_s: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
@@ -52,6 +53,7 @@ class Session:
         spawn: Spawn,
         check: Check = lambda: None,
         owns: Callable[[str, int], bool] = lambda _topic, _partition: True,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`owns` says whether a partition of a command topic is ours."""
         self.offsets = OffsetTracker()
@@ -72,6 +74,7 @@ class Session:
                 metrics=metrics,
                 spawn=spawn,
                 check=check,
+                now=now,
                 refused=(
                     refusal
                     for refusal in memory.refusals
@@ -94,8 +97,10 @@ class Session:
         self.offsets.take(place, delivery.offset)
         finished = partial(self.offsets.finish, place, delivery.offset)
         match delivery.content:
-            case Withdrawal(natural_key):
-                self._executors[delivery.target].withdraw(natural_key, finished)
+            case None:
+                finished()
+            case Withdrawal(natural_key, revision):
+                self._executors[delivery.target].withdraw(natural_key, revision, finished)
             case Command() as command:
                 self._executors[command.target].submit(command, finished)
             case DeadLetter() as letter:

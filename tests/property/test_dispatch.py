@@ -1,13 +1,19 @@
-"""The ledger under every interleaving of deliveries, replays, faults and crashes. I8."""
+"""Dispatch under every interleaving of deliveries, replays, faults, crashes and freezes. I8.
+
+First the ledger alone, then whole dispatchers on a vendor whose list lags (`dispatch_world`).
+"""
 
 from collections.abc import Callable
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from connectors.dispatch.commands import Command, Intent, Settled
 from connectors.dispatch.ledger import Attempt, Ledger, Look, Supersede
+from tests.support.dispatch_world import live
 from tests.support.examples import examples
+from tests.support.virtual_time import run_virtually
 
 KEYS = ("netsuite:project:a", "netsuite:project:b")
 
@@ -222,3 +228,24 @@ def test_i8_a_replay_of_the_whole_topic_has_no_effect(
     quiesce(world)
 
     assert (world.effects, world.results) == before
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+@pytest.mark.fault("A4", place="connectors/dispatch/retry.py")
+@pytest.mark.fault("A6", place="connectors/dispatch/lease.py")
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=examples(60), deadline=None, phases=[Phase.explicit, Phase.generate])
+def test_a1_a4_a6_whatever_disturbs_two_dispatchers_each_desire_has_one_effect(seed: int) -> None:
+    """A seed decides everything: a smaller one is no simpler story, so none is looked for."""
+    ending = run_virtually(live(seed))
+
+    assert set(ending.created.values()) <= {1}, "nothing is made twice"
+    assert ending.open_while_refused == ending.refused, "open exactly where a desire is unmet"
+    assert ending.open_at_last == set()
+    for name, content in ending.wanted.items():
+        assert ending.held.get(name) == content, "the last revision wins"
+        assert name in ending.refused or ending.held_while_refused.get(name) == content
+    for name in ending.withdrawn:
+        held = ending.held_while_refused.get(name)
+        assert ending.held.get(name) == held, "what nobody wants is not made later"
+    assert ending.committed == ending.orders, "nothing is lost"

@@ -108,11 +108,12 @@ class Targets:
                 self.feeder.topology.topics.get(f"psa.command.{target}", [])
             ):
                 start = self._read[target, partition]
-                for _, key, value in log[start:]:
-                    if value is None:  # nobody wants it any more
-                        self._queues.pop(self.feeder.topology.message(key, None)[0], None)
-                        continue
+                for _, _, value in log[start:]:
+                    assert value is not None
                     command = self.feeder.topology.decode(value)
+                    if command["kind"] == "withdraw":  # nobody wants it any more
+                        self._queues.pop(str(command["natural_key"]), None)
+                        continue
                     self._queues.setdefault(str(command["natural_key"]), []).append(command)
                 self._read[target, partition] = len(log)
 

@@ -408,7 +408,7 @@ def test_a1_what_nobody_wants_any_more_is_not_tried_again(when: str) -> None:
                 it.executor.retry(RetryRequest("netsuite:netsuite:project:a"))
                 await asyncio.sleep(0.05)
             finished: list[str] = []
-            it.executor.withdraw(command.natural_key, lambda: finished.append("withdrawn"))
+            it.executor.withdraw(command.natural_key, 2, lambda: finished.append("withdrawn"))
             await asyncio.sleep(5)
             erp.rules.clear()
             await asyncio.sleep(3 * DAY_S)
@@ -419,7 +419,7 @@ def test_a1_what_nobody_wants_any_more_is_not_tried_again(when: str) -> None:
             assert (command.natural_key in erp.held) is is_carried_out
             assert it.statuses()[-1] == ("succeeded" if is_carried_out else "withdrawn")
 
-            newer = make_command(revision=2)
+            newer = make_command(revision=3)
             it.submit(newer)
             await it.idle()
             assert erp.held[command.natural_key] == newer.payload

@@ -74,7 +74,7 @@ async def test_i1_an_offset_is_committable_only_when_all_before_it_are_settled()
     answer = asyncio.Event()
     sinks["netsuite"].will("netsuite:customer:slow", answer)
     async with session(sinks, MemoryJournal()) as it:
-        it.accept(delivery("netsuite", 3, Withdrawal("netsuite:customer:gone")))
+        it.accept(delivery("netsuite", 3, Withdrawal("netsuite:customer:gone", 9)))
         it.accept(delivery("netsuite", 5, make_command("netsuite:customer:slow")))
         it.accept(delivery("netsuite", 6, make_command("netsuite:customer:quick")))
         await committable(it, {PLACES["netsuite"]: 5})

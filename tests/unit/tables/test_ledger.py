@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tables.ledger import GONE, LedgerEntry, Payload, canonical_json, decide, observe
+from tables.ledger import GONE, LedgerEntry, Payload, canonical_json, decide, observe, withdraw
 
 NEW = LedgerEntry()
 IN_FLIGHT = LedgerEntry(revision=1, ordered="a", echoes=("", "a"))
@@ -100,3 +100,26 @@ def test_payloads_are_canonical() -> None:
 
 def test_equal_amounts_read_the_same_whatever_their_scale() -> None:
     assert canonical_json({"x": Decimal("100.0000")}) == canonical_json({"x": Decimal(100)})
+
+
+@pytest.mark.fault("A1", place="tables/ledger.py")
+def test_a1_an_open_order_is_taken_back_once_by_a_higher_revision_and_made_anew() -> None:
+    ordered, is_due = decide(LedgerEntry(), "x", "", 10)
+    assert is_due
+
+    entry, is_open = withdraw(ordered, 20)
+    assert is_open
+    assert entry.revision > ordered.revision
+    assert withdraw(entry, 30) == (entry, False)
+
+    again, is_due = decide(entry, "x", "", 20)
+    assert is_due
+    assert again.revision > entry.revision
+
+
+@pytest.mark.fault("A1", place="tables/ledger.py")
+def test_a1_what_the_target_has_shown_needs_no_taking_back() -> None:
+    ordered, _ = decide(LedgerEntry(), "x", "", 10)
+    shown, _ = decide(ordered, "x", "x", 20)
+
+    assert withdraw(shown, 30) == (shown, False)
