@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from connectors.debezium.client import read_connector_file
-from connectors.dispatch.main import load_sink
+from connectors.dispatch.main import load_sink, load_sinks
 from connectors.polled.main import load_source
 from psastream import connect
 from psastream.exits import Exit
@@ -91,6 +91,11 @@ def check(options: UpOptions, environment: Mapping[str, str]) -> Settings:
                 read(path)
             except ConfigError as error:
                 problems.append(error.detail)
+    if not problems:
+        try:
+            load_sinks(options.sinks, environment)
+        except ConfigError as error:
+            problems.append(error.detail)
     # What `up` starts itself it also names; the rest must hold as for any other process.
     assumed = {
         "PSASTREAM_BOOTSTRAP_SERVERS": "started:0",

@@ -52,10 +52,7 @@ def run_dispatcher(
     `environment` answers the placeholders of the configuration files (default: the process's).
     """
     try:
-        configs = [
-            load_sink(path, os.environ if environment is None else environment)
-            for path in config_paths
-        ]
+        configs = load_sinks(config_paths, os.environ if environment is None else environment)
         asyncio.run(_run(settings, configs, wrap_journal))
     except ConfigError as error:
         _log.error("dispatch.config_wrong", error=str(error))
@@ -68,7 +65,7 @@ def run_dispatcher(
 
 async def _run(
     settings: Settings,
-    configs: Sequence[AnySinkConfig],
+    configs: Mapping[str, AnySinkConfig],
     wrap_journal: WrapJournal,
 ) -> None:
     stop = asyncio.Event()
@@ -80,7 +77,10 @@ async def _run(
     dispatcher = Dispatcher(
         settings.kafka,
         Serde(Registry(settings.registry_url)),
-        {config.target: Target(config, config.make_sink(lease.check)) for config in configs},
+        {
+            target: Target(config, config.make_sink(lease.check))
+            for target, config in configs.items()
+        },
         metrics=DispatchMetrics(),
         health=health,
         lease=lease,
@@ -88,6 +88,25 @@ async def _run(
         wrap_journal=wrap_journal,
     )
     await dispatcher.run(stop)
+
+
+def load_sinks(paths: Sequence[Path], environment: Mapping[str, str]) -> dict[str, AnySinkConfig]:
+    """Return the sink configurations by target.
+
+    Raises ConfigError for the first file that does not hold, and where two name one target: only
+    one of them could be used.
+    """
+    configs: dict[str, AnySinkConfig] = {}
+    files: dict[str, Path] = {}
+    for path in paths:
+        config = load_sink(path, environment)
+        if config.target in configs:
+            raise ConfigError(
+                f"{path}: target is {config.target}, as in {files[config.target]}",
+                hint="give each target one sink file",
+            )
+        configs[config.target], files[config.target] = config, path
+    return configs
 
 
 def load_sink(path: Path, environment: Mapping[str, str]) -> AnySinkConfig:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.debezium.client import read_connector_file
-from connectors.dispatch.main import load_sink
+from connectors.dispatch.main import load_sink, load_sinks
 from connectors.polled.main import load_source
 from psastream.up import UpOptions, check
 from runtime.prometheus import serve_metrics
@@ -225,3 +225,14 @@ def test_d12_a_taken_metrics_port_is_named_with_its_remedy() -> None:
         with pytest.raises(ConfigError, match=str(taken.getsockname()[1])) as caught:
             serve_metrics(taken.getsockname()[1])
     assert "PSASTREAM_METRICS_PORT" in caught.value.hint
+
+
+@pytest.mark.fault("D9", place="connectors/dispatch/main.py")
+def test_d9_two_sink_files_of_one_target_are_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_bytes(SINKS[0].read_bytes())
+    environment = {"FLOAT_URL": "https://float.example", "FLOAT_TOKEN": "token"}
+
+    assert list(load_sinks(SINKS[:1], environment)) == ["float"]
+    with pytest.raises(ConfigError, match=r"other\.json: target is float, as in .*sink\.json"):
+        load_sinks([SINKS[0], other], environment)
