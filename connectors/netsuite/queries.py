@@ -56,6 +56,12 @@ def _date(alias: str, column: str) -> str:
     return f"TO_CHAR({alias}.{column}, 'YYYY-MM-DD') AS {column}"
 
 
+def _seconds(column: str) -> tuple[str, str]:
+    """Hours as whole seconds, and at two digits: 50 minutes have more digits than any contract."""
+    name = column.rpartition(".")[2]
+    return f"ROUND({column} * 3600) AS seconds", f"ROUND({column}, 2) AS {name}"
+
+
 def _join_currency(alias: str) -> str:
     return f" LEFT JOIN currency cur ON cur.id = {alias}.currency"
 
@@ -108,12 +114,14 @@ QUERIES: Final[Mapping[str, Query]] = {
             *_plain("b", "id", "externalid"),
             "j.externalid AS job_externalid",
             _date("b", "trandate"),
-            *_plain("b", "hours", "rate", "custcol_psa_time_entry"),
+            *_seconds("b.hours"),
+            *_plain("b", "rate", "isbillable", "custcol_psa_time_entry"),
             "b.custcol_psa_currency AS currency",
             *_plain("b", "custcol_psa_project", "custcol_psa_correlation_id"),
             _stamp("b"),
         ),
         source="timebill b LEFT JOIN job j ON j.id = b.customer",
+        where="b.timetype = 'A'",  # done, not planned
         stamp="b.lastmodifieddate",
         id="b.id",
         script_ids=("timebill",),
@@ -145,7 +153,8 @@ INVOICE_LINES: Final = Query(
         "c.externalid AS customer_externalid",
         "j.externalid AS job_externalid",
         _CURRENCY,
-        *_plain("l", "itemtype", "quantity", "foreignamount", "netamount"),
+        *_seconds("l.quantity"),
+        *_plain("l", "itemtype", "foreignamount", "netamount"),
         *_plain("l", "custcol_psa_time_entry", "custcol_psa_project"),
         _stamp("t"),
     ),

@@ -7,7 +7,7 @@ not do is decide about retries or order: `connectors.dispatch` does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import Applied
 from connectors.http import VendorClient
 from connectors.netsuite.auth import POLICY, SYSTEM, make_auth
+from connectors.netsuite.values import Currencies, as_clock, clock
 from schemas.errors import ConfigError, InvalidEntityError
 
 RECORDS: Final = "/services/rest/record/v1"
@@ -34,6 +35,10 @@ class NetSuiteSinkConfig(SinkConfig):
     client_id: str = Field(min_length=1, description="client id of the integration record")
     certificate_id: str = Field(min_length=1, description="certificate mapped to the role")
     private_key_file: Path = Field(description="RSA private key of the certificate, PEM")
+    currencies: dict[str, str] = Field(
+        default_factory=dict,
+        description="internal ids by ISO code, where the account does not show its currencies",
+    )
     project_expense_type: str = Field(
         default="1", description="internal id of the expense type of new projects"
     )
@@ -63,7 +68,11 @@ class NetSuiteSinkConfig(SinkConfig):
             timeout_s=self.request_timeout_ms / 1000,
             limiter=self.make_limiter(check),
         )
-        return NetSuiteSink(client, project_expense_type=self.project_expense_type)
+        return NetSuiteSink(
+            client,
+            project_expense_type=self.project_expense_type,
+            currencies=self.currencies,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +91,15 @@ class _Record(Answer):
 class NetSuiteSink:
     """Sink on the record API. Every kind of command is one request."""
 
-    def __init__(self, client: VendorClient, *, project_expense_type: str) -> None:
+    def __init__(
+        self,
+        client: VendorClient,
+        *,
+        project_expense_type: str,
+        currencies: Mapping[str, str] | None = None,
+    ) -> None:
         self._client = client
+        self._currencies = Currencies(client, currencies or {})
         self._project_expense_type = project_expense_type
 
     async def close(self) -> None:
@@ -92,7 +108,7 @@ class NetSuiteSink:
 
     async def execute(self, command: Command, known_id: str | None = None) -> Applied:
         """Send the write of a command once. The external id in the path needs no `known_id`."""
-        write = self._write(command)
+        write = await self._resolved(self._write(command))
         answer = await self._client.request(
             write.method,
             write.path,
@@ -106,14 +122,25 @@ class NetSuiteSink:
 
     async def look(self, command: Command, known_id: str | None = None) -> Applied | None:
         """Read the record and compare it with the content of the command."""
-        write = self._write(command)
+        write = await self._resolved(self._write(command))
         answer = await self._client.request("GET", write.path, absent_ok=True, retry=False)
         if write.body is None:
             return Applied(is_gone=True) if answer.status == NOT_FOUND else None
         if answer.status == NOT_FOUND:
             return None
         record = read_answer(_Record, answer.body, system=SYSTEM, is_read=True)
-        return Applied(str(record.id)) if holds(answer.body, write.body) else None
+        held = dict(answer.body)
+        if isinstance(write.body.get("hours"), str):
+            held["hours"] = as_clock(held.get("hours"))
+        return Applied(str(record.id)) if holds(held, write.body) else None
+
+    async def _resolved(self, write: _Write) -> _Write:
+        """Return the write with the account's reference in place of an ISO code."""
+        currency = write.body.get("currency") if write.body else None
+        if write.body is None or currency is None:
+            return write
+        reference = {"id": await self._currencies.id_of(str(currency))}
+        return replace(write, body={**write.body, "currency": reference})
 
     def _write(self, command: Command) -> _Write:
         make = _WRITES.get(command.kind)
@@ -191,8 +218,9 @@ def _upsert_time_bill(content: Mapping[str, Any]) -> _Write:
         {
             "customer": {"externalId": content["project_id"]},
             "tranDate": content["work_on"],
-            "hours": number(content, "hours"),
+            "hours": clock(content.get("seconds")) or number(content, "hours"),
             "rate": number(content, "bill_rate"),
+            "isBillable": True,
             "custcol_psa_currency": content["currency"],
             "custcol_psa_time_entry": content["time_entry_id"],
             "custcol_psa_project": content["project_ref"],

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sandbox.books.contracts import contracts
 from sandbox.books.measures import counted_entries, time_of
 from sandbox.books.projects import psa_project_id
-from sandbox.books.rows import SourceRows, by_id, number, rounded, worked_hours
+from sandbox.books.rows import SourceRows, by_id, erp_hours, number, rounded, worked_hours
 from sandbox.books.status import Expected
 
 POSTED_STATUSES: Final = ("A", "B")
@@ -45,7 +45,7 @@ def sold_time(rows: SourceRows) -> Iterator[SoldTime]:
                 project=line["custcol_psa_project"],
                 currency=header["currency"],
                 state="credited" if header["type"] == "CustCred" else "invoiced",
-                hours=-Fraction(number(line["quantity"])),
+                hours=-erp_hours(line["quantity"]),
                 amount=-Fraction(number(line["foreignamount"])),
             )
 
@@ -136,7 +136,7 @@ def _billed(rows: SourceRows) -> set[tuple[str, str]]:
     for line in rows.invoice_lines:
         bill = line.get("timebill")
         if bill is not None and line["transaction"] not in void:
-            net[bill] -= Fraction(number(line["quantity"]))
+            net[bill] -= erp_hours(line["quantity"])
             used |= {bill} if line["transaction"] in invoices else set()
     return {
         (bill["custcol_psa_time_entry"], bill["custcol_psa_project"])

@@ -27,9 +27,9 @@ from sandbox.books.projects import (
 from sandbox.books.rows import (
     SourceRows,
     by_id,
+    erp_hours,
     number,
     optional_number,
-    rounded,
     worked_hours,
 )
 from sandbox.books.status import Expected
@@ -123,7 +123,7 @@ def expected_time_bills(rows: SourceRows) -> Expected:
             "project_ref": project_ref,
             "time_entry_id": entry_id,
             "work_on": entry["work_on"],
-            "hours": rounded(worked_hours(entry), 2),
+            "hours": worked_hours(entry),
             "bill_rate": entry["bill_rate"],
             "currency": entry["currency"],
         }
@@ -139,7 +139,7 @@ def actual_time_bills(rows: SourceRows) -> Expected:
             "project_ref": bill["custcol_psa_project"],
             "time_entry_id": bill["custcol_psa_time_entry"],
             "work_on": _day(bill["trandate"]),
-            "hours": number(bill["hours"]),
+            "hours": erp_hours(bill["hours"]),
             "bill_rate": number(bill["rate"]),
             "currency": bill["custcol_psa_currency"],
         }

@@ -92,6 +92,11 @@ def worked_hours(entry: Row) -> Fraction:
     return Fraction(entry["hours"]) if minutes is None else Fraction(minutes, 60)
 
 
+def erp_hours(value: object) -> Fraction:
+    """Return the ERP's hours, a number of some digits, as the whole seconds they stand for."""
+    return Fraction(round(Fraction(number(value)) * 3600), 3600)
+
+
 def rounded(value: Fraction, digits: int) -> Decimal:
     """Return a fraction as a decimal, half-even."""
     return Decimal(round(value * 10**digits)).scaleb(-digits)

@@ -24,7 +24,7 @@ from tests.support.vendors import (
 
 CUSTOMER = "/services/rest/record/v1/customer/eid:cus-1"
 SERVER_TIME = "/services/rest/system/v1/serverTime"
-BODY = {"companyName": "Acme", "currency": "EUR"}
+BODY = {"companyName": "Acme", "currency": {"id": "1"}}
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,9 @@ from sandbox.vendors.site import Site, SiteSettings
 
 _EXTERNAL_ID: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
 
+_CLOCK: Final = re.compile(r"([0-9]{1,4}):([0-5][0-9])")
+_HOURS_DIGITS: Final = 10
+
 
 class Kind(Enum):
     """Form of a field's value in JSON."""
@@ -30,7 +33,8 @@ class Kind(Enum):
     DECIMAL = "decimal"
     DATE = "date"
     BOOLEAN = "boolean"
-    CURRENCY = "currency"  # ISO 4217 code, also as {"refName": …}
+    CURRENCY = "currency"  # {"id": …} of one the account has switched on
+    DURATION = "duration"  # "h:mm", or a number of hours
     CHOICE = "choice"  # {"id": …} of a fixed list
     REFERENCE = "reference"  # {"id": …} or {"externalId": …}
 
@@ -111,8 +115,9 @@ RECORD_TYPES: Final = {
             fields=(
                 RecordField("customer", Kind.REFERENCE, "job"),
                 RecordField("tranDate", Kind.DATE),
-                RecordField("hours", Kind.DECIMAL),
+                RecordField("hours", Kind.DURATION),
                 RecordField("rate", Kind.DECIMAL),
+                RecordField("isBillable", Kind.BOOLEAN),
                 RecordField("custcol_psa_currency"),
                 RecordField("custcol_psa_time_entry"),
                 RecordField("custcol_psa_project"),
@@ -248,11 +253,12 @@ class RecordService:
             raise user_error(f"Invalid reference key {shown} for {field.name}.", field.name)
         return int(row["id"])
 
-    def _currency(self, field: RecordField, value: Any) -> str:
-        code = value.get("refName") if isinstance(value, Mapping) else value
-        if code not in self._site.settings.currencies:
-            raise _invalid_value(field, code)
-        return str(code)
+    def _currency(self, field: RecordField, value: Any) -> int:
+        row_id = self._referenced(field, value)
+        row = self._books.find(field.target, id=row_id) or {}
+        if row["symbol"] not in self._site.settings.currencies:
+            raise _invalid_value(field, row["symbol"])
+        return row_id
 
     def _shown(self, field: RecordField, value: Any) -> Any:
         if value is None:
@@ -262,8 +268,8 @@ class RecordService:
                 return self._reference(field, value)
             case Kind.CHOICE:
                 return {"id": value}
-            case Kind.DECIMAL:
-                return Decimal(value)
+            case Kind.DECIMAL | Kind.DURATION:
+                return _number_shown(field, Decimal(value))
             case Kind.BOOLEAN:
                 return value == "T"
             case Kind.DATE | Kind.TEXT:
@@ -326,6 +332,13 @@ def _invalid_value(field: RecordField, value: object) -> NetSuiteError:
     )
 
 
+def _number_shown(field: RecordField, value: Decimal) -> Decimal | str:
+    if field.kind is Kind.DECIMAL:
+        return value
+    minutes = round(value * 60)
+    return f"{minutes // 60}:{minutes % 60:02d}"
+
+
 def _plain(field: RecordField, value: Any) -> Any:
     match field.kind:
         case Kind.CHOICE:
@@ -334,6 +347,8 @@ def _plain(field: RecordField, value: Any) -> Any:
             return _decimal(field, value)
         case Kind.DATE:
             return _day(field, value)
+        case Kind.DURATION:
+            return _hours(field, value)
         case Kind.BOOLEAN if isinstance(value, bool):
             return value
         case Kind.TEXT if isinstance(value, str):
@@ -357,6 +372,14 @@ def _decimal(field: RecordField, value: Any) -> Decimal:
     if not number.is_finite():
         raise _invalid_value(field, value)
     return number
+
+
+def _hours(field: RecordField, value: Any) -> Decimal:
+    clock = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+    if clock is None:
+        return _decimal(field, value)
+    hours = Decimal(clock[1]) + Decimal(clock[2]) / 60
+    return round(hours, _HOURS_DIGITS)
 
 
 def _day(field: RecordField, value: Any) -> str:

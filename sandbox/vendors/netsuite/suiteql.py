@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
 from sandbox.vendors.drift import Drift
@@ -61,6 +62,7 @@ class SuiteQl:
         self._database.create_function("TO_CHAR", -1, _to_char, deterministic=True)
         self._database.create_function("TO_TIMESTAMP", 2, _to_timestamp, deterministic=True)
         self._database.create_function("TO_DATE", 2, _to_date, deterministic=True)
+        self._database.create_function("ROUND", -1, _round, deterministic=True)
         self._database.create_function("NVL", 2, _first_set, deterministic=True)
         self._database.set_authorizer(self._authorize)
 
@@ -155,6 +157,13 @@ def _to_timestamp(text: str, mask: str) -> str:
 def _to_date(text: str, mask: str) -> str:
     instant = datetime.strptime(text, _directives(mask))  # noqa: DTZ007 - SuiteQL has no zones
     return instant.date().isoformat()
+
+
+def _round(value: object, digits: int = 0) -> str | None:
+    if value is None:
+        return None
+    unit = Decimal(1).scaleb(-digits)
+    return str(Decimal(str(value)).quantize(unit, rounding=ROUND_HALF_UP))
 
 
 def _first_set(value: SqlValue, fallback: SqlValue) -> SqlValue:

@@ -78,6 +78,8 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
         "trandate": "DATETEXT",
         "hours": "TEXT",
         "rate": "TEXT",
+        "isbillable": "TEXT",
+        "timetype": "TEXT DEFAULT 'A'",
         "custcol_psa_currency": "TEXT",
         "custcol_psa_time_entry": "TEXT",
         "custcol_psa_project": "TEXT",

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.netsuite.queries import INVOICE_HEADERS, INVOICE_LINES
+from connectors.netsuite.queries import INVOICE_HEADERS, INVOICE_LINES, QUERIES
 from connectors.polled.conversion import Layout, RowReader
 from sandbox.vendors.clock import VendorClock
 from sandbox.vendors.drift import Drift
@@ -43,6 +43,7 @@ LINE = {
     "currency": "EUR",
     "itemtype": "Service",
     "quantity": "-8",
+    "seconds": "-28800",
     "foreignamount": "-800",
     "netamount": "-864",
     "custcol_psa_time_entry": ENTRY,
@@ -123,7 +124,8 @@ def test_c20_signs_turn_and_nothing_else_changes(
 ) -> None:
     """Discount lines included, which have the other sign: never an absolute value."""
     money = {"foreignamount": str(amount), "netamount": str(base)}
-    made = invoice_of({**LINE, "type": kind, "quantity": str(quantity), **money})
+    seconds = str(-quantity * -3600).removesuffix(".00")
+    made = invoice_of({**LINE, "type": kind, "seconds": seconds, **money})
     assert (made["hours"], made["amount"]) == (-quantity, -amount)
     assert made["seconds"] == -quantity * 3600
 
@@ -146,7 +148,7 @@ class Account:
         )
         self._suiteql = SuiteQl(self.books.uri, Drift())
 
-    def book(self, number: int, hours: str, rate: str = "100") -> None:
+    def book(self, number: int, hours: str, rate: str = "100", **columns: Any) -> None:
         self.books.create(
             "timebill",
             {
@@ -156,8 +158,22 @@ class Account:
                 "rate": rate,
                 "custcol_psa_time_entry": f"inhouse:time_entry:{number}",
                 "custcol_psa_project": PROJECT,
+                **columns,
             },
         )
+
+    def time_bills(self) -> list[dict[str, Any]]:
+        record = record_schema("source/netsuite/time_bill")
+        layout = Layout(
+            "id",
+            modified_fields=("lastmodifieddate",),
+            null_is_absent=True,
+            ignored=frozenset({"links"}),
+        )
+        items = self._suiteql.run(QUERIES["time_bill"].text(""), limit=100, offset=0).items
+        rows, refused = RowReader(record, layout).read(items)
+        assert not refused
+        return [canonical("src.netsuite.time_bill", row.values)["time_bill"] for row in rows]
 
     def bill(self, **hours: str) -> dict[str, Any]:
         wanted = {f"tb-{name[1:]}": Decimal(amount) for name, amount in hours.items()}
@@ -173,6 +189,34 @@ class Account:
 
     def lines(self) -> list[tuple[Any, ...]]:
         return [facts(invoice_of(row)) for row in self.rows()]
+
+
+@pytest.mark.fault("C21", place=QUERY)
+@settings(max_examples=25)
+@given(minutes=st.integers(1, 1440), digits=st.integers(4, 12))
+def test_c21_whole_minutes_arrive_whole_however_many_digits_are_shown(
+    minutes: int, digits: int
+) -> None:
+    account = Account()
+    hours = round(Decimal(minutes) / 60, digits)
+    account.book(9, str(hours), rate="60")
+    account.bill()
+    [line] = [invoice_of(row) for row in account.rows()]
+    assert (line["seconds"], line["amount"]) == (minutes * 60, minutes)
+    [bill] = account.time_bills()
+    assert bill["seconds"] == minutes * 60
+
+
+@pytest.mark.fault("C7", place=MAPPING)
+@pytest.mark.parametrize(("flag", "is_billable"), [(True, True), (False, False), (None, None)])
+def test_c7_time_that_finance_will_not_bill_is_told_apart(
+    flag: bool | None, is_billable: bool | None
+) -> None:
+    account = Account()
+    account.book(9, "8", isbillable=flag)
+    account.book(10, "8", timetype="P")  # planned, not done
+    [bill] = account.time_bills()
+    assert bill.get("is_billable") is is_billable
 
 
 @pytest.mark.fault("C20", place=QUERY)

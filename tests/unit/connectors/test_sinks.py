@@ -72,6 +72,7 @@ TIME_BILL: dict[str, Any] = {
     "time_entry_id": "inhouse:time_entry:9",
     "work_on": "2026-03-02",
     "hours": "7.50",
+    "seconds": 27000,
     "bill_rate": "180.0000",
     "currency": "EUR",
     "correlation_id": "cor-1",
@@ -79,8 +80,9 @@ TIME_BILL: dict[str, Any] = {
 TIME_BILL_BODY = {
     "customer": {"externalId": "eng-1-de"},
     "tranDate": "2026-03-02",
-    "hours": Decimal("7.50"),
+    "hours": "7:30",
     "rate": Decimal("180.0000"),
+    "isBillable": True,
     "custcol_psa_currency": "EUR",
     "custcol_psa_time_entry": "inhouse:time_entry:9",
     "custcol_psa_project": "inhouse:project:7",
@@ -109,6 +111,87 @@ async def test_netsuite_upserts_by_external_id() -> None:
 
     assert client.requests == [("PUT", TIME_BILL_PATH, TIME_BILL_BODY)]
     assert applied.target_id == "42"
+
+
+@pytest.mark.fault("C21", place="connectors/netsuite/values.py")
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("seconds", "hours", "sent"),
+    [
+        (3000, "0.83", "0:50"),
+        (1200, "0.33", "0:20"),
+        (86400, "24.00", "24:00"),
+        (0, "0.00", "0:00"),
+        (1188, "0.33", Decimal("0.33")),  # no whole minutes
+        (-3600, "-1.00", Decimal("-1.00")),
+        (None, "7.50", Decimal("7.50")),
+    ],
+)
+async def test_c21_fifty_minutes_are_billed_as_fifty_minutes(
+    seconds: int | None, hours: str, sent: object
+) -> None:
+    sink, client = netsuite(answer(204))
+
+    await sink.execute(
+        order("upsert_time_bill", **TIME_BILL | {"seconds": seconds, "hours": hours})
+    )
+
+    assert client.requests[0][2]["hours"] == sent
+
+
+CUSTOMER = {
+    "customer_id": "cus-1",
+    "name": "Tern",
+    "country_code": "DE",
+    "currency": "SEK",
+    "tax_number": None,
+    "correlation_id": "cor-1",
+}
+CURRENCIES = answer(200, {"items": [{"id": "1", "symbol": "EUR"}, {"id": "7", "symbol": "SEK"}]})
+CUSTOMER_PATH = "/services/rest/record/v1/customer/eid:cus-1"
+
+
+@pytest.mark.fault("C2", place="connectors/netsuite/values.py")
+@pytest.mark.asyncio
+async def test_c2_a_currency_is_named_by_the_id_the_account_gave_it() -> None:
+    sink, client = netsuite(CURRENCIES, answer(204), answer(204))
+
+    await sink.execute(order("upsert_customer", **CUSTOMER))
+    await sink.execute(order("upsert_customer", **CUSTOMER | {"currency": "EUR"}))
+
+    assert [request[:2] for request in client.requests] == [
+        ("POST", "/services/rest/query/v1/suiteql"),
+        ("PUT", CUSTOMER_PATH),
+        ("PUT", CUSTOMER_PATH),
+    ]
+    assert [each[2]["currency"] for each in client.requests[1:]] == [{"id": "7"}, {"id": "1"}]
+
+
+@pytest.mark.fault("C2", place="connectors/netsuite/values.py")
+@pytest.mark.asyncio
+async def test_c2_a_currency_the_account_does_not_have_is_refused_until_it_has() -> None:
+    sink, client = netsuite(answer(200, {"items": []}), CURRENCIES, answer(204))
+
+    with pytest.raises(VendorRejectedError) as refusal:
+        await sink.execute(order("upsert_customer", **CUSTOMER))
+    await sink.execute(order("upsert_customer", **CUSTOMER))
+
+    assert (refusal.value.field, refusal.value.faults[0].detail) == (
+        "currency",
+        "the account has no currency SEK",
+    )
+    assert client.requests[-1][2]["currency"] == {"id": "7"}
+
+
+@pytest.mark.asyncio
+async def test_a_currency_may_be_configured_and_need_not_be_there() -> None:
+    client = PlayedClient(NETSUITE, answer(204), answer(204))
+    sink = NetSuiteSink(client, project_expense_type="1", currencies={"SEK": "7"})  # type: ignore[arg-type]
+
+    await sink.execute(order("upsert_customer", **CUSTOMER))
+    await sink.execute(order("upsert_customer", **CUSTOMER | {"currency": None}))
+
+    assert [each[2]["currency"] for each in client.requests] == [{"id": "7"}, None]
 
 
 @pytest.mark.asyncio
@@ -144,7 +227,11 @@ async def test_netsuite_deletion_of_what_is_gone_is_done(status: int, body: Any)
     [
         (404, GONE, False),
         (200, {"id": "42", **TIME_BILL_BODY}, True),
-        (200, {"id": "42", **TIME_BILL_BODY, "hours": "8"}, False),
+        (200, {"id": "42", **TIME_BILL_BODY, "hours": "07:30"}, True),
+        (200, {"id": "42", **TIME_BILL_BODY, "hours": Decimal("7.5")}, True),
+        (200, {"id": "42", **TIME_BILL_BODY, "hours": "8:00"}, False),
+        (200, {"id": "42", **TIME_BILL_BODY, "hours": Decimal("7.51")}, False),
+        (200, {"id": "42", **TIME_BILL_BODY, "hours": "a while"}, False),
         (200, {"id": "42", **TIME_BILL_BODY, "customer": {"externalId": "other"}}, False),
     ],
 )

@@ -15,7 +15,8 @@ URL = "http://testserver"
 TOKEN = "/netsuite/services/rest/auth/oauth2/v1/token"
 SUITEQL = "/netsuite/services/rest/query/v1/suiteql"
 RECORD = "/netsuite/services/rest/record/v1"
-CUSTOMER = {"companyName": "Acme", "country": "DE", "currency": "EUR", "vatRegNumber": None}
+EURO = {"id": "1"}
+CUSTOMER = {"companyName": "Acme", "country": "DE", "currency": EURO, "vatRegNumber": None}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def job_body(**changes: object) -> dict[str, object]:
         "companyName": "Rollout",
         "parent": {"externalId": "cus-1"},
         "subsidiary": {"id": "1"},
-        "currency": "EUR",
+        "currency": EURO,
         "startDate": "2026-02-01",
         "custentity_psa_tax_code": "DE-19",
         "custentity_psa_contract_value": "1000.10",
@@ -143,7 +144,9 @@ def test_equal_bodies_have_equal_content(http: TestClient) -> None:
         ({"custentity_psa_tax_code": None}, (400, "USER_ERROR", "custentity_psa_tax_code")),
         ({"parent": {"externalId": "nobody"}}, (400, "USER_ERROR", "parent")),
         ({"subsidiary": {"id": "77"}}, (400, "USER_ERROR", "subsidiary")),
-        ({"currency": "XXX"}, (400, "INVALID_CONTENT", "currency")),
+        ({"currency": "EUR"}, (400, "INVALID_CONTENT", "currency")),
+        ({"currency": {"refName": "EUR"}}, (400, "INVALID_CONTENT", "currency")),
+        ({"currency": {"id": "99"}}, (400, "USER_ERROR", "currency")),
         ({"startDate": "soon"}, (400, "INVALID_CONTENT", "startDate")),
         ({"custentity_psa_contract_value": "much"}, (400, "INVALID_CONTENT", None)),
         ({"nope": 1}, (400, "NONEXISTENT_FIELD", "nope")),
@@ -370,6 +373,21 @@ def test_billed_time_cannot_be_changed_until_the_invoice_is_gone(
     assert problem(http.put(path, json=time_bill_body(job)))[:2] == (400, "USER_ERROR")
     http.delete(f"/admin/netsuite/rows/transaction/{invoice['id']}")
     assert http.delete(path).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("hours", "shown", "kept"),
+    [("0:50", "0:50", "0.8333333333"), ("7:30", "7:30", "7.5000000000"), ("7.50", "7:30", "7.50")],
+)
+def test_time_is_written_as_a_clock_and_queried_as_a_number(
+    http: TestClient, job: str, hours: str, shown: str, kept: str
+) -> None:
+    path = f"{RECORD}/timeBill/eid:tb-1"
+    assert http.put(path, json=time_bill_body(job, hours=hours)).status_code == 204
+    assert http.get(path).json()["hours"] == shown
+    query = "SELECT hours, ROUND(hours * 3600) AS seconds FROM timebill"
+    [row] = items(http, query)
+    assert row["hours"] == kept
 
 
 def test_time_in_two_currencies_is_not_billed_together(http: TestClient, job: str) -> None:
