@@ -20,7 +20,9 @@ PUBLISHED: Final[Mapping[str, Callable[[SourceRows], Expected]]] = {
     "psa.metric.project_margin": measures.expected_margins,
     "psa.metric.utilization": measures.expected_utilization,
     "psa.metric.pipeline_health": measures.expected_pipeline,
-    "psa.exception": status.expected_exceptions,
+    "psa.exception": lambda rows: (
+        status.expected_exceptions(rows) | billing.expected_billing_exceptions(rows)
+    ),
 }
 """Expected content of every compared topic."""
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from sandbox.books.contracts import contracts
 from sandbox.books.measures import counted_entries, time_of
 from sandbox.books.projects import psa_project_id
-from sandbox.books.rows import SourceRows, by_id, erp_hours, number, rounded, worked_hours
+from sandbox.books.rows import Row, SourceRows, by_id, erp_hours, number, rounded, worked_hours
 from sandbox.books.status import Expected
 
 POSTED_STATUSES: Final = ("A", "B")
@@ -57,7 +57,7 @@ def expected_billing(rows: SourceRows) -> Expected:
     """
     projects, agreed = by_id(rows.projects), contracts(rows)
     in_erp = {job["externalid"] for job in rows.jobs}
-    billed = _billed(rows)
+    billed, locked = _billed(rows), locked_projects(rows)
     parts: dict[tuple[str, str, str], list[tuple[Fraction, Fraction]]] = defaultdict(list)
     sold: dict[tuple[str, str, str], tuple[Fraction, Fraction]] = {}
     lines: dict[tuple[str, str, str, str], tuple[Fraction, Fraction]] = {}
@@ -82,6 +82,8 @@ def expected_billing(rows: SourceRows) -> Expected:
             state = "non_billable"
         elif not agreed[entry["project_id"]].is_hourly:
             state = "covered"
+        elif locked.get(identity, {project}) - {project}:
+            state = "blocked"  # until what is invoiced elsewhere is credited
         elif (identity, project) in billed:
             state = "transferred"
         else:
@@ -122,6 +124,77 @@ def billing_totals(billing: dict[str, dict[str, Any]]) -> Expected:
     for row in billing.values():
         totals[row["project_ref"]] += row["seconds"]
     return {project: {"seconds": seconds} for project, seconds in totals.items()}
+
+
+def locked_projects(rows: SourceRows) -> dict[str, set[str]]:
+    """Return the PSA projects that time entries are invoiced on and not credited, by entry."""
+    net: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
+    for line in sold_time(rows):
+        net[line.entry, line.project] += line.hours
+    locked: dict[str, set[str]] = defaultdict(set)
+    for (entry, project), hours in net.items():
+        if hours:
+            locked[entry].add(project)
+    return dict(locked)
+
+
+def expected_billing_exceptions(rows: SourceRows) -> Expected:
+    """Return the open exceptions of invoiced time that is not what the PSA says any more."""
+    entries = {f"inhouse:time_entry:{entry['id']}": entry for entry in rows.time_entries}
+    bills = {
+        (bill["custcol_psa_time_entry"], bill["custcol_psa_project"]): bill
+        for bill in rows.time_bills
+    }
+    agreed = contracts(rows)
+    sums: dict[tuple[str, str, str], tuple[Fraction, Fraction]] = {}
+    for line in sold_time(rows):
+        key = line.entry, line.project, line.currency
+        sums[key] = _plus(sums.get(key), line)
+    expected: Expected = {}
+    for (identity, project, currency), (hours, amount) in sums.items():
+        entry = entries.get(identity)
+        if entry is not None and f"inhouse:project:{entry['project_id']}" != project:
+            entry = None
+        is_to_bill = (
+            entry is not None and entry["is_billable"] and agreed[entry["project_id"]].is_hourly
+        )
+        bill = bills.get((identity, project))
+        code = _disagreement(entry, bill, hours, is_to_bill=is_to_bill) if hours else None
+        if code is None:
+            continue
+        due = Fraction()
+        if entry is not None and entry["status"] == "approved" and is_to_bill:
+            due = worked_hours(entry) * Fraction(number(entry["bill_rate"]))
+        expected[f"billing:{identity}|{project}"] = {
+            "exception_id": f"billing:{identity}|{project}",
+            "status": "open",
+            "system": "inhouse",
+            "kind": "billed_time_changed",
+            "natural_key": identity,
+            "error_code": f"billing.{code}",
+            "amount": rounded(abs(due - amount), 6),
+            "currency": currency,
+        }
+    return expected
+
+
+def _disagreement(
+    entry: Row | None, bill: Row | None, invoiced: Fraction, *, is_to_bill: bool
+) -> str | None:
+    """Return how the PSA disagrees with the hours invoiced of an entry, None where it does not."""
+    if entry is None:
+        return "entry_gone"
+    if entry["status"] != "approved":
+        return "not_approved"
+    if not is_to_bill:
+        return "not_billable"
+    worked = worked_hours(entry)
+    if worked < invoiced:
+        return "fewer_hours"
+    if worked > invoiced and (bill is None or erp_hours(bill["hours"]) != worked):
+        return "more_hours"
+    is_other_price = bill is not None and number(bill["rate"]) != entry["bill_rate"]
+    return "rate_changed" if is_other_price else None
 
 
 def _billed(rows: SourceRows) -> set[tuple[str, str]]:

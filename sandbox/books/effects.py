@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any, Final
 
+from sandbox.books.billing import locked_projects, sold_time
 from sandbox.books.contracts import contracts
 from sandbox.books.measures import counted_entries
 from sandbox.books.projects import (
@@ -107,10 +108,15 @@ def actual_jobs(rows: SourceRows) -> Expected:
 
 
 def expected_time_bills(rows: SourceRows) -> Expected:
-    """Return the ERP's time bills there must be: one for each approved entry billed by the hour."""
+    """Return the ERP's time bills there must be: one for each approved entry billed by the hour.
+
+    What an invoice has used stays as it is; time that is credited gets a new one, once it is
+    invoiced nowhere. Each invoice line that names an entry on a project uses up one id.
+    """
     projects, agreed = by_id(rows.projects), contracts(rows)
     in_erp = {job["externalid"] for job in rows.jobs}
-    expected: Expected = {}
+    expected, locked = _used_time_bills(rows), locked_projects(rows)
+    used = Counter((line.entry, line.project) for line in sold_time(rows) if line.hours > 0)
     for entry in counted_entries(rows):
         project_id = psa_project_id(projects[entry["project_id"]])
         is_hourly = entry["is_billable"] and agreed[entry["project_id"]].is_hourly
@@ -118,7 +124,11 @@ def expected_time_bills(rows: SourceRows) -> Expected:
             continue
         entry_id = f"inhouse:time_entry:{entry['id']}"
         project_ref = f"inhouse:project:{entry['project_id']}"
-        expected[time_bill_id(entry_id, project_ref)] = {
+        if entry_id in locked:
+            continue
+        number_used = used[entry_id, project_ref]
+        slot = f"{project_ref}#{number_used}" if number_used else project_ref
+        expected[time_bill_id(entry_id, slot)] = {
             "project_id": project_id,
             "project_ref": project_ref,
             "time_entry_id": entry_id,
@@ -127,6 +137,26 @@ def expected_time_bills(rows: SourceRows) -> Expected:
             "bill_rate": entry["bill_rate"],
             "currency": entry["currency"],
         }
+    return expected
+
+
+def _used_time_bills(rows: SourceRows) -> Expected:
+    """Return the time bills that invoice lines were made from, as they are; none may be missing.
+
+    The ERP refuses to change them, and a refusal would be an open exception.
+    """
+    void = {row["id"] for row in rows.invoices if row["status"] == "V"}
+    used = {
+        line["timebill"]
+        for line in rows.invoice_lines
+        if line.get("timebill") is not None and line["transaction"] not in void
+    }
+    names = {bill["id"]: str(bill["externalid"]) for bill in rows.time_bills}
+    actual = actual_time_bills(rows)
+    expected: Expected = {}
+    for bill in used:
+        name = names.get(bill, f"time bill {bill}")
+        expected[name] = actual.get(name, {"is_there": True})
     return expected
 
 

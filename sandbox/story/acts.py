@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from sandbox.books.audit import BILLING_TOTALS
-from sandbox.story import hours, rights
+from sandbox.story import billing_acts, hours, rights
 from sandbox.story.act import Act
 from sandbox.story.firm import (
     BIG_DEAL,
@@ -36,6 +36,13 @@ HOURS_TABLES: Final = (
     "psa.metric.utilization",
     "netsuite time bills",
     "psa.dlq",
+)
+
+BILLED_TABLES: Final = (
+    "psa.status.billing",
+    BILLING_TOTALS,
+    "netsuite time bills",
+    "psa.exception",
 )
 
 
@@ -327,6 +334,30 @@ ACTS: Final = (
         send_invoices,
         lambda world: world.first_difference("psa.status.billing", BILLING_TOTALS),
         billing,
+    ),
+    Act(
+        "part",
+        "Finance bills a part",
+        "Some time is invoiced in part; the rest of it stays open.",
+        lambda world: billing_acts.bill_in_part(world, "DE"),
+        lambda world: world.first_difference(*BILLED_TABLES),
+        billing,
+    ),
+    Act(
+        "credit",
+        "Finance credits invoiced time",
+        "A credit memo takes it back; what is right now is billed anew.",
+        lambda world: billing_acts.credit(world, "GB"),
+        lambda world: world.first_difference(*BILLED_TABLES),
+        billing,
+    ),
+    Act(
+        "changed",
+        "Invoiced time is corrected, and moved to another client",
+        "Nothing billed is deleted or rewritten; a person is told what is at stake.",
+        lambda world: billing_acts.change_billed_time(world, "GB", "US"),
+        lambda world: world.first_difference(*BILLED_TABLES),
+        waiting_money,
     ),
     Act(
         "winding",

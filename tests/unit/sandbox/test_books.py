@@ -10,7 +10,12 @@ import pytest
 
 from sandbox.books import effects, measures, people, projects, status
 from sandbox.books.audit import NOT_COMPARED, PUBLISHED, Evidence, actual_tables, audit
-from sandbox.books.billing import billing_totals, expected_billing, expected_billing_totals
+from sandbox.books.billing import (
+    billing_totals,
+    expected_billing,
+    expected_billing_exceptions,
+    expected_billing_totals,
+)
 from sandbox.books.comparison import compare
 from sandbox.books.rows import SourceRows
 from sandbox.story.part_timer import CHANGED_ON, FOUR_DAYS, THREE_DAYS
@@ -344,6 +349,49 @@ def test_what_is_credited_is_open_again(
         "non_billable": (D(3), D(0)),
     }
     assert billing_totals(billing) == expected_billing_totals(rows)
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    """Entry 1: two hours at 100, invoiced with 190."""
+    return {**FIRM.time_entries[0], **changes}
+
+
+@pytest.mark.parametrize(
+    ("changed_entry", "code", "amount"),
+    [
+        (entry(), None, None),
+        (entry(hours=D("3.00")), "billing.more_hours", D(110)),
+        (entry(hours=D("1.00")), "billing.fewer_hours", D(90)),
+        (entry(status="submitted"), "billing.not_approved", D(190)),
+        (entry(is_billable=False), "billing.not_billable", D(190)),
+        (entry(bill_rate=D(120)), "billing.rate_changed", D(50)),
+        (entry(project_id=8), "billing.entry_gone", D(190)),
+        (None, "billing.entry_gone", D(190)),
+    ],
+)
+def test_what_is_invoiced_and_not_what_the_psa_says_is_told_with_its_amount(
+    changed_entry: dict[str, Any] | None, code: str | None, amount: Decimal | None
+) -> None:
+    rest = FIRM.time_entries[1:]
+    entries = rest if changed_entry is None else (changed_entry, *rest)
+    billed = {"invoices": (transaction(9),), "invoice_lines": (sold(9, timebill=90),)}
+    rows = changed(FIRM, time_entries=entries, **billed)
+    found = expected_billing_exceptions(rows)
+    assert {key: (row["error_code"], row["amount"]) for key, row in found.items()} == (
+        {"billing:inhouse:time_entry:1|inhouse:project:7": (code, amount)} if code else {}
+    )
+    held = {BILL: effects.actual_time_bills(FIRM)[BILL]}
+    assert effects.expected_time_bills(rows) == held
+
+
+def test_what_is_credited_is_billed_anew_and_the_used_time_bill_stays() -> None:
+    memo = transaction(10, kind="CustCred")
+    lines = (sold(9, timebill=90), sold(10, timebill=90, quantity="2", foreignamount="190"))
+    rows = changed(FIRM, invoices=(transaction(9), memo), invoice_lines=lines)
+    anew = time_bill_id("inhouse:time_entry:1", "inhouse:project:7#1")
+    expected = effects.expected_time_bills(rows)
+    assert expected.keys() == {BILL, anew}
+    assert expected[anew] == expected[BILL]
 
 
 def test_projects_follow_the_lines_of_won_deals() -> None:

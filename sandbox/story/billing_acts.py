@@ -1,0 +1,80 @@
+"""Acts about time that is billed: a part of it, credited again, and changed after its invoice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from sandbox.books.rows import Row
+from sandbox.story.world import PsaProject, World
+from schemas.identity import engagement_id, project_id
+
+PART: Final = Decimal("0.1")
+"""Hours billed of each time record in a part invoice: less than the shortest entry has."""
+
+BILLED_IN_PART: Final = 3
+CREDITED: Final = 2
+LONGER: Final[dict[str, object]] = {"hours": Decimal("9.25"), "minutes": None}
+SHORTER: Final[dict[str, object]] = {"hours": Decimal("0.08"), "minutes": 5}
+"""More and less than any entry of the story has."""
+
+
+def bill_in_part(world: World, country: str) -> Iterator[None]:
+    """Finance bills a part of some time of a project, and leaves the rest for later."""
+    erp = world.admin.books()["netsuite"]
+    project = _erp_id(_project(world, country))
+    job = next(row for row in erp["job"] if row["externalid"] == project)
+    bills = [row["externalid"] for row in erp["timebill"] if row["customer"] == job["id"]]
+    chosen = world.random.sample(bills, k=min(BILLED_IN_PART, len(bills)))
+    world.admin.invoice(project, dict.fromkeys(chosen, PART))
+    yield
+
+
+def credit(world: World, country: str) -> Iterator[None]:
+    """Finance credits some lines of a project's invoice."""
+    lines = _invoiced(world, _project(world, country))
+    if lines:
+        chosen = world.random.sample(lines, k=min(CREDITED, len(lines)))
+        world.admin.credit(chosen[0]["transaction"], [line["id"] for line in chosen])
+        yield
+
+
+def change_billed_time(world: World, country: str, other_country: str) -> Iterator[None]:
+    """People correct time that is invoiced, and move some to another client's project."""
+    other = _project(world, other_country)
+    move: dict[str, object] = {
+        "project_id": other.id,
+        "task_id": other.task_id,
+        "currency": other.currency,
+    }
+    lines = _invoiced(world, _project(world, country))
+    changes = (LONGER, SHORTER, move)
+    chosen = world.random.sample(lines, k=min(len(changes), len(lines)))
+    for line, change in zip(chosen, changes, strict=False):
+        entry = int(line["custcol_psa_time_entry"].rpartition(":")[2])
+        world.psa.update("time_entries", entry, **change)
+        yield
+
+
+def _invoiced(world: World, project: PsaProject) -> list[Row]:
+    """Return the invoice lines of a project's time that no credit memo names."""
+    erp = world.admin.books()["netsuite"]
+    kinds = {row["id"]: row["type"] for row in erp["transaction"]}
+    reference = f"inhouse:project:{project.id}"
+    lines = [row for row in erp["transactionline"] if row["custcol_psa_project"] == reference]
+    credited = {
+        line["custcol_psa_time_entry"] for line in lines if kinds[line["transaction"]] == "CustCred"
+    }
+    return [line for line in lines if line["custcol_psa_time_entry"] not in credited]
+
+
+def _project(world: World, country: str) -> PsaProject:
+    return next(each for each in world.cast.projects if each.country_code == country)
+
+
+def _erp_id(project: PsaProject) -> str:
+    assert project.deal is not None
+    assert project.country_code is not None
+    engagement = engagement_id(f"salesforce:opportunity:{project.deal.id}")
+    return project_id(engagement, project.country_code)
