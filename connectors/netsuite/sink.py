@@ -27,6 +27,8 @@ from schemas.errors import ConfigError, InvalidEntityError
 
 RECORDS: Final = "/services/rest/record/v1"
 NOT_FOUND: Final = 404
+_EXACT_NAMES: Final = {"X-NetSuite-PropertyNameValidation": "Error"}
+"""By default a field the account does not have is left out, and the write accepted."""
 
 
 class NetSuiteSinkConfig(SinkConfig):
@@ -113,6 +115,7 @@ class NetSuiteSink:
             write.method,
             write.path,
             json=write.body,
+            headers=_EXACT_NAMES,
             absent_ok=write.method == "DELETE",  # then it is done already
             retry=False,
         )

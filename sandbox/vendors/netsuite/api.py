@@ -25,6 +25,7 @@ from sandbox.vendors.netsuite.errors import (
 from sandbox.vendors.netsuite.records import NetSuiteSettings, RecordService
 from sandbox.vendors.netsuite.suiteql import ROWS_MAX, SuiteQl
 from sandbox.vendors.netsuite.tables import NetSuiteBooks
+from sandbox.vendors.netsuite.tba import is_signed
 from sandbox.vendors.oauth import AssertionRefusedError, AssertionRules, Credentials
 from sandbox.vendors.site import Site
 from sandbox.vendors.wire import ExactJSONResponse
@@ -109,11 +110,17 @@ class NetSuiteApi:
 
     def _guarded(self, handler: Handler) -> Handler:
         async def endpoint(request: Request) -> Response:
-            if not self._site.tokens.is_valid(bearer_token(request.headers)):
+            is_known = self._site.tokens.is_valid(bearer_token(request.headers))
+            if not is_known and not self._is_signed(request):
                 raise standard_error(401)
             return await handler(request)
 
         return endpoint
+
+    def _is_signed(self, request: Request) -> bool:
+        header = request.headers.get("authorization", "")
+        tokens = self._site.settings.access_tokens
+        return is_signed(request.method, str(request.url), header, tokens)
 
     async def _query(self, request: Request) -> Response:
         if "transient" not in request.headers.get("prefer", "").lower():

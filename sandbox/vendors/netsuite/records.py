@@ -18,6 +18,7 @@ from sandbox.vendors.netsuite.errors import (
     user_error,
 )
 from sandbox.vendors.netsuite.tables import CURRENCIES, DbRow, NetSuiteBooks
+from sandbox.vendors.netsuite.tba import AccessToken
 from sandbox.vendors.site import Site, SiteSettings
 
 _EXTERNAL_ID: Final = re.compile(r"[A-Za-z0-9_-]+\Z")
@@ -136,6 +137,7 @@ class NetSuiteSettings(SiteSettings):
     token_lifetime_s: float = 3_600
     concurrency: int = 5
     currencies: tuple[str, ...] = CURRENCIES
+    access_tokens: tuple[AccessToken, ...] = ()
     denied_records: tuple[str, ...] = ()  # record types the integration's role has no right on
 
 

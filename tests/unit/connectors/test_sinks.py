@@ -30,12 +30,14 @@ class PlayedClient:
         self._policy = policy
         self._answers = deque(answers)
         self.requests: list[tuple[str, str, Any]] = []
+        self.headers: list[dict[str, str]] = []
 
     async def request(
         self, method: str, path: str, *, absent_ok: bool = False, json: Any = None, **options: Any
     ) -> Response:
         assert options["retry"] is False, "the executor retries"
         self.requests.append((method, path, json))
+        self.headers.append(options.get("headers", {}))
         answer = self._answers.popleft()
         faults = self._policy.read_faults(answer.body)
         meaning = self._policy.classify(answer.status, faults, method=method)
@@ -110,6 +112,7 @@ async def test_netsuite_upserts_by_external_id() -> None:
     applied = await sink.execute(order("upsert_time_bill", **TIME_BILL))
 
     assert client.requests == [("PUT", TIME_BILL_PATH, TIME_BILL_BODY)]
+    assert client.headers == [{"X-NetSuite-PropertyNameValidation": "Error"}]
     assert applied.target_id == "42"
 
 
