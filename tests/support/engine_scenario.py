@@ -423,8 +423,10 @@ class Scenario:
         rng = random.Random(self.plan.seed)
         self.rotten.add(name)
         state = self.testbed.directory / name
-        for directory in sorted(path for path in state.glob("*/*") if path.is_dir()):
-            files = sorted(path for path in directory.glob(pattern) if path.stat().st_size)
+        for directory in sorted(path.parent for path in state.glob("*/*/CURRENT")):
+            files = sorted(
+                path for path in directory.glob(pattern) if path.is_file() and path.stat().st_size
+            )
             if not files:
                 continue
             with rng.choice(files).open("r+b") as file:
