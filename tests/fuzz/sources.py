@@ -145,7 +145,8 @@ def run_rows(case: Case) -> None:
         except InvalidEntityError:
             messages.append(frame(schema_id, b"\xff"))
             continue
-        if row is not None and not (topic.deleted_when and row[topic.deleted_when]):
+        is_there = row is not None and not (topic.deleted_when and row[topic.deleted_when])
+        if is_there and row[topic.key] in (offset + 1, f"r{offset}"):  # others may be trimmed
             told[offset] = f"{topic.mapping.row_prefix}{row[topic.key]}"
     case.step(len(messages))
     whole = play(topic.mapping, registry, messages)
