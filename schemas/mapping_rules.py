@@ -270,7 +270,7 @@ def compile_check(check: Check, expr: pl.Expr, dtype: pl.DataType) -> tuple[pl.E
     if check.between is not None:
         if not (dtype.is_decimal() or dtype.is_integer()):
             raise RuleError(f"between is for numbers, not {dtype}")
-        low, high = (Decimal(str(bound)) for bound in check.between)
+        low, high = (_bound(bound) for bound in check.between)
         is_inside = (expr >= pl.lit(low)) & (expr <= pl.lit(high))
         return is_inside, f"must lie between {low} and {high}"
     if check.length is not None:
@@ -283,6 +283,17 @@ def compile_check(check: Check, expr: pl.Expr, dtype: pl.DataType) -> tuple[pl.E
         return expr.is_in(known), f"must be one of {', '.join(map(str, known))}"
     _expect(dtype, pl.String, "currency")
     return is_currency(expr), "must be an ISO 4217 code"
+
+
+def _bound(text: int | str) -> Decimal:
+    """A bound as an exact number. Raises RuleError if it is none that is finite."""
+    try:
+        bound = Decimal(str(text))
+    except InvalidOperation:
+        bound = Decimal("NaN")
+    if not bound.is_finite():
+        raise RuleError(f"{text!r} is not a bound")
+    return bound
 
 
 def _literal(value: bool | int | str, dtype: pl.DataType) -> bool | int | str | Decimal:

@@ -118,3 +118,11 @@ def test_a_field_mapped_twice_is_refused() -> None:
 def test_text_that_is_not_yaml_is_refused() -> None:
     with pytest.raises(ConfigError, match="not yaml"):
         load_mappings("system: [")
+
+
+@pytest.mark.parametrize("bounds", [["x", 2], [0, "NaN"], [0, "Infinity"]])
+def test_a_bound_that_is_no_number_is_refused(bounds: list[object]) -> None:
+    config = yaml.safe_load(ROLE)
+    config["objects"]["role"]["source_checks"] = {"cost_rate": {"between": bounds}}
+    with pytest.raises(ConfigError, match="is not a bound"):
+        load_mappings(yaml.safe_dump(config))
