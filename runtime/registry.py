@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from http import HTTPStatus
 from typing import Final
 
@@ -27,7 +28,7 @@ from schemas.errors import (
     SchemaMismatchError,
 )
 from schemas.keys import KEY_SCHEMA
-from schemas.topics import Topic
+from schemas.topics import BY_NAME, Topic
 
 TIMEOUT_S: Final = 10
 """Longest wait for one answer of the registry."""
@@ -91,20 +92,23 @@ class Registry:
         return parsed
 
     def subject_id(self, subject: str) -> int:
-        """Return the id of the latest version of a subject.
+        """Return the id of the schema that this version of psastream writes a subject with.
 
-        Raises ConfigError where the subject is not registered: workers register nothing.
+        Not of the latest: while versions change places, or after one was taken back, the latest is
+        of another, and what is written by one schema under the id of another nobody can read.
+        Raises ConfigError where the schema is not registered: workers register nothing.
         """
         with self._lock:
             known = self._ids.get(subject)
         if known is not None:
             return known
+        schema = Schema(_contract_text(subject), "AVRO")
         try:
             with self._asking():
-                schema_id = self._id(self._client.get_latest_version(subject).schema_id)
+                schema_id = self._id(self._client.lookup_schema(subject, schema).schema_id)
         except SchemaRegistryError as error:
             raise ConfigError(
-                f"subject {subject} is not registered: registry {mask(self.url)}",
+                f"the schema of {subject} is not registered: registry {mask(self.url)}",
                 hint="run `psastream schemas register` before starting workers",
             ) from error
         with self._lock:
@@ -164,6 +168,13 @@ class Registry:
             mask(f"the schema registry does not answer: {self.url}: {cause}"),
             hint="check that it runs; work waits until it does",
         )
+
+
+@cache
+def _contract_text(subject: str) -> str:
+    """Return the schema we register for the key or the value of a catalogued topic."""
+    topic = BY_NAME[subject.removesuffix("-key").removesuffix("-value")]
+    return KEY_SCHEMA if subject.endswith("-key") else value_schema(topic).text
 
 
 def _avro(schema_id: int, found: Schema) -> AvroSchema:

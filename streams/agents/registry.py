@@ -11,7 +11,7 @@ class SubjectIds(Protocol):
     """Where the schema ids to write with come from."""
 
     def subject_id(self, subject: str) -> int:
-        """The id of the latest schema of a subject. Raises RegistryUnavailableError."""
+        """The id of our schema of a subject. Raises RegistryUnavailableError, ConfigError."""
         ...
 
 

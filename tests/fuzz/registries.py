@@ -20,6 +20,7 @@ from sandbox.registry.compatibility import CompatibilityLevel
 from sandbox.registry.errors import RequestRefusedError
 from sandbox.registry.service import Registry as SandboxRegistry
 from schemas.codec import FASTAVRO_ERRORS, AvroSchema, load_schema
+from schemas.contracts import topics_with_records
 from tests.fuzz import values
 from tests.fuzz.case import Case, Kind
 from tests.fuzz.codec import any_type, record_type
@@ -197,6 +198,9 @@ def run_client(case: Case) -> None:
                 case 0:
                     assert isinstance(registry.schema(chance.randrange(2**32)), AvroSchema)
                 case 1:
-                    assert isinstance(registry.subject_id(subject), int)
+                    ours = f"{chance.choice(topics_with_records()).name}-value"
+                    registry._ids.clear()
+                    registry._client.clear_caches()
+                    assert isinstance(registry.subject_id(ours), int)
                 case _:
                     assert isinstance(registry.register(subject, schema), int)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from runtime.registry import Registry
+from runtime.registry import Registry, value_schema
 from schemas.columnar import ChunkReader
-from schemas.errors import RegistryUnavailableError, SchemaMismatchError
+from schemas.contracts import topics_with_records
+from schemas.errors import ConfigError, RegistryUnavailableError, SchemaMismatchError
 from schemas.framing import frame
 
 AVRO = {"type": "record", "name": "R", "fields": [{"name": "n", "type": "int"}]}
@@ -33,8 +34,14 @@ UNREADABLE = (
     b'{"schema": null, "id": true}', b'{"schema": null, "id": -1}',
     b'{"schema": [], "id": 4294967296}',
 )  # fmt: skip
+OURS = topics_with_records()[: len(UNREADABLE)]
 RAW = {f"/schemas/ids/{100 + number}": body for number, body in enumerate(UNREADABLE)} | {
-    f"/subjects/s{number}/versions/latest": body for number, body in enumerate(UNREADABLE)
+    f"/subjects/{topic.name}-value": body for topic, body in zip(OURS, UNREADABLE, strict=True)
+}
+VERSIONED = topics_with_records()[-1]
+REGISTERED = {
+    value_schema(VERSIONED).text: 3,
+    json.dumps(AVRO): 9,  # of another version, and the latest
 }
 
 
@@ -44,6 +51,21 @@ class _Answering(BaseHTTPRequestHandler):
         raw = RAW.get(path)
         body = json.dumps(ANSWERS[path]).encode() if raw is None else raw
         self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        path = self.path.partition("?")[0]
+        body, status = RAW.get(path), 200
+        if body is None:
+            schema_id = REGISTERED.get(asked["schema"])
+            status = 404 if schema_id is None else 200
+            answer = {"subject": path, "version": 1, "id": schema_id, **asked}
+            body = json.dumps(answer if schema_id else {"error_code": 40403}).encode()
+        self.send_response(status)
         self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -82,4 +104,15 @@ def test_b6_an_answer_of_a_proxy_is_no_answer_of_the_registry(registry: Registry
         with pytest.raises(RegistryUnavailableError):
             registry.schema(100 + number)
         with pytest.raises(RegistryUnavailableError):
-            registry.subject_id(f"s{number}")
+            registry.subject_id(f"{OURS[number].name}-value")
+
+
+def test_what_is_written_bears_the_id_of_the_schema_it_was_written_with(registry: Registry) -> None:
+    """Versions change places while a worker runs: the latest schema is not its own."""
+    assert registry.subject_id(f"{VERSIONED.name}-value") == 3
+
+
+def test_a_version_that_is_not_registered_writes_nothing(registry: Registry) -> None:
+    """Neither under the id of another version: nobody could read it."""
+    with pytest.raises(ConfigError, match="is not registered"):
+        registry.subject_id(f"{VERSIONED.name}-key")
