@@ -122,6 +122,8 @@ def rule(
 
 TEXT_MAX: Final = 1_000
 """Characters of one text of a vendor that are kept."""
+FAULTS_MAX: Final = 20
+"""Faults of one refusal whose texts are kept."""
 
 _HTTP: Final = "RFC 9110 (HTTP Semantics), section "
 
@@ -182,9 +184,12 @@ class ErrorPolicy:
 
 
 def text_or_none(value: object) -> str | None:
-    """Return a vendor's text or whole number as text of bounded length; None for anything else."""
+    """Return a vendor's text or whole number as text of bounded length; None for anything else.
+
+    Half of a surrogate pair, as left by who cuts texts in UTF-16, cannot be written anywhere.
+    """
     if isinstance(value, str):
-        return value[:TEXT_MAX] or None
+        return value[:TEXT_MAX].encode(errors="replace").decode() or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import typer
 
-from connectors.dispatch.exceptions import OPEN
+from connectors.dispatch.exceptions import OPEN, read_reason
 from connectors.dispatch.journal import EXCEPTIONS
 from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
@@ -159,7 +159,7 @@ def lines_of(row: Row) -> Iterable[str]:
         if value is not None:
             yield f"{name + ':':<14}{value}"
     if row["reason"]:
-        yield f"{'waits until:':<14}{PACES[Reason(row['reason'])].cure}"
+        yield f"{'waits until:':<14}{PACES[read_reason(row['reason'])].cure}"
     if row["is_held"]:
         yield f"{'not sent:':<14}the last commands of its kind were refused for this cause"
 

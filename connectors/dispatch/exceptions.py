@@ -71,7 +71,7 @@ def read_refusal(record: Mapping[str, Any]) -> Refusal | None:
         record["error_code"],
         record["detail"] or "",
         record["field"],
-        Reason(record["reason"]),
+        read_reason(record["reason"]),
         bool(record["is_held"]),
     )
     return Refusal(
@@ -84,6 +84,11 @@ def read_refusal(record: Mapping[str, Any]) -> Refusal | None:
         record["attempted_at"].timestamp(),
         record["retry_at"].timestamp(),
     )
+
+
+def read_reason(name: str | None) -> Reason:
+    """Return a reason by its name; one that a newer version of us wrote is unclear to us."""
+    return Reason(name) if name in {reason.value for reason in Reason} else Reason.UNCLEAR
 
 
 def _identity(identity: str, command: Command) -> Payload:

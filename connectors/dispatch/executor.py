@@ -27,7 +27,7 @@ from connectors.dispatch.pace import PACES
 from connectors.dispatch.pacer import Pacer
 from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
 from connectors.dispatch.retry import RetryPolicy
-from connectors.dispatch.sink import Sink
+from connectors.dispatch.sink import Applied, Sink
 from connectors.dispatch.verdicts import (
     UnforeseenError,
     carried_out,
@@ -47,6 +47,7 @@ from schemas.errors import (
     AuthenticationError,
     BrokerUnavailableError,
     FatalError,
+    RateLimitedError,
     RecordError,
     RegistryUnavailableError,
     TransientError,
@@ -105,6 +106,7 @@ class TargetExecutor:
         self._retrying: set[str] = set()
         self._waiting: dict[str, list[Finished]] = {}
         self._trials: set[str] = set()  # ids of refused commands that are tried again
+        self._leftovers: set[str] = set()  # ids of carried-out ones that are looked at again
         self._is_draining = False
         self._refusals = Refusals(refused)
         self._told: dict[str, Refusal] = {}  # of commands that are repeated in vain
@@ -125,6 +127,7 @@ class TargetExecutor:
         if self._ledger.deliver(command):
             self._waiting[command.command_id] = [finished]
             self._begin(command.natural_key)
+            self._nudge(command.natural_key)
         elif self._ledger.is_waiting(command):
             self._waiting[command.command_id].append(finished)
         else:
@@ -140,7 +143,12 @@ class TargetExecutor:
         waiting = self._ledger.withdraw(natural_key, revision)
         if waiting is not None:
             self._waiting[waiting.command_id].append(finished)
-        elif refusals := self._refusals.of(natural_key, below=revision):
+            self._nudge(natural_key)
+        elif refusals := [
+            refusal
+            for refusal in self._refusals.of(natural_key, below=revision)
+            if not _is_leftover(refusal)  # it was carried out, and is to be tidied up all the same
+        ]:
             for refusal in refusals:  # at once, so that none is tried meanwhile
                 self._refusals.met(refusal.exception_id, self._now_s())
             self._spawn(self._resolve(refusals[0], finished))
@@ -165,10 +173,8 @@ class TargetExecutor:
         """Try refused commands again now, as a person asks."""
         meant = self._refusals.request(request, self._now_s())
         for refusal in self._told.values():
-            nudge = self._nudges.get(refusal.command.natural_key)
-            if nudge is not None and request.is_about(refusal):
-                nudge.set()
-                meant += 1
+            if request.is_about(refusal):
+                meant += self._nudge(refusal.command.natural_key)
         if meant:
             _log.info("dispatch.retry_asked", target=self._target, commands=meant)
             self._pacer.wake()
@@ -204,6 +210,8 @@ class TargetExecutor:
         if self._ledger.reopen(command):
             self._waiting[command.command_id] = []
             self._trials.add(command.command_id)
+            if _is_leftover(refusal):
+                self._leftovers.add(command.command_id)
             self._begin(command.natural_key)
             self._show()
         else:  # a newer one is under way, and will tell
@@ -226,22 +234,25 @@ class TargetExecutor:
     async def _work_off(self, natural_key: str, delay_s: float) -> None:
         """Settle the commands of a natural key, oldest first, until none is left."""
         failures = 0
+        patience_s = 0.0
         while self._ledger.has_work(natural_key) and not self._is_draining:
-            await self._pause(natural_key, delay_s)
+            await self._pause(natural_key, delay_s, patience_s)
+            delay_s = patience_s = 0.0
             await self._gate.wait()
             async with self._slots:
+                if self._gate.is_closed:  # by a command that was before this one in the queue
+                    continue
                 # Decided only now, so that a revision which came in meanwhile counts.
                 step = self._ledger.next(natural_key)
                 with self._in_flight_as(natural_key):
                     error = await self._perform_safely(step)
             if step.command.command_id not in self._waiting:
                 failures = 0  # settled: the next command starts afresh
-            delay_s = 0.0
             if error is not None:
                 failures += 1
                 delay_s = self._retry_delay_s(step.command, error, failures)
                 if isinstance(error, UnclearAnswerError) and failures >= UNCLEAR_AFTER:
-                    delay_s = max(delay_s, await self._tell(step, error, failures))
+                    patience_s = await self._tell(step, error, failures)
         del self._tasks[natural_key]
 
     async def _tell(self, step: Step, error: UnclearAnswerError, failures: int) -> float:
@@ -327,6 +338,10 @@ class TargetExecutor:
                 return transient(error)
             await self._settle(command, rejected(step.attempts, error))
             return None
+        if found is None and command.command_id in self._leftovers:
+            # It was carried out once. What became of it since is for the tables to see: they know
+            # whether anybody still wants it.
+            found = Applied(known_id)
         if found is None:
             self._ledger.not_applied(command.natural_key)
         else:
@@ -375,6 +390,7 @@ class TargetExecutor:
         self._check()
         await self._journal.settle(command, outcome, self._refuse(command, outcome))
         self._trials.discard(command.command_id)
+        self._leftovers.discard(command.command_id)
         self._told.pop(exception_id(command), None)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
         self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()
@@ -420,22 +436,36 @@ class TargetExecutor:
         )
         if isinstance(error, AuthenticationError | QuotaExhaustedError):
             self._gate.close_for(delay_s)
+        elif isinstance(error, RateLimitedError) and error.retry_after_s is not None:
+            self._gate.close_for(error.retry_after_s)  # it asks the account, not the command
         return delay_s
 
-    async def _pause(self, natural_key: str, delay_s: float) -> None:
-        if delay_s <= 0:
+    async def _pause(self, natural_key: str, delay_s: float, patience_s: float) -> None:
+        """Wait for `delay_s`, which nothing cuts short, and up to `patience_s` in all.
+
+        An attempt that may still land is not looked up any sooner because somebody asks.
+        """
+        if max(delay_s, patience_s) <= 0:
             return
         self._retrying.add(natural_key)
         self._show()
         self._nudges[natural_key] = asyncio.Event()
         try:
-            async with asyncio.timeout(delay_s):
+            await asyncio.sleep(delay_s)
+            async with asyncio.timeout(max(0.0, patience_s - delay_s)):
                 await self._nudges[natural_key].wait()
         except TimeoutError:
             return
         finally:
             del self._nudges[natural_key]
             self._retrying.discard(natural_key)
+
+    def _nudge(self, natural_key: str) -> bool:
+        """Try a natural key again as soon as may be; False where it waits for nothing."""
+        nudge = self._nudges.get(natural_key)
+        if nudge is not None:
+            nudge.set()
+        return nudge is not None
 
     @contextmanager
     def _in_flight_as(self, natural_key: str) -> Iterator[None]:
@@ -454,3 +484,8 @@ class TargetExecutor:
         gauge.labels(target, "retrying").set(retrying)
         gauge.labels(target, "queued").set(max(0, self.waiting - in_flight - retrying))
         self._metrics.paused.labels(target).set(self._gate.is_closed)
+
+
+def _is_leftover(refusal: Refusal) -> bool:
+    """Whether its command was carried out, and left something to tidy up."""
+    return refusal.exception_id == warning_id(refusal.command)

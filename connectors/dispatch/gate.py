@@ -1,4 +1,4 @@
-"""When a target as a whole takes no command: credentials refused, allowance used up."""
+"""When a target as a whole takes no command: credentials refused, allowance gone, asked to wait."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from connectors.dispatch.commands import Outcome, Problem, Status
 from connectors.dispatch.sink import Applied
 from connectors.faults import (
+    FAULTS_MAX,
     Reason,
     UnclearAnswerError,
     UnreadableBodyError,
@@ -46,7 +47,7 @@ def is_refusal(error: RecordError) -> bool:
 def rejected(attempts: int, error: RecordError) -> Outcome:
     """Return the outcome of a command that the target, or our own check, refuses."""
     if isinstance(error, VendorRejectedError):
-        detail = "; ".join(fault.detail for fault in error.faults)
+        detail = "; ".join(fault.detail for fault in error.faults[:FAULTS_MAX])
         code = error.vendor_code or str(error.status)
         problem = Problem(code, detail, error.field, error.reason)
     else:

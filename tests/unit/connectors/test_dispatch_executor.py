@@ -14,7 +14,7 @@ from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.retry import RetryPolicy
 from connectors.faults import Fault as VendorFault
-from connectors.faults import UnreadableBodyError, VendorRejectedError
+from connectors.faults import QuotaExhaustedError, UnreadableBodyError, VendorRejectedError
 from schemas.errors import AuthenticationError, BrokerUnavailableError, RateLimitedError
 from tests.support.sinks import (
     FakeTarget,
@@ -275,6 +275,36 @@ async def test_refused_credentials_stop_the_whole_target_for_a_while() -> None:
         assert it.metric("psastream_target_paused") == 1
 
     assert it.target.calls == 1
+
+
+@pytest.mark.fault("D1", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize(
+    "error",
+    [
+        AuthenticationError("no"),
+        QuotaExhaustedError("none left", retry_after_s=900.0),
+        RateLimitedError("slow down", retry_after_s=60.0),
+    ],
+    ids=lambda error: error.code,
+)
+async def test_d1_what_an_account_is_told_holds_for_the_commands_in_its_queue(
+    error: AuthenticationError | RateLimitedError,
+) -> None:
+    patient = RetryPolicy(settle_s=0.001, backoff_s=0.001, backoff_max_s=0.001, auth_retry_s=60)
+    async with bench(policy=patient) as it:
+        commands = [make_command(f"netsuite:project:{number}") for number in range(50)]
+        answer = asyncio.Event()
+        for command in commands:
+            it.target.will(command.natural_key, error)
+        it.target.script[commands[0].natural_key].appendleft(answer)  # all others wait in line
+        it.target.script[commands[1].natural_key].appendleft(answer)
+        it.submit(*commands)
+        await reached(lambda: it.target.in_flight == 2)
+        answer.set()
+        await reached(lambda: it.metric("psastream_target_paused") == 1)
+        await asyncio.sleep(0)
+
+        assert it.target.calls <= 4, "two that were carried out, and two that were told"
 
 
 async def test_draining_finishes_the_call_in_flight_and_begins_no_other() -> None:

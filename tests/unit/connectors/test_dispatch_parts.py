@@ -14,8 +14,13 @@ from connectors.dispatch.exceptions import exception_id, open_record, read_refus
 from connectors.dispatch.offsets import OffsetTracker
 from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.retry import RetryPolicy
-from connectors.faults import Reason
+from connectors.dispatch.verdicts import rejected
+from connectors.faults import Reason, VendorRejectedError
+from connectors.netsuite.auth import read_faults
+from runtime.registry import value_schema
+from schemas.codec import RecordCodec
 from schemas.errors import AuthenticationError, InvalidEntityError, RateLimitedError, TransientError
+from schemas.topics import BY_NAME
 from tests.support.sinks import make_command, no_answer, not_available
 
 PLACE = ("psa.command.netsuite", 0)
@@ -154,6 +159,35 @@ def test_an_exception_of_a_table_is_no_refusal() -> None:
 
 def refusal_of(command: Command) -> Refusal:
     return Refusal(exception_id(command), command, Problem("X", "no"), 1, 1, 0.0, 0.0, 0.0)
+
+
+def test_a_refusal_whose_reason_a_newer_version_wrote_is_still_one() -> None:
+    record = {**open_record(refusal_of(make_command())), "reason": "of_tomorrow"}
+
+    refusal = read_refusal(record)
+
+    assert refusal is not None
+    assert refusal.problem.reason is Reason.UNCLEAR
+
+
+@pytest.mark.fault("B4", place="connectors/faults.py")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"o:errorCode": "INVALID_CONTENT", "detail": "the name is Caf\ud83d"},
+        {"o:errorCode": "INVALID_\udc00CONTENT", "detail": "no"},
+        {"o:errorCode": "INVALID_CONTENT", "detail": "no", "o:errorPath": "\ud83d"},
+    ],
+)
+def test_b4_whatever_a_target_says_against_a_command_can_be_written(fault: dict[str, str]) -> None:
+    faults = read_faults({"o:errorDetails": [fault] * 9_000})
+    problem = rejected(1, VendorRejectedError(400, faults, context={})).problem
+    assert problem is not None
+    refusal = replace(refusal_of(make_command()), problem=problem)
+
+    data = RecordCodec(value_schema(BY_NAME["psa.exception"])).encode(open_record(refusal))
+
+    assert len(data) < 64 * 1024
 
 
 def test_a_command_without_identity_is_no_command() -> None:
