@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.producer.message_accumulator import BatchBuilder
 from faust.app.base import App
@@ -62,7 +63,9 @@ _ATTRIBUTES: dict[type[Any], tuple[str, ...]] = {
         "_closed",
         "_subscriptions",
         "_max_partition_fetch_bytes",
+        "_fetch_task",
     ),
+    GroupCoordinator: ("_pending_exception", "_coordination_task"),
     FetchResult: ("_partition_records",),
     PartitionRecords: ("next_fetch_offset", "_consumer_record"),
 }

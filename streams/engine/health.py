@@ -54,9 +54,10 @@ class Health:
         self._is_stopping = True
 
     async def watch(self) -> None:
-        """Beat, report lag, and raise StalledError when a partition stands still."""
+        """Beat, report lag, raise StalledError when a partition or the consumer stands still."""
         while True:
             self._beat_at_s = time.monotonic()
+            self._check_consumer()
             for processor in self._processors():
                 if processor.has_ended and not self._app.has_failed:
                     self._stalled = f"{processor.group.name}/{processor.partition}"
@@ -76,6 +77,16 @@ class Health:
                         context={"partition": self._stalled},
                     )
             await asyncio.sleep(_BEAT_S)
+
+    def _check_consumer(self) -> None:
+        """Raise StalledError where nothing comes any more: then no lag is known either."""
+        failure = self._app.consumer.failure() if self._app.started else None
+        if failure is not None and not self._app.has_failed:
+            self._stalled = "consumer"
+            raise StalledError(
+                f"the consumer has ended by itself: {failure!r}",
+                hint="check the brokers and the rights of this process on group and topics",
+            ) from failure
 
     async def watch_topics(self) -> None:
         """Raise SourceChangedError soon after a topic in use was deleted and made again.

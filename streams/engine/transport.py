@@ -53,6 +53,28 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
             return None
         return end
 
+    def failure(self) -> BaseException | None:
+        """What has ended the fetches, or the membership in the group, for good.
+
+        aiokafka tells it to callers of its own `getmany` only, and goes on without either.
+        """
+        consumer = self._consumer
+        fetcher, coordinator = (
+            getattr(consumer, name, None) for name in ("_fetcher", "_coordinator")
+        )
+        pending: BaseException | None = getattr(coordinator, "_pending_exception", None)
+        if pending is not None:
+            return pending
+        tasks = (
+            getattr(fetcher, "_fetch_task", None),
+            getattr(coordinator, "_coordination_task", None),
+        )
+        for task in tasks:
+            if task is not None and task.done() and not task.cancelled() and task.exception():
+                error: BaseException = task.exception()
+                return error
+        return None
+
     async def _fetch_records(
         self,
         consumer: Any,
@@ -174,6 +196,11 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
     def fetch_bytes(self, partitions: int) -> int:
         """How much of each partition one answer may hold, when there are so many of them."""
         return min(self._fetch_max_bytes, max(1, self._buffer_max_bytes // max(1, partitions)))
+
+    def failure(self) -> BaseException | None:
+        """What has ended the fetches, or the membership in the group, for good."""
+        failure: BaseException | None = self._thread.failure()
+        return failure
 
     def may_fetch(self) -> bool:
         """Whether the fetch at hand may still take records. Called in the consumer's thread.

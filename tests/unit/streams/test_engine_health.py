@@ -46,7 +46,8 @@ def health_of(processor: Idle, end: int | None) -> tuple[Health, Lags]:
     app: Any = SimpleNamespace(
         settings=SimpleNamespace(stall_timeout_s=_STALL_S),
         groups=[SimpleNamespace(processors={0: processor})],
-        consumer=SimpleNamespace(highwater=lambda _: end),
+        consumer=SimpleNamespace(highwater=lambda _: end, failure=lambda: None),
+        started=True,
         has_failed=False,
     )
     return Health(app, lags), lags
@@ -84,3 +85,14 @@ async def test_b1_a_partition_whose_work_has_ended_is_neither_live_nor_ready() -
     assert not health.is_ready()
     with pytest.raises(StalledError):
         await health.watch()
+
+
+@pytest.mark.fault("D13", place="streams/engine/health.py")
+async def test_d13_a_worker_to_which_nothing_comes_any_more_is_not_live() -> None:
+    """Where nothing is fetched no end moves, and no lag is seen."""
+    health, _ = health_of(Idle(), end=5)
+    consumer: Any = health._app.consumer
+    consumer.failure = lambda: RuntimeError("data retrieval")
+    with pytest.raises(StalledError, match="data retrieval"):
+        await health.watch()
+    assert not health.is_live()

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
-from aiokafka.errors import IllegalStateError
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.errors import GroupAuthorizationFailedError, IllegalStateError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
@@ -231,6 +232,41 @@ def test_a_partition_that_is_lost_has_no_end(error: Exception) -> None:
     thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
     thread._consumer = SimpleNamespace(last_stable_offset=last_stable_offset)
     assert thread.highwater(TP) is None
+
+
+class Answers:
+    """A client whose broker answers what nobody can read."""
+
+    _loop = None
+    _metadata_max_age_ms = 1_000
+    cluster = SimpleNamespace(leader_for_partition=lambda _: 0)
+
+    async def send(self, node_id: int, request: Any) -> Any:
+        return SimpleNamespace(API_VERSION=11, topics=[("t", [(0,)])])
+
+
+@pytest.mark.asyncio
+@pytest.mark.fault("D13", place="streams/engine/health.py")
+async def test_d13_fetches_that_have_ended_are_told() -> None:
+    subscriptions = SubscriptionState()
+    subscriptions.assign_from_user({TP})
+    subscriptions.subscription.assignment.state_value(TP).reset_to(0)
+    thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
+    thread._consumer = None
+    assert thread.failure() is None
+    thread._consumer = SimpleNamespace(_fetcher=Fetcher(Answers(), subscriptions))
+    assert thread.failure() is None
+    await asyncio.wait([thread._consumer._fetcher._fetch_task])
+    assert "data retrieval" in str(thread.failure())
+
+
+@pytest.mark.fault("D13", place="streams/engine/health.py")
+def test_d13_a_right_on_the_group_that_is_lost_is_told() -> None:
+    """Until somebody asks, aiokafka neither beats nor joins again."""
+    thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
+    coordinator = SimpleNamespace(_pending_exception=GroupAuthorizationFailedError("psastream"))
+    thread._consumer = SimpleNamespace(_coordinator=coordinator)
+    assert isinstance(thread.failure(), GroupAuthorizationFailedError)
 
 
 @pytest.mark.fault("D7", place="streams/engine/transport.py")
