@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 from typing import Final
 
 from schemas.exact import SECONDS_AN_HOUR, hours_of
@@ -17,7 +16,7 @@ from tables import exceptions
 from tables.billing import BillingDocument, Invoiced, open_seconds
 from tables.effects import Outbox
 from tables.facts import TimeBill
-from tables.hours import APPROVED, MONEY_UNITS
+from tables.hours import APPROVED, MONEY_UNITS, money_of
 from tables.ledger import Payload
 
 KIND: Final = "billed_time_changed"
@@ -136,7 +135,7 @@ def report(
             "time_entry_id": entry_id,
             "invoices": ",".join(sorted(_numbers(document, project_ref))),
         }
-        amount = _published(found.amount)
+        amount = None if found.amount is None else money_of(found.amount)
         finding = exceptions.Finding(
             found.code, found.detail, found.hint, payload, amount, found.currency
         )
@@ -156,9 +155,3 @@ def report(
 
 def _numbers(document: BillingDocument, project_ref: str) -> set[str]:
     return {line.number or line.id for line in document.standing(project_ref)}
-
-
-def _published(amount: int | None) -> Decimal | None:
-    if amount is None:
-        return None
-    return Decimal(round(Fraction(amount * 10**6, MONEY_UNITS))).scaleb(-6)

@@ -65,6 +65,7 @@ class Rule:
     is_hourly: bool  # hours are billed one by one
     is_paid: bool  # the customer pays at all
     fees: Callable[[Contract, Months], Revenue] | None
+    is_capped: bool = False  # the customer pays no more than the contract value
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,13 @@ class Contract:
     def rule(self) -> Rule:
         """What the billing type means; one nobody has heard of bills nothing."""
         return RULES.get(self.billing_type, _UNKNOWN)
+
+    @property
+    def cap(self) -> int | None:
+        """What the customer pays at most, in `MONEY_UNITS`; None: nothing, or nobody knows."""
+        if not self.rule.is_capped or self.value is None or _fee_unknown(self):
+            return None
+        return int(Fraction(self.value) * MONEY_UNITS)
 
     def revenue(self, months: Months) -> Revenue:
         """Return the fees of each month; a fixed price adds rows in the contract's currency."""
@@ -161,10 +169,9 @@ def _by_completion(contract: Contract, months: Months) -> Revenue:
 
 def _up_to_value(contract: Contract, months: Months) -> Revenue:
     """Count time at its rates until the contract value is reached."""
-    reason = _fee_unknown(contract)
-    if reason or contract.value is None:
-        return _unknown(months, reason)
-    cap = int(Fraction(contract.value) * MONEY_UNITS)
+    cap = contract.cap
+    if cap is None:
+        return _unknown(months, _fee_unknown(contract))
     found: Revenue = {}
     charged, earned = 0, 0
     for (month, currency), worked in sorted(months.items()):
@@ -203,7 +210,7 @@ _UNKNOWN: Final = Rule(
 RULES: Final[Mapping[str | None, Rule]] = {
     None: _HOURLY,
     TIME_AND_MATERIALS: _HOURLY,
-    CAPPED: Rule(is_hourly=True, is_paid=True, fees=_up_to_value),
+    CAPPED: Rule(is_hourly=True, is_paid=True, fees=_up_to_value, is_capped=True),
     FIXED_FEE: Rule(is_hourly=False, is_paid=True, fees=_by_completion),
     # Milestones say when a fixed price is invoiced, and not how much of it has been earned.
     MILESTONE: Rule(is_hourly=False, is_paid=True, fees=_by_completion),

@@ -9,6 +9,8 @@ which is divided once, where it is published. Definitions: `docs/metrics.md`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 import polars as pl
@@ -61,6 +63,11 @@ class Contributions:
     margin: pl.DataFrame
     utilization: pl.DataFrame
     billing: pl.DataFrame
+
+
+def money_of(units: int) -> Decimal:
+    """Return `MONEY_UNITS` as money, half-even at 6 digits."""
+    return Decimal(round(Fraction(units * 10**6, MONEY_UNITS))).scaleb(-6)
 
 
 def period_text(period: int) -> str:

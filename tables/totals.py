@@ -15,8 +15,9 @@ from typing import Final
 import polars as pl
 
 from schemas.exact import half_even, hundredths_of_hours
+from tables import contract_cap
 from tables.addresses import Addresses
-from tables.contract import Fees, Worked
+from tables.contract import Contract, Fees, Worked
 from tables.documents import Documents
 from tables.effects import EmitColumns, Outbox, instant
 from tables.hours import MONEY_UNITS, Contributions, period_text, week_text
@@ -101,6 +102,7 @@ class Totals:
             self._settle_margin(standings, timestamp_ms)
         if self._billing:
             self._settle_billing(standings, timestamp_ms)
+        self._settle_caps(standings, timestamp_ms)
         if self._utilization:
             self._settle_utilization()
 
@@ -214,6 +216,27 @@ class Totals:
             pl.lit(instant(timestamp_ms)).cast(pl.Datetime("ms", "UTC")).alias("as_of"),
         )
         self._publish(BILLING_TOPIC, keys, frame, removed)
+
+    def _settle_caps(self, standings: Mapping[str, Standing], timestamp_ms: int) -> None:
+        """Tell of capped contracts that are exceeded; last, for it reads the totals."""
+        projects = sorted(self.project_refs())
+        told = contract_cap.told(self._documents, projects)
+        for project, before in zip(projects, told, strict=True):
+            standing = standings[project]
+            if before or standing.contract.cap is not None:
+                billed = self._billed(project, standing.contract)
+                now = contract_cap.tell(
+                    self._outbox, project, standing, billed, told=before, timestamp_ms=timestamp_ms
+                )
+                contract_cap.remember(self._documents, project, before, now)
+
+    def _billed(self, project: str, contract: Contract) -> int:
+        """Return what a capped contract bills in its currency, in `MONEY_UNITS`."""
+        if contract.cap is None:
+            return 0
+        names = [f"b:{project}|{contract.currency}|{state}" for state in contract_cap.BILLED]
+        stored = self._documents.raw_many(names)
+        return sum(_unpack_billing(each)[1] for each in stored if each is not None)
 
     def _settle_utilization(self) -> None:
         changed = list(self._stored("u:", self._utilization))

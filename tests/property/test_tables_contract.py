@@ -261,6 +261,121 @@ def test_c8_a_contract_that_changes_after_its_hours_were_invoiced_is_an_exceptio
     assert states(topology) == {"EUR|invoiced": (12, 1200)}
 
 
+OVER = f"billing:{PSA_PROJECTS[0]}"
+
+
+def over_cap(topology: Topology) -> tuple[Any, ...] | None:
+    """What is told of the first project: status, code, amount over the cap, currency."""
+    row = topology.table("psa.exception").get(OVER)
+    return row and tuple(row[each] for each in ("status", "error_code", "amount", "currency"))
+
+
+OPEN_200 = ("open", "billing.over_cap", 200, "EUR")
+RESOLVED = ("resolved", None, None, None)
+CAPPED = [PSA, *deal("capped"), budget("40")]
+TWELVE_HOURS = [worked(0, "4"), worked(1, "8")]
+
+
+@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@pytest.mark.parametrize("chunk_max", [1, 200])
+def test_c8_time_beyond_a_cap_is_told_and_billed(chunk_max: int) -> None:
+    topology, _ = play([*CAPPED, *TWELVE_HOURS], 1, chunk_max)
+    assert over_cap(topology) == OPEN_200
+    assert bills(topology) == ["upsert_time_bill"] * 2
+    row = topology.table("psa.exception")[OVER]
+    assert (
+        row["detail"] == "1200.00 EUR are billed or to be billed, the contract is capped at 1000.00"
+    )
+
+
+@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@pytest.mark.parametrize("first", [0, 1])
+def test_c8_a_cap_that_is_reached_exactly_is_kept(first: int) -> None:
+    hours = [worked(0, "4"), worked(1, "6")]
+    topology, _ = play([*CAPPED, *hours[first:], *hours[:first]])
+    assert over_cap(topology) is None
+
+
+def written_off(entry: int, hours: str) -> Change:
+    return Change(
+        "time_bill",
+        f"netsuite:time_bill:{entry}",
+        {
+            "time_bill_id": None,
+            "time_entry_id": ENTRIES[entry],
+            "project_ref": PSA_PROJECTS[0],
+            "project_id": PROJECT_IDS[0],
+            "work_on": FIRST_DAY,
+            "hours": Decimal(hours),
+            "bill_rate": Decimal("100.0000"),
+            "currency": "EUR",
+            "is_billable": False,
+        },
+    )
+
+
+@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@pytest.mark.parametrize("chunk_max", [1, 200])
+@pytest.mark.parametrize(
+    "remedy",
+    [
+        [worked(1, "6")],
+        [worked(1, "8", is_billable=False)],
+        [worked(1, "8", status="rejected")],
+        [worked(1, "8", project_ref=PSA_PROJECTS[1])],
+        [written_off(1, "8")],
+        [deal(None, "1200")[1]],
+        [deal("time_and_materials")[0]],
+        [deal("fixed_fee")[0]],
+        [Change("time_entry", ENTRIES[1], None)],
+        [worked(2, "-2")],
+    ],
+    ids=[
+        *("fewer hours", "not billable", "not approved", "moved", "written off", "higher value"),
+        *("no longer capped", "fixed fee", "deleted", "corrected by a negative entry"),
+    ],
+)
+def test_c8_what_is_over_a_cap_ends_with_its_cause(remedy: list[Change], chunk_max: int) -> None:
+    registry, groups = product()
+    topology = Topology(groups, registry, seed=1, chunk_max=chunk_max)
+    feeder = Feeder(topology)
+    for change in [*CAPPED, *TWELVE_HOURS]:
+        feeder.feed(change)
+    topology.run()
+    assert over_cap(topology) == OPEN_200
+    for change in remedy:
+        feeder.feed(change)
+    topology.run()
+    assert over_cap(topology) == RESOLVED
+    for change in [*CAPPED, *TWELVE_HOURS, Change("time_bill", "netsuite:time_bill:1", None)]:
+        feeder.feed(change)
+    feeder.feed(Change("time_entry", ENTRIES[2], None))
+    topology.run()
+    assert over_cap(topology) == OPEN_200
+
+
+@pytest.mark.fault("C8", place="tables/contract_cap.py")
+def test_c8_what_is_invoiced_beyond_a_cap_stays_told_until_the_credit() -> None:
+    """Whatever becomes of the time: the customer owes the invoice."""
+    line = {
+        "number": "900",
+        "kind": "invoice",
+        "status": "open",
+        "project_ref": PSA_PROJECTS[0],
+        "time_entry_id": ENTRIES[1],
+        "hours": Decimal("8.00"),
+        "amount": Decimal(1200),
+        "currency": "EUR",
+    }
+    invoiced = Change("invoice", "netsuite:invoice:0", line)
+    history = [*CAPPED, worked(1, "8"), invoiced, Change("time_entry", ENTRIES[1], None)]
+    topology, _ = play(history)
+    assert over_cap(topology) == OPEN_200
+    returned = {**line, "kind": "credit_memo", "hours": Decimal(-8), "amount": Decimal(-1200)}
+    topology, _ = play([*history, Change("invoice", "netsuite:invoice:1", returned)], 1, 1)
+    assert over_cap(topology) in (None, RESOLVED)
+
+
 contract_changes = st.one_of(
     st.builds(
         lambda billing_type, value: deal(billing_type, value)[0],
@@ -302,7 +417,57 @@ def test_c8_every_contract_over_every_history_equals_the_oracle(
         for key, row in exceptions.items()
         if row["status"] == "open" and key.startswith("billing:")
     }
-    assert found == oracle.billing_differences()
+    over_caps = {key: over for key, (_, *over) in oracle.over_caps().items()}
+    expected = oracle.billing_differences() | dict.fromkeys(over_caps, "billing.over_cap")
+    assert found == expected
+    told = {key: [exceptions[key]["amount"], exceptions[key]["currency"]] for key in over_caps}
+    assert told == over_caps
+
+
+def on_the_first_project(change: Change) -> Change:
+    """Nearly every change of time, so that a cap is met often."""
+    if change.record is None:
+        return change
+    return Change(change.entity, change.id, {**change.record, "project_ref": PSA_PROJECTS[0]})
+
+
+capped_histories = st.builds(
+    lambda value, later: [PSA, *deal("capped", value), budget("40"), *TWELVE_HOURS, *later],
+    st.sampled_from(["50", "333.3333", "1000"]),
+    st.lists(
+        st.one_of(
+            st.builds(
+                worked,
+                st.integers(0, len(ENTRIES) - 1),
+                st.sampled_from(["4", "12", "0.5", "-2"]),
+                status=st.sampled_from(["approved", "approved", "draft"]),
+                is_billable=st.sampled_from([True, True, False]),
+                currency=st.sampled_from(["EUR", "EUR", "EUR", "USD"]),
+            ),
+            changes("time_entry", "time_bill", "invoice").map(on_the_first_project),
+            changes("time_bill", "invoice").map(on_the_first_project),
+            contract_changes,
+        ),
+        min_size=10,
+        max_size=30,
+    ),
+)
+
+
+@unhurried
+@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@given(capped_histories, st.booleans(), seeds, chunk_sizes)
+def test_c8_over_a_cap_is_told_exactly_while_the_oracle_sees_it(
+    history: list[Change], is_still_capped: bool, seed: int, chunk_max: int
+) -> None:
+    last = deal("capped")[:1] if is_still_capped else []
+    topology, oracle = play([*history, *last], seed, chunk_max)
+    told = {
+        key: (row["error_code"], row["amount"], row["currency"])
+        for key, row in topology.table("psa.exception").items()
+        if row["status"] == "open" and row["kind"] == "contract_over_cap"
+    }
+    assert told == oracle.over_caps()
 
 
 @unhurried

@@ -357,6 +357,38 @@ class Oracle:
         is_same = (bill["bill_rate"], bill["currency"]) == (entry["bill_rate"], entry["currency"])
         return None if is_same else "billing.rate_changed"
 
+    def over_caps(self) -> dict[str, tuple[str, Decimal, str]]:
+        """Return exception id → code, amount, currency of capped contracts that are exceeded.
+
+        A customer owes what is invoiced less credited, and has still to be billed for the rest of
+        the approved billable time, but for what the ERP has written off.
+        """
+        found = {}
+        for project in self.of("project"):
+            contract = self.contract(project["id"])
+            value, currency = contract["value"], contract["currency"]
+            if contract["billing_type"] != "capped" or not value or currency is None:
+                continue
+            owed = Fraction(0)
+            invoiced: dict[str, Fraction] = defaultdict(Fraction)
+            for line in self.of("invoice"):
+                is_sent = line["status"] in ("open", "paid") and line["time_entry_id"] is not None
+                if is_sent and line["project_ref"] == project["id"]:
+                    invoiced[line["time_entry_id"]] += worked(line)
+                    owed += Fraction(line["amount"] or 0) if line["currency"] == currency else 0
+            for entry in self.counted():
+                if entry["project_ref"] != project["id"] or not entry["is_billable"]:
+                    continue
+                bill = self._bill(entry)
+                is_written_off = bill is not None and bill.get("is_billable") is False
+                if entry["currency"] == currency and not is_written_off:
+                    rest = _open(worked(entry), invoiced[entry["id"]])
+                    owed += rest * Fraction(entry["bill_rate"] or 0)
+            if owed > max(Fraction(value), 0):
+                over = rounded(owed - Fraction(value), 6)
+                found[f"billing:{project['id']}"] = ("billing.over_cap", over, currency)
+        return found
+
     def open_state(self, entry: Row) -> str:
         """Return the state of what is not invoiced of an approved entry of a known project."""
         if not self.is_billable(entry):
