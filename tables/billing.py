@@ -66,8 +66,11 @@ class BillingDocument(BaseModel):
     ledgers: dict[str, LedgerEntry] = Field(default_factory=dict)  # slot → ledger
     exceptions: dict[str, str] = Field(default_factory=dict)  # source project id → hash of content
 
-    def standing(self, project_ref: str) -> list[InvoiceLine]:
-        """Return the lines of a project that are not void: they lock what they name."""
+    def standing(self, project_ref: str | None) -> list[InvoiceLine]:
+        """Return the lines of a project that are not void: they lock what they name.
+
+        None: the lines that name no project.
+        """
         return [
             line
             for line in self.lines.values()
@@ -78,18 +81,23 @@ class BillingDocument(BaseModel):
         """Return the source projects of its lines."""
         return {line.project_ref for line in self.lines.values() if line.project_ref}
 
-    def invoices(self, project_ref: str) -> int:
+    def invoices(self, project_ref: str | None) -> int:
         """Return how many invoice lines stand: as many time bills may have been used up."""
         return sum(line.kind != CREDIT_MEMO for line in self.standing(project_ref))
 
-    def is_locked(self, project_ref: str) -> bool:
-        """Whether an invoice line names the entry on a project and no credit has undone it."""
-        lines = self.standing(project_ref)
-        return self.invoices(project_ref) > 0 and sum(map(_seconds, lines)) != 0
+    def is_locked(self, project_ref: str | None) -> bool:
+        """Whether an invoice line names the entry on a project and no credit has undone it.
+
+        A credit has undone it when neither time nor money is left in any currency: an invoice may
+        ask for money without a quantity, and a credit may take back time for less than its price.
+        """
+        if self.invoices(project_ref) == 0:
+            return False
+        return any(net != Invoiced() for net in self.named(project_ref).values())
 
     def is_locked_elsewhere(self, project_ref: str) -> bool:
-        """Whether the entry is invoiced on another project than this one."""
-        return any(self.is_locked(other) for other in self.projects() - {project_ref})
+        """Whether the entry is invoiced on another project than this one, or on none by name."""
+        return any(self.is_locked(other) for other in {None, *self.projects()} - {project_ref})
 
     def slot(self, project_ref: str) -> str:
         """Return the name of the time bill that no invoice line has used up."""
@@ -113,7 +121,7 @@ class BillingDocument(BaseModel):
             currency: Invoiced.of(lines) for currency, lines in self._invoiced_lines(project_ref)
         }
 
-    def named(self, project_ref: str) -> dict[str, Invoiced]:
+    def named(self, project_ref: str | None) -> dict[str, Invoiced]:
         """Return the same with the lines of drafts: what locks."""
         return {
             currency: Invoiced.of(lines)
@@ -229,7 +237,12 @@ def order_bills(
     outbox: Outbox,
     timestamp_ms: int,
 ) -> bool:
-    """Order what the ERP should hold of an entry; return whether the document has changed."""
+    """Order what the ERP should hold of an entry; return whether the document has changed.
+
+    Nothing while it is invoiced by a line that names no project: any bill may be the one it used.
+    """
+    if document.is_locked(None):
+        return False
     if wanted is not None and document.is_locked_elsewhere(wanted.project_ref):
         wanted = None
     projects = {slot.partition("#")[0] for slot in document.ledgers}

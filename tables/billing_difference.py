@@ -22,6 +22,7 @@ from tables.ledger import Payload
 KIND: Final = "billed_time_changed"
 RATE_CHANGED: Final = "billing.rate_changed"
 MORE_HOURS: Final = "billing.more_hours"
+NO_HOURS: Final = "billing.no_hours"
 _HALF_A_HUNDREDTH_HOUR: Final = 18  # seconds
 _RATE_UNITS: Final = MONEY_UNITS // SECONDS_AN_HOUR
 _HINT: Final = "credit the invoice, or undo the change of the entry; what is right then is billed"
@@ -68,7 +69,7 @@ def difference(
     amount, currency = None, None
     if len(by_currency) == 1:
         ((currency, invoiced),) = by_currency.items()
-        due = seconds if code == RATE_CHANGED else approved
+        due = {RATE_CHANGED: seconds, NO_HOURS: 0}.get(code, approved)
         amount = _at_stake(entry, due, invoiced, currency)
     hint = _HINT_MORE if code == MORE_HOURS else _HINT
     return Difference(code, detail, hint, amount, currency)
@@ -91,6 +92,8 @@ def _code(  # noqa: PLR0911 - one return for each reason
         return "billing.not_approved"
     if not _is_to_bill(entry):
         return "billing.not_billable"
+    if invoiced == 0:
+        return NO_HOURS
     rest = open_seconds(entry.seconds, invoiced)
     coarse = len(document.standing(project_ref)) * _HALF_A_HUNDREDTH_HOUR
     if abs(entry.seconds - invoiced) <= coarse:

@@ -292,14 +292,25 @@ class Oracle:
         ]
 
     def locked_on(self, entry_id: str) -> set[str]:
-        """Return the projects on which an entry is invoiced and not credited in full."""
+        """Return the projects on which an entry is invoiced and not credited in full.
+
+        In full: all of its time and all of its money, in each currency.
+        """
         projects = {line["project_ref"] for line in self._lines(entry_id)}
         return {
             reference
             for reference in projects
             if self._used(entry_id, reference)
-            and sum(worked(line) for line in self._lines(entry_id, reference)) != 0
+            and any(
+                sum(worked(line) for line in some) or sum(line["amount"] or 0 for line in some)
+                for some in self._of_currencies(self._lines(entry_id, reference))
+            )
         }
+
+    def _of_currencies(self, lines: list[Row]) -> list[list[Row]]:
+        """Return the lines of each currency."""
+        names = {line["currency"] for line in lines}
+        return [[line for line in lines if line["currency"] == name] for name in names]
 
     def _used(self, entry_id: str, reference: str) -> int:
         """Return how many bills of an entry on a project are used up by invoice lines."""
@@ -337,13 +348,15 @@ class Oracle:
                     found[f"billing:{identity}|{reference}"] = code
         return found
 
-    def _difference(self, entry: Row, lines: list[Row]) -> str | None:
+    def _difference(self, entry: Row, lines: list[Row]) -> str | None:  # noqa: PLR0911
         if entry["status"] != "approved":
             return "billing.not_approved"
         if not entry["is_billable"] or not self._is_hourly(entry["project_ref"]):
             return "billing.not_billable"
         hours, bill = worked(entry), self._bill(entry)
         net = sum((worked(line) for line in lines), Fraction(0))
+        if net == 0:
+            return "billing.no_hours"
         # Each line is rounded to a hundredth of an hour.
         if abs(hours - net) > Fraction(len(lines), 200):
             is_less = 0 < abs(net) < abs(hours) and net * hours > 0

@@ -137,6 +137,28 @@ def test_a3_an_invoice_on_another_project_locks_too() -> None:
     assert order(shown(line("8", "p9")), BILLABLE) == []
 
 
+WITHOUT_QUANTITY = line().model_copy(update={"seconds": None})
+LESS_MONEY = CREDIT.model_copy(update={"amount": Decimal(-700)})
+
+
+@pytest.mark.fault("A3", place="tables/billing.py")
+@pytest.mark.parametrize("wanted", [BILLABLE, None, MOVED, LESS])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param([WITHOUT_QUANTITY], id="no quantity"),
+        pytest.param([line().model_copy(update={"seconds": 0})], id="quantity 0"),
+        pytest.param([line(), LESS_MONEY], id="time credited, not all of the money"),
+        pytest.param([line(), CREDIT.model_copy(update={"currency": "USD"})], id="other currency"),
+        pytest.param([line().model_copy(update={"project_ref": None})], id="no project"),
+    ],
+)
+def test_a3_money_that_is_invoiced_locks_whatever_the_line_lacks(
+    lines: list[InvoiceLine], wanted: Billable | None
+) -> None:
+    assert order(billed(*lines), wanted) == []
+
+
 @pytest.mark.fault("A3", place="tables/billing.py")
 def test_a3_a_void_invoice_locks_nothing() -> None:
     assert order(billed(line(status="void")), None) == [("delete_time_bill", "p1")]
@@ -205,6 +227,8 @@ ENTRY = EntryNow("approved", True, True, 27_000, Decimal(100), "EUR", "c")
         ([line()], replace(ENTRY, currency="USD"), "billing.rate_changed", "750"),
         ([line(), line(number=3)], ENTRY, "billing.invoiced_twice", "750"),
         ([line("5"), line("2.5", number=3)], ENTRY, None, None),
+        ([WITHOUT_QUANTITY], ENTRY, "billing.no_hours", "750"),
+        ([line(), LESS_MONEY], ENTRY, "billing.no_hours", "50"),
         ([line("0.17")], replace(ENTRY, seconds=600), None, None),  # 10 minutes
         ([line(), line("-2.5", kind="credit_memo", number=3)], ENTRY, None, None),
         (
