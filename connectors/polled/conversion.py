@@ -201,9 +201,18 @@ def read_key(value: object, form: re.Pattern[str]) -> str:
 
 
 def _check_size(values: Mapping[str, object]) -> None:
-    size = sum(len(value) for value in values.values() if isinstance(value, str))
+    size = sum(map(_characters, values.values()))
     if size > ROW_CHARACTERS_MAX:
         raise ValueError(f"the row has {size} characters of text, more than {ROW_CHARACTERS_MAX}")
+
+
+def _characters(value: object) -> int:
+    """How much text a value holds, in lists, maps and records too."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_characters(name) + _characters(item) for name, item in value.items())
+    return sum(map(_characters, value)) if isinstance(value, list) else 0
 
 
 def converter(schema: Any) -> Convert:

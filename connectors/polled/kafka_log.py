@@ -22,6 +22,7 @@ from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
 from connectors.polled.config import PolledConfig
 from connectors.polled.ledger import Entry, Ledger
 from runtime.kafka import (
+    MAX_MESSAGE_BYTES,
     KafkaSettings,
     make_consumer,
     make_producer,
@@ -47,6 +48,8 @@ INIT_TIMEOUT_S: Final = 8.0
 CLOSE_WITHIN_S: Final = 3.0
 TRANSACTION_TIMEOUT_MS: Final = 30_000
 STABLE_DEADLINE_S: Final = 120.0
+LETTER_BYTES_MAX: Final = MAX_MESSAGE_BYTES - 65_536
+"""Of a refused row in a dead letter: the rest of the message is its reason and where it is from."""
 
 T = TypeVar("T")
 Message = tuple[str, int, bytes, bytes | None]
@@ -172,7 +175,7 @@ class KafkaLog:
         letter = {
             "topic": topic,
             "key": self._serde.key(topic, rejected.row_id),
-            "value": json.dumps(rejected.raw, default=str, sort_keys=True).encode(),
+            "value": as_read(rejected.raw),
             "agent": self._config.name,
             "error_code": "record.invalid_entity",
             "detail": mask(rejected.detail),
@@ -183,6 +186,15 @@ class KafkaLog:
         partition = partition_of(text, BY_NAME[DEAD_LETTERS].partitions)
         key = self._serde.key(DEAD_LETTERS, text)
         return DEAD_LETTERS, partition, key, self._serde.value(DEAD_LETTERS, letter)
+
+
+def as_read(raw: object) -> bytes | None:
+    """Return a refused row as JSON, as a dead letter holds it; None where no message could.
+
+    JSON in ASCII is up to three times as long as the answer that the row came in.
+    """
+    text = json.dumps(raw, default=str, sort_keys=True).encode()
+    return text if len(text) <= LETTER_BYTES_MAX else None
 
 
 def _produce(

@@ -1,0 +1,52 @@
+"""Dead letters of polled rows: a refused row is kept whole as far as a message can hold it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from connectors.polled.conversion import ROW_CHARACTERS_MAX, Layout, RowReader
+from connectors.polled.kafka_log import LETTER_BYTES_MAX, as_read
+from runtime.kafka import MAX_MESSAGE_BYTES
+from schemas.codec import load_schema
+
+ROW = RowReader(
+    load_schema(
+        {
+            "type": "record",
+            "name": "Row",
+            "fields": [
+                {"name": "id", "type": "long"},
+                {"name": "days", "type": ["null", {"type": "array", "items": "string"}]},
+                {"name": "hours", "type": ["null", {"type": "map", "values": "long"}]},
+            ],
+        }
+    ),
+    Layout("id"),
+)
+LONG = "x" * ROW_CHARACTERS_MAX
+
+
+@pytest.mark.fault("B3", place="connectors/polled/kafka_log.py")
+@pytest.mark.parametrize("text", ["\N{GRINNING FACE}" * 1_400_000, "\u0436" * 2_700_000])
+def test_b3_a_refused_row_that_no_message_holds_leaves_its_letter_without_it(text: str) -> None:
+    assert len(text.encode()) < 16 * 1024 * 1024  # as an answer it passes
+    assert as_read({"Name": text}) is None
+
+
+@pytest.mark.fault("B3", place="connectors/polled/kafka_log.py")
+def test_b3_a_refused_row_is_kept_as_it_was_read() -> None:
+    raw = {"Name": "x" * (LETTER_BYTES_MAX - 100), "Id": None}
+    kept = as_read(raw)
+    assert kept is not None
+    assert json.loads(kept) == raw
+    assert len(kept) < MAX_MESSAGE_BYTES
+
+
+@pytest.mark.fault("B3", place="connectors/polled/conversion.py")
+@pytest.mark.parametrize("values", [{"days": [LONG, "y"]}, {"hours": {LONG + "y": 1}}])
+def test_b3_text_counts_wherever_in_a_row_it_stands(values: dict[str, object]) -> None:
+    rows, unreadable = ROW.read([{"id": 1, "days": None, "hours": None} | values])
+    assert rows == []
+    assert "characters of text" in unreadable[0].detail
