@@ -6,6 +6,11 @@ with a new snapshot, whose reads stand at the present end of the log: a read tha
 all that was seen and has a lower position shows that the count has begun again. From there on
 positions are shifted, so that they go on where the former ones ended.
 
+A partition on which the snapshot read no row is told by what is streamed: Debezium's `sequence`
+names the last commit before a change, and commits come in the order of their log. A change that is
+younger than all that was seen and names an earlier commit belongs to another log. (Its own position
+proves nothing: a long transaction writes early and commits late.)
+
 A truncated table is empty as of the position of the truncation, whatever partition its rows lie
 on and in whatever order they come in.
 """
@@ -13,19 +18,24 @@ on and in whatever order they come in.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from datetime import timedelta
 from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from runtime.clocks import SKEW
 from schemas.position import snapshot_reads
 
 Positions = npt.NDArray[np.int64]
 
-_LAYOUT: Final = struct.Struct("<qqqq")
+_NUMBER: Final = struct.calcsize("<q")
 _LIMIT: Final = 2**63 - 1
+_COMMIT: Final = r'^\["([0-9]+)",'
+_FIRST_OF_A_SLOT: Final = "[null,"
+_SKEW_MS: Final = SKEW // timedelta(milliseconds=1)
 
 
 def log_key(topic: str) -> bytes:
@@ -36,22 +46,26 @@ def log_key(topic: str) -> bytes:
 @dataclass(frozen=True, slots=True)
 class SourceLog:
     """`shift` is added to every position. `newest` and `newest_at_ms` are the largest position and
-    time of change seen, `emptied_at` the position of the last truncation; -1: none yet.
+    time of change seen, `emptied_at` the position of the last truncation, `commit` the newest
+    commit named, as the present log counts; -1: none yet.
     """
 
     shift: int = 0
     newest: int = -1
     newest_at_ms: int = -1
     emptied_at: int = -1
+    commit: int = -1
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> Self:
         """Inverse of `to_bytes`; of nothing, a log of which nothing was seen."""
-        return cls() if stored is None else cls(*_LAYOUT.unpack(stored))
+        if stored is None:
+            return cls()
+        return cls(*struct.unpack(f"<{len(stored) // _NUMBER}q", stored))
 
     def to_bytes(self) -> bytes:
-        """The four numbers."""
-        return _LAYOUT.pack(self.shift, self.newest, self.newest_at_ms, self.emptied_at)
+        """The five numbers; there may have been four."""
+        return struct.pack("<5q", *astuple(self))
 
     def after(self, positions: Positions, sources: pl.Series) -> tuple[Self, Positions]:
         """The log after changes at `positions` (-1: none), in order, with their `source` structs.
@@ -60,23 +74,44 @@ class SourceLog:
         """
         at_ms = sources.struct.field("ts_ms").fill_null(-1).to_numpy()
         is_read = snapshot_reads(sources).to_numpy() & (positions >= 0)
+        commits = _commits(sources, is_read)
         shift, newest, newest_at_ms = self.shift, self.newest, self.newest_at_ms
+        commit = self.commit
         settled = np.empty_like(positions)
         start = 0
         while True:
             rest = _shifted(positions[start:], shift)
             before = np.maximum.accumulate(np.concatenate([[newest], rest]))
             before_ms = np.maximum.accumulate(np.concatenate([[newest_at_ms], at_ms[start:]]))
+            before_commit = np.maximum.accumulate(np.concatenate([[commit], commits[start:]]))
             begins_anew = is_read[start:] & (rest < before[:-1]) & (at_ms[start:] > before_ms[:-1])
+            is_younger = at_ms[start:] > before_ms[:-1] + _SKEW_MS
+            named = commits[start:]
+            begins_anew |= (named >= 0) & (named < before_commit[:-1]) & is_younger
             settled[start:] = rest
             if not begins_anew.any():
                 break
             at = int(begins_anew.argmax())
-            newest, newest_at_ms = int(before[at]), int(before_ms[at])
+            newest, newest_at_ms, commit = int(before[at]), int(before_ms[at]), -1
             start += at
-            shift = newest + 1 - int(positions[start])
-        log = type(self)(shift, int(before[-1]), int(before_ms[-1]), self.emptied_at)
-        return log, settled
+            # What is streamed later may have been written earlier, a snapshot's reads not.
+            shift = min(newest + 1 - (int(positions[start]) if is_read[start] else 0), _LIMIT)
+        ends = int(before[-1]), int(before_ms[-1]), self.emptied_at, int(before_commit[-1])
+        return type(self)(shift, *ends), settled
+
+
+def _commits(sources: pl.Series, is_read: npt.NDArray[np.bool_]) -> Positions:
+    """The last commit before each streamed change, -1 where none is told.
+
+    The first transaction of a slot has none before it; all of it was written after the slot began.
+    """
+    sequence, lsn = sources.struct.field("sequence"), sources.struct.field("lsn")
+    named = sequence.str.extract(_COMMIT).cast(pl.Int64, strict=False)
+    first = lsn.zip_with(
+        sequence.str.starts_with(_FIRST_OF_A_SLOT).fill_null(False),
+        pl.Series([None], dtype=pl.Int64),
+    )
+    return np.where(is_read, -1, named.fill_null(first).fill_null(-1).to_numpy())
 
 
 def _shifted(positions: Positions, shift: int) -> Positions:

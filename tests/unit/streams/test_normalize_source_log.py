@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from typing import Any
 
@@ -225,3 +226,82 @@ def test_c19_positions_at_the_end_of_their_range_do_not_overflow(position: int) 
     database.write(4, database.source.change(position, entry(4), ts_ms=3 * MINUTE_MS))
     database.take_all()
     assert len(database.rows) == 1
+
+
+def streamed(
+    database: Database, position: int, row_id: int, at_ms: int, *, commit: int | None, op: str = "c"
+) -> bytes:
+    """A streamed change as Debezium tells it: with the last commit before it."""
+    value = database.source.change(
+        position,
+        entry(row_id) if op == "c" else None,
+        op=op,
+        before=entry(row_id) if op == "d" else None,
+        ts_ms=at_ms,
+    )
+    schema_id, payload = unframe(value)
+    codec = RecordCodec(database.registry.schemas[schema_id])
+    envelope = codec.decode(payload)
+    block = envelope["source"]
+    assert isinstance(block, dict)
+    block["sequence"] = json.dumps([None if commit is None else str(commit), str(position)])
+    return frame(schema_id, codec.encode(envelope))
+
+
+MOVED_MS = 1_767_225_600_000 + 10 * MINUTE_MS
+
+
+@pytest.mark.fault("C19", place=PLACE)
+@pytest.mark.parametrize("commit", [None, 60])
+def test_c19_a_partition_without_a_row_of_the_snapshot_sees_the_move_too(
+    commit: int | None,
+) -> None:
+    """Else what is streamed there is stale, the cure of the runbook included."""
+    database, before_ms = Database(), MOVED_MS - 5 * MINUTE_MS
+    for row_id in (4, 5, 8):
+        change = streamed(database, 9_000 + row_id, row_id, before_ms, commit=9_000)
+        database.write(row_id, change)
+    database.truncate(9_500)
+    database.write(4, streamed(database, 9_600, 4, before_ms, commit=9_550))
+    database.take_all()
+    assert database.ids() == {"4"}
+
+    database.write(5, database.read(70, entry(5), MOVED_MS))  # 4 is gone from the new server
+    database.write(8, streamed(database, 80, 8, MOVED_MS + 1, commit=commit))
+    database.write(8, streamed(database, 75, 12, MOVED_MS + 2, commit=85))  # a long transaction
+    database.write(4, streamed(database, 90, 4, MOVED_MS + 3, commit=88, op="d"))
+    database.take_all()
+
+    assert database.ids() == {"5", "8", "12"}
+    assert set(database.notices) == {TRUNCATED, TIMELINE_CHANGED}
+
+
+@pytest.mark.fault("C19", place=PLACE)
+def test_c19_long_transactions_and_repetitions_begin_no_timeline() -> None:
+    database = Database()
+    later_ms = MOVED_MS + 5 * MINUTE_MS
+    changes = [
+        streamed(database, 9_000, 4, MOVED_MS, commit=8_990),
+        streamed(database, 100, 8, later_ms, commit=9_001),  # written early, committed late
+        streamed(database, 9_200, 12, later_ms + 1, commit=9_100),
+    ]
+    for change in [*changes, *changes]:  # Connect was restarted
+        database.write(4, change)
+    database.take_all()
+    assert database.ids() == {"4", "8", "12"}
+    assert database.notices == []
+
+
+@pytest.mark.fault("C19", place=PLACE)
+def test_c19_a_move_from_the_end_of_the_range_is_taken_in_without_overflow() -> None:
+    database, end = Database(), 2**63 - 1
+    database.write(4, streamed(database, end, 4, 1, commit=end))
+    database.write(4, streamed(database, 5, 8, 5 * MINUTE_MS, commit=4))
+    database.take_all()
+    assert database.ids() == {"4", "8"}
+
+
+def test_a_memory_of_four_numbers_is_read() -> None:
+    log = SourceLog(1, 2, 3, 4, 5)
+    assert SourceLog.from_bytes(log.to_bytes()) == log
+    assert SourceLog.from_bytes(log.to_bytes()[:32]) == SourceLog(1, 2, 3, 4)
