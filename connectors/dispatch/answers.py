@@ -19,7 +19,7 @@ NAME_LENGTH: Final = 40
 class Answer(BaseModel):
     """Base of the models of answers: strict on the fields named, lenient on others."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", hide_input_in_errors=True)
 
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)

@@ -21,7 +21,7 @@ _REASONS_MAX: Final = 3
 class Answer(BaseModel):
     """Base of the models: fields of the right type, strangers let pass."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", hide_input_in_errors=True)
 
 
 Model = TypeVar("Model", bound=Answer)
