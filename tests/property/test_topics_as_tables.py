@@ -59,7 +59,7 @@ MOVERS: dict[str, tuple[str, dict[str, Any], str, tuple[Any, ...]]] = {
     "psa.opportunity_line": ("src.salesforce.opportunity_line_item", {}, "OpportunityId", "abcde"),
     "psa.time_bill": (
         "src.netsuite.time_bill",
-        {"hours": Decimal("1.00")},
+        {"seconds": 3_600},
         "custcol_psa_project",
         (None, "a", "b|c", "d", "e"),
     ),

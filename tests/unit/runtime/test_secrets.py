@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from connectors.config import load_config
 from psastream.exits import errors_as_exit_codes
+from runtime import secrets
 from runtime.logs import TEXT_MAX, configure_logs, report_uncaught
 from runtime.registry import Registry
 from runtime.secrets import MASK, forget, mask, remember, remember_named
@@ -36,6 +37,12 @@ ENVIRONMENT = {
     "PSASTREAM_POSTGRES_DSN": f"postgresql://psa:{PASSWORD}@db.invalid/psa",
     "PSASTREAM_KAFKA_SASL_PASSWORD": PASSWORD,
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets that other tests of this process have remembered mask nothing here."""
+    monkeypatch.setattr(secrets, "_remembered", type(secrets._remembered)())
 
 
 @pytest.fixture
