@@ -15,6 +15,7 @@ import structlog
 import uvloop
 
 from runtime.kafka import require_broker
+from runtime.threads import in_daemon_thread
 from schemas.errors import BrokerUnavailableError, ConfigError, FatalError, PsaStreamError
 from streams.collector import collect_young, collector_spared
 from streams.engine.app import EngineApp
@@ -134,7 +135,8 @@ class Worker:
     async def _shut_down(self, code: int) -> None:
         self.health.begin_stop()
         # Until the event loop is closed too: that waits for every thread it has started.
-        if await asyncio.to_thread(self._is_cut_off):
+        # On a thread of its own: restores may hold all that are shared, and do not know yet.
+        if await in_daemon_thread(self._is_cut_off):
             # Nothing can be committed, and nobody can be told; the state log has all there is.
             _log.warning("stopping without a broker", hint="its partitions move after the session")
             self._limit_stop(_CUT_OFF_STOP_S, code)

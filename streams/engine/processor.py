@@ -16,6 +16,7 @@ import stamina
 import structlog
 
 from runtime.retries import tell_recovered, tell_retry
+from runtime.threads import in_daemon_thread
 from schemas.errors import DeadLetterLimitError, TransientError
 from streams.engine.commit import EncodedCommit
 from streams.engine.contract import (
@@ -138,7 +139,8 @@ class PartitionProcessor:
         """
         await self._writer.open()
         self._reached(Mark.IN_REBALANCE)
-        bounds = await asyncio.to_thread(self._state_log.bounds, self.partition)
+        # On a thread of its own: restores of other partitions may hold all that are shared.
+        bounds = await in_daemon_thread(self._state_log.bounds, self.partition)
         self.log_end = bounds.end
         self._task = asyncio.create_task(self._run(), name=f"{self.group.name}/{self.partition}")
 
@@ -172,7 +174,7 @@ class PartitionProcessor:
                 self._task.cancel()
                 await asyncio.wait({self._task})
         await self._writer.close()
-        await asyncio.to_thread(self._store.close)
+        await in_daemon_thread(self._store.close)
         for topic in self._handlers:
             self._parts.instruments.given_up(topic, self.partition)
 

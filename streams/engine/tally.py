@@ -22,8 +22,8 @@ class LetterRate:
     """How many records of late became dead letters.
 
     `run`: the last so many records without one that did not; a chunk counts whole, so a run is
-    never overrated. `letters` of the last `records`, at most `WINDOW_RECORDS`: older ones weigh
-    less and less. Nothing is counted before the first dead letter.
+    never overrated. `letters` of the last `records`, at most `WINDOW_RECORDS`: both are halved when
+    there are more, so older ones weigh less and less. Nothing is counted before the first letter.
     """
 
     run: int = 0
@@ -38,8 +38,8 @@ class LetterRate:
             return self
         run = self.run + consumed if dead_lettered == consumed else 0
         records = self.records + consumed
-        if records > WINDOW_RECORDS:
-            letters, records = letters * WINDOW_RECORDS // records, WINDOW_RECORDS
+        while records > WINDOW_RECORDS:  # seldom: rounding down at each record would forget them
+            letters, records = letters // 2, records // 2
         return type(self)(run, records, letters) if letters or run else type(self)()
 
     def exceeds(self, run_max: int, ratio_max: float) -> bool:

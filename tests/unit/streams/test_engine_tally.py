@@ -60,3 +60,18 @@ def test_old_dead_letters_are_forgotten() -> None:
     assert rate == LetterRate()
     recent = rate_after((WINDOW_RECORDS * 9, 0), (0, WINDOW_RECORDS))
     assert recent.letters == recent.records == WINDOW_RECORDS
+
+
+@pytest.mark.parametrize("records", [1, 7, 1_000])
+def test_a_window_that_is_full_notices_when_most_become_dead_letters(records: int) -> None:
+    """Whatever the size of the chunks: a slow stream comes record by record."""
+    few, most = records * 2 // 5, records * 99 // 100
+    rate = LetterRate()
+    for count in range(WINDOW_RECORDS // records):
+        letters = few if records > 1 else int(count % 5 < 2)
+        rate = rate.after(Accounting(applied=records - letters, dead_lettered=letters))
+        assert not rate.exceeds(1_000, 0.5)
+    for count in range(WINDOW_RECORDS // records):
+        letters = most if records > 1 else int(count % 100 > 0)
+        rate = rate.after(Accounting(applied=records - letters, dead_lettered=letters))
+    assert rate.exceeds(1_000, 0.5)

@@ -1,0 +1,85 @@
+"""Restores take minutes, and all there are at once: what is quick does not wait for them."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.engine import AgentSpec, EngineSettings, GroupSpec, NoInstruments
+from streams.engine.flow import FlowWindow
+from streams.engine.group import GroupRuntime
+from streams.engine.processor import EngineParts
+from streams.engine.seams import Seams
+from streams.worker import EXIT_STOPPED, Worker
+from tests.support.engine_fakes import FakePartition, MemoryStore
+from tests.support.engine_processor import add_up
+
+pytestmark = pytest.mark.asyncio
+
+_DEADLINE_S = 60.0
+_PARTITIONS = 4
+
+
+@asynccontextmanager
+async def restoring(groups: int, tmp_path: Path) -> AsyncIterator[tuple[Any, list[GroupRuntime]]]:
+    """An app whose groups restore until they are stopped, on the few threads of a small machine."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_PARTITIONS))
+    stops: list[threading.Event] = []
+
+    def restore(stop: threading.Event) -> None:
+        stops.append(stop)
+        stop.wait()
+
+    partition = FakePartition(during_catch_up=restore)
+    settings = EngineSettings(app_id="a", bootstrap_servers="127.0.0.1:1", state_dir=tmp_path)
+    seams: Any = Seams(
+        writer=partition.writer, store=MemoryStore, log=lambda *_: partition.state_log()
+    )
+    with ThreadPoolExecutor(1) as threads:
+        parts = EngineParts(
+            settings, NoInstruments(), FlowWindow(1 << 20), threads, lambda _: None, seams
+        )
+        runtimes = [
+            GroupRuntime(
+                GroupSpec(f"g{number}", _PARTITIONS, [AgentSpec(f"t{number}", add_up)], "log"),
+                parts,
+            )
+            for number in range(groups)
+        ]
+        app = SimpleNamespace(
+            settings=settings, groups=runtimes, threads=threads, stop=lambda: asyncio.sleep(0)
+        )
+        try:
+            yield app, runtimes
+        finally:
+            for stop in stops:
+                stop.set()
+            await asyncio.gather(*(group.halt() for group in runtimes))
+
+
+async def test_a_rebalance_opens_all_groups_while_the_first_restore(tmp_path: Path) -> None:
+    """Until it is over the consumer does not beat: the worker would lose what it restores."""
+    async with restoring(5, tmp_path) as (_, groups), asyncio.timeout(_DEADLINE_S):
+        for group in groups:
+            await group.assign(range(_PARTITIONS), 1)
+        assert [len(group.processors) for group in groups] == [_PARTITIONS] * 5
+
+
+@pytest.mark.fault("D11", place="streams/worker.py")
+async def test_d11_a_worker_that_restores_stops_when_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.worker._CUT_OFF_STOP_S", 3600.0)  # it would end this process
+    async with restoring(1, tmp_path) as (app, groups), asyncio.timeout(_DEADLINE_S):
+        await groups[0].assign(range(_PARTITIONS), 1)
+        worker = Worker(app)
+        await worker._shut_down(EXIT_STOPPED)
+        assert worker._last_resort is not None
+        worker._last_resort.cancel()
+        assert not groups[0].processors
