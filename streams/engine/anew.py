@@ -17,6 +17,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from runtime.kafka import require_broker
 from schemas.errors import BrokerUnavailableError, ConfigError, FatalError
 from streams.engine.connection import librdkafka_options
 from streams.engine.contract import GroupSpec
@@ -38,7 +39,7 @@ def reread(settings: EngineSettings, groups: Sequence[GroupSpec], topic: str) ->
     if not readers:
         known = sorted(name for group in groups for name in group.handlers())
         raise ConfigError(f"no group reads {topic}", hint=f"choose from {', '.join(known)}")
-    admin = AdminClient(librdkafka_options(settings))
+    admin = _admin(settings)
     _refuse_members(admin, settings)
     _go_back(admin, settings, readers[0], [topic])
 
@@ -48,10 +49,12 @@ def forget_state(settings: EngineSettings, group: GroupSpec) -> None:
 
     Raises FatalError while workers run, and BrokerUnavailableError.
     """
-    admin = AdminClient(librdkafka_options(settings))
+    admin = _admin(settings)
     _refuse_members(admin, settings)
     try:
         admin.delete_topics([group.state_topic])[group.state_topic].result(_TIMEOUT_S)
+    except TimeoutError as error:
+        raise _unavailable(error) from error
     except KafkaException as error:
         if error.args[0].code() != _ABSENT:
             raise _unavailable(error) from error
@@ -64,13 +67,22 @@ def forget_state(settings: EngineSettings, group: GroupSpec) -> None:
 
 def reread_all(settings: EngineSettings, group: GroupSpec) -> None:
     """Have a group go on at the first record of every topic it reads. Raises as `reread`."""
-    admin = AdminClient(librdkafka_options(settings))
+    admin = _admin(settings)
     _go_back(admin, settings, group, list(group.handlers()))
+
+
+def _admin(settings: EngineSettings) -> AdminClient:
+    """Make a client whose broker answers. Raises BrokerUnavailableError."""
+    options = librdkafka_options(settings)
+    require_broker(options, timeout_s=settings.reach_timeout_s)
+    return AdminClient(options)
 
 
 def _exists(admin: AdminClient, topic: str) -> bool:
     try:
         admin.describe_topics(TopicCollection([topic]))[topic].result(_TIMEOUT_S)
+    except TimeoutError as error:
+        raise _unavailable(error) from error
     except KafkaException as error:
         if error.args[0].code() == _ABSENT:
             return False
@@ -82,6 +94,8 @@ def _refuse_members(admin: AdminClient, settings: EngineSettings) -> None:
     found = admin.describe_consumer_groups([settings.app_id], request_timeout=_TIMEOUT_S)
     try:
         members = found[settings.app_id].result(_TIMEOUT_S).members
+    except TimeoutError as error:
+        raise _unavailable(error) from error
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return
@@ -116,6 +130,6 @@ def _go_back(
 
 def _unavailable(error: BaseException) -> BrokerUnavailableError:
     return BrokerUnavailableError(
-        f"the positions of the group were not all set: {error}",
+        f"the positions of the group were not all set: {error!r}",
         hint="check the brokers, then give the same command again",
     )
