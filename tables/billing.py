@@ -251,10 +251,11 @@ def order_bills(
         projects.add(wanted.project_ref)
     has_changed = False
     for project_ref in sorted(projects):
+        if document.is_locked(project_ref):
+            continue
         slot = document.slot(project_ref)
         bill = _bill_of(document, entry_id, slot)
         is_wanted = wanted is not None and wanted.project_ref == project_ref
-        is_wanted &= not document.is_locked(project_ref)
         before = document.ledgers.get(slot)
         if before is None and not is_wanted:
             continue  # a bill we never ordered is somebody else's

@@ -160,6 +160,18 @@ def test_a3_money_that_is_invoiced_locks_whatever_the_line_lacks(
 
 
 @pytest.mark.fault("A3", place="tables/billing.py")
+def test_a3_the_bill_of_a_standing_invoice_stays_when_older_papers_are_deleted() -> None:
+    document = billed(line(), CREDIT)
+    assert order(document, BILLABLE) == [("upsert_time_bill", "p1")]
+    again = time_bill_id("e", document.slot("p1"))
+    document.bills["b-2"] = bill().model_copy(update={"id": "b-2", "time_bill_id": again})
+    assert order(document, BILLABLE) == []
+    document.lines = {"i-3": line(number=3)}
+    for wanted in (BILLABLE, LESS, MOVED, None):
+        assert order(document, wanted) == []
+
+
+@pytest.mark.fault("A3", place="tables/billing.py")
 def test_a3_a_void_invoice_locks_nothing() -> None:
     assert order(billed(line(status="void")), None) == [("delete_time_bill", "p1")]
 
