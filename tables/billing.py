@@ -26,7 +26,17 @@ from schemas.identity import time_bill_id, vendor_order
 from tables.effects import Outbox
 from tables.facts import InvoiceLine, TimeBill
 from tables.hours import CREDITED, INVOICED, MONEY_UNITS, NO_CURRENCY, UNMATCHED
-from tables.ledger import GONE, LedgerEntry, Order, Payload, content_hash, decide, send
+from tables.ledger import (
+    GONE,
+    LedgerEntry,
+    Order,
+    Payload,
+    content_hash,
+    decide,
+    send,
+    send_withdrawal,
+    withdraw,
+)
 from tables.pipeline import MONEY
 
 CREDIT_MEMO: Final = "credit_memo"
@@ -99,6 +109,10 @@ class BillingDocument(BaseModel):
         """Whether the entry is invoiced on another project than this one, or on none by name."""
         return any(self.is_locked(other) for other in {None, *self.projects()} - {project_ref})
 
+    def used_up(self) -> list[str]:
+        """Return the slots, of those ordered for, whose time bills invoice lines have used up."""
+        return [slot for slot in sorted(self.ledgers) if _number(slot) < self.invoices(_ref(slot))]
+
     def slot(self, project_ref: str) -> str:
         """Return the name of the time bill that no invoice line has used up."""
         used = self.invoices(project_ref)
@@ -168,6 +182,14 @@ class BillingDocument(BaseModel):
     def _invoiced_lines(self, project_ref: str) -> list[tuple[str, list[InvoiceLine]]]:
         standing = self.standing(project_ref)
         return _by_currency([line for line in standing if line.status not in NOT_INVOICED])
+
+
+def _ref(slot: str) -> str:
+    return slot.partition("#")[0]
+
+
+def _number(slot: str) -> int:
+    return int(slot.partition("#")[2] or 0)
 
 
 def _by_currency(lines: list[InvoiceLine]) -> list[tuple[str, list[InvoiceLine]]]:
@@ -245,11 +267,11 @@ def order_bills(
         return False
     if wanted is not None and document.is_locked_elsewhere(wanted.project_ref):
         wanted = None
-    projects = {slot.partition("#")[0] for slot in document.ledgers}
+    has_changed = _withdraw_used_up(document, entry_id, correlation, outbox, timestamp_ms)
+    projects = {_ref(slot) for slot in document.ledgers}
     projects |= {bill.project_ref for bill in document.bills.values() if bill.project_ref}
     if wanted is not None:
         projects.add(wanted.project_ref)
-    has_changed = False
     for project_ref in sorted(projects):
         if document.is_locked(project_ref):
             continue
@@ -284,6 +306,29 @@ def order_bills(
     return has_changed
 
 
+def _withdraw_used_up(
+    document: BillingDocument,
+    entry_id: str,
+    correlation: str | None,
+    outbox: Outbox,
+    timestamp_ms: int,
+) -> bool:
+    """Take back what is still open of bills that invoice lines name by now.
+
+    A correction or a deletion that the ERP refused is tried again: it must not come through once
+    the bill is invoiced. Returns whether the document has changed.
+    """
+    has_changed = False
+    for slot in document.used_up():
+        entry, is_open = withdraw(document.ledgers[slot], timestamp_ms, is_deletion_too=True)
+        if is_open:
+            order = _order(entry_id, slot, None, correlation)
+            send_withdrawal(outbox, order, revision=entry.revision, timestamp_ms=timestamp_ms)
+            document.ledgers[slot] = entry
+            has_changed = True
+    return has_changed
+
+
 def _bill_of(document: BillingDocument, entry_id: str, slot: str) -> TimeBill | None:
     identity = time_bill_id(entry_id, slot)
     return _oldest([bill for bill in document.bills.values() if bill.time_bill_id == identity])
@@ -308,7 +353,7 @@ def _order(entry_id: str, slot: str, wanted: Billable | None, correlation: str |
         target="netsuite",
         kind="delete_time_bill" if wanted is None else "upsert_time_bill",
         natural_key=f"netsuite:time_bill:{time_bill_id(entry_id, slot)}",
-        origin_key=slot.partition("#")[0],
+        origin_key=_ref(slot),
         correlation_id=correlation,
         amount=None if wanted is None else wanted.amount(),
         currency=None if wanted is None else wanted.currency,

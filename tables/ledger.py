@@ -99,13 +99,16 @@ def forget(entry: LedgerEntry) -> LedgerEntry:
     return LedgerEntry(revision=entry.revision)
 
 
-def withdraw(entry: LedgerEntry, timestamp_ms: int) -> tuple[LedgerEntry, bool]:
+def withdraw(
+    entry: LedgerEntry, timestamp_ms: int, *, is_deletion_too: bool = False
+) -> tuple[LedgerEntry, bool]:
     """Return the entry without its wish, and whether a withdrawal must be sent.
 
     It must where the order may still be open: on its way or refused, it is not to be carried out
-    any more. What it did all the same shows as an echo.
+    any more. What it did all the same shows as an echo. A deletion goes on unless it is meant too.
     """
-    if not _in_flight(entry):
+    is_open_deletion = entry.ordered == GONE and not entry.is_confirmed
+    if not (_in_flight(entry) or (is_deletion_too and is_open_deletion)):
         return entry, False
     revision = max(entry.revision + 1, timestamp_ms)
     return entry.model_copy(update={"ordered": "", "revision": revision}), True

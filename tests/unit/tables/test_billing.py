@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -78,6 +79,13 @@ def order(document: BillingDocument, wanted: Billable | None) -> list[tuple[str,
         (str(command["kind"]), json.loads(str(command["payload"]))["project_ref"])
         for command in commands
     ]
+
+
+def sent(document: BillingDocument, wanted: Billable | None) -> list[dict[str, Any]]:
+    """Return the commands."""
+    outbox = Outbox()
+    order_bills(document, "e", wanted, correlation="c", outbox=outbox, timestamp_ms=10)
+    return [dict(emit.record) for emit in outbox.emits if emit.record is not None]
 
 
 def test_a_missing_bill_is_ordered_once() -> None:
@@ -157,6 +165,26 @@ def test_a3_money_that_is_invoiced_locks_whatever_the_line_lacks(
     lines: list[InvoiceLine], wanted: Billable | None
 ) -> None:
     assert order(billed(*lines), wanted) == []
+
+
+@pytest.mark.parametrize("wanted", [LESS, None], ids=["a correction", "a deletion"])
+@pytest.mark.parametrize("status", ["open", "draft"])
+def test_a3_what_the_erp_has_refused_so_far_does_not_come_through_once_it_is_invoiced(
+    status: str, wanted: Billable | None
+) -> None:
+    document = shown(bill())
+    order(document, BILLABLE)
+    first = sent(document, wanted)
+    document.lines = {each.id: each for each in [line(status=status)]}
+
+    [withdrawal] = sent(document, wanted)
+
+    assert withdrawal["kind"] == "withdraw"
+    assert withdrawal["natural_key"] == first[0]["natural_key"]
+    assert withdrawal["revision"] > first[0]["revision"]
+    assert sent(document, wanted) == [], "once"
+    document.lines = {}
+    assert [each["kind"] for each in sent(document, wanted)] == [first[0]["kind"]], "unlocked"
 
 
 @pytest.mark.fault("A3", place="tables/billing.py")
