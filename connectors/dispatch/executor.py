@@ -165,7 +165,12 @@ class TargetExecutor:
             except LeaseLostError:
                 await asyncio.sleep(LEASE_PAUSE_S)
                 continue
-            await self._journal.settle(refusal.command, outcome)
+            newer = self._ledger.waiting(refusal.command.natural_key)
+            if newer is not None:  # what becomes of it counts, and resolves the exception or not
+                self._waiting[newer.command_id].append(finished)
+                return
+            if self._ledger.is_last(refusal.command):
+                await self._journal.settle(refusal.command, outcome)
             finished()
             return
 

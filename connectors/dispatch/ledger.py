@@ -150,6 +150,15 @@ class Ledger:
         """Whether a command of the natural key is not settled yet."""
         return natural_key in self._entries and bool(self._entries[natural_key].pending)
 
+    def waiting(self, natural_key: str) -> Command | None:
+        """Return the newest command of the natural key that is not settled yet."""
+        entry = self._entries.get(natural_key)
+        return entry.pending[-1] if entry and entry.pending else None
+
+    def is_last(self, command: Command) -> bool:
+        """Whether nothing newer of its natural key is settled."""
+        return self._settled.get(command.natural_key, NEVER).revision <= command.revision
+
     def open_intent(self, natural_key: str) -> Intent | None:
         """Return the attempt that may have landed without our knowing, if there is one."""
         entry = self._entries.get(natural_key)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from connectors.dispatch.commands import Command, Problem, Settled
 from connectors.dispatch.executor import TargetExecutor
+from connectors.dispatch.lease import Check, LeaseLostError
 from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
@@ -66,7 +67,9 @@ class Bench:
         erp: Erp,
         settled: dict[str, Settled],
         refused: list[Refusal],
+        *,
         policy: RetryPolicy,
+        check: Check,
     ) -> None:
         self.erp = erp
         self.journal = MemoryJournal()
@@ -78,6 +81,7 @@ class Bench:
             self.journal,
             Ledger(settled, {}),
             policy=policy,
+            check=check,
             max_in_flight=5,
             metrics=DispatchMetrics(CollectorRegistry()),
             spawn=group.create_task,
@@ -103,9 +107,10 @@ async def bench(
     settled: dict[str, Settled] | None = None,
     refused: list[Refusal] | None = None,
     policy: RetryPolicy = POLICY,
+    check: Check = lambda: None,
 ) -> AsyncIterator[Bench]:
     async with asyncio.TaskGroup() as group:
-        it = Bench(group, erp, settled or {}, refused or [], policy)
+        it = Bench(group, erp, settled or {}, refused or [], policy=policy, check=check)
         yield it
         await it.executor.drain(10)
 
@@ -477,6 +482,39 @@ def test_a1_what_was_carried_out_and_then_taken_away_is_not_made_again_by_trying
 
             assert erp.writes == 1
             assert it.journal.open == {}
+
+    virtually(story)
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+@pytest.mark.parametrize("pause_s", [0.5, 1.0, 1.5, 4.0])
+def test_a6_a_withdrawal_told_late_does_not_speak_for_what_came_after_it(
+    pause_s: float, is_refused: bool
+) -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("X", Reason.VALIDATION, lambda it: is_refused or it.revision == 1)
+        is_proven = True
+
+        def check() -> None:
+            if not is_proven:
+                raise LeaseLostError("not proven")
+
+        async with bench(erp, check=check) as it:
+            it.submit(make_command(revision=1))
+            await it.idle()
+            is_proven = False
+            finished: list[str] = []
+            it.executor.withdraw("netsuite:project:a", 2, lambda: finished.append("withdrawn"))
+            await asyncio.sleep(0.1)
+            it.submit(make_command(revision=3))
+            await asyncio.sleep(pause_s)
+            is_proven = True
+            await asyncio.sleep(60)
+
+            assert finished == ["withdrawn"]
+            assert it.statuses()[-1] == ("rejected" if is_refused else "succeeded")
+            assert [each.command.revision for each in it.journal.open.values()] == [3] * is_refused
 
     virtually(story)
 
