@@ -110,8 +110,12 @@ class BillingDocument(BaseModel):
         return any(self.is_locked(other) for other in {None, *self.projects()} - {project_ref})
 
     def used_up(self) -> list[str]:
-        """Return the slots, of those ordered for, whose time bills invoice lines have used up."""
-        return [slot for slot in sorted(self.ledgers) if _number(slot) < self.invoices(_ref(slot))]
+        """Return the slots, of those ordered for, whose time bills invoice lines may have used."""
+        return [
+            slot
+            for slot in sorted(self.ledgers)
+            if self.is_locked(None) or _number(slot) < self.invoices(_ref(slot))
+        ]
 
     def slot(self, project_ref: str) -> str:
         """Return the name of the time bill that no invoice line has used up."""
@@ -261,13 +265,14 @@ def order_bills(
 ) -> bool:
     """Order what the ERP should hold of an entry; return whether the document has changed.
 
-    Nothing while it is invoiced by a line that names no project: any bill may be the one it used.
+    Nothing more while it is invoiced by a line that names no project: any bill may be the one it
+    used.
     """
+    has_changed = _withdraw_used_up(document, entry_id, correlation, outbox, timestamp_ms)
     if document.is_locked(None):
-        return False
+        return has_changed
     if wanted is not None and document.is_locked_elsewhere(wanted.project_ref):
         wanted = None
-    has_changed = _withdraw_used_up(document, entry_id, correlation, outbox, timestamp_ms)
     projects = {_ref(slot) for slot in document.ledgers}
     projects |= {bill.project_ref for bill in document.bills.values() if bill.project_ref}
     if wanted is not None:

@@ -42,7 +42,7 @@ def bill(project_ref: str = "p1", hours: str = "7.5") -> TimeBill:
 
 def line(
     hours: str = "7.5",
-    project_ref: str = "p1",
+    project_ref: str | None = "p1",
     *,
     status: str = "open",
     kind: str = "invoice",
@@ -169,13 +169,14 @@ def test_a3_money_that_is_invoiced_locks_whatever_the_line_lacks(
 
 @pytest.mark.parametrize("wanted", [LESS, None], ids=["a correction", "a deletion"])
 @pytest.mark.parametrize("status", ["open", "draft"])
+@pytest.mark.parametrize("project_ref", ["p1", None])
 def test_a3_what_the_erp_has_refused_so_far_does_not_come_through_once_it_is_invoiced(
-    status: str, wanted: Billable | None
+    status: str, wanted: Billable | None, project_ref: str | None
 ) -> None:
     document = shown(bill())
     order(document, BILLABLE)
     first = sent(document, wanted)
-    document.lines = {each.id: each for each in [line(status=status)]}
+    document.lines = {each.id: each for each in [line("7.5", project_ref, status=status)]}
 
     [withdrawal] = sent(document, wanted)
 
