@@ -127,7 +127,8 @@ def record_type(schema: AvroSchema) -> Record:
     """The tree of a record schema, named types inlined.
 
     Raises SchemaMismatchError for what no column can hold: a schema that is not a record, a
-    recursive type, a decimal of more than 38 digits, an array of items that take no bytes.
+    record without fields, a recursive type, a decimal of more than 38 digits, an array of items
+    that take no bytes.
     """
     tree = _parse(schema.parsed, {}, ())
     if not isinstance(tree, Record):
@@ -227,6 +228,9 @@ def _parse_record(node: JsonObject, named: dict[str, AvroType], path: tuple[str,
     name = str(node["name"])
     definitions = node["fields"]
     assert isinstance(definitions, list)
+    if not definitions:
+        # Without a column the number of rows is lost.
+        raise _unsupported(name, "a record without fields")
     fields = []
     for definition in definitions:
         assert isinstance(definition, dict)

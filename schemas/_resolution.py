@@ -1,5 +1,8 @@
 """Avro schema resolution on columns: a frame of the writer's schema as one of the reader's.
 
+Whether a field can be followed depends on the two schemas alone, but for bytes read as a string:
+each record tells whether its bytes are UTF-8 (Avro specification, "Schema Resolution").
+
 Enum symbols pass as they were written: a symbol the reader does not list yet is data for the
 mapping to judge. Nullability is not checked either, a frame does not hold it.
 """
@@ -50,6 +53,7 @@ class Resolution:
         Raises SchemaMismatchError if the writer's schema does not resolve to the reader's.
         """
         self._outputs: list[pl.Expr] = []
+        self._checks: list[pl.Expr] = []
         needed: list[str] = []
         for field in reader.fields:
             if columns is not None and field.name not in columns:
@@ -57,13 +61,23 @@ class Resolution:
             source = _source(writer, field)
             if source is not None:
                 needed.append(source.name)
+                self._checks += _checks(pl.col(source.name), source.type, field.type)
             self._outputs.append(_field(field, writer, pl.col))
         self._names = [output.meta.output_name() for output in self._outputs]
         # One column at least, so that the number of rows is known.
         self.columns = needed or [writer.fields[0].name]
 
+    def refused(self, frame: pl.DataFrame) -> list[int]:
+        """The rows of `frame` that hold a value the reader's type cannot, ascending."""
+        if not self._checks:
+            return []
+        sound = frame.select(pl.all_horizontal(self._checks)).to_series()
+        return (~sound).arg_true().to_list()
+
     def apply(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """`frame` holds `columns` of the writer; the result the reader's, in its order."""
+        """`frame` holds `columns` of the writer, and no row that is `refused`; the result the
+        reader's, in its order.
+        """
         return frame.with_columns(self._outputs).select(self._names)
 
 
@@ -111,6 +125,48 @@ def _resolve(  # noqa: PLR0911 - one return for each kind of change
         f"field {name} changed its type in a way readers cannot follow",
         hint="register compatible schemas, or replay with the reader of that version",
     )
+
+
+def _checks(column: pl.Expr, writer: AvroType, reader: AvroType) -> list[pl.Expr]:
+    """What holds for each value of the column that the reader can read; empty: all of them."""
+    match writer, reader:
+        case (Nullable(inner, _), _):
+            return _checks(column, inner, reader)
+        case (_, Nullable(inner, _)):
+            return _checks(column, writer, inner)
+        case Primitive("bytes"), Primitive("string"):
+            return [column.map_batches(_are_text, return_dtype=pl.Boolean())]
+        case Array(source_items), Array(items):
+            checks = _checks(pl.element(), source_items, items)
+        case Map(source_values), Map(values):
+            checks = _checks(pl.element().struct.field("value"), source_values, values)
+        case Record(), Record(_, fields):
+            return [
+                check
+                for field in fields
+                if (source := _source(writer, field)) is not None
+                for check in _checks(column.struct.field(source.name), source.type, field.type)
+            ]
+        case _:
+            return []
+    return [column.list.eval(check).list.all().fill_null(True) for check in checks]
+
+
+def _are_text(values: pl.Series) -> pl.Series:
+    """Whether each value is null or UTF-8. polars can only tell of all of them at once."""
+    try:
+        values.cast(pl.String())
+    except pl.exceptions.ComputeError:
+        return pl.Series(values.name, map(_is_text, values), dtype=pl.Boolean())
+    return pl.repeat(True, len(values), dtype=pl.Boolean(), eager=True).alias(values.name)
+
+
+def _is_text(value: bytes | None) -> bool:
+    try:
+        (value or b"").decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def default_of(field: Field) -> pl.Expr:

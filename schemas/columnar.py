@@ -195,9 +195,10 @@ class ChunkReader:
             # Indices of a group point at values that start with a header, so none is None.
             decoded = decoder.decode_each([values[index] or b"" for index in indices])
             fallback_records += decoder.fallback_records - before
+            if resolution is not None:
+                decoded = _resolved(decoded, resolution, decoder.schema.name)
             errors.extend((indices[row], error) for row, error in decoded.errors)
-            frame = resolution.apply(decoded.frame) if resolution else decoded.frame
-            parts.append((frame, [indices[row] for row in decoded.rows]))
+            parts.append((decoded.frame, [indices[row] for row in decoded.rows]))
         frame, rows = self._in_order(parts)
         errors.sort(key=lambda item: item[0])
         return DecodedChunk(frame, rows, tombstones, errors, fallback_records)
@@ -243,6 +244,20 @@ def decode_chunk(
 ) -> DecodedChunk:
     """Decode one chunk with a ChunkReader of its own; keep a ChunkReader to decode many."""
     return ChunkReader(resolve, reader=reader).decode(values)
+
+
+def _resolved(decoded: DecodedRecords, resolution: Resolution, name: str) -> DecodedRecords:
+    """The records as the reader has them; those with a value it cannot hold become errors."""
+    frame, rows, errors = decoded.frame, decoded.rows, decoded.errors
+    refused = set(resolution.refused(frame))
+    if refused:
+        kept = [place for place in range(len(rows)) if place not in refused]
+        errors = errors + [
+            (rows[place], DecodeError(f"a record of schema {name} has bytes for text, not UTF-8"))
+            for place in sorted(refused)
+        ]
+        frame, rows = frame[kept], [rows[place] for place in kept]
+    return DecodedRecords(resolution.apply(frame), rows, errors)
 
 
 def _grouped(

@@ -52,7 +52,9 @@ CHANGES = {
     "bytes": Change(
         "bytes", (("string", TEXT), ("bytes", st.binary(max_size=5))), "\u00ff", b"\xff"
     ),
-    "string": Change("string", (("string", TEXT), ("bytes", TEXT.map(str.encode))), "x"),
+    "string": Change(
+        "string", (("string", TEXT), ("bytes", TEXT.map(str.encode) | st.binary(max_size=3))), "x"
+    ),
     "boolean": Change("boolean", (("boolean", st.booleans()),), True),
     "enum": Change(
         enum("A", "B", "C"),
@@ -144,14 +146,19 @@ def test_b6_a_chunk_of_several_versions_is_read_as_fastavro_resolves_each(
     case: tuple[AvroSchema, list[str], list[tuple[AvroSchema, list[dict[str, Any]]]]], chance: Any
 ) -> None:
     reader, names, writers = case
-    values, expected = [], []
+    values: list[bytes] = []
+    expected: list[dict[str, Any] | None] = []
     for schema_id, (schema, rows) in enumerate(writers):
         for row in rows:
             out = io.BytesIO()
             fastavro.schemaless_writer(out, schema.parsed, row)
             values.append(frame(schema_id, out.getvalue()))
             payload = io.BytesIO(out.getvalue())
-            resolved = fastavro.schemaless_reader(payload, schema.parsed, reader.parsed)
+            try:
+                resolved = fastavro.schemaless_reader(payload, schema.parsed, reader.parsed)
+            except UnicodeDecodeError:
+                expected.append(None)
+                continue
             assert isinstance(resolved, dict)
             for position, name in enumerate(names):
                 change = CHANGES[name]
@@ -163,9 +170,10 @@ def test_b6_a_chunk_of_several_versions_is_read_as_fastavro_resolves_each(
     chunk = ChunkReader(lambda schema_id: writers[schema_id][0], reader=reader).decode(
         [values[index] for index in order]
     )
-    assert chunk.errors == []
+    wanted = [expected[index] for index in order]
+    assert [at for at, _ in chunk.errors] == [at for at, row in enumerate(wanted) if row is None]
     assert dict(chunk.frame.schema) == frame_dtypes(reader)
-    assert chunk.frame.to_dicts() == [expected[index] for index in order]
+    assert chunk.frame.to_dicts() == [row for row in wanted if row is not None]
 
 
 def columnar(value: Any) -> Any:

@@ -112,6 +112,7 @@ def test_debezium_rows_with_a_named_reference_decode_natively() -> None:
             "fields": [{"name": "next", "type": ["null", "psa.Node"]}],
         },
         {"type": "array", "items": "null"},
+        {"type": "record", "name": "Empty", "fields": []},
         {"type": "bytes", "logicalType": "decimal", "precision": 39, "scale": 2},
     ],
 )
@@ -199,6 +200,68 @@ def test_rows_inside_rows_resolve_to_the_reader_too() -> None:
         {"after": {"key": 1, "tags": ["x"], "rate": Decimal("2.56")}},
         {"after": None},
     ]
+
+
+def in_a_record(avro: Any) -> Any:
+    return {"type": "record", "name": "Inner", "fields": [{"name": "v", "type": avro}]}
+
+
+@pytest.mark.fault("B6", place="schemas/_resolution.py")
+@pytest.mark.parametrize(
+    ("around", "value"),
+    [
+        (lambda avro: avro, lambda text: text),
+        (lambda avro: ["null", avro], lambda text: text),
+        (lambda avro: {"type": "array", "items": ["null", avro]}, lambda text: [None, b"a", text]),
+        (lambda avro: {"type": "map", "values": avro}, lambda text: {"a": b"a", "b": text}),
+        (in_a_record, lambda text: {"v": text}),
+        (
+            lambda avro: ["null", {"type": "array", "items": in_a_record([avro, "null"])}],
+            lambda text: [{"v": None}, {"v": text}],
+        ),
+    ],
+    ids=["plain", "nullable", "array", "map", "record", "array of records"],
+)
+def test_b6_bytes_that_are_no_text_are_an_error_of_their_record_alone(
+    around: Callable[[Any], Any], value: Callable[[bytes], Any]
+) -> None:
+    writer, reader = record(("f", around("bytes"))), record(("f", around("string")))
+    texts = [b"", b"\xff", "ä€😀".encode(), b"\xed\xa0\x80", b"a\x00"]
+    values = values_of(writer, [{"f": value(text)} for text in texts])
+    other = values_of(reader, [{"f": _decoded(value(b"x"))}], schema_id=2)
+    chunk = decode_chunk([*values, *other], by_id({1: writer, 2: reader}), reader)
+    assert chunk.rows == [0, 2, 4, 5]
+    assert [(index, type(error)) for index, error in chunk.errors] == [
+        (1, DecodeError),
+        (3, DecodeError),
+    ]
+    sound = [{"f": _decoded(value(text))} for text in (*texts[0::2], b"x")]
+    assert chunk.frame.equals(decode_chunk(values_of(reader, sound), by_id({1: reader})).frame)
+
+
+def _decoded(value: Any) -> Any:
+    match value:
+        case bytes():
+            return value.decode()
+        case list():
+            return [_decoded(item) for item in value]
+        case dict():
+            return {key: _decoded(item) for key, item in value.items()}
+    return value
+
+
+def test_i5_no_record_is_lost_where_all_bytes_of_a_chunk_are_no_text() -> None:
+    writer, reader = record(("f", "bytes")), record(("f", "string"))
+    chunk = decode_chunk(values_of(writer, [{"f": b"\xff"}] * 3), by_id({1: writer}), reader)
+    assert (chunk.rows, [index for index, _ in chunk.errors]) == ([], [0, 1, 2])
+    assert dict(chunk.frame.schema) == frame_dtypes(reader)
+
+
+def test_i5_records_of_a_schema_without_fields_are_errors() -> None:
+    reader = record(("n", "int"), n=3)
+    chunk = decode_chunk([frame(1, b"")] * 2, by_id({1: record()}), reader)
+    assert (chunk.rows, [index for index, _ in chunk.errors]) == ([], [0, 1])
+    assert dict(chunk.frame.schema) == frame_dtypes(reader)
 
 
 def test_records_of_a_schema_the_reader_cannot_follow_are_errors() -> None:
