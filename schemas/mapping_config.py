@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 import yaml
 from pydantic import (
@@ -19,6 +19,9 @@ from pydantic import (
 )
 
 from schemas.errors import ConfigError
+
+# PyYAML lets through what its constructors of days, numbers and truth values raise.
+_YAML_ERRORS: Final = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 Scalar = bool | int | str
@@ -141,6 +144,11 @@ class Rule(_Model):
         return self
 
     @property
+    def is_copy(self) -> bool:
+        """Whether the rule is `from` alone, of one column."""
+        return isinstance(self.from_, str) and self == Rule.model_validate({"from": self.from_})
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Source columns the rule reads."""
         if self.first_non_null is not None:
@@ -207,9 +215,11 @@ class SystemConfig(_Model):
 def parse_config(text: str) -> SystemConfig:
     """Parse the text of a mapping.yaml. Raises ConfigError naming every problem at once."""
     try:
-        return SystemConfig.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
+        document = yaml.safe_load(text)
+    except _YAML_ERRORS as error:
         raise ConfigError(f"mapping is not yaml: {error}") from error
+    try:
+        return SystemConfig.model_validate(document)
     except ValidationError as error:
         problems = (
             f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"

@@ -6,6 +6,7 @@ rejection expression made here.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -97,6 +98,9 @@ class _Compiler:
                 f"{column} is no number of {config.columns[column]}",
                 hint=f"correct the row, or widen {column} in {self._system}/mapping.yaml",
             )
+        entities = Counter(target.entity for target in config.targets)
+        for entity in (name for name, count in entities.items() if count > 1):
+            self._problem(f"{entity} is the entity of several targets")
         targets = [self._target(target) for target in config.targets]
         if self.problems:
             return None
@@ -211,7 +215,7 @@ class _Compiler:
                 self._problem(f"{entity}.{field} has no rule and is not listed in absent")
         for field in config.unset_kept:
             rule = config.fields.get(field)
-            if rule is None or rule != Rule.model_validate({"from": rule.from_}):
+            if rule is None or not rule.is_copy:
                 self._problem(f"{entity}.{field} is in unset_kept, so its rule must be a copy")
 
     def _field(self, config: TargetConfig, field: str, rule: Rule, dtype: pl.DataType) -> None:

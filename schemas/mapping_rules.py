@@ -77,6 +77,8 @@ def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for e
     if rule.source_id is not None:
         return Made(_source_id(rule.source_id, expr, dtype), pl.String(), False)
     if rule.mint is not None:
+        if rule.of is None:
+            _expect(dtype, pl.String, "mint")
         root = _non_blank(expr) if rule.of is None else _source_id(rule.of, expr, dtype)
         return Made(minted(rule.mint, root), pl.String(), False)
     if rule.values is not None:

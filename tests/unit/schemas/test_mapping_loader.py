@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 
@@ -54,6 +56,8 @@ def test_the_smallest_mapping_loads() -> None:
         ("{from: name, source_id: float}", "is not <system>:<kind>"),
         ("{from: name, values: {1: one}}", "1 is not a value of String"),
         ("{constant: 3}", "3 is not a value of String"),
+        ("{from: id, mint: resource}", "mint is not for Int64"),
+        ("{from: cost_rate, mint: resource}", "mint is not for Decimal"),
     ],
 )
 def test_a_rule_that_does_not_fit_the_types_is_refused(rule: str, problem: str) -> None:
@@ -104,6 +108,22 @@ def test_all_problems_are_named_at_once() -> None:
         assert problem in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "{constant: x}",
+        "{first_non_null: [{from: name}, {from: name}]}",
+        "{from: name, text: trim}",
+        "{from: [id, name], mint: project, of: 'float:role'}",
+    ],
+)
+def test_a_value_is_kept_only_where_the_rule_copies_it(rule: str) -> None:
+    config: Any = changed("name", rule)
+    config["objects"]["role"]["targets"][0]["unset_kept"] = ["name"]
+    with pytest.raises(ConfigError, match=r"role\.name is in unset_kept"):
+        load_mappings(yaml.safe_dump(config))
+
+
 def test_a_decimal_never_loses_digits() -> None:
     text = mapping_text("inhouse").replace("bill_rate: decimal(18,4)", "bill_rate: decimal(18,6)")
     with pytest.raises(ConfigError, match="would lose digits"):
@@ -115,9 +135,24 @@ def test_a_field_mapped_twice_is_refused() -> None:
         load_mappings(with_rule("source_system", "{constant: float}"))
 
 
+def test_two_targets_of_one_entity_are_refused() -> None:
+    config = yaml.safe_load(ROLE)
+    config["objects"]["role"]["targets"] *= 2
+    with pytest.raises(ConfigError, match="role: role is the entity of several targets"):
+        load_mappings(yaml.safe_dump(config))
+
+
 def test_text_that_is_not_yaml_is_refused() -> None:
     with pytest.raises(ConfigError, match="not yaml"):
         load_mappings("system: [")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 20_000, "2026-02-30", "!!bool x", "!!int x", "!!timestamp x", "{[]: 1}", "\x00"]
+)
+def test_text_that_yaml_cannot_make_a_value_of_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="not yaml"):
+        load_mappings(text)
 
 
 @pytest.mark.parametrize("bounds", [["x", 2], [0, "NaN"], [0, "Infinity"]])
