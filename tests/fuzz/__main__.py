@@ -42,7 +42,8 @@ def main() -> int:
         print(f"  {name}: {count:,} of {kind.value}: {signature}")
     total = Tally()
     for name, tally in tallies.items():
-        print(f"{tally.line(name)}, {tally.seconds:.0f} s")
+        rate = 1_000 * tally.seconds / max(tally.inputs, 1)
+        print(f"{tally.line(name)}, {tally.seconds:.0f} s of a core, {rate:.1f} a thousand")
         total.inputs += tally.inputs
         total.kinds += tally.kinds
     print(f"seed {options.seed}, {time.monotonic() - begun_s:.0f} s")

@@ -127,7 +127,7 @@ class Tally:
     """What came of all cases of a fuzzer."""
 
     inputs: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # of processor time
     kinds: Counter[Kind] = field(default_factory=Counter)
 
     def line(self, name: str) -> str:

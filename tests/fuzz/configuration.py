@@ -152,7 +152,7 @@ def run_mappings(case: Case) -> None:
         text = json.dumps(_other_mapping(chance, document))  # JSON is YAML
         if chance.random() < 0.1:
             at = chance.randrange(len(text))
-            text = text[:at] + chance.choice(["\t", ": ", "{", "&a ", "*a", "\x00", "!!python/x "])
+            text = text[:at] + chance.choice(_YAML) + text[at:] * (chance.random() < 0.5)
         with case.guarded(lambda t=text: t[:3000]):
             for mapping in load_mappings(text).values():
                 if mapping.topic == topic.name:
@@ -197,6 +197,10 @@ def _columns(config: Any) -> list[str]:
     ]
 
 
+_YAML: Final = [
+    "\t", ": ", "{", "&a ", "*a", "\x00", "!!python/x ", "!!bool ", "!!int ", "!!timestamp ",
+    "!!binary ", "!!set ", "<<: ", "2026-02-30", "? ", "- ", "\n", "# ", "%", "[" * 5_000, "---\n",
+]  # fmt: skip
 _RULES: Final[list[dict[str, Any]]] = [
     {}, {"text": "slug"}, {"text": "lower"}, {"source_id": "inhouse:project"}, {"negate": True},
     {"mint": "resource"}, {"mint": "customer", "of": "salesforce:account"}, {"scale": "100"},

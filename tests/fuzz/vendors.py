@@ -184,10 +184,11 @@ PAYLOADS: Final[dict[str, dict[str, Any]]] = {
     "no_such_kind": {},
 }  # fmt: skip
 
-
-_NO_PAYLOADS: Final = [
-    *("", "null", "[]", "NaN", "[" * 100_000, '{"a": ' * 5_000, '{"a": 1e999999999}', "9" * 9999)
-]
+NO_PAYLOADS: Final = ["", "null", "[]", "NaN", "[" * 100_000, '{"a": ' * 5_000,
+                      '{"a": 1e999999999}', "9" * 9999]  # fmt: skip
+QUERIES: Final = "/services/rest/query/v1/suiteql"
+CURRENCIES: Final = "SELECT id, symbol FROM currency ORDER BY id"
+"""The one query of the NetSuite sink."""
 
 
 def run_commands(case: Case) -> None:
@@ -204,6 +205,8 @@ async def _dispatch(case: Case) -> None:
         row = {"project_id": 8, "project_code": "eng-006-de", "name": "x", "id": "8", "notes": "x"}
         is_list = request.path.endswith("/projects") and request.method == "GET"
         body: Any = chance.choice([[], [row]]) if is_list else row
+        if request.path == QUERIES:
+            body = {"items": [{"id": "3", "symbol": "EUR"}], "hasMore": False}
         if chance.random() < 0.5:
             return web.json_response(body, headers={"Location": "http://vendor/x/8"})
         return response(chance, body)
@@ -241,18 +244,7 @@ async def _dispatch(case: Case) -> None:
 def _payload(chance: random.Random, sound: dict[str, Any]) -> str:
     choice = chance.random()
     if choice < 0.05:
-        return chance.choice(
-            [
-                "",
-                "null",
-                "[]",
-                "NaN",
-                "[" * 100_000,
-                '{"a": ' * 5_000,
-                '{"a": 1e999999999}',
-                "9" * 9999,
-            ]
-        )
+        return chance.choice(NO_PAYLOADS)
     document = values.spoiled(chance, sound, times=chance.randrange(1, 4))
     return json.dumps(document) if choice < 0.9 else json.dumps(document)[: chance.randrange(80)]
 
@@ -261,7 +253,9 @@ def _addresses(case: Case, target: str, asked: list[wire.Request], payload: str)
     """An id of a payload names one record, whatever it holds: never another place of the API."""
     for request in asked:
         parts = request.url.raw_path.split("/")
-        if target == "netsuite":
+        if target == "netsuite" and request.path == QUERIES:
+            is_own = json.loads(request.data or b"") == {"q": CURRENCIES}
+        elif target == "netsuite":
             is_own = len(parts) == 7 and parts[1:5] == ["services", "rest", "record", "v1"]
             is_own = is_own and parts[6].startswith("eid:") and not request.url.query_string
         else:
