@@ -199,7 +199,7 @@ def _columns(config: Any) -> list[str]:
 
 _YAML: Final = [
     "\t", ": ", "{", "&a ", "*a", "\x00", "!!python/x ", "!!bool ", "!!int ", "!!timestamp ",
-    "!!binary ", "!!set ", "<<: ", "2026-02-30", "? ", "- ", "\n", "# ", "%", "[" * 5_000, "---\n",
+    "!!binary ", "!!set ", "<<: ", "2026-02-30", "? ", "- ", "\n", "# ", "%", "[" * 100, "---\n",
 ]  # fmt: skip
 _RULES: Final[list[dict[str, Any]]] = [
     {}, {"text": "slug"}, {"text": "lower"}, {"source_id": "inhouse:project"}, {"negate": True},

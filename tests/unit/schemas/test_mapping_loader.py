@@ -148,7 +148,7 @@ def test_text_that_is_not_yaml_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 20_000, "2026-02-30", "!!bool x", "!!int x", "!!timestamp x", "{[]: 1}", "\x00"]
+    "text", ["[" * 2_000, "2026-02-30", "!!bool x", "!!int x", "!!timestamp x", "{[]: 1}", "\x00"]
 )
 def test_text_that_yaml_cannot_make_a_value_of_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="not yaml"):
