@@ -41,4 +41,6 @@ def print_catalogue() -> None:
             topic.owner,
             topic.criticality.value,
         )
-    Console().print(table)
+    # As wide as it needs, however narrow the terminal: a name that is cut off is of no use.
+    width = Console(width=1_000).measure(table).maximum
+    Console(width=width).print(table)

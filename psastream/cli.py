@@ -63,7 +63,8 @@ def demo(  # noqa: PLR0917 - each parameter is an option on the command line
     entries: Annotated[int, typer.Option(min=10, help="time entries to book")] = 900,
     keep: Annotated[bool, typer.Option("--keep", help="stay up and print the addresses")] = False,
     kill: Annotated[
-        list[str] | None, typer.Option(help="SIGKILL a part in an act: part@act[:changes]")
+        list[str] | None,
+        typer.Option(help="SIGKILL a part in an act: part@act[:changes], as in worker@hours:100"),
     ] = None,
     data_dir: Annotated[Path, typer.Option(help="local data; emptied first")] = Path(
         ".psastream/demo"
@@ -95,7 +96,9 @@ def up(
     source: Annotated[list[Path] | None, typer.Option(help="polled source file")] = None,
     sink: Annotated[list[Path] | None, typer.Option(help="command sink file")] = None,
     database: Annotated[list[Path] | None, typer.Option(help="Debezium connector file")] = None,
-    data_dir: Annotated[Path, typer.Option(help="local state")] = Path(".psastream/up"),
+    data_dir: Annotated[Path, typer.Option(help="local state, kept between runs")] = Path(
+        ".psastream/up"
+    ),
 ) -> None:
     """Run all processes on your own broker and connector files; start what is not named."""
     from psastream.running import run
@@ -118,8 +121,13 @@ def worker() -> None:
 
 
 @app.command()
-def reread(topic: str) -> None:
-    """Have the worker read a topic from its first record, into the state there is."""
+def reread(
+    topic: Annotated[str, typer.Argument(help="a topic the worker reads, such as psa.project")],
+) -> None:
+    """Have the worker read a topic from its first record, into the state there is.
+
+    Stop all workers first.
+    """
     from psastream.anew import reread_topic
 
     with errors_as_exit_codes():
@@ -128,8 +136,15 @@ def reread(topic: str) -> None:
 
 
 @app.command()
-def rebuild(group: str) -> None:
-    """Have an agent group computed from nothing: its state is deleted, its topics read again."""
+def rebuild(
+    group: Annotated[
+        str, typer.Argument(help="normalize, customer, engagement, project or rollup")
+    ],
+) -> None:
+    """Have an agent group computed from nothing: its state is deleted, its topics read again.
+
+    Stop all workers first.
+    """
     from psastream.anew import rebuild_group
 
     with errors_as_exit_codes():
@@ -156,7 +171,9 @@ def dispatch(config: Config) -> None:
 
 
 @topics.command("list")
-def topics_list(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+def topics_list(
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
     """Print the catalogue."""
     from psastream.catalogue import catalogue_json, print_catalogue
 
@@ -209,7 +226,9 @@ def connectors_watch(config: Config) -> None:
 
 
 @connectors.command("status")
-def connectors_status(names: list[str]) -> None:
+def connectors_status(
+    names: Annotated[list[str], typer.Argument(help="names in their connector files")],
+) -> None:
     """Print the state of connectors and their tasks; exit code 1 if one is not running."""
     from psastream.connect import print_status
 
@@ -222,7 +241,7 @@ def exceptions_list(
     target: Target = None,
     reason: ReasonName = None,
     older_than: Annotated[str | None, typer.Option(help="least age: 30m, 2h, 7d")] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Print what is open, oldest first."""
     from psastream.exceptions import Filter, list_exceptions, parse_age, parse_reason
@@ -237,7 +256,9 @@ def exceptions_list(
 
 
 @exceptions.command("show")
-def exceptions_show(exception_id: str) -> None:
+def exceptions_show(
+    exception_id: Annotated[str, typer.Argument(help="as `psastream exceptions list` prints it")],
+) -> None:
     """Print one: the command, what the target said, the attempts, what to do."""
     from psastream.exceptions import show_exception
 
@@ -261,14 +282,10 @@ def exceptions_retry(
         retry_exceptions(settings_from_environment(), wanted)
 
 
-if __name__ == "__main__":
-    app()
-
-
 @prove.command("accounting")
 def prove_accounting(
     group: Annotated[list[str] | None, typer.Option(help="agent group; by default all")] = None,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Prove that every source record was applied, stale, parked or dead-lettered."""
     from psastream.exits import Exit
@@ -285,3 +302,7 @@ def prove_accounting(
         else:
             print_proof(proof)
         raise typer.Exit(Exit.OK if proof.holds else Exit.FAILED)
+
+
+if __name__ == "__main__":
+    app()

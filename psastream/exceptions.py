@@ -17,7 +17,7 @@ from connectors.dispatch.journal import EXCEPTIONS
 from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
 from connectors.faults import Reason
-from runtime.kafka import KafkaSettings, make_producer, read_compacted
+from runtime.kafka import KafkaSettings, make_producer, read_compacted, require_broker
 from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
@@ -172,6 +172,7 @@ def _age(age: timedelta) -> str:
 
 
 def _all(settings: Settings) -> list[Row]:
+    require_broker(settings.kafka.client())
     return read_exceptions(settings.kafka, Serde(Registry(settings.registry_url)))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from runtime.kafka import KafkaSettings, refused_options
 from runtime.secrets import mask, remember_named, remember_url
@@ -39,7 +40,11 @@ class Settings(BaseModel):
     data_dir: Path = Field(
         default=Path(".psastream"), description="folder for local state of this process"
     )
-    cache_dir: Path | None = Field(default=None, description="folder for downloads, shared")
+    cache_dir: Path | None = Field(
+        default=None,
+        description="folder for the downloads of `demo` and `up`, shared; without it `psastream` "
+        "in the user's cache folder",
+    )
     instance_id: str | None = Field(
         default=None,
         min_length=1,
@@ -106,7 +111,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             for item in error.errors(include_input=False):
                 name = f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}"
-                problems += [] if name in named else [f"{_shown(name)}: {item['msg']}"]
+                problems += [] if name in named else [f"{_shown(name)}: {_problem(item)}"]
         if problems:
             raise ConfigError(
                 f"the environment is not a valid configuration: {'; '.join(problems)}",
@@ -134,6 +139,12 @@ def _kafka_problems(extra: Mapping[str, str]) -> list[str]:
         names = ", ".join(_shown(_variable(each)) for each in keys)
         problems.append(f"{names}: {_shown(mask(reason))}")
     return problems
+
+
+def _problem(item: ErrorDetails) -> str:
+    """What is wrong with a variable, in words that do not need pydantic's."""
+    words = {"missing": "is not set", "extra_forbidden": "there is no such variable"}
+    return words.get(item["type"], item["msg"])
 
 
 def _variable(key: str) -> str:

@@ -237,23 +237,24 @@ class Stack:
     async def _check_given_addresses(self) -> None:
         given = self._settings.given_addresses
         timeout_s = GIVEN_ADDRESS_TIMEOUT_S
-        questions: list[tuple[str, Health]] = []
+        questions: list[tuple[str, str, Health]] = []
         if given.bootstrap_servers:
             servers = given.bootstrap_servers
-            questions.append((servers, KafkaHealth(servers, timeout_s)))
+            questions.append(("bootstrap_servers", servers, KafkaHealth(servers, timeout_s)))
         if given.postgres_dsn:
-            questions.append((given.postgres_dsn, PostgresHealth(given.postgres_dsn, timeout_s)))
+            database = PostgresHealth(given.postgres_dsn, timeout_s)
+            questions.append(("postgres_dsn", given.postgres_dsn, database))
         if given.registry_url:
             url = f"{given.registry_url.rstrip('/')}/subjects"
-            questions.append((url, HttpHealth(url, timeout_s)))
+            questions.append(("registry_url", url, HttpHealth(url, timeout_s)))
         if given.connect_url:
             url = f"{given.connect_url.rstrip('/')}/connectors"
-            questions.append((url, HttpHealth(url, timeout_s)))
-        for address, health in questions:
+            questions.append(("connect_url", url, HttpHealth(url, timeout_s)))
+        for setting, address, health in questions:
             if not await health.is_healthy():
                 raise StackError(
                     f"nothing usable answers at {address}",
-                    hint="check the address, or leave it out to have that part started",
+                    hint=f"check PSASTREAM_{setting.upper()}, or unset it and that part is started",
                 )
 
     async def _stop_all(self) -> None:
