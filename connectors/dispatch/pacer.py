@@ -46,9 +46,8 @@ class Pacer:
             await asyncio.wait({self._task})
 
     async def _run(self) -> None:
-        while (at_s := self._refusals.next_at_s()) is not None:
+        while (at_s := self._refusals.next_at_s(now_s := self._now())) is not None:
             self._changed.clear()
-            now_s = self._now()
             if at_s <= now_s:
                 for refusal in self._refusals.due(now_s):
                     self._try_again(refusal)

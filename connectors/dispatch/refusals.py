@@ -100,6 +100,10 @@ class _Cohort:
         is_wanted = member.exception_id in self.wanted
         return not is_wanted, member.attempted_at_s if member.refusals else 0.0
 
+    def waits_until_s(self, now_s: float) -> float:
+        """Return when the cohort is due. No pause is so long: a clock was ahead that went back."""
+        return self.due_at_s if self.due_at_s <= now_s + self.pace.longest_s else now_s
+
     def pause(self, now_s: float) -> None:
         """Begin a pause; afterwards a new sweep begins."""
         self.window = self.pace.probes
@@ -218,7 +222,7 @@ class Refusals:
         released = [member for identity in self._urgent if (member := self._begin(identity))]
         self._urgent.clear()
         for cohort in self._cohorts.values():
-            if cohort.due_at_s > now_s:
+            if cohort.waits_until_s(now_s) > now_s:
                 continue
             chosen = cohort.choose()
             # Should an answer never come, the others go on.
@@ -232,11 +236,11 @@ class Refusals:
             released += chosen
         return released
 
-    def next_at_s(self) -> float | None:
+    def next_at_s(self, now_s: float) -> float | None:
         """Return when something is due next, None where nothing waits."""
         if self._urgent:
             return 0.0
-        return min((cohort.due_at_s for cohort in self._cohorts.values()), default=None)
+        return min((cohort.waits_until_s(now_s) for cohort in self._cohorts.values()), default=None)
 
     def request(self, request: RetryRequest, now_s: float) -> int:
         """Make what a person asks for due at once; return how many are meant.

@@ -208,7 +208,8 @@ def test_a1_a_right_lost_for_ten_thousand_commands_costs_some_calls_a_day() -> N
         refusals.refused(str(number), make_command(f"netsuite:project:{number}"), known, 1, 0.0)
     assert calls == HOLD_AFTER
 
-    while (at_s := refusals.next_at_s() or 0.0) < DAY_S:
+    at_s = 0.0
+    while (at_s := refusals.next_at_s(at_s) or 0.0) < DAY_S:
         for tried in refusals.due(at_s):
             calls += 1
             refusals.refused(tried.exception_id, tried.command, problem, 1, at_s)
@@ -216,7 +217,7 @@ def test_a1_a_right_lost_for_ten_thousand_commands_costs_some_calls_a_day() -> N
 
     rounds = 0
     while len(refusals):
-        at_s = refusals.next_at_s() or 0.0
+        at_s = refusals.next_at_s(at_s) or 0.0
         rounds += 1
         for tried in refusals.due(at_s):
             refusals.met(tried.exception_id, at_s)
@@ -515,6 +516,22 @@ def test_a6_a_withdrawal_told_late_does_not_speak_for_what_came_after_it(
             assert finished == ["withdrawn"]
             assert it.statuses()[-1] == ("rejected" if is_refused else "succeeded")
             assert [each.command.revision for each in it.journal.open.values()] == [3] * is_refused
+
+    virtually(story)
+
+
+@pytest.mark.fault("C11", place="connectors/dispatch/refusals.py")
+def test_c11_a_pause_that_a_clock_a_year_ahead_has_set_is_not_believed() -> None:
+    async def story() -> None:
+        command, at_s = make_command(), now().timestamp() + 365 * DAY_S
+        problem = Problem("X", "no", reason=Reason.SETTING)
+        refusal = Refusal("netsuite:netsuite:project:a", command, problem, 1, 1, at_s, at_s, at_s)
+        erp = Erp()
+        async with bench(erp, {command.natural_key: Settled(1, 1)}, [refusal]) as it:
+            await asyncio.sleep(DAY_S)
+
+            assert it.statuses() == ["succeeded"]
+            assert it.journal.open == {}
 
     virtually(story)
 
