@@ -8,6 +8,7 @@ from schemas.mapping import ObjectMapping
 from schemas.topics import PARTITIONS, state_topic
 from streams.agents.dead_letters import poison_letters
 from streams.agents.normalize import make_normalizer
+from streams.agents.open_exceptions import PREFIX
 from streams.agents.records import RecordHandlers
 from streams.agents.registry import SchemaSource
 from streams.agents.time_entries import TimeEntryHandler
@@ -30,8 +31,8 @@ def make_groups(mappings: Sequence[ObjectMapping], registry: SchemaSource) -> li
             registry,
         ),
         _group("customer", _customer(registry), registry, layout=2),
-        _group("engagement", _engagement(registry), registry, layout=2),
-        _group("project", _project(registry), registry, layout=2),
+        _group("engagement", _engagement(registry), registry, layout=3),
+        _group("project", _project(registry), registry, layout=3),
         _group("rollup", _rollup(registry), registry),
     ]
 
@@ -46,6 +47,7 @@ def _group(
         state_topic=state_topic(name),
         dead_letters=poison_letters(name, registry),
         layout=layout,
+        counted=PREFIX,
     )
 
 

@@ -4,6 +4,8 @@ Only the worker's own numbers; serving them is the caller's: pass the registry i
 """
 
 import time
+from collections import Counter as Tally
+from collections.abc import Mapping
 from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -99,6 +101,14 @@ class PrometheusInstruments:
             ("group",),
             registry=registry,
         )
+        self._exceptions = Gauge(
+            "psastream_table_exceptions_open",
+            "Exceptions of tables that wait for a person, each told by the worker that owns it.",
+            ("system", "code"),
+            registry=registry,
+        )
+        self._exceptions_of: dict[tuple[str, int], Mapping[bytes, int]] = {}
+        self._exceptions_all: Tally[bytes] = Tally()
 
     def chunk_applied(self, group: str, topic: str, partition: int, accounting: Accounting) -> None:
         """See Instruments."""
@@ -144,6 +154,18 @@ class PrometheusInstruments:
     def transient_retry(self, group: str, topic: str) -> None:
         """See Instruments."""
         self._retries.labels(group, topic).inc()
+
+    def counted(self, group: str, partition: int, counts: Mapping[bytes, int]) -> None:
+        """See Instruments. What agents have counted are open exceptions: `<system>|<code>`."""
+        before = self._exceptions_of.get((group, partition), {})
+        self._exceptions_of[group, partition] = counts
+        for value in before.keys() | counts.keys():
+            self._exceptions_all[value] += counts.get(value, 0) - before.get(value, 0)
+            system, _, code = value.decode().partition("|")
+            if self._exceptions_all[value]:
+                self._exceptions.labels(system, code).set(self._exceptions_all[value])
+            else:
+                self._exceptions.remove(system, code)
 
     def state_rebuilt(self, group: str, partition: int) -> None:
         """See Instruments."""

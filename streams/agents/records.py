@@ -19,6 +19,7 @@ from schemas.keys import decode_key
 from schemas.mapping import Rejection
 from schemas.topics import BY_NAME
 from streams.agents.dead_letters import Refusal, dead_letters
+from streams.agents.open_exceptions import kept
 from streams.agents.publish import Publisher
 from streams.agents.registry import SchemaSource
 from streams.engine import Accounting, Chunk, ChunkHandler, Effects, State
@@ -99,7 +100,7 @@ class _RecordHandler(Generic[Table, Kind]):
             self._group.close(table, chunk.timestamps_ms[-1])
         letters = dead_letters(chunk, refusals, agent=self._group.group, ids=self._group.registry)
         return Effects(
-            state=documents.changes(),
+            state={**documents.changes(), **kept(outbox)},
             outputs=[*self._group.publisher.outputs(outbox), *letters],
             accounting=Accounting(tally.applied, tally.stale, tally.parked, len(refusals)),
         )

@@ -12,6 +12,7 @@ from schemas.contracts import record_schema
 from schemas.errors import RecordError, TableCorruptedError
 from schemas.keys import decode_key, row_id_of
 from streams.agents.dead_letters import Refusal, dead_letters
+from streams.agents.open_exceptions import kept
 from streams.agents.publish import Publisher
 from streams.agents.records import rejection
 from streams.agents.registry import SchemaSource
@@ -44,7 +45,7 @@ class TimeEntryHandler:
         table.settle(chunk.timestamps_ms[-1])
         letters = dead_letters(chunk, refusals, agent=GROUP, ids=self._registry)
         return Effects(
-            state=documents.changes(),
+            state={**documents.changes(), **kept(outbox)},
             outputs=[*self._publisher.outputs(outbox), *letters],
             accounting=Accounting(tally.applied, tally.stale, tally.parked, len(refusals)),
         )

@@ -206,6 +206,8 @@ class GroupSpec:
     layout: int = 1
     """Version of what the state holds. Raise it when state of before cannot be read any more: the
     worker then refuses it, and the group is computed anew."""
+    counted: bytes | None = None
+    """Prefix of the keys of state that are counted by their value (`Instruments.counted`)."""
 
     def handlers(self) -> Mapping[str, ChunkHandler]:
         """The handler of each source topic."""

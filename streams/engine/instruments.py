@@ -1,5 +1,6 @@
 """What the engine reports about itself: a protocol and the do-nothing default."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from streams.engine.contract import Accounting
@@ -52,6 +53,13 @@ class Instruments(Protocol):
         """A handler or a commit is tried again."""
         ...
 
+    def counted(self, group: str, partition: int, counts: Mapping[bytes, int]) -> None:
+        """How many keys under `GroupSpec.counted` a partition holds, by value.
+
+        Told when it changes; nothing once the partition is given up.
+        """
+        ...
+
 
 class NoInstruments:
     """Measures nothing."""
@@ -84,6 +92,9 @@ class NoInstruments:
         """Do nothing."""
 
     def transient_retry(self, group: str, topic: str) -> None:
+        """Do nothing."""
+
+    def counted(self, group: str, partition: int, counts: Mapping[bytes, int]) -> None:
         """Do nothing."""
 
     def state_rebuilt(self, group: str, partition: int) -> None:

@@ -7,6 +7,7 @@ and the queue of chunks. Opened at assignment, halted at revocation, never reuse
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -108,6 +109,8 @@ class PartitionProcessor:
         """Sources whose fence is void until their next chunk is committed."""
         self._unwritten: dict[bytes, bytes] = {}
         """What the state does not say of its layout and its sources yet."""
+        self._counted: dict[bytes, bytes] = {}
+        """What the state holds under the prefix whose values are counted."""
         self.log_end = 0
         """End of the state log when the partition was opened."""
         self._parts = parts
@@ -177,6 +180,7 @@ class PartitionProcessor:
         await in_daemon_thread(self._store.close)
         for topic in self._handlers:
             self._parts.instruments.given_up(topic, self.partition)
+        self._parts.instruments.counted(self.group.name, self.partition, {})
 
     async def _run(self) -> None:
         try:
@@ -260,6 +264,7 @@ class PartitionProcessor:
             return
         self.touch()
         self.is_ready = True
+        self._tell_counted()
         self._log.info(
             "partition ready",
             restored_records=records,
@@ -299,6 +304,8 @@ class PartitionProcessor:
         if self._stop.is_set():
             return records
         self._check_layout()
+        if self.group.counted is not None:
+            self._counted = dict(self._store.scan(self.group.counted))
         # After it: no fence lies beyond an end that was asked for later.
         ends = self._state_log.source_ends(topics, self.partition)
         for topic, source in sources.items():
@@ -358,6 +365,24 @@ class PartitionProcessor:
                 hint="start the worker again: it says what can be done",
                 context=self._place(topic).context(known_id=known, found_id=found[topic]),
             )
+
+    def _count(self, changes: Mapping[bytes, bytes | None]) -> None:
+        """Keep the counted values in step with the state."""
+        prefix = self.group.counted
+        if prefix is None:
+            return
+        counted = {key: value for key, value in changes.items() if key.startswith(prefix)}
+        for key, value in counted.items():
+            if value is None:
+                self._counted.pop(key, None)
+            else:
+                self._counted[key] = value
+        if counted:
+            self._tell_counted()
+
+    def _tell_counted(self) -> None:
+        counts = Counter(self._counted.values())
+        self._parts.instruments.counted(self.group.name, self.partition, counts)
 
     def _on_restored(self, records: int, seconds: float) -> None:
         self._reached(Mark.RESTORING)
@@ -429,6 +454,7 @@ class PartitionProcessor:
                 if self._stop.is_set():
                     return  # then it has ended early, and nothing may build on the state
                 self._has_failed, self.is_ready = False, True
+                self._tell_counted()
             try:
                 await self._apply(self._fresh_part(chunk), handler)
             except StateDamagedError as error:
@@ -498,6 +524,7 @@ class PartitionProcessor:
         await self._in_thread(lambda: self._store.apply(prepared.changes, log_offset))
         self._reached(Mark.AFTER_LOCAL_WRITE)
         self.positions[chunk.topic] = chunk.end_offset
+        self._count(prepared.changes)
         self._tallies[chunk.topic] = prepared.tally
         self._anew.discard(chunk.topic)
         self._unwritten = {k: v for k, v in self._unwritten.items() if k not in prepared.changes}

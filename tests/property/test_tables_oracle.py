@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from schemas.identity import engagement_of, time_bill_id
+from streams.agents.open_exceptions import PREFIX
 from streams.engine import GroupSpec
 from streams.groups import make_groups
 from tests.support.examples import examples
@@ -439,6 +440,12 @@ def test_a3_exceptions_are_open_exactly_where_the_oracle_sees_a_difference(
     oracle = Oracle(feeder.rows, versions=feeder.versions)
     over_caps = {key: code for key, (code, _, _) in oracle.over_caps().items()}
     assert found == oracle.billing_differences() | over_caps
+    # What the gauge of open exceptions counts is what the topic says.
+    assert topology.kept(PREFIX) == {
+        key.encode(): f"{row['system']}|{row['error_code']}".encode()
+        for key, row in topology.table("psa.exception").items()
+        if row["status"] == "open"
+    }
 
 
 @unhurried

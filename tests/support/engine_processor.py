@@ -1,7 +1,7 @@
 """A processor at work on a partition in memory, for tests of its order of things."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -51,6 +51,10 @@ class Watched(NoInstruments):
     def __init__(self) -> None:
         self.done: asyncio.Queue[Accounting] = asyncio.Queue()
         self.rebuilds = 0
+        self.counts: list[dict[bytes, int]] = []
+
+    def counted(self, group: str, partition: int, counts: Mapping[bytes, int]) -> None:
+        self.counts.append(dict(counts))
 
     def state_rebuilt(self, group: str, partition: int) -> None:
         self.rebuilds += 1
@@ -69,6 +73,8 @@ class Running:
         handler: Any = add_up,
         store: Callable[..., Any] = MemoryStore,
         dead_letters: DeadLetterWriter | None = None,
+        *,
+        counted: bytes | None = None,
         **changes: Any,
     ) -> None:
         settings = EngineSettings(
@@ -91,6 +97,7 @@ class Running:
             "log",
             (),
             dead_letters,
+            counted=counted,
         )
         log: Any = partition.state_log()
         self.processor = PartitionProcessor(group, 0, log, parts)

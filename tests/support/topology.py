@@ -189,6 +189,14 @@ class Topology:
                     self.append(output.topic, to, key, value)
         self._read[agent.topic, partition] = end
 
+    def kept(self, prefix: bytes) -> dict[bytes, bytes]:
+        """Return what the state of all groups holds under a prefix, without it."""
+        return {
+            key.removeprefix(prefix): value
+            for state in self._state.values()
+            for key, value in state.scan(prefix)
+        }
+
     def table(self, topic: str) -> dict[str, dict[str, object]]:
         """Return what compaction would leave of a topic: the last record of each key."""
         rows: dict[str, dict[str, object]] = {}

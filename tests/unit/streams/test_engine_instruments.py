@@ -22,6 +22,31 @@ def test_i5_outcomes_add_up_to_consumed() -> None:
     assert registry.get_sample_value("psastream_consumed_records_total", consumed) == 15
 
 
+def test_open_exceptions_of_tables_are_the_sum_over_the_partitions_of_a_worker() -> None:
+    registry = CollectorRegistry()
+    instruments = PrometheusInstruments(registry)
+    over, gone = b"inhouse|billing.over_cap", b"inhouse|billing.entry_gone"
+
+    def told() -> list[float | None]:
+        return [
+            registry.get_sample_value(
+                "psastream_table_exceptions_open", {"system": "inhouse", "code": code}
+            )
+            for code in ("billing.over_cap", "billing.entry_gone")
+        ]
+
+    instruments.counted("project", 0, {over: 2, gone: 1})
+    instruments.counted("project", 1, {over: 3})
+    assert told() == [5, 1]
+    instruments.counted("project", 0, {over: 1})
+    assert told() == [4, None]
+    instruments.counted("project", 0, {})
+    instruments.counted("project", 0, {})
+    assert told() == [3, None]
+    instruments.counted("project", 1, {})
+    assert told() == [None, None]
+
+
 def test_every_measurement_has_its_metric() -> None:
     registry = CollectorRegistry()
     instruments = PrometheusInstruments(registry)

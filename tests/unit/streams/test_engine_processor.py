@@ -295,3 +295,34 @@ async def test_b7_damaged_local_state_is_rebuilt_from_the_log(tmp_path: Path, at
         if key.startswith(b"place") and value
     }
     assert counts == {b"2"}
+
+
+def mark(chunk: Chunk, state: State) -> Effects:
+    """Key `x|<n>`: `odd` or `even`; a negative n deletes it."""
+    found: dict[bytes, bytes | None] = {b"y|1": b"odd"}
+    for value in map(int, filter(None, chunk.values)):
+        name = b"x|%d" % abs(value)
+        found[name] = None if value < 0 else (b"even", b"odd")[value % 2]
+    return Effects(state=found, accounting=Accounting(applied=len(chunk)))
+
+
+async def test_what_a_partition_holds_is_counted_by_value_until_it_is_given_up() -> None:
+    """After each chunk, after a restore by the next owner, and nothing after its halt."""
+    partition = FakePartition()
+    async with running(partition, handler=mark, counted=b"x|") as it:
+        for start, values in ((0, (1, 2, 3)), (3, (-1, 2)), (5, (5,))):
+            it.submit(numbers(start, *values))
+            assert await it.applied() == len(values)
+        told = it.watched.counts
+    assert told == [
+        {},
+        {b"odd": 2, b"even": 1},
+        {b"odd": 1, b"even": 1},
+        {b"odd": 2, b"even": 1},
+        {},
+    ]
+    async with running(partition, handler=mark, counted=b"x|") as heir:
+        heir.submit(numbers(6, -2))
+        assert await heir.applied() == 1
+        told = heir.watched.counts
+    assert told == [{b"odd": 2, b"even": 1}, {b"odd": 2}, {}]
