@@ -23,6 +23,8 @@ Versions = Callable[[str, str], list[dict[str, Any]]]
 
 MICRO = Decimal("0.000001")
 ZERO = Decimal(0)
+TINY = Fraction(1, 200)
+"""By how many hours an ERP's line may differ from its time: half a hundredth."""
 NO_CURRENCY = "XXX"
 OUTPUTS = (
     "psa.metric.project_margin",
@@ -322,6 +324,45 @@ class Oracle:
             bills = [bill for bill in bills if bill["time_bill_id"] == identity]
         return bills[0] if bills else None
 
+    def left_over(
+        self, entry_id: str, reference: str, rest_open: Fraction | None = None
+    ) -> Fraction:
+        """Return the hours that finance can still invoice of bills beside the open one's.
+
+        An invoice uses time up, also when it is credited; which bill it uses nobody says.
+        """
+        lines = self._lines(entry_id, reference)
+        current = time_bill_id(entry_id, self._slot(entry_id, reference))
+        is_named = any(
+            (line["time_entry_id"], line["project_ref"]) == (entry_id, reference)
+            for line in self.of("invoice")
+        )
+        old = [
+            bill
+            for bill in self.of("time_bill")
+            if (bill["time_entry_id"], bill["project_ref"]) == (entry_id, reference)
+            and (reference in self.locked_on(entry_id) or bill["time_bill_id"] != current)
+            and (is_named or bill["time_bill_id"])
+        ]
+        rest = [worked(bill) for bill in old]
+        for line in lines:
+            hours = worked(line)
+            if line["kind"] == "credit_memo" or hours == 0:
+                continue
+            alike = [
+                number for number, each in enumerate(rest) if each and (each < 0) == (hours < 0)
+            ]
+            fits = [number for number in alike if abs(rest[number]) + TINY >= abs(hours)]
+            for number in fits[:1] or alike:
+                part = min(rest[number], hours, key=abs)
+                rest[number], hours = rest[number] - part, hours - part
+        offered = zip(rest, old, strict=True)
+        left = sum(
+            (each for each, bill in offered if bill["is_billable"] is not False), Fraction(0)
+        )
+        coarse = len(lines) * TINY + Fraction(len(old), 120)  # each bill to half a minute
+        return left if abs(left) > abs(rest_open or 0) + coarse else Fraction(0)
+
     def billing_differences(self) -> dict[str, str]:
         """Return exception id → code of every invoiced entry that is not as it was billed."""
         found = {}
@@ -335,9 +376,20 @@ class Oracle:
                     code = self._difference(entry, self._lines(identity, reference))
                 if code is not None:
                     found[f"billing:{identity}|{reference}"] = code
+        sides = {
+            (row["time_entry_id"], row["project_ref"])
+            for row in (*self.of("invoice"), *self.of("time_bill"))
+        }
+        for identity, reference in sides:
+            if identity is None or reference is None or reference in self.locked_on(identity):
+                continue
+            if self.left_over(identity, reference):
+                found[f"billing:{identity}|{reference}"] = "billing.left_over"
         return found
 
-    def _difference(self, entry: Row, lines: list[Row]) -> str | None:
+    def _difference(  # noqa: PLR0911 - one return for each reason
+        self, entry: Row, lines: list[Row]
+    ) -> str | None:
         if entry["status"] != "approved":
             return "billing.not_approved"
         if not entry["is_billable"] or not self._is_hourly(entry["project_ref"]):
@@ -345,13 +397,15 @@ class Oracle:
         hours, bill = worked(entry), self._bill(entry)
         net = sum((worked(line) for line in lines), Fraction(0))
         # Each line is rounded to a hundredth of an hour.
-        if abs(hours - net) > Fraction(len(lines), 200):
+        if abs(hours - net) > len(lines) * TINY:
             is_less = 0 < abs(net) < abs(hours) and net * hours > 0
             if not is_less:
                 is_twice = sum(line["kind"] != "credit_memo" for line in lines) > 1
                 return "billing.invoiced_twice" if is_twice else "billing.fewer_hours"
             if bill is None or bill["hours"] != rounded(hours, 2):
                 return "billing.more_hours"
+        if self.left_over(entry["id"], entry["project_ref"], _open(hours, net)):
+            return "billing.left_over"
         if bill is None:
             return None
         is_same = (bill["bill_rate"], bill["currency"]) == (entry["bill_rate"], entry["currency"])
@@ -371,6 +425,7 @@ class Oracle:
     def _can_be_billed(self, entry: Row) -> bool:
         is_priced = entry["bill_rate"] is not None and entry["currency"] is not None
         is_free = not self.locked_on(entry["id"])
+        is_free = is_free and not self.left_over(entry["id"], entry["project_ref"])
         return is_priced and is_free and self._is_in_erp(entry["project_ref"])
 
     def _is_in_erp(self, reference: str) -> bool:
