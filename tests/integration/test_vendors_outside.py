@@ -24,8 +24,6 @@ SECRETS = {
 }
 PLACE = "sandbox/vendors/netsuite/api.py"
 
-pytestmark = pytest.mark.fault("C2", place=PLACE)
-
 
 class Signature(httpx.Auth):
     """The client's own signature; authlib has left the HTTP library that the client uses."""
@@ -76,6 +74,7 @@ def refusal(work: Callable[[], Awaitable[Any]]) -> tuple[int, str]:
     return error.value.status_code, error.value.response_text
 
 
+@pytest.mark.fault("C2", place=PLACE)
 def test_c2_records_are_written_read_changed_and_deleted(client: Client) -> None:
     path = "/record/v1/customer/eid:cus-1"
     body = {"companyName": "Acme", "country": "DE", "currency": {"id": "2"}}
@@ -90,6 +89,7 @@ def test_c2_records_are_written_read_changed_and_deleted(client: Client) -> None
     assert (status, "NONEXISTENT_ID" in text) == (404, True)
 
 
+@pytest.mark.fault("C2", place=PLACE)
 def test_c2_a_query_is_read_page_by_page(vendors: Vendors, client: Client) -> None:
     for number in range(25):
         vendors.admin.create("netsuite", "customer", {"companyname": f"Customer {number:02d}"})
@@ -103,6 +103,7 @@ def test_c2_a_query_is_read_page_by_page(vendors: Vendors, client: Client) -> No
     assert names == [f"Customer {number:02d}" for number in range(25)]
 
 
+@pytest.mark.fault("C2", place=PLACE)
 def test_c2_what_the_account_does_not_know_is_refused_in_its_words(client: Client) -> None:
     status, text = refusal(lambda: client.suiteql("SELECT nothing FROM customer"))
     assert (status, "Invalid search query" in text) == (400, True)
@@ -111,6 +112,7 @@ def test_c2_what_the_account_does_not_know_is_refused_in_its_words(client: Clien
     assert (status, "o:errorDetails" in text) == (400, True)
 
 
+@pytest.mark.fault("C2", place=PLACE)
 @pytest.mark.parametrize("wrong", [{"token_secret": "guessed"}, {"token_id": "another"}])
 def test_c2_a_wrong_signature_is_no_sign_in(
     vendors: Vendors, client: Client, wrong: dict[str, str]

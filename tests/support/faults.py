@@ -7,6 +7,7 @@ without importing the tests.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,22 @@ def proofs() -> list[Proof]:
     found = [proof for path in sorted(TESTS.rglob("test_*.py")) for proof in _marked(path)]
     order = list(KINDS)
     return sorted(found, key=lambda it: (order.index(it.number), it.test))
+
+
+def named_without_marker() -> list[str]:
+    """Tests named `test_<number>_…` for a kind of fault that do not carry its marker."""
+    marked = {(proof.test, proof.number) for proof in proofs()}
+    return [
+        test
+        for path in sorted(TESTS.rglob("test_*.py"))
+        for test, number in _named(path)
+        if (test, number) not in marked
+    ]
+
+
+def _named(path: Path) -> Iterator[tuple[str, str]]:
+    for number, rest in re.findall(r"def test_([a-d][0-9]+)(_\w+)\(", path.read_text()):
+        yield f"{path.relative_to(TESTS)}::test_{number}{rest}", number.upper()
 
 
 def _marked(path: Path) -> Iterator[Proof]:

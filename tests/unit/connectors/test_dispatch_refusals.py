@@ -487,6 +487,7 @@ def test_a1_what_was_carried_out_and_then_taken_away_is_not_made_again_by_trying
     virtually(story)
 
 
+@pytest.mark.fault("A6", place="connectors/dispatch/executor.py")
 @pytest.mark.parametrize("is_refused", [True, False])
 @pytest.mark.parametrize("pause_s", [0.5, 1.0, 1.5, 4.0])
 def test_a6_a_withdrawal_told_late_does_not_speak_for_what_came_after_it(

@@ -132,6 +132,7 @@ def test_any_other_answer_is_transient(status: int, body: object) -> None:
     assert isinstance(answered(status, body), TransientError)
 
 
+@pytest.mark.fault("D3", place=PLACE)
 @settings(max_examples=examples(25), deadline=None)
 @given(
     status=st.integers(200, 599),

@@ -9,7 +9,7 @@ import yaml
 
 from schemas.topics import CATALOGUE
 from tests.support.catalogue_pages import BLOCKS, DOCS, rendered
-from tests.support.faults import proofs
+from tests.support.faults import named_without_marker, proofs
 
 REPOSITORY = DOCS.parent
 PAGES = sorted(
@@ -144,3 +144,7 @@ def test_a_fault_is_decided_in_a_file_that_exists() -> None:
     places = {proof.place for proof in proofs()}
 
     assert {place for place in places if not (REPOSITORY / place).is_file()} == set()
+
+
+def test_what_is_named_after_a_kind_of_fault_is_listed_with_it() -> None:
+    assert named_without_marker() == []

@@ -138,6 +138,7 @@ def test_d5_secrets_of_a_connector_file_are_masked(tmp_path: Path) -> None:
     assert "tokenCanary2" not in repr(config)
 
 
+@pytest.mark.fault("D5", place=PLACE)
 def test_d5_metrics_hold_no_secret(settings: Settings) -> None:
     assert PASSWORD.encode() not in generate_latest(REGISTRY)
 

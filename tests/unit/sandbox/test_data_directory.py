@@ -21,6 +21,7 @@ def test_d10_a_folder_with_other_files_is_refused_and_kept(tmp_path: Path) -> No
     assert (tmp_path / "photos").is_dir()
 
 
+@pytest.mark.fault("D10", place=PLACE)
 def test_d10_a_folder_used_without_emptying_stays_foreign(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     kept = DataDirectory(tmp_path)
