@@ -24,6 +24,7 @@ from connectors.http import VendorClient
 from connectors.netsuite.auth import POLICY, SYSTEM, make_auth
 from connectors.netsuite.values import Currencies, as_clock, clock
 from schemas.errors import ConfigError, InvalidEntityError
+from schemas.money import CURRENCIES
 
 RECORDS: Final = "/services/rest/record/v1"
 NOT_FOUND: Final = 404
@@ -138,11 +139,16 @@ class NetSuiteSink:
         return Applied(str(record.id)) if holds(held, write.body) else None
 
     async def _resolved(self, write: _Write) -> _Write:
-        """Return the write with the account's reference in place of an ISO code."""
+        """Return the write with the account's reference in place of an ISO code.
+
+        Raises InvalidEntityError where the payload holds no such code.
+        """
         currency = write.body.get("currency") if write.body else None
         if write.body is None or currency is None:
             return write
-        reference = {"id": await self._currencies.id_of(str(currency))}
+        if not isinstance(currency, str) or currency not in CURRENCIES:
+            raise InvalidEntityError("the payload's currency is no code of ISO 4217")
+        reference = {"id": await self._currencies.id_of(currency)}
         return replace(write, body={**write.body, "currency": reference})
 
     def _write(self, command: Command) -> _Write:

@@ -186,6 +186,20 @@ async def test_c2_a_currency_the_account_does_not_have_is_refused_until_it_has()
     assert client.requests[-1][2]["currency"] == {"id": "7"}
 
 
+@pytest.mark.parametrize("currency", ["", "eur", "EURO", "E" * 1_000_000, 7, ["EUR"], {"id": 1}])
+@pytest.mark.asyncio
+async def test_what_is_no_currency_code_is_refused_before_the_account_is_asked(
+    currency: object,
+) -> None:
+    sink, client = netsuite()
+
+    with pytest.raises(InvalidEntityError) as refusal:
+        await sink.execute(order("upsert_customer", **CUSTOMER | {"currency": currency}))
+
+    assert client.requests == []
+    assert len(str(refusal.value)) < 300
+
+
 @pytest.mark.asyncio
 async def test_a_currency_may_be_configured_and_need_not_be_there() -> None:
     client = PlayedClient(NETSUITE, answer(204), answer(204))
