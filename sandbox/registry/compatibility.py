@@ -164,9 +164,12 @@ class _Resolution:
         for field in reader["fields"]:
             field_path = f"{path}.{field['name']}"
             names = [field["name"], *field.get("aliases", ())]
-            source = next((written[name] for name in names if name in written), None)
-            if source is not None:
-                findings += self.resolve(field["type"], source["type"], field_path)
+            sources = [written[name] for name in dict.fromkeys(names) if name in written]
+            if len(sources) > 1:  # which of them is meant is not said: Avro's own libraries raise
+                meant = ", ".join(source["name"] for source in sources)
+                findings.append(_found(field_path, f"the reader's field is written as {meant}"))
+            elif sources:
+                findings += self.resolve(field["type"], sources[0]["type"], field_path)
             elif "default" not in field:
                 findings.append(
                     _found(field_path, "the reader's field is not written and has no default")

@@ -184,10 +184,11 @@ def run_resolution(case: Case) -> None:
     schemas: dict[int, AvroSchema] = {}
     chunk: list[bytes] = []
     names: list[int] = []
-    for schema_id in range(1, chance.randrange(2, 5)):
+    versions = chance.randrange(1, 4)
+    for schema_id in range(1, versions + 1):
         schema = schemas[schema_id] = load_schema(_version(chance, reader))
         make, codec = values.maker(values.inlined(schema.parsed)), RecordCodec(schema)
-        for _ in range(case.size // 3):
+        for _ in range(schema_id - 1, case.size, versions):
             try:
                 chunk.append(frame(schema_id, codec.encode(make(chance))))
             except PsaStreamError:
@@ -195,7 +196,7 @@ def run_resolution(case: Case) -> None:
             names.append(schema_id)
     order = list(range(len(chunk)))
     chance.shuffle(order)
-    case.step(len(order))
+    case.step(case.size)
     read = ChunkReader(schemas.__getitem__, reader=reader).decode([chunk[at] for at in order])
     _all_there(case, len(order), read.rows, [index for index, _ in read.errors])
     rows = dict(zip(read.rows, comparable(read.frame.to_dicts()), strict=True))

@@ -115,6 +115,16 @@ def test_resolves(reader: Any, writer: Any) -> None:
             "R.a: reader type int cannot read null",
         ),
         (
+            record("R", a_field("new", "int", aliases=["old"])),
+            record("R", a_field("new", "int"), a_field("old", "int")),
+            "R.new: the reader's field is written as new, old",
+        ),
+        (
+            record("R", a_field("new", "int", aliases=["old", "older"])),
+            record("R", a_field("older", "int"), a_field("old", "int")),
+            "R.new: the reader's field is written as old, older",
+        ),
+        (
             record("R", a_field("a", ["null", "int"])),
             record("R", a_field("a", ["null", "int", "string"])),
             "R.a: no branch of the reader's union (null, int) reads string",
