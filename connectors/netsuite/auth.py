@@ -54,11 +54,12 @@ POLICY: Final = ErrorPolicy(
         rule(
             _REFUSING, Meaning.RETRY,
             "RCRD_HAS_BEEN_CHANGED", "RCRD_EDITED_SINCE_RETRIEVED", "CANT_UPDATE_RECRD_HAS_CHANGED",
-            evidence=f"{_CODES}; NetSweet/netsuite#290, airbytehq/airbyte#79190: passes",
+            evidence=f"{_CODES}; NetSweet/netsuite#290: passes",
         ),
         rule(
-            _REFUSING, Meaning.RETRY, words="record has been locked",
-            evidence="airbytehq/airbyte#79190: another save holds the record",
+            _REFUSING, Meaning.REFUSED_RECORD, words="locked by a user defined workflow",
+            reason=Reason.CLOSED,
+            evidence="airbytehq/airbyte#79190: RCRD_LOCKED_BY_WF, said in words; it lasts",
         ),
         rule(
             400, Meaning.REAUTHENTICATE, "INVALID_LOGIN", "SESSION_TIMED_OUT", "WS_LOG_IN_REQD",

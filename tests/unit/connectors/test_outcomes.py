@@ -22,6 +22,7 @@ from connectors.faults import (
     ErrorPolicy,
     Fault,
     Meaning,
+    Reason,
     RecordNotFoundError,
     Rule,
     Shape,
@@ -130,6 +131,17 @@ def test_a_limit_of_calls_at_once_is_not_the_allowance_of_a_day(
     message: str, meaning: Meaning
 ) -> None:
     assert SALESFORCE.classify(403, [Fault("REQUEST_LIMIT_EXCEEDED", message)]) is meaning
+
+
+@pytest.mark.fault("A1", place="connectors/netsuite/auth.py")
+@pytest.mark.parametrize("code", ["USER_ERROR", "RCRD_LOCKED_BY_WF"])
+def test_a1_a_lock_of_a_workflow_lasts_whatever_code_it_comes_with(code: str) -> None:
+    fault = Fault(
+        code,
+        "Error while accessing a resource. This record has been locked by a user defined workflow.",
+    )
+    assert NETSUITE.classify(400, [fault], method="PUT") is Meaning.REFUSED_RECORD
+    assert NETSUITE.reason(400, [fault], method="PUT") is Reason.CLOSED
 
 
 @pytest.mark.fault("A2", place=PLACE)
