@@ -23,9 +23,13 @@ MARGIN_S: Final = 1.0
 
 
 class LeaseLostError(TransientError):
-    """This process cannot prove any more that its partitions are its own: nothing may be done."""
+    """This process cannot prove any more that its partitions are its own: nothing may be done.
+
+    What it has done under the lease, up to now and without a record of it, has to settle first.
+    """
 
     code = "transient.lease_lost"
+    outcome_unknown: Final = True
 
 
 def boot_clock() -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.faults import VendorUnavailableError
 from schemas.errors import AuthenticationError, RateLimitedError, TransientError
 
 CLOCK_SKEW_S: Final = 60.0
@@ -55,7 +54,7 @@ class RetryPolicy:
                 return max(delay_s, self.auth_retry_s)
             case RateLimitedError(retry_after_s=float(asked_s)):
                 return max(delay_s, asked_s)
-            case VendorUnavailableError(outcome_unknown=True):
+            case TransientError() if getattr(error, "outcome_unknown", False):
                 return max(delay_s, self.settle_s)
             case _:
                 return delay_s

@@ -5,14 +5,16 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from connectors.dispatch.commands import Settled
+from connectors.dispatch.commands import Command, Settled
 from connectors.dispatch.executor import TargetExecutor
 from connectors.dispatch.journal import last_results
 from connectors.dispatch.lease import Lease, LeasedLimiter, LeaseLostError
 from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.retry import RetryPolicy
+from connectors.dispatch.sink import Applied
 from tests.support.sinks import FakeTarget, MemoryJournal, make_command
+from tests.support.virtual_time import now, run_virtually
 
 SESSION_S = 15.0
 
@@ -158,6 +160,53 @@ async def test_a6_the_result_of_a_call_is_not_recorded_without_a_lease_but_looke
 
     assert len(target.effects) == 1
     assert set(journal.statuses().values()) == {"adopted"}
+
+
+@pytest.mark.fault("A4", place="connectors/dispatch/lease.py")
+def test_a4_a_call_that_outlived_its_lease_is_looked_up_only_once_it_has_settled() -> None:
+    """The lease comes back before the list shows what was made under the old one."""
+    is_held, made = True, list[float]()
+
+    def check() -> None:
+        if not is_held:
+            raise LeaseLostError("not proven")
+
+    class LaggingTarget(FakeTarget):
+        async def _execute(self, command: Command) -> Applied:
+            nonlocal is_held
+            made.append(asyncio.get_running_loop().time())
+            is_held = False
+            return await super()._execute(command)
+
+        async def look(self, command: Command, known_id: str | None) -> Applied | None:
+            is_shown = asyncio.get_running_loop().time() - made[-1] >= 8.0
+            return await super().look(command, known_id) if is_shown else None
+
+    async def story() -> None:
+        nonlocal is_held
+        target, journal = LaggingTarget(), MemoryJournal()
+        async with asyncio.TaskGroup() as group:
+            executor = TargetExecutor(
+                "netsuite",
+                target,
+                journal,
+                Ledger({}, {}),
+                policy=RetryPolicy(settle_s=10, backoff_s=1, backoff_max_s=60, auth_retry_s=60),
+                max_in_flight=1,
+                metrics=DispatchMetrics(CollectorRegistry()),
+                spawn=group.create_task,
+                check=check,
+                now=now,
+            )
+            executor.submit(make_command(), lambda: None)
+            await asyncio.sleep(0.1)
+            is_held = True
+            await asyncio.sleep(60)
+            await executor.drain(1)
+        assert len(target.effects) == 1
+        assert set(journal.statuses().values()) == {"adopted"}
+
+    run_virtually(story())
 
 
 @pytest.mark.fault("A6", place="connectors/dispatch/journal.py")
