@@ -6,8 +6,9 @@ another project is one deletion and one creation, in whichever partitions they h
 
 Billed is locked. A time bill that an invoice line may stand for is never deleted or rewritten,
 and an entry that is invoiced anywhere is not billed a second time until credit memos have taken
-all of it back; then its next time bill has an id of its own. What the entry and its invoice lines
-disagree about is `tables.billing_difference`.
+all of it back; then its next time bill has an id of its own. Credit leaves time billed, so a time
+bill that was invoiced in part keeps its rest for billing: while one does, no other bill is ordered
+beside it. What the entry and its invoice lines disagree about is `tables.billing_difference`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ from tables.pipeline import MONEY
 
 CREDIT_MEMO: Final = "credit_memo"
 VOID: Final = "void"
+HALF_A_HUNDREDTH_HOUR: Final = 18
+"""Seconds by which time may differ that an ERP shows in hours at two digits."""
+HALF_A_MINUTE: Final = 30
+"""Seconds by which a time bill may differ that an ERP keeps as a clock shows it."""
 _UNITS_A_MICRO: Final = MONEY_UNITS // 10**6
 NOT_INVOICED: Final = frozenset({VOID, "draft"})
 
@@ -91,6 +96,18 @@ class BillingDocument(BaseModel):
         """Return the source projects of its lines."""
         return {line.project_ref for line in self.lines.values() if line.project_ref}
 
+    def reported(self) -> set[str]:
+        """Return the source projects on which something can disagree with the entry."""
+        of_bills = [bill.project_ref for bill in self.bills.values() if bill.project_ref]
+        beside = {project for project in of_bills if of_bills.count(project) > 1}
+        if self.invoices(None):
+            beside.update(of_bills)
+        for bill in self.bills.values():
+            entry, project = bill.time_entry_id, bill.project_ref
+            if entry and project and bill.time_bill_id not in (None, time_bill_id(entry, project)):
+                beside.add(project)
+        return self.projects() | beside | set(self.exceptions)
+
     def invoices(self, project_ref: str | None) -> int:
         """Return how many invoice lines stand: as many time bills may have been used up."""
         return sum(line.kind != CREDIT_MEMO for line in self.standing(project_ref))
@@ -109,17 +126,21 @@ class BillingDocument(BaseModel):
         """Whether the entry is invoiced on another project than this one, or on none by name."""
         return any(self.is_locked(other) for other in {None, *self.projects()} - {project_ref})
 
+    def used(self, project_ref: str) -> int:
+        """Return how many time bills of a project may be used up: a line without one counts."""
+        return self.invoices(project_ref) + self.invoices(None)
+
     def used_up(self) -> list[str]:
         """Return the slots, of those ordered for, whose time bills invoice lines may have used."""
         return [
             slot
             for slot in sorted(self.ledgers)
-            if self.is_locked(None) or _number(slot) < self.invoices(_ref(slot))
+            if self.is_locked(None) or _number(slot) < self.used(_ref(slot))
         ]
 
     def slot(self, project_ref: str) -> str:
         """Return the name of the time bill that no invoice line has used up."""
-        used = self.invoices(project_ref)
+        used = self.used(project_ref)
         return f"{project_ref}#{used}" if used else project_ref
 
     def bill(self, entry_id: str, project_ref: str) -> TimeBill | None:
@@ -128,10 +149,55 @@ class BillingDocument(BaseModel):
         What was billed on a project that the entry has left does not bill it on another one.
         """
         own = [each for each in self.bills.values() if each.project_ref == project_ref]
-        if self.invoices(project_ref) and not self.is_locked(project_ref):
+        is_locked = self.is_locked(project_ref) or self.is_locked(None)
+        if self.used(project_ref) and not is_locked:
             identity = time_bill_id(entry_id, self.slot(project_ref))
             own = [each for each in own if each.time_bill_id == identity]
         return _oldest(own)
+
+    def old_bills(self, entry_id: str, project_ref: str) -> list[TimeBill]:
+        """Return the bills beside the one that stands for the open hours.
+
+        All of them while the entry is locked: nothing stands for its open hours then. What a
+        person wrote beside it counts only where finance has invoiced the entry.
+        """
+        identity = None
+        if not self.is_locked(project_ref):
+            identity = time_bill_id(entry_id, self.slot(project_ref))
+        is_any = project_ref in self.projects() or self.used(project_ref) > 0
+        return [
+            bill
+            for bill in self.bills.values()
+            if bill.project_ref == project_ref
+            and (bill.time_bill_id != identity or identity is None)
+            and (is_any or bill.time_bill_id is not None)
+        ]
+
+    def left_over(self, entry_id: str, project_ref: str, rest: int = 0) -> int:
+        """Return the seconds beyond `rest` that finance can still invoice of `old_bills`.
+
+        Credit memos leave time billed; a draft uses it, a void invoice does not. A line does not
+        name its bill: it is taken for the oldest one that has room for it. A line that names no
+        project may have used a bill of another one, so it is taken for none.
+        """
+        left = {bill.id: _seconds(bill) for bill in self.old_bills(entry_id, project_ref)}
+        ids = sorted(left, key=vendor_order)
+        lines = [line for line in self.standing(project_ref) if line.kind != CREDIT_MEMO]
+        for line in sorted(lines, key=lambda each: vendor_order(each.id)):
+            used = _seconds(line)
+            enough = abs(used) - HALF_A_HUNDREDTH_HOUR
+            room = [each for each in ids if left[each] * used > 0]
+            for each in [each for each in room if abs(left[each]) >= enough][:1] or room:
+                taken = used - open_seconds(used, left[each])
+                left[each] -= taken
+                used -= taken
+        total = sum(left[each] for each in ids if self.bills[each].is_billable is not False)
+        coarse = self.coarseness(project_ref) + len(ids) * HALF_A_MINUTE
+        return total - rest if abs(total) > abs(rest) + coarse else 0
+
+    def coarseness(self, project_ref: str) -> int:
+        """Return the seconds by which the ERP's lines may differ from an entry when equal."""
+        return len(self.standing(project_ref)) * HALF_A_HUNDREDTH_HOUR
 
     def invoiced(self, project_ref: str) -> dict[str, Invoiced]:
         """Return what is invoiced less credited on a project, by currency."""
@@ -209,10 +275,10 @@ def open_seconds(seconds: int, invoiced: int) -> int:
     return min(max(rest, 0), seconds) if seconds >= 0 else max(min(rest, 0), seconds)
 
 
-def _seconds(line: InvoiceLine) -> int:
-    if line.seconds is not None:
-        return line.seconds
-    return int((line.hours or 0) * SECONDS_AN_HOUR)
+def _seconds(row: InvoiceLine | TimeBill) -> int:
+    if row.seconds is not None:
+        return row.seconds
+    return int((row.hours or 0) * SECONDS_AN_HOUR)
 
 
 def _amount(line: InvoiceLine) -> int:
@@ -283,6 +349,10 @@ def order_bills(
         slot = document.slot(project_ref)
         bill = _bill_of(document, entry_id, slot)
         is_wanted = wanted is not None and wanted.project_ref == project_ref
+        if is_wanted and document.left_over(entry_id, project_ref):
+            if bill is not None:
+                continue  # neither is rewritten until a person has chosen
+            is_wanted = False
         before = document.ledgers.get(slot)
         if before is None and not is_wanted:
             continue  # a bill we never ordered is somebody else's

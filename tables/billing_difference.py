@@ -2,7 +2,7 @@
 
 An exception of an entry on a project is open exactly as long as there is a difference: a credit
 memo ends it, and so does the reversal of the change. Nothing is ordered meanwhile
-(`tables.billing`).
+(`tables.billing`). Time that an old time bill still offers for billing is a difference, too.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ KIND: Final = "billed_time_changed"
 RATE_CHANGED: Final = "billing.rate_changed"
 MORE_HOURS: Final = "billing.more_hours"
 NO_HOURS: Final = "billing.no_hours"
-_HALF_A_HUNDREDTH_HOUR: Final = 18  # seconds
+LEFT_OVER: Final = "billing.left_over"
 _RATE_UNITS: Final = MONEY_UNITS // SECONDS_AN_HOUR
 _HINT: Final = "credit the invoice, or undo the change of the entry; what is right then is billed"
 _HINT_MORE: Final = "bill the rest in the ERP, credit the invoice, or undo the change of the entry"
+_HINT_LEFT: Final = (
+    "clear Billable on the old time record in the ERP, or cut its hours to what is invoiced of it; "
+    "what is right then is billed"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,14 @@ def difference(
 ) -> Difference | None:
     """Return what is wrong between an entry (None: not on the project now) and its invoices."""
     if not document.is_locked(project_ref):
-        return None
+        return _left_over(document, entry_id, project_ref)
     by_currency = document.named(project_ref)
     seconds = sum(net.seconds for net in by_currency.values())
     code = _code(document, entry_id, project_ref, entry, seconds)
     if code is None:
         return None
+    if code == LEFT_OVER and entry is not None:
+        return _left_over(document, entry_id, project_ref, open_seconds(entry.seconds, seconds))
     approved = entry.seconds if entry and _is_to_bill(entry) else 0
     detail = f"{hours_of(seconds)} h are invoiced, {hours_of(approved)} h are approved to bill"
     amount, currency = None, None
@@ -73,6 +79,25 @@ def difference(
         amount = _at_stake(entry, due, invoiced, currency)
     hint = _HINT_MORE if code == MORE_HOURS else _HINT
     return Difference(code, detail, hint, amount, currency)
+
+
+def _left_over(
+    document: BillingDocument, entry_id: str, project_ref: str, rest: int = 0
+) -> Difference | None:
+    """Return the time that the ERP offers for billing beside what stands for the entry.
+
+    None while a line that names no project locks the entry: it may have used that time.
+    """
+    left = document.left_over(entry_id, project_ref, rest)
+    if left == 0 or document.is_locked(None):
+        return None
+    detail = f"{hours_of(left)} h of an old time record in the ERP can still be invoiced"
+    old = document.old_bills(entry_id, project_ref)
+    prices = {(bill.bill_rate, bill.currency) for bill in old if bill.is_billable is not False}
+    rate, currency = prices.pop() if len(prices) == 1 else (None, None)
+    if rate is None or currency is None:
+        return Difference(LEFT_OVER, detail, _HINT_LEFT, None, None)
+    return Difference(LEFT_OVER, detail, _HINT_LEFT, abs(left * int(rate * _RATE_UNITS)), currency)
 
 
 def _is_to_bill(entry: EntryNow) -> bool:
@@ -95,7 +120,7 @@ def _code(  # noqa: PLR0911 - one return for each reason
     if invoiced == 0:
         return NO_HOURS
     rest = open_seconds(entry.seconds, invoiced)
-    coarse = len(document.standing(project_ref)) * _HALF_A_HUNDREDTH_HOUR
+    coarse = document.coarseness(project_ref)
     if abs(entry.seconds - invoiced) <= coarse:
         rest = 0  # what an ERP shows in hours at two digits
     elif entry.seconds - rest != invoiced:
@@ -104,6 +129,8 @@ def _code(  # noqa: PLR0911 - one return for each reason
     bill = document.bill(entry_id, project_ref)
     if rest and (bill is None or bill.hours != hours_of(entry.seconds)):
         return MORE_HOURS
+    if document.left_over(entry_id, project_ref, open_seconds(entry.seconds, invoiced)):
+        return LEFT_OVER
     if bill is not None and _is_other_price(bill, entry):
         return RATE_CHANGED
     return None

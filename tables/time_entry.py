@@ -221,7 +221,7 @@ class TimeEntries:
                 outbox=self._outbox,
                 timestamp_ms=timestamp_ms,
             )
-            for project_ref in sorted({*document.projects(), *document.exceptions}):
+            for project_ref in sorted(document.reported()):
                 if self._owns(project_ref):
                     has_changed |= report(
                         document,
@@ -327,15 +327,19 @@ def _shown(document: BillingDocument, entry: str, project_ref: str) -> tuple[str
     if bill is not None:
         state = WRITTEN_OFF if bill.is_billable is False else TRANSFERRED
     invoiced = sum(net.seconds for net in document.invoiced(project_ref).values())
-    is_locked = document.is_locked(project_ref) or document.is_locked_elsewhere(project_ref)
+    is_locked = (
+        document.is_locked(project_ref)
+        or document.is_locked_elsewhere(project_ref)
+        or document.left_over(entry, project_ref) != 0
+    )
     return state, invoiced, is_locked
 
 
 def _entries_now(
     rows: pl.DataFrame, billed: Mapping[str, BillingDocument]
 ) -> dict[tuple[str, str], EntryNow]:
-    """Return the entries that invoice lines name, by id and source project."""
-    named = [entry for entry, document in billed.items() if document.lines]
+    """Return the entries that something can disagree with, by id and source project."""
+    named = [entry for entry, document in billed.items() if document.reported()]
     if not named:
         return {}
     columns = (

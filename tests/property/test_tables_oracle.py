@@ -416,7 +416,8 @@ def test_c7_what_is_invoiced_is_the_sum_of_the_invoice_lines(
     topology, feeder = play(history, seed, chunk_max)
     lines: Counter[tuple[str, str]] = Counter()
     for line in feeder.rows.get("psa.invoice", {}).values():
-        if line["time_entry_id"] and line["status"] in ("open", "paid"):
+        is_named = line["time_entry_id"] and line["project_ref"]
+        if is_named and line["status"] in ("open", "paid"):
             lines[line["project_ref"], line["currency"]] += line["amount"]
     shown: Counter[tuple[str, str]] = Counter()
     for row in topology.table("psa.status.billing").values():

@@ -300,10 +300,11 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
             _row(
                 status=_pick("open", "paid", "open", "void", "draft"),
                 kind=_pick("invoice", None, "credit_memo"),
-                project_ref=st.sampled_from(PSA_PROJECTS),
+                project_ref=_pick(*PSA_PROJECTS, PSA_PROJECTS[0], None),
                 time_entry_id=_maybe(st.sampled_from(ENTRIES)),
                 hours=_decimal(0, 2, 0),
-                amount=_decimal(0, 99, 2),
+                # Few amounts: credits of all that was invoiced must be common.
+                amount=_pick(*map(Decimal, ("0", "9.99", "9.99", "0.01"))),
                 currency=_currency,
             ).map(_signed),
         )

@@ -23,6 +23,8 @@ Versions = Callable[[str, str], list[dict[str, Any]]]
 
 MICRO = Decimal("0.000001")
 ZERO = Decimal(0)
+TINY = Fraction(1, 200)
+"""By how many hours an ERP's line may differ from its time: half a hundredth."""
 NO_CURRENCY = "XXX"
 OUTPUTS = (
     "psa.metric.project_margin",
@@ -281,26 +283,31 @@ class Oracle:
             held[address].append(spell)
         return found
 
-    def _lines(self, entry_id: str, reference: str | None = None) -> list[Row]:
-        """Return the lines that name an entry (on a project) and are not void."""
+    def _lines(self, entry_id: str, *references: str | None) -> list[Row]:
+        """Return the lines that name an entry on one of these projects and are not void.
+
+        None: no project.
+        """
         return [
             line
             for line in self.of("invoice")
             if line["time_entry_id"] == entry_id
             and line["status"] != "void"
-            and reference in (None, line["project_ref"])
+            and line["project_ref"] in references
         ]
 
-    def locked_on(self, entry_id: str) -> set[str]:
+    def locked_on(self, entry_id: str) -> set[str | None]:
         """Return the projects on which an entry is invoiced and not credited in full.
 
-        In full: all of its time and all of its money, in each currency.
+        In full: all of its time and all of its money, in each currency. None: on no project.
         """
-        projects = {line["project_ref"] for line in self._lines(entry_id)}
+        projects = {
+            line["project_ref"] for line in self.of("invoice") if line["time_entry_id"] == entry_id
+        }
         return {
             reference
             for reference in projects
-            if self._used(entry_id, reference)
+            if any(line["kind"] != "credit_memo" for line in self._lines(entry_id, reference))
             and any(
                 sum(worked(line) for line in some) or sum(line["amount"] or 0 for line in some)
                 for some in self._of_currencies(self._lines(entry_id, reference))
@@ -313,8 +320,9 @@ class Oracle:
         return [[line for line in lines if line["currency"] == name] for name in names]
 
     def _used(self, entry_id: str, reference: str) -> int:
-        """Return how many bills of an entry on a project are used up by invoice lines."""
-        return sum(line["kind"] != "credit_memo" for line in self._lines(entry_id, reference))
+        """Return how many bills of an entry on a project may be used up by invoice lines."""
+        lines = self._lines(entry_id, reference, None)
+        return sum(line["kind"] != "credit_memo" for line in lines)
 
     def _slot(self, entry_id: str, reference: str) -> str:
         used = self._used(entry_id, reference)
@@ -328,10 +336,52 @@ class Oracle:
             for bill in self.of("time_bill")
             if (bill["time_entry_id"], bill["project_ref"]) == (entry["id"], reference)
         ]
-        if self._used(entry["id"], reference) and reference not in self.locked_on(entry["id"]):
+        if self._used(entry["id"], reference) and not self.locked_on(entry["id"]) & {
+            reference,
+            None,
+        }:
             identity = time_bill_id(entry["id"], self._slot(entry["id"], reference))
             bills = [bill for bill in bills if bill["time_bill_id"] == identity]
         return bills[0] if bills else None
+
+    def left_over(
+        self, entry_id: str, reference: str, rest_open: Fraction | None = None
+    ) -> Fraction:
+        """Return the hours that finance can still invoice of bills beside the open one's.
+
+        An invoice uses time up, also when it is credited; which bill it uses nobody says.
+        """
+        lines = self._lines(entry_id, reference)
+        current = time_bill_id(entry_id, self._slot(entry_id, reference))
+        is_named = self._used(entry_id, reference) > 0 or any(
+            (line["time_entry_id"], line["project_ref"]) == (entry_id, reference)
+            for line in self.of("invoice")
+        )
+        old = [
+            bill
+            for bill in self.of("time_bill")
+            if (bill["time_entry_id"], bill["project_ref"]) == (entry_id, reference)
+            and (reference in self.locked_on(entry_id) or bill["time_bill_id"] != current)
+            and (is_named or bill["time_bill_id"])
+        ]
+        rest = [worked(bill) for bill in old]
+        for line in lines:
+            hours = worked(line)
+            if line["kind"] == "credit_memo" or hours == 0:
+                continue
+            alike = [
+                number for number, each in enumerate(rest) if each and (each < 0) == (hours < 0)
+            ]
+            fits = [number for number in alike if abs(rest[number]) + TINY >= abs(hours)]
+            for number in fits[:1] or alike:
+                part = min(rest[number], hours, key=abs)
+                rest[number], hours = rest[number] - part, hours - part
+        offered = zip(rest, old, strict=True)
+        left = sum(
+            (each for each, bill in offered if bill["is_billable"] is not False), Fraction(0)
+        )
+        coarse = len(lines) * TINY + Fraction(len(old), 120)  # each bill to half a minute
+        return left if abs(left) > abs(rest_open or 0) + coarse else Fraction(0)
 
     def billing_differences(self) -> dict[str, str]:
         """Return exception id → code of every invoiced entry that is not as it was billed."""
@@ -339,6 +389,8 @@ class Oracle:
         entries = self._rows.get("psa.time_entry", {})
         for identity in {line["time_entry_id"] for line in self.of("invoice")} - {None}:
             for reference in self.locked_on(identity):
+                if reference is None:
+                    continue
                 entry = entries.get(identity)
                 if entry is None or entry["project_ref"] != reference:
                     code: str | None = "billing.entry_gone"
@@ -346,6 +398,17 @@ class Oracle:
                     code = self._difference(entry, self._lines(identity, reference))
                 if code is not None:
                     found[f"billing:{identity}|{reference}"] = code
+        sides = {
+            (row["time_entry_id"], row["project_ref"])
+            for row in (*self.of("invoice"), *self.of("time_bill"))
+        }
+        for identity, reference in sides:
+            if identity is None or reference is None:
+                continue
+            if self.locked_on(identity) & {reference, None}:
+                continue
+            if self.left_over(identity, reference):
+                found[f"billing:{identity}|{reference}"] = "billing.left_over"
         return found
 
     def _difference(self, entry: Row, lines: list[Row]) -> str | None:  # noqa: PLR0911
@@ -358,13 +421,15 @@ class Oracle:
         if net == 0:
             return "billing.no_hours"
         # Each line is rounded to a hundredth of an hour.
-        if abs(hours - net) > Fraction(len(lines), 200):
+        if abs(hours - net) > len(lines) * TINY:
             is_less = 0 < abs(net) < abs(hours) and net * hours > 0
             if not is_less:
                 is_twice = sum(line["kind"] != "credit_memo" for line in lines) > 1
                 return "billing.invoiced_twice" if is_twice else "billing.fewer_hours"
             if bill is None or bill["hours"] != rounded(hours, 2):
                 return "billing.more_hours"
+        if self.left_over(entry["id"], entry["project_ref"], _open(hours, net)):
+            return "billing.left_over"
         if bill is None:
             return None
         is_same = (bill["bill_rate"], bill["currency"]) == (entry["bill_rate"], entry["currency"])
@@ -416,6 +481,7 @@ class Oracle:
     def _can_be_billed(self, entry: Row) -> bool:
         is_priced = entry["bill_rate"] is not None and entry["currency"] is not None
         is_free = not self.locked_on(entry["id"])
+        is_free = is_free and not self.left_over(entry["id"], entry["project_ref"])
         return is_priced and is_free and self._is_in_erp(entry["project_ref"])
 
     def _is_in_erp(self, reference: str) -> bool:
@@ -431,8 +497,12 @@ class Oracle:
         for name, sign in (("invoiced", False), ("credited", True)):
             of: dict[tuple[str, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 2)
             for line in self.of("invoice"):
-                is_counted = line["status"] not in ("void", "draft") and line["time_entry_id"]
-                if is_counted and (line["kind"] == "credit_memo") is sign:
+                is_named = line["time_entry_id"] and line["project_ref"]
+                if (
+                    is_named
+                    and line["status"] not in ("void", "draft")
+                    and (line["kind"] == "credit_memo") is sign
+                ):
                     reference, currency = line["project_ref"], line["currency"] or NO_CURRENCY
                     net = invoiced[line["time_entry_id"], reference][currency]
                     for total in (of[line["time_entry_id"], reference, currency], net):

@@ -248,6 +248,115 @@ def test_c7_a_credit_memo_leaves_nothing_invoiced() -> None:
     assert document.cover("p1", 27_000) == {}
 
 
+EIGHT = replace(BILLABLE, seconds=28_800)
+FIVE = line("5", number=1)
+FIVE_BACK = line("-5", kind="credit_memo", number=2)
+
+
+def second_bill(hours: str = "8") -> TimeBill:
+    """The bill that was ordered after one invoice line was credited."""
+    changes = {"id": "b-second", "time_bill_id": time_bill_id("e", "p1#1")}
+    return bill(hours=hours).model_copy(update=changes)
+
+
+def written_off(hours: str = "8") -> TimeBill:
+    return bill(hours=hours).model_copy(update={"is_billable": False})
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize(
+    ("rows", "orders", "left", "amount"),
+    [
+        # 5 of 8 h are invoiced and credited: the old bill offers 3 h, and 8 h more would be 11
+        ([bill(hours="8"), FIVE, FIVE_BACK], [], 10_800, "300"),
+        ([bill(hours="8"), line("5", status="draft"), FIVE_BACK], [], 10_800, "300"),
+        ([bill(hours="8"), FIVE, line("-2", kind="credit_memo", number=2),
+          line("-3", kind="credit_memo", number=3)], [], 10_800, "300"),
+        ([bill(hours="8"), line("4"), line("2", number=3), line("-6", kind="credit_memo")],
+         [], 7_200, "200"),
+        # a line that names no project may have used any bill: none is taken as used
+        ([bill(hours="8"), line("8", None), line("-8", None, kind="credit_memo", number=2)],
+         [], 28_800, "800"),
+        ([bill(hours="8"), FIVE, line("3", None, number=3), line("-5", kind="credit_memo"),
+          line("-3", None, kind="credit_memo", number=4)], [], 10_800, "300"),
+        ([written_off(), line("8", None), line("-8", None, kind="credit_memo", number=2)],
+         ["p1"], 0, None),
+        ([line("8", None), line("-8", None, kind="credit_memo", number=2)], ["p1"], 0, None),
+        # a person has cut or closed the old bill, or all of it was invoiced
+        ([bill(hours="5"), FIVE, FIVE_BACK], ["p1"], 0, None),
+        ([written_off(), FIVE, FIVE_BACK], ["p1"], 0, None),
+        ([bill(hours="8"), FIVE, line("3", number=3), line("-8", kind="credit_memo")],
+         ["p1"], 0, None),
+        # the invoice is void, before or after its credit: the old bill stands for all again
+        ([bill(hours="8"), line("5", status="void")], [], 0, None),
+        ([bill(hours="8"), line("5", status="void"), FIVE_BACK], [], 0, None),
+        ([bill(hours="8"), line("5", status="void"),
+          line("-5", kind="credit_memo", status="void", number=2)], [], 0, None),
+        # and beside the second bill it is one too many: a person chooses
+        ([bill(hours="5"), second_bill(), line("5", status="void")], [], 28_800, "800"),
+        ([bill(hours="5"), second_bill()], [], 28_800, "800"),  # deleted, not void
+        ([bill(hours="8"), second_bill(), FIVE, FIVE_BACK], [], 10_800, "300"),
+        ([bill(hours="5"), second_bill(), FIVE, FIVE_BACK], [], 0, None),
+    ],
+)  # fmt: skip
+def test_c7_no_bill_is_ordered_beside_time_that_the_erp_still_offers(
+    rows: list[TimeBill | InvoiceLine], orders: list[str], left: int, amount: str | None
+) -> None:
+    lines = [row for row in rows if isinstance(row, InvoiceLine)]
+    document = shown(*(row for row in rows if isinstance(row, TimeBill)))
+    document.lines = {str(number): row for number, row in enumerate(lines)}
+    assert order(document, EIGHT) == [("upsert_time_bill", project) for project in orders]
+    assert document.left_over("e", "p1") == left
+    outbox = Outbox()
+    now = replace(ENTRY, seconds=28_800)
+    report(document, "e", "p1", now, outbox=outbox, timestamp_ms=10)
+    told = [(emit.record or {}) for emit in outbox.emits]
+    if amount is None:
+        assert told == []
+    else:
+        ((code, stake, currency),) = [
+            (each["error_code"], each["amount"], each["currency"]) for each in told
+        ]
+        assert (code, stake, currency) == ("billing.left_over", Decimal(amount), "EUR")
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_an_order_that_is_on_its_way_is_taken_back_when_the_old_bill_shows() -> None:
+    document = shown(FIVE, FIVE_BACK)
+    assert order(document, EIGHT) == [("upsert_time_bill", "p1")]
+    document.bills["b-p1"] = bill(hours="8")
+    outbox = Outbox()
+    order_bills(document, "e", EIGHT, correlation="c", outbox=outbox, timestamp_ms=20)
+    ((kind, identity),) = [
+        (each["kind"], json.loads(str(each["payload"]))["time_bill_id"])
+        for each in (emit.record or {} for emit in outbox.emits)
+    ]
+    assert (kind, identity) == ("delete_time_bill", time_bill_id("e", "p1#1"))
+
+
+@pytest.mark.fault("C7", place="tables/billing_difference.py")
+@pytest.mark.parametrize(
+    ("rows", "entry", "code"),
+    [
+        ([bill(hours="0.17"), line("0.17")], 600, None),  # 10 minutes
+        ([bill(hours="8"), FIVE], 28_800, None),  # the rest is what is open
+        ([bill(hours="8"), FIVE], 18_000, "billing.left_over"),  # the entry is shorter now
+        # the first invoice is void after the second bill was invoiced
+        ([bill(hours="5"), second_bill(), line("8")], 28_800, "billing.left_over"),
+        ([written_off("5"), second_bill(), line("8")], 28_800, None),
+        # what a person closed stays closed when its successor is invoiced
+        ([written_off(), second_bill(), FIVE, FIVE_BACK, line("8", number=3)], 28_800, None),
+    ],
+)
+def test_c7_time_that_is_offered_beyond_what_is_open_is_told_while_invoiced(
+    rows: list[TimeBill | InvoiceLine], entry: int, code: str | None
+) -> None:
+    outbox = Outbox()
+    now = replace(ENTRY, seconds=entry)
+    report(shown(*rows), "e", "p1", now, outbox=outbox, timestamp_ms=10)
+    assert [(emit.record or {})["error_code"] for emit in outbox.emits] == ([code] if code else [])
+
+
 ENTRY = EntryNow("approved", True, True, 27_000, Decimal(100), "EUR", "c")
 
 
@@ -271,7 +380,6 @@ ENTRY = EntryNow("approved", True, True, 27_000, Decimal(100), "EUR", "c")
         ([line("5"), line("2.5", number=3)], ENTRY, None, None),
         ([WITHOUT_QUANTITY], ENTRY, "billing.no_hours", "750"),
         ([line(), LESS_MONEY], ENTRY, "billing.no_hours", "50"),
-        ([line("0.17")], replace(ENTRY, seconds=600), None, None),  # 10 minutes
         ([line(), line("-2.5", kind="credit_memo", number=3)], ENTRY, None, None),
         (
             [line(), line("-2.5", kind="credit_memo", number=3)],
@@ -284,7 +392,8 @@ ENTRY = EntryNow("approved", True, True, 27_000, Decimal(100), "EUR", "c")
 def test_a3_what_an_entry_and_its_invoices_disagree_about(
     lines: list[InvoiceLine], entry: EntryNow | None, code: str | None, amount: str | None
 ) -> None:
-    outbox, document = Outbox(), shown(bill(), *lines)
+    own = bill().model_copy(update={"time_bill_id": time_bill_id("x:e", "p1")})
+    outbox, document = Outbox(), shown(own, *lines)
     report(document, "x:e", "p1", entry, outbox=outbox, timestamp_ms=10)
     opened = [(emit.key, dict(emit.record or {})) for emit in outbox.emits]
     if code is None:
