@@ -9,8 +9,8 @@ PYTEST = $(BIN)/python -m pytest -m "not crash" --durations=15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-pure test-parts properties mutants crash seeds fuzz check \
-	format bench bench-pipeline \
+.PHONY: help setup demo test test-parts test-engine test-story test-pure properties mutants crash \
+	seeds fuzz check format bench bench-pipeline \
 	bench-latency bench-latency-database bench-sizes profile clean
 
 help: ## Show this list
@@ -32,14 +32,21 @@ demo: $(READY) ## Run a firm's story through the real parts and compare the book
 	@$(BIN)/psastream demo $(ARGS)
 
 test: $(READY) ## Run all tests but those of `make crash` (ARGS="-k name")
-	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j2 test-pure test-parts)
+	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j4 \
+		test-parts test-engine test-story test-pure)
 
-# Side by side: the pure ones compute while those on real parts mostly wait.
+# Side by side: the pure ones compute while those on real parts, each with its own, mostly wait.
+test-parts: $(READY)
+	@$(PYTEST) tests/integration --ignore-glob='*/test_engine*'
+
+test-engine: $(READY)
+	@$(PYTEST) tests/integration/test_engine*.py
+
+test-story: $(READY)
+	@$(PYTEST) tests/e2e
+
 test-pure: $(READY)
 	@$(PYTEST) tests/unit tests/property
-
-test-parts: $(READY)
-	@$(PYTEST) tests/integration tests/e2e
 
 properties: $(READY) ## Run the property tests with many examples each (TIMES=20)
 	@PSASTREAM_TEST_TIMES=$(or $(TIMES),20) $(PYTEST) $(or $(ARGS),tests/property tests/unit)

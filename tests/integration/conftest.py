@@ -1,11 +1,23 @@
-"""Fixtures of the integration tests."""
+"""Fixtures of the integration tests.
+
+Tests of the engine (`test_engine*.py`) run beside the others, in a process of their own, and need
+no more than a broker; the other tests share a whole stack.
+"""
 
 import os
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.stack import RunningStack, running_stack, stack_directory, stack_settings
+from sandbox.stack.settings import Part
+from tests.support.stack import (
+    BOOTSTRAP,
+    RunningStack,
+    StackBroker,
+    running_stack,
+    stack_directory,
+    stack_settings,
+)
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +28,20 @@ def stack() -> Iterator[RunningStack]:
     """
     with stack_directory() as directory, running_stack(stack_settings(directory, os.environ)) as it:
         yield it
+
+
+@pytest.fixture(scope="session")
+def own_broker() -> Iterator[StackBroker]:
+    """A broker for tests that kill it: always one of ours, and nothing but Kafka."""
+    env = {name: value for name, value in os.environ.items() if name != BOOTSTRAP}
+    with stack_directory() as directory:
+        settings = stack_settings(directory, env, frozenset({Part.KAFKA}))
+        with running_stack(settings) as stack:
+            yield StackBroker(stack)
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """Bootstrap servers for the engine: those given, else of `own_broker`."""
+    given = os.environ.get(BOOTSTRAP)
+    return given or str(request.getfixturevalue("own_broker").bootstrap_servers)

@@ -21,10 +21,7 @@ from streams.engine import (
     State,
 )
 from tests.support.engine_agents import row, totals_group
-from tests.support.engine_fixtures import kafka
 from tests.support.engine_testbed import EngineTestbed, ThreadWorker
-
-__all__ = ["kafka"]  # a fixture
 
 pytestmark = pytest.mark.stack
 

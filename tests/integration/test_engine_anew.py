@@ -9,10 +9,7 @@ from streams.engine import Accounting, EngineSettings, GroupSpec, NoInstruments
 from streams.engine.anew import forget_state, reread, reread_all
 from streams.engine.errors import SourceChangedError
 from tests.support.engine_agents import row, totals_group
-from tests.support.engine_fixtures import kafka
 from tests.support.engine_testbed import EngineTestbed, ThreadWorker
-
-__all__ = ["kafka"]  # a fixture
 
 pytestmark = pytest.mark.stack
 

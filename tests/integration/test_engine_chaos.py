@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine_fixtures import StackBroker, own_broker
 from tests.support.engine_plans import plan_of
 from tests.support.engine_scenario import Scenario
-
-__all__ = ["own_broker"]  # a fixture
+from tests.support.stack import StackBroker
 
 pytestmark = [pytest.mark.stack, pytest.mark.crash]
 

@@ -3,7 +3,6 @@
 Proves the commit, fencing and recovery of the engine; not the agents of the product.
 """
 
-import os
 import random
 import shutil
 import signal
@@ -12,13 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine_agents import Record, row
-from tests.support.engine_fixtures import StackBroker, kafka, own_broker
 from tests.support.engine_sabotage import Sabotage
 from tests.support.engine_scenario import WorkerProcess
 from tests.support.engine_testbed import EngineTestbed
 from tests.support.eventually import eventually
-
-__all__ = ["kafka", "own_broker"]  # fixtures
+from tests.support.stack import StackBroker
 
 pytestmark = [pytest.mark.stack, pytest.mark.crash]
 
@@ -150,14 +147,9 @@ def test_a_thread_that_hangs_does_not_keep_the_process(kafka: str, tmp_path: Pat
         worker.kill()
 
 
-def test_broker_killed_in_mid_flight(
-    request: pytest.FixtureRequest, kafka: str, tmp_path: Path
-) -> None:
+def test_broker_killed_in_mid_flight(own_broker: StackBroker, tmp_path: Path) -> None:
     """The outcome of the commit at hand is unknown: fencing and the state log settle it."""
-    if os.environ.get("PSASTREAM_TEST_BOOTSTRAP"):
-        pytest.skip("PSASTREAM_TEST_BOOTSTRAP names a broker this test may not kill")
-    stack = request.getfixturevalue("stack")
-    testbed = EngineTestbed(kafka, tmp_path)
+    testbed = EngineTestbed(own_broker.bootstrap_servers, tmp_path)
     testbed.create_topics()
     fill(testbed, seed=5)
     sources = (testbed.topics.rows, testbed.topics.adjustments)
@@ -171,8 +163,8 @@ def test_broker_killed_in_mid_flight(
                 lambda mark=mark: testbed.committed(*sources) >= mark * total,  # type: ignore[misc]
                 deadline_s=60,
             )
-            stack.kill("kafka")
-            stack.restart("kafka")
+            own_broker.kill()
+            own_broker.start()
         eventually(lambda: testbed.committed(*sources) >= total, deadline_s=120)
         assert worker.poll() is None, (tmp_path / "w.log").read_text()
     finally:

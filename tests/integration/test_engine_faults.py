@@ -18,10 +18,7 @@ from streams.engine.marks import Mark
 from streams.engine.seams import Seams
 from streams.engine.state_store import StateStore
 from tests.support.engine_agents import row, totals_group
-from tests.support.engine_fixtures import kafka
 from tests.support.engine_testbed import EngineTestbed, ThreadWorker
-
-__all__ = ["kafka"]  # a fixture
 
 pytestmark = pytest.mark.stack
 

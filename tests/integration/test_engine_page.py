@@ -10,11 +10,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import NewTopic
 
-from tests.support.engine_fixtures import kafka
 from tests.support.engine_testbed import EngineTestbed
 from tests.support.eventually import eventually
-
-__all__ = ["kafka"]  # a fixture
 
 pytestmark = pytest.mark.stack
 

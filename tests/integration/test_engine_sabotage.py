@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from streams.engine.marks import Mark
-from tests.support.engine_fixtures import StackBroker, own_broker
 from tests.support.engine_plans import Kind, Plan, Step
 from tests.support.engine_sabotage import Sabotage
 from tests.support.engine_scenario import Scenario
-
-__all__ = ["own_broker"]  # a fixture
+from tests.support.stack import StackBroker
 
 pytestmark = [pytest.mark.stack, pytest.mark.crash]
 

@@ -16,11 +16,8 @@ from streams.engine import EngineSettings
 from streams.engine.errors import StateGapError
 from streams.engine.state_log import StateLog
 from streams.engine.state_store import StateStore
-from tests.support.engine_fixtures import kafka
 from tests.support.engine_testbed import EngineTestbed
 from tests.support.stack import running_stack, stack_directory, stack_settings
-
-__all__ = ["kafka"]  # a fixture
 
 _REPOSITORY = Path(__file__).parents[2]
 

@@ -22,6 +22,8 @@ from sandbox.stack.supervisor import Stack
 
 T = TypeVar("T")
 
+BOOTSTRAP = "PSASTREAM_TEST_BOOTSTRAP"
+
 
 class RunningStack:
     """A started stack. Its methods block, and may be called from any thread but the stack's."""
@@ -72,6 +74,20 @@ class RunningStack:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
+class StackBroker:
+    """A broker a test may kill, and starts again."""
+
+    def __init__(self, stack: RunningStack) -> None:
+        self._stack = stack
+        self.bootstrap_servers = stack.addresses.bootstrap_servers
+
+    def kill(self) -> None:
+        self._stack.kill("kafka")
+
+    def start(self) -> None:
+        self._stack.restart("kafka")
+
+
 @contextmanager
 def running_stack(settings: StackSettings) -> Iterator[RunningStack]:
     """Runs a stack of `settings` on an event loop in a thread, for the length of the block.
@@ -115,7 +131,7 @@ def stack_settings(
     return StackSettings(
         data_dir=data_dir,
         cache_dir=cache_dir_from(env),
-        bootstrap_servers=env.get("PSASTREAM_TEST_BOOTSTRAP"),
+        bootstrap_servers=env.get(BOOTSTRAP),
         registry_url=env.get("PSASTREAM_TEST_REGISTRY"),
         connect_url=env.get("PSASTREAM_TEST_CONNECT"),
         postgres_dsn=env.get("PSASTREAM_TEST_POSTGRES"),
