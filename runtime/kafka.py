@@ -22,6 +22,9 @@ MAX_MESSAGE_BYTES: Final = 16_000_000
 METADATA_TIMEOUT_S: Final = 15.0
 READ_TIMEOUT_S: Final = 120.0
 SILENCE_S: Final = 3.0
+GATHER_S: Final = 0.05
+"""How long the broker, and then the client, lets messages gather. Near the end of a topic, where
+few or none come any more, every read takes that long."""
 READ_GROUP: Final = "psastream-read-topic"
 _OURS: Final = frozenset(
     {
@@ -298,14 +301,16 @@ def _read_spans(
     A consumer that has nothing more to say before the end is replaced: it may have lost track of
     the end of a partition, which no error reports.
     """
-    consumer = make_consumer(settings, READ_GROUP, enable_partition_eof=True)
+    consumer = make_consumer(
+        settings, READ_GROUP, enable_partition_eof=True, fetch_wait_max_ms=int(GATHER_S * 1000)
+    )
     try:
         consumer.assign(
             [TopicPartition(topic, number, start) for number, (start, _) in unread.items()]
         )
         silent_at = time.monotonic() + SILENCE_S
         while unread and time.monotonic() < silent_at:
-            for message in consumer.consume(10_000, timeout=0.5):
+            for message in consumer.consume(10_000, timeout=GATHER_S):
                 error = message.error()
                 if error is None:
                     silent_at = time.monotonic() + SILENCE_S

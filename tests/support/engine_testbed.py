@@ -27,6 +27,7 @@ from tests.support.eventually import eventually
 
 _REPOSITORY = Path(__file__).parents[2]
 _ANSWER_S = 5.0
+_GATHER_S = 0.05
 
 Place = tuple[str, int]
 """Topic and partition."""
@@ -171,7 +172,7 @@ class EngineTestbed:
         found: list[Record] = []
         ended = 0
         while ended < self.partitions:
-            for message in consumer.consume(10_000, 1.0):
+            for message in consumer.consume(10_000, _GATHER_S):
                 if message.error() is not None:
                     ended += 1
                 else:
