@@ -174,7 +174,7 @@ async def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="psastream-bench-"))
     cache = cache_dir_from(os.environ)
     try:
-        settings = StackSettings(data_dir=folder, cache_dir=cache)
+        settings = StackSettings(data_dir=folder, cache_dir=cache, quick_start=False)
         async with Stack(settings, PlainReporter(sys.stderr)) as stack:
             parts = await start_parts(stack, DemoOptions(data_dir=folder, cache_dir=cache))
             lines = await asyncio.to_thread(measure, parts, rates, arguments.seconds)

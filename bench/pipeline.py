@@ -51,6 +51,7 @@ async def main() -> int:
         cache_dir=cache_dir_from(os.environ),
         parts=frozenset({Part.KAFKA, Part.REGISTRY}),
         kafka_heap_mb=1024,
+        quick_start=False,
     )
     try:
         async with Stack(settings, PlainReporter(sys.stderr)) as stack:

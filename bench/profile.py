@@ -65,6 +65,7 @@ async def main() -> int:
         cache_dir=cache_dir_from(os.environ),
         parts=frozenset({Part.KAFKA, Part.REGISTRY}),
         kafka_heap_mb=1024,
+        quick_start=False,
         kafka_join_wait_ms=3000,
     )
     try:

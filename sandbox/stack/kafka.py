@@ -15,10 +15,11 @@ LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Java:
-    """A Java program starter: the executable and the folder with Kafka's jars."""
+    """A Java program starter: the executable, the folder with Kafka's jars, how to compile."""
 
     executable: Path
     libraries: Path
+    quick_start: bool = True
 
     def command(
         self, main_class: str, *arguments: str, heap_mb: int, log_level: str = "warn"
@@ -29,6 +30,9 @@ class Java:
             f"-Xmx{heap_mb}m",
             # Small heap, few cores: the serial collector starts faster and takes less memory.
             "-XX:+UseSerialGC",
+            # The second compiler pays off after minutes of load; until then it takes as much of the
+            # processor as all else.
+            *(("-XX:TieredStopAtLevel=1",) if self.quick_start else ()),
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.net.preferIPv4Stack=true",
             f"-Dorg.slf4j.simpleLogger.defaultLogLevel={log_level}",

@@ -47,6 +47,11 @@ class StackSettings(BaseModel):
         default=0, ge=0, description="how long a new group waits for members; Kafka's own is 3000"
     )
     connect_heap_mb: int = Field(default=512, ge=192, le=8192, description="largest Connect heap")
+    quick_start: bool = Field(
+        default=True,
+        description="let Java compile fast rather than well, which is best for minutes of light "
+        "load; off where brokers are measured",
+    )
     stop_grace_s: float = Field(default=10.0, gt=0, le=120, description="from TERM to KILL")
     fresh: bool = Field(default=False, description="delete the data of earlier runs first")
 

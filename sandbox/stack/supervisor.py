@@ -138,7 +138,7 @@ class Stack:
             debezium = (path for jar, path in paths.items() if jar.group == "debezium")
             make_plugins(debezium, self._directory.part(Part.CONNECT) / "plugins")
         self._reporter.done("jars", time.monotonic() - began)
-        return Java(executable, libraries)
+        return Java(executable, libraries, self._settings.quick_start)
 
     async def _start_kafka(self, java: Java) -> None:
         directory = self._directory.part(Part.KAFKA)

@@ -17,7 +17,7 @@ from sandbox.stack.errors import (
     UnwritableDirectoryError,
 )
 from sandbox.stack.jars import fetch_jars, parse_lock, read_lock
-from sandbox.stack.kafka import server_properties
+from sandbox.stack.kafka import Java, server_properties
 from sandbox.stack.packages import import_package, package_directory
 from sandbox.stack.reporter import PlainReporter, RichReporter
 from sandbox.stack.resources import require
@@ -91,6 +91,12 @@ def test_the_broker_listens_on_the_loopback_address_only() -> None:
     listeners = re.findall(r"//([^,]*)", broker["listeners"])
     assert listeners == ["127.0.0.1:9092", "127.0.0.1:9093"]
     assert broker["auto.create.topics.enable"] == "false"
+
+
+@pytest.mark.parametrize("quick_start", [True, False])
+def test_java_compiles_for_a_short_life_unless_it_is_measured(quick_start: bool) -> None:
+    command = Java(HERE / "java", HERE, quick_start).command("kafka.Kafka", heap_mb=512)
+    assert ("-XX:TieredStopAtLevel=1" in command) is quick_start
 
 
 def test_connect_inherits_the_addresses_and_names_its_topics() -> None:
