@@ -136,4 +136,5 @@ def stack_settings(
         connect_url=env.get("PSASTREAM_TEST_CONNECT"),
         postgres_dsn=env.get("PSASTREAM_TEST_POSTGRES"),
         parts=parts,
+        stop_grace_s=1.0,  # what is still being tidied up then is deleted next
     )
