@@ -99,9 +99,9 @@ class ObjectPoller:
         if self._bookmark.phase is Phase.SNAPSHOT:
             await self._snapshot()
         elif self._reader.traits.has_cursor:
-            await self._scan(window_start(self._bookmark.cursor, self._config.overlap))
+            scan = await self._scan(window_start(self._bookmark.cursor, self._config.overlap))
             if self._reader.traits.delete_feed is DeleteFeed.EVERY_POLL:
-                await self._apply_delete_feed()
+                await self._apply_delete_feed(scan)
             if self._is_sweep_due():
                 await self._sweep()
         else:
@@ -129,7 +129,7 @@ class ObjectPoller:
         living = self._ledger.living()
         scan = await self._scan(None, repairs_before=self._bookmark.cursor)
         if self._reader.traits.delete_feed is not DeleteFeed.NONE:
-            scan.seen |= await self._apply_delete_feed(scan.started_at)
+            scan.seen |= await self._apply_delete_feed(scan, compared_at=scan.started_at)
         vanished = (living & self._ledger.living()) - scan.seen
         vanished -= scan.childless
         if scan.nameless:
@@ -162,8 +162,7 @@ class ObjectPoller:
             stamps = (row.modified_at for row in page.rows if row.modified_at is not None)
             scan.newest = max(chain([scan.newest], stamps))
             scan.reached = page.reached or scan.reached
-            scan.seen |= ids_of(page)
-            scan.nameless += sum(row.is_nameless for row in page.unreadable)
+            scan.see(page)
             self._guard.see(ids_of(page) - {row.id for row in page.rows if row.is_deleted})
             draft = self._draft_page(page, scan, repairs_before)
             await self._commit(draft, self._advanced(scan, scan.reached))
@@ -287,15 +286,16 @@ class ObjectPoller:
         now_us = (self._clock() - EPOCH) // timedelta(microseconds=1)
         return max(draft.position + 1, now_us)
 
-    async def _apply_delete_feed(self, compared_at: datetime | None = None) -> set[str]:
+    async def _apply_delete_feed(self, scan: Scan, compared_at: datetime | None = None) -> set[str]:
         """Publish what the delete log tells; return the ids of its entries that are unreadable.
 
+        `scan` is the one just made: what it showed after a delete is there.
         `compared_at`: when all rows were last read, so that absence tells older deletes. Where
         the log is refused, it alone does.
         """
         unreadable: set[str] = set()
         try:
-            await self._read_delete_feed(unreadable)
+            await self._read_delete_feed(scan, unreadable)
         except VendorRejectedError as error:
             await self._go_without_delete_log(error, compared_at)
         else:
@@ -332,7 +332,7 @@ class ObjectPoller:
     def _set_delete_log_stopped(self, stopped: bool) -> None:
         instruments.STOPPED.labels(*self._labels, "delete_log").set(int(stopped))
 
-    async def _read_delete_feed(self, unreadable: set[str]) -> None:
+    async def _read_delete_feed(self, scan: Scan, unreadable: set[str]) -> None:
         present = self._clocks.present
         cursor = self._bookmark.deletions_cursor
         if not self._clocks.believes("deletions_cursor", cursor, present):
@@ -344,7 +344,7 @@ class ObjectPoller:
             draft = Draft(self._bookmark.position)
             self._draft_refusals(draft, page.unreadable)
             unreadable.update(row.id for row in page.unreadable)
-            deleted = self._deleted_rows(page.deletions)
+            deleted = self._deleted_rows(page.deletions, scan)
             if not self._guard.told(deleted):
                 break  # the cursor stays: they are told again, for a person to decide
             self._draft_deletes(draft, deleted)
@@ -352,9 +352,11 @@ class ObjectPoller:
             reached = max(min(newest, present), cursor or EPOCH)
             await self._commit(draft, replace(self._bookmark, deletions_cursor=reached))
 
-    def _deleted_rows(self, deletions: Iterable[Deletion]) -> set[str]:
+    def _deleted_rows(self, deletions: Iterable[Deletion], scan: Scan) -> set[str]:
         """Living rows the feed names, unless they changed after the delete (an undelete).
 
+        A scan that began after the delete and shows the row knows better than the log and the
+        row's stamp; the log names a row again as long as it may still be hidden by the overlap.
         Of a delete in the future nobody knows whether it was taken back since: sweeps tell it. A
         change in the future was made before the clock was right.
         """
@@ -365,6 +367,8 @@ class ObjectPoller:
                 continue
             has_parent = self._reader.traits.has_parent
             ids = self._ledger.children(deletion.id) if has_parent else {deletion.id}
+            if deletion.deleted_at <= scan.started_at:
+                ids -= scan.shown
             for row_id in ids:
                 entry = self._ledger.get(row_id)
                 if entry is None or not entry.is_living:

@@ -16,6 +16,8 @@ class Scan:
 
     `started_at`: when it began, by the earlier of the server's clock and ours. `is_partial`: it
     began at a bookmark that is not believed. `reached`: how far it got, in order of change.
+    `shown`: ids of the rows that it last showed readable and not flagged as deleted; `seen` counts
+    the others too.
     `nameless`: rows of which nobody can say which they are; with such rows, absence proves nothing.
     `childless`: known children of parents that are there without any.
     """
@@ -26,8 +28,17 @@ class Scan:
     newest: datetime = EPOCH
     reached: datetime = EPOCH
     seen: set[str] = field(default_factory=set)
+    shown: set[str] = field(default_factory=set)
     nameless: int = 0
     childless: set[str] = field(default_factory=set)
+
+    def see(self, page: Page) -> None:
+        """Note the rows of a page; a later page knows better."""
+        flagged = {row.id for row in page.rows if row.is_deleted}
+        self.seen |= ids_of(page)
+        self.shown |= {row.id for row in page.rows}
+        self.shown -= flagged
+        self.nameless += sum(row.is_nameless for row in page.unreadable)
 
 
 @dataclass(slots=True)

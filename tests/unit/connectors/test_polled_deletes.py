@@ -239,3 +239,50 @@ def test_c1_a_told_mass_delete_does_not_pass_a_few_rows_a_poll() -> None:
         pages = [set(rows[start : start + 5]) - believed for start in range(0, 60, 5)]
         believed |= {row for page in pages if guard.told(page) for row in page}
     assert len(believed) <= 20
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+@pytest.mark.parametrize("sweep_ms", [1000, 10**12])
+@pytest.mark.parametrize(("traits", "row", "logged"), [(FEED, "r003", "r003"), (LINES, "7-1", "7")])
+def test_c1_a_row_that_is_shown_after_its_deletion_is_there(
+    traits: ReaderTraits, row: str, logged: str, sweep_ms: int
+) -> None:
+    world = World([*ids_of(20), row], traits, **{"sweep.interval.ms": sweep_ms})
+    shown = world.table.versions[-1]
+    world.table.purge(row)
+    world.table.feed = [Deletion(logged, world.clock.now)]
+    assert world.poll() == {row}
+    world.table.versions.append(shown)  # back as it was, with its old stamp
+    world.poll()
+    assert world.log.operations()[-1] == ("c", row)
+    told = len(world.log.changes)
+    for _ in range(10):
+        world.poll()
+    assert len(world.log.changes) == told
+    world.table.write(row, "second")
+    world.poll()
+    assert world.log.operations()[told:] == [("u", row)]
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_a_delete_during_the_scan_is_told() -> None:
+    world = World(ids_of(20), FEED)
+    world.reader.page_size = 4
+
+    def purge() -> None:
+        world.clock.tick(1)
+        if not world.table.feed:
+            feed(world, ["r003"])  # its page has been read
+
+    world.reader.between_pages = purge
+    assert world.poll() == {"r003"}
+    assert world.poll() == set()
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_the_delete_log_tells_of_a_row_that_is_shown_unreadable() -> None:
+    world = World(ids_of(60), FEED)
+    world.reader.broken = {"r050"}
+    world.table.feed = [Deletion("r050", world.clock.now)]
+    assert world.poll() == {"r050"}
+    assert [world.poll() for _ in range(3)] == [set()] * 3
