@@ -5,7 +5,7 @@ Every query selects explicit columns, dates through TO_CHAR, in keyset pages on
 The stamp can be null. Such rows have no place in that order: a complete scan reads them after the
 others, by id.
 Invoices are read in two steps, changed headers and then all lines of those, because lines have
-neither a dependable stamp nor a delete log.
+neither a dependable stamp nor a delete log. Those are in keyset pages too, on (header, line).
 """
 
 from __future__ import annotations
@@ -287,14 +287,25 @@ class InvoiceReader:
     async def _lines(self, parents: frozenset[str]) -> list[Any]:
         if not parents:
             return []
+        # By offset, a line that is deleted meanwhile would hide one of another invoice, which
+        # would look deleted.
         ids = ", ".join(str(int(parent)) for parent in sorted(parents))
-        text = INVOICE_LINES.text(f"t.id IN ({ids})")
+        within = condition = f"t.id IN ({ids})"
+        paging = Paging(INVOICE_LINES.source)
         lines: list[Any] = []
-        async for items in self._api.offset_pages(
-            text, of=INVOICE_LINES.source, limit=self._page_size
-        ):
+        while True:
+            items, has_more = await self._api.query(
+                INVOICE_LINES.text(condition), of=INVOICE_LINES.source, limit=self._page_size
+            )
             lines += items
-        return lines
+            if not has_more:
+                return lines
+            last = _last_line(items)
+            paging.go_on(last)
+            assert last is not None
+            header, line = last
+            after = f"(t.id > {header} OR (t.id = {header} AND l.id > {line}))"
+            condition = f"{within} AND {after}"
 
     async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
         """Yield deleted invoices and credit memos, each standing for all its lines."""
@@ -316,6 +327,18 @@ def _last_position(items: Sequence[Any], query: Query, *, is_stamped: bool) -> P
                 return stamp, read_key(item.get(query.id_label), _ID)
             except ValueError:
                 continue
+    return None
+
+
+def _last_line(items: Sequence[Any]) -> tuple[int, int] | None:
+    """Ids of the header and the line of the last row that has both in a usable form."""
+    for item in reversed(items):
+        if isinstance(item, dict):
+            try:
+                header, _, line = read_key(item.get("id"), _LINE_ID).rpartition("-")
+            except ValueError:
+                continue
+            return int(header), int(line)
     return None
 
 

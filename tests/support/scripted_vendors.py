@@ -103,6 +103,7 @@ class ScriptedVendor:
         query = (await request.json())["q"]
         offset = int(request.query["offset"])
         after = _found(r"id > (-?\d+)", query)
+        after_line = _found(r"l\.id > (-?\d+)", query)
         kind, obj, rows = "query", _found(r"FROM (\w+)", query), []
         if obj == "deletedrecord":
             kind, obj = "deletions", "customer" if "'customer'" in query else "other"
@@ -129,7 +130,9 @@ class ScriptedVendor:
             rows = [row for row in rows if (row.get("id") in self.unstamped) is without]
             rows = [{k: v for k, v in row.items() if not (without and k == _STAMP)} for row in rows]
         id_field = "recordid" if kind == "deletions" else "id"
-        if after:
+        if after_line:
+            rows = [row for row in rows if _line_of(row) > (int(after), int(after_line))]
+        elif after:
             rows = [row for row in rows if int(row[id_field].partition("-")[0]) > int(after)]
         size = PAGE_SIZE if kind != "deletions" else ROWS // 2
         items = [{"links": [], **row} for row in rows[offset : offset + size]]
@@ -269,6 +272,11 @@ def row_id(row: Mapping[str, Any], system: str, obj: str) -> str:
     """The id the product gives a sound row."""
     name = RESOURCES[obj].id_field if system == "float" else ID_FIELDS[system]
     return str(row[name])
+
+
+def _line_of(row: Mapping[str, Any]) -> tuple[int, int]:
+    header, _, line = row["id"].partition("-")
+    return int(header), int(line)
 
 
 def _salesforce_id(number: int) -> str:
