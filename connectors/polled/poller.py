@@ -109,9 +109,12 @@ class ObjectPoller:
         instruments.LAST_SUCCESS.labels(*self._labels).set(self._clock().timestamp())
 
     async def _snapshot(self) -> None:
+        is_first = not len(self._ledger)
         scan = await self._scan(window_start(self._bookmark.cursor, self._config.overlap))
         self._forces_snapshot = False
-        swept_at = None if scan.is_partial else self._clock()
+        # One that follows another, cut short, neither sees what was deleted meanwhile nor reads
+        # again what has no stamp.
+        swept_at = self._clock() if is_first and not scan.is_partial else None
         streaming = replace(self._bookmark, phase=Phase.STREAMING, swept_at=swept_at)
         await self._commit(Draft(self._bookmark.position), streaming)
         log.info(
@@ -130,14 +133,10 @@ class ObjectPoller:
         scan = await self._scan(None, repairs_before=self._bookmark.cursor)
         if self._reader.traits.delete_feed is not DeleteFeed.NONE:
             scan.seen |= await self._apply_delete_feed(scan, compared_at=scan.started_at)
-        vanished = (living & self._ledger.living()) - scan.seen
-        vanished -= scan.childless
-        if scan.nameless:
-            self._guard.undecided(vanished, scan.nameless)
-            vanished = set()
+        vanished = self._missed(living & self._ledger.living(), scan)
         if vanished:
             # Offset pages shift under edits: a row is gone when two complete scans miss it.
-            vanished -= (await self._scan(None)).seen
+            vanished = self._missed(vanished, await self._scan(None))
         if not self._guard.missed(vanished, len(living)):
             vanished = set()
         draft = Draft(self._bookmark.position)
@@ -149,6 +148,14 @@ class ObjectPoller:
         for row_id in self._ledger.never_sound() - scan.seen:
             draft.entries[row_id] = None
         await self._commit(draft, replace(self._bookmark, swept_at=self._clock()))
+
+    def _missed(self, row_ids: set[str], scan: Scan) -> set[str]:
+        """Those of some rows that a complete scan shows to be absent."""
+        missed = row_ids - scan.seen - scan.childless
+        if scan.nameless:
+            self._guard.undecided(missed, scan.nameless)
+            return set()
+        return missed
 
     async def _scan(
         self, since: datetime | None, *, repairs_before: datetime | None = None
@@ -325,9 +332,9 @@ class ObjectPoller:
             bookmark = replace(bookmark, deletions_cursor=compared_at or self._clocks.present)
         if not self._lacks_delete_log and compared_at is None:
             bookmark = replace(bookmark, swept_at=None)
+        await self._commit(Draft(bookmark.position), bookmark)
         self._lacks_delete_log = True
         self._set_delete_log_stopped(not is_purged)
-        await self._commit(Draft(bookmark.position), bookmark)
 
     def _set_delete_log_stopped(self, stopped: bool) -> None:
         instruments.STOPPED.labels(*self._labels, "delete_log").set(int(stopped))

@@ -11,6 +11,7 @@ from connectors.faults import DeleteLogIncompleteError, VendorRejectedError
 from connectors.polled import instruments
 from connectors.polled.deletes import DeleteGuard
 from connectors.polled.model import DeleteFeed, Deletion, ReaderTraits
+from schemas.errors import TransientError
 from tests.support.polled import (
     Clock,
     MemoryLog,
@@ -286,3 +287,54 @@ def test_c1_the_delete_log_tells_of_a_row_that_is_shown_unreadable() -> None:
     world.table.feed = [Deletion("r050", world.clock.now)]
     assert world.poll() == {"r050"}
     assert [world.poll() for _ in range(3)] == [set()] * 3
+
+
+@pytest.mark.fault("C17", place="connectors/polled/poller.py")
+def test_c17_the_sweep_without_a_delete_log_outlives_a_broker_that_is_gone() -> None:
+    world = World(ids_of(20), FEED, **{"sweep.interval.ms": 10**9})
+    world.table.purge("r003")
+    world.reader.log_error = VendorRejectedError(400, (), context={})
+    world.log.failures = iter([True])
+    with pytest.raises(TransientError):
+        world.poll()
+    assert {"r003"} in [world.poll() for _ in range(3)]
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+@pytest.mark.parametrize("mode", ["initial", "always"])
+def test_c1_what_was_deleted_between_two_snapshots_is_found_by_a_sweep_after(mode: str) -> None:
+    world = World([], **{"sweep.interval.ms": 10**9, "snapshot.mode": mode})
+    world.reader.page_size = 4
+    world.start()
+    world.log = MemoryLog()
+    for row_id in ids_of(20):
+        world.table.write(row_id, "first")
+        world.clock.tick(20)
+    world.start()
+    world.log.failures = iter([False, False, True])
+    with pytest.raises(TransientError):
+        world.poll()
+    world.table.purge("r001")  # published, and gone before the snapshot is gone on with
+    world.start()
+    assert {"r001"} in [world.poll() for _ in range(3)]
+    scans = len(world.reader.scans)
+    world.poll()
+    assert None not in world.reader.scans[scans:]
+
+
+@pytest.mark.fault("C16", place="connectors/polled/poller.py")
+def test_c16_a_second_scan_with_a_row_that_cannot_be_named_proves_no_absence() -> None:
+    world = World(ids_of(20))
+    world.reader.page_size = 5
+    world.table.purge("r003")
+    before = len(world.reader.scans)
+
+    def meet_a_row_without_an_id() -> None:
+        is_recheck = len(world.reader.scans) - before == 3  # a poll, its sweep, once more
+        world.reader.nameless = [{"Id": None, "text": "first"}] if is_recheck else []
+
+    world.reader.between_pages = meet_a_row_without_an_id
+    assert world.poll() == set()
+    world.reader.between_pages = lambda: None
+    world.reader.nameless = []
+    assert world.poll() == {"r003"}
