@@ -27,6 +27,7 @@ from connectors.faults import (
     text_or_none,
 )
 from connectors.http import Limiter, RetrySettings, VendorClient
+from runtime.secrets import mask
 from schemas.errors import ConfigError, FatalError, ReplicationSlotLostError
 
 log = structlog.get_logger()
@@ -248,8 +249,13 @@ def _status(body: Any) -> ConnectorStatus:
     return ConnectorStatus(
         state=status.connector.state,
         tasks=tuple(task.state for task in status.tasks),
-        traces=tuple(part.trace for part in parts if part.trace),
+        traces=tuple(_printable(part.trace) for part in parts if part.trace),
     )
+
+
+def _printable(trace: str) -> str:
+    """A trace as people and logs may see it: of a driver it can hold the whole address."""
+    return mask(trace.encode(errors="replace").decode())
 
 
 def _first_line(traces: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
 """Watches connectors on Kafka Connect: states as metrics, restarts within a budget.
 
 Connect tells a failed task only to who asks, and restarts none. A task whose replication slot is
-lost is never restarted, which would hide the changes that are gone.
+lost is never restarted, which would hide the changes that are gone. A connector that was paused or
+stopped, or that no worker takes, fails in nothing and sends nothing: that is told too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
 from connectors.debezium.client import (
     ConnectClient,
     ConnectorFailedError,
+    ConnectorStatus,
     RestartBudget,
     heal,
 )
@@ -29,6 +31,8 @@ INTERVAL_S: Final = 15.0
 RESTARTS: Final = 3
 RESTART_WINDOW_S: Final = 3_600.0
 LATE_ROUNDS: Final = 8
+IDLE_ROUNDS: Final = 4
+"""So long a connector may be between two states; longer it is paused, stopped or without a task."""
 
 
 class WatcherMetrics:
@@ -42,7 +46,7 @@ class WatcherMetrics:
         )
         self.failed = Gauge(
             "psastream_connector_failed",
-            "1 while a connector or a task of it has failed, or it does not exist.",
+            "1 while a connector or a task of it has failed or does not run, or it does not exist.",
             ("connector",),
             registry=registry,
         )
@@ -79,6 +83,7 @@ class ConnectorWatcher:
             name: RestartBudget(RESTARTS, RESTART_WINDOW_S, clock_s=clock_s) for name in names
         }
         self._told: dict[str, str] = {}
+        self._idle_rounds: dict[str, int] = {}
         self._round_at_s = clock_s()
         self._is_reachable = False
 
@@ -110,7 +115,8 @@ class ConnectorWatcher:
         restarts = budget.taken
         try:
             status = await heal(self._client, name, budget)
-            has_failed = status.has_failed
+            problem = self._idleness(name, status)
+            has_failed = status.has_failed or bool(problem)
         except ReplicationSlotLostError as error:
             problem, has_failed, is_slot_lost = str(error), True, True
         except (ConnectorFailedError, RecordNotFoundError) as error:
@@ -123,6 +129,14 @@ class ConnectorWatcher:
         self._metrics.restarts.labels(name).inc(max(0, budget.taken - restarts))
         self._tell(name, problem)
         return True
+
+    def _idleness(self, name: str, status: ConnectorStatus) -> str:
+        """What is wrong with a connector that has not failed but not run for some rounds."""
+        idle = 0 if status.is_running or status.has_failed else self._idle_rounds.get(name, 0) + 1
+        self._idle_rounds[name] = idle
+        if idle <= IDLE_ROUNDS:
+            return ""
+        return f"it does not run: {status.state}, tasks {', '.join(status.tasks) or 'none'}"
 
     def _tell(self, name: str, problem: str) -> None:
         """Log a problem once, and once that it has gone."""

@@ -16,7 +16,13 @@ from connectors.debezium.client import (
     heal,
     read_connector_file,
 )
-from connectors.debezium.watcher import INTERVAL_S, LATE_ROUNDS, ConnectorWatcher, WatcherMetrics
+from connectors.debezium.watcher import (
+    IDLE_ROUNDS,
+    INTERVAL_S,
+    LATE_ROUNDS,
+    ConnectorWatcher,
+    WatcherMetrics,
+)
 from connectors.faults import UnreadableBodyError
 from schemas.errors import ConfigError, ReplicationSlotLostError, TargetBusyError
 from schemas.topics import SOURCES
@@ -146,6 +152,32 @@ def test_b9_a_lost_slot_is_shown_and_not_restarted_over() -> None:
     assert watch.shown("psastream_connector_slot_lost", connector="c") == 1
 
 
+IDLE = [
+    ConnectorStatus("PAUSED", ("PAUSED",)),
+    ConnectorStatus("STOPPED"),
+    ConnectorStatus("RUNNING"),
+    ConnectorStatus("UNASSIGNED", ("UNASSIGNED",)),
+    ConnectorStatus("RUNNING", ("UNASSIGNED",)),
+]
+
+
+@pytest.mark.fault("B9", place="connectors/debezium/watcher.py")
+@pytest.mark.parametrize("status", IDLE)
+def test_b9_a_connector_that_does_not_run_is_shown_though_nothing_has_failed(
+    status: ConnectorStatus,
+) -> None:
+    watch = Watch(status)
+    watch.rounds(IDLE_ROUNDS)
+    assert watch.shown("psastream_connector_failed", connector="c") == 0  # a rebalance
+    watch.rounds(1)
+    assert watch.shown("psastream_connector_failed", connector="c") == 1
+    assert watch.connect.restarts == 0
+
+    watch.connect.answer = ConnectorStatus("RUNNING", ("RUNNING",))
+    watch.rounds(1)
+    assert watch.shown("psastream_connector_failed", connector="c") == 0
+
+
 def test_a_connect_that_is_away_is_no_failed_connector_and_not_ready() -> None:
     watch = Watch(TargetBusyError("connect is away"))
     watch.rounds(1)
@@ -176,6 +208,24 @@ def test_a_status_of_another_form_is_unreadable(body: str) -> None:
 
     with pytest.raises(UnreadableBodyError):
         asyncio.run(ask())
+
+
+@pytest.mark.fault("D5", place="connectors/debezium/client.py")
+def test_d5_a_trace_is_told_without_secrets_in_letters_that_can_be_printed() -> None:
+    trace = "jdbc:postgresql://db/psa?user=u&password=hunter2x refused \ud83d\n at x"
+    body = json.dumps({"connector": {"state": "FAILED", "trace": trace}})
+
+    async def ask() -> ConnectorStatus:
+        async with vendor_at(web.Response(text=body, content_type="application/json")) as url:
+            client = ConnectClient(url)
+            try:
+                return await client.status("c")
+            finally:
+                await client.close()
+
+    (told,) = asyncio.run(ask()).traces
+    assert "hunter2x" not in told
+    assert told.encode().decode().startswith("jdbc:postgresql://db/psa")
 
 
 @pytest.mark.fault("D6", place="connectors/debezium/client.py")
