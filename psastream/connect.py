@@ -19,6 +19,7 @@ from schemas.errors import ConfigError
 
 WATCH_TIMEOUT_S: Final = 8.0
 """Of one question for a status: one that hangs is said soon, and asked again."""
+WATCH_ATTEMPTS: Final = 3
 
 
 def apply_connectors(settings: Settings, paths: Sequence[Path]) -> None:
@@ -62,7 +63,7 @@ def watch_connectors(settings: Settings, paths: Sequence[Path]) -> int:
 
 
 async def _watch(settings: Settings, names: Sequence[str]) -> int:
-    client = ConnectClient(_url(settings), timeout_s=WATCH_TIMEOUT_S)
+    client = ConnectClient(_url(settings), timeout_s=WATCH_TIMEOUT_S, attempts=WATCH_ATTEMPTS)
     watcher = ConnectorWatcher(client, names, WatcherMetrics())
     serve_metrics(
         settings.metrics_port,

@@ -117,7 +117,7 @@ def read_connector_file(path: Path) -> ConnectorFile:
 class ConnectClient:
     """A client of one Connect cluster. `close` when done."""
 
-    def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 30.0, attempts: int = 10) -> None:
         address = urlsplit(url)
         self._client = VendorClient(
             urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2])),
@@ -126,7 +126,7 @@ class ConnectClient:
             user_agent="psastream",
             timeout_s=timeout_s,
             limiter=Limiter(2),
-            retry=RetrySettings(attempts=10),
+            retry=RetrySettings(attempts=attempts),
         )
 
     async def close(self) -> None:

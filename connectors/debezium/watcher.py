@@ -84,12 +84,12 @@ class ConnectorWatcher:
         }
         self._told: dict[str, str] = {}
         self._idle_rounds: dict[str, int] = {}
-        self._round_at_s = clock_s()
+        self._asked_at_s = clock_s()
         self._is_reachable = False
 
     def is_live(self) -> bool:
-        """Whether rounds still come to an end."""
-        return self._clock_s() - self._round_at_s < LATE_ROUNDS * INTERVAL_S
+        """Whether questions still come to an end, answered or not."""
+        return self._clock_s() - self._asked_at_s < LATE_ROUNDS * INTERVAL_S
 
     def is_ready(self) -> bool:
         """Whether Connect answered in the last round."""
@@ -103,10 +103,12 @@ class ConnectorWatcher:
 
     async def round(self) -> None:
         """Ask once for every connector."""
-        answers = [await self._watch(name) for name in self._budgets]
+        answers = []
+        for name in self._budgets:
+            answers.append(await self._watch(name))
+            self._asked_at_s = self._clock_s()
         self._is_reachable = all(answers)
         self._metrics.reachable.set(self._is_reachable)
-        self._round_at_s = self._clock_s()
 
     async def _watch(self, name: str) -> bool:
         """Show one connector's state and heal it; whether Connect answered."""

@@ -187,6 +187,28 @@ def test_a_connect_that_is_away_is_no_failed_connector_and_not_ready() -> None:
     assert watch.shown("psastream_connector_failed", connector="c") is None
 
 
+@pytest.mark.fault("D13", place="connectors/debezium/watcher.py")
+def test_d13_a_connect_that_hangs_with_each_question_is_no_hanging_watcher() -> None:
+    watch = Watch(TargetBusyError("connect is away"))
+    lives: list[bool] = []
+
+    class Hanging(Connect):
+        async def status(self, name: str) -> ConnectorStatus:
+            watch.now_s += LATE_ROUNDS * INTERVAL_S / 2
+            lives.append(watch.watcher.is_live())
+            return await super().status(name)
+
+    watch.watcher = ConnectorWatcher(
+        Hanging(watch.connect.answer),
+        ["a", "b", "c"],
+        WatcherMetrics(CollectorRegistry()),
+        clock_s=lambda: watch.now_s,
+    )
+    watch.rounds(2)
+    assert lives == [True] * 6
+    assert not watch.watcher.is_ready()
+
+
 def test_a_watcher_whose_rounds_do_not_end_is_not_live() -> None:
     watch = Watch(FAILED)
     watch.now_s = LATE_ROUNDS * INTERVAL_S
