@@ -20,7 +20,8 @@ from runtime.secrets import mask
 TEXT_MAX: Final = 2_000
 """Characters of one text in a log line: a vendor's page is not a log."""
 TRACE_MAX: Final = 20_000
-
+KINDS_MAX: Final = 1_000
+"""Lines of libraries that are remembered, so as not to be repeated."""
 
 _UNREACHABLE: Final = (
     "Unable connect",
@@ -88,6 +89,10 @@ class LibraryLines(logging.Filter):
             told_s = self._told_s.get(kind)
             if told_s is not None and now_s - told_s < REMINDER_S:
                 return False
+            # A library that puts its arguments into the text says something new each time.
+            while len(self._told_s) >= KINDS_MAX:
+                del self._told_s[next(iter(self._told_s))]
+            self._told_s.pop(kind, None)  # the newest last
             self._told_s[kind] = now_s
         if fact:  # nothing is wrong here: the trace would say where it was noticed
             record.levelno, record.levelname = logging.WARNING, "WARNING"
@@ -132,6 +137,12 @@ def report_uncaught(
     sys.stderr.write(mask("".join(traceback.format_exception(kind, error, trace))))
 
 
+def report_uncaught_in_thread(said: threading.ExceptHookArgs) -> None:
+    """Print an error that ended a thread, without secrets. For `threading.excepthook`."""
+    if said.exc_value is not None and said.exc_type is not SystemExit:
+        report_uncaught(said.exc_type, said.exc_value, said.exc_traceback)
+
+
 def configure_logs(*, json: bool, level: str = "INFO") -> None:
     """Route structlog, the standard library and uncaught errors to standard error in one format.
 
@@ -161,6 +172,7 @@ def configure_logs(*, json: bool, level: str = "INFO") -> None:
         )
     )
     sys.excepthook = report_uncaught
+    threading.excepthook = report_uncaught_in_thread
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

@@ -10,7 +10,7 @@ import stamina
 import structlog
 
 from runtime.kafka import QUIET, KafkaSettings, require_broker
-from runtime.logs import configure_logs
+from runtime.logs import KINDS_MAX, LibraryLines, configure_logs
 from runtime.registry import Registry
 from runtime.retries import REMINDER_S, Retries
 from schemas.errors import BrokerUnavailableError, RegistryUnavailableError
@@ -98,6 +98,17 @@ def test_d14_a_librarys_line_comes_once_a_minute_with_what_to_do(
         f"a library reports trouble: {library.partition('.')[0]} says:"
         " Stream has not started processing 0; see the lines of ours around this one"
     )
+
+
+@pytest.mark.fault("D14", place="runtime/logs.py")
+def test_d14_lines_that_are_never_the_same_are_not_all_remembered() -> None:
+    lines = LibraryLines(clock=lambda: 0.0)
+    for number in range(KINDS_MAX + 50):
+        said = logging.LogRecord("lib", logging.WARNING, "", 0, f"lost {number}", None, None)
+        assert lines.filter(said)
+    assert len(lines._told_s) == KINDS_MAX
+    again = logging.LogRecord("lib", logging.WARNING, "", 0, f"lost {number}", None, None)
+    assert not lines.filter(again)
 
 
 @pytest.mark.fault("D11", place="runtime/logs.py")

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,12 @@ from pydantic import BaseModel, Field, SecretStr
 from connectors.config import load_config
 from psastream.exits import errors_as_exit_codes
 from runtime import secrets
-from runtime.logs import TEXT_MAX, configure_logs, report_uncaught
+from runtime.logs import (
+    TEXT_MAX,
+    configure_logs,
+    report_uncaught,
+    report_uncaught_in_thread,
+)
 from runtime.registry import Registry
 from runtime.secrets import MASK, forget, mask, remember, remember_named
 from runtime.settings import Settings
@@ -48,13 +54,13 @@ def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
     """What a process logs, as JSON lines; logging and the hook are put back."""
-    root, hook = logging.getLogger(), sys.excepthook
+    root, hook, thread_hook = logging.getLogger(), sys.excepthook, threading.excepthook
     handlers, level = root.handlers, root.level
     configure_logs(json=True)
     stream = io.StringIO()
     root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
     yield stream
-    root.handlers, sys.excepthook = handlers, hook
+    root.handlers, sys.excepthook, threading.excepthook = handlers, hook, thread_hook
     root.setLevel(level)
     structlog.reset_defaults()
 
@@ -116,6 +122,22 @@ def test_d5_an_uncaught_error_is_printed_without_secrets(
         report_uncaught(type(error), error, error.__traceback__)
     shown = capsys.readouterr().err
     assert "Traceback" in shown
+    assert PASSWORD not in shown
+
+
+@pytest.mark.fault("D5", place="runtime/logs.py")
+def test_d5_an_error_that_ends_a_thread_is_printed_without_secrets(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose() -> None:
+        raise RuntimeError(f"lost {settings.registry_url}")
+
+    monkeypatch.setattr(threading, "excepthook", report_uncaught_in_thread)
+    thread = threading.Thread(target=lose)
+    thread.start()
+    thread.join()
+    shown = capsys.readouterr().err
+    assert "RuntimeError: lost" in shown
     assert PASSWORD not in shown
 
 
