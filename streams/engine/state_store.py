@@ -49,6 +49,9 @@ LOCAL_LAYOUT: Final = b"1"
 _ENGINE_LAYOUT: Final = 1
 """Version of the engine's own keys in the state."""
 
+_DIARIES: Final = 2
+_DIARY_BYTES: Final = 1 << 20
+
 _DAMAGED: Final = ("Corruption:", "IO error: No such file or directory:")
 _IN_USE: Final = ("IO error: While lock file:", "IO error: lock hold by current process")
 
@@ -243,6 +246,11 @@ class StateStore:
         table.set_block_cache(Cache(self._settings.rocksdb_block_cache_bytes))
         table.set_bloom_filter(10, False)
         options.set_block_based_table_factory(table)
+        # RocksDB writes a diary beside the data: one at each opening, a thousand kept, each
+        # without end. Nobody reads it.
+        options.set_keep_log_file_num(_DIARIES)
+        options.set_max_log_file_size(_DIARY_BYTES)
+        options.set_stats_dump_period_sec(0)
         return Rdict(str(self.path), options)
 
     def _age_s(self, db: Rdict) -> float:

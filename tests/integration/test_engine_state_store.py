@@ -51,6 +51,16 @@ def test_scan_returns_the_prefix_in_key_order(store: StateStore) -> None:
     assert list(store.scan(b"z")) == []
 
 
+def test_reopening_leaves_no_files_behind(settings: EngineSettings) -> None:
+    """A partition is opened at each rebalance, so for years."""
+    for offset in range(8):
+        store = opened(settings)
+        store.apply({b"a": b"1"}, log_offset=offset)
+        store.close()
+    diaries = [each.name for each in store.path.iterdir() if each.name.startswith("LOG")]
+    assert len(diaries) <= 2
+
+
 def test_a_directory_of_another_layout_is_rebuilt(settings: EngineSettings) -> None:
     first = opened(settings)
     first.apply({b"a": b"1", LOCAL_LAYOUT_KEY: b"0"}, log_offset=3)
