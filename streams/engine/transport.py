@@ -303,7 +303,8 @@ def take_chunk(
     Ends with the record that reaches `max_bytes`, so it has one record however large that is.
     Aborted records are left out; what they and control batches take up is covered all the same.
     No record was made after `now_ms`: a stamp of the future, which a clock that ran ahead leaves
-    behind, reads as now. Tables read no clock: the latest stamp is their present, for good.
+    behind, reads as now. Tables read no clock: the latest stamp is their present, for good. Nor
+    was one made before 1970: a producer may set any number, and not each is an instant.
     """
     fetched = result._partition_records
     # aiokafka drops the result here if the partition is not assigned, paused, or seeked.
@@ -320,7 +321,7 @@ def take_chunk(
     for record in fetched:
         key, value = record.key, record.value
         offsets.append(record.offset)
-        timestamps_ms.append(min(record.timestamp, now_ms))
+        timestamps_ms.append(max(0, min(record.timestamp, now_ms)))
         keys.append(key)
         values.append(value)
         left_bytes -= OBJECTS_BYTES + len(key or b"") + len(value or b"")

@@ -37,11 +37,12 @@ class Position:
 
 
 def fetched(
-    base_offset: int, count: int, position: int, value_bytes: int = 0
+    base_offset: int, count: int, position: int, value_bytes: int = 0, first_ms: int = 1_000
 ) -> tuple[Any, Position]:
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1 << 20)
     for index in range(count):
-        builder.append(index, 1000 + index, b"k%d" % index, b"v%d" % index + bytes(value_bytes), [])
+        value = b"v%d" % index + bytes(value_bytes)
+        builder.append(index, first_ms + index, b"k%d" % index, value, [])
     raw = bytearray(builder.build())
     raw[0:8] = base_offset.to_bytes(8, "big")  # as the broker does; outside the checksum
     state = Position(position)
@@ -82,6 +83,15 @@ def test_c11_a_record_of_the_future_was_made_now() -> None:
     chunk = taken(result, 100, 1_001)
     assert chunk
     assert chunk.timestamps_ms == [1_000, 1_001, 1_001]
+
+
+@pytest.mark.fault("C11", place="streams/engine/transport.py")
+def test_c11_a_stamp_that_is_no_instant_is_the_first_one() -> None:
+    """Any producer may set any number; tables that cannot name it would refuse sound records."""
+    result, _ = fetched(base_offset=10, count=3, position=10, first_ms=-(10**15))
+    chunk = taken(result, 100)
+    assert chunk
+    assert chunk.timestamps_ms == [0, 0, 0]
 
 
 def test_chunks_of_one_fetch_join_without_gap_or_overlap() -> None:
