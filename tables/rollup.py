@@ -166,7 +166,7 @@ class RollupTable:
             if stored is not None:
                 passed = min((horizon - stored.monday) // _WEEK, WEEKS_KEPT)
                 weeks = [horizon - n * _WEEK for n in range(passed)]
-                weeks += [each - WEEKS_KEPT * _WEEK for each in weeks]
+                weeks += [stored.monday - (WEEKS_KEPT - 1 - n) * _WEEK for n in range(passed)]
                 for name in self._documents.keys("c:"):
                     self._touch(name.removeprefix("c:"), weeks)
         return horizon

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import polars as pl
 import pytest
 
+from tables.documents import Documents
+from tables.effects import Outbox
 from tables.facts import Calendar, DayOff, Employment, KnownPattern
-from tables.rollup import WEEKS_KEPT, availability, is_week_of
+from tables.rollup import WEEKS_KEPT, RollupTable, availability, is_week_of
 from tables.totals import _ratios
+from tests.support.topology import MemoryState
 
 HOUR = 3_600
 WEEK = tuple(hours * HOUR for hours in (8, 8, 8, 8, 4, 0, 0))
@@ -79,6 +82,22 @@ def test_weeks_with_a_row_are_bounded_whenever_somebody_was_hired(
     monday: date, has_row: bool
 ) -> None:
     assert is_week_of(person(date(1990, 1, 1)), monday, LAST_WEEK) is has_row
+
+
+@pytest.mark.parametrize("passed", [1, 2, WEEKS_KEPT, WEEKS_KEPT + 1, 2 * WEEKS_KEPT + 9])
+def test_a_week_that_is_kept_no_longer_has_no_row_however_long_nothing_came(passed: int) -> None:
+    state, standing = MemoryState(), set[str]()
+    for monday in (LAST_WEEK, LAST_WEEK + passed * timedelta(days=7)):
+        documents, outbox = Documents(state), Outbox()
+        table = RollupTable(documents, outbox)
+        table.apply_calendar("r" if monday == LAST_WEEK else "other", person(), 0)
+        stamp = datetime(monday.year, monday.month, monday.day, tzinfo=UTC)
+        table.settle(int(stamp.timestamp()) * 1_000)
+        state.commit(documents.changes())
+        for columns in outbox.columns:
+            standing = (standing | set(columns.keys)) - set(columns.removed)
+    of_r = {key for key in standing if key.startswith("r|")}
+    assert len(of_r) == WEEKS_KEPT
 
 
 def test_a_placeholder_has_no_bench() -> None:
