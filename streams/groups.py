@@ -62,7 +62,7 @@ def _customer(registry: SchemaSource) -> dict[str, ChunkHandler]:
 
 def _engagement(registry: SchemaSource) -> dict[str, ChunkHandler]:
     table = EngagementTable
-    handle = RecordHandlers("engagement", registry, table)
+    handle = RecordHandlers("engagement", registry, table, table.settle)
     return {
         "psa.opportunity": handle(facts.Opportunity, table.apply_opportunity),
         "psa.opportunity_line": handle(facts.OpportunityLine, table.apply_line),

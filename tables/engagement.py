@@ -48,6 +48,18 @@ class EngagementTable:
         self._documents = documents
         self._outbox = outbox
         self._source = f"engagement-{partition}"
+        self._entities: dict[str, list[LegalEntity]] | None = None  # as they are now
+        self._have_entities_changed = False
+
+    def settle(self, timestamp_ms: int) -> None:
+        """Derive every engagement again if the chunk changed legal entities; call once, last.
+
+        There may be thousands, and a chunk may hold every legal entity of a firm.
+        """
+        if not self._have_entities_changed:
+            return
+        for name in self._documents.keys("e:"):
+            self._settle(self._load(name.removeprefix("e:")), timestamp_ms)
 
     def apply_opportunity(self, key: str, fact: Opportunity | None, timestamp_ms: int) -> None:
         """Take in a deal, or its deletion."""
@@ -85,14 +97,13 @@ class EngagementTable:
         document.customer = fact
         self._settle(document, timestamp_ms)
 
-    def apply_legal_entity(self, key: str, fact: LegalEntity | None, timestamp_ms: int) -> None:
+    def apply_legal_entity(self, key: str, fact: LegalEntity | None, _: int) -> None:
         """Take in a legal entity; every engagement of the partition is derived again."""
         if fact is None:
             self._documents.delete(f"l:{key}")
         else:
             self._documents.put(f"l:{key}", fact)
-        for name in self._documents.keys("e:"):
-            self._settle(self._load(name.removeprefix("e:")), timestamp_ms)
+        self._entities, self._have_entities_changed = None, True
 
     def apply_result(self, key: str, fact: CommandResult | None, timestamp_ms: int) -> None:
         """Take in what became of a project command; results of other kinds change nothing."""
@@ -148,11 +159,14 @@ class EngagementTable:
         """Return the active legal entities of each country, the oldest first."""
         if not wanted_countries(document):
             return {}
+        if self._entities is not None:
+            return self._entities
         found = (self._documents.get(LegalEntity, key) for key in self._documents.keys("l:"))
         active = [each for each in found if each and each.is_active and each.country_code]
         entities: dict[str, list[LegalEntity]] = {}
         for entity in sorted(active, key=lambda entity: vendor_order(entity.id)):
             entities.setdefault(entity.country_code or "", []).append(entity)
+        self._entities = entities
         return entities
 
     def _demand(self, document: EngagementDocument) -> None:

@@ -6,6 +6,7 @@ which engagement a project belongs to only names the results. Time entries: `tab
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from pydantic import BaseModel
@@ -75,10 +76,18 @@ class ProjectTable:
         self._partition = partition
         self._people = People(documents)
         self._replanned: set[str] = set()  # people, by row
+        # What the chunk has of each project, and when it was last changed.
+        self._projects: dict[str, ProjectDocument] = {}
+        self._changed: dict[str, int] = {}
 
     def settle(self, timestamp_ms: int) -> None:
-        """Count hours under changed standings and publish changed totals; call once, last."""
+        """Publish changed projects and totals, count hours under changed standings; once, last.
+
+        A project may hold thousands of assignments, and a chunk all of them: they are planned once.
+        """
         self._replan(timestamp_ms)
+        for key, changed_at_ms in self._changed.items():
+            self._store(key, self._projects[key], changed_at_ms)
         changed = {ref: each for ref, each in self._restood.items() if each[0] != each[1]}
         self._entries.projects_changed(changed, timestamp_ms)
         standings = load_standings(self._documents, sorted(self._totals.project_refs()))
@@ -88,7 +97,7 @@ class ProjectTable:
 
     def apply_project(self, key: str, fact: Project | None, timestamp_ms: int) -> str:
         """Take in a source project, or its deletion."""
-        document = load_project(self._documents, key)
+        document = self._project(key)
         before = standing(document)
         document.project = fact
         self._restand(key, document, before, timestamp_ms)
@@ -97,7 +106,7 @@ class ProjectTable:
     def apply_context(self, key: str, fact: ProjectContext | None, timestamp_ms: int) -> str:
         """Take in what an engagement says of a source project; the key names both."""
         project_ref, _, project_id = key.rpartition("|")
-        document = load_project(self._documents, project_ref)
+        document = self._project(project_ref)
         before = standing(document)
         if fact is None:
             document.contexts.pop(project_id, None)
@@ -111,6 +120,8 @@ class ProjectTable:
     ) -> None:
         after = standing(document)
         store_standing(self._documents, key, after)
+        # At once: a row that comes and goes within a chunk has been seen, and the ledgers of
+        # `tables.engagement` go by what was seen.
         self._store(key, document, timestamp_ms)
         first, _ = self._restood.get(key, (before, before))
         self._restood[key] = (first, after)
@@ -127,19 +138,17 @@ class ProjectTable:
         """Take in an assignment, or its deletion."""
         owner = self._documents.get(Owner, f"a:{key}")
         if owner is not None:
-            document = load_project(self._documents, owner.of)
-            former = document.assignments.pop(key, None)
+            former = self._project(owner.of).assignments.pop(key, None)
             if former is not None:
                 self._documents.delete(f"ra:{former.resource_ref}|{key}")
-            if fact is None or owner.of != fact.project_ref:
-                self._store(owner.of, document, timestamp_ms)
+            self._changed[owner.of] = timestamp_ms
+            if fact is None:
                 self._documents.delete(f"a:{key}")
         if fact is not None:
             self._documents.put(f"a:{key}", Owner(of=fact.project_ref))
             self._documents.put_raw(f"ra:{fact.resource_ref}|{key}", b"1")
-            document = load_project(self._documents, fact.project_ref)
-            document.assignments[key] = fact
-            self._store(fact.project_ref, document, timestamp_ms)
+            self._project(fact.project_ref).assignments[key] = fact
+            self._changed[fact.project_ref] = timestamp_ms
         return "applied"
 
     # -- people -----------------------------------------------------------------------------
@@ -170,7 +179,6 @@ class ProjectTable:
 
     def _replan(self, timestamp_ms: int) -> None:
         """Tell the days of people whose days or rates have changed; plan their projects again."""
-        projects: dict[str, None] = {}
         for row in sorted(self._replanned):
             calendar = self._people.calendar(row)
             if calendar is not None and self._is_home(calendar.resource_id):
@@ -178,10 +186,8 @@ class ProjectTable:
             for name in self._documents.keys(f"ra:{row}|"):
                 owner = self._documents.get(Owner, f"a:{name.partition('|')[2]}")
                 if owner is not None:
-                    projects[owner.of] = None
-        for project_ref in projects:
-            document = load_project(self._documents, project_ref)
-            self._store(project_ref, document, timestamp_ms)
+                    self._project(owner.of)
+                    self._changed[owner.of] = timestamp_ms
 
     def _is_home(self, resource_id: str) -> bool:
         """Whether this partition tells a person's days; all of them know every person."""
@@ -213,7 +219,7 @@ class ProjectTable:
         return "applied"
 
     def _is_known(self, project_ref: str) -> bool:
-        return load_project(self._documents, project_ref).project is not None
+        return load_standings(self._documents, [project_ref])[project_ref].is_known
 
     def _count_expense(self, expense: Expense, sign: int) -> None:
         """Add or retract an expense; only approved ones count."""
@@ -273,16 +279,23 @@ class ProjectTable:
 
     # -- the project document ---------------------------------------------------------------
 
+    def _project(self, key: str) -> ProjectDocument:
+        """Return the document of a project as the chunk has it; name it in `_changed` then."""
+        if key not in self._projects:
+            self._projects[key] = load_project(self._documents, key)
+        return self._projects[key]
+
     def _store(self, key: str, document: ProjectDocument, timestamp_ms: int) -> None:
         """Publish what follows from the document, and store it."""
-        self._publish_assignments(key, document, timestamp_ms)
-        self._publish_link(key, document)
+        plans = {name: self._plan(each) for name, each in document.assignments.items()}
+        self._publish_assignments(key, document, plans, timestamp_ms)
+        self._publish_link(key, document, plans)
         if document == ProjectDocument():
             self._documents.delete(f"p:{key}")
         else:
             self._documents.put(f"p:{key}", document)
 
-    def _publish_link(self, key: str, document: ProjectDocument) -> None:
+    def _publish_link(self, key: str, document: ProjectDocument, plans: Mapping[str, Plan]) -> None:
         project = document.project
         route = project.engagement_id if project and project.project_id else None
         if document.link_route and document.link_route != route:
@@ -291,10 +304,9 @@ class ProjectTable:
         if project is None or route is None:
             return
         link = ProjectLink(**project.model_dump())
-        counted = [a for a in document.assignments.values() if a.status in COUNTED_STATUSES]
-        plans = [each for a in counted if (each := self._plan(a)).currency is not None]
         if document.assignments:
-            sums = total(plans)
+            counted = [n for n, a in document.assignments.items() if a.status in COUNTED_STATUSES]
+            sums = total([plans[name] for name in counted if plans[name].currency is not None])
             link = link.model_copy(
                 update={
                     "assigned_hours": sums.hours,
@@ -309,7 +321,9 @@ class ProjectTable:
             document.link, document.link_route = sent, route
             self._outbox.add(LINK_TOPIC, key, content, route=route)
 
-    def _publish_assignments(self, key: str, document: ProjectDocument, timestamp_ms: int) -> None:
+    def _publish_assignments(
+        self, key: str, document: ProjectDocument, plans: Mapping[str, Plan], timestamp_ms: int
+    ) -> None:
         # The project is part of the key: one that moves has a writer on both partitions, and the
         # tombstone of the former must not remove the row of the new one.
         for gone in document.published.keys() - document.assignments.keys():
@@ -317,7 +331,7 @@ class ProjectTable:
             self._outbox.add(ASSIGNMENT_TOPIC, f"{key}|{gone}", None)
         for identity, assignment in document.assignments.items():
             person = self._people.person(assignment.resource_ref)
-            planned = self._plan(assignment)
+            planned = plans[identity]
             row: Payload = {
                 "id": identity,
                 "project_ref": key,
