@@ -22,7 +22,16 @@ from pydantic import BaseModel, ConfigDict
 from schemas.exact import SECONDS_AN_HOUR
 from tables.documents import Documents
 from tables.effects import Value
-from tables.facts import Absence, Calendar, DayOff, Employment, KnownPattern, RateCard, Resource
+from tables.facts import (
+    Absence,
+    Calendar,
+    DatedRate,
+    DayOff,
+    Employment,
+    KnownPattern,
+    RateCard,
+    Resource,
+)
 
 EVERYWHERE: Final = "*"
 """Region of a holiday that names none: everybody's."""
@@ -142,11 +151,18 @@ def priced(former: Rates | None, fact: RateCard) -> Rates:
     day = None if fact.source_at is None else fact.source_at.date()
     costs = former.costs if former else ()
     if fact.cost_rates:
-        costs = tuple(sorted((each.starts_on, each.rate) for each in fact.cost_rates))
+        costs = tuple(
+            (each.starts_on, each.rate) for each in sorted(fact.cost_rates, key=_by_day_and_rate)
+        )
     else:
         costs = since(costs, day, fact.cost_rate)
     prices = since(former.prices if former else (), day, fact.bill_rate)
     return Rates(card=fact, costs=costs, prices=prices)
+
+
+def _by_day_and_rate(each: DatedRate) -> tuple[date, bool, Decimal]:
+    """Order of dated rates: of several of one day the highest counts, and a known one."""
+    return each.starts_on, each.rate is not None, each.rate or Decimal(0)
 
 
 def is_holiday(absence: Absence) -> bool:

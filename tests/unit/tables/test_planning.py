@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from tables.facts import Assignment, Calendar, DayOff, Employment, KnownPattern, RateCard
+from tables.facts import Assignment, Calendar, DatedRate, DayOff, Employment, KnownPattern, RateCard
 from tables.people import Rates, priced
 from tables.planning import Plan, plan, total, working_days
 
@@ -54,6 +54,15 @@ RATES = priced(None, CARD)
 def test_a_plan_is_hours_at_both_rates() -> None:
     expected = Plan(Decimal("15.00"), Decimal("600.000000"), Decimal("1504.999500"), "EUR")
     assert plan(assignment(), None, RATES) == expected
+
+
+@pytest.mark.fault("B10", place="tables/people.py")
+@pytest.mark.parametrize("order", [1, -1])
+def test_b10_of_two_rates_of_one_day_the_known_one_counts(order: int) -> None:
+    """A contract without a rate beside one that has it: the contract of records allows both."""
+    found = [DatedRate(starts_on=MONDAY, rate=rate) for rate in (None, Decimal("40.0000"))]
+    rates = priced(None, CARD.model_copy(update={"cost_rates": tuple(found[::order])}))
+    assert plan(assignment(), None, rates).cost == Decimal("600.000000")
 
 
 @pytest.mark.parametrize("is_billable", [False, None])
