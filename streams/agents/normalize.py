@@ -91,7 +91,7 @@ class _Normalizer:
     def __call__(self, chunk: Chunk, state: State) -> Effects:
         """Upholds I3 (stale changes nothing), I5 (all accounted) and I12 (unset is not a value)."""
         decoded = self._decode(chunk)
-        log = _Log.of(self._mapping, decoded, state)
+        log = _Log.of(self._mapping, chunk, decoded, state)
         decoded = log.rows
         mapped = self._mapping.apply(decoded.frame)
         judged = self._judge(decoded, mapped, log, state)
@@ -320,19 +320,25 @@ class _Log:
     truncations: Sequence[int]
 
     @classmethod
-    def of(cls, mapping: ObjectMapping, decoded: DecodedChunk, state: State) -> Self:
+    def of(cls, mapping: ObjectMapping, chunk: Chunk, decoded: DecodedChunk, state: State) -> Self:
         """Read it off a decoded chunk, given the log so far."""
         positions = decoded.frame.select(mapping.position)["position"].to_numpy()
         if not mapping.is_database:
             none = SourceLog()
             return cls(none, none, decoded, positions, ())
         before = SourceLog.from_bytes(state.get(log_key(mapping.topic)))
-        after, positions = before.after(positions, decoded.frame["source"])
-        is_truncation = (decoded.frame["op"] == Operation.TRUNCATE.value).fill_null(False)
-        if not is_truncation.any():
+        is_truncation = (
+            (decoded.frame["op"] == Operation.TRUNCATE.value).fill_null(False).to_numpy()
+        )
+        at = np.flatnonzero(is_truncation)
+        is_copy = np.zeros(len(is_truncation), np.bool_)
+        is_copy[at] = [chunk.keys[decoded.rows[index]] is not None for index in at]
+        after, positions = before.after(
+            positions, decoded.frame["source"], is_truncation=is_truncation, is_copy=is_copy
+        )
+        if not len(at):
             return cls(before, after, decoded, positions, ())
-        at = np.flatnonzero(is_truncation.to_numpy())
-        kept = np.flatnonzero(~is_truncation.to_numpy())
+        kept = np.flatnonzero(~is_truncation)
         after = replace(after, emptied_at=max(before.emptied_at, int(positions[at].max())))
         rows = replace(
             decoded, frame=decoded.frame[kept], rows=[decoded.rows[index] for index in kept]

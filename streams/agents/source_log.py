@@ -11,6 +11,12 @@ names the last commit before a change, and commits come in the order of their lo
 younger than all that was seen and names an earlier commit belongs to another log. (Its own position
 proves nothing: a long transaction writes early and commits late.)
 
+A truncation waits for every transaction that writes to its table, and lets none begin: it stands
+behind all changes of the table before it. So one that is younger than all that was seen and has a
+lower position belongs to another log too. Its copies come to other partitions out of order, behind
+changes of theirs that are newer, which a clock that was set back may have called older: they must
+be younger by more than that.
+
 A truncated table is empty as of the position of the truncation, whatever partition its rows lie
 on and in whatever order they come in.
 """
@@ -30,6 +36,7 @@ from runtime.clocks import SKEW
 from schemas.position import snapshot_reads
 
 Positions = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 _NUMBER: Final = struct.calcsize("<q")
 _LIMIT: Final = 2**63 - 1
@@ -67,14 +74,24 @@ class SourceLog:
         """The five numbers; there may have been four."""
         return struct.pack("<5q", *astuple(self))
 
-    def after(self, positions: Positions, sources: pl.Series) -> tuple[Self, Positions]:
+    def after(
+        self,
+        positions: Positions,
+        sources: pl.Series,
+        *,
+        is_truncation: Flags,
+        is_copy: Flags,
+    ) -> tuple[Self, Positions]:
         """The log after changes at `positions` (-1: none), in order, with their `source` structs.
 
+        `is_copy`: a truncation that another partition handed on.
         Returns it with the positions to go by: comparable across timelines.
         """
         at_ms = sources.struct.field("ts_ms").fill_null(-1).to_numpy()
         is_read = snapshot_reads(sources).to_numpy() & (positions >= 0)
         commits = _commits(sources, is_read)
+        ends_all = is_read | (is_truncation & (positions >= 0))
+        margin_ms = np.where(is_copy, _SKEW_MS, 0)
         shift, newest, newest_at_ms = self.shift, self.newest, self.newest_at_ms
         commit = self.commit
         settled = np.empty_like(positions)
@@ -84,7 +101,8 @@ class SourceLog:
             before = np.maximum.accumulate(np.concatenate([[newest], rest]))
             before_ms = np.maximum.accumulate(np.concatenate([[newest_at_ms], at_ms[start:]]))
             before_commit = np.maximum.accumulate(np.concatenate([[commit], commits[start:]]))
-            begins_anew = is_read[start:] & (rest < before[:-1]) & (at_ms[start:] > before_ms[:-1])
+            begins_anew = ends_all[start:] & (rest < before[:-1])
+            begins_anew &= at_ms[start:] > before_ms[:-1] + margin_ms[start:]
             is_younger = at_ms[start:] > before_ms[:-1] + _SKEW_MS
             named = commits[start:]
             begins_anew |= (named >= 0) & (named < before_commit[:-1]) & is_younger

@@ -47,9 +47,10 @@ class Database:
         """Debezium's partitioner: by the key of the row."""
         self.queues[row_id % PARTITIONS].append((b"key", value))
 
-    def truncate(self, position: int, partition: int = 0) -> None:
+    def truncate(self, position: int, partition: int = 0, **fields: int) -> None:
         """One event without a key, on whatever partition the producer picks."""
-        self.queues[partition].append((None, self.source.change(position, None, op="t")))
+        event = self.source.change(position, None, op="t", **fields)
+        self.queues[partition].append((None, event))
 
     def take(self, partition: int, records: int) -> Effects:
         """Have the normalizer of a partition take its next records."""
@@ -274,6 +275,45 @@ def test_c19_a_partition_without_a_row_of_the_snapshot_sees_the_move_too(
 
     assert database.ids() == {"5", "8", "12"}
     assert set(database.notices) == {TRUNCATED, TIMELINE_CHANGED}
+
+
+@pytest.mark.fault("C19", place=PLACE)
+@pytest.mark.parametrize("origin", [0, 1, 3])
+@pytest.mark.parametrize("is_emptied_before", [False, True])
+def test_c19_a_truncation_is_the_first_that_partitions_hear_of_a_new_server(
+    origin: int, *, is_emptied_before: bool
+) -> None:
+    """Partitions 0 and 1 hold rows of the former server, 3 nothing; none saw the new snapshot."""
+    database, before_ms = Database(), MOVED_MS - 10 * MINUTE_MS
+    if is_emptied_before:
+        database.truncate(8_000, 0, ts_ms=before_ms - 1)
+    database.write(4, database.read(9_000, entry(4), before_ms))
+    database.write(1, database.source.change(9_100, entry(1), ts_ms=before_ms))
+    database.take_all()
+    assert database.ids() == {"4", "1"}
+
+    database.truncate(80, origin, ts_ms=MOVED_MS)
+    database.take_all()
+    assert database.ids() == set()
+
+    database.write(4, database.read(70, entry(4), MOVED_MS - 1))  # taken before the truncation
+    database.write(1, database.source.change(90, entry(1), ts_ms=MOVED_MS + 1))
+    database.take_all()
+    assert database.ids() == {"1"}
+
+
+@pytest.mark.fault("C19", place=PLACE)
+def test_c19_a_copied_truncation_that_was_overtaken_begins_no_timeline() -> None:
+    """The clock of the server went back a little after the truncation."""
+    database = Database()
+    database.truncate(80, 1, ts_ms=MOVED_MS)
+    database.take(1, 1)
+    copy = database.queues[0].pop(0)
+    database.write(4, database.source.change(90, entry(4), ts_ms=MOVED_MS - 5_000))
+    database.queues[0].append(copy)
+    database.take_all()
+    assert database.ids() == {"4"}
+    assert TIMELINE_CHANGED not in database.notices
 
 
 @pytest.mark.fault("C19", place=PLACE)
