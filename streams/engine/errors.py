@@ -23,6 +23,12 @@ class SourceChangedError(FatalError):
     code = "fatal.source_changed"
 
 
+class TopicMissingError(BrokerUnavailableError):
+    """The broker does not know a topic in use: deleted, or this broker has just started."""
+
+    code = "transient.topic_missing"
+
+
 class StateLayoutError(FatalError):
     """The state was written in another layout than this version of the group reads."""
 

@@ -6,15 +6,17 @@ partition with lag stands still. Recovery is progress, so a long restore is live
 
 import asyncio
 import time
-from contextlib import suppress
 
+import structlog
 from faust.types import TP
 
 from schemas.errors import TransientError
 from streams.engine.app import EngineApp
-from streams.engine.errors import StalledError
+from streams.engine.errors import SourceChangedError, StalledError, TopicMissingError
 from streams.engine.instruments import Instruments
 from streams.engine.processor import PartitionProcessor
+
+_log = structlog.get_logger()
 
 _BEAT_S = 1.0
 _BEAT_MISSED_S = 30.0
@@ -89,16 +91,36 @@ class Health:
             ) from failure
 
     async def watch_topics(self) -> None:
-        """Raise SourceChangedError soon after a topic in use was deleted and made again.
+        """Raise SourceChangedError soon after a topic in use was deleted, made again or not.
 
-        A fetch does not tell: the broker answers for whatever bears the name now.
+        A fetch does not tell: the broker answers for whatever bears the name now, and of a topic
+        that is gone nothing comes. A broker that has just started may not know its topics yet, so
+        one must be missing in two checks in a row.
         """
+        missing: dict[str, TopicMissingError] = {}
         while True:
             await asyncio.sleep(self._app.settings.topic_check_interval_s)
             for group in self._app.groups:
-                # Without an answer there is nothing to compare; whoever needs the broker says so.
-                with suppress(TransientError):
+                before = missing.pop(group.spec.name, None)
+                try:
                     await asyncio.to_thread(group.check_topics)
+                except TopicMissingError as error:
+                    missing[group.spec.name] = error
+                    if before is not None:
+                        raise self._deleted(error) from error
+                    _log.warning("topic missing", error=str(error))
+                except TransientError:
+                    # Nothing to compare with; whoever needs the broker says so.
+                    if before is not None:
+                        missing[group.spec.name] = before
+
+    def _deleted(self, error: TopicMissingError) -> SourceChangedError:
+        self._stalled = str(error.context["topic"])
+        return SourceChangedError(
+            "the topic was deleted while it was in use",
+            hint="make it again, and start the worker: it says what can be done",
+            context=error.context,
+        )
 
     def _processors(self) -> list[PartitionProcessor]:
         return [p for group in self._app.groups for p in list(group.processors.values())]

@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas.errors import BrokerUnavailableError, FatalError
 from streams.engine.connection import librdkafka_options
-from streams.engine.errors import StateGapError
+from streams.engine.errors import StateGapError, TopicMissingError
 from streams.engine.positions import ANEW
 from streams.engine.settings import EngineSettings
 from streams.engine.state_store import StateStore
@@ -66,17 +66,19 @@ class StateLog:
     def identities(self, sources: Sequence[str]) -> dict[str, str]:
         """The ids Kafka gave the log and these topics: a topic made again has another (KIP-516).
 
-        Raises BrokerUnavailableError, also for a topic that is missing.
+        Raises BrokerUnavailableError, and TopicMissingError for a topic that is missing.
         """
         admin = self._admin  # held: the answer to a client that is gone never comes
         futures = admin.describe_topics(TopicCollection([self.topic, *sources]))
-        try:
-            return {
-                topic: str(future.result(_ADMIN_TIMEOUT_S).topic_id)
-                for topic, future in futures.items()
-            }
-        except (KafkaException, TimeoutError) as error:
-            raise self._unavailable(error) from error
+        found: dict[str, str] = {}
+        for topic, future in futures.items():
+            try:
+                found[topic] = str(future.result(_ADMIN_TIMEOUT_S).topic_id)
+            except (KafkaException, TimeoutError) as error:
+                if _is_missing(error):
+                    raise _missing(topic) from error
+                raise self._unavailable(error) from error
+        return found
 
     def bounds(self, partition: int) -> LogBounds:
         """Where the log starts and ends, as of now.
@@ -262,3 +264,16 @@ class StateLog:
         return BrokerUnavailableError(
             f"cannot describe the state log: {error!r}", context={"topic": self.topic}
         )
+
+
+def _is_missing(error: BaseException) -> bool:
+    is_of_kafka = isinstance(error, KafkaException) and isinstance(error.args[0], KafkaError)
+    return is_of_kafka and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+
+
+def _missing(topic: str) -> TopicMissingError:
+    return TopicMissingError(
+        "the broker does not know the topic",
+        hint="`psastream topics create` makes what is missing; what was deleted is gone",
+        context={"topic": topic},
+    )

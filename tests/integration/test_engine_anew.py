@@ -87,3 +87,11 @@ def test_c12_a_topic_made_again_under_a_worker_stops_it(testbed: EngineTestbed) 
             reread(settings_of(testbed), [group_of(testbed)], testbed.topics.rows)
         testbed.recreate(testbed.topics.adjustments)
         assert_refused(worker, "made again")
+
+
+@pytest.mark.fault("C12", place="streams/engine/health.py")
+def test_c12_a_topic_deleted_under_a_worker_stops_it(testbed: EngineTestbed) -> None:
+    with ThreadWorker(settings_of(testbed), [group_of(testbed)]) as worker:
+        testbed.wait_until_drained()
+        testbed.delete_topics(testbed.topics.adjustments)
+        assert_refused(worker, "deleted while it was in use")

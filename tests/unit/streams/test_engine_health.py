@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from schemas.errors import BrokerUnavailableError
 from streams.engine import NoInstruments
-from streams.engine.errors import StalledError
+from streams.engine.errors import SourceChangedError, StalledError, TopicMissingError
 from streams.engine.health import Health
 
 pytestmark = pytest.mark.asyncio
@@ -95,4 +96,50 @@ async def test_d13_a_worker_to_which_nothing_comes_any_more_is_not_live() -> Non
     consumer.failure = lambda: RuntimeError("data retrieval")
     with pytest.raises(StalledError, match="data retrieval"):
         await health.watch()
+    assert not health.is_live()
+
+
+class Checked:
+    """A group whose checks of its topics end as told, the last one over and over."""
+
+    def __init__(self, *ends: Exception | None) -> None:
+        self.spec = SimpleNamespace(name="g")
+        self.processors: dict[int, Any] = {}
+        self.ends = list(ends)
+        self.checks = 0
+
+    def check_topics(self) -> None:
+        end = self.ends[min(self.checks, len(self.ends) - 1)]
+        self.checks += 1
+        if end is not None:
+            raise end
+
+
+def health_of_topics(group: Checked) -> Health:
+    app: Any = SimpleNamespace(
+        settings=SimpleNamespace(stall_timeout_s=_STALL_S, topic_check_interval_s=0.0),
+        groups=[group],
+        has_failed=False,
+    )
+    return Health(app, NoInstruments())
+
+
+def missing() -> TopicMissingError:
+    return TopicMissingError("the broker does not know the topic", context={"topic": "t"})
+
+
+@pytest.mark.fault("C12", place="streams/engine/health.py")
+@pytest.mark.parametrize(
+    "before", [[], [None], [missing(), None], [missing(), BrokerUnavailableError("no answer")]]
+)
+async def test_c12_a_topic_that_is_gone_in_two_checks_stops_the_worker(
+    before: list[Exception | None],
+) -> None:
+    is_known = not before or before[-1] is None
+    group = Checked(*before, missing())
+    health = health_of_topics(group)
+    assert health.is_live()
+    with pytest.raises(SourceChangedError, match=r"deleted while it was in use.*topic=t"):
+        await asyncio.wait_for(health.watch_topics(), 10)
+    assert group.checks == len(before) + (2 if is_known else 1)
     assert not health.is_live()
