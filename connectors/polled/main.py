@@ -107,7 +107,7 @@ def run_poller(
     """
     configure_logs(json=settings.log_json, level=settings.log_level)
     try:
-        sources = _load_all(config_paths, os.environ if environment is None else environment)
+        sources = load_sources(config_paths, os.environ if environment is None else environment)
     except ConfigError as error:
         log.error("configuration_refused", error=str(error))
         return EXIT_CONFIG
@@ -121,15 +121,20 @@ def run_poller(
     return EXIT_OK
 
 
-def _load_all(
+def load_sources(
     paths: Sequence[Path], environment: Mapping[str, str]
 ) -> list[tuple[PolledConfig, Source]]:
+    """Load connector files and make their sources. Raises ConfigError naming every problem."""
     sources, problems = [], []
     for path in paths:
         try:
             sources.append(load_source(path, environment))
         except ConfigError as error:
             problems.append(error.detail)
+    names = [config.name for config, _ in sources]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        # They would share bookmarks, and each would shut the other out.
+        problems.append(f"several files name their connector {', '.join(twice)}")
     if problems:
         raise ConfigError("; ".join(problems), hint="correct the files and start again")
     return sources

@@ -187,7 +187,7 @@ class SalesforceReader:
                 return
             paging.go_on(position)
             assert position is not None
-            stamp, last_id = _literal(position[0]), position[1]
+            stamp, last_id = _exact_literal(position[0]), position[1]
             where = (
                 f"WHERE (SystemModstamp > {stamp} OR "
                 f"(SystemModstamp = {stamp} AND Id > '{last_id}')) "
@@ -216,6 +216,12 @@ class SalesforceReader:
 
 def _literal(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _exact_literal(stamp: datetime) -> str:
+    """A stamp as exact as it was told: cut to seconds, the page that it ended would come again."""
+    unit = "milliseconds" if stamp.microsecond else "seconds"
+    return stamp.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=unit) + "Z"
 
 
 def _last_position(records: Sequence[Any]) -> tuple[datetime, str] | None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from connectors.debezium.client import read_connector_file
 from connectors.dispatch.main import load_sink, load_sinks
-from connectors.polled.main import load_source
+from connectors.polled.main import load_source, load_sources
 from psastream.up import UpOptions, check
 from runtime.prometheus import serve_metrics
 from runtime.settings import Settings
@@ -236,3 +236,15 @@ def test_d9_two_sink_files_of_one_target_are_refused(tmp_path: Path) -> None:
     assert list(load_sinks(SINKS[:1], environment)) == ["float"]
     with pytest.raises(ConfigError, match=r"other\.json: target is float, as in .*sink\.json"):
         load_sinks([SINKS[0], other], environment)
+
+
+@pytest.mark.fault("D9", place="connectors/polled/main.py")
+def test_d9_two_source_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    file = next(path for path in SOURCES if path.parent.name == "float")
+    other = tmp_path / "other.json"
+    other.write_bytes(file.read_bytes())
+    environment = {"FLOAT_URL": "https://float.example", "FLOAT_TOKEN": "token"}
+
+    assert [config.name for config, _ in load_sources([file], environment)] == ["float"]
+    with pytest.raises(ConfigError, match="several files name their connector float"):
+        load_sources([file, other], environment)

@@ -1,0 +1,60 @@
+"""What the readers of the CRM make of stamps that are finer than a second."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from connectors.polled.poller import ObjectPoller
+from tests.support.polled import START, Clock, MemoryLog
+from tests.support.scripted_vendors import PAGE_SIZE, Ask, ScriptedVendor, make_source, serving
+
+
+class FineOrg(ScriptedVendor):
+    """Six accounts changed within one second, found by the whole condition of a query."""
+
+    async def _salesforce(self, request: web.Request) -> tuple[Ask, Any, Mapping[str, str]]:
+        query = request.query.get("q", "")
+        bound = re.search(r"SystemModstamp >=? ([^ )]+)", query)
+        last = re.search(r"Id > '(\w+)'", query)
+        rows = []
+        for number, row in enumerate(self.rows("account")):
+            stamp = datetime.fromisoformat(f"2026-05-01T10:00:00.{100 + number:03d}+00:00")
+            row["SystemModstamp"] = stamp.isoformat(timespec="milliseconds")
+            since = datetime.fromisoformat(bound.group(1)) if bound else stamp
+            if (stamp, row["Id"]) > (since, last.group(1) if last else ""):
+                rows.append(row)
+        body = {"totalSize": len(rows), "done": True, "records": rows[:PAGE_SIZE]}
+        if not query:
+            body = {"deletedRecords": [], "earliestDateAvailable": "2026-05-01T10:00:00Z"}
+        return Ask("query", "account", last is None), body, {}
+
+
+@pytest.mark.fault("D4", place="connectors/salesforce/source.py")
+def test_d4_stamps_within_one_second_end_no_paging(tmp_path: Path) -> None:
+    vendor, log = FineOrg("salesforce"), MemoryLog()
+
+    async def run() -> None:
+        async with serving(vendor):
+            source = make_source(vendor, tmp_path)
+            reader = source.reader("account")
+            ledger = log.stored()[1]
+            poller = ObjectPoller(
+                source.config, "account", reader, log, bookmark=None, ledger=ledger,
+                clock=Clock(START),
+            )  # fmt: skip
+            try:
+                for _ in range(2):
+                    await poller.poll()
+            finally:
+                await source.close()
+
+    asyncio.run(run())
+    assert [op for op, _ in log.operations()] == ["r"] * 6
