@@ -2,7 +2,8 @@
 
 A handler decodes a chunk, maps it by columns, drops what is stale, and publishes the last change
 of each row to where its co-partition key sends it; a row that moved is deleted at its old place
-in the same transaction. It knows no vendor: what a row means is in the mapping.
+in the same transaction, and one that has gone is shown as it last was. It knows no vendor: what a
+row means is in the mapping.
 
 A database tells that a table was truncated by one event on one partition, while the rows lie on
 all of them. So the event is handed on to the others, and each deletes the rows it knows.
@@ -102,6 +103,7 @@ class _Normalizer:
         )
         targets = self._restore_unset(judged, latest, mapped.targets)
         effects = self._effects(judged, latest, targets)
+        effects.outputs[:0] = self._passing(judged, latest, mapped)
         if log.is_emptied:
             self._empty(log.after.emptied_at, judged, targets, state, effects)
             effects.outputs += _handed_on(chunk, log.truncations)
@@ -231,6 +233,42 @@ class _Normalizer:
             row_id.encode(): value for row_id, value in zip(ids, values, strict=True)
         }
         return Effects(state=state, outputs=[*outputs])
+
+    def _passing(
+        self, judged: _Judged, latest: pl.DataFrame, mapped: MappedRows
+    ) -> list[OutputBatch]:
+        """Rows that came or changed and then went within the chunk: as they were, then gone.
+
+        Who has ordered a row waits until it is seen, and orders anew when it has gone: of a row
+        that nobody has seen it would wait for good, as chunks happen to be cut. (A text that is
+        kept is null here.)
+        """
+        gone = set(latest["row"].filter(latest["is_delete"]))
+        if not gone:
+            return []
+        last = (
+            judged.rows.with_row_index("at")
+            .filter(pl.col("is_accepted") & ~pl.col("is_delete") & pl.col("row").is_in(gone))
+            .unique("row", keep="last", maintain_order=True)
+        )
+        if last.is_empty():
+            return []
+        targets = self._restore_unset(judged, last, mapped.targets)
+        ids, rows = last["id"].to_list(), last["row"].to_list()
+        routes = [
+            writer.routes(ids, frame).to_list()
+            for writer, frame in zip(self._writers, targets, strict=True)
+        ]
+        packed_routes = _packed(routes[index] for index in self._moving)
+        former = self._former_routes([judged.values[row] for row in rows], routes, packed_routes)
+        nowhere = np.full(len(ids), NOWHERE, np.uint16)
+        outputs: list[OutputBatch] = []
+        for index, (writer, frame) in enumerate(zip(self._writers, targets, strict=True)):
+            was = _Places(judged.memory.partitions[rows, index], former[index])
+            then = _Places(writer.partitions(routes[index]), routes[index])
+            outputs += writer.outputs(ids, frame, was, then)
+            outputs += writer.outputs(ids, frame, then, _Places(nowhere, routes[index]))
+        return outputs
 
     def _empty(
         self,

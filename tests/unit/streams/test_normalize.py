@@ -251,6 +251,32 @@ def test_a_delete_of_a_row_never_seen_is_remembered_but_not_published() -> None:
     assert len(canonical(bench.feed(bench.source.change(3, entry())))) == 1
 
 
+def test_a_row_that_comes_and_goes_within_a_chunk_has_been_seen() -> None:
+    """Who has ordered it would wait for it for good."""
+    bench = Bench()
+    effects = bench.feed(
+        bench.source.change(1, entry(), op="c"),
+        bench.source.change(2, entry(project_id=5)),
+        bench.source.change(3, None, op="d", before=entry(project_id=5)),
+    )
+    key = "inhouse:project:5|inhouse:time_entry:9"
+    assert [(r.key, r.value is None) for r in canonical(effects)] == [(key, False), (key, True)]
+    assert effects.accounting == Accounting(applied=3)
+
+
+def test_a_row_that_moves_and_goes_within_a_chunk_lies_nowhere() -> None:
+    bench = Bench()
+    bench.feed(bench.source.change(1, entry()))
+    effects = bench.feed(
+        bench.source.change(2, entry(project_id=5)),
+        bench.source.change(3, None, op="d", before=entry(project_id=5)),
+    )
+    last = {(r.partition, r.key): r.value for r in canonical(effects)}
+    names = [f"inhouse:project:{number}|inhouse:time_entry:9" for number in (4, 5)]
+    assert sorted(key for _, key in last) == names
+    assert set(map(str, last.values())) == {"None"}
+
+
 def test_i12_an_unset_text_keeps_its_value() -> None:
     bench = Bench()
     bench.feed(bench.source.change(1, entry(notes="first")))
