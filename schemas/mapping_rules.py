@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Final
 
 import polars as pl
 
 from schemas.calendar import is_in_calendar
+from schemas.exact import unscaled
 from schemas.identity import BLANKS
 from schemas.mapping_config import Check, Duration, Form, Mint, Rule, TextStyle
 from schemas.mapping_durations import DurationError, in_field, seconds_of
@@ -22,6 +24,9 @@ from schemas.money import exact_product, is_currency
 
 SOURCE_PREFIX: Final = "source."
 """Source columns carry this prefix in the working frame, so that canonical names stay free."""
+
+_MOST_DIGITS: Final = 38
+"""Of a decimal in a column. Bytes hold more, and a product beyond them would stop a whole chunk."""
 
 _FORMS: Final = {
     Form.CUSTOMER_ID: r"^(cus-[a-z2-7]{16})$",
@@ -203,7 +208,9 @@ def _scaled(factor: str, expr: pl.Expr, dtype: pl.DataType, target: pl.DataType)
     assert isinstance(exponent, int)
     if dtype.scale + max(-exponent, 0) > target.scale:
         raise RuleError(f"the product needs more than the {target.scale} digits of the field")
-    product = exact_product(expr, pl.lit(exact), scale=target.scale)
+    growth = 10 ** (target.scale - dtype.scale) * max(abs(Fraction(exact)), 1)
+    fits = unscaled(expr).abs() < pl.lit(int(10**_MOST_DIGITS / growth), pl.Int128)
+    product = exact_product(pl.when(fits).then(expr), pl.lit(exact), scale=target.scale)
     return Made(product.cast(target, strict=False), target, True)
 
 

@@ -2,12 +2,17 @@
 
 import os
 
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.examples import examples
 
 # How long an example takes says more about the machine than about the code.
-settings.register_profile("psastream", deadline=None, max_examples=examples(60))
+settings.register_profile(
+    "psastream",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=examples(60),
+)
 # The same examples each time, and no time spent on making a found one smaller.
 settings.register_profile(
     "mutants",

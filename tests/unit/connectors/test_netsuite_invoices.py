@@ -306,3 +306,11 @@ def test_c7_lines_add_up_to_what_was_billed_less_what_was_credited(
     )
     assert sum(line[2] for line in account.lines()) == expected
     assert sum(line[3] for line in account.lines()) == expected * 100
+
+
+@pytest.mark.fault("B1", place="schemas/mapping_rules.py")
+@pytest.mark.parametrize("amount", [Decimal("-1E+32"), Decimal("1E+32")])
+def test_b1_an_amount_whose_sign_cannot_turn_refuses_its_row_alone(amount: Decimal) -> None:
+    """Bytes hold more digits than the type says, and one of them must not stop a chunk."""
+    [row], _ = reader().read([LINE])
+    assert "dlq" in canonical("src.netsuite.invoice", {**row.values, "foreignamount": amount})
