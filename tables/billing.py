@@ -118,7 +118,7 @@ class BillingDocument(BaseModel):
         A credit has undone it when neither time nor money is left in any currency: an invoice may
         ask for money without a quantity, and a credit may take back time for less than its price.
         """
-        if self.invoices(project_ref) == 0:
+        if not self.invoices(project_ref):
             return False
         return any(net != Invoiced() for net in self.named(project_ref).values())
 
@@ -240,9 +240,9 @@ class BillingDocument(BaseModel):
         found: dict[BillingKey, Amounts] = {}
         for currency in sorted(invoiced):
             net = invoiced[currency]
-            if rest == 0 or net.seconds == 0 or (net.seconds < 0) != (rest < 0):
-                continue
-            taken = min(rest, net.seconds) if rest > 0 else max(rest, net.seconds)
+            if rest * net.seconds <= 0:
+                continue  # nothing is left, or of the other sign
+            taken = min(rest, net.seconds, key=abs)
             amount = _share(net.amount, taken, net.seconds)
             is_all = taken == net.seconds
             found[project_ref, currency, UNMATCHED] = taken, amount, -1 if is_all else 0
@@ -271,8 +271,7 @@ def _by_currency(lines: list[InvoiceLine]) -> list[tuple[str, list[InvoiceLine]]
 
 def open_seconds(seconds: int, invoiced: int) -> int:
     """Return what is left to invoice of an entry: between nothing and all of it."""
-    rest = seconds - invoiced
-    return min(max(rest, 0), seconds) if seconds >= 0 else max(min(rest, 0), seconds)
+    return sorted((0, seconds - invoiced, seconds))[1]
 
 
 def _seconds(row: InvoiceLine | TimeBill) -> int:

@@ -142,7 +142,7 @@ def _is_other_price(bill: TimeBill, entry: EntryNow) -> bool:
 
 def _at_stake(entry: EntryNow | None, due: int, invoiced: Invoiced, currency: str) -> int:
     """Return how far the money invoiced is from what is due for `due` seconds."""
-    if entry is None or due == 0 or entry.currency != currency:
+    if entry is None or entry.currency != currency:
         return abs(invoiced.amount)
     return abs(due * int((entry.bill_rate or 0) * _RATE_UNITS) - invoiced.amount)
 

@@ -207,7 +207,7 @@ def _pipeline(dimension: str, document: RollupDocument) -> Row | None:
     stage, _, currency = dimension.partition("|")
     parts = document.partials.values()
     count = sum(each.count or 0 for each in parts)
-    if count == 0:
+    if not count:
         return None
     amount = sum((each.amount or Decimal(0) for each in parts), Decimal(0))
     weighted = sum((each.weighted_amount or Decimal(0) for each in parts), Decimal(0))

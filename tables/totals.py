@@ -121,7 +121,7 @@ class Totals:
             money = (*_halves(charged), *_halves(expenses), *_halves(cost))
             self._documents.put_raw(f"m:{key}", _MARGIN.pack(seconds, *money, version, position))
             fee, reason = fees.get(key, Fees(charged))
-            if seconds == charged == expenses == cost == (fee or 0) == 0:
+            if not any((seconds, charged, expenses, cost, fee)):
                 removed.append(key)
                 continue
             keys.append(key)

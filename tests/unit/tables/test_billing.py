@@ -116,6 +116,64 @@ def test_an_entry_that_moves_is_one_deletion_and_one_creation() -> None:
     assert order(document, moved) == [("delete_time_bill", "p1"), ("upsert_time_bill", "p2")]
 
 
+OF_P2 = bill("p2").model_copy(update={"project_id": "eng-abcdefghijkl-fr"})
+
+
+def test_an_entry_that_moves_back_is_one_deletion_and_one_creation() -> None:
+    document = shown()
+    order(document, MOVED)
+    document.bills = {OF_P2.id: OF_P2}
+    assert order(document, MOVED) == []
+    assert order(document, BILLABLE) == [("upsert_time_bill", "p1"), ("delete_time_bill", "p2")]
+
+
+def test_a_bill_of_somebody_else_on_another_project_keeps_nothing_from_being_ordered() -> None:
+    assert order(shown(bill("p0")), BILLABLE) == [("upsert_time_bill", "p1")]
+
+
+def test_a_document_has_changed_with_an_order_and_not_without_one() -> None:
+    document = shown()
+    changed = [
+        order_bills(document, "e", BILLABLE, correlation="c", outbox=Outbox(), timestamp_ms=10)
+        for _ in range(2)
+    ]
+    assert changed == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate", "amount"),
+    [
+        (27_000, "100", "750"),
+        (1_800, "0.000001", "0.000000"),  # half a millionth goes to the even neighbour
+        (5_400, "0.000001", "0.000002"),
+        (-3_600, "100", "-100"),
+    ],
+)
+def test_an_order_names_what_its_hours_cost(seconds: int, rate: str, amount: str) -> None:
+    wanted = replace(BILLABLE, seconds=seconds, bill_rate=Decimal(rate))
+    (command,) = sent(shown(), wanted)
+    assert (command["amount"], command["currency"]) == (Decimal(amount), "EUR")
+    assert json.loads(command["payload"])["seconds"] == seconds
+
+
+@pytest.mark.parametrize("project_ref", ["p0", "p2"])
+def test_the_bill_of_another_project_bills_nothing_here(project_ref: str) -> None:
+    assert shown(bill(project_ref)).bill("e", "p1") is None
+
+
+def test_a_bill_that_names_no_order_of_ours_bills_the_entry_all_the_same() -> None:
+    by_hand = bill().model_copy(update={"time_bill_id": None})
+    assert shown(by_hand).bill("e", "p1") == by_hand
+
+
+def test_after_a_credit_only_the_next_bill_stands_for_the_entry() -> None:
+    document = shown(bill(), line(), CREDIT)
+    assert document.bill("e", "p1") is None
+    anew = bill().model_copy(update={"id": "b-2", "time_bill_id": time_bill_id("e", "p1#1")})
+    document.bills[anew.id] = anew
+    assert document.bill("e", "p1") == anew
+
+
 MOVED = Billable("p2", "eng-abcdefghijkl-fr", BILLABLE.work_on, 27_000, Decimal(100), "EUR")
 LESS = replace(BILLABLE, seconds=18_000)
 
@@ -145,6 +203,16 @@ def test_a3_an_invoice_on_another_project_locks_too() -> None:
     assert order(shown(line("8", "p9")), BILLABLE) == []
 
 
+@pytest.mark.fault("A3", place="tables/billing.py")
+def test_a3_an_order_elsewhere_is_taken_back_beside_a_project_that_is_locked() -> None:
+    document = shown()
+    order(document, MOVED)
+    document.bills = {row.id: row for row in (bill(), OF_P2)}
+    assert order(document, MOVED) == []
+    document.lines = {each.id: each for each in [line()]}
+    assert order(document, MOVED) == [("delete_time_bill", "p2")]
+
+
 WITHOUT_QUANTITY = line().model_copy(update={"seconds": None})
 LESS_MONEY = CREDIT.model_copy(update={"amount": Decimal(-700)})
 
@@ -159,6 +227,8 @@ LESS_MONEY = CREDIT.model_copy(update={"amount": Decimal(-700)})
         pytest.param([line(), LESS_MONEY], id="time credited, not all of the money"),
         pytest.param([line(), CREDIT.model_copy(update={"currency": "USD"})], id="other currency"),
         pytest.param([line().model_copy(update={"project_ref": None})], id="no project"),
+        pytest.param([line().model_copy(update={"kind": None})], id="no kind"),
+        pytest.param([line().model_copy(update={"status": None})], id="no status"),
     ],
 )
 def test_a3_money_that_is_invoiced_locks_whatever_the_line_lacks(
@@ -234,6 +304,53 @@ def test_c7_five_of_eight_hours_are_invoiced_and_three_open() -> None:
     assert document.totals("p1")["p1", "EUR", "invoiced"] == (18_000, 500 * MONEY_UNITS, 1)
     assert document.cover("p1", seconds) == {
         ("p1", "EUR", "unmatched"): (18_000, 500 * MONEY_UNITS, -1)
+    }
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize(
+    "shown_line",
+    [
+        line("5"),
+        line("5").model_copy(update={"kind": None}),
+        line("5").model_copy(update={"seconds": None, "hours": Decimal(5)}),
+    ],
+    ids=["a line", "no kind", "hours alone"],
+)
+def test_c7_invoiced_time_is_unmatched_until_an_entry_covers_it(shown_line: InvoiceLine) -> None:
+    assert shown(shown_line).totals("p1") == {
+        ("p1", "EUR", "invoiced"): (18_000, 500 * MONEY_UNITS, 1),
+        ("p1", "EUR", "unmatched"): (-18_000, -500 * MONEY_UNITS, 1),
+    }
+
+
+def in_usd(hours: str) -> InvoiceLine:
+    return line(hours, number=3).model_copy(update={"currency": "USD"})
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize(
+    ("lines", "hours", "covered"),
+    [
+        pytest.param([line("5")], 8, {"EUR": (5, -1)}, id="all of it"),
+        pytest.param([line("5")], 3, {"EUR": (3, 0)}, id="a part"),
+        pytest.param([line("-5")], -8, {"EUR": (-5, -1)}, id="all of a correction"),
+        pytest.param([line("-5")], -3, {"EUR": (-3, 0)}, id="a part of a correction"),
+        pytest.param([line("5")], 0, {}, id="nothing is approved"),
+        pytest.param([line("5")], -3, {}, id="the other sign"),
+        pytest.param([line("5"), in_usd("2")], 6, {"EUR": (5, -1), "USD": (1, 0)}, id="in turn"),
+        pytest.param([line("5"), in_usd("2")], 5, {"EUR": (5, -1)}, id="the first takes all"),
+        pytest.param([line("5"), in_usd("-2")], 8, {"EUR": (3, 0)}, id="less another currency"),
+        pytest.param([line("-2"), in_usd("5")], 3, {"USD": (3, 0)}, id="two signs"),
+        pytest.param([line(), CREDIT, in_usd("5")], 5, {"USD": (5, -1)}, id="one is credited"),
+    ],
+)
+def test_c7_an_entry_covers_invoiced_time_of_its_sign_one_currency_after_the_other(
+    lines: list[InvoiceLine], hours: int, covered: dict[str, tuple[int, int]]
+) -> None:
+    assert shown(*lines).cover("p1", hours * 3_600) == {
+        ("p1", currency, "unmatched"): (time * 3_600, time * 100 * MONEY_UNITS, entries)
+        for currency, (time, entries) in covered.items()
     }
 
 
@@ -387,6 +504,22 @@ ENTRY = EntryNow("approved", True, True, 27_000, Decimal(100), "EUR", "c")
             None,
             None,
         ),
+        ([line()], replace(ENTRY, status="aborted"), "billing.not_approved", "750"),
+        ([line()], replace(ENTRY, is_hourly=False), "billing.not_billable", "750"),
+        ([line()], replace(ENTRY, seconds=27_018), None, None),  # looks like 7.5 hours
+        ([line()], replace(ENTRY, seconds=26_982), None, None),
+        ([line()], replace(ENTRY, seconds=27_019), "billing.more_hours", "0.527778"),
+        ([line()], replace(ENTRY, seconds=26_981), "billing.fewer_hours", "0.527778"),
+        ([line("8.5")], ENTRY, "billing.fewer_hours", "100"),
+        ([line()], replace(ENTRY, seconds=-27_000), "billing.fewer_hours", "1500"),
+        ([line("-7.5")], replace(ENTRY, seconds=-18_000), "billing.fewer_hours", "250"),
+        ([line()], replace(ENTRY, seconds=18_000, currency="USD"), "billing.fewer_hours", "750"),
+        ([line()], replace(ENTRY, seconds=18_000, currency="AUD"), "billing.fewer_hours", "750"),
+        ([line()], replace(ENTRY, seconds=0), "billing.fewer_hours", "750"),
+        ([line()], replace(ENTRY, bill_rate=Decimal(90)), "billing.rate_changed", "75"),
+        ([line()], replace(ENTRY, bill_rate=None), "billing.rate_changed", "750"),
+        ([line()], replace(ENTRY, currency="AUD"), "billing.rate_changed", "750"),
+        ([line()], replace(ENTRY, seconds=21_600, bill_rate=None), "billing.fewer_hours", "750"),
     ],
 )
 def test_a3_what_an_entry_and_its_invoices_disagree_about(
@@ -403,7 +536,37 @@ def test_a3_what_an_entry_and_its_invoices_disagree_about(
     assert key == record["exception_id"] == "billing:x:e|p1"
     assert (record["status"], record["error_code"]) == ("open", code)
     assert (record["amount"], record["currency"]) == (Decimal(amount or 0), "EUR")
-    assert record["hint"]
+    assert (record["system"], record["natural_key"]) == ("x", "x:e")
+    assert ("bill the rest" in record["hint"]) is (code == "billing.more_hours")
+
+
+@pytest.mark.fault("A3", place="tables/billing_difference.py")
+def test_a3_no_amount_is_told_of_invoices_in_two_currencies() -> None:
+    outbox = Outbox()
+    report(shown(line(), in_usd("2")), "x:e", "p1", None, outbox=outbox, timestamp_ms=10)
+    ((_, record),) = [(emit.key, dict(emit.record or {})) for emit in outbox.emits]
+    assert (record["amount"], record["currency"]) == (None, None)
+
+
+@pytest.mark.fault("A3", place="tables/billing_difference.py")
+def test_a3_the_rest_of_a_bill_that_the_erp_has_put_right_is_no_difference() -> None:
+    """A bill of more hours than are invoiced awaits its next invoice; one of others never will."""
+    more = replace(ENTRY, seconds=36_000)
+    for hours, is_told in (("10", False), ("12", True), ("8", True)):
+        told = report(
+            shown(bill(hours=hours), line()), "e", "p1", more, outbox=Outbox(), timestamp_ms=10
+        )
+        assert told is is_told, hours
+
+
+@pytest.mark.fault("A3", place="tables/billing_difference.py")
+def test_a3_a_document_has_changed_where_something_else_is_told_than_before() -> None:
+    document, more = shown(bill(), line()), replace(ENTRY, seconds=36_000)
+    changed = [
+        report(document, "e", "p1", entry, outbox=Outbox(), timestamp_ms=10)
+        for entry in (ENTRY, None, None, more, None, ENTRY, ENTRY)
+    ]
+    assert changed == [False, True, False, True, True, True, False]
 
 
 @pytest.mark.fault("A3", place="tables/billing_difference.py")
