@@ -40,12 +40,14 @@ class Entry:
 
     `digest` is of the last sound content, which is what the topic holds; empty before there was
     one. `refused` is of the content last dead-lettered, while that is what the vendor shows.
+    `shown_at`: a scan that began then showed the row, though the delete log names it before.
     """
 
     digest: str
     modified_at: datetime | None
     is_deleted: bool = False
     refused: str | None = None
+    shown_at: datetime | None = None
 
     @property
     def is_living(self) -> bool:
@@ -61,17 +63,25 @@ class Entry:
             record["is_deleted"] = True
         if self.refused is not None:
             record["refused"] = self.refused
+        if self.shown_at is not None:
+            record["shown_at"] = self.shown_at.isoformat()
         return json.dumps(record, separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """Decode. Raises ValueError or KeyError for other bytes."""
         record = json.loads(data)
-        text = record.get("modified_at")
-        modified_at = None if text is None else datetime.fromisoformat(text)
         return cls(
-            record["digest"], modified_at, record.get("is_deleted", False), record.get("refused")
+            record["digest"],
+            _instant(record.get("modified_at")),
+            record.get("is_deleted", False),
+            record.get("refused"),
+            _instant(record.get("shown_at")),
         )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def digest_of(values: object) -> str:

@@ -30,6 +30,7 @@ from connectors.polled.config import PolledConfig, SnapshotMode
 from connectors.polled.deletes import DeleteGuard
 from connectors.polled.ledger import (
     EPOCH,
+    Entry,
     Ledger,
     Verdict,
     digest_of,
@@ -351,7 +352,7 @@ class ObjectPoller:
             draft = Draft(self._bookmark.position)
             self._draft_refusals(draft, page.unreadable)
             unreadable.update(row.id for row in page.unreadable)
-            deleted = self._deleted_rows(page.deletions, scan)
+            deleted = self._deleted_rows(draft, page.deletions, scan)
             if not self._guard.told(deleted):
                 break  # the cursor stays: they are told again, for a person to decide
             self._draft_deletes(draft, deleted)
@@ -359,31 +360,39 @@ class ObjectPoller:
             reached = max(min(newest, present), cursor or EPOCH)
             await self._commit(draft, replace(self._bookmark, deletions_cursor=reached))
 
-    def _deleted_rows(self, deletions: Iterable[Deletion], scan: Scan) -> set[str]:
-        """Living rows the feed names, unless they changed after the delete (an undelete).
+    def _deleted_rows(self, draft: Draft, deletions: Iterable[Deletion], scan: Scan) -> set[str]:
+        """Return the living rows the feed names, unless they were there after the delete.
 
-        A scan that began after the delete and shows the row knows better than the log and the
-        row's stamp; the log names a row again as long as it may still be hidden by the overlap.
-        Of a delete in the future nobody knows whether it was taken back since: sweeps tell it. A
-        change in the future was made before the clock was right.
+        A scan that began after the delete and shows the row knows better than the feed, which may
+        name it for long; that is noted, since later scans need not show it. So does a stamp after
+        the delete (an undelete), but for one of the future, made before the clock was right.
         """
         found: set[str] = set()
         now = self._clocks.vendors
         for deletion in deletions:
-            if not is_past(deletion.deleted_at, now):
-                continue
-            has_parent = self._reader.traits.has_parent
-            ids = self._ledger.children(deletion.id) if has_parent else {deletion.id}
-            if deletion.deleted_at <= scan.started_at:
-                ids -= scan.shown
-            for row_id in ids:
-                entry = self._ledger.get(row_id)
-                if entry is None or not entry.is_living:
+            for row_id, entry in self._named(deletion, now):
+                shown_at = entry.shown_at
+                if shown_at and deletion.deleted_at <= shown_at and is_past(shown_at, now):
+                    continue
+                if row_id in scan.shown and deletion.deleted_at <= scan.started_at:
+                    draft.entries[row_id] = replace(entry, shown_at=scan.started_at)
                     continue
                 changed_at = entry.modified_at or EPOCH
                 if changed_at <= deletion.deleted_at or not is_past(changed_at, now):
                     found.add(row_id)
         return found
+
+    def _named(self, deletion: Deletion, now: datetime) -> list[tuple[str, Entry]]:
+        """The living rows that a delete names.
+
+        Of a delete in the future nobody knows whether it was taken back since: sweeps tell it.
+        """
+        if not is_past(deletion.deleted_at, now):
+            return []
+        has_parent = self._reader.traits.has_parent
+        ids = self._ledger.children(deletion.id) if has_parent else {deletion.id}
+        entries = [(row_id, self._ledger.get(row_id)) for row_id in ids]
+        return [(row_id, entry) for row_id, entry in entries if entry and entry.is_living]
 
     async def _commit(self, draft: Draft, bookmark: Bookmark) -> None:
         bookmark = replace(bookmark, position=draft.position)

@@ -338,3 +338,28 @@ def test_c16_a_second_scan_with_a_row_that_cannot_be_named_proves_no_absence() -
     world.reader.between_pages = lambda: None
     world.reader.nameless = []
     assert world.poll() == {"r003"}
+
+
+@pytest.mark.fault("C1", place="connectors/polled/ledger.py")
+@pytest.mark.parametrize(("traits", "row", "logged"), [(FEED, "r020", "r020"), (LINES, "7-1", "7")])
+@pytest.mark.parametrize("is_deleted_first", [False, True])
+def test_c1_a_row_that_only_sweeps_show_after_its_deletion_stays(
+    traits: ReaderTraits, row: str, logged: str, is_deleted_first: bool
+) -> None:
+    world = World([*ids_of(20), row], traits, **{"sweep.interval.ms": 100_000})
+    world.table.feed = [Deletion(logged, world.clock.now)]  # and no later delete moves its cursor
+    if is_deleted_first:
+        shown = world.table.versions.pop()
+        assert world.poll() == {row}
+        world.table.versions.append(shown)
+    world.poll()
+    for minute in range(30):
+        world.clock.tick(60)
+        world.table.write("r000", f"{minute}")  # the polls' window leaves the row behind
+        world.poll()
+        world.start()
+    told = [op for op, row_id in world.log.operations() if row_id == row]
+    assert told == (["r", "d", "c"] if is_deleted_first else ["r"])
+    world.table.purge(row)
+    world.table.feed.append(Deletion(logged, world.clock.now))
+    assert world.poll() == {row}
