@@ -46,7 +46,7 @@ class Filter:
             and (not self.ids or row["exception_id"] in self.ids)
             and (self.target is None or row["system"] == self.target)
             and (self.reason is None or row["reason"] == self.reason.value)
-            and (self.older_than is None or row["raised_at"] <= at - self.older_than)
+            and (self.older_than is None or at - row["raised_at"] >= self.older_than)
         )
 
 

@@ -49,6 +49,7 @@ def row(key: str = "netsuite:project:a", **fields: Any) -> dict[str, Any]:
         (Filter(ids=["netsuite:netsuite:project:b"]), False),
         (Filter(older_than=timedelta(hours=2)), True),
         (Filter(older_than=timedelta(hours=3)), False),
+        (Filter(older_than=parse_age("999999d")), False),
     ],
 )
 def test_filters_name_what_is_meant(wanted: Filter, expected: bool) -> None:
