@@ -34,6 +34,8 @@ from schemas.errors import TargetBusyError
 ROWS_MAX: Final = 200
 _ID: Final = re.compile(r"[0-9]{1,18}")
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
+SAME_SCANS: Final = 3
+"""So many scans of one content that differ from their total by as much are no list that moves."""
 ALL_DAYS: Final = {"start_date": "2015-01-01", "end_date": "2049-12-31"}
 """Fixed, so that no past holiday ever leaves the window and looks deleted."""
 
@@ -174,6 +176,7 @@ class FloatReader:
         self._rows = rows
         self._page_size = page_size
         self.traits: Final = ReaderTraits(has_cursor=resource.has_filter)
+        self._unequal: dict[bool, tuple[object, int]] = {}  # whether of all rows → found, times
 
     def key(self, row_id: str) -> Mapping[str, object]:
         """Return the record's id alone."""
@@ -182,7 +185,8 @@ class FloatReader:
     async def changes(self, since: datetime | None) -> AsyncIterator[Page]:
         """Yield all rows, or those changed since the day of `since`.
 
-        Raises TargetBusyError when the list moved under the scan, after yielding its pages.
+        Raises TargetBusyError when the list moved under the scan, BrokenPagingError when it never
+        fits its total; both after yielding its pages.
         """
         params = {**self._resource.params, "per-page": str(self._page_size)}
         if since is not None:
@@ -206,8 +210,22 @@ class FloatReader:
             number += 1
             if number <= pages:  # each page must bring new rows, or the list has no end
                 paging.go_on(len(ids) + nameless)
-        if totals != {len(ids) + nameless}:
-            raise TargetBusyError(f"{self._resource.path} changed while it was read")
+        if totals == {len(ids) + nameless}:
+            self._unequal.pop(since is None, None)
+            return
+        self._note_unequal(since is None, (totals, hash(frozenset(ids)), nameless))
+        raise TargetBusyError(f"{self._resource.path} changed while it was read")
+
+    def _note_unequal(self, is_whole: bool, found: object) -> None:
+        """Raise BrokenPagingError where scans find the same again: then the list does not move."""
+        before, times = self._unequal.get(is_whole, (found, 0))
+        times = times + 1 if before == found else 1
+        self._unequal[is_whole] = found, times
+        if times >= SAME_SCANS:
+            raise BrokenPagingError(
+                f"{self._resource.path} tells another number of rows than it shows",
+                hint="a row may be listed twice; rows are read on, deletes are not told until then",
+            )
 
     def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
         """Yield nothing: Float does not tell deletes."""
