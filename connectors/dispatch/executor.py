@@ -220,7 +220,7 @@ class TargetExecutor:
             self._begin(command.natural_key)
             self._show()
         else:  # a newer one is under way, and will tell
-            self._refusals.put_back(refusal.exception_id)
+            self._refusals.put_back(refusal.exception_id, self._now_s())
 
     def _now_s(self) -> float:
         return self._now().timestamp()
@@ -422,7 +422,7 @@ class TargetExecutor:
             elif is_met:
                 self._refusals.met(identity, now_s)
             else:
-                self._refusals.put_back(identity)
+                self._refusals.put_back(identity, now_s)
         self._pacer.wake()
         return waiting
 

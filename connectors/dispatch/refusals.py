@@ -3,8 +3,12 @@
 Refused commands of one kind, reason, code and field have one cause as far as anybody can tell:
 they are a cohort. After a pause a few of them are tried (probes). When all are taken, twice as many
 follow at once, then twice as many again; when none is, the cohort pauses for longer. So a cause
-that lasts costs a few calls a pause, whatever waits behind it, and a cause that is gone holds
-nothing up for long. Between the two a sweep goes on as long as some are taken, and tries each once.
+that lasts costs a few calls a pause, and a cause that is gone holds nothing up for long. Between
+the two a sweep goes on as long as some are taken, and tries each once.
+
+What a target says may stand for several causes. So, unless the cause lies outside the records, no
+command waits for ever behind others: pauses are short enough that each is tried within PATIENCE_S.
+Those whose records change are tried soon, beside the sweeps, and take nobody's turn.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from math import inf
 from typing import Final
 
 from connectors.dispatch.commands import Command, Problem
-from connectors.dispatch.pace import PACES, Pace
+from connectors.dispatch.pace import DAY_S, MINUTE_S, PACES, Pace
 from connectors.dispatch.references import references
 from connectors.faults import Reason
 
@@ -26,6 +30,8 @@ HOLD_AFTER: Final = 20
 """Refusals in a row after which a shared cause is believed to concern every command of a kind."""
 TOUCH_GAP_S: Final = 30.0
 """Shortest time between trials of a cohort because something that it names has changed."""
+PATIENCE_S: Final = 2 * DAY_S
+"""Time within which each command of a cohort is tried, if a few a minute are enough for that."""
 
 _CohortKey = tuple[str, Reason, str, str | None]
 
@@ -79,6 +85,9 @@ class _Cohort:
     under_way: set[str] = field(default_factory=set)
     tried: set[str] = field(default_factory=set)  # in this sweep
     wanted: dict[str, None] = field(default_factory=dict)  # to be tried before the others
+    touched: dict[str, None] = field(default_factory=dict)  # to be tried soon, beside the sweeps
+    beside: set[str] = field(default_factory=set)  # under way, and no part of a sweep
+    soon_at_s: float = inf
     window: int = 1
     failures: int = 1  # sweeps in a row of which nothing was taken
     in_a_row: int = 0  # refusals without one of the kind being taken
@@ -104,15 +113,45 @@ class _Cohort:
         """Return when the cohort is due. No pause is so long: a clock was ahead that went back."""
         return self.due_at_s if self.due_at_s <= now_s + self.pace.longest_s else now_s
 
+    def choose_touched(self, now_s: float) -> list[Refusal]:
+        """Return who is tried because its record has changed; the rest follows a little later."""
+        found = [it for it in self.touched if it not in self.under_way][: self.pace.probes]
+        for identity in found:
+            del self.touched[identity]
+        self.soon_at_s = now_s + TOUCH_GAP_S if self.touched else inf
+        self.beside.update(found)
+        return [self.members[identity] for identity in found]
+
     def pause(self, now_s: float) -> None:
         """Begin a pause; afterwards a new sweep begins."""
         self.window = self.pace.probes
         self.tried.clear()
-        self.due_at_s = now_s + self.pace.pause_s(self.failures, self.identity)
+        pause_s = self.pace.pause_s(self.failures, self.identity)
+        if not self.pace.is_shared and self.members:
+            share_s = PATIENCE_S * self.pace.probes / len(self.members)
+            pause_s = min(pause_s, max(MINUTE_S, share_s))
+        self.due_at_s = now_s + pause_s
+
+    def answered(self, identity: str, is_taken: bool | None, now_s: float) -> None:
+        """Take in what came of a trial; None: it was not tried after all.
+
+        One beside the sweeps that is refused says nothing about the others.
+        """
+        self.under_way.discard(identity)
+        is_beside = identity in self.beside
+        self.beside.discard(identity)
+        self.taken += is_taken is True
+        self.refused += is_taken is False and not is_beside
+        if not self.under_way and (self.taken or self.refused or not is_beside):
+            self.end_round(now_s)
 
     def end_round(self, now_s: float) -> None:
         """Decide what follows once all that were tried have been answered."""
-        if self.taken == 0:
+        if self.taken == self.refused == 0:  # nothing was learned: it is the next one's turn
+            self.due_at_s = now_s
+            if self.members.keys() <= self.tried:
+                self.pause(now_s)
+        elif self.taken == 0:
             self.failures += 1
             self.pause(now_s)
         else:
@@ -170,7 +209,7 @@ class Refusals:
             cohort.tried_at_s = now_s
             cohort.last = problem
         if is_same and was_tried:
-            self._answered(cohort, is_taken=False, now_s=now_s)
+            cohort.answered(exception_id, False, now_s)
         refusal = Refusal(
             exception_id,
             command,
@@ -197,12 +236,12 @@ class Refusals:
         self._left(exception_id, is_taken=True, now_s=now_s)
         self._forget(exception_id)
 
-    def put_back(self, exception_id: str) -> None:
-        """Take in that a command was not tried after all."""
+    def put_back(self, exception_id: str, now_s: float) -> None:
+        """Take in that a command was not tried after all; others of its sweep are."""
         key = self._keys.get(exception_id)
-        if key is not None:
-            self._cohorts[key].under_way.discard(exception_id)
-            self._cohorts[key].tried.discard(exception_id)
+        if key is None or exception_id not in self._cohorts[key].under_way:
+            return
+        self._cohorts[key].answered(exception_id, None, now_s)
 
     def flows(self, kind: str) -> None:
         """Take in that a command of this kind was carried out: no cause concerns all of them."""
@@ -222,6 +261,11 @@ class Refusals:
         released = [member for identity in self._urgent if (member := self._begin(identity))]
         self._urgent.clear()
         for cohort in self._cohorts.values():
+            if cohort.soon_at_s <= now_s:
+                cohort.tried_at_s = now_s
+                for member in cohort.choose_touched(now_s):
+                    self._begin(member.exception_id)
+                    released.append(member)
             if cohort.waits_until_s(now_s) > now_s:
                 continue
             chosen = cohort.choose()
@@ -240,7 +284,13 @@ class Refusals:
         """Return when something is due next, None where nothing waits."""
         if self._urgent:
             return 0.0
-        return min((cohort.waits_until_s(now_s) for cohort in self._cohorts.values()), default=None)
+        return min(
+            (
+                min(cohort.soon_at_s, cohort.waits_until_s(now_s))
+                for cohort in self._cohorts.values()
+            ),
+            default=None,
+        )
 
     def request(self, request: RetryRequest, now_s: float) -> int:
         """Make what a person asks for due at once; return how many are meant.
@@ -265,10 +315,9 @@ class Refusals:
         for name in names:
             for identity in self._names.get(name, ()):
                 cohort = self._cohorts[self._keys[identity]]
-                cohort.wanted[identity] = None
-                cohort.tried.discard(identity)
+                cohort.touched[identity] = None
                 at_s = max(now_s, cohort.tried_at_s + TOUCH_GAP_S)
-                cohort.due_at_s = min(cohort.due_at_s, at_s)
+                cohort.soon_at_s = min(cohort.soon_at_s, at_s)
 
     def _members(self) -> Iterator[Refusal]:
         for cohort in self._cohorts.values():
@@ -310,17 +359,10 @@ class Refusals:
         cohort = self._cohorts[key]
         if exception_id not in cohort.under_way:
             return False
-        cohort.under_way.discard(exception_id)
         if is_taken:
             cohort.in_a_row = 0
-            self._answered(cohort, is_taken=True, now_s=now_s)
+            cohort.answered(exception_id, True, now_s)
         return True
-
-    def _answered(self, cohort: _Cohort, *, is_taken: bool, now_s: float) -> None:
-        cohort.taken += is_taken
-        cohort.refused += not is_taken
-        if not cohort.under_way:
-            cohort.end_round(now_s)
 
     def _forget(self, exception_id: str) -> None:
         self._unname(exception_id)
@@ -333,7 +375,9 @@ class Refusals:
         if not self._of[natural_key]:
             del self._of[natural_key]
         cohort.under_way.discard(exception_id)
+        cohort.beside.discard(exception_id)
         cohort.wanted.pop(exception_id, None)
+        cohort.touched.pop(exception_id, None)
         if not cohort.members:
             del self._cohorts[key]
 

@@ -1,6 +1,8 @@
 """Refused commands are tried again: after pauses, on a change, on request; and never in a storm."""
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +19,14 @@ from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
 from connectors.dispatch.references import names_of
-from connectors.dispatch.refusals import HOLD_AFTER, WINDOW_MAX, Refusal, Refusals, RetryRequest
+from connectors.dispatch.refusals import (
+    HOLD_AFTER,
+    PATIENCE_S,
+    WINDOW_MAX,
+    Refusal,
+    Refusals,
+    RetryRequest,
+)
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied
 from connectors.faults import Fault, Reason, UnclearAnswerError, VendorRejectedError
@@ -452,6 +461,72 @@ def test_a2_news_of_what_is_repeated_in_vain_does_not_wait_for_its_pause(news: s
             assert it.journal.open == {}
 
     virtually(story)
+
+
+def refused_at_once(refusals: Refusals, count: int, reason: Reason) -> list[str]:
+    """Let commands of one cohort be refused, a second apart; return their exceptions."""
+    problem = Problem("X", "no", reason=reason)
+    names = [f"e{number}" for number in range(count)]
+    for number, name in enumerate(names):
+        payload = json.dumps({"project_id": f"p{number}"})
+        command = make_command(f"netsuite:project:{number}", payload=payload)
+        refusals.refused(name, command, problem, 1, float(number))
+    return names
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+@pytest.mark.parametrize("reason", Reason)
+def test_a1_one_that_cannot_be_tried_now_takes_nobodys_turn(reason: Reason) -> None:
+    """Its newer revision is repeated for hours, since the vendor cannot answer for it."""
+    refusals, now_s, tried = Refusals(), 1_000.0, set[str]()
+    names = refused_at_once(refusals, 5, reason)
+    while now_s < 2 * DAY_S and len(tried) < len(names):
+        now_s = max(now_s, refusals.next_at_s(now_s) or 0.0)
+        for refusal in refusals.due(now_s):
+            tried.add(refusal.exception_id)
+            if refusal.exception_id in ("e0", "e1", "e2"):
+                refusals.put_back(refusal.exception_id, now_s)
+            else:
+                refusals.met(refusal.exception_id, now_s)
+
+    assert tried == set(names)
+    assert now_s < 1_000.0 + PACES[reason].longest_s
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+@pytest.mark.parametrize("reason", Reason)
+def test_a1_records_that_change_all_the_time_take_nobodys_turn(reason: Reason) -> None:
+    refusals, now_s, tried = Refusals(), 400.0, Counter[str]()
+    names = refused_at_once(refusals, 6, reason)
+    for minute in range(2 * 24 * 60):
+        refusals.touched(["project_id:p0", "project_id:p1", "project_id:p2"], now_s)
+        while (at_s := refusals.next_at_s(now_s)) is not None and at_s < 400.0 + 60 * (minute + 1):
+            now_s = max(now_s, at_s)
+            for refusal in refusals.due(now_s):
+                tried[refusal.exception_id] += 1
+                refusals.refused(refusal.exception_id, refusal.command, refusal.problem, 1, now_s)
+        now_s = 400.0 + 60 * (minute + 1)
+
+    assert set(tried) == set(names)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+@pytest.mark.parametrize("reason", [it for it in Reason if not PACES[it].is_shared])
+def test_a1_a_cure_of_one_of_a_thousand_is_found_though_the_others_stay_refused(
+    reason: Reason,
+) -> None:
+    """What a target says stands for many causes: `USER_ERROR` is any rule of an account."""
+    refusals, now_s, calls = Refusals(), 2_000.0, 0
+    names = set(refused_at_once(refusals, 1_000, reason))
+    while names and now_s < 30 * DAY_S:
+        now_s = max(now_s, refusals.next_at_s(now_s) or 0.0)
+        for refusal in refusals.due(now_s):
+            calls += 1
+            names.discard(refusal.exception_id)
+            refusals.refused(refusal.exception_id, refusal.command, refusal.problem, 1, now_s)
+
+    assert now_s <= 2_000.0 + 1.1 * PATIENCE_S
+    assert calls <= 1_000 + 20
 
 
 class Doubled(Erp):
