@@ -109,6 +109,7 @@ class TargetExecutor:
         self._leftovers: set[str] = set()  # ids of carried-out ones that are looked at again
         self._is_draining = False
         self._refusals = Refusals(refused)
+        self._limited = 0  # times in a row that the target asked everybody to slow down
         self._told: dict[str, Refusal] = {}  # of commands that are repeated in vain
         self._nudges: dict[str, asyncio.Event] = {}  # natural key → end its pause
         self._pacer = Pacer(self._refusals, self._try_again, now=self._now_s, spawn=spawn)
@@ -410,6 +411,7 @@ class TargetExecutor:
         now_s, waiting = self._now_s(), []
         is_met = outcome.status not in (Status.REJECTED, Status.SUPERSEDED)
         if outcome.status is Status.SUCCEEDED:
+            self._limited = 0
             self._refusals.flows(command.kind)
         for identity, problem in (
             (exception_id(command), outcome.problem),
@@ -441,8 +443,13 @@ class TargetExecutor:
         )
         if isinstance(error, AuthenticationError | QuotaExhaustedError):
             self._gate.close_for(delay_s)
-        elif isinstance(error, RateLimitedError) and error.retry_after_s is not None:
-            self._gate.close_for(error.retry_after_s)  # it asks the account, not the command
+        elif isinstance(error, RateLimitedError):  # it asks the account, not the command
+            if error.retry_after_s is not None:
+                self._gate.close_for(error.retry_after_s)
+            elif not self._gate.is_closed:  # those that were under way with it say the same
+                self._limited += 1
+                chance = random.random()  # noqa: S311
+                self._gate.close_for(self._policy.delay_s(error, self._limited, chance=chance))
         return delay_s
 
     async def _pause(self, natural_key: str, delay_s: float, patience_s: float) -> None:

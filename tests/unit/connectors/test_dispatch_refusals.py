@@ -30,6 +30,7 @@ from connectors.dispatch.refusals import (
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied
 from connectors.faults import Fault, Reason, UnclearAnswerError, VendorRejectedError
+from schemas.errors import RateLimitedError
 from tests.support.sinks import MemoryJournal, make_command
 from tests.support.virtual_time import now, run_virtually
 
@@ -303,6 +304,24 @@ def test_a1_captures_in_a_row_are_no_storm() -> None:
                 await asyncio.sleep(0.1)
 
             assert erp.writes - before <= 21
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+def test_a1_a_target_that_asks_all_to_slow_down_without_saying_how_long_is_met_with_no_storm() -> (
+    None
+):
+    async def story() -> None:
+        erp = Erp()
+        erp.rules["limit"] = (lambda _: True, RateLimitedError("slow down"))
+        async with bench(erp) as it:
+            it.submit(*(make_command(f"netsuite:project:{number}") for number in range(200)))
+            await asyncio.sleep(HOUR_S)
+            assert erp.writes <= 5 * (HOUR_S / (0.5 * POLICY.backoff_max_s) + 10)
+            erp.rules.clear()
+            await asyncio.sleep(120)
+            assert len(erp.held) == 200
 
     virtually(story)
 
