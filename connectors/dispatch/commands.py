@@ -120,6 +120,12 @@ class Problem:
     reason: Reason = Reason.VALIDATION
     is_held: bool = False
 
+    def __post_init__(self) -> None:
+        """Half of a surrogate pair, which JSON may hold, can be written in no record."""
+        for name in ("code", "detail", "field"):
+            if (text := getattr(self, name)) is not None:
+                object.__setattr__(self, name, text.encode(errors="replace").decode())
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

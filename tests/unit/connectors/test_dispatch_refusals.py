@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command, Problem, Settled
+from connectors.dispatch.exceptions import open_record
 from connectors.dispatch.executor import TargetExecutor
 from connectors.dispatch.lease import Check, LeaseLostError
 from connectors.dispatch.ledger import Ledger
@@ -29,8 +31,12 @@ from connectors.dispatch.refusals import (
 )
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied
+from connectors.dispatch.verdicts import unclear
 from connectors.faults import Fault, Reason, UnclearAnswerError, VendorRejectedError
+from runtime.registry import value_schema
+from schemas.codec import RecordCodec
 from schemas.errors import RateLimitedError
+from schemas.topics import BY_NAME
 from tests.support.sinks import MemoryJournal, make_command
 from tests.support.virtual_time import now, run_virtually
 
@@ -546,6 +552,23 @@ def test_a1_a_cure_of_one_of_a_thousand_is_found_though_the_others_stay_refused(
 
     assert now_s <= 2_000.0 + 1.1 * PATIENCE_S
     assert calls <= 1_000 + 20
+
+
+@pytest.mark.fault("B2", place="connectors/dispatch/commands.py")
+def test_b2_what_is_told_of_an_answer_of_any_text_can_be_written() -> None:
+    """A journal that refuses a record ends the process, and its heir at the same answer."""
+    body = json.loads('{"\\ud83d": 1}')
+    with pytest.raises(UnclearAnswerError) as caught:
+        read_answer(Answered, body, system="float", is_read=True)
+    refusal = Refusal("e", make_command(), unclear(caught.value), 1, 1, 0.0, 0.0, 0.0)
+
+    codec = RecordCodec(value_schema(BY_NAME["psa.exception"]))
+
+    assert codec.decode(codec.encode(open_record(refusal)))["detail"].count("?") == 1
+
+
+class Answered(Answer):
+    id: str
 
 
 class Doubled(Erp):
