@@ -80,6 +80,7 @@ class BillingDocument(BaseModel):
     lines: dict[str, InvoiceLine] = Field(default_factory=dict)  # source id → invoice line
     ledgers: dict[str, LedgerEntry] = Field(default_factory=dict)  # slot → ledger
     exceptions: dict[str, str] = Field(default_factory=dict)  # source project id → hash of content
+    uses: dict[str, list[str]] = Field(default_factory=dict)  # invoice line → slots maybe used
 
     def standing(self, project_ref: str | None) -> list[InvoiceLine]:
         """Return the lines of a project that are not void: they lock what they name.
@@ -132,16 +133,57 @@ class BillingDocument(BaseModel):
 
     def used_up(self) -> list[str]:
         """Return the slots, of those ordered for, whose time bills invoice lines may have used."""
-        return [
-            slot
-            for slot in sorted(self.ledgers)
-            if self.is_locked(None) or _number(slot) < self.used(_ref(slot))
-        ]
+        used = self._used_slots()
+        return [slot for slot in sorted(self.ledgers) if self.is_locked(None) or slot in used]
 
-    def slot(self, project_ref: str) -> str:
-        """Return the name of the time bill that no invoice line has used up."""
-        used = self.used(project_ref)
-        return f"{project_ref}#{used}" if used else project_ref
+    def remember_uses(self, entry_id: str) -> bool:
+        """Remember which time bills a new invoice line may have used; return whether one is new.
+
+        A line does not name its bill, and papers may be deleted in any order: what stands when a
+        line comes is all that it can have used, or else what was ordered last.
+        """
+        lines = {line.id: line for line in self._invoice_lines() if line.status != VOID}
+        before = dict(self.uses)
+        self.uses = {}
+        for line, slots in before.items():
+            ref = lines[line].project_ref if line in lines else ""
+            kept = [slot for slot in slots if ref in (None, _ref(slot))]
+            if kept or ref is None:
+                self.uses[line] = kept
+        for line in sorted(lines.keys() - self.uses.keys(), key=vendor_order):
+            project_ref = lines[line].project_ref
+            refs = {project_ref} if project_ref else {_ref(slot) for slot in self.ledgers}
+            self.uses[line] = [slot for ref in sorted(refs) for slot in self._usable(entry_id, ref)]
+        return self.uses != before
+
+    def slots(self, entry_id: str, project_ref: str) -> tuple[str, list[str]]:
+        """Return the time bill for the open hours, and the surplus ones that nothing has used.
+
+        The first one that stands unused, or else one after all that lines may have used.
+        """
+        used = self._used_slots()
+        unused = [slot for slot in self._ordered(project_ref) if slot not in used]
+        standing = [slot for slot in unused if _bill_of(self, entry_id, slot) is not None]
+        after = [1 + _number(slot) for slot in used if _ref(slot) == project_ref]
+        number = max([self.used(project_ref), *after])
+        current = standing[0] if standing else _slot(project_ref, number)
+        return current, [slot for slot in unused if slot != current]
+
+    def _usable(self, entry_id: str, project_ref: str) -> list[str]:
+        """Return the slots that an invoice line may have used when it comes."""
+        ordered, used = self._ordered(project_ref), self._used_slots()
+        unused = [slot for slot in ordered if slot not in used]
+        standing = [slot for slot in unused if _bill_of(self, entry_id, slot) is not None]
+        return standing or unused[-1:] or ordered[-1:] or [project_ref]
+
+    def _ordered(self, project_ref: str) -> list[str]:
+        return sorted((slot for slot in self.ledgers if _ref(slot) == project_ref), key=_number)
+
+    def _used_slots(self) -> set[str]:
+        return {slot for slots in self.uses.values() for slot in slots}
+
+    def _invoice_lines(self) -> list[InvoiceLine]:
+        return [line for line in self.lines.values() if line.kind != CREDIT_MEMO]
 
     def bill(self, entry_id: str, project_ref: str) -> TimeBill | None:
         """Return the time bill that stands for the open hours of an entry on a project.
@@ -151,9 +193,20 @@ class BillingDocument(BaseModel):
         own = [each for each in self.bills.values() if each.project_ref == project_ref]
         is_locked = self.is_locked(project_ref) or self.is_locked(None)
         if self.used(project_ref) and not is_locked:
-            identity = time_bill_id(entry_id, self.slot(project_ref))
-            own = [each for each in own if each.time_bill_id == identity]
+            return self._open_bill(entry_id, project_ref)
         return _oldest(own)
+
+    def _open_bill(self, entry_id: str, project_ref: str) -> TimeBill | None:
+        """Return the first time bill of ours beside as many as invoice lines may have used."""
+        count = self.used(project_ref)
+        before = {time_bill_id(entry_id, _slot(project_ref, each)) for each in range(count)}
+        following = time_bill_id(entry_id, _slot(project_ref, count))
+        own = [
+            bill
+            for bill in self.bills.values()
+            if bill.project_ref == project_ref and bill.time_bill_id not in {None, *before}
+        ]
+        return _oldest([bill for bill in own if bill.time_bill_id == following] or own)
 
     def old_bills(self, entry_id: str, project_ref: str) -> list[TimeBill]:
         """Return the bills beside the one that stands for the open hours.
@@ -161,17 +214,37 @@ class BillingDocument(BaseModel):
         All of them while the entry is locked: nothing stands for its open hours then. What a
         person wrote beside it counts only where finance has invoiced the entry.
         """
-        identity = None
+        current = None
         if not self.is_locked(project_ref):
-            identity = time_bill_id(entry_id, self.slot(project_ref))
+            current = self._open_bill(entry_id, project_ref)
         is_any = project_ref in self.projects() or self.used(project_ref) > 0
         return [
             bill
             for bill in self.bills.values()
             if bill.project_ref == project_ref
-            and (bill.time_bill_id != identity or identity is None)
+            and (current is None or bill.id != current.id)
             and (is_any or bill.time_bill_id is not None)
         ]
+
+    def is_offered(self, entry_id: str, project_ref: str, slot: str) -> bool:
+        """Whether finance can invoice time of other bills of ours than the one of a slot."""
+        is_unclear = self.unclear_bill(entry_id, project_ref, slot) is not None
+        return is_unclear or self.left_over(entry_id, project_ref) != 0
+
+    def unclear_bill(
+        self, entry_id: str, project_ref: str, slot: str | None = None
+    ) -> TimeBill | None:
+        """Return the bill that offers the open time and that a line may have used all the same.
+
+        So it is neither rewritten nor deleted, and none is ordered beside it.
+        """
+        current = slot or self.slots(entry_id, project_ref)[0]
+        bill = self._open_bill(entry_id, project_ref)
+        if bill is None or _bill_of(self, entry_id, current) is not None:
+            return None
+        sure = {slots[0] for slots in self.uses.values() if len(slots) == 1}
+        clear = {time_bill_id(entry_id, slot) for slot in {current, *sure}}
+        return bill if bill.time_bill_id not in clear else None
 
     def left_over(self, entry_id: str, project_ref: str, rest: int = 0) -> int:
         """Return the seconds beyond `rest` that finance can still invoice of `old_bills`.
@@ -180,6 +253,19 @@ class BillingDocument(BaseModel):
         name its bill: it is taken for the oldest one that has room for it. A line that names no
         project may have used a bill of another one, so it is taken for none.
         """
+        left = self._left(entry_id, project_ref)
+        total = sum(left[each] for each in left if self.bills[each].is_billable is not False)
+        coarse = self.coarseness(project_ref) + len(left) * HALF_A_MINUTE
+        return total - rest if abs(total) > abs(rest) + coarse else 0
+
+    def holds(self, entry_id: str, project_ref: str, rest: int) -> bool:
+        """Whether time bills that nothing has used hold `rest` seconds of an invoiced entry."""
+        left = self._left(entry_id, project_ref)
+        coarse = self.coarseness(project_ref) + len(left) * HALF_A_MINUTE
+        return abs(sum(left.values())) + coarse >= abs(rest)
+
+    def _left(self, entry_id: str, project_ref: str) -> dict[str, int]:
+        """Return the seconds of each of `old_bills` that no invoice line has used."""
         left = {bill.id: _seconds(bill) for bill in self.old_bills(entry_id, project_ref)}
         ids = sorted(left, key=vendor_order)
         lines = [line for line in self.standing(project_ref) if line.kind != CREDIT_MEMO]
@@ -191,9 +277,7 @@ class BillingDocument(BaseModel):
                 taken = used - open_seconds(used, left[each])
                 left[each] -= taken
                 used -= taken
-        total = sum(left[each] for each in ids if self.bills[each].is_billable is not False)
-        coarse = self.coarseness(project_ref) + len(ids) * HALF_A_MINUTE
-        return total - rest if abs(total) > abs(rest) + coarse else 0
+        return left
 
     def coarseness(self, project_ref: str) -> int:
         """Return the seconds by which the ERP's lines may differ from an entry when equal."""
@@ -256,6 +340,10 @@ class BillingDocument(BaseModel):
 
 def _ref(slot: str) -> str:
     return slot.partition("#")[0]
+
+
+def _slot(project_ref: str, number: int) -> str:
+    return f"{project_ref}#{number}" if number else project_ref
 
 
 def _number(slot: str) -> int:
@@ -333,7 +421,8 @@ def order_bills(
     Nothing more while it is invoiced by a line that names no project: any bill may be the one it
     used.
     """
-    has_changed = _withdraw_used_up(document, entry_id, correlation, outbox, timestamp_ms)
+    has_changed = document.remember_uses(entry_id)
+    has_changed |= _withdraw_used_up(document, entry_id, correlation, outbox, timestamp_ms)
     if document.is_locked(None):
         return has_changed
     if wanted is not None and document.is_locked_elsewhere(wanted.project_ref):
@@ -345,39 +434,44 @@ def order_bills(
     for project_ref in sorted(projects):
         if document.is_locked(project_ref):
             continue
-        slot = document.slot(project_ref)
-        bill = _bill_of(document, entry_id, slot)
-        is_wanted = wanted is not None and wanted.project_ref == project_ref
-        if is_wanted and document.left_over(entry_id, project_ref):
-            if bill is not None:
-                continue  # neither is rewritten until a person has chosen
-            is_wanted = False
-        before = document.ledgers.get(slot)
-        if before is None and not is_wanted:
-            continue  # a bill we never ordered is somebody else's
-        after, is_due = decide(
-            before or LedgerEntry(),
-            content_hash(wanted.content()) if wanted is not None and is_wanted else GONE,
-            content_hash(_observed(bill)) if bill is not None else "",
-            timestamp_ms,
-        )
-        has_changed |= after != before
-        document.ledgers[slot] = after
-        if is_due:
-            order = _order(entry_id, slot, wanted if is_wanted else None, correlation)
-            payload: Payload = {
-                **(
-                    {**wanted.content(), "seconds": wanted.seconds}
-                    if wanted is not None and is_wanted
-                    else {}
-                ),
-                "time_bill_id": time_bill_id(entry_id, slot),
-                "time_entry_id": entry_id,
-                "project_ref": project_ref,
-                "correlation_id": correlation,
-            }
-            send(outbox, order, payload, revision=after.revision, timestamp_ms=timestamp_ms)
+        current, surplus = document.slots(entry_id, project_ref)
+        contents: dict[str, Billable | None] = dict.fromkeys(surplus)
+        here = wanted if wanted is not None and wanted.project_ref == project_ref else None
+        is_there = _bill_of(document, entry_id, current) is not None
+        is_offered = document.is_offered(entry_id, project_ref, current)
+        if here is None or not is_offered or not is_there:
+            contents[current] = None if is_offered else here
+        # Else neither of the bills is rewritten until a person has chosen.
+        for slot, content in contents.items():
+            before = document.ledgers.get(slot)
+            if before is None and content is None:
+                continue  # a bill we never ordered is somebody else's
+            bill = _bill_of(document, entry_id, slot)
+            after, is_due = decide(
+                before or LedgerEntry(),
+                content_hash(content.content()) if content is not None else GONE,
+                content_hash(_observed(bill)) if bill is not None else "",
+                timestamp_ms,
+            )
+            has_changed |= after != before
+            document.ledgers[slot] = after
+            if is_due:
+                order = _order(entry_id, slot, content, correlation)
+                payload = _payload(entry_id, slot, content, correlation)
+                send(outbox, order, payload, revision=after.revision, timestamp_ms=timestamp_ms)
     return has_changed
+
+
+def _payload(
+    entry_id: str, slot: str, content: Billable | None, correlation: str | None
+) -> Payload:
+    return {
+        **({**content.content(), "seconds": content.seconds} if content is not None else {}),
+        "time_bill_id": time_bill_id(entry_id, slot),
+        "time_entry_id": entry_id,
+        "project_ref": _ref(slot),
+        "correlation_id": correlation,
+    }
 
 
 def _withdraw_used_up(

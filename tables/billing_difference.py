@@ -24,12 +24,16 @@ RATE_CHANGED: Final = "billing.rate_changed"
 MORE_HOURS: Final = "billing.more_hours"
 NO_HOURS: Final = "billing.no_hours"
 LEFT_OVER: Final = "billing.left_over"
+UNCLEAR: Final = "billing.unclear_bill"
 _RATE_UNITS: Final = MONEY_UNITS // SECONDS_AN_HOUR
 _HINT: Final = "credit the invoice, or undo the change of the entry; what is right then is billed"
 _HINT_MORE: Final = "bill the rest in the ERP, credit the invoice, or undo the change of the entry"
 _HINT_LEFT: Final = (
     "clear Billable on the old time record in the ERP, or cut its hours to what is invoiced of it; "
     "what is right then is billed"
+)
+_HINT_UNCLEAR: Final = (
+    "an invoice may have used the time record, so it is left alone: correct or delete it in the ERP"
 )
 
 
@@ -62,7 +66,8 @@ def difference(
 ) -> Difference | None:
     """Return what is wrong between an entry (None: not on the project now) and its invoices."""
     if not document.is_locked(project_ref):
-        return _left_over(document, entry_id, project_ref)
+        left_over = _left_over(document, entry_id, project_ref)
+        return left_over or _unclear(document, entry_id, project_ref, entry)
     by_currency = document.named(project_ref)
     seconds = sum(net.seconds for net in by_currency.values())
     code = _code(document, entry_id, project_ref, entry, seconds)
@@ -100,6 +105,22 @@ def _left_over(
     return Difference(LEFT_OVER, detail, _HINT_LEFT, abs(left * int(rate * _RATE_UNITS)), currency)
 
 
+def _unclear(
+    document: BillingDocument, entry_id: str, project_ref: str, entry: EntryNow | None
+) -> Difference | None:
+    """Return how the bill differs that nobody rewrites, since an invoice line may have used it."""
+    bill = document.unclear_bill(entry_id, project_ref)
+    if bill is None or document.is_locked(None):
+        return None
+    due = entry if entry and _is_to_bill(entry) else None
+    is_same_time = due is not None and bill.hours == hours_of(due.seconds)
+    if due is not None and is_same_time and not _is_other_price(bill, due):
+        return None
+    approved = due.seconds if due else 0
+    detail = f"a time record of {bill.hours} h is open, {hours_of(approved)} h are approved to bill"
+    return Difference(UNCLEAR, detail, _HINT_UNCLEAR, None, None)
+
+
 def _is_to_bill(entry: EntryNow) -> bool:
     return entry.status == APPROVED and entry.is_billable and entry.is_hourly
 
@@ -127,7 +148,8 @@ def _code(  # noqa: PLR0911 - one return for each reason
         is_twice = document.invoices(project_ref) > 1
         return "billing.invoiced_twice" if is_twice else "billing.fewer_hours"
     bill = document.bill(entry_id, project_ref)
-    if rest and (bill is None or bill.hours != hours_of(entry.seconds)):
+    is_other_time = bill is None or bill.hours != hours_of(entry.seconds)
+    if rest and (is_other_time or not document.holds(entry_id, project_ref, rest)):
         return MORE_HOURS
     if document.left_over(entry_id, project_ref, open_seconds(entry.seconds, invoiced)):
         return LEFT_OVER

@@ -415,7 +415,10 @@ def test_c8_every_contract_over_every_history_equals_the_oracle(
     found = {
         key: row["error_code"]
         for key, row in exceptions.items()
-        if row["status"] == "open" and key.startswith("billing:")
+        if row["status"] == "open"
+        and key.startswith("billing:")
+        # Which bill a line may have used depends on when it came, which the rows do not show.
+        and row["error_code"] != "billing.unclear_bill"
     }
     over_caps = {key: over for key, (_, *over) in oracle.over_caps().items()}
     expected = oracle.billing_differences() | dict.fromkeys(over_caps, "billing.over_cap")

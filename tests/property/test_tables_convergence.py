@@ -22,7 +22,7 @@ from tests.support.histories import (
     Feeder,
     changes,
 )
-from tests.support.oracle import OUTPUTS, Oracle, comparable, last_entities
+from tests.support.oracle import OUTPUTS, Oracle, comparable, last_entities, last_time_bills
 from tests.support.simulator import Targets
 from tests.support.topology import FixedRegistry, Topology
 
@@ -119,7 +119,8 @@ def oracle_of(targets: Targets) -> Oracle:
     feeder = targets.feeder
     commands = feeder.topology.records("psa.command.netsuite")
     ordered_for = last_entities(command for _, command in commands)
-    return Oracle(feeder.rows, targets.refused, feeder.versions, ordered_for)
+    bill_ids = last_time_bills(command for _, command in commands)
+    return Oracle(feeder.rows, targets.refused, feeder.versions, ordered_for, bill_ids)
 
 
 def assert_converged(targets: Targets) -> None:

@@ -34,6 +34,7 @@ from tests.support.oracle import (
     Table,
     comparable,
     last_entities,
+    last_time_bills,
     payload,
     plain,
     worked,
@@ -122,6 +123,11 @@ def published(topology: Topology) -> dict[str, Table]:
 def entities(topology: Topology) -> dict[str, str]:
     """Return the legal entity in the last order of each project."""
     return last_entities(command for _, command in topology.records("psa.command.netsuite"))
+
+
+def time_bills(topology: Topology) -> dict[tuple[str, str], str]:
+    """Return the time bill in the last order for each entry on a project."""
+    return last_time_bills(command for _, command in topology.records("psa.command.netsuite"))
 
 
 @unhurried
@@ -246,7 +252,12 @@ def test_i12_the_last_order_is_what_the_target_should_hold(
         for key, command in topology.records(f"psa.command.{target}")
         if command is not None
     }
-    oracle = Oracle(feeder.rows, versions=feeder.versions, ordered_for=entities(topology))
+    oracle = Oracle(
+        feeder.rows,
+        versions=feeder.versions,
+        ordered_for=entities(topology),
+        bill_ids=time_bills(topology),
+    )
     observed = oracle.observed()
     for key, content in oracle.desired().items():
         if observed.get(key) != content:
@@ -436,7 +447,8 @@ def test_a3_exceptions_are_open_exactly_where_the_oracle_sees_a_difference(
     found = {
         key: code
         for key, (code, _, _) in open_exceptions(topology).items()
-        if key.startswith("billing:")
+        # Which bill a line may have used depends on when it came, which the rows do not show.
+        if key.startswith("billing:") and code != "billing.unclear_bill"
     }
     oracle = Oracle(feeder.rows, versions=feeder.versions)
     over_caps = {key: code for key, (code, _, _) in oracle.over_caps().items()}

@@ -47,9 +47,11 @@ class Oracle:
         refused: Mapping[str, str] | None = None,
         versions: Versions | None = None,
         ordered_for: Mapping[str, str] | None = None,
+        bill_ids: Mapping[tuple[str, str], str] | None = None,
     ) -> None:
         self._rows = rows
         self._ordered_for = ordered_for or {}  # canonical project id → entity in its last order
+        self._bill_ids = bill_ids or {}  # (entry, source project) → time bill in the last order
         self._versions = versions or (lambda topic, key: [rows[topic][key]])
         self._refused = refused or {}  # canonical project id → why the ERP refuses its last order
 
@@ -340,19 +342,41 @@ class Oracle:
             reference,
             None,
         }:
-            identity = time_bill_id(entry["id"], self._slot(entry["id"], reference))
-            bills = [bill for bill in bills if bill["time_bill_id"] == identity]
+            return self._open_bill(entry["id"], reference)
         return bills[0] if bills else None
+
+    def _open_bill(self, entry_id: str, reference: str) -> Row | None:
+        """Return our bill of what is open, where no line locks: the next one, or else any later."""
+        count = self._used(entry_id, reference)
+        names = [f"{reference}#{number}" if number else reference for number in range(count + 1)]
+        *used, following = (time_bill_id(entry_id, name) for name in names)
+        bills = [
+            bill
+            for bill in self.of("time_bill")
+            if (bill["time_entry_id"], bill["project_ref"]) == (entry_id, reference)
+            and bill["time_bill_id"] not in (None, *used)
+        ]
+        return next(
+            (bill for bill in bills if bill["time_bill_id"] == following), *bills[:1] or [None]
+        )
 
     def left_over(
         self, entry_id: str, reference: str, rest_open: Fraction | None = None
     ) -> Fraction:
-        """Return the hours that finance can still invoice of bills beside the open one's.
+        """Return the hours that finance can still invoice of bills beside the open one's."""
+        left, coarse = self._rest_of_bills(entry_id, reference)
+        total = sum((part for part, bill in left if bill["is_billable"] is not False), Fraction(0))
+        return total if abs(total) > abs(rest_open or 0) + coarse else Fraction(0)
+
+    def _rest_of_bills(
+        self, entry_id: str, reference: str
+    ) -> tuple[list[tuple[Fraction, Row]], Fraction]:
+        """Return what invoices leave of the bills beside the open one's, and how exact that is.
 
         An invoice uses time up, also when it is credited; which bill it uses nobody says.
         """
         lines = self._lines(entry_id, reference)
-        current = time_bill_id(entry_id, self._slot(entry_id, reference))
+        current = self._open_bill(entry_id, reference) or {"id": None}
         is_named = self._used(entry_id, reference) > 0 or any(
             (line["time_entry_id"], line["project_ref"]) == (entry_id, reference)
             for line in self.of("invoice")
@@ -361,7 +385,7 @@ class Oracle:
             bill
             for bill in self.of("time_bill")
             if (bill["time_entry_id"], bill["project_ref"]) == (entry_id, reference)
-            and (reference in self.locked_on(entry_id) or bill["time_bill_id"] != current)
+            and (reference in self.locked_on(entry_id) or bill["id"] != current["id"])
             and (is_named or bill["time_bill_id"])
         ]
         rest = [worked(bill) for bill in old]
@@ -376,12 +400,8 @@ class Oracle:
             for number in fits[:1] or alike:
                 part = min(rest[number], hours, key=abs)
                 rest[number], hours = rest[number] - part, hours - part
-        offered = zip(rest, old, strict=True)
-        left = sum(
-            (each for each, bill in offered if bill["is_billable"] is not False), Fraction(0)
-        )
         coarse = len(lines) * TINY + Fraction(len(old), 120)  # each bill to half a minute
-        return left if abs(left) > abs(rest_open or 0) + coarse else Fraction(0)
+        return list(zip(rest, old, strict=True)), coarse
 
     def billing_differences(self) -> dict[str, str]:
         """Return exception id → code of every invoiced entry that is not as it was billed."""
@@ -427,6 +447,9 @@ class Oracle:
                 is_twice = sum(line["kind"] != "credit_memo" for line in lines) > 1
                 return "billing.invoiced_twice" if is_twice else "billing.fewer_hours"
             if bill is None or bill["hours"] != rounded(hours, 2):
+                return "billing.more_hours"
+            rest, coarse = self._rest_of_bills(entry["id"], entry["project_ref"])
+            if abs(sum(part for part, _ in rest)) + coarse < abs(hours - net):
                 return "billing.more_hours"
         if self.left_over(entry["id"], entry["project_ref"], _open(hours, net)):
             return "billing.left_over"
@@ -857,8 +880,12 @@ class Oracle:
             is_charged = entry["is_billable"] and self._is_hourly(entry["project_ref"])
             if is_charged and self._can_be_billed(entry):
                 project = self.project_ref(entry["project_ref"]) or {}
-                slot = self._slot(entry["id"], entry["project_ref"])
-                identity = time_bill_id(entry["id"], slot)
+                side = entry["id"], entry["project_ref"]
+                following = time_bill_id(entry["id"], self._slot(*side))
+                identity = self._bill_ids.get(side, following)
+                open_bill = self._open_bill(*side)
+                if open_bill is not None and open_bill["time_bill_id"] not in (following, identity):
+                    continue  # another bill that nobody ordered offers the time
                 fields = ("work_on", "bill_rate", "currency")
                 yield (
                     f"netsuite:time_bill:{identity}",
@@ -945,6 +972,17 @@ def last_entities(commands: Iterable[Mapping[str, Any] | None]) -> dict[str, str
             found[project] = payload(command)["legal_entity_id"]
         elif command["kind"] == "delete_project":
             found.pop(project, None)
+    return found
+
+
+def last_time_bills(commands: Iterable[Mapping[str, Any] | None]) -> dict[tuple[str, str], str]:
+    """Return (entry, source project) → id of the time bill in the last order for it."""
+    found: dict[tuple[str, str], str] = {}
+    for command in commands:
+        if command is not None and command["kind"] == "upsert_time_bill":
+            content = payload(command)
+            side = content["time_entry_id"], content["project_ref"]
+            found[side] = content["time_bill_id"]
     return found
 
 

@@ -263,7 +263,7 @@ def test_a3_what_the_erp_has_refused_so_far_does_not_come_through_once_it_is_inv
 def test_a3_the_bill_of_a_standing_invoice_stays_when_older_papers_are_deleted() -> None:
     document = billed(line(), CREDIT)
     assert order(document, BILLABLE) == [("upsert_time_bill", "p1")]
-    again = time_bill_id("e", document.slot("p1"))
+    again = time_bill_id("e", document.slots("e", "p1")[0])
     document.bills["b-2"] = bill().model_copy(update={"id": "b-2", "time_bill_id": again})
     assert order(document, BILLABLE) == []
     document.lines = {"i-3": line(number=3)}
@@ -438,6 +438,17 @@ def test_c7_no_bill_is_ordered_beside_time_that_the_erp_still_offers(
 
 
 @pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_a_bill_is_free_again_when_the_line_turns_out_to_name_another_project() -> None:
+    document = shown(bill())
+    assert order(document, BILLABLE) == []
+    document.lines = {"i": line(project_ref=None)}
+    assert order(document, LESS) == []
+    document.lines = {"i": line(project_ref="p2"), "c": line("-7.5", "p2", kind="credit_memo")}
+    assert order(document, LESS) == [("upsert_time_bill", "p1")]
+    assert document.slots("e", "p1") == ("p1", [])
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
 def test_c7_an_order_that_is_on_its_way_is_taken_back_when_the_old_bill_shows() -> None:
     document = shown(FIVE, FIVE_BACK)
     assert order(document, EIGHT) == [("upsert_time_bill", "p1")]
@@ -497,7 +508,13 @@ ENTRY = EntryNow("approved", True, True, 27_000, Decimal(100), "EUR", "c")
         ([line("5"), line("2.5", number=3)], ENTRY, None, None),
         ([WITHOUT_QUANTITY], ENTRY, "billing.no_hours", "750"),
         ([line(), LESS_MONEY], ENTRY, "billing.no_hours", "50"),
-        ([line(), line("-2.5", kind="credit_memo", number=3)], ENTRY, None, None),
+        # what is credited in part stays used: no bill of the ERP holds the 2.5 h
+        (
+            [line(), line("-2.5", kind="credit_memo", number=3)],
+            ENTRY,
+            "billing.more_hours",
+            "250",
+        ),
         (
             [line(), line("-2.5", kind="credit_memo", number=3)],
             replace(ENTRY, seconds=18_000),
@@ -572,7 +589,8 @@ def test_a3_a_document_has_changed_where_something_else_is_told_than_before() ->
 @pytest.mark.fault("A3", place="tables/billing_difference.py")
 @pytest.mark.parametrize("is_credited", [True, False])
 def test_a3_the_exception_is_resolved_by_a_credit_or_by_the_reversal(is_credited: bool) -> None:
-    outbox, document = Outbox(), shown(bill(), line())
+    own = bill().model_copy(update={"time_bill_id": time_bill_id("x:e", "p1")})
+    outbox, document = Outbox(), shown(own, line())
     for _ in range(2):
         report(document, "x:e", "p1", None, outbox=outbox, timestamp_ms=10)
     if is_credited:

@@ -1,0 +1,300 @@
+"""Whatever finance does to invoices and credit memos, time is offered for billing once.
+
+A small ERP that knows which time bill each line has used up, as the real one does and its rows do
+not say. It carries out what is ordered and shows its rows at once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from schemas.identity import time_bill_id
+from tables.billing import Billable, BillingDocument, order_bills
+from tables.billing_difference import EntryNow, difference
+from tables.effects import Outbox
+from tables.facts import InvoiceLine, TimeBill
+from tests.support.examples import examples
+
+ENTRY, PROJECT = "x:e", "p1"
+HOUR = 3_600
+RATE = 100
+
+
+@dataclass
+class Paper:
+    """A line of an invoice or of the credit memo made from it."""
+
+    bill: str
+    hours: int
+    kind: str
+    status: str = "open"
+    is_credited: bool = False
+
+    @property
+    def uses(self) -> int:
+        return self.hours if self.kind == "invoice" and self.status != "void" else 0
+
+
+@dataclass
+class Erp:
+    """Time bills by their own id, and papers."""
+
+    bills: dict[str, dict[str, Any]] = field(default_factory=dict)
+    papers: dict[str, Paper] = field(default_factory=dict)
+    count: int = 0
+
+    def new_id(self) -> str:
+        self.count += 1
+        return f"{self.count:03d}"
+
+    def used(self, bill: str) -> int:
+        return sum(paper.uses for paper in self.papers.values() if paper.bill == bill)
+
+    def left(self, bill: str) -> int:
+        return int(self.bills[bill]["hours"]) - self.used(bill)
+
+    def offers(self) -> int:
+        """Return the hours that the next invoice would take."""
+        return sum(self.left(bill) for bill in self.bills if self.bills[bill]["is_billable"])
+
+    def execute(self, kind: str, payload: dict[str, Any]) -> None:
+        """Carry out a command; one on time that an invoice line has used must never come."""
+        own = [
+            bill
+            for bill, row in self.bills.items()
+            if row["time_bill_id"] == payload.get("time_bill_id")
+        ]
+        for bill in own:
+            assert self.used(bill) == 0, f"{kind} of a time bill that is invoiced"
+        if kind == "delete_time_bill":
+            for bill in own:
+                del self.bills[bill]
+        elif kind == "upsert_time_bill":
+            bill = own[0] if own else self.new_id()
+            self.bills[bill] = {
+                "time_bill_id": payload["time_bill_id"],
+                "hours": Decimal(payload["hours"]),
+                "is_billable": True,
+            }
+
+    # -- what finance does ----------------------------------------------------------------
+
+    def invoice(self, number: int, hours: int) -> None:
+        """Invoice up to so many hours of a bill that has some left."""
+        some = [bill for bill in sorted(self.bills) if self.left(bill) > 0]
+        some = [bill for bill in some if self.bills[bill]["is_billable"]]
+        if some:
+            bill = some[number % len(some)]
+            hours = min(hours, self.left(bill))
+            self.papers[self.new_id()] = Paper(bill, hours, "invoice")
+
+    def credit(self, number: int) -> None:
+        """Credit all of an invoice line: the time stays billed."""
+        some = [
+            paper
+            for _, paper in sorted(self.papers.items())
+            if paper.uses and not paper.is_credited
+        ]
+        if some:
+            paper = some[number % len(some)]
+            paper.is_credited = True
+            self.papers[self.new_id()] = Paper(paper.bill, -paper.hours, "credit_memo")
+
+    def delete(self, number: int) -> None:
+        """Delete any paper: what an invoice line has used is free again."""
+        if self.papers:
+            del self.papers[sorted(self.papers)[number % len(self.papers)]]
+
+    def void(self, number: int) -> None:
+        """Void any paper."""
+        if self.papers:
+            self.papers[sorted(self.papers)[number % len(self.papers)]].status = "void"
+
+    def close(self, number: int) -> None:
+        """Clear Billable on a bill that an invoice line has used."""
+        some = [bill for bill in sorted(self.bills) if self.used(bill)]
+        if some:
+            self.bills[some[number % len(some)]]["is_billable"] = False
+
+
+@dataclass
+class World:
+    """The ERP, the document that sees it, and what is approved of the entry."""
+
+    erp: Erp = field(default_factory=Erp)
+    document: BillingDocument = field(default_factory=BillingDocument)
+    hours: int = 8
+    clock: int = 0
+
+    def settle(self) -> None:
+        """Show the ERP's rows and carry out what follows, until nothing does."""
+        for _ in range(20):
+            self.show()
+            if not self.step():
+                return
+        raise AssertionError("commands without end")
+
+    def show(self) -> None:
+        """Bring the rows in one by one, as the topics do; papers first."""
+        papers, bills = self.erp.papers, self.erp.bills
+        lines = {key: _line(key, paper) for key, paper in papers.items()}
+        for key in sorted(self.document.lines.keys() - lines.keys()):
+            del self.document.lines[key]
+            self.order()
+        for key in sorted(lines):
+            if self.document.lines.get(key) != lines[key]:
+                self.document.lines[key] = lines[key]
+                self.order()
+        self.document.bills = {key: _bill(key, row) for key, row in bills.items()}
+
+    def step(self) -> bool:
+        """Carry out what is ordered now; return whether anything was."""
+        return self.order()
+
+    def order(self) -> bool:
+        outbox = Outbox()
+        self.clock += 10
+        wanted = None
+        if self.hours:
+            day, seconds = date(2026, 11, 2), self.hours * HOUR
+            wanted = Billable(PROJECT, "eng-a-de", day, seconds, Decimal(RATE), "EUR")
+        order_bills(
+            self.document,
+            ENTRY,
+            wanted,
+            correlation=None,
+            outbox=outbox,
+            timestamp_ms=self.clock,
+        )
+        # What is kept between two changes is what the state store holds.
+        self.document = BillingDocument.model_validate_json(self.document.model_dump_json())
+        for emit in outbox.emits:
+            assert emit.record is not None
+            self.erp.execute(str(emit.record["kind"]), json.loads(str(emit.record["payload"])))
+        return bool(outbox.emits)
+
+    def is_told(self) -> bool:
+        now = EntryNow(
+            "approved" if self.hours else "draft",
+            True,
+            True,
+            (self.hours or 8) * HOUR,
+            Decimal(RATE),
+            "EUR",
+            None,
+        )
+        return difference(self.document, ENTRY, PROJECT, now) is not None
+
+    def check(self) -> None:
+        """The ERP offers what is open, neither more nor less; or a person is told."""
+        owed = sum(paper.hours for paper in self.erp.papers.values() if paper.status != "void")
+        if self.is_told():
+            return
+        # A credit of what is invoiced no more is the customer's, and nothing to bill again.
+        is_open = self.hours - max(owed, 0)
+        is_written_off = any(not row["is_billable"] for row in self.erp.bills.values())
+        assert self.erp.offers() == is_open or (is_written_off and self.erp.offers() < is_open)
+
+
+def _line(key: str, paper: Paper) -> InvoiceLine:
+    return InvoiceLine(
+        id=key,
+        kind=paper.kind,
+        status=paper.status,
+        project_ref=PROJECT,
+        time_entry_id=ENTRY,
+        seconds=paper.hours * HOUR,
+        amount=Decimal(paper.hours * RATE) if paper.status != "void" else Decimal(0),
+        currency="EUR",
+    )
+
+
+def _bill(key: str, row: dict[str, Any]) -> TimeBill:
+    return TimeBill(
+        id=key,
+        time_bill_id=row["time_bill_id"],
+        project_ref=PROJECT,
+        time_entry_id=ENTRY,
+        project_id="eng-a-de",
+        work_on=date(2026, 11, 2),
+        hours=row["hours"],
+        bill_rate=Decimal(RATE),
+        currency="EUR",
+        is_billable=None if row["is_billable"] else False,
+    )
+
+
+Step = tuple[str, tuple[int, ...]]
+
+
+def play(world: World, step: Step) -> None:
+    """One act of finance, or `work`: so many hours are approved now."""
+    name, arguments = step
+    if name == "work":
+        world.hours = arguments[0]
+    else:
+        getattr(world.erp, name)(*arguments)
+    world.settle()
+    world.check()
+
+
+numbers = st.integers(0, 5)
+steps: st.SearchStrategy[Step] = st.one_of(
+    st.tuples(st.just("work"), st.tuples(st.sampled_from([8, 8, 6, 0]))),
+    st.tuples(st.just("invoice"), st.tuples(numbers, st.sampled_from([8, 8, 5]))),
+    st.tuples(st.sampled_from(["credit", "credit", "delete", "void", "close"]), st.tuples(numbers)),
+)
+
+
+@settings(max_examples=examples(100), deadline=None)
+@pytest.mark.fault("C7", place="tables/billing.py")
+@given(st.lists(steps, min_size=3, max_size=14))
+@example(  # the last invoice may have used either of two bills
+    [
+        *[("invoice", (0, 8)), ("credit", (0,))] * 2,
+        ("delete", (0,)),
+        ("work", (6,)),
+        ("invoice", (0, 8)),
+    ]
+)
+@example(  # a credit memo outlives its invoice
+    [
+        *[("invoice", (0, 8)), ("credit", (0,)), ("invoice", (0, 8)), ("work", (0,))],
+        *[("delete", (0,)), ("work", (8,))],
+    ]
+)
+@example([("invoice", (0, 5)), ("invoice", (0, 8)), ("credit", (0,))])  # credited in part
+def test_c7_time_is_offered_once_whatever_happens_to_papers(history: list[Step]) -> None:
+    world = World()
+    world.settle()
+    world.check()
+    for step in history:
+        play(world, step)
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize("name", ["delete", "void"])
+def test_c7_papers_of_two_bills_that_go_leave_one_bill(name: str) -> None:
+    world = World()
+    world.settle()
+    for _ in range(2):
+        world.erp.invoice(0, 8)
+        world.settle()
+        world.erp.credit(0)
+        world.settle()
+    assert len(world.erp.bills) == 3
+    for number in range(4):
+        play(world, (name, (number if name == "void" else 0,)))
+    assert [row["time_bill_id"] for row in world.erp.bills.values()] == [
+        time_bill_id(ENTRY, PROJECT)
+    ]
+    assert world.erp.offers() == 8
+    assert not world.is_told()
