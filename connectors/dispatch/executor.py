@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from connectors.dispatch.commands import Command, Intent, Outcome, Status
+from connectors.dispatch.commands import Command, Intent, Outcome, Problem, Status
 from connectors.dispatch.exceptions import exception_id, warning_id
 from connectors.dispatch.gate import Gate
 from connectors.dispatch.journal import Journal
@@ -106,7 +106,7 @@ class TargetExecutor:
         self._retrying: set[str] = set()
         self._waiting: dict[str, list[Finished]] = {}
         self._trials: set[str] = set()  # ids of refused commands that are tried again
-        self._leftovers: set[str] = set()  # ids of carried-out ones that are looked at again
+        self._leftovers: dict[str, Problem] = {}  # by id of carried-out ones: looked at again
         self._is_draining = False
         self._refusals = Refusals(refused)
         self._limited = 0  # times in a row that the target asked everybody to slow down
@@ -217,7 +217,7 @@ class TargetExecutor:
             self._waiting[command.command_id] = []
             self._trials.add(command.command_id)
             if _is_leftover(refusal):
-                self._leftovers.add(command.command_id)
+                self._leftovers[command.command_id] = refusal.problem
             self._begin(command.natural_key)
             self._show()
         else:  # a newer one is under way, and will tell
@@ -267,6 +267,8 @@ class TargetExecutor:
         identity = exception_id(command)
         times = failures - UNCLEAR_AFTER + 1
         pause_s = PACES[Reason.UNCLEAR].pause_s(times, identity)
+        if command.command_id in self._leftovers:
+            return pause_s  # it was carried out, and what it left behind is told
         refusal = Refusal(
             identity,
             command,
@@ -342,7 +344,13 @@ class TargetExecutor:
             if not is_refusal(error):
                 self._ledger.unknown(command.natural_key)
                 return transient(error)
-            await self._settle(command, rejected(step.attempts, error))
+            left_over = self._leftovers.get(command.command_id)
+            if left_over is None:
+                outcome = rejected(step.attempts, error)
+            else:  # it stays carried out, whoever may look at it
+                applied = Applied(known_id, warning=left_over)
+                outcome = carried_out(Status.ADOPTED, step.attempts, applied)
+            await self._settle(command, outcome)
             return None
         if found is None and command.command_id in self._leftovers:
             # It was carried out once. What became of it since is for the tables to see: they know
@@ -396,7 +404,7 @@ class TargetExecutor:
         self._check()
         await self._journal.settle(command, outcome, self._refuse(command, outcome))
         self._trials.discard(command.command_id)
-        self._leftovers.discard(command.command_id)
+        self._leftovers.pop(command.command_id, None)
         self._told.pop(exception_id(command), None)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
         self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()

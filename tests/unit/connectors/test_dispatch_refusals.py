@@ -604,6 +604,32 @@ def test_a1_what_was_carried_out_and_then_taken_away_is_not_made_again_by_trying
     virtually(story)
 
 
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        VendorRejectedError(403, [Fault("NO_RIGHT", "no")], context={}, reason=Reason.PERMISSION),
+        UnclearAnswerError("odd", outcome_unknown=False, context={}),
+    ],
+    ids=["refused", "unclear"],
+)
+def test_a1_what_was_carried_out_stays_so_though_nobody_may_look_at_it(answer: Exception) -> None:
+    class Hidden(Doubled):
+        async def look(self, _command: Command, _known_id: str | None) -> Applied | None:
+            raise answer
+
+    async def story() -> None:
+        async with bench(Hidden()) as it:
+            it.submit(make_command())
+            await it.idle()
+            await asyncio.sleep(DAY_S)
+
+            assert set(it.statuses()) <= {"succeeded", "adopted"}
+            assert list(it.journal.open) == ["netsuite:netsuite:project:a:warning"]
+
+    virtually(story)
+
+
 @pytest.mark.fault("A6", place="connectors/dispatch/executor.py")
 @pytest.mark.parametrize("is_refused", [True, False])
 @pytest.mark.parametrize("pause_s", [0.5, 1.0, 1.5, 4.0])
