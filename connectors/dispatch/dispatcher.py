@@ -59,16 +59,18 @@ class Dispatcher:
         metrics: DispatchMetrics,
         health: Health,
         lease: Lease,
+        session_timeout_ms: int = SESSION_TIMEOUT_MS,
         instance_id: str | None = None,
         wrap_journal: WrapJournal = lambda journal: journal,
     ) -> None:
-        """`lease` is what the sinks ask before each request.
+        """`lease` is what the sinks ask before each request; as long as the session time-out.
 
         With an `instance_id`, this process takes over from its dead predecessor of that name at
         once, and fences it should it live. Without one, the others wait for the session time-out.
         `wrap_journal` puts something between the executors and the journal of a session.
         """
         self._lease = lease
+        self._session_timeout_ms = session_timeout_ms
         self._renew_at_s = 0.0
         self._instance_id = instance_id
         self._health = health
@@ -114,7 +116,7 @@ class Dispatcher:
             self._kafka,
             GROUP_ID,
             client_id=f"{GROUP_ID}-{socket.gethostname()}-{os.getpid()}",
-            session_timeout_ms=SESSION_TIMEOUT_MS,
+            session_timeout_ms=self._session_timeout_ms,
             **named,
         )
         intake = await self._on_consumer_thread(

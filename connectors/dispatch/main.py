@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,7 @@ EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
 
 AnySinkConfig = NetSuiteSinkConfig | FloatSinkConfig
+MakeLease = Callable[[float], Lease]
 
 SINKS: Final[Mapping[str, type[AnySinkConfig]]] = {
     "connectors.netsuite.sink.NetSuiteSink": NetSuiteSinkConfig,
@@ -46,19 +47,23 @@ def run_dispatcher(
     *,
     environment: Mapping[str, str] | None = None,
     wrap_journal: WrapJournal = lambda journal: journal,
+    session_timeout_ms: int = SESSION_TIMEOUT_MS,
+    make_lease: MakeLease = Lease,
 ) -> int:
     """Execute commands until SIGTERM or SIGINT; return the exit code.
 
     `environment` answers the placeholders of the configuration files (default: the process's).
+    `make_lease` makes the lease of a session of so many seconds.
     """
     try:
         configs = load_sinks(config_paths, os.environ if environment is None else environment)
-        asyncio.run(_run(settings, configs, wrap_journal))
+        lease = make_lease(session_timeout_ms / 1000)
+        asyncio.run(_run(settings, configs, wrap_journal, session_timeout_ms, lease))
     except ConfigError as error:
         _log.error("dispatch.config_wrong", error=str(error))
         return EXIT_CONFIG
     except PsaStreamError as error:
-        _log.error("dispatch.failed", error=str(error))
+        _log.error("dispatch.failed", code=error.code, error=str(error))
         return EXIT_FAILED
     return EXIT_STOPPED
 
@@ -67,13 +72,14 @@ async def _run(
     settings: Settings,
     configs: Mapping[str, AnySinkConfig],
     wrap_journal: WrapJournal,
+    session_timeout_ms: int,
+    lease: Lease,
 ) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     health = Health()
     serve_metrics(settings.metrics_port, host=settings.metrics_host, checks=health.checks())
-    lease = Lease(SESSION_TIMEOUT_MS / 1000)
     dispatcher = Dispatcher(
         settings.kafka,
         Serde(Registry(settings.registry_url)),
@@ -84,6 +90,7 @@ async def _run(
         metrics=DispatchMetrics(),
         health=health,
         lease=lease,
+        session_timeout_ms=session_timeout_ms,
         instance_id=settings.instance_id,
         wrap_journal=wrap_journal,
     )

@@ -18,6 +18,7 @@ from tests.support.stack import (
     stack_directory,
     stack_settings,
 )
+from tests.support.vendors import running_vendors
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +39,16 @@ def own_broker() -> Iterator[StackBroker]:
         settings = stack_settings(directory, env, frozenset({Part.KAFKA}))
         with running_stack(settings) as stack:
             yield StackBroker(stack)
+
+
+@pytest.fixture(scope="session")
+def targets(own_broker: StackBroker) -> Iterator[None]:
+    """A registry and the simulated vendors beside `own_broker`, for dispatchers."""
+    with stack_directory() as directory, running_vendors(directory) as running:
+        running.admin.lift_rate_limits()
+        own_broker.start_registry()
+        own_broker.targets = running
+        yield
 
 
 @pytest.fixture(scope="session")

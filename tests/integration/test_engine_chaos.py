@@ -15,10 +15,10 @@ from tests.support.engine_plans import plan_of
 from tests.support.engine_scenario import Scenario
 from tests.support.stack import StackBroker
 
-pytestmark = [pytest.mark.stack, pytest.mark.crash]
+pytestmark = [pytest.mark.stack, pytest.mark.crash, pytest.mark.usefixtures("targets")]
 
 SEEDS = "PSASTREAM_TEST_SEEDS"
-DEFAULT_SEEDS = 11  # the fewest that cover every kind of disturbance at every mark
+DEFAULT_SEEDS = 11  # the fewest that cover every kind of disturbance at every mark and point
 
 
 @pytest.fixture

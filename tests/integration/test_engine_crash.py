@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine_agents import Record, row
+from tests.support.engine_process import ForkedProcess
 from tests.support.engine_sabotage import Sabotage
-from tests.support.engine_scenario import WorkerProcess
 from tests.support.engine_testbed import EngineTestbed
+from tests.support.engine_worker import run_forked
 from tests.support.eventually import eventually
 from tests.support.stack import StackBroker
 
@@ -137,7 +138,7 @@ def test_a_thread_that_hangs_does_not_keep_the_process(kafka: str, tmp_path: Pat
         "sabotage": Sabotage.STUCK,
         "stop_timeout_s": 5.0,
     }
-    worker = WorkerProcess(config, tmp_path / "w.log")
+    worker = ForkedProcess(run_forked, config, tmp_path / "w.log")
     try:
         eventually((tmp_path / "w" / "totals" / "0").exists, deadline_s=60)
         worker.send(signal.SIGTERM)

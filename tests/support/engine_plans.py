@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streams.engine.marks import Mark
+from tests.support.sinks import KillPoint
 
 WORKERS = ("a", "b", "c")
 STEPS_PER_SEED = 2
+DISPATCH_EVERY = 3
+"""One seed of so many has dispatchers at work."""
 
 
 class Kind(StrEnum):
@@ -65,6 +68,25 @@ class Step:
 
 
 @dataclass(frozen=True)
+class DispatcherFreeze:
+    """SIGSTOP of a dispatcher at a point of a command until another took over, then SIGCONT.
+
+    It is asked for before the step `first`, and goes on after the step `last`.
+    """
+
+    point: KillPoint
+    nth: int
+    first: int
+    last: int
+    about: str = ""
+    """Only commands whose natural key holds this count."""
+
+    def __str__(self) -> str:
+        steps = f"from step {self.first + 1} to step {self.last + 1}"
+        return f"freeze a dispatcher {self.point} no. {self.nth}, {steps}"
+
+
+@dataclass(frozen=True)
 class Plan:
     """One seed."""
 
@@ -73,11 +95,15 @@ class Plan:
     chunk_records: int
     is_static: bool
     """Whether workers keep their membership of the group over a restart."""
+    dispatch: DispatcherFreeze | None = None
+    """What happens to dispatchers beside the steps; None if there are none."""
 
     def __str__(self) -> str:
         members = "static" if self.is_static else "dynamic"
         steps = "; ".join(str(step) for step in self.steps)
-        return f"seed {self.seed} ({members} members, chunks of {self.chunk_records}): {steps}"
+        beside = f"; beside it {self.dispatch}" if self.dispatch else ""
+        head = f"seed {self.seed} ({members} members, chunks of {self.chunk_records})"
+        return f"{head}: {steps}{beside}"
 
 
 ROTATION: tuple[tuple[Kind, Mark | None], ...] = (
@@ -110,7 +136,18 @@ def plan_of(seed: int) -> Plan:
         )
         for kind, mark in drawn
     ]
-    return Plan(seed, tuple(steps), rng.choice((20, 40, 80)), rng.random() < 0.4)
+    chunk_records, is_static = rng.choice((20, 40, 80)), rng.random() < 0.4
+    return Plan(seed, tuple(steps), chunk_records, is_static, _freeze(seed, rng))
+
+
+def _freeze(seed: int, rng: random.Random) -> DispatcherFreeze | None:
+    turn, rest = divmod(seed - 1, DISPATCH_EVERY)
+    if rest:
+        return None
+    points = list(KillPoint)
+    first = rng.randrange(STEPS_PER_SEED)
+    last = rng.randrange(first, STEPS_PER_SEED)
+    return DispatcherFreeze(points[turn % len(points)], rng.randint(1, 5), first, last)
 
 
 def _place(place: int) -> tuple[Kind, Mark | None]:

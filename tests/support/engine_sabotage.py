@@ -40,6 +40,7 @@ class Sabotage(StrEnum):
     UNCOMMITTED_SOURCE = "sources are read uncommitted"
     UNCOMMITTED_STATE = "the state log is read uncommitted"
     NO_CATCH_UP = "the local state is not brought to the end of its log"
+    NO_LEASE = "dispatchers act without a lease"
     STUCK = "a restore hangs, and does not hear that it is to stop"
 
     @property

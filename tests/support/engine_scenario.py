@@ -1,7 +1,6 @@
 """Carries out one plan of the crash suite: feeds, disturbs, drains, and has the result verified."""
 
 import json
-import multiprocessing
 import random
 import shutil
 import signal
@@ -11,23 +10,24 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import psutil
 from confluent_kafka import Producer
 
 from streams.engine.marks import Mark
 from tests.support.engine_agents import Record, row
+from tests.support.engine_dispatchers import Dispatchers
 from tests.support.engine_orders import Order
 from tests.support.engine_plans import WORKERS, Kind, Plan, Step
+from tests.support.engine_process import ForkedProcess
 from tests.support.engine_regions import POISON, RegionTopics
 from tests.support.engine_sabotage import Sabotage
 from tests.support.engine_testbed import EngineTestbed, Place
 from tests.support.engine_worker import run_forked
 from tests.support.eventually import eventually
+from tests.support.vendors import Vendors
 
 PARTITIONS = 4
 _REPOSITORY = Path(__file__).parents[2]
@@ -42,53 +42,15 @@ class Broker(Protocol):
     """The broker of a scenario."""
 
     bootstrap_servers: str
+    registry_url: str
+    targets: Vendors | None
+    """What dispatchers write to."""
 
     def kill(self) -> None: ...
 
     def start(self) -> None:
         """Start it again; return when it is healthy."""
         ...
-
-
-def fork_server() -> ForkServerContext:
-    """Starts workers in a moment: what they import has been imported once."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "tests.support.engine_worker"])
-    return context
-
-
-class WorkerProcess:
-    """A running worker, and the way to give it orders."""
-
-    def __init__(self, config: dict[str, Any], log_path: Path) -> None:
-        context = fork_server()
-        lines, self._orders = context.Pipe(duplex=False)
-        self.process: ForkServerProcess = context.Process(
-            target=run_forked, args=(config, str(log_path), lines), daemon=True
-        )
-        self.process.start()
-        lines.close()
-
-    def order(self, order: Order) -> None:
-        self._orders.send(order.to_json())
-
-    def send(self, number: signal.Signals) -> None:
-        with suppress(psutil.NoSuchProcess):
-            psutil.Process(self.process.pid).send_signal(number)
-
-    def has_ended(self) -> int | None:
-        """The exit code, if it has; negative after a signal."""
-        return self.process.exitcode
-
-    def is_frozen(self) -> bool:
-        try:
-            return bool(psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED)
-        except psutil.NoSuchProcess:
-            return False
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.join()
 
 
 class Fleet:
@@ -98,8 +60,8 @@ class Fleet:
         self._testbed = testbed
         self._plan = plan
         self._sabotage = sabotage
-        self._workers: dict[str, WorkerProcess] = {}
-        self._stopping: dict[str, WorkerProcess] = {}
+        self._workers: dict[str, ForkedProcess] = {}
+        self._stopping: dict[str, ForkedProcess] = {}
         self._pending: dict[str, Order] = {}
         self.restarts = 0
 
@@ -124,7 +86,7 @@ class Fleet:
             "sabotage": self._sabotage.value,
             "orders": [order.to_json() for order in orders],
         }
-        self._workers[name] = WorkerProcess(config, self.log_path(name))
+        self._workers[name] = ForkedProcess(run_forked, config, self.log_path(name))
 
     def order(self, name: str, order: Order) -> None:
         """Have a worker carry out an order, started anew with it if it does not run."""
@@ -172,7 +134,7 @@ class Fleet:
                 worker.send(signal.SIGUSR1)  # it writes where its threads are to its log
             raise
 
-    def _all(self) -> list[WorkerProcess]:
+    def _all(self) -> list[ForkedProcess]:
         return [*self._workers.values(), *self._stopping.values()]
 
     def end(self) -> None:
@@ -301,6 +263,16 @@ class Scenario:
         self.topics = RegionTopics.of(self.testbed.app_id)
         self.fleet = Fleet(self.testbed, plan, sabotage)
         self.feed = Feed(self.testbed, self.topics, plan.seed)
+        self.dispatchers: Dispatchers | None = None
+        if plan.dispatch is not None:
+            assert broker.targets is not None
+            self.dispatchers = Dispatchers(
+                plan.dispatch,
+                (broker.bootstrap_servers, broker.registry_url),
+                broker.targets,
+                directory,
+                sabotage,
+            )
         self.rotten: set[str] = set()
         """Workers in whose local state bytes were flipped."""
         self.seconds: list[str] = []
@@ -324,33 +296,50 @@ class Scenario:
             for name in WORKERS:
                 self.fleet.start(name)
             self.feed.start()
+            if self.dispatchers is not None:
+                reader = self.testbed.reader("engine-desk")
+                self.dispatchers.start(reader, topics.regions, PARTITIONS, self.plan.seed)
             # Every partition has some state, so a restart has something to restore.
             self.fleet.wait(lambda: all(self._positions(*topics.sources).values()))
             yield
         finally:
             self.feed.stop()
             self.fleet.end()
+            if self.dispatchers is not None:
+                self.dispatchers.end()
 
     def run(self) -> str:
         """Carry out the plan; return the verdict. Raises AssertionError if it is not exact."""
         with self.running():
             self._took("start")
-            for step in self.plan.steps:
-                self.carry_out(step)
-                self._took(step.kind)
+            self.disturb()
             self.drain()
-            self._took("drain")
         self.fleet.check_failures()
         verdict = self.verify()
         self._took("verify")
         assert verdict.returncode == 0, verdict.stdout + verdict.stderr
         return verdict.stdout.strip()
 
+    def disturb(self) -> None:
+        """Carry out the steps of the plan, and beside them what happens to a dispatcher."""
+        for number, step in enumerate(self.plan.steps):
+            if self.dispatchers is not None:
+                self.dispatchers.before_step(number)
+            self.carry_out(step)
+            self._took(step.kind)
+            if self.dispatchers is not None:
+                self.dispatchers.after_step(number)
+                self._took("dispatchers")
+
     def drain(self) -> None:
-        """Let the workers finish what there is, and stop them in good order."""
+        """Let all finish what there is, and stop them in good order."""
         self.feed.stop()
         self.fleet.wait(self._is_drained)
         self.fleet.stop(*WORKERS)
+        self._took("drain")
+        if self.dispatchers is not None:
+            self.dispatchers.drain()
+            self._took("dispatchers")
 
     def verify(self) -> subprocess.CompletedProcess[str]:
         """Have a process of its own compare the result with the truth."""
@@ -362,8 +351,11 @@ class Scenario:
             "rotten": sorted(self.rotten),
             "label": f"seed {self.plan.seed}",
         }
+        if self.dispatchers is not None:
+            config["dispatch"] = self.dispatchers.truth()
         return subprocess.run(
-            [sys.executable, "-m", "tests.support.engine_verifier", json.dumps(config)],
+            [sys.executable, "-m", "tests.support.engine_verifier"],
+            input=json.dumps(config),
             cwd=_REPOSITORY,
             capture_output=True,
             text=True,

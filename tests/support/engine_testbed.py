@@ -150,6 +150,10 @@ class EngineTestbed:
         producer.init_transactions(20)
         return producer
 
+    def reader(self, group: str) -> Consumer:
+        """A consumer of committed records that tells the end of each partition."""
+        return self._consumer(group)
+
     def settings(self, worker: str = "w", **changes: Any) -> EngineSettings:
         """Engine settings with short time-outs; `worker` names the state directory."""
         defaults: dict[str, Any] = {

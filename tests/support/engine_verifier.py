@@ -1,7 +1,8 @@
 """Recomputes everything of the crash suite from its source topics, and compares exactly.
 
-`python -m tests.support.engine_verifier '<json>'`, a process of its own that shares no code with
-the agents or the engine. Prints one line, then the differences; exits 1 if there are any.
+`python -m tests.support.engine_verifier <config.json`, a process of its own that shares no code
+with the agents, the engine or dispatch. Prints one line, then the differences; exits 1 if
+there are any.
 """
 
 import json
@@ -21,6 +22,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from rocksdict import AccessType, Options, Rdict
+
+from tests.support.engine_effects import effects_differences
 
 _TIMEOUT_S = 30.0
 _SHOWN = 40
@@ -153,6 +156,8 @@ class Verifier:
         self.kinds: Counter[str] = Counter()
         """How many of the differences say that something is lost, doubled, or otherwise wrong."""
         self.counts: Counter[str] = Counter()
+        self.figures: dict[str, bytes] = {}
+        """What each region must hold."""
 
     def run(self) -> None:
         partials = {p: self._app.logs["partials", p] for p in self._app.partitions}
@@ -170,6 +175,19 @@ class Verifier:
                 if int(region[1:]) % len(self._app.partitions) == partition
             }
             self._check_regions(partition, wanted, partials[partition])
+
+    def check_effects(self, dispatch: Mapping[str, Any]) -> None:
+        """Check what the target systems were made to do; after `run`."""
+        found = effects_differences(
+            dispatch["url"],
+            dispatch["orders"],
+            dispatch["statuses"],
+            dispatch["customers"],
+            self.figures,
+        )
+        for kind, difference in found:
+            self._differs(kind, difference)
+        self.counts["commands"] += len(dispatch["orders"])
 
     def _check_totals(
         self, partition: int, partials: Mapping[int, Log]
@@ -245,6 +263,7 @@ class Verifier:
         self, partition: int, wanted: Mapping[str, tuple[int, int]], partials: Log
     ) -> None:
         published = self._published("regions", self._app.logs["regions", partition], wanted)
+        self.figures |= published
         state = {b"k:" + key: value for _, key, value in partials if value is not None}
         state |= {b"g:" + key.encode(): value for key, value in published.items()}
         state |= self._positions(partition, {}, partials=len(partials))
@@ -373,9 +392,11 @@ def main(config: Mapping[str, Any]) -> int:
     directories = [Path(directory) for directory in config["state_dirs"]]
     verifier = Verifier(application, directories, config.get("rotten", ()))
     verifier.run()
+    if "dispatch" in config:
+        verifier.check_effects(config["dispatch"])
     sys.stdout.writelines(f"{line}\n" for line in lines(verifier, config["label"]))
     return 1 if verifier.differences else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
+    sys.exit(main(json.load(sys.stdin)))

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -154,7 +154,7 @@ class MemoryJournal:
 
 
 class KillPoint(StrEnum):
-    """Where a dispatcher process ends itself."""
+    """Where a dispatcher process ends or freezes itself."""
 
     BEFORE_INTENT = "before-intent"
     AFTER_INTENT = "after-intent"
@@ -162,13 +162,12 @@ class KillPoint(StrEnum):
     AFTER_RESULT = "after-result"  # the offset is not committed
 
 
-class KillingJournal:
-    """Passes on to a journal and kills the process at a point, at the first command of a kind."""
+class MarkedJournal:
+    """Passes on to a journal and tells of each point it gets to."""
 
-    def __init__(self, journal: Journal, point: KillPoint, kind: str) -> None:
+    def __init__(self, journal: Journal, reached: Callable[[KillPoint, Command], None]) -> None:
         self._journal = journal
-        self._point = point
-        self._kind = kind
+        self._reached = reached
 
     async def intend(self, command: Command, attempt: int) -> None:
         self._reached(KillPoint.BEFORE_INTENT, command)
@@ -188,10 +187,6 @@ class KillingJournal:
     async def bury(self, letter: DeadLetter) -> None:
         await self._journal.bury(letter)
 
-    def _reached(self, point: KillPoint, command: Command) -> None:
-        if point is self._point and command.kind == self._kind:
-            os.kill(os.getpid(), signal.SIGKILL)
-
 
 def main() -> int:
     parser = argparse.ArgumentParser()
@@ -200,13 +195,15 @@ def main() -> int:
     parser.add_argument("--kill-on", default="")
     options = parser.parse_args()
 
-    def wrap(journal: Journal) -> Journal:
-        point = options.kill_at
-        return KillingJournal(journal, point, options.kill_on) if point else journal
+    def kill(point: KillPoint, command: Command) -> None:
+        if point is options.kill_at and command.kind == options.kill_on:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     configure_logs(json=False)
     settings = Settings.from_env(os.environ)
-    return run_dispatcher(settings, options.config, wrap_journal=wrap)
+    return run_dispatcher(
+        settings, options.config, wrap_journal=lambda journal: MarkedJournal(journal, kill)
+    )
 
 
 if __name__ == "__main__":

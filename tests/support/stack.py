@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sandbox.stack.health import Health
+from sandbox.stack.ports import HIGHEST_PORT, HOST, LOWEST_PORT, is_free
 from sandbox.stack.process import ManagedProcess, ProcessExit
+from sandbox.stack.registry import registry_spec
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, StackAddresses, StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
+from tests.support.vendors import Vendors
 
 T = TypeVar("T")
 
@@ -80,6 +83,16 @@ class StackBroker:
     def __init__(self, stack: RunningStack) -> None:
         self._stack = stack
         self.bootstrap_servers = stack.addresses.bootstrap_servers
+        self.registry_url = ""
+        self.targets: Vendors | None = None
+        """What dispatchers beside it write to, once there is something."""
+
+    def start_registry(self) -> None:
+        """Start a registry beside it, which lives as long as it."""
+        port = next(port for port in range(LOWEST_PORT, HIGHEST_PORT) if is_free(port))
+        spec = registry_spec(port, self.bootstrap_servers)
+        self._stack.start_process(spec.name, spec.command, health=spec.health)
+        self.registry_url = f"http://{HOST}:{port}"
 
     def kill(self) -> None:
         self._stack.kill("kafka")
