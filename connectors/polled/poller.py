@@ -47,7 +47,7 @@ from connectors.polled.model import (
     parent_of,
 )
 from connectors.polled.scan import Draft, Scan, ids_of
-from runtime.clocks import has_passed, is_past
+from runtime.clocks import SKEW, has_passed, is_past
 
 log = structlog.get_logger()
 
@@ -364,7 +364,8 @@ class ObjectPoller:
         """Return the living rows the feed names, unless they were there after the delete.
 
         A scan that began after the delete and shows the row knows better than the feed, which may
-        name it for long; that is noted, since later scans need not show it. So does a stamp after
+        name it for long; that is noted, since later scans need not show it. Not within a minute:
+        logs tell seconds or minutes, so the row may have been read before. So does a stamp after
         the delete (an undelete), but for one of the future, made before the clock was right.
         """
         found: set[str] = set()
@@ -375,7 +376,8 @@ class ObjectPoller:
                 if shown_at and deletion.deleted_at <= shown_at and is_past(shown_at, now):
                     continue
                 if row_id in scan.shown and deletion.deleted_at <= scan.started_at:
-                    draft.entries[row_id] = replace(entry, shown_at=scan.started_at)
+                    if scan.started_at - deletion.deleted_at > SKEW:
+                        draft.entries[row_id] = replace(entry, shown_at=scan.started_at)
                     continue
                 changed_at = entry.modified_at or EPOCH
                 if changed_at <= deletion.deleted_at or not is_past(changed_at, now):

@@ -363,3 +363,14 @@ def test_c1_a_row_that_only_sweeps_show_after_its_deletion_stays(
     world.table.purge(row)
     world.table.feed.append(Deletion(logged, world.clock.now))
     assert world.poll() == {row}
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_a_delete_in_the_second_in_which_the_row_was_read_is_told_by_the_next_poll() -> None:
+    world = World(ids_of(20), FEED)
+    world.table.feed = [Deletion("r003", world.clock.now)]
+    assert world.poll() == set()  # read, then deleted: the log cuts the time of it
+    world.table.purge("r003")
+    world.config = make_config()  # and no sweep helps
+    world.start()
+    assert world.poll() == {"r003"}
