@@ -134,7 +134,7 @@ def line_of(row: Row, *, at: datetime) -> str:
     """Return an exception in a line: id, reason, age, money, what the target says."""
     amount = "" if row["amount"] is None else f" {row['amount']:.2f} {row['currency']}"
     held = " (not sent)" if row["is_held"] else ""
-    detail = (row["detail"] or "")[:DETAIL_WIDTH]
+    detail = _printable(row["detail"] or "")[:DETAIL_WIDTH]
     reason = row["reason"] or row["kind"]
     return f"{row['exception_id']}  {reason}{held}  {_age(at - row['raised_at'])}{amount}  {detail}"
 
@@ -157,11 +157,16 @@ def lines_of(row: Row) -> Iterable[str]:
     }
     for name, value in shown.items():
         if value is not None:
-            yield f"{name + ':':<14}{value}"
+            yield f"{name + ':':<14}{_printable(str(value))}"
     if row["reason"]:
         yield f"{'waits until:':<14}{PACES[read_reason(row['reason'])].cure}"
     if row["is_held"]:
         yield f"{'not sent:':<14}the last commands of its kind were refused for this cause"
+
+
+def _printable(text: str) -> str:
+    """Return a text of others on one line, without what a terminal obeys."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _age(age: timedelta) -> str:

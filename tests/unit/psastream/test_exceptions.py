@@ -94,6 +94,13 @@ def test_one_is_shown_with_command_refusal_attempts_and_remedy() -> None:
     assert "the right is given back" in text
 
 
+def test_what_a_vendor_says_forges_no_line_and_moves_no_cursor() -> None:
+    record = {**row(), "detail": "no\nfloat:b  permission  1m\x1b[2J"}
+    shown = [line_of(record, at=AT), *lines_of(record)]
+    assert all(line.isprintable() for line in shown)
+    assert "no float:b  permission  1m [2J" in shown[0]
+
+
 def test_an_exception_of_a_table_is_shown_too() -> None:
     record = {**dict.fromkeys(row()), "exception_id": "billing:1", "status": "open", "kind": "lock"}
     record |= {"raised_at": AT, "detail": "billed time moved"}
