@@ -39,10 +39,7 @@ class Stretch:
 
 def working_days(first: date, last: date, pattern: Pattern = FULL_WEEK) -> int:
     """Count the days of a pattern's week from `first` to `last`, both included."""
-    days = (last - first).days + 1
-    if days <= 0:
-        return 0
-    weeks, rest = divmod(days, 7)
+    weeks, rest = divmod(max((last - first).days + 1, 0), 7)
     is_working = [seconds > 0 for seconds in pattern]
     start = first.weekday()
     return weeks * sum(is_working) + sum(is_working[(start + day) % 7] for day in range(rest))

@@ -6,9 +6,14 @@ from decimal import Decimal
 
 import pytest
 
+from tables import contract_cap
 from tables.contract import Contract, Fees, Worked, agreed, contract_of
+from tables.documents import Documents
+from tables.effects import Outbox
 from tables.facts import Opportunity, Project, ProjectContext, ProjectLink
 from tables.hours import MONEY_UNITS
+from tables.project_document import Standing
+from tests.support.topology import MemoryState
 
 MICRO = MONEY_UNITS // 10**6
 FEE = Contract("fixed_fee", Decimal(1000), "EUR", Decimal(20))
@@ -252,3 +257,50 @@ def test_c8_a_project_follows_its_engagement_where_that_names_a_billing_type(
     told = Contract("fixed_fee", Decimal(9), "EUR", Decimal(8))
     assert contract_of(project, context) == (told if billing_type else own)
     assert contract_of(project, None) == own
+
+
+@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@pytest.mark.parametrize(
+    ("contract", "billed", "amount"),
+    [
+        (CAP, 1000 * MONEY_UNITS, None),
+        (CAP, 1000 * MONEY_UNITS + MICRO, "0.000001"),
+        (CAP, 1200 * MONEY_UNITS, "200"),
+        (Contract("capped", Decimal(-5), "EUR"), 0, None),
+        (Contract("capped", Decimal(-5), "EUR"), 1, "5"),
+        (Contract("capped", None, "EUR"), MONEY_UNITS, None),
+        (FEE, 2000 * MONEY_UNITS, None),
+    ],
+)
+def test_c8_what_lies_beyond_a_cap_is_told_to_the_unit(
+    contract: Contract, billed: int, amount: str | None
+) -> None:
+    outbox = Outbox()
+    contract_cap.tell(
+        outbox, "inhouse:project:1", Standing(contract=contract), billed, told="", timestamp_ms=1
+    )
+    told = [
+        (dict(emit.record or {})["amount"], dict(emit.record or {})["system"])
+        for emit in outbox.emits
+    ]
+    assert told == ([] if amount is None else [(Decimal(amount), "inhouse")])
+
+
+@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@pytest.mark.parametrize(
+    ("before", "now", "written"),
+    [
+        ("", "", {}),
+        ("", "a", {b"cap:p": b"a"}),
+        ("a", "b", {b"cap:p": b"b"}),
+        ("b", "a", {b"cap:p": b"a"}),
+        ("a", "a", {}),
+        ("a", "", {b"cap:p": None}),
+    ],
+)
+def test_c8_what_is_told_of_a_cap_is_kept_where_it_changes(
+    before: str, now: str, written: dict[bytes, bytes | None]
+) -> None:
+    documents = Documents(MemoryState())
+    contract_cap.remember(documents, "p", before, now)
+    assert documents.changes() == written

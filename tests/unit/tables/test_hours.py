@@ -111,24 +111,30 @@ def test_billing_state(changed: dict[str, Any], state: str) -> None:
 
 @pytest.mark.fault("C7", place="tables/hours.py")
 @pytest.mark.parametrize(
-    ("seconds", "invoiced", "still_open"),
+    ("seconds", "invoiced", "still_open", "entries"),
     [
-        (28_800, None, 28_800),
-        (28_800, 18_000, 10_800),
-        (28_800, 28_800, 0),
-        (28_800, 57_600, 0),
-        (28_800, -3_600, 28_800),
-        (-28_800, None, -28_800),
-        (-28_800, -18_000, -10_800),
-        (-28_800, 28_800, -28_800),
-        (0, 28_800, 0),
+        (28_800, None, 28_800, 1),
+        (28_800, 18_000, 10_800, 1),
+        (28_800, 28_800, 0, 0),
+        (28_800, 57_600, 0, 0),
+        (28_800, -3_600, 28_800, 1),
+        (-28_800, None, -28_800, 1),
+        (-28_800, -18_000, -10_800, 1),
+        (-28_800, -57_600, 0, 0),
+        (-28_800, 28_800, -28_800, 1),
+        (0, None, 0, 1),
+        (0, 28_800, 0, 0),
     ],
 )
 def test_what_is_open_lies_between_nothing_and_all(
-    seconds: int, invoiced: int | None, still_open: int
+    seconds: int, invoiced: int | None, still_open: int, entries: int
 ) -> None:
     found = contributions(rows({"seconds": seconds, "invoiced": invoiced})).billing
-    assert found["seconds"].to_list() == [still_open]
+    assert found.select("seconds", "amount", "entries").row(0) == (
+        still_open,
+        still_open * 1_003_333,
+        entries,
+    )
     assert open_seconds(seconds, invoiced or 0) == still_open
 
 
@@ -153,6 +159,14 @@ def test_a_row_and_its_retraction_cancel_out() -> None:
     found = contributions(rows({}, {"sign": -1}))
     assert found.margin.select("seconds", "revenue", "cost").row(0) == (0, 0, 0)
     assert found.billing.select("seconds", "amount", "entries").row(0) == (0, 0, 0)
+
+
+def test_an_entry_without_time_or_rates_comes_to_nothing() -> None:
+    unknown = {"hours": None, "seconds": None}
+    for changed in (unknown, {"bill_rate": None, "cost_rate": None}):
+        margin = contributions(rows(changed)).margin
+        assert margin.select("revenue", "cost").row(0) == (0, 0)
+    assert contributions(rows(unknown)).margin["seconds"].to_list() == [0]
 
 
 def test_currencies_are_never_added() -> None:

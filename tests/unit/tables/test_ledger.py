@@ -59,6 +59,23 @@ def test_what_shows_in_the_end_confirms_the_order_and_is_no_edit_of_others() -> 
     assert observe(entry, "a") == (entry, False)
 
 
+def test_a_deletion_is_confirmed_by_nothing_and_undone_by_other_content() -> None:
+    gone, is_foreign = observe(DELETING, "")
+    assert (gone.is_confirmed, is_foreign) == (True, False)
+    other, is_foreign = observe(DELETING, "x")
+    assert (other.is_confirmed, is_foreign) == (False, True)
+
+
+@pytest.mark.parametrize(("former", "wish"), [("a", "b"), ("b", "a")])
+def test_a_former_wish_is_ordered_again_after_somebody_else_made_the_new_one_true(
+    former: str, wish: str
+) -> None:
+    entry = LedgerEntry(revision=1, ordered=former, observed=former, is_confirmed=True)
+    entry, is_due = decide(entry, wish, wish, 10)
+    assert not is_due
+    assert decide(entry, former, wish, 20)[1]
+
+
 def test_an_order_is_unconfirmed_until_it_shows() -> None:
     """What was ordered before it may show meanwhile, and is nobody's edit."""
     first, _ = decide(NEW, "a", "", 10)
@@ -99,6 +116,7 @@ def test_payloads_are_canonical() -> None:
 
 
 def test_equal_amounts_read_the_same_whatever_their_scale() -> None:
+    assert canonical_json({"x": "Müller"}) == '{"x":"Müller"}'
     assert canonical_json({"x": Decimal("100.0000")}) == canonical_json({"x": Decimal(100)})
 
 
@@ -111,6 +129,7 @@ def test_a1_an_open_order_is_taken_back_once_by_a_higher_revision_and_made_anew(
     assert is_open
     assert entry.revision > ordered.revision
     assert withdraw(entry, 30) == (entry, False)
+    assert withdraw(ordered, 5)[0].revision == ordered.revision + 1, "a clock that goes back"
 
     again, is_due = decide(entry, "x", "", 20)
     assert is_due

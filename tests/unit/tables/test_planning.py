@@ -25,6 +25,7 @@ HOUR = 3_600
         pytest.param(MONDAY, date(2026, 11, 30), 21, id="a month"),
         pytest.param(MONDAY, date(2026, 11, 1), 0, id="the day before"),
         pytest.param(MONDAY, date(2026, 1, 1), 0, id="reversed"),
+        pytest.param(date(2026, 11, 3), MONDAY, 0, id="reversed from a Tuesday"),
         pytest.param(date.min, date.max, 2_608_615, id="for ever"),
     ],
 )
@@ -77,6 +78,49 @@ def test_without_a_rate_there_are_hours_and_no_money(missing: str) -> None:
     assert plan(assignment(), None, rates) == Plan(Decimal("15.00"), None, None, None)
 
 
+def test_without_rates_there_are_hours_and_no_money() -> None:
+    assert plan(assignment(), None, None) == Plan(Decimal("15.00"), None, None, None)
+
+
+@pytest.mark.parametrize("costs", [(None, Decimal(50)), (Decimal(50), None)])
+def test_a_day_without_a_rate_leaves_the_hours_of_all_days_and_no_money(
+    costs: tuple[Decimal | None, Decimal | None],
+) -> None:
+    dated = tuple(zip((date(2020, 1, 1), date(2026, 11, 3)), costs, strict=True))
+    rates = RATES.model_copy(update={"costs": dated})
+    assert plan(assignment(), None, rates) == Plan(Decimal("15.00"), None, None, None)
+
+
+@pytest.mark.fault("C21", place="tables/planning.py")
+def test_c21_seconds_a_day_are_planned_and_not_their_rounded_hours() -> None:
+    ten_minutes = assignment(hours="0.17").model_copy(update={"seconds_per_day": 600})
+    planned = plan(ten_minutes, None, RATES)
+    assert (planned.hours, planned.cost) == (Decimal("0.33"), Decimal("13.333333"))
+    for seconds, hours in ((18, "0.00"), (54, "0.02")):  # halves go to the even neighbour
+        short = assignment(ends_on=MONDAY).model_copy(update={"seconds_per_day": seconds})
+        assert plan(short, None, RATES).hours == Decimal(hours)
+    nothing = ten_minutes.model_copy(update={"seconds_per_day": 0})
+    assert plan(nothing, None, RATES).hours == 0
+
+
+@pytest.mark.parametrize(
+    ("changed_on", "cost"),
+    [(MONDAY, 100), (date(2026, 11, 3), 90), (date(2026, 11, 4), 80)],
+    ids=["the first day", "the last day", "the day after"],
+)
+def test_a_rate_counts_from_its_day(changed_on: date, cost: int) -> None:
+    rates = RATES.model_copy(
+        update={"costs": ((date(2020, 1, 1), Decimal(40)), (changed_on, Decimal(50)))}
+    )
+    assert plan(assignment(hours="1.00"), None, rates).cost == cost
+
+
+def test_one_day_is_planned_and_a_reversed_assignment_is_not() -> None:
+    assert planned_hours(None, MONDAY) == 8
+    assert planned_hours(None, date(2026, 11, 1)) == 0
+    assert planned_hours(calendar(0), date(2026, 11, 1)) == 0
+
+
 def calendar(*weekdays: int, days_off: tuple[DayOff, ...] = ()) -> Calendar:
     """Somebody who works eight hours on some weekdays, Monday is 0."""
     seconds = tuple(8 * HOUR if weekday in weekdays else 0 for weekday in range(7))
@@ -109,6 +153,9 @@ def test_c10_a_person_of_three_days_is_planned_on_three_days_a_week() -> None:
         pytest.param((off(date(2026, 11, 7), date(2026, 11, 8)),), 40, id="leave at the weekend"),
         pytest.param((off(MONDAY, MONDAY, hours=4),), 40, id="an afternoon off"),
         pytest.param((off(date.min, date.max),), 0, id="away for ever"),
+        pytest.param((off(MONDAY, date(2026, 11, 8)),), 0, id="away to the last day"),
+        pytest.param((off(date(2026, 11, 6), date(2026, 11, 20)),), 32, id="away from Friday on"),
+        pytest.param((off(date(2026, 10, 1), MONDAY),), 32, id="back on Tuesday"),
         pytest.param(
             (off(MONDAY, MONDAY), off(MONDAY, date(2026, 11, 4), is_holiday=True)), 16, id="both"
         ),
@@ -150,6 +197,22 @@ def test_each_day_is_planned_at_its_pattern_and_its_rates() -> None:
     # 2 and 3 November at the full pattern, 9 November at the other: 8 h at 40, 16 h at 50.
     planned = plan(assignment(ends_on=date(2026, 11, 10), hours="8.00"), days, rates)
     assert planned == Plan(Decimal("24.00"), Decimal(1120), Decimal(2400), "EUR")
+
+
+def test_leave_for_ever_in_an_assignment_for_ever_is_planned_away() -> None:
+    away = calendar(0, 1, days_off=(off(date.min, date.max),))
+    assert planned_hours(away, date.max) == 0
+
+
+def test_a_pattern_counts_days_with_any_work() -> None:
+    assert working_days(MONDAY, date(2026, 11, 8), (1, 0, 1, 0, 0, 0, 0)) == 2
+
+
+@pytest.mark.parametrize(
+    "plans", [[], [Plan(Decimal(0), Decimal(0), Decimal(0), None)]], ids=["none", "of nothing"]
+)
+def test_no_plans_come_to_nothing(plans: list[Plan]) -> None:
+    assert total(plans) == Plan(Decimal(0), Decimal(0), Decimal(0), None)
 
 
 def test_plans_in_one_currency_add_up() -> None:

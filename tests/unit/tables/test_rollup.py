@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import polars as pl
 import pytest
 
 from tables.documents import Documents
 from tables.effects import Outbox
-from tables.facts import Calendar, DayOff, Employment, KnownPattern
-from tables.rollup import WEEKS_KEPT, RollupTable, availability, is_week_of
+from tables.facts import Calendar, DayOff, Employment, KnownPattern, Partial
+from tables.rollup import (
+    UTILIZATION_TOPIC,
+    WEEKS_KEPT,
+    RollupTable,
+    _that_differ,
+    availability,
+    is_week_of,
+)
 from tables.totals import _ratios
 from tests.support.topology import MemoryState
 
@@ -103,6 +112,143 @@ def test_a_week_that_is_kept_no_longer_has_no_row_however_long_nothing_came(pass
 def test_a_placeholder_has_no_bench() -> None:
     seat = person().model_copy(update={"kind": "placeholder"})
     assert not is_week_of(seat, LAST_WEEK, LAST_WEEK)
+
+
+def weeks_from(monday: date, count: int) -> list[date]:
+    return [monday + timedelta(weeks=number) for number in range(count)]
+
+
+def names(mondays: Iterable[date]) -> set[str]:
+    return {f"r|{year:04d}-W{week:02d}" for year, week, _ in (it.isocalendar() for it in mondays)}
+
+
+class Weeks:
+    """The second folds of one partition, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._documents = Documents(MemoryState())
+
+    def chunk(
+        self,
+        day: date,
+        calendar: Calendar | None = None,
+        **partials: tuple[int | None, int | None] | None,
+    ) -> tuple[dict[str, dict[str, Any]], set[str]]:
+        """Take in a calendar and partials of the last week by source; return rows and removals."""
+        outbox = Outbox()
+        table = RollupTable(self._documents, outbox)
+        if calendar is not None:
+            table.apply_calendar("r", calendar, 0)
+        for source, seconds in partials.items():
+            dimension = "r|2026-W53"
+            fact = seconds and Partial(
+                measure="utilization",
+                dimension=dimension,
+                source=source,
+                seconds=seconds[0],
+                total_seconds=seconds[1],
+            )
+            table.apply_partial(f"utilization|{dimension}|{source}", fact or None, 0)
+        noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+        table.settle(int(noon.timestamp() * 1_000))
+        rows: dict[str, dict[str, Any]] = {}
+        removed: set[str] = set()
+        for emit in outbox.columns:
+            assert emit.topic == UTILIZATION_TOPIC
+            rows |= dict(zip(emit.keys, emit.frame.to_dicts(), strict=True))
+            removed |= set(emit.removed)
+        return rows, removed
+
+
+@pytest.mark.fault("C9", place="tables/rollup.py")
+def test_c9_as_weeks_pass_they_get_rows_and_the_oldest_lose_theirs() -> None:
+    weeks, kept = Weeks(), WEEKS_KEPT - 1
+    rows, removed = weeks.chunk(LAST_WEEK, person(date(1990, 1, 1)))
+    oldest = LAST_WEEK - timedelta(weeks=kept)
+    assert (rows.keys(), removed) == (names(weeks_from(oldest, WEEKS_KEPT)), set())
+
+    later = LAST_WEEK + timedelta(weeks=2)
+    rows, removed = weeks.chunk(later + timedelta(days=6))
+    assert rows.keys() == names([LAST_WEEK + timedelta(weeks=1), later])
+    assert removed == names(weeks_from(oldest, 2))
+
+    assert weeks.chunk(later + timedelta(days=6)) == ({}, set()), "the same week"
+    assert weeks.chunk(LAST_WEEK) == ({}, set()), "a clock that goes back"
+
+    much_later = later + timedelta(weeks=WEEKS_KEPT + 40)
+    rows, removed = weeks.chunk(much_later)
+    assert rows.keys() == names(weeks_from(much_later - timedelta(weeks=kept), WEEKS_KEPT))
+    assert removed == names(weeks_from(later - timedelta(weeks=kept), WEEKS_KEPT))
+
+
+def test_partials_of_a_week_add_up_and_are_published_where_they_change_it() -> None:
+    weeks = Weeks()
+    weeks.chunk(LAST_WEEK, person(LAST_WEEK))
+    rows, _ = weeks.chunk(LAST_WEEK, a=(9 * HOUR, 9 * HOUR), b=(3 * HOUR, 5 * HOUR))
+    row = rows["r|2026-W53"]
+    assert (row["billable_hours"], row["total_hours"], row["available_hours"]) == (12, 14, 36)
+    assert (row["billable_seconds"], row["total_seconds"]) == (12 * HOUR, 14 * HOUR)
+    assert (row["utilization_ratio"], row["version"]) == (Decimal("0.333333"), 2)
+
+    assert weeks.chunk(LAST_WEEK, b=(3 * HOUR, 5 * HOUR)) == ({}, set()), "sent again"
+    rows, _ = weeks.chunk(LAST_WEEK, a=(0, HOUR))
+    row = rows["r|2026-W53"]
+    assert (row["billable_hours"], row["total_hours"], row["version"]) == (3, 6, 3)
+    rows, _ = weeks.chunk(LAST_WEEK, a=None, b=(0, 0))
+    row = rows["r|2026-W53"]
+    assert (row["billable_hours"], row["total_hours"], row["version"]) == (0, 0, 4)
+
+
+@pytest.mark.parametrize("seconds", [(HOUR, None), (None, HOUR), (HOUR, HOUR)])
+def test_a_week_of_an_unknown_person_has_a_row_while_it_has_hours(
+    seconds: tuple[int | None, int | None],
+) -> None:
+    weeks = Weeks()
+    rows, removed = weeks.chunk(LAST_WEEK, a=seconds)
+    assert (rows.keys(), removed) == ({"r|2026-W53"}, set())
+    assert rows["r|2026-W53"]["ratio_reason"] == "unknown_person"
+    assert weeks.chunk(LAST_WEEK, a=(0, 0)) == ({}, {"r|2026-W53"})
+
+
+NEXT_WEEK = LAST_WEEK + timedelta(weeks=1)
+HELD = off(date(2026, 12, 28), date(2026, 12, 29))
+
+
+@pytest.mark.parametrize(
+    ("former", "now", "weeks"),
+    [
+        pytest.param(None, person(), 4, id="a new person"),
+        pytest.param(person(), None, 4, id="a person less"),
+        pytest.param(person(), person(date(2020, 1, 1)), 4, id="another employment"),
+        pytest.param(person(), person(), 0, id="nothing"),
+        pytest.param(person(None, None, HELD), person(None, None, HELD), 0, id="the same leave"),
+        pytest.param(person(None, None, HELD), person(), [LAST_WEEK], id="leave less"),
+        pytest.param(
+            person(None, None, HELD),
+            person(None, None, HELD, off(NEXT_WEEK, NEXT_WEEK)),
+            [NEXT_WEEK],
+            id="leave more, from and to Monday",
+        ),
+        pytest.param(
+            person(),
+            person(None, None, off(date(2027, 1, 3), date(2027, 1, 3))),
+            [LAST_WEEK],
+            id="a Sunday",
+        ),
+        pytest.param(
+            person(),
+            person(None, None, off(date(2027, 1, 3), NEXT_WEEK)),
+            [LAST_WEEK, NEXT_WEEK],
+            id="Sunday and Monday",
+        ),
+    ],
+)
+def test_a_change_of_leave_touches_its_weeks_and_any_other_change_all_weeks(
+    former: Calendar | None, now: Calendar | None, weeks: int | list[date]
+) -> None:
+    mondays = weeks_from(LAST_WEEK - timedelta(weeks=1), 4)
+    expected = mondays[:weeks] if isinstance(weeks, int) else weeks
+    assert _that_differ(former, now, mondays) == expected
 
 
 @pytest.mark.parametrize(
