@@ -34,7 +34,7 @@ def read_answer(model: type[AnyAnswer], body: object, *, system: str, is_read: b
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        first = error.errors()[0]
         where = ".".join(str(part)[:NAME_LENGTH] for part in first["loc"])
         detail = f"{shape_of(body)}; {where or 'the body'}: {first['msg']}"
         raise unexpected(detail, system=system, is_read=is_read) from error

@@ -6,6 +6,7 @@ partition with lag stands still. Recovery is progress, so a long restore is live
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 from faust.types import TP
@@ -25,17 +26,24 @@ _BEAT_MISSED_S = 30.0
 class Health:
     """Watches one app. `is_live` and `is_ready` may be called from any thread."""
 
-    def __init__(self, app: EngineApp, instruments: Instruments) -> None:
+    def __init__(
+        self,
+        app: EngineApp,
+        instruments: Instruments,
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._now_s = now_s
         self._app = app
         self._instruments = instruments
         self._stall_timeout_s = app.settings.stall_timeout_s
-        self._beat_at_s = time.monotonic()
+        self._beat_at_s = now_s()
         self._stalled: str | None = None
         self._is_stopping = False
 
     def is_live(self) -> bool:
         """False once the event loop hangs, or a partition has stalled or is worked by nobody."""
-        beats = time.monotonic() - self._beat_at_s < _BEAT_MISSED_S
+        beats = self._now_s() - self._beat_at_s < _BEAT_MISSED_S
         has_ended = any(processor.has_ended for processor in self._processors())
         return beats and self._stalled is None and not has_ended and not self._app.has_failed
 
@@ -58,7 +66,7 @@ class Health:
     async def watch(self) -> None:
         """Beat, report lag, raise StalledError when a partition or the consumer stands still."""
         while True:
-            self._beat_at_s = time.monotonic()
+            self._beat_at_s = self._now_s()
             self._check_consumer()
             for processor in self._processors():
                 if processor.has_ended and not self._app.has_failed:
@@ -70,7 +78,7 @@ class Health:
                     )
                 if self._lag_records(processor) == 0:
                     processor.touch()
-                idle_s = time.monotonic() - processor.progressed_at_s
+                idle_s = self._now_s() - processor.progressed_at_s
                 if idle_s > self._stall_timeout_s:
                     self._stalled = f"{processor.group.name}/{processor.partition}"
                     raise StalledError(

@@ -441,13 +441,13 @@ class PartitionProcessor:
         Raises UndigestedError where a record is at fault, with the part of the chunk to split.
         """
 
-        async def attempt(number: int) -> None:
-            if number > 1 or self._has_failed:
+        async def attempt(is_again: bool) -> None:
+            if is_again or self._has_failed:
                 if self._stop.is_set():
                     return  # opening the writer would fence the heir
                 # Fences ourselves, which ends the last transaction; the log has its outcome.
                 await self._writer.open()
-            if number > 1 or self._has_failed or chunk.start_offset != self.positions[chunk.topic]:
+            if is_again or self._has_failed or chunk.start_offset != self.positions[chunk.topic]:
                 # Records that seem to be left out may have been applied by an heir meanwhile;
                 # those that seem to be held may be of another topic of this name.
                 await asyncio.to_thread(self._catch_up)
@@ -464,11 +464,11 @@ class PartitionProcessor:
         await self._retried(chunk, attempt, self._parts.settings.commit_attempts)
 
     async def _retried(
-        self, chunk: Chunk, attempt: Callable[[int], Awaitable[_T]], attempts: int | None
+        self, chunk: Chunk, attempt: Callable[[bool], Awaitable[_T]], attempts: int | None
     ) -> _T:
-        """Await `attempt` of 1, 2, ... until it raises no TransientError, at most `attempts`."""
+        """Await `attempt` until it raises no TransientError, at most `attempts` times."""
         try:
-            return await attempt(1)  # most need no more; each of stamina's contexts is garbage
+            return await attempt(False)  # most need no more; each of stamina's contexts is garbage
         except TransientError as error:
             if attempts == 1:
                 raise
@@ -485,7 +485,7 @@ class PartitionProcessor:
         ):
             with retry:
                 self._parts.instruments.transient_retry(self.group.name, chunk.topic)
-                done = await attempt(retry.num + 1)
+                done = await attempt(True)
                 tell_recovered(failed)
                 return done
         raise AssertionError("unreachable: the last attempt raises")
@@ -539,8 +539,8 @@ class PartitionProcessor:
     async def _prepare(self, chunk: Chunk, handler: ChunkHandler) -> "_Prepared":
         """Call the handler until it returns; a TransientError never skips the chunk."""
 
-        async def attempt(number: int) -> _Prepared:
-            if number > 1:
+        async def attempt(is_again: bool) -> _Prepared:
+            if is_again:
                 self.touch()  # waiting is not a stall
             began = time.monotonic()
             prepared = await self._in_thread(lambda: self._fold(chunk, handler))
@@ -603,7 +603,8 @@ class PartitionProcessor:
 
 
 def _nothing_after(chunk: Chunk, offset: int) -> Chunk:
-    return Chunk(chunk.topic, chunk.partition, offset + 1, offset + 1, (), (), (), ())
+    end = offset + 1
+    return Chunk(chunk.topic, chunk.partition, end, end, (), (), (), ())
 
 
 def checked_effects(handler: ChunkHandler, chunk: Chunk, state: State) -> Effects:
@@ -623,5 +624,5 @@ def checked_effects(handler: ChunkHandler, chunk: Chunk, state: State) -> Effect
     return effects
 
 
-_WAKE = Delivery(Chunk("", -1, 0, 0, (), (), (), ()), -1)
+_WAKE = Delivery(Chunk("", 0, 0, 0, (), (), (), ()), 0)
 """Makes an idle processor look at its stop flag."""

@@ -52,9 +52,21 @@ class Watched(NoInstruments):
         self.done: asyncio.Queue[Accounting] = asyncio.Queue()
         self.rebuilds = 0
         self.counts: list[dict[bytes, int]] = []
+        self.handler_s: list[float] = []
+        self.commit_s: list[float] = []
+        self.retries = 0
 
     def counted(self, group: str, partition: int, counts: Mapping[bytes, int]) -> None:
         self.counts.append(dict(counts))
+
+    def handler_seconds(self, group: str, topic: str, seconds: float) -> None:
+        self.handler_s.append(seconds)
+
+    def commit_seconds(self, group: str, topic: str, seconds: float) -> None:
+        self.commit_s.append(seconds)
+
+    def transient_retry(self, group: str, topic: str) -> None:
+        self.retries += 1
 
     def state_rebuilt(self, group: str, partition: int) -> None:
         self.rebuilds += 1

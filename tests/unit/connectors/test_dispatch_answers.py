@@ -8,10 +8,10 @@ from typing import Any, Final
 import pytest
 from aiohttp import web
 
-from connectors.dispatch.answers import shape_of
+from connectors.dispatch.answers import NAME_LENGTH, Answer, read_answer, shape_of
 from connectors.dispatch.commands import Command
 from connectors.dispatch.sink import Sink
-from connectors.faults import UnreadableBodyError
+from connectors.faults import UnclearAnswerError, UnreadableBodyError
 from connectors.float.auth import POLICY as FLOAT
 from connectors.float.auth import StaticToken
 from connectors.float.sink import FloatSink
@@ -183,7 +183,10 @@ async def test_b2_netsuite_may_answer_in_any_shape(operation: str, kind: str, sh
         ([1, 2], "a list of 2"),
         ({}, "an object without fields"),
         ({"secret": "x"}, "an object with secret"),
+        ({str(n): n for n in range(5)}, "an object with 0, 1, 2, 3, 4"),
+        ({str(n): n for n in range(6)}, "an object with 0, 1, 2, 3, 4, …"),
         ({str(n): n for n in range(9)}, "an object with 0, 1, 2, 3, 4, …"),
+        ({"x" * 99: 1}, "an object with " + "x" * 40),
         (True, "a truth value"),
         (1, "a number"),
         ("x", "a text"),
@@ -191,3 +194,37 @@ async def test_b2_netsuite_may_answer_in_any_shape(operation: str, kind: str, sh
 )
 async def test_a_shape_is_told_without_its_content(value: object, shape: str) -> None:
     assert shape_of(value) == shape
+
+
+class Plan(Answer):
+    number: int
+    names: dict[str, int]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ([], "a list of 0; the body: "),
+        ({"number": "secret", "names": {}}, "an object with number, names; number: "),
+        ({"number": "secret", "names": "secret"}, "an object with number, names; number: "),
+        (
+            {"number": 1, "names": {"n" * 99: "secret"}},
+            f"an object with number, names; names.{'n' * NAME_LENGTH}: ",
+        ),
+    ],
+)
+async def test_the_first_field_that_is_wrong_is_told_without_its_content(
+    body: object, told: str
+) -> None:
+    with pytest.raises(UnclearAnswerError) as caught:
+        read_answer(Plan, body, system="erp", is_read=True)
+    assert f"unexpected shape: {told}Input should be a valid" in str(caught.value)
+    assert "secret" not in f"{caught.value!r} {caught.value.context}"
+    assert caught.value.context["system"] == "erp"
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+async def test_after_a_read_nothing_is_unknown(is_read: bool) -> None:
+    with pytest.raises(UnclearAnswerError) as caught:
+        read_answer(Plan, None, system="erp", is_read=is_read)
+    assert caught.value.outcome_unknown is not is_read

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from typing import Any
 
+import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
@@ -65,3 +66,19 @@ def test_output_may_carry_its_own_time_and_headers() -> None:
     output = Output("t", 0, b"k", None, headers=[("h", b"v")], timestamp_ms=5)
     grouped = group_outputs(Effects(outputs=[output]), timestamp_ms=9)
     assert grouped == {("t", 0): [(b"k", None, 5, [("h", b"v")])]}
+
+
+def test_columns_for_several_partitions_are_told_apart() -> None:
+    batch = OutputBatch("t", [1, 0, 1], [b"a", b"b", b"c"], [b"1", None, b"3"])
+    assert group_outputs(Effects(outputs=[batch, OutputBatch("t", [0], [b"d"], [b"4"])]), 7) == {
+        ("t", 0): [(b"b", None, 7, []), (b"d", b"4", 7, [])],
+        ("t", 1): [(b"a", b"1", 7, []), (b"c", b"3", 7, [])],
+    }
+
+
+@pytest.mark.parametrize("lengths", [(1, 2, 2), (2, 1, 2), (2, 2, 1), (1, 1, 2), (1, 2, 1)])
+def test_columns_of_unequal_length_lose_nothing_in_silence(lengths: tuple[int, int, int]) -> None:
+    partitions, keys, values = lengths
+    batch = OutputBatch("t", [0] * partitions, [b"k"] * keys, [b"v"] * values)
+    with pytest.raises(ValueError, match="columns of unequal length for t"):
+        group_outputs(Effects(outputs=[batch]), 7)

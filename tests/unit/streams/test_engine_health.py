@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,7 +43,9 @@ class Idle:
         self.touched.set()
 
 
-def health_of(processor: Idle, end: int | None) -> tuple[Health, Lags]:
+def health_of(
+    processor: Idle, end: int | None, now_s: Callable[[], float] = time.monotonic
+) -> tuple[Health, Lags]:
     lags = Lags()
     app: Any = SimpleNamespace(
         settings=SimpleNamespace(stall_timeout_s=_STALL_S),
@@ -50,8 +53,10 @@ def health_of(processor: Idle, end: int | None) -> tuple[Health, Lags]:
         consumer=SimpleNamespace(highwater=lambda _: end, failure=lambda: None),
         started=True,
         has_failed=False,
+        consumer_generation_id=1,
+        rebalancing=False,
     )
-    return Health(app, lags), lags
+    return Health(app, lags, now_s=now_s), lags
 
 
 @pytest.mark.parametrize(("end", "lags"), [(None, []), (5, [0]), (3, [0])])
@@ -143,3 +148,70 @@ async def test_c12_a_topic_that_is_gone_in_two_checks_stops_the_worker(
         await asyncio.wait_for(health.watch_topics(), 10)
     assert group.checks == len(before) + (2 if is_known else 1)
     assert not health.is_live()
+
+
+async def test_an_event_loop_that_has_not_beaten_for_30_seconds_hangs() -> None:
+    clock_s = [100.0]
+    health, _ = health_of(Idle(), end=5, now_s=lambda: clock_s[0])
+    clock_s[0] = 129.9
+    assert health.is_live()
+    clock_s[0] = 130.0
+    assert not health.is_live()
+
+
+@pytest.mark.parametrize(
+    ("app", "processor"),
+    [
+        ({"started": False}, {}),
+        ({"consumer_generation_id": 0}, {}),
+        ({"rebalancing": True}, {}),
+        ({"has_failed": True}, {}),
+        ({}, {"is_ready": False}),
+    ],
+    ids=str,
+)
+async def test_a_worker_is_ready_once_all_it_owns_is_in_work(
+    app: dict[str, Any], processor: dict[str, Any]
+) -> None:
+    owned = Idle()
+    health, _ = health_of(owned, end=5)
+    assert health.is_ready()
+    for thing, changes in ((health._app, app), (owned, processor)):
+        for name, value in changes.items():
+            setattr(thing, name, value)
+    assert not health.is_ready()
+
+
+async def test_a_worker_that_stops_is_live_and_not_ready() -> None:
+    health, _ = health_of(Idle(), end=5)
+    health.begin_stop()
+    assert health.is_live()
+    assert not health.is_ready()
+
+
+@pytest.mark.parametrize(("idle_s", "is_stalled"), [(_STALL_S, False), (_STALL_S + 0.25, True)])
+async def test_a_partition_with_lag_may_stand_still_for_so_long(
+    idle_s: float, is_stalled: bool
+) -> None:
+    processor = Idle()
+    processor.progressed_at_s = 100.0
+    health, seen = health_of(processor, end=7, now_s=lambda: 100.0 + idle_s)
+    watch = asyncio.create_task(health.watch())
+    await asyncio.sleep(0)
+    assert watch.done() is is_stalled
+    watch.cancel()
+    await asyncio.wait({watch})
+    assert health.is_live() is not is_stalled
+    assert seen.records == [2]
+    if is_stalled:
+        assert isinstance(watch.exception(), StalledError)
+
+
+async def test_a_partition_that_restores_has_work() -> None:
+    """It is live as long as it goes on; nothing that it does not know is told as lag 0."""
+    processor = Idle()
+    processor.is_ready, processor.positions = False, {}
+    health, seen = health_of(processor, end=None)
+    with pytest.raises(StalledError):
+        await health.watch()
+    assert seen.records == []

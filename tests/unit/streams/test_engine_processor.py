@@ -6,6 +6,7 @@ The state is a sum, so a record that is applied twice, or not at all, shows in i
 import asyncio
 import errno
 import threading
+import time
 from pathlib import Path
 from random import Random
 
@@ -326,3 +327,35 @@ async def test_what_a_partition_holds_is_counted_by_value_until_it_is_given_up()
         assert await heir.applied() == 1
         told = heir.watched.counts
     assert told == [{b"odd": 2, b"even": 1}, {b"odd": 2}, {}]
+
+
+async def test_what_a_chunk_takes_is_told_in_two_parts_that_are_within_the_whole() -> None:
+    began_s = time.monotonic()
+    async with running(FakePartition()) as it:
+        it.submit(numbers(0, 1))
+        await it.applied()
+        it.submit(numbers(0, 1))  # held already: no handler works on it
+        await it.applied()
+        whole_s = time.monotonic() - began_s
+        assert len(it.watched.handler_s) == 1
+        assert len(it.watched.commit_s) == 2
+        parts_s = [*it.watched.handler_s, *it.watched.commit_s]
+    assert all(0 <= part_s <= whole_s for part_s in parts_s)
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+async def test_a_commit_is_tried_so_often_and_then_stops_the_process(attempts: int) -> None:
+    tried: list[Chunk] = []
+    error = CommitOutcomeUnknownError("no answer")
+
+    def refuse(chunk: Chunk) -> None:
+        tried.append(chunk)
+        raise error
+
+    partition = FakePartition(before_commit=refuse)
+    async with running(partition, commit_attempts=attempts) as it:
+        it.submit(numbers(0, 1))
+        assert await it.failed() is error
+        assert it.watched.retries == attempts - 1
+    assert len(tried) == attempts
+    assert partition.committed == {}

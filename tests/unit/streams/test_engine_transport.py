@@ -315,3 +315,63 @@ def test_d7_partitions_that_come_in_one_fetch_share_what_is_free() -> None:
     for chunk in thread._drain(fetcher, set(tps), 1_000).values():
         window.enter(Delivery(chunk, 1))
     assert 0 < window.total_bytes < 20_000 + 400
+
+
+def drained(
+    records: dict[Any, Any],
+    active: set[Any],
+    *,
+    assigned: set[Any] | None = None,
+    max_records: int = 100,
+) -> tuple[dict[Any, Any], list[Any], list[None]]:
+    """What a fetch takes of two topics, what it leaves, and how often it asks for more."""
+    notified: list[None] = []
+    thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
+    rooms = {("t", 0): 1 << 20, ("t", 1): 0}
+    thread.consumer = SimpleNamespace(chunk_topics={"t"}, rooms=rooms)
+    fetcher = SimpleNamespace(
+        _records=records,
+        _subscriptions=SimpleNamespace(is_assigned=(assigned or active).__contains__),
+        _wait_consume_future=None,
+        _notify=notified.append,
+    )
+    return thread._drain(fetcher, active, max_records), list(records), notified
+
+
+def test_topics_of_no_group_come_record_by_record() -> None:
+    other = TopicPartition("other", 0)
+    chunked, plain = fetched(0, 3, 0)[0], fetched(0, 3, 0)[0]
+    records = {TP: chunked, other: plain}
+    found, left, notified = drained(records, {TP, other}, max_records=2)
+    assert isinstance(found[TP], Chunk)
+    assert [record.value for record in found[other]] == [b"v0", b"v1"]
+    assert (left, notified) == ([TP, other], [])  # each has one more
+    found, left, notified = drained(records, {TP, other}, max_records=2)
+    assert list(found[TP].offsets) == [2]
+    assert [record.value for record in found[other]] == [b"v2"]
+    assert (left, notified) == ([], [None, None])
+
+
+def test_a_partition_without_room_and_one_that_is_not_asked_for_wait() -> None:
+    full, resting, lost = TopicPartition("t", 1), TopicPartition("t", 2), TopicPartition("t", 3)
+    records = {tp: fetched(0, 3, 0)[0] for tp in (lost, resting, full, TP)}
+    found, left, _ = drained(records, {TP, full}, assigned={TP, full, resting})
+    assert list(found) == [TP]
+    assert left == [resting, full]
+
+
+class Refused:
+    """An answer of the broker that is an error."""
+
+    def check_raise(self) -> None:
+        raise GroupAuthorizationFailedError("t")
+
+
+def test_what_came_before_an_error_is_delivered_before_it_is_raised() -> None:
+    other = TopicPartition("other", 0)
+    records: dict[Any, Any] = {TP: fetched(0, 3, 0)[0], other: Refused()}
+    found, left, _ = drained(records, {TP, other})
+    assert (list(found), left) == ([TP], [other])
+    with pytest.raises(GroupAuthorizationFailedError):
+        drained(records, {TP, other})
+    assert records == {}
