@@ -20,6 +20,10 @@ from schemas.errors import InvalidEntityError
 
 Payload = dict[str, Any]
 
+IDENTITY_MAX: Final = 4_096
+"""Longest text of a command but its payload, in characters: each is in several records."""
+DETAIL_MAX: Final = 10_000
+"""Longest text of a record of ours about a command, in characters."""
 PAYLOAD_BOUNDS: Final = Bounds(size_bytes=1024 * 1024, values=10_000, depth=16)
 
 
@@ -51,7 +55,10 @@ class Command:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Read a `psa.command.Command`. Raises InvalidEntityError where identity is missing."""
+        """Read a `psa.command.Command`.
+
+        Raises InvalidEntityError where identity is missing, or a text of it is too long.
+        """
         required = ("command_id", "target", "kind", "natural_key", "payload", "origin_key")
         missing = [name for name in required if not record.get(name)]
         if record.get("revision") is None:
@@ -63,6 +70,16 @@ class Command:
                 context={"command_id": record.get("command_id")},
             )
         values: dict[str, Any] = {name: record.get(name) for name in cls.__slots__}
+        long = [
+            name
+            for name, value in values.items()
+            if name != "payload" and isinstance(value, str) and len(value) > IDENTITY_MAX
+        ]
+        if long:
+            raise InvalidEntityError(
+                f"a command's text is longer than {IDENTITY_MAX} characters: {', '.join(long)}",
+                hint="only a payload may be long",
+            )
         return cls(**values)
 
     def content(self) -> Payload:
@@ -79,6 +96,17 @@ class Command:
         if not isinstance(parsed, dict):
             raise InvalidEntityError(f"the payload of command {self.command_id} is not an object")
         return parsed
+
+
+def shown_payload(command: Command) -> str:
+    """Return the payload as other records hold it: whole, if it can be carried out at all.
+
+    A cut one is no JSON, so that nothing is made of a part of it.
+    """
+    size_bytes = len(command.payload.encode())
+    if size_bytes <= PAYLOAD_BOUNDS.size_bytes:
+        return command.payload
+    return f"{command.payload[:DETAIL_MAX]} ... cut, {size_bytes} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +195,8 @@ def result_record(command: Command, outcome: Outcome, *, finished_at: datetime) 
         "status": outcome.status.value,
         "target_id": outcome.target_id,
         "error_code": problem.code if problem else None,
-        "error_detail": mask(problem.detail) if problem else None,
-        "error_field": problem.field if problem else None,
+        "error_detail": mask(problem.detail)[:DETAIL_MAX] if problem else None,
+        "error_field": problem.field[:IDENTITY_MAX] if problem and problem.field else None,
         "attempts": outcome.attempts,
         "origin_key": command.origin_key,
         "correlation_id": command.correlation_id,

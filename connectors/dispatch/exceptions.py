@@ -2,7 +2,8 @@
 
 There is one exception a natural key and system, and one more where a carried-out command leaves
 something to tidy up. Both keep their identity, so each is one row of a compacted topic. An open
-exception holds the whole command: it is all that is needed to try it again after a restart.
+exception holds the whole command: it is all that is needed to try it again after a restart. Of a
+payload too long for any target it holds the beginning.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from connectors.dispatch.commands import Command, Payload, Problem
+from connectors.dispatch.commands import (
+    DETAIL_MAX,
+    IDENTITY_MAX,
+    Command,
+    Payload,
+    Problem,
+    shown_payload,
+)
 from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.remedies import remedy
 from connectors.faults import Reason
@@ -38,9 +46,9 @@ def open_record(refusal: Refusal) -> Payload:
         **_identity(refusal.exception_id, command),
         "status": OPEN,
         "error_code": problem.code,
-        "detail": mask(problem.detail),
+        "detail": mask(problem.detail)[:DETAIL_MAX],
         "hint": remedy(command.target, problem),
-        "field": problem.field,
+        "field": problem.field[:IDENTITY_MAX] if problem.field else None,
         "raised_at": _instant(refusal.raised_at_s),
         "reason": problem.reason.value,
         "is_held": problem.is_held,
@@ -98,7 +106,7 @@ def _identity(identity: str, command: Command) -> Payload:
         "kind": command.kind,
         "natural_key": command.natural_key,
         "command_id": command.command_id,
-        "payload": command.payload,
+        "payload": shown_payload(command),
         "amount": command.amount,
         "currency": command.currency,
         "correlation_id": command.correlation_id,

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from connectors.dispatch.commands import (
+    DETAIL_MAX,
     Command,
     Intent,
     OpenException,
@@ -33,7 +34,7 @@ from connectors.dispatch.exceptions import (
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
 from connectors.dispatch.refusals import Refusal
-from runtime.kafka import KafkaSettings, read_compacted, read_topic
+from runtime.kafka import MAX_MESSAGE_BYTES, KafkaSettings, read_compacted, read_topic
 from runtime.secrets import mask
 from runtime.serde import Serde
 from schemas.errors import PsaStreamError
@@ -42,6 +43,8 @@ INTENTS = "psa.command_intent"
 RESULTS = "psa.command_result"
 EXCEPTIONS = "psa.exception"
 DEAD_LETTERS = "psa.dlq"
+LETTER_ROOM_BYTES = 65_536
+"""Of a dead letter, for all but the record that it is about."""
 
 _RESOLVING = frozenset({Status.SUCCEEDED, Status.ADOPTED, Status.WITHDRAWN})
 
@@ -206,17 +209,22 @@ class KafkaJournal:
         self._metrics.show_exceptions(self._exceptions.values())
 
     async def bury(self, letter: DeadLetter) -> None:
-        """Write a record that is no command to the dead letters."""
+        """Write a record that is no command to the dead letters.
+
+        What leaves no room for the rest of the letter is left out: it is still at its offset.
+        """
+        size_bytes = len(letter.value) + len(letter.key or b"")
+        is_large = size_bytes > MAX_MESSAGE_BYTES - LETTER_ROOM_BYTES
         key = f"{letter.topic}|{letter.partition}|{letter.offset}"
         record = {
             "topic": letter.topic,
             "partition": letter.partition,
             "offset": letter.offset,
-            "key": letter.key,
-            "value": letter.value,
+            "key": None if is_large else letter.key,
+            "value": None if is_large else letter.value,
             "agent": "dispatch",
             "error_code": letter.error.code,
-            "detail": mask(letter.error.detail),
+            "detail": mask(letter.error.detail)[:DETAIL_MAX],
             "hint": mask(letter.error.hint),
             "correlation_id": None,
             "raised_at": self._now(),
