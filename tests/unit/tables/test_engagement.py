@@ -157,6 +157,26 @@ def test_c5_a_project_keeps_its_legal_entity_whatever_is_founded(founded: str) -
     assert len(commands(work, "upsert_project")) == 1
 
 
+@pytest.mark.fault("C5", place="tables/project_view.py")
+def test_c5_a_legal_entity_is_held_from_the_order_on_and_not_before() -> None:
+    """The customer is not in the ERP yet; meanwhile the older entity is activated."""
+    work = topology()
+    work.put("psa.customer", ACCOUNT, customer("salesforce", ACCOUNT), CUSTOMER)
+    legal_entity(work, None)
+    line(work, "DE")
+    deal(work, "won")
+    work.run()
+    older = {"id": "netsuite:subsidiary:1", "native_id": "1", "country_code": "DE"}
+    work.put("psa.legal_entity", older["id"], {**older, "is_active": True}, "")
+    work.run()
+    work.put(
+        "psa.customer", "netsuite:customer:9", customer("netsuite", "netsuite:customer:9"), CUSTOMER
+    )
+    work.run()
+    (order,) = commands(work, "upsert_project")
+    assert '"legal_entity_id":"1"' in order["payload"]
+
+
 @pytest.mark.fault("C23", place="tables/customer.py")
 @pytest.mark.parametrize("is_last", [True, False])
 def test_c23_the_inactive_duplicate_never_speaks_for_the_customer(*, is_last: bool) -> None:

@@ -1,0 +1,80 @@
+"""Hours whose project comes, goes, or reaches the ERP."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from schemas.identity import engagement_of
+from streams.groups import make_groups
+from tests.support.histories import PROJECT_IDS, PSA_PROJECTS, Change, Feeder
+from tests.support.topology import FixedRegistry, Topology
+
+REGISTRY = FixedRegistry()
+GROUPS = make_groups([], REGISTRY)
+NAMES = {"project_id": PROJECT_IDS[0], "engagement_id": engagement_of(PROJECT_IDS[0])}
+PROJECT = Change("project", PSA_PROJECTS[0], {"source_system": "inhouse", **NAMES})
+ERP = Change("project", "netsuite:project:0", {"source_system": "netsuite", **NAMES})
+ENTRY: dict[str, Any] = {
+    "project_ref": PSA_PROJECTS[0],
+    "resource_id": "res-1",
+    "work_on": date(2026, 11, 3),
+    "hours": Decimal("2.00"),
+    "bill_rate": Decimal("100.0000"),
+    "cost_rate": Decimal("40.0000"),
+    "currency": "EUR",
+    "status": "approved",
+    "is_billable": True,
+}
+
+
+class Firm:
+    """The tables, which take in each change before the next one."""
+
+    def __init__(self, *changes: Change) -> None:
+        self._tables = Topology(GROUPS, REGISTRY)
+        self._feeder = Feeder(self._tables)
+        self.feed(*changes)
+
+    def feed(self, *changes: Change) -> None:
+        for change in changes:
+            self._feeder.feed(change)
+            self._tables.run()
+
+    def states(self) -> dict[object, object]:
+        rows = self._tables.table("psa.status.billing").values()
+        return {row["state"]: row["entries"] for row in rows}
+
+    def worked(self) -> list[object]:
+        return [row["hours"] for row in self._tables.table("psa.metric.project_margin").values()]
+
+
+def entry(**changes: Any) -> Change:
+    return Change("time_entry", "inhouse:time_entry:1", {**ENTRY, **changes})
+
+
+@pytest.mark.parametrize("is_billable", [True, False])
+@pytest.mark.parametrize("is_in_erp", [True, False])
+def test_hours_of_a_project_that_is_deleted_count_nowhere_until_it_is_back(
+    *, is_billable: bool, is_in_erp: bool
+) -> None:
+    firm = Firm(PROJECT, *([ERP] if is_in_erp else []), entry(is_billable=is_billable))
+    before = firm.states()
+    assert firm.worked() == [2]
+    firm.feed(Change("project", PSA_PROJECTS[0]))
+    assert (firm.states(), firm.worked()) == ({}, [])
+    firm.feed(PROJECT)
+    assert (firm.states(), firm.worked()) == (before, [2])
+
+
+def test_hours_wait_for_the_erp_to_hold_their_project_and_wait_again_without_it() -> None:
+    firm = Firm(PROJECT, entry())
+    assert firm.states() == {"blocked": 1}
+    firm.feed(ERP)
+    assert firm.states() == {"ready": 1}
+    firm.feed(Change("project", ERP.id))
+    assert firm.states() == {"blocked": 1}
+    assert firm.worked() == [2]
