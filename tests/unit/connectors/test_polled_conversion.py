@@ -181,3 +181,49 @@ def test_the_digest_depends_on_content_not_on_order() -> None:
     assert digest_of({"a": 1, "b": None}) == digest_of({"b": None, "a": 1})
     assert digest_of({"a": None}) != digest_of({"a": "None"})
     assert digest_of({"a": Decimal("1.00")}) != digest_of({"a": Decimal("1.01")})
+
+
+@pytest.mark.parametrize(("schema", "bits"), [("int", 32), ("long", 64)])
+def test_integers_have_just_the_bits_of_their_type(schema: str, bits: int) -> None:
+    least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    assert [converter(schema)(value) for value in (least, most)] == [least, most]
+    for value in (least - 1, most + 1):
+        with pytest.raises(ValueError, match=f"more than {bits} bits"):
+            converter(schema)(value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "sized"),
+    [
+        ({"type": "array", "items": "string"}, lambda count: ["x"] * count),
+        (
+            {"type": "map", "values": "string"},
+            lambda count: dict.fromkeys(map(str, range(count)), "x"),
+        ),
+    ],
+)
+def test_lists_and_maps_have_up_to_a_thousand_items(schema: Any, sized: Any) -> None:
+    assert converter(schema)(sized(1_000)) == sized(1_000)
+    with pytest.raises(ValueError, match="more than 1000 items"):
+        converter(schema)(sized(1_001))
+
+
+def test_a_key_has_up_to_255_characters() -> None:
+    reader = RowReader(load_schema(NOTE), Layout("id"))
+    raws = [{"id": "k" * length, "text": "x"} for length in (255, 256)]
+    rows, unreadable = reader.read(raws)
+    assert [len(row.id) for row in rows] == [255]
+    assert [row.is_nameless for row in unreadable] == [True]
+
+
+def test_a_row_may_have_a_million_characters() -> None:
+    reader = RowReader(load_schema(NOTE), Layout("id"))
+    raws = [{"id": "1", "text": "x" * 999_999}, {"id": "2", "text": "x" * 1_000_000}]
+    rows, unreadable = reader.read(raws)
+    assert ([row.id for row in rows], [row.id for row in unreadable]) == (["1"], ["2"])
+
+
+def test_twenty_new_fields_are_reported_at_once() -> None:
+    reader = RowReader(SCHEMA, LAYOUT)
+    page = reader.page([RAW | {f"new{number:02d}": 1 for number in range(30)}], None)
+    assert page.new_fields == tuple(f"new{number:02d}" for number in range(20))

@@ -15,7 +15,6 @@ from connectors.faults import (
 from connectors.polled import instruments
 from connectors.polled.loop import (
     BEAT_S,
-    SILENCE_S,
     LoopSettings,
     ObjectLoop,
     Poller,
@@ -137,8 +136,8 @@ def test_d13_a_poll_that_hangs_is_not_live_and_a_long_pause_is() -> None:
         async def poll(self) -> None:
             if not scene.answers:
                 scene.note()
-                raise QuotaExhaustedError("x", retry_after_s=3 * SILENCE_S)
-            scene.now_s += SILENCE_S + 1
+                raise QuotaExhaustedError("x", retry_after_s=3 * 900)
+            scene.now_s += 900.5
             scene.note()
             raise FatalError("the end")
 

@@ -1,0 +1,141 @@
+"""When refused commands are tried again: pauses, probes, windows, by numbers."""
+
+from typing import Final
+
+import pytest
+
+from connectors.dispatch.commands import Problem
+from connectors.dispatch.pace import PACES
+from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
+from connectors.faults import Reason
+from tests.support.sinks import make_command
+
+HOUR: Final = 3_600
+
+
+@pytest.mark.parametrize(
+    ("reason", "first_s", "longest_s", "probes", "is_shared"),
+    [
+        (Reason.PERMISSION, 60, HOUR, 1, True),
+        (Reason.CLOSED, 300, 6 * HOUR, 3, False),
+        (Reason.SETTING, 300, 6 * HOUR, 1, False),
+        (Reason.REFERENCE, 60, 6 * HOUR, 3, False),
+        (Reason.CONFLICT, 900, 24 * HOUR, 3, False),
+        (Reason.VALIDATION, 900, 24 * HOUR, 3, False),
+        (Reason.UNCLEAR, 300, 6 * HOUR, 3, False),
+        (Reason.LEFTOVER, HOUR, 24 * HOUR, 3, False),
+        (Reason.INTERNAL, HOUR, 24 * HOUR, 3, False),
+    ],
+)
+def test_each_reason_has_its_pauses(
+    reason: Reason, first_s: float, longest_s: float, probes: int, is_shared: bool
+) -> None:
+    pace = PACES[reason]
+    assert (pace.probes, pace.is_shared) == (probes, is_shared)
+    for refusals in (0, 1, 2, 3, 5, 40, 5_000):
+        bound_s = min(longest_s, first_s * 2 ** min(max(refusals - 1, 0), 60))
+        pauses_s = [pace.pause_s(refusals, str(cause)) for cause in range(300)]
+        assert 0.75 * bound_s <= min(pauses_s) < 0.76 * bound_s
+        assert 0.99 * bound_s < max(pauses_s) <= bound_s
+
+
+def test_every_reason_has_a_pace() -> None:
+    assert set(PACES) == set(Reason)
+
+
+def problem_of(reason: Reason) -> Problem:
+    return Problem("E", "no", None, reason)
+
+
+def refused(count: int, reason: Reason, payload: str | None = None) -> Refusals:
+    """So many commands, refused at 0 s for one cause."""
+    found = Refusals()
+    for number in range(count):
+        command = make_command(f"netsuite:project:{number}", payload=payload)
+        found.refused(str(number), command, problem_of(reason), 1, 0.0)
+    return found
+
+
+def test_a_cause_that_is_gone_lets_twice_as_many_follow_up_to_64() -> None:
+    found = refused(300, Reason.SETTING)
+    sizes = []
+    now_s = 1_000.0
+    while due := found.due(now_s):
+        sizes.append(len(due))
+        for refusal in due:
+            found.met(refusal.exception_id, now_s)
+    assert sizes == [1, 2, 4, 8, 16, 32, 64, 64, 64, 45]
+    assert len(found) == 0
+    assert found.next_at_s(now_s) is None
+
+
+def test_a_cause_of_some_lets_half_as_many_follow() -> None:
+    found = refused(100, Reason.VALIDATION)
+    now_s = 1_000.0
+    sizes = []
+    for _ in range(4):
+        due = found.due(now_s)
+        sizes.append(len(due))
+        for refusal in due[1:]:
+            found.met(refusal.exception_id, now_s)
+        command, problem = due[0].command, due[0].problem
+        if len(due) > 1:
+            found.refused(due[0].exception_id, command, problem, 2, now_s)
+        else:
+            found.met(due[0].exception_id, now_s)
+    assert sizes == [3, 1, 2, 1]
+
+
+def test_twenty_refusals_in_a_row_hold_a_kind_whose_cause_is_shared() -> None:
+    assert refused(19, Reason.PERMISSION).holding("upsert_project") is None
+    held = refused(20, Reason.PERMISSION)
+    assert held.holding("upsert_project") == problem_of(Reason.PERMISSION)
+    assert held.holding("delete_project") is None
+    assert refused(20, Reason.VALIDATION).holding("upsert_project") is None
+    held.flows("delete_project")
+    assert held.holding("upsert_project") is not None
+    held.flows("upsert_project")
+    assert held.holding("upsert_project") is None
+
+
+def test_a_change_of_what_is_named_is_tried_30_seconds_after_the_last_trial() -> None:
+    found = refused(1, Reason.VALIDATION, '{"customer_id":"cus-1"}')
+    found.touched(["customer_id:cus-2"], 5.0)
+    assert (found.next_at_s(5.0) or 0) > 600
+    found.touched(["customer_id:cus-1"], 5.0)
+    assert found.next_at_s(5.0) == 30.0
+    found.touched(["customer_id:cus-1"], 100.0)
+    assert found.next_at_s(100.0) == 30.0
+
+
+def test_what_one_command_names_is_still_named_by_another() -> None:
+    found = refused(2, Reason.VALIDATION, '{"customer_id":"cus-1"}')
+    found.met("0", 1.0)
+    found.touched(["customer_id:cus-1"], 50.0)
+    assert [refusal.exception_id for refusal in found.due(50.0)] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "is_meant"),
+    [
+        (RetryRequest(), True),
+        (RetryRequest(tried_before_s=10.5), True),
+        (RetryRequest(tried_before_s=10.0), False),
+        (RetryRequest(exception_id="x"), True),
+        (RetryRequest(exception_id="y"), False),
+        (RetryRequest(exception_id="w"), False),
+        (RetryRequest(target="netsuite"), True),
+        (RetryRequest(target="float"), False),
+        (RetryRequest(target="zuora"), False),
+        (RetryRequest(reason=Reason.SETTING), True),
+        (RetryRequest(reason=Reason.CLOSED), False),
+        (RetryRequest(target="netsuite", reason=Reason.CLOSED), False),
+        (RetryRequest(target="float", reason=Reason.SETTING), False),
+    ],
+)
+def test_a_person_may_mean_one_or_those_of_a_target_or_reason(
+    request_: RetryRequest, is_meant: bool
+) -> None:
+    problem = problem_of(Reason.SETTING)
+    refusal = Refusal("x", make_command(), problem, 1, 1, 5.0, 10.0, 400.0)
+    assert request_.is_about(refusal) is is_meant
