@@ -47,6 +47,8 @@ HALF_A_HUNDREDTH_HOUR: Final = 18
 HALF_A_MINUTE: Final = 30
 """Seconds by which a time bill may differ that an ERP keeps as a clock shows it."""
 _UNITS_A_MICRO: Final = MONEY_UNITS // 10**6
+NO_PROJECT: Final = ""
+"""Stands for the lines that name an entry and no project, where texts are compared."""
 NOT_INVOICED: Final = frozenset({VOID, "draft"})
 
 BillingKey = tuple[str, str, str]
@@ -98,7 +100,7 @@ class BillingDocument(BaseModel):
         return {line.project_ref for line in self.lines.values() if line.project_ref}
 
     def reported(self) -> set[str]:
-        """Return the source projects on which something can disagree with the entry."""
+        """Return the source projects, or `NO_PROJECT`, on which something may be wrong."""
         of_bills = [bill.project_ref for bill in self.bills.values() if bill.project_ref]
         beside = {project for project in of_bills if of_bills.count(project) > 1}
         if self.invoices(None):
@@ -107,7 +109,8 @@ class BillingDocument(BaseModel):
             entry, project = bill.time_entry_id, bill.project_ref
             if entry and project and bill.time_bill_id not in (None, time_bill_id(entry, project)):
                 beside.add(project)
-        return self.projects() | beside | set(self.exceptions)
+        unnamed = {NO_PROJECT} if self.standing(None) else set()
+        return self.projects() | beside | unnamed | set(self.exceptions)
 
     def invoices(self, project_ref: str | None) -> int:
         """Return how many invoice lines stand: as many time bills may have been used up."""

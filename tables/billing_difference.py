@@ -13,7 +13,7 @@ from typing import Final
 
 from schemas.exact import SECONDS_AN_HOUR, hours_of
 from tables import exceptions
-from tables.billing import BillingDocument, Invoiced, open_seconds
+from tables.billing import NO_PROJECT, BillingDocument, Invoiced, open_seconds
 from tables.effects import Outbox
 from tables.facts import TimeBill
 from tables.hours import APPROVED, MONEY_UNITS, money_of
@@ -24,6 +24,7 @@ RATE_CHANGED: Final = "billing.rate_changed"
 MORE_HOURS: Final = "billing.more_hours"
 NO_HOURS: Final = "billing.no_hours"
 LEFT_OVER: Final = "billing.left_over"
+UNNAMED: Final = "billing.no_project"
 UNCLEAR: Final = "billing.unclear_bill"
 _RATE_UNITS: Final = MONEY_UNITS // SECONDS_AN_HOUR
 _HINT: Final = "credit the invoice, or undo the change of the entry; what is right then is billed"
@@ -31,6 +32,10 @@ _HINT_MORE: Final = "bill the rest in the ERP, credit the invoice, or undo the c
 _HINT_LEFT: Final = (
     "clear Billable on the old time record in the ERP, or cut its hours to what is invoiced of it; "
     "what is right then is billed"
+)
+_HINT_UNNAMED: Final = (
+    "set the project on the lines in the ERP, or credit them; until then the entry is billed "
+    "on no project"
 )
 _HINT_UNCLEAR: Final = (
     "an invoice may have used the time record, so it is left alone: correct or delete it in the ERP"
@@ -65,6 +70,8 @@ def difference(
     document: BillingDocument, entry_id: str, project_ref: str, entry: EntryNow | None
 ) -> Difference | None:
     """Return what is wrong between an entry (None: not on the project now) and its invoices."""
+    if project_ref == NO_PROJECT:
+        return _unnamed(document)
     if not document.is_locked(project_ref):
         left_over = _left_over(document, entry_id, project_ref)
         return left_over or _unclear(document, entry_id, project_ref, entry)
@@ -103,6 +110,20 @@ def _left_over(
     if rate is None or currency is None:
         return Difference(LEFT_OVER, detail, _HINT_LEFT, None, None)
     return Difference(LEFT_OVER, detail, _HINT_LEFT, abs(left * int(rate * _RATE_UNITS)), currency)
+
+
+def _unnamed(document: BillingDocument) -> Difference | None:
+    """Return what lines that name no project leave invoiced of an entry: no status counts it."""
+    nets = {currency: net for currency, net in document.named(None).items() if net != Invoiced()}
+    if not nets:
+        return None
+    hours = hours_of(sum(net.seconds for net in nets.values()))
+    detail = f"{hours} h are on invoice lines that name the time entry and no project"
+    amount, currency = None, None
+    if len(nets) == 1:
+        ((currency, net),) = nets.items()
+        amount = abs(net.amount)
+    return Difference(UNNAMED, detail, _HINT_UNNAMED, amount, currency)
 
 
 def _unclear(
@@ -178,12 +199,15 @@ def report(
     outbox: Outbox,
     timestamp_ms: int,
 ) -> bool:
-    """Open, change or resolve the exception of an entry on a project; return whether it did."""
+    """Open, change or resolve the exception of an entry on a project; return whether it did.
+
+    `NO_PROJECT`: of its lines that name none.
+    """
     found = difference(document, entry_id, project_ref, entry)
     finding = None
     if found is not None:
         payload: Payload = {
-            "project_ref": project_ref,
+            "project_ref": project_ref or None,
             "time_entry_id": entry_id,
             "invoices": ",".join(sorted(_numbers(document, project_ref))),
         }
@@ -192,7 +216,7 @@ def report(
             found.code, found.detail, found.hint, payload, amount, found.currency
         )
     subject = exceptions.Subject(
-        exception_id=f"billing:{entry_id}|{project_ref}",
+        exception_id=f"billing:{entry_id}" + (f"|{project_ref}" if project_ref else ""),
         system=entry_id.partition(":")[0],
         kind=KIND,
         natural_key=entry_id,
@@ -206,4 +230,4 @@ def report(
 
 
 def _numbers(document: BillingDocument, project_ref: str) -> set[str]:
-    return {line.number or line.id for line in document.standing(project_ref)}
+    return {line.number or line.id for line in document.standing(project_ref or None)}

@@ -222,7 +222,7 @@ class TimeEntries:
                 timestamp_ms=timestamp_ms,
             )
             for project_ref in sorted(document.reported()):
-                if self._owns(project_ref):
+                if self._owns(project_ref or entry):  # every partition has every line
                     has_changed |= report(
                         document,
                         entry,

@@ -395,6 +395,27 @@ def test_a3_eight_invoiced_hours_move_to_another_client(other: int, chunk_max: i
     )
 
 
+@pytest.mark.fault("C7", place="tables/billing_difference.py")
+@pytest.mark.parametrize("chunk_max", [1, 200])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_c7_a_line_that_names_no_project_is_told_once_until_it_does(
+    chunk_max: int, is_there: bool
+) -> None:
+    """Whether the entry is there or not: one partition of all tells it."""
+    *before, line = billed_and_invoiced()
+    unnamed = Change("invoice", line.id, {**LINE, "project_ref": None})
+    gone = [] if is_there else [Change("time_entry", ENTRIES[0])]
+    topology, _ = play([*before, unnamed, *gone], 1, chunk_max, 1)
+    identity = f"billing:{ENTRIES[0]}"
+    told = {key: row for key, row in open_exceptions(topology).items() if "billing:" in key}
+    assert told == {identity: ("billing.no_project", 800, "EUR")}
+    assert len([key for key, _ in topology.records("psa.exception") if key == identity]) == 1
+    seconds = [whole(row["seconds"]) for row in topology.table("psa.status.billing").values()]
+    assert sum(seconds) == (28_800 if is_there else 0)
+    topology, _ = play([*before, unnamed, line], 1, chunk_max, 1)
+    assert not [key for key in open_exceptions(topology) if "billing:" in key]
+
+
 @unhurried
 @pytest.mark.fault("A3", place="tables/billing.py")
 @given(

@@ -418,6 +418,13 @@ class Oracle:
                     code = self._difference(entry, self._lines(identity, reference))
                 if code is not None:
                     found[f"billing:{identity}|{reference}"] = code
+        for identity in {line["time_entry_id"] for line in self.of("invoice")} - {None}:
+            unnamed = self._of_currencies(self._lines(identity, None))
+            if any(
+                sum(map(worked, some)) or sum(line["amount"] or 0 for line in some)
+                for some in unnamed
+            ):
+                found[f"billing:{identity}"] = "billing.no_project"
         sides = {
             (row["time_entry_id"], row["project_ref"])
             for row in (*self.of("invoice"), *self.of("time_bill"))
