@@ -127,13 +127,17 @@ def billing_totals(billing: dict[str, dict[str, Any]]) -> Expected:
 
 
 def locked_projects(rows: SourceRows) -> dict[str, set[str]]:
-    """Return the PSA projects that time entries are invoiced on and not credited, by entry."""
-    net: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
+    """Return the PSA projects that time entries are invoiced on and not credited, by entry.
+
+    A customer who still owes money, or has paid time that is not given back, is not even.
+    """
+    owed: dict[tuple[str, str, str], tuple[Fraction, Fraction]] = {}
     for line in sold_time(rows):
-        net[line.entry, line.project] += line.hours
+        key = line.entry, line.project, line.currency
+        owed[key] = _plus(owed.get(key), line)
     locked: dict[str, set[str]] = defaultdict(set)
-    for (entry, project), hours in net.items():
-        if hours:
+    for (entry, project, _), left in owed.items():
+        if any(left):
             locked[entry].add(project)
     return dict(locked)
 
@@ -159,11 +163,13 @@ def expected_billing_exceptions(rows: SourceRows) -> Expected:
             entry is not None and entry["is_billable"] and agreed[entry["project_id"]].is_hourly
         )
         bill = bills.get((identity, project))
-        code = _disagreement(entry, bill, hours, is_to_bill=is_to_bill) if hours else None
+        code = None
+        if hours or amount:
+            code = _disagreement(entry, bill, hours, is_to_bill=is_to_bill)
         if code is None:
             continue
         due = Fraction()
-        if entry is not None and entry["status"] == "approved" and is_to_bill:
+        if hours and entry is not None and entry["status"] == "approved" and is_to_bill:
             due = worked_hours(entry) * Fraction(number(entry["bill_rate"]))
         expected[f"billing:{identity}|{project}"] = {
             "exception_id": f"billing:{identity}|{project}",
@@ -178,7 +184,7 @@ def expected_billing_exceptions(rows: SourceRows) -> Expected:
     return expected
 
 
-def _disagreement(
+def _disagreement(  # noqa: PLR0911 - one return for each reason
     entry: Row | None, bill: Row | None, invoiced: Fraction, *, is_to_bill: bool
 ) -> str | None:
     """Return how the PSA disagrees with the hours invoiced of an entry, None where it does not."""
@@ -188,6 +194,8 @@ def _disagreement(
         return "not_approved"
     if not is_to_bill:
         return "not_billable"
+    if invoiced == 0:
+        return "no_hours"  # what is left is money alone
     worked = worked_hours(entry)
     if worked < invoiced:
         return "fewer_hours"
@@ -200,21 +208,23 @@ def _disagreement(
 def _billed(rows: SourceRows) -> set[tuple[str, str]]:
     """Return the (entry, project) that have a time bill for what is not invoiced.
 
-    A time bill is used up once all that was invoiced of it is credited.
+    A time bill is used up once all that was invoiced of it is credited, time and money.
     """
     invoices = {row["id"] for row in rows.invoices if row["type"] == "CustInvc"}
     void = {row["id"] for row in rows.invoices if row["status"] == "V"}
     net: dict[int, Fraction] = defaultdict(Fraction)
+    money: dict[int, Fraction] = defaultdict(Fraction)
     used: set[int] = set()
     for line in rows.invoice_lines:
         bill = line.get("timebill")
         if bill is not None and line["transaction"] not in void:
             net[bill] -= erp_hours(line["quantity"])
+            money[bill] -= Fraction(number(line["foreignamount"]))
             used |= {bill} if line["transaction"] in invoices else set()
     return {
         (bill["custcol_psa_time_entry"], bill["custcol_psa_project"])
         for bill in rows.time_bills
-        if bill["id"] not in used or net[bill["id"]] != 0
+        if bill["id"] not in used or net[bill["id"]] or money[bill["id"]]
     }
 
 

@@ -384,6 +384,20 @@ def test_what_is_invoiced_and_not_what_the_psa_says_is_told_with_its_amount(
     assert effects.expected_time_bills(rows) == held
 
 
+@pytest.mark.fault("A3", place="sandbox/books/billing.py")
+def test_a3_a_credit_of_all_time_and_not_all_money_leaves_it_locked_and_told() -> None:
+    memo = transaction(10, kind="CustCred")
+    lines = (sold(9, timebill=90), sold(10, timebill=90, quantity="2", foreignamount="150"))
+    rows = changed(FIRM, invoices=(transaction(9), memo), invoice_lines=lines)
+    assert effects.expected_time_bills(rows).keys() == {BILL}, "nothing is billed anew"
+    ((key, told),) = expected_billing_exceptions(rows).items()
+    assert key == "billing:inhouse:time_entry:1|inhouse:project:7"
+    assert (told["error_code"], told["amount"]) == ("billing.no_hours", D(40))
+    states = {row["state"]: row["hours"] for row in expected_billing(rows).values()}
+    assert states["transferred"] == D(2)
+    assert billing_totals(expected_billing(rows)) == expected_billing_totals(rows)
+
+
 def test_what_is_credited_is_billed_anew_and_the_used_time_bill_stays() -> None:
     memo = transaction(10, kind="CustCred")
     lines = (sold(9, timebill=90), sold(10, timebill=90, quantity="2", foreignamount="190"))
