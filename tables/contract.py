@@ -31,6 +31,8 @@ NON_BILLABLE: Final = "non_billable"
 NO_VALUE: Final = "no_contract_value"
 NO_CURRENCY: Final = "no_contract_currency"
 NO_BUDGET: Final = "no_budget"
+NEGATIVE_VALUE: Final = "negative_contract_value"
+NEGATIVE_BUDGET: Final = "negative_budget"
 NO_SCHEDULE: Final = "no_fee_schedule"
 OTHER_CURRENCY: Final = "not_in_contract_currency"
 UNKNOWN_TYPE: Final = "unknown_billing_type"
@@ -88,6 +90,18 @@ class Contract:
         if not self.rule.is_capped or self.value is None or _fee_unknown(self):
             return None
         return int(Fraction(self.value) * MONEY_UNITS)
+
+    @property
+    def fault(self) -> str | None:
+        """Why no fee can follow from what was agreed; None where it can be right."""
+        if self.rule.fees not in (_by_completion, _up_to_value):
+            return None
+        if self.value is not None and self.value < 0:
+            return NEGATIVE_VALUE
+        is_spread = self.rule.fees is _by_completion
+        if is_spread and self.budget_hours is not None and self.budget_hours < 0:
+            return NEGATIVE_BUDGET
+        return None
 
     def revenue(self, months: Months) -> Revenue:
         """Return the fees of each month; a fixed price adds rows in the contract's currency."""
@@ -194,8 +208,8 @@ def _no_schedule(_: Contract, months: Months) -> Revenue:
 
 
 def _fee_unknown(contract: Contract) -> str | None:
-    if not contract.value:
-        return NO_VALUE
+    if contract.fault or not contract.value:
+        return contract.fault or NO_VALUE
     return None if contract.currency else NO_CURRENCY
 
 

@@ -1,5 +1,7 @@
 """A capped (not to exceed) contract whose time goes beyond its value, as an exception.
 
+So is a value or a budget below zero, from which no fee can follow.
+
 What counts is what the customer is billed or is to be billed: approved time at its rates until it
 is invoiced, then the lines of its invoices less those of credit memos. Time that the ERP has
 written off is not billed. Only the contract's currency compares.
@@ -30,6 +32,9 @@ BILLED: Final = (BLOCKED, READY, TRANSFERRED, INVOICED, CREDITED)
 _HINT: Final = (
     "agree on a higher contract value in the CRM; or write off or credit what lies beyond it in "
     "the ERP, or make the time non-billable at its source; until then all of it is billed"
+)
+_HINT_FAULT: Final = (
+    "correct the contract value or the budget at its source; until then no revenue follows from it"
 )
 
 
@@ -67,7 +72,22 @@ def tell(
 
 def _finding(project: str, standing: Standing, billed: int) -> exceptions.Finding | None:
     contract = standing.contract
-    if contract.cap is None or billed <= max(contract.cap, 0):
+    if contract.fault is not None:
+        return exceptions.Finding(
+            code=f"billing.{contract.fault}",
+            detail=f"the contract has a value of {contract.value} {contract.currency} "
+            f"and a budget of {contract.budget_hours} h",
+            hint=_HINT_FAULT,
+            payload={
+                "project_ref": project,
+                "project_id": standing.project_id,
+                "contract_value": contract.value,
+                "budget_hours": contract.budget_hours,
+            },
+            amount=None,
+            currency=None,
+        )
+    if contract.cap is None or billed <= contract.cap:
         return None
     value, total = money_of(contract.cap), money_of(billed)
     return exceptions.Finding(

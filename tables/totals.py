@@ -223,8 +223,9 @@ class Totals:
         told = contract_cap.told(self._documents, projects)
         for project, before in zip(projects, told, strict=True):
             standing = standings[project]
-            if before or standing.contract.cap is not None:
-                billed = self._billed(project, standing.contract)
+            contract = standing.contract
+            if before or contract.cap is not None or contract.fault is not None:
+                billed = self._billed(project, contract)
                 now = contract_cap.tell(
                     self._outbox, project, standing, billed, told=before, timestamp_ms=timestamp_ms
                 )

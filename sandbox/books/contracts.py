@@ -61,6 +61,10 @@ def fixed_fees(
 
     By the end of a month that part is earned which the hours so far are of the budgeted ones.
     """
+    if contract.value is not None and contract.value < 0:
+        return {}, "negative_contract_value"
+    if contract.budget_hours is not None and contract.budget_hours < 0:
+        return {}, "negative_budget"
     if not contract.value:
         return {}, "no_contract_value"
     if not contract.budget_hours:

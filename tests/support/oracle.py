@@ -175,6 +175,8 @@ class Oracle:
             reason = "unknown_billing_type"
         elif kind == "retainer":
             reason = "no_fee_schedule"
+        elif kind != "non_billable" and self._negative(contract):
+            reason = self._negative(contract)
         elif kind != "non_billable" and (value == 0 or currency is None):
             reason = "no_contract_currency" if value else "no_contract_value"
         elif kind == "capped":
@@ -194,6 +196,21 @@ class Oracle:
         steps = zip(months, by_now, [Fraction(0), *by_now], strict=False)
         found |= {(month, currency): now - before for month, now, before in steps}
         return found, reason
+
+    @staticmethod
+    def _negative(contract: Row) -> str | None:
+        """Return which number of a fee is below zero, which is none to reckon with."""
+        if contract["billing_type"] not in ("fixed_fee", "milestone", "capped"):
+            return None
+        if (contract["value"] or 0) < 0:
+            return "negative_contract_value"
+        is_spread = contract["billing_type"] != "capped"
+        return "negative_budget" if is_spread and (contract["budget"] or 0) < 0 else None
+
+    def impossible_contracts(self) -> dict[str, str]:
+        """Return exception id → code of contracts with a value or a budget below zero."""
+        codes = {row["id"]: self._negative(self.contract(row["id"])) for row in self.of("project")}
+        return {f"billing:{key}": f"billing.{code}" for key, code in codes.items() if code}
 
     def _is_hourly(self, reference: str) -> bool:
         return self.contract(reference)["billing_type"] in (None, "time_and_materials", "capped")
@@ -475,7 +492,7 @@ class Oracle:
         for project in self.of("project"):
             contract = self.contract(project["id"])
             value, currency = contract["value"], contract["currency"]
-            if contract["billing_type"] != "capped" or not value or currency is None:
+            if contract["billing_type"] != "capped" or not value or value < 0 or currency is None:
                 continue
             owed = Fraction(0)
             invoiced: dict[str, Fraction] = defaultdict(Fraction)
@@ -492,7 +509,7 @@ class Oracle:
                 if entry["currency"] == currency and not is_written_off:
                     rest = _open(worked(entry), invoiced[entry["id"]])
                     owed += rest * Fraction(entry["bill_rate"] or 0)
-            if owed > max(Fraction(value), 0):
+            if owed > Fraction(value):
                 over = rounded(owed - Fraction(value), 6)
                 found[f"billing:{project['id']}"] = ("billing.over_cap", over, currency)
         return found
