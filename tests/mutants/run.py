@@ -75,14 +75,15 @@ def reach(directory: Path) -> Reach:
             cwd=ROOT,
             env={**os.environ, "PSASTREAM_TEST_LINES": str(file),
                  "PSASTREAM_TEST_PROFILE": "mutants"},
-            stdout=subprocess.DEVNULL,
+            stdout=file.with_suffix(".log").open("w"),
         )
         for file in files
         if not file.exists()
     ]  # fmt: skip
     codes = [process.wait() for process in running]
     if any(codes):
-        sys.exit("mutants: the tests fail without a mutant; run make test first")
+        logs = ", ".join(str(log) for log in sorted(directory.glob("*.log")))
+        sys.exit(f"mutants: tests fail without a mutant; see {logs}")
     found: dict[str, Any] = {}
     for file in files:
         found |= json.loads(file.read_text())
