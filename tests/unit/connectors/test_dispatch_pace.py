@@ -139,3 +139,46 @@ def test_a_person_may_mean_one_or_those_of_a_target_or_reason(
     problem = problem_of(Reason.SETTING)
     refusal = Refusal("x", make_command(), problem, 1, 1, 5.0, 10.0, 400.0)
     assert request_.is_about(refusal) is is_meant
+
+
+def test_wanted_come_first_then_those_never_sent_then_the_longest_not_tried() -> None:
+    found = Refusals()
+    sent, held = problem_of(Reason.SETTING), Problem("E", "no", None, Reason.SETTING, is_held=True)
+    for identity, problem, at_s in (("late", sent, 9), ("early", sent, 0.5), ("held", held, 0.7)):
+        found.refused(identity, make_command(f"netsuite:project:{identity}"), problem, 1, at_s)
+    found.refused("named", make_command("netsuite:project:n", target="netsuite"), sent, 1, 20.0)
+    order = []
+    now_s = 2_000.0
+    while due := found.due(now_s):
+        order += [refusal.exception_id for refusal in due]
+        for refusal in due:
+            found.met(refusal.exception_id, now_s)
+    assert order == ["held", "early", "late", "named"]
+
+
+def test_a_sweep_tries_each_once() -> None:
+    found = refused(5, Reason.SETTING)
+    now_s = 1_000.0
+    tried = []
+    while due := found.due(now_s):
+        tried.append([refusal.exception_id for refusal in due])
+        for refusal in due:
+            if refusal.exception_id == "1":
+                found.refused("1", refusal.command, refusal.problem, 2, now_s)
+            else:
+                found.met(refusal.exception_id, now_s)
+    assert tried == [["0"], ["1", "2"], ["3"], ["4"]]
+    assert len(found) == 1
+
+
+def test_of_many_that_name_what_has_changed_the_rest_follows_30_seconds_later() -> None:
+    found = refused(3, Reason.SETTING, '{"customer_id":"cus-1"}')
+    found.touched(["customer_id:cus-1"], 50.0)
+    tried = []
+    for at_s in (50.0, 80.0, 110.0):
+        if tried:
+            assert found.due(at_s - 0.5) == []
+        (refusal,) = found.due(at_s)
+        tried.append(refusal.exception_id)
+        found.refused(refusal.exception_id, refusal.command, refusal.problem, 2, at_s)
+    assert sorted(tried) == ["0", "1", "2"]
