@@ -475,7 +475,7 @@ def test_c8_over_a_cap_is_told_exactly_while_the_oracle_sees_it(
     told = {
         key: (row["error_code"], row["amount"], row["currency"])
         for key, row in topology.table("psa.exception").items()
-        if row["status"] == "open" and row["kind"] == "contract_over_cap"
+        if row["status"] == "open" and row["error_code"] == "billing.over_cap"
     }
     assert told == oracle.over_caps()
 
