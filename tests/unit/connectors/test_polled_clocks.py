@@ -4,7 +4,9 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+import structlog
 
+from connectors.polled.clocks import Clocks
 from connectors.polled.model import DeleteFeed, Deletion, ReaderTraits
 from connectors.polled.poller import ObjectPoller
 from runtime.clocks import SKEW
@@ -196,3 +198,17 @@ def test_a_step_within_the_skew_of_two_hosts_is_no_jump() -> None:
     scans = world.full_scans()
     world.poll()
     assert world.full_scans() == scans
+
+
+@pytest.mark.fault("C11", place="connectors/polled/clocks.py")
+@pytest.mark.parametrize("sign", [1, -1])
+def test_c11_clocks_that_differ_by_more_than_the_skew_are_told_once_each_time(sign: int) -> None:
+    now = Clock().now
+    clocks = Clocks("salesforce", "account", lambda: now)
+    more = SKEW + timedelta(seconds=1)
+    with structlog.testing.capture_logs() as lines:
+        for differ in (SKEW, more, more, SKEW, SKEW / 2, more):
+            vendor_at = now - sign * differ
+            assert clocks.started(now, vendor_at) == min(now, vendor_at)
+    told = [(line["event"], line["ahead_s"]) for line in lines]
+    assert told == [("clocks_differ", sign * 61)] * 2

@@ -193,6 +193,70 @@ def test_c1_no_poll_deletes_more_than_the_guard_allows(
         left = left[count:] or left
 
 
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize(
+    ("count", "living", "is_believed"),
+    [
+        (20, 100, True),  # the ratio
+        (21, 100, False),
+        (10, 20, True),  # so many rows, whatever their share
+        (11, 20, False),
+    ],
+)
+def test_c1_what_the_vendor_tells_is_believed_up_to_the_ratio_or_the_rows(
+    count: int, living: int, is_believed: bool
+) -> None:
+    guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)
+    guard.start(living)
+    assert guard.told(set(ids_of(count))) is is_believed
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize(
+    ("count", "living", "sweeps"),
+    [
+        (0, 0, [True, True]),
+        (1, 1, [False, False]),  # nothing would be left
+        (1, 2, [True, True]),
+        (2, 4, [False, True]),
+        (20, 100, [True, True]),  # the ratio
+        (21, 100, [False, False]),
+        (10, 20, [False, True]),  # so many rows, and half of the rows stay
+        (10, 19, [False, False]),
+        (11, 40, [False, False]),
+    ],
+)
+def test_c1_what_a_scan_missed_is_believed_at_once_by_a_second_sweep_or_never(
+    count: int, living: int, sweeps: list[bool]
+) -> None:
+    guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)
+    assert [guard.missed(set(ids_of(count)), living) for _ in sweeps] == sweeps
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize(("ratio", "is_believed"), [(0.99, False), (1, True)])
+def test_c1_only_a_ratio_of_1_believes_that_nothing_is_left(
+    ratio: float, is_believed: bool
+) -> None:
+    guard = DeleteGuard("salesforce", "account", max_ratio=ratio, max_rows=10)
+    guard.start(20)
+    everything = set(ids_of(20))
+    assert guard.told(everything) is is_believed
+    assert guard.left_without(everything) is is_believed
+    assert guard.missed(everything, 20) is is_believed
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize(("again", "is_believed"), [((0, 1), True), ((1, 3), False)])
+def test_c1_a_second_sweep_believes_only_what_the_first_missed_too(
+    again: tuple[int, ...], is_believed: bool
+) -> None:
+    guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)
+    rows = ids_of(8)
+    assert not guard.missed(set(rows[:3]), 8)
+    assert guard.missed({rows[number] for number in again}, 8) is is_believed
+
+
 @pytest.mark.fault("C17", place="connectors/polled/poller.py")
 @pytest.mark.parametrize("kind", [DeleteFeed.EVERY_POLL, DeleteFeed.AT_SWEEP])
 @pytest.mark.parametrize("error", [DeleteLogIncompleteError, VendorRejectedError])

@@ -172,6 +172,25 @@ HIRED, LEFT, BACK = date(2024, 1, 1), date(2025, 6, 30), date(2026, 2, 1)
         ),
         pytest.param(
             [
+                {"starts_on": HIRED, "ends_on": LEFT},
+                {"starts_on": BACK},
+                {"starts_on": date(2026, 3, 1)},
+            ],
+            [(HIRED, LEFT), (date(2026, 3, 1), None)],
+            id="hired again, and that first day corrected",
+        ),
+        pytest.param(
+            [{"starts_on": HIRED, "ends_on": LEFT}, {"starts_on": BACK}, {"starts_on": LEFT}],
+            [(HIRED, LEFT), (BACK, None)],
+            id="hired again, on a first day within the first spell",
+        ),
+        pytest.param(
+            [{"starts_on": HIRED, "ends_on": LEFT}, {"starts_on": BACK}, {"starts_on": None}],
+            [(HIRED, LEFT), (BACK, None)],
+            id="hired again, and that first day taken away",
+        ),
+        pytest.param(
+            [
                 {"starts_on": HIRED, "ends_on": LEFT, "source_at": at(1, 1, 2025)},
                 {"starts_on": HIRED, "source_at": at(2, 1, 2025)},
             ],
