@@ -292,6 +292,17 @@ def test_d7_answers_of_all_partitions_fit_into_the_buffers(
     assert partitions * bytes_each <= 8 << 20
 
 
+@pytest.mark.fault("D7", place="streams/engine/transport.py")
+@pytest.mark.parametrize(("partitions", "bytes_each"), [(0, 50), (1, 50), (2, 25), (80, 1)])
+def test_d7_an_answer_holds_something_however_many_partitions_there_are(
+    partitions: int, bytes_each: int
+) -> None:
+    """None at all too, as between two assignments."""
+    consumer: Any = ChunkConsumer.__new__(ChunkConsumer)
+    consumer._fetch_max_bytes, consumer._buffer_max_bytes = 1 << 20, 50
+    assert consumer.fetch_bytes(partitions) == bytes_each
+
+
 @pytest.mark.asyncio
 async def test_a_fetch_asks_for_the_share_of_each_partition() -> None:
     waiting = WaitingFetch()
