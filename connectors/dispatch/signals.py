@@ -7,7 +7,7 @@ change that came while nobody listened is made up for by the paces.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Final
@@ -70,7 +70,7 @@ class Signals:
         return [
             request
             for message in read_topic(self._kafka, REQUESTS)
-            for request in self._requests(message)
+            for request in _requests(message, self._serde)
         ]
 
     def read(self) -> list[Signal]:
@@ -81,44 +81,26 @@ class Signals:
             messages = self._consumer.consume(BATCH, timeout=0)
         except KafkaException as error:
             raise BrokerUnavailableError(f"no signals can be read: {error}") from error
-        found: list[Signal] = []
-        names: dict[str, None] = {}
-        for message in messages:
-            if message.error() is not None:
-                _log.warning("dispatch.signals_unread", error=str(message.error()))
-            elif message.topic() == REQUESTS:
-                found += (replace(it, tried_before_s=inf) for it in self._requests(message))
-            else:
-                names.update(dict.fromkeys(self._names(message)))
-        return [*found, Change(tuple(names))] if names else found
+        return signals_in(messages, self._serde)
 
     def close(self) -> None:
         """Listen no more."""
         if self._consumer is not None:
             self._consumer.close()
 
-    def _requests(self, message: Message) -> Iterator[RetryRequest]:
-        record = self._record(message)
-        if record is None:
-            return
-        try:
-            yield read_request(record)
-        except ValueError as error:
-            _log.warning("dispatch.signal_unreadable", topic=REQUESTS, error=str(error))
 
-    def _names(self, message: Message) -> list[str]:
-        record = self._record(message)
-        return [] if record is None else names_of(message.topic(), record)
-
-    def _record(self, message: Message) -> dict[str, Any] | None:
-        """Read a record; an unreadable one is no signal, and its reader dead-letters it."""
-        if message.value() is None:
-            return None
-        try:
-            return self._serde.read(message.value())
-        except RecordError as error:
-            _log.warning("dispatch.signal_unreadable", topic=message.topic(), error=str(error))
-            return None
+def signals_in(messages: Iterable[Message], serde: Serde) -> list[Signal]:
+    """Return the requests that messages of the topics hold, and one change for all records."""
+    found: list[Signal] = []
+    names: dict[str, None] = {}
+    for message in messages:
+        if message.error() is not None:
+            _log.warning("dispatch.signals_unread", error=str(message.error()))
+        elif message.topic() == REQUESTS:
+            found += (replace(it, tried_before_s=inf) for it in _requests(message, serde))
+        else:
+            names.update(dict.fromkeys(_names(message, serde)))
+    return [*found, Change(tuple(names))] if names else found
 
 
 def read_request(record: Mapping[str, Any]) -> RetryRequest:
@@ -133,3 +115,29 @@ def read_request(record: Mapping[str, Any]) -> RetryRequest:
         None if reason is None else Reason(reason),
         tried_before_s=record["requested_at"].timestamp(),
     )
+
+
+def _requests(message: Message, serde: Serde) -> Iterator[RetryRequest]:
+    record = _record(message, serde)
+    if record is None:
+        return
+    try:
+        yield read_request(record)
+    except ValueError as error:
+        _log.warning("dispatch.signal_unreadable", topic=REQUESTS, error=str(error))
+
+
+def _names(message: Message, serde: Serde) -> list[str]:
+    record = _record(message, serde)
+    return [] if record is None else names_of(message.topic(), record)
+
+
+def _record(message: Message, serde: Serde) -> dict[str, Any] | None:
+    """Read a record; an unreadable one is no signal, and its reader dead-letters it."""
+    if message.value() is None:
+        return None
+    try:
+        return serde.read(message.value())
+    except RecordError as error:
+        _log.warning("dispatch.signal_unreadable", topic=message.topic(), error=str(error))
+        return None
