@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 EQUIVALENT: Final = Path(__file__).with_name("equivalent.toml")
 PACKAGES: Final = ("tables", "streams/engine", "connectors/dispatch", "connectors/polled")
+PURE: Final = {
+    "unit": ["tests/unit", "tests/integration/test_engine_state_store.py"],  # needs a disk alone
+    "property": ["tests/property"],
+}
 WANTED_PERCENT: Final = 95
 WORKERS: Final = 2
 # Imported once: each trial forks a process that has them and no thread; polars would start some.
@@ -67,11 +71,12 @@ def reach(directory: Path) -> Reach:
     for folder in (*(package.split("/")[0] for package in PACKAGES), "schemas", "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             state.update(path.read_bytes())
-    files = [directory / f"{state.hexdigest()[:16]}-{part}.json" for part in ("unit", "property")]
+    files = [directory / f"{state.hexdigest()[:16]}-{part}.json" for part in PURE]
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not crash",
-             "-p", "tests.mutants.coverage_plugin", f"tests/{file.stem.partition('-')[2]}"],
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+             "-m", "not crash and not stack", "-p", "tests.mutants.coverage_plugin",
+             *PURE[file.stem.partition("-")[2]]],
             cwd=ROOT,
             env={**os.environ, "PSASTREAM_TEST_LINES": str(file),
                  "PSASTREAM_TEST_PROFILE": "mutants"},
