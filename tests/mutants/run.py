@@ -11,7 +11,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import random
 import subprocess
 import sys
 import time
@@ -213,10 +212,19 @@ def equivalents() -> dict[tuple[str, str, str], str]:
 
 
 def sample(places: list[list[Candidate]], count: int, seed: int) -> Iterator[Candidate]:
-    """One mutant of each of `count` places, by the seed."""
-    chance = random.Random(seed)
-    for place in chance.sample(places, min(count, len(places))):
-        yield chance.choice(place)
+    """One mutant of each of `count` places, by the seed.
+
+    A change elsewhere draws no other place, so that a survivor is seen again until it is noticed.
+    """
+
+    def drawn(candidate: Candidate, *more: object) -> bytes:
+        text = f"{seed}|{candidate.mutant.path}|{candidate.line_text}|{more}"
+        return hashlib.sha256(text.encode()).digest()
+
+    places = sorted(places, key=lambda place: drawn(place[0], place[0].mutant.column))
+    for place in places[:count]:
+        number = min(range(len(place)), key=lambda at: drawn(place[at], at))
+        yield place[number]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
