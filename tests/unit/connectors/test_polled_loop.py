@@ -1,6 +1,7 @@
 """A loop survives every failure but those that make going on harmful."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -98,6 +99,26 @@ def test_b3_a_defect_pauses_its_object_and_ends_nothing(error: Exception) -> Non
     with pytest.raises(FatalError, match="the end"):
         asyncio.run(make_loop(Script(error)).run())
     assert gauge._value.get() == 1
+
+
+def test_pauses_after_failures_double_up_to_the_longest_and_vary_by_half() -> None:
+    polled_at: list[float] = []
+    down = VendorUnavailableError("x", outcome_unknown=False, context={})
+    script = Script(*[down] * 12, None, down)
+    poll = script.poll
+
+    async def timed() -> None:
+        polled_at.append(asyncio.get_running_loop().time())
+        await poll()
+
+    script.poll = timed  # type: ignore[method-assign]
+    with pytest.raises(FatalError, match="the end"):
+        run_jumping(make_loop(script, times=LoopSettings(interval_s=0, retry_max_s=600)).run())
+    pauses_s = [after - before for before, after in itertools.pairwise(polled_at)]
+    bounds_s = [min(0.5 * 2**failures, 600) for failures in range(12)] + [0, 0.5]
+    for pause_s, bound_s in zip(pauses_s, bounds_s, strict=True):
+        assert bound_s / 2 <= pause_s <= bound_s + 30, "30: a slow machine, no pause"
+    assert any(pause_s < bound_s for pause_s, bound_s in zip(pauses_s, bounds_s, strict=True))
 
 
 class Scene:

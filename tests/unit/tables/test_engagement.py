@@ -219,6 +219,36 @@ def test_a1_a_refused_project_whose_deal_is_lost_is_withdrawn_and_ordered_anew_w
     assert again["revision"] > refused["revision"]
 
 
+def answer(work: Topology, order: dict[str, Any], status: str, why: str | None) -> None:
+    """What became of an order, as dispatch tells it."""
+    told = {"natural_key": order["natural_key"], "kind": order["kind"], "status": status}
+    content = {**told, "revision": order["revision"], "error_detail": why}
+    work.put("psa.command_result", order["natural_key"], content, ENGAGEMENT)
+    work.run()
+
+
+def test_a_refusal_shows_until_the_project_is_ordered_anew() -> None:
+    work = topology()
+    win_a_deal(work, tax_code=None)
+    work.run()
+
+    def shown() -> tuple[str, str | None]:
+        row = work.table("psa.status.project")[PROJECT]
+        return row["status"], row["reason"]
+
+    [first] = commands(work, "upsert_project")
+    answer(work, first, "rejected", "no tax code")
+    assert shown() == ("rejected", "no tax code")
+    legal_entity(work, "VAT-DE")
+    work.run()
+    assert shown() == ("requested", None)
+    answer(work, commands(work, "upsert_project")[-1], "rejected", "closed period")
+    assert shown() == ("rejected", "closed period")
+    for status in ("applied", "superseded"):
+        answer(work, commands(work, "upsert_project")[-1], status, None)
+        assert shown() == ("requested", None), "the ERP has not shown it yet"
+
+
 def deal(work: Topology, stage: str | None) -> None:
     """The deal of `win_a_deal` at another stage; None deletes it."""
     row = {"id": DEAL, "engagement_id": ENGAGEMENT, "customer_id": CUSTOMER, "name": "Grid"}
