@@ -244,9 +244,26 @@ def test_a_refusal_shows_until_the_project_is_ordered_anew() -> None:
     assert shown() == ("requested", None)
     answer(work, commands(work, "upsert_project")[-1], "rejected", "closed period")
     assert shown() == ("rejected", "closed period")
-    for status in ("applied", "superseded"):
+    for status in ("succeeded", "superseded"):
         answer(work, commands(work, "upsert_project")[-1], status, None)
         assert shown() == ("requested", None), "the ERP has not shown it yet"
+
+
+@pytest.mark.parametrize(
+    "other", [{"natural_key": f"float:project:{PROJECT}"}, {"kind": "delete_project"}]
+)
+def test_what_becomes_of_other_orders_is_no_answer_to_the_project_of_the_erp(
+    other: dict[str, str],
+) -> None:
+    work = topology()
+    win_a_deal(work, tax_code=None)
+    work.run()
+    [order] = commands(work, "upsert_project")
+    answer(work, order | other, "rejected", "not now")
+    assert work.table("psa.status.project")[PROJECT]["status"] == "requested"
+    answer(work, order, "rejected", "no tax code")
+    answer(work, order | other, "succeeded", None)
+    assert work.table("psa.status.project")[PROJECT]["reason"] == "no tax code"
 
 
 def deal(work: Topology, stage: str | None) -> None:
@@ -280,6 +297,22 @@ def take_back(work: Topology, how: str) -> None:
         case stage:
             deal(work, stage)
     work.run()
+
+
+def test_a_deal_that_moves_from_customer_to_customer_counts_for_the_present_one_alone() -> None:
+    work = topology()
+    accounts = [f"salesforce:account:{number}" for number in (1, 2, 3, 4, 5, 4, 3, 2, 1)]
+    for account in sorted(set(accounts)):
+        owner = {**customer("salesforce", account), "customer_id": customer_id(account)}
+        work.put("psa.customer", account, owner, customer_id(account))
+    row = {"id": DEAL, "engagement_id": ENGAGEMENT, "name": "Grid", "stage": "won"}
+    for account in accounts:
+        present = customer_id(account)
+        work.put("psa.opportunity", DEAL, {**row, "customer_id": present}, ENGAGEMENT)
+        work.run()
+        shown = work.table("psa.status.customer")
+        assert {key for key, each in shown.items() if each["engagements"]} == {present}
+        assert {key for key, each in shown.items() if each["status"] == "requested"} == {present}
 
 
 REVERSALS: Final = (
