@@ -3,6 +3,7 @@
 Nothing here reaches a broker.
 """
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,28 @@ def test_the_worker_s_memory_is_shared_out_to_fetches_and_chunks(app: EngineApp)
 def test_groups_that_share_a_name_or_a_topic_make_no_app(other: GroupSpec, named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         create_app(SETTINGS, [group("a", 3, "t1", "t2"), other], NoInstruments())
+
+
+@pytest.mark.asyncio
+async def test_the_first_failure_is_the_one_a_worker_ends_with() -> None:
+    app = create_app(SETTINGS, [group("a", 3, "t1")], NoInstruments())
+    assert not app.has_failed
+    assert app.failure() is None
+    first = OSError("the disk is full")
+    app.fail(first)
+    app.fail(OSError("what followed from it"))
+    assert app.has_failed
+    assert app.failure() is first
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    async with asyncio.timeout(30):
+        await asyncio.gather(*others)
+    assert app.crash_reason is first
+
+
+@pytest.mark.asyncio
+async def test_a_crash_that_faust_finds_is_a_failure_too() -> None:
+    app = create_app(SETTINGS, [group("a", 3, "t1")], NoInstruments())
+    found = OSError("a service of its own has ended")
+    await app.crash(found)
+    assert app.has_failed
+    assert app.failure() is found
