@@ -101,10 +101,10 @@ def test_b3_a_defect_pauses_its_object_and_ends_nothing(error: Exception) -> Non
     assert gauge._value.get() == 1
 
 
-def test_pauses_after_failures_double_up_to_the_longest_and_vary_by_half() -> None:
+def pauses_s(*errors: Exception | None) -> list[float]:
+    """The pause after each poll that fails as written, or does not; the longest is 600 s."""
     polled_at: list[float] = []
-    down = VendorUnavailableError("x", outcome_unknown=False, context={})
-    script = Script(*[down] * 12, None, down)
+    script = Script(*errors)
     poll = script.poll
 
     async def timed() -> None:
@@ -114,11 +114,32 @@ def test_pauses_after_failures_double_up_to_the_longest_and_vary_by_half() -> No
     script.poll = timed  # type: ignore[method-assign]
     with pytest.raises(FatalError, match="the end"):
         run_jumping(make_loop(script, times=LoopSettings(interval_s=0, retry_max_s=600)).run())
-    pauses_s = [after - before for before, after in itertools.pairwise(polled_at)]
+    return [after - before for before, after in itertools.pairwise(polled_at)]
+
+
+def test_pauses_after_failures_double_up_to_the_longest_and_vary_by_half() -> None:
+    down = VendorUnavailableError("x", outcome_unknown=False, context={})
+    found_s = pauses_s(*[down] * 12, None, down)
     bounds_s = [min(0.5 * 2**failures, 600) for failures in range(12)] + [0, 0.5]
-    for pause_s, bound_s in zip(pauses_s, bounds_s, strict=True):
+    for pause_s, bound_s in zip(found_s, bounds_s, strict=True):
         assert bound_s / 2 <= pause_s <= bound_s + 30, "30: a slow machine, no pause"
-    assert any(pause_s < bound_s for pause_s, bound_s in zip(pauses_s, bounds_s, strict=True))
+    assert any(pause_s < bound_s for pause_s, bound_s in zip(found_s, bounds_s, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("error", "pause_s"),
+    [
+        (AuthenticationError("x"), 600),  # a person must help
+        (SchemaMismatchError("x"), 600),
+        (KeyError("x"), 600),  # a defect
+        (RateLimitedError("x", retry_after_s=200.0), 200),
+    ],
+)
+def test_the_first_pause_is_long_where_quick_polls_help_nobody(
+    error: Exception, pause_s: float
+) -> None:
+    [found_s] = pauses_s(error)
+    assert pause_s - 1 <= found_s <= pause_s + 30
 
 
 class Scene:
