@@ -69,6 +69,34 @@ def test_a_revision_older_than_a_waiting_one_is_refused() -> None:
     assert not ledger.deliver(make_command(KEY, 2))
 
 
+@pytest.mark.parametrize("revision", [1, 2, 3])
+def test_what_is_delivered_again_behind_several_that_wait_is_refused(revision: int) -> None:
+    ledger = Ledger({}, {})
+    first, last = make_command(KEY, 1), make_command(KEY, 3)
+    ledger.deliver(first)
+    ledger.deliver(last)
+
+    assert not ledger.deliver(make_command(KEY, revision))
+    assert ledger.waiting(KEY) is last
+    assert ledger.next(KEY) == Supersede(first, 0)
+    ledger.settled(first, 0, None)
+    assert ledger.next(KEY) == Attempt(last, 1)
+    ledger.settled(last, 1, "t1")
+    assert not ledger.has_work(KEY)
+
+
+def test_a_withdrawal_goes_by_the_newest_command_that_waits() -> None:
+    ledger = Ledger({}, {})
+    first, last = make_command(KEY, 1), make_command(KEY, 3)
+    ledger.deliver(first)
+    ledger.deliver(last)
+
+    assert ledger.withdraw(KEY, 3) is None
+    assert not ledger.is_withdrawn(KEY)
+    assert ledger.withdraw(KEY, 4) is last
+    assert ledger.is_withdrawn(KEY)
+
+
 def test_an_attempt_that_may_have_landed_is_never_superseded() -> None:
     ledger = Ledger({}, {})
     first, second = make_command(KEY, 1), make_command(KEY, 2)
