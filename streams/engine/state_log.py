@@ -58,10 +58,12 @@ class SourcePosition:
 class StateLog:
     """The compacted topic that holds the state of one group."""
 
-    def __init__(self, topic: str, settings: EngineSettings) -> None:
+    def __init__(
+        self, topic: str, settings: EngineSettings, admin: AdminClient | None = None
+    ) -> None:
         self.topic = topic
         self._settings = settings
-        self._admin = AdminClient(librdkafka_options(settings))
+        self._admin = AdminClient(librdkafka_options(settings)) if admin is None else admin
 
     def identities(self, sources: Sequence[str]) -> dict[str, str]:
         """The ids Kafka gave the log and these topics: a topic made again has another (KIP-516).
@@ -140,11 +142,15 @@ class StateLog:
                 isolation_level=isolation,
                 request_timeout=_ADMIN_TIMEOUT_S,
             )
-            return {
+            found = {
                 at.topic: future.result(_ADMIN_TIMEOUT_S).offset for at, future in futures.items()
             }
         except (KafkaException, TimeoutError) as error:
             raise self._unavailable(error) from error
+        if unknown := [topic for topic, offset in found.items() if offset < 0]:
+            # librdkafka answers so, without an error, where a broker goes while it is asked.
+            raise self._unavailable(ValueError(f"no offset of {', '.join(unknown)} came back"))
+        return found
 
     def catch_up(
         self,
