@@ -43,7 +43,8 @@ class ForkedProcess:
         lines.close()
 
     def order(self, order: AnyOrder) -> None:
-        self._orders.send(order.to_json())
+        with suppress(BrokenPipeError):  # one that has just ended by itself takes none
+            self._orders.send(order.to_json())
 
     def send(self, number: signal.Signals) -> None:
         with suppress(psutil.NoSuchProcess):

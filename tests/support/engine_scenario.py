@@ -90,12 +90,12 @@ class Fleet:
 
     def order(self, name: str, order: Order) -> None:
         """Have a worker carry out an order, started anew with it if it does not run."""
+        # It may end by itself before it gets there: the next one has the same order.
+        self._pending[name] = order
         if name in self._workers:
             self._workers[name].order(order)
         else:
             self.start(name, [order])
-        # It may end by itself before it gets there: the next one has the same order.
-        self._pending[name] = order
         self.wait(lambda: self._is_done(name, order))
         del self._pending[name]
         if order.signal is signal.SIGKILL:
