@@ -93,7 +93,8 @@ def kafka_spec(
     return ProcessSpec(
         name="kafka",
         command=java.command("kafka.Kafka", str(config), heap_mb=heap_mb),
-        health=KafkaHealth(f"{HOST}:{port}"),
+        # One that was killed amid its work reads its logs first, and a busy machine takes its time.
+        health=KafkaHealth(f"{HOST}:{port}", timeout_s=120.0),
     )
 
 
