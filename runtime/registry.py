@@ -32,6 +32,9 @@ from schemas.topics import BY_NAME, Topic
 
 TIMEOUT_S: Final = 10
 """Longest wait for one answer of the registry."""
+_NOT_FOUND: Final = range(40401, 40500)
+"""Error codes of what a registry does not have: https://docs.confluent.io/platform/current/
+schema-registry/develop/api.html."""
 _UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 
 
@@ -143,13 +146,16 @@ class Registry:
     def _asking(self, *told: HTTPStatus) -> Iterator[None]:
         """Let only these statuses out, by default "not found": else the registry is unavailable.
 
+        That it has no such schema a registry says by its error code: a proxy in front of one that
+        is away, and a path that is not the registry's, are answered with a bare 404.
         Confluent's client reads answers without looking: a proxy's page or a field of another type
         ends in whatever error Python has for it.
         """
         try:
             yield
         except SchemaRegistryError as error:
-            if error.http_status_code not in (told or (HTTPStatus.NOT_FOUND,)):
+            is_told = error.http_status_code in told if told else error.error_code in _NOT_FOUND
+            if not is_told:
                 raise self._unavailable(error) from error
             raise
         except (httpx2.HTTPError, OSError) as error:

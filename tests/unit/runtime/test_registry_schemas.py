@@ -11,7 +11,7 @@ import pytest
 from runtime.registry import Registry, value_schema
 from schemas.columnar import ChunkReader
 from schemas.contracts import topics_with_records
-from schemas.errors import ConfigError, RegistryUnavailableError, SchemaMismatchError
+from schemas.errors import ConfigError, DecodeError, RegistryUnavailableError, SchemaMismatchError
 from schemas.framing import frame
 
 AVRO = {"type": "record", "name": "R", "fields": [{"name": "n", "type": "int"}]}
@@ -38,6 +38,15 @@ OURS = topics_with_records()[: len(UNREADABLE)]
 RAW = {f"/schemas/ids/{100 + number}": body for number, body in enumerate(UNREADABLE)} | {
     f"/subjects/{topic.name}-value": body for topic, body in zip(OURS, UNREADABLE, strict=True)
 }
+NOT_THE_REGISTRYS = (
+    b"", b"<html>default backend - 404</html>", b"null", b"[]", b'{"message": "no route"}',
+    b'{"error_code": 404, "message": "HTTP 404 Not Found"}', b'{"error_code": "40403"}',
+)  # fmt: skip
+ABSENT = {f"/schemas/ids/{200 + number}": body for number, body in enumerate(NOT_THE_REGISTRYS)} | {
+    f"/subjects/{topic.name}-key": body
+    for topic, body in zip(topics_with_records(), NOT_THE_REGISTRYS, strict=False)
+}
+UNKNOWN = b'{"error_code": 40403, "message": "Schema not found"}'
 VERSIONED = topics_with_records()[-1]
 REGISTERED = {
     value_schema(VERSIONED).text: 3,
@@ -48,9 +57,12 @@ REGISTERED = {
 class _Answering(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        raw = RAW.get(path)
-        body = json.dumps(ANSWERS[path]).encode() if raw is None else raw
-        self.send_response(200)
+        body, status = RAW.get(path), 200
+        if body is None and path in ANSWERS:
+            body = json.dumps(ANSWERS[path]).encode()
+        if body is None:
+            body, status = ABSENT.get(path, UNKNOWN), 404
+        self.send_response(status)
         self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -60,6 +72,8 @@ class _Answering(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         path = self.path.partition("?")[0]
         body, status = RAW.get(path), 200
+        if path in ABSENT:
+            body, status = ABSENT[path], 404
         if body is None:
             schema_id = REGISTERED.get(asked["schema"])
             status = 404 if schema_id is None else 200
@@ -105,6 +119,23 @@ def test_b6_an_answer_of_a_proxy_is_no_answer_of_the_registry(registry: Registry
             registry.schema(100 + number)
         with pytest.raises(RegistryUnavailableError):
             registry.subject_id(f"{OURS[number].name}-value")
+
+
+@pytest.mark.fault("B6", place="runtime/registry.py")
+@pytest.mark.parametrize("number", range(len(NOT_THE_REGISTRYS)))
+def test_b6_not_found_by_a_proxy_is_not_unknown_to_the_registry(
+    registry: Registry, number: int
+) -> None:
+    """Else each record met while the registry is away becomes a dead letter."""
+    with pytest.raises(RegistryUnavailableError):
+        registry.schema(200 + number)
+    with pytest.raises(RegistryUnavailableError):
+        registry.subject_id(f"{topics_with_records()[number].name}-key")
+
+
+def test_a_schema_the_registry_does_not_know_is_the_records_error(registry: Registry) -> None:
+    with pytest.raises(DecodeError, match="unknown schema id"):
+        registry.schema(404)
 
 
 def test_what_is_written_bears_the_id_of_the_schema_it_was_written_with(registry: Registry) -> None:
