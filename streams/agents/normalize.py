@@ -133,12 +133,13 @@ class _Normalizer:
         A row that a database's snapshot read is newer than all that was applied at a position up
         to the snapshot's, and older than all that is streamed after it, however low the position:
         a transaction may write before the snapshot and commit after it. So it gets the position
-        next to the last applied one. No change is streamed with that: positions in a log are as
-        far apart as its records are long.
+        next to the last applied one, or to where the present log begins. No change is streamed with
+        that: positions in a log are as far apart as its records are long.
         """
         rows = mapped.rows.insert_column(0, pl.Series("record", decoded.rows, dtype=pl.Int64))
         rows = rows.with_columns(
             pl.Series("position", log.positions),
+            pl.Series("log_begins", log.begins),
             snapshot_reads(decoded.frame["source"]).alias("is_read"),
         )
         unique = rows.select(pl.col("id").drop_nulls().unique(maintain_order=True))
@@ -153,7 +154,7 @@ class _Normalizer:
         emptied_at = pl.lit(log.after.emptied_at, dtype=pl.Int64)
         newest = pl.max_horizontal("last", _newest_before(rows), emptied_at)
         is_stale = (pl.col("position") >= 0) & (pl.col("position") <= newest).fill_null(False)
-        after_newest = pl.max_horizontal(newest, 0) + 1
+        after_newest = pl.max_horizontal(newest, "log_begins", 0) + 1
         rows = rows.with_columns(
             is_stale.alias("is_stale"),
             pl.when("is_read").then(after_newest).otherwise("position").alias("position"),
@@ -347,14 +348,15 @@ class _Normalizer:
 class _Log:
     """What a chunk tells of its source as a whole.
 
-    `rows` is the chunk without truncations, `positions` the positions of its rows, `truncations`
-    the indexes in the chunk of those that are new.
+    `rows` is the chunk without truncations, `positions` the positions of its rows, `begins` where
+    the log of each begins, `truncations` the indexes in the chunk of those that are new.
     """
 
     before: SourceLog
     after: SourceLog
     rows: DecodedChunk
     positions: Positions
+    begins: Positions
     truncations: Sequence[int]
 
     @classmethod
@@ -363,7 +365,7 @@ class _Log:
         positions = decoded.frame.select(mapping.position)["position"].to_numpy()
         if not mapping.is_database:
             none = SourceLog()
-            return cls(none, none, decoded, positions, ())
+            return cls(none, none, decoded, positions, np.zeros_like(positions), ())
         before = SourceLog.from_bytes(state.get(log_key(mapping.topic)))
         is_truncation = (
             (decoded.frame["op"] == Operation.TRUNCATE.value).fill_null(False).to_numpy()
@@ -371,17 +373,18 @@ class _Log:
         at = np.flatnonzero(is_truncation)
         is_copy = np.zeros(len(is_truncation), np.bool_)
         is_copy[at] = [chunk.keys[decoded.rows[index]] is not None for index in at]
-        after, positions = before.after(
+        after, positions, begins = before.after(
             positions, decoded.frame["source"], is_truncation=is_truncation, is_copy=is_copy
         )
         if not len(at):
-            return cls(before, after, decoded, positions, ())
+            return cls(before, after, decoded, positions, begins, ())
         kept = np.flatnonzero(~is_truncation)
         after = replace(after, emptied_at=max(before.emptied_at, int(positions[at].max())))
         rows = replace(
             decoded, frame=decoded.frame[kept], rows=[decoded.rows[index] for index in kept]
         )
-        return cls(before, after, rows, positions[kept], [decoded.rows[index] for index in at])
+        truncations = [decoded.rows[index] for index in at]
+        return cls(before, after, rows, positions[kept], begins[kept], truncations)
 
     @property
     def is_emptied(self) -> bool:

@@ -4,7 +4,7 @@ Positions of a log compare only within one timeline. A database that was moved t
 counts anew, often from lower numbers, and everything it tells would seem stale. It is taken in
 with a new snapshot, whose reads stand at the present end of the log: a read that is younger than
 all that was seen and has a lower position shows that the count has begun again. From there on
-positions are shifted, so that they go on where the former ones ended.
+positions are shifted, so that they begin where the former ones ended.
 
 A partition on which the snapshot read no row is told by what is streamed: Debezium's `sequence`
 names the last commit before a change, and commits come in the order of their log. A change that is
@@ -15,7 +15,10 @@ A truncation waits for every transaction that writes to its table, and lets none
 behind all changes of the table before it. So one that is younger than all that was seen and has a
 lower position belongs to another log too. Its copies come to other partitions out of order, behind
 changes of theirs that are newer, which a clock that was set back may have called older: they must
-be younger by more than that.
+be younger by more than that. A copy that is older than the first change of the present log, or than
+the first that a partition saw, tells of what was before, and so does one that is older than a
+change and stands behind all of them: it empties nothing of the present log, however high its
+position, which counts in another.
 
 A truncated table is empty as of the position of the truncation, whatever partition its rows lie
 on and in whatever order they come in.
@@ -54,7 +57,8 @@ def log_key(topic: str) -> bytes:
 class SourceLog:
     """`shift` is added to every position. `newest` and `newest_at_ms` are the largest position and
     time of change seen, `emptied_at` the position of the last truncation, `commit` the newest
-    commit named, as the present log counts; -1: none yet.
+    commit named, as the present log counts, `began_at_ms` the time of the first change of the
+    present log; -1: none yet.
     """
 
     shift: int = 0
@@ -62,6 +66,7 @@ class SourceLog:
     newest_at_ms: int = -1
     emptied_at: int = -1
     commit: int = -1
+    began_at_ms: int = -1
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> Self:
@@ -71,8 +76,8 @@ class SourceLog:
         return cls(*struct.unpack(f"<{len(stored) // _NUMBER}q", stored))
 
     def to_bytes(self) -> bytes:
-        """The five numbers; there may have been four."""
-        return struct.pack("<5q", *astuple(self))
+        """The six numbers; there may have been fewer."""
+        return struct.pack("<6q", *astuple(self))
 
     def after(
         self,
@@ -81,11 +86,12 @@ class SourceLog:
         *,
         is_truncation: Flags,
         is_copy: Flags,
-    ) -> tuple[Self, Positions]:
+    ) -> tuple[Self, Positions, Positions]:
         """The log after changes at `positions` (-1: none), in order, with their `source` structs.
 
         `is_copy`: a truncation that another partition handed on.
-        Returns it with the positions to go by: comparable across timelines.
+        Returns it with the positions to go by, comparable across timelines, and for each where
+        its log begins.
         """
         at_ms = sources.struct.field("ts_ms").fill_null(-1).to_numpy()
         is_read = snapshot_reads(sources).to_numpy() & (positions >= 0)
@@ -93,29 +99,36 @@ class SourceLog:
         ends_all = is_read | (is_truncation & (positions >= 0))
         margin_ms = np.where(is_copy, _SKEW_MS, 0)
         shift, newest, newest_at_ms = self.shift, self.newest, self.newest_at_ms
-        commit = self.commit
-        settled = np.empty_like(positions)
+        commit, began_at_ms = self.commit, self.began_at_ms
+        if newest < 0 and len(at_ms):
+            began_at_ms = int(at_ms[0])
+        settled, begins = np.empty_like(positions), np.empty_like(positions)
         start = 0
         while True:
             rest = _shifted(positions[start:], shift)
-            before = np.maximum.accumulate(np.concatenate([[newest], rest]))
             before_ms = np.maximum.accumulate(np.concatenate([[newest_at_ms], at_ms[start:]]))
+            before = np.maximum.accumulate(np.concatenate([[newest], rest]))
+            is_former = at_ms[start:] < began_at_ms - _SKEW_MS
+            is_former |= (rest > before[:-1]) & (at_ms[start:] < before_ms[:-1] - _SKEW_MS)
+            rest = np.where(is_former & is_copy[start:], shift, rest)
+            before = np.maximum.accumulate(np.concatenate([[newest], rest]))
             before_commit = np.maximum.accumulate(np.concatenate([[commit], commits[start:]]))
             begins_anew = ends_all[start:] & (rest < before[:-1])
             begins_anew &= at_ms[start:] > before_ms[:-1] + margin_ms[start:]
             is_younger = at_ms[start:] > before_ms[:-1] + _SKEW_MS
             named = commits[start:]
             begins_anew |= (named >= 0) & (named < before_commit[:-1]) & is_younger
-            settled[start:] = rest
+            settled[start:], begins[start:] = rest, shift
             if not begins_anew.any():
                 break
             at = int(begins_anew.argmax())
             newest, newest_at_ms, commit = int(before[at]), int(before_ms[at]), -1
             start += at
-            # What is streamed later may have been written earlier, a snapshot's reads not.
-            shift = min(newest + 1 - (int(positions[start]) if is_read[start] else 0), _LIMIT)
+            began_at_ms = int(at_ms[start])
+            # Not where this change ends: what is streamed later may have been written earlier.
+            shift = min(newest + 1, _LIMIT)
         ends = int(before[-1]), int(before_ms[-1]), self.emptied_at, int(before_commit[-1])
-        return type(self)(shift, *ends), settled
+        return type(self)(shift, *ends, began_at_ms), settled, begins
 
 
 def _commits(sources: pl.Series, is_read: npt.NDArray[np.bool_]) -> Positions:
