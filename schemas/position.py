@@ -4,10 +4,10 @@ A PostgreSQL change has a log sequence number; a polled source numbers its chang
 carries the number in `source.sequence`. Positions of one source compare; of two sources never.
 A stale position is one at or below the last applied. Upholds I3.
 
-A row read by the initial snapshot of a database is the exception: its position is that of the
-snapshot, not of the row's last change. A transaction that wrote the row before that position and
-committed after it is not in the snapshot but streamed, with the lower position of its write; so
-such a read may not hold its position against streamed changes.
+A row read by a snapshot of a database, initial or incremental, is the exception: its position is
+that of the snapshot, not of the row's last change. A transaction that wrote the row before that
+position and committed after it is not in the snapshot but streamed, with the lower position of its
+write; so such a read may not hold its position against streamed changes.
 """
 
 import json
@@ -20,6 +20,7 @@ import polars as pl
 
 _INT64_MAX: Final = 2**63 - 1
 _SNAPSHOT: Final = ("true", "first", "first_in_data_collection", "last_in_data_collection", "last")
+_INCREMENTAL: Final = "incremental"
 _SEQUENCE: Final = re.compile(r'^\["([0-9]+)"\]$')
 
 
@@ -77,11 +78,24 @@ def position_column(source: pl.Expr, *, has_lsn: bool) -> pl.Expr:
 
 
 def snapshot_reads(sources: pl.Series) -> pl.Series:
-    """Whether each `source` struct is of a row that the snapshot of a database read.
+    """Whether each `source` struct is of a row that a snapshot of a whole database read.
 
     Never for a polled source, which tells no lsn: it numbers what it reads like any change. Nor
-    for an incremental snapshot, whose reads Debezium puts in order with the streamed changes.
+    for an incremental snapshot: that does not stand at the end of the log.
     """
+    return _is_marked(sources, _SNAPSHOT)
+
+
+def table_reads(sources: pl.Series) -> pl.Series:
+    """Whether each `source` struct is of a row that any snapshot of a database read.
+
+    An incremental one too: Debezium puts its reads in order with the streamed changes, but they
+    bear the position of the last change streamed before them, whatever row that was of.
+    """
+    return _is_marked(sources, (*_SNAPSHOT, _INCREMENTAL))
+
+
+def _is_marked(sources: pl.Series, markers: tuple[str, ...]) -> pl.Series:
     if "lsn" not in sources.struct.fields:
         return pl.repeat(False, len(sources), dtype=pl.Boolean, eager=True)
-    return sources.struct.field("snapshot").is_in(_SNAPSHOT).fill_null(False)
+    return sources.struct.field("snapshot").is_in(markers).fill_null(False)

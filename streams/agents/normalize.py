@@ -27,7 +27,7 @@ from schemas.envelope import UNAVAILABLE, Operation
 from schemas.framing import header
 from schemas.keys import encode_keys
 from schemas.mapping import MappedRows, ObjectMapping, Rejection, TargetMapping
-from schemas.position import snapshot_reads
+from schemas.position import table_reads
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME, Route
 from streams.agents.dead_letters import Refusal, dead_letters
@@ -140,7 +140,7 @@ class _Normalizer:
         rows = rows.with_columns(
             pl.Series("position", log.positions),
             pl.Series("log_begins", log.begins),
-            snapshot_reads(decoded.frame["source"]).alias("is_read"),
+            table_reads(decoded.frame["source"]).alias("is_read"),
         )
         unique = rows.select(pl.col("id").drop_nulls().unique(maintain_order=True))
         ids = unique["id"].to_list()

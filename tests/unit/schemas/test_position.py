@@ -3,7 +3,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from schemas.position import INVALID, Position, position_column, position_of, snapshot_reads
+from schemas.position import (
+    INVALID,
+    Position,
+    position_column,
+    position_of,
+    snapshot_reads,
+    table_reads,
+)
 
 # source block, position
 CASES: list[tuple[dict[str, Any], int]] = [
@@ -78,8 +85,10 @@ def test_a_read_of_the_initial_snapshot_is_told_by_its_marker(
     dtype = pl.Struct({"lsn": pl.Int64, "snapshot": pl.String})
     database = pl.Series([{"lsn": 5, "snapshot": marker}], dtype=dtype)
     assert snapshot_reads(database).to_list() == [expected]
+    assert table_reads(database).to_list() == [expected or marker == "incremental"]
 
 
 def test_a_polled_source_has_no_snapshot_whatever_its_marker() -> None:
     polled = pl.Series([{"sequence": '["5"]', "snapshot": "true"}] * 2)
     assert snapshot_reads(polled).to_list() == [False, False]
+    assert table_reads(polled).to_list() == [False, False]
