@@ -373,8 +373,13 @@ class _Log:
         at = np.flatnonzero(is_truncation)
         is_copy = np.zeros(len(is_truncation), np.bool_)
         is_copy[at] = [chunk.keys[decoded.rows[index]] is not None for index in at]
+        offsets = np.array([chunk.offsets[index] for index in decoded.rows], np.int64)
         after, positions, begins = before.after(
-            positions, decoded.frame["source"], is_truncation=is_truncation, is_copy=is_copy
+            positions,
+            decoded.frame["source"],
+            offsets,
+            is_truncation=is_truncation,
+            is_copy=is_copy,
         )
         if not len(at):
             return cls(before, after, decoded, positions, begins, ())

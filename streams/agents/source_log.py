@@ -20,6 +20,10 @@ the first that a partition saw, tells of what was before, and so does one that i
 change and stands behind all of them: it empties nothing of the present log, however high its
 position, which counts in another.
 
+Whoever has a topic read again into the state there is meets the records of former logs. They are
+known by where the present log began in the topic, and by their time, for a topic that was made
+anew begins at 0 too. They are older than all that was applied.
+
 A truncated table is empty as of the position of the truncation, whatever partition its rows lie
 on and in whatever order they come in.
 """
@@ -58,7 +62,7 @@ class SourceLog:
     """`shift` is added to every position. `newest` and `newest_at_ms` are the largest position and
     time of change seen, `emptied_at` the position of the last truncation, `commit` the newest
     commit named, as the present log counts, `began_at_ms` the time of the first change of the
-    present log; -1: none yet.
+    present log and `began_at` its offset in the topic, where another went before; -1: none yet.
     """
 
     shift: int = 0
@@ -67,6 +71,7 @@ class SourceLog:
     emptied_at: int = -1
     commit: int = -1
     began_at_ms: int = -1
+    began_at: int = -1
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> Self:
@@ -76,18 +81,20 @@ class SourceLog:
         return cls(*struct.unpack(f"<{len(stored) // _NUMBER}q", stored))
 
     def to_bytes(self) -> bytes:
-        """The six numbers; there may have been fewer."""
-        return struct.pack("<6q", *astuple(self))
+        """The seven numbers; there may have been fewer."""
+        return struct.pack("<7q", *astuple(self))
 
     def after(
         self,
         positions: Positions,
         sources: pl.Series,
+        offsets: Positions,
         *,
         is_truncation: Flags,
         is_copy: Flags,
     ) -> tuple[Self, Positions, Positions]:
-        """The log after changes at `positions` (-1: none), in order, with their `source` structs.
+        """The log after changes at `positions` (-1: none), in order, with their `source` structs
+        and their offsets in the topic.
 
         `is_copy`: a truncation that another partition handed on.
         Returns it with the positions to go by, comparable across timelines, and for each where
@@ -95,11 +102,12 @@ class SourceLog:
         """
         at_ms = sources.struct.field("ts_ms").fill_null(-1).to_numpy()
         is_read = snapshot_reads(sources).to_numpy() & (positions >= 0)
-        commits = _commits(sources, is_read)
         ends_all = is_read | (is_truncation & (positions >= 0))
         margin_ms = np.where(is_copy, _SKEW_MS, 0)
         shift, newest, newest_at_ms = self.shift, self.newest, self.newest_at_ms
-        commit, began_at_ms = self.commit, self.began_at_ms
+        commit, began_at_ms, began_at = self.commit, self.began_at_ms, self.began_at
+        is_reread = (offsets < began_at) & (at_ms < began_at_ms) & (positions >= 0)
+        commits = np.where(is_reread, -1, _commits(sources, is_read))
         if newest < 0 and len(at_ms):
             began_at_ms = int(at_ms[0])
         settled, begins = np.empty_like(positions), np.empty_like(positions)
@@ -111,6 +119,7 @@ class SourceLog:
             is_former = at_ms[start:] < began_at_ms - _SKEW_MS
             is_former |= (rest > before[:-1]) & (at_ms[start:] < before_ms[:-1] - _SKEW_MS)
             rest = np.where(is_former & is_copy[start:], shift, rest)
+            rest = np.where(is_reread[start:], 0, rest)
             before = np.maximum.accumulate(np.concatenate([[newest], rest]))
             before_commit = np.maximum.accumulate(np.concatenate([[commit], commits[start:]]))
             begins_anew = ends_all[start:] & (rest < before[:-1])
@@ -124,11 +133,11 @@ class SourceLog:
             at = int(begins_anew.argmax())
             newest, newest_at_ms, commit = int(before[at]), int(before_ms[at]), -1
             start += at
-            began_at_ms = int(at_ms[start])
+            began_at_ms, began_at = int(at_ms[start]), int(offsets[start])
             # Not where this change ends: what is streamed later may have been written earlier.
             shift = min(newest + 1, _LIMIT)
         ends = int(before[-1]), int(before_ms[-1]), self.emptied_at, int(before_commit[-1])
-        return type(self)(shift, *ends, began_at_ms), settled, begins
+        return type(self)(shift, *ends, began_at_ms, began_at), settled, begins
 
 
 def _commits(sources: pl.Series, is_read: npt.NDArray[np.bool_]) -> Positions:

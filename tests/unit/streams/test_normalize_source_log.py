@@ -40,6 +40,7 @@ class Database:
         self.normalize = make_normalizer(mapping_of(ENTRIES), self.registry)
         self.states = [MemoryState() for _ in range(PARTITIONS)]
         self.queues: dict[int, list[tuple[bytes | None, bytes]]] = defaultdict(list)
+        self.offsets: dict[int, int] = defaultdict(int)
         self.rows: dict[tuple[int, str], dict[str, Any]] = {}
         self.notices: list[str] = []
 
@@ -58,7 +59,9 @@ class Database:
             self.queues[partition][:records],
             self.queues[partition][records:],
         )
-        chunk = chunk_of(ENTRIES, [value for _, value in taken], partition=partition)
+        values = [value for _, value in taken]
+        chunk = chunk_of(ENTRIES, values, partition=partition, start=self.offsets[partition])
+        self.offsets[partition] += len(taken)
         object.__setattr__(chunk, "keys", [key for key, _ in taken])
         effects = self.normalize(chunk, self.states[partition])
         assert effects.accounting.consumed == len(taken)
@@ -345,6 +348,34 @@ def test_c19_a_truncation_on_the_former_server_empties_nothing_of_the_new_one(
 
 
 @pytest.mark.fault("C19", place=PLACE)
+@pytest.mark.parametrize("moves", [1, 2])
+def test_c19_a_topic_read_again_into_the_state_brings_no_former_server_back(moves: int) -> None:
+    database, at_ms = Database(), MOVED_MS
+    records = [
+        (4, database.source.change(9_000, entry(4, notes="former"), ts_ms=at_ms)),
+        (8, database.source.change(9_001, entry(8), ts_ms=at_ms)),
+    ]
+    for _ in range(moves):
+        at_ms += 10 * MINUTE_MS
+        records.append((4, database.read(70, entry(4, notes="read"), at_ms)))
+        change = database.source.change(90, entry(4, notes="newest"), ts_ms=at_ms + 1)
+        records.append((4, change))
+    for _ in range(2):
+        database.offsets.clear()
+        for row_id, value in records:
+            database.write(row_id, value)
+        database.truncate(9_500, 1, ts_ms=MOVED_MS + 1)
+        database.take_all()
+        assert [row["notes"] for row in database.rows.values()][-1] == "newest"
+
+    later = database.source.change(200, entry(4, notes="later"), ts_ms=at_ms + 10 * MINUTE_MS)
+    database.write(4, later)
+    database.take_all()
+    assert [row["notes"] for row in database.rows.values()] == ["later"]
+    assert database.notices.count(TIMELINE_CHANGED) == 1  # one chunk
+
+
+@pytest.mark.fault("C19", place=PLACE)
 def test_c19_a_change_written_before_the_snapshot_of_the_new_server_comes_after_it() -> None:
     database = Database()
     database.write(4, database.source.change(9_000, entry(4), ts_ms=MOVED_MS - MINUTE_MS))
@@ -380,6 +411,6 @@ def test_c19_a_move_from_the_end_of_the_range_is_taken_in_without_overflow() -> 
 
 
 def test_a_memory_of_fewer_numbers_is_read() -> None:
-    log = SourceLog(1, 2, 3, 4, 5, 6)
+    log = SourceLog(1, 2, 3, 4, 5, 6, 7)
     assert SourceLog.from_bytes(log.to_bytes()) == log
     assert SourceLog.from_bytes(log.to_bytes()[:32]) == SourceLog(1, 2, 3, 4)
