@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from math import inf
 from typing import Any, Final
 
@@ -106,14 +107,16 @@ def signals_in(messages: Iterable[Message], serde: Serde) -> list[Signal]:
 def read_request(record: Mapping[str, Any]) -> RetryRequest:
     """Read a `psa.command.CommandRetry`, about what was tried before it was asked for.
 
-    Raises ValueError where its reason is none of ours.
+    Raises ValueError where its reason is none of ours, or it does not say when it was asked for.
     """
-    reason = record["reason"]
+    reason, requested_at = record.get("reason"), record.get("requested_at")
+    if not isinstance(requested_at, datetime):
+        raise ValueError("it does not say when it was asked for")
     return RetryRequest(
-        record["exception_id"],
-        record["target"],
+        record.get("exception_id"),
+        record.get("target"),
         None if reason is None else Reason(reason),
-        tried_before_s=record["requested_at"].timestamp(),
+        tried_before_s=requested_at.timestamp(),
     )
 
 

@@ -101,6 +101,8 @@ def test_requests_come_before_the_change() -> None:
         (Message(topic=REQUESTS, value=b"no record"), "signal_unreadable"),
         (Message(topic="psa.customer", value=b"no record"), "signal_unreadable"),
         (request(reason="a whim"), "signal_unreadable"),
+        (message(REQUESTS, exception_id="x"), "signal_unreadable"),
+        (Message(topic=REQUESTS, value=SERDE.value("psa.customer", {})), "signal_unreadable"),
         (Message(topic="psa.customer", key=b"deleted"), None),
         (Message(topic=REQUESTS, key=b"deleted"), None),
         (message("psa.customer", name="nobody named it"), None),
