@@ -20,6 +20,8 @@ from schemas.topics import Topic
 
 MAX_MESSAGE_BYTES: Final = 16_000_000
 METADATA_TIMEOUT_S: Final = 15.0
+ANSWER_MARGIN_S: Final = 5.0
+"""How much longer than its time-out a request of the client may take to say so."""
 READ_TIMEOUT_S: Final = 120.0
 SILENCE_S: Final = 3.0
 GATHER_S: Final = 0.05
@@ -134,16 +136,15 @@ def make_producer(settings: KafkaSettings, **overrides: str | int | bool) -> Pro
     return Producer({**config, **_dotted(overrides)})
 
 
-def describe_members(settings: KafkaSettings, group_id: str) -> str:
-    """Say who is in a group: host, client and instance id of each member; best effort."""
+def describe_members(
+    settings: KafkaSettings, group_id: str, *, timeout_s: float = METADATA_TIMEOUT_S
+) -> str:
+    """Say who is in a group: host, client and instance id of each member; best effort. Blocks."""
+    admin = AdminClient(settings.client())  # kept: what ends with its client is never answered
     try:
-        [future] = (
-            AdminClient(settings.client())
-            .describe_consumer_groups([group_id], request_timeout=METADATA_TIMEOUT_S)
-            .values()
-        )
-        members = future.result().members
-    except KafkaException as error:
+        [future] = admin.describe_consumer_groups([group_id], request_timeout=timeout_s).values()
+        members = future.result(timeout_s + ANSWER_MARGIN_S).members
+    except (KafkaException, TimeoutError) as error:
         return f"not known, {error}"
     return (
         "; ".join(
