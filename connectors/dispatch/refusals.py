@@ -173,6 +173,7 @@ class Refusals:
         self._cohorts: dict[_CohortKey, _Cohort] = {}
         self._keys: dict[str, _CohortKey] = {}  # exception id → its cohort
         self._urgent: dict[str, None] = {}
+        self._changes: dict[str, int] = {}  # exception id → how often its cause was another one
         self._of: dict[str, dict[str, None]] = {}  # natural key → exception ids
         self._references: dict[str, tuple[str, ...]] = {}  # exception id → what its command names
         self._names: dict[str, set[str]] = {}  # what a command names → exception ids
@@ -194,22 +195,25 @@ class Refusals:
         """Take in a refusal and return it as it is to be remembered.
 
         `attempts` counts those of the command; its refusals go on where the cause is the same.
+        A cause is gone where another one is said; where they are said in turns, none is.
         """
         before = self._member(exception_id)
         key = _cohort_key(command, problem)
         is_held = problem.is_held
-        is_same = self._keys.get(exception_id) == key
-        was_tried = self._left(exception_id, is_taken=not is_same, now_s=now_s)
+        changes = self._changed(exception_id, command, key)
+        is_gone = self._keys.get(exception_id) != key and changes <= 1
+        was_tried = self._left(exception_id, is_taken=is_gone, now_s=now_s)
         if key not in self._cohorts:
             self._cohorts[key] = _cohort(key, now_s)
+            self._cohorts[key].failures = max(1, changes)
             self._cohorts[key].pause(now_s)
         cohort = self._cohorts[key]
         if not is_held:
             cohort.in_a_row += 1
             cohort.tried_at_s = now_s
             cohort.last = problem
-        if is_same and was_tried:
-            cohort.answered(exception_id, False, now_s)
+        if was_tried and not is_gone:
+            self._cohorts[self._keys[exception_id]].answered(exception_id, False, now_s)
         refusal = Refusal(
             exception_id,
             command,
@@ -235,6 +239,7 @@ class Refusals:
         """Take in that the desire is met, or withdrawn; the exception is resolved."""
         self._left(exception_id, is_taken=True, now_s=now_s)
         self._forget(exception_id)
+        self._changes.pop(exception_id, None)
 
     def put_back(self, exception_id: str, now_s: float) -> None:
         """Take in that a command was not tried after all; others of its sweep are."""
@@ -326,6 +331,15 @@ class Refusals:
     def _member(self, exception_id: str) -> Refusal | None:
         key = self._keys.get(exception_id)
         return None if key is None else self._cohorts[key].members.get(exception_id)
+
+    def _changed(self, exception_id: str, command: Command, key: _CohortKey) -> int:
+        """Count how often a command was refused for another cause than the time before."""
+        before = self._member(exception_id)
+        if before is None or before.command.command_id != command.command_id:
+            self._changes.pop(exception_id, None)
+        elif self._keys[exception_id] != key:
+            self._changes[exception_id] = self._changes.get(exception_id, 0) + 1
+        return self._changes.get(exception_id, 0)
 
     def _begin(self, exception_id: str) -> Refusal | None:
         key = self._keys.get(exception_id)

@@ -536,6 +536,29 @@ def test_a1_records_that_change_all_the_time_take_nobodys_turn(reason: Reason) -
 
 
 @pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+@pytest.mark.parametrize("reason", Reason)
+@pytest.mark.parametrize("commands", [1, 6])
+@pytest.mark.parametrize("codes", [2, 3, 1_000_000])
+def test_a1_a_refusal_that_is_never_the_same_as_before_is_no_storm(
+    codes: int, commands: int, reason: Reason
+) -> None:
+    """Some rules are checked in any order, and some codes name the request."""
+    refusals, now_s, tried = Refusals(), 1_000.0, Counter[str]()
+    refused_at_once(refusals, commands, reason)
+    while now_s < 10 * DAY_S:
+        now_s = max(now_s, refusals.next_at_s(now_s) or 0.0)
+        for refusal in refusals.due(now_s):
+            identity = refusal.exception_id
+            tried[identity] += 1
+            code = (tried[identity] + int(identity.removeprefix("e"))) % codes
+            problem = replace(refusal.problem, code=f"E{code}")
+            refusals.refused(identity, refusal.command, problem, 1, now_s)
+
+    rounds = 10 * DAY_S / (0.75 * PACES[reason].longest_s) + 16
+    assert max(tried.values()) <= 2 * rounds
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
 @pytest.mark.parametrize("reason", [it for it in Reason if not PACES[it].is_shared])
 def test_a1_a_cure_of_one_of_a_thousand_is_found_though_the_others_stay_refused(
     reason: Reason,
