@@ -31,6 +31,7 @@ from connectors.dispatch.sink import Applied, Sink
 from connectors.dispatch.verdicts import (
     UnforeseenError,
     carried_out,
+    denied_alone,
     is_refusal,
     rejected,
     too_late,
@@ -110,6 +111,8 @@ class TargetExecutor:
         self._is_draining = False
         self._refusals = Refusals(refused)
         self._limited = 0  # times in a row that the target asked everybody to slow down
+        self._accepted = 0  # writes so far
+        self._denied: dict[str, int] = {}  # natural key → writes accepted when it was denied access
         self._told: dict[str, Refusal] = {}  # of commands that are repeated in vain
         self._nudges: dict[str, asyncio.Event] = {}  # natural key → end its pause
         self._pacer = Pacer(self._refusals, self._try_again, now=self._now_s, spawn=spawn)
@@ -254,12 +257,27 @@ class TargetExecutor:
                     error = await self._perform_safely(step)
             if step.command.command_id not in self._waiting:
                 failures = 0  # settled: the next command starts afresh
+            if isinstance(error, AuthenticationError):
+                error = self._denial(natural_key, error)
             if error is not None:
                 failures += 1
                 delay_s = self._retry_delay_s(step.command, error, failures)
                 if isinstance(error, UnclearAnswerError) and failures >= UNCLEAR_AFTER:
                     patience_s = await self._tell(step, error, failures)
+        self._denied.pop(natural_key, None)
         del self._tasks[natural_key]
+
+    def _denial(
+        self, natural_key: str, error: AuthenticationError
+    ) -> AuthenticationError | UnclearAnswerError:
+        """Return what an error of the account stands for.
+
+        Where others were let in since this natural key met it last, it is about this one alone,
+        whatever the target says: a firewall may answer to a word of one payload like this.
+        """
+        denied_at = self._denied.get(natural_key, self._accepted)
+        self._denied[natural_key] = self._accepted
+        return error if denied_at == self._accepted else denied_alone(error)
 
     async def _tell(self, step: Step, error: UnclearAnswerError, failures: int) -> float:
         """Tell a person of a command that is repeated in vain; return how long it pauses."""
@@ -420,6 +438,7 @@ class TargetExecutor:
         is_met = outcome.status not in (Status.REJECTED, Status.SUPERSEDED)
         if outcome.status is Status.SUCCEEDED:
             self._limited = 0
+            self._accepted += 1
             self._refusals.flows(command.kind)
         for identity, problem in (
             (exception_id(command), outcome.problem),

@@ -12,7 +12,7 @@ from connectors.faults import (
     VendorRejectedError,
     VendorUnavailableError,
 )
-from schemas.errors import RecordError, TransientError
+from schemas.errors import AuthenticationError, RecordError, TransientError
 
 
 class UnforeseenError(UnclearAnswerError):
@@ -67,6 +67,15 @@ def transient(error: RecordError) -> TransientError:
 def too_late() -> VendorUnavailableError:
     """Return the error of an attempt that did not end by its deadline."""
     return VendorUnavailableError("no answer in time", outcome_unknown=True, context={})
+
+
+def denied_alone(error: AuthenticationError) -> UnclearAnswerError:
+    """Return what an error of the account stands for that one command meets and others do not."""
+    return UnclearAnswerError(
+        f"{error.detail}, for this command alone: others are accepted",
+        outcome_unknown=False,
+        context=error.context,
+    )
 
 
 def unclear(error: UnclearAnswerError) -> Problem:

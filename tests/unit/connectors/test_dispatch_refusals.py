@@ -35,7 +35,7 @@ from connectors.dispatch.verdicts import unclear
 from connectors.faults import Fault, Reason, UnclearAnswerError, VendorRejectedError
 from runtime.registry import value_schema
 from schemas.codec import RecordCodec
-from schemas.errors import RateLimitedError
+from schemas.errors import AuthenticationError, RateLimitedError
 from schemas.topics import BY_NAME
 from tests.support.sinks import MemoryJournal, make_command
 from tests.support.virtual_time import now, run_virtually
@@ -348,6 +348,53 @@ def test_a8_records_refused_alone_hold_up_none_that_is_taken() -> None:
 
             assert len(erp.held) == 200
             assert {it.removeprefix("netsuite:") for it in it.journal.open} == odd
+
+    virtually(story)
+
+
+@pytest.mark.fault("A8", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("count", [1, 9])
+def test_a8_an_account_error_met_by_some_while_others_succeed_is_their_own(count: int) -> None:
+    """A firewall's page, where a vendor speaks of the account: for a word of one payload."""
+    odd = {f"netsuite:odd:{number}" for number in range(count)}
+
+    async def story() -> None:
+        erp = Erp()
+        page = AuthenticationError("erp denies access: 403", context={"status": 403})
+        erp.rules["page"] = (lambda command: command.natural_key in odd, page)
+        async with bench(erp) as it:
+            it.submit(*map(make_command, sorted(odd)))
+            for number in range(720):
+                it.submit(make_command(f"netsuite:project:{number}"))
+                await asyncio.sleep(10)
+
+            assert len(erp.held) >= 719, "a gate was closed"
+            assert {it.removeprefix("netsuite:") for it in it.journal.open} == odd
+            assert erp.writes - len(erp.held) <= 20 * count
+            erp.rules.clear()
+            await asyncio.sleep(7 * HOUR_S)
+            assert it.journal.open == {}
+
+    virtually(story)
+
+
+@pytest.mark.fault("A8", place="connectors/dispatch/executor.py")
+def test_a8_an_account_that_is_blocked_again_and_again_is_left_alone() -> None:
+    async def story() -> None:
+        erp = Erp()
+        page = AuthenticationError("erp denies access: 403", context={"status": 403})
+        async with bench(erp) as it:
+            for time in range(4):
+                first = erp.writes
+                erp.rules["page"] = (lambda _: True, page)
+                it.submit(*(make_command(f"netsuite:project:{time}-{n}") for n in range(300)))
+                await asyncio.sleep(HOUR_S / 2)
+                assert erp.writes - first <= 32 * 5
+                erp.rules.clear()
+                await asyncio.sleep(HOUR_S / 2)
+                assert it.executor.waiting == 0
+
+            assert it.journal.open == {}
 
     virtually(story)
 
