@@ -174,7 +174,8 @@ class TargetExecutor:
                 self._waiting[newer.command_id].append(finished)
                 return
             if self._ledger.is_last(refusal.command):
-                await self._journal.settle(refusal.command, outcome)
+                refusals = self._refuse(refusal.command, outcome)
+                await self._journal.settle(refusal.command, outcome, refusals)
             finished()
             return
 
@@ -370,7 +371,10 @@ class TargetExecutor:
                 outcome = carried_out(Status.ADOPTED, step.attempts, applied)
             await self._settle(command, outcome)
             return None
-        if found is None and command.command_id in self._leftovers:
+        is_leftover = command.command_id in self._leftovers
+        if found is not None and found.differs and not is_leftover:
+            found = None
+        if found is None and is_leftover:
             # It was carried out once. What became of it since is for the tables to see: they know
             # whether anybody still wants it.
             found = Applied(known_id)
@@ -444,7 +448,14 @@ class TargetExecutor:
             (exception_id(command), outcome.problem),
             (warning_id(command), outcome.warning),
         ):
-            if problem is not None:
+            left = self._refusals.waiting(identity)
+            if outcome.status is Status.WITHDRAWN and left is not None and _is_leftover(left):
+                # Still there. Told of the last revision, as only that is looked at again.
+                last = replace(left.command, revision=command.revision)
+                waiting.append(
+                    self._refusals.refused(identity, last, left.problem, outcome.attempts, now_s)
+                )
+            elif problem is not None:
                 waiting.append(
                     self._refusals.refused(identity, command, problem, outcome.attempts, now_s)
                 )

@@ -46,7 +46,7 @@ DEAD_LETTERS = "psa.dlq"
 LETTER_ROOM_BYTES = 65_536
 """Of a dead letter, for all but the record that it is about."""
 
-_RESOLVING = frozenset({Status.SUCCEEDED, Status.ADOPTED, Status.WITHDRAWN})
+_CARRIED_OUT = frozenset({Status.SUCCEEDED, Status.ADOPTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +188,10 @@ class KafkaJournal:
         at = self._now()
         for refusal in refusals:
             await self.tell(refusal)
-        if outcome.status in _RESOLVING:
-            still_open = {refusal.exception_id for refusal in refusals}
-            for identity in (exception_id(command), warning_id(command)):
-                if identity in self._exceptions and identity not in still_open:
-                    await self._publish_exception(resolved_record(identity, command, at=at))
+        still_open = {refusal.exception_id for refusal in refusals}
+        for identity in _resolved(command, outcome.status):
+            if identity in self._exceptions and identity not in still_open:
+                await self._publish_exception(resolved_record(identity, command, at=at))
         result = result_record(command, outcome, finished_at=at)
         await self._publisher.publish(RESULTS, command.natural_key, result)
 
@@ -230,6 +229,13 @@ class KafkaJournal:
             "raised_at": self._now(),
         }
         await self._publisher.publish(DEAD_LETTERS, key, record)
+
+
+def _resolved(command: Command, status: Status) -> Sequence[str]:
+    """Return the exceptions that an outcome ends; a withdrawal tidies nothing up."""
+    if status in _CARRIED_OUT:
+        return (exception_id(command), warning_id(command))
+    return (exception_id(command),) if status is Status.WITHDRAWN else ()
 
 
 def _open_exception(record: Mapping[str, Any]) -> OpenException:

@@ -227,6 +227,10 @@ class Refusals:
         self._join(refusal)
         return refusal
 
+    def waiting(self, exception_id: str) -> Refusal | None:
+        """Return the refusal of an exception, None where none waits."""
+        return self._member(exception_id)
+
     def of(self, natural_key: str, *, below: int) -> list[Refusal]:
         """Return what waits of a natural key below a revision."""
         return [

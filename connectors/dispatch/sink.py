@@ -10,7 +10,7 @@ from connectors.dispatch.commands import Command, Problem
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The target holds the content of a command.
+    """The target holds the content of a command; where it `differs`, the record with another one.
 
     `target_id` is the record's id inside the target, where the target tells it; `is_gone` says that
     there is no record any more. `warning` tells of something a person must tidy up although the
@@ -20,6 +20,7 @@ class Applied:
     target_id: str | None = None
     warning: Problem | None = None
     is_gone: bool = False
+    differs: bool = False
 
 
 class Sink(Protocol):
@@ -41,6 +42,7 @@ class Sink(Protocol):
     async def look(self, command: Command, known_id: str | None) -> Applied | None:
         """Return what `execute` would have, if the target already holds the content.
 
+        Where it holds another one, return None, or what is left to tidy up, which `differs`.
         Has no effect on the target. Raises TransientError, AuthenticationError.
         """
         ...

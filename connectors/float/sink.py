@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
 from pydantic import Field, SecretStr
@@ -106,9 +106,12 @@ class FloatSink:
         body = _body(command)
         ids = await self._ids(body["project_code"])
         found = await self._read(command, known_id, ids)
-        if found is None or not holds(found.row, body):
+        if found is None:
             return None
-        return _applied(found.project_id, ids)
+        applied = _applied(found.project_id, ids)
+        if holds(found.row, body):
+            return applied
+        return replace(applied, differs=True) if applied.warning else None
 
     async def _change(self, project_id: int, body: Payload) -> None:
         answer = await self._client.request(

@@ -135,8 +135,9 @@ class MemoryJournal:
         self, command: Command, outcome: Outcome, refusals: Sequence[Refusal] = ()
     ) -> None:
         if outcome.status in (Status.SUCCEEDED, Status.ADOPTED, Status.WITHDRAWN):
-            for identity in (exception_id(command), warning_id(command)):
-                self.open.pop(identity, None)
+            self.open.pop(exception_id(command), None)
+            if outcome.status is not Status.WITHDRAWN:
+                self.open.pop(warning_id(command), None)
         for refusal in refusals:
             await self.tell(refusal)
         self.outcomes.append((command.command_id, outcome))

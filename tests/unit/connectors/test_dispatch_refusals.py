@@ -37,7 +37,7 @@ from runtime.registry import value_schema
 from schemas.codec import RecordCodec
 from schemas.errors import AuthenticationError, RateLimitedError
 from schemas.topics import BY_NAME
-from tests.support.sinks import MemoryJournal, make_command
+from tests.support.sinks import MemoryJournal, make_command, not_available
 from tests.support.virtual_time import now, run_virtually
 
 POLICY = RetryPolicy(settle_s=1, backoff_s=1, backoff_max_s=60, auth_retry_s=60)
@@ -670,6 +670,60 @@ def test_a1_what_was_carried_out_and_then_taken_away_is_not_made_again_by_trying
 
             assert erp.writes == 1
             assert it.journal.open == {}
+
+    virtually(story)
+
+
+class Left(Erp):
+    """Shows two records as long as there are two, whatever they hold."""
+
+    records = 2
+
+    async def execute(self, command: Command, known_id: str | None) -> Applied:
+        await super().execute(command, known_id)
+        return Applied("1", self._left())
+
+    async def look(self, command: Command, known_id: str | None) -> Applied | None:
+        found = await super().look(command, known_id)
+        left = self._left()
+        if found is None and left is None:
+            return None
+        return Applied("1", left, differs=found is None)
+
+    def _left(self) -> Problem | None:
+        is_told = self.records > 1
+        return Problem("DOUBLED", "records 1, 2", reason=Reason.LEFTOVER) if is_told else None
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("news", ["edited", "withdrawn while refused", "withdrawn while waiting"])
+def test_a1_what_is_left_over_is_told_until_it_is_tidied_up(news: str) -> None:
+    async def story() -> None:
+        erp = Left()
+        async with bench(erp) as it:
+            command = make_command()
+            it.submit(command)
+            await it.idle()
+            match news:
+                case "edited":
+                    erp.held[command.natural_key] = "by hand"
+                case "withdrawn while refused":
+                    erp.refuse("X", Reason.VALIDATION)
+                    it.submit(make_command(revision=2))
+                    await it.idle()
+                    it.executor.withdraw(command.natural_key, 3, lambda: None)
+                case _:
+                    erp.rules["busy"] = (lambda _: True, not_available())
+                    it.submit(make_command(revision=2))
+                    await asyncio.sleep(1)
+                    it.executor.withdraw(command.natural_key, 3, lambda: None)
+            await asyncio.sleep(3 * DAY_S)
+
+            assert list(it.journal.open) == ["netsuite:netsuite:project:a:warning"]
+            erp.records = 1
+            await asyncio.sleep(2 * DAY_S)
+            assert it.journal.open == {}
+            assert erp.held[command.natural_key] in ("by hand", command.payload)
 
     virtually(story)
 

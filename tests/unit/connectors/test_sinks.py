@@ -459,6 +459,23 @@ async def test_float_keeps_the_oldest_of_two_and_warns() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.fault("A1", place="connectors/float/sink.py")
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a1_two_float_projects_are_two_though_one_was_edited(count: int) -> None:
+    rows = [{**PLAN_ROW, "project_id": number, "name": "by hand"} for number in range(9, 9 + count)]
+    sink, _ = float_(answer(200, rows), answer(200, rows[0]))
+
+    found = await sink.look(order("upsert_project", **PLAN))
+
+    if count == 1:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.differs
+        assert found.warning is not None
+
+
+@pytest.mark.asyncio
 @pytest.mark.fault("A7", place="connectors/float/sink.py")
 async def test_a7_a_name_that_gains_zeros_is_written() -> None:
     row = {**PLAN_ROW, "project_id": 8, "name": "7"}
