@@ -23,7 +23,7 @@ from connectors.dispatch.journal import Journal
 from connectors.dispatch.lease import Check, LeaseLostError
 from connectors.dispatch.ledger import Attempt, Ledger, Look, Step, Supersede, Withdraw
 from connectors.dispatch.metrics import DispatchMetrics
-from connectors.dispatch.pace import PACES
+from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
 from connectors.dispatch.pacer import Pacer
 from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
 from connectors.dispatch.retry import RetryPolicy
@@ -43,6 +43,7 @@ from connectors.faults import (
     Reason,
     UnclearAnswerError,
     UnreadableBodyError,
+    VendorUnavailableError,
 )
 from schemas.errors import (
     AuthenticationError,
@@ -62,6 +63,8 @@ Finished = Callable[[], None]
 LEASE_PAUSE_S: Final = 1.0
 UNCLEAR_AFTER: Final = 8
 """Answers in a row that nobody understands, after which a person is told."""
+UNAVAILABLE_AFTER: Final = 30
+"""Failures of the target in a row that one command meets, after which a person is told."""
 
 
 class TargetExecutor:
@@ -112,7 +115,7 @@ class TargetExecutor:
         self._refusals = Refusals(refused)
         self._limited = 0  # times in a row that the target asked everybody to slow down
         self._accepted = 0  # writes so far
-        self._denied: dict[str, int] = {}  # natural key → writes accepted when it was denied access
+        self._failed: dict[str, int] = {}  # natural key → writes accepted when it failed last
         self._told: dict[str, Refusal] = {}  # of commands that are repeated in vain
         self._nudges: dict[str, asyncio.Event] = {}  # natural key → end its pause
         self._pacer = Pacer(self._refusals, self._try_again, now=self._now_s, spawn=spawn)
@@ -258,34 +261,56 @@ class TargetExecutor:
                     error = await self._perform_safely(step)
             if step.command.command_id not in self._waiting:
                 failures = 0  # settled: the next command starts afresh
-            if isinstance(error, AuthenticationError):
-                error = self._denial(natural_key, error)
             if error is not None:
                 failures += 1
+                is_alone = self._fails_alone(natural_key)
+                if is_alone and isinstance(error, AuthenticationError):
+                    error = denied_alone(error)
                 delay_s = self._retry_delay_s(step.command, error, failures)
-                if isinstance(error, UnclearAnswerError) and failures >= UNCLEAR_AFTER:
-                    patience_s = await self._tell(step, error, failures)
-        self._denied.pop(natural_key, None)
+                patience_s = await self._patience_s(step, error, failures, is_alone)
+        self._failed.pop(natural_key, None)
         del self._tasks[natural_key]
 
-    def _denial(
-        self, natural_key: str, error: AuthenticationError
-    ) -> AuthenticationError | UnclearAnswerError:
-        """Return what an error of the account stands for.
+    def _fails_alone(self, natural_key: str) -> bool:
+        """Whether others were accepted since this natural key failed last.
 
-        Where others were let in since this natural key met it last, it is about this one alone,
-        whatever the target says: a firewall may answer to a word of one payload like this.
+        Then its error is about it alone, whatever the target says: a firewall may answer to a word
+        of one payload as if the account were blocked, and a script that breaks at one record as if
+        all were down.
         """
-        denied_at = self._denied.get(natural_key, self._accepted)
-        self._denied[natural_key] = self._accepted
-        return error if denied_at == self._accepted else denied_alone(error)
+        failed_at = self._failed.get(natural_key, self._accepted)
+        self._failed[natural_key] = self._accepted
+        return failed_at < self._accepted
 
-    async def _tell(self, step: Step, error: UnclearAnswerError, failures: int) -> float:
+    async def _patience_s(
+        self,
+        step: Step,
+        error: TransientError | AuthenticationError,
+        failures: int,
+        is_alone: bool,
+    ) -> float:
+        """Tell a person of what is repeated in vain for long; return how long it pauses then.
+
+        Not where the target is down for all: that is no matter of single commands.
+        """
+        match error:
+            case UnclearAnswerError():
+                after, longest_s = UNCLEAR_AFTER, DAY_S
+            case VendorUnavailableError() if is_alone or exception_id(step.command) in self._told:
+                after, longest_s = UNAVAILABLE_AFTER, HOUR_S
+            case _:
+                return 0.0
+        if failures < after:
+            return 0.0
+        return await self._tell(step, error, failures - after + 1, longest_s)
+
+    async def _tell(
+        self, step: Step, error: VendorUnavailableError, times: int, longest_s: float
+    ) -> float:
         """Tell a person of a command that is repeated in vain; return how long it pauses."""
         command, now_s = step.command, self._now_s()
         identity = exception_id(command)
-        times = failures - UNCLEAR_AFTER + 1
-        pause_s = PACES[Reason.UNCLEAR].pause_s(times, identity)
+        pause_s = min(longest_s, PACES[Reason.UNCLEAR].pause_s(times, identity))
         if command.command_id in self._leftovers:
             return pause_s  # it was carried out, and what it left behind is told
         refusal = Refusal(

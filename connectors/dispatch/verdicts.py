@@ -78,7 +78,7 @@ def denied_alone(error: AuthenticationError) -> UnclearAnswerError:
     )
 
 
-def unclear(error: UnclearAnswerError) -> Problem:
-    """Return what a person is told about answers that nobody understands."""
+def unclear(error: VendorUnavailableError) -> Problem:
+    """Return what a person is told about answers, or failures, that nobody understands."""
     code = error.context.get("vendor_code") or error.context.get("status") or error.code
     return Problem(str(code), error.detail, reason=Reason.UNCLEAR)

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command, Problem, Settled
 from connectors.dispatch.exceptions import open_record
-from connectors.dispatch.executor import TargetExecutor
+from connectors.dispatch.executor import UNAVAILABLE_AFTER, TargetExecutor
 from connectors.dispatch.lease import Check, LeaseLostError
 from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
@@ -32,7 +32,13 @@ from connectors.dispatch.refusals import (
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied
 from connectors.dispatch.verdicts import unclear
-from connectors.faults import Fault, Reason, UnclearAnswerError, VendorRejectedError
+from connectors.faults import (
+    Fault,
+    Reason,
+    UnclearAnswerError,
+    VendorRejectedError,
+    VendorUnavailableError,
+)
 from runtime.registry import value_schema
 from schemas.codec import RecordCodec
 from schemas.errors import AuthenticationError, RateLimitedError
@@ -374,6 +380,52 @@ def test_a8_an_account_error_met_by_some_while_others_succeed_is_their_own(count
             erp.rules.clear()
             await asyncio.sleep(7 * HOUR_S)
             assert it.journal.open == {}
+
+    virtually(story)
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("is_unknown", [True, False])
+def test_a2_a_failure_of_the_target_that_one_command_meets_reaches_a_person(
+    is_unknown: bool,
+) -> None:
+    """A script of the account that breaks at one record answers like a target that is sick."""
+
+    async def story() -> None:
+        erp = Erp()
+        sick = VendorUnavailableError("erp answered 500", outcome_unknown=is_unknown, context={})
+        erp.rules["odd"] = (lambda command: command.natural_key == "netsuite:odd", sick)
+        async with bench(erp) as it:
+            it.submit(make_command("netsuite:odd"))
+            for number in range(24 * 6):
+                it.submit(make_command(f"netsuite:project:{number}"))
+                await asyncio.sleep(600)
+
+            assert list(it.journal.open) == ["netsuite:netsuite:odd"]
+            assert erp.writes - len(erp.held) <= UNAVAILABLE_AFTER + 50
+            erp.rules.clear()
+            await asyncio.sleep(HOUR_S + 60)
+            assert it.journal.open == {}
+
+    virtually(story)
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/executor.py")
+def test_a2_a_target_that_is_sick_for_all_is_told_of_no_command() -> None:
+    async def story() -> None:
+        erp = Erp()
+        sick = VendorUnavailableError("erp answered 503", outcome_unknown=True, context={})
+        async with bench(erp) as it:
+            it.submit(make_command("netsuite:before"))
+            await it.idle()
+            erp.rules["sick"] = (lambda _: True, sick)
+            it.submit(*(make_command(f"netsuite:project:{number}") for number in range(50)))
+            await asyncio.sleep(6 * HOUR_S)
+
+            assert it.journal.open == {}
+            erp.rules.clear()
+            await asyncio.sleep(120)
+            assert it.executor.waiting == 0
 
     virtually(story)
 
