@@ -110,7 +110,7 @@ def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) ->
             if row.get(target_field) in targets:
                 yield row
 
-    return memory_of(every(RESULTS, "target"), rows(INTENTS, "target"), rows(EXCEPTIONS, "system"))
+    return memory_of(every(RESULTS, "target"), every(INTENTS, "target"), rows(EXCEPTIONS, "system"))
 
 
 def memory_of(
@@ -118,16 +118,11 @@ def memory_of(
     intents: Iterable[Mapping[str, Any]],
     exceptions: Iterable[Mapping[str, Any]],
 ) -> Memory:
-    """Return the memory that records hold: every result, the last intents and exceptions."""
+    """Return the memory that records hold: every result and intent, the last exceptions."""
     still_open = waiting_commands(exceptions)
     return Memory(
         settled=last_results(results),
-        intents={
-            row["natural_key"]: Intent(
-                row["command_id"], row["revision"], row["attempt"], row["started_at"]
-            )
-            for row in intents
-        },
+        intents=last_intents(intents),
         exceptions={row["exception_id"]: _open_exception(row) for row in still_open},
         refusals=tuple(found for row in still_open if (found := read_refusal(row)) is not None),
     )
@@ -149,6 +144,17 @@ def last_results(rows: Iterable[Mapping[str, Any]]) -> dict[str, Settled]:
         known = found.get(row["natural_key"])
         if known is None or (result.revision, result.attempts) >= (known.revision, known.attempts):
             found[row["natural_key"]] = result
+    return found
+
+
+def last_intents(rows: Iterable[Mapping[str, Any]]) -> dict[str, Intent]:
+    """Return the last attempt of each natural key, whatever was written last, as of results."""
+    found: dict[str, Intent] = {}
+    for row in rows:
+        intent = Intent(row["command_id"], row["revision"], row["attempt"], row["started_at"])
+        known = found.get(row["natural_key"])
+        if known is None or (intent.revision, intent.attempt) >= (known.revision, known.attempt):
+            found[row["natural_key"]] = intent
     return found
 
 
