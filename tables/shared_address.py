@@ -50,7 +50,8 @@ class Holders(BaseModel):
         """Return the rows that have the address while another one has it, too."""
         found: set[str] = set()
         for (one, its), (other, others) in combinations(sorted(self.holders.items()), 2):
-            if its.starts_on <= others.ends_on and others.starts_on <= its.ends_on:
+            # Not for somebody whose last day is before the first: that is no day at all.
+            if max(its.starts_on, others.starts_on) <= min(its.ends_on, others.ends_on):
                 found |= {one, other}
         return sorted(found)
 

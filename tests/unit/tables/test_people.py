@@ -355,6 +355,7 @@ def test_c13_two_rows_with_one_address_are_told_with_both_names_until_one_is_put
     "changes",
     [
         {"starts_on": date(2026, 6, 1)},  # after the former has left
+        {"starts_on": date(2026, 4, 2), "ends_on": date(2026, 4, 1)},  # no day of employment
         {"kind": "placeholder"},
         {"is_active": False, "source_at": None},  # archived, nobody knows when
         {"address_id": None},
