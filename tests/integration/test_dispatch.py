@@ -12,7 +12,6 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +26,7 @@ from runtime.registry import Registry
 from runtime.serde import Serde
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME, COMMANDS
+from tests.support.commands import command_record
 from tests.support.eventually import eventually
 from tests.support.sinks import KillPoint
 from tests.support.stack import RunningStack
@@ -205,7 +205,9 @@ class Bench:
             "tax_number": None,
             "correlation_id": "cor-1",
         }
-        return _command("netsuite", "upsert_customer", f"customer:{customer_id}", revision, content)
+        return command_record(
+            "netsuite", "upsert_customer", f"customer:{customer_id}", revision, content
+        )
 
     def project(self, name: str, *, revision: int, tax_code: str | None) -> dict[str, Any]:
         project_id = f"eng-{self.run_id}{name}-de"
@@ -222,7 +224,9 @@ class Bench:
             "contract_value": "125000.50",
             "correlation_id": "cor-1",
         }
-        command = _command("netsuite", "upsert_project", f"project:{project_id}", revision, content)
+        command = command_record(
+            "netsuite", "upsert_project", f"project:{project_id}", revision, content
+        )
         return command | {"amount": Decimal("125000.50"), "currency": "EUR"}
 
     def plan(self, name: str, *, revision: int = 1) -> dict[str, Any]:
@@ -233,26 +237,7 @@ class Bench:
             "starts_on": "2026-03-02",
             "correlation_id": "cor-1",
         }
-        return _command("float", "upsert_project", f"project:{project_id}", revision, content)
-
-
-def _command(
-    target: str, kind: str, key: str, revision: int, content: dict[str, Any]
-) -> dict[str, Any]:
-    natural_key = f"{target}:{key}"
-    return {
-        "command_id": f"cmd-{natural_key}-{revision}",
-        "target": target,
-        "kind": kind,
-        "natural_key": natural_key,
-        "revision": revision,
-        "payload": json.dumps(content, sort_keys=True, separators=(",", ":")),
-        "origin_key": natural_key,
-        "correlation_id": "cor-1",
-        "amount": None,
-        "currency": None,
-        "issued_at": datetime.now(UTC),
-    }
+        return command_record("float", "upsert_project", f"project:{project_id}", revision, content)
 
 
 def _group_request() -> Any:

@@ -14,7 +14,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +39,7 @@ from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME, COMMANDS
+from tests.support.commands import command_record
 from tests.support.engine_plans import DispatcherFreeze
 from tests.support.engine_sabotage import Sabotage
 from tests.support.eventually import eventually
@@ -334,24 +334,11 @@ class Desk:
 
     def _order(self, target: str, identity: str, revision: int, name: str) -> None:
         kind, content = _CONTENTS[target](identity, name)
-        natural_key = f"{target}:{kind.removeprefix('upsert_')}:{identity}"
-        self._commands.send(
-            {
-                "command_id": f"cmd-{natural_key}-{revision}",
-                "target": target,
-                "kind": kind,
-                "natural_key": natural_key,
-                "revision": revision,
-                "payload": json.dumps(content, sort_keys=True, separators=(",", ":")),
-                "origin_key": natural_key,
-                "correlation_id": "cor-1",
-                "amount": None,
-                "currency": None,
-                "issued_at": datetime.now(UTC),
-            }
-        )
+        key = f"{kind.removeprefix('upsert_')}:{identity}"
+        command = command_record(target, kind, key, revision, content)
+        self._commands.send(command)
         order = {"target": target, "id": identity, "revision": revision, "name": name}
-        self.orders.append(order | {"command_id": f"cmd-{natural_key}-{revision}"})
+        self.orders.append(order | {"command_id": command["command_id"]})
 
 
 def _customer(identity: str, name: str) -> tuple[str, dict[str, Any]]:
