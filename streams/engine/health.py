@@ -76,7 +76,7 @@ class Health:
                         hint="see the error before this one",
                         context={"partition": self._stalled},
                     )
-                if self._lag_records(processor) == 0:
+                if not self._has_work(processor):
                     processor.touch()
                 idle_s = self._now_s() - processor.progressed_at_s
                 if idle_s > self._stall_timeout_s:
@@ -133,13 +133,14 @@ class Health:
     def _processors(self) -> list[PartitionProcessor]:
         return [p for group in self._app.groups for p in list(group.processors.values())]
 
-    def _lag_records(self, processor: PartitionProcessor) -> int:
-        total = 0
+    def _has_work(self, processor: PartitionProcessor) -> bool:
+        """Whether something waits to be processed; tells the lag of each source."""
+        has_lag = False
         for topic, position in list(processor.positions.items()):
             end = self._app.consumer.highwater(TP(topic, processor.partition))
             if end is not None:
                 lag = max(0, end - position)
                 self._instruments.lag(topic, processor.partition, lag)
-                total += lag
+                has_lag = has_lag or lag > 0
         # Before it is ready a partition has no known lag, but it has work.
-        return total if processor.is_ready else 1
+        return has_lag or not processor.is_ready

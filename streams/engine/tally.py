@@ -40,7 +40,7 @@ class LetterRate:
         records = self.records + consumed
         while records > WINDOW_RECORDS:  # seldom: rounding down at each record would forget them
             letters, records = letters // 2, records // 2
-        return type(self)(run, records, letters) if letters or run else type(self)()
+        return type(self)(run, records, letters) if letters else type(self)()
 
     def exceeds(self, run_max: int, ratio_max: float) -> bool:
         """Whether the fault is no longer in the records. Up to `run_max` letters it may be."""

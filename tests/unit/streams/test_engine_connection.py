@@ -51,6 +51,33 @@ def test_sasl_over_tls_reaches_every_client() -> None:
     assert credentials.mechanism.value == "SCRAM-SHA-512"
 
 
+@pytest.mark.parametrize(
+    ("given", "mechanism"),
+    [
+        ({}, "PLAIN"),
+        ({"sasl.mechanism": "scram-sha-256"}, "SCRAM-SHA-256"),
+        ({"sasl.mechanisms": "SCRAM-SHA-512"}, "SCRAM-SHA-512"),  # librdkafka takes either name
+    ],
+)
+def test_sasl_without_tls_is_sent_in_the_clear(given: dict[str, str], mechanism: str) -> None:
+    options = {"security.protocol": "SASL_PLAINTEXT", "sasl.username": "w", "sasl.password": "s"}
+    clear = settings(options | given)
+    producer = aiokafka_options(clear)
+    assert producer["sasl_mechanism"] == mechanism
+    assert "ssl_context" not in producer
+    credentials = faust_options(clear)["broker_credentials"]
+    assert credentials.protocol.value == "SASL_PLAINTEXT"
+    assert credentials.mechanism.value == mechanism
+
+
+def test_an_unknown_option_is_named_with_those_that_are_known() -> None:
+    with pytest.raises(ConfigError, match=r"kafka options client\.rack, linger\.ms") as raised:
+        aiokafka_options(settings({"linger.ms": "5", "client.rack": "r1", **SCRAM}))
+    assert {"security.protocol,", "sasl.username,", "ssl.key.password"} <= set(
+        raised.value.hint.split()
+    )
+
+
 def test_tls_alone_needs_no_user() -> None:
     tls = settings({"security.protocol": "ssl"})
     assert isinstance(faust_options(tls)["broker_credentials"], faust.SSLCredentials)

@@ -104,6 +104,23 @@ async def test_d13_a_worker_to_which_nothing_comes_any_more_is_not_live() -> Non
     assert not health.is_live()
 
 
+@pytest.mark.parametrize("app", [{"started": False}, {"has_failed": True}], ids=str)
+async def test_a_consumer_that_is_not_there_yet_or_has_failed_already_is_not_told(
+    app: dict[str, bool],
+) -> None:
+    """The first failure is the one to be read; what ends after it ends because of it."""
+    processor = Idle()
+    health, _ = health_of(processor, end=5)
+    consumer: Any = health._app.consumer
+    consumer.failure = lambda: RuntimeError("data retrieval")
+    for name, value in app.items():
+        setattr(health._app, name, value)
+    processor.has_ended = "has_failed" in app
+    watch = asyncio.create_task(health.watch())
+    await asyncio.wait_for(processor.touched.wait(), 10)
+    watch.cancel()
+
+
 class Checked:
     """A group whose checks of its topics end as told, the last one over and over."""
 

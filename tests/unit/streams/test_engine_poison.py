@@ -229,6 +229,50 @@ def test_b1_a_dead_letter_says_where_and_quotes_nothing() -> None:
     assert failure.code == "record.poison"
 
 
+def caught(raiser: Callable[[], object]) -> BaseException:
+    try:
+        raiser()
+    except Exception as error:
+        return error
+    raise AssertionError("it did not fail")
+
+
+def test_a_dead_letter_names_what_an_error_came_from_without_being_said_so() -> None:
+    def fail() -> None:
+        try:
+            int("x")
+        except ValueError:
+            {}["y"]
+
+    assert "KeyError" in short_trace(caught(fail))
+    assert "; caused by ValueError" in short_trace(caught(fail))
+
+
+def test_a_dead_letter_stays_short_however_deep_the_fault_lies() -> None:
+    def descend(depth: int) -> None:
+        if depth == 0:
+            innermost()
+        try:
+            descend(depth - 1)
+        except ValueError as error:
+            raise ValueError from error
+
+    def innermost() -> None:
+        raise ValueError
+
+    def sink(depth: int) -> None:
+        if depth == 0:
+            innermost()
+        sink(depth - 1)
+
+    assert len(short_trace(caught(lambda: descend(50)))) < 3_000
+    trace = short_trace(caught(lambda: sink(50)))
+    assert len(trace) < 1_000
+    _, first, second, *_ = trace.split(" < ")
+    assert first.endswith(" innermost")
+    assert second.endswith(" sink")
+
+
 @pytest.mark.asyncio
 async def test_a_record_whose_effects_are_too_large_is_dead_lettered_alone() -> None:
     partition = FakePartition()

@@ -41,7 +41,11 @@ def test_a_partition_goes_on_after_what_the_state_holds(
 @pytest.mark.parametrize(
     ("fence", "found", "says"),
     [
-        (Fence(99, "old"), source(end=110), "deleted and made again: it holds offsets 0 to 110"),
+        (
+            Fence(99, "old"),
+            source(end=110),
+            "deleted and made again: it holds offsets 0 to 110, the state knows 100 of",
+        ),
         (Fence(99, "old"), source(end=0), "deleted and made again"),
         (Fence(99, None), source(), "deleted and made again"),
         (Fence(99, "new"), source(end=99, committed=99), "ends at 99"),
@@ -62,6 +66,7 @@ def test_c12_offsets_of_another_topic_are_not_compared(
     [
         (Fence(99, "new"), source(start=130, committed=100), 30, "begins at 130"),
         (Fence(99, "new"), source(committed=105), 5, "lacks 5 offsets"),
+        (Fence(99, "new"), source(committed=101), 1, "lacks 1 offsets"),
         (None, source(committed=100), 100, "lacks 100 offsets"),
     ],
 )
@@ -71,6 +76,17 @@ def test_c12_offsets_nobody_read_are_named(
     with pytest.raises(StateGapError, match=says) as raised:
         next_offset(PLACE, fence, found)
     assert raised.value.missing == missing
+
+
+@pytest.mark.fault("C12", place="streams/engine/positions.py")
+def test_c12_what_the_topic_still_holds_is_not_said_to_be_deleted() -> None:
+    """Whoever reads it takes a new snapshot of the source for nothing."""
+    for found in (source(start=100, committed=105), source(start=7, committed=105)):
+        with pytest.raises(StateGapError) as raised:
+            next_offset(PLACE, Fence(99, "new"), found)
+        assert "deleted unread" not in str(raised.value)
+        assert raised.value.context["state_position"] == 100
+        assert raised.value.context["position"] == 105
 
 
 @dataclass

@@ -32,6 +32,12 @@ def test_a_broken_tally_is_an_error() -> None:
         Tally.from_bytes(b"0 12 x 0 0 0")
 
 
+@pytest.mark.parametrize("count", [5, 7, 8, 10])
+def test_a_tally_of_too_few_or_too_many_numbers_is_an_error(count: int) -> None:
+    with pytest.raises(ValueError, match=f"a tally of {count} numbers"):
+        Tally.from_bytes(b" ".join([b"1"] * count))
+
+
 def rate_after(*outcomes: tuple[int, int]) -> LetterRate:
     """After chunks of so many sound records and dead letters."""
     rate = LetterRate()
@@ -53,6 +59,12 @@ def test_a_run_is_too_long_and_a_share_too_large() -> None:
     assert rate_after(*mixed).exceeds(5, 0.4)
     assert not rate_after(*mixed).exceeds(5, 0.5)
     assert not rate_after(*mixed).exceeds(10, 0.0)
+
+
+def test_a_full_window_halves_what_it_knows() -> None:
+    assert rate_after((0, 100), (9_900, 0)) == LetterRate(0, 10_000, 100)
+    assert rate_after((0, 100), (9_901, 0)) == LetterRate(0, 5_000, 50)
+    assert rate_after((0, 100), (9_901, 0), (0, 3)) == LetterRate(3, 5_003, 53)
 
 
 def test_old_dead_letters_are_forgotten() -> None:
