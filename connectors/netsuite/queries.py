@@ -11,6 +11,7 @@ from typing import Final
 class Query:
     """A selection with its cursor. `stamp` is empty where the record has no time of change.
 
+    The column itself is in the time zone of whoever asks: it is compared as `utc` only.
     `script_ids` name the record types in the delete log; empty where deletes are not logged.
     """
 
@@ -25,6 +26,11 @@ class Query:
     def has_stamp(self) -> bool:
         """Whether rows can be selected by time of change."""
         return bool(self.stamp)
+
+    @property
+    def utc(self) -> str:
+        """The stamp as the instant it is."""
+        return in_utc(self.stamp)
 
     @property
     def stamp_label(self) -> str:
@@ -47,9 +53,21 @@ class Query:
 _CURRENCY: Final = "cur.symbol AS currency"
 """Records hold the internal id of a currency; its symbol is the ISO code."""
 
+STAMP_MASK: Final = "YYYY-MM-DD HH24:MI:SS"
+
+
+def in_utc(column: str) -> str:
+    """A date-time column in UTC."""
+    return f"SYS_EXTRACT_UTC({column})"
+
 
 def _stamp(alias: str) -> str:
-    return f"TO_CHAR({alias}.lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS lastmodifieddate"
+    return f"{shown_in_utc(f'{alias}.lastmodifieddate')} AS lastmodifieddate"
+
+
+def shown_in_utc(column: str) -> str:
+    """A date-time column as text, to the second."""
+    return f"TO_CHAR({in_utc(column)}, '{STAMP_MASK}')"
 
 
 def _date(alias: str, column: str) -> str:

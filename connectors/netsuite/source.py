@@ -2,6 +2,8 @@
 
 Every query selects explicit columns, dates through TO_CHAR, in keyset pages on
 (lastmodifieddate, id) with offset 0: an offset without a unique order repeats and skips rows.
+Date-times are asked for in UTC (SYS_EXTRACT_UTC): SuiteQL shows and compares them in the time zone
+of the user that it runs for, who may be anywhere and may move.
 The stamp can be null. Such rows have no place in that order: a complete scan reads them after the
 others, by id.
 Invoices are read in two steps, changed headers and then all lines of those, because lines have
@@ -13,14 +15,21 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 
 from pydantic import Field, SecretStr, field_validator
 
 from connectors.http import Limiter, RetrySettings, VendorClient
 from connectors.netsuite.auth import POLICY, SYSTEM, make_auth
-from connectors.netsuite.queries import INVOICE_HEADERS, INVOICE_LINES, QUERIES, Query
+from connectors.netsuite.queries import (
+    INVOICE_HEADERS,
+    INVOICE_LINES,
+    QUERIES,
+    STAMP_MASK,
+    Query,
+    shown_in_utc,
+)
 from connectors.polled.answers import Answer, Instant, name_of, read_answer, read_instant
 from connectors.polled.config import PolledConfig, read_secret_file
 from connectors.polled.conversion import Layout, RowReader, nameless, read_key
@@ -39,7 +48,8 @@ from schemas.contracts import record_schema
 USER_AGENT: Final = "psastream"
 ROWS_MAX: Final = 1000
 INVOICES_A_PAGE_MAX: Final = 100
-_STAMP_MASK: Final = "YYYY-MM-DD HH24:MI:SS"
+_ZONES: Final = timedelta(days=1)
+"""More than any time zone is off: -12 to +14 hours."""
 _IGNORED: Final = frozenset({"links"})
 _ID: Final = re.compile(r"-?[0-9]{1,18}")
 _LINE_ID: Final = re.compile(r"-?[0-9]{1,18}-[0-9]{1,18}")
@@ -171,7 +181,10 @@ class _Api:
         Without `since` also the rows without a stamp, last.
         """
         if since is not None:
-            stamped = f"{query.stamp} >= {_instant(since)}"
+            # The first condition decides nothing, but an index can answer it.
+            stamped = (
+                f"{query.stamp} >= {_instant(since - _ZONES)} AND {query.utc} >= {_instant(since)}"
+            )
             async for page in self._keyset(query, stamped, limit, is_stamped=True):
                 yield page
             return
@@ -200,7 +213,8 @@ class _Api:
             else:
                 stamp = _instant(position[0])
                 next_condition = (
-                    f"({query.stamp} > {stamp} OR ({query.stamp} = {stamp} AND {after_id}))"
+                    f"{query.stamp} >= {_instant(position[0] - _ZONES)}"
+                    f" AND ({query.utc} > {stamp} OR ({query.utc} = {stamp} AND {after_id}))"
                 )
 
     async def deletions(
@@ -210,7 +224,7 @@ class _Api:
         query = Query(
             columns=(
                 "d.recordid AS recordid",
-                f"TO_CHAR(d.deleteddate, '{_STAMP_MASK}') AS deleteddate",
+                f"{shown_in_utc('d.deleteddate')} AS deleteddate",
             ),
             source="deletedrecord d",
             where=f"d.scriptid IN ({', '.join(map(repr, script_ids))})",
@@ -315,7 +329,7 @@ class InvoiceReader:
 
 def _instant(instant: datetime) -> str:
     text = instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return f"TO_TIMESTAMP('{text}', '{_STAMP_MASK}')"
+    return f"TO_TIMESTAMP('{text}', '{STAMP_MASK}')"
 
 
 def _last_position(items: Sequence[Any], query: Query, *, is_stamped: bool) -> Position | None:

@@ -1,7 +1,9 @@
 """SuiteQL over the ERP's tables: SQLite with the vendor's functions, limits and answer shapes.
 
 Only reading: an authorizer refuses every other statement. Every value comes back as text, a null
-column is left out, and a date that was not put through TO_CHAR comes in the user's format.
+column is left out, and a date that was not put through TO_CHAR comes in the user's format. A
+date-time is in the user's time zone wherever it is shown or compared, unless it goes through
+SYS_EXTRACT_UTC.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
@@ -24,6 +26,14 @@ ROWS_MAX: Final = 100_000
 _QUOTED_OR_WORD: Final = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|[A-Za-z_]\w*|;")
 _NOT_IN_SUITEQL: Final = frozenset({"LIMIT", "OFFSET", "PRAGMA", "GLOB", ";"})
 SqlValue = str | bytes | int | float | None
+
+USERS_ZONE: Final = timezone(timedelta(hours=-8))
+"""Of the integration user: accounts begin in Pacific time. In summer, too: one zone will do."""
+
+_IN_USERS_ZONE: Final = re.compile(
+    r"(?:\w+\.)?\b(?:lastmodifieddate|deleteddate)\b(?=\s*(?:,\s*'|[<>=]))", re.IGNORECASE
+)
+"""A date-time column that is shown by a mask or compared."""
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*\Z")
 _MASK_PARTS: Final = {
@@ -61,6 +71,8 @@ class SuiteQl:
         )
         self._database.create_function("TO_CHAR", -1, _to_char, deterministic=True)
         self._database.create_function("TO_TIMESTAMP", 2, _to_timestamp, deterministic=True)
+        self._database.create_function("SYS_EXTRACT_UTC", 1, _instant, deterministic=True)
+        self._database.create_function("IN_USERS_ZONE", 1, _in_users_zone, deterministic=True)
         self._database.create_function("TO_DATE", 2, _to_date, deterministic=True)
         self._database.create_function("ROUND", -1, _round, deterministic=True)
         self._database.create_function("NVL", 2, _first_set, deterministic=True)
@@ -92,7 +104,7 @@ class SuiteQl:
 
 
 def _translated(query: str) -> str:
-    """The query for SQLite, where `transaction` is a keyword."""
+    """The query for SQLite, where `transaction` is a keyword and date-times are kept in UTC."""
 
     def replace(match: re.Match[str]) -> str:
         token = match.group()
@@ -102,6 +114,7 @@ def _translated(query: str) -> str:
 
     if not query.lstrip().upper().startswith("SELECT"):
         raise _refused("a query starts with SELECT")
+    query = _IN_USERS_ZONE.sub(lambda match: f"IN_USERS_ZONE({match.group()})", query)
     return _QUOTED_OR_WORD.sub(replace, query)
 
 
@@ -147,6 +160,22 @@ def _to_char(value: object, mask: str | None = None) -> str | None:
     if value is None or mask is None:
         return None if value is None else str(value)
     return datetime.fromisoformat(str(value)).strftime(_directives(mask))
+
+
+def _instant(value: str | None) -> str | None:
+    """A date-time as it is kept. A date is none: Oracle has ORA-30175 for it."""
+    if value is None:
+        return None
+    if len(value) <= len("2026-01-31"):
+        raise ValueError("ORA-30175")
+    return datetime.fromisoformat(value).isoformat(sep=" ")
+
+
+def _in_users_zone(value: str | None) -> str | None:
+    if value is None:
+        return None
+    instant = datetime.fromisoformat(value).replace(tzinfo=UTC).astimezone(USERS_ZONE)
+    return instant.replace(tzinfo=None).isoformat(sep=" ")
 
 
 def _to_timestamp(text: str, mask: str) -> str:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from connectors.polled.model import DeletePage, Page
 from connectors.polled.poller import ObjectPoller
+from sandbox.vendors.clock import VendorClock
+from sandbox.vendors.drift import Drift
+from sandbox.vendors.netsuite.suiteql import USERS_ZONE, SuiteQl
+from sandbox.vendors.netsuite.tables import NetSuiteBooks
 from tests.support.polled import START, Clock, MemoryLog
 from tests.support.scripted_vendors import Ask, ScriptedVendor, make_source, serving
 
@@ -47,3 +55,57 @@ def test_c1_a_line_deleted_between_two_pages_hides_no_line_of_another_invoice(
     asyncio.run(run())
     assert len([op for op, _ in log.operations() if op == "r"]) == 6
     assert {row_id for op, row_id in log.operations() if op == "d"} <= {"100-1"}
+
+
+class Account(ScriptedVendor):
+    """The simulated ERP's tables behind a socket, asked by a user in another time zone."""
+
+    def __init__(self) -> None:
+        super().__init__("netsuite")
+        self.now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+        self.books = NetSuiteBooks(VendorClock(lambda: self.now))
+        self._suiteql = SuiteQl(self.books.uri, Drift())
+
+    async def answer(self, request: web.Request) -> web.Response:
+        if request.path.endswith("/token"):
+            return web.json_response({"access_token": "t", "expires_in": "3600"})
+        if request.path.endswith("serverTime"):
+            return web.json_response({"serverTime": f"{self.now:%Y-%m-%dT%H:%M:%S}Z"})
+        limit, offset = (int(request.query[name]) for name in ("limit", "offset"))
+        query = json.loads(await request.text())["q"]
+        page = self._suiteql.run(query, limit=limit, offset=offset)
+        has_more = offset + len(page.items) < page.total
+        return web.json_response({"items": page.items, "hasMore": has_more})
+
+
+async def _pages(account: Account, folder: Path, since: datetime) -> list[Page | DeletePage]:
+    async with serving(account):
+        source = make_source(account, folder, **{"page.size": 1})
+        try:
+            reader = source.reader("customer")
+            pages: list[Page | DeletePage] = [page async for page in reader.changes(since)]
+            return pages + [page async for page in reader.deletions(since)]
+        finally:
+            await source.close()
+
+
+@pytest.mark.fault("C11", place="connectors/netsuite/queries.py")
+def test_c11_what_changed_since_is_the_same_in_every_time_zone_of_the_user(tmp_path: Path) -> None:
+    account = Account()
+    since = account.now + timedelta(seconds=1)
+    assert since.astimezone(USERS_ZONE).utcoffset() == timedelta(hours=-8)
+    instants = [since + timedelta(seconds=seconds) for seconds in (-1, 0, 0, 3, 20_000, 40_000)]
+    for instant in instants:
+        account.now = instant
+        account.books.create("customer", {"companyname": "stays"})
+        gone = account.books.create("customer", {"companyname": "goes"})
+        account.books.delete("customer", gone["id"])
+    pages = asyncio.run(_pages(account, tmp_path, since))
+    rows = [row for page in pages if isinstance(page, Page) for row in page.rows]
+    gone_rows = [it for page in pages if isinstance(page, DeletePage) for it in page.deletions]
+    assert [(row.id, row.modified_at) for row in rows] == [
+        (str(1 + 2 * number), instant) for number, instant in enumerate(instants) if number > 0
+    ]
+    assert [(row.id, row.deleted_at) for row in gone_rows] == [
+        (str(2 + 2 * number), instant) for number, instant in enumerate(instants) if number > 0
+    ]

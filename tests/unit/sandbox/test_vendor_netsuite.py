@@ -209,9 +209,9 @@ def test_suiteql_keyset_finds_every_row_of_one_second(http: TestClient) -> None:
         page = suiteql(
             http,
             "SELECT id, TO_CHAR(lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS lastmodifieddate"
-            " FROM customer WHERE lastmodifieddate > TO_TIMESTAMP('2026-01-01 00:00:00',"
+            " FROM customer WHERE lastmodifieddate > TO_TIMESTAMP('2025-12-31 16:00:00',"
             " 'YYYY-MM-DD HH24:MI:SS') OR (lastmodifieddate = TO_TIMESTAMP("
-            "'2026-01-01 00:00:00', 'YYYY-MM-DD HH24:MI:SS') AND id >"
+            "'2025-12-31 16:00:00', 'YYYY-MM-DD HH24:MI:SS') AND id >"
             f" {found[-1] if found else 0}) ORDER BY lastmodifieddate, id",
             limit=5,
             offset=0,
@@ -220,6 +220,23 @@ def test_suiteql_keyset_finds_every_row_of_one_second(http: TestClient) -> None:
         if not page["hasMore"]:
             break
     assert found == list(range(1, 13))
+
+
+def test_suiteql_shows_and_compares_date_times_in_the_users_zone(http: TestClient) -> None:
+    rows = [{"companyname": "c", "lastmodifieddate": "2026-01-01 00:00:00"}]
+    http.post("/admin/netsuite/rows/customer", json=rows)
+    mask = "'YYYY-MM-DD HH24:MI:SS'"
+    query = (
+        f"SELECT TO_CHAR(c.lastmodifieddate, {mask}) AS local,"
+        f" TO_CHAR(SYS_EXTRACT_UTC(c.lastmodifieddate), {mask}) AS utc FROM customer c WHERE "
+    )
+    shown = {"local": "2025-12-31 16:00:00", "utc": "2026-01-01 00:00:00"}
+    for column, found in [
+        (f"c.lastmodifieddate = TO_TIMESTAMP('{shown['local']}', {mask})", [shown]),
+        (f"c.lastmodifieddate >= TO_TIMESTAMP('{shown['utc']}', {mask})", []),
+        (f"SYS_EXTRACT_UTC(c.lastmodifieddate) = TO_TIMESTAMP('{shown['utc']}', {mask})", [shown]),
+    ]:
+        assert items(http, query + column) == found
 
 
 def test_suiteql_pages_by_offset(http: TestClient) -> None:
@@ -246,6 +263,7 @@ def test_suiteql_pages_by_offset(http: TestClient) -> None:
         "SELECT id FROM customer; DELETE FROM customer",
         "SELECT name FROM sqlite_master",
         "SELECT TO_CHAR(lastmodifieddate, 'WW') FROM customer",
+        "SELECT SYS_EXTRACT_UTC(TO_DATE('2026-01-31', 'YYYY-MM-DD')) FROM customer",
     ],
 )
 def test_suiteql_refuses(http: TestClient, query: str) -> None:
