@@ -26,13 +26,16 @@ from tables.facts import (
     ProjectContext,
     ProjectLink,
 )
-from tables.ledger import content_hash
-from tables.project_order import DELETE, UPSERT, settle_projects
+from tables.ledger import content_hash, lose
+from tables.project_order import BUDGET, DELETE, UPSERT, settle_projects
 from tables.project_view import EngagementDocument, ProjectView, wanted_countries
+from tables.unshown import CARRIED_OUT, UnshownOrders
 
 DEMAND_TOPIC: Final = "psa.internal.customer_demand"
 CONTEXT_TOPIC: Final = "psa.internal.project_context"
 PROJECT_KINDS: Final = frozenset({UPSERT, DELETE})
+SHOWN_KINDS: Final = frozenset({UPSERT, BUDGET})
+"""Kinds of commands whose effect a row of a project shows."""
 
 
 class Owner(BaseModel):
@@ -50,12 +53,20 @@ class EngagementTable:
         self._source = f"engagement-{partition}"
         self._entities: dict[str, list[LegalEntity]] | None = None  # as they are now
         self._have_entities_changed = False
+        self._unshown = UnshownOrders(documents)
 
     def settle(self, timestamp_ms: int) -> None:
-        """Derive every engagement again if the chunk changed legal entities; call once, last.
+        """Order anew what was lost, and derive every engagement again if the chunk changed legal
+        entities; call once, last.
 
         There may be thousands, and a chunk may hold every legal entity of a firm.
         """
+        for natural_key, revision in self._unshown.take_overdue():
+            document = self._load(_engagement_of(natural_key))
+            entry = document.ledgers.get(natural_key)
+            if entry is not None and (lost := lose(entry, revision)) != entry:
+                document.ledgers[natural_key] = lost
+                self._settle(document, timestamp_ms)
         if not self._have_entities_changed:
             return
         for name in self._documents.keys("e:"):
@@ -77,6 +88,7 @@ class EngagementTable:
 
     def apply_link(self, key: str, fact: ProjectLink | None, timestamp_ms: int) -> None:
         """Take in what a source project is and plans, or that it is no longer linked here."""
+        self._unshown.shown(key, timestamp_ms)
         for document, owned in self._documents_of(key, fact.engagement_id if fact else None):
             document.links.pop(key, None)
             if fact is not None and owned:
@@ -107,10 +119,14 @@ class EngagementTable:
 
     def apply_result(self, key: str, fact: CommandResult | None, timestamp_ms: int) -> None:
         """Take in what became of a project command; results of other kinds change nothing."""
-        if fact is None or fact.kind not in PROJECT_KINDS:
+        if fact is None:
+            return
+        if fact.kind in SHOWN_KINDS and fact.status in CARRIED_OUT:
+            self._unshown.carried_out(key, fact.revision, timestamp_ms)
+        if fact.kind not in PROJECT_KINDS:
             return
         project_id = key.rpartition(":")[2]
-        document = self._load(engagement_of(project_id))
+        document = self._load(_engagement_of(key))
         if key.startswith("netsuite:") and fact.kind == UPSERT:
             document.results[project_id] = fact
         document.kept.pop(key, None)
@@ -216,6 +232,10 @@ class EngagementTable:
             if document.told.get(name) != sent:
                 document.told[name] = sent
                 self._outbox.add(CONTEXT_TOPIC, name, context.model_dump(), route=context.id)
+
+
+def _engagement_of(natural_key: str) -> str:
+    return engagement_of(natural_key.rpartition(":")[2])
 
 
 def _context(key: str, view: ProjectView) -> ProjectContext:

@@ -99,6 +99,16 @@ def forget(entry: LedgerEntry) -> LedgerEntry:
     return LedgerEntry(revision=entry.revision)
 
 
+def lose(entry: LedgerEntry, revision: int) -> LedgerEntry:
+    """Return the entry after an order was carried out and nothing of it was left to be seen.
+
+    It is open again, unless something newer was ordered or what was ordered has shown.
+    """
+    if entry.revision != revision or entry.is_confirmed:
+        return entry
+    return entry.model_copy(update={"ordered": ""})
+
+
 def withdraw(
     entry: LedgerEntry, timestamp_ms: int, *, is_deletion_too: bool = False
 ) -> tuple[LedgerEntry, bool]:

@@ -13,6 +13,7 @@ from tables.project_view import EngagementDocument, ProjectView, wanted_countrie
 
 UPSERT: Final = "upsert_project"
 DELETE: Final = "delete_project"
+BUDGET: Final = "update_project_budget"
 
 
 def settle_projects(
@@ -109,7 +110,7 @@ def _order_budget(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
             "budget_revenue": view.erp.budget_revenue,
             "budget_currency": view.erp.budget_currency,
         }
-    order = view.order("netsuite", "update_project_budget", "project_budget")
+    order = view.order("netsuite", BUDGET, "project_budget")
     if view.erp is None:
         # The budget lives in the ERP's project row: one made anew starts without it.
         known = view.document.ledgers.get(order.natural_key)

@@ -390,3 +390,100 @@ def test_c24_what_the_erp_holds_is_for_finance_to_settle(how: str, cure: str) ->
     assert work.table("psa.status.project")[PROJECT]["status"] == settled[cure]
     assert work.table("psa.exception")[f"engagement:{PROJECT}"]["status"] == "resolved"
     assert commands(work, "delete_project") == []
+
+
+DAY_MS: Final = 24 * 3_600_000
+
+
+def show_another(work: Topology, system: str, name: str = "x") -> None:
+    """Another project of whose row capture shows something new."""
+    source = f"{system}:project:999"
+    row = {"id": source, "source_system": system, "engagement_id": ENGAGEMENT, "name": name}
+    other = project_id(ENGAGEMENT, "XX")
+    work.put("psa.project", source, {**row, "project_id": other}, source)
+    work.run()
+
+
+@pytest.mark.fault("A1", place="tables/ledger.py")
+def test_a1_what_was_made_and_lost_before_anybody_saw_it_is_ordered_anew() -> None:
+    """Deleted in the target between two polls: no capture ever shows it, nor its deletion."""
+    work = topology()
+    win_a_deal(work)
+    work.run()
+    [order] = commands(work, "upsert_project")
+    answer(work, order, "succeeded", None)
+
+    work.now_ms += DAY_MS
+    show_another(work, "float")
+    assert len(commands(work, "upsert_project")) == 1, "news of another system prove nothing"
+    show_another(work, "netsuite")
+    first, again = commands(work, "upsert_project")
+    assert again["payload"] == first["payload"]
+    assert again["revision"] > first["revision"]
+
+    show_another(work, "netsuite", "y")
+    assert len(commands(work, "upsert_project")) == 2, "it was not carried out yet"
+    answer(work, again, "adopted", None)
+    show_another(work, "netsuite", "z")
+    assert len(commands(work, "upsert_project")) == 2, "the target may still show it"
+    work.now_ms += DAY_MS
+    show_another(work, "netsuite", "again")
+    assert len(commands(work, "upsert_project")) == 3
+
+
+@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.parametrize("status", ["rejected", "superseded", "withdrawn"])
+def test_a1_what_was_not_carried_out_is_not_awaited(status: str) -> None:
+    work = topology()
+    win_a_deal(work)
+    work.run()
+    [order] = commands(work, "upsert_project")
+    answer(work, order, status, None)
+    work.now_ms += 2 * DAY_MS
+    show_another(work, "netsuite")
+    assert len(commands(work, "upsert_project")) == 1
+
+
+@pytest.mark.fault("A1", place="tables/ledger.py")
+def test_a1_what_has_shown_or_is_out_of_date_or_unwanted_is_not_ordered_anew() -> None:
+    work = topology()
+    win_a_deal(work)
+    work.run()
+    [order] = commands(work, "upsert_project")
+    answer(work, order, "succeeded", None)
+    answer(work, {**order, "revision": order["revision"] - 1}, "succeeded", None)
+    work.put("psa.project", ERP_PROJECT, erp_project(), ERP_PROJECT)
+    work.run()
+    work.now_ms += 2 * DAY_MS
+    show_another(work, "netsuite")
+    assert len(commands(work, "upsert_project")) == 1, "it has shown"
+
+    legal_entity(work, "VAT-2")
+    work.run()
+    answer(work, order, "succeeded", None)
+    work.now_ms += 2 * DAY_MS
+    show_another(work, "netsuite", "y")
+    assert len(commands(work, "upsert_project")) == 2, "only an older order is known to be made"
+
+    answer(work, commands(work, "upsert_project")[-1], "succeeded", None)
+    deal(work, "lost")
+    work.run()
+    work.now_ms += 2 * DAY_MS
+    show_another(work, "netsuite", "z")
+    assert len(commands(work, "upsert_project")) == 2, "nobody wants it any more"
+
+
+@pytest.mark.fault("A1", place="tables/ledger.py")
+def test_a1_a_budget_that_was_set_and_undone_before_anybody_saw_it_is_set_again() -> None:
+    work = topology()
+    win_a_deal(work)
+    work.put("psa.project", ERP_PROJECT, erp_project(), ERP_PROJECT)
+    plan_somebody(work)
+    work.run()
+    [order] = commands(work, "update_project_budget")
+    answer(work, order, "succeeded", None)
+    work.now_ms += DAY_MS
+    show_another(work, "netsuite")
+    first, again = commands(work, "update_project_budget")
+    assert again["payload"] == first["payload"]
+    assert again["revision"] > first["revision"]

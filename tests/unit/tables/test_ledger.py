@@ -8,7 +8,16 @@ from decimal import Decimal
 
 import pytest
 
-from tables.ledger import GONE, LedgerEntry, Payload, canonical_json, decide, observe, withdraw
+from tables.ledger import (
+    GONE,
+    LedgerEntry,
+    Payload,
+    canonical_json,
+    decide,
+    lose,
+    observe,
+    withdraw,
+)
 
 NEW = LedgerEntry()
 IN_FLIGHT = LedgerEntry(revision=1, ordered="a", echoes=("", "a"))
@@ -142,3 +151,21 @@ def test_a1_what_the_target_has_shown_needs_no_taking_back() -> None:
     shown, _ = decide(ordered, "x", "x", 20)
 
     assert withdraw(shown, 30) == (shown, False)
+
+
+@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.parametrize("observed", ["", "before"])
+def test_a1_what_was_lost_is_ordered_anew_by_a_higher_revision(observed: str) -> None:
+    entry = LedgerEntry(revision=7, ordered="a", observed=observed, echoes=("before", "a"))
+    again, is_due = decide(lose(entry, 7), "a", observed, 5)
+    assert (is_due, again.revision) == (True, 8)
+    assert decide(again, "a", observed, 9) == (again, False), "once"
+    shown, is_due = decide(again, "a", "a", 9)
+    assert (is_due, shown.is_confirmed) == (False, True), "the first one shows after all"
+
+
+@pytest.mark.fault("A1", place="tables/ledger.py")
+def test_a1_what_has_shown_or_was_followed_by_another_order_is_not_lost() -> None:
+    assert lose(CONFIRMED, CONFIRMED.revision) == CONFIRMED
+    assert lose(REORDERED, 1) == REORDERED
+    assert lose(REORDERED, 3) == REORDERED
