@@ -165,11 +165,12 @@ class Check(_Model):
     length: int | None = None
     one_of: tuple[Scalar, ...] | None = None
     currency: Literal[True] | None = None
+    country: Literal[True] | None = None  # two letters, of those ISO 3166-1 gives out
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if len(self.model_fields_set) != 1:
-            raise ValueError("a check is exactly one of between, length, one_of, currency")
+            raise ValueError("a check is exactly one of between, length, one_of, currency, country")
         return self
 
 
@@ -192,7 +193,9 @@ class TargetConfig(_Model):
 class ObjectConfig(_Model):
     """One source object: its kind in source ids, its key column and its targets.
 
-    `columns` declares the column types where no Avro contract of ours does (databases).
+    `columns` declares the column types where no Avro contract of ours does (databases): `text`,
+    `long`, `int`, `boolean`, `date`, `decimal(precision,scale)`. A `start_date` may be `-infinity`,
+    an `end_date` `infinity`: both are null. Elsewhere an infinite date is refused.
     `deleted_when` names a boolean column that marks soft-deleted rows.
     """
 

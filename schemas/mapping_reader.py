@@ -32,7 +32,15 @@ _DECLARED: Final[dict[str, tuple[_AvroJson, pl.DataType]]] = {
     "boolean": ("boolean", pl.Boolean()),
     # Debezium's io.debezium.time.Date: days since 1970-01-01 without a logical type.
     "date": ("int", pl.Date()),
+    "start_date": ("int", pl.Date()),
+    "end_date": ("int", pl.Date()),
 }
+_UNBOUNDED: Final[dict[str, tuple[int, ...]]] = {
+    # What Debezium makes of PostgreSQL's -infinity, and of infinity until and since dbz#2524.
+    "start_date": (-2_147_472_691,),
+    "end_date": (-2_147_472_692, 2_146_033_979),
+}
+"""Days, since 1970-01-01, that stand for no start and for no end."""
 CHANGED_AT: Final = pl.Datetime("ms", "UTC")
 UNREAD_PREFIX: Final = "unread."
 """Working columns that say of a number that came as text whether it cannot be read exactly."""
@@ -95,7 +103,10 @@ def working_columns(
     is_delete = pl.col("op") == Operation.DELETE.value
     if config.deleted_when is not None:
         is_delete |= after.field(config.deleted_when).fill_null(False)
-    values = {name: _value(after.field(name), sources[name], config) for name in used}
+    values = {
+        name: _value(after.field(name), sources[name], config.columns.get(name, ""))
+        for name in used
+    }
     return (
         source_ids(f"{system}:{config.kind}", native, sources[config.key]).alias("id"),
         position(capture),
@@ -115,10 +126,12 @@ def numbers_as_text(config: ObjectConfig, used: list[str]) -> list[str]:
     return [name for name in used if _DECIMAL.fullmatch(config.columns.get(name, ""))]
 
 
-def _value(column: pl.Expr, dtype: pl.DataType, config: ObjectConfig) -> pl.Expr:
+def _value(column: pl.Expr, dtype: pl.DataType, declared: str) -> pl.Expr:
     """A source column with the dtype that rules see."""
-    if config.columns and isinstance(dtype, pl.Decimal):
+    if declared and isinstance(dtype, pl.Decimal):
         return _exact_number(column, dtype)
+    if declared in _UNBOUNDED:
+        return pl.when(~column.is_in(_UNBOUNDED[declared])).then(column).cast(dtype)
     return column.cast(dtype)
 
 

@@ -138,7 +138,8 @@ def _project_id(
         raise RuleError("mint: project takes [opportunity, country]")
     root = _source_id(opportunity, source(columns[0]), sources[columns[0]])
     _expect(sources[columns[1]], pl.String, "mint: project")
-    country = _styled(TextStyle.LOWER, source(columns[1]))
+    # Lower case of the code in its field: letters outside ASCII may have another one of their own.
+    country = _styled(TextStyle.UPPER, source(columns[1])).str.to_lowercase()
     made = minted(Mint.PROJECT, root) + pl.lit("-") + country
     return Made(made, pl.String(), False)
 
@@ -290,6 +291,9 @@ def compile_check(check: Check, expr: pl.Expr, dtype: pl.DataType) -> tuple[pl.E
     if check.one_of is not None:
         known = [_literal(value, dtype) for value in check.one_of]
         return expr.is_in(known), f"must be one of {', '.join(map(str, known))}"
+    if check.country is not None:
+        _expect(dtype, pl.String, "country")
+        return expr.str.contains("^[A-Z]{2}$"), "must be two letters, as in ISO 3166-1"
     _expect(dtype, pl.String, "currency")
     return is_currency(expr), "must be an ISO 4217 code"
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from schemas.errors import ConfigError
+from schemas.mapping_config import parse_config
 from schemas.mapping_loader import load_mappings
 from schemas.topics import SOURCES
 from tests.support.source_events import SYSTEMS, mapping_text
@@ -161,3 +162,16 @@ def test_a_bound_that_is_no_number_is_refused(bounds: list[object]) -> None:
     config["objects"]["role"]["source_checks"] = {"cost_rate": {"between": bounds}}
     with pytest.raises(ConfigError, match="is not a bound"):
         load_mappings(yaml.safe_dump(config))
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_code_that_a_source_gives_is_checked_to_be_one(system: str) -> None:
+    """A code of no form would name projects and commands that no system takes."""
+    for name, config in parse_config(mapping_text(system)).objects.items():
+        for target in config.targets:
+            for field, rule in target.fields.items():
+                for kind in ("country", "currency"):
+                    if rule.columns and field.removesuffix("_code").endswith(kind):
+                        check = target.checks.get(field)
+                        assert check is not None, (name, field)
+                        assert getattr(check, kind), (name, field)

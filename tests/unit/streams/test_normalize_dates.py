@@ -1,0 +1,100 @@
+"""Days of a database that are no days: infinite ones, which PostgreSQL keeps in a date."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from streams.engine import Accounting
+from tests.unit.streams.test_normalize import Bench, canonical, entry, letters
+
+PLACE = "schemas/mapping_reader.py"
+INFINITY = -2_147_472_692
+MINUS_INFINITY = -2_147_472_691
+NEWER_INFINITY = 2_146_033_979  # of later versions of Debezium
+
+
+def project(**changes: Any) -> dict[str, Any]:
+    row = {"id": 4, "name": "Grid", "opportunity_ref": "006000000000001AAA", "country_code": "de"}
+    days = {"starts_on": 20_543, "ends_on": 20_550}
+    return {**row, "currency": "eur", "status": "active", **days, **changes}
+
+
+def fed(**changes: Any) -> tuple[Bench, Any]:
+    bench = Bench("src.inhouse.projects")
+    schema = bench.source.change(1, project(**changes))
+    return bench, bench.feed(schema)
+
+
+@pytest.mark.fault("B1", place=PLACE)
+@pytest.mark.parametrize(
+    ("field", "days"),
+    [
+        ("ends_on", INFINITY),
+        ("ends_on", NEWER_INFINITY),
+        ("starts_on", MINUS_INFINITY),
+    ],
+)
+def test_b1_an_infinite_end_is_no_end_and_an_infinite_start_no_start(field: str, days: int) -> None:
+    (record,) = canonical(fed(**{field: days})[1], "project")
+    assert record.value is not None
+    known = {"starts_on": date(2026, 3, 31), "ends_on": date(2026, 4, 7)}
+    assert {name: record.value[name] for name in known} == {**known, field: None}
+
+
+@pytest.mark.fault("B1", place=PLACE)
+@pytest.mark.parametrize(
+    ("field", "days"),
+    [
+        ("ends_on", MINUS_INFINITY),
+        ("starts_on", INFINITY),
+        ("starts_on", NEWER_INFINITY),
+        ("ends_on", INFINITY - 1),
+        ("ends_on", NEWER_INFINITY + 1),
+        ("starts_on", MINUS_INFINITY + 1),
+    ],
+)
+def test_b1_what_neither_begins_nor_ends_anything_is_no_day(field: str, days: int) -> None:
+    _, effects = fed(**{field: days})
+    assert effects.accounting == Accounting(dead_lettered=1)
+    (letter,) = letters(effects)
+    assert letter["detail"] == f"{field} has no value of project.{field}"
+
+
+@pytest.mark.fault("B1", place=PLACE)
+@pytest.mark.parametrize("days", [INFINITY, MINUS_INFINITY, NEWER_INFINITY])
+def test_b1_work_has_a_day(days: int) -> None:
+    bench = Bench()
+    effects = bench.feed(
+        bench.source.change(1, entry(1)), bench.source.change(2, entry(2, work_on=days))
+    )
+    assert effects.accounting == Accounting(applied=1, dead_lettered=1)
+    (letter,) = letters(effects)
+    assert letter["detail"] == "work_on has no value of time_entry.work_on"
+
+
+@pytest.mark.fault("B1", place="schemas/mapping_rules.py")
+@pytest.mark.parametrize("country", ["a-", "D|", "d1", "ÄÖ", "ßa", "DEU", "D", "d\n", "--"])
+def test_b1_a_country_is_two_letters(country: str) -> None:
+    _, effects = fed(country_code=country)
+    assert effects.accounting == Accounting(dead_lettered=1)
+    (letter,) = letters(effects)
+    assert letter["detail"] == "country_code must be two letters, as in ISO 3166-1"
+
+
+def test_a_project_is_named_by_its_country_however_it_is_typed() -> None:
+    typed, plain = (
+        canonical(fed(country_code=country)[1], "project")[0].value for country in ("\u0131T", "it")
+    )
+    assert typed == plain
+
+
+def test_a_country_may_be_typed_in_any_case_and_be_missing() -> None:
+    (record,) = canonical(fed(country_code=" de ")[1], "project")
+    assert record.value is not None
+    assert record.value["country_code"] == "DE"
+    (record,) = canonical(fed(country_code=None)[1], "project")
+    assert record.value is not None
+    assert record.value["country_code"] is None
