@@ -103,7 +103,7 @@ class DeleteGuard:
             self._refuse(row_ids, "undecided", nameless=nameless)
 
     def _is_plausible(self, count: int, living: int) -> bool:
-        if self._max_ratio >= 1 or count == 0:
+        if self._max_ratio >= 1:
             return True
         return count < living and (count == 1 or count <= self._max_ratio * living)
 

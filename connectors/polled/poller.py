@@ -110,12 +110,12 @@ class ObjectPoller:
         instruments.LAST_SUCCESS.labels(*self._labels).set(self._clock().timestamp())
 
     async def _snapshot(self) -> None:
-        is_first = not len(self._ledger)
-        scan = await self._scan(window_start(self._bookmark.cursor, self._config.overlap))
+        is_first = self._bookmark.cursor is None and not len(self._ledger)
+        await self._scan(window_start(self._bookmark.cursor, self._config.overlap))
         self._forces_snapshot = False
         # One that follows another, cut short, neither sees what was deleted meanwhile nor reads
         # again what has no stamp.
-        swept_at = self._clock() if is_first and not scan.is_partial else None
+        swept_at = self._clock() if is_first else None
         streaming = replace(self._bookmark, phase=Phase.STREAMING, swept_at=swept_at)
         await self._commit(Draft(self._bookmark.position), streaming)
         log.info(
@@ -166,7 +166,7 @@ class ObjectPoller:
         async for page in self._reader.changes(since):
             self._beat()
             if not scan.has_begun:
-                self._begin(scan, self._clocks.started(ours_at, page.server_at), since)
+                self._begin(scan, self._clocks.started(ours_at, page.server_at))
             stamps = (row.modified_at for row in page.rows if row.modified_at is not None)
             scan.newest = max(chain([scan.newest], stamps))
             scan.reached = page.reached or scan.reached
@@ -178,10 +178,9 @@ class ObjectPoller:
         await self._commit(Draft(self._bookmark.position), final)
         return scan
 
-    def _begin(self, scan: Scan, started_at: datetime, since: datetime | None) -> None:
+    def _begin(self, scan: Scan, started_at: datetime) -> None:
         scan.started_at, scan.has_begun = started_at, True
         if not self._clocks.believes("cursor", self._bookmark.cursor, started_at):
-            scan.is_partial = since is not None
             self._bookmark = replace(self._bookmark, cursor=None, swept_at=None)
 
     def _advanced(self, scan: Scan, reached: datetime) -> Bookmark:

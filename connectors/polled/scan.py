@@ -14,8 +14,8 @@ from connectors.polled.model import Page
 class Scan:
     """What a scan saw.
 
-    `started_at`: when it began, by the earlier of the server's clock and ours. `is_partial`: it
-    began at a bookmark that is not believed. `reached`: how far it got, in order of change.
+    `started_at`: when it began, by the earlier of the server's clock and ours. `reached`: how far
+    it got, in order of change.
     `shown`: ids of the rows that it last showed readable and not flagged as deleted; `seen` counts
     the others too.
     `nameless`: rows of which nobody can say which they are; with such rows, absence proves nothing.
@@ -24,7 +24,6 @@ class Scan:
 
     started_at: datetime
     has_begun: bool = False
-    is_partial: bool = False
     newest: datetime = EPOCH
     reached: datetime = EPOCH
     seen: set[str] = field(default_factory=set)

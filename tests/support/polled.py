@@ -85,7 +85,11 @@ class MemoryTable:
 
 @dataclass
 class MemoryReader:
-    """Keyset pages over a table. `between_pages` runs before every page but the first."""
+    """Keyset pages over a table. `between_pages` runs before every page but the first.
+
+    `unstamped` rows have no time of change: only a complete scan shows them. `lineless` ones are
+    parents without children.
+    """
 
     table: MemoryTable
     page_size: int = 3
@@ -95,8 +99,12 @@ class MemoryReader:
     broken: set[str] = field(default_factory=set)
     parents: frozenset[str] = frozenset()
     nameless: list[object] = field(default_factory=list)
+    unstamped: set[str] = field(default_factory=set)
+    lineless: set[str] = field(default_factory=set)
+    tells_reached: bool = True
     log_error: Exception | None = None
     scans: list[datetime | None] = field(default_factory=list)
+    logs: list[datetime] = field(default_factory=list)
 
     def key(self, row_id: str) -> Mapping[str, object]:
         return {"Id": row_id}
@@ -112,22 +120,31 @@ class MemoryReader:
             found = sorted(
                 (version.stamp, version.row_id, version)
                 for version in self.table.visible().values()
-                if (version.stamp, version.row_id) > cursor and version.row_id not in self.hidden
+                if (version.stamp, version.row_id) > cursor
+                and version.row_id not in self.hidden | self.unstamped
             )[: self.page_size]
-            rows = [_row(version) for *_, version in found if version.row_id not in self.broken]
+            if since is None and len(found) < self.page_size:
+                yield self._unstamped()
+            without = self.broken | self.lineless
+            rows = [_row(version) for *_, version in found if version.row_id not in without]
             unreadable = [
                 UnreadableRow(version.row_id, {"text": version.text}, "broken")
                 for *_, version in found
                 if version.row_id in self.broken
             ]
             unreadable += [nameless(raw, "Id: null is not a key") for raw in self.nameless]
-            reached = found[-1][0] if found else None
+            reached = found[-1][0] if found and self.tells_reached else None
             yield Page(rows, unreadable, self.table.clock.now, self.parents, reached)
             if len(found) < self.page_size:
                 return
             cursor = found[-1][:2]
 
+    def _unstamped(self) -> Page:
+        found = [row for row_id, row in self.table.visible().items() if row_id in self.unstamped]
+        return Page([replace(_row(version), modified_at=None) for version in found])
+
     async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
+        self.logs.append(since)
         if self.log_error is not None:
             raise self.log_error
         yield DeletePage([told for told in self.table.feed if told.deleted_at >= since])

@@ -212,3 +212,26 @@ def test_c11_clocks_that_differ_by_more_than_the_skew_are_told_once_each_time(si
             assert clocks.started(now, vendor_at) == min(now, vendor_at)
     told = [(line["event"], line["ahead_s"]) for line in lines]
     assert told == [("clocks_differ", sign * 61)] * 2
+
+
+@pytest.mark.fault("C11", place="connectors/polled/poller.py")
+def test_c11_a_bookmark_does_not_pass_the_vendors_clock_of_the_scans_first_page() -> None:
+    world = World()
+    world.poll()
+    world.reader.page_size = 1
+    world.ours.now += SKEW / 2
+    world.tick(60)
+    began_at = world.vendors.now + timedelta(seconds=2)
+
+    def a_row_changes_while_the_scan_goes_on() -> None:
+        world.tick(20)
+        world.table.write("a", "meanwhile")
+
+    world.reader.between_pages = a_row_changes_while_the_scan_goes_on
+    world.table.write("b", "before")
+    pages = iter(range(3))
+    world.reader.between_pages = lambda: (
+        next(pages, None) is None or (a_row_changes_while_the_scan_goes_on())
+    )
+    world.poll()
+    assert world.poller.bookmark.cursor == began_at

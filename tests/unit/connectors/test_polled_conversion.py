@@ -129,6 +129,8 @@ def test_b5_a_row_without_a_usable_id_is_refused(value: object) -> None:
     rows, unreadable = RowReader(SCHEMA, LAYOUT).read([RAW, RAW | {"id": value}])
     assert [row.id for row in rows] == ["1"]
     assert [(row.is_nameless, row.raw) for row in unreadable] == [(True, RAW | {"id": value})]
+    is_text = isinstance(value, str | int) and not isinstance(value, bool)
+    assert ("not a key" in unreadable[0].detail) is not is_text
 
 
 @pytest.mark.fault("B4", place="connectors/polled/conversion.py")

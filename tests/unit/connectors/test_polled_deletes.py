@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -438,3 +439,28 @@ def test_c1_a_delete_in_the_second_in_which_the_row_was_read_is_told_by_the_next
     world.config = make_config()  # and no sweep helps
     world.start()
     assert world.poll() == {"r003"}
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_rows_deleted_before_do_not_count_as_deleted_again() -> None:
+    world = World(ids_of(60))
+    for first in (0, 8, 16):
+        flag(world, ids_of(60)[first : first + 8])
+        assert world.poll() == set(ids_of(60)[first : first + 8])
+
+
+@pytest.mark.fault("C1", place="connectors/polled/config.py")
+def test_c1_ten_told_deletes_a_poll_need_no_further_evidence_and_eleven_do() -> None:
+    world = World(ids_of(30))
+    flag(world, ids_of(30)[:10])
+    assert world.poll() == set(ids_of(30)[:10])
+    flag(world, ids_of(30)[10:21])
+    assert world.poll() == set()
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_a_row_that_a_scan_shows_in_the_instant_of_its_deletion_is_there() -> None:
+    world = World(ids_of(20), FEED)
+    world.table.feed = [Deletion("r003", world.clock.now + timedelta(seconds=2))]
+    assert world.poll() == set()
+    assert world.reader.logs[-1] < world.clock.now == world.table.feed[0].deleted_at

@@ -1,7 +1,10 @@
 """What a poll publishes: operations, deletes and their refusal, sweeps, snapshots, dead letters."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -267,3 +270,137 @@ def test_positions_grow_even_if_the_clock_goes_back() -> None:
     world.poll()
     positions = [change.position for change in world.log.changes]
     assert positions == sorted(set(positions))
+
+
+def test_deletes_that_the_log_tells_at_a_sweep_need_no_second_scan() -> None:
+    world = World(ReaderTraits(delete_feed=DeleteFeed.AT_SWEEP), **SWEEPS)
+    world.poll()
+    world.table.purge("b")
+    world.table.feed = [Deletion("b", world.clock.now)]
+    scans = world.reader.scans.count(None)
+    assert world.poll() == [("d", "b")]
+    assert world.reader.scans.count(None) == scans + 1
+
+
+def test_a_row_deleted_by_flag_is_remembered_while_it_is_shown_and_then_forgotten() -> None:
+    world = World(**SWEEPS)
+    world.poll()
+    world.table.write("a", "gone", is_deleted=True)
+    assert world.poll() == [("d", "a")]
+    world.clock.tick(60)
+    world.table.write("b", "later")  # the window leaves the deleted row behind
+    assert [world.poll() for _ in range(3)] == [[("u", "b")], [], []]
+    world.table.purge("a")
+    assert world.poll() == []
+    assert world.log.stored()[1].get("a") is None
+
+
+def test_a_reader_that_cannot_say_how_far_it_got_moves_the_bookmark_to_the_newest_stamp() -> None:
+    world = World()
+    world.reader.tells_reached = False
+    world.reader.unstamped = {"d"}
+    world.table.write("d", "without a stamp")
+    newest = world.clock.now
+    world.poll()
+    assert world.poller.bookmark.cursor == newest
+
+
+def test_a_snapshot_that_goes_on_behind_its_start_is_followed_by_a_sweep() -> None:
+    world = World(**{"sweep.interval.ms": 10**9})
+    world.reader.page_size = 1
+    world.reader.lineless = {"a", "b", "c"}
+    world.reader.unstamped = {"d"}
+    world.table.write("d", "only a complete scan shows it")
+    world.log.failures = iter([False, True])
+    with pytest.raises(TransientError):
+        world.poll()
+    assert world.poll(world.restart(**{"sweep.interval.ms": 10**9})) == []
+    assert world.poll(world.restart(**{"sweep.interval.ms": 10**9})) == [("c", "d")]
+
+
+def test_the_delete_log_is_asked_from_the_first_scan_on_and_then_from_where_it_was() -> None:
+    world = World(ReaderTraits(delete_feed=DeleteFeed.EVERY_POLL))
+    world.poll()
+    first = world.clock.now
+    world.table.purge("a")
+    world.table.feed = [Deletion("a", world.clock.now)]
+    world.clock.tick(60)  # longer than the overlap
+    assert world.poll() == [("d", "a")]
+    assert world.reader.logs == [first - timedelta(seconds=10)]
+
+
+def test_an_empty_object_is_read_whole_until_it_has_a_row() -> None:
+    world = World()
+    world.table.versions.clear()
+    world.poll()
+    world.reader.unstamped = {"a"}
+    world.table.write("a", "without a stamp")
+    assert world.poll() == [("c", "a")]
+    assert world.poller.bookmark.cursor is None
+
+
+def counted(counter: Any, act: Callable[[], object]) -> float:
+    """By how much a counter of the object grows meanwhile."""
+    labelled = counter.labels("salesforce", "account")
+    before = labelled._value.get()
+    act()
+    return float(labelled._value.get() - before)
+
+
+def test_rows_that_are_read_again_are_counted() -> None:
+    world = World()
+    world.poll()
+    assert counted(instruments.DUPLICATES, world.poll) == 3
+
+
+def test_a_sweep_counts_as_repaired_what_polls_can_have_missed_alone() -> None:
+    world = World(**SWEEPS, **{"overlap.ms": 0})
+    world.reader.page_size = 1
+    world.poll()
+    world.reader.unstamped = {"d"}
+    world.table.write("d", "without a stamp")
+    assert counted(instruments.SWEEP_REPAIRED, world.poll) == 1
+
+    def write_during_the_sweep() -> None:
+        if world.reader.scans[-1] is None and len(world.table.versions) == 4:
+            world.clock.tick(1)
+            world.table.write("e", "newer than the bookmark")
+
+    world.reader.between_pages = write_during_the_sweep
+    assert counted(instruments.SWEEP_REPAIRED, world.poll) == 0
+    assert "e" in world.log.state()
+
+
+def test_an_object_without_a_cursor_has_nothing_to_repair() -> None:
+    world = World(ReaderTraits(has_cursor=False))
+    world.poll()
+    world.poll()
+    world.table.write("a", "second")
+    assert counted(instruments.SWEEP_REPAIRED, world.poll) == 0
+    assert world.poller.bookmark.cursor is None
+
+
+def test_an_unreadable_row_that_was_told_hides_no_other() -> None:
+    world = World()
+    world.reader.broken = {"a"}
+    world.poll()
+    world.reader.broken = {"a", "b", "c"}
+    world.table.write("b", "second")
+    world.table.write("c", "second")
+    world.poll()
+    assert [row.row_id for row in world.log.rejected] == ["a", "b", "c"]
+
+
+def test_a_change_is_as_late_as_its_stamp_is_old_and_never_early() -> None:
+    world = World()
+    world.poll()
+    lag = instruments.LAG.labels("salesforce", "account")
+    world.table.write("a", "second")
+    world.clock.tick(5)
+    world.poll()
+    assert lag._value.get() == 7
+    world.table.write("a", "third")
+    ahead = replace(world.table.versions[-1], stamp=world.clock.now + timedelta(seconds=30))
+    world.table.versions[-1] = ahead
+    world.poll()
+    assert lag._value.get() == 0
