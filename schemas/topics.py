@@ -176,8 +176,8 @@ CANONICAL: Final = (
     _canonical("assignment", "project_ref"),
     _canonical("time_entry", "project_ref", "cost_rate", "notes"),
     _canonical("expense", "project_ref"),
-    _canonical("time_bill", "project_ref"),
-    # An entry that moves must find its lock where it arrives.
+    # An entry that moves must find its lock, and what is left of its bills, where it arrives.
+    _canonical("time_bill", None),
     _canonical("invoice", None),
 )
 

@@ -32,7 +32,7 @@ def make_groups(mappings: Sequence[ObjectMapping], registry: SchemaSource) -> li
         ),
         _group("customer", _customer(registry), registry, layout=2),
         _group("engagement", _engagement(registry), registry, layout=3),
-        _group("project", _project(registry), registry, layout=3),
+        _group("project", _project(registry), registry, layout=4),
         _group("rollup", _rollup(registry), registry),
     ]
 

@@ -8,7 +8,8 @@ Billed is locked. A time bill that an invoice line may stand for is never delete
 and an entry that is invoiced anywhere is not billed a second time until credit memos have taken
 all of it back; then its next time bill has an id of its own. Credit leaves time billed, so a time
 bill that was invoiced in part keeps its rest for billing: while one does, no other bill is ordered
-beside it. What the entry and its invoice lines disagree about is `tables.billing_difference`.
+beside it, wherever the entry has moved. What the entry and its invoice lines disagree about is
+`tables.billing_difference`.
 """
 
 from __future__ import annotations
@@ -72,10 +73,10 @@ class Invoiced:
 
 
 class BillingDocument(BaseModel):
-    """What the ERP shows of one time entry in this partition, and what was ordered.
+    """What the ERP shows of one time entry, and what was ordered of it in this partition.
 
-    `bills` are those of this partition's projects, `lines` those of every project: an entry that
-    moves must find its lock where it arrives.
+    `bills` and `lines` are those of every project: an entry that moves must find its lock, and
+    what is left of its bills, where it arrives.
     """
 
     bills: dict[str, TimeBill] = Field(default_factory=dict)  # source id → time bill
@@ -129,6 +130,11 @@ class BillingDocument(BaseModel):
     def is_locked_elsewhere(self, project_ref: str) -> bool:
         """Whether the entry is invoiced on another project than this one, or on none by name."""
         return any(self.is_locked(other) for other in {None, *self.projects()} - {project_ref})
+
+    def is_billed_elsewhere(self, entry_id: str, project_ref: str) -> bool:
+        """Whether the entry is invoiced, or what is left of it can be, on another project."""
+        is_locked = self.is_locked_elsewhere(project_ref)
+        return is_locked or self.is_left_elsewhere(entry_id, project_ref)
 
     def used(self, project_ref: str) -> int:
         """Return how many time bills of a project may be used up: a line without one counts."""
@@ -211,14 +217,17 @@ class BillingDocument(BaseModel):
         ]
         return _oldest([bill for bill in own if bill.time_bill_id == following] or own)
 
-    def old_bills(self, entry_id: str, project_ref: str) -> list[TimeBill]:
+    def old_bills(
+        self, entry_id: str, project_ref: str, *, has_left: bool = False
+    ) -> list[TimeBill]:
         """Return the bills beside the one that stands for the open hours.
 
-        All of them while the entry is locked: nothing stands for its open hours then. What a
-        person wrote beside it counts only where finance has invoiced the entry.
+        All of them while the entry is locked, and where it `has_left` after it was invoiced:
+        nothing stands for its open hours then. What a person wrote beside it counts only where
+        finance has invoiced the entry.
         """
         current = None
-        if not self.is_locked(project_ref):
+        if not self.is_locked(project_ref) and not (has_left and self.used(project_ref)):
             current = self._open_bill(entry_id, project_ref)
         is_any = project_ref in self.projects() or self.used(project_ref) > 0
         return [
@@ -228,6 +237,11 @@ class BillingDocument(BaseModel):
             and (current is None or bill.id != current.id)
             and (is_any or bill.time_bill_id is not None)
         ]
+
+    def is_left_elsewhere(self, entry_id: str, project_ref: str) -> bool:
+        """Whether finance can invoice time of bills on projects that the entry has left."""
+        others = {bill.project_ref for bill in self.bills.values()} - {None, project_ref}
+        return any(self.left_over(entry_id, other, has_left=True) for other in others if other)
 
     def is_offered(self, entry_id: str, project_ref: str, slot: str) -> bool:
         """Whether finance can invoice time of other bills of ours than the one of a slot."""
@@ -249,27 +263,29 @@ class BillingDocument(BaseModel):
         clear = {time_bill_id(entry_id, slot) for slot in {current, *sure}}
         return bill if bill.time_bill_id not in clear else None
 
-    def left_over(self, entry_id: str, project_ref: str, rest: int = 0) -> int:
+    def left_over(
+        self, entry_id: str, project_ref: str, rest: int = 0, *, has_left: bool = False
+    ) -> int:
         """Return the seconds beyond `rest` that finance can still invoice of `old_bills`.
 
         Credit memos leave time billed; a draft uses it, a void invoice does not. A line does not
         name its bill: it is taken for the oldest one that has room for it. A line that names no
         project may have used a bill of another one, so it is taken for none.
         """
-        left = self._left(entry_id, project_ref)
+        left = self._left(self.old_bills(entry_id, project_ref, has_left=has_left), project_ref)
         total = sum(left[each] for each in left if self.bills[each].is_billable is not False)
         coarse = self.coarseness(project_ref) + len(left) * HALF_A_MINUTE
         return total - rest if abs(total) > abs(rest) + coarse else 0
 
     def holds(self, entry_id: str, project_ref: str, rest: int) -> bool:
         """Whether time bills that nothing has used hold `rest` seconds of an invoiced entry."""
-        left = self._left(entry_id, project_ref)
+        left = self._left(self.old_bills(entry_id, project_ref), project_ref)
         coarse = self.coarseness(project_ref) + len(left) * HALF_A_MINUTE
         return abs(sum(left.values())) + coarse >= abs(rest)
 
-    def _left(self, entry_id: str, project_ref: str) -> dict[str, int]:
-        """Return the seconds of each of `old_bills` that no invoice line has used."""
-        left = {bill.id: _seconds(bill) for bill in self.old_bills(entry_id, project_ref)}
+    def _left(self, bills: list[TimeBill], project_ref: str) -> dict[str, int]:
+        """Return the seconds of each bill that no invoice line has used."""
+        left = {bill.id: _seconds(bill) for bill in bills}
         ids = sorted(left, key=vendor_order)
         lines = [line for line in self.standing(project_ref) if line.kind != CREDIT_MEMO]
         for line in sorted(lines, key=lambda each: vendor_order(each.id)):
@@ -428,7 +444,7 @@ def order_bills(
     has_changed |= _withdraw_used_up(document, entry_id, correlation, outbox, timestamp_ms)
     if document.is_locked(None):
         return has_changed
-    if wanted is not None and document.is_locked_elsewhere(wanted.project_ref):
+    if wanted is not None and document.is_billed_elsewhere(entry_id, wanted.project_ref):
         wanted = None
     projects = {_ref(slot) for slot in document.ledgers}
     projects |= {bill.project_ref for bill in document.bills.values() if bill.project_ref}

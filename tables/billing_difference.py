@@ -73,7 +73,7 @@ def difference(
     if project_ref == NO_PROJECT:
         return _unnamed(document)
     if not document.is_locked(project_ref):
-        left_over = _left_over(document, entry_id, project_ref)
+        left_over = _left_over(document, entry_id, project_ref, has_left=entry is None)
         return left_over or _unclear(document, entry_id, project_ref, entry)
     by_currency = document.named(project_ref)
     seconds = sum(net.seconds for net in by_currency.values())
@@ -94,17 +94,22 @@ def difference(
 
 
 def _left_over(
-    document: BillingDocument, entry_id: str, project_ref: str, rest: int = 0
+    document: BillingDocument,
+    entry_id: str,
+    project_ref: str,
+    rest: int = 0,
+    *,
+    has_left: bool = False,
 ) -> Difference | None:
     """Return the time that the ERP offers for billing beside what stands for the entry.
 
     None while a line that names no project locks the entry: it may have used that time.
     """
-    left = document.left_over(entry_id, project_ref, rest)
+    left = document.left_over(entry_id, project_ref, rest, has_left=has_left)
     if left == 0 or document.is_locked(None):
         return None
     detail = f"{hours_of(left)} h of an old time record in the ERP can still be invoiced"
-    old = document.old_bills(entry_id, project_ref)
+    old = document.old_bills(entry_id, project_ref, has_left=has_left)
     prices = {(bill.bill_rate, bill.currency) for bill in old if bill.is_billable is not False}
     rate, currency = prices.pop() if len(prices) == 1 else (None, None)
     if rate is None or currency is None:

@@ -329,7 +329,7 @@ def _shown(document: BillingDocument, entry: str, project_ref: str) -> tuple[str
     invoiced = sum(net.seconds for net in document.invoiced(project_ref).values())
     is_locked = (
         document.is_locked(project_ref)
-        or document.is_locked_elsewhere(project_ref)
+        or document.is_billed_elsewhere(entry, project_ref)
         or document.left_over(entry, project_ref) != 0
     )
     return state, invoiced, is_locked

@@ -1,7 +1,8 @@
 """Whatever finance does to invoices and credit memos, time is offered for billing once.
 
 A small ERP that knows which time bill each line has used up, as the real one does and its rows do
-not say. It carries out what is ordered and shows its rows at once.
+not say. It carries out what is ordered and shows its rows at once, to the partitions that the
+catalogue of topics sends them to. The entry moves between projects of one partition and of two.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.identity import time_bill_id
+from schemas.topics import BY_NAME, Route
 from tables.billing import Billable, BillingDocument, order_bills
 from tables.billing_difference import EntryNow, difference
 from tables.effects import Outbox
@@ -24,6 +26,8 @@ from tables.facts import InvoiceLine, TimeBill
 from tests.support.examples import examples
 
 ENTRY, PROJECT = "x:e", "p1"
+PARTITION_OF = {PROJECT: 0, "p2": 1, "p3": 0}
+PROJECTS = tuple(PARTITION_OF)
 HOUR = 3_600
 RATE = 100
 
@@ -33,6 +37,7 @@ class Paper:
     """A line of an invoice or of the credit memo made from it."""
 
     bill: str
+    project: str
     hours: int
     kind: str
     status: str = "open"
@@ -81,6 +86,7 @@ class Erp:
             bill = own[0] if own else self.new_id()
             self.bills[bill] = {
                 "time_bill_id": payload["time_bill_id"],
+                "project": payload["project_ref"],
                 "hours": Decimal(payload["hours"]),
                 "is_billable": True,
             }
@@ -94,7 +100,8 @@ class Erp:
         if some:
             bill = some[number % len(some)]
             hours = min(hours, self.left(bill))
-            self.papers[self.new_id()] = Paper(bill, hours, "invoice")
+            project = self.bills[bill]["project"]
+            self.papers[self.new_id()] = Paper(bill, project, hours, "invoice")
 
     def credit(self, number: int) -> None:
         """Credit all of an invoice line: the time stays billed."""
@@ -106,7 +113,8 @@ class Erp:
         if some:
             paper = some[number % len(some)]
             paper.is_credited = True
-            self.papers[self.new_id()] = Paper(paper.bill, -paper.hours, "credit_memo")
+            memo = Paper(paper.bill, paper.project, -paper.hours, "credit_memo")
+            self.papers[self.new_id()] = memo
 
     def delete(self, number: int) -> None:
         """Delete any paper: what an invoice line has used is free again."""
@@ -127,47 +135,64 @@ class Erp:
 
 @dataclass
 class World:
-    """The ERP, the document that sees it, and what is approved of the entry."""
+    """The ERP, what each partition keeps of it, and what is approved of the entry."""
 
     erp: Erp = field(default_factory=Erp)
-    document: BillingDocument = field(default_factory=BillingDocument)
+    documents: list[BillingDocument] = field(
+        default_factory=lambda: [BillingDocument() for _ in set(PARTITION_OF.values())]
+    )
+    project: str = PROJECT
     hours: int = 8
     clock: int = 0
 
     def settle(self) -> None:
         """Show the ERP's rows and carry out what follows, until nothing does."""
+        offered = self.erp.offers()
         for _ in range(20):
             self.show()
-            if not self.step():
+            has_ordered = [self.order(partition) for partition in self.partitions()]
+            if not any(has_ordered):
+                assert self.erp.offers() <= max(offered, self.open_hours()), "we made it more"
                 return
         raise AssertionError("commands without end")
 
+    def partitions(self) -> list[int]:
+        """Return all partitions; the one that is ahead of the others changes with time."""
+        all_of_them = list(range(len(self.documents)))
+        return all_of_them if self.clock // 10 % 2 else all_of_them[::-1]
+
     def show(self) -> None:
         """Bring the rows in one by one, as the topics do; papers first."""
-        papers, bills = self.erp.papers, self.erp.bills
-        lines = {key: _line(key, paper) for key, paper in papers.items()}
-        for key in sorted(self.document.lines.keys() - lines.keys()):
-            del self.document.lines[key]
-            self.order()
-        for key in sorted(lines):
-            if self.document.lines.get(key) != lines[key]:
-                self.document.lines[key] = lines[key]
-                self.order()
-        self.document.bills = {key: _bill(key, row) for key, row in bills.items()}
+        for partition in self.partitions():
+            papers = {
+                key: _line(key, paper)
+                for key, paper in self.erp.papers.items()
+                if _reaches("psa.invoice", paper.project, partition)
+            }
+            for key in sorted(self.documents[partition].lines.keys() - papers.keys()):
+                del self.documents[partition].lines[key]
+                self.order(partition)
+            for key in sorted(papers):
+                if self.documents[partition].lines.get(key) != papers[key]:
+                    self.documents[partition].lines[key] = papers[key]
+                    self.order(partition)
+        for partition in self.partitions():
+            self.documents[partition].bills = {
+                key: _bill(key, row)
+                for key, row in self.erp.bills.items()
+                if _reaches("psa.time_bill", row["project"], partition)
+            }
 
-    def step(self) -> bool:
-        """Carry out what is ordered now; return whether anything was."""
-        return self.order()
-
-    def order(self) -> bool:
+    def order(self, partition: int) -> bool:
+        """Carry out what a partition orders now; return whether it ordered anything."""
         outbox = Outbox()
         self.clock += 10
         wanted = None
-        if self.hours:
+        if self.hours and PARTITION_OF[self.project] == partition:
             day, seconds = date(2026, 11, 2), self.hours * HOUR
-            wanted = Billable(PROJECT, "eng-a-de", day, seconds, Decimal(RATE), "EUR")
+            wanted = Billable(self.project, "eng-a-de", day, seconds, Decimal(RATE), "EUR")
         order_bills(
-            self.document,
+            self.documents[partition],
             ENTRY,
             wanted,
             correlation=None,
@@ -175,13 +200,15 @@ class World:
             timestamp_ms=self.clock,
         )
         # What is kept between two changes is what the state store holds.
-        self.document = BillingDocument.model_validate_json(self.document.model_dump_json())
+        kept = self.documents[partition].model_dump_json()
+        self.documents[partition] = BillingDocument.model_validate_json(kept)
         for emit in outbox.emits:
             assert emit.record is not None
             self.erp.execute(str(emit.record["kind"]), json.loads(str(emit.record["payload"])))
         return bool(outbox.emits)
 
     def is_told(self) -> bool:
+        """Whether an exception is open on any of the projects."""
         now = EntryNow(
             "approved" if self.hours else "draft",
             True,
@@ -191,17 +218,35 @@ class World:
             "EUR",
             None,
         )
-        return difference(self.document, ENTRY, PROJECT, now) is not None
+        return any(
+            difference(
+                self.documents[partition], ENTRY, project, now if project == self.project else None
+            )
+            for project, partition in PARTITION_OF.items()
+        )
+
+    def open_hours(self) -> int:
+        """Return the hours that have still to be billed, on whatever project.
+
+        A credit of what is invoiced no more is the customer's, and nothing to bill again, neither
+        to that customer nor to the one of another project.
+        """
+        owed = dict.fromkeys(PROJECTS, 0)
+        for paper in self.erp.papers.values():
+            owed[paper.project] += paper.hours if paper.status != "void" else 0
+        return self.hours - sum(max(hours, 0) for hours in owed.values())
 
     def check(self) -> None:
         """The ERP offers what is open, neither more nor less; or a person is told."""
-        owed = sum(paper.hours for paper in self.erp.papers.values() if paper.status != "void")
         if self.is_told():
             return
-        # A credit of what is invoiced no more is the customer's, and nothing to bill again.
-        is_open = self.hours - max(owed, 0)
         is_written_off = any(not row["is_billable"] for row in self.erp.bills.values())
-        assert self.erp.offers() == is_open or (is_written_off and self.erp.offers() < is_open)
+        offered = self.erp.offers()
+        assert offered == self.open_hours() or (is_written_off and offered < self.open_hours())
+
+
+def _reaches(topic: str, project: str, partition: int) -> bool:
+    return BY_NAME[topic].route is Route.BROADCAST or PARTITION_OF[project] == partition
 
 
 def _line(key: str, paper: Paper) -> InvoiceLine:
@@ -209,7 +254,7 @@ def _line(key: str, paper: Paper) -> InvoiceLine:
         id=key,
         kind=paper.kind,
         status=paper.status,
-        project_ref=PROJECT,
+        project_ref=paper.project,
         time_entry_id=ENTRY,
         seconds=paper.hours * HOUR,
         amount=Decimal(paper.hours * RATE) if paper.status != "void" else Decimal(0),
@@ -221,7 +266,7 @@ def _bill(key: str, row: dict[str, Any]) -> TimeBill:
     return TimeBill(
         id=key,
         time_bill_id=row["time_bill_id"],
-        project_ref=PROJECT,
+        project_ref=row["project"],
         time_entry_id=ENTRY,
         project_id="eng-a-de",
         work_on=date(2026, 11, 2),
@@ -236,10 +281,12 @@ Step = tuple[str, tuple[int, ...]]
 
 
 def play(world: World, step: Step) -> None:
-    """One act of finance, or `work`: so many hours are approved now."""
+    """One act of finance; or `work`: so many hours are approved now; or `move`: somewhere else."""
     name, arguments = step
     if name == "work":
         world.hours = arguments[0]
+    elif name == "move":
+        world.project = PROJECTS[arguments[0]]
     else:
         getattr(world.erp, name)(*arguments)
     world.settle()
@@ -249,6 +296,7 @@ def play(world: World, step: Step) -> None:
 numbers = st.integers(0, 5)
 steps: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("work"), st.tuples(st.sampled_from([8, 8, 6, 0]))),
+    st.tuples(st.just("move"), st.tuples(st.integers(0, len(PROJECTS) - 1))),
     st.tuples(st.just("invoice"), st.tuples(numbers, st.sampled_from([8, 8, 5]))),
     st.tuples(st.sampled_from(["credit", "credit", "delete", "void", "close"]), st.tuples(numbers)),
 )
@@ -272,6 +320,9 @@ steps: st.SearchStrategy[Step] = st.one_of(
     ]
 )
 @example([("invoice", (0, 5)), ("invoice", (0, 8)), ("credit", (0,))])  # credited in part
+@example([("invoice", (0, 5)), ("credit", (0,)), ("move", (1,))])  # 3 h are left where it was
+@example([("invoice", (0, 5)), ("credit", (0,)), ("move", (2,))])
+@example([("invoice", (0, 5)), ("move", (1,)), ("credit", (0,)), ("close", (0,))])
 def test_c7_time_is_offered_once_whatever_happens_to_papers(history: list[Step]) -> None:
     world = World()
     world.settle()

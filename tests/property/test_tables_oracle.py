@@ -395,6 +395,39 @@ def test_a3_eight_invoiced_hours_move_to_another_client(other: int, chunk_max: i
     )
 
 
+@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize("other", range(1, 4))
+def test_c7_what_a_credit_leaves_of_a_bill_is_billed_nowhere_else(other: int) -> None:
+    """5 of 8 h are invoiced and credited: 3 h are left where the entry was, on any partition."""
+    *before, invoice = billed_and_invoiced()
+    part = {"hours": Decimal("5.00"), "amount": Decimal(500)}
+    moved = {**ENTRY, "project_ref": PSA_PROJECTS[other]}
+    history = [
+        *before,
+        Change("invoice", invoice.id, {**LINE, **part}),
+        Change(
+            "invoice",
+            "netsuite:invoice:1",
+            {**CREDIT, **{name: -value for name, value in part.items()}},
+        ),
+    ]
+    first, _ = play(history, 1, 1, 1)
+    ordered = time_bill_commands(first)
+    history.append(Change("time_entry", ENTRIES[0], moved))
+    topology, _ = play(history, 1, 1, 1)
+    assert time_bill_commands(topology) == ordered
+    assert f"{PSA_PROJECTS[other]}|EUR|blocked" in billing_states(topology)
+    identity = f"billing:{ENTRIES[0]}|{PSA_PROJECTS[0]}"
+    assert open_exceptions(topology)[identity] == ("billing.left_over", 300, "EUR")
+
+    closed = Change("time_bill", "netsuite:time_bill:0", {**BILL, "is_billable": False})
+    topology, _ = play([*history, closed], 1, 1, 1)
+    assert identity not in open_exceptions(topology)
+    assert time_bill_commands(topology) == sorted(
+        [*ordered, ("upsert_time_bill", PSA_PROJECTS[other])]
+    )
+
+
 @pytest.mark.fault("C7", place="tables/billing_difference.py")
 @pytest.mark.parametrize("chunk_max", [1, 200])
 @pytest.mark.parametrize("is_there", [True, False])

@@ -380,7 +380,10 @@ class Oracle:
     def left_over(
         self, entry_id: str, reference: str, rest_open: Fraction | None = None
     ) -> Fraction:
-        """Return the hours that finance can still invoice of bills beside the open one's."""
+        """Return the hours that finance can still invoice of bills beside the open one's.
+
+        Of an entry that was invoiced and has left the project, no bill is the open one's.
+        """
         left, coarse = self._rest_of_bills(entry_id, reference)
         total = sum((part for part, bill in left if bill["is_billable"] is not False), Fraction(0))
         return total if abs(total) > abs(rest_open or 0) + coarse else Fraction(0)
@@ -394,6 +397,8 @@ class Oracle:
         """
         lines = self._lines(entry_id, reference)
         current = self._open_bill(entry_id, reference) or {"id": None}
+        if self._used(entry_id, reference) and not self._is_on(entry_id, reference):
+            current = {"id": None}
         is_named = self._used(entry_id, reference) > 0 or any(
             (line["time_entry_id"], line["project_ref"]) == (entry_id, reference)
             for line in self.of("invoice")
@@ -420,6 +425,10 @@ class Oracle:
         coarse = len(lines) * TINY + Fraction(len(old), 120)  # each bill to half a minute
         return list(zip(rest, old, strict=True)), coarse
 
+    def _is_on(self, entry_id: str, reference: str) -> bool:
+        entry = self._rows.get("psa.time_entry", {}).get(entry_id)
+        return entry is not None and entry["project_ref"] == reference
+
     def billing_differences(self) -> dict[str, str]:
         """Return exception id → code of every invoiced entry that is not as it was billed."""
         found = {}
@@ -429,7 +438,7 @@ class Oracle:
                 if reference is None:
                     continue
                 entry = entries.get(identity)
-                if entry is None or entry["project_ref"] != reference:
+                if entry is None or not self._is_on(identity, reference):
                     code: str | None = "billing.entry_gone"
                 else:
                     code = self._difference(entry, self._lines(identity, reference))
@@ -528,7 +537,9 @@ class Oracle:
     def _can_be_billed(self, entry: Row) -> bool:
         is_priced = entry["bill_rate"] is not None and entry["currency"] is not None
         is_free = not self.locked_on(entry["id"])
-        is_free = is_free and not self.left_over(entry["id"], entry["project_ref"])
+        bills = [bill for bill in self.of("time_bill") if bill["time_entry_id"] == entry["id"]]
+        projects = {entry["project_ref"], *(bill["project_ref"] for bill in bills)}
+        is_free = is_free and not any(self.left_over(entry["id"], each) for each in projects)
         return is_priced and is_free and self._is_in_erp(entry["project_ref"])
 
     def _is_in_erp(self, reference: str) -> bool:
