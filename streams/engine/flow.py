@@ -36,7 +36,7 @@ class FlowWindow:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._generation = -1
+        self._generation: int | None = None
         self._in_flight: dict[tuple[str, int], int] = {}
         self.total_bytes = 0
         """What is in the worker; above `max_bytes` by no more than one record."""

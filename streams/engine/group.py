@@ -17,7 +17,7 @@ class GroupRuntime:
         self._parts = parts
         self._log = parts.seams.log(spec.state_topic, parts.settings)
         self._processors: dict[int, PartitionProcessor] = {}
-        self._generation = -1
+        self._generation: int | None = None
 
     @property
     def processors(self) -> Mapping[int, PartitionProcessor]:

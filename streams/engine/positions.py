@@ -62,7 +62,7 @@ def next_offset(place: Place, fence: Fence | None, source: Source) -> int:
     Raises SourceChangedError where the fence is of another topic, or lies beyond the end of this
     one; StateGapError where offsets that the state lacks would be left out.
     """
-    committed = max(source.start, source.committed or 0)
+    committed = max(source.start, source.committed or source.start)
     if source.is_anew:
         return committed
     if fence is None:

@@ -210,7 +210,7 @@ class PartitionProcessor:
         """Let a stream of few records gather: a commit costs the broker the same whatever it
         carries. Nobody waits for this after a silence of that length."""
         ends_s = began_s + self._parts.settings.commit_interval_s
-        await asyncio.sleep(max(0.0, ends_s - time.monotonic()))
+        await asyncio.sleep(ends_s - time.monotonic())  # which may be over: then not at all
 
     async def _next_deliveries(self) -> list[Delivery]:
         """Wait for a delivery; take with it what follows it and waits as well.

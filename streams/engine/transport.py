@@ -175,7 +175,7 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield what has been fetched. Stops at a rebalance, as Faust's own does."""
         # What arrives meanwhile is one fetch: each costs the event loops alike, however small.
-        await asyncio.sleep(max(0.0, self._next_fetch_s - time.monotonic()))
+        await asyncio.sleep(self._next_fetch_s - time.monotonic())  # which may be over
         fetched, active = await self._wait_next_records(timeout)
         if fetched:
             self._next_fetch_s = time.monotonic() + self._fetch_interval_s

@@ -102,7 +102,29 @@ def test_reset_keeps_nothing_but_the_identity(settings: EngineSettings) -> None:
     first.close()
     second = opened(settings)
     assert second.get(b"b") == b"2"
+    second.reset("test")
+    second.apply({b"b": b"2"}, log_offset=4)
     second.close()
+    third = opened(settings, log_id="log-2")
+    assert third.get(b"b") is None
+    third.close()
+
+
+def test_the_directory_of_the_states_is_made(settings: EngineSettings, tmp_path: Path) -> None:
+    new = settings.model_copy(update={"state_dir": tmp_path / "not" / "there"})
+    opened(new).close()
+    assert (tmp_path / "not" / "there" / "group" / "0").is_dir()
+
+
+def test_state_that_is_open_does_not_grow_old(settings: EngineSettings) -> None:
+    """It has seen every tombstone, for it is written only by what follows its position."""
+    now_s = [1_000.0]
+    store = opened(settings, clock=lambda: now_s[0])
+    store.apply({b"a": b"1"}, log_offset=3)
+    now_s[0] += settings.local_state_max_age_s + 1
+    store.open("log-1")
+    assert (store.get(b"a"), store.rebuilds) == (b"1", 0)
+    store.close()
 
 
 def test_state_older_than_the_tombstones_is_dropped(settings: EngineSettings) -> None:
@@ -186,6 +208,8 @@ def test_closed_store_refuses_everything(settings: EngineSettings) -> None:
         lambda: store.get_many([b"a"]),
         lambda: store.apply({b"a": b"1"}, 1),
         lambda: store.open("log-1"),
+        lambda: store.reset("damaged"),
+        lambda: list(store.scan(b"a")),
     ):
         with pytest.raises(FatalError, match="closed"):
             call()

@@ -25,6 +25,8 @@ class FakePartition:
     epoch: int = 0
     log: list[dict[bytes, bytes | None]] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
+    stamps: list[int | None] = field(default_factory=list)
+    """The time given to the records of each commit, in milliseconds."""
     committed: dict[str, int] = field(default_factory=dict)
     start: int = 0
     """First offset of every source topic."""
@@ -72,6 +74,7 @@ class FakeWriter:
     def encode(
         self, state: Changes, effects: Effects, timestamp_ms: int | None
     ) -> tuple[Changes, Effects]:
+        self._partition.stamps.append(timestamp_ms)
         return state, effects
 
     async def commit(self, chunk: Chunk, encoded: tuple[Changes, Effects]) -> int:

@@ -55,6 +55,11 @@ class Watched(NoInstruments):
         self.handler_s: list[float] = []
         self.commit_s: list[float] = []
         self.retries = 0
+        self.skipped: list[tuple[str, int]] = []
+        self.gaps: list[tuple[str, int]] = []
+        self.notices: list[tuple[str, str]] = []
+        self.given_up_topics: list[str] = []
+        self.restored: list[int] = []
 
     def counted(self, group: str, partition: int, counts: Mapping[bytes, int]) -> None:
         self.counts.append(dict(counts))
@@ -64,6 +69,21 @@ class Watched(NoInstruments):
 
     def commit_seconds(self, group: str, topic: str, seconds: float) -> None:
         self.commit_s.append(seconds)
+
+    def fence_skipped(self, group: str, topic: str, records: int) -> None:
+        self.skipped.append((topic, records))
+
+    def state_gap(self, group: str, topic: str, partition: int, records: int) -> None:
+        self.gaps.append((topic, records))
+
+    def noticed(self, group: str, topic: str, notice: str) -> None:
+        self.notices.append((topic, notice))
+
+    def given_up(self, topic: str, partition: int) -> None:
+        self.given_up_topics.append(topic)
+
+    def recovery_progress(self, group: str, partition: int, records: int, seconds: float) -> None:
+        self.restored.append(records)
 
     def transient_retry(self, group: str, topic: str) -> None:
         self.retries += 1

@@ -67,6 +67,13 @@ def test_chunks_of_an_earlier_generation_do_not_count() -> None:
     assert window.total_bytes == _SMALL
 
 
+@pytest.mark.parametrize("generation", [-1, 0, 1])
+def test_before_the_first_generation_nothing_counts(generation: int) -> None:
+    window = FlowWindow(8 * _SMALL)
+    window.enter(delivery(generation=generation))
+    assert window.total_bytes == 0
+
+
 def test_a_window_goes_by_bytes_and_not_by_fetches() -> None:
     window = window_of(200)
     for _ in range(99):

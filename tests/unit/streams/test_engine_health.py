@@ -59,6 +59,11 @@ def health_of(
     return Health(app, lags, now_s=now_s), lags
 
 
+async def watched(health: Health) -> None:
+    """Watch until something is found."""
+    await asyncio.wait_for(health.watch(), 10)
+
+
 @pytest.mark.parametrize(("end", "lags"), [(None, []), (5, [0]), (3, [0])])
 async def test_no_lag_is_no_stall(end: int | None, lags: list[int]) -> None:
     """An end that is not known is none: so it is in a rebalance, and before the first fetch.
@@ -77,7 +82,7 @@ async def test_no_lag_is_no_stall(end: int | None, lags: list[int]) -> None:
 async def test_lag_without_progress_is_a_stall() -> None:
     health, _ = health_of(Idle(), end=6)
     with pytest.raises(StalledError):
-        await health.watch()
+        await watched(health)
     assert not health.is_live()
 
 
@@ -90,7 +95,7 @@ async def test_b1_a_partition_whose_work_has_ended_is_neither_live_nor_ready() -
     assert not health.is_live()
     assert not health.is_ready()
     with pytest.raises(StalledError):
-        await health.watch()
+        await watched(health)
 
 
 @pytest.mark.fault("D13", place="streams/engine/health.py")
@@ -100,7 +105,7 @@ async def test_d13_a_worker_to_which_nothing_comes_any_more_is_not_live() -> Non
     consumer: Any = health._app.consumer
     consumer.failure = lambda: RuntimeError("data retrieval")
     with pytest.raises(StalledError, match="data retrieval"):
-        await health.watch()
+        await watched(health)
     assert not health.is_live()
 
 
@@ -230,5 +235,5 @@ async def test_a_partition_that_restores_has_work() -> None:
     processor.is_ready, processor.positions = False, {}
     health, seen = health_of(processor, end=None)
     with pytest.raises(StalledError):
-        await health.watch()
+        await watched(health)
     assert seen.records == []

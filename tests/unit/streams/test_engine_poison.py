@@ -296,6 +296,15 @@ async def test_a_record_whose_effects_are_too_large_is_dead_lettered_alone() -> 
 
 
 @pytest.mark.asyncio
+async def test_too_large_effects_stop_a_group_without_dead_letters() -> None:
+    partition = FakePartition(before_commit=once(RecordTooLargeError("too large")))
+    async with running(partition) as it:
+        it.submit(numbers(0, 1, 7))
+        assert isinstance(await it.failed(), RecordTooLargeError)
+    assert partition.committed == {}
+
+
+@pytest.mark.asyncio
 async def test_a_commit_that_fails_between_the_parts_repeats_none() -> None:
     partition = FakePartition(after_commit=once(BrokerUnavailableError("no answer")))
     async with running(partition, handler=picky([7]), dead_letters=letters) as it:

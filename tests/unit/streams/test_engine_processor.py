@@ -111,7 +111,27 @@ async def test_a_chunk_that_leaves_records_out_stops_the_process() -> None:
         await it.applied()
         it.submit(numbers(3, 4))
         assert isinstance(await it.failed(), StateGapError)
+        assert it.watched.gaps == [("numbers", 2)]
     assert partition.committed == {"numbers": 1}
+
+
+async def test_an_operator_may_allow_a_gap_and_is_told_how_large_it_is() -> None:
+    partition = FakePartition()
+    async with running(partition) as it:
+        it.submit(numbers(0, 1))
+        await it.applied()
+    partition.committed = {"numbers": 3, "others": 2}
+    async with running(partition, allow_state_gap=True) as it:
+        it.submit(numbers(3, 4))
+        assert await it.applied() == 1
+        assert it.watched.gaps == [("numbers", 2), ("others", 2)]
+        it.submit(numbers(2, 5, topic="others"))
+        assert await it.applied() == 1
+        it.submit(numbers(6, 8))
+        assert await it.applied() == 1
+        assert it.watched.gaps[-1] == ("numbers", 2)
+    assert held(partition)[b"sum"] == b"18"
+    assert partition.committed == {"numbers": 7, "others": 3}
 
 
 async def test_a_first_chunk_that_leaves_records_out_stops_the_process() -> None:
@@ -219,6 +239,7 @@ async def test_a_chunk_that_overlaps_the_state_is_applied_from_there_on() -> Non
         assert await it.applied() == 1
         it.submit(numbers(0, 1))
         assert await it.applied() == 0
+        assert it.watched.skipped == [("numbers", 1), ("numbers", 1)]
     assert facts(held(partition)) == {
         b"sum": b"7",
         b"!f:numbers": b"2",
@@ -290,6 +311,9 @@ async def test_b7_damaged_local_state_is_rebuilt_from_the_log(tmp_path: Path, at
         assert await it.applied() == 40
         assert it.watched.rebuilds == 1
         assert it.processor.is_ready
+        it.submit(numbers(79, 39))  # the state is looked up again, and is whole
+        assert await it.applied() == 0
+        assert it.watched.rebuilds == 1
     counts = {
         value.split()[0]
         for key, value in held(partition).items()

@@ -1,6 +1,7 @@
 """Chunks are cut from aiokafka's fetched records without losing the fetch position."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -9,7 +10,11 @@ from typing import Any
 import pytest
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import SubscriptionState
-from aiokafka.errors import GroupAuthorizationFailedError, IllegalStateError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    GroupAuthorizationFailedError,
+    IllegalStateError,
+)
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
@@ -177,16 +182,17 @@ class WaitingFetch:
 
     async def outcome(self, meanwhile: Callable[[], None]) -> dict[Any, Any]:
         """What the fetch delivers if, after `meanwhile`, records arrive."""
-        fetch = asyncio.create_task(
-            self.thread._fetch_records(
-                SimpleNamespace(_fetcher=self.fetcher, _closed=False), {TP}, 60.0, 100
-            )
-        )
+        fetch = asyncio.create_task(self.fetch(60.0))
         await self.waits.wait()
         meanwhile()
         self.fetcher._records[TP] = self.result
         self.waiter.set_result(None)
         return await fetch
+
+    async def fetch(self, timeout_s: float | None, *, is_closed: bool = False) -> dict[Any, Any]:
+        consumer = SimpleNamespace(_fetcher=self.fetcher, _closed=is_closed)
+        found: dict[Any, Any] = await self.thread._fetch_records(consumer, {TP}, timeout_s, 100)
+        return found
 
     def _wait(self) -> asyncio.Future[None]:
         self.waiter = asyncio.get_running_loop().create_future()
@@ -199,6 +205,63 @@ async def test_a_fetch_delivers_what_comes_while_it_waits() -> None:
     waiting = WaitingFetch()
     assert list(await waiting.outcome(lambda: None)) == [TP]
     assert waiting.position.position == 3
+
+
+@pytest.mark.asyncio
+async def test_a_fetch_that_may_not_wait_does_not() -> None:
+    waiting = WaitingFetch()
+    assert await waiting.fetch(None) == {}
+    assert not waiting.waits.is_set()
+
+
+@pytest.mark.asyncio
+async def test_a_fetch_for_which_nothing_comes_leaves_no_waiter_behind() -> None:
+    waiting = WaitingFetch()
+    assert await waiting.fetch(0.001) == {}
+    assert waiting.waiter.cancelled()
+
+
+@pytest.mark.asyncio
+async def test_a_fetch_that_is_closed_while_it_waits_takes_nothing() -> None:
+    waiting = WaitingFetch()
+
+    def close() -> None:
+        waiting.fetcher._closed = True
+
+    assert await waiting.outcome(close) == {}
+    assert waiting.position.position == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("closed", ["consumer", "fetcher"])
+async def test_a_consumer_that_has_stopped_fetches_nothing(closed: str) -> None:
+    waiting = WaitingFetch()
+    waiting.fetcher._closed = closed == "fetcher"
+    with pytest.raises(ConsumerStoppedError):
+        await waiting.fetch(60.0, is_closed=closed == "consumer")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("subscription", [None, SimpleNamespace(assignment=None)])
+async def test_a_fetch_before_the_first_assignment_finds_nothing(subscription: Any) -> None:
+    waiting = WaitingFetch()
+    waiting.fetcher._subscriptions.subscription = subscription
+    assert await waiting.fetch(None) == {}
+
+
+@pytest.mark.asyncio
+async def test_a_fetch_waits_for_a_new_assignment() -> None:
+    waiting, subscriptions = WaitingFetch(), WaitingFetch().fetcher._subscriptions
+    waiting.fetcher._subscriptions = subscriptions
+    waiting.fetcher._records[TP] = waiting.result
+    assigned = asyncio.Event()
+    subscriptions.reassignment_in_progress = True
+    subscriptions.wait_for_assignment = assigned.wait
+    fetch = asyncio.create_task(waiting.fetch(60.0))
+    await asyncio.sleep(0)
+    assert waiting.position.position == 0
+    assigned.set()
+    assert list(await fetch) == [TP]
 
 
 @pytest.mark.asyncio
@@ -268,6 +331,29 @@ async def test_d13_fetches_that_have_ended_are_told() -> None:
     assert thread.failure() is None
     await asyncio.wait([thread._consumer._fetcher._fetch_task])
     assert "data retrieval" in str(thread.failure())
+
+
+async def end_with(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.asyncio
+@pytest.mark.fault("D13", place="streams/engine/health.py")
+async def test_d13_a_membership_that_has_ended_is_told_and_one_that_was_ended_is_not() -> None:
+    thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
+    coordination = asyncio.create_task(end_with(IllegalStateError("no group")))
+    coordinator = SimpleNamespace(_pending_exception=None, _coordination_task=coordination)
+    thread._consumer = SimpleNamespace(_coordinator=coordinator)
+    assert thread.failure() is None
+    await asyncio.wait([coordination])
+    assert str(thread.failure()) == "IllegalStateError: no group"
+    for ended in (asyncio.create_task(asyncio.sleep(0)), asyncio.create_task(asyncio.sleep(60))):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        ended.cancel()
+        await asyncio.wait([ended])
+        coordinator._coordination_task = ended
+        assert thread.failure() is None
 
 
 @pytest.mark.fault("D13", place="streams/engine/health.py")
@@ -369,6 +455,26 @@ def test_a_partition_without_room_and_one_that_is_not_asked_for_wait() -> None:
     found, left, _ = drained(records, {TP, full}, assigned={TP, full, resting})
     assert list(found) == [TP]
     assert left == [resting, full]
+
+
+def test_a_partition_takes_half_of_what_is_free() -> None:
+    """The other half is for what comes while this is in work."""
+    thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
+    thread.consumer = SimpleNamespace(chunk_topics={"t"}, rooms={("t", 0): 8_000})
+    fetcher = SimpleNamespace(
+        _records={TP: fetched(0, 100, 0, value_bytes=100)[0]},
+        _wait_consume_future=None,
+        _notify=lambda _: None,
+    )
+    (chunk,) = thread._drain(fetcher, {TP}, 1_000).values()
+    assert 4_000 <= Delivery(chunk, 1).size_bytes < 4_400
+
+
+@pytest.mark.fault("C11", place="streams/engine/transport.py")
+def test_c11_the_present_of_a_fetch_is_that_of_its_machine() -> None:
+    before_ms = time.time() * 1_000 - 1
+    found, _, _ = drained({TP: fetched(0, 1, 0, first_ms=10**14)[0]}, {TP})
+    assert before_ms <= found[TP].timestamps_ms[0] <= time.time() * 1_000
 
 
 class Refused:
