@@ -32,6 +32,8 @@ from connectors.dispatch.verdicts import (
     UnforeseenError,
     carried_out,
     denied_alone,
+    is_from_target,
+    is_outage,
     is_refusal,
     rejected,
     too_late,
@@ -104,7 +106,7 @@ class TargetExecutor:
         self._metrics = metrics
         self._spawn = spawn
         self._slots = asyncio.Semaphore(max_in_flight)
-        self._gate = Gate()
+        self._gate = Gate(target, self._pause_s)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._in_flight: set[str] = set()
         self._retrying: set[str] = set()
@@ -251,9 +253,10 @@ class TargetExecutor:
         while self._ledger.has_work(natural_key) and not self._is_draining:
             await self._pause(natural_key, delay_s, patience_s)
             delay_s = patience_s = 0.0
-            await self._gate.wait()
+            kind = self._ledger.kind(natural_key)
+            await self._gate.wait(natural_key, kind, failures)
             async with self._slots:
-                if self._gate.is_closed:  # by a command that was before this one in the queue
+                if not self._gate.lets(natural_key):  # one before it in the queue closed it
                     continue
                 # Decided only now, so that a revision which came in meanwhile counts.
                 step = self._ledger.next(natural_key)
@@ -267,7 +270,11 @@ class TargetExecutor:
                 if is_alone and isinstance(error, AuthenticationError):
                     error = denied_alone(error)
                 delay_s = self._retry_delay_s(step.command, error, failures)
+                is_told = exception_id(step.command) in self._told
+                is_for_all = is_outage(error) and not is_alone and not is_told
+                self._gate.failed(natural_key, is_for_all=is_for_all)
                 patience_s = await self._patience_s(step, error, failures, is_alone)
+        self._gate.leave(natural_key)
         self._failed.pop(natural_key, None)
         del self._tasks[natural_key]
 
@@ -388,6 +395,7 @@ class TargetExecutor:
             if not is_refusal(error):
                 self._ledger.unknown(command.natural_key)
                 return transient(error)
+            self._heard(error)
             left_over = self._leftovers.get(command.command_id)
             if left_over is None:
                 outcome = rejected(step.attempts, error)
@@ -404,8 +412,10 @@ class TargetExecutor:
             # whether anybody still wants it.
             found = Applied(known_id)
         if found is None:
+            # It says nothing about writes: a target in maintenance may be read.
             self._ledger.not_applied(command.natural_key)
         else:
+            self._gate.answered()
             await self._settle(command, carried_out(Status.ADOPTED, step.attempts, found))
         return None
 
@@ -435,12 +445,18 @@ class TargetExecutor:
             if not is_refusal(error):
                 self._ledger.unknown(command.natural_key)
                 return transient(error)
+            self._heard(error)
             outcome = rejected(step.number, error)
             _log.warning("dispatch.rejected", command_id=command.command_id, error=str(error))
         else:
+            self._gate.answered()
             outcome = carried_out(Status.SUCCEEDED, step.number, done)
         await self._settle(command, outcome)
         return None
+
+    def _heard(self, refusal: RecordError) -> None:
+        if is_from_target(refusal):
+            self._gate.answered()
 
     async def _settle(self, command: Command, outcome: Outcome) -> None:
         if outcome.status is Status.REJECTED and self._ledger.is_withdrawn(command.natural_key):
@@ -511,9 +527,11 @@ class TargetExecutor:
                 self._gate.close_for(error.retry_after_s)
             elif not self._gate.is_closed:  # those that were under way with it say the same
                 self._limited += 1
-                chance = random.random()  # noqa: S311
-                self._gate.close_for(self._policy.delay_s(error, self._limited, chance=chance))
+                self._gate.close_for(self._pause_s(self._limited))
         return delay_s
+
+    def _pause_s(self, times: int) -> float:
+        return self._policy.backoff_of(times, chance=random.random())  # noqa: S311
 
     async def _pause(self, natural_key: str, delay_s: float, patience_s: float) -> None:
         """Wait for `delay_s`, which nothing cuts short, and up to `patience_s` in all.
@@ -558,7 +576,7 @@ class TargetExecutor:
         gauge.labels(target, "in_flight").set(in_flight)
         gauge.labels(target, "retrying").set(retrying)
         gauge.labels(target, "queued").set(max(0, self.waiting - in_flight - retrying))
-        self._metrics.paused.labels(target).set(self._gate.is_closed)
+        self._metrics.paused.labels(target).set(self._gate.is_closed or self._gate.is_down)
 
 
 def _is_leftover(refusal: Refusal) -> bool:

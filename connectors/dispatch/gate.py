@@ -1,27 +1,139 @@
-"""When a target as a whole takes no command: credentials refused, allowance gone, asked to wait."""
+"""When a target as a whole takes no command: told to wait, or not able to answer.
+
+Credentials refused, an allowance gone, a request to slow down: the target says so itself, and all
+wait. That it is down it does not say: it is down once several commands in a row have failed with no
+good answer between. Then one command at a time asks (the probe), after pauses that grow; the first
+good answer lets all others follow.
+
+Some records make a target fail that is well. Who is known to fail alone does not count, and each
+kind has its turn as probe, in it whoever has failed the least: so what a target would take is asked
+for soon, though a thousand others fail.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+_log = structlog.get_logger()
+
+DOWN_AFTER: Final = 3
+"""Commands that fail without a good answer between until the target is held to be down."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    kind: str
+    failures: int  # in a row
+    go: asyncio.Future[None]
 
 
 class Gate:
     """Holds back all commands of a target that takes none at present."""
 
-    def __init__(self) -> None:
+    def __init__(self, target: str, pause_s: Callable[[int], float]) -> None:
+        """`pause_s` is how long to wait after so many probes in vain (from 1)."""
+        self._target = target
+        self._pause_s = pause_s
         self._opens_at_s = 0.0  # of the event loop's clock
+        self._failed: set[str] = set()  # natural keys, since the last good answer
+        self._is_down = False
+        self._probes = 0
+        self._probe_at_s = 0.0
+        self._probe: str | None = None
+        self._waiting: dict[str, _Waiting] = {}  # by natural key
+        self._turns: dict[str, int] = {}  # kind → its last probe
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def is_closed(self) -> bool:
-        """Whether the target takes nothing now."""
+        """Whether the target has told to wait."""
         return asyncio.get_running_loop().time() < self._opens_at_s
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the target is held to be unable to answer."""
+        return self._is_down
+
+    def lets(self, natural_key: str) -> bool:
+        """Whether a command may be sent now."""
+        return not self.is_closed and (not self._is_down or self._probe == natural_key)
 
     def close_for(self, seconds: float) -> None:
         """Take nothing for so long from now on, at least."""
         opens_at_s = asyncio.get_running_loop().time() + seconds
         self._opens_at_s = max(self._opens_at_s, opens_at_s)
 
-    async def wait(self) -> None:
-        """Wait until the target takes commands."""
-        while self.is_closed:  # noqa: ASYNC110 - the end may be put off while we wait
-            await asyncio.sleep(self._opens_at_s - asyncio.get_running_loop().time())
+    def failed(self, natural_key: str, *, is_for_all: bool) -> None:
+        """Take in that a command met no good answer; `is_for_all`: any other might meet the same.
+
+        A probe in vain keeps the gate closed, whatever it met.
+        """
+        if natural_key == self._probe:
+            self._pause()
+        elif is_for_all and not self._is_down:
+            self._failed.add(natural_key)
+            if len(self._failed) >= DOWN_AFTER:
+                self._is_down = True
+                self._pause()
+                _log.error(
+                    "dispatch.target_down",
+                    target=self._target,
+                    hint="one command at a time asks until it answers; all others wait",
+                )
+
+    def answered(self) -> None:
+        """Take in a good answer: a command was carried out, found to be, or refused."""
+        self._failed.clear()
+        if self._is_down:
+            _log.info("dispatch.target_up", target=self._target, probes=self._probes)
+            self._is_down, self._probe, self._probes = False, None, 0
+            self._let_go()
+
+    def leave(self, natural_key: str) -> None:
+        """Take in that a natural key has nothing to ask any more: it is another one's turn."""
+        if natural_key == self._probe:
+            self._probe = None
+            self._let_go()
+
+    async def wait(self, natural_key: str, kind: str, failures: int) -> None:
+        """Wait until a command may be sent; `failures` of it in a row so far."""
+        go = asyncio.get_running_loop().create_future()
+        self._waiting[natural_key] = _Waiting(kind, failures, go)
+        self._let_go()
+        try:
+            await go
+        finally:
+            self._waiting.pop(natural_key, None)
+
+    def _let_go(self) -> None:
+        """Let go whoever may go now; come back when somebody may."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            self._timer.cancel()
+        at_s = max(self._opens_at_s, self._probe_at_s) if self._is_down else self._opens_at_s
+        if at_s > loop.time():
+            self._timer = loop.call_at(at_s, self._let_go)
+            return
+        if self._is_down and self._probe is None and self._waiting:
+            self._probe = min(self._waiting, key=self._rank)
+            kind = self._waiting[self._probe].kind
+            self._turns[kind] = max(self._turns.values(), default=0) + 1
+        for natural_key in [self._probe] if self._is_down else list(self._waiting):
+            waiting = self._waiting.pop(natural_key, None) if natural_key else None
+            if waiting is not None and not waiting.go.done():  # it may have been cancelled
+                waiting.go.set_result(None)
+
+    def _rank(self, natural_key: str) -> tuple[int, int]:
+        waiting = self._waiting[natural_key]
+        return self._turns.get(waiting.kind, 0), waiting.failures
+
+    def _pause(self) -> None:
+        self._probe = None
+        self._probes += 1
+        self._probe_at_s = asyncio.get_running_loop().time() + self._pause_s(self._probes)
+        self._let_go()

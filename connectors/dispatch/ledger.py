@@ -150,6 +150,10 @@ class Ledger:
         """Whether a command of the natural key is not settled yet."""
         return natural_key in self._entries and bool(self._entries[natural_key].pending)
 
+    def kind(self, natural_key: str) -> str:
+        """Return the kind of what is next of a natural key that has work."""
+        return self._entries[natural_key].pending[0].kind
+
     def waiting(self, natural_key: str) -> Command | None:
         """Return the newest command of the natural key that is not settled yet."""
         entry = self._entries.get(natural_key)

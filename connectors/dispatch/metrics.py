@@ -43,7 +43,7 @@ class DispatchMetrics:
         )
         self.paused = Gauge(
             "psastream_target_paused",
-            "1 while a target takes no command at all: credentials, quota, or asked to wait.",
+            "1 while a target takes no command at all: credentials, quota, asked to wait, or down.",
             ("target",),
             registry=registry,
         )

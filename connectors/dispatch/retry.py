@@ -39,16 +39,22 @@ class RetryPolicy:
             return longest_s
         return min(longest_s, max(0.0, longest_s + CLOCK_SKEW_S - intent_age_s))
 
+    def backoff_of(self, failures: int, *, chance: float) -> float:
+        """Return the pause after so many failures in a row (from 1).
+
+        Exponential, between half and all of its bound: `chance`, 0..1, places it.
+        """
+        bound_s = min(self.backoff_max_s, self.backoff_s * 2.0 ** min(failures - 1, 30))
+        return bound_s * (0.5 + 0.5 * chance)
+
     def delay_s(
         self, error: TransientError | AuthenticationError, failures: int, *, chance: float
     ) -> float:
         """Return the wait after the `failures`-th failure in a row (from 1).
 
-        Exponential between half and all of its bound (`chance`, 0..1, places it), never shorter
-        than the target asks for, nor than it takes an unknown outcome to settle.
+        Never shorter than the target asks for, nor than it takes an unknown outcome to settle.
         """
-        bound_s = min(self.backoff_max_s, self.backoff_s * 2.0 ** min(failures - 1, 30))
-        delay_s = bound_s * (0.5 + 0.5 * chance)
+        delay_s = self.backoff_of(failures, chance=chance)
         match error:
             case AuthenticationError():
                 return max(delay_s, self.auth_retry_s)

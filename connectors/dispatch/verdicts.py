@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connectors.dispatch.commands import Outcome, Problem, Status
+from connectors.dispatch.lease import LeaseLostError
 from connectors.dispatch.sink import Applied
 from connectors.faults import (
     FAULTS_MAX,
@@ -12,7 +13,7 @@ from connectors.faults import (
     VendorRejectedError,
     VendorUnavailableError,
 )
-from schemas.errors import AuthenticationError, RecordError, TransientError
+from schemas.errors import AuthenticationError, RateLimitedError, RecordError, TransientError
 
 
 class UnforeseenError(UnclearAnswerError):
@@ -42,6 +43,21 @@ def is_refusal(error: RecordError) -> bool:
     if isinstance(error, UnreadableBodyError):
         return False
     return not isinstance(error, VendorRejectedError) or 400 <= error.status < 500
+
+
+def is_from_target(error: RecordError) -> bool:
+    """Whether a refusal is an answer of the target: our own check asks nobody."""
+    return isinstance(error, VendorRejectedError)
+
+
+def is_outage(error: TransientError | AuthenticationError) -> bool:
+    """Whether any other command might meet the same: no answer, or none that it could give.
+
+    A target that asks to wait closes the gate by itself; an unclear answer is about its record.
+    """
+    if isinstance(error, AuthenticationError):
+        return False
+    return not isinstance(error, UnclearAnswerError | RateLimitedError | LeaseLostError)
 
 
 def rejected(attempts: int, error: RecordError) -> Outcome:

@@ -14,7 +14,12 @@ from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.retry import RetryPolicy
 from connectors.faults import Fault as VendorFault
-from connectors.faults import QuotaExhaustedError, UnreadableBodyError, VendorRejectedError
+from connectors.faults import (
+    QuotaExhaustedError,
+    UnclearAnswerError,
+    UnreadableBodyError,
+    VendorRejectedError,
+)
 from schemas.errors import AuthenticationError, BrokerUnavailableError, RateLimitedError
 from tests.support.sinks import (
     FakeTarget,
@@ -169,8 +174,9 @@ async def test_a_command_that_retries_holds_up_no_other_key() -> None:
     patient = RetryPolicy(settle_s=0.001, backoff_s=60, backoff_max_s=60, auth_retry_s=60)
     async with bench(policy=patient) as it:
         stuck = [make_command(f"netsuite:project:stuck-{number}") for number in range(5)]
+        busy = UnclearAnswerError("netsuite answered 409", outcome_unknown=False, context={})
         for command in stuck:
-            it.target.will(command.natural_key, not_available())
+            it.target.will(command.natural_key, busy)
         other = make_command("netsuite:project:other")
         it.submit(*stuck, other)
         await reached(lambda: it.finished == [other.command_id])
