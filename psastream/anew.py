@@ -12,13 +12,13 @@ from streams.engine.anew import forget_state, reread, reread_all
 
 def reread_topic(settings: Settings, topic: str) -> None:
     """Have a source topic read from its first record, into the state there is."""
-    groups = chosen_groups(Registry(settings.registry_url), None)
+    groups = chosen_groups(settings, Registry(settings.registry_url), None)
     reread(engine_settings(settings), groups, topic)
 
 
 def rebuild_group(settings: Settings, name: str) -> int:
     """Have a group computed from nothing; return the number of topics it reads again."""
-    [group] = chosen_groups(Registry(settings.registry_url), [name])
+    [group] = chosen_groups(settings, Registry(settings.registry_url), [name])
     engine = engine_settings(settings)
     forget_state(engine, group)
     logs = [topic for topic in STATE_LOGS if topic.name == group.state_topic]

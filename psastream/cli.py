@@ -296,7 +296,7 @@ def prove_accounting(
     with errors_as_exit_codes():
         settings = settings_from_environment()
         registry = Registry(settings.registry_url)
-        proof = prove_accounting(settings.kafka, registry, chosen_groups(registry, group))
+        proof = prove_accounting(settings.kafka, registry, chosen_groups(settings, registry, group))
         if as_json:
             typer.echo(proof_json(proof))
         else:

@@ -19,6 +19,7 @@ from connectors.dispatch.main import load_sink, load_sinks
 from connectors.polled.main import load_source
 from psastream import connect
 from psastream.exits import Exit
+from psastream.landscape import mappings_of, read_landscape
 from runtime.kafka import KafkaSettings, create_topics
 from runtime.registry import Registry
 from runtime.settings import Settings
@@ -103,6 +104,7 @@ def check(options: UpOptions, environment: Mapping[str, str]) -> Settings:
     }
     try:
         settings = Settings.from_env({**assumed, **environment})
+        mappings_of(read_landscape(settings))
     except ConfigError as error:
         problems.append(error.detail)
     if problems or settings is None:

@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 from prometheus_client import REGISTRY
 
+from psastream.landscape import mappings_of, read_landscape
 from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
 from runtime.retries import tell_retry
 from runtime.settings import Settings
 from schemas.errors import ConfigError, RegistryUnavailableError
-from schemas.mapping import ObjectMapping
-from schemas.mapping_loader import load_mappings
 from streams.engine import EngineSettings, GroupSpec, create_app
 from streams.groups import make_groups
 from streams.instruments import PrometheusInstruments
 from streams.worker import Worker
 
-SYSTEMS: Final = ("salesforce", "netsuite", "float", "inhouse")
 APP_ID: Final = "psastream"
 
 
-def packaged_mappings() -> list[ObjectMapping]:
-    """Compile the mapping of every captured system. Raises ConfigError naming every problem."""
-    mappings: list[ObjectMapping] = []
-    for system in SYSTEMS:
-        text = files("connectors").joinpath(system, "mapping.yaml").read_text()
-        mappings.extend(load_mappings(text).values())
-    return mappings
+def product_groups(settings: Settings, registry: Registry) -> list[GroupSpec]:
+    """Return the agent groups of the firm's landscape. Raises ConfigError."""
+    landscape = read_landscape(settings)
+    return make_groups(mappings_of(landscape), registry, landscape)
 
 
-def chosen_groups(registry: Registry, names: Sequence[str] | None) -> list[GroupSpec]:
+def chosen_groups(
+    settings: Settings, registry: Registry, names: Sequence[str] | None
+) -> list[GroupSpec]:
     """Return the agent groups of these names, by default all. Raises ConfigError."""
-    groups = {group.name: group for group in make_groups(packaged_mappings(), registry)}
+    groups = {group.name: group for group in product_groups(settings, registry)}
     unknown = set(names or ()) - groups.keys()
     if unknown:
         raise ConfigError(
@@ -49,14 +45,13 @@ def chosen_groups(registry: Registry, names: Sequence[str] | None) -> list[Group
 def run_worker(settings: Settings) -> int:
     """Work until SIGTERM or a failure; return the exit code."""
     registry = Registry(settings.registry_url)
+    groups = product_groups(settings, registry)
     try:
         registry.require()
     except RegistryUnavailableError as error:  # records wait for it; nothing is lost
         tell_retry(error)
     instruments = PrometheusInstruments(REGISTRY)
-    app = create_app(
-        engine_settings(settings), make_groups(packaged_mappings(), registry), instruments
-    )
+    app = create_app(engine_settings(settings), groups, instruments)
     worker = Worker(app, instruments)
     serve_metrics(
         settings.metrics_port,

@@ -51,6 +51,11 @@ class Settings(BaseModel):
         description="stable name of this process, one for each, such as its pod's: a restart "
         "takes over at once and fences whoever still bears the name; without it, after the session",
     )
+    landscape: Path | None = Field(
+        default=None,
+        description="landscape.yaml of the firm: which system plays which role; without it the "
+        "packaged one, `connectors/landscape.yaml`",
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="port of /metrics; 0 = not served"
     )

@@ -5,7 +5,7 @@ PsaStreamError
         RateLimitedError, BrokerUnavailableError, RegistryUnavailableError, TargetBusyError
     RecordError      dead-letter the record, go on with the next
         DecodeError, SchemaMismatchError, InvalidEntityError, UnmappedValueError,
-        CommandRejectedError
+        UnknownSystemError, CommandRejectedError
     FatalError       stop the process with a non-zero exit
         ConfigError, AuthenticationError, TableCorruptedError, ReplicationSlotLostError,
         DeadLetterLimitError, IncompatibleSchemaError
@@ -117,6 +117,12 @@ class UnmappedValueError(RecordError):
     """A source value is not in the list of values its rule translates."""
 
     code = "record.unmapped_value"
+
+
+class UnknownSystemError(RecordError):
+    """A record is of a system that the firm's landscape does not name: its role is not guessed."""
+
+    code = "record.unknown_system"
 
 
 class CommandRejectedError(RecordError):

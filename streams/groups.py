@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from schemas.landscape import Landscape
 from schemas.mapping import ObjectMapping
 from schemas.topics import PARTITIONS, state_topic
 from streams.agents.dead_letters import poison_letters
@@ -22,17 +23,19 @@ from tables.project import ProjectTable
 from tables.rollup import RollupTable
 
 
-def make_groups(mappings: Sequence[ObjectMapping], registry: SchemaSource) -> list[GroupSpec]:
-    """Return every agent group of the product."""
+def make_groups(
+    mappings: Sequence[ObjectMapping], registry: SchemaSource, landscape: Landscape
+) -> list[GroupSpec]:
+    """Return every agent group of the product, for the systems of a firm."""
     return [
         _group(
             "normalize",
             {mapping.topic: make_normalizer(mapping, registry) for mapping in mappings},
             registry,
         ),
-        _group("customer", _customer(registry), registry, layout=2),
-        _group("engagement", _engagement(registry), registry, layout=3),
-        _group("project", _project(registry), registry, layout=4),
+        _group("customer", _customer(registry, landscape), registry, layout=2),
+        _group("engagement", _engagement(registry, landscape), registry, layout=3),
+        _group("project", _project(registry, landscape), registry, layout=4),
         _group("rollup", _rollup(registry), registry),
     ]
 
@@ -51,18 +54,25 @@ def _group(
     )
 
 
-def _customer(registry: SchemaSource) -> dict[str, ChunkHandler]:
+def _customer(registry: SchemaSource, landscape: Landscape) -> dict[str, ChunkHandler]:
     table = CustomerTable
-    handle = RecordHandlers("customer", registry, lambda docs, outbox, _: table(docs, outbox))
+    handle = RecordHandlers(
+        "customer", registry, lambda docs, outbox, _: table(docs, outbox, landscape)
+    )
     return {
         "psa.customer": handle(facts.Customer, table.apply_customer),
         "psa.internal.customer_demand": handle(facts.CustomerDemand, table.apply_demand),
     }
 
 
-def _engagement(registry: SchemaSource) -> dict[str, ChunkHandler]:
+def _engagement(registry: SchemaSource, landscape: Landscape) -> dict[str, ChunkHandler]:
     table = EngagementTable
-    handle = RecordHandlers("engagement", registry, table, table.settle)
+    handle = RecordHandlers(
+        "engagement",
+        registry,
+        lambda docs, outbox, partition: table(docs, outbox, partition, landscape),
+        table.settle,
+    )
     return {
         "psa.opportunity": handle(facts.Opportunity, table.apply_opportunity),
         "psa.opportunity_line": handle(facts.OpportunityLine, table.apply_line),
@@ -73,11 +83,11 @@ def _engagement(registry: SchemaSource) -> dict[str, ChunkHandler]:
     }
 
 
-def _project(registry: SchemaSource) -> dict[str, ChunkHandler]:
-    time_entries = TimeEntryHandler(registry)
+def _project(registry: SchemaSource, landscape: Landscape) -> dict[str, ChunkHandler]:
+    time_entries = TimeEntryHandler(registry, landscape)
 
     def open_table(documents: Documents, outbox: Outbox, partition: int) -> ProjectTable:
-        return ProjectTable(documents, outbox, partition, time_entries.stored_rows)
+        return ProjectTable(documents, outbox, partition, time_entries.stored_rows, landscape)
 
     table = ProjectTable
     handle = RecordHandlers("project", registry, open_table, table.settle)

@@ -431,17 +431,25 @@ def order_bills(
     entry_id: str,
     wanted: Billable | None,
     *,
+    target: str,
     correlation: str | None,
     outbox: Outbox,
     timestamp_ms: int,
 ) -> bool:
-    """Order what the ERP should hold of an entry; return whether the document has changed.
+    """Order what the ERP `target` should hold of an entry; return whether the document has changed.
 
     Nothing more while it is invoiced by a line that names no project: any bill may be the one it
     used.
     """
     has_changed = document.remember_uses(entry_id)
-    has_changed |= _withdraw_used_up(document, entry_id, correlation, outbox, timestamp_ms)
+    has_changed |= _withdraw_used_up(
+        document,
+        entry_id,
+        target=target,
+        correlation=correlation,
+        outbox=outbox,
+        timestamp_ms=timestamp_ms,
+    )
     if document.is_locked(None):
         return has_changed
     if wanted is not None and document.is_billed_elsewhere(entry_id, wanted.project_ref):
@@ -475,7 +483,7 @@ def order_bills(
             has_changed |= after != before
             document.ledgers[slot] = after
             if is_due:
-                order = _order(entry_id, slot, content, correlation)
+                order = _order(target, entry_id, slot, content, correlation)
                 payload = _payload(entry_id, slot, content, correlation)
                 send(outbox, order, payload, revision=after.revision, timestamp_ms=timestamp_ms)
     return has_changed
@@ -496,6 +504,8 @@ def _payload(
 def _withdraw_used_up(
     document: BillingDocument,
     entry_id: str,
+    *,
+    target: str,
     correlation: str | None,
     outbox: Outbox,
     timestamp_ms: int,
@@ -509,7 +519,7 @@ def _withdraw_used_up(
     for slot in document.used_up():
         entry, is_open = withdraw(document.ledgers[slot], timestamp_ms, is_deletion_too=True)
         if is_open:
-            order = _order(entry_id, slot, None, correlation)
+            order = _order(target, entry_id, slot, None, correlation)
             send_withdrawal(outbox, order, revision=entry.revision, timestamp_ms=timestamp_ms)
             document.ledgers[slot] = entry
             has_changed = True
@@ -535,11 +545,13 @@ def _observed(bill: TimeBill) -> Payload:
     }
 
 
-def _order(entry_id: str, slot: str, wanted: Billable | None, correlation: str | None) -> Order:
+def _order(
+    target: str, entry_id: str, slot: str, wanted: Billable | None, correlation: str | None
+) -> Order:
     return Order(
-        target="netsuite",
+        target=target,
         kind="delete_time_bill" if wanted is None else "upsert_time_bill",
-        natural_key=f"netsuite:time_bill:{time_bill_id(entry_id, slot)}",
+        natural_key=f"{target}:time_bill:{time_bill_id(entry_id, slot)}",
         origin_key=_ref(slot),
         correlation_id=correlation,
         amount=None if wanted is None else wanted.amount(),

@@ -12,7 +12,7 @@ from typing import Final
 from pydantic import BaseModel, Field
 
 from schemas.identity import correlation_id, vendor_order
-from tables import systems
+from schemas.landscape import Landscape, Role
 from tables.documents import Documents
 from tables.effects import Outbox, instant
 from tables.facts import Customer, CustomerDemand, CustomerStatus
@@ -42,15 +42,22 @@ class CustomerDocument(BaseModel):
     )  # engagement id → hash of the status last sent
     published: str = ""  # hash of the row last published
 
-    @property
-    def crm(self) -> Customer | None:
-        """The CRM's row that stands for the customer."""
-        return _standing(row for row in self.rows.values() if row.source_system in systems.CRM)
+
+class CustomerView:
+    """One customer with the rows that stand for the customer in the CRM and in the ERP."""
+
+    def __init__(self, customer_id: str, document: CustomerDocument, landscape: Landscape) -> None:
+        self.customer_id = customer_id
+        self.document = document
+        self.target = landscape.only(Role.ERP)
+        rows = document.rows.values()
+        self.crm = _standing(row for row in rows if landscape.plays(row.source_system, Role.CRM))
+        self.erp = _standing(row for row in rows if landscape.plays(row.source_system, Role.ERP))
 
     @property
-    def erp(self) -> Customer | None:
-        """The ERP's row that stands for the customer."""
-        return _standing(row for row in self.rows.values() if row.source_system not in systems.CRM)
+    def is_wanted(self) -> bool:
+        """Whether an engagement that was handed off names the customer."""
+        return any(self.document.demands.values())
 
 
 def _standing(rows: Iterable[Customer]) -> Customer | None:
@@ -71,12 +78,15 @@ class Owner(BaseModel):
 class CustomerTable:
     """The customer table over the documents of one partition, for one chunk."""
 
-    def __init__(self, documents: Documents, outbox: Outbox) -> None:
+    def __init__(self, documents: Documents, outbox: Outbox, landscape: Landscape) -> None:
         self._documents = documents
         self._outbox = outbox
+        self._landscape = landscape
 
     def apply_customer(self, key: str, fact: Customer | None, timestamp_ms: int) -> None:
-        """Take in a customer row of one system, or its deletion."""
+        """Take in a customer row of one system, or its deletion. Raises UnknownSystemError."""
+        if fact is not None:
+            self._landscape.role_of(fact.source_system)
         for customer_id, document in self._touched(f"k:{key}", fact.customer_id if fact else None):
             document.rows.pop(key, None)
             if fact is not None and fact.customer_id == customer_id:
@@ -109,28 +119,30 @@ class CustomerTable:
 
     def _settle(self, customer_id: str, document: CustomerDocument, timestamp_ms: int) -> None:
         """Derive the command, the answers to engagements and the row, and store the document."""
-        _order(self._outbox, customer_id, document, timestamp_ms)
-        _tell(self._outbox, customer_id, document)
-        _publish(self._outbox, customer_id, document, timestamp_ms)
+        view = CustomerView(customer_id, document, self._landscape)
+        _order(self._outbox, view, timestamp_ms)
+        _tell(self._outbox, view)
+        _publish(self._outbox, view, timestamp_ms)
         if document == CustomerDocument():
             self._documents.delete(f"c:{customer_id}")
         else:
             self._documents.put(f"c:{customer_id}", document)
 
 
-def _order(outbox: Outbox, customer_id: str, document: CustomerDocument, timestamp_ms: int) -> None:
-    wanted = document.crm if any(document.demands.values()) else None
+def _order(outbox: Outbox, view: CustomerView, timestamp_ms: int) -> None:
+    document, customer_id = view.document, view.customer_id
+    wanted = view.crm if view.is_wanted else None
     entry, is_due = decide(
         document.ledger,
         content_hash(_content(wanted)) if wanted else None,
-        content_hash(_content(document.erp)) if document.erp else "",
+        content_hash(_content(view.erp)) if view.erp else "",
         timestamp_ms,
     )
     correlation = (wanted.correlation_id or correlation_id(wanted.id)) if wanted else None
     order = Order(
-        target="netsuite",
+        target=view.target,
         kind="upsert_customer",
-        natural_key=f"netsuite:customer:{customer_id}",
+        natural_key=f"{view.target}:customer:{customer_id}",
         origin_key=customer_id,
         correlation_id=correlation,
     )
@@ -160,16 +172,17 @@ def _content(customer: Customer) -> Payload:
     }
 
 
-def _tell(outbox: Outbox, customer_id: str, document: CustomerDocument) -> None:
+def _tell(outbox: Outbox, view: CustomerView) -> None:
     """Answer each engagement under a key of its own for each customer it has ever named.
 
     Two customers may answer one engagement from different partitions; with one key between them
     compaction could keep the former customer's answer.
     """
+    document, customer_id = view.document, view.customer_id
     for engagement_id in sorted(document.told.keys() - document.demands.keys()):
         del document.told[engagement_id]
         outbox.add(STATUS_TOPIC, f"{engagement_id}|{customer_id}", None, route=engagement_id)
-    known = document.crm or document.erp
+    known = view.crm or view.erp
     for engagement_id in sorted(document.demands):
         status = CustomerStatus(
             engagement_id=engagement_id,
@@ -178,7 +191,7 @@ def _tell(outbox: Outbox, customer_id: str, document: CustomerDocument) -> None:
             country_code=known.country_code if known else None,
             currency=known.currency if known else None,
             tax_number=known.tax_number if known else None,
-            is_in_erp=document.erp is not None,
+            is_in_erp=view.erp is not None,
         )
         content = status.model_dump()
         sent = content_hash(content)
@@ -188,25 +201,23 @@ def _tell(outbox: Outbox, customer_id: str, document: CustomerDocument) -> None:
             outbox.add(STATUS_TOPIC, name, content, route=engagement_id)
 
 
-def _publish(
-    outbox: Outbox, customer_id: str, document: CustomerDocument, timestamp_ms: int
-) -> None:
-    known = document.crm or document.erp
+def _publish(outbox: Outbox, view: CustomerView, timestamp_ms: int) -> None:
+    document, customer_id = view.document, view.customer_id
+    known = view.crm or view.erp
     if known is None:
         if document.published:
             document.published = ""
             outbox.add(TABLE_TOPIC, customer_id, None)
         return
-    if document.erp is not None:
+    status = "requested" if view.is_wanted else "prospect"
+    if view.erp is not None:
         status = "active"
-    else:
-        status = "requested" if any(document.demands.values()) else "prospect"
     row: Payload = {
         "customer_id": customer_id,
         "name": known.name,
         "status": status,
-        "crm_id": document.crm.id if document.crm else None,
-        "erp_id": document.erp.id if document.erp else None,
+        "crm_id": view.crm.id if view.crm else None,
+        "erp_id": view.erp.id if view.erp else None,
         "engagements": len(document.demands),
     }
     published = content_hash(row)

@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import BaseModel
 
 from schemas.identity import engagement_of, vendor_order
+from schemas.landscape import Landscape, Role
 from tables import pipeline
 from tables.contract import agreed
 from tables.documents import Documents
@@ -47,10 +48,13 @@ class Owner(BaseModel):
 class EngagementTable:
     """The engagement table over the documents of one partition, for one chunk."""
 
-    def __init__(self, documents: Documents, outbox: Outbox, partition: int) -> None:
+    def __init__(
+        self, documents: Documents, outbox: Outbox, partition: int, landscape: Landscape
+    ) -> None:
         self._documents = documents
         self._outbox = outbox
         self._source = f"engagement-{partition}"
+        self._landscape = landscape
         self._entities: dict[str, list[LegalEntity]] | None = None  # as they are now
         self._have_entities_changed = False
         self._unshown = UnshownOrders(documents)
@@ -87,7 +91,12 @@ class EngagementTable:
             self._settle(document, timestamp_ms)
 
     def apply_link(self, key: str, fact: ProjectLink | None, timestamp_ms: int) -> None:
-        """Take in what a source project is and plans, or that it is no longer linked here."""
+        """Take in what a source project is and plans, or that it is no longer linked here.
+
+        Raises UnknownSystemError.
+        """
+        if fact is not None:
+            self._landscape.role_of(fact.source_system)
         self._unshown.shown(key, timestamp_ms)
         for document, owned in self._documents_of(key, fact.engagement_id if fact else None):
             document.links.pop(key, None)
@@ -127,7 +136,8 @@ class EngagementTable:
             return
         project_id = key.rpartition(":")[2]
         document = self._load(_engagement_of(key))
-        if key.startswith("netsuite:") and fact.kind == UPSERT:
+        is_erp = self._landscape.plays(key.partition(":")[0], Role.ERP)
+        if is_erp and fact.kind == UPSERT:
             document.results[project_id] = fact
         document.kept.pop(key, None)
         if fact.target_id is not None:
@@ -158,7 +168,13 @@ class EngagementTable:
     def _settle(self, document: EngagementDocument, timestamp_ms: int) -> None:
         """Derive everything an engagement publishes, and store it."""
         self._demand(document)
-        settle_projects(document, self._legal_entities(document), self._outbox, timestamp_ms)
+        settle_projects(
+            document,
+            self._landscape,
+            self._legal_entities(document),
+            self._outbox,
+            timestamp_ms,
+        )
         self._tell(document)
         contribution = pipeline.contribution(document.opportunity)
         pipeline.replace(
@@ -173,7 +189,7 @@ class EngagementTable:
 
     def _legal_entities(self, document: EngagementDocument) -> dict[str, list[LegalEntity]]:
         """Return the active legal entities of each country, the oldest first."""
-        if not wanted_countries(document):
+        if not wanted_countries(document, self._landscape):
             return {}
         if self._entities is not None:
             return self._entities
@@ -193,7 +209,7 @@ class EngagementTable:
             demand = CustomerDemand(
                 engagement_id=document.engagement_id,
                 customer_id=deal.customer_id,
-                is_handed_off=document.is_handed_off,
+                is_handed_off=document.is_handed_off(self._landscape),
             )
         if demand == document.demand:
             return
@@ -216,10 +232,15 @@ class EngagementTable:
         The project is part of the key: a source project that is linked to another one hears of
         both, from engagements that do not wait for each other.
         """
-        wanted = {each.project_id: each for each in wanted_countries(document).values()}
+        wanted = {
+            each.project_id: each for each in wanted_countries(document, self._landscape).values()
+        }
         contexts = {
             f"{key}|{link.project_id}": _context(
-                key, ProjectView(document, link.project_id, wanted.get(link.project_id))
+                key,
+                ProjectView(
+                    document, self._landscape, link.project_id, wanted.get(link.project_id)
+                ),
             )
             for key, link in sorted(document.links.items())
             if link.project_id is not None

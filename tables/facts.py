@@ -10,8 +10,6 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict
 
-from tables import systems
-
 
 class Fact(BaseModel):
     """Base: immutable, ignores fields a table does not use, compares by value."""
@@ -124,21 +122,6 @@ class ProjectLink(Project):
     def native_id(self) -> str:
         """Id of the row in its own system."""
         return self.id.rpartition(":")[2]
-
-    @property
-    def is_erp(self) -> bool:
-        """Whether the row is the ERP's."""
-        return self.source_system in systems.ERP
-
-    @property
-    def is_rm(self) -> bool:
-        """Whether the row is the resource tool's."""
-        return self.source_system in systems.RESOURCE_TOOL
-
-    @property
-    def is_psa(self) -> bool:
-        """Whether the row is the PSA's."""
-        return self.source_system in systems.PSA
 
 
 class ProjectContext(Fact):

@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from schemas.landscape import Landscape, Role
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
 from tables import shared_address
@@ -59,7 +60,12 @@ class ProjectTable:
     """The project table over the documents of one partition, for one chunk."""
 
     def __init__(
-        self, documents: Documents, outbox: Outbox, partition: int, read_rows: RowReader
+        self,
+        documents: Documents,
+        outbox: Outbox,
+        partition: int,
+        read_rows: RowReader,
+        landscape: Landscape,
     ) -> None:
         self._documents = documents
         self._outbox = outbox
@@ -71,9 +77,11 @@ class ProjectTable:
             self._totals,
             outbox,
             read_rows,
+            erp=landscape.only(Role.ERP),
             owns=lambda project_ref: partition_of(project_ref, PARTITIONS) == partition,
         )
         self._partition = partition
+        self._landscape = landscape
         self._people = People(documents)
         self._replanned: set[str] = set()  # people, by row
         # What the chunk has of each project, and when it was last changed.
@@ -96,7 +104,9 @@ class ProjectTable:
     # -- project and context ----------------------------------------------------------------
 
     def apply_project(self, key: str, fact: Project | None, timestamp_ms: int) -> str:
-        """Take in a source project, or its deletion."""
+        """Take in a source project, or its deletion. Raises UnknownSystemError."""
+        if fact is not None:
+            self._landscape.role_of(fact.source_system)
         document = self._project(key)
         before = standing(document)
         document.project = fact
@@ -166,7 +176,14 @@ class ProjectTable:
         for address in shared_address.take_in(self._documents, key, former, now):
             if self._is_home(address):
                 owner = self._totals.owner(address)
-                shared_address.report(self._documents, address, owner, self._outbox, timestamp_ms)
+                shared_address.report(
+                    self._documents,
+                    address,
+                    owner,
+                    system=self._landscape.only(Role.RESOURCE),
+                    outbox=self._outbox,
+                    timestamp_ms=timestamp_ms,
+                )
         self._replanned.add(key)
         if former is not None and now is None and self._is_home(former.resource.resource_id):
             self._outbox.add(CALENDAR_TOPIC, former.resource.resource_id, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from schemas.landscape import Landscape, Role
 from tables.effects import Outbox
 from tables.facts import LegalEntity
 from tables.ledger import Payload, forget, send_withdrawal, withdraw
@@ -18,16 +19,19 @@ BUDGET: Final = "update_project_budget"
 
 def settle_projects(
     document: EngagementDocument,
+    landscape: Landscape,
     legal_entities: Mapping[str, Sequence[LegalEntity]],
     outbox: Outbox,
     timestamp_ms: int,
 ) -> None:
     """Order what the systems lack, and publish the status of every project."""
-    wanted = {project.project_id: project for project in wanted_countries(document).values()}
+    wanted = {
+        project.project_id: project for project in wanted_countries(document, landscape).values()
+    }
     linked = {link.project_id for link in document.links.values() if link.project_id}
     document.asked = sorted({*document.asked, *wanted})
     for identity in sorted({*document.asked, *linked, *document.published}):
-        view = ProjectView(document, identity, wanted.get(identity))
+        view = ProjectView(document, landscape, identity, wanted.get(identity))
         entity = view.legal_entity(legal_entities)
         _order_erp_project(view, entity, outbox, timestamp_ms)
         _order_rm_project(view, outbox, timestamp_ms)
@@ -70,12 +74,12 @@ def _order_erp_project(
     if view.wanted is None and view.erp is None:
         # Ordered and not seen yet: nothing can be booked on it. What was never ordered is not
         # ours to delete.
-        order = view.order("netsuite", DELETE, "project")
+        order = view.order(Role.ERP, DELETE, "project")
         if view.decide(outbox, order, {}, None, timestamp_ms):
             view.document.entities.pop(view.project_id, None)
         return
     amount = view.wanted.contract_value if view.wanted else None
-    order = view.order("netsuite", UPSERT, "project", amount)
+    order = view.order(Role.ERP, UPSERT, "project", amount)
     if view.decide(outbox, order, desired, observed, timestamp_ms) and entity:
         view.document.entities[view.project_id] = entity.native_id
 
@@ -88,7 +92,7 @@ def _order_rm_project(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> N
     observed: Payload | None = None
     if view.rm is not None:
         observed = {"name": view.rm.name, "starts_on": view.rm.starts_on}
-    order = view.order("float", UPSERT, "project")
+    order = view.order(Role.RESOURCE, UPSERT, "project")
     view.decide(outbox, order, desired, observed, timestamp_ms)
 
 
@@ -110,7 +114,7 @@ def _order_budget(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
             "budget_revenue": view.erp.budget_revenue,
             "budget_currency": view.erp.budget_currency,
         }
-    order = view.order("netsuite", BUDGET, "project_budget")
+    order = view.order(Role.ERP, BUDGET, "project_budget")
     if view.erp is None:
         # The budget lives in the ERP's project row: one made anew starts without it.
         known = view.document.ledgers.get(order.natural_key)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tables import exceptions, systems
+from schemas.landscape import Role
+from tables import exceptions
 from tables.effects import Outbox, instant
 from tables.facts import LegalEntity
 from tables.ledger import Payload, content_hash
@@ -34,7 +35,7 @@ def tell_finance(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
         )
     subject = exceptions.Subject(
         exception_id=f"engagement:{view.project_id}",
-        system=min(systems.CRM),
+        system=view.landscape.of(Role.CRM)[0],
         kind="project_not_asked",
         natural_key=view.project_id,
         correlation_id=view.correlation_id,
@@ -48,7 +49,7 @@ def _status(view: ProjectView, entity: LegalEntity | None) -> tuple[str, str | N
     """Return the status of a project and why it waits."""
     customer = view.document.customer
     result = view.document.results.get(view.project_id)
-    entry = view.document.ledgers.get(f"netsuite:project:{view.project_id}")
+    entry = view.document.ledgers.get(view.name_in(view.landscape.only(Role.ERP)))
     if view.wanted is None:
         return _status_of_unwanted(view), NOT_ASKED
     if view.erp is not None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
 from pydantic import BaseModel, Field
 
 from schemas.identity import correlation_id, project_id, vendor_order
+from schemas.landscape import Landscape, Role
 from tables.effects import Outbox
 from tables.facts import (
     CommandResult,
@@ -32,8 +32,6 @@ from tables.ledger import (
     withdraw,
 )
 from tables.pipeline import MONEY, Contribution
-
-HANDED_OFF_STAGE: Final = "won"
 
 
 class EngagementDocument(BaseModel):
@@ -67,10 +65,10 @@ class EngagementDocument(BaseModel):
     )  # canonical project id → hash of the row last published
     contribution: Contribution | None = None  # to the pipeline, as last counted
 
-    @property
-    def is_handed_off(self) -> bool:
+    def is_handed_off(self, landscape: Landscape) -> bool:
         """Whether sales has handed the deal over to delivery."""
-        return self.opportunity is not None and self.opportunity.stage == HANDED_OFF_STAGE
+        deal, stage = self.opportunity, landscape.firm.hand_off_stage
+        return deal is not None and deal.stage == stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +81,9 @@ class Wanted:
     service_lines: str | None
 
 
-def wanted_countries(document: EngagementDocument) -> dict[str, Wanted]:
+def wanted_countries(document: EngagementDocument, landscape: Landscape) -> dict[str, Wanted]:
     """Return the projects a handed-off engagement should have, by country."""
-    if not document.is_handed_off:
+    if not document.is_handed_off(landscape):
         return {}
     lines: dict[str, list[OpportunityLine]] = {}
     for line in document.lines.values():
@@ -108,25 +106,40 @@ def wanted_countries(document: EngagementDocument) -> dict[str, Wanted]:
 class ProjectView:
     """One project of an engagement with the rows that belong to it."""
 
-    def __init__(self, document: EngagementDocument, identity: str, wanted: Wanted | None) -> None:
+    def __init__(
+        self,
+        document: EngagementDocument,
+        landscape: Landscape,
+        identity: str,
+        wanted: Wanted | None,
+    ) -> None:
         self.document = document
+        self.landscape = landscape
         self.project_id = identity
         self.wanted = wanted
         links = sorted(
             (link for link in document.links.values() if link.project_id == identity),
             key=lambda link: vendor_order(link.id),
         )
-        self.erp = self._standing("netsuite", [link for link in links if link.is_erp])
-        self.rm = self._standing("float", [link for link in links if link.is_rm])
-        self.psa = next((link for link in links if link.is_psa), None)
+        self.erp = self._standing(Role.ERP, links)
+        self.rm = self._standing(Role.RESOURCE, links)
+        self.psa = self._standing(Role.PSA, links)
 
-    def _standing(self, target: str, links: Sequence[ProjectLink]) -> ProjectLink | None:
-        """Return the row that stands for the project in a target: the one dispatch keeps up.
+    def _standing(self, role: Role, links: Sequence[ProjectLink]) -> ProjectLink | None:
+        """Return the row that stands for the project in a role: the one dispatch keeps up.
 
         Otherwise the oldest, which is the one dispatch would find.
         """
-        kept = self.document.kept.get(f"{target}:project:{self.project_id}")
-        return next((link for link in links if link.native_id == kept), next(iter(links), None))
+        playing = [link for link in links if self.landscape.plays(link.source_system, role)]
+        kept = self.document.kept
+        ours = (
+            link for link in playing if kept.get(self.name_in(link.source_system)) == link.native_id
+        )
+        return next(ours, next(iter(playing), None))
+
+    def name_in(self, system: str) -> str:
+        """Return the natural key of the project in a system."""
+        return f"{system}:project:{self.project_id}"
 
     def legal_entity(self, of_country: Mapping[str, Sequence[LegalEntity]]) -> LegalEntity | None:
         """Return the legal entity that delivers: the ERP's choice while it is active there.
@@ -158,9 +171,9 @@ class ProjectView:
             return None
         return f"{deal.name} ({self.wanted.country_code})"
 
-    def order(self, target: str, kind: str, noun: str, amount: Decimal | None = None) -> Order:
+    def order(self, role: Role, kind: str, noun: str, amount: Decimal | None = None) -> Order:
         """Return who is asked for what."""
-        deal = self.document.opportunity
+        deal, target = self.document.opportunity, self.landscape.only(role)
         return Order(
             target=target,
             kind=kind,
@@ -209,8 +222,8 @@ class ProjectView:
         if is_sent and desired is not None:
             identity = {"project_id": self.project_id, "correlation_id": order.correlation_id}
             # The resource tool is searched by a code that people type: the table has found it.
-            is_seen = order.target == "float" and self.rm is not None
-            seen = {"seen_id": self.rm.native_id} if is_seen and self.rm else {}
+            is_resource = self.landscape.plays(order.target, Role.RESOURCE)
+            seen = {"seen_id": self.rm.native_id} if is_resource and self.rm else {}
             send(
                 outbox,
                 order,

@@ -22,7 +22,6 @@ from tables.exceptions import Finding, Subject, tell
 from tables.people import Person
 
 KIND: Final = "shared_address"
-_SYSTEM: Final = "float"
 CODE: Final = "person.shared_address"
 _PLACEHOLDER: Final = "placeholder"
 _HINT: Final = (
@@ -87,12 +86,21 @@ def take_in(documents: Documents, row: str, former: Person | None, now: Person |
 
 
 def report(
-    documents: Documents, address: str, owner: str | None, outbox: Outbox, timestamp_ms: int
+    documents: Documents,
+    address: str,
+    owner: str | None,
+    *,
+    system: str,
+    outbox: Outbox,
+    timestamp_ms: int,
 ) -> None:
-    """Open, change or resolve the exception of an address; `owner` is whose its hours are."""
+    """Open, change or resolve the exception of an address of the resource tool `system`.
+
+    `owner` is whose its hours are.
+    """
     document = _load(documents, address)
     rows = document.at_once()
-    subject = Subject(f"person:{address}", _SYSTEM, KIND, address, None)
+    subject = Subject(f"person:{address}", system, KIND, address, None)
     finding = Finding(
         code=CODE,
         detail=f"{' and '.join(rows)} have one address; its hours count for {owner}",

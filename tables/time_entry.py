@@ -61,10 +61,13 @@ class TimeEntries:
         totals: Totals,
         outbox: Outbox,
         read_rows: RowReader,
+        *,
+        erp: str,
         owns: Callable[[str], bool],
     ) -> None:
-        """`owns` tells whether a source project belongs to this partition."""
+        """`owns` tells whether a source project belongs to this partition, `erp` who bills."""
         self._owns = owns
+        self._erp = erp
         self._documents = documents
         self._totals = totals
         self._outbox = outbox
@@ -217,6 +220,7 @@ class TimeEntries:
                 document,
                 entry,
                 billable,
+                target=self._erp,
                 correlation=correlation,
                 outbox=self._outbox,
                 timestamp_ms=timestamp_ms,

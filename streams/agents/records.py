@@ -60,7 +60,8 @@ class RecordHandlers(Generic[Table]):
     def __call__(self, fact: type[Kind], apply: Apply[Table, Kind]) -> ChunkHandler:
         """Return the handler of a topic whose records are `fact`s.
 
-        `apply` returns `applied`, `stale` or `parked` (None: applied).
+        `apply` returns `applied`, `stale` or `parked` (None: applied). It may raise a RecordError
+        before it changes anything: the record becomes a dead letter.
         """
         return _RecordHandler(self, fact, apply)
 
@@ -92,10 +93,11 @@ class _RecordHandler(Generic[Table, Kind]):
             try:
                 key = topic.row_id(decode_key(chunk.keys[index] or b""))
                 fact = None if row is None else self._fact.model_validate(row)
+                outcome = self._apply(table, key, fact, timestamp_ms)
             except (RecordError, ValidationError) as error:
                 refusals.append(Refusal(index, rejection(error)))
                 continue
-            tally.count(self._apply(table, key, fact, timestamp_ms) or "applied")
+            tally.count(outcome or "applied")
         if self._group.close is not None and len(chunk):
             self._group.close(table, chunk.timestamps_ms[-1])
         letters = dead_letters(chunk, refusals, agent=self._group.group, ids=self._group.registry)

@@ -11,6 +11,7 @@ from schemas.columnar import ChunkReader
 from schemas.contracts import record_schema
 from schemas.errors import RecordError, TableCorruptedError
 from schemas.keys import decode_key, row_id_of
+from schemas.landscape import Landscape
 from streams.agents.dead_letters import Refusal, dead_letters
 from streams.agents.open_exceptions import kept
 from streams.agents.publish import Publisher
@@ -28,8 +29,9 @@ GROUP = "project"
 class TimeEntryHandler:
     """A chunk handler for time entries."""
 
-    def __init__(self, registry: SchemaSource) -> None:
+    def __init__(self, registry: SchemaSource, landscape: Landscape) -> None:
         self._registry = registry
+        self._landscape = landscape
         self._publisher = Publisher(registry)
         self._contract = record_schema("canonical/time_entry")
         self._readers = threading.local()  # a reader serves one thread at a time
@@ -40,7 +42,7 @@ class TimeEntryHandler:
             return Effects()
         documents, outbox = Documents(state), Outbox()
         changes, refusals = self._changes(chunk)
-        table = ProjectTable(documents, outbox, chunk.partition, self.stored_rows)
+        table = ProjectTable(documents, outbox, chunk.partition, self.stored_rows, self._landscape)
         tally = table.apply_time_entries(changes, chunk.timestamps_ms[-1])
         table.settle(chunk.timestamps_ms[-1])
         letters = dead_letters(chunk, refusals, agent=GROUP, ids=self._registry)

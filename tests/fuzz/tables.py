@@ -15,7 +15,7 @@ from tests.fuzz.sources import play, sound_envelope, source_topics
 from tests.property import test_tables_oracle as tables
 from tests.support.histories import Change, Feeder
 from tests.support.oracle import OUTPUTS, Oracle
-from tests.support.source_events import FakeRegistry
+from tests.support.source_events import LANDSCAPE, FakeRegistry
 from tests.support.topology import FixedRegistry, Topology
 
 LENGTH = 38
@@ -81,13 +81,19 @@ def _none_lost(case: Case, topology: Topology, what: Any) -> None:
 
 @cache
 def _read_by_tables() -> set[str]:
-    return {agent.topic for group in make_groups([], FixedRegistry()) for agent in group.agents}
+    return {
+        agent.topic
+        for group in make_groups([], FixedRegistry(), LANDSCAPE)
+        for agent in group.agents
+    }
 
 
 def run_published(case: Case) -> None:
     """Source rows of any value, normalized: the tables take all that is published of them."""
     known = FixedRegistry()
-    feeder = Feeder(Topology(make_groups([], known), known, seed=case.number, chunk_max=20))
+    feeder = Feeder(
+        Topology(make_groups([], known, LANDSCAPE), known, seed=case.number, chunk_max=20)
+    )
     chance = case.chance
     topics = chance.sample(source_topics(), 4)
     fed: list[Any] = []

@@ -195,6 +195,7 @@ class World:
             self.documents[partition],
             ENTRY,
             wanted,
+            target="netsuite",
             correlation=None,
             outbox=outbox,
             timestamp_ms=self.clock,

@@ -19,6 +19,7 @@ from streams.engine import GroupSpec
 from streams.groups import make_groups
 from tests.support.oracle import payload
 from tests.support.sinks import make_command
+from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 PLACE = "tables/project_view.py"
@@ -36,7 +37,9 @@ vendor_ids = st.lists(st.integers(1, 1200), min_size=2, max_size=4, unique=True)
 def product() -> tuple[FixedRegistry, list[GroupSpec]]:
     registry = FixedRegistry()
     wanted = ("customer", "engagement", "project")
-    return registry, [group for group in make_groups([], registry) if group.name in wanted]
+    return registry, [
+        group for group in make_groups([], registry, LANDSCAPE) if group.name in wanted
+    ]
 
 
 def won_deal(seed: int, *first_entities: int) -> Topology:

@@ -30,6 +30,7 @@ from tests.support.histories import (
     changes,
 )
 from tests.support.oracle import OUTPUTS, Oracle, comparable, payload
+from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 BILLING_TYPES = sorted(each for each in RULES if each is not None)
@@ -47,7 +48,7 @@ chunk_sizes = st.sampled_from([1, 3, 200])
 @cache
 def product() -> tuple[FixedRegistry, list[GroupSpec]]:
     registry = FixedRegistry()
-    return registry, [group for group in make_groups([], registry) if group.agents]
+    return registry, [group for group in make_groups([], registry, LANDSCAPE) if group.agents]
 
 
 def play(history: Sequence[Change], seed: int = 1, chunk_max: int = 200) -> tuple[Topology, Oracle]:

@@ -24,6 +24,7 @@ from tests.support.histories import (
 )
 from tests.support.oracle import OUTPUTS, Oracle, comparable, last_entities, last_time_bills
 from tests.support.simulator import Targets
+from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 STEPS_ENOUGH = 1_500
@@ -60,7 +61,7 @@ seeds = st.integers(0, 2**16)
 @cache
 def product() -> tuple[FixedRegistry, list[GroupSpec]]:
     registry = FixedRegistry()
-    return registry, [group for group in make_groups([], registry) if group.agents]
+    return registry, [group for group in make_groups([], registry, LANDSCAPE) if group.agents]
 
 
 def won_deals() -> list[Change]:

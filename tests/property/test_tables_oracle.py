@@ -39,6 +39,7 @@ from tests.support.oracle import (
     plain,
     worked,
 )
+from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 
@@ -98,7 +99,7 @@ any_history = st.one_of(histories, hours_histories, hours_histories, deal_histor
 @cache
 def product() -> tuple[FixedRegistry, list[GroupSpec]]:
     registry = FixedRegistry()
-    return registry, [group for group in make_groups([], registry) if group.agents]
+    return registry, [group for group in make_groups([], registry, LANDSCAPE) if group.agents]
 
 
 def play(

@@ -18,13 +18,15 @@ from schemas.envelope import envelope_schema
 from schemas.errors import DecodeError
 from schemas.framing import frame, unframe
 from schemas.keys import decode_key
+from schemas.landscape import load_landscape
 from schemas.mapping import ObjectMapping
 from schemas.mapping_loader import load_mappings
 from schemas.topics import BY_NAME
 from streams.agents.normalize import make_normalizer
 from streams.engine import Chunk, Effects, Output
 
-SYSTEMS = ("salesforce", "netsuite", "float", "inhouse")
+LANDSCAPE = load_landscape((files("connectors") / "landscape.yaml").read_text())
+SYSTEMS = tuple(LANDSCAPE.systems)
 GOLDEN = Path(__file__).parents[1] / "golden" / "debezium_inhouse.json"
 
 

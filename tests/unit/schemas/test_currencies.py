@@ -14,6 +14,7 @@ from streams.agents.normalize import make_normalizer
 from streams.groups import make_groups
 from tests.support.histories import Feeder
 from tests.support.source_events import (
+    LANDSCAPE,
     SYSTEMS,
     FakeRegistry,
     MemoryState,
@@ -63,7 +64,7 @@ def revenue_by_currency(rates: dict[str, Decimal]) -> dict[str, Decimal]:
     normalize = make_normalizer(mapping_of(ENTRIES), registry)
     records = published(normalize(chunk_of(ENTRIES, values), MemoryState()))
     known = FixedRegistry()
-    feeder = Feeder(Topology(make_groups([], known), known))
+    feeder = Feeder(Topology(make_groups([], known, LANDSCAPE), known))
     project = {"source_system": "inhouse", "project_id": None, "status": "active"}
     feeder.upsert("psa.project", "inhouse:project:4", project)
     for record in records:

@@ -27,7 +27,7 @@ from tests.support.histories import (
     Feeder,
 )
 from tests.support.sinks import make_command
-from tests.support.source_events import FakeRegistry, chunk_of, mapping_of, published
+from tests.support.source_events import LANDSCAPE, FakeRegistry, chunk_of, mapping_of, published
 from tests.support.topology import FixedRegistry, Topology
 
 CANARY = "cAnary"
@@ -63,7 +63,7 @@ def people() -> list[Change]:
 @pytest.mark.fault("D8", place=PLACE)
 def test_d8_personal_data_reaches_no_field_that_is_not_called_personal() -> None:
     registry = FixedRegistry()
-    topology = Topology(make_groups([], registry), registry)
+    topology = Topology(make_groups([], registry, LANDSCAPE), registry)
     feeder = Feeder(topology)
     for change in [*won_deals(), *people()]:
         feeder.feed(with_canaries(change))
@@ -129,7 +129,7 @@ def test_d8_every_tag_names_a_field() -> None:
 def test_d5_no_reason_that_is_published_holds_a_secret() -> None:
     remember(SECRET)
     try:
-        groups = make_groups([mapping_of("src.inhouse.time_entries")], FakeRegistry())
+        groups = make_groups([mapping_of("src.inhouse.time_entries")], FakeRegistry(), LANDSCAPE)
         chunk = chunk_of("psa.project", [b"\x00\xff"])
         for group in groups:
             assert group.dead_letters is not None

@@ -4,6 +4,7 @@ from streams.agents.open_exceptions import PREFIX, kept
 from streams.groups import make_groups
 from tables.effects import Outbox
 from tables.exceptions import Finding, Subject, tell
+from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry
 
 
@@ -23,4 +24,4 @@ def test_an_exception_is_kept_while_it_is_open_and_the_last_word_of_a_chunk_coun
 
 
 def test_every_group_of_the_product_counts_its_exceptions() -> None:
-    assert {group.counted for group in make_groups([], FixedRegistry())} == {PREFIX}
+    assert {group.counted for group in make_groups([], FixedRegistry(), LANDSCAPE)} == {PREFIX}

@@ -73,7 +73,9 @@ def shown(*rows: TimeBill | InvoiceLine) -> BillingDocument:
 def order(document: BillingDocument, wanted: Billable | None) -> list[tuple[str, str]]:
     """Return the kind and the project of each command."""
     outbox = Outbox()
-    order_bills(document, "e", wanted, correlation="c", outbox=outbox, timestamp_ms=10)
+    order_bills(
+        document, "e", wanted, target="netsuite", correlation="c", outbox=outbox, timestamp_ms=10
+    )
     commands = [emit.record for emit in outbox.emits if emit.record is not None]
     return [
         (str(command["kind"]), json.loads(str(command["payload"]))["project_ref"])
@@ -84,7 +86,9 @@ def order(document: BillingDocument, wanted: Billable | None) -> list[tuple[str,
 def sent(document: BillingDocument, wanted: Billable | None) -> list[dict[str, Any]]:
     """Return the commands."""
     outbox = Outbox()
-    order_bills(document, "e", wanted, correlation="c", outbox=outbox, timestamp_ms=10)
+    order_bills(
+        document, "e", wanted, target="netsuite", correlation="c", outbox=outbox, timestamp_ms=10
+    )
     return [dict(emit.record) for emit in outbox.emits if emit.record is not None]
 
 
@@ -134,7 +138,15 @@ def test_a_bill_of_somebody_else_on_another_project_keeps_nothing_from_being_ord
 def test_a_document_has_changed_with_an_order_and_not_without_one() -> None:
     document = shown()
     changed = [
-        order_bills(document, "e", BILLABLE, correlation="c", outbox=Outbox(), timestamp_ms=10)
+        order_bills(
+            document,
+            "e",
+            BILLABLE,
+            target="netsuite",
+            correlation="c",
+            outbox=Outbox(),
+            timestamp_ms=10,
+        )
         for _ in range(2)
     ]
     assert changed == [True, False]
@@ -281,7 +293,9 @@ def test_a3_after_the_credit_what_is_right_now_is_billed_anew() -> None:
     """The bill that the invoice used up stays; the next one has an id of its own."""
     document = billed(line(), CREDIT)
     outbox = Outbox()
-    order_bills(document, "e", LESS, correlation="c", outbox=outbox, timestamp_ms=10)
+    order_bills(
+        document, "e", LESS, target="netsuite", correlation="c", outbox=outbox, timestamp_ms=10
+    )
     (command,) = [emit.record for emit in outbox.emits if emit.record is not None]
     payload = json.loads(str(command["payload"]))
     assert (command["kind"], payload["hours"], payload["project_ref"]) == (
@@ -454,7 +468,9 @@ def test_c7_an_order_that_is_on_its_way_is_taken_back_when_the_old_bill_shows() 
     assert order(document, EIGHT) == [("upsert_time_bill", "p1")]
     document.bills["b-p1"] = bill(hours="8")
     outbox = Outbox()
-    order_bills(document, "e", EIGHT, correlation="c", outbox=outbox, timestamp_ms=20)
+    order_bills(
+        document, "e", EIGHT, target="netsuite", correlation="c", outbox=outbox, timestamp_ms=20
+    )
     ((kind, identity),) = [
         (each["kind"], json.loads(str(each["payload"]))["time_bill_id"])
         for each in (emit.record or {} for emit in outbox.emits)

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.identity import customer_id, engagement_id, project_id
 from streams.groups import make_groups
+from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 ACCOUNT: Final = "salesforce:account:1"
@@ -23,7 +24,9 @@ RM_PROJECT: Final = "float:project:8"
 
 def topology() -> Topology:
     registry = FixedRegistry()
-    return Topology([g for g in make_groups([], registry) if g.name != "normalize"], registry)
+    return Topology(
+        [g for g in make_groups([], registry, LANDSCAPE) if g.name != "normalize"], registry
+    )
 
 
 def customer(system: str, identity: str) -> dict[str, object]:

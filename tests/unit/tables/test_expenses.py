@@ -10,10 +10,11 @@ import pytest
 
 from streams.groups import make_groups
 from tests.support.histories import PROJECT_IDS, PSA_PROJECTS, Change, Feeder
+from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 REGISTRY = FixedRegistry()
-GROUPS = make_groups([], REGISTRY)
+GROUPS = make_groups([], REGISTRY, LANDSCAPE)
 PROJECT = {"source_system": "inhouse", "project_id": PROJECT_IDS[0], "status": "active"}
 EXPENSE = {
     "project_ref": PSA_PROJECTS[0],

@@ -11,6 +11,7 @@ from streams.groups import make_groups
 from tables.facts import Partial
 from tables.rollup import RollupDocument, _pipeline
 from tests.support.histories import PROJECT_IDS, PSA_PROJECTS, Change, Feeder
+from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 PROJECT = {"source_system": "inhouse", "project_id": PROJECT_IDS[0], "status": "active"}
@@ -28,7 +29,7 @@ def test_the_first_cost_and_revenue_of_a_month_are_exact_to_the_unit(
     seconds: int, micros: int
 ) -> None:
     registry = FixedRegistry()
-    topology = Topology(make_groups([], registry), registry)
+    topology = Topology(make_groups([], registry, LANDSCAPE), registry)
     feeder = Feeder(topology)
     feeder.feed(Change("project", PSA_PROJECTS[0], PROJECT))
     entry = {

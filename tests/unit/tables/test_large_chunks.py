@@ -20,6 +20,7 @@ from tables.facts import (
     Project,
 )
 from tables.project import ASSIGNMENT_TOPIC, LINK_TOPIC, ProjectTable
+from tests.support.source_events import LANDSCAPE
 from tests.support.topology import MemoryState
 
 ENGAGEMENT = "eng-1"
@@ -36,7 +37,9 @@ def emitted(outbox: Outbox, topic: str) -> list[Emit]:
 
 
 def project_table(outbox: Outbox) -> ProjectTable:
-    return ProjectTable(Documents(MemoryState()), outbox, 0, lambda values: pl.DataFrame())
+    return ProjectTable(
+        Documents(MemoryState()), outbox, 0, lambda values: pl.DataFrame(), LANDSCAPE
+    )
 
 
 def test_a_project_is_planned_once_a_chunk_however_many_assignments_it_gets() -> None:
@@ -74,7 +77,7 @@ def test_a_project_that_comes_and_goes_within_a_chunk_is_seen() -> None:
 
 def test_engagements_are_derived_once_a_chunk_however_many_legal_entities_it_brings() -> None:
     outbox = Outbox()
-    table = EngagementTable(Documents(MemoryState()), outbox, 0)
+    table = EngagementTable(Documents(MemoryState()), outbox, 0, LANDSCAPE)
     deal = Opportunity(id="d", engagement_id=ENGAGEMENT, customer_id="cus-1", stage="won")
     line = OpportunityLine(id="l", engagement_id=ENGAGEMENT, country_code="DE", amount=Decimal(9))
     customer = CustomerStatus(engagement_id=ENGAGEMENT, customer_id="cus-1", is_in_erp=True)

@@ -20,6 +20,7 @@ from streams.agents.normalize import make_normalizer
 from streams.engine import GroupSpec
 from streams.groups import make_groups
 from tests.support.source_events import (
+    LANDSCAPE,
     FakeRegistry,
     MemoryState,
     Source,
@@ -42,7 +43,9 @@ ENGAGEMENT: Final = engagement_id(f"salesforce:opportunity:{DEAL}")
 def product() -> tuple[FixedRegistry, list[GroupSpec]]:
     registry = FixedRegistry()
     wanted = ("customer", "engagement")
-    return registry, [group for group in make_groups([], registry) if group.name in wanted]
+    return registry, [
+        group for group in make_groups([], registry, LANDSCAPE) if group.name in wanted
+    ]
 
 
 class Crm:

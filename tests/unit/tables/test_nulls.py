@@ -15,6 +15,7 @@ from tables import facts
 from tests.support.examples import examples
 from tests.support.histories import Feeder
 from tests.support.source_events import (
+    LANDSCAPE,
     SYSTEMS,
     FakeRegistry,
     MemoryState,
@@ -34,7 +35,7 @@ KEYS = {
     for name, obj in parse_config(mapping_text(system)).objects.items()
 }
 KNOWN = FixedRegistry()
-GROUPS = make_groups([], KNOWN)
+GROUPS = make_groups([], KNOWN, LANDSCAPE)
 READ = {agent.topic for group in GROUPS for agent in group.agents}  # by tables
 
 

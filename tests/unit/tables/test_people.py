@@ -13,6 +13,7 @@ from streams.groups import make_groups
 from tables.facts import Employment, Resource
 from tables.people import Person, learnt, on, since
 from tests.support.histories import Change, Feeder
+from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 PERSON = "float:person:7"
@@ -31,7 +32,7 @@ class Firm:
 
     def __init__(self) -> None:
         registry = FixedRegistry()
-        self._feeder = Feeder(Topology(make_groups([], registry), registry))
+        self._feeder = Feeder(Topology(make_groups([], registry, LANDSCAPE), registry))
         self._put("project", PROJECT, source_system="inhouse", project_id=None, status="active")
         self._entries = 0
 

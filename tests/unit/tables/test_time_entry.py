@@ -11,10 +11,11 @@ import pytest
 from schemas.identity import engagement_of
 from streams.groups import make_groups
 from tests.support.histories import PROJECT_IDS, PSA_PROJECTS, Change, Feeder
+from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 REGISTRY = FixedRegistry()
-GROUPS = make_groups([], REGISTRY)
+GROUPS = make_groups([], REGISTRY, LANDSCAPE)
 NAMES = {"project_id": PROJECT_IDS[0], "engagement_id": engagement_of(PROJECT_IDS[0])}
 PROJECT = Change("project", PSA_PROJECTS[0], {"source_system": "inhouse", **NAMES})
 ERP = Change("project", "netsuite:project:0", {"source_system": "netsuite", **NAMES})

@@ -1,0 +1,57 @@
+"""Reads the landscape of the firm and the mappings of its systems."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from runtime.settings import Settings
+from schemas.errors import ConfigError
+from schemas.landscape import ORDERED_FROM, Landscape, load_landscape
+from schemas.mapping import ObjectMapping
+from schemas.mapping_loader import load_mappings
+from schemas.topics import COMMAND_TARGETS
+
+
+def read_landscape(settings: Settings) -> Landscape:
+    """Return the landscape the settings name, or the packaged one. Raises ConfigError."""
+    path = settings.landscape
+    if path is None:
+        return load_landscape(files("connectors").joinpath("landscape.yaml").read_text())
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+        raise ConfigError(
+            f"the landscape {path} cannot be read: {reason}",
+            hint="PSASTREAM_LANDSCAPE names the file",
+        ) from error
+    try:
+        return load_landscape(text)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.detail}", hint=error.hint) from error
+
+
+def mappings_of(landscape: Landscape) -> list[ObjectMapping]:
+    """Compile the mapping of every system.
+
+    Raises ConfigError naming every problem, a system that takes no commands and should among them.
+    """
+    mappings: list[ObjectMapping] = []
+    problems: list[str] = []
+    for system in landscape.systems:
+        file = files("connectors").joinpath(system, "mapping.yaml")
+        try:
+            if not file.is_file():
+                raise ConfigError(f"there is no system {system}: connectors/{system}/mapping.yaml")
+            mappings.extend(load_mappings(file.read_text()).values())
+        except ConfigError as error:
+            problems.append(error.detail)
+    problems += [
+        f"{system} plays the role {role.value}, but psastream has no commands for it"
+        for role in ORDERED_FROM
+        for system in landscape.of(role)
+        if system not in COMMAND_TARGETS
+    ]
+    if problems:
+        raise ConfigError("; ".join(problems), hint="landscape.yaml names the systems of the firm")
+    return mappings

@@ -1,0 +1,63 @@
+"""The landscape of a firm as processes read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from psastream.landscape import mappings_of, read_landscape
+from runtime.settings import Settings
+from schemas.errors import ConfigError
+from schemas.landscape import Role, load_landscape
+from tests.support.source_events import LANDSCAPE
+
+
+def settings(landscape: Path | None = None) -> Settings:
+    return Settings(
+        bootstrap_servers="b:1", registry_url="http://r", landscape=landscape, replication_factor=1
+    )
+
+
+def test_without_a_file_the_packaged_landscape_holds() -> None:
+    assert read_landscape(settings()) == LANDSCAPE
+    topics = {mapping.topic.split(".")[1] for mapping in mappings_of(LANDSCAPE)}
+    assert topics == set(LANDSCAPE.systems)
+
+
+def test_a_firm_brings_its_own_file(tmp_path: Path) -> None:
+    path = tmp_path / "landscape.yaml"
+    path.write_text(
+        "systems: {salesforce: {role: crm}, netsuite: {role: erp}, float: {role: resource}}"
+    )
+    landscape = read_landscape(settings(path))
+    assert landscape.of(Role.PSA) == []
+    assert not any("inhouse" in mapping.topic for mapping in mappings_of(landscape))
+
+
+def test_a_file_that_is_wrong_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    with pytest.raises(ConfigError, match=r"mine\.yaml cannot be read: No such file"):
+        read_landscape(settings(path))
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"mine\.yaml cannot be read: no text in UTF-8"):
+        read_landscape(settings(path))
+    path.write_text("systems: {}")
+    with pytest.raises(ConfigError, match=r"mine\.yaml: landscape is not valid: systems"):
+        read_landscape(settings(path))
+
+
+def test_a_system_that_nobody_has_described_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "landscape.yaml"
+    path.write_text(
+        "systems: {sugar: {role: crm}, netsuite: {role: erp}, float: {role: resource},"
+        " mosaic: {role: psa}}"
+    )
+    with pytest.raises(ConfigError, match=r"no system sugar.*no system mosaic"):
+        mappings_of(read_landscape(settings(path)))
+
+
+def test_a_system_that_takes_no_commands_cannot_play_a_role_that_does() -> None:
+    text = "systems: {netsuite: {role: crm}, inhouse: {role: erp}, float: {role: resource}}"
+    with pytest.raises(ConfigError, match="inhouse plays the role erp, but psastream has no comm"):
+        mappings_of(load_landscape(text))

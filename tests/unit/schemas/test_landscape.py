@@ -1,0 +1,85 @@
+"""The landscape: which system plays which role."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.errors import ConfigError, UnknownSystemError
+from schemas.landscape import Role, load_landscape
+
+FIRM = """
+systems:
+  hubspot: {role: crm}
+  sugar: {role: crm}
+  odoo: {role: erp}
+  runn: {role: resource}
+  harvest: {role: psa}
+firm:
+  hand_off_stage: negotiating
+"""
+
+
+def test_a_system_plays_the_role_of_the_file_whatever_its_name() -> None:
+    landscape = load_landscape(FIRM)
+    assert [(name, landscape.role_of(name)) for name in landscape.systems] == [
+        ("hubspot", Role.CRM),
+        ("sugar", Role.CRM),
+        ("odoo", Role.ERP),
+        ("runn", Role.RESOURCE),
+        ("harvest", Role.PSA),
+    ]
+    assert landscape.of(Role.CRM) == ["hubspot", "sugar"]
+    assert landscape.only(Role.ERP) == "odoo"
+    assert landscape.plays("harvest", Role.PSA)
+    assert not landscape.plays("harvest", Role.ERP)
+    assert landscape.firm.hand_off_stage == "negotiating"
+
+
+def test_the_role_of_a_system_that_is_not_named_is_not_guessed() -> None:
+    landscape = load_landscape(FIRM)
+    with pytest.raises(UnknownSystemError, match="system=netsuite"):
+        landscape.role_of("netsuite")
+    assert not any(landscape.plays("netsuite", role) for role in Role)
+
+
+def test_a_won_deal_is_handed_off_unless_the_firm_says_otherwise() -> None:
+    landscape = load_landscape(FIRM.partition("firm:")[0])
+    assert landscape.firm.hand_off_stage == "won"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "landscape: Input should be a valid dictionary"),
+        ("[crm, erp]", "landscape: Input should be a valid dictionary"),
+        ("systems: {", "landscape is not yaml"),
+        ("systems: !!python/name:os.system {}", "landscape is not yaml"),
+        ("{}", "systems: Field required"),
+        ("systems: {}", "systems: Dictionary should have at least 1 item"),
+        (FIRM.replace("role: erp", "role: finance"), "systems.odoo.role: Input should be 'crm'"),
+        (FIRM.replace("role: erp", "rolle: erp"), "systems.odoo.rolle: Extra inputs are not"),
+        (FIRM.replace("odoo", "Odoo 17"), "String should match pattern"),
+        (FIRM.replace("negotiating", "signed"), "firm.hand_off_stage: Input should be"),
+        (FIRM.replace("hand_off", "handoff"), "firm.handoff_stage: Extra inputs are not permitted"),
+        (FIRM.replace("role: erp", "role: psa"), r"0 play the role erp \(none\), not 1"),
+        (FIRM.replace("role: psa", "role: erp"), r"2 play the role erp \(odoo, harvest\), not 1"),
+        (FIRM.replace("role: psa", "role: resource"), r"2 play the role resource \(runn, harvest"),
+        (FIRM.replace("role: crm", "role: psa"), "none plays the role crm"),
+    ],
+)
+def test_a_landscape_that_is_wrong_is_refused_with_the_reason(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        load_landscape(text)
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_landscape("systems: {a: {role: x}, b: {}}\nfirm: {currency: 1}")
+    detail = str(refused.value)
+    assert all(place in detail for place in ("systems.a.role", "systems.b.role", "firm.currency"))
+
+
+@pytest.mark.parametrize("name", ["a|b", "a:b", "a.b", "ä", "", "-", "1a", "a" * 41])
+def test_no_name_of_a_system_breaks_an_id_or_a_topic(name: str) -> None:
+    with pytest.raises(ConfigError, match="systems"):
+        load_landscape(FIRM.replace("odoo:", f"'{name}':"))
