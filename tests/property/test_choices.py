@@ -17,6 +17,7 @@ from connectors.http import Response
 from schemas.identity import customer_id, engagement_id, project_id
 from streams.engine import GroupSpec
 from streams.groups import make_groups
+from tests.support.examples import examples
 from tests.support.oracle import payload
 from tests.support.sinks import make_command
 from tests.support.source_events import LANDSCAPE
@@ -28,7 +29,10 @@ CUSTOMER = customer_id("salesforce:account:1")
 ENGAGEMENT = engagement_id(DEAL)
 PROJECT = project_id(ENGAGEMENT, "DE")
 brief = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=examples(15),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
 )
 vendor_ids = st.lists(st.integers(1, 1200), min_size=2, max_size=4, unique=True)
 

@@ -146,7 +146,7 @@ def test_i2_any_interleaving_captures_the_final_state_of_every_row(
 
 
 @pytest.mark.fault("C11", place="connectors/polled/clocks.py")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     page_size=st.integers(1, 4),
     steps=st.lists(writes | ticks | polls | jumps | jumps, max_size=25),

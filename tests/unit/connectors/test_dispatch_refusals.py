@@ -38,6 +38,7 @@ from schemas.codec import RecordCodec
 from schemas.errors import AuthenticationError, RateLimitedError
 from schemas.topics import BY_NAME
 from tests.support.erp_bench import POLICY, Erp, bench, virtually
+from tests.support.examples import examples
 from tests.support.sinks import make_command, not_available
 from tests.support.virtual_time import now
 
@@ -818,7 +819,7 @@ CAUSES = st.sampled_from(["A", "B"])
     cures=st.lists(st.tuples(st.integers(1, 50_000), CAUSES), max_size=6),
     reason=st.sampled_from(list(Reason)),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_a1_whatever_is_refused_and_cured_in_whatever_order_ends_met(
     causes: dict[int, str], cures: list[tuple[int, str]], reason: Reason
 ) -> None:

@@ -22,6 +22,7 @@ from sandbox.vendors.netsuite.billing import bill_job, credit_invoice, void_tran
 from sandbox.vendors.netsuite.suiteql import SuiteQl
 from sandbox.vendors.netsuite.tables import NetSuiteBooks
 from schemas.contracts import record_schema
+from tests.support.examples import examples
 from tests.support.source_events import canonical
 
 MAPPING = "connectors/netsuite/mapping.yaml"
@@ -112,7 +113,7 @@ def test_c20_what_the_ledger_credits_the_customer_owes() -> None:
 
 
 @pytest.mark.fault("C20", place=MAPPING)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     kind=st.sampled_from(["CustInvc", "CustCred"]),
     quantity=st.decimals("-24", "24", places=2),
@@ -192,7 +193,7 @@ class Account:
 
 
 @pytest.mark.fault("C21", place=QUERY)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(minutes=st.integers(1, 1440), digits=st.integers(4, 12))
 def test_c21_whole_minutes_arrive_whole_however_many_digits_are_shown(
     minutes: int, digits: int
@@ -283,7 +284,7 @@ def test_c7_a_voided_invoice_arrives_as_void() -> None:
 
 
 @pytest.mark.fault("C7", place=QUERY)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     booked=st.lists(st.integers(1, 24), min_size=1, max_size=4),
     credited=st.sets(st.integers(0, 3)),

@@ -404,3 +404,9 @@ def test_a_change_is_as_late_as_its_stamp_is_old_and_never_early() -> None:
     world.table.versions[-1] = ahead
     world.poll()
     assert lag._value.get() == 0
+
+
+def test_positions_are_microseconds_since_1970() -> None:
+    world = World()
+    world.poll()
+    assert world.log.changes[0].position == int(world.clock.now.timestamp()) * 1_000_000

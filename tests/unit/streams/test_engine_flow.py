@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from streams.engine import Chunk
 from streams.engine.flow import Delivery, FlowWindow
+from tests.support.examples import examples
 
 _SMALL = 400  # of a delivery without a payload
 
@@ -92,7 +93,7 @@ _BOUND = 20_000
 
 
 @pytest.mark.fault("D7", place="streams/engine/flow.py")
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.integers(1, 40),
     st.lists(st.sampled_from((0, 10, 500, 5_000, 50_000)), min_size=1, max_size=30),
