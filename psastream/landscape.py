@@ -43,9 +43,13 @@ def mappings_of(landscape: Landscape) -> list[ObjectMapping]:
         try:
             if not file.is_file():
                 raise ConfigError(f"there is no system {system}: connectors/{system}/mapping.yaml")
-            mappings.extend(load_mappings(file.read_text()).values())
+            text = file.read_text("utf-8")
+            mappings.extend(load_mappings(text, f"connectors/{system}/mapping.yaml").values())
         except ConfigError as error:
             problems.append(error.detail)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+            problems.append(f"connectors/{system}/mapping.yaml cannot be read: {reason}")
     problems += [
         f"{system} plays the role {role.value}, but psastream has no commands for it"
         for role in ORDERED_FROM

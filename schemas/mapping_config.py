@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -19,9 +18,7 @@ from pydantic import (
 )
 
 from schemas.errors import ConfigError
-
-# PyYAML lets through what its constructors of days, numbers and truth values raise.
-_YAML_ERRORS: Final = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
+from schemas.mapping_text import FILE, line_of, read_document
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 Scalar = bool | int | str
@@ -215,20 +212,21 @@ class SystemConfig(_Model):
     objects: dict[str, ObjectConfig]
 
 
-def parse_config(text: str) -> SystemConfig:
-    """Parse the text of a mapping.yaml. Raises ConfigError naming every problem at once."""
-    try:
-        document = yaml.safe_load(text)
-    except _YAML_ERRORS as error:
-        raise ConfigError(f"mapping is not yaml: {error}") from error
+def parse_config(text: str, file: str = FILE) -> SystemConfig:
+    """Parse the text of a mapping.yaml.
+
+    Raises ConfigError naming every problem at once, with the file and their lines.
+    """
+    document = read_document(text, file)
     try:
         return SystemConfig.model_validate(document)
     except ValidationError as error:
         problems = (
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            f"line {line_of(text, problem['loc'])}:"
+            f" {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False)
         )
         raise ConfigError(
-            f"mapping is not valid: {'; '.join(problems)}",
+            f"{file}: mapping is not valid: {'; '.join(problems)}",
             hint="the vocabulary of rules is documented in schemas/mapping_config.py",
         ) from error

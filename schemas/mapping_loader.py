@@ -38,21 +38,25 @@ from schemas.mapping_reader import (
     working_columns,
 )
 from schemas.mapping_rules import RuleError, compile_check, compile_rule, source
+from schemas.mapping_text import FILE, line_of
 from schemas.topics import BY_NAME, Topic
 from schemas.topics import SOURCE_PREFIX as TOPIC_PREFIX
 
 _INVALID: Final = InvalidEntityError.code
 _FIX_SOURCE: Final = "correct the row at its source"
 
+Problem = tuple[tuple[object, ...], str]
+"""Where in the file it is, as names and positions from its root, and what it is."""
 
-def load_mappings(text: str) -> dict[str, ObjectMapping]:
+
+def load_mappings(text: str, file: str = FILE) -> dict[str, ObjectMapping]:
     """Compile the text of a mapping.yaml to mappings by source topic.
 
-    Raises ConfigError that lists every problem found: unknown columns, fields and topics, types
-    that do not fit, fields nobody maps.
+    Raises ConfigError that lists every problem found with its line: unknown columns, fields and
+    topics, types that do not fit, fields nobody maps.
     """
-    config = parse_config(text)
-    problems: list[str] = []
+    config = parse_config(text, file)
+    problems: list[Problem] = []
     mappings: dict[str, ObjectMapping] = {}
     for name, obj in config.objects.items():
         compiler = _Compiler(config, name, obj)
@@ -62,7 +66,8 @@ def load_mappings(text: str) -> dict[str, ObjectMapping]:
         problems += compiler.problems
     if problems:
         raise ConfigError(
-            f"mapping of {config.system} is not valid: {'; '.join(problems)}",
+            f"{file}: mapping is not valid: "
+            + "; ".join(f"line {line_of(text, path)}: {problem}" for path, problem in problems),
             hint="names are those of the avro contracts in schemas/avro",
         )
     return mappings
@@ -72,7 +77,8 @@ class _Compiler:
     """Compiles one object; collects problems instead of stopping at the first."""
 
     def __init__(self, system: SystemConfig, name: str, config: ObjectConfig) -> None:
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
+        self._place: tuple[object, ...] = ("objects", name)
         self._system = system.system
         self._capture = system.capture
         self._name = name
@@ -101,7 +107,10 @@ class _Compiler:
         entities = Counter(target.entity for target in config.targets)
         for entity in (name for name, count in entities.items() if count > 1):
             self._problem(f"{entity} is the entity of several targets")
-        targets = [self._target(target) for target in config.targets]
+        targets = []
+        for number, target in enumerate(config.targets):
+            self._place = ("objects", self._name, "targets", number)
+            targets.append(self._target(target))
         if self.problems:
             return None
         return ObjectMapping(
@@ -165,6 +174,7 @@ class _Compiler:
         if topic is None or topic.record is None:
             self._problem(f"unknown entity {config.entity}")
             return None
+        place = self._place
         dtypes = frame_dtypes(record_schema(topic.record))
         rules = {
             field: pl.lit(None, dtype=dtypes[field]) for field in config.absent if field in dtypes
@@ -173,7 +183,9 @@ class _Compiler:
         self._names_exist(config, dtypes, given=set(rules))
         for field, rule in config.fields.items():
             if field in dtypes:
+                self._place = (*place, "fields", field)
                 self._field(config, field, rule, dtypes[field])
+        self._place = place
         self._fields += [expr.alias(f"{config.entity}.{field}") for field, expr in rules.items()]
         for field in config.required:
             is_missing = pl.col(f"{config.entity}.{field}").is_null()
@@ -264,7 +276,7 @@ class _Compiler:
         self._rules.append((is_broken, Rejection(code, detail, hint)))
 
     def _problem(self, text: str) -> None:
-        self.problems.append(f"{self._name}: {text}")
+        self.problems.append((self._place, f"{self._name}: {text}"))
 
 
 # Rules in front that hold for deletes as well; a delete needs no sound row.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import re
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -48,6 +49,10 @@ KAFKA_VARIABLES: Final = [
     "SASL_USERNAME", "SASL_PASSWORD", "SASL_MECHANISM", "SECURITY_PROTOCOL", "SSL_CA_LOCATION",
     "SSL_KEY_PEM", "CLIENT_ID", "SOCKET_TIMEOUT_MS", "GROUP_ID", "NO_SUCH", "", "DEBUG_", "ACKS",
 ]  # fmt: skip
+
+
+PLAYED: Final = 0.2
+"""Share of the sound mappings that rows go through: that takes longer than reading the file."""
 
 
 @cache
@@ -144,7 +149,7 @@ def _objects() -> list[tuple[SourceTopic, dict[str, Any]]]:
 
 
 def run_mappings(case: Case) -> None:
-    """Mapping files: refused with every problem, or rows of any values go through them."""
+    """Mapping files: refused with file and lines, or rows of any values go through them."""
     chance = case.chance
     for _ in range(case.size):
         case.step()
@@ -154,9 +159,18 @@ def run_mappings(case: Case) -> None:
             at = chance.randrange(len(text))
             text = text[:at] + chance.choice(_YAML) + text[at:] * (chance.random() < 0.5)
         with case.guarded(lambda t=text: t[:3000]):
-            for mapping in load_mappings(text).values():
-                if mapping.topic == topic.name:
-                    _use(case, topic, mapping)
+            try:
+                mappings = load_mappings(text, "it/mapping.yaml")
+            except ConfigError as error:
+                case.expect(
+                    re.search(r"^it/mapping\.yaml: .* line [0-9]+: ", error.detail) is not None,
+                    Kind.DISAGREEMENT,
+                    lambda e=error: f"no file and line: {e.detail}",
+                    "a refusal without its file and line",
+                )
+                continue
+            if topic.name in mappings and chance.random() < PLAYED:
+                _use(case, topic, mappings[topic.name])
 
 
 def _other_mapping(chance: random.Random, document: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -140,7 +142,55 @@ def test_two_targets_of_one_entity_are_refused() -> None:
     config = yaml.safe_load(ROLE)
     config["objects"]["role"]["targets"] *= 2
     with pytest.raises(ConfigError, match="role: role is the entity of several targets"):
-        load_mappings(yaml.safe_dump(config))
+        load_mappings(json.dumps(config))
+
+
+@pytest.mark.fault("D9", place="schemas/mapping_text.py")
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ("system: float\ncapture: [", 2, "while|expected"),
+        ("system: float\n\tcapture: polled", 2, "cannot start any token"),
+        ("system: float\ncapture: \x00", 2, "special characters"),
+        ("system: float\nsystem: float", 2, "system is there twice"),
+        ("system: float\nobjects:\n  a: &a {}\n  b: *a", 3, "anchors and aliases"),
+        ("system: float\nobjects: *a", 2, "anchors and aliases"),
+        ("system: float\nobjects:\n  <<: {}", 3, "no name"),
+        ("system: float\n[1]: x", 2, "no name"),
+        ("system: float\nobjects: 2026-02-30", 2, "no value of .*timestamp"),
+        ("system: float\nobjects: !!python/x 1", 2, "could not determine a constructor"),
+        ("system: float\nobjects:\n" + "[" * 40, 3, "more than 32 deep"),
+        ("x" * 1_000_001, 1, "more than 1000000 characters"),
+    ],
+)
+def test_d9_text_that_is_no_mapping_is_refused_with_its_file_and_line(
+    text: str, line: int, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"^float/mapping\.yaml: .* line {line}: .*({problem})"):
+        load_mappings(text, "float/mapping.yaml")
+
+
+@pytest.mark.fault("D9", place="schemas/mapping_loader.py")
+@pytest.mark.parametrize(
+    ("old", "new", "marked", "problem"),
+    [
+        ("capture: polled", "capture: dreamt", "dreamt", "capture: Input"),
+        ("key: id", "keys: id", "  role:", r"objects\.role\.key: Field required"),
+        ("key: id", "key: nope", "  role:", "role: unknown source column nope"),
+        ("{from: name", "{from: nam", "nam", "unknown source column nam"),
+        ("entity: role", "entity: rule", "entity: rule", "role: unknown entity rule"),
+        ("\n        fields:", "\n        required: [age]\n        fields:", "entity", "role.age"),
+    ],
+)
+def test_d9_a_mapping_that_is_wrong_is_refused_with_the_lines_of_its_problems(
+    old: str, new: str, marked: str, problem: str
+) -> None:
+    assert old in ROLE
+    text = ROLE.replace(old, new, 1)
+    [line] = [number for number, row in enumerate(text.splitlines(), 1) if marked in row][:1]
+    with pytest.raises(ConfigError) as refused:
+        load_mappings(text)
+    assert re.search(rf"^mapping\.yaml: .*line {line}: [^;]*{problem}", str(refused.value))
 
 
 def test_text_that_is_not_yaml_is_refused() -> None:
