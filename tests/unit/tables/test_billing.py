@@ -452,6 +452,24 @@ def test_c7_no_bill_is_ordered_beside_time_that_the_erp_still_offers(
 
 
 @pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize(
+    ("invoiced", "left"),
+    [
+        ("3", "7"),
+        ("5", "5"),
+        ("8", "2"),  # more than either of the two holds
+        ("10", "0"),
+        ("12", "0"),  # more than the ERP shows bills of
+    ],
+)
+def test_c7_a_line_larger_than_a_time_bill_uses_the_next_one_too(invoiced: str, left: str) -> None:
+    for sign in (1, -1):
+        hours, used = f"{sign * 5}", f"{sign * int(invoiced)}"
+        document = shown(bill(hours=hours), second_bill(hours), line(used))
+        assert document.left_over("e", "p1") == sign * int(left) * 3_600
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
 def test_c7_a_bill_is_free_again_when_the_line_turns_out_to_name_another_project() -> None:
     document = shown(bill())
     assert order(document, BILLABLE) == []

@@ -190,6 +190,27 @@ def test_c8_what_caps_a_contract(contract: Contract, cap: int | None) -> None:
     assert contract.cap == cap
 
 
+@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.parametrize(
+    ("contract", "fault"),
+    [
+        (Contract("fixed_fee", Decimal("-0.000001"), "EUR", Decimal(20)), "value"),
+        (Contract("capped", Decimal("-0.000001"), "EUR"), "value"),
+        (Contract("milestone", Decimal(9), "EUR", Decimal("-0.01")), "budget"),
+        (Contract("fixed_fee", None, None, Decimal("-0.01")), "budget"),
+        (Contract("fixed_fee", Decimal(-9), "EUR", Decimal(-9)), "value"),
+        (Contract("fixed_fee", Decimal(0), "EUR", Decimal(0)), None),
+        # no fee of these follows from a budget
+        (Contract("capped", Decimal(9), "EUR", Decimal(-9)), None),
+        (Contract("time_and_materials", Decimal(-9), "EUR", Decimal(-9)), None),
+        (Contract("retainer", Decimal(-9), "EUR", Decimal(-9)), None),
+    ],
+)
+def test_c8_below_zero_no_fee_follows_however_little(contract: Contract, fault: str | None) -> None:
+    named = {"value": "negative_contract_value", "budget": "negative_budget", None: None}
+    assert contract.fault == named[fault]
+
+
 @pytest.mark.parametrize("contract", [Contract(), FEE, CAP, Contract(None, None, "EUR")])
 def test_a_contract_is_read_as_it_was_kept(contract: Contract) -> None:
     assert Contract.unpack(contract.pack()) == contract

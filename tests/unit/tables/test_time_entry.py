@@ -49,6 +49,9 @@ class Firm:
         rows = self._tables.table("psa.status.billing").values()
         return {row["state"]: row["entries"] for row in rows}
 
+    def stale(self) -> int:
+        return self._tables.outcomes["stale"]
+
     def worked(self) -> list[object]:
         return [row["hours"] for row in self._tables.table("psa.metric.project_margin").values()]
 
@@ -69,6 +72,16 @@ def test_hours_of_a_project_that_is_deleted_count_nowhere_until_it_is_back(
     assert (firm.states(), firm.worked()) == ({}, [])
     firm.feed(PROJECT)
     assert (firm.states(), firm.worked()) == (before, [2])
+
+
+def test_an_entry_that_comes_again_is_stale_and_counts_once() -> None:
+    """At the same position, as when a source topic is read again; an older version, too."""
+    firm = Firm(PROJECT, ERP, entry(), entry(hours=Decimal("3.00")))
+    before = firm.states(), firm.worked(), firm.stale()
+    for back in (0, 1):
+        firm.feed(Change("time_entry", "inhouse:time_entry:1", None, repeat=back))
+    assert before == ({"ready": 1}, [3], 0)
+    assert (firm.states(), firm.worked(), firm.stale()) == ({"ready": 1}, [3], 2)
 
 
 def test_hours_wait_for_the_erp_to_hold_their_project_and_wait_again_without_it() -> None:

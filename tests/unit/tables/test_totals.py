@@ -1,0 +1,52 @@
+"""Running totals are kept exact from one chunk to the next, however large."""
+
+from __future__ import annotations
+
+import pytest
+
+from tables.contract import Contract
+from tables.documents import Documents
+from tables.effects import Outbox
+from tables.hours import MONEY_UNITS, money_of
+from tables.project_document import Standing
+from tables.totals import BILLING_TOPIC, MARGIN_TOPIC, Totals
+from tests.support.topology import MemoryState
+
+PROJECT = "inhouse:project:1"
+KEY = PROJECT, "IDR", "ready"
+HOURLY = Standing(is_known=True, contract=Contract())
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        *(1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 3 * 2**64 + 5),
+        *(-1, -(2**63) - 1, -(2**64), -(2**64) - 1),
+    ],
+)
+def test_money_beyond_64_bits_is_the_same_when_it_is_read_again(amount: int) -> None:
+    """2**63 units are 256,000 million rupiah: a large project has them."""
+    documents = Documents(MemoryState())
+    for added in (amount, 0):
+        outbox = Outbox()
+        totals = Totals(documents, outbox, "project-0")
+        totals.add_margin(f"{PROJECT}|2026-11|IDR", (3_600, added, 0, 2 * added), 1)
+        totals.add_billing(KEY, (3_600, added, 1))
+        totals.settle({PROJECT: HOURLY}, 1)
+        found = {columns.topic: columns.frame.to_dicts() for columns in outbox.columns}
+        ((margin,), (billing,)) = found[MARGIN_TOPIC], found[BILLING_TOPIC]
+        assert (margin["revenue"], margin["cost"]) == (money_of(amount), money_of(2 * amount))
+        assert billing["amount"] == money_of(amount)
+    assert (margin["seconds"], margin["version"], billing["entries"]) == (7_200, 2, 2)
+
+
+def test_a_cap_is_compared_with_what_was_billed_before_too() -> None:
+    documents, cap = Documents(MemoryState()), Contract.unpack("capped|100|IDR|")
+    told = []
+    for hours in (60, 60, -30):
+        outbox = Outbox()
+        totals = Totals(documents, outbox, "project-0")
+        totals.add_billing(KEY, (hours * 3_600, hours * MONEY_UNITS, 1))
+        totals.settle({PROJECT: Standing(is_known=True, contract=cap)}, 1)
+        told += [(emit.record or {})["status"] for emit in outbox.emits]
+    assert told == ["open", "resolved"]
