@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Final, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from schemas.errors import ConfigError, UnknownSystemError
+from schemas.yaml_text import line_of, read_document
 
-_YAML_ERRORS: Final = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
 _HINT: Final = "docs/configuration.md describes landscape.yaml"
 
 
@@ -89,15 +88,13 @@ class Landscape(BaseModel):
 
 def load_landscape(text: str) -> Landscape:
     """Parse the text of a landscape.yaml. Raises ConfigError naming every problem at once."""
-    try:
-        document = yaml.safe_load(text)
-    except _YAML_ERRORS as error:
-        raise ConfigError(f"landscape is not yaml: {error}", hint=_HINT) from error
+    document = read_document(text, "landscape", hint=_HINT)
     try:
         landscape = Landscape.model_validate(document)
     except ValidationError as error:
         problems = [
-            f"{'.'.join(str(part) for part in problem['loc']) or 'landscape'}: {problem['msg']}"
+            f"line {line_of(text, problem['loc'])}:"
+            f" {'.'.join(str(part) for part in problem['loc']) or 'landscape'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False)
         ]
         raise ConfigError(f"landscape is not valid: {'; '.join(problems)}", hint=_HINT) from error

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -18,7 +18,9 @@ from pydantic import (
 )
 
 from schemas.errors import ConfigError
-from schemas.mapping_text import FILE, line_of, read_document
+from schemas.yaml_text import line_of, read_document
+
+FILE: Final = "mapping.yaml"
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 Scalar = bool | int | str

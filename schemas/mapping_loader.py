@@ -20,6 +20,7 @@ from schemas.envelope import UNAVAILABLE, Operation
 from schemas.errors import ConfigError, InvalidEntityError, UnmappedValueError
 from schemas.mapping import ObjectMapping, Rejection, TargetMapping
 from schemas.mapping_config import (
+    FILE,
     Capture,
     Check,
     ObjectConfig,
@@ -38,9 +39,9 @@ from schemas.mapping_reader import (
     working_columns,
 )
 from schemas.mapping_rules import RuleError, compile_check, compile_rule, source
-from schemas.mapping_text import FILE, line_of
 from schemas.topics import BY_NAME, Topic
 from schemas.topics import SOURCE_PREFIX as TOPIC_PREFIX
+from schemas.yaml_text import line_of
 
 _INVALID: Final = InvalidEntityError.code
 _FIX_SOURCE: Final = "correct the row at its source"

@@ -163,7 +163,7 @@ def run_mappings(case: Case) -> None:
                 mappings = load_mappings(text, "it/mapping.yaml")
             except ConfigError as error:
                 case.expect(
-                    re.search(r"^it/mapping\.yaml: .* line [0-9]+: ", error.detail) is not None,
+                    re.search(r"^it/mapping\.yaml\b.* line [0-9]+: ", error.detail) is not None,
                     Kind.DISAGREEMENT,
                     lambda e=error: f"no file and line: {e.detail}",
                     "a refusal without its file and line",

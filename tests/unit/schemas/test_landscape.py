@@ -83,3 +83,20 @@ def test_every_problem_is_told_at_once() -> None:
 def test_no_name_of_a_system_breaks_an_id_or_a_topic(name: str) -> None:
     with pytest.raises(ConfigError, match="systems"):
         load_landscape(FIRM.replace("odoo:", f"'{name}':"))
+
+
+@pytest.mark.fault("D9", place="schemas/landscape.py")
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (FIRM + "firm: {}", 10),
+        (FIRM.replace("odoo", "sugar"), 5),
+        ("systems: &all\n  erp: *all", 1),
+        ("[" * 1_000, 1),
+        (FIRM.replace("role: psa", "role: x"), 7),
+        (FIRM.replace("negotiating", "2026-02-30"), 9),
+    ],
+)
+def test_d9_a_landscape_that_is_wrong_is_refused_with_the_line(text: str, line: int) -> None:
+    with pytest.raises(ConfigError, match=rf"^landscape is not (valid|yaml): line {line}: "):
+        load_landscape(text)

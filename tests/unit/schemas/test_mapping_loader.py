@@ -145,7 +145,7 @@ def test_two_targets_of_one_entity_are_refused() -> None:
         load_mappings(json.dumps(config))
 
 
-@pytest.mark.fault("D9", place="schemas/mapping_text.py")
+@pytest.mark.fault("D9", place="schemas/yaml_text.py")
 @pytest.mark.parametrize(
     ("text", "line", "problem"),
     [
@@ -166,7 +166,9 @@ def test_two_targets_of_one_entity_are_refused() -> None:
 def test_d9_text_that_is_no_mapping_is_refused_with_its_file_and_line(
     text: str, line: int, problem: str
 ) -> None:
-    with pytest.raises(ConfigError, match=rf"^float/mapping\.yaml: .* line {line}: .*({problem})"):
+    with pytest.raises(
+        ConfigError, match=rf"^float/mapping\.yaml is not yaml: line {line}: .*({problem})"
+    ):
         load_mappings(text, "float/mapping.yaml")
 
 

@@ -1,6 +1,6 @@
-"""The text of a mapping.yaml as plain values, each problem with the line that it is on.
+"""The text of a YAML file of ours as plain values, each problem with the line that it is on.
 
-YAML takes more than a mapping may hold: a name twice, of which the last would count in silence;
+YAML takes more than such a file may hold: a name twice, of which the last would count in silence;
 aliases, with which a page of text becomes gigabytes of values; nesting without end. All that is
 refused before anything reads the values.
 """
@@ -14,14 +14,13 @@ import yaml
 
 from schemas.errors import ConfigError
 
-FILE: Final = "mapping.yaml"
 LENGTH_MAX: Final = 1_000_000
 DEPTH_MAX: Final = 32
 _MERGE: Final = "tag:yaml.org,2002:merge"
 
 
-def read_document(text: str, file: str = FILE) -> Any:
-    """Return the values of the text. Raises ConfigError with file and line."""
+def read_document(text: str, file: str, *, hint: str = "") -> Any:
+    """Return the values of the text. Raises ConfigError that names the file and the line."""
     try:
         if len(text) > LENGTH_MAX:
             raise yaml.YAMLError(f"more than {LENGTH_MAX} characters")
@@ -34,7 +33,7 @@ def read_document(text: str, file: str = FILE) -> Any:
         line, problem = 0 if mark is None else mark.line, error.problem or "unreadable"
     except yaml.YAMLError as error:
         line, problem = 0, str(error)
-    raise ConfigError(f"{file}: mapping is not yaml: line {line + 1}: {problem:.200}")
+    raise ConfigError(f"{file} is not yaml: line {line + 1}: {problem:.200}", hint=hint)
 
 
 def line_of(text: str, path: Sequence[object]) -> int:
@@ -55,7 +54,7 @@ def line_of(text: str, path: Sequence[object]) -> int:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what a mapping may not hold, and says of every value that is none where it is."""
+    """Refuses what a file of ours may not hold; says of a value that is none where it is."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
