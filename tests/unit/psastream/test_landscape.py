@@ -43,7 +43,7 @@ def test_a_file_that_is_wrong_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"mine\.yaml cannot be read: no text in UTF-8"):
         read_landscape(settings(path))
     path.write_text("systems: {}")
-    with pytest.raises(ConfigError, match=r"mine\.yaml: landscape is not valid: systems"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml: landscape is not valid: line 1: systems"):
         read_landscape(settings(path))
 
 
