@@ -194,18 +194,14 @@ def text_or_none(value: object) -> str | None:
 
 
 class VendorUnavailableError(TargetBusyError):
-    """The vendor did not answer, or nobody can tell what its answer stands for.
-
-    `outcome_unknown` is True when a write may have taken effect all the same.
-    """
+    """The vendor did not answer, or nobody can tell what its answer stands for."""
 
     code = "transient.vendor_unavailable"
 
     def __init__(
         self, detail: str, *, outcome_unknown: bool, context: Mapping[str, ContextValue]
     ) -> None:
-        super().__init__(detail, context=context)
-        self.outcome_unknown = outcome_unknown
+        super().__init__(detail, outcome_unknown=outcome_unknown, context=context)
 
 
 class UnclearAnswerError(VendorUnavailableError):

@@ -49,9 +49,23 @@ class PsaStreamError(Exception):
 
 
 class TransientError(PsaStreamError):
-    """The same attempt may succeed later: retry with bounded backoff."""
+    """The same attempt may succeed later: retry with bounded backoff.
+
+    `outcome_unknown` is True where the attempt may have had its effect all the same.
+    """
 
     code = "transient"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        outcome_unknown: bool = False,
+        hint: str = "",
+        context: Mapping[str, ContextValue] | None = None,
+    ) -> None:
+        super().__init__(detail, hint=hint, context=context)
+        self.outcome_unknown = outcome_unknown
 
 
 class RateLimitedError(TransientError):

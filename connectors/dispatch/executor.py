@@ -433,7 +433,7 @@ class TargetExecutor:
             self._ledger.unknown(command.natural_key)
             return too_late()
         except (TransientError, AuthenticationError) as error:
-            if getattr(error, "outcome_unknown", False):
+            if isinstance(error, TransientError) and error.outcome_unknown:
                 self._ledger.unknown(command.natural_key)
             else:
                 self._ledger.not_applied(command.natural_key)

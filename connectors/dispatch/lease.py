@@ -29,7 +29,9 @@ class LeaseLostError(TransientError):
     """
 
     code = "transient.lease_lost"
-    outcome_unknown: Final = True
+
+    def __init__(self, detail: str, *, hint: str = "") -> None:
+        super().__init__(detail, outcome_unknown=True, hint=hint)
 
 
 def boot_clock() -> float:

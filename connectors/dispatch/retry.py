@@ -60,7 +60,7 @@ class RetryPolicy:
                 return max(delay_s, self.auth_retry_s)
             case RateLimitedError(retry_after_s=float(asked_s)):
                 return max(delay_s, asked_s)
-            case TransientError() if getattr(error, "outcome_unknown", False):
+            case TransientError(outcome_unknown=True):
                 return max(delay_s, self.settle_s)
             case _:
                 return delay_s
