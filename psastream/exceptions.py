@@ -13,11 +13,11 @@ from typing import Any, Final
 import typer
 
 from connectors.dispatch.exceptions import OPEN, read_reason
-from connectors.dispatch.journal import EXCEPTIONS
+from connectors.dispatch.journal import last_exceptions, read_told
 from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
 from connectors.faults import Reason
-from runtime.kafka import KafkaSettings, make_producer, read_compacted, require_broker
+from runtime.kafka import KafkaSettings, make_producer, require_broker
 from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
@@ -68,8 +68,8 @@ def parse_reason(text: str) -> Reason:
 
 
 def read_exceptions(kafka: KafkaSettings, serde: Serde) -> list[Row]:
-    """Return the last record of every exception, oldest first. Raises BrokerUnavailableError."""
-    rows = [serde.read(value) for value in read_compacted(kafka, EXCEPTIONS).values()]
+    """Return the last word on every exception, oldest first. Raises BrokerUnavailableError."""
+    rows, _ = last_exceptions(read_told(kafka, serde))
     return sorted(rows, key=lambda row: (row["raised_at"], row["exception_id"]))
 
 

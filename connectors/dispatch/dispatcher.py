@@ -22,7 +22,13 @@ from connectors.dispatch.journal import Journal, KafkaJournal, Memory, read_memo
 from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
-from connectors.dispatch.session import Session, Target, exceptions_of
+from connectors.dispatch.session import (
+    Session,
+    Target,
+    doubtful,
+    exceptions_of,
+    place_of,
+)
 from connectors.dispatch.signals import Signal, Signals
 from runtime.health import EVENT_LOOP, Health
 from runtime.kafka import KafkaSettings, describe_members, make_consumer, make_producer
@@ -211,7 +217,12 @@ class Dispatcher:
     ) -> None:
         self._renew_at_s = 0.0
         ours = exceptions_of(partitions, memory.exceptions)
-        journal = KafkaJournal(self._publisher, ours, self._metrics)
+        journal = KafkaJournal(self._publisher, ours, self._metrics, doubtful=doubtful(memory))
+        await journal.tell_again(
+            row
+            for row in memory.overtaken
+            if place_of(row["system"], row["natural_key"]) in partitions
+        )
         self._session = Session(
             self._targets,
             memory,

@@ -62,9 +62,31 @@ def open_record(refusal: Refusal) -> Payload:
     }
 
 
-def resolved_record(identity: str, command: Command, *, at: datetime) -> Payload:
+def resolved_record(identity: str, command: Command, attempts: int, *, at: datetime) -> Payload:
     """Return the `psa.command.Exception` that ends one: the desire is met or withdrawn."""
-    return {**_identity(identity, command), "status": RESOLVED, "raised_at": at}
+    return {
+        **_identity(identity, command),
+        "status": RESOLVED,
+        "raised_at": at,
+        "revision": command.revision,
+        "attempts": attempts,
+    }
+
+
+def is_overtaken(record: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
+    """Whether a record of an exception comes later than one that is about more attempts.
+
+    A process that was cut off may deliver it long after its heir has had the last word. What was
+    settled after as many attempts is over. Records without a revision, as of tables, never come
+    late.
+    """
+    if record["revision"] is None or known["revision"] is None:
+        return False
+    return _rank(record) < _rank(known)
+
+
+def _rank(record: Mapping[str, Any]) -> tuple[int, int, bool]:
+    return record["revision"], record["attempts"] or 0, record["status"] == RESOLVED
 
 
 def read_refusal(record: Mapping[str, Any]) -> Refusal | None:

@@ -167,7 +167,9 @@ class TargetExecutor:
     async def _resolve(self, refusal: Refusal, finished: Finished) -> None:
         """Resolve what nobody waits for any more; without a lease, the heir does."""
         known_id = self._ledger.known_id(refusal.command.natural_key)
-        outcome = Outcome(Status.WITHDRAWN, refusal.attempts, target_id=known_id)
+        intent = self._ledger.open_intent(refusal.command.natural_key)
+        attempts = max(refusal.attempts, intent.attempt if intent else 0)
+        outcome = Outcome(Status.WITHDRAWN, attempts, target_id=known_id)
         while not self._is_draining:
             try:
                 self._check()

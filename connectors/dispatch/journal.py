@@ -26,6 +26,7 @@ from connectors.dispatch.commands import (
 from connectors.dispatch.exceptions import (
     OPEN,
     exception_id,
+    is_overtaken,
     open_record,
     read_refusal,
     resolved_record,
@@ -34,7 +35,7 @@ from connectors.dispatch.exceptions import (
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
 from connectors.dispatch.refusals import Refusal
-from runtime.kafka import MAX_MESSAGE_BYTES, KafkaSettings, read_compacted, read_topic
+from runtime.kafka import MAX_MESSAGE_BYTES, KafkaSettings, read_topic
 from runtime.secrets import mask
 from runtime.serde import Serde
 from schemas.errors import PsaStreamError
@@ -45,6 +46,10 @@ EXCEPTIONS = "psa.exception"
 DEAD_LETTERS = "psa.dlq"
 LETTER_ROOM_BYTES = 65_536
 """Of a dead letter, for all but the record that it is about."""
+
+Row = Mapping[str, Any]
+Told = tuple[bytes, Row | None]
+"""Key and record of an exception, None for a tombstone."""
 
 _CARRIED_OUT = frozenset({Status.SUCCEEDED, Status.ADOPTED})
 
@@ -91,6 +96,7 @@ class Memory:
     intents: dict[str, Intent] = field(default_factory=dict)
     exceptions: dict[str, OpenException] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
+    overtaken: tuple[Mapping[str, Any], ...] = ()  # last words that older ones came after
 
 
 def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) -> Memory:
@@ -100,29 +106,42 @@ def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) ->
     dispatch must not start.
     """
 
-    def rows(topic: str, target_field: str) -> list[dict[str, Any]]:
-        decoded = (serde.read(value) for value in read_compacted(kafka, topic).values())
-        return [row for row in decoded if row[target_field] in targets]
-
     def every(topic: str, target_field: str) -> Iterator[dict[str, Any]]:
         for message in read_topic(kafka, topic):
             row = serde.read(message.value()) if message.value() is not None else {}
             if row.get(target_field) in targets:
                 yield row
 
-    return memory_of(every(RESULTS, "target"), every(INTENTS, "target"), rows(EXCEPTIONS, "system"))
+    told = (
+        (key, row)
+        for key, row in read_told(kafka, serde)
+        if row is None or row["system"] in targets
+    )
+    return memory_of(every(RESULTS, "target"), every(INTENTS, "target"), told)
+
+
+def read_told(kafka: KafkaSettings, serde: Serde) -> Iterator[Told]:
+    """Yield every record of an exception with its key, in order. Blocks.
+
+    Raises BrokerUnavailableError, RegistryUnavailableError, DecodeError.
+    """
+    for message in read_topic(kafka, EXCEPTIONS):
+        value = message.value()
+        yield message.key(), None if value is None else serde.read(value)
 
 
 def memory_of(
     results: Iterable[Mapping[str, Any]],
     intents: Iterable[Mapping[str, Any]],
-    exceptions: Iterable[Mapping[str, Any]],
+    told: Iterable[Told],
 ) -> Memory:
-    """Return the memory that records hold: every result and intent, the last exceptions."""
+    """Return the memory that records hold, every one ever written of each topic."""
+    exceptions, overtaken = last_exceptions(told)
     still_open = waiting_commands(exceptions)
     return Memory(
         settled=last_results(results),
         intents=last_intents(intents),
+        overtaken=tuple(overtaken),
         exceptions={row["exception_id"]: _open_exception(row) for row in still_open},
         refusals=tuple(found for row in still_open if (found := read_refusal(row)) is not None),
     )
@@ -158,10 +177,31 @@ def last_intents(rows: Iterable[Mapping[str, Any]]) -> dict[str, Intent]:
     return found
 
 
+def last_exceptions(told: Iterable[Told]) -> tuple[list[Row], list[Row]]:
+    """Return the last word on each exception, and which of them are not the last record.
+
+    As of results: whatever was written last. Those are to be written again, since compaction keeps
+    only the record that came last.
+    """
+    found: dict[bytes, Row] = {}
+    overtaken: dict[bytes, Row] = {}
+    for key, row in told:
+        overtaken.pop(key, None)
+        if row is None:
+            found.pop(key, None)
+        elif key in found and is_overtaken(row, found[key]):
+            overtaken[key] = found[key]
+        else:
+            found[key] = row
+    return list(found.values()), list(overtaken.values())
+
+
 class KafkaJournal:
     """The journal on Kafka topics. `exceptions` are those of the partitions we own.
 
-    Each is in the gauge of one process, so that sums over all processes are true.
+    Each is in the gauge of one process, so that sums over all processes are true. `doubtful` are
+    the natural keys of attempts whose outcome nobody has recorded: a refusal of one may be on its
+    way, and is to find that it is over.
     """
 
     def __init__(
@@ -170,8 +210,10 @@ class KafkaJournal:
         exceptions: dict[str, OpenException],
         metrics: DispatchMetrics,
         *,
+        doubtful: Collection[str] = (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._doubtful = set(doubtful)
         self._publisher = publisher
         self._exceptions = dict(exceptions)
         self._metrics = metrics
@@ -195,11 +237,21 @@ class KafkaJournal:
         for refusal in refusals:
             await self.tell(refusal)
         still_open = {refusal.exception_id for refusal in refusals}
-        for identity in _resolved(command, outcome.status):
-            if identity in self._exceptions and identity not in still_open:
-                await self._publish_exception(resolved_record(identity, command, at=at))
+        resolved = _resolved(command, outcome.status)
+        for identity in resolved:
+            is_known = identity in self._exceptions or command.natural_key in self._doubtful
+            if is_known and identity not in still_open:
+                record = resolved_record(identity, command, outcome.attempts, at=at)
+                await self._publish_exception(record)
+        if resolved:
+            self._doubtful.discard(command.natural_key)
         result = result_record(command, outcome, finished_at=at)
         await self._publisher.publish(RESULTS, command.natural_key, result)
+
+    async def tell_again(self, records: Iterable[Row]) -> None:
+        """Write the last words again that older ones came after."""
+        for record in records:
+            await self._publish_exception(dict(record))
 
     async def tell(self, refusal: Refusal) -> None:
         """Write an open exception."""

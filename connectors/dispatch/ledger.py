@@ -80,6 +80,11 @@ class _Entry:
         return max(self.settled.revision, floor)
 
 
+def is_open(intent: Intent, last: Settled) -> bool:
+    """Whether nothing is recorded of what came of an attempt."""
+    return (intent.revision, intent.attempt) > (last.revision, last.attempts)
+
+
 class Ledger:
     """State machine of all natural keys. Not thread-safe; one owner."""
 
@@ -88,8 +93,7 @@ class Ledger:
         self._settled = dict(settled)
         self._entries: dict[str, _Entry] = {}  # of keys that are not at rest
         for key, intent in intents.items():
-            last = self._settled.get(key, NEVER)
-            if (intent.revision, intent.attempt) > (last.revision, last.attempts):
+            if is_open(intent, last := self._settled.get(key, NEVER)):
                 self._entries[key] = _Entry(last, intent)
 
     def deliver(self, command: Command) -> bool:

@@ -20,7 +20,7 @@ from connectors.dispatch.executor import Spawn, TargetExecutor
 from connectors.dispatch.intake import TOPIC_PREFIX, Delivery, Withdrawal
 from connectors.dispatch.journal import DeadLetter, Journal, Memory
 from connectors.dispatch.lease import Check
-from connectors.dispatch.ledger import Ledger
+from connectors.dispatch.ledger import NEVER, Ledger, is_open
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.offsets import OffsetTracker
 from connectors.dispatch.refusals import Refusal, RetryRequest
@@ -139,6 +139,15 @@ def _is_last(refusal: Refusal, memory: Memory) -> bool:
     """Whether nothing newer is known; a command that is not settled is delivered again."""
     last = memory.settled.get(refusal.command.natural_key)
     return last is not None and last.revision == refusal.command.revision
+
+
+def doubtful(memory: Memory) -> set[str]:
+    """Return the natural keys of attempts of whose outcome nothing is recorded."""
+    return {
+        key
+        for key, intent in memory.intents.items()
+        if is_open(intent, memory.settled.get(key, NEVER))
+    }
 
 
 def exceptions_of(

@@ -25,7 +25,7 @@ from connectors.dispatch.intake import Delivery, Withdrawal
 from connectors.dispatch.journal import EXCEPTIONS, INTENTS, RESULTS, KafkaJournal, memory_of
 from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
-from connectors.dispatch.session import Session, Target
+from connectors.dispatch.session import Session, Target, doubtful
 from connectors.faults import Fault, Reason, VendorRejectedError, VendorUnavailableError
 from connectors.float.sink import PROJECTS, FloatSink
 from connectors.http import Response
@@ -222,9 +222,16 @@ class Process:
         memory = memory_of(
             [row for _, row in broker.topics.get(RESULTS, ())],
             broker.rows(INTENTS).values(),
-            broker.rows(EXCEPTIONS).values(),
+            [(key.encode(), row) for key, row in broker.topics.get(EXCEPTIONS, ())],
         )
-        journal = KafkaJournal(self, memory.exceptions, metrics, now=now)  # type: ignore[arg-type]
+        journal = KafkaJournal(
+            self,  # type: ignore[arg-type]  # the one method it calls
+            memory.exceptions,
+            metrics,
+            doubtful=doubtful(memory),
+            now=now,
+        )
+        await journal.tell_again(memory.overtaken)
         sink = FloatSink(self)  # type: ignore[arg-type]  # the one method it calls
         async with asyncio.TaskGroup() as group:
             self.lease.proven(asyncio.get_running_loop().time())

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry
 
-from connectors.dispatch.commands import Command, Settled
+from connectors.dispatch.commands import Command, Intent, Settled
 from connectors.dispatch.executor import TargetExecutor
 from connectors.dispatch.lease import Check
 from connectors.dispatch.ledger import Ledger
@@ -69,6 +69,7 @@ class Bench:
         *,
         policy: RetryPolicy,
         check: Check,
+        intents: dict[str, Intent],
     ) -> None:
         self.erp = erp
         self.journal = MemoryJournal()
@@ -78,7 +79,7 @@ class Bench:
             "netsuite",
             erp,
             self.journal,
-            Ledger(settled, {}),
+            Ledger(settled, intents),
             policy=policy,
             check=check,
             max_in_flight=5,
@@ -103,13 +104,23 @@ class Bench:
 @asynccontextmanager
 async def bench(
     erp: Erp,
+    *,
     settled: dict[str, Settled] | None = None,
     refused: list[Refusal] | None = None,
     policy: RetryPolicy = POLICY,
     check: Check = lambda: None,
+    intents: dict[str, Intent] | None = None,
 ) -> AsyncIterator[Bench]:
     async with asyncio.TaskGroup() as group:
-        it = Bench(group, erp, settled or {}, refused or [], policy=policy, check=check)
+        it = Bench(
+            group,
+            erp,
+            settled or {},
+            refused or [],
+            policy=policy,
+            check=check,
+            intents=intents or {},
+        )
         yield it
         await it.executor.drain(10)
 

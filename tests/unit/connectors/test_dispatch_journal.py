@@ -5,22 +5,41 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from connectors.dispatch.commands import (
+    Command,
     OpenException,
     Outcome,
+    Problem,
     Status,
     intent_record,
     result_record,
 )
-from connectors.dispatch.exceptions import exception_id, warning_id
-from connectors.dispatch.journal import EXCEPTIONS, KafkaJournal, memory_of
+from connectors.dispatch.exceptions import (
+    exception_id,
+    open_record,
+    resolved_record,
+    warning_id,
+)
+from connectors.dispatch.journal import (
+    EXCEPTIONS,
+    RESULTS,
+    KafkaJournal,
+    last_exceptions,
+    memory_of,
+)
 from connectors.dispatch.ledger import Ledger, Look
 from connectors.dispatch.metrics import DispatchMetrics
+from connectors.dispatch.refusals import Refusal
+from connectors.dispatch.session import doubtful
+from connectors.faults import Reason
+from runtime.registry import value_schema
+from schemas.codec import RecordCodec
+from schemas.topics import BY_NAME
 from tests.support.sinks import make_command
-
-pytestmark = pytest.mark.asyncio
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 COMMAND = make_command()
@@ -48,6 +67,7 @@ class Published:
         (Status.SUPERSEDED, set()),
     ],
 )
+@pytest.mark.asyncio
 async def test_a1_an_outcome_ends_the_exceptions_whose_cause_it_ends(
     status: Status, ended: set[str]
 ) -> None:
@@ -63,6 +83,7 @@ async def test_a1_an_outcome_ends_the_exceptions_whose_cause_it_ends(
 
 
 @pytest.mark.fault("A5", place="connectors/dispatch/journal.py")
+@pytest.mark.asyncio
 async def test_a5_an_intent_that_comes_late_does_not_hide_its_heirs() -> None:
     """A client without a broker delivers for minutes: long after others have taken over."""
     newer = make_command(revision=2)
@@ -78,3 +99,114 @@ async def test_a5_an_intent_that_comes_late_does_not_hide_its_heirs() -> None:
     ledger = Ledger(memory.settled, memory.intents)
     assert ledger.deliver(newer)
     assert isinstance(ledger.next(newer.natural_key), Look), "its attempt may have landed"
+
+
+def refused(command: Command, attempts: int) -> Refusal:
+    problem = Problem("X", "no", reason=Reason.VALIDATION)
+    return Refusal(exception_id(command), command, problem, attempts, 1, 0.0, 0.0, 9.0)
+
+
+LATE = [
+    pytest.param(COMMAND, Outcome(Status.SUCCEEDED, 2), id="attempted again"),
+    pytest.param(COMMAND, Outcome(Status.ADOPTED, 1), id="mended by hand"),
+    pytest.param(COMMAND, Outcome(Status.WITHDRAWN, 1), id="withdrawn"),
+    pytest.param(make_command(revision=2), Outcome(Status.SUCCEEDED, 1), id="a newer one"),
+]
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/journal.py")
+@pytest.mark.parametrize("is_known", [True, False], ids=["refused before", "refused first"])
+@pytest.mark.parametrize(("command", "outcome"), LATE)
+@pytest.mark.asyncio
+async def test_a6_a_refusal_told_late_does_not_open_what_its_heir_has_settled(
+    command: Command, outcome: Outcome, is_known: bool
+) -> None:
+    """The heir knows of the attempt by its intent alone, or of an earlier refusal."""
+    late = open_record(refused(COMMAND, 1))
+    before = [(b"e", open_record(refused(COMMAND, 0)))] if is_known else []
+    intents = [intent_record(COMMAND, 1, started_at=AT)]
+    published: Any = Published()
+    metrics = DispatchMetrics(CollectorRegistry())
+    memory = memory_of([], intents, before)
+    heir = KafkaJournal(published, memory.exceptions, metrics, doubtful=doubtful(memory))
+
+    await heir.settle(command, outcome)
+
+    told = [(b"e", row) for topic, key, row in published.records if key == REFUSED]
+    results = [row for topic, _, row in published.records if topic == RESULTS]
+    after = memory_of(results, intents, [*before, *told, (b"e", late)])
+    assert (after.exceptions, after.refusals) == ({}, ())
+    assert [row["status"] for row in after.overtaken] == ["resolved"]
+    assert memory_of([], [], [*told, (b"e", late), *told]).overtaken == (), "it was told again"
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/journal.py")
+@pytest.mark.asyncio
+async def test_a6_what_is_told_again_outlives_compaction() -> None:
+    resolved = resolved_record(REFUSED, COMMAND, 2, at=AT)
+    [row] = memory_of([], [], [(b"e", resolved), (b"e", late := open_record(refused(COMMAND, 1)))]
+    ).overtaken  # fmt: skip
+    published: Any = Published()
+    codec = RecordCodec(value_schema(BY_NAME[EXCEPTIONS]))
+
+    await KafkaJournal(published, {}, DispatchMetrics(CollectorRegistry())).tell_again(
+        [codec.decode(codec.encode(row))]
+    )
+
+    [(topic, key, again)] = published.records
+    assert (topic, key) == (EXCEPTIONS, REFUSED)
+    assert memory_of([], [], [(b"e", late), (b"e", again)]).exceptions == {}
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/exceptions.py")
+@given(
+    orders=st.permutations(
+        [
+            open_record(refused(COMMAND, 1)),
+            open_record(refused(COMMAND, 2)),
+            resolved_record(REFUSED, COMMAND, 2, at=AT),
+            open_record(refused(make_command(revision=2), 1)),
+        ]
+    ),
+    count=st.integers(1, 4),
+)
+def test_a6_the_last_word_is_the_same_in_whatever_order_it_was_told(
+    orders: list[dict[str, Any]], count: int
+) -> None:
+    told = orders[:count]
+    memory = memory_of([], [], [(b"e", row) for row in told])
+
+    last = max(told, key=lambda row: (row["revision"], row["attempts"], row["status"]))
+    assert set(memory.exceptions) == ({REFUSED} if last["status"] == "open" else set())
+    assert [each.command.revision for each in memory.refusals] == (
+        [last["revision"]] if last["status"] == "open" else []
+    )
+    assert memory.overtaken == (() if told[-1] is last else (last,))
+
+
+@pytest.mark.asyncio
+async def test_what_settles_with_nothing_open_and_nothing_in_doubt_tells_its_result_alone() -> None:
+    published: Any = Published()
+    journal = KafkaJournal(
+        published, {}, DispatchMetrics(CollectorRegistry()), doubtful=[COMMAND.natural_key]
+    )
+    for _ in range(2):
+        await journal.settle(COMMAND, Outcome(Status.SUCCEEDED, 1))
+    await journal.settle(make_command("netsuite:project:b"), Outcome(Status.SUCCEEDED, 1))
+
+    topics = [topic for topic, _, _ in published.records]
+    assert topics == [EXCEPTIONS, EXCEPTIONS, RESULTS, RESULTS, RESULTS]
+
+
+@pytest.mark.asyncio
+async def test_a_finding_of_a_table_and_a_tombstone_count_as_they_come() -> None:
+    finding = {"exception_id": "billing:p", "command_id": None, "revision": None, "status": "open"}
+    row = open_record(refused(COMMAND, 1))
+
+    assert last_exceptions([(b"f", finding), (b"f", {**finding, "status": "resolved"})]) == (
+        [{**finding, "status": "resolved"}],
+        [],
+    )
+    assert last_exceptions([(b"e", row), (b"e", None)]) == ([], [])
+    unmarked = {**row, "status": "resolved", "revision": None}  # as versions before this one wrote
+    assert last_exceptions([(b"e", row), (b"e", unmarked), (b"e", row)]) == ([row], [])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.dispatch.answers import Answer, read_answer
-from connectors.dispatch.commands import Command, Problem, Settled
+from connectors.dispatch.commands import Command, Intent, Problem, Settled
 from connectors.dispatch.exceptions import open_record
 from connectors.dispatch.executor import UNAVAILABLE_AFTER
 from connectors.dispatch.lease import LeaseLostError
@@ -369,7 +369,7 @@ def test_a1_refusals_survive_a_restart_with_their_pauses() -> None:
             for refusal in refused
         }
         before = erp.writes
-        async with bench(erp, settled, refused) as heir:
+        async with bench(erp, settled=settled, refused=refused) as heir:
             await asyncio.sleep(10 * 60)
             assert erp.writes - before <= 1, "the pause goes on where it was"
             erp.rules.clear()
@@ -749,7 +749,9 @@ def test_c11_a_pause_that_a_clock_a_year_ahead_has_set_is_not_believed() -> None
         problem = Problem("X", "no", reason=Reason.SETTING)
         refusal = Refusal("netsuite:netsuite:project:a", command, problem, 1, 1, at_s, at_s, at_s)
         erp = Erp()
-        async with bench(erp, {command.natural_key: Settled(1, 1)}, [refusal]) as it:
+        async with bench(
+            erp, settled={command.natural_key: Settled(1, 1)}, refused=[refusal]
+        ) as it:
             await asyncio.sleep(DAY_S)
 
             assert it.statuses() == ["succeeded"]
@@ -845,5 +847,26 @@ def test_a1_whatever_is_refused_and_cured_in_whatever_order_ends_met(
             assert it.journal.open == {}
             assert len(erp.held) == len(causes)
             assert it.statuses().count("succeeded") == len(causes), "one effect each"
+
+    virtually(story)
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/executor.py")
+def test_a6_a_withdrawal_ends_also_the_attempt_that_was_under_way_elsewhere() -> None:
+    """Its refusal may come late; what is settled after as many attempts is over."""
+
+    async def story() -> None:
+        command, at_s = make_command(), now().timestamp()
+        problem = Problem("X", "no", reason=Reason.VALIDATION)
+        refusal = Refusal("netsuite:netsuite:project:a", command, problem, 3, 1, at_s, at_s, at_s)
+        settled = {command.natural_key: Settled(1, 3)}
+        intents = {command.natural_key: Intent(command.command_id, 1, 4)}
+        for known, attempts in ((intents, 4), ({}, 3)):
+            async with bench(Erp(), settled=settled, refused=[refusal], intents=known) as it:
+                it.executor.withdraw(command.natural_key, 2, lambda: None)
+                await asyncio.sleep(0)
+
+                [(_, outcome)] = it.journal.outcomes
+                assert (outcome.status.value, outcome.attempts) == ("withdrawn", attempts)
 
     virtually(story)

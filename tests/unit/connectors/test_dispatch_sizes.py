@@ -48,7 +48,7 @@ def test_b1_the_exception_of_a_huge_command_is_small_and_makes_nothing_of_a_part
     refusal = refusal_of(payload)
     record = open_record(refusal)
     assert texts(record) < 50_000
-    assert texts(resolved_record("e", refusal.command, at=NOW)) < 50_000
+    assert texts(resolved_record("e", refusal.command, 1, at=NOW)) < 50_000
     outcome = Outcome(Status.REJECTED, 1, problem=refusal.problem)
     assert texts(result_record(refusal.command, outcome, finished_at=NOW)) < 50_000
     again = read_refusal(record)
