@@ -117,19 +117,18 @@ class ObjectLoop:
         failures = 0
         self._health.watch(self._part, within_s=SILENCE_S)
         while True:
+            failures += 1  # in a row, unless this poll is complete
             try:
                 await self._poller.poll()
             except PsaStreamError as error:
                 verdict = verdict_on(error)
                 if verdict is None:
                     raise
-                failures += 1
                 self._report(error, verdict)
                 pause_s = self._pause_s(error, verdict, failures)
             except Exception:
                 # A defect met by one object must not end the others. A batch is atomic: nothing of
                 # this poll is half done.
-                failures += 1
                 self._report_defect()
                 pause_s = self._settings.retry_max_s
             else:

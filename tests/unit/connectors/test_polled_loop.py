@@ -157,7 +157,7 @@ class Scene:
 @pytest.mark.fault("D13", place="connectors/polled/loop.py")
 def test_d13_an_object_is_ready_while_its_last_poll_was_complete() -> None:
     scene = Scene()
-    script = Script(None, SchemaMismatchError("x"), None)
+    script = Script(None, SchemaMismatchError("x"), None, KeyError("a defect"))
     poll = script.poll
 
     async def noted() -> None:
@@ -167,7 +167,9 @@ def test_d13_an_object_is_ready_while_its_last_poll_was_complete() -> None:
     script.poll = noted  # type: ignore[method-assign]
     with pytest.raises(FatalError, match="the end"):
         asyncio.run(make_loop(script, scene.health).run())
-    assert scene.answers == [(True, False), (True, True), (True, False), (True, True)]
+    ready = [is_ready for _, is_ready in scene.answers]
+    assert ready == [False, True, False, True, False]
+    assert all(is_live for is_live, _ in scene.answers)
 
 
 @pytest.mark.fault("D13", place="connectors/polled/loop.py")
@@ -198,6 +200,22 @@ def test_d13_a_poll_that_hangs_is_not_live_and_a_long_pause_is() -> None:
 
     run_jumping(run())
     assert scene.answers == [(True, False), (False, False)]
+
+
+@pytest.mark.fault("D13", place="connectors/polled/loop.py")
+def test_d13_a_page_may_take_a_quarter_of_an_hour_and_no_longer() -> None:
+    scene = Scene()
+
+    class Slow:
+        async def poll(self) -> None:
+            for seconds in (899.5, 1.0):
+                scene.now_s += seconds
+                scene.note()
+            raise FatalError("the end")
+
+    with pytest.raises(FatalError, match="the end"):
+        asyncio.run(make_loop(Slow(), scene.health).run())
+    assert [is_live for is_live, _ in scene.answers] == [True, False]
 
 
 @pytest.mark.fault("D11", place="connectors/polled/loop.py")
