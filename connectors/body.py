@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -27,15 +29,36 @@ THREAD_FROM_BYTES: Final = 64 * 1024
 _PIECE_BYTES: Final = 64 * 1024
 _GZIP_BITS: Final = 16 + zlib.MAX_WBITS
 _BOM: Final = b"\xef\xbb\xbf"
+_TEXT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
+"""A text as JSON writes it, or an open one to the end: found in one pass, whatever it holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How large a body may be: bytes as sent and as unpacked, values in it, nesting."""
+    """How large a body may be: bytes as sent and as unpacked, values in it, nesting.
+
+    `keeps_doubled`: a name that occurs twice in an object has the value `SEVERAL`, which fits no
+    contract. So it is a problem of the row that holds it, where rows are read one by one.
+    """
 
     size_bytes: int = 16 * 1024 * 1024
     values: int = 1_000_000
     depth: int = 32
+    keeps_doubled: bool = False
+
+
+ROWS: Final = Bounds(keeps_doubled=True)
+"""For pages of rows."""
+
+
+class Several:
+    """In the place of the values of a name that occurs twice: nobody can tell which is meant."""
+
+    def __repr__(self) -> str:
+        return "several values"
+
+
+SEVERAL: Final = Several()
 
 
 class UnusableBodyError(ValueError):
@@ -116,12 +139,12 @@ def parse_json(data: bytes, bounds: Bounds = Bounds()) -> Any:
 
     A number that is longer or larger than any contract holds, NaN and the infinities are handed
     on as their text: the row that holds one is refused, its page is not. A name that occurs twice
-    in an object is an error: nobody can tell which value is meant.
+    in an object is an error, but where `bounds` keep it.
     """
     if len(data) > bounds.size_bytes:
         raise _too_large(bounds)
     # Every value but the first follows one of these, so they bound the count before the parse.
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > bounds.values:
+    if _marks(data) > bounds.values and _marks(_TEXT.sub(b"", data)) > bounds.values:
         raise UnusableBodyError(f"more than {bounds.values} values")
     try:
         parsed = json.loads(
@@ -129,7 +152,7 @@ def parse_json(data: bytes, bounds: Bounds = Bounds()) -> Any:
             parse_float=_decimal,
             parse_int=_integer,
             parse_constant=str,
-            object_pairs_hook=_object,
+            object_pairs_hook=_object_of_a_row if bounds.keeps_doubled else _object,
         )
     except UnusableBodyError:
         raise
@@ -175,6 +198,18 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(parsed) != len(pairs):
         raise UnusableBodyError("a name occurs twice in an object")
     return parsed
+
+
+def _object_of_a_row(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    parsed = dict(pairs)
+    if len(parsed) != len(pairs):
+        names = Counter(name for name, _ in pairs)
+        parsed |= {name: SEVERAL for name, count in names.items() if count > 1}
+    return parsed
+
+
+def _marks(data: bytes) -> int:
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
 
 
 def _is_deeper(value: object, depth: int) -> bool:

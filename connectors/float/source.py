@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BeforeValidator, Field, SecretStr
 
+from connectors.body import ROWS
 from connectors.float.auth import POLICY, SYSTEM, StaticToken
 from connectors.http import Limiter, Response, RetrySettings, VendorClient
 from connectors.polled.answers import Answer, read_answer, read_list
@@ -145,6 +146,7 @@ class FloatSource:
             timeout_s=config.request_timeout_ms / 1000,
             limiter=Limiter(config.max_in_flight, config.requests_per_second),
             retry=retry,
+            bounds=ROWS,
         )
         self.config = config
 

@@ -20,6 +20,7 @@ from typing import Any, Final, Self
 
 from pydantic import Field, SecretStr, field_validator
 
+from connectors.body import ROWS
 from connectors.http import Limiter, RetrySettings, VendorClient
 from connectors.netsuite.auth import POLICY, SYSTEM, make_auth
 from connectors.netsuite.queries import (
@@ -105,6 +106,7 @@ class NetSuiteSource:
             timeout_s=config.request_timeout_ms / 1000,
             limiter=Limiter(config.max_in_flight, config.requests_per_second),
             retry=retry,
+            bounds=ROWS,
         )
         self.config = config
 

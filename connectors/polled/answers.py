@@ -7,11 +7,13 @@ that a bad row is an error of that row only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from connectors.body import Several
 from connectors.faults import UnreadableBodyError
 from schemas.errors import SchemaMismatchError
 
@@ -78,16 +80,14 @@ def read_list(body: object, *, of: str) -> list[Any]:
 
 def name_of(value: object) -> str:
     """Return what JSON calls the type of a value."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a truth value"
-        case str():
-            return "a text"
-        case list():
-            return "a list"
-        case dict():
-            return "an object"
-        case _:
-            return "a number"
+    return _NAMES.get(type(value), "a number")
+
+
+_NAMES: Final[Mapping[type, str]] = {
+    type(None): "null",
+    bool: "a truth value",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+    Several: "a name that is there twice",
+}

@@ -152,7 +152,7 @@ class ObjectLoop:
         bound_s = min(RETRY_FIRST_S * 2 ** min(failures - 1, 16), self._settings.retry_max_s)
         pause_s: float = bound_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
         asked_s = error.retry_after_s if isinstance(error, RateLimitedError) else None
-        return max(pause_s, asked_s or 0.0)
+        return pause_s if asked_s is None else max(pause_s, asked_s)
 
     def _report(self, error: PsaStreamError, verdict: Verdict) -> None:
         system, obj = self._labels

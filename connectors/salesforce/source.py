@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 import structlog
 from pydantic import Field, SecretStr, field_validator
 
+from connectors.body import ROWS
 from connectors.faults import QuotaExhaustedError
 from connectors.http import Limiter, Response, RetrySettings, VendorClient
 from connectors.polled import instruments
@@ -111,6 +112,7 @@ class SalesforceSource:
             timeout_s=config.request_timeout_ms / 1000,
             limiter=Limiter(config.max_in_flight, config.requests_per_second),
             retry=retry,
+            bounds=ROWS,
         )
         self.config = config
 

@@ -16,7 +16,14 @@ from aiohttp import web
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from connectors.body import Bounds, UnusableBodyError, dump_json, parse_json
+from connectors.body import (
+    ROWS,
+    SEVERAL,
+    Bounds,
+    UnusableBodyError,
+    dump_json,
+    parse_json,
+)
 from connectors.faults import UnreadableBodyError, VendorUnavailableError
 from connectors.http import Limiter, Response, RetrySettings, VendorClient
 from connectors.netsuite.auth import POLICY
@@ -229,6 +236,33 @@ def _without_halves(value: Any) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+@pytest.mark.fault("B3", place="connectors/body.py")
+def test_b3_commas_and_brackets_in_a_text_are_no_values() -> None:
+    text = 'a,[{\\"' * 400 + "\\\\"
+    assert parse_json(json.dumps([text, 1]).encode(), SMALL) == [text, 1]
+    for more in ([text, *range(1_000)], [text, [[]] * 500]):
+        with pytest.raises(UnusableBodyError, match="more than 1000 values"):
+            parse_json(json.dumps(more).encode(), SMALL)
+
+
+@pytest.mark.fault("D2", place="connectors/body.py")
+@pytest.mark.parametrize("tail", [b'\\"', b'"', b"\\", b'",', b"x,"])
+def test_d2_open_texts_are_looked_through_once(tail: bytes) -> None:
+    with pytest.raises(UnusableBodyError):
+        parse_json(b'["' + b"," * 1_000 + tail * 500_000, Bounds(values=100))
+
+
+@pytest.mark.fault("B3", place="connectors/body.py")
+def test_b3_a_name_that_is_there_twice_is_an_error_unless_rows_are_read() -> None:
+    page = b'{"items": [{"id": "1", "a": {"b": 1, "b": 2}}, {"id": "2", "id": "2"}], "more": false}'
+    with pytest.raises(UnusableBodyError, match="a name occurs twice"):
+        parse_json(page)
+    assert parse_json(page, ROWS) == {
+        "items": [{"id": "1", "a": {"b": SEVERAL}}, {"id": SEVERAL}],
+        "more": False,
+    }
 
 
 @given(value=ANY_VALUE.filter(_without_halves))

@@ -109,3 +109,26 @@ def test_c11_what_changed_since_is_the_same_in_every_time_zone_of_the_user(tmp_p
     assert [(row.id, row.deleted_at) for row in gone_rows] == [
         (str(2 + 2 * number), instant) for number, instant in enumerate(instants) if number > 0
     ]
+
+
+@pytest.mark.fault("B3", place="connectors/body.py")
+def test_b3_a_row_in_which_a_name_is_there_twice_is_refused_alone(tmp_path: Path) -> None:
+    vendor = ScriptedVendor("netsuite", target=Ask("query", "customer", is_first=True))
+
+    def doubled(body: Any) -> bytes:
+        return json.dumps(body).replace('"id": "100"', '"id": "100", "entityid": "a"').encode()
+
+    vendor.change = doubled
+
+    async def run() -> list[Page]:
+        async with serving(vendor):
+            source = make_source(vendor, tmp_path)
+            try:
+                return [page async for page in source.reader("customer").changes(None)]
+            finally:
+                await source.close()
+
+    pages = asyncio.run(run())
+    refused = [(row.id, row.detail) for page in pages for row in page.unreadable]
+    assert refused == [("100", "entityid: a name that is there twice is not a text")]
+    assert [row.id for page in pages for row in page.rows] == ["101", "102", "103", "104", "105"]
