@@ -453,6 +453,85 @@ def test_c7_no_bill_is_ordered_beside_time_that_the_erp_still_offers(
 
 @pytest.mark.fault("C7", place="tables/billing.py")
 @pytest.mark.parametrize(
+    ("rows", "is_ordered", "left"),
+    [
+        ([bill(hours="8")], True, None),
+        ([bill(hours="8"), FIVE, FIVE_BACK], False, "300"),
+        ([bill(hours="8"), line("5", status="draft"), FIVE_BACK], False, "300"),
+        ([bill(hours="8"), line("8", None), line("-8", None, kind="credit_memo", number=2)],
+         False, "800"),
+        # a person has cut or closed what was left
+        ([bill(hours="5"), FIVE, FIVE_BACK], True, None),
+        ([written_off(), FIVE, FIVE_BACK], True, None),
+        # the one that was ordered after the credit is offered until it is gone
+        ([bill(hours="5"), second_bill(), FIVE, FIVE_BACK], False, "800"),
+        ([bill(hours="5"), second_bill("0"), FIVE, FIVE_BACK], True, None),
+        # one that a person wrote counts where the entry was invoiced, and not otherwise
+        ([bill(hours="5"), bill(hours="2").model_copy(update={"id": "b", "time_bill_id": None}),
+          FIVE, FIVE_BACK], False, "200"),
+        ([bill(hours="2").model_copy(update={"time_bill_id": None})], True, None),
+        # an ERP shows time in hundredths of hours, and each bill as a clock shows it
+        ([bill().model_copy(update={"seconds": 18_000 + 2 * 18 + 30}), FIVE, FIVE_BACK],
+         True, None),
+        ([bill().model_copy(update={"seconds": 18_000 + 2 * 18 + 31}), FIVE, FIVE_BACK],
+         False, "1.861111"),
+        # a correction
+        ([bill(hours="-8"), line("-5"), line("5", kind="credit_memo", number=2)], False, "300"),
+    ],
+)  # fmt: skip
+def test_c7_what_is_left_where_an_entry_was_is_billed_nowhere_else(
+    rows: list[TimeBill | InvoiceLine], is_ordered: bool, left: str | None
+) -> None:
+    document = shown(*rows)
+    moved = replace(MOVED, seconds=28_800)
+    assert order(document, moved) == ([("upsert_time_bill", "p2")] if is_ordered else [])
+    outbox = Outbox()
+    for project_ref, now in (("p1", None), ("p2", replace(ENTRY, seconds=28_800))):
+        report(document, "e", project_ref, now, outbox=outbox, timestamp_ms=10)
+    told = [(row["exception_id"], row["error_code"], row["amount"]) for row in records(outbox)]
+    expected = [] if left is None else [("billing:e|p1", "billing.left_over", Decimal(left))]
+    assert told == expected
+
+
+def records(outbox: Outbox) -> list[dict[str, Any]]:
+    return [dict(emit.record or {}) for emit in outbox.emits]
+
+
+@pytest.mark.fault("C7", place="tables/billing_difference.py")
+@pytest.mark.parametrize(
+    ("changes", "amount"),
+    [
+        ({}, "600"),
+        ({"bill_rate": Decimal(120)}, None),
+        ({"currency": "USD"}, None),
+        ({"bill_rate": Decimal(120), "is_billable": False}, "300"),
+    ],
+)
+def test_c7_no_amount_is_told_of_time_left_at_more_than_one_price(
+    changes: dict[str, Any], amount: str | None
+) -> None:
+    other = second_bill("3").model_copy(update=changes)
+    document, outbox = shown(bill(hours="8"), other, FIVE, FIVE_BACK), Outbox()
+    report(document, "e", "p1", None, outbox=outbox, timestamp_ms=10)
+    (row,) = records(outbox)
+    assert row["error_code"] == "billing.left_over"
+    assert row["amount"] == (None if amount is None else Decimal(amount))
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_an_order_elsewhere_is_taken_back_while_the_old_bill_offers_time() -> None:
+    """The papers came first and the old bill later; then a person closes it."""
+    document = shown(FIVE, FIVE_BACK)
+    moved = replace(MOVED, seconds=28_800)
+    assert order(document, moved) == [("upsert_time_bill", "p2")]
+    document.bills["b-p1"] = bill(hours="8")
+    assert order(document, moved) == [("delete_time_bill", "p2")]
+    document.bills["b-p1"] = written_off()
+    assert order(document, moved) == [("upsert_time_bill", "p2")]
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize(
     ("invoiced", "left"),
     [
         ("3", "7"),
@@ -633,3 +712,57 @@ def test_a3_the_exception_is_resolved_by_a_credit_or_by_the_reversal(is_credited
     for _ in range(2):
         report(document, "x:e", "p1", now, outbox=outbox, timestamp_ms=20)
     assert [(emit.record or {})["status"] for emit in outbox.emits] == ["open", "resolved"]
+
+
+@pytest.mark.fault("C7", place="tables/billing_difference.py")
+@pytest.mark.parametrize(
+    ("lines", "hours", "amount"),
+    [
+        ([line("8", None)], "8", "800"),
+        ([line("8", None), line("-5", None, kind="credit_memo", number=2)], "3", "300"),
+        ([line("-8", None)], "-8", "800"),
+        ([line("8", None), in_usd("2").model_copy(update={"project_ref": None})], "10", None),
+        ([line("8", None), line("-8", None, kind="credit_memo", number=2)], None, None),
+    ],
+)
+def test_c7_lines_that_name_no_project_are_told_with_their_money(
+    lines: list[InvoiceLine], hours: str | None, amount: str | None
+) -> None:
+    outbox = Outbox()
+    report(shown(*lines), "x:e", "", None, outbox=outbox, timestamp_ms=10)
+    told = [(row["exception_id"], row["amount"], row["currency"]) for row in records(outbox)]
+    if hours is None:
+        assert told == []
+        return
+    money = (None, None) if amount is None else (Decimal(amount), "EUR")
+    assert told == [("billing:x:e", *money)]
+    (row,) = records(outbox)
+    assert row["detail"].startswith(f"{Decimal(hours):.2f} h are on invoice lines")
+
+
+@pytest.mark.fault("C7", place="tables/billing_difference.py")
+@pytest.mark.parametrize(
+    ("entry", "approved"),
+    [
+        (replace(ENTRY, seconds=28_800), None),
+        (replace(ENTRY, seconds=21_600), "6.00"),
+        (replace(ENTRY, seconds=36_000), "10.00"),
+        (replace(ENTRY, seconds=28_800, bill_rate=Decimal(120)), "8.00"),
+        (replace(ENTRY, seconds=28_800, currency="USD"), "8.00"),
+        (replace(ENTRY, seconds=28_800, status="draft"), "0.00"),
+        (None, "0.00"),
+    ],
+)
+def test_c7_a_bill_that_a_line_may_have_used_is_told_where_the_entry_differs(
+    entry: EntryNow | None, approved: str | None
+) -> None:
+    """It is neither rewritten nor deleted: the line may have used it, or the one after it."""
+    document = shown(second_bill(), line("8"), line("-8", kind="credit_memo", number=2))
+    document.uses = {"i-1-p1": ["p1#1", "p1#2"]}
+    wanted = None if entry is None else EIGHT
+    assert order(document, wanted) == []
+    outbox = Outbox()
+    report(document, "e", "p1", entry, outbox=outbox, timestamp_ms=10)
+    told = [(row["error_code"], row["detail"]) for row in records(outbox)]
+    detail = f"a time record of 8 h is open, {approved} h are approved to bill"
+    assert told == ([] if approved is None else [("billing.unclear_bill", detail)])

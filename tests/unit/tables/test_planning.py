@@ -26,6 +26,7 @@ HOUR = 3_600
         pytest.param(MONDAY, date(2026, 11, 1), 0, id="the day before"),
         pytest.param(MONDAY, date(2026, 1, 1), 0, id="reversed"),
         pytest.param(date(2026, 11, 3), MONDAY, 0, id="reversed from a Tuesday"),
+        pytest.param(date(2026, 11, 4), date(2026, 1, 1), 0, id="reversed from a Wednesday"),
         pytest.param(date.min, date.max, 2_608_615, id="for ever"),
     ],
 )
