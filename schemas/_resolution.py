@@ -3,6 +3,12 @@
 Whether a field can be followed depends on the two schemas alone, but for bytes read as a string:
 each record tells whether its bytes are UTF-8 (Avro specification, "Schema Resolution").
 
+Names of records are not compared, as Avro's Java library does not outside of unions (`Resolver`,
+`RecordAdjust`): Debezium names its records by server and table, our readers theirs by what they
+hold. Fields are matched by name, then by an alias of the reader's. Where several of the writer's
+match one, nobody can tell which is meant; Java raises then (`SchemaCompatibility`,
+`lookupWriterField`), and so is it here.
+
 Enum symbols pass as they were written: a symbol the reader does not list yet is data for the
 mapping to judge. Nullability is not checked either, a frame does not hold it.
 """
@@ -82,11 +88,15 @@ class Resolution:
 
 
 def _source(writer: Record, field: Field) -> Field | None:
-    by_name = {candidate.name: candidate for candidate in writer.fields}
-    for name in (field.name, *field.aliases):
-        if name in by_name:
-            return by_name[name]
-    return None
+    """The writer's field that the reader's is read from. Raises SchemaMismatchError for several."""
+    names = {field.name, *field.aliases}
+    found = [candidate for candidate in writer.fields if candidate.name in names]
+    if len(found) > 1:
+        raise SchemaMismatchError(
+            f"field {field.name} is written as {', '.join(source.name for source in found)}",
+            hint="write one of them, or drop the alias of the reader",
+        )
+    return found[0] if found else None
 
 
 def _field(field: Field, writer: Record, column: Callable[[str], pl.Expr]) -> pl.Expr:

@@ -165,7 +165,9 @@ class _Resolution:
             field_path = f"{path}.{field['name']}"
             names = [field["name"], *field.get("aliases", ())]
             sources = [written[name] for name in dict.fromkeys(names) if name in written]
-            if len(sources) > 1:  # which of them is meant is not said: Avro's own libraries raise
+            # Which of them is meant is not said. Avro's Java library, which Confluent's registry
+            # asks, raises (SchemaCompatibility.lookupWriterField).
+            if len(sources) > 1:
                 meant = ", ".join(source["name"] for source in sources)
                 findings.append(_found(field_path, f"the reader's field is written as {meant}"))
             elif sources:
@@ -213,7 +215,10 @@ def _is_decimal(definition: dict[str, Any]) -> bool:
 
 
 def _names_match(reader: dict[str, Any], writer: dict[str, Any]) -> bool:
-    """By unqualified name, as the specification says, or by an alias of the reader."""
+    """By unqualified name, as the specification says, or by an alias of the reader.
+
+    Avro's Java library: SchemaCompatibility.schemaNameEquals.
+    """
     if _short(reader["name"]) == _short(writer["name"]):
         return True
     namespace = str(reader["name"]).rpartition(".")[0]

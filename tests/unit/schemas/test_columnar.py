@@ -271,6 +271,29 @@ def test_records_of_a_schema_the_reader_cannot_follow_are_errors() -> None:
     assert dict(chunk.frame.schema) == {"id": pl.String()}
 
 
+@pytest.mark.fault("B6", place="schemas/_resolution.py")
+@pytest.mark.parametrize("inside", [lambda it: it, lambda it: ["null", it]])
+def test_b6_a_field_that_is_written_under_two_of_its_names_is_not_guessed(
+    inside: Callable[[Any], Any],
+) -> None:
+    def row(name: str, *fields: dict[str, Any]) -> AvroSchema:
+        return record(("row", inside({"type": "record", "name": name, "fields": list(fields)})))
+
+    reader = row("Read", {"name": "key", "aliases": ["id", "old"], "type": "long"})
+    fields = [{"name": name, "type": "long"} for name in ("old", "key", "id")]
+    for written in ([fields[0]], [fields[1]], [fields[2]]):
+        writer = row("server.table.Value", *written)  # names of records do not matter
+        values = values_of(writer, [{"row": {written[0]["name"]: 1}}])
+        chunk = decode_chunk(values, by_id({1: writer}), reader)
+        assert chunk.frame.to_dicts() == [{"row": {"key": 1}}]
+    for several in (fields[:2], fields[::2]):
+        writer = row("Read", *several)
+        values = values_of(writer, [{"row": {field["name"]: 1 for field in several}}])
+        [(_, error)] = decode_chunk(values, by_id({1: writer}), reader).errors
+        assert isinstance(error, SchemaMismatchError)
+        assert "field key is written as old, " in str(error)
+
+
 def test_the_schema_of_an_id_is_looked_up_once() -> None:
     asked: list[int] = []
 
