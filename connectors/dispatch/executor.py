@@ -547,7 +547,7 @@ class TargetExecutor:
         self._nudges[natural_key] = asyncio.Event()
         try:
             await asyncio.sleep(delay_s)
-            async with asyncio.timeout(max(0.0, patience_s - delay_s)):
+            async with asyncio.timeout(patience_s - delay_s):
                 await self._nudges[natural_key].wait()
         except TimeoutError:
             return

@@ -109,11 +109,10 @@ class Session:
 
     def hear(self, signal: Signal) -> None:
         """Take in a reason to try refused commands again."""
-        for name, executor in self._executors.items():
+        for executor in self._executors.values():
             match signal:
                 case RetryRequest():
-                    if signal.target in (None, name):
-                        executor.retry(signal)
+                    executor.retry(signal)
                 case Change():
                     executor.touched(signal.names)
 

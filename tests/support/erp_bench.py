@@ -73,6 +73,7 @@ class Bench:
     ) -> None:
         self.erp = erp
         self.journal = MemoryJournal()
+        self.registry = CollectorRegistry()
         self.journal.open = {refusal.exception_id: refusal for refusal in refused}
         self.settled = dict(settled)
         self.executor = TargetExecutor(
@@ -83,7 +84,7 @@ class Bench:
             policy=policy,
             check=check,
             max_in_flight=5,
-            metrics=DispatchMetrics(CollectorRegistry()),
+            metrics=DispatchMetrics(self.registry),
             spawn=group.create_task,
             now=now,
             refused=refused,

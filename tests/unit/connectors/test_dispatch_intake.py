@@ -1,12 +1,22 @@
-"""What the intake makes of the errors of its consumer."""
+"""What the intake makes of its consumer: of records, errors, rebalances and commits."""
 
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaError
+import stamina
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
-from connectors.dispatch.intake import InstanceFencedError, Intake
-from schemas.errors import BrokerUnavailableError
+from connectors.dispatch.commands import Command
+from connectors.dispatch.intake import BATCH, InstanceFencedError, Intake, Withdrawal
+from connectors.dispatch.journal import DeadLetter
+from runtime.registry import Registry
+from runtime.serde import Serde
+from schemas.errors import BrokerUnavailableError, RegistryUnavailableError
+from tests.support.topology import FixedRegistry
+
+SERDE = Serde(cast(Registry, FixedRegistry()))
+NETSUITE, FLOAT = "psa.command.netsuite", "psa.command.float"
 
 
 class PlayedMessage:
@@ -54,3 +64,241 @@ def test_d15_a_fenced_process_says_who_is_in_its_place_and_what_to_do(code: int)
 def test_another_error_of_the_consumer_is_the_brokers() -> None:
     with pytest.raises(BrokerUnavailableError):
         intake(KafkaError._ALL_BROKERS_DOWN).read(())
+
+
+class Consumer:
+    """Returns what it is given, record by record; notes what it is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message | Callable[[], None] | None] = []
+        self.waits_s: list[float] = []
+        self.paused: set[tuple[str, int]] = set()
+        self.commits: list[list[tuple[str, int, int]]] = []
+        self.committed_offset = -1001
+        self.failure: KafkaError | None = None
+        self.part_error: KafkaError | None = None
+        self.is_closed = False
+
+    def subscribe(self, topics: list[str], **callbacks: Any) -> None:
+        self.topics, self.callbacks = topics, callbacks
+
+    def assign(self, *places: tuple[str, int]) -> None:
+        self.paused.clear()
+        self.callbacks["on_assign"](self, [TopicPartition(*place) for place in places])
+
+    def poll(self, wait_s: float) -> Message | None:
+        self.waits_s.append(wait_s)
+        found = self.messages.pop(0) if self.messages else None
+        while callable(found):  # a rebalance, in the middle of a poll
+            found()
+            found = self.messages.pop(0) if self.messages else None
+        return found
+
+    def pause(self, parts: list[TopicPartition]) -> None:
+        self.paused |= {(part.topic, part.partition) for part in parts}
+
+    def resume(self, parts: list[TopicPartition]) -> None:
+        self.paused -= {(part.topic, part.partition) for part in parts}
+
+    def committed(self, parts: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        assert timeout > 0
+        return [TopicPartition(it.topic, it.partition, self.committed_offset) for it in parts]
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+        assert not asynchronous
+        if self.failure is not None:
+            raise KafkaException(self.failure)
+        self.commits.append([(it.topic, it.partition, it.offset) for it in offsets])
+        return [Answered(self.part_error) for _ in offsets]  # type: ignore[misc]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Answered:
+    def __init__(self, error: KafkaError | None) -> None:
+        self.error = error
+
+
+class Owner:
+    """Hears of its partitions."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def assigned(self, partitions: Collection[tuple[str, int]]) -> None:
+        self.heard.append(list(partitions))
+
+    def revoked(self) -> None:
+        self.heard.append("revoked")
+
+    def lost(self) -> None:
+        self.heard.append("lost")
+
+
+def at_work(*places: tuple[str, int], serde: Any = SERDE) -> tuple[Intake, Consumer, Owner]:
+    consumer, owner = Consumer(), Owner()
+    it = Intake(consumer, serde, ["netsuite", "float"], owner)
+    if places:
+        consumer.assign(*places)
+    return it, consumer, owner
+
+
+def ordered(topic: str = NETSUITE, kind: str = "upsert_project", revision: int = 1) -> bytes:
+    record = {
+        "command_id": f"c{revision}",
+        "target": topic.removeprefix("psa.command."),
+        "kind": kind,
+        "natural_key": "k",
+        "revision": revision,
+        "payload": "{}",
+        "origin_key": "o",
+    }
+    return SERDE.value(topic, record)
+
+
+def message(topic: str, offset: int, value: bytes | None, partition: int = 0) -> Message:
+    return Message(topic=topic, partition=partition, offset=offset, key=b"k", value=value)
+
+
+def test_records_are_read_as_what_they_are_with_their_places() -> None:
+    it, consumer, _ = at_work((NETSUITE, 0))
+    consumer.messages = [
+        message(NETSUITE, 4, ordered(), partition=3),
+        message(NETSUITE, 5, ordered(kind="withdraw", revision=2)),
+        message(NETSUITE, 6, None),
+        message(NETSUITE, 7, b"?"),
+        message(FLOAT, 8, ordered(NETSUITE)),
+    ]
+
+    command, withdrawal, tombstone, unreadable, astray = it.read(())
+
+    assert consumer.topics == [NETSUITE, FLOAT]
+    assert (command.topic, command.partition, command.offset) == (NETSUITE, 3, 4)
+    assert isinstance(command.content, Command)
+    assert command.content.command_id == "c1"
+    assert withdrawal.content == Withdrawal("k", 2)
+    assert tombstone.content is None
+    assert isinstance(unreadable.content, DeadLetter)
+    assert (unreadable.content.offset, unreadable.content.value) == (7, b"?")
+    assert isinstance(astray.content, DeadLetter)
+    assert astray.content.key == b"k"
+    assert astray.target == "float"
+
+
+def test_reading_waits_for_the_first_record_only_and_ends_with_a_batch() -> None:
+    it, consumer, _ = at_work((NETSUITE, 0))
+    consumer.messages = [message(NETSUITE, number, None) for number in range(BATCH + 1)]
+
+    assert [len(it.read(())) for _ in range(3)] == [BATCH, 1, 0]
+    assert consumer.waits_s[0] > 0
+    assert set(consumer.waits_s[1:BATCH]) == {0.0}
+
+
+def test_a_registry_that_is_away_for_a_moment_makes_no_dead_letter() -> None:
+    class Away(Serde):
+        failures = 2
+
+        def read(self, value: bytes) -> dict[str, Any]:
+            if self.failures:
+                self.failures -= 1
+                raise RegistryUnavailableError("no answer")
+            return SERDE.read(value)
+
+    with stamina.set_testing(True, attempts=3):
+        it, consumer, _ = at_work((NETSUITE, 0), serde=Away(cast(Registry, FixedRegistry())))
+        consumer.messages = [message(NETSUITE, 4, ordered())]
+        [delivery] = it.read(())
+
+    assert isinstance(delivery.content, Command)
+
+
+def test_partitions_of_crowded_targets_are_paused_and_resumed_alone() -> None:
+    it, consumer, _ = at_work((NETSUITE, 0), (NETSUITE, 1), (FLOAT, 0))
+
+    it.read({"netsuite"})
+    assert consumer.paused == {(NETSUITE, 0), (NETSUITE, 1)}
+    it.read({"netsuite", "float"})
+    assert consumer.paused == {(NETSUITE, 0), (NETSUITE, 1), (FLOAT, 0)}
+    it.read({"float"})
+    assert consumer.paused == {(FLOAT, 0)}
+    it.read(())
+    assert consumer.paused == set()
+
+
+def test_what_is_held_back_is_held_back_anew_after_an_assignment() -> None:
+    it, consumer, _ = at_work((NETSUITE, 0))
+    it.read({"netsuite"})
+    consumer.assign((NETSUITE, 0), (NETSUITE, 1))  # the client forgets pauses
+
+    it.read({"netsuite"})
+
+    assert consumer.paused == {(NETSUITE, 0), (NETSUITE, 1)}
+
+
+@pytest.mark.parametrize("event", ["on_revoke", "on_lost"])
+def test_records_of_partitions_that_go_while_they_are_read_are_left_to_their_next_owner(
+    event: str,
+) -> None:
+    it, consumer, owner = at_work((NETSUITE, 0))
+    consumer.messages = [
+        message(NETSUITE, 1, None),
+        lambda: consumer.callbacks[event](consumer, []),
+        message(NETSUITE, 9, None),
+        message(NETSUITE, 10, None),
+    ]
+
+    assert [delivery.offset for delivery in it.read(())] == [9, 10]
+    assert owner.heard == [[(NETSUITE, 0)], {"on_revoke": "revoked", "on_lost": "lost"}[event]]
+    assert not it.prove(), "without partitions there is nothing to prove"
+
+
+def test_an_assignment_begins_with_nothing_read_before() -> None:
+    it, consumer, _ = at_work((NETSUITE, 0))
+    consumer.messages = [
+        message(NETSUITE, 1, None),
+        lambda: consumer.assign((NETSUITE, 2)),
+        message(NETSUITE, 9, None, partition=2),
+    ]
+    assert [delivery.offset for delivery in it.read(())] == [9]
+
+
+def test_a_commit_that_fails_is_said_and_made_again_by_the_next() -> None:
+    it, consumer, _ = at_work((NETSUITE, 0))
+    consumer.failure = KafkaError(KafkaError.REBALANCE_IN_PROGRESS)
+    assert not it.commit([((NETSUITE, 0), 5)])
+    consumer.failure = None
+    assert it.commit([((NETSUITE, 0), 5), ((FLOAT, 1), 7)])
+    assert consumer.commits == [[(NETSUITE, 0, 5), (FLOAT, 1, 7)]]
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/intake.py")
+def test_a6_the_proof_of_a_lease_commits_what_is_committed_already() -> None:
+    it, consumer, _ = at_work((NETSUITE, 0), (FLOAT, 1))
+    consumer.committed_offset = 4
+    assert it.prove()
+    assert it.commit([((FLOAT, 1), 9), ((NETSUITE, 0), 7)])
+    assert it.prove()
+    assert it.commit([((NETSUITE, 0), 6)])  # never back behind what was committed
+    assert it.prove()
+    proofs = [commit for commit in consumer.commits if len(commit) == 1]
+    assert [offset for [(_, _, offset)] in proofs] == [4, 7, 6, 7]
+
+    consumer.assign((FLOAT, 1))
+    consumer.committed_offset = -1001  # nothing yet: the beginning
+    assert it.prove()
+    assert consumer.commits[-1] == [(FLOAT, 1, 0)]
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/intake.py")
+def test_a6_a_commit_that_is_refused_proves_nothing() -> None:
+    it, consumer, _ = at_work((NETSUITE, 0))
+    consumer.part_error = KafkaError(KafkaError.ILLEGAL_GENERATION)
+    assert not it.prove()
+    consumer.part_error = None
+    consumer.failure = KafkaError(KafkaError.UNKNOWN_MEMBER_ID)
+    assert not it.prove()
+    consumer.failure = None
+    assert it.prove()
+    it.close()
+    assert consumer.is_closed

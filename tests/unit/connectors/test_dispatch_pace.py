@@ -182,3 +182,64 @@ def test_of_many_that_name_what_has_changed_the_rest_follows_30_seconds_later() 
         tried.append(refusal.exception_id)
         found.refused(refusal.exception_id, refusal.command, refusal.problem, 2, at_s)
     assert sorted(tried) == ["0", "1", "2"]
+
+
+def refuse_again(
+    found: Refusals, now_s: float, code: str = "E", reason: Reason = Reason.SETTING
+) -> list[Refusal]:
+    """Refuse whatever is due, for this cause; return how it is remembered."""
+    return [
+        found.refused(it.exception_id, it.command, Problem(code, "no", None, reason), 2, now_s)
+        for it in found.due(now_s)
+    ]
+
+
+def test_pauses_go_on_growing_where_each_refusal_is_for_another_cause() -> None:
+    """The first other cause says that the one before is gone; from the second on none is."""
+    found = refused(1, Reason.SETTING)
+    pauses, wanted = [], []
+    for number, code in enumerate("ABCD"):
+        now_s = found.next_at_s(0.0) or 0.0
+        [refusal] = refuse_again(found, now_s, code)
+        pauses.append(refusal.retry_at_s - now_s)
+        wanted.append(
+            PACES[Reason.SETTING].pause_s(max(1, number + 1), f"upsert_project|{code}|None")
+        )
+    assert pauses == pytest.approx(wanted)
+
+
+def test_a_newer_revision_that_is_refused_for_another_cause_begins_with_the_first_pause() -> None:
+    found = refused(1, Reason.SETTING)
+    for code in "AB":
+        refuse_again(found, found.next_at_s(0.0) or 0.0, code)
+    newer = make_command("netsuite:project:0", revision=2)
+    refusal = found.refused("0", newer, Problem("C", "no", None, Reason.SETTING), 1, 9_000.0)
+    first_s = PACES[Reason.SETTING].pause_s(1, "upsert_project|C|None")
+    assert refusal.retry_at_s - 9_000.0 == pytest.approx(first_s)
+
+
+def test_after_a_trial_that_a_person_asked_for_in_vain_pauses_begin_anew() -> None:
+    found = refused(2, Reason.SETTING)
+    for _ in range(6):
+        refuse_again(found, found.next_at_s(0.0) or 0.0)
+    assert found.request(RetryRequest(target="netsuite"), 90_000.0) == 2
+    assert found.next_at_s(90_000.0) == 90_000.0
+    [tried] = refuse_again(found, 90_000.0)
+    pause_s = (found.next_at_s(90_000.0) or 0.0) - 90_000.0
+    assert pause_s == pytest.approx(PACES[Reason.SETTING].pause_s(2, "upsert_project|E|None"))
+    assert tried.refusals == 2
+
+
+@pytest.mark.parametrize("good", ["taken", "another of its kind"])
+def test_a_kind_is_held_after_twenty_refusals_since_the_last_that_was_taken(good: str) -> None:
+    found = refused(19, Reason.PERMISSION)
+    if good == "taken":
+        [trial] = found.due(1_000.0)
+        found.met(trial.exception_id, 1_000.0)
+    else:
+        found.flows("upsert_project")
+    for number in range(20):
+        assert found.holding("upsert_project") is None
+        command = make_command(f"netsuite:later:{number}")
+        found.refused(f"later {number}", command, problem_of(Reason.PERMISSION), 1, 1_000.0)
+    assert found.holding("upsert_project") is not None

@@ -1,7 +1,9 @@
 """When refused commands are handed over again, by a clock that may be set."""
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -18,14 +20,19 @@ class World:
 
     def __init__(self, *due_in_s: float) -> None:
         self.ahead = timedelta()
+        self.spawned = 0
         self.handed_over: list[tuple[str, float]] = []
         self.refusals = Refusals(self._refusal(number, s) for number, s in enumerate(due_in_s))
         self.pacer = Pacer(
             self.refusals,
             self._try_again,
             now=self._now_s,
-            spawn=asyncio.get_running_loop().create_task,
+            spawn=self._spawn,
         )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        self.spawned += 1
+        return asyncio.get_running_loop().create_task(work)
 
     def _now_s(self) -> float:
         return (now() + self.ahead).timestamp()
@@ -89,5 +96,20 @@ def test_a_pacer_with_nothing_to_do_begins_again_when_there_is() -> None:
         await asyncio.sleep(100)
         assert [identity for identity, _ in world.handed_over] == ["0", "7"]
         assert [at_s for _, at_s in world.handed_over] == pytest.approx([10, 120])
+
+    run_virtually(story())
+
+
+def test_waking_begins_one_task_and_none_where_there_is_nothing_to_do() -> None:
+    async def story() -> None:
+        idle, busy, stopped = World(), World(10), World(10)
+        idle.pacer.wake()
+        await stopped.pacer.stop()
+        stopped.pacer.wake()
+        for _ in range(3):
+            busy.pacer.wake()
+            await asyncio.sleep(1)
+        assert (idle.spawned, busy.spawned, stopped.spawned) == (0, 1, 0)
+        await asyncio.sleep(100)
 
     run_virtually(story())

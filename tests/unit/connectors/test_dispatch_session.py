@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
 from connectors.dispatch.commands import Problem, Settled
 from connectors.dispatch.config import SinkConfig
@@ -14,11 +16,11 @@ from connectors.dispatch.intake import Delivery, Withdrawal
 from connectors.dispatch.journal import DeadLetter, Memory
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.refusals import Refusal, RetryRequest
+from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.session import Session, Target
+from connectors.dispatch.signals import Change
 from schemas.errors import DecodeError
 from tests.support.sinks import FakeTarget, MemoryJournal, make_command
-
-pytestmark = pytest.mark.asyncio
 
 PLACES = {target: (f"psa.command.{target}", 0) for target in ("netsuite", "float")}
 
@@ -69,6 +71,7 @@ async def committable(it: Session, expected: dict[tuple[str, int], int]) -> None
             await asyncio.sleep(0.001)
 
 
+@pytest.mark.asyncio
 async def test_i1_an_offset_is_committable_only_when_all_before_it_are_settled() -> None:
     sinks = {"netsuite": FakeTarget()}
     answer = asyncio.Event()
@@ -82,6 +85,7 @@ async def test_i1_an_offset_is_committable_only_when_all_before_it_are_settled()
         await committable(it, {PLACES["netsuite"]: 7})
 
 
+@pytest.mark.asyncio
 async def test_only_the_crowded_target_is_held_back() -> None:
     sinks = {"netsuite": FakeTarget(), "float": FakeTarget()}
     answer = asyncio.Event()
@@ -98,6 +102,7 @@ async def test_only_the_crowded_target_is_held_back() -> None:
         assert it.crowded() == frozenset()
 
 
+@pytest.mark.asyncio
 async def test_what_is_no_command_is_buried_before_its_offset_moves() -> None:
     journal = MemoryJournal()
     letter = DeadLetter("psa.command.netsuite", 0, 4, b"key", b"?", DecodeError("no Avro"))
@@ -110,6 +115,7 @@ async def test_what_is_no_command_is_buried_before_its_offset_moves() -> None:
 
 
 @pytest.mark.fault("A1", place="connectors/dispatch/session.py")
+@pytest.mark.asyncio
 async def test_a1_only_the_owner_of_its_partition_tries_a_refused_command_again() -> None:
     commands = [make_command(f"netsuite:project:{number}") for number in range(20)]
     due = [
@@ -134,6 +140,7 @@ async def test_a1_only_the_owner_of_its_partition_tries_a_refused_command_again(
 
 
 @pytest.mark.fault("A1", place="connectors/dispatch/session.py")
+@pytest.mark.asyncio
 async def test_a1_a_refusal_that_something_newer_has_followed_is_not_tried_again() -> None:
     command = make_command(revision=1)
     refusal = Refusal(exception_id(command), command, Problem("X", "no"), 1, 1, 0.0, 0.0, 0.0)
@@ -144,3 +151,58 @@ async def test_a1_a_refusal_that_something_newer_has_followed_is_not_tried_again
         await asyncio.sleep(0.05)
 
     assert (sinks["netsuite"].calls, sinks["netsuite"].looks) == (0, [])
+
+
+@pytest.mark.parametrize("target", ["netsuite", "float", None])
+@pytest.mark.asyncio
+async def test_what_a_person_asks_for_is_tried_at_the_target_that_is_meant(
+    target: str | None,
+) -> None:
+    later_s = datetime.now(UTC).timestamp() + 3_000
+    commands = [make_command(f"{it}:project:a", target=it) for it in ("netsuite", "float")]
+    memory = Memory(
+        settled={it.natural_key: Settled(it.revision, 1) for it in commands},
+        refusals=tuple(
+            Refusal(exception_id(it), it, Problem("X", "no"), 1, 1, 0.0, 0.0, later_s)
+            for it in commands
+        ),
+    )
+    sinks = {"netsuite": FakeTarget(), "float": FakeTarget()}
+    meant = {target} if target else set(sinks)
+    async with session(sinks, MemoryJournal(), memory) as it:
+        it.hear(RetryRequest(target=target))
+        async with asyncio.timeout(10):
+            while {name for name in sinks if sinks[name].effects} != meant:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
+
+    assert {name for name in sinks if sinks[name].looks} == meant
+
+
+@pytest.mark.parametrize("target", ["netsuite", "float"])
+@pytest.mark.asyncio
+async def test_what_is_named_by_a_record_that_changed_is_tried_at_every_target(target: str) -> None:
+    later_s = datetime.now(UTC).timestamp() + 3_000
+    key = f"{target}:project:a"
+    command = make_command(key, target=target, payload='{"customer_id":"cus-1"}')
+    refusal = Refusal(exception_id(command), command, Problem("X", "no"), 1, 1, 0.0, 0.0, later_s)
+    memory = Memory(settled={key: Settled(1, 1)}, refusals=(refusal,))
+    sinks = {"netsuite": FakeTarget(), "float": FakeTarget()}
+    async with session(sinks, MemoryJournal(), memory) as it:
+        it.hear(Change(("customer_id:cus-1",)))
+        async with asyncio.timeout(10):
+            while not sinks[target].effects:  # noqa: ASYNC110 - the target knows no event
+                await asyncio.sleep(0.001)
+
+
+def test_milliseconds_of_the_file_are_seconds_of_the_policy() -> None:
+    keys = {"request.timeout.ms": 45_000, "settle.ms": 12_000, "retry.backoff.ms": 250}
+    longest = {"retry.backoff.max.ms": 90_000, "auth.retry.ms": 30_000}
+    document = config("float").model_dump(by_alias=True) | keys | longest
+
+    assert SinkConfig.model_validate(document).retry_policy == RetryPolicy(
+        settle_s=12.0, backoff_s=0.25, backoff_max_s=90.0, auth_retry_s=30.0, attempt_s=45.0
+    )
+    with pytest.raises(ValidationError, match="below"):
+        SinkConfig.model_validate(document | {"retry.backoff.max.ms": 249})
+    assert SinkConfig.model_validate(document | {"retry.backoff.max.ms": 250})

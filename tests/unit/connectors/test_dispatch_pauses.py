@@ -1,0 +1,257 @@
+"""How long a command waits after each failure, when a person is told, and what the gauges say."""
+
+import asyncio
+import itertools
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from connectors.dispatch.commands import Command, Intent
+from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
+from connectors.dispatch.retry import RetryPolicy
+from connectors.dispatch.sink import Applied
+from connectors.faults import Reason, UnclearAnswerError, VendorUnavailableError
+from schemas.errors import RateLimitedError, TransientError
+from tests.support.erp_bench import Bench, Erp, bench, virtually
+from tests.support.sinks import make_command, not_available
+from tests.support.virtual_time import START, now
+
+SLOW = RetryPolicy(settle_s=100, backoff_s=8, backoff_max_s=64, auth_retry_s=60)
+KEY = "netsuite:project:a"
+
+
+class Failing(Erp):
+    """Fails so many times, then takes commands; knows when it was asked for what."""
+
+    def __init__(self, error: Exception, times: int) -> None:
+        super().__init__()
+        self.error = error
+        self.times = times
+        self.takes_s = 0.0
+        self.writes_at_s: list[float] = []
+        self.looks_at_s: list[float] = []
+
+    async def execute(self, command: Command, known_id: str | None) -> Applied:
+        self.writes_at_s.append(now().timestamp())
+        if self.times > 0:
+            self.times -= 1
+            raise self.error
+        await asyncio.sleep(self.takes_s)
+        return await super().execute(command, known_id)
+
+    async def look(self, command: Command, known_id: str | None) -> Applied | None:
+        self.looks_at_s.append(now().timestamp())
+        return await super().look(command, known_id)
+
+    def pauses_s(self) -> list[float]:
+        times = self.writes_at_s
+        return [later - earlier for earlier, later in itertools.pairwise(times)]
+
+
+def test_pauses_of_a_command_double_up_to_the_longest() -> None:
+    async def story() -> None:
+        erp = Failing(not_available(), times=6)
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(make_command())
+            await it.idle()
+        bounds = [8, 16, 32, 64, 64, 64]
+        pauses = erp.pauses_s()
+        assert len(pauses) == len(bounds)
+        for pause_s, bound_s in zip(pauses, bounds, strict=True):
+            assert bound_s / 2 <= pause_s <= bound_s + 0.001
+
+    virtually(story)
+
+
+def test_the_next_command_of_a_natural_key_starts_afresh() -> None:
+    async def story() -> None:
+        erp = Failing(not_available(), times=5)
+        erp.takes_s = 10.0
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(make_command())
+            while len(erp.writes_at_s) < 6:  # noqa: ASYNC110 - the target knows no event
+                await asyncio.sleep(1)
+            it.submit(make_command(revision=2))  # while the first is carried out
+            erp.times = 1
+            await it.idle()
+        assert it.statuses() == ["succeeded", "succeeded"]
+        assert 4 <= erp.pauses_s()[-1] <= 8.001
+
+    virtually(story)
+
+
+@pytest.mark.fault("A4", place="connectors/dispatch/retry.py")
+@pytest.mark.parametrize("kind", [TransientError, VendorUnavailableError])
+def test_a4_whatever_fails_with_its_outcome_unknown_is_looked_up_once_it_has_settled(
+    kind: type[TransientError],
+) -> None:
+    async def story() -> None:
+        erp = Failing(kind("no answer", outcome_unknown=True, context={}), times=1)
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(make_command())
+            await it.idle()
+        [look_s] = erp.looks_at_s
+        assert look_s - erp.writes_at_s[0] == pytest.approx(SLOW.settle_s)
+
+    virtually(story)
+
+
+async def told_times(it: Bench, erp: Failing, count: int) -> list[tuple[int, float]]:
+    """After how many writes a person was told, and of which pause."""
+    found: list[tuple[int, float]] = []
+    while len(found) < count:
+        await asyncio.sleep(0.5)
+        for refusal in it.journal.open.values():
+            pause_s = round(refusal.retry_at_s - refusal.attempted_at_s, 3)
+            if (refusal.attempts, pause_s) not in found:
+                assert refusal.attempts == len(erp.writes_at_s)
+                found.append((refusal.attempts, pause_s))
+    return found
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/executor.py")
+def test_a2_a_person_is_told_of_the_eighth_unclear_answer_in_a_row() -> None:
+    identity = f"netsuite:{KEY}"
+    pace = PACES[Reason.UNCLEAR]
+
+    async def story() -> None:
+        erp = Failing(UnclearAnswerError("odd", outcome_unknown=False, context={}), times=1_000)
+        async with bench(erp, policy=replace(SLOW, backoff_s=1)) as it:
+            it.submit(make_command())
+            told = await told_times(it, erp, 3)
+            [refusal] = it.journal.open.values()
+            assert told == [
+                (8 + number, round(pace.pause_s(1 + number, identity), 3)) for number in range(3)
+            ]
+            assert refusal.refusals == 3
+            assert refusal.raised_at_s == pytest.approx(erp.writes_at_s[7])
+            assert refusal.attempted_at_s == pytest.approx(erp.writes_at_s[-1])
+            assert erp.pauses_s()[7:9] == pytest.approx([it for _, it in told[:2]], abs=0.01)
+
+    virtually(story)
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/executor.py")
+def test_a2_a_person_is_told_of_the_thirtieth_failure_that_is_a_records_own_and_it_goes_on() -> (
+    None
+):
+    async def story() -> None:
+        erp = Erp()
+        down = VendorUnavailableError("erp answered 500", outcome_unknown=False, context={})
+        failed = 0
+
+        def is_odd(command: Command) -> bool:
+            nonlocal failed
+            failed += command.natural_key == KEY
+            return command.natural_key == KEY
+
+        erp.rules["odd"] = (is_odd, down)
+        async with bench(erp, policy=replace(SLOW, backoff_s=60, backoff_max_s=60)) as it:
+            it.submit(make_command())
+            number = 0
+            while not it.journal.open:
+                number += 1
+                it.submit(make_command(f"netsuite:project:{number}"))
+                await asyncio.sleep(20)
+            assert failed == 30
+            before, at_s = failed, now().timestamp()
+            for _ in range(12):  # no other command is there to be accepted meanwhile
+                await asyncio.sleep(HOUR_S)
+            assert (now().timestamp() - at_s) / HOUR_S == 12
+            assert 12 <= failed - before <= 20, "about once an hour"
+
+    virtually(story)
+
+
+def test_a_target_that_asks_to_slow_down_is_asked_after_pauses_that_begin_anew() -> None:
+    async def story() -> None:
+        erp = Failing(RateLimitedError("slow down"), times=4)
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(make_command())
+            await it.idle()
+            erp.times = 1
+            it.submit(make_command(revision=2))
+            await it.idle()
+            other = len(erp.writes_at_s)
+            it.submit(make_command("netsuite:project:b"))
+            await it.idle()
+            assert len(erp.writes_at_s) == other + 1
+        pauses = erp.pauses_s()
+        for pause_s, bound_s in zip(pauses[:4], (8, 16, 32, 64), strict=True):
+            assert bound_s / 2 <= pause_s <= bound_s + 0.001
+        assert 4 <= pauses[5] <= 8.001
+
+    virtually(story)
+
+
+def gauge(it: Bench, state: str) -> float | None:
+    labels = {"target": "netsuite", "state": state}
+    return it.registry.get_sample_value("psastream_commands_open", labels)
+
+
+def test_the_gauges_say_how_many_wait_work_and_are_tried_again() -> None:
+    async def story() -> None:
+        erp = Failing(not_available(), times=2)
+        erp.takes_s = 1.0
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(*(make_command(f"netsuite:project:{number}") for number in range(10)))
+            await asyncio.sleep(0.5)
+            states = {state: gauge(it, state) for state in ("retrying", "in_flight", "queued")}
+            assert states == {"retrying": 2, "in_flight": 5, "queued": 3}
+            await it.idle()
+            states = {state: gauge(it, state) for state in ("retrying", "in_flight", "queued")}
+            assert states == {"retrying": 0, "in_flight": 0, "queued": 0}
+            failed = it.registry.get_sample_value(
+                "psastream_dispatch_retries_total",
+                {"target": "netsuite", "reason": "transient.vendor_unavailable"},
+            )
+            assert failed == 2
+
+    virtually(story)
+
+
+@pytest.mark.parametrize(
+    ("ago", "seconds"), [(timedelta(seconds=90), 90.1), (-timedelta(hours=1), 0.0)]
+)
+def test_the_time_until_a_command_is_settled_counts_from_its_cause(
+    ago: timedelta, seconds: float
+) -> None:
+    """The clock that stamped the cause may be ahead of ours."""
+
+    async def story() -> None:
+        async with bench(Erp()) as it:
+            it.submit(replace(make_command(), issued_at=START - ago), make_command("netsuite:b"))
+            await it.idle()
+            labels = {"target": "netsuite", "kind": "upsert_project"}
+            found = [
+                it.registry.get_sample_value(f"psastream_command_seconds_{name}", labels)
+                for name in ("count", "sum")
+            ]
+        assert found == [1, pytest.approx(seconds)]
+
+    virtually(story)
+
+
+@pytest.mark.parametrize("age_s", [0.0, 40.0, DAY_S])
+def test_an_attempt_of_another_process_is_looked_up_once_it_can_no_longer_land(
+    age_s: float,
+) -> None:
+    """Its stamp may be a minute older than it says."""
+
+    async def story() -> None:
+        erp = Failing(not_available(), times=0)
+        command = make_command()
+        started_at = now() - timedelta(seconds=age_s)
+        intents = {KEY: Intent(command.command_id, 1, 1, started_at)}
+        async with bench(erp, policy=SLOW, intents=intents) as it:
+            it.submit(command)
+            await it.idle()
+            [look_s] = erp.looks_at_s
+            waited_s = look_s - START.timestamp()
+            longest_s = SLOW.attempt_s + SLOW.settle_s
+            assert waited_s == pytest.approx(
+                min(longest_s, max(0.0, longest_s + 60 - age_s)), abs=0.01
+            )
+
+    virtually(story)
