@@ -42,22 +42,29 @@ class Addresses:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self._former: dict[str, Address] = {}
+        self._changed: dict[str, Address] = {}
 
     def reassign(self, row: str, former: Person | None, now: Person | None) -> set[str]:
         """Take in a change of a person; return the addresses whose claims have changed."""
         old, new = _claims(former), _claims(now)
         changed = {each for each in old.keys() | new.keys() if old.get(each) != new.get(each)}
         for address in sorted(changed):
-            document = self._load([address])[0]
-            self._former.setdefault(address, document.model_copy(deep=True))
+            if address not in self._changed:
+                self._changed[address] = self._load([address])[0]
+                self._former[address] = self._changed[address].model_copy(deep=True)
+            document = self._changed[address]
             document.claims.pop(row, None)
             if address in new:
                 document.claims[row] = new[address]
+        return changed
+
+    def settle(self) -> None:
+        """Store what changed; once, last. A chunk may bring thousands who have one address."""
+        for address, document in self._changed.items():
             if document.claims:
                 self._documents.put(f"al:{address}", document)
             else:
                 self._documents.delete(f"al:{address}")
-        return changed
 
     def present_owner(self, address: str) -> str | None:
         """Return the person whose an address is since its last claim."""
@@ -81,7 +88,10 @@ class Addresses:
 
     def _load(self, addresses: list[str]) -> list[Address]:
         stored = self._documents.raw_many([f"al:{address}" for address in addresses])
-        return [Address.model_validate_json(data) if data else Address() for data in stored]
+        return [
+            self._changed.get(address) or (Address.model_validate_json(data) if data else Address())
+            for address, data in zip(addresses, stored, strict=True)
+        ]
 
 
 def _claims(person: Person | None) -> dict[str, list[tuple[date, str]]]:

@@ -272,6 +272,8 @@ class People:
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
         self._calendars: dict[str, Calendar | None] = {}
+        # One absence may be of thousands of people, and name them all: it is read once.
+        self._known_absences: dict[str, Absence | None] = {}
 
     def person(self, row: str) -> Person | None:
         """Return a person."""
@@ -319,9 +321,10 @@ class People:
 
     def apply_absence(self, row: str, fact: Absence | None) -> set[str]:
         """Take in a change of an absence; return the people, by row, whose days it changes."""
-        former = self._documents.get(Absence, f"off:{row}")
+        former = self._absence(row)
         if fact is not None and former is not None and _is_stale(fact, former):
             return set()
+        self._known_absences[row] = fact
         for name in _index(row, former):
             self._documents.delete(name)
         for name in _index(row, fact):
@@ -341,9 +344,14 @@ class People:
     def _absences(self, row: str, person: Person) -> Iterator[Absence]:
         prefixes = [f"offp:{row}|", *(f"offr:{region}|" for region in sorted(_regions(person)))]
         for name in [name for prefix in prefixes for name in self._documents.keys(prefix)]:
-            absence = self._documents.get(Absence, f"off:{name.partition('|')[2]}")
+            absence = self._absence(name.partition("|")[2])
             if absence is not None and absence.status in (None, APPROVED):
                 yield absence
+
+    def _absence(self, row: str) -> Absence | None:
+        if row not in self._known_absences:
+            self._known_absences[row] = self._documents.get(Absence, f"off:{row}")
+        return self._known_absences[row]
 
     def _people_of(self, absence: Absence) -> list[str]:
         if not is_holiday(absence):

@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from schemas.landscape import Landscape, Role
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
-from tables import shared_address
 from tables.billing import BillingDocument
 from tables.documents import Documents
 from tables.effects import Outbox, Tally, instant
@@ -42,6 +41,7 @@ from tables.project_document import (
     standing,
     store_standing,
 )
+from tables.shared_address import SharedAddresses
 from tables.time_entry import EntryChanges, RowReader, TimeEntries
 from tables.totals import Totals
 
@@ -83,6 +83,7 @@ class ProjectTable:
         self._partition = partition
         self._landscape = landscape
         self._people = People(documents)
+        self._shared_addresses = SharedAddresses(documents, landscape)
         self._replanned: set[str] = set()  # people, by row
         # What the chunk has of each project, and when it was last changed.
         self._projects: dict[str, ProjectDocument] = {}
@@ -93,6 +94,7 @@ class ProjectTable:
 
         A project may hold thousands of assignments, and a chunk all of them: they are planned once.
         """
+        self._shared_addresses.settle(self._is_home, self._totals.owner, self._outbox, timestamp_ms)
         self._replan(timestamp_ms)
         for key, changed_at_ms in self._changed.items():
             self._store(key, self._projects[key], changed_at_ms)
@@ -169,21 +171,11 @@ class ProjectTable:
         self._replanned.add(key)
         return "applied"
 
-    def apply_resource(self, key: str, fact: Resource | None, timestamp_ms: int) -> str:
+    def apply_resource(self, key: str, fact: Resource | None, _: int) -> str:
         """Take in a person: their working days, and the address their hours carry."""
         former, now = self._people.apply_resource(key, fact)
         self._totals.reassign(key, former, now)
-        for address in shared_address.take_in(self._documents, key, former, now):
-            if self._is_home(address):
-                owner = self._totals.owner(address)
-                shared_address.report(
-                    self._documents,
-                    address,
-                    owner,
-                    system=self._landscape.only(Role.RESOURCE),
-                    outbox=self._outbox,
-                    timestamp_ms=timestamp_ms,
-                )
+        self._shared_addresses.take_in(key, former, now)
         self._replanned.add(key)
         if former is not None and now is None and self._is_home(former.resource.resource_id):
             self._outbox.add(CALENDAR_TOPIC, former.resource.resource_id, None)
@@ -197,9 +189,11 @@ class ProjectTable:
     def _replan(self, timestamp_ms: int) -> None:
         """Tell the days of people whose days or rates have changed; plan their projects again."""
         for row in sorted(self._replanned):
-            calendar = self._people.calendar(row)
-            if calendar is not None and self._is_home(calendar.resource_id):
-                self._outbox.add(CALENDAR_TOPIC, calendar.resource_id, as_record(calendar))
+            person = self._people.person(row)
+            if person is not None and self._is_home(person.resource.resource_id):
+                calendar = self._people.calendar(row)
+                if calendar is not None:
+                    self._outbox.add(CALENDAR_TOPIC, calendar.resource_id, as_record(calendar))
             for name in self._documents.keys(f"ra:{row}|"):
                 owner = self._documents.get(Owner, f"a:{name.partition('|')[2]}")
                 if owner is not None:

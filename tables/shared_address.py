@@ -10,12 +10,13 @@ State: `sh:<address>` who has an address at present.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
-from itertools import combinations
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.landscape import Landscape, Role
 from tables.documents import Documents
 from tables.effects import Outbox
 from tables.exceptions import Finding, Subject, tell
@@ -47,11 +48,15 @@ class Holders(BaseModel):
 
     def at_once(self) -> list[str]:
         """Return the rows that have the address while another one has it, too."""
+        # Not for somebody whose last day is before the first: that is no day at all.
+        days = (each for each in self.holders.items() if each[1].starts_on <= each[1].ends_on)
         found: set[str] = set()
-        for (one, its), (other, others) in combinations(sorted(self.holders.items()), 2):
-            # Not for somebody whose last day is before the first: that is no day at all.
-            if max(its.starts_on, others.starts_on) <= min(its.ends_on, others.ends_on):
-                found |= {one, other}
+        longest, until = "", None  # of those that began before, who has it longest
+        for row, its in sorted(days, key=lambda each: (each[1].starts_on, each[0])):
+            if until is not None and its.starts_on <= until:
+                found |= {longest, row}
+            if until is None or its.ends_on > until:
+                longest, until = row, its.ends_on
         return sorted(found)
 
 
@@ -67,41 +72,63 @@ def present(person: Person | None) -> tuple[str, Holder] | None:
     return address, Holder(starts_on=last.starts_on or date.min, ends_on=last.ends_on or date.max)
 
 
-def take_in(documents: Documents, row: str, former: Person | None, now: Person | None) -> list[str]:
-    """Take in a change of a person; return the addresses it touches."""
-    before, after = present(former), present(now)
-    if before == after:
-        return []
-    for held, is_gone in ((before, True), (after, False)):
-        if held is None:
-            continue
-        address, holder = held
-        document = _load(documents, address)
-        if is_gone:
-            document.holders.pop(row, None)
-        else:
-            document.holders[row] = holder
-        _store(documents, address, document)
-    return sorted({held[0] for held in (before, after) if held is not None})
+class SharedAddresses:
+    """Who has which address, for one chunk; it may bring thousands who have the same one."""
+
+    def __init__(self, documents: Documents, landscape: Landscape) -> None:
+        self._documents = documents
+        self._landscape = landscape
+        self._changed: dict[str, Holders] = {}
+
+    def take_in(self, row: str, former: Person | None, now: Person | None) -> None:
+        """Take in a change of a person."""
+        before, after = present(former), present(now)
+        if before == after:
+            return
+        if before is not None:
+            self._change(before[0]).holders.pop(row, None)
+        if after is not None:
+            self._change(after[0]).holders[row] = after[1]
+
+    def settle(
+        self,
+        is_home: Callable[[str], bool],
+        owner: Callable[[str], str | None],
+        outbox: Outbox,
+        timestamp_ms: int,
+    ) -> None:
+        """Store what changed, and tell of the addresses that are at home here; once, last.
+
+        `owner` says whose the hours of an address are.
+        """
+        for address, document in sorted(self._changed.items()):
+            if is_home(address):
+                subject = Subject(
+                    exception_id=f"person:{address}",
+                    system=self._landscape.only(Role.RESOURCE),
+                    kind=KIND,
+                    natural_key=address,
+                    correlation_id=None,
+                )
+                finding = _finding(document.at_once(), owner(address))
+                document.told = tell(outbox, subject, finding, document.told, timestamp_ms)
+            if document == Holders():
+                self._documents.delete(f"sh:{address}")
+            else:
+                self._documents.put(f"sh:{address}", document)
+
+    def _change(self, address: str) -> Holders:
+        if address not in self._changed:
+            stored = self._documents.get(Holders, f"sh:{address}")
+            self._changed[address] = stored or Holders()
+        return self._changed[address]
 
 
-def report(
-    documents: Documents,
-    address: str,
-    owner: str | None,
-    *,
-    system: str,
-    outbox: Outbox,
-    timestamp_ms: int,
-) -> None:
-    """Open, change or resolve the exception of an address of the resource tool `system`.
-
-    `owner` is whose its hours are.
-    """
-    document = _load(documents, address)
-    rows = document.at_once()
-    subject = Subject(f"person:{address}", system, KIND, address, None)
-    finding = Finding(
+def _finding(rows: list[str], owner: str | None) -> Finding | None:
+    """Return what is wrong with an address of these rows, whose hours are its owner's."""
+    if not rows:
+        return None
+    return Finding(
         code=CODE,
         detail=f"{' and '.join(rows)} have one address; its hours count for {owner}",
         hint=_HINT,
@@ -109,18 +136,3 @@ def report(
         amount=None,
         currency=None,
     )
-    told = tell(outbox, subject, finding if rows else None, document.told, timestamp_ms)
-    if told != document.told:
-        document.told = told
-        _store(documents, address, document)
-
-
-def _load(documents: Documents, address: str) -> Holders:
-    return documents.get(Holders, f"sh:{address}") or Holders()
-
-
-def _store(documents: Documents, address: str, document: Holders) -> None:
-    if document == Holders():
-        documents.delete(f"sh:{address}")
-    else:
-        documents.put(f"sh:{address}", document)

@@ -53,6 +53,7 @@ class Totals:
         self._margin: dict[str, Amounts] = {}
         self._positions: dict[str, int] = {}
         self._republished: set[str] = set()  # projects
+        self._reassigned: set[str] = set()  # addresses
         self._utilization: dict[str, Amounts] = {}
         self._billing: dict[str, Amounts] = {}
 
@@ -88,9 +89,7 @@ class Totals:
 
     def reassign(self, row: str, former: Person | None, now: Person | None) -> None:
         """Publish the hours of addresses again that a change of a person gives to another one."""
-        for address in self._addresses.reassign(row, former, now):
-            for key in self._documents.keys(f"u:{address}|"):
-                _plus(self._utilization, key.removeprefix("u:"), (0, 0))
+        self._reassigned |= self._addresses.reassign(row, former, now)
 
     def owner(self, address: str) -> str | None:
         """Return the person whose the hours of an address are at present."""
@@ -103,6 +102,10 @@ class Totals:
         if self._billing:
             self._settle_billing(standings, timestamp_ms)
         self._settle_caps(standings, timestamp_ms)
+        self._addresses.settle()
+        for address in sorted(self._reassigned):
+            for key in self._documents.keys(f"u:{address}|"):
+                _plus(self._utilization, key.removeprefix("u:"), (0, 0))
         if self._utilization:
             self._settle_utilization()
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import date
 from decimal import Decimal
 
 import polars as pl
 
+from schemas.routing import partition_of
+from schemas.topics import PARTITIONS
 from tables.documents import Documents
 from tables.effects import Emit, Outbox
 from tables.engagement import EngagementTable
 from tables.facts import (
+    Absence,
     Assignment,
     CustomerStatus,
     LegalEntity,
     Opportunity,
     OpportunityLine,
     Project,
+    Resource,
 )
-from tables.project import ASSIGNMENT_TOPIC, LINK_TOPIC, ProjectTable
+from tables.project import ASSIGNMENT_TOPIC, CALENDAR_TOPIC, LINK_TOPIC, ProjectTable
 from tests.support.source_events import LANDSCAPE
 from tests.support.topology import MemoryState
 
@@ -97,3 +102,76 @@ def test_engagements_are_derived_once_a_chunk_however_many_legal_entities_it_bri
     [command] = emitted(outbox, "psa.command.netsuite")
     assert command.record is not None
     assert json.loads(str(command.record["payload"]))["tax_code"] == "C"
+
+
+class CountingState(MemoryState):
+    """State that counts how often a key is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: Counter[str] = Counter()
+
+    def get(self, key: bytes) -> bytes | None:
+        self.reads[key.decode()] += 1
+        return super().get(key)
+
+
+def resource(number: int, address: str | None = None) -> Resource:
+    return Resource(
+        id=f"float:person:{number}",
+        resource_id=f"res-{number}",
+        address_id=address,
+        kind="employee",
+        starts_on=date(2026, 1, 1),
+        is_active=True,
+    )
+
+
+def test_leave_of_everybody_is_read_once_a_chunk_however_many_it_names() -> None:
+    """It names them all, so reading it for each of them would be quadratic."""
+    state, people = CountingState(), [resource(number) for number in range(40)]
+    leave = Absence(
+        id="l",
+        kind="leave",
+        resource_refs=tuple(person.id for person in people),
+        starts_on=date(2026, 2, 2),
+        ends_on=date(2026, 2, 3),
+        status="approved",
+    )
+    for moved in (False, True):
+        documents, outbox = Documents(state), Outbox()
+        table = ProjectTable(documents, outbox, 0, lambda values: pl.DataFrame(), LANDSCAPE)
+        if not moved:
+            table.apply_absence("l", leave, 1)
+        for person in people:
+            table.apply_resource(person.id, person, 1)
+        if moved:
+            later = {"starts_on": date(2026, 3, 2), "ends_on": date(2026, 3, 3)}
+            table.apply_absence("l", leave.model_copy(update=later), 2)
+        state.reads.clear()
+        table.settle(2)
+        assert state.reads["off:l"] <= 1
+        state.commit(documents.changes())
+        told = emitted(outbox, CALENDAR_TOPIC)
+        assert told
+        month = 3 if moved else 2
+        for emit in told:
+            assert emit.record is not None
+            assert f"date(2026, {month}, 2)" in str(emit.record["days_off"])
+
+
+def test_an_address_of_many_is_told_once_a_chunk_with_all_who_have_it() -> None:
+    state, told = MemoryState(), []
+    home = partition_of("adr-1", PARTITIONS)
+    for numbers in (range(30), range(30, 40)):
+        documents, outbox = Documents(state), Outbox()
+        table = ProjectTable(documents, outbox, home, lambda values: pl.DataFrame(), LANDSCAPE)
+        for number in numbers:
+            person = resource(number, "adr-1")
+            table.apply_resource(person.id, person, 1)
+        table.settle(1)
+        told += emitted(outbox, "psa.exception")
+        state.commit(documents.changes())
+    first, second = (str(emit.record and emit.record["detail"]) for emit in told)
+    assert first.count("float:person:") == 30
+    assert second.count("float:person:") == 40
