@@ -118,6 +118,26 @@ def test_a_tax_code_set_at_its_source_orders_the_project_anew() -> None:
     assert fixed["revision"] > refused["revision"]
 
 
+def test_an_order_says_what_money_waits_for_it_and_others_say_none() -> None:
+    """The exception of a refusal shows it, so that finance knows what to mend first."""
+    work = topology()
+    win_a_deal(work)
+    work.put("psa.project", ERP_PROJECT, {**erp_project(), "name": "x"}, ERP_PROJECT)
+    plan_somebody(work)
+    work.run()
+    asked = {
+        (record["kind"], record["target"], record["amount"], record["currency"])
+        for target in ("netsuite", "float")
+        for _, record in work.records(f"psa.command.{target}")
+        if record
+    }
+    assert asked == {
+        ("upsert_project", "netsuite", Decimal(900), "EUR"),
+        ("update_project_budget", "netsuite", None, None),
+        ("upsert_project", "float", None, None),
+    }
+
+
 def test_what_the_erp_shows_as_ordered_is_not_ordered_again() -> None:
     work = topology()
     win_a_deal(work)

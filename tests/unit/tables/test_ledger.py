@@ -169,3 +169,21 @@ def test_a1_what_has_shown_or_was_followed_by_another_order_is_not_lost() -> Non
     assert lose(CONFIRMED, CONFIRMED.revision) == CONFIRMED
     assert lose(REORDERED, 1) == REORDERED
     assert lose(REORDERED, 3) == REORDERED
+
+
+def test_a_deletion_on_its_way_goes_on_unless_it_is_withdrawn_too() -> None:
+    assert withdraw(DELETING, 9) == (DELETING, False)
+    entry, is_open = withdraw(DELETING, 9, is_deletion_too=True)
+    assert (entry.ordered, entry.revision, is_open) == ("", 9, True)
+    done = DELETING.model_copy(update={"is_confirmed": True})
+    assert withdraw(done, 9, is_deletion_too=True) == (done, False), "it is carried out"
+    assert withdraw(LedgerEntry(), 9, is_deletion_too=True) == (LedgerEntry(), False)
+
+
+def test_after_many_orders_the_last_ones_are_still_known_as_ours() -> None:
+    entry = LedgerEntry()
+    for number in range(20):
+        entry, _ = decide(entry, f"wish {number}", "", 10)
+    for late in ("wish 17", "wish 18"):
+        assert not decide(entry, "wish 19", late, 20)[1], "on its way, nobody's edit"
+    assert decide(entry, "wish 19", "of somebody else", 20)[1]
