@@ -243,3 +243,109 @@ def test_a_kind_is_held_after_twenty_refusals_since_the_last_that_was_taken(good
         command = make_command(f"netsuite:later:{number}")
         found.refused(f"later {number}", command, problem_of(Reason.PERMISSION), 1, 1_000.0)
     assert found.holding("upsert_project") is not None
+
+
+def restored(*retry_at_s: float, refusals: int = 1, reason: Reason = Reason.SETTING) -> Refusals:
+    """What an earlier session left behind, refused at 0 s."""
+    return Refusals(
+        Refusal(
+            str(number),
+            make_command(f"netsuite:project:{number}"),
+            problem_of(reason),
+            1,
+            refusals,
+            0.0,
+            0.0,
+            at_s,
+        )
+        for number, at_s in enumerate(retry_at_s)
+    )
+
+
+def test_a_cohort_that_is_restored_is_due_when_the_last_of_it_is() -> None:
+    assert restored(500.0, 900.0, 700.0).next_at_s(100.0) == 900.0
+    longest_s = PACES[Reason.SETTING].longest_s
+    assert restored(100.0 + longest_s).next_at_s(100.0) == 100.0 + longest_s
+    assert restored(101.0 + longest_s).next_at_s(100.0) == 100.0, "no pause is so long"
+
+
+@pytest.mark.parametrize("refusals", [0, 1, 5])
+def test_pauses_go_on_where_an_earlier_session_left_them(refusals: int) -> None:
+    found = restored(900.0, refusals=refusals)
+    [refusal] = refuse_again(found, 900.0)
+    pace = PACES[Reason.SETTING]
+    wanted = pace.pause_s(max(1, refusals) + 1, "upsert_project|E|None")
+    assert (found.next_at_s(900.0) or 0.0) - 900.0 == pytest.approx(wanted)
+    assert refusal.refusals == max(1, refusals) + 1
+
+
+def test_an_answer_that_never_comes_holds_the_others_up_for_one_longer_pause() -> None:
+    found = restored(900.0, 900.0)
+    [lost] = found.due(900.0)
+    pause_s = PACES[Reason.SETTING].pause_s(2, "upsert_project|E|None")
+    at_s = found.next_at_s(900.0) or 0.0
+    assert at_s == pytest.approx(900.0 + pause_s)
+    assert found.due(at_s - 1.0) == []
+    [other] = found.due(at_s)
+    assert other.exception_id != lost.exception_id
+
+
+@pytest.mark.parametrize(
+    ("count", "reason", "longest_s"),
+    [
+        (1_000, Reason.VALIDATION, 518.4),  # 3 at a time, all within two days
+        (20_000, Reason.VALIDATION, 60.0),  # but never more than some a minute
+        (1_000, Reason.SETTING, 172.8),
+        (1_000, Reason.PERMISSION, 3_600.0),  # no record is the cause: few calls are enough
+    ],
+)
+def test_pauses_of_many_are_short_enough_that_each_is_tried_within_two_days(
+    count: int, reason: Reason, longest_s: float
+) -> None:
+    found = restored(*[900.0] * count, refusals=30, reason=reason)
+    refuse_again(found, 900.0, reason=reason)
+    pause_s = (found.next_at_s(900.0) or 0.0) - 900.0
+    assert 0.75 * longest_s <= pause_s <= longest_s + 0.001
+    if reason is not Reason.PERMISSION:
+        assert pause_s == pytest.approx(longest_s)
+
+
+def test_one_that_a_person_names_is_tried_at_once_and_once() -> None:
+    found = restored(900.0, 900.0)
+    assert found.request(RetryRequest(exception_id="1"), 100.0) == 1
+    assert found.next_at_s(100.0) is not None
+    assert (found.next_at_s(100.0) or 0.0) <= 100.0
+    [refusal] = found.due(100.0)
+    assert refusal.exception_id == "1"
+    assert found.request(RetryRequest(exception_id="1"), 100.0) == 1
+    assert found.due(100.0) == [], "it is under way"
+    found.refused("1", refusal.command, refusal.problem, 2, 100.0)
+    assert found.request(RetryRequest(exception_id="7"), 100.0) == 0
+    assert found.next_at_s(101.0) != 0.0
+
+
+def test_who_is_tried_because_its_record_changed_says_nothing_about_the_others() -> None:
+    found = refused(3, Reason.SETTING, '{"customer_id":"cus-1"}')
+    at_s = found.next_at_s(0.0)
+    found.touched(["customer_id:cus-1"], 40.0)
+    [beside] = found.due(40.0)
+    found.refused(beside.exception_id, beside.command, beside.problem, 2, 40.0)
+    for other in {"0", "1", "2"} - {beside.exception_id}:
+        found.met(other, 41.0)
+    assert found.due(70.0) == [], "nothing that changed is left"
+    assert found.next_at_s(70.0) == at_s, "the pause of the cohort goes on"
+
+
+def test_who_was_not_tried_after_all_leaves_its_turn_to_the_next() -> None:
+    found = restored(900.0, 900.0)
+    [first] = found.due(900.0)
+    found.put_back(first.exception_id, 901.0)
+    assert found.next_at_s(901.0) == 901.0
+    [second] = found.due(901.0)
+    assert second.exception_id != first.exception_id
+    found.put_back(second.exception_id, 902.0)
+    pause_s = PACES[Reason.SETTING].pause_s(1, "upsert_project|E|None")
+    assert found.next_at_s(902.0) == pytest.approx(902.0 + pause_s), "all had their turn"
+    found.put_back("unknown", 902.0)
+    found.put_back(first.exception_id, 903.0)  # it is not under way
+    assert found.next_at_s(903.0) == pytest.approx(902.0 + pause_s)

@@ -49,13 +49,16 @@ class Failing(Erp):
         return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
-def test_pauses_of_a_command_double_up_to_the_longest() -> None:
+@pytest.mark.parametrize("first_s", [0.5, 8.0])
+def test_pauses_of_a_command_double_up_to_the_longest(first_s: float) -> None:
     async def story() -> None:
         erp = Failing(not_available(), times=6)
-        async with bench(erp, policy=SLOW) as it:
+        policy = replace(SLOW, backoff_s=first_s, backoff_max_s=8 * first_s)
+        async with bench(erp, policy=policy) as it:
             it.submit(make_command())
             await it.idle()
-        bounds = [8, 16, 32, 64, 64, 64]
+        bounds = [first_s * factor for factor in (1, 2, 4, 8, 8, 8)]
+        assert erp.writes_at_s[0] == START.timestamp(), "nothing is waited for before the first"
         pauses = erp.pauses_s()
         assert len(pauses) == len(bounds)
         for pause_s, bound_s in zip(pauses, bounds, strict=True):
@@ -93,6 +96,7 @@ def test_a4_whatever_fails_with_its_outcome_unknown_is_looked_up_once_it_has_set
             await it.idle()
         [look_s] = erp.looks_at_s
         assert look_s - erp.writes_at_s[0] == pytest.approx(SLOW.settle_s)
+        assert erp.writes_at_s[1] - look_s == pytest.approx(0.1), "as long as the look takes"
 
     virtually(story)
 
@@ -253,5 +257,24 @@ def test_an_attempt_of_another_process_is_looked_up_once_it_can_no_longer_land(
             assert waited_s == pytest.approx(
                 min(longest_s, max(0.0, longest_s + 60 - age_s)), abs=0.01
             )
+
+    virtually(story)
+
+
+def test_what_is_held_back_counts_no_attempt() -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("NO_RIGHT", Reason.PERMISSION)
+        async with bench(erp) as it:
+            for number in range(25):
+                it.submit(make_command(f"netsuite:project:{number}"))
+                await it.idle()
+            attempts = [
+                (outcome.attempts, refusal.problem.is_held, refusal.attempts)
+                for (_, outcome), refusal in zip(
+                    it.journal.outcomes, it.journal.open.values(), strict=True
+                )
+            ]
+        assert attempts == [(1, False, 1)] * 20 + [(0, True, 0)] * 5
 
     virtually(story)

@@ -206,3 +206,18 @@ def test_milliseconds_of_the_file_are_seconds_of_the_policy() -> None:
     with pytest.raises(ValidationError, match="below"):
         SinkConfig.model_validate(document | {"retry.backoff.max.ms": 249})
     assert SinkConfig.model_validate(document | {"retry.backoff.max.ms": 250})
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_without_its_result_is_left_to_the_delivery_that_comes_again() -> None:
+    """The process ended between the two records; the offset of the command is not committed."""
+    command = make_command()
+    refusal = Refusal(exception_id(command), command, Problem("X", "no"), 1, 1, 0.0, 0.0, 0.0)
+    sinks = {"netsuite": FakeTarget()}
+    async with session(sinks, MemoryJournal(), Memory(refusals=(refusal,))) as it:
+        await asyncio.sleep(0.02)
+        assert (sinks["netsuite"].calls, sinks["netsuite"].looks) == (0, [])
+        it.accept(delivery("netsuite", 4, command))
+        await committable(it, {PLACES["netsuite"]: 5})
+
+    assert sinks["netsuite"].effects == [(command.natural_key, 1)]
