@@ -73,7 +73,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[str] = set()
-        for key, _ in node.value:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        for key, _ in pairs:  # of another node the base class says that it is none
             if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
                 _refuse("this is no name", key)
             if key.value in seen:
