@@ -58,7 +58,8 @@ class ObjectMapping:
     `row_prefix` begins the source ids of its rows, and of no others. `position` makes the column
     of that name from an envelope. `reader` is the schema to decode its values with: the envelope,
     reduced to what is mapped. `flat` makes the working columns from an envelope, `fields` adds the
-    canonical fields, `rejection` names the first rule a record breaks.
+    canonical fields, `rejection` names the first rule a record breaks. The first `envelope_rules`
+    of `rejections` are those of a change that tells nothing of a row.
     """
 
     topic: str
@@ -67,6 +68,7 @@ class ObjectMapping:
     reader: AvroSchema
     targets: tuple[TargetMapping, ...]
     rejections: tuple[Rejection, ...]
+    envelope_rules: int
     position: pl.Expr
     flat: tuple[pl.Expr, ...]
     fields: tuple[pl.Expr, ...]

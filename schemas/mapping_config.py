@@ -178,7 +178,8 @@ class TargetConfig(_Model):
 
     Fields every canonical record shares (id, source_system, source_position, and source_at
     unless given) need no rule. Any other field has a rule or is listed in `absent`. `unset_kept`
-    names text fields whose last value is kept for when the source cannot send it again.
+    names text fields whose last value is kept for when the source cannot send it again; they are
+    copies and nothing checks them, so that the value of a refused row is sound, too.
     """
 
     entity: Text

@@ -121,6 +121,7 @@ class _Compiler:
             reader=load_schema(reader_definition(topic, self._capture, config, used)),
             targets=tuple(target for target in targets if target is not None),
             rejections=tuple(reason for _, reason in self._rules),
+            envelope_rules=_ENVELOPE_RULES,
             position=position(self._capture),
             flat=working_columns(self._system, self._capture, config, self._sources, used),
             fields=tuple(self._fields),
@@ -230,6 +231,11 @@ class _Compiler:
             rule = config.fields.get(field)
             if rule is None or not rule.is_copy:
                 self._problem(f"{entity}.{field} is in unset_kept, so its rule must be a copy")
+            elif {field} & {*config.checks, *config.required} or (
+                self._config.source_checks.keys() & set(rule.columns)
+            ):
+                # It is checked before the kept value takes the place of the missing one.
+                self._problem(f"{entity}.{field} is in unset_kept, so nothing can check it")
 
     def _field(self, config: TargetConfig, field: str, rule: Rule, dtype: pl.DataType) -> None:
         name = f"{config.entity}.{field}"

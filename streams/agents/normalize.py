@@ -103,6 +103,7 @@ class _Normalizer:
         )
         targets = self._restore_unset(judged, latest, mapped.targets)
         effects = self._effects(judged, latest, targets)
+        self._keep_refused_texts(judged, latest, mapped, effects)
         effects.outputs[:0] = self._passing(judged, latest, mapped)
         if log.is_emptied:
             self._empty(log.after.emptied_at, judged, targets, state, effects)
@@ -172,6 +173,7 @@ class _Normalizer:
         Where the source sent no value there is the kept one. Upholds I12.
 
         A value that was never seen stays null: it is not known, and the placeholder is no value.
+        That of a refused row counts: the source holds it, whatever else is wrong with the row.
         """
         settled = latest["position"].alias("source_position")
         chosen = [frame[latest["at"]].with_columns(settled) for frame in targets]
@@ -181,15 +183,10 @@ class _Normalizer:
             if not rows:
                 continue
             known = {row: self._kept_text(judged.values[row], kept_index) for row in rows}
-            changes = judged.rows.select("row", "is_delete", "is_accepted").with_columns(
-                targets[target][field].alias("text")
-            )
-            for row, is_delete, text in (
-                changes.filter(pl.col("is_accepted") & pl.col("row").is_in(rows))
-                .select("row", "is_delete", "text")
-                .iter_rows()
-            ):
-                if is_delete or text != UNAVAILABLE:
+            last = dict(latest.select("row", "at").iter_rows())
+            changes = self._telling(judged, targets[target][field])
+            for at, row, is_delete, text in changes.filter(pl.col("row").is_in(rows)).iter_rows():
+                if at <= last[row] and (is_delete or text != UNAVAILABLE):
                     known[row] = None if is_delete else text
             texts = [
                 known[row] if text == UNAVAILABLE else text
@@ -199,6 +196,36 @@ class _Normalizer:
             chosen[target] = chosen[target].with_columns(restored)
             _log.debug("unset_restored", topic=self._mapping.topic, field=field, rows=len(rows))
         return chosen
+
+    def _telling(self, judged: _Judged, texts: pl.Series) -> pl.DataFrame:
+        """The changes that tell of a text, in order: at, row, is_delete, text."""
+        is_of_a_row = pl.col("rejection") >= self._mapping.envelope_rules
+        return (
+            judged.rows.with_row_index("at")
+            .with_columns(texts.alias("text"))
+            .filter(~pl.col("is_stale") & (pl.col("is_accepted") | is_of_a_row))
+            .select("at", "row", "is_delete", "text")
+        )
+
+    def _keep_refused_texts(
+        self, judged: _Judged, latest: pl.DataFrame, mapped: MappedRows, effects: Effects
+    ) -> None:
+        """Keep the texts of rows that were refused after their last accepted change."""
+        if not self._kept or not judged.rows["rejection"].is_not_null().any():
+            return
+        last = dict(latest.select("row", "at").iter_rows())
+        for kept_index, (target, field) in enumerate(self._kept):
+            changes = self._telling(judged, mapped.targets[target][field])
+            for at, row, _, text in changes.iter_rows():
+                if at > last.get(row, -1) and text != UNAVAILABLE:
+                    key = judged.ids[row].encode()
+                    value = effects.state.get(key, judged.values[row])
+                    if text is None and value is None:
+                        continue  # as if it was never seen
+                    at_text = len(self._moving) + kept_index
+                    effects.state[key] = self._memory.with_text(
+                        value, at_text, text, texts=len(self._moving) + len(self._kept)
+                    )
 
     def _kept_text(self, value: bytes | None, kept_index: int) -> str | None:
         if value is None:

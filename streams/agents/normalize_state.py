@@ -46,12 +46,12 @@ class RowMemoryCodec:
     def __init__(self, targets: int) -> None:
         self._targets = targets
         self._head = np.dtype([("position", "<i8"), ("partitions", "<u2", (targets,))])
+        self._unseen = _LENGTH.pack(-1) * 2 + b"\xff\xff" * targets
 
     def decode(self, values: Sequence[bytes | None]) -> RowMemory:
         """The memory of each row; one never seen (None) has position -1 and lies nowhere."""
         size = self._head.itemsize
-        unseen = _LENGTH.pack(-1) * 2 + b"\xff\xff" * self._targets
-        heads = b"".join([unseen if value is None else value[:size] for value in values])
+        heads = b"".join([self._unseen if value is None else value[:size] for value in values])
         table = np.frombuffer(heads, self._head)
         return RowMemory(table["position"], table["partitions"])
 
@@ -63,6 +63,14 @@ class RowMemoryCodec:
             at += _LENGTH.size
             yield None if length < 0 else value[at : at + length].decode()
             at += max(length, 0)
+
+    def with_text(self, value: bytes | None, at: int, text: str | None, *, texts: int) -> bytes:
+        """The memory of a row, also of one never seen, with another text in one place."""
+        if value is None:
+            value = self._unseen + _NULL * texts
+        kept = [packed(each) for each in self.texts(value)]
+        kept[at] = packed(text)
+        return value[: self._head.itemsize] + b"".join(kept)
 
     def has_texts(self, value: bytes, texts: bytes) -> bool:
         """Whether the first texts of a row are these, as `packed` makes them."""

@@ -82,6 +82,8 @@ class Oracle:
             self.notes[row_id] = None
         elif not -744 <= worked_hours(row) <= 24 or row["status"] not in ("draft", "approved"):
             self.dead_lettered += 1
+            if row["notes"] != UNAVAILABLE:
+                self.notes[row_id] = row["notes"]
         else:
             self.forget(row_id, position)
             if row["notes"] != UNAVAILABLE:

@@ -127,6 +127,22 @@ def test_a_value_is_kept_only_where_the_rule_copies_it(rule: str) -> None:
         load_mappings(yaml.safe_dump(config))
 
 
+@pytest.mark.parametrize(
+    ("checks", "source_checks", "required"),
+    [({"name": {"length": 2}}, {}, []), ({}, {"name": {"length": 2}}, []), ({}, {}, ["name"])],
+)
+def test_nothing_checks_a_value_that_is_kept(
+    checks: dict[str, Any], source_checks: dict[str, Any], required: list[str]
+) -> None:
+    """The check would judge the placeholder, and the kept value would pass it by."""
+    config = yaml.safe_load(ROLE)
+    [target] = config["objects"]["role"]["targets"]
+    target |= {"unset_kept": ["name"], "checks": checks, "required": required}
+    config["objects"]["role"]["source_checks"] = source_checks
+    with pytest.raises(ConfigError, match=r"role\.name is in unset_kept, so nothing can check it"):
+        load_mappings(yaml.safe_dump(config))
+
+
 def test_a_decimal_never_loses_digits() -> None:
     text = mapping_text("inhouse").replace("bill_rate: decimal(18,4)", "bill_rate: decimal(18,6)")
     with pytest.raises(ConfigError, match="would lose digits"):
@@ -158,6 +174,9 @@ def test_two_targets_of_one_entity_are_refused() -> None:
         ("system: float\nobjects:\n  <<: {}", 3, "no name"),
         ("system: float\n[1]: x", 2, "no name"),
         ("system: float\nobjects: 2026-02-30", 2, "no value of .*timestamp"),
+        ("system: float\nobjects: !!set true", 2, "expected a mapping node"),
+        ("system: float\nobjects: !!omap [1]", 2, "expected a mapping"),
+        ("system: float\nobjects: !!seq true", 2, "expected a sequence node"),
         ("system: float\nobjects: !!python/x 1", 2, "could not determine a constructor"),
         ("system: float\nobjects:\n" + "[" * 40, 3, "more than 32 deep"),
         ("x" * 1_000_001, 1, "more than 1000000 characters"),
