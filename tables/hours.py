@@ -126,7 +126,7 @@ def measured(rows: pl.DataFrame) -> pl.DataFrame:
         "project_ref",
         "resource_id",
         pl.col("currency").fill_null(NO_CURRENCY),
-        "source_position",
+        pl.col("source_position").fill_null(0),
         "sign",
         seconds.alias("seconds"),
         pl.when(billable).then(seconds).otherwise(0).alias("billable_seconds"),

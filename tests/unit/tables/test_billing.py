@@ -498,6 +498,16 @@ def records(outbox: Outbox) -> list[dict[str, Any]]:
 
 
 @pytest.mark.fault("C7", place="tables/billing_difference.py")
+def test_c7_what_is_told_of_an_invoiced_entry_is_what_is_offered_beyond_its_rest() -> None:
+    """5 of 8 h are invoiced, and two bills of 8 h stand: 11 h are left, 3 of them right."""
+    document, outbox = shown(bill(hours="8"), second_bill("8"), FIVE), Outbox()
+    report(document, "e", "p1", replace(ENTRY, seconds=28_800), outbox=outbox, timestamp_ms=10)
+    (row,) = records(outbox)
+    assert (row["error_code"], row["amount"]) == ("billing.left_over", 800)
+    assert row["detail"] == "8.00 h of an old time record in the ERP can still be invoiced"
+
+
+@pytest.mark.fault("C7", place="tables/billing_difference.py")
 @pytest.mark.parametrize(
     ("changes", "amount"),
     [
@@ -549,6 +559,28 @@ def test_c7_a_line_larger_than_a_time_bill_uses_the_next_one_too(invoiced: str, 
 
 
 @pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize(
+    ("uses", "slot"),
+    [
+        (["p1"], "p1#1"),
+        (["p1#1"], "p1#2"),
+        (["p1#4"], "p1#5"),
+        (["p1#4", "p1#2"], "p1#5"),
+        ([], "p1#1"),
+    ],
+)
+def test_c7_the_next_time_bill_has_an_id_that_no_line_may_have_used(
+    uses: list[str], slot: str
+) -> None:
+    there = [line("5", "p2"), line("-5", "p2", kind="credit_memo", number=2)]
+    document = shown(FIVE, FIVE_BACK, *there)
+    document.uses = {FIVE.id: uses, there[0].id: ["p2#7"]}
+    (command,) = sent(document, EIGHT)
+    assert json.loads(command["payload"])["time_bill_id"] == time_bill_id("e", slot)
+    assert command["natural_key"].endswith(time_bill_id("e", slot))
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
 def test_c7_a_bill_is_free_again_when_the_line_turns_out_to_name_another_project() -> None:
     document = shown(bill())
     assert order(document, BILLABLE) == []
@@ -582,6 +614,8 @@ def test_c7_an_order_that_is_on_its_way_is_taken_back_when_the_old_bill_shows() 
         ([bill(hours="0.17"), line("0.17")], 600, None),  # 10 minutes
         ([bill(hours="8"), FIVE], 28_800, None),  # the rest is what is open
         ([bill(hours="8"), FIVE], 18_000, "billing.left_over"),  # the entry is shorter now
+        ([bill(hours="8"), FIVE], 36_000, "billing.more_hours"),  # or longer
+        ([bill(hours="12"), FIVE], 36_000, "billing.more_hours"),  # nor does the bill hold it
         # the first invoice is void after the second bill was invoiced
         ([bill(hours="5"), second_bill(), line("8")], 28_800, "billing.left_over"),
         ([written_off("5"), second_bill(), line("8")], 28_800, None),

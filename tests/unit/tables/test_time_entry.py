@@ -44,6 +44,12 @@ class Firm:
         for change in changes:
             self._feeder.feed(change)
             self._tables.run()
+        self._tables.run()
+
+    def put(self, row: dict[str, Any]) -> None:
+        """Write an entry as it is; it is taken in with the next change."""
+        identity = "inhouse:time_entry:1"
+        self._tables.put("psa.time_entry", identity, {"id": identity, **row}, row["project_ref"])
 
     def states(self) -> dict[object, object]:
         rows = self._tables.table("psa.status.billing").values()
@@ -82,6 +88,31 @@ def test_an_entry_that_comes_again_is_stale_and_counts_once() -> None:
         firm.feed(Change("time_entry", "inhouse:time_entry:1", None, repeat=back))
     assert before == ({"ready": 1}, [3], 0)
     assert (firm.states(), firm.worked(), firm.stale()) == ({"ready": 1}, [3], 2)
+
+
+@pytest.mark.parametrize(
+    ("positions", "hours", "stale"),
+    [
+        ([1, 2, 3], 3, 0),
+        ([3, 2, 1], 1, 2),
+        ([2, 2, 2], 1, 2),
+        ([-5, -5, -4], 3, 1),
+        ([None, 1, None], 2, 1),  # what tells no position is older than what does
+        ([None, None, 1], 3, 1),
+        ([0, None, -1], 1, 2),
+    ],
+)
+@pytest.mark.parametrize("is_one_chunk", [True, False])
+def test_the_latest_position_of_an_entry_counts(
+    positions: list[int | None], hours: int, stale: int, *, is_one_chunk: bool
+) -> None:
+    firm = Firm(PROJECT)
+    for number, position in enumerate(positions, start=1):
+        firm.put({**ENTRY, "hours": Decimal(number), "source_position": position})
+        if not is_one_chunk:
+            firm.feed()
+    firm.feed()
+    assert (firm.worked(), firm.stale()) == ([hours], stale)
 
 
 def test_hours_wait_for_the_erp_to_hold_their_project_and_wait_again_without_it() -> None:

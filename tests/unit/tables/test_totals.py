@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tables.contract import Contract
@@ -50,3 +52,55 @@ def test_a_cap_is_compared_with_what_was_billed_before_too() -> None:
         totals.settle({PROJECT: Standing(is_known=True, contract=cap)}, 1)
         told += [(emit.record or {})["status"] for emit in outbox.emits]
     assert told == ["open", "resolved"]
+
+
+class Chunks:
+    """The totals of one partition, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._documents = Documents(MemoryState())
+
+    def margin(self, *amounts: tuple[int, int]) -> dict[str, Any] | None:
+        """Add seconds, each at a source position; return the row, None: removed."""
+        outbox = Outbox()
+        totals = Totals(self._documents, outbox, "project-0")
+        for seconds, position in amounts:
+            totals.add_margin(f"{PROJECT}|2026-11|EUR", (seconds, 0, 0, 0), position)
+        totals.settle({PROJECT: HOURLY}, 1)
+        (columns,) = outbox.columns
+        rows = columns.frame.to_dicts()
+        assert len(rows) + len(columns.removed) == 1
+        return rows[0] if rows else None
+
+
+def test_a_month_names_the_latest_change_it_contains() -> None:
+    chunks, found = Chunks(), []
+    for amounts in ([(1, 7), (1, 3)], [(1, 5)], [(1, 5), (1, 9)]):
+        row = chunks.margin(*amounts)
+        assert row is not None
+        found.append((row["seconds"], row["source_position"], row["version"]))
+    assert found == [(2, 7, 1), (3, 7, 2), (5, 9, 3)]
+
+
+def test_a_month_of_rows_without_a_position_has_position_zero() -> None:
+    row = Chunks().margin((1, 0))
+    assert row is not None
+    assert row["source_position"] == 0
+
+
+def test_a_month_that_is_empty_has_no_row_and_a_later_version_when_it_is_back() -> None:
+    chunks = Chunks()
+    rows = [chunks.margin((seconds, 1)) for seconds in (60, -60, 60)]
+    assert [row and (row["seconds"], row["version"]) for row in rows] == [(60, 1), None, (60, 3)]
+
+
+def test_a_billing_state_without_time_and_entries_has_no_row() -> None:
+    documents, found = Documents(MemoryState()), []
+    for amounts in ((0, 5, 0), (60, -5, 0), (-60, 0, 1), (0, 0, -1)):
+        outbox = Outbox()
+        totals = Totals(documents, outbox, "project-0")
+        totals.add_billing(KEY, amounts)
+        totals.settle({PROJECT: HOURLY}, 1)
+        (columns,) = outbox.columns
+        found.append(columns.removed)
+    assert found == [[], [], [], ["|".join(KEY)]]
