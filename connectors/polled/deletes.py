@@ -31,7 +31,7 @@ class DeleteGuard:
     """The guard of one object. `start` begins each poll."""
 
     def __init__(self, system: str, obj: str, *, max_ratio: float, max_rows: int) -> None:
-        self._labels = (system, obj)
+        self._labels = {"system": system, "object": obj}
         self._max_ratio = max_ratio
         self._max_rows = max_rows
         self._living = 0
@@ -43,7 +43,7 @@ class DeleteGuard:
         """Begin a poll of an object with so many living rows."""
         self._living = living
         self._believed = set()
-        instruments.REFUSED_DELETES.labels(*self._labels).set(len(self._doubted))
+        instruments.REFUSED_DELETES.labels(**self._labels).set(len(self._doubted))
 
     def see(self, row_ids: Iterable[str]) -> None:
         """Note rows that were read: nobody needs to doubt them any more."""
@@ -88,10 +88,9 @@ class DeleteGuard:
                 return True
             log.warning(
                 "deletes_await_second_sweep",
-                system=self._labels[0],
-                object=self._labels[1],
                 missed=count,
                 living=living,
+                **self._labels,
             )
             return False
         self._refuse(row_ids, "missed")
@@ -115,16 +114,15 @@ class DeleteGuard:
         if row_ids - self._doubted.keys():
             log.error(
                 "deletes_refused",
-                system=self._labels[0],
-                object=self._labels[1],
                 evidence=evidence,
                 rows=len(row_ids),
                 living=self._living,
                 hint="check the integration user's rights; max.delete.ratio 1 believes it",
                 **facts,
+                **self._labels,
             )
         self._set_doubted(self._doubted | dict.fromkeys(row_ids, evidence))
 
     def _set_doubted(self, doubted: dict[str, str]) -> None:
         self._doubted = doubted
-        instruments.REFUSED_DELETES.labels(*self._labels).set(len(doubted))
+        instruments.REFUSED_DELETES.labels(**self._labels).set(len(doubted))

@@ -125,18 +125,19 @@ class KafkaLog:
         return self._producer
 
     def _commit(self, batch: Batch) -> None:
-        messages = self._messages(batch)  # encoding may fail: before a transaction begins
+        messages = self.messages(batch)  # encoding may fail: before a transaction begins
         producer = self._transactional
-        _call(producer.begin_transaction)
+        call(producer.begin_transaction)
         try:
             for topic, partition, key, value in messages:
                 _produce(producer, topic, partition, key, value)
-            _call(lambda: producer.commit_transaction(CALL_TIMEOUT_S))
+            call(lambda: producer.commit_transaction(CALL_TIMEOUT_S))
         except BrokerUnavailableError:
-            _call(lambda: producer.abort_transaction(CALL_TIMEOUT_S))
+            call(lambda: producer.abort_transaction(CALL_TIMEOUT_S))
             raise
 
-    def _messages(self, batch: Batch) -> list[Message]:
+    def messages(self, batch: Batch) -> list[Message]:
+        """The messages of a batch, the bookmark last. Raises InvalidEntityError."""
         topic = self._config.topic(batch.obj)
         messages = [self._change(topic, batch, change) for change in batch.changes]
         messages += [self._dead_letter(topic, rejected) for rejected in batch.rejected]
@@ -202,14 +203,14 @@ def _produce(
 ) -> None:
     while True:
         try:
-            _call(lambda: producer.produce(topic, key=key, value=value, partition=partition))
+            call(lambda: producer.produce(topic, key=key, value=value, partition=partition))
         except BufferError:
             producer.poll(0.1)  # the local queue is full: let it drain
         else:
             return
 
 
-def _call(action: Callable[[], T]) -> T:
+def call(action: Callable[[], T]) -> T:
     """Run a producer call; repeat it while librdkafka says that is safe, a bounded time.
 
     Raises BrokerUnavailableError when the transaction must be aborted, FatalError when only a new

@@ -400,6 +400,7 @@ def test_c16_a_second_scan_with_a_row_that_cannot_be_named_proves_no_absence() -
 
     world.reader.between_pages = meet_a_row_without_an_id
     assert world.poll() == set()
+    assert REFUSED._value.get() == 1
     world.reader.between_pages = lambda: None
     world.reader.nameless = []
     assert world.poll() == {"r003"}

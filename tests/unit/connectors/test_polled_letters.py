@@ -50,3 +50,10 @@ def test_b3_text_counts_wherever_in_a_row_it_stands(values: dict[str, object]) -
     rows, unreadable = ROW.read([{"id": 1, "days": None, "hours": None} | values])
     assert rows == []
     assert "characters of text" in unreadable[0].detail
+
+
+@pytest.mark.fault("B3", place="connectors/polled/kafka_log.py")
+def test_b3_the_largest_row_that_a_letter_holds_is_kept() -> None:
+    around = len(json.dumps({"Name": ""}))
+    assert as_read({"Name": "x" * (LETTER_BYTES_MAX - around)}) is not None
+    assert as_read({"Name": "x" * (LETTER_BYTES_MAX - around + 1)}) is None
