@@ -35,12 +35,18 @@ class Desk:
         fact = customer and Customer.model_validate({**known, "customer_id": customer, **changes})
         self._work(lambda table: table.apply_customer(identity, fact or None, self._now_ms))
 
-    def demand(self, name: str = "eng-1", *, is_handed_off: bool | None = True) -> None:
+    def demand(
+        self,
+        name: str = "eng-1",
+        *,
+        is_handed_off: bool | None = True,
+        customer: str = CUSTOMER,
+    ) -> None:
         """What an engagement needs; None: no customer any more."""
         fact = None
         if is_handed_off is not None:
             fact = CustomerDemand(
-                engagement_id=name, customer_id=CUSTOMER, is_handed_off=is_handed_off
+                engagement_id=name, customer_id=customer, is_handed_off=is_handed_off
             )
         self._work(lambda table: table.apply_demand(name, fact, self._now_ms))
 
@@ -169,6 +175,24 @@ def test_an_engagement_hears_of_its_customer_while_it_needs_it_and_what_is_new()
     desk.demand(is_handed_off=None)
     [(_, name, route, told)] = [each for each in desk.sent if each[0] == STATUS_TOPIC]
     assert (name, route, told) == (key, "eng-1", None)
+
+
+@pytest.mark.parametrize("other", ["cus-0", "cus-2"])
+def test_a_deal_that_moves_to_another_customer_counts_there_alone(other: str) -> None:
+    desk = Desk()
+    desk.row(CRM)
+    desk.row("salesforce:account:2", customer=other)
+    desk.demand()
+    desk.demand(customer=other)
+    assert {
+        key: record["engagements"] for topic, key, _, record in desk.sent if topic == TABLE_TOPIC
+    } == {CUSTOMER: 0, other: 1}
+    assert [(each["natural_key"], each["kind"]) for each in desk.news(COMMANDS)] == [
+        (f"netsuite:customer:{CUSTOMER}", "withdraw"),
+        (f"netsuite:customer:{other}", "upsert_customer"),
+    ]
+    desk.row(CRM, customer=other)
+    assert [record for topic, key, _, record in desk.sent if key == CUSTOMER] == [None]
 
 
 def test_a_row_that_moves_leaves_its_former_customer_and_nothing_stays_of_what_is_gone() -> None:
