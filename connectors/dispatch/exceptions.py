@@ -62,6 +62,11 @@ def open_record(refusal: Refusal) -> Payload:
     }
 
 
+def is_leftover(refusal: Refusal) -> bool:
+    """Whether its command was carried out, and left something to tidy up."""
+    return refusal.exception_id == warning_id(refusal.command)
+
+
 def resolved_record(identity: str, command: Command, attempts: int, *, at: datetime) -> Payload:
     """Return the `psa.command.Exception` that ends one: the desire is met or withdrawn."""
     return {

@@ -17,7 +17,7 @@ from typing import Any, Final
 import structlog
 
 from connectors.dispatch.commands import Command, Intent, Outcome, Problem, Status
-from connectors.dispatch.exceptions import exception_id, warning_id
+from connectors.dispatch.exceptions import exception_id, is_leftover, warning_id
 from connectors.dispatch.gate import Gate
 from connectors.dispatch.journal import Journal
 from connectors.dispatch.lease import Check, LeaseLostError
@@ -156,7 +156,7 @@ class TargetExecutor:
         elif refusals := [
             refusal
             for refusal in self._refusals.of(natural_key, below=revision)
-            if not _is_leftover(refusal)  # it was carried out, and is to be tidied up all the same
+            if not is_leftover(refusal)  # it was carried out, and is to be tidied up all the same
         ]:
             for refusal in refusals:  # at once, so that none is tried meanwhile
                 self._refusals.met(refusal.exception_id, self._now_s())
@@ -227,7 +227,7 @@ class TargetExecutor:
         if self._ledger.reopen(command):
             self._waiting[command.command_id] = []
             self._trials.add(command.command_id)
-            if _is_leftover(refusal):
+            if is_leftover(refusal):
                 self._leftovers[command.command_id] = refusal.problem
             self._begin(command.natural_key)
             self._show()
@@ -492,7 +492,7 @@ class TargetExecutor:
             (warning_id(command), outcome.warning),
         ):
             left = self._refusals.waiting(identity)
-            if outcome.status is Status.WITHDRAWN and left is not None and _is_leftover(left):
+            if outcome.status is Status.WITHDRAWN and left is not None and is_leftover(left):
                 # Still there. Told of the last revision, as only that is looked at again.
                 last = replace(left.command, revision=command.revision)
                 waiting.append(
@@ -579,8 +579,3 @@ class TargetExecutor:
         gauge.labels(target, "retrying").set(retrying)
         gauge.labels(target, "queued").set(max(0, self.waiting - in_flight - retrying))
         self._metrics.paused.labels(target).set(self._gate.is_closed or self._gate.is_down)
-
-
-def _is_leftover(refusal: Refusal) -> bool:
-    """Whether its command was carried out, and left something to tidy up."""
-    return refusal.exception_id == warning_id(refusal.command)

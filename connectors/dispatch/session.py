@@ -16,6 +16,7 @@ import structlog
 
 from connectors.dispatch.commands import Command, OpenException
 from connectors.dispatch.config import SinkConfig
+from connectors.dispatch.exceptions import is_leftover
 from connectors.dispatch.executor import Spawn, TargetExecutor
 from connectors.dispatch.intake import TOPIC_PREFIX, Delivery, Withdrawal
 from connectors.dispatch.journal import DeadLetter, Journal, Memory
@@ -135,9 +136,15 @@ class Session:
 
 
 def _is_last(refusal: Refusal, memory: Memory) -> bool:
-    """Whether nothing newer is known; a command that is not settled is delivered again."""
+    """Whether nothing newer is known; a command that is not settled is delivered again.
+
+    What a command left over outlives newer ones that were refused: it is to be tidied up still.
+    """
     last = memory.settled.get(refusal.command.natural_key)
-    return last is not None and last.revision == refusal.command.revision
+    if last is None:
+        return False
+    is_newer_refused = is_leftover(refusal) and last.revision > refusal.command.revision
+    return last.revision == refusal.command.revision or is_newer_refused
 
 
 def doubtful(memory: Memory) -> set[str]:

@@ -285,7 +285,7 @@ class ChunkTransport(Transport):  # type: ignore[misc]
         window: FlowWindow,
         buffer_max_bytes: int,
         fetch_max_bytes: int,
-        fetch_interval_s: float = 0.0,
+        fetch_interval_s: float,
     ) -> None:
         self.chunk_topics = frozenset(chunk_topics)
         self.window = window

@@ -110,6 +110,7 @@ class Topology:
         self._chunk_max = chunk_max
         self._state: dict[tuple[str, int], MemoryState] = {}
         self._read: dict[tuple[str, int], int] = {}
+        self._compacted: dict[tuple[str, int], set[int]] = {}
         self._codecs: dict[str, RecordCodec] = {}
         self.now_ms = START_MS
         self.consumed = 0
@@ -148,6 +149,22 @@ class Topology:
             for _, key, value in list(log):
                 self.append(topic, partition, key, value)
 
+    def sources(self) -> list[str]:
+        """Return the topics that a group reads and that hold something."""
+        read = [agent.topic for group in self._groups for agent in group.agents]
+        return [topic for topic in read if topic in self.topics]
+
+    def reread(self, topic: str, *, is_compacted: bool) -> None:
+        """Have a topic read from its first record, as `psastream reread` does.
+
+        `is_compacted`: of each key only the last record is there by then.
+        """
+        for partition, log in enumerate(self.topics[topic]):
+            self._read[topic, partition] = 0
+            if is_compacted:
+                last = {key: offset for offset, (_, key, _) in enumerate(log)}
+                self._compacted[topic, partition] = set(range(len(log))) - set(last.values())
+
     def _pending(self) -> list[tuple[GroupSpec, int, int]]:
         found = []
         for group in self._groups:
@@ -162,13 +179,15 @@ class Topology:
         log = self.topics[agent.topic][partition]
         start = self._read.get((agent.topic, partition), 0)
         end = min(len(log), start + self._random.randint(1, self._chunk_max))
-        messages = log[start:end]
+        gone = self._compacted.get((agent.topic, partition), set())
+        offsets = [offset for offset in range(start, end) if offset not in gone]
+        messages = [log[offset] for offset in offsets]
         chunk = Chunk(
             agent.topic,
             partition,
             start,
             end,
-            list(range(start, end)),
+            offsets,
             [message[0] for message in messages],
             [message[1] for message in messages],
             [message[2] for message in messages],

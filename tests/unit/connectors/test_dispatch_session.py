@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from connectors.dispatch.commands import Problem, Settled
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.exceptions import exception_id
+from connectors.dispatch.exceptions import exception_id, warning_id
 from connectors.dispatch.intake import Delivery, Withdrawal
 from connectors.dispatch.journal import DeadLetter, Memory
 from connectors.dispatch.metrics import DispatchMetrics
@@ -112,6 +112,24 @@ async def test_what_is_no_command_is_buried_before_its_offset_moves() -> None:
         await committable(it, {PLACES["netsuite"]: 5})
 
     assert journal.letters == [letter]
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/session.py")
+@pytest.mark.asyncio
+async def test_a1_what_is_left_over_is_known_after_a_restart_though_newer_was_refused() -> None:
+    """Else nobody looks whether it was tidied up, and the warning stays open for ever."""
+    first, newer = make_command(revision=1), make_command(revision=2)
+    left = Refusal(warning_id(first), first, Problem("TWO", "two"), 1, 1, 0.0, 0.0, 0.0)
+    refused = Refusal(exception_id(newer), newer, Problem("X", "no"), 1, 1, 0.0, 0.0, 2.0**40)
+    memory = Memory(settled={first.natural_key: Settled(2, 1, "7")}, refusals=(left, refused))
+    journal = MemoryJournal()
+    journal.open = {each.exception_id: each for each in memory.refusals}
+    async with session({"netsuite": FakeTarget()}, journal, memory) as it:
+        it.accept(delivery("netsuite", 0, Withdrawal(first.natural_key, 3)))
+        await committable(it, {PLACES["netsuite"]: 1})
+        assert list(journal.open) == [left.exception_id]
+        # Of the last revision: only that is looked at again.
+        assert journal.open[left.exception_id].command.revision == 2
 
 
 @pytest.mark.fault("A1", place="connectors/dispatch/session.py")
