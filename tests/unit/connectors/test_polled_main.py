@@ -1,0 +1,133 @@
+"""One connector as its process runs it: opened when the broker is there, polled, ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import cast
+
+import pytest
+
+from connectors.polled.bookmark import Bookmark
+from connectors.polled.kafka_log import KafkaLog
+from connectors.polled.ledger import Ledger
+from connectors.polled.main import run_connector
+from connectors.polled.model import DeletePage, ObjectReader, Page, ReaderTraits
+from connectors.polled.paging import PAGES_MAX, BrokenPagingError, Paging
+from runtime.health import Health
+from schemas.errors import BrokerUnavailableError, FatalError
+from tests.support.jumping_clock import run_jumping
+from tests.support.polled import Clock, MemoryLog, MemoryReader, MemoryTable, make_config
+
+
+class Log(MemoryLog):
+    """A log in memory that can be opened, at first not."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        super().__init__()
+        self._refusals = refusals
+        self.opened_at: list[float] = []
+        self.is_closed = False
+
+    async def open(self) -> dict[str, tuple[Bookmark | None, Ledger]]:
+        self.opened_at.append(asyncio.get_running_loop().time())
+        if len(self.opened_at) <= self._refusals:
+            raise BrokerUnavailableError("no broker")
+        return {"account": self.stored()}
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+class Source:
+    """One object, changed by every poll, whose reading fails from some poll on."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.table = MemoryTable(Clock())
+        self.polled_at: list[float] = []
+        self._fails_at = fails_at
+        self._reader = MemoryReader(self.table)
+
+    def reader(self, obj: str) -> ObjectReader:
+        assert obj == "account"
+        return self
+
+    @property
+    def traits(self) -> ReaderTraits:
+        return self._reader.traits
+
+    def key(self, row_id: str) -> Mapping[str, object]:
+        return self._reader.key(row_id)
+
+    def changes(self, since: datetime | None) -> AsyncIterator[Page]:
+        self.polled_at.append(asyncio.get_running_loop().time())
+        if len(self.polled_at) == self._fails_at:
+            raise FatalError("fenced")
+        self.table.write("a", f"poll {len(self.polled_at)}")
+        return self._reader.changes(since)
+
+    def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
+        return self._reader.deletions(since)
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+async def run(log: Log, source: Source, health: Health, seconds: float) -> None:
+    config = make_config(**{"poll.interval.ms": 7_000})
+    connector = run_connector(
+        config, source, cast(KafkaLog, log), source.table.clock, health=health
+    )
+    task = asyncio.create_task(connector)
+    await asyncio.wait({task}, timeout=seconds)
+    if not task.done():
+        task.cancel()
+    await task
+
+
+def test_a_connector_polls_at_its_interval_and_closes_its_log_at_the_end() -> None:
+    log, source, health = Log(), Source(), Health()
+    with pytest.raises(asyncio.CancelledError):
+        run_jumping(run(log, source, health, 30))
+    pauses_s = [after - before for before, after in itertools.pairwise(source.polled_at)]
+    assert pauses_s
+    assert all(7 <= pause_s < 14 for pause_s in pauses_s)
+    assert log.state()["a"]["text"] == f"poll {len(source.polled_at)}"
+    assert log.is_closed
+    assert health.is_ready()
+
+
+def test_a_fatal_error_of_an_object_ends_its_connector() -> None:
+    log, source = Log(), Source(fails_at=2)
+    with pytest.raises(FatalError, match="fenced"):
+        run_jumping(run(log, source, Health(), 60))
+    assert log.is_closed
+
+
+def test_without_a_broker_a_connector_tries_with_growing_pauses_and_is_not_ready() -> None:
+    log, source, health = Log(refusals=8), Source(), Health()
+    with pytest.raises(asyncio.CancelledError):
+        run_jumping(run(log, source, health, 100))
+    assert not health.is_ready()
+    assert not source.polled_at
+    pauses_s = [after - before for before, after in itertools.pairwise(log.opened_at)]
+    wanted_s = [1, 2, 4, 8, 16, 30, 30]
+    for pause_s, least_s in zip(pauses_s, wanted_s, strict=False):
+        assert least_s <= pause_s < 2 * least_s
+    assert len(pauses_s) >= 6
+    again = Log(refusals=1)
+    with pytest.raises(asyncio.CancelledError):
+        run_jumping(run(again, source, health, 20))
+    assert source.polled_at
+
+
+def test_a_scan_without_end_is_refused() -> None:
+    paging = Paging("a list")
+    for page in range(PAGES_MAX):
+        paging.go_on(page)
+    with pytest.raises(BrokenPagingError, match="comes back"):
+        paging.go_on(0)
+    with pytest.raises(BrokenPagingError, match="does not end"):
+        paging.go_on(PAGES_MAX)
