@@ -23,9 +23,9 @@ from connectors.dispatch.journal import Journal
 from connectors.dispatch.lease import Check, LeaseLostError
 from connectors.dispatch.ledger import Attempt, Ledger, Look, Step, Supersede, Withdraw
 from connectors.dispatch.metrics import DispatchMetrics
-from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
 from connectors.dispatch.pacer import Pacer
 from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
+from connectors.dispatch.repeated import Repeated
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied, Sink
 from connectors.dispatch.verdicts import (
@@ -38,14 +38,10 @@ from connectors.dispatch.verdicts import (
     rejected,
     too_late,
     transient,
-    unclear,
 )
 from connectors.faults import (
     QuotaExhaustedError,
-    Reason,
-    UnclearAnswerError,
     UnreadableBodyError,
-    VendorUnavailableError,
 )
 from schemas.errors import (
     AuthenticationError,
@@ -63,10 +59,6 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 Finished = Callable[[], None]
 
 LEASE_PAUSE_S: Final = 1.0
-UNCLEAR_AFTER: Final = 8
-"""Answers in a row that nobody understands, after which a person is told."""
-UNAVAILABLE_AFTER: Final = 30
-"""Failures of the target in a row that one command meets, after which a person is told."""
 
 
 class TargetExecutor:
@@ -116,9 +108,7 @@ class TargetExecutor:
         self._is_draining = False
         self._refusals = Refusals(refused)
         self._limited = 0  # times in a row that the target asked everybody to slow down
-        self._accepted = 0  # writes so far
-        self._failed: dict[str, int] = {}  # natural key → writes accepted when it failed last
-        self._told: dict[str, Refusal] = {}  # of commands that are repeated in vain
+        self._repeated = Repeated(journal, check, self._now_s)
         self._nudges: dict[str, asyncio.Event] = {}  # natural key → end its pause
         self._pacer = Pacer(self._refusals, self._try_again, now=self._now_s, spawn=spawn)
         self._pacer.wake()
@@ -189,9 +179,7 @@ class TargetExecutor:
     def retry(self, request: RetryRequest) -> None:
         """Try refused commands again now, as a person asks."""
         meant = self._refusals.request(request, self._now_s())
-        for refusal in self._told.values():
-            if request.is_about(refusal):
-                meant += self._nudge(refusal.command.natural_key)
+        meant += sum(self._nudge(natural_key) for natural_key in self._repeated.meant(request))
         if meant:
             _log.info("dispatch.retry_asked", target=self._target, commands=meant)
             self._pacer.wake()
@@ -268,77 +256,22 @@ class TargetExecutor:
                 failures = 0  # settled: the next command starts afresh
             if error is not None:
                 failures += 1
-                is_alone = self._fails_alone(natural_key)
+                is_alone = self._repeated.fails_alone(natural_key)
                 if is_alone and isinstance(error, AuthenticationError):
                     error = denied_alone(error)
                 delay_s = self._retry_delay_s(step.command, error, failures)
-                is_told = exception_id(step.command) in self._told
-                is_for_all = is_outage(error) and not is_alone and not is_told
-                self._gate.failed(natural_key, is_for_all=is_for_all)
-                patience_s = await self._patience_s(step, error, failures, is_alone)
+                is_its_own = is_alone or self._repeated.is_told(step.command)
+                self._gate.failed(natural_key, is_for_all=is_outage(error) and not is_its_own)
+                patience_s = await self._repeated.patience_s(
+                    step,
+                    error,
+                    failures,
+                    is_alone=is_alone,
+                    is_leftover=step.command.command_id in self._leftovers,
+                )
         self._gate.leave(natural_key)
-        self._failed.pop(natural_key, None)
+        self._repeated.forget(natural_key)
         del self._tasks[natural_key]
-
-    def _fails_alone(self, natural_key: str) -> bool:
-        """Whether others were accepted since this natural key failed last.
-
-        Then its error is about it alone, whatever the target says: a firewall may answer to a word
-        of one payload as if the account were blocked, and a script that breaks at one record as if
-        all were down.
-        """
-        failed_at = self._failed.get(natural_key, self._accepted)
-        self._failed[natural_key] = self._accepted
-        return failed_at < self._accepted
-
-    async def _patience_s(
-        self,
-        step: Step,
-        error: TransientError | AuthenticationError,
-        failures: int,
-        is_alone: bool,
-    ) -> float:
-        """Tell a person of what is repeated in vain for long; return how long it pauses then.
-
-        Not where the target is down for all: that is no matter of single commands.
-        """
-        match error:
-            case UnclearAnswerError():
-                after, longest_s = UNCLEAR_AFTER, DAY_S
-            case VendorUnavailableError() if is_alone or exception_id(step.command) in self._told:
-                after, longest_s = UNAVAILABLE_AFTER, HOUR_S
-            case _:
-                return 0.0
-        if failures < after:
-            return 0.0
-        return await self._tell(step, error, failures - after + 1, longest_s)
-
-    async def _tell(
-        self, step: Step, error: VendorUnavailableError, times: int, longest_s: float
-    ) -> float:
-        """Tell a person of a command that is repeated in vain; return how long it pauses."""
-        command, now_s = step.command, self._now_s()
-        identity = exception_id(command)
-        pause_s = min(longest_s, PACES[Reason.UNCLEAR].pause_s(times, identity))
-        if command.command_id in self._leftovers:
-            return pause_s  # it was carried out, and what it left behind is told
-        refusal = Refusal(
-            identity,
-            command,
-            unclear(error),
-            step.number if isinstance(step, Attempt) else step.attempts,
-            times,
-            self._told[identity].raised_at_s if identity in self._told else now_s,
-            now_s,
-            now_s + pause_s,
-        )
-        try:
-            self._check()
-        except LeaseLostError:
-            return 0.0  # told by whoever tries it next
-        await self._journal.tell(refusal)
-        self._told[identity] = refusal
-        return pause_s
 
     async def _perform_safely(self, step: Step) -> TransientError | AuthenticationError | None:
         """Do one step; an error nobody foresaw concerns this command alone."""
@@ -470,7 +403,7 @@ class TargetExecutor:
         await self._journal.settle(command, outcome, self._refuse(command, outcome))
         self._trials.discard(command.command_id)
         self._leftovers.pop(command.command_id, None)
-        self._told.pop(exception_id(command), None)
+        self._repeated.settled(command)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
         self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()
         if command.issued_at is not None:
@@ -485,7 +418,7 @@ class TargetExecutor:
         is_met = outcome.status not in (Status.REJECTED, Status.SUPERSEDED)
         if outcome.status is Status.SUCCEEDED:
             self._limited = 0
-            self._accepted += 1
+            self._repeated.accepted()
             self._refusals.flows(command.kind)
         for identity, problem in (
             (exception_id(command), outcome.problem),

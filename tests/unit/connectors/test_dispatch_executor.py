@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from connectors.dispatch.commands import Command, Intent, Settled
 from connectors.dispatch.executor import TargetExecutor
@@ -350,12 +351,15 @@ async def test_a_call_that_outlasts_the_drain_stays_open_in_the_journal() -> Non
     "error", [ZeroDivisionError(), KeyError("project_id"), RecursionError(), AssertionError()]
 )
 async def test_b2_an_error_nobody_foresaw_concerns_its_command_alone(error: Exception) -> None:
-    async with bench() as it:
-        command, other = make_command("netsuite:project:a"), make_command("netsuite:project:b")
-        it.target.will(command.natural_key, error, error)
-        it.submit(command, other)
-        await it.settled()
+    with capture_logs() as logs:
+        async with bench() as it:
+            command, other = make_command("netsuite:project:a"), make_command("netsuite:project:b")
+            it.target.will(command.natural_key, error, error)
+            it.submit(command, other)
+            await it.settled()
 
+    told = [log["command_id"] for log in logs if log["event"] == "dispatch.unforeseen"]
+    assert told == [command.command_id] * 2
     assert it.journal.statuses() == {command.command_id: "succeeded", other.command_id: "succeeded"}
     assert it.target.looks == [command.command_id] * 2, "its outcome is unknown"
     assert it.metric("psastream_dispatch_retries_total", reason="transient.unforeseen") == 2

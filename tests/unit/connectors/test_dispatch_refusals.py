@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command, Intent, Problem, Settled
 from connectors.dispatch.exceptions import open_record
-from connectors.dispatch.executor import UNAVAILABLE_AFTER
 from connectors.dispatch.lease import LeaseLostError
 from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
 from connectors.dispatch.references import names_of
@@ -24,6 +23,7 @@ from connectors.dispatch.refusals import (
     Refusals,
     RetryRequest,
 )
+from connectors.dispatch.repeated import UNAVAILABLE_AFTER
 from connectors.dispatch.sink import Applied
 from connectors.dispatch.verdicts import unclear
 from connectors.faults import (
