@@ -23,6 +23,7 @@ from typing import Final
 
 from pydantic import BaseModel, Field
 
+from schemas.commands import CommandContent, DeleteTimeBill, UpsertTimeBill
 from schemas.exact import SECONDS_AN_HOUR, hours_of
 from schemas.identity import time_bill_id, vendor_order
 from tables.effects import Outbox
@@ -32,9 +33,9 @@ from tables.ledger import (
     GONE,
     LedgerEntry,
     Order,
-    Payload,
     content_hash,
     decide,
+    fields_of,
     send,
     send_withdrawal,
     withdraw,
@@ -50,6 +51,8 @@ HALF_A_MINUTE: Final = 30
 _UNITS_A_MICRO: Final = MONEY_UNITS // 10**6
 NO_PROJECT: Final = ""
 """Stands for the lines that name an entry and no project, where texts are compared."""
+KEPT_EQUAL: Final = ("project_id", "work_on", "hours", "bill_rate", "currency")
+"""Fields of a time bill that psastream keeps equal in the ERP."""
 NOT_INVOICED: Final = frozenset({VOID, "draft"})
 
 BillingKey = tuple[str, str, str]
@@ -407,19 +410,14 @@ class Billable:
     bill_rate: Decimal
     currency: str
 
-    def content(self) -> Payload:
-        """Return the fields psastream keeps equal in the ERP.
+    @property
+    def hours(self) -> Decimal:
+        """The time in hours at two digits, the finest an ERP shows.
 
-        Time in hours at two digits, the finest an ERP shows: two times of whole minutes never
-        look the same, and what it shows of 50 minutes looks like 50 minutes.
+        Two times of whole minutes never look the same, and what it shows of 50 minutes looks like
+        50 minutes.
         """
-        return {
-            "project_id": self.project_id,
-            "work_on": self.work_on,
-            "hours": hours_of(self.seconds),
-            "bill_rate": self.bill_rate,
-            "currency": self.currency,
-        }
+        return hours_of(self.seconds)
 
     def amount(self) -> Decimal:
         """Return what the hours cost the customer, half-even at 6 digits."""
@@ -476,29 +474,42 @@ def order_bills(
             bill = _bill_of(document, entry_id, slot)
             after, is_due = decide(
                 before or LedgerEntry(),
-                content_hash(content.content()) if content is not None else GONE,
-                content_hash(_observed(bill)) if bill is not None else "",
+                content_hash(fields_of(content, KEPT_EQUAL)) if content is not None else GONE,
+                content_hash(fields_of(bill, KEPT_EQUAL)) if bill is not None else "",
                 timestamp_ms,
             )
             has_changed |= after != before
             document.ledgers[slot] = after
             if is_due:
                 order = _order(target, entry_id, slot, content, correlation)
-                payload = _payload(entry_id, slot, content, correlation)
-                send(outbox, order, payload, revision=after.revision, timestamp_ms=timestamp_ms)
+                said = _said(entry_id, slot, content, correlation)
+                send(outbox, order, said, revision=after.revision, timestamp_ms=timestamp_ms)
     return has_changed
 
 
-def _payload(
+def _said(
     entry_id: str, slot: str, content: Billable | None, correlation: str | None
-) -> Payload:
-    return {
-        **({**content.content(), "seconds": content.seconds} if content is not None else {}),
-        "time_bill_id": time_bill_id(entry_id, slot),
-        "time_entry_id": entry_id,
-        "project_ref": _ref(slot),
-        "correlation_id": correlation,
-    }
+) -> CommandContent:
+    identity = time_bill_id(entry_id, slot)
+    if content is None:
+        return DeleteTimeBill(
+            time_bill_id=identity,
+            correlation_id=correlation,
+            time_entry_id=entry_id,
+            project_ref=_ref(slot),
+        )
+    return UpsertTimeBill(
+        time_bill_id=identity,
+        correlation_id=correlation,
+        time_entry_id=entry_id,
+        project_ref=_ref(slot),
+        project_id=content.project_id,
+        work_on=content.work_on,
+        hours=content.hours,
+        seconds=content.seconds,
+        bill_rate=content.bill_rate,
+        currency=content.currency,
+    )
 
 
 def _withdraw_used_up(
@@ -535,22 +546,12 @@ def _oldest(bills: list[TimeBill]) -> TimeBill | None:
     return min(bills, key=lambda bill: vendor_order(bill.id), default=None)
 
 
-def _observed(bill: TimeBill) -> Payload:
-    return {
-        "project_id": bill.project_id,
-        "work_on": bill.work_on,
-        "hours": bill.hours,
-        "bill_rate": bill.bill_rate,
-        "currency": bill.currency,
-    }
-
-
 def _order(
     target: str, entry_id: str, slot: str, wanted: Billable | None, correlation: str | None
 ) -> Order:
     return Order(
         target=target,
-        kind="delete_time_bill" if wanted is None else "upsert_time_bill",
+        kind=DeleteTimeBill.kind if wanted is None else UpsertTimeBill.kind,
         natural_key=f"{target}:time_bill:{time_bill_id(entry_id, slot)}",
         origin_key=_ref(slot),
         correlation_id=correlation,

@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel, Field
 
+from schemas.commands import UpsertCustomer
 from schemas.identity import correlation_id, vendor_order
 from schemas.landscape import Landscape, Role
 from tables.documents import Documents
@@ -22,6 +23,7 @@ from tables.ledger import (
     Payload,
     content_hash,
     decide,
+    fields_of,
     send,
     send_withdrawal,
     withdraw,
@@ -29,6 +31,8 @@ from tables.ledger import (
 
 STATUS_TOPIC: Final = "psa.internal.customer_status"
 TABLE_TOPIC: Final = "psa.status.customer"
+KEPT_EQUAL: Final = ("name", "country_code", "currency", "tax_number")
+"""Fields of a customer that psastream keeps equal in the ERP."""
 
 
 class CustomerDocument(BaseModel):
@@ -134,14 +138,14 @@ def _order(outbox: Outbox, view: CustomerView, timestamp_ms: int) -> None:
     wanted = view.crm if view.is_wanted else None
     entry, is_due = decide(
         document.ledger,
-        content_hash(_content(wanted)) if wanted else None,
-        content_hash(_content(view.erp)) if view.erp else "",
+        content_hash(fields_of(wanted, KEPT_EQUAL)) if wanted else None,
+        content_hash(fields_of(view.erp, KEPT_EQUAL)) if view.erp else "",
         timestamp_ms,
     )
     correlation = (wanted.correlation_id or correlation_id(wanted.id)) if wanted else None
     order = Order(
         target=view.target,
-        kind="upsert_customer",
+        kind=UpsertCustomer.kind,
         natural_key=f"{view.target}:customer:{customer_id}",
         origin_key=customer_id,
         correlation_id=correlation,
@@ -156,20 +160,17 @@ def _order(outbox: Outbox, view: CustomerView, timestamp_ms: int) -> None:
     send(
         outbox,
         order,
-        {"customer_id": customer_id, "correlation_id": correlation, **_content(wanted)},
+        UpsertCustomer(
+            customer_id=customer_id,
+            correlation_id=correlation,
+            name=wanted.name,
+            country_code=wanted.country_code,
+            currency=wanted.currency,
+            tax_number=wanted.tax_number,
+        ),
         revision=entry.revision,
         timestamp_ms=timestamp_ms,
     )
-
-
-def _content(customer: Customer) -> Payload:
-    """Return the fields psastream keeps equal in the ERP."""
-    return {
-        "name": customer.name,
-        "country_code": customer.country_code,
-        "currency": customer.currency,
-        "tax_number": customer.tax_number,
-    }
 
 
 def _tell(outbox: Outbox, view: CustomerView) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -19,6 +19,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from schemas.commands import WITHDRAW, CommandContent
 from schemas.identity import command_id
 from tables.effects import Outbox, instant
 
@@ -27,7 +28,6 @@ Payload = Mapping[str, PayloadValue]
 
 ECHOES_KEPT: Final = 8
 GONE: Final = "gone"
-WITHDRAW: Final = "withdraw"
 
 
 class LedgerEntry(BaseModel):
@@ -75,6 +75,11 @@ def canonical_json(payload: Payload) -> str:
 def content_hash(payload: Payload) -> str:
     """Return a hash of the payload's canonical JSON."""
     return hashlib.sha256(canonical_json(payload).encode()).hexdigest()[:24]
+
+
+def fields_of(source: object, names: Sequence[str]) -> Payload:
+    """Return fields of what is wanted or of what is held, which bear the same names."""
+    return {name: getattr(source, name) for name in names}
 
 
 def observe(entry: LedgerEntry, observed: str) -> tuple[LedgerEntry, bool]:
@@ -170,13 +175,19 @@ def _in_flight(entry: LedgerEntry) -> bool:
 def send_withdrawal(outbox: Outbox, order: Order, *, revision: int, timestamp_ms: int) -> None:
     """Put the withdrawal of all commands of a natural key below a revision into the outbox."""
     order = replace(order, kind=WITHDRAW, amount=None, currency=None)
-    send(outbox, order, {}, revision=revision, timestamp_ms=timestamp_ms)
+    _send(outbox, order, {}, revision=revision, timestamp_ms=timestamp_ms)
 
 
 def send(
-    outbox: Outbox, order: Order, payload: Payload, *, revision: int, timestamp_ms: int
+    outbox: Outbox, order: Order, content: CommandContent, *, revision: int, timestamp_ms: int
 ) -> None:
     """Put a command into the outbox."""
+    _send(outbox, order, content.model_dump(), revision=revision, timestamp_ms=timestamp_ms)
+
+
+def _send(
+    outbox: Outbox, order: Order, payload: Payload, *, revision: int, timestamp_ms: int
+) -> None:
     text = canonical_json(payload)
     outbox.add(
         f"psa.command.{order.target}",

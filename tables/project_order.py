@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from schemas.commands import DeleteProject, UpdateProjectBudget, UpsertProject
 from schemas.landscape import Landscape, Role
 from tables.effects import Outbox
 from tables.facts import LegalEntity
-from tables.ledger import Payload, forget, send_withdrawal, withdraw
+from tables.ledger import forget, send_withdrawal, withdraw
 from tables.project_status import publish, tell_finance
 from tables.project_view import EngagementDocument, ProjectView, wanted_countries
 
-UPSERT: Final = "upsert_project"
-DELETE: Final = "delete_project"
-BUDGET: Final = "update_project_budget"
+UPSERT: Final = UpsertProject.kind
+DELETE: Final = DeleteProject.kind
+BUDGET: Final = UpdateProjectBudget.kind
+
+# Fields that psastream keeps equal: those the target shows back.
+IN_ERP: Final = (
+    "customer_id", "name", "legal_entity_id", "currency", "starts_on", "billing_type", "tax_code",
+    "service_lines", "contract_value",
+)  # fmt: skip
+IN_RESOURCE_TOOL: Final = ("name", "starts_on")
+IN_BUDGET: Final = ("budget_hours", "budget_cost", "budget_revenue", "budget_currency")
 
 
 def settle_projects(
@@ -43,78 +52,67 @@ def settle_projects(
 def _order_erp_project(
     view: ProjectView, entity: LegalEntity | None, outbox: Outbox, timestamp_ms: int
 ) -> None:
-    deal, customer = view.document.opportunity, view.document.customer
-    desired: Payload | None = None
-    is_possible = customer is not None and customer.is_in_erp and entity is not None
-    if is_possible and view.wanted and deal and customer and entity:
-        desired = {
-            "customer_id": customer.customer_id,
-            "name": view.name,
-            "legal_entity_id": entity.native_id,
-            "currency": deal.currency,
-            "starts_on": deal.starts_on,
-            "billing_type": deal.billing_type,
-            "tax_code": entity.tax_code,
-            "service_lines": view.wanted.service_lines,
-            "contract_value": view.wanted.contract_value,
-        }
-    observed: Payload | None = None
-    if view.erp is not None:
-        observed = {
-            "customer_id": view.erp.customer_id,
-            "name": view.erp.name,
-            "legal_entity_id": view.erp.legal_entity_id,
-            "currency": view.erp.currency,
-            "starts_on": view.erp.starts_on,
-            "billing_type": view.erp.billing_type,
-            "tax_code": view.erp.tax_code,
-            "service_lines": view.erp.service_lines,
-            "contract_value": view.erp.contract_value,
-        }
+    customer = view.document.customer
     if view.wanted is None and view.erp is None:
         # Ordered and not seen yet: nothing can be booked on it. What was never ordered is not
         # ours to delete.
         order = view.order(Role.ERP, DELETE, "project")
-        if view.decide(outbox, order, {}, None, timestamp_ms):
+        gone = DeleteProject(project_id=view.project_id, correlation_id=order.correlation_id)
+        if view.decide(outbox, order, gone, None, (), timestamp_ms=timestamp_ms):
             view.document.entities.pop(view.project_id, None)
         return
     amount = view.wanted.contract_value if view.wanted else None
     order = view.order(Role.ERP, UPSERT, "project", amount)
-    if view.decide(outbox, order, desired, observed, timestamp_ms) and entity:
+    is_possible = customer is not None and customer.is_in_erp and entity is not None
+    wanted = _project(view, entity) if is_possible else None
+    if view.decide(outbox, order, wanted, view.erp, IN_ERP, timestamp_ms=timestamp_ms) and entity:
         view.document.entities[view.project_id] = entity.native_id
 
 
 def _order_rm_project(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
-    deal = view.document.opportunity
-    desired: Payload | None = None
-    if view.wanted and deal and view.erp is not None:
-        desired = {"name": view.name, "starts_on": deal.starts_on}
-    observed: Payload | None = None
-    if view.rm is not None:
-        observed = {"name": view.rm.name, "starts_on": view.rm.starts_on}
+    # The resource tool is searched by a code that people type: the table has found it.
+    seen_id = view.rm.native_id if view.rm else None
+    wanted = _project(view, None, seen_id) if view.erp is not None else None
     order = view.order(Role.RESOURCE, UPSERT, "project")
-    view.decide(outbox, order, desired, observed, timestamp_ms)
+    view.decide(outbox, order, wanted, view.rm, IN_RESOURCE_TOOL, timestamp_ms=timestamp_ms)
+
+
+def _project(
+    view: ProjectView, entity: LegalEntity | None, seen_id: str | None = None
+) -> UpsertProject | None:
+    """Return the project as it was sold; `entity` is who delivers, where the target knows it."""
+    deal = view.document.opportunity
+    if view.wanted is None or deal is None:
+        return None
+    return UpsertProject(
+        project_id=view.project_id,
+        correlation_id=view.correlation_id,
+        seen_id=seen_id,
+        customer_id=deal.customer_id,
+        name=view.name,
+        legal_entity_id=entity.native_id if entity else None,
+        currency=deal.currency,
+        starts_on=deal.starts_on,
+        billing_type=deal.billing_type,
+        tax_code=entity.tax_code if entity else None,
+        service_lines=view.wanted.service_lines,
+        contract_value=view.wanted.contract_value,
+    )
 
 
 def _order_budget(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
     """The budget follows the approved assignments, once there have been any."""
-    desired: Payload | None = None
-    if view.erp and view.rm and view.rm.assigned_hours is not None:
-        desired = {
-            "budget_hours": view.rm.assigned_hours,
-            "budget_cost": view.rm.assigned_cost,
-            "budget_revenue": view.rm.assigned_revenue,
-            "budget_currency": view.rm.assigned_currency,
-        }
-    observed: Payload | None = None
-    if view.erp is not None and view.erp.budget_hours is not None:
-        observed = {
-            "budget_hours": view.erp.budget_hours,
-            "budget_cost": view.erp.budget_cost,
-            "budget_revenue": view.erp.budget_revenue,
-            "budget_currency": view.erp.budget_currency,
-        }
     order = view.order(Role.ERP, BUDGET, "project_budget")
+    wanted: UpdateProjectBudget | None = None
+    if view.erp and view.rm and view.rm.assigned_hours is not None:
+        wanted = UpdateProjectBudget(
+            project_id=view.project_id,
+            correlation_id=order.correlation_id,
+            budget_hours=view.rm.assigned_hours,
+            budget_cost=view.rm.assigned_cost,
+            budget_revenue=view.rm.assigned_revenue,
+            budget_currency=view.rm.assigned_currency,
+        )
     if view.erp is None:
         # The budget lives in the ERP's project row: one made anew starts without it.
         known = view.document.ledgers.get(order.natural_key)
@@ -124,4 +122,5 @@ def _order_budget(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
                 send_withdrawal(outbox, order, revision=known.revision, timestamp_ms=timestamp_ms)
             view.document.ledgers[order.natural_key] = forget(known)
         return
-    view.decide(outbox, order, desired, observed, timestamp_ms)
+    held = view.erp if view.erp.budget_hours is not None else None
+    view.decide(outbox, order, wanted, held, IN_BUDGET, timestamp_ms=timestamp_ms)

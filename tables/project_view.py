@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from pydantic import BaseModel, Field
 
+from schemas.commands import CommandContent
 from schemas.identity import correlation_id, project_id, vendor_order
 from schemas.landscape import Landscape, Role
 from tables.effects import Outbox
@@ -24,9 +25,9 @@ from tables.ledger import (
     GONE,
     LedgerEntry,
     Order,
-    Payload,
     content_hash,
     decide,
+    fields_of,
     send,
     send_withdrawal,
     withdraw,
@@ -194,41 +195,35 @@ class ProjectView:
         self,
         outbox: Outbox,
         order: Order,
-        desired: Payload | None,
-        observed: Payload | None,
+        wanted: CommandContent | None,
+        held: ProjectLink | None,
+        kept_equal: Sequence[str],
+        *,
         timestamp_ms: int,
     ) -> bool:
-        """Send the command if what is desired is neither there nor ordered; return whether it is.
+        """Send the command if what is wanted is neither there nor ordered; return whether it is.
 
-        A command that deletes desires an empty content.
+        `kept_equal` names the fields that are compared: none of a command that deletes.
         """
         known = self.document.ledgers.get(order.natural_key)
-        if known is None and not desired:
+        if known is None and (wanted is None or not kept_equal):
             return False
-        wish = None if desired is None else content_hash(desired) if desired else GONE
+        wish = None
+        if wanted is not None:
+            wish = content_hash(fields_of(wanted, kept_equal)) if kept_equal else GONE
         entry, is_due = decide(
             known or LedgerEntry(),
             wish,
-            "" if observed is None else content_hash(observed),
+            "" if held is None else content_hash(fields_of(held, kept_equal)),
             timestamp_ms,
         )
         is_open = False
-        if desired is None:
+        if wanted is None:
             entry, is_open = withdraw(entry, timestamp_ms)
         self.document.ledgers[order.natural_key] = entry
         if is_open:
             send_withdrawal(outbox, order, revision=entry.revision, timestamp_ms=timestamp_ms)
-        is_sent = is_due and desired is not None
-        if is_sent and desired is not None:
-            identity = {"project_id": self.project_id, "correlation_id": order.correlation_id}
-            # The resource tool is searched by a code that people type: the table has found it.
-            is_resource = self.landscape.plays(order.target, Role.RESOURCE)
-            seen = {"seen_id": self.rm.native_id} if is_resource and self.rm else {}
-            send(
-                outbox,
-                order,
-                {**desired, **identity, **seen},
-                revision=entry.revision,
-                timestamp_ms=timestamp_ms,
-            )
-        return is_sent
+        if not is_due or wanted is None:
+            return False
+        send(outbox, order, wanted, revision=entry.revision, timestamp_ms=timestamp_ms)
+        return True

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
+
+from pydantic import ValidationError
 
 from connectors.body import Bounds, parse_json
 from connectors.faults import Reason
 from runtime.secrets import mask
+from schemas.commands import CommandContent
 from schemas.errors import InvalidEntityError
 
 Payload = dict[str, Any]
+Content = TypeVar("Content", bound=CommandContent)
 
 IDENTITY_MAX: Final = 4_096
 """Longest text of a command but its payload, in characters: each is in several records."""
@@ -96,6 +100,24 @@ class Command:
         if not isinstance(parsed, dict):
             raise InvalidEntityError(f"the payload of command {self.command_id} is not an object")
         return parsed
+
+    def read(self, model: type[Content]) -> Content:
+        """Return what the command says.
+
+        Raises InvalidEntityError naming the fields that are missing or of another type.
+        """
+        try:
+            return model.model_validate(self.content())
+        except ValidationError as error:
+            fields = ", ".join(
+                f"{'.'.join(str(part) for part in item['loc'])}: {item['type']}"
+                for item in error.errors(include_url=False, include_input=False)
+            )
+            raise InvalidEntityError(
+                f"the payload of {self.kind} breaks its contract: {fields}",
+                hint="schemas/commands.py has the fields of each kind",
+                context={"command_id": self.command_id},
+            ) from error
 
 
 def shown_payload(command: Command) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
-from schemas.errors import InvalidEntityError
-
 
 def holds(held: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
     """Whether every wanted field has its value; further fields of the target do not count.
@@ -19,32 +17,6 @@ def holds(held: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
     answer is no, and the caller repeats a write that changes nothing.
     """
     return all(_is_same(held.get(name), value) for name, value in wanted.items())
-
-
-def number(content: Mapping[str, object], name: str) -> Decimal | None:
-    """Return a field of a payload that the target keeps as a number.
-
-    Raises KeyError where it is missing and InvalidEntityError where it is no finite number.
-    """
-    value = content[name]
-    if value is None:
-        return None
-    found = None if isinstance(value, bool) else _number(value)
-    if found is None:
-        raise InvalidEntityError(f"the payload's field is not a number: {name}")
-    return found
-
-
-def identifier(content: Mapping[str, object], name: str) -> str:
-    """Return a field of a payload that names a record.
-
-    Raises KeyError where it is missing and InvalidEntityError where it is no text that a request
-    can carry: an empty one would address all records instead of one.
-    """
-    value = content[name]
-    if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise InvalidEntityError(f"the payload's field is no id: {name}")
-    return value
 
 
 def _is_same(held: object, wanted: object) -> bool:

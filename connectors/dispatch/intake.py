@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from connectors.dispatch.commands import Command
 from connectors.dispatch.journal import DeadLetter
 from runtime.serde import Serde
+from schemas.commands import WITHDRAW
 from schemas.errors import (
     BrokerUnavailableError,
     FatalError,
@@ -28,8 +29,6 @@ from schemas.errors import (
 _log = structlog.get_logger()
 
 TOPIC_PREFIX: Final = "psa.command."
-WITHDRAW: Final = "withdraw"
-"""Kind of a command that takes the earlier ones of its natural key back."""
 BATCH: Final = 500
 POLL_S: Final = 0.1
 REGISTRY_PATIENCE_S: Final = 60.0

@@ -18,12 +18,13 @@ from pydantic import Field, SecretStr
 from connectors.dispatch.answers import Answer, read_answer, shape_of, unexpected
 from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds, identifier
+from connectors.dispatch.content import holds
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import Applied
 from connectors.faults import Reason
 from connectors.float.auth import POLICY, SYSTEM, StaticToken
 from connectors.http import VendorClient
+from schemas.commands import UpsertProject
 from schemas.errors import InvalidEntityError, TargetBusyError
 from schemas.identity import typed
 
@@ -90,9 +91,10 @@ class FloatSink:
 
     async def execute(self, command: Command, known_id: str | None = None) -> Applied:
         """Find the project by its id or its code, then create it or change what differs."""
-        body = _body(command)
-        ids = await self._ids(body["project_code"])
-        found = await self._read(command, known_id, ids)
+        content = _content(command)
+        body = _body(content)
+        ids = await self._ids(content.project_id)
+        found = await self._read(content, known_id, ids)
         if found is None:
             answer = await self._client.request("POST", PROJECTS, json=body, retry=False)
             made = read_answer(_Project, answer.body, system=SYSTEM, is_read=False)
@@ -103,9 +105,10 @@ class FloatSink:
 
     async def look(self, command: Command, known_id: str | None = None) -> Applied | None:
         """Read the project by its id or its code and compare it with the command."""
-        body = _body(command)
-        ids = await self._ids(body["project_code"])
-        found = await self._read(command, known_id, ids)
+        content = _content(command)
+        body = _body(content)
+        ids = await self._ids(content.project_id)
+        found = await self._read(content, known_id, ids)
         if found is None:
             return None
         applied = _applied(found.project_id, ids)
@@ -119,14 +122,16 @@ class FloatSink:
         )
         _project(answer.body, project_id, is_read=False)
 
-    async def _read(self, command: Command, known_id: str | None, ids: list[int]) -> _Found | None:
+    async def _read(
+        self, content: UpsertProject, known_id: str | None, ids: list[int]
+    ) -> _Found | None:
         """Return the project of the earlier result, else the oldest with the code, as it is now.
 
         The list is not trusted: it may show a project that is gone, lack one that is there, and
         its filter may lack one whose code somebody typed with blanks. The table that ordered
         names the project it has seen.
         """
-        known, seen = _number(known_id), _number(command.content().get("seen_id"))
+        known, seen = _number(known_id), _number(content.seen_id)
         for project_id in dict.fromkeys([*known, *sorted({*seen, *ids})]):
             answer = await self._client.request(
                 "GET", f"{PROJECTS}/{project_id}", absent_ok=True, retry=False
@@ -135,7 +140,7 @@ class FloatSink:
                 continue
             project = _project(answer.body, project_id, is_read=True)
             is_ours = project_id in known or project_id in ids
-            if is_ours or project.has_code(command.content()["project_id"]):
+            if is_ours or project.has_code(content.project_id):
                 return _Found(project_id, answer.body)
         return None
 
@@ -185,9 +190,9 @@ def _project(body: object, project_id: int, *, is_read: bool) -> _Project:
     return project
 
 
-def _number(text: object) -> list[int]:
+def _number(text: str | None) -> list[int]:
     """Return the id a text holds, none for anything else."""
-    return [int(text)] if isinstance(text, str) and _ID.fullmatch(text) else []
+    return [int(text)] if text and _ID.fullmatch(text) else []
 
 
 def _page(headers: Mapping[str, str]) -> _Page:
@@ -199,25 +204,22 @@ def _page(headers: Mapping[str, str]) -> _Page:
     return read_answer(_Page, values, system=SYSTEM, is_read=True)
 
 
-def _body(command: Command) -> Payload:
-    if command.kind != "upsert_project":
+def _content(command: Command) -> UpsertProject:
+    if command.kind != UpsertProject.kind:
         raise InvalidEntityError(
             f"Float has no command of kind {command.kind}",
             context={"command_id": command.command_id},
         )
-    content = command.content()
-    try:
-        return {
-            "name": content["name"],
-            "project_code": identifier(content, "project_id"),
-            "start_date": content["starts_on"],
-            "notes": f"psastream {content['correlation_id']}",
-        }
-    except KeyError as error:
-        raise InvalidEntityError(
-            f"the payload of a {command.kind} lacks {error.args[0]}",
-            context={"command_id": command.command_id},
-        ) from error
+    return command.read(UpsertProject)
+
+
+def _body(content: UpsertProject) -> Payload:
+    return {
+        "name": content.name,
+        "project_code": content.project_id,
+        "start_date": content.starts_on.isoformat() if content.starts_on else None,
+        "notes": f"psastream {content.correlation_id}",
+    }
 
 
 def _applied(kept: int, ids: list[int]) -> Applied:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from pydantic import Field
@@ -17,12 +17,20 @@ from pydantic import Field
 from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command, Payload
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds, identifier, number
+from connectors.dispatch.content import holds
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import Applied
 from connectors.http import VendorClient
 from connectors.netsuite.auth import POLICY, SYSTEM, make_auth
 from connectors.netsuite.values import Currencies, as_clock, clock
+from schemas.commands import (
+    DeleteProject,
+    DeleteTimeBill,
+    UpdateProjectBudget,
+    UpsertCustomer,
+    UpsertProject,
+    UpsertTimeBill,
+)
 from schemas.errors import ConfigError, InvalidEntityError
 from schemas.money import CURRENCIES
 
@@ -158,102 +166,100 @@ class NetSuiteSink:
                 f"NetSuite has no command of kind {command.kind}",
                 context={"command_id": command.command_id},
             )
-        try:
-            write = make(command.content())
-        except KeyError as error:
-            raise InvalidEntityError(
-                f"the payload of a {command.kind} lacks {error.args[0]}",
-                context={"command_id": command.command_id},
-            ) from error
-        if command.kind == "upsert_project" and write.body is not None:
+        write = make(command)
+        if command.kind == UpsertProject.kind and write.body is not None:
             write.body["projectExpenseType"] = {"id": self._project_expense_type}
         return write
 
 
-def _upsert_customer(content: Mapping[str, Any]) -> _Write:
+def _upsert_customer(command: Command) -> _Write:
+    content = command.read(UpsertCustomer)
     return _Write(
         "PUT",
-        _path("customer", content, "customer_id"),
+        _path("customer", content.customer_id),
         {
-            "companyName": content["name"],
-            "country": content["country_code"],
-            "currency": content["currency"],
-            "vatRegNumber": content["tax_number"],
-            "custentity_psa_correlation_id": content["correlation_id"],
+            "companyName": content.name,
+            "country": content.country_code,
+            "currency": content.currency,
+            "vatRegNumber": content.tax_number,
+            "custentity_psa_correlation_id": content.correlation_id,
         },
     )
 
 
-def _upsert_project(content: Mapping[str, Any]) -> _Write:
+def _upsert_project(command: Command) -> _Write:
+    content = command.read(UpsertProject)
     return _Write(
         "PUT",
-        _path("job", content, "project_id"),
+        _path("job", content.project_id),
         {
-            "companyName": content["name"],
-            "parent": {"externalId": content["customer_id"]},
-            "subsidiary": {"id": content["legal_entity_id"]},
-            "currency": content["currency"],
-            "startDate": content["starts_on"],
-            "custentity_psa_billing_type": content["billing_type"],
-            "custentity_psa_tax_code": content["tax_code"],
-            "custentity_psa_service_lines": content["service_lines"],
-            "custentity_psa_contract_value": number(content, "contract_value"),
-            "custentity_psa_correlation_id": content["correlation_id"],
+            "companyName": content.name,
+            "parent": {"externalId": content.customer_id},
+            "subsidiary": {"id": content.legal_entity_id},
+            "currency": content.currency,
+            "startDate": content.starts_on.isoformat() if content.starts_on else None,
+            "custentity_psa_billing_type": content.billing_type,
+            "custentity_psa_tax_code": content.tax_code,
+            "custentity_psa_service_lines": content.service_lines,
+            "custentity_psa_contract_value": content.contract_value,
+            "custentity_psa_correlation_id": content.correlation_id,
         },
     )
 
 
-def _delete_project(content: Mapping[str, Any]) -> _Write:
-    return _Write("DELETE", _path("job", content, "project_id"), None)
+def _delete_project(command: Command) -> _Write:
+    return _Write("DELETE", _path("job", command.read(DeleteProject).project_id), None)
 
 
-def _update_project_budget(content: Mapping[str, Any]) -> _Write:
+def _update_project_budget(command: Command) -> _Write:
+    content = command.read(UpdateProjectBudget)
     return _Write(
         "PATCH",
-        _path("job", content, "project_id"),
+        _path("job", content.project_id),
         {
-            "estimatedCost": number(content, "budget_cost"),
-            "estimatedRevenue": number(content, "budget_revenue"),
-            "custentity_psa_budget_hours": number(content, "budget_hours"),
-            "custentity_psa_budget_currency": content["budget_currency"],
+            "estimatedCost": content.budget_cost,
+            "estimatedRevenue": content.budget_revenue,
+            "custentity_psa_budget_hours": content.budget_hours,
+            "custentity_psa_budget_currency": content.budget_currency,
         },
     )
 
 
-def _upsert_time_bill(content: Mapping[str, Any]) -> _Write:
+def _upsert_time_bill(command: Command) -> _Write:
+    content = command.read(UpsertTimeBill)
     return _Write(
         "PUT",
-        _path("timeBill", content, "time_bill_id"),
+        _path("timeBill", content.time_bill_id),
         {
-            "customer": {"externalId": content["project_id"]},
-            "tranDate": content["work_on"],
-            "hours": clock(content.get("seconds")) or number(content, "hours"),
-            "rate": number(content, "bill_rate"),
+            "customer": {"externalId": content.project_id},
+            "tranDate": content.work_on.isoformat(),
+            "hours": clock(content.seconds) or content.hours,
+            "rate": content.bill_rate,
             "isBillable": True,
-            "custcol_psa_currency": content["currency"],
-            "custcol_psa_time_entry": content["time_entry_id"],
-            "custcol_psa_project": content["project_ref"],
-            "custcol_psa_correlation_id": content["correlation_id"],
+            "custcol_psa_currency": content.currency,
+            "custcol_psa_time_entry": content.time_entry_id,
+            "custcol_psa_project": content.project_ref,
+            "custcol_psa_correlation_id": content.correlation_id,
         },
     )
 
 
-def _delete_time_bill(content: Mapping[str, Any]) -> _Write:
-    return _Write("DELETE", _path("timeBill", content, "time_bill_id"), None)
+def _delete_time_bill(command: Command) -> _Write:
+    return _Write("DELETE", _path("timeBill", command.read(DeleteTimeBill).time_bill_id), None)
 
 
-def _path(record: str, content: Mapping[str, Any], name: str) -> str:
+def _path(record: str, external_id: str) -> str:
     """The address of one record, whatever its external id holds."""
-    return f"{RECORDS}/{record}/eid:{quote(identifier(content, name), safe='')}"
+    return f"{RECORDS}/{record}/eid:{quote(external_id, safe='')}"
 
 
-_WRITES: Final[Mapping[str, Callable[[Mapping[str, Any]], _Write]]] = {
-    "upsert_customer": _upsert_customer,
-    "upsert_project": _upsert_project,
-    "delete_project": _delete_project,
-    "update_project_budget": _update_project_budget,
-    "upsert_time_bill": _upsert_time_bill,
-    "delete_time_bill": _delete_time_bill,
+_WRITES: Final[Mapping[str, Callable[[Command], _Write]]] = {
+    UpsertCustomer.kind: _upsert_customer,
+    UpsertProject.kind: _upsert_project,
+    DeleteProject.kind: _delete_project,
+    UpdateProjectBudget.kind: _update_project_budget,
+    UpsertTimeBill.kind: _upsert_time_bill,
+    DeleteTimeBill.kind: _delete_time_bill,
 }
 
 

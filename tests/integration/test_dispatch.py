@@ -26,7 +26,7 @@ from runtime.registry import Registry
 from runtime.serde import Serde
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME, COMMANDS
-from tests.support.commands import command_record
+from tests.support.commands import command_record, project_content
 from tests.support.eventually import eventually
 from tests.support.sinks import KillPoint
 from tests.support.stack import RunningStack
@@ -211,19 +211,10 @@ class Bench:
 
     def project(self, name: str, *, revision: int, tax_code: str | None) -> dict[str, Any]:
         project_id = f"eng-{self.run_id}{name}-de"
-        content = {
-            "project_id": project_id,
-            "customer_id": f"cus-{self.run_id}{name}",
-            "name": name,
-            "legal_entity_id": "1",
-            "currency": "EUR",
-            "starts_on": "2026-03-02",
-            "billing_type": "time_and_materials",
-            "tax_code": tax_code,
-            "service_lines": "advisory",
-            "contract_value": "125000.50",
-            "correlation_id": "cor-1",
-        }
+        customer = f"cus-{self.run_id}{name}"
+        content = project_content(
+            project_id, name, customer_id=customer, legal_entity_id="1", tax_code=tax_code
+        )
         command = command_record(
             "netsuite", "upsert_project", f"project:{project_id}", revision, content
         )
@@ -231,12 +222,7 @@ class Bench:
 
     def plan(self, name: str, *, revision: int = 1) -> dict[str, Any]:
         project_id = f"eng-{self.run_id}{name}-de"
-        content = {
-            "project_id": project_id,
-            "name": f"{name} {revision}",
-            "starts_on": "2026-03-02",
-            "correlation_id": "cor-1",
-        }
+        content = project_content(project_id, f"{name} {revision}")
         return command_record("float", "upsert_project", f"project:{project_id}", revision, content)
 
 

@@ -7,6 +7,24 @@ from datetime import UTC, datetime
 from typing import Any
 
 
+def project_content(project_id: str, name: str, **fields: object) -> dict[str, Any]:
+    """Return what an order of a project says; of the fields of one target alone nothing."""
+    return {
+        "project_id": project_id,
+        "name": name,
+        "customer_id": "cus-1",
+        "legal_entity_id": None,
+        "currency": "EUR",
+        "starts_on": "2026-03-02",
+        "billing_type": "time_and_materials",
+        "tax_code": None,
+        "service_lines": "advisory",
+        "contract_value": "125000.5",
+        "correlation_id": "cor-1",
+        **fields,
+    }
+
+
 def command_record(
     target: str, kind: str, key: str, revision: int, content: dict[str, Any]
 ) -> dict[str, Any]:

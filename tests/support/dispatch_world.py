@@ -29,6 +29,7 @@ from connectors.dispatch.session import Session, Target, doubtful
 from connectors.faults import Fault, Reason, VendorRejectedError, VendorUnavailableError
 from connectors.float.sink import PROJECTS, FloatSink
 from connectors.http import Response
+from tests.support.commands import project_content
 from tests.support.virtual_time import now
 
 SESSION_S: Final = 15.0
@@ -58,12 +59,7 @@ ENDS: Final = ("kill", "freeze", "hand over")
 def plan(name: str, revision: int) -> Command:
     """Return an order of a project."""
     key = f"float:project:{name}"
-    content = {
-        "project_id": name,
-        "name": f"{name} {revision}",
-        "starts_on": "2026-03-02",
-        "correlation_id": "cor-1",
-    }
+    content = project_content(name, f"{name} {revision}")
     return Command(
         f"{key}#{revision}", "float", "upsert_project", key, revision, json.dumps(content), key
     )

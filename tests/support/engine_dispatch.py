@@ -39,7 +39,7 @@ from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME, COMMANDS
-from tests.support.commands import command_record
+from tests.support.commands import command_record, project_content
 from tests.support.engine_plans import DispatcherFreeze
 from tests.support.engine_sabotage import Sabotage
 from tests.support.eventually import eventually
@@ -353,12 +353,7 @@ def _customer(identity: str, name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _project(identity: str, name: str) -> tuple[str, dict[str, Any]]:
-    return "upsert_project", {
-        "project_id": identity,
-        "name": name,
-        "starts_on": "2026-03-02",
-        "correlation_id": "cor-1",
-    }
+    return "upsert_project", project_content(identity, name)
 
 
 _CONTENTS: Final[Mapping[str, Callable[[str, str], tuple[str, dict[str, Any]]]]] = {

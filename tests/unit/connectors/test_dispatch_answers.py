@@ -19,11 +19,12 @@ from connectors.http import Limiter, VendorClient
 from connectors.netsuite.auth import POLICY as NETSUITE
 from connectors.netsuite.sink import NetSuiteSink
 from schemas.errors import TransientError
+from tests.support.commands import project_content
 from tests.support.sinks import make_command
 
 pytestmark = pytest.mark.asyncio
 
-PLAN: Final = {"project_id": "e-de", "name": "n", "starts_on": "2026-03-02", "correlation_id": "c"}
+PLAN: Final = project_content("e-de", "n")
 ROW: Final = {"name": "old", "project_code": "e-de", "start_date": "2026-03-02", "notes": "x"}
 BUDGET: Final = {
     "project_id": "e-de",

@@ -18,6 +18,7 @@ from connectors.http import Response
 from connectors.netsuite.auth import POLICY as NETSUITE
 from connectors.netsuite.sink import NetSuiteSink, NetSuiteSinkConfig
 from schemas.errors import ConfigError, InvalidEntityError, TargetBusyError
+from tests.support.commands import project_content
 from tests.support.sinks import make_command
 
 CONNECTORS = Path(__file__).parents[3] / "connectors"
@@ -91,12 +92,7 @@ TIME_BILL_BODY = {
     "custcol_psa_correlation_id": "cor-1",
 }
 TIME_BILL_PATH = "/services/rest/record/v1/timeBill/eid:tb-1"
-PLAN = {
-    "project_id": "eng-1-de",
-    "name": "Tern",
-    "starts_on": "2026-03-02",
-    "correlation_id": "cor-1",
-}
+PLAN = project_content("eng-1-de", "Tern")
 PLAN_ROW = {
     "name": "Tern",
     "project_code": "eng-1-de",
@@ -296,7 +292,7 @@ async def test_unknown_kinds_and_missing_content_are_refused_before_any_request(
 
 
 @pytest.mark.asyncio
-@pytest.mark.fault("B1", place="connectors/dispatch/content.py")
+@pytest.mark.fault("B1", place="schemas/commands.py")
 @pytest.mark.parametrize("value", [None, "", "  ", 7, True, [], {}, "\ud83d", "a\x00b", "a\nb"])
 async def test_b1_what_names_no_record_is_refused_before_any_request(value: Any) -> None:
     bills, asked = netsuite()
@@ -309,7 +305,7 @@ async def test_b1_what_names_no_record_is_refused_before_any_request(value: Any)
 
 
 @pytest.mark.asyncio
-@pytest.mark.fault("B1", place="connectors/dispatch/content.py")
+@pytest.mark.fault("B1", place="schemas/commands.py")
 async def test_b1_an_id_addresses_its_record_whatever_it_holds() -> None:
     sink, client = netsuite(answer(204))
     await sink.execute(order("delete_time_bill", time_bill_id="../../job/1?a=b#c%2F"))

@@ -164,6 +164,7 @@ def test_an_order_holds_what_deal_lines_and_legal_entity_say() -> None:
         "contract_value": "957",
         "project_id": PROJECT,
         "correlation_id": "cor-1",
+        "seen_id": None,
     }
     assert (order["origin_key"], order["correlation_id"]) == (ENGAGEMENT, "cor-1")
     assert (order["amount"], order["currency"]) == (Decimal(957), "EUR")
@@ -206,7 +207,7 @@ def test_the_resource_tool_gets_the_project_that_the_erp_holds(edit: dict[str, A
         "starts_on": None,
         "project_id": PROJECT,
     }
-    assert "seen_id" not in content
+    assert content["seen_id"] is None
     desk.link(RM, name="Grid (DE)")
     assert desk.orders("float") == []
     desk.link(RM, **{"name": "Grid (DE)", **edit})

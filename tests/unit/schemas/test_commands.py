@@ -1,0 +1,142 @@
+"""What commands say: made by tables, carried as text, read by sinks."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+import pytest
+
+from connectors.dispatch.commands import Command
+from schemas.commands import (
+    CommandContent,
+    DeleteProject,
+    DeleteTimeBill,
+    UpdateProjectBudget,
+    UpsertCustomer,
+    UpsertProject,
+    UpsertTimeBill,
+)
+from schemas.errors import InvalidEntityError
+from tables import billing, customer, project_order
+from tables.facts import Customer, ProjectLink, TimeBill
+from tables.ledger import canonical_json
+
+BILL: Final = UpsertTimeBill(
+    time_bill_id="tb-1",
+    correlation_id=None,
+    time_entry_id="inhouse:time_entry:1",
+    project_ref="inhouse:project:1",
+    project_id="eng-1-de",
+    work_on=date(2026, 3, 2),
+    hours=Decimal("0.83"),
+    seconds=3_000,
+    bill_rate=Decimal("120.0000"),
+    currency="EUR",
+)
+CONTENTS: Final[list[CommandContent]] = [
+    BILL,
+    DeleteTimeBill(time_bill_id="tb-1"),
+    UpsertCustomer(
+        customer_id="cus-1",
+        correlation_id="c",
+        name="Türm & Söhne",
+        country_code="DE",
+        currency="EUR",
+        tax_number=None,
+    ),
+    UpsertProject(
+        project_id="eng-1-de",
+        correlation_id="c",
+        customer_id="cus-1",
+        name="Grid (DE)",
+        legal_entity_id="2",
+        currency="EUR",
+        starts_on=date(2026, 3, 2),
+        billing_type="fixed_fee",
+        tax_code=None,
+        service_lines="advisory,build",
+        contract_value=Decimal("12345678901234567890.123456"),
+    ),
+    DeleteProject(project_id="eng-1-de"),
+    UpdateProjectBudget(
+        project_id="eng-1-de",
+        budget_hours=Decimal("0.00"),
+        budget_cost=Decimal("-5.1"),
+        budget_revenue=None,
+        budget_currency="EUR",
+    ),
+]
+
+
+def carried(kind: str, payload: str) -> Command:
+    return Command("c", "t", kind, "t:x:1", 1, payload, "o")
+
+
+@pytest.mark.parametrize("content", CONTENTS, ids=lambda content: content.kind)
+def test_what_a_table_says_is_what_a_sink_reads(content: CommandContent) -> None:
+    command = carried(content.kind, canonical_json(content.model_dump()))
+    assert command.read(type(content)) == content
+
+
+@pytest.mark.parametrize(
+    ("names", "model", "row"),
+    [
+        (customer.KEPT_EQUAL, UpsertCustomer, Customer),
+        (project_order.IN_ERP, UpsertProject, ProjectLink),
+        (project_order.IN_RESOURCE_TOOL, UpsertProject, ProjectLink),
+        (project_order.IN_BUDGET, UpdateProjectBudget, ProjectLink),
+        (billing.KEPT_EQUAL, UpsertTimeBill, TimeBill),
+    ],
+)
+def test_what_is_compared_bears_one_name_in_the_order_and_in_the_row(
+    names: tuple[str, ...], model: type[CommandContent], row: type[Customer]
+) -> None:
+    assert set(names) <= model.model_fields.keys()
+    assert set(names) <= row.model_fields.keys()
+
+
+def test_a_field_of_a_later_version_is_not_in_the_way() -> None:
+    said = {**json.loads(canonical_json(BILL.model_dump())), "approved_by": {"name": "x"}}
+    assert carried(BILL.kind, json.dumps(said)).read(UpsertTimeBill) == BILL
+
+
+@pytest.mark.parametrize("name", ["project_id", "work_on", "hours", "bill_rate", "currency"])
+def test_what_is_not_said_is_no_order_to_clear_it(name: str) -> None:
+    said = json.loads(canonical_json(BILL.model_dump()))
+    del said[name]
+    with pytest.raises(InvalidEntityError, match=f"breaks its contract: {name}: missing"):
+        carried(BILL.kind, json.dumps(said)).read(UpsertTimeBill)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("time_bill_id", ""),
+        ("time_bill_id", " "),
+        ("time_bill_id", 7),
+        ("time_bill_id", "a\nb"),
+        ("project_id", "\u200b"),
+        ("hours", True),
+        ("hours", "eight"),
+        ("hours", "NaN"),
+        ("hours", "Infinity"),
+        ("hours", None),
+        ("hours", []),
+        ("work_on", 20_260_302),
+        ("work_on", "2026-13-01"),
+        ("work_on", "today"),
+        ("work_on", "2026-03-02T12:00:00"),
+        ("seconds", "some"),
+        ("currency", {"id": "1"}),
+    ],
+)
+def test_what_is_no_value_of_its_field_is_refused_by_name_and_without_the_value(
+    name: str, value: Any
+) -> None:
+    said = {**json.loads(canonical_json(BILL.model_dump())), name: value}
+    with pytest.raises(InvalidEntityError, match=f"breaks its contract: {name}: ") as refused:
+        carried(BILL.kind, json.dumps(said)).read(UpsertTimeBill)
+    assert len(str(value)) < 3 or str(value) not in refused.value.detail
