@@ -390,6 +390,10 @@ def second_bill(hours: str = "8") -> TimeBill:
     return bill(hours=hours).model_copy(update=changes)
 
 
+def of_seconds(seconds: int) -> TimeBill:
+    return bill(hours="8").model_copy(update={"seconds": seconds})
+
+
 def written_off(hours: str = "8") -> TimeBill:
     return bill(hours=hours).model_copy(update={"is_billable": False})
 
@@ -471,10 +475,8 @@ def test_c7_no_bill_is_ordered_beside_time_that_the_erp_still_offers(
           FIVE, FIVE_BACK], False, "200"),
         ([bill(hours="2").model_copy(update={"time_bill_id": None})], True, None),
         # an ERP shows time in hundredths of hours, and each bill as a clock shows it
-        ([bill().model_copy(update={"seconds": 18_000 + 2 * 18 + 30}), FIVE, FIVE_BACK],
-         True, None),
-        ([bill().model_copy(update={"seconds": 18_000 + 2 * 18 + 31}), FIVE, FIVE_BACK],
-         False, "1.861111"),
+        ([of_seconds(18_000 + 2 * 18 + 30), FIVE, FIVE_BACK], True, None),
+        ([of_seconds(18_000 + 2 * 18 + 31), FIVE, FIVE_BACK], False, "1.861111"),
         # a correction
         ([bill(hours="-8"), line("-5"), line("5", kind="credit_memo", number=2)], False, "300"),
     ],
@@ -615,6 +617,9 @@ def test_c7_an_order_that_is_on_its_way_is_taken_back_when_the_old_bill_shows() 
         ([bill(hours="8"), FIVE], 28_800, None),  # the rest is what is open
         ([bill(hours="8"), FIVE], 18_000, "billing.left_over"),  # the entry is shorter now
         ([bill(hours="8"), FIVE], 36_000, "billing.more_hours"),  # or longer
+        # the bill holds the rest, as exactly as the ERP shows it
+        ([of_seconds(28_800 - 18 - 30), FIVE], 28_800, None),
+        ([of_seconds(28_800 - 18 - 31), FIVE], 28_800, "billing.more_hours"),
         ([bill(hours="12"), FIVE], 36_000, "billing.more_hours"),  # nor does the bill hold it
         # the first invoice is void after the second bill was invoiced
         ([bill(hours="5"), second_bill(), line("8")], 28_800, "billing.left_over"),
@@ -800,3 +805,36 @@ def test_c7_a_bill_that_a_line_may_have_used_is_told_where_the_entry_differs(
     told = [(row["error_code"], row["detail"]) for row in records(outbox)]
     detail = f"a time record of 8 h is open, {approved} h are approved to bill"
     assert told == ([] if approved is None else [("billing.unclear_bill", detail)])
+
+
+UNNAMED = line("8", None)
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize(
+    ("rows", "reported"),
+    [
+        ([], set()),
+        ([bill()], set()),
+        ([bill(), bill("p2")], set()),
+        ([bill(), line("5", "p2")], {"p2"}),
+        ([line("5", "p1"), line("5", "p2", status="void")], {"p1", "p2"}),
+        ([bill(), second_bill()], {"p1"}),
+        ([second_bill()], {"p1"}),  # not the one that is ordered first
+        ([bill().model_copy(update={"time_bill_id": None})], set()),
+        ([bill().model_copy(update={"project_ref": None})], set()),
+        ([bill().model_copy(update={"time_entry_id": None, "time_bill_id": "x"})], set()),
+        ([UNNAMED], {""}),
+        ([UNNAMED, bill()], {"", "p1"}),
+        ([UNNAMED.model_copy(update={"status": "void"}), bill()], set()),
+        ([line("-8", None, kind="credit_memo"), bill()], {""}),
+        ([UNNAMED, bill(), line("5", "p2")], {"", "p1", "p2"}),
+    ],
+)
+def test_c7_something_may_be_wrong_where_papers_or_bills_stand_side_by_side(
+    rows: list[TimeBill | InvoiceLine], reported: set[str]
+) -> None:
+    document = shown(*rows)
+    assert document.reported() == reported
+    document.exceptions = {"p3": "told before"}
+    assert document.reported() == {*reported, "p3"}
