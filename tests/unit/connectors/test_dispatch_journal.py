@@ -1,7 +1,8 @@
 """Which exceptions an outcome ends in the topics of the journal."""
 
+import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from connectors.dispatch.commands import (
     OpenException,
     Outcome,
     Problem,
+    Settled,
     Status,
     intent_record,
     result_record,
@@ -26,7 +28,9 @@ from connectors.dispatch.exceptions import (
 )
 from connectors.dispatch.journal import (
     EXCEPTIONS,
+    LETTER_ROOM_BYTES,
     RESULTS,
+    DeadLetter,
     KafkaJournal,
     last_exceptions,
     memory_of,
@@ -36,8 +40,10 @@ from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.session import doubtful
 from connectors.faults import Reason
+from runtime.kafka import MAX_MESSAGE_BYTES
 from runtime.registry import value_schema
 from schemas.codec import RecordCodec
+from schemas.errors import DecodeError
 from schemas.topics import BY_NAME
 from tests.support.sinks import make_command
 
@@ -210,3 +216,53 @@ async def test_a_finding_of_a_table_and_a_tombstone_count_as_they_come() -> None
     assert last_exceptions([(b"e", row), (b"e", None)]) == ([], [])
     unmarked = {**row, "status": "resolved", "revision": None}  # as versions before this one wrote
     assert last_exceptions([(b"e", row), (b"e", unmarked), (b"e", row)]) == ([row], [])
+
+
+@pytest.mark.asyncio
+async def test_refusals_are_written_and_counted_before_the_result() -> None:
+    published: Any = Published()
+    registry = CollectorRegistry()
+    journal = KafkaJournal(published, {}, DispatchMetrics(registry))
+
+    def count() -> float | None:
+        return registry.get_sample_value("psastream_exceptions_open", {"system": "netsuite"})
+
+    await journal.settle(COMMAND, Outcome(Status.REJECTED, 1), [refused(COMMAND, 1)])
+    assert [topic for topic, _, _ in published.records] == [EXCEPTIONS, RESULTS]
+    assert published.records[0][2]["status"] == "open"
+    assert count() == 1
+    await journal.settle(COMMAND, Outcome(Status.SUCCEEDED, 2))
+    assert not count()
+
+
+def test_of_results_and_intents_as_far_as_each_other_the_last_written_counts() -> None:
+    """A look may find another id; an attempt that was begun twice is waited for from the second."""
+    results = [
+        result_record(COMMAND, Outcome(Status.SUCCEEDED, 1, target_id=name), finished_at=AT)
+        for name in ("7", "8")
+    ]
+    later = AT + timedelta(minutes=1)
+    intents = [intent_record(COMMAND, 1, started_at=at) for at in (AT, later)]
+
+    memory = memory_of(results, intents, [])
+
+    assert memory.settled == {COMMAND.natural_key: Settled(1, 1, "8")}
+    assert memory.intents[COMMAND.natural_key].started_at == later
+    [unmarked] = memory_of([{**results[0], "attempts": None}], [], []).settled.values()
+    assert unmarked == Settled(1, 0, "7")
+
+
+@pytest.mark.fault("B1", place="connectors/dispatch/journal.py")
+@pytest.mark.parametrize(("more", "is_kept"), [(0, True), (1, False)])
+def test_b1_a_dead_letter_holds_its_record_as_long_as_there_is_room(
+    more: int, is_kept: bool
+) -> None:
+    published: Any = Published()
+    journal = KafkaJournal(published, {}, DispatchMetrics(CollectorRegistry()))
+    value = b"v" * (MAX_MESSAGE_BYTES - LETTER_ROOM_BYTES - 1 + more)
+
+    asyncio.run(journal.bury(DeadLetter("t", 0, 1, b"k", value, DecodeError("no Avro"))))
+
+    [(_, key, record)] = published.records
+    assert key == "t|0|1"
+    assert (record["key"], record["value"]) == ((b"k", value) if is_kept else (None, None))

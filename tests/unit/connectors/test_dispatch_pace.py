@@ -141,7 +141,7 @@ def test_a_person_may_mean_one_or_those_of_a_target_or_reason(
     assert request_.is_about(refusal) is is_meant
 
 
-def test_wanted_come_first_then_those_never_sent_then_the_longest_not_tried() -> None:
+def test_those_never_sent_come_first_then_the_longest_not_tried() -> None:
     found = Refusals()
     sent, held = problem_of(Reason.SETTING), Problem("E", "no", None, Reason.SETTING, is_held=True)
     for identity, problem, at_s in (("late", sent, 9), ("early", sent, 0.5), ("held", held, 0.7)):
@@ -349,3 +349,17 @@ def test_who_was_not_tried_after_all_leaves_its_turn_to_the_next() -> None:
     found.put_back("unknown", 902.0)
     found.put_back(first.exception_id, 903.0)  # it is not under way
     assert found.next_at_s(903.0) == pytest.approx(902.0 + pause_s)
+
+
+def test_what_a_person_asks_for_is_tried_before_what_was_never_sent() -> None:
+    found = Refusals()
+    sent, held = problem_of(Reason.SETTING), Problem("E", "no", None, Reason.SETTING, is_held=True)
+    found.refused("asked for", make_command("netsuite:project:0"), sent, 1, 5.0)
+    found.refused("held", make_command("netsuite:project:1"), held, 0, 20.0)
+    assert found.request(RetryRequest(tried_before_s=10.0), 30.0) == 1
+
+    [first] = found.due(30.0)
+    found.refused(first.exception_id, first.command, sent, 2, 30.0)
+    [second] = found.due(found.next_at_s(30.0) or 0.0)
+
+    assert (first.exception_id, second.exception_id) == ("asked for", "held")

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, Message
 from structlog.testing import capture_logs
 
 from connectors.dispatch.refusals import RetryRequest
-from connectors.dispatch.signals import REQUESTS, Change, signals_in
+from connectors.dispatch.signals import REQUESTS, Change, Signals, signals_in
 from connectors.faults import Reason
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -115,3 +115,10 @@ def test_what_is_no_signal_holds_none_back(noise: Message, event: str | None) ->
         found = signals_in(messages, SERDE)
     assert found == [RetryRequest(target="float"), Change(("customer_id:c",))]
     assert [log["event"] for log in logs] == ([f"dispatch.{event}"] * 2 if event else [])
+
+
+def test_nothing_is_heard_before_a_session_and_an_end_without_one_is_fine() -> None:
+    unused: Any = None
+    signals = Signals(unused, SERDE)
+    assert signals.read() == []
+    signals.close()
