@@ -18,6 +18,15 @@ from schemas.topics import SOURCES
 
 MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}
 DATE = {"type": "int", "logicalType": "date"}
+HOURS = {"type": "map", "values": "long"}
+PERSON = {
+    "type": "record",
+    "name": "Person",
+    "fields": [
+        {"name": "name", "type": ["null", "string"]},
+        {"name": "age", "type": ["null", "int"]},
+    ],
+}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +36,9 @@ DATE = {"type": "int", "logicalType": "date"}
         ("string", 12, "12"),
         ("boolean", "T", True),
         ("boolean", "F", False),
+        ("boolean", "true", True),
+        ("boolean", "false", False),
+        ("boolean", False, False),
         ("boolean", True, True),
         ("int", "7", 7),
         ("long", 2**40, 2**40),
@@ -37,6 +49,10 @@ DATE = {"type": "int", "logicalType": "date"}
         (DATE, "2026-02-28", date(2026, 2, 28)),
         (["null", DATE], "2026-02-28", date(2026, 2, 28)),
         ({"type": "array", "items": MONEY}, ["0", 8], [Decimal("0.00"), Decimal("8.00")]),
+        (HOURS, {"mon": 8, "tue": "7"}, {"mon": 8, "tue": 7}),
+        (HOURS, [], {}),  # as PHP writes an empty map
+        (PERSON, {"name": "Ada", "x": 1}, {"name": "Ada", "age": None}),
+        (PERSON, {"name": None, "age": 36}, {"name": None, "age": 36}),
     ],
 )
 def test_values_are_typed_by_the_contract(schema: Any, value: Any, expected: object) -> None:
@@ -62,6 +78,18 @@ def test_values_are_typed_by_the_contract(schema: Any, value: Any, expected: obj
         (DATE, "2026-02-30"),
         (DATE, 5),
         ({"type": "array", "items": MONEY}, "0"),
+        ("int", Decimal("1.5")),
+        ("int", []),
+        ("long", {}),
+        (MONEY, True),
+        (MONEY, []),
+        (MONEY, Decimal("NaN")),
+        (MONEY, Decimal("Infinity")),
+        (DATE, "20260228"),
+        (HOURS, [8]),
+        (HOURS, "mon"),
+        (PERSON, []),
+        (PERSON, "Ada"),
     ],
 )
 def test_values_that_do_not_fit_are_refused(schema: Any, value: Any) -> None:
@@ -78,8 +106,9 @@ def test_i7_amounts_keep_their_value(amount: Decimal) -> None:
     "topic", [topic for topic in SOURCES if topic.record], ids=lambda topic: topic.name
 )
 def test_every_source_contract_can_be_read(topic: Any) -> None:
-    schema = record_schema(topic.record)
-    assert RowReader(schema, Layout("id")).fields
+    schema: Any = record_schema(topic.record)
+    names = [field["name"] for field in schema.parsed["fields"]]
+    assert list(RowReader(schema, Layout("id")).fields) == names
 
 
 SCHEMA = load_schema(
@@ -229,3 +258,30 @@ def test_twenty_new_fields_are_reported_at_once() -> None:
     reader = RowReader(SCHEMA, LAYOUT)
     page = reader.page([RAW | {f"new{number:02d}": 1 for number in range(30)}], None)
     assert page.new_fields == tuple(f"new{number:02d}" for number in range(20))
+
+
+@pytest.mark.parametrize("raws", [[{}], [{"x": 1}, {"y": 2}], [{"rate": "1"}]])
+def test_rows_that_say_nothing_of_the_contract_are_refused_one_by_one(raws: list[Any]) -> None:
+    reader = RowReader(SCHEMA, Layout("id", null_is_absent=True))
+    rows, unreadable = reader.read(raws)
+    assert (rows, [row.is_nameless for row in unreadable]) == ([], [True] * len(raws))
+
+
+@pytest.mark.fault("B5", place="connectors/polled/conversion.py")
+def test_b5_a_number_of_64_bits_may_be_a_key_and_a_larger_one_is_none() -> None:
+    reader = RowReader(SCHEMA, LAYOUT)
+    numbers = [2**63 - 1, 2**63, -(2**63) + 1, -(2**63)]
+    rows, unreadable = reader.read([RAW | {"id": number} for number in numbers])
+    assert [row.id for row in rows] == [str(numbers[0]), str(numbers[2])]
+    assert [row.detail for row in unreadable] == ["id: the number is too large for a key"] * 2
+
+
+@pytest.mark.parametrize(("flag", "is_deleted"), [("T", True), ("F", False), (None, False)])
+def test_a_row_is_deleted_where_its_flag_says_so(flag: str | None, is_deleted: bool) -> None:
+    fields = [{"name": "id", "type": "long"}, {"name": "gone", "type": ["null", "boolean"]}]
+    schema = load_schema({"type": "record", "name": "Flagged", "fields": fields})
+    raw = {"id": 1, "gone": flag}
+    [row], _ = RowReader(schema, Layout("id", deleted_field="gone")).read([raw])
+    assert row.is_deleted is is_deleted
+    [row], _ = RowReader(schema, Layout("id")).read([raw])
+    assert not row.is_deleted

@@ -20,11 +20,13 @@ ROW = RowReader(
                 {"name": "id", "type": "long"},
                 {"name": "days", "type": ["null", {"type": "array", "items": "string"}]},
                 {"name": "hours", "type": ["null", {"type": "map", "values": "long"}]},
+                {"name": "words", "type": ["null", {"type": "map", "values": "string"}]},
             ],
         }
     ),
     Layout("id"),
 )
+NOTHING = {"id": 1, "days": None, "hours": None, "words": None}
 LONG = "x" * ROW_CHARACTERS_MAX
 
 
@@ -45,11 +47,26 @@ def test_b3_a_refused_row_is_kept_as_it_was_read() -> None:
 
 
 @pytest.mark.fault("B3", place="connectors/polled/conversion.py")
-@pytest.mark.parametrize("values", [{"days": [LONG, "y"]}, {"hours": {LONG + "y": 1}}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"days": [LONG, "y"]},
+        {"hours": {LONG + "y": 1}},
+        {"words": {"y": LONG}},
+        {"words": {LONG: "y"}},
+        {"days": ["y"], "words": {"": LONG}},
+    ],
+)
 def test_b3_text_counts_wherever_in_a_row_it_stands(values: dict[str, object]) -> None:
-    rows, unreadable = ROW.read([{"id": 1, "days": None, "hours": None} | values])
+    rows, unreadable = ROW.read([NOTHING | values])
     assert rows == []
     assert "characters of text" in unreadable[0].detail
+
+
+@pytest.mark.parametrize("values", [{"days": [LONG]}, {"hours": {LONG: 1}}, {"words": {LONG: ""}}])
+def test_numbers_are_no_text(values: dict[str, object]) -> None:
+    [row], _ = ROW.read([NOTHING | values])
+    assert row.id == "1"
 
 
 @pytest.mark.fault("B3", place="connectors/polled/kafka_log.py")

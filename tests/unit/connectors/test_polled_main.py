@@ -129,5 +129,7 @@ def test_a_scan_without_end_is_refused() -> None:
         paging.go_on(page)
     with pytest.raises(BrokenPagingError, match="comes back"):
         paging.go_on(0)
+    with pytest.raises(BrokenPagingError, match="gives no row to go on from"):
+        paging.go_on(None)
     with pytest.raises(BrokenPagingError, match="does not end"):
         paging.go_on(PAGES_MAX)
