@@ -574,9 +574,11 @@ def test_c7_a_line_larger_than_a_time_bill_uses_the_next_one_too(invoiced: str, 
 def test_c7_the_next_time_bill_has_an_id_that_no_line_may_have_used(
     uses: list[str], slot: str
 ) -> None:
-    there = [line("5", "p2"), line("-5", "p2", kind="credit_memo", number=2)]
-    document = shown(FIVE, FIVE_BACK, *there)
-    document.uses = {FIVE.id: uses, there[0].id: ["p2#7"]}
+    others = "p0", "p2"
+    papers = [line("5", other) for other in others]
+    papers += [line("-5", other, kind="credit_memo", number=2) for other in others]
+    document = shown(FIVE, FIVE_BACK, *papers)
+    document.uses = {FIVE.id: uses, "i-1-p0": ["p0#9"], "i-1-p2": ["p2#7"]}
     (command,) = sent(document, EIGHT)
     assert json.loads(command["payload"])["time_bill_id"] == time_bill_id("e", slot)
     assert command["natural_key"].endswith(time_bill_id("e", slot))
@@ -838,3 +840,26 @@ def test_c7_something_may_be_wrong_where_papers_or_bills_stand_side_by_side(
     assert document.reported() == reported
     document.exceptions = {"p3": "told before"}
     assert document.reported() == {*reported, "p3"}
+
+
+def bill_of(slot: str, row: str) -> TimeBill:
+    return bill(hours="8").model_copy(update={"id": row, "time_bill_id": time_bill_id("e", slot)})
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_the_bill_after_those_that_lines_used_stands_for_the_open_hours() -> None:
+    """However old it is; one that is further on does where that is missing."""
+    rows = {name: bill_of(f"p1#{number}", name) for number, name in enumerate("bdac")}
+    document = shown(*rows.values(), FIVE, FIVE_BACK)
+    assert document.bill("e", "p1") == rows["d"]
+    del document.bills["d"]
+    assert document.bill("e", "p1") == rows["a"]
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_a_line_that_nobody_can_place_leaves_a_later_bill_unclear() -> None:
+    credit = line("-8", None, kind="credit_memo", number=2)
+    document = shown(bill_of("p1#2", "b"), UNNAMED, credit)
+    assert order(document, EIGHT) == []
+    assert document.uses == {UNNAMED.id: []}
+    assert document.unclear_bill("e", "p1") == document.bills["b"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -32,12 +33,14 @@ def test_money_beyond_64_bits_is_the_same_when_it_is_read_again(amount: int) -> 
     for added in (amount, 0):
         outbox = Outbox()
         totals = Totals(documents, outbox, "project-0")
-        totals.add_margin(f"{PROJECT}|2026-11|IDR", (3_600, added, 0, 2 * added), 1)
+        totals.add_margin(f"{PROJECT}|2026-11|IDR", (3_600, added, added, 3 * added), 1)
         totals.add_billing(KEY, (3_600, added, 1))
         totals.settle({PROJECT: HOURLY}, 1)
         found = {columns.topic: columns.frame.to_dicts() for columns in outbox.columns}
         ((margin,), (billing,)) = found[MARGIN_TOPIC], found[BILLING_TOPIC]
-        assert (margin["revenue"], margin["cost"]) == (money_of(amount), money_of(2 * amount))
+        revenue, cost = money_of(2 * amount), money_of(3 * amount)  # with expenses as large
+        assert (margin["revenue"], margin["cost"]) == (revenue, cost)
+        assert (margin["margin"], margin["margin_ratio"]) == (revenue - cost, Decimal("-0.5"))
         assert billing["amount"] == money_of(amount)
     assert (margin["seconds"], margin["version"], billing["entries"]) == (7_200, 2, 2)
 
