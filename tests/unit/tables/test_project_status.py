@@ -53,7 +53,7 @@ class Desk:
         fact = Opportunity.model_validate({**fields, "stage": stage, "currency": "EUR", **changes})
         self._work(lambda table: table.apply_opportunity(DEAL, fact, self._now_ms))
 
-    def line(self, name: str = "l", amount: int = 900, **changes: Any) -> None:
+    def line(self, name: str = "l", amount: int | None = 900, **changes: Any) -> None:
         fields = {"id": name, "engagement_id": ENGAGEMENT, "country_code": "DE", "amount": amount}
         fact = OpportunityLine.model_validate({**fields, **changes})
         self._work(lambda table: table.apply_line(name, fact, self._now_ms))
@@ -149,6 +149,8 @@ def test_an_order_holds_what_deal_lines_and_legal_entity_say() -> None:
     desk.line("b", 50, service_line="advisory")
     desk.line("c", 7, service_line="build")
     desk.line("d", 7, service_line="run", country_code="FR")
+    desk.line("e", None)  # of no worth yet and no service line
+    desk.line("f", 7, country_code=None)  # delivered nobody knows where
     desk.deal(starts_on=date(2026, 3, 2), billing_type="fixed_fee", correlation_id="cor-1")
     desk.customer()
     [order] = [each for each in desk.orders() if each["natural_key"].endswith(PROJECT)]
