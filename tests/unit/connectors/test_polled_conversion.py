@@ -285,3 +285,18 @@ def test_a_row_is_deleted_where_its_flag_says_so(flag: str | None, is_deleted: b
     assert row.is_deleted is is_deleted
     [row], _ = RowReader(schema, Layout("id")).read([raw])
     assert not row.is_deleted
+
+
+@pytest.mark.parametrize("stamp", ["yesterday", "0000-01-01", 5, []])
+def test_a_time_of_change_that_is_none_is_an_error_of_its_row_only(stamp: object) -> None:
+    rows, unreadable = RowReader(load_schema(STAMPED), LAYOUT).read([STAMP, STAMP | {"id": 2}])
+    assert (len(rows), unreadable) == (2, [])
+    raws = [STAMP, STAMP | {"id": 2, "modified": stamp}]
+    rows, unreadable = RowReader(load_schema(STAMPED), LAYOUT).read(raws)
+    assert [row.id for row in rows] == ["1"]
+    [(row_id, field)] = [(row.id, row.detail.partition(":")[0]) for row in unreadable]
+    assert (row_id, field) == ("2", "modified")
+
+
+STAMPED = {"type": "record", "name": "Row", "fields": [{"name": "id", "type": "long"}]}
+STAMP = {"id": 1, "modified": "2026-01-01 10:00:00"}

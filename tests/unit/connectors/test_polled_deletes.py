@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -465,3 +466,14 @@ def test_c1_a_row_that_a_scan_shows_in_the_instant_of_its_deletion_is_there() ->
     world.table.feed = [Deletion("r003", world.clock.now + timedelta(seconds=2))]
     assert world.poll() == set()
     assert world.reader.logs[-1] < world.clock.now == world.table.feed[0].deleted_at
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+def test_c1_refused_deletes_are_told_once_and_again_when_there_are_more() -> None:
+    world = World(ids_of(60))
+    with structlog.testing.capture_logs() as lines:
+        for hidden in (40, 40, 50, 50, 45):
+            hide(world, ids_of(60)[:hidden])
+            world.poll()
+    told = [(line["rows"], line["living"]) for line in lines if line["event"] == "deletes_refused"]
+    assert told == [(40, 60), (50, 60)]
