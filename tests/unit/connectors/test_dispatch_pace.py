@@ -363,3 +363,11 @@ def test_what_a_person_asks_for_is_tried_before_what_was_never_sent() -> None:
     [second] = found.due(found.next_at_s(30.0) or 0.0)
 
     assert (first.exception_id, second.exception_id) == ("asked for", "held")
+
+
+def test_one_that_is_taken_because_its_record_changed_lets_the_others_follow_at_once() -> None:
+    found = refused(3, Reason.SETTING, '{"customer_id":"cus-1"}')
+    found.touched(["customer_id:cus-1"], 40.0)
+    [beside] = found.due(40.0)
+    found.met(beside.exception_id, 40.0)
+    assert found.next_at_s(40.0) == 40.0
