@@ -266,3 +266,21 @@ def test_b1_a_dead_letter_holds_its_record_as_long_as_there_is_room(
     [(_, key, record)] = published.records
     assert key == "t|0|1"
     assert (record["key"], record["value"]) == ((b"k", value) if is_kept else (None, None))
+
+
+STEPS = [
+    open_record(refused(COMMAND, 0)),  # held back
+    open_record(refused(COMMAND, 1)),
+    open_record(refused(COMMAND, 2)),
+    resolved_record(REFUSED, COMMAND, 2, at=AT),
+    open_record(refused(make_command(revision=2), 0)),
+]
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/exceptions.py")
+@pytest.mark.parametrize("step", range(len(STEPS) - 1))
+def test_a6_each_step_of_an_exception_overtakes_the_one_before(step: int) -> None:
+    older, newer = STEPS[step : step + 2]
+    assert last_exceptions([(b"e", newer), (b"e", older)]) == ([newer], [newer])
+    assert last_exceptions([(b"e", older), (b"e", newer)]) == ([newer], [])
+    assert last_exceptions([(b"e", newer), (b"e", newer)]) == ([newer], [])
