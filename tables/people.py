@@ -376,5 +376,5 @@ def _index(row: str, absence: Absence | None) -> list[str]:
 
 def _is_stale(fact: Resource | RateCard | Absence, former: Resource | RateCard | Absence) -> bool:
     """Whether a change is at or below the position of the one that is known. Upholds I3."""
-    positions = fact.source_position, former.source_position
-    return None not in positions and (positions[0] or 0) <= (positions[1] or 0)
+    new, known = fact.source_position, former.source_position
+    return new is not None and known is not None and new <= known

@@ -208,6 +208,8 @@ def test_a_second_spell_begins_after_the_first() -> None:
     former = [{"starts_on": FIRST, "ends_on": LAST}, {"starts_on": back}]
     assert spells(*former, {"starts_on": LAST})[1] == (back, None)
     assert spells(*former, {"starts_on": LAST + DAY})[1] == (LAST + DAY, None)
+    ended = [{"starts_on": back, "ends_on": back + DAY * number} for number in (1, 2)]
+    assert spells(*former, *ended) == [(FIRST, LAST), (back, back + 2 * DAY)]
 
 
 def test_an_archived_person_keeps_the_last_day_that_is_known() -> None:
@@ -226,6 +228,8 @@ def test_of_several_rates_of_a_day_the_highest_known_counts() -> None:
     for rates in ((None, Decimal(0), Decimal(5)), (Decimal(5), None, Decimal(4))):
         assert on(priced(None, card(*rates)).costs, MONDAY) == 5
     assert on(priced(None, card(Decimal(0), None)).costs, MONDAY) == 0
+    half = Decimal("0.5")
+    assert on(priced(None, card(half, Decimal(0))).costs, MONDAY) == half
 
 
 # -- what is delivered again ----------------------------------------------------------------

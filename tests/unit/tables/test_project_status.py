@@ -250,6 +250,34 @@ def test_the_budget_is_what_is_planned(name: str) -> None:
     assert [each["kind"] for each in desk.orders()] == ["update_project_budget"]
 
 
+def test_a_budget_on_its_way_is_taken_back_with_the_project_it_is_for() -> None:
+    desk = handed_off()
+    desk.link(ERP, **shown_by_erp())
+    plan = {**PLAN, "assigned_hours": Decimal(10), "assigned_currency": "EUR"}
+    held = {f"budget_{key.removeprefix('assigned_')}": value for key, value in plan.items()}
+    desk.link(RM, name="Grid (DE)", **plan)
+    desk.no_link(ERP)
+    budget = f"netsuite:project_budget:{PROJECT}"
+    assert [each["kind"] for each in desk.orders() if each["natural_key"] == budget] == ["withdraw"]
+    desk.link(ERP, **shown_by_erp(**held))
+    desk.no_link(ERP)
+    assert [each for each in desk.orders() if each["natural_key"] == budget] == [], "it had shown"
+
+
+def test_a_project_that_was_taken_back_may_be_of_another_legal_entity_when_it_is_won_again() -> (
+    None
+):
+    desk = handed_off()
+    desk.deal("lost")
+    assert [each["kind"] for each in desk.orders()] == ["delete_project"]
+    desk.entity("1")
+    desk.deal("won")
+    [order] = desk.orders()
+    assert json.loads(order["payload"])["legal_entity_id"] == "1", "the oldest of the country"
+    desk.entity("0")
+    assert desk.orders() == [], "what is ordered stays where it is"
+
+
 @pytest.mark.fault("C24", place="tables/project_status.py")
 def test_c24_finance_is_told_where_the_project_is_held_and_what_it_is_worth() -> None:
     desk = handed_off()
