@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -32,6 +32,8 @@ ORDERED_FROM: Final = (Role.ERP, Role.RESOURCE)
 
 SystemName = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]*$", max_length=40)]
 Stage = Literal["prospect", "qualified", "proposed", "negotiating", "won"]
+STAGES: Final[tuple[str, ...]] = get_args(Stage)
+"""Canonical stages of a deal that is not lost, in their order."""
 
 
 class System(BaseModel):
@@ -48,8 +50,12 @@ class Firm(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     hand_off_stage: Stage = Field(
-        default="won", description="canonical stage in which sales hands a deal over to delivery"
+        default="won", description="canonical stage from which on a deal is delivery's"
     )
+
+    def has_handed_off(self, stage: str) -> bool:
+        """Whether sales has handed a deal over: it is in the firm's stage or in a later one."""
+        return stage in STAGES[STAGES.index(self.hand_off_stage) :]
 
 
 class Landscape(BaseModel):

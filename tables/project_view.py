@@ -68,8 +68,9 @@ class EngagementDocument(BaseModel):
 
     def is_handed_off(self, landscape: Landscape) -> bool:
         """Whether sales has handed the deal over to delivery."""
-        deal, stage = self.opportunity, landscape.firm.hand_off_stage
-        return deal is not None and deal.stage == stage
+        return self.opportunity is not None and landscape.firm.has_handed_off(
+            self.opportunity.stage
+        )
 
 
 @dataclass(frozen=True, slots=True)

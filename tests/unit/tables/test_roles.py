@@ -122,8 +122,10 @@ def test_a_row_of_a_system_without_a_role_is_a_dead_letter_and_no_guess() -> Non
     assert codes == {"record.unknown_system"}
 
 
-@pytest.mark.parametrize(("stage", "asked"), [("negotiating", 1), ("won", 0)])
-def test_sales_hands_over_in_the_stage_the_firm_says(stage: str, asked: int) -> None:
+@pytest.mark.parametrize(
+    ("stage", "asked"), [("proposed", 0), ("negotiating", 1), ("won", 1), ("lost", 0)]
+)
+def test_sales_hands_over_from_the_stage_on_that_the_firm_says(stage: str, asked: int) -> None:
     text = "{inhouse: {role: crm}, float: {role: erp}, netsuite: {role: resource}}"
     landscape = load_landscape(f"systems: {text}\nfirm: {{hand_off_stage: negotiating}}")
     work = topology(landscape)
