@@ -5,14 +5,18 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pytest
 
+from schemas.columnar import frame_dtypes
+from schemas.contracts import record_schema
+from schemas.topics import BY_NAME
 from tables.contract import Contract
 from tables.documents import Documents
 from tables.effects import Outbox
-from tables.hours import MONEY_UNITS, money_of
+from tables.hours import MONEY_UNITS, Contributions, money_of
 from tables.project_document import Standing
-from tables.totals import BILLING_TOPIC, MARGIN_TOPIC, Totals
+from tables.totals import BILLING_TOPIC, MARGIN_TOPIC, PARTIAL_TOPIC, Totals
 from tests.support.topology import MemoryState
 
 PROJECT = "inhouse:project:1"
@@ -107,3 +111,54 @@ def test_a_billing_state_without_time_and_entries_has_no_row() -> None:
         (columns,) = outbox.columns
         found.append(columns.removed)
     assert found == [[], [], [], ["|".join(KEY)]]
+
+
+def test_a_project_of_another_id_is_published_anew_as_it_stands_and_no_other_one() -> None:
+    documents = Documents(MemoryState())
+    other = f"{PROJECT}0"  # begins like it
+    worth = 3_600, 80 * MONEY_UNITS, 5 * MONEY_UNITS, 50 * MONEY_UNITS
+
+    def chunk(identity: str, projects: list[str], sign: int) -> dict[str, Any]:
+        outbox = Outbox()
+        totals = Totals(documents, outbox, "project-0")
+        if not projects:
+            totals.republish(PROJECT)
+        for project in projects:
+            month = tuple(sign * each for each in worth)
+            totals.add_margin(f"{project}|2026-11|EUR", month, 0)
+            totals.add_billing((project, "EUR", "ready"), (*month[:2], sign))
+        standing = Standing(is_known=True, project_id=identity, contract=Contract())
+        totals.settle({PROJECT: standing, other: standing}, 1)
+        return {columns.topic: columns for columns in outbox.columns}
+
+    chunk("eng-a-de", [PROJECT, other], 1)
+    found = chunk("eng-b-de", [], 1)
+    (margin,), (billing,) = (found[it].frame.to_dicts() for it in (MARGIN_TOPIC, BILLING_TOPIC))
+    names = ("project_ref", "project_id", "seconds")
+    assert [margin[name] for name in names] == [PROJECT, "eng-b-de", 3_600]
+    assert (margin["revenue"], margin["cost"]) == (85, 50)
+    assert (margin["source_position"], margin["version"]) == (0, 2)
+    assert [billing[name] for name in names] == [PROJECT, "eng-b-de", 3_600]
+    assert (billing["amount"], billing["entries"], billing["state"]) == (80, 1, "ready")
+    found = chunk("eng-b-de", [PROJECT], -1)
+    assert found[MARGIN_TOPIC].removed == [f"{PROJECT}|2026-11|EUR"], "not a unit was added"
+    assert found[BILLING_TOPIC].removed == [f"{PROJECT}|EUR|ready"], "not a unit was added"
+
+
+def test_what_is_published_has_the_types_of_its_topic() -> None:
+    outbox = Outbox()
+    totals = Totals(Documents(MemoryState()), outbox, "project-0")
+    totals.add_margin(f"{PROJECT}|2026-11|IDR", (3_600, 1, 1, 1), 1)
+    totals.add_billing(KEY, (3_600, 1, 1))
+    rows = pl.DataFrame({"resource": ["r"], "week": [202_645], "billable": [60], "worked": [90]})
+    nothing = pl.DataFrame()
+    totals.add(Contributions(margin=nothing, utilization=rows, billing=nothing))
+    totals.settle({PROJECT: HOURLY}, 1)
+    assert {columns.topic for columns in outbox.columns} == {
+        MARGIN_TOPIC,
+        BILLING_TOPIC,
+        PARTIAL_TOPIC,
+    }
+    for columns in outbox.columns:
+        expected = frame_dtypes(record_schema(str(BY_NAME[columns.topic].record)))
+        assert dict(columns.frame.schema) == expected, columns.topic
