@@ -276,6 +276,36 @@ def test_people_hear_of_what_changes_their_days() -> None:
 
 
 @pytest.mark.parametrize(
+    ("of_a", "of_b"),
+    [
+        ({"resource_refs": ("a",)}, {"resource_refs": ("b",)}),
+        ({"region_ref": "here", **HOLIDAY}, {"region_ref": "there", **HOLIDAY}),
+        ({"resource_refs": ("a",)}, {"region_ref": "there", **HOLIDAY}),
+    ],
+    ids=["leave", "a holiday", "leave that is a holiday"],
+)
+def test_a_day_off_that_turns_out_to_be_somebody_elses_is_ones_own_no_longer(
+    of_a: dict[str, Any], of_b: dict[str, Any]
+) -> None:
+    documents = Documents(MemoryState())
+    people = People(documents)
+    for row, region in (("a", "here"), ("b", "there")):
+        people.apply_resource(row, Resource(id=row, resource_id=row, region_ref=region))
+
+    def are_off() -> list[str]:
+        calendars = {row: people.calendar(row) for row in "ab"}
+        return [row for row, calendar in calendars.items() if calendar and calendar.days_off]
+
+    people.apply_absence("o", absence(**of_a))
+    assert are_off() == ["a"]
+    people.apply_absence("o", absence(**of_b))
+    assert are_off() == ["b"]
+    people.apply_absence("o", None)
+    assert are_off() == []
+    assert documents.keys("off") == [], "nothing of it is kept"
+
+
+@pytest.mark.parametrize(
     ("status", "is_off"), [(None, True), ("approved", True), ("tentative", False)]
 )
 def test_only_what_is_approved_is_a_day_off(status: str | None, *, is_off: bool) -> None:
