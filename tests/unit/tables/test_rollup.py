@@ -10,10 +10,15 @@ from typing import Any
 import polars as pl
 import pytest
 
+from schemas.columnar import frame_dtypes
+from schemas.contracts import record_schema
+from schemas.topics import BY_NAME
 from tables.documents import Documents
 from tables.effects import Outbox
 from tables.facts import Calendar, DayOff, Employment, KnownPattern, Partial
 from tables.rollup import (
+    PIPELINE_TOPIC,
+    ROWS,
     UTILIZATION_TOPIC,
     WEEKS_KEPT,
     RollupTable,
@@ -208,6 +213,56 @@ def test_a_week_of_an_unknown_person_has_a_row_while_it_has_hours(
     assert (rows.keys(), removed) == ({"r|2026-W53"}, set())
     assert rows["r|2026-W53"]["ratio_reason"] == "unknown_person"
     assert weeks.chunk(LAST_WEEK, a=(0, 0)) == ({}, {"r|2026-W53"})
+
+
+def stage(*partials: Partial | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Take in partials of one stage, each of its own source; return rows and removals."""
+    outbox = Outbox()
+    table = RollupTable(Documents(MemoryState()), outbox)
+    for number, partial in enumerate(partials):
+        table.apply_partial(f"pipeline|won|EUR|{number}", partial, 0)
+    table.settle(0)
+    rows = [row for columns in outbox.columns for row in columns.frame.to_dicts()]
+    assert {columns.topic for columns in outbox.columns} <= {PIPELINE_TOPIC}
+    return rows, [key for columns in outbox.columns for key in columns.removed]
+
+
+def deals(count: int | None, amount: int | None, weighted: int | None) -> Partial:
+    money = [None if each is None else Decimal(each) for each in (amount, weighted)]
+    return Partial(
+        measure="pipeline",
+        dimension="won|EUR",
+        source="s",
+        count=count,
+        amount=money[0],
+        weighted_amount=money[1],
+    )
+
+
+@pytest.mark.parametrize(
+    ("partials", "totals"),
+    [
+        ([deals(2, 30, 5), deals(1, 4, 2)], (3, 34, 7)),
+        ([deals(2, 30, None), deals(1, None, 2)], (3, 30, 2)),
+        ([deals(1, None, None)], (1, 0, 0)),
+        ([deals(None, 30, 5)], None),
+        ([deals(2, 30, 5), None], (2, 30, 5)),
+    ],
+)
+def test_what_partials_do_not_tell_adds_nothing_to_a_stage(
+    partials: list[Partial | None], totals: tuple[int, int, int] | None
+) -> None:
+    rows, removed = stage(*partials)
+    assert removed == []
+    found = [(row["opportunities"], row["amount"], row["weighted_amount"]) for row in rows]
+    assert found == ([] if totals is None else [totals])
+    assert {(row["stage"], row["currency"], row["version"]) for row in rows} <= {("won", "EUR", 1)}
+
+
+@pytest.mark.parametrize("topic", list(ROWS))
+def test_the_columns_of_a_second_fold_have_the_types_of_its_topic(topic: str) -> None:
+    expected = frame_dtypes(record_schema(str(BY_NAME[topic].record)))
+    assert ROWS[topic] == {name: kind for name, kind in expected.items() if name != "as_of"}
 
 
 NEXT_WEEK = LAST_WEEK + timedelta(weeks=1)
