@@ -22,6 +22,7 @@ from tables.billing_difference import EntryNow, report
 from tables.effects import Outbox
 from tables.facts import InvoiceLine, TimeBill
 from tables.hours import MONEY_UNITS
+from tables.ledger import LedgerEntry
 
 BILLABLE = Billable("p1", "eng-abcdefghijkl-de", date(2026, 11, 2), 27_000, Decimal(100), "EUR")
 
@@ -369,6 +370,27 @@ def test_c7_an_entry_covers_invoiced_time_of_its_sign_one_currency_after_the_oth
 
 
 @pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize(
+    ("amount", "hours", "covered"),
+    [
+        ("100", 1, 33_333_333),
+        ("100", 2, 66_666_667),
+        ("-100", 1, -33_333_333),
+        ("0.0000015", 1, 0),  # half a millionth goes to the even neighbour
+        ("0.0000045", 1, 2),
+    ],
+)
+def test_c7_the_money_of_a_part_is_rounded_half_to_even_at_six_digits(
+    amount: str, hours: int, covered: int
+) -> None:
+    document = shown(line("3").model_copy(update={"amount": Decimal(amount)}))
+    micro = MONEY_UNITS // 1_000_000
+    assert document.cover("p1", hours * 3_600) == {
+        ("p1", "EUR", "unmatched"): (hours * 3_600, covered * micro, 0)
+    }
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
 def test_c7_a_credit_memo_leaves_nothing_invoiced() -> None:
     document = shown(bill(), line(), CREDIT)
     assert document.invoiced("p1") == {"EUR": Invoiced()}
@@ -582,6 +604,44 @@ def test_c7_the_next_time_bill_has_an_id_that_no_line_may_have_used(
     (command,) = sent(document, EIGHT)
     assert json.loads(command["payload"])["time_bill_id"] == time_bill_id("e", slot)
     assert command["natural_key"].endswith(time_bill_id("e", slot))
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize(
+    ("used", "standing", "taken"),
+    [
+        pytest.param({}, [], ["p1#2"], id="of what is ordered and not seen yet the last"),
+        pytest.param({"p1#2"}, [], ["p1#1"], id="of what no line has used the last"),
+        pytest.param({"p1", "p1#1", "p1#2"}, [], ["p1#2"], id="all used: the last"),
+        pytest.param({"p1", "p1#1", "p1#2"}, ["p1"], ["p1#2"], id="whatever stands of them"),
+        pytest.param({}, ["p1"], ["p1"], id="the one that stands"),
+        pytest.param({}, ["p1", "p1#1"], ["p1", "p1#1"], id="any of those that stand"),
+        pytest.param({"p1#1"}, ["p1", "p1#1"], ["p1"], id="of those that stand an unused one"),
+    ],
+)
+def test_c7_what_a_line_may_have_used_when_it_comes(
+    used: set[str], standing: list[str], taken: list[str]
+) -> None:
+    papers = {f"i-{number}": slot for number, slot in enumerate(sorted(used))}
+    document = shown(*(bill_of(slot, f"b-{slot}") for slot in standing))
+    document.ledgers = {slot: LedgerEntry(revision=1) for slot in ("p1#2", "p1", "p1#1", "p2")}
+    document.uses = {paper: [slot] for paper, slot in papers.items()}
+    document.lines = {paper: line().model_copy(update={"id": paper}) for paper in (*papers, "new")}
+    assert document.remember_uses("e")
+    assert document.uses == {**{paper: [slot] for paper, slot in papers.items()}, "new": taken}
+    assert not document.remember_uses("e"), "once"
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize(
+    ("uses", "slot"), [([], "p1"), (["p1"], "p1#1"), (["p1#9", "p1"], "p1#10"), (["p2"], "p1")]
+)
+def test_c7_an_id_that_was_used_is_not_given_out_again_when_its_papers_are_gone(
+    uses: list[str], slot: str
+) -> None:
+    document = shown()
+    document.uses = {"i": uses}
+    assert document.slots("e", "p1") == (slot, [])
 
 
 @pytest.mark.fault("C7", place="tables/billing.py")
