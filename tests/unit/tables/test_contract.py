@@ -164,6 +164,7 @@ def test_c8_money_in_another_currency_than_the_cap_is_not_compared() -> None:
 def test_c8_fees_that_nobody_knows_have_a_reason(contract: Contract, reason: str) -> None:
     worked = months(("11", "EUR", 1, 100), ("12", "USD", 2, 100))
     assert contract.revenue(worked) == dict.fromkeys(worked, Fees(None, reason))
+    assert contract.rule.is_paid, "the customer pays all the same"
 
 
 def test_time_at_its_rates_and_time_that_nobody_pays() -> None:

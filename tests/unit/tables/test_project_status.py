@@ -21,7 +21,9 @@ from tables.facts import (
     OpportunityLine,
     ProjectLink,
 )
+from tables.ledger import LedgerEntry
 from tables.project_status import TABLE_TOPIC
+from tables.project_view import EngagementDocument
 from tests.support.source_events import LANDSCAPE
 from tests.support.topology import MemoryState
 
@@ -93,6 +95,10 @@ class Desk:
 
     def orders(self, target: str = "netsuite") -> list[Any]:
         return self.news(f"psa.command.{target}")
+
+    def ledgers(self) -> dict[str, LedgerEntry]:
+        document = Documents(self._state).get(EngagementDocument, f"e:{ENGAGEMENT}")
+        return {} if document is None else document.ledgers
 
     def shown(self) -> dict[str, Any]:
         [row] = self.news(TABLE_TOPIC)
@@ -316,6 +322,22 @@ def test_a_row_that_names_a_project_nobody_asked_for_goes_with_its_row() -> None
     assert desk.news(TABLE_TOPIC) == [None]
     desk.line()
     assert desk.news(TABLE_TOPIC) == []
+
+
+def test_what_was_never_ordered_leaves_nothing_to_remember() -> None:
+    desk = Desk()
+    desk.deal("proposed")
+    desk.line()
+    for source in (PSA, RM):
+        desk.link(source, name="by hand")
+    assert desk.orders() == desk.orders("float") == []
+    assert desk.ledgers() == {}, "nor a deletion, nor a wish"
+    desk.link(ERP, name="by hand")
+    assert desk.orders() == desk.orders("float") == []
+    assert desk.ledgers() == {}, "what somebody else made is not ours to change"
+    desk.deal("won")
+    desk.customer()
+    assert desk.ledgers().keys() == {f"float:project:{PROJECT}"}, "no legal entity yet"
 
 
 def test_a_source_project_hears_of_its_contract_and_of_its_end() -> None:
