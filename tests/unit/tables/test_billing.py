@@ -633,6 +633,35 @@ def test_c7_what_a_line_may_have_used_when_it_comes(
 
 
 @pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_the_last_bill_is_the_one_with_the_highest_number() -> None:
+    document = shown(line())
+    document.ledgers = {f"p1#{number}": LedgerEntry(revision=1) for number in (10, 2, 9)}
+    assert document.remember_uses("e")
+    assert document.uses == {line().id: ["p1#10"]}
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_what_a_line_may_have_used_is_decided_when_it_comes_and_when_it_names_a_project() -> (
+    None
+):
+    document = shown(line(project_ref=None).model_copy(update={"id": "i"}))
+    assert document.remember_uses("e")
+    assert document.uses == {"i": []}, "nothing was ordered"
+    document.ledgers = {slot: LedgerEntry(revision=1) for slot in ("p1", "p2")}
+    assert not document.remember_uses("e"), "what is ordered later it has not used"
+    assert document.uses == {"i": []}
+    document.lines = {"i": line(project_ref="p2").model_copy(update={"id": "i"})}
+    assert document.remember_uses("e")
+    assert document.uses == {"i": ["p2"]}
+    document.lines = {"i": line(project_ref="p1").model_copy(update={"id": "i"})}
+    assert document.remember_uses("e")
+    assert document.uses == {"i": ["p1"]}, "corrected"
+    document.lines = {}
+    assert document.remember_uses("e")
+    assert document.uses == {}
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
 @pytest.mark.parametrize(
     ("uses", "slot"), [([], "p1"), (["p1"], "p1#1"), (["p1#9", "p1"], "p1#10"), (["p2"], "p1")]
 )

@@ -305,6 +305,18 @@ def test_a_day_off_that_turns_out_to_be_somebody_elses_is_ones_own_no_longer(
     assert documents.keys("off") == [], "nothing of it is kept"
 
 
+def test_everybody_has_a_holiday_that_names_no_place_and_of_others_the_people_there() -> None:
+    documents = Documents(MemoryState())
+    people = People(documents)
+    for row, region in (("a", "here"), ("b", "there"), ("c", None)):
+        people.apply_resource(row, Resource(id=row, resource_id=row, region_ref=region))
+    for region, off in (("here", ["a"]), (None, ["a", "b", "c"]), ("there", ["b"])):
+        people.apply_absence("h", absence(region_ref=region, **HOLIDAY))
+        calendars = {row: people.calendar(row) for row in "abc"}
+        assert [row for row, days in calendars.items() if days and days.days_off] == off
+        assert len(documents.keys("offr:")) == 1, "the former place has it no longer"
+
+
 @pytest.mark.parametrize(
     ("status", "is_off"), [(None, True), ("approved", True), ("tentative", False)]
 )
