@@ -61,6 +61,18 @@ def test_a_cap_is_compared_with_what_was_billed_before_too() -> None:
     assert told == ["open", "resolved"]
 
 
+@pytest.mark.parametrize("terms", ["fixed_fee|-5|EUR|20", "capped|-5|EUR|"])
+def test_a_contract_below_zero_is_told_until_it_is_right(terms: str) -> None:
+    documents, told = Documents(MemoryState()), []
+    for contract in (Contract.unpack(terms), Contract.unpack(terms), Contract()):
+        outbox = Outbox()
+        totals = Totals(documents, outbox, "project-0")
+        totals.add_billing(KEY, (3_600, MONEY_UNITS, 1))
+        totals.settle({PROJECT: Standing(is_known=True, contract=contract)}, 1)
+        told.append([(emit.record or {})["status"] for emit in outbox.emits])
+    assert told == [["open"], [], ["resolved"]]
+
+
 class Chunks:
     """The totals of one partition, chunk by chunk."""
 
@@ -145,14 +157,32 @@ def test_a_project_of_another_id_is_published_anew_as_it_stands_and_no_other_one
     assert found[BILLING_TOPIC].removed == [f"{PROJECT}|EUR|ready"], "not a unit was added"
 
 
+def of_week(billable: int, worked: int) -> Contributions:
+    """Seconds of an address in a week."""
+    week = {"resource": ["adr-1"], "week": [202_645], "billable": [billable], "worked": [worked]}
+    nothing = pl.DataFrame()
+    return Contributions(margin=nothing, utilization=pl.DataFrame(week), billing=nothing)
+
+
+def test_hours_of_a_week_add_up_billable_or_not_and_are_sent_once() -> None:
+    documents, found = Documents(MemoryState()), []
+    for billable, worked in ((0, 90), (0, 30), (60, 60), (-60, -180), (60, 0)):
+        outbox = Outbox()
+        totals = Totals(documents, outbox, "project-0")
+        totals.add(of_week(billable, worked))
+        totals.settle({}, 1)
+        ((row,),) = (columns.frame.to_dicts() for columns in outbox.columns)
+        assert (row["dimension"], row["source"]) == ("adr-1|2026-W45", "project-0:adr-1")
+        found.append((row["seconds"], row["total_seconds"]))
+    assert found == [(0, 90), (0, 120), (60, 180), (0, 0), (60, 0)]
+
+
 def test_what_is_published_has_the_types_of_its_topic() -> None:
     outbox = Outbox()
     totals = Totals(Documents(MemoryState()), outbox, "project-0")
     totals.add_margin(f"{PROJECT}|2026-11|IDR", (3_600, 1, 1, 1), 1)
     totals.add_billing(KEY, (3_600, 1, 1))
-    rows = pl.DataFrame({"resource": ["r"], "week": [202_645], "billable": [60], "worked": [90]})
-    nothing = pl.DataFrame()
-    totals.add(Contributions(margin=nothing, utilization=rows, billing=nothing))
+    totals.add(of_week(60, 90))
     totals.settle({PROJECT: HOURLY}, 1)
     assert {columns.topic for columns in outbox.columns} == {
         MARGIN_TOPIC,
@@ -162,3 +192,35 @@ def test_what_is_published_has_the_types_of_its_topic() -> None:
     for columns in outbox.columns:
         expected = frame_dtypes(record_schema(str(BY_NAME[columns.topic].record)))
         assert dict(columns.frame.schema) == expected, columns.topic
+
+
+def test_a_month_goes_out_with_its_own_change_or_where_another_month_moves_its_fee() -> None:
+    documents = Documents(MemoryState())
+    contract = Contract.unpack("fixed_fee|1000|EUR|20")
+
+    def chunk(**hours: int) -> tuple[dict[str, tuple[Decimal, int]], list[str]]:
+        """Add hours of `<currency>_<month>`, none: republish; return revenue and version."""
+        outbox = Outbox()
+        totals = Totals(documents, outbox, "project-0")
+        if not hours:
+            totals.republish(PROJECT)
+        for name, worked in hours.items():
+            key = f"{PROJECT}|2026-{name[4:]}|{name[:3]}"
+            totals.add_margin(key, (worked * 3_600, 0, 0, 0), 0)
+        totals.settle({PROJECT: Standing(is_known=True, contract=contract)}, 1)
+        (columns,) = outbox.columns
+        assert set(columns.frame["source_position"]) == {0}, "no change has another one"
+        rows = {
+            f"{row['currency']}_{row['period'][5:]}": (row["revenue"], row["version"])
+            for row in columns.frame.to_dicts()
+        }
+        return rows, columns.removed
+
+    assert chunk(EUR_10=5, EUR_11=10) == ({"EUR_10": (250, 1), "EUR_11": (500, 1)}, [])
+    assert chunk(EUR_11=5) == ({"EUR_11": (750, 2)}, []), "October is as it was"
+    late = {"EUR_09": (500, 1), "EUR_11": (250, 3)}
+    assert chunk(EUR_09=10) == (late, []), "November earns the rest, October the same"
+    used_up = {"USD_12": (0, 1)}
+    assert chunk(USD_12=1) == (used_up, []), "of a fee of nothing there is no row, nor an end of it"
+    every = {"EUR_09": (500, 2), "EUR_10": (250, 2), "EUR_11": (250, 4), "USD_12": (0, 2)}
+    assert chunk() == (every, [])
