@@ -88,11 +88,13 @@ class MemoryReader:
     """Keyset pages over a table. `between_pages` runs before every page but the first.
 
     `unstamped` rows have no time of change: only a complete scan shows them. `lineless` ones are
-    parents without children.
+    parents without children. The delete log comes in pages of `log_page_size`.
     """
 
     table: MemoryTable
     page_size: int = 3
+    log_page_size: int = 1000
+    new_fields: tuple[str, ...] = ()
     traits: ReaderTraits = field(default_factory=ReaderTraits)
     between_pages: Callable[[], None] = lambda: None
     hidden: set[str] = field(default_factory=set)
@@ -134,7 +136,8 @@ class MemoryReader:
             ]
             unreadable += [nameless(raw, "Id: null is not a key") for raw in self.nameless]
             reached = found[-1][0] if found and self.tells_reached else None
-            yield Page(rows, unreadable, self.table.clock.now, self.parents, reached)
+            now = self.table.clock.now
+            yield Page(rows, unreadable, now, self.parents, reached, self.new_fields)
             if len(found) < self.page_size:
                 return
             cursor = found[-1][:2]
@@ -147,7 +150,9 @@ class MemoryReader:
         self.logs.append(since)
         if self.log_error is not None:
             raise self.log_error
-        yield DeletePage([told for told in self.table.feed if told.deleted_at >= since])
+        told = [deletion for deletion in self.table.feed if deletion.deleted_at >= since]
+        for start in range(0, max(len(told), 1), self.log_page_size):
+            yield DeletePage(told[start : start + self.log_page_size])
 
 
 def _row(version: Version) -> Row:

@@ -477,3 +477,23 @@ def test_c1_refused_deletes_are_told_once_and_again_when_there_are_more() -> Non
             world.poll()
     told = [(line["rows"], line["living"]) for line in lines if line["event"] == "deletes_refused"]
     assert told == [(40, 60), (50, 60)]
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_a_refused_page_of_the_delete_log_is_not_left_behind_by_the_pages_after_it() -> None:
+    world = World(ids_of(60), FEED, **{"sweep.interval.ms": 10**9})
+    world.reader.log_page_size = 40
+    feed(world, ids_of(60)[:40])
+    world.clock.tick(60)  # longer than the overlap
+    world.table.feed.append(Deletion("never seen", world.clock.now))
+    assert [world.poll() for _ in range(3)] == [set()] * 3
+    world.start(**{"sweep.interval.ms": 10**9, "max.delete.ratio": 1})  # a person believes it
+    assert world.poll() == set(ids_of(60)[:40])
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_all_pages_of_the_delete_log_are_told() -> None:
+    world = World(ids_of(60), FEED, **{"sweep.interval.ms": 10**9})
+    world.reader.log_page_size = 2
+    feed(world, ids_of(60)[:9])
+    assert world.poll() == set(ids_of(60)[:9])

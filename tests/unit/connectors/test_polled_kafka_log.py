@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
 from connectors.polled.kafka_log import CALL_ATTEMPTS, DEAD_LETTERS, KafkaLog, call
@@ -104,3 +105,77 @@ def test_a_call_that_must_not_be_repeated_is_not(broken: Flaky, error: type[Exce
     with pytest.raises(error):
         call(broken)
     assert broken.calls == 1
+
+
+class Transactions:
+    """A producer that notes what it is told; `full` times its queue has no room."""
+
+    def __init__(self, *, full: int = 0, broken: str = "") -> None:
+        self.told: list[str] = []
+        self.polls = 0
+        self._full = full
+        self._broken = broken
+
+    def begin_transaction(self) -> None:
+        self._note("begin")
+
+    def produce(self, topic: str, *, key: bytes, value: bytes | None, partition: int) -> None:
+        assert (topic, partition, bool(value)) == (BOOKMARKS.name, 0, True)
+        if self._full:
+            self._full -= 1
+            raise BufferError
+        self._note(key.decode())
+
+    def commit_transaction(self, timeout_s: float) -> None:
+        assert timeout_s > 0
+        self._note("commit")
+
+    def abort_transaction(self, timeout_s: float) -> None:
+        assert timeout_s > 0
+        self._note("abort")
+
+    def poll(self, timeout_s: float) -> None:
+        assert timeout_s > 0
+        self.polls += 1
+
+    def _note(self, step: str) -> None:
+        self.told.append(step)
+        if step == self._broken:
+            error = KafkaError(KafkaError._STATE, "fenced", txn_requires_abort=step != "begin")
+            raise KafkaException(error)
+
+
+def commit(producer: Transactions | None) -> None:
+    config = make_config(**{"topic.prefix": "src.float", "object.include.list": "role"})
+    log = KafkaLog(KafkaSettings(bootstrap_servers="nowhere:1"), SERDE, config)
+    log._producer = cast(Producer, producer)
+    batch = Batch("role", Bookmark(position=14), [], [], {"8": Entry("", None, refused="abc")})
+    asyncio.run(log.commit(batch))
+
+
+def test_a_log_that_fenced_nobody_publishes_nothing() -> None:
+    with pytest.raises(AssertionError, match="not open"):
+        commit(None)
+
+
+@pytest.mark.parametrize("full", [0, 1, 3])
+def test_i2_a_batch_is_one_transaction_however_often_the_queue_is_full(full: int) -> None:
+    producer = Transactions(full=full)
+    commit(producer)
+    assert producer.told == ["begin", "test|role|8", "test|role", "commit"]
+    assert producer.polls == full
+
+
+@pytest.mark.parametrize("broken", ["test|role|8", "test|role", "commit"])
+def test_i2_a_transaction_that_fails_is_aborted_before_the_batch_comes_again(broken: str) -> None:
+    producer = Transactions(broken=broken)
+    with pytest.raises(BrokerUnavailableError):
+        commit(producer)
+    assert producer.told[-2:] == [broken, "abort"]
+
+
+def test_a_transaction_that_cannot_be_begun_ends_the_process() -> None:
+    producer = Transactions(broken="begin")
+    with pytest.raises(FatalError, match="fenced"):
+        commit(producer)
+    assert producer.told == ["begin"]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from connectors.polled import instruments
 from connectors.polled.config import PolledConfig
@@ -410,3 +411,35 @@ def test_positions_are_microseconds_since_1970() -> None:
     world = World()
     world.poll()
     assert world.log.changes[0].position == int(world.clock.now.timestamp()) * 1_000_000
+
+
+def test_what_goes_out_is_counted_by_its_operation_and_what_is_put_aside_too() -> None:
+    world = World()
+    world.reader.broken = {"b"}
+    counters = {op: instruments.RECORDS.labels("salesforce", "account", op) for op in "rcud"}
+
+    def grown() -> dict[str, float]:
+        before = {op: counter._value.get() for op, counter in counters.items()}
+        world.poll()
+        return {op: counter._value.get() - before[op] for op, counter in counters.items()}
+
+    assert counted(instruments.UNREADABLE, world.poll) == 1
+    world = World()
+    assert grown() == {"r": 3, "c": 0, "u": 0, "d": 0}
+    world.table.write("a", "second")
+    world.table.write("b", "gone", is_deleted=True)
+    for row_id in "de":
+        world.table.write(row_id, "first")
+    assert grown() == {"r": 0, "c": 2, "u": 1, "d": 1}
+    assert grown() == dict.fromkeys("rcud", 0)
+
+
+def test_fields_that_no_contract_knows_are_counted_and_named() -> None:
+    world = World()
+    world.reader.page_size = 10  # one page
+    world.poll()
+    world.reader.new_fields = ("Region__c", "Tier__c")
+    with structlog.testing.capture_logs() as lines:
+        assert counted(instruments.NEW_FIELDS, world.poll) == 2
+    told = [line["fields"] for line in lines if line["event"] == "new_fields_ignored"]
+    assert told == [("Region__c", "Tier__c")]
