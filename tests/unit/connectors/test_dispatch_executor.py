@@ -380,7 +380,7 @@ async def test_without_its_journal_the_dispatcher_ends_without_acknowledging() -
 
 
 @pytest.mark.fault("A2", place="connectors/dispatch/executor.py")
-@pytest.mark.parametrize("status", [202, 204, 301, 302, 307, 399])
+@pytest.mark.parametrize("status", [202, 204, 301, 302, 307, 399, 500])
 async def test_a2_an_answer_that_is_no_refusal_is_looked_up_and_repeated(status: int) -> None:
     async with bench() as it:
         command = make_command()
@@ -405,7 +405,7 @@ async def test_a2_a_passing_conflict_is_written_again() -> None:
 
 
 @pytest.mark.fault("A8", place="connectors/dispatch/executor.py")
-@pytest.mark.parametrize("status", [400, 403, 404, 409, 422])
+@pytest.mark.parametrize("status", [400, 403, 404, 409, 422, 499])
 async def test_a8_a_refused_record_holds_up_no_other(status: int) -> None:
     patient = RetryPolicy(settle_s=0.001, backoff_s=60, backoff_max_s=60, auth_retry_s=60)
     async with bench(policy=patient) as it:
@@ -483,5 +483,46 @@ async def test_a5_an_attempt_as_a_whole_has_a_deadline() -> None:
         it.submit(command)
         await it.settled()
 
+    reason = "transient.vendor_unavailable"
+    assert it.metric("psastream_dispatch_retries_total", reason=reason) == 1
     assert it.target.looks == [command.command_id]
     assert it.journal.statuses() == {command.command_id: "succeeded"}
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("status", [400, 403, 499])
+async def test_a2_a_look_up_that_is_refused_is_told_to_a_person_and_not_repeated(
+    status: int,
+) -> None:
+    async with bench() as it:
+        command = make_command()
+        it.target.will(command.natural_key, Fault.COMMIT_THEN_TIMEOUT)
+        refusal = VendorRejectedError(status, [VendorFault("NO_RIGHT", "no")], context={})
+        it.target.look_errors.append(refusal)
+        it.submit(command)
+        await it.settled()
+
+    [(_, outcome)] = it.journal.outcomes
+    assert (outcome.status.value, outcome.attempts) == ("rejected", 1)
+    assert outcome.problem is not None
+    assert outcome.problem.code == "NO_RIGHT"
+    assert list(it.journal.open) == [f"netsuite:{command.natural_key}"]
+    assert it.target.looks == [command.command_id]
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("status", [204, 302, 399, 500])
+async def test_a2_an_answer_to_a_look_up_that_is_no_refusal_makes_it_be_repeated(
+    status: int,
+) -> None:
+    async with bench() as it:
+        command = make_command()
+        it.target.will(command.natural_key, Fault.COMMIT_THEN_TIMEOUT)
+        it.target.look_errors.append(VendorRejectedError(status, [], context={}))
+        it.submit(command)
+        await it.settled()
+
+    assert it.journal.statuses() == {command.command_id: "adopted"}
+    assert it.target.looks == [command.command_id] * 2
+    reason = "transient.vendor_unavailable"
+    assert it.metric("psastream_dispatch_retries_total", reason=reason) == 2

@@ -186,6 +186,26 @@ def test_records_are_read_as_what_they_are_with_their_places() -> None:
     assert astray.target == "float"
 
 
+@pytest.mark.parametrize("kind", ["upsert_project", "withdra", "withdrawal", "write_off", "zero"])
+def test_a_kind_that_nobody_knows_is_a_command_and_takes_nothing_back(kind: str) -> None:
+    """The target refuses it, and a person is told."""
+    it, consumer, _ = at_work((NETSUITE, 0))
+    consumer.messages = [message(NETSUITE, 4, ordered(kind=kind))]
+    [delivery] = it.read(())
+    assert isinstance(delivery.content, Command)
+    assert delivery.content.kind == kind
+
+
+@pytest.mark.parametrize(("topic", "target"), [(NETSUITE, FLOAT), (FLOAT, NETSUITE)])
+def test_a_command_in_the_topic_of_another_target_is_carried_out_by_neither(
+    topic: str, target: str
+) -> None:
+    it, consumer, _ = at_work((NETSUITE, 0), (FLOAT, 0))
+    consumer.messages = [message(topic, 4, ordered(target))]
+    [delivery] = it.read(())
+    assert isinstance(delivery.content, DeadLetter)
+
+
 def test_reading_waits_for_the_first_record_only_and_ends_with_a_batch() -> None:
     it, consumer, _ = at_work((NETSUITE, 0))
     consumer.messages = [message(NETSUITE, number, None) for number in range(BATCH + 1)]
@@ -288,6 +308,21 @@ def test_a6_the_proof_of_a_lease_commits_what_is_committed_already() -> None:
     consumer.committed_offset = -1001  # nothing yet: the beginning
     assert it.prove()
     assert consumer.commits[-1] == [(FLOAT, 1, 0)]
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/intake.py")
+@pytest.mark.parametrize("own", [(NETSUITE, 1), (FLOAT, 1)])
+def test_a6_the_proof_of_a_lease_is_of_one_partition_whichever_others_are_committed(
+    own: tuple[str, int],
+) -> None:
+    others = [(topic, number) for topic in (NETSUITE, FLOAT) for number in (0, 1, 2)]
+    others.remove(own)
+    it, consumer, _ = at_work(own, *others)
+    consumer.committed_offset = 4
+    assert it.prove()
+    assert it.commit([(place, 9) for place in others])
+    assert it.prove()
+    assert consumer.commits[0] == consumer.commits[-1] == [(*own, 4)]
 
 
 @pytest.mark.fault("A6", place="connectors/dispatch/intake.py")

@@ -8,13 +8,20 @@ from datetime import timedelta
 import pytest
 
 from connectors.dispatch.commands import Command, Intent
+from connectors.dispatch.lease import LeaseLostError
 from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied
-from connectors.faults import Reason, UnclearAnswerError, VendorUnavailableError
-from schemas.errors import RateLimitedError, TransientError
+from connectors.faults import (
+    Reason,
+    UnclearAnswerError,
+    UnreadableBodyError,
+    VendorRejectedError,
+    VendorUnavailableError,
+)
+from schemas.errors import AuthenticationError, RateLimitedError, TransientError
 from tests.support.erp_bench import Bench, Erp, bench, virtually
-from tests.support.sinks import make_command, not_available
+from tests.support.sinks import make_command, no_answer, not_available
 from tests.support.virtual_time import START, now
 
 SLOW = RetryPolicy(settle_s=100, backoff_s=8, backoff_max_s=64, auth_retry_s=60)
@@ -49,10 +56,14 @@ class Failing(Erp):
         return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
+ODD = UnclearAnswerError("odd", outcome_unknown=False, context={})
+
+
+@pytest.mark.parametrize("error", [not_available(), ODD], ids=lambda error: error.code)
 @pytest.mark.parametrize("first_s", [0.5, 8.0])
-def test_pauses_of_a_command_double_up_to_the_longest(first_s: float) -> None:
+def test_pauses_of_a_command_double_up_to_the_longest(first_s: float, error: Exception) -> None:
     async def story() -> None:
-        erp = Failing(not_available(), times=6)
+        erp = Failing(error, times=6)
         policy = replace(SLOW, backoff_s=first_s, backoff_max_s=8 * first_s)
         async with bench(erp, policy=policy) as it:
             it.submit(make_command())
@@ -85,18 +96,123 @@ def test_the_next_command_of_a_natural_key_starts_afresh() -> None:
 
 
 @pytest.mark.fault("A4", place="connectors/dispatch/retry.py")
-@pytest.mark.parametrize("kind", [TransientError, VendorUnavailableError])
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransientError("no answer", outcome_unknown=True),
+        VendorUnavailableError("no answer", outcome_unknown=True, context={}),
+        VendorRejectedError(302, [], context={}),
+        TimeoutError(),
+        ZeroDivisionError(),  # a fault of ours, at whatever point of it
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_a4_whatever_fails_with_its_outcome_unknown_is_looked_up_once_it_has_settled(
-    kind: type[TransientError],
+    error: Exception,
 ) -> None:
     async def story() -> None:
-        erp = Failing(kind("no answer", outcome_unknown=True, context={}), times=1)
+        erp = Failing(error, times=1)
         async with bench(erp, policy=SLOW) as it:
             it.submit(make_command())
             await it.idle()
         [look_s] = erp.looks_at_s
         assert look_s - erp.writes_at_s[0] == pytest.approx(SLOW.settle_s)
         assert erp.writes_at_s[1] - look_s == pytest.approx(0.1), "as long as the look takes"
+
+    virtually(story)
+
+
+@pytest.mark.parametrize(
+    "error", [not_available(), ODD, UnreadableBodyError("half a page")], ids=lambda it: it.code
+)
+def test_what_is_known_to_be_undone_is_written_again_and_has_nothing_to_settle(
+    error: Exception,
+) -> None:
+    async def story() -> None:
+        erp = Failing(error, times=1)
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(make_command())
+            await it.idle()
+        assert erp.looks_at_s == []
+        assert 4 <= erp.pauses_s()[0] <= 8.001
+
+    virtually(story)
+
+
+@pytest.mark.fault("A5", place="connectors/dispatch/executor.py")
+def test_a5_a_look_up_has_a_deadline_and_what_was_slow_settles_before_the_next() -> None:
+    class Slow(Failing):
+        async def look(self, command: Command, known_id: str | None) -> Applied | None:
+            if not self.looks_at_s:
+                self.looks_at_s.append(now().timestamp())
+                await asyncio.Event().wait()
+            return await super().look(command, known_id)
+
+    async def story() -> None:
+        erp = Slow(no_answer(), times=1)
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(make_command())
+            await it.idle()
+            failed = it.registry.get_sample_value(
+                "psastream_dispatch_retries_total",
+                {"target": "netsuite", "reason": "transient.vendor_unavailable"},
+            )
+        first_s, second_s = erp.looks_at_s
+        assert second_s - first_s == pytest.approx(SLOW.attempt_s + SLOW.settle_s)
+        assert failed == 2
+        assert it.statuses() == ["succeeded"]
+
+    virtually(story)
+
+
+@pytest.mark.fault("A8", place="connectors/dispatch/executor.py")
+def test_a8_what_the_account_seems_to_deny_to_one_command_alone_waits_as_that_commands_own() -> (
+    None
+):
+    class Firewalled(Failing):
+        async def execute(self, command: Command, known_id: str | None) -> Applied:
+            if command.natural_key == KEY:
+                return await super().execute(command, known_id)
+            await asyncio.sleep(10)
+            return Applied("2")
+
+    async def story() -> None:
+        erp = Firewalled(AuthenticationError("no"), times=2)
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(make_command("netsuite:project:b"), make_command())
+            await it.idle()
+        first_s, second_s = erp.pauses_s()
+        assert first_s == pytest.approx(SLOW.auth_retry_s), "nobody knows yet that others may"
+        assert 8 <= second_s <= 16.001
+        assert erp.looks_at_s == []
+
+    virtually(story)
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/repeated.py")
+def test_a6_a_process_without_a_lease_tells_a_person_nothing_and_goes_on_when_it_has_one() -> None:
+    is_held = True
+
+    def check() -> None:
+        if not is_held:
+            raise LeaseLostError("not proven")
+
+    class Losing(Failing):
+        async def execute(self, command: Command, known_id: str | None) -> Applied:
+            nonlocal is_held
+            is_held = len(self.writes_at_s) != 7
+            return await super().execute(command, known_id)
+
+    async def story() -> None:
+        nonlocal is_held
+        erp = Losing(ODD, times=1_000)
+        async with bench(erp, policy=replace(SLOW, settle_s=1, backoff_s=1), check=check) as it:
+            it.submit(make_command())
+            await asyncio.sleep(HOUR_S)
+            assert (len(erp.writes_at_s), it.journal.open) == (8, {})
+            is_held = True
+            await asyncio.sleep(HOUR_S)
+            assert list(it.journal.open) == [f"netsuite:{KEY}"]
 
     virtually(story)
 
@@ -120,7 +236,7 @@ def test_a2_a_person_is_told_of_the_eighth_unclear_answer_in_a_row() -> None:
     pace = PACES[Reason.UNCLEAR]
 
     async def story() -> None:
-        erp = Failing(UnclearAnswerError("odd", outcome_unknown=False, context={}), times=1_000)
+        erp = Failing(ODD, times=1_000)
         async with bench(erp, policy=replace(SLOW, backoff_s=1)) as it:
             it.submit(make_command())
             told = await told_times(it, erp, 3)

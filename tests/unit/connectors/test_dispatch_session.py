@@ -1,6 +1,7 @@
 """A session: deliveries to executors, offsets back, reading held back where it is crowded."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -224,6 +225,38 @@ def test_milliseconds_of_the_file_are_seconds_of_the_policy() -> None:
     with pytest.raises(ValidationError, match="below"):
         SinkConfig.model_validate(document | {"retry.backoff.max.ms": 249})
     assert SinkConfig.model_validate(document | {"retry.backoff.max.ms": 250})
+
+
+@pytest.mark.parametrize(
+    ("key", "least", "below"),
+    [
+        ("request.timeout.ms", 100, 99),
+        ("max.in.flight", 1, 0),
+        ("settle.ms", 0, -1),
+        ("retry.backoff.ms", 1, 0),  # no pause at all would be a storm
+        ("auth.retry.ms", 1, 0),
+        ("max.queued", 1, 0),  # nothing would ever be read
+        ("requests.per.second", 0.001, 0),
+    ],
+)
+def test_a_number_of_the_file_that_nothing_could_run_with_is_refused_by_its_name(
+    key: str, least: float, below: float
+) -> None:
+    document = config("float").model_dump(by_alias=True)
+
+    read = SinkConfig.model_validate(document | {key: least})
+    assert read.model_dump(by_alias=True)[key] == least
+    with pytest.raises(ValidationError, match=re.escape(key)):
+        SinkConfig.model_validate(document | {key: below})
+
+
+def test_the_longest_pause_may_be_as_short_as_the_first_and_a_hundred_requests_at_once() -> None:
+    keys = {"retry.backoff.ms": 1, "retry.backoff.max.ms": 1, "max.in.flight": 100}
+    document = config("float").model_dump(by_alias=True) | keys
+
+    assert SinkConfig.model_validate(document).retry_policy.backoff_max_s == 0.001
+    with pytest.raises(ValidationError, match=re.escape("max.in.flight")):
+        SinkConfig.model_validate(document | {"max.in.flight": 101})
 
 
 @pytest.mark.asyncio
