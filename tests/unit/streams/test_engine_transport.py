@@ -470,6 +470,26 @@ def test_a_partition_takes_half_of_what_is_free() -> None:
     assert 4_000 <= Delivery(chunk, 1).size_bytes < 4_400
 
 
+@pytest.mark.fault("D7", place="streams/engine/transport.py")
+@pytest.mark.parametrize(("left_bytes", "partitions"), [(0, 1), (1, 2)])
+def test_d7_what_one_partition_took_is_gone_from_the_room_of_the_next_to_the_byte(
+    left_bytes: int, partitions: int
+) -> None:
+    """With a byte of room a record is let in, whatever it weighs; with none it waits."""
+    other = TopicPartition("t", 1)
+    taken_bytes = Delivery(Chunk("t", 0, 0, 1, [0], [0], [b"k0"], [b"v0"]), 1).size_bytes
+    thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
+    rooms = {("t", 0): 1, ("t", 1): taken_bytes + left_bytes}
+    thread.consumer = SimpleNamespace(chunk_topics={"t"}, rooms=rooms)
+    fetcher = SimpleNamespace(
+        _records={tp: fetched(0, 3, 0)[0] for tp in (TP, other)},
+        _wait_consume_future=None,
+        _notify=lambda _: None,
+    )
+    found = thread._drain(fetcher, {TP, other}, 100)
+    assert [len(chunk) for chunk in found.values()] == [1] * partitions
+
+
 @pytest.mark.fault("C11", place="streams/engine/transport.py")
 def test_c11_the_present_of_a_fetch_is_that_of_its_machine() -> None:
     before_ms = time.time() * 1_000 - 1
