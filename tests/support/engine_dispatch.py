@@ -170,7 +170,7 @@ def failures_of(log_path: Path) -> Counter[str]:
     found: Counter[str] = Counter()
     for line in log_path.read_text().splitlines() if log_path.exists() else ():
         if line.startswith("{"):
-            entry = json.loads(line)
+            entry, _ = json.JSONDecoder().raw_decode(line)
             if entry["event"] == "dispatch.failed":
                 found[entry["code"]] += 1
     return found
