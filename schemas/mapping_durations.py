@@ -29,8 +29,8 @@ _MICROSECONDS: Final = 1_000_000
 # https://debezium.io/documentation/reference/stable/connectors/postgresql.html: an interval as
 # text is `P<years>Y<months>M<days>DT<hours>H<minutes>M<seconds>S`, each part with its own sign.
 _INTERVAL: Final = (
-    r"^P(?:(-?\d{1,9})Y)?(?:(-?\d{1,9})M)?(?:(-?\d{1,9})D)?"
-    r"(?:T(?:(-?\d{1,9})H)?(?:(-?\d{1,9})M)?(?:(-?)(\d{1,9})(?:\.(\d{1,9}))?S)?)?$"
+    r"^P(?:(-?[0-9]{1,9})Y)?(?:(-?[0-9]{1,9})M)?(?:(-?[0-9]{1,9})D)?"
+    r"(?:T(?:(-?[0-9]{1,9})H)?(?:(-?[0-9]{1,9})M)?(?:(-?)([0-9]{1,9})(?:\.([0-9]{1,9}))?S)?)?$"
 )
 _DAY, _HOUR, _MINUTE = 86_400, SECONDS_AN_HOUR, 60
 _NANOSECONDS: Final = 10**9
@@ -84,7 +84,7 @@ def _seconds_of_interval(text: pl.Expr) -> pl.Expr:
     sign = pl.when(part("6") == "-").then(-1).otherwise(1).cast(pl.Int128)
     days_to_minutes = number[3] * _DAY + number[4] * _HOUR + number[5] * _MINUTE
     nanoseconds = days_to_minutes * _NANOSECONDS + sign * (whole * _NANOSECONDS + fraction)
-    has_part = text.str.contains(r"\d")
+    has_part = text.str.contains(r"[0-9]")
     is_fixed = (number[1] == 0) & (number[2] == 0)
     is_interval = text.str.contains(_INTERVAL) & has_part & is_fixed
     return pl.when(is_interval).then(half_even(nanoseconds, _NANOSECONDS))

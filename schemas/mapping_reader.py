@@ -36,9 +36,11 @@ _DECLARED: Final[dict[str, tuple[_AvroJson, pl.DataType]]] = {
     "end_date": ("int", pl.Date()),
 }
 _UNBOUNDED: Final[dict[str, tuple[int, ...]]] = {
-    # What Debezium makes of PostgreSQL's -infinity, and of infinity until and since dbz#2524.
-    "start_date": (-2_147_472_691,),
-    "end_date": (-2_147_472_692, 2_146_033_979),
+    # What Debezium makes of PostgreSQL's -infinity, and of infinity until and since dbz#2524, in
+    # the stream; in a snapshot what is left of the driver's milliseconds in an int of days, west
+    # and east of UTC.
+    "start_date": (-2_147_472_691, -625_821_272, -625_821_271),
+    "end_date": (-2_147_472_692, 2_146_033_979, -622_191_234, -622_191_233),
 }
 """Days, since 1970-01-01, that stand for no start and for no end."""
 CHANGED_AT: Final = pl.Datetime("ms", "UTC")

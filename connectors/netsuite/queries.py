@@ -43,10 +43,13 @@ class Query:
         return self.id.rpartition(".")[2]
 
     def text(self, condition: str) -> str:
-        """Return the query narrowed by `condition`, in a unique total order."""
+        """Return the query narrowed by `condition`, in a unique total order.
+
+        By the instant, as pages go on: local times come twice where clocks are put back.
+        """
         conditions = " AND ".join(part for part in (self.where, condition) if part)
         where = f" WHERE {conditions}" if conditions else ""
-        order = ", ".join(part for part in (self.stamp, self.id) if part)
+        order = ", ".join(part for part in (self.utc if self.has_stamp else "", self.id) if part)
         return f"SELECT {', '.join(self.columns)} FROM {self.source}{where} ORDER BY {order}"  # noqa: S608
 
 

@@ -103,11 +103,12 @@ class _Normalizer:
         )
         targets = self._restore_unset(judged, latest, mapped.targets)
         effects = self._effects(judged, latest, targets)
-        self._keep_refused_texts(judged, latest, mapped, effects)
         effects.outputs[:0] = self._passing(judged, latest, mapped)
         if log.is_emptied:
             self._empty(log.after.emptied_at, judged, targets, state, effects)
             effects.outputs += _handed_on(chunk, log.truncations)
+        # Last: a row that was emptied goes, whatever text came with a later refusal of its id.
+        self._keep_refused_texts(judged, latest, mapped, effects)
         if log.after != log.before:
             effects.state[log_key(self._mapping.topic)] = log.after.to_bytes()
         effects.notices = log.notices

@@ -12,7 +12,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 
@@ -27,13 +27,14 @@ _QUOTED_OR_WORD: Final = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|[A-Za-z_]\w*|;")
 _NOT_IN_SUITEQL: Final = frozenset({"LIMIT", "OFFSET", "PRAGMA", "GLOB", ";"})
 SqlValue = str | bytes | int | float | None
 
-USERS_ZONE: Final = timezone(timedelta(hours=-8))
+USERS_ZONE: tzinfo = timezone(timedelta(hours=-8))
 """Of the integration user: accounts begin in Pacific time. In summer, too: one zone will do."""
 
 _IN_USERS_ZONE: Final = re.compile(
-    r"(?:\w+\.)?\b(?:lastmodifieddate|deleteddate)\b(?=\s*(?:,\s*'|[<>=]))", re.IGNORECASE
+    r"(?:\w+\.)?\b(?:lastmodifieddate|deleteddate)\b(?=\s*(?:,\s*(?:'|\w+\.\w+\Z)|[<>=]|\Z))",
+    re.IGNORECASE,
 )
-"""A date-time column that is shown by a mask or compared."""
+"""A date-time column that is shown by a mask, compared or ordered by."""
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*\Z")
 _MASK_PARTS: Final = {

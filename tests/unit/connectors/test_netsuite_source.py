@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from connectors.polled.model import DeletePage, Page
 from connectors.polled.poller import ObjectPoller
 from sandbox.vendors.clock import VendorClock
 from sandbox.vendors.drift import Drift
+from sandbox.vendors.netsuite import suiteql
 from sandbox.vendors.netsuite.suiteql import USERS_ZONE, SuiteQl
 from sandbox.vendors.netsuite.tables import NetSuiteBooks
 from tests.support.polled import START, Clock, MemoryLog
@@ -109,6 +110,33 @@ def test_c11_what_changed_since_is_the_same_in_every_time_zone_of_the_user(tmp_p
     assert [(row.id, row.deleted_at) for row in gone_rows] == [
         (str(2 + 2 * number), instant) for number, instant in enumerate(instants) if number > 0
     ]
+
+
+class PutBack(tzinfo):
+    """A zone whose clocks go back an hour at 09:00 UTC of 1 November 2026."""
+
+    def utcoffset(self, _: datetime | None) -> timedelta:
+        raise NotImplementedError  # instants come in only
+
+    def fromutc(self, instant: datetime) -> datetime:
+        is_before = instant.replace(tzinfo=UTC) < datetime(2026, 11, 1, 9, tzinfo=UTC)
+        return instant - timedelta(hours=7 if is_before else 8)
+
+
+@pytest.mark.fault("C11", place="connectors/netsuite/queries.py")
+def test_c11_no_row_of_the_hour_that_comes_twice_is_missed_between_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suiteql, "USERS_ZONE", PutBack())
+    account = Account()
+    since = datetime(2026, 11, 1, 8, tzinfo=UTC)
+    instants = [since + timedelta(minutes=minutes) for minutes in (20, 40, 65, 85, 130)]
+    for instant in instants:
+        account.now = instant
+        account.books.create("customer", {"companyname": "x"})
+    pages = asyncio.run(_pages(account, tmp_path, since))
+    rows = [row for page in pages if isinstance(page, Page) for row in page.rows]
+    assert [row.modified_at for row in rows] == instants
 
 
 @pytest.mark.fault("B3", place="connectors/body.py")

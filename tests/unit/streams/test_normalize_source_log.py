@@ -116,6 +116,23 @@ def test_c15_a_truncated_table_loses_its_rows_on_every_partition() -> None:
 
 
 @pytest.mark.fault("C15", place="streams/agents/normalize.py")
+@pytest.mark.parametrize("is_one_chunk", [True, False])
+def test_c15_a_truncated_row_goes_though_its_id_comes_again_and_is_refused(
+    is_one_chunk: bool,
+) -> None:
+    database = Database()
+    database.write(8, database.source.change(100, entry(8), op="c"))
+    database.take_all()
+    database.truncate(200)
+    again = entry(8, currency="??", notes="new words")
+    database.write(8, database.source.change(210, again, op="c"))
+    if not is_one_chunk:
+        database.take(0, 1)
+    database.take_all()
+    assert not [row for row in database.rows.values() if "source_position" in row]
+
+
+@pytest.mark.fault("C15", place="streams/agents/normalize.py")
 def test_c15_a_truncation_counts_as_applied_and_its_repetition_changes_nothing() -> None:
     database = Database()
     database.write(4, database.source.change(1, entry(4), op="c"))
