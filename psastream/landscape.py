@@ -51,10 +51,10 @@ def mappings_of(landscape: Landscape) -> list[ObjectMapping]:
             reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
             problems.append(f"connectors/{system}/mapping.yaml cannot be read: {reason}")
     problems += [
-        f"{system} plays the role {role.value}, but psastream has no commands for it"
+        f"{system} plays the role {role.value}, but psastream has no such commands for it"
         for role in ORDERED_FROM
         for system in landscape.of(role)
-        if system not in COMMAND_TARGETS
+        if COMMAND_TARGETS.get(system) is not role
     ]
     if problems:
         raise ConfigError("; ".join(problems), hint="landscape.yaml names the systems of the firm")

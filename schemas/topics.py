@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final
 
 from schemas.keys import row_id_of, row_key
+from schemas.landscape import Role
 
 PARTITIONS: Final = 4
 """Partitions of every stream a worker reads: one number, so that all of them are co-partitioned."""
@@ -211,7 +212,8 @@ INTERNAL: Final = (
     _internal("partial", "measure|dimension|source", "project, engagement", "dimension"),
 )
 
-COMMAND_TARGETS: Final = ("netsuite", "float")
+COMMAND_TARGETS: Final = {"netsuite": Role.ERP, "float": Role.RESOURCE}
+"""Systems that take commands, with the role whose commands their sinks carry out."""
 
 COMMANDS: Final = (
     *(

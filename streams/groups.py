@@ -34,7 +34,7 @@ def make_groups(
             registry,
         ),
         _group("customer", _customer(registry, landscape), registry, layout=2),
-        _group("engagement", _engagement(registry, landscape), registry, layout=3),
+        _group("engagement", _engagement(registry, landscape), registry, layout=4),
         _group("project", _project(registry, landscape), registry, layout=4),
         _group("rollup", _rollup(registry), registry),
     ]

@@ -109,13 +109,13 @@ class EngagementTable:
     ) -> None:
         """Take in how far a customer of an engagement is; the key names both, engagement first.
 
-        A former customer's answer may come in after the present one's: it is not asked any more.
+        Answers of others are kept: a rebuild may read one before the deal that asks for it.
         """
         engagement_id, _, customer_id = key.partition("|")
         document = self._load(engagement_id)
-        if document.demand is None or document.demand.customer_id != customer_id:
-            return
-        document.customer = fact
+        document.answers.pop(customer_id, None)
+        if fact is not None:
+            document.answers[customer_id] = fact
         self._settle(document, timestamp_ms)
 
     def apply_legal_entity(self, key: str, fact: LegalEntity | None, _: int) -> None:
@@ -215,7 +215,6 @@ class EngagementTable:
             return
         former = document.demand
         if former is not None and (demand is None or former.customer_id != demand.customer_id):
-            document.customer = None
             self._outbox.add(DEMAND_TOPIC, document.engagement_id, None, route=former.customer_id)
         if demand is not None:
             self._outbox.add(

@@ -39,6 +39,7 @@ class LedgerEntry(BaseModel):
     ordered: str = ""
     observed: str = ""
     is_confirmed: bool = False  # the target has shown the ordered content
+    lost: str = ""  # what was ordered and shown when an order last counted as lost
     echoes: tuple[str, ...] = ()  # contents ordered before, which may still be seen on their way
 
 
@@ -107,11 +108,15 @@ def forget(entry: LedgerEntry) -> LedgerEntry:
 def lose(entry: LedgerEntry, revision: int) -> LedgerEntry:
     """Return the entry after an order was carried out and nothing of it was left to be seen.
 
-    It is open again, unless something newer was ordered or what was ordered has shown.
+    It is open again, unless something newer was ordered or what was ordered has shown. Where the
+    target shows another content, it is once: it may round, or have a rule of its own.
     """
     if entry.revision != revision or entry.is_confirmed:
         return entry
-    return entry.model_copy(update={"ordered": ""})
+    again = f"{entry.ordered}|{entry.observed}"
+    if entry.observed and entry.lost == again:
+        return entry
+    return entry.model_copy(update={"ordered": "", "lost": again})
 
 
 def withdraw(
@@ -162,6 +167,7 @@ def decide(
             ordered=desired,
             observed=entry.observed,
             is_confirmed=False,
+            lost=entry.lost,
             echoes=(*entry.echoes, entry.ordered, desired)[-ECHOES_KEPT:],
         ),
         True,

@@ -41,7 +41,7 @@ class EngagementDocument(BaseModel):
     engagement_id: str
     opportunity: Opportunity | None = None
     lines: dict[str, OpportunityLine] = Field(default_factory=dict)
-    customer: CustomerStatus | None = None
+    answers: dict[str, CustomerStatus] = Field(default_factory=dict)  # by customer
     links: dict[str, ProjectLink] = Field(default_factory=dict)  # source project id → link
     results: dict[str, CommandResult] = Field(
         default_factory=dict
@@ -65,6 +65,11 @@ class EngagementDocument(BaseModel):
         default_factory=dict
     )  # canonical project id → hash of the row last published
     contribution: Contribution | None = None  # to the pipeline, as last counted
+
+    @property
+    def customer(self) -> CustomerStatus | None:
+        """How far the customer is that the deal names."""
+        return self.answers.get(self.demand.customer_id) if self.demand else None
 
     def is_handed_off(self, landscape: Landscape) -> bool:
         """Whether sales has handed the deal over to delivery."""

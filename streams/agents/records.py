@@ -93,8 +93,12 @@ class _RecordHandler(Generic[Table, Kind]):
             try:
                 key = topic.row_id(decode_key(chunk.keys[index] or b""))
                 fact = None if row is None else self._fact.model_validate(row)
-                outcome = self._apply(table, key, fact, timestamp_ms)
             except (RecordError, ValidationError) as error:
+                refusals.append(Refusal(index, rejection(error)))
+                continue
+            try:
+                outcome = self._apply(table, key, fact, timestamp_ms)
+            except RecordError as error:  # before it has changed anything
                 refusals.append(Refusal(index, rejection(error)))
                 continue
             tally.count(outcome or "applied")

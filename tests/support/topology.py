@@ -165,6 +165,20 @@ class Topology:
                 last = {key: offset for offset, (_, key, _) in enumerate(log)}
                 self._compacted[topic, partition] = set(range(len(log))) - set(last.values())
 
+    def rebuild(self, name: str, first: Sequence[str] = ()) -> None:
+        """Compute a group anew as `psastream rebuild` does; topics of `first` are read first."""
+        [group] = [each for each in self._groups if each.name == name]
+        self._state = {key: state for key, state in self._state.items() if key[0] != name}
+        topics = [agent.topic for agent in group.agents]
+        for topic in topics:
+            if topic in self.topics:
+                self.reread(topic, is_compacted=True)
+        for topic in first:
+            for partition, log in enumerate(self.topics[topic]):
+                while self._read[topic, partition] < len(log):
+                    self._step(group, topics.index(topic), partition)
+        self.run()
+
     def _pending(self) -> list[tuple[GroupSpec, int, int]]:
         found = []
         for group in self._groups:

@@ -57,7 +57,10 @@ def test_a_system_that_nobody_has_described_is_refused_by_name(tmp_path: Path) -
         mappings_of(read_landscape(settings(path)))
 
 
-def test_a_system_that_takes_no_commands_cannot_play_a_role_that_does() -> None:
-    text = "systems: {netsuite: {role: crm}, inhouse: {role: erp}, float: {role: resource}}"
-    with pytest.raises(ConfigError, match="inhouse plays the role erp, but psastream has no comm"):
+@pytest.mark.parametrize(("erp", "tool"), [("inhouse", "float"), ("float", "netsuite")])
+def test_no_system_plays_a_role_whose_commands_it_does_not_take(erp: str, tool: str) -> None:
+    roles = {"salesforce": "crm", erp: "erp", tool: "resource"}
+    systems = ", ".join(f"{system}: {{role: {role}}}" for system, role in roles.items())
+    text = f"systems: {{{systems}}}"
+    with pytest.raises(ConfigError, match=f"{erp} plays the role erp, but psastream has no such"):
         mappings_of(load_landscape(text))

@@ -106,6 +106,18 @@ def commands(work: Topology, kind: str) -> list[dict[str, Any]]:
     return [record for record in records if record["kind"] == kind]
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_rebuild_knows_the_customer_whichever_topic_is_read_first(turn: int) -> None:
+    work = topology()
+    win_a_deal(work)
+    work.put("psa.legal_entity", "netsuite:subsidiary:2", None, "")
+    work.run()
+    work.rebuild("engagement", ["psa.opportunity", "psa.internal.customer_status"][::turn])
+    legal_entity(work, "VAT-DE")
+    work.run()
+    assert len(commands(work, "upsert_project")) == 1
+
+
 def test_a_tax_code_set_at_its_source_orders_the_project_anew() -> None:
     work = topology()
     win_a_deal(work, tax_code=None)
@@ -494,6 +506,26 @@ def test_a1_what_has_shown_or_is_out_of_date_or_unwanted_is_not_ordered_anew() -
     work.now_ms += 2 * DAY_MS
     show_another(work, "netsuite", "z")
     assert len(commands(work, "upsert_project")) == 2, "nobody wants it any more"
+
+
+@pytest.mark.fault("A1", place="tables/ledger.py")
+def test_a1_a_target_that_keeps_its_own_version_is_asked_once_more_and_not_every_day() -> None:
+    work = topology()
+    win_a_deal(work)
+    work.put("psa.project", ERP_PROJECT, erp_project(), ERP_PROJECT)
+    plan_somebody(work)
+    work.run()
+    [order] = commands(work, "update_project_budget")
+    answer(work, order, "succeeded", None)
+    rounded = {"budget_cost": Decimal("400.010000"), "budget_revenue": Decimal("1000.000000")}
+    shown = {**erp_project(), **rounded, "budget_hours": Decimal(10), "budget_currency": "EUR"}
+    work.put("psa.project", ERP_PROJECT, shown, ERP_PROJECT)
+    for _ in range(5):
+        work.run()
+        answer(work, commands(work, "update_project_budget")[-1], "adopted", None)
+        work.now_ms += DAY_MS
+        show_another(work, "netsuite")
+    assert 1 < len(commands(work, "update_project_budget")) <= 3
 
 
 @pytest.mark.fault("A1", place="tables/ledger.py")

@@ -158,7 +158,6 @@ def test_an_order_holds_what_deal_lines_and_legal_entity_say() -> None:
     desk.line("e", None)  # of no worth yet and no service line
     desk.line("f", 7, country_code=None)  # delivered nobody knows where
     desk.deal(starts_on=date(2026, 3, 2), billing_type="fixed_fee", correlation_id="cor-1")
-    desk.customer()
     [order] = [each for each in desk.orders() if each["natural_key"].endswith(PROJECT)]
     assert json.loads(order["payload"]) == {
         "customer_id": "cus-1",
