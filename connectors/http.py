@@ -162,6 +162,24 @@ CONNECT_TIMEOUT_S: Final = 8.0
 """Longest wait for a connection, so that an address behind which nobody is gets known soon."""
 
 
+class _Once:
+    """Sends a write once: aiohttp repeats PUT and DELETE by itself where a connection is lost.
+
+    The caller must have its lease checked, and look, before it repeats one.
+    """
+
+    def __init__(self) -> None:
+        self._is_sent = False
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._is_sent:
+            raise aiohttp.ServerDisconnectedError
+        self._is_sent = True
+        return await handler(request)
+
+
 class VendorClient:
     """Requests to one vendor. Use as an async context manager, or call `close`."""
 
@@ -275,6 +293,7 @@ class VendorClient:
                     call.method,
                     self._url(call),
                     params=call.params,
+                    middlewares=() if call.is_read else (_Once(),),
                     data=data,
                     headers=headers,
                     allow_redirects=False,  # credentials go to the configured host only

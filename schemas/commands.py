@@ -63,11 +63,10 @@ class UpsertCustomer(CommandContent):
     tax_number: str | None
 
 
-class UpsertProject(CommandContent):
-    """A project as it was sold, for the system that bills it and for the one that staffs it.
+class StaffProject(CommandContent):
+    """What a system that staffs needs of a project.
 
-    `legal_entity_id` and `tax_code` are those of the ERP, None elsewhere; `seen_id` is the id of
-    the row that the tables have seen in the target; `contract_value` is in `currency`.
+    `seen_id` is the id of the row that the tables have seen in the target.
     """
 
     kind = "upsert_project"
@@ -75,11 +74,20 @@ class UpsertProject(CommandContent):
     project_id: Id
     correlation_id: str | None
     seen_id: str | None = None
-    customer_id: str | None
     name: str | None
+    starts_on: Day | None
+
+
+class UpsertProject(StaffProject):
+    """A project as it was sold, for the system that bills it and for the one that staffs it.
+
+    `legal_entity_id` and `tax_code` are those of the ERP, None elsewhere; `contract_value` is in
+    `currency`.
+    """
+
+    customer_id: str | None
     legal_entity_id: str | None
     currency: str | None
-    starts_on: Day | None
     billing_type: str | None
     tax_code: str | None
     service_lines: str | None

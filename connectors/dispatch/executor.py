@@ -401,6 +401,11 @@ class TargetExecutor:
             outcome = replace(outcome, target_id=self._ledger.known_id(command.natural_key))
         self._check()
         await self._journal.settle(command, outcome, self._refuse(command, outcome))
+        if outcome.status is Status.REJECTED and self._ledger.is_withdrawn(command.natural_key):
+            # It was withdrawn while the refusal was recorded.
+            outcome = replace(outcome, status=Status.WITHDRAWN, problem=None)
+            self._check()
+            await self._journal.settle(command, outcome, self._refuse(command, outcome))
         self._trials.discard(command.command_id)
         self._leftovers.pop(command.command_id, None)
         self._repeated.settled(command)

@@ -24,7 +24,7 @@ from connectors.dispatch.sink import Applied
 from connectors.faults import Reason
 from connectors.float.auth import POLICY, SYSTEM, StaticToken
 from connectors.http import VendorClient
-from schemas.commands import UpsertProject
+from schemas.commands import StaffProject
 from schemas.errors import InvalidEntityError, TargetBusyError
 from schemas.identity import typed
 
@@ -123,7 +123,7 @@ class FloatSink:
         _project(answer.body, project_id, is_read=False)
 
     async def _read(
-        self, content: UpsertProject, known_id: str | None, ids: list[int]
+        self, content: StaffProject, known_id: str | None, ids: list[int]
     ) -> _Found | None:
         """Return the project of the earlier result, else the oldest with the code, as it is now.
 
@@ -204,16 +204,16 @@ def _page(headers: Mapping[str, str]) -> _Page:
     return read_answer(_Page, values, system=SYSTEM, is_read=True)
 
 
-def _content(command: Command) -> UpsertProject:
-    if command.kind != UpsertProject.kind:
+def _content(command: Command) -> StaffProject:
+    if command.kind != StaffProject.kind:
         raise InvalidEntityError(
             f"Float has no command of kind {command.kind}",
             context={"command_id": command.command_id},
         )
-    return command.read(UpsertProject)
+    return command.read(StaffProject)
 
 
-def _body(content: UpsertProject) -> Payload:
+def _body(content: StaffProject) -> Payload:
     return {
         "name": content.name,
         "project_code": content.project_id,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.dispatch.answers import Answer, read_answer
-from connectors.dispatch.commands import Command, Intent, Problem, Settled
+from connectors.dispatch.commands import Command, Intent, Outcome, Problem, Settled
 from connectors.dispatch.exceptions import open_record
 from connectors.dispatch.lease import LeaseLostError
 from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
@@ -873,5 +874,35 @@ def test_a6_a_withdrawal_ends_also_the_attempt_that_was_under_way_elsewhere() ->
 
                 [(_, outcome)] = it.journal.outcomes
                 assert (outcome.status.value, outcome.attempts) == ("withdrawn", attempts)
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+def test_a1_a_withdrawal_that_comes_while_a_refusal_is_recorded_counts() -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("X", Reason.VALIDATION)
+        async with bench(erp) as it:
+            settle = it.journal.settle
+
+            async def slowly(
+                command: Command, outcome: Outcome, refusals: Sequence[Refusal] = ()
+            ) -> None:
+                await asyncio.sleep(1)  # until the broker acknowledges
+                await settle(command, outcome, refusals)
+
+            it.journal.settle = slowly  # type: ignore[method-assign]
+            command = make_command()
+            it.submit(command)
+            await asyncio.sleep(0.5)
+            finished: list[str] = []
+            it.executor.withdraw(command.natural_key, 2, lambda: finished.append("withdrawn"))
+            await it.idle()
+            erp.rules.clear()
+            await asyncio.sleep(3 * DAY_S)
+            assert finished == ["withdrawn"]
+            assert it.journal.open == erp.held == {}
+            assert it.statuses()[-1] == "withdrawn"
 
     virtually(story)

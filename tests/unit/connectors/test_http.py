@@ -225,6 +225,21 @@ def test_i8_a_write_that_times_out_has_an_unknown_outcome() -> None:
     assert caught.value.outcome_unknown
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST"])
+def test_i8_a_write_is_sent_once_though_the_connection_is_lost(method: str) -> None:
+    seen: list[str] = []
+
+    async def cut(request: web.Request) -> web.StreamResponse:
+        seen.append(request.method)
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response(status=204)
+
+    with pytest.raises(VendorUnavailableError) as caught:
+        run(cut, method, retry=False)
+    assert (seen, caught.value.outcome_unknown) == ([method], True)
+
+
 def test_a_write_that_never_left_has_a_known_outcome() -> None:
     async def call() -> None:
         client = VendorClient(

@@ -527,3 +527,11 @@ def test_all_problems_of_a_configuration_are_named_at_once(tmp_path: Path) -> No
 
     for name in ("max.in.flight", "settle.ms", "pace", "FLOAT_TOKEN"):
         assert name in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_an_order_to_staff_a_project_says_what_staffing_needs() -> None:
+    sink, client = float_(answer(200, []), answer(201, {"project_id": 8}))
+    needed = {name: PLAN[name] for name in ("project_id", "name", "starts_on", "correlation_id")}
+    applied = await sink.execute(order("upsert_project", **needed), None)
+    assert (applied.target_id, client.requests[-1][0]) == ("8", "POST")
