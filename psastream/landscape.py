@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from runtime.settings import Settings
 from schemas.errors import ConfigError
@@ -16,15 +18,8 @@ def read_landscape(settings: Settings) -> Landscape:
     """Return the landscape the settings name, or the packaged one. Raises ConfigError."""
     path = settings.landscape
     if path is None:
-        return load_landscape(files("connectors").joinpath("landscape.yaml").read_text())
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
-        raise ConfigError(
-            f"the landscape {path} cannot be read: {reason}",
-            hint="PSASTREAM_LANDSCAPE names the file",
-        ) from error
+        return load_landscape(_text(files("connectors") / "landscape.yaml", "landscape.yaml"))
+    text = _text(path, str(path))
     try:
         return load_landscape(text)
     except ConfigError as error:
@@ -39,17 +34,14 @@ def mappings_of(landscape: Landscape) -> list[ObjectMapping]:
     mappings: list[ObjectMapping] = []
     problems: list[str] = []
     for system in landscape.systems:
-        file = files("connectors").joinpath(system, "mapping.yaml")
+        name = f"connectors/{system}/mapping.yaml"
+        file = files("connectors") / system / "mapping.yaml"
         try:
             if not file.is_file():
-                raise ConfigError(f"there is no system {system}: connectors/{system}/mapping.yaml")
-            text = file.read_text("utf-8")
-            mappings.extend(load_mappings(text, f"connectors/{system}/mapping.yaml").values())
+                raise ConfigError(f"there is no system {system}: {name}")
+            mappings.extend(load_mappings(_text(file, name), name).values())
         except ConfigError as error:
             problems.append(error.detail)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
-            problems.append(f"connectors/{system}/mapping.yaml cannot be read: {reason}")
     problems += [
         f"{system} plays the role {role.value}, but psastream has no such commands for it"
         for role in ORDERED_FROM
@@ -59,3 +51,13 @@ def mappings_of(landscape: Landscape) -> list[ObjectMapping]:
     if problems:
         raise ConfigError("; ".join(problems), hint="landscape.yaml names the systems of the firm")
     return mappings
+
+
+def _text(file: Path | Traversable, name: str) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+        raise ConfigError(
+            f"{name} cannot be read: {reason}", hint="PSASTREAM_LANDSCAPE names the landscape"
+        ) from error
