@@ -44,6 +44,7 @@ def seconds(unit: Duration, value: Any, dtype: pl.DataType) -> int | None:
         (Duration.MICROSECONDS, 1_200_000_000, pl.Int64(), 1_200),
         (Duration.MICROSECONDS, -500_000, pl.Int64(), 0),
         (Duration.INTERVAL, "P0Y0M0DT0H50M0S", pl.String(), 3_000),
+        (Duration.INTERVAL, "P0Y0M0DT\u0663H0M0S", pl.String(), None),  # digits of another script
         (Duration.INTERVAL, "P0Y0M1DT1H-30M0.0S", pl.String(), 88_200),
         (Duration.INTERVAL, "P0Y0M0DT0H0M-2.5S", pl.String(), -2),
         (Duration.INTERVAL, "PT20M", pl.String(), 1_200),

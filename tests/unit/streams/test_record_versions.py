@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from schemas.codec import RecordCodec, load_schema
 from schemas.contracts import record_schema
@@ -52,3 +53,21 @@ def test_b6_a_chunk_that_mixes_int_and_long_versions_of_a_field_is_applied() -> 
     effects = handlers(Customer, apply)(chunk, MemoryState())
     assert effects.accounting == Accounting(applied=4)
     assert [fact and fact.id for fact in seen] == ["a:customer:1"] * 4
+
+
+def test_an_error_of_the_table_is_not_taken_for_the_records() -> None:
+    """The engine applies nothing of a chunk that fails; a dead letter would keep half of it."""
+    registry = FakeRegistry()
+    contract = BY_NAME[TOPIC].record
+    assert contract is not None
+    schema = record_schema(contract)
+    row = {"id": "a:customer:1", "source_system": "a", "source_position": 5, "customer_id": "c"}
+    value = frame(registry.add(schema), RecordCodec(schema).encode(row))
+
+    def apply(table: None, key: str, fact: Customer | None, timestamp_ms: int) -> None:
+        Customer.model_validate({"id": 7})  # as a stored document that is damaged
+
+    handlers: RecordHandlers[None] = RecordHandlers("group", registry, lambda *_: None)
+    chunk = Chunk(TOPIC, 0, 0, 1, range(1), [0], encode_keys(1, ["a:customer:1"]), [value])
+    with pytest.raises(ValidationError):
+        handlers(Customer, apply)(chunk, MemoryState())

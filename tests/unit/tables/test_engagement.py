@@ -520,11 +520,11 @@ def test_a1_a_target_that_keeps_its_own_version_is_asked_once_more_and_not_every
     rounded = {"budget_cost": Decimal("400.010000"), "budget_revenue": Decimal("1000.000000")}
     shown = {**erp_project(), **rounded, "budget_hours": Decimal(10), "budget_currency": "EUR"}
     work.put("psa.project", ERP_PROJECT, shown, ERP_PROJECT)
-    for _ in range(5):
+    for day in range(5):
         work.run()
         answer(work, commands(work, "update_project_budget")[-1], "adopted", None)
         work.now_ms += DAY_MS
-        show_another(work, "netsuite")
+        show_another(work, "netsuite", f"news of day {day}")
     assert 1 < len(commands(work, "update_project_budget")) <= 3
 
 
