@@ -28,7 +28,9 @@ class Bookmark:
     """Where the reading of one object stands.
 
     `cursor`: every change up to it, but for late-visible ones, is published. `position`: the last
-    capture position given out. `deletions_cursor`: the same for the delete feed.
+    capture position given out. `deletions_cursor`: the same for the delete feed; before that is
+    first read, the start of the first scan. `swept_at`: when the last sweep ended; none, or deletes
+    that are in doubt, make one due at the next start.
     """
 
     phase: Phase = Phase.SNAPSHOT

@@ -39,6 +39,11 @@ class DeleteGuard:
         self._missed_before: set[str] = set()
         self._doubted: dict[str, str] = {}  # row id → evidence
 
+    @property
+    def has_doubts(self) -> bool:
+        """Whether there are deletes that were refused and are not settled."""
+        return bool(self._doubted)
+
     def start(self, living: int) -> None:
         """Begin a poll of an object with so many living rows."""
         self._living = living

@@ -77,7 +77,7 @@ class ObjectPoller:
         self._beat = beat
         self._clocks = Clocks(config.system, obj, clock)
         self._labels = (config.system, obj)
-        self._bookmark = bookmark or Bookmark()
+        self._bookmark = self._kept = bookmark or Bookmark()
         self._guard = DeleteGuard(
             config.system,
             obj,
@@ -107,6 +107,7 @@ class ObjectPoller:
                 await self._sweep()
         else:
             await self._sweep()
+        await self._commit(Draft(self._bookmark.position), self._bookmark)
         instruments.LAST_SUCCESS.labels(*self._labels).set(self._clock().timestamp())
 
     async def _snapshot(self) -> None:
@@ -396,12 +397,19 @@ class ObjectPoller:
         return [(row_id, entry) for row_id, entry in entries if entry and entry.is_living]
 
     async def _commit(self, draft: Draft, bookmark: Bookmark) -> None:
+        """Publish a draft and keep the bookmark.
+
+        While deletes are in doubt, it is kept as if no sweep had been: the next process begins with
+        one, which tells the doubts again or, where a person has decided, settles them.
+        """
         bookmark = replace(bookmark, position=draft.position)
-        if bookmark == self._bookmark and not draft.entries:
+        kept = replace(bookmark, swept_at=None) if self._guard.has_doubts else bookmark
+        if kept == self._kept and not draft.entries:
+            self._bookmark = bookmark
             return
-        batch = Batch(self._obj, bookmark, draft.changes, draft.rejected, draft.entries)
+        batch = Batch(self._obj, kept, draft.changes, draft.rejected, draft.entries)
         await self._log.commit(batch)
-        self._bookmark = bookmark
+        self._bookmark, self._kept = bookmark, kept
         for row_id, entry in draft.entries.items():
             self._ledger.put(row_id, entry)
         for change in draft.changes:

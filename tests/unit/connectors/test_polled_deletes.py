@@ -497,3 +497,79 @@ def test_c1_all_pages_of_the_delete_log_are_told() -> None:
     world.reader.log_page_size = 2
     feed(world, ids_of(60)[:9])
     assert world.poll() == set(ids_of(60)[:9])
+
+
+DAILY = {"sweep.interval.ms": 86_400_000}
+
+
+def leave_behind(world: World) -> None:
+    """Poll until the window of the polls has left what was there behind."""
+    for _ in range(3):
+        world.clock.tick(60)
+        world.table.write("r059", f"{world.clock.now}")
+        world.poll()
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+@pytest.mark.parametrize(("way", "traits"), WAYS)
+def test_c1_refused_deletes_are_told_again_by_the_next_start(
+    way: Callable[[World, list[str]], None], traits: ReaderTraits
+) -> None:
+    world = World(ids_of(60), traits, **DAILY)
+    way(world, ids_of(60)[:30])
+    world.clock.tick(86_400)
+    assert world.poll() == set()
+    leave_behind(world)
+    world.start()
+    REFUSED.set(0)  # as of a new process
+    assert world.poll() == set()
+    assert REFUSED._value.get() == 30
+    world.start(**DAILY, **{"max.delete.ratio": 1})  # a person believes it
+    assert world.poll() == set(ids_of(60)[:30])
+    assert REFUSED._value.get() == 0
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_refused_deletes_make_no_sweep_of_every_poll() -> None:
+    world = World(ids_of(60), **DAILY)
+    flag(world, ids_of(60)[:30])
+    world.poll()
+    scans = len(world.reader.scans)
+    leave_behind(world)
+    assert None not in world.reader.scans[scans:]
+    kept = len(world.log.batches)
+    world.poll()
+    world.clock.tick(86_400)
+    for is_due in (True, False):
+        world.poll()
+        assert (world.reader.scans[-1] is None) is is_due
+    assert len(world.log.batches) == kept  # nothing new, and nothing kept
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_refused_deletes_that_are_settled_make_no_sweep_of_a_start() -> None:
+    world = World(ids_of(60), **DAILY)
+    flag(world, ids_of(60)[:30])
+    world.poll()
+    for row_id in ids_of(60)[:30]:
+        world.table.write(row_id, "back")
+    world.poll()
+    assert REFUSED._value.get() == 0
+    world.start()
+    scans = len(world.reader.scans)
+    world.poll()
+    assert None not in world.reader.scans[scans:]
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_refused_deletes_of_the_log_are_kept_though_nothing_else_is() -> None:
+    world = World(ids_of(60), FEED, **DAILY)
+    world.table.feed = [Deletion(row_id, world.clock.now) for row_id in ids_of(60)[:30]]
+    for row_id in ids_of(60)[:30]:
+        world.table.purge(row_id)
+    assert world.poll() == set()
+    world.table.feed = []  # the vendor keeps its log no longer
+    world.start()
+    REFUSED.set(0)
+    assert world.poll() == set()
+    assert REFUSED._value.get() == 30
