@@ -15,7 +15,7 @@ class SnapshotMode(Enum):
     """What to publish of the rows that exist when a bookmark is missing."""
 
     INITIAL = "initial"  # every row, once
-    NO_DATA = "no_data"  # none: only later changes
+    NO_DATA = "no_data"  # what changed since the first scan began, less the overlap
     ALWAYS = "always"  # every row, at every start
 
 

@@ -214,7 +214,7 @@ class ObjectPoller:
                     draft.entries[row.id] = entry  # readable again, as it last was
                 continue
             draft.entries[row.id] = entry
-            if self._publishes():
+            if not self._keeps_back(row, scan):
                 self._draft_change(draft, row, verdict)
             if repairs_before and (row.modified_at or repairs_before) <= repairs_before:
                 repaired += 1
@@ -259,19 +259,30 @@ class ObjectPoller:
         entry = self._ledger.get(row_id)
         return entry is not None and entry.is_living
 
-    def _publishes(self) -> bool:
-        """Whether rows go out: not those a `no_data` connector finds at first."""
-        return not (
-            self._bookmark.phase is Phase.SNAPSHOT
-            and self._config.snapshot_mode is SnapshotMode.NO_DATA
-        )
+    def _keeps_back(self, row: Row, scan: Scan) -> bool:
+        """Whether a row does not go out: one that a `no_data` connector finds as it long was.
+
+        As if its bookmark stood where the first scan began: what changed since, less the overlap,
+        goes out, and so does what differs from what that scan read before it was cut short.
+        """
+        is_first = self._bookmark.phase is Phase.SNAPSHOT and not self._reads_data
+        if not is_first or self._ledger.get(row.id) is not None:
+            return False
+        began_at = self._bookmark.deletions_cursor or scan.started_at
+        since = window_start(began_at, self._config.overlap) or EPOCH
+        return row.modified_at is None or row.modified_at < since
+
+    @property
+    def _reads_data(self) -> bool:
+        """Whether a snapshot is one: of the rows that are there."""
+        return self._config.snapshot_mode is not SnapshotMode.NO_DATA
 
     def _draft_change(self, draft: Draft, row: Row, verdict: Verdict) -> None:
         draft.position = self._next_position(draft)
         if row.is_deleted:
             op, before, after = "d", row.values, None
         else:
-            is_snapshot = self._bookmark.phase is Phase.SNAPSHOT
+            is_snapshot = self._bookmark.phase is Phase.SNAPSHOT and self._reads_data
             op = "r" if is_snapshot else "c" if verdict is Verdict.NEW else "u"
             before, after = None, row.values
         draft.changes.append(Change(row.id, op, before, after, draft.position, self._clock()))

@@ -181,6 +181,7 @@ def test_an_object_without_a_cursor_is_compared_whole() -> None:
 
 def test_without_a_snapshot_only_later_changes_go_out() -> None:
     world = World(**{"snapshot.mode": "no_data"})
+    world.clock.tick(100)
     assert world.poll() == []
     world.table.write("a", "second")
     assert world.poll() == [("u", "a")]
@@ -443,3 +444,65 @@ def test_fields_that_no_contract_knows_are_counted_and_named() -> None:
         assert counted(instruments.NEW_FIELDS, world.poll) == 2
     told = [line["fields"] for line in lines if line["event"] == "new_fields_ignored"]
     assert told == [("Region__c", "Tier__c")]
+
+
+NO_DATA = {"snapshot.mode": "no_data", "sweep.interval.ms": 10**9}
+
+
+def empty_world(traits: ReaderTraits | None = None) -> World:
+    """Rows a to c, long there before a `no_data` connector starts, and room for what it misses."""
+    world = World(traits, **NO_DATA)
+    world.reader.page_size = 1
+    world.clock.tick(100)
+    return world
+
+
+def test_without_a_snapshot_what_changes_during_the_first_scan_goes_out() -> None:
+    world = empty_world()
+
+    def change_once() -> None:
+        world.reader.between_pages = lambda: None
+        world.clock.tick(5)
+        world.table.write("c", "second")
+        world.table.write("d", "first")
+
+    world.reader.between_pages = change_once
+    assert world.poll() == [("c", "c"), ("c", "d")]
+    assert world.poll(world.restart()) == []
+
+
+@pytest.mark.parametrize(("before_s", "told"), [(10, ["d"]), (11, [])])
+def test_without_a_snapshot_what_became_visible_late_goes_out(
+    before_s: float, told: list[str]
+) -> None:
+    world = empty_world()
+    world.clock.tick(2 - before_s)
+    world.table.write("d", "stamped before the first scan by as much as the overlap")
+    world.clock.tick(before_s - 2)
+    assert [row_id for _, row_id in world.poll()] == told
+
+
+@pytest.mark.parametrize("traits", [ReaderTraits(), ReaderTraits(has_cursor=False)])
+def test_without_a_snapshot_what_changes_before_a_first_scan_is_gone_on_with_goes_out(
+    traits: ReaderTraits,
+) -> None:
+    world = empty_world(traits)
+    world.reader.unstamped = set() if traits.has_cursor else {"a", "b", "c"}
+    world.reader.page_size = 1 if traits.has_cursor else 3
+    world.log.failures = iter([False, True])
+    with pytest.raises(TransientError):
+        world.poll()
+    world.clock.tick(60)
+    world.table.write("a", "second")
+    world.clock.tick(60)
+    assert world.poll(world.restart()) == [("u", "a")]
+
+
+def test_without_a_snapshot_a_row_deleted_before_is_not_told() -> None:
+    world = empty_world()
+    world.clock.tick(-50)
+    world.table.write("a", "gone", is_deleted=True)
+    world.clock.tick(50)
+    assert world.poll() == []
+    world.table.write("b", "gone", is_deleted=True)
+    assert world.poll() == [("d", "b")]
