@@ -90,9 +90,10 @@ def digest_of(values: object) -> str:
     return blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def entry_of(row: Row) -> Entry:
-    """Return the entry that remembers `row`."""
-    return Entry(digest_of(row.values), row.modified_at, row.is_deleted)
+def entry_of(row: Row, known: Entry | None = None) -> Entry:
+    """Return the entry that remembers `row`; that it was shown after a delete holds on."""
+    shown_at = None if known is None else known.shown_at
+    return Entry(digest_of(row.values), row.modified_at, row.is_deleted, shown_at=shown_at)
 
 
 class Ledger:

@@ -112,11 +112,17 @@ class ObjectPoller:
 
     async def _snapshot(self) -> None:
         is_first = self._bookmark.cursor is None and not len(self._ledger)
-        await self._scan(window_start(self._bookmark.cursor, self._config.overlap))
+        scan = await self._scan(window_start(self._bookmark.cursor, self._config.overlap))
+        if self._reader.traits.delete_feed is DeleteFeed.EVERY_POLL:
+            # What this scan shows, later ones need not: the log may name it for long.
+            if is_first:
+                self._guard.start(self._ledger.living_count)
+            await self._apply_delete_feed(scan)
         self._forces_snapshot = False
         # One that follows another, cut short, neither sees what was deleted meanwhile nor reads
         # again what has no stamp.
-        swept_at = self._clock() if is_first else None
+        is_whole = is_first and not self._lacks_delete_log
+        swept_at = self._clock() if is_whole else None
         streaming = replace(self._bookmark, phase=Phase.STREAMING, swept_at=swept_at)
         await self._commit(Draft(self._bookmark.position), streaming)
         log.info(
@@ -205,11 +211,11 @@ class ObjectPoller:
         if not self._guard.told(flagged):
             rows = {row_id: row for row_id, row in rows.items() if row_id not in flagged}
         for row in rows.values():
-            entry = entry_of(row)
+            known = self._ledger.get(row.id)
+            entry = entry_of(row, known)
             verdict = self._ledger.judge(row.id, entry)
             if verdict is Verdict.DUPLICATE and not self._forces_snapshot:
                 duplicates += 1
-                known = self._ledger.get(row.id)
                 if known is not None and known.refused is not None:
                     draft.entries[row.id] = entry  # readable again, as it last was
                 continue

@@ -48,7 +48,8 @@ MEANINGS: Final = {
     "url": "base URL of the API",
     "poll.interval.ms": "pause between polls of an object",
     "sweep.interval.ms": "time between full comparisons of an object",
-    "snapshot.mode": "what to publish without a bookmark: `initial` (every row), `no_data` (what changed since the start, less the overlap); `always`: every row, at each start",
+    "snapshot.mode": "what to publish without a bookmark: `initial` (every row), `no_data` (what"
+    " changed since the start, less the overlap); `always`: every row, at each start",
     "max.delete.ratio": "larger shares of vanished rows are not believed to be deleted",
     "page.size": "rows a request",
     "request.timeout.ms": "longest wait for an answer",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -573,3 +574,97 @@ def test_c1_refused_deletes_of_the_log_are_kept_though_nothing_else_is() -> None
     REFUSED.set(0)
     assert world.poll() == set()
     assert REFUSED._value.get() == 30
+
+
+def is_there_again(world: World, row_id: str, logged: str) -> None:
+    """The delete log names a row that was put back with its old stamp; only full scans show it."""
+    world.clock.tick(1000)  # longer than any overlap here
+    world.table.feed = [Deletion(logged, world.clock.now)]
+    world.clock.tick(120)
+    world.table.write("r000", "the window of the polls leaves the row behind")
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+@pytest.mark.parametrize("mode", ["initial", "always", "no_data"])
+@pytest.mark.parametrize(("traits", "row", "logged"), [(FEED, "r020", "r020"), (LINES, "7-1", "7")])
+def test_c1_a_row_that_a_snapshot_shows_after_its_deletion_stays(
+    traits: ReaderTraits, row: str, logged: str, mode: str
+) -> None:
+    world = World([*ids_of(20), row], traits, **{"sweep.interval.ms": 10**9})
+    world.poll()
+    is_there_again(world, row, logged)
+    keys = {"sweep.interval.ms": 10**9, "overlap.ms": 600_000, "snapshot.mode": mode}
+    if mode != "always":
+        world.log = MemoryLog()  # a first snapshot, and the overlap reaches back to the delete
+    world.start(**keys)
+    for _ in range(3):
+        assert world.poll() == set()
+    assert world.reader.scans[-1] is not None
+    world.start(**keys | {"snapshot.mode": "initial"})
+    assert world.poll() == set()
+
+
+@pytest.mark.fault("C1", place="connectors/polled/ledger.py")
+@pytest.mark.parametrize("becomes", ["broken and sound", "changed without a stamp", "forced"])
+def test_c1_a_row_known_to_be_there_after_its_deletion_stays_whatever_it_becomes(
+    becomes: str,
+) -> None:
+    world = World([*ids_of(20), "r020"], FEED)
+    is_there_again(world, "r020", "r020")
+    world.poll()
+    world.clock.tick(120)
+    match becomes:
+        case "broken and sound":
+            world.reader.broken = {"r020"}
+            world.poll()
+            world.reader.broken = set()
+        case "forced":
+            world.start(**{"snapshot.mode": "always"})
+        case _:
+            at = next(i for i, one in enumerate(world.table.versions) if one.row_id == "r020")
+            world.table.versions[at] = replace(world.table.versions[at], text="second")
+    world.reader.log_error = VendorRejectedError(400, (), context={})
+    world.poll()  # shown, and the log tells nothing for once
+    world.poll()
+    world.reader.log_error = None
+    world.start(**{"sweep.interval.ms": 10**9})
+    for _ in range(3):
+        assert world.poll() == set()
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_deletes_during_a_first_snapshot_are_a_share_of_the_rows_it_read() -> None:
+    world = World([], FEED, **DAILY)
+    for row_id in ids_of(60):
+        world.table.write(row_id, "first")
+        world.clock.tick(20)  # a scan in order of change does not come back to a row
+    world.log = MemoryLog()
+    world.reader.page_size = 59
+
+    def purge() -> None:
+        world.clock.tick(1)
+        feed(world, ids_of(60)[:12])
+
+    world.reader.between_pages = purge
+    world.start()
+    with structlog.testing.capture_logs() as lines:
+        assert world.poll() == set(ids_of(60)[:12])
+    assert "deletes_refused" not in [line["event"] for line in lines]
+
+
+@pytest.mark.fault("C17", place="connectors/polled/poller.py")
+@pytest.mark.parametrize("error", [DeleteLogIncompleteError, VendorRejectedError])
+def test_c17_a_first_snapshot_without_a_delete_log_is_followed_by_one_sweep(
+    error: type[VendorRejectedError],
+) -> None:
+    world = World([], FEED, **DAILY)
+    for row_id in ids_of(20):
+        world.table.write(row_id, "first")
+        world.clock.tick(20)
+    world.log = MemoryLog()
+    world.reader.page_size = 19
+    world.reader.between_pages = lambda: world.table.purge("r003")  # its page has been read
+    world.reader.log_error = error(400, (), context={})
+    world.start()
+    assert [world.poll() for _ in range(3)] == [set(), {"r003"}, set()]
+    assert world.reader.scans[-1] is not None
