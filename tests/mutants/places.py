@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -100,10 +100,54 @@ def ineffective(source: str) -> list[Span]:
     ]
 
 
-def statement_lines(source: str) -> dict[int, range]:
-    """For each line the lines of the innermost statement, of a compound one of its head."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which lines of a module run what stands at a place of it."""
+
+    heads: dict[int, range]
+    """By line: lines of the innermost statement, of a compound one those of its head."""
+    lambdas: list[Span]
+    """The bodies of lambdas, from the outer to the inner."""
+    functions: list[Span]
+    """The bodies of functions."""
+
+    @classmethod
+    def of(cls, source: str) -> Layout:
+        """The layout of a module's source."""
+        tree = ast.parse(source)
+        nodes = list(ast.walk(tree))  # from the outer to the inner
+        return cls(
+            _heads(nodes),
+            [_span(node.body) for node in nodes if isinstance(node, ast.Lambda)],
+            [
+                (_span(node.body[0])[0], _span(node.body[-1])[1])
+                for node in nodes
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            ],
+        )
+
+    def lines(self, line: int, column: int) -> range:
+        """Lines that run where the place is evaluated: of a lambda its body, not what makes it."""
+        for start, end in reversed(self.lambdas):
+            if start <= (line, column) < end:
+                return range(start[0], end[0] + 1)
+        return self.heads.get(line, range(line, line + 1))
+
+    def runs_at_import(self, line: int, column: int) -> bool:
+        """Whether the place is evaluated when the module is imported."""
+        bodies = [*self.lambdas, *self.functions]
+        return not any(start <= (line, column) < end for start, end in bodies)
+
+
+def _span(node: ast.stmt | ast.expr) -> Span:
+    first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
+    column = node.col_offset if first == node.lineno else 0
+    return (first, column), (node.end_lineno or 0, node.end_col_offset or 0)
+
+
+def _heads(nodes: Iterable[ast.AST]) -> dict[int, range]:
     lines: dict[int, range] = {}
-    for node in ast.walk(ast.parse(source)):  # from the outer to the inner
+    for node in nodes:
         if isinstance(node, ast.stmt | ast.ExceptHandler | ast.match_case):
             first = node.pattern.lineno if isinstance(node, ast.match_case) else node.lineno
             body = getattr(node, "body", None)

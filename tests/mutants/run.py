@@ -121,39 +121,26 @@ class Candidate:
 
 def candidates(known: Reach) -> tuple[list[list[Candidate]], int]:
     """The mutants of each place that tests reach, and how many places none reaches."""
-    from tests.mutants.places import mutants_of, statement_lines
+    from tests.mutants.places import Layout, mutants_of
 
     places: list[list[Candidate]] = []
     unreached = 0
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             source, name = path.read_text(), str(path.relative_to(ROOT))
-            heads = statement_lines(source)
+            layout = Layout.of(source)
             by_place: dict[tuple[int, int], list[Mutant]] = defaultdict(list)
             for mutant in mutants_of(path, ROOT):
                 by_place[mutant.line, mutant.column].append(mutant)
-            at_import = _import_lines(source)
-            for (line, _), found in sorted(by_place.items()):
-                tests = known.of(name, heads.get(line, range(line, line + 1)))
-                if not tests and line in at_import:
-                    tests = known.of_module(name)
+            for place, found in sorted(by_place.items()):
+                tests = known.of(name, layout.lines(*place))
+                if layout.runs_at_import(*place):
+                    # Which test imports the module first is chance.
+                    tests = list(dict.fromkeys([*tests, *known.of_module(name)]))
                 unreached += not tests
                 if tests:
                     places.append([Candidate(mutant, source, tests) for mutant in found])
     return places, unreached
-
-
-def _import_lines(source: str) -> set[int]:
-    """Lines that run when the module is imported."""
-    import ast
-
-    inside: set[int] = set()
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            body = node.body if isinstance(node.body, list) else [node.body]
-            inside |= set(range(body[0].lineno, (body[-1].end_lineno or 0) + 1))
-    return set(range(1, source.count("\n") + 2)) - inside
 
 
 def survives(candidate: Candidate, known: Reach) -> bool:
@@ -180,16 +167,14 @@ def _within(tests: Sequence[str], known: Reach, budget_s: float) -> list[str]:
 
 def _trial(path: str, source: str, tests: list[str], known: Reach) -> bool:
     """Whether the tests pass on a module of this source."""
+    from tests.mutants.patience import await_end
     from tests.mutants.trial import try_tests
 
     limit_s = SPARE_S + int(4 * sum(known.cpu_s[test] for test in tests))
     context = multiprocessing.get_context("forkserver")
     process = context.Process(target=try_tests, args=(str(ROOT), path, source, tests, limit_s))
     process.start()
-    process.join(10 * limit_s)  # CPU seconds are limited; this ends one that waits for ever
-    if process.is_alive():
-        process.kill()
-        process.join()
+    await_end(process)  # of CPU seconds it has a limit of its own
     assert process.exitcode not in (4, 5), f"pytest could not run {tests}"
     return process.exitcode == 0
 
