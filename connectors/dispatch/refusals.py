@@ -34,6 +34,7 @@ PATIENCE_S: Final = 2 * DAY_S
 """Time within which each command of a cohort is tried, if a few a minute are enough for that."""
 
 _CohortKey = tuple[str, Reason, str, str | None]
+_Rank = tuple[bool, bool, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,11 @@ class _Cohort:
     due_at_s: float
     members: dict[str, Refusal] = field(default_factory=dict)
     under_way: set[str] = field(default_factory=set)
-    tried: set[str] = field(default_factory=set)  # in this sweep
+    round: set[str] = field(default_factory=set)  # under way, and waited for by this sweep
+    tried: set[str] = field(default_factory=set)  # in this sweep, or under way when it began
+    queue: list[tuple[_Rank, str]] = field(default_factory=list)  # a heap; may hold what is over
     wanted: dict[str, None] = field(default_factory=dict)  # to be tried before the others
     touched: dict[str, None] = field(default_factory=dict)  # to be tried soon, beside the sweeps
-    beside: set[str] = field(default_factory=set)  # under way, and no part of a sweep
     soon_at_s: float = inf
     window: int = 1
     failures: int = 1  # sweeps in a row of which nothing was taken
@@ -96,18 +98,33 @@ class _Cohort:
     tried_at_s: float = 0.0
     last: Problem | None = None  # what the target said last
 
+    def join(self, member: Refusal) -> None:
+        """Take in a member, or what became of it; it has its turn in a sweep once."""
+        self.members[member.exception_id] = member
+        if member.exception_id not in self.tried:
+            heapq.heappush(self.queue, (self._rank(member), member.exception_id))
+
     def choose(self) -> list[Refusal]:
         """Return who is tried next: wanted first, then never sent, then longest not tried."""
-        free = (
-            member
-            for identity, member in self.members.items()
-            if identity not in self.under_way and identity not in self.tried
-        )
-        return heapq.nsmallest(self.window, free, key=self._rank)
+        chosen: list[Refusal] = []
+        while len(chosen) < self.window and (member := self._next()) is not None:
+            self.tried.add(member.exception_id)
+            chosen.append(member)
+        return chosen
 
-    def _rank(self, member: Refusal) -> tuple[bool, float]:
-        is_wanted = member.exception_id in self.wanted
-        return not is_wanted, member.attempted_at_s if member.refusals else 0.0
+    def _next(self) -> Refusal | None:
+        """Return whose turn it is, None where each has had its own in this sweep."""
+        while self.queue:
+            rank, identity = self.queue[0]
+            member = self.members.get(identity)
+            if member is not None and identity not in self.tried and rank == self._rank(member):
+                return member
+            heapq.heappop(self.queue)
+        return None
+
+    def _rank(self, member: Refusal) -> _Rank:
+        is_wanted, was_sent = member.exception_id in self.wanted, member.refusals > 0
+        return not is_wanted, was_sent, member.attempted_at_s
 
     def waits_until_s(self, now_s: float) -> float:
         """Return when the cohort is due. No pause is so long: a clock was ahead that went back."""
@@ -119,50 +136,84 @@ class _Cohort:
         for identity in found:
             del self.touched[identity]
         self.soon_at_s = now_s + TOUCH_GAP_S if self.touched else inf
-        self.beside.update(found)
         return [self.members[identity] for identity in found]
+
+    def begin_sweep(self, now_s: float) -> None:
+        """Let each have its turn again, from now on."""
+        self.window = self.pace.probes
+        self.tried = set(self.under_way)
+        self.queue = [
+            (self._rank(member), identity)
+            for identity, member in self.members.items()
+            if identity not in self.tried
+        ]
+        heapq.heapify(self.queue)
+        self.due_at_s = now_s
+
+    def begin_anew(self, now_s: float) -> None:
+        """Begin a sweep now, as if nothing had been tried; what is under way goes on beside it."""
+        self.failures = 1
+        self.taken = self.refused = 0
+        self.round.clear()
+        self.begin_sweep(now_s)
 
     def pause(self, now_s: float) -> None:
         """Begin a pause; afterwards a new sweep begins."""
-        self.window = self.pace.probes
-        self.tried.clear()
         pause_s = self.pace.pause_s(self.failures, self.identity)
         if not self.pace.is_shared and self.members:
             share_s = PATIENCE_S * self.pace.probes / len(self.members)
             pause_s = min(pause_s, max(MINUTE_S, share_s))
-        self.due_at_s = now_s + pause_s
+        self.begin_sweep(now_s + pause_s)
+
+    def begin_round(self, now_s: float) -> list[Refusal]:
+        """Begin to try the next ones and return them; a pause where it is nobody's turn.
+
+        Who has not answered in the time of a pause is waited for no longer, and is no good news.
+        """
+        if self.round:
+            self.refused += len(self.round)
+            self.round.clear()
+            self.end_round(now_s)
+        chosen = self.choose()
+        if not chosen:
+            self.pause(now_s)
+            return []
+        # Should an answer never come, the others go on.
+        self.due_at_s = now_s + self.pace.pause_s(self.failures + 1, self.identity)
+        self.tried_at_s = now_s
+        for member in chosen:
+            self.wanted.pop(member.exception_id, None)
+            self.round.add(member.exception_id)
+            self.under_way.add(member.exception_id)
+        return chosen
 
     def answered(self, identity: str, is_taken: bool | None, now_s: float) -> None:
         """Take in what came of a trial; None: it was not tried after all.
 
-        One beside the sweeps that is refused says nothing about the others.
+        One that no sweep waits for says nothing about the others where it is refused.
         """
         self.under_way.discard(identity)
-        is_beside = identity in self.beside
-        self.beside.discard(identity)
+        is_waited_for = identity in self.round
+        self.round.discard(identity)
         self.taken += is_taken is True
-        self.refused += is_taken is False and not is_beside
-        if not self.under_way and (self.taken or self.refused or not is_beside):
+        self.refused += is_taken is False and is_waited_for
+        if not self.round and (self.taken or is_waited_for):
             self.end_round(now_s)
 
     def end_round(self, now_s: float) -> None:
         """Decide what follows once all that were tried have been answered."""
-        if self.taken == self.refused == 0:  # nothing was learned: it is the next one's turn
-            self.due_at_s = now_s
-            if self.members.keys() <= self.tried:
-                self.pause(now_s)
-        elif self.taken == 0:
-            self.failures += 1
-            self.pause(now_s)
-        else:
+        is_in_vain = self.taken == 0 and self.refused > 0
+        if self.taken:
             self.failures = 1
             grown = self.window * 2 if self.refused == 0 else self.window // 2
             self.window = max(1, min(WINDOW_MAX, grown))
-            if self.members.keys() <= self.tried:
-                self.pause(now_s)
-            else:
-                self.due_at_s = now_s
+        elif self.refused:
+            self.failures += 1
         self.taken = self.refused = 0
+        if is_in_vain or self._next() is None:
+            self.pause(now_s)
+        else:  # also where nothing was learned: it is the next one's turn
+            self.due_at_s = now_s
 
 
 class Refusals:
@@ -275,18 +326,8 @@ class Refusals:
                 for member in cohort.choose_touched(now_s):
                     self._begin(member.exception_id)
                     released.append(member)
-            if cohort.waits_until_s(now_s) > now_s:
-                continue
-            chosen = cohort.choose()
-            # Should an answer never come, the others go on.
-            cohort.due_at_s = now_s + cohort.pace.pause_s(cohort.failures + 1, cohort.identity)
-            cohort.tried_at_s = now_s
-            for member in chosen:
-                cohort.wanted.pop(member.exception_id, None)
-                self._begin(member.exception_id)
-            if not chosen and not cohort.under_way:
-                cohort.pause(now_s)
-            released += chosen
+            if cohort.waits_until_s(now_s) <= now_s:
+                released += cohort.begin_round(now_s)
         return released
 
     def next_at_s(self, now_s: float) -> float | None:
@@ -307,16 +348,16 @@ class Refusals:
         One by its id is tried whatever its cohort does; of many, a few are tried first.
         """
         meant = [member for member in self._members() if request.is_about(member)]
+        keys: dict[_CohortKey, None] = {}
         for member in meant:
             if request.exception_id is not None:
                 self._urgent[member.exception_id] = None
                 continue
-            cohort = self._cohorts[self._keys[member.exception_id]]
-            cohort.wanted[member.exception_id] = None
-            cohort.failures = 1
-            cohort.tried.clear()
-            cohort.window = cohort.pace.probes
-            cohort.due_at_s = now_s
+            key = self._keys[member.exception_id]
+            self._cohorts[key].wanted[member.exception_id] = None
+            keys[key] = None
+        for key in keys:
+            self._cohorts[key].begin_anew(now_s)
         return len(meant)
 
     def touched(self, names: Collection[str], now_s: float) -> None:
@@ -361,7 +402,7 @@ class Refusals:
         self._unname(identity)
         if self._keys.get(identity) != key:
             self._forget(identity)
-        cohort.members[identity] = refusal
+        cohort.join(refusal)
         self._keys[identity] = key
         self._of.setdefault(refusal.command.natural_key, {})[identity] = None
         self._references[identity] = tuple(references(refusal.command))
@@ -392,8 +433,6 @@ class Refusals:
         self._of[natural_key].pop(exception_id)
         if not self._of[natural_key]:
             del self._of[natural_key]
-        cohort.under_way.discard(exception_id)
-        cohort.beside.discard(exception_id)
         cohort.wanted.pop(exception_id, None)
         cohort.touched.pop(exception_id, None)
         if not cohort.members:

@@ -371,3 +371,105 @@ def test_one_that_is_taken_because_its_record_changed_lets_the_others_follow_at_
     [beside] = found.due(40.0)
     found.met(beside.exception_id, 40.0)
     assert found.next_at_s(40.0) == 40.0
+
+
+def test_each_answer_that_never_comes_makes_the_next_pause_longer() -> None:
+    found = restored(*[900.0] * 4)
+    now_s, tried = 900.0, list[str]()
+    for failures in (2, 3, 4, 5):
+        [lost] = found.due(now_s)
+        tried.append(lost.exception_id)
+        pause_s = PACES[Reason.SETTING].pause_s(failures, "upsert_project|E|None")
+        assert found.next_at_s(now_s) == pytest.approx(now_s + pause_s)
+        now_s = found.next_at_s(now_s) or 0.0
+    assert sorted(tried) == ["0", "1", "2", "3"]
+    assert found.due(now_s) == [], "all are under way"
+    pause_s = PACES[Reason.SETTING].pause_s(5, "upsert_project|E|None")
+    assert found.next_at_s(now_s) == pytest.approx(now_s + pause_s)
+
+
+def test_one_that_never_answers_among_some_that_are_taken_halves_how_many_follow() -> None:
+    found = restored(*[900.0] * 20, reason=Reason.VALIDATION)
+    first = found.due(900.0)
+    for refusal in first:
+        found.met(refusal.exception_id, 900.0)
+    second = found.due(900.0)
+    for refusal in second[1:]:
+        found.met(refusal.exception_id, 901.0)
+    pause_s = PACES[Reason.VALIDATION].pause_s(2, "upsert_project|E|None")
+    at_s = found.next_at_s(901.0) or 0.0
+    assert at_s == pytest.approx(900.0 + pause_s), "its answer is waited for"
+    third = found.due(at_s)
+    assert [len(each) for each in (first, second, third)] == [3, 6, 3]
+    assert second[0] not in third
+
+
+@pytest.mark.parametrize("answer", ["refused", "taken", "put back"])
+def test_an_answer_that_comes_late_counts_only_where_it_is_good(answer: str) -> None:
+    found = restored(900.0, 900.0, 900.0)
+    [lost] = found.due(900.0)
+    now_s = found.next_at_s(900.0) or 0.0
+    [other] = found.due(now_s)
+    found.refused(other.exception_id, other.command, other.problem, 2, now_s)
+    at_s = found.next_at_s(now_s) or 0.0
+    pause_s = PACES[Reason.SETTING].pause_s(3, "upsert_project|E|None")
+    assert at_s == pytest.approx(now_s + pause_s), "it was refused for the third time in a row"
+    match answer:
+        case "refused":
+            found.refused(lost.exception_id, lost.command, lost.problem, 2, now_s + 1)
+        case "put back":
+            found.put_back(lost.exception_id, now_s + 1)
+        case _:
+            found.met(lost.exception_id, now_s + 1)
+    assert found.next_at_s(now_s + 1) == (now_s + 1 if answer == "taken" else at_s)
+
+
+def test_who_answers_late_has_its_next_turn_in_the_next_sweep() -> None:
+    found = restored(*[900.0] * 4)
+    [lost] = found.due(900.0)
+    now_s = found.next_at_s(900.0) or 0.0
+    [taken] = found.due(now_s)
+    found.refused(lost.exception_id, lost.command, lost.problem, 2, now_s)
+    found.met(taken.exception_id, now_s)
+    others = found.due(now_s)
+    assert len(others) == 2
+    assert lost.exception_id not in {refusal.exception_id for refusal in others}
+    for refusal in others:
+        found.met(refusal.exception_id, now_s)
+    at_s = found.next_at_s(now_s) or 0.0
+    assert at_s > now_s
+    [again] = found.due(at_s)
+    assert again.exception_id == lost.exception_id
+
+
+def test_what_a_person_asks_for_does_not_wait_for_an_answer() -> None:
+    found = restored(900.0, 900.0, refusals=5)
+    [lost] = found.due(900.0)
+    assert found.request(RetryRequest(target="netsuite"), 901.0) == 2
+    [other] = found.due(901.0)
+    assert other.exception_id != lost.exception_id
+    pause_s = PACES[Reason.SETTING].pause_s(2, "upsert_project|E|None")
+    assert found.next_at_s(901.0) == pytest.approx(901.0 + pause_s)
+    found.refused(lost.exception_id, lost.command, lost.problem, 2, 902.0)
+    assert found.next_at_s(902.0) == pytest.approx(901.0 + pause_s), "it is no part of the sweep"
+
+
+def test_who_is_refused_again_by_a_newer_revision_goes_behind_the_others() -> None:
+    found = refused(2, Reason.SETTING)
+    newer = make_command("netsuite:project:0", revision=2)
+    found.refused("0", newer, problem_of(Reason.SETTING), 1, 5.0)
+    now_s = found.next_at_s(5.0) or 0.0
+    order = []
+    for _ in range(2):
+        [refusal] = found.due(now_s)
+        order.append((refusal.exception_id, refusal.command.revision))
+        found.met(refusal.exception_id, now_s)
+    assert order == [("1", 1), ("0", 2)]
+
+
+def test_one_that_a_person_names_in_vain_makes_no_pause_of_the_others_longer() -> None:
+    found = restored(900.0, 900.0)
+    assert found.request(RetryRequest(exception_id="1"), 100.0) == 1
+    [refusal] = found.due(100.0)
+    found.refused("1", refusal.command, refusal.problem, 2, 100.0)
+    assert found.next_at_s(100.0) == 900.0

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from types import FrameType
 
 import pytest
 from hypothesis import given, settings
@@ -523,6 +525,79 @@ def test_a1_one_that_cannot_be_tried_now_takes_nobodys_turn(reason: Reason) -> N
 
     assert tried == set(names)
     assert now_s < 1_000.0 + PACES[reason].longest_s
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+@pytest.mark.parametrize("reason", Reason)
+def test_a1_one_that_is_never_answered_keeps_no_other_from_being_tried_again(
+    reason: Reason,
+) -> None:
+    refusals, now_s, tried = Refusals(), 1_000.0, Counter[str]()
+    names = refused_at_once(refusals, 5, reason)
+    while now_s < 8 * DAY_S:
+        now_s = max(now_s, refusals.next_at_s(now_s) or 0.0)
+        for refusal in refusals.due(now_s):
+            tried[refusal.exception_id] += 1
+            if refusal.exception_id != "e0":
+                refusals.refused(refusal.exception_id, refusal.command, refusal.problem, 1, now_s)
+
+    assert tried["e0"] == 1
+    assert min(tried[name] for name in names[1:]) > 1
+    rounds = 8 * DAY_S / (0.75 * PACES[reason].longest_s) + 16
+    assert max(tried.values()) <= rounds
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("answer", [UnclearAnswerError, VendorUnavailableError])
+def test_a1_others_go_on_being_tried_while_the_target_cannot_answer_for_one(
+    answer: type[VendorUnavailableError],
+) -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.refuse("X", Reason.VALIDATION)
+        async with bench(erp) as it:
+            it.submit(*(make_command(f"netsuite:project:{number}") for number in range(6)))
+            await it.idle()
+            sick = answer("odd", outcome_unknown=True, context={})
+            is_odd = "netsuite:project:0".__eq__
+            erp.rules = {"odd": (lambda command: is_odd(command.natural_key), sick), **erp.rules}
+            await asyncio.sleep(10 * DAY_S)  # each has had its turn
+            del erp.rules["X"]
+            await asyncio.sleep(2 * DAY_S)
+
+            assert {it.removeprefix("netsuite:") for it in it.journal.open} == {
+                "netsuite:project:0"
+            }
+
+    virtually(story)
+
+
+def calls_until_all_had_their_turn(count: int) -> int:
+    """How many functions are called where none of so many can be tried at present."""
+    refusals, calls = Refusals(), 0
+    refused_at_once(refusals, count, Reason.PERMISSION)
+    turns = 0
+
+    def count_call(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count_call)
+    try:
+        while (refusals.next_at_s(DAY_S) or 0.0) <= DAY_S:
+            for refusal in refusals.due(DAY_S):
+                turns += 1
+                refusals.put_back(refusal.exception_id, DAY_S)
+    finally:
+        sys.setprofile(before)
+    assert turns == count
+    return calls
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+def test_a1_ten_times_as_many_cost_about_ten_times_as_much() -> None:
+    assert calls_until_all_had_their_turn(2_000) <= 15 * calls_until_all_had_their_turn(200)
 
 
 @pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
