@@ -41,6 +41,11 @@ class Status(Enum):
     WITHDRAWN = "withdrawn"  # nobody wants it any more, and it had no effect
 
 
+CARRIED_OUT: Final = frozenset({Status.SUCCEEDED, Status.ADOPTED})
+ENDED: Final = CARRIED_OUT | {Status.WITHDRAWN}
+"""Statuses after which a command waits for nothing any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """An order to one target. `payload` is canonical JSON, kept as text."""
@@ -149,11 +154,13 @@ class Settled:
     """The last result of a natural key: what was settled, after how many attempts.
 
     `target_id` is the record's id inside the target as last known, None where there is no record.
+    `status` is None where nobody needs it, or a newer version of us wrote one unknown to us.
     """
 
     revision: int
     attempts: int = 0
     target_id: str | None = None
+    status: Status | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from connectors.dispatch.commands import (
+    CARRIED_OUT,
     DETAIL_MAX,
+    ENDED,
     IDENTITY_MAX,
     Command,
     Payload,
     Problem,
+    Settled,
     shown_payload,
 )
 from connectors.dispatch.refusals import Refusal
@@ -76,6 +79,27 @@ def resolved_record(identity: str, command: Command, attempts: int, *, at: datet
         "revision": command.revision,
         "attempts": attempts,
     }
+
+
+def is_ended(refusal: Refusal, last: Settled | None) -> bool:
+    """Whether the last result of its natural key has ended what an exception is open for.
+
+    Then nobody came to resolve it, or a process that was cut off told of it afterwards. A refusal
+    of more attempts than the result knows of is none of those. What was left over outlives every
+    revision but one that was carried out.
+    """
+    if last is None:
+        return False
+    if is_leftover(refusal):
+        return last.status in CARRIED_OUT and last.revision > refusal.command.revision
+    known = (last.revision, last.attempts)
+    return last.status in ENDED and known >= (refusal.command.revision, refusal.attempts)
+
+
+def ended_record(refusal: Refusal) -> Payload:
+    """Return the `psa.command.Exception` that ends one that its result has ended already."""
+    at = _instant(refusal.attempted_at_s)
+    return resolved_record(refusal.exception_id, refusal.command, refusal.attempts, at=at)
 
 
 def is_overtaken(record: Mapping[str, Any], known: Mapping[str, Any]) -> bool:

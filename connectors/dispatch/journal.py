@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from connectors.dispatch.commands import (
+    CARRIED_OUT,
     DETAIL_MAX,
+    ENDED,
     Command,
     Intent,
     OpenException,
@@ -25,7 +27,9 @@ from connectors.dispatch.commands import (
 )
 from connectors.dispatch.exceptions import (
     OPEN,
+    ended_record,
     exception_id,
+    is_ended,
     is_overtaken,
     open_record,
     read_refusal,
@@ -47,11 +51,11 @@ DEAD_LETTERS = "psa.dlq"
 LETTER_ROOM_BYTES = 65_536
 """Of a dead letter, for all but the record that it is about."""
 
+_STATUSES: Final = frozenset(status.value for status in Status)
+
 Row = Mapping[str, Any]
 Told = tuple[bytes, Row | None]
 """Key and record of an exception, None for a tombstone."""
-
-_CARRIED_OUT = frozenset({Status.SUCCEEDED, Status.ADOPTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class Memory:
     intents: dict[str, Intent] = field(default_factory=dict)
     exceptions: dict[str, OpenException] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
-    overtaken: tuple[Mapping[str, Any], ...] = ()  # last words that older ones came after
+    overtaken: tuple[Mapping[str, Any], ...] = ()  # last words that are not the last records
 
 
 def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) -> Memory:
@@ -137,13 +141,20 @@ def memory_of(
 ) -> Memory:
     """Return the memory that records hold, every one ever written of each topic."""
     exceptions, overtaken = last_exceptions(told)
-    still_open = waiting_commands(exceptions)
+    settled = last_results(results)
+    ended, waiting = [], {}
+    for row in waiting_commands(exceptions):
+        refusal = read_refusal(row)
+        if refusal and is_ended(refusal, settled.get(row["natural_key"])):
+            ended.append(ended_record(refusal))
+        else:
+            waiting[row["exception_id"]] = (_open_exception(row), refusal)
     return Memory(
-        settled=last_results(results),
+        settled=settled,
         intents=last_intents(intents),
-        overtaken=tuple(overtaken),
-        exceptions={row["exception_id"]: _open_exception(row) for row in still_open},
-        refusals=tuple(found for row in still_open if (found := read_refusal(row)) is not None),
+        overtaken=(*overtaken, *ended),
+        exceptions={identity: each for identity, (each, _) in waiting.items()},
+        refusals=tuple(refusal for _, refusal in waiting.values() if refusal is not None),
     )
 
 
@@ -155,15 +166,21 @@ def waiting_commands(exceptions: Iterable[Mapping[str, Any]]) -> list[Mapping[st
 def last_results(rows: Iterable[Mapping[str, Any]]) -> dict[str, Settled]:
     """Return the result of the highest revision of each natural key, whatever was written last.
 
-    A process that stood still may write an old result after its successor wrote a newer one.
+    A process that stood still may write an old result after its successor wrote a newer one, or
+    that it was refused after a look of its successor has found it carried out.
     """
     found: dict[str, Settled] = {}
     for row in rows:
-        result = Settled(row["revision"], row["attempts"] or 0, row["target_id"])
+        status = Status(row["status"]) if row["status"] in _STATUSES else None
+        result = Settled(row["revision"], row["attempts"] or 0, row["target_id"], status)
         known = found.get(row["natural_key"])
-        if known is None or (result.revision, result.attempts) >= (known.revision, known.attempts):
+        if known is None or _rank(result) >= _rank(known):
             found[row["natural_key"]] = result
     return found
+
+
+def _rank(result: Settled) -> tuple[int, int, bool]:
+    return result.revision, result.attempts, result.status in ENDED
 
 
 def last_intents(rows: Iterable[Mapping[str, Any]]) -> dict[str, Intent]:
@@ -228,14 +245,17 @@ class KafkaJournal:
     async def settle(
         self, command: Command, outcome: Outcome, refusals: Sequence[Refusal] = ()
     ) -> None:
-        """Write the exceptions an outcome opens or resolves, then the result.
+        """Write the exceptions an outcome opens, then the result, then what it resolves.
 
-        The result comes last: a crash in between leaves the command open, and settling it again
-        writes the same exceptions. A superseded command resolves nothing: its successor will tell.
+        So a crash in between leaves an exception open, never a desire that nobody knows of: one
+        that is not settled is settled again, and one that is ended ends what is open for it. A
+        superseded command resolves nothing: its successor will tell.
         """
         at = self._now()
         for refusal in refusals:
             await self.tell(refusal)
+        result = result_record(command, outcome, finished_at=at)
+        await self._publisher.publish(RESULTS, command.natural_key, result)
         still_open = {refusal.exception_id for refusal in refusals}
         resolved = _resolved(command, outcome.status)
         for identity in resolved:
@@ -245,8 +265,6 @@ class KafkaJournal:
                 await self._publish_exception(record)
         if resolved:
             self._doubtful.discard(command.natural_key)
-        result = result_record(command, outcome, finished_at=at)
-        await self._publisher.publish(RESULTS, command.natural_key, result)
 
     async def tell_again(self, records: Iterable[Row]) -> None:
         """Write the last words again that older ones came after."""
@@ -291,7 +309,7 @@ class KafkaJournal:
 
 def _resolved(command: Command, status: Status) -> Sequence[str]:
     """Return the exceptions that an outcome ends; a withdrawal tidies nothing up."""
-    if status in _CARRIED_OUT:
+    if status in CARRIED_OUT:
         return (exception_id(command), warning_id(command))
     return (exception_id(command),) if status is Status.WITHDRAWN else ()
 

@@ -201,7 +201,7 @@ async def test_what_settles_with_nothing_open_and_nothing_in_doubt_tells_its_res
     await journal.settle(make_command("netsuite:project:b"), Outcome(Status.SUCCEEDED, 1))
 
     topics = [topic for topic, _, _ in published.records]
-    assert topics == [EXCEPTIONS, EXCEPTIONS, RESULTS, RESULTS, RESULTS]
+    assert topics == [RESULTS, EXCEPTIONS, EXCEPTIONS, RESULTS, RESULTS]
 
 
 @pytest.mark.asyncio
@@ -246,10 +246,12 @@ def test_of_results_and_intents_as_far_as_each_other_the_last_written_counts() -
 
     memory = memory_of(results, intents, [])
 
-    assert memory.settled == {COMMAND.natural_key: Settled(1, 1, "8")}
+    assert memory.settled == {COMMAND.natural_key: Settled(1, 1, "8", Status.SUCCEEDED)}
     assert memory.intents[COMMAND.natural_key].started_at == later
     [unmarked] = memory_of([{**results[0], "attempts": None}], [], []).settled.values()
-    assert unmarked == Settled(1, 0, "7")
+    assert unmarked == Settled(1, 0, "7", Status.SUCCEEDED)
+    [unknown] = memory_of([{**results[0], "status": "of a newer version"}], [], []).settled.values()
+    assert unknown == Settled(1, 1, "7", None)
 
 
 @pytest.mark.fault("B1", place="connectors/dispatch/journal.py")
@@ -284,3 +286,81 @@ def test_a6_each_step_of_an_exception_overtakes_the_one_before(step: int) -> Non
     assert last_exceptions([(b"e", newer), (b"e", older)]) == ([newer], [newer])
     assert last_exceptions([(b"e", older), (b"e", newer)]) == ([newer], [])
     assert last_exceptions([(b"e", newer), (b"e", newer)]) == ([newer], [])
+
+
+def settled_as(status: Status, command: Command = COMMAND, attempts: int = 1) -> dict[str, Any]:
+    return result_record(command, Outcome(status, attempts, target_id="7"), finished_at=AT)
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/exceptions.py")
+@pytest.mark.parametrize("told_attempts", [0, 1, 2])
+@pytest.mark.parametrize("status", Status)
+def test_a6_what_its_result_has_ended_is_open_for_nobody_though_no_attempt_tells_of_it(
+    status: Status, told_attempts: int
+) -> None:
+    """Held back by a process that was cut off, and told once its heir had settled it."""
+    told = [(b"e", open_record(refused(COMMAND, told_attempts)))]
+    is_ended = status in (Status.SUCCEEDED, Status.ADOPTED, Status.WITHDRAWN)
+
+    memory = memory_of([settled_as(status)], [], told)
+
+    is_open = not is_ended or told_attempts > 1
+    assert (list(memory.exceptions), len(memory.refusals)) == ([REFUSED] * is_open, is_open)
+    again = [(REFUSED.encode(), row) for row in memory.overtaken]
+    assert [row["status"] for _, row in again] == [] if is_open else ["resolved"]
+    assert bool(memory_of([], [], [(REFUSED.encode(), told[0][1]), *again]).exceptions) is is_open
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/exceptions.py")
+@pytest.mark.parametrize(
+    ("status", "revision", "is_open"),
+    [
+        (Status.SUCCEEDED, 1, True),
+        (Status.SUCCEEDED, 2, False),
+        (Status.ADOPTED, 2, False),
+        (Status.REJECTED, 2, True),
+        (Status.WITHDRAWN, 2, True),
+    ],
+)
+def test_a6_what_is_left_over_is_open_until_a_newer_one_is_carried_out(
+    status: Status, revision: int, is_open: bool
+) -> None:
+    left = Refusal(LEFT, COMMAND, Problem("TWO", "two"), 1, 1, 0.0, 0.0, 9.0)
+
+    result = settled_as(status, make_command(revision=revision))
+    assert list(memory_of([result], [], [(b"w", open_record(left))]).exceptions) == [LEFT] * is_open
+    assert list(memory_of([], [], [(b"w", open_record(left))]).exceptions) == [LEFT]
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/journal.py")
+@pytest.mark.parametrize("ended", [Status.SUCCEEDED, Status.ADOPTED, Status.WITHDRAWN])
+def test_a6_a_rejection_told_late_does_not_hide_that_a_look_found_it_done(ended: Status) -> None:
+    for rows in ([ended, Status.REJECTED], [Status.REJECTED, ended]):
+        [last] = memory_of([settled_as(row) for row in rows], [], []).settled.values()
+        assert last.status is ended
+    later = settled_as(Status.REJECTED, attempts=2)
+    [last] = memory_of([settled_as(ended), later], [], []).settled.values()
+    assert last.status is Status.REJECTED
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/journal.py")
+@pytest.mark.parametrize("lasting", range(3))
+@pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.ADOPTED, Status.WITHDRAWN])
+@pytest.mark.asyncio
+async def test_a1_a_crash_while_a_trial_is_recorded_loses_no_desire(
+    status: Status, lasting: int
+) -> None:
+    """Whatever of its records lasts: it is tried again, or its result says that it is over."""
+    published: Any = Published()
+    before = [(REFUSED.encode(), open_record(refused(COMMAND, 1)))]
+    waiting = OpenException(COMMAND.target, COMMAND.natural_key, None, None)
+    journal = KafkaJournal(published, {REFUSED: waiting}, DispatchMetrics(CollectorRegistry()))
+
+    await journal.settle(COMMAND, Outcome(status, 2))
+
+    records = published.records[:lasting]
+    results = [row for topic, _, row in records if topic == RESULTS]
+    told = [(key.encode(), row) for topic, key, row in records if topic == EXCEPTIONS]
+    memory = memory_of([settled_as(Status.REJECTED), *results], [], [*before, *told])
+    assert memory.settled[COMMAND.natural_key].status is (status if lasting else Status.REJECTED)
+    assert len(memory.refusals) == (1 if lasting == 0 else 0)

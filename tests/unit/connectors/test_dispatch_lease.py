@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from connectors.dispatch.commands import Command, Settled
+from connectors.dispatch.commands import Command, Settled, Status
 from connectors.dispatch.executor import TargetExecutor
 from connectors.dispatch.journal import last_results
 from connectors.dispatch.lease import Lease, LeasedLimiter, LeaseLostError
@@ -217,7 +217,10 @@ def test_a6_an_old_result_written_late_does_not_count() -> None:
             "revision": revision,
             "attempts": attempts,
             "target_id": target_id,
+            "status": "rejected",
         }
 
-    assert last_results([row(2, 1, "8"), row(1, 5, "7")]) == {"k": Settled(2, 1, "8")}
-    assert last_results([row(2, 1, "7"), row(2, 2, "8")]) == {"k": Settled(2, 2, "8")}
+    for older, attempts in (row(1, 5, "7"), 1), (row(2, 1, "7"), 2):
+        rows = [row(2, attempts, "8"), older]
+        for each in (rows, rows[::-1]):
+            assert last_results(each) == {"k": Settled(2, attempts, "8", Status.REJECTED)}
