@@ -32,7 +32,7 @@ from connectors.dispatch.commands import Command
 from connectors.dispatch.dispatcher import GROUP_ID
 from connectors.dispatch.lease import Lease
 from connectors.dispatch.main import run_dispatcher
-from runtime.kafka import KafkaSettings, create_topics, read_topic
+from runtime.kafka import KafkaSettings, create_topics, describe_members, read_topic
 from runtime.logs import configure_logs
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -41,6 +41,7 @@ from schemas.routing import partition_of
 from schemas.topics import BY_NAME, COMMANDS
 from tests.support.commands import command_record, project_content
 from tests.support.engine_plans import DispatcherFreeze
+from tests.support.engine_process import begin_log
 from tests.support.engine_sabotage import Sabotage
 from tests.support.eventually import eventually
 from tests.support.sinks import KillPoint, MarkedJournal
@@ -115,9 +116,7 @@ class Halts:
 
 def run_dispatcher_forked(config: dict[str, Any], log_path: str, lines: Connection) -> None:
     """The dispatcher in a forked process: output goes to a log, halts come from `lines`."""
-    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    begin_log(log_path)
     halts = Halts()
     for halt in config["orders"]:
         halts.add(halt)
@@ -231,6 +230,16 @@ class Commands:
 
     def are_done(self, ends: Mapping[tuple[str, int], int]) -> bool:
         """Whether the dispatchers have committed all that lies below these offsets."""
+        committed = self._committed()
+        return bool(ends) and all(committed.get(at, 0) >= end for at, end in ends.items())
+
+    def stand(self) -> str:
+        """How far the dispatchers are of what there is, and who they are."""
+        members = describe_members(self._kafka, GROUP_ID)
+        return f"committed: {self._committed()}\nof {self.ends()}\nin the group: {members}"
+
+    def _committed(self) -> dict[tuple[str, int], int]:
+        """Committed offsets; empty while no broker answers."""
         try:
             [future] = self._admin.list_consumer_group_offsets(
                 [ConsumerGroupTopicPartitions(GROUP_ID)], request_timeout=_ANSWER_S
@@ -238,9 +247,8 @@ class Commands:
             parts = future.result().topic_partitions
         except KafkaException:
             self._admin = AdminClient(self._kafka.client())
-            return False
-        committed = {(part.topic, part.partition): part.offset for part in parts}
-        return bool(ends) and all(committed.get(at, 0) >= end for at, end in ends.items())
+            return {}
+        return {(part.topic, part.partition): part.offset for part in parts}
 
 
 class Desk:
@@ -269,6 +277,11 @@ class Desk:
 
     def start(self) -> None:
         self._thread.start()
+
+    def stand(self) -> str:
+        """What it has read and ordered."""
+        works = "at work" if self._thread.is_alive() else "not at work"
+        return f"desk: {works}, {len(self._figures)} figures read, {len(self.orders)} orders"
 
     def finish(self, deadline_s: float) -> None:
         """Order the newest of every region; nothing comes after."""

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from tests.support.engine_dispatch import (
     run_dispatcher_forked,
 )
 from tests.support.engine_plans import DispatcherFreeze
-from tests.support.engine_process import ForkedProcess
+from tests.support.engine_process import ForkedProcess, told_where_they_stand
 from tests.support.engine_sabotage import Sabotage
 from tests.support.eventually import eventually
 from tests.support.vendors import Vendors
@@ -82,9 +83,10 @@ class Dispatchers:
         self._wait_for_all()
         for process in self._processes.values():
             process.send(signal.SIGTERM)
-        for name, process in self._processes.items():
-            eventually(lambda p=process: p.has_ended() is not None, deadline_s=_DEADLINE_S)  # type: ignore[misc]
-            assert process.has_ended() == 0, f"{name} ended with {process.has_ended()}"
+        with self._told():
+            for name, process in self._processes.items():
+                eventually(lambda p=process: p.has_ended() is not None, deadline_s=_DEADLINE_S)  # type: ignore[misc]
+                assert process.has_ended() == 0, f"{name} ended with {process.has_ended()}"
         self._processes = {}
 
     def truth(self) -> dict[str, Any]:
@@ -125,7 +127,12 @@ class Dispatchers:
         self._wait(lambda: self.commands.are_done(ends))
 
     def _wait(self, condition: Callable[[], bool]) -> None:
-        eventually(lambda: self._tend() and condition(), deadline_s=_DEADLINE_S)
+        with self._told():
+            eventually(lambda: self._tend() and condition(), deadline_s=_DEADLINE_S)
+
+    def _told(self) -> AbstractContextManager[None]:
+        assert self._desk is not None
+        return told_where_they_stand(lambda: self._processes, self._desk.stand, self.commands.stand)
 
     def _tend(self) -> bool:
         for name, process in list(self._processes.items()):

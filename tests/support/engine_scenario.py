@@ -21,7 +21,7 @@ from tests.support.engine_agents import Record, row
 from tests.support.engine_dispatchers import Dispatchers
 from tests.support.engine_orders import Order
 from tests.support.engine_plans import WORKERS, Kind, Plan, Step
-from tests.support.engine_process import ForkedProcess
+from tests.support.engine_process import ForkedProcess, told_where_they_stand
 from tests.support.engine_regions import POISON, RegionTopics
 from tests.support.engine_sabotage import Sabotage
 from tests.support.engine_testbed import EngineTestbed, Place
@@ -127,19 +127,15 @@ class Fleet:
 
     def wait(self, condition: Callable[[], Any]) -> None:
         """Wait for `condition`, meanwhile starting again what ends by itself."""
-        try:
+        with told_where_they_stand(self._all):
             eventually(lambda: self._tend() and condition(), deadline_s=_DEADLINE_S)
-        except AssertionError:
-            for worker in self._all():
-                worker.send(signal.SIGUSR1)  # it writes where its threads are to its log
-            raise
 
-    def _all(self) -> list[ForkedProcess]:
-        return [*self._workers.values(), *self._stopping.values()]
+    def _all(self) -> dict[str, ForkedProcess]:
+        return self._workers | self._stopping
 
     def end(self) -> None:
         """Leave nothing running."""
-        for worker in self._all():
+        for worker in self._all().values():
             worker.kill()
 
     def log_path(self, name: str) -> Path:

@@ -1,10 +1,8 @@
 """A worker process of the engine's tests: `python -m tests.support.engine_worker '<json>'`."""
 
-import faulthandler
 import json
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -17,6 +15,7 @@ from streams.engine import EngineSettings, GroupSpec, NoInstruments, create_app
 from streams.worker import Worker
 from tests.support.engine_agents import Topics, totals_group
 from tests.support.engine_orders import Order, Orders
+from tests.support.engine_process import begin_log
 from tests.support.engine_regions import region_groups
 from tests.support.engine_sabotage import Sabotage, sabotage_transport, sabotaged_seams
 
@@ -52,10 +51,7 @@ def main(config: dict[str, Any], orders: Orders) -> int:
 
 def run_forked(config: dict[str, Any], log_path: str, lines: Connection) -> None:
     """As `main`, in a forked process: output goes to a log, further orders come from `lines`."""
-    log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    faulthandler.register(signal.SIGUSR1)
+    begin_log(log_path)
     orders = Orders()
     threading.Thread(target=_take_orders, args=(lines, orders), daemon=True).start()
     sys.exit(main(config, orders))
