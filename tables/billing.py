@@ -15,6 +15,7 @@ beside it, wherever the entry has moved. What the entry and its invoice lines di
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -148,6 +149,22 @@ class BillingDocument(BaseModel):
         used = self._used_slots()
         return [slot for slot in sorted(self.ledgers) if self.is_locked(None) or slot in used]
 
+    def forgotten(self, entry_id: str, project_ref: str) -> list[str]:
+        """Return the slots of bills of ours on a project that a rebuild knows nothing of.
+
+        Nothing at all, or that it deleted them without having seen them.
+        """
+        known = {
+            time_bill_id(entry_id, slot)
+            for slot in self._ordered(project_ref)
+            if self.ledgers[slot].ordered != GONE or self.ledgers[slot].observed
+        }
+        own = [bill for bill in self.bills.values() if bill.project_ref == project_ref]
+        ids = {bill.time_bill_id for bill in own if bill.time_bill_id} - known
+        highest = len(self.bills) + len(self.lines)
+        slots = [_slot(project_ref, number) for number in range(highest + 1 if ids else 0)]
+        return [slot for slot in slots if time_bill_id(entry_id, slot) in ids]
+
     def remember_uses(self, entry_id: str) -> bool:
         """Remember which time bills a new invoice line may have used; return whether one is new.
 
@@ -167,6 +184,16 @@ class BillingDocument(BaseModel):
             refs = {project_ref} if project_ref else {_ref(slot) for slot in self.ledgers}
             self.uses[line] = [slot for ref in sorted(refs) for slot in self._usable(entry_id, ref)]
         return self.uses != before
+
+    def guess_uses(self, entry_id: str, project_ref: str) -> None:
+        """Take each invoice line of a project for one of the bills that stand: see `left_over`."""
+        bills = {}
+        for slot in self._ordered(project_ref):
+            bill = _bill_of(self, entry_id, slot)
+            if bill is not None:
+                bills[bill.id] = slot
+        _, taken = self._left([self.bills[each] for each in bills], project_ref)
+        self.uses |= {line: [bills[each] for each in used] for line, used in taken.items() if used}
 
     def slots(self, entry_id: str, project_ref: str) -> tuple[str, list[str]]:
         """Return the time bill for the open hours, and the surplus ones that nothing has used.
@@ -275,31 +302,35 @@ class BillingDocument(BaseModel):
         name its bill: it is taken for the oldest one that has room for it. A line that names no
         project may have used a bill of another one, so it is taken for none.
         """
-        left = self._left(self.old_bills(entry_id, project_ref, has_left=has_left), project_ref)
+        left, _ = self._left(self.old_bills(entry_id, project_ref, has_left=has_left), project_ref)
         total = sum(left[each] for each in left if self.bills[each].is_billable is not False)
         coarse = self.coarseness(project_ref) + len(left) * HALF_A_MINUTE
         return total - rest if abs(total) > abs(rest) + coarse else 0
 
     def holds(self, entry_id: str, project_ref: str, rest: int) -> bool:
         """Whether time bills that nothing has used hold `rest` seconds of an invoiced entry."""
-        left = self._left(self.old_bills(entry_id, project_ref), project_ref)
+        left, _ = self._left(self.old_bills(entry_id, project_ref), project_ref)
         coarse = self.coarseness(project_ref) + len(left) * HALF_A_MINUTE
         return abs(sum(left.values())) + coarse >= abs(rest)
 
-    def _left(self, bills: list[TimeBill], project_ref: str) -> dict[str, int]:
-        """Return the seconds of each bill that no invoice line has used."""
+    def _left(
+        self, bills: list[TimeBill], project_ref: str
+    ) -> tuple[dict[str, int], dict[str, list[str]]]:
+        """Return the seconds of each bill that no invoice line has used, and the bills of lines."""
         left = {bill.id: _seconds(bill) for bill in bills}
         ids = sorted(left, key=vendor_order)
         lines = [line for line in self.standing(project_ref) if line.kind != CREDIT_MEMO]
+        taken: dict[str, list[str]] = {}
         for line in sorted(lines, key=lambda each: vendor_order(each.id)):
             used = _seconds(line)
             enough = abs(used) - HALF_A_HUNDREDTH_HOUR
             room = [each for each in ids if left[each] * used > 0]
-            for each in [each for each in room if abs(left[each]) >= enough][:1] or room:
-                taken = used - open_seconds(used, left[each])
-                left[each] -= taken
-                used -= taken
-        return left
+            taken[line.id] = [each for each in room if abs(left[each]) >= enough][:1] or room
+            for each in taken[line.id]:
+                part = used - open_seconds(used, left[each])
+                left[each] -= part
+                used -= part
+        return left, taken
 
     def coarseness(self, project_ref: str) -> int:
         """Return the seconds by which the ERP's lines may differ from an entry when equal."""
@@ -430,16 +461,18 @@ def order_bills(
     wanted: Billable | None,
     *,
     target: str,
+    owns: Callable[[str], bool],
     correlation: str | None,
     outbox: Outbox,
     timestamp_ms: int,
 ) -> bool:
     """Order what the ERP `target` should hold of an entry; return whether the document has changed.
 
-    Nothing more while it is invoiced by a line that names no project: any bill may be the one it
-    used.
+    `owns` tells whether the time bills of a source project are ordered here. Nothing more while
+    it is invoiced by a line that names no project: any bill may be the one it used.
     """
-    has_changed = document.remember_uses(entry_id)
+    has_changed = _adopt_forgotten(document, entry_id, owns)
+    has_changed |= document.remember_uses(entry_id)
     has_changed |= _withdraw_used_up(
         document,
         entry_id,
@@ -475,7 +508,7 @@ def order_bills(
             after, is_due = decide(
                 before or LedgerEntry(),
                 content_hash(fields_of(content, KEPT_EQUAL)) if content is not None else GONE,
-                content_hash(fields_of(bill, KEPT_EQUAL)) if bill is not None else "",
+                _held(bill),
                 timestamp_ms,
             )
             has_changed |= after != before
@@ -512,6 +545,28 @@ def _said(
     )
 
 
+def _adopt_forgotten(document: BillingDocument, entry_id: str, owns: Callable[[str], bool]) -> bool:
+    """Know time bills of ours again that were ordered before a rebuild, where one is invoiced.
+
+    The lock keeps them from being ordered anew, and they are ours to delete when it ends. Which
+    of them lines may have used is thought over. Returns whether the document has changed.
+    """
+    has_changed = False
+    projects = {bill.project_ref for bill in document.bills.values() if bill.project_ref}
+    for project_ref in sorted(filter(owns, projects)):
+        is_invoiced = document.invoices(project_ref) > 0
+        slots = document.forgotten(entry_id, project_ref) if is_invoiced else []
+        for slot in slots:
+            held = _held(_bill_of(document, entry_id, slot))
+            before = document.ledgers.get(slot, LedgerEntry())
+            update = {"observed": held, "is_confirmed": False}
+            document.ledgers[slot] = before.model_copy(update=update)
+        if slots:
+            document.guess_uses(entry_id, project_ref)
+            has_changed = True
+    return has_changed
+
+
 def _withdraw_used_up(
     document: BillingDocument,
     entry_id: str,
@@ -535,6 +590,10 @@ def _withdraw_used_up(
             document.ledgers[slot] = entry
             has_changed = True
     return has_changed
+
+
+def _held(bill: TimeBill | None) -> str:
+    return content_hash(fields_of(bill, KEPT_EQUAL)) if bill is not None else ""
 
 
 def _bill_of(document: BillingDocument, entry_id: str, slot: str) -> TimeBill | None:

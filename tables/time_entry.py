@@ -221,6 +221,7 @@ class TimeEntries:
                 entry,
                 billable,
                 target=self._erp,
+                owns=self._owns,
                 correlation=correlation,
                 outbox=self._outbox,
                 timestamp_ms=timestamp_ms,

@@ -1,6 +1,8 @@
-"""A topic read again from its first record, into the state there is, changes nothing.
+"""A topic read again from its first record, into the state there is, changes nothing; nor does a
+group that is computed anew from all its topics, read in any order.
 
-That is what `psastream reread` has a group of the product do; here there is no broker.
+That is what `psastream reread` and `rebuild` have a group of the product do; here there is no
+broker. Billing under the acts of finance, also after a rebuild: `test_billing_papers`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from tests.property.test_tables_oracle import any_history, play, published, seeds, unhurried
 from tests.property.test_topics_as_tables import MOVERS, bench, mapping_key, native_id
 from tests.support.examples import examples
-from tests.support.histories import Change
+from tests.support.histories import Change, Feeder
 from tests.support.source_events import MemoryState, chunk_of
 from tests.support.source_events import published as records_of
 from tests.support.topology import Topology
@@ -43,6 +45,51 @@ def test_topics_of_tables_that_are_read_again_change_nothing(
         topology.run()
         assert published(topology) == before[0], topic
         assert orders(topology) == before[1], topic
+
+
+def open_exceptions(topology: Topology) -> dict[str, Any]:
+    """What is told of each open exception."""
+    table = topology.table("psa.exception")
+    return {key: row["detail"] for key, row in table.items() if row["status"] == "open"}
+
+
+def keeps_what_no_topic_has(feeder: Feeder) -> bool:
+    """Whether people's rows have changed: the project group keeps values of days before."""
+    topics = ("psa.resource", "psa.rate_card")
+    rows = ((topic, row) for topic in topics for row in feeder.rows.get(topic, {}))
+    return any(len(feeder.versions(*row)) > 1 for row in rows)
+
+
+@unhurried
+@given(
+    st.sampled_from(["customer", "engagement", "project", "rollup"]),
+    any_history,
+    seeds,
+    st.sampled_from([1, 3, 200]),
+)
+def test_a_group_that_is_computed_anew_ends_in_the_same_tables_orders_and_exceptions(
+    group: str, history: list[Change], seed: int, chunk_max: int
+) -> None:
+    """A withdrawal is as good as no order, where the target has nothing to forget."""
+    topology, feeder = play(history, seed, chunk_max)
+    is_without_history = group == "project" and keeps_what_no_topic_has(feeder)
+    before = outcome(topology, is_without_history=is_without_history)
+    topology.rebuild(group)
+    assert outcome(topology, is_without_history=is_without_history) == before
+
+
+def outcome(topology: Topology, *, is_without_history: bool) -> dict[str, Any]:
+    """Tables, orders and open exceptions; without those that people's former values are in."""
+    found = {**published(topology), "orders": wishes(topology), "open": open_exceptions(topology)}
+    if is_without_history:
+        kept = ("psa.metric.project_margin", "psa.status.billing", "psa.status.customer")
+        return {name: found[name] for name in kept}
+    return found
+
+
+def wishes(topology: Topology) -> dict[str, Any]:
+    """What is ordered in the end, without what is taken back."""
+    return {key: order for key, order in orders(topology).items() if order[0] != "withdraw"}
 
 
 @pytest.mark.parametrize("topic", MOVERS)

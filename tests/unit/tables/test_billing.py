@@ -71,24 +71,34 @@ def shown(*rows: TimeBill | InvoiceLine) -> BillingDocument:
     )
 
 
-def order(document: BillingDocument, wanted: Billable | None) -> list[tuple[str, str]]:
-    """Return the kind and the project of each command."""
-    outbox = Outbox()
-    order_bills(
-        document, "e", wanted, target="netsuite", correlation="c", outbox=outbox, timestamp_ms=10
-    )
-    commands = [emit.record for emit in outbox.emits if emit.record is not None]
+def order(
+    document: BillingDocument, wanted: Billable | None, *, is_ours: bool = True
+) -> list[tuple[str, str | None]]:
+    """Return the kind and the project of each command; a withdrawal names none."""
     return [
-        (str(command["kind"]), json.loads(str(command["payload"]))["project_ref"])
-        for command in commands
+        (str(command["kind"]), json.loads(str(command["payload"])).get("project_ref"))
+        for command in sent(document, wanted, is_ours=is_ours)
     ]
 
 
-def sent(document: BillingDocument, wanted: Billable | None) -> list[dict[str, Any]]:
-    """Return the commands."""
+def sent(
+    document: BillingDocument,
+    wanted: Billable | None,
+    *,
+    is_ours: bool = True,
+    timestamp_ms: int = 10,
+) -> list[dict[str, Any]]:
+    """Return the commands; `is_ours`: the partition is that of the projects."""
     outbox = Outbox()
     order_bills(
-        document, "e", wanted, target="netsuite", correlation="c", outbox=outbox, timestamp_ms=10
+        document,
+        "e",
+        wanted,
+        target="netsuite",
+        owns=lambda _: is_ours,
+        correlation="c",
+        outbox=outbox,
+        timestamp_ms=timestamp_ms,
     )
     return [dict(emit.record) for emit in outbox.emits if emit.record is not None]
 
@@ -144,6 +154,7 @@ def test_a_document_has_changed_with_an_order_and_not_without_one() -> None:
             "e",
             BILLABLE,
             target="netsuite",
+            owns=lambda _: True,
             correlation="c",
             outbox=Outbox(),
             timestamp_ms=10,
@@ -293,11 +304,7 @@ def test_a3_a_void_invoice_locks_nothing() -> None:
 def test_a3_after_the_credit_what_is_right_now_is_billed_anew() -> None:
     """The bill that the invoice used up stays; the next one has an id of its own."""
     document = billed(line(), CREDIT)
-    outbox = Outbox()
-    order_bills(
-        document, "e", LESS, target="netsuite", correlation="c", outbox=outbox, timestamp_ms=10
-    )
-    (command,) = [emit.record for emit in outbox.emits if emit.record is not None]
+    (command,) = sent(document, LESS)
     payload = json.loads(str(command["payload"]))
     assert (command["kind"], payload["hours"], payload["project_ref"]) == (
         "upsert_time_bill",
@@ -399,6 +406,104 @@ def test_c7_a_credit_memo_leaves_nothing_invoiced() -> None:
         ("p1", "EUR", "credited"): (-27_000, -750 * MONEY_UNITS, 1),
     }
     assert document.cover("p1", 27_000) == {}
+
+
+def in_slot(slot: str, hours: str = "7.5") -> TimeBill:
+    changes = {"id": f"b-{slot}", "time_bill_id": time_bill_id("e", slot)}
+    return bill(hours=hours).model_copy(update=changes)
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize("cure", ["deleted", "void"])
+@pytest.mark.parametrize("slot", ["p1", "p1#1", "p1#2"])
+def test_c7_after_a_rebuild_an_invoiced_bill_is_still_ours_to_delete(slot: str, cure: str) -> None:
+    document = shown(in_slot(slot), line())
+    for wanted in (MOVED, None, BILLABLE):
+        assert order(document, wanted) == []
+    document.lines = {} if cure == "deleted" else {"i-1-p1": line(status="void")}
+    assert order(document, MOVED) == [("delete_time_bill", "p1"), ("upsert_time_bill", "p2")]
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param([bill()], id="nobody has invoiced it"),
+        pytest.param([bill().model_copy(update={"time_bill_id": None}), line()], id="typed in"),
+        pytest.param([in_slot("p1#3"), line()], id="a number that two papers do not give"),
+        pytest.param([bill(), line(project_ref="p2")], id="invoiced on another project"),
+    ],
+)
+def test_c7_a_bill_that_a_rebuild_cannot_have_forgotten_is_somebody_elses(
+    rows: list[TimeBill | InvoiceLine],
+) -> None:
+    document = shown(*rows)
+    assert order(document, None) == []
+    document.lines = {}
+    assert order(document, None) == []
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_bills_of_other_partitions_are_for_them_to_delete() -> None:
+    document = shown(bill(), line())
+    assert order(document, None, is_ours=False) == []
+    document.lines = {}
+    assert order(document, None, is_ours=False) == []
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_a_document_has_changed_once_where_a_rebuild_has_forgotten_a_bill() -> None:
+    document = shown(bill(), line())
+    changed = [
+        order_bills(
+            document,
+            "e",
+            None,
+            target="netsuite",
+            owns=lambda _: True,
+            correlation="c",
+            outbox=Outbox(),
+            timestamp_ms=10,
+        )
+        for _ in range(2)
+    ]
+    assert changed == [True, False]
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_a_rebuild_takes_each_line_for_the_oldest_bill_with_room_for_it() -> None:
+    first, second = line("7.5", number=1), line("5", number=2)
+    document = shown(second, first)
+    assert order(document, None) == []
+    for each in ("p1#1", "p1"):  # the younger one is read first
+        document.bills[f"b-{each}"] = in_slot(each)
+        assert order(document, None) == []
+    assert document.uses == {first.id: ["p1"], second.id: ["p1#1"]}
+    document.lines = {}
+    assert order(document, None) == [("delete_time_bill", "p1")] * 2
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_a_deletion_ordered_halfway_through_a_rebuild_is_taken_back_from_an_invoiced_bill() -> (
+    None
+):
+    """The entry and a younger bill were read before the bill that an invoice has used."""
+    document = shown()
+    assert order(document, BILLABLE) == [("upsert_time_bill", "p1")]
+    document.bills["b-p1#1"] = in_slot("p1#1")
+    assert order(document, BILLABLE) == [("delete_time_bill", "p1")]
+    document.lines[CREDIT.id] = CREDIT
+    assert order(document, BILLABLE) == []
+    document.bills["b-p1"] = bill()
+    assert order(document, BILLABLE) == []
+    document.lines[line().id] = line()
+    last = sent(document, BILLABLE)[-1]
+    assert (last["kind"], last["natural_key"]) == (
+        "withdraw",
+        f"netsuite:time_bill:{time_bill_id('e', 'p1')}",
+    )
+    assert order(document, BILLABLE) == []
+    assert document.slots("e", "p1") == ("p1#1", [])
 
 
 EIGHT = replace(BILLABLE, seconds=28_800)
@@ -508,7 +613,10 @@ def test_c7_what_is_left_where_an_entry_was_is_billed_nowhere_else(
 ) -> None:
     document = shown(*rows)
     moved = replace(MOVED, seconds=28_800)
-    assert order(document, moved) == ([("upsert_time_bill", "p2")] if is_ordered else [])
+    # The bills of where it was are another partition's to delete.
+    assert order(document, moved, is_ours=False) == (
+        [("upsert_time_bill", "p2")] if is_ordered else []
+    )
     outbox = Outbox()
     for project_ref, now in (("p1", None), ("p2", replace(ENTRY, seconds=28_800))):
         report(document, "e", project_ref, now, outbox=outbox, timestamp_ms=10)
@@ -689,13 +797,9 @@ def test_c7_an_order_that_is_on_its_way_is_taken_back_when_the_old_bill_shows() 
     document = shown(FIVE, FIVE_BACK)
     assert order(document, EIGHT) == [("upsert_time_bill", "p1")]
     document.bills["b-p1"] = bill(hours="8")
-    outbox = Outbox()
-    order_bills(
-        document, "e", EIGHT, target="netsuite", correlation="c", outbox=outbox, timestamp_ms=20
-    )
     ((kind, identity),) = [
         (each["kind"], json.loads(str(each["payload"]))["time_bill_id"])
-        for each in (emit.record or {} for emit in outbox.emits)
+        for each in sent(document, EIGHT, timestamp_ms=20)
     ]
     assert (kind, identity) == ("delete_time_bill", time_bill_id("e", "p1#1"))
 
@@ -889,6 +993,7 @@ def test_c7_a_bill_that_a_line_may_have_used_is_told_where_the_entry_differs(
     """It is neither rewritten nor deleted: the line may have used it, or the one after it."""
     document = shown(second_bill(), line("8"), line("-8", kind="credit_memo", number=2))
     document.uses = {"i-1-p1": ["p1#1", "p1#2"]}
+    document.ledgers = {"p1#1": LedgerEntry()}
     wanted = None if entry is None else EIGHT
     assert order(document, wanted) == []
     outbox = Outbox()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas.identity import engagement_of
+from schemas.identity import engagement_of, time_bill_id
 from streams.groups import make_groups
 from tests.support.histories import PROJECT_IDS, PSA_PROJECTS, Change, Feeder
 from tests.support.source_events import LANDSCAPE
@@ -57,6 +57,16 @@ class Firm:
 
     def stale(self) -> int:
         return self._tables.outcomes["stale"]
+
+    def rebuild(self) -> None:
+        """Compute the project group anew."""
+        self._tables.rebuild("project")
+
+    def orders(self) -> list[object]:
+        """Return the kinds of orders of time bills, in order."""
+        records = self._tables.records("psa.command.netsuite")
+        commands = [record for _, record in records if record is not None]
+        return [each["kind"] for each in commands if ":time_bill:" in str(each["natural_key"])]
 
     def worked(self) -> list[object]:
         return [row["hours"] for row in self._tables.table("psa.metric.project_margin").values()]
@@ -123,3 +133,33 @@ def test_hours_wait_for_the_erp_to_hold_their_project_and_wait_again_without_it(
     firm.feed(Change("project", ERP.id))
     assert firm.states() == {"blocked": 1}
     assert firm.worked() == [2]
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_after_a_rebuild_the_partition_of_the_project_deletes_what_a_void_invoice_frees() -> (
+    None
+):
+    """Every partition has the bill and the line; the entry has left for a project elsewhere."""
+    names = {"time_entry_id": "inhouse:time_entry:1", "project_ref": PSA_PROJECTS[0]}
+    amounts = {"hours": Decimal("2.00"), "currency": "EUR"}
+    bill = {
+        "time_bill_id": time_bill_id("inhouse:time_entry:1", PSA_PROJECTS[0]),
+        "project_id": PROJECT_IDS[0],
+        "work_on": date(2026, 11, 3),
+        "bill_rate": Decimal("100.0000"),
+    }
+    line = {"kind": "invoice", "status": "open", "amount": Decimal("200.0000")}
+    firm = Firm(
+        PROJECT,
+        ERP,
+        entry(),
+        Change("time_bill", "netsuite:time_bill:1", {**names, **amounts, **bill}),
+        Change("invoice", "netsuite:invoice:1", {**names, **amounts, **line}),
+        entry(project_ref=PSA_PROJECTS[1]),
+    )
+    firm.rebuild()
+    assert firm.orders() == ["upsert_time_bill"]
+    firm.feed(
+        Change("invoice", "netsuite:invoice:1", {**names, **amounts, **line, "status": "void"})
+    )
+    assert firm.orders() == ["upsert_time_bill", "delete_time_bill"]
