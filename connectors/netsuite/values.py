@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from connectors.dispatch.answers import Answer, read_answer
-from connectors.faults import Fault, VendorRejectedError
+from connectors.faults import Fault, Reason, VendorRejectedError
 from connectors.http import VendorClient
 from connectors.netsuite.auth import SYSTEM
 
@@ -48,7 +48,9 @@ class Currencies:
             self._ids |= await self._read()
         if code not in self._ids:
             fault = Fault(detail=f"the account has no currency {code}", field="currency")
-            raise VendorRejectedError(_BAD_REQUEST, [fault], context={"system": SYSTEM})
+            raise VendorRejectedError(
+                _BAD_REQUEST, [fault], context={"system": SYSTEM}, reason=Reason.SETTING
+            )
         return self._ids[code]
 
     async def _read(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 from connectors.config import load_config
 from connectors.dispatch.commands import Command
 from connectors.dispatch.main import SINKS
-from connectors.faults import ErrorPolicy, Meaning, VendorRejectedError
+from connectors.faults import ErrorPolicy, Meaning, Reason, VendorRejectedError
 from connectors.float.auth import POLICY as FLOAT
 from connectors.float.sink import FloatSink, FloatSinkConfig
 from connectors.http import Response
@@ -179,6 +179,7 @@ async def test_c2_a_currency_the_account_does_not_have_is_refused_until_it_has()
         "currency",
         "the account has no currency SEK",
     )
+    assert refusal.value.reason is Reason.SETTING, "it is tried again for all that need it"
     assert client.requests[-1][2]["currency"] == {"id": "7"}
 
 
