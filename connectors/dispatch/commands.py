@@ -237,9 +237,10 @@ def result_record(command: Command, outcome: Outcome, *, finished_at: datetime) 
 
 @dataclass(frozen=True, slots=True)
 class OpenException:
-    """A command that waits for a person, with the money that waits with it."""
+    """A command that waits for a person, with the money that waits with it, and since when."""
 
     system: str
     natural_key: str
     amount: Decimal | None
     currency: str | None
+    raised_at: datetime

@@ -272,8 +272,12 @@ class KafkaJournal:
             await self._publish_exception(dict(record))
 
     async def tell(self, refusal: Refusal) -> None:
-        """Write an open exception."""
-        await self._publish_exception(open_record(refusal))
+        """Write an open exception; one that is told again is as old as it was."""
+        record = open_record(refusal)
+        known = self._exceptions.get(refusal.exception_id)
+        if known is not None:
+            record["raised_at"] = min(record["raised_at"], known.raised_at)
+        await self._publish_exception(record)
 
     async def _publish_exception(self, record: Payload) -> None:
         await self._publisher.publish(EXCEPTIONS, record["exception_id"], record)
@@ -316,5 +320,9 @@ def _resolved(command: Command, status: Status) -> Sequence[str]:
 
 def _open_exception(record: Mapping[str, Any]) -> OpenException:
     return OpenException(
-        record["system"], record["natural_key"], record["amount"], record["currency"]
+        record["system"],
+        record["natural_key"],
+        record["amount"],
+        record["currency"],
+        record["raised_at"],
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -78,7 +79,7 @@ async def test_a1_an_outcome_ends_the_exceptions_whose_cause_it_ends(
     status: Status, ended: set[str]
 ) -> None:
     published: Any = Published()
-    waiting = OpenException(COMMAND.target, COMMAND.natural_key, None, None)
+    waiting = OpenException(COMMAND.target, COMMAND.natural_key, None, None, AT)
     metrics = DispatchMetrics(CollectorRegistry())
     journal = KafkaJournal(published, {REFUSED: waiting, LEFT: waiting}, metrics)
 
@@ -353,7 +354,7 @@ async def test_a1_a_crash_while_a_trial_is_recorded_loses_no_desire(
     """Whatever of its records lasts: it is tried again, or its result says that it is over."""
     published: Any = Published()
     before = [(REFUSED.encode(), open_record(refused(COMMAND, 1)))]
-    waiting = OpenException(COMMAND.target, COMMAND.natural_key, None, None)
+    waiting = OpenException(COMMAND.target, COMMAND.natural_key, None, None, AT)
     journal = KafkaJournal(published, {REFUSED: waiting}, DispatchMetrics(CollectorRegistry()))
 
     await journal.settle(COMMAND, Outcome(status, 2))
@@ -364,3 +365,30 @@ async def test_a1_a_crash_while_a_trial_is_recorded_loses_no_desire(
     memory = memory_of([settled_as(Status.REJECTED), *results], [], [*before, *told])
     assert memory.settled[COMMAND.natural_key].status is (status if lasting else Status.REJECTED)
     assert len(memory.refusals) == (1 if lasting == 0 else 0)
+
+
+def told(journal: KafkaJournal, published: Any, at_s: float) -> datetime:
+    """Tell of an exception; return since when it is said to be open."""
+    asyncio.run(journal.tell(replace(refused(COMMAND, 1), raised_at_s=at_s)))
+    raised_at: datetime = published.records[-1][2]["raised_at"]
+    return raised_at
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/journal.py")
+@pytest.mark.parametrize("is_restarted", [True, False])
+def test_a2_an_exception_is_as_old_as_when_it_was_first_told_whoever_tells_it_again(
+    is_restarted: bool,
+) -> None:
+    published: Any = Published()
+    journal = KafkaJournal(published, {}, DispatchMetrics(CollectorRegistry()))
+    first = told(journal, published, 1_000.0)
+    assert first.timestamp() == 1_000.0
+    if is_restarted:
+        memory = memory_of([], [], [(key.encode(), row) for _, key, row in published.records])
+        journal = KafkaJournal(published, memory.exceptions, DispatchMetrics(CollectorRegistry()))
+
+    assert told(journal, published, 90_000.0) == first
+    assert told(journal, published, 95_000.0) == first
+    assert told(journal, published, 900.0).timestamp() == 900.0, "a clock was ahead"
+    asyncio.run(journal.settle(COMMAND, Outcome(Status.SUCCEEDED, 1)))
+    assert told(journal, published, 99_000.0).timestamp() == 99_000.0, "it is another one"

@@ -1,5 +1,6 @@
 """The gauges of what waits for a person: sums over all dispatchers are true."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from prometheus_client import CollectorRegistry
@@ -12,7 +13,7 @@ from schemas.topics import PARTITIONS
 
 WAITING = {
     f"netsuite:netsuite:project:{n}": OpenException(
-        "netsuite", f"netsuite:project:{n}", Decimal(100), "EUR"
+        "netsuite", f"netsuite:project:{n}", Decimal(100), "EUR", datetime(2026, 3, 2, tzinfo=UTC)
     )
     for n in range(20)
 }
