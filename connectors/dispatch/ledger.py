@@ -128,10 +128,11 @@ class Ledger:
         return natural_key in self._entries and self._entries[natural_key].is_withdrawn
 
     def reopen(self, command: Command) -> bool:
-        """Take a settled command in again; False where it is not the last word on its key."""
+        """Take a refused command in again; False where something newer is known of its key."""
         key = command.natural_key
         entry = self._entry(key)
-        if entry.pending or entry.settled.revision != command.revision:
+        attempted = entry.open_intent.revision if entry.open_intent else NEVER.revision
+        if entry.pending or command.revision < max(entry.settled.revision, attempted):
             return False
         self._entries[key] = entry
         entry.attempts = entry.open_intent.attempt if entry.open_intent else entry.settled.attempts

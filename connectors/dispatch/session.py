@@ -136,15 +136,16 @@ class Session:
 
 
 def _is_last(refusal: Refusal, memory: Memory) -> bool:
-    """Whether nothing newer is known; a command that is not settled is delivered again.
+    """Whether nothing newer is known; where nothing is at all, a command is delivered again.
 
-    What a command left over outlives newer ones that were refused: it is to be tidied up still.
+    A result that is older came late: compaction keeps it in the place of the last one, which is
+    known by its exception alone. What a command left over outlives newer ones that were refused:
+    it is to be tidied up still.
     """
     last = memory.settled.get(refusal.command.natural_key)
     if last is None:
         return False
-    is_newer_refused = is_leftover(refusal) and last.revision > refusal.command.revision
-    return last.revision == refusal.command.revision or is_newer_refused
+    return last.revision <= refusal.command.revision or is_leftover(refusal)
 
 
 def doubtful(memory: Memory) -> set[str]:

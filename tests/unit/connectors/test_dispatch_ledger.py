@@ -118,3 +118,36 @@ def test_an_unanswered_attempt_is_unknown_until_reported() -> None:
     ledger.next(KEY)
 
     assert ledger.open_intent(KEY) is not None
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/ledger.py")
+@pytest.mark.parametrize(
+    ("settled", "attempted", "is_reopened"),
+    [
+        (3, None, True),
+        (2, None, True),  # an older result came late, in the place of the last one
+        (4, None, False),
+        (3, 3, True),
+        (2, 3, True),
+        (3, 4, False),  # it comes again, and is looked up before anything else
+        (None, 4, False),
+        (None, None, True),
+    ],
+)
+def test_a1_a_refused_command_is_tried_again_unless_something_newer_is_known(
+    settled: int | None, attempted: int | None, is_reopened: bool
+) -> None:
+    ledger = Ledger(
+        {} if settled is None else {KEY: Settled(settled, 1)},
+        {} if attempted is None else {KEY: Intent(f"{KEY}#{attempted}", attempted, 2)},
+    )
+    command = make_command(KEY, 3)
+
+    assert ledger.reopen(command) is is_reopened
+    assert ledger.has_work(KEY) is is_reopened
+    if is_reopened:
+        assert isinstance(ledger.next(KEY), Look)
+    elif attempted is not None:
+        newer = make_command(KEY, attempted)
+        assert ledger.deliver(newer)
+        assert ledger.next(KEY) == Look(newer, 2)

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
-from connectors.dispatch.commands import Problem, Settled
+from connectors.dispatch.commands import Intent, Problem, Settled
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.exceptions import exception_id, warning_id
 from connectors.dispatch.intake import Delivery, Withdrawal
@@ -170,6 +170,54 @@ async def test_a1_a_refusal_that_something_newer_has_followed_is_not_tried_again
         await asyncio.sleep(0.05)
 
     assert (sinks["netsuite"].calls, sinks["netsuite"].looks) == (0, [])
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/session.py")
+@pytest.mark.parametrize("is_delivered", [True, False])
+@pytest.mark.asyncio
+async def test_a1_a_refusal_is_known_though_an_older_result_came_late_in_the_place_of_its_own(
+    is_delivered: bool,
+) -> None:
+    """Compaction keeps the record that came last, and offsets may be committed or not."""
+    command = make_command(revision=5)
+    refusal = Refusal(exception_id(command), command, Problem("X", "no"), 1, 1, 0.0, 0.0, 0.0)
+    memory = Memory(
+        settled={command.natural_key: Settled(4, 1, "7")},
+        intents={
+            command.natural_key: Intent(command.command_id, 5, 1, datetime(2026, 3, 2, tzinfo=UTC))
+        },
+        refusals=(refusal,),
+    )
+    sinks, journal = {"netsuite": FakeTarget()}, MemoryJournal()
+    async with session(sinks, journal, memory) as it:
+        if is_delivered:
+            it.accept(delivery("netsuite", 0, command))
+        async with asyncio.timeout(10):
+            while not journal.outcomes:  # noqa: ASYNC110 - the journal knows no event
+                await asyncio.sleep(0.001)
+        if is_delivered:
+            await committable(it, {PLACES["netsuite"]: 1})
+
+    assert sinks["netsuite"].effects == [(command.natural_key, 5)]
+    assert sinks["netsuite"].looks, "somebody may have mended it by hand"
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/session.py")
+@pytest.mark.asyncio
+async def test_a1_what_is_left_over_is_looked_at_though_its_result_was_never_written() -> None:
+    command = make_command(revision=10)
+    left = Refusal(warning_id(command), command, Problem("TWO", "two"), 1, 1, 0.0, 0.0, 0.0)
+    memory = Memory(settled={command.natural_key: Settled(5, 3, "7")}, refusals=(left,))
+    sinks, journal = {"netsuite": FakeTarget()}, MemoryJournal()
+    journal.open = {left.exception_id: left}
+    async with session(sinks, journal, memory) as it:
+        async with asyncio.timeout(10):
+            while journal.open:  # noqa: ASYNC110 - the journal knows no event
+                await asyncio.sleep(0.001)
+        it.accept(delivery("netsuite", 0, command))
+        await committable(it, {PLACES["netsuite"]: 1})
+
+    assert sinks["netsuite"].effects == [], "it was carried out"
 
 
 @pytest.mark.parametrize("target", ["netsuite", "float", None])
