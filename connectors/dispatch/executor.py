@@ -330,7 +330,8 @@ class TargetExecutor:
             if not is_refusal(error):
                 self._ledger.unknown(command.natural_key)
                 return transient(error)
-            self._heard(error)
+            if is_from_target(error):
+                self._heard()
             left_over = self._leftovers.get(command.command_id)
             if left_over is None:
                 outcome = rejected(step.attempts, error)
@@ -350,7 +351,7 @@ class TargetExecutor:
             # It says nothing about writes: a target in maintenance may be read.
             self._ledger.not_applied(command.natural_key)
         else:
-            self._gate.answered()
+            self._heard()
             await self._settle(command, carried_out(Status.ADOPTED, step.attempts, found))
         return None
 
@@ -380,18 +381,20 @@ class TargetExecutor:
             if not is_refusal(error):
                 self._ledger.unknown(command.natural_key)
                 return transient(error)
-            self._heard(error)
+            if is_from_target(error):
+                self._heard()
             outcome = rejected(step.number, error)
             _log.warning("dispatch.rejected", command_id=command.command_id, error=str(error))
         else:
-            self._gate.answered()
+            self._heard()
             outcome = carried_out(Status.SUCCEEDED, step.number, done)
         await self._settle(command, outcome)
         return None
 
-    def _heard(self, refusal: RecordError) -> None:
-        if is_from_target(refusal):
-            self._gate.answered()
+    def _heard(self) -> None:
+        """Take in an answer that only a target gives that is well."""
+        self._gate.answered()
+        self._repeated.answered()
 
     async def _settle(self, command: Command, outcome: Outcome) -> None:
         if outcome.status is Status.REJECTED and self._ledger.is_withdrawn(command.natural_key):
@@ -423,7 +426,6 @@ class TargetExecutor:
         is_met = outcome.status not in (Status.REJECTED, Status.SUPERSEDED)
         if outcome.status is Status.SUCCEEDED:
             self._limited = 0
-            self._repeated.accepted()
             self._refusals.flows(command.kind)
         for identity, problem in (
             (exception_id(command), outcome.problem),

@@ -30,24 +30,24 @@ class Repeated:
         self._journal = journal
         self._check = check
         self._now_s = now_s
-        self._accepted = 0  # writes so far
-        self._failed: dict[str, int] = {}  # natural key → writes accepted when it failed last
+        self._answers = 0  # good ones so far
+        self._failed: dict[str, int] = {}  # natural key → answers when it failed last
         self._told: dict[str, Refusal] = {}  # by exception id
 
-    def accepted(self) -> None:
-        """Take in that the target has accepted a write."""
-        self._accepted += 1
+    def answered(self) -> None:
+        """Take in a good answer: a command was carried out, found to be, or refused."""
+        self._answers += 1
 
     def fails_alone(self, natural_key: str) -> bool:
-        """Take in a failure; return whether others were accepted since the last of this key.
+        """Take in a failure; return whether others were answered since the last of this key.
 
         Then its error is about it alone, whatever the target says: a firewall may answer to a word
         of one payload as if the account were blocked, and a script that breaks at one record as if
         all were down.
         """
-        failed_at = self._failed.get(natural_key, self._accepted)
-        self._failed[natural_key] = self._accepted
-        return failed_at < self._accepted
+        failed_at = self._failed.get(natural_key, self._answers)
+        self._failed[natural_key] = self._answers
+        return failed_at < self._answers
 
     def forget(self, natural_key: str) -> None:
         """Take in that nothing of a natural key is under way any more."""

@@ -88,7 +88,7 @@ def too_late() -> VendorUnavailableError:
 def denied_alone(error: AuthenticationError) -> UnclearAnswerError:
     """Return what an error of the account stands for that one command meets and others do not."""
     return UnclearAnswerError(
-        f"{error.detail}, for this command alone: others are accepted",
+        f"{error.detail}, for this command alone: others are answered",
         outcome_unknown=False,
         context=error.context,
     )

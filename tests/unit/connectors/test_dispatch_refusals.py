@@ -38,7 +38,7 @@ from connectors.faults import (
 )
 from runtime.registry import value_schema
 from schemas.codec import RecordCodec
-from schemas.errors import AuthenticationError, RateLimitedError
+from schemas.errors import AuthenticationError, InvalidEntityError, RateLimitedError
 from schemas.topics import BY_NAME
 from tests.support.erp_bench import POLICY, Erp, bench, virtually
 from tests.support.examples import examples
@@ -313,6 +313,50 @@ def test_a2_a_failure_of_the_target_that_one_command_meets_reaches_a_person(
             assert it.journal.open == {}
 
     virtually(story)
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/repeated.py")
+@pytest.mark.parametrize(
+    "failure",
+    [
+        VendorUnavailableError("erp answered 500", outcome_unknown=True, context={}),
+        AuthenticationError("erp denies access: 403", context={"status": 403}),
+    ],
+    ids=["sick", "denied"],
+)
+@pytest.mark.parametrize("others", ["refused", "adopted", "refused by our own check"])
+def test_a2_a_target_that_answers_others_is_well_whatever_it_answers(
+    others: str, failure: Exception
+) -> None:
+    """A failure that one command alone meets reaches a person; our own check asks nobody."""
+
+    async def story() -> None:
+        erp = Erp()
+        if others == "refused":
+            erp.refuse("X", Reason.VALIDATION)
+        elif others == "adopted":
+            lost = VendorUnavailableError("no answer", outcome_unknown=True, context={})
+            erp.rules["lost"] = (lambda command: carried_out(erp, command), lost)
+        else:
+            erp.rules["check"] = (lambda _: True, InvalidEntityError("no content"))
+        is_odd = "netsuite:odd".__eq__
+        erp.rules = {"odd": (lambda command: is_odd(command.natural_key), failure), **erp.rules}
+        async with bench(erp) as it:
+            it.submit(make_command("netsuite:odd"))
+            for number in range(24 * 6):
+                it.submit(make_command(f"netsuite:project:{number}"))
+                await asyncio.sleep(600)
+
+            is_told = "netsuite:netsuite:odd" in it.journal.open
+            assert is_told is (others != "refused by our own check")
+
+    virtually(story)
+
+
+def carried_out(erp: Erp, command: Command) -> bool:
+    """Carry a command out, though no answer tells of it."""
+    erp.held[command.natural_key] = command.payload
+    return True
 
 
 @pytest.mark.fault("A2", place="connectors/dispatch/executor.py")
