@@ -9,9 +9,13 @@ from enum import Enum
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -23,8 +27,10 @@ from schemas.yaml_text import line_of, read_document
 FILE: Final = "mapping.yaml"
 
 Text = Annotated[str, StringConstraints(min_length=1)]
-Scalar = bool | int | str
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Scalar = StrictBool | StrictInt | StrictStr
 """Literals a mapping may hold; exact decimals are written as text, a float is refused."""
+Values = Annotated[dict[Scalar, Scalar] | tuple[Scalar, ...], Field(min_length=1)]
 
 
 class Capture(Enum):
@@ -69,6 +75,16 @@ class Duration(Enum):
     INTERVAL = "interval"
 
 
+def _every_place_once(order: tuple[int, ...]) -> tuple[int, ...]:
+    if sorted(order) != list(range(len(order))):
+        raise ValueError("an order names each place from 0 on once")
+    return order
+
+
+Order = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_every_place_once)]
+"""Where each element of a list comes from."""
+
+
 class TextStyle(Enum):
     """How a text is written; all of them trim, and make a blank text null."""
 
@@ -97,15 +113,16 @@ class Rule(_Model):
     # Null where the text has another form. With `text: trim` people type it, and its reader has
     # to take it as `identity.typed` does; without, it is a key its system compares exactly.
     extract: Form | None = None
-    values: dict[Scalar, Scalar] | tuple[Scalar, ...] | None = None  # others are rejected
+    values: Values | None = None  # others are rejected
     scale: Text | None = None  # exact factor
     duration: Duration | None = None  # half-even to the second where the unit is coarser
-    reorder: tuple[int, ...] | None = None  # element i of the list comes from reorder[i]
-    work_patterns: tuple[int, ...] | None = None  # map of first day → hours; weekdays as reorder
-    records: dict[Text, Text] | None = None  # list of records: field → its field at the source
+    reorder: Order | None = None  # element i of the list comes from reorder[i]
+    work_patterns: Order | None = None  # map of first day → hours; weekdays as reorder
+    # List of records: field → its field at the source; one without the first field is left out.
+    records: dict[Text, Text] | None = Field(default=None, min_length=1)
     negate: bool = False  # of a boolean; beside `duration` of its sign
     text: TextStyle | None = None
-    first_non_null: tuple[Rule, ...] | None = None
+    first_non_null: tuple[Rule, ...] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _one_function(self) -> Self:
@@ -161,8 +178,8 @@ class Check(_Model):
     """What a value that is not null must satisfy. Exactly one of the fields."""
 
     between: tuple[int | Text, int | Text] | None = None
-    length: int | None = None
-    one_of: tuple[Scalar, ...] | None = None
+    length: int | None = Field(default=None, ge=1)
+    one_of: tuple[Scalar, ...] | None = Field(default=None, min_length=1)
     currency: Literal[True] | None = None
     country: Literal[True] | None = None  # two letters, of those ISO 3166-1 gives out
 
@@ -199,7 +216,7 @@ class ObjectConfig(_Model):
     `deleted_when` names a boolean column that marks soft-deleted rows.
     """
 
-    kind: Text
+    kind: Name
     key: Text
     deleted_when: Text | None = None
     columns: dict[str, Text] = {}

@@ -32,13 +32,21 @@ from schemas.mapping_config import (
 from schemas.mapping_reader import (
     CHANGED_AT,
     UNREAD_PREFIX,
+    declared_dtype,
     numbers_as_text,
     position,
     reader_definition,
     source_dtypes,
     working_columns,
 )
-from schemas.mapping_rules import RuleError, compile_check, compile_rule, source
+from schemas.mapping_rules import (
+    RuleError,
+    compile_check,
+    compile_rule,
+    source,
+    source_ids,
+)
+from schemas.mapping_trial import computable, try_out
 from schemas.topics import BY_NAME, Topic
 from schemas.topics import SOURCE_PREFIX as TOPIC_PREFIX
 from schemas.yaml_text import line_of
@@ -97,7 +105,8 @@ class _Compiler:
         config = self._config
         self._reject_broken_envelopes()
         for column, check in config.source_checks.items():
-            self._check(column, source(column), self._sources[column], check)
+            place = ("source_checks", column)
+            self._check(column, source(column), self._sources[column], check, place)
         used = self._used_columns()
         for column in numbers_as_text(config, used):
             self._reject(
@@ -136,14 +145,33 @@ class _Compiler:
             return None
         config = self._config
         try:
-            self._sources = source_dtypes(topic, config.columns)
+            self._sources = source_dtypes(topic, self._declared())
         except RuleError as error:
             self._problem(str(error))
+        if self.problems:
             return None
         for column in (config.key, config.deleted_when, *config.source_checks):
             if column is not None and column not in self._sources:
                 self._problem(f"unknown source column {column}")
+        try:
+            if config.key in self._sources:
+                source_ids("of:rows", source(config.key), self._sources[config.key])
+        except RuleError as error:
+            self._problem(f"{config.key}: {error}", "key")
+        flag = self._sources.get(config.deleted_when or "", pl.Boolean())
+        if flag != pl.Boolean:
+            self._problem(f"deleted_when is not for {flag}", "deleted_when")
         return None if self.problems else topic
+
+    def _declared(self) -> dict[str, pl.DataType]:
+        """The columns that the file declares, with the dtypes rules see."""
+        found = {}
+        for column, text in self._config.columns.items():
+            try:
+                found[column] = declared_dtype(text)
+            except RuleError as error:
+                self._problem(f"{column}: {error}", "columns", column)
+        return found
 
     def _used_columns(self) -> list[str]:
         config = self._config
@@ -194,7 +222,8 @@ class _Compiler:
             self._reject(is_missing, f"{field} is missing", hint=_FIX_SOURCE)
         for field, check in config.checks.items():
             if field in dtypes:
-                self._check(field, pl.col(f"{config.entity}.{field}"), dtypes[field], check)
+                made = pl.col(f"{config.entity}.{field}")
+                self._check(field, made, dtypes[field], check, ("checks", field))
         return TargetMapping(
             topic, config.unset_kept, {field: f"{config.entity}.{field}" for field in dtypes}
         )
@@ -227,6 +256,9 @@ class _Compiler:
                 self._problem(f"{entity}.{field} is mapped twice")
             if field not in config.fields and field not in given:
                 self._problem(f"{entity}.{field} has no rule and is not listed in absent")
+        for field in config.required:
+            if field in config.absent:
+                self._problem(f"{entity}.{field} is required and absent")
         for field in config.unset_kept:
             rule = config.fields.get(field)
             if rule is None or not rule.is_copy:
@@ -240,7 +272,12 @@ class _Compiler:
     def _field(self, config: TargetConfig, field: str, rule: Rule, dtype: pl.DataType) -> None:
         name = f"{config.entity}.{field}"
         try:
-            made = compile_rule(rule, self._sources, dtype)
+            with computable():
+                made = compile_rule(rule, self._sources, dtype)
+            read = {
+                source(column).meta.output_name(): self._sources[column] for column in rule.columns
+            }
+            try_out(made.expr, read, dtype)
         except RuleError as error:
             self._problem(f"{name}: {error}")
             return
@@ -259,7 +296,7 @@ class _Compiler:
                 code=code,
             )
         if rule.reorder is not None:
-            self._check(field, columns[0], made.dtype, Check(length=len(rule.reorder)))
+            self._check(field, columns[0], made.dtype, Check(length=len(rule.reorder)), ())
 
     def _reject_unset(self, rule: Rule) -> None:
         """A column the database did not send is not a value. Upholds I12."""
@@ -271,19 +308,24 @@ class _Compiler:
                     hint=f"set REPLICA IDENTITY FULL, or keep {column} through unset_kept",
                 )
 
-    def _check(self, name: str, expr: pl.Expr, dtype: pl.DataType, check: Check) -> None:
+    def _check(
+        self, name: str, expr: pl.Expr, dtype: pl.DataType, check: Check, place: tuple[str, ...]
+    ) -> None:
+        """Have a column checked; `place` is of the check, below the part that is compiled."""
         try:
-            is_satisfied, demand = compile_check(check, expr, dtype)
+            with computable():
+                is_satisfied, demand = compile_check(check, expr, dtype)
+            try_out(is_satisfied, {expr.meta.output_name(): dtype}, pl.Boolean())
         except RuleError as error:
-            self._problem(f"{name}: {error}")
+            self._problem(f"{name}: {error}", *place)
             return
         self._reject(~is_satisfied, f"{name} {demand}", hint=_FIX_SOURCE)
 
     def _reject(self, is_broken: pl.Expr, detail: str, *, hint: str, code: str = _INVALID) -> None:
         self._rules.append((is_broken, Rejection(code, detail, hint)))
 
-    def _problem(self, text: str) -> None:
-        self.problems.append((self._place, f"{self._name}: {text}"))
+    def _problem(self, text: str, *place: str) -> None:
+        self.problems.append(((*self._place, *place), f"{self._name}: {text}"))
 
 
 # Rules in front that hold for deletes as well; a delete needs no sound row.

@@ -46,20 +46,26 @@ _UNBOUNDED: Final[dict[str, tuple[int, ...]]] = {
 CHANGED_AT: Final = pl.Datetime("ms", "UTC")
 UNREAD_PREFIX: Final = "unread."
 """Working columns that say of a number that came as text whether it cannot be read exactly."""
-_DECIMAL: Final = re.compile(r"decimal\((\d+),(\d+)\)")
+_DECIMAL: Final = re.compile(r"decimal\(([0-9]{1,2}),([0-9]{1,2})\)")
+_MOST_DIGITS: Final = 38
 
 
-def source_dtypes(topic: Topic, declared: Mapping[str, str]) -> dict[str, pl.DataType]:
+def source_dtypes(topic: Topic, declared: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
     """The source columns and their dtypes as rules see them.
 
-    From the topic's contract, or from `declared` where another system owns the schema. Raises
-    RuleError for an unknown declared type.
+    From the topic's contract, or as `declared` where another system owns the schema. Raises
+    RuleError where both say them.
     """
-    if topic.record is not None:
-        if declared:
-            raise RuleError("columns are declared by the topic's contract already")
-        return dict(frame_dtypes(record_schema(topic.record)))
-    return {column: _declared(text)[1] for column, text in declared.items()}
+    if topic.record is None:
+        return dict(declared)
+    if declared:
+        raise RuleError("columns are declared by the topic's contract already")
+    return dict(frame_dtypes(record_schema(topic.record)))
+
+
+def declared_dtype(text: str) -> pl.DataType:
+    """The dtype of a declared column as rules see it. Raises RuleError for an unknown type."""
+    return _declared(text)[1]
 
 
 def reader_definition(
@@ -164,8 +170,11 @@ def _column_definitions(topic: Topic, declared: Mapping[str, str]) -> dict[str, 
 def _declared(text: str) -> tuple[_AvroJson, pl.DataType]:
     digits = _DECIMAL.fullmatch(text)
     if digits is not None:
+        precision, scale = int(digits[1]), int(digits[2])
+        if not max(scale, 1) <= precision <= _MOST_DIGITS:
+            raise RuleError(f"{text} is no type of at most {_MOST_DIGITS} digits")
         # As text, since a schema holds one scale, and numbers of PostgreSQL may be no numbers.
-        return "string", pl.Decimal(int(digits[1]), int(digits[2]))
+        return "string", pl.Decimal(precision, scale)
     if text not in _DECLARED:
         raise RuleError(f"unknown column type {text!r}, not one of {', '.join(_DECLARED)}")
     return _DECLARED[text]

@@ -6,6 +6,7 @@ cannot give the field its type is a problem of the mapping and never one of a re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -27,6 +28,8 @@ SOURCE_PREFIX: Final = "source."
 
 _MOST_DIGITS: Final = 38
 """Of a decimal in a column. Bytes hold more, and a product beyond them would stop a whole chunk."""
+
+_NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_]*:[a-z][a-z0-9_]*")
 
 _FORMS: Final = {
     Form.CUSTOMER_ID: r"^(cus-[a-z2-7]{16})$",
@@ -98,7 +101,7 @@ def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for e
     if rule.work_patterns is not None:
         return Made(_work_patterns(rule.work_patterns, expr, dtype), target, True)
     if rule.records is not None:
-        return Made(_records(rule.records, expr, dtype), target, False)
+        return Made(_records(rule.records, expr, dtype, target), target, False)
     if rule.negate:
         _expect(dtype, pl.Boolean, "negate")
         return Made(~expr, dtype, False)
@@ -113,7 +116,7 @@ def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for e
 
 
 def _source_id(namespace: str, native: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    if namespace.count(":") != 1:
+    if not _NAMESPACE.fullmatch(namespace):
         raise RuleError(f"{namespace!r} is not <system>:<kind>")
     return source_ids(namespace, native, dtype)
 
@@ -172,9 +175,9 @@ def _work_patterns(weekdays: tuple[int, ...], expr: pl.Expr, dtype: pl.DataType)
     each = seconds_of(Duration.HOURS, pl.element(), pl.Decimal(9, 2)).cast(pl.Int64)
     seconds = hours.list.eval(each).list.gather(list(weekdays), null_on_oob=True)
     pattern = pl.struct(day.alias("starts_on"), seconds.alias("seconds"))
-    is_sound = expr.list.eval(
-        day.is_not_null() & (hours.list.len() == len(weekdays)).fill_null(value=False)
-    ).list.all()
+    is_day = is_in_calendar(day, pl.Date()).fill_null(value=False)  # years may have more digits
+    is_week = (hours.list.len() == len(weekdays)).fill_null(value=False)
+    is_sound = expr.list.eval(is_day & is_week).list.all()
     return pl.when(is_sound).then(expr.list.eval(pattern))
 
 
@@ -186,27 +189,35 @@ def _is_map_of_lists(dtype: pl.DataType) -> bool:
     return fields.get("key") == pl.String and isinstance(fields.get("value"), pl.List)
 
 
-def _records(fields: Mapping[str, str], expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
-    """A list of records under other field names; those without the first field are left out."""
-    if not (isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)):
-        raise RuleError(f"records is not for {dtype}")
-    known = {field.name for field in dtype.inner.fields}
-    if unknown := sorted(set(fields.values()) - known):
+def _records(
+    fields: Mapping[str, str], expr: pl.Expr, dtype: pl.DataType, target: pl.DataType
+) -> pl.Expr:
+    """A list of records as the contract has them; those without its first field are left out."""
+    known = _record_fields(dtype, "records is not for")
+    wanted = _record_fields(target, "records do not become")
+    if unknown := sorted(set(fields.values()) - known.keys()):
         raise RuleError(f"records has no field {', '.join(unknown)}")
-    first = next(iter(fields.values()))
-    record = pl.struct(pl.element().struct.field(old).alias(new) for new, old in fields.items())
-    return expr.list.eval(record.filter(pl.element().struct.field(first).is_not_null()))
+    if fields.keys() != wanted.keys():
+        raise RuleError(f"records must give {', '.join(wanted)} and nothing else")
+    for new, old in fields.items():
+        if known[old] != wanted[new]:
+            raise RuleError(f"{old}: {known[old]} does not become {wanted[new]}")
+    parts = [pl.element().struct.field(fields[new]).alias(new) for new in wanted]
+    return expr.list.eval(pl.struct(parts).filter(parts[0].is_not_null()))
+
+
+def _record_fields(dtype: pl.DataType, otherwise: str) -> dict[str, object]:
+    """The fields of a list of records. Raises RuleError for another type."""
+    if not (isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)):
+        raise RuleError(f"{otherwise} {dtype}")
+    return dict(dtype.inner.to_schema())
 
 
 def _scaled(factor: str, expr: pl.Expr, dtype: pl.DataType, target: pl.DataType) -> Made:
     if not (isinstance(dtype, pl.Decimal) and isinstance(target, pl.Decimal)):
         raise RuleError("scale is for decimals")
-    try:
-        exact = Decimal(factor)
-    except InvalidOperation as error:
-        raise RuleError(f"{factor!r} is not a number") from error
-    exponent = exact.as_tuple().exponent
-    assert isinstance(exponent, int)
+    exact = _number(factor, "a number")
+    exponent = int(exact.as_tuple().exponent)
     if dtype.scale + max(-exponent, 0) > target.scale:
         raise RuleError(f"the product needs more than the {target.scale} digits of the field")
     growth = 10 ** (target.scale - dtype.scale) * max(abs(Fraction(exact)), 1)
@@ -280,7 +291,9 @@ def compile_check(check: Check, expr: pl.Expr, dtype: pl.DataType) -> tuple[pl.E
     if check.between is not None:
         if not (dtype.is_decimal() or dtype.is_integer()):
             raise RuleError(f"between is for numbers, not {dtype}")
-        low, high = (_bound(bound) for bound in check.between)
+        low, high = (_number(bound, "a bound") for bound in check.between)
+        if low > high:
+            raise RuleError(f"nothing lies between {low} and {high}")
         is_inside = (expr >= pl.lit(low)) & (expr <= pl.lit(high))
         return is_inside, f"must lie between {low} and {high}"
     if check.length is not None:
@@ -298,26 +311,37 @@ def compile_check(check: Check, expr: pl.Expr, dtype: pl.DataType) -> tuple[pl.E
     return is_currency(expr), "must be an ISO 4217 code"
 
 
-def _bound(text: int | str) -> Decimal:
-    """A bound as an exact number. Raises RuleError if it is none that is finite."""
+def _number(text: int | str, what: str) -> Decimal:
+    """A number of a mapping, exact. Raises RuleError if it is none that a decimal column holds."""
     try:
-        bound = Decimal(str(text))
+        number = Decimal(str(text))
     except InvalidOperation:
-        bound = Decimal("NaN")
-    if not bound.is_finite():
-        raise RuleError(f"{text!r} is not a bound")
-    return bound
+        number = Decimal("NaN")
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, str):  # of what is not finite
+        raise RuleError(f"{text!r} is not {what}")
+    if max(number.adjusted() + 1, 0) + max(-exponent, 0) > _MOST_DIGITS:
+        raise RuleError(f"{text!r} is not {what} of at most {_MOST_DIGITS} digits")
+    return number
 
 
 def _literal(value: bool | int | str, dtype: pl.DataType) -> bool | int | str | Decimal:
     """The literal as a value of the dtype. Raises RuleError if it is none."""
     if dtype == pl.Boolean and isinstance(value, bool):
         return value
-    if dtype.is_integer() and isinstance(value, int) and not isinstance(value, bool):
+    if dtype.is_integer() and type(value) is int and _fits(value, dtype):
         return value
     if dtype == pl.String and isinstance(value, str):
         return value
     raise RuleError(f"{value!r} is not a value of {dtype}")
+
+
+def _fits(number: int, dtype: pl.DataType) -> bool:
+    try:
+        pl.Series([number], dtype=dtype)
+    except (TypeError, OverflowError):
+        return False
+    return True
 
 
 def _expect(dtype: pl.DataType, wanted: type[pl.DataType], function: str) -> None:

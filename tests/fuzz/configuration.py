@@ -12,12 +12,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
 import yaml
 
 from connectors.debezium.client import read_connector_file
 from connectors.dispatch.main import load_sink
 from connectors.polled.main import load_source
 from runtime.settings import Settings
+from schemas.columnar import frame_dtypes
+from schemas.contracts import record_schema
 from schemas.errors import ConfigError, InvalidEntityError
 from schemas.framing import frame
 from schemas.mapping import ObjectMapping
@@ -169,6 +172,8 @@ def run_mappings(case: Case) -> None:
                     "a refusal without its file and line",
                 )
                 continue
+            for mapping in mappings.values():
+                _apply_to_nothing(case, mapping)
             if topic.name in mappings and chance.random() < PLAYED:
                 _use(case, topic, mappings[topic.name])
 
@@ -180,7 +185,7 @@ def _other_mapping(chance: random.Random, document: Any) -> Any:
     for _ in range(chance.randrange(1, 4)):
         target = chance.choice(config["targets"])
         fields = target["fields"]
-        match chance.randrange(6):
+        match chance.randrange(8):
             case 0 if len(fields) > 1:
                 one, other = chance.sample(list(fields), 2)
                 fields[one], fields[other] = fields[other], fields[one]
@@ -197,6 +202,11 @@ def _other_mapping(chance: random.Random, document: Any) -> Any:
                 target.setdefault("checks", {})[name] = chance.choice(_CHECKS)
             case 4:
                 return values.spoiled(chance, document)
+            case 5:
+                word = chance.choice(["key", "deleted_when"])
+                config[word] = chance.choice([config["key"], *_columns(config)])
+            case 6 if "columns" in config:
+                config["columns"][chance.choice(list(config["columns"]))] = chance.choice(_TYPES)
             case _:
                 target.setdefault("required", []).append(chance.choice([*fields, "x"]))
     return document
@@ -221,12 +231,45 @@ _RULES: Final[list[dict[str, Any]]] = [
     {"scale": "x"}, {"scale": "1e-9"}, {"duration": "hours"}, {"duration": "interval"},
     {"duration": "microseconds"}, {"values": {"a": "b", 1: 2}}, {"values": ["x", "EUR"]},
     {"extract": "project_id"}, {"reorder": [1, 0]}, {"reorder": [9]}, {"work_patterns": [0] * 7},
-    {"records": {"a": "b"}}, {"constant": 1},
+    {"records": {"a": "b"}}, {"constant": 1}, {"scale": "NaN"}, {"scale": "1e37"}, {"reorder": []},
+    {"constant": 2**64}, {"values": {2**64: "a"}}, {"values": {}}, {"first_non_null": []},
+    {"records": {"rate": "cost_rate", "starts_on": "effective_date"}}, {"reorder": [1, 2, 0]},
+    {"source_id": "a|b:c"}, {"duration": "minutes", "negate": True},
 ]  # fmt: skip
 _CHECKS: Final[list[dict[str, Any]]] = [
-    {"between": [0, 24]}, {"between": ["x", "y"]}, {"between": [9, 0]}, {"length": 2},
-    {"length": -1}, {"one_of": [1, "x", True]}, {"one_of": []}, {"currency": True},
+    {"between": [0, 24]},
+    {"between": ["x", "y"]},
+    {"between": [9, 0]},
+    {"length": 2},
+    {"length": -1},
+    {"one_of": [1, "x", True]},
+    {"one_of": []},
+    {"currency": True},
+    {"between": [0, "1e-100"]},
+    {"between": [0, "1e40"]},
+    {"one_of": [2**64]},
+    {"country": True},
+]
+_TYPES: Final = [
+    "text", "long", "int", "boolean", "date", "start_date", "end_date", "decimal(9,2)",
+    "decimal(38,38)", "decimal(39,0)", "decimal(1,2)", "decimal(0,0)", "x",
 ]  # fmt: skip
+
+
+def _apply_to_nothing(case: Case, mapping: ObjectMapping) -> None:
+    """What loads can be applied: to no rows and to one without values, and fits its contracts."""
+    rows = pl.DataFrame(schema=frame_dtypes(mapping.reader))
+    for some in (rows, rows.clear(1)):
+        made = mapping.apply(some)
+        for target, frame_of in zip(mapping.targets, made.targets, strict=True):
+            assert target.topic.record is not None
+            wanted = frame_dtypes(record_schema(target.topic.record))
+            case.expect(
+                dict(frame_of.schema) == wanted and made.rows.height == some.height,
+                Kind.DISAGREEMENT,
+                lambda t=target, f=frame_of: f"{t.topic.name}: {f.schema}",
+                "a target that does not fit its contract",
+            )
 
 
 def _use(case: Case, topic: SourceTopic, mapping: ObjectMapping) -> None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 
 from schemas.errors import ConfigError
 from schemas.mapping_config import parse_config
 from schemas.mapping_loader import load_mappings
+from schemas.mapping_rules import RuleError
+from schemas.mapping_trial import try_out
 from schemas.topics import SOURCES
+from schemas.yaml_text import line_of
 from tests.support.source_events import SYSTEMS, mapping_text
 
 ROLE = """
@@ -246,3 +252,211 @@ def test_every_code_that_a_source_gives_is_checked_to_be_one(system: str) -> Non
                         check = target.checks.get(field)
                         assert check is not None, (name, field)
                         assert getattr(check, kind), (name, field)
+
+
+def set_in(system: str, path: str, value: object) -> tuple[str, list[Any]]:
+    """A shipped mapping with one value changed, below `objects`, and the path of it."""
+    document = yaml.safe_load(mapping_text(system))
+    name = path.partition(".")[0]
+    document["objects"] = {name: document["objects"][name]}
+    steps = [int(step) if step.isdigit() else step for step in f"objects.{path}".split(".")]
+    part = document
+    for step in steps[:-1]:
+        part = part[step]
+    part[steps[-1]] = value
+    return yaml.safe_dump(document, sort_keys=False), steps
+
+
+BIG = 10**30
+HOURS = "time_entries.targets.0"
+PERSON = "person.targets.0.fields"
+RATES = "person.targets.1.fields.cost_rates"
+
+
+@pytest.mark.fault("D9", place="schemas/mapping_loader.py")
+@pytest.mark.parametrize(
+    ("system", "path", "value", "problem"),
+    [
+        ("inhouse", "time_entries.key", "is_billable", "is_billable: an id cannot be Boolean"),
+        ("inhouse", "time_entries.key", "hours", "hours: an id cannot be Decimal"),
+        ("inhouse", "time_entries.kind", "a|b", "should match pattern"),
+        ("inhouse", "time_entries.deleted_when", "status", "deleted_when is not for String"),
+        ("inhouse", "time_entries.deleted_when", "id", "deleted_when is not for Int64"),
+        *(
+            ("inhouse", "time_entries.columns.hours", f"decimal({digits})", problem)
+            for digits, problem in [
+                ("39,0", "hours: .* is no type of at most 38 digits"),
+                ("0,0", "is no type"),
+                ("5,6", "is no type"),
+                ("100,2", "unknown column type"),
+                ("\u0663,2", "unknown column type"),
+            ]
+        ),
+        *(
+            ("inhouse", f"{HOURS}.fields.bill_rate", {"from": "bill_rate", "scale": scale}, problem)
+            for scale, problem in [
+                (0, "scale: Input should be a valid string"),
+                ("NaN", "'NaN' is not a number"),
+                ("sNaN", "is not a number"),
+                ("-Infinity", "is not a number"),
+                ("1e38", "'1e38' is not a number of at most 38 digits"),
+                ("1e999999999", "is not a number of at most"),
+                ("1e-39", "is not a number of at most"),
+                ("1e34", "cannot be computed"),
+                ("1e33", None),
+            ]
+        ),
+        *(
+            ("inhouse", f"{HOURS}.checks.hours", {"between": bounds}, problem)
+            for bounds, problem in [
+                ([0, "1e38"], "'1e38' is not a bound of at most 38 digits"),
+                ([0, "1e999"], "is not a bound"),
+                ([0, "1e-39"], "is not a bound"),
+                ([0, "0." + "1" * 39], "is not a bound"),
+                ([0, "1." + "1" * 38], "is not a bound"),
+                ([25, 24], "nothing lies between 25 and 24"),
+                ([24, 24], None),
+                ([0, "1e37"], None),
+                ([0, "1." + "1" * 37], None),
+                ([0, "1e-38"], None),
+            ]
+        ),
+        ("inhouse", f"{HOURS}.checks.currency", {"length": 0}, "greater than or equal to 1"),
+        ("inhouse", f"{HOURS}.checks.currency", {"length": 1}, None),
+        ("inhouse", f"{HOURS}.checks.currency", {"one_of": []}, "at least 1 item"),
+        ("inhouse", f"{HOURS}.checks.seconds", {"one_of": [2**63]}, "is not a value of Int64"),
+        ("inhouse", f"{HOURS}.checks.seconds", {"one_of": [2**63 - 1]}, None),
+        ("inhouse", f"{HOURS}.checks.seconds", {"one_of": [True]}, "True is not a value of Int64"),
+        ("inhouse", f"{HOURS}.checks.seconds", {"one_of": [1.0]}, "one_of"),
+        *(
+            ("inhouse", f"{HOURS}.fields.seconds", {"constant": number}, problem)
+            for number, problem in [
+                (2**63 - 1, None),
+                (2**63, "is not a value of Int64"),
+                (BIG, "is not a value of Int64"),
+                (2**200, "is not a value of Int64"),
+                (-(2**63) - 1, "is not a value of Int64"),
+            ]
+        ),
+        ("inhouse", f"{HOURS}.fields.is_billable", {"constant": 1.0}, "constant"),
+        (
+            "inhouse",
+            f"{HOURS}.fields.status",
+            {"from": "project_id", "values": {BIG: "draft"}},
+            "is not a value of Int64",
+        ),
+        ("inhouse", f"{HOURS}.fields.status", {"from": "status", "values": {}}, "at least 1 item"),
+        ("inhouse", f"{HOURS}.fields.status", {"from": "status", "values": []}, "at least 1 item"),
+        ("inhouse", f"{HOURS}.fields.bill_rate", {"first_non_null": []}, "at least 1 item"),
+        (
+            "inhouse",
+            f"{HOURS}.fields.project_ref",
+            {"from": "project_id", "source_id": "a|b:c"},
+            "is not <system>:<kind>",
+        ),
+        ("inhouse", f"{HOURS}.absent", ["hours"], "time_entry.hours is required and absent"),
+        ("inhouse", "time_entries.source_checks", {"id": {"one_of": [BIG]}}, "id: .*of Int64"),
+        *(
+            ("float", f"{PERSON}.work_hours", {"from": "work_days_hours", "reorder": order}, told)
+            for order, told in [
+                ([], "at least 1 item"),
+                ([-1, 1, 2, 3, 4, 5, 6], "names each place from 0 on once"),
+                ([0, 0, 2, 3, 4, 5, 6], "names each place"),
+                ([1, 2, 3, 4, 5, 6, 7], "names each place"),
+                ([2**80], "names each place"),
+                ([0], None),
+            ]
+        ),
+        (
+            "float",
+            f"{PERSON}.work_patterns",
+            {"from": "work_days_hours_history", "work_patterns": [2**80]},
+            "names each place",
+        ),
+        (
+            "float",
+            f"{PERSON}.name",
+            {"from": "work_days_hours_history", "work_patterns": [0]},
+            "resource.name: List.* does not become String",
+        ),
+        *(
+            ("float", RATES, {"from": "contracts", "records": records}, problem)
+            for records, problem in [
+                ({}, "at least 1 item"),
+                ({"starts_on": "effective_date"}, "must give starts_on, rate and nothing else"),
+                (
+                    {"starts_on": "effective_date", "rate": "cost_rate", "x": "cost_rate"},
+                    "must give starts_on, rate and nothing else",
+                ),
+                (
+                    {"starts_on": "cost_rate", "rate": "effective_date"},
+                    "cost_rate: Decimal.* does not become Date",
+                ),
+                ({"starts_on": "effective_date", "rate": "x"}, "records has no field x"),
+                ({"rate": "cost_rate", "starts_on": "effective_date"}, None),
+            ]
+        ),
+        ("float", RATES, {"from": "name", "records": {"rate": "x"}}, "records is not for String"),
+        (
+            "float",
+            f"{PERSON}.name",
+            {"from": "contracts", "records": {"rate": "cost_rate"}},
+            "records do not become String",
+        ),
+    ],
+)
+def test_d9_a_mapping_that_cannot_work_is_refused_as_it_is_read(
+    system: str, path: str, value: object, problem: str | None
+) -> None:
+    text, steps = set_in(system, path, value)
+    if problem is None:
+        assert load_mappings(text)
+        return
+    with pytest.raises(ConfigError) as refused:
+        load_mappings(text)
+    first, within = line_of(text, steps), line_of(text, steps[:-1])
+    lines = {within, *range(first, first + 4)}  # of the value, or of what it is a part of
+    assert re.search(rf"line ({'|'.join(map(str, lines))}): [^;]*{problem}", str(refused.value))
+
+
+@pytest.mark.fault("D9", place="schemas/mapping_trial.py")
+@pytest.mark.parametrize(
+    ("expr", "problem"),
+    [
+        (pl.col("a") + 1, None),
+        (pl.col("a").cast(pl.Int32), "Int32 does not become Int64"),
+        (pl.col("b"), "cannot be computed: .*b"),
+        (pl.col("a").list.len(), "cannot be computed"),
+        (pl.col("a") // pl.lit("x"), "cannot be computed"),
+        (pl.when(pl.col("a") == 1).then(pl.lit("x").str.to_date("%Y").cast(int)), "computed"),
+        (pl.lit(Decimal("1e-100")) + pl.col("a"), "cannot be computed"),
+    ],
+)
+def test_d9_what_cannot_be_computed_is_found_without_a_row(
+    expr: pl.Expr, problem: str | None
+) -> None:
+    if problem is None:
+        try_out(expr, {"a": pl.Int64()}, pl.Int64())
+        return
+    with pytest.raises(RuleError, match=problem):
+        try_out(expr, {"a": pl.Int64()}, pl.Int64())
+
+
+def test_an_expression_is_tried_on_ordinary_values_of_any_type() -> None:
+    inner = pl.Struct({"x": pl.Decimal(9, 2), "y": pl.List(pl.Date), "z": pl.Boolean})
+    columns = {"a": pl.List(inner), "b": pl.String(), "c": pl.Datetime("us", "UTC")}
+    seen: list[Any] = []
+
+    def look(values: pl.Series) -> pl.Series:
+        seen.append(values.to_list())
+        return values
+
+    rows = pl.struct("a", "b", "c").map_batches(look, return_dtype=pl.Struct(columns))
+    try_out(rows, columns, pl.Struct(columns))
+    day = date(1970, 1, 2)
+    value = {"x": Decimal(1), "y": [day], "z": True}
+    assert seen[0] == []
+    assert seen[-1] == [
+        dict.fromkeys("abc"),
+        {"a": [value], "b": "1", "c": datetime(1970, 1, 1, microsecond=1, tzinfo=UTC)},
+    ]

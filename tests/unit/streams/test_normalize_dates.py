@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from schemas.columnar import frame_dtypes
+from schemas.contracts import record_schema
 from streams.engine import Accounting
 from tests.unit.streams.test_normalize import Bench, canonical, entry, letters
 
@@ -103,3 +106,35 @@ def test_a_country_may_be_typed_in_any_case_and_be_missing() -> None:
     (record,) = canonical(fed(country_code=None)[1], "project")
     assert record.value is not None
     assert record.value["country_code"] is None
+
+
+WEEK = [Decimal(8)] * 7
+
+
+@pytest.mark.fault("B1", place="schemas/mapping_rules.py")
+@pytest.mark.parametrize(
+    ("day", "is_day"),
+    [
+        ("0001-01-01", True),
+        ("9999-12-31", True),
+        ("0000-12-31", False),
+        ("-0001-01-01", False),
+        ("+10000-01-01", False),
+        ("+12345-01-01", False),
+        ("+262142-12-31", False),
+        ("2026-02-30", False),
+        ("", False),
+    ],
+)
+def test_b1_a_week_begins_on_a_day_of_the_calendar(day: str, is_day: bool) -> None:
+    bench = Bench("src.float.person")
+    row: dict[str, Any] = dict.fromkeys(frame_dtypes(record_schema("source/float/person")))
+    sound, other = ({"2026-01-01": WEEK}, {"2026-01-01": WEEK, day: WEEK})
+    effects = bench.feed(
+        bench.source.change(1, row | {"people_id": 1, "work_days_hours_history": sound}),
+        bench.source.change(2, row | {"people_id": 2, "work_days_hours_history": other}),
+    )
+    assert effects.accounting == Accounting(applied=1 + is_day, dead_lettered=1 - is_day)
+    assert [letter["detail"] for letter in letters(effects)] == [
+        "work_days_hours_history has no value of resource.work_patterns"
+    ] * (not is_day)
