@@ -8,7 +8,7 @@ payload too long for any target it holds the beginning.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from connectors.dispatch.commands import (
     Payload,
     Problem,
     Settled,
+    Status,
     shown_payload,
 )
 from connectors.dispatch.refusals import Refusal
@@ -79,6 +80,13 @@ def resolved_record(identity: str, command: Command, attempts: int, *, at: datet
         "revision": command.revision,
         "attempts": attempts,
     }
+
+
+def ended_by(status: Status, command: Command) -> Sequence[str]:
+    """Return the exceptions that an outcome ends; a withdrawal tidies nothing up."""
+    if status in CARRIED_OUT:
+        return (exception_id(command), warning_id(command))
+    return (exception_id(command),) if status is Status.WITHDRAWN else ()
 
 
 def is_ended(refusal: Refusal, last: Settled | None) -> bool:

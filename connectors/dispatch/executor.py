@@ -12,16 +12,24 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator,
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
 from connectors.dispatch.commands import Command, Intent, Outcome, Problem, Status
-from connectors.dispatch.exceptions import exception_id, is_leftover, warning_id
+from connectors.dispatch.exceptions import ended_by, exception_id, is_leftover, warning_id
 from connectors.dispatch.gate import Gate
 from connectors.dispatch.journal import Journal
 from connectors.dispatch.lease import Check, LeaseLostError
-from connectors.dispatch.ledger import Attempt, Ledger, Look, Step, Supersede, Withdraw
+from connectors.dispatch.ledger import (
+    Attempt,
+    Ledger,
+    Look,
+    Revisit,
+    Step,
+    Supersede,
+    Withdraw,
+)
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.pacer import Pacer
 from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
@@ -57,8 +65,6 @@ _log = structlog.get_logger()
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 Finished = Callable[[], None]
-
-LEASE_PAUSE_S: Final = 1.0
 
 
 class TargetExecutor:
@@ -104,7 +110,6 @@ class TargetExecutor:
         self._retrying: set[str] = set()
         self._waiting: dict[str, list[Finished]] = {}
         self._trials: set[str] = set()  # ids of refused commands that are tried again
-        self._leftovers: dict[str, Problem] = {}  # by id of carried-out ones: looked at again
         self._is_draining = False
         self._refusals = Refusals(refused)
         self._limited = 0  # times in a row that the target asked everybody to slow down
@@ -139,42 +144,15 @@ class TargetExecutor:
 
         `finished` is called once nothing of it waits, and no exception is open for it.
         """
+        for refusal in self._refusals.of(natural_key, below=revision):
+            if not is_leftover(refusal):  # which was carried out, and is to be tidied up still
+                self._reopen(refusal)
         waiting = self._ledger.withdraw(natural_key, revision)
         if waiting is not None:
             self._waiting[waiting.command_id].append(finished)
             self._nudge(natural_key)
-        elif refusals := [
-            refusal
-            for refusal in self._refusals.of(natural_key, below=revision)
-            if not is_leftover(refusal)  # it was carried out, and is to be tidied up all the same
-        ]:
-            for refusal in refusals:  # at once, so that none is tried meanwhile
-                self._refusals.met(refusal.exception_id, self._now_s())
-            self._spawn(self._resolve(refusals[0], finished))
         else:
             finished()
-
-    async def _resolve(self, refusal: Refusal, finished: Finished) -> None:
-        """Resolve what nobody waits for any more; without a lease, the heir does."""
-        known_id = self._ledger.known_id(refusal.command.natural_key)
-        intent = self._ledger.open_intent(refusal.command.natural_key)
-        attempts = max(refusal.attempts, intent.attempt if intent else 0)
-        outcome = Outcome(Status.WITHDRAWN, attempts, target_id=known_id)
-        while not self._is_draining:
-            try:
-                self._check()
-            except LeaseLostError:
-                await asyncio.sleep(LEASE_PAUSE_S)
-                continue
-            newer = self._ledger.waiting(refusal.command.natural_key)
-            if newer is not None:  # what becomes of it counts, and resolves the exception or not
-                self._waiting[newer.command_id].append(finished)
-                return
-            if self._ledger.is_last(refusal.command):
-                refusals = self._refuse(refusal.command, outcome)
-                await self._journal.settle(refusal.command, outcome, refusals)
-            finished()
-            return
 
     def retry(self, request: RetryRequest) -> None:
         """Try refused commands again now, as a person asks."""
@@ -212,15 +190,23 @@ class TargetExecutor:
 
     def _try_again(self, refusal: Refusal) -> None:
         command = refusal.command
-        if self._ledger.reopen(command):
-            self._waiting[command.command_id] = []
+        if is_leftover(refusal):
+            is_begun = self._ledger.revisit(command)
+            if is_begun:
+                self._begin(command.natural_key)
+        elif is_begun := self._reopen(refusal):
             self._trials.add(command.command_id)
-            if is_leftover(refusal):
-                self._leftovers[command.command_id] = refusal.problem
+        if not is_begun:  # another one is under way, and will tell
+            self._refusals.put_back(refusal.exception_id, self._now_s())
+
+    def _reopen(self, refusal: Refusal) -> bool:
+        command = refusal.command
+        is_reopened = self._ledger.reopen(command, attempts=refusal.attempts)
+        if is_reopened:
+            self._waiting[command.command_id] = []
             self._begin(command.natural_key)
             self._show()
-        else:  # a newer one is under way, and will tell
-            self._refusals.put_back(refusal.exception_id, self._now_s())
+        return is_reopened
 
     def _now_s(self) -> float:
         return self._now().timestamp()
@@ -252,8 +238,9 @@ class TargetExecutor:
                 step = self._ledger.next(natural_key)
                 with self._in_flight_as(natural_key):
                     error = await self._perform_safely(step)
-            if step.command.command_id not in self._waiting:
-                failures = 0  # settled: the next command starts afresh
+            is_done = isinstance(step, Revisit) or step.command.command_id not in self._waiting
+            if error is None and is_done:
+                failures = 0  # the next command starts afresh
             if error is not None:
                 failures += 1
                 is_alone = self._repeated.fails_alone(natural_key)
@@ -267,7 +254,7 @@ class TargetExecutor:
                     error,
                     failures,
                     is_alone=is_alone,
-                    is_leftover=step.command.command_id in self._leftovers,
+                    is_leftover=isinstance(step, Revisit),
                 )
         self._gate.leave(natural_key)
         self._repeated.forget(natural_key)
@@ -305,6 +292,8 @@ class TargetExecutor:
                 return None
             case Look():
                 return await self._look(step)
+            case Revisit():
+                return await self._revisit(step)
             case Attempt():
                 held = self._refusals.holding(command.kind)
                 if held is not None and command.command_id not in self._trials:
@@ -316,44 +305,74 @@ class TargetExecutor:
 
     async def _look(self, step: Look) -> TransientError | AuthenticationError | None:
         command = step.command
-        known_id = self._ledger.known_id(command.natural_key)
         try:
-            async with asyncio.timeout(self._policy.attempt_s):
-                found = await self._sink.look(command, known_id)
-        except TimeoutError:
-            self._ledger.unknown(command.natural_key)
-            return too_late()
+            found = await self._ask(command)
         except (TransientError, AuthenticationError) as error:
             self._ledger.unknown(command.natural_key)
             return error
         except RecordError as error:
-            if not is_refusal(error):
-                self._ledger.unknown(command.natural_key)
-                return transient(error)
             if is_from_target(error):
                 self._heard()
-            left_over = self._leftovers.get(command.command_id)
-            if left_over is None:
-                outcome = rejected(step.attempts, error)
-            else:  # it stays carried out, whoever may look at it
-                applied = Applied(known_id, warning=left_over)
-                outcome = carried_out(Status.ADOPTED, step.attempts, applied)
-            await self._settle(command, outcome)
+            await self._settle(command, rejected(step.attempts, error))
             return None
-        is_leftover = command.command_id in self._leftovers
-        if found is not None and found.differs and not is_leftover:
-            found = None
-        if found is None and is_leftover:
-            # It was carried out once. What became of it since is for the tables to see: they know
-            # whether anybody still wants it.
-            found = Applied(known_id)
-        if found is None:
+        if found is None or found.differs:
             # It says nothing about writes: a target in maintenance may be read.
             self._ledger.not_applied(command.natural_key)
         else:
             self._heard()
             await self._settle(command, carried_out(Status.ADOPTED, step.attempts, found))
         return None
+
+    async def _revisit(self, step: Revisit) -> TransientError | AuthenticationError | None:
+        """Look whether what a command left over is still there, and tell.
+
+        It stays carried out. What became of its record since is for the tables to see: they know
+        whether anybody still wants it.
+        """
+        natural_key = step.command.natural_key
+        told = self._refusals.waiting(warning_id(step.command))
+        if told is not None:  # nothing has ended it meanwhile
+            try:
+                found = await self._ask(told.command)
+                problem = found.warning if found else None
+            except (TransientError, AuthenticationError) as error:
+                self._ledger.unknown(natural_key)
+                return error
+            except RecordError:  # it may not be looked at
+                problem = told.problem
+            self._check()
+            await self._tell_leftover(told, problem)
+        self._ledger.revisited(natural_key)
+        return None
+
+    async def _tell_leftover(self, told: Refusal, problem: Problem | None) -> None:
+        if problem is None:
+            await self._journal.resolve(told)
+            self._refusals.met(told.exception_id, self._now_s())
+        else:
+            identity, command, attempts = told.exception_id, told.command, told.attempts
+            now_s = self._now_s()
+            await self._journal.tell(
+                self._refusals.refused(identity, command, problem, attempts, now_s)
+            )
+        self._pacer.wake()
+
+    async def _ask(self, command: Command) -> Applied | None:
+        """Look the content of a command up.
+
+        Raises TransientError and AuthenticationError where that is to be repeated, RecordError
+        where it is refused.
+        """
+        known_id = self._ledger.known_id(command.natural_key)
+        try:
+            async with asyncio.timeout(self._policy.attempt_s):
+                return await self._sink.look(command, known_id)
+        except TimeoutError as error:
+            raise too_late() from error
+        except RecordError as error:
+            if is_refusal(error):
+                raise
+            raise transient(error) from error
 
     async def _attempt(self, step: Attempt) -> TransientError | AuthenticationError | None:
         command = step.command
@@ -410,7 +429,6 @@ class TargetExecutor:
             self._check()
             await self._journal.settle(command, outcome, self._refuse(command, outcome))
         self._trials.discard(command.command_id)
-        self._leftovers.pop(command.command_id, None)
         self._repeated.settled(command)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
         self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()
@@ -423,7 +441,7 @@ class TargetExecutor:
     def _refuse(self, command: Command, outcome: Outcome) -> Sequence[Refusal]:
         """Tell the refusals of an outcome; return what of it waits for a person."""
         now_s, waiting = self._now_s(), []
-        is_met = outcome.status not in (Status.REJECTED, Status.SUPERSEDED)
+        ended = ended_by(outcome.status, command)
         if outcome.status is Status.SUCCEEDED:
             self._limited = 0
             self._refusals.flows(command.kind)
@@ -431,18 +449,11 @@ class TargetExecutor:
             (exception_id(command), outcome.problem),
             (warning_id(command), outcome.warning),
         ):
-            left = self._refusals.waiting(identity)
-            if outcome.status is Status.WITHDRAWN and left is not None and is_leftover(left):
-                # Still there. Told of the last revision, as only that is looked at again.
-                last = replace(left.command, revision=command.revision)
-                waiting.append(
-                    self._refusals.refused(identity, last, left.problem, outcome.attempts, now_s)
-                )
-            elif problem is not None:
+            if problem is not None:
                 waiting.append(
                     self._refusals.refused(identity, command, problem, outcome.attempts, now_s)
                 )
-            elif is_met:
+            elif identity in ended:
                 self._refusals.met(identity, now_s)
             else:
                 self._refusals.put_back(identity, now_s)

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from connectors.dispatch.commands import (
-    CARRIED_OUT,
     DETAIL_MAX,
     ENDED,
     Command,
@@ -27,14 +26,13 @@ from connectors.dispatch.commands import (
 )
 from connectors.dispatch.exceptions import (
     OPEN,
+    ended_by,
     ended_record,
-    exception_id,
     is_ended,
     is_overtaken,
     open_record,
     read_refusal,
     resolved_record,
-    warning_id,
 )
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
@@ -85,6 +83,10 @@ class Journal(Protocol):
 
     async def tell(self, refusal: Refusal) -> None:
         """Record that a command needs a person although it goes on being tried."""
+        ...
+
+    async def resolve(self, leftover: Refusal) -> None:
+        """Record that what a carried-out command left over is tidied up."""
         ...
 
     async def bury(self, letter: DeadLetter) -> None:
@@ -257,7 +259,7 @@ class KafkaJournal:
         result = result_record(command, outcome, finished_at=at)
         await self._publisher.publish(RESULTS, command.natural_key, result)
         still_open = {refusal.exception_id for refusal in refusals}
-        resolved = _resolved(command, outcome.status)
+        resolved = ended_by(outcome.status, command)
         for identity in resolved:
             is_known = identity in self._exceptions or command.natural_key in self._doubtful
             if is_known and identity not in still_open:
@@ -278,6 +280,11 @@ class KafkaJournal:
         if known is not None:
             record["raised_at"] = min(record["raised_at"], known.raised_at)
         await self._publish_exception(record)
+
+    async def resolve(self, leftover: Refusal) -> None:
+        """Write that an exception is resolved."""
+        identity, command, attempts = leftover.exception_id, leftover.command, leftover.attempts
+        await self._publish_exception(resolved_record(identity, command, attempts, at=self._now()))
 
     async def _publish_exception(self, record: Payload) -> None:
         await self._publisher.publish(EXCEPTIONS, record["exception_id"], record)
@@ -309,13 +316,6 @@ class KafkaJournal:
             "raised_at": self._now(),
         }
         await self._publisher.publish(DEAD_LETTERS, key, record)
-
-
-def _resolved(command: Command, status: Status) -> Sequence[str]:
-    """Return the exceptions that an outcome ends; a withdrawal tidies nothing up."""
-    if status in CARRIED_OUT:
-        return (exception_id(command), warning_id(command))
-    return (exception_id(command),) if status is Status.WITHDRAWN else ()
 
 
 def _open_exception(record: Mapping[str, Any]) -> OpenException:

@@ -14,6 +14,8 @@ The rules:
 - What nobody wants any more is not attempted: the desire was withdrawn.
 - A refused command is settled; it may be reopened as long as nothing newer is known. It is then
   looked up before it is attempted: somebody may have mended the target by hand.
+- What a carried-out command left over is looked at beside all that, when nothing else waits. It
+  settles nothing.
 """
 
 from __future__ import annotations
@@ -59,7 +61,15 @@ class Withdraw:
     attempts: int
 
 
-Step = Attempt | Look | Supersede | Withdraw
+@dataclass(frozen=True, slots=True)
+class Revisit:
+    """Ask the target whether what a carried-out command left over is still there."""
+
+    command: Command
+    attempts: int
+
+
+Step = Attempt | Look | Supersede | Withdraw | Revisit
 
 
 @dataclass(slots=True)
@@ -71,6 +81,11 @@ class _Entry:
     is_under_way: bool = False
     must_look: bool = False  # before anything is attempted
     is_withdrawn: bool = False
+    leftover: Command | None = None
+
+    def first(self) -> Command | None:
+        """Return what the next step is about."""
+        return self.pending[0] if self.pending else self.leftover
 
     def newest_revision(self) -> int:
         if self.pending:
@@ -127,17 +142,30 @@ class Ledger:
         """Whether nobody wants what waits any more."""
         return natural_key in self._entries and self._entries[natural_key].is_withdrawn
 
-    def reopen(self, command: Command) -> bool:
-        """Take a refused command in again; False where something newer is known of its key."""
+    def reopen(self, command: Command, *, attempts: int = 0) -> bool:
+        """Take a refused command in again; False where something newer is known of its key.
+
+        It was refused after so many `attempts`: its result may be lost behind an older one.
+        """
         key = command.natural_key
         entry = self._entry(key)
         attempted = entry.open_intent.revision if entry.open_intent else NEVER.revision
         if entry.pending or command.revision < max(entry.settled.revision, attempted):
             return False
         self._entries[key] = entry
-        entry.attempts = entry.open_intent.attempt if entry.open_intent else entry.settled.attempts
+        known = entry.open_intent.attempt if entry.open_intent else entry.settled.attempts
+        entry.attempts = max(known, attempts)
         entry.must_look = True
         entry.pending.append(command)
+        return True
+
+    def revisit(self, command: Command) -> bool:
+        """Take in that a command left something over; False where others wait: they will tell."""
+        entry = self._entry(command.natural_key)
+        if entry.pending:
+            return False
+        self._entries[command.natural_key] = entry
+        entry.leftover = command
         return True
 
     def known_id(self, natural_key: str) -> str | None:
@@ -152,21 +180,20 @@ class Ledger:
         )
 
     def has_work(self, natural_key: str) -> bool:
-        """Whether a command of the natural key is not settled yet."""
-        return natural_key in self._entries and bool(self._entries[natural_key].pending)
+        """Whether a command of the natural key is not settled yet, or one is to be revisited."""
+        entry = self._entries.get(natural_key)
+        return entry is not None and entry.first() is not None
 
     def kind(self, natural_key: str) -> str:
         """Return the kind of what is next of a natural key that has work."""
-        return self._entries[natural_key].pending[0].kind
+        first = self._entries[natural_key].first()
+        assert first is not None, natural_key
+        return first.kind
 
-    def waiting(self, natural_key: str) -> Command | None:
-        """Return the newest command of the natural key that is not settled yet."""
-        entry = self._entries.get(natural_key)
-        return entry.pending[-1] if entry and entry.pending else None
-
-    def is_last(self, command: Command) -> bool:
-        """Whether nothing newer of its natural key is settled."""
-        return self._settled.get(command.natural_key, NEVER).revision <= command.revision
+    def is_outdated(self, natural_key: str) -> bool:
+        """Whether nobody wants the head command any more, or a newer one is behind it."""
+        entry = self._entries[natural_key]
+        return entry.is_withdrawn or len(entry.pending) > 1
 
     def open_intent(self, natural_key: str) -> Intent | None:
         """Return the attempt that may have landed without our knowing, if there is one."""
@@ -176,10 +203,12 @@ class Ledger:
     def next(self, natural_key: str) -> Step:
         """Begin the next step of a natural key that has work. One of the reports must follow."""
         entry = self._entries[natural_key]
-        assert entry.pending and not entry.is_under_way, natural_key
+        head = entry.first()
+        assert head is not None and not entry.is_under_way, natural_key
         entry.is_under_way = True
-        head = entry.pending[0]
-        if entry.open_intent is not None or entry.must_look:
+        if not entry.pending:
+            return Revisit(head, entry.settled.attempts)
+        if entry.open_intent is not None or (entry.must_look and not entry.is_withdrawn):
             return Look(head, entry.attempts)
         if len(entry.pending) > 1:
             return Supersede(head, entry.attempts)
@@ -212,7 +241,20 @@ class Ledger:
         entry.attempts = 0
         entry.is_under_way = False
         if not entry.pending:
-            del self._entries[command.natural_key]
+            entry.is_withdrawn = False
+            self._rest(command.natural_key)
+
+    def revisited(self, natural_key: str) -> None:
+        """Report that what was left over is told, or gone."""
+        entry = self._entries[natural_key]
+        entry.leftover = None
+        entry.is_under_way = False
+        self._rest(natural_key)
+
+    def _rest(self, natural_key: str) -> None:
+        entry = self._entries[natural_key]
+        if entry.first() is None and entry.open_intent is None:
+            del self._entries[natural_key]
 
     def _entry(self, natural_key: str) -> _Entry:
         return self._entries.get(natural_key) or _Entry(self._settled.get(natural_key, NEVER))

@@ -139,13 +139,11 @@ def _is_last(refusal: Refusal, memory: Memory) -> bool:
     """Whether nothing newer is known; where nothing is at all, a command is delivered again.
 
     A result that is older came late: compaction keeps it in the place of the last one, which is
-    known by its exception alone. What a command left over outlives newer ones that were refused:
-    it is to be tidied up still.
+    known by its exception alone. What a command left over is to be tidied up whatever came after.
     """
     last = memory.settled.get(refusal.command.natural_key)
-    if last is None:
-        return False
-    return last.revision <= refusal.command.revision or is_leftover(refusal)
+    is_settled = last is not None and last.revision <= refusal.command.revision
+    return is_leftover(refusal) or is_settled
 
 
 def doubtful(memory: Memory) -> set[str]:

@@ -145,6 +145,9 @@ class MemoryJournal:
     async def tell(self, refusal: Refusal) -> None:
         self.open[refusal.exception_id] = refusal
 
+    async def resolve(self, leftover: Refusal) -> None:
+        self.open.pop(leftover.exception_id)
+
     async def bury(self, letter: DeadLetter) -> None:
         self.letters.append(letter)
 
@@ -184,6 +187,9 @@ class MarkedJournal:
 
     async def tell(self, refusal: Refusal) -> None:
         await self._journal.tell(refusal)
+
+    async def resolve(self, leftover: Refusal) -> None:
+        await self._journal.resolve(leftover)
 
     async def bury(self, letter: DeadLetter) -> None:
         await self._journal.bury(letter)

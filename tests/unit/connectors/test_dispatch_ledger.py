@@ -3,7 +3,7 @@
 import pytest
 
 from connectors.dispatch.commands import Intent, Settled
-from connectors.dispatch.ledger import Attempt, Ledger, Look, Supersede
+from connectors.dispatch.ledger import Attempt, Ledger, Look, Revisit, Supersede, Withdraw
 from tests.support.sinks import make_command
 
 KEY = "netsuite:project:a"
@@ -77,7 +77,7 @@ def test_what_is_delivered_again_behind_several_that_wait_is_refused(revision: i
     ledger.deliver(last)
 
     assert not ledger.deliver(make_command(KEY, revision))
-    assert ledger.waiting(KEY) is last
+    assert ledger.withdraw(KEY, 3) is None, "the last that waits is not below it"
     assert ledger.next(KEY) == Supersede(first, 0)
     ledger.settled(first, 0, None)
     assert ledger.next(KEY) == Attempt(last, 1)
@@ -143,11 +143,67 @@ def test_a1_a_refused_command_is_tried_again_unless_something_newer_is_known(
     )
     command = make_command(KEY, 3)
 
-    assert ledger.reopen(command) is is_reopened
+    assert ledger.reopen(command, attempts=2) is is_reopened
     assert ledger.has_work(KEY) is is_reopened
     if is_reopened:
-        assert isinstance(ledger.next(KEY), Look)
+        assert ledger.next(KEY) == Look(command, 2)
     elif attempted is not None:
         newer = make_command(KEY, attempted)
         assert ledger.deliver(newer)
         assert ledger.next(KEY) == Look(newer, 2)
+
+
+def test_what_is_left_over_is_revisited_when_nothing_else_waits_and_settles_nothing() -> None:
+    ledger = Ledger({KEY: Settled(5, 3, "t1")}, {})
+    left, newer, last = make_command(KEY, 2), make_command(KEY, 6), make_command(KEY, 7)
+    assert ledger.revisit(left)
+    assert ledger.has_work(KEY)
+    assert ledger.kind(KEY) == left.kind
+    assert not ledger.deliver(make_command(KEY, 5)), "it is settled"
+    assert ledger.next(KEY) == Revisit(left, 3)
+    assert ledger.withdraw(KEY, 9) is None, "it was carried out"
+    assert ledger.deliver(newer)
+    ledger.revisited(KEY)
+    assert ledger.next(KEY) == Attempt(newer, 1)
+    assert not ledger.revisit(left), "the newer one will tell"
+    ledger.settled(newer, 1, "t1")
+    assert not ledger.has_work(KEY)
+
+    assert ledger.revisit(left)
+    assert ledger.deliver(last)
+    assert ledger.next(KEY) == Attempt(last, 1), "a new order does not wait behind it"
+    ledger.settled(last, 1, "t1")
+    assert ledger.next(KEY) == Revisit(left, 1)
+    ledger.revisited(KEY)
+    assert not ledger.has_work(KEY)
+
+
+def test_a_revisit_says_nothing_about_an_attempt_of_unknown_outcome() -> None:
+    ledger = Ledger({KEY: Settled(2, 3)}, {KEY: Intent("cmd-2", 2, 4)})
+    left = make_command(KEY, 1)
+    assert ledger.revisit(left)
+    assert ledger.next(KEY) == Revisit(left, 3)
+    ledger.revisited(KEY)
+
+    assert ledger.open_intent(KEY) == Intent("cmd-2", 2, 4)
+    assert ledger.reopen(make_command(KEY, 2))
+    assert ledger.next(KEY) == Look(make_command(KEY, 2), 4)
+
+
+@pytest.mark.parametrize("is_left_over", [True, False])
+def test_what_was_withdrawn_is_looked_up_only_where_an_attempt_may_have_landed(
+    is_left_over: bool,
+) -> None:
+    ledger = Ledger({KEY: Settled(2, 3)}, {})
+    command = make_command(KEY, 2)
+    if is_left_over:
+        ledger.revisit(make_command(KEY, 1))
+    ledger.reopen(command)
+    assert ledger.withdraw(KEY, 3) is command
+    assert ledger.next(KEY) == Withdraw(command, 3)
+    ledger.settled(command, 3, None)
+
+    assert ledger.has_work(KEY) is is_left_over
+    assert not ledger.deliver(command)
+    assert ledger.reopen(command)
+    assert ledger.next(KEY) == Look(command, 3), "it is withdrawn no more"

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 
 import pytest
@@ -986,13 +987,109 @@ def test_a6_a_withdrawal_ends_also_the_attempt_that_was_under_way_elsewhere() ->
         refusal = Refusal("netsuite:netsuite:project:a", command, problem, 3, 1, at_s, at_s, at_s)
         settled = {command.natural_key: Settled(1, 3)}
         intents = {command.natural_key: Intent(command.command_id, 1, 4)}
-        for known, attempts in ((intents, 4), ({}, 3)):
-            async with bench(Erp(), settled=settled, refused=[refusal], intents=known) as it:
-                it.executor.withdraw(command.natural_key, 2, lambda: None)
-                await asyncio.sleep(0)
+        for known, attempts, is_made in ((intents, 4, True), (intents, 4, False), ({}, 3, False)):
+            erp = Erp()
+            finished: list[str] = []
+            if is_made:
+                erp.held[command.natural_key] = command.payload
+            async with bench(erp, settled=settled, refused=[refusal], intents=known) as it:
+                it.executor.withdraw(command.natural_key, 2, partial(finished.append, "withdrawn"))
+                await asyncio.sleep(60)
+                assert bool(finished) is (not known), "it may still land: too early to look"
+                await asyncio.sleep(2)
 
                 [(_, outcome)] = it.journal.outcomes
-                assert (outcome.status.value, outcome.attempts) == ("withdrawn", attempts)
+                status = "adopted" if is_made else "withdrawn"
+                assert (outcome.status.value, outcome.attempts) == (status, attempts)
+                assert (erp.looks, erp.writes) == (1 if known else 0, 0)
+                assert (finished, it.journal.open) == (["withdrawn"], {})
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+def test_a1_a_refusal_that_was_withdrawn_is_tried_again_once_it_is_ordered_anew_and_refused() -> (
+    None
+):
+    async def story() -> None:
+        erp = Left()
+        erp.rules["first"] = (lambda it: it.revision in (3, 5), REFUSED_ALONE)
+        async with bench(erp) as it:
+            it.submit(make_command(revision=1))
+            await it.idle()
+            for revision in (3, 5):  # beside the look at what the first has left over
+                it.executor.retry(RetryRequest())
+                it.submit(make_command(revision=revision))
+                await it.idle()
+                if revision == 3:
+                    it.executor.withdraw("netsuite:project:a", 4, lambda: None)
+                    await it.idle()
+            assert sorted(it.journal.open) == [
+                "netsuite:netsuite:project:a",
+                "netsuite:netsuite:project:a:warning",
+            ]
+            erp.rules.clear()
+            await asyncio.sleep(3 * DAY_S)
+            assert erp.held["netsuite:project:a"] == make_command(revision=5).payload
+            assert list(it.journal.open) == ["netsuite:netsuite:project:a:warning"]
+
+    virtually(story)
+
+
+REFUSED_ALONE = VendorRejectedError(400, [Fault("X", "no")], context={}, reason=Reason.VALIDATION)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("is_tidied", [True, False])
+@pytest.mark.parametrize("news", ["refused", "waiting", "withdrawn", "none"])
+def test_a1_what_is_left_over_is_looked_at_whatever_became_of_newer_ones(
+    news: str, is_tidied: bool
+) -> None:
+    async def story() -> None:
+        erp = Left()
+        async with bench(erp) as it:
+            it.submit(make_command())
+            await it.idle()
+            erp.rules["X"] = (
+                lambda _: True,
+                not_available() if news == "waiting" else REFUSED_ALONE,
+            )
+            if news != "none":
+                it.submit(make_command(revision=2))
+                await asyncio.sleep(10)
+            if news == "withdrawn":
+                it.executor.withdraw("netsuite:project:a", 3, lambda: None)
+            erp.records = 1 if is_tidied else 2
+            await asyncio.sleep(2 * DAY_S)
+
+            is_open = "netsuite:netsuite:project:a:warning" in it.journal.open
+            assert is_open is (not is_tidied or news == "waiting")
+            assert it.journal.outcomes[0][1].status.value == "succeeded"
+            later = {outcome.status.value for _, outcome in it.journal.outcomes[1:]}
+            assert later == {"refused": {"rejected"}, "withdrawn": {"rejected", "withdrawn"}}.get(
+                news, set()
+            ), "a look at what is left over settles nothing"
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+def test_a1_a_look_at_what_is_left_over_that_gets_no_answer_is_repeated_ever_more_seldom() -> None:
+    class Silent(Left):
+        async def look(self, _command: Command, _known_id: str | None) -> Applied | None:
+            self.looks += 1
+            raise not_available()
+
+    async def story() -> None:
+        erp = Silent()
+        async with bench(erp) as it:
+            it.submit(make_command())
+            await it.idle()
+            await asyncio.sleep(DAY_S)
+            assert 700 < erp.looks < 3_200, "the pauses grow to a minute, and stay"
+            it.submit(make_command(revision=2))
+            await asyncio.sleep(61)
+            assert it.statuses() == ["succeeded", "succeeded"]
 
     virtually(story)
 

@@ -117,20 +117,22 @@ async def test_what_is_no_command_is_buried_before_its_offset_moves() -> None:
 
 @pytest.mark.fault("A1", place="connectors/dispatch/session.py")
 @pytest.mark.asyncio
-async def test_a1_what_is_left_over_is_known_after_a_restart_though_newer_was_refused() -> None:
+@pytest.mark.parametrize("last", [None, 0, 1, 2], ids=["never", "older", "same", "newer"])
+async def test_a1_what_is_left_over_is_looked_at_after_a_restart_whatever_was_settled_last(
+    last: int | None,
+) -> None:
     """Else nobody looks whether it was tidied up, and the warning stays open for ever."""
-    first, newer = make_command(revision=1), make_command(revision=2)
+    first = make_command(revision=1)
     left = Refusal(warning_id(first), first, Problem("TWO", "two"), 1, 1, 0.0, 0.0, 0.0)
-    refused = Refusal(exception_id(newer), newer, Problem("X", "no"), 1, 1, 0.0, 0.0, 2.0**40)
-    memory = Memory(settled={first.natural_key: Settled(2, 1, "7")}, refusals=(left, refused))
-    journal = MemoryJournal()
-    journal.open = {each.exception_id: each for each in memory.refusals}
-    async with session({"netsuite": FakeTarget()}, journal, memory) as it:
-        it.accept(delivery("netsuite", 0, Withdrawal(first.natural_key, 3)))
-        await committable(it, {PLACES["netsuite"]: 1})
-        assert list(journal.open) == [left.exception_id]
-        # Of the last revision: only that is looked at again.
-        assert journal.open[left.exception_id].command.revision == 2
+    settled = {} if last is None else {first.natural_key: Settled(last, 1, "7")}
+    journal, target = MemoryJournal(), FakeTarget()
+    journal.open = {left.exception_id: left}
+    async with session({"netsuite": target}, journal, Memory(settled, refusals=(left,))):
+        async with asyncio.timeout(10):
+            while journal.open:  # noqa: ASYNC110 - the journal knows no event
+                await asyncio.sleep(0.001)
+
+    assert (target.looks, target.calls, journal.outcomes) == ([first.command_id], 0, [])
 
 
 @pytest.mark.fault("A1", place="connectors/dispatch/session.py")
@@ -207,8 +209,11 @@ async def test_a1_a_refusal_is_known_though_an_older_result_came_late_in_the_pla
 async def test_a1_what_is_left_over_is_looked_at_though_its_result_was_never_written() -> None:
     command = make_command(revision=10)
     left = Refusal(warning_id(command), command, Problem("TWO", "two"), 1, 1, 0.0, 0.0, 0.0)
-    memory = Memory(settled={command.natural_key: Settled(5, 3, "7")}, refusals=(left,))
+    intent = Intent(command.command_id, 10, 1, datetime(2026, 1, 1, tzinfo=UTC))
+    key = command.natural_key
+    memory = Memory({key: Settled(5, 3, "7")}, {key: intent}, refusals=(left,))
     sinks, journal = {"netsuite": FakeTarget()}, MemoryJournal()
+    sinks["netsuite"].held[key] = command.payload
     journal.open = {left.exception_id: left}
     async with session(sinks, journal, memory) as it:
         async with asyncio.timeout(10):
