@@ -235,9 +235,8 @@ class KafkaJournal:
         self._doubtful = set(doubtful)
         self._publisher = publisher
         self._exceptions = dict(exceptions)
-        self._metrics = metrics
         self._now = now
-        metrics.show_exceptions(self._exceptions.values())
+        self._totals = metrics.show_exceptions(self._exceptions.values())
 
     async def intend(self, command: Command, attempt: int) -> None:
         """Write the intent of an attempt."""
@@ -288,11 +287,11 @@ class KafkaJournal:
 
     async def _publish_exception(self, record: Payload) -> None:
         await self._publisher.publish(EXCEPTIONS, record["exception_id"], record)
-        if record["status"] == OPEN:
-            self._exceptions[record["exception_id"]] = _open_exception(record)
-        else:
-            self._exceptions.pop(record["exception_id"], None)
-        self._metrics.show_exceptions(self._exceptions.values())
+        before = self._exceptions.pop(record["exception_id"], None)
+        after = _open_exception(record) if record["status"] == OPEN else None
+        if after is not None:
+            self._exceptions[record["exception_id"]] = after
+        self._totals.change(before, after)
 
     async def bury(self, letter: DeadLetter) -> None:
         """Write a record that is no command to the dead letters.

@@ -66,18 +66,33 @@ class DispatchMetrics:
             registry=registry,
         )
 
-    def show_exceptions(self, exceptions: Iterable[OpenException]) -> None:
-        """Set the gauges of open exceptions."""
-        counts: dict[str, int] = {}
-        money: dict[tuple[str, str], Decimal] = {}
-        for item in exceptions:
-            counts[item.system] = counts.get(item.system, 0) + 1
-            if item.amount is not None and item.currency is not None:
-                key = (item.system, item.currency)
-                money[key] = money.get(key, Decimal(0)) + item.amount
+    def show_exceptions(self, exceptions: Iterable[OpenException]) -> ExceptionTotals:
+        """Begin the gauges of open exceptions anew; return what keeps them up to date."""
         self._exceptions.clear()
         self._exceptions_money.clear()
-        for system, count in counts.items():
-            self._exceptions.labels(system).set(count)
-        for (system, currency), amount in money.items():
-            self._exceptions_money.labels(system, currency).set(float(amount))
+        totals = ExceptionTotals(self._exceptions, self._exceptions_money)
+        for item in exceptions:
+            totals.change(None, item)
+        return totals
+
+
+class ExceptionTotals:
+    """How many exceptions are open, and what money waits with them, as gauges show it."""
+
+    def __init__(self, count: Gauge, money: Gauge) -> None:
+        self._count = count
+        self._money = money
+        self._counts: dict[str, int] = {}
+        self._amounts: dict[tuple[str, str], Decimal] = {}
+
+    def change(self, before: OpenException | None, after: OpenException | None) -> None:
+        """Let one take the place of another; None is none."""
+        for item, sign in ((before, -1), (after, 1)):
+            if item is None:
+                continue
+            self._counts[item.system] = self._counts.get(item.system, 0) + sign
+            self._count.labels(item.system).set(self._counts[item.system])
+            if item.amount is not None and item.currency is not None:
+                key = (item.system, item.currency)
+                self._amounts[key] = self._amounts.get(key, Decimal(0)) + sign * item.amount
+                self._money.labels(*key).set(float(self._amounts[key]))

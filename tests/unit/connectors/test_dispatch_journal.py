@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -47,6 +48,7 @@ from schemas.codec import RecordCodec
 from schemas.errors import DecodeError
 from schemas.topics import BY_NAME
 from tests.support.sinks import make_command
+from tests.support.steps import calls_of
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 COMMAND = make_command()
@@ -392,3 +394,38 @@ def test_a2_an_exception_is_as_old_as_when_it_was_first_told_whoever_tells_it_ag
     assert told(journal, published, 900.0).timestamp() == 900.0, "a clock was ahead"
     asyncio.run(journal.settle(COMMAND, Outcome(Status.SUCCEEDED, 1)))
     assert told(journal, published, 99_000.0).timestamp() == 99_000.0, "it is another one"
+
+
+def calls_to_tell_of(count: int) -> int:
+    """How many functions are called until so many exceptions are told, and ended again."""
+    published: Any = Published()
+    registry = CollectorRegistry()
+    journal = KafkaJournal(published, {}, DispatchMetrics(registry))
+    commands = [
+        replace(make_command(f"netsuite:project:{number}"), amount=Decimal(3), currency="EUR")
+        for number in range(count)
+    ]
+
+    async def tell() -> None:
+        for command in commands:
+            await journal.tell(refused(command, 1))
+        assert shown(registry) == (count, 3 * count)
+        for command in commands:
+            await journal.settle(command, Outcome(Status.SUCCEEDED, 1))
+        assert set(shown(registry)) <= {0, None}
+
+    return calls_of(lambda: asyncio.run(tell()))
+
+
+def shown(registry: CollectorRegistry) -> tuple[float | None, float | None]:
+    """The gauges of open exceptions: how many, and how much money in euros."""
+    system = {"system": "netsuite"}
+    return (
+        registry.get_sample_value("psastream_exceptions_open", system),
+        registry.get_sample_value("psastream_exceptions_open_money", system | {"currency": "EUR"}),
+    )
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/metrics.py")
+def test_a1_to_tell_of_one_more_costs_the_same_however_many_are_open() -> None:
+    assert calls_to_tell_of(500) <= 12 * calls_to_tell_of(50)

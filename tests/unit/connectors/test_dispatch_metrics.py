@@ -1,8 +1,10 @@
 """The gauges of what waits for a person: sums over all dispatchers are true."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from connectors.dispatch.commands import OpenException
@@ -11,9 +13,10 @@ from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.session import exceptions_of
 from schemas.topics import PARTITIONS
 
+AT = datetime(2026, 3, 2, tzinfo=UTC)
 WAITING = {
     f"netsuite:netsuite:project:{n}": OpenException(
-        "netsuite", f"netsuite:project:{n}", Decimal(100), "EUR", datetime(2026, 3, 2, tzinfo=UTC)
+        "netsuite", f"netsuite:project:{n}", Decimal(100), "EUR", AT
     )
     for n in range(20)
 }
@@ -43,3 +46,39 @@ def test_findings_of_tables_are_no_commands_that_wait() -> None:
         {"exception_id": "person:res-1", "status": "open", "command_id": None},
     ]
     assert waiting_commands(rows) == [command]
+
+
+@pytest.mark.parametrize("currency", ["EUR", None])
+@pytest.mark.parametrize("amount", [Decimal("3.50"), None])
+def test_the_gauges_of_open_exceptions_follow_each_that_changes(
+    amount: Decimal | None, currency: str | None
+) -> None:
+    registry = CollectorRegistry()
+    first, other = (
+        OpenException("netsuite", f"netsuite:project:{n}", Decimal(n), "EUR", AT) for n in (10, 20)
+    )
+    changed = replace(first, amount=amount, currency=currency)
+    rest = amount if amount and currency else Decimal(0)
+
+    def shown() -> tuple[float | None, float | None]:
+        system = {"system": "netsuite"}
+        euros = system | {"currency": "EUR"}
+        return (
+            registry.get_sample_value("psastream_exceptions_open", system),
+            registry.get_sample_value("psastream_exceptions_open_money", euros),
+        )
+
+    metrics = DispatchMetrics(registry)
+    totals = metrics.show_exceptions([first])
+    assert shown() == (1, 10)
+    totals.change(None, other)
+    assert shown() == (2, 30)
+    totals.change(first, changed)
+    assert shown() == (2, 20 + rest)
+    totals.change(other, None)
+    assert shown() == (1, rest)
+    totals.change(changed, None)
+    assert shown() == (0, 0)
+    totals.change(None, other)
+    metrics.show_exceptions([])
+    assert shown() == (None, None)

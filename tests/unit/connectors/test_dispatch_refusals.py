@@ -2,12 +2,10 @@
 
 import asyncio
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from types import FrameType
 
 import pytest
 from hypothesis import given, settings
@@ -44,6 +42,7 @@ from schemas.topics import BY_NAME
 from tests.support.erp_bench import POLICY, Erp, bench, virtually
 from tests.support.examples import examples
 from tests.support.sinks import make_command, not_available
+from tests.support.steps import calls_of
 from tests.support.virtual_time import now
 
 
@@ -619,24 +618,17 @@ def test_a1_others_go_on_being_tried_while_the_target_cannot_answer_for_one(
 
 def calls_until_all_had_their_turn(count: int) -> int:
     """How many functions are called where none of so many can be tried at present."""
-    refusals, calls = Refusals(), 0
+    refusals, tried = Refusals(), set[str]()
     refused_at_once(refusals, count, Reason.PERMISSION)
-    turns = 0
 
-    def count_call(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal calls
-        calls += event == "call"
-
-    before = sys.getprofile()
-    sys.setprofile(count_call)
-    try:
+    def try_all() -> None:
         while (refusals.next_at_s(DAY_S) or 0.0) <= DAY_S:
             for refusal in refusals.due(DAY_S):
-                turns += 1
+                tried.add(refusal.exception_id)
                 refusals.put_back(refusal.exception_id, DAY_S)
-    finally:
-        sys.setprofile(before)
-    assert turns == count
+
+    calls = calls_of(try_all)
+    assert len(tried) == count
     return calls
 
 
