@@ -32,6 +32,7 @@ def make_groups(
             "normalize",
             {mapping.topic: make_normalizer(mapping, registry) for mapping in mappings},
             registry,
+            layout=2,
         ),
         _group("customer", _customer(registry, landscape), registry, layout=2),
         _group("engagement", _engagement(registry, landscape), registry, layout=4),

@@ -1,0 +1,105 @@
+"""The shape of each group's state, and how the topics it reads are laid out, as a stored text.
+
+Where a shape changes, earlier state means something else, so `layout` must change with it
+(`streams/groups.py`). Store the shapes with `python -m tests.support.state_layouts`.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+from struct import Struct
+from types import ModuleType
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+import tables
+from psastream.landscape import mappings_of
+from schemas.topics import BY_NAME, Topic
+from streams.engine import GroupSpec
+from streams.groups import make_groups
+from tests.support.source_events import LANDSCAPE
+from tests.support.topology import FixedRegistry
+
+STORED: Final = Path(__file__).parents[1] / "golden" / "state_layouts.json"
+MODULES: Final = {
+    "normalize": ("streams.agents.normalize_state", "streams.agents.source_log"),
+    "customer": ("tables.customer", "tables.ledger"),
+    "engagement": ("tables.engagement", "tables.ledger", "tables.pipeline", "tables.project_view"),
+    "project": (
+        "tables.addresses",
+        "tables.billing",
+        "tables.ledger",
+        "tables.people",
+        "tables.project",
+        "tables.project_document",
+        "tables.shared_address",
+        "tables.totals",
+    ),
+    "rollup": ("tables.pipeline", "tables.rollup"),
+}
+"""Modules that say how state is written, by group."""
+
+
+def stored_shapes() -> dict[str, Any]:
+    """Return the shapes that are stored, by group."""
+    return dict(json.loads(STORED.read_text()))
+
+
+def shapes() -> dict[str, Any]:
+    """Return the shapes of now, by group."""
+    mappings = mappings_of(LANDSCAPE)
+    groups = make_groups(mappings, FixedRegistry(), LANDSCAPE)
+    found = {group.name: _shape(group) for group in groups}
+    # What is remembered of a row of a source: a place a target, its key where rows move, texts.
+    found["normalize"]["targets"] = {
+        mapping.topic: [
+            f"{_laid_out(target.topic)}; keeps {', '.join(target.unset_kept) or 'nothing'}"
+            for target in mapping.targets
+        ]
+        for mapping in mappings
+    }
+    return found
+
+
+def shaping_modules() -> set[str]:
+    """Return the modules of tables that say how a document or a packed value is written."""
+    names = [f"tables.{each.name}" for each in pkgutil.iter_modules(tables.__path__)]
+    # A fact is kept as it was read; what is added to its contract is null in earlier state.
+    return {name for name in names if name != "tables.facts" and _written(import_module(name))}
+
+
+def _shape(group: GroupSpec) -> dict[str, Any]:
+    topics = {name: _laid_out(BY_NAME[name]) for name in group.handlers() if name in BY_NAME}
+    modules = {name: _written(import_module(name)) for name in MODULES[group.name]}
+    return {"layout": group.layout, "topics": topics, "written": modules}
+
+
+def _written(module: ModuleType) -> dict[str, Any]:
+    """Return the documents and the packed values that a module defines."""
+    found: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if isinstance(value, Struct):
+            found[name] = value.format
+        elif isinstance(value, type) and issubclass(value, BaseModel):
+            fields = value.model_fields.items()
+            found[name] = {field: str(info.annotation) for field, info in fields}
+    # Of documents that a module only reads another one says how they are written.
+    return {name: shape for name, shape in found.items() if _is_of(module, name)}
+
+
+def _is_of(module: ModuleType, name: str) -> bool:
+    value = getattr(module, name)
+    return isinstance(value, Struct) or value.__module__ == module.__name__
+
+
+def _laid_out(topic: Topic) -> str:
+    moves = "moves" if topic.rows_move else "stays"
+    return f"{topic.name} by {topic.key}, {topic.route.value}, {moves}"
+
+
+if __name__ == "__main__":
+    STORED.write_text(json.dumps(shapes(), indent=1, sort_keys=True) + "\n")
