@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from connectors.dispatch.dispatcher import GROUP_ID as DISPATCH_GROUP
 from psastream.worker import chosen_groups, engine_settings
 from runtime.kafka import create_topics
 from runtime.registry import Registry
 from runtime.settings import Settings
 from schemas.topics import STATE_LOGS
-from streams.engine.anew import forget_state, reread, reread_all
+from streams.engine.anew import forget_state, require_no_members, reread, reread_all
 
 
 def reread_topic(settings: Settings, topic: str) -> None:
@@ -17,9 +18,20 @@ def reread_topic(settings: Settings, topic: str) -> None:
 
 
 def rebuild_group(settings: Settings, name: str) -> int:
-    """Have a group computed from nothing; return the number of topics it reads again."""
+    """Have a group computed from nothing; return the number of topics it reads again.
+
+    Raises FatalError while workers or dispatchers run, ConfigError and BrokerUnavailableError.
+    """
     [group] = chosen_groups(settings, Registry(settings.registry_url), [name])
     engine = engine_settings(settings)
+    # Of what it has read half, a group orders what is wrong, and puts it right when it goes on.
+    require_no_members(
+        engine,
+        DISPATCH_GROUP,
+        who="dispatchers",
+        hint="stop them, too, and start them when the workers have read all topics again; one "
+        "that was killed leaves after 15 s",
+    )
     forget_state(engine, group)
     logs = [topic for topic in STATE_LOGS if topic.name == group.state_topic]
     create_topics(settings.kafka, logs, replication_factor=settings.replication_factor)

@@ -143,13 +143,15 @@ def rebuild(
 ) -> None:
     """Have an agent group computed from nothing: its state is deleted, its topics read again.
 
-    Stop all workers first.
+    Stop all workers and dispatchers first. Start the dispatchers last, when the workers have
+    caught up: half-read topics order what is wrong.
     """
     from psastream.anew import rebuild_group
 
     with errors_as_exit_codes():
         count = rebuild_group(settings_from_environment(), group)
         typer.echo(f"{group} reads {count} topics from their first records when a worker starts")
+        typer.echo("start the dispatchers when it has read them all")
 
 
 @app.command()

@@ -40,8 +40,16 @@ def reread(settings: EngineSettings, groups: Sequence[GroupSpec], topic: str) ->
         known = sorted(name for group in groups for name in group.handlers())
         raise ConfigError(f"no group reads {topic}", hint=f"choose from {', '.join(known)}")
     admin = _admin(settings)
-    _refuse_members(admin, settings)
+    _refuse_workers(admin, settings)
     _go_back(admin, settings, readers[0], [topic])
+
+
+def require_no_members(settings: EngineSettings, group_id: str, *, who: str, hint: str) -> None:
+    """See that nobody is in a consumer group; `who` says what its members are.
+
+    Raises FatalError where somebody is, and BrokerUnavailableError.
+    """
+    _refuse_members(_admin(settings), group_id, who=who, hint=hint)
 
 
 def forget_state(settings: EngineSettings, group: GroupSpec) -> None:
@@ -50,7 +58,7 @@ def forget_state(settings: EngineSettings, group: GroupSpec) -> None:
     Raises FatalError while workers run, and BrokerUnavailableError.
     """
     admin = _admin(settings)
-    _refuse_members(admin, settings)
+    _refuse_workers(admin, settings)
     try:
         admin.delete_topics([group.state_topic])[group.state_topic].result(_TIMEOUT_S)
     except TimeoutError as error:
@@ -90,10 +98,15 @@ def _exists(admin: AdminClient, topic: str) -> bool:
     return True
 
 
-def _refuse_members(admin: AdminClient, settings: EngineSettings) -> None:
-    found = admin.describe_consumer_groups([settings.app_id], request_timeout=_TIMEOUT_S)
+def _refuse_workers(admin: AdminClient, settings: EngineSettings) -> None:
+    hint = "stop all workers first; one that was killed leaves after its session"
+    _refuse_members(admin, settings.app_id, who="workers", hint=hint)
+
+
+def _refuse_members(admin: AdminClient, group_id: str, *, who: str, hint: str) -> None:
+    found = admin.describe_consumer_groups([group_id], request_timeout=_TIMEOUT_S)
     try:
-        members = found[settings.app_id].result(_TIMEOUT_S).members
+        members = found[group_id].result(_TIMEOUT_S).members
     except TimeoutError as error:
         raise _unavailable(error) from error
     except KafkaException as error:
@@ -101,10 +114,7 @@ def _refuse_members(admin: AdminClient, settings: EngineSettings) -> None:
             return
         raise _unavailable(error) from error
     if members:
-        raise FatalError(
-            f"{len(members)} workers are in the group {settings.app_id}",
-            hint="stop all workers first; one that was killed leaves after its session",
-        )
+        raise FatalError(f"{len(members)} {who} are in the group {group_id}", hint=hint)
 
 
 def _go_back(

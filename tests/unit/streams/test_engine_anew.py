@@ -7,7 +7,7 @@ import pytest
 
 from schemas.errors import BrokerUnavailableError
 from streams.engine import AgentSpec, EngineSettings, GroupSpec
-from streams.engine.anew import forget_state, reread, reread_all
+from streams.engine.anew import forget_state, require_no_members, reread, reread_all
 from tests.support.engine_processor import add_up
 
 GROUP = GroupSpec("g", 1, [AgentSpec("source", add_up)], "log")
@@ -19,6 +19,7 @@ GROUP = GroupSpec("g", 1, [AgentSpec("source", add_up)], "log")
     [
         lambda settings: reread(settings, [GROUP], "source"),
         lambda settings: forget_state(settings, GROUP),
+        lambda settings: require_no_members(settings, "dispatch", who="dispatchers", hint=""),
         lambda settings: reread_all(settings, GROUP),
     ],
 )
