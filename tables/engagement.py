@@ -27,10 +27,10 @@ from tables.facts import (
     ProjectContext,
     ProjectLink,
 )
-from tables.ledger import content_hash, lose
+from tables.ledger import LedgerEntry, content_hash, lose
 from tables.project_order import BUDGET, DELETE, UPSERT, settle_projects
 from tables.project_view import EngagementDocument, ProjectView, wanted_countries
-from tables.unshown import CARRIED_OUT, UnshownOrders
+from tables.unshown import CARRIED_OUT, UnshownOrders, tell_unshown
 
 DEMAND_TOPIC: Final = "psa.internal.customer_demand"
 CONTEXT_TOPIC: Final = "psa.internal.project_context"
@@ -131,7 +131,8 @@ class EngagementTable:
         if fact is None:
             return
         if fact.kind in SHOWN_KINDS and fact.status in CARRIED_OUT:
-            self._unshown.carried_out(key, fact.revision, timestamp_ms)
+            entry = self._load(_engagement_of(key)).ledgers.get(key, LedgerEntry())
+            self._unshown.carried_out(key, fact.revision, timestamp_ms, losses=entry.losses)
         if fact.kind not in PROJECT_KINDS:
             return
         project_id = key.rpartition(":")[2]
@@ -172,6 +173,13 @@ class EngagementTable:
             document,
             self._landscape,
             self._legal_entities(document),
+            self._outbox,
+            timestamp_ms,
+        )
+        tell_unshown(
+            document.ledgers,
+            document.unshown,
+            self._landscape.of(Role.CRM)[0],
             self._outbox,
             timestamp_ms,
         )

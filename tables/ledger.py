@@ -39,6 +39,7 @@ class LedgerEntry(BaseModel):
     ordered: str = ""
     observed: str = ""
     is_confirmed: bool = False  # the target has shown the ordered content
+    losses: int = 0  # orders in a row of which the target has shown nothing
     lost: str = ""  # what was ordered and shown when an order last counted as lost
     echoes: tuple[str, ...] = ()  # contents ordered before, which may still be seen on their way
 
@@ -116,7 +117,8 @@ def lose(entry: LedgerEntry, revision: int) -> LedgerEntry:
     again = f"{entry.ordered}|{entry.observed}"
     if entry.observed and entry.lost == again:
         return entry
-    return entry.model_copy(update={"ordered": "", "lost": again})
+    losses = entry.losses if entry.observed else entry.losses + 1
+    return entry.model_copy(update={"ordered": "", "lost": again, "losses": losses})
 
 
 def withdraw(
@@ -167,6 +169,7 @@ def decide(
             ordered=desired,
             observed=entry.observed,
             is_confirmed=False,
+            losses=0 if entry.is_confirmed else entry.losses,
             lost=entry.lost,
             echoes=(*entry.echoes, entry.ordered, desired)[-ECHOES_KEPT:],
         ),

@@ -57,6 +57,9 @@ class EngagementDocument(BaseModel):
     exceptions: dict[str, str] = Field(
         default_factory=dict
     )  # canonical project id → hash of the open exception
+    unshown: dict[str, str] = Field(
+        default_factory=dict
+    )  # natural key → hash of the open exception
     demand: CustomerDemand | None = None  # as last published
     told: dict[str, str] = Field(
         default_factory=dict

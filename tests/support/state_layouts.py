@@ -1,7 +1,8 @@
 """The shape of each group's state, and how the topics it reads are laid out, as a stored text.
 
 Where a shape changes, earlier state means something else, so `layout` must change with it
-(`streams/groups.py`). Store the shapes with `python -m tests.support.state_layouts`.
+(`streams/groups.py`), unless it reads as it is: a field more that has a default.
+Store the shapes with `python -m tests.support.state_layouts`.
 """
 
 from __future__ import annotations

@@ -461,9 +461,33 @@ def test_a1_what_was_made_and_lost_before_anybody_saw_it_is_ordered_anew() -> No
     answer(work, again, "adopted", None)
     show_another(work, "netsuite", "z")
     assert len(commands(work, "upsert_project")) == 2, "the target may still show it"
-    work.now_ms += DAY_MS
+    work.now_ms += 2 * DAY_MS
     show_another(work, "netsuite", "again")
     assert len(commands(work, "upsert_project")) == 3
+
+
+@pytest.mark.fault("A1", place="tables/unshown.py")
+def test_a1_a_target_that_never_shows_an_order_is_asked_ever_more_seldom_and_it_is_told() -> None:
+    work = topology()
+    win_a_deal(work)
+    work.run()
+    name = f"unshown:netsuite:project:{PROJECT}"
+    ordered, told = [0], []
+    for day in range(1, 17):
+        if ordered[-1] == day - 1:
+            answer(work, commands(work, "upsert_project")[-1], "succeeded", None)
+        work.now_ms += DAY_MS
+        before = len(commands(work, "upsert_project"))
+        show_another(work, "netsuite", f"news of day {day}")
+        ordered += [day] * (len(commands(work, "upsert_project")) - before)
+        told += [day] if name in work.table("psa.exception") else []
+    assert ordered == [0, 1, 3, 7, 15]
+    assert told == list(range(7, 17)), "from the third loss on"
+    assert work.table("psa.exception")[name]["status"] == "open"
+
+    work.put("psa.project", ERP_PROJECT, erp_project(), ERP_PROJECT)
+    work.run()
+    assert work.table("psa.exception")[name]["status"] == "resolved"
 
 
 @pytest.mark.fault("A1", place="tables/ledger.py")

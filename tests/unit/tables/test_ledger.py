@@ -165,6 +165,23 @@ def test_a1_what_was_lost_is_ordered_anew_by_a_higher_revision(observed: str) ->
 
 
 @pytest.mark.fault("A1", place="tables/ledger.py")
+def test_a1_losses_in_a_row_are_counted_until_it_shows() -> None:
+    entry, _ = decide(LedgerEntry(), "a", "", 1)
+    for losses in (1, 2):
+        entry, _ = decide(lose(entry, entry.revision), "a", "", 9)
+        assert entry.losses == losses
+    entry, _ = decide(entry, "a", "a", 20)
+    entry, is_due = decide(entry, "a", "", 30)  # somebody deleted what had shown
+    assert (is_due, entry.losses) == (True, 0)
+
+
+@pytest.mark.fault("A1", place="tables/ledger.py")
+def test_a1_a_target_that_shows_something_has_not_lost_the_order() -> None:
+    entry, _ = decide(LedgerEntry(), "a", "own version", 1)
+    assert lose(entry, entry.revision).losses == 0
+
+
+@pytest.mark.fault("A1", place="tables/ledger.py")
 def test_a1_what_has_shown_or_was_followed_by_another_order_is_not_lost() -> None:
     assert lose(CONFIRMED, CONFIRMED.revision) == CONFIRMED
     assert lose(REORDERED, 1) == REORDERED
