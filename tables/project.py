@@ -174,8 +174,8 @@ class ProjectTable:
     def apply_resource(self, key: str, fact: Resource | None, _: int) -> str:
         """Take in a person: their working days, and the address their hours carry."""
         former, now = self._people.apply_resource(key, fact)
-        self._totals.reassign(key, former, now)
-        self._shared_addresses.take_in(key, former, now)
+        reassigned = self._totals.reassign(key, former, now)
+        self._shared_addresses.take_in(key, former, now, reassigned)
         self._replanned.add(key)
         if former is not None and now is None and self._is_home(former.resource.resource_id):
             self._outbox.add(CALENDAR_TOPIC, former.resource.resource_id, None)

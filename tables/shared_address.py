@@ -10,7 +10,7 @@ State: `sh:<address>` who has an address at present.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Final
 
@@ -80,8 +80,15 @@ class SharedAddresses:
         self._landscape = landscape
         self._changed: dict[str, Holders] = {}
 
-    def take_in(self, row: str, former: Person | None, now: Person | None) -> None:
-        """Take in a change of a person."""
+    def take_in(
+        self, row: str, former: Person | None, now: Person | None, reassigned: Iterable[str]
+    ) -> None:
+        """Take in a change of a person that may give the hours of addresses to another one.
+
+        It may do so where nobody's present address changes: placeholders claim addresses, too.
+        """
+        for address in reassigned:
+            self._change(address)
         before, after = present(former), present(now)
         if before == after:
             return

@@ -87,9 +87,14 @@ class Totals:
         for key in self._documents.keys(f"b:{project_ref}|"):
             _plus(self._billing, key.removeprefix("b:"), (0, 0, 0))
 
-    def reassign(self, row: str, former: Person | None, now: Person | None) -> None:
-        """Publish the hours of addresses again that a change of a person gives to another one."""
-        self._reassigned |= self._addresses.reassign(row, former, now)
+    def reassign(self, row: str, former: Person | None, now: Person | None) -> set[str]:
+        """Publish the hours of addresses again that a change of a person gives to another one.
+
+        Returns those addresses.
+        """
+        addresses = self._addresses.reassign(row, former, now)
+        self._reassigned |= addresses
+        return addresses
 
     def owner(self, address: str) -> str | None:
         """Return the person whose the hours of an address are at present."""

@@ -534,6 +534,14 @@ def test_c13_two_people_at_one_address_are_told_exactly_while_they_are_two(
     found = {key for key in open_exceptions(topology) if key.startswith("person:")}
     expected = Oracle(feeder.rows, versions=feeder.versions).shared_addresses()
     assert found == {f"person:{address}" for address in expected}
+    one_by_one, _ = play(history, seed, 1)
+    assert shared_address_texts(topology) == shared_address_texts(one_by_one)
+
+
+def shared_address_texts(topology: Topology) -> dict[str, object]:
+    table = topology.table("psa.exception")
+    told = {key: row for key, row in table.items() if key.startswith("person:")}
+    return {key: row["detail"] for key, row in told.items() if row["status"] == "open"}
 
 
 def billing_states(topology: Topology) -> set[str]:

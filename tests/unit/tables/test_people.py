@@ -352,6 +352,19 @@ def test_c13_two_rows_with_one_address_are_told_with_both_names_until_one_is_put
 
 
 @pytest.mark.fault("C13", place="tables/shared_address.py")
+def test_c13_whose_the_hours_are_is_told_anew_when_a_third_row_takes_the_address() -> None:
+    """A placeholder is nobody with an address, and may claim one all the same."""
+    firm = Firm()
+    firm.person()
+    firm.person("float:person:8")
+    firm.show()
+    for row, kind in (("float:person:9", "placeholder"), ("float:person:9", "employee")):
+        firm.person(row, kind=kind, starts_on=date(2026, 12, 1))
+        [(_, detail)] = shared(firm).values()
+        assert detail.endswith(f"its hours count for {identity.resource_id(row)}")
+
+
+@pytest.mark.fault("C13", place="tables/shared_address.py")
 @pytest.mark.parametrize(
     "changes",
     [
