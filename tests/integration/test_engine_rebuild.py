@@ -14,7 +14,9 @@ pytestmark = pytest.mark.stack
 
 
 def test_a_group_is_not_computed_anew_while_a_dispatcher_runs(kafka: str) -> None:
-    settings = Settings(bootstrap_servers=kafka, registry_url="http://127.0.0.1:1")
+    settings = Settings(
+        bootstrap_servers=kafka, registry_url="http://127.0.0.1:1", replication_factor=1
+    )
     create_topics(settings.kafka, CATALOGUE, replication_factor=1)
     dispatcher = make_consumer(settings.kafka, GROUP_ID)
     try:
