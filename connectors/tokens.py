@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
+from cryptography.exceptions import UnsupportedAlgorithm
+from joserfc.errors import JoseError
+from joserfc.jwk import RSAKey
 
 from connectors.body import ACCEPT_ENCODING, Bounds, UnusableBodyError, parse_json, read_body
 from runtime.secrets import forget, remember
@@ -62,6 +65,23 @@ class BearerToken:
     def invalidate(self) -> None:
         """Use the token no longer."""
         self._is_refused = True
+
+
+def signing_key(pem: str) -> RSAKey:
+    """Return the key that signs assertions.
+
+    Raises ValueError that says what is wrong with it, and nothing of it.
+    """
+    remember(pem)
+    try:
+        key = RSAKey.import_key(pem)
+    except TypeError as error:  # of cryptography: a password is missing
+        raise ValueError("it is protected by a passphrase") from error
+    except (ValueError, JoseError, UnsupportedAlgorithm) as error:
+        raise ValueError("it is no RSA key in PEM") from error
+    if not key.is_private:
+        raise ValueError("it is a public key")
+    return key
 
 
 async def request_token(

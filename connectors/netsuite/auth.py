@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from joserfc import jwt
-from joserfc.jwk import RSAKey
 
 from connectors.faults import ErrorPolicy, Fault, Meaning, Reason, Shape, rule, text_or_none
-from connectors.tokens import BearerToken, Token, request_token
-from runtime.secrets import remember
+from connectors.tokens import BearerToken, Token, request_token, signing_key
 
 SYSTEM: Final = "netsuite"
 ASSERTION_LIFETIME_S: Final = 300
@@ -151,10 +149,9 @@ def make_auth(
 ) -> BearerToken:
     """Make the authenticator of an integration whose certificate is mapped to a role.
 
-    Raises ValueError when the key is not an RSA private key in PEM.
+    Raises ValueError when the key is not an RSA private key in PEM without a passphrase.
     """
-    remember(private_key_pem)
-    key = RSAKey.import_key(private_key_pem)
+    key = signing_key(private_key_pem)
     token_url = f"{url}{TOKEN_PATH}"
 
     async def fetch() -> Token:

@@ -69,7 +69,7 @@ class NetSuiteSinkConfig(SinkConfig):
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"the private key of {self.name} cannot be used: {error}",
-                hint="private.key.file must name an RSA private key in PEM",
+                hint="private.key.file must name an RSA private key in PEM without a passphrase",
             ) from error
         client = VendorClient(
             self.url,

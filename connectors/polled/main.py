@@ -75,7 +75,8 @@ def load_source(path: Path, environment: Mapping[str, str]) -> tuple[PolledConfi
         source: Source = source_class.from_config(config)
     except ValueError as error:
         raise ConfigError(
-            f"{path}: the private key cannot be used", hint="it must be an RSA key in PEM"
+            f"{path}: the private key cannot be used: {error}",
+            hint="it must be an RSA private key in PEM without a passphrase",
         ) from error
     return config, source
 

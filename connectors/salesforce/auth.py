@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from joserfc import jwt
-from joserfc.jwk import RSAKey
 
 from connectors.faults import ErrorPolicy, Fault, Meaning, rule, text_or_none
-from connectors.tokens import BearerToken, Token, request_token
-from runtime.secrets import remember
+from connectors.tokens import BearerToken, Token, request_token, signing_key
 
 SYSTEM: Final = "salesforce"
 ASSERTION_LIFETIME_S: Final = 180
@@ -104,10 +102,9 @@ def make_auth(
     """Make the authenticator of a connected app that the user has pre-authorised.
 
     `audience` is the login host (production or test), `url` the org's own host. Raises ValueError
-    when the key is not an RSA private key in PEM.
+    when the key is not an RSA private key in PEM without a passphrase.
     """
-    remember(private_key_pem)
-    key = RSAKey.import_key(private_key_pem)
+    key = signing_key(private_key_pem)
 
     async def fetch() -> Token:
         claims = {

@@ -2,21 +2,29 @@
 
 import asyncio
 import json
+import re
+from pathlib import Path
 
 import pytest
 from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joserfc import jwt
 
 from connectors.float.auth import POLICY
 from connectors.http import Limiter, RetrySettings, VendorClient
-from connectors.tokens import Token, request_token
-from schemas.errors import AuthenticationError, PsaStreamError, TransientError
+from connectors.polled.main import load_source
+from connectors.tokens import Token, request_token, signing_key
+from schemas.errors import AuthenticationError, ConfigError, PsaStreamError, TransientError
 from tests.support.examples import examples
 from tests.support.vendor_server import NoCredentials, serving, vendor_at
 
 PLACE = "connectors/tokens.py"
 SECRET = "canary-of-the-assertion"
+CONNECTORS = Path(__file__).parents[3] / "connectors"
 FORM = {"grant_type": "client_credentials", "client_assertion": SECRET}
 
 
@@ -152,3 +160,78 @@ def test_d3_any_answer_is_a_token_or_a_documented_error(status: int, content: by
     result = asyncio.run(call())
     assert isinstance(result, Token | AuthenticationError | TransientError)
     assert SECRET not in str(result)
+
+
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+FORMS = [
+    serialization.PrivateFormat.PKCS8,
+    serialization.PrivateFormat.TraditionalOpenSSL,
+    serialization.PrivateFormat.OpenSSH,
+]
+WITH_PASSPHRASE = serialization.BestAvailableEncryption(b"x")
+
+
+def pem_of(
+    key: PrivateKeyTypes,
+    form: serialization.PrivateFormat = serialization.PrivateFormat.PKCS8,
+    protection: serialization.KeySerializationEncryption | None = None,
+) -> str:
+    protection = protection or serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, form, protection).decode()
+
+
+def public_pem_of(form: serialization.PublicFormat) -> str:
+    return RSA.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
+
+
+KEYS: list[tuple[str, str | None]] = [
+    *((pem_of(RSA, form), None) for form in FORMS),
+    (pem_of(RSA).replace("\n", "\r\n"), None),
+    (pem_of(RSA, protection=WITH_PASSPHRASE), "it is protected by a passphrase"),
+    (
+        pem_of(RSA, serialization.PrivateFormat.TraditionalOpenSSL, WITH_PASSPHRASE),
+        "it is protected by a passphrase",
+    ),
+    (pem_of(ec.generate_private_key(ec.SECP256R1())), "it is no RSA key in PEM"),
+    (pem_of(ed25519.Ed25519PrivateKey.generate()), "it is no RSA key in PEM"),
+    (public_pem_of(serialization.PublicFormat.SubjectPublicKeyInfo), "it is a public key"),
+    (public_pem_of(serialization.PublicFormat.PKCS1), "it is a public key"),
+    (
+        RSA.public_key()
+        .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        .decode(),
+        "it is a public key",
+    ),
+    ("", "it is no RSA key in PEM"),
+    ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "it is no RSA key in PEM"),
+    ('{"kty": "RSA", "n": "AQAB", "e": "AQAB"}', "it is no RSA key in PEM"),
+]
+
+
+@pytest.mark.fault("D9", place=PLACE)
+@pytest.mark.parametrize(("pem", "problem"), KEYS, ids=range(len(KEYS)))
+def test_d9_a_key_that_cannot_sign_is_refused_as_it_is_read(pem: str, problem: str | None) -> None:
+    if problem is None:
+        key = signing_key(pem)
+        text = jwt.encode({"alg": "PS256"}, {"iss": "x"}, key, algorithms=["PS256"])
+        assert jwt.decode(text, key, algorithms=["PS256"]).claims == {"iss": "x"}
+        return
+    with pytest.raises(ValueError, match=f"^{problem}$"):
+        signing_key(pem)
+
+
+@pytest.mark.fault("D9", place="connectors/polled/main.py")
+@pytest.mark.parametrize("vendor", ["netsuite", "salesforce"])
+def test_d9_a_source_names_its_file_and_what_is_wrong_with_its_key(
+    vendor: str, tmp_path: Path
+) -> None:
+    key_file = tmp_path / "key.pem"
+    key_file.write_text(public_pem_of(serialization.PublicFormat.PKCS1))
+    document = json.loads((CONNECTORS / vendor / "source.json").read_text())
+    config = tmp_path / "source.json"
+    config.write_text(json.dumps(document | {"auth.private.key.file": str(key_file)}))
+    environment = dict.fromkeys(
+        re.findall(r"{env:([^}]+)}", config.read_text()), "https://x.example"
+    )
+    with pytest.raises(ConfigError, match=r"source\.json: the private key .*: it is a public key;"):
+        load_source(config, environment)
