@@ -17,6 +17,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from runtime.secrets import remember, remember_url
 from schemas.errors import ConfigError
+from schemas.yaml_text import is_encodable
 
 _PLACEHOLDER: Final = re.compile(r"\$\{(?P<provider>[a-z]+):(?P<name>[^}]+)\}")
 
@@ -91,12 +92,7 @@ def parse_config(
 
 def _is_encodable(value: object) -> bool:
     """Whether a text can be sent: JSON may hold halves of characters, and so may a variable."""
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return False
-    return True
+    return not isinstance(value, str) or is_encodable(value)
 
 
 def remember_secrets(config: BaseModel) -> None:

@@ -7,7 +7,9 @@ refused before anything reads the values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 import yaml
@@ -16,7 +18,10 @@ from schemas.errors import ConfigError
 
 LENGTH_MAX: Final = 1_000_000
 DEPTH_MAX: Final = 32
+DIGITS_MAX: Final = 64
+"""Characters of a number: in base 60 a page of them would take minutes."""
 _MERGE: Final = "tag:yaml.org,2002:merge"
+_NUMBERS: Final = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 
 
 def read_document(text: str, file: str, *, hint: str = "") -> Any:
@@ -24,8 +29,7 @@ def read_document(text: str, file: str, *, hint: str = "") -> Any:
     try:
         if len(text) > LENGTH_MAX:
             raise yaml.YAMLError(f"more than {LENGTH_MAX} characters")
-        loader = _Loader(text)
-        return loader.get_single_data()
+        return _Loader(text).get_single_data()
     except yaml.reader.ReaderError as error:
         line, problem = text.count("\n", 0, error.position), error.reason
     except yaml.MarkedYAMLError as error:
@@ -38,19 +42,36 @@ def read_document(text: str, file: str, *, hint: str = "") -> Any:
 
 def line_of(text: str, path: Sequence[object]) -> int:
     """The line of the part at a path of names and positions, or of the nearest there is."""
-    node = yaml.compose(text, yaml.SafeLoader)
-    line = 0
+    place = _places(text)
     for step in path:
-        if isinstance(node, yaml.MappingNode):
-            found = next((pair for pair in node.value if pair[0].value == str(step)), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            found = next(((item, item) for item in node.value[step : step + 1]), None)
-        else:
-            found = None
-        if found is None:
+        if str(step) not in place.parts:
             break
-        line, node = found[0].start_mark.line, found[1]
-    return int(line) + 1
+        place = place.parts[str(step)]
+    return place.line
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a part of a text stands, and its own parts by name or position."""
+
+    line: int
+    parts: Mapping[str, _Place] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=1)
+def _places(text: str) -> _Place:
+    """All places of a text: it has as many problems as lines, and is read once for them."""
+    return _place_of(yaml.compose(text, yaml.SafeLoader), 0)
+
+
+def _place_of(node: Any, line: int) -> _Place:
+    pairs = []
+    if isinstance(node, yaml.MappingNode):
+        pairs = [(name.value, name, value) for name, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        pairs = [(str(at), item, item) for at, item in enumerate(node.value)]
+    parts = {step: _place_of(part, at.start_mark.line) for step, at, part in pairs}
+    return _Place(line + 1, parts)
 
 
 class _Loader(yaml.SafeLoader):
@@ -59,6 +80,14 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
+
+    def get_single_data(self) -> Any:
+        try:
+            return super().get_single_data()
+        except (ValueError, OverflowError):  # of the scanner, for \U with a number beyond all
+            raise yaml.MarkedYAMLError(
+                problem="no character has this number", problem_mark=self.get_mark()
+            ) from None
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
@@ -72,22 +101,37 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[str] = set()
+        seen: set[Hashable] = set()
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         for key, _ in pairs:  # of another node the base class says that it is none
             if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
                 _refuse("this is no name", key)
-            if key.value in seen:
+            name = self.construct_object(key, deep=True)
+            if name in seen:  # as Python compares: 1 is 01, and is true
                 _refuse(f"{key.value} is there twice", key)
-            seen.add(key.value)
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError):
+            if node.tag in _NUMBERS and len(node.value) > DIGITS_MAX:
+                raise ValueError
+            value = super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError, OverflowError):
             # PyYAML lets through what its constructors of days, numbers and truth values raise.
             _refuse(f"no value of {node.tag}", node)
+        if isinstance(value, str) and not is_encodable(value):
+            _refuse("half a character is no text", node)
+        return value
+
+
+def is_encodable(text: str) -> bool:
+    """Whether a text can be written: halves of characters cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse(problem: str, place: Any) -> NoReturn:
