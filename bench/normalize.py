@@ -13,11 +13,10 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 
+from connectors.systems import Systems
 from schemas.codec import AvroSchema, RecordCodec, load_schema
 from schemas.framing import frame
-from schemas.mapping_loader import load_mappings
 from streams.agents.normalize import make_normalizer
 from streams.engine import Chunk
 
@@ -50,7 +49,7 @@ class OneSchema:
     def schema(self, schema_id: int) -> AvroSchema:
         return self.writer
 
-    def subject_id(self, subject: str) -> int:
+    def subject_id(self, subject: str, schema: str) -> int:
         return 1
 
 
@@ -176,8 +175,8 @@ def main() -> None:
     arguments.add_argument("--profile", action="store_true")
     options = arguments.parse_args()
     schema = debezium_schema()
-    text = (files("connectors") / "inhouse" / "mapping.yaml").read_text()
-    normalize = make_normalizer(load_mappings(text)[TOPIC], OneSchema(schema))
+    mapping = next(each for each in Systems().read("inhouse").mappings if each.topic == TOPIC)
+    normalize = make_normalizer(mapping, OneSchema(schema))
     todo = chunks(options.records, options.chunk, options.records // 2, schema)
     state, profiler = MemoryState(), cProfile.Profile()
     applied = 0

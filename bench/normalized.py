@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.resources import files
 
 from bench.changes import TIME_ENTRIES
-from schemas.mapping_loader import load_mappings
+from connectors.systems import Systems
 from streams.agents.normalize import make_normalizer
 from streams.agents.registry import SchemaSource
 from streams.engine import AgentSpec, Chunk, ChunkHandler, Effects, GroupSpec, OutputBatch, State
@@ -35,8 +34,9 @@ def normalized(
     source: str, rows_topic: str, partitions: int, app_id: str, registry: SchemaSource
 ) -> GroupSpec:
     """Return the group that maps changes of the database to rows; `-normalize-state` must exist."""
-    text = files("connectors").joinpath("inhouse", "mapping.yaml").read_text()
-    mapping = next(each for each in load_mappings(text).values() if each.topic == TIME_ENTRIES)
+    mapping = next(
+        each for each in Systems().read("inhouse").mappings if each.topic == TIME_ENTRIES
+    )
     agent = AgentSpec(source, Renamed(make_normalizer(mapping, registry), rows_topic))
     state = f"{app_id}-normalize-state"
     return GroupSpec("normalize", partitions, (agent,), state, (rows_topic,))

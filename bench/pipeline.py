@@ -23,15 +23,17 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 
 from bench.changes import PROJECTS, TIME_ENTRIES, Changes, DebeziumWriter
+from psastream.landscape import ANY_ADDRESSES, read_firm
 from psastream.worker import APP_ID
 from runtime.kafka import KafkaSettings, create_topics, make_consumer, make_producer, read_compacted
 from runtime.registry import Registry
 from runtime.serde import Serde
+from runtime.settings import Settings
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
 from schemas.routing import partition_of
-from schemas.topics import CATALOGUE, PARTITIONS
+from schemas.topics import PARTITIONS
 
 STAGES = (TIME_ENTRIES, PROJECTS, "psa.time_entry", "psa.project")
 POLL_S = 0.05
@@ -63,8 +65,9 @@ async def main() -> int:
 async def _measure(stack: Stack, arguments: argparse.Namespace, folder: Path) -> int:
     kafka = KafkaSettings(bootstrap_servers=stack.addresses.bootstrap_servers)
     registry = Registry(stack.addresses.registry_url)
-    create_topics(kafka, CATALOGUE, replication_factor=1)
-    registry.register_catalogue()
+    topics = read_firm(Settings.from_env(ANY_ADDRESSES)).topics
+    create_topics(kafka, topics, replication_factor=1)
+    registry.register_catalogue(topics)
     changes = Changes(arguments.changes, arguments.projects)
     await asyncio.to_thread(_fill, kafka, registry, changes, arguments.projects)
     print(f"{arguments.changes} changes of {len(changes.rows)} live rows wait in {TIME_ENTRIES}")

@@ -178,34 +178,42 @@ def topics_list(
 ) -> None:
     """Print the catalogue."""
     from psastream.catalogue import catalogue_json, print_catalogue
+    from psastream.landscape import ANY_ADDRESSES, read_firm
+    from runtime.settings import Settings
 
-    if as_json:
-        typer.echo(catalogue_json())
-    else:
-        print_catalogue()
+    with errors_as_exit_codes():
+        firm = read_firm(Settings.from_env({**ANY_ADDRESSES, **os.environ}))
+        if as_json:
+            typer.echo(catalogue_json(firm.topics))
+        else:
+            print_catalogue(firm.topics)
 
 
 @topics.command("apply")
 def topics_apply() -> None:
     """Create the topics that are missing; refuse where one has another partition count."""
+    from psastream.landscape import read_firm
     from runtime.kafka import create_topics
-    from schemas.topics import CATALOGUE
 
     with errors_as_exit_codes():
         settings = settings_from_environment()
+        topics = read_firm(settings).topics
         created = create_topics(
-            settings.kafka, CATALOGUE, replication_factor=settings.replication_factor
+            settings.kafka, topics, replication_factor=settings.replication_factor
         )
-        typer.echo(f"{len(created)} topics created, {len(CATALOGUE) - len(created)} were there")
+        typer.echo(f"{len(created)} topics created, {len(topics) - len(created)} were there")
 
 
 @schemas.command("register")
 def schemas_register() -> None:
     """Register every contract; fails where one is incompatible with what is registered."""
+    from psastream.landscape import read_firm
     from runtime.registry import Registry
 
     with errors_as_exit_codes():
-        count = Registry(settings_from_environment().registry_url).register_catalogue()
+        settings = settings_from_environment()
+        topics = read_firm(settings).topics
+        count = Registry(settings.registry_url).register_catalogue(topics)
         typer.echo(f"{count} subjects registered")
 
 

@@ -1,63 +1,90 @@
-"""Reads the landscape of the firm and the mappings of its systems."""
+"""Reads the landscape of the firm and its systems."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
-from importlib.resources.abc import Traversable
-from pathlib import Path
+from typing import Final
 
+from connectors.systems import Systems, read_text
 from runtime.settings import Settings
+from schemas.commands import COMMANDS_OF
 from schemas.errors import ConfigError
-from schemas.landscape import ORDERED_FROM, Landscape, load_landscape
+from schemas.landscape import ORDERED_FROM, Landscape, Role, load_landscape
 from schemas.mapping import ObjectMapping
-from schemas.mapping_loader import load_mappings
-from schemas.topics import COMMAND_TARGETS
+from schemas.system import SystemBundle, catalogue
+from schemas.topics import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class FirmSystems:
+    """The systems of a firm, with what each plays."""
+
+    landscape: Landscape
+    bundles: Mapping[str, SystemBundle]
+
+    @property
+    def mappings(self) -> list[ObjectMapping]:
+        """What the normalizer reads."""
+        return [mapping for bundle in self.bundles.values() for mapping in bundle.mappings]
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """The catalogue: every topic of the firm."""
+        targets = [name for role in ORDERED_FROM for name in self.landscape.of(role)]
+        return catalogue(self.bundles.values(), targets)
+
+
+ANY_ADDRESSES: Final = {
+    "PSASTREAM_BOOTSTRAP_SERVERS": "any:0",
+    "PSASTREAM_REGISTRY_URL": "http://any",
+}
+"""Settings for what needs no broker and no registry."""
+
+
+def read_firm(settings: Settings) -> FirmSystems:
+    """Return the systems of the firm's landscape. Raises ConfigError naming every problem."""
+    systems = Systems(settings.systems)
+    return systems_of(read_landscape(settings), systems)
+
+
+def systems_of(landscape: Landscape, systems: Systems) -> FirmSystems:
+    """Return the systems of a landscape.
+
+    Raises ConfigError naming every problem, a system that takes no commands and should among them.
+    """
+    bundles: dict[str, SystemBundle] = {}
+    problems: list[str] = []
+    for name in landscape.systems:
+        try:
+            bundles[name] = systems.read(name)
+        except ConfigError as error:
+            problems.append(error.detail)
+    problems += [
+        f"{name} plays the role {role.value}, and its sink has no {', '.join(missing)}"
+        for role in ORDERED_FROM
+        for name in landscape.of(role)
+        if name in bundles and (missing := _missing(role, bundles[name], systems))
+    ]
+    if problems:
+        raise ConfigError("; ".join(problems), hint="landscape.yaml names the systems of the firm")
+    return FirmSystems(landscape, bundles)
+
+
+def _missing(role: Role, bundle: SystemBundle, systems: Systems) -> list[str]:
+    """Kinds of commands that the tables send to a role and the system's code cannot carry out."""
+    declared = {content.kind for content in systems.vendor(bundle.vendor).commands}
+    return [content.kind for content in COMMANDS_OF[role] if content.kind not in declared]
 
 
 def read_landscape(settings: Settings) -> Landscape:
     """Return the landscape the settings name, or the packaged one. Raises ConfigError."""
     path = settings.landscape
     if path is None:
-        return load_landscape(_text(files("connectors") / "landscape.yaml", "landscape.yaml"))
-    text = _text(path, str(path))
+        return load_landscape(read_text(files("connectors") / "landscape.yaml", "landscape.yaml"))
+    text = read_text(path, str(path))
     try:
         return load_landscape(text)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.detail}", hint=error.hint) from error
-
-
-def mappings_of(landscape: Landscape) -> list[ObjectMapping]:
-    """Compile the mapping of every system.
-
-    Raises ConfigError naming every problem, a system that takes no commands and should among them.
-    """
-    mappings: list[ObjectMapping] = []
-    problems: list[str] = []
-    for system in landscape.systems:
-        name = f"connectors/{system}/mapping.yaml"
-        file = files("connectors") / system / "mapping.yaml"
-        try:
-            if not file.is_file():
-                raise ConfigError(f"there is no system {system}: {name}")
-            mappings.extend(load_mappings(_text(file, name), name).values())
-        except ConfigError as error:
-            problems.append(error.detail)
-    problems += [
-        f"{system} plays the role {role.value}, but psastream has no such commands for it"
-        for role in ORDERED_FROM
-        for system in landscape.of(role)
-        if COMMAND_TARGETS.get(system) is not role
-    ]
-    if problems:
-        raise ConfigError("; ".join(problems), hint="landscape.yaml names the systems of the firm")
-    return mappings
-
-
-def _text(file: Path | Traversable, name: str) -> str:
-    try:
-        return file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
-        raise ConfigError(
-            f"{name} cannot be read: {reason}", hint="PSASTREAM_LANDSCAPE names the landscape"
-        ) from error

@@ -18,7 +18,7 @@ from rich.table import Table
 from runtime.kafka import KafkaSettings, read_topic, topic_spans
 from runtime.registry import Registry
 from runtime.serde import Serde
-from schemas.topics import CATALOGUE, Cleanup
+from schemas.topics import PRODUCT_TOPICS, Cleanup
 from streams.engine import GroupSpec
 from streams.engine.tally import TALLY_PREFIX, Tally
 
@@ -110,7 +110,7 @@ def _count(
     kafka: KafkaSettings, tallies: Mapping[str, Mapping[Place, Tally]]
 ) -> tuple[Counter[tuple[str, Place]], set[Place]]:
     """Count the readable records each tally covers; say which places have lost none."""
-    compacted = {topic.name for topic in CATALOGUE if topic.cleanup is Cleanup.COMPACT}
+    compacted = {topic.name for topic in PRODUCT_TOPICS if topic.cleanup is Cleanup.COMPACT}
     counts: Counter[tuple[str, Place]] = Counter()
     whole: set[Place] = set()
     for topic in sorted({topic for places in tallies.values() for topic, _ in places}):

@@ -17,9 +17,10 @@ from rich.console import Console
 from connectors.debezium.client import read_connector_file
 from connectors.dispatch.main import load_sink, load_sinks
 from connectors.polled.main import load_source
+from connectors.systems import Systems
 from psastream import connect
 from psastream.exits import Exit
-from psastream.landscape import mappings_of, read_landscape
+from psastream.landscape import ANY_ADDRESSES, FirmSystems, read_firm
 from runtime.kafka import KafkaSettings, create_topics
 from runtime.registry import Registry
 from runtime.settings import Settings
@@ -27,7 +28,6 @@ from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
 from schemas.errors import ConfigError
-from schemas.topics import CATALOGUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,15 @@ class UpOptions:
 async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ) -> int:
     """Run until cancelled, or until one of the processes ends: then return 1."""
     console = Console()
-    settings = check(options, environment)
+    settings, firm = check(options, environment)
     async with Stack(_stack_settings(options, environment), PlainReporter(sys.stderr)) as stack:
         addresses = stack.addresses
         kafka = KafkaSettings(
             bootstrap_servers=addresses.bootstrap_servers, extra=settings.kafka_extra
         )
         copies = int(environment.get("PSASTREAM_REPLICATION_FACTOR", "1"))
-        created = create_topics(kafka, CATALOGUE, replication_factor=copies)
-        Registry(addresses.registry_url).register_catalogue()
+        created = create_topics(kafka, firm.topics, replication_factor=copies)
+        Registry(addresses.registry_url).register_catalogue(firm.topics)
         console.print(f"{len(created)} topics created, contracts registered")
         if options.databases:
             await connect.apply(addresses.connect_url, options.databases)
@@ -77,13 +77,14 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         return Exit.FAILED
 
 
-def check(options: UpOptions, environment: Mapping[str, str]) -> Settings:
+def check(options: UpOptions, environment: Mapping[str, str]) -> tuple[Settings, FirmSystems]:
     """Read every file and variable before anything starts. Raises ConfigError naming all."""
-    settings: Settings | None = None
     problems: list[str] = []
+    settings, firm = _read_environment(environment, problems)
+    systems = Systems(settings.systems if settings else ())
     readers: list[tuple[Sequence[Path], Callable[[Path], object]]] = [
-        (options.sources, lambda path: load_source(path, environment)),
-        (options.sinks, lambda path: load_sink(path, environment)),
+        (options.sources, lambda path: load_source(path, environment, systems)),
+        (options.sinks, lambda path: load_sink(path, environment, systems)),
         (options.databases, read_connector_file),
     ]
     for paths, read in readers:
@@ -94,24 +95,27 @@ def check(options: UpOptions, environment: Mapping[str, str]) -> Settings:
                 problems.append(error.detail)
     if not problems:
         try:
-            load_sinks(options.sinks, environment)
+            load_sinks(options.sinks, environment, systems)
         except ConfigError as error:
             problems.append(error.detail)
-    # What `up` starts itself it also names; the rest must hold as for any other process.
-    assumed = {
-        "PSASTREAM_BOOTSTRAP_SERVERS": "started:0",
-        "PSASTREAM_REGISTRY_URL": "http://started",
-    }
-    try:
-        settings = Settings.from_env({**assumed, **environment})
-        mappings_of(read_landscape(settings))
-    except ConfigError as error:
-        problems.append(error.detail)
-    if problems or settings is None:
+    if problems or settings is None or firm is None:
         raise ConfigError(
             "; ".join(problems), hint="nothing was started: correct the files and variables"
         )
-    return settings
+    return settings, firm
+
+
+def _read_environment(
+    environment: Mapping[str, str], problems: list[str]
+) -> tuple[Settings | None, FirmSystems | None]:
+    # What `up` starts itself it also names; the rest must hold as for any other process.
+    settings: Settings | None = None
+    try:
+        settings = Settings.from_env({**ANY_ADDRESSES, **environment})
+        return settings, read_firm(settings)
+    except ConfigError as error:
+        problems.append(error.detail)
+        return settings, None
 
 
 def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> StackSettings:

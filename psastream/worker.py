@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import REGISTRY
 
-from psastream.landscape import mappings_of, read_landscape
+from psastream.landscape import read_firm
 from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
 from runtime.retries import tell_retry
@@ -24,8 +24,8 @@ APP_ID: Final = "psastream"
 
 def product_groups(settings: Settings, registry: Registry) -> list[GroupSpec]:
     """Return the agent groups of the firm's landscape. Raises ConfigError."""
-    landscape = read_landscape(settings)
-    return make_groups(mappings_of(landscape), registry, landscape)
+    firm = read_firm(settings)
+    return make_groups(firm.mappings, registry, firm.landscape)
 
 
 def chosen_groups(

@@ -6,9 +6,8 @@ Not the registry itself (`sandbox.registry` is a small one for machines that hav
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from http import HTTPStatus
 from typing import Final
 
@@ -18,8 +17,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from runtime.secrets import mask, remember_url
 from schemas.codec import AvroSchema, load_schema
-from schemas.contracts import record_schema, topics_with_records
-from schemas.envelope import envelope_schema
+from schemas.contracts import record_of, value_schema
 from schemas.errors import (
     ConfigError,
     DecodeError,
@@ -28,7 +26,7 @@ from schemas.errors import (
     SchemaMismatchError,
 )
 from schemas.keys import KEY_SCHEMA
-from schemas.topics import BY_NAME, Topic
+from schemas.topics import Topic
 
 TIMEOUT_S: Final = 10
 """Longest wait for one answer of the registry."""
@@ -36,14 +34,6 @@ _NOT_FOUND: Final = range(40401, 40500)
 """Error codes of what a registry does not have: https://docs.confluent.io/platform/current/
 schema-registry/develop/api.html."""
 _UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
-
-
-def value_schema(topic: Topic) -> AvroSchema:
-    """Return the value contract of a topic that has a record: plain, or wrapped in an envelope."""
-    if topic.record is None:
-        raise ConfigError(f"topic {topic.name} has no record of ours")
-    schema = record_schema(topic.record)
-    return envelope_schema(schema) if topic.is_envelope else schema
 
 
 class Registry:
@@ -94,8 +84,8 @@ class Registry:
             self._schemas[schema_id] = parsed
         return parsed
 
-    def subject_id(self, subject: str) -> int:
-        """Return the id of the schema that this version of psastream writes a subject with.
+    def subject_id(self, subject: str, schema: str) -> int:
+        """Return the id of the text of a schema that this version of psastream writes.
 
         Not of the latest: while versions change places, or after one was taken back, the latest is
         of another, and what is written by one schema under the id of another nobody can read.
@@ -105,10 +95,10 @@ class Registry:
             known = self._ids.get(subject)
         if known is not None:
             return known
-        schema = Schema(_contract_text(subject), "AVRO")
+        asked = Schema(schema, "AVRO")
         try:
             with self._asking():
-                schema_id = self._id(self._client.lookup_schema(subject, schema).schema_id)
+                schema_id = self._id(self._client.lookup_schema(subject, asked).schema_id)
         except SchemaRegistryError as error:
             raise ConfigError(
                 f"the schema of {subject} is not registered: registry {mask(self.url)}",
@@ -134,13 +124,13 @@ class Registry:
                 hint="add fields with defaults; never rename, retype or remove one in use",
             ) from error
 
-    def register_catalogue(self) -> int:
-        """Register key and value of every topic with a record; return how many subjects."""
-        topics = topics_with_records()
-        for topic in topics:
+    def register_catalogue(self, topics: Iterable[Topic]) -> int:
+        """Register key and value of those topics that have a record; return how many subjects."""
+        ours = [topic for topic in topics if record_of(topic) is not None]
+        for topic in ours:
             self.register(f"{topic.name}-key", KEY_SCHEMA)
             self.register(f"{topic.name}-value", value_schema(topic))
-        return 2 * len(topics)
+        return 2 * len(ours)
 
     @contextmanager
     def _asking(self, *told: HTTPStatus) -> Iterator[None]:
@@ -174,13 +164,6 @@ class Registry:
             mask(f"the schema registry does not answer: {self.url}: {cause}"),
             hint="check that it runs; work waits until it does",
         )
-
-
-@cache
-def _contract_text(subject: str) -> str:
-    """Return the schema we register for the key or the value of a catalogued topic."""
-    topic = BY_NAME[subject.removesuffix("-key").removesuffix("-value")]
-    return KEY_SCHEMA if subject.endswith("-key") else value_schema(topic).text
 
 
 def _avro(schema_id: int, found: Schema) -> AvroSchema:

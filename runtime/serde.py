@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runtime.registry import Registry, value_schema
+from runtime.registry import Registry
 from schemas.codec import RecordCodec
+from schemas.contracts import value_schema
 from schemas.framing import frame, unframe
-from schemas.keys import decode_key, encode_keys
-from schemas.topics import BY_NAME
+from schemas.keys import KEY_SCHEMA, decode_key, encode_keys
+from schemas.topics import Topic, topic_of
 
 
 class Serde:
     """Confluent-framed Avro by topic name. Decoding resolves the writer's schema by its id."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, sources: Iterable[Topic] = ()) -> None:
+        """`sources` are topics that are written beside those of the product."""
         self._registry = registry
+        self._sources = {topic.name: topic for topic in sources}
         self._writers: dict[str, tuple[int, RecordCodec]] = {}
         self._readers: dict[int, RecordCodec] = {}
 
     def key(self, topic: str, key: str) -> bytes:
         """Encode a message key of a topic whose keys are strings."""
-        return encode_keys(self._registry.subject_id(f"{topic}-key"), (key,))[0]
+        return encode_keys(self._registry.subject_id(f"{topic}-key", KEY_SCHEMA), (key,))[0]
 
     def value(self, topic: str, record: Mapping[str, object]) -> bytes:
         """Encode a record of a topic. Raises InvalidEntityError where it breaks the contract."""
         if topic not in self._writers:
-            schema_id = self._registry.subject_id(f"{topic}-value")
-            self._writers[topic] = (schema_id, RecordCodec(value_schema(BY_NAME[topic])))
+            schema = value_schema(self._sources.get(topic) or topic_of(topic))
+            schema_id = self._registry.subject_id(f"{topic}-value", schema.text)
+            self._writers[topic] = (schema_id, RecordCodec(schema))
         schema_id, codec = self._writers[topic]
         return frame(schema_id, codec.encode(record))
 

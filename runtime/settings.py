@@ -5,11 +5,12 @@ All problems are reported at once; an unknown `PSASTREAM_` variable is a problem
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from runtime.kafka import KafkaSettings, refused_options
@@ -56,6 +57,10 @@ class Settings(BaseModel):
         description="landscape.yaml of the firm: which system plays which role; without it the "
         "packaged one, `connectors/landscape.yaml`",
     )
+    systems: tuple[Path, ...] = Field(
+        default=(),
+        description="folders of systems that are not the product's, one each, separated by ':'",
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="port of /metrics; 0 = not served"
     )
@@ -86,6 +91,13 @@ class Settings(BaseModel):
         description="librdkafka keys: PSASTREAM_KAFKA_SASL_USERNAME sets sasl.username",
         repr=False,
     )
+
+    @field_validator("systems", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part for part in value.split(os.pathsep) if part)
+        return value
 
     @property
     def kafka(self) -> KafkaSettings:

@@ -22,12 +22,15 @@ from pydantic import (
 )
 
 from schemas.errors import ConfigError
+from schemas.landscape import SystemName
 from schemas.yaml_text import line_of, read_document
 
 FILE: Final = "mapping.yaml"
 
 Text = Annotated[str, StringConstraints(min_length=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Name = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]*$")]
+ObjectName = Annotated[str, StringConstraints(pattern="^[A-Za-z][A-Za-z0-9_]*$", max_length=100)]
+"""Of a table or a list; it is a part of a topic's name."""
 Scalar = StrictBool | StrictInt | StrictStr
 """Literals a mapping may hold; exact decimals are written as text, a float is refused."""
 Values = Annotated[dict[Scalar, Scalar] | tuple[Scalar, ...], Field(min_length=1)]
@@ -213,7 +216,8 @@ class ObjectConfig(_Model):
     `columns` declares the column types where no Avro contract of ours does (databases): `text`,
     `long`, `int`, `boolean`, `date`, `decimal(precision,scale)`. A `start_date` may be `-infinity`,
     an `end_date` `infinity`: both are null. Elsewhere an infinite date is refused.
-    `deleted_when` names a boolean column that marks soft-deleted rows.
+    `deleted_when` names a boolean column that marks soft-deleted rows. `personal_data` names the
+    columns that hold some. Without `targets` the object is captured and nothing is made of it.
     """
 
     kind: Name
@@ -221,15 +225,20 @@ class ObjectConfig(_Model):
     deleted_when: Text | None = None
     columns: dict[str, Text] = {}
     source_checks: dict[str, Check] = {}
-    targets: tuple[TargetConfig, ...] = Field(min_length=1)
+    personal_data: tuple[Text, ...] = ()
+    targets: tuple[TargetConfig, ...] = ()
 
 
 class SystemConfig(_Model):
-    """A whole mapping.yaml: every object of one source system."""
+    """A whole mapping.yaml: every object of one source system.
 
-    system: Text
+    `vendor` is another system whose code polls and writes this one too.
+    """
+
+    system: SystemName
+    vendor: SystemName | None = None
     capture: Capture
-    objects: dict[str, ObjectConfig]
+    objects: dict[ObjectName, ObjectConfig]
 
 
 def parse_config(text: str, file: str = FILE) -> SystemConfig:

@@ -17,7 +17,7 @@ from schemas.codec import load_schema
 from schemas.columnar import frame_dtypes
 from schemas.contracts import record_schema
 from schemas.envelope import UNAVAILABLE, Operation
-from schemas.errors import ConfigError, InvalidEntityError, UnmappedValueError
+from schemas.errors import ConfigError, InvalidEntityError, SchemaMismatchError, UnmappedValueError
 from schemas.mapping import ObjectMapping, Rejection, TargetMapping
 from schemas.mapping_config import (
     FILE,
@@ -47,8 +47,8 @@ from schemas.mapping_rules import (
     source_ids,
 )
 from schemas.mapping_trial import computable, try_out
-from schemas.topics import BY_NAME, Topic
-from schemas.topics import SOURCE_PREFIX as TOPIC_PREFIX
+from schemas.system import SystemBundle
+from schemas.topics import BY_NAME, Topic, source_topic
 from schemas.yaml_text import line_of
 
 _INVALID: Final = InvalidEntityError.code
@@ -58,50 +58,56 @@ Problem = tuple[tuple[object, ...], str]
 """Where in the file it is, as names and positions from its root, and what it is."""
 
 
-def load_mappings(text: str, file: str = FILE) -> dict[str, ObjectMapping]:
-    """Compile the text of a mapping.yaml to mappings by source topic.
+def load_system(text: str, contracts: Mapping[str, str], file: str = FILE) -> SystemBundle:
+    """Compile the text of a mapping.yaml, with the texts of its system's contracts by object.
 
-    Raises ConfigError that lists every problem found with its line: unknown columns, fields and
-    topics, types that do not fit, fields nobody maps.
+    Raises ConfigError that lists every problem found with its line: unknown columns and fields,
+    types that do not fit, fields nobody maps, objects without a contract.
     """
     config = parse_config(text, file)
-    problems: list[Problem] = []
-    mappings: dict[str, ObjectMapping] = {}
+    problems: list[Problem] = [
+        (("objects",), f"there is no object {name}, of which there is a contract")
+        for name in contracts.keys() - config.objects.keys()
+    ]
+    topics: dict[str, Topic] = {}
+    mappings: list[ObjectMapping] = []
     for name, obj in config.objects.items():
-        compiler = _Compiler(config, name, obj)
-        mapping = compiler.compile()
-        if mapping is not None:
-            mappings[mapping.topic] = mapping
+        compiler = _Compiler(config, name, obj, contracts.get(name))
+        topic = compiler.topic()
+        if topic is not None:
+            topics[name] = topic
+            mapping = compiler.compile(topic) if obj.targets else None
+            mappings += [] if mapping is None else [mapping]
         problems += compiler.problems
     if problems:
         raise ConfigError(
             f"{file}: mapping is not valid: "
             + "; ".join(f"line {line_of(text, path)}: {problem}" for path, problem in problems),
-            hint="names are those of the avro contracts in schemas/avro",
+            hint="names are those of the avro contracts: the system's own, and schemas/avro",
         )
-    return mappings
+    return SystemBundle(config.system, config.vendor or config.system, topics, tuple(mappings))
 
 
 class _Compiler:
     """Compiles one object; collects problems instead of stopping at the first."""
 
-    def __init__(self, system: SystemConfig, name: str, config: ObjectConfig) -> None:
+    def __init__(
+        self, system: SystemConfig, name: str, config: ObjectConfig, contract: str | None
+    ) -> None:
         self.problems: list[Problem] = []
         self._place: tuple[object, ...] = ("objects", name)
         self._system = system.system
         self._capture = system.capture
         self._name = name
         self._config = config
+        self._contract = contract
         self._sources: Mapping[str, pl.DataType] = {}
         self._fields: list[pl.Expr] = []
         # (is broken, why): the first broken rule of a record is its rejection.
         self._rules: list[tuple[pl.Expr, Rejection]] = []
 
-    def compile(self) -> ObjectMapping | None:
+    def compile(self, topic: Topic) -> ObjectMapping | None:
         """The mapping, or None with `problems` filled."""
-        topic = self._source_topic()
-        if topic is None:
-            return None
         config = self._config
         self._reject_broken_envelopes()
         for column, check in config.source_checks.items():
@@ -137,20 +143,31 @@ class _Compiler:
             rejection=_first_broken([is_broken for is_broken, _ in self._rules]),
         )
 
-    def _source_topic(self) -> Topic | None:
+    def topic(self) -> Topic | None:
         """The topic, with its column types learnt; None with problems filled."""
-        topic = BY_NAME.get(f"{TOPIC_PREFIX}.{self._system}.{self._name}")
-        if topic is None:
-            self._problem("no such source topic in the catalogue")
-            return None
         config = self._config
+        if (self._contract is None) is not (self._capture is Capture.DEBEZIUM):
+            self._problem(
+                "the contract is missing: avro/" + f"{self._name}.avsc"
+                if self._contract is None
+                else "the contract of a database's table is Debezium's: declare its columns"
+            )
+            return None
         try:
+            contract = None if self._contract is None else load_schema(self._contract)
+            topic = source_topic(
+                self._system, self._name, contract=contract, personal_data=config.personal_data
+            )
             self._sources = source_dtypes(topic, self._declared())
+        except (ConfigError, SchemaMismatchError) as error:
+            self._problem(f"contract: {error.detail}")
+            return None
         except RuleError as error:
             self._problem(str(error))
         if self.problems:
             return None
-        for column in (config.key, config.deleted_when, *config.source_checks):
+        named = (config.key, config.deleted_when, *config.source_checks, *config.personal_data)
+        for column in named:
             if column is not None and column not in self._sources:
                 self._problem(f"unknown source column {column}")
         try:

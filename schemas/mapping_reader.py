@@ -16,7 +16,6 @@ from typing import Any, Final
 import polars as pl
 
 from schemas.columnar import frame_dtypes
-from schemas.contracts import record_schema
 from schemas.envelope import Operation, SourceField
 from schemas.mapping_config import Capture, ObjectConfig
 from schemas.mapping_rules import SOURCE_PREFIX, RuleError, source_ids
@@ -56,11 +55,11 @@ def source_dtypes(topic: Topic, declared: Mapping[str, pl.DataType]) -> dict[str
     From the topic's contract, or as `declared` where another system owns the schema. Raises
     RuleError where both say them.
     """
-    if topic.record is None:
+    if topic.contract is None:
         return dict(declared)
     if declared:
         raise RuleError("columns are declared by the topic's contract already")
-    return dict(frame_dtypes(record_schema(topic.record)))
+    return dict(frame_dtypes(topic.contract))
 
 
 def declared_dtype(text: str) -> pl.DataType:
@@ -157,8 +156,8 @@ def _exact_number(text: pl.Expr, dtype: pl.Decimal) -> pl.Expr:
 
 
 def _column_definitions(topic: Topic, declared: Mapping[str, str]) -> dict[str, Any]:
-    if topic.record is not None:
-        contract = json.loads(record_schema(topic.record).text)
+    if topic.contract is not None:
+        contract = json.loads(topic.contract.text)
         return {field["name"]: field for field in contract["fields"]}
     return {
         # No default: a column the writer's schema lacks must not read as null.

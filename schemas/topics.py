@@ -1,9 +1,8 @@
-"""The topic catalogue: every topic psastream owns, with its contract.
+"""The topics of psastream: those every firm has, and how those of a system are made.
 
 One entry a topic: record, key, partitions, clean-up, retention, owner, criticality and where
-personal data lies. The catalogue is data: creating topics and registering subjects is done by
-those who read it. Topics of databases captured by Debezium carry Debezium's own schemas and
-are listed with `record=None`.
+personal data lies. The entries are data: creating topics and registering subjects is done by
+those who read them. `schemas.system` adds the topics of a firm's systems.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from schemas.codec import AvroSchema
 from schemas.keys import row_id_of, row_key
-from schemas.landscape import Role
 
 PARTITIONS: Final = 4
 """Partitions of every stream a worker reads: one number, so that all of them are co-partitioned."""
@@ -49,10 +48,11 @@ class Route(Enum):
 class Topic:
     """One topic.
 
-    `record` is the path of its value contract below `schemas/avro`, without suffix; `None` where
-    another system owns the schema or the topic is private to the engine. `route_field` is the
-    field whose hash picks the partition, for `Route.CO_PARTITION`. `rows_move`: that field is no
-    function of the row's id, so the key carries both (`schemas.keys.row_key`).
+    `record` is the path of its value contract below `schemas/avro`, without suffix; `contract` is
+    one that a system's folder holds. Neither: another system owns the schema, as Debezium does of
+    a database's tables, or the topic is private to the engine. `route_field` is the field whose
+    hash picks the partition, for `Route.CO_PARTITION`. `rows_move`: that field is no function of
+    the row's id, so the key carries both (`schemas.keys.row_key`).
     """
 
     name: str
@@ -68,6 +68,7 @@ class Topic:
     is_envelope: bool = False
     personal_data: tuple[str, ...] = ()
     rows_move: bool = False
+    contract: AvroSchema | None = None
 
     def message_key(self, co_partition_key: str, row_id: str) -> str:
         """Return the key of a row's records."""
@@ -78,17 +79,24 @@ class Topic:
         return row_id_of(message_key) if self.rows_move else message_key
 
 
-def _source(system: str, obj: str, *personal_data: str, database: bool = False) -> Topic:
+def source_topic(
+    system: str, obj: str, *, contract: AvroSchema | None, personal_data: tuple[str, ...] = ()
+) -> Topic:
+    """Return the topic of an object of a system.
+
+    Without a `contract` the system is a database, whose connector owns the schema.
+    """
     return Topic(
         name=f"{SOURCE_PREFIX}.{system}.{obj}",
-        record=None if database else f"source/{system}/{obj}",
-        key="primary key" if database else "native id",
+        record=None,
+        key="primary key" if contract is None else "native id",
         owner=f"connector {system}",
         criticality=Criticality.CRITICAL,
         cleanup=Cleanup.DELETE,
         retention_ms=30 * DAY_MS,
         is_envelope=True,
         personal_data=personal_data,
+        contract=contract,
     )
 
 
@@ -141,28 +149,6 @@ def _output(
     )
 
 
-SOURCES: Final = (
-    _source("salesforce", "account", "Name", "Tax_Number__c"),
-    _source("salesforce", "opportunity"),
-    _source("salesforce", "opportunity_line_item"),
-    _source("netsuite", "subsidiary"),
-    _source("netsuite", "customer", "companyname", "vatregnumber"),
-    _source("netsuite", "project"),
-    _source("netsuite", "time_bill"),
-    _source("netsuite", "invoice"),
-    _source("float", "person", "name", "email", "cost_rate", "contracts"),
-    _source("float", "role"),
-    _source("float", "project"),
-    _source("float", "allocation"),
-    _source("float", "timeoff", "people_ids"),
-    _source("float", "public_holiday"),
-    _source("float", "team_holiday"),
-    _source("inhouse", "projects", database=True),
-    _source("inhouse", "tasks", database=True),
-    _source("inhouse", "time_entries", "worker_email", "notes", "cost_rate", database=True),
-    _source("inhouse", "expenses", "worker_email", database=True),
-)
-
 CANONICAL: Final = (
     _canonical("customer", "customer_id", "name", "tax_number"),
     _canonical("legal_entity", None),
@@ -212,21 +198,22 @@ INTERNAL: Final = (
     _internal("partial", "measure|dimension|source", "project, engagement", "dimension"),
 )
 
-COMMAND_TARGETS: Final = {"netsuite": Role.ERP, "float": Role.RESOURCE}
-"""Systems that take commands, with the role whose commands their sinks carry out."""
+COMMAND_PREFIX: Final = "psa.command."
 
-COMMANDS: Final = (
-    *(
-        _output(
-            f"psa.command.{target}",
-            "command/command",
-            "natural_key",
-            "customer, engagement, project",
-            Criticality.CRITICAL,
-            "payload",
-        )
-        for target in COMMAND_TARGETS
-    ),
+
+def command_topic(target: str) -> Topic:
+    """Return the topic of the commands to a system."""
+    return _output(
+        f"{COMMAND_PREFIX}{target}",
+        "command/command",
+        "natural_key",
+        "customer, engagement, project",
+        Criticality.CRITICAL,
+        "payload",
+    )
+
+
+DISPATCH: Final = (
     _output(
         "psa.command_intent",
         "command/command_intent",
@@ -355,15 +342,22 @@ BOOKMARKS: Final = Topic(
     partitions=1,
 )
 
-CATALOGUE: Final = (
-    *SOURCES,
+PRODUCT_TOPICS: Final = (
     *CANONICAL,
     *INTERNAL,
-    *COMMANDS,
+    *DISPATCH,
     *METRICS,
     *STATUS,
     *STATE_LOGS,
     BOOKMARKS,
 )
+"""Topics that every firm has, whatever its systems."""
 
-BY_NAME: Final = {topic.name: topic for topic in CATALOGUE}
+BY_NAME: Final = {topic.name: topic for topic in PRODUCT_TOPICS}
+
+
+def topic_of(name: str) -> Topic:
+    """Return a topic of the product, one of commands among them. Raises KeyError."""
+    if name.startswith(COMMAND_PREFIX):
+        return command_topic(name.removeprefix(COMMAND_PREFIX))
+    return BY_NAME[name]

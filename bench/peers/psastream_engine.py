@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.peers.peer import Job, Launch
 from runtime.registry import Registry
+from schemas.topics import PRODUCT_TOPICS
 
 WORKERS = 2
 
@@ -51,7 +52,7 @@ class PsastreamFromDebezium(PsastreamEngine):
 
     def launch(self, job: Job, cache: Path) -> Launch:
         """See Peer."""
-        Registry(job.registry_url).register_catalogue()
+        Registry(job.registry_url).register_catalogue(PRODUCT_TOPICS)
         create_topics(job, ("normalize-state", "time-entry"), compact=True)
         launch = super().launch(job, cache)
         rows = f"{job.group}-time-entry"

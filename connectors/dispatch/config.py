@@ -5,10 +5,13 @@ A vendor adds its credentials in a subclass beside its sink.
 
 from __future__ import annotations
 
+from typing import ClassVar, Protocol
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.dispatch.lease import Check, LeasedLimiter
 from connectors.dispatch.retry import RetryPolicy
+from connectors.dispatch.sink import Sink
 from connectors.http import Limiter
 
 
@@ -61,3 +64,16 @@ class SinkConfig(BaseModel):
     def make_limiter(self, check: Check) -> Limiter:
         """Make the allowance of requests; `check` raises where none may be sent any more."""
         return LeasedLimiter(self.max_in_flight, self.requests_per_second, check=check)
+
+    def make_sink(self, check: Check) -> Sink:
+        """Make the sink; `check` raises where no request may be sent any more. Opens nothing.
+
+        Raises ConfigError where the credentials cannot be used.
+        """
+        raise NotImplementedError(self.connector_class)
+
+
+class ConfiguredSink(Sink, Protocol):
+    """A sink that `connector.class` may name."""
+
+    config_model: ClassVar[type[SinkConfig]]

@@ -12,12 +12,12 @@ from typing import Final
 import structlog
 
 from connectors.config import parse_config, read_document
+from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.dispatcher import SESSION_TIMEOUT_MS, Dispatcher, WrapJournal
 from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.session import Target
-from connectors.float.sink import FloatSinkConfig
-from connectors.netsuite.sink import NetSuiteSinkConfig
+from connectors.systems import Systems, class_name
 from runtime.health import Health
 from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
@@ -31,14 +31,7 @@ EXIT_STOPPED: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_CONFIG: Final = 2
 
-AnySinkConfig = NetSuiteSinkConfig | FloatSinkConfig
 MakeLease = Callable[[float], Lease]
-
-SINKS: Final[Mapping[str, type[AnySinkConfig]]] = {
-    "connectors.netsuite.sink.NetSuiteSink": NetSuiteSinkConfig,
-    "connectors.float.sink.FloatSink": FloatSinkConfig,
-}
-"""Configuration of every sink, by `connector.class`."""
 
 
 def run_dispatcher(
@@ -56,7 +49,11 @@ def run_dispatcher(
     `make_lease` makes the lease of a session of so many seconds.
     """
     try:
-        configs = load_sinks(config_paths, os.environ if environment is None else environment)
+        configs = load_sinks(
+            config_paths,
+            os.environ if environment is None else environment,
+            Systems(settings.systems),
+        )
         lease = make_lease(session_timeout_ms / 1000)
         asyncio.run(_run(settings, configs, wrap_journal, session_timeout_ms, lease))
     except ConfigError as error:
@@ -70,7 +67,7 @@ def run_dispatcher(
 
 async def _run(
     settings: Settings,
-    configs: Mapping[str, AnySinkConfig],
+    configs: Mapping[str, SinkConfig],
     wrap_journal: WrapJournal,
     session_timeout_ms: int,
     lease: Lease,
@@ -97,16 +94,19 @@ async def _run(
     await dispatcher.run(stop)
 
 
-def load_sinks(paths: Sequence[Path], environment: Mapping[str, str]) -> dict[str, AnySinkConfig]:
+def load_sinks(
+    paths: Sequence[Path], environment: Mapping[str, str], systems: Systems | None = None
+) -> dict[str, SinkConfig]:
     """Return the sink configurations by target.
 
     Raises ConfigError for the first file that does not hold, and where two name one target: only
     one of them could be used.
     """
-    configs: dict[str, AnySinkConfig] = {}
+    systems = Systems() if systems is None else systems
+    configs: dict[str, SinkConfig] = {}
     files: dict[str, Path] = {}
     for path in paths:
-        config = load_sink(path, environment)
+        config = load_sink(path, environment, systems)
         if config.target in configs:
             raise ConfigError(
                 f"{path}: target is {config.target}, as in {files[config.target]}",
@@ -116,13 +116,26 @@ def load_sinks(paths: Sequence[Path], environment: Mapping[str, str]) -> dict[st
     return configs
 
 
-def load_sink(path: Path, environment: Mapping[str, str]) -> AnySinkConfig:
-    """Return the sink configuration at `path`. Raises ConfigError naming every problem."""
+def load_sink(
+    path: Path, environment: Mapping[str, str], systems: Systems | None = None
+) -> SinkConfig:
+    """Return the sink configuration at `path`. Raises ConfigError naming every problem.
+
+    `systems` are by default those of the product.
+    """
+    systems = Systems() if systems is None else systems
     document = read_document(path)
-    model = SINKS.get(str(document.get("connector.class")))
-    if model is None:
+    sinks = {class_name(each.sink): each.sink for each in systems.vendors() if each.sink}
+    sink = sinks.get(str(document.get("connector.class")))
+    if sink is None:
         raise ConfigError(
             f"{path}: connector.class names no sink: {document.get('connector.class')}",
-            hint=f"one of {', '.join(SINKS)}; source files go to `psastream poll`",
+            hint=f"one of {', '.join(sinks)}; source files go to `psastream poll`",
         )
-    return parse_config(document, model, environment, origin=str(path))
+    config = parse_config(document, sink.config_model, environment, origin=str(path))
+    if config.target not in systems.names():
+        raise ConfigError(
+            f"{path}: target: there is no system {config.target}",
+            hint=f"one of {', '.join(systems.names())}",
+        )
+    return config

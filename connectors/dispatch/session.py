@@ -28,7 +28,7 @@ from connectors.dispatch.refusals import Refusal, RetryRequest
 from connectors.dispatch.signals import Change, Signal
 from connectors.dispatch.sink import Sink
 from schemas.routing import partition_of
-from schemas.topics import BY_NAME
+from schemas.topics import PARTITIONS
 
 _log = structlog.get_logger()
 
@@ -169,4 +169,4 @@ def exceptions_of(
 def place_of(target: str, natural_key: str) -> tuple[str, int]:
     """Return topic and partition of the commands of a natural key."""
     topic = f"{TOPIC_PREFIX}{target}"
-    return topic, partition_of(natural_key, BY_NAME[topic].partitions)
+    return topic, partition_of(natural_key, PARTITIONS)

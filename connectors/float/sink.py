@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, SecretStr
 
@@ -81,6 +81,8 @@ class _Found:
 
 class FloatSink:
     """Sink on the projects of an account."""
+
+    config_model: ClassVar[type[SinkConfig]] = FloatSinkConfig
 
     def __init__(self, client: VendorClient) -> None:
         self._client = client

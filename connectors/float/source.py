@@ -11,12 +11,12 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import BeforeValidator, Field, SecretStr
 
 from connectors.body import ROWS
-from connectors.float.auth import POLICY, SYSTEM, StaticToken
+from connectors.float.auth import POLICY, StaticToken
 from connectors.http import Limiter, Response, RetrySettings, VendorClient
 from connectors.polled.answers import Answer, read_answer, read_list
 from connectors.polled.config import PolledConfig
@@ -29,7 +29,7 @@ from connectors.polled.model import (
     no_deletions,
 )
 from connectors.polled.paging import PAGES_MAX, BrokenPagingError, Paging
-from schemas.contracts import record_schema
+from schemas.codec import AvroSchema
 from schemas.errors import TargetBusyError
 
 ROWS_MAX: Final = 200
@@ -135,7 +135,7 @@ class Pagination(Answer):
 class FloatSource:
     """The readers of one company, on one client."""
 
-    config_model: Final = FloatConfig
+    config_model: ClassVar[type[PolledConfig]] = FloatConfig
 
     def __init__(self, config: FloatConfig, retry: RetrySettings | None = None) -> None:
         self._client = VendorClient(
@@ -156,10 +156,10 @@ class FloatSource:
         assert isinstance(config, FloatConfig)
         return cls(config)
 
-    def reader(self, obj: str) -> ObjectReader:
-        """Return the reader of a catalogued object."""
+    def reader(self, obj: str, contract: AvroSchema) -> ObjectReader:
+        """Return the reader of an object, whose rows have the fields of the contract."""
         resource = RESOURCES[obj]
-        rows = RowReader(record_schema(f"source/{SYSTEM}/{obj}"), float_layout(resource))
+        rows = RowReader(contract, float_layout(resource))
         return FloatReader(self._client, resource, rows, self.config.page_size)
 
     async def close(self) -> None:

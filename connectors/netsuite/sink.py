@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import quote
 
 from pydantic import Field
@@ -101,6 +101,8 @@ class _Record(Answer):
 
 class NetSuiteSink:
     """Sink on the record API. Every kind of command is one request."""
+
+    config_model: ClassVar[type[SinkConfig]] = NetSuiteSinkConfig
 
     def __init__(
         self,

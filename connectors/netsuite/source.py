@@ -16,13 +16,13 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from pydantic import Field, SecretStr, field_validator
 
 from connectors.body import ROWS
 from connectors.http import Limiter, RetrySettings, VendorClient
-from connectors.netsuite.auth import POLICY, SYSTEM, make_auth
+from connectors.netsuite.auth import POLICY, make_auth
 from connectors.netsuite.queries import (
     INVOICE_HEADERS,
     INVOICE_LINES,
@@ -44,7 +44,7 @@ from connectors.polled.model import (
     UnreadableRow,
 )
 from connectors.polled.paging import Paging
-from schemas.contracts import record_schema
+from schemas.codec import AvroSchema
 
 USER_AGENT: Final = "psastream"
 ROWS_MAX: Final = 1000
@@ -89,7 +89,7 @@ class ServerTimeAnswer(Answer):
 class NetSuiteSource:
     """The readers of one account, on one client."""
 
-    config_model: Final = NetSuiteConfig
+    config_model: ClassVar[type[PolledConfig]] = NetSuiteConfig
 
     def __init__(self, config: NetSuiteConfig, retry: RetrySettings | None = None) -> None:
         auth = make_auth(
@@ -116,10 +116,9 @@ class NetSuiteSource:
         assert isinstance(config, NetSuiteConfig)
         return cls(config)
 
-    def reader(self, obj: str) -> ObjectReader:
-        """Return the reader of a catalogued object."""
+    def reader(self, obj: str, contract: AvroSchema) -> ObjectReader:
+        """Return the reader of an object, whose rows have the fields of the contract."""
         api = _Api(self._client)
-        record = record_schema(f"source/{SYSTEM}/{obj}")
         stamp = () if obj == "subsidiary" else ("lastmodifieddate",)
         layout = Layout(
             "id",
@@ -128,7 +127,7 @@ class NetSuiteSource:
             null_is_absent=True,
             ignored=_IGNORED,
         )
-        rows = RowReader(record, layout)
+        rows = RowReader(contract, layout)
         if obj == "invoice":
             return InvoiceReader(api, rows, self.config.page_size)
         return NetSuiteReader(api, QUERIES[obj], rows, self.config.page_size)

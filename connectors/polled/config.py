@@ -8,8 +8,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from schemas.topics import BY_NAME
-
 
 class SnapshotMode(Enum):
     """What to publish of the rows that exist when a bookmark is missing."""
@@ -26,7 +24,7 @@ class PolledConfig(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9-]+$", description="names bookmarks and transactions")
     connector_class: str = Field(alias="connector.class")
-    topic_prefix: str = Field(alias="topic.prefix", pattern=r"^src\.[a-z_]+$")
+    topic_prefix: str = Field(alias="topic.prefix", pattern=r"^src\.[a-z][a-z0-9_]*$")
     objects: tuple[str, ...] = Field(alias="object.include.list", min_length=1)
     url: str = Field(pattern=r"^https?://[^\s]+[^/\s]$")
     poll_interval_ms: int = Field(default=30_000, alias="poll.interval.ms", ge=10)
@@ -80,10 +78,6 @@ class PolledConfig(BaseModel):
     def topic(self, obj: str) -> str:
         """Name of the topic of an object."""
         return f"{self.topic_prefix}.{obj}"
-
-    def unknown_objects(self) -> list[str]:
-        """Objects that no catalogued topic carries."""
-        return [obj for obj in self.objects if self.topic(obj) not in BY_NAME]
 
 
 def read_secret_file(path: object) -> SecretStr:

@@ -36,7 +36,7 @@ from schemas.envelope import Operation
 from schemas.errors import BrokerUnavailableError, FatalError
 from schemas.position import Position
 from schemas.routing import partition_of
-from schemas.topics import BOOKMARKS, BY_NAME
+from schemas.topics import BOOKMARKS, BY_NAME, PARTITIONS
 
 log = structlog.get_logger()
 
@@ -168,7 +168,7 @@ class KafkaLog:
             "op": change.op,
             "ts_ms": captured_ms,
         }
-        partition = partition_of(change.row_id, BY_NAME[topic].partitions)
+        partition = partition_of(change.row_id, PARTITIONS)
         key = self._serde.key(topic, change.row_id)
         return topic, partition, key, self._serde.value(topic, envelope)
 

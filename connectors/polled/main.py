@@ -6,11 +6,11 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import Any, Final, Protocol, Self
+from typing import Final
 
 import structlog
 
@@ -20,8 +20,9 @@ from connectors.polled.config import PolledConfig
 from connectors.polled.kafka_log import KafkaLog
 from connectors.polled.ledger import Ledger
 from connectors.polled.loop import LoopSettings, ObjectLoop, part_of
-from connectors.polled.model import ObjectReader
 from connectors.polled.poller import ObjectPoller
+from connectors.polled.source import PolledSource
+from connectors.systems import Systems, class_name
 from runtime.health import EVENT_LOOP, Health
 from runtime.logs import configure_logs
 from runtime.prometheus import serve_metrics
@@ -30,6 +31,7 @@ from runtime.retries import Retries, tell_recovered, tell_retry
 from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.errors import ConfigError, PsaStreamError, TransientError
+from schemas.system import SystemBundle
 
 log = structlog.get_logger()
 
@@ -45,56 +47,55 @@ RETRY_FIRST_S: Final = 1.0
 RETRY_MAX_S: Final = 30.0
 
 
-class Source(Protocol):
-    """A vendor's readers. `connector.class` names a class that makes one."""
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """A connector file with what it names."""
 
-    @classmethod
-    def from_config(cls, config: PolledConfig) -> Self:
-        """Make the source. Opens nothing."""
-        ...
-
-    def reader(self, obj: str) -> ObjectReader:
-        """Return the reader of an object."""
-        ...
-
-    async def close(self) -> None:
-        """Close what the readers opened."""
-        ...
+    config: PolledConfig
+    source: PolledSource
+    system: SystemBundle
 
 
-def load_source(path: Path, environment: Mapping[str, str]) -> tuple[PolledConfig, Source]:
-    """Load a connector file and make its source. Raises ConfigError naming every problem."""
+def load_source(
+    path: Path, environment: Mapping[str, str], systems: Systems | None = None
+) -> Connector:
+    """Load a connector file and make its source. Raises ConfigError naming every problem.
+
+    `systems` are by default those of the product.
+    """
+    systems = Systems() if systems is None else systems
     document = read_document(path)
-    source_class = _source_class(document.get("connector.class"), path)
-    config: PolledConfig = parse_config(
-        document, source_class.config_model, environment, origin=str(path)
-    )
-    if unknown := config.unknown_objects():
-        raise ConfigError(f"{path}: no topic for object.include.list: {', '.join(unknown)}")
+    source_class = _source_class(document.get("connector.class"), path, systems)
+    config = parse_config(document, source_class.config_model, environment, origin=str(path))
     try:
-        source: Source = source_class.from_config(config)
+        system = systems.read(config.system)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: topic.prefix: {error.detail}", hint=error.hint) from error
+    if unknown := [obj for obj in config.objects if obj not in system.topics]:
+        raise ConfigError(
+            f"{path}: object.include.list: {config.system} has no {', '.join(unknown)}",
+            hint=f"it has {', '.join(system.topics)}",
+        )
+    try:
+        source = source_class.from_config(config)
     except ValueError as error:
         raise ConfigError(
             f"{path}: the private key cannot be used: {error}",
             hint="it must be an RSA private key in PEM without a passphrase",
         ) from error
-    return config, source
+    return Connector(config, source, system)
 
 
-def _source_class(name: object, path: Path) -> Any:
-    """Only classes of this package: a configuration file must not run other code."""
-    if not isinstance(name, str) or not name.startswith("connectors."):
-        raise ConfigError(f"{path}: connector.class must name a class below connectors")
-    try:
-        found = resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{path}: connector.class {name} does not exist") from error
-    if not hasattr(found, "config_model") or not hasattr(found, "from_config"):
-        raise ConfigError(
-            f"{path}: connector.class {name} is no source",
-            hint="`psastream poll` takes source files; sink files go to `psastream dispatch`",
-        )
-    return found
+def _source_class(name: object, path: Path, systems: Systems) -> type[PolledSource]:
+    """Only classes that a system declares: a configuration file must not run other code."""
+    vendors = systems.vendors()
+    sources = {class_name(each.source): each.source for each in vendors if each.source}
+    if name in sources:
+        return sources[str(name)]
+    hint = f"one of {', '.join(sources)}"
+    if name in {class_name(each.sink) for each in vendors if each.sink}:
+        hint = "`psastream poll` takes source files; sink files go to `psastream dispatch`"
+    raise ConfigError(f"{path}: connector.class names no source: {name}", hint=hint)
 
 
 def run_poller(
@@ -108,14 +109,18 @@ def run_poller(
     """
     configure_logs(json=settings.log_json, level=settings.log_level)
     try:
-        sources = load_sources(config_paths, os.environ if environment is None else environment)
+        connectors = load_sources(
+            config_paths,
+            os.environ if environment is None else environment,
+            Systems(settings.systems),
+        )
     except ConfigError as error:
         log.error("configuration_refused", error=str(error))
         return EXIT_CONFIG
     health = Health()
     serve_metrics(settings.metrics_port, host=settings.metrics_host, checks=health.checks())
     try:
-        asyncio.run(_run(settings, sources, health))
+        asyncio.run(_run(settings, connectors, health))
     except PsaStreamError as error:
         log.error("poller_stopped", code=error.code, error=str(error))
         return EXIT_FATAL
@@ -123,37 +128,40 @@ def run_poller(
 
 
 def load_sources(
-    paths: Sequence[Path], environment: Mapping[str, str]
-) -> list[tuple[PolledConfig, Source]]:
+    paths: Sequence[Path], environment: Mapping[str, str], systems: Systems | None = None
+) -> list[Connector]:
     """Load connector files and make their sources. Raises ConfigError naming every problem."""
-    sources, problems = [], []
+    systems = Systems() if systems is None else systems
+    connectors, problems = [], []
     for path in paths:
         try:
-            sources.append(load_source(path, environment))
+            connectors.append(load_source(path, environment, systems))
         except ConfigError as error:
             problems.append(error.detail)
-    names = [config.name for config, _ in sources]
+    names = [connector.config.name for connector in connectors]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         # They would share bookmarks, and each would shut the other out.
         problems.append(f"several files name their connector {', '.join(twice)}")
     if problems:
         raise ConfigError("; ".join(problems), hint="correct the files and start again")
-    return sources
+    return connectors
 
 
-async def _run(
-    settings: Settings, sources: Sequence[tuple[PolledConfig, Source]], health: Health
-) -> None:
+async def _run(settings: Settings, connectors: Sequence[Connector], health: Health) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    serde = Serde(Registry(settings.registry_url))
+    registry = Registry(settings.registry_url)
     tasks = {
         asyncio.create_task(
-            run_connector(config, source, KafkaLog(settings.kafka, serde, config), health=health)
+            run_connector(
+                each,
+                KafkaLog(settings.kafka, Serde(registry, each.system.topics.values()), each.config),
+                health=health,
+            )
         )
-        for config, source in sources
+        for each in connectors
     }
     tasks.add(asyncio.create_task(_beat(health)))
     stopper = asyncio.create_task(stopped.wait())
@@ -165,8 +173,8 @@ async def _run(
         for task in (stopper, *tasks):
             task.cancel()
         await asyncio.gather(stopper, *tasks, return_exceptions=True)
-        for _, source in sources:
-            await source.close()
+        for each in connectors:
+            await each.source.close()
 
 
 async def _beat(health: Health) -> None:
@@ -177,14 +185,14 @@ async def _beat(health: Health) -> None:
 
 
 async def run_connector(
-    config: PolledConfig,
-    source: Source,
+    connector: Connector,
     kafka_log: KafkaLog,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     *,
     health: Health,
 ) -> None:
     """Poll every object of a connector until cancelled. Raises FatalError."""
+    config = connector.config
     states = await _open(config, kafka_log, health)
     log.info(
         "connector_started",
@@ -199,7 +207,7 @@ async def run_connector(
         poller = ObjectPoller(
             config,
             obj,
-            source.reader(obj),
+            connector.source.reader(obj, connector.system.contract(obj)),
             kafka_log,
             bookmark=bookmark,
             ledger=ledger,

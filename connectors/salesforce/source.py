@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import structlog
 from pydantic import Field, SecretStr, field_validator
@@ -33,7 +33,7 @@ from connectors.polled.model import (
 )
 from connectors.polled.paging import Paging
 from connectors.salesforce.auth import POLICY, SYSTEM, make_auth
-from schemas.contracts import record_schema
+from schemas.codec import AvroSchema
 
 log = structlog.get_logger()
 
@@ -94,7 +94,7 @@ class DeletedAnswer(Answer):
 class SalesforceSource:
     """The readers of one org, on one client."""
 
-    config_model: Final = SalesforceConfig
+    config_model: ClassVar[type[PolledConfig]] = SalesforceConfig
 
     def __init__(self, config: SalesforceConfig, retry: RetrySettings | None = None) -> None:
         auth = make_auth(
@@ -122,9 +122,9 @@ class SalesforceSource:
         assert isinstance(config, SalesforceConfig)
         return cls(config)
 
-    def reader(self, obj: str) -> ObjectReader:
-        """Return the reader of a catalogued object."""
-        rows = RowReader(record_schema(f"source/{SYSTEM}/{obj}"), LAYOUT)
+    def reader(self, obj: str, contract: AvroSchema) -> ObjectReader:
+        """Return the reader of an object, whose rows have the fields of the contract."""
+        rows = RowReader(contract, LAYOUT)
         api = _Api(self._client, self.config)
         return SalesforceReader(api, OBJECTS[obj], rows, self.config.page_size)
 

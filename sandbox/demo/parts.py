@@ -13,15 +13,16 @@ from typing import Any, Final
 import psycopg
 
 from connectors.debezium.client import ConnectClient, ConnectorFile, read_connector_file
+from psastream.landscape import ANY_ADDRESSES, read_firm
 from runtime.kafka import KafkaSettings, create_topics
 from runtime.registry import Registry
+from runtime.settings import Settings
 from sandbox.demo.options import DemoOptions
 from sandbox.stack.health import HttpHealth
 from sandbox.stack.ports import HOST, PortBook
 from sandbox.stack.supervisor import Stack
 from sandbox.vendors.client import VendorAdmin
 from sandbox.vendors.oauth import ENVIRONMENT_FILE
-from schemas.topics import CATALOGUE
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONNECTORS: Final = REPOSITORY / "connectors"
@@ -67,11 +68,12 @@ async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
     """Create topics, contracts and tables; start the vendors, the connector and our processes."""
     addresses, ports = stack.addresses, PortBook(options.data_dir / "demo-ports.json")
     kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers, extra=QUIET_CLIENT)
+    topics = read_firm(Settings.from_env(ANY_ADDRESSES)).topics
     vendors_url = f"http://{HOST}:{ports.port('vendors')}"
     vendors_environment, *_ = await asyncio.gather(
         _start_vendors(stack, vendors_url, options),
-        asyncio.to_thread(create_topics, kafka, CATALOGUE, replication_factor=1),
-        asyncio.to_thread(Registry(addresses.registry_url).register_catalogue),
+        asyncio.to_thread(create_topics, kafka, topics, replication_factor=1),
+        asyncio.to_thread(Registry(addresses.registry_url).register_catalogue, topics),
         asyncio.to_thread(_create_psa_tables, addresses.postgres_dsn),
     )
     connector = await _register_connector(addresses.connect_url)

@@ -9,7 +9,7 @@ from runtime.secrets import mask
 from schemas.codec import RecordCodec
 from schemas.contracts import record_schema
 from schemas.framing import frame
-from schemas.keys import encode_keys
+from schemas.keys import KEY_SCHEMA, encode_keys
 from schemas.mapping import Rejection
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME
@@ -36,10 +36,11 @@ def dead_letters(
     if not refusals:
         return []
     assert _TOPIC.record is not None
-    codec = RecordCodec(record_schema(_TOPIC.record))
-    value_id = ids.subject_id(f"{_TOPIC.name}-value")
+    contract = record_schema(_TOPIC.record)
+    codec = RecordCodec(contract)
+    value_id = ids.subject_id(f"{_TOPIC.name}-value", contract.text)
     names = [f"{chunk.topic}|{chunk.partition}|{chunk.offsets[item.index]}" for item in refusals]
-    keys = encode_keys(ids.subject_id(f"{_TOPIC.name}-key"), names)
+    keys = encode_keys(ids.subject_id(f"{_TOPIC.name}-key", KEY_SCHEMA), names)
     outputs = []
     for refusal, name, key in zip(refusals, names, keys, strict=True):
         at, reason = refusal.index, refusal.reason

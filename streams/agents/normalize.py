@@ -25,11 +25,11 @@ from schemas.columnar import ChunkEncoder, ChunkReader, DecodedChunk
 from schemas.contracts import record_schema
 from schemas.envelope import UNAVAILABLE, Operation
 from schemas.framing import header
-from schemas.keys import encode_keys
+from schemas.keys import KEY_SCHEMA, encode_keys
 from schemas.mapping import MappedRows, ObjectMapping, Rejection, TargetMapping
 from schemas.position import table_reads
 from schemas.routing import partition_of
-from schemas.topics import BY_NAME, Route
+from schemas.topics import PARTITIONS, Route
 from streams.agents.dead_letters import Refusal, dead_letters
 from streams.agents.normalize_state import (
     NOWHERE,
@@ -433,7 +433,7 @@ class _Log:
 
 def _handed_on(chunk: Chunk, truncations: Sequence[int]) -> list[Output]:
     """The truncations that Debezium wrote to this partition, for all other partitions."""
-    others = [each for each in range(BY_NAME[chunk.topic].partitions) if each != chunk.partition]
+    others = [each for each in range(PARTITIONS) if each != chunk.partition]
     return [
         Output(chunk.topic, partition, HANDED_ON, chunk.values[at])
         for at in truncations
@@ -483,7 +483,8 @@ class _TargetWriter:
         assert target.topic.record is not None
         self._topic = target.topic
         self._ids = ids
-        self._encoder = ChunkEncoder(record_schema(target.topic.record))
+        self._contract = record_schema(target.topic.record)
+        self._encoder = ChunkEncoder(self._contract)
 
     @property
     def rows_move(self) -> bool:
@@ -513,8 +514,8 @@ class _TargetWriter:
         In this order: a row that moves within a partition must not be deleted behind itself.
         """
         name = self._topic.name
-        key_id = self._ids.subject_id(f"{name}-key")
-        prefix = header(self._ids.subject_id(f"{name}-value"))
+        key_id = self._ids.subject_id(f"{name}-key", KEY_SCHEMA)
+        prefix = header(self._ids.subject_id(f"{name}-value", self._contract.text))
         is_live = now.partitions != NOWHERE
         has_left = ~is_live
         if self._topic.rows_move:

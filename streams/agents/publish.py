@@ -9,9 +9,9 @@ from schemas.codec import RecordCodec
 from schemas.columnar import ChunkEncoder
 from schemas.contracts import record_schema
 from schemas.framing import header
-from schemas.keys import encode_keys
+from schemas.keys import KEY_SCHEMA, encode_keys
 from schemas.routing import partition_of
-from schemas.topics import BY_NAME, Topic
+from schemas.topics import Topic, topic_of
 from streams.agents.registry import SubjectIds
 from streams.engine import Output, OutputBatch
 from tables.effects import Emit, EmitColumns, Outbox
@@ -73,12 +73,12 @@ class Publisher:
     def _writer(self, name: str) -> _Writer:
         known = self._writers.get(name)
         if known is None:
-            topic = BY_NAME[name]
+            topic = topic_of(name)
             assert topic.record is not None
             schema = record_schema(topic.record)
             known = self._writers[name] = _Writer(
-                key_id=self._ids.subject_id(f"{name}-key"),
-                value_header=header(self._ids.subject_id(f"{name}-value")),
+                key_id=self._ids.subject_id(f"{name}-key", KEY_SCHEMA),
+                value_header=header(self._ids.subject_id(f"{name}-value", schema.text)),
                 codec=RecordCodec(schema),
                 columns=ChunkEncoder(schema),
                 topic=topic,

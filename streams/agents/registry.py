@@ -10,8 +10,11 @@ from schemas.codec import AvroSchema
 class SubjectIds(Protocol):
     """Where the schema ids to write with come from."""
 
-    def subject_id(self, subject: str) -> int:
-        """The id of our schema of a subject. Raises RegistryUnavailableError, ConfigError."""
+    def subject_id(self, subject: str, schema: str) -> int:
+        """The id of the text of a schema we write a subject with.
+
+        Raises RegistryUnavailableError, ConfigError.
+        """
         ...
 
 

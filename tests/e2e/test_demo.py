@@ -18,8 +18,9 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from runtime.kafka import KafkaSettings, make_producer
 from runtime.registry import Registry
 from runtime.serde import Serde
-from schemas.topics import BOOKMARKS, CATALOGUE, STATE_LOGS, state_topic
+from schemas.topics import BOOKMARKS, STATE_LOGS, state_topic
 from tests.e2e.conftest import KeptDemo
+from tests.support.catalogue import CATALOGUE
 
 pytestmark = pytest.mark.stack
 

@@ -24,11 +24,11 @@ from schemas.contracts import record_schema
 from schemas.errors import ConfigError, InvalidEntityError
 from schemas.framing import frame
 from schemas.mapping import ObjectMapping
-from schemas.mapping_loader import load_mappings
 from tests.fuzz import values
 from tests.fuzz.case import Case, Kind
 from tests.fuzz.sources import SourceTopic, play, sound_envelope, source_topics
-from tests.support.source_events import SYSTEMS, FakeRegistry, mapping_text
+from tests.support.catalogue import SYSTEMS, load_mappings
+from tests.support.source_events import FakeRegistry, mapping_text
 
 CONNECTORS: Final = Path(__file__).parents[2] / "connectors"
 ENVIRONMENT: Final = {"EVIL": "\x00", "FLOAT_TOKEN": "t-0123", "FLOAT_URL": "https://f.example"}

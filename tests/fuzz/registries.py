@@ -20,10 +20,11 @@ from sandbox.registry.compatibility import CompatibilityLevel
 from sandbox.registry.errors import RequestRefusedError
 from sandbox.registry.service import Registry as SandboxRegistry
 from schemas.codec import FASTAVRO_ERRORS, AvroSchema, load_schema
-from schemas.contracts import topics_with_records
+from schemas.contracts import value_schema
 from tests.fuzz import values
 from tests.fuzz.case import Case, Kind
 from tests.fuzz.codec import any_type, record_type
+from tests.support.catalogue import WITH_RECORDS
 from tests.unit.sandbox.test_registry_service import MemoryLog
 
 
@@ -198,9 +199,11 @@ def run_client(case: Case) -> None:
                 case 0:
                     assert isinstance(registry.schema(chance.randrange(2**32)), AvroSchema)
                 case 1:
-                    ours = f"{chance.choice(topics_with_records()).name}-value"
+                    topic = chance.choice(WITH_RECORDS)
                     registry._ids.clear()
                     registry._client.clear_caches()
-                    assert isinstance(registry.subject_id(ours), int)
+                    assert isinstance(
+                        registry.subject_id(topic.name, value_schema(topic).text), int
+                    )
                 case _:
                     assert isinstance(registry.register(subject, schema), int)

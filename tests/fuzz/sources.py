@@ -12,20 +12,18 @@ from functools import cache
 from typing import Any, Final
 
 from schemas.codec import AvroSchema, RecordCodec, load_schema
-from schemas.contracts import record_schema
+from schemas.contracts import record_of
 from schemas.envelope import envelope_schema
 from schemas.errors import InvalidEntityError
 from schemas.framing import frame
 from schemas.mapping import ObjectMapping
 from schemas.mapping_config import parse_config
-from schemas.mapping_loader import load_mappings
-from schemas.topics import BY_NAME
 from streams.agents.normalize import make_normalizer
 from streams.engine import Accounting
 from tests.fuzz import values
 from tests.fuzz.case import Case, Kind
+from tests.support.catalogue import BY_NAME, SYSTEMS, load_mappings
 from tests.support.source_events import (
-    SYSTEMS,
     FakeRegistry,
     MemoryState,
     Published,
@@ -61,12 +59,8 @@ def source_topics() -> list[SourceTopic]:
         text = mapping_text(system)
         objects = parse_config(text).objects
         for name, mapping in load_mappings(text).items():
-            contract = BY_NAME[name].record
-            schema = (
-                debezium_schema(name)
-                if contract is None
-                else envelope_schema(record_schema(contract))
-            )
+            contract = record_of(BY_NAME[name])
+            schema = debezium_schema(name) if contract is None else envelope_schema(contract)
             config = objects[name.split(".")[2]]
             plan = values.inlined(schema.parsed)
             fields = {each["name"]: each["type"] for each in plan["fields"]}

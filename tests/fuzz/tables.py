@@ -13,9 +13,10 @@ from streams.groups import make_groups
 from tests.fuzz.case import Case, Kind
 from tests.fuzz.sources import play, sound_envelope, source_topics
 from tests.property import test_tables_oracle as tables
+from tests.support.catalogue import LANDSCAPE
 from tests.support.histories import Change, Feeder
 from tests.support.oracle import OUTPUTS, Oracle
-from tests.support.source_events import LANDSCAPE, FakeRegistry
+from tests.support.source_events import FakeRegistry
 from tests.support.topology import FixedRegistry, Topology
 
 LENGTH = 38

@@ -17,7 +17,7 @@ from runtime.registry import Registry
 from runtime.serde import Serde
 from schemas.codec import AvroSchema
 from schemas.framing import unframe
-from schemas.topics import BY_NAME, SOURCES
+from tests.support.catalogue import BY_NAME, SOURCES
 from tests.support.eventually import eventually
 from tests.support.source_events import debezium_schema
 from tests.support.stack import RunningStack

@@ -25,7 +25,7 @@ from runtime.kafka import KafkaSettings, create_topics, make_producer, read_comp
 from runtime.registry import Registry
 from runtime.serde import Serde
 from schemas.routing import partition_of
-from schemas.topics import BY_NAME, COMMANDS
+from tests.support.catalogue import BY_NAME, CATALOGUE, COMMANDS
 from tests.support.commands import command_record, project_content
 from tests.support.eventually import eventually
 from tests.support.sinks import KillPoint
@@ -57,7 +57,7 @@ class Bench:
         self._registry_url = stack.addresses.registry_url
         create_topics(self.kafka, COMMANDS, replication_factor=1)
         registry = Registry(self._registry_url)
-        registry.register_catalogue()
+        registry.register_catalogue(CATALOGUE)
         self._serde = Serde(registry)
         self._producer = make_producer(self.kafka)
         self._directory = directory

@@ -22,7 +22,8 @@ from runtime.registry import Registry
 from runtime.serde import Serde
 from sandbox.vendors.faults import FaultKind
 from schemas.routing import partition_of
-from schemas.topics import BOOKMARKS, BY_NAME, SOURCES
+from schemas.topics import BOOKMARKS
+from tests.support.catalogue import BY_NAME, CATALOGUE, SOURCES
 from tests.support.eventually import eventually
 from tests.support.stack import RunningStack
 from tests.support.vendors import Vendors, vendors
@@ -51,12 +52,12 @@ class Pipeline:
         addresses = self.stack.addresses
         self.kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers)
         self.registry = Registry(addresses.registry_url)
-        self.serde = Serde(self.registry)
+        self.serde = Serde(self.registry, SOURCES)
 
     def prepare(self) -> None:
         """Make the topics, and look only at what comes from now on: the stack is shared."""
         create_topics(self.kafka, [*SOURCES, BY_NAME["psa.dlq"], BOOKMARKS], replication_factor=1)
-        self.registry.register_catalogue()
+        self.registry.register_catalogue(CATALOGUE)
         self._consumer = make_consumer(self.kafka, "test-polled")
         partitions = [
             TopicPartition(topic.name, number)
@@ -215,7 +216,7 @@ def test_every_object_of_every_vendor_arrives_and_a_quiet_source_publishes_nothi
         expected = {
             topic.name: {"time_bill": 4, "invoice": 4}.get(topic.name.rpartition(".")[2], 1)
             for topic in SOURCES
-            if topic.record is not None
+            if topic.contract is not None
         }
         eventually(
             lambda: {name: len(pipeline.state(name)) for name in expected} == expected,

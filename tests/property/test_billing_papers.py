@@ -22,11 +22,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from schemas.identity import time_bill_id
-from schemas.topics import BY_NAME, Route
+from schemas.topics import Route
 from tables.billing import Billable, BillingDocument, order_bills
 from tables.billing_difference import EntryNow, difference
 from tables.effects import Outbox
 from tables.facts import InvoiceLine, TimeBill
+from tests.support.catalogue import BY_NAME
 from tests.support.examples import examples
 
 ENTRY, PROJECT = "x:e", "p1"

@@ -17,10 +17,10 @@ from connectors.http import Response
 from schemas.identity import customer_id, engagement_id, project_id
 from streams.engine import GroupSpec
 from streams.groups import make_groups
+from tests.support.catalogue import LANDSCAPE
 from tests.support.examples import examples
 from tests.support.oracle import payload
 from tests.support.sinks import make_command
-from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 PLACE = "tables/project_view.py"

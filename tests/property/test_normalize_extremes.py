@@ -10,15 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.codec import RecordCodec
-from schemas.contracts import record_schema
+from schemas.contracts import record_of
 from schemas.envelope import envelope_schema
 from schemas.framing import frame
-from schemas.mapping_loader import load_mappings
-from schemas.topics import BY_NAME
 from streams.agents.normalize import make_normalizer
+from tests.support.catalogue import BY_NAME, SYSTEMS, load_mappings
 from tests.support.examples import examples
 from tests.support.source_events import (
-    SYSTEMS,
     FakeRegistry,
     MemoryState,
     chunk_of,
@@ -83,10 +81,8 @@ def values_of(  # noqa: PLR0911, PLR0912 - one branch for each type
 def test_b1_whatever_a_source_row_holds_is_published_or_refused(
     topic: str, data: st.DataObject
 ) -> None:
-    contract = BY_NAME[topic].record
-    schema = (
-        debezium_schema(topic) if contract is None else envelope_schema(record_schema(contract))
-    )
+    contract = record_of(BY_NAME[topic])
+    schema = debezium_schema(topic) if contract is None else envelope_schema(contract)
     registry = FakeRegistry()
     schema_id, codec = registry.add(schema), RecordCodec(schema)
     names: dict[str, Any] = {}

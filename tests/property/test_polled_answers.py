@@ -19,6 +19,7 @@ from aiohttp import web
 from connectors.polled.loop import verdict_on
 from connectors.polled.poller import ObjectPoller
 from schemas.errors import PsaStreamError
+from tests.support.catalogue import contract_of
 from tests.support.polled import Clock, MemoryLog
 from tests.support.scripted_vendors import (
     ROWS,
@@ -87,7 +88,7 @@ async def poll_all(
         poller = ObjectPoller(
             source.config,
             obj,
-            source.reader(obj),
+            source.reader(obj, contract_of(source.config.system, obj)),
             log,
             bookmark=bookmark,
             ledger=ledger,

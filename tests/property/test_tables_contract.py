@@ -15,6 +15,7 @@ from schemas.identity import engagement_of
 from streams.engine import GroupSpec
 from streams.groups import make_groups
 from tables.contract import RULES
+from tests.support.catalogue import LANDSCAPE
 from tests.support.examples import examples
 from tests.support.histories import (
     CUSTOMERS,
@@ -30,7 +31,6 @@ from tests.support.histories import (
     changes,
 )
 from tests.support.oracle import OUTPUTS, Oracle, comparable, payload
-from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 BILLING_TYPES = sorted(each for each in RULES if each is not None)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streams.engine import GroupSpec
 from streams.groups import make_groups
+from tests.support.catalogue import LANDSCAPE
 from tests.support.examples import examples
 from tests.support.histories import (
     ACCOUNTS,
@@ -24,7 +25,6 @@ from tests.support.histories import (
 )
 from tests.support.oracle import OUTPUTS, Oracle, comparable, last_entities, last_time_bills
 from tests.support.simulator import Targets
-from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 STEPS_ENOUGH = 1_500

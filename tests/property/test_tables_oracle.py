@@ -16,6 +16,7 @@ from schemas.identity import engagement_of, time_bill_id
 from streams.agents.open_exceptions import PREFIX
 from streams.engine import GroupSpec
 from streams.groups import make_groups
+from tests.support.catalogue import LANDSCAPE
 from tests.support.examples import examples
 from tests.support.histories import (
     ENTITIES,
@@ -39,7 +40,6 @@ from tests.support.oracle import (
     plain,
     worked,
 )
-from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 

@@ -18,10 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.topics import BY_NAME, CANONICAL, Cleanup, Route
+from schemas.topics import CANONICAL, Cleanup, Route
 from streams.agents.normalize import make_normalizer
 from streams.engine import ChunkHandler
 from tests.property.test_tables_oracle import any_history, chunk_sizes, play, seeds, unhurried
+from tests.support.catalogue import BY_NAME
 from tests.support.examples import examples
 from tests.support.histories import Change
 from tests.support.oracle import OUTPUTS, Oracle, comparable
@@ -150,7 +151,7 @@ def test_c22_rows_that_move_stand_once_in_what_the_normalizer_writes(
     state, chunk, records = MemoryState(), list[bytes | None](), list[Published]()
     held: dict[int, Any] = {}
     for at, (number, place, op, is_last) in enumerate(steps, start=1):
-        native: Any = number if BY_NAME[source_topic].record is None else None
+        native: Any = number if BY_NAME[source_topic].contract is None else None
         identity = {key: native if native is not None else native_id(source_topic, number)}
         row = {**sound, column: places[place % len(places)], **identity}
         deleted = op == "d"

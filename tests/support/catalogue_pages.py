@@ -29,9 +29,11 @@ from connectors.netsuite.source import NetSuiteConfig
 from connectors.polled.config import PolledConfig
 from connectors.salesforce.auth import POLICY as SALESFORCE
 from connectors.salesforce.source import SalesforceConfig
+from psastream.catalogue import record_name
 from runtime.settings import PREFIX, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
-from schemas.topics import CATALOGUE, DAY_MS, Route, Topic
+from schemas.topics import DAY_MS, Route, Topic
+from tests.support.catalogue import CATALOGUE
 from tests.support.faults import KINDS, proofs
 from tests.support.metric_catalogue import product_metrics
 
@@ -77,7 +79,7 @@ def _kept(topic: Topic) -> str:
 
 
 def _route(topic: Topic) -> str:
-    if topic.name.startswith("src.") and topic.record is None:
+    if topic.name.startswith("src.") and topic.contract is None:
         return "chosen by Debezium"
     match topic.route:
         case Route.CO_PARTITION:
@@ -106,7 +108,7 @@ def topics() -> str:
             (
                 f"`{topic.name}`",
                 topic.key.replace("|", "\\|"),
-                f"`{topic.record}`" if topic.record else "",
+                f"`{record_name(topic)}`" if record_name(topic) else "",
                 _route(topic),
                 str(topic.partitions),
                 _kept(topic),

@@ -38,7 +38,7 @@ from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.routing import partition_of
-from schemas.topics import BY_NAME, COMMANDS
+from tests.support.catalogue import BY_NAME, CATALOGUE, COMMANDS
 from tests.support.commands import command_record, project_content
 from tests.support.engine_plans import DispatcherFreeze
 from tests.support.engine_process import begin_log
@@ -182,7 +182,7 @@ class Commands:
         self._kafka = KafkaSettings(bootstrap_servers=bootstrap_servers)
         create_topics(self._kafka, COMMANDS, replication_factor=1)
         registry = Registry(registry_url)
-        registry.register_catalogue()
+        registry.register_catalogue(CATALOGUE)
         self._serde = Serde(registry)
         self._admin = AdminClient(self._kafka.client())
         self._producer = Producer(

@@ -16,7 +16,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from schemas import identity
-from schemas.topics import BY_NAME, Route
+from schemas.topics import Route
+from tests.support.catalogue import BY_NAME
 from tests.support.oracle import rounded
 from tests.support.topology import Topology
 

@@ -24,7 +24,7 @@ from connectors.float.source import RESOURCES, FloatConfig, FloatSource
 from connectors.http import RetrySettings
 from connectors.netsuite.source import NetSuiteConfig, NetSuiteSource
 from connectors.salesforce.source import OBJECTS, SalesforceConfig, SalesforceSource
-from schemas.contracts import record_schema
+from tests.support.catalogue import contract_of
 
 ROWS: Final = 6
 PAGE_SIZE: Final = 2
@@ -217,7 +217,7 @@ def make_source(vendor: ScriptedVendor, directory: Path, **keys: object) -> Any:
 
 def sound_rows(system: str, obj: str) -> list[dict[str, Any]]:
     """Six rows that fit the contract; of invoices three headers with two lines each."""
-    schema: Any = record_schema(f"source/{system}/{obj}").parsed
+    schema: Any = contract_of(system, obj).parsed
     rows = []
     for number in range(ROWS):
         row = {field["name"]: _value(system, field["type"]) for field in schema["fields"]}

@@ -13,20 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from schemas.codec import AvroSchema, RecordCodec, load_schema
-from schemas.contracts import record_schema
+from schemas.contracts import record_of
 from schemas.envelope import envelope_schema
 from schemas.errors import DecodeError
 from schemas.framing import frame, unframe
 from schemas.keys import decode_key
-from schemas.landscape import load_landscape
 from schemas.mapping import ObjectMapping
-from schemas.mapping_loader import load_mappings
-from schemas.topics import BY_NAME
 from streams.agents.normalize import make_normalizer
 from streams.engine import Chunk, Effects, Output
+from tests.support.catalogue import BY_NAME, load_mappings
 
-LANDSCAPE = load_landscape((files("connectors") / "landscape.yaml").read_text())
-SYSTEMS = tuple(LANDSCAPE.systems)
 GOLDEN = Path(__file__).parents[1] / "golden" / "debezium_inhouse.json"
 
 
@@ -60,7 +56,7 @@ class FakeRegistry:
             raise DecodeError(f"unknown schema id: the registry has no schema {schema_id}")
         return self.schemas[schema_id]
 
-    def subject_id(self, subject: str) -> int:
+    def subject_id(self, subject: str, schema: str) -> int:
         return self.subjects.setdefault(subject, 1_000 + len(self.subjects))
 
     def add(self, schema: AvroSchema) -> int:
@@ -131,11 +127,9 @@ class Source:
     """Writes change events of one topic as its connector does."""
 
     def __init__(self, topic: str, registry: FakeRegistry) -> None:
-        contract = BY_NAME[topic].record
+        contract = record_of(BY_NAME[topic])
         self._is_database = contract is None
-        schema = (
-            debezium_schema(topic) if contract is None else envelope_schema(record_schema(contract))
-        )
+        schema = debezium_schema(topic) if contract is None else envelope_schema(contract)
         self._codec = RecordCodec(schema)
         self._schema_id = registry.add(schema)
 
@@ -227,6 +221,6 @@ def canonical(
 
 @cache
 def _codec_of(topic: str) -> RecordCodec:
-    contract = BY_NAME[topic].record
+    contract = record_of(BY_NAME[topic])
     assert contract is not None
-    return RecordCodec(record_schema(contract))
+    return RecordCodec(contract)

@@ -11,14 +11,15 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from runtime.registry import value_schema
 from schemas.codec import AvroSchema, RecordCodec, load_schema
+from schemas.contracts import record_of, value_schema
 from schemas.errors import DecodeError
 from schemas.framing import frame, unframe
 from schemas.keys import KEY_SCHEMA, decode_key, encode_keys
 from schemas.routing import partition_of
-from schemas.topics import BY_NAME, Route
+from schemas.topics import Route
 from streams.engine import Chunk, GroupSpec, Output
+from tests.support.catalogue import BY_NAME
 
 START_MS = 1_798_800_000_000  # 2027-01-01, in ISO week 2026-W53
 STEP_MS = 1_000
@@ -31,7 +32,7 @@ class FixedRegistry:
         self._schemas: dict[int, AvroSchema] = {}
         self._ids: dict[str, int] = {}
         for topic in BY_NAME.values():
-            if topic.record is not None:
+            if record_of(topic) is not None:
                 self.add(f"{topic.name}-key", load_schema(KEY_SCHEMA))
                 self.add(f"{topic.name}-value", value_schema(topic))
 
@@ -49,7 +50,7 @@ class FixedRegistry:
         except KeyError:
             raise DecodeError(f"unknown schema id {schema_id}") from None
 
-    def subject_id(self, subject: str) -> int:
+    def subject_id(self, subject: str, schema: str = "") -> int:
         """Return the id of a subject."""
         return self._ids[subject]
 

@@ -82,10 +82,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.parametrize("vendor", ["salesforce", "netsuite", "float"])
 def test_the_shipped_files_are_valid(vendor: str, tmp_path: Path) -> None:
     path = ROOT / "connectors" / vendor / "source.json"
-    config, source = load_source(path, environment(tmp_path))
-    assert config.system == vendor
-    for obj in config.objects:
-        assert source.reader(obj).key("7")
+    connector = load_source(path, environment(tmp_path))
+    assert connector.config.system == connector.system.name == vendor
+    for obj in connector.config.objects:
+        assert connector.source.reader(obj, connector.system.contract(obj)).key("7")
 
 
 @pytest.mark.parametrize("vendor", ["salesforce", "netsuite", "float"])

@@ -245,6 +245,6 @@ def test_d9_two_source_files_of_one_name_are_refused(tmp_path: Path) -> None:
     other.write_bytes(file.read_bytes())
     environment = {"FLOAT_URL": "https://float.example", "FLOAT_TOKEN": "token"}
 
-    assert [config.name for config, _ in load_sources([file], environment)] == ["float"]
+    assert [each.config.name for each in load_sources([file], environment)] == ["float"]
     with pytest.raises(ConfigError, match="several files name their connector float"):
         load_sources([file, other], environment)

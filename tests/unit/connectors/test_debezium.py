@@ -25,7 +25,7 @@ from connectors.debezium.watcher import (
 )
 from connectors.faults import UnreadableBodyError
 from schemas.errors import ConfigError, ReplicationSlotLostError, TargetBusyError
-from schemas.topics import SOURCES
+from tests.support.catalogue import SOURCES
 from tests.support.vendor_server import serving, vendor_at
 
 FILE = Path(__file__).parents[3] / "connectors" / "debezium" / "inhouse-psa.json"
@@ -35,7 +35,7 @@ def test_every_captured_table_has_a_catalogued_topic() -> None:
     config = read_connector_file(FILE).config
     tables = config["table.include.list"].split(",")
     captured = {f"{config['topic.prefix']}.{table}" for table in tables}
-    assert captured == {topic.name for topic in SOURCES if topic.record is None}
+    assert captured == {topic.name for topic in SOURCES if topic.contract is None}
 
 
 def test_no_secret_and_no_address_is_in_the_file() -> None:

@@ -43,10 +43,10 @@ from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.session import doubtful
 from connectors.faults import Reason
 from runtime.kafka import MAX_MESSAGE_BYTES
-from runtime.registry import value_schema
 from schemas.codec import RecordCodec
+from schemas.contracts import value_schema
 from schemas.errors import DecodeError
-from schemas.topics import BY_NAME
+from tests.support.catalogue import BY_NAME
 from tests.support.sinks import make_command
 from tests.support.steps import calls_of
 

@@ -17,10 +17,10 @@ from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.verdicts import rejected
 from connectors.faults import Reason, VendorRejectedError
 from connectors.netsuite.auth import read_faults
-from runtime.registry import value_schema
 from schemas.codec import RecordCodec
+from schemas.contracts import value_schema
 from schemas.errors import AuthenticationError, InvalidEntityError, RateLimitedError, TransientError
-from schemas.topics import BY_NAME
+from tests.support.catalogue import BY_NAME
 from tests.support.sinks import make_command, no_answer, not_available
 
 PLACE = ("psa.command.netsuite", 0)

@@ -35,10 +35,10 @@ from connectors.faults import (
     VendorRejectedError,
     VendorUnavailableError,
 )
-from runtime.registry import value_schema
 from schemas.codec import RecordCodec
+from schemas.contracts import value_schema
 from schemas.errors import AuthenticationError, InvalidEntityError, RateLimitedError
-from schemas.topics import BY_NAME
+from tests.support.catalogue import BY_NAME
 from tests.support.erp_bench import POLICY, Erp, bench, virtually
 from tests.support.examples import examples
 from tests.support.sinks import make_command, not_available

@@ -11,6 +11,7 @@ import pytest
 from connectors.float.source import SAME_SCANS
 from connectors.polled.paging import BrokenPagingError
 from schemas.errors import PsaStreamError, TargetBusyError
+from tests.support.catalogue import contract_of
 from tests.support.polled import START
 from tests.support.scripted_vendors import ScriptedVendor, make_source, serving
 
@@ -35,7 +36,7 @@ def test_d4_a_list_with_a_row_twice_is_told_to_a_person_and_not_read_again_at_on
     async def run() -> None:
         async with serving(vendor):
             source = make_source(vendor, tmp_path)
-            reader = source.reader("person")
+            reader = source.reader("person", contract_of("float", "person"))
             try:
                 for twice in (1, 2, 1, *[2] * (SAME_SCANS + 1), 0, 2):
                     vendor.twice = 0

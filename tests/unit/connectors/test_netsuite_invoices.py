@@ -21,7 +21,7 @@ from sandbox.vendors.drift import Drift
 from sandbox.vendors.netsuite.billing import bill_job, credit_invoice, void_transaction
 from sandbox.vendors.netsuite.suiteql import SuiteQl
 from sandbox.vendors.netsuite.tables import NetSuiteBooks
-from schemas.contracts import record_schema
+from tests.support.catalogue import contract_of
 from tests.support.examples import examples
 from tests.support.source_events import canonical
 
@@ -61,7 +61,7 @@ def reader() -> RowReader:
         null_is_absent=True,
         ignored=frozenset({"links"}),
     )
-    return RowReader(record_schema("source/netsuite/invoice"), layout)
+    return RowReader(contract_of("netsuite", "invoice"), layout)
 
 
 def invoice_of(raw: dict[str, Any]) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class Account:
         )
 
     def time_bills(self) -> list[dict[str, Any]]:
-        record = record_schema("source/netsuite/time_bill")
+        record = contract_of("netsuite", "time_bill")
         layout = Layout(
             "id",
             modified_fields=("lastmodifieddate",),

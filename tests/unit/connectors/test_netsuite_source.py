@@ -18,8 +18,11 @@ from sandbox.vendors.drift import Drift
 from sandbox.vendors.netsuite import suiteql
 from sandbox.vendors.netsuite.suiteql import USERS_ZONE, SuiteQl
 from sandbox.vendors.netsuite.tables import NetSuiteBooks
+from tests.support.catalogue import contract_of
 from tests.support.polled import START, Clock, MemoryLog
 from tests.support.scripted_vendors import Ask, ScriptedVendor, make_source, serving
+
+CUSTOMER = contract_of("netsuite", "customer")
 
 
 @pytest.mark.fault("C1", place="connectors/netsuite/source.py")
@@ -40,7 +43,7 @@ def test_c1_a_line_deleted_between_two_pages_hides_no_line_of_another_invoice(
                 poller = ObjectPoller(
                     source.config,
                     "invoice",
-                    source.reader("invoice"),
+                    source.reader("invoice", contract_of("netsuite", "invoice")),
                     log,
                     bookmark=None,
                     ledger=log.stored()[1],
@@ -83,7 +86,7 @@ async def _pages(account: Account, folder: Path, since: datetime) -> list[Page |
     async with serving(account):
         source = make_source(account, folder, **{"page.size": 1})
         try:
-            reader = source.reader("customer")
+            reader = source.reader("customer", CUSTOMER)
             pages: list[Page | DeletePage] = [page async for page in reader.changes(since)]
             return pages + [page async for page in reader.deletions(since)]
         finally:
@@ -149,7 +152,7 @@ def test_b3_a_row_in_which_a_name_is_there_twice_is_refused_alone(tmp_path: Path
         async with serving(vendor):
             source = make_source(vendor, tmp_path)
             try:
-                return [page async for page in source.reader("customer").changes(None)]
+                return [page async for page in source.reader("customer", CUSTOMER).changes(None)]
             finally:
                 await source.close()
 

@@ -12,9 +12,8 @@ from connectors.polled.answers import read_instant
 from connectors.polled.conversion import Layout, RowReader, converter
 from connectors.polled.ledger import digest_of
 from schemas.codec import load_schema
-from schemas.contracts import record_schema
 from schemas.errors import SchemaMismatchError
-from schemas.topics import SOURCES
+from tests.support.catalogue import SOURCES
 
 MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}
 DATE = {"type": "int", "logicalType": "date"}
@@ -103,10 +102,10 @@ def test_i7_amounts_keep_their_value(amount: Decimal) -> None:
 
 
 @pytest.mark.parametrize(
-    "topic", [topic for topic in SOURCES if topic.record], ids=lambda topic: topic.name
+    "topic", [topic for topic in SOURCES if topic.contract], ids=lambda topic: topic.name
 )
 def test_every_source_contract_can_be_read(topic: Any) -> None:
-    schema: Any = record_schema(topic.record)
+    schema: Any = topic.contract
     names = [field["name"] for field in schema.parsed["fields"]]
     assert list(RowReader(schema, Layout("id")).fields) == names
 

@@ -18,12 +18,13 @@ from runtime.serde import Serde
 from schemas.errors import BrokerUnavailableError, FatalError
 from schemas.position import Position
 from schemas.routing import partition_of
-from schemas.topics import BOOKMARKS, BY_NAME
+from schemas.topics import BOOKMARKS
+from tests.support.catalogue import BY_NAME, SOURCES
 from tests.support.polled import START, make_config
 from tests.support.topology import FixedRegistry
 
 TOPIC = "src.float.role"
-SERDE = Serde(cast(Registry, FixedRegistry()))
+SERDE = Serde(cast(Registry, FixedRegistry()), SOURCES)
 AT = START + timedelta(milliseconds=250)
 AT_MS = 20_000 * 86_400_000 + 250
 

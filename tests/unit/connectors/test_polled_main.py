@@ -13,11 +13,14 @@ import pytest
 from connectors.polled.bookmark import Bookmark
 from connectors.polled.kafka_log import KafkaLog
 from connectors.polled.ledger import Ledger
-from connectors.polled.main import run_connector
+from connectors.polled.main import Connector, run_connector
 from connectors.polled.model import DeletePage, ObjectReader, Page, ReaderTraits
 from connectors.polled.paging import PAGES_MAX, BrokenPagingError, Paging
+from connectors.polled.source import PolledSource
 from runtime.health import Health
+from schemas.codec import AvroSchema
 from schemas.errors import BrokerUnavailableError, FatalError
+from tests.support.catalogue import FIRM
 from tests.support.jumping_clock import run_jumping
 from tests.support.polled import Clock, MemoryLog, MemoryReader, MemoryTable, make_config
 
@@ -50,8 +53,8 @@ class Source:
         self._fails_at = fails_at
         self._reader = MemoryReader(self.table)
 
-    def reader(self, obj: str) -> ObjectReader:
-        assert obj == "account"
+    def reader(self, obj: str, contract: AvroSchema) -> ObjectReader:
+        assert (obj, contract.name) == ("account", "psa.source.salesforce.Account")
         return self
 
     @property
@@ -77,10 +80,9 @@ class Source:
 
 async def run(log: Log, source: Source, health: Health, seconds: float) -> None:
     config = make_config(**{"poll.interval.ms": 7_000})
-    connector = run_connector(
-        config, source, cast(KafkaLog, log), source.table.clock, health=health
-    )
-    task = asyncio.create_task(connector)
+    connector = Connector(config, cast(PolledSource, source), FIRM.bundles["salesforce"])
+    running = run_connector(connector, cast(KafkaLog, log), source.table.clock, health=health)
+    task = asyncio.create_task(running)
     await asyncio.wait({task}, timeout=seconds)
     if not task.done():
         task.cancel()

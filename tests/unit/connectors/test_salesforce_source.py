@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from connectors.polled.poller import ObjectPoller
+from tests.support.catalogue import contract_of
 from tests.support.polled import START, Clock, MemoryLog
 from tests.support.scripted_vendors import PAGE_SIZE, Ask, ScriptedVendor, make_source, serving
 
@@ -44,7 +45,7 @@ def test_d4_stamps_within_one_second_end_no_paging(tmp_path: Path) -> None:
     async def run() -> None:
         async with serving(vendor):
             source = make_source(vendor, tmp_path)
-            reader = source.reader("account")
+            reader = source.reader("account", contract_of("salesforce", "account"))
             ledger = log.stored()[1]
             poller = ObjectPoller(
                 source.config, "account", reader, log, bookmark=None, ledger=ledger,

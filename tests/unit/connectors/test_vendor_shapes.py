@@ -14,7 +14,7 @@ from connectors.polled.conversion import RowReader
 from connectors.salesforce.source import LAYOUT, OBJECTS
 from sandbox.vendors.app import create_app
 from sandbox.vendors.oauth import Credentials, make_credentials
-from schemas.contracts import record_schema
+from tests.support.catalogue import contract_of
 from tests.support.source_events import canonical
 from tests.support.vendor_shapes import FLOAT, SALESFORCE, Shape, kind_of
 from tests.support.vendors import salesforce_assertion, salesforce_token_form
@@ -25,7 +25,7 @@ SHAPES = {"float": FLOAT, "salesforce": SALESFORCE}
 
 def reader_of(vendor: str, obj: str) -> RowReader:
     layout = LAYOUT if vendor == "salesforce" else float_layout(RESOURCES[obj])
-    return RowReader(record_schema(f"source/{vendor}/{obj}"), layout)
+    return RowReader(contract_of(vendor, obj), layout)
 
 
 def plain_row(vendor: str, obj: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from schemas.topics import CATALOGUE
+from tests.support.catalogue import CATALOGUE
 from tests.support.catalogue_pages import BLOCKS, DOCS, rendered
 from tests.support.faults import named_without_marker, proofs
 

@@ -44,7 +44,7 @@ def up_options() -> UpOptions:
 
 def test_the_block_of_up_names_every_variable_its_files_need() -> None:
     assert paths_after("--source") and paths_after("--sink") and paths_after("--database")
-    settings = check(up_options(), VARIABLES)
+    settings, _ = check(up_options(), VARIABLES)
     assert settings.bootstrap_servers == VARIABLES["PSASTREAM_BOOTSTRAP_SERVERS"]
     named = set(re.findall(r"\$\{env:(\w+)\}", "".join(
         path.read_text() for path in paths_after("--database")

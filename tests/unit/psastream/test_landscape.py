@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from psastream.landscape import mappings_of, read_landscape
+from connectors.systems import Systems
+from psastream.landscape import read_firm, read_landscape, systems_of
 from runtime.settings import Settings
 from schemas.errors import ConfigError
 from schemas.landscape import Role, load_landscape
-from tests.support.source_events import LANDSCAPE
+from schemas.topics import COMMAND_PREFIX
+from tests.support.catalogue import LANDSCAPE
 
 
 def settings(landscape: Path | None = None) -> Settings:
@@ -21,8 +23,13 @@ def settings(landscape: Path | None = None) -> Settings:
 
 def test_without_a_file_the_packaged_landscape_holds() -> None:
     assert read_landscape(settings()) == LANDSCAPE
-    topics = {mapping.topic.split(".")[1] for mapping in mappings_of(LANDSCAPE)}
-    assert topics == set(LANDSCAPE.systems)
+    firm = read_firm(settings())
+    assert {mapping.topic.split(".")[1] for mapping in firm.mappings} == set(LANDSCAPE.systems)
+    topics = [topic.name for topic in firm.topics]
+    assert len(set(topics)) == len(topics)
+    assert {"psa.command.netsuite", "psa.command.float"} == {
+        name for name in topics if name.startswith(COMMAND_PREFIX)
+    }
 
 
 def test_a_firm_brings_its_own_file(tmp_path: Path) -> None:
@@ -30,9 +37,10 @@ def test_a_firm_brings_its_own_file(tmp_path: Path) -> None:
     path.write_text(
         "systems: {salesforce: {role: crm}, netsuite: {role: erp}, float: {role: resource}}"
     )
-    landscape = read_landscape(settings(path))
-    assert landscape.of(Role.PSA) == []
-    assert not any("inhouse" in mapping.topic for mapping in mappings_of(landscape))
+    firm = read_firm(settings(path))
+    assert firm.landscape.of(Role.PSA) == []
+    assert not any("inhouse" in mapping.topic for mapping in firm.mappings)
+    assert not any("inhouse" in topic.name for topic in firm.topics)
 
 
 def test_a_file_that_is_wrong_is_named(tmp_path: Path) -> None:
@@ -54,13 +62,32 @@ def test_a_system_that_nobody_has_described_is_refused_by_name(tmp_path: Path) -
         " mosaic: {role: psa}}"
     )
     with pytest.raises(ConfigError, match=r"no system sugar.*no system mosaic"):
-        mappings_of(read_landscape(settings(path)))
+        read_firm(settings(path))
 
 
-@pytest.mark.parametrize(("erp", "tool"), [("inhouse", "float"), ("float", "netsuite")])
-def test_no_system_plays_a_role_whose_commands_it_does_not_take(erp: str, tool: str) -> None:
+@pytest.mark.parametrize(
+    ("erp", "tool", "missing"),
+    [
+        (
+            "inhouse",
+            "float",
+            "upsert_customer, upsert_project, delete_project, update_project_budget,"
+            " upsert_time_bill, delete_time_bill",
+        ),
+        (
+            "float",
+            "netsuite",
+            "upsert_customer, delete_project, update_project_budget, upsert_time_bill,"
+            " delete_time_bill",
+        ),
+    ],
+)
+def test_no_system_plays_a_role_whose_commands_it_does_not_take(
+    erp: str, tool: str, missing: str
+) -> None:
     roles = {"salesforce": "crm", erp: "erp", tool: "resource"}
     systems = ", ".join(f"{system}: {{role: {role}}}" for system, role in roles.items())
     text = f"systems: {{{systems}}}"
-    with pytest.raises(ConfigError, match=f"{erp} plays the role erp, but psastream has no such"):
-        mappings_of(load_landscape(text))
+    problem = f"^{erp} plays the role erp, and its sink has no {missing};"
+    with pytest.raises(ConfigError, match=problem):
+        systems_of(load_landscape(text), Systems())

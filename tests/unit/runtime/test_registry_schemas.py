@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from runtime.registry import Registry, value_schema
+from runtime.registry import Registry
 from schemas.columnar import ChunkReader
-from schemas.contracts import topics_with_records
+from schemas.contracts import value_schema
 from schemas.errors import ConfigError, DecodeError, RegistryUnavailableError, SchemaMismatchError
 from schemas.framing import frame
+from schemas.keys import KEY_SCHEMA
+from tests.support.catalogue import WITH_RECORDS
 
 AVRO = {"type": "record", "name": "R", "fields": [{"name": "n", "type": "int"}]}
 ANSWERS: dict[str, dict[str, Any]] = {
@@ -34,7 +36,7 @@ UNREADABLE = (
     b'{"schema": null, "id": true}', b'{"schema": null, "id": -1}',
     b'{"schema": [], "id": 4294967296}',
 )  # fmt: skip
-OURS = topics_with_records()[: len(UNREADABLE)]
+OURS = WITH_RECORDS[: len(UNREADABLE)]
 RAW = {f"/schemas/ids/{100 + number}": body for number, body in enumerate(UNREADABLE)} | {
     f"/subjects/{topic.name}-value": body for topic, body in zip(OURS, UNREADABLE, strict=True)
 }
@@ -44,10 +46,10 @@ NOT_THE_REGISTRYS = (
 )  # fmt: skip
 ABSENT = {f"/schemas/ids/{200 + number}": body for number, body in enumerate(NOT_THE_REGISTRYS)} | {
     f"/subjects/{topic.name}-key": body
-    for topic, body in zip(topics_with_records(), NOT_THE_REGISTRYS, strict=False)
+    for topic, body in zip(WITH_RECORDS, NOT_THE_REGISTRYS, strict=False)
 }
 UNKNOWN = b'{"error_code": 40403, "message": "Schema not found"}'
-VERSIONED = topics_with_records()[-1]
+VERSIONED = WITH_RECORDS[-1]
 REGISTERED = {
     value_schema(VERSIONED).text: 3,
     json.dumps(AVRO): 9,  # of another version, and the latest
@@ -118,7 +120,7 @@ def test_b6_an_answer_of_a_proxy_is_no_answer_of_the_registry(registry: Registry
         with pytest.raises(RegistryUnavailableError):
             registry.schema(100 + number)
         with pytest.raises(RegistryUnavailableError):
-            registry.subject_id(f"{OURS[number].name}-value")
+            registry.subject_id(f"{OURS[number].name}-value", value_schema(OURS[number]).text)
 
 
 @pytest.mark.fault("B6", place="runtime/registry.py")
@@ -130,7 +132,7 @@ def test_b6_not_found_by_a_proxy_is_not_unknown_to_the_registry(
     with pytest.raises(RegistryUnavailableError):
         registry.schema(200 + number)
     with pytest.raises(RegistryUnavailableError):
-        registry.subject_id(f"{topics_with_records()[number].name}-key")
+        registry.subject_id(f"{WITH_RECORDS[number].name}-key", KEY_SCHEMA)
 
 
 def test_a_schema_the_registry_does_not_know_is_the_records_error(registry: Registry) -> None:
@@ -140,10 +142,10 @@ def test_a_schema_the_registry_does_not_know_is_the_records_error(registry: Regi
 
 def test_what_is_written_bears_the_id_of_the_schema_it_was_written_with(registry: Registry) -> None:
     """Versions change places while a worker runs: the latest schema is not its own."""
-    assert registry.subject_id(f"{VERSIONED.name}-value") == 3
+    assert registry.subject_id(f"{VERSIONED.name}-value", value_schema(VERSIONED).text) == 3
 
 
 def test_a_version_that_is_not_registered_writes_nothing(registry: Registry) -> None:
     """Neither under the id of another version: nobody could read it."""
     with pytest.raises(ConfigError, match="is not registered"):
-        registry.subject_id(f"{VERSIONED.name}-key")
+        registry.subject_id(f"{VERSIONED.name}-key", KEY_SCHEMA)

@@ -22,7 +22,7 @@ from sandbox.story.part_timer import CHANGED_ON, FOUR_DAYS, THREE_DAYS
 from sandbox.vendors.effects import Effect, Operation
 from schemas.contracts import record_schema
 from schemas.identity import customer_id, engagement_id, project_id, resource_id, time_bill_id
-from schemas.topics import BY_NAME
+from tests.support.catalogue import BY_NAME
 
 D = Decimal
 

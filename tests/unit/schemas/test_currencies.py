@@ -12,10 +12,9 @@ import yaml
 from schemas.money import CURRENCIES, is_currency
 from streams.agents.normalize import make_normalizer
 from streams.groups import make_groups
+from tests.support.catalogue import LANDSCAPE, SYSTEMS
 from tests.support.histories import Feeder
 from tests.support.source_events import (
-    LANDSCAPE,
-    SYSTEMS,
     FakeRegistry,
     MemoryState,
     Source,

@@ -15,7 +15,7 @@ from schemas.errors import ConfigError
 from schemas.exact import half_even, hours_of
 from schemas.mapping_config import Duration
 from schemas.mapping_durations import DurationError, in_field, seconds_of
-from schemas.mapping_loader import load_mappings
+from tests.support.catalogue import load_mappings
 from tests.support.source_events import mapping_text
 
 DECIMAL = pl.Decimal(18, 4)

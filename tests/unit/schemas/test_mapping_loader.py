@@ -14,12 +14,11 @@ import yaml
 
 from schemas.errors import ConfigError
 from schemas.mapping_config import parse_config
-from schemas.mapping_loader import load_mappings
 from schemas.mapping_rules import RuleError
 from schemas.mapping_trial import try_out
-from schemas.topics import SOURCES
 from schemas.yaml_text import line_of
-from tests.support.source_events import SYSTEMS, mapping_text
+from tests.support.catalogue import SOURCES, SYSTEMS, load_mappings
+from tests.support.source_events import mapping_text
 
 ROLE = """
 system: float
@@ -106,7 +105,7 @@ def test_all_problems_are_named_at_once() -> None:
     with pytest.raises(ConfigError) as refused:
         load_mappings(yaml.safe_dump(config))
     for problem in (
-        "job: no such source topic",
+        "job: the contract is missing: avro/job.avsc",
         "unknown field role.nmae",
         "unknown field role.age",
         "role.name has no rule",

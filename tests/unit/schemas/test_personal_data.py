@@ -12,11 +12,12 @@ from connectors.dispatch.commands import Outcome, Problem, Status, result_record
 from connectors.dispatch.exceptions import open_record
 from connectors.dispatch.refusals import Refusal
 from runtime.secrets import forget, remember
-from schemas.contracts import record_schema
-from schemas.topics import BY_NAME, CANONICAL, STATE_LOGS
+from schemas.contracts import record_of, record_schema
+from schemas.topics import CANONICAL, STATE_LOGS
 from streams.engine import Effects, Failure
 from streams.groups import make_groups
 from tests.property.test_tables_convergence import won_deals
+from tests.support.catalogue import BY_NAME, LANDSCAPE
 from tests.support.histories import (
     ADDRESSES,
     FIRST_DAY,
@@ -27,7 +28,7 @@ from tests.support.histories import (
     Feeder,
 )
 from tests.support.sinks import make_command
-from tests.support.source_events import LANDSCAPE, FakeRegistry, chunk_of, mapping_of, published
+from tests.support.source_events import FakeRegistry, chunk_of, mapping_of, published
 from tests.support.topology import FixedRegistry, Topology
 
 CANARY = "cAnary"
@@ -118,9 +119,10 @@ def refusal(command: Any, problem: Problem) -> Refusal:
 @pytest.mark.fault("D8", place=PLACE)
 def test_d8_every_tag_names_a_field() -> None:
     for topic in BY_NAME.values():
-        if topic.record is None:
+        record = record_of(topic)
+        if record is None:
             continue
-        fields: Any = record_schema(topic.record).parsed["fields"]
+        fields: Any = record.parsed["fields"]
         assert set(topic.personal_data) <= {field["name"] for field in fields}, topic.name
     assert any(topic.personal_data for topic in CANONICAL)
 

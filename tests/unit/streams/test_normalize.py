@@ -14,9 +14,10 @@ from schemas.envelope import UNAVAILABLE
 from schemas.errors import RegistryUnavailableError
 from schemas.framing import frame, unframe
 from schemas.routing import partition_of
-from schemas.topics import BY_NAME, PARTITIONS
+from schemas.topics import PARTITIONS
 from streams.agents.normalize import make_normalizer
 from streams.engine import Accounting, ChunkHandler, Effects
+from tests.support.catalogue import BY_NAME
 from tests.support.source_events import (
     FakeRegistry,
     MemoryState,

@@ -4,7 +4,7 @@ from streams.agents.open_exceptions import PREFIX, kept
 from streams.groups import make_groups
 from tables.effects import Outbox
 from tables.exceptions import Finding, Subject, tell
-from tests.support.source_events import LANDSCAPE
+from tests.support.catalogue import LANDSCAPE
 from tests.support.topology import FixedRegistry
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from streams.engine import Effects, Failure, GroupSpec
 from streams.groups import make_groups
-from tests.support.source_events import LANDSCAPE, FakeRegistry, chunk_of, mapping_of, published
+from tests.support.catalogue import LANDSCAPE
+from tests.support.source_events import FakeRegistry, chunk_of, mapping_of, published
 
 GROUPS = make_groups([mapping_of("src.inhouse.time_entries")], FakeRegistry(), LANDSCAPE)
 

@@ -10,10 +10,10 @@ from schemas.codec import RecordCodec, load_schema
 from schemas.contracts import record_schema
 from schemas.framing import frame
 from schemas.keys import encode_keys
-from schemas.topics import BY_NAME
 from streams.agents.records import RecordHandlers
 from streams.engine import Accounting, Chunk
 from tables.facts import Customer
+from tests.support.catalogue import BY_NAME
 from tests.support.source_events import FakeRegistry, MemoryState
 
 TOPIC = "psa.customer"

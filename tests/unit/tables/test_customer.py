@@ -12,7 +12,7 @@ from tables.customer import STATUS_TOPIC, TABLE_TOPIC, CustomerTable
 from tables.documents import Documents
 from tables.effects import Outbox
 from tables.facts import Customer, CustomerDemand
-from tests.support.source_events import LANDSCAPE
+from tests.support.catalogue import LANDSCAPE
 from tests.support.topology import MemoryState
 
 CUSTOMER: Final = "cus-1"

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.identity import customer_id, engagement_id, project_id
 from streams.groups import make_groups
-from tests.support.source_events import LANDSCAPE
+from tests.support.catalogue import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 ACCOUNT: Final = "salesforce:account:1"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from streams.groups import make_groups
+from tests.support.catalogue import LANDSCAPE
 from tests.support.histories import PROJECT_IDS, PSA_PROJECTS, Change, Feeder
-from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 REGISTRY = FixedRegistry()

@@ -10,8 +10,8 @@ import pytest
 from streams.groups import make_groups
 from tables.facts import Partial
 from tables.rollup import RollupDocument, _pipeline
+from tests.support.catalogue import LANDSCAPE
 from tests.support.histories import PROJECT_IDS, PSA_PROJECTS, Change, Feeder
-from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 PROJECT = {"source_system": "inhouse", "project_id": PROJECT_IDS[0], "status": "active"}

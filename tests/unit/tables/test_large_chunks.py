@@ -25,7 +25,7 @@ from tables.facts import (
     Resource,
 )
 from tables.project import ASSIGNMENT_TOPIC, CALENDAR_TOPIC, LINK_TOPIC, ProjectTable
-from tests.support.source_events import LANDSCAPE
+from tests.support.catalogue import LANDSCAPE
 from tests.support.topology import MemoryState
 
 ENGAGEMENT = "eng-1"

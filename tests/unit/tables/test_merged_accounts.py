@@ -13,14 +13,12 @@ from typing import Any, Final
 import pytest
 
 from schemas.columnar import frame_dtypes
-from schemas.contracts import record_schema
 from schemas.identity import customer_id, engagement_id, project_id
-from schemas.topics import BY_NAME
 from streams.agents.normalize import make_normalizer
 from streams.engine import GroupSpec
 from streams.groups import make_groups
+from tests.support.catalogue import BY_NAME, LANDSCAPE, contract_of
 from tests.support.source_events import (
-    LANDSCAPE,
     FakeRegistry,
     MemoryState,
     Source,
@@ -65,7 +63,7 @@ class Crm:
         source = self._sources.setdefault(topic, Source(topic, self._registry))
         state = self._states.setdefault(topic, MemoryState())
         self._position += 1
-        empty = dict.fromkeys(frame_dtypes(record_schema(f"source/salesforce/{obj}")))
+        empty = dict.fromkeys(frame_dtypes(contract_of("salesforce", obj)))
         content = {**empty, "SystemModstamp": STAMP, "IsDeleted": False, **row}
         change = source.change(self._position, content)
         chunk = chunk_of(topic, [change], start=self._position)

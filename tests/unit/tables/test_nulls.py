@@ -12,11 +12,10 @@ from schemas.mapping_config import parse_config
 from streams.agents.normalize import make_normalizer
 from streams.groups import make_groups
 from tables import facts
+from tests.support.catalogue import LANDSCAPE, SYSTEMS
 from tests.support.examples import examples
 from tests.support.histories import Feeder
 from tests.support.source_events import (
-    LANDSCAPE,
-    SYSTEMS,
     FakeRegistry,
     MemoryState,
     Source,

@@ -12,8 +12,8 @@ from schemas import identity
 from streams.groups import make_groups
 from tables.facts import Employment, Resource
 from tables.people import Person, learnt, on, since
+from tests.support.catalogue import LANDSCAPE
 from tests.support.histories import Change, Feeder
-from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 PERSON = "float:person:7"

@@ -24,7 +24,7 @@ from tables.facts import (
 from tables.ledger import LedgerEntry
 from tables.project_status import TABLE_TOPIC
 from tables.project_view import EngagementDocument
-from tests.support.source_events import LANDSCAPE
+from tests.support.catalogue import LANDSCAPE
 from tests.support.topology import MemoryState
 
 ENGAGEMENT: Final = "eng-aaaaaaaaaaaa"

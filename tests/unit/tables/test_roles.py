@@ -12,7 +12,7 @@ import tables
 from schemas.identity import customer_id, engagement_id, project_id
 from schemas.landscape import Landscape, load_landscape
 from streams.groups import make_groups
-from tests.support.source_events import LANDSCAPE
+from tests.support.catalogue import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 # Everybody plays another role than in the packaged landscape.

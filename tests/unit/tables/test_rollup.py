@@ -12,7 +12,6 @@ import pytest
 
 from schemas.columnar import frame_dtypes
 from schemas.contracts import record_schema
-from schemas.topics import BY_NAME
 from tables.documents import Documents
 from tables.effects import Outbox
 from tables.facts import Calendar, DayOff, Employment, KnownPattern, Partial
@@ -27,6 +26,7 @@ from tables.rollup import (
     is_week_of,
 )
 from tables.totals import _ratios
+from tests.support.catalogue import BY_NAME
 from tests.support.topology import MemoryState
 
 HOUR = 3_600

@@ -10,8 +10,8 @@ import pytest
 
 from schemas.identity import engagement_of, time_bill_id
 from streams.groups import make_groups
+from tests.support.catalogue import LANDSCAPE
 from tests.support.histories import PROJECT_IDS, PSA_PROJECTS, Change, Feeder
-from tests.support.source_events import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
 
 REGISTRY = FixedRegistry()

@@ -10,13 +10,13 @@ import pytest
 
 from schemas.columnar import frame_dtypes
 from schemas.contracts import record_schema
-from schemas.topics import BY_NAME
 from tables.contract import Contract
 from tables.documents import Documents
 from tables.effects import Outbox
 from tables.hours import MONEY_UNITS, Contributions, money_of
 from tables.project_document import Standing
 from tables.totals import BILLING_TOPIC, MARGIN_TOPIC, PARTIAL_TOPIC, Totals
+from tests.support.catalogue import BY_NAME
 from tests.support.topology import MemoryState
 
 PROJECT = "inhouse:project:1"

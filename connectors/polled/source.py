@@ -1,0 +1,28 @@
+"""What a vendor gives to be polled."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol, Self
+
+from connectors.polled.config import PolledConfig
+from connectors.polled.model import ObjectReader
+from schemas.codec import AvroSchema
+
+
+class PolledSource(Protocol):
+    """A vendor's readers. `connector.class` names a class that makes one."""
+
+    config_model: ClassVar[type[PolledConfig]]
+
+    @classmethod
+    def from_config(cls, config: PolledConfig) -> Self:
+        """Make the source. Opens nothing. Raises ValueError where a key cannot be used."""
+        ...
+
+    def reader(self, obj: str, contract: AvroSchema) -> ObjectReader:
+        """Return the reader of an object, whose rows have the fields of the contract."""
+        ...
+
+    async def close(self) -> None:
+        """Close what the readers opened."""
+        ...

@@ -1,0 +1,118 @@
+"""The systems that can be had: folders that declare one each.
+
+A folder holds `mapping.yaml`, the contract of each polled object as `avro/<object>.avsc`, and
+`vendor.py` where code polls the system or writes to it. Its name is the system's. Folders are
+those of the product, those of installed packages (entry points of the group `psastream.systems`,
+whose name is the system's and whose value is the package that is its folder), and those the firm
+names, which hold no code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Final
+
+from connectors.vendor import Vendor
+from schemas.errors import ConfigError
+from schemas.mapping_config import FILE
+from schemas.mapping_loader import load_system
+from schemas.system import SystemBundle
+
+CONTRACTS: Final = "avro"
+SUFFIX: Final = ".avsc"
+CODE: Final = "vendor.py"
+ENTRY_POINTS: Final = "psastream.systems"
+_HINT: Final = "PSASTREAM_SYSTEMS names the folders of systems that are not the product's"
+
+
+class Systems:
+    """Finds and reads the folders of systems. Reads nothing until it is asked for one."""
+
+    def __init__(self, folders: Sequence[Path] = ()) -> None:
+        """`folders` are systems of the firm's own, one each. Raises ConfigError."""
+        self._packages = {
+            **{name: f"connectors.{name}" for name in _packaged()},
+            **{entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS)},
+        }
+        self._folders = {folder.resolve().name: folder for folder in folders}
+        names = [*(folder.resolve().name for folder in folders), *self._packages]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(f"several folders are called {', '.join(twice)}", hint=_HINT)
+        self._read: dict[str, SystemBundle] = {}
+
+    def names(self) -> list[str]:
+        """Return the names of all systems, the firm's own last."""
+        return [*self._packages, *self._folders]
+
+    def read(self, name: str) -> SystemBundle:
+        """Return a system. Raises ConfigError naming every problem of its files."""
+        if name not in self._read:
+            if name not in (known := self.names()):
+                near = get_close_matches(name, known, n=1)
+                asked = f", did you mean {near[0]}" if near else ""
+                raise ConfigError(f"there is no system {name}{asked}", hint=_HINT)
+            folder = self._folders.get(name) or files(self._packages[name])
+            self._read[name] = read_folder(folder, name)
+        return self._read[name]
+
+    def vendor(self, name: str) -> Vendor:
+        """Return the code of the folder of a system: nothing, where it has none."""
+        package = self._packages.get(name)
+        if package is None or not files(package).joinpath(CODE).is_file():
+            return Vendor()
+        vendor = import_module(f"{package}.{CODE.removesuffix('.py')}").VENDOR
+        assert isinstance(vendor, Vendor)
+        return vendor
+
+    def vendors(self) -> list[Vendor]:
+        """Return the code of every system."""
+        return [self.vendor(name) for name in self._packages]
+
+
+def _packaged() -> list[str]:
+    return sorted(
+        folder.name
+        for folder in files("connectors").iterdir()
+        if folder.is_dir() and folder.joinpath(FILE).is_file()
+    )
+
+
+def class_name(found: type) -> str:
+    """Return how `connector.class` names a class."""
+    return f"{found.__module__}.{found.__qualname__}"
+
+
+def read_folder(folder: Traversable | Path, name: str) -> SystemBundle:
+    """Read the folder of a system. Raises ConfigError naming every problem of its files."""
+    contracts = {
+        file.name.removesuffix(SUFFIX): read_text(file, f"{name}/{CONTRACTS}/{file.name}")
+        for file in _entries(folder / CONTRACTS)
+        if file.name.endswith(SUFFIX)
+    }
+    file = f"{name}/{FILE}"
+    system = load_system(read_text(folder / FILE, file), contracts, file)
+    if system.name != name:
+        raise ConfigError(
+            f"{file}: system is {system.name}, and its folder is {name}",
+            hint="a folder bears the name of its system",
+        )
+    return system
+
+
+def read_text(file: Traversable | Path, name: str) -> str:
+    """Return the text of a file that is called `name` in problems. Raises ConfigError."""
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+        raise ConfigError(f"{name} cannot be read: {reason}", hint=_HINT) from error
+
+
+def _entries(folder: Traversable | Path) -> list[Traversable | Path]:
+    return sorted(folder.iterdir(), key=lambda each: each.name) if folder.is_dir() else []

@@ -1,0 +1,31 @@
+"""What the code in a system's folder can do: `VENDOR` of its `vendor.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from connectors.dispatch.config import ConfiguredSink
+from connectors.polled.source import PolledSource
+from schemas.commands import CommandContent
+
+
+class Idempotency(Enum):
+    """Why carrying out a command twice leaves one record."""
+
+    UPSERT = "upsert"  # the vendor makes or replaces the record of an external id
+    SEARCH = "search"  # the sink looks for the record before it makes one
+    CHANGE = "change"  # a record that is there is set or deleted, by its external id
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """The code of a system. A database that Debezium captures needs none.
+
+    `commands`: the kinds that the sink carries out, each with why it may be repeated.
+    """
+
+    source: type[PolledSource] | None = None
+    sink: type[ConfiguredSink] | None = None
+    commands: Mapping[type[CommandContent], Idempotency] = field(default_factory=dict)

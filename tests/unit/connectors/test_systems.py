@@ -1,0 +1,210 @@
+"""Folders of systems: found, read, and refused with every problem named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.metadata import EntryPoint
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import pytest
+
+from connectors.dispatch.main import load_sink
+from connectors.polled.main import load_source
+from connectors.systems import Systems, class_name
+from connectors.vendor import Idempotency
+from schemas.errors import ConfigError
+from schemas.system import catalogue
+from schemas.topics import PRODUCT_TOPICS
+
+FLOAT = {"FLOAT_URL": "https://float.example", "FLOAT_TOKEN": "token"}
+
+
+def folder_of(tmp_path: Path, name: str, like: str = "float") -> Path:
+    """A folder outside the product, as a firm that copied one of it would have it."""
+    folder = tmp_path / name
+    with as_file(files("connectors") / like) as packaged:
+        shutil.copytree(packaged, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    mapping = folder / "mapping.yaml"
+    text = mapping.read_text().replace(f"system: {like}\n", f"system: {name}\nvendor: {like}\n")
+    mapping.write_text(text.replace(f'"{like}:', f'"{name}:'))
+    return folder
+
+
+def test_every_folder_of_the_product_that_maps_is_a_system() -> None:
+    assert {"float", "inhouse", "netsuite", "salesforce"} <= set(Systems().names())
+    assert not {"polled", "dispatch", "debezium"} & set(Systems().names())
+
+
+def test_a_system_has_a_topic_of_each_object_and_the_contract_of_a_polled_one() -> None:
+    person = Systems().read("float").topics["person"]
+    assert person.name == "src.float.person"
+    assert person.contract is not None
+    assert person.contract.name == "psa.source.float.Person"
+    assert person.personal_data == ("name", "email", "cost_rate", "contracts")
+    assert Systems().read("inhouse").topics["tasks"].contract is None
+
+
+def test_an_unknown_system_is_refused_with_the_name_that_may_be_meant() -> None:
+    with pytest.raises(ConfigError, match="there is no system netsuit, did you mean netsuite"):
+        Systems().read("netsuit")
+    with pytest.raises(ConfigError, match="there is no system workday;"):
+        Systems().read("workday")
+
+
+def test_a_folder_of_the_firm_is_a_system_with_the_code_that_it_names(tmp_path: Path) -> None:
+    systems = Systems([folder_of(tmp_path, "float_uk")])
+    assert systems.names()[-1] == "float_uk"
+    system = systems.read("float_uk")
+    assert system.vendor == "float"
+    assert {topic.name for topic in system.topics.values()} == {
+        f"src.float_uk.{obj}" for obj in Systems().read("float").topics
+    }
+    assert {mapping.row_prefix.partition(":")[0] for mapping in system.mappings} == {"float_uk"}
+    names = [topic.name for topic in catalogue([system], ["float_uk"])]
+    assert {"src.float_uk.person", "psa.command.float_uk"} <= set(names)
+    assert {topic.name for topic in PRODUCT_TOPICS} <= set(names)
+
+
+def test_a_connector_file_polls_a_system_of_the_firm(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "float_uk")
+    source = json.loads((folder / "source.json").read_text())
+    (folder / "source.json").write_text(json.dumps(source | {"topic.prefix": "src.float_uk"}))
+    connector = load_source(folder / "source.json", FLOAT, Systems([folder]))
+    assert connector.system.name == connector.config.system == "float_uk"
+    with pytest.raises(ConfigError, match=r"source\.json: topic\.prefix: there is no system"):
+        load_source(folder / "source.json", FLOAT)
+
+
+def test_a_sink_file_names_a_system_there_is(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "float_uk")
+    sink = json.loads((folder / "sink.json").read_text())
+    (folder / "sink.json").write_text(json.dumps(sink | {"target": "float_uk"}))
+    assert load_sink(folder / "sink.json", FLOAT, Systems([folder])).target == "float_uk"
+    with pytest.raises(ConfigError, match="target: there is no system float_uk"):
+        load_sink(folder / "sink.json", FLOAT)
+
+
+def test_a_folder_that_is_called_like_a_system_of_the_product_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="several folders are called float"):
+        Systems([folder_of(tmp_path, "float")])
+
+
+def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "float_uk")
+    other = folder_of(tmp_path / "other", "float_uk")
+    with pytest.raises(ConfigError, match="several folders are called float_uk"):
+        Systems([folder, other])
+
+
+def test_an_installed_package_brings_a_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = folder_of(tmp_path, "acme_hours")
+    (package / "__init__.py").touch()
+    code = "from connectors.float.vendor import VENDOR\n"
+    (package / "vendor.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint("acme_hours", "acme_hours", "psastream.systems")
+    monkeypatch.setattr("connectors.systems.entry_points", lambda group: [entry])
+    systems = Systems()
+    assert systems.read("acme_hours").topics["role"].name == "src.acme_hours.role"
+    assert systems.vendor("acme_hours") is Systems().vendor("float")
+
+
+def test_a_database_needs_no_code() -> None:
+    vendor = Systems().vendor("inhouse")
+    assert (vendor.source, vendor.sink, vendor.commands) == (None, None, {})
+
+
+def test_the_code_of_a_vendor_says_how_each_of_its_commands_may_be_repeated() -> None:
+    vendors = {name: Systems().vendor(name) for name in Systems().names()}
+    commands = {
+        name: {content.kind: why for content, why in vendor.commands.items()}
+        for name, vendor in vendors.items()
+        if vendor.sink
+    }
+    assert commands["float"] == {"upsert_project": Idempotency.SEARCH}
+    assert commands["netsuite"]["upsert_time_bill"] is Idempotency.UPSERT
+    assert commands["netsuite"]["delete_time_bill"] is Idempotency.CHANGE
+
+
+def test_a_class_is_named_as_connector_files_do() -> None:
+    source = Systems().vendor("float").source
+    assert source is not None
+    assert class_name(source) == "connectors.float.source.FloatSource"
+
+
+class TestProblems:
+    """One clear error each, with the file."""
+
+    def problem(self, folder: Path) -> str:
+        with pytest.raises(ConfigError) as refused:
+            Systems([folder]).read(folder.name)
+        return refused.value.detail
+
+    def test_no_mapping(self, tmp_path: Path) -> None:
+        folder = tmp_path / "empty"
+        folder.mkdir()
+        assert (
+            self.problem(folder) == "empty/mapping.yaml cannot be read: No such file or directory"
+        )
+
+    def test_another_name(self, tmp_path: Path) -> None:
+        folder = folder_of(tmp_path, "float_uk").rename(tmp_path / "float_us")
+        expected = "float_us/mapping.yaml: system is float_uk, and its folder is float_us"
+        assert self.problem(folder) == expected
+
+    def test_a_contract_is_missing(self, tmp_path: Path) -> None:
+        folder = folder_of(tmp_path, "float_uk")
+        (folder / "avro" / "role.avsc").unlink()
+        assert "role: the contract is missing: avro/role.avsc" in self.problem(folder)
+
+    def test_a_contract_is_of_no_object(self, tmp_path: Path) -> None:
+        folder = folder_of(tmp_path, "float_uk")
+        shutil.copy(folder / "avro" / "role.avsc", folder / "avro" / "client.avsc")
+        assert "there is no object client, of which there is a contract" in self.problem(folder)
+
+    def test_a_contract_is_no_schema(self, tmp_path: Path) -> None:
+        folder = folder_of(tmp_path, "float_uk")
+        (folder / "avro" / "role.avsc").write_text("{")
+        assert "role: contract: not an avro schema" in self.problem(folder)
+
+    def test_a_contract_is_no_record(self, tmp_path: Path) -> None:
+        folder = folder_of(tmp_path, "float_uk")
+        (folder / "avro" / "role.avsc").write_text('"string"')
+        assert "role: contract: " in self.problem(folder)
+
+    def test_a_contract_of_a_databases_table(self, tmp_path: Path) -> None:
+        folder = folder_of(tmp_path, "psa2", like="inhouse")
+        (folder / "avro").mkdir()
+        (folder / "avro" / "tasks.avsc").write_text("{}")
+        assert "tasks: the contract of a database's table is Debezium's" in self.problem(folder)
+
+    def test_personal_data_that_is_no_column(self, tmp_path: Path) -> None:
+        folder = folder_of(tmp_path, "float_uk")
+        mapping = folder / "mapping.yaml"
+        mapping.write_text(mapping.read_text().replace("[people_ids]", "[people]"))
+        assert "timeoff: unknown source column people" in self.problem(folder)
+
+    @pytest.mark.parametrize("name", ["time off", "a.b", "", "1", "ü"])
+    def test_a_name_that_no_topic_can_have(self, tmp_path: Path, name: str) -> None:
+        folder = folder_of(tmp_path, "float_uk")
+        mapping = folder / "mapping.yaml"
+        text = mapping.read_text().replace("\n  timeoff:", f"\n  {json.dumps(name)}:")
+        mapping.write_text(text)
+        assert "String should match pattern" in self.problem(folder)
+
+
+def test_an_object_without_targets_is_captured_and_nothing_is_made_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    (folder / "avro").mkdir(parents=True)
+    (folder / "mapping.yaml").write_text(
+        "system: raw\nvendor: float\ncapture: polled\nobjects: {role: {kind: role, key: id}}\n"
+    )
+    with as_file(files("connectors") / "float" / "avro" / "role.avsc") as contract:
+        shutil.copy(contract, folder / "avro")
+    system = Systems([folder]).read("raw")
+    assert list(system.topics) == ["role"]
+    assert system.mappings == ()
