@@ -114,7 +114,7 @@ class TargetExecutor:
         self._refusals = Refusals(refused)
         self._limited = 0  # times in a row that the target asked everybody to slow down
         self._repeated = Repeated(journal, check, self._now_s)
-        self._nudges: dict[str, asyncio.Event] = {}  # natural key → end its pause
+        self._news: dict[str, asyncio.Event] = {}  # natural key → came since its step was chosen
         self._pacer = Pacer(self._refusals, self._try_again, now=self._now_s, spawn=spawn)
         self._pacer.wake()
 
@@ -215,6 +215,7 @@ class TargetExecutor:
         if natural_key not in self._tasks:
             intent = self._ledger.open_intent(natural_key)
             delay_s = 0.0 if intent is None else self._policy.heir_wait_s(self._age_s(intent))
+            self._news[natural_key] = asyncio.Event()
             self._tasks[natural_key] = self._spawn(self._work_off(natural_key, delay_s))
 
     def _age_s(self, intent: Intent) -> float | None:
@@ -235,6 +236,7 @@ class TargetExecutor:
                 if not self._gate.lets(natural_key):  # one before it in the queue closed it
                     continue
                 # Decided only now, so that a revision which came in meanwhile counts.
+                self._news[natural_key].clear()
                 step = self._ledger.next(natural_key)
                 with self._in_flight_as(natural_key):
                     error = await self._perform_safely(step)
@@ -258,7 +260,7 @@ class TargetExecutor:
                 )
         self._gate.leave(natural_key)
         self._repeated.forget(natural_key)
-        del self._tasks[natural_key]
+        del self._tasks[natural_key], self._news[natural_key]
 
     async def _perform_safely(self, step: Step) -> TransientError | AuthenticationError | None:
         """Do one step; an error nobody foresaw concerns this command alone."""
@@ -379,6 +381,9 @@ class TargetExecutor:
         known_id = self._ledger.known_id(command.natural_key)
         self._check()
         await self._journal.intend(command, step.number)
+        if self._ledger.is_outdated(command.natural_key):  # since it was chosen
+            self._ledger.not_applied(command.natural_key)
+            return None
         try:
             self._check()  # the process may have stood still since
             # As a whole, not each request of it: who takes over counts from the intent.
@@ -495,23 +500,21 @@ class TargetExecutor:
             return
         self._retrying.add(natural_key)
         self._show()
-        self._nudges[natural_key] = asyncio.Event()
         try:
             await asyncio.sleep(delay_s)
             async with asyncio.timeout(patience_s - delay_s):
-                await self._nudges[natural_key].wait()
+                await self._news[natural_key].wait()
         except TimeoutError:
             return
         finally:
-            del self._nudges[natural_key]
             self._retrying.discard(natural_key)
 
     def _nudge(self, natural_key: str) -> bool:
-        """Try a natural key again as soon as may be; False where it waits for nothing."""
-        nudge = self._nudges.get(natural_key)
-        if nudge is not None:
-            nudge.set()
-        return nudge is not None
+        """Try a natural key again as soon as may be; False where nothing of it is under way."""
+        news = self._news.get(natural_key)
+        if news is not None:
+            news.set()
+        return news is not None
 
     @contextmanager
     def _in_flight_as(self, natural_key: str) -> Iterator[None]:

@@ -541,6 +541,86 @@ def test_a2_news_of_what_is_repeated_in_vain_does_not_wait_for_its_pause(news: s
     virtually(story)
 
 
+@pytest.mark.fault("A2", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("news", ["a newer revision", "a withdrawal", "a person asks"])
+@pytest.mark.parametrize("step", ["the call", "its record"])
+def test_a2_news_that_come_during_a_step_are_not_forgotten_in_its_pause(
+    news: str, step: str
+) -> None:
+    async def story() -> None:
+        erp = Unclear()
+        erp.rules["odd"] = (lambda command: command.revision == 1, ODD)
+        async with bench(erp) as it:
+            is_told = False
+
+            def tell_news() -> None:
+                nonlocal is_told
+                if is_told or len(erp.written_at_s) < 12:  # the pauses have grown
+                    return
+                is_told = True
+                if news == "a withdrawal":
+                    it.executor.withdraw("netsuite:project:a", 2, lambda: None)
+                elif news == "a newer revision":
+                    it.submit(make_command(revision=2))
+                else:
+                    erp.rules.clear()
+                    it.executor.retry(RetryRequest())
+
+            tell, execute = it.journal.tell, erp.execute
+
+            async def tell_with_news(refusal: Refusal) -> None:
+                tell_news()
+                await tell(refusal)
+
+            async def execute_with_news(command: Command, known_id: str | None) -> Applied:
+                try:
+                    return await execute(command, known_id)
+                finally:
+                    tell_news()
+
+            if step == "the call":
+                erp.execute = execute_with_news  # type: ignore[method-assign]
+            else:
+                it.journal.tell = tell_with_news  # type: ignore[method-assign]
+            it.submit(make_command())
+            while not is_told:  # noqa: ASYNC110 - the executor knows no event
+                await asyncio.sleep(1)
+            await asyncio.sleep(2 * 60)
+
+            assert (it.executor.waiting, it.journal.open) == (0, {})
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("news", ["a newer revision", "a withdrawal", "none"])
+def test_a1_what_is_out_of_date_when_its_intent_is_recorded_is_not_sent(news: str) -> None:
+    async def story() -> None:
+        erp = Erp()
+        async with bench(erp) as it:
+            intend = it.journal.intend
+
+            async def intend_with_news(command: Command, attempt: int) -> None:
+                await intend(command, attempt)
+                if command.revision == 1 and news == "a withdrawal":
+                    it.executor.withdraw(command.natural_key, 2, lambda: None)
+                elif command.revision == 1 and news == "a newer revision":
+                    it.submit(make_command(revision=2))
+
+            it.journal.intend = intend_with_news  # type: ignore[method-assign]
+            it.submit(make_command())
+            await it.idle()
+
+            outcomes = [(each.status.value, each.attempts) for _, each in it.journal.outcomes]
+            assert (outcomes, erp.writes, erp.looks) == {
+                "a newer revision": ([("superseded", 1), ("succeeded", 1)], 1, 0),
+                "a withdrawal": ([("withdrawn", 1)], 0, 0),
+                "none": ([("succeeded", 1)], 1, 0),
+            }[news]
+
+    virtually(story)
+
+
 def refused_at_once(refusals: Refusals, count: int, reason: Reason) -> list[str]:
     """Let commands of one cohort be refused, a second apart; return their exceptions."""
     problem = Problem("X", "no", reason=reason)
