@@ -4,7 +4,8 @@ Refused commands of one kind, reason, code and field have one cause as far as an
 they are a cohort. After a pause a few of them are tried (probes). When all are taken, twice as many
 follow at once, then twice as many again; when none is, the cohort pauses for longer. So a cause
 that lasts costs a few calls a pause, and a cause that is gone holds nothing up for long. Between
-the two a sweep goes on as long as some are taken, and tries each once.
+the two a sweep goes on as long as some are taken, and tries each once. It waits for an answer for
+the length of a pause; then the others go on, and what has not answered counts as not taken.
 
 What a target says may stand for several causes. So, unless the cause lies outside the records, no
 command waits for ever behind others: pauses are short enough that each is tried within PATIENCE_S.
