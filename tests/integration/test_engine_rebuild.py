@@ -7,7 +7,7 @@ from psastream.anew import rebuild_group
 from runtime.kafka import create_topics, make_consumer
 from runtime.settings import Settings
 from schemas.errors import FatalError
-from schemas.topics import CATALOGUE
+from tests.support.catalogue import CATALOGUE
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.stack

@@ -18,11 +18,10 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 import tables
-from psastream.landscape import mappings_of
-from schemas.topics import BY_NAME, Topic
+from schemas.topics import Topic
 from streams.engine import GroupSpec
 from streams.groups import make_groups
-from tests.support.source_events import LANDSCAPE
+from tests.support.catalogue import BY_NAME, FIRM, LANDSCAPE
 from tests.support.topology import FixedRegistry
 
 STORED: Final = Path(__file__).parents[1] / "golden" / "state_layouts.json"
@@ -52,7 +51,7 @@ def stored_shapes() -> dict[str, Any]:
 
 def shapes() -> dict[str, Any]:
     """Return the shapes of now, by group."""
-    mappings = mappings_of(LANDSCAPE)
+    mappings = FIRM.mappings
     groups = make_groups(mappings, FixedRegistry(), LANDSCAPE)
     found = {group.name: _shape(group) for group in groups}
     # What is remembered of a row of a source: a place a target, its key where rows move, texts.
