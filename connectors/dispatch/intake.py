@@ -6,6 +6,7 @@ on the consumer's thread and may block there: the group waits for it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -33,6 +34,8 @@ BATCH: Final = 500
 POLL_S: Final = 0.1
 REGISTRY_PATIENCE_S: Final = 60.0
 PROOF_S: Final = 5.0
+PLACE_PATIENCE_S: Final = 60.0
+"""How long a process has no place in the group before it says so, and until it says so again."""
 _FENCED: Final = frozenset({KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL})
 """A consumer's only fatal error is that its place was taken by another of its instance id."""
 
@@ -93,8 +96,14 @@ class Intake:
         listener: IntakeListener,
         *,
         describe_members: Callable[[], str] = lambda: "unknown",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`describe_members` says who is in the group, for the message of a fenced process."""
+        """`describe_members` says who is in the group, for the message of a fenced process.
+
+        `clock` returns seconds that never go back.
+        """
+        self._clock = clock
+        self._lose_place()
         self._describe_members = describe_members
         self._proof: TopicPartition | None = None  # a commit that may be repeated
         self._consumer = consumer
@@ -130,6 +139,7 @@ class Intake:
                 break
             deliveries.append(self._decode(message))
             wait_s = 0.0
+        self._tell_wait()
         return deliveries
 
     def commit(self, offsets: Collection[tuple[tuple[str, int], int]]) -> bool:
@@ -190,6 +200,24 @@ class Intake:
             )
         return message
 
+    def _lose_place(self) -> None:
+        self._placeless_since_s: float | None = self._clock()
+        self._tell_at_s = self._placeless_since_s + PLACE_PATIENCE_S
+
+    def _tell_wait(self) -> None:
+        """Say that the group gives us no place: the client asks for one again without a word."""
+        now_s = self._clock()
+        if self._placeless_since_s is None or now_s < self._tell_at_s:
+            return
+        self._tell_at_s = now_s + PLACE_PATIENCE_S
+        _log.warning(
+            "dispatch.no_place_in_group",
+            since_s=round(now_s - self._placeless_since_s),
+            hint="another process of the group may finish its calls first; where none does, see"
+            " the log of the broker that coordinates the group: one that could not load"
+            " __consumer_offsets must be started anew",
+        )
+
     def _hold_back(self, targets: frozenset[str]) -> None:
         if targets == self._held_back:
             return
@@ -224,6 +252,7 @@ class Intake:
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._generation += 1
         self._proof = None
+        self._placeless_since_s = None  # without partitions, too: others have them all
         self._assignment = list(partitions)
         self._held_back = frozenset()  # the client forgets pauses with the old assignment
         self._listener.assigned([(part.topic, part.partition) for part in partitions])
@@ -232,11 +261,13 @@ class Intake:
         self._listener.revoked()
         self._generation += 1
         self._assignment = []
+        self._lose_place()
 
     def _on_lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._listener.lost()
         self._generation += 1
         self._assignment = []
+        self._lose_place()
 
 
 def _target(partition: TopicPartition) -> str:

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 import stamina
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from structlog.testing import capture_logs
 
 from connectors.dispatch.commands import Command
 from connectors.dispatch.intake import BATCH, InstanceFencedError, Intake, Withdrawal
@@ -136,9 +137,11 @@ class Owner:
         self.heard.append("lost")
 
 
-def at_work(*places: tuple[str, int], serde: Any = SERDE) -> tuple[Intake, Consumer, Owner]:
+def at_work(
+    *places: tuple[str, int], serde: Any = SERDE, clock: Callable[[], float] = lambda: 0.0
+) -> tuple[Intake, Consumer, Owner]:
     consumer, owner = Consumer(), Owner()
-    it = Intake(consumer, serde, ["netsuite", "float"], owner)
+    it = Intake(consumer, serde, ["netsuite", "float"], owner, clock=clock)
     if places:
         consumer.assign(*places)
     return it, consumer, owner
@@ -337,3 +340,43 @@ def test_a6_a_commit_that_is_refused_proves_nothing() -> None:
     assert it.prove()
     it.close()
     assert consumer.is_closed
+
+
+def waits_told(it: Intake, now: list[float], seconds: int) -> list[int]:
+    """Read once a second; return how long it said each time that it has no place in the group."""
+    with capture_logs() as logs:
+        for _ in range(seconds):
+            now[0] += 1
+            it.read(())
+    told = [entry for entry in logs if entry["event"] == "dispatch.no_place_in_group"]
+    assert all("__consumer_offsets" in entry["hint"] for entry in told)
+    return [entry["since_s"] for entry in told]
+
+
+@pytest.mark.fault("D11", place="connectors/dispatch/intake.py")
+@pytest.mark.parametrize("event", [None, "on_revoke", "on_lost"])
+def test_d11_who_gets_no_place_in_the_group_says_so_once_a_minute(event: str | None) -> None:
+    now = [1_000.0]
+    it, consumer, _ = at_work(clock=lambda: now[0])
+    if event is not None:
+        consumer.assign((NETSUITE, 0))
+        now[0] += 500.0
+        consumer.callbacks[event](consumer, [])
+
+    assert waits_told(it, now, 130) == [60, 120]
+
+    consumer.assign((NETSUITE, 0))
+    assert waits_told(it, now, 130) == []
+    consumer.callbacks["on_revoke"](consumer, [])
+    assert waits_told(it, now, 59) == []
+    assert waits_told(it, now, 1) == [60]
+
+
+@pytest.mark.parametrize("places", [[(NETSUITE, 0)], []])
+def test_who_has_a_place_in_the_group_waits_for_nothing(places: list[tuple[str, int]]) -> None:
+    """One more process than there are partitions has none of them."""
+    now = [0.0]
+    it, consumer, _ = at_work(clock=lambda: now[0])
+    consumer.assign(*places)
+
+    assert waits_told(it, now, 130) == []
