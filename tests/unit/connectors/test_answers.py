@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Annotated
 
 import pytest
@@ -60,3 +61,17 @@ def test_the_error_of_an_answer_never_holds_what_the_vendor_wrote(
     assert SECRET not in str(error)
     assert SECRET not in repr(error.context)
     assert SECRET not in "".join(traceback.format_exception(error))  # with its cause, as in a log
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@pytest.mark.parametrize("value", ["1", 1.0, True, None, Decimal(1)])
+def test_a_field_of_another_type_is_not_made_to_fit(
+    read: Callable[[object], object], value: object
+) -> None:
+    with pytest.raises(PsaStreamError):
+        read({"id": value})
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_fields_that_nobody_reads_are_let_pass(read: Callable[[object], object]) -> None:
+    assert read({"id": 1, "name": "x", "other": SECRET}) == read({"id": 1, "name": "x"})

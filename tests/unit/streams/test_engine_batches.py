@@ -76,7 +76,9 @@ def test_columns_for_several_partitions_are_told_apart() -> None:
     }
 
 
-@pytest.mark.parametrize("lengths", [(1, 2, 2), (2, 1, 2), (2, 2, 1), (1, 1, 2), (1, 2, 1)])
+@pytest.mark.parametrize(
+    "lengths", [(1, 2, 2), (2, 1, 2), (2, 2, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1)]
+)
 def test_columns_of_unequal_length_lose_nothing_in_silence(lengths: tuple[int, int, int]) -> None:
     partitions, keys, values = lengths
     batch = OutputBatch("t", [0] * partitions, [b"k"] * keys, [b"v"] * values)

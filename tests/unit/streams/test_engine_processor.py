@@ -306,11 +306,14 @@ async def test_b7_damaged_local_state_is_rebuilt_from_the_log(tmp_path: Path, at
     data = bytearray(path.read_bytes())
     data[at] ^= 1
     path.write_bytes(data)
+    was_ready: list[bool] = []
+    partition.during_catch_up = lambda _: was_ready.append(it.processor.is_ready)
     async with running(partition, handler=remember, store=store) as it:
         it.submit(numbers(40, *range(40)))
         assert await it.applied() == 40
         assert it.watched.rebuilds == 1
         assert it.processor.is_ready
+        assert was_ready and not any(was_ready)  # nor while it was rebuilt
         it.submit(numbers(79, 39))  # the state is looked up again, and is whole
         assert await it.applied() == 0
         assert it.watched.rebuilds == 1
