@@ -37,7 +37,7 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > FILE_BYTES_MAX:
             raise ConfigError(f"connector configuration {shown} is larger than a configuration")
-        document = json.loads(path.read_text("utf-8"))
+        document = json.loads(path.read_text("utf-8"), object_pairs_hook=_names_once)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(
@@ -47,6 +47,18 @@ def read_document(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ConfigError(f"connector configuration {path} is not a JSON object")
     return document
+
+
+def _names_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON. Raises ValueError: of a name there twice, the last would count alone."""
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if not is_encodable(name):
+            raise ValueError(f"{name!a} is no name")
+        if name in found:
+            raise ValueError(f"{name!a} is there twice")
+        found[name] = value
+    return found
 
 
 def parse_config(

@@ -29,6 +29,8 @@ from connectors.faults import (
 from connectors.http import Limiter, RetrySettings, VendorClient
 from runtime.secrets import mask
 from schemas.errors import ConfigError, FatalError, ReplicationSlotLostError
+from schemas.topics import SOURCE_PREFIX
+from schemas.yaml_text import is_encodable
 
 log = structlog.get_logger()
 
@@ -111,6 +113,14 @@ def read_connector_file(path: Path) -> ConnectorFile:
         }
     ):
         raise ConfigError(f"{path} is not a connector file: it needs name and config, no more")
+    if not is_encodable(name):
+        raise ConfigError(f"{path}: its name {name!a} is no text in UTF-8")
+    prefix = config.get("topic.prefix")
+    if prefix != SOURCE_PREFIX:
+        raise ConfigError(
+            f"{path}: topic.prefix is {prefix!a}, not {SOURCE_PREFIX}",
+            hint="topics are named src.<schema>.<table>; others are read by nobody",
+        )
     return ConnectorFile(name, config)
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+Milliseconds = Annotated[int, Field(le=36_525 * 86_400_000)]
+"""Up to a century: more is no time that a clock can be moved by."""
 
 
 class SnapshotMode(Enum):
@@ -27,11 +31,11 @@ class PolledConfig(BaseModel):
     topic_prefix: str = Field(alias="topic.prefix", pattern=r"^src\.[a-z][a-z0-9_]*$")
     objects: tuple[str, ...] = Field(alias="object.include.list", min_length=1)
     url: str = Field(pattern=r"^https?://[^\s]+[^/\s]$")
-    poll_interval_ms: int = Field(default=30_000, alias="poll.interval.ms", ge=10)
-    overlap_ms: int = Field(
+    poll_interval_ms: Milliseconds = Field(default=30_000, alias="poll.interval.ms", ge=10)
+    overlap_ms: Milliseconds = Field(
         default=600_000, alias="overlap.ms", ge=0, description="how late a row may become visible"
     )
-    sweep_interval_ms: int = Field(default=86_400_000, alias="sweep.interval.ms", ge=10)
+    sweep_interval_ms: Milliseconds = Field(default=86_400_000, alias="sweep.interval.ms", ge=10)
     snapshot_mode: SnapshotMode = Field(default=SnapshotMode.INITIAL, alias="snapshot.mode")
     max_delete_ratio: float = Field(default=0.2, alias="max.delete.ratio", ge=0, le=1)
     max_delete_rows: int = Field(
@@ -44,10 +48,10 @@ class PolledConfig(BaseModel):
         ),
     )
     page_size: int = Field(default=200, alias="page.size", ge=1, le=2000)
-    request_timeout_ms: int = Field(default=60_000, alias="request.timeout.ms", ge=100)
+    request_timeout_ms: Milliseconds = Field(default=60_000, alias="request.timeout.ms", ge=100)
     max_in_flight: int = Field(default=2, alias="max.in.flight", ge=1, le=50)
     requests_per_second: float | None = Field(default=None, alias="requests.per.second", gt=0)
-    retry_max_ms: int = Field(
+    retry_max_ms: Milliseconds = Field(
         default=300_000, alias="retry.max.ms", ge=10, description="longest pause after failures"
     )
 

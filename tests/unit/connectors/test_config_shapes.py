@@ -122,6 +122,48 @@ def test_d9_half_a_character_is_refused_by_its_key(key: str) -> None:
 
 @pytest.mark.fault("D9", place=PLACE)
 @pytest.mark.parametrize("entry", sorted(READERS))
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (r'{"\ud800": 1}', r"'\\ud800' is no name"),
+        (r'{"config": {"a\udc00": 1}}', r"'a\\udc00' is no name"),
+        ('{"name": "a", "name": "b"}', "'name' is there twice"),
+        ('{"config": {"a": 1, "b": 2, "a": 1}}', "'a' is there twice"),
+    ],
+)
+def test_d9_a_name_that_is_none_or_there_twice_is_refused(
+    entry: str, content: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"cannot read .*it.json: {problem}") as caught:
+        read_once(entry, content.encode())
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.fault("D9", place="connectors/debezium/client.py")
+@pytest.mark.parametrize(
+    ("name", "config", "problem"),
+    [
+        ("x", {"topic.prefix": "src"}, None),
+        ("x", {"topic.prefix": "src.float"}, "topic.prefix is 'src.float', not src"),
+        ("x", {"topic.prefix": "\ud800"}, r"topic.prefix is '\\ud800', not src"),
+        ("x", {}, "topic.prefix is None, not src"),
+        ("\ud800", {"topic.prefix": "src"}, r"its name '\\ud800' is no text in UTF-8"),
+    ],
+)
+def test_d9_a_database_file_names_topics_of_ours(
+    name: str, config: dict[str, str], problem: str | None
+) -> None:
+    content = json.dumps({"name": name, "config": config}).encode()
+    if problem is None:
+        read_once("connectors apply", content)
+        return
+    with pytest.raises(ConfigError, match=f"it.json: {problem}") as caught:
+        read_once("connectors apply", content)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.fault("D9", place=PLACE)
+@pytest.mark.parametrize("entry", sorted(READERS))
 @pytest.mark.parametrize("path", ["/", "/nowhere/it.json", "a\x00b", "x" * 5000])
 def test_d9_a_path_that_names_no_file_is_refused(entry: str, path: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -6,20 +6,21 @@ from pydantic import ValidationError
 from tests.support.polled import make_config
 
 DAY_MS = 86_400_000
+CENTURY_MS = 36_525 * DAY_MS
 
 
 @pytest.mark.parametrize(
     ("key", "least", "most"),
     [
-        ("poll.interval.ms", 10, None),
-        ("overlap.ms", 0, None),
-        ("sweep.interval.ms", 10, None),
+        ("poll.interval.ms", 10, CENTURY_MS),
+        ("overlap.ms", 0, CENTURY_MS),
+        ("sweep.interval.ms", 10, CENTURY_MS),
         ("max.delete.ratio", 0, 1),
         ("max.delete.rows", 0, None),
         ("page.size", 1, 2000),
-        ("request.timeout.ms", 100, None),
+        ("request.timeout.ms", 100, CENTURY_MS),
         ("max.in.flight", 1, 50),
-        ("retry.max.ms", 10, None),
+        ("retry.max.ms", 10, CENTURY_MS),
     ],
 )
 def test_numbers_are_taken_within_their_bounds(key: str, least: int, most: int | None) -> None:
