@@ -71,6 +71,9 @@ def load_source(
         system = systems.read(config.system)
     except ConfigError as error:
         raise ConfigError(f"{path}: topic.prefix: {error.detail}", hint=error.hint) from error
+    if (own := systems.vendor(system.vendor).source) is not source_class:
+        hint = f"connector.class {class_name(own)} reads it" if own else "nothing polls it"
+        raise ConfigError(f"{path}: topic.prefix: {config.system} is another system's", hint=hint)
     if unknown := [obj for obj in config.objects if obj not in system.topics]:
         raise ConfigError(
             f"{path}: object.include.list: {config.system} has no {', '.join(unknown)}",

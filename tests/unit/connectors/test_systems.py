@@ -77,6 +77,26 @@ def test_a_connector_file_polls_a_system_of_the_firm(tmp_path: Path) -> None:
         load_source(folder / "source.json", FLOAT)
 
 
+@pytest.mark.fault("D9", place="connectors/polled/main.py")
+@pytest.mark.parametrize(
+    ("system", "obj", "hint"),
+    [
+        ("netsuite", "project", "connector.class connectors.netsuite.source.NetSuiteSource reads"),
+        ("salesforce", "account", "connectors.salesforce.source.SalesforceSource reads it"),
+        ("inhouse", "projects", "nothing polls it"),
+    ],
+)
+def test_d9_a_source_file_names_the_system_of_its_class(
+    tmp_path: Path, system: str, obj: str, hint: str
+) -> None:
+    folder = folder_of(tmp_path, "float_uk")
+    source = json.loads((folder / "source.json").read_text())
+    source |= {"topic.prefix": f"src.{system}", "object.include.list": obj}
+    (folder / "source.json").write_text(json.dumps(source))
+    with pytest.raises(ConfigError, match=f"source.json: topic.prefix: {system} is .*; .*{hint}"):
+        load_source(folder / "source.json", FLOAT)
+
+
 def test_a_sink_file_names_a_system_there_is(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "float_uk")
     sink = json.loads((folder / "sink.json").read_text())
