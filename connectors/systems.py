@@ -36,14 +36,15 @@ class Systems:
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
         """`folders` are systems of the firm's own, one each. Raises ConfigError."""
-        self._packages = {
-            **{name: f"connectors.{name}" for name in _packaged()},
-            **{entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS)},
-        }
+        packages = [
+            *((name, f"connectors.{name}") for name in _packaged()),
+            *((entry.name, entry.value) for entry in entry_points(group=ENTRY_POINTS)),
+        ]
+        self._packages = dict(packages)
         self._folders = {folder.resolve().name: folder for folder in folders}
-        names = [*(folder.resolve().name for folder in folders), *self._packages]
+        names = [*(name for name, _ in packages), *(folder.resolve().name for folder in folders)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ConfigError(f"several folders are called {', '.join(twice)}", hint=_HINT)
+            raise ConfigError(f"several systems are called {', '.join(twice)}", hint=_HINT)
         self._read: dict[str, SystemBundle] = {}
 
     def names(self) -> list[str]:
@@ -53,26 +54,56 @@ class Systems:
     def read(self, name: str) -> SystemBundle:
         """Return a system. Raises ConfigError naming every problem of its files."""
         if name not in self._read:
-            if name not in (known := self.names()):
-                near = get_close_matches(name, known, n=1)
-                asked = f", did you mean {near[0]}" if near else ""
-                raise ConfigError(f"there is no system {name}{asked}", hint=_HINT)
-            folder = self._folders.get(name) or files(self._packages[name])
-            self._read[name] = read_folder(folder, name)
+            self._require(name)
+            system = read_folder(self._folders.get(name) or self._files(name), name)
+            try:
+                self._require(system.vendor)
+            except ConfigError as error:
+                raise ConfigError(
+                    f"{name}/{FILE}: vendor: {error.detail}",
+                    hint="it names the system whose code polls and writes this one too",
+                ) from error
+            self._read[name] = system
         return self._read[name]
 
     def vendor(self, name: str) -> Vendor:
-        """Return the code of the folder of a system: nothing, where it has none."""
-        package = self._packages.get(name)
-        if package is None or not files(package).joinpath(CODE).is_file():
+        """Return the code of the folder of a system: nothing, where it has none.
+
+        Raises ConfigError where it cannot be loaded.
+        """
+        if name in self._folders or not (self._files(name) / CODE).is_file():
             return Vendor()
-        vendor = import_module(f"{package}.{CODE.removesuffix('.py')}").VENDOR
-        assert isinstance(vendor, Vendor)
+        module = f"{self._packages[name]}.{CODE.removesuffix('.py')}"
+        try:
+            vendor = import_module(module).VENDOR
+        except Exception as error:  # whatever a package raises that is not ours
+            raise ConfigError(
+                f"the code of {name} cannot be loaded: {type(error).__name__}: {error}",
+                hint=f"VENDOR of {module} says what it can do; see connectors/vendor.py",
+            ) from error
+        if not isinstance(vendor, Vendor):
+            raise ConfigError(f"VENDOR of {module} is no Vendor", hint="see connectors/vendor.py")
         return vendor
 
     def vendors(self) -> list[Vendor]:
         """Return the code of every system."""
         return [self.vendor(name) for name in self._packages]
+
+    def _require(self, name: str) -> None:
+        if name not in (known := self.names()):
+            near = get_close_matches(name, known, n=1)
+            asked = f", did you mean {near[0]}" if near else ""
+            raise ConfigError(f"there is no system {name}{asked}", hint=_HINT)
+
+    def _files(self, name: str) -> Traversable:
+        package = self._packages[name]
+        try:
+            return files(package)
+        except ImportError as error:
+            raise ConfigError(
+                f"the package of system {name} is not there: {package}",
+                hint=f"an entry point of the group {ENTRY_POINTS} names the package of a folder",
+            ) from error
 
 
 def _packaged() -> list[str]:
@@ -105,13 +136,13 @@ def read_folder(folder: Traversable | Path, name: str) -> SystemBundle:
     return system
 
 
-def read_text(file: Traversable | Path, name: str) -> str:
+def read_text(file: Traversable | Path, name: str, hint: str = _HINT) -> str:
     """Return the text of a file that is called `name` in problems. Raises ConfigError."""
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
-        raise ConfigError(f"{name} cannot be read: {reason}", hint=_HINT) from error
+        raise ConfigError(f"{name} cannot be read: {reason}", hint=hint) from error
 
 
 def _entries(folder: Traversable | Path) -> list[Traversable | Path]:

@@ -83,7 +83,7 @@ def read_landscape(settings: Settings) -> Landscape:
     path = settings.landscape
     if path is None:
         return load_landscape(read_text(files("connectors") / "landscape.yaml", "landscape.yaml"))
-    text = read_text(path, str(path))
+    text = read_text(path, str(path), hint="PSASTREAM_LANDSCAPE names the landscape")
     try:
         return load_landscape(text)
     except ConfigError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from importlib.metadata import EntryPoint
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -107,14 +108,14 @@ def test_a_sink_file_names_a_system_there_is(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_called_like_a_system_of_the_product_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="several folders are called float"):
+    with pytest.raises(ConfigError, match="several systems are called float"):
         Systems([folder_of(tmp_path, "float")])
 
 
 def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "float_uk")
     other = folder_of(tmp_path / "other", "float_uk")
-    with pytest.raises(ConfigError, match="several folders are called float_uk"):
+    with pytest.raises(ConfigError, match="several systems are called float_uk"):
         Systems([folder, other])
 
 
@@ -131,6 +132,47 @@ def test_an_installed_package_brings_a_system(
     systems = Systems()
     assert systems.read("acme_hours").topics["role"].name == "src.acme_hours.role"
     assert systems.vendor("acme_hours") is Systems().vendor("float")
+
+
+@pytest.mark.parametrize("name", ["float", "acme_hours"])
+def test_a_package_cannot_take_the_name_of_another_system(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [EntryPoint(name, package, "psastream.systems") for package in ("acme", "other")]
+    monkeypatch.setattr("connectors.systems.entry_points", lambda group: entries)
+    with pytest.raises(ConfigError, match=f"several systems are called {name}"):
+        Systems()
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("import acme_missing", "the code of acme_bad cannot be loaded: ModuleNotFoundError"),
+        ("1 / 0", "the code of acme_bad cannot be loaded: ZeroDivisionError"),
+        ("", "the code of acme_bad cannot be loaded: AttributeError"),
+        ("VENDOR = 1", r"VENDOR of acme_bad\.vendor is no Vendor"),
+    ],
+)
+def test_code_of_a_package_that_does_not_load_is_named(
+    code: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = folder_of(tmp_path, "acme_bad")
+    (package / "__init__.py").touch()
+    (package / "vendor.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint("acme_bad", "acme_bad", "psastream.systems")
+    monkeypatch.setattr("connectors.systems.entry_points", lambda group: [entry])
+    for module in [each for each in sys.modules if each.partition(".")[0] == "acme_bad"]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(ConfigError, match=problem):
+        Systems().vendor("acme_bad")
+
+
+def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = EntryPoint("acme_gone", "acme_gone.folder", "psastream.systems")
+    monkeypatch.setattr("connectors.systems.entry_points", lambda group: [entry])
+    with pytest.raises(ConfigError, match=r"system acme_gone is not there: acme_gone\.folder"):
+        Systems().read("acme_gone")
 
 
 def test_a_database_needs_no_code() -> None:
@@ -175,6 +217,13 @@ class TestProblems:
         folder = folder_of(tmp_path, "float_uk").rename(tmp_path / "float_us")
         expected = "float_us/mapping.yaml: system is float_uk, and its folder is float_us"
         assert self.problem(folder) == expected
+
+    def test_code_of_a_system_that_there_is_not(self, tmp_path: Path) -> None:
+        folder = folder_of(tmp_path, "float_uk")
+        mapping = folder / "mapping.yaml"
+        mapping.write_text(mapping.read_text().replace("vendor: float", "vendor: flaot"))
+        expected = "float_uk/mapping.yaml: vendor: there is no system flaot, did you mean float"
+        assert self.problem(folder).startswith(expected)
 
     def test_a_contract_is_missing(self, tmp_path: Path) -> None:
         folder = folder_of(tmp_path, "float_uk")

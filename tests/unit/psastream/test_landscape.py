@@ -45,8 +45,9 @@ def test_a_firm_brings_its_own_file(tmp_path: Path) -> None:
 
 def test_a_file_that_is_wrong_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    with pytest.raises(ConfigError, match=r"mine\.yaml cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml cannot be read: No such file") as caught:
         read_landscape(settings(path))
+    assert "PSASTREAM_LANDSCAPE" in caught.value.hint
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"mine\.yaml cannot be read: no text in UTF-8"):
         read_landscape(settings(path))
