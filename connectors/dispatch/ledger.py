@@ -142,7 +142,7 @@ class Ledger:
         """Whether nobody wants what waits any more."""
         return natural_key in self._entries and self._entries[natural_key].is_withdrawn
 
-    def reopen(self, command: Command, *, attempts: int = 0) -> bool:
+    def reopen(self, command: Command, *, attempts: int) -> bool:
         """Take a refused command in again; False where something newer is known of its key.
 
         It was refused after so many `attempts`: its result may be lost behind an older one.

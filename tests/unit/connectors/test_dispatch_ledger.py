@@ -186,7 +186,7 @@ def test_a_revisit_says_nothing_about_an_attempt_of_unknown_outcome() -> None:
     ledger.revisited(KEY)
 
     assert ledger.open_intent(KEY) == Intent("cmd-2", 2, 4)
-    assert ledger.reopen(make_command(KEY, 2))
+    assert ledger.reopen(make_command(KEY, 2), attempts=3)
     assert ledger.next(KEY) == Look(make_command(KEY, 2), 4)
 
 
@@ -198,12 +198,12 @@ def test_what_was_withdrawn_is_looked_up_only_where_an_attempt_may_have_landed(
     command = make_command(KEY, 2)
     if is_left_over:
         ledger.revisit(make_command(KEY, 1))
-    ledger.reopen(command)
+    ledger.reopen(command, attempts=3)
     assert ledger.withdraw(KEY, 3) is command
     assert ledger.next(KEY) == Withdraw(command, 3)
     ledger.settled(command, 3, None)
 
     assert ledger.has_work(KEY) is is_left_over
     assert not ledger.deliver(command)
-    assert ledger.reopen(command)
+    assert ledger.reopen(command, attempts=3)
     assert ledger.next(KEY) == Look(command, 3), "it is withdrawn no more"
