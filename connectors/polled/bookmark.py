@@ -30,7 +30,8 @@ class Bookmark:
     `cursor`: every change up to it, but for late-visible ones, is published. `position`: the last
     capture position given out. `deletions_cursor`: the same for the delete feed; before that is
     first read, the start of the first scan. `swept_at`: when the last sweep ended; none, or deletes
-    that are in doubt, make one due at the next start.
+    that are in doubt, make one due at the next start. `missed`: rows that it did not show, and that
+    the next must miss too to be believed to be deleted.
     """
 
     phase: Phase = Phase.SNAPSHOT
@@ -38,6 +39,7 @@ class Bookmark:
     position: int = 0
     deletions_cursor: datetime | None = None
     swept_at: datetime | None = None
+    missed: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """Encode for the bookmarks topic."""
@@ -47,6 +49,7 @@ class Bookmark:
             "position": self.position,
             "deletions_cursor": _text(self.deletions_cursor),
             "swept_at": _text(self.swept_at),
+            "missed": self.missed,
         }
         return json.dumps(record, separators=(",", ":")).encode()
 
@@ -60,6 +63,7 @@ class Bookmark:
             position=int(record["position"]),
             deletions_cursor=_instant(record["deletions_cursor"]),
             swept_at=_instant(record["swept_at"]),
+            missed=tuple(record.get("missed", ())),
         )
 
 

@@ -42,6 +42,7 @@ class PolledConfig(BaseModel):
         default=10,
         alias="max.delete.rows",
         ge=0,
+        le=10_000,  # a bookmark names as many
         description=(
             "so many deletes are believed whatever their share: told by the vendor in one poll, or"
             " missed by two sweeps in a row that show at least half of the rows"

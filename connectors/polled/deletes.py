@@ -28,15 +28,28 @@ log = structlog.get_logger()
 
 
 class DeleteGuard:
-    """The guard of one object. `start` begins each poll."""
+    """The guard of one object. `start` begins each poll.
 
-    def __init__(self, system: str, obj: str, *, max_ratio: float, max_rows: int) -> None:
+    `awaited`: rows that the last sweep missed and the next must miss too to be believed.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        obj: str,
+        *,
+        max_ratio: float,
+        max_rows: int,
+        missed_before: Iterable[str] = (),
+    ) -> None:
+        """`missed_before`: rows that await a second sweep, as `awaited` told after the last."""
         self._labels = {"system": system, "object": obj}
         self._max_ratio = max_ratio
         self._max_rows = max_rows
         self._living = 0
         self._believed: set[str] = set()
-        self._missed_before: set[str] = set()
+        self._missed_before = set(missed_before)
+        self.awaited: tuple[str, ...] = ()
         self._doubted: dict[str, str] = {}  # row id → evidence
 
     @property
@@ -83,6 +96,7 @@ class DeleteGuard:
     def missed(self, row_ids: Set[str], living: int) -> bool:
         """Whether rows are believed to be deleted that a complete scan of `living` did not show."""
         missed_before, self._missed_before = self._missed_before, set(row_ids)
+        self.awaited = ()
         count = len(row_ids)
         if self._is_plausible(count, living):
             self._believe(row_ids)
@@ -91,6 +105,7 @@ class DeleteGuard:
             if row_ids <= missed_before:
                 self._believe(row_ids)
                 return True
+            self.awaited = tuple(sorted(row_ids))
             log.warning(
                 "deletes_await_second_sweep",
                 missed=count,

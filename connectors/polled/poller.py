@@ -83,6 +83,7 @@ class ObjectPoller:
             obj,
             max_ratio=config.max_delete_ratio,
             max_rows=config.max_delete_rows,
+            missed_before=self._bookmark.missed,
         )
         self._lacks_delete_log = False
         self._forces_snapshot = config.snapshot_mode is SnapshotMode.ALWAYS
@@ -155,7 +156,8 @@ class ObjectPoller:
                     draft.entries[row_id] = None
         for row_id in self._ledger.never_sound() - scan.seen:
             draft.entries[row_id] = None
-        await self._commit(draft, replace(self._bookmark, swept_at=self._clock()))
+        swept = replace(self._bookmark, swept_at=self._clock(), missed=self._guard.awaited)
+        await self._commit(draft, swept)
 
     def _missed(self, row_ids: set[str], scan: Scan) -> set[str]:
         """Those of some rows that a complete scan shows to be absent."""
@@ -420,7 +422,10 @@ class ObjectPoller:
         one, which tells the doubts again or, where a person has decided, settles them.
         """
         bookmark = replace(bookmark, position=draft.position)
-        kept = replace(bookmark, swept_at=None) if self._guard.has_doubts else bookmark
+        kept = bookmark
+        if self._guard.has_doubts:
+            # What awaits a second sweep must not have it in that one: too soon after the first.
+            kept = replace(bookmark, swept_at=None, missed=())
         if kept == self._kept and not draft.entries:
             self._bookmark = bookmark
             return

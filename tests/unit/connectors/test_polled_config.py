@@ -16,7 +16,7 @@ CENTURY_MS = 36_525 * DAY_MS
         ("overlap.ms", 0, CENTURY_MS),
         ("sweep.interval.ms", 10, CENTURY_MS),
         ("max.delete.ratio", 0, 1),
-        ("max.delete.rows", 0, None),
+        ("max.delete.rows", 0, 10_000),
         ("page.size", 1, 2000),
         ("request.timeout.ms", 100, CENTURY_MS),
         ("max.in.flight", 1, 50),

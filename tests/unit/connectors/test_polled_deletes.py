@@ -1,6 +1,7 @@
 """Every path that publishes deletes asks one guard, and what it does not believe stays."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from connectors.faults import DeleteLogIncompleteError, VendorRejectedError
 from connectors.polled import instruments
+from connectors.polled.bookmark import Bookmark
 from connectors.polled.deletes import DeleteGuard
 from connectors.polled.model import DeleteFeed, Deletion, ReaderTraits
 from schemas.errors import TransientError
@@ -668,3 +670,34 @@ def test_c17_a_first_snapshot_without_a_delete_log_is_followed_by_one_sweep(
     world.start()
     assert [world.poll() for _ in range(3)] == [set(), {"r003"}, set()]
     assert world.reader.scans[-1] is not None
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize("is_doubted", [False, True])
+def test_c1_the_second_of_two_sweeps_in_a_row_may_be_of_another_process(is_doubted: bool) -> None:
+    world = World([*ids_of(8), *lines_of(1, 1)], LINES)
+    world.reader.parents = frozenset({"0"} if is_doubted else {})
+    hide(world, [*ids_of(8)[:3], *(lines_of(1, 1) if is_doubted else [])])
+    assert world.poll() == set()
+    world.start()
+    second = world.poll()  # at once, where another delete was refused: no sweep of its own time
+    assert second == (set() if is_doubted else set(ids_of(8)[:3]))
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+def test_c1_a_sweep_of_another_process_that_shows_the_rows_ends_the_wait() -> None:
+    world = World(ids_of(8))
+    for hidden in (ids_of(8)[:3], [], ids_of(8)[:3]):
+        hide(world, hidden)
+        world.start()
+        assert world.poll() == set()
+    world.start()
+    assert world.poll() == set(ids_of(8)[:3])
+    assert world.log.stored()[0] == world.poller.bookmark
+    assert world.poller.bookmark.missed == ()
+
+
+def test_a_bookmark_of_an_earlier_version_is_read() -> None:
+    kept = json.loads(Bookmark(position=7).to_bytes())
+    del kept["missed"]
+    assert Bookmark.from_bytes(json.dumps(kept).encode()) == Bookmark(position=7)
