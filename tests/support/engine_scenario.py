@@ -331,7 +331,8 @@ class Scenario:
     def drain(self) -> None:
         """Let all finish what there is, and stop them in good order."""
         self.feed.stop()
-        self.fleet.wait(self._is_drained)
+        with told_where_they_stand(dict, self._undone):
+            self.fleet.wait(self._is_drained)
         self.fleet.stop(*WORKERS)
         self._took("drain")
         if self.dispatchers is not None:
@@ -473,6 +474,13 @@ class Scenario:
     def _positions(self, *topics: str) -> dict[Place, int]:
         """As the testbed's, but waits for the broker to answer."""
         return eventually(lambda: self.testbed.positions(*topics), deadline_s=_DEADLINE_S)
+
+    def _undone(self) -> str:
+        positions = self.testbed.positions(*self.topics.sources)
+        ends = self.testbed.end_positions(*self.topics.sources)
+        undone = {at: (positions.get(at), end) for at, end in ends.items()}
+        undone = {at: span for at, span in undone.items() if span[0] != span[1]}
+        return f"committed, and to be committed: {undone}"
 
     def _is_drained(self) -> bool:
         # Positions first: what is committed after the ends are read is not counted.
