@@ -566,3 +566,20 @@ def test_a1_a_budget_that_was_set_and_undone_before_anybody_saw_it_is_set_again(
     first, again = commands(work, "update_project_budget")
     assert again["payload"] == first["payload"]
     assert again["revision"] > first["revision"]
+
+
+def test_what_is_known_of_a_project_is_withdrawn_where_it_was_told() -> None:
+    """A record of a compacted topic ends with a tombstone in the same partition."""
+    work = topology()
+    win_a_deal(work)
+    work.put("psa.project", ERP_PROJECT, erp_project(), ERP_PROJECT)
+    work.run()
+    work.put("psa.project", ERP_PROJECT, None, ERP_PROJECT)
+    work.run()
+    told = {
+        (key, partition): value
+        for partition, log in enumerate(work.topics["psa.internal.project_context"])
+        for _, key, value in log
+    }
+    assert len(told) == 1
+    assert set(told.values()) == {None}

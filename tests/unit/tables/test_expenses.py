@@ -54,3 +54,13 @@ def test_an_expense_counts_as_it_is_now(
     versions: list[dict[str, Any] | None], found: list[tuple[int, int]]
 ) -> None:
     assert margins(*versions) == found
+
+
+def test_an_expense_without_a_position_in_its_source_takes_none() -> None:
+    topology = Topology(GROUPS, REGISTRY)
+    ref, expense = PSA_PROJECTS[0], "inhouse:expense:1"
+    topology.put("psa.project", ref, {"id": ref, **PROJECT}, ref)
+    topology.put("psa.expense", expense, {"id": expense, **EXPENSE}, ref)
+    topology.run()
+    [row] = topology.table("psa.metric.project_margin").values()
+    assert (row["cost"], row["source_position"]) == (70, 0)
