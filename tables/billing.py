@@ -14,7 +14,7 @@ beside it, wherever the entry has moved. What the entry and its invoice lines di
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -106,8 +106,8 @@ class BillingDocument(BaseModel):
 
     def reported(self) -> set[str]:
         """Return the source projects, or `NO_PROJECT`, on which something may be wrong."""
-        of_bills = [bill.project_ref for bill in self.bills.values() if bill.project_ref]
-        beside = {project for project in of_bills if of_bills.count(project) > 1}
+        of_bills = Counter(bill.project_ref for bill in self.bills.values() if bill.project_ref)
+        beside = {project for project, count in of_bills.items() if count > 1}
         if self.invoices(None):
             beside.update(of_bills)
         for bill in self.bills.values():

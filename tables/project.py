@@ -88,6 +88,10 @@ class ProjectTable:
         # What the chunk has of each project, and when it was last changed.
         self._projects: dict[str, ProjectDocument] = {}
         self._changed: dict[str, int] = {}
+        # What the ERP shows of entries, as the chunk has it; when and by which rows it changed.
+        self._billing: dict[str, BillingDocument] = {}
+        self._billing_at: dict[str, int] = {}
+        self._billing_rows: set[str] = set()
 
     def settle(self, timestamp_ms: int) -> None:
         """Publish changed projects and totals, count hours under changed standings; once, last.
@@ -95,6 +99,7 @@ class ProjectTable:
         A project may hold thousands of assignments, and a chunk all of them: they are planned once.
         """
         self._shared_addresses.settle(self._is_home, self._totals.owner, self._outbox, timestamp_ms)
+        self._settle_billing()
         self._replan(timestamp_ms)
         for key, changed_at_ms in self._changed.items():
             self._store(key, self._projects[key], changed_at_ms)
@@ -253,27 +258,33 @@ class ProjectTable:
     def apply_time_bill(self, key: str, fact: TimeBill | None, timestamp_ms: int) -> str:
         """Take in a billing transaction of the ERP, or its deletion."""
         entry = fact.time_entry_id if fact else None
-        for entry_id, before, after in self._billing_of(key, entry):
-            after.bills.pop(key, None)
+        for entry_id, document in self._billing_of(key, entry, timestamp_ms):
+            document.bills.pop(key, None)
             if fact is not None and entry_id == entry:
-                after.bills[key] = fact
-            self._entries.billing_changed(entry_id, before, after, timestamp_ms)
+                document.bills[key] = fact
         return "applied"
 
     def apply_invoice_line(self, key: str, fact: InvoiceLine | None, timestamp_ms: int) -> str:
         """Take in a line of an invoice, or its deletion; every partition gets every line."""
         entry = fact.time_entry_id if fact else None
-        for entry_id, before, after in self._billing_of(key, entry):
-            after.lines.pop(key, None)
+        for entry_id, document in self._billing_of(key, entry, timestamp_ms):
+            document.lines.pop(key, None)
             if fact is not None and entry_id == entry:
-                after.lines[key] = fact
-            self._entries.billing_changed(entry_id, before, after, timestamp_ms)
+                document.lines[key] = fact
         return "applied"
 
     def _billing_of(
-        self, key: str, entry: str | None
-    ) -> list[tuple[str, BillingDocument, BillingDocument]]:
-        """Return the entries an ERP row touches, former one first, each before and to change."""
+        self, key: str, entry: str | None, timestamp_ms: int
+    ) -> list[tuple[str, BillingDocument]]:
+        """Return the documents to change of the entries an ERP row touches, former one first.
+
+        An entry may have thousands of rows, and a chunk all of them: they are counted and ordered
+        for once. What a row of the chunk said before is taken in first: a bill that comes and
+        goes has been seen, and ledgers go by what was seen.
+        """
+        if key in self._billing_rows:
+            self._settle_billing()
+        self._billing_rows.add(key)
         owner = self._documents.get(Owner, f"b!:{key}")
         touched = []
         if owner is not None and owner.of != entry:
@@ -282,11 +293,20 @@ class ProjectTable:
         if entry is not None:
             touched.append(entry)
             self._documents.put(f"b!:{key}", Owner(of=entry))
-        documents = []
         for entry_id in touched:
-            stored = self._documents.get(BillingDocument, f"o:{entry_id}") or BillingDocument()
-            documents.append((entry_id, stored, stored.model_copy(deep=True)))
-        return documents
+            if entry_id not in self._billing:
+                self._billing[entry_id] = (
+                    self._documents.get(BillingDocument, f"o:{entry_id}") or BillingDocument()
+                )
+            self._billing_at[entry_id] = timestamp_ms
+        return [(entry_id, self._billing[entry_id]) for entry_id in touched]
+
+    def _settle_billing(self) -> None:
+        """Count and order for the entries whose rows in the ERP have changed."""
+        for entry_id, document in self._billing.items():
+            self._entries.billing_changed(entry_id, document, self._billing_at[entry_id])
+        self._billing.clear()
+        self._billing_rows.clear()
 
     # -- the project document ---------------------------------------------------------------
 

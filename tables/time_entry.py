@@ -126,10 +126,9 @@ class TimeEntries:
         self._index(added)
         self._order(added, standings, billed, timestamp_ms)
 
-    def billing_changed(
-        self, entry_id: str, before: BillingDocument, after: BillingDocument, timestamp_ms: int
-    ) -> None:
+    def billing_changed(self, entry_id: str, after: BillingDocument, timestamp_ms: int) -> None:
         """Count one entry under what the ERP shows of it now, and order what follows."""
+        before = self._documents.get(BillingDocument, f"o:{entry_id}") or BillingDocument()
         self._documents.put(f"o:{entry_id}", after)
         for project_ref in filter(self._owns, before.projects() | after.projects()):
             for sign, document in ((-1, before), (1, after)):

@@ -9,8 +9,11 @@ from decimal import Decimal
 
 import polars as pl
 
+from schemas.identity import time_bill_id
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
+from streams.agents.time_entries import TimeEntryHandler
+from tables.billing import BillingDocument
 from tables.documents import Documents
 from tables.effects import Emit, Outbox
 from tables.engagement import EngagementTable
@@ -18,15 +21,18 @@ from tables.facts import (
     Absence,
     Assignment,
     CustomerStatus,
+    InvoiceLine,
     LegalEntity,
     Opportunity,
     OpportunityLine,
     Project,
     Resource,
+    TimeBill,
 )
+from tables.ledger import GONE, LedgerEntry
 from tables.project import ASSIGNMENT_TOPIC, CALENDAR_TOPIC, LINK_TOPIC, ProjectTable
 from tests.support.catalogue import LANDSCAPE
-from tests.support.topology import MemoryState
+from tests.support.topology import FixedRegistry, MemoryState
 
 ENGAGEMENT = "eng-1"
 PROJECT = "float:project:1"
@@ -175,3 +181,48 @@ def test_an_address_of_many_is_told_once_a_chunk_with_all_who_have_it() -> None:
     first, second = (str(emit.record and emit.record["detail"]) for emit in told)
     assert first.count("float:person:") == 30
     assert second.count("float:person:") == 40
+
+
+def billing_table(state: MemoryState, outbox: Outbox) -> tuple[Documents, ProjectTable]:
+    documents = Documents(state)
+    rows = make_rows()
+    return documents, ProjectTable(documents, outbox, 0, lambda _: rows, LANDSCAPE)
+
+
+def make_rows() -> pl.DataFrame:
+    """No time entry: what the ERP shows of one is kept for it all the same."""
+    return TimeEntryHandler(FixedRegistry(), LANDSCAPE).stored_rows([])
+
+
+def time_bill(number: int) -> TimeBill:
+    return TimeBill(id=f"netsuite:time_bill:{number}", time_entry_id="x:e", project_ref=PROJECT)
+
+
+def test_what_the_erp_shows_of_an_entry_is_counted_once_a_chunk_however_many_rows() -> None:
+    state = CountingState()
+    documents, table = billing_table(state, Outbox())
+    for number in range(40):
+        table.apply_time_bill(f"netsuite:time_bill:{number}", time_bill(number), number)
+        line = InvoiceLine(id=f"netsuite:invoice:{number}", time_entry_id="x:e", status="void")
+        table.apply_invoice_line(f"netsuite:invoice:{number}", line, number)
+    table.settle(40)
+    kept = documents.get(BillingDocument, "o:x:e")
+    assert kept is not None and len(kept.bills) == len(kept.lines) == 40
+    assert 0 < state.reads["o:x:e"] <= 3
+
+
+def test_a_time_bill_that_comes_and_goes_within_a_chunk_is_seen() -> None:
+    """Nobody wants it, so it was to go, and has gone."""
+    state, outbox = MemoryState(), Outbox()
+    documents, table = billing_table(state, outbox)
+    identity = time_bill_id("x:e", PROJECT)
+    ordered = LedgerEntry(revision=1, ordered="content")
+    documents.put("o:x:e", BillingDocument(ledgers={PROJECT: ordered}))
+    shown = time_bill(1).model_copy(update={"time_bill_id": identity})
+    table.apply_time_bill(shown.id, shown, 2)
+    table.apply_time_bill(shown.id, None, 3)
+    table.settle(3)
+    kept = documents.get(BillingDocument, "o:x:e")
+    assert kept is not None and kept.bills == {}
+    ledger = kept.ledgers[PROJECT]
+    assert (ledger.ordered, ledger.is_confirmed) == (GONE, True)
