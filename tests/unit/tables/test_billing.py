@@ -484,6 +484,19 @@ def test_c7_a_rebuild_takes_each_line_for_the_oldest_bill_with_room_for_it() -> 
 
 
 @pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_what_a_line_has_used_is_not_thought_over_when_orders_show() -> None:
+    """One that was on its way, and one that is to go and has not gone yet."""
+    document = shown(in_slot("p1"), in_slot("p1#1"), line())
+    document.ledgers = {
+        "p1": LedgerEntry(ordered="a"),
+        "p1#1": LedgerEntry(ordered="gone", observed="b"),
+    }
+    document.uses = {line().id: ["p1#1"]}
+    order(document, None)
+    assert document.uses == {line().id: ["p1#1"]}
+
+
+@pytest.mark.fault("C7", place="tables/billing.py")
 def test_c7_a_deletion_ordered_halfway_through_a_rebuild_is_taken_back_from_an_invoiced_bill() -> (
     None
 ):
