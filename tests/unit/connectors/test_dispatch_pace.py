@@ -473,3 +473,18 @@ def test_one_that_a_person_names_in_vain_makes_no_pause_of_the_others_longer() -
     [refusal] = found.due(100.0)
     found.refused("1", refusal.command, refusal.problem, 2, 100.0)
     assert found.next_at_s(100.0) == 900.0
+
+
+def test_the_next_one_follows_where_one_beside_the_sweep_is_taken_and_its_probe_is_refused() -> (
+    None
+):
+    found = refused(3, Reason.SETTING, '{"customer_id":"cus-1"}')
+    now_s = found.next_at_s(0.0) or 0.0
+    [probe] = found.due(now_s)
+    found.touched(["customer_id:cus-1"], now_s)
+    [beside] = found.due(now_s + 30)
+    found.met(beside.exception_id, now_s + 31)
+    assert found.due(now_s + 31) == [], "the probe is waited for"
+    found.refused(probe.exception_id, probe.command, probe.problem, 2, now_s + 32)
+    [last] = found.due(now_s + 32)
+    assert {probe.exception_id, beside.exception_id, last.exception_id} == {"0", "1", "2"}
