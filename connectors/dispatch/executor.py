@@ -240,8 +240,7 @@ class TargetExecutor:
                 step = self._ledger.next(natural_key)
                 with self._in_flight_as(natural_key):
                     error = await self._perform_safely(step)
-            is_done = isinstance(step, Revisit) or step.command.command_id not in self._waiting
-            if error is None and is_done:
+            if error is None and step.command.command_id not in self._waiting:
                 failures = 0  # the next command starts afresh
             if error is not None:
                 failures += 1

@@ -1146,6 +1146,28 @@ def test_a1_what_is_left_over_is_looked_at_whatever_became_of_newer_ones(
 
 
 @pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+def test_a1_what_is_left_over_is_not_looked_at_once_a_newer_command_has_ended_it() -> None:
+    async def story() -> None:
+        erp = Left()
+        async with bench(erp) as it:
+            it.submit(make_command())
+            await it.idle()
+            erp.records = 1
+            it.submit(*[make_command(f"netsuite:project:{number}") for number in range(5)])
+            await asyncio.sleep(0.01)  # all slots are taken
+            it.executor.retry(RetryRequest())
+            await asyncio.sleep(0.01)
+            it.submit(make_command(revision=2))
+            await asyncio.sleep(20)
+            assert (it.journal.open, erp.looks) == ({}, 0)
+            it.submit(make_command(revision=3))
+            await asyncio.sleep(0.5)
+            assert it.statuses() == ["succeeded"] * 8, "nothing of it is repeated meanwhile"
+
+    virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
 def test_a1_a_look_at_what_is_left_over_that_gets_no_answer_is_repeated_ever_more_seldom() -> None:
     class Silent(Left):
         async def look(self, _command: Command, _known_id: str | None) -> Applied | None:
