@@ -685,6 +685,17 @@ def test_c1_the_second_of_two_sweeps_in_a_row_may_be_of_another_process(is_doubt
 
 
 @pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+def test_c1_a_sweep_that_shows_the_rows_ends_the_wait_for_another_process_too() -> None:
+    world = World(ids_of(8))
+    for hidden in (ids_of(8)[:3], []):
+        hide(world, hidden)
+        assert world.poll() == set()
+    world.start()
+    hide(world, ids_of(8)[:3])
+    assert world.poll() == set()
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
 def test_c1_a_sweep_of_another_process_that_shows_the_rows_ends_the_wait() -> None:
     world = World(ids_of(8))
     for hidden in (ids_of(8)[:3], [], ids_of(8)[:3]):

@@ -494,8 +494,19 @@ def test_without_a_snapshot_what_changes_before_a_first_scan_is_gone_on_with_goe
         world.poll()
     world.clock.tick(60)
     world.table.write("a", "second")
+    world.table.write("d", "made meanwhile")
     world.clock.tick(60)
-    assert world.poll(world.restart()) == [("u", "a")]
+    assert world.poll(world.restart()) == [("u", "a"), ("c", "d")]
+
+
+def test_without_a_snapshot_a_row_without_a_stamp_goes_out_if_a_later_scan_finds_it() -> None:
+    world = World(**NO_DATA | SWEEPS)
+    world.clock.tick(100)
+    world.reader.unstamped = {"d", "e"}
+    world.table.write("d", "there before")
+    assert world.poll() == []
+    world.table.write("e", "made later")
+    assert world.poll() == [("c", "e")]
 
 
 def test_without_a_snapshot_a_row_deleted_before_is_not_told() -> None:

@@ -287,6 +287,9 @@ RATES = "person.targets.1.fields.cost_rates"
                 ("39,0", "hours: .* is no type of at most 38 digits"),
                 ("0,0", "is no type"),
                 ("5,6", "is no type"),
+                ("1,0", None),
+                ("1,1", None),
+                ("38,38", None),
                 ("100,2", "unknown column type"),
                 ("\u0663,2", "unknown column type"),
             ]
