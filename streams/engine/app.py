@@ -41,6 +41,14 @@ class EngineApp(faust.App):  # type: ignore[misc]
         """Whether this process must end: it may not have noticed yet."""
         return self._failure is not None or bool(self.crashed)
 
+    def FlowControlQueue(self, maxsize: int | None = None, **_: Any) -> Any:
+        """A queue that keeps what waits in it: Faust would clear it whenever the flow goes on.
+
+        It resumes once more at the end of a rebalance, when chunks have come in already and the
+        consumer's positions lie behind them. Those of an earlier generation the group drops.
+        """
+        return super().FlowControlQueue(maxsize, clear_on_resume=False)
+
     def _on_rebalance_when_stopped(self) -> None:
         # Faust closes the connection here, and then cannot leave the group: its partitions would
         # wait for the session to expire. The worker's stop deadline bounds the wait instead.

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _METHODS: dict[type[Any], tuple[str, ...]] = {
-    App: ("_on_rebalance_when_stopped", "crash"),
+    App: ("_on_rebalance_when_stopped", "crash", "FlowControlQueue"),
     BaseConsumer: (
         "_wait_next_records",
         "_add_gap",
@@ -36,12 +36,14 @@ _METHODS: dict[type[Any], tuple[str, ...]] = {
         "ack",
         "getmany",
         "highwaters",
+        "seek_to_committed",
     ),
     Consumer: ("_new_consumer_thread",),
     AIOKafkaConsumerThread: (
         "_create_worker_consumer",
         "_fetch_records",
         "call_thread",
+        "seek_to_beginning",
         "verify_event_path",
     ),
     Recovery: ("_restart_recovery", "_build_highwaters", "on_recovery_completed", "need_recovery"),

@@ -202,6 +202,18 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
         failure: BaseException | None = self._thread.failure()
         return failure
 
+    async def seek_to_committed(self) -> Any:
+        """Seek to what is committed; where nothing is, to the beginning, which aiokafka leaves out.
+
+        Faust asks for it at the end of a rebalance. What was taken before, while the groups did not
+        own their partitions yet, has been delivered to nobody.
+        """
+        committed = await super().seek_to_committed()
+        none = [tp for tp, at in committed.items() if not at and tp.topic in self.chunk_topics]
+        if none:
+            await self._thread.seek_to_beginning(*none)
+        return committed
+
     def may_fetch(self) -> bool:
         """Whether the fetch at hand may still take records. Called in the consumer's thread.
 

@@ -145,6 +145,21 @@ def test_groups_that_share_a_name_or_a_topic_make_no_app(other: GroupSpec, named
 
 
 @pytest.mark.asyncio
+async def test_a_chunk_that_waits_for_its_agent_is_there_when_the_flow_goes_on(
+    app: EngineApp,
+) -> None:
+    """Faust resumes once more when a rebalance has ended: chunks have come in the meantime, and
+    the positions of the consumer lie behind them."""
+    queue = app.agents["a.t1"].channel.queue
+    app.flow_control.resume()
+    await queue.put("chunk")
+    app.flow_control.suspend()
+    app.flow_control.clear()
+    app.flow_control.resume()
+    assert queue.get_nowait() == "chunk"
+
+
+@pytest.mark.asyncio
 async def test_the_first_failure_is_the_one_a_worker_ends_with() -> None:
     app = create_app(SETTINGS, [group("a", 3, "t1")], NoInstruments())
     assert not app.has_failed

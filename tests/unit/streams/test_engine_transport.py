@@ -512,3 +512,35 @@ def test_what_came_before_an_error_is_delivered_before_it_is_raised() -> None:
     with pytest.raises(GroupAuthorizationFailedError):
         drained(records, {TP, other})
     assert records == {}
+
+
+class Seeks:
+    """The consumer's thread: positions, and what is committed."""
+
+    def __init__(self, committed: dict[TopicPartition, int | None]) -> None:
+        self.committed = committed
+        self.position = dict.fromkeys(committed, 17)
+
+    async def seek_to_committed(self) -> dict[TopicPartition, int | None]:
+        """As aiokafka does: it leaves where it is what has no offset."""
+        self.position |= {tp: offset for tp, offset in self.committed.items() if offset}
+        return self.committed
+
+    async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
+        assert partitions, "all of them, to aiokafka"
+        self.position |= dict.fromkeys(partitions, 0)
+
+
+@pytest.mark.parametrize("offset", [None, 0, 12])
+@pytest.mark.asyncio
+async def test_after_a_rebalance_what_has_no_committed_offset_is_read_from_its_beginning(
+    offset: int | None,
+) -> None:
+    """What was taken while the rebalance went on has been delivered to nobody."""
+    log = TopicPartition("t.log", 0)
+    seeks = Seeks({TP: offset, TopicPartition("t", 1): 5, log: None})
+    consumer: Any = object.__new__(ChunkConsumer)
+    consumer.chunk_topics = frozenset({"t"})
+    consumer._thread = seeks
+    assert await consumer.seek_to_committed() == seeks.committed
+    assert seeks.position == {TP: offset or 0, TopicPartition("t", 1): 5, log: 17}
