@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from schemas.columnar import frame_dtypes
-from schemas.contracts import record_schema
 from streams.engine import Accounting
+from tests.support.catalogue import contract_of
 from tests.unit.streams.test_normalize import Bench, canonical, entry, letters
 
 PLACE = "schemas/mapping_reader.py"
@@ -128,7 +128,7 @@ WEEK = [Decimal(8)] * 7
 )
 def test_b1_a_week_begins_on_a_day_of_the_calendar(day: str, is_day: bool) -> None:
     bench = Bench("src.float.person")
-    row: dict[str, Any] = dict.fromkeys(frame_dtypes(record_schema("source/float/person")))
+    row: dict[str, Any] = dict.fromkeys(frame_dtypes(contract_of("float", "person")))
     sound, other = ({"2026-01-01": WEEK}, {"2026-01-01": WEEK, day: WEEK})
     effects = bench.feed(
         bench.source.change(1, row | {"people_id": 1, "work_days_hours_history": sound}),
