@@ -57,7 +57,7 @@ _METHODS: dict[type[Any], tuple[str, ...]] = {
 }
 
 _ATTRIBUTES: dict[type[Any], tuple[str, ...]] = {
-    BaseConsumer: ("_unacked_messages", "flow_active", "_waiting_for_ack"),
+    BaseConsumer: ("_unacked_messages", "flow_active", "_waiting_for_ack", "_read_offset"),
     AIOKafkaConsumer: ("_isolation_level", "_fetch_max_bytes", "_fetcher", "_coordinator"),
     Fetcher: (
         "_records",

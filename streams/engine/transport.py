@@ -149,6 +149,23 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         return fetched
 
 
+class _NothingRead(dict[TP, int | None]):
+    """Read offsets that are not kept: what is delivered twice the fences find.
+
+    Faust would leave out what lies below the last one delivered. That one may have been of an
+    earlier generation, and cut off on its way: then its records would come to nobody.
+    """
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, offset: int | None) -> None:
+        """Keep nothing."""
+
+    def update(self, *_: Any, **__: Any) -> None:
+        """Keep nothing."""
+
+
 class ChunkConsumer(Consumer):  # type: ignore[misc]
     """Delivers chunks, bounded by the flow window, and never commits."""
 
@@ -163,6 +180,7 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
         self.rooms: dict[tuple[str, int], int] = {}
         """Room of each partition the fetch at hand may take from; see `FlowWindow.room_bytes`."""
         super().__init__(transport, *args, **kwargs)
+        self._read_offset = _NothingRead()
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
         return ChunkConsumerThread(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,15 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
-from streams.engine import Chunk
+from streams.engine import (
+    AgentSpec,
+    Chunk,
+    Effects,
+    EngineSettings,
+    GroupSpec,
+    NoInstruments,
+    create_app,
+)
 from streams.engine.faust_internals import missing_names
 from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.transport import ChunkConsumer, ChunkConsumerThread, take_chunk
@@ -544,3 +553,31 @@ async def test_after_a_rebalance_what_has_no_committed_offset_is_read_from_its_b
     consumer._thread = seeks
     assert await consumer.seek_to_committed() == seeks.committed
     assert seeks.position == {TP: offset or 0, TopicPartition("t", 1): 5, log: 17}
+
+
+@pytest.mark.asyncio
+async def test_a_chunk_is_delivered_though_one_behind_it_was_cut_off_on_its_way() -> None:
+    """A rebalance cuts a delivery off, and Faust notes it as read all the same."""
+    consumer: Any = create_app(
+        EngineSettings(app_id="w", bootstrap_servers="k:9092", state_dir=Path("state")),
+        [GroupSpec("g", 1, [AgentSpec("t", lambda chunk, state: Effects())], "g.log")],
+        NoInstruments(),
+    ).consumer
+    delivered: list[int] = []
+
+    async def deliver(message: Any) -> None:
+        delivered.append(message.offset)
+        if len(delivered) == 1:
+            consumer.suspend_flow.set()  # as a revocation does
+            await asyncio.Event().wait()
+        consumer.suspend_flow.clear()
+
+    async def fetched_once(timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+        for offset in (99, 79):
+            yield TP, SimpleNamespace(offset=offset, topic="t", tp=TP)
+        fetcher._stopped.set()
+
+    fetcher: Any = SimpleNamespace(_stopped=asyncio.Event())
+    consumer.callback, consumer.getmany = deliver, fetched_once
+    await consumer._drain_messages(fetcher)
+    assert delivered == [99, 79]
