@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from connectors.dispatch.config import ConfiguredSink
+from connectors.dispatch.remedies import Remedies
 from connectors.polled.source import PolledSource
 from schemas.commands import CommandContent
 
@@ -23,9 +24,11 @@ class Idempotency(Enum):
 class Vendor:
     """The code of a system. A database that Debezium captures needs none.
 
-    `commands`: the kinds that the sink carries out, each with why it may be repeated.
+    `commands`: the kinds that the sink carries out, each with why it may be repeated. `remedies`:
+    what a person can do about its refusals.
     """
 
     source: type[PolledSource] | None = None
     sink: type[ConfiguredSink] | None = None
     commands: Mapping[type[CommandContent], Idempotency] = field(default_factory=dict)
+    remedies: Remedies = field(default_factory=dict)

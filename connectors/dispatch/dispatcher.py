@@ -217,7 +217,13 @@ class Dispatcher:
     ) -> None:
         self._renew_at_s = 0.0
         ours = exceptions_of(partitions, memory.exceptions)
-        journal = KafkaJournal(self._publisher, ours, self._metrics, doubtful=doubtful(memory))
+        journal = KafkaJournal(
+            self._publisher,
+            ours,
+            self._metrics,
+            doubtful=doubtful(memory),
+            remedies={name: target.remedies for name, target in self._targets.items()},
+        )
         await journal.tell_again(
             row
             for row in memory.overtaken

@@ -25,7 +25,7 @@ from connectors.dispatch.commands import (
     shown_payload,
 )
 from connectors.dispatch.refusals import Refusal
-from connectors.dispatch.remedies import remedy
+from connectors.dispatch.remedies import Remedies, remedy
 from connectors.faults import Reason
 from runtime.secrets import mask
 
@@ -43,15 +43,15 @@ def warning_id(command: Command) -> str:
     return f"{exception_id(command)}:warning"
 
 
-def open_record(refusal: Refusal) -> Payload:
-    """Return the `psa.command.Exception` of a refusal."""
+def open_record(refusal: Refusal, remedies: Remedies) -> Payload:
+    """Return the `psa.command.Exception` of a refusal, with what its vendor says can be done."""
     command, problem = refusal.command, refusal.problem
     return {
         **_identity(refusal.exception_id, command),
         "status": OPEN,
         "error_code": problem.code,
         "detail": mask(problem.detail)[:DETAIL_MAX],
-        "hint": remedy(command.target, problem),
+        "hint": remedy(problem, remedies),
         "field": problem.field[:IDENTITY_MAX] if problem.field else None,
         "raised_at": _instant(refusal.raised_at_s),
         "reason": problem.reason.value,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from connectors.dispatch.commands import (
@@ -37,6 +38,7 @@ from connectors.dispatch.exceptions import (
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
 from connectors.dispatch.refusals import Refusal
+from connectors.dispatch.remedies import Remedies
 from runtime.kafka import MAX_MESSAGE_BYTES, KafkaSettings, read_topic
 from runtime.secrets import mask
 from runtime.serde import Serde
@@ -220,7 +222,7 @@ class KafkaJournal:
 
     Each is in the gauge of one process, so that sums over all processes are true. `doubtful` are
     the natural keys of attempts whose outcome nobody has recorded: a refusal of one may be on its
-    way, and is to find that it is over.
+    way, and is to find that it is over. `remedies` by target.
     """
 
     def __init__(
@@ -230,9 +232,11 @@ class KafkaJournal:
         metrics: DispatchMetrics,
         *,
         doubtful: Collection[str] = (),
+        remedies: Mapping[str, Remedies] = MappingProxyType({}),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._doubtful = set(doubtful)
+        self._remedies = remedies
         self._publisher = publisher
         self._exceptions = dict(exceptions)
         self._now = now
@@ -274,7 +278,8 @@ class KafkaJournal:
 
     async def tell(self, refusal: Refusal) -> None:
         """Write an open exception; one that is told again is as old as it was."""
-        record = open_record(refusal)
+        remedies = self._remedies.get(refusal.command.target, {})
+        record = open_record(refusal, remedies)
         known = self._exceptions.get(refusal.exception_id)
         if known is not None:
             record["raised_at"] = min(record["raised_at"], known.raised_at)

@@ -16,6 +16,7 @@ from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.dispatcher import SESSION_TIMEOUT_MS, Dispatcher, WrapJournal
 from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
+from connectors.dispatch.remedies import Remedies
 from connectors.dispatch.session import Target
 from connectors.systems import Systems, class_name
 from runtime.health import Health
@@ -49,13 +50,14 @@ def run_dispatcher(
     `make_lease` makes the lease of a session of so many seconds.
     """
     try:
-        configs = load_sinks(
-            config_paths,
-            os.environ if environment is None else environment,
-            Systems(settings.systems),
-        )
+        systems = Systems(settings.systems)
+        environment = os.environ if environment is None else environment
+        sinks = {
+            target: (config, systems.vendor(systems.read(target).vendor).remedies)
+            for target, config in load_sinks(config_paths, environment, systems).items()
+        }
         lease = make_lease(session_timeout_ms / 1000)
-        asyncio.run(_run(settings, configs, wrap_journal, session_timeout_ms, lease))
+        asyncio.run(_run(settings, sinks, wrap_journal, session_timeout_ms, lease))
     except ConfigError as error:
         _log.error("dispatch.config_wrong", error=str(error))
         return EXIT_CONFIG
@@ -67,7 +69,7 @@ def run_dispatcher(
 
 async def _run(
     settings: Settings,
-    configs: Mapping[str, SinkConfig],
+    sinks: Mapping[str, tuple[SinkConfig, Remedies]],
     wrap_journal: WrapJournal,
     session_timeout_ms: int,
     lease: Lease,
@@ -81,8 +83,8 @@ async def _run(
         settings.kafka,
         Serde(Registry(settings.registry_url)),
         {
-            target: Target(config, config.make_sink(lease.check))
-            for target, config in configs.items()
+            target: Target(config, config.make_sink(lease.check), remedies)
+            for target, (config, remedies) in sinks.items()
         },
         metrics=DispatchMetrics(),
         health=health,

@@ -1,6 +1,6 @@
-"""What a person can do about a rejection, by system, code and field.
+"""What a person can do about a rejection: what the vendor's table says, else what its reason does.
 
-Texts of a vendor follow its user's language, so the table goes by code and field, never by words.
+Texts of a vendor follow its user's language, so a table goes by code and field, never by words.
 """
 
 from __future__ import annotations
@@ -11,27 +11,8 @@ from typing import Final
 from connectors.dispatch.commands import Problem
 from connectors.faults import Reason
 
-_REMEDIES: Final[dict[tuple[str, str, str | None], str]] = {
-    ("netsuite", "USER_ERROR", "custentity_psa_tax_code"): (
-        "set the PSA tax code on the subsidiary of the project"
-    ),
-    ("netsuite", "USER_ERROR", None): (
-        "read the detail: a business rule or a right of the integration role stands against it"
-    ),
-    ("netsuite", "INVALID_CONTENT", "currency"): (
-        "correct the currency at the source, or activate it in the ERP"
-    ),
-    ("netsuite", "INVALID_CONTENT", None): ("correct the value of the field at its source"),
-    ("netsuite", "INVALID_KEY_OR_REF", None): (
-        "the record refers to one that the ERP does not hold: check that it was not deleted there"
-    ),
-    ("float", "DUPLICATE_PROJECT_CODE", None): (
-        "archive or merge the younger projects with this code; psastream keeps the oldest"
-    ),
-    ("float", "422", "project_code"): (
-        "the code is in use or too long: free it in the resource manager"
-    ),
-}
+Remedies = Mapping[tuple[str, str | None], str]
+"""Of one vendor, by its code and by the field of the record, None for any field."""
 
 _GENERAL: Final[Mapping[Reason, str]] = {
     Reason.PERMISSION: "give the role of the integration the right that the detail names",
@@ -48,10 +29,10 @@ _GENERAL: Final[Mapping[Reason, str]] = {
 _AGAIN: Final = "; tried again by itself, or now: psastream exceptions retry"
 
 
-def remedy(system: str, problem: Problem) -> str:
+def remedy(problem: Problem, remedies: Remedies) -> str:
     """Return the remedy for a problem: for its field, else for its code, else for its reason."""
     for field in (problem.field, None):
-        known = _REMEDIES.get((system, problem.code, field))
+        known = remedies.get((problem.code, field))
         if known is not None:
             return known + _AGAIN
     return _GENERAL[problem.reason] + _AGAIN

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
@@ -25,6 +25,7 @@ from connectors.dispatch.ledger import NEVER, Ledger, is_open
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.offsets import OffsetTracker
 from connectors.dispatch.refusals import Refusal, RetryRequest
+from connectors.dispatch.remedies import Remedies
 from connectors.dispatch.signals import Change, Signal
 from connectors.dispatch.sink import Sink
 from schemas.routing import partition_of
@@ -35,10 +36,11 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A sink with its configuration."""
+    """A sink with its configuration, and what a person can do about its refusals."""
 
     config: SinkConfig
     sink: Sink
+    remedies: Remedies = field(default_factory=dict)
 
 
 class Session:

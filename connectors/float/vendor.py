@@ -10,5 +10,15 @@ from connectors.vendor import Idempotency, Vendor
 from schemas.commands import StaffProject
 
 VENDOR: Final = Vendor(
-    source=FloatSource, sink=FloatSink, commands={StaffProject: Idempotency.SEARCH}
+    source=FloatSource,
+    sink=FloatSink,
+    commands={StaffProject: Idempotency.SEARCH},
+    remedies={
+        ("DUPLICATE_PROJECT_CODE", None): (
+            "archive or merge the younger projects with this code; psastream keeps the oldest"
+        ),
+        ("422", "project_code"): (
+            "the code is in use or too long: free it in the resource manager"
+        ),
+    },
 )

@@ -131,8 +131,8 @@ async def test_a6_a_refusal_told_late_does_not_open_what_its_heir_has_settled(
     command: Command, outcome: Outcome, is_known: bool
 ) -> None:
     """The heir knows of the attempt by its intent alone, or of an earlier refusal."""
-    late = open_record(refused(COMMAND, 1))
-    before = [(b"e", open_record(refused(COMMAND, 0)))] if is_known else []
+    late = open_record(refused(COMMAND, 1), {})
+    before = [(b"e", open_record(refused(COMMAND, 0), {}))] if is_known else []
     intents = [intent_record(COMMAND, 1, started_at=AT)]
     published: Any = Published()
     metrics = DispatchMetrics(CollectorRegistry())
@@ -153,8 +153,8 @@ async def test_a6_a_refusal_told_late_does_not_open_what_its_heir_has_settled(
 @pytest.mark.asyncio
 async def test_a6_what_is_told_again_outlives_compaction() -> None:
     resolved = resolved_record(REFUSED, COMMAND, 2, at=AT)
-    [row] = memory_of([], [], [(b"e", resolved), (b"e", late := open_record(refused(COMMAND, 1)))]
-    ).overtaken  # fmt: skip
+    late = open_record(refused(COMMAND, 1), {})
+    [row] = memory_of([], [], [(b"e", resolved), (b"e", late)]).overtaken
     published: Any = Published()
     codec = RecordCodec(value_schema(BY_NAME[EXCEPTIONS]))
 
@@ -171,10 +171,10 @@ async def test_a6_what_is_told_again_outlives_compaction() -> None:
 @given(
     orders=st.permutations(
         [
-            open_record(refused(COMMAND, 1)),
-            open_record(refused(COMMAND, 2)),
+            open_record(refused(COMMAND, 1), {}),
+            open_record(refused(COMMAND, 2), {}),
             resolved_record(REFUSED, COMMAND, 2, at=AT),
-            open_record(refused(make_command(revision=2), 1)),
+            open_record(refused(make_command(revision=2), 1), {}),
         ]
     ),
     count=st.integers(1, 4),
@@ -210,7 +210,7 @@ async def test_what_settles_with_nothing_open_and_nothing_in_doubt_tells_its_res
 @pytest.mark.asyncio
 async def test_a_finding_of_a_table_and_a_tombstone_count_as_they_come() -> None:
     finding = {"exception_id": "billing:p", "command_id": None, "revision": None, "status": "open"}
-    row = open_record(refused(COMMAND, 1))
+    row = open_record(refused(COMMAND, 1), {})
 
     assert last_exceptions([(b"f", finding), (b"f", {**finding, "status": "resolved"})]) == (
         [{**finding, "status": "resolved"}],
@@ -274,11 +274,11 @@ def test_b1_a_dead_letter_holds_its_record_as_long_as_there_is_room(
 
 
 STEPS = [
-    open_record(refused(COMMAND, 0)),  # held back
-    open_record(refused(COMMAND, 1)),
-    open_record(refused(COMMAND, 2)),
+    open_record(refused(COMMAND, 0), {}),  # held back
+    open_record(refused(COMMAND, 1), {}),
+    open_record(refused(COMMAND, 2), {}),
     resolved_record(REFUSED, COMMAND, 2, at=AT),
-    open_record(refused(make_command(revision=2), 0)),
+    open_record(refused(make_command(revision=2), 0), {}),
 ]
 
 
@@ -302,7 +302,7 @@ def test_a6_what_its_result_has_ended_is_open_for_nobody_though_no_attempt_tells
     status: Status, told_attempts: int
 ) -> None:
     """Held back by a process that was cut off, and told once its heir had settled it."""
-    told = [(b"e", open_record(refused(COMMAND, told_attempts)))]
+    told = [(b"e", open_record(refused(COMMAND, told_attempts), {}))]
     is_ended = status in (Status.SUCCEEDED, Status.ADOPTED, Status.WITHDRAWN)
 
     memory = memory_of([settled_as(status)], [], told)
@@ -331,8 +331,11 @@ def test_a6_what_is_left_over_is_open_until_a_newer_one_is_carried_out(
     left = Refusal(LEFT, COMMAND, Problem("TWO", "two"), 1, 1, 0.0, 0.0, 9.0)
 
     result = settled_as(status, make_command(revision=revision))
-    assert list(memory_of([result], [], [(b"w", open_record(left))]).exceptions) == [LEFT] * is_open
-    assert list(memory_of([], [], [(b"w", open_record(left))]).exceptions) == [LEFT]
+    assert (
+        list(memory_of([result], [], [(b"w", open_record(left, {}))]).exceptions)
+        == [LEFT] * is_open
+    )
+    assert list(memory_of([], [], [(b"w", open_record(left, {}))]).exceptions) == [LEFT]
 
 
 @pytest.mark.fault("A6", place="connectors/dispatch/journal.py")
@@ -355,7 +358,7 @@ async def test_a1_a_crash_while_a_trial_is_recorded_loses_no_desire(
 ) -> None:
     """Whatever of its records lasts: it is tried again, or its result says that it is over."""
     published: Any = Published()
-    before = [(REFUSED.encode(), open_record(refused(COMMAND, 1)))]
+    before = [(REFUSED.encode(), open_record(refused(COMMAND, 1), {}))]
     waiting = OpenException(COMMAND.target, COMMAND.natural_key, None, None, AT)
     journal = KafkaJournal(published, {REFUSED: waiting}, DispatchMetrics(CollectorRegistry()))
 

@@ -145,14 +145,14 @@ def test_an_open_exception_holds_all_that_trying_again_needs() -> None:
     at_s = AT.timestamp()
     refusal = Refusal(exception_id(command), command, problem, 2, 1, at_s, at_s + 1, at_s + 900)
 
-    record = open_record(refusal)
+    record = open_record(refusal, {})
 
     assert (record["exception_id"], record["status"]) == ("netsuite:netsuite:project:a", "open")
     assert read_refusal(record) == refusal
 
 
 def test_an_exception_of_a_table_is_no_refusal() -> None:
-    record = dict.fromkeys(open_record(refusal_of(make_command())))
+    record = dict.fromkeys(open_record(refusal_of(make_command()), {}))
 
     assert read_refusal(record) is None
 
@@ -162,7 +162,7 @@ def refusal_of(command: Command) -> Refusal:
 
 
 def test_a_refusal_whose_reason_a_newer_version_wrote_is_still_one() -> None:
-    record = {**open_record(refusal_of(make_command())), "reason": "of_tomorrow"}
+    record = {**open_record(refusal_of(make_command()), {}), "reason": "of_tomorrow"}
 
     refusal = read_refusal(record)
 
@@ -185,7 +185,7 @@ def test_b4_whatever_a_target_says_against_a_command_can_be_written(fault: dict[
     assert problem is not None
     refusal = replace(refusal_of(make_command()), problem=problem)
 
-    data = RecordCodec(value_schema(BY_NAME["psa.exception"])).encode(open_record(refusal))
+    data = RecordCodec(value_schema(BY_NAME["psa.exception"])).encode(open_record(refusal, {}))
 
     assert len(data) < 64 * 1024
 

@@ -786,7 +786,7 @@ def test_b2_what_is_told_of_an_answer_of_any_text_can_be_written() -> None:
 
     codec = RecordCodec(value_schema(BY_NAME["psa.exception"]))
 
-    assert codec.decode(codec.encode(open_record(refusal)))["detail"].count("?") == 1
+    assert codec.decode(codec.encode(open_record(refusal, {})))["detail"].count("?") == 1
 
 
 class Answered(Answer):

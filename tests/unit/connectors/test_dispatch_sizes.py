@@ -46,7 +46,7 @@ def test_b1_the_exception_of_a_huge_command_is_small_and_makes_nothing_of_a_part
     payload: str,
 ) -> None:
     refusal = refusal_of(payload)
-    record = open_record(refusal)
+    record = open_record(refusal, {})
     assert texts(record) < 50_000
     assert texts(resolved_record("e", refusal.command, 1, at=NOW)) < 50_000
     outcome = Outcome(Status.REJECTED, 1, problem=refusal.problem)
@@ -59,7 +59,7 @@ def test_b1_the_exception_of_a_huge_command_is_small_and_makes_nothing_of_a_part
 
 def test_a_payload_that_can_be_carried_out_is_kept_whole() -> None:
     payload = '{"a":"' + "x" * (PAYLOAD_BOUNDS.size_bytes - 8) + '"}'
-    assert open_record(refusal_of(payload))["payload"] == payload
+    assert open_record(refusal_of(payload), {})["payload"] == payload
 
 
 @pytest.mark.fault("B1", place="connectors/dispatch/commands.py")

@@ -33,7 +33,7 @@ def refusal(key: str, reason: Reason, *, hours: int = 0, is_held: bool = False) 
 
 
 def row(key: str = "netsuite:project:a", **fields: Any) -> dict[str, Any]:
-    record = open_record(refusal(key, fields.pop("reason", Reason.PERMISSION), **fields))
+    record = open_record(refusal(key, fields.pop("reason", Reason.PERMISSION), **fields), {})
     return {**record, "amount": Decimal("125000.500000")}
 
 

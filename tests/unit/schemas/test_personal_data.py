@@ -105,7 +105,7 @@ def test_d8_words_of_a_vendor_are_in_fields_that_are_called_personal() -> None:
     outcome = Outcome(Status.REJECTED, 1, problem=problem)
     records = {
         "psa.command_result": result_record(command, outcome, finished_at=now),
-        "psa.exception": open_record(refusal(command, problem)),
+        "psa.exception": open_record(refusal(command, problem), {}),
     }
     for topic, record in records.items():
         names = {name for name, value in record.items() if CANARY in str(value)}
@@ -144,7 +144,7 @@ def test_d5_no_reason_that_is_published_holds_a_secret() -> None:
         now = datetime(2026, 1, 1, tzinfo=UTC)
         for record in (
             result_record(make_command(), outcome, finished_at=now),
-            open_record(refusal(make_command(), problem)),
+            open_record(refusal(make_command(), problem), {}),
         ):
             assert SECRET not in str(record)
     finally:
