@@ -8,7 +8,7 @@ row of it was seen.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Self
@@ -136,6 +136,7 @@ class FloatSource:
     """The readers of one company, on one client."""
 
     config_model: ClassVar[type[PolledConfig]] = FloatConfig
+    objects: ClassVar[Collection[str]] = RESOURCES.keys()
 
     def __init__(self, config: FloatConfig, retry: RetrySettings | None = None) -> None:
         self._client = VendorClient(

@@ -13,7 +13,7 @@ neither a dependable stamp nor a delete log. Those are in keyset pages too, on (
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, Self
@@ -90,6 +90,7 @@ class NetSuiteSource:
     """The readers of one account, on one client."""
 
     config_model: ClassVar[type[PolledConfig]] = NetSuiteConfig
+    objects: ClassVar[Collection[str]] = (*QUERIES, "invoice")
 
     def __init__(self, config: NetSuiteConfig, retry: RetrySettings | None = None) -> None:
         auth = make_auth(

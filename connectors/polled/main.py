@@ -74,10 +74,11 @@ def load_source(
     if (own := systems.vendor(system.vendor).source) is not source_class:
         hint = f"connector.class {class_name(own)} reads it" if own else "nothing polls it"
         raise ConfigError(f"{path}: topic.prefix: {config.system} is another system's", hint=hint)
-    if unknown := [obj for obj in config.objects if obj not in system.topics]:
+    known = [obj for obj in system.topics if obj in source_class.objects]
+    if unknown := [obj for obj in config.objects if obj not in known]:
         raise ConfigError(
             f"{path}: object.include.list: {config.system} has no {', '.join(unknown)}",
-            hint=f"it has {', '.join(system.topics)}",
+            hint=f"it has {', '.join(known)}",
         )
     try:
         source = source_class.from_config(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar, Protocol, Self
 
 from connectors.polled.config import PolledConfig
@@ -13,6 +14,8 @@ class PolledSource(Protocol):
     """A vendor's readers. `connector.class` names a class that makes one."""
 
     config_model: ClassVar[type[PolledConfig]]
+    objects: ClassVar[Collection[str]]
+    """What it can read."""
 
     @classmethod
     def from_config(cls, config: PolledConfig) -> Self:

@@ -7,7 +7,7 @@ Reads go through `queryAll`, which shows rows in the recycle bin, in keyset page
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final, Self
@@ -95,6 +95,7 @@ class SalesforceSource:
     """The readers of one org, on one client."""
 
     config_model: ClassVar[type[PolledConfig]] = SalesforceConfig
+    objects: ClassVar[Collection[str]] = OBJECTS.keys()
 
     def __init__(self, config: SalesforceConfig, retry: RetrySettings | None = None) -> None:
         auth = make_auth(

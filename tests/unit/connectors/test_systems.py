@@ -98,6 +98,22 @@ def test_d9_a_source_file_names_the_system_of_its_class(
         load_source(folder / "source.json", FLOAT)
 
 
+def test_an_object_that_the_code_cannot_read_is_refused(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "float_uk")
+    shutil.copy(folder / "avro" / "role.avsc", folder / "avro" / "skill.avsc")
+    mapping = folder / "mapping.yaml"
+    mapping.write_text(mapping.read_text() + "\n  skill: {kind: skill, key: id}\n")
+    source = json.loads((folder / "source.json").read_text())
+    changed = {"topic.prefix": "src.float_uk", "object.include.list": "role,skill"}
+    (folder / "source.json").write_text(json.dumps(source | changed))
+    with pytest.raises(
+        ConfigError, match=r"object\.include\.list: float_uk has no skill"
+    ) as caught:
+        load_source(folder / "source.json", FLOAT, Systems([folder]))
+    assert "skill" not in caught.value.hint
+    assert "role" in caught.value.hint
+
+
 def test_a_sink_file_names_a_system_there_is(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "float_uk")
     sink = json.loads((folder / "sink.json").read_text())
