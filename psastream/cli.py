@@ -25,7 +25,9 @@ schemas = typer.Typer(no_args_is_help=True, help="The Avro contracts.")
 connectors = typer.Typer(no_args_is_help=True, help="Debezium connectors on Kafka Connect.")
 prove = typer.Typer(no_args_is_help=True, help="Proofs from the topics alone.")
 exceptions = typer.Typer(no_args_is_help=True, help="What waits for a person.")
+system = typer.Typer(no_args_is_help=True, help="Folders that declare a system.")
 app.add_typer(topics, name="topics")
+app.add_typer(system, name="system")
 app.add_typer(schemas, name="schemas")
 app.add_typer(connectors, name="connectors")
 app.add_typer(prove, name="prove")
@@ -202,6 +204,38 @@ def topics_apply() -> None:
             settings.kafka, topics, replication_factor=settings.replication_factor
         )
         typer.echo(f"{len(created)} topics created, {len(topics) - len(created)} were there")
+
+
+Folder = Annotated[Path, typer.Argument(help="folder of the system")]
+
+
+@system.command("check")
+def system_check(
+    folder: Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Check a folder whole, offline: print what follows from it, or each problem on a line."""
+    from psastream.exits import Exit
+    from psastream.system import check_system
+
+    with errors_as_exit_codes():
+        raise typer.Exit(Exit.OK if check_system(folder, as_json=as_json) else Exit.CONFIG)
+
+
+@system.command("try")
+def system_try(
+    folder: Folder,
+    obj: Annotated[str, typer.Argument(help="object whose rows they are")],
+    rows: Annotated[Path, typer.Option(help="source rows: JSON, a list or one a line")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Print what is made of source rows, or why they are refused; exit code 1 if one is."""
+    from psastream.exits import Exit
+    from psastream.system import try_rows
+
+    with errors_as_exit_codes():
+        is_sound = try_rows(folder, obj, rows, as_json=as_json)
+        raise typer.Exit(Exit.OK if is_sound else Exit.FAILED)
 
 
 @schemas.command("register")

@@ -13,7 +13,7 @@ PsaStreamError
 Signals (a stale event, a parked reference) are return values and have no class here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 ContextValue = str | int | None  # plain values: they end up in logs and headers
@@ -152,9 +152,20 @@ class FatalError(PsaStreamError):
 
 
 class ConfigError(FatalError):
-    """A setting is missing or wrong."""
+    """A setting is missing or wrong. `problems` names each thing that is, where several may be."""
 
     code = "fatal.config"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        problems: Sequence[str] = (),
+        hint: str = "",
+        context: Mapping[str, ContextValue] | None = None,
+    ) -> None:
+        super().__init__(detail, hint=hint, context=context)
+        self.problems = tuple(problems) or (detail,)
 
 
 class AuthenticationError(FatalError):

@@ -250,12 +250,13 @@ def parse_config(text: str, file: str = FILE) -> SystemConfig:
     try:
         return SystemConfig.model_validate(document)
     except ValidationError as error:
-        problems = (
+        problems = [
             f"line {line_of(text, problem['loc'])}:"
             f" {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False)
-        )
+        ]
         raise ConfigError(
             f"{file}: mapping is not valid: {'; '.join(problems)}",
+            problems=[f"{file}: {problem}" for problem in problems],
             hint="the vocabulary of rules is documented in schemas/mapping_config.py",
         ) from error

@@ -80,9 +80,10 @@ def load_system(text: str, contracts: Mapping[str, str], file: str = FILE) -> Sy
             mappings += [] if mapping is None else [mapping]
         problems += compiler.problems
     if problems:
+        told = [f"line {line_of(text, path)}: {problem}" for path, problem in problems]
         raise ConfigError(
-            f"{file}: mapping is not valid: "
-            + "; ".join(f"line {line_of(text, path)}: {problem}" for path, problem in problems),
+            f"{file}: mapping is not valid: {'; '.join(told)}",
+            problems=[f"{file}: {problem}" for problem in told],
             hint="names are those of the avro contracts: the system's own, and schemas/avro",
         )
     return SystemBundle(config.system, config.vendor or config.system, topics, tuple(mappings))

@@ -18,19 +18,9 @@ from connectors.vendor import Idempotency
 from schemas.errors import ConfigError
 from schemas.system import catalogue
 from schemas.topics import PRODUCT_TOPICS
+from tests.support.folders import folder_of
 
 FLOAT = {"FLOAT_URL": "https://float.example", "FLOAT_TOKEN": "token"}
-
-
-def folder_of(tmp_path: Path, name: str, like: str = "float") -> Path:
-    """A folder outside the product, as a firm that copied one of it would have it."""
-    folder = tmp_path / name
-    with as_file(files("connectors") / like) as packaged:
-        shutil.copytree(packaged, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    mapping = folder / "mapping.yaml"
-    text = mapping.read_text().replace(f"system: {like}\n", f"system: {name}\nvendor: {like}\n")
-    mapping.write_text(text.replace(f'"{like}:', f'"{name}:'))
-    return folder
 
 
 def test_every_folder_of_the_product_that_maps_is_a_system() -> None:

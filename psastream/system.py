@@ -1,0 +1,212 @@
+"""Tools for who brings a system: is its folder sound, and what is made of its rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from connectors.polled.conversion import Layout, RowReader
+from connectors.systems import Systems, read_text
+from schemas.codec import AvroSchema, RecordCodec, load_schema
+from schemas.columnar import ChunkDecoder
+from schemas.envelope import Operation
+from schemas.errors import ConfigError, SchemaMismatchError
+from schemas.mapping import ObjectMapping
+from schemas.system import SystemBundle
+from schemas.topics import Topic
+
+EPOCH: Final = date(1970, 1, 1)
+_CONNECTORS: Final = Path(__file__).parents[1] / "connectors"
+_SOURCE: Final = {"ts_ms": 0, "sequence": '["1"]', "lsn": 1, "snapshot": None}
+"""Of a change that was streamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What is made of one row: canonical records by entity, or why it is refused.
+
+    `ignored` are its columns that the contract does not have.
+    """
+
+    row: object
+    id: str | None = None
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    refused: str | None = None
+    hint: str = ""
+    is_delete: bool = False
+
+
+def check_system(folder: Path, *, as_json: bool) -> bool:
+    """Print what follows from a folder, or each of its problems; return whether it has none."""
+    try:
+        system = read_system(folder)
+    except ConfigError as error:
+        if as_json:
+            told = {"system": folder.name, "problems": list(error.problems), "hint": error.hint}
+            typer.echo(json.dumps(told, indent=2))
+        else:
+            for problem in error.problems:
+                typer.echo(problem)
+            typer.echo(f"{len(error.problems)} problems; {error.hint}")
+        return False
+    makes = {
+        mapping.topic: [_entity(target.topic) for target in mapping.targets]
+        for mapping in system.mappings
+    }
+    if as_json:
+        objects = {
+            obj: {
+                "topic": topic.name,
+                "makes": makes.get(topic.name, []),
+                "personal_data": list(topic.personal_data),
+            }
+            for obj, topic in system.topics.items()
+        }
+        said = {"system": system.name, "objects": objects, "problems": []}
+        typer.echo(json.dumps(said, indent=2))
+        return True
+    for obj, topic in system.topics.items():
+        made = ", ".join(makes.get(topic.name, ())) or "nothing: it is captured only"
+        typer.echo(f"{obj}: {topic.name} makes {made}")
+    typer.echo(f"{system.name} is sound: {len(system.topics)} objects")
+    return True
+
+
+def read_system(folder: Path) -> SystemBundle:
+    """Return the system of a folder, one of the product's too. Raises ConfigError."""
+    if not folder.is_dir():
+        raise ConfigError(
+            f"there is no folder {folder}", hint="docs/configuration.md describes such folders"
+        )
+    folder = folder.resolve()
+    systems = Systems() if folder.parent == _CONNECTORS else Systems([folder])
+    return systems.read(folder.name)
+
+
+def try_rows(folder: Path, obj: str, rows_file: Path, *, as_json: bool) -> bool:
+    """Print what is made of source rows; return whether none of them is refused.
+
+    Raises ConfigError where the folder or the file of rows cannot be read.
+    """
+    system = read_system(folder)
+    if obj not in system.topics:
+        raise ConfigError(
+            f"{system.name} has no object {obj}", hint=f"it has {', '.join(system.topics)}"
+        )
+    topic = system.topics[obj]
+    mapping = next((each for each in system.mappings if each.topic == topic.name), None)
+    if mapping is None:
+        raise ConfigError(f"nothing is made of {obj}", hint="give it targets in mapping.yaml")
+    tried = [tried_row(mapping, topic.contract, row) for row in read_rows(rows_file)]
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in tried], indent=2, default=str))
+    else:
+        for number, each in enumerate(tried, 1):
+            _print(number, each)
+    return all(each.refused is None for each in tried)
+
+
+def read_rows(file: Path) -> list[object]:
+    """Return the rows of a file: a JSON list, one object, or one object a line."""
+    text = read_text(file, str(file), hint="--rows names a file of source rows in JSON")
+    try:
+        found = json.loads(text, parse_float=Decimal)
+    except ValueError:
+        try:
+            found = [json.loads(line, parse_float=Decimal) for line in text.splitlines() if line]
+        except ValueError as error:
+            hint = "give a list of rows, or one row a line"
+            raise ConfigError(f"{file} is no JSON: {error}", hint=hint) from error
+    return found if isinstance(found, list) else [found]
+
+
+def tried_row(mapping: ObjectMapping, contract: AvroSchema | None, row: object) -> Tried:
+    """Map one source row as the normalizer would, as a change that was just made."""
+    fields = _fields(mapping, "after")
+    record = contract or load_schema({"type": "record", "name": "Row", "fields": fields})
+    [key] = _fields(mapping, "before")
+    reader = RowReader(record, Layout(key["name"], null_is_absent=True))
+    ignored = sorted(row.keys() - set(reader.fields)) if isinstance(row, dict) else []
+    given = row if contract is not None else _as_debezium_writes(row, fields)
+    try:
+        sound, unreadable = reader.read([given])
+    except SchemaMismatchError as error:
+        return Tried(row, ignored=ignored, refused=error.detail, hint=error.hint)
+    if unreadable:
+        hint = "the row does not fit its contract"
+        return Tried(row, ignored=ignored, refused=unreadable[0].detail, hint=hint)
+    known = {each["name"] for each in _fields(mapping, "source")}
+    envelope = {
+        "before": None,
+        "after": {each["name"]: sound[0].values[each["name"]] for each in fields},
+        "source": {name: value for name, value in _SOURCE.items() if name in known},
+        "op": Operation.UPDATE.value,
+    }
+    payload = RecordCodec(mapping.reader).encode(envelope)
+    mapped = mapping.apply(ChunkDecoder(mapping.reader).decode([payload], prefix=0))
+    [told] = mapped.rows.to_dicts()
+    if told["rejection"] is not None:
+        reason = mapping.rejections[told["rejection"]]
+        return Tried(row, told["id"], ignored=ignored, refused=reason.detail, hint=reason.hint)
+    records = {
+        _entity(target.topic): frame.to_dicts()[0]
+        for target, frame in zip(mapping.targets, mapped.targets, strict=True)
+    }
+    is_delete = told["is_delete"]
+    return Tried(row, told["id"], {} if is_delete else records, ignored, is_delete=is_delete)
+
+
+def _fields(mapping: ObjectMapping, part: str) -> list[Any]:
+    """Fields of a record in the envelope that a mapping reads."""
+    envelope: Any = json.loads(mapping.reader.text)
+    [found] = [each["type"] for each in envelope["fields"] if each["name"] == part]
+    record = found[-1] if isinstance(found, list) else found
+    return list(record["fields"])
+
+
+def _as_debezium_writes(row: object, fields: Sequence[Any]) -> object:
+    """A row of a database as people write it: dates become days, numbers of a text field texts."""
+    if not isinstance(row, dict):
+        return row
+    types = {each["name"]: each["type"][-1] for each in fields}
+    return {name: _as_written(value, types.get(name)) for name, value in row.items()}
+
+
+def _as_written(value: object, avro_type: object) -> object:
+    if isinstance(value, Decimal) and avro_type == "string":
+        return format(value, "f")
+    if isinstance(value, str) and avro_type == "int":
+        try:
+            return (date.fromisoformat(value) - EPOCH).days
+        except ValueError:
+            return value
+    return value
+
+
+def _entity(topic: Topic) -> str:
+    return topic.name.removeprefix("psa.")
+
+
+def _print(number: int, tried: Tried) -> None:
+    typer.echo(f"row {number}: {tried.id or 'without an id'}")
+    if tried.ignored:
+        typer.echo(f"  ignored: {', '.join(tried.ignored)}")
+    if tried.refused is not None:
+        typer.echo(f"  refused: {tried.refused}; {tried.hint}")
+    if tried.is_delete:
+        typer.echo("  a delete")
+    for entity, record in tried.records.items():
+        said = [f"{name}={_shown(value)}" for name, value in record.items() if value is not None]
+        typer.echo(f"  {entity}: {' '.join(said)}")
+
+
+def _shown(value: object) -> str:
+    return format(value, "f") if isinstance(value, Decimal) else str(value)

@@ -1,0 +1,170 @@
+"""`psastream system`: what follows from a folder, and what is made of rows."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from psastream.cli import app
+from tests.support.folders import folder_of
+
+CONNECTORS = Path(__file__).parents[3] / "connectors"
+
+
+def psastream(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["system", *map(str, arguments)])
+
+
+def tried(
+    tmp_path: Path, obj: str, *rows: dict[str, Any], folder: Path = CONNECTORS / "float"
+) -> Result:
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps(rows))
+    return psastream("try", folder, obj, "--rows", file, "--json")
+
+
+def test_a_sound_folder_says_what_follows_from_it(tmp_path: Path) -> None:
+    result = psastream("check", folder_of(tmp_path, "float_uk"))
+    assert result.exit_code == 0
+    assert "person: src.float_uk.person makes resource, rate_card" in result.output.splitlines()
+    assert result.output.endswith("float_uk is sound: 7 objects\n")
+
+
+def test_a_folder_of_the_product_can_be_checked_where_it_lies() -> None:
+    result = psastream("check", CONNECTORS / "inhouse", "--json")
+    assert result.exit_code == 0
+    said = json.loads(result.output)
+    assert said["system"] == "inhouse"
+    assert said["objects"]["time_entries"]["makes"] == ["time_entry"]
+    assert said["objects"]["time_entries"]["personal_data"] == [
+        "worker_email",
+        "notes",
+        "cost_rate",
+    ]
+
+
+def test_each_problem_of_a_folder_is_a_line_with_its_file(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "float_uk")
+    (folder / "avro" / "role.avsc").unlink()
+    mapping = folder / "mapping.yaml"
+    mapping.write_text(mapping.read_text().replace("{from: name, text: trim}", "{from: nome}"))
+    result = psastream("check", folder)
+    assert result.exit_code == 2
+    *problems, last = result.output.splitlines()
+    assert all(line.startswith("float_uk/mapping.yaml: line ") for line in problems)
+    assert any("role: the contract is missing: avro/role.avsc" in line for line in problems)
+    assert any("unknown source column nome" in line for line in problems)
+    assert last.startswith(f"{len(problems)} problems; ")
+    said = json.loads(psastream("check", folder, "--json").output)
+    assert said["problems"] == problems
+
+
+def test_words_that_no_mapping_has_are_problems_with_their_lines_too(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "float_uk")
+    mapping = folder / "mapping.yaml"
+    mapping.write_text(mapping.read_text().replace("text: trim", "text: shout"))
+    problems = json.loads(psastream("check", folder, "--json").output)["problems"]
+    assert len(problems) > 1
+    assert all("shout" not in line and "float_uk/mapping.yaml: line " in line for line in problems)
+
+
+def test_what_is_no_folder_is_named(tmp_path: Path) -> None:
+    result = psastream("check", tmp_path / "gone")
+    assert result.exit_code == 2
+    assert result.output.splitlines()[0] == f"there is no folder {tmp_path / 'gone'}"
+
+
+def test_a_row_is_shown_as_the_records_that_are_made_of_it(tmp_path: Path) -> None:
+    result = tried(tmp_path, "role", {"id": 5, "name": " Architect "})
+    assert result.exit_code == 0
+    [said] = json.loads(result.output)
+    assert said["id"] == "float:role:5"
+    assert said["refused"] is None
+    assert said["records"]["role"]["name"] == "Architect"
+    assert said["records"]["role"]["source_system"] == "float"
+
+
+def test_a_row_that_is_refused_says_why_and_the_others_are_shown(tmp_path: Path) -> None:
+    result = tried(
+        tmp_path, "role", {"id": 5, "name": " "}, {"id": 6, "name": "Lead"}, {"name": "No id"}
+    )
+    assert result.exit_code == 1
+    blank, sound, nameless = json.loads(result.output)
+    assert blank["refused"] == "name is missing"
+    assert sound["records"]["role"]["name"] == "Lead"
+    assert nameless["refused"] == "id: null is not a key"
+
+
+def test_a_row_of_a_database_may_be_written_as_people_do(tmp_path: Path) -> None:
+    entry = {
+        "id": 1,
+        "task_id": 7,
+        "project_id": 3,
+        "worker_email": "ada@example.com",
+        "work_on": "2026-01-05",
+        "hours": 7.5,
+        "status": "approved",
+        "is_billable": True,
+        "notes": "2026-01-05",
+        "colour": "red",
+    }
+    result = tried(tmp_path, "time_entries", entry, folder=CONNECTORS / "inhouse")
+    [said] = json.loads(result.output)
+    assert said["refused"] is None, said
+    made = said["records"]["time_entry"]
+    assert made["work_on"] == "2026-01-05"
+    assert Decimal(made["hours"]) == Decimal("7.5")
+    assert made["seconds"] == 27_000
+    assert made["notes"] == "2026-01-05"
+    assert said["ignored"] == ["colour"]
+
+
+def test_a_deleted_row_is_a_delete(tmp_path: Path) -> None:
+    row = {"Id": "001000000000001AAA", "Name": "Acme", "IsDeleted": True}
+    [said] = json.loads(tried(tmp_path, "account", row, folder=CONNECTORS / "salesforce").output)
+    assert said["is_delete"]
+    assert said["records"] == {}
+
+
+def test_rows_are_printed_for_people_too(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"id": 5, "name": "Lead", "b": 1, "a": 2}\n{"id": 6, "name": ""}\n')
+    result = psastream("try", CONNECTORS / "float", "role", "--rows", file)
+    assert result.exit_code == 1
+    first, ignored, record, second, refused = result.output.splitlines()
+    assert first == "row 1: float:role:5"
+    assert ignored == "  ignored: a, b"
+    assert record.startswith("  role: id=float:role:5 ")
+    assert "name=Lead" in record
+    assert second == "row 2: float:role:6"
+    assert refused == "  refused: name is missing; correct the row at its source"
+
+
+@pytest.mark.parametrize(
+    ("obj", "text", "problem"),
+    [
+        ("skill", "[]", "float has no object skill"),
+        ("role", "{", "is no JSON"),
+    ],
+)
+def test_what_cannot_be_tried_is_said(tmp_path: Path, obj: str, text: str, problem: str) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(text)
+    result = psastream("try", CONNECTORS / "float", obj, "--rows", file)
+    assert result.exit_code == 2
+    assert problem in result.output
+
+
+def test_nothing_is_made_of_an_object_without_targets(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "float_uk")
+    mapping = folder / "mapping.yaml"
+    text = mapping.read_text()
+    start, end = text.index("\n  role:"), text.index("\n  project:")
+    mapping.write_text(f"{text[:start]}\n  role: {{kind: role, key: id}}\n{text[end:]}")
+    assert "role: src.float_uk.role makes nothing" in psastream("check", folder).output
+    assert "nothing is made of role" in tried(tmp_path, "role", folder=folder).output
