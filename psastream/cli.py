@@ -174,6 +174,21 @@ def dispatch(config: Config) -> None:
         raise typer.Exit(run_dispatcher(settings_from_environment(), config))
 
 
+@app.command()
+def flows(
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="print a picture's text")] = False,
+) -> None:
+    """Print who sends what to whom: rows that systems give, commands that they take."""
+    from psastream.flows import as_mermaid, as_text, flows_of
+    from psastream.landscape import ANY_ADDRESSES, read_firm
+    from runtime.settings import Settings
+
+    with errors_as_exit_codes():
+        found = flows_of(read_firm(Settings.from_env({**ANY_ADDRESSES, **os.environ})))
+        for line in as_mermaid(found) if mermaid else as_text(found):
+            typer.echo(line)
+
+
 @topics.command("list")
 def topics_list(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
