@@ -224,6 +224,26 @@ def topics_apply() -> None:
 Folder = Annotated[Path, typer.Argument(help="folder of the system")]
 
 
+@system.command("init")
+def system_init(
+    dsn: Annotated[str, typer.Argument(help="the database, as a libpq URI")],
+    schema: Annotated[str, typer.Option(help="schema whose tables to declare")],
+    to: Annotated[Path, typer.Option(help="folder to make the system's folder in")] = Path(),
+) -> None:
+    """Write a folder to begin with from a PostgreSQL database: tables, columns, connector file."""
+    from psastream.starter import read_tables, starter_of, write_starter
+    from runtime.secrets import remember_url
+
+    with errors_as_exit_codes():
+        remember_url(dsn)
+        starter = starter_of(schema, read_tables(dsn, schema))
+        for file in write_starter(starter, to / schema):
+            typer.echo(f"{file} written")
+        for warning in starter.warnings:
+            typer.echo(f"note: {warning}")
+        typer.echo("next: give objects targets in mapping.yaml; psastream system check says more")
+
+
 @system.command("check")
 def system_check(
     folder: Folder,

@@ -1,0 +1,149 @@
+"""What a folder begins with for a database that nobody here designed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from connectors.debezium.client import read_connector_file
+from connectors.systems import Systems
+from psastream.starter import Column, Table, read_tables, starter_of, write_starter
+from schemas.errors import ConfigError
+
+KEY = Column("id", "int8", is_key=True)
+SESSIONS = Table(
+    "Session",
+    (
+        KEY,
+        Column("worked", "interval"),
+        Column("day", "date"),
+        Column("rate", "numeric", precision=18, scale=4),
+        Column("state", "session_state", is_enum=True),
+        Column("worker_email", "varchar"),
+        Column("is_billable", "bool"),
+        Column("begun_at", "timestamptz"),
+    ),
+)
+
+
+def declared(*columns: Column) -> tuple[dict[str, str], list[str]]:
+    starter = starter_of("firm", [Table("t", (KEY, *columns), has_full_identity=True)])
+    return starter.mapping["objects"]["t"]["columns"], starter.warnings
+
+
+def test_tables_are_declared_as_they_are() -> None:
+    starter = starter_of("firm", [SESSIONS])
+    assert starter.mapping["objects"] == {
+        "Session": {
+            "kind": "session",
+            "key": "id",
+            "personal_data": ["worker_email"],
+            "columns": {
+                "id": "long",
+                "worked": "long",
+                "day": "date",
+                "rate": "decimal(18,4)",
+                "state": "text",
+                "worker_email": "text",
+                "is_billable": "boolean",
+                "begun_at": "text",
+            },
+        }
+    }
+
+
+def test_what_is_written_is_a_sound_system_with_its_connector(tmp_path: Path) -> None:
+    starter = starter_of("firm_two", [SESSIONS, replace(SESSIONS, name="tickets")])
+    mapping, connector = write_starter(starter, tmp_path / "firm_two")
+    system = Systems([mapping.parent]).read("firm_two")
+    assert [topic.name for topic in system.topics.values()] == [
+        "src.firm_two.Session",
+        "src.firm_two.tickets",
+    ]
+    assert system.mappings == (), "nobody can read from metadata what a row means"
+    file = read_connector_file(connector)
+    assert file.name == "firm-two"
+    assert file.config["table.include.list"] == "firm_two.Session,firm_two.tickets"
+    assert file.config["slot.name"] == file.config["publication.name"] == "psastream_firm_two"
+    assert file.config["database.hostname"] == "${env:FIRM_TWO_HOST}"
+    assert "inhouse" not in json.dumps(file.config).lower()
+    assert yaml.safe_load(mapping.read_text()) == starter.mapping
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    folder = tmp_path / "firm"
+    folder.mkdir()
+    (folder / "connector.json").write_text("mine")
+    with pytest.raises(ConfigError, match=r"connector\.json is there already"):
+        write_starter(starter_of("firm", [SESSIONS]), folder)
+    assert [each.name for each in folder.iterdir()] == ["connector.json"]
+    assert (folder / "connector.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("column", "why"),
+    [
+        (Column("x", "numeric"), "a number without a scale"),
+        (Column("x", "numeric", precision=39, scale=2), "of more than 38 digits"),
+        (Column("x", "numeric", precision=3, scale=5), "a number without a scale"),
+        (Column("x", "float8"), "no mapping reads the type float8"),
+        (Column("x", "_text"), "no mapping reads the type _text"),
+        (Column("x", "timestamp"), "no mapping reads the type timestamp"),
+    ],
+)
+def test_a_column_that_no_mapping_reads_is_left_out_and_said(column: Column, why: str) -> None:
+    columns, [warning] = declared(column)
+    assert columns == {"id": "long"}
+    assert warning.startswith("t.x is left out: ")
+    assert why in warning
+
+
+def test_a_number_of_38_digits_is_declared() -> None:
+    columns, warnings = declared(Column("x", "numeric", precision=38, scale=38))
+    assert columns["x"] == "decimal(38,38)"
+    assert warnings == []
+
+
+def test_texts_that_are_not_sent_again_are_said_unless_whole_rows_are_logged() -> None:
+    table = Table("t", (KEY, Column("x", "text")))
+    assert "REPLICA IDENTITY FULL" in starter_of("firm", [table]).warnings[0]
+    assert starter_of("firm", [replace(table, has_full_identity=True)]).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ((Column("x", "text"),), "it has no primary key"),
+        ((KEY, Column("y", "int8", is_key=True)), "it has a primary key of 2 columns"),
+        ((Column("x", "date", is_key=True),), "its key is no whole number and no text"),
+        ((Column("x", "bytea", is_key=True),), "its key is no whole number and no text"),
+    ],
+)
+def test_a_table_without_a_key_of_one_column_is_left_out_and_said(
+    columns: tuple[Column, ...], why: str
+) -> None:
+    warnings = starter_of("firm", [SESSIONS, Table("t", columns)]).warnings
+    assert any(each == f"t is left out: {why}" for each in warnings)
+
+
+def test_a_schema_of_which_nothing_can_be_captured_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no table of firm can be captured; t is left out"):
+        starter_of("firm", [Table("t", (Column("x", "text"),))])
+    with pytest.raises(ConfigError, match="no tables that this user sees"):
+        starter_of("firm", [])
+
+
+def test_a_schema_that_no_topic_can_be_named_after_is_refused() -> None:
+    with pytest.raises(ConfigError, match="the schema Firm cannot be the name of a system"):
+        starter_of("Firm", [SESSIONS])
+
+
+def test_a_database_that_is_not_there_is_said_without_its_password() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_tables("postgresql://me:secret@127.0.0.1:1/none", "firm")
+    assert "the database cannot be read" in caught.value.detail
+    assert "secret" not in str(caught.value)
