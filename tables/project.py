@@ -303,9 +303,10 @@ class ProjectTable:
 
     def _settle_billing(self) -> None:
         """Count and order for the entries whose rows in the ERP have changed."""
-        for entry_id, document in self._billing.items():
-            self._entries.billing_changed(entry_id, document, self._billing_at[entry_id])
+        if self._billing:
+            self._entries.billing_changed(self._billing, self._billing_at)
         self._billing.clear()
+        self._billing_at.clear()
         self._billing_rows.clear()
 
     # -- the project document ---------------------------------------------------------------

@@ -124,24 +124,32 @@ class TimeEntries:
         added = _with_context(rows, standings, billed, 1)
         self._count(retracted, billed, added, billed)
         self._index(added)
-        self._order(added, standings, billed, timestamp_ms)
+        self._order(added, standings, billed, lambda _: timestamp_ms)
 
-    def billing_changed(self, entry_id: str, after: BillingDocument, timestamp_ms: int) -> None:
-        """Count one entry under what the ERP shows of it now, and order what follows."""
-        before = self._documents.get(BillingDocument, f"o:{entry_id}") or BillingDocument()
-        self._documents.put(f"o:{entry_id}", after)
-        for project_ref in filter(self._owns, before.projects() | after.projects()):
-            for sign, document in ((-1, before), (1, after)):
-                for key, amounts in document.totals(project_ref).items():
-                    self._totals.add_billing(key, tuple(sign * each for each in amounts))
-        stored = self._documents.raw(f"t:{entry_id}")
-        rows = self._read_rows([stored] if stored is not None else [])
-        standings = load_standings(self._documents, rows["project_ref"].to_list())
-        added = _with_context(rows, standings, {entry_id: after}, 1)
+    def billing_changed(
+        self, changed: Mapping[str, BillingDocument], at: Mapping[str, int]
+    ) -> None:
+        """Count entries under what the ERP shows of them now, and order what follows.
+
+        All entries of a chunk at once, since a snapshot brings thousands of them. `at` is when each
+        has changed, in milliseconds.
+        """
+        before = dict.fromkeys(changed, BillingDocument()) | self._billing(list(changed))
+        for entry, after in changed.items():
+            self._documents.put(f"o:{entry}", after)
+            for project_ref in filter(self._owns, before[entry].projects() | after.projects()):
+                for sign, document in ((-1, before[entry]), (1, after)):
+                    for key, amounts in document.totals(project_ref).items():
+                        self._totals.add_billing(key, tuple(sign * each for each in amounts))
+        stored = self._documents.raw_many([f"t:{entry}" for entry in changed])
+        rows = self._read_rows([value for value in stored if value is not None])
+        standings = load_standings(
+            self._documents, list(dict.fromkeys(rows["project_ref"].to_list()))
+        )
+        added = _with_context(rows, standings, changed, 1)
         if not rows.is_empty():
-            retracted = _with_context(rows, standings, {entry_id: before}, -1)
-            self._count(retracted, {entry_id: before}, added, {entry_id: after})
-        self._order(added, standings, {entry_id: after}, timestamp_ms)
+            self._count(_with_context(rows, standings, before, -1), before, added, changed)
+        self._order(added, standings, changed, at.__getitem__)
 
     # -- steps of a change ------------------------------------------------------------------
 
@@ -156,7 +164,7 @@ class TimeEntries:
         self._count(retracted, billed, added, billed)
         self._unindex(retracted)
         self._index(added)
-        self._order(added, standings, billed, timestamp_ms)
+        self._order(added, standings, billed, lambda _: timestamp_ms)
         return added.filter(~pl.col("is_known")).height
 
     def _count(
@@ -190,7 +198,7 @@ class TimeEntries:
         rows: pl.DataFrame,
         standings: Mapping[str, Standing],
         billed: Mapping[str, BillingDocument],
-        timestamp_ms: int,
+        at: Callable[[str], int],
     ) -> None:
         """Order time bills for rows of projects in the ERP; take back those no longer wanted.
 
@@ -215,6 +223,7 @@ class TimeEntries:
         for entry in dict.fromkeys([*wanted, *billed]):
             document = billed.get(entry) or BillingDocument()
             billable, correlation = wanted.get(entry, (None, None))
+            timestamp_ms = at(entry)
             has_changed = order_bills(
                 document,
                 entry,

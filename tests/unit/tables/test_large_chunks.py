@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -226,3 +227,27 @@ def test_a_time_bill_that_comes_and_goes_within_a_chunk_is_seen() -> None:
     assert kept is not None and kept.bills == {}
     ledger = kept.ledgers[PROJECT]
     assert (ledger.ordered, ledger.is_confirmed) == (GONE, True)
+
+
+def test_what_the_erp_shows_of_many_entries_is_counted_at_once_each_at_its_time() -> None:
+    """A snapshot brings every time bill there is, to each partition."""
+    state, outbox, read = MemoryState(), Outbox(), []
+    documents, rows = Documents(state), make_rows()
+
+    def read_rows(values: Sequence[bytes]) -> pl.DataFrame:
+        read.append(len(values))
+        return rows
+
+    table = ProjectTable(documents, outbox, 0, read_rows, LANDSCAPE)
+    for number in range(40):
+        entry, bill = f"x:{number}", f"netsuite:time_bill:{number}"
+        identity = time_bill_id(entry, PROJECT)
+        documents.put(f"o:{entry}", BillingDocument(ledgers={PROJECT: LedgerEntry()}))
+        shown = TimeBill(id=bill, time_bill_id=identity, time_entry_id=entry, project_ref=PROJECT)
+        table.apply_time_bill(bill, shown, 100 + number)
+    table.settle(200)
+    assert len(read) <= 2
+    gone = {emit.key: emit.record for emit in outbox.emits if emit.topic == "psa.command.netsuite"}
+    assert len(gone) == 40
+    issued = [record["issued_at"] for record in gone.values() if record]
+    assert len(set(issued)) == 40, "each is ordered as of its own change"
