@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 from faust.types import TP
 
-from schemas.errors import TransientError
+from schemas.errors import BrokerUnavailableError, TransientError
 from streams.engine.app import EngineApp
 from streams.engine.errors import SourceChangedError, StalledError, TopicMissingError
 from streams.engine.instruments import Instruments
@@ -93,6 +93,8 @@ class Health:
         failure = self._app.consumer.failure() if self._app.started else None
         if failure is not None and not self._app.has_failed:
             self._stalled = "consumer"
+            if isinstance(failure, BrokerUnavailableError):
+                raise failure
             raise StalledError(
                 f"the consumer has ended by itself: {failure!r}",
                 hint="check the brokers and the rights of this process on group and topics",

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from typing import Any
 
 import uvloop
-from aiokafka.errors import ConsumerStoppedError, IllegalStateError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from faust.types import TP
 from yarl import URL
 
+from schemas.errors import BrokerUnavailableError
 from streams.engine.contract import Chunk
 from streams.engine.faust_internals import (
     AIOKafkaConsumerThread,
@@ -24,6 +25,8 @@ from streams.engine.faust_internals import (
 )
 from streams.engine.flow import OBJECTS_BYTES, Delivery, FlowWindow
 
+_CLOSED = "<TCPTransport closed=True"
+"""What uvloop says of a connection that is closed."""
 _FULL_POLL_S = 0.05  # how soon a partition whose window was full is looked at again
 
 
@@ -64,15 +67,14 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         )
         pending: BaseException | None = getattr(coordinator, "_pending_exception", None)
         if pending is not None:
-            return pending
+            return as_told(pending)
         tasks = (
             getattr(fetcher, "_fetch_task", None),
             getattr(coordinator, "_coordination_task", None),
         )
         for task in tasks:
             if task is not None and task.done() and not task.cancelled() and task.exception():
-                error: BaseException = task.exception()
-                return error
+                return as_told(task.exception())
         return None
 
     async def _fetch_records(
@@ -112,7 +114,10 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
                 if not done or fetcher._closed:
                     waiter.cancel()
                     return {}
-                waiter.result()  # raises authorization errors
+                try:
+                    waiter.result()  # raises authorization errors, and what ended the coordinator
+                except KafkaError as error:
+                    raise as_told(error) from error
 
     def _drain(
         self, fetcher: Any, partitions: Collection[TP], max_records: int | None
@@ -323,6 +328,20 @@ class ChunkTransport(Transport):  # type: ignore[misc]
         self.fetch_max_bytes = fetch_max_bytes
         self.fetch_interval_s = fetch_interval_s
         super().__init__(urls, app)
+
+
+def as_told(error: BaseException) -> BaseException:
+    """Return what ended aiokafka's work, a lost connection as what it is.
+
+    uvloop raises RuntimeError to who writes to a connection that was closed meanwhile; aiokafka's
+    coordinator takes any error that it does not know for its end.
+    """
+    if isinstance(error, KafkaError) and _CLOSED in str(error):
+        return BrokerUnavailableError(
+            f"the connection to the group's coordinator was lost: {error}",
+            hint="the worker restarts and goes on where it was committed",
+        )
+    return error
 
 
 def take_chunk(

@@ -109,6 +109,17 @@ async def test_d13_a_worker_to_which_nothing_comes_any_more_is_not_live() -> Non
     assert not health.is_live()
 
 
+async def test_a_consumer_that_has_lost_its_broker_ends_a_worker_for_that() -> None:
+    health, _ = health_of(Idle(), end=5)
+    consumer: Any = health._app.consumer
+    lost = BrokerUnavailableError("the connection was lost")
+    consumer.failure = lambda: lost
+    with pytest.raises(BrokerUnavailableError) as caught:
+        await watched(health)
+    assert caught.value is lost
+    assert not health.is_live()
+
+
 @pytest.mark.parametrize("app", [{"started": False}, {"has_failed": True}], ids=str)
 async def test_a_consumer_that_is_not_there_yet_or_has_failed_already_is_not_told(
     app: dict[str, bool],

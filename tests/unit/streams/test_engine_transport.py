@@ -15,11 +15,13 @@ from aiokafka.errors import (
     ConsumerStoppedError,
     GroupAuthorizationFailedError,
     IllegalStateError,
+    KafkaError,
 )
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
+from schemas.errors import BrokerUnavailableError
 from streams.engine import (
     AgentSpec,
     Chunk,
@@ -363,6 +365,41 @@ async def test_d13_a_membership_that_has_ended_is_told_and_one_that_was_ended_is
         await asyncio.wait([ended])
         coordinator._coordination_task = ended
         assert thread.failure() is None
+
+
+LOST = KafkaError(
+    "Unexpected error during coordination RuntimeError('unable to perform operation on"
+    " <TCPTransport closed=True reading=False 0x7f>; the handler is closed')"
+)
+"""What aiokafka makes of it when a broker goes while its coordinator writes, under uvloop."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(LOST, "transient.broker_unavailable"), (KafkaError("Unexpected error: KeyError()"), None)],
+)
+@pytest.mark.asyncio
+async def test_a_lost_connection_that_ended_the_coordinator_is_told_as_what_it_is(
+    error: KafkaError, code: str | None
+) -> None:
+    async def failed() -> None:
+        raise error
+
+    thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
+    coordination = asyncio.create_task(failed())
+    coordinator = SimpleNamespace(_pending_exception=None, _coordination_task=coordination)
+    thread._consumer = SimpleNamespace(_coordinator=coordinator)
+    await asyncio.wait([coordination])
+    assert getattr(thread.failure(), "code", None) == code
+    coordinator._pending_exception, coordinator._coordination_task = error, None
+    assert getattr(thread.failure(), "code", None) == code
+    waiting = WaitingFetch()
+    fetch = asyncio.create_task(waiting.fetch(60.0))
+    await waiting.waits.wait()
+    waiting.waiter.set_exception(error)
+    with pytest.raises((KafkaError, BrokerUnavailableError)) as caught:
+        await fetch
+    assert getattr(caught.value, "code", None) == code
 
 
 @pytest.mark.fault("D13", place="streams/engine/health.py")
