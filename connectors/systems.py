@@ -20,7 +20,7 @@ from typing import Final
 
 from connectors.vendor import Vendor
 from schemas.errors import ConfigError
-from schemas.mapping_config import FILE
+from schemas.mapping_config import FILE, parse_config
 from schemas.mapping_loader import load_system
 from schemas.system import SystemBundle
 
@@ -54,8 +54,7 @@ class Systems:
     def read(self, name: str) -> SystemBundle:
         """Return a system. Raises ConfigError naming every problem of its files."""
         if name not in self._read:
-            self._require(name)
-            system = read_folder(self._folders.get(name) or self._files(name), name)
+            system = read_folder(self._folder(name), name)
             try:
                 self._require(system.vendor)
             except ConfigError as error:
@@ -85,9 +84,24 @@ class Systems:
             raise ConfigError(f"VENDOR of {module} is no Vendor", hint="see connectors/vendor.py")
         return vendor
 
+    def vendor_of(self, name: str) -> Vendor:
+        """Return the code that polls and writes a system: of its own folder, or of another's.
+
+        Reads no more of its folder than that. Raises ConfigError.
+        """
+        file = f"{name}/{FILE}"
+        config = parse_config(read_text(self._folder(name) / FILE, file), file)
+        vendor = config.vendor or name
+        self._require(vendor)
+        return self.vendor(vendor)
+
     def vendors(self) -> list[Vendor]:
         """Return the code of every system."""
         return [self.vendor(name) for name in self._packages]
+
+    def _folder(self, name: str) -> Traversable | Path:
+        self._require(name)
+        return self._folders.get(name) or self._files(name)
 
     def _require(self, name: str) -> None:
         if name not in (known := self.names()):

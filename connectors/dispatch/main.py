@@ -53,7 +53,7 @@ def run_dispatcher(
         systems = Systems(settings.systems)
         environment = os.environ if environment is None else environment
         sinks = {
-            target: (config, systems.vendor(systems.read(target).vendor).remedies)
+            target: (config, systems.vendor_of(target).remedies)
             for target, config in load_sinks(config_paths, environment, systems).items()
         }
         lease = make_lease(session_timeout_ms / 1000)

@@ -125,6 +125,19 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
         Systems([folder, other])
 
 
+def test_the_code_of_a_system_is_found_without_its_contracts(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "float_uk")
+    shutil.rmtree(folder / "avro")
+    systems = Systems([folder])
+    assert systems.vendor_of("float_uk") is systems.vendor_of("float") is systems.vendor("float")
+    mapping = folder / "mapping.yaml"
+    mapping.write_text(mapping.read_text().replace("vendor: float", "vendor: flaot"))
+    with pytest.raises(ConfigError, match="there is no system flaot, did you mean float"):
+        systems.vendor_of("float_uk")
+    with pytest.raises(ConfigError, match="there is no system gone"):
+        systems.vendor_of("gone")
+
+
 def test_an_installed_package_brings_a_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
