@@ -58,7 +58,10 @@ def _group(
 def _customer(registry: SchemaSource, landscape: Landscape) -> dict[str, ChunkHandler]:
     table = CustomerTable
     handle = RecordHandlers(
-        "customer", registry, lambda docs, outbox, _: table(docs, outbox, landscape)
+        "customer",
+        registry,
+        lambda docs, outbox, _: table(docs, outbox, landscape),
+        lambda opened, _: opened.settle(),
     )
     return {
         "psa.customer": handle(facts.Customer, table.apply_customer),

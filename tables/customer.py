@@ -86,6 +86,14 @@ class CustomerTable:
         self._documents = documents
         self._outbox = outbox
         self._landscape = landscape
+        self._asked: dict[str, tuple[CustomerDocument, int]] = {}
+        """Customers that engagements of the chunk are about, and when the last one came."""
+
+    def settle(self) -> None:
+        """Answer the engagements of the chunk, once a customer: each answer looks at all of his."""
+        for customer_id, (document, timestamp_ms) in self._asked.items():
+            self._settle(customer_id, document, timestamp_ms)
+        self._asked.clear()
 
     def apply_customer(self, key: str, fact: Customer | None, timestamp_ms: int) -> None:
         """Take in a customer row of one system, or its deletion. Raises UnknownSystemError."""
@@ -104,7 +112,7 @@ class CustomerTable:
                 document.demands[key] = fact.is_handed_off
             else:
                 document.demands.pop(key, None)
-            self._settle(customer_id, document, timestamp_ms)
+            self._asked[customer_id] = document, timestamp_ms
 
     def _touched(self, name: str, customer_id: str | None) -> list[tuple[str, CustomerDocument]]:
         """Return the customers a row touches, the former owner first; remember the new owner."""
@@ -119,6 +127,8 @@ class CustomerTable:
         return [(each, self._load(each)) for each in touched]
 
     def _load(self, customer_id: str) -> CustomerDocument:
+        if customer_id in self._asked:
+            return self._asked[customer_id][0]
         return self._documents.get(CustomerDocument, f"c:{customer_id}") or CustomerDocument()
 
     def _settle(self, customer_id: str, document: CustomerDocument, timestamp_ms: int) -> None:

@@ -13,6 +13,7 @@ from tables.documents import Documents
 from tables.effects import Outbox
 from tables.facts import Customer, CustomerDemand
 from tests.support.catalogue import LANDSCAPE
+from tests.support.steps import calls_of
 from tests.support.topology import MemoryState
 
 CUSTOMER: Final = "cus-1"
@@ -53,7 +54,9 @@ class Desk:
     def _work(self, change: Any) -> None:
         documents, outbox = Documents(self._state), Outbox()
         self._now_ms += 1_000
-        change(CustomerTable(documents, outbox, LANDSCAPE))
+        table = CustomerTable(documents, outbox, LANDSCAPE)
+        change(table)
+        table.settle()
         self._state.commit(documents.changes())
         self.sent = [(each.topic, each.key, each.route, each.record) for each in outbox.emits]
 
@@ -228,3 +231,31 @@ def test_c23_an_active_row_speaks_before_others_then_the_oldest(
         desk.row(ERP)
         [row] = desk.news(TABLE_TOPIC)
         assert row["crm_id"] == f"salesforce:account:{speaks}"
+
+
+def demands_of(count: int) -> int:
+    """How many functions it takes to hear of so many engagements of one customer in one chunk."""
+    state = MemoryState()
+    documents, outbox = Documents(state), Outbox()
+    table = CustomerTable(documents, outbox, LANDSCAPE)
+    known = Customer(id=CRM, source_system="salesforce", customer_id=CUSTOMER, name="Acme")
+    table.apply_customer(CRM, known, 1)
+
+    def work() -> None:
+        for number in range(count):
+            name = f"eng-{number}"
+            fact = CustomerDemand(engagement_id=name, customer_id=CUSTOMER, is_handed_off=True)
+            table.apply_demand(name, fact, 2 + number)
+        table.settle()
+
+    calls = calls_of(work)
+    told = [emit for emit in outbox.emits if emit.topic == "psa.internal.customer_status"]
+    assert len(told) == count
+    [order] = [emit.record for emit in outbox.emits if emit.topic == COMMANDS]
+    assert order and order["revision"] == 1 + count, "as of the last engagement"
+    return calls
+
+
+def test_the_engagements_of_a_customer_that_come_at_once_are_answered_once() -> None:
+    few, many = demands_of(20), demands_of(200)
+    assert many < 12 * few
