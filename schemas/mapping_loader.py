@@ -71,7 +71,12 @@ def load_system(text: str, contracts: Mapping[str, str], file: str = FILE) -> Sy
     ]
     topics: dict[str, Topic] = {}
     mappings: list[ObjectMapping] = []
+    by_kind: dict[str, str] = {}
     for name, obj in config.objects.items():
+        if obj.targets and (other := by_kind.setdefault(obj.kind, name)) != name:
+            # Ids of canonical records and of their rows are made of it.
+            told = f"{name}: kind {obj.kind} is that of {other} too"
+            problems.append((("objects", name, "kind"), told))
         compiler = _Compiler(config, name, obj, contracts.get(name))
         topic = compiler.topic()
         if topic is not None:
@@ -80,10 +85,10 @@ def load_system(text: str, contracts: Mapping[str, str], file: str = FILE) -> Sy
             mappings += [] if mapping is None else [mapping]
         problems += compiler.problems
     if problems:
-        told = [f"line {line_of(text, path)}: {problem}" for path, problem in problems]
+        lines = [f"line {line_of(text, path)}: {problem}" for path, problem in problems]
         raise ConfigError(
-            f"{file}: mapping is not valid: {'; '.join(told)}",
-            problems=[f"{file}: {problem}" for problem in told],
+            f"{file}: mapping is not valid: {'; '.join(lines)}",
+            problems=[f"{file}: {problem}" for problem in lines],
             hint="names are those of the avro contracts: the system's own, and schemas/avro",
         )
     return SystemBundle(config.system, config.vendor or config.system, topics, tuple(mappings))
