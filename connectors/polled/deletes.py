@@ -79,7 +79,9 @@ class DeleteGuard:
         """
         doubted = {row_id for row_id, evidence in self._doubted.items() if evidence == "told"}
         count = len(self._believed | doubted | row_ids)
-        if row_ids and count > self._max_rows and count > self._max_ratio * self._living:
+        is_mass = count > self._max_rows and count > self._max_ratio * self._living
+        leaves_none = 0 < self._living <= count and self._max_ratio < 1
+        if row_ids and (is_mass or leaves_none):
             self._refuse(row_ids, "told")
             return False
         self._believe(row_ids)

@@ -262,6 +262,38 @@ def test_c1_a_second_sweep_believes_only_what_the_first_missed_too(
     assert guard.missed({rows[number] for number in again}, 8) is is_believed
 
 
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize(("way", "traits"), [(flag, ReaderTraits()), (feed, FEED)])
+@pytest.mark.parametrize("count", [1, 5, 10])
+def test_c1_told_deletes_never_empty_a_table(
+    way: Callable[[World, list[str]], None], traits: ReaderTraits, count: int
+) -> None:
+    world = World(ids_of(count), traits)
+    way(world, ids_of(count))
+    assert [world.poll() for _ in range(3)] == [set()] * 3
+    assert REFUSED._value.get() == count
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize(
+    ("pages", "living", "told"),
+    [
+        ([4], 5, [True]),  # one row is left
+        ([5], 5, [False]),
+        ([4, 1], 5, [True, False]),  # pages of a poll count together
+        ([5], 0, [True]),  # a first snapshot: nobody knows yet how many there are
+        ([0], 0, [True]),
+    ],
+)
+def test_c1_a_few_told_deletes_are_believed_if_a_row_is_left(
+    pages: list[int], living: int, told: list[bool]
+) -> None:
+    guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)
+    guard.start(living)
+    rows = iter(ids_of(10))
+    assert [guard.told({next(rows) for _ in range(count)}) for count in pages] == told
+
+
 @pytest.mark.fault("C17", place="connectors/polled/poller.py")
 @pytest.mark.parametrize("kind", [DeleteFeed.EVERY_POLL, DeleteFeed.AT_SWEEP])
 @pytest.mark.parametrize("error", [DeleteLogIncompleteError, VendorRejectedError])
