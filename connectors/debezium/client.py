@@ -38,8 +38,12 @@ FAILED: Final = "FAILED"
 RUNNING: Final = "RUNNING"
 SLOT_LOST_TEXTS: Final = (
     "can no longer get changes from replication slot",
+    "cannot read from logical replication slot",
+    "can no longer access replication slot",
     "no longer available on the server",
+    "Unable to obtain valid replication slot",
 )
+"""What PostgreSQL, version by version, and Debezium say of a slot that is gone or invalid."""
 
 
 def read_faults(body: object) -> Sequence[Fault]:
@@ -207,7 +211,8 @@ async def heal(client: ConnectClient, name: str, budget: RestartBudget) -> Conne
     if any(text in trace for trace in status.traces for text in SLOT_LOST_TEXTS):
         raise ReplicationSlotLostError(
             f"connector {name} lost its replication slot: {reason}",
-            hint="take a new snapshot, then reconcile: changes in between are gone",
+            hint="take a new snapshot, then reconcile: changes in between are gone; where the slot "
+            "is there and sound, end the long transactions that keep it, and restart",
         )
     if not budget.take():
         raise ConnectorFailedError(
