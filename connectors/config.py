@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -82,8 +83,8 @@ def parse_config(
             unresolved.add(key)
             problems.append(f"{key}: {error.args[0]}")
         else:
-            if not _is_encodable(values[key]):
-                problems.append(f"{ascii(key)[1:-1]}: not a text in UTF-8")
+            if (problem := _unsendable(values[key])) is not None:
+                problems.append(f"{ascii(key)[1:-1]}: {problem}")
                 unresolved.add(key)
                 del values[key]
     try:
@@ -102,9 +103,15 @@ def parse_config(
     return config
 
 
-def _is_encodable(value: object) -> bool:
-    """Whether a text can be sent: JSON may hold halves of characters, and so may a variable."""
-    return not isinstance(value, str) or is_encodable(value)
+def _unsendable(value: object) -> str | None:
+    """Why a text cannot be part of a request: JSON may hold anything, and so may a variable."""
+    if not isinstance(value, str):
+        return None
+    if not is_encodable(value):
+        return "not a text in UTF-8"
+    if any(unicodedata.category(letter) == "Cc" for letter in value):
+        return "it holds a line break or another control character"
+    return None
 
 
 def remember_secrets(config: BaseModel) -> None:
@@ -135,4 +142,6 @@ def _resolve(value: object, environment: Mapping[str, str]) -> object:
                 raise LookupError(f"file {name!r} cannot be read: {reason}") from error
         raise LookupError(f"unknown placeholder provider {provider}")
 
+    if "${" in _PLACEHOLDER.sub("", value):
+        raise LookupError("a placeholder is ${env:NAME} or ${file:/path}")
     return _PLACEHOLDER.sub(replacement, value)

@@ -65,8 +65,7 @@ class DeleteGuard:
 
     def see(self, row_ids: Iterable[str]) -> None:
         """Note rows that were read: nobody needs to doubt them any more."""
-        if self._doubted:
-            seen = set(row_ids)
+        if seen := self._doubted.keys() & set(row_ids):
             self._set_doubted(
                 {row: evidence for row, evidence in self._doubted.items() if row not in seen}
             )

@@ -94,10 +94,10 @@ def _source_class(name: object, path: Path, systems: Systems) -> type[PolledSour
     """Only classes that a system declares: a configuration file must not run other code."""
     vendors = systems.vendors()
     sources = {class_name(each.source): each.source for each in vendors if each.source}
-    if name in sources:
-        return sources[str(name)]
+    if isinstance(name, str) and name in sources:
+        return sources[name]
     hint = f"one of {', '.join(sources)}"
-    if name in {class_name(each.sink) for each in vendors if each.sink}:
+    if str(name) in {class_name(each.sink) for each in vendors if each.sink}:
         hint = "`psastream poll` takes source files; sink files go to `psastream dispatch`"
     raise ConfigError(f"{path}: connector.class names no source: {name}", hint=hint)
 

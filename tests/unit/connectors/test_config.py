@@ -108,3 +108,35 @@ def test_an_object_without_a_topic_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "c.json", **document | {"object.include.list": "person,holiday"})
     with pytest.raises(ConfigError, match="holiday"):
         load_source(path, environment(tmp_path))
+
+
+@pytest.mark.fault("D9", place="connectors/config.py")
+@pytest.mark.parametrize(
+    ("token", "key", "problem"),
+    [
+        ("line\nbreak", "${env:FLOAT_TOKEN}", "auth.token: it holds a line break"),
+        ("tab\tstop", "${env:FLOAT_TOKEN}", "auth.token: it holds a line break or another control"),
+        ("sound", "${ENV:FLOAT_TOKEN}", "auth.token: a placeholder is"),
+        ("sound", "${env:FLOAT_TOKEN}${", "auth.token: a placeholder is"),
+        ("with ${ in it", "${env:FLOAT_TOKEN}", None),
+    ],
+)
+def test_d9_what_no_request_can_carry_is_refused_as_its_file_is_read(
+    token: str, key: str, problem: str | None, tmp_path: Path
+) -> None:
+    document = json.loads((ROOT / "connectors/float/source.json").read_text())
+    path = write(tmp_path / "c.json", **document | {"auth.token": key})
+    variables = environment(tmp_path) | {"FLOAT_TOKEN": token}
+    if problem is None:
+        assert load_source(path, variables).config.name == "float"
+        return
+    with pytest.raises(ConfigError) as caught:
+        load_source(path, variables)
+    assert problem in caught.value.detail
+    assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [["x"], {"x": 1}])
+def test_a_class_that_is_no_text_is_refused(name: object, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"connector\.class names no source"):
+        load_source(write(tmp_path / "c.json", **{"connector.class": name}), {})

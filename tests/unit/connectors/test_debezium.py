@@ -98,6 +98,7 @@ def test_a_failed_task_is_restarted_until_the_budget_is_spent() -> None:
     assert connect.restarts == 3
 
 
+@pytest.mark.fault("B9", place="connectors/debezium/client.py")
 @pytest.mark.parametrize(
     "trace",
     [
@@ -108,7 +109,7 @@ def test_a_failed_task_is_restarted_until_the_budget_is_spent() -> None:
         "ConnectException: Unable to obtain valid replication slot. Make sure there are no",
     ],
 )
-def test_a_lost_slot_is_not_restarted_over(trace: str) -> None:
+def test_b9_a_lost_slot_is_not_restarted_over(trace: str) -> None:
     connect = Connect(ConnectorStatus("RUNNING", ("FAILED",), (trace,)))
     with pytest.raises(ReplicationSlotLostError):
         asyncio.run(heal(connect, "c", RestartBudget(9, 60, clock_s=lambda: 0)))

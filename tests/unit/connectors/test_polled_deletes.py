@@ -262,9 +262,10 @@ def test_c1_a_second_sweep_believes_only_what_the_first_missed_too(
     assert guard.missed({rows[number] for number in again}, 8) is is_believed
 
 
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
 @pytest.mark.parametrize(("way", "traits"), [(flag, ReaderTraits()), (feed, FEED)])
 @pytest.mark.parametrize("count", [1, 5, 10])
-def test_told_deletes_never_empty_a_table(
+def test_c1_told_deletes_never_empty_a_table(
     way: Callable[[World, list[str]], None], traits: ReaderTraits, count: int
 ) -> None:
     world = World(ids_of(count), traits)
@@ -273,6 +274,7 @@ def test_told_deletes_never_empty_a_table(
     assert REFUSED._value.get() == count
 
 
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
 @pytest.mark.parametrize(
     ("pages", "living", "told"),
     [
@@ -283,7 +285,7 @@ def test_told_deletes_never_empty_a_table(
         ([0], 0, [True]),
     ],
 )
-def test_a_few_told_deletes_are_believed_if_a_row_is_left(
+def test_c1_a_few_told_deletes_are_believed_if_a_row_is_left(
     pages: list[int], living: int, told: list[bool]
 ) -> None:
     guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)

@@ -91,7 +91,8 @@ def test_words_outside_the_vocabulary_are_refused(rule: str) -> None:
         load_mappings(with_rule("name", rule))
 
 
-def test_two_objects_that_would_give_the_same_ids_are_refused() -> None:
+@pytest.mark.fault("D9", place="schemas/mapping_loader.py")
+def test_d9_two_objects_that_would_give_the_same_ids_are_refused() -> None:
     text = mapping_text("inhouse").replace("    kind: task\n", "    kind: project\n")
     line = line_of(text, ("objects", "tasks", "kind"))
     with pytest.raises(ConfigError, match=f"line {line}: tasks: kind project is that of projects"):
