@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from connectors.dispatch.dispatcher import GROUP_ID as DISPATCH_GROUP
 from psastream.worker import chosen_groups, engine_settings
 from runtime.kafka import create_topics
@@ -9,12 +11,22 @@ from runtime.registry import Registry
 from runtime.settings import Settings
 from schemas.topics import STATE_LOGS
 from streams.engine.anew import forget_state, require_no_members, reread, reread_all
+from streams.engine.settings import EngineSettings
+
+_OF_SOURCES: Final = "src."
 
 
 def reread_topic(settings: Settings, topic: str) -> None:
-    """Have a source topic read from its first record, into the state there is."""
+    """Have a topic read from its first record, into the state there is.
+
+    Raises FatalError while workers run, or dispatchers where it is no topic of a source,
+    ConfigError and BrokerUnavailableError.
+    """
     groups = chosen_groups(settings, Registry(settings.registry_url), None)
-    reread(engine_settings(settings), groups, topic)
+    engine = engine_settings(settings)
+    if not topic.startswith(_OF_SOURCES):
+        _refuse_dispatchers(engine)
+    reread(engine, groups, topic)
 
 
 def rebuild_group(settings: Settings, name: str) -> int:
@@ -24,6 +36,15 @@ def rebuild_group(settings: Settings, name: str) -> int:
     """
     [group] = chosen_groups(settings, Registry(settings.registry_url), [name])
     engine = engine_settings(settings)
+    _refuse_dispatchers(engine)
+    forget_state(engine, group)
+    logs = [topic for topic in STATE_LOGS if topic.name == group.state_topic]
+    create_topics(settings.kafka, logs, replication_factor=settings.replication_factor)
+    reread_all(engine, group)
+    return len(group.handlers())
+
+
+def _refuse_dispatchers(engine: EngineSettings) -> None:
     # Of what it has read half, a group orders what is wrong, and puts it right when it goes on.
     require_no_members(
         engine,
@@ -32,8 +53,3 @@ def rebuild_group(settings: Settings, name: str) -> int:
         hint="stop them, too, and start them when the workers have read all topics again; one "
         "that was killed leaves after 15 s",
     )
-    forget_state(engine, group)
-    logs = [topic for topic in STATE_LOGS if topic.name == group.state_topic]
-    create_topics(settings.kafka, logs, replication_factor=settings.replication_factor)
-    reread_all(engine, group)
-    return len(group.handlers())

@@ -128,7 +128,7 @@ def reread(
 ) -> None:
     """Have the worker read a topic from its first record, into the state there is.
 
-    Stop all workers first.
+    Stop all workers first, and all dispatchers unless it is a topic of a source (src.…).
     """
     from psastream.anew import reread_topic
 

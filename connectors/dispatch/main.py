@@ -140,4 +140,7 @@ def load_sink(
             f"{path}: target: there is no system {config.target}",
             hint=f"one of {', '.join(systems.names())}",
         )
+    if (own := systems.vendor_of(config.target).sink) is not sink:
+        hint = f"connector.class {class_name(own)} writes it" if own else "nothing writes it"
+        raise ConfigError(f"{path}: target: {config.target} is another system's", hint=hint)
     return config

@@ -113,6 +113,23 @@ def test_a_sink_file_names_a_system_there_is(tmp_path: Path) -> None:
         load_sink(folder / "sink.json", FLOAT)
 
 
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [
+        ("netsuite", "connector.class connectors.netsuite.sink.NetSuiteSink writes it"),
+        ("inhouse", "nothing writes it"),
+    ],
+)
+def test_a_sink_file_names_a_system_that_its_class_writes(
+    tmp_path: Path, target: str, hint: str
+) -> None:
+    path = folder_of(tmp_path, "float_uk") / "sink.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"target": target}))
+    with pytest.raises(ConfigError, match=f"target: {target} is another system's") as caught:
+        load_sink(path, FLOAT)
+    assert caught.value.hint == hint
+
+
 def test_a_folder_that_is_called_like_a_system_of_the_product_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="several systems are called float"):
         Systems([folder_of(tmp_path, "float")])
