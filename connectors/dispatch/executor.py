@@ -37,6 +37,7 @@ from connectors.dispatch.repeated import Repeated
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied, Sink
 from connectors.dispatch.verdicts import (
+    LateIntentError,
     UnforeseenError,
     carried_out,
     denied_alone,
@@ -379,14 +380,16 @@ class TargetExecutor:
         command = step.command
         known_id = self._ledger.known_id(command.natural_key)
         self._check()
+        # As a whole, not each request of it, and from the intent on: who takes over counts so.
+        deadline_s = asyncio.get_running_loop().time() + self._policy.attempt_s
         await self._journal.intend(command, step.number)
         if self._ledger.is_outdated(command.natural_key):  # since it was chosen
             self._ledger.not_applied(command.natural_key)
             return None
         try:
             self._check()  # the process may have stood still since
-            # As a whole, not each request of it: who takes over counts from the intent.
-            async with asyncio.timeout(self._policy.attempt_s):
+            _check_deadline(deadline_s)
+            async with asyncio.timeout_at(deadline_s):
                 done = await self._sink.execute(command, known_id)
         except TimeoutError:
             self._ledger.unknown(command.natural_key)
@@ -532,3 +535,9 @@ class TargetExecutor:
         gauge.labels(target, "retrying").set(retrying)
         gauge.labels(target, "queued").set(max(0, self.waiting - in_flight - retrying))
         self._metrics.paused.labels(target).set(self._gate.is_closed or self._gate.is_down)
+
+
+def _check_deadline(deadline_s: float) -> None:
+    """Raise LateIntentError where it is reached."""
+    if asyncio.get_running_loop().time() >= deadline_s:
+        raise LateIntentError

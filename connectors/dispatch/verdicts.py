@@ -27,6 +27,15 @@ class UnforeseenError(UnclearAnswerError):
         )
 
 
+class LateIntentError(TransientError):
+    """An intent was acknowledged after the deadline of its attempt: nothing was sent."""
+
+    code = "transient.late_intent"
+
+    def __init__(self) -> None:
+        super().__init__("the broker acknowledged the intent after the deadline of its attempt")
+
+
 def carried_out(status: Status, attempts: int, applied: Applied) -> Outcome:
     """Return the outcome of a command whose content the target holds."""
     return Outcome(
@@ -57,7 +66,8 @@ def is_outage(error: TransientError | AuthenticationError) -> bool:
     """
     if isinstance(error, AuthenticationError):
         return False
-    return not isinstance(error, UnclearAnswerError | RateLimitedError | LeaseLostError)
+    spares = UnclearAnswerError | RateLimitedError | LeaseLostError | LateIntentError
+    return not isinstance(error, spares)
 
 
 def rejected(attempts: int, error: RecordError) -> Outcome:

@@ -394,3 +394,61 @@ def test_what_is_held_back_counts_no_attempt() -> None:
         assert attempts == [(1, False, 1)] * 20 + [(0, True, 0)] * 5
 
     virtually(story)
+
+
+@pytest.mark.fault("A5", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize(
+    ("acknowledged_after_s", "is_sent"), [(0, True), (59, True), (60, False), (200, False)]
+)
+def test_a5_the_deadline_of_an_attempt_counts_from_its_intent(
+    acknowledged_after_s: int, is_sent: bool
+) -> None:
+    """Who takes over counts from the stamp of the intent, however late the broker took it."""
+    lasted_s = list[float]()
+
+    class Silent(Erp):
+        async def execute(self, command: Command, known_id: str | None) -> Applied:
+            self.writes += 1
+            try:
+                return await asyncio.sleep(HOUR_S, await super().execute(command, known_id))
+            finally:
+                lasted_s.append((now() - START).total_seconds())
+
+    async def story() -> None:
+        erp, policy = Silent(), replace(SLOW, attempt_s=60.0)
+        async with bench(erp, policy=policy) as it:
+            intents = list[int]()
+
+            async def intend(_command: Command, attempt: int) -> None:
+                intents.append(attempt)
+                await asyncio.sleep(acknowledged_after_s if attempt == 1 else HOUR_S)
+
+            it.journal.intend = intend  # type: ignore[method-assign]
+            it.submit(make_command())
+            await asyncio.sleep(max(60, acknowledged_after_s) + SLOW.backoff_s + 1)
+            assert (erp.writes > 0) is is_sent
+            assert lasted_s == ([60.0] if is_sent else [])
+            assert intents == ([1] if is_sent else [1, 2]), "that nothing was sent is known"
+            assert erp.looks == 0
+
+    virtually(story)
+
+
+@pytest.mark.fault("D1", place="connectors/dispatch/verdicts.py")
+def test_d1_a_broker_that_is_slow_says_nothing_about_the_target() -> None:
+    async def story() -> None:
+        erp = Erp()
+        async with bench(erp, policy=replace(SLOW, attempt_s=60.0)) as it:
+
+            async def intend(_command: Command, attempt: int) -> None:
+                await asyncio.sleep(61 if attempt == 1 else 0)
+
+            it.journal.intend = intend  # type: ignore[method-assign]
+            it.submit(*(make_command(f"netsuite:project:{number}") for number in range(5)))
+            await asyncio.sleep(61.5)
+            labels = {"target": "netsuite"}
+            assert it.registry.get_sample_value("psastream_target_paused", labels) == 0
+            await asyncio.sleep(SLOW.backoff_s + 1)
+            assert len(erp.held) == 5
+
+    virtually(story)
