@@ -124,6 +124,11 @@ class TargetExecutor:
         """How many commands are not settled yet."""
         return len(self._waiting)
 
+    @property
+    def crowd(self) -> int:
+        """How many of them no person was told of: who repeats in vain keeps nobody from coming."""
+        return len(self._waiting) - len(self._repeated)
+
     def submit(self, command: Command, finished: Finished) -> None:
         """Take in a command; `finished` is called once nothing more will happen to it.
 

@@ -34,6 +34,10 @@ class Repeated:
         self._failed: dict[str, int] = {}  # natural key → answers when it failed last
         self._told: dict[str, Refusal] = {}  # by exception id
 
+    def __len__(self) -> int:
+        """How many a person was told of."""
+        return len(self._told)
+
     def answered(self) -> None:
         """Take in a good answer: a command was carried out, found to be, or refused."""
         self._answers += 1

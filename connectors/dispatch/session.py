@@ -14,7 +14,7 @@ from functools import partial
 
 import structlog
 
-from connectors.dispatch.commands import Command, OpenException
+from connectors.dispatch.commands import Command, OpenException, Status
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.exceptions import is_leftover
 from connectors.dispatch.executor import Spawn, TargetExecutor
@@ -124,7 +124,7 @@ class Session:
         return frozenset(
             name
             for name, executor in self._executors.items()
-            if executor.waiting >= self._max_queued[name]
+            if executor.crowd >= self._max_queued[name]
         )
 
     async def drain(self, deadline_s: float) -> None:
@@ -141,11 +141,15 @@ def _is_last(refusal: Refusal, memory: Memory) -> bool:
     """Whether nothing newer is known; where nothing is at all, a command is delivered again.
 
     A result that is older came late: compaction keeps it in the place of the last one, which is
-    known by its exception alone. What a command left over is to be tidied up whatever came after.
+    known by its exception alone. What was superseded has a successor that is delivered again. What
+    a command left over is to be tidied up whatever came after.
     """
     last = memory.settled.get(refusal.command.natural_key)
-    is_settled = last is not None and last.revision <= refusal.command.revision
-    return is_leftover(refusal) or is_settled
+    return is_leftover(refusal) or (
+        last is not None
+        and last.status is not Status.SUPERSEDED
+        and last.revision <= refusal.command.revision
+    )
 
 
 def doubtful(memory: Memory) -> set[str]:

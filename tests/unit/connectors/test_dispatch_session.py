@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
-from connectors.dispatch.commands import Intent, Problem, Settled
+from connectors.dispatch.commands import Intent, Problem, Settled, Status
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.exceptions import exception_id, warning_id
 from connectors.dispatch.intake import Delivery, Withdrawal
@@ -20,8 +20,10 @@ from connectors.dispatch.refusals import Refusal, RetryRequest
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.session import Session, Target
 from connectors.dispatch.signals import Change
+from connectors.faults import UnclearAnswerError
 from schemas.errors import DecodeError
 from tests.support.sinks import FakeTarget, MemoryJournal, make_command
+from tests.support.virtual_time import run_virtually
 
 PLACES = {target: (f"psa.command.{target}", 0) for target in ("netsuite", "float")}
 
@@ -103,6 +105,32 @@ async def test_only_the_crowded_target_is_held_back() -> None:
         assert it.crowded() == frozenset()
 
 
+@pytest.mark.fault("A8", place="connectors/dispatch/session.py")
+def test_a8_what_a_person_was_told_of_leaves_room_for_others() -> None:
+    """Their withdrawals would lie behind them, and never be read."""
+
+    async def story() -> None:
+        target, journal = FakeTarget(), MemoryJournal()
+        odd = UnclearAnswerError("400", outcome_unknown=False, context={"vendor_code": "SCRIPT"})
+        async with session({"netsuite": target}, journal) as it:
+            for number in range(2):
+                command = make_command(f"netsuite:time_bill:{number}")
+                target.will(command.natural_key, *[odd] * 100)
+                it.accept(delivery("netsuite", number, command))
+            assert it.crowded() == {"netsuite"}
+            await asyncio.sleep(600)
+            assert len(journal.open) == 2
+            assert it.crowded() == frozenset()
+            for number in range(2):
+                withdrawal = Withdrawal(f"netsuite:time_bill:{number}", 2)
+                it.accept(delivery("netsuite", 2 + number, withdrawal))
+            await asyncio.sleep(600)
+            assert journal.open == {}
+            assert dict(it.offsets.committable()) == {PLACES["netsuite"]: 4}
+
+    run_virtually(story())
+
+
 @pytest.mark.asyncio
 async def test_what_is_no_command_is_buried_before_its_offset_moves() -> None:
     journal = MemoryJournal()
@@ -172,6 +200,24 @@ async def test_a1_a_refusal_that_something_newer_has_followed_is_not_tried_again
         await asyncio.sleep(0.05)
 
     assert (sinks["netsuite"].calls, sinks["netsuite"].looks) == (0, [])
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/session.py")
+@pytest.mark.parametrize(
+    ("status", "is_tried"), [(Status.SUPERSEDED, False), (Status.REJECTED, True), (None, True)]
+)
+@pytest.mark.asyncio
+async def test_a1_a_refusal_that_was_superseded_is_not_tried_before_its_successor_comes(
+    status: Status | None, is_tried: bool
+) -> None:
+    command = make_command(revision=1)
+    refusal = Refusal(exception_id(command), command, Problem("X", "no"), 1, 1, 0.0, 0.0, 0.0)
+    settled = {command.natural_key: Settled(1, 1, None, status)}
+    target = FakeTarget()
+    async with session({"netsuite": target}, MemoryJournal(), Memory(settled, refusals=(refusal,))):
+        await asyncio.sleep(0.05)
+
+    assert (target.calls > 0) is is_tried
 
 
 @pytest.mark.fault("A1", place="connectors/dispatch/session.py")
