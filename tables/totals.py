@@ -115,8 +115,10 @@ class Totals:
             self._settle_utilization()
 
     def project_refs(self) -> set[str]:
-        """Return the source projects whose totals the chunk changes."""
-        return {key.partition("|")[0] for key in (*self._margin, *self._billing)}
+        """Return the source projects whose totals, or whose contract, the chunk changes."""
+        return {
+            key.partition("|")[0] for key in (*self._margin, *self._billing)
+        } | self._republished
 
     def _settle_margin(self, standings: Mapping[str, Standing], timestamp_ms: int) -> None:
         rows, keys, removed = [], [], []

@@ -68,6 +68,10 @@ class Firm:
         commands = [record for _, record in records if record is not None]
         return [each["kind"] for each in commands if ":time_bill:" in str(each["natural_key"])]
 
+    def open_exceptions(self) -> list[str]:
+        rows = self._tables.table("psa.exception")
+        return [key for key, row in rows.items() if row["status"] == "open"]
+
     def worked(self) -> list[object]:
         return [row["hours"] for row in self._tables.table("psa.metric.project_margin").values()]
 
@@ -163,3 +167,20 @@ def test_c7_after_a_rebuild_the_partition_of_the_project_deletes_what_a_void_inv
         Change("invoice", "netsuite:invoice:1", {**names, **amounts, **line, "status": "void"})
     )
     assert firm.orders() == ["upsert_time_bill", "delete_time_bill"]
+
+
+def test_a_contract_that_cannot_be_read_is_told_until_it_is_mended_though_no_total_is_left() -> (
+    None
+):
+    def worth(value: str) -> Change:
+        terms = {"billing_type": "fixed_fee", "contract_value": Decimal(value), "currency": "EUR"}
+        return Change("project", PSA_PROJECTS[0], {"source_system": "inhouse", **terms})
+
+    names = {"time_entry_id": "inhouse:time_entry:9", "project_ref": PSA_PROJECTS[0]}
+    amounts = {"hours": Decimal("2.00"), "currency": "EUR", "amount": Decimal("200.0000")}
+    line = {**names, **amounts, "kind": "invoice", "status": "open"}
+    identity = "netsuite:invoice:1"
+    firm = Firm(worth("-100"), Change("invoice", identity, line), Change("invoice", identity))
+    assert f"billing:{PSA_PROJECTS[0]}" in firm.open_exceptions()
+    firm.feed(worth("100"))
+    assert firm.open_exceptions() == []
