@@ -160,11 +160,15 @@ class _Cohort:
 
     def pause(self, now_s: float) -> None:
         """Begin a pause; afterwards a new sweep begins."""
-        pause_s = self.pace.pause_s(self.failures, self.identity)
-        if not self.pace.is_shared and self.members:
-            share_s = PATIENCE_S * self.pace.probes / len(self.members)
-            pause_s = min(pause_s, max(MINUTE_S, share_s))
-        self.begin_sweep(now_s + pause_s)
+        self.begin_sweep(now_s + self._pause_s(self.failures))
+
+    def _pause_s(self, failures: int) -> float:
+        """Return the pause after so many failures in a row: no longer than all can be tried in."""
+        pause_s = self.pace.pause_s(failures, self.identity)
+        if self.pace.is_shared or not self.members:
+            return pause_s
+        share_s = PATIENCE_S * self.pace.probes / len(self.members)
+        return min(pause_s, max(MINUTE_S, share_s))
 
     def begin_round(self, now_s: float) -> list[Refusal]:
         """Begin to try the next ones and return them; a pause where it is nobody's turn.
@@ -180,7 +184,7 @@ class _Cohort:
             self.pause(now_s)
             return []
         # Should an answer never come, the others go on.
-        self.due_at_s = now_s + self.pace.pause_s(self.failures + 1, self.identity)
+        self.due_at_s = now_s + self._pause_s(self.failures + 1)
         self.tried_at_s = now_s
         for member in chosen:
             self.wanted.pop(member.exception_id, None)

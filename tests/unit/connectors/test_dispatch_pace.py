@@ -6,7 +6,7 @@ import pytest
 
 from connectors.dispatch.commands import Problem
 from connectors.dispatch.pace import PACES
-from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
+from connectors.dispatch.refusals import PATIENCE_S, Refusal, Refusals, RetryRequest
 from connectors.faults import Reason
 from tests.support.sinks import make_command
 
@@ -488,3 +488,19 @@ def test_the_next_one_follows_where_one_beside_the_sweep_is_taken_and_its_probe_
     found.refused(probe.exception_id, probe.command, probe.problem, 2, now_s + 32)
     [last] = found.due(now_s + 32)
     assert {probe.exception_id, beside.exception_id, last.exception_id} == {"0", "1", "2"}
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+def test_a1_trials_that_are_never_answered_keep_nobody_waiting_beyond_patience() -> None:
+    """However many of them there are: the others of a large cause are all tried in two days."""
+    count, now_s = 300, 900.0
+    found = restored(*[now_s] * count, reason=Reason.VALIDATION)
+    tried: set[str] = set()
+    while len(tried) < count:
+        for refusal in found.due(now_s):
+            tried.add(refusal.exception_id)
+            if int(refusal.exception_id) % 3:
+                answer = refusal.exception_id, refusal.command, refusal.problem
+                found.refused(*answer, refusal.attempts + 1, now_s)
+        now_s = max(found.next_at_s(now_s) or now_s, now_s)
+    assert now_s - 900.0 <= 1.1 * PATIENCE_S
