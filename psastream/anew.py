@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from connectors.dispatch.dispatcher import GROUP_ID as DISPATCH_GROUP
 from psastream.worker import chosen_groups, engine_settings
 from runtime.kafka import create_topics
 from runtime.registry import Registry
 from runtime.settings import Settings
-from schemas.topics import STATE_LOGS
+from schemas.topics import SOURCE_PREFIX, STATE_LOGS
 from streams.engine.anew import forget_state, require_no_members, reread, reread_all
 from streams.engine.settings import EngineSettings
-
-_OF_SOURCES: Final = "src."
 
 
 def reread_topic(settings: Settings, topic: str) -> None:
@@ -24,7 +20,7 @@ def reread_topic(settings: Settings, topic: str) -> None:
     """
     groups = chosen_groups(settings, Registry(settings.registry_url), None)
     engine = engine_settings(settings)
-    if not topic.startswith(_OF_SOURCES):
+    if not topic.startswith(f"{SOURCE_PREFIX}."):
         _refuse_dispatchers(engine)
     reread(engine, groups, topic)
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from schemas.commands import WITHDRAW, CommandContent
 from schemas.identity import command_id
+from schemas.topics import COMMAND_PREFIX
 from tables.effects import Outbox, instant
 
 PayloadValue = str | int | bool | Decimal | date | None
@@ -199,7 +200,7 @@ def _send(
 ) -> None:
     text = canonical_json(payload)
     outbox.add(
-        f"psa.command.{order.target}",
+        f"{COMMAND_PREFIX}{order.target}",
         order.natural_key,
         {
             "command_id": command_id(order.target, order.kind, order.natural_key, revision, text),

@@ -26,10 +26,10 @@ from schemas.errors import (
     RecordError,
     RegistryUnavailableError,
 )
+from schemas.topics import COMMAND_PREFIX
 
 _log = structlog.get_logger()
 
-TOPIC_PREFIX: Final = "psa.command."
 BATCH: Final = 500
 POLL_S: Final = 0.1
 REGISTRY_PATIENCE_S: Final = 60.0
@@ -66,7 +66,7 @@ class Delivery:
     @property
     def target(self) -> str:
         """The target the topic belongs to."""
-        return self.topic.removeprefix(TOPIC_PREFIX)
+        return self.topic.removeprefix(COMMAND_PREFIX)
 
 
 class IntakeListener(Protocol):
@@ -113,7 +113,7 @@ class Intake:
         self._generation = 0
         self._listener = listener
         consumer.subscribe(
-            [f"{TOPIC_PREFIX}{target}" for target in targets],
+            [f"{COMMAND_PREFIX}{target}" for target in targets],
             on_assign=self._on_assign,
             on_revoke=self._on_revoke,
             on_lost=self._on_lost,
@@ -241,7 +241,7 @@ class Intake:
     @stamina.retry(on=RegistryUnavailableError, attempts=None, timeout=REGISTRY_PATIENCE_S)
     def _command(self, topic: str, value: bytes) -> Command | Withdrawal:
         command = Command.from_record(self._serde.read(value))
-        if f"{TOPIC_PREFIX}{command.target}" != topic:
+        if f"{COMMAND_PREFIX}{command.target}" != topic:
             raise InvalidEntityError(
                 f"command {command.command_id} for {command.target} is in topic {topic}"
             )
@@ -271,4 +271,4 @@ class Intake:
 
 
 def _target(partition: TopicPartition) -> str:
-    return str(partition.topic).removeprefix(TOPIC_PREFIX)
+    return str(partition.topic).removeprefix(COMMAND_PREFIX)

@@ -18,7 +18,7 @@ from connectors.dispatch.commands import Command, OpenException, Status
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.exceptions import is_leftover
 from connectors.dispatch.executor import Spawn, TargetExecutor
-from connectors.dispatch.intake import TOPIC_PREFIX, Delivery, Withdrawal
+from connectors.dispatch.intake import Delivery, Withdrawal
 from connectors.dispatch.journal import DeadLetter, Journal, Memory
 from connectors.dispatch.lease import Check
 from connectors.dispatch.ledger import NEVER, Ledger, is_open
@@ -29,7 +29,7 @@ from connectors.dispatch.remedies import Remedies
 from connectors.dispatch.signals import Change, Signal
 from connectors.dispatch.sink import Sink
 from schemas.routing import partition_of
-from schemas.topics import PARTITIONS
+from schemas.topics import COMMAND_PREFIX, PARTITIONS
 
 _log = structlog.get_logger()
 
@@ -174,5 +174,5 @@ def exceptions_of(
 
 def place_of(target: str, natural_key: str) -> tuple[str, int]:
     """Return topic and partition of the commands of a natural key."""
-    topic = f"{TOPIC_PREFIX}{target}"
+    topic = f"{COMMAND_PREFIX}{target}"
     return topic, partition_of(natural_key, PARTITIONS)
