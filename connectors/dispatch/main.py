@@ -135,12 +135,11 @@ def load_sink(
             hint=f"one of {', '.join(sinks)}; source files go to `psastream poll`",
         )
     config = parse_config(document, sink.config_model, environment, origin=str(path))
-    if config.target not in systems.names():
-        raise ConfigError(
-            f"{path}: target: there is no system {config.target}",
-            hint=f"one of {', '.join(systems.names())}",
-        )
-    if (own := systems.vendor_of(config.target).sink) is not sink:
+    try:
+        own = systems.vendor_of(config.target).sink
+    except ConfigError as error:
+        raise ConfigError(f"{path}: target: {error.detail}", hint=error.hint) from error
+    if own is not sink:
         hint = f"connector.class {class_name(own)} writes it" if own else "nothing writes it"
         raise ConfigError(f"{path}: target: {config.target} is another system's", hint=hint)
     return config
