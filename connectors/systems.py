@@ -113,9 +113,9 @@ class Systems:
         package = self._packages[name]
         try:
             return files(package)
-        except ImportError as error:
+        except Exception as error:  # no package, or whatever it raises as it is imported
             raise ConfigError(
-                f"the package of system {name} is not there: {package}",
+                f"the package of system {name} cannot be read: {package!a}: {type(error).__name__}",
                 hint=f"an entry point of the group {ENTRY_POINTS} names the package of a folder",
             ) from error
 

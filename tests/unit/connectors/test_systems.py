@@ -204,11 +204,18 @@ def test_code_of_a_package_that_does_not_load_is_named(
         Systems().vendor("acme_bad")
 
 
-def test_a_package_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = EntryPoint("acme_gone", "acme_gone.folder", "psastream.systems")
+@pytest.mark.parametrize("package", ["acme_gone.folder", "json.decoder", "", ".", "acme_raises"])
+def test_what_is_no_package_is_named(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "acme_raises").mkdir()
+    (tmp_path / "acme_raises" / "__init__.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint("acme", package, "psastream.systems")
     monkeypatch.setattr("connectors.systems.entry_points", lambda group: [entry])
-    with pytest.raises(ConfigError, match=r"system acme_gone is not there: acme_gone\.folder"):
-        Systems().read("acme_gone")
+    for ask in (Systems().read, Systems().vendor, Systems().vendor_of):
+        with pytest.raises(ConfigError, match="the package of system acme cannot be read"):
+            ask("acme")
 
 
 def test_a_database_needs_no_code() -> None:
