@@ -43,7 +43,11 @@ SLOT_LOST_TEXTS: Final = (
     "no longer available on the server",
     "Unable to obtain valid replication slot",
 )
-"""What PostgreSQL, version by version, and Debezium say of a slot that is gone or invalid."""
+"""What PostgreSQL and Debezium say of a slot that is gone or invalid.
+
+By version of PostgreSQL (13 to 17, and 18) as PeerDB-io/peerdb and the tests of electric-sql/
+electric know it; the last one is of Debezium's PostgresReplicationConnection.
+"""
 
 
 def read_faults(body: object) -> Sequence[Fault]:
