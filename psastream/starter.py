@@ -41,6 +41,9 @@ _TYPES: Final[Mapping[str, str]] = {
 postgresql.html#postgresql-data-types, with the modes of the connector file."""
 _PERSONAL: Final = re.compile(r"mail|phone|first_?name|last_?name|birth|iban|salary|passport|ssn")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_TABLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+_COLUMN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""Names that Avro has; the connector writes another one for any other."""
 _DIGITS_MAX: Final = 38
 
 _COLUMNS: Final = """
@@ -153,6 +156,9 @@ def write_starter(starter: Starter, folder: Path) -> list[Path]:
 
 
 def _declared(table: Table, warnings: list[str]) -> dict[str, Any] | None:
+    if not _TABLE.fullmatch(table.name):
+        warnings.append(f"{table.name} is left out: no topic can have this name")
+        return None
     keys = [column.name for column in table.columns if column.is_key]
     if len(keys) != 1:
         why = "no primary key" if not keys else f"a primary key of {len(keys)} columns"
@@ -180,6 +186,8 @@ def _declared(table: Table, warnings: list[str]) -> dict[str, Any] | None:
 
 
 def _type(column: Column) -> str | None:
+    if not _COLUMN.fullmatch(column.name):
+        return None
     if column.is_enum:
         return "text"
     if column.type == "numeric":
@@ -191,6 +199,8 @@ def _type(column: Column) -> str | None:
 
 
 def _why(column: Column) -> str:
+    if not _COLUMN.fullmatch(column.name):
+        return "no field of a record can have this name"
     if column.type == "numeric":
         return "a number without a scale, or of more than 38 digits; cast it in a view or a column"
     return f"no mapping reads the type {column.type}"

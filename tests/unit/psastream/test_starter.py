@@ -93,12 +93,14 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         (Column("x", "float8"), "no mapping reads the type float8"),
         (Column("x", "_text"), "no mapping reads the type _text"),
         (Column("x", "timestamp"), "no mapping reads the type timestamp"),
+        (Column("x y", "text"), "no field of a record can have this name"),
+        (Column("1x", "int4"), "no field of a record can have this name"),
     ],
 )
 def test_a_column_that_no_mapping_reads_is_left_out_and_said(column: Column, why: str) -> None:
     columns, [warning] = declared(column)
     assert columns == {"id": "long"}
-    assert warning.startswith("t.x is left out: ")
+    assert warning.startswith(f"t.{column.name} is left out: ")
     assert why in warning
 
 
@@ -128,6 +130,22 @@ def test_a_table_without_a_key_of_one_column_is_left_out_and_said(
 ) -> None:
     warnings = starter_of("firm", [SESSIONS, Table("t", columns)]).warnings
     assert any(each == f"t is left out: {why}" for each in warnings)
+
+
+@pytest.mark.parametrize("name", ["order-lines", "_log", "größe", "2026", "t" * 101])
+def test_a_table_that_no_topic_can_be_named_after_is_left_out_and_said(
+    name: str, tmp_path: Path
+) -> None:
+    starter = starter_of("firm", [SESSIONS, replace(SESSIONS, name=name)])
+    assert f"{name} is left out: no topic can have this name" in starter.warnings
+    write_starter(starter, tmp_path / "firm")
+    assert list(Systems([tmp_path / "firm"]).read("firm").topics) == ["Session"]
+
+
+def test_a_name_of_a_hundred_letters_is_declared(tmp_path: Path) -> None:
+    starter = starter_of("firm", [replace(SESSIONS, name="t" * 100)])
+    write_starter(starter, tmp_path / "firm")
+    assert list(Systems([tmp_path / "firm"]).read("firm").topics) == ["t" * 100]
 
 
 def test_a_schema_of_which_nothing_can_be_captured_is_refused() -> None:
