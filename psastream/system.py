@@ -55,7 +55,7 @@ def check_system(folder: Path, *, as_json: bool) -> bool:
         else:
             for problem in error.problems:
                 typer.echo(problem)
-            typer.echo(f"{len(error.problems)} problems; {error.hint}")
+            typer.echo(f"problems: {len(error.problems)}; {error.hint}")
         return False
     makes = {
         mapping.topic: [_entity(target.topic) for target in mapping.targets]

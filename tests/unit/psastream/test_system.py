@@ -59,7 +59,7 @@ def test_each_problem_of_a_folder_is_a_line_with_its_file(tmp_path: Path) -> Non
     assert all(line.startswith("float_uk/mapping.yaml: line ") for line in problems)
     assert any("role: the contract is missing: avro/role.avsc" in line for line in problems)
     assert any("unknown source column nome" in line for line in problems)
-    assert last.startswith(f"{len(problems)} problems; ")
+    assert last.startswith(f"problems: {len(problems)}; ")
     said = json.loads(psastream("check", folder, "--json").output)
     assert said["problems"] == problems
 
