@@ -19,10 +19,10 @@ import polars as pl
 
 from bench.agents_small import SMALL, Amounts, Folded, RecordFold, Sums
 from bench.canonical import RECORD
-from schemas.codec import AvroSchema, RecordCodec, load_schema
-from schemas.columnar import ChunkDecoder, ChunkEncoder
+from schemas.codec.columnar import ChunkDecoder, ChunkEncoder
+from schemas.codec.framing import header
+from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.contracts import record_schema
-from schemas.framing import header
 from streams.engine import Accounting, AgentSpec, Chunk, Effects, GroupSpec, OutputBatch, State
 
 COLUMNS: Final = (

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from schemas.codec import AvroSchema, RecordCodec
-from schemas.framing import HEADER_BYTES
+from schemas.codec.framing import HEADER_BYTES
+from schemas.codec.record import AvroSchema, RecordCodec
 
 SMALL = 100
 """Up to so many records, one by one is faster than columns."""

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import polars as pl
 
 from bench.changes import FIRST_DAY, Change, Entry, person_id, project_id
-from schemas.columnar import ChunkEncoder, frame_dtypes
+from schemas.codec.columnar import ChunkEncoder, frame_dtypes
+from schemas.codec.framing import header
 from schemas.contracts import record_schema
-from schemas.framing import header
 from schemas.routing import partition_of
 
 RECORD = "canonical/time_entry"

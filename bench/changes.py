@@ -16,8 +16,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from schemas.codec import AvroSchema, RecordCodec, load_schema
-from schemas.framing import frame, unframe
+from schemas.codec.framing import frame, unframe
+from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "debezium_inhouse.json"
 FIRST_DAY = date(2026, 1, 1)

@@ -12,10 +12,10 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from schemas.codec import AvroSchema, RecordCodec, load_schema
-from schemas.columnar import ChunkDecoder, ChunkEncoder, ChunkReader
+from schemas.codec.columnar import ChunkDecoder, ChunkEncoder, ChunkReader
+from schemas.codec.framing import HEADER_BYTES, header
+from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.envelope import envelope_schema
-from schemas.framing import HEADER_BYTES, header
 
 HEADER = header(1)
 REPEATS = 5

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from connectors.systems import Systems
-from schemas.codec import AvroSchema, RecordCodec, load_schema
-from schemas.framing import frame
+from schemas.codec.framing import frame
+from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from streams.agents.normalize import make_normalizer
 from streams.engine import Chunk
 

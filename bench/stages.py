@@ -20,7 +20,7 @@ import psutil
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from bench import agents
-from schemas.columnar import ChunkDecoder
+from schemas.codec.columnar import ChunkDecoder
 from streams.engine import processor, transport
 from streams.engine.commit import TransactionalWriter
 from streams.engine.state_store import StateStore

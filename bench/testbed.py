@@ -29,7 +29,7 @@ from runtime.kafka import KafkaSettings, make_producer
 from runtime.registry import Registry
 from runtime.serde import Serde
 from sandbox.stack.settings import cache_dir_from
-from schemas.codec import load_schema
+from schemas.codec.record import load_schema
 from schemas.contracts import record_schema
 from schemas.identity import resource_id
 from schemas.routing import partition_of

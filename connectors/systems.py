@@ -18,10 +18,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
-from connectors.vendor import Vendor
+from connectors.toolkit.vendor import Vendor
 from schemas.errors import ConfigError
-from schemas.mapping_config import FILE, parse_config
-from schemas.mapping_loader import load_system
+from schemas.mapping.config import FILE, parse_config
+from schemas.mapping.loader import load_system
 from schemas.system import SystemBundle
 
 CONTRACTS: Final = "avro"
@@ -37,7 +37,7 @@ class Systems:
     def __init__(self, folders: Sequence[Path] = ()) -> None:
         """`folders` are systems of the firm's own, one each. Raises ConfigError."""
         packages = [
-            *((name, f"connectors.{name}") for name in _packaged()),
+            *((name, f"connectors.vendors.{name}") for name in _packaged()),
             *((entry.name, entry.value) for entry in entry_points(group=ENTRY_POINTS)),
         ]
         self._packages = dict(packages)
@@ -78,10 +78,12 @@ class Systems:
         except Exception as error:  # whatever a package raises that is not ours
             raise ConfigError(
                 f"the code of {name} cannot be loaded: {type(error).__name__}: {error}",
-                hint=f"VENDOR of {module} says what it can do; see connectors/vendor.py",
+                hint=f"VENDOR of {module} says what it can do; see connectors/toolkit/vendor.py",
             ) from error
         if not isinstance(vendor, Vendor):
-            raise ConfigError(f"VENDOR of {module} is no Vendor", hint="see connectors/vendor.py")
+            raise ConfigError(
+                f"VENDOR of {module} is no Vendor", hint="see connectors/toolkit/vendor.py"
+            )
         return vendor
 
     def vendor_of(self, name: str) -> Vendor:
@@ -123,7 +125,7 @@ class Systems:
 def _packaged() -> list[str]:
     return sorted(
         folder.name
-        for folder in files("connectors").iterdir()
+        for folder in files("connectors.vendors").iterdir()
         if folder.is_dir() and folder.joinpath(FILE).is_file()
     )
 

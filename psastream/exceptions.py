@@ -16,7 +16,7 @@ from connectors.dispatch.exceptions import OPEN, read_reason
 from connectors.dispatch.journal import last_exceptions, read_told
 from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
-from connectors.faults import Reason
+from connectors.toolkit.faults import Reason
 from runtime.kafka import KafkaSettings, make_producer, require_broker
 from runtime.registry import Registry
 from runtime.serde import Serde

@@ -12,7 +12,7 @@ from runtime.settings import Settings
 from schemas.commands import COMMANDS_OF
 from schemas.errors import ConfigError
 from schemas.landscape import ORDERED_FROM, Landscape, Role, load_landscape
-from schemas.mapping import ObjectMapping
+from schemas.mapping.compiled import ObjectMapping
 from schemas.system import SystemBundle, catalogue
 from schemas.topics import Topic
 

@@ -14,16 +14,16 @@ import typer
 
 from connectors.polled.conversion import Layout, RowReader
 from connectors.systems import Systems, read_text
-from schemas.codec import AvroSchema, RecordCodec, load_schema
-from schemas.columnar import ChunkDecoder
+from schemas.codec.columnar import ChunkDecoder
+from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.envelope import Operation
 from schemas.errors import ConfigError, SchemaMismatchError
-from schemas.mapping import ObjectMapping
+from schemas.mapping.compiled import ObjectMapping
 from schemas.system import SystemBundle
 from schemas.topics import Topic
 
 EPOCH: Final = date(1970, 1, 1)
-_CONNECTORS: Final = Path(__file__).parents[1] / "connectors"
+_VENDORS: Final = Path(__file__).parents[1] / "connectors" / "vendors"
 _SOURCE: Final = {"ts_ms": 0, "sequence": '["1"]', "lsn": 1, "snapshot": None}
 """Of a change that was streamed."""
 
@@ -87,7 +87,7 @@ def read_system(folder: Path) -> SystemBundle:
             f"there is no folder {folder}", hint="docs/configuration.md describes such folders"
         )
     folder = folder.resolve()
-    systems = Systems() if folder.parent == _CONNECTORS else Systems([folder])
+    systems = Systems() if folder.parent == _VENDORS else Systems([folder])
     return systems.read(folder.name)
 
 

@@ -16,7 +16,7 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from runtime.secrets import mask, remember_url
-from schemas.codec import AvroSchema, load_schema
+from schemas.codec.record import AvroSchema, load_schema
 from schemas.contracts import record_of, value_schema
 from schemas.errors import (
     ConfigError,

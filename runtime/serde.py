@@ -1,4 +1,4 @@
-"""Single records of catalogued topics, encoded and decoded. Chunks: `schemas.columnar`."""
+"""Single records of catalogued topics, encoded and decoded. Chunks: `schemas.codec.columnar`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runtime.registry import Registry
-from schemas.codec import RecordCodec
+from schemas.codec.framing import frame, unframe
+from schemas.codec.record import RecordCodec
 from schemas.contracts import value_schema
-from schemas.framing import frame, unframe
 from schemas.keys import KEY_SCHEMA, decode_key, encode_keys
 from schemas.topics import Topic, topic_of
 

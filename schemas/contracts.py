@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-from schemas.codec import AvroSchema, load_schema
+from schemas.codec.record import AvroSchema, load_schema
 from schemas.envelope import envelope_schema
 from schemas.errors import ConfigError
 from schemas.topics import Topic

@@ -9,7 +9,7 @@ import json
 from enum import StrEnum
 from typing import Final
 
-from schemas.codec import AvroSchema, Json, JsonObject, load_schema
+from schemas.codec.record import AvroSchema, Json, JsonObject, load_schema
 
 # What Debezium writes for a column the database did not send because it is unchanged: not a
 # value, and not null either. It must not overwrite state.

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from schemas.codec.framing import HEADER_BYTES, header
 from schemas.errors import DecodeError
-from schemas.framing import HEADER_BYTES, header
 
 KEY_SCHEMA: Final = '"string"'
 """Schema of the message key of every topic in the catalogue that has a record."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from schemas.codec import AvroSchema
-from schemas.mapping import ObjectMapping
+from schemas.codec.record import AvroSchema
+from schemas.mapping.compiled import ObjectMapping
 from schemas.topics import PRODUCT_TOPICS, Topic, command_topic
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from schemas.codec import AvroSchema
+from schemas.codec.record import AvroSchema
 from schemas.keys import row_id_of, row_key
 
 PARTITIONS: Final = 4

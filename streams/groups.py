@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas.landscape import Landscape
-from schemas.mapping import ObjectMapping
+from schemas.mapping.compiled import ObjectMapping
 from schemas.topics import PARTITIONS, state_topic
 from streams.agents.dead_letters import poison_letters
 from streams.agents.normalize import make_normalizer

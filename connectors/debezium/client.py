@@ -16,8 +16,8 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from connectors.config import read_document
-from connectors.faults import (
+from connectors.toolkit.config import read_document
+from connectors.toolkit.faults import (
     ErrorPolicy,
     Fault,
     Meaning,
@@ -26,7 +26,7 @@ from connectors.faults import (
     rule,
     text_or_none,
 )
-from connectors.http import Limiter, RetrySettings, VendorClient
+from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
 from runtime.secrets import mask
 from schemas.errors import ConfigError, FatalError, ReplicationSlotLostError
 from schemas.topics import SOURCE_PREFIX

@@ -22,7 +22,7 @@ from connectors.debezium.client import (
     RestartBudget,
     heal,
 )
-from connectors.faults import RecordNotFoundError
+from connectors.toolkit.faults import RecordNotFoundError
 from schemas.errors import PsaStreamError, ReplicationSlotLostError
 
 log = structlog.get_logger()

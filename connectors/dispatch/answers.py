@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from connectors.faults import UnclearAnswerError
+from connectors.toolkit.faults import UnclearAnswerError
 
 NAMES_SHOWN: Final = 5
 NAME_LENGTH: Final = 40

@@ -15,8 +15,8 @@ from typing import Any, Final, Self, TypeVar
 
 from pydantic import ValidationError
 
-from connectors.body import Bounds, parse_json
-from connectors.faults import Reason
+from connectors.toolkit.body import Bounds, parse_json
+from connectors.toolkit.faults import Reason
 from runtime.secrets import mask
 from schemas.commands import CommandContent
 from schemas.errors import InvalidEntityError

@@ -1,4 +1,4 @@
-"""Configuration of a command sink: the keys every `connectors/<vendor>/sink.json` has.
+"""Configuration of a command sink: the keys every `connectors/vendors/<vendor>/sink.json` has.
 
 A vendor adds its credentials in a subclass beside its sink.
 """
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from connectors.dispatch.lease import Check, LeasedLimiter
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Sink
-from connectors.http import Limiter
+from connectors.toolkit.http import Limiter
 
 
 class SinkConfig(BaseModel):

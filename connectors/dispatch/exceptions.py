@@ -26,7 +26,7 @@ from connectors.dispatch.commands import (
 )
 from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.remedies import Remedies, remedy
-from connectors.faults import Reason
+from connectors.toolkit.faults import Reason
 from runtime.secrets import mask
 
 OPEN: Final = "open"

@@ -48,7 +48,7 @@ from connectors.dispatch.verdicts import (
     too_late,
     transient,
 )
-from connectors.faults import (
+from connectors.toolkit.faults import (
     QuotaExhaustedError,
     UnreadableBodyError,
 )

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from connectors.http import Limiter
+from connectors.toolkit.http import Limiter
 from schemas.errors import TransientError
 
 Check = Callable[[], None]

@@ -11,7 +11,6 @@ from typing import Final
 
 import structlog
 
-from connectors.config import parse_config, read_document
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.dispatcher import SESSION_TIMEOUT_MS, Dispatcher, WrapJournal
 from connectors.dispatch.lease import Lease
@@ -19,6 +18,7 @@ from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.remedies import Remedies
 from connectors.dispatch.session import Target
 from connectors.systems import Systems, class_name
+from connectors.toolkit.config import parse_config, read_document
 from runtime.health import Health
 from runtime.prometheus import serve_metrics
 from runtime.registry import Registry

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.faults import Reason
+from connectors.toolkit.faults import Reason
 
 MINUTE_S: Final = 60.0
 HOUR_S: Final = 3_600.0

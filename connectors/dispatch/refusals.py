@@ -23,7 +23,7 @@ from typing import Final
 from connectors.dispatch.commands import Command, Problem
 from connectors.dispatch.pace import DAY_S, MINUTE_S, PACES, Pace
 from connectors.dispatch.references import references
-from connectors.faults import Reason
+from connectors.toolkit.faults import Reason
 
 WINDOW_MAX: Final = 64
 """Most commands of a cohort that are tried at once."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from connectors.dispatch.commands import Problem
-from connectors.faults import Reason
+from connectors.toolkit.faults import Reason
 
 Remedies = Mapping[tuple[str, str | None], str]
 """Of one vendor, by its code and by the field of the record, None for any field."""

@@ -13,7 +13,7 @@ from connectors.dispatch.ledger import Attempt, Step
 from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
 from connectors.dispatch.refusals import Refusal, RetryRequest
 from connectors.dispatch.verdicts import unclear
-from connectors.faults import Reason, UnclearAnswerError, VendorUnavailableError
+from connectors.toolkit.faults import Reason, UnclearAnswerError, VendorUnavailableError
 from schemas.errors import AuthenticationError, TransientError
 
 UNCLEAR_AFTER: Final = 8

@@ -18,7 +18,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, Topic
 
 from connectors.dispatch.references import RECORD_NAMES, names_of
 from connectors.dispatch.refusals import RetryRequest
-from connectors.faults import Reason
+from connectors.toolkit.faults import Reason
 from runtime.kafka import KafkaSettings, make_consumer, read_topic, topic_spans
 from runtime.serde import Serde
 from schemas.errors import BrokerUnavailableError, RecordError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.dispatch.commands import Outcome, Problem, Status
 from connectors.dispatch.lease import LeaseLostError
 from connectors.dispatch.sink import Applied
-from connectors.faults import (
+from connectors.toolkit.faults import (
     FAULTS_MAX,
     Reason,
     UnclearAnswerError,

@@ -1,4 +1,4 @@
 """The engine of the polled sources: cursors, ledger, deletes, sweeps, publishing, bookmarks.
 
-What a vendor's API looks like is in `connectors/<vendor>/source.py`.
+What a vendor's API looks like is in `connectors/vendors/<vendor>/source.py`.
 """

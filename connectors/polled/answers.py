@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from connectors.body import Several
-from connectors.faults import UnreadableBodyError
+from connectors.toolkit.body import Several
+from connectors.toolkit.faults import UnreadableBodyError
 from schemas.errors import SchemaMismatchError
 
 _REASONS_MAX: Final = 3

@@ -18,7 +18,7 @@ from typing import Any, Final
 from connectors.polled.answers import name_of, read_instant
 from connectors.polled.ledger import digest_of
 from connectors.polled.model import NAMELESS, Page, Row, UnreadableRow
-from schemas.codec import AvroSchema
+from schemas.codec.record import AvroSchema
 from schemas.errors import SchemaMismatchError
 
 Convert = Callable[[Any], object]

@@ -17,8 +17,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from connectors.faults import UnreadableBodyError
 from connectors.polled import instruments
+from connectors.toolkit.faults import UnreadableBodyError
 from runtime.health import Health
 from runtime.retries import Retries, tell_recovered, tell_retry
 from schemas.errors import (

@@ -14,7 +14,6 @@ from typing import Final
 
 import structlog
 
-from connectors.config import parse_config, read_document
 from connectors.polled.bookmark import Bookmark
 from connectors.polled.config import PolledConfig
 from connectors.polled.kafka_log import KafkaLog
@@ -23,6 +22,7 @@ from connectors.polled.loop import LoopSettings, ObjectLoop, part_of
 from connectors.polled.poller import ObjectPoller
 from connectors.polled.source import PolledSource
 from connectors.systems import Systems, class_name
+from connectors.toolkit.config import parse_config, read_document
 from runtime.health import EVENT_LOOP, Health
 from runtime.logs import configure_logs
 from runtime.prometheus import serve_metrics

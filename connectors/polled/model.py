@@ -101,8 +101,8 @@ class ReaderTraits:
 class ObjectReader(Protocol):
     """One object of one vendor, read over its API.
 
-    Methods raise the errors of `connectors.http`, and SchemaMismatchError when a field of the
-    contract is missing from the answer.
+    Methods raise the errors of `connectors.toolkit.http`, and SchemaMismatchError when a field of
+    the contract is missing from the answer.
     """
 
     @property

@@ -22,7 +22,6 @@ from itertools import chain
 
 import structlog
 
-from connectors.faults import DeleteLogIncompleteError, VendorRejectedError
 from connectors.polled import instruments
 from connectors.polled.bookmark import Batch, Bookmark, Change, Phase, Rejected, SourceLog
 from connectors.polled.clocks import Clock, Clocks
@@ -47,6 +46,7 @@ from connectors.polled.model import (
     parent_of,
 )
 from connectors.polled.scan import Draft, Scan, ids_of
+from connectors.toolkit.faults import DeleteLogIncompleteError, VendorRejectedError
 from runtime.clocks import SKEW, has_passed, is_past
 
 log = structlog.get_logger()

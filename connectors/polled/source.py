@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol, Self
 
 from connectors.polled.config import PolledConfig
 from connectors.polled.model import ObjectReader
-from schemas.codec import AvroSchema
+from schemas.codec.record import AvroSchema
 
 
 class PolledSource(Protocol):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from connectors.debezium.client import ConnectClient, RestartBudget, heal
-from connectors.faults import VendorRejectedError
+from connectors.toolkit.faults import VendorRejectedError
 from sandbox.demo.audience import DemoAudience
 from sandbox.demo.options import Disruption
 from sandbox.demo.parts import Parts

@@ -144,7 +144,7 @@ def _write_configs(directory: Path) -> list[Path]:
     ):
         for vendor in vendors:
             document: dict[str, Any] = json.loads(
-                (CONNECTORS / vendor / f"{kind}.json").read_text()
+                (CONNECTORS / "vendors" / vendor / f"{kind}.json").read_text()
             )
             if "requests.per.second" in document:
                 document["requests.per.second"] = UNLIMITED

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from runtime.secrets import mask
-from schemas.codec import RecordCodec
+from schemas.codec.framing import frame
+from schemas.codec.record import RecordCodec
 from schemas.contracts import record_schema
-from schemas.framing import frame
 from schemas.keys import KEY_SCHEMA, encode_keys
-from schemas.mapping import Rejection
+from schemas.mapping.compiled import Rejection
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME
 from streams.agents.registry import SubjectIds

@@ -21,12 +21,12 @@ import numpy.typing as npt
 import polars as pl
 import structlog
 
-from schemas.columnar import ChunkEncoder, ChunkReader, DecodedChunk
+from schemas.codec.columnar import ChunkEncoder, ChunkReader, DecodedChunk
+from schemas.codec.framing import header
 from schemas.contracts import record_schema
 from schemas.envelope import UNAVAILABLE, Operation
-from schemas.framing import header
 from schemas.keys import KEY_SCHEMA, encode_keys
-from schemas.mapping import MappedRows, ObjectMapping, Rejection, TargetMapping
+from schemas.mapping.compiled import MappedRows, ObjectMapping, Rejection, TargetMapping
 from schemas.position import table_reads
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS, Route

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from schemas.codec import RecordCodec
-from schemas.columnar import ChunkEncoder
+from schemas.codec.columnar import ChunkEncoder
+from schemas.codec.framing import header
+from schemas.codec.record import RecordCodec
 from schemas.contracts import record_schema
-from schemas.framing import header
 from schemas.keys import KEY_SCHEMA, encode_keys
 from schemas.routing import partition_of
 from schemas.topics import Topic, topic_of

@@ -12,11 +12,11 @@ from typing import Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from schemas.columnar import ChunkReader
+from schemas.codec.columnar import ChunkReader
 from schemas.contracts import record_schema
 from schemas.errors import RecordError
 from schemas.keys import decode_key
-from schemas.mapping import Rejection
+from schemas.mapping.compiled import Rejection
 from schemas.topics import BY_NAME
 from streams.agents.dead_letters import Refusal, dead_letters
 from streams.agents.open_exceptions import kept

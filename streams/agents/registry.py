@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from schemas.codec import AvroSchema
+from schemas.codec.record import AvroSchema
 
 
 class SubjectIds(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from schemas.columnar import ChunkReader
+from schemas.codec.columnar import ChunkReader
 from schemas.contracts import record_schema
 from schemas.errors import RecordError, TableCorruptedError
 from schemas.keys import decode_key, row_id_of

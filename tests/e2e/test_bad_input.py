@@ -16,7 +16,7 @@ import pytest
 from runtime.kafka import read_topic
 from sandbox.story import hours
 from sandbox.vendors.faults import FaultKind
-from schemas.framing import frame
+from schemas.codec.framing import frame
 from schemas.topics import PARTITIONS
 from tests.support.eventually import eventually
 from tests.support.running_system import DEADLINE_S, RunningSystem, running_system

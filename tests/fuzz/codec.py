@@ -13,10 +13,10 @@ import polars as pl
 
 from sandbox.registry.compatibility import incompatibilities
 from sandbox.registry.schema import parse
-from schemas.codec import FASTAVRO_ERRORS, AvroSchema, RecordCodec, load_schema
-from schemas.columnar import ChunkDecoder, ChunkEncoder, ChunkReader, frame_dtypes
+from schemas.codec.columnar import ChunkDecoder, ChunkEncoder, ChunkReader, frame_dtypes
+from schemas.codec.framing import frame, header
+from schemas.codec.record import FASTAVRO_ERRORS, AvroSchema, RecordCodec, load_schema
 from schemas.errors import PsaStreamError
-from schemas.framing import frame, header
 from tests.fuzz import values
 from tests.fuzz.case import Case, Kind
 from tests.support.avro_rows import (

@@ -19,11 +19,11 @@ from connectors.debezium.client import read_connector_file
 from connectors.dispatch.main import load_sink
 from connectors.polled.main import load_source
 from runtime.settings import Settings
-from schemas.columnar import frame_dtypes
+from schemas.codec.columnar import frame_dtypes
+from schemas.codec.framing import frame
 from schemas.contracts import record_schema
 from schemas.errors import ConfigError, InvalidEntityError
-from schemas.framing import frame
-from schemas.mapping import ObjectMapping
+from schemas.mapping.compiled import ObjectMapping
 from tests.fuzz import values
 from tests.fuzz.case import Case, Kind
 from tests.fuzz.sources import SourceTopic, play, sound_envelope, source_topics
@@ -39,8 +39,8 @@ READERS: Final[dict[str, Callable[[Path], object]]] = {
 }
 WORDS: Final = [
     "", "\x00", "${env:EVIL}", "${file:\x00}", "${file:/}", "${file:/dev}", "${x:y}", "${",
-    "connectors.netsuite.sink.NetSuiteSink", "connectors.float.source.FloatSource",
-    "connectors.float.source", "connectors.", "connectors.config.json", "os.system", "http://",
+    "connectors.vendors.netsuite.sink.NetSuiteSink", "connectors.vendors.float.source.FloatSource",
+    "connectors.vendors.float.source", "connectors.", "connectors.config.json", "os.system", "http://",
     "http://[", "https://a.b", "src.netsuite", "1", "/", "a\nb", "\ud800", "/dev/null",
 ]  # fmt: skip
 VARIABLES: Final = [
@@ -66,8 +66,8 @@ def _folder() -> Path:
 @cache
 def _files() -> list[tuple[str, Any]]:
     found = [
-        *(("source", path) for path in sorted(CONNECTORS.glob("*/source.json"))),
-        *(("sink", path) for path in sorted(CONNECTORS.glob("*/sink.json"))),
+        *(("source", path) for path in sorted(CONNECTORS.glob("vendors/*/source.json"))),
+        *(("sink", path) for path in sorted(CONNECTORS.glob("vendors/*/sink.json"))),
         *(("database", path) for path in sorted(CONNECTORS.glob("debezium/*.json"))),
     ]
     return [(kind, json.loads(path.read_text())) for kind, path in found]

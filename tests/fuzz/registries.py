@@ -19,7 +19,7 @@ from sandbox.registry.api import create_app
 from sandbox.registry.compatibility import CompatibilityLevel
 from sandbox.registry.errors import RequestRefusedError
 from sandbox.registry.service import Registry as SandboxRegistry
-from schemas.codec import FASTAVRO_ERRORS, AvroSchema, load_schema
+from schemas.codec.record import FASTAVRO_ERRORS, AvroSchema, load_schema
 from schemas.contracts import value_schema
 from tests.fuzz import values
 from tests.fuzz.case import Case, Kind

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from schemas.codec import AvroSchema, RecordCodec, load_schema
+from schemas.codec.framing import frame
+from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.contracts import record_of
 from schemas.envelope import envelope_schema
 from schemas.errors import InvalidEntityError
-from schemas.framing import frame
-from schemas.mapping import ObjectMapping
-from schemas.mapping_config import parse_config
+from schemas.mapping.compiled import ObjectMapping
+from schemas.mapping.config import parse_config
 from streams.agents.normalize import make_normalizer
 from streams.engine import Accounting
 from tests.fuzz import values

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from schemas.codec.framing import frame
 from schemas.errors import InvalidEntityError
-from schemas.framing import frame
 from streams.groups import make_groups
 from tests.fuzz.case import Case, Kind
 from tests.fuzz.sources import play, sound_envelope, source_topics

@@ -14,15 +14,15 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from connectors.faults import UnreadableBodyError
-from connectors.float.auth import POLICY as FLOAT
-from connectors.float.auth import StaticToken
-from connectors.float.sink import FloatSink
-from connectors.http import Limiter, VendorClient
-from connectors.netsuite.auth import POLICY as NETSUITE
-from connectors.netsuite.sink import NetSuiteSink
 from connectors.polled.loop import verdict_on
-from connectors.tokens import request_token
+from connectors.toolkit.faults import UnreadableBodyError
+from connectors.toolkit.http import Limiter, VendorClient
+from connectors.toolkit.tokens import request_token
+from connectors.vendors.float.auth import POLICY as FLOAT
+from connectors.vendors.float.auth import StaticToken
+from connectors.vendors.float.sink import FloatSink
+from connectors.vendors.netsuite.auth import POLICY as NETSUITE
+from connectors.vendors.netsuite.sink import NetSuiteSink
 from schemas.errors import AuthenticationError, RecordError, TransientError
 from tests.fuzz import values, wire
 from tests.fuzz.case import Case, Kind

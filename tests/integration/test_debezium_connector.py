@@ -11,12 +11,12 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from connectors.debezium.client import ConnectClient, RestartBudget, heal, read_connector_file
-from connectors.faults import VendorRejectedError
+from connectors.toolkit.faults import VendorRejectedError
 from runtime.kafka import KafkaSettings, create_topics, make_consumer
 from runtime.registry import Registry
 from runtime.serde import Serde
-from schemas.codec import AvroSchema
-from schemas.framing import unframe
+from schemas.codec.framing import unframe
+from schemas.codec.record import AvroSchema
 from tests.support.catalogue import BY_NAME, SOURCES
 from tests.support.eventually import eventually
 from tests.support.source_events import debezium_schema

@@ -67,7 +67,7 @@ class Bench:
         self.run_id = uuid.uuid4().hex[:8]
 
     def _config(self, vendor: str) -> Path:
-        shipped = json.loads((ROOT / "connectors" / vendor / "sink.json").read_text())
+        shipped = json.loads((ROOT / "connectors" / "vendors" / vendor / "sink.json").read_text())
         path = self._directory / f"{vendor}.json"
         path.write_text(json.dumps(shipped | FAST))
         return path

@@ -149,7 +149,9 @@ def pipeline_of(
 ) -> Iterator[Pipeline]:
     configs = []
     for vendor in ("salesforce", "netsuite", "float"):
-        document = json.loads((ROOT / "connectors" / vendor / "source.json").read_text())
+        document = json.loads(
+            (ROOT / "connectors" / "vendors" / vendor / "source.json").read_text()
+        )
         document |= {
             "name": f"{vendor}-{directory.name}".replace("_", "-").lower(),
             "poll.interval.ms": 100,

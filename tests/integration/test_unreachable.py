@@ -76,7 +76,7 @@ def answer(url: str) -> int:
         return error.code
 
 
-POLL = ["poll", "--config", str(CONNECTORS / "float/source.json")]
+POLL = ["poll", "--config", str(CONNECTORS / "vendors/float/source.json")]
 WATCH = ["connectors", "watch", "--config", str(CONNECTORS / "debezium/inhouse-psa.json")]
 
 

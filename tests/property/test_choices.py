@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.float.sink import FloatSink
-from connectors.http import Response
+from connectors.toolkit.http import Response
+from connectors.vendors.float.sink import FloatSink
 from schemas.identity import customer_id, engagement_id, project_id
 from streams.engine import GroupSpec
 from streams.groups import make_groups

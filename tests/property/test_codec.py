@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.codec import FASTAVRO_ERRORS, AvroSchema, load_schema
-from schemas.columnar import ChunkDecoder, ChunkEncoder, ChunkReader, frame_dtypes
-from schemas.framing import header
+from schemas.codec.columnar import ChunkDecoder, ChunkEncoder, ChunkReader, frame_dtypes
+from schemas.codec.framing import header
+from schemas.codec.record import FASTAVRO_ERRORS, AvroSchema, load_schema
 from tests.support.avro_rows import (
     comparable,
     encoded,
@@ -291,7 +291,7 @@ def extremes(draw: st.DrawFn) -> tuple[AvroSchema, list[bytes]]:
     return load_schema(PHYSICAL | {"fields": logical}), encoded(writer, rows)
 
 
-@pytest.mark.fault("B1", place="schemas/_block.py")
+@pytest.mark.fault("B1", place="schemas/codec/block.py")
 @settings(max_examples=examples(25), parent=relaxed)
 @given(extremes())
 def test_b1_what_python_cannot_hold_is_a_record_error_and_all_else_is_read(

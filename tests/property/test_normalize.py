@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import identity
-from schemas.codec import RecordCodec
+from schemas.codec.framing import frame, unframe
+from schemas.codec.record import RecordCodec
 from schemas.envelope import UNAVAILABLE
-from schemas.framing import frame, unframe
-from schemas.mapping import ObjectMapping
+from schemas.mapping.compiled import ObjectMapping
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
 from streams.agents.normalize import make_normalizer

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.codec import RecordCodec
+from schemas.codec.framing import frame
+from schemas.codec.record import RecordCodec
 from schemas.contracts import record_of
 from schemas.envelope import envelope_schema
-from schemas.framing import frame
 from streams.agents.normalize import make_normalizer
 from tests.support.catalogue import BY_NAME, SYSTEMS, load_mappings
 from tests.support.examples import examples
@@ -74,7 +74,7 @@ def values_of(  # noqa: PLR0911, PLR0912 - one branch for each type
     raise AssertionError(avro)
 
 
-@pytest.mark.fault("B1", place="schemas/mapping_rules.py")
+@pytest.mark.fault("B1", place="schemas/mapping/rules.py")
 @pytest.mark.parametrize("topic", MAPPINGS)
 @settings(max_examples=examples(4), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

@@ -337,7 +337,7 @@ STAMPED = [page for page in PAGES if NAMES.get(page[0][1], NAMES.get(page[0][2],
 STAMPED = [page for page in STAMPED if page[0][1] in ("query", "headers", "lines", "list")]
 
 
-@pytest.mark.fault("B8", place="connectors/netsuite/source.py")
+@pytest.mark.fault("B8", place="connectors/vendors/netsuite/source.py")
 @pytest.mark.parametrize("page", STAMPED, ids=page_id)
 def test_b8_a_row_without_a_stamp_is_published(page: Any, tmp_path: Path) -> None:
     (system, kind, obj, _), is_first = page
@@ -355,7 +355,7 @@ def test_b8_a_row_without_a_stamp_is_published(page: Any, tmp_path: Path) -> Non
     asyncio.run(each_case(tmp_path, page, changes, check, whole=False))
 
 
-@pytest.mark.fault("B8", place="connectors/netsuite/source.py")
+@pytest.mark.fault("B8", place="connectors/vendors/netsuite/source.py")
 def test_b8_more_rows_without_a_stamp_than_a_page_holds_are_all_read(tmp_path: Path) -> None:
     async def run() -> None:
         vendor = ScriptedVendor("netsuite", unstamped={"101", "103", "104", "105"})

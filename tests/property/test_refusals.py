@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connectors.dispatch.commands import Problem
 from connectors.dispatch.pace import PACES
 from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
-from connectors.faults import Reason
+from connectors.toolkit.faults import Reason
 from tests.support.examples import examples
 from tests.support.sinks import make_command
 

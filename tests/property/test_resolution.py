@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.codec import AvroSchema, load_schema
-from schemas.columnar import ChunkReader, frame_dtypes
-from schemas.framing import frame
+from schemas.codec.columnar import ChunkReader, frame_dtypes
+from schemas.codec.framing import frame
+from schemas.codec.record import AvroSchema, load_schema
 from tests.support.examples import examples
 
 SMALL = st.integers(-(2**20), 2**20)  # a float holds it exactly
@@ -139,7 +139,7 @@ def versions(
     return reader, names, writers
 
 
-@pytest.mark.fault("B6", place="schemas/_resolution.py")
+@pytest.mark.fault("B6", place="schemas/codec/resolution.py")
 @settings(max_examples=examples(20), deadline=None, suppress_health_check=list(HealthCheck))
 @given(versions(), st.randoms(use_true_random=False))
 def test_b6_a_chunk_of_several_versions_is_read_as_fastavro_resolves_each(

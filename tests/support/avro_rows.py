@@ -10,8 +10,8 @@ from typing import Any
 import fastavro
 import polars as pl
 
-from schemas.codec import FASTAVRO_ERRORS, AvroSchema
-from schemas.columnar import frame_dtypes
+from schemas.codec.columnar import frame_dtypes
+from schemas.codec.record import FASTAVRO_ERRORS, AvroSchema
 
 UNION: dict[str, type] = {"string": str, "double": float, "boolean": bool}
 

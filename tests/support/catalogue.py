@@ -7,12 +7,12 @@ from typing import Final
 
 from connectors.systems import Systems
 from psastream.landscape import systems_of
-from schemas.codec import AvroSchema
+from schemas.codec.record import AvroSchema
 from schemas.contracts import record_of
 from schemas.landscape import load_landscape
-from schemas.mapping import ObjectMapping
-from schemas.mapping_config import FILE, parse_config
-from schemas.mapping_loader import load_system
+from schemas.mapping.compiled import ObjectMapping
+from schemas.mapping.config import FILE, parse_config
+from schemas.mapping.loader import load_system
 from schemas.topics import DISPATCH, command_topic
 
 LANDSCAPE: Final = load_landscape((files("connectors") / "landscape.yaml").read_text())
@@ -36,7 +36,7 @@ def contract_of(system: str, obj: str) -> AvroSchema:
 
 def contract_texts(system: str) -> dict[str, str]:
     """Return the contracts in the folder of a packaged system, by object."""
-    folder = files("connectors") / system / "avro"
+    folder = files("connectors.vendors") / system / "avro"
     if not folder.is_dir():
         return {}
     return {file.name.removesuffix(".avsc"): file.read_text() for file in folder.iterdir()}

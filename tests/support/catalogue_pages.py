@@ -19,16 +19,16 @@ from pydantic_core import PydanticUndefined
 from connectors.debezium.client import POLICY as CONNECT
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.pace import PACES
-from connectors.faults import COMMON_RULES, Meaning, Rule
-from connectors.float.auth import POLICY as FLOAT
-from connectors.float.sink import FloatSinkConfig
-from connectors.float.source import FloatConfig
-from connectors.netsuite.auth import POLICY as NETSUITE
-from connectors.netsuite.sink import NetSuiteSinkConfig
-from connectors.netsuite.source import NetSuiteConfig
 from connectors.polled.config import PolledConfig
-from connectors.salesforce.auth import POLICY as SALESFORCE
-from connectors.salesforce.source import SalesforceConfig
+from connectors.toolkit.faults import COMMON_RULES, Meaning, Rule
+from connectors.vendors.float.auth import POLICY as FLOAT
+from connectors.vendors.float.sink import FloatSinkConfig
+from connectors.vendors.float.source import FloatConfig
+from connectors.vendors.netsuite.auth import POLICY as NETSUITE
+from connectors.vendors.netsuite.sink import NetSuiteSinkConfig
+from connectors.vendors.netsuite.source import NetSuiteConfig
+from connectors.vendors.salesforce.auth import POLICY as SALESFORCE
+from connectors.vendors.salesforce.source import SalesforceConfig
 from psastream.catalogue import record_name
 from runtime.settings import PREFIX, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError

@@ -33,7 +33,7 @@ from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.refusals import RetryRequest
 from connectors.dispatch.session import Session, Target, doubtful
 from connectors.dispatch.sink import Applied
-from connectors.faults import Fault, Reason, VendorRejectedError, VendorUnavailableError
+from connectors.toolkit.faults import Fault, Reason, VendorRejectedError, VendorUnavailableError
 from tests.support.sinks import make_command, no_answer
 from tests.support.virtual_time import now
 

@@ -26,9 +26,9 @@ from connectors.dispatch.journal import EXCEPTIONS, INTENTS, RESULTS, KafkaJourn
 from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.session import Session, Target, doubtful
-from connectors.faults import Fault, Reason, VendorRejectedError, VendorUnavailableError
-from connectors.float.sink import PROJECTS, FloatSink
-from connectors.http import Response
+from connectors.toolkit.faults import Fault, Reason, VendorRejectedError, VendorUnavailableError
+from connectors.toolkit.http import Response
+from connectors.vendors.float.sink import PROJECTS, FloatSink
 from tests.support.commands import project_content
 from tests.support.virtual_time import now
 

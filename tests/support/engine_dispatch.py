@@ -151,7 +151,7 @@ def dispatcher_config(
     """What `run_dispatcher_forked` needs to know."""
     sinks = []
     for target in TARGETS:
-        shipped = json.loads((_ROOT / "connectors" / target / "sink.json").read_text())
+        shipped = json.loads((_ROOT / "connectors" / "vendors" / target / "sink.json").read_text())
         path = directory / f"{name}-{target}.json"
         path.write_text(json.dumps(shipped | _PACE))
         sinks.append(str(path))

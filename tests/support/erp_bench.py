@@ -19,7 +19,7 @@ from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied
-from connectors.faults import Fault, Reason, VendorRejectedError
+from connectors.toolkit.faults import Fault, Reason, VendorRejectedError
 from tests.support.sinks import MemoryJournal
 from tests.support.virtual_time import now, run_virtually
 

@@ -10,7 +10,7 @@ from pathlib import Path
 def folder_of(tmp_path: Path, name: str, like: str = "float") -> Path:
     """A folder as a firm has it that copied one of the product, without its code."""
     folder = tmp_path / name
-    with as_file(files("connectors") / like) as packaged:
+    with as_file(files("connectors.vendors") / like) as packaged:
         shutil.copytree(packaged, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     mapping = folder / "mapping.yaml"
     text = mapping.read_text().replace(f"system: {like}\n", f"system: {name}\nvendor: {like}\n")

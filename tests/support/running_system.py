@@ -25,7 +25,7 @@ from typing import Any, Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.debezium.client import ConnectClient, RestartBudget, heal
-from connectors.faults import VendorRejectedError
+from connectors.toolkit.faults import VendorRejectedError
 from runtime.kafka import make_producer, read_topic
 from runtime.registry import Registry
 from runtime.serde import Serde

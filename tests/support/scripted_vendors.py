@@ -20,10 +20,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from joserfc.jwk import RSAKey
 
-from connectors.float.source import RESOURCES, FloatConfig, FloatSource
-from connectors.http import RetrySettings
-from connectors.netsuite.source import NetSuiteConfig, NetSuiteSource
-from connectors.salesforce.source import OBJECTS, SalesforceConfig, SalesforceSource
+from connectors.toolkit.http import RetrySettings
+from connectors.vendors.float.source import RESOURCES, FloatConfig, FloatSource
+from connectors.vendors.netsuite.source import NetSuiteConfig, NetSuiteSource
+from connectors.vendors.salesforce.source import OBJECTS, SalesforceConfig, SalesforceSource
 from tests.support.catalogue import contract_of
 
 ROWS: Final = 6

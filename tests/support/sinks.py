@@ -20,7 +20,7 @@ from connectors.dispatch.journal import DeadLetter, Journal
 from connectors.dispatch.main import run_dispatcher
 from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.sink import Applied
-from connectors.faults import VendorUnavailableError
+from connectors.toolkit.faults import VendorUnavailableError
 from runtime.logs import configure_logs
 from runtime.settings import Settings
 

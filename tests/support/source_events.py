@@ -12,13 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from schemas.codec import AvroSchema, RecordCodec, load_schema
+from schemas.codec.framing import frame, unframe
+from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.contracts import record_of
 from schemas.envelope import envelope_schema
 from schemas.errors import DecodeError
-from schemas.framing import frame, unframe
 from schemas.keys import decode_key
-from schemas.mapping import ObjectMapping
+from schemas.mapping.compiled import ObjectMapping
 from streams.agents.normalize import make_normalizer
 from streams.engine import Chunk, Effects, Output
 from tests.support.catalogue import BY_NAME, load_mappings
@@ -28,7 +28,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "debezium_inhouse.json"
 
 def mapping_text(system: str) -> str:
     """The shipped mapping.yaml of a system."""
-    return (files("connectors") / system / "mapping.yaml").read_text()
+    return (files("connectors.vendors") / system / "mapping.yaml").read_text()
 
 
 def mapping_of(topic: str) -> ObjectMapping:

@@ -11,10 +11,10 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from schemas.codec import AvroSchema, RecordCodec, load_schema
+from schemas.codec.framing import frame, unframe
+from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.contracts import record_of, value_schema
 from schemas.errors import DecodeError
-from schemas.framing import frame, unframe
 from schemas.keys import KEY_SCHEMA, decode_key, encode_keys
 from schemas.routing import partition_of
 from schemas.topics import Route

@@ -16,7 +16,7 @@ IMPORTED = ["schemas", "tables", "runtime", "connectors", "streams"]
 FORBIDDEN_MODULES = {"random", "time", "socket", "subprocess", "secrets", "uuid"}
 FORBIDDEN_CALLS = {"now", "utcnow", "today", "getenv", "float", "open", "print", "input"}
 FORBIDDEN_NAMES = {"Float32", "Float64"}
-TYPE_MAPS = {"_avro_types.py", "_block_writer.py"}  # name every Avro type, floats too; no money
+TYPE_MAPS = {"types.py", "block_writer.py"}  # name every Avro type, floats too; no money
 
 QUIET_IMPORT = """
 import importlib, os, pkgutil, sys

@@ -16,7 +16,8 @@ from aiohttp import web
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from connectors.body import (
+from connectors.polled.conversion import converter
+from connectors.toolkit.body import (
     ROWS,
     SEVERAL,
     Bounds,
@@ -24,15 +25,14 @@ from connectors.body import (
     dump_json,
     parse_json,
 )
-from connectors.faults import UnreadableBodyError, VendorUnavailableError
-from connectors.http import Limiter, Response, RetrySettings, VendorClient
-from connectors.netsuite.auth import POLICY
-from connectors.polled.conversion import converter
+from connectors.toolkit.faults import UnreadableBodyError, VendorUnavailableError
+from connectors.toolkit.http import Limiter, Response, RetrySettings, VendorClient
+from connectors.vendors.netsuite.auth import POLICY
 from schemas.errors import PsaStreamError
 from tests.support.examples import examples
 from tests.support.vendor_server import NoCredentials, serving, vendor_at
 
-PLACE = "connectors/body.py"
+PLACE = "connectors/toolkit/body.py"
 ONCE = RetrySettings(attempts=1)
 SMALL = Bounds(size_bytes=100_000, values=1_000, depth=8)
 
@@ -238,7 +238,7 @@ def _without_halves(value: Any) -> bool:
     return True
 
 
-@pytest.mark.fault("B3", place="connectors/body.py")
+@pytest.mark.fault("B3", place="connectors/toolkit/body.py")
 def test_b3_commas_and_brackets_in_a_text_are_no_values() -> None:
     text = 'a,[{\\"' * 400 + "\\\\"
     assert parse_json(json.dumps([text, 1]).encode(), SMALL) == [text, 1]
@@ -247,14 +247,14 @@ def test_b3_commas_and_brackets_in_a_text_are_no_values() -> None:
             parse_json(json.dumps(more).encode(), SMALL)
 
 
-@pytest.mark.fault("D2", place="connectors/body.py")
+@pytest.mark.fault("D2", place="connectors/toolkit/body.py")
 @pytest.mark.parametrize("tail", [b'\\"', b'"', b"\\", b'",', b"x,"])
 def test_d2_open_texts_are_looked_through_once(tail: bytes) -> None:
     with pytest.raises(UnusableBodyError):
         parse_json(b'["' + b"," * 1_000 + tail * 500_000, Bounds(values=100))
 
 
-@pytest.mark.fault("B3", place="connectors/body.py")
+@pytest.mark.fault("B3", place="connectors/toolkit/body.py")
 def test_b3_a_name_that_is_there_twice_is_an_error_unless_rows_are_read() -> None:
     page = b'{"items": [{"id": "1", "a": {"b": 1, "b": 2}}, {"id": "2", "id": "2"}], "more": false}'
     with pytest.raises(UnusableBodyError, match="a name occurs twice"):

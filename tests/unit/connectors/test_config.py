@@ -7,8 +7,8 @@ import pytest
 from joserfc.jwk import RSAKey
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from connectors.config import load_config
 from connectors.polled.main import load_source
+from connectors.toolkit.config import load_config
 from schemas.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -81,7 +81,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("vendor", ["salesforce", "netsuite", "float"])
 def test_the_shipped_files_are_valid(vendor: str, tmp_path: Path) -> None:
-    path = ROOT / "connectors" / vendor / "source.json"
+    path = ROOT / "connectors" / "vendors" / vendor / "source.json"
     connector = load_source(path, environment(tmp_path))
     assert connector.config.system == connector.system.name == vendor
     for obj in connector.config.objects:
@@ -90,7 +90,7 @@ def test_the_shipped_files_are_valid(vendor: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("vendor", ["salesforce", "netsuite", "float"])
 def test_the_shipped_files_name_every_missing_variable(vendor: str, tmp_path: Path) -> None:
-    path = ROOT / "connectors" / vendor / "source.json"
+    path = ROOT / "connectors" / "vendors" / vendor / "source.json"
     with pytest.raises(ConfigError) as caught:
         load_source(path, {})
     expected = [name for name in environment(tmp_path) if name.startswith(vendor.upper())]
@@ -104,13 +104,13 @@ def test_only_classes_of_this_package_are_loaded(name: object, tmp_path: Path) -
 
 
 def test_an_object_without_a_topic_is_refused(tmp_path: Path) -> None:
-    document = json.loads((ROOT / "connectors/float/source.json").read_text())
+    document = json.loads((ROOT / "connectors/vendors/float/source.json").read_text())
     path = write(tmp_path / "c.json", **document | {"object.include.list": "person,holiday"})
     with pytest.raises(ConfigError, match="holiday"):
         load_source(path, environment(tmp_path))
 
 
-@pytest.mark.fault("D9", place="connectors/config.py")
+@pytest.mark.fault("D9", place="connectors/toolkit/config.py")
 @pytest.mark.parametrize(
     ("token", "key", "problem"),
     [
@@ -124,7 +124,7 @@ def test_an_object_without_a_topic_is_refused(tmp_path: Path) -> None:
 def test_d9_what_no_request_can_carry_is_refused_as_its_file_is_read(
     token: str, key: str, problem: str | None, tmp_path: Path
 ) -> None:
-    document = json.loads((ROOT / "connectors/float/source.json").read_text())
+    document = json.loads((ROOT / "connectors/vendors/float/source.json").read_text())
     path = write(tmp_path / "c.json", **document | {"auth.token": key})
     variables = environment(tmp_path) | {"FLOAT_TOKEN": token}
     if problem is None:

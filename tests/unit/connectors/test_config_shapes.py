@@ -25,12 +25,14 @@ from runtime.settings import Settings
 from schemas.errors import ConfigError
 
 CONNECTORS: Final = Path(__file__).parents[3] / "connectors"
-PLACE: Final = "connectors/config.py"
+VENDORS: Final = CONNECTORS / "vendors"
+
+PLACE: Final = "connectors/toolkit/config.py"
 EXAMPLES: Final = int(os.environ.get("PSASTREAM_TEST_CONFIG_EXAMPLES", "60"))
 ENVIRONMENT: Final = {"EVIL": "\x00"}
 
-SOURCES: Final = [CONNECTORS / name / "source.json" for name in ("float", "netsuite", "salesforce")]
-SINKS: Final = [CONNECTORS / name / "sink.json" for name in ("float", "netsuite")]
+SOURCES: Final = [VENDORS / name / "source.json" for name in ("float", "netsuite", "salesforce")]
+SINKS: Final = [VENDORS / name / "sink.json" for name in ("float", "netsuite")]
 READERS: Final[dict[str, tuple[Callable[[Path], object], list[Path]]]] = {
     "poll": (lambda path: load_source(path, ENVIRONMENT), SOURCES),
     "dispatch": (lambda path: load_sink(path, ENVIRONMENT).make_sink(), SINKS),
@@ -48,8 +50,10 @@ JUNK = st.recursive(
         st.text(max_size=12),
         st.sampled_from(
             ["", "\x00", "${env:EVIL}", "${file:\x00}", "${file:/}", "${file:/dev}", "${x:y}", "${",
-             "connectors.netsuite.sink.NetSuiteSink", "connectors.float.source.FloatSource",
-             "connectors.float.source", "connectors.", "connectors.config.json", "os.system",
+             "connectors.vendors.netsuite.sink.NetSuiteSink",
+             "connectors.vendors.float.source.FloatSource",
+             "connectors.vendors.float.source", "connectors.", "connectors.config.json",
+             "os.system",
              "http://", "http://[", "https://a.b", "src.netsuite", "1", "/", "a\nb", "\ud800"]
         ),
     ),
@@ -115,7 +119,7 @@ def read_once(entry: str, content: bytes) -> None:
 @pytest.mark.fault("D9", place=PLACE)
 @pytest.mark.parametrize("key", ["token", "name", "url", "user.agent"])
 def test_d9_half_a_character_is_refused_by_its_key(key: str) -> None:
-    document = json.loads((CONNECTORS / "float" / "sink.json").read_text())
+    document = json.loads((VENDORS / "float" / "sink.json").read_text())
     with pytest.raises(ConfigError, match=f"{key}: not a text in UTF-8"):
         read_once("dispatch", json.dumps(document | {key: "ok \ud83d"}).encode())
 

@@ -23,7 +23,7 @@ from connectors.debezium.watcher import (
     ConnectorWatcher,
     WatcherMetrics,
 )
-from connectors.faults import UnreadableBodyError
+from connectors.toolkit.faults import UnreadableBodyError
 from schemas.errors import ConfigError, ReplicationSlotLostError, TargetBusyError
 from tests.support.catalogue import SOURCES
 from tests.support.vendor_server import serving, vendor_at

@@ -11,13 +11,13 @@ from aiohttp import web
 from connectors.dispatch.answers import NAME_LENGTH, Answer, read_answer, shape_of
 from connectors.dispatch.commands import Command
 from connectors.dispatch.sink import Sink
-from connectors.faults import UnclearAnswerError, UnreadableBodyError
-from connectors.float.auth import POLICY as FLOAT
-from connectors.float.auth import StaticToken
-from connectors.float.sink import FloatSink
-from connectors.http import Limiter, VendorClient
-from connectors.netsuite.auth import POLICY as NETSUITE
-from connectors.netsuite.sink import NetSuiteSink
+from connectors.toolkit.faults import UnclearAnswerError, UnreadableBodyError
+from connectors.toolkit.http import Limiter, VendorClient
+from connectors.vendors.float.auth import POLICY as FLOAT
+from connectors.vendors.float.auth import StaticToken
+from connectors.vendors.float.sink import FloatSink
+from connectors.vendors.netsuite.auth import POLICY as NETSUITE
+from connectors.vendors.netsuite.sink import NetSuiteSink
 from schemas.errors import TransientError
 from tests.support.commands import project_content
 from tests.support.sinks import make_command
@@ -148,7 +148,7 @@ async def test_b2_float_may_answer_in_any_shape(request_: str, shape: str) -> No
         assert is_unknown is (method != "GET")
 
 
-@pytest.mark.fault("B2", place="connectors/float/sink.py")
+@pytest.mark.fault("B2", place="connectors/vendors/float/sink.py")
 @pytest.mark.parametrize("count", HEADERS)
 async def test_b2_float_may_count_its_pages_in_any_shape(count: str) -> None:
     vendor = Vendor("GET", True, b"[]", {"X-Pagination-Page-Count": count})

@@ -14,8 +14,8 @@ from connectors.dispatch.executor import TargetExecutor
 from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.retry import RetryPolicy
-from connectors.faults import Fault as VendorFault
-from connectors.faults import (
+from connectors.toolkit.faults import Fault as VendorFault
+from connectors.toolkit.faults import (
     QuotaExhaustedError,
     UnclearAnswerError,
     UnreadableBodyError,

@@ -9,7 +9,7 @@ from connectors.dispatch.commands import Command
 from connectors.dispatch.gate import Gate
 from connectors.dispatch.pace import HOUR_S
 from connectors.dispatch.sink import Applied
-from connectors.faults import (
+from connectors.toolkit.faults import (
     Fault,
     Reason,
     UnreadableBodyError,

@@ -41,9 +41,9 @@ from connectors.dispatch.ledger import Ledger, Look
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.session import doubtful
-from connectors.faults import Reason
+from connectors.toolkit.faults import Reason
 from runtime.kafka import MAX_MESSAGE_BYTES
-from schemas.codec import RecordCodec
+from schemas.codec.record import RecordCodec
 from schemas.contracts import value_schema
 from schemas.errors import DecodeError
 from tests.support.catalogue import BY_NAME

@@ -7,7 +7,7 @@ import pytest
 from connectors.dispatch.commands import Problem
 from connectors.dispatch.pace import PACES
 from connectors.dispatch.refusals import PATIENCE_S, Refusal, Refusals, RetryRequest
-from connectors.faults import Reason
+from connectors.toolkit.faults import Reason
 from tests.support.sinks import make_command
 
 HOUR: Final = 3_600

@@ -10,7 +10,7 @@ import pytest
 from connectors.dispatch.commands import Problem
 from connectors.dispatch.pacer import Pacer
 from connectors.dispatch.refusals import Refusal, Refusals
-from connectors.faults import Reason
+from connectors.toolkit.faults import Reason
 from tests.support.sinks import make_command
 from tests.support.virtual_time import now, run_virtually
 

@@ -15,9 +15,9 @@ from connectors.dispatch.offsets import OffsetTracker
 from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.verdicts import rejected
-from connectors.faults import Reason, VendorRejectedError
-from connectors.netsuite.auth import read_faults
-from schemas.codec import RecordCodec
+from connectors.toolkit.faults import Reason, VendorRejectedError
+from connectors.vendors.netsuite.auth import read_faults
+from schemas.codec.record import RecordCodec
 from schemas.contracts import value_schema
 from schemas.errors import AuthenticationError, InvalidEntityError, RateLimitedError, TransientError
 from tests.support.catalogue import BY_NAME
@@ -170,7 +170,7 @@ def test_a_refusal_whose_reason_a_newer_version_wrote_is_still_one() -> None:
     assert refusal.problem.reason is Reason.UNCLEAR
 
 
-@pytest.mark.fault("B4", place="connectors/faults.py")
+@pytest.mark.fault("B4", place="connectors/toolkit/faults.py")
 @pytest.mark.parametrize(
     "fault",
     [

@@ -12,7 +12,7 @@ from connectors.dispatch.lease import LeaseLostError
 from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied
-from connectors.faults import (
+from connectors.toolkit.faults import (
     Reason,
     UnclearAnswerError,
     UnreadableBodyError,

@@ -28,14 +28,14 @@ from connectors.dispatch.refusals import (
 from connectors.dispatch.repeated import UNAVAILABLE_AFTER
 from connectors.dispatch.sink import Applied
 from connectors.dispatch.verdicts import unclear
-from connectors.faults import (
+from connectors.toolkit.faults import (
     Fault,
     Reason,
     UnclearAnswerError,
     VendorRejectedError,
     VendorUnavailableError,
 )
-from schemas.codec import RecordCodec
+from schemas.codec.record import RecordCodec
 from schemas.contracts import value_schema
 from schemas.errors import AuthenticationError, InvalidEntityError, RateLimitedError
 from tests.support.catalogue import BY_NAME

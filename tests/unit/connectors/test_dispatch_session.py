@@ -20,7 +20,7 @@ from connectors.dispatch.refusals import Refusal, RetryRequest
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.session import Session, Target
 from connectors.dispatch.signals import Change
-from connectors.faults import UnclearAnswerError
+from connectors.toolkit.faults import UnclearAnswerError
 from schemas.errors import DecodeError
 from tests.support.sinks import FakeTarget, MemoryJournal, make_command
 from tests.support.virtual_time import run_virtually

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from connectors.dispatch.refusals import RetryRequest
 from connectors.dispatch.signals import REQUESTS, Change, Signals, signals_in
-from connectors.faults import Reason
+from connectors.toolkit.faults import Reason
 from runtime.registry import Registry
 from runtime.serde import Serde
 from tests.support.topology import FixedRegistry

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from connectors.float.source import SAME_SCANS
 from connectors.polled.paging import BrokenPagingError
+from connectors.vendors.float.source import SAME_SCANS
 from schemas.errors import PsaStreamError, TargetBusyError
 from tests.support.catalogue import contract_of
 from tests.support.polled import START
@@ -26,7 +26,7 @@ class Listing(ScriptedVendor):
         return [*rows, *rows[: self.twice]]
 
 
-@pytest.mark.fault("D4", place="connectors/float/source.py")
+@pytest.mark.fault("D4", place="connectors/vendors/float/source.py")
 def test_d4_a_list_with_a_row_twice_is_told_to_a_person_and_not_read_again_at_once(
     tmp_path: Path,
 ) -> None:

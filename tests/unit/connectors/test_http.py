@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from aiohttp import web
 
-from connectors.faults import (
+from connectors.toolkit.faults import (
     ErrorPolicy,
     Fault,
     QuotaExhaustedError,
@@ -16,10 +16,10 @@ from connectors.faults import (
     VendorRejectedError,
     VendorUnavailableError,
 )
-from connectors.float.auth import POLICY as FLOAT
-from connectors.http import Limiter, RetrySettings, VendorClient, parse_retry_after
-from connectors.netsuite.auth import POLICY as NETSUITE
-from connectors.salesforce.auth import POLICY as SALESFORCE
+from connectors.toolkit.http import Limiter, RetrySettings, VendorClient, parse_retry_after
+from connectors.vendors.float.auth import POLICY as FLOAT
+from connectors.vendors.netsuite.auth import POLICY as NETSUITE
+from connectors.vendors.salesforce.auth import POLICY as SALESFORCE
 from schemas.errors import AuthenticationError, RateLimitedError
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

@@ -8,17 +8,17 @@ import pytest
 from aiohttp import web
 
 from connectors.dispatch.retry import RetryPolicy
-from connectors.faults import VendorUnavailableError
-from connectors.float.auth import POLICY
-from connectors.http import RETRY_AFTER_LIMIT_S, Limiter, VendorClient
 from connectors.polled.loop import LoopSettings, ObjectLoop
+from connectors.toolkit.faults import VendorUnavailableError
+from connectors.toolkit.http import RETRY_AFTER_LIMIT_S, Limiter, VendorClient
+from connectors.vendors.float.auth import POLICY
 from runtime.health import Health
 from runtime.retries import Retries
 from schemas.errors import RateLimitedError
 from tests.support.jumping_clock import run_jumping
 from tests.support.vendor_server import NoCredentials, serving
 
-PLACE = "connectors/http.py"
+PLACE = "connectors/toolkit/http.py"
 NO_WAITS = ["0", "-1", "Thu, 01 Jan 1970 00:00:00 GMT", "nan", "soon", "", "0.0001"]
 
 

@@ -1,7 +1,7 @@
 """Invoices and credit memos of the ERP: from rows as SuiteQL shows them to canonical lines.
 
-The rows here are written after public material (connectors/netsuite/README.md), not after the
-simulated vendor; those of the simulated vendor have to come out the same.
+The rows here are written after public material (connectors/vendors/netsuite/README.md), not after
+the simulated vendor; those of the simulated vendor have to come out the same.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.netsuite.queries import INVOICE_HEADERS, INVOICE_LINES, QUERIES
 from connectors.polled.conversion import Layout, RowReader
+from connectors.vendors.netsuite.queries import INVOICE_HEADERS, INVOICE_LINES, QUERIES
 from sandbox.vendors.clock import VendorClock
 from sandbox.vendors.drift import Drift
 from sandbox.vendors.netsuite.billing import bill_job, credit_invoice, void_transaction
@@ -25,8 +25,8 @@ from tests.support.catalogue import contract_of
 from tests.support.examples import examples
 from tests.support.source_events import canonical
 
-MAPPING = "connectors/netsuite/mapping.yaml"
-QUERY = "connectors/netsuite/queries.py"
+MAPPING = "connectors/vendors/netsuite/mapping.yaml"
+QUERY = "connectors/vendors/netsuite/queries.py"
 ENTRY, PROJECT = "inhouse:time_entry:9", "inhouse:project:4"
 
 # A line of an open invoice over 8 hours at 100, with every value as text and nulls left out.
@@ -309,7 +309,7 @@ def test_c7_lines_add_up_to_what_was_billed_less_what_was_credited(
     assert sum(line[3] for line in account.lines()) == expected * 100
 
 
-@pytest.mark.fault("B1", place="schemas/mapping_rules.py")
+@pytest.mark.fault("B1", place="schemas/mapping/rules.py")
 @pytest.mark.parametrize("amount", [Decimal("-1E+32"), Decimal("1E+32")])
 def test_b1_an_amount_whose_sign_cannot_turn_refuses_its_row_alone(amount: Decimal) -> None:
     """Bytes hold more digits than the type says, and one of them must not stop a chunk."""

@@ -25,7 +25,7 @@ from tests.support.scripted_vendors import Ask, ScriptedVendor, make_source, ser
 CUSTOMER = contract_of("netsuite", "customer")
 
 
-@pytest.mark.fault("C1", place="connectors/netsuite/source.py")
+@pytest.mark.fault("C1", place="connectors/vendors/netsuite/source.py")
 def test_c1_a_line_deleted_between_two_pages_hides_no_line_of_another_invoice(
     tmp_path: Path,
 ) -> None:
@@ -93,7 +93,7 @@ async def _pages(account: Account, folder: Path, since: datetime) -> list[Page |
             await source.close()
 
 
-@pytest.mark.fault("C11", place="connectors/netsuite/queries.py")
+@pytest.mark.fault("C11", place="connectors/vendors/netsuite/queries.py")
 def test_c11_what_changed_since_is_the_same_in_every_time_zone_of_the_user(tmp_path: Path) -> None:
     account = Account()
     since = account.now + timedelta(seconds=1)
@@ -123,7 +123,7 @@ class PutBack(tzinfo):
         return instant - timedelta(hours=7 if is_before else 8)
 
 
-@pytest.mark.fault("C11", place="connectors/netsuite/queries.py")
+@pytest.mark.fault("C11", place="connectors/vendors/netsuite/queries.py")
 def test_c11_no_row_of_the_hour_that_comes_twice_is_missed_between_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +139,7 @@ def test_c11_no_row_of_the_hour_that_comes_twice_is_missed_between_pages(
     assert [row.modified_at for row in rows] == instants
 
 
-@pytest.mark.fault("B3", place="connectors/body.py")
+@pytest.mark.fault("B3", place="connectors/toolkit/body.py")
 def test_b3_a_row_in_which_a_name_is_there_twice_is_refused_alone(tmp_path: Path) -> None:
     vendor = ScriptedVendor("netsuite", target=Ask("query", "customer", is_first=True))
 

@@ -16,7 +16,7 @@ from connectors.dispatch.executor import TargetExecutor
 from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.retry import RetryPolicy
-from connectors.faults import (
+from connectors.toolkit.faults import (
     COMMON_RULES,
     DeleteLogIncompleteError,
     ErrorPolicy,
@@ -29,18 +29,18 @@ from connectors.faults import (
     VendorRejectedError,
     VendorUnavailableError,
 )
-from connectors.float.auth import POLICY as FLOAT
-from connectors.http import Limiter, RetrySettings, VendorClient
-from connectors.netsuite.auth import POLICY as NETSUITE
-from connectors.netsuite.sink import NetSuiteSink
-from connectors.salesforce.auth import POLICY as SALESFORCE
+from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
+from connectors.vendors.float.auth import POLICY as FLOAT
+from connectors.vendors.netsuite.auth import POLICY as NETSUITE
+from connectors.vendors.netsuite.sink import NetSuiteSink
+from connectors.vendors.salesforce.auth import POLICY as SALESFORCE
 from schemas.errors import AuthenticationError, PsaStreamError
 from tests.support.sinks import MemoryJournal, make_command
 from tests.support.vendor_server import NoCredentials, serving, vendor_at
 
 VENDORS = (SALESFORCE, NETSUITE, FLOAT)
 POLICIES = (*VENDORS, CONNECT)
-PLACE = "connectors/faults.py"
+PLACE = "connectors/toolkit/faults.py"
 REFUSALS = {Meaning.REFUSED_RECORD, Meaning.REFUSED_ACCOUNT, Meaning.NOT_FOUND}
 
 
@@ -133,7 +133,7 @@ def test_a_limit_of_calls_at_once_is_not_the_allowance_of_a_day(
     assert SALESFORCE.classify(403, [Fault("REQUEST_LIMIT_EXCEEDED", message)]) is meaning
 
 
-@pytest.mark.fault("A1", place="connectors/netsuite/auth.py")
+@pytest.mark.fault("A1", place="connectors/vendors/netsuite/auth.py")
 @pytest.mark.parametrize("code", ["USER_ERROR", "RCRD_LOCKED_BY_WF"])
 def test_a1_a_lock_of_a_workflow_lasts_whatever_code_it_comes_with(code: str) -> None:
     fault = Fault(

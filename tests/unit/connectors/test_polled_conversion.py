@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connectors.polled.answers import read_instant
 from connectors.polled.conversion import Layout, RowReader, converter
 from connectors.polled.ledger import digest_of
-from schemas.codec import load_schema
+from schemas.codec.record import load_schema
 from schemas.errors import SchemaMismatchError
 from tests.support.catalogue import SOURCES
 

@@ -11,11 +11,11 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.faults import DeleteLogIncompleteError, VendorRejectedError
 from connectors.polled import instruments
 from connectors.polled.bookmark import Bookmark
 from connectors.polled.deletes import DeleteGuard
 from connectors.polled.model import DeleteFeed, Deletion, ReaderTraits
+from connectors.toolkit.faults import DeleteLogIncompleteError, VendorRejectedError
 from schemas.errors import TransientError
 from tests.support.polled import (
     Clock,

@@ -9,7 +9,7 @@ import pytest
 from connectors.polled.conversion import ROW_CHARACTERS_MAX, Layout, RowReader
 from connectors.polled.kafka_log import LETTER_BYTES_MAX, as_read
 from runtime.kafka import MAX_MESSAGE_BYTES
-from schemas.codec import load_schema
+from schemas.codec.record import load_schema
 
 ROW = RowReader(
     load_schema(

@@ -7,12 +7,6 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from connectors.faults import (
-    QuotaExhaustedError,
-    UnreadableBodyError,
-    VendorRejectedError,
-    VendorUnavailableError,
-)
 from connectors.polled import instruments
 from connectors.polled.loop import (
     BEAT_S,
@@ -20,6 +14,12 @@ from connectors.polled.loop import (
     ObjectLoop,
     Poller,
     verdict_on,
+)
+from connectors.toolkit.faults import (
+    QuotaExhaustedError,
+    UnreadableBodyError,
+    VendorRejectedError,
+    VendorUnavailableError,
 )
 from runtime.health import Health
 from runtime.retries import Retries

@@ -18,7 +18,7 @@ from connectors.polled.model import DeletePage, ObjectReader, Page, ReaderTraits
 from connectors.polled.paging import PAGES_MAX, BrokenPagingError, Paging
 from connectors.polled.source import PolledSource
 from runtime.health import Health
-from schemas.codec import AvroSchema
+from schemas.codec.record import AvroSchema
 from schemas.errors import BrokerUnavailableError, FatalError
 from tests.support.catalogue import FIRM
 from tests.support.jumping_clock import run_jumping

@@ -13,8 +13,8 @@ from connectors.dispatch.journal import KafkaJournal
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.remedies import Remedies, remedy
-from connectors.faults import Reason
 from connectors.systems import Systems
+from connectors.toolkit.faults import Reason
 from tests.support.sinks import make_command
 
 REMEDIES: Remedies = {("LOCKED", "day"): "open the day", ("LOCKED", None): "unlock it"}

@@ -38,7 +38,7 @@ class FineOrg(ScriptedVendor):
         return Ask("query", "account", last is None), body, {}
 
 
-@pytest.mark.fault("D4", place="connectors/salesforce/source.py")
+@pytest.mark.fault("D4", place="connectors/vendors/salesforce/source.py")
 def test_d4_stamps_within_one_second_end_no_paging(tmp_path: Path) -> None:
     vendor, log = FineOrg("salesforce"), MemoryLog()
 

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from connectors.config import load_config
 from connectors.dispatch.commands import Command
-from connectors.faults import ErrorPolicy, Meaning, Reason, VendorRejectedError
-from connectors.float.auth import POLICY as FLOAT
-from connectors.float.sink import FloatSink, FloatSinkConfig
-from connectors.http import Response
-from connectors.netsuite.auth import POLICY as NETSUITE
-from connectors.netsuite.sink import NetSuiteSink, NetSuiteSinkConfig
+from connectors.toolkit.config import load_config
+from connectors.toolkit.faults import ErrorPolicy, Meaning, Reason, VendorRejectedError
+from connectors.toolkit.http import Response
+from connectors.vendors.float.auth import POLICY as FLOAT
+from connectors.vendors.float.sink import FloatSink, FloatSinkConfig
+from connectors.vendors.netsuite.auth import POLICY as NETSUITE
+from connectors.vendors.netsuite.sink import NetSuiteSink, NetSuiteSinkConfig
 from schemas.errors import ConfigError, InvalidEntityError, TargetBusyError
 from tests.support.commands import project_content
 from tests.support.sinks import make_command
 
-CONNECTORS = Path(__file__).parents[3] / "connectors"
+VENDORS = Path(__file__).parents[3] / "connectors" / "vendors"
 
 
 class PlayedClient:
@@ -111,7 +111,7 @@ async def test_netsuite_upserts_by_external_id() -> None:
     assert applied.target_id == "42"
 
 
-@pytest.mark.fault("C21", place="connectors/netsuite/values.py")
+@pytest.mark.fault("C21", place="connectors/vendors/netsuite/values.py")
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("seconds", "hours", "sent"),
@@ -149,7 +149,7 @@ CURRENCIES = answer(200, {"items": [{"id": "1", "symbol": "EUR"}, {"id": "7", "s
 CUSTOMER_PATH = "/services/rest/record/v1/customer/eid:cus-1"
 
 
-@pytest.mark.fault("C2", place="connectors/netsuite/values.py")
+@pytest.mark.fault("C2", place="connectors/vendors/netsuite/values.py")
 @pytest.mark.asyncio
 async def test_c2_a_currency_is_named_by_the_id_the_account_gave_it() -> None:
     sink, client = netsuite(CURRENCIES, answer(204), answer(204))
@@ -165,7 +165,7 @@ async def test_c2_a_currency_is_named_by_the_id_the_account_gave_it() -> None:
     assert [each[2]["currency"] for each in client.requests[1:]] == [{"id": "7"}, {"id": "1"}]
 
 
-@pytest.mark.fault("C2", place="connectors/netsuite/values.py")
+@pytest.mark.fault("C2", place="connectors/vendors/netsuite/values.py")
 @pytest.mark.asyncio
 async def test_c2_a_currency_the_account_does_not_have_is_refused_until_it_has() -> None:
     sink, client = netsuite(answer(200, {"items": []}), CURRENCIES, answer(204))
@@ -270,7 +270,7 @@ async def test_netsuite_look_at_a_deletion(status: int, body: Any, is_done: bool
 
 
 @pytest.mark.asyncio
-@pytest.mark.fault("C24", place="connectors/netsuite/sink.py")
+@pytest.mark.fault("C24", place="connectors/vendors/netsuite/sink.py")
 @pytest.mark.parametrize(("status", "body"), [(204, None), (404, GONE)])
 async def test_c24_a_project_is_deleted_or_was_never_made(status: int, body: Any) -> None:
     sink, client = netsuite(answer(status, body))
@@ -323,7 +323,7 @@ def test_b1_a_payload_that_is_no_object_is_refused(payload: str) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.fault("B1", place="connectors/float/sink.py")
+@pytest.mark.fault("B1", place="connectors/vendors/float/sink.py")
 @pytest.mark.parametrize("known_id", ["", "x", "-1", "0", "²", "9" * 5_000])
 async def test_b1_an_id_of_an_earlier_result_that_is_none_is_not_looked_up(known_id: str) -> None:
     sink, client = float_(answer(200, []), answer(201, {"project_id": 9}))
@@ -364,7 +364,7 @@ async def test_float_writes_nothing_where_nothing_differs() -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.fault("A4", place="connectors/float/sink.py")
+@pytest.mark.fault("A4", place="connectors/vendors/float/sink.py")
 @pytest.mark.parametrize(
     ("listed", "by_id", "written"),
     [
@@ -397,7 +397,7 @@ async def test_a4_a_project_is_found_by_the_id_of_its_result(
 
 
 @pytest.mark.asyncio
-@pytest.mark.fault("A4", place="connectors/float/sink.py")
+@pytest.mark.fault("A4", place="connectors/vendors/float/sink.py")
 async def test_a4_a_deleted_project_that_is_still_listed_is_made_again() -> None:
     sink, client = float_(
         answer(200, [{**PLAN_ROW, "project_id": 8}]), answer(404), answer(201, {"project_id": 9})
@@ -413,7 +413,7 @@ TYPED = ["eng-1-de", " eng-1-de", "eng-1-de\u00a0", "\u200beng-1-de\t\n"]
 
 
 @pytest.mark.asyncio
-@pytest.mark.fault("C18", place="connectors/float/sink.py")
+@pytest.mark.fault("C18", place="connectors/vendors/float/sink.py")
 @pytest.mark.parametrize("code", TYPED)
 @pytest.mark.parametrize("is_listed", [True, False])
 async def test_c18_a_code_typed_with_blanks_is_no_second_project(
@@ -431,7 +431,7 @@ async def test_c18_a_code_typed_with_blanks_is_no_second_project(
 
 
 @pytest.mark.asyncio
-@pytest.mark.fault("C18", place="connectors/float/sink.py")
+@pytest.mark.fault("C18", place="connectors/vendors/float/sink.py")
 @pytest.mark.parametrize("code", ["eng-2-de", "eng-1-de-old", None, ""])
 async def test_c18_a_project_that_lost_its_code_is_left_alone(code: str | None) -> None:
     row = {**PLAN_ROW, "project_id": 8, "project_code": code}
@@ -455,7 +455,7 @@ async def test_float_keeps_the_oldest_of_two_and_warns() -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.fault("A1", place="connectors/float/sink.py")
+@pytest.mark.fault("A1", place="connectors/vendors/float/sink.py")
 @pytest.mark.parametrize("count", [1, 2])
 async def test_a1_two_float_projects_are_two_though_one_was_edited(count: int) -> None:
     rows = [{**PLAN_ROW, "project_id": number, "name": "by hand"} for number in range(9, 9 + count)]
@@ -472,7 +472,7 @@ async def test_a1_two_float_projects_are_two_though_one_was_edited(count: int) -
 
 
 @pytest.mark.asyncio
-@pytest.mark.fault("A7", place="connectors/float/sink.py")
+@pytest.mark.fault("A7", place="connectors/vendors/float/sink.py")
 async def test_a7_a_name_that_gains_zeros_is_written() -> None:
     row = {**PLAN_ROW, "project_id": 8, "name": "7"}
     sink, client = float_(answer(200, [row]), answer(200, row), answer(200, row))
@@ -507,8 +507,8 @@ def test_shipped_configurations_are_valid(tmp_path: Path) -> None:
         "FLOAT_URL": "https://api.float.com",
         "FLOAT_TOKEN": "secret-token",
     }
-    erp = load_config(CONNECTORS / "netsuite" / "sink.json", NetSuiteSinkConfig, environment)
-    planner = load_config(CONNECTORS / "float" / "sink.json", FloatSinkConfig, environment)
+    erp = load_config(VENDORS / "netsuite" / "sink.json", NetSuiteSinkConfig, environment)
+    planner = load_config(VENDORS / "float" / "sink.json", FloatSinkConfig, environment)
 
     assert "secret-token" not in repr(planner)
     with pytest.raises(ConfigError, match="private key"):
@@ -517,7 +517,7 @@ def test_shipped_configurations_are_valid(tmp_path: Path) -> None:
 
 def test_all_problems_of_a_configuration_are_named_at_once(tmp_path: Path) -> None:
     path = tmp_path / "sink.json"
-    shipped = json.loads((CONNECTORS / "float" / "sink.json").read_text())
+    shipped = json.loads((VENDORS / "float" / "sink.json").read_text())
     path.write_text(json.dumps(shipped | {"max.in.flight": 0, "settle.ms": -1, "pace": 3}))
 
     with pytest.raises(ConfigError) as caught:

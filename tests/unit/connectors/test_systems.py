@@ -14,7 +14,7 @@ import pytest
 from connectors.dispatch.main import load_sink
 from connectors.polled.main import load_source
 from connectors.systems import Systems, class_name
-from connectors.vendor import Idempotency
+from connectors.toolkit.vendor import Idempotency
 from schemas.errors import ConfigError
 from schemas.system import catalogue
 from schemas.topics import PRODUCT_TOPICS
@@ -72,8 +72,12 @@ def test_a_connector_file_polls_a_system_of_the_firm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("system", "obj", "hint"),
     [
-        ("netsuite", "project", "connector.class connectors.netsuite.source.NetSuiteSource reads"),
-        ("salesforce", "account", "connectors.salesforce.source.SalesforceSource reads it"),
+        (
+            "netsuite",
+            "project",
+            "connector.class connectors.vendors.netsuite.source.NetSuiteSource reads",
+        ),
+        ("salesforce", "account", "connectors.vendors.salesforce.source.SalesforceSource reads it"),
         ("inhouse", "projects", "nothing polls it"),
     ],
 )
@@ -116,7 +120,7 @@ def test_a_sink_file_names_a_system_there_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "hint"),
     [
-        ("netsuite", "connector.class connectors.netsuite.sink.NetSuiteSink writes it"),
+        ("netsuite", "connector.class connectors.vendors.netsuite.sink.NetSuiteSink writes it"),
         ("inhouse", "nothing writes it"),
     ],
 )
@@ -160,7 +164,7 @@ def test_an_installed_package_brings_a_system(
 ) -> None:
     package = folder_of(tmp_path, "acme_hours")
     (package / "__init__.py").touch()
-    code = "from connectors.float.vendor import VENDOR\n"
+    code = "from connectors.vendors.float.vendor import VENDOR\n"
     (package / "vendor.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     entry = EntryPoint("acme_hours", "acme_hours", "psastream.systems")
@@ -238,7 +242,7 @@ def test_the_code_of_a_vendor_says_how_each_of_its_commands_may_be_repeated() ->
 def test_a_class_is_named_as_connector_files_do() -> None:
     source = Systems().vendor("float").source
     assert source is not None
-    assert class_name(source) == "connectors.float.source.FloatSource"
+    assert class_name(source) == "connectors.vendors.float.source.FloatSource"
 
 
 class TestProblems:
@@ -315,7 +319,7 @@ def test_an_object_without_targets_is_captured_and_nothing_is_made_of_it(tmp_pat
     (folder / "mapping.yaml").write_text(
         "system: raw\nvendor: float\ncapture: polled\nobjects: {role: {kind: role, key: id}}\n"
     )
-    with as_file(files("connectors") / "float" / "avro" / "role.avsc") as contract:
+    with as_file(files("connectors.vendors") / "float" / "avro" / "role.avsc") as contract:
         shutil.copy(contract, folder / "avro")
     system = Systems([folder]).read("raw")
     assert list(system.topics) == ["role"]

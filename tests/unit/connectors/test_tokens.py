@@ -14,17 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jwt
 
-from connectors.float.auth import POLICY
-from connectors.http import Limiter, RetrySettings, VendorClient
 from connectors.polled.main import load_source
-from connectors.tokens import Token, request_token, signing_key
+from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
+from connectors.toolkit.tokens import Token, request_token, signing_key
+from connectors.vendors.float.auth import POLICY
 from schemas.errors import AuthenticationError, ConfigError, PsaStreamError, TransientError
 from tests.support.examples import examples
 from tests.support.vendor_server import NoCredentials, serving, vendor_at
 
-PLACE = "connectors/tokens.py"
+PLACE = "connectors/toolkit/tokens.py"
 SECRET = "canary-of-the-assertion"
-CONNECTORS = Path(__file__).parents[3] / "connectors"
+VENDORS = Path(__file__).parents[3] / "connectors" / "vendors"
 FORM = {"grant_type": "client_credentials", "client_assertion": SECRET}
 
 
@@ -65,7 +65,7 @@ def test_d3_the_assertion_does_not_follow_a_redirect(status: int) -> None:
     assert str(status) in error.detail
 
 
-@pytest.mark.fault("D3", place="connectors/http.py")
+@pytest.mark.fault("D3", place="connectors/toolkit/http.py")
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_d3_a_request_with_credentials_does_not_follow_a_redirect(method: str) -> None:
     received: list[str] = []
@@ -85,7 +85,7 @@ def test_d3_a_request_with_credentials_does_not_follow_a_redirect(method: str) -
     assert received == []
 
 
-@pytest.mark.fault("D3", place="connectors/http.py")
+@pytest.mark.fault("D3", place="connectors/toolkit/http.py")
 @pytest.mark.parametrize(
     "path", ["https://other.example/next", "@other.example/next", ".other.example/", "", ":80@o/"]
 )
@@ -227,7 +227,7 @@ def test_d9_a_source_names_its_file_and_what_is_wrong_with_its_key(
 ) -> None:
     key_file = tmp_path / "key.pem"
     key_file.write_text(public_pem_of(serialization.PublicFormat.PKCS1))
-    document = json.loads((CONNECTORS / vendor / "source.json").read_text())
+    document = json.loads((VENDORS / vendor / "source.json").read_text())
     config = tmp_path / "source.json"
     config.write_text(json.dumps(document | {"auth.private.key.file": str(key_file)}))
     environment = dict.fromkeys(

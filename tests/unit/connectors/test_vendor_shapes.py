@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from connectors.float.source import RESOURCES, float_layout
 from connectors.polled.conversion import RowReader
-from connectors.salesforce.source import LAYOUT, OBJECTS
+from connectors.vendors.float.source import RESOURCES, float_layout
+from connectors.vendors.salesforce.source import LAYOUT, OBJECTS
 from sandbox.vendors.app import create_app
 from sandbox.vendors.oauth import Credentials, make_credentials
 from tests.support.catalogue import contract_of

@@ -10,7 +10,7 @@ from connectors.dispatch.commands import Problem
 from connectors.dispatch.exceptions import exception_id, open_record
 from connectors.dispatch.refusals import Refusal
 from connectors.dispatch.signals import read_request
-from connectors.faults import Reason
+from connectors.toolkit.faults import Reason
 from psastream.exceptions import (
     Filter,
     line_of,

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from psastream.cli import app
 from tests.support.folders import folder_of
 
-CONNECTORS = Path(__file__).parents[3] / "connectors"
+VENDORS = Path(__file__).parents[3] / "connectors" / "vendors"
 
 
 def psastream(*arguments: str | Path) -> Result:
@@ -21,7 +21,7 @@ def psastream(*arguments: str | Path) -> Result:
 
 
 def tried(
-    tmp_path: Path, obj: str, *rows: dict[str, Any], folder: Path = CONNECTORS / "float"
+    tmp_path: Path, obj: str, *rows: dict[str, Any], folder: Path = VENDORS / "float"
 ) -> Result:
     file = tmp_path / "rows.json"
     file.write_text(json.dumps(rows))
@@ -36,7 +36,7 @@ def test_a_sound_folder_says_what_follows_from_it(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_the_product_can_be_checked_where_it_lies() -> None:
-    result = psastream("check", CONNECTORS / "inhouse", "--json")
+    result = psastream("check", VENDORS / "inhouse", "--json")
     assert result.exit_code == 0
     said = json.loads(result.output)
     assert said["system"] == "inhouse"
@@ -113,7 +113,7 @@ def test_a_row_of_a_database_may_be_written_as_people_do(tmp_path: Path) -> None
         "notes": "2026-01-05",
         "colour": "red",
     }
-    result = tried(tmp_path, "time_entries", entry, folder=CONNECTORS / "inhouse")
+    result = tried(tmp_path, "time_entries", entry, folder=VENDORS / "inhouse")
     [said] = json.loads(result.output)
     assert said["refused"] is None, said
     made = said["records"]["time_entry"]
@@ -126,7 +126,7 @@ def test_a_row_of_a_database_may_be_written_as_people_do(tmp_path: Path) -> None
 
 def test_a_deleted_row_is_a_delete(tmp_path: Path) -> None:
     row = {"Id": "001000000000001AAA", "Name": "Acme", "IsDeleted": True}
-    [said] = json.loads(tried(tmp_path, "account", row, folder=CONNECTORS / "salesforce").output)
+    [said] = json.loads(tried(tmp_path, "account", row, folder=VENDORS / "salesforce").output)
     assert said["is_delete"]
     assert said["records"] == {}
 
@@ -134,7 +134,7 @@ def test_a_deleted_row_is_a_delete(tmp_path: Path) -> None:
 def test_rows_are_printed_for_people_too(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text('{"id": 5, "name": "Lead", "b": 1, "a": 2}\n{"id": 6, "name": ""}\n')
-    result = psastream("try", CONNECTORS / "float", "role", "--rows", file)
+    result = psastream("try", VENDORS / "float", "role", "--rows", file)
     assert result.exit_code == 1
     first, ignored, record, second, refused = result.output.splitlines()
     assert first == "row 1: float:role:5"
@@ -155,7 +155,7 @@ def test_rows_are_printed_for_people_too(tmp_path: Path) -> None:
 def test_what_cannot_be_tried_is_said(tmp_path: Path, obj: str, text: str, problem: str) -> None:
     file = tmp_path / "rows.json"
     file.write_text(text)
-    result = psastream("try", CONNECTORS / "float", obj, "--rows", file)
+    result = psastream("try", VENDORS / "float", obj, "--rows", file)
     assert result.exit_code == 2
     assert problem in result.output
 

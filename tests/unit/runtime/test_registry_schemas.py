@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from runtime.registry import Registry
-from schemas.columnar import ChunkReader
+from schemas.codec.columnar import ChunkReader
+from schemas.codec.framing import frame
 from schemas.contracts import value_schema
 from schemas.errors import ConfigError, DecodeError, RegistryUnavailableError, SchemaMismatchError
-from schemas.framing import frame
 from schemas.keys import KEY_SCHEMA
 from tests.support.catalogue import WITH_RECORDS
 

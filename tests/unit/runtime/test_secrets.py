@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY, generate_latest
 from pydantic import BaseModel, Field, SecretStr
 
-from connectors.config import load_config
+from connectors.toolkit.config import load_config
 from psastream.exits import errors_as_exit_codes
 from runtime import secrets
 from runtime.logs import (
@@ -149,7 +149,7 @@ class Sink(BaseModel):
     key: SecretStr = Field(default=SecretStr(KEY))
 
 
-@pytest.mark.fault("D5", place="connectors/config.py")
+@pytest.mark.fault("D5", place="connectors/toolkit/config.py")
 def test_d5_secrets_of_a_connector_file_are_masked(tmp_path: Path) -> None:
     path = tmp_path / "sink.json"
     path.write_text('{"url": "https://u:urlCanary1@v.invalid", "token": "${env:T}"}')

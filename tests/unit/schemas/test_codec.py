@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from schemas.codec import RecordCodec, load_schema
+from schemas.codec.record import RecordCodec, load_schema
 from schemas.errors import ConfigError, DecodeError, InvalidEntityError, SchemaMismatchError
 
 SCHEMA = load_schema(

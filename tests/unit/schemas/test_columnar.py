@@ -6,10 +6,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from schemas.codec import AvroSchema, RecordCodec, load_schema
-from schemas.columnar import ChunkDecoder, ChunkEncoder, ChunkReader, decode_chunk, frame_dtypes
+from schemas.codec.columnar import (
+    ChunkDecoder,
+    ChunkEncoder,
+    ChunkReader,
+    decode_chunk,
+    frame_dtypes,
+)
+from schemas.codec.framing import frame, header
+from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.errors import DecodeError, RecordError, SchemaMismatchError
-from schemas.framing import frame, header
 
 
 def record(*fields: tuple[str, Any], name: str = "Row", **defaults: Any) -> AvroSchema:
@@ -206,7 +212,7 @@ def in_a_record(avro: Any) -> Any:
     return {"type": "record", "name": "Inner", "fields": [{"name": "v", "type": avro}]}
 
 
-@pytest.mark.fault("B6", place="schemas/_resolution.py")
+@pytest.mark.fault("B6", place="schemas/codec/resolution.py")
 @pytest.mark.parametrize(
     ("around", "value"),
     [
@@ -271,7 +277,7 @@ def test_records_of_a_schema_the_reader_cannot_follow_are_errors() -> None:
     assert dict(chunk.frame.schema) == {"id": pl.String()}
 
 
-@pytest.mark.fault("B6", place="schemas/_resolution.py")
+@pytest.mark.fault("B6", place="schemas/codec/resolution.py")
 @pytest.mark.parametrize("inside", [lambda it: it, lambda it: ["null", it]])
 def test_b6_a_field_that_is_written_under_two_of_its_names_is_not_guessed(
     inside: Callable[[Any], Any],

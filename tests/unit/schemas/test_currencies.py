@@ -74,12 +74,12 @@ def revenue_by_currency(rates: dict[str, Decimal]) -> dict[str, Decimal]:
     return {str(row["currency"]): Decimal(str(row["revenue"])) for row in margins}
 
 
-@pytest.mark.fault("C4", place="connectors/inhouse/mapping.yaml")
+@pytest.mark.fault("C4", place="connectors/vendors/inhouse/mapping.yaml")
 def test_c4_hours_at_a_rate_of_millions_are_counted() -> None:
     assert revenue_by_currency({"VND": Decimal(1_500_000)}) == {"VND": Decimal(12_000_000)}
 
 
-@pytest.mark.fault("C4", place="connectors/inhouse/mapping.yaml")
+@pytest.mark.fault("C4", place="connectors/vendors/inhouse/mapping.yaml")
 @pytest.mark.fault("C14", place="schemas/money.py")
 @pytest.mark.parametrize("rate", [Decimal("0.0001"), Decimal("1500000.0001"), DEAREST_HOUR])
 def test_every_currency_flows_at_every_size_of_rate(rate: Decimal) -> None:
@@ -87,7 +87,7 @@ def test_every_currency_flows_at_every_size_of_rate(rate: Decimal) -> None:
     assert revenue_by_currency(rates) == dict.fromkeys(CURRENCIES, 8 * rate)
 
 
-@pytest.mark.fault("C4", place="connectors/inhouse/mapping.yaml")
+@pytest.mark.fault("C4", place="connectors/vendors/inhouse/mapping.yaml")
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_no_mapping_bounds_money_below_what_a_small_currency_needs(system: str) -> None:
     objects = yaml.safe_load(mapping_text(system))["objects"].values()

@@ -1,9 +1,9 @@
 from typing import Any
 
-from schemas.codec import RecordCodec, load_schema
-from schemas.columnar import ChunkDecoder, decode_chunk
+from schemas.codec.columnar import ChunkDecoder, decode_chunk
+from schemas.codec.framing import frame
+from schemas.codec.record import RecordCodec, load_schema
 from schemas.envelope import EnvelopeField, Operation, SourceField, envelope_schema
-from schemas.framing import frame
 
 ROW = load_schema(
     {

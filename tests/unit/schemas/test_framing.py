@@ -1,7 +1,7 @@
 import pytest
 
+from schemas.codec.framing import frame, header, schema_id_of, unframe
 from schemas.errors import DecodeError
-from schemas.framing import frame, header, schema_id_of, unframe
 
 
 def test_a_header_is_magic_zero_and_the_id_in_big_endian() -> None:

@@ -612,7 +612,7 @@ def test_a_project_of_the_psa_without_an_opportunity_keeps_a_trace_of_its_own() 
     assert made["correlation_id"] == identity.correlation_id("inhouse:project:4")
 
 
-@pytest.mark.fault("C21", place="schemas/mapping_durations.py")
+@pytest.mark.fault("C21", place="schemas/mapping/durations.py")
 def test_c21_fifty_minutes_of_a_timer_are_three_thousand_seconds() -> None:
     entry = next(row for topic, row, _ in CASES if topic == "src.inhouse.time_entries")
     record = canonical(

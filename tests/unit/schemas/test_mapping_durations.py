@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from schemas.errors import ConfigError
 from schemas.exact import half_even, hours_of
-from schemas.mapping_config import Duration
-from schemas.mapping_durations import DurationError, in_field, seconds_of
+from schemas.mapping.config import Duration
+from schemas.mapping.durations import DurationError, in_field, seconds_of
 from tests.support.catalogue import load_mappings
 from tests.support.source_events import mapping_text
 
@@ -27,7 +27,7 @@ def seconds(unit: Duration, value: Any, dtype: pl.DataType) -> int | None:
     return found
 
 
-@pytest.mark.fault("C21", place="schemas/mapping_durations.py")
+@pytest.mark.fault("C21", place="schemas/mapping/durations.py")
 @pytest.mark.parametrize(
     ("unit", "value", "dtype", "expected"),
     [

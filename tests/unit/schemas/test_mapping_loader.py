@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from schemas.errors import ConfigError
-from schemas.mapping_config import parse_config
-from schemas.mapping_rules import RuleError
-from schemas.mapping_trial import try_out
+from schemas.mapping.config import parse_config
+from schemas.mapping.rules import RuleError
+from schemas.mapping.trial import try_out
 from schemas.yaml_text import line_of
 from tests.support.catalogue import SOURCES, SYSTEMS, load_mappings
 from tests.support.source_events import mapping_text
@@ -91,7 +91,7 @@ def test_words_outside_the_vocabulary_are_refused(rule: str) -> None:
         load_mappings(with_rule("name", rule))
 
 
-@pytest.mark.fault("D9", place="schemas/mapping_loader.py")
+@pytest.mark.fault("D9", place="schemas/mapping/loader.py")
 def test_d9_two_objects_that_would_give_the_same_ids_are_refused() -> None:
     text = mapping_text("inhouse").replace("    kind: task\n", "    kind: project\n")
     line = line_of(text, ("objects", "tasks", "kind"))
@@ -207,7 +207,7 @@ def test_d9_text_that_is_no_mapping_is_refused_with_its_file_and_line(
         load_mappings(text, "float/mapping.yaml")
 
 
-@pytest.mark.fault("D9", place="schemas/mapping_loader.py")
+@pytest.mark.fault("D9", place="schemas/mapping/loader.py")
 @pytest.mark.parametrize(
     ("old", "new", "marked", "problem"),
     [
@@ -283,7 +283,7 @@ PERSON = "person.targets.0.fields"
 RATES = "person.targets.1.fields.cost_rates"
 
 
-@pytest.mark.fault("D9", place="schemas/mapping_loader.py")
+@pytest.mark.fault("D9", place="schemas/mapping/loader.py")
 @pytest.mark.parametrize(
     ("system", "path", "value", "problem"),
     [
@@ -432,7 +432,7 @@ def test_d9_a_mapping_that_cannot_work_is_refused_as_it_is_read(
     assert re.search(rf"line ({'|'.join(map(str, lines))}): [^;]*{problem}", str(refused.value))
 
 
-@pytest.mark.fault("D9", place="schemas/mapping_trial.py")
+@pytest.mark.fault("D9", place="schemas/mapping/trial.py")
 @pytest.mark.parametrize(
     ("expr", "problem"),
     [

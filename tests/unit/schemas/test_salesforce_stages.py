@@ -24,14 +24,14 @@ def stage_of(**values: object) -> Any:
     return canonical(OPPORTUNITY, deal | values)["opportunity"]["stage"]
 
 
-@pytest.mark.fault("C2", place="connectors/salesforce/mapping.yaml")
+@pytest.mark.fault("C2", place="connectors/vendors/salesforce/mapping.yaml")
 @pytest.mark.parametrize("name", ["Verbal OK", "Closed Won", "Closed Lost", "Gewonnen", None])
 def test_c2_won_and_lost_are_what_the_fixed_fields_say(name: str | None) -> None:
     assert stage_of(StageName=name, IsClosed=True, IsWon=True) == "won"
     assert stage_of(StageName=name, IsClosed=True, IsWon=False) == "lost"
 
 
-@pytest.mark.fault("C2", place="connectors/salesforce/mapping.yaml")
+@pytest.mark.fault("C2", place="connectors/vendors/salesforce/mapping.yaml")
 @pytest.mark.parametrize(
     ("category", "stage"),
     [

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import identity
-from schemas.mapping_mint import native_ids, typed_texts
+from schemas.mapping.mint import native_ids, typed_texts
 from streams.agents.normalize import make_normalizer
 from tests.support.source_events import (
     FakeRegistry,
@@ -58,7 +58,7 @@ def psa_project(reference: str | None) -> dict[str, Any]:
     [("a0D30000001n7Pi", "a0D30000001n7PiEAI"), ("0019000000B98de", "0019000000B98deAAB")],
 )
 def test_c18_an_id_of_15_characters_is_completed(short: str, long: str) -> None:
-    """Published pairs (connectors/salesforce/README.md)."""
+    """Published pairs (connectors/vendors/salesforce/README.md)."""
     assert identity.salesforce_id(short) == long
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from schemas.codec import AvroSchema, RecordCodec, load_schema
+from schemas.codec.framing import frame, unframe
+from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.envelope import UNAVAILABLE
 from schemas.errors import RegistryUnavailableError
-from schemas.framing import frame, unframe
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
 from streams.agents.normalize import make_normalizer
@@ -538,7 +538,7 @@ def test_what_debezium_really_writes_for_other_tables_is_read(table: str) -> Non
     assert [record.topic for record in published(effects)] == [entity.name]
 
 
-@pytest.mark.fault("B1", place="schemas/mapping_rules.py")
+@pytest.mark.fault("B1", place="schemas/mapping/rules.py")
 @pytest.mark.parametrize("days", [6_661_026, 2_932_897, 95_026_601, 2**31 - 1, -719_163, -(2**31)])
 def test_b1_a_date_that_python_cannot_hold_is_refused(days: int) -> None:
     """6,661,026 days: 20206-01-05; PostgreSQL holds it, Debezium sends it."""
@@ -554,7 +554,7 @@ def test_b1_a_date_that_python_cannot_hold_is_refused(days: int) -> None:
     ]
 
 
-@pytest.mark.fault("B1", place="schemas/mapping_rules.py")
+@pytest.mark.fault("B1", place="schemas/mapping/rules.py")
 @pytest.mark.parametrize("days", [2_932_896, -719_162])
 def test_the_first_and_last_date_pass(days: int) -> None:
     bench = Bench()
@@ -563,7 +563,7 @@ def test_the_first_and_last_date_pass(days: int) -> None:
     assert record.value["work_on"] in (date.min, date.max)
 
 
-@pytest.mark.fault("B1", place="schemas/mapping_loader.py")
+@pytest.mark.fault("B1", place="schemas/mapping/loader.py")
 def test_a_change_at_no_time_is_refused() -> None:
     bench = Bench()
     effects = bench.feed(bench.source.change(1, entry(), ts_ms=2**62))

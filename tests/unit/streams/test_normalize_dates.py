@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from schemas.columnar import frame_dtypes
+from schemas.codec.columnar import frame_dtypes
 from streams.engine import Accounting
 from tests.support.catalogue import contract_of
 from tests.unit.streams.test_normalize import Bench, canonical, entry, letters
 
-PLACE = "schemas/mapping_reader.py"
+PLACE = "schemas/mapping/reader.py"
 INFINITY = -2_147_472_692
 MINUS_INFINITY = -2_147_472_691
 NEWER_INFINITY = 2_146_033_979  # of later versions of Debezium
@@ -83,7 +83,7 @@ def test_b1_work_has_a_day(days: int) -> None:
     assert letter["detail"] == "work_on has no value of time_entry.work_on"
 
 
-@pytest.mark.fault("B1", place="schemas/mapping_rules.py")
+@pytest.mark.fault("B1", place="schemas/mapping/rules.py")
 @pytest.mark.parametrize("country", ["a-", "D|", "d1", "ÄÖ", "ßa", "DEU", "D", "d\n", "--"])
 def test_b1_a_country_is_two_letters(country: str) -> None:
     _, effects = fed(country_code=country)
@@ -111,7 +111,7 @@ def test_a_country_may_be_typed_in_any_case_and_be_missing() -> None:
 WEEK = [Decimal(8)] * 7
 
 
-@pytest.mark.fault("B1", place="schemas/mapping_rules.py")
+@pytest.mark.fault("B1", place="schemas/mapping/rules.py")
 @pytest.mark.parametrize(
     ("day", "is_day"),
     [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streams.engine import Accounting
 from tests.unit.streams.test_normalize import Bench, canonical, entry, letters
 
-PLACE = "schemas/mapping_reader.py"
+PLACE = "schemas/mapping/reader.py"
 
 
 @pytest.mark.fault("B9", place=PLACE)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.codec import RecordCodec
-from schemas.framing import frame, unframe
+from schemas.codec.framing import frame, unframe
+from schemas.codec.record import RecordCodec
 from schemas.topics import PARTITIONS
 from streams.agents.normalize import TIMELINE_CHANGED, TRUNCATED, make_normalizer
 from streams.agents.source_log import SourceLog

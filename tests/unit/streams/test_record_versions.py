@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.codec import RecordCodec, load_schema
+from schemas.codec.framing import frame
+from schemas.codec.record import RecordCodec, load_schema
 from schemas.contracts import record_schema
-from schemas.framing import frame
 from schemas.keys import encode_keys
 from streams.agents.records import RecordHandlers
 from streams.engine import Accounting, Chunk

@@ -138,7 +138,7 @@ def test_what_is_open_lies_between_nothing_and_all(
     assert open_seconds(seconds, invoiced or 0) == still_open
 
 
-@pytest.mark.fault("C6", place="connectors/inhouse/mapping.yaml")
+@pytest.mark.fault("C6", place="connectors/vendors/inhouse/mapping.yaml")
 def test_c6_fourteen_hours_and_a_correction_of_eight_are_six() -> None:
     found = contributions(rows({"seconds": 14 * 3_600}, {"seconds": -8 * 3_600}))
     assert found.margin["seconds"].to_list() == [6 * 3_600]

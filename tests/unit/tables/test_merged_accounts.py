@@ -1,7 +1,7 @@
 """A merge of CRM accounts, from the rows Salesforce shows of it to the tables.
 
 Losers are deleted and name the survivor, their deals get the survivor's `AccountId`
-(connectors/salesforce/README.md). Nothing says in which order the rows are captured.
+(connectors/vendors/salesforce/README.md). Nothing says in which order the rows are captured.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from schemas.columnar import frame_dtypes
+from schemas.codec.columnar import frame_dtypes
 from schemas.identity import customer_id, engagement_id, project_id
 from streams.agents.normalize import make_normalizer
 from streams.engine import GroupSpec

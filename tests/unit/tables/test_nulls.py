@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.errors import InvalidEntityError
-from schemas.mapping_config import parse_config
+from schemas.mapping.config import parse_config
 from streams.agents.normalize import make_normalizer
 from streams.groups import make_groups
 from tables import facts

@@ -327,7 +327,7 @@ def test_an_address_that_is_given_to_another_person_keeps_its_past(order: tuple[
     assert rows[f"{other}|2026-W19"]["total_hours"] == 8
 
 
-@pytest.mark.fault("C13", place="connectors/float/mapping.yaml")
+@pytest.mark.fault("C13", place="connectors/vendors/float/mapping.yaml")
 def test_a_person_without_an_address_is_a_person() -> None:
     firm = Firm()
     firm.person(address_id=None, starts_on=date(2026, 12, 28))

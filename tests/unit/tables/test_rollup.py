@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from schemas.columnar import frame_dtypes
+from schemas.codec.columnar import frame_dtypes
 from schemas.contracts import record_schema
 from tables.documents import Documents
 from tables.effects import Outbox

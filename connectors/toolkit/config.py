@@ -1,0 +1,147 @@
+"""Connector configuration files: JSON in Debezium's style, with secrets left outside.
+
+A string may hold `${env:NAME}` or `${file:/path}`; both are replaced when the file is loaded. A
+model maps the dotted keys with aliases and declares secrets as `SecretStr`, so that neither logs
+nor error messages show them. Every problem of a file is reported at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from runtime.secrets import remember, remember_url
+from schemas.errors import ConfigError
+from schemas.yaml_text import is_encodable
+
+_PLACEHOLDER: Final = re.compile(r"\$\{(?P<provider>[a-z]+):(?P<name>[^}]+)\}")
+
+FILE_BYTES_MAX: Final = 1024 * 1024
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_config(path: Path, model: type[Model], environment: Mapping[str, str]) -> Model:
+    """Return the connector configuration at `path`. Raises ConfigError naming every problem."""
+    return parse_config(read_document(path), model, environment, origin=str(path))
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return the JSON object at `path`, placeholders untouched. Raises ConfigError."""
+    shown = repr(str(path))[1:-1]  # a path may hold what no terminal should be given
+    try:
+        if path.stat().st_size > FILE_BYTES_MAX:
+            raise ConfigError(f"connector configuration {shown} is larger than a configuration")
+        document = json.loads(path.read_text("utf-8"), object_pairs_hook=_names_once)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(
+            f"cannot read connector configuration {shown}: {reason}",
+            hint="--config names a readable JSON file: connectors/vendors/float/source.json is one",
+        ) from error
+    if not isinstance(document, dict):
+        raise ConfigError(f"connector configuration {path} is not a JSON object")
+    return document
+
+
+def _names_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON. Raises ValueError: of a name there twice, the last would count alone."""
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if not is_encodable(name):
+            raise ValueError(f"{name!a} is no name")
+        if name in found:
+            raise ValueError(f"{name!a} is there twice")
+        found[name] = value
+    return found
+
+
+def parse_config(
+    document: Mapping[str, Any],
+    model: type[Model],
+    environment: Mapping[str, str],
+    *,
+    origin: str,
+) -> Model:
+    """Resolve the placeholders of `document` and validate it. Raises ConfigError.
+
+    A key whose placeholder cannot be resolved is reported once, not again as missing.
+    """
+    problems: list[str] = []
+    unresolved: set[str] = set()
+    values: dict[str, object] = {}
+    for key, value in document.items():
+        try:
+            values[key] = _resolve(value, environment)
+        except LookupError as error:
+            unresolved.add(key)
+            problems.append(f"{key}: {error.args[0]}")
+        else:
+            if (problem := _unsendable(values[key])) is not None:
+                problems.append(f"{ascii(key)[1:-1]}: {problem}")
+                unresolved.add(key)
+                del values[key]
+    try:
+        config = model.model_validate(values)
+    except ValidationError as error:
+        for item in error.errors(include_input=False, include_url=False):
+            where = ".".join(str(part) for part in item["loc"])
+            if where not in unresolved:
+                problems.append(f"{where}: {item['msg']}")
+    if problems:
+        raise ConfigError(
+            f"connector configuration {origin} is wrong: {'; '.join(problems)}",
+            hint="set the named environment variables and correct the named keys",
+        )
+    remember_secrets(config)
+    return config
+
+
+def _unsendable(value: object) -> str | None:
+    """Why a text cannot be part of a request: JSON may hold anything, and so may a variable."""
+    if not isinstance(value, str):
+        return None
+    if not is_encodable(value):
+        return "not a text in UTF-8"
+    if any(unicodedata.category(letter) == "Cc" for letter in value):
+        return "it holds a line break or another control character"
+    return None
+
+
+def remember_secrets(config: BaseModel) -> None:
+    """Have the secrets of a configuration masked in whatever this process writes."""
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, SecretStr):
+            remember(value.get_secret_value())
+        elif isinstance(value, str) and "://" in value:
+            remember_url(value)
+
+
+def _resolve(value: object, environment: Mapping[str, str]) -> object:
+    if not isinstance(value, str):
+        return value
+
+    def replacement(match: re.Match[str]) -> str:
+        provider, name = match["provider"], match["name"]
+        if provider == "env":
+            if name not in environment:
+                raise LookupError(f"environment variable {name} is not set")
+            return environment[name]
+        if provider == "file":
+            try:
+                return Path(name).read_text().strip()
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or "not a text file"
+                raise LookupError(f"file {name!r} cannot be read: {reason}") from error
+        raise LookupError(f"unknown placeholder provider {provider}")
+
+    if "${" in _PLACEHOLDER.sub("", value):
+        raise LookupError("a placeholder is ${env:NAME} or ${file:/path}")
+    return _PLACEHOLDER.sub(replacement, value)

@@ -1,0 +1,232 @@
+"""Executes commands on Float: projects, found by their code and then created or changed.
+
+Float has no upsert, no idempotency key and no version to compare. What keeps a project single: its
+code has one writer; the id of an earlier result is used before anything is searched; an attempt of
+unknown outcome is given time to settle, longer than the list lags behind the writes, before it is
+looked up. The first and the last are `connectors.dispatch`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import Field, SecretStr
+
+from connectors.dispatch.answers import Answer, read_answer, shape_of, unexpected
+from connectors.dispatch.commands import Command, Payload, Problem
+from connectors.dispatch.config import SinkConfig
+from connectors.dispatch.content import holds
+from connectors.dispatch.lease import Check
+from connectors.dispatch.sink import Applied
+from connectors.toolkit.faults import Reason
+from connectors.toolkit.http import VendorClient
+from connectors.vendors.float.auth import POLICY, SYSTEM, StaticToken
+from schemas.commands import StaffProject
+from schemas.errors import InvalidEntityError, TargetBusyError
+from schemas.identity import typed
+
+PROJECTS: Final = "/v3/projects"
+PAGE_SIZE: Final = 200
+MOST_PAGES: Final = 50
+"""One code has a handful of projects; a longer list means that the filter is ignored."""
+DUPLICATE_CODE: Final = "DUPLICATE_PROJECT_CODE"
+NOT_FOUND: Final = 404
+_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
+
+
+class FloatSinkConfig(SinkConfig):
+    """Keys of `sink.json`."""
+
+    token: SecretStr = Field(description="bearer token from the account settings")
+
+    def make_sink(self, check: Check) -> FloatSink:
+        """Make the sink; `check` raises where no request may be sent any more."""
+        client = VendorClient(
+            self.url,
+            StaticToken(self.token.get_secret_value()),
+            POLICY,
+            user_agent=self.user_agent,
+            timeout_s=self.request_timeout_ms / 1000,
+            limiter=self.make_limiter(check),
+        )
+        return FloatSink(client)
+
+
+class _Project(Answer):
+    project_id: Annotated[int, Field(ge=1)]
+    project_code: str | int | None = None
+
+    def has_code(self, code: object) -> bool:
+        """Whether the project has a code, as the mapping reads it: people type around it."""
+        return self.project_code is not None and typed(str(self.project_code)) == code
+
+
+class _Page(Answer):
+    """The headers of a list."""
+
+    page_count: Annotated[int, Field(ge=0, le=MOST_PAGES, strict=False)] = 1
+    total: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A project as read by its id: the list may show an earlier content."""
+
+    project_id: int
+    row: Mapping[str, Any]
+
+
+class FloatSink:
+    """Sink on the projects of an account."""
+
+    config_model: ClassVar[type[SinkConfig]] = FloatSinkConfig
+
+    def __init__(self, client: VendorClient) -> None:
+        self._client = client
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def execute(self, command: Command, known_id: str | None = None) -> Applied:
+        """Find the project by its id or its code, then create it or change what differs."""
+        content = _content(command)
+        body = _body(content)
+        ids = await self._ids(content.project_id)
+        found = await self._read(content, known_id, ids)
+        if found is None:
+            answer = await self._client.request("POST", PROJECTS, json=body, retry=False)
+            made = read_answer(_Project, answer.body, system=SYSTEM, is_read=False)
+            return Applied(str(made.project_id))
+        if not holds(found.row, body):
+            await self._change(found.project_id, body)
+        return _applied(found.project_id, ids)
+
+    async def look(self, command: Command, known_id: str | None = None) -> Applied | None:
+        """Read the project by its id or its code and compare it with the command."""
+        content = _content(command)
+        body = _body(content)
+        ids = await self._ids(content.project_id)
+        found = await self._read(content, known_id, ids)
+        if found is None:
+            return None
+        applied = _applied(found.project_id, ids)
+        if holds(found.row, body):
+            return applied
+        return replace(applied, differs=True) if applied.warning else None
+
+    async def _change(self, project_id: int, body: Payload) -> None:
+        answer = await self._client.request(
+            "PATCH", f"{PROJECTS}/{project_id}", json=body, retry=False
+        )
+        _project(answer.body, project_id, is_read=False)
+
+    async def _read(
+        self, content: StaffProject, known_id: str | None, ids: list[int]
+    ) -> _Found | None:
+        """Return the project of the earlier result, else the oldest with the code, as it is now.
+
+        The list is not trusted: it may show a project that is gone, lack one that is there, and
+        its filter may lack one whose code somebody typed with blanks. The table that ordered
+        names the project it has seen.
+        """
+        known, seen = _number(known_id), _number(content.seen_id)
+        for project_id in dict.fromkeys([*known, *sorted({*seen, *ids})]):
+            answer = await self._client.request(
+                "GET", f"{PROJECTS}/{project_id}", absent_ok=True, retry=False
+            )
+            if answer.status == NOT_FOUND:
+                continue
+            project = _project(answer.body, project_id, is_read=True)
+            is_ours = project_id in known or project_id in ids
+            if is_ours or project.has_code(content.project_id):
+                return _Found(project_id, answer.body)
+        return None
+
+    async def _ids(self, project_code: str) -> list[int]:
+        """Return the ids of the projects that the list shows with the code, oldest first.
+
+        The code is compared here: a filter the vendor ignores must not look like a match.
+        """
+        found: list[int] = []
+        page = 1
+        first: _Page | None = None
+        while first is None or page <= first.page_count:
+            answer = await self._client.request(
+                "GET",
+                PROJECTS,
+                params={
+                    "project_code": project_code,
+                    "page": str(page),
+                    "per-page": str(PAGE_SIZE),
+                },
+                retry=False,
+            )
+            if not isinstance(answer.body, list):
+                raise unexpected(
+                    f"{shape_of(answer.body)} instead of a list", system=SYSTEM, is_read=True
+                )
+            rows = [read_answer(_Project, row, system=SYSTEM, is_read=True) for row in answer.body]
+            found += [row.project_id for row in rows if row.has_code(project_code)]
+            shown = _page(answer.headers)
+            if first is not None and shown.total != first.total:
+                raise TargetBusyError(
+                    "projects came or went while they were listed",
+                    hint="rows shift between pages then, and one may be missed; listed again",
+                )
+            first = first or shown
+            page += 1
+        return sorted(found)
+
+
+def _project(body: object, project_id: int, *, is_read: bool) -> _Project:
+    """Read a project that was asked for by its id, or say that another one came."""
+    project = read_answer(_Project, body, system=SYSTEM, is_read=is_read)
+    if project.project_id != project_id:
+        raise unexpected(
+            f"project {project.project_id} instead of {project_id}", system=SYSTEM, is_read=is_read
+        )
+    return project
+
+
+def _number(text: str | None) -> list[int]:
+    """Return the id a text holds, none for anything else."""
+    return [int(text)] if text and _ID.fullmatch(text) else []
+
+
+def _page(headers: Mapping[str, str]) -> _Page:
+    """Read `X-Pagination-Page-Count` and `-Total-Count`; without them there is one page."""
+    values = {
+        "page_count": headers.get("X-Pagination-Page-Count", "1"),
+        "total": headers.get("X-Pagination-Total-Count"),
+    }
+    return read_answer(_Page, values, system=SYSTEM, is_read=True)
+
+
+def _content(command: Command) -> StaffProject:
+    if command.kind != StaffProject.kind:
+        raise InvalidEntityError(
+            f"Float has no command of kind {command.kind}",
+            context={"command_id": command.command_id},
+        )
+    return command.read(StaffProject)
+
+
+def _body(content: StaffProject) -> Payload:
+    return {
+        "name": content.name,
+        "project_code": content.project_id,
+        "start_date": content.starts_on.isoformat() if content.starts_on else None,
+        "notes": f"psastream {content.correlation_id}",
+    }
+
+
+def _applied(kept: int, ids: list[int]) -> Applied:
+    others = [str(project_id) for project_id in ids if project_id != kept]
+    if not others:
+        return Applied(str(kept))
+    detail = f"projects {kept}, {', '.join(others)} have the same code; {kept} is kept up"
+    return Applied(str(kept), Problem(DUPLICATE_CODE, detail, "project_code", Reason.LEFTOVER))

@@ -1,0 +1,262 @@
+"""The text of a mapping.yaml as checked models: its vocabulary, not what the words do.
+
+`mapping` validates a configuration against the Avro contracts and compiles it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from schemas.errors import ConfigError
+from schemas.landscape import SystemName
+from schemas.yaml_text import line_of, read_document
+
+FILE: Final = "mapping.yaml"
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Name = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]*$")]
+ObjectName = Annotated[str, StringConstraints(pattern="^[A-Za-z][A-Za-z0-9_]*$", max_length=100)]
+"""Of a table or a list; it is a part of a topic's name."""
+Scalar = StrictBool | StrictInt | StrictStr
+"""Literals a mapping may hold; exact decimals are written as text, a float is refused."""
+Values = Annotated[dict[Scalar, Scalar] | tuple[Scalar, ...], Field(min_length=1)]
+
+
+class Capture(Enum):
+    """How a system's changes reach their topics, which fixes where a position is found."""
+
+    POLLED = "polled"
+    DEBEZIUM = "debezium"
+
+
+class Mint(Enum):
+    """Canonical ids a rule can mint; `of` names the kind of source row they stand for."""
+
+    CUSTOMER = "customer"
+    ENGAGEMENT = "engagement"
+    PROJECT = "project"  # from: [opportunity, country]
+    RESOURCE = "resource"  # from the id of a person; without `of`, from an e-mail address
+    CORRELATION = "correlation"
+
+
+class Form(Enum):
+    """Forms of our own ids, recognised inside a column of another system."""
+
+    CUSTOMER_ID = "customer_id"
+    PROJECT_ID = "project_id"
+    ENGAGEMENT_OF_PROJECT = "engagement_of_project"
+    TIME_BILL_ID = "time_bill_id"
+    CORRELATION_ID = "correlation_id"
+
+
+class Duration(Enum):
+    """Units a source counts time in; a field holds whole seconds, or hours at two digits.
+
+    `hours`, `minutes`, `seconds` are integers or decimals. `microseconds` is Debezium's
+    `io.debezium.time.MicroDuration`, `interval` its text of a PostgreSQL interval
+    (`P0Y0M0DT0H50M0S`), which must name no years or months.
+    """
+
+    HOURS = "hours"
+    MINUTES = "minutes"
+    SECONDS = "seconds"
+    MICROSECONDS = "microseconds"
+    INTERVAL = "interval"
+
+
+def _every_place_once(order: tuple[int, ...]) -> tuple[int, ...]:
+    if sorted(order) != list(range(len(order))):
+        raise ValueError("an order names each place from 0 on once")
+    return order
+
+
+Order = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_every_place_once)]
+"""Where each element of a list comes from."""
+
+
+class TextStyle(Enum):
+    """How a text is written; all of them trim, and make a blank text null."""
+
+    TRIM = "trim"
+    UPPER = "upper"
+    LOWER = "lower"
+    SLUG = "slug"  # lower case, everything but letters and digits is one underscore
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, populate_by_name=True)
+
+
+class Rule(_Model):
+    """How one canonical field is made. At most one function besides `from`.
+
+    `from` alone copies, converting to the type of the field: text to instant, a decimal to a
+    larger scale.
+    """
+
+    from_: Text | tuple[Text, ...] | None = Field(default=None, alias="from")
+    constant: Scalar | None = None
+    source_id: Text | None = None  # "<system>:<kind>": the native id becomes a source id
+    mint: Mint | None = None
+    of: Text | None = None  # "<system>:<kind>" of the row an id is minted from
+    # Null where the text has another form. With `text: trim` people type it, and its reader has
+    # to take it as `identity.typed` does; without, it is a key its system compares exactly.
+    extract: Form | None = None
+    values: Values | None = None  # others are rejected
+    scale: Text | None = None  # exact factor
+    duration: Duration | None = None  # half-even to the second where the unit is coarser
+    reorder: Order | None = None  # element i of the list comes from reorder[i]
+    work_patterns: Order | None = None  # map of first day → hours; weekdays as reorder
+    # List of records: field → its field at the source; one without the first field is left out.
+    records: dict[Text, Text] | None = Field(default=None, min_length=1)
+    negate: bool = False  # of a boolean; beside `duration` of its sign
+    text: TextStyle | None = None
+    first_non_null: tuple[Rule, ...] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_function(self) -> Self:
+        functions = [
+            name
+            for name in (
+                "constant",
+                "source_id",
+                "mint",
+                "extract",
+                "values",
+                "scale",
+                "duration",
+                "reorder",
+                "work_patterns",
+                "records",
+                "text",
+                "first_non_null",
+            )
+            if getattr(self, name) is not None
+        ] + (["negate"] if self.negate and self.duration is None else [])
+        if self.extract is not None and self.text is TextStyle.TRIM:
+            functions.remove("text")
+        if len(functions) > 1:
+            raise ValueError(f"one function a rule, not {', '.join(functions)}")
+        is_free = self.constant is not None or self.first_non_null is not None
+        if is_free == (self.from_ is not None):
+            raise ValueError("`from` is missing, or out of place beside a rule without a column")
+        if isinstance(self.from_, tuple) and self.mint is not Mint.PROJECT:
+            raise ValueError("only `mint: project` takes several columns")
+        needs_of = self.mint is not None and self.mint is not Mint.RESOURCE
+        may_have_of = self.mint is not None
+        if (needs_of and self.of is None) or (self.of is not None and not may_have_of):
+            raise ValueError("`of` belongs to a mint of a source row, as <system>:<kind>")
+        return self
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the rule is `from` alone, of one column."""
+        return isinstance(self.from_, str) and self == Rule.model_validate({"from": self.from_})
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Source columns the rule reads."""
+        if self.first_non_null is not None:
+            return tuple(name for rule in self.first_non_null for name in rule.columns)
+        if self.from_ is None:
+            return ()
+        return (self.from_,) if isinstance(self.from_, str) else self.from_
+
+
+class Check(_Model):
+    """What a value that is not null must satisfy. Exactly one of the fields."""
+
+    between: tuple[int | Text, int | Text] | None = None
+    length: int | None = Field(default=None, ge=1)
+    one_of: tuple[Scalar, ...] | None = Field(default=None, min_length=1)
+    currency: Literal[True] | None = None
+    country: Literal[True] | None = None  # two letters, of those ISO 3166-1 gives out
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("a check is exactly one of between, length, one_of, currency, country")
+        return self
+
+
+class TargetConfig(_Model):
+    """One canonical entity made from a source object.
+
+    Fields every canonical record shares (id, source_system, source_position, and source_at
+    unless given) need no rule. Any other field has a rule or is listed in `absent`. `unset_kept`
+    names text fields whose last value is kept for when the source cannot send it again; they are
+    copies and nothing checks them, so that the value of a refused row is sound, too.
+    """
+
+    entity: Text
+    fields: dict[str, Rule]
+    absent: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    checks: dict[str, Check] = {}
+    unset_kept: tuple[str, ...] = ()
+
+
+class ObjectConfig(_Model):
+    """One source object: its kind in source ids, its key column and its targets.
+
+    `columns` declares the column types where no Avro contract of ours does (databases): `text`,
+    `long`, `int`, `boolean`, `date`, `decimal(precision,scale)`. A `start_date` may be `-infinity`,
+    an `end_date` `infinity`: both are null. Elsewhere an infinite date is refused.
+    `deleted_when` names a boolean column that marks soft-deleted rows. `personal_data` names the
+    columns that hold some. Without `targets` the object is captured and nothing is made of it.
+    """
+
+    kind: Name
+    key: Text
+    deleted_when: Text | None = None
+    columns: dict[str, Text] = {}
+    source_checks: dict[str, Check] = {}
+    personal_data: tuple[Text, ...] = ()
+    targets: tuple[TargetConfig, ...] = ()
+
+
+class SystemConfig(_Model):
+    """A whole mapping.yaml: every object of one source system.
+
+    `vendor` is another system whose code polls and writes this one too.
+    """
+
+    system: SystemName
+    vendor: SystemName | None = None
+    capture: Capture
+    objects: dict[ObjectName, ObjectConfig]
+
+
+def parse_config(text: str, file: str = FILE) -> SystemConfig:
+    """Parse the text of a mapping.yaml.
+
+    Raises ConfigError naming every problem at once, with the file and their lines.
+    """
+    document = read_document(text, file)
+    try:
+        return SystemConfig.model_validate(document)
+    except ValidationError as error:
+        problems = [
+            f"line {line_of(text, problem['loc'])}:"
+            f" {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)
+        ]
+        raise ConfigError(
+            f"{file}: mapping is not valid: {'; '.join(problems)}",
+            problems=[f"{file}: {problem}" for problem in problems],
+            hint="the vocabulary of rules is documented in schemas/mapping/config.py",
+        ) from error

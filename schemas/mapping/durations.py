@@ -1,0 +1,95 @@
+"""Durations of sources in seconds: what the mapping word `duration` does.
+
+A duration is rounded once, half-even to the second, and only where its unit says something else
+than whole seconds: 0.33 h are 1188 s and no third of an hour, an interval of 20 minutes is 1200 s.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from schemas.exact import (
+    HOURS_SCALE,
+    SECONDS_AN_HOUR,
+    half_even,
+    hundredths_of_hours,
+    unscaled,
+)
+from schemas.mapping.config import Duration
+
+_SECONDS: Final = {
+    Duration.HOURS: SECONDS_AN_HOUR,
+    Duration.MINUTES: 60,
+    Duration.SECONDS: 1,
+}
+_MICROSECONDS: Final = 1_000_000
+
+# https://debezium.io/documentation/reference/stable/connectors/postgresql.html: an interval as
+# text is `P<years>Y<months>M<days>DT<hours>H<minutes>M<seconds>S`, each part with its own sign.
+_INTERVAL: Final = (
+    r"^P(?:(-?[0-9]{1,9})Y)?(?:(-?[0-9]{1,9})M)?(?:(-?[0-9]{1,9})D)?"
+    r"(?:T(?:(-?[0-9]{1,9})H)?(?:(-?[0-9]{1,9})M)?(?:(-?)([0-9]{1,9})(?:\.([0-9]{1,9}))?S)?)?$"
+)
+_DAY, _HOUR, _MINUTE = 86_400, SECONDS_AN_HOUR, 60
+_NANOSECONDS: Final = 10**9
+
+
+class DurationError(Exception):
+    """The unit is not one of the column's type, or the field cannot hold a duration."""
+
+
+def seconds_of(unit: Duration, expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Return a source column as whole seconds, Int64; null where it is no such duration.
+
+    Raises DurationError for a column whose type does not fit the unit.
+    """
+    if unit is Duration.INTERVAL:
+        _expect(dtype == pl.String, unit, dtype)
+        return _seconds_of_interval(expr).cast(pl.Int64, strict=False)
+    if unit is Duration.MICROSECONDS:
+        _expect(dtype.is_integer(), unit, dtype)
+        return half_even(expr.cast(pl.Int128), _MICROSECONDS).cast(pl.Int64)
+    if isinstance(dtype, pl.Decimal):
+        exact = half_even(unscaled(expr) * _SECONDS[unit], 10**dtype.scale)
+    else:
+        _expect(dtype.is_integer(), unit, dtype)
+        exact = expr.cast(pl.Int128) * _SECONDS[unit]
+    return exact.cast(pl.Int64, strict=False)
+
+
+def in_field(seconds: pl.Expr, target: pl.DataType) -> pl.Expr:
+    """Return seconds as a field holds them: whole, or as hours half-even at 2 digits.
+
+    Raises DurationError for a field of another type.
+    """
+    if target == pl.Int64:
+        return seconds
+    if isinstance(target, pl.Decimal) and target.scale == HOURS_SCALE:
+        hundredths = hundredths_of_hours(seconds.cast(pl.Int128))
+        one = pl.lit(f"1e-{HOURS_SCALE}").cast(pl.Decimal(38, HOURS_SCALE))
+        return (hundredths.cast(pl.Decimal(38, 0)) * one).cast(target, strict=False)
+    raise DurationError(f"a duration does not become {target}")
+
+
+def _seconds_of_interval(text: pl.Expr) -> pl.Expr:
+    """Years and months have no fixed length: an interval with them is none of a known length."""
+    part = text.str.extract_groups(_INTERVAL).struct.field
+    number = {
+        group: part(str(group)).cast(pl.Int128, strict=False).fill_null(0) for group in range(1, 6)
+    }
+    whole = part("7").cast(pl.Int128, strict=False).fill_null(0)
+    fraction = part("8").fill_null("").str.pad_end(9, "0").cast(pl.Int128, strict=False)
+    sign = pl.when(part("6") == "-").then(-1).otherwise(1).cast(pl.Int128)
+    days_to_minutes = number[3] * _DAY + number[4] * _HOUR + number[5] * _MINUTE
+    nanoseconds = days_to_minutes * _NANOSECONDS + sign * (whole * _NANOSECONDS + fraction)
+    has_part = text.str.contains(r"[0-9]")
+    is_fixed = (number[1] == 0) & (number[2] == 0)
+    is_interval = text.str.contains(_INTERVAL) & has_part & is_fixed
+    return pl.when(is_interval).then(half_even(nanoseconds, _NANOSECONDS))
+
+
+def _expect(is_fit: bool, unit: Duration, dtype: pl.DataType) -> None:
+    if not is_fit:
+        raise DurationError(f"duration: {unit.value} is not for {dtype}")

@@ -1,0 +1,366 @@
+"""Compiles the text of a mapping.yaml, checked against the Avro contracts on both sides.
+
+Every problem of a file is reported at once; what is wrong with a record is found later, by the
+rejection expression made here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import polars as pl
+
+from schemas.calendar import is_in_calendar
+from schemas.codec.columnar import frame_dtypes
+from schemas.codec.record import load_schema
+from schemas.contracts import record_schema
+from schemas.envelope import UNAVAILABLE, Operation
+from schemas.errors import ConfigError, InvalidEntityError, SchemaMismatchError, UnmappedValueError
+from schemas.mapping.compiled import ObjectMapping, Rejection, TargetMapping
+from schemas.mapping.config import (
+    FILE,
+    Capture,
+    Check,
+    ObjectConfig,
+    Rule,
+    SystemConfig,
+    TargetConfig,
+    parse_config,
+)
+from schemas.mapping.reader import (
+    CHANGED_AT,
+    UNREAD_PREFIX,
+    declared_dtype,
+    numbers_as_text,
+    position,
+    reader_definition,
+    source_dtypes,
+    working_columns,
+)
+from schemas.mapping.rules import (
+    RuleError,
+    compile_check,
+    compile_rule,
+    source,
+    source_ids,
+)
+from schemas.mapping.trial import computable, try_out
+from schemas.system import SystemBundle
+from schemas.topics import BY_NAME, Topic, source_topic
+from schemas.yaml_text import line_of
+
+_INVALID: Final = InvalidEntityError.code
+_FIX_SOURCE: Final = "correct the row at its source"
+
+Problem = tuple[tuple[object, ...], str]
+"""Where in the file it is, as names and positions from its root, and what it is."""
+
+
+def load_system(text: str, contracts: Mapping[str, str], file: str = FILE) -> SystemBundle:
+    """Compile the text of a mapping.yaml, with the texts of its system's contracts by object.
+
+    Raises ConfigError that lists every problem found with its line: unknown columns and fields,
+    types that do not fit, fields nobody maps, objects without a contract.
+    """
+    config = parse_config(text, file)
+    problems: list[Problem] = [
+        (("objects",), f"there is no object {name}, of which there is a contract")
+        for name in contracts.keys() - config.objects.keys()
+    ]
+    topics: dict[str, Topic] = {}
+    mappings: list[ObjectMapping] = []
+    by_kind: dict[str, str] = {}
+    for name, obj in config.objects.items():
+        if obj.targets and (other := by_kind.setdefault(obj.kind, name)) != name:
+            # Ids of canonical records and of their rows are made of it.
+            told = f"{name}: kind {obj.kind} is that of {other} too"
+            problems.append((("objects", name, "kind"), told))
+        compiler = _Compiler(config, name, obj, contracts.get(name))
+        topic = compiler.topic()
+        if topic is not None:
+            topics[name] = topic
+            mapping = compiler.compile(topic) if obj.targets else None
+            mappings += [] if mapping is None else [mapping]
+        problems += compiler.problems
+    if problems:
+        lines = [f"line {line_of(text, path)}: {problem}" for path, problem in problems]
+        raise ConfigError(
+            f"{file}: mapping is not valid: {'; '.join(lines)}",
+            problems=[f"{file}: {problem}" for problem in lines],
+            hint="names are those of the avro contracts: the system's own, and schemas/avro",
+        )
+    return SystemBundle(config.system, config.vendor or config.system, topics, tuple(mappings))
+
+
+class _Compiler:
+    """Compiles one object; collects problems instead of stopping at the first."""
+
+    def __init__(
+        self, system: SystemConfig, name: str, config: ObjectConfig, contract: str | None
+    ) -> None:
+        self.problems: list[Problem] = []
+        self._place: tuple[object, ...] = ("objects", name)
+        self._system = system.system
+        self._capture = system.capture
+        self._name = name
+        self._config = config
+        self._contract = contract
+        self._sources: Mapping[str, pl.DataType] = {}
+        self._fields: list[pl.Expr] = []
+        # (is broken, why): the first broken rule of a record is its rejection.
+        self._rules: list[tuple[pl.Expr, Rejection]] = []
+
+    def compile(self, topic: Topic) -> ObjectMapping | None:
+        """The mapping, or None with `problems` filled."""
+        config = self._config
+        self._reject_broken_envelopes()
+        for column, check in config.source_checks.items():
+            place = ("source_checks", column)
+            self._check(column, source(column), self._sources[column], check, place)
+        used = self._used_columns()
+        for column in numbers_as_text(config, used):
+            self._reject(
+                pl.col(UNREAD_PREFIX + column),
+                f"{column} is no number of {config.columns[column]}",
+                hint=f"correct the row, or widen {column} in {self._system}/mapping.yaml",
+            )
+        entities = Counter(target.entity for target in config.targets)
+        for entity in (name for name, count in entities.items() if count > 1):
+            self._problem(f"{entity} is the entity of several targets")
+        targets = []
+        for number, target in enumerate(config.targets):
+            self._place = ("objects", self._name, "targets", number)
+            targets.append(self._target(target))
+        if self.problems:
+            return None
+        return ObjectMapping(
+            topic=topic.name,
+            is_database=self._capture is Capture.DEBEZIUM,
+            row_prefix=f"{self._system}:{config.kind}:",
+            reader=load_schema(reader_definition(topic, self._capture, config, used)),
+            targets=tuple(target for target in targets if target is not None),
+            rejections=tuple(reason for _, reason in self._rules),
+            envelope_rules=_ENVELOPE_RULES,
+            position=position(self._capture),
+            flat=working_columns(self._system, self._capture, config, self._sources, used),
+            fields=tuple(self._fields),
+            rejection=_first_broken([is_broken for is_broken, _ in self._rules]),
+        )
+
+    def topic(self) -> Topic | None:
+        """The topic, with its column types learnt; None with problems filled."""
+        config = self._config
+        if (self._contract is None) is not (self._capture is Capture.DEBEZIUM):
+            self._problem(
+                "the contract is missing: avro/" + f"{self._name}.avsc"
+                if self._contract is None
+                else "the contract of a database's table is Debezium's: declare its columns"
+            )
+            return None
+        try:
+            contract = None if self._contract is None else load_schema(self._contract)
+            topic = source_topic(
+                self._system, self._name, contract=contract, personal_data=config.personal_data
+            )
+            self._sources = source_dtypes(topic, self._declared())
+        except (ConfigError, SchemaMismatchError) as error:
+            self._problem(f"contract: {error.detail}")
+            return None
+        except RuleError as error:
+            self._problem(str(error))
+        if self.problems:
+            return None
+        named = (config.key, config.deleted_when, *config.source_checks, *config.personal_data)
+        for column in named:
+            if column is not None and column not in self._sources:
+                self._problem(f"unknown source column {column}")
+        try:
+            if config.key in self._sources:
+                source_ids("of:rows", source(config.key), self._sources[config.key])
+        except RuleError as error:
+            self._problem(f"{config.key}: {error}", "key")
+        flag = self._sources.get(config.deleted_when or "", pl.Boolean())
+        if flag != pl.Boolean:
+            self._problem(f"deleted_when is not for {flag}", "deleted_when")
+        return None if self.problems else topic
+
+    def _declared(self) -> dict[str, pl.DataType]:
+        """The columns that the file declares, with the dtypes rules see."""
+        found = {}
+        for column, text in self._config.columns.items():
+            try:
+                found[column] = declared_dtype(text)
+            except RuleError as error:
+                self._problem(f"{column}: {error}", "columns", column)
+        return found
+
+    def _used_columns(self) -> list[str]:
+        config = self._config
+        used = {config.key, *config.source_checks}
+        if config.deleted_when is not None:
+            used.add(config.deleted_when)
+        for target in config.targets:
+            for rule in target.fields.values():
+                used.update(rule.columns)
+        return [column for column in self._sources if column in used]
+
+    def _reject_broken_envelopes(self) -> None:
+        """Rules that hold for deletes as well, in front of all others."""
+        hint = "check the connector that wrote the record"
+        key = self._config.key
+        operations = [operation.value for operation in Operation]
+        changed_at = pl.col("changed_at")
+        for is_broken, detail in (
+            (pl.col("id").is_null(), f"key column {key} is null"),
+            (pl.col("position") < 0, "the source gives no comparable position"),
+            (~is_in_calendar(changed_at, CHANGED_AT), "the source's time of the change is no time"),
+            (~pl.col("op").is_in(operations), f"operation is not one of {', '.join(operations)}"),
+        ):
+            self._reject(is_broken, detail, hint=hint)
+        no_row = source(key).is_null()
+        self._reject(no_row & ~pl.col("is_delete"), "a change without a row", hint=hint)
+
+    def _target(self, config: TargetConfig) -> TargetMapping | None:
+        topic = BY_NAME.get(f"psa.{config.entity}")
+        if topic is None or topic.record is None:
+            self._problem(f"unknown entity {config.entity}")
+            return None
+        place = self._place
+        dtypes = frame_dtypes(record_schema(topic.record))
+        rules = {
+            field: pl.lit(None, dtype=dtypes[field]) for field in config.absent if field in dtypes
+        }
+        rules |= self._common_fields(dtypes, config)
+        self._names_exist(config, dtypes, given=set(rules))
+        for field, rule in config.fields.items():
+            if field in dtypes:
+                self._place = (*place, "fields", field)
+                self._field(config, field, rule, dtypes[field])
+        self._place = place
+        self._fields += [expr.alias(f"{config.entity}.{field}") for field, expr in rules.items()]
+        for field in config.required:
+            is_missing = pl.col(f"{config.entity}.{field}").is_null()
+            self._reject(is_missing, f"{field} is missing", hint=_FIX_SOURCE)
+        for field, check in config.checks.items():
+            if field in dtypes:
+                made = pl.col(f"{config.entity}.{field}")
+                self._check(field, made, dtypes[field], check, ("checks", field))
+        return TargetMapping(
+            topic, config.unset_kept, {field: f"{config.entity}.{field}" for field in dtypes}
+        )
+
+    def _common_fields(
+        self, dtypes: Mapping[str, pl.DataType], config: TargetConfig
+    ) -> dict[str, pl.Expr]:
+        """Fields every canonical record shares, which need no rule."""
+        common = {
+            "id": pl.col("id"),
+            "source_system": pl.lit(self._system),
+            "source_position": pl.col("position"),
+            "source_at": pl.col("changed_at"),
+        }
+        if "source_at" in config.fields:
+            del common["source_at"]
+        return {field: expr for field, expr in common.items() if field in dtypes}
+
+    def _names_exist(
+        self, config: TargetConfig, dtypes: Mapping[str, pl.DataType], given: set[str]
+    ) -> None:
+        """Every field is mapped once, and only fields of the contract are named."""
+        entity = config.entity
+        named = (*config.fields, *config.absent, *config.required, *config.checks)
+        for field in dict.fromkeys((*named, *config.unset_kept)):
+            if field not in dtypes:
+                self._problem(f"unknown field {entity}.{field}")
+        for field in dtypes:
+            if field in config.fields and field in given:
+                self._problem(f"{entity}.{field} is mapped twice")
+            if field not in config.fields and field not in given:
+                self._problem(f"{entity}.{field} has no rule and is not listed in absent")
+        for field in config.required:
+            if field in config.absent:
+                self._problem(f"{entity}.{field} is required and absent")
+        for field in config.unset_kept:
+            rule = config.fields.get(field)
+            if rule is None or not rule.is_copy:
+                self._problem(f"{entity}.{field} is in unset_kept, so its rule must be a copy")
+            elif {field} & {*config.checks, *config.required} or (
+                self._config.source_checks.keys() & set(rule.columns)
+            ):
+                # It is checked before the kept value takes the place of the missing one.
+                self._problem(f"{entity}.{field} is in unset_kept, so nothing can check it")
+
+    def _field(self, config: TargetConfig, field: str, rule: Rule, dtype: pl.DataType) -> None:
+        name = f"{config.entity}.{field}"
+        try:
+            with computable():
+                made = compile_rule(rule, self._sources, dtype)
+            read = {
+                source(column).meta.output_name(): self._sources[column] for column in rule.columns
+            }
+            try_out(made.expr, read, dtype)
+        except RuleError as error:
+            self._problem(f"{name}: {error}")
+            return
+        self._fields.append(made.expr.alias(name))
+        if self._capture is Capture.DEBEZIUM and field not in config.unset_kept:
+            self._reject_unset(rule)
+        columns = [source(column) for column in rule.columns]
+        if made.can_fail:
+            has_value = pl.any_horizontal(column.is_not_null() for column in columns)
+            code = _INVALID if rule.values is None else UnmappedValueError.code
+            what = ", ".join(rule.columns)
+            self._reject(
+                has_value & pl.col(name).is_null(),
+                f"{what} has no value of {name}",
+                hint=f"correct the row, or the rule of {name} in {self._system}/mapping.yaml",
+                code=code,
+            )
+        if rule.reorder is not None:
+            self._check(field, columns[0], made.dtype, Check(length=len(rule.reorder)), ())
+
+    def _reject_unset(self, rule: Rule) -> None:
+        """A column the database did not send is not a value. Upholds I12."""
+        for column in rule.columns:
+            if self._sources[column] == pl.String:
+                self._reject(
+                    source(column) == UNAVAILABLE,
+                    f"{column} was not sent by the source",
+                    hint=f"set REPLICA IDENTITY FULL, or keep {column} through unset_kept",
+                )
+
+    def _check(
+        self, name: str, expr: pl.Expr, dtype: pl.DataType, check: Check, place: tuple[str, ...]
+    ) -> None:
+        """Have a column checked; `place` is of the check, below the part that is compiled."""
+        try:
+            with computable():
+                is_satisfied, demand = compile_check(check, expr, dtype)
+            try_out(is_satisfied, {expr.meta.output_name(): dtype}, pl.Boolean())
+        except RuleError as error:
+            self._problem(f"{name}: {error}", *place)
+            return
+        self._reject(~is_satisfied, f"{name} {demand}", hint=_FIX_SOURCE)
+
+    def _reject(self, is_broken: pl.Expr, detail: str, *, hint: str, code: str = _INVALID) -> None:
+        self._rules.append((is_broken, Rejection(code, detail, hint)))
+
+    def _problem(self, text: str, *place: str) -> None:
+        self.problems.append(((*self._place, *place), f"{self._name}: {text}"))
+
+
+# Rules in front that hold for deletes as well; a delete needs no sound row.
+_ENVELOPE_RULES: Final = 5
+
+
+def _first_broken(rules: list[pl.Expr]) -> pl.Expr:
+    """Index of the first broken rule, null where none is."""
+    hits = [_index_where(is_broken, index) for index, is_broken in enumerate(rules)]
+    of_row = pl.when(~pl.col("is_delete")).then(pl.coalesce([*hits[_ENVELOPE_RULES:], None]))
+    return pl.coalesce([*hits[:_ENVELOPE_RULES], of_row])
+
+
+def _index_where(is_broken: pl.Expr, index: int) -> pl.Expr:
+    return pl.when(is_broken).then(pl.lit(index, dtype=pl.UInt16))
