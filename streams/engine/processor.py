@@ -16,6 +16,7 @@ from typing import TypeVar
 import stamina
 import structlog
 
+from runtime.clocks import SKEW
 from runtime.retries import tell_recovered, tell_retry
 from runtime.threads import in_daemon_thread
 from schemas.errors import DeadLetterLimitError, TransientError
@@ -53,6 +54,7 @@ from streams.engine.settings import EngineSettings
 from streams.engine.state_log import StateLog
 from streams.engine.state_store import (
     FENCE_PREFIX,
+    FLOOR_KEY,
     LAYOUT_KEY,
     fence_key,
     layout_of,
@@ -108,7 +110,9 @@ class PartitionProcessor:
         self._anew: set[str] = set()
         """Sources whose fence is void until their next chunk is committed."""
         self._unwritten: dict[bytes, bytes] = {}
-        """What the state does not say of its layout and its sources yet."""
+        """What the state does not say of its layout, its sources and its floor yet."""
+        self._floor_ms = 0
+        """The earliest time that handlers are told; see `_begin`."""
         self._counted: dict[bytes, bytes] = {}
         """What the state holds under the prefix whose values are counted."""
         self.log_end = 0
@@ -303,7 +307,7 @@ class PartitionProcessor:
         )
         if self._stop.is_set():
             return records
-        self._check_layout()
+        self._check_layout(was_read=any(at.committed is not None for at in sources.values()))
         if self.group.counted is not None:
             self._counted = dict(self._store.scan(self.group.counted))
         # After it: no fence lies beyond an end that was asked for later.
@@ -337,14 +341,15 @@ class PartitionProcessor:
     def _place(self, topic: str) -> Place:
         return Place(self.group.name, topic, self.partition)
 
-    def _check_layout(self) -> None:
+    def _check_layout(self, *, was_read: bool) -> None:
         """Refuse state of another layout, or that begins in the middle."""
         self._unwritten.clear()
+        self._floor_ms = self._store.floor_ms()
         wanted, stored = layout_of(self.group.layout), self._store.layout()
         if stored == wanted:
             return
         if stored is None and next(iter(self._store.scan(FENCE_PREFIX)), None) is None:
-            self._unwritten[LAYOUT_KEY] = wanted
+            self._begin(wanted, was_read=was_read)
             return
         raise StateLayoutError(
             f"the state has the layout {stored.decode()}, this version reads {wanted.decode()}"
@@ -354,6 +359,18 @@ class PartitionProcessor:
             hint=f"stop all workers; `psastream rebuild {self.group.name}` computes the group anew",
             context={"group": self.group.name, "partition": self.partition},
         )
+
+    def _begin(self, layout: bytes, *, was_read: bool) -> None:
+        """Begin a state. One that was lost is of the present, however old what it is made of.
+
+        For tables give their orders the times of records as revisions, and those of the lost state
+        are settled: what is not newer has no effect any more.
+        """
+        self._unwritten[LAYOUT_KEY] = layout
+        if was_read:
+            now_ms = int((self._parts.seams.clock() + SKEW.total_seconds()) * 1_000)
+            self._floor_ms = now_ms
+            self._unwritten[FLOOR_KEY] = b"%d" % now_ms
 
     def check_topics(self, found: Mapping[str, str]) -> None:
         """Raise SourceChangedError if a topic is not the one it was, by the ids there are now."""
@@ -456,7 +473,7 @@ class PartitionProcessor:
                 self._has_failed, self.is_ready = False, True
                 self._tell_counted()
             try:
-                await self._apply(self._fresh_part(chunk), handler)
+                await self._apply(self._of_the_present(self._fresh_part(chunk)), handler)
             except StateDamagedError as error:
                 raise await asyncio.to_thread(self._deleted, error) from error
 
@@ -505,6 +522,12 @@ class PartitionProcessor:
             self._parts.instruments.fence_skipped(self.group.name, chunk.topic, skipped)
             self._log.warning("records below the fence skipped", topic=chunk.topic, records=skipped)
         return fresh
+
+    def _of_the_present(self, chunk: Chunk) -> Chunk:
+        """`chunk` with no time below the floor of the state."""
+        if not self._floor_ms:
+            return chunk
+        return replace(chunk, timestamps_ms=[max(self._floor_ms, t) for t in chunk.timestamps_ms])
 
     async def _apply(self, chunk: Chunk, handler: ChunkHandler) -> None:
         """Fold, commit, and only then write the local state. Upholds I1.
@@ -564,7 +587,7 @@ class PartitionProcessor:
             changes = dict(effects.state)
             changes[fence_key(chunk.topic)] = b"%d" % chunk.last_offset
             changes[tally_key(chunk.topic)] = tally.to_bytes()
-            for key in (LAYOUT_KEY, source_key(chunk.topic)):
+            for key in (LAYOUT_KEY, FLOOR_KEY, source_key(chunk.topic)):
                 if key in self._unwritten:
                     changes[key] = self._unwritten[key]
             stamp = chunk.timestamps_ms[-1] if len(chunk) else None

@@ -1,5 +1,6 @@
 """What a test may put in place of the engine's own parts. A worker takes the defaults."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,3 +18,5 @@ class Seams:
     writer: Callable[..., TransactionalWriter] = TransactionalWriter
     store: Callable[..., StateStore] = StateStore
     log: Callable[..., StateLog] = StateLog
+    clock: Callable[[], float] = time.time
+    """Seconds since the epoch."""

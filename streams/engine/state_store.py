@@ -41,6 +41,8 @@ LOG_KEY = b"!log"
 LOCAL_LAYOUT_KEY = b"!local-layout"
 LAYOUT_KEY = b"!v"
 """Key, in the store and in the state log, of the layout of the state."""
+FLOOR_KEY = b"!r"
+"""Key, in the store and in the state log, of the earliest time that records have for handlers."""
 FENCE_PREFIX = b"!f:"
 SOURCE_PREFIX = b"!t:"
 
@@ -169,6 +171,10 @@ class StateStore:
     def layout(self) -> bytes | None:
         """The layout of the state; None before the first chunk."""
         return self.get(LAYOUT_KEY)
+
+    def floor_ms(self) -> int:
+        """The earliest time that records have for handlers: 0 where state was never lost."""
+        return int(self.get(FLOOR_KEY) or 0)
 
     def source_id(self, topic: str) -> str | None:
         """The id Kafka gave the topic that the fence of `topic` is of."""

@@ -13,7 +13,7 @@ from runtime.clocks import SKEW
 from schemas.errors import FatalError
 from streams.engine import EngineSettings
 from streams.engine.errors import StateDamagedError
-from streams.engine.state_store import LOCAL_LAYOUT_KEY, StateStore, fence_key
+from streams.engine.state_store import FLOOR_KEY, LOCAL_LAYOUT_KEY, StateStore, fence_key
 
 
 @pytest.fixture
@@ -43,6 +43,12 @@ def test_applied_changes_are_read_back(store: StateStore) -> None:
     assert store.get_many([b"c", b"b", b"a", b"x"]) == [b"4", None, b"1", None]
     assert store.get_many([]) == []
     assert store.log_offset == 9
+
+
+def test_the_floor_of_record_times_is_that_of_the_state(store: StateStore) -> None:
+    assert store.floor_ms() == 0
+    store.apply({FLOOR_KEY: b"1234"}, log_offset=1)
+    assert store.floor_ms() == 1234
 
 
 def test_scan_returns_the_prefix_in_key_order(store: StateStore) -> None:

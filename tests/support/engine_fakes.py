@@ -12,7 +12,7 @@ from typing import Any
 from streams.engine import Chunk, Effects
 from streams.engine.errors import FencedError
 from streams.engine.state_log import LogBounds, SourcePosition
-from streams.engine.state_store import LAYOUT_KEY, fence_key, source_key
+from streams.engine.state_store import FLOOR_KEY, LAYOUT_KEY, fence_key, source_key
 from streams.engine.tally import Tally, tally_key
 
 Changes = Mapping[bytes, bytes | None]
@@ -160,6 +160,9 @@ class MemoryStore:
 
     def layout(self) -> bytes | None:
         return self.get(LAYOUT_KEY)
+
+    def floor_ms(self) -> int:
+        return int(self.get(FLOOR_KEY) or 0)
 
     def source_id(self, topic: str) -> str | None:
         stored = self.get(source_key(topic))

@@ -1,6 +1,7 @@
 """A processor at work on a partition in memory, for tests of its order of things."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -107,6 +108,7 @@ class Running:
         dead_letters: DeadLetterWriter | None = None,
         *,
         counted: bytes | None = None,
+        clock: Callable[[], float] = time.time,
         **changes: Any,
     ) -> None:
         settings = EngineSettings(
@@ -119,7 +121,7 @@ class Running:
         )
         self.watched = Watched()
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        seams: Any = Seams(writer=partition.writer, store=store)
+        seams: Any = Seams(writer=partition.writer, store=store, clock=clock)
         window = FlowWindow(1 << 20)
         parts = EngineParts(settings, self.watched, window, threads, self.failure.set_result, seams)
         group = GroupSpec(

@@ -112,6 +112,7 @@ class Topology:
         self._state: dict[tuple[str, int], MemoryState] = {}
         self._read: dict[tuple[str, int], int] = {}
         self._compacted: dict[tuple[str, int], set[int]] = {}
+        self._floor_ms: dict[str, int] = {}
         self._codecs: dict[str, RecordCodec] = {}
         self.now_ms = START_MS
         self.consumed = 0
@@ -169,6 +170,8 @@ class Topology:
     def rebuild(self, name: str, first: Sequence[str] = ()) -> None:
         """Compute a group anew as `psastream rebuild` does; topics of `first` are read first."""
         [group] = [each for each in self._groups if each.name == name]
+        self.now_ms += STEP_MS
+        self._floor_ms[name] = self.now_ms
         self._state = {key: state for key, state in self._state.items() if key[0] != name}
         topics = [agent.topic for agent in group.agents]
         for topic in topics:
@@ -197,13 +200,14 @@ class Topology:
         gone = self._compacted.get((agent.topic, partition), set())
         offsets = [offset for offset in range(start, end) if offset not in gone]
         messages = [log[offset] for offset in offsets]
+        floor_ms = self._floor_ms.get(group.name, 0)
         chunk = Chunk(
             agent.topic,
             partition,
             start,
             end,
             offsets,
-            [message[0] for message in messages],
+            [max(floor_ms, message[0]) for message in messages],
             [message[1] for message in messages],
             [message[2] for message in messages],
         )

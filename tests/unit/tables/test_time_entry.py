@@ -36,48 +36,63 @@ class Firm:
     """The tables, which take in each change before the next one."""
 
     def __init__(self, *changes: Change) -> None:
-        self._tables = Topology(GROUPS, REGISTRY)
-        self._feeder = Feeder(self._tables)
+        self.tables = Topology(GROUPS, REGISTRY)
+        self.feeder = Feeder(self.tables)
         self.feed(*changes)
 
     def feed(self, *changes: Change) -> None:
         for change in changes:
-            self._feeder.feed(change)
-            self._tables.run()
-        self._tables.run()
+            self.feeder.feed(change)
+            self.tables.run()
+        self.tables.run()
 
     def put(self, row: dict[str, Any]) -> None:
         """Write an entry as it is; it is taken in with the next change."""
         identity = "inhouse:time_entry:1"
-        self._tables.put("psa.time_entry", identity, {"id": identity, **row}, row["project_ref"])
+        self.tables.put("psa.time_entry", identity, {"id": identity, **row}, row["project_ref"])
 
     def states(self) -> dict[object, object]:
-        rows = self._tables.table("psa.status.billing").values()
+        rows = self.tables.table("psa.status.billing").values()
         return {row["state"]: row["entries"] for row in rows}
 
     def stale(self) -> int:
-        return self._tables.outcomes["stale"]
+        return self.tables.outcomes["stale"]
 
     def rebuild(self) -> None:
         """Compute the project group anew."""
-        self._tables.rebuild("project")
+        self.tables.rebuild("project")
 
     def orders(self) -> list[object]:
         """Return the kinds of orders of time bills, in order."""
-        records = self._tables.records("psa.command.netsuite")
+        records = self.tables.records("psa.command.netsuite")
         commands = [record for _, record in records if record is not None]
         return [each["kind"] for each in commands if ":time_bill:" in str(each["natural_key"])]
 
     def open_exceptions(self) -> list[str]:
-        rows = self._tables.table("psa.exception")
+        rows = self.tables.table("psa.exception")
         return [key for key, row in rows.items() if row["status"] == "open"]
 
     def worked(self) -> list[object]:
-        return [row["hours"] for row in self._tables.table("psa.metric.project_margin").values()]
+        return [row["hours"] for row in self.tables.table("psa.metric.project_margin").values()]
 
 
 def entry(**changes: Any) -> Change:
     return Change("time_entry", "inhouse:time_entry:1", {**ENTRY, **changes})
+
+
+def bill(hours: str, slot: str = "", **changes: Any) -> Change:
+    """What the ERP shows of what was ordered of the entry on the first project."""
+    row = {
+        "time_entry_id": "inhouse:time_entry:1",
+        "project_ref": PSA_PROJECTS[0],
+        "time_bill_id": time_bill_id("inhouse:time_entry:1", PSA_PROJECTS[0] + slot),
+        "project_id": PROJECT_IDS[0],
+        "work_on": ENTRY["work_on"],
+        "hours": Decimal(hours),
+        "bill_rate": ENTRY["bill_rate"],
+        "currency": "EUR",
+    }
+    return Change("time_bill", "netsuite:time_bill:1", {**row, **changes})
 
 
 @pytest.mark.parametrize("is_billable", [True, False])
@@ -146,18 +161,12 @@ def test_c7_after_a_rebuild_the_partition_of_the_project_deletes_what_a_void_inv
     """Every partition has the bill and the line; the entry has left for a project elsewhere."""
     names = {"time_entry_id": "inhouse:time_entry:1", "project_ref": PSA_PROJECTS[0]}
     amounts = {"hours": Decimal("2.00"), "currency": "EUR"}
-    bill = {
-        "time_bill_id": time_bill_id("inhouse:time_entry:1", PSA_PROJECTS[0]),
-        "project_id": PROJECT_IDS[0],
-        "work_on": date(2026, 11, 3),
-        "bill_rate": Decimal("100.0000"),
-    }
     line = {"kind": "invoice", "status": "open", "amount": Decimal("200.0000")}
     firm = Firm(
         PROJECT,
         ERP,
         entry(),
-        Change("time_bill", "netsuite:time_bill:1", {**names, **amounts, **bill}),
+        bill("2.00"),
         Change("invoice", "netsuite:invoice:1", {**names, **amounts, **line}),
         entry(project_ref=PSA_PROJECTS[1]),
     )
