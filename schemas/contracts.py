@@ -5,8 +5,10 @@ Reading files happens on first use; importing this module opens nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Any, Final
 
 from schemas.codec.record import AvroSchema, load_schema
 from schemas.envelope import envelope_schema
@@ -21,6 +23,21 @@ def record_schema(path: str) -> AvroSchema:
     Raises FileNotFoundError for an unknown path.
     """
     return load_schema(files("schemas").joinpath("avro", *f"{path}.avsc".split("/")).read_text())
+
+
+VOCABULARY: Final = "vocabulary"
+"""Attribute of a field: all words it may hold, or the name of a public list of them."""
+PUBLIC_LISTS: Final = ("currency", "country")
+"""Named as the checks of a mapping that know them."""
+
+Vocabulary = tuple[str, ...] | str
+
+
+def vocabularies(record: AvroSchema) -> Mapping[str, Vocabulary]:
+    """Return the vocabulary of each field of a record that has one. Other fields hold anything."""
+    fields: Any = record.parsed["fields"]
+    found = {each["name"]: each[VOCABULARY] for each in fields if VOCABULARY in each}
+    return {name: words if words in PUBLIC_LISTS else tuple(words) for name, words in found.items()}
 
 
 def record_of(topic: Topic) -> AvroSchema | None:

@@ -168,6 +168,18 @@ class Rule(_Model):
         return isinstance(self.from_, str) and self == Rule.model_validate({"from": self.from_})
 
     @property
+    def words(self) -> tuple[Scalar, ...] | None:
+        """All values the rule can make of a row that it does not refuse; None: any value."""
+        if self.constant is not None:
+            return (self.constant,)
+        if self.values is not None:
+            return self.values if isinstance(self.values, tuple) else tuple(self.values.values())
+        parts = [rule.words for rule in self.first_non_null or ()]
+        if not parts or None in parts:
+            return None
+        return tuple(word for words in parts if words for word in words)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Source columns the rule reads."""
         if self.first_non_null is not None:

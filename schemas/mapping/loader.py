@@ -15,7 +15,7 @@ import polars as pl
 from schemas.calendar import is_in_calendar
 from schemas.codec.columnar import frame_dtypes
 from schemas.codec.record import load_schema
-from schemas.contracts import record_schema
+from schemas.contracts import Vocabulary, record_schema, vocabularies
 from schemas.envelope import UNAVAILABLE, Operation
 from schemas.errors import ConfigError, InvalidEntityError, SchemaMismatchError, UnmappedValueError
 from schemas.mapping.compiled import ObjectMapping, Rejection, TargetMapping
@@ -228,12 +228,14 @@ class _Compiler:
             self._problem(f"unknown entity {config.entity}")
             return None
         place = self._place
-        dtypes = frame_dtypes(record_schema(topic.record))
+        record = record_schema(topic.record)
+        dtypes = frame_dtypes(record)
         rules = {
             field: pl.lit(None, dtype=dtypes[field]) for field in config.absent if field in dtypes
         }
         rules |= self._common_fields(dtypes, config)
-        self._names_exist(config, dtypes, given=set(rules))
+        words = vocabularies(record)
+        self._names_exist(config, dtypes, given=set(rules), checked={*config.checks, *words})
         for field, rule in config.fields.items():
             if field in dtypes:
                 self._place = (*place, "fields", field)
@@ -247,6 +249,9 @@ class _Compiler:
             if field in dtypes:
                 made = pl.col(f"{config.entity}.{field}")
                 self._check(field, made, dtypes[field], check, ("checks", field))
+        for field in words:
+            if field in config.fields:
+                self._in_vocabulary(config, field, words[field])
         return TargetMapping(
             topic, config.unset_kept, {field: f"{config.entity}.{field}" for field in dtypes}
         )
@@ -266,7 +271,11 @@ class _Compiler:
         return {field: expr for field, expr in common.items() if field in dtypes}
 
     def _names_exist(
-        self, config: TargetConfig, dtypes: Mapping[str, pl.DataType], given: set[str]
+        self,
+        config: TargetConfig,
+        dtypes: Mapping[str, pl.DataType],
+        given: set[str],
+        checked: set[str],
     ) -> None:
         """Every field is mapped once, and only fields of the contract are named."""
         entity = config.entity
@@ -286,7 +295,7 @@ class _Compiler:
             rule = config.fields.get(field)
             if rule is None or not rule.is_copy:
                 self._problem(f"{entity}.{field} is in unset_kept, so its rule must be a copy")
-            elif {field} & {*config.checks, *config.required} or (
+            elif {field} & {*checked, *config.required} or (
                 self._config.source_checks.keys() & set(rule.columns)
             ):
                 # It is checked before the kept value takes the place of the missing one.
@@ -320,6 +329,22 @@ class _Compiler:
             )
         if rule.reorder is not None:
             self._check(field, columns[0], made.dtype, Check(length=len(rule.reorder)), ())
+
+    def _in_vocabulary(self, config: TargetConfig, field: str, words: Vocabulary) -> None:
+        """Have a field hold the words of its contract: what else a table is told, it passes over.
+
+        Words that the mapping itself gives are checked here, others row by row.
+        """
+        listed = {"one_of": words} if isinstance(words, tuple) else {words: True}
+        check = Check.model_validate(listed)
+        name, rule = f"{config.entity}.{field}", config.fields[field]
+        if rule.words is None:
+            self._check(field, pl.col(name), pl.String(), check, ("fields", field))
+            return
+        given = pl.Series([word for word in rule.words if isinstance(word, str)], dtype=pl.String)
+        is_satisfied, demand = compile_check(check, pl.lit(given), pl.String())
+        for word in given.filter(~pl.select(is_satisfied).to_series()).unique(maintain_order=True):
+            self._problem(f"{name}: {word!r} {demand}", "fields", field)
 
     def _reject_unset(self, rule: Rule) -> None:
         """A column the database did not send is not a value. Upholds I12."""

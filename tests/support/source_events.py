@@ -205,12 +205,16 @@ def published(effects: Effects) -> list[Published]:
 
 
 def canonical(
-    topic: str, row: Mapping[str, object], *, position: int = 77
+    topic: str,
+    row: Mapping[str, object],
+    *,
+    position: int = 77,
+    mapping: ObjectMapping | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The records made from a source row, by entity, without nulls; `dlq` where it is refused."""
     registry = FakeRegistry()
     value = Source(topic, registry).change(position, row)
-    normalize = make_normalizer(mapping_of(topic), registry)
+    normalize = make_normalizer(mapping or mapping_of(topic), registry)
     return {
         record.topic.removeprefix("psa."): {
             field: content for field, content in (record.value or {}).items() if content is not None
