@@ -1,7 +1,8 @@
 """The systems that can be had: folders that declare one each.
 
 A folder holds `mapping.yaml`, the contract of each polled object as `avro/<object>.avsc`, and
-`vendor.py` where code polls the system or writes to it. Its name is the system's. Folders are
+`vendor.py` where code polls the system or writes to it, or what code of the product reads that
+polls whatever is declared (`DRIVERS`). Its name is the system's. Folders are
 those of the product, those of installed packages (entry points of the group `psastream.systems`,
 whose name is the system's and whose value is the package that is its folder), and those the firm
 names, which hold no code.
@@ -10,6 +11,7 @@ names, which hold no code.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -27,6 +29,8 @@ from schemas.system import SystemBundle
 CONTRACTS: Final = "avro"
 SUFFIX: Final = ".avsc"
 CODE: Final = "vendor.py"
+DRIVERS: Final = {"rest": "connectors.rest"}
+"""Code without a system of its own, by the name that `vendor` of a mapping.yaml gives it."""
 ENTRY_POINTS: Final = "psastream.systems"
 _HINT: Final = "PSASTREAM_SYSTEMS names the folders of systems that are not the product's"
 
@@ -42,7 +46,8 @@ class Systems:
         ]
         self._packages = dict(packages)
         self._folders = {folder.resolve().name: folder for folder in folders}
-        names = [*(name for name, _ in packages), *(folder.resolve().name for folder in folders)]
+        names = [name for name, _ in packages]
+        names += [*DRIVERS, *(folder.resolve().name for folder in folders)]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"several systems are called {', '.join(twice)}", hint=_HINT)
         self._read: dict[str, SystemBundle] = {}
@@ -56,7 +61,7 @@ class Systems:
         if name not in self._read:
             system = read_folder(self._folder(name), name)
             try:
-                self._require(system.vendor)
+                self._require(system.vendor, *DRIVERS)
             except ConfigError as error:
                 raise ConfigError(
                     f"{name}/{FILE}: vendor: {error.detail}",
@@ -70,9 +75,13 @@ class Systems:
 
         Raises ConfigError where it cannot be loaded.
         """
-        if name in self._folders or not (self._files(name) / CODE).is_file():
+        if name in DRIVERS:
+            package = DRIVERS[name]
+        elif name in self._folders or not (self._files(name) / CODE).is_file():
             return Vendor()
-        module = f"{self._packages[name]}.{CODE.removesuffix('.py')}"
+        else:
+            package = self._packages[name]
+        module = f"{package}.{CODE.removesuffix('.py')}"
         try:
             vendor = import_module(module).VENDOR
         except Exception as error:  # whatever a package raises that is not ours
@@ -94,19 +103,19 @@ class Systems:
         file = f"{name}/{FILE}"
         config = parse_config(read_text(self._folder(name) / FILE, file), file)
         vendor = config.vendor or name
-        self._require(vendor)
+        self._require(vendor, *DRIVERS)
         return self.vendor(vendor)
 
     def vendors(self) -> list[Vendor]:
-        """Return the code of every system."""
-        return [self.vendor(name) for name in self._packages]
+        """Return the code of every system, and that which reads what a folder declares."""
+        return [self.vendor(name) for name in (*self._packages, *DRIVERS)]
 
     def _folder(self, name: str) -> Traversable | Path:
         self._require(name)
         return self._folders.get(name) or self._files(name)
 
-    def _require(self, name: str) -> None:
-        if name not in (known := self.names()):
+    def _require(self, name: str, *others: str) -> None:
+        if name not in (known := [*self.names(), *others]):
             near = get_close_matches(name, known, n=1)
             asked = f", did you mean {near[0]}" if near else ""
             raise ConfigError(f"there is no system {name}{asked}", hint=_HINT)
@@ -149,7 +158,12 @@ def read_folder(folder: Traversable | Path, name: str) -> SystemBundle:
             f"{file}: system is {system.name}, and its folder is {name}",
             hint="a folder bears the name of its system",
         )
-    return system
+    others = [
+        each for each in _entries(folder) if each.name.endswith(".yaml") and each.name != FILE
+    ]
+    return replace(
+        system, files={each.name: read_text(each, f"{name}/{each.name}") for each in others}
+    )
 
 
 def read_text(file: Traversable | Path, name: str, hint: str = _HINT) -> str:

@@ -88,7 +88,11 @@ def read_system(folder: Path) -> SystemBundle:
         )
     folder = folder.resolve()
     systems = Systems() if folder.parent == _VENDORS else Systems([folder])
-    return systems.read(folder.name)
+    system = systems.read(folder.name)
+    source = systems.vendor(system.vendor).source
+    if source is not None:
+        source.objects_of(system)  # raises where the folder declares what its code cannot read
+    return system
 
 
 def try_rows(folder: Path, obj: str, rows_file: Path, *, as_json: bool) -> bool:

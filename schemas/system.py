@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.codec.record import AvroSchema
 from schemas.mapping.compiled import ObjectMapping
+from schemas.mapping.config import ObjectConfig
 from schemas.topics import PRODUCT_TOPICS, Topic, command_topic
 
 
@@ -16,12 +17,16 @@ class SystemBundle:
 
     `vendor` is the system whose code polls and writes it, itself by default. `topics` by object.
     An object without targets has a topic and no mapping: it is captured, and read by nobody here.
+    `objects`: what the mapping says of each. `files`: texts of other yaml files of the folder, by
+    name, for the code that reads the system.
     """
 
     name: str
     vendor: str
     topics: Mapping[str, Topic]
     mappings: tuple[ObjectMapping, ...]
+    objects: Mapping[str, ObjectConfig]
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def contract(self, obj: str) -> AvroSchema:
         """Return the contract of a polled object."""

@@ -45,6 +45,7 @@ class Layout:
     fields out, so that their absence says nothing; there a missing column is refused by the query.
     `ignored`: fields that come along unasked. `id_form`: what this vendor's ids look like.
     `optional`: fields that some answers leave out, as null; their absence says nothing either.
+    `read_stamp` reads a time of change; it raises ValueError for anything else.
     """
 
     id_field: str
@@ -54,6 +55,7 @@ class Layout:
     null_is_absent: bool = False
     ignored: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
+    read_stamp: Callable[[object], datetime] = read_instant
 
 
 class RowReader:
@@ -158,15 +160,19 @@ class RowReader:
         for name in self._layout.modified_fields:
             if raw.get(name) not in (None, ""):
                 try:
-                    return read_instant(raw[name])
+                    return self._layout.read_stamp(raw[name])
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from error
         return None
 
     def read_key(self, raw: Mapping[str, Any]) -> str:
         """Return the id of a row. Raises ValueError without a usable one."""
+        return self.read_id(raw.get(self._layout.id_field))
+
+    def read_id(self, value: object) -> str:
+        """Return a row's id by the value of its field. Raises ValueError where it is no id."""
         try:
-            return read_key(raw.get(self._layout.id_field), self._layout.id_form)
+            return read_key(value, self._layout.id_form)
         except ValueError as error:
             raise ValueError(f"{self._layout.id_field}: {error}") from error
 

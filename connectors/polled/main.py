@@ -74,14 +74,20 @@ def load_source(
     if (own := systems.vendor(system.vendor).source) is not source_class:
         hint = f"connector.class {class_name(own)} reads it" if own else "nothing polls it"
         raise ConfigError(f"{path}: topic.prefix: {config.system} is another system's", hint=hint)
-    known = [obj for obj in system.topics if obj in source_class.objects]
+    try:
+        readable = source_class.objects_of(system)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.detail}", hint=error.hint) from error
+    known = [obj for obj in system.topics if obj in readable]
     if unknown := [obj for obj in config.objects if obj not in known]:
         raise ConfigError(
             f"{path}: object.include.list: {config.system} has no {', '.join(unknown)}",
             hint=f"it has {', '.join(known)}",
         )
     try:
-        source = source_class.from_config(config)
+        source = source_class.from_config(config, system)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.detail}", hint=error.hint) from error
     except ValueError as error:
         raise ConfigError(
             f"{path}: the private key cannot be used: {error}",

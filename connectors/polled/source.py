@@ -8,18 +8,25 @@ from typing import ClassVar, Protocol, Self
 from connectors.polled.config import PolledConfig
 from connectors.polled.model import ObjectReader
 from schemas.codec.record import AvroSchema
+from schemas.system import SystemBundle
 
 
 class PolledSource(Protocol):
     """A vendor's readers. `connector.class` names a class that makes one."""
 
     config_model: ClassVar[type[PolledConfig]]
-    objects: ClassVar[Collection[str]]
-    """What it can read."""
 
     @classmethod
-    def from_config(cls, config: PolledConfig) -> Self:
-        """Make the source. Opens nothing. Raises ValueError where a key cannot be used."""
+    def objects_of(cls, system: SystemBundle) -> Collection[str]:
+        """Return what it can read of a system. Raises ConfigError where its folder declares it."""
+        ...
+
+    @classmethod
+    def from_config(cls, config: PolledConfig, system: SystemBundle) -> Self:
+        """Make the source. Opens nothing.
+
+        Raises ValueError where a private key cannot be used, and ConfigError.
+        """
         ...
 
     def reader(self, obj: str, contract: AvroSchema) -> ObjectReader:

@@ -91,7 +91,9 @@ def load_system(text: str, contracts: Mapping[str, str], file: str = FILE) -> Sy
             problems=[f"{file}: {problem}" for problem in lines],
             hint="names are those of the avro contracts: the system's own, and schemas/avro",
         )
-    return SystemBundle(config.system, config.vendor or config.system, topics, tuple(mappings))
+    return SystemBundle(
+        config.system, config.vendor or config.system, topics, tuple(mappings), config.objects
+    )
 
 
 class _Compiler:

@@ -20,6 +20,7 @@ from connectors.debezium.client import POLICY as CONNECT
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.pace import PACES
 from connectors.polled.config import PolledConfig
+from connectors.rest.source import RestConnectorConfig
 from connectors.toolkit.faults import COMMON_RULES, Meaning, Rule
 from connectors.vendors.float.auth import POLICY as FLOAT
 from connectors.vendors.float.sink import FloatSinkConfig
@@ -265,6 +266,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "polled": lambda: _keys(PolledConfig),
         "polled salesforce": lambda: _keys(SalesforceConfig, besides=PolledConfig),
         "polled netsuite": lambda: _keys(NetSuiteConfig, besides=PolledConfig),
+        "polled rest": lambda: _keys(RestConnectorConfig, besides=PolledConfig),
         "polled float": lambda: _keys(FloatConfig, besides=PolledConfig),
         "sink": lambda: _keys(SinkConfig),
         "sink netsuite": lambda: _keys(NetSuiteSinkConfig, besides=SinkConfig),

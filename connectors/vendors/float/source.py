@@ -31,6 +31,7 @@ from connectors.toolkit.http import Limiter, Response, RetrySettings, VendorClie
 from connectors.vendors.float.auth import POLICY, StaticToken
 from schemas.codec.record import AvroSchema
 from schemas.errors import TargetBusyError
+from schemas.system import SystemBundle
 
 ROWS_MAX: Final = 200
 _ID: Final = re.compile(r"[0-9]{1,18}")
@@ -136,7 +137,6 @@ class FloatSource:
     """The readers of one company, on one client."""
 
     config_model: ClassVar[type[PolledConfig]] = FloatConfig
-    objects: ClassVar[Collection[str]] = RESOURCES.keys()
 
     def __init__(self, config: FloatConfig, retry: RetrySettings | None = None) -> None:
         self._client = VendorClient(
@@ -152,7 +152,12 @@ class FloatSource:
         self.config = config
 
     @classmethod
-    def from_config(cls, config: PolledConfig) -> Self:
+    def objects_of(cls, system: SystemBundle) -> Collection[str]:
+        """What the API has."""
+        return RESOURCES.keys()
+
+    @classmethod
+    def from_config(cls, config: PolledConfig, system: SystemBundle) -> Self:
         """Make the source from its validated configuration."""
         assert isinstance(config, FloatConfig)
         return cls(config)

@@ -45,6 +45,7 @@ from connectors.vendors.netsuite.queries import (
     shown_in_utc,
 )
 from schemas.codec.record import AvroSchema
+from schemas.system import SystemBundle
 
 USER_AGENT: Final = "psastream"
 ROWS_MAX: Final = 1000
@@ -90,7 +91,6 @@ class NetSuiteSource:
     """The readers of one account, on one client."""
 
     config_model: ClassVar[type[PolledConfig]] = NetSuiteConfig
-    objects: ClassVar[Collection[str]] = (*QUERIES, "invoice")
 
     def __init__(self, config: NetSuiteConfig, retry: RetrySettings | None = None) -> None:
         auth = make_auth(
@@ -112,7 +112,12 @@ class NetSuiteSource:
         self.config = config
 
     @classmethod
-    def from_config(cls, config: PolledConfig) -> Self:
+    def objects_of(cls, system: SystemBundle) -> Collection[str]:
+        """What the API has."""
+        return (*QUERIES, "invoice")
+
+    @classmethod
+    def from_config(cls, config: PolledConfig, system: SystemBundle) -> Self:
         """Make the source from its validated configuration."""
         assert isinstance(config, NetSuiteConfig)
         return cls(config)

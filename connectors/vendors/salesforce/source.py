@@ -34,6 +34,7 @@ from connectors.toolkit.faults import QuotaExhaustedError
 from connectors.toolkit.http import Limiter, Response, RetrySettings, VendorClient
 from connectors.vendors.salesforce.auth import POLICY, SYSTEM, make_auth
 from schemas.codec.record import AvroSchema
+from schemas.system import SystemBundle
 
 log = structlog.get_logger()
 
@@ -95,7 +96,6 @@ class SalesforceSource:
     """The readers of one org, on one client."""
 
     config_model: ClassVar[type[PolledConfig]] = SalesforceConfig
-    objects: ClassVar[Collection[str]] = OBJECTS.keys()
 
     def __init__(self, config: SalesforceConfig, retry: RetrySettings | None = None) -> None:
         auth = make_auth(
@@ -118,7 +118,12 @@ class SalesforceSource:
         self.config = config
 
     @classmethod
-    def from_config(cls, config: PolledConfig) -> Self:
+    def objects_of(cls, system: SystemBundle) -> Collection[str]:
+        """What the API has."""
+        return OBJECTS.keys()
+
+    @classmethod
+    def from_config(cls, config: PolledConfig, system: SystemBundle) -> Self:
         """Make the source from its validated configuration."""
         assert isinstance(config, SalesforceConfig)
         return cls(config)

@@ -1,0 +1,394 @@
+"""The text of a rest.yaml as checked models: how an API is asked, and what its answers say.
+
+The words are those of dlt's `rest_api` source where it has one (`data_selector`, `paginator`, the
+types of both `auth` and `paginator`), and of Airbyte's manifests where it has none. What an API is
+stands here; where it is, what it may be asked with and how fast stands in the connector file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from connectors.rest.paging import Paginator, SinglePage
+from connectors.rest.paths import Path
+from connectors.toolkit.faults import Meaning
+from schemas.errors import ConfigError
+from schemas.system import SystemBundle
+from schemas.yaml_text import line_of, read_document
+
+FILE: Final = "rest.yaml"
+HINT: Final = "docs/rest.md describes rest.yaml"
+SINCE: Final = "since"
+PAGE_SIZE: Final = "page_size"
+PARENT: Final = "parent"
+PLACEHOLDER: Final = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Name = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]*$", max_length=40)]
+Header = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9-]+$")]
+UrlPath = Annotated[str, StringConstraints(pattern=r"^/[^\s?#]*$")]
+Status = Annotated[int, Field(ge=200, le=599)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class BearerAuth(_Model):
+    """`Authorization: Bearer`, with the connector file's `auth.token`."""
+
+    type: Literal["bearer"]
+
+
+class ApiKeyAuth(_Model):
+    """A key in a header or in the query: the connector file's `auth.token`."""
+
+    type: Literal["api_key"]
+    name: Text
+    location: Literal["header", "query"] = "header"
+
+
+class BasicAuth(_Model):
+    """`Authorization: Basic`, with `auth.username` and `auth.password`."""
+
+    type: Literal["http_basic"]
+
+
+Auth = Annotated[BearerAuth | ApiKeyAuth | BasicAuth, Field(discriminator="type")]
+
+
+class Answers(Enum):
+    """What an answer means: the words of `outcomes`."""
+
+    RETRY = "retry"
+    RATE_LIMITED = "rate_limited"
+    QUOTA = "quota"
+    REAUTHENTICATE = "reauthenticate"
+    REFUSED = "refused"
+    NOT_FOUND = "not_found"
+    EXPIRED = "expired"
+
+    @property
+    def meaning(self) -> Meaning:
+        """The same in the words of every connector."""
+        return _MEANINGS[self]
+
+
+_MEANINGS: Final[Mapping[Answers, Meaning]] = {
+    Answers.RETRY: Meaning.RETRY,
+    Answers.RATE_LIMITED: Meaning.RATE_LIMITED,
+    Answers.QUOTA: Meaning.QUOTA,
+    Answers.REAUTHENTICATE: Meaning.REAUTHENTICATE,
+    Answers.REFUSED: Meaning.REFUSED_ACCOUNT,
+    Answers.NOT_FOUND: Meaning.NOT_FOUND,
+    Answers.EXPIRED: Meaning.LOG_INCOMPLETE,
+}
+
+
+class Outcome(_Model):
+    """One row of the outcome table: the first that fits an answer counts, before HTTP's own.
+
+    `status` is one, or the first and the last of several. `code` narrows it to answers whose body
+    has one of these at `errors.code`. `evidence` says where the vendor writes so.
+    """
+
+    status: Status | tuple[Status, Status]
+    means: Answers
+    code: tuple[Text, ...] = ()
+    words: str = ""
+    evidence: Text
+
+
+class Errors(_Model):
+    """Where an error body holds its code and its text; `list` leads to several errors."""
+
+    list: Path | None = None
+    code: Path | None = None
+    detail: Path | None = None
+
+
+class Format(Enum):
+    """How an instant is written in a request. It is cut to the unit, never rounded up."""
+
+    SECONDS = "seconds"  # 2026-01-02T03:04:05Z
+    MILLISECONDS = "milliseconds"  # 2026-01-02T03:04:05.678Z
+    DATE = "date"  # 2026-01-02
+    EPOCH_SECONDS = "epoch_seconds"
+    EPOCH_MILLISECONDS = "epoch_milliseconds"
+
+    def write(self, instant: datetime) -> str:
+        """Return the text of an instant one unit earlier, so that `after` asks no later than `at`.
+
+        No later than it: what comes once more costs nothing, what is left out is lost.
+        """
+        moment = max(instant.astimezone(UTC) - _UNITS[self], _EPOCH)
+        match self:
+            case Format.DATE:
+                return moment.date().isoformat()
+            case Format.EPOCH_SECONDS:
+                return str((moment - _EPOCH) // timedelta(seconds=1))
+            case Format.EPOCH_MILLISECONDS:
+                return str((moment - _EPOCH) // timedelta(milliseconds=1))
+            case _:
+                text = moment.replace(tzinfo=None).isoformat(timespec=self.value)
+                return f"{text}Z"
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS: Final = {
+    Format.SECONDS: timedelta(seconds=1),
+    Format.MILLISECONDS: timedelta(milliseconds=1),
+    Format.DATE: timedelta(days=1),
+    Format.EPOCH_SECONDS: timedelta(seconds=1),
+    Format.EPOCH_MILLISECONDS: timedelta(milliseconds=1),
+}
+
+
+class StampForm(Enum):
+    """How a row tells its time of change."""
+
+    ISO8601 = "iso8601"
+    EPOCH_SECONDS = "epoch_seconds"
+    EPOCH_MILLISECONDS = "epoch_milliseconds"
+
+
+class Incremental(_Model):
+    """The time of change of a row, and how it is asked for: `{since}` in a request.
+
+    `cursor_columns`: the first that is not null counts.
+    """
+
+    cursor_columns: tuple[Text, ...] = Field(min_length=1)
+    format: Format = Format.SECONDS
+    reads: StampForm = StampForm.ISO8601
+
+
+class Endpoint(_Model):
+    """One list of the API. A parameter with `{since}` is left out where all rows are read."""
+
+    path: UrlPath
+    method: Literal["GET", "POST"] = "GET"
+    params: dict[Text, str] = {}
+    body: dict[str, Any] | None = Field(default=None, alias="json")
+    data_selector: Path | None = None  # none: the answer is the list itself
+    paginator: Paginator | None = None  # none: that of the file
+
+    def texts(self) -> Iterator[str]:
+        """Every text that may hold a placeholder."""
+        yield self.path
+        yield from self.params.values()
+        yield from _texts(self.body)
+
+
+class Deleted(Endpoint):
+    """A list of what was deleted: the id of a row, and when. It may be asked for with `{since}`."""
+
+    id: Path
+    deleted_at: Path
+    format: Format = Format.SECONDS
+    reads: StampForm = StampForm.ISO8601
+
+
+class Parent(_Model):
+    """The object whose rows are asked one after the other: `{parent}` is the key of one.
+
+    `column`: the one that takes it, since an answer need not repeat it.
+    """
+
+    object: Text
+    column: Text | None = None
+
+
+class ObjectConfig(Endpoint):
+    """One object: the list it is read from, and where its columns are in a row.
+
+    `columns`: paths of the columns that are not fields of the row itself. `changed`: the list that
+    tells changes, where it is another than the one of all rows. `unused`: fields that no contract
+    takes. `optional`: columns that some answers lack. `null_is_absent`: null fields are left out.
+    """
+
+    columns: dict[Text, Path] = {}
+    unused: tuple[Text, ...] = ()
+    optional: tuple[Text, ...] = ()
+    null_is_absent: bool = False
+    incremental: Incremental | None = None
+    changed: Endpoint | None = None
+    deleted: Deleted | None = None
+    parent: Parent | None = None
+
+
+class RestConfig(_Model):
+    """A whole rest.yaml."""
+
+    auth: Auth
+    headers: dict[Header, Text] = {}
+    parameters: tuple[Name, ...] = ()
+    errors: Errors = Errors()
+    outcomes: tuple[Outcome, ...] = ()
+    paginator: Paginator = SinglePage(type="single_page")
+    objects: dict[Text, ObjectConfig] = Field(min_length=1)
+
+
+Problem = tuple[tuple[object, ...], str]
+
+
+def parse_declaration(text: str, file: str) -> RestConfig:
+    """Parse the text of a rest.yaml. Raises ConfigError naming every problem with its line."""
+    document = read_document(text, file, hint=HINT)
+    try:
+        return RestConfig.model_validate(document)
+    except ValidationError as error:
+        raise _wrong(
+            text,
+            file,
+            [
+                (problem["loc"], f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}")
+                for problem in error.errors(include_url=False, include_input=False)
+            ],
+        ) from error
+
+
+def read_declaration(system: SystemBundle) -> RestConfig:
+    """Return what the folder of a system declares, checked against its mapping and contracts.
+
+    Raises ConfigError naming every problem with its line.
+    """
+    file = f"{system.name}/{FILE}"
+    text = system.files.get(FILE)
+    if text is None:
+        raise ConfigError(f"{file} is not there", hint=f"vendor: rest reads what it says; {HINT}")
+    config = parse_declaration(text, file)
+    if problems := [*_problems(config, system)]:
+        raise _wrong(text, file, problems)
+    return config
+
+
+def _wrong(text: str, file: str, problems: list[Problem]) -> ConfigError:
+    lines = [f"line {line_of(text, path)}: {problem}" for path, problem in problems]
+    return ConfigError(
+        f"{file} is not valid: {'; '.join(lines)}",
+        problems=[f"{file}: {line}" for line in lines],
+        hint=HINT,
+    )
+
+
+def _problems(config: RestConfig, system: SystemBundle) -> Iterator[Problem]:
+    for name in sorted(system.topics.keys() - config.objects.keys()):
+        yield ("objects",), f"{name} of mapping.yaml is not declared"
+    for header, value in config.headers.items():
+        yield from _unknown(("headers", header), [value], set(config.parameters))
+    used = {name for text in _all_texts(config) for name in PLACEHOLDER.findall(text)}
+    for at, name in enumerate(config.parameters):
+        if name in {SINCE, PAGE_SIZE, PARENT}:
+            yield ("parameters", at), f"{name} has a meaning of its own"
+        elif name not in used:
+            yield ("parameters", at), f"nothing takes the parameter {name}"
+    for name, obj in config.objects.items():
+        place = ("objects", name)
+        if name not in system.topics:
+            yield place, f"there is no object {name} in mapping.yaml"
+            continue
+        for path, problem in _problems_of(config, system, name, obj):
+            yield (*place, *path), f"{name}: {problem}"
+
+
+def _problems_of(
+    config: RestConfig, system: SystemBundle, name: str, obj: ObjectConfig
+) -> Iterator[Problem]:
+    contract: Any = system.topics[name].contract
+    if contract is None:
+        yield (), "a database's table is not read by requests: capture: polled"
+        return
+    fields = {field["name"] for field in contract.parsed["fields"]}
+    for column in obj.columns.keys() - fields:
+        yield ("columns", column), f"the contract has no column {column}"
+    for word, columns in (
+        ("optional", obj.optional),
+        ("incremental", obj.incremental.cursor_columns if obj.incremental else ()),
+    ):
+        for column in columns:
+            if column not in fields:
+                yield (word,), f"{word}: the contract has no column {column}"
+    for column in obj.unused:
+        if column in fields:
+            yield ("unused",), f"unused: {column} is a column of the contract"
+    known = {*config.parameters, PAGE_SIZE}
+    if obj.parent is not None:
+        known.add(PARENT)
+        yield from _problems_of_parent(config, obj, obj.parent, fields)
+    asks = {SINCE} if obj.incremental else set()
+    lists: list[tuple[tuple[str, ...], Endpoint, set[str]]] = [((), obj, asks)]
+    if obj.changed is not None:
+        lists.append((("changed",), obj.changed, asks))
+    if obj.deleted is not None:
+        lists.append((("deleted",), obj.deleted, {SINCE}))
+    for path, endpoint, more in lists:
+        yield from _unknown(path, endpoint.texts(), known | more)
+    yield from _problems_of_since(obj)
+
+
+def _problems_of_since(obj: ObjectConfig) -> Iterator[Problem]:
+    asks = _asks_since(obj.texts())
+    if any(SINCE in PLACEHOLDER.findall(text) for text in [obj.path, *_texts(obj.body)]):
+        yield (), "{since} stands in params, or in a list of its own: changed"
+    if obj.changed is not None and not _asks_since(obj.changed.texts()):
+        yield ("changed",), "changed does not ask with {since}"
+    if obj.incremental is not None and not asks and obj.changed is None:
+        yield ("incremental",), "nothing asks with {since}"
+    if obj.incremental is None and obj.changed is not None:
+        yield ("changed",), "changed needs incremental, which says what {since} is"
+
+
+def _problems_of_parent(
+    config: RestConfig, obj: ObjectConfig, parent: Parent, fields: set[str]
+) -> Iterator[Problem]:
+    of = config.objects.get(parent.object)
+    if of is None:
+        yield ("parent", "object"), f"there is no object {parent.object}"
+    elif of.parent is not None:
+        yield ("parent", "object"), f"{parent.object} has a parent itself: one level is read"
+    if parent.column is not None and parent.column not in fields:
+        yield ("parent", "column"), f"the contract has no column {parent.column}"
+    if not any(PARENT in PLACEHOLDER.findall(text) for text in obj.texts()):
+        yield ("parent",), "nothing asks with {parent}"
+    if obj.deleted is not None:
+        yield ("deleted",), "deletes of rows with a parent are told by their absence"
+
+
+def _asks_since(texts: Iterator[str]) -> bool:
+    return any(SINCE in PLACEHOLDER.findall(text) for text in texts)
+
+
+def _unknown(
+    path: tuple[object, ...], texts: Iterator[str] | list[str], known: set[str]
+) -> Iterator[Problem]:
+    for text in texts:
+        for name in PLACEHOLDER.findall(text):
+            if name not in known:
+                told = ", ".join(sorted(known)) or "none"
+                yield path, f"{{{name}}} is no parameter: known are {told}"
+
+
+def _all_texts(config: RestConfig) -> Iterator[str]:
+    yield from config.headers.values()
+    for obj in config.objects.values():
+        for endpoint in (obj, obj.changed, obj.deleted):
+            if endpoint is not None:
+                yield from endpoint.texts()
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)

@@ -1,0 +1,292 @@
+"""One object of a declared API, for the polled engine, which does all the rest.
+
+A complete scan is what the engine builds on. Pages by number or offset shift when a row before
+them goes, and a row slides past. So such a list is read again until it shows nothing new, or the
+rows that came are as many as it says it has. Pages behind a cursor, a link or a key hold still.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from connectors.polled.conversion import RowReader, nameless, read_key
+from connectors.polled.model import (
+    DeleteFeed,
+    DeletePage,
+    Deletion,
+    Page,
+    ReaderTraits,
+    UnreadableRow,
+)
+from connectors.polled.paging import Paging
+from connectors.polled.scan import ids_of
+from connectors.rest.asks import Ask, fill_body, fill_params, fill_path
+from connectors.rest.declaration import (
+    PAGE_SIZE,
+    PARENT,
+    SINCE,
+    Deleted,
+    Endpoint,
+    ObjectConfig,
+)
+from connectors.rest.paging import Paginator, read_count
+from connectors.rest.paths import at
+from connectors.rest.rows import flat, instant, select
+from connectors.toolkit.faults import DeleteLogIncompleteError, UnreadableBodyError
+from connectors.toolkit.http import Response, VendorClient
+from schemas.errors import SchemaMismatchError, TargetBusyError
+
+PASSES_MAX: Final = 5
+"""So often a list that moves is read in one scan before the scan is given up."""
+
+Words = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Requests of one connector: what all of its objects share."""
+
+    client: VendorClient
+    url: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    parameters: Mapping[str, str]
+    page_size: int
+    paginator: Paginator
+
+    async def pages(
+        self, endpoint: Endpoint, words: Words, *, absent_ok: bool = False
+    ) -> AsyncIterator[_Part]:
+        """Yield the pages of a list. Raises what the client raises, and BrokenPagingError."""
+        paginator = endpoint.paginator or self.paginator
+        words = {**self.parameters, PAGE_SIZE: str(self.page_size), **words}
+        ask: Ask | None = paginator.first(
+            Ask(
+                endpoint.method,
+                fill_path(endpoint.path, words),
+                fill_params(endpoint.params, words),
+                fill_body(endpoint.body, words),
+            ),
+            self.page_size,
+        )
+        paging = Paging(endpoint.path)
+        while ask is not None:
+            response = await self._send(ask, absent_ok=absent_ok)
+            if response.status >= 400:  # the parent is gone, and its rows with it
+                return
+            rows = self._rows(endpoint, response)
+            following = paginator.following(ask, rows, response, self.url)
+            total = paginator.rows_total_path
+            yield _Part(rows, response, None if total is None else read_count(response, total))
+            if following is None:
+                return
+            ask, position = following
+            paging.go_on(position)
+
+    async def _send(self, ask: Ask, *, absent_ok: bool) -> Response:
+        _, _, query = ask.path.partition("?")
+        there = {part.partition("=")[0] for part in query.split("&")}
+        return await self.client.request(
+            ask.method,
+            ask.path,
+            params={**ask.params, **{k: v for k, v in self.query.items() if k not in there}},
+            json=ask.body,
+            headers=self.headers,
+            absent_ok=absent_ok,
+            is_read=True,
+        )
+
+    def _rows(self, endpoint: Endpoint, response: Response) -> list[Any]:
+        if response.body is None:
+            raise UnreadableBodyError(
+                f"{endpoint.path} came without content",
+                hint="a proxy, or the vendor is in trouble",
+            )
+        rows = select(response.body, endpoint.data_selector)
+        if rows is None:
+            raise SchemaMismatchError(
+                f"{endpoint.path} has no list at {endpoint.data_selector or 'its root'}",
+                hint="correct data_selector in rest.yaml, or see the vendor's release notes",
+            )
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A page of raw rows; `total` where the list tells how many there are."""
+
+    rows: list[Any]
+    response: Response
+    total: int | None
+
+
+class Passes:
+    """How often a list is read in one scan: once, or until it has shown all it has."""
+
+    def __init__(self, moves: bool) -> None:
+        self._moves = moves
+        self._before: set[str] | None = None
+        self._number = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._ids: set[str] = set()
+        self._pages = 0
+        self._totals: set[int | None] = set()
+
+    def see(self, ids: set[str], total: int | None) -> None:
+        """Note a page: the ids of its rows, and how many the list says it has."""
+        self._ids |= ids
+        self._pages += 1
+        self._totals.add(total)
+
+    def are_due(self, path: str) -> bool:
+        """Whether the list is to be read, once more. Raises TargetBusyError after too often."""
+        self._number += 1
+        if self._number == 1:
+            return True
+        if not self._moves or self._is_whole:
+            return False
+        if self._number > PASSES_MAX:
+            raise TargetBusyError(f"{path} changes faster than it can be read")
+        self._before = (self._before or set()) | self._ids
+        self._begin()
+        return True
+
+    @property
+    def _is_whole(self) -> bool:
+        """Nothing can have slid past: one answer, as many rows as there are, or nothing new."""
+        if self._pages <= 1 or self._totals == {len(self._ids)}:
+            return True
+        return self._before is not None and self._ids <= self._before
+
+
+class RestReader:
+    """One declared object."""
+
+    def __init__(
+        self, api: Api, obj: ObjectConfig, rows: RowReader, parents: Parents | None = None
+    ) -> None:
+        self._api = api
+        self._obj = obj
+        self._rows = rows
+        self._parents = parents
+        feed = DeleteFeed.EVERY_POLL if obj.deleted else DeleteFeed.NONE
+        self.traits: Final = ReaderTraits(has_cursor=obj.incremental is not None, delete_feed=feed)
+
+    def key(self, row_id: str) -> Mapping[str, object]:
+        """Return the record's id alone."""
+        return self._rows.key(row_id)
+
+    async def changes(self, since: datetime | None) -> AsyncIterator[Page]:
+        """Yield every row changed since, or all.
+
+        Raises TargetBusyError where the list moves faster than it can be read, or its paging
+        cursor ended; both after yielding what came.
+        """
+        try:
+            async for page in self._all(self._list_of(since), since):
+                yield page
+        except DeleteLogIncompleteError as error:
+            if since is None or self._obj.changed is None:
+                raise TargetBusyError(
+                    f"the paging cursor of {self._obj.path} has expired",
+                    hint="the list is read again from where it was asked",
+                ) from error
+            async for page in self._all(self._obj, None):
+                yield page
+
+    def _list_of(self, since: datetime | None) -> Endpoint:
+        return self._obj if since is None or self._obj.changed is None else self._obj.changed
+
+    async def _all(self, endpoint: Endpoint, since: datetime | None) -> AsyncIterator[Page]:
+        """Yield the pages of a list, or of one list for each parent."""
+        words: Words = {SINCE: self._since(since)}
+        if self._parents is None:
+            async for page in self._whole(endpoint, words, None):
+                yield page
+            return
+        for key in await self._parents.keys(self._api):
+            async for page in self._whole(endpoint, {**words, PARENT: key}, key):
+                yield page
+
+    async def _whole(
+        self, endpoint: Endpoint, words: Words, parent: str | None
+    ) -> AsyncIterator[Page]:
+        passes = Passes((endpoint.paginator or self._api.paginator).moves)
+        while passes.are_due(endpoint.path):
+            async for part in self._api.pages(endpoint, words, absent_ok=parent is not None):
+                rows = [self._row(row, parent) for row in part.rows]
+                page = self._rows.page(rows, part.response.server_at)
+                passes.see(ids_of(page), part.total)
+                yield page
+
+    def _row(self, raw: Any, parent: str | None) -> Any:
+        row = flat(raw, self._obj.columns)
+        of = self._obj.parent
+        if of is None or of.column is None or not isinstance(row, dict):
+            return row
+        return row | {of.column: parent}
+
+    def _since(self, since: datetime | None) -> str | None:
+        incremental = self._obj.incremental
+        return None if since is None or incremental is None else incremental.format.write(since)
+
+    async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
+        """Yield what a list of deleted rows tells, in its order."""
+        feed = self._obj.deleted
+        if feed is None:
+            return
+        words = {SINCE: feed.format.write(since)}
+        passes = Passes((feed.paginator or self._api.paginator).moves)
+        while passes.are_due(feed.path):
+            async for part in self._api.pages(feed, words):
+                page = _read_deletions(part.rows, feed, self._rows)
+                ids = {deletion.id for deletion in page.deletions}
+                passes.see(ids | {row.id for row in page.unreadable}, part.total)
+                yield page
+
+
+@dataclass(frozen=True, slots=True)
+class Parents:
+    """The rows that an object is asked for one after the other, by their keys at a path."""
+
+    endpoint: Endpoint
+    key_path: str
+
+    async def keys(self, api: Api) -> list[str]:
+        """Return the key of each row, once. One that cannot be read its own reader tells of."""
+        found: dict[str, None] = {}
+        passes = Passes((self.endpoint.paginator or api.paginator).moves)
+        while passes.are_due(self.endpoint.path):
+            async for part in api.pages(self.endpoint, {SINCE: None}):
+                keys = {key for row in part.rows if (key := self._key(row)) is not None}
+                passes.see(keys, part.total)
+                found |= dict.fromkeys(keys)
+        return list(found)
+
+    def _key(self, row: Any) -> str | None:
+        try:
+            return read_key(at(row, self.key_path), _STEP)
+        except ValueError:
+            return None
+
+
+_STEP: Final = re.compile(r"(?!\.+$)[^?\s]\S*")
+"""A key that can be a step of a path: dots alone would lead elsewhere."""
+
+
+def _read_deletions(rows: Sequence[Any], feed: Deleted, reader: RowReader) -> DeletePage:
+    found: list[Deletion] = []
+    unreadable: list[UnreadableRow] = []
+    for row in rows:
+        try:
+            row_id = reader.read_id(at(row, feed.id))
+            found.append(Deletion(row_id, instant(at(row, feed.deleted_at), feed.reads)))
+        except ValueError as error:
+            unreadable.append(nameless(row, f"delete log: {error}"))
+    return DeletePage(found, unreadable)

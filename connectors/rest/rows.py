@@ -1,0 +1,62 @@
+"""From a row as an API tells it to the fields of its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+from connectors.polled.answers import name_of, read_instant
+from connectors.polled.conversion import Layout
+from connectors.rest.declaration import ObjectConfig, StampForm
+from connectors.rest.paths import ABSENT, at
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS: Final = {
+    StampForm.EPOCH_SECONDS: timedelta(seconds=1),
+    StampForm.EPOCH_MILLISECONDS: timedelta(milliseconds=1),
+}
+
+
+def layout_of(obj: ObjectConfig, key: str, deleted_field: str | None) -> Layout:
+    """Which columns of a row carry its id, its time of change and its deletion."""
+    stamps = obj.incremental
+    return Layout(
+        key,
+        modified_fields=stamps.cursor_columns if stamps else (),
+        deleted_field=deleted_field,
+        null_is_absent=obj.null_is_absent,
+        ignored=frozenset({*obj.unused, *(path.split(".")[0] for path in obj.columns.values())}),
+        optional=frozenset(obj.optional),
+        read_stamp=partial(instant, form=stamps.reads if stamps else StampForm.ISO8601),
+    )
+
+
+def flat(row: Any, columns: Mapping[str, str]) -> Any:
+    """Return a row with its nested columns as fields; one that is not there stays absent."""
+    if not columns or not isinstance(row, dict):
+        return row
+    found = {column: at(row, path) for column, path in columns.items()}
+    return row | {column: value for column, value in found.items() if value is not ABSENT}
+
+
+def instant(value: object, form: StampForm) -> datetime:
+    """Return the instant that a row tells. Raises ValueError."""
+    unit = _UNITS.get(form)
+    if unit is None:
+        return read_instant(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value[:20])
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name_of(value)} is not a time since 1970")
+    try:
+        return _EPOCH + value * unit
+    except OverflowError as error:
+        raise ValueError("the number is not a time between the years 1 and 9999") from error
+
+
+def select(body: Any, path: str | None) -> list[Any] | None:
+    """Return the rows of an answer, None where it holds no list at the path."""
+    found = body if path is None else at(body, path)
+    return found if isinstance(found, list) else None

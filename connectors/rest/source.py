@@ -1,0 +1,174 @@
+"""A polled source made of a rest.yaml and a connector file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Final, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from connectors.polled.config import PolledConfig
+from connectors.polled.conversion import RowReader
+from connectors.polled.model import ObjectReader
+from connectors.rest.asks import fill_params
+from connectors.rest.auth import TAKES, StaticHeaders, basic
+from connectors.rest.declaration import (
+    ApiKeyAuth,
+    BasicAuth,
+    RestConfig,
+    read_declaration,
+)
+from connectors.rest.policy import policy_of
+from connectors.rest.reader import Api, Parents, RestReader
+from connectors.rest.rows import layout_of
+from connectors.toolkit.body import ROWS
+from connectors.toolkit.http import Authenticator, Limiter, RetrySettings, VendorClient
+from schemas.codec.record import AvroSchema
+from schemas.errors import ConfigError
+from schemas.system import SystemBundle
+
+PARAMETER: Final = "parameter."
+
+
+class RestConnectorConfig(PolledConfig):
+    """Address and credentials of an account. `parameter.<name>` sets a parameter of rest.yaml."""
+
+    user_agent: str = Field(
+        default="psastream", alias="user.agent", description="User-Agent of every request"
+    )
+    token: SecretStr | None = Field(default=None, alias="auth.token")
+    username: str | None = Field(default=None, alias="auth.username")
+    password: SecretStr | None = Field(
+        default=None, alias="auth.password", description="password of that user"
+    )
+    parameters: Mapping[str, str] = Field(
+        default={},
+        description="parameters of rest.yaml, a key `parameter.<name>` each",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collect(cls, document: Any) -> Any:
+        if not isinstance(document, dict) or "parameters" in document:
+            return document
+        found = {key: value for key, value in document.items() if key.startswith(PARAMETER)}
+        rest = {key: value for key, value in document.items() if key not in found}
+        named = {key.removeprefix(PARAMETER): value for key, value in found.items()}
+        return rest | ({"parameters": named} if named else {})
+
+    def given(self) -> set[str]:
+        """Names of the keys of credentials that are set."""
+        return {
+            str(field.alias)
+            for name, field in type(self).model_fields.items()
+            if str(field.alias).startswith("auth.") and getattr(self, name) is not None
+        }
+
+
+class RestSource:
+    """The readers of one account, on one client."""
+
+    config_model: ClassVar[type[PolledConfig]] = RestConnectorConfig
+
+    def __init__(
+        self,
+        config: RestConnectorConfig,
+        system: SystemBundle,
+        retry: RetrySettings | None = None,
+    ) -> None:
+        """Raises ConfigError where the connector file and rest.yaml do not fit each other."""
+        declared = read_declaration(system)
+        _require_fitting(config, declared)
+        self._client = VendorClient(
+            config.url,
+            _authenticator(config, declared),
+            policy_of(system.name, declared),
+            user_agent=config.user_agent,
+            timeout_s=config.request_timeout_ms / 1000,
+            limiter=Limiter(config.max_in_flight, config.requests_per_second),
+            retry=retry,
+            bounds=ROWS,
+        )
+        self.config = config
+        self.system = system
+        self._declared = declared
+        self._api = Api(
+            self._client,
+            config.url,
+            headers=fill_params(declared.headers, config.parameters),
+            query=_query(config, declared),
+            parameters=config.parameters,
+            page_size=config.page_size,
+            paginator=declared.paginator,
+        )
+
+    @classmethod
+    def objects_of(cls, system: SystemBundle) -> Collection[str]:
+        """What its rest.yaml declares. Raises ConfigError naming every problem of it."""
+        return read_declaration(system).objects.keys()
+
+    @classmethod
+    def from_config(cls, config: PolledConfig, system: SystemBundle) -> Self:
+        """Make the source from its validated configuration."""
+        assert isinstance(config, RestConnectorConfig)
+        return cls(config, system)
+
+    def reader(self, obj: str, contract: AvroSchema) -> ObjectReader:
+        """Return the reader of an object, whose rows have the fields of the contract."""
+        declared, mapped = self._declared.objects[obj], self.system.objects[obj]
+        rows = RowReader(contract, layout_of(declared, mapped.key, mapped.deleted_when))
+        parents = None
+        if declared.parent is not None:
+            of = self._declared.objects[declared.parent.object]
+            key = self.system.objects[declared.parent.object].key
+            parents = Parents(of, of.columns.get(key, key))
+        return RestReader(self._api, declared, rows, parents)
+
+    async def close(self) -> None:
+        """Close the client."""
+        await self._client.close()
+
+
+def _require_fitting(config: RestConnectorConfig, declared: RestConfig) -> None:
+    takes, given = TAKES[type(declared.auth)], config.given()
+    kind = declared.auth.type
+    problems = [f"{key} is missing: auth is {kind} in rest.yaml" for key in sorted(takes - given)]
+    problems += [
+        f"{key} is not taken: auth is {kind} in rest.yaml" for key in sorted(given - takes)
+    ]
+    names = set(declared.parameters)
+    problems += [f"{PARAMETER}{name} is missing" for name in sorted(names - set(config.parameters))]
+    problems += [
+        f"{PARAMETER}{name} is no parameter of rest.yaml"
+        for name in sorted(set(config.parameters) - names)
+    ]
+    if problems:
+        raise ConfigError(
+            "; ".join(problems), hint="the connector file sets what rest.yaml asks for, no more"
+        )
+
+
+def _authenticator(config: RestConnectorConfig, declared: RestConfig) -> Authenticator:
+    match declared.auth:
+        case ApiKeyAuth(location="header", name=name):
+            return StaticHeaders({name: _secret(config.token)})
+        case ApiKeyAuth():
+            return StaticHeaders({})
+        case BasicAuth():
+            return StaticHeaders(
+                {"Authorization": basic(config.username or "", _secret(config.password))}
+            )
+        case _:
+            return StaticHeaders({"Authorization": f"Bearer {_secret(config.token)}"})
+
+
+def _query(config: RestConnectorConfig, declared: RestConfig) -> Mapping[str, str]:
+    match declared.auth:
+        case ApiKeyAuth(location="query", name=name):
+            return {name: _secret(config.token)}
+        case _:
+            return {}
+
+
+def _secret(value: SecretStr | None) -> str:
+    return "" if value is None else value.get_secret_value()
