@@ -22,7 +22,7 @@ from typing import Final
 
 from connectors.toolkit.vendor import Vendor
 from schemas.errors import ConfigError
-from schemas.mapping.config import FILE, parse_config
+from schemas.mapping.config import FILE, SystemConfig, parse_config
 from schemas.mapping.loader import load_system
 from schemas.system import SystemBundle
 
@@ -59,7 +59,7 @@ class Systems:
     def read(self, name: str) -> SystemBundle:
         """Return a system. Raises ConfigError naming every problem of its files."""
         if name not in self._read:
-            system = read_folder(self._folder(name), name)
+            system = self._compiled(name)
             try:
                 self._require(system.vendor, *DRIVERS)
             except ConfigError as error:
@@ -100,11 +100,35 @@ class Systems:
 
         Reads no more of its folder than that. Raises ConfigError.
         """
-        file = f"{name}/{FILE}"
-        config = parse_config(read_text(self._folder(name) / FILE, file), file)
+        _, config = _config(self._folder(name), name)
         vendor = config.vendor or name
         self._require(vendor, *DRIVERS)
         return self.vendor(vendor)
+
+    def _compiled(self, name: str) -> SystemBundle:
+        folder = self._folder(name)
+        file, config = _config(folder, name)
+        contracts = {
+            each.name.removesuffix(SUFFIX): read_text(each, f"{name}/{CONTRACTS}/{each.name}")
+            for each in _entries(folder / CONTRACTS)
+            if each.name.endswith(SUFFIX)
+        }
+        others = {
+            other: _config(self._folder(other), other)[1].ids
+            for other in config.referred & set(self.names()) - {config.system}
+        }
+        system = load_system(read_text(folder / FILE, file), contracts, others, file)
+        if system.name != name:
+            raise ConfigError(
+                f"{file}: system is {system.name}, and its folder is {name}",
+                hint="a folder bears the name of its system",
+            )
+        declared = [
+            each for each in _entries(folder) if each.name.endswith(".yaml") and each.name != FILE
+        ]
+        return replace(
+            system, files={each.name: read_text(each, f"{name}/{each.name}") for each in declared}
+        )
 
     def vendors(self) -> list[Vendor]:
         """Return the code of every system, and that which reads what a folder declares."""
@@ -144,26 +168,10 @@ def class_name(found: type) -> str:
     return f"{found.__module__}.{found.__qualname__}"
 
 
-def read_folder(folder: Traversable | Path, name: str) -> SystemBundle:
-    """Read the folder of a system. Raises ConfigError naming every problem of its files."""
-    contracts = {
-        file.name.removesuffix(SUFFIX): read_text(file, f"{name}/{CONTRACTS}/{file.name}")
-        for file in _entries(folder / CONTRACTS)
-        if file.name.endswith(SUFFIX)
-    }
+def _config(folder: Traversable | Path, name: str) -> tuple[str, SystemConfig]:
+    """Read the mapping of a system's folder: what problems call the file, and what it says."""
     file = f"{name}/{FILE}"
-    system = load_system(read_text(folder / FILE, file), contracts, file)
-    if system.name != name:
-        raise ConfigError(
-            f"{file}: system is {system.name}, and its folder is {name}",
-            hint="a folder bears the name of its system",
-        )
-    others = [
-        each for each in _entries(folder) if each.name.endswith(".yaml") and each.name != FILE
-    ]
-    return replace(
-        system, files={each.name: read_text(each, f"{name}/{each.name}") for each in others}
-    )
+    return file, parse_config(read_text(folder / FILE, file), file)
 
 
 def read_text(file: Traversable | Path, name: str, hint: str = _HINT) -> str:

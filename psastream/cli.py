@@ -222,6 +222,12 @@ def topics_apply() -> None:
 
 
 Folder = Annotated[Path, typer.Argument(help="folder of the system")]
+Beside = Annotated[
+    list[Path] | None,
+    typer.Option(
+        envvar="PSASTREAM_SYSTEMS", help="folder of another system, to whose rows it refers"
+    ),
+]
 
 
 @system.command("init")
@@ -247,6 +253,7 @@ def system_init(
 @system.command("check")
 def system_check(
     folder: Folder,
+    beside: Beside = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Check a folder whole, offline: print what follows from it, or each problem on a line."""
@@ -254,7 +261,8 @@ def system_check(
     from psastream.system import check_system
 
     with errors_as_exit_codes():
-        raise typer.Exit(Exit.OK if check_system(folder, as_json=as_json) else Exit.CONFIG)
+        is_sound = check_system(folder, beside or (), as_json=as_json)
+        raise typer.Exit(Exit.OK if is_sound else Exit.CONFIG)
 
 
 @system.command("try")
@@ -262,6 +270,7 @@ def system_try(
     folder: Folder,
     obj: Annotated[str, typer.Argument(help="object whose rows they are")],
     rows: Annotated[Path, typer.Option(help="source rows: JSON, a list or one a line")],
+    beside: Beside = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Print what is made of source rows, or why they are refused; exit code 1 if one is."""
@@ -269,7 +278,7 @@ def system_try(
     from psastream.system import try_rows
 
     with errors_as_exit_codes():
-        is_sound = try_rows(folder, obj, rows, as_json=as_json)
+        is_sound = try_rows(folder, obj, rows, beside or (), as_json=as_json)
         raise typer.Exit(Exit.OK if is_sound else Exit.FAILED)
 
 

@@ -207,13 +207,13 @@ def _why(column: Column) -> str:
 
 
 def _connector(schema: str, tables: Sequence[str]) -> dict[str, Any]:
-    """The connector file of the product, for other tables."""
-    text = (files("connectors") / "debezium" / "inhouse-psa.json").read_text("utf-8")
-    connector: dict[str, Any] = json.loads(text)
+    """A connector file for the tables of a database."""
+    text = (files("connectors") / "debezium" / "postgresql.json").read_text("utf-8")
+    common: dict[str, Any] = json.loads(text)
     prefix, slot = schema.upper(), f"psastream_{schema}"
     return {
         "name": schema.replace("_", "-"),
-        "config": connector["config"]
+        "config": common
         | {
             "database.hostname": f"${{env:{prefix}_HOST}}",
             "database.port": f"${{env:{prefix}_PORT}}",

@@ -44,10 +44,10 @@ class Tried:
     is_delete: bool = False
 
 
-def check_system(folder: Path, *, as_json: bool) -> bool:
+def check_system(folder: Path, beside: Sequence[Path] = (), *, as_json: bool) -> bool:
     """Print what follows from a folder, or each of its problems; return whether it has none."""
     try:
-        system = read_system(folder)
+        system = read_system(folder, beside)
     except ConfigError as error:
         if as_json:
             told = {"system": folder.name, "problems": list(error.problems), "hint": error.hint}
@@ -80,14 +80,18 @@ def check_system(folder: Path, *, as_json: bool) -> bool:
     return True
 
 
-def read_system(folder: Path) -> SystemBundle:
-    """Return the system of a folder, one of the product's too. Raises ConfigError."""
+def read_system(folder: Path, beside: Sequence[Path] = ()) -> SystemBundle:
+    """Return the system of a folder, one of the product's too. Raises ConfigError.
+
+    `beside` are the folders of other systems of the firm, to whose rows its own may refer.
+    """
     if not folder.is_dir():
         raise ConfigError(
             f"there is no folder {folder}", hint="docs/configuration.md describes such folders"
         )
     folder = folder.resolve()
-    systems = Systems() if folder.parent == _VENDORS else Systems([folder])
+    others = [each for each in beside if each.resolve() != folder]
+    systems = Systems(others if folder.parent == _VENDORS else [*others, folder])
     system = systems.read(folder.name)
     source = systems.vendor(system.vendor).source
     if source is not None:
@@ -95,12 +99,14 @@ def read_system(folder: Path) -> SystemBundle:
     return system
 
 
-def try_rows(folder: Path, obj: str, rows_file: Path, *, as_json: bool) -> bool:
+def try_rows(
+    folder: Path, obj: str, rows_file: Path, beside: Sequence[Path] = (), *, as_json: bool
+) -> bool:
     """Print what is made of source rows; return whether none of them is refused.
 
     Raises ConfigError where the folder or the file of rows cannot be read.
     """
-    system = read_system(folder)
+    system = read_system(folder, beside)
     if obj not in system.topics:
         raise ConfigError(
             f"{system.name} has no object {obj}", hint=f"it has {', '.join(system.topics)}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from enum import Enum
 from typing import Final
 
 _SEPARATOR = "\x1f"
@@ -18,9 +19,16 @@ ZERO_WIDTH: Final = "\u200b\u200c\u200d\u2060\ufeff"
 BLANKS: Final = "".join(chr(code) for code in range(0x3001) if chr(code).isspace()) + ZERO_WIDTH
 """What is pasted along with a text and cannot be seen: white space of any kind, and no space."""
 
-_SALESFORCE_ID: Final = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-5]{3})?")
+_CASE_SUFFIXED: Final = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-5]{3})?")
 _SUFFIX: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 _NUMBERS: Final = re.compile(r"[0-9]+(?:[^0-9A-Za-z][0-9]+)*")
+
+
+class IdForm(Enum):
+    """What a system's own ids are like, where people write one id in several spellings."""
+
+    PLAIN = "plain"  # each spelling is an id of its own
+    CASE_SUFFIX = "case_suffix"  # 15 letters and digits, and 3 more that tell the letters' case
 
 
 def mint(prefix: str, *parts: str, length: int = 16) -> str:
@@ -41,26 +49,26 @@ def typed(text: str | None) -> str | None:
     return (text or "").translate(dict.fromkeys(map(ord, ZERO_WIDTH))).strip(BLANKS) or None
 
 
-def native_id(system: str, text: str | None) -> str | None:
+def native_id(form: IdForm, text: str | None) -> str | None:
     """Return the native id that a text stands for, in the one spelling it has here.
 
-    Salesforce's ids are completed (`salesforce_id`). No id holds the separator of message keys.
+    No id holds the separator of message keys.
     """
     native = typed(text)
     if native is None:
         return None
-    if system == "salesforce":
-        native = salesforce_id(native)
+    if form is IdForm.CASE_SUFFIX:
+        native = case_suffixed(native)
     return native.replace("|", "%7C")
 
 
-def salesforce_id(text: str) -> str:
-    """Return the 18 characters of a record id; what is no such id stays as it is.
+def case_suffixed(text: str) -> str:
+    """Return the 18 characters of an id of `IdForm.CASE_SUFFIX`; what is none stays as it is.
 
     The last 3 tell which of the first 15 are capitals: one letter for each 5, bit i for the i-th.
     Screens show 15, of which the case counts; of 18 it need not be kept, and is restored.
     """
-    if not _SALESFORCE_ID.fullmatch(text):
+    if not _CASE_SUFFIXED.fullmatch(text):
         return text
     if len(text) == 15:
         return text + _suffix(text)
@@ -88,8 +96,8 @@ VendorOrder = tuple[str, bool, tuple[tuple[int, str], ...], str]
 def vendor_order(source_id: str) -> VendorOrder:
     """Return the key that sorts source ids as their vendors count them up: the oldest first.
 
-    Numbers (NetSuite, Float, databases), also several of them (`5012-3`), are compared as numbers;
-    other ids (Salesforce) as texts, capitals first.
+    Numbers, also several of them (`5012-3`), are compared as numbers; other ids as texts, capitals
+    first.
     """
     kind, _, native = source_id.rpartition(":")
     numbers: tuple[tuple[int, str], ...] = ()

@@ -125,7 +125,7 @@ def _create_psa_tables(postgres_dsn: str) -> None:
 
 
 async def _register_connector(connect_url: str) -> ConnectorFile:
-    connector = read_connector_file(CONNECTORS / "debezium" / "inhouse-psa.json")
+    connector = read_connector_file(CONNECTORS / "vendors" / "inhouse" / "connector.json")
     client = ConnectClient(connect_url)
     try:
         await client.register(connector)

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from schemas.errors import ConfigError
+from schemas.identity import IdForm
 from schemas.landscape import SystemName
 from schemas.yaml_text import line_of, read_document
 
@@ -244,13 +245,28 @@ class ObjectConfig(_Model):
 class SystemConfig(_Model):
     """A whole mapping.yaml: every object of one source system.
 
-    `vendor` is another system whose code polls and writes this one too.
+    `vendor` is another system whose code polls and writes this one too. `ids` is the form of the
+    system's own ids, wherever they are written: in its rows, and in those of other systems.
     """
 
     system: SystemName
     vendor: SystemName | None = None
+    ids: IdForm = IdForm.PLAIN
     capture: Capture
     objects: dict[ObjectName, ObjectConfig]
+
+    @property
+    def referred(self) -> set[str]:
+        """Systems to whose rows the rules refer."""
+        rules = [
+            rule
+            for obj in self.objects.values()
+            for target in obj.targets
+            for outer in target.fields.values()
+            for rule in (outer, *(outer.first_non_null or ()))
+        ]
+        namespaces = [each for rule in rules for each in (rule.source_id, rule.of) if each]
+        return {namespace.partition(":")[0] for namespace in namespaces}
 
 
 def parse_config(text: str, file: str = FILE) -> SystemConfig:

@@ -40,6 +40,7 @@ from schemas.mapping.reader import (
     working_columns,
 )
 from schemas.mapping.rules import (
+    IdForms,
     RuleError,
     compile_check,
     compile_rule,
@@ -58,13 +59,17 @@ Problem = tuple[tuple[object, ...], str]
 """Where in the file it is, as names and positions from its root, and what it is."""
 
 
-def load_system(text: str, contracts: Mapping[str, str], file: str = FILE) -> SystemBundle:
+def load_system(
+    text: str, contracts: Mapping[str, str], others: IdForms, file: str = FILE
+) -> SystemBundle:
     """Compile the text of a mapping.yaml, with the texts of its system's contracts by object.
 
-    Raises ConfigError that lists every problem found with its line: unknown columns and fields,
-    types that do not fit, fields nobody maps, objects without a contract.
+    `others` are the systems to whose rows it may refer. Raises ConfigError that lists every problem
+    found with its line: unknown columns, fields and systems, types that do not fit, fields nobody
+    maps, objects without a contract.
     """
     config = parse_config(text, file)
+    forms = {**others, config.system: config.ids}
     problems: list[Problem] = [
         (("objects",), f"there is no object {name}, of which there is a contract")
         for name in contracts.keys() - config.objects.keys()
@@ -77,7 +82,7 @@ def load_system(text: str, contracts: Mapping[str, str], file: str = FILE) -> Sy
             # Ids of canonical records and of their rows are made of it.
             told = f"{name}: kind {obj.kind} is that of {other} too"
             problems.append((("objects", name, "kind"), told))
-        compiler = _Compiler(config, name, obj, contracts.get(name))
+        compiler = _Compiler(config, name, obj, contracts.get(name), forms)
         topic = compiler.topic()
         if topic is not None:
             topics[name] = topic
@@ -100,12 +105,18 @@ class _Compiler:
     """Compiles one object; collects problems instead of stopping at the first."""
 
     def __init__(
-        self, system: SystemConfig, name: str, config: ObjectConfig, contract: str | None
+        self,
+        system: SystemConfig,
+        name: str,
+        config: ObjectConfig,
+        contract: str | None,
+        forms: IdForms,
     ) -> None:
         self.problems: list[Problem] = []
         self._place: tuple[object, ...] = ("objects", name)
-        self._system = system.system
-        self._capture = system.capture
+        self._system = system
+        self._mapping = f"{system.system}/{FILE}"
+        self._forms = forms
         self._name = name
         self._config = config
         self._contract = contract
@@ -126,7 +137,7 @@ class _Compiler:
             self._reject(
                 pl.col(UNREAD_PREFIX + column),
                 f"{column} is no number of {config.columns[column]}",
-                hint=f"correct the row, or widen {column} in {self._system}/mapping.yaml",
+                hint=f"correct the row, or widen {column} in {self._mapping}",
             )
         entities = Counter(target.entity for target in config.targets)
         for entity in (name for name, count in entities.items() if count > 1):
@@ -139,14 +150,14 @@ class _Compiler:
             return None
         return ObjectMapping(
             topic=topic.name,
-            is_database=self._capture is Capture.DEBEZIUM,
-            row_prefix=f"{self._system}:{config.kind}:",
-            reader=load_schema(reader_definition(topic, self._capture, config, used)),
+            is_database=self._system.capture is Capture.DEBEZIUM,
+            row_prefix=f"{self._system.system}:{config.kind}:",
+            reader=load_schema(reader_definition(topic, self._system.capture, config, used)),
             targets=tuple(target for target in targets if target is not None),
             rejections=tuple(reason for _, reason in self._rules),
             envelope_rules=_ENVELOPE_RULES,
-            position=position(self._capture),
-            flat=working_columns(self._system, self._capture, config, self._sources, used),
+            position=position(self._system.capture),
+            flat=working_columns(self._system, config, self._sources, used),
             fields=tuple(self._fields),
             rejection=_first_broken([is_broken for is_broken, _ in self._rules]),
         )
@@ -154,7 +165,7 @@ class _Compiler:
     def topic(self) -> Topic | None:
         """The topic, with its column types learnt; None with problems filled."""
         config = self._config
-        if (self._contract is None) is not (self._capture is Capture.DEBEZIUM):
+        if (self._contract is None) is not (self._system.capture is Capture.DEBEZIUM):
             self._problem(
                 "the contract is missing: avro/" + f"{self._name}.avsc"
                 if self._contract is None
@@ -164,7 +175,10 @@ class _Compiler:
         try:
             contract = None if self._contract is None else load_schema(self._contract)
             topic = source_topic(
-                self._system, self._name, contract=contract, personal_data=config.personal_data
+                self._system.system,
+                self._name,
+                contract=contract,
+                personal_data=config.personal_data,
             )
             self._sources = source_dtypes(topic, self._declared())
         except (ConfigError, SchemaMismatchError) as error:
@@ -180,7 +194,9 @@ class _Compiler:
                 self._problem(f"unknown source column {column}")
         try:
             if config.key in self._sources:
-                source_ids("of:rows", source(config.key), self._sources[config.key])
+                source_ids(
+                    "of:rows", source(config.key), self._sources[config.key], self._system.ids
+                )
         except RuleError as error:
             self._problem(f"{config.key}: {error}", "key")
         flag = self._sources.get(config.deleted_when or "", pl.Boolean())
@@ -264,7 +280,7 @@ class _Compiler:
         """Fields every canonical record shares, which need no rule."""
         common = {
             "id": pl.col("id"),
-            "source_system": pl.lit(self._system),
+            "source_system": pl.lit(self._system.system),
             "source_position": pl.col("position"),
             "source_at": pl.col("changed_at"),
         }
@@ -307,7 +323,7 @@ class _Compiler:
         name = f"{config.entity}.{field}"
         try:
             with computable():
-                made = compile_rule(rule, self._sources, dtype)
+                made = compile_rule(rule, self._sources, dtype, self._forms)
             read = {
                 source(column).meta.output_name(): self._sources[column] for column in rule.columns
             }
@@ -316,7 +332,7 @@ class _Compiler:
             self._problem(f"{name}: {error}")
             return
         self._fields.append(made.expr.alias(name))
-        if self._capture is Capture.DEBEZIUM and field not in config.unset_kept:
+        if self._system.capture is Capture.DEBEZIUM and field not in config.unset_kept:
             self._reject_unset(rule)
         columns = [source(column) for column in rule.columns]
         if made.can_fail:
@@ -326,7 +342,7 @@ class _Compiler:
             self._reject(
                 has_value & pl.col(name).is_null(),
                 f"{what} has no value of {name}",
-                hint=f"correct the row, or the rule of {name} in {self._system}/mapping.yaml",
+                hint=f"correct the row, or the rule of {name} in {self._mapping}",
                 code=code,
             )
         if rule.reorder is not None:

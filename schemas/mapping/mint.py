@@ -32,9 +32,9 @@ def typed_texts(text: pl.Expr) -> pl.Expr:
     return pl.when(visible.str.len_bytes() > 0).then(visible)
 
 
-def native_ids(system: str, text: pl.Expr) -> pl.Expr:
+def native_ids(form: identity.IdForm, text: pl.Expr) -> pl.Expr:
     """`identity.native_id` of each text."""
-    return _each(lambda native: identity.native_id(system, native), text)
+    return _each(lambda native: identity.native_id(form, native), text)
 
 
 def _each(function: Callable[[str], str | None], text: pl.Expr) -> pl.Expr:

@@ -17,7 +17,7 @@ import polars as pl
 
 from schemas.codec.columnar import frame_dtypes
 from schemas.envelope import Operation, SourceField
-from schemas.mapping.config import Capture, ObjectConfig
+from schemas.mapping.config import Capture, ObjectConfig, SystemConfig
 from schemas.mapping.rules import SOURCE_PREFIX, RuleError, source_ids
 from schemas.position import position_column
 from schemas.topics import Topic
@@ -98,8 +98,7 @@ def position(capture: Capture) -> pl.Expr:
 
 
 def working_columns(
-    system: str,
-    capture: Capture,
+    system: SystemConfig,
     config: ObjectConfig,
     sources: Mapping[str, pl.DataType],
     used: list[str],
@@ -115,8 +114,10 @@ def working_columns(
         for name in used
     }
     return (
-        source_ids(f"{system}:{config.kind}", native, sources[config.key]).alias("id"),
-        position(capture),
+        source_ids(f"{system.system}:{config.kind}", native, sources[config.key], system.ids).alias(
+            "id"
+        ),
+        position(system.capture),
         pl.col("source").struct.field("ts_ms").cast(CHANGED_AT).alias("changed_at"),
         pl.col("op"),
         is_delete.alias("is_delete"),

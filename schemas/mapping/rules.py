@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 
 from schemas.calendar import is_in_calendar
 from schemas.exact import unscaled
-from schemas.identity import BLANKS
+from schemas.identity import BLANKS, IdForm
 from schemas.mapping.config import Check, Duration, Form, Mint, Rule, TextStyle
 from schemas.mapping.durations import DurationError, in_field, seconds_of
 from schemas.mapping.mint import minted, native_ids, typed_texts
@@ -28,6 +28,9 @@ SOURCE_PREFIX: Final = "source."
 
 _MOST_DIGITS: Final = 38
 """Of a decimal in a column. Bytes hold more, and a product beyond them would stop a whole chunk."""
+
+IdForms: TypeAlias = Mapping[str, IdForm]
+"""The id form of each system that a mapping may refer to, its own among them."""
 
 _NAMESPACE: Final = re.compile(r"[a-z][a-z0-9_]*:[a-z][a-z0-9_]*")
 
@@ -58,10 +61,12 @@ def source(column: str) -> pl.Expr:
     return pl.col(SOURCE_PREFIX + column)
 
 
-def compile_rule(rule: Rule, sources: Mapping[str, pl.DataType], target: pl.DataType) -> Made:
+def compile_rule(
+    rule: Rule, sources: Mapping[str, pl.DataType], target: pl.DataType, forms: IdForms
+) -> Made:
     """Compile a rule to an expression of dtype `target`. Raises RuleError."""
     if rule.first_non_null is not None:
-        parts = [compile_rule(part, sources, target) for part in rule.first_non_null]
+        parts = [compile_rule(part, sources, target, forms) for part in rule.first_non_null]
         can_fail = all(part.can_fail for part in parts)
         return Made(pl.coalesce([part.expr for part in parts]), target, can_fail)
     if rule.constant is not None:
@@ -69,25 +74,25 @@ def compile_rule(rule: Rule, sources: Mapping[str, pl.DataType], target: pl.Data
     missing = [column for column in rule.columns if column not in sources]
     if missing:
         raise RuleError(f"unknown source column {', '.join(missing)}")
-    return _in_calendar(_convert(_apply_function(rule, sources, target), target))
+    return _in_calendar(_convert(_apply_function(rule, sources, target, forms), target))
 
 
 def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for each function
-    rule: Rule, sources: Mapping[str, pl.DataType], target: pl.DataType
+    rule: Rule, sources: Mapping[str, pl.DataType], target: pl.DataType, forms: IdForms
 ) -> Made:
     if isinstance(rule.from_, tuple):
-        return _project_id(rule.from_, rule.of or "", sources)
+        return _project_id(rule.from_, rule.of or "", sources, forms)
     assert rule.from_ is not None
     expr, dtype = source(rule.from_), sources[rule.from_]
     if rule.source_id is not None and isinstance(dtype, pl.List):
-        each = _source_id(rule.source_id, pl.element(), _inner(dtype))
+        each = _source_id(rule.source_id, pl.element(), _inner(dtype), forms)
         return Made(expr.list.eval(each), pl.List(pl.String()), False)
     if rule.source_id is not None:
-        return Made(_source_id(rule.source_id, expr, dtype), pl.String(), False)
+        return Made(_source_id(rule.source_id, expr, dtype, forms), pl.String(), False)
     if rule.mint is not None:
         if rule.of is None:
             _expect(dtype, pl.String, "mint")
-        root = _non_blank(expr) if rule.of is None else _source_id(rule.of, expr, dtype)
+        root = _non_blank(expr) if rule.of is None else _source_id(rule.of, expr, dtype, forms)
         return Made(minted(rule.mint, root), pl.String(), False)
     if rule.values is not None:
         return _values(rule.values, expr, dtype, target)
@@ -115,13 +120,16 @@ def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for e
     return Made(expr, dtype, False)
 
 
-def _source_id(namespace: str, native: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+def _source_id(namespace: str, native: pl.Expr, dtype: pl.DataType, forms: IdForms) -> pl.Expr:
     if not _NAMESPACE.fullmatch(namespace):
         raise RuleError(f"{namespace!r} is not <system>:<kind>")
-    return source_ids(namespace, native, dtype)
+    system = namespace.partition(":")[0]
+    if system not in forms:
+        raise RuleError(f"there is no system {system}")
+    return source_ids(namespace, native, dtype, forms[system])
 
 
-def source_ids(namespace: str, native: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+def source_ids(namespace: str, native: pl.Expr, dtype: pl.DataType, form: IdForm) -> pl.Expr:
     """Source ids in a namespace (`<system>:<kind>`); null where the native id is blank.
 
     Every id that goes in, a row's own or a reference to another's, is made here, so that two
@@ -131,15 +139,18 @@ def source_ids(namespace: str, native: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         return pl.lit(f"{namespace}:") + native.cast(pl.String)
     if dtype != pl.String:
         raise RuleError(f"an id cannot be {dtype}")
-    return pl.lit(f"{namespace}:") + native_ids(namespace.partition(":")[0], native)
+    return pl.lit(f"{namespace}:") + native_ids(form, native)
 
 
 def _project_id(
-    columns: tuple[str, ...], opportunity: str, sources: Mapping[str, pl.DataType]
+    columns: tuple[str, ...],
+    opportunity: str,
+    sources: Mapping[str, pl.DataType],
+    forms: IdForms,
 ) -> Made:
     if len(columns) != 2:
         raise RuleError("mint: project takes [opportunity, country]")
-    root = _source_id(opportunity, source(columns[0]), sources[columns[0]])
+    root = _source_id(opportunity, source(columns[0]), sources[columns[0]], forms)
     _expect(sources[columns[1]], pl.String, "mint: project")
     # Lower case of the code in its field: letters outside ASCII may have another one of their own.
     country = _styled(TextStyle.UPPER, source(columns[1])).str.to_lowercase()

@@ -68,7 +68,7 @@ def _files() -> list[tuple[str, Any]]:
     found = [
         *(("source", path) for path in sorted(CONNECTORS.glob("vendors/*/source.json"))),
         *(("sink", path) for path in sorted(CONNECTORS.glob("vendors/*/sink.json"))),
-        *(("database", path) for path in sorted(CONNECTORS.glob("debezium/*.json"))),
+        *(("database", path) for path in sorted(CONNECTORS.glob("vendors/*/connector.json"))),
     ]
     return [(kind, json.loads(path.read_text())) for kind, path in found]
 

@@ -25,7 +25,7 @@ from tests.support.stack import RunningStack
 pytestmark = pytest.mark.stack
 
 ROOT = Path(__file__).parents[2]
-FILE = ROOT / "connectors" / "debezium" / "inhouse-psa.json"
+FILE = ROOT / "connectors" / "vendors" / "inhouse" / "connector.json"
 TOPIC = "src.inhouse.time_entries"
 
 
@@ -109,8 +109,8 @@ async def is_running(connect_url: str) -> bool:
         await client.close()
 
 
-@pytest.mark.fault("B9", place="connectors/debezium/inhouse-psa.json")
-@pytest.mark.fault("C15", place="connectors/debezium/inhouse-psa.json")
+@pytest.mark.fault("B9", place="connectors/vendors/inhouse/connector.json")
+@pytest.mark.fault("C15", place="connectors/vendors/inhouse/connector.json")
 def test_rows_arrive_exactly_in_order_and_the_slot_moves_while_tables_are_quiet(
     stack: RunningStack,
 ) -> None:

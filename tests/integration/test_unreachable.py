@@ -77,7 +77,7 @@ def answer(url: str) -> int:
 
 
 POLL = ["poll", "--config", str(CONNECTORS / "vendors/float/source.json")]
-WATCH = ["connectors", "watch", "--config", str(CONNECTORS / "debezium/inhouse-psa.json")]
+WATCH = ["connectors", "watch", "--config", str(CONNECTORS / "vendors/inhouse/connector.json")]
 
 
 @pytest.mark.fault("D11", place="runtime/threads.py")

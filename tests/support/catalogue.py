@@ -29,6 +29,12 @@ COMMANDS: Final = (
 BY_NAME: Final = {topic.name: topic for topic in CATALOGUE}
 
 
+ID_FORMS: Final = {
+    name: parse_config((files("connectors.vendors") / name / FILE).read_text()).ids
+    for name in SYSTEMS
+}
+
+
 def contract_of(system: str, obj: str) -> AvroSchema:
     """Return the contract of a polled object."""
     return FIRM.bundles[system].contract(obj)
@@ -47,4 +53,4 @@ def load_mappings(text: str, file: str = FILE) -> dict[str, ObjectMapping]:
     config = parse_config(text, file)
     contracts = contract_texts(config.system)
     ours = {obj: contracts[obj] for obj in contracts.keys() & config.objects.keys()}
-    return {mapping.topic: mapping for mapping in load_system(text, ours, file).mappings}
+    return {each.topic: each for each in load_system(text, ours, ID_FORMS, file).mappings}

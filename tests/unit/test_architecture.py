@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,6 +120,49 @@ def test_import_contracts_hold() -> None:
         [lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout
+
+
+VENDORS_FOLDER = ROOT / "connectors" / "vendors"
+VENDORS = sorted(path.parent.name for path in VENDORS_FOLDER.glob("*/mapping.yaml"))
+
+
+def vendors_named(source: str) -> set[str]:
+    """Vendors that a text names, as their folders or as they call themselves.
+
+    Not what Python and Avro call a number.
+    """
+    numbers = r"\bFloat(?:32|64)\b|\bfloat\b(?![:_.]\w)(?<!vendors\.float)|parse_float"
+    text = re.sub(numbers, "", source)
+    return {name for name in VENDORS if re.search(name.replace("_", "[ _-]?"), text, re.IGNORECASE)}
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ('if system == "salesforce": ...', {"salesforce"}),
+        ("# as NetSuite does", {"netsuite"}),
+        ('"float:allocation"', {"float"}),
+        ("connectors.vendors.float.sink", {"float"}),
+        ("# Float gives an id", {"float"}),
+        ("def take(rate: float | None) -> float: ...", set()),
+        ('"float": pl.Float32()', set()),
+        ("schema: Float64", set()),
+    ],
+)
+def test_the_check_finds_vendors(source: str, named: set[str]) -> None:
+    assert vendors_named(source) == named
+
+
+def test_no_vendor_is_named_outside_its_folder() -> None:
+    packages = ("schemas", "tables", "streams", "runtime", "psastream", "connectors")
+    named = {
+        (str(path.relative_to(ROOT)), vendor)
+        for package in packages
+        for path in (ROOT / package).rglob("*.py")
+        if VENDORS_FOLDER not in path.parents
+        for vendor in vendors_named(path.read_text())
+    }
+    assert named == set()
 
 
 def test_tables_is_ours() -> None:

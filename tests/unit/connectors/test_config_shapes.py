@@ -24,8 +24,7 @@ from runtime.prometheus import serve_metrics
 from runtime.settings import Settings
 from schemas.errors import ConfigError
 
-CONNECTORS: Final = Path(__file__).parents[3] / "connectors"
-VENDORS: Final = CONNECTORS / "vendors"
+VENDORS: Final = Path(__file__).parents[3] / "connectors" / "vendors"
 
 PLACE: Final = "connectors/toolkit/config.py"
 EXAMPLES: Final = int(os.environ.get("PSASTREAM_TEST_CONFIG_EXAMPLES", "60"))
@@ -36,7 +35,10 @@ SINKS: Final = [VENDORS / name / "sink.json" for name in ("float", "netsuite")]
 READERS: Final[dict[str, tuple[Callable[[Path], object], list[Path]]]] = {
     "poll": (lambda path: load_source(path, ENVIRONMENT), SOURCES),
     "dispatch": (lambda path: load_sink(path, ENVIRONMENT).make_sink(), SINKS),
-    "connectors apply": (read_connector_file, [CONNECTORS / "debezium" / "inhouse-psa.json"]),
+    "connectors apply": (
+        read_connector_file,
+        [VENDORS / "inhouse" / "connector.json"],
+    ),
 }
 
 KAFKA_OF_ONE: Final = {

@@ -28,7 +28,7 @@ from schemas.errors import ConfigError, ReplicationSlotLostError, TargetBusyErro
 from tests.support.catalogue import SOURCES
 from tests.support.vendor_server import serving, vendor_at
 
-FILE = Path(__file__).parents[3] / "connectors" / "debezium" / "inhouse-psa.json"
+FILE = Path(__file__).parents[3] / "connectors" / "vendors" / "inhouse" / "connector.json"
 
 
 def test_every_captured_table_has_a_catalogued_topic() -> None:

@@ -15,7 +15,9 @@ from connectors.dispatch.main import load_sink
 from connectors.polled.main import load_source
 from connectors.systems import Systems, class_name
 from connectors.toolkit.vendor import Idempotency
+from psastream.system import tried_row
 from schemas.errors import ConfigError
+from schemas.identity import engagement_id
 from schemas.system import catalogue
 from schemas.topics import PRODUCT_TOPICS
 from tests.support.folders import folder_of
@@ -324,3 +326,35 @@ def test_an_object_without_targets_is_captured_and_nothing_is_made_of_it(tmp_pat
     system = Systems([folder]).read("raw")
     assert list(system.topics) == ["role"]
     assert system.mappings == ()
+
+
+def test_ids_of_another_system_are_spelled_as_its_folder_says(tmp_path: Path) -> None:
+    """A second system of one vendor is one by its declaration, not by its name."""
+    sales = folder_of(tmp_path, "sales_uk", like="salesforce")
+    delivery = folder_of(tmp_path, "psa2", like="inhouse")
+    mapping = delivery / "mapping.yaml"
+    mapping.write_text(mapping.read_text().replace("salesforce:", "sales_uk:"))
+    systems = Systems([sales, delivery])
+    [projects] = [each for each in systems.read("psa2").mappings if each.topic.endswith("projects")]
+    row = {
+        "id": 7,
+        "name": "Grid",
+        "opportunity_ref": "006Tw00000Qr7sT",
+        "country_code": "DE",
+        "currency": "EUR",
+        "status": "active",
+        "starts_on": None,
+        "ends_on": None,
+    }
+    made = tried_row(projects, None, row)
+    assert made.refused is None
+    completed = engagement_id("sales_uk:opportunity:006Tw00000Qr7sTIAR")
+    assert made.records["project"]["engagement_id"] == completed
+
+
+def test_rows_of_a_system_that_there_is_not_are_not_referred_to(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "psa2", like="inhouse")
+    mapping = folder / "mapping.yaml"
+    mapping.write_text(mapping.read_text().replace('"salesforce:', '"salesfroce:'))
+    with pytest.raises(ConfigError, match=r"line \d+: projects: .*there is no system salesfroce"):
+        Systems([folder]).read("psa2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from connectors.systems import Systems
 from psastream.starter import Column, Table, read_tables, starter_of, write_starter
 from schemas.errors import ConfigError
 
+VENDORS = Path(__file__).parents[3] / "connectors" / "vendors"
 KEY = Column("id", "int8", is_key=True)
 SESSIONS = Table(
     "Session",
@@ -54,6 +56,15 @@ def test_tables_are_declared_as_they_are() -> None:
             },
         }
     }
+
+
+def test_the_connector_is_the_packaged_one_with_other_names() -> None:
+    ours = read_connector_file(VENDORS / "inhouse" / "connector.json")
+    names = re.compile("inhouse(?:_psa)?", re.IGNORECASE)
+    tables = ours.config["table.include.list"].split(",")
+    made = starter_of("inhouse", [replace(SESSIONS, name=each.split(".")[1]) for each in tables])
+    told = {key: names.sub("", value) for key, value in made.connector["config"].items()}
+    assert told == {key: names.sub("", value) for key, value in ours.config.items()}
 
 
 def test_what_is_written_is_a_sound_system_with_its_connector(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from psastream.cli import app
+from psastream.exits import Exit
 from tests.support.folders import folder_of
 
 VENDORS = Path(__file__).parents[3] / "connectors" / "vendors"
@@ -168,3 +169,22 @@ def test_nothing_is_made_of_an_object_without_targets(tmp_path: Path) -> None:
     mapping.write_text(f"{text[:start]}\n  role: {{kind: role, key: id}}\n{text[end:]}")
     assert "role: src.float_uk.role makes nothing" in psastream("check", folder).output
     assert "nothing is made of role" in tried(tmp_path, "role", folder=folder).output
+
+
+@pytest.mark.parametrize("is_named", ["by an option", "by the environment"])
+def test_a_folder_may_refer_to_another_one_of_the_firm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_named: str
+) -> None:
+    sales = folder_of(tmp_path, "sales_uk", like="salesforce")
+    delivery = folder_of(tmp_path, "psa2", like="inhouse")
+    mapping = delivery / "mapping.yaml"
+    mapping.write_text(mapping.read_text().replace('"salesforce:', '"sales_uk:'))
+    alone = psastream("check", delivery)
+    assert alone.exit_code == Exit.CONFIG
+    assert "there is no system sales_uk" in alone.output
+    if is_named == "by an option":
+        told = psastream("check", delivery, "--beside", sales)
+    else:
+        monkeypatch.setenv("PSASTREAM_SYSTEMS", f"{delivery}:{sales}")
+        told = psastream("check", delivery)
+    assert "psa2 is sound" in told.output

@@ -22,6 +22,7 @@ from tests.support.source_events import (
 )
 
 PLACE = "schemas/identity.py"
+FORM = identity.IdForm.CASE_SUFFIX
 DEAL = "006Tw00000Qr7sTIAR"
 BLANKS = st.text(st.sampled_from(identity.BLANKS), max_size=3)
 ids_of_15 = st.from_regex(r"[0-9A-Za-z]{15}", fullmatch=True)
@@ -59,29 +60,29 @@ def psa_project(reference: str | None) -> dict[str, Any]:
 )
 def test_c18_an_id_of_15_characters_is_completed(short: str, long: str) -> None:
     """Published pairs (connectors/vendors/salesforce/README.md)."""
-    assert identity.salesforce_id(short) == long
+    assert identity.case_suffixed(short) == long
 
 
 @pytest.mark.fault("C18", place=PLACE)
 @given(st.data())
 def test_c18_every_spelling_of_an_id_is_one_id(data: st.DataObject) -> None:
-    wanted = identity.salesforce_id(data.draw(ids_of_15))
+    wanted = identity.case_suffixed(data.draw(ids_of_15))
     assert len(wanted) == 18
-    assert identity.native_id("salesforce", data.draw(spellings(wanted))) == wanted
+    assert identity.native_id(FORM, data.draw(spellings(wanted))) == wanted
 
 
 @pytest.mark.fault("C18", place=PLACE)
 @given(ids_of_15, ids_of_15)
 def test_c18_two_ids_stay_two(one: str, other: str) -> None:
-    same = identity.native_id("salesforce", one) == identity.native_id("salesforce", other)
+    same = identity.native_id(FORM, one) == identity.native_id(FORM, other)
     assert same == (one == other)
 
 
 @pytest.mark.fault("C18", place=PLACE)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_c18_an_id_settles_at_once_and_never_breaks_a_key(text: str) -> None:
-    settled = identity.native_id("salesforce", text)
-    assert settled is None or settled == identity.native_id("salesforce", settled)
+    settled = identity.native_id(FORM, text)
+    assert settled is None or settled == identity.native_id(FORM, settled)
     assert "|" not in (settled or "")
 
 
@@ -89,10 +90,10 @@ def test_c18_an_id_settles_at_once_and_never_breaks_a_key(text: str) -> None:
 @given(st.lists(st.one_of(BLANKS, st.text(max_size=6), st.none()), max_size=8))
 def test_c18_columns_are_settled_as_single_ids_are(texts: list[str | None]) -> None:
     frame = pl.DataFrame({"id": texts}, schema={"id": pl.String}).select(
-        native_ids("salesforce", pl.col("id")).alias("native"),
+        native_ids(FORM, pl.col("id")).alias("native"),
         typed_texts(pl.col("id")).alias("typed"),
     )
-    assert frame["native"].to_list() == [identity.native_id("salesforce", each) for each in texts]
+    assert frame["native"].to_list() == [identity.native_id(FORM, each) for each in texts]
     assert frame["typed"].to_list() == [identity.typed(each) for each in texts]
 
 

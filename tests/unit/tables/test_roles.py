@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-import tables
 from schemas.identity import customer_id, engagement_id, project_id
 from schemas.landscape import Landscape, load_landscape
 from streams.groups import make_groups
@@ -132,14 +130,3 @@ def test_sales_hands_over_from_the_stage_on_that_the_firm_says(stage: str, asked
     hand_over(work, stage)
     work.run()
     assert len(orders(work)) == asked
-
-
-def test_no_table_names_a_vendor() -> None:
-    folder = Path(tables.__file__).parent
-    named = {
-        (path.name, system)
-        for path in folder.glob("*.py")
-        for system in LANDSCAPE.systems
-        if f'"{system}' in path.read_text()
-    }
-    assert named == set()
