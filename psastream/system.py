@@ -14,6 +14,7 @@ import typer
 
 from connectors.polled.conversion import Layout, RowReader
 from connectors.systems import Systems, read_text
+from connectors.toolkit.vendor import Vendor
 from schemas.codec.columnar import ChunkDecoder
 from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.envelope import Operation
@@ -47,7 +48,7 @@ class Tried:
 def check_system(folder: Path, beside: Sequence[Path] = (), *, as_json: bool) -> bool:
     """Print what follows from a folder, or each of its problems; return whether it has none."""
     try:
-        system = read_system(folder, beside)
+        system, _ = read_system(folder, beside)
     except ConfigError as error:
         if as_json:
             told = {"system": folder.name, "problems": list(error.problems), "hint": error.hint}
@@ -80,8 +81,8 @@ def check_system(folder: Path, beside: Sequence[Path] = (), *, as_json: bool) ->
     return True
 
 
-def read_system(folder: Path, beside: Sequence[Path] = ()) -> SystemBundle:
-    """Return the system of a folder, one of the product's too. Raises ConfigError.
+def read_system(folder: Path, beside: Sequence[Path] = ()) -> tuple[SystemBundle, Vendor]:
+    """Return the system of a folder, one of the product's too, and its code. Raises ConfigError.
 
     `beside` are the folders of other systems of the firm, to whose rows its own may refer.
     """
@@ -93,10 +94,10 @@ def read_system(folder: Path, beside: Sequence[Path] = ()) -> SystemBundle:
     others = [each for each in beside if each.resolve() != folder]
     systems = Systems(others if folder.parent == _VENDORS else [*others, folder])
     system = systems.read(folder.name)
-    source = systems.vendor(system.vendor).source
-    if source is not None:
-        source.objects_of(system)  # raises where the folder declares what its code cannot read
-    return system
+    vendor = systems.vendor(system.vendor)
+    if vendor.source is not None:
+        vendor.source.objects_of(system)  # raises where its code cannot read what is declared
+    return system, vendor
 
 
 def try_rows(
@@ -106,7 +107,7 @@ def try_rows(
 
     Raises ConfigError where the folder or the file of rows cannot be read.
     """
-    system = read_system(folder, beside)
+    system, vendor = read_system(folder, beside)
     if obj not in system.topics:
         raise ConfigError(
             f"{system.name} has no object {obj}", hint=f"it has {', '.join(system.topics)}"
@@ -115,7 +116,8 @@ def try_rows(
     mapping = next((each for each in system.mappings if each.topic == topic.name), None)
     if mapping is None:
         raise ConfigError(f"nothing is made of {obj}", hint="give it targets in mapping.yaml")
-    tried = [tried_row(mapping, topic.contract, row) for row in read_rows(rows_file)]
+    rows = [vendor.shape(system, obj, row) for row in read_rows(rows_file)]
+    tried = [tried_row(mapping, topic.contract, row) for row in rows]
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in tried], indent=2, default=str))
     else:

@@ -20,7 +20,7 @@ from connectors.rest.declaration import (
 )
 from connectors.rest.policy import policy_of
 from connectors.rest.reader import Api, Parents, RestReader
-from connectors.rest.rows import layout_of
+from connectors.rest.rows import flat, layout_of
 from connectors.toolkit.body import ROWS
 from connectors.toolkit.http import Authenticator, Limiter, RetrySettings, VendorClient
 from schemas.codec.record import AvroSchema
@@ -127,6 +127,11 @@ class RestSource:
     async def close(self) -> None:
         """Close the client."""
         await self._client.close()
+
+
+def shape(system: SystemBundle, obj: str, row: object) -> object:
+    """Return a row of the API with its nested columns as fields."""
+    return flat(row, read_declaration(system).objects[obj].columns)
 
 
 def _require_fitting(config: RestConnectorConfig, declared: RestConfig) -> None:

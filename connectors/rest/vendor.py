@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from connectors.rest.source import RestSource
+from connectors.rest.source import RestSource, shape
 from connectors.toolkit.vendor import Vendor
 
-VENDOR: Final = Vendor(source=RestSource)
+VENDOR: Final = Vendor(source=RestSource, shape=shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -10,6 +10,7 @@ from connectors.dispatch.config import ConfiguredSink
 from connectors.dispatch.remedies import Remedies
 from connectors.polled.source import PolledSource
 from schemas.commands import CommandContent
+from schemas.system import SystemBundle
 
 
 class Idempotency(Enum):
@@ -24,11 +25,13 @@ class Idempotency(Enum):
 class Vendor:
     """The code of a system. A database that Debezium captures needs none.
 
-    `commands`: the kinds that the sink carries out, each with why it may be repeated. `remedies`:
-    what a person can do about its refusals.
+    `shape` turns a row as the vendor tells it into the fields of its contract. `commands`: the
+    kinds that the sink carries out, each with why it may be repeated. `remedies`: what a person can
+    do about its refusals.
     """
 
     source: type[PolledSource] | None = None
+    shape: Callable[[SystemBundle, str, object], object] = lambda system, obj, row: row
     sink: type[ConfiguredSink] | None = None
     commands: Mapping[type[CommandContent], Idempotency] = field(default_factory=dict)
     remedies: Remedies = field(default_factory=dict)

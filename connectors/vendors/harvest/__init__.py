@@ -1,0 +1,1 @@
+"""Harvest (time and expenses): projects, tasks, time entries and expenses, by declaration."""
