@@ -11,6 +11,8 @@ from sandbox.stack.process import ProcessSpec
 # Any valid id: a sandbox has one cluster, and its data directory keeps it apart from others.
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qg"
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
+COORDINATOR_LOGGER = "org.apache.kafka.coordinator.common.runtime.CoordinatorRuntime"
+"""Tells, once a start and partition, that the groups' offsets are loaded: nothing else does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,17 @@ class Java:
     quick_start: bool = True
 
     def command(
-        self, main_class: str, *arguments: str, heap_mb: int, log_level: str = "warn"
+        self,
+        main_class: str,
+        *arguments: str,
+        heap_mb: int,
+        log_level: str = "warn",
+        told: Sequence[str] = (),
     ) -> tuple[str, ...]:
-        """Command line of `main_class`; logs go to standard error."""
+        """Command line of `main_class`; logs go to standard error.
+
+        The loggers in `told` say what they do, whatever the level of the others.
+        """
         return (
             str(self.executable),
             f"-Xmx{heap_mb}m",
@@ -36,6 +46,7 @@ class Java:
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.net.preferIPv4Stack=true",
             f"-Dorg.slf4j.simpleLogger.defaultLogLevel={log_level}",
+            *(f"-Dorg.slf4j.simpleLogger.log.{logger}=info" for logger in told),
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
             "-cp",
@@ -92,7 +103,9 @@ def kafka_spec(
     config.write_text(server_properties(_log_dir(directory), port, controller_port, join_wait_ms))
     return ProcessSpec(
         name="kafka",
-        command=java.command("kafka.Kafka", str(config), heap_mb=heap_mb),
+        command=java.command(
+            "kafka.Kafka", str(config), heap_mb=heap_mb, told=(COORDINATOR_LOGGER,)
+        ),
         # One that was killed amid its work reads its logs first, and a busy machine takes its time.
         health=KafkaHealth(f"{HOST}:{port}", timeout_s=120.0),
     )

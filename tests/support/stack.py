@@ -5,6 +5,7 @@ of that name.
 """
 
 import asyncio
+import re
 import shutil
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from sandbox.stack.registry import registry_spec
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, StackAddresses, StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
+from tests.support.eventually import eventually
 from tests.support.vendors import Vendors
 
 T = TypeVar("T")
@@ -33,6 +35,10 @@ _STARTS = 3
 _COORDINATOR_S = 60.0  # a load takes milliseconds, a busy machine longer
 _ANSWER_S = 5.0
 _PROBES = 8  # groups, by whose names every partition has some
+_LOADS = re.compile(
+    r"(Scheduling loading|Finished loading|Failed to load|Ignored load completion)"
+    r"(?: of)?(?: metadata)? from (__consumer_offsets-\d+)(?: with epoch (\d+))?"
+)
 
 
 class RunningStack:
@@ -107,19 +113,47 @@ class StackBroker:
     def start(self) -> None:
         """Start it again; return when all of its group coordinator is at work.
 
-        After a kill Kafka may leave a part of it dead, whose groups then wait without an error. A
-        partition of the groups' offsets is loaded before the new broker is fenced, and once more
-        after it; where the first load fails late, that fails the second one, for the end of a load
-        looks at no epoch (CoordinatorRuntime of Kafka 4.1), and no third follows. Nothing of ours
-        can help, but another start.
+        After a kill Kafka may leave a part of it broken. A partition of the groups' offsets is
+        loaded as the broker reads the metadata of its last life, dropped as it is fenced, and
+        loaded anew once it is not any more. On a busy machine the first load ends late, and its
+        end is taken for that of the second, for it looks at no epoch (CoordinatorRuntime of Kafka
+        4.1). Where it failed, groups get no answer; where not, they get one from a coordinator
+        that knows nothing yet, and what is loaded beside that has no session time-outs: a group
+        waits for members that are gone as long as its longest rebalance time-out. No third load
+        follows. Nothing of ours can help, but another start.
         """
         for _ in range(_STARTS):
             self._stack.restart("kafka")
-            if all_groups_answer(self.bootstrap_servers, deadline_s=_COORDINATOR_S):
+            answers = all_groups_answer(self.bootstrap_servers, deadline_s=_COORDINATOR_S)
+            if answers and self._is_loaded():
                 return
-            sys.stderr.write("kafka: a part of the group coordinator is dead; another start\n")
+            sys.stderr.write("kafka: a part of the group coordinator is broken; another start\n")
             self.kill()
         raise AssertionError(f"no group coordinator after {_STARTS} starts")
+
+    def _is_loaded(self) -> bool:
+        """Wait for the end of every load that was ordered last; whether all are good."""
+
+        def ended() -> list[bool]:
+            found = loads_of(self._stack.log("kafka")).values()
+            return [] if None in found else [bool(each) for each in found]
+
+        return all(eventually(ended, deadline_s=_COORDINATOR_S))
+
+
+def loads_of(log: str) -> dict[str, bool | None]:
+    """By partition of the groups' offsets how its last ordered load ended; None: not yet."""
+    ordered: dict[str, str] = {}
+    ended: dict[str, bool | None] = {}
+    for event, partition, epoch in _LOADS.findall(log):
+        if event == "Scheduling loading":
+            ordered[partition], ended[partition] = epoch, None
+        elif event == "Finished loading":
+            if epoch == ordered[partition]:
+                ended[partition] = True
+        else:
+            ended[partition] = False
+    return ended
 
 
 def all_groups_answer(bootstrap_servers: str, *, deadline_s: float) -> bool:

@@ -99,6 +99,13 @@ def test_java_compiles_for_a_short_life_unless_it_is_measured(quick_start: bool)
     assert ("-XX:TieredStopAtLevel=1" in command) is quick_start
 
 
+def test_java_tells_what_chosen_loggers_do_and_warns_of_the_rest() -> None:
+    command = Java(HERE / "java", HERE).command("kafka.Kafka", heap_mb=512, told=["a.B"])
+    levels = [part for part in command if part.startswith("-Dorg.slf4j") and "evel" in part]
+    assert levels == ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    assert "-Dorg.slf4j.simpleLogger.log.a.B=info" in command
+
+
 def test_connect_inherits_the_addresses_and_names_its_topics() -> None:
     addresses = StackAddresses(bootstrap_servers="kafka:9092", registry_url="http://registry:8081")
 
