@@ -35,9 +35,9 @@ def make_groups(
             layout=2,
         ),
         _group("customer", _customer(registry, landscape), registry, layout=2),
-        _group("engagement", _engagement(registry, landscape), registry, layout=4),
+        _group("engagement", _engagement(registry, landscape), registry, layout=5),
         _group("project", _project(registry, landscape), registry, layout=4),
-        _group("rollup", _rollup(registry), registry),
+        _group("rollup", _rollup(registry), registry, layout=2),
     ]
 
 

@@ -29,7 +29,7 @@ from schemas.exact import SECONDS_AN_HOUR, hours_of
 from schemas.identity import time_bill_id, vendor_order
 from tables.effects import Outbox
 from tables.facts import InvoiceLine, TimeBill
-from tables.hours import CREDITED, INVOICED, MONEY_UNITS, NO_CURRENCY, UNMATCHED
+from tables.hours import CREDITED, INVOICED, MONEY, MONEY_UNITS, NO_CURRENCY, UNMATCHED
 from tables.ledger import (
     GONE,
     LedgerEntry,
@@ -41,7 +41,6 @@ from tables.ledger import (
     send_withdrawal,
     withdraw,
 )
-from tables.pipeline import MONEY
 
 CREDIT_MEMO: Final = "credit_memo"
 VOID: Final = "void"

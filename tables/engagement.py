@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from schemas.identity import engagement_of, vendor_order
 from schemas.landscape import Landscape, Role
-from tables import pipeline
 from tables.contract import agreed
 from tables.documents import Documents
 from tables.effects import Outbox
@@ -28,6 +27,7 @@ from tables.facts import (
     ProjectLink,
 )
 from tables.ledger import LedgerEntry, content_hash, lose
+from tables.measures.pipeline import Deals, contribution
 from tables.project_order import BUDGET, DELETE, UPSERT, settle_projects
 from tables.project_view import EngagementDocument, ProjectView, wanted_countries
 from tables.unshown import CARRIED_OUT, UnshownOrders, tell_unshown
@@ -53,6 +53,7 @@ class EngagementTable:
     ) -> None:
         self._documents = documents
         self._outbox = outbox
+        self._deals = Deals(documents)
         self._source = f"engagement-{partition}"
         self._landscape = landscape
         self._entities: dict[str, list[LegalEntity]] | None = None  # as they are now
@@ -60,8 +61,8 @@ class EngagementTable:
         self._unshown = UnshownOrders(documents)
 
     def settle(self, timestamp_ms: int) -> None:
-        """Order anew what was lost, and derive every engagement again if the chunk changed legal
-        entities; call once, last.
+        """Order anew what was lost, derive every engagement again if the chunk changed legal
+        entities, and publish what deals add up to; call once, last.
 
         There may be thousands, and a chunk may hold every legal entity of a firm.
         """
@@ -71,10 +72,10 @@ class EngagementTable:
             if entry is not None and (lost := lose(entry, revision)) != entry:
                 document.ledgers[natural_key] = lost
                 self._settle(document, timestamp_ms)
-        if not self._have_entities_changed:
-            return
-        for name in self._documents.keys("e:"):
-            self._settle(self._load(name.removeprefix("e:")), timestamp_ms)
+        if self._have_entities_changed:
+            for name in self._documents.keys("e:"):
+                self._settle(self._load(name.removeprefix("e:")), timestamp_ms)
+        self._deals.publish(self._outbox, self._source)
 
     def apply_opportunity(self, key: str, fact: Opportunity | None, timestamp_ms: int) -> None:
         """Take in a deal, or its deletion."""
@@ -184,11 +185,9 @@ class EngagementTable:
             timestamp_ms,
         )
         self._tell(document)
-        contribution = pipeline.contribution(document.opportunity)
-        pipeline.replace(
-            self._documents, self._outbox, document.contribution, contribution, self._source
-        )
-        document.contribution = contribution
+        contributed = contribution(document.opportunity)
+        self._deals.replace(document.contribution, contributed)
+        document.contribution = contributed
         key = f"e:{document.engagement_id}"
         if document == EngagementDocument(engagement_id=document.engagement_id):
             self._documents.delete(key)

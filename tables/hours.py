@@ -1,14 +1,13 @@
 """What time entries contribute to margin, utilization and billing status, as columns.
 
-Every function maps rows to contributions; a change of rows is the contributions of the new rows
-less those of the old ones. Quantities are integers, so sums are exact: time in seconds, money in
-seconds times ten-thousandths of the currency an hour (`MONEY_UNITS` make one unit of currency),
+A change of rows is the contributions of the new rows less those of the old ones; measures
+(`tables.measures`) add them up. Quantities are integers, so sums are exact: time in seconds, money
+in seconds times ten-thousandths of the currency an hour (`MONEY_UNITS` make one unit of currency),
 which is divided once, where it is published. Definitions: `docs/metrics.md`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -20,10 +19,8 @@ from schemas.exact import SECONDS_AN_HOUR, seconds_of_hundredths, unscaled
 APPROVED: Final = "approved"
 RATE_SCALE: Final = 4
 MONEY_UNITS: Final = SECONDS_AN_HOUR * 10**RATE_SCALE
-
-MARGIN_KEY: Final = ("project_ref", "period", "currency")
-UTILIZATION_KEY: Final = ("resource_id", "iso_week")
-BILLING_KEY: Final = ("project_ref", "currency", "state")
+MONEY: Final = Decimal("0.000001")
+"""The last digit of money as it is published."""
 
 NON_BILLABLE: Final = "non_billable"
 BLOCKED: Final = "blocked"
@@ -49,20 +46,6 @@ BILLING_STATES: Final = (
     CREDITED,
     UNMATCHED,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Contributions:
-    """Contributions by key: one row a key, in no particular order.
-
-    `margin`: MARGIN_KEY, seconds, revenue, cost, source_position.
-    `utilization`: UTILIZATION_KEY, seconds (billable), total_seconds.
-    `billing`: BILLING_KEY, seconds, amount, entries.
-    """
-
-    margin: pl.DataFrame
-    utilization: pl.DataFrame
-    billing: pl.DataFrame
 
 
 def money_of(units: int) -> Decimal:
@@ -142,8 +125,8 @@ def measured(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def contributions(rows: pl.DataFrame) -> Contributions:
-    """Sum what rows contribute, each times its `sign` (1: new, -1: retracted).
+def contributions(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return what rows contribute, each times its `sign` (1: new, -1: retracted).
 
     What is invoiced of them is told by the invoice lines (`tables.billing`); here is what is open.
     Only approved entries of known projects count. See `measured` for the columns.
@@ -153,19 +136,4 @@ def contributions(rows: pl.DataFrame) -> Contributions:
         *("seconds", "billable_seconds", "revenue", "cost"),
         *("open_seconds", "open_amount", "entries"),
     )
-    signed = counted.with_columns(pl.col(quantities) * pl.col("sign"))
-    return Contributions(
-        margin=signed.group_by(*MARGIN_KEY).agg(
-            pl.col("seconds", "revenue", "cost").sum(),
-            pl.col("source_position").max(),
-        ),
-        utilization=signed.group_by(*UTILIZATION_KEY).agg(
-            pl.col("billable_seconds").sum().alias("seconds"),
-            pl.col("seconds").sum().alias("total_seconds"),
-        ),
-        billing=signed.group_by(*BILLING_KEY).agg(
-            pl.col("open_seconds").sum().alias("seconds"),
-            pl.col("open_amount").sum().alias("amount"),
-            pl.col("entries").sum(),
-        ),
-    )
+    return counted.with_columns(pl.col(quantities) * pl.col("sign"))

@@ -21,6 +21,7 @@ from tables.facts import (
     OpportunityLine,
     ProjectLink,
 )
+from tables.hours import MONEY
 from tables.ledger import (
     GONE,
     LedgerEntry,
@@ -32,7 +33,7 @@ from tables.ledger import (
     send_withdrawal,
     withdraw,
 )
-from tables.pipeline import MONEY, Contribution
+from tables.measures.pipeline import Contribution
 
 
 class EngagementDocument(BaseModel):

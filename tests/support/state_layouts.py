@@ -21,6 +21,7 @@ import tables
 from schemas.topics import Topic
 from streams.engine import GroupSpec
 from streams.groups import make_groups
+from tables.measures.measure import Measure
 from tests.support.catalogue import BY_NAME, FIRM, LANDSCAPE
 from tests.support.topology import FixedRegistry
 
@@ -28,7 +29,12 @@ STORED: Final = Path(__file__).parents[1] / "golden" / "state_layouts.json"
 MODULES: Final = {
     "normalize": ("streams.agents.normalize_state", "streams.agents.source_log"),
     "customer": ("tables.customer", "tables.ledger"),
-    "engagement": ("tables.engagement", "tables.ledger", "tables.pipeline", "tables.project_view"),
+    "engagement": (
+        "tables.engagement",
+        "tables.ledger",
+        "tables.measures.pipeline",
+        "tables.project_view",
+    ),
     "project": (
         "tables.addresses",
         "tables.billing",
@@ -37,9 +43,11 @@ MODULES: Final = {
         "tables.project",
         "tables.project_document",
         "tables.shared_address",
-        "tables.totals",
+        "tables.measures.billing_status",
+        "tables.measures.margin",
+        "tables.measures.utilization",
     ),
-    "rollup": ("tables.pipeline", "tables.rollup"),
+    "rollup": ("tables.measures.pipeline", "tables.measures.utilization", "tables.rollup"),
 }
 """Modules that say how state is written, by group."""
 
@@ -67,7 +75,7 @@ def shapes() -> dict[str, Any]:
 
 def shaping_modules() -> set[str]:
     """Return the modules of tables that say how a document or a packed value is written."""
-    names = [f"tables.{each.name}" for each in pkgutil.iter_modules(tables.__path__)]
+    names = [each.name for each in pkgutil.walk_packages(tables.__path__, "tables.")]
     # A fact is kept as it was read; what is added to its contract is null in earlier state.
     return {name for name in names if name != "tables.facts" and _written(import_module(name))}
 
@@ -84,6 +92,8 @@ def _written(module: ModuleType) -> dict[str, Any]:
     for name, value in vars(module).items():
         if isinstance(value, Struct):
             found[name] = value.format
+        elif isinstance(value, Measure):
+            found[name] = f"{value.prefix} {value.stored.format}"
         elif isinstance(value, type) and issubclass(value, BaseModel):
             fields = value.model_fields.items()
             found[name] = {field: str(info.annotation) for field, info in fields}
@@ -93,7 +103,7 @@ def _written(module: ModuleType) -> dict[str, Any]:
 
 def _is_of(module: ModuleType, name: str) -> bool:
     value = getattr(module, name)
-    return isinstance(value, Struct) or value.__module__ == module.__name__
+    return isinstance(value, Struct | Measure) or value.__module__ == module.__name__
 
 
 def _laid_out(topic: Topic) -> str:

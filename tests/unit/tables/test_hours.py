@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,14 @@ import polars as pl
 import pytest
 
 from tables.billing import open_seconds
-from tables.hours import contributions, period_text, week_text
+from tables.documents import Documents
+from tables.hours import contributions
+from tables.measures.billing_status import BILLING
+from tables.measures.fold import Fold
+from tables.measures.margin import MARGIN
+from tables.measures.measure import Measure
+from tables.measures.utilization import UTILIZATION
+from tests.support.topology import MemoryState
 
 ROW: dict[str, Any] = {
     "id": "e",
@@ -51,6 +59,29 @@ def rows(*changed: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame([{**ROW, **each} for each in changed], schema_overrides=TYPES)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What measures add up: the parts of each key, and its sums."""
+
+    margin: pl.DataFrame
+    utilization: pl.DataFrame
+    billing: pl.DataFrame
+
+
+def found_in(entries: pl.DataFrame) -> Found:
+    signed = contributions(entries)
+
+    def of(measure: Measure) -> pl.DataFrame:
+        fold = Fold(measure, Documents(MemoryState()))
+        fold.add_hours(signed)
+        schema = [*measure.key, *measure.sums]
+        found = [(*total.key.split("|"), *total.after) for total in fold.settle()]
+        kinds = dict.fromkeys(measure.sums, pl.Int128) | dict.fromkeys(measure.key, pl.String)
+        return pl.DataFrame(found, schema=schema, schema_overrides=kinds, orient="row")
+
+    return Found(of(MARGIN), of(UTILIZATION), of(BILLING))
+
+
 @pytest.mark.parametrize(
     ("work_on", "period", "week"),
     [
@@ -62,14 +93,13 @@ def rows(*changed: dict[str, Any]) -> pl.DataFrame:
     ],
 )
 def test_months_and_iso_weeks(work_on: date, period: str, week: str) -> None:
-    found = contributions(rows({"work_on": work_on}))
-    assert period_text(found.margin["period"][0]) == period
-    assert week_text(found.utilization["iso_week"][0]) == week
+    found = found_in(rows({"work_on": work_on}))
+    assert (found.margin["period"][0], found.utilization["iso_week"][0]) == (period, week)
 
 
 def test_money_is_seconds_times_rate_undivided() -> None:
-    margin = contributions(rows({})).margin.row(0, named=True)
-    assert (margin["seconds"], margin["revenue"], margin["cost"]) == (
+    margin = found_in(rows({})).margin.row(0, named=True)
+    assert (margin["seconds"], margin["charged"], margin["cost"]) == (
         27_000,
         27_000 * 1_003_333,
         27_000 * 400_000,
@@ -78,7 +108,7 @@ def test_money_is_seconds_times_rate_undivided() -> None:
 
 @pytest.mark.fault("C21", place="tables/hours.py")
 def test_c21_seconds_count_and_not_their_rounded_hours() -> None:
-    margin = contributions(rows({"hours": Decimal("0.83"), "seconds": 3_000})).margin
+    margin = found_in(rows({"hours": Decimal("0.83"), "seconds": 3_000})).margin
     assert margin["seconds"].to_list() == [3_000]
 
 
@@ -86,8 +116,8 @@ def test_c21_seconds_count_and_not_their_rounded_hours() -> None:
 def test_c21_sums_of_money_go_beyond_64_bits() -> None:
     """A year of a firm at 1.5 million dong an hour."""
     days = [{"seconds": 86_400, "bill_rate": Decimal(1_500_000), "currency": "VND"}] * 10_000
-    margin = contributions(rows(*days)).margin
-    assert margin["revenue"].to_list() == [10_000 * 86_400 * 15_000_000_000]
+    margin = found_in(rows(*days)).margin
+    assert margin["charged"].to_list() == [10_000 * 86_400 * 15_000_000_000]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +136,7 @@ def test_c21_sums_of_money_go_beyond_64_bits() -> None:
     ],
 )
 def test_billing_state(changed: dict[str, Any], state: str) -> None:
-    assert contributions(rows(changed)).billing["state"].to_list() == [state]
+    assert found_in(rows(changed)).billing["state"].to_list() == [state]
 
 
 @pytest.mark.fault("C7", place="tables/hours.py")
@@ -129,7 +159,7 @@ def test_billing_state(changed: dict[str, Any], state: str) -> None:
 def test_what_is_open_lies_between_nothing_and_all(
     seconds: int, invoiced: int | None, still_open: int, entries: int
 ) -> None:
-    found = contributions(rows({"seconds": seconds, "invoiced": invoiced})).billing
+    found = found_in(rows({"seconds": seconds, "invoiced": invoiced})).billing
     assert found.select("seconds", "amount", "entries").row(0) == (
         still_open,
         still_open * 1_003_333,
@@ -140,39 +170,39 @@ def test_what_is_open_lies_between_nothing_and_all(
 
 @pytest.mark.fault("C6", place="connectors/vendors/inhouse/mapping.yaml")
 def test_c6_fourteen_hours_and_a_correction_of_eight_are_six() -> None:
-    found = contributions(rows({"seconds": 14 * 3_600}, {"seconds": -8 * 3_600}))
+    found = found_in(rows({"seconds": 14 * 3_600}, {"seconds": -8 * 3_600}))
     assert found.margin["seconds"].to_list() == [6 * 3_600]
-    assert found.margin["revenue"].to_list() == [6 * 3_600 * 1_003_333]
+    assert found.margin["charged"].to_list() == [6 * 3_600 * 1_003_333]
     assert found.utilization["seconds"].to_list() == [6 * 3_600]
     assert found.billing["seconds"].to_list() == [6 * 3_600]
 
 
 @pytest.mark.parametrize("changed", [{"status": "submitted"}, {"is_known": False}])
 def test_what_does_not_count(changed: dict[str, Any]) -> None:
-    found = contributions(rows(changed))
+    found = found_in(rows(changed))
     assert found.margin.is_empty()
     assert found.utilization.is_empty()
     assert found.billing.is_empty()
 
 
 def test_a_row_and_its_retraction_cancel_out() -> None:
-    found = contributions(rows({}, {"sign": -1}))
-    assert found.margin.select("seconds", "revenue", "cost").row(0) == (0, 0, 0)
+    found = found_in(rows({}, {"sign": -1}))
+    assert found.margin.select("seconds", "charged", "cost").row(0) == (0, 0, 0)
     assert found.billing.select("seconds", "amount", "entries").row(0) == (0, 0, 0)
 
 
 def test_an_entry_without_time_or_rates_comes_to_nothing() -> None:
     unknown = {"hours": None, "seconds": None}
     for changed in (unknown, {"bill_rate": None, "cost_rate": None}):
-        margin = contributions(rows(changed)).margin
-        assert margin.select("revenue", "cost").row(0) == (0, 0)
-    assert contributions(rows(unknown)).margin["seconds"].to_list() == [0]
+        margin = found_in(rows(changed)).margin
+        assert margin.select("charged", "cost").row(0) == (0, 0)
+    assert found_in(rows(unknown)).margin["seconds"].to_list() == [0]
 
 
 def test_currencies_are_never_added() -> None:
-    found = contributions(rows({}, {"currency": "USD"}))
+    found = found_in(rows({}, {"currency": "USD"}))
     assert sorted(found.margin["currency"]) == ["EUR", "USD"]
 
 
 def test_hours_without_a_currency_have_the_code_for_none() -> None:
-    assert contributions(rows({"currency": None})).margin["currency"].to_list() == ["XXX"]
+    assert found_in(rows({"currency": None})).margin["currency"].to_list() == ["XXX"]

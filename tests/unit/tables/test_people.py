@@ -121,7 +121,7 @@ def test_several_changes_of_a_day_are_the_last_one() -> None:
     assert since((), None, "a") == ((date.min, "a"),)
 
 
-@pytest.mark.fault("B10", place="tables/rollup.py")
+@pytest.mark.fault("B10", place="tables/measures/utilization.py")
 def test_b10_a_person_of_unknown_hours_has_hours_and_no_ratio() -> None:
     firm = Firm()
     firm.person(work_hours=None)
@@ -235,7 +235,7 @@ def test_an_open_spell_covers_every_day_after_its_first() -> None:
 # -- the bench ------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("C9", place="tables/rollup.py")
+@pytest.mark.fault("C9", place="tables/measures/utilization.py")
 def test_c9_weeks_without_hours_have_rows_from_the_first_week_of_employment() -> None:
     firm = Firm()
     firm.person(starts_on=date(2026, 12, 16))
@@ -247,7 +247,7 @@ def test_c9_weeks_without_hours_have_rows_from_the_first_week_of_employment() ->
     assert rows[f"{ADA}|2026-W51"]["available_hours"] == 24
 
 
-@pytest.mark.fault("C9", place="tables/rollup.py")
+@pytest.mark.fault("C9", place="tables/measures/utilization.py")
 def test_the_rows_of_the_bench_end_with_employment_and_go_with_the_person() -> None:
     firm = Firm()
     firm.person(starts_on=date(2026, 11, 30), ends_on=date(2026, 12, 9))
@@ -256,7 +256,7 @@ def test_the_rows_of_the_bench_end_with_employment_and_go_with_the_person() -> N
     assert firm.show() == {}
 
 
-@pytest.mark.fault("C9", place="tables/rollup.py")
+@pytest.mark.fault("C9", place="tables/measures/utilization.py")
 def test_leave_lowers_what_is_available_and_comes_back_with_its_deletion() -> None:
     firm = Firm()
     firm.person(starts_on=date(2026, 12, 21), region_ref="float:region:1")

@@ -10,7 +10,7 @@ import pytest
 from tables.documents import Documents
 from tables.effects import Outbox
 from tables.facts import Opportunity
-from tables.pipeline import Contribution, contribution, replace
+from tables.measures.pipeline import Contribution, Deals, contribution
 from tests.support.topology import MemoryState
 
 
@@ -41,15 +41,18 @@ def test_a_deal_that_moves_leaves_one_stage_and_joins_the_other() -> None:
     def moved(*deals: Opportunity | None) -> dict[str, tuple[Any, ...]]:
         outbox = Outbox()
         old, new = (contribution(each) for each in deals)
-        replace(documents, outbox, old, new, "engagement-1")
+        fold = Deals(documents)
+        fold.replace(old, new)
+        fold.publish(outbox, "engagement-1")
         return {
-            f"{each.key}>{each.route}": (
-                each.record["count"],
-                each.record["amount"],
-                each.record["weighted_amount"],
+            f"{key}>{route}": row
+            for each in outbox.columns
+            for key, route, row in zip(
+                each.keys,
+                each.routes,
+                each.frame.select("count", "amount", "weighted_amount").iter_rows(),
+                strict=True,
             )
-            for each in outbox.emits
-            if each.record
         }
 
     first, second = deal(), deal(amount=Decimal(10), probability_ratio=Decimal(1))

@@ -10,23 +10,20 @@ from typing import Any
 import polars as pl
 import pytest
 
-from schemas.codec.columnar import frame_dtypes
-from schemas.contracts import record_schema
+from schemas.errors import InvalidEntityError
 from tables.documents import Documents
 from tables.effects import Outbox
 from tables.facts import Calendar, DayOff, Employment, KnownPattern, Partial
-from tables.rollup import (
-    PIPELINE_TOPIC,
-    ROWS,
-    UTILIZATION_TOPIC,
+from tables.measures.measure import ratio
+from tables.measures.pipeline import PIPELINE
+from tables.measures.utilization import (
+    UTILIZATION,
     WEEKS_KEPT,
-    RollupTable,
     _that_differ,
     availability,
     is_week_of,
 )
-from tables.totals import _ratios
-from tests.support.catalogue import BY_NAME
+from tables.rollup import RollupTable
 from tests.support.topology import MemoryState
 
 HOUR = 3_600
@@ -72,7 +69,7 @@ def test_availability_of_the_last_iso_week(calendar: Calendar, hours: int) -> No
     assert availability(calendar, LAST_WEEK) == (hours * HOUR, None)
 
 
-@pytest.mark.fault("B10", place="tables/rollup.py")
+@pytest.mark.fault("B10", place="tables/measures/utilization.py")
 def test_b10_unknown_hours_give_no_availability_and_a_reason() -> None:
     nobody_knows = KnownPattern(starts_on=date(2020, 1, 1), seconds=None)
     unknown = person().model_copy(update={"patterns": (nobody_knows,)})
@@ -82,7 +79,7 @@ def test_b10_unknown_hours_give_no_availability_and_a_reason() -> None:
     assert availability(away, LAST_WEEK) == (0, "no_availability")
 
 
-@pytest.mark.fault("C9", place="tables/rollup.py")
+@pytest.mark.fault("C9", place="tables/measures/utilization.py")
 @pytest.mark.parametrize(
     ("monday", "has_row"),
     [
@@ -159,13 +156,13 @@ class Weeks:
         rows: dict[str, dict[str, Any]] = {}
         removed: set[str] = set()
         for emit in outbox.columns:
-            assert emit.topic == UTILIZATION_TOPIC
+            assert emit.topic == UTILIZATION.topic
             rows |= dict(zip(emit.keys, emit.frame.to_dicts(), strict=True))
             removed |= set(emit.removed)
         return rows, removed
 
 
-@pytest.mark.fault("C9", place="tables/rollup.py")
+@pytest.mark.fault("C9", place="tables/measures/utilization.py")
 def test_c9_as_weeks_pass_they_get_rows_and_the_oldest_lose_theirs() -> None:
     weeks, kept = Weeks(), WEEKS_KEPT - 1
     rows, removed = weeks.chunk(LAST_WEEK, person(date(1990, 1, 1)))
@@ -223,7 +220,7 @@ def stage(*partials: Partial | None) -> tuple[list[dict[str, Any]], list[str]]:
         table.apply_partial(f"pipeline|won|EUR|{number}", partial, 0)
     table.settle(0)
     rows = [row for columns in outbox.columns for row in columns.frame.to_dicts()]
-    assert {columns.topic for columns in outbox.columns} <= {PIPELINE_TOPIC}
+    assert {columns.topic for columns in outbox.columns} <= {PIPELINE.topic}
     return rows, [key for columns in outbox.columns for key in columns.removed]
 
 
@@ -259,10 +256,12 @@ def test_what_partials_do_not_tell_adds_nothing_to_a_stage(
     assert {(row["stage"], row["currency"], row["version"]) for row in rows} <= {("won", "EUR", 1)}
 
 
-@pytest.mark.parametrize("topic", list(ROWS))
-def test_the_columns_of_a_second_fold_have_the_types_of_its_topic(topic: str) -> None:
-    expected = frame_dtypes(record_schema(str(BY_NAME[topic].record)))
-    assert ROWS[topic] == {name: kind for name, kind in expected.items() if name != "as_of"}
+def test_a_partial_of_a_measure_that_nobody_knows_is_refused() -> None:
+    documents = Documents(MemoryState())
+    table = RollupTable(documents, Outbox())
+    with pytest.raises(InvalidEntityError, match="there is no measure weather"):
+        table.apply_partial("weather|won|EUR|s", deals(1, 2, 3), 0)
+    assert documents.changes() == {}
 
 
 NEXT_WEEK = LAST_WEEK + timedelta(weeks=1)
@@ -306,8 +305,16 @@ def test_a_change_of_leave_touches_its_weeks_and_any_other_change_all_weeks(
     assert _that_differ(former, now, mondays) == expected
 
 
+def ratio_of(part: int | None, whole: int | None) -> Decimal | None:
+    frame = pl.DataFrame(
+        {"part": [part], "whole": [whole]}, schema=dict.fromkeys(("part", "whole"), pl.Int128)
+    )
+    value: Decimal | None = frame.select(ratio(pl.col("part"), pl.col("whole"))).item()
+    return value
+
+
 @pytest.mark.parametrize(
-    ("part", "whole", "ratio"),
+    ("part", "whole", "expected"),
     [
         (1, 3, "0.333333"),
         (2, 3, "0.666667"),
@@ -317,9 +324,11 @@ def test_a_change_of_leave_touches_its_weeks_and_any_other_change_all_weeks(
         (-1, 4, "-0.250000"),
     ],
 )
-def test_ratios_round_half_to_even(part: int, whole: int, ratio: str) -> None:
-    assert _ratios("x", pl.Series([part]), pl.Series([whole])).to_list() == [Decimal(ratio)]
+def test_ratios_round_half_to_even(part: int, whole: int, expected: str) -> None:
+    assert ratio_of(part, whole) == Decimal(expected)
 
 
 def test_a_ratio_of_nothing_is_null() -> None:
-    assert _ratios("x", pl.Series([5]), pl.Series([0])).to_list() == [None]
+    assert ratio_of(5, 0) is None
+    assert ratio_of(5, None) is None
+    assert ratio_of(None, None) is None

@@ -13,9 +13,12 @@ from schemas.contracts import record_schema
 from tables.contract import Contract
 from tables.documents import Documents
 from tables.effects import Outbox
-from tables.hours import MONEY_UNITS, Contributions, money_of
+from tables.hours import MONEY_UNITS, money_of
+from tables.measures.billing_status import BILLING
+from tables.measures.margin import MARGIN
+from tables.measures.measure import PARTIAL_TOPIC
 from tables.project_document import Standing
-from tables.totals import BILLING_TOPIC, MARGIN_TOPIC, PARTIAL_TOPIC, Totals
+from tables.totals import Totals
 from tests.support.catalogue import BY_NAME
 from tests.support.topology import MemoryState
 
@@ -41,7 +44,7 @@ def test_money_beyond_64_bits_is_the_same_when_it_is_read_again(amount: int) -> 
         totals.add_billing(KEY, (3_600, added, 1))
         totals.settle({PROJECT: HOURLY}, 1)
         found = {columns.topic: columns.frame.to_dicts() for columns in outbox.columns}
-        ((margin,), (billing,)) = found[MARGIN_TOPIC], found[BILLING_TOPIC]
+        ((margin,), (billing,)) = found[MARGIN.topic], found[BILLING.topic]
         revenue, cost = money_of(2 * amount), money_of(3 * amount)  # with expenses as large
         assert (margin["revenue"], margin["cost"]) == (revenue, cost)
         assert (margin["margin"], margin["margin_ratio"]) == (revenue - cost, Decimal("-0.5"))
@@ -145,7 +148,7 @@ def test_a_project_of_another_id_is_published_anew_as_it_stands_and_no_other_one
 
     chunk("eng-a-de", [PROJECT, other], 1)
     found = chunk("eng-b-de", [], 1)
-    (margin,), (billing,) = (found[it].frame.to_dicts() for it in (MARGIN_TOPIC, BILLING_TOPIC))
+    (margin,), (billing,) = (found[it].frame.to_dicts() for it in (MARGIN.topic, BILLING.topic))
     names = ("project_ref", "project_id", "seconds")
     assert [margin[name] for name in names] == [PROJECT, "eng-b-de", 3_600]
     assert (margin["revenue"], margin["cost"]) == (85, 50)
@@ -153,15 +156,17 @@ def test_a_project_of_another_id_is_published_anew_as_it_stands_and_no_other_one
     assert [billing[name] for name in names] == [PROJECT, "eng-b-de", 3_600]
     assert (billing["amount"], billing["entries"], billing["state"]) == (80, 1, "ready")
     found = chunk("eng-b-de", [PROJECT], -1)
-    assert found[MARGIN_TOPIC].removed == [f"{PROJECT}|2026-11|EUR"], "not a unit was added"
-    assert found[BILLING_TOPIC].removed == [f"{PROJECT}|EUR|ready"], "not a unit was added"
+    assert found[MARGIN.topic].removed == [f"{PROJECT}|2026-11|EUR"], "not a unit was added"
+    assert found[BILLING.topic].removed == [f"{PROJECT}|EUR|ready"], "not a unit was added"
 
 
-def of_week(billable: int, worked: int) -> Contributions:
-    """Seconds of an address in a week."""
-    week = {"resource": ["adr-1"], "week": [202_645], "billable": [billable], "worked": [worked]}
-    nothing = pl.DataFrame()
-    return Contributions(margin=nothing, utilization=pl.DataFrame(week), billing=nothing)
+def of_week(billable: int, worked: int) -> pl.DataFrame:
+    """What seconds of an address in a week contribute, worth nothing."""
+    row = {"project_ref": PROJECT, "resource_id": "adr-1", "currency": "EUR", "state": "covered"}
+    row |= {"period": 202_611, "iso_week": 202_645, "source_position": 0}
+    row |= {"billable_seconds": billable, "seconds": worked}
+    nothing = dict.fromkeys(("revenue", "cost", "open_seconds", "open_amount", "entries"), 0)
+    return pl.DataFrame([row | nothing])
 
 
 def test_hours_of_a_week_add_up_billable_or_not_and_are_sent_once() -> None:
@@ -170,8 +175,9 @@ def test_hours_of_a_week_add_up_billable_or_not_and_are_sent_once() -> None:
         outbox = Outbox()
         totals = Totals(documents, outbox, "project-0")
         totals.add(of_week(billable, worked))
-        totals.settle({}, 1)
-        ((row,),) = (columns.frame.to_dicts() for columns in outbox.columns)
+        totals.settle({PROJECT: HOURLY}, 1)
+        partials = [each.frame for each in outbox.columns if each.topic == PARTIAL_TOPIC]
+        ((row,),) = (frame.to_dicts() for frame in partials)
         assert (row["dimension"], row["source"]) == ("adr-1|2026-W45", "project-0:adr-1")
         found.append((row["seconds"], row["total_seconds"]))
     assert found == [(0, 90), (0, 120), (60, 180), (0, 0), (60, 0)]
@@ -185,8 +191,8 @@ def test_what_is_published_has_the_types_of_its_topic() -> None:
     totals.add(of_week(60, 90))
     totals.settle({PROJECT: HOURLY}, 1)
     assert {columns.topic for columns in outbox.columns} == {
-        MARGIN_TOPIC,
-        BILLING_TOPIC,
+        MARGIN.topic,
+        BILLING.topic,
         PARTIAL_TOPIC,
     }
     for columns in outbox.columns:

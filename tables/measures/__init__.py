@@ -1,0 +1,1 @@
+"""Measures: one declaration and one file each, one fold for all of them."""

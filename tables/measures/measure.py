@@ -1,0 +1,218 @@
+"""What a measure is: sums of contributions by key, and what is shown of them.
+
+Contributions are linear in the rows: of rows that change they are those of the new rows less
+those of the old ones. So one fold (`tables.measures.fold`) keeps every measure exact, whatever
+happens to the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from struct import Struct
+from typing import Any, Final
+
+import polars as pl
+
+from schemas.exact import half_even, hundredths_of_hours
+from tables.effects import EmitColumns, Outbox, instant
+from tables.hours import MONEY_UNITS
+
+PARTIAL_TOPIC: Final = "psa.internal.partial"
+MONEY_DIGITS: Final = 6
+_UNITS_A_MICRO: Final = MONEY_UNITS // 10**MONEY_DIGITS
+_LOW_BITS: Final = 2**64 - 1
+_RATIO: Final = Decimal("0.000001")
+
+Amounts = tuple[int, ...]
+Row = tuple[Any, ...]
+
+
+class Quantity(Enum):
+    """What a sum is of. Sums are integers: 64 bits hold time and numbers, 128 bits money."""
+
+    SECONDS = "seconds"
+    COUNT = "count"
+    MONEY = "money"  # undivided, in `tables.hours.MONEY_UNITS`
+    MICROS = "micros"  # millionths of the currency
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether a sum needs 128 bits."""
+        return self in (Quantity.MONEY, Quantity.MICROS)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A measure.
+
+    `prefix` begins the names of its totals in a group's state. `of_hours` says which column of
+    `tables.hours.measured` each sum adds up, and `text` makes a key of the columns of `key`; a
+    measure of other rows is handed amounts. `columns` are those of a row before `shown` makes the
+    record's of them. A total that `is_dated` keeps its version and the highest source position
+    that went in, and outlives being empty, so that readers never see the version fall.
+    """
+
+    name: str
+    topic: str
+    prefix: str
+    key: tuple[str, ...]
+    sums: Mapping[str, Quantity]
+    columns: Mapping[str, pl.DataType]
+    shown: Sequence[pl.Expr]
+    of_hours: Mapping[str, str] = field(default_factory=dict)
+    text: Callable[..., str] = "{}|{}".format
+    is_dated: bool = False
+    stored: Struct = field(init=False)
+    """How a total is stored: its sums; version and source position where it is dated."""
+    wide: frozenset[int] = field(init=False)
+    """Places of sums of 128 bits."""
+
+    def __post_init__(self) -> None:
+        sums = list(self.sums.values())
+        forms = ("qQ" if each.is_wide else "q" for each in sums)
+        layout = Struct(f">{''.join(forms)}{'qq' if self.is_dated else ''}")
+        object.__setattr__(self, "stored", layout)
+        wide = frozenset(at for at, each in enumerate(sums) if each.is_wide)
+        object.__setattr__(self, "wide", wide)
+
+    @property
+    def nothing(self) -> Amounts:
+        """The amounts of no rows."""
+        return (0,) * len(self.sums)
+
+    def pack(self, amounts: Amounts) -> bytes:
+        """Return the stored form of sums, and of the version and position of a dated total."""
+        if not self.wide:
+            return self.stored.pack(*amounts)
+        parts: list[int] = []
+        for at, each in enumerate(amounts):
+            parts += halves(each) if at in self.wide else (each,)
+        return self.stored.pack(*parts)
+
+    def unpack(self, data: bytes) -> Amounts:
+        """Read the stored form."""
+        parts = self.stored.unpack(data)
+        if not self.wide:
+            return parts
+        rest = iter(parts)
+        count = len(self.sums) + 2 * self.is_dated
+        return tuple(
+            whole(next(rest), next(rest)) if at in self.wide else next(rest) for at in range(count)
+        )
+
+
+def plus(left: Amounts, right: Amounts) -> Amounts:
+    """Add amounts up, one by one."""
+    return tuple(a + b for a, b in zip(left, right, strict=True))
+
+
+def halves(number: int) -> tuple[int, int]:
+    """Return the high (signed) and the low 64 bits of a 128-bit integer."""
+    return number >> 64, number & _LOW_BITS
+
+
+def whole(high: int, low: int) -> int:
+    """Return the 128-bit integer of two halves."""
+    return (high << 64) | low
+
+
+def as_decimal(unscaled: pl.Expr, precision: int, scale: int) -> pl.Expr:
+    """Return unscaled integers as the decimals they stand for, exactly."""
+    wide = unscaled.cast(pl.Decimal(38, scale)) / pl.lit(Decimal(10**scale))
+    return wide.cast(pl.Decimal(precision, scale))
+
+
+def hours(seconds: str) -> pl.Expr:
+    """Return seconds in hours, half-even at 2 digits."""
+    return as_decimal(hundredths_of_hours(pl.col(seconds)), 18, 2)
+
+
+def micros(units: str) -> pl.Expr:
+    """Return undivided money in millionths of the currency, half-even: the one division."""
+    return half_even(pl.col(units), _UNITS_A_MICRO)
+
+
+def money(in_micros: pl.Expr) -> pl.Expr:
+    """Return millionths of a currency as money."""
+    return as_decimal(in_micros, 38, MONEY_DIGITS)
+
+
+def money_of_micros(column: str) -> pl.Expr:
+    """Return a column of millionths of a currency as money."""
+    return money(pl.col(column))
+
+
+def ratio(part: pl.Expr, of: pl.Expr) -> pl.Expr:
+    """Return part / whole, half-even at 6 digits; null where the whole is zero or not known."""
+    both = pl.struct(part.alias("part"), of.alias("whole"))
+    return both.map_batches(_ratios, return_dtype=pl.Decimal(18, 6))
+
+
+def _ratios(both: pl.Series) -> pl.Series:
+    values = [
+        None if not of else (Decimal(part) / Decimal(of)).quantize(_RATIO)
+        for part, of in zip(both.struct.field("part"), both.struct.field("whole"), strict=True)
+    ]
+    return pl.Series(values, dtype=pl.Decimal(18, 6))
+
+
+def publish(
+    outbox: Outbox,
+    measure: Measure,
+    keys: list[str],
+    rows: list[Row],
+    *,
+    removed: list[str],
+    timestamp_ms: int,
+) -> None:
+    """Publish rows of a measure under their keys, and say which have gone."""
+    if keys or removed:
+        as_of = pl.lit(instant(timestamp_ms)).cast(pl.Datetime("ms", "UTC")).alias("as_of")
+        frame = pl.DataFrame(rows, schema=measure.columns, orient="row")
+        frame = frame.select(*measure.shown, as_of)
+        outbox.columns.append(EmitColumns(measure.topic, keys, keys, frame, removed))
+
+
+def publish_partials(
+    outbox: Outbox, measure: Measure, partials: Sequence[Row], routes: list[str]
+) -> None:
+    """Hand totals on to who adds them up by dimension.
+
+    `partials` are (dimension, source, *sums) each; `routes` say which partition adds them up.
+    """
+    if not partials:
+        return
+    sums = {
+        name: pl.Int128() if each.is_wide else pl.Int64() for name, each in measure.sums.items()
+    }
+    names = pl.DataFrame(
+        partials, schema={"dimension": pl.String(), "source": pl.String(), **sums}, orient="row"
+    )
+    frame = names.select(
+        pl.lit(measure.name).alias("measure"),
+        "dimension",
+        "source",
+        *(
+            (column(of) if of in sums else pl.lit(None, dtype=kind)).alias(name)
+            for name, of, column, kind in _PARTIAL
+        ),
+    )
+    keys = frame.select(pl.concat_str("measure", "dimension", "source", separator="|"))
+    outbox.columns.append(EmitColumns(PARTIAL_TOPIC, keys.to_series().to_list(), routes, frame, []))
+
+
+_HOURS: Final = pl.Decimal(18, 2)
+_MONEY: Final = pl.Decimal(38, MONEY_DIGITS)
+_PARTIAL: Final[Sequence[tuple[str, str, Callable[[str], pl.Expr], pl.DataType]]] = (
+    ("hours", "seconds", hours, _HOURS),
+    ("total_hours", "total_seconds", hours, _HOURS),
+    ("seconds", "seconds", pl.col, pl.Int64()),
+    ("total_seconds", "total_seconds", pl.col, pl.Int64()),
+    ("count", "count", pl.col, pl.Int64()),
+    ("amount", "amount", money_of_micros, _MONEY),
+    ("weighted_amount", "weighted_amount", money_of_micros, _MONEY),
+)
+"""Columns of `internal/partial`, each with the sum it shows."""
