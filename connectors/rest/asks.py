@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 from urllib.parse import quote
 
+PAGE_SIZE: Final = "page_size"
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 
@@ -46,8 +47,10 @@ def fill_params(params: Mapping[str, str], words: Mapping[str, str | None]) -> d
 
 
 def fill_body(value: Any, words: Mapping[str, str | None]) -> Any:
-    """Fill the placeholders in a body."""
+    """Fill the placeholders in a body; `{page_size}` alone is a number."""
     match value:
+        case "{page_size}":
+            return int(words[PAGE_SIZE] or 0)
         case str():
             return fill_text(value, words)
         case dict():

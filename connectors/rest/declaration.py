@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from connectors.rest.asks import PAGE_SIZE
 from connectors.rest.paging import Paginator, SinglePage
 from connectors.rest.paths import Path
 from connectors.toolkit.faults import Meaning
@@ -25,7 +26,6 @@ from schemas.yaml_text import line_of, read_document
 FILE: Final = "rest.yaml"
 HINT: Final = "docs/rest.md describes rest.yaml"
 SINCE: Final = "since"
-PAGE_SIZE: Final = "page_size"
 PARENT: Final = "parent"
 PLACEHOLDER: Final = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 

@@ -24,9 +24,8 @@ from connectors.polled.model import (
 )
 from connectors.polled.paging import Paging
 from connectors.polled.scan import ids_of
-from connectors.rest.asks import Ask, fill_body, fill_params, fill_path
+from connectors.rest.asks import PAGE_SIZE, Ask, fill_body, fill_params, fill_path
 from connectors.rest.declaration import (
-    PAGE_SIZE,
     PARENT,
     SINCE,
     Deleted,

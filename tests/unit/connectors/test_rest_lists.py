@@ -1,0 +1,348 @@
+"""What a list of a declared API may be besides a plain one: of changes, of deletes, of a parent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from connectors.polled.model import DeleteFeed, Row
+from connectors.rest.asks import Ask, fill_body, fill_params, fill_path
+from connectors.rest.reader import PASSES_MAX, Passes
+from connectors.toolkit.faults import (
+    DeleteLogIncompleteError,
+    RecordNotFoundError,
+    UnreadableBodyError,
+)
+from schemas.errors import (
+    AuthenticationError,
+    PsaStreamError,
+    SchemaMismatchError,
+    TargetBusyError,
+)
+from tests.support.polled import START, MemoryLog
+from tests.support.rest_api import (
+    REST,
+    Visits,
+    make_source,
+    poller_of,
+    read_folder,
+    write_folder,
+)
+from tests.support.vendor_server import serving
+
+PLAIN = REST.format(paginator="{type: cursor, cursor_path: meta.after, cursor_param: after}")
+CHANGED = (
+    PLAIN.replace('    params: {since: "{since}"}\n', "")
+    + """\
+    changed:
+      path: /v1/search
+      method: POST
+      json: {filters: [{from: "{since}", any: [1, null]}], limit: "{page_size}"}
+      data_selector: found
+      paginator: {type: single_page}
+"""
+)
+DELETED = (
+    PLAIN
+    + """\
+    deleted:
+      path: /v1/visits/gone
+      params: {from: "{since}"}
+      data_selector: data
+      paginator: {type: offset, limit_param: null}
+      id: visit.id
+      deleted_at: at
+      format: epoch_seconds
+      reads: epoch_milliseconds
+"""
+)
+CHILDREN = """\
+auth: {type: api_key, name: key, location: query}
+outcomes:
+  - {status: 404, means: not_found, evidence: a test}
+objects:
+  place: {path: /v1/places, data_selector: data, paginator: {type: page_number}}
+  visit:
+    path: /v1/places/{parent}/visits
+    data_selector: data
+    columns: {place_id: nowhere.id}
+    parent: {object: place, column: place_id}
+"""
+PLACES = """\
+system: visits
+vendor: rest
+capture: polled
+objects:
+  place: {kind: place, key: id}
+  visit: {kind: visit, key: id}
+"""
+
+Answer = Callable[[web.Request], Any]
+
+
+def reading(
+    tmp_path: Path,
+    rest: str,
+    answer: Answer,
+    *,
+    mapping: str | None = None,
+    since: Any = None,
+    feed: bool = False,
+) -> list[Any]:
+    """Rows, or deletions, that a reader of the folder yields where a server answers so."""
+    folder = write_folder(tmp_path, rest, *([] if mapping is None else [mapping]))
+    if mapping is not None:
+        contract = (folder / "avro" / "visit.avsc").read_text()
+        (folder / "avro" / "place.avsc").write_text(contract.replace("Visit", "Place"))
+    system = read_folder(folder)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        found = answer(request)
+        if isinstance(found, web.StreamResponse):
+            return found
+        if asyncio.iscoroutine(found):
+            found = await found
+        return web.json_response(found)
+
+    async def run() -> list[Any]:
+        async with serving(handle) as url:
+            source = make_source(system, url)
+            reader = source.reader("visit", system.contract("visit"))
+            try:
+                if feed:
+                    return [each async for page in reader.deletions(START)
+                            for each in (*page.deletions, *page.unreadable)]  # fmt: skip
+                return [row async for page in reader.changes(since) for row in page.rows]
+            finally:
+                await source.close()
+
+    return asyncio.run(run())
+
+
+def visit(number: int, **values: Any) -> dict[str, Any]:
+    return {"id": number, "text": "x", "changed_at": None, "place": {"id": 1}, **values}
+
+
+def ids(rows: list[Row]) -> list[str]:
+    return [row.id for row in rows]
+
+
+def test_changes_may_be_told_by_another_list_than_all_rows(tmp_path: Path) -> None:
+    bodies: list[Any] = []
+
+    async def searched(request: web.Request) -> Any:
+        bodies.append(await request.json())
+        return {"found": [visit(7)]}
+
+    def answer(request: web.Request) -> Any:
+        if request.path == "/v1/search":
+            return searched(request)
+        return {"data": [visit(1), visit(2)], "meta": {"after": None}}
+
+    assert ids(reading(tmp_path, CHANGED, answer)) == ["1", "2"]
+    assert ids(reading(tmp_path, CHANGED, answer, since=START)) == ["7"]
+    since = "2024-10-03T23:59:59Z"
+    assert bodies == [{"filters": [{"from": since, "any": [1, None]}], "limit": 3}]
+
+
+def test_where_changes_can_no_longer_be_told_all_rows_are_read(tmp_path: Path) -> None:
+    def answer(request: web.Request) -> Any:
+        if request.path == "/v1/search":
+            return web.json_response({"error": {"code": "too_many"}}, status=410)
+        return {"data": [visit(1), visit(2)], "meta": {"after": None}}
+
+    assert ids(reading(tmp_path, CHANGED, answer, since=START)) == ["1", "2"]
+
+
+def test_a_list_of_all_rows_that_ends_on_the_way_is_read_anew(tmp_path: Path) -> None:
+    with pytest.raises(TargetBusyError, match="expired"):
+        reading(tmp_path, CHANGED, lambda request: web.json_response({}, status=410))
+
+
+def gone(number: object, at: object = 1_777_896_000_000) -> dict[str, Any]:
+    return {"visit": {"id": number}, "at": at}
+
+
+def test_deletes_are_told_by_a_list(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(request: web.Request) -> Any:
+        asked.append(request.query["from"])
+        entries = [gone(4), gone(None), gone(5, "?"), gone(6)]
+        return {"data": entries[int(request.query["offset"]) :]}
+
+    found = reading(tmp_path, DELETED, answer, feed=True)
+    assert [each.id for each in found if not each.id.startswith("?")][:2] == ["4", "6"]
+    assert found[0].deleted_at.isoformat() == "2026-05-04T12:00:00+00:00"
+    assert {each.detail for each in found if each.id.startswith("?")} == {
+        "delete log: id: null is not a key",
+        "delete log: a text is not a time since 1970",
+    }
+    assert set(asked) == {"1727999999"}
+
+
+def test_a_list_of_deletes_that_was_cut_has_all_rows_compared(tmp_path: Path) -> None:
+    with pytest.raises(DeleteLogIncompleteError):
+        reading(tmp_path, DELETED, lambda request: web.json_response({}, status=410), feed=True)
+
+
+def test_without_a_list_nothing_tells_deletes(tmp_path: Path) -> None:
+    assert reading(tmp_path, PLAIN, lambda request: {}, feed=True) == []
+
+
+def test_rows_that_the_list_names_are_deleted_at_the_next_poll(tmp_path: Path) -> None:
+    api, log = Visits(), MemoryLog()
+    system = read_folder(write_folder(tmp_path, DELETED))
+    deleted: list[dict[str, Any]] = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/gone"):
+            return web.json_response({"data": deleted[int(request.query["offset"]) :]})
+        return await api.answer(request)
+
+    async def run() -> None:
+        async with serving(handle) as url:
+            source = make_source(system, url, **{"sweep.interval.ms": 10**9})
+            reader = source.reader("visit", system.contract("visit"))
+            assert reader.traits.delete_feed is DeleteFeed.EVERY_POLL
+            poller = poller_of(source, reader, log, api)
+            await poller.poll()
+            api.remove(4)
+            deleted.append(gone(4, int(api.now.timestamp() * 1000)))
+            await poller.poll()
+            await source.close()
+
+    asyncio.run(run())
+    assert log.operations()[10:] == [("d", "4")]
+
+
+def children(request: web.Request) -> Any:
+    assert request.query["key"] == "t0ken"
+    if request.path == "/v1/places":
+        rows = [visit(1), visit(2), {"id": None}, visit(1), "no row", visit(3)]
+        return {"data": rows if request.query["page"] == "1" else []}
+    place = int(request.path.split("/")[3])
+    if place == 2:
+        return web.json_response({}, status=404)  # it went since the places were read
+    return {"data": [visit(10 * place), visit(10 * place + 1)]}
+
+
+def test_rows_below_a_parent_are_read_parent_by_parent(tmp_path: Path) -> None:
+    rows = reading(tmp_path, CHILDREN, children, mapping=PLACES)
+    assert ids(rows) == ["10", "11", "30", "31"]
+    assert [row.values["place_id"] for row in rows] == [1, 1, 3, 3]
+
+
+def test_a_list_of_parents_that_is_not_there_is_no_empty_list(tmp_path: Path) -> None:
+    with pytest.raises(RecordNotFoundError):
+        reading(
+            tmp_path, CHILDREN, lambda request: web.json_response({}, status=404), mapping=PLACES
+        )
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (lambda request: web.Response(status=200), UnreadableBodyError),
+        (lambda request: {"data": None, "meta": {"after": None}}, SchemaMismatchError),
+        (lambda request: {"data": {}, "meta": {"after": None}}, SchemaMismatchError),
+        (lambda request: [visit(1)], SchemaMismatchError),
+        (lambda request: {"meta": {"after": None}}, SchemaMismatchError),
+        (lambda request: {"data": [], "meta": {"after": 1.5}}, SchemaMismatchError),
+        (lambda request: {"data": [], "meta": {"after": True}}, SchemaMismatchError),
+        (lambda request: {"data": [], "meta": {"after": "x" * 8_001}}, SchemaMismatchError),
+        (lambda request: web.json_response({}, status=403), PsaStreamError),
+        (lambda request: web.json_response({}, status=404), PsaStreamError),
+    ],
+)
+def test_an_answer_of_another_shape_is_no_empty_list(
+    tmp_path: Path, answer: Answer, error: type[PsaStreamError]
+) -> None:
+    with pytest.raises(error):
+        reading(tmp_path, PLAIN, answer)
+
+
+def test_a_row_that_does_not_fit_is_its_own_problem(tmp_path: Path) -> None:
+    def answer(request: web.Request) -> Any:
+        rows = [visit(1), visit(2, text=[]), "no row", visit(3, changed_at="?"), visit(4)]
+        return {"data": rows, "meta": {"after": None}}
+
+    assert ids(reading(tmp_path, PLAIN, answer)) == ["1", "4"]
+
+
+def test_the_outcome_table_reads_codes_of_several_errors(tmp_path: Path) -> None:
+    rest = PLAIN.replace(
+        "errors: {code: error.code}", "errors: {list: errors, code: code, detail: text}"
+    ).replace(
+        "{status: 410, means: expired,", '{status: [400, 403], means: refused, code: ["NO", "7"],'
+    )
+
+    def answer(request: web.Request) -> Any:
+        return web.json_response({"errors": [{"code": "A"}, 3, {"code": 7}]}, status=403)
+
+    with pytest.raises(AuthenticationError, match="visits denies access: A"):
+        reading(tmp_path, rest, answer)
+
+
+def test_a_list_that_never_holds_still_is_given_up(tmp_path: Path) -> None:
+    rest = REST.format(paginator="{type: page_number, total_pages_path: pages}")
+    asked = 0
+
+    def answer(request: web.Request) -> Any:
+        nonlocal asked
+        asked += 1
+        return {"data": [visit(asked)], "pages": 2}
+
+    with pytest.raises(TargetBusyError, match="changes faster"):
+        reading(tmp_path, rest, answer)
+    assert asked == 2 * PASSES_MAX
+
+
+def passes(*seen: tuple[set[str], int | None], moves: bool = True) -> bool:
+    """Whether a list is read again after a pass that showed these pages."""
+    found = Passes(moves)
+    assert found.are_due("list")
+    for page in seen:
+        found.see(*page)
+    return found.are_due("list")
+
+
+def test_a_list_is_read_again_where_a_row_may_have_slid_past() -> None:
+    assert passes(({"a"}, None), (set(), None))
+    assert not passes(({"a"}, None), (set(), None), moves=False)
+    assert not passes(({"a"}, None))
+    assert not passes(({"a"}, 2), ({"b"}, 2))
+    assert passes(({"a"}, 2), ({"b"}, 3))
+    assert passes(({"a"}, 3), ({"b"}, 3))
+    assert passes(({"a", "b"}, 2), ({"b"}, None))
+
+
+def test_a_second_reading_ends_where_it_shows_nothing_new() -> None:
+    found = Passes(moves=True)
+    for shown, is_due in ((("a", "b"), True), (("a", "c"), True), (("c", "b"), False)):
+        assert found.are_due("list")
+        for row_id in shown:
+            found.see({row_id}, None)
+        if not is_due:
+            assert not found.are_due("list")
+
+
+def test_placeholders_are_filled_where_they_have_a_value() -> None:
+    words = {"since": None, "account": "a/b c", "page_size": "50"}
+    assert fill_path("/v1/{account}/x", words) == "/v1/a%2Fb%20c/x"
+    assert fill_params({"a": "{account}", "s": ">{since}", "n": "1"}, words) == {
+        "a": "a/b c", "n": "1",
+    }  # fmt: skip
+    body = {"q": ["{account}", {"deep": "x{page_size}"}], "n": 3, "limit": "{page_size}"}
+    assert fill_body(body, words) == {"q": ["a/b c", {"deep": "x50"}], "n": 3, "limit": 50}
+
+
+def test_a_request_takes_one_more_parameter_where_its_others_are() -> None:
+    assert Ask("GET", "/x", {"a": "1"}).having("a", "2", in_body=False).params == {"a": "2"}
+    posted = Ask("POST", "/x", body={"b": 1}).having("a", "2", in_body=True)
+    assert (posted.params, posted.body) == ({}, {"b": 1, "a": "2"})
