@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
+from urllib.parse import quote_plus
 
-from connectors.rest.declaration import ApiKeyAuth, BasicAuth, BearerAuth
+import structlog
+from joserfc import jwt
+from pydantic import SecretStr
+
+from connectors.rest.declaration import (
+    ApiKeyAuth,
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    ClientCredentialsAuth,
+    JwtBearerAuth,
+    RefreshTokenAuth,
+)
+from connectors.toolkit.http import Authenticator
+from connectors.toolkit.tokens import BearerToken, Token, request_token, signing_key
 from runtime.secrets import remember
+
+log = structlog.get_logger()
 
 TAKES: Final[Mapping[type, frozenset[str]]] = {
     BearerAuth: frozenset({"auth.token"}),
     ApiKeyAuth: frozenset({"auth.token"}),
     BasicAuth: frozenset({"auth.username", "auth.password"}),
+    ClientCredentialsAuth: frozenset({"auth.client.id", "auth.client.secret"}),
+    RefreshTokenAuth: frozenset({"auth.client.id", "auth.client.secret", "auth.refresh.token"}),
+    JwtBearerAuth: frozenset({"auth.client.id", "auth.username", "auth.private.key.file"}),
 }
 """Keys of the connector file by kind of `auth`: all of them, and no others."""
+
+TOKEN_LIFETIME_S: Final = 900.0
+"""Of a token whose answer names none."""
+ASSERTION_LIFETIME_S: Final = 180
+
+
+class Credentials(Protocol):
+    """What a connector file holds, of the keys that `TAKES` names."""
+
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        ...
+
+    @property
+    def username(self) -> str | None:
+        """`auth.username`."""
+        ...
+
+    def secret(self, key: str) -> str:
+        """The value of a key whose content is secret."""
+        ...
 
 
 class StaticHeaders:
@@ -33,6 +76,113 @@ class StaticHeaders:
         """Do nothing: there are no others to ask for."""
 
 
+def authenticator(auth: Auth, credentials: Credentials, *, system: str) -> Authenticator:
+    """Return what adds the credentials to a request. Raises ValueError for a key that is none."""
+    match auth:
+        case BearerAuth():
+            token = credentials.secret("auth.token")
+            return StaticHeaders({"Authorization": f"Bearer {token}"})
+        case ApiKeyAuth(location="header", name=name):
+            return StaticHeaders({name: credentials.secret("auth.token")})
+        case ApiKeyAuth():
+            return StaticHeaders({})  # it goes into the query
+        case BasicAuth():
+            password = credentials.secret("auth.password")
+            return StaticHeaders({"Authorization": basic(credentials.username or "", password)})
+        case JwtBearerAuth():
+            return BearerToken(_Assertion(auth, credentials, system).fetch)
+        case _:
+            return BearerToken(_Client(auth, credentials, system).fetch)
+
+
+def query_of(auth: Auth, credentials: Credentials) -> Mapping[str, str]:
+    """Return the credentials that go into the query of each request."""
+    if isinstance(auth, ApiKeyAuth) and auth.location == "query":
+        return {auth.name: credentials.secret("auth.token")}
+    return {}
+
+
 def basic(username: str, password: str) -> str:
     """Return the value of an Authorization header (RFC 7617)."""
     return f"Basic {b64encode(f'{username}:{password}'.encode()).decode()}"
+
+
+class _Client:
+    """Tokens that a client asks for by its id and secret, or by a refresh token too."""
+
+    def __init__(
+        self, auth: ClientCredentialsAuth | RefreshTokenAuth, credentials: Credentials, system: str
+    ) -> None:
+        self._system = system
+        self._url = _token_url(auth.token_url, credentials.url)
+        client_id = credentials.secret("auth.client.id")
+        secret = credentials.secret("auth.client.secret")
+        self._form = {} if auth.scope is None else {"scope": auth.scope}
+        self._headers: dict[str, str] = {}
+        if auth.client_in == "header":  # RFC 6749, 2.3.1 has both encoded as in a form
+            pair = basic(quote_plus(client_id), quote_plus(secret))
+            remember(pair)
+            self._headers["Authorization"] = pair
+        else:
+            self._form |= {"client_id": client_id, "client_secret": secret}
+        self._refresh = None
+        if isinstance(auth, RefreshTokenAuth):
+            self._refresh = credentials.secret("auth.refresh.token")
+
+    async def fetch(self) -> Token:
+        """Ask for a token. Raises AuthenticationError, TransientError."""
+        form = {"grant_type": "client_credentials", **self._form}
+        if self._refresh is not None:
+            form |= {"grant_type": "refresh_token", "refresh_token": self._refresh}
+        token = await request_token(
+            self._url,
+            form,
+            system=self._system,
+            lifetime_s=TOKEN_LIFETIME_S,
+            headers=self._headers,
+        )
+        if self._refresh is not None and token.refresh not in (None, self._refresh):
+            log.warning(
+                "refresh_token_replaced",
+                system=self._system,
+                hint="the one in the connector file may be refused at the next start: renew it",
+            )
+            self._refresh = token.refresh
+            remember(self._refresh)
+        return token
+
+
+class _Assertion:
+    """Tokens that a signed assertion asks for."""
+
+    def __init__(self, auth: JwtBearerAuth, credentials: Credentials, system: str) -> None:
+        self._system = system
+        self._url = _token_url(auth.token_url, credentials.url)
+        self._key = signing_key(credentials.secret("auth.private.key.file"))
+        self._form = {} if auth.scope is None else {"scope": auth.scope}
+        self._claims = {
+            "iss": credentials.secret("auth.client.id"),
+            "sub": credentials.username,
+            "aud": auth.audience,
+        }
+
+    async def fetch(self) -> Token:
+        """Ask for a token. Raises AuthenticationError, TransientError."""
+        claims = self._claims | {"exp": int(time.time()) + ASSERTION_LIFETIME_S}
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            "assertion": jwt.encode({"alg": "RS256"}, claims, self._key, algorithms=["RS256"]),
+            **self._form,
+        }
+        return await request_token(
+            self._url, form, system=self._system, lifetime_s=TOKEN_LIFETIME_S
+        )
+
+
+def _token_url(declared: str, url: str) -> str:
+    return f"{url}{declared}" if declared.startswith("/") else declared
+
+
+def plain(value: SecretStr | None) -> str:
+    """Return the text of a secret, which `TAKES` has had checked to be there."""
+    return "" if value is None else value.get_secret_value()

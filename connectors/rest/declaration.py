@@ -33,6 +33,7 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 Name = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]*$", max_length=40)]
 Header = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9-]+$")]
 UrlPath = Annotated[str, StringConstraints(pattern=r"^/[^\s?#]*$")]
+TokenUrl = Annotated[str, StringConstraints(pattern=r"^(https://[^\s/?#@]+)?/[^\s?#]*$")]
 Status = Annotated[int, Field(ge=200, le=599)]
 
 
@@ -60,7 +61,38 @@ class BasicAuth(_Model):
     type: Literal["http_basic"]
 
 
-Auth = Annotated[BearerAuth | ApiKeyAuth | BasicAuth, Field(discriminator="type")]
+class _OAuth2(_Model):
+    """`token_url`: a path below the connector file's url, or an address of its own (https)."""
+
+    token_url: TokenUrl
+    scope: Text | None = None
+
+
+class ClientCredentialsAuth(_OAuth2):
+    """RFC 6749, 4.4: `auth.client.id` and `auth.client.secret`, in the body or as Basic."""
+
+    type: Literal["oauth2_client_credentials"]
+    client_in: Literal["body", "header"] = "body"
+
+
+class RefreshTokenAuth(_OAuth2):
+    """RFC 6749, 6: those of the client, and `auth.refresh.token`."""
+
+    type: Literal["oauth2_refresh_token"]
+    client_in: Literal["body", "header"] = "body"
+
+
+class JwtBearerAuth(_OAuth2):
+    """RFC 7523, 2.1: an assertion that `auth.client.id` signs for `auth.username` (RS256)."""
+
+    type: Literal["oauth2_jwt_bearer"]
+    audience: Text
+
+
+Auth = Annotated[
+    BearerAuth | ApiKeyAuth | BasicAuth | ClientCredentialsAuth | RefreshTokenAuth | JwtBearerAuth,
+    Field(discriminator="type"),
+]
 
 
 class Answers(Enum):

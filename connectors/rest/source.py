@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Final, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-from connectors.polled.config import PolledConfig
+from connectors.polled.config import PolledConfig, read_secret_file
 from connectors.polled.conversion import RowReader
 from connectors.polled.model import ObjectReader
 from connectors.rest.asks import fill_params
-from connectors.rest.auth import TAKES, StaticHeaders, basic
-from connectors.rest.declaration import (
-    ApiKeyAuth,
-    BasicAuth,
-    RestConfig,
-    read_declaration,
-)
+from connectors.rest.auth import TAKES, authenticator, plain, query_of
+from connectors.rest.declaration import RestConfig, read_declaration
 from connectors.rest.policy import policy_of
 from connectors.rest.reader import Api, Parents, RestReader
 from connectors.rest.rows import flat, layout_of
 from connectors.toolkit.body import ROWS
-from connectors.toolkit.http import Authenticator, Limiter, RetrySettings, VendorClient
+from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
 from schemas.codec.record import AvroSchema
 from schemas.errors import ConfigError
 from schemas.system import SystemBundle
@@ -41,6 +36,14 @@ class RestConnectorConfig(PolledConfig):
     password: SecretStr | None = Field(
         default=None, alias="auth.password", description="password of that user"
     )
+    client_id: SecretStr | None = Field(default=None, alias="auth.client.id")
+    client_secret: SecretStr | None = Field(
+        default=None, alias="auth.client.secret", description="secret of that client"
+    )
+    refresh_token: SecretStr | None = Field(
+        default=None, alias="auth.refresh.token", description="what asks for tokens"
+    )
+    private_key: SecretStr | None = Field(default=None, alias="auth.private.key.file")
     parameters: Mapping[str, str] = Field(
         default={},
         description="parameters of rest.yaml, a key `parameter.<name>` each",
@@ -55,6 +58,16 @@ class RestConnectorConfig(PolledConfig):
         rest = {key: value for key, value in document.items() if key not in found}
         named = {key.removeprefix(PARAMETER): value for key, value in found.items()}
         return rest | ({"parameters": named} if named else {})
+
+    @field_validator("private_key", mode="before")
+    @classmethod
+    def _read_key(cls, path: object) -> SecretStr:
+        return read_secret_file(path)
+
+    def secret(self, key: str) -> str:
+        """Return the value of a key whose content is secret."""
+        [name] = [name for name, field in type(self).model_fields.items() if field.alias == key]
+        return plain(getattr(self, name))
 
     def given(self) -> set[str]:
         """Names of the keys of credentials that are set."""
@@ -81,7 +94,7 @@ class RestSource:
         _require_fitting(config, declared)
         self._client = VendorClient(
             config.url,
-            _authenticator(config, declared),
+            authenticator(declared.auth, config, system=system.name),
             policy_of(system.name, declared),
             user_agent=config.user_agent,
             timeout_s=config.request_timeout_ms / 1000,
@@ -96,7 +109,7 @@ class RestSource:
             self._client,
             config.url,
             headers=fill_params(declared.headers, config.parameters),
-            query=_query(config, declared),
+            query=query_of(declared.auth, config),
             parameters=config.parameters,
             page_size=config.page_size,
             paginator=declared.paginator,
@@ -151,29 +164,3 @@ def _require_fitting(config: RestConnectorConfig, declared: RestConfig) -> None:
         raise ConfigError(
             "; ".join(problems), hint="the connector file sets what rest.yaml asks for, no more"
         )
-
-
-def _authenticator(config: RestConnectorConfig, declared: RestConfig) -> Authenticator:
-    match declared.auth:
-        case ApiKeyAuth(location="header", name=name):
-            return StaticHeaders({name: _secret(config.token)})
-        case ApiKeyAuth():
-            return StaticHeaders({})
-        case BasicAuth():
-            return StaticHeaders(
-                {"Authorization": basic(config.username or "", _secret(config.password))}
-            )
-        case _:
-            return StaticHeaders({"Authorization": f"Bearer {_secret(config.token)}"})
-
-
-def _query(config: RestConnectorConfig, declared: RestConfig) -> Mapping[str, str]:
-    match declared.auth:
-        case ApiKeyAuth(location="query", name=name):
-            return {name: _secret(config.token)}
-        case _:
-            return {}
-
-
-def _secret(value: SecretStr | None) -> str:
-    return "" if value is None else value.get_secret_value()

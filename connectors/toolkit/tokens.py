@@ -40,10 +40,11 @@ _HINT: Final = "check client id, key, certificate mapping and the user's pre-aut
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token and how long to use it."""
+    """An access token and how long to use it; `refresh`: what asks for the next, if it came."""
 
     value: str
     lifetime_s: float
+    refresh: str | None = None
 
 
 class BearerToken:
@@ -91,14 +92,20 @@ def signing_key(pem: str) -> RSAKey:
 
 
 async def request_token(
-    url: str, form: Mapping[str, str], *, system: str, lifetime_s: float
+    url: str,
+    form: Mapping[str, str],
+    *,
+    system: str,
+    lifetime_s: float,
+    headers: Mapping[str, str] | None = None,
 ) -> Token:
     """POST a token request (RFC 6749, 4.4) and return the token.
 
-    `lifetime_s` counts where the answer names none. Raises AuthenticationError where the vendor
-    refuses the credentials in the words of RFC 6749, 5.2, and TransientError for any other answer
-    that is no token: a redirect, which is never followed since the form is a credential, a page of
-    a proxy, an overload. Neither carries the request.
+    `headers` may hold the client's credentials (RFC 6749, 2.3.1). `lifetime_s` counts where the
+    answer names none. Raises AuthenticationError where the vendor refuses the credentials in the
+    words of RFC 6749, 5.2, and TransientError for any other answer that is no token: a redirect,
+    which is never followed since the form is a credential, a page of a proxy, an overload. Neither
+    carries the request.
     """
     try:
         async with (
@@ -106,7 +113,11 @@ async def request_token(
             session.post(
                 url,
                 data=form,
-                headers={"Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING},
+                headers={
+                    "Accept": "application/json",
+                    "Accept-Encoding": ACCEPT_ENCODING,
+                    **(headers or {}),
+                },
                 allow_redirects=False,
             ) as answer,
         ):
@@ -117,7 +128,12 @@ async def request_token(
     except (aiohttp.ClientError, TimeoutError) as error:
         raise _no_token(system, f"does not answer ({type(error).__name__})") from error
     if status == 200 and isinstance(body, dict) and _is_token(body.get("access_token")):
-        return Token(body["access_token"], _lifetime_s(body.get("expires_in"), lifetime_s))
+        refresh = body.get("refresh_token")
+        return Token(
+            body["access_token"],
+            _lifetime_s(body.get("expires_in"), lifetime_s),
+            refresh if _is_token(refresh) else None,
+        )
     reason = _reason(body)
     if status in {400, 401, 403} and reason is not None and reason not in _PASSING:
         raise AuthenticationError(f"{system} refuses the credentials: {reason}", hint=_HINT)
