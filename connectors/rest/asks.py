@@ -21,11 +21,11 @@ class Ask:
     params: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
 
-    def having(self, name: str, value: str, *, in_body: bool) -> Self:
+    def having(self, name: str, value: str | int, *, in_body: bool) -> Self:
         """The same request with one more parameter, or with another value of it."""
         if in_body:
             return replace(self, body={**(self.body or {}), name: value})
-        return replace(self, params={**self.params, name: value})
+        return replace(self, params={**self.params, name: str(value)})
 
 
 def fill_path(path: str, words: Mapping[str, str | None]) -> str:

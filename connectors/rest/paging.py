@@ -49,7 +49,7 @@ class _Paginator(BaseModel):
         """Return the request of the first page."""
         if self.limit_param is None:
             return ask
-        return ask.having(self.limit_param, str(page_size), in_body=ask.body is not None)
+        return ask.having(self.limit_param, page_size, in_body=ask.body is not None)
 
     @abstractmethod
     def following(self, ask: Ask, rows: Sequence[Any], response: Response, url: str) -> Next:
@@ -103,7 +103,7 @@ class PageNumber(_Counted):
     def first(self, ask: Ask, page_size: int) -> Ask:
         """The first page has the first number."""
         ask = super().first(ask, page_size)
-        return ask.having(self.page_param, str(self.base_page), in_body=ask.body is not None)
+        return ask.having(self.page_param, self.base_page, in_body=ask.body is not None)
 
     def following(self, ask: Ask, rows: Sequence[Any], response: Response, url: str) -> Next:
         """The page with the next number."""
@@ -114,7 +114,7 @@ class PageNumber(_Counted):
                 return None
         elif self._is_last(rows, response):
             return None
-        return ask.having(self.page_param, str(number), in_body=in_body), digest_of(rows)
+        return ask.having(self.page_param, number, in_body=in_body), digest_of(rows)
 
 
 class Offset(_Counted):
@@ -127,7 +127,7 @@ class Offset(_Counted):
     def first(self, ask: Ask, page_size: int) -> Ask:
         """Nothing is before the first page."""
         ask = super().first(ask, page_size)
-        return ask.having(self.offset_param, "0", in_body=ask.body is not None)
+        return ask.having(self.offset_param, 0, in_body=ask.body is not None)
 
     def following(self, ask: Ask, rows: Sequence[Any], response: Response, url: str) -> Next:
         """As many rows on as came."""
@@ -135,7 +135,7 @@ class Offset(_Counted):
             return None
         in_body = ask.body is not None
         offset = int((ask.body if in_body else ask.params)[self.offset_param]) + len(rows)
-        return ask.having(self.offset_param, str(offset), in_body=in_body), digest_of(rows)
+        return ask.having(self.offset_param, offset, in_body=in_body), digest_of(rows)
 
 
 class Cursor(_Paginator):
@@ -160,7 +160,7 @@ class Cursor(_Paginator):
         text = str(token)
         if len(text) > TOKEN_LENGTH_MAX:
             raise _mismatch(f"{self.cursor_path} is longer than {TOKEN_LENGTH_MAX} characters")
-        return ask.having(self.cursor_param, text, in_body=ask.body is not None), text
+        return ask.having(self.cursor_param, token, in_body=ask.body is not None), text
 
 
 class JsonLink(_Paginator):
@@ -215,7 +215,7 @@ class Keyset(_Paginator):
         value = at(rows[-1], self.value_path)
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise _mismatch(f"the last row of a page has no usable {self.value_path}")
-        return ask.having(self.param, str(value), in_body=ask.body is not None), str(value)
+        return ask.having(self.param, value, in_body=ask.body is not None), str(value)
 
 
 Paginator = Annotated[

@@ -344,5 +344,32 @@ def test_placeholders_are_filled_where_they_have_a_value() -> None:
 
 def test_a_request_takes_one_more_parameter_where_its_others_are() -> None:
     assert Ask("GET", "/x", {"a": "1"}).having("a", "2", in_body=False).params == {"a": "2"}
-    posted = Ask("POST", "/x", body={"b": 1}).having("a", "2", in_body=True)
-    assert (posted.params, posted.body) == ({}, {"b": 1, "a": "2"})
+    assert Ask("GET", "/x").having("a", 2, in_body=False).params == {"a": "2"}
+    posted = Ask("POST", "/x", body={"b": 1}).having("a", 2, in_body=True)
+    assert (posted.params, posted.body) == ({}, {"b": 1, "a": 2})
+
+
+@pytest.mark.parametrize(
+    ("paginator", "first", "second"),
+    [
+        ("{type: page_number, limit_param: n}", {"n": 3, "page": 1}, {"n": 3, "page": 2}),
+        ("{type: offset}", {"limit": 3, "offset": 0}, {"limit": 3, "offset": 1}),
+        ("{type: cursor, cursor_path: next}", {}, {"cursor": "x"}),
+        ("{type: keyset, value_path: id, param: after}", {}, {"after": 1}),
+    ],
+)
+def test_a_list_that_is_posted_takes_its_paging_in_the_body(
+    tmp_path: Path, paginator: str, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    rest = REST.format(paginator=paginator).replace(
+        "    data_selector", "    method: POST\n    json: {q: all}\n    data_selector"
+    )
+    bodies: list[Any] = []
+
+    async def page(request: web.Request) -> Any:
+        bodies.append(await request.json())
+        is_first = len(bodies) == 1
+        return {"data": [visit(1)] if is_first else [], "next": "x" if is_first else None}
+
+    assert set(ids(reading(tmp_path, rest, page))) == {"1"}
+    assert bodies[:2] == [{"q": "all", **first}, {"q": "all", **second}]

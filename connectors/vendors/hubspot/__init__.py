@@ -1,0 +1,1 @@
+"""HubSpot (CRM): companies and deals, by declaration."""
