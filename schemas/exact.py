@@ -7,12 +7,15 @@ what 64 do not: a year of a firm's seconds times a rate in the currency's ten-th
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
 from typing import Final
 
 import polars as pl
 
 SECONDS_AN_HOUR: Final = 3_600
 HOURS_SCALE: Final = 2
+RATIO_PRECISION: Final = 18
+RATIO_SCALE: Final = 6
 _SECONDS_A_HUNDREDTH: Final = SECONDS_AN_HOUR // 10**HOURS_SCALE
 
 
@@ -43,3 +46,15 @@ def hours_of(seconds: int) -> Decimal:
 def seconds_of_hundredths(hundredths: pl.Expr) -> pl.Expr:
     """Return hundredths of hours in seconds, exactly."""
     return hundredths * _SECONDS_A_HUNDREDTH
+
+
+def ratio_of(part: int, whole: int | None) -> Decimal | None:
+    """Return part / whole, half-even at 6 digits.
+
+    None where the whole is zero or not known, and where no contract's ratio holds the quotient.
+    """
+    if not whole:
+        return None
+    scaled = round(Fraction(part * 10**RATIO_SCALE, whole))
+    is_held = abs(scaled) < 10**RATIO_PRECISION
+    return Decimal(scaled).scaleb(-RATIO_SCALE) if is_held else None

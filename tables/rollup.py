@@ -82,12 +82,13 @@ class RollupTable:
             content = "" if row is None else "|".join(map(str, row))
             if content == former:
                 continue
-            self._documents.put_raw(name, f"{int(version) + 1}|{content}".encode())
+            newer = max(int(version) + 1, timestamp_ms)
+            self._documents.put_raw(name, f"{newer}|{content}".encode())
             if row is None:
                 removed.append(total.key)
             else:
                 keys.append(total.key)
-                rows.append((*row, int(version) + 1))
+                rows.append((*row, newer))
         publish(self._outbox, measure, keys, rows, removed=removed, timestamp_ms=timestamp_ms)
 
 

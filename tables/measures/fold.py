@@ -80,9 +80,13 @@ class Fold:
         stored = self._documents.raw_many([f"{self.measure.prefix}{name}" for name in names])
         return [self._total(name, data) for name, data in zip(names, stored, strict=True)]
 
-    def settle(self) -> list[Total]:
-        """Write every total the chunk has changed, and return them by key; once, last."""
-        found = self.look(self._added)
+    def settle(self, timestamp_ms: int = 0) -> list[Total]:
+        """Write every total the chunk has changed, and return them by key; once, last.
+
+        A version is the time at least: so it grows, too, where what was counted is lost.
+        """
+        looked = self.look(self._added)
+        found = [total._replace(version=max(total.version, timestamp_ms)) for total in looked]
         for total in found:
             name = f"{self.measure.prefix}{total.key}"
             if self.measure.is_dated:

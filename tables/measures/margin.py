@@ -86,7 +86,7 @@ class Margins(Fold):
         rows: list[Row] = []
         keys, removed = [], []
         fees = self._fees(standings, republished)
-        for total in self.settle():
+        for total in self.settle(timestamp_ms):
             seconds, charged, expenses, cost = total.after
             fee, reason = fees.get(total.key, Fees(charged))
             if not any((*total.after, fee)):

@@ -16,7 +16,13 @@ from typing import Any, Final
 
 import polars as pl
 
-from schemas.exact import half_even, hundredths_of_hours
+from schemas.exact import (
+    RATIO_PRECISION,
+    RATIO_SCALE,
+    half_even,
+    hundredths_of_hours,
+    ratio_of,
+)
 from tables.effects import EmitColumns, Outbox, instant
 from tables.hours import MONEY_UNITS
 
@@ -24,7 +30,7 @@ PARTIAL_TOPIC: Final = "psa.internal.partial"
 MONEY_DIGITS: Final = 6
 _UNITS_A_MICRO: Final = MONEY_UNITS // 10**MONEY_DIGITS
 _LOW_BITS: Final = 2**64 - 1
-_RATIO: Final = Decimal("0.000001")
+_RATIO: Final = pl.Decimal(RATIO_PRECISION, RATIO_SCALE)
 
 Amounts = tuple[int, ...]
 Row = tuple[Any, ...]
@@ -146,17 +152,15 @@ def money_of_micros(column: str) -> pl.Expr:
 
 
 def ratio(part: pl.Expr, of: pl.Expr) -> pl.Expr:
-    """Return part / whole, half-even at 6 digits; null where the whole is zero or not known."""
+    """Return part / whole: see `schemas.exact.ratio_of`."""
     both = pl.struct(part.alias("part"), of.alias("whole"))
-    return both.map_batches(_ratios, return_dtype=pl.Decimal(18, 6))
+    return both.map_batches(_ratios, return_dtype=_RATIO)
 
 
 def _ratios(both: pl.Series) -> pl.Series:
-    values = [
-        None if not of else (Decimal(part) / Decimal(of)).quantize(_RATIO)
-        for part, of in zip(both.struct.field("part"), both.struct.field("whole"), strict=True)
-    ]
-    return pl.Series(values, dtype=pl.Decimal(18, 6))
+    parts, wholes = both.struct.field("part"), both.struct.field("whole")
+    values = [ratio_of(part, whole) for part, whole in zip(parts, wholes, strict=True)]
+    return pl.Series(values, dtype=_RATIO)
 
 
 def publish(

@@ -185,20 +185,21 @@ def test_c9_as_weeks_pass_they_get_rows_and_the_oldest_lose_theirs() -> None:
 
 def test_partials_of_a_week_add_up_and_are_published_where_they_change_it() -> None:
     weeks = Weeks()
-    weeks.chunk(LAST_WEEK, person(LAST_WEEK))
+    rows, _ = weeks.chunk(LAST_WEEK, person(LAST_WEEK))
+    first = rows["r|2026-W53"]["version"]
     rows, _ = weeks.chunk(LAST_WEEK, a=(9 * HOUR, 9 * HOUR), b=(3 * HOUR, 5 * HOUR))
     row = rows["r|2026-W53"]
     assert (row["billable_hours"], row["total_hours"], row["available_hours"]) == (12, 14, 36)
     assert (row["billable_seconds"], row["total_seconds"]) == (12 * HOUR, 14 * HOUR)
-    assert (row["utilization_ratio"], row["version"]) == (Decimal("0.333333"), 2)
+    assert (row["utilization_ratio"], row["version"]) == (Decimal("0.333333"), first + 1)
 
     assert weeks.chunk(LAST_WEEK, b=(3 * HOUR, 5 * HOUR)) == ({}, set()), "sent again"
     rows, _ = weeks.chunk(LAST_WEEK, a=(0, HOUR))
     row = rows["r|2026-W53"]
-    assert (row["billable_hours"], row["total_hours"], row["version"]) == (3, 6, 3)
+    assert (row["billable_hours"], row["total_hours"], row["version"]) == (3, 6, first + 2)
     rows, _ = weeks.chunk(LAST_WEEK, a=None, b=(0, 0))
     row = rows["r|2026-W53"]
-    assert (row["billable_hours"], row["total_hours"], row["version"]) == (0, 0, 4)
+    assert (row["billable_hours"], row["total_hours"], row["version"]) == (0, 0, first + 3)
 
 
 @pytest.mark.parametrize("seconds", [(HOUR, None), (None, HOUR), (HOUR, HOUR)])
