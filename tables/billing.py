@@ -15,7 +15,7 @@ beside it, wherever the entry has moved. What the entry and its invoice lines di
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -51,6 +51,8 @@ HALF_A_MINUTE: Final = 30
 _UNITS_A_MICRO: Final = MONEY_UNITS // 10**6
 NO_PROJECT: Final = ""
 """Stands for the lines that name an entry and no project, where texts are compared."""
+PAPERS_DELETED: Final = 16
+"""How many papers of an entry, at most, nobody sees any more that gave its time bills numbers."""
 KEPT_EQUAL: Final = ("project_id", "work_on", "hours", "bill_rate", "currency")
 """Fields of a time bill that psastream keeps equal in the ERP."""
 NOT_INVOICED: Final = frozenset({VOID, "draft"})
@@ -87,6 +89,9 @@ class BillingDocument(BaseModel):
     ledgers: dict[str, LedgerEntry] = Field(default_factory=dict)  # slot → ledger
     exceptions: dict[str, str] = Field(default_factory=dict)  # source project id → hash of content
     uses: dict[str, list[str]] = Field(default_factory=dict)  # invoice line → slots maybe used
+    adopted_ms: int = -1
+    """The present in which bills of a lost state were found: until it is over, its rows are read
+    again in any order, and when a line comes does not tell which bill it has used."""
 
     def standing(self, project_ref: str | None) -> list[InvoiceLine]:
         """Return the lines of a project that are not void: they lock what they name.
@@ -102,6 +107,11 @@ class BillingDocument(BaseModel):
     def projects(self) -> set[str]:
         """Return the source projects of its lines."""
         return {line.project_ref for line in self.lines.values() if line.project_ref}
+
+    def named_projects(self) -> set[str]:
+        """Return the source projects of its bills, its lines and of what was ordered."""
+        of_bills = {bill.project_ref for bill in self.bills.values() if bill.project_ref}
+        return of_bills | self.projects() | {_ref(slot) for slot in self.ledgers}
 
     def reported(self) -> set[str]:
         """Return the source projects, or `NO_PROJECT`, on which something may be wrong."""
@@ -148,20 +158,21 @@ class BillingDocument(BaseModel):
         used = self._used_slots()
         return [slot for slot in sorted(self.ledgers) if self.is_locked(None) or slot in used]
 
-    def forgotten(self, entry_id: str, project_ref: str) -> list[str]:
-        """Return the slots of bills of ours on a project that a rebuild knows nothing of.
+    def forgotten(self, entry_id: str, project_refs: Iterable[str]) -> list[str]:
+        """Return the slots on projects of bills of ours that the state does not know as ordered.
 
-        Nothing at all, or that it deleted them without having seen them.
+        Nothing of them at all, or that they were deleted before they had been seen. A bill is ours
+        by its id, whatever project it is on by now: nobody else gives one.
         """
         known = {
             time_bill_id(entry_id, slot)
-            for slot in self._ordered(project_ref)
-            if self.ledgers[slot].ordered != GONE or self.ledgers[slot].observed
+            for slot, entry in self.ledgers.items()
+            if entry.ordered != GONE or entry.observed
         }
-        own = [bill for bill in self.bills.values() if bill.project_ref == project_ref]
-        ids = {bill.time_bill_id for bill in own if bill.time_bill_id} - known
-        highest = len(self.bills) + len(self.lines)
-        slots = [_slot(project_ref, number) for number in range(highest + 1 if ids else 0)]
+        ids = {bill.time_bill_id for bill in self.bills.values() if bill.time_bill_id} - known
+        highest = len(self.bills) + len(self.lines) + PAPERS_DELETED
+        numbers = range(highest + 1 if ids else 0)
+        slots = [_slot(ref, number) for ref in sorted(project_refs) for number in numbers]
         return [slot for slot in slots if time_bill_id(entry_id, slot) in ids]
 
     def remember_uses(self, entry_id: str) -> bool:
@@ -184,15 +195,22 @@ class BillingDocument(BaseModel):
             self.uses[line] = [slot for ref in sorted(refs) for slot in self._usable(entry_id, ref)]
         return self.uses != before
 
-    def guess_uses(self, entry_id: str, project_ref: str) -> None:
-        """Take each invoice line of a project for one of the bills that stand: see `left_over`."""
-        bills = {}
-        for slot in self._ordered(project_ref):
-            bill = _bill_of(self, entry_id, slot)
-            if bill is not None:
-                bills[bill.id] = slot
-        _, taken = self._left([self.bills[each] for each in bills], project_ref)
-        self.uses |= {line: [bills[each] for each in used] for line, used in taken.items() if used}
+    def guess_uses(self, entry_id: str) -> None:
+        """Take each invoice line for one of the bills that stand: see `left_over`.
+
+        One that names no project is thought over as if it came now.
+        """
+        unnamed = {line.id for line in self.standing(None)}
+        self.uses = {line: slots for line, slots in self.uses.items() if line not in unnamed}
+        for project_ref in {_ref(slot) for slot in self.ledgers}:
+            bills = {}
+            for slot in self._ordered(project_ref):
+                bill = _bill_of(self, entry_id, slot)
+                if bill is not None:
+                    bills[bill.id] = slot
+            _, taken = self._left([self.bills[each] for each in bills], project_ref)
+            found = {line: [bills[each] for each in used] for line, used in taken.items() if used}
+            self.uses |= found
 
     def slots(self, entry_id: str, project_ref: str) -> tuple[str, list[str]]:
         """Return the time bill for the open hours, and the surplus ones that nothing has used.
@@ -470,8 +488,10 @@ def order_bills(
     `owns` tells whether the time bills of a source project are ordered here. Nothing more while
     it is invoiced by a line that names no project: any bill may be the one it used.
     """
-    has_changed = _adopt_forgotten(document, entry_id, owns)
-    has_changed |= document.remember_uses(entry_id)
+    projects = document.named_projects() | ({wanted.project_ref} if wanted else set())
+    uses = document.uses
+    has_changed = _adopt_forgotten(document, entry_id, filter(owns, projects), timestamp_ms)
+    has_changed |= document.remember_uses(entry_id) or document.uses != uses
     has_changed |= _withdraw_used_up(
         document,
         entry_id,
@@ -484,10 +504,6 @@ def order_bills(
         return has_changed
     if wanted is not None and document.is_billed_elsewhere(entry_id, wanted.project_ref):
         wanted = None
-    projects = {_ref(slot) for slot in document.ledgers}
-    projects |= {bill.project_ref for bill in document.bills.values() if bill.project_ref}
-    if wanted is not None:
-        projects.add(wanted.project_ref)
     for project_ref in sorted(projects):
         if document.is_locked(project_ref):
             continue
@@ -502,7 +518,7 @@ def order_bills(
         for slot, content in contents.items():
             before = document.ledgers.get(slot)
             if before is None and content is None:
-                continue  # a bill we never ordered is somebody else's
+                continue  # nothing of ours is there
             bill = _bill_of(document, entry_id, slot)
             after, is_due = decide(
                 before or LedgerEntry(),
@@ -544,26 +560,24 @@ def _said(
     )
 
 
-def _adopt_forgotten(document: BillingDocument, entry_id: str, owns: Callable[[str], bool]) -> bool:
-    """Know time bills of ours again that were ordered before a rebuild, where one is invoiced.
+def _adopt_forgotten(
+    document: BillingDocument, entry_id: str, project_refs: Iterable[str], timestamp_ms: int
+) -> bool:
+    """Know time bills of ours again that state which was lost had ordered.
 
-    The lock keeps them from being ordered anew, and they are ours to delete when it ends. Which
-    of them lines may have used is thought over. Returns whether the document has changed.
+    They are ours to correct and to delete, whatever has become of the entry since. Returns
+    whether the document has changed, but for which bills lines may have used.
     """
-    has_changed = False
-    projects = {bill.project_ref for bill in document.bills.values() if bill.project_ref}
-    for project_ref in sorted(filter(owns, projects)):
-        is_invoiced = document.invoices(project_ref) > 0
-        slots = document.forgotten(entry_id, project_ref) if is_invoiced else []
-        for slot in slots:
-            held = _held(_bill_of(document, entry_id, slot))
-            before = document.ledgers.get(slot, LedgerEntry())
-            update = {"observed": held, "is_confirmed": False}
-            document.ledgers[slot] = before.model_copy(update=update)
-        if slots:
-            document.guess_uses(entry_id, project_ref)
-            has_changed = True
-    return has_changed
+    slots = document.forgotten(entry_id, project_refs)
+    for slot in slots:
+        held = _held(_bill_of(document, entry_id, slot))
+        before = document.ledgers.get(slot, LedgerEntry())
+        update = {"observed": held, "is_confirmed": False}
+        document.ledgers[slot] = before.model_copy(update=update)
+        document.adopted_ms = timestamp_ms
+    if timestamp_ms <= document.adopted_ms:
+        document.guess_uses(entry_id)
+    return bool(slots)
 
 
 def _withdraw_used_up(

@@ -200,13 +200,17 @@ class World:
             }
 
     def rebuild(self, partition: int, seed: int) -> None:
-        """Forget what a partition keeps, and have it read its rows again in an order of chance."""
+        """Forget what a partition keeps, and have it read its rows again in an order of chance.
+
+        All of them are of the present, as the engine tells their times.
+        """
         known = self.documents[partition]
         self.documents[partition] = BillingDocument()
         rows = [*known.bills.values(), *known.lines.values(), None]
         random.Random(seed).shuffle(rows)
         last: dict[str, Mapping[str, Any]] = {}
         is_entry_read = False
+        self.clock += 10
         for row in rows:
             match row:
                 case TimeBill():
@@ -215,7 +219,7 @@ class World:
                     self.documents[partition].lines[row.id] = row
                 case None:
                     is_entry_read = True
-            for command in self.derive(partition, is_entry_read=is_entry_read):
+            for command in self.derive(partition, is_entry_read=is_entry_read, takes=0):
                 last[str(command["natural_key"])] = command
         self.execute(list(last.values()))
 
@@ -230,10 +234,12 @@ class World:
         for command in commands:
             self.erp.execute(str(command["kind"]), json.loads(str(command["payload"])))
 
-    def derive(self, partition: int, *, is_entry_read: bool = True) -> list[Mapping[str, Any]]:
+    def derive(
+        self, partition: int, *, is_entry_read: bool = True, takes: int = 10
+    ) -> list[Mapping[str, Any]]:
         """Return what a partition orders now."""
         outbox = Outbox()
-        self.clock += 10
+        self.clock += takes
         wanted = None
         if is_entry_read and self.hours and PARTITION_OF[self.project] == partition:
             day, seconds = date(2026, 11, 2), self.hours * HOUR
@@ -323,19 +329,25 @@ def _bill(key: str, row: dict[str, Any]) -> TimeBill:
     )
 
 
-Step = tuple[str, tuple[int, ...]]
+Step = tuple[str, tuple[int | None, ...]]
 
 
 def play(world: World, step: Step) -> None:
-    """One act of finance; or `work`: so many hours are approved now; or `move`: somewhere else."""
+    """One act of finance; or `work`: so many hours are approved now; or `move`: somewhere else.
+
+    `rebuild` of partition and seed; meanwhile so many hours are approved, or somewhere else.
+    """
     name, arguments = step
-    if name == "work":
-        world.hours = arguments[0]
-    elif name == "move":
-        world.project = PROJECTS[arguments[0]]
-    elif name == "rebuild":
-        world.rebuild(*arguments)
+    if name == "rebuild":
+        partition, seed, *changes = arguments
     else:
+        changes = {"work": [arguments[0], None], "move": [None, arguments[0]]}.get(name, [])
+    for hours, project in [changes] if changes else []:
+        world.hours = world.hours if hours is None else hours
+        world.project = world.project if project is None else PROJECTS[project]
+    if name == "rebuild":
+        world.rebuild(partition, seed)
+    elif not changes:
         getattr(world.erp, name)(*arguments)
     world.settle()
     world.check()
@@ -347,7 +359,15 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("move"), st.tuples(st.integers(0, len(PROJECTS) - 1))),
     st.tuples(st.just("invoice"), st.tuples(numbers, st.sampled_from([8, 8, 5]))),
     st.tuples(st.sampled_from(["credit", "credit", "delete", "void", "close"]), st.tuples(numbers)),
-    st.tuples(st.just("rebuild"), st.tuples(st.integers(0, 1), st.integers(0, 99))),
+    st.tuples(
+        st.just("rebuild"),
+        st.tuples(
+            st.integers(0, 1),
+            st.integers(0, 99),
+            st.sampled_from([None, None, 8, 6, 0]),
+            st.sampled_from([None, None, 0, 1, 2]),
+        ),
+    ),
 )
 
 
@@ -372,7 +392,7 @@ steps: st.SearchStrategy[Step] = st.one_of(
 @example([("invoice", (0, 5)), ("credit", (0,)), ("move", (1,))])  # 3 h are left where it was
 @example([("invoice", (0, 5)), ("credit", (0,)), ("move", (2,))])
 @example([("invoice", (0, 5)), ("move", (1,)), ("credit", (0,)), ("close", (0,))])
-@example([("invoice", (0, 8)), ("rebuild", (0, 0)), ("move", (1,)), ("void", (0,))])
+@example([("invoice", (0, 8)), ("rebuild", (0, 0, None, None)), ("move", (1,)), ("void", (0,))])
 def test_c7_time_is_offered_once_whatever_happens_to_papers(history: list[Step]) -> None:
     world = World()
     world.settle()
@@ -399,3 +419,38 @@ def test_c7_papers_of_two_bills_that_go_leave_one_bill(name: str) -> None:
     ]
     assert world.erp.offers() == 8
     assert not world.is_told()
+
+
+def outcome(world: World) -> list[tuple[Any, ...]]:
+    """What the ERP holds."""
+    rows = world.erp.bills.values()
+    return sorted((row["time_bill_id"], row["project"], row["hours"]) for row in rows)
+
+
+changes = st.one_of(
+    st.tuples(st.just("work"), st.tuples(st.sampled_from([8, 6, 3, 0]))),
+    st.tuples(st.just("move"), st.tuples(st.integers(0, len(PROJECTS) - 1))),
+)
+
+
+@settings(max_examples=examples(50), deadline=None)
+@pytest.mark.fault("C7", place="tables/billing.py")
+@given(st.lists(changes, min_size=1, max_size=6), st.integers(0, 5), st.integers(0, 99))
+def test_c7_state_that_is_lost_at_any_point_ends_with_the_same_bills(
+    history: list[Step], lost: int, seed: int
+) -> None:
+    """The change at that point comes while no worker runs; all partitions are lost."""
+    worlds = World(), World()
+    for world in worlds:
+        world.settle()
+    for at, step in enumerate(history):
+        play(worlds[0], step)
+        if at != min(lost, len(history) - 1):
+            play(worlds[1], step)
+            continue
+        name, (value,) = step
+        during = (value, None) if name == "work" else (None, value)
+        for partition in range(len(worlds[1].documents)):
+            play(worlds[1], ("rebuild", (partition, seed, *during)))
+    assert outcome(worlds[1]) == outcome(worlds[0])
+    assert not worlds[1].is_told()
