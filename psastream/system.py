@@ -33,13 +33,15 @@ _SOURCE: Final = {"ts_ms": 0, "sequence": '["1"]', "lsn": 1, "snapshot": None}
 class Tried:
     """What is made of one row: canonical records by entity, or why it is refused.
 
-    `ignored` are its columns that the contract does not have.
+    `ignored` are its columns that the contract does not have, `unmade` the entities of which it
+    makes none since their `when` is not true.
     """
 
     row: object
     id: str | None = None
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
+    unmade: list[str] = field(default_factory=list)
     refused: str | None = None
     hint: str = ""
     is_delete: bool = False
@@ -168,12 +170,15 @@ def tried_row(mapping: ObjectMapping, contract: AvroSchema | None, row: object) 
     if told["rejection"] is not None:
         reason = mapping.rejections[told["rejection"]]
         return Tried(row, told["id"], ignored=ignored, refused=reason.detail, hint=reason.hint)
-    records = {
-        _entity(target.topic): frame.to_dicts()[0]
-        for target, frame in zip(mapping.targets, mapped.targets, strict=True)
-    }
-    is_delete = told["is_delete"]
-    return Tried(row, told["id"], {} if is_delete else records, ignored, is_delete=is_delete)
+    if told["is_delete"]:
+        return Tried(row, told["id"], ignored=ignored, is_delete=True)
+    records, unmade = {}, []
+    for target, frame in zip(mapping.targets, mapped.targets, strict=True):
+        if target.exists is None or told[target.exists]:
+            records[_entity(target.topic)] = frame.to_dicts()[0]
+        else:
+            unmade.append(_entity(target.topic))
+    return Tried(row, told["id"], records, ignored, unmade)
 
 
 def _fields(mapping: ObjectMapping, part: str) -> list[Any]:
@@ -215,6 +220,8 @@ def _print(number: int, tried: Tried) -> None:
         typer.echo(f"  refused: {tried.refused}; {tried.hint}")
     if tried.is_delete:
         typer.echo("  a delete")
+    for entity in tried.unmade:
+        typer.echo(f"  {entity}: none, its `when` is not true")
     for entity, record in tried.records.items():
         said = [f"{name}={_shown(value)}" for name, value in record.items() if value is not None]
         typer.echo(f"  {entity}: {' '.join(said)}")

@@ -7,6 +7,7 @@ refused before anything reads the values.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -42,19 +43,43 @@ def read_document(text: str, file: str, *, hint: str = "") -> Any:
 
 def line_of(text: str, path: Sequence[object]) -> int:
     """The line of the part at a path of names and positions, or of the nearest there is."""
+    return _place_at(text, path).line
+
+
+def position_of(text: str, path: Sequence[object], at: int) -> tuple[int, int]:
+    """Line and column, from 1 on, of a character of the text that is the value at a path.
+
+    The value is found again in how it is written: blanks, quotes and indents are left out.
+    """
+    place = _place_at(text, path)
+    written = text[place.begins : place.ends]
+    found = re.match(r"[|>][^\n]*\n\s*|['\"]", written)
+    index = found.end() if found else 0
+    for character in place.value[:at]:
+        if not character.isspace():
+            index = written.find(character, index) + 1
+    blanks = re.compile(r"\s*").match(written, index)
+    index = place.begins + (blanks.end() if blanks and at < len(place.value) else index)
+    return text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index)
+
+
+def _place_at(text: str, path: Sequence[object]) -> _Place:
     place = _places(text)
     for step in path:
         if str(step) not in place.parts:
             break
         place = place.parts[str(step)]
-    return place.line
+    return place
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a part of a text stands, and its own parts by name or position."""
+    """Where a part of a text stands, its text if it is one, and its parts by name or position."""
 
     line: int
+    begins: int = 0
+    ends: int = 0
+    value: str = ""
     parts: Mapping[str, _Place] = field(default_factory=dict)
 
 
@@ -71,7 +96,10 @@ def _place_of(node: Any, line: int) -> _Place:
     elif isinstance(node, yaml.SequenceNode):
         pairs = [(str(at), item, item) for at, item in enumerate(node.value)]
     parts = {step: _place_of(part, at.start_mark.line) for step, at, part in pairs}
-    return _Place(line + 1, parts)
+    if node is None:
+        return _Place(line + 1)
+    value = node.value if isinstance(node, yaml.ScalarNode) else ""
+    return _Place(line + 1, node.start_mark.index, node.end_mark.index, value, parts)
 
 
 class _Loader(yaml.SafeLoader):

@@ -7,12 +7,13 @@ latest, and where it goes, is decided by its caller.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from schemas.codec.record import AvroSchema
+from schemas.mapping.trial import UNUSABLE
 from schemas.topics import Topic
 
 
@@ -26,15 +27,27 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Computed:
+    """An expression of a row as two columns: its value, and the code of why it has none."""
+
+    value: pl.Expr
+    failure: pl.Expr
+    failed: tuple[pl.Expr, pl.Expr]
+    """Both, of a row for which it raises."""
+
+
+@dataclass(frozen=True, slots=True)
 class TargetMapping:
     """One canonical entity of an object: its topic, and the text fields whose value is kept.
 
-    `columns` names the working column of each field of the contract, in its order.
+    `columns` names the working column of each field of the contract, in its order, `exists` the
+    one that says whether a row has such a record; without it each has.
     """
 
     topic: Topic
     unset_kept: tuple[str, ...]
     columns: Mapping[str, str]
+    exists: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +55,9 @@ class MappedRows:
     """Canonical frames, all parallel to the envelopes they come from.
 
     `rows`: id (source id), position (Int64), is_delete, rejection (index into
-    `ObjectMapping.rejections`, null where the record is sound). `targets`: one frame for each of
-    `ObjectMapping.targets`, with the columns of its contract; in the rows of deletes and of
-    rejected records they mean nothing.
+    `ObjectMapping.rejections`, null where the record is sound), and the `exists` of targets.
+    `targets`: one frame for each of `ObjectMapping.targets`, with the columns of its contract; in
+    the rows of deletes, of rejected records and of those that do not exist they mean nothing.
     """
 
     rows: pl.DataFrame
@@ -57,9 +70,10 @@ class ObjectMapping:
 
     `row_prefix` begins the source ids of its rows, and of no others. `position` makes the column
     of that name from an envelope. `reader` is the schema to decode its values with: the envelope,
-    reduced to what is mapped. `flat` makes the working columns from an envelope, `fields` adds the
-    canonical fields, `rejection` names the first rule a record breaks. The first `envelope_rules`
-    of `rejections` are those of a change that tells nothing of a row.
+    reduced to what is mapped. `flat` makes the working columns from an envelope, `computed` adds
+    those of expressions, `fields` the canonical fields, `rejection` names the first rule a record
+    breaks. The first `envelope_rules` of `rejections` are those of a change that tells nothing of
+    a row.
     """
 
     topic: str
@@ -71,15 +85,39 @@ class ObjectMapping:
     envelope_rules: int
     position: pl.Expr
     flat: tuple[pl.Expr, ...]
+    computed: tuple[Computed, ...]
     fields: tuple[pl.Expr, ...]
     rejection: pl.Expr
 
     def apply(self, envelopes: pl.DataFrame) -> MappedRows:
         """Map envelopes decoded with `reader`, row by row in order."""
-        working = envelopes.select(self.flat).with_columns(self.fields)
-        rows = working.select("id", "position", "is_delete", self.rejection.alias("rejection"))
+        working = with_computed(envelopes.select(self.flat), self.computed)
+        working = working.with_columns(self.fields)
+        exists = [target.exists for target in self.targets if target.exists is not None]
+        rows = working.select(
+            "id", "position", "is_delete", self.rejection.alias("rejection"), *exists
+        )
         targets = tuple(
             working.select(pl.col(column).alias(field) for field, column in target.columns.items())
             for target in self.targets
         )
         return MappedRows(rows, targets)
+
+
+def with_computed(rows: pl.DataFrame, expressions: Sequence[Computed]) -> pl.DataFrame:
+    """Add the columns of expressions. What raises for a row is a failure of that row alone."""
+    if not expressions:
+        return rows
+    columns = [column for each in expressions for column in (each.value, each.failure)]
+    try:
+        return rows.with_columns(columns)
+    except UNUSABLE:
+        half = rows.height // 2
+        if half:
+            parts = [with_computed(part, expressions) for part in (rows[:half], rows[half:])]
+            return pl.concat(parts)
+        if len(expressions) > 1:
+            for each in expressions:
+                rows = with_computed(rows, [each])
+            return rows
+        return rows.with_columns(expressions[0].failed)

@@ -103,13 +103,15 @@ class _Model(BaseModel):
 
 
 class Rule(_Model):
-    """How one canonical field is made. At most one function besides `from`.
+    """How one canonical field is made: of a column, or of an expression, by at most one function.
 
     `from` alone copies, converting to the type of the field: text to instant, a decimal to a
-    larger scale.
+    larger scale. `sql` stands in its place: an expression over the columns of the row and `vars`,
+    whose number may also get fewer digits, if none of them is lost.
     """
 
     from_: Text | tuple[Text, ...] | None = Field(default=None, alias="from")
+    sql: Text | None = None
     constant: Scalar | None = None
     source_id: Text | None = None  # "<system>:<kind>": the native id becomes a source id
     mint: Mint | None = None
@@ -153,8 +155,10 @@ class Rule(_Model):
         if len(functions) > 1:
             raise ValueError(f"one function a rule, not {', '.join(functions)}")
         is_free = self.constant is not None or self.first_non_null is not None
-        if is_free == (self.from_ is not None):
-            raise ValueError("`from` is missing, or out of place beside a rule without a column")
+        if is_free + (self.from_ is not None) + (self.sql is not None) != 1:
+            raise ValueError(
+                "`from` or `sql` is missing, there twice, or beside a rule without a column"
+            )
         if isinstance(self.from_, tuple) and self.mint is not Mint.PROJECT:
             raise ValueError("only `mint: project` takes several columns")
         needs_of = self.mint is not None and self.mint is not Mint.RESOURCE
@@ -210,12 +214,15 @@ class TargetConfig(_Model):
     """One canonical entity made from a source object.
 
     Fields every canonical record shares (id, source_system, source_position, and source_at
-    unless given) need no rule. Any other field has a rule or is listed in `absent`. `unset_kept`
+    unless given) need no rule. Any other field without one is null; `absent` may say so. `when` is
+    an expression: only where it is true there is such a record, and it is deleted when that ends;
+    rules and checks hold for no others. `unset_kept`
     names text fields whose last value is kept for when the source cannot send it again; they are
     copies and nothing checks them, so that the value of a refused row is sound, too.
     """
 
     entity: Text
+    when: Text | None = None
     fields: dict[str, Rule]
     absent: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
@@ -229,6 +236,7 @@ class ObjectConfig(_Model):
     `columns` declares the column types where no Avro contract of ours does (databases): `text`,
     `long`, `int`, `boolean`, `date`, `decimal(precision,scale)`. A `start_date` may be `-infinity`,
     an `end_date` `infinity`: both are null. Elsewhere an infinite date is refused.
+    `vars` are expressions with a name, for `sql`, `when` and each other, in order.
     `deleted_when` names a boolean column that marks soft-deleted rows. `personal_data` names the
     columns that hold some. Without `targets` the object is captured and nothing is made of it.
     """
@@ -237,6 +245,7 @@ class ObjectConfig(_Model):
     key: Text
     deleted_when: Text | None = None
     columns: dict[str, Text] = {}
+    vars: dict[Name, Text] = {}
     source_checks: dict[str, Check] = {}
     personal_data: tuple[Text, ...] = ()
     targets: tuple[TargetConfig, ...] = ()

@@ -25,6 +25,8 @@ _SECONDS: Final = {
     Duration.SECONDS: 1,
 }
 _MICROSECONDS: Final = 1_000_000
+_UNSCALED_MAX: Final = 10**34
+"""Of a decimal: in seconds more would not fit."""
 
 # https://debezium.io/documentation/reference/stable/connectors/postgresql.html: an interval as
 # text is `P<years>Y<months>M<days>DT<hours>H<minutes>M<seconds>S`, each part with its own sign.
@@ -45,6 +47,8 @@ def seconds_of(unit: Duration, expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
     Raises DurationError for a column whose type does not fit the unit.
     """
+    if unit is Duration.INTERVAL and isinstance(dtype, pl.Duration):
+        return half_even(expr.dt.total_microseconds().cast(pl.Int128), _MICROSECONDS).cast(pl.Int64)
     if unit is Duration.INTERVAL:
         _expect(dtype == pl.String, unit, dtype)
         return _seconds_of_interval(expr).cast(pl.Int64, strict=False)
@@ -52,7 +56,9 @@ def seconds_of(unit: Duration, expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         _expect(dtype.is_integer(), unit, dtype)
         return half_even(expr.cast(pl.Int128), _MICROSECONDS).cast(pl.Int64)
     if isinstance(dtype, pl.Decimal):
-        exact = half_even(unscaled(expr) * _SECONDS[unit], 10**dtype.scale)
+        number = unscaled(expr)
+        fits = number.abs() < pl.lit(_UNSCALED_MAX, pl.Int128)
+        exact = half_even(pl.when(fits).then(number) * _SECONDS[unit], 10**dtype.scale)
     else:
         _expect(dtype.is_integer(), unit, dtype)
         exact = expr.cast(pl.Int128) * _SECONDS[unit]

@@ -7,7 +7,7 @@ rejection expression made here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import polars as pl
@@ -29,6 +29,8 @@ from schemas.mapping.config import (
     TargetConfig,
     parse_config,
 )
+from schemas.mapping.expressions import Expressions
+from schemas.mapping.problems import Problem, refusal
 from schemas.mapping.reader import (
     CHANGED_AT,
     UNREAD_PREFIX,
@@ -50,13 +52,9 @@ from schemas.mapping.rules import (
 from schemas.mapping.trial import computable, try_out
 from schemas.system import SystemBundle
 from schemas.topics import BY_NAME, Topic, source_topic
-from schemas.yaml_text import line_of
 
 _INVALID: Final = InvalidEntityError.code
 _FIX_SOURCE: Final = "correct the row at its source"
-
-Problem = tuple[tuple[object, ...], str]
-"""Where in the file it is, as names and positions from its root, and what it is."""
 
 
 def load_system(
@@ -65,13 +63,13 @@ def load_system(
     """Compile the text of a mapping.yaml, with the texts of its system's contracts by object.
 
     `others` are the systems to whose rows it may refer. Raises ConfigError that lists every problem
-    found with its line: unknown columns, fields and systems, types that do not fit, fields nobody
-    maps, objects without a contract.
+    found with its line: unknown columns, fields and systems, types that do not fit, expressions
+    that are none, objects without a contract.
     """
     config = parse_config(text, file)
     forms = {**others, config.system: config.ids}
     problems: list[Problem] = [
-        (("objects",), f"there is no object {name}, of which there is a contract")
+        (("objects",), f"there is no object {name}, of which there is a contract", None)
         for name in contracts.keys() - config.objects.keys()
     ]
     topics: dict[str, Topic] = {}
@@ -81,7 +79,7 @@ def load_system(
         if obj.targets and (other := by_kind.setdefault(obj.kind, name)) != name:
             # Ids of canonical records and of their rows are made of it.
             told = f"{name}: kind {obj.kind} is that of {other} too"
-            problems.append((("objects", name, "kind"), told))
+            problems.append((("objects", name, "kind"), told, None))
         compiler = _Compiler(config, name, obj, contracts.get(name), forms)
         topic = compiler.topic()
         if topic is not None:
@@ -90,12 +88,7 @@ def load_system(
             mappings += [] if mapping is None else [mapping]
         problems += compiler.problems
     if problems:
-        lines = [f"line {line_of(text, path)}: {problem}" for path, problem in problems]
-        raise ConfigError(
-            f"{file}: mapping is not valid: {'; '.join(lines)}",
-            problems=[f"{file}: {problem}" for problem in lines],
-            hint="names are those of the avro contracts: the system's own, and schemas/avro",
-        )
+        raise refusal(text, file, problems)
     return SystemBundle(
         config.system, config.vendor or config.system, topics, tuple(mappings), config.objects
     )
@@ -121,18 +114,22 @@ class _Compiler:
         self._config = config
         self._contract = contract
         self._sources: Mapping[str, pl.DataType] = {}
+        self._only_where: pl.Expr | None = None
         self._fields: list[pl.Expr] = []
         # (is broken, why): the first broken rule of a record is its rejection.
         self._rules: list[tuple[pl.Expr, Rejection]] = []
 
     def compile(self, topic: Topic) -> ObjectMapping | None:
         """The mapping, or None with `problems` filled."""
-        config = self._config
+        columns = self._sources
+        self._expressions = Expressions(columns, self._tell)
+        config = self._expressions.resolved(self._config)
+        self._sources = {**columns, **self._expressions.dtypes}
         self._reject_broken_envelopes()
         for column, check in config.source_checks.items():
             place = ("source_checks", column)
             self._check(column, source(column), self._sources[column], check, place)
-        used = self._used_columns()
+        used = self._used_columns(config, columns)
         for column in numbers_as_text(config, used):
             self._reject(
                 pl.col(UNREAD_PREFIX + column),
@@ -157,7 +154,8 @@ class _Compiler:
             rejections=tuple(reason for _, reason in self._rules),
             envelope_rules=_ENVELOPE_RULES,
             position=position(self._system.capture),
-            flat=working_columns(self._system, config, self._sources, used),
+            flat=working_columns(self._system, config, columns, used),
+            computed=self._expressions.computed(),
             fields=tuple(self._fields),
             rejection=_first_broken([is_broken for is_broken, _ in self._rules]),
         )
@@ -214,15 +212,15 @@ class _Compiler:
                 self._problem(f"{column}: {error}", "columns", column)
         return found
 
-    def _used_columns(self) -> list[str]:
-        config = self._config
+    def _used_columns(self, config: ObjectConfig, columns: Iterable[str]) -> list[str]:
         used = {config.key, *config.source_checks}
         if config.deleted_when is not None:
             used.add(config.deleted_when)
         for target in config.targets:
-            for rule in target.fields.values():
-                used.update(rule.columns)
-        return [column for column in self._sources if column in used]
+            named = [name for rule in target.fields.values() for name in rule.columns]
+            for name in (*named, *(() if target.when is None else (target.when,))):
+                used.update(self._expressions.read(name))
+        return [column for column in columns if column in used]
 
     def _reject_broken_envelopes(self) -> None:
         """Rules that hold for deletes as well, in front of all others."""
@@ -246,14 +244,20 @@ class _Compiler:
             self._problem(f"unknown entity {config.entity}")
             return None
         place = self._place
+        exists = self._exists(config)
+        self._only_where = None if exists is None else pl.col(exists)
         record = record_schema(topic.record)
         dtypes = frame_dtypes(record)
-        rules = {
-            field: pl.lit(None, dtype=dtypes[field]) for field in config.absent if field in dtypes
-        }
-        rules |= self._common_fields(dtypes, config)
         words = vocabularies(record)
-        self._names_exist(config, dtypes, given=set(rules), checked={*config.checks, *words})
+        common = self._common_fields(dtypes, config)
+        given = {*common, *config.absent}
+        self._names_exist(config, dtypes, given=given, checked={*config.checks, *words})
+        nothing = {
+            field: pl.lit(None, dtype=dtype)
+            for field, dtype in dtypes.items()
+            if field not in config.fields
+        }
+        rules = nothing | common
         for field, rule in config.fields.items():
             if field in dtypes:
                 self._place = (*place, "fields", field)
@@ -270,9 +274,19 @@ class _Compiler:
         for field in words:
             if field in config.fields:
                 self._in_vocabulary(config, field, words[field])
-        return TargetMapping(
-            topic, config.unset_kept, {field: f"{config.entity}.{field}" for field in dtypes}
-        )
+        self._only_where = None
+        columns = {field: f"{config.entity}.{field}" for field in dtypes}
+        return TargetMapping(topic, config.unset_kept, columns, exists)
+
+    def _exists(self, config: TargetConfig) -> str | None:
+        """The working column that says whether a row has a record of the target."""
+        if config.when is None:
+            return None
+        name = f"{config.entity} exists"
+        self._fields.append(source(config.when).fill_null(value=False).alias(name))
+        self._reject_unset([config.when])
+        self._reject_failures(f"{config.entity}, when", config.when, pl.lit(value=True))
+        return name
 
     def _common_fields(
         self, dtypes: Mapping[str, pl.DataType], config: TargetConfig
@@ -304,10 +318,8 @@ class _Compiler:
         for field in dtypes:
             if field in config.fields and field in given:
                 self._problem(f"{entity}.{field} is mapped twice")
-            if field not in config.fields and field not in given:
-                self._problem(f"{entity}.{field} has no rule and is not listed in absent")
         for field in config.required:
-            if field in config.absent:
+            if field in config.absent or field not in {*config.fields, *given}:
                 self._problem(f"{entity}.{field} is required and absent")
         for field in config.unset_kept:
             rule = config.fields.get(field)
@@ -329,16 +341,23 @@ class _Compiler:
             }
             try_out(made.expr, read, dtype)
         except RuleError as error:
-            self._problem(f"{name}: {error}")
+            if rule.sql is None:
+                self._problem(f"{name}: {error}")
+            else:
+                self._tell(f"{name}: {error}", (*self._place[2:], "sql"), 0)
             return
         self._fields.append(made.expr.alias(name))
-        if self._system.capture is Capture.DEBEZIUM and field not in config.unset_kept:
-            self._reject_unset(rule)
+        if field not in config.unset_kept:
+            self._reject_unset(rule.columns)
+        for column in rule.columns:
+            is_first = rule.first_non_null is None
+            matters = pl.lit(value=True) if is_first else pl.col(name).is_null()
+            self._reject_failures(name, column, matters)
         columns = [source(column) for column in rule.columns]
         if made.can_fail:
             has_value = pl.any_horizontal(column.is_not_null() for column in columns)
             code = _INVALID if rule.values is None else UnmappedValueError.code
-            what = ", ".join(rule.columns)
+            what = ", ".join(rule.columns) if rule.sql is None else "the expression"
             self._reject(
                 has_value & pl.col(name).is_null(),
                 f"{what} has no value of {name}",
@@ -364,9 +383,20 @@ class _Compiler:
         for word in given.filter(~pl.select(is_satisfied).to_series()).unique(maintain_order=True):
             self._problem(f"{name}: {word!r} {demand}", "fields", field)
 
-    def _reject_unset(self, rule: Rule) -> None:
+    def _reject_failures(self, name: str, column: str, matters: pl.Expr) -> None:
+        """An expression that has no value of a row is not a null."""
+        for is_failed, reason in self._expressions.failures(column):
+            self._reject(
+                is_failed & matters,
+                f"{name}: {reason}",
+                hint=f"correct the row, or the expression in {self._system.system}/mapping.yaml",
+            )
+
+    def _reject_unset(self, columns: Iterable[str]) -> None:
         """A column the database did not send is not a value. Upholds I12."""
-        for column in rule.columns:
+        if self._system.capture is not Capture.DEBEZIUM:
+            return
+        for column in (real for name in columns for real in self._expressions.read(name)):
             if self._sources[column] == pl.String:
                 self._reject(
                     source(column) == UNAVAILABLE,
@@ -388,10 +418,17 @@ class _Compiler:
         self._reject(~is_satisfied, f"{name} {demand}", hint=_FIX_SOURCE)
 
     def _reject(self, is_broken: pl.Expr, detail: str, *, hint: str, code: str = _INVALID) -> None:
+        if self._only_where is not None:
+            is_broken &= self._only_where
         self._rules.append((is_broken, Rejection(code, detail, hint)))
 
     def _problem(self, text: str, *place: str) -> None:
-        self.problems.append(((*self._place, *place), f"{self._name}: {text}"))
+        self.problems.append(((*self._place, *place), f"{self._name}: {text}", None))
+
+    def _tell(self, text: str, place: tuple[object, ...], at: int) -> None:
+        """A problem of an expression, by its place in the object."""
+        told = (("objects", self._name, *place), f"{self._name}: {text}", at)
+        self.problems.append(told)
 
 
 # Rules in front that hold for deletes as well; a delete needs no sound row.

@@ -17,6 +17,7 @@ import polars as pl
 
 from schemas.codec.columnar import frame_dtypes
 from schemas.envelope import Operation, SourceField
+from schemas.mapping.casts import exact_number
 from schemas.mapping.config import Capture, ObjectConfig, SystemConfig
 from schemas.mapping.rules import SOURCE_PREFIX, RuleError, source_ids
 from schemas.position import position_column
@@ -137,23 +138,10 @@ def numbers_as_text(config: ObjectConfig, used: list[str]) -> list[str]:
 def _value(column: pl.Expr, dtype: pl.DataType, declared: str) -> pl.Expr:
     """A source column with the dtype that rules see."""
     if declared and isinstance(dtype, pl.Decimal):
-        return _exact_number(column, dtype)
+        return exact_number(column, dtype)
     if declared in _UNBOUNDED:
         return pl.when(~column.is_in(_UNBOUNDED[declared])).then(column).cast(dtype)
     return column.cast(dtype)
-
-
-def _exact_number(text: pl.Expr, dtype: pl.Decimal) -> pl.Expr:
-    """The number of a text; null where it is none (NaN, infinities) or would lose a digit.
-
-    Zeros at the end are no digits: a database writes them to the scale of its column. Java writes
-    a zero of many places with an exponent.
-    """
-    whole = dtype.precision - dtype.scale
-    plain = rf"^[+-]?0*[0-9]{{0,{whole}}}(?:\.[0-9]{{0,{dtype.scale}}}0*)?$"
-    zero = r"^[+-]?0(?:\.0+)?E[+-]?[0-9]+$"
-    number = pl.when(text.str.contains(zero)).then(pl.lit("0")).otherwise(text)
-    return pl.when(number.str.contains(plain)).then(number.cast(dtype, strict=False))
 
 
 def _column_definitions(topic: Topic, declared: Mapping[str, str]) -> dict[str, Any]:

@@ -18,9 +18,11 @@ import polars as pl
 from schemas.calendar import is_in_calendar
 from schemas.exact import unscaled
 from schemas.identity import BLANKS, IdForm
+from schemas.mapping.casts import cast, instant
 from schemas.mapping.config import Check, Duration, Form, Mint, Rule, TextStyle
 from schemas.mapping.durations import DurationError, in_field, seconds_of
 from schemas.mapping.mint import minted, native_ids, typed_texts
+from schemas.mapping.sql_text import suggestion
 from schemas.money import exact_product, is_currency
 
 SOURCE_PREFIX: Final = "source."
@@ -73,8 +75,12 @@ def compile_rule(
         return Made(pl.lit(_literal(rule.constant, target), dtype=target), target, False)
     missing = [column for column in rule.columns if column not in sources]
     if missing:
-        raise RuleError(f"unknown source column {', '.join(missing)}")
-    return _in_calendar(_convert(_apply_function(rule, sources, target, forms), target))
+        alike = suggestion(missing[0], sources)
+        raise RuleError(f"unknown source column {', '.join(missing)}{alike}")
+    made = _apply_function(rule, sources, target, forms)
+    if rule.sql is not None:
+        made = _fitted(made, target)
+    return _in_calendar(_convert(made, target))
 
 
 def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for each function
@@ -272,7 +278,7 @@ def _convert(made: Made, target: pl.DataType) -> Made:
     if dtype == target:
         return made
     if dtype == pl.String and isinstance(target, pl.Datetime):
-        return Made(_instant(expr), target, True)
+        return Made(instant(expr), target, True)
     if isinstance(dtype, pl.Decimal) and isinstance(target, pl.Decimal):
         if dtype.scale > target.scale:
             raise RuleError(f"{dtype} would lose digits as {target}")
@@ -281,20 +287,21 @@ def _convert(made: Made, target: pl.DataType) -> Made:
     raise RuleError(f"{dtype} does not become {target}")
 
 
+def _fitted(made: Made, target: pl.DataType) -> Made:
+    """Give what SQL made of numbers, times and nulls the dtype of the field, digit by digit."""
+    both = (made.dtype, target)
+    is_fit = all(each.is_numeric() for each in both) or made.dtype == pl.Null
+    if made.dtype == target or not (is_fit or all(isinstance(each, pl.Datetime) for each in both)):
+        return made
+    return Made(cast(made.expr, made.dtype, target), target, True)
+
+
 def _in_calendar(made: Made) -> Made:
     """Refuse a date or an instant that is none to Python: Debezium's are integers of any size."""
     if not isinstance(made.dtype, pl.Date | pl.Datetime):
         return made
     is_held = is_in_calendar(made.expr, made.dtype)
     return Made(pl.when(is_held).then(made.expr), made.dtype, True)
-
-
-def _instant(text: pl.Expr) -> pl.Expr:
-    """ISO 8601 and `YYYY-MM-DD HH:MM:SS`, in UTC; another offset gives null, hence a rejection."""
-    plain = text.str.replace(" ", "T", literal=True).str.replace(r"(?:Z|\+00:?00)$", "")
-    return plain.str.to_datetime(
-        "%Y-%m-%dT%H:%M:%S%.f", time_unit="ms", time_zone="UTC", strict=False
-    )
 
 
 def compile_check(check: Check, expr: pl.Expr, dtype: pl.DataType) -> tuple[pl.Expr, str]:

@@ -15,13 +15,14 @@ from polars.datatypes import DataTypeClass
 
 from schemas.mapping.rules import RuleError
 
-_UNUSABLE: Final = (
+UNUSABLE: Final = (
     pl.exceptions.PolarsError,
     pl.exceptions.PanicException,
     ArithmeticError,
     TypeError,
     ValueError,
 )
+"""What polars raises for an expression that it cannot compute."""
 
 
 @contextmanager
@@ -29,20 +30,25 @@ def computable() -> Iterator[None]:
     """Have whatever polars says of an expression raised as RuleError."""
     try:
         yield
-    except _UNUSABLE as error:
+    except UNUSABLE as error:
         reason = str(error).partition("\n")[0]
         raise RuleError(f"cannot be computed: {reason:.200}") from error
 
 
 def try_out(expr: pl.Expr, columns: Mapping[str, pl.DataType], wanted: pl.DataType) -> None:
     """Compute an expression of these columns. Raises RuleError unless it gives the dtype wanted."""
-    values = {name: [None, _ordinary(dtype)] for name, dtype in columns.items()}
-    rows = pl.DataFrame(values, schema=columns, strict=False)
+    rows = rows_of(columns)
     for some in (rows.clear(), rows):
         with computable():
             made = some.select(expr).to_series().dtype
         if made != wanted:
             raise RuleError(f"{made} does not become {wanted}")
+
+
+def rows_of(columns: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """Two rows of these columns: one of nulls, one of values like any others."""
+    values = {name: [None, _ordinary(dtype)] for name, dtype in columns.items()}
+    return pl.DataFrame(values, schema=columns, strict=False)
 
 
 def _ordinary(dtype: pl.DataType | DataTypeClass) -> object:

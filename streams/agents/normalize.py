@@ -237,7 +237,6 @@ class _Normalizer:
         self, judged: _Judged, latest: pl.DataFrame, targets: Sequence[pl.DataFrame]
     ) -> Effects:
         rows = latest["row"].to_numpy()
-        is_live = ~latest["is_delete"].to_numpy()
         ids = latest["id"].to_list()
         routes = [
             writer.routes(ids, frame).to_list()
@@ -246,7 +245,8 @@ class _Normalizer:
         old = judged.memory.partitions[rows]
         new = np.full_like(old, NOWHERE)
         for index, writer in enumerate(self._writers):
-            new[:, index] = np.where(is_live, writer.partitions(routes[index]), NOWHERE)
+            is_there = latest.select(self._exists(index)).to_series().to_numpy()
+            new[:, index] = np.where(is_there, writer.partitions(routes[index]), NOWHERE)
         before = [judged.values[row] for row in rows.tolist()]
         packed_routes = _packed(routes[index] for index in self._moving)
         former = self._former_routes(before, routes, packed_routes)
@@ -263,41 +263,58 @@ class _Normalizer:
         }
         return Effects(state=state, outputs=[*outputs])
 
+    def _exists(self, index: int) -> pl.Expr:
+        """Whether there is a record of a target after a change."""
+        exists = self._mapping.targets[index].exists
+        is_live = ~pl.col("is_delete")
+        return is_live if exists is None else is_live & pl.col(exists)
+
     def _passing(
         self, judged: _Judged, latest: pl.DataFrame, mapped: MappedRows
     ) -> list[OutputBatch]:
-        """Rows that came or changed and then went within the chunk: as they were, then gone.
+        """Records that came or changed and then went within the chunk: as they were, then gone.
 
         Who has ordered a row waits until it is seen, and orders anew when it has gone: of a row
         that nobody has seen it would wait for good, as chunks happen to be cut. (A text that is
         kept is null here.)
         """
-        gone = set(latest["row"].filter(latest["is_delete"]))
-        if not gone:
-            return []
-        last = (
-            judged.rows.with_row_index("at")
-            .filter(pl.col("is_accepted") & ~pl.col("is_delete") & pl.col("row").is_in(gone))
-            .unique("row", keep="last", maintain_order=True)
-        )
-        if last.is_empty():
-            return []
+        outputs: list[OutputBatch] = []
+        for index in range(len(self._writers)):
+            exists = self._exists(index)
+            gone = set(latest["row"].filter(latest.select(~exists).to_series()))
+            if not gone:
+                continue
+            last = (
+                judged.rows.with_row_index("at")
+                .filter(pl.col("is_accepted") & exists & pl.col("row").is_in(gone))
+                .unique("row", keep="last", maintain_order=True)
+            )
+            if not last.is_empty():
+                outputs += self._passed(judged, last, mapped, index)
+        return outputs
+
+    def _passed(
+        self, judged: _Judged, last: pl.DataFrame, mapped: MappedRows, index: int
+    ) -> list[OutputBatch]:
+        """The records of one target as they last were, then gone."""
+        writer = self._writers[index]
         targets = self._restore_unset(judged, last, mapped.targets)
         ids, rows = last["id"].to_list(), last["row"].to_list()
         routes = [
             writer.routes(ids, frame).to_list()
             for writer, frame in zip(self._writers, targets, strict=True)
         ]
-        packed_routes = _packed(routes[index] for index in self._moving)
-        former = self._former_routes([judged.values[row] for row in rows], routes, packed_routes)
+        packed_routes = _packed(routes[moving] for moving in self._moving)
+        before = [judged.values[row] for row in rows]
+        former = self._former_routes(before, routes, packed_routes)
         nowhere = np.full(len(ids), NOWHERE, np.uint16)
-        outputs: list[OutputBatch] = []
-        for index, (writer, frame) in enumerate(zip(self._writers, targets, strict=True)):
-            was = _Places(judged.memory.partitions[rows, index], former[index])
-            then = _Places(writer.partitions(routes[index]), routes[index])
-            outputs += writer.outputs(ids, frame, was, then)
-            outputs += writer.outputs(ids, frame, then, _Places(nowhere, routes[index]))
-        return outputs
+        was = _Places(judged.memory.partitions[rows, index], former[index])
+        then = _Places(writer.partitions(routes[index]), routes[index])
+        gone = _Places(nowhere, routes[index])
+        return [
+            *writer.outputs(ids, targets[index], was, then),
+            *writer.outputs(ids, targets[index], then, gone),
+        ]
 
     def _empty(
         self,

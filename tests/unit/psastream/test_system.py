@@ -132,6 +132,30 @@ def test_a_deleted_row_is_a_delete(tmp_path: Path) -> None:
     assert said["records"] == {}
 
 
+def test_expressions_are_checked_and_tried(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "float_uk")
+    mapping = folder / "mapping.yaml"
+    text = mapping.read_text()
+    rule = "name: {from: name, text: trim}"
+    at = text.index(rule, text.index("entity: role"))
+    when = "when: id <> 6\n        fields:\n          "
+    made = 'name: {sql: "name || CAST(CAST(name AS INTEGER) * 2 AS TEXT)"}'
+    before = text[:at].rstrip().removesuffix("fields:")
+    mapping.write_text(before + when + made + text[at + len(rule) :])
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"id": 5, "name": "4"}\n{"id": 6, "name": "7"}\n{"id": 7, "name": "x"}\n')
+    result = psastream("try", folder, "role", "--rows", file)
+    assert result.exit_code == 1
+    assert "name=48 " in result.output
+    assert "  role: none, its `when` is not true" in result.output.splitlines()
+    assert "  refused: role.name: a value is no INTEGER; correct the row, or" in result.output
+    mapping.write_text(mapping.read_text().replace("* 2 AS", "* RANDOM() AS"))
+    checked = psastream("check", folder)
+    assert checked.exit_code == 2
+    assert "RANDOM is left to chance" in checked.output
+    assert ", column " in checked.output
+
+
 def test_rows_are_printed_for_people_too(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text('{"id": 5, "name": "Lead", "b": 1, "a": 2}\n{"id": 6, "name": ""}\n')

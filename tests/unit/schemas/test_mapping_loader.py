@@ -118,7 +118,6 @@ def test_all_problems_are_named_at_once() -> None:
         "job: the contract is missing: avro/job.avsc",
         "unknown field role.nmae",
         "unknown field role.age",
-        "role.name has no rule",
         "unknown source column gone",
         "between is for numbers",
         "role.name is in unset_kept",
