@@ -11,9 +11,16 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from connectors.rest.asks import PAGE_SIZE
 from connectors.rest.paging import Paginator, SinglePage
@@ -126,11 +133,11 @@ _MEANINGS: Final[Mapping[Answers, Meaning]] = {
 class Outcome(_Model):
     """One row of the outcome table: the first that fits an answer counts, before HTTP's own.
 
-    `status` is one, or the first and the last of several. `code` narrows it to answers whose body
+    `status` is one or several. `code` narrows it to answers whose body
     has one of these at `errors.code`. `evidence` says where the vendor writes so.
     """
 
-    status: Status | tuple[Status, Status]
+    status: Status | Annotated[tuple[Status, ...], Field(min_length=1)]
     means: Answers
     code: tuple[Text, ...] = ()
     words: str = ""
@@ -143,6 +150,22 @@ class Errors(_Model):
     list: Path | None = None
     code: Path | None = None
     detail: Path | None = None
+
+
+class RateLimit(_Model):
+    """What answers tell of the pace: how long to wait, in the form of Retry-After, and how many
+    requests are left of how many.
+    """
+
+    wait_header: Header = "Retry-After"
+    remaining_header: Header | None = None
+    limit_header: Header | None = None
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if (self.remaining_header is None) is not (self.limit_header is None):
+            raise ValueError("remaining_header and limit_header tell a share together")
+        return self
 
 
 class Format(Enum):
@@ -263,6 +286,7 @@ class RestConfig(_Model):
     parameters: tuple[Name, ...] = ()
     errors: Errors = Errors()
     outcomes: tuple[Outcome, ...] = ()
+    rate_limit: RateLimit = RateLimit()
     paginator: Paginator = SinglePage(type="single_page")
     objects: dict[Text, ObjectConfig] = Field(min_length=1)
 

@@ -209,13 +209,14 @@ class Keyset(_Paginator):
     param: Name
 
     def following(self, ask: Ask, rows: Sequence[Any], response: Response, url: str) -> Next:
-        """The rows after the last one."""
+        """The rows after the last one whose value can be used."""
         if not rows:
             return None
-        value = at(rows[-1], self.value_path)
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise _mismatch(f"the last row of a page has no usable {self.value_path}")
-        return ask.having(self.param, value, in_body=ask.body is not None), str(value)
+        for row in reversed(rows):
+            value = at(row, self.value_path)
+            if isinstance(value, str | int) and not isinstance(value, bool):
+                return ask.having(self.param, value, in_body=ask.body is not None), str(value)
+        raise _mismatch(f"no row of a page has a usable {self.value_path}")
 
 
 Paginator = Annotated[

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from connectors.rest.declaration import Errors, Outcome, RestConfig
 from connectors.rest.paths import at
-from connectors.toolkit.faults import ErrorPolicy, Fault, rule, text_or_none
+from connectors.toolkit.faults import ErrorPolicy, Fault, Rule, rule, text_or_none
 
 
 def policy_of(system: str, config: RestConfig) -> ErrorPolicy:
@@ -15,18 +15,22 @@ def policy_of(system: str, config: RestConfig) -> ErrorPolicy:
     return ErrorPolicy(
         system=system,
         read_faults=_reader_of(config.errors),
-        rules=tuple(map(_rule, config.outcomes)),
+        rules=tuple(row for outcome in config.outcomes for row in _rules(outcome)),
+        wait_header=config.rate_limit.wait_header,
     )
 
 
-def _rule(outcome: Outcome) -> Any:
-    return rule(
-        outcome.status,
-        outcome.means.meaning,
-        *outcome.code,
-        words=outcome.words,
-        evidence=outcome.evidence,
-    )
+def _rules(outcome: Outcome) -> Iterator[Rule]:
+    """A row for each status."""
+    found = outcome.status if isinstance(outcome.status, tuple) else (outcome.status,)
+    for status in found:
+        yield rule(
+            status,
+            outcome.means.meaning,
+            *outcome.code,
+            words=outcome.words,
+            evidence=outcome.evidence,
+        )
 
 
 def _reader_of(errors: Errors) -> Callable[[object], Sequence[Fault]]:

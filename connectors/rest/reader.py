@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from connectors.polled import instruments
 from connectors.polled.conversion import RowReader, nameless, read_key
 from connectors.polled.model import (
     DeleteFeed,
@@ -31,18 +32,52 @@ from connectors.rest.declaration import (
     Deleted,
     Endpoint,
     ObjectConfig,
+    RateLimit,
 )
 from connectors.rest.paging import Paginator, read_count
 from connectors.rest.paths import at
 from connectors.rest.rows import flat, instant, select
-from connectors.toolkit.faults import DeleteLogIncompleteError, UnreadableBodyError
+from connectors.toolkit.faults import (
+    DeleteLogIncompleteError,
+    QuotaExhaustedError,
+    UnreadableBodyError,
+)
 from connectors.toolkit.http import Response, VendorClient
 from schemas.errors import SchemaMismatchError, TargetBusyError
 
+QUOTA_PAUSE_S: Final = 900.0
+_COUNT: Final = re.compile(r"[0-9]{1,12}")
 PASSES_MAX: Final = 5
 """So often a list that moves is read in one scan before the scan is given up."""
 
 Words = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A share of an account's requests that is left to everybody else."""
+
+    system: str
+    rate_limit: RateLimit
+    reserve_ratio: float
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Raises QuotaExhaustedError once only the reserve is left; untold is no limit."""
+        left = _count(headers.get(self.rate_limit.remaining_header or ""))
+        limit = _count(headers.get(self.rate_limit.limit_header or ""))
+        if left is None or not limit:
+            return
+        instruments.QUOTA_REMAINING.labels(self.system).set(min(left / limit, 1))
+        if left < self.reserve_ratio * limit:
+            raise QuotaExhaustedError(
+                f"the requests of {self.system} are used up but for the reserve",
+                retry_after_s=QUOTA_PAUSE_S,
+                hint="raise the account's allowance, or quota.reserve.ratio is too large",
+            )
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text is not None and _COUNT.fullmatch(text.strip()) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +91,7 @@ class Api:
     parameters: Mapping[str, str]
     page_size: int
     paginator: Paginator
+    allowance: Allowance
 
     async def pages(
         self, endpoint: Endpoint, words: Words, *, absent_ok: bool = False
@@ -75,6 +111,7 @@ class Api:
         paging = Paging(endpoint.path)
         while ask is not None:
             response = await self._send(ask, absent_ok=absent_ok)
+            self.allowance.check(response.headers)
             if response.status >= 400:  # the parent is gone, and its rows with it
                 return
             rows = self._rows(endpoint, response)
@@ -263,8 +300,8 @@ class Parents:
         passes = Passes((self.endpoint.paginator or api.paginator).moves)
         while passes.are_due(self.endpoint.path):
             async for part in api.pages(self.endpoint, {SINCE: None}):
-                keys = {key for row in part.rows if (key := self._key(row)) is not None}
-                passes.see(keys, part.total)
+                keys = [key for row in part.rows if (key := self._key(row)) is not None]
+                passes.see(set(keys), part.total)
                 found |= dict.fromkeys(keys)
         return list(found)
 

@@ -14,7 +14,7 @@ from connectors.rest.asks import fill_params
 from connectors.rest.auth import TAKES, authenticator, plain, query_of
 from connectors.rest.declaration import RestConfig, read_declaration
 from connectors.rest.policy import policy_of
-from connectors.rest.reader import Api, Parents, RestReader
+from connectors.rest.reader import Allowance, Api, Parents, RestReader
 from connectors.rest.rows import flat, layout_of
 from connectors.toolkit.body import ROWS
 from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
@@ -30,6 +30,13 @@ class RestConnectorConfig(PolledConfig):
 
     user_agent: str = Field(
         default="psastream", alias="user.agent", description="User-Agent of every request"
+    )
+    quota_reserve_ratio: float = Field(
+        default=0.2,
+        alias="quota.reserve.ratio",
+        ge=0,
+        lt=1,
+        description="share of the account's requests left to everybody else, where answers tell it",
     )
     token: SecretStr | None = Field(default=None, alias="auth.token")
     username: str | None = Field(default=None, alias="auth.username")
@@ -113,6 +120,7 @@ class RestSource:
             parameters=config.parameters,
             page_size=config.page_size,
             paginator=declared.paginator,
+            allowance=Allowance(system.name, declared.rate_limit, config.quota_reserve_ratio),
         )
 
     @classmethod

@@ -144,12 +144,14 @@ class ErrorPolicy:
     """The answers of one vendor.
 
     `read_faults` turns a parsed error body into faults; it must accept any JSON value.
+    `wait_header` tells how long to wait where requests come too fast, in the form of Retry-After.
     """
 
     system: str
     read_faults: Callable[[object], Sequence[Fault]]
     rules: tuple[Rule, ...] = ()
     quota_pause_s: float = 900.0
+    wait_header: str = "Retry-After"
 
     def classify(
         self,

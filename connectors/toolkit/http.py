@@ -386,7 +386,8 @@ class VendorClient:
             return refusal(status, faults, context=context, reason=reason)
         match meaning:
             case Meaning.RATE_LIMITED:
-                wait_s = parse_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
+                told = answer.headers.get(self._policy.wait_header)
+                wait_s = parse_retry_after(told, datetime.now(UTC))
                 return RateLimitedError(
                     f"{system} asks to slow down", retry_after_s=wait_s, context=context
                 )

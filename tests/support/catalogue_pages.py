@@ -20,7 +20,10 @@ from connectors.debezium.client import POLICY as CONNECT
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.pace import PACES
 from connectors.polled.config import PolledConfig
+from connectors.rest.declaration import read_declaration
+from connectors.rest.policy import policy_of
 from connectors.rest.source import RestConnectorConfig
+from connectors.systems import Systems
 from connectors.toolkit.faults import COMMON_RULES, Meaning, Rule
 from connectors.vendors.float.auth import POLICY as FLOAT
 from connectors.vendors.float.sink import FloatSinkConfig
@@ -220,6 +223,11 @@ def _outcomes(rules: Iterable[Rule]) -> str:
     return _table(("status", "codes", "only", "meaning", "evidence"), rows)
 
 
+def _declared(system: str) -> str:
+    """The rows that a rest.yaml declares."""
+    return _outcomes(policy_of(system, read_declaration(Systems().read(system))).rules)
+
+
 def paces() -> str:
     """One row a reason of a refusal: what cures it, and how often it is tried again."""
     rows = []
@@ -257,6 +265,8 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "outcomes netsuite": lambda: _outcomes(NETSUITE.rules),
         "outcomes float": lambda: _outcomes(FLOAT.rules),
         "outcomes salesforce": lambda: _outcomes(SALESFORCE.rules),
+        "outcomes harvest": lambda: _declared("harvest"),
+        "outcomes hubspot": lambda: _declared("hubspot"),
         "outcomes connect": lambda: _outcomes(CONNECT.rules),
         "paces": paces,
         "outcomes common": lambda: _outcomes(COMMON_RULES),

@@ -15,11 +15,14 @@ from typer.testing import CliRunner
 
 from connectors.polled.main import load_source
 from connectors.polled.poller import ObjectPoller
+from connectors.rest.source import RestConnectorConfig, RestSource
 from connectors.systems import Systems
-from connectors.toolkit.faults import QuotaExhaustedError
+from connectors.toolkit.faults import QuotaExhaustedError, UnclearAnswerError
+from connectors.toolkit.http import RetrySettings
 from psastream.cli import app
-from schemas.errors import AuthenticationError
+from schemas.errors import AuthenticationError, RateLimitedError
 from tests.support.polled import MemoryLog
+from tests.support.rest_api import ONCE
 from tests.support.vendor_server import serving
 
 FOLDER: Final = Path(__file__).parents[3] / "connectors" / "vendors" / "hubspot"
@@ -90,7 +93,9 @@ def _stamp(row: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(row["properties"]["hs_lastmodifieddate"])
 
 
-def polls(tmp_path: Path, api: HubSpot, *between: Any) -> MemoryLog:
+def polls(
+    tmp_path: Path, api: HubSpot, *between: Any, retry: RetrySettings | None = None
+) -> MemoryLog:
     """Poll companies, once and after each step, as the packaged folder has it."""
     log = MemoryLog()
 
@@ -104,7 +109,8 @@ def polls(tmp_path: Path, api: HubSpot, *between: Any) -> MemoryLog:
             file = tmp_path / "source.json"
             file.write_text(json.dumps(document))
             connector = load_source(file, {"HUBSPOT_TOKEN": "t0ken"}, Systems())
-            source = connector.source
+            assert isinstance(connector.config, RestConnectorConfig)
+            source = RestSource(connector.config, connector.system, retry)
             bookmark, ledger = log.stored()
             poller = ObjectPoller(
                 connector.config,
@@ -168,15 +174,18 @@ def test_more_changes_than_a_search_shows_are_read_from_the_list(tmp_path: Path)
     [
         (403, {"category": "MISSING_SCOPES"}, AuthenticationError),
         (429, {"message": "You have reached your daily limit."}, QuotaExhaustedError),
+        (429, {"message": "You have reached your secondly limit."}, RateLimitedError),
+        (423, {"message": "locked"}, UnclearAnswerError),
     ],
 )
-def test_what_a_person_or_a_day_must_cure(
+def test_what_is_no_answer_says_what_cures_it(
     tmp_path: Path, status: int, body: dict[str, str], error: type[Exception]
 ) -> None:
     api = filled()
     api.refuses = web.json_response(body, status=status)
-    with pytest.raises(error):
-        polls(tmp_path, api)
+    with pytest.raises(error) as caught:
+        polls(tmp_path, api, retry=ONCE)
+    assert type(caught.value) is error
 
 
 def tried(tmp_path: Path, obj: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -80,6 +80,10 @@ WRONG = {
         "    path: /v1/visits", "    parent: {object: visit, column: of}\n    path: /{parent}", 8,
         "the contract has no column of",
     ),
+    "no status at all": ("status: 410", "status: []", 4, "at least 1 item"),
+    "a share of which one part is told": (
+        "paginator:", "rate_limit: {limit_header: X-Limit}\npaginator:", 5, "tell a share together",
+    ),
     "not yaml": ("auth: {", "auth: {{", 2, "rest.yaml is not yaml"),
 }  # fmt: skip
 

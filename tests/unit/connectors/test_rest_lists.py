@@ -15,12 +15,14 @@ from connectors.rest.asks import Ask, fill_body, fill_params, fill_path
 from connectors.rest.reader import PASSES_MAX, Passes
 from connectors.toolkit.faults import (
     DeleteLogIncompleteError,
+    QuotaExhaustedError,
     RecordNotFoundError,
     UnreadableBodyError,
 )
 from schemas.errors import (
     AuthenticationError,
     PsaStreamError,
+    RateLimitedError,
     SchemaMismatchError,
     TargetBusyError,
 )
@@ -275,6 +277,26 @@ def test_a_row_that_does_not_fit_is_its_own_problem(tmp_path: Path) -> None:
     assert ids(reading(tmp_path, PLAIN, answer)) == ["1", "4"]
 
 
+KEYSET = REST.format(paginator="{type: keyset, value_path: id, param: after}")
+
+
+def test_a_page_that_ends_with_a_row_that_does_not_fit_goes_on_before_it(tmp_path: Path) -> None:
+    asked: list[str | None] = []
+
+    def answer(request: web.Request) -> Any:
+        asked.append(request.query.get("after"))
+        pages = {None: [visit(1), visit(2), {"id": True}, 7], "2": [visit(5)]}
+        return {"data": pages.get(asked[-1], [])}
+
+    assert ids(reading(tmp_path, KEYSET, answer)) == ["1", "2", "5"]
+    assert asked == [None, "2", "5"]
+
+
+def test_a_page_from_which_nobody_can_go_on_is_no_last_page(tmp_path: Path) -> None:
+    with pytest.raises(SchemaMismatchError, match="no row of a page has a usable id"):
+        reading(tmp_path, KEYSET, lambda request: {"data": ["no row", {"id": None}]})
+
+
 def test_the_outcome_table_reads_codes_of_several_errors(tmp_path: Path) -> None:
     rest = PLAIN.replace(
         "errors: {code: error.code}", "errors: {list: errors, code: code, detail: text}"
@@ -289,6 +311,15 @@ def test_the_outcome_table_reads_codes_of_several_errors(tmp_path: Path) -> None
         reading(tmp_path, rest, answer)
 
 
+@pytest.mark.parametrize(("status", "is_refused"), [(400, True), (401, False), (402, False),
+                                                    (403, True), (404, False)])  # fmt: skip
+def test_several_statuses_are_those_alone(tmp_path: Path, status: int, is_refused: bool) -> None:
+    rest = PLAIN.replace("{status: 410, means: expired,", "{status: [403, 400], means: refused,")
+    with pytest.raises(PsaStreamError) as caught:
+        reading(tmp_path, rest, lambda request: web.json_response({}, status=status))
+    assert ("denies access" in str(caught.value)) is is_refused
+
+
 def test_a_list_that_never_holds_still_is_given_up(tmp_path: Path) -> None:
     rest = REST.format(paginator="{type: page_number, total_pages_path: pages}")
     asked = 0
@@ -301,6 +332,45 @@ def test_a_list_that_never_holds_still_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(TargetBusyError, match="changes faster"):
         reading(tmp_path, rest, answer)
     assert asked == 2 * PASSES_MAX
+
+
+def told(**headers: str) -> Answer:
+    return lambda request: web.json_response(
+        {"data": [visit(1)], "meta": {"after": None}},
+        headers={f"X-{name}": value for name, value in headers.items()},
+    )
+
+
+LIMITED = (
+    PLAIN + "rate_limit: {remaining_header: X-Left, limit_header: X-Limit, wait_header: X-W}\n"
+)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [told(Left="20", Limit="100"), told(Left="1"), told(Limit="100"), told(Left="0", Limit="0"),
+     told(Left="-1", Limit="100"), told(Left="1", Limit="many")],
+)  # fmt: skip
+def test_what_is_left_of_an_allowance_is_used_down_to_the_reserve(
+    tmp_path: Path, answer: Answer
+) -> None:
+    assert ids(reading(tmp_path, LIMITED, answer)) == ["1"]
+
+
+def test_the_reserve_of_an_allowance_is_left_to_others(tmp_path: Path) -> None:
+    with pytest.raises(QuotaExhaustedError) as caught:
+        reading(tmp_path, LIMITED, told(Left=" 19 ", Limit="100"))
+    assert caught.value.retry_after_s == 900
+
+
+def test_another_header_may_tell_how_long_to_wait(tmp_path: Path) -> None:
+    with pytest.raises(RateLimitedError) as caught:
+        reading(
+            tmp_path,
+            LIMITED,
+            lambda request: web.Response(status=429, headers={"X-W": "9", "Retry-After": "3"}),
+        )
+    assert caught.value.retry_after_s == 9
 
 
 def passes(*seen: tuple[set[str], int | None], moves: bool = True) -> bool:
