@@ -42,6 +42,10 @@ class Pace:
         bound_s = min(self.longest_s, self.first_s * 2.0 ** min(max(refusals, 1) - 1, 30))
         return bound_s * (0.75 + 0.25 * _fraction(f"{identity}|{refusals}"))
 
+    def believed_s(self, due_at_s: float, now_s: float) -> float:
+        """Return when a pause ends. None is so long: a clock was ahead that went back."""
+        return due_at_s if due_at_s <= now_s + self.longest_s else now_s
+
 
 PACES: Final[Mapping[Reason, Pace]] = {
     Reason.PERMISSION: Pace(

@@ -15,6 +15,7 @@ Those whose records change are tried soon, beside the sweeps, and take nobody's 
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import inf
@@ -35,7 +36,7 @@ PATIENCE_S: Final = 2 * DAY_S
 """Time within which each command of a cohort is tried, if a few a minute are enough for that."""
 
 _CohortKey = tuple[str, Reason, str, str | None]
-_Rank = tuple[bool, bool, float]
+_Rank = tuple[bool, bool, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ class _Cohort:
     under_way: set[str] = field(default_factory=set)
     round: set[str] = field(default_factory=set)  # under way, and waited for by this sweep
     tried: set[str] = field(default_factory=set)  # in this sweep, or under way when it began
+    # The order in which members were tried last: by count, since a clock may go back.
+    turns: dict[str, int] = field(default_factory=dict)
     queue: list[tuple[_Rank, str]] = field(default_factory=list)  # a heap; may hold what is over
     wanted: dict[str, None] = field(default_factory=dict)  # to be tried before the others
     touched: dict[str, None] = field(default_factory=dict)  # to be tried soon, beside the sweeps
@@ -99,9 +102,10 @@ class _Cohort:
     tried_at_s: float = 0.0
     last: Problem | None = None  # what the target said last
 
-    def join(self, member: Refusal) -> None:
+    def join(self, member: Refusal, turn: int) -> None:
         """Take in a member, or what became of it; it has its turn in a sweep once."""
         self.members[member.exception_id] = member
+        self.turns[member.exception_id] = turn
         if member.exception_id not in self.tried:
             heapq.heappush(self.queue, (self._rank(member), member.exception_id))
 
@@ -125,11 +129,30 @@ class _Cohort:
 
     def _rank(self, member: Refusal) -> _Rank:
         is_wanted, was_sent = member.exception_id in self.wanted, member.refusals > 0
-        return not is_wanted, was_sent, member.attempted_at_s
+        return not is_wanted, was_sent, self.turns[member.exception_id]
+
+    def leave(self, identity: str) -> Refusal:
+        """Let a member go and return it."""
+        self.wanted.pop(identity, None)
+        self.touched.pop(identity, None)
+        self.turns.pop(identity)
+        return self.members.pop(identity)
 
     def waits_until_s(self, now_s: float) -> float:
-        """Return when the cohort is due. No pause is so long: a clock was ahead that went back."""
-        return self.due_at_s if self.due_at_s <= now_s + self.pace.longest_s else now_s
+        """Return when the cohort is due."""
+        return self.pace.believed_s(self.due_at_s, now_s)
+
+    def touch(self, identity: str, now_s: float) -> None:
+        """Take in that something that a member names has changed."""
+        self.touched[identity] = None
+        at_s = max(now_s, min(self.tried_at_s, now_s) + TOUCH_GAP_S)
+        self.soon_at_s = min(self.soon_at_s, at_s)
+
+    def touched_at_s(self, now_s: float) -> float:
+        """Return when members are due whose records changed: no later than they ever wait."""
+        if self.soon_at_s <= now_s + TOUCH_GAP_S or not self.touched:
+            return self.soon_at_s
+        return now_s
 
     def choose_touched(self, now_s: float) -> list[Refusal]:
         """Return who is tried because its record has changed; the rest follows a little later."""
@@ -229,11 +252,13 @@ class Refusals:
         self._cohorts: dict[_CohortKey, _Cohort] = {}
         self._keys: dict[str, _CohortKey] = {}  # exception id → its cohort
         self._urgent: dict[str, None] = {}
+        self._again: set[str] = set()  # a person asked while they were under way
+        self._turns = itertools.count()
         self._changes: dict[str, int] = {}  # exception id → how often its cause was another one
         self._of: dict[str, dict[str, None]] = {}  # natural key → exception ids
         self._references: dict[str, tuple[str, ...]] = {}  # exception id → what its command names
         self._names: dict[str, set[str]] = {}  # what a command names → exception ids
-        for refusal in known:
+        for refusal in sorted(known, key=lambda it: it.attempted_at_s):
             self._restore(refusal)
 
     def __len__(self) -> int:
@@ -281,6 +306,9 @@ class Refusals:
             cohort.due_at_s,
         )
         self._join(refusal)
+        if exception_id in self._again:  # its answer may be from before the cure
+            self._again.discard(exception_id)
+            self._urgent[exception_id] = None
         return refusal
 
     def waiting(self, exception_id: str) -> Refusal | None:
@@ -299,6 +327,7 @@ class Refusals:
         """Take in that the desire is met, or withdrawn; the exception is resolved."""
         self._left(exception_id, is_taken=True, now_s=now_s)
         self._forget(exception_id)
+        self._again.discard(exception_id)
         self._changes.pop(exception_id, None)
 
     def put_back(self, exception_id: str, now_s: float) -> None:
@@ -306,6 +335,7 @@ class Refusals:
         key = self._keys.get(exception_id)
         if key is None or exception_id not in self._cohorts[key].under_way:
             return
+        self._again.discard(exception_id)
         self._cohorts[key].answered(exception_id, None, now_s)
 
     def flows(self, kind: str) -> None:
@@ -326,7 +356,7 @@ class Refusals:
         released = [member for identity in self._urgent if (member := self._begin(identity))]
         self._urgent.clear()
         for cohort in self._cohorts.values():
-            if cohort.soon_at_s <= now_s:
+            if cohort.touched_at_s(now_s) <= now_s:
                 cohort.tried_at_s = now_s
                 for member in cohort.choose_touched(now_s):
                     self._begin(member.exception_id)
@@ -341,7 +371,7 @@ class Refusals:
             return 0.0
         return min(
             (
-                min(cohort.soon_at_s, cohort.waits_until_s(now_s))
+                min(cohort.touched_at_s(now_s), cohort.waits_until_s(now_s))
                 for cohort in self._cohorts.values()
             ),
             default=None,
@@ -350,17 +380,24 @@ class Refusals:
     def request(self, request: RetryRequest, now_s: float) -> int:
         """Make what a person asks for due at once; return how many are meant.
 
-        One by its id is tried whatever its cohort does; of many, a few are tried first.
+        One by its id is tried whatever its cohort does; of many, a few are tried first. Who is
+        under way is tried once more, should it be refused: the target may have answered before the
+        cure.
         """
         meant = [member for member in self._members() if request.is_about(member)]
         keys: dict[_CohortKey, None] = {}
         for member in meant:
-            if request.exception_id is not None:
-                self._urgent[member.exception_id] = None
-                continue
-            key = self._keys[member.exception_id]
-            self._cohorts[key].wanted[member.exception_id] = None
-            keys[key] = None
+            identity = member.exception_id
+            key = self._keys[identity]
+            is_under_way = identity in self._cohorts[key].under_way
+            if is_under_way:
+                self._again.add(identity)
+            elif request.exception_id is not None:
+                self._urgent[identity] = None
+            else:
+                self._cohorts[key].wanted[identity] = None
+            if request.exception_id is None:
+                keys[key] = None
         for key in keys:
             self._cohorts[key].begin_anew(now_s)
         return len(meant)
@@ -369,10 +406,7 @@ class Refusals:
         """Take in that something of these names has changed or was captured again."""
         for name in names:
             for identity in self._names.get(name, ()):
-                cohort = self._cohorts[self._keys[identity]]
-                cohort.touched[identity] = None
-                at_s = max(now_s, cohort.tried_at_s + TOUCH_GAP_S)
-                cohort.soon_at_s = min(cohort.soon_at_s, at_s)
+                self._cohorts[self._keys[identity]].touch(identity, now_s)
 
     def _members(self) -> Iterator[Refusal]:
         for cohort in self._cohorts.values():
@@ -407,7 +441,7 @@ class Refusals:
         self._unname(identity)
         if self._keys.get(identity) != key:
             self._forget(identity)
-        cohort.join(refusal)
+        cohort.join(refusal, next(self._turns))
         self._keys[identity] = key
         self._of.setdefault(refusal.command.natural_key, {})[identity] = None
         self._references[identity] = tuple(references(refusal.command))
@@ -434,12 +468,10 @@ class Refusals:
         if key is None:
             return
         cohort = self._cohorts[key]
-        natural_key = cohort.members.pop(exception_id).command.natural_key
+        natural_key = cohort.leave(exception_id).command.natural_key
         self._of[natural_key].pop(exception_id)
         if not self._of[natural_key]:
             del self._of[natural_key]
-        cohort.wanted.pop(exception_id, None)
-        cohort.touched.pop(exception_id, None)
         if not cohort.members:
             del self._cohorts[key]
 

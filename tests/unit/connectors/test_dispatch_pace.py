@@ -142,10 +142,13 @@ def test_a_person_may_mean_one_or_those_of_a_target_or_reason(
 
 
 def test_those_never_sent_come_first_then_the_longest_not_tried() -> None:
-    found = Refusals()
     sent, held = problem_of(Reason.SETTING), Problem("E", "no", None, Reason.SETTING, is_held=True)
-    for identity, problem, at_s in (("late", sent, 9), ("early", sent, 0.5), ("held", held, 0.7)):
-        found.refused(identity, make_command(f"netsuite:project:{identity}"), problem, 1, at_s)
+    found = Refusals(
+        Refusal(name, make_command(f"netsuite:{name}"), problem, 1, refusals, 0.0, at_s, 900.0)
+        for name, problem, refusals, at_s in (
+            ("late", sent, 1, 9.0), ("early", sent, 1, 0.5), ("held", held, 0, 5.0),
+        )
+    )  # fmt: skip
     found.refused("named", make_command("netsuite:project:n", target="netsuite"), sent, 1, 20.0)
     order = []
     now_s = 2_000.0
@@ -317,11 +320,95 @@ def test_one_that_a_person_names_is_tried_at_once_and_once() -> None:
     assert (found.next_at_s(100.0) or 0.0) <= 100.0
     [refusal] = found.due(100.0)
     assert refusal.exception_id == "1"
-    assert found.request(RetryRequest(exception_id="1"), 100.0) == 1
-    assert found.due(100.0) == [], "it is under way"
     found.refused("1", refusal.command, refusal.problem, 2, 100.0)
     assert found.request(RetryRequest(exception_id="7"), 100.0) == 0
-    assert found.next_at_s(101.0) != 0.0
+    assert found.next_at_s(101.0) == 900.0
+
+
+ASKED = {
+    "by its name": RetryRequest(exception_id="1"),
+    "by its reason": RetryRequest(reason=Reason.SETTING),
+}
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+@pytest.mark.parametrize("request_", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize("code", ["E", "another"])
+def test_a1_one_that_a_person_asks_for_during_its_trial_is_tried_once_more(
+    request_: RetryRequest, code: str
+) -> None:
+    """The target may have answered before the cure."""
+    found = restored(900.0, 900.0)
+    found.request(RetryRequest(exception_id="1"), 100.0)
+    [refusal] = found.due(100.0)
+    assert found.request(request_, 101.0) == (1 if request_.exception_id else 2)
+    assert "1" not in [it.exception_id for it in found.due(101.0)], "it is under way"
+    assert (found.next_at_s(102.0) or 0.0) > 102.0
+    found.refused("1", refusal.command, Problem(code, "no", None, Reason.SETTING), 2, 103.0)
+    assert (found.next_at_s(103.0) or 0.0) <= 103.0
+    assert "1" in [it.exception_id for it in found.due(103.0)]
+    found.refused("1", refusal.command, Problem(code, "no", None, Reason.SETTING), 3, 104.0)
+    assert "1" not in [it.exception_id for it in found.due(104.0)], "it was tried once more"
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+@pytest.mark.parametrize("news", ["met", "put back"])
+def test_a1_one_that_a_person_asks_for_during_its_trial_is_over_where_that_was_good(
+    news: str,
+) -> None:
+    found = restored(900.0)
+    [refusal] = found.due(900.0)
+    found.request(RetryRequest(exception_id="0"), 901.0)
+    if news == "met":
+        found.met("0", 902.0)
+    else:
+        found.put_back("0", 902.0)  # another one of its natural key tells
+    found.refused("0", refusal.command, refusal.problem, 2, 903.0)
+    assert (found.next_at_s(903.0) or 0.0) > 903.0
+
+
+@pytest.mark.fault("C11", place="connectors/dispatch/refusals.py")
+@pytest.mark.parametrize("ahead_s", [0.0, 60.0, 365 * 24 * HOUR])
+def test_c11_stamps_of_a_clock_that_was_ahead_put_nobody_off(ahead_s: float) -> None:
+    """Whoever was tried longest ago is next, whatever the clock said then."""
+    problem = problem_of(Reason.VALIDATION)
+    found = Refusals(
+        Refusal(
+            str(number), make_command(f"netsuite:project:{number}"), problem, 1, 1, 0.0,
+            ahead_s if number < 10 else 0.0, 900.0,
+        )
+        for number in range(60)
+    )  # fmt: skip
+    now_s, tried = 1_000.0, set[str]()
+    while now_s < PATIENCE_S + 1_000:
+        now_s = max(now_s, found.next_at_s(now_s) or 0.0)
+        for refusal in found.due(now_s):
+            tried.add(refusal.exception_id)
+            found.refused(refusal.exception_id, refusal.command, problem, 2, now_s)
+    assert len(tried) == 60
+
+
+@pytest.mark.fault("C11", place="connectors/dispatch/refusals.py")
+def test_c11_a_change_is_tried_soon_though_the_clock_went_back_since_the_last_trial() -> None:
+    found = refused(2, Reason.VALIDATION, '{"customer_id":"cus-1"}')
+    ahead_s = 2 * HOUR
+    assert len(found.due(ahead_s)) == 2
+    for identity in "01":
+        command = make_command(f"netsuite:project:{identity}", payload='{"customer_id":"cus-1"}')
+        found.refused(identity, command, problem_of(Reason.VALIDATION), 2, ahead_s)
+    found.touched(["customer_id:cus-1"], 100.0)
+    assert found.next_at_s(100.0) == 130.0
+    assert len(found.due(130.0)) == 2
+
+
+@pytest.mark.fault("C11", place="connectors/dispatch/refusals.py")
+def test_c11_a_change_is_tried_though_the_clock_goes_back_before_it_is() -> None:
+    found = refused(1, Reason.VALIDATION, '{"customer_id":"cus-1"}')
+    found.touched(["customer_id:cus-1"], 5.0)
+    assert found.next_at_s(0.0) == 30.0
+    assert found.due(0.0) == []
+    assert found.next_at_s(-1.0) == -1.0, "no change waits longer than 30 s"
+    assert len(found.due(-1.0)) == 1
 
 
 def test_who_is_tried_because_its_record_changed_says_nothing_about_the_others() -> None:
@@ -451,7 +538,13 @@ def test_what_a_person_asks_for_does_not_wait_for_an_answer() -> None:
     pause_s = PACES[Reason.SETTING].pause_s(2, "upsert_project|E|None")
     assert found.next_at_s(901.0) == pytest.approx(901.0 + pause_s)
     found.refused(lost.exception_id, lost.command, lost.problem, 2, 902.0)
-    assert found.next_at_s(902.0) == pytest.approx(901.0 + pause_s), "it is no part of the sweep"
+    assert found.due(902.0) == [lost_again(found)], "it may have been answered before the cure"
+    found.refused(lost.exception_id, lost.command, lost.problem, 3, 903.0)
+    assert found.next_at_s(903.0) == pytest.approx(901.0 + pause_s), "it is no part of the sweep"
+
+
+def lost_again(found: Refusals) -> Refusal | None:
+    return found.waiting("0")
 
 
 def test_who_is_refused_again_by_a_newer_revision_goes_behind_the_others() -> None:
