@@ -90,10 +90,12 @@ class TargetExecutor:
         check: Check = lambda: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         refused: Iterable[Refusal] = (),
+        told: Iterable[Refusal] = (),
     ) -> None:
         """`check` raises LeaseLostError where this process may not act any more.
 
-        `refused` are the commands that earlier sessions left refused, of our partitions.
+        `refused` are the commands that earlier sessions left refused, of our partitions; `told`
+        those that they told a person of and did not settle: they come again.
         """
         self._check = check
         self._now = now
@@ -114,7 +116,7 @@ class TargetExecutor:
         self._is_draining = False
         self._refusals = Refusals(refused)
         self._limited = 0  # times in a row that the target asked everybody to slow down
-        self._repeated = Repeated(journal, check, self._now_s)
+        self._repeated = Repeated(journal, check, self._now_s, told)
         self._news: dict[str, asyncio.Event] = {}  # natural key → came since its step was chosen
         self._pacer = Pacer(self._refusals, self._try_again, now=self._now_s, spawn=spawn)
         self._pacer.wake()
@@ -136,8 +138,9 @@ class TargetExecutor:
         """
         if self._ledger.deliver(command):
             self._waiting[command.command_id] = [finished]
-            self._begin(command.natural_key)
-            self._nudge(command.natural_key)
+            pause_s = self._repeated.come(command)
+            if not self._nudge(command.natural_key):
+                self._begin(command.natural_key, pause_s)
         elif self._ledger.is_waiting(command):
             self._waiting[command.command_id].append(finished)
         else:
@@ -150,6 +153,9 @@ class TargetExecutor:
 
         `finished` is called once nothing of it waits, and no exception is open for it.
         """
+        told = self._repeated.withdrawn(natural_key, revision)
+        if told is not None:
+            self._reopen(told)
         for refusal in self._refusals.of(natural_key, below=revision):
             if not is_leftover(refusal):  # which was carried out, and is to be tidied up still
                 self._reopen(refusal)
@@ -157,6 +163,8 @@ class TargetExecutor:
         if waiting is not None:
             self._waiting[waiting.command_id].append(finished)
             self._nudge(natural_key)
+        elif told is not None:  # what came after it was withdrawn with it
+            self._spawn(self._end(told, finished))
         else:
             finished()
 
@@ -194,6 +202,17 @@ class TargetExecutor:
         if idle or late:
             await asyncio.wait(idle | late)
 
+    async def _end(self, told: Refusal, finished: Finished) -> None:
+        """Resolve what is open for a command that does not come again."""
+        while not self._is_draining:
+            try:
+                self._check()
+            except LeaseLostError:
+                await asyncio.sleep(self._policy.backoff_s)
+            else:
+                await self._journal.resolve(told)
+                return finished()
+
     def _try_again(self, refusal: Refusal) -> None:
         command = refusal.command
         if is_leftover(refusal):
@@ -202,6 +221,7 @@ class TargetExecutor:
                 self._begin(command.natural_key)
         elif is_begun := self._reopen(refusal):
             self._trials.add(command.command_id)
+            self._repeated.go_on(refusal)
         if not is_begun:  # another one is under way, and will tell
             self._refusals.put_back(refusal.exception_id, self._now_s())
 
@@ -217,29 +237,28 @@ class TargetExecutor:
     def _now_s(self) -> float:
         return self._now().timestamp()
 
-    def _begin(self, natural_key: str) -> None:
+    def _begin(self, natural_key: str, patience_s: float = 0.0) -> None:
         if natural_key not in self._tasks:
             intent = self._ledger.open_intent(natural_key)
             delay_s = 0.0 if intent is None else self._policy.heir_wait_s(self._age_s(intent))
             self._news[natural_key] = asyncio.Event()
-            self._tasks[natural_key] = self._spawn(self._work_off(natural_key, delay_s))
+            self._tasks[natural_key] = self._spawn(self._work_off(natural_key, delay_s, patience_s))
 
     def _age_s(self, intent: Intent) -> float | None:
         if intent.started_at is None:
             return None
         return (self._now() - intent.started_at).total_seconds()
 
-    async def _work_off(self, natural_key: str, delay_s: float) -> None:
+    async def _work_off(self, natural_key: str, delay_s: float, patience_s: float) -> None:
         """Settle the commands of a natural key, oldest first, until none is left."""
         failures = 0
-        patience_s = 0.0
         while self._ledger.has_work(natural_key) and not self._is_draining:
             await self._pause(natural_key, delay_s, patience_s)
             delay_s = patience_s = 0.0
             kind = self._ledger.kind(natural_key)
             await self._gate.wait(natural_key, kind, failures)
             async with self._slots:
-                if not self._gate.lets(natural_key):  # one before it in the queue closed it
+                if not self._gate.lets(natural_key, kind):  # one before it in the queue closed it
                     continue
                 # Decided only now, so that a revision which came in meanwhile counts.
                 self._news[natural_key].clear()
@@ -253,14 +272,16 @@ class TargetExecutor:
                 is_alone = self._repeated.fails_alone(natural_key)
                 if is_alone and isinstance(error, AuthenticationError):
                     error = denied_alone(error)
-                delay_s = self._retry_delay_s(step.command, error, failures)
+                delay_s = self._retry_delay_s(step.command, error, failures, is_alone=is_alone)
                 is_its_own = is_alone or self._repeated.is_told(step.command)
-                self._gate.failed(natural_key, is_for_all=is_outage(error) and not is_its_own)
+                is_for_all = is_outage(error) and not is_its_own
+                self._gate.failed(natural_key, is_for_all=is_for_all)
                 patience_s = await self._repeated.patience_s(
                     step,
                     error,
                     failures,
-                    is_alone=is_alone,
+                    is_its_own=is_its_own,
+                    is_down=is_for_all and self._gate.is_down,
                     is_leftover=isinstance(step, Revisit),
                 )
         self._gate.leave(natural_key)
@@ -473,7 +494,12 @@ class TargetExecutor:
         return waiting
 
     def _retry_delay_s(
-        self, command: Command, error: TransientError | AuthenticationError, failures: int
+        self,
+        command: Command,
+        error: TransientError | AuthenticationError,
+        failures: int,
+        *,
+        is_alone: bool,
     ) -> float:
         delay_s = self._policy.delay_s(error, failures, chance=random.random())  # noqa: S311
         self._metrics.retries.labels(self._target, error.code).inc()
@@ -485,7 +511,11 @@ class TargetExecutor:
             delay_s=round(delay_s, 3),
             error=str(error),
         )
-        if isinstance(error, AuthenticationError | QuotaExhaustedError):
+        if is_alone and self._repeated.is_told(command):
+            return delay_s  # it is its own matter
+        if isinstance(error, AuthenticationError):
+            self._gate.close_for(delay_s, command.kind)
+        elif isinstance(error, QuotaExhaustedError):
             self._gate.close_for(delay_s)
         elif isinstance(error, RateLimitedError):  # it asks the account, not the command
             if error.retry_after_s is not None:
@@ -539,7 +569,7 @@ class TargetExecutor:
         gauge.labels(target, "in_flight").set(in_flight)
         gauge.labels(target, "retrying").set(retrying)
         gauge.labels(target, "queued").set(max(0, self.waiting - in_flight - retrying))
-        self._metrics.paused.labels(target).set(self._gate.is_closed or self._gate.is_down)
+        self._metrics.paused.labels(target).set(self._gate.is_paused)
 
 
 def _check_deadline(deadline_s: float) -> None:

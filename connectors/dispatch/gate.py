@@ -1,9 +1,10 @@
 """When a target as a whole takes no command: told to wait, or not able to answer.
 
-Credentials refused, an allowance gone, a request to slow down: the target says so itself, and all
-wait. That it is down it does not say: it is down once several commands in a row have failed with no
-good answer between. Then one command at a time asks (the probe), after pauses that grow; the first
-good answer lets all others follow.
+An allowance gone, a request to slow down: the target says so itself, and all wait. Credentials
+refused: all of one kind wait, since it may be that kind alone that the account may not use; each
+other kind learns for itself. That it is down the target does not say: it is down once several
+commands in a row have failed with no good answer between. Then one command at a time asks (the
+probe), after pauses that grow; the first good answer lets all others follow.
 
 Some records make a target fail that is well. Who is known to fail alone does not count, and each
 kind has its turn as probe, in it whoever has failed the least: so what a target would take is asked
@@ -39,7 +40,8 @@ class Gate:
         """`pause_s` is how long to wait after so many probes in vain (from 1)."""
         self._target = target
         self._pause_s = pause_s
-        self._opens_at_s = 0.0  # of the event loop's clock
+        # By kind, None for all, of the event loop's clock.
+        self._opens_at_s: dict[str | None, float] = {}
         self._failed: set[str] = set()  # natural keys, since the last good answer
         self._is_down = False
         self._probes = 0
@@ -51,22 +53,33 @@ class Gate:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the target has told to wait."""
-        return asyncio.get_running_loop().time() < self._opens_at_s
+        """Whether the target has told all to wait."""
+        return asyncio.get_running_loop().time() < self._opens_at_s.get(None, 0.0)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether anything is held back."""
+        now_s = asyncio.get_running_loop().time()
+        return self._is_down or any(now_s < at_s for at_s in self._opens_at_s.values())
 
     @property
     def is_down(self) -> bool:
         """Whether the target is held to be unable to answer."""
         return self._is_down
 
-    def lets(self, natural_key: str) -> bool:
+    def lets(self, natural_key: str, kind: str) -> bool:
         """Whether a command may be sent now."""
-        return not self.is_closed and (not self._is_down or self._probe == natural_key)
+        if asyncio.get_running_loop().time() < self._opens_for_s(kind):
+            return False
+        return not self._is_down or self._probe == natural_key
 
-    def close_for(self, seconds: float) -> None:
-        """Take nothing for so long from now on, at least."""
+    def close_for(self, seconds: float, kind: str | None = None) -> None:
+        """Take nothing, or nothing of a kind, for so long from now on, at least."""
         opens_at_s = asyncio.get_running_loop().time() + seconds
-        self._opens_at_s = max(self._opens_at_s, opens_at_s)
+        self._opens_at_s[kind] = max(self._opens_at_s.get(kind, 0.0), opens_at_s)
+
+    def _opens_for_s(self, kind: str) -> float:
+        return max(self._opens_at_s.get(None, 0.0), self._opens_at_s.get(kind, 0.0))
 
     def failed(self, natural_key: str, *, is_for_all: bool) -> None:
         """Take in that a command met no good answer; `is_for_all`: any other might meet the same.
@@ -104,7 +117,10 @@ class Gate:
         """Wait until a command may be sent; `failures` of it in a row so far."""
         go = asyncio.get_running_loop().create_future()
         self._waiting[natural_key] = _Waiting(kind, failures, go)
-        self._let_go()
+        if (at_s := self._may_go_s(kind)) > asyncio.get_running_loop().time():
+            self._come_back(at_s)
+        else:
+            self._let_go()
         try:
             await go
         finally:
@@ -112,21 +128,39 @@ class Gate:
 
     def _let_go(self) -> None:
         """Let go whoever may go now; come back when somebody may."""
-        loop = asyncio.get_running_loop()
+        if self._probe is not None and self._probe not in self._waiting:
+            return  # its answer is awaited
+        now_s = asyncio.get_running_loop().time()
+        may_go_s = {key: self._may_go_s(waiting.kind) for key, waiting in self._waiting.items()}
+        ready = [key for key, at_s in may_go_s.items() if at_s <= now_s]
+        if self._is_down:
+            if self._probe is None and ready:
+                self._probe = min(ready, key=self._rank)
+                kind = self._waiting[self._probe].kind
+                self._turns[kind] = max(self._turns.values(), default=0) + 1
+            ready = [key for key in ready if key == self._probe]
+        for natural_key in ready:
+            waiting = self._waiting.pop(natural_key)
+            if not waiting.go.done():  # it may have been cancelled
+                waiting.go.set_result(None)
+        if later := [at_s for at_s in may_go_s.values() if at_s > now_s]:
+            self._come_back(min(later))
+
+    def _come_back(self, at_s: float) -> None:
+        """Let go whoever may go then, unless that is done before."""
+        if self._timer is not None and self._timer.when() <= at_s:
+            return
         if self._timer is not None:
             self._timer.cancel()
-        at_s = max(self._opens_at_s, self._probe_at_s) if self._is_down else self._opens_at_s
-        if at_s > loop.time():
-            self._timer = loop.call_at(at_s, self._let_go)
-            return
-        if self._is_down and self._probe is None and self._waiting:
-            self._probe = min(self._waiting, key=self._rank)
-            kind = self._waiting[self._probe].kind
-            self._turns[kind] = max(self._turns.values(), default=0) + 1
-        for natural_key in [self._probe] if self._is_down else list(self._waiting):
-            waiting = self._waiting.pop(natural_key, None) if natural_key else None
-            if waiting is not None and not waiting.go.done():  # it may have been cancelled
-                waiting.go.set_result(None)
+        self._timer = asyncio.get_running_loop().call_at(at_s, self._time_has_come)
+
+    def _time_has_come(self) -> None:
+        self._timer = None
+        self._let_go()
+
+    def _may_go_s(self, kind: str) -> float:
+        opens_at_s = self._opens_for_s(kind)
+        return max(opens_at_s, self._probe_at_s) if self._is_down else opens_at_s
 
     def _rank(self, natural_key: str) -> tuple[int, int]:
         waiting = self._waiting[natural_key]

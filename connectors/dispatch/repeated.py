@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from connectors.dispatch.commands import Command
@@ -12,8 +13,8 @@ from connectors.dispatch.lease import Check, LeaseLostError
 from connectors.dispatch.ledger import Attempt, Step
 from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
 from connectors.dispatch.refusals import Refusal, RetryRequest
-from connectors.dispatch.verdicts import unclear
-from connectors.toolkit.faults import Reason, UnclearAnswerError, VendorUnavailableError
+from connectors.dispatch.verdicts import LateIntentError, unclear
+from connectors.toolkit.faults import Reason, UnclearAnswerError
 from schemas.errors import AuthenticationError, TransientError
 
 UNCLEAR_AFTER: Final = 8
@@ -25,14 +26,24 @@ UNAVAILABLE_AFTER: Final = 30
 class Repeated:
     """Those of one target."""
 
-    def __init__(self, journal: Journal, check: Check, now_s: Callable[[], float]) -> None:
-        """`check` raises LeaseLostError where nothing may be told; `now_s` since the epoch."""
+    def __init__(
+        self,
+        journal: Journal,
+        check: Check,
+        now_s: Callable[[], float],
+        told: Iterable[Refusal] = (),
+    ) -> None:
+        """`check` raises LeaseLostError where nothing may be told; `now_s` since the epoch.
+
+        `told` is what earlier sessions told a person of, and did not settle.
+        """
         self._journal = journal
         self._check = check
         self._now_s = now_s
         self._answers = 0  # good ones so far
         self._failed: dict[str, int] = {}  # natural key → answers when it failed last
         self._told: dict[str, Refusal] = {}  # by exception id
+        self._earlier = {it.command.natural_key: it for it in told}  # whose commands did not come
 
     def __len__(self) -> int:
         """How many a person was told of."""
@@ -65,11 +76,41 @@ class Repeated:
         """Whether a person was told of a command, or of an earlier one of its natural key."""
         return exception_id(command) in self._told
 
-    def meant(self, request: RetryRequest) -> Iterator[str]:
-        """Yield the natural keys of what a person was told of and asks for."""
-        for refusal in self._told.values():
+    def meant(self, request: RetryRequest) -> list[str]:
+        """Return the natural keys of what a person was told of and asks for.
+
+        What has not come again yet is tried as it comes.
+        """
+        for natural_key, refusal in self._earlier.items():
             if request.is_about(refusal):
-                yield refusal.command.natural_key
+                self._earlier[natural_key] = replace(refusal, retry_at_s=self._now_s())
+        return [it.command.natural_key for it in self._told.values() if request.is_about(it)]
+
+    def come(self, command: Command) -> float:
+        """Take in that a command has come, maybe again; return for how long it pauses still."""
+        told = self._earlier.get(command.natural_key)
+        if told is None or told.command.revision > command.revision:
+            return 0.0
+        del self._earlier[command.natural_key]
+        return self.go_on(told) if told.command.command_id == command.command_id else 0.0
+
+    def go_on(self, told: Refusal) -> float:
+        """Go on where an earlier session left a command; return for how long it pauses still."""
+        if told.problem.reason is not Reason.UNCLEAR:  # refused, but its result is not known
+            return 0.0
+        self._told[told.exception_id] = told
+        now_s = self._now_s()
+        return max(0.0, PACES[Reason.UNCLEAR].believed_s(told.retry_at_s, now_s) - now_s)
+
+    def withdrawn(self, natural_key: str, revision: int) -> Refusal | None:
+        """Take in a withdrawal; return what was told of before it, and does not come again.
+
+        Compaction has left the withdrawal in the place of its command.
+        """
+        told = self._earlier.get(natural_key)
+        if told is None or told.command.revision >= revision:
+            return None
+        return self._earlier.pop(natural_key)
 
     async def patience_s(
         self,
@@ -77,25 +118,29 @@ class Repeated:
         error: TransientError | AuthenticationError,
         failures: int,
         *,
-        is_alone: bool,
+        is_its_own: bool,
+        is_down: bool,
         is_leftover: bool,
     ) -> float:
         """Tell a person of what is repeated in vain for long; return how long it pauses then.
 
-        Not where the target is down for all: that is no matter of single commands. What is
+        Not where the target `is_down` for all: that is no matter of single commands. What is
         `is_leftover` was carried out, and what it left behind is told already.
         """
         match error:
-            case UnclearAnswerError():
+            case LeaseLostError() | LateIntentError() | AuthenticationError():
+                return 0.0  # it says nothing about this command
+            case UnclearAnswerError() if not is_down:
                 after, longest_s = UNCLEAR_AFTER, DAY_S
-            case VendorUnavailableError() if is_alone or self.is_told(step.command):
+            case _ if is_its_own:
                 after, longest_s = UNAVAILABLE_AFTER, HOUR_S
             case _:
                 return 0.0
-        if failures < after:
-            return 0.0
-        times = failures - after + 1
         identity = exception_id(step.command)
+        told = self._told.get(identity)
+        if told is None and failures < after:
+            return 0.0
+        times = failures - after + 1 if told is None else told.refusals + 1
         pause_s = min(longest_s, PACES[Reason.UNCLEAR].pause_s(times, identity))
         if is_leftover:
             return pause_s
@@ -108,9 +153,7 @@ class Repeated:
         self._told[identity] = refusal
         return pause_s
 
-    def _refusal(
-        self, step: Step, error: VendorUnavailableError, times: int, pause_s: float
-    ) -> Refusal:
+    def _refusal(self, step: Step, error: TransientError, times: int, pause_s: float) -> Refusal:
         identity, now_s = exception_id(step.command), self._now_s()
         told = self._told.get(identity)
         return Refusal(

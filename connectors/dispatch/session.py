@@ -66,6 +66,11 @@ class Session:
         self._max_queued = {name: target.config.max_queued for name, target in targets.items()}
         # One ledger for all: natural keys name their target, and results are keyed by them alone.
         ledger = Ledger(memory.settled, memory.intents)
+        ours: dict[str, list[Refusal]] = {name: [] for name in targets}
+        for refusal in memory.refusals:
+            target, natural_key = refusal.command.target, refusal.command.natural_key
+            if target in ours and owns(*place_of(target, natural_key)):
+                ours[target].append(refusal)
         self._executors = {
             name: TargetExecutor(
                 name,
@@ -78,13 +83,8 @@ class Session:
                 spawn=spawn,
                 check=check,
                 now=now,
-                refused=(
-                    refusal
-                    for refusal in memory.refusals
-                    if refusal.command.target == name
-                    and _is_last(refusal, memory)
-                    and owns(*place_of(refusal.command.target, refusal.command.natural_key))
-                ),
+                refused=[it for it in ours[name] if _is_last(it, memory)],
+                told=[it for it in ours[name] if not _is_last(it, memory)],
             )
             for name, target in targets.items()
         }

@@ -62,12 +62,15 @@ def is_from_target(error: RecordError) -> bool:
 def is_outage(error: TransientError | AuthenticationError) -> bool:
     """Whether any other command might meet the same: no answer, or none that it could give.
 
-    A target that asks to wait closes the gate by itself; an unclear answer is about its record.
+    A target that asks to wait closes the gate by itself. An unclear answer is about its record
+    where it has a code of the vendor's; one without may come from whatever stands before it, such
+    as a proxy or a page of maintenance.
     """
-    if isinstance(error, AuthenticationError):
+    if isinstance(error, UnforeseenError | AuthenticationError | RateLimitedError):
         return False
-    spares = UnclearAnswerError | RateLimitedError | LeaseLostError | LateIntentError
-    return not isinstance(error, spares)
+    if isinstance(error, LeaseLostError | LateIntentError):
+        return False
+    return not isinstance(error, UnclearAnswerError) or error.context.get("vendor_code") is None
 
 
 def rejected(attempts: int, error: RecordError) -> Outcome:
@@ -104,7 +107,7 @@ def denied_alone(error: AuthenticationError) -> UnclearAnswerError:
     )
 
 
-def unclear(error: VendorUnavailableError) -> Problem:
+def unclear(error: TransientError) -> Problem:
     """Return what a person is told about answers, or failures, that nobody understands."""
     code = error.context.get("vendor_code") or error.context.get("status") or error.code
     return Problem(str(code), error.detail, reason=Reason.UNCLEAR)

@@ -175,7 +175,8 @@ async def test_a_command_that_retries_holds_up_no_other_key() -> None:
     patient = RetryPolicy(settle_s=0.001, backoff_s=60, backoff_max_s=60, auth_retry_s=60)
     async with bench(policy=patient) as it:
         stuck = [make_command(f"netsuite:project:stuck-{number}") for number in range(5)]
-        busy = UnclearAnswerError("netsuite answered 409", outcome_unknown=False, context={})
+        code = {"vendor_code": "RCRD_HAS_BEEN_CHANGED"}
+        busy = UnclearAnswerError("netsuite answered 409", outcome_unknown=False, context=code)
         for command in stuck:
             it.target.will(command.natural_key, busy)
         other = make_command("netsuite:project:other")

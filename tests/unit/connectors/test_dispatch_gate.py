@@ -5,18 +5,21 @@ from collections.abc import Callable
 
 import pytest
 
+from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command
 from connectors.dispatch.gate import Gate
 from connectors.dispatch.pace import HOUR_S
 from connectors.dispatch.sink import Applied
+from connectors.dispatch.verdicts import UnforeseenError
 from connectors.toolkit.faults import (
     Fault,
     Reason,
+    UnclearAnswerError,
     UnreadableBodyError,
     VendorRejectedError,
     VendorUnavailableError,
 )
-from schemas.errors import RateLimitedError, TransientError
+from schemas.errors import AuthenticationError, RateLimitedError, TransientError
 from tests.support.erp_bench import POLICY, Erp, bench, virtually
 from tests.support.sinks import make_command
 from tests.support.virtual_time import now
@@ -36,6 +39,23 @@ def commands(count: int) -> list[Command]:
 
 def down(is_unknown: bool = True) -> VendorUnavailableError:
     return VendorUnavailableError("erp answered 503", outcome_unknown=is_unknown, context={})
+
+
+def page(status: int, code: str | None = None, *, is_unknown: bool = True) -> UnclearAnswerError:
+    """What comes from before the target, where there is no code of the vendor's."""
+    context = {"status": status, "vendor_code": code}
+    return UnclearAnswerError(f"erp: {status}", outcome_unknown=is_unknown, context=context)
+
+
+def read_error(body: object) -> UnclearAnswerError:
+    """What an answer to a write is that is no record."""
+    with pytest.raises(UnclearAnswerError) as caught:
+        read_answer(Row, body, system="erp", is_read=False)
+    return caught.value
+
+
+class Row(Answer):
+    project_id: int
 
 
 class Down(Erp):
@@ -83,9 +103,16 @@ class Down(Erp):
         lambda: Down(TransientError("erp: token endpoint answered 503")),
         lambda: Down(UnreadableBodyError("a page of maintenance")),
         lambda: Down(VendorRejectedError(503, [], context={})),
+        lambda: Down(page(403)),
+        lambda: Down(page(404, is_unknown=False)),
+        lambda: Down(page(302)),
+        lambda: Down(read_error({"maintenance": True})),
     ],
-    ids=["503", "503 before anything is done", "silence", "no token", "a page", "rejected by 503"],
-)
+    ids=[
+        "503", "503 before anything is done", "silence", "no token", "a page", "rejected by 503",
+        "a page with 403", "a page with 404", "a redirect", "JSON of another shape",
+    ],
+)  # fmt: skip
 def test_d1_a_target_that_is_down_is_asked_by_one_command_at_a_time(
     make: Callable[[], Down],
 ) -> None:
@@ -101,6 +128,62 @@ def test_d1_a_target_that_is_down_is_asked_by_one_command_at_a_time(
             assert len(erp.held) == COUNT, "the first good answer lets all others follow"
             assert it.executor.waiting == 0
             assert it.journal.open == {}
+
+    virtually(story)
+
+
+@pytest.mark.fault("A8", place="connectors/dispatch/verdicts.py")
+@pytest.mark.parametrize(
+    ("failure", "told_within_s"),
+    [
+        (page(400, "SCRIPT"), 600),
+        (UnforeseenError(ZeroDivisionError()), 600),
+        (page(400), HOUR_S),
+    ],
+    ids=["a code of the vendor's", "a fault of ours", "a page"],
+)
+def test_a8_what_some_commands_meet_reaches_a_person_while_others_are_answered(
+    failure: Exception, told_within_s: float
+) -> None:
+    """With its code or ours nobody waits; a page is its own once another one is answered."""
+
+    async def story() -> None:
+        erp = Erp()
+        erp.rules["odd"] = (lambda command: command.natural_key.startswith("netsuite:odd"), failure)
+        async with bench(erp) as it:
+            it.submit(*(make_command(f"netsuite:odd:{number}") for number in range(4)))
+            at_s = now().timestamp()
+            number = 0
+            while len(it.journal.open) < 4:
+                assert now().timestamp() - at_s <= told_within_s
+                it.submit(make_command(f"netsuite:project:{number}"))
+                await asyncio.sleep(30)
+                number += 1
+            assert {it.removeprefix("netsuite:")[:12] for it in it.journal.open} == {"netsuite:odd"}
+            it.submit(make_command())
+            await asyncio.sleep(2)
+            assert len(erp.held) == number + 1, "they hold up nobody"
+
+    virtually(story)
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/repeated.py")
+@pytest.mark.parametrize(("count", "told"), [(2, 2), (3, 0), (300, 0)])
+def test_a2_a_page_before_the_whole_target_is_no_matter_of_single_commands(
+    count: int, told: int
+) -> None:
+    """Two that fail are too few to say that all would."""
+
+    async def story() -> None:
+        erp = Down(page(403))
+        async with bench(erp) as it:
+            it.submit(*commands(count))
+            await asyncio.sleep(12 * HOUR_S)
+            assert len(it.journal.open) == told
+            erp.is_down = False
+            await asyncio.sleep(10 * POLICY.backoff_max_s + told * 6 * HOUR_S)
+
+            assert (len(erp.held), it.journal.open) == (count, {})
 
     virtually(story)
 
@@ -314,7 +397,7 @@ def test_d1_pauses_between_probes_grow_and_each_begins_with_its_answer() -> None
         assert await through(tasks, 0.2) == {"a", "b", "c"}
         gate.answered()
 
-        assert gate.lets("x")
+        assert gate.lets("x", "project")
         assert not gate.is_down
         for key in ("x", "y"):
             gate.failed(key, is_for_all=True)
@@ -397,7 +480,7 @@ def test_d1_a_target_that_is_down_and_asked_to_wait_is_not_asked_before() -> Non
         gate.close_for(30.0)
         gate.close_for(10.0)  # a shorter one takes nothing back
         gate.answered()
-        assert not gate.lets("b")
+        assert not gate.lets("b", "project")
         assert await through(tasks, 29.9) == {"a"}
         assert await through(tasks, 0.2) == {"a", "b"}
 
@@ -413,5 +496,64 @@ def test_who_is_cancelled_while_it_waits_holds_nobody_up() -> None:
         gate.answered()
         assert await through(tasks) == {"a", "b"}
         assert tasks["a"].cancelled()
+
+    virtually(story)
+
+
+@pytest.mark.fault("A8", place=PLACE)
+def test_a8_what_is_closed_for_one_kind_is_open_for_others() -> None:
+    async def story() -> None:
+        gate = Gate("netsuite", lambda _: 8.0)
+        assert not gate.is_paused
+        gate.close_for(60.0, "bill")
+        gate.close_for(20.0, "bill")  # a shorter one takes nothing back
+        tasks = waits(gate, "a", kind="bill") | waits(gate, "b") | waits(gate, "c", kind="rate")
+        assert await through(tasks) == {"b", "c"}
+        assert (gate.lets("a", "bill"), gate.lets("b", "project")) == (False, True)
+        assert (gate.is_paused, gate.is_closed) == (True, False)
+        gate.close_for(30.0)
+        tasks |= waits(gate, "d")
+        assert gate.is_closed
+        assert await through(tasks, 29.9) == {"b", "c"}
+        assert await through(tasks, 0.2) == {"b", "c", "d"}
+        assert await through(tasks, 29.8) == {"b", "c", "d"}
+        assert await through(tasks, 0.2) == {"a", "b", "c", "d"}
+        assert not gate.is_paused
+
+    virtually(story)
+
+
+@pytest.mark.fault("A8", place=PLACE)
+def test_a8_a_target_that_is_down_is_asked_by_a_kind_that_is_open() -> None:
+    async def story() -> None:
+        gate = closed()
+        assert gate.is_paused
+        gate.close_for(60.0, "bill")
+        tasks = waits(gate, "a", kind="bill") | waits(gate, "b", "c")
+        assert await through(tasks, 9.0) == {"b"}
+        gate.answered()
+        assert await through(tasks, 50.9) == {"b", "c"}
+        assert await through(tasks, 0.2) == {"a", "b", "c"}
+
+    virtually(story)
+
+
+@pytest.mark.fault("A8", place="connectors/dispatch/executor.py")
+def test_a8_one_kind_that_the_account_may_not_write_keeps_no_other_waiting() -> None:
+    async def story() -> None:
+        erp = Erp()
+        denied = AuthenticationError("erp denies access: WS_FEATURE_REQD")
+        erp.rules["feature"] = (lambda command: command.kind == "bill", denied)
+        async with bench(erp) as it:
+            for number in range(100):
+                it.submit(make_command(f"netsuite:bill:{number}", kind="bill"))
+                it.submit(make_command(f"netsuite:project:{number}"))
+            await asyncio.sleep(10)
+            assert len(erp.held) == 100
+            labels = {"target": "netsuite"}
+            assert it.registry.get_sample_value("psastream_target_paused", labels) == 1
+            before = erp.writes
+            await asyncio.sleep(HOUR_S)
+            assert erp.writes - before <= 60 * 5
 
     virtually(story)

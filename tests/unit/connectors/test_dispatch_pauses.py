@@ -13,13 +13,19 @@ from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied
 from connectors.toolkit.faults import (
+    QuotaExhaustedError,
     Reason,
     UnclearAnswerError,
     UnreadableBodyError,
     VendorRejectedError,
     VendorUnavailableError,
 )
-from schemas.errors import AuthenticationError, RateLimitedError, TransientError
+from schemas.errors import (
+    AuthenticationError,
+    RateLimitedError,
+    TargetBusyError,
+    TransientError,
+)
 from tests.support.erp_bench import Bench, Erp, bench, virtually
 from tests.support.sinks import make_command, no_answer, not_available
 from tests.support.virtual_time import START, now
@@ -452,3 +458,103 @@ def test_d1_a_broker_that_is_slow_says_nothing_about_the_target() -> None:
             assert len(erp.held) == 5
 
     virtually(story)
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/repeated.py")
+@pytest.mark.parametrize(
+    ("error", "hours"),
+    [
+        (RateLimitedError("slow down"), 4),
+        (RateLimitedError("slow down", retry_after_s=300.0), 12),
+        (QuotaExhaustedError("none left", retry_after_s=900.0), 24),
+        (TargetBusyError("rows shift"), 4),
+    ],
+    ids=["slow down", "slow down for 5 min", "quota", "busy"],
+)
+def test_a2_a_person_is_told_of_whatever_one_command_meets_alone(
+    error: TransientError, hours: int
+) -> None:
+    """An answer to wait that one command alone meets is about it, whatever it says."""
+
+    async def story() -> None:
+        erp = Erp()
+        erp.rules["odd"] = (lambda command: command.natural_key == KEY, error)
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(make_command())
+            for number in range(hours):
+                it.submit(make_command(f"netsuite:project:{number}"))
+                await asyncio.sleep(HOUR_S)
+            [told] = it.journal.open.values()
+            assert (told.command.natural_key, told.problem.code) == (KEY, error.code)
+            assert told.attempts >= 30
+            before = erp.writes
+            for number in range(60):
+                await asyncio.sleep(20 * 60)
+                it.submit(make_command(f"netsuite:later:{number}"))
+                await asyncio.sleep(1)
+                assert f"netsuite:later:{number}" in erp.held, "it holds nobody up any more"
+            assert erp.writes - before <= 60 + 20 * 1.34 + 1, "about once an hour"
+            erp.rules.clear()
+            await asyncio.sleep(HOUR_S + 1)
+            assert it.journal.open == {}
+
+    virtually(story)
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/repeated.py")
+@pytest.mark.parametrize(
+    "error",
+    [RateLimitedError("slow down"), TargetBusyError("rows shift"), LeaseLostError("whose?")],
+    ids=lambda it: it.code,
+)
+def test_a2_what_all_meet_is_told_of_none(error: TransientError) -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.rules["all"] = (lambda _: True, error)
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(*(make_command(f"netsuite:project:{number}") for number in range(4)))
+            await asyncio.sleep(2 * HOUR_S)
+            assert it.journal.open == {}
+
+    virtually(story)
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/repeated.py")
+def test_a2_a_lease_that_is_lost_again_and_again_is_told_of_no_command() -> None:
+    async def story() -> None:
+        erp = Erp()
+        lost = LeaseLostError("whose?")
+        erp.rules["lost"] = (lambda command: command.natural_key == KEY, lost)
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(make_command())
+            for number in range(200):
+                it.submit(make_command(f"netsuite:project:{number}"))
+                await asyncio.sleep(200)
+            assert it.journal.open == {}
+
+    virtually(story)
+
+
+@pytest.mark.fault("D1", place="connectors/dispatch/executor.py")
+def test_d1_what_was_told_closes_the_gate_where_nobody_else_is_answered() -> None:
+    """An account that is blocked is not asked by each of those that a person was told of."""
+
+    async def story() -> None:
+        erp = Erp()
+        erp.rules["odd"] = (lambda _: True, replace_code(ODD, "SCRIPT"))
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(*(make_command(f"netsuite:project:{number}") for number in range(20)))
+            await asyncio.sleep(HOUR_S)
+            assert len(it.journal.open) == 20
+            erp.rules = {"denied": (lambda _: True, AuthenticationError("no"))}
+            await asyncio.sleep(7 * HOUR_S)  # each has met it
+            before = erp.writes
+            await asyncio.sleep(HOUR_S)
+            assert 0 < erp.writes - before <= 60 * 5
+
+    virtually(story)
+
+
+def replace_code(error: UnclearAnswerError, code: str) -> UnclearAnswerError:
+    context = {**error.context, "vendor_code": code}
+    return UnclearAnswerError(error.detail, outcome_unknown=False, context=context)

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
-from connectors.dispatch.commands import Intent, Problem, Settled, Status
+from connectors.dispatch.commands import Command, Intent, Problem, Settled, Status
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.exceptions import exception_id, warning_id
 from connectors.dispatch.intake import Delivery, Withdrawal
@@ -20,9 +20,10 @@ from connectors.dispatch.refusals import Refusal, RetryRequest
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.session import Session, Target
 from connectors.dispatch.signals import Change
-from connectors.toolkit.faults import UnclearAnswerError
+from connectors.toolkit.faults import Reason, UnclearAnswerError
 from schemas.errors import DecodeError
 from tests.support.sinks import FakeTarget, MemoryJournal, make_command
+from tests.support.virtual_time import now as virtual_now
 from tests.support.virtual_time import run_virtually
 
 PLACES = {target: (f"psa.command.{target}", 0) for target in ("netsuite", "float")}
@@ -371,3 +372,153 @@ async def test_a_refusal_without_its_result_is_left_to_the_delivery_that_comes_a
         await committable(it, {PLACES["netsuite"]: 5})
 
     assert sinks["netsuite"].effects == [(command.natural_key, 1)]
+
+
+def told_of(command: Command, reason: Reason, *, retry_in_s: float, refusals: int = 9) -> Refusal:
+    """What an earlier session told of a minute ago."""
+    at_s = virtual_now().timestamp() - 60
+    problem = Problem("SCRIPT", "?", reason=reason)
+    retry_at_s = at_s + 60 + retry_in_s
+    return Refusal(exception_id(command), command, problem, 30, refusals, at_s, at_s, retry_at_s)
+
+
+SCRIPT = UnclearAnswerError("400", outcome_unknown=False, context={"vendor_code": "SCRIPT"})
+HOUR_S, YEAR_S = 3_600.0, 365 * 86_400.0
+
+
+@asynccontextmanager
+async def at_work(
+    target: FakeTarget, journal: MemoryJournal, memory: Memory
+) -> AsyncIterator[Session]:
+    async with asyncio.TaskGroup() as group:
+        it = Session(
+            {"netsuite": Target(config("netsuite"), target)},
+            memory,
+            journal,
+            metrics=DispatchMetrics(CollectorRegistry()),
+            spawn=group.create_task,
+            now=virtual_now,
+        )
+        journal.open = {refusal.exception_id: refusal for refusal in memory.refusals}
+        yield it
+        await it.drain(10)
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/repeated.py")
+@pytest.mark.parametrize("is_settled", [False, True], ids=["told", "told on trial"])
+@pytest.mark.parametrize(
+    ("retry_in_s", "waits_s"),
+    [(600.0, 600.0), (5 * HOUR_S, 5 * HOUR_S), (-5.0, 0.0), (YEAR_S, 0.0)],
+    ids=["minutes", "hours", "due", "a clock was ahead"],
+)
+def test_a2_what_was_told_goes_on_at_its_pace_after_a_restart(
+    retry_in_s: float, waits_s: float, is_settled: bool
+) -> None:
+    async def story() -> None:
+        command, target, journal = make_command(), FakeTarget(), MemoryJournal()
+        target.will(command.natural_key, *[SCRIPT] * 100)
+        told = told_of(command, Reason.UNCLEAR, retry_in_s=retry_in_s)
+        settled = {command.natural_key: Settled(1, 29)} if is_settled else {}
+        async with at_work(target, journal, Memory(settled, refusals=(told,))) as it:
+            it.accept(delivery("netsuite", 0, command))
+            if waits_s:
+                await asyncio.sleep(waits_s - 1)
+                assert (target.calls, it.crowded()) == (0, frozenset())
+            await asyncio.sleep(2)
+            assert target.calls == 1
+            [again] = journal.open.values()
+            assert again.refusals == 10, "the pauses go on growing"
+            assert again.raised_at_s == told.raised_at_s
+            await asyncio.sleep(4 * HOUR_S)
+            assert target.calls == 1
+
+    run_virtually(story())
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/repeated.py")
+@pytest.mark.parametrize("news", ["refused", "a newer revision", "asked", "asked before"])
+def test_a2_what_was_told_does_not_wait_for_its_pace_where_there_is_news(news: str) -> None:
+    async def story() -> None:
+        command, target, journal = make_command(), FakeTarget(), MemoryJournal()
+        reason = Reason.VALIDATION if news == "refused" else Reason.UNCLEAR  # result not written
+        told = told_of(command, reason, retry_in_s=5 * HOUR_S)
+        async with at_work(target, journal, Memory(refusals=(told,))) as it:
+            if news == "asked before":
+                it.hear(RetryRequest(reason=Reason.PERMISSION))
+                it.hear(RetryRequest(reason=Reason.UNCLEAR))
+            it.accept(delivery("netsuite", 0, command))
+            if news == "asked":
+                await asyncio.sleep(1)
+                assert target.calls == 0
+                it.hear(RetryRequest(told.exception_id))
+            if news == "a newer revision":
+                it.accept(delivery("netsuite", 1, make_command(revision=2)))
+            await asyncio.sleep(2)
+            assert target.effects == [(command.natural_key, 2 if "newer" in news else 1)]
+            assert journal.open == {}
+
+    run_virtually(story())
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/repeated.py")
+def test_a2_an_older_revision_that_comes_again_forgets_nothing_of_a_newer_one() -> None:
+    async def story() -> None:
+        first, second = make_command(revision=1), make_command(revision=2)
+        target, journal = FakeTarget(), MemoryJournal()
+        told = told_of(second, Reason.UNCLEAR, retry_in_s=5 * HOUR_S)
+        async with at_work(target, journal, Memory(refusals=(told,))) as it:
+            it.accept(delivery("netsuite", 0, first))
+            await asyncio.sleep(2)
+            it.accept(delivery("netsuite", 1, second))
+            await asyncio.sleep(HOUR_S)
+            assert target.effects == [(first.natural_key, 1)]
+            await asyncio.sleep(4 * HOUR_S)
+            assert target.effects == [(first.natural_key, 1), (first.natural_key, 2)]
+            assert journal.open == {}
+
+    run_virtually(story())
+
+
+SUPERSEDED = Status.SUPERSEDED
+DOUBT = Intent("netsuite:project:a#2", 2, 1, datetime(2026, 3, 1, tzinfo=UTC))
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
+@pytest.mark.parametrize("reason", [Reason.UNCLEAR, Reason.VALIDATION])
+@pytest.mark.parametrize(
+    ("settled", "intent"),
+    [
+        (None, None),
+        (Settled(1, 1, None, SUPERSEDED), None),
+        (Settled(1, 1, None, SUPERSEDED), DOUBT),
+        (Settled(2, 1, None, SUPERSEDED), None),
+    ],
+    ids=["no result", "superseded", "attempted after it", "superseded after it"],
+)
+def test_a1_a_withdrawal_ends_what_was_told_though_compaction_took_its_command_away(
+    settled: Settled | None, intent: Intent | None, reason: Reason
+) -> None:
+    async def story() -> None:
+        command, target, journal = make_command(), FakeTarget(), MemoryJournal()
+        key = command.natural_key
+        memory = Memory(
+            {key: settled} if settled else {},
+            {key: intent} if intent else {},
+            refusals=(told_of(command, reason, retry_in_s=-1.0),),
+        )
+        async with at_work(target, journal, memory) as it:
+            it.accept(delivery("netsuite", 7, Withdrawal(key, 1)))
+            await asyncio.sleep(600)
+            assert len(journal.open) == 1, "it is about what came before"
+            it.accept(delivery("netsuite", 8, Withdrawal(key, 3)))
+            await asyncio.sleep(600)
+            assert journal.open == {}
+            assert dict(it.offsets.committable()) == {PLACES["netsuite"]: 9}
+            it.accept(delivery("netsuite", 9, make_command(revision=4)))
+            await asyncio.sleep(600)
+        assert target.effects == [(key, 4)], "nobody wanted what came before"
+        if settled is None:
+            assert journal.outcomes[0][1].status is Status.WITHDRAWN
+            assert journal.outcomes[0][1].attempts == 30, "who told of it last comes no later"
+
+    run_virtually(story())
