@@ -58,6 +58,12 @@ class FloatSinkConfig(SinkConfig):
 class _Project(Answer):
     project_id: Annotated[int, Field(ge=1)]
     project_code: str | int | None = None
+    active: object = 1
+
+    @property
+    def is_archived(self) -> bool:
+        """Whether somebody has put it away; Float says 1 or 0."""
+        return self.active == 0
 
     def has_code(self, code: object) -> bool:
         """Whether the project has a code, as the mapping reads it: people type around it."""
@@ -95,25 +101,25 @@ class FloatSink:
         """Find the project by its id or its code, then create it or change what differs."""
         content = _content(command)
         body = _body(content)
-        ids = await self._ids(content.project_id)
-        found = await self._read(content, known_id, ids)
+        listed = await self._listed(content.project_id)
+        found = await self._read(content, known_id, [it.project_id for it in listed])
         if found is None:
             answer = await self._client.request("POST", PROJECTS, json=body, retry=False)
             made = read_answer(_Project, answer.body, system=SYSTEM, is_read=False)
             return Applied(str(made.project_id))
         if not holds(found.row, body):
             await self._change(found.project_id, body)
-        return _applied(found.project_id, ids)
+        return _applied(found.project_id, listed)
 
     async def look(self, command: Command, known_id: str | None = None) -> Applied | None:
         """Read the project by its id or its code and compare it with the command."""
         content = _content(command)
         body = _body(content)
-        ids = await self._ids(content.project_id)
-        found = await self._read(content, known_id, ids)
+        listed = await self._listed(content.project_id)
+        found = await self._read(content, known_id, [it.project_id for it in listed])
         if found is None:
             return None
-        applied = _applied(found.project_id, ids)
+        applied = _applied(found.project_id, listed)
         if holds(found.row, body):
             return applied
         return replace(applied, differs=True) if applied.warning else None
@@ -146,12 +152,12 @@ class FloatSink:
                 return _Found(project_id, answer.body)
         return None
 
-    async def _ids(self, project_code: str) -> list[int]:
-        """Return the ids of the projects that the list shows with the code, oldest first.
+    async def _listed(self, project_code: str) -> list[_Project]:
+        """Return the projects that the list shows with the code, oldest first.
 
         The code is compared here: a filter the vendor ignores must not look like a match.
         """
-        found: list[int] = []
+        found: list[_Project] = []
         page = 1
         first: _Page | None = None
         while first is None or page <= first.page_count:
@@ -170,7 +176,7 @@ class FloatSink:
                     f"{shape_of(answer.body)} instead of a list", system=SYSTEM, is_read=True
                 )
             rows = [read_answer(_Project, row, system=SYSTEM, is_read=True) for row in answer.body]
-            found += [row.project_id for row in rows if row.has_code(project_code)]
+            found += [row for row in rows if row.has_code(project_code)]
             shown = _page(answer.headers)
             if first is not None and shown.total != first.total:
                 raise TargetBusyError(
@@ -179,7 +185,7 @@ class FloatSink:
                 )
             first = first or shown
             page += 1
-        return sorted(found)
+        return sorted(found, key=lambda it: it.project_id)
 
 
 def _project(body: object, project_id: int, *, is_read: bool) -> _Project:
@@ -224,8 +230,9 @@ def _body(content: StaffProject) -> Payload:
     }
 
 
-def _applied(kept: int, ids: list[int]) -> Applied:
-    others = [str(project_id) for project_id in ids if project_id != kept]
+def _applied(kept: int, listed: list[_Project]) -> Applied:
+    """Return what is carried out; another project with the code is a double until archived."""
+    others = [str(it.project_id) for it in listed if it.project_id != kept and not it.is_archived]
     if not others:
         return Applied(str(kept))
     detail = f"projects {kept}, {', '.join(others)} have the same code; {kept} is kept up"

@@ -456,6 +456,28 @@ async def test_float_keeps_the_oldest_of_two_and_warns() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.fault("A1", place="connectors/vendors/float/sink.py")
+@pytest.mark.parametrize(
+    ("elder", "younger", "is_warned"),
+    [(1, 1, True), (1, 0, False), (1, False, False), (0, 1, True), (0, 0, False), (1, None, True)],
+)
+async def test_a1_a_younger_float_project_that_was_archived_is_tidied_up(
+    elder: object, younger: object, is_warned: bool
+) -> None:
+    """As the remedy says. The one that is kept up is the elder, archived or not."""
+    rows = [
+        {**PLAN_ROW, "project_id": 10, "active": younger},
+        {**PLAN_ROW, "project_id": 9, "active": elder},
+    ]
+    sink, _ = float_(answer(200, rows), answer(200, rows[1]))
+
+    found = await sink.look(order("upsert_project", **PLAN))
+
+    assert found is not None
+    assert (found.target_id, found.warning is not None) == ("9", is_warned)
+
+
+@pytest.mark.asyncio
+@pytest.mark.fault("A1", place="connectors/vendors/float/sink.py")
 @pytest.mark.parametrize("count", [1, 2])
 async def test_a1_two_float_projects_are_two_though_one_was_edited(count: int) -> None:
     rows = [{**PLAN_ROW, "project_id": number, "name": "by hand"} for number in range(9, 9 + count)]
