@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from connectors.dispatch import refusals
+from connectors.dispatch import gate, refusals, repeated
 from connectors.dispatch.exceptions import exception_id, warning_id
-from tests.support.dispatch_steps import KEY, Event, Plan, play
+from tests.support.dispatch_steps import KEY, Ending, Event, Plan, play
 from tests.support.examples import examples
 from tests.support.sinks import make_command
 from tests.support.virtual_time import run_virtually
@@ -19,6 +19,45 @@ REFUSED, LEFT = exception_id(make_command(KEY)), warning_id(make_command(KEY))
 CARRIED_OUT = ("succeeded", "adopted")
 
 PLANS = st.lists(st.tuples(st.integers(0, 8), st.sampled_from(Event)), max_size=8)
+
+
+def end_of(plan: Plan, *, refuses: bool, is_asked: bool = True) -> Ending:
+    """Play a plan where one failure is as good as many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refusals, "HOLD_AFTER", 1)  # a refusal is enough for the next to be held
+        patch.setattr(repeated, "UNCLEAR_AFTER", 2)
+        patch.setattr(gate, "DOWN_AFTER", 2)
+        return run_virtually(play(plan, refuses=refuses, is_asked=is_asked))
+
+
+@pytest.mark.fault("C11", place="connectors/dispatch/refusals.py")
+@given(refuses=st.booleans(), plan=PLANS)
+@example(True, [(0, Event.AHEAD), (15, Event.CRASH), (0, Event.BACK)])
+@example(
+    False,
+    [(0, Event.UNCLEAR), (0, Event.AHEAD), (9, Event.CRASH), (0, Event.BACK)],
+)
+@example(False, [(0, Event.AHEAD), (2, Event.FREEZE_LONG), (0, Event.BACK), (4, Event.DOWN)])
+@example(
+    False,
+    [(0, Event.UNCLEAR), (8, Event.CRASH), (0, Event.WITHDRAW), (0, Event.COMPACT)],
+)
+@settings(max_examples=examples(12), deadline=None)
+def test_c11_whatever_clocks_say_nothing_is_put_off_for_ever_nor_begun_twice(
+    refuses: bool, plan: Plan
+) -> None:
+    """Nobody asks: pauses, deadlines and leases have to end by themselves, after every restart."""
+    ending = end_of(plan, refuses=refuses, is_asked=False)
+
+    assert ending.made <= 1, "nothing is begun twice"
+    assert ending.unwanted_writes == []
+    assert ending.committed == ending.orders, "nothing is put off for ever"
+    assert (REFUSED in ending.open_while_refused) is ending.is_refused
+    assert ending.open_at_last == set()
+    if ending.wanted is None:
+        assert ending.held == ending.held_while_refused[:1]
+    else:
+        assert ending.held == [ending.wanted.payload]
 
 
 @pytest.mark.fault("A1", place="connectors/dispatch/executor.py")
@@ -41,9 +80,7 @@ PLANS = st.lists(st.tuples(st.integers(0, 8), st.sampled_from(Event)), max_size=
 def test_a1_a6_whatever_happens_at_whatever_step_each_desire_ends_as_it_should(
     refuses: bool, plan: Plan
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refusals, "HOLD_AFTER", 1)  # a refusal is enough for the next to be held
-        ending = run_virtually(play(plan, refuses=refuses))
+    ending = end_of(plan, refuses=refuses)
 
     done = {row["revision"] for row in ending.results if row["status"] in CARRIED_OUT}
     assert ending.made <= 1, "nothing is made twice"

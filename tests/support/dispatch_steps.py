@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -30,10 +31,17 @@ from connectors.dispatch.journal import (
 )
 from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
+from connectors.dispatch.pace import DAY_S
 from connectors.dispatch.refusals import RetryRequest
 from connectors.dispatch.session import Session, Target, doubtful
 from connectors.dispatch.sink import Applied
-from connectors.toolkit.faults import Fault, Reason, VendorRejectedError, VendorUnavailableError
+from connectors.toolkit.faults import (
+    Fault,
+    Reason,
+    UnclearAnswerError,
+    VendorRejectedError,
+    VendorUnavailableError,
+)
 from tests.support.sinks import make_command, no_answer
 from tests.support.virtual_time import now
 
@@ -45,6 +53,7 @@ SESSION_S: Final = 15.0
 BEAT_S: Final = 3.0
 QUIET_S: Final = 200.0
 """Longer than an heir waits for an attempt that may still land."""
+JUMP: Final = timedelta(days=200)
 CONFIG: Final = SinkConfig.model_validate(
     {
         "name": "erp-sink",
@@ -73,8 +82,25 @@ class Event(StrEnum):
     CRASH_LATE = "the process is killed, and what it sent comes after its heir has begun"
     FREEZE = "the process stands still until its heir works"
     FREEZE_LONG = "the process stands still until its heir has done all"
+    UNCLEAR = "the vendor begins to answer in a way that nobody understands"
+    CLEAR = "it ends to"
+    DOWN = "the vendor goes down"
+    UP = "it comes back"
+    COMPACT = "the topic of commands is compacted"
+    AHEAD = "the clock jumps ahead by months"
+    BACK = "the clock jumps back by months"
     LEASE = "nobody knows for a while whose the partition is"
 
+
+SWITCHES: Final = {
+    Event.REFUSE: ("refuses", True),
+    Event.CURE: ("refuses", False),
+    Event.UNCLEAR: ("is_unclear", True),
+    Event.CLEAR: ("is_unclear", False),
+    Event.DOWN: ("is_down", True),
+    Event.UP: ("is_down", False),
+}
+"""What an event makes of the vendor."""
 
 Plan = Sequence[tuple[int, Event]]
 """Steps from one event to the next, and the event."""
@@ -103,7 +129,10 @@ class World:
 
     def __init__(self, plan: Plan, *, refuses: bool) -> None:
         self.refuses = refuses
-        self.log: list[Command | Withdrawal] = []
+        self.is_unclear = False
+        self.is_down = False
+        self.ahead = timedelta()
+        self.log: list[Command | Withdrawal | None] = []
         self.committed = 0
         self.topics: dict[str, list[tuple[str, dict[str, Any]]]] = {}
         self.held: list[str] = []  # payloads of the records of the key, the eldest first
@@ -119,6 +148,16 @@ class World:
         for gap, event in plan:
             step += gap
             self._plan.setdefault(step, []).append(event)
+
+    def now(self) -> datetime:
+        """The wall clock of every process."""
+        return now() + self.ahead
+
+    def compact(self) -> None:
+        """Keep the last record of the key."""
+        mine = [at for at, it in enumerate(self.log) if it and it.natural_key == KEY]
+        for at in mine[:-1]:
+            self.log[at] = None
 
     def land(self, topic: str, key: str, record: dict[str, Any]) -> None:
         self.topics.setdefault(topic, []).append((key, record))
@@ -136,7 +175,7 @@ class World:
 
     def begin(self, *, is_calm: bool = False) -> None:
         """Begin a process; where all is calm, nobody needs to look at its lease so often."""
-        self.process = Process(self, *((86_400.0, 60.0) if is_calm else (SESSION_S, BEAT_S)))
+        self.process = Process(self, *((2 * DAY_S, 3_600.0) if is_calm else (SESSION_S, BEAT_S)))
         self.processes.append(self.process)
 
     def happens_next(self) -> list[Event]:
@@ -154,15 +193,19 @@ class World:
 
     def play(self, event: Event, process: Process) -> None:
         """Let an event happen that concerns no call."""
+        if event in SWITCHES:
+            name, value = SWITCHES[event]
+            setattr(self, name, value)
+            return
         match event:
             case Event.ORDER:
                 self.order(make_command(KEY, revision=len(self.log) + 1))
             case Event.WITHDRAW:
                 self.order(Withdrawal(KEY, len(self.log) + 1))
-            case Event.REFUSE:
-                self.refuses = True
-            case Event.CURE:
-                self.refuses = False
+            case Event.COMPACT:
+                self.compact()
+            case Event.AHEAD | Event.BACK:
+                self.ahead += JUMP if event is Event.AHEAD else -JUMP
             case Event.ASK if self.process is not None:
                 self.process.hear()
             case Event.DOUBLE if len(self.held) == 1:
@@ -270,6 +313,7 @@ class Process:
         """Make the record, or change it."""
         world = self._world
         if command.natural_key == OTHER:
+            self._fail()
             self._refuse()
             return Applied("2")
         if command.revision < self._position:  # a newer order is known
@@ -277,6 +321,7 @@ class Process:
         if await self.step():
             raise VendorUnavailableError("busy", outcome_unknown=False, context={})
         self.lease.check()
+        self._fail()
         self._refuse()
         is_there = bool(world.held)
         if await self.step():
@@ -295,7 +340,7 @@ class Process:
         """Compare the record with a command."""
         if command.natural_key == OTHER:
             return None
-        if await self.step():
+        if await self.step() or self._world.is_down:
             raise VendorUnavailableError("busy", outcome_unknown=False, context={})
         self.lease.check()
         is_same = self._world.held[:1] == [command.payload]
@@ -305,6 +350,13 @@ class Process:
 
     async def close(self) -> None:
         """Nothing to release."""
+
+    def _fail(self) -> None:
+        if self._world.is_down:
+            raise VendorUnavailableError("busy", outcome_unknown=False, context={})
+        if self._world.is_unclear:
+            context: dict[str, Any] = {"status": 400, "vendor_code": "SCRIPT"}
+            raise UnclearAnswerError("400", outcome_unknown=False, context=context)
 
     def _refuse(self) -> None:
         if self._world.refuses:
@@ -329,7 +381,7 @@ class Process:
             memory.exceptions,
             metrics,
             doubtful=doubtful(memory),
-            now=now,
+            now=world.now,
         )
         async with asyncio.TaskGroup() as group:
             self.lease.proven(asyncio.get_running_loop().time())
@@ -343,7 +395,7 @@ class Process:
                 metrics=metrics,
                 spawn=group.create_task,
                 check=self.lease.check,
-                now=now,
+                now=world.now,
             )
             while not self._stop.is_set():
                 self.lease.proven(asyncio.get_running_loop().time())
@@ -373,8 +425,11 @@ class Process:
             self._task.result()
 
 
-async def play(plan: Plan, *, refuses: bool = False) -> Ending:
-    """Order, let happen what is planned; then all is calm, and at last nothing is refused."""
+async def play(plan: Plan, *, refuses: bool = False, is_asked: bool = True) -> Ending:
+    """Order, let happen what is planned; then all is calm, and at last nothing is refused.
+
+    Where nobody `is_asked`, that takes days: only pauses end.
+    """
     world = World(plan, refuses=refuses)
     world.begin()
     world.order(make_command(OTHER))
@@ -384,23 +439,25 @@ async def play(plan: Plan, *, refuses: bool = False) -> Ending:
         await asyncio.sleep(QUIET_S)
         if world.is_over:
             break
-        if world.process is not None:
+        if world.process is not None and is_asked:
             world.process.hear()
     world.end()
     await asyncio.sleep(2 * QUIET_S)
     await world.all_gone()
     assert world.process is not None
     await world.process.hand_over()
+    world.is_down = False
     world.begin(is_calm=True)
-    await _calm(world)
+    await _calm(world, is_asked)
     last = world.log[-1]
     wanted = last if isinstance(last, Command) else None
-    is_refused = wanted is not None and world.refuses and world.held[:1] != [wanted.payload]
+    is_met = wanted is None or world.held[:1] == [wanted.payload]
+    is_refused = (world.refuses or world.is_unclear) and not is_met
     open_while_refused, held_while_refused = world.open_exceptions(), list(world.held)
     is_warned = world.is_warned
-    world.refuses = False
+    world.refuses = world.is_unclear = False
     world.tidy()
-    await _calm(world)
+    await _calm(world, is_asked)
     await world.process.hand_over()
     return Ending(
         wanted, is_refused, open_while_refused, world.open_exceptions(), is_warned,
@@ -410,9 +467,10 @@ async def play(plan: Plan, *, refuses: bool = False) -> Ending:
     )  # fmt: skip
 
 
-async def _calm(world: World) -> None:
+async def _calm(world: World, is_asked: bool) -> None:
     for _ in range(2):
-        await asyncio.sleep(QUIET_S)
+        await asyncio.sleep(QUIET_S if is_asked else DAY_S)
         assert world.process is not None
-        world.process.hear()
+        if is_asked:
+            world.process.hear()
     await asyncio.sleep(QUIET_S)

@@ -551,6 +551,9 @@ def test_d1_what_was_told_closes_the_gate_where_nobody_else_is_answered() -> Non
             before = erp.writes
             await asyncio.sleep(HOUR_S)
             assert 0 < erp.writes - before <= 60 * 5
+            erp.rules.clear()
+            await asyncio.sleep(2 * SLOW.auth_retry_s + 1)
+            assert len(erp.held) == 20, "what all meet makes no pause of theirs longer"
 
     virtually(story)
 
