@@ -52,14 +52,14 @@ def typed(text: str | None) -> str | None:
 def native_id(form: IdForm, text: str | None) -> str | None:
     """Return the native id that a text stands for, in the one spelling it has here.
 
-    No id holds the separator of message keys.
+    No id holds what separates the parts of keys: `|`, and `#` before the number of a time bill.
     """
     native = typed(text)
     if native is None:
         return None
     if form is IdForm.CASE_SUFFIX:
         native = case_suffixed(native)
-    return native.replace("|", "%7C")
+    return native.replace("|", "%7C").replace("#", "%23")
 
 
 def case_suffixed(text: str) -> str:

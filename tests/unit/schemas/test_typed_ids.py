@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 from schemas import identity
 from schemas.mapping.mint import native_ids, typed_texts
 from streams.agents.normalize import make_normalizer
+from tables.billing import Billable, BillingDocument, order_bills
+from tables.effects import Outbox
 from tests.support.source_events import (
     FakeRegistry,
     MemoryState,
@@ -83,7 +87,34 @@ def test_c18_two_ids_stay_two(one: str, other: str) -> None:
 def test_c18_an_id_settles_at_once_and_never_breaks_a_key(text: str) -> None:
     settled = identity.native_id(FORM, text)
     assert settled is None or settled == identity.native_id(FORM, settled)
-    assert "|" not in (settled or "")
+    assert not {"|", "#"} & set(settled or "")
+
+
+@pytest.mark.fault("C18", place=PLACE)
+@pytest.mark.parametrize("text", ["PRJ#12", "PRJ#A1", "C# port", "#", "a|b", "|#|"])
+@pytest.mark.parametrize("form", list(identity.IdForm))
+def test_c18_an_id_that_holds_a_separator_is_billed_like_any_other(
+    form: identity.IdForm, text: str
+) -> None:
+    """The number of a time bill follows a `#`: of `PRJ#12` it was taken for the twelfth."""
+    native = identity.native_id(form, text)
+    assert native is not None
+    project = identity.source_id("inhouse", "project", native)
+    work, rate = date(2026, 11, 2), Decimal(100)
+    document, outbox = BillingDocument(), Outbox()
+    order_bills(
+        document,
+        "e",
+        Billable(project, "eng-abcdefghijkl-de", work, 3_600, rate, "EUR"),
+        target="netsuite",
+        owns=lambda ref: ref == project,
+        correlation=None,
+        outbox=outbox,
+        timestamp_ms=1,
+    )
+    [emit] = outbox.emits
+    assert emit.key == f"netsuite:time_bill:{identity.time_bill_id('e', project)}"
+    assert (emit.record or {})["origin_key"] == project
 
 
 @pytest.mark.fault("C18", place=PLACE)
