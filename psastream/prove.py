@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -97,12 +97,23 @@ def prove_accounting(
 
 def _tallies(kafka: KafkaSettings, group: GroupSpec) -> dict[Place, Tally]:
     """Read the last tally of every source partition from a group's state log."""
+    records = ((m.partition(), m.key(), m.value()) for m in read_topic(kafka, group.state_topic))
+    return tallies_of(records, group.handlers().keys())
+
+
+def tallies_of(
+    records: Iterable[tuple[int, bytes, bytes | None]], topics: Collection[str]
+) -> dict[Place, Tally]:
+    """Return the last tallies among records (partition, key, value) of a state log.
+
+    Those of other topics are left out: of a system that the landscape has dropped the state still
+    tells, and its topics may be deleted.
+    """
     found: dict[Place, Tally] = {}
-    for message in read_topic(kafka, group.state_topic):
-        key, value = message.key(), message.value()
-        if key.startswith(TALLY_PREFIX) and value is not None:
-            place = key.removeprefix(TALLY_PREFIX).decode(), message.partition()
-            found[place] = Tally.from_bytes(value)
+    for partition, key, value in records:
+        topic = key.removeprefix(TALLY_PREFIX).decode(errors="replace")
+        if key.startswith(TALLY_PREFIX) and topic in topics and value is not None:
+            found[topic, partition] = Tally.from_bytes(value)
     return found
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from psastream.prove import LetterLine, Line, Proof, print_proof, proof_json
+from psastream.prove import LetterLine, Line, Proof, print_proof, proof_json, tallies_of
 from streams.engine import Accounting
-from streams.engine.tally import Tally
+from streams.engine.tally import Tally, tally_key
 
 
 def line(consumed: int, found: int, *, is_whole: bool) -> Line:
@@ -28,6 +28,21 @@ def test_i5_all_that_is_found_is_accounted_for(
     consumed: int, found: int, is_whole: bool, holds: bool
 ) -> None:
     assert line(consumed, found, is_whole=is_whole).holds is holds
+
+
+def test_i5_of_a_system_that_the_landscape_has_dropped_nothing_is_proved() -> None:
+    """Its topics may be deleted; what the state tells of them stays."""
+    first, last = (Tally(0, end, Accounting(applied=end)) for end in (5, 6))
+    records = [
+        (0, tally_key("src.old.projects"), last.to_bytes()),
+        (0, tally_key("src.new.projects"), first.to_bytes()),
+        (1, tally_key("src.new.projects"), first.to_bytes()),
+        (0, b"src.new.projects", b"no tally"),
+        (0, tally_key("src.new.projects"), last.to_bytes()),
+        (1, tally_key("src.new.projects"), None),
+    ]
+    found = tallies_of(records, ["src.new.projects"])
+    assert found == {("src.new.projects", 0): last, ("src.new.projects", 1): first}
 
 
 def test_dead_letters_must_be_there_unless_they_have_expired() -> None:
