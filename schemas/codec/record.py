@@ -10,7 +10,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import fastavro
 from fastavro.schema import SchemaParseException, UnknownType
@@ -59,12 +59,34 @@ def load_schema(definition: str | JsonObject) -> AvroSchema:
         text = json.dumps(raw, separators=(",", ":"), ensure_ascii=False)
         # fastavro marks what it parsed, so it gets a copy of its own.
         parsed = fastavro.parse_schema(json.loads(text))
+        _refuse_unsound(raw)
     except (SchemaParseException, UnknownType, *FASTAVRO_ERRORS) as error:
         raise ConfigError(
             f"not an avro schema: {type(error).__name__}: {error}",
             hint="check the schema's text against the avro specification",
         ) from error
     return AvroSchema(text, parsed if isinstance(parsed, dict) else {"type": parsed})
+
+
+def _refuse_unsound(definition: Any) -> None:
+    """Refuse what fastavro lets pass. Raises TypeError and ValueError."""
+    if isinstance(definition, list):
+        for each in definition:
+            _refuse_unsound(each)
+    if not isinstance(definition, dict):
+        return
+    if definition.get("logicalType") == "decimal":
+        digits = definition.get("precision"), definition.get("scale", 0)
+        if any(type(each) is not int for each in digits) or not digits[0]:
+            raise TypeError("precision and scale of a decimal must be integers, precision above 0")
+    fields = definition.get("fields", [])
+    names = [each.get("name") for each in fields if isinstance(each, dict)]
+    if not all(isinstance(name, str) and name for name in names):
+        raise TypeError("the name of a field must be a text")
+    if twice := sorted({str(name) for name in names if names.count(name) > 1}):
+        raise ValueError(f"more than one field has the name {', '.join(twice)}")
+    for part in (fields, *(definition.get(name) for name in ("type", "items", "values"))):
+        _refuse_unsound(part)
 
 
 class RecordCodec:
