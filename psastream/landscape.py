@@ -30,11 +30,22 @@ class FirmSystems:
         return [mapping for bundle in self.bundles.values() for mapping in bundle.mappings]
 
     @property
+    def targets(self) -> list[str]:
+        """The systems that commands go to."""
+        return [name for role in ORDERED_FROM for name in self.landscape.of(role)]
+
+    @property
     def topics(self) -> tuple[Topic, ...]:
         """The catalogue: every topic of the firm."""
-        targets = [name for role in ORDERED_FROM for name in self.landscape.of(role)]
-        return catalogue(self.bundles.values(), targets)
+        return catalogue(self.bundles.values(), self.targets)
 
+
+HELD_BY: Final[Mapping[Role, tuple[str, ...]]] = {
+    Role.ERP: ("customer", "project", "time_bill", "invoice"),
+    Role.RESOURCE: ("project",),
+}
+"""Canonical entities that show what a target holds, and what of it is invoiced: without them what
+was ordered would be ordered anew for ever, or billed time be changed."""
 
 ANY_ADDRESSES: Final = {
     "PSASTREAM_BOOTSTRAP_SERVERS": "any:0",
@@ -67,6 +78,12 @@ def systems_of(landscape: Landscape, systems: Systems) -> FirmSystems:
         for name in landscape.of(role)
         if name in bundles and (missing := _missing(role, bundles[name], systems))
     ]
+    problems += [
+        f"{name} plays the role {role.value}, and its mapping makes no {', '.join(unseen)}"
+        for role in ORDERED_FROM
+        for name in landscape.of(role)
+        if name in bundles and (unseen := _unseen(role, bundles[name]))
+    ]
     if problems:
         raise ConfigError("; ".join(problems), hint="landscape.yaml names the systems of the firm")
     return FirmSystems(landscape, bundles)
@@ -76,6 +93,12 @@ def _missing(role: Role, bundle: SystemBundle, systems: Systems) -> list[str]:
     """Kinds of commands that the tables send to a role and the system's code cannot carry out."""
     declared = {content.kind for content in systems.vendor(bundle.vendor).commands}
     return [content.kind for content in COMMANDS_OF[role] if content.kind not in declared]
+
+
+def _unseen(role: Role, bundle: SystemBundle) -> list[str]:
+    """Entities by which the tables know what a target holds, and that its mapping never makes."""
+    made = {target.topic.name for mapping in bundle.mappings for target in mapping.targets}
+    return [entity for entity in HELD_BY[role] if f"psa.{entity}" not in made]
 
 
 def read_landscape(settings: Settings) -> Landscape:

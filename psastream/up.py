@@ -83,8 +83,8 @@ def check(options: UpOptions, environment: Mapping[str, str]) -> tuple[Settings,
     settings, firm = _read_environment(environment, problems)
     systems = Systems(settings.systems if settings else ())
     readers: list[tuple[Sequence[Path], Callable[[Path], object]]] = [
-        (options.sources, lambda path: load_source(path, environment, systems)),
-        (options.sinks, lambda path: load_sink(path, environment, systems)),
+        (options.sources, lambda path: _read_source(path, environment, systems, firm)),
+        (options.sinks, lambda path: _read_sink(path, environment, systems, firm)),
         (options.databases, read_connector_file),
     ]
     for paths, read in readers:
@@ -103,6 +103,22 @@ def check(options: UpOptions, environment: Mapping[str, str]) -> tuple[Settings,
             "; ".join(problems), hint="nothing was started: correct the files and variables"
         )
     return settings, firm
+
+
+def _read_source(
+    path: Path, environment: Mapping[str, str], systems: Systems, firm: FirmSystems | None
+) -> None:
+    name = load_source(path, environment, systems).config.system
+    if firm is not None and name not in firm.bundles:
+        raise ConfigError(f"{path}: topic.prefix: the landscape does not name {name}")
+
+
+def _read_sink(
+    path: Path, environment: Mapping[str, str], systems: Systems, firm: FirmSystems | None
+) -> None:
+    name = load_sink(path, environment, systems).target
+    if firm is not None and name not in firm.targets:
+        raise ConfigError(f"{path}: target: by the landscape no commands go to {name}")
 
 
 def _read_environment(

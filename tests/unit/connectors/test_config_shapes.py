@@ -6,6 +6,7 @@
 import copy
 import json
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable
@@ -262,6 +263,36 @@ def test_d9_up_names_every_problem_before_anything_starts() -> None:
         check(options, {"PSASTREAM_METRICS_PORT": "x"})
     for named in ("FLOAT_TOKEN", "netsuite", "/nowhere.json", "PSASTREAM_METRICS_PORT"):
         assert named in caught.value.detail
+
+
+@pytest.mark.fault("D9", place="psastream/up.py")
+def test_d9_up_refuses_files_of_systems_that_the_landscape_does_not_name(tmp_path: Path) -> None:
+    """Their topics would have no contracts and no readers, and their sinks no commands."""
+    folder = tmp_path / "staffing"
+    packaged = Path("connectors/vendors/float")
+    shutil.copytree(packaged / "avro", folder / "avro")
+    text = (packaged / "mapping.yaml").read_text().replace("system: float", "system: staffing")
+    (folder / "mapping.yaml").write_text(
+        text.replace("capture: polled", "capture: polled\nvendor: float")
+    )
+    landscape = tmp_path / "landscape.yaml"
+    landscape.write_text(
+        "systems: {salesforce: {role: crm}, netsuite: {role: erp}, staffing: {role: resource}}"
+    )
+    environment = {"FLOAT_URL": "https://float.example", "FLOAT_TOKEN": "token"}
+    options = UpOptions(Path("unused"), [packaged / "source.json"], [packaged / "sink.json"], [])
+    check(options, environment)
+    with pytest.raises(ConfigError) as caught:
+        check(
+            options,
+            {
+                **environment,
+                "PSASTREAM_SYSTEMS": str(folder),
+                "PSASTREAM_LANDSCAPE": str(landscape),
+            },
+        )
+    assert "topic.prefix: the landscape does not name float" in caught.value.detail
+    assert "target: by the landscape no commands go to float" in caught.value.detail
 
 
 @pytest.mark.fault("D12", place="runtime/prometheus.py")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,25 @@ def test_a_system_that_nobody_has_described_is_refused_by_name(tmp_path: Path) -
     )
     with pytest.raises(ConfigError, match=r"no system sugar.*no system mosaic"):
         read_firm(settings(path))
+
+
+def test_an_erp_must_show_what_it_holds_and_what_is_invoiced(tmp_path: Path) -> None:
+    """Else what is ordered never shows, and time that was billed is changed."""
+    folder, packaged = tmp_path / "ledger", Path("connectors/vendors/netsuite")
+    shutil.copytree(packaged / "avro", folder / "avro")
+    text = (packaged / "mapping.yaml").read_text().replace("system: netsuite", "system: ledger")
+    text = text.replace("capture: polled", "capture: polled\nvendor: netsuite")
+    roles = {"salesforce": "crm", "ledger": "erp", "float": "resource"}
+    systems = ", ".join(f"{system}: {{role: {role}}}" for system, role in roles.items())
+    landscape = load_landscape(f"systems: {{{systems}}}")
+    (folder / "mapping.yaml").write_text(text)
+    assert "ledger" in systems_of(landscape, Systems([folder])).bundles
+    (folder / "mapping.yaml").write_text(text.split("\n  invoice:")[0] + "\n")
+    (folder / "avro" / "invoice.avsc").unlink()
+    told = "^ledger plays the role erp, and its mapping makes no invoice$"
+    with pytest.raises(ConfigError) as caught:
+        systems_of(landscape, Systems([folder]))
+    assert re.fullmatch(told, caught.value.detail)
 
 
 @pytest.mark.parametrize(
