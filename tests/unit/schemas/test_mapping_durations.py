@@ -102,3 +102,10 @@ def test_hours_in_a_field_are_hours_as_a_value(value: int) -> None:
     found = frame.select(in_field(pl.col("s"), pl.Decimal(18, 2))).item()
     assert found == hours_of(value)
     assert found == Decimal(round(Fraction(value, 36))) / 100
+
+
+def test_a_number_too_large_for_seconds_is_none() -> None:
+    wraps = 2**128 // 3600 + 1  # as seconds, it would come round to a few
+    hours = pl.DataFrame({"n": [Decimal(wraps), Decimal(2)]}, schema={"n": pl.Decimal(38, 0)})
+    made = seconds_of(Duration.HOURS, pl.col("n"), hours.schema["n"])
+    assert hours.select(made).to_series().to_list() == [None, 7200]

@@ -236,3 +236,9 @@ def test_equal_expressions_are_computed_once() -> None:
     )
     assert len(made.computed) == 1
     assert row_fields(made) == ["id", "name"]  # and nothing else is read
+
+
+def test_a_field_that_is_required_has_a_rule() -> None:
+    body = TASK + "        fields: {is_billable: {constant: true}}\n        required: [name, id]\n"
+    [problem] = problems(body)
+    assert "task.name is required and absent" in problem
