@@ -557,3 +557,20 @@ def test_a8_one_kind_that_the_account_may_not_write_keeps_no_other_waiting() -> 
             assert erp.writes - before <= 60 * 5
 
     virtually(story)
+
+
+@pytest.mark.fault("D1", place="connectors/dispatch/verdicts.py")
+@pytest.mark.parametrize(
+    ("failure", "is_paused"),
+    [(UnforeseenError(KeyError("id")), 0), (page(409, "SCRIPT"), 0), (page(409), 1)],
+    ids=["a fault of ours", "a code of the vendor's", "a page"],
+)
+def test_d1_three_faults_of_ours_are_no_outage(failure: Exception, is_paused: int) -> None:
+    async def story() -> None:
+        async with bench(Down(failure)) as it:
+            it.submit(*commands(3))
+            await asyncio.sleep(POLICY.backoff_s / 4)
+            found = it.registry.get_sample_value("psastream_target_paused", {"target": "netsuite"})
+            assert found == is_paused
+
+    virtually(story)

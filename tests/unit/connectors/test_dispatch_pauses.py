@@ -12,6 +12,7 @@ from connectors.dispatch.lease import LeaseLostError
 from connectors.dispatch.pace import DAY_S, HOUR_S, PACES
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied
+from connectors.dispatch.verdicts import LateIntentError
 from connectors.toolkit.faults import (
     QuotaExhaustedError,
     Reason,
@@ -520,10 +521,10 @@ def test_a2_what_all_meet_is_told_of_none(error: TransientError) -> None:
 
 
 @pytest.mark.fault("A2", place="connectors/dispatch/repeated.py")
-def test_a2_a_lease_that_is_lost_again_and_again_is_told_of_no_command() -> None:
+@pytest.mark.parametrize("lost", [LeaseLostError("whose?"), LateIntentError()])
+def test_a2_what_says_nothing_of_the_target_is_told_of_no_command(lost: TransientError) -> None:
     async def story() -> None:
         erp = Erp()
-        lost = LeaseLostError("whose?")
         erp.rules["lost"] = (lambda command: command.natural_key == KEY, lost)
         async with bench(erp, policy=SLOW) as it:
             it.submit(make_command())

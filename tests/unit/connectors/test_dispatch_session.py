@@ -15,6 +15,7 @@ from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.exceptions import exception_id, warning_id
 from connectors.dispatch.intake import Delivery, Withdrawal
 from connectors.dispatch.journal import DeadLetter, Memory
+from connectors.dispatch.lease import Check, LeaseLostError
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.refusals import Refusal, RetryRequest
 from connectors.dispatch.retry import RetryPolicy
@@ -388,7 +389,10 @@ HOUR_S, YEAR_S = 3_600.0, 365 * 86_400.0
 
 @asynccontextmanager
 async def at_work(
-    target: FakeTarget, journal: MemoryJournal, memory: Memory
+    target: FakeTarget,
+    journal: MemoryJournal,
+    memory: Memory,
+    check: Check = lambda: None,
 ) -> AsyncIterator[Session]:
     async with asyncio.TaskGroup() as group:
         it = Session(
@@ -397,6 +401,7 @@ async def at_work(
             journal,
             metrics=DispatchMetrics(CollectorRegistry()),
             spawn=group.create_task,
+            check=check,
             now=virtual_now,
         )
         journal.open = {refusal.exception_id: refusal for refusal in memory.refusals}
@@ -520,5 +525,31 @@ def test_a1_a_withdrawal_ends_what_was_told_though_compaction_took_its_command_a
         if settled is None:
             assert journal.outcomes[0][1].status is Status.WITHDRAWN
             assert journal.outcomes[0][1].attempts == 30, "who told of it last comes no later"
+
+    run_virtually(story())
+
+
+@pytest.mark.fault("A6", place="connectors/dispatch/executor.py")
+def test_a6_a_withdrawal_ends_what_was_told_once_the_lease_is_proven_again() -> None:
+    is_proven = False
+
+    def check() -> None:
+        if not is_proven:
+            raise LeaseLostError("not proven")
+
+    async def story() -> None:
+        nonlocal is_proven
+        command, journal = make_command(), MemoryJournal()
+        settled = {command.natural_key: Settled(2, 1, None, SUPERSEDED)}
+        told = told_of(command, Reason.UNCLEAR, retry_in_s=0.0)
+        async with at_work(FakeTarget(), journal, Memory(settled, refusals=(told,)), check) as it:
+            it.accept(delivery("netsuite", 8, Withdrawal(command.natural_key, 3)))
+            await asyncio.sleep(1)
+            assert len(journal.open) == 1
+            assert dict(it.offsets.committable()) == {PLACES["netsuite"]: 8}
+            is_proven = True
+            await asyncio.sleep(1)
+            assert journal.open == {}
+            assert dict(it.offsets.committable()) == {PLACES["netsuite"]: 9}
 
     run_virtually(story())
