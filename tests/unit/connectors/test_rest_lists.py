@@ -166,6 +166,11 @@ def test_a_list_of_all_rows_that_ends_on_the_way_is_read_anew(tmp_path: Path) ->
         reading(tmp_path, CHANGED, lambda request: web.json_response({}, status=410))
 
 
+def test_changes_of_a_list_that_ends_on_the_way_are_asked_for_again(tmp_path: Path) -> None:
+    with pytest.raises(TargetBusyError, match="expired"):
+        reading(tmp_path, PLAIN, lambda request: web.json_response({}, status=410), since=START)
+
+
 def gone(number: object, at: object = 1_777_896_000_000) -> dict[str, Any]:
     return {"visit": {"id": number}, "at": at}
 
