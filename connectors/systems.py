@@ -20,11 +20,17 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+from connectors.polled.source import contract_file, contract_problems
 from connectors.toolkit.vendor import Vendor
 from schemas.errors import ConfigError
 from schemas.mapping.config import FILE, SystemConfig, parse_config
 from schemas.mapping.loader import load_system
 from schemas.system import SystemBundle
+from schemas.yaml_text import line_of
+
+log = structlog.get_logger()
 
 CONTRACTS: Final = "avro"
 SUFFIX: Final = ".avsc"
@@ -113,11 +119,23 @@ class Systems:
             for each in _entries(folder / CONTRACTS)
             if each.name.endswith(SUFFIX)
         }
+        problems = [
+            f"{name}/{contract_file(obj)}: line {line_of(text, path)}: {problem}"
+            for obj, text in contracts.items()
+            for path, problem in contract_problems(text)
+        ]
+        if problems:
+            raise ConfigError(
+                "; ".join(problems),
+                problems=problems,
+                hint="texts, numbers, dates, decimals, lists, maps and records can be read",
+            )
         others = {
             other: _config(self._folder(other), other)[1].ids
             for other in config.referred & set(self.names()) - {config.system}
         }
-        system = load_system(read_text(folder / FILE, file), contracts, others, file)
+        text = read_text(folder / FILE, file)
+        system = load_system(text, contracts, others, file)
         if system.name != name:
             raise ConfigError(
                 f"{file}: system is {system.name}, and its folder is {name}",
@@ -126,13 +144,25 @@ class Systems:
         declared = [
             each for each in _entries(folder) if each.name.endswith(".yaml") and each.name != FILE
         ]
-        return replace(
-            system, files={each.name: read_text(each, f"{name}/{each.name}") for each in declared}
-        )
+        texts = {each.name: read_text(each, f"{name}/{each.name}") for each in declared}
+        texts |= {contract_file(obj): contract for obj, contract in contracts.items()}
+        return replace(system, files={FILE: text, **texts})
 
-    def vendors(self) -> list[Vendor]:
-        """Return the code of every system, and that which reads what a folder declares."""
-        return [self.vendor(name) for name in (*self._packages, *DRIVERS)]
+    def vendors(self, named: object = None) -> list[Vendor]:
+        """Return the code of every system, and that which reads what a folder declares.
+
+        Code that cannot be loaded holds up no other: it is left out, and said so. Raises
+        ConfigError where `named`, the name of a class, is of such code.
+        """
+        found = []
+        for name in (*self._packages, *DRIVERS):
+            try:
+                found.append(self.vendor(name))
+            except ConfigError as error:
+                if str(named).startswith(f"{self._packages.get(name, name)}."):
+                    raise
+                log.warning("system_left_out", system=name, error=error.detail, hint=error.hint)
+        return found
 
     def _folder(self, name: str) -> Traversable | Path:
         self._require(name)

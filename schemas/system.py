@@ -17,8 +17,8 @@ class SystemBundle:
 
     `vendor` is the system whose code polls and writes it, itself by default. `topics` by object.
     An object without targets has a topic and no mapping: it is captured, and read by nobody here.
-    `objects`: what the mapping says of each. `files`: texts of other yaml files of the folder, by
-    name, for the code that reads the system.
+    `objects`: what the mapping says of each. `files`: texts of the yaml files and contracts of the
+    folder, by name, for the code that reads the system and for the lines of problems.
     """
 
     name: str

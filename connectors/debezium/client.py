@@ -6,6 +6,7 @@ need Kafka's EnvVarConfigProvider under the name `env`. No secret passes through
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,10 +31,11 @@ from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
 from runtime.secrets import mask
 from schemas.errors import ConfigError, FatalError, ReplicationSlotLostError
 from schemas.topics import SOURCE_PREFIX
-from schemas.yaml_text import is_encodable
 
 log = structlog.get_logger()
 
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+"""Of a connector: a part of the path of its REST interface, where `..` is another one."""
 FAILED: Final = "FAILED"
 RUNNING: Final = "RUNNING"
 SLOT_LOST_TEXTS: Final = (
@@ -121,8 +123,10 @@ def read_connector_file(path: Path) -> ConnectorFile:
         }
     ):
         raise ConfigError(f"{path} is not a connector file: it needs name and config, no more")
-    if not is_encodable(name):
-        raise ConfigError(f"{path}: its name {name!a} is no text in UTF-8")
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{path}: its name {name!a} is none", hint="letters, digits, and . _ - between them"
+        )
     prefix = config.get("topic.prefix")
     if prefix != SOURCE_PREFIX:
         raise ConfigError(

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from connectors.dispatch.lease import Check, LeasedLimiter
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Sink
+from connectors.toolkit.config import BaseUrl
 from connectors.toolkit.http import Limiter
 
 
@@ -25,7 +26,7 @@ class SinkConfig(BaseModel):
     name: str = Field(min_length=1, description="name of this connector in logs")
     connector_class: str = Field(description="the sink that executes the commands")
     target: str = Field(description="commands are read from psa.command.<target>")
-    url: str = Field(pattern="^https?://", description="base URL of the vendor's API")
+    url: BaseUrl = Field(pattern="^https?://", description="base URL of the vendor's API")
     user_agent: str = Field(default="psastream", description="User-Agent of every request")
     request_timeout_ms: int = Field(
         default=60_000, ge=100, description="longest attempt, all its requests together"

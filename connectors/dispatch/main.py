@@ -127,11 +127,12 @@ def load_sink(
     """
     systems = Systems() if systems is None else systems
     document = read_document(path)
-    sinks = {class_name(each.sink): each.sink for each in systems.vendors() if each.sink}
-    sink = sinks.get(str(document.get("connector.class")))
+    named = document.get("connector.class")
+    sinks = {class_name(each.sink): each.sink for each in systems.vendors(named) if each.sink}
+    sink = sinks.get(str(named))
     if sink is None:
         raise ConfigError(
-            f"{path}: connector.class names no sink: {document.get('connector.class')}",
+            f"{path}: connector.class names no sink: {named}",
             hint=f"one of {', '.join(sinks)}; source files go to `psastream poll`",
         )
     config = parse_config(document, sink.config_model, environment, origin=str(path))

@@ -118,4 +118,8 @@ def _text(instant: datetime | None) -> str | None:
 
 
 def _instant(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    """Raises ValueError for a time without a zone: it compares with none."""
+    instant = None if text is None else datetime.fromisoformat(text)
+    if instant is not None and instant.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return instant

@@ -9,6 +9,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from connectors.toolkit.config import BaseUrl
+
 Milliseconds = Annotated[int, Field(le=36_525 * 86_400_000)]
 """Up to a century: more is no time that a clock can be moved by."""
 
@@ -30,7 +32,7 @@ class PolledConfig(BaseModel):
     connector_class: str = Field(alias="connector.class")
     topic_prefix: str = Field(alias="topic.prefix", pattern=r"^src\.[a-z][a-z0-9_]*$")
     objects: tuple[str, ...] = Field(alias="object.include.list", min_length=1)
-    url: str = Field(pattern=r"^https?://[^\s]+[^/\s]$")
+    url: BaseUrl = Field(pattern=r"^https?://[^\s]+[^/\s]$")
     poll_interval_ms: Milliseconds = Field(default=30_000, alias="poll.interval.ms", ge=10)
     overlap_ms: Milliseconds = Field(
         default=600_000, alias="overlap.ms", ge=0, description="how late a row may become visible"

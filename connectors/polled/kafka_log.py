@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -41,6 +41,8 @@ from schemas.topics import BOOKMARKS, BY_NAME, PARTITIONS
 log = structlog.get_logger()
 
 VERSION: Final = "1"
+UNREADABLE: Final = "unreadable"
+"""Stands for the digest of a row whose entry is damaged: that of no content."""
 DEAD_LETTERS: Final = "psa.dlq"
 CALL_TIMEOUT_S: Final = 8.0
 CALL_ATTEMPTS: Final = 15
@@ -105,19 +107,7 @@ class KafkaLog:
         _await_stable(self._settings, TopicPartition(BOOKMARKS.name, 0))
         log.debug("source_log_stable", connector=self._config.name)
         stored = read_compacted(self._settings, BOOKMARKS.name)
-        found: dict[str, tuple[Bookmark | None, dict[str, Entry]]] = {
-            obj: (None, {}) for obj in self._config.objects
-        }
-        for key, value in stored.items():
-            connector, obj, *row_id = key.decode().split("|", 2)
-            if connector != self._config.name or obj not in found:
-                continue
-            entries = found[obj][1]
-            if row_id:
-                entries[row_id[0]] = Entry.from_bytes(value)
-            else:
-                found[obj] = (Bookmark.from_bytes(value), entries)
-        return {obj: (bookmark, Ledger(entries)) for obj, (bookmark, entries) in found.items()}
+        return read_states(self._config.name, self._config.objects, stored)
 
     @property
     def _transactional(self) -> Producer:
@@ -187,6 +177,42 @@ class KafkaLog:
         partition = partition_of(text, BY_NAME[DEAD_LETTERS].partitions)
         key = self._serde.key(DEAD_LETTERS, text)
         return DEAD_LETTERS, partition, key, self._serde.value(DEAD_LETTERS, letter)
+
+
+def read_states(
+    connector: str, objects: Iterable[str], stored: Mapping[bytes, bytes]
+) -> dict[str, tuple[Bookmark | None, Ledger]]:
+    """Return bookmark and ledger of each object from what the bookmarks topic holds.
+
+    A record that cannot be read loses nothing: without its bookmark an object is read whole, and a
+    row whose entry is damaged is taken for a changed one, or for deleted where it is gone.
+    """
+    found: dict[str, tuple[Bookmark | None, dict[str, Entry]]] = {
+        obj: (None, {}) for obj in objects
+    }
+    for key, value in stored.items():
+        name = key.decode("utf-8", "backslashreplace")
+        owner, _, rest = name.partition("|")
+        obj, _, row_id = rest.partition("|")
+        if owner != connector or obj not in found:
+            continue
+        entries = found[obj][1]
+        try:
+            if row_id:
+                entries[row_id] = Entry.from_bytes(value)
+            else:
+                found[obj] = (Bookmark.from_bytes(value), entries)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+            log.error(
+                "bookmark_unreadable",
+                connector=connector,
+                key=name,
+                error=f"{type(error).__name__}: {error}",
+                hint="what it is of is read again and compared; find who writes to the topic",
+            )
+            if row_id:
+                entries[row_id] = Entry(UNREADABLE, None)
+    return {obj: (bookmark, Ledger(entries)) for obj, (bookmark, entries) in found.items()}
 
 
 def as_read(raw: object) -> bytes | None:

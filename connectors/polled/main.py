@@ -98,7 +98,7 @@ def load_source(
 
 def _source_class(name: object, path: Path, systems: Systems) -> type[PolledSource]:
     """Only classes that a system declares: a configuration file must not run other code."""
-    vendors = systems.vendors()
+    vendors = systems.vendors(name)
     sources = {class_name(each.source): each.source for each in vendors if each.source}
     if isinstance(name, str) and name in sources:
         return sources[name]
@@ -152,6 +152,10 @@ def load_sources(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         # They would share bookmarks, and each would shut the other out.
         problems.append(f"several files name their connector {', '.join(twice)}")
+    topics = [each.config.topic(obj) for each in connectors for obj in each.config.objects]
+    if shared := sorted({topic for topic in topics if topics.count(topic) > 1}):
+        # What one of them publishes, the other would delete.
+        problems.append(f"several files poll into {', '.join(shared)}")
     if problems:
         raise ConfigError("; ".join(problems), hint="correct the files and start again")
     return connectors

@@ -12,9 +12,10 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, SecretStr, ValidationError
 
 from runtime.secrets import remember, remember_url
 from schemas.errors import ConfigError
@@ -25,6 +26,26 @@ _PLACEHOLDER: Final = re.compile(r"\$\{(?P<provider>[a-z]+):(?P<name>[^}]+)\}")
 FILE_BYTES_MAX: Final = 1024 * 1024
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _base_url(text: str) -> str:
+    """Return an address below which paths are asked for. Raises ValueError, without its text."""
+    try:
+        url = urlsplit(text)
+        has_port = url.port != 0
+    except ValueError:
+        raise ValueError("this is no URL with a host and a port") from None
+    if url.scheme not in ("http", "https") or not url.hostname or not has_port or " " in text:
+        raise ValueError("this is no URL with http or https, a host and a port")
+    if "@" in url.netloc:
+        raise ValueError("credentials do not belong into a URL: they have keys of their own")
+    if "?" in text or "#" in text:
+        raise ValueError("a base URL has no query and no fragment")
+    return text
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+"""http or https, a host, perhaps a port and a path."""
 
 
 def load_config(path: Path, model: type[Model], environment: Mapping[str, str]) -> Model:

@@ -26,6 +26,7 @@ from connectors.polled.model import (
     no_deletions,
 )
 from connectors.polled.paging import PAGES_MAX, BrokenPagingError, Paging
+from connectors.polled.source import Readable, readable_objects
 from connectors.toolkit.body import ROWS
 from connectors.toolkit.http import Limiter, Response, RetrySettings, VendorClient
 from connectors.vendors.float.auth import POLICY, StaticToken
@@ -153,8 +154,9 @@ class FloatSource:
 
     @classmethod
     def objects_of(cls, system: SystemBundle) -> Collection[str]:
-        """What the API has."""
-        return RESOURCES.keys()
+        """What the API has. Raises ConfigError."""
+        known = {obj: Readable(resource.id_field) for obj, resource in RESOURCES.items()}
+        return readable_objects(system, known)
 
     @classmethod
     def from_config(cls, config: PolledConfig, system: SystemBundle) -> Self:

@@ -33,6 +33,11 @@ class Query:
         return in_utc(self.stamp)
 
     @property
+    def labels(self) -> frozenset[str]:
+        """Names of the columns in an answer."""
+        return frozenset(column.rpartition(" AS ")[2] for column in self.columns)
+
+    @property
     def stamp_label(self) -> str:
         """Name of the stamp in an answer."""
         return self.stamp.rpartition(".")[2]

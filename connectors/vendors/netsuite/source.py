@@ -33,6 +33,7 @@ from connectors.polled.model import (
     UnreadableRow,
 )
 from connectors.polled.paging import Paging
+from connectors.polled.source import Readable, readable_objects
 from connectors.toolkit.body import ROWS
 from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
 from connectors.vendors.netsuite.auth import POLICY, make_auth
@@ -113,8 +114,10 @@ class NetSuiteSource:
 
     @classmethod
     def objects_of(cls, system: SystemBundle) -> Collection[str]:
-        """What the API has."""
-        return (*QUERIES, "invoice")
+        """What the queries select. Raises ConfigError."""
+        queries = {**QUERIES, "invoice": INVOICE_LINES}
+        known = {obj: Readable("id", fields=query.labels) for obj, query in queries.items()}
+        return readable_objects(system, known)
 
     @classmethod
     def from_config(cls, config: PolledConfig, system: SystemBundle) -> Self:

@@ -29,10 +29,11 @@ from connectors.polled.model import (
     UnreadableRow,
 )
 from connectors.polled.paging import Paging
+from connectors.polled.source import Readable, readable_objects
 from connectors.toolkit.body import ROWS
 from connectors.toolkit.faults import QuotaExhaustedError
 from connectors.toolkit.http import Limiter, Response, RetrySettings, VendorClient
-from connectors.vendors.salesforce.auth import POLICY, SYSTEM, make_auth
+from connectors.vendors.salesforce.auth import POLICY, make_auth
 from schemas.codec.record import AvroSchema
 from schemas.system import SystemBundle
 
@@ -53,6 +54,8 @@ LAYOUT: Final = Layout(
     deleted_field="IsDeleted",
     ignored=frozenset({"attributes"}),
 )
+READABLE: Final = Readable("Id", needed=frozenset({"SystemModstamp", "IsDeleted"}))
+"""Of each object: a query selects the fields of its contract."""
 _USAGE: Final = re.compile(r"api-usage=(?P<used>[0-9]{1,12})/(?P<limit>[0-9]{1,12})")
 
 
@@ -119,8 +122,8 @@ class SalesforceSource:
 
     @classmethod
     def objects_of(cls, system: SystemBundle) -> Collection[str]:
-        """What the API has."""
-        return OBJECTS.keys()
+        """What the API has. Raises ConfigError."""
+        return readable_objects(system, dict.fromkeys(OBJECTS, READABLE))
 
     @classmethod
     def from_config(cls, config: PolledConfig, system: SystemBundle) -> Self:
@@ -153,7 +156,7 @@ class _Api:
         usage = _USAGE.search(response.headers.get("Sforce-Limit-Info", ""))
         if usage and int(usage["limit"]):
             remaining_ratio = 1 - int(usage["used"]) / int(usage["limit"])
-            instruments.QUOTA_REMAINING.labels(SYSTEM).set(max(remaining_ratio, 0))
+            instruments.QUOTA_REMAINING.labels(self.config.system).set(max(remaining_ratio, 0))
             if remaining_ratio < self.config.quota_reserve_ratio:
                 raise QuotaExhaustedError(
                     "the org's daily requests are used up but for the reserve",
@@ -214,7 +217,9 @@ class SalesforceReader:
         )
         answer = read_answer(DeletedAnswer, response.body, of=f"the delete log of {self._sobject}")
         if answer.earliestDateAvailable > start:
-            log.warning("delete_log_incomplete", system=SYSTEM, object=self._sobject)
+            log.warning(
+                "delete_log_incomplete", system=self._api.config.system, object=self._sobject
+            )
         yield _read_deletions(answer.deletedRecords)
 
     def key(self, row_id: str) -> Mapping[str, object]:

@@ -154,7 +154,12 @@ def test_d9_a_name_that_is_none_or_there_twice_is_refused(
         ("x", {"topic.prefix": "src.float"}, "topic.prefix is 'src.float', not src"),
         ("x", {"topic.prefix": "\ud800"}, r"topic.prefix is '\\ud800', not src"),
         ("x", {}, "topic.prefix is None, not src"),
-        ("\ud800", {"topic.prefix": "src"}, r"its name '\\ud800' is no text in UTF-8"),
+        ("\ud800", {"topic.prefix": "src"}, r"its name '\\ud800' is none; letters, digits"),
+        ("..", {"topic.prefix": "src"}, r"its name '\.\.' is none"),
+        (".", {"topic.prefix": "src"}, r"its name '\.' is none"),
+        ("a/../b", {"topic.prefix": "src"}, r"its name 'a/\.\./b' is none"),
+        ("", {"topic.prefix": "src"}, r"its name '' is none"),
+        ("a-", {"topic.prefix": "src"}, r"its name 'a-' is none"),
     ],
 )
 def test_d9_a_database_file_names_topics_of_ours(

@@ -7,11 +7,18 @@ from datetime import timedelta
 from typing import cast
 
 import pytest
+import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
-from connectors.polled.kafka_log import CALL_ATTEMPTS, DEAD_LETTERS, KafkaLog, call
-from connectors.polled.ledger import Entry
+from connectors.polled.kafka_log import (
+    CALL_ATTEMPTS,
+    DEAD_LETTERS,
+    KafkaLog,
+    call,
+    read_states,
+)
+from connectors.polled.ledger import Entry, Verdict
 from runtime.kafka import KafkaSettings
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -180,3 +187,49 @@ def test_a_transaction_that_cannot_be_begun_ends_the_process() -> None:
     with pytest.raises(FatalError, match="fenced"):
         commit(producer)
     assert producer.told == ["begin"]
+
+
+KEPT = {
+    b"test|role": Bookmark(position=7).to_bytes(),
+    b"test|role|1": Entry("abc", AT).to_bytes(),
+    b"test|role|a|b": Entry("def", None).to_bytes(),
+}
+DAMAGED = [b"", b"x", b"null", b"[]", b"{}", b"7", b'{"digest":"a","modified_at":7}', b"\xff"]
+DAMAGED += [b'{"digest":"a","modified_at":"2026-01-01"}', b'{"digest":"a","shown_at":"never"}']
+
+
+def test_what_a_connector_kept_is_found_again_and_what_others_kept_is_not() -> None:
+    others = {b"other|role": b"x", b"test|person": b"x", b"\xff": b"x", b"": b"x", b"test": b"x"}
+    states = read_states("test", ["role", "task"], KEPT | others)
+    assert states.keys() == {"role", "task"}
+    bookmark, ledger = states["role"]
+    assert bookmark == Bookmark(position=7)
+    assert (ledger.get("1"), ledger.get("a|b")) == (Entry("abc", AT), Entry("def", None))
+    assert len(ledger) == 2
+    assert states["task"][0] is None
+    assert len(states["task"][1]) == 0
+
+
+@pytest.mark.fault("B7", place="connectors/polled/kafka_log.py")
+@pytest.mark.parametrize("value", DAMAGED)
+def test_b7_a_damaged_record_of_the_bookmarks_loses_nothing(value: bytes) -> None:
+    with structlog.testing.capture_logs() as lines:
+        bookmark, ledger = read_states("test", ["role"], KEPT | {b"test|role|1": value})["role"]
+    assert bookmark == Bookmark(position=7)
+    assert [(line["event"], line["key"]) for line in lines] == [
+        ("bookmark_unreadable", "test|role|1")
+    ]
+    assert ledger.living() == {"1", "a|b"}  # so that its absence is noticed
+    assert ledger.judge("1", Entry("abc", AT)) is Verdict.CHANGED
+
+
+@pytest.mark.fault("B7", place="connectors/polled/kafka_log.py")
+@pytest.mark.parametrize(
+    "value", [*DAMAGED[:7], Bookmark(swept_at=AT.replace(tzinfo=None)).to_bytes()]
+)
+def test_b7_an_object_whose_bookmark_is_damaged_is_read_whole(value: bytes) -> None:
+    with structlog.testing.capture_logs() as lines:
+        bookmark, ledger = read_states("test", ["role"], KEPT | {b"test|role": value})["role"]
+    assert bookmark is None
+    assert len(ledger) == 2
+    assert [line["key"] for line in lines] == ["test|role"]

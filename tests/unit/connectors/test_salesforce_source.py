@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 
 from connectors.polled.poller import ObjectPoller
 from tests.support.catalogue import contract_of
 from tests.support.polled import START, Clock, MemoryLog
 from tests.support.scripted_vendors import PAGE_SIZE, Ask, ScriptedVendor, make_source, serving
+
+LEFT = "psastream_source_quota_remaining_ratio"
 
 
 class FineOrg(ScriptedVendor):
@@ -59,3 +62,33 @@ def test_d4_stamps_within_one_second_end_no_paging(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert [op for op, _ in log.operations()] == ["r"] * 6
+
+
+class SpendingOrg(ScriptedVendor):
+    """An org that has used three quarters of its daily requests."""
+
+    async def _salesforce(self, request: web.Request) -> tuple[Ask, Any, Mapping[str, str]]:
+        body = {"totalSize": 0, "done": True, "records": []}
+        return Ask("query", "account", True), body, {"Sforce-Limit-Info": "api-usage=75/100"}
+
+
+def test_the_allowance_that_is_left_is_that_of_the_system_and_not_of_its_kind(
+    tmp_path: Path,
+) -> None:
+    vendor = SpendingOrg("salesforce")
+    before = REGISTRY.get_sample_value(LEFT, {"system": "salesforce"})
+
+    async def run() -> None:
+        async with serving(vendor):
+            source = make_source(vendor, tmp_path)
+            source.config = source.config.model_copy(update={"topic_prefix": "src.second_org"})
+            reader = source.reader("account", contract_of("salesforce", "account"))
+            try:
+                async for _ in reader.changes(None):
+                    pass
+            finally:
+                await source.close()
+
+    asyncio.run(run())
+    assert REGISTRY.get_sample_value(LEFT, {"system": "second_org"}) == 0.25
+    assert REGISTRY.get_sample_value(LEFT, {"system": "salesforce"}) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from importlib.metadata import EntryPoint
@@ -10,6 +11,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import pytest
+import structlog
 
 from connectors.dispatch.main import load_sink
 from connectors.polled.main import load_source
@@ -222,6 +224,66 @@ def test_what_is_no_package_is_named(
     for ask in (Systems().read, Systems().vendor, Systems().vendor_of):
         with pytest.raises(ConfigError, match="the package of system acme cannot be read"):
             ask("acme")
+
+
+@pytest.mark.fault("D9", place="connectors/systems.py")
+def test_d9_code_that_cannot_be_loaded_stops_only_who_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = folder_of(tmp_path, "acme_broken")
+    (package / "__init__.py").touch()
+    (package / "vendor.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = EntryPoint("acme", "acme_broken", "psastream.systems")
+    monkeypatch.setattr("connectors.systems.entry_points", lambda group: [entry])
+    with structlog.testing.capture_logs() as lines:
+        found = Systems().vendors("connectors.vendors.float.source.FloatSource")
+    assert {class_name(each.source) for each in found if each.source} >= {
+        "connectors.vendors.float.source.FloatSource",
+        "connectors.rest.source.RestSource",
+    }
+    [line] = lines
+    assert (line["event"], line["system"]) == ("system_left_out", "acme")
+    assert "ZeroDivisionError" in line["error"]
+    for file, load in (("source.json", load_source), ("sink.json", load_sink)):
+        own = json.loads((package / file).read_text())
+        path = tmp_path / file
+        path.write_text(json.dumps(own))
+        load(path, FLOAT, Systems())
+        path.write_text(json.dumps(own | {"connector.class": "acme_broken.source.Source"}))
+        with pytest.raises(ConfigError, match="the code of acme cannot be loaded: ZeroDivision"):
+            load(path, FLOAT, Systems())
+
+
+@pytest.mark.fault("D9", place="connectors/polled/source.py")
+@pytest.mark.parametrize(
+    ("path", "field", "problem"),
+    [
+        (
+            "netsuite/avro/customer.avsc",
+            "entityid",
+            r"line \d+: other is no column of",
+        ),
+        ("netsuite/avro/invoice.avsc", "line", r"line \d+: other is no column of"),
+        ("salesforce/avro/account.avsc", "SystemModstamp", "there is no field SystemModstamp"),
+    ],
+)
+def test_d9_a_contract_has_what_the_code_of_its_vendor_reads(
+    tmp_path: Path, path: str, field: str, problem: str
+) -> None:
+    like, _, file = path.partition("/")
+    folder = folder_of(tmp_path, f"{like}_uk", like)
+    for each, written in ((file, f'"name": "{field}"'), ("mapping.yaml", f"from: {field}}}")):
+        text = (folder / each).read_text()
+        (folder / each).write_text(text.replace(written, written.replace(field, "other"), 1))
+    systems = Systems([folder])
+    system = systems.read(folder.name)
+    source = systems.vendor(system.vendor).source
+    assert source is not None
+    with pytest.raises(ConfigError) as refused:
+        source.objects_of(system)
+    [told] = refused.value.problems
+    assert re.search(f"{like}_uk/{file}: .*{problem}", told)
 
 
 def test_a_database_needs_no_code() -> None:

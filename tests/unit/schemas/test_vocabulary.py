@@ -163,3 +163,12 @@ def test_the_line_of_a_wrong_word_is_that_of_its_field() -> None:
     at = line_of(text, ("objects", "person", "targets", 1, "fields", "currency"))
     with pytest.raises(ConfigError, match=f"line {at}: person: rate_card.currency: 'EURO'"):
         load_mappings(text)
+
+
+@pytest.mark.parametrize(
+    ("status", "word"), [(0, "tentative"), (1, "tentative"), (2, "approved"), (3, "completed")]
+)
+def test_an_allocation_that_is_a_draft_is_no_more_than_tentative(status: int, word: str) -> None:
+    row = next(row for topic, row, *_ in CASES if topic == "src.float.allocation")
+    told = canonical("src.float.allocation", row | {"status": status})
+    assert told["assignment"]["status"] == word
