@@ -31,7 +31,7 @@ class Bookmark:
     capture position given out. `deletions_cursor`: the same for the delete feed; before that is
     first read, the start of the first scan. `swept_at`: when the last sweep ended; none, or deletes
     that are in doubt, make one due at the next start. `missed`: rows that it did not show, and that
-    the next must miss too to be believed to be deleted.
+    one must miss too to be believed to be deleted that comes an interval after `missed_at`.
     """
 
     phase: Phase = Phase.SNAPSHOT
@@ -40,6 +40,7 @@ class Bookmark:
     deletions_cursor: datetime | None = None
     swept_at: datetime | None = None
     missed: tuple[str, ...] = ()
+    missed_at: datetime | None = None
 
     def to_bytes(self) -> bytes:
         """Encode for the bookmarks topic."""
@@ -50,6 +51,7 @@ class Bookmark:
             "deletions_cursor": _text(self.deletions_cursor),
             "swept_at": _text(self.swept_at),
             "missed": self.missed,
+            "missed_at": _text(self.missed_at),
         }
         return json.dumps(record, separators=(",", ":")).encode()
 
@@ -64,6 +66,7 @@ class Bookmark:
             deletions_cursor=_instant(record["deletions_cursor"]),
             swept_at=_instant(record["swept_at"]),
             missed=tuple(record.get("missed", ())),
+            missed_at=_instant(record.get("missed_at")),
         )
 
 

@@ -47,7 +47,7 @@ class PolledConfig(BaseModel):
         le=10_000,  # a bookmark names as many
         description=(
             "so many deletes are believed whatever their share: told by the vendor in one poll, or"
-            " missed by two sweeps in a row that show at least half of the rows"
+            " missed by two sweeps, `sweep.interval.ms` apart, that show at least half of the rows"
         ),
     )
     page_size: int = Field(default=200, alias="page.size", ge=1, le=2000)

@@ -7,8 +7,8 @@ A lost right, a narrowed role or a broken scan look like deletes. Two kinds of e
   only up to `max_ratio` of the living rows.
 - Missed: a complete scan did not show a row. Up to `max_ratio`, and a single row, are believed at
   once. In a small table one row is a large share, so up to `max_rows` rows are believed too, if at
-  least half of the rows stay and two sweeps in a row miss them: a narrowed role hides most rows, a
-  passing fault does not last to the next sweep.
+  least half of the rows stay and two sweeps, an interval of sweeps apart, and all between them
+  miss them: a narrowed role hides most rows, a passing fault does not last so long.
 
 Nothing is ever believed that leaves nothing: not a table without rows, not a parent that is there
 without children. A `max_ratio` of 1 believes everything. Rows in doubt keep their last value until
@@ -19,19 +19,30 @@ logs and metrics.
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 
 from connectors.polled import instruments
+from runtime.clocks import is_past
 
 log = structlog.get_logger()
 
 
-class DeleteGuard:
-    """The guard of one object. `start` begins each poll.
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """Rows that the last sweep missed, and sweeps before it from `since` on.
 
-    `awaited`: rows that the last sweep missed and the next must miss too to be believed.
+    A sweep that comes an interval after that must miss them too to be believed.
     """
+
+    rows: frozenset[str] = frozenset()
+    since: datetime | None = None
+
+
+class DeleteGuard:
+    """The guard of one object. `start` begins each poll. `awaited` is to be kept."""
 
     def __init__(
         self,
@@ -40,16 +51,17 @@ class DeleteGuard:
         *,
         max_ratio: float,
         max_rows: int,
-        missed_before: Iterable[str] = (),
+        sweep_interval: timedelta,
+        awaited: Awaited = Awaited(),
     ) -> None:
-        """`missed_before`: rows that await a second sweep, as `awaited` told after the last."""
+        """`awaited`: as it was after the last sweep, whoever made it."""
         self._labels = {"system": system, "object": obj}
         self._max_ratio = max_ratio
         self._max_rows = max_rows
         self._living = 0
         self._believed: set[str] = set()
-        self._missed_before = set(missed_before)
-        self.awaited: tuple[str, ...] = ()
+        self._sweep_interval = sweep_interval
+        self.awaited = awaited
         self._doubted: dict[str, str] = {}  # row id → evidence
 
     @property
@@ -94,19 +106,21 @@ class DeleteGuard:
         self._believe(row_ids)
         return True
 
-    def missed(self, row_ids: Set[str], living: int) -> bool:
+    def missed(self, row_ids: Set[str], living: int, now: datetime) -> bool:
         """Whether rows are believed to be deleted that a complete scan of `living` did not show."""
-        missed_before, self._missed_before = self._missed_before, set(row_ids)
-        self.awaited = ()
+        before, self.awaited = self.awaited, Awaited()
         count = len(row_ids)
         if self._is_plausible(count, living):
             self._believe(row_ids)
             return True
         if count <= self._max_rows and 2 * count <= living:
-            if row_ids <= missed_before:
+            since = before.since if row_ids <= before.rows else None
+            if since is None or not is_past(since, now):
+                since = now  # of a clock set back nobody knows how long ago it was
+            if now - since >= self._sweep_interval:
                 self._believe(row_ids)
                 return True
-            self.awaited = tuple(sorted(row_ids))
+            self.awaited = Awaited(frozenset(row_ids), since)
             log.warning(
                 "deletes_await_second_sweep",
                 missed=count,
@@ -123,7 +137,7 @@ class DeleteGuard:
             self._refuse(row_ids, "undecided", nameless=nameless)
 
     def _is_plausible(self, count: int, living: int) -> bool:
-        if self._max_ratio >= 1:
+        if count == 0 or self._max_ratio >= 1:
             return True
         return count < living and (count == 1 or count <= self._max_ratio * living)
 

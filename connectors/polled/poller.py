@@ -26,7 +26,7 @@ from connectors.polled import instruments
 from connectors.polled.bookmark import Batch, Bookmark, Change, Phase, Rejected, SourceLog
 from connectors.polled.clocks import Clock, Clocks
 from connectors.polled.config import PolledConfig, SnapshotMode
-from connectors.polled.deletes import DeleteGuard
+from connectors.polled.deletes import Awaited, DeleteGuard
 from connectors.polled.ledger import (
     EPOCH,
     Entry,
@@ -83,12 +83,17 @@ class ObjectPoller:
             obj,
             max_ratio=config.max_delete_ratio,
             max_rows=config.max_delete_rows,
-            missed_before=self._bookmark.missed,
+            sweep_interval=self._sweep_interval,
+            awaited=Awaited(frozenset(self._bookmark.missed), self._bookmark.missed_at),
         )
         self._lacks_delete_log = False
         self._forces_snapshot = config.snapshot_mode is SnapshotMode.ALWAYS
         if self._forces_snapshot:
             self._bookmark = replace(self._bookmark, phase=Phase.SNAPSHOT, cursor=None)
+
+    @property
+    def _sweep_interval(self) -> timedelta:
+        return timedelta(milliseconds=self._config.sweep_interval_ms)
 
     @property
     def bookmark(self) -> Bookmark:
@@ -134,8 +139,7 @@ class ObjectPoller:
         )
 
     def _is_sweep_due(self) -> bool:
-        interval = timedelta(milliseconds=self._config.sweep_interval_ms)
-        return has_passed(interval, self._bookmark.swept_at, self._clock())
+        return has_passed(self._sweep_interval, self._bookmark.swept_at, self._clock())
 
     async def _sweep(self) -> None:
         living = self._ledger.living()
@@ -146,7 +150,7 @@ class ObjectPoller:
         if vanished:
             # Offset pages shift under edits: a row is gone when two complete scans miss it.
             vanished = self._missed(vanished, await self._scan(None))
-        if not self._guard.missed(vanished, len(living)):
+        if not self._guard.missed(vanished, len(living), self._clock()):
             vanished = set()
         draft = Draft(self._bookmark.position)
         self._draft_deletes(draft, vanished & self._ledger.living())
@@ -156,7 +160,12 @@ class ObjectPoller:
                     draft.entries[row_id] = None
         for row_id in self._ledger.never_sound() - scan.seen:
             draft.entries[row_id] = None
-        swept = replace(self._bookmark, swept_at=self._clock(), missed=self._guard.awaited)
+        swept = replace(
+            self._bookmark,
+            swept_at=self._clock(),
+            missed=tuple(sorted(self._guard.awaited.rows)),
+            missed_at=self._guard.awaited.since,
+        )
         await self._commit(draft, swept)
 
     def _missed(self, row_ids: set[str], scan: Scan) -> set[str]:
@@ -424,8 +433,7 @@ class ObjectPoller:
         bookmark = replace(bookmark, position=draft.position)
         kept = bookmark
         if self._guard.has_doubts:
-            # What awaits a second sweep must not have it in that one: too soon after the first.
-            kept = replace(bookmark, swept_at=None, missed=())
+            kept = replace(bookmark, swept_at=None)
         if kept == self._kept and not draft.entries:
             self._bookmark = bookmark
             return

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import structlog
@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from connectors.polled import instruments
 from connectors.polled.bookmark import Bookmark
-from connectors.polled.deletes import DeleteGuard
+from connectors.polled.deletes import Awaited, DeleteGuard
 from connectors.polled.model import DeleteFeed, Deletion, ReaderTraits
 from connectors.toolkit.faults import DeleteLogIncompleteError, VendorRejectedError
 from schemas.errors import TransientError
 from tests.support.polled import (
+    START,
     Clock,
     MemoryLog,
     MemoryReader,
@@ -30,6 +31,20 @@ REFUSED = instruments.REFUSED_DELETES.labels("salesforce", "account")
 DELETE_LOG = instruments.STOPPED.labels("salesforce", "account", "delete_log")
 FEED = ReaderTraits(delete_feed=DeleteFeed.EVERY_POLL)
 LINES = ReaderTraits(has_parent=True, delete_feed=DeleteFeed.EVERY_POLL)
+
+
+DAY = timedelta(days=1)
+
+
+def make_guard(max_ratio: float = 0.2, max_rows: int = 10, **awaited: Awaited) -> DeleteGuard:
+    return DeleteGuard(
+        "salesforce",
+        "account",
+        max_ratio=max_ratio,
+        max_rows=max_rows,
+        sweep_interval=DAY,
+        **awaited,
+    )
 
 
 class World:
@@ -183,7 +198,7 @@ def test_c1_a_few_rows_of_a_small_table_are_believed_when_two_sweeps_miss_them()
 def test_c1_no_poll_deletes_more_than_the_guard_allows(
     ratio: float, rows: int, living: int, steps: list[tuple[str, int]]
 ) -> None:
-    guard = DeleteGuard("salesforce", "account", max_ratio=ratio, max_rows=rows)
+    guard = make_guard(ratio, rows)
     guard.start(living)
     left = ids_of(living)
     believed: set[str] = set()
@@ -194,7 +209,7 @@ def test_c1_no_poll_deletes_more_than_the_guard_allows(
             believed |= ids if told else set()
             assert not told or len(believed) <= max(rows, ratio * living)
         else:
-            assert not guard.missed(ids, len(left)) or len(ids) < len(left)
+            assert not guard.missed(ids, len(left), START) or len(ids) < len(left)
         left = left[count:] or left
 
 
@@ -211,7 +226,7 @@ def test_c1_no_poll_deletes_more_than_the_guard_allows(
 def test_c1_what_the_vendor_tells_is_believed_up_to_the_ratio_or_the_rows(
     count: int, living: int, is_believed: bool
 ) -> None:
-    guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)
+    guard = make_guard()
     guard.start(living)
     assert guard.told(set(ids_of(count))) is is_believed
 
@@ -234,8 +249,9 @@ def test_c1_what_the_vendor_tells_is_believed_up_to_the_ratio_or_the_rows(
 def test_c1_what_a_scan_missed_is_believed_at_once_by_a_second_sweep_or_never(
     count: int, living: int, sweeps: list[bool]
 ) -> None:
-    guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)
-    assert [guard.missed(set(ids_of(count)), living) for _ in sweeps] == sweeps
+    guard = make_guard()
+    rows = set(ids_of(count))
+    assert [guard.missed(rows, living, START + sweep * DAY) for sweep in (0, 1)] == sweeps
 
 
 @pytest.mark.fault("C1", place="connectors/polled/deletes.py")
@@ -243,12 +259,12 @@ def test_c1_what_a_scan_missed_is_believed_at_once_by_a_second_sweep_or_never(
 def test_c1_only_a_ratio_of_1_believes_that_nothing_is_left(
     ratio: float, is_believed: bool
 ) -> None:
-    guard = DeleteGuard("salesforce", "account", max_ratio=ratio, max_rows=10)
+    guard = make_guard(ratio)
     guard.start(20)
     everything = set(ids_of(20))
     assert guard.told(everything) is is_believed
     assert guard.left_without(everything) is is_believed
-    assert guard.missed(everything, 20) is is_believed
+    assert guard.missed(everything, 20, START) is is_believed
 
 
 @pytest.mark.fault("C1", place="connectors/polled/deletes.py")
@@ -256,10 +272,10 @@ def test_c1_only_a_ratio_of_1_believes_that_nothing_is_left(
 def test_c1_a_second_sweep_believes_only_what_the_first_missed_too(
     again: tuple[int, ...], is_believed: bool
 ) -> None:
-    guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)
+    guard = make_guard()
     rows = ids_of(8)
-    assert not guard.missed(set(rows[:3]), 8)
-    assert guard.missed({rows[number] for number in again}, 8) is is_believed
+    assert not guard.missed(set(rows[:3]), 8, START)
+    assert guard.missed({rows[number] for number in again}, 8, START + DAY) is is_believed
 
 
 @pytest.mark.fault("C1", place="connectors/polled/deletes.py")
@@ -288,7 +304,7 @@ def test_c1_told_deletes_never_empty_a_table(
 def test_c1_a_few_told_deletes_are_believed_if_a_row_is_left(
     pages: list[int], living: int, told: list[bool]
 ) -> None:
-    guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)
+    guard = make_guard()
     guard.start(living)
     rows = iter(ids_of(10))
     assert [guard.told({next(rows) for _ in range(count)}) for count in pages] == told
@@ -317,12 +333,12 @@ def test_c17_without_a_delete_log_one_sweep_tells_the_delete(
 @pytest.mark.fault("C1", place="connectors/polled/deletes.py")
 @pytest.mark.parametrize("evidence", ["missed", "childless", "undecided"])
 def test_c1_doubts_of_a_scan_hold_up_no_told_delete(evidence: str) -> None:
-    guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)
+    guard = make_guard()
     guard.start(100)
     hidden = set(ids_of(60))
     match evidence:
         case "missed":
-            assert not guard.missed(hidden, 100)
+            assert not guard.missed(hidden, 100, START)
         case "childless":
             assert not guard.left_without(hidden)
         case _:
@@ -333,7 +349,7 @@ def test_c1_doubts_of_a_scan_hold_up_no_told_delete(evidence: str) -> None:
 
 @pytest.mark.fault("C1", place="connectors/polled/deletes.py")
 def test_c1_a_told_mass_delete_does_not_pass_a_few_rows_a_poll() -> None:
-    guard = DeleteGuard("salesforce", "account", max_ratio=0.2, max_rows=10)
+    guard = make_guard()
     rows = ids_of(60)
     believed: set[str] = set()
     for _ in range(10):
@@ -705,15 +721,96 @@ def test_c17_a_first_snapshot_without_a_delete_log_is_followed_by_one_sweep(
 
 
 @pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize(
+    ("hours", "believed"),
+    [
+        ([0, 23], [False, False]),
+        ([0, 24], [False, True]),
+        ([0, 1, 2, 23, 24], [False] * 4 + [True]),  # the wait begins with the first
+        ([0, -0.01, 24], [False, False, True]),  # within what clocks differ by
+        ([0, -1, 22, 23], [False, False, False, True]),  # a clock set back: the wait begins anew
+    ],
+)
+def test_c1_the_second_sweep_is_one_that_comes_an_interval_later(
+    hours: list[float], believed: list[bool]
+) -> None:
+    guard = make_guard()
+    rows = set(ids_of(3))
+    told = [guard.missed(rows, 8, START + timedelta(hours=hour)) for hour in hours]
+    assert told == believed
+    assert (guard.awaited == Awaited()) is believed[-1]
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize(
+    ("between", "since"), [(3, 0), (2, 0), (4, 1), (0, None)], ids=["same", "fewer", "more", "none"]
+)
+def test_c1_a_sweep_too_early_ends_the_wait_of_what_it_shows(
+    between: int, since: int | None
+) -> None:
+    guard = make_guard()
+    assert not guard.missed(set(ids_of(3)), 8, START)
+    guard.missed(set(ids_of(between)), 8, START + timedelta(hours=1))
+    assert guard.awaited.since == (None if since is None else START + timedelta(hours=since))
+    assert guard.awaited.rows == set(ids_of(between))
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
+@pytest.mark.parametrize(
+    ("since", "is_believed"), [(None, False), (START - DAY, True), (START, False)]
+)
+def test_c1_rows_kept_without_the_time_of_their_sweep_begin_to_wait(
+    since: datetime | None, is_believed: bool
+) -> None:
+    guard = make_guard(awaited=Awaited(frozenset(ids_of(3)), since))
+    assert guard.missed(set(ids_of(3)), 8, START) is is_believed
+
+
+def refuse_the_log(world: World) -> None:
+    world.reader.log_error = VendorRejectedError(400, (), context={})
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+@pytest.mark.parametrize("feeds", [True, False])
+@pytest.mark.parametrize(
+    "happens",
+    [
+        refuse_the_log,
+        lambda world: world.start(),
+        lambda world: world.start(**DAILY, **{"snapshot.mode": "always"}),
+        lambda world: world.clock.tick(-3_600),
+        lambda world: world.clock.tick(3_600),
+    ],
+    ids=["log refused", "restart", "snapshot", "clock back", "an hour"],
+)
+def test_c1_rows_wait_an_interval_whatever_makes_a_sweep_come_early(
+    happens: Callable[[World], None], feeds: bool
+) -> None:
+    for traits in (FEED,) if feeds else (ReaderTraits(), ReaderTraits(has_cursor=False)):
+        world = World(ids_of(10), traits, **DAILY)
+        world.clock.tick(86_400)
+        hide(world, ids_of(3))
+        assert world.poll() == set()
+        happens(world)
+        assert [world.poll() for _ in range(4)] == [set()] * 4
+        world.clock.tick(2 * 86_400)  # of a clock set back, the wait began anew
+        assert [world.poll() for _ in range(2)].count(set(ids_of(3))) == 1
+        hide(world, [])
+
+
+@pytest.mark.fault("C1", place="connectors/polled/deletes.py")
 @pytest.mark.parametrize("is_doubted", [False, True])
 def test_c1_the_second_of_two_sweeps_in_a_row_may_be_of_another_process(is_doubted: bool) -> None:
-    world = World([*ids_of(8), *lines_of(1, 1)], LINES)
+    world = World([*ids_of(8), *lines_of(1, 1)], LINES, **DAILY)
+    world.clock.tick(86_400)
     world.reader.parents = frozenset({"0"} if is_doubted else {})
     hide(world, [*ids_of(8)[:3], *(lines_of(1, 1) if is_doubted else [])])
     assert world.poll() == set()
     world.start()
-    second = world.poll()  # at once, where another delete was refused: no sweep of its own time
-    assert second == (set() if is_doubted else set(ids_of(8)[:3]))
+    assert world.poll() == set()  # at once, where another delete was refused
+    world.clock.tick(86_400)
+    world.start()
+    assert world.poll() == set(ids_of(8)[:3])
 
 
 @pytest.mark.fault("C1", place="connectors/polled/deletes.py")
@@ -742,5 +839,10 @@ def test_c1_a_sweep_of_another_process_that_shows_the_rows_ends_the_wait() -> No
 
 def test_a_bookmark_of_an_earlier_version_is_read() -> None:
     kept = json.loads(Bookmark(position=7).to_bytes())
-    del kept["missed"]
+    del kept["missed"], kept["missed_at"]
     assert Bookmark.from_bytes(json.dumps(kept).encode()) == Bookmark(position=7)
+
+
+def test_a_bookmark_keeps_what_awaits_a_sweep_and_since_when() -> None:
+    kept = Bookmark(missed=("r001",), missed_at=START)
+    assert Bookmark.from_bytes(kept.to_bytes()) == kept
