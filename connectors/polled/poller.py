@@ -230,7 +230,7 @@ class ObjectPoller:
                 if known is not None and known.refused is not None:
                     draft.entries[row.id] = entry  # readable again, as it last was
                 continue
-            draft.entries[row.id] = entry
+            draft.entries[row.id] = self._shown(entry, scan)
             if not self._keeps_back(row, scan):
                 self._draft_change(draft, row, verdict)
             if repairs_before and (row.modified_at or repairs_before) <= repairs_before:
@@ -241,6 +241,17 @@ class ObjectPoller:
         instruments.SWEEP_REPAIRED.labels(*self._labels).inc(repaired)
         self._report_new_fields(page.new_fields)
         return draft
+
+    def _shown(self, entry: Entry, scan: Scan) -> Entry:
+        """Note when a row was shown anew, where a delete log may name it for what was before.
+
+        The log may be refused in this poll, and told in one whose scan does not show the row.
+        Less a minute, as in `_deleted_rows`.
+        """
+        if entry.is_deleted or self._reader.traits.delete_feed is DeleteFeed.NONE:
+            return entry
+        shown_at = scan.started_at - SKEW
+        return replace(entry, shown_at=max(shown_at, entry.shown_at or EPOCH))
 
     def _draft_refusals(self, draft: Draft, unreadable: Iterable[UnreadableRow]) -> None:
         """Dead-letter rows that cannot be read, each content once; their last value stays."""

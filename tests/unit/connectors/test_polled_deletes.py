@@ -846,3 +846,60 @@ def test_a_bookmark_of_an_earlier_version_is_read() -> None:
 def test_a_bookmark_keeps_what_awaits_a_sweep_and_since_when() -> None:
     kept = Bookmark(missed=("r001",), missed_at=START)
     assert Bookmark.from_bytes(kept.to_bytes()) == kept
+
+
+UNDELETED = [
+    pytest.param({"unstamped"}, id="without a stamp"),
+    pytest.param(set(), id="with its old stamp"),
+]
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+@pytest.mark.parametrize("without", UNDELETED)
+@pytest.mark.parametrize("is_known", [True, False])
+def test_c1_a_row_shown_while_the_delete_log_was_refused_was_there_all_the_same(
+    without: set[str], is_known: bool
+) -> None:
+    world = World(ids_of(10), FEED, **DAILY)
+    if without:
+        world.reader.unstamped = {"r003"}
+    at = next(i for i, one in enumerate(world.table.versions) if one.row_id == "r003")
+    shown = world.table.versions[at]
+    if is_known:  # gone and back, changed, between two polls
+        world.table.feed = [Deletion("r003", world.clock.now)]
+    else:
+        feed(world, ["r003"])
+        assert world.poll() == {"r003"}
+        world.table.versions.append(shown)
+    world.table.versions = [
+        replace(one, text="restored") if one.row_id == "r003" else one
+        for one in world.table.versions
+    ]
+    world.clock.tick(86_400)
+    refuse_the_log(world)
+    world.poll()
+    assert world.log.operations()[-1] == ("u" if is_known else "c", "r003")
+    world.reader.log_error = None
+    for _ in range(3):
+        assert world.poll() == set()
+    world.table.purge("r003")
+    world.table.feed.append(Deletion("r003", world.clock.now))
+    assert world.poll() == {"r003"}
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+@pytest.mark.parametrize(("seconds", "is_deleted"), [(59, True), (60, False), (61, False)])
+def test_c1_a_delete_that_may_be_younger_than_the_row_that_was_shown_is_told(
+    seconds: int, is_deleted: bool
+) -> None:
+    world = World(ids_of(10), FEED, **DAILY | {"overlap.ms": 600_000})
+    world.clock.tick(600)
+    world.table.write("r010", "new")
+    world.reader.unstamped = {"r010"}
+    world.clock.tick(86_400)
+    refuse_the_log(world)
+    world.poll()
+    world.reader.log_error = None
+    world.table.purge("r010")
+    world.table.feed = [Deletion("r010", world.clock.now - timedelta(seconds=seconds))]
+    assert (world.poll() == {"r010"}) is is_deleted
