@@ -14,7 +14,8 @@ from schemas.errors import ConfigError
 from schemas.landscape import STAGES
 from schemas.mapping.config import Rule
 from schemas.yaml_text import line_of
-from tables import billing, contract, hours, people, planning, rollup
+from tables import billing, contract, hours, people, planning
+from tables.measures import utilization
 from tests.support.catalogue import load_mappings
 from tests.support.source_events import canonical, mapping_text
 from tests.unit.schemas.test_mapping import CASES
@@ -43,7 +44,7 @@ def words_of(entity: str, field: str) -> set[str]:
         ("opportunity", "billing_type", contract.RULES.keys() - {None}),
         ("opportunity", "stage", set(STAGES)),
         ("project", "billing_type", contract.RULES.keys() - {None}),
-        ("resource", "kind", {rollup.PLACEHOLDER}),
+        ("resource", "kind", {utilization.PLACEHOLDER}),
         ("time_entry", "status", {hours.APPROVED}),
     ],
 )
