@@ -140,7 +140,7 @@ def reread(
 @app.command()
 def rebuild(
     group: Annotated[
-        str, typer.Argument(help="normalize, customer, engagement, project or rollup")
+        str, typer.Argument(help="normalize, customer, engagement, project, rollup or measures")
     ],
 ) -> None:
     """Have an agent group computed from nothing: its state is deleted, its topics read again.

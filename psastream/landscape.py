@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Final
 
 from connectors.systems import Systems, read_text
+from psastream.measures import read_measures
 from runtime.settings import Settings
 from schemas.commands import COMMANDS_OF
 from schemas.errors import ConfigError
@@ -15,6 +16,7 @@ from schemas.landscape import ORDERED_FROM, Landscape, Role, load_landscape
 from schemas.mapping.compiled import ObjectMapping
 from schemas.system import SystemBundle, catalogue
 from schemas.topics import Topic
+from tables.measures.own import OwnMeasure
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class FirmSystems:
 
     landscape: Landscape
     bundles: Mapping[str, SystemBundle]
+    measures: tuple[OwnMeasure, ...] = ()
 
     @property
     def mappings(self) -> list[ObjectMapping]:
@@ -37,7 +40,8 @@ class FirmSystems:
     @property
     def topics(self) -> tuple[Topic, ...]:
         """The catalogue: every topic of the firm."""
-        return catalogue(self.bundles.values(), self.targets)
+        own = [each.topic for each in self.measures]
+        return (*catalogue(self.bundles.values(), self.targets), *own)
 
 
 HELD_BY: Final[Mapping[Role, tuple[str, ...]]] = {
@@ -56,8 +60,9 @@ ANY_ADDRESSES: Final = {
 
 def read_firm(settings: Settings) -> FirmSystems:
     """Return the systems of the firm's landscape. Raises ConfigError naming every problem."""
-    systems = Systems(settings.systems)
-    return systems_of(read_landscape(settings), systems)
+    measures = read_measures(settings.measures)
+    firm = systems_of(read_landscape(settings), Systems(settings.systems))
+    return replace(firm, measures=tuple(measures))
 
 
 def systems_of(landscape: Landscape, systems: Systems) -> FirmSystems:

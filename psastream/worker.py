@@ -25,7 +25,7 @@ APP_ID: Final = "psastream"
 def product_groups(settings: Settings, registry: Registry) -> list[GroupSpec]:
     """Return the agent groups of the firm's landscape. Raises ConfigError."""
     firm = read_firm(settings)
-    return make_groups(firm.mappings, registry, firm.landscape)
+    return make_groups(firm.mappings, registry, firm.landscape, firm.measures)
 
 
 def chosen_groups(

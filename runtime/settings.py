@@ -61,6 +61,10 @@ class Settings(BaseModel):
         default=(),
         description="folders of systems that are not the product's, one each, separated by ':'",
     )
+    measures: tuple[Path, ...] = Field(
+        default=(),
+        description="SQL files of measures of the firm's own, or folders of them, separated by ':'",
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="port of /metrics; 0 = not served"
     )
@@ -92,7 +96,7 @@ class Settings(BaseModel):
         repr=False,
     )
 
-    @field_validator("systems", mode="before")
+    @field_validator("systems", "measures", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -196,6 +196,7 @@ INTERNAL: Final = (
         "days_off",
     ),
     _internal("partial", "measure|dimension|source", "project, engagement", "dimension"),
+    _internal("measure_partial", "measure|dimension|source", "measures", "dimension"),
 )
 
 COMMAND_PREFIX: Final = "psa.command."
@@ -312,7 +313,7 @@ STATUS: Final = (
     ),
 )
 
-GROUPS: Final = ("normalize", "customer", "engagement", "project", "rollup")
+GROUPS: Final = ("normalize", "customer", "engagement", "project", "rollup", "measures")
 """Agent groups, each with one state log."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from zlib import crc32
 
 from schemas.landscape import Landscape
 from schemas.mapping.compiled import ObjectMapping
@@ -10,6 +11,8 @@ from schemas.topics import PARTITIONS, state_topic
 from streams.agents.dead_letters import poison_letters
 from streams.agents.normalize import make_normalizer
 from streams.agents.open_exceptions import PREFIX
+from streams.agents.own_measures import GROUP as OWN
+from streams.agents.own_measures import own_handlers
 from streams.agents.records import RecordHandlers
 from streams.agents.registry import SchemaSource
 from streams.agents.time_entries import TimeEntryHandler
@@ -19,15 +22,19 @@ from tables.customer import CustomerTable
 from tables.documents import Documents
 from tables.effects import Outbox
 from tables.engagement import EngagementTable
+from tables.measures.own import OwnMeasure
 from tables.project import ProjectTable
 from tables.rollup import RollupTable
 
 
 def make_groups(
-    mappings: Sequence[ObjectMapping], registry: SchemaSource, landscape: Landscape
+    mappings: Sequence[ObjectMapping],
+    registry: SchemaSource,
+    landscape: Landscape,
+    measures: Sequence[OwnMeasure] = (),
 ) -> list[GroupSpec]:
-    """Return every agent group of the product, for the systems of a firm."""
-    return [
+    """Return every agent group of the product, for the systems and the measures of a firm."""
+    groups = [
         _group(
             "normalize",
             {mapping.topic: make_normalizer(mapping, registry) for mapping in mappings},
@@ -39,6 +46,15 @@ def make_groups(
         _group("project", _project(registry, landscape), registry, layout=4),
         _group("rollup", _rollup(registry), registry, layout=2),
     ]
+    if measures:
+        handlers = own_handlers(measures, registry)
+        groups.append(_group(OWN, handlers, registry, layout=_layout_of(measures)))
+    return groups
+
+
+def _layout_of(measures: Sequence[OwnMeasure]) -> int:
+    """Return a layout of its own for each set of definitions: others count other rows."""
+    return crc32("|".join(sorted(each.definition for each in measures)).encode())
 
 
 def _group(

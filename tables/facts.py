@@ -298,6 +298,16 @@ class InvoiceLine(Fact):
     currency: str | None = None
 
 
+class MeasurePartial(Fact):
+    """`internal/measure_partial`."""
+
+    measure: str
+    definition: str
+    dimension: str
+    source: str
+    sums: tuple[str, ...]
+
+
 class Partial(Fact):
     """`internal/partial`."""
 

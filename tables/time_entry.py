@@ -78,13 +78,13 @@ class TimeEntries:
         ids = list(dict.fromkeys(changes.ids))
         stored = self._documents.raw_many([f"t:{entry}" for entry in ids])
         old = self._read_rows([value for value in stored if value is not None])
-        latest = _latest(changes, old)
+        latest = latest_of(changes, old)
         if len(latest.index) < len(ids):
             old = old.filter(pl.col("id").is_in(list(latest.index)))
         for entry, value in zip(ids, stored, strict=True):
             if value is not None and entry in latest.removed:
                 self._documents.delete(f"t:{entry}")
-        new = _standing_rows(changes, latest)
+        new = standing_rows(changes, latest)
         for entry in new["id"].to_list():
             self._documents.put_raw(f"t:{entry}", changes.values[latest.index[entry]] or b"")
         parked = self._move(old, new, timestamp_ms)
@@ -373,7 +373,7 @@ class Latest:
     stale: int  # changes at or below a position that was already there
 
 
-def _latest(changes: EntryChanges, old: pl.DataFrame) -> Latest:
+def latest_of(changes: EntryChanges, old: pl.DataFrame) -> Latest:
     """Pick the change of each entry that stands at the end of the chunk. Upholds I3."""
     positions = iter(changes.frame["source_position"].to_list())
     newest = dict(zip(old["id"].to_list(), old["source_position"].to_list(), strict=True))
@@ -396,7 +396,7 @@ def _latest(changes: EntryChanges, old: pl.DataFrame) -> Latest:
     return Latest(index, removed, stale)
 
 
-def _standing_rows(changes: EntryChanges, latest: Latest) -> pl.DataFrame:
+def standing_rows(changes: EntryChanges, latest: Latest) -> pl.DataFrame:
     """Return the rows that stand at the end of the chunk."""
     row_of_value: dict[int, int] = {}
     for row, value in enumerate(changes.values):

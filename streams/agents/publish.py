@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from schemas.codec.columnar import ChunkEncoder
 from schemas.codec.framing import header
 from schemas.codec.record import RecordCodec
-from schemas.contracts import record_schema
+from schemas.contracts import record_of
 from schemas.keys import KEY_SCHEMA, encode_keys
 from schemas.routing import partition_of
 from schemas.topics import Topic, topic_of
@@ -31,8 +31,10 @@ class _Writer:
 class Publisher:
     """Encodes an outbox. Schema ids are looked up once a topic; keeps no other state."""
 
-    def __init__(self, ids: SubjectIds) -> None:
+    def __init__(self, ids: SubjectIds, topics: Mapping[str, Topic] | None = None) -> None:
+        """`topics` are some that are not the product's, by name."""
         self._ids = ids
+        self._topics = topics or {}
         self._writers: dict[str, _Writer] = {}
 
     def outputs(self, outbox: Outbox) -> list[Output | OutputBatch]:
@@ -73,9 +75,9 @@ class Publisher:
     def _writer(self, name: str) -> _Writer:
         known = self._writers.get(name)
         if known is None:
-            topic = topic_of(name)
-            assert topic.record is not None
-            schema = record_schema(topic.record)
+            topic = self._topics.get(name) or topic_of(name)
+            schema = record_of(topic)
+            assert schema is not None
             known = self._writers[name] = _Writer(
                 key_id=self._ids.subject_id(f"{name}-key", KEY_SCHEMA),
                 value_header=header(self._ids.subject_id(f"{name}-value", schema.text)),

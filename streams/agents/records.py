@@ -7,7 +7,7 @@ be read, applied, and what the table wants published is encoded.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from schemas.contracts import record_schema
 from schemas.errors import RecordError
 from schemas.keys import decode_key
 from schemas.mapping.compiled import Rejection
-from schemas.topics import BY_NAME
+from schemas.topics import BY_NAME, Topic
 from streams.agents.dead_letters import Refusal, dead_letters
 from streams.agents.open_exceptions import kept
 from streams.agents.publish import Publisher
@@ -41,7 +41,8 @@ class RecordHandlers(Generic[Table]):
     """Makes the handlers of one group's topics.
 
     `open_table` opens the table for a chunk of a partition, `close` runs once, last, with the
-    timestamp of the chunk's last record.
+    timestamp of the chunk's last record. `topics` are those it publishes to that are not the
+    product's.
     """
 
     def __init__(
@@ -50,10 +51,11 @@ class RecordHandlers(Generic[Table]):
         registry: SchemaSource,
         open_table: Open[Table],
         close: Close[Table] | None = None,
+        topics: Mapping[str, Topic] | None = None,
     ) -> None:
         self.group = group
         self.registry = registry
-        self.publisher = Publisher(registry)
+        self.publisher = Publisher(registry, topics)
         self.open_table = open_table
         self.close = close
 

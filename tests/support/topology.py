@@ -17,7 +17,7 @@ from schemas.contracts import record_of, value_schema
 from schemas.errors import DecodeError
 from schemas.keys import KEY_SCHEMA, decode_key, encode_keys
 from schemas.routing import partition_of
-from schemas.topics import Route
+from schemas.topics import Route, Topic
 from streams.engine import Chunk, GroupSpec, Output
 from tests.support.catalogue import BY_NAME
 
@@ -33,8 +33,12 @@ class FixedRegistry:
         self._ids: dict[str, int] = {}
         for topic in BY_NAME.values():
             if record_of(topic) is not None:
-                self.add(f"{topic.name}-key", load_schema(KEY_SCHEMA))
-                self.add(f"{topic.name}-value", value_schema(topic))
+                self.add_topic(topic)
+
+    def add_topic(self, topic: Topic) -> None:
+        """Register the schemas of a topic that has a record."""
+        self.add(f"{topic.name}-key", load_schema(KEY_SCHEMA))
+        self.add(f"{topic.name}-value", value_schema(topic))
 
     def add(self, subject: str, schema: AvroSchema) -> int:
         """Register a schema and return its id."""
@@ -103,7 +107,10 @@ class Topology:
         *,
         seed: int = 0,
         chunk_max: int = 50,
+        own: Sequence[Topic] = (),
     ) -> None:
+        """`own` are topics of the firm's own, which are in no catalogue."""
+        self._by_name = BY_NAME | {topic.name: topic for topic in own}
         self.registry = registry
         self.topics: dict[str, list[list[Message]]] = {}
         self._groups = groups
@@ -121,7 +128,7 @@ class Topology:
     def put(self, topic: str, key: str, record: Mapping[str, object] | None, route: str) -> None:
         """Append a record of the row `key` to the partition its route hashes to (or to all)."""
         self.now_ms += STEP_MS
-        definition = BY_NAME[topic]
+        definition = self._by_name[topic]
         schema_id = self.registry.subject_id(f"{topic}-value")
         codec = self._codecs.setdefault(topic, RecordCodec(self.registry.schema(schema_id)))
         value = None if record is None else frame(schema_id, codec.encode(record))
@@ -137,7 +144,7 @@ class Topology:
 
     def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
         """Append raw bytes to a partition."""
-        log = self.topics.setdefault(topic, [[] for _ in range(BY_NAME[topic].partitions)])
+        log = self.topics.setdefault(topic, [[] for _ in range(self._by_name[topic].partitions)])
         log[partition].append((self.now_ms, key, value))
 
     def run(self) -> None:
@@ -166,6 +173,10 @@ class Topology:
             if is_compacted:
                 last = {key: offset for offset, (_, key, _) in enumerate(log)}
                 self._compacted[topic, partition] = set(range(len(log))) - set(last.values())
+
+    def replace_groups(self, groups: Sequence[GroupSpec]) -> None:
+        """Go on with other groups, as another version of the worker does."""
+        self._groups = groups
 
     def rebuild(self, name: str, first: Sequence[str] = ()) -> None:
         """Compute a group anew as `psastream rebuild` does; topics of `first` are read first."""

@@ -33,6 +33,7 @@ CONTRACTS = {
     facts.Expense: "canonical/expense",
     facts.TimeBill: "canonical/time_bill",
     facts.InvoiceLine: "canonical/invoice",
+    facts.MeasurePartial: "internal/measure_partial",
     facts.Partial: "internal/partial",
 }
 ITEMS = {  # of lists of records: fact and the name of its record
