@@ -478,6 +478,7 @@ def order_bills(
     wanted: Billable | None,
     *,
     target: str,
+    is_read: bool,
     owns: Callable[[str], bool],
     correlation: str | None,
     outbox: Outbox,
@@ -485,12 +486,16 @@ def order_bills(
 ) -> bool:
     """Order what the ERP `target` should hold of an entry; return whether the document has changed.
 
-    `owns` tells whether the time bills of a source project are ordered here. Nothing more while
-    it is invoiced by a line that names no project: any bill may be the one it used.
+    `owns` tells whether the time bills of a source project are ordered here, `is_read` whether this
+    state has read of the entry, be it that it is gone: that nobody has told of it is no reason to
+    take a bill back. Nothing more while it is invoiced by a line that names no project: any bill
+    may be the one it used.
     """
     projects = document.named_projects() | ({wanted.project_ref} if wanted else set())
     uses = document.uses
-    has_changed = _adopt_forgotten(document, entry_id, filter(owns, projects), timestamp_ms)
+    has_changed = False
+    if is_read:
+        has_changed = _adopt_forgotten(document, entry_id, filter(owns, projects), timestamp_ms)
     has_changed |= document.remember_uses(entry_id) or document.uses != uses
     has_changed |= _withdraw_used_up(
         document,

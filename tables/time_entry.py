@@ -11,7 +11,7 @@ known or to reach the ERP; `o:<id>` what the ERP shows of an entry (`tables.bill
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -81,13 +81,18 @@ class TimeEntries:
         latest = latest_of(changes, old)
         if len(latest.index) < len(ids):
             old = old.filter(pl.col("id").is_in(list(latest.index)))
+        gone_unseen = []
         for entry, value in zip(ids, stored, strict=True):
-            if value is not None and entry in latest.removed:
-                self._documents.delete(f"t:{entry}")
+            if entry in latest.removed:
+                if value is not None:
+                    self._documents.delete(f"t:{entry}")
+                else:
+                    self._documents.put_raw(f"g:{entry}", b"1")
+                    gone_unseen.append(entry)
         new = standing_rows(changes, latest)
         for entry in new["id"].to_list():
             self._documents.put_raw(f"t:{entry}", changes.values[latest.index[entry]] or b"")
-        parked = self._move(old, new, timestamp_ms)
+        parked = self._move(old, new, gone_unseen, timestamp_ms)
         applied = len(changes.ids) - latest.stale - parked
         return Tally(applied=applied, stale=latest.stale, parked=parked)
 
@@ -149,13 +154,21 @@ class TimeEntries:
         added = _with_context(rows, standings, changed, 1)
         if not rows.is_empty():
             self._count(_with_context(rows, standings, before, -1), before, added, changed)
-        self._order(added, standings, changed, at.__getitem__)
+        unread = changed.keys() - set(rows["id"])
+        marks = self._documents.raw_many([f"g:{entry}" for entry in sorted(unread)])
+        unread -= {entry for entry, mark in zip(sorted(unread), marks, strict=True) if mark}
+        self._order(added, standings, changed, at.__getitem__, unread)
 
     # -- steps of a change ------------------------------------------------------------------
 
-    def _move(self, old: pl.DataFrame, new: pl.DataFrame, timestamp_ms: int) -> int:
-        """Replace old rows by new ones in the totals; return how many wait for their project."""
-        ids = list(dict.fromkeys([*old["id"], *new["id"]]))
+    def _move(
+        self, old: pl.DataFrame, new: pl.DataFrame, gone_unseen: list[str], timestamp_ms: int
+    ) -> int:
+        """Replace old rows by new ones in the totals; return how many wait for their project.
+
+        `gone_unseen` are entries of which this state has read nothing but that they are gone.
+        """
+        ids = list(dict.fromkeys([*old["id"], *new["id"], *gone_unseen]))
         projects = list(dict.fromkeys([*old["project_ref"], *new["project_ref"]]))
         standings = load_standings(self._documents, projects)
         billed = self._billing(ids)
@@ -199,10 +212,12 @@ class TimeEntries:
         standings: Mapping[str, Standing],
         billed: Mapping[str, BillingDocument],
         at: Callable[[str], int],
+        unread: Collection[str] = (),
     ) -> None:
         """Order time bills for rows of projects in the ERP; take back those no longer wanted.
 
-        Time that is invoiced is left alone; what it disagrees about is reported.
+        Time that is invoiced is left alone; what it disagrees about is reported. `unread` are
+        entries of which nothing has been read yet.
         """
         wanted: dict[str, tuple[Billable, str | None]] = {}
         due = rows.filter(
@@ -229,6 +244,7 @@ class TimeEntries:
                 entry,
                 billable,
                 target=self._erp,
+                is_read=entry not in unread,
                 owns=self._owns,
                 correlation=correlation,
                 outbox=self._outbox,

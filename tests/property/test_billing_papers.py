@@ -248,6 +248,7 @@ class World:
             self.documents[partition],
             ENTRY,
             wanted,
+            is_read=is_entry_read,
             target="netsuite",
             owns=lambda project: PARTITION_OF[project] == partition,
             correlation=None,

@@ -106,6 +106,7 @@ def test_c18_an_id_that_holds_a_separator_is_billed_like_any_other(
         document,
         "e",
         Billable(project, "eng-abcdefghijkl-de", work, 3_600, rate, "EUR"),
+        is_read=True,
         target="netsuite",
         owns=lambda ref: ref == project,
         correlation=None,

@@ -121,6 +121,17 @@ def test_c7_the_bill_of_an_entry_that_changed_while_no_worker_ran_is_taken_back(
     assert newest["kind"] == ("upsert_time_bill" if is_wanted else "delete_time_bill")
 
 
+@pytest.mark.fault("C7", place="tables/billing.py")
+def test_c7_a_bill_is_not_taken_back_because_nobody_has_told_of_its_entry() -> None:
+    """Whatever is read first, and though the source of entries tells nothing for days."""
+    firm = Firm(PROJECT, ERP, bill("2.00"))
+    assert not firm.tables.records("psa.command.netsuite")
+    firm.feeder.feed(entry(status="draft"))
+    firm.tables.run()
+    [(_, order)] = firm.tables.records("psa.command.netsuite")
+    assert order["kind"] == "delete_time_bill"
+
+
 def expense(number: int, amount: str, *, is_billable: bool) -> Change:
     row = {
         "project_ref": PROJECT.id,
