@@ -216,7 +216,7 @@ def test_sandbox_credentials_are_made_once(tmp_path: Path) -> None:
 def test_d6_connect_resolves_only_what_connector_files_name_and_asks_who_is_there() -> None:
     environment = services(COMPOSE)["connect"]["environment"]
     named = set()
-    for path in (REPOSITORY / "connectors" / "debezium").glob("*.json"):
+    for path in (REPOSITORY / "connectors" / "vendors").glob("*/connector.json"):
         named |= set(re.findall(r"\$\{env:(\w+)\}", path.read_text()))
     allowed = environment["CONNECT_CONFIG_PROVIDERS_ENV_PARAM_ALLOWLIST_PATTERN"].split("|")
 
