@@ -5,11 +5,13 @@ the engine's transactions. Other topics are delivered record by record as Faust 
 """
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
 from typing import Any
 
 import uvloop
+from aiokafka import errors
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from faust.types import TP
 from yarl import URL
@@ -27,6 +29,7 @@ from streams.engine.flow import OBJECTS_BYTES, Delivery, FlowWindow
 
 _CLOSED = "<TCPTransport closed=True"
 """What uvloop says of a connection that is closed."""
+_NAMED = re.compile(r"(\w+)\(")
 _FULL_POLL_S = 0.05  # how soon a partition whose window was full is looked at again
 
 
@@ -102,7 +105,7 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         with fetcher._subscriptions.fetch_context():
             while True:
                 if fetcher._subscriptions.reassignment_in_progress:
-                    await fetcher._subscriptions.wait_for_assignment()
+                    await _as_told(fetcher._subscriptions.wait_for_assignment())
                 if not self.consumer.may_fetch():
                     return {}
                 fetched = self._drain(fetcher, active_partitions, max_records)
@@ -114,10 +117,7 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
                 if not done or fetcher._closed:
                     waiter.cancel()
                     return {}
-                try:
-                    waiter.result()  # raises authorization errors, and what ended the coordinator
-                except KafkaError as error:
-                    raise as_told(error) from error
+                await _as_told(waiter)  # raises authorization errors, too
 
     def _drain(
         self, fetcher: Any, partitions: Collection[TP], max_records: int | None
@@ -330,18 +330,34 @@ class ChunkTransport(Transport):  # type: ignore[misc]
         super().__init__(urls, app)
 
 
-def as_told(error: BaseException) -> BaseException:
-    """Return what ended aiokafka's work, a lost connection as what it is.
+async def _as_told(found: Awaitable[object]) -> None:
+    """Wait for something that raises what ended the coordinator."""
+    try:
+        await found
+    except KafkaError as error:
+        raise as_told(error) from error
 
-    uvloop raises RuntimeError to who writes to a connection that was closed meanwhile; aiokafka's
-    coordinator takes any error that it does not know for its end.
+
+def as_told(error: BaseException) -> BaseException:
+    """Return what ended aiokafka's work, a broker that is not at work as what it is.
+
+    aiokafka's coordinator takes any error that it does not expect for its end, and makes a text of
+    it: what uvloop raises to who writes to a connection that was closed meanwhile, and an answer
+    to SyncGroup that asks for patience, as a broker gives it that has just started.
     """
-    if isinstance(error, KafkaError) and _CLOSED in str(error):
+    if isinstance(error, KafkaError) and (_CLOSED in str(error) or _asks_for_patience(error)):
         return BrokerUnavailableError(
-            f"the connection to the group's coordinator was lost: {error}",
+            f"the coordinator of the group was lost: {error}",
             hint="the worker restarts and goes on where it was committed",
         )
     return error
+
+
+def _asks_for_patience(error: KafkaError) -> bool:
+    """Whether an error holds the representation of one that Kafka takes for passing."""
+    named = _NAMED.match(str(error.args[0])) if error.args else None
+    found = getattr(errors, named[1], None) if named else None
+    return getattr(found, "retriable", False) is True
 
 
 def take_chunk(

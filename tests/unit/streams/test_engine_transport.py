@@ -14,8 +14,11 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import (
     ConsumerStoppedError,
     GroupAuthorizationFailedError,
+    GroupLoadInProgressError,
     IllegalStateError,
+    InvalidGroupIdError,
     KafkaError,
+    NotLeaderForPartitionError,
 )
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
@@ -276,6 +279,20 @@ async def test_a_fetch_waits_for_a_new_assignment() -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_ended_the_coordinator_is_told_to_who_waits_for_an_assignment() -> None:
+    waiting = WaitingFetch()
+    subscriptions = waiting.fetcher._subscriptions
+    subscriptions.reassignment_in_progress = True
+
+    async def fail() -> None:
+        raise KafkaError(repr(GroupLoadInProgressError()))
+
+    subscriptions.wait_for_assignment = fail
+    with pytest.raises(BrokerUnavailableError):
+        await waiting.fetch(60.0)
+
+
+@pytest.mark.asyncio
 async def test_two_generations_in_one_fetch_take_nothing_from_the_second() -> None:
     """What is taken moves the position: nobody would fetch it again."""
     waiting = WaitingFetch()
@@ -376,7 +393,16 @@ LOST = KafkaError(
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(LOST, "transient.broker_unavailable"), (KafkaError("Unexpected error: KeyError()"), None)],
+    [
+        (LOST, "transient.broker_unavailable"),
+        # What it makes of any answer to SyncGroup that it does not expect.
+        (KafkaError(repr(GroupLoadInProgressError())), "transient.broker_unavailable"),
+        (KafkaError(repr(NotLeaderForPartitionError("0"))), "transient.broker_unavailable"),
+        (KafkaError(repr(InvalidGroupIdError())), None),
+        (KafkaError("no_such_name()"), None),
+        (KafkaError("annotations()"), None),
+        (KafkaError("Unexpected error: KeyError()"), None),
+    ],
 )
 @pytest.mark.asyncio
 async def test_a_lost_connection_that_ended_the_coordinator_is_told_as_what_it_is(
