@@ -25,6 +25,7 @@ from streams.engine.positions import ANEW
 from streams.engine.settings import EngineSettings
 
 _TIMEOUT_S: Final = 10.0
+_DELETED_S: Final = 60.0  # a busy broker takes its time with the files of a topic
 _POLL_S: Final = 0.1
 _ABSENT: Final = KafkaError.UNKNOWN_TOPIC_OR_PART
 
@@ -66,7 +67,7 @@ def forget_state(settings: EngineSettings, group: GroupSpec) -> None:
     except KafkaException as error:
         if error.args[0].code() != _ABSENT:
             raise _unavailable(error) from error
-    deadline_s = time.monotonic() + _TIMEOUT_S
+    deadline_s = time.monotonic() + _DELETED_S
     while _exists(admin, group.state_topic):
         if time.monotonic() > deadline_s:
             raise _unavailable(TimeoutError(f"{group.state_topic} is still there"))
