@@ -9,7 +9,7 @@ PYTEST = $(BIN)/python -m pytest -m "not crash" --durations=15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-parts test-engine test-story test-pure properties mutants crash \
+.PHONY: help setup demo test test-parts test-engine test-story test-unit test-property properties mutants crash \
 	seeds fuzz check format bench bench-pipeline \
 	bench-latency bench-latency-database bench-sizes profile clean
 
@@ -32,10 +32,11 @@ demo: $(READY) ## Run a firm's story through the real parts and compare the book
 	@$(BIN)/psastream demo $(ARGS)
 
 test: $(READY) ## Run all tests but those of `make crash` (ARGS="-k name")
-	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j4 \
-		test-parts test-engine test-story test-pure)
+	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j5 \
+		test-parts test-engine test-story test-unit test-property)
 
-# Side by side: the pure ones compute while those on real parts, each with its own, mostly wait.
+# Side by side: the pure ones compute while those on real parts, each with its own, mostly wait;
+# these go first where both could run.
 test-parts: $(READY)
 	@$(PYTEST) tests/integration --ignore-glob='*/test_engine*'
 
@@ -45,8 +46,11 @@ test-engine: $(READY)
 test-story: $(READY)
 	@$(PYTEST) tests/e2e
 
-test-pure: $(READY)
-	@$(PYTEST) tests/unit tests/property
+test-unit: $(READY)
+	@nice -n 5 $(PYTEST) tests/unit
+
+test-property: $(READY)
+	@nice -n 5 $(PYTEST) tests/property
 
 properties: $(READY) ## Run the property tests with many examples each (TIMES=20)
 	@PSASTREAM_TEST_TIMES=$(or $(TIMES),20) $(PYTEST) $(or $(ARGS),tests/property tests/unit)
