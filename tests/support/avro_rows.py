@@ -100,11 +100,11 @@ def end_of(kind: Any, data: bytes, at: int) -> int:
             return varint(data, at)[1]
 
 
-def has_invalid_union_index(record: Any, payload: bytes) -> bool:
-    """Whether a flat record's payload names a branch its unions of two do not have.
+def holds_what_avro_has_not(record: Any, payload: bytes) -> bool:
+    """Whether a flat record's payload names no branch of a union, or no value of a boolean.
 
-    polars takes any such index for a branch, so this is the one damage that can go unreported:
-    it is confined to the record itself.
+    polars takes any such index for a branch, and reads a boolean as a number that may have
+    several bytes: this damage alone can go unreported, and is confined to the record itself.
     """
     at = 0
     for field in record["fields"]:
@@ -114,6 +114,8 @@ def has_invalid_union_index(record: Any, payload: bytes) -> bool:
             if index not in (0, 2) or end - at > 1:
                 return True
             kind, at = kind[index // 2], end
+        if kind == "boolean" and payload[at] > 0x7F:
+            return True
         at = end_of(kind, payload, at)
     return False
 
