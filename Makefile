@@ -9,8 +9,8 @@ PYTEST = $(BIN)/python -m pytest -m "not crash" --durations=15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-parts test-engine test-story test-unit test-property properties mutants crash \
-	seeds fuzz check format bench bench-pipeline \
+.PHONY: help setup demo test test-parts test-engine test-story test-unit test-connectors \
+	test-property properties mutants crash seeds fuzz check format bench bench-pipeline \
 	bench-latency bench-latency-database bench-sizes profile clean
 
 help: ## Show this list
@@ -32,8 +32,8 @@ demo: $(READY) ## Run a firm's story through the real parts and compare the book
 	@$(BIN)/psastream demo $(ARGS)
 
 test: $(READY) ## Run all tests but those of `make crash` (ARGS="-k name")
-	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j5 \
-		test-parts test-engine test-story test-unit test-property)
+	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j6 \
+		test-parts test-engine test-story test-unit test-connectors test-property)
 
 # Side by side: the pure ones compute while those on real parts, each with its own, mostly wait;
 # these go first where both could run.
@@ -47,7 +47,10 @@ test-story: $(READY)
 	@$(PYTEST) tests/e2e
 
 test-unit: $(READY)
-	@nice -n 5 $(PYTEST) tests/unit
+	@nice -n 5 $(PYTEST) tests/unit --ignore=tests/unit/connectors
+
+test-connectors: $(READY)
+	@nice -n 5 $(PYTEST) tests/unit/connectors
 
 test-property: $(READY)
 	@nice -n 5 $(PYTEST) tests/property
