@@ -26,7 +26,7 @@ from streams.engine.batches import (
     group_outputs,
     plain_records,
 )
-from streams.engine.connection import aiokafka_options
+from streams.engine.connection import aiokafka_options, losses_told
 from streams.engine.contract import Chunk, Effects
 from streams.engine.errors import CommitOutcomeUnknownError, FencedError, RecordTooLargeError
 from streams.engine.marks import Mark, Reached, pass_by
@@ -78,8 +78,9 @@ class TransactionalWriter:
         )
         self._producer = producer
         try:
-            async with asyncio.timeout(self._settings.request_timeout_s):
-                await producer.start()
+            with losses_told():
+                async with asyncio.timeout(self._settings.request_timeout_s):
+                    await producer.start()
         except (KafkaError, TimeoutError) as error:
             await self.close()
             raise BrokerUnavailableError(
@@ -94,9 +95,13 @@ class TransactionalWriter:
         if producer is None:
             return
         try:
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await producer.stop()
+            with losses_told():
+                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                    await producer.stop()
         except (KafkaError, TimeoutError):  # it waits for a broker that does not answer
+            task = producer.client._sync_task
+            if task is not None and task.done():
+                producer.client._sync_task = None  # what ended it would end this, too
             await producer.client.close()
 
     def encode(
@@ -118,8 +123,9 @@ class TransactionalWriter:
         then the writer must be opened again before anything else is written.
         """
         try:
-            async with asyncio.timeout(self._settings.commit_timeout_s):
-                return await self._transaction(chunk, encoded)
+            with losses_told():
+                async with asyncio.timeout(self._settings.commit_timeout_s):
+                    return await self._transaction(chunk, encoded)
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError(
                 "another worker owns this partition now, or the transaction timed out",

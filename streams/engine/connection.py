@@ -4,10 +4,12 @@ The settings hold librdkafka's keys, as everywhere in the product; aiokafka and 
 others, get the same TLS and SASL from them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.helpers import create_ssl_context
 from yarl import URL
 
@@ -20,6 +22,23 @@ _TLS = _FILES | {"ssl.key.password"}
 _SASL = {"sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password"}
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+CLOSED = "<TCPTransport closed=True"
+"""What uvloop says of a connection that is closed."""
+
+
+@contextmanager
+def losses_told() -> Iterator[None]:
+    """Raise KafkaConnectionError for a connection that was closed before it was written to.
+
+    uvloop raises RuntimeError then, where asyncio lets it be and aiokafka knows OSError alone.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if CLOSED not in str(error):
+            raise
+        raise KafkaConnectionError(str(error)) from error
 
 
 def librdkafka_options(settings: EngineSettings) -> dict[str, str | int | bool]:

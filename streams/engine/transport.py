@@ -17,6 +17,7 @@ from faust.types import TP
 from yarl import URL
 
 from schemas.errors import BrokerUnavailableError
+from streams.engine.connection import CLOSED
 from streams.engine.contract import Chunk
 from streams.engine.faust_internals import (
     AIOKafkaConsumerThread,
@@ -27,8 +28,6 @@ from streams.engine.faust_internals import (
 )
 from streams.engine.flow import OBJECTS_BYTES, Delivery, FlowWindow
 
-_CLOSED = "<TCPTransport closed=True"
-"""What uvloop says of a connection that is closed."""
 _NAMED = re.compile(r"(\w+)\(")
 _FULL_POLL_S = 0.05  # how soon a partition whose window was full is looked at again
 
@@ -345,7 +344,7 @@ def as_told(error: BaseException) -> BaseException:
     it: what uvloop raises to who writes to a connection that was closed meanwhile, and an answer
     to SyncGroup that asks for patience, as a broker gives it that has just started.
     """
-    if isinstance(error, KafkaError) and (_CLOSED in str(error) or _asks_for_patience(error)):
+    if isinstance(error, KafkaError) and (CLOSED in str(error) or _asks_for_patience(error)):
         return BrokerUnavailableError(
             f"the coordinator of the group was lost: {error}",
             hint="the worker restarts and goes on where it was committed",
