@@ -53,10 +53,10 @@ test-connectors: $(READY)
 	@nice -n 5 $(PYTEST) tests/unit/connectors
 
 test-property: $(READY)
-	@nice -n 5 $(PYTEST) tests/property
+	@nice -n 5 $(PYTEST) tests/property tests/conformance
 
 properties: $(READY) ## Run the property tests with many examples each (TIMES=20)
-	@PSASTREAM_TEST_TIMES=$(or $(TIMES),20) $(PYTEST) $(or $(ARGS),tests/property tests/unit)
+	@PSASTREAM_TEST_TIMES=$(or $(TIMES),20) $(PYTEST) $(or $(ARGS),tests/property tests/unit tests/conformance)
 
 mutants: $(READY) ## Put small faults into the code: do the tests notice? (N=200 SEED=1 ONLY=tables)
 	@$(BIN)/python -m tests.mutants.run --count $(or $(N),200) --seed $(or $(SEED),1) \

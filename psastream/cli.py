@@ -282,6 +282,33 @@ def system_try(
         raise typer.Exit(Exit.OK if is_sound else Exit.FAILED)
 
 
+@system.command("conform")
+def system_conform(
+    folder: Folder,
+    objects: Annotated[
+        list[str] | None, typer.Option("--object", help="only this object; may be repeated")
+    ] = None,
+    clauses: Annotated[
+        list[str] | None, typer.Option("--clause", help="only this clause; may be repeated")
+    ] = None,
+    beside: Beside = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Run a folder's source against its vendor's documented API, hostile answers included."""
+    from psastream.conform import conform_system
+    from psastream.exits import Exit
+
+    with errors_as_exit_codes():
+        is_sound = conform_system(
+            folder,
+            beside or (),
+            objects=objects or (),
+            clauses=clauses or (),
+            as_json=as_json,
+        )
+        raise typer.Exit(Exit.OK if is_sound else Exit.FAILED)
+
+
 @schemas.command("register")
 def schemas_register() -> None:
     """Register every contract; fails where one is incompatible with what is registered."""

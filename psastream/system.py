@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -19,7 +19,7 @@ from schemas.codec.columnar import ChunkDecoder
 from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.envelope import Operation
 from schemas.errors import ConfigError, SchemaMismatchError
-from schemas.mapping.compiled import ObjectMapping
+from schemas.mapping.compiled import MappedRows, ObjectMapping
 from schemas.system import SystemBundle
 from schemas.topics import Topic
 
@@ -157,15 +157,7 @@ def tried_row(mapping: ObjectMapping, contract: AvroSchema | None, row: object) 
     if unreadable:
         hint = "the row does not fit its contract"
         return Tried(row, ignored=ignored, refused=unreadable[0].detail, hint=hint)
-    known = {each["name"] for each in _fields(mapping, "source")}
-    envelope = {
-        "before": None,
-        "after": {each["name"]: sound[0].values[each["name"]] for each in fields},
-        "source": {name: value for name, value in _SOURCE.items() if name in known},
-        "op": Operation.UPDATE.value,
-    }
-    payload = RecordCodec(mapping.reader).encode(envelope)
-    mapped = mapping.apply(ChunkDecoder(mapping.reader).decode([payload], prefix=0))
+    mapped = map_values(mapping, [sound[0].values])
     [told] = mapped.rows.to_dicts()
     if told["rejection"] is not None:
         reason = mapping.rejections[told["rejection"]]
@@ -179,6 +171,26 @@ def tried_row(mapping: ObjectMapping, contract: AvroSchema | None, row: object) 
         else:
             unmade.append(_entity(target.topic))
     return Tried(row, told["id"], records, ignored, unmade)
+
+
+def map_values(mapping: ObjectMapping, rows: Sequence[Mapping[str, object]]) -> MappedRows:
+    """Map rows of a contract's values as the normalizer would, as changes that were just made."""
+    known = {each["name"] for each in _fields(mapping, "source")}
+    names = [each["name"] for each in _fields(mapping, "after")]
+    codec = RecordCodec(mapping.reader)
+    source = {name: value for name, value in _SOURCE.items() if name in known}
+    payloads = [
+        codec.encode(
+            {
+                "before": None,
+                "after": {name: values[name] for name in names},
+                "source": source,
+                "op": Operation.UPDATE.value,
+            }
+        )
+        for values in rows
+    ]
+    return mapping.apply(ChunkDecoder(mapping.reader).decode(payloads, prefix=0))
 
 
 def _fields(mapping: ObjectMapping, part: str) -> list[Any]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -294,6 +295,7 @@ class RestConfig(_Model):
 Problem = tuple[tuple[object, ...], str]
 
 
+@lru_cache(maxsize=16)
 def parse_declaration(text: str, file: str) -> RestConfig:
     """Parse the text of a rest.yaml. Raises ConfigError naming every problem with its line."""
     document = read_document(text, file, hint=HINT)

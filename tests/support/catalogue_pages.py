@@ -34,6 +34,7 @@ from connectors.vendors.netsuite.source import NetSuiteConfig
 from connectors.vendors.salesforce.auth import POLICY as SALESFORCE
 from connectors.vendors.salesforce.source import SalesforceConfig
 from psastream.catalogue import record_name
+from psastream.conformance.suite import listed
 from runtime.settings import PREFIX, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
 from schemas.topics import DAY_MS, Route, Topic
@@ -256,9 +257,15 @@ def faults() -> str:
     return _table(("number", "kind", "decided in", "tests"), rows)
 
 
+def clauses() -> str:
+    """Every clause of the conformance suite."""
+    return _table(("clause", "what holds"), listed())
+
+
 BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "topics.md": {"topics": topics},
     "metrics.md": {"metrics": metrics},
+    "conformance.md": {"clauses": clauses},
     "errors.md": {"errors": errors},
     "faults.md": {"faults": faults},
     "outcomes.md": {

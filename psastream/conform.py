@@ -1,0 +1,46 @@
+"""`psastream system conform`: does a folder's system hold to what the product promises of it?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from psastream.conformance.suite import Finding, conform, read_subject
+from psastream.system import read_system
+
+
+def conform_system(
+    folder: Path,
+    beside: Sequence[Path] = (),
+    *,
+    objects: Collection[str],
+    clauses: Collection[str],
+    as_json: bool,
+) -> bool:
+    """Print what became of each clause; return whether none is broken.
+
+    Raises ConfigError where the folder cannot be read, or lacks what is tested by.
+    """
+    system, vendor = read_system(folder, beside)
+    subject = read_subject(folder.resolve(), system, vendor)
+    found = conform(subject, objects, clauses)
+    broken = [each for each in found if each.broken]
+    if as_json:
+        said = {"system": system.name, "findings": [asdict(each) for each in found]}
+        typer.echo(json.dumps(said, indent=2))
+        return not broken
+    for each in found:
+        typer.echo(f"{each.obj}: {each.clause}: {_said(each)}")
+    held = sum(each.holds for each in found)
+    typer.echo(f"{system.name}: {held} hold, {len(broken)} broken")
+    return not broken
+
+
+def _said(finding: Finding) -> str:
+    if finding.broken:
+        return f"BROKEN: {finding.broken}"
+    return f"not judged: {finding.spared}" if finding.spared else "holds"

@@ -1,0 +1,1 @@
+"""What every vendor must hold to: one suite, run on the folder of any system."""

@@ -1,0 +1,54 @@
+"""The clauses: what a system must hold to, each with a name, a sentence and its check.
+
+A check drives a bench and raises BrokenClauseError for what it sees. It brings one hostility only,
+so that what breaks it is told by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from psastream.conformance.bench import Bench
+
+Check = Callable[[Bench], Awaitable[None]]
+Applies = Callable[[Bench], str]
+
+
+def always(_: Bench) -> str:
+    """A clause that holds for every object."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Clause:
+    """`says` is the promise. `spared` tells why an object need not hold to it, "" where it must.
+
+    `per_object`: each object is judged, since it is about rows; else one of those that are read in
+    the same way stands for the others.
+    """
+
+    name: str
+    says: str
+    check: Check
+    spared: Applies = always
+    per_object: bool = False
+
+
+CLAUSES: Final[dict[str, Clause]] = {}
+FIRST: Final = ("one id", "whole list")
+"""Clauses without which no other can be judged: rows could not be told apart, or are not there."""
+
+
+def clause(
+    name: str, says: str, spared: Applies = always, *, per_object: bool = False
+) -> Callable[[Check], Check]:
+    """Put a check on the list."""
+
+    def listed(check: Check) -> Check:
+        assert name not in CLAUSES, name
+        CLAUSES[name] = Clause(name, says, check, spared, per_object)
+        return check
+
+    return listed

@@ -1,0 +1,236 @@
+"""`conformance.yaml`: what a vendor documents of its API, as data.
+
+It is written from the vendor's pages, not from the system's own declaration or code, so that these
+can be wrong against it. `psastream.conformance.server` answers by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from connectors.rest.paths import Path
+from schemas.errors import ConfigError
+from schemas.yaml_text import line_of, read_document
+
+FILE: Final = "conformance.yaml"
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+HINT: Final = "docs/conformance.md lists the words of the file"
+
+
+class Form(Enum):
+    """How the vendor writes an instant."""
+
+    SECONDS = "seconds"  # 2026-01-02T03:04:05Z
+    MILLISECONDS = "milliseconds"  # 2026-01-02T03:04:05.678Z
+    MICROSECONDS = "microseconds"  # 2026-01-02T03:04:05.678901Z
+    BLANK = "blank"  # 2026-01-02 03:04:05
+    DATE = "date"  # 2026-01-02
+    EPOCH_SECONDS = "epoch_seconds"
+    EPOCH_MILLISECONDS = "epoch_milliseconds"
+
+    def write(self, instant: datetime) -> str | int:
+        """Return how a row or a parameter tells it; cut, never rounded up."""
+        since_us = (instant - EPOCH) // timedelta(microseconds=1)
+        match self:
+            case Form.EPOCH_SECONDS:
+                return since_us // 1_000_000
+            case Form.EPOCH_MILLISECONDS:
+                return since_us // 1_000
+            case Form.DATE:
+                return instant.date().isoformat()
+            case Form.BLANK:
+                return instant.strftime("%Y-%m-%d %H:%M:%S")
+            case _:
+                text = instant.replace(tzinfo=None).isoformat(timespec=self.value)
+                return f"{text}Z"
+
+    def read(self, text: str) -> datetime:
+        """Return the instant of a parameter. Raises ValueError for anything else."""
+        if self is Form.EPOCH_SECONDS:
+            return EPOCH + timedelta(seconds=int(text))
+        if self is Form.EPOCH_MILLISECONDS:
+            return EPOCH + timedelta(milliseconds=int(text))
+        instant = datetime.fromisoformat(text)
+        if self.write(instant.replace(tzinfo=instant.tzinfo or UTC)) != text:
+            raise ValueError(f"{text} is not written as {self.value}")
+        return instant.replace(tzinfo=instant.tzinfo or UTC)
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limit(_Model):
+    """How many rows a page may be asked for, and the answer to more."""
+
+    param: str
+    max: int = Field(ge=2)
+    status_above: int | None = None
+
+
+class Single(_Model):
+    """All rows in one answer."""
+
+    type: Literal["single"]
+
+
+class Link(_Model):
+    """The address of the next page: at a path of the body, or in the `Link` header."""
+
+    type: Literal["link"]
+    path: Path | None = None
+    token_param: str = "cursor"  # noqa: S105 - the name of a parameter
+
+
+class Token(_Model):
+    """A token of each answer, at a path of the body, null or left out on the last page."""
+
+    type: Literal["token"]
+    path: Path
+    param: str
+    absent_at_end: bool = False
+
+
+class Counted(_Model):
+    """Pages by number, or by the number of rows before them.
+
+    An answer may tell at paths how many pages and rows there are, whether there are more, and the
+    number of the next page, null on the last.
+    """
+
+    type: Literal["page", "offset"]
+    param: str
+    base: int = 1
+    pages_path: Path | None = None
+    total_path: Path | None = None
+    more_path: Path | None = None
+    next_path: Path | None = None
+
+
+class After(_Model):
+    """Rows whose id is above the last one's; none after the last."""
+
+    type: Literal["after_id"]
+    param: str
+
+
+Paging = Annotated[Single | Link | Token | Counted | After, Field(discriminator="type")]
+
+
+class Since(_Model):
+    """Where a request says from which time of change on it wants rows.
+
+    `exclusive`: those of that time itself are not shown.
+    """
+
+    param: str | None = None
+    body: Path | None = None
+    format: Form = Form.SECONDS
+    exclusive: bool = False
+
+
+class Window(_Model):
+    """A list that ends after so many rows, and its answer beyond."""
+
+    rows: int = Field(ge=1)
+    status: int
+    body: Any = None
+
+
+class ListOf(_Model):
+    """One list: `where` are the parameters by which it is told from another at the same path."""
+
+    path: str
+    method: Literal["GET", "POST"] = "GET"
+    shows: Literal["living", "deleted"] = "living"
+    where: Mapping[str, str] = {}
+    rows: Path | None = None
+    since: Since | None = None
+    paging: Paging | None = None
+    window: Window | None = None
+    deleted_at: Path | None = None
+
+
+class Stamp(_Model):
+    """Time of change of a row: at each of the paths."""
+
+    paths: tuple[Path, ...] = Field(min_length=1)
+    format: Form = Form.SECONDS
+
+
+class Documented(_Model):
+    """An object: what the vendor says of its rows.
+
+    `vary`: a free text that the contract takes, by which the suite tells versions apart. `order`:
+    of its lists; `newest` is what most documents say, and what they say nothing of is `id`.
+    `deletes`: how they show: rows left out, a flag, or a list of those deleted. `nullable`: fields
+    that the vendor may leave null.
+    """
+
+    id: Path
+    vary: Path
+    changed_at: Stamp | None = None
+    order: Literal["id", "newest", "oldest"] = "id"
+    deletes: Literal["absence", "flag", "list"] = "absence"
+    flag: Path | None = None
+    nullable: tuple[Path, ...] = ()
+    parent: str | None = None
+    parent_path: Path | None = None
+    lists: tuple[ListOf, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Documented:
+        if self.deletes == "flag" and self.flag is None:
+            raise ValueError("deletes by flag: `flag` is the path to it")
+        if self.deletes == "list" and not any(each.shows == "deleted" for each in self.lists):
+            raise ValueError("deletes by list: one of the lists shows deleted rows")
+        return self
+
+
+class Answer(_Model):
+    """An answer that the vendor documents, and what it stands for."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = {}
+    means: Literal["denied", "slow_down", "pause", "passing"]
+
+
+class Tokens(_Model):
+    """Where tokens are got: `${token}` stands for one in `headers`."""
+
+    path: str
+    expires_in: int = 3600
+
+
+class Api(_Model):
+    """The file."""
+
+    server: str | None = None
+    connector: str = "source.json"
+    environment: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    tokens: Tokens | None = None
+    limit: Limit | None = None
+    paging: Paging = Single(type="single")
+    answers: tuple[Answer, ...] = ()
+    objects: Mapping[str, Documented] = {}
+
+
+def read_api(text: str, file: str) -> Api:
+    """Return what a `conformance.yaml` says. Raises ConfigError naming each problem."""
+    try:
+        return Api.model_validate(read_document(text, file, hint=HINT))
+    except ValidationError as error:
+        problems = [
+            f"{file}: line {line_of(text, problem['loc'])}: "
+            + ".".join(map(str, problem["loc"]))
+            + f": {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+        raise ConfigError("; ".join(problems), problems=problems, hint=HINT) from error

@@ -1,0 +1,193 @@
+"""Runs the clauses on a system: on each object of its folder that its vendor's API has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
+
+from connectors.systems import read_text
+from connectors.toolkit.config import read_document
+from connectors.toolkit.vendor import Vendor
+from psastream.conformance import answers, lists, rows
+from psastream.conformance.bench import (
+    NOON,
+    Bench,
+    BrokenClauseError,
+    Network,
+    Sample,
+    Subject,
+)
+from psastream.conformance.clauses import CLAUSES, FIRST, Clause
+from psastream.conformance.documented import FILE, Api, read_api
+from psastream.conformance.paths import load
+from psastream.conformance.server import DocumentedApi
+from psastream.conformance.timing import run_jumping
+from schemas.errors import ConfigError
+from schemas.system import SystemBundle
+
+SAMPLES: Final = "samples"
+_PLACEHOLDER: Final = re.compile(r"\$\{env:(\w+)\}")
+MODULES: Final = (lists, answers, rows)
+"""Their import puts the clauses on the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of a clause on an object: `broken` by what was seen, or `spared` for a reason."""
+
+    obj: str
+    clause: str
+    broken: str = ""
+    spared: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the object holds to it."""
+        return not self.broken and not self.spared
+
+
+def read_subject(folder: Path, system: SystemBundle, vendor: Vendor) -> Subject:
+    """Return what a folder gives to be tested. Raises ConfigError naming what it lacks."""
+    file = f"{system.name}/{FILE}"
+    hint = "docs/conformance.md says what a folder must hold to be tested"
+    api = read_api(read_text(folder / FILE, file, hint), file)
+    if vendor.source is None:
+        raise ConfigError(f"nothing polls {system.name}", hint=hint)
+    document = read_document(folder / api.connector)
+    if unknown := sorted(api.objects.keys() - system.topics.keys()):
+        raise ConfigError(f"{file}: {system.name} has no {', '.join(unknown)}", hint=hint)
+    samples = {obj: read_samples(folder, obj) for obj in api.objects}
+    environment = {**_canaries(document), **api.environment}
+    raw = {obj: [sample.row for sample in found] for obj, found in samples.items()}
+    make = partial(_account, api, raw, environment)
+    shape = partial(vendor.shape, system)
+    return Subject(system, vendor.source, document, environment, make, shape, samples)
+
+
+def _account(
+    api: Api,
+    samples: Mapping[str, list[dict[str, Any]]],
+    environment: Mapping[str, str],
+    clock: Callable[[], datetime],
+) -> DocumentedApi:
+    if api.server is None:
+        return DocumentedApi(api, samples, environment, clock)
+    module, _, name = api.server.partition(":")
+    made = getattr(import_module(module), name)(api, samples, environment, clock)
+    assert isinstance(made, DocumentedApi)
+    return made
+
+
+def _canaries(document: Mapping[str, Any]) -> dict[str, str]:
+    """Values of the variables that a connector file names: found wherever one gets out."""
+    names = {name for value in document.values() for name in _PLACEHOLDER.findall(str(value))}
+    return {name: f"canary-{name.lower()}-7f3a" for name in sorted(names)}
+
+
+def read_samples(folder: Path, obj: str) -> Sequence[Sample]:
+    """Return the sample rows of an object. Raises ConfigError where there is none."""
+    name = f"{folder.name}/{SAMPLES}/{obj}.json"
+    hint = "a list of {row: as the API tells it, makes: {entity: {field: value}}}"
+    text = read_text(folder / SAMPLES / f"{obj}.json", name, hint)
+    try:
+        found = TypeAdapter(list[Sample]).validate_python(load(text))
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise ConfigError(f"{name}: {where}: {problem['msg']}", hint=hint) from error
+    except ValueError as error:
+        raise ConfigError(f"{name} is no JSON: {error}", hint=hint) from error
+    if not found:
+        raise ConfigError(f"{name} has no row", hint=hint)
+    return found
+
+
+def conform(
+    subject: Subject, objects: Collection[str] = (), clauses: Collection[str] = ()
+) -> list[Finding]:
+    """Return what became of each clause on each object; all of them by default."""
+    unknown = sorted({*clauses} - CLAUSES.keys())
+    if unknown:
+        raise ConfigError(f"there is no clause {unknown[0]}", hint=", ".join(CLAUSES))
+    if strange := sorted({*objects} - subject.samples.keys()):
+        hint = f"documented are {', '.join(subject.samples)}"
+        raise ConfigError(f"{FILE} documents no object {strange[0]}", hint=hint)
+    names = [*FIRST, *(name for name in CLAUSES if name not in FIRST)]
+    chosen = [CLAUSES[name] for name in names if not clauses or name in clauses]
+    return run_jumping(_conform(subject, objects or subject.samples.keys(), chosen))
+
+
+async def _conform(
+    subject: Subject, objects: Collection[str], clauses: Sequence[Clause]
+) -> list[Finding]:
+    network = Network()
+    found: list[Finding] = []
+    seen: dict[object, str] = {}
+    async with AsyncExitStack() as stack:
+        network.url = await _serve(stack, network.answer)
+        network.away = await _serve(stack, network.take)
+        for obj in objects:
+            alike = seen.setdefault(_kind_of(subject, obj), obj)
+            for clause in clauses:
+                if alike != obj and not clause.per_object:
+                    found.append(Finding(obj, clause.name, spared=f"it is read as {alike} is"))
+                elif first := _first_broken(found, obj):
+                    found.append(Finding(obj, clause.name, spared=f"{first!r} is broken"))
+                else:
+                    found.append(await _try(subject, obj, network, clause))
+    return found
+
+
+def _first_broken(found: Sequence[Finding], obj: str) -> str | None:
+    broken = (each.clause for each in found if each.obj == obj and each.broken)
+    return next((name for name in broken if name in FIRST), None)
+
+
+def _kind_of(subject: Subject, obj: str) -> object:
+    """What objects have in common that are read in the same way."""
+    documented = subject.make_account(lambda: NOON).documented(obj)
+    lists = tuple(
+        (each.method, each.shows, each.paging, each.since, each.window) for each in documented.lists
+    )
+    stamps = documented.changed_at and documented.changed_at.format
+    own = (documented.order, documented.deletes, documented.parent is None, stamps)
+    return repr((*own, lists))
+
+
+async def _try(subject: Subject, obj: str, network: Network, clause: Clause) -> Finding:
+    bench = Bench(subject, obj, network)
+    try:
+        await bench.fresh(0)
+        if reason := clause.spared(bench):
+            return Finding(obj, clause.name, spared=reason)
+        await clause.check(bench)
+    except BrokenClauseError as error:
+        return Finding(obj, clause.name, broken=str(error))
+    finally:
+        await bench.close()
+    return Finding(obj, clause.name)
+
+
+async def _serve(stack: AsyncExitStack, handler: Any) -> str:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None, handler_cancellation=True)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+
+def listed() -> Iterator[tuple[str, str]]:
+    """Yield name and sentence of every clause."""
+    yield from ((clause.name, clause.says) for clause in CLAUSES.values())

@@ -1,0 +1,111 @@
+"""Every system that can be had holds to the clauses, or stands here with the reason why not."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from typer.testing import CliRunner
+
+from connectors.systems import Systems
+from psastream.cli import app
+from psastream.conformance.clauses import CLAUSES
+from psastream.conformance.documented import FILE
+from psastream.conformance.suite import conform, read_subject
+from psastream.system import read_system
+
+VENDORS: Final = Path(str(files("connectors.vendors")))
+UNJUDGED: Final = {
+    "inhouse": "a database: Debezium reads it",
+    "salesforce": "its API has no description as data: its twin judges it, in tests/unit/sandbox",
+    "netsuite": "its API has no description as data: its twin judges it, in tests/unit/sandbox",
+    "float": "its API has no description as data: its twin judges it, in tests/unit/sandbox",
+}
+"""Systems of the product that the suite cannot judge, each with the reason."""
+BROKEN: Final[dict[tuple[str, str, str], str]] = {}
+"""System, object and clause that it does not meet, each with the reason."""
+
+
+def folders() -> dict[str, Path]:
+    """Folders of all systems that can be had: the product's, and those that the firm names."""
+    own = [Path(each) for each in os.environ.get("PSASTREAM_SYSTEMS", "").split(":") if each]
+    packaged = {name: VENDORS / name for name in Systems().names()}
+    return packaged | {folder.resolve().name: folder for folder in own}
+
+
+JUDGED: Final = {name: folder for name, folder in folders().items() if name not in UNJUDGED}
+
+
+def test_every_system_is_judged_or_says_why_not() -> None:
+    unjudged = {name for name, folder in folders().items() if not (folder / FILE).is_file()}
+    assert unjudged == set(UNJUDGED)
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_a_system_holds_to_every_clause(name: str) -> None:
+    system, vendor = read_system(JUDGED[name])
+    found = conform(read_subject(JUDGED[name], system, vendor))
+    broken = {(name, each.obj, each.clause): each.broken for each in found if each.broken}
+    assert broken.keys() == {key for key in BROKEN if key[0] == name}, broken
+    assert {each.clause for each in found} == CLAUSES.keys()
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_every_object_of_a_system_is_judged(name: str) -> None:
+    system, vendor = read_system(JUDGED[name])
+    assert read_subject(JUDGED[name], system, vendor).samples.keys() == system.topics.keys()
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["system", "conform", *arguments])
+    return result.exit_code, result.output
+
+
+def test_the_command_tells_each_clause() -> None:
+    code, output = run(str(VENDORS / "hubspot"), "--object", "company", "--clause", "samples")
+    assert (code, output.splitlines()) == (
+        0,
+        ["company: samples: holds", "hubspot: 1 hold, 0 broken"],
+    )
+
+
+def test_the_command_tells_machines_what_is_broken(tmp_path: Path) -> None:
+    from tests.support.folders import folder_of
+
+    folder = folder_of(tmp_path, "harvest_eu", "harvest")
+    for name, old, new in (
+        ("mapping.yaml", "vendor: harvest\nvendor: rest\n", "vendor: rest\n"),
+        ("source.json", "src.harvest", "src.harvest_eu"),
+        ("samples/user.json", '"employee"', '"contractor"'),
+    ):
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+    code, output = run(str(folder), "--object", "user", "--clause", "samples", "--json")
+    said: dict[str, Any] = json.loads(output)
+    [finding] = said["findings"]
+    assert code == 1
+    assert finding["broken"] == "sample 1: resource.kind is 'employee', not 'contractor'"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--clause", "politeness"], "there is no clause politeness"),
+        (["--object", "ticket"], "documents no object ticket"),
+    ],
+)
+def test_what_there_is_not_is_an_error(arguments: list[str], problem: str) -> None:
+    result = CliRunner().invoke(app, ["system", "conform", str(VENDORS / "hubspot"), *arguments])
+    assert result.exit_code == 2
+    assert problem in result.output
+
+
+def test_a_folder_without_a_documented_api_says_what_it_lacks() -> None:
+    result = CliRunner().invoke(app, ["system", "conform", str(VENDORS / "inhouse")])
+    assert result.exit_code == 2
+    assert "inhouse/conformance.yaml cannot be read" in result.output
