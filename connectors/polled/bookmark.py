@@ -32,6 +32,7 @@ class Bookmark:
     first read, the start of the first scan. `swept_at`: when the last sweep ended; none, or deletes
     that are in doubt, make one due at the next start. `missed`: rows that it did not show, and that
     one must miss too to be believed to be deleted that comes an interval after `missed_at`.
+    `token`: where a `ContinuedReader` goes on.
     """
 
     phase: Phase = Phase.SNAPSHOT
@@ -41,6 +42,7 @@ class Bookmark:
     swept_at: datetime | None = None
     missed: tuple[str, ...] = ()
     missed_at: datetime | None = None
+    token: str | None = None
 
     def to_bytes(self) -> bytes:
         """Encode for the bookmarks topic."""
@@ -52,6 +54,7 @@ class Bookmark:
             "swept_at": _text(self.swept_at),
             "missed": self.missed,
             "missed_at": _text(self.missed_at),
+            "token": self.token,
         }
         return json.dumps(record, separators=(",", ":")).encode()
 
@@ -67,6 +70,7 @@ class Bookmark:
             swept_at=_instant(record["swept_at"]),
             missed=tuple(record.get("missed", ())),
             missed_at=_instant(record.get("missed_at")),
+            token=record.get("token"),
         )
 
 

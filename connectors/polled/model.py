@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 NAMELESS: Final = "?"
 """First character of the id of a row that has no usable id: the rest names its content."""
@@ -50,7 +50,8 @@ class Page:
     order of change can say; the bookmark may move there at once.
     `parents` names the parents all of whose children are in this page: a known child of such a
     parent that is in neither `rows` nor `unreadable` is missing. `new_fields` names fields no
-    contract knows, each once.
+    contract knows, each once. `token`: where reading goes on once this page is published, in the
+    words of a `ContinuedReader`.
     """
 
     rows: Sequence[Row]
@@ -59,6 +60,7 @@ class Page:
     parents: frozenset[str] = frozenset()
     reached: datetime | None = None
     new_fields: tuple[str, ...] = ()
+    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,13 @@ class ReaderTraits:
 
     `has_cursor`: `changes(since)` filters by time; without it every poll reads all rows.
     `has_parent`: a row id is `<parent id>-<child id>`, and deletions name parents.
+    `shows_all`: a complete scan shows every living row, so that absence tells deletes.
     """
 
     has_cursor: bool = True
     has_parent: bool = False
     delete_feed: DeleteFeed = DeleteFeed.NONE
+    shows_all: bool = True
 
 
 class ObjectReader(Protocol):
@@ -126,6 +130,22 @@ class ObjectReader(Protocol):
 
         Raises VendorRejectedError where the vendor refuses its delete log, DeleteLogIncompleteError
         where it no longer has that period.
+        """
+        ...
+
+
+@runtime_checkable
+class ContinuedReader(ObjectReader, Protocol):
+    """An object whose vendor says where reading goes on, in words that nobody else reads.
+
+    Its polls go on from the token of the last page that was published. Its `changes` are only asked
+    for all rows, and their pages have no token: what sweeps read moves no poll.
+    """
+
+    def continued(self, token: str | None) -> AsyncIterator[Page]:
+        """Yield what changed since the token was given; None: what the vendor begins with.
+
+        Raises an error unless all that there was has been yielded.
         """
         ...
 

@@ -7,6 +7,9 @@ that takes longer than the overlap would otherwise skip rows that became visible
 clock that runs ahead all changes until then. A bookmark of the future is not believed: all rows are
 compared, and reading goes on from the present.
 
+Where the vendor says itself where reading goes on (a token), polls follow it and have no overlap:
+what it shows late, sweeps find.
+
 A sweep reads every row. A page of full rows costs the same request as a page of ids, so a sweep is
 the one proof that needs no second kind of query: what differs from the ledger is published, what
 is missing is deleted. Every delete has passed `connectors.polled.deletes`. Scheduling, retries and
@@ -15,7 +18,7 @@ errors are `connectors.polled.loop`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
@@ -37,6 +40,7 @@ from connectors.polled.ledger import (
     window_start,
 )
 from connectors.polled.model import (
+    ContinuedReader,
     DeleteFeed,
     Deletion,
     ObjectReader,
@@ -86,10 +90,13 @@ class ObjectPoller:
             sweep_interval=self._sweep_interval,
             awaited=Awaited(frozenset(self._bookmark.missed), self._bookmark.missed_at),
         )
+        self._continued: ContinuedReader | None = None
+        if isinstance(reader, ContinuedReader) and reader.traits.has_cursor:
+            self._continued = reader
         self._lacks_delete_log = False
         self._forces_snapshot = config.snapshot_mode is SnapshotMode.ALWAYS
         if self._forces_snapshot:
-            self._bookmark = replace(self._bookmark, phase=Phase.SNAPSHOT, cursor=None)
+            self._bookmark = replace(self._bookmark, phase=Phase.SNAPSHOT, cursor=None, token=None)
 
     @property
     def _sweep_interval(self) -> timedelta:
@@ -106,7 +113,7 @@ class ObjectPoller:
         if self._bookmark.phase is Phase.SNAPSHOT:
             await self._snapshot()
         elif self._reader.traits.has_cursor:
-            scan = await self._scan(window_start(self._bookmark.cursor, self._config.overlap))
+            scan = await self._scan(self._changes())
             if self._reader.traits.delete_feed is DeleteFeed.EVERY_POLL:
                 await self._apply_delete_feed(scan)
             if self._is_sweep_due():
@@ -116,9 +123,15 @@ class ObjectPoller:
         await self._commit(Draft(self._bookmark.position), self._bookmark)
         instruments.LAST_SUCCESS.labels(*self._labels).set(self._clock().timestamp())
 
+    def _changes(self) -> AsyncIterator[Page]:
+        if self._continued is not None:
+            return self._continued.continued(self._bookmark.token)
+        return self._reader.changes(window_start(self._bookmark.cursor, self._config.overlap))
+
     async def _snapshot(self) -> None:
         is_first = self._bookmark.cursor is None and not len(self._ledger)
-        scan = await self._scan(window_start(self._bookmark.cursor, self._config.overlap))
+        is_all = self._continued is not None
+        scan = await self._scan(self._reader.changes(None) if is_all else self._changes())
         if self._reader.traits.delete_feed is DeleteFeed.EVERY_POLL:
             # What this scan shows, later ones need not: the log may name it for long.
             if is_first:
@@ -143,13 +156,13 @@ class ObjectPoller:
 
     async def _sweep(self) -> None:
         living = self._ledger.living()
-        scan = await self._scan(None, repairs_before=self._bookmark.cursor)
+        scan = await self._scan(self._reader.changes(None), repairs_before=self._bookmark.cursor)
         if self._reader.traits.delete_feed is not DeleteFeed.NONE:
             scan.seen |= await self._apply_delete_feed(scan, compared_at=scan.started_at)
         vanished = self._missed(living & self._ledger.living(), scan)
         if vanished:
             # Offset pages shift under edits: a row is gone when two complete scans miss it.
-            vanished = self._missed(vanished, await self._scan(None))
+            vanished = self._missed(vanished, await self._scan(self._reader.changes(None)))
         if not self._guard.missed(vanished, len(living), self._clock()):
             vanished = set()
         draft = Draft(self._bookmark.position)
@@ -170,6 +183,8 @@ class ObjectPoller:
 
     def _missed(self, row_ids: set[str], scan: Scan) -> set[str]:
         """Those of some rows that a complete scan shows to be absent."""
+        if not self._reader.traits.shows_all:
+            return set()
         missed = row_ids - scan.seen - scan.childless
         if scan.nameless:
             self._guard.undecided(missed, scan.nameless)
@@ -177,21 +192,26 @@ class ObjectPoller:
         return missed
 
     async def _scan(
-        self, since: datetime | None, *, repairs_before: datetime | None = None
+        self, pages: AsyncIterator[Page], *, repairs_before: datetime | None = None
     ) -> Scan:
         ours_at = self._clock()
         scan = Scan(ours_at)
-        async for page in self._reader.changes(since):
-            self._beat()
-            if not scan.has_begun:
-                self._begin(scan, self._clocks.started(ours_at, page.server_at))
-            stamps = (row.modified_at for row in page.rows if row.modified_at is not None)
-            scan.newest = max(chain([scan.newest], stamps))
-            scan.reached = page.reached or scan.reached
-            scan.see(page)
-            self._guard.see(ids_of(page) - {row.id for row in page.rows if row.is_deleted})
-            draft = self._draft_page(page, scan, repairs_before)
-            await self._commit(draft, self._advanced(scan, scan.reached))
+        try:
+            async for page in pages:
+                self._beat()
+                if not scan.has_begun:
+                    self._begin(scan, self._clocks.started(ours_at, page.server_at))
+                stamps = (row.modified_at for row in page.rows if row.modified_at is not None)
+                scan.newest = max(chain([scan.newest], stamps))
+                scan.reached = page.reached or scan.reached
+                scan.see(page)
+                self._guard.see(ids_of(page) - {row.id for row in page.rows if row.is_deleted})
+                draft = self._draft_page(page, scan, repairs_before)
+                advanced = self._advanced(scan, scan.reached)
+                await self._commit(draft, replace(advanced, token=page.token or advanced.token))
+        finally:
+            if isinstance(pages, AsyncGenerator):
+                await pages.aclose()  # what the reader has open ends with the scan
         final = self._advanced(scan, max(scan.newest, scan.reached))
         await self._commit(Draft(self._bookmark.position), final)
         return scan
