@@ -1,4 +1,4 @@
-"""Configuration every polled connector has; a vendor's model adds its address and credentials."""
+"""Configuration every polled connector has; a vendor's model adds its credentials."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ class PolledConfig(BaseModel):
     connector_class: str = Field(alias="connector.class")
     topic_prefix: str = Field(alias="topic.prefix", pattern=r"^src\.[a-z][a-z0-9_]*$")
     objects: tuple[str, ...] = Field(alias="object.include.list", min_length=1)
-    url: BaseUrl = Field(pattern=r"^https?://[^\s]+[^/\s]$")
     poll_interval_ms: Milliseconds = Field(default=30_000, alias="poll.interval.ms", ge=10)
     overlap_ms: Milliseconds = Field(
         default=600_000, alias="overlap.ms", ge=0, description="how late a row may become visible"
@@ -51,9 +50,7 @@ class PolledConfig(BaseModel):
         ),
     )
     page_size: int = Field(default=200, alias="page.size", ge=1, le=2000)
-    request_timeout_ms: Milliseconds = Field(default=60_000, alias="request.timeout.ms", ge=100)
     max_in_flight: int = Field(default=2, alias="max.in.flight", ge=1, le=50)
-    requests_per_second: float | None = Field(default=None, alias="requests.per.second", gt=0)
     retry_max_ms: Milliseconds = Field(
         default=300_000, alias="retry.max.ms", ge=10, description="longest pause after failures"
     )
@@ -85,6 +82,14 @@ class PolledConfig(BaseModel):
     def topic(self, obj: str) -> str:
         """Name of the topic of an object."""
         return f"{self.topic_prefix}.{obj}"
+
+
+class ApiConfig(PolledConfig):
+    """A polled connector that asks an API by HTTP."""
+
+    url: BaseUrl = Field(pattern=r"^https?://[^\s]+[^/\s]$")
+    request_timeout_ms: Milliseconds = Field(default=60_000, alias="request.timeout.ms", ge=100)
+    requests_per_second: float | None = Field(default=None, alias="requests.per.second", gt=0)
 
 
 def read_secret_file(path: object) -> SecretStr:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from connectors.polled.config import PolledConfig, read_secret_file
+from connectors.polled.config import ApiConfig, PolledConfig, read_secret_file
 from connectors.polled.conversion import RowReader
 from connectors.polled.model import ObjectReader
 from connectors.rest.asks import fill_params
@@ -25,7 +25,7 @@ from schemas.system import SystemBundle
 PARAMETER: Final = "parameter."
 
 
-class RestConnectorConfig(PolledConfig):
+class RestConnectorConfig(ApiConfig):
     """Address and credentials of an account. `parameter.<name>` sets a parameter of rest.yaml."""
 
     user_agent: str = Field(

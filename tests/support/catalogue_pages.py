@@ -19,10 +19,11 @@ from pydantic_core import PydanticUndefined
 from connectors.debezium.client import POLICY as CONNECT
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.pace import PACES
-from connectors.polled.config import PolledConfig
+from connectors.polled.config import ApiConfig, PolledConfig
 from connectors.rest.declaration import read_declaration
 from connectors.rest.policy import policy_of
 from connectors.rest.source import RestConnectorConfig
+from connectors.singer.source import SingerConnectorConfig
 from connectors.systems import Systems
 from connectors.toolkit.faults import COMMON_RULES, Meaning, Rule
 from connectors.vendors.float.auth import POLICY as FLOAT
@@ -60,7 +61,7 @@ MEANINGS: Final = {
     "max.delete.ratio": "larger shares of vanished rows are not believed to be deleted",
     "page.size": "rows a request",
     "request.timeout.ms": "longest wait for an answer",
-    "max.in.flight": "requests at once",
+    "max.in.flight": "requests, or taps, at once",
     "requests.per.second": "pace of requests",
     "auth.token": "API token",
     "auth.client.id": "OAuth client",
@@ -280,11 +281,12 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     },
     "configuration.md": {
         "settings": settings,
-        "polled": lambda: _keys(PolledConfig),
-        "polled salesforce": lambda: _keys(SalesforceConfig, besides=PolledConfig),
-        "polled netsuite": lambda: _keys(NetSuiteConfig, besides=PolledConfig),
-        "polled rest": lambda: _keys(RestConnectorConfig, besides=PolledConfig),
-        "polled float": lambda: _keys(FloatConfig, besides=PolledConfig),
+        "polled": lambda: _keys(ApiConfig),
+        "polled salesforce": lambda: _keys(SalesforceConfig, besides=ApiConfig),
+        "polled netsuite": lambda: _keys(NetSuiteConfig, besides=ApiConfig),
+        "polled rest": lambda: _keys(RestConnectorConfig, besides=ApiConfig),
+        "polled singer": lambda: _keys(SingerConnectorConfig, besides=PolledConfig),
+        "polled float": lambda: _keys(FloatConfig, besides=ApiConfig),
         "sink": lambda: _keys(SinkConfig),
         "sink netsuite": lambda: _keys(NetSuiteSinkConfig, besides=SinkConfig),
         "sink float": lambda: _keys(FloatSinkConfig, besides=SinkConfig),

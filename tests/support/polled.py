@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
-from connectors.polled.config import PolledConfig
+from connectors.polled.config import ApiConfig, PolledConfig
 from connectors.polled.conversion import nameless
 from connectors.polled.ledger import EPOCH, Entry, Ledger
 from connectors.polled.model import DeletePage, Deletion, Page, ReaderTraits, Row, UnreadableRow
@@ -15,7 +15,7 @@ from schemas.errors import TransientError
 START = EPOCH + timedelta(days=20_000)
 
 
-def make_config(**keys: object) -> PolledConfig:
+def make_config(**keys: object) -> ApiConfig:
     """A configuration of seconds; keys by their names in the file."""
     base: dict[str, object] = {
         "name": "test",
@@ -26,7 +26,7 @@ def make_config(**keys: object) -> PolledConfig:
         "overlap.ms": 10_000,
         "sweep.interval.ms": 10**12,
     }
-    return PolledConfig.model_validate(base | keys)
+    return ApiConfig.model_validate(base | keys)
 
 
 @dataclass

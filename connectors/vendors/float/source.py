@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 from pydantic import BeforeValidator, Field, SecretStr
 
 from connectors.polled.answers import Answer, read_answer, read_list
-from connectors.polled.config import PolledConfig
+from connectors.polled.config import ApiConfig, PolledConfig
 from connectors.polled.conversion import Layout, RowReader
 from connectors.polled.model import (
     DeletePage,
@@ -110,7 +110,7 @@ def float_layout(resource: Resource) -> Layout:
     )
 
 
-class FloatConfig(PolledConfig):
+class FloatConfig(ApiConfig):
     """Address and credentials of a company."""
 
     page_size: int = Field(default=ROWS_MAX, alias="page.size", ge=1, le=ROWS_MAX)

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final, Self
 from pydantic import Field, SecretStr, field_validator
 
 from connectors.polled.answers import Answer, Instant, name_of, read_answer, read_instant
-from connectors.polled.config import PolledConfig, read_secret_file
+from connectors.polled.config import ApiConfig, PolledConfig, read_secret_file
 from connectors.polled.conversion import Layout, RowReader, nameless, read_key
 from connectors.polled.model import (
     DeleteFeed,
@@ -61,7 +61,7 @@ Position = tuple[datetime | None, str]
 """Stamp and id of the row a page ended with."""
 
 
-class NetSuiteConfig(PolledConfig):
+class NetSuiteConfig(ApiConfig):
     """Address and credentials of an account."""
 
     page_size: int = Field(default=500, alias="page.size", ge=1, le=ROWS_MAX)

@@ -17,7 +17,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from connectors.polled import instruments
 from connectors.polled.answers import Answer, Instant, read_answer, read_instant
-from connectors.polled.config import PolledConfig, read_secret_file
+from connectors.polled.config import ApiConfig, PolledConfig, read_secret_file
 from connectors.polled.conversion import Layout, RowReader, nameless, read_key
 from connectors.polled.model import (
     DeleteFeed,
@@ -59,7 +59,7 @@ READABLE: Final = Readable("Id", needed=frozenset({"SystemModstamp", "IsDeleted"
 _USAGE: Final = re.compile(r"api-usage=(?P<used>[0-9]{1,12})/(?P<limit>[0-9]{1,12})")
 
 
-class SalesforceConfig(PolledConfig):
+class SalesforceConfig(ApiConfig):
     """Address and credentials of an org."""
 
     api_version: str = Field(default="62.0", alias="api.version", pattern=r"^\d+\.0$")
