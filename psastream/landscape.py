@@ -89,6 +89,7 @@ def systems_of(landscape: Landscape, systems: Systems) -> FirmSystems:
         for name in landscape.of(role)
         if name in bundles and (unseen := _unseen(role, bundles[name]))
     ]
+    problems += _unclear_billers(landscape, bundles)
     if problems:
         raise ConfigError("; ".join(problems), hint="landscape.yaml names the systems of the firm")
     return FirmSystems(landscape, bundles)
@@ -102,8 +103,32 @@ def _missing(role: Role, bundle: SystemBundle, systems: Systems) -> list[str]:
 
 def _unseen(role: Role, bundle: SystemBundle) -> list[str]:
     """Entities by which the tables know what a target holds, and that its mapping never makes."""
-    made = {target.topic.name for mapping in bundle.mappings for target in mapping.targets}
-    return [entity for entity in HELD_BY[role] if f"psa.{entity}" not in made]
+    return [entity for entity in HELD_BY[role] if not _makes(bundle, entity)]
+
+
+def _unclear_billers(landscape: Landscape, bundles: Mapping[str, SystemBundle]) -> list[str]:
+    """Problems with who makes legal entities where they tell which of several ERPs bills."""
+    if len(landscape.erps) < 2:
+        return []
+    problems = []
+    for name, bundle in bundles.items():
+        role, is_making = landscape.role_of(name), _makes(bundle, "legal_entity")
+        if role is Role.ERP and not is_making:
+            problems.append(
+                f"{name} is one of {len(landscape.erps)} ERPs, and its mapping makes no"
+                " legal_entity: no project would be its"
+            )
+        if role is not Role.ERP and is_making:
+            problems.append(
+                f"{name} plays the role {role.value}, and its mapping makes legal_entity: which of"
+                f" {len(landscape.erps)} ERPs bills for one is told by the ERP that has it"
+            )
+    return problems
+
+
+def _makes(bundle: SystemBundle, entity: str) -> bool:
+    targets = (target for mapping in bundle.mappings for target in mapping.targets)
+    return any(target.topic.name == f"psa.{entity}" for target in targets)
 
 
 def read_landscape(settings: Settings) -> Landscape:

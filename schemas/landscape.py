@@ -36,12 +36,20 @@ STAGES: Final[tuple[str, ...]] = get_args(Stage)
 """Canonical stages of a deal that is not lost, in their order."""
 
 
+NativeId = Annotated[str, StringConstraints(min_length=1)]
+
+
 class System(BaseModel):
     """One system of a firm."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     role: Role
+    legal_entities: tuple[NativeId, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="of an ERP: native ids of the legal entities that it bills for; none: all",
+    )
 
 
 class Firm(BaseModel):
@@ -86,8 +94,29 @@ class Landscape(BaseModel):
         """Return the systems that play a role, in the order of the file."""
         return [name for name, system in self.systems.items() if system.role is role]
 
+    @property
+    def erps(self) -> list[str]:
+        """The ERPs, in the order of the file."""
+        return self.of(Role.ERP)
+
+    def erp_of(self, system: str | None) -> str | None:
+        """Return the ERP whose a legal entity or a time bill of a system is.
+
+        Where a firm has one, it is that one's. Of several it is the system itself; None: it is
+        none of them, and nobody knows.
+        """
+        erps = self.erps
+        if len(erps) == 1:
+            return erps[0]
+        return system if system in erps else None
+
+    def bills_for(self, erp: str, legal_entity: str) -> bool:
+        """Whether an ERP bills for a legal entity, given by its id in there."""
+        listed = self.systems[erp].legal_entities
+        return listed is None or legal_entity in listed
+
     def only(self, role: Role) -> str:
-        """Return the system that plays a role of which a landscape has one (`ORDERED_FROM`)."""
+        """Return the system that plays a role of which a landscape has one: `Role.RESOURCE`."""
         (system,) = self.of(role)
         return system
 
@@ -104,18 +133,31 @@ def load_landscape(text: str) -> Landscape:
             for problem in error.errors(include_url=False, include_input=False)
         ]
         raise ConfigError(f"landscape is not valid: {'; '.join(problems)}", hint=_HINT) from error
-    if problems := [*_numbers_of_systems(landscape)]:
+    if problems := [*_numbers_of_systems(landscape), *_misplaced(landscape)]:
         raise ConfigError(f"landscape is not valid: {'; '.join(problems)}", hint=_HINT)
     return landscape
 
 
 def _numbers_of_systems(landscape: Landscape) -> list[str]:
-    """Problems with how many systems play a role: commands go to one of each `ORDERED_FROM`."""
+    """Problems with how many systems play a role: nothing says which of two tools staffs."""
+    found = landscape.of(Role.RESOURCE)
     problems = [
-        f"systems: {len(found)} play the role {role.value} ({', '.join(found) or 'none'}), not 1"
-        for role in ORDERED_FROM
-        if len(found := landscape.of(role)) != 1
+        f"systems: none plays the role {role.value}"
+        for role in (Role.CRM, Role.ERP)
+        if not landscape.of(role)
     ]
-    if not landscape.of(Role.CRM):
-        problems.append(f"systems: none plays the role {Role.CRM.value}")
+    if len(found) != 1:
+        problems.append(
+            f"systems: {len(found)} play the role resource ({', '.join(found) or 'none'}), not 1"
+        )
     return problems
+
+
+def _misplaced(landscape: Landscape) -> list[str]:
+    """Problems with parameters of a role that another one does not know."""
+    return [
+        f"systems.{name}.legal_entities: an ERP bills for them, and {name} plays the role"
+        f" {system.role.value}"
+        for name, system in landscape.systems.items()
+        if system.legal_entities is not None and system.role is not Role.ERP
+    ]

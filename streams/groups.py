@@ -41,9 +41,9 @@ def make_groups(
             registry,
             layout=2,
         ),
-        _group("customer", _customer(registry, landscape), registry, layout=2),
-        _group("engagement", _engagement(registry, landscape), registry, layout=5),
-        _group("project", _project(registry, landscape), registry, layout=4),
+        _group("customer", _customer(registry, landscape), registry, layout=3),
+        _group("engagement", _engagement(registry, landscape), registry, layout=6),
+        _group("project", _project(registry, landscape), registry, layout=5),
         _group("rollup", _rollup(registry), registry, layout=2),
     ]
     if measures:

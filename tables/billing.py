@@ -87,6 +87,7 @@ class BillingDocument(BaseModel):
     bills: dict[str, TimeBill] = Field(default_factory=dict)  # source id → time bill
     lines: dict[str, InvoiceLine] = Field(default_factory=dict)  # source id → invoice line
     ledgers: dict[str, LedgerEntry] = Field(default_factory=dict)  # slot → ledger
+    erps: dict[str, str] = Field(default_factory=dict)  # slot of a ledger → ERP it is ordered in
     exceptions: dict[str, str] = Field(default_factory=dict)  # source project id → hash of content
     uses: dict[str, list[str]] = Field(default_factory=dict)  # invoice line → slots maybe used
     adopted_ms: int = -1
@@ -212,15 +213,24 @@ class BillingDocument(BaseModel):
             found = {line: [bills[each] for each in used] for line, used in taken.items() if used}
             self.uses |= found
 
-    def slots(self, entry_id: str, project_ref: str) -> tuple[str, list[str]]:
+    def slots(
+        self, entry_id: str, project_ref: str, erp: str | None = None
+    ) -> tuple[str, list[str]]:
         """Return the time bill for the open hours, and the surplus ones that nothing has used.
 
-        The first one that stands unused, or else one after all that lines may have used.
+        The first one that stands unused, or else one after all that lines may have used. Of those
+        in `erp` if one is given, and after all that were ordered in others: a bill that is to be
+        elsewhere is another one.
         """
         used = self._used_slots()
         unused = [slot for slot in self._ordered(project_ref) if slot not in used]
-        standing = [slot for slot in unused if _bill_of(self, entry_id, slot) is not None]
-        after = [1 + _number(slot) for slot in used if _ref(slot) == project_ref]
+        others = [slot for slot in unused if erp is not None and erp != self.erps[slot]]
+        standing = [
+            slot
+            for slot in unused
+            if slot not in others and _bill_of(self, entry_id, slot) is not None
+        ]
+        after = [1 + _number(slot) for slot in (*used, *others) if _ref(slot) == project_ref]
         number = max([self.used(project_ref), *after])
         current = standing[0] if standing else _slot(project_ref, number)
         return current, [slot for slot in unused if slot != current]
@@ -449,8 +459,9 @@ def _share(amount: int, part: int, whole: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Billable:
-    """An approved billable entry of a project the ERP holds."""
+    """An approved billable entry of a project that `erp` holds."""
 
+    erp: str
     project_ref: str
     project_id: str
     work_on: date
@@ -477,30 +488,31 @@ def order_bills(
     entry_id: str,
     wanted: Billable | None,
     *,
-    target: str,
+    erp_of: Callable[[str], str | None],
     is_read: bool,
     owns: Callable[[str], bool],
     correlation: str | None,
     outbox: Outbox,
     timestamp_ms: int,
 ) -> bool:
-    """Order what the ERP `target` should hold of an entry; return whether the document has changed.
+    """Order what ERPs should hold of an entry; return whether the document has changed.
 
-    `owns` tells whether the time bills of a source project are ordered here, `is_read` whether this
-    state has read of the entry, be it that it is gone: that nobody has told of it is no reason to
-    take a bill back. Nothing more while it is invoiced by a line that names no project: any bill
-    may be the one it used.
+    `erp_of` tells whose a row of a time bill is, `owns` whether the time bills of a source project
+    are ordered here, `is_read` whether this state has read of the entry, be it that it is gone:
+    that nobody has told of it is no reason to take a bill back. Nothing more while it is invoiced
+    by a line that names no project: any bill may be the one it used.
     """
     projects = document.named_projects() | ({wanted.project_ref} if wanted else set())
     uses = document.uses
     has_changed = False
     if is_read:
-        has_changed = _adopt_forgotten(document, entry_id, filter(owns, projects), timestamp_ms)
+        has_changed = _adopt_forgotten(
+            document, entry_id, filter(owns, projects), erp_of, timestamp_ms
+        )
     has_changed |= document.remember_uses(entry_id) or document.uses != uses
     has_changed |= _withdraw_used_up(
         document,
         entry_id,
-        target=target,
         correlation=correlation,
         outbox=outbox,
         timestamp_ms=timestamp_ms,
@@ -512,9 +524,9 @@ def order_bills(
     for project_ref in sorted(projects):
         if document.is_locked(project_ref):
             continue
-        current, surplus = document.slots(entry_id, project_ref)
-        contents: dict[str, Billable | None] = dict.fromkeys(surplus)
         here = wanted if wanted is not None and wanted.project_ref == project_ref else None
+        current, surplus = document.slots(entry_id, project_ref, here.erp if here else None)
+        contents: dict[str, Billable | None] = dict.fromkeys(surplus)
         is_there = _bill_of(document, entry_id, current) is not None
         is_offered = document.is_offered(entry_id, project_ref, current)
         if here is None or not is_offered or not is_there:
@@ -533,8 +545,10 @@ def order_bills(
             )
             has_changed |= after != before
             document.ledgers[slot] = after
+            if content is not None:
+                document.erps[slot] = content.erp
             if is_due:
-                order = _order(target, entry_id, slot, content, correlation)
+                order = _order(document.erps[slot], entry_id, slot, content, correlation)
                 said = _said(entry_id, slot, content, correlation)
                 send(outbox, order, said, revision=after.revision, timestamp_ms=timestamp_ms)
     return has_changed
@@ -566,16 +580,26 @@ def _said(
 
 
 def _adopt_forgotten(
-    document: BillingDocument, entry_id: str, project_refs: Iterable[str], timestamp_ms: int
+    document: BillingDocument,
+    entry_id: str,
+    project_refs: Iterable[str],
+    erp_of: Callable[[str], str | None],
+    timestamp_ms: int,
 ) -> bool:
     """Know time bills of ours again that state which was lost had ordered.
 
     They are ours to correct and to delete, whatever has become of the entry since. Returns
     whether the document has changed, but for which bills lines may have used.
     """
-    slots = document.forgotten(entry_id, project_refs)
-    for slot in slots:
-        held = _held(_bill_of(document, entry_id, slot))
+    found = {
+        slot: _bill_of(document, entry_id, slot)
+        for slot in document.forgotten(entry_id, project_refs)
+    }
+    owners = {slot: erp_of(bill.id) for slot, bill in found.items() if bill is not None}
+    slots = {slot: erp for slot, erp in owners.items() if erp is not None}
+    for slot, erp in slots.items():
+        held = _held(found[slot])
+        document.erps[slot] = erp
         before = document.ledgers.get(slot, LedgerEntry())
         update = {"observed": held, "is_confirmed": False}
         document.ledgers[slot] = before.model_copy(update=update)
@@ -589,7 +613,6 @@ def _withdraw_used_up(
     document: BillingDocument,
     entry_id: str,
     *,
-    target: str,
     correlation: str | None,
     outbox: Outbox,
     timestamp_ms: int,
@@ -603,7 +626,7 @@ def _withdraw_used_up(
     for slot in document.used_up():
         entry, is_open = withdraw(document.ledgers[slot], timestamp_ms, is_deletion_too=True)
         if is_open:
-            order = _order(target, entry_id, slot, None, correlation)
+            order = _order(document.erps[slot], entry_id, slot, None, correlation)
             send_withdrawal(outbox, order, revision=entry.revision, timestamp_ms=timestamp_ms)
             document.ledgers[slot] = entry
             has_changed = True
@@ -624,12 +647,12 @@ def _oldest(bills: list[TimeBill]) -> TimeBill | None:
 
 
 def _order(
-    target: str, entry_id: str, slot: str, wanted: Billable | None, correlation: str | None
+    erp: str, entry_id: str, slot: str, wanted: Billable | None, correlation: str | None
 ) -> Order:
     return Order(
-        target=target,
+        target=erp,
         kind=DeleteTimeBill.kind if wanted is None else UpsertTimeBill.kind,
-        natural_key=f"{target}:time_bill:{time_bill_id(entry_id, slot)}",
+        natural_key=f"{erp}:time_bill:{time_bill_id(entry_id, slot)}",
         origin_key=_ref(slot),
         correlation_id=correlation,
         amount=None if wanted is None else wanted.amount(),

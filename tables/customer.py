@@ -1,7 +1,8 @@
 """Customer table: one customer as CRM and ERP know it, and the ERP customer it asks for.
 
 Keyed by canonical customer id. An ERP customer is ordered once an engagement that names the
-customer has been handed off; engagements are told how far their customer is.
+customer has been handed off, in each ERP that bills a project of such; engagements are told how
+far their customer is.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ class CustomerDocument(BaseModel):
     """State of one customer."""
 
     rows: dict[str, Customer] = Field(default_factory=dict)  # source id → row of a system
-    demands: dict[str, bool] = Field(default_factory=dict)  # engagement id → handed off
-    ledger: LedgerEntry = LedgerEntry()
+    demands: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict
+    )  # engagement id → ERPs that need the customer
+    ledgers: dict[str, LedgerEntry] = Field(default_factory=dict)  # ERP → ledger
     told: dict[str, str] = Field(
         default_factory=dict
     )  # engagement id → hash of the status last sent
@@ -48,20 +51,27 @@ class CustomerDocument(BaseModel):
 
 
 class CustomerView:
-    """One customer with the rows that stand for the customer in the CRM and in the ERP."""
+    """One customer with the rows that stand for the customer in the CRM and in each ERP."""
 
     def __init__(self, customer_id: str, document: CustomerDocument, landscape: Landscape) -> None:
         self.customer_id = customer_id
         self.document = document
-        self.target = landscape.only(Role.ERP)
         rows = document.rows.values()
         self.crm = _standing(row for row in rows if landscape.plays(row.source_system, Role.CRM))
-        self.erp = _standing(row for row in rows if landscape.plays(row.source_system, Role.ERP))
+        self.held = {
+            erp: _standing(row for row in rows if row.source_system == erp)
+            for erp in landscape.erps
+        }
+        self.erp = next((row for row in self.held.values() if row is not None), None)
+        self.needing = {erp for erps in document.demands.values() for erp in erps}
+        """ERPs that bill projects of the customer's engagements."""
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether an engagement that was handed off names the customer."""
-        return any(self.document.demands.values())
+    def status(self) -> str:
+        """How far the customer is: `requested` while an ERP that needs it does not hold it."""
+        if any(self.held.get(erp) is None for erp in self.needing):
+            return "requested"
+        return "prospect" if self.erp is None else "active"
 
 
 def _standing(rows: Iterable[Customer]) -> Customer | None:
@@ -109,10 +119,18 @@ class CustomerTable:
         """Take in what an engagement (the key) needs, or that it needs no customer any more."""
         for customer_id, document in self._touched(f"d:{key}", fact.customer_id if fact else None):
             if fact is not None and fact.customer_id == customer_id:
-                document.demands[key] = fact.is_handed_off
+                document.demands[key] = self._needing(fact)
             else:
                 document.demands.pop(key, None)
             self._asked[customer_id] = document, timestamp_ms
+
+    def _needing(self, fact: CustomerDemand) -> tuple[str, ...]:
+        """Return the ERPs that an engagement needs its customer in."""
+        if fact.erps is not None:
+            return fact.erps
+        # Told before there could be several.
+        erps = self._landscape.erps
+        return tuple(erps) if fact.is_handed_off and len(erps) == 1 else ()
 
     def _touched(self, name: str, customer_id: str | None) -> list[tuple[str, CustomerDocument]]:
         """Return the customers a row touches, the former owner first; remember the new owner."""
@@ -134,7 +152,8 @@ class CustomerTable:
     def _settle(self, customer_id: str, document: CustomerDocument, timestamp_ms: int) -> None:
         """Derive the command, the answers to engagements and the row, and store the document."""
         view = CustomerView(customer_id, document, self._landscape)
-        _order(self._outbox, view, timestamp_ms)
+        for erp in view.held:
+            _order(self._outbox, view, erp, timestamp_ms)
         _tell(self._outbox, view)
         _publish(self._outbox, view, timestamp_ms)
         if document == CustomerDocument():
@@ -143,20 +162,21 @@ class CustomerTable:
             self._documents.put(f"c:{customer_id}", document)
 
 
-def _order(outbox: Outbox, view: CustomerView, timestamp_ms: int) -> None:
-    document, customer_id = view.document, view.customer_id
-    wanted = view.crm if view.is_wanted else None
+def _order(outbox: Outbox, view: CustomerView, erp: str, timestamp_ms: int) -> None:
+    document, customer_id, held = view.document, view.customer_id, view.held[erp]
+    wanted = view.crm if erp in view.needing else None
+    before = document.ledgers.get(erp, LedgerEntry())
     entry, is_due = decide(
-        document.ledger,
+        before,
         content_hash(fields_of(wanted, KEPT_EQUAL)) if wanted else None,
-        content_hash(fields_of(view.erp, KEPT_EQUAL)) if view.erp else "",
+        content_hash(fields_of(held, KEPT_EQUAL)) if held else "",
         timestamp_ms,
     )
     correlation = (wanted.correlation_id or correlation_id(wanted.id)) if wanted else None
     order = Order(
-        target=view.target,
+        target=erp,
         kind=UpsertCustomer.kind,
-        natural_key=f"{view.target}:customer:{customer_id}",
+        natural_key=f"{erp}:customer:{customer_id}",
         origin_key=customer_id,
         correlation_id=correlation,
     )
@@ -164,7 +184,8 @@ def _order(outbox: Outbox, view: CustomerView, timestamp_ms: int) -> None:
         entry, is_open = withdraw(entry, timestamp_ms)
         if is_open:
             send_withdrawal(outbox, order, revision=entry.revision, timestamp_ms=timestamp_ms)
-    document.ledger = entry
+    if entry != before:
+        document.ledgers[erp] = entry
     if not is_due or wanted is None:
         return
     send(
@@ -203,8 +224,9 @@ def _tell(outbox: Outbox, view: CustomerView) -> None:
             currency=known.currency if known else None,
             tax_number=known.tax_number if known else None,
             is_in_erp=view.erp is not None,
+            erps=tuple(erp for erp, row in view.held.items() if row is not None),
         )
-        content = status.model_dump()
+        content = status.model_dump(mode="json")
         sent = content_hash(content)
         if document.told.get(engagement_id) != sent:
             document.told[engagement_id] = sent
@@ -220,13 +242,10 @@ def _publish(outbox: Outbox, view: CustomerView, timestamp_ms: int) -> None:
             document.published = ""
             outbox.add(TABLE_TOPIC, customer_id, None)
         return
-    status = "requested" if view.is_wanted else "prospect"
-    if view.erp is not None:
-        status = "active"
     row: Payload = {
         "customer_id": customer_id,
         "name": known.name,
-        "status": status,
+        "status": view.status,
         "crm_id": view.crm.id if view.crm else None,
         "erp_id": view.erp.id if view.erp else None,
         "engagements": len(document.demands),

@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from schemas.errors import InvalidEntityError
 from schemas.identity import engagement_of, vendor_order
 from schemas.landscape import Landscape, Role
 from tables.contract import agreed
@@ -29,7 +30,7 @@ from tables.facts import (
 from tables.ledger import LedgerEntry, content_hash, lose
 from tables.measures.pipeline import Deals, contribution
 from tables.project_order import BUDGET, DELETE, UPSERT, settle_projects
-from tables.project_view import EngagementDocument, ProjectView, wanted_countries
+from tables.project_view import EngagementDocument, LegalEntities, ProjectView, wanted_countries
 from tables.unshown import CARRIED_OUT, UnshownOrders, tell_unshown
 
 DEMAND_TOPIC: Final = "psa.internal.customer_demand"
@@ -120,7 +121,17 @@ class EngagementTable:
         self._settle(document, timestamp_ms)
 
     def apply_legal_entity(self, key: str, fact: LegalEntity | None, _: int) -> None:
-        """Take in a legal entity; every engagement of the partition is derived again."""
+        """Take in a legal entity; every engagement of the partition is derived again.
+
+        Raises UnknownSystemError, and InvalidEntityError of one that none of several ERPs has.
+        """
+        if fact is not None and self._landscape.erp_of(fact.source_system) is None:
+            self._landscape.role_of(fact.source_system or "")
+            raise InvalidEntityError(
+                "a legal entity is of a system that is no ERP: nobody knows which of them bills",
+                hint="map legal entities of ERPs only, or make the system one in landscape.yaml",
+                context={"system": fact.source_system},
+            )
         if fact is None:
             self._documents.delete(f"l:{key}")
         else:
@@ -136,11 +147,10 @@ class EngagementTable:
             self._unshown.carried_out(key, fact.revision, timestamp_ms, losses=entry.losses)
         if fact.kind not in PROJECT_KINDS:
             return
-        project_id = key.rpartition(":")[2]
         document = self._load(_engagement_of(key))
         is_erp = self._landscape.plays(key.partition(":")[0], Role.ERP)
         if is_erp and fact.kind == UPSERT:
-            document.results[project_id] = fact
+            document.results[key] = fact
         document.kept.pop(key, None)
         if fact.target_id is not None:
             document.kept[key] = fact.target_id
@@ -169,22 +179,17 @@ class EngagementTable:
 
     def _settle(self, document: EngagementDocument, timestamp_ms: int) -> None:
         """Derive everything an engagement publishes, and store it."""
-        self._demand(document)
-        settle_projects(
-            document,
-            self._landscape,
-            self._legal_entities(document),
-            self._outbox,
-            timestamp_ms,
-        )
+        legal_entities = self._legal_entities(document)
+        self._demand(document, legal_entities)
+        settle_projects(document, self._landscape, legal_entities, self._outbox, timestamp_ms)
         tell_unshown(
             document.ledgers,
             document.unshown,
-            self._landscape.of(Role.CRM)[0],
+            document.system(self._landscape),
             self._outbox,
             timestamp_ms,
         )
-        self._tell(document)
+        self._tell(document, legal_entities)
         contributed = contribution(document.opportunity)
         self._deals.replace(document.contribution, contributed)
         document.contribution = contributed
@@ -194,21 +199,26 @@ class EngagementTable:
         else:
             self._documents.put(key, document)
 
-    def _legal_entities(self, document: EngagementDocument) -> dict[str, list[LegalEntity]]:
-        """Return the active legal entities of each country, the oldest first."""
+    def _legal_entities(self, document: EngagementDocument) -> LegalEntities:
+        """Return the active legal entities of each country that an ERP bills for."""
         if not wanted_countries(document, self._landscape):
             return {}
         if self._entities is not None:
             return self._entities
         found = (self._documents.get(LegalEntity, key) for key in self._documents.keys("l:"))
-        active = [each for each in found if each and each.is_active and each.country_code]
+        active = [each for each in found if each and each.is_active and self._is_billed_for(each)]
         entities: dict[str, list[LegalEntity]] = {}
         for entity in sorted(active, key=lambda entity: vendor_order(entity.id)):
-            entities.setdefault(entity.country_code or "", []).append(entity)
+            if entity.country_code:
+                entities.setdefault(entity.country_code, []).append(entity)
         self._entities = entities
         return entities
 
-    def _demand(self, document: EngagementDocument) -> None:
+    def _is_billed_for(self, entity: LegalEntity) -> bool:
+        erp = self._landscape.erp_of(entity.source_system)
+        return erp is not None and self._landscape.bills_for(erp, entity.native_id)
+
+    def _demand(self, document: EngagementDocument, legal_entities: LegalEntities) -> None:
         """Tell the customer table which customer is needed; take it back from a former one."""
         deal = document.opportunity
         demand = None
@@ -217,6 +227,7 @@ class EngagementTable:
                 engagement_id=document.engagement_id,
                 customer_id=deal.customer_id,
                 is_handed_off=document.is_handed_off(self._landscape),
+                erps=self._billers(document, legal_entities),
             )
         if demand == document.demand:
             return
@@ -227,12 +238,29 @@ class EngagementTable:
             self._outbox.add(
                 DEMAND_TOPIC,
                 document.engagement_id,
-                demand.model_dump(),
+                demand.model_dump(mode="json"),
                 route=demand.customer_id,
             )
         document.demand = demand
 
-    def _tell(self, document: EngagementDocument) -> None:
+    def _billers(
+        self, document: EngagementDocument, legal_entities: LegalEntities
+    ) -> tuple[str, ...]:
+        """Return the ERPs that must know the customer of a deal that is handed off.
+
+        A firm's only ERP at once, of several those that bill its projects.
+        """
+        if not document.is_handed_off(self._landscape):
+            return ()
+        if len(self._landscape.erps) == 1:
+            return tuple(self._landscape.erps)
+        billers = {
+            ProjectView(document, self._landscape, wanted.project_id, wanted, legal_entities).biller
+            for wanted in wanted_countries(document, self._landscape).values()
+        }
+        return tuple(sorted(erp for erp in billers if erp is not None))
+
+    def _tell(self, document: EngagementDocument, legal_entities: LegalEntities) -> None:
         """Tell each source project of its contract, and whether the ERP holds its project.
 
         The project is part of the key: a source project that is linked to another one hears of
@@ -245,7 +273,11 @@ class EngagementTable:
             f"{key}|{link.project_id}": _context(
                 key,
                 ProjectView(
-                    document, self._landscape, link.project_id, wanted.get(link.project_id)
+                    document,
+                    self._landscape,
+                    link.project_id,
+                    wanted.get(link.project_id),
+                    legal_entities,
                 ),
             )
             for key, link in sorted(document.links.items())
@@ -273,6 +305,7 @@ def _context(key: str, view: ProjectView) -> ProjectContext:
         id=key,
         project_id=view.project_id,
         is_in_erp=view.erp is not None,
+        erp=view.biller if view.erp is not None else None,
         billing_type=contract.billing_type,
         contract_value=contract.value,
         currency=contract.currency,

@@ -35,6 +35,7 @@ class LegalEntity(Fact):
     """`canonical/legal_entity`."""
 
     id: str
+    source_system: str | None = None
     native_id: str
     country_code: str | None = None
     tax_code: str | None = None
@@ -73,6 +74,7 @@ class CustomerDemand(Fact):
     engagement_id: str
     customer_id: str
     is_handed_off: bool
+    erps: tuple[str, ...] | None = None
 
 
 class CustomerStatus(Fact):
@@ -85,6 +87,11 @@ class CustomerStatus(Fact):
     currency: str | None = None
     tax_number: str | None = None
     is_in_erp: bool
+    erps: tuple[str, ...] | None = None
+
+    def is_in(self, erp: str | None) -> bool:
+        """Whether an ERP holds the customer; what was told before there were several: the one."""
+        return self.is_in_erp if self.erps is None else erp in self.erps
 
 
 class Project(Fact):
@@ -130,6 +137,7 @@ class ProjectContext(Fact):
     id: str
     project_id: str
     is_in_erp: bool
+    erp: str | None = None
     billing_type: str | None = None
     contract_value: Decimal | None = None
     currency: str | None = None

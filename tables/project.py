@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from schemas.landscape import Landscape, Role
+from schemas.landscape import Landscape
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
 from tables.billing import BillingDocument
@@ -77,7 +77,7 @@ class ProjectTable:
             self._totals,
             outbox,
             read_rows,
-            erp=landscape.only(Role.ERP),
+            erp_of=lambda row: landscape.erp_of(row.partition(":")[0]),
             owns=lambda project_ref: partition_of(project_ref, PARTITIONS) == partition,
         )
         self._partition = partition
@@ -128,6 +128,9 @@ class ProjectTable:
         if fact is None:
             document.contexts.pop(project_id, None)
         else:
+            if fact.is_in_erp and fact.erp is None and len(self._landscape.erps) == 1:
+                # Told before there could be several.
+                fact = fact.model_copy(update={"erp": self._landscape.erps[0]})
             document.contexts[project_id] = fact
         self._restand(project_ref, document, before, timestamp_ms)
         return "applied"

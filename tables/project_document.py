@@ -33,12 +33,17 @@ class Standing:
 
     is_known: bool = False
     project_id: str | None = None
-    is_in_erp: bool = False
+    erp: str | None = None  # that holds the project and bills its hours
     contract: Contract = field(default_factory=Contract)
+
+    @property
+    def is_in_erp(self) -> bool:
+        """Whether an ERP holds the project."""
+        return self.erp is not None
 
     def pack(self) -> bytes:
         """Return the stored form of a known project's standing."""
-        parts = ("E" if self.is_in_erp else "-", self.project_id or "", self.contract.pack())
+        parts = (self.erp or "", self.project_id or "", self.contract.pack())
         return "|".join(parts).encode()
 
     @classmethod
@@ -46,8 +51,8 @@ class Standing:
         """Read the stored form; None is a project nobody has seen."""
         if data is None:
             return cls()
-        is_in_erp, project_id, contract = data.decode().split("|", 2)
-        return cls(True, project_id or None, is_in_erp == "E", Contract.unpack(contract))
+        erp, project_id, contract = data.decode().split("|", 2)
+        return cls(True, project_id or None, erp or None, Contract.unpack(contract))
 
 
 def load_project(documents: Documents, project_ref: str) -> ProjectDocument:
@@ -78,6 +83,6 @@ def standing(document: ProjectDocument) -> Standing:
     return Standing(
         is_known=True,
         project_id=project.project_id,
-        is_in_erp=context is not None and context.is_in_erp,
+        erp=context.erp if context is not None and context.is_in_erp else None,
         contract=contract_of(project, context),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 from schemas.commands import DeleteProject, UpdateProjectBudget, UpsertProject
@@ -10,8 +9,8 @@ from schemas.landscape import Landscape, Role
 from tables.effects import Outbox
 from tables.facts import LegalEntity
 from tables.ledger import forget, send_withdrawal, withdraw
-from tables.project_status import publish, tell_finance
-from tables.project_view import EngagementDocument, ProjectView, wanted_countries
+from tables.project_status import publish, tell_finance, tell_unclear_entity
+from tables.project_view import EngagementDocument, LegalEntities, ProjectView, wanted_countries
 
 UPSERT: Final = UpsertProject.kind
 DELETE: Final = DeleteProject.kind
@@ -29,7 +28,7 @@ IN_BUDGET: Final = ("budget_hours", "budget_cost", "budget_revenue", "budget_cur
 def settle_projects(
     document: EngagementDocument,
     landscape: Landscape,
-    legal_entities: Mapping[str, Sequence[LegalEntity]],
+    legal_entities: LegalEntities,
     outbox: Outbox,
     timestamp_ms: int,
 ) -> None:
@@ -40,40 +39,42 @@ def settle_projects(
     linked = {link.project_id for link in document.links.values() if link.project_id}
     document.asked = sorted({*document.asked, *wanted})
     for identity in sorted({*document.asked, *linked, *document.published}):
-        view = ProjectView(document, landscape, identity, wanted.get(identity))
-        entity = view.legal_entity(legal_entities)
-        _order_erp_project(view, entity, outbox, timestamp_ms)
+        view = ProjectView(document, landscape, identity, wanted.get(identity), legal_entities)
+        for erp in landscape.erps:
+            _order_erp_project(view, erp, outbox, timestamp_ms)
         _order_rm_project(view, outbox, timestamp_ms)
-        _order_budget(view, outbox, timestamp_ms)
+        for erp in landscape.erps:
+            _order_budget(view, erp, outbox, timestamp_ms)
         tell_finance(view, outbox, timestamp_ms)
-        publish(view, entity, outbox, timestamp_ms)
+        tell_unclear_entity(view, outbox, timestamp_ms)
+        publish(view, outbox, timestamp_ms)
 
 
-def _order_erp_project(
-    view: ProjectView, entity: LegalEntity | None, outbox: Outbox, timestamp_ms: int
-) -> None:
-    customer = view.document.customer
-    if view.wanted is None and view.erp is None:
+def _order_erp_project(view: ProjectView, erp: str, outbox: Outbox, timestamp_ms: int) -> None:
+    customer, entity, held = view.document.customer, view.entity, view.held[erp]
+    is_of_another = entity is not None and view.biller != erp
+    if held is None and (view.wanted is None or is_of_another):
         # Ordered and not seen yet: nothing can be booked on it. What was never ordered is not
         # ours to delete.
-        order = view.order(Role.ERP, DELETE, "project")
+        order = view.order(erp, DELETE, "project")
         gone = DeleteProject(project_id=view.project_id, correlation_id=order.correlation_id)
-        if view.decide(outbox, order, gone, None, (), timestamp_ms=timestamp_ms):
-            view.document.entities.pop(view.project_id, None)
+        is_sent = view.decide(outbox, order, gone, None, (), timestamp_ms=timestamp_ms)
+        if is_sent and view.document.entities.get(view.project_id, "").startswith(f"{erp}:"):
+            del view.document.entities[view.project_id]
         return
     amount = view.wanted.contract_value if view.wanted else None
-    order = view.order(Role.ERP, UPSERT, "project", amount)
-    is_possible = customer is not None and customer.is_in_erp and entity is not None
-    wanted = _project(view, entity) if is_possible else None
-    if view.decide(outbox, order, wanted, view.erp, IN_ERP, timestamp_ms=timestamp_ms) and entity:
-        view.document.entities[view.project_id] = entity.native_id
+    order = view.order(erp, UPSERT, "project", amount)
+    is_possible = customer is not None and customer.is_in(erp) and not is_of_another
+    wanted = _project(view, entity) if entity is not None and is_possible else None
+    if view.decide(outbox, order, wanted, held, IN_ERP, timestamp_ms=timestamp_ms) and entity:
+        view.document.entities[view.project_id] = view.name_of(entity)
 
 
 def _order_rm_project(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
     # The resource tool is searched by a code that people type: the table has found it.
     seen_id = view.rm.native_id if view.rm else None
     wanted = _project(view, None, seen_id) if view.erp is not None else None
-    order = view.order(Role.RESOURCE, UPSERT, "project")
+    order = view.order(view.landscape.only(Role.RESOURCE), UPSERT, "project")
     view.decide(outbox, order, wanted, view.rm, IN_RESOURCE_TOOL, timestamp_ms=timestamp_ms)
 
 
@@ -100,11 +101,11 @@ def _project(
     )
 
 
-def _order_budget(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
+def _order_budget(view: ProjectView, erp: str, outbox: Outbox, timestamp_ms: int) -> None:
     """The budget follows the approved assignments, once there have been any."""
-    order = view.order(Role.ERP, BUDGET, "project_budget")
+    order, held = view.order(erp, BUDGET, "project_budget"), view.held[erp]
     wanted: UpdateProjectBudget | None = None
-    if view.erp and view.rm and view.rm.assigned_hours is not None:
+    if view.biller == erp and view.rm and view.rm.assigned_hours is not None:
         wanted = UpdateProjectBudget(
             project_id=view.project_id,
             correlation_id=order.correlation_id,
@@ -113,7 +114,7 @@ def _order_budget(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
             budget_revenue=view.rm.assigned_revenue,
             budget_currency=view.rm.assigned_currency,
         )
-    if view.erp is None:
+    if held is None:
         # The budget lives in the ERP's project row: one made anew starts without it.
         known = view.document.ledgers.get(order.natural_key)
         if known is not None:
@@ -122,5 +123,5 @@ def _order_budget(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
                 send_withdrawal(outbox, order, revision=known.revision, timestamp_ms=timestamp_ms)
             view.document.ledgers[order.natural_key] = forget(known)
         return
-    held = view.erp if view.erp.budget_hours is not None else None
-    view.decide(outbox, order, wanted, held, IN_BUDGET, timestamp_ms=timestamp_ms)
+    shown = held if held.budget_hours is not None else None
+    view.decide(outbox, order, wanted, shown, IN_BUDGET, timestamp_ms=timestamp_ms)

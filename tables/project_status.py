@@ -1,84 +1,132 @@
-"""The status row of a project, and the exception while nobody asks for one that the ERP holds."""
+"""The status row of a project, and exceptions: nobody asks for it, or nobody knows who bills it."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from schemas.landscape import Role
 from tables import exceptions
 from tables.effects import Outbox, instant
-from tables.facts import LegalEntity
 from tables.ledger import Payload, content_hash
 from tables.project_view import ProjectView
 
 TABLE_TOPIC: Final = "psa.status.project"
 NOT_ASKED: Final = "the deal no longer asks for it"
+NOT_ASKED_FOR: Final = ("engagement", "project_not_asked")
+NO_ERP: Final = ("biller", "project_without_erp")
+"""Prefix of the id and kind of each exception."""
+_ASKED_NOWHERE: Final = ("engagement.not_asked", NOT_ASKED, "win the deal again")
+_ASKED_ELSEWHERE: Final = (
+    "engagement.other_erp",
+    "its legal entity is another ERP's by now",
+    "make its legal entity in this ERP active again",
+)
+"""Code, reason and a way out of a project that an ERP holds and nobody asks of it."""
 
 
 def tell_finance(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
     """Open an exception while the ERP holds a project that nothing asks for; resolve it after."""
-    finding, erp = None, view.erp
-    if view.is_unsettled and erp is not None:
+    finding, row = None, view.unsettled
+    if row is not None:
+        code, reason, way_out = _ASKED_NOWHERE
+        if view.wanted is not None:
+            code, reason, way_out = _ASKED_ELSEWHERE
         finding = exceptions.Finding(
-            code="engagement.not_asked",
-            detail=f"the ERP holds the project: {NOT_ASKED}",
-            hint="win the deal again, or settle the project in the ERP: bill or credit what is "
+            code=code,
+            detail=f"the ERP holds the project: {reason}",
+            hint=f"{way_out}, or settle the project in the ERP: bill or credit what is "
             "booked, then set its contract value to 0 or delete it",
             payload={
                 "project_id": view.project_id,
-                "erp_ref": erp.id,
+                "erp_ref": row.id,
                 "rm_ref": view.rm.id if view.rm else None,
                 "psa_ref": view.psa.id if view.psa else None,
             },
-            amount=erp.contract_value,
-            currency=erp.currency,
+            amount=row.contract_value,
+            currency=row.currency,
         )
+    _tell(view, NOT_ASKED_FOR, finding, outbox, timestamp_ms)
+
+
+def tell_unclear_entity(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
+    """Open an exception while a project waits for the ERP that bills it; resolve it after.
+
+    Of one ERP the status says that a legal entity is missing. Of several nobody else would see
+    which of them somebody waits for.
+    """
+    finding, deal = None, view.document.opportunity
+    if view.wanted is not None and view.biller is None:
+        finding = exceptions.Finding(
+            code="engagement.no_erp",
+            detail=f"nobody knows which ERP bills the project: {_missing_entity(view)}",
+            hint=f"let the legal entity that delivers in {view.wanted.country_code} be active in "
+            "one ERP alone, or list in landscape.yaml the legal entities that each ERP bills for",
+            payload={"project_id": view.project_id, "country_code": view.wanted.country_code},
+            amount=view.wanted.contract_value,
+            currency=deal.currency if deal else None,
+        )
+    _tell(view, NO_ERP, finding, outbox, timestamp_ms)
+
+
+def _tell(
+    view: ProjectView,
+    about: tuple[str, str],
+    finding: exceptions.Finding | None,
+    outbox: Outbox,
+    timestamp_ms: int,
+) -> None:
+    prefix, kind = about
+    exception_id = f"{prefix}:{view.project_id}"
+    told = view.document.exceptions.pop(exception_id, "")
     subject = exceptions.Subject(
-        exception_id=f"engagement:{view.project_id}",
-        system=view.landscape.of(Role.CRM)[0],
-        kind="project_not_asked",
+        exception_id=exception_id,
+        system=view.document.system(view.landscape),
+        kind=kind,
         natural_key=view.project_id,
         correlation_id=view.correlation_id,
     )
-    told = view.document.exceptions.pop(view.project_id, "")
     if now := exceptions.tell(outbox, subject, finding, told, timestamp_ms):
-        view.document.exceptions[view.project_id] = now
+        view.document.exceptions[exception_id] = now
 
 
-def _status(view: ProjectView, entity: LegalEntity | None) -> tuple[str, str | None]:
+def _missing_entity(view: ProjectView) -> str:
+    country = view.wanted.country_code if view.wanted else ""
+    if view.has_several_billers:
+        return f"more than one has an active legal entity in {country}"
+    return f"no active legal entity in {country}"
+
+
+def _status(view: ProjectView) -> tuple[str, str | None]:
     """Return the status of a project and why it waits."""
     customer = view.document.customer
-    result = view.document.results.get(view.project_id)
-    entry = view.document.ledgers.get(view.name_in(view.landscape.only(Role.ERP)))
     if view.wanted is None:
         return _status_of_unwanted(view), NOT_ASKED
     if view.erp is not None:
         return "active", None
-    if customer is None or not customer.is_in_erp:
+    if view.biller and (customer is None or not customer.is_in(view.biller)):
         return "waiting_customer", "the ERP does not hold the customer yet"
-    if entity is None:
-        return "waiting_legal_entity", f"no active legal entity in {view.wanted.country_code}"
+    if view.biller is None or view.entity is None:
+        return "waiting_legal_entity", _missing_entity(view)
+    result = view.document.results.get(view.name_in(view.biller))
+    entry = view.document.ledgers.get(view.name_in(view.biller))
     if result and entry and result.status == "rejected" and result.revision == entry.revision:
         return "rejected", result.error_detail
     return "requested", None
 
 
 def _status_of_unwanted(view: ProjectView) -> str:
-    if view.is_unsettled:
+    if view.unsettled is not None:
         return "needs_finance"
     return "withdrawn" if view.erp or view.rm or view.psa else "cancelled"
 
 
-def publish(
-    view: ProjectView, entity: LegalEntity | None, outbox: Outbox, timestamp_ms: int
-) -> None:
+def publish(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
     document = view.document
     is_known = view.project_id in document.asked or view.erp or view.rm or view.psa
     if not is_known:
         if document.published.pop(view.project_id, None):
             outbox.add(TABLE_TOPIC, view.project_id, None)
         return
-    status, reason = _status(view, entity)
+    status, reason = _status(view)
     deal, rm = document.opportunity, view.rm
     row: Payload = {
         "project_id": view.project_id,

@@ -46,18 +46,18 @@ class EngagementDocument(BaseModel):
     links: dict[str, ProjectLink] = Field(default_factory=dict)  # source project id → link
     results: dict[str, CommandResult] = Field(
         default_factory=dict
-    )  # canonical project id → what became of its order
+    )  # natural key → what became of the order of a project
     ledgers: dict[str, LedgerEntry] = Field(default_factory=dict)  # natural key → ledger
     kept: dict[str, str] = Field(
         default_factory=dict
     )  # natural key → id in the target of the project that dispatch keeps up
     entities: dict[str, str] = Field(
         default_factory=dict
-    )  # canonical project id → legal entity it was ordered for
+    )  # canonical project id → legal entity it was ordered for, as `<ERP>:<id there>`
     asked: list[str] = Field(default_factory=list)  # canonical ids of projects asked for ever
     exceptions: dict[str, str] = Field(
         default_factory=dict
-    )  # canonical project id → hash of the open exception
+    )  # exception id → hash of the open exception of a project
     unshown: dict[str, str] = Field(
         default_factory=dict
     )  # natural key → hash of the open exception
@@ -74,6 +74,11 @@ class EngagementDocument(BaseModel):
     def customer(self) -> CustomerStatus | None:
         """How far the customer is that the deal names."""
         return self.answers.get(self.demand.customer_id) if self.demand else None
+
+    def system(self, landscape: Landscape) -> str:
+        """Return the CRM that the deal comes from; of a deal that is gone, the first one."""
+        system = self.opportunity.id.partition(":")[0] if self.opportunity else ""
+        return system if landscape.plays(system, Role.CRM) else landscape.of(Role.CRM)[0]
 
     def is_handed_off(self, landscape: Landscape) -> bool:
         """Whether sales has handed the deal over to delivery."""
@@ -114,8 +119,16 @@ def wanted_countries(document: EngagementDocument, landscape: Landscape) -> dict
     }
 
 
+LegalEntities = Mapping[str, Sequence[LegalEntity]]
+"""The active legal entities of each country, the oldest first."""
+
+
 class ProjectView:
-    """One project of an engagement with the rows that belong to it."""
+    """One project of an engagement with the rows that belong to it.
+
+    `held` is the row in each ERP. `biller` is the ERP of the project: the one its legal entity
+    comes from, or while nobody knows that one, the one that holds it. `erp` is its row there.
+    """
 
     def __init__(
         self,
@@ -123,6 +136,7 @@ class ProjectView:
         landscape: Landscape,
         identity: str,
         wanted: Wanted | None,
+        legal_entities: LegalEntities,
     ) -> None:
         self.document = document
         self.landscape = landscape
@@ -132,16 +146,20 @@ class ProjectView:
             (link for link in document.links.values() if link.project_id == identity),
             key=lambda link: vendor_order(link.id),
         )
-        self.erp = self._standing(Role.ERP, links)
-        self.rm = self._standing(Role.RESOURCE, links)
-        self.psa = self._standing(Role.PSA, links)
+        self.has_several_billers = False
+        self.held = {erp: self._standing([erp], links) for erp in landscape.erps}
+        self.entity = self._legal_entity(legal_entities)
+        self.biller = self._biller()
+        self.erp = self.held[self.biller] if self.biller else None
+        self.rm = self._standing(landscape.of(Role.RESOURCE), links)
+        self.psa = self._standing(landscape.of(Role.PSA), links)
 
-    def _standing(self, role: Role, links: Sequence[ProjectLink]) -> ProjectLink | None:
-        """Return the row that stands for the project in a role: the one dispatch keeps up.
+    def _standing(self, systems: Sequence[str], links: Sequence[ProjectLink]) -> ProjectLink | None:
+        """Return the row that stands for the project in systems: the one dispatch keeps up.
 
         Otherwise the oldest, which is the one dispatch would find.
         """
-        playing = [link for link in links if self.landscape.plays(link.source_system, role)]
+        playing = [link for link in links if link.source_system in systems]
         kept = self.document.kept
         ours = (
             link for link in playing if kept.get(self.name_in(link.source_system)) == link.native_id
@@ -152,27 +170,62 @@ class ProjectView:
         """Return the natural key of the project in a system."""
         return f"{system}:project:{self.project_id}"
 
-    def legal_entity(self, of_country: Mapping[str, Sequence[LegalEntity]]) -> LegalEntity | None:
-        """Return the legal entity that delivers: the ERP's choice while it is active there.
+    def _legal_entity(self, of_country: LegalEntities) -> LegalEntity | None:
+        """Return the legal entity that delivers: an ERP's choice while it is active there.
 
         Otherwise the one it was ordered for, and at first the oldest active one of the country:
-        what is founded or activated later moves nothing.
+        what is founded or activated later moves nothing. None at first where several ERPs have
+        active ones: which of them bills is not guessed.
         """
         if self.wanted is None:
             return None
         active = of_country.get(self.wanted.country_code, ())
-        held = self.erp.legal_entity_id if self.erp else None
-        ordered = self.document.entities.get(self.project_id)
-        chosen = (each for native in (held, ordered) for each in active if each.native_id == native)
-        return next(chosen, next(iter(active), None))
+        ordered = self.document.entities.get(self.project_id, "")
+        held = [
+            f"{erp}:{row.legal_entity_id}"
+            for erp, row in self.held.items()
+            if row is not None and row.legal_entity_id is not None
+        ]
+        held.sort(key=lambda name: name != ordered)
+        named = {self.name_of(each): each for each in reversed(active)}
+        chosen = (named[name] for name in (*held, ordered) if name in named)
+        self.has_several_billers = len({self._erp_of(each) for each in active}) > 1
+        return next(chosen, active[0] if active and not self.has_several_billers else None)
+
+    def name_of(self, entity: LegalEntity) -> str:
+        """Return a legal entity as the document names it: `<ERP>:<id there>`."""
+        return f"{self._erp_of(entity)}:{entity.native_id}"
+
+    def _erp_of(self, entity: LegalEntity) -> str | None:
+        return self.landscape.erp_of(entity.source_system)
+
+    def _biller(self) -> str | None:
+        """Return the ERP of the project; None while nobody can know it."""
+        if len(self.held) == 1:
+            return next(iter(self.held))
+        if self.entity is not None:
+            return self._erp_of(self.entity)
+        ordered = self.document.entities.get(self.project_id, "").partition(":")[0]
+        holders = [erp for erp, row in self.held.items() if row is not None]
+        return ordered if ordered in holders else next(iter(holders), None)
 
     @property
-    def is_unsettled(self) -> bool:
-        """Whether the ERP holds a project that no handed-off deal asks for, with money on it.
+    def unsettled(self) -> ProjectLink | None:
+        """The row of an ERP in which no handed-off deal asks for the project, with money on it.
 
-        What the ERP has shown may be booked on: only people take it back.
+        What an ERP has shown may be booked on: only people take it back. One at a time, that of
+        the ERP which the landscape names first.
         """
-        return self.wanted is None and self.erp is not None and self.erp.contract_value != 0
+        rows = (
+            row
+            for erp, row in self.held.items()
+            if row is not None and row.contract_value != 0 and not self.is_asked_in(erp)
+        )
+        return next(rows, None)
+
+    def is_asked_in(self, erp: str) -> bool:
+        """Whether the engagement asks for the project, and asks it of this ERP."""
+        return self.wanted is not None and self.biller == erp
 
     @property
     def name(self) -> str | None:
@@ -182,9 +235,9 @@ class ProjectView:
             return None
         return f"{deal.name} ({self.wanted.country_code})"
 
-    def order(self, role: Role, kind: str, noun: str, amount: Decimal | None = None) -> Order:
+    def order(self, target: str, kind: str, noun: str, amount: Decimal | None = None) -> Order:
         """Return who is asked for what."""
-        deal, target = self.document.opportunity, self.landscape.only(role)
+        deal = self.document.opportunity
         return Order(
             target=target,
             kind=kind,

@@ -62,12 +62,13 @@ class TimeEntries:
         outbox: Outbox,
         read_rows: RowReader,
         *,
-        erp: str,
+        erp_of: Callable[[str], str | None],
         owns: Callable[[str], bool],
     ) -> None:
-        """`owns` tells whether a source project belongs to this partition, `erp` who bills."""
+        """`owns` tells whether a source project belongs to this partition, `erp_of` whose a row
+        of a time bill is."""
         self._owns = owns
-        self._erp = erp
+        self._erp_of = erp_of
         self._documents = documents
         self._totals = totals
         self._outbox = outbox
@@ -111,7 +112,8 @@ class TimeEntries:
             if before.contract != after.contract or before.is_known != after.is_known:
                 self._totals.republish(project_ref)
             is_worse = before.is_known > after.is_known or before.is_in_erp > after.is_in_erp
-            is_other = before.is_in_erp and before.project_id != after.project_id
+            was = before.project_id, before.erp
+            is_other = before.is_in_erp and was != (after.project_id, after.erp)
             # Before the ERP holds a project, the index has all that its contract may bill.
             is_priced_anew = before.is_in_erp and before.contract.rule != after.contract.rule
             if is_worse or is_other or is_priced_anew:
@@ -231,9 +233,9 @@ class TimeEntries:
         for (entry, project, *content), correlation in zip(
             due.select(columns).iter_rows(), due["correlation_id"], strict=True
         ):
-            project_id = standings[project].project_id
-            if project_id is not None:
-                wanted[entry] = (Billable(project, project_id, *content), correlation)
+            project_id, erp = standings[project].project_id, standings[project].erp
+            if project_id is not None and erp is not None:
+                wanted[entry] = (Billable(erp, project, project_id, *content), correlation)
         now = _entries_now(rows, billed)
         for entry in dict.fromkeys([*wanted, *billed]):
             document = billed.get(entry) or BillingDocument()
@@ -243,7 +245,7 @@ class TimeEntries:
                 document,
                 entry,
                 billable,
-                target=self._erp,
+                erp_of=self._erp_of,
                 is_read=entry not in unread,
                 owns=self._owns,
                 correlation=correlation,

@@ -243,13 +243,15 @@ class World:
         wanted = None
         if is_entry_read and self.hours and PARTITION_OF[self.project] == partition:
             day, seconds = date(2026, 11, 2), self.hours * HOUR
-            wanted = Billable(self.project, "eng-a-de", day, seconds, Decimal(RATE), "EUR")
+            wanted = Billable(
+                "netsuite", self.project, "eng-a-de", day, seconds, Decimal(RATE), "EUR"
+            )
         order_bills(
             self.documents[partition],
             ENTRY,
             wanted,
             is_read=is_entry_read,
-            target="netsuite",
+            erp_of=lambda _: "netsuite",
             owns=lambda project: PARTITION_OF[project] == partition,
             correlation=None,
             outbox=outbox,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import random
-from functools import cache
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from streams.engine import GroupSpec
-from streams.groups import make_groups
-from tests.support.catalogue import LANDSCAPE
 from tests.support.examples import examples
+from tests.support.firms import TWO_ERPS, erps_of, open_feeder, oracle_of
 from tests.support.histories import (
     ACCOUNTS,
     CUSTOMERS,
@@ -20,12 +17,10 @@ from tests.support.histories import (
     ENGAGEMENTS,
     FIRST_DAY,
     Change,
-    Feeder,
     changes,
 )
-from tests.support.oracle import OUTPUTS, Oracle, comparable, last_entities, last_time_bills
+from tests.support.oracle import OUTPUTS, comparable
 from tests.support.simulator import Targets
-from tests.support.topology import FixedRegistry, Topology
 
 STEPS_ENOUGH = 1_500
 unhurried = settings(
@@ -48,24 +43,22 @@ SOURCES = (
 
 def is_source(change: Change) -> bool:
     """Whether the row is the sources' to write: what the targets hold comes from the simulator."""
-    is_of_target = change.id.startswith(("netsuite:customer", "netsuite:project", "float:project"))
-    return not is_of_target
+    of_erps = (f"{erp}:{entity}" for erp in TWO_ERPS for entity in ("customer", "project"))
+    return not change.id.startswith((*of_erps, "float:project"))
 
 
-histories = st.lists(changes(*SOURCES, "time_entry"), min_size=20, max_size=80).map(
-    lambda history: [change for change in history if is_source(change)]
-)
+histories = st.one_of(
+    st.lists(changes(*SOURCES, "time_entry"), min_size=20, max_size=80),
+    st.lists(changes(*SOURCES, "time_entry", erps=TWO_ERPS), min_size=20, max_size=80),
+).map(lambda history: [change for change in history if is_source(change)])
 seeds = st.integers(0, 2**16)
 
 
-@cache
-def product() -> tuple[FixedRegistry, list[GroupSpec]]:
-    registry = FixedRegistry()
-    return registry, [group for group in make_groups([], registry, LANDSCAPE) if group.agents]
+def won_deals(erps: tuple[str, ...]) -> list[Change]:
+    """Three won deals with lines in two countries, and legal entities that can be billed.
 
-
-def won_deals() -> list[Change]:
-    """Three won deals with lines in two countries, and legal entities that can be billed."""
+    Those of the second country are of the firm's last ERP.
+    """
     chances = random.Random(7)
     found: list[Change] = []
     for n in range(3):
@@ -74,22 +67,20 @@ def won_deals() -> list[Change]:
             _deal(n),
             *(_line(2 * n + i, n, country) for i, country in enumerate(("DE", "FR"))),
         ]
-    for n, country in enumerate(("DE", "FR")):
-        entity = {"native_id": str(n + 1), "country_code": country, "tax_code": "VAT"}
-        found.append(
-            Change("legal_entity", f"netsuite:subsidiary:{n}", {**entity, "is_active": True})
-        )
+    for n, (country, erp) in enumerate((("DE", erps[0]), ("FR", erps[-1]))):
+        names = {"source_system": erp, "native_id": str(n + 1), "country_code": country}
+        entity = {**names, "tax_code": "VAT", "is_active": True}
+        found.append(Change("legal_entity", f"{erp}:subsidiary:{n}", entity))
     chances.shuffle(found)
     return found
 
 
 def play(history: list[Change], seed: int, *, with_edits: bool) -> Targets:
     """Feed a history while targets work, at the pace a seed sets; then let everything settle."""
-    registry, groups = product()
-    chances = random.Random(seed)
-    topology = Topology(groups, registry, seed=seed, chunk_max=chances.choice([1, 3, 200]))
-    targets = Targets(Feeder(topology), seed)
-    for number, change in enumerate([*won_deals(), *history]):
+    chances, erps = random.Random(seed), erps_of(history)
+    feeder = open_feeder(erps, seed=seed, chunk_max=chances.choice([1, 3, 200]))
+    targets, topology = Targets(feeder, seed), feeder.topology
+    for number, change in enumerate([*won_deals(erps), *history]):
         targets.feeder.feed(change)
         if chances.random() < 0.3:
             topology.run()
@@ -109,27 +100,19 @@ def held(targets: Targets) -> dict[str, dict[str, Any]]:
             for (target, entity, external_id), (_, content) in targets.rows.items()
         },
         **{
-            f"netsuite:project_budget:{external_id}": content
+            f"{target}:project_budget:{external_id}": content
             for (target, entity, external_id), (_, content) in targets.rows.items()
-            if target == "netsuite" and entity == "project"
+            if target in targets.feeder.erps and entity == "project"
         },
     }
 
 
-def oracle_of(targets: Targets) -> Oracle:
-    feeder = targets.feeder
-    commands = feeder.topology.records("psa.command.netsuite")
-    ordered_for = last_entities(command for _, command in commands)
-    bill_ids = last_time_bills(command for _, command in commands)
-    return Oracle(feeder.rows, targets.refused, feeder.versions, ordered_for, bill_ids)
-
-
 def assert_converged(targets: Targets) -> None:
-    oracle = oracle_of(targets)
+    oracle = oracle_of(targets.feeder, targets.refused)
     actual = held(targets)
     desired = oracle.desired()
     for key, content in desired.items():
-        if key.startswith("netsuite:project:") and key.rpartition(":")[2] in targets.refused:
+        if key in targets.refused:
             continue
         assert key in actual, f"{key} is missing"
         assert {name: actual[key].get(name) for name in content} == content, key
@@ -163,7 +146,7 @@ def test_i12_edits_of_others_are_reverted(history: list[Change], seed: int) -> N
 @given(histories, seeds)
 def test_tables_equal_the_oracle_of_a_closed_loop(history: list[Change], seed: int) -> None:
     targets = play(history, seed, with_edits=True)
-    oracle = oracle_of(targets)
+    oracle = oracle_of(targets.feeder, targets.refused)
     topology = targets.feeder.topology
     assert {topic: comparable(topology.table(topic)) for topic in OUTPUTS} == oracle.tables()
 
@@ -179,7 +162,8 @@ def test_i8_replayed_commands_have_no_second_effect(history: list[Change], seed:
 
 
 def test_a_refused_project_is_ordered_again_once_finance_has_mended_it() -> None:
-    entity = {"native_id": "1", "country_code": "DE", "tax_code": None, "is_active": True}
+    names = {"source_system": "netsuite", "native_id": "1", "country_code": "DE"}
+    entity = {**names, "tax_code": None, "is_active": True}
     refused = Change("legal_entity", "netsuite:subsidiary:0", entity)
     targets = play([], 1, with_edits=False)
     project = next(key for key in targets.rows if key[1] == "project" and key[2].endswith("-de"))
@@ -187,7 +171,7 @@ def test_a_refused_project_is_ordered_again_once_finance_has_mended_it() -> None
 
     targets.feeder.feed(refused)
     targets.settle(STEPS_ENOUGH)
-    assert project[2] in targets.refused
+    assert ":".join(project) in targets.refused
     assert targets.rows[project][1]["tax_code"] == "VAT"
 
     targets.feeder.feed(Change("legal_entity", refused.id, {**entity, "tax_code": "VAT-19"}))

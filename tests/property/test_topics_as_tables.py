@@ -24,8 +24,9 @@ from streams.engine import ChunkHandler
 from tests.property.test_tables_oracle import any_history, chunk_sizes, play, seeds, unhurried
 from tests.support.catalogue import BY_NAME
 from tests.support.examples import examples
+from tests.support.firms import oracle_of
 from tests.support.histories import Change
-from tests.support.oracle import OUTPUTS, Oracle, comparable
+from tests.support.oracle import OUTPUTS, comparable
 from tests.support.source_events import (
     FakeRegistry,
     MemoryState,
@@ -199,9 +200,9 @@ def test_c22_every_compacted_topic_reads_as_the_rows_that_stand(
     logs = {
         topic: [[topology.message(key, value) for _, key, value in partition] for partition in log]
         for topic, log in topology.topics.items()
-        if BY_NAME[topic].cleanup is Cleanup.COMPACT
+        if topic in BY_NAME and BY_NAME[topic].cleanup is Cleanup.COMPACT
     }
-    outputs = Oracle(feeder.rows, versions=feeder.versions).tables()
+    outputs = oracle_of(feeder).tables()
     for topic, log in logs.items():
         single = interleaved(log, seed)
         if topic in OUTPUTS:

@@ -6,7 +6,7 @@ and coincidences are common. The feeder does what the normalizer does: positions
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -34,6 +34,8 @@ RESOURCES = tuple(identity.resource_id(person) for person in PEOPLE)
 ADDRESSES = tuple(identity.resource_id(f"{name}@example.com") for name in "ab")
 REGIONS = ("float:region:1", "float:region:2")
 ENTRIES = tuple(f"inhouse:time_entry:{n}" for n in range(4))
+ERP = "netsuite"
+OTHER_ERP = "odoo"  # of a firm that has two; its ids are those of the first, too
 FIRST_DAY = date(2026, 12, 24)  # what follows crosses a month, a year and ISO week 2026-W53
 
 Record = Mapping[str, Any]
@@ -142,7 +144,8 @@ def _with_identity(bill: dict[str, Any]) -> dict[str, Any]:
     return {**content, "time_bill_id": entry and identity.time_bill_id(entry, slot)}
 
 
-_RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]]]]] = {
+_Rows = list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]]]]
+_RECORDS: dict[str, _Rows] = {
     "customer": [
         ((a,), _row(source_system=st.just("salesforce"), customer_id=st.just(c), **_customer))
         for a, c in zip(ACCOUNTS, CUSTOMERS, strict=True)
@@ -157,17 +160,6 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
             ),
         )
         for n in (9, 10)
-    ]
-    + [
-        (
-            (f"netsuite:customer:{n}",),
-            _row(
-                source_system=st.just("netsuite"),
-                customer_id=_pick(c, CUSTOMERS[0], f"cus-{n}"),
-                **_customer,
-            ),
-        )
-        for n, c in enumerate(CUSTOMERS)
     ],
     "opportunity": [
         (
@@ -197,36 +189,13 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
             ),
         )
     ],
-    "legal_entity": [
-        (
-            tuple(f"netsuite:subsidiary:{n}" for n in range(3)),
-            _row(
-                native_id=_pick("1", "2"),
-                country_code=st.sampled_from(COUNTRIES),
-                tax_code=_pick("VAT", None),
-                is_active=st.booleans(),
-            ),
-        )
-    ],
+    "legal_entity": [],
     "project": [
         (
             PSA_PROJECTS,
             _project("inhouse", status=_pick("active", "closed"), currency=_currency),
         ),
         (RM_PROJECTS, _project("float", status=st.just("active"))),
-        (
-            tuple(f"netsuite:project:{n}" for n in range(4)),
-            _project(
-                "netsuite",
-                currency=_currency,
-                customer_id=st.sampled_from(CUSTOMERS),
-                legal_entity_id=_pick("1", None),
-                billing_type=_billing_type,
-                contract_value=_maybe(_decimal(0, 1000, 6)),
-                budget_hours=_maybe(_decimal(0, 9, 2)),
-                budget_currency=_pick("EUR", None),
-            ),
-        ),
     ],
     "rate_card": [
         (
@@ -294,22 +263,8 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
             ),
         )
     ],
-    "time_bill": [(tuple(f"netsuite:time_bill:{n}" for n in range(4)), _bill.map(_with_identity))],
-    "invoice": [
-        (
-            tuple(f"netsuite:invoice:{n}" for n in range(4)),
-            _row(
-                status=_pick("open", "paid", "open", "void", "draft"),
-                kind=_pick("invoice", None, "credit_memo"),
-                project_ref=_pick(*PSA_PROJECTS, PSA_PROJECTS[0], None),
-                time_entry_id=_maybe(st.sampled_from(ENTRIES)),
-                hours=_decimal(0, 2, 0),
-                # Few amounts: credits of all that was invoiced must be common.
-                amount=_pick(*map(Decimal, ("0", "9.99", "9.99", "0.01"))),
-                currency=_currency,
-            ).map(_signed),
-        )
-    ],
+    "time_bill": [],
+    "invoice": [],
     "resource": [
         (
             (person,),
@@ -360,18 +315,83 @@ _RECORDS: dict[str, list[tuple[tuple[str, ...], st.SearchStrategy[dict[str, Any]
     ],
 }
 ENTITIES = tuple(_RECORDS)
+
+
+def _records_of(erp: str) -> dict[str, _Rows]:
+    """Return the rows of an ERP, by entity."""
+    return {
+        "customer": [
+            (
+                (f"{erp}:customer:{n}",),
+                _row(
+                    source_system=st.just(erp),
+                    customer_id=_pick(c, CUSTOMERS[0], f"cus-{n}"),
+                    **_customer,
+                ),
+            )
+            for n, c in enumerate(CUSTOMERS)
+        ],
+        "legal_entity": [
+            (
+                tuple(f"{erp}:subsidiary:{n}" for n in range(3)),
+                _row(
+                    source_system=st.just(erp),
+                    native_id=_pick("1", "2"),
+                    country_code=st.sampled_from(COUNTRIES),
+                    tax_code=_pick("VAT", None),
+                    is_active=st.booleans(),
+                ),
+            )
+        ],
+        "project": [
+            (
+                tuple(f"{erp}:project:{n}" for n in range(4)),
+                _project(
+                    erp,
+                    currency=_currency,
+                    customer_id=st.sampled_from(CUSTOMERS),
+                    legal_entity_id=_pick("1", None),
+                    billing_type=_billing_type,
+                    contract_value=_maybe(_decimal(0, 1000, 6)),
+                    budget_hours=_maybe(_decimal(0, 9, 2)),
+                    budget_currency=_pick("EUR", None),
+                ),
+            ),
+        ],
+        "time_bill": [
+            (tuple(f"{erp}:time_bill:{n}" for n in range(4)), _bill.map(_with_identity)),
+        ],
+        "invoice": [
+            (
+                tuple(f"{erp}:invoice:{n}" for n in range(4)),
+                _row(
+                    status=_pick("open", "paid", "open", "void", "draft"),
+                    kind=_pick("invoice", None, "credit_memo"),
+                    project_ref=_pick(*PSA_PROJECTS, PSA_PROJECTS[0], None),
+                    time_entry_id=_maybe(st.sampled_from(ENTRIES)),
+                    hours=_decimal(0, 2, 0),
+                    # Few amounts: credits of all that was invoiced must be common.
+                    amount=_pick(*map(Decimal, ("0", "9.99", "9.99", "0.01"))),
+                    currency=_currency,
+                ).map(_signed),
+            )
+        ],
+    }
+
+
+_OF_ERPS = {erp: _records_of(erp) for erp in (ERP, OTHER_ERP)}
 VERSIONED = ("time_entry", "expense")  # their tables refuse older positions
 
 
-def changes(*entities: str) -> st.SearchStrategy[Change]:
+def changes(*entities: str, erps: Sequence[str] = (ERP,)) -> st.SearchStrategy[Change]:
     """Return single changes of these entities: mostly upserts, some deletions and repeats."""
 
     def of(entity: str) -> st.SearchStrategy[Change]:
+        rows = [*_RECORDS[entity], *(row for erp in erps for row in _OF_ERPS[erp].get(entity, ()))]
         upserts = [
-            st.builds(Change, st.just(entity), st.sampled_from(ids), record)
-            for ids, record in _RECORDS[entity]
+            st.builds(Change, st.just(entity), st.sampled_from(ids), record) for ids, record in rows
         ]
-        ids = [each for some, _ in _RECORDS[entity] for each in some]
+        ids = [each for some, _ in rows for each in some]
         other = st.builds(Change, st.just(entity), st.sampled_from(ids), st.none())
         again = st.builds(
             Change, st.just(entity), st.sampled_from(ids), st.none(), st.integers(0, 3)
@@ -384,8 +404,9 @@ def changes(*entities: str) -> st.SearchStrategy[Change]:
 class Feeder:
     """Plays changes into a topology as the normalizer would; remembers the final rows."""
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, erps: tuple[str, ...] = (ERP,)) -> None:
         self.topology = topology
+        self.erps = erps
         self.rows: dict[str, dict[str, dict[str, Any]]] = {}
         self.position = 0
         self._versions: dict[tuple[str, str], list[tuple[str, dict[str, Any]]]] = {}

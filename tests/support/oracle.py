@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
@@ -46,14 +46,21 @@ class Oracle:
         rows: Mapping[str, Mapping[str, Row]],
         refused: Mapping[str, str] | None = None,
         versions: Versions | None = None,
-        ordered_for: Mapping[str, str] | None = None,
-        bill_ids: Mapping[tuple[str, str], str] | None = None,
+        ordered_for: Mapping[str, tuple[str, str]] | None = None,
+        bill_ids: Mapping[tuple[str, str, str], str] | None = None,
+        *,
+        erps: Sequence[str] = ("netsuite",),
     ) -> None:
         self._rows = rows
-        self._ordered_for = ordered_for or {}  # canonical project id → entity in its last order
-        self._bill_ids = bill_ids or {}  # (entry, source project) → time bill in the last order
+        self._erps = erps
+        self._billers: dict[str, str | None] = {}  # as computed before
+        self._wanted: dict[str, list[Row]] | None = None
+        self._ordered_for = ordered_for or {}
+        """Canonical project id → ERP and legal entity of its last order."""
+        self._bill_ids = bill_ids or {}
+        """ERP, entry and source project → time bill in the last order."""
         self._versions = versions or (lambda topic, key: [rows[topic][key]])
-        self._refused = refused or {}  # canonical project id → why the ERP refuses its last order
+        self._refused = refused or {}  # natural key → why an ERP refuses the last order of it
 
     def tables(self) -> dict[str, Table]:
         """Return every output table by topic and key, without the fields of NOT_COMPARED."""
@@ -138,7 +145,7 @@ class Oracle:
         identity = project.get("project_id")
         if identity is not None:
             deal = self._deal(identity.rpartition("-")[0])
-            erp = self._linked(identity, "netsuite") or {}
+            erp = self._in_erp(identity) or {}
             plan = self._plan_of(self._linked(identity, "float"))
             lines = self.wanted().get(identity)
             billing_type = (deal or {}).get("billing_type") or erp.get("billing_type")
@@ -544,7 +551,7 @@ class Oracle:
 
     def _is_in_erp(self, reference: str) -> bool:
         identity = (self.project_ref(reference) or {}).get("project_id")
-        return identity is not None and self._linked(identity, "netsuite") is not None
+        return identity is not None and self._in_erp(identity) is not None
 
     def billing(self) -> Table:
         """Time by source project, currency and billing state."""
@@ -627,13 +634,12 @@ class Oracle:
             row["weighted_amount"] += weighted.quantize(MICRO, rounding=ROUND_HALF_EVEN)
         return table
 
-    def _customer(self, identity: str | None, *, in_crm: bool) -> Row | None:
+    def _customer(self, identity: str | None, system: str | None) -> Row | None:
         """Return the row of a customer in a system: the oldest active one, else the oldest."""
-        systems = ("salesforce",) if in_crm else ("netsuite",)
         rows = [
             row
             for row in self.of("customer")
-            if row["customer_id"] == identity and row["source_system"] in systems
+            if row["customer_id"] == identity and row["source_system"] == system
         ]
         active = [row for row in rows if row.get("is_active") is not False]
         return next(iter([*active, *rows]), None)
@@ -642,11 +648,14 @@ class Oracle:
         """Every customer the CRM or the ERP knows."""
         table: Table = {}
         for identity in {row["customer_id"] for row in self.of("customer")}:
-            crm = self._customer(identity, in_crm=True)
-            erp = self._customer(identity, in_crm=False)
+            crm = self._customer(identity, CRM)
+            held = {each: self._customer(identity, each) for each in self._erps}
+            erp = next((row for row in held.values() if row), None)
             deals = [deal for deal in self.of("opportunity") if deal["customer_id"] == identity]
-            is_won = any(deal["stage"] == "won" for deal in deals)
-            status = "active" if erp else "requested" if is_won else "prospect"
+            needing = {each for deal in deals for each in self._billers_of(deal)}
+            status = "active" if erp else "prospect"
+            if any(held[each] is None for each in needing):
+                status = "requested"
             table[identity] = {
                 "customer_id": identity,
                 "name": (crm or erp or {})["name"],
@@ -672,8 +681,47 @@ class Oracle:
         )
         return next(rows, None)
 
+    def _billers_of(self, deal: Row) -> set[str]:
+        """Return the ERPs that must know the customer of a deal: a firm's only one at once."""
+        if deal["stage"] != "won":
+            return set()
+        if len(self._erps) == 1:
+            return set(self._erps)
+        projects = [each for each in self.wanted() if each.startswith(deal["engagement_id"])]
+        return {each for each in map(self.biller, projects) if each is not None}
+
+    def biller(self, identity: str) -> str | None:
+        """Return the ERP of a project: its legal entity's; where nobody knows it, a holder.
+
+        Of several holders the one it was ordered in last, or else the first of the landscape.
+        """
+        if identity not in self._billers:
+            self._billers[identity] = self._biller(identity)
+        return self._billers[identity]
+
+    def _biller(self, identity: str) -> str | None:
+        if len(self._erps) == 1:
+            return self._erps[0]
+        entity = self._legal_entity(identity) if identity in self.wanted() else None
+        if entity is not None:
+            system: str = entity["source_system"]
+            return system
+        holders = [each for each in self._erps if self._linked(identity, each)]
+        last = [each for each in holders if each == self._ordered_for.get(identity, ("", ""))[0]]
+        return next(iter([*last, *holders]), None)
+
+    def _in_erp(self, identity: str) -> Row | None:
+        """Return the row of a project in its ERP."""
+        erp = self.biller(identity)
+        return self._linked(identity, erp) if erp else None
+
     def wanted(self) -> dict[str, list[Row]]:
         """Return the lines that ask for each project: those of won deals, by country."""
+        if self._wanted is None:
+            self._wanted = self._asked_for()
+        return self._wanted
+
+    def _asked_for(self) -> dict[str, list[Row]]:
         projects: dict[str, list[Row]] = defaultdict(list)
         for line in self.of("opportunity_line"):
             deal = self._deal(line["engagement_id"])
@@ -692,11 +740,17 @@ class Oracle:
             for row in self.of("legal_entity")
             if row["is_active"] and row["country_code"] == country
         ]
-        erp = self._linked(identity, "netsuite") or {}
         ordered = self._ordered_for.get(identity)
-        kept = [row for row in entities if row["native_id"] == erp.get("legal_entity_id")]
-        kept += [row for row in entities if row["native_id"] == ordered]
-        return next(iter([*kept, *entities]), None)
+        held = [
+            (each, (self._linked(identity, each) or {}).get("legal_entity_id"))
+            for each in self._erps
+        ]
+        for choice in [*([ordered] if ordered in held else []), *held, ordered]:
+            for row in entities:
+                if (row["source_system"], row["native_id"]) == choice:
+                    return row
+        is_unclear = len({row["source_system"] for row in entities}) > 1
+        return None if is_unclear else next(iter(entities), None)
 
     def projects(self) -> Table:
         """Every project that a won deal asks for or that a system holds under our id."""
@@ -707,18 +761,26 @@ class Oracle:
     def unsettled_projects(self) -> dict[str, tuple[Any, Any]]:
         """Return exception id → money and currency of what the ERP holds and nobody asks for."""
         found = {}
-        for identity, row in self.projects().items():
-            if row["status"] == "needs_finance":
-                erp = self._linked(identity, "netsuite") or {}
-                found[f"engagement:{identity}"] = erp.get("contract_value"), erp.get("currency")
+        for identity in self.projects():
+            for erp in self._erps:
+                row = self._linked(identity, erp)
+                is_asked = identity in self.wanted() and erp == self.biller(identity)
+                if row is not None and row.get("contract_value") != 0 and not is_asked:
+                    money = row.get("contract_value"), row.get("currency")
+                    found.setdefault(f"engagement:{identity}", money)
         return found
+
+    def without_erp(self) -> set[str]:
+        """Return the ids of exceptions of projects of which nobody knows the ERP."""
+        return {f"biller:{each}" for each in self.wanted() if self.biller(each) is None}
 
     def _project(self, identity: str, lines: list[Row] | None) -> dict[str, Any]:
         engagement, _, country = identity.rpartition("-")
         deal = self._deal(engagement)
-        rows = {each: self._linked(identity, each) for each in ("netsuite", "float", "inhouse")}
+        rows = {each: self._linked(identity, each) for each in ("float", "inhouse")}
+        erp = self._in_erp(identity)
         planned = self._plan_of(rows["float"]) or {}
-        status, reason = self._project_status(identity, lines, deal, rows["netsuite"])
+        status, reason = self._project_status(identity, lines, deal, erp)
         return {
             "project_id": identity,
             "engagement_id": engagement,
@@ -727,7 +789,7 @@ class Oracle:
             "name": f"{deal['name']} ({country.upper()})" if deal and lines else None,
             "status": status,
             "reason": reason,
-            "erp_ref": (rows["netsuite"] or {}).get("id"),
+            "erp_ref": (erp or {}).get("id"),
             "rm_ref": (rows["float"] or {}).get("id"),
             "psa_ref": (rows["inhouse"] or {}).get("id"),
             "currency": deal and deal["currency"],
@@ -743,17 +805,22 @@ class Oracle:
     ) -> tuple[str, str | None]:
         country = identity.rpartition("-")[2].upper()
         if not lines or deal is None:
-            is_unsettled = erp is not None and erp.get("contract_value") != 0
+            held = [self._linked(identity, each) for each in self._erps]
+            is_unsettled = any(row and row.get("contract_value") != 0 for row in held)
             status = "needs_finance" if is_unsettled else "withdrawn"
             return status, "the deal no longer asks for it"
         if erp is not None:
             return "active", None
-        if self._customer(deal["customer_id"], in_crm=False) is None:
+        biller = self.biller(identity)
+        if biller and self._customer(deal["customer_id"], biller) is None:
             return "waiting_customer", "the ERP does not hold the customer yet"
         if self._legal_entity(identity) is None:
-            return "waiting_legal_entity", f"no active legal entity in {country}"
-        if identity in self._refused:
-            return "rejected", self._refused[identity]
+            active = [row for row in self.of("legal_entity") if row["is_active"]]
+            is_there = country in {row["country_code"] for row in active}
+            which = "more than one has an" if is_there else "no"
+            return "waiting_legal_entity", f"{which} active legal entity in {country}"
+        if f"{biller}:project:{identity}" in self._refused:
+            return "rejected", self._refused[f"{biller}:project:{identity}"]
         return "requested", None
 
     def _plan(self, assignment: Row) -> dict[str, Any]:
@@ -851,52 +918,55 @@ class Oracle:
         """Return natural key → the fields the targets hold, of what they hold under our ids."""
         found: dict[str, dict[str, Any]] = {}
         for row in self.of("customer"):
-            if row["source_system"] == "netsuite":
+            if row["source_system"] in self._erps:
                 fields = ("name", "country_code", "currency", "tax_number")
-                found[f"netsuite:customer:{row['customer_id']}"] = _fields(row, fields)
+                found[f"{row['source_system']}:customer:{row['customer_id']}"] = _fields(
+                    row, fields
+                )
         for identity in {row["project_id"] for row in self.of("project") if row["project_id"]}:
-            if erp := self._linked(identity, "netsuite"):
-                found[f"netsuite:project:{identity}"] = _fields(erp, OBSERVED_PROJECT)
-                budget = [f"budget_{name}" for name in ("hours", "cost", "revenue", "currency")]
+            for name in self._erps:
+                if not (erp := self._linked(identity, name)):
+                    continue
+                found[f"{name}:project:{identity}"] = _fields(erp, OBSERVED_PROJECT)
+                budget = [f"budget_{each}" for each in ("hours", "cost", "revenue", "currency")]
                 if erp.get("budget_hours") is not None:
-                    found[f"netsuite:project_budget:{identity}"] = _fields(erp, budget)
+                    found[f"{name}:project_budget:{identity}"] = _fields(erp, budget)
             if rm := self._linked(identity, "float"):
                 found[f"float:project:{identity}"] = _fields(rm, ("name", "starts_on"))
         for bill in self.of("time_bill"):
             if bill["time_bill_id"] is not None:
                 content = ("project_id", "work_on", "hours", "bill_rate", "currency")
-                found[f"netsuite:time_bill:{bill['time_bill_id']}"] = _fields(bill, content)
+                found[f"{_system(bill)}:time_bill:{bill['time_bill_id']}"] = _fields(bill, content)
         return found
 
     def _desired_customers(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for deal in self.of("opportunity"):
-            crm = self._customer(deal["customer_id"], in_crm=True)
-            if deal["stage"] == "won" and crm is not None:
+            crm = self._customer(deal["customer_id"], CRM)
+            for erp in self._billers_of(deal) if crm is not None else ():
                 fields = ("name", "country_code", "currency", "tax_number")
-                yield (
-                    f"netsuite:customer:{crm['customer_id']}",
-                    {name: crm[name] for name in fields},
-                )
+                yield f"{erp}:customer:{deal['customer_id']}", _fields(crm, fields)
 
     def _desired_projects(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for row in self.of("project"):
-            if row["project_id"] and self._linked(row["project_id"], "netsuite"):
+            if row["project_id"] and self._in_erp(row["project_id"]):
                 plan = self._plan_of(self._linked(row["project_id"], "float"))
                 if plan is not None:
                     budget = {f"budget_{name}": value for name, value in plan.items()}
-                    yield f"netsuite:project_budget:{row['project_id']}", budget
+                    erp = self.biller(row["project_id"])
+                    yield f"{erp}:project_budget:{row['project_id']}", budget
         for identity, lines in self.wanted().items():
             engagement, _, country = identity.rpartition("-")
             deal, entity = self._deal(engagement), self._legal_entity(identity)
             assert deal is not None
             name = f"{deal['name']} ({country.upper()})"
-            if self._linked(identity, "netsuite"):
+            if self._in_erp(identity):
                 content = {"name": name, "starts_on": deal["starts_on"]}
                 yield f"float:project:{identity}", content
-            if entity and self._customer(deal["customer_id"], in_crm=False):
+            biller = self.biller(identity)
+            if entity and self._customer(deal["customer_id"], biller):
                 service_lines = {line["service_line"] for line in lines} - {None}
                 yield (
-                    f"netsuite:project:{identity}",
+                    f"{biller}:project:{identity}",
                     {
                         "customer_id": deal["customer_id"],
                         "name": name,
@@ -910,20 +980,26 @@ class Oracle:
                     },
                 )
 
+    def _is_of_other_erp(self, bill: Row, erp: str | None) -> bool:
+        return len(self._erps) > 1 and _system(bill) != erp
+
     def _desired_time_bills(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for entry in self.counted():
             is_charged = entry["is_billable"] and self._is_hourly(entry["project_ref"])
             if is_charged and self._can_be_billed(entry):
                 project = self.project_ref(entry["project_ref"]) or {}
                 side = entry["id"], entry["project_ref"]
+                erp = self.biller(project["project_id"])
                 following = time_bill_id(entry["id"], self._slot(*side))
-                identity = self._bill_ids.get(side, following)
+                identity = self._bill_ids.get((erp or "", *side), following)
                 open_bill = self._open_bill(*side)
                 if open_bill is not None and open_bill["time_bill_id"] not in (following, identity):
                     continue  # another bill that nobody ordered offers the time
+                if open_bill is not None and self._is_of_other_erp(open_bill, erp):
+                    continue  # it is to go there first
                 fields = ("work_on", "bill_rate", "currency")
                 yield (
-                    f"netsuite:time_bill:{identity}",
+                    f"{erp}:time_bill:{identity}",
                     {
                         "project_id": project["project_id"],
                         "hours": rounded(worked(entry), 2),
@@ -932,6 +1008,7 @@ class Oracle:
                 )
 
 
+CRM = "salesforce"
 OBSERVED_PROJECT = (
     "customer_id",
     "name",
@@ -993,32 +1070,40 @@ def rounded(value: Fraction, digits: int) -> Decimal:
     return Decimal(round(value * 10**digits)).scaleb(-digits)
 
 
-def last_entities(commands: Iterable[Mapping[str, Any] | None]) -> dict[str, str]:
-    """Return canonical project id → legal entity in the last order of a project to the ERP.
+def last_entities(
+    commands: Iterable[Mapping[str, Any]], erps: Sequence[str]
+) -> dict[str, tuple[str, str]]:
+    """Return canonical project id → ERP and legal entity of the last order of a project.
 
-    `commands` in the order of their topic; those on one project lie in one partition.
+    `commands` in the order in which they were given. A deletion takes back what was ordered there.
     """
-    found: dict[str, str] = {}
+    found: dict[str, tuple[str, str]] = {}
     for command in commands:
-        if command is None or command["target"] != "netsuite":
+        target = command["target"]
+        if target not in erps:
             continue
         project = command["natural_key"].rpartition(":")[2]
         if command["kind"] == "upsert_project":
-            found[project] = payload(command)["legal_entity_id"]
-        elif command["kind"] == "delete_project":
-            found.pop(project, None)
+            found[project] = target, payload(command)["legal_entity_id"]
+        elif command["kind"] == "delete_project" and found.get(project, ("", ""))[0] == target:
+            del found[project]
     return found
 
 
-def last_time_bills(commands: Iterable[Mapping[str, Any] | None]) -> dict[tuple[str, str], str]:
-    """Return (entry, source project) → id of the time bill in the last order for it."""
-    found: dict[tuple[str, str], str] = {}
+def last_time_bills(commands: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str, str], str]:
+    """Return ERP, entry and source project → id of the time bill in the last order for it."""
+    found: dict[tuple[str, str, str], str] = {}
     for command in commands:
-        if command is not None and command["kind"] == "upsert_time_bill":
+        if command["kind"] == "upsert_time_bill":
             content = payload(command)
-            side = content["time_entry_id"], content["project_ref"]
+            side = command["target"], content["time_entry_id"], content["project_ref"]
             found[side] = content["time_bill_id"]
     return found
+
+
+def _system(row: Row) -> str:
+    """Return the system that a row is of."""
+    return str(row["id"]).partition(":")[0]
 
 
 def _by_number(row_id: str) -> tuple[str, int]:

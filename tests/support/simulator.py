@@ -1,6 +1,6 @@
 """Simulated targets: execute commands and show what they hold, late and out of order.
 
-An ERP and a resource tool reduced to rows by external id. Commands of one natural key run in
+ERPs and a resource tool reduced to rows by external id. Commands of one natural key run in
 order, those of different keys in any; a crash delivers a command again. What a row holds is read
 back some time later, and intermediate contents are never seen, as with polling.
 """
@@ -17,7 +17,7 @@ from typing import Any
 from tests.support.histories import Feeder
 from tests.support.oracle import payload
 
-TARGETS = ("netsuite", "float")
+RESOURCE_TOOL = "float"
 OURS = ("correlation_id", "seen_id")
 NO_TAX_CODE = "Please enter value(s) for: Tax Code"
 KINDS = {
@@ -41,7 +41,7 @@ class Targets:
     created: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     deleted: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     effects: int = 0
-    refused: dict[str, str] = field(default_factory=dict)  # project id → reason
+    refused: dict[str, str] = field(default_factory=dict)  # natural key of a project → reason
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -103,7 +103,7 @@ class Targets:
             self.feeder.upsert(topic, *now)
 
     def _fetch(self) -> None:
-        for target in TARGETS:
+        for target in (*self.feeder.erps, RESOURCE_TOOL):
             for partition, log in enumerate(
                 self.feeder.topology.topics.get(f"psa.command.{target}", [])
             ):
@@ -133,15 +133,16 @@ class Targets:
     def _execute(self, command: dict[str, Any]) -> None:
         content = payload(command)
         entity = KINDS[command["kind"]]
-        key = (command["target"], entity, command["natural_key"].rpartition(":")[2])
-        if command["kind"] == "upsert_project" and command["target"] == "netsuite":
+        name = command["natural_key"]
+        key = (command["target"], entity, name.rpartition(":")[2])
+        if command["kind"] == "upsert_project" and command["target"] != RESOURCE_TOOL:
             if content["tax_code"] is None:
                 self._result(command, NO_TAX_CODE)
-                self.refused[key[2]] = NO_TAX_CODE
+                self.refused[name] = NO_TAX_CODE
                 return
-            self.refused.pop(key[2], None)
+            self.refused.pop(name, None)
         if command["kind"].startswith("delete_"):
-            self.refused.pop(key[2], None)
+            self.refused.pop(name, None)
             self.deleted[key] += self.rows.pop(key, None) is not None
         elif key in self.rows or command["kind"] != "update_project_budget":
             self._write(key, content)

@@ -17,7 +17,7 @@ from schemas.contracts import record_of, value_schema
 from schemas.errors import DecodeError
 from schemas.keys import KEY_SCHEMA, decode_key, encode_keys
 from schemas.routing import partition_of
-from schemas.topics import Route, Topic
+from schemas.topics import COMMAND_PREFIX, Route, Topic
 from streams.engine import Chunk, GroupSpec, Output
 from tests.support.catalogue import BY_NAME
 
@@ -121,6 +121,7 @@ class Topology:
         self._compacted: dict[tuple[str, int], set[int]] = {}
         self._floor_ms: dict[str, int] = {}
         self._codecs: dict[str, RecordCodec] = {}
+        self._commands: list[bytes] = []  # in the order in which they were given
         self.now_ms = START_MS
         self.consumed = 0
         self.outcomes = {"applied": 0, "stale": 0, "parked": 0, "dead_lettered": 0}
@@ -146,6 +147,12 @@ class Topology:
         """Append raw bytes to a partition."""
         log = self.topics.setdefault(topic, [[] for _ in range(self._by_name[topic].partitions)])
         log[partition].append((self.now_ms, key, value))
+        if topic.startswith(COMMAND_PREFIX) and value is not None:
+            self._commands.append(value)
+
+    def commands(self) -> list[dict[str, object]]:
+        """Return the commands to all targets, in the order in which they were given."""
+        return [self.decode(value) for value in self._commands]
 
     def run(self) -> None:
         """Work until nothing is left to read, in an order the seed decides."""

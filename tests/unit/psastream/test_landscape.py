@@ -12,7 +12,7 @@ from connectors.systems import Systems
 from psastream.landscape import read_firm, read_landscape, systems_of
 from runtime.settings import Settings
 from schemas.errors import ConfigError
-from schemas.landscape import Role, load_landscape
+from schemas.landscape import Landscape, Role, System, load_landscape
 from schemas.topics import COMMAND_PREFIX
 from tests.support.catalogue import LANDSCAPE
 
@@ -113,3 +113,54 @@ def test_no_system_plays_a_role_whose_commands_it_does_not_take(
     problem = f"^{erp} plays the role erp, and its sink has no {missing};"
     with pytest.raises(ConfigError, match=problem):
         systems_of(load_landscape(text), Systems())
+
+
+def two_erps(folder: Path, *, other: str = "erp") -> Landscape:
+    """The packaged ERP, and a second system like it, in a folder of its own."""
+    packaged = Path("connectors/vendors/netsuite")
+    shutil.copytree(packaged / "avro", folder / "avro")
+    text = (packaged / "mapping.yaml").read_text().replace("system: netsuite", "system: ledger")
+    vendor = "capture: polled\nvendor: netsuite"
+    (folder / "mapping.yaml").write_text(text.replace("capture: polled", vendor))
+    roles = {"salesforce": "crm", "netsuite": "erp", "ledger": other, "float": "resource"}
+    systems = ", ".join(f"{system}: {{role: {role}}}" for system, role in roles.items())
+    return load_landscape(f"systems: {{{systems}}}")
+
+
+def test_a_firm_of_two_erps_sends_commands_to_both(tmp_path: Path) -> None:
+    landscape = two_erps(tmp_path / "ledger")
+    firm = systems_of(landscape, Systems([tmp_path / "ledger"]))
+    assert firm.targets == ["netsuite", "ledger", "float"]
+    topics = {topic.name for topic in firm.topics}
+    assert {"psa.command.netsuite", "psa.command.ledger"} <= topics
+
+
+def test_each_of_two_erps_tells_its_legal_entities(tmp_path: Path) -> None:
+    landscape, folder = two_erps(tmp_path / "ledger"), tmp_path / "ledger"
+    text = (folder / "mapping.yaml").read_text()
+    head, _, rest = text.partition("  subsidiary:")
+    (folder / "mapping.yaml").write_text(head + "  customer:" + rest.partition("  customer:")[2])
+    (folder / "avro" / "subsidiary.avsc").unlink()
+    told = "ledger is one of 2 ERPs, and its mapping makes no legal_entity: no project would be its"
+    with pytest.raises(ConfigError) as caught:
+        systems_of(landscape, Systems([folder]))
+    assert caught.value.detail == told
+    alone = "systems: {salesforce: {role: crm}, ledger: {role: erp}, float: {role: resource}}"
+    assert "ledger" in systems_of(load_landscape(alone), Systems([folder])).bundles
+
+
+def test_nobody_else_tells_legal_entities_where_two_erps_do(tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    landscape = two_erps(folder, other="psa")
+    assert "ledger" in systems_of(landscape, Systems([folder])).bundles
+    third = tmp_path / "third"
+    two_erps(third)
+    text = (third / "mapping.yaml").read_text().replace("system: ledger", "system: third")
+    (third / "mapping.yaml").write_text(text)
+    systems = {**landscape.systems, "third": System(role=Role.ERP)}
+    with pytest.raises(ConfigError) as caught:
+        systems_of(Landscape(systems=systems), Systems([folder, third]))
+    assert caught.value.detail == (
+        "ledger plays the role psa, and its mapping makes legal_entity: which of 2 ERPs bills for"
+        " one is told by the ERP that has it"
+    )

@@ -35,6 +35,25 @@ def test_a_system_plays_the_role_of_the_file_whatever_its_name() -> None:
     assert landscape.firm.hand_off_stage == "negotiating"
 
 
+def test_of_several_erps_each_bills_for_its_own_legal_entities() -> None:
+    landscape = load_landscape(FIRM)
+    assert landscape.erps == ["odoo"]
+    assert [landscape.erp_of(system) for system in ("odoo", "runn", None)] == ["odoo"] * 3
+    assert landscape.bills_for("odoo", "1")
+    listed = "role: erp, legal_entities: ['1', '2']"
+    two = FIRM.replace("role: erp", listed).replace("role: psa", "role: erp")
+    landscape = load_landscape(two)
+    assert landscape.erps == ["odoo", "harvest"]
+    assert [landscape.erp_of(system) for system in ("odoo", "harvest", "runn", None)] == [
+        "odoo",
+        "harvest",
+        None,
+        None,
+    ]
+    assert [landscape.bills_for("odoo", entity) for entity in "123"] == [True, True, False]
+    assert landscape.bills_for("harvest", "3")
+
+
 def test_the_role_of_a_system_that_is_not_named_is_not_guessed() -> None:
     landscape = load_landscape(FIRM)
     with pytest.raises(UnknownSystemError, match="system=netsuite"):
@@ -61,8 +80,24 @@ def test_a_won_deal_is_handed_off_unless_the_firm_says_otherwise() -> None:
         (FIRM.replace("odoo", "Odoo 17"), "String should match pattern"),
         (FIRM.replace("negotiating", "signed"), "firm.hand_off_stage: Input should be"),
         (FIRM.replace("hand_off", "handoff"), "firm.handoff_stage: Extra inputs are not permitted"),
-        (FIRM.replace("role: erp", "role: psa"), r"0 play the role erp \(none\), not 1"),
-        (FIRM.replace("role: psa", "role: erp"), r"2 play the role erp \(odoo, harvest\), not 1"),
+        (FIRM.replace("role: erp", "role: psa"), "not valid: systems: none plays the role erp;"),
+        (FIRM.replace("role: resource", "role: psa"), r"0 play the role resource \(none\), not 1"),
+        (
+            FIRM.replace("{role: psa}", "{role: psa, legal_entities: ['1']}"),
+            "systems.harvest.legal_entities: an ERP bills for them, and harvest plays the role psa",
+        ),
+        (
+            FIRM.replace("role: erp", "role: erp, legal_entities: []"),
+            "systems.odoo.legal_entities: Tuple should have at least 1 item",
+        ),
+        (
+            FIRM.replace("role: erp", "role: erp, legal_entities: [1]"),
+            "systems.odoo.legal_entities.0: Input should be a valid string",
+        ),
+        (
+            FIRM.replace("role: erp", "role: erp, legal_entities: ['']"),
+            "systems.odoo.legal_entities.0: String should have at least 1 character",
+        ),
         (FIRM.replace("role: psa", "role: resource"), r"2 play the role resource \(runn, harvest"),
         (FIRM.replace("role: crm", "role: psa"), "none plays the role crm"),
     ],

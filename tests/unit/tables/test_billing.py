@@ -24,7 +24,9 @@ from tables.facts import InvoiceLine, TimeBill
 from tables.hours import MONEY_UNITS
 from tables.ledger import LedgerEntry
 
-BILLABLE = Billable("p1", "eng-abcdefghijkl-de", date(2026, 11, 2), 27_000, Decimal(100), "EUR")
+BILLABLE = Billable(
+    "netsuite", "p1", "eng-abcdefghijkl-de", date(2026, 11, 2), 27_000, Decimal(100), "EUR"
+)
 
 
 def bill(project_ref: str = "p1", hours: str = "7.5") -> TimeBill:
@@ -95,7 +97,7 @@ def sent(
         "e",
         wanted,
         is_read=True,
-        target="netsuite",
+        erp_of=lambda _: "netsuite",
         owns=lambda _: is_ours,
         correlation="c",
         outbox=outbox,
@@ -124,7 +126,9 @@ def test_a_bill_that_was_ordered_is_taken_back() -> None:
 def test_an_entry_that_moves_is_one_deletion_and_one_creation() -> None:
     document = shown(bill())
     order(document, BILLABLE)
-    moved = Billable("p2", "eng-abcdefghijkl-fr", BILLABLE.work_on, 27_000, Decimal(100), "EUR")
+    moved = Billable(
+        "netsuite", "p2", "eng-abcdefghijkl-fr", BILLABLE.work_on, 27_000, Decimal(100), "EUR"
+    )
     assert order(document, moved) == [("delete_time_bill", "p1"), ("upsert_time_bill", "p2")]
 
 
@@ -152,7 +156,7 @@ def test_a_document_has_changed_with_an_order_and_not_without_one() -> None:
             "e",
             BILLABLE,
             is_read=True,
-            target="netsuite",
+            erp_of=lambda _: "netsuite",
             owns=lambda _: True,
             correlation="c",
             outbox=Outbox(),
@@ -197,7 +201,9 @@ def test_after_a_credit_only_the_next_bill_stands_for_the_entry() -> None:
     assert document.bill("e", "p1") == anew
 
 
-MOVED = Billable("p2", "eng-abcdefghijkl-fr", BILLABLE.work_on, 27_000, Decimal(100), "EUR")
+MOVED = Billable(
+    "netsuite", "p2", "eng-abcdefghijkl-fr", BILLABLE.work_on, 27_000, Decimal(100), "EUR"
+)
 LESS = replace(BILLABLE, seconds=18_000)
 
 
@@ -484,7 +490,7 @@ def test_c7_a_document_has_changed_once_where_a_rebuild_has_forgotten_a_bill() -
             "e",
             None,
             is_read=True,
-            target="netsuite",
+            erp_of=lambda _: "netsuite",
             owns=lambda _: True,
             correlation="c",
             outbox=Outbox(),
@@ -531,6 +537,7 @@ def test_c7_what_a_line_has_used_is_not_thought_over_when_orders_show() -> None:
         "p1": LedgerEntry(ordered="a"),
         "p1#1": LedgerEntry(ordered="gone", observed="b"),
     }
+    document.erps = dict.fromkeys(document.ledgers, "netsuite")
     document.uses = {line().id: ["p1#1"]}
     order(document, None)
     assert document.uses == {line().id: ["p1#1"]}

@@ -37,6 +37,7 @@ from tests.support.topology import FixedRegistry, MemoryState
 
 ENGAGEMENT = "eng-1"
 PROJECT = "float:project:1"
+IN_ERP = {PROJECT: "netsuite"}
 
 
 LINKED = Project(
@@ -218,7 +219,7 @@ def test_a_time_bill_that_comes_and_goes_within_a_chunk_is_seen() -> None:
     documents, table = billing_table(state, outbox)
     identity = time_bill_id("x:e", PROJECT)
     ordered = LedgerEntry(revision=1, ordered="content")
-    documents.put("o:x:e", BillingDocument(ledgers={PROJECT: ordered}))
+    documents.put("o:x:e", BillingDocument(ledgers={PROJECT: ordered}, erps=IN_ERP))
     shown = time_bill(1).model_copy(update={"time_bill_id": identity})
     table.apply_time_bill(shown.id, shown, 2)
     table.apply_time_bill(shown.id, None, 3)
@@ -242,7 +243,7 @@ def test_what_the_erp_shows_of_many_entries_is_counted_at_once_each_at_its_time(
     for number in range(40):
         entry, bill = f"x:{number}", f"netsuite:time_bill:{number}"
         identity = time_bill_id(entry, PROJECT)
-        documents.put(f"o:{entry}", BillingDocument(ledgers={PROJECT: LedgerEntry()}))
+        documents.put(f"o:{entry}", BillingDocument(ledgers={PROJECT: LedgerEntry()}, erps=IN_ERP))
         shown = TimeBill(id=bill, time_bill_id=identity, time_entry_id=entry, project_ref=PROJECT)
         table.apply_time_bill(bill, shown, 100 + number)
     table.settle(200)
