@@ -95,7 +95,8 @@ def read_message(line: Line) -> Message:
         case "SCHEMA":
             return _schema(message)
         case "STATE":
-            return _state(_member(message, "value"))
+            _member(message, "value")
+            return _state(line.data)
         case "BATCH":
             raise TapOutputError(
                 "the tap hands over files (BATCH), which are not read",
@@ -128,13 +129,17 @@ def _schema(message: Mapping[str, Any]) -> Schema:
     return Schema(stream, schema, frozenset(keys))
 
 
-def _state(value: object) -> State:
+def _state(line: bytes) -> State:
+    """Read a STATE again, with every number as it came: what the tap wrote, it gets back."""
+    try:
+        value = json.loads(line, parse_float=Decimal, object_pairs_hook=_once)["value"]
+    except ValueError as error:
+        raise TapOutputError(
+            f"the tap's STATE cannot be given back: {error}", hint=_HINT
+        ) from error
     if not isinstance(value, dict):
         raise TapOutputError(f"the tap's STATE is {name_of(value)}, not an object", hint=_HINT)
-    try:
-        token = _text(value)
-    except TypeError as error:
-        raise TapOutputError("the tap's STATE has a name twice", hint=_HINT) from error
+    token = exact_json(value)
     if len(token) > TOKEN_CHARACTERS_MAX:
         raise TapOutputError(
             f"the tap's STATE is longer than {TOKEN_CHARACTERS_MAX} characters",
@@ -143,14 +148,20 @@ def _state(value: object) -> State:
     return State(token)
 
 
-def _text(value: object) -> str:
-    """JSON with every number as it came: what the tap wrote, it gets back."""
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) != len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
+def exact_json(value: object) -> str:
+    """Return the JSON of a value read with `parse_float=Decimal`: every number as it came."""
     match value:
         case dict():
-            pairs = (f"{json.dumps(name)}:{_text(item)}" for name, item in value.items())
+            pairs = (f"{json.dumps(name)}:{exact_json(item)}" for name, item in value.items())
             return "{" + ",".join(pairs) + "}"
         case list():
-            return "[" + ",".join(map(_text, value)) + "]"
+            return "[" + ",".join(map(exact_json, value)) + "]"
         case Decimal():
             return str(value)
         case _:

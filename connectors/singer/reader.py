@@ -9,7 +9,6 @@ deletes) the sweep finds, and no run needs the memory of another.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
@@ -32,10 +31,11 @@ from connectors.singer.messages import (
     Schema,
     State,
     TapOutputError,
+    exact_json,
     read_message,
 )
 from connectors.singer.process import TapFailedError
-from connectors.singer.rows import Pages, layout_of, properties_of
+from connectors.singer.rows import PAGE_S, Pages, layout_of, properties_of
 from connectors.toolkit.body import THREAD_FROM_BYTES
 from schemas.codec.record import AvroSchema
 from schemas.errors import SchemaMismatchError
@@ -106,14 +106,20 @@ class SingerReader:
 
     async def changes(self, since: object = None) -> AsyncGenerator[Page, None]:
         """Yield all rows of the stream. Raises TapFailedError and SchemaMismatchError."""
+        began_at = self._clock()
         files = await self._files(Replication.FULL_TABLE, None)
+        if self._clock() - began_at >= PAGE_S:
+            yield Page(())  # a sign of life
         async with aclosing(self._pages(files, is_whole=True)) as pages:
             async for page in pages:
                 yield page
 
     async def continued(self, token: str | None) -> AsyncGenerator[Page, None]:
         """Yield what the tap writes for a STATE of its own. Raises as `changes`."""
+        began_at = self._clock()
         files = await self._files(Replication.INCREMENTAL, token)
+        if self._clock() - began_at >= PAGE_S:
+            yield Page(())
         async with aclosing(self._pages(files, is_whole=False)) as pages:
             async for page in pages:
                 yield page
@@ -132,7 +138,7 @@ class SingerReader:
             self._catalog = await self._tap.discover()
             self._catalog_until = self._clock() + CATALOG_S
         catalog = select(self._catalog, self._of, method, wanted)
-        return {**files, option: json.dumps(catalog, default=str)}
+        return {**files, option: exact_json(catalog)}
 
     async def _pages(
         self, files: Mapping[str, str], *, is_whole: bool

@@ -37,7 +37,7 @@ class SingerConnectorConfig(PolledConfig):
         default=600_000,
         alias="tap.silence.ms",
         ge=100,
-        le=840_000,  # the process counts as hung after 900 s
+        le=660_000,  # the process counts as hung after 900 s, and a run may wait for its place
         description="longest time that a tap may write nothing",
     )
     run_ms: Milliseconds = Field(

@@ -96,6 +96,7 @@ class MemoryTap:
     play: Callable[[Mapping[str, Any]], Iterable[object]]
     catalog: object = field(default_factory=lambda: CATALOG)
     runs: list[Mapping[str, Any]] = field(default_factory=list)
+    texts: list[Mapping[str, str]] = field(default_factory=list)
     discoveries: int = 0
     closed: int = 0
 
@@ -103,6 +104,7 @@ class MemoryTap:
         """Yield the lines of a run."""
         given = {name: json.loads(text) for name, text in files.items()}
         self.runs.append(given)
+        self.texts.append(files)
         try:
             for each in self.play(given):
                 match each:

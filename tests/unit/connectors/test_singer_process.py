@@ -364,3 +364,35 @@ def test_a_tap_that_does_not_end_when_asked_is_ended(tmp_path: Path) -> None:
         tap.close()
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_tap_whose_files_cannot_be_written_is_told(tmp_path: Path) -> None:
+    tap = Tap("visits", [sys.executable], {}, folder=PrivateFolder(tmp_path / "gone"))
+
+    async def run() -> None:
+        await anext(tap.run({}))
+
+    with pytest.raises(TapFailedError, match="cannot be written: No such file or directory"):
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize("output", ["no catalog", "[" * 100_000])
+def test_a_tap_that_discovers_no_catalog_is_told(output: str) -> None:
+    code = f"print({output[0]!r} * {len(output)})" if output[0] == "[" else f"print({output!r})"
+    tap = Tap("visits", [sys.executable, "-I", "-S", "-c", code], {})
+    with pytest.raises(TapOutputError, match="discovers no catalog: it is not JSON"):
+        asyncio.run(tap.discover())
+    tap.close()
+
+
+def test_a_configuration_that_the_tap_removes_was_changed_too(tmp_path: Path) -> None:
+    code = "import os, sys; os.remove(sys.argv[2])"
+    tap = Tap("visits", [sys.executable, "-I", "-S", "-c", code], {})
+
+    async def run() -> None:
+        assert [line async for line in tap.run({})] == []
+
+    with structlog.testing.capture_logs() as logs:
+        asyncio.run(run())
+    tap.close()
+    assert [entry["event"] for entry in logs] == ["tap_changed_its_config"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -299,3 +300,29 @@ def test_a_long_line_is_read_beside_the_event_loop_and_the_same() -> None:
     [page] = pages_of(reader_of(always(schema(), record(visit(1, "x" * 100_000)))))
     assert page.rows[0].values["text"] == "x" * 100_000
     assert CONTRACT["name"] == "Visit"
+
+
+def test_a_catalog_is_given_back_with_its_numbers_as_they_came() -> None:
+    tap = always(schema(), record(visit(1)))
+    rate = {"type": "number", "multipleOf": Decimal("1E-38"), "maximum": Decimal("1E+308")}
+    of = {"properties": {**SCHEMA["properties"], "rate": rate}}  # type: ignore[dict-item]
+    tap.catalog = {"streams": [{"stream": "visits", "schema": of}]}
+    pages_of(reader_of(tap))
+    assert '"multipleOf":1E-38,"maximum":1E+308' in tap.texts[0]["catalog"]
+
+
+def test_a_long_discovery_is_followed_by_a_sign_of_life() -> None:
+    now = [0.0]
+    tap = always(schema(), record(visit(1)))
+    discover = tap.discover
+
+    async def slowly() -> object:
+        now[0] += PAGE_S
+        return await discover()
+
+    tap.discover = slowly  # type: ignore[method-assign]
+    reader = reader_of(tap, clock=lambda: now[0])
+    assert [len(page.rows) for page in pages_of(reader)] == [0, 1]
+    now[0] += CATALOG_S
+    assert [len(page.rows) for page in pages_of(reader, is_whole=False)] == [0, 1]
+    assert [len(page.rows) for page in pages_of(reader, is_whole=False)] == [1]
