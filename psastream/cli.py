@@ -397,6 +397,17 @@ def exceptions_retry(
         retry_exceptions(settings_from_environment(), wanted)
 
 
+@app.command()
+def waiting(
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """List rows of sources that wait for what they look up."""
+    from psastream.waiting import show_waiting
+
+    with errors_as_exit_codes():
+        show_waiting(settings_from_environment().kafka, as_json=as_json)
+
+
 @prove.command("accounting")
 def prove_accounting(
     group: Annotated[list[str] | None, typer.Option(help="agent group; by default all")] = None,

@@ -10,11 +10,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
 import typer
 
 from connectors.polled.conversion import Layout, RowReader
 from connectors.systems import Systems, read_text
 from connectors.toolkit.vendor import Vendor
+from psastream.tried_lookups import tried_lookups
 from schemas.codec.columnar import ChunkDecoder
 from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.envelope import Operation
@@ -25,6 +27,7 @@ from schemas.topics import Topic
 
 EPOCH: Final = date(1970, 1, 1)
 _VENDORS: Final = Path(__file__).parents[1] / "connectors" / "vendors"
+_CAPTURED: Final = "nothing: it is captured only"
 _SOURCE: Final = {"ts_ms": 0, "sequence": '["1"]', "lsn": 1, "snapshot": None}
 """Of a change that was streamed."""
 
@@ -34,7 +37,7 @@ class Tried:
     """What is made of one row: canonical records by entity, or why it is refused.
 
     `ignored` are its columns that the contract does not have, `unmade` the entities of which it
-    makes none since their `when` is not true.
+    makes none since their `when` is not true. `waits` says why the row waits for what it looks up.
     """
 
     row: object
@@ -45,6 +48,7 @@ class Tried:
     refused: str | None = None
     hint: str = ""
     is_delete: bool = False
+    waits: str | None = None
 
 
 def check_system(folder: Path, beside: Sequence[Path] = (), *, as_json: bool) -> bool:
@@ -77,7 +81,8 @@ def check_system(folder: Path, beside: Sequence[Path] = (), *, as_json: bool) ->
         typer.echo(json.dumps(said, indent=2))
         return True
     for obj, topic in system.topics.items():
-        made = ", ".join(makes.get(topic.name, ())) or "nothing: it is captured only"
+        unread = "nothing: it is looked up" if topic.name in makes else _CAPTURED
+        made = ", ".join(makes.get(topic.name, ())) or unread
         typer.echo(f"{obj}: {topic.name} makes {made}")
     typer.echo(f"{system.name} is sound: {len(system.topics)} objects")
     return True
@@ -143,7 +148,15 @@ def read_rows(file: Path) -> list[object]:
 
 
 def tried_row(mapping: ObjectMapping, contract: AvroSchema | None, row: object) -> Tried:
-    """Map one source row as the normalizer would, as a change that was just made."""
+    """Map one source row as the normalizer would, as a change that was just made.
+
+    What it looks up stands in it as an object, under the name of the lookup.
+    """
+    looked_up: dict[str, Any] = {}
+    if isinstance(row, dict):
+        names = {each.name for each in mapping.lookups}
+        looked_up = {name: found for name, found in row.items() if name in names}
+        row = {name: value for name, value in row.items() if name not in names}
     fields = _fields(mapping, "after")
     record = contract or load_schema({"type": "record", "name": "Row", "fields": fields})
     [key] = _fields(mapping, "before")
@@ -157,13 +170,19 @@ def tried_row(mapping: ObjectMapping, contract: AvroSchema | None, row: object) 
     if unreadable:
         hint = "the row does not fit its contract"
         return Tried(row, ignored=ignored, refused=unreadable[0].detail, hint=hint)
-    mapped = map_values(mapping, [sound[0].values])
+    change = _changes_of(mapping, [sound[0].values])
+    found, waits = tried_lookups(mapping.lookups, change, looked_up)
+    mapped = mapping.apply(change, found)
     [told] = mapped.rows.to_dicts()
     if told["rejection"] is not None:
         reason = mapping.rejections[told["rejection"]]
         return Tried(row, told["id"], ignored=ignored, refused=reason.detail, hint=reason.hint)
     if told["is_delete"]:
         return Tried(row, told["id"], ignored=ignored, is_delete=True)
+    if waits is None and told.get("unfit") is not None:
+        waits = mapping.rejections[told["unfit"]].detail
+    if waits is not None:
+        return Tried(row, told["id"], ignored=ignored, waits=waits)
     records, unmade = {}, []
     for target, frame in zip(mapping.targets, mapped.targets, strict=True):
         if target.exists is None or told[target.exists]:
@@ -175,6 +194,10 @@ def tried_row(mapping: ObjectMapping, contract: AvroSchema | None, row: object) 
 
 def map_values(mapping: ObjectMapping, rows: Sequence[Mapping[str, object]]) -> MappedRows:
     """Map rows of a contract's values as the normalizer would, as changes that were just made."""
+    return mapping.apply(_changes_of(mapping, rows))
+
+
+def _changes_of(mapping: ObjectMapping, rows: Sequence[Mapping[str, object]]) -> pl.DataFrame:
     known = {each["name"] for each in _fields(mapping, "source")}
     names = [each["name"] for each in _fields(mapping, "after")]
     codec = RecordCodec(mapping.reader)
@@ -190,7 +213,7 @@ def map_values(mapping: ObjectMapping, rows: Sequence[Mapping[str, object]]) -> 
         )
         for values in rows
     ]
-    return mapping.apply(ChunkDecoder(mapping.reader).decode(payloads, prefix=0))
+    return ChunkDecoder(mapping.reader).decode(payloads, prefix=0)
 
 
 def _fields(mapping: ObjectMapping, part: str) -> list[Any]:
@@ -230,6 +253,8 @@ def _print(number: int, tried: Tried) -> None:
         typer.echo(f"  ignored: {', '.join(tried.ignored)}")
     if tried.refused is not None:
         typer.echo(f"  refused: {tried.refused}; {tried.hint}")
+    if tried.waits is not None:
+        typer.echo(f"  waits: {tried.waits}")
     if tried.is_delete:
         typer.echo("  a delete")
     for entity in tried.unmade:

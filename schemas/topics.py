@@ -197,6 +197,15 @@ INTERNAL: Final = (
     ),
     _internal("partial", "measure|dimension|source", "project, engagement", "dimension"),
     _internal("measure_partial", "measure|dimension|source", "measures", "dimension"),
+    Topic(
+        name="psa.internal.projection",
+        record="internal/projection",
+        key="id",
+        owner="normalize",
+        criticality=Criticality.CRITICAL,
+        route=Route.BROADCAST,
+        personal_data=("texts",),
+    ),
 )
 
 COMMAND_PREFIX: Final = "psa.command."
@@ -313,7 +322,8 @@ STATUS: Final = (
     ),
 )
 
-GROUPS: Final = ("normalize", "customer", "engagement", "project", "rollup", "measures")
+NORMALIZE: Final = "normalize"
+GROUPS: Final = (NORMALIZE, "customer", "engagement", "project", "rollup", "measures")
 """Agent groups, each with one state log."""
 
 

@@ -7,8 +7,9 @@ from zlib import crc32
 
 from schemas.landscape import Landscape
 from schemas.mapping.compiled import ObjectMapping
-from schemas.topics import PARTITIONS, state_topic
+from schemas.topics import NORMALIZE, PARTITIONS, state_topic
 from streams.agents.dead_letters import poison_letters
+from streams.agents.lookups import PROJECTIONS, WAITING, Seeking, make_projections
 from streams.agents.normalize import make_normalizer
 from streams.agents.open_exceptions import PREFIX
 from streams.agents.own_measures import GROUP as OWN
@@ -35,12 +36,7 @@ def make_groups(
 ) -> list[GroupSpec]:
     """Return every agent group of the product, for the systems and the measures of a firm."""
     groups = [
-        _group(
-            "normalize",
-            {mapping.topic: make_normalizer(mapping, registry) for mapping in mappings},
-            registry,
-            layout=2,
-        ),
+        _group(NORMALIZE, _normalize(mappings, registry), registry, layout=2, counted=WAITING),
         _group("customer", _customer(registry, landscape), registry, layout=3),
         _group("engagement", _engagement(registry, landscape), registry, layout=6),
         _group("project", _project(registry, landscape), registry, layout=5),
@@ -58,7 +54,11 @@ def _layout_of(measures: Sequence[OwnMeasure]) -> int:
 
 
 def _group(
-    name: str, handlers: dict[str, ChunkHandler], registry: SchemaSource, layout: int = 1
+    name: str,
+    handlers: dict[str, ChunkHandler],
+    registry: SchemaSource,
+    layout: int = 1,
+    counted: bytes = PREFIX,
 ) -> GroupSpec:
     return GroupSpec(
         name=name,
@@ -67,8 +67,18 @@ def _group(
         state_topic=state_topic(name),
         dead_letters=poison_letters(name, registry),
         layout=layout,
-        counted=PREFIX,
+        counted=counted,
     )
+
+
+def _normalize(
+    mappings: Sequence[ObjectMapping], registry: SchemaSource
+) -> dict[str, ChunkHandler]:
+    normalizers = {mapping.topic: make_normalizer(mapping, registry) for mapping in mappings}
+    seeking = [Seeking(each, normalizers[each.topic]) for each in mappings if each.lookups]
+    if not seeking:
+        return {**normalizers}
+    return {**normalizers, PROJECTIONS.name: make_projections(seeking, registry)}
 
 
 def _customer(registry: SchemaSource, landscape: Landscape) -> dict[str, ChunkHandler]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.topics import NORMALIZE
 from streams.engine.contract import Accounting
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -107,8 +108,14 @@ class PrometheusInstruments:
             ("system", "code"),
             registry=registry,
         )
-        self._exceptions_of: dict[tuple[str, int], Mapping[bytes, int]] = {}
-        self._exceptions_all: Tally[bytes] = Tally()
+        self._waiting = Gauge(
+            "psastream_lookup_waiting_rows",
+            "Rows that wait for what they look up, each told by the worker that owns it.",
+            ("rows", "lookup", "reason"),
+            registry=registry,
+        )
+        self._counted_of: dict[tuple[str, int], Mapping[bytes, int]] = {}
+        self._counted_all: Tally[tuple[bool, bytes]] = Tally()
 
     def chunk_applied(self, group: str, topic: str, partition: int, accounting: Accounting) -> None:
         """See Instruments."""
@@ -156,16 +163,21 @@ class PrometheusInstruments:
         self._retries.labels(group, topic).inc()
 
     def counted(self, group: str, partition: int, counts: Mapping[bytes, int]) -> None:
-        """See Instruments. What agents have counted are open exceptions: `<system>|<code>`."""
-        before = self._exceptions_of.get((group, partition), {})
-        self._exceptions_of[group, partition] = counts
+        """See Instruments. The normalizer counts rows that wait for what they look up, the tables
+        open exceptions: the labels of each, with a bar between them.
+        """
+        before = self._counted_of.get((group, partition), {})
+        self._counted_of[group, partition] = counts
+        is_waiting = group == NORMALIZE
+        gauge = self._waiting if is_waiting else self._exceptions
         for value in before.keys() | counts.keys():
-            self._exceptions_all[value] += counts.get(value, 0) - before.get(value, 0)
-            system, _, code = value.decode().partition("|")
-            if self._exceptions_all[value]:
-                self._exceptions.labels(system, code).set(self._exceptions_all[value])
+            counted = is_waiting, value
+            self._counted_all[counted] += counts.get(value, 0) - before.get(value, 0)
+            labels = value.decode().split("|")
+            if self._counted_all[counted]:
+                gauge.labels(*labels).set(self._counted_all[counted])
             else:
-                self._exceptions.remove(system, code)
+                gauge.remove(*labels)
 
     def state_rebuilt(self, group: str, partition: int) -> None:
         """See Instruments."""

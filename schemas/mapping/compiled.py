@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.codec.record import AvroSchema
+from schemas.mapping.lookups import Lookup, nothing_found
 from schemas.mapping.trial import UNUSABLE
 from schemas.topics import Topic
 
@@ -55,13 +56,16 @@ class MappedRows:
     """Canonical frames, all parallel to the envelopes they come from.
 
     `rows`: id (source id), position (Int64), is_delete, rejection (index into
-    `ObjectMapping.rejections`, null where the record is sound), and the `exists` of targets.
+    `ObjectMapping.rejections`, null where the record is sound), the `exists` of targets, and where
+    there are lookups `unfit`, an index like rejection: the rule that is broken by what was found.
     `targets`: one frame for each of `ObjectMapping.targets`, with the columns of its contract; in
     the rows of deletes, of rejected records and of those that do not exist they mean nothing.
+    `shown`: what rows show to others that look for them.
     """
 
     rows: pl.DataFrame
     targets: tuple[pl.DataFrame, ...]
+    shown: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +92,36 @@ class ObjectMapping:
     computed: tuple[Computed, ...]
     fields: tuple[pl.Expr, ...]
     rejection: pl.Expr
+    lookups: tuple[Lookup, ...] = ()
+    unfit: pl.Expr | None = None
+    shown: tuple[pl.Expr, ...] = ()
 
-    def apply(self, envelopes: pl.DataFrame) -> MappedRows:
-        """Map envelopes decoded with `reader`, row by row in order."""
-        working = with_computed(envelopes.select(self.flat), self.computed)
+    def apply(self, envelopes: pl.DataFrame, found: pl.DataFrame | None = None) -> MappedRows:
+        """Map envelopes decoded with `reader`, row by row in order.
+
+        `found` are the columns of lookups, by default as if they had found nothing.
+        """
+        flat = envelopes.select(self.flat)
+        if self.lookups:
+            if found is None:
+                found = nothing_found(self.lookups, envelopes.height)
+            flat = flat.hstack(found)
+        working = with_computed(flat, self.computed)
         working = working.with_columns(self.fields)
         exists = [target.exists for target in self.targets if target.exists is not None]
         rows = working.select(
-            "id", "position", "is_delete", self.rejection.alias("rejection"), *exists
+            "id",
+            "position",
+            "is_delete",
+            self.rejection.alias("rejection"),
+            *(() if self.unfit is None else (self.unfit.alias("unfit"),)),
+            *exists,
         )
         targets = tuple(
             working.select(pl.col(column).alias(field) for field, column in target.columns.items())
             for target in self.targets
         )
-        return MappedRows(rows, targets)
+        return MappedRows(rows, targets, working.select(self.shown))
 
 
 def with_computed(rows: pl.DataFrame, expressions: Sequence[Computed]) -> pl.DataFrame:

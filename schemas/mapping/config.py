@@ -230,13 +230,41 @@ class TargetConfig(_Model):
     unset_kept: tuple[str, ...] = ()
 
 
+class LookupConfig(_Model):
+    """What a row takes from a row of another object of its system, or of its own.
+
+    `by` is a column of this object that holds the key of the other row. With `closure`, the column
+    of the other object that names its parent, it is the row at the top that counts. `reverse` is a
+    column of the other object that holds the key of this row. Until the other row is there, this
+    one waits; where it is `optional`, its columns are null.
+    """
+
+    object: Text
+    by: Text | None = None
+    closure: Text | None = None
+    reverse: Text | None = None
+    columns: tuple[Text, ...] = Field(min_length=1)
+    optional: StrictBool = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.by is None) is (self.reverse is None):
+            raise ValueError(
+                "a lookup goes `by` a column of this object, or `reverse`: one of both"
+            )
+        if self.closure is not None and self.by is None:
+            raise ValueError("`closure` goes with `by`")
+        return self
+
+
 class ObjectConfig(_Model):
     """One source object: its kind in source ids, its key column and its targets.
 
     `columns` declares the column types where no Avro contract of ours does (databases): `text`,
     `long`, `int`, `boolean`, `date`, `decimal(precision,scale)`. A `start_date` may be `-infinity`,
     an `end_date` `infinity`: both are null. Elsewhere an infinite date is refused.
-    `vars` are expressions with a name, for `sql`, `when` and each other, in order.
+    `vars` are expressions with a name, for `sql`, `when` and each other, in order. `lookups` are
+    columns of other rows, named `<lookup>.<column>`.
     `deleted_when` names a boolean column that marks soft-deleted rows. `personal_data` names the
     columns that hold some. Without `targets` the object is captured and nothing is made of it.
     """
@@ -245,6 +273,7 @@ class ObjectConfig(_Model):
     key: Text
     deleted_when: Text | None = None
     columns: dict[str, Text] = {}
+    lookups: dict[Name, LookupConfig] = {}
     vars: dict[Name, Text] = {}
     source_checks: dict[str, Check] = {}
     personal_data: tuple[Text, ...] = ()

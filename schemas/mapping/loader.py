@@ -30,6 +30,16 @@ from schemas.mapping.config import (
     parse_config,
 )
 from schemas.mapping.expressions import Expressions
+from schemas.mapping.lookups import (
+    Dtypes,
+    Lookup,
+    LookupProblem,
+    Shown,
+    compile_lookup,
+    projection,
+    shown_by,
+    sound,
+)
 from schemas.mapping.problems import Problem, refusal
 from schemas.mapping.reader import (
     CHANGED_AT,
@@ -75,16 +85,22 @@ def load_system(
     topics: dict[str, Topic] = {}
     mappings: list[ObjectMapping] = []
     by_kind: dict[str, str] = {}
+    shown = shown_by(config)
+    compilers: dict[str, _Compiler] = {}
     for name, obj in config.objects.items():
-        if obj.targets and (other := by_kind.setdefault(obj.kind, name)) != name:
+        is_read = obj.targets or name in shown
+        if is_read and (other := by_kind.setdefault(obj.kind, name)) != name:
             # Ids of canonical records and of their rows are made of it.
             told = f"{name}: kind {obj.kind} is that of {other} too"
             problems.append((("objects", name, "kind"), told, None))
-        compiler = _Compiler(config, name, obj, contracts.get(name), forms)
+        compilers[name] = compiler = _Compiler(config, name, obj, contracts.get(name), forms)
         topic = compiler.topic()
         if topic is not None:
             topics[name] = topic
-            mapping = compiler.compile(topic) if obj.targets else None
+    dtypes = {name: compiler.columns for name, compiler in compilers.items()}
+    for name, compiler in compilers.items():
+        if name in topics:
+            mapping = compiler.compile(topics[name], dtypes, shown.get(name, Shown()))
             mappings += [] if mapping is None else [mapping]
         problems += compiler.problems
     if problems:
@@ -115,27 +131,54 @@ class _Compiler:
         self._contract = contract
         self._sources: Mapping[str, pl.DataType] = {}
         self._only_where: pl.Expr | None = None
+        self._decided = False  # by lookups: whether the rules that are being made are broken
         self._fields: list[pl.Expr] = []
-        # (is broken, why): the first broken rule of a record is its rejection.
-        self._rules: list[tuple[pl.Expr, Rejection]] = []
+        # (is broken, why, whether lookups decide): the first that is broken is the rejection.
+        self._rules: list[tuple[pl.Expr, Rejection, bool]] = []
+        self._lookups: dict[str, Lookup] = {}
 
-    def compile(self, topic: Topic) -> ObjectMapping | None:
-        """The mapping, or None with `problems` filled."""
+    @property
+    def columns(self) -> Dtypes:
+        """The source columns, once `topic` has learnt them."""
+        return self._sources
+
+    def compile(
+        self, topic: Topic, dtypes: Mapping[str, Dtypes], shown: Shown
+    ) -> ObjectMapping | None:
+        """The mapping, or None: nothing is made of the rows, or `problems` are filled.
+
+        `dtypes` are the columns of all objects of the system, `shown` what others look up in rows
+        of this one.
+        """
         columns = self._sources
-        self._expressions = Expressions(columns, self._tell)
+        shown = sound(shown, columns)
+        self._compile_lookups(dtypes)
+        if not (self._config.targets or shown.read):
+            return None
+        found = {name: each.dtype for name, each in self._lookups.items()}
+        self._expressions = Expressions({**columns, **found}, self._tell)
         config = self._expressions.resolved(self._config)
-        self._sources = {**columns, **self._expressions.dtypes}
+        self._sources = {
+            **columns,
+            **{
+                f"{name}.{column}": dtype
+                for name, each in self._lookups.items()
+                for column, dtype in each.columns.items()
+            },
+            **self._expressions.dtypes,
+        }
         self._reject_broken_envelopes()
         for column, check in config.source_checks.items():
             place = ("source_checks", column)
             self._check(column, source(column), self._sources[column], check, place)
-        used = self._used_columns(config, columns)
+        used = self._used_columns(config, columns, shown)
         for column in numbers_as_text(config, used):
             self._reject(
                 pl.col(UNREAD_PREFIX + column),
                 f"{column} is no number of {config.columns[column]}",
                 hint=f"correct the row, or widen {column} in {self._mapping}",
             )
+        self._reject_unset((*shown.read, *(each.by for each in config.lookups.values() if each.by)))
         entities = Counter(target.entity for target in config.targets)
         for entity in (name for name, count in entities.items() if count > 1):
             self._problem(f"{entity} is the entity of several targets")
@@ -151,13 +194,42 @@ class _Compiler:
             row_prefix=f"{self._system.system}:{config.kind}:",
             reader=load_schema(reader_definition(topic, self._system.capture, config, used)),
             targets=tuple(target for target in targets if target is not None),
-            rejections=tuple(reason for _, reason in self._rules),
+            rejections=tuple(reason for _, reason, _ in self._rules),
             envelope_rules=_ENVELOPE_RULES,
             position=position(self._system.capture),
             flat=working_columns(self._system, config, columns, used),
             computed=self._expressions.computed(),
             fields=tuple(self._fields),
-            rejection=_first_broken([is_broken for is_broken, _ in self._rules]),
+            rejection=_first_broken(self._hits(is_looked_up=False)),
+            lookups=tuple(self._lookups.values()),
+            unfit=_first_unfit(self._hits(is_looked_up=True)) if self._lookups else None,
+            shown=projection(self._system, shown, columns),
+        )
+
+    def _hits(self, *, is_looked_up: bool) -> list[pl.Expr]:
+        """The number of each rule where it is broken; of those that lookups decide, or others."""
+        return [
+            _index_where(is_broken, index)
+            for index, (is_broken, _, decides) in enumerate(self._rules)
+            if decides is is_looked_up
+        ]
+
+    def _compile_lookups(self, dtypes: Mapping[str, Dtypes]) -> None:
+        for name in self._config.lookups:
+            try:
+                self._lookups[name] = compile_lookup(
+                    self._system, self._config, name, dtypes, dtypes[self._name]
+                )
+            except LookupProblem as error:
+                place = (*self._place, "lookups", name, *error.place)
+                self.problems.append((place, f"{self._name}: lookup {name}: {error}", None))
+        if self._config.lookups and not self._config.targets:
+            self._problem("lookups of an object without targets find for nobody", "lookups")
+
+    def _is_looked_up(self, column: str) -> bool:
+        """Whether a column, or the expression it stands for, is of a lookup."""
+        return any(
+            name.partition(".")[0] in self._lookups for name in self._expressions.read(column)
         )
 
     def topic(self) -> Topic | None:
@@ -212,8 +284,11 @@ class _Compiler:
                 self._problem(f"{column}: {error}", "columns", column)
         return found
 
-    def _used_columns(self, config: ObjectConfig, columns: Iterable[str]) -> list[str]:
-        used = {config.key, *config.source_checks}
+    def _used_columns(
+        self, config: ObjectConfig, columns: Iterable[str], shown: Shown
+    ) -> list[str]:
+        used = {config.key, *config.source_checks, *shown.read}
+        used.update(each.by for each in config.lookups.values() if each.by is not None)
         if config.deleted_when is not None:
             used.add(config.deleted_when)
         for target in config.targets:
@@ -246,6 +321,11 @@ class _Compiler:
         place = self._place
         exists = self._exists(config)
         self._only_where = None if exists is None else pl.col(exists)
+        when = config.when is not None and self._is_looked_up(config.when)
+        looked_up = {
+            field: when or any(map(self._is_looked_up, rule.columns))
+            for field, rule in config.fields.items()
+        }
         record = record_schema(topic.record)
         dtypes = frame_dtypes(record)
         words = vocabularies(record)
@@ -261,20 +341,24 @@ class _Compiler:
         for field, rule in config.fields.items():
             if field in dtypes:
                 self._place = (*place, "fields", field)
+                self._decided = looked_up[field]
                 self._field(config, field, rule, dtypes[field])
         self._place = place
         self._fields += [expr.alias(f"{config.entity}.{field}") for field, expr in rules.items()]
         for field in config.required:
+            self._decided = looked_up.get(field, when)
             is_missing = pl.col(f"{config.entity}.{field}").is_null()
             self._reject(is_missing, f"{field} is missing", hint=_FIX_SOURCE)
         for field, check in config.checks.items():
+            self._decided = looked_up.get(field, when)
             if field in dtypes:
                 made = pl.col(f"{config.entity}.{field}")
                 self._check(field, made, dtypes[field], check, ("checks", field))
         for field in words:
             if field in config.fields:
+                self._decided = looked_up[field]
                 self._in_vocabulary(config, field, words[field])
-        self._only_where = None
+        self._only_where, self._decided = None, False
         columns = {field: f"{config.entity}.{field}" for field in dtypes}
         return TargetMapping(topic, config.unset_kept, columns, exists)
 
@@ -284,8 +368,10 @@ class _Compiler:
             return None
         name = f"{config.entity} exists"
         self._fields.append(source(config.when).fill_null(value=False).alias(name))
+        self._decided = self._is_looked_up(config.when)
         self._reject_unset([config.when])
         self._reject_failures(f"{config.entity}, when", config.when, pl.lit(value=True))
+        self._decided = False
         return name
 
     def _common_fields(
@@ -397,7 +483,7 @@ class _Compiler:
         if self._system.capture is not Capture.DEBEZIUM:
             return
         for column in (real for name in columns for real in self._expressions.read(name)):
-            if self._sources[column] == pl.String:
+            if column in self._config.columns and self._sources[column] == pl.String:
                 self._reject(
                     source(column) == UNAVAILABLE,
                     f"{column} was not sent by the source",
@@ -420,7 +506,7 @@ class _Compiler:
     def _reject(self, is_broken: pl.Expr, detail: str, *, hint: str, code: str = _INVALID) -> None:
         if self._only_where is not None:
             is_broken &= self._only_where
-        self._rules.append((is_broken, Rejection(code, detail, hint)))
+        self._rules.append((is_broken, Rejection(code, detail, hint), self._decided))
 
     def _problem(self, text: str, *place: str) -> None:
         self.problems.append(((*self._place, *place), f"{self._name}: {text}", None))
@@ -435,11 +521,15 @@ class _Compiler:
 _ENVELOPE_RULES: Final = 5
 
 
-def _first_broken(rules: list[pl.Expr]) -> pl.Expr:
-    """Index of the first broken rule, null where none is."""
-    hits = [_index_where(is_broken, index) for index, is_broken in enumerate(rules)]
+def _first_broken(hits: list[pl.Expr]) -> pl.Expr:
+    """Index of the first broken rule, null where none is; `hits` are those of single rules."""
     of_row = pl.when(~pl.col("is_delete")).then(pl.coalesce([*hits[_ENVELOPE_RULES:], None]))
     return pl.coalesce([*hits[:_ENVELOPE_RULES], of_row])
+
+
+def _first_unfit(hits: list[pl.Expr]) -> pl.Expr:
+    """Index of the first rule that what was found breaks, null where none is."""
+    return pl.coalesce([*hits, pl.lit(None, dtype=pl.UInt16)])
 
 
 def _index_where(is_broken: pl.Expr, index: int) -> pl.Expr:

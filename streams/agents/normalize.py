@@ -21,7 +21,7 @@ import numpy.typing as npt
 import polars as pl
 import structlog
 
-from schemas.codec.columnar import ChunkEncoder, ChunkReader, DecodedChunk
+from schemas.codec.columnar import ChunkEncoder, ChunkReader, DecodedChunk, frame_dtypes
 from schemas.codec.framing import header
 from schemas.contracts import record_schema
 from schemas.envelope import UNAVAILABLE, Operation
@@ -31,6 +31,7 @@ from schemas.position import table_reads
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS, Route
 from streams.agents.dead_letters import Refusal, dead_letters
+from streams.agents.lookups import PROJECTIONS, Search, stamp_of
 from streams.agents.normalize_state import (
     NOWHERE,
     Partitions,
@@ -41,7 +42,8 @@ from streams.agents.normalize_state import (
 )
 from streams.agents.registry import SchemaSource, SubjectIds
 from streams.agents.source_log import SourceLog, log_key
-from streams.engine import Accounting, Chunk, ChunkHandler, Effects, Output, OutputBatch, State
+from streams.engine import Accounting, Chunk, Effects, Output, OutputBatch, State
+from tables.lookups import LookupTable, Reason, Seeker, Wait
 
 AGENT: Final = "normalize"
 HANDED_ON: Final = b"truncated"
@@ -55,9 +57,28 @@ Chosen = npt.NDArray[np.intp]
 _log = structlog.get_logger()
 
 
-def make_normalizer(mapping: ObjectMapping, registry: SchemaSource) -> ChunkHandler:
-    """The handler of the chunks of `mapping.topic`. Nothing is looked up before the first chunk."""
-    return _Normalizer(mapping, registry)
+def make_normalizer(mapping: ObjectMapping, registry: SchemaSource) -> Normalizer:
+    """The handler of the chunks of `mapping.topic`. No schema is asked for before the first."""
+    return Normalizer(mapping, registry)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seekers:
+    """The rows of a chunk that look others up.
+
+    `search` is parallel to the decoded records, `values` too: their change events. `before` and
+    `floors` are parallel to the ids: what was kept of each row, and what its next versions exceed.
+    """
+
+    table: LookupTable
+    search: Search
+    values: Sequence[bytes | None]
+    before: Sequence[Seeker]
+    floors: Positions
+
+    def is_ready(self) -> pl.Series:
+        """Whether what a row looks up is there."""
+        return pl.Series("is_ready", [wait is None for wait in self.search.waits], pl.Boolean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +93,28 @@ class _Judged:
     ids: list[str]
     values: list[bytes | None]
     memory: RowMemory
+    seekers: _Seekers | None = None
+
+    def versions(self, chosen: pl.DataFrame, step: int) -> pl.Series:
+        """What the records of some rows bear, so that readers take each for newer than the last.
+
+        Their position, or where what they look up may change it, one that grows each time.
+        """
+        if self.seekers is None:
+            return chosen["position"]
+        floors = self.seekers.floors[chosen["row"].to_numpy()]
+        newest = np.maximum(floors, chosen["position"].to_numpy())
+        return pl.Series("position", newest + step, dtype=pl.Int64)
 
 
-class _Normalizer:
+_PASSING: Final = 1
+_LAST: Final = 2
+"""Steps from the former version of a row to what a chunk shows of it: first what passes."""
+
+
+class Normalizer:
+    """A chunk handler. Thread-safe as long as no partition is handled by two threads at once."""
+
     def __init__(self, mapping: ObjectMapping, registry: SchemaSource) -> None:
         self._mapping = mapping
         self._registry = registry
@@ -86,6 +126,9 @@ class _Normalizer:
         ]
         self._writers = [_TargetWriter(target, registry) for target in mapping.targets]
         self._moving = [at for at, writer in enumerate(self._writers) if writer.rows_move]
+        self._shows: _TargetWriter | None = None
+        if mapping.shown:
+            self._shows = _TargetWriter(TargetMapping(PROJECTIONS, (), {}), registry)
         # Readers are not thread-safe; a partition is never handled by two threads at once.
         self._readers: dict[int, ChunkReader] = {}
 
@@ -94,8 +137,14 @@ class _Normalizer:
         decoded = self._decode(chunk)
         log = _Log.of(self._mapping, chunk, decoded, state)
         decoded = log.rows
-        mapped = self._mapping.apply(decoded.frame)
+        table = LookupTable(state)
+        search = self._search(decoded.frame, table)
+        mapped = self._mapping.apply(decoded.frame, None if search is None else search.columns)
         judged = self._judge(decoded, mapped, log, state)
+        if search is not None:
+            values = [chunk.values[record] for record in decoded.rows]
+            search = search.with_unfit(mapped.rows["unfit"], self._mapping.rejections)
+            judged = _sought(judged, search, table, values, stamp_of(chunk))
         latest = (
             judged.rows.with_row_index("at")
             .filter("is_accepted")
@@ -104,30 +153,137 @@ class _Normalizer:
         targets = self._restore_unset(judged, latest, mapped.targets)
         effects = self._effects(judged, latest, targets)
         effects.outputs[:0] = self._passing(judged, latest, mapped)
+        effects.outputs += self._showing(latest, mapped)
+        self._keep(judged, latest)
         if log.is_emptied:
-            self._empty(log.after.emptied_at, judged, targets, state, effects)
+            older = self._empty(log.after.emptied_at, judged, targets, state, effects)
+            effects.outputs += self._gone(older)
+            self._forget(older, table)
             effects.outputs += _handed_on(chunk, log.truncations)
         # Last: a row that was emptied goes, whatever text came with a later refusal of its id.
         self._keep_refused_texts(judged, latest, mapped, effects)
+        effects.state |= table.changes()
         if log.after != log.before:
             effects.state[log_key(self._mapping.topic)] = log.after.to_bytes()
         effects.notices = log.notices
         refusals = self._refusals(decoded, judged.rows)
         effects.outputs += dead_letters(chunk, refusals, agent=AGENT, ids=self._registry)
+        waiting = 0 if search is None else int((~latest["is_ready"] & ~latest["is_delete"]).sum())
         effects.accounting = Accounting(
-            applied=int(judged.rows["is_accepted"].sum()) + len(log.truncations),
+            applied=int(judged.rows["is_accepted"].sum()) + len(log.truncations) - waiting,
+            parked=waiting,
             # A tombstone repeats the delete in front of it.
             stale=int(judged.rows["is_stale"].sum()) + len(decoded.tombstones),
             dead_lettered=len(refusals),
         )
         return effects
 
+    def again(
+        self, partition: int, row_ids: Sequence[str], state: State, table: LookupTable, stamp: int
+    ) -> Effects:
+        """Publish rows again, as their source last sent them, with what they find now.
+
+        One that cannot be read any more stays as it was published, and waits.
+        """
+        kept = [
+            (row_id, row)
+            for row_id, row in zip(row_ids, table.seekers(row_ids), strict=True)
+            if row.value is not None
+        ]
+        decoded = self._reader(partition).decode([row.value for _, row in kept])
+        for index, error in decoded.errors:
+            row_id, row = kept[index]
+            wait = Wait("", Reason.UNREADABLE, error.detail)
+            table.keep(row_id, row, replace(row, wait=wait))
+        kept = [kept[index] for index in decoded.rows]
+        ids = [row_id for row_id, _ in kept]
+        search = self._search(decoded.frame, table)
+        assert search is not None
+        mapped = self._mapping.apply(decoded.frame, search.columns)
+        values = state.get_many([row_id.encode() for row_id in ids])
+        memory = self._memory.decode(values)
+        rows = mapped.rows.with_columns(
+            pl.Series("id", ids, dtype=pl.String),
+            pl.Series("position", memory.positions, dtype=pl.Int64),
+            pl.Series("row", np.arange(len(ids)), dtype=pl.Int64),
+            pl.lit(value=False).alias("is_stale"),
+            pl.lit(value=True).alias("is_accepted"),
+        )
+        # A rule that it was not judged by when it came: the mapping is another one now.
+        unfit = rows.select(pl.coalesce("rejection", "unfit")).to_series()
+        search = search.with_unfit(unfit, self._mapping.rejections)
+        events = [row.value for _, row in kept]
+        judged = _sought(_Judged(rows, ids, values, memory), search, table, events, stamp)
+        latest = judged.rows.with_row_index("at")
+        # What is kept of a text may be of a later change, which was refused.
+        frames = [*mapped.targets]
+        for target, field in self._kept:
+            unset = pl.lit(UNAVAILABLE).alias(field)
+            frames[target] = frames[target].with_columns(unset)
+        targets = self._restore_unset(judged, latest, frames)
+        effects = self._effects(judged, latest, targets)
+        self._keep(judged, latest)
+        return effects
+
+    def _search(self, envelopes: pl.DataFrame, table: LookupTable) -> Search | None:
+        lookups = self._mapping.lookups
+        return Search.of(lookups, envelopes, table) if lookups else None
+
+    def _keep(self, judged: _Judged, latest: pl.DataFrame) -> None:
+        """Keep rows that look others up, for when these change."""
+        seekers = judged.seekers
+        if seekers is None:
+            return
+        versions = judged.versions(latest, _LAST).to_list()
+        columns = latest.select("at", "row", "id", "is_delete").iter_rows()
+        for version, (at, row, row_id, is_delete) in zip(versions, columns, strict=True):
+            now = Seeker(version)
+            if not is_delete:
+                begins, wait = seekers.search.begins[at], seekers.search.waits[at]
+                now = Seeker(version, begins, wait, seekers.values[at])
+            seekers.table.keep(row_id, seekers.before[row], now)
+
+    def _forget(self, row_ids: Sequence[str], table: LookupTable) -> None:
+        """Keep nothing of rows that a truncation has deleted but their versions."""
+        if self._mapping.lookups:
+            for row_id, row in zip(row_ids, table.seekers(row_ids), strict=True):
+                table.keep(row_id, row, Seeker(row.version))
+
+    def _showing(self, latest: pl.DataFrame, mapped: MappedRows) -> list[OutputBatch]:
+        """What changed rows show to those that look them up, on every partition."""
+        if self._shows is None or latest.is_empty():
+            return []
+        ids = latest["id"].to_list()
+        frame = mapped.shown[latest["at"]]
+        columns = pl.lit(pl.Series([frame.columns])).first()
+        shown = frame.select(
+            pl.Series("id", ids, dtype=pl.String),
+            columns.alias("columns"),
+            pl.concat_list(frame.columns).alias("texts"),
+        )
+        everywhere = np.zeros(len(ids), np.uint16)
+        places = np.where(latest["is_delete"].to_numpy(), NOWHERE, 0).astype(np.uint16)
+        return self._shows.outputs(ids, shown, _Places(everywhere, ids), _Places(places, ids))
+
+    def _gone(self, row_ids: list[str]) -> list[OutputBatch]:
+        """The end of what rows show."""
+        if self._shows is None or not row_ids:
+            return []
+        everywhere = np.zeros(len(row_ids), np.uint16)
+        nowhere = np.full(len(row_ids), NOWHERE, np.uint16)
+        empty = pl.DataFrame(schema=frame_dtypes(record_schema(str(PROJECTIONS.record))))
+        was, now = _Places(everywhere, row_ids), _Places(nowhere, row_ids)
+        return self._shows.outputs(row_ids, empty, was, now)
+
     def _decode(self, chunk: Chunk) -> DecodedChunk:
-        reader = self._readers.get(chunk.partition)
+        return self._reader(chunk.partition).decode(chunk.values)
+
+    def _reader(self, partition: int) -> ChunkReader:
+        reader = self._readers.get(partition)
         if reader is None:
             reader = ChunkReader(self._registry.schema, reader=self._mapping.reader)
-            self._readers[chunk.partition] = reader
-        return reader.decode(chunk.values)
+            self._readers[partition] = reader
+        return reader
 
     def _judge(self, decoded: DecodedChunk, mapped: MappedRows, log: _Log, state: State) -> _Judged:
         """Compare each change with the last one applied to its row, in the state or before it.
@@ -167,7 +323,11 @@ class _Normalizer:
         return _Judged(rows, ids, values, memory)
 
     def _restore_unset(
-        self, judged: _Judged, latest: pl.DataFrame, targets: Sequence[pl.DataFrame]
+        self,
+        judged: _Judged,
+        latest: pl.DataFrame,
+        targets: Sequence[pl.DataFrame],
+        step: int = _LAST,
     ) -> list[pl.DataFrame]:
         """The canonical frames of `latest`, at the positions they were judged to have.
 
@@ -176,7 +336,7 @@ class _Normalizer:
         A value that was never seen stays null: it is not known, and the placeholder is no value.
         That of a refused row counts: the source holds it, whatever else is wrong with the row.
         """
-        settled = latest["position"].alias("source_position")
+        settled = judged.versions(latest, step).alias("source_position")
         chosen = [frame[latest["at"]].with_columns(settled) for frame in targets]
         for kept_index, (target, field) in enumerate(self._kept):
             is_unset = chosen[target][field] == UNAVAILABLE
@@ -267,6 +427,8 @@ class _Normalizer:
         """Whether there is a record of a target after a change."""
         exists = self._mapping.targets[index].exists
         is_live = ~pl.col("is_delete")
+        if self._mapping.lookups:
+            is_live &= pl.col("is_ready")
         return is_live if exists is None else is_live & pl.col(exists)
 
     def _passing(
@@ -298,7 +460,7 @@ class _Normalizer:
     ) -> list[OutputBatch]:
         """The records of one target as they last were, then gone."""
         writer = self._writers[index]
-        targets = self._restore_unset(judged, last, mapped.targets)
+        targets = self._restore_unset(judged, last, mapped.targets, _PASSING)
         ids, rows = last["id"].to_list(), last["row"].to_list()
         routes = [
             writer.routes(ids, frame).to_list()
@@ -323,8 +485,8 @@ class _Normalizer:
         targets: Sequence[pl.DataFrame],
         state: State,
         effects: Effects,
-    ) -> None:
-        """Add the deletion of all rows whose last change lies before a truncation."""
+    ) -> list[str]:
+        """Add the deletion of all rows whose last change lies before a truncation; return all."""
         changed = set(effects.state)
         found = [
             (key, value)
@@ -332,7 +494,8 @@ class _Normalizer:
             if key not in changed
         ]
         memory = self._memory.decode([value for _, value in found])
-        is_gone = (memory.positions < emptied_at) & (memory.partitions != NOWHERE).any(axis=1)
+        is_older = memory.positions < emptied_at
+        is_gone = is_older & (memory.partitions != NOWHERE).any(axis=1)
         gone = np.flatnonzero(is_gone)
         ids = [found[at][0].decode() for at in gone]
         old = memory.partitions[gone]
@@ -349,6 +512,7 @@ class _Normalizer:
         texts = [nothing for _ in (*self._moving, *self._kept)]
         values = self._memory.encode(RowMemory(positions, new), texts)
         effects.state |= zip((row_id.encode() for row_id in ids), values, strict=True)
+        return [found[at][0].decode() for at in np.flatnonzero(is_older)]
 
     def _former_routes(
         self,
@@ -457,6 +621,20 @@ def _handed_on(chunk: Chunk, truncations: Sequence[int]) -> list[Output]:
         if chunk.keys[at] is None
         for partition in others
     ]
+
+
+def _sought(
+    judged: _Judged,
+    search: Search,
+    table: LookupTable,
+    values: Sequence[bytes | None],
+    stamp: int,
+) -> _Judged:
+    """With what rows found: whether they are ready, and the versions that they may bear."""
+    before = table.seekers(judged.ids)
+    floors = np.array([max(row.version, stamp) for row in before], np.int64)
+    seekers = _Seekers(table, search, values, before, floors)
+    return replace(judged, rows=judged.rows.with_columns(seekers.is_ready()), seekers=seekers)
 
 
 def _newest_before(rows: pl.DataFrame) -> pl.Series:

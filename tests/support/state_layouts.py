@@ -27,7 +27,11 @@ from tests.support.topology import FixedRegistry
 
 STORED: Final = Path(__file__).parents[1] / "golden" / "state_layouts.json"
 MODULES: Final = {
-    "normalize": ("streams.agents.normalize_state", "streams.agents.source_log"),
+    "normalize": (
+        "streams.agents.normalize_state",
+        "streams.agents.source_log",
+        "tables.lookups",
+    ),
     "customer": ("tables.customer", "tables.ledger"),
     "engagement": (
         "tables.engagement",

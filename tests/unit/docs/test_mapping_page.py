@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from psastream.system import Tried, tried_row
+from schemas.mapping.compiled import ObjectMapping
+from schemas.mapping.loader import load_system
 from schemas.mapping.sql_words import FUNCTIONS
-from tests.support.catalogue import load_mappings
+from tests.support.catalogue import ID_FORMS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "mapping.md").read_text()
-EXAMPLES = re.findall(r"^\| `(\{.*\})` \| (.*) \|$", PAGE, re.MULTILINE)
+BLOCKS = re.findall(r"```yaml\n(.*?)```(.*?)(?=```yaml|\Z)", PAGE, re.DOTALL)
+EXAMPLES = [
+    (mapping, row, becomes)
+    for mapping, rest in BLOCKS
+    for row, becomes in re.findall(r"^\| `(\{.*\})` \| (.*) \|$", rest, re.MULTILINE)
+]
 
 
-def tried(row: str) -> Tried:
-    [text] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    return tried_row(load_mappings(text)["src.inhouse.works"], None, json.loads(row))
+@cache
+def mappings(text: str) -> tuple[ObjectMapping, ...]:
+    return load_system(text, {}, ID_FORMS).mappings
 
 
-@pytest.mark.parametrize(("row", "becomes"), EXAMPLES)
-def test_a_row_becomes_what_the_page_says(row: str, becomes: str) -> None:
-    found = tried(row)
+def tried(text: str, row: str) -> Tried:
+    return tried_row(mappings(text)[-1], None, json.loads(row))
+
+
+@pytest.mark.parametrize(("text", "row", "becomes"), EXAMPLES)
+def test_a_row_becomes_what_the_page_says(text: str, row: str, becomes: str) -> None:
+    found = tried(text, row)
+    if becomes.startswith("waits: "):
+        assert (f"waits: {found.waits}", found.records) == (becomes, {})
+        return
+    assert found.waits is None
     if becomes.startswith("refused: "):
         assert f"refused: {found.refused}" == becomes
         return
@@ -40,7 +56,8 @@ def test_a_row_becomes_what_the_page_says(row: str, becomes: str) -> None:
 
 
 def test_the_page_has_examples() -> None:
-    assert len(EXAMPLES) == 6
+    assert len(BLOCKS) == 2
+    assert len(EXAMPLES) == 12
 
 
 def test_the_functions_are_those_there_are() -> None:

@@ -212,3 +212,79 @@ def test_a_folder_may_refer_to_another_one_of_the_firm(
         monkeypatch.setenv("PSASTREAM_SYSTEMS", f"{delivery}:{sales}")
         told = psastream("check", delivery)
     assert "psa2 is sound" in told.output
+
+
+LOOKUPS = """
+system: ledger
+capture: debezium
+objects:
+  headers:
+    kind: header
+    key: id
+    columns: {id: long, day: date, at: text, total: "decimal(9,2)", is_open: boolean, count: int}
+  lines:
+    kind: line
+    key: id
+    columns: {id: long, header_id: long}
+    lookups: {header: {object: headers, by: header_id, columns: [day, total, is_open, count, at]}}
+    targets:
+      - entity: expense
+        fields:
+          spent_on: {from: header.day}
+          amount: {from: header.total}
+          is_billable: {from: header.is_open}
+          category: {sql: "CAST(header.count AS TEXT) || header.at"}
+"""
+
+
+def tried_line(tmp_path: Path, header: object) -> Any:
+    folder = tmp_path / "ledger"
+    folder.mkdir()
+    (folder / "mapping.yaml").write_text(LOOKUPS)
+    row = {"id": 1, "header_id": 5} | ({} if header is None else {"header": header})
+    return tried(tmp_path, "lines", row, folder=folder)
+
+
+def test_what_a_row_looks_up_is_given_beside_it(tmp_path: Path) -> None:
+    header = {"day": "2026-03-01", "total": 12.5, "is_open": False, "count": 3, "at": "x"}
+    result = tried_line(tmp_path, header)
+    assert result.exit_code == 0
+    [told] = json.loads(result.output)
+    made = told["records"]["expense"]
+    assert (made["spent_on"], made["amount"]) == ("2026-03-01", "12.5000")
+    assert (made["is_billable"], made["category"]) == (False, "3x")
+    assert told["ignored"] == []
+
+
+def test_a_row_whose_lookup_is_not_given_waits(tmp_path: Path) -> None:
+    result = tried_line(tmp_path, None)
+    assert result.exit_code == 0
+    [told] = json.loads(result.output)
+    assert (told["waits"], told["records"]) == ("header is not given, of ledger:header:5", {})
+    shown = psastream("try", tmp_path / "ledger", "lines", "--rows", tmp_path / "rows.json")
+    assert "  waits: header is not given, of ledger:header:5" in shown.output.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ("x", "header is no object with columns among day, total, is_open, count, at"),
+        ({"days": None}, "header is no object with columns among day, total, is_open, count, at"),
+        ({"day": "yesterday"}, "header.day is no Date: 'yesterday'"),
+        ({"day": 5}, "header.day is no Date: 5"),
+        ({"count": "x"}, "header.count is no Int32: 'x'"),
+        ({"count": True}, "header.count is no Int32: True"),
+        ({"is_open": 1}, "header.is_open is no Boolean: 1"),
+        ({"at": 1}, "header.at is no String: 1"),
+    ],
+)
+def test_what_cannot_be_looked_up_is_told(tmp_path: Path, header: object, problem: str) -> None:
+    result = tried_line(tmp_path, header)
+    assert result.exit_code == 2
+    assert problem in result.output
+
+
+def test_an_object_that_is_looked_up_is_said_to_be(tmp_path: Path) -> None:
+    tried_line(tmp_path, None)
+    result = psastream("check", tmp_path / "ledger")
+    assert "headers: src.ledger.headers makes nothing: it is looked up" in result.output

@@ -47,6 +47,22 @@ def test_open_exceptions_of_tables_are_the_sum_over_the_partitions_of_a_worker()
     assert told() == [None, None]
 
 
+def test_rows_that_wait_are_counted_apart_by_what_they_wait_for() -> None:
+    registry = CollectorRegistry()
+    instruments = PrometheusInstruments(registry)
+
+    def told(lookup: str, reason: str) -> float | None:
+        labels = {"rows": "ledger:line", "lookup": lookup, "reason": reason}
+        return registry.get_sample_value("psastream_lookup_waiting_rows", labels)
+
+    missing, unfit = b"ledger:line|header|missing", b"ledger:line||unfit"
+    instruments.counted("normalize", 0, {missing: 2, unfit: 1})
+    instruments.counted("normalize", 1, {missing: 5})
+    assert (told("header", "missing"), told("", "unfit")) == (7, 1)
+    instruments.counted("normalize", 0, {missing: 1})
+    assert (told("header", "missing"), told("", "unfit")) == (6, None)
+
+
 def test_every_measurement_has_its_metric() -> None:
     registry = CollectorRegistry()
     instruments = PrometheusInstruments(registry)
