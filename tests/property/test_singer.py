@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from connectors.singer.lines import Lines
 from connectors.singer.process import TapFailedError
-from schemas.errors import TransientError
+from schemas.errors import SchemaMismatchError, TransientError
 from tests.support.examples import examples
 from tests.support.polled import Clock, MemoryLog, MemoryTable
-from tests.support.singer import MemoryTap, poller_of, reader_of, record, schema, state
+from tests.support.singer import CATALOG, MemoryTap, poller_of, reader_of, record, schema, state
 
 SWEEP_S = 1_000
 ROW_IDS = st.integers(1, 6)
@@ -48,6 +48,12 @@ class Poll:
 
 
 Step = Write | Purge | Tick | Poll
+COLUMNS = ["text", "changed_at", "rate"]
+
+
+def row(number: int) -> dict[str, object]:
+    return {"id": number, "text": "first", "changed_at": None, "rate": None}
+
 
 steps = st.one_of(
     st.builds(Write, ROW_IDS, st.sampled_from([0.0, 0.0, 3.0, 100.0])),
@@ -188,3 +194,44 @@ def test_lines_are_the_same_however_the_output_is_cut_into_pieces(
             assert (line.data, line.is_cut) == (whole, False)
         else:
             assert line.is_cut and whole.startswith(line.data) and len(line.data) > 8
+
+
+words = st.sampled_from(
+    ["type", "stream", "record", "schema", "value", "key_properties", "properties", "anyOf",
+     "streams", "tap_stream_id", "metadata", "breadcrumb", "visits", "id", "text"]
+)  # fmt: skip
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=12,
+)
+types = st.sampled_from(["RECORD", "SCHEMA", "STATE", "BATCH", "ACTIVATE_VERSION", "Record", "x"])
+messages = st.builds(
+    lambda kind, stream, rest: {**rest, "type": kind, "stream": stream},
+    types,
+    st.just("visits") | json_values,
+    st.dictionaries(words, json_values, max_size=6),
+)
+outputs = st.lists(
+    messages.map(lambda it: json.dumps(it).encode()) | st.binary(max_size=30), max_size=6
+)
+
+
+@settings(max_examples=examples(80), deadline=None)
+@given(output=outputs, catalog=json_values | st.just(CATALOG), ends=st.booleans())
+def test_whatever_a_tap_writes_is_taken_or_told(
+    output: list[bytes], catalog: object, ends: bool
+) -> None:
+    """Rows before are published, rows that are bad refused; the rest has one of two types."""
+    told = [] if ends else [TapFailedError("the tap failed: exit code 1")]
+    tap = MemoryTap(lambda files: [schema(), record(row(1)), *output, *told], catalog)
+    log = MemoryLog()
+    try:
+        asyncio.run(poller_of(reader_of(tap, optional=COLUMNS), log, Clock()).poll())
+    except (TapFailedError, SchemaMismatchError):
+        pass
+    else:
+        assert ends
+    if tap.runs:
+        assert ("r", "1") in log.operations()
+    assert tap.closed == len(tap.runs)

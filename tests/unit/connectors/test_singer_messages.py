@@ -113,7 +113,14 @@ def test_a_state_is_given_back_as_it_came(number: str) -> None:
 def test_a_row_that_nobody_can_read_is_one_row(line: Line, why: str) -> None:
     broken = read_message(line)
     assert isinstance(broken, BrokenRecord) and broken.stream == "s"
-    assert why in broken.detail and len(broken.head) <= 200
+    assert why in broken.detail and broken.head.encode()[:20] == line.data[:20]
+
+
+def test_of_a_row_that_nobody_can_read_the_head_is_kept() -> None:
+    begin = '{"type": "RECORD", "stream": "s", "record": {"a": "'
+    broken = read_message(Line(begin.encode() + b"x" * 900, is_cut=True))
+    assert isinstance(broken, BrokenRecord)
+    assert broken.head == begin + "x" * (200 - len(begin))
 
 
 def test_a_cut_line_of_another_kind_is_no_message() -> None:

@@ -89,6 +89,8 @@ def test_a_tap_without_a_state_is_read_from_its_beginning_each_time() -> None:
     tap, log = always(schema(), record(visit(1))), MemoryLog()
     poll(reader_of(tap), log, 3)
     assert ["state" in run for run in tap.runs] == [False, False, False]
+    methods = [run["catalog"]["streams"][0]["replication_method"] for run in tap.runs]
+    assert methods == ["FULL_TABLE", "INCREMENTAL", "INCREMENTAL"]
     assert log.operations() == [("r", "1")]
     assert log.batches[-1].bookmark.phase is Phase.STREAMING
 
