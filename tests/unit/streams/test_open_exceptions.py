@@ -1,5 +1,6 @@
 """What of the exceptions of tables is kept in the state to be counted."""
 
+from streams.agents.lookups import WAITING
 from streams.agents.open_exceptions import PREFIX, kept
 from streams.groups import make_groups
 from tables.effects import Outbox
@@ -23,5 +24,7 @@ def test_an_exception_is_kept_while_it_is_open_and_the_last_word_of_a_chunk_coun
     }
 
 
-def test_every_group_of_the_product_counts_its_exceptions() -> None:
-    assert {group.counted for group in make_groups([], FixedRegistry(), LANDSCAPE)} == {PREFIX}
+def test_every_group_of_the_product_counts_its_exceptions_or_rows_that_wait() -> None:
+    normalize, *tables = make_groups([], FixedRegistry(), LANDSCAPE)
+    assert {group.counted for group in tables} == {PREFIX}
+    assert (normalize.name, normalize.counted) == ("normalize", WAITING)
