@@ -144,14 +144,14 @@ class Ledger:
             name: self.registry.add(f"{name}-value", each.reader)
             for name, each in self.mappings.items()
         }
-        [normalize] = [
+        [self.group] = [
             group
             for group in make_groups(ledger().mappings, self.registry, LANDSCAPE)
             if group.name == "normalize"
         ]
         self.random = random.Random(self.seed)
         self.topology = Topology(
-            [normalize],
+            [self.group],
             self.registry,
             seed=self.seed,
             chunk_max=self.chunk_max,
