@@ -112,6 +112,8 @@ def test_a_row_is_found_by_the_one_that_names_it() -> None:
     assert bench.x(REVERSE, "s:line:1") == (Reason.MISSING, told)
     assert bench.show("s:task:1", "a", line="s:line:1") == {"s:line:1"}
     assert bench.x(REVERSE, "s:line:1") == "a"
+    bench.show("s:task:1", "c", line="s:line:1")
+    assert bench.x(REVERSE, "s:line:1") == "c"
     bench.show("s:task:2", "b", line="s:line:1")
     several = (Reason.SEVERAL, "s:task:1, s:task:2")
     assert bench.x(REVERSE, "s:line:1") == several
@@ -168,6 +170,8 @@ def test_a_change_concerns_all_rows_below_it_in_a_tree_and_none_beside() -> None
     assert bench.concerned(ROOT, "s:task:1", "new") == {f"s:line:{at}" for at in (1, 2, 3, 4)}
     assert bench.concerned(ROOT, "s:task:2", "new", parent="s:task:4") == {"s:line:2", "s:line:3"}
     assert bench.concerned(ROOT, "s:task:5", "new") == {"s:line:5", "s:line:6"}
+    in_a_circle = bench.concerned(ROOT, "s:task:5", "new", parent="s:task:6")
+    assert in_a_circle == {"s:line:5", "s:line:6"}
 
 
 def test_a_change_concerns_the_rows_it_names_and_named() -> None:
