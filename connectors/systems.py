@@ -25,6 +25,7 @@ import structlog
 from connectors.polled.source import contract_file, contract_problems
 from connectors.toolkit.vendor import Vendor
 from schemas.errors import ConfigError
+from schemas.landscape import Landscape, Role, load_landscape
 from schemas.mapping.config import FILE, SystemConfig, parse_config
 from schemas.mapping.loader import load_system
 from schemas.system import SystemBundle
@@ -36,6 +37,8 @@ CONTRACTS: Final = "avro"
 SUFFIX: Final = ".avsc"
 CODE: Final = "vendor.py"
 DRIVERS: Final = {"rest": "connectors.rest", "singer": "connectors.singer"}
+LANDSCAPE: Final = "landscape.yaml"
+ROLES: Final = frozenset(role.value for role in Role)
 """Code without a system of its own, by the name that `vendor` of a mapping.yaml gives it."""
 ENTRY_POINTS: Final = "psastream.systems"
 _HINT: Final = "PSASTREAM_SYSTEMS names the folders of systems that are not the product's"
@@ -44,8 +47,12 @@ _HINT: Final = "PSASTREAM_SYSTEMS names the folders of systems that are not the 
 class Systems:
     """Finds and reads the folders of systems. Reads nothing until it is asked for one."""
 
-    def __init__(self, folders: Sequence[Path] = ()) -> None:
-        """`folders` are systems of the firm's own, one each. Raises ConfigError."""
+    def __init__(self, folders: Sequence[Path] = (), landscape: Landscape | None = None) -> None:
+        """`folders` are systems of the firm's own, one each. Raises ConfigError.
+
+        `landscape` says which systems mappings mean that name a role: by default the packaged one,
+        which will do where nothing is made of rows.
+        """
         packages = [
             *((name, f"connectors.vendors.{name}") for name in _packaged()),
             *((entry.name, entry.value) for entry in entry_points(group=ENTRY_POINTS)),
@@ -54,8 +61,11 @@ class Systems:
         self._folders = {folder.resolve().name: folder for folder in folders}
         names = [name for name, _ in packages]
         names += [*DRIVERS, *(folder.resolve().name for folder in folders)]
+        if roles := sorted(ROLES.intersection(names)):
+            raise ConfigError(f"a role is called {', '.join(roles)}, no system", hint=_HINT)
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"several systems are called {', '.join(twice)}", hint=_HINT)
+        self._landscape = landscape
         self._read: dict[str, SystemBundle] = {}
 
     def names(self) -> list[str]:
@@ -130,12 +140,13 @@ class Systems:
                 problems=problems,
                 hint="texts, numbers, dates, decimals, lists, maps and records can be read",
             )
+        text = read_text(folder / FILE, file)
+        roles = self._rows_of_roles(config, text, file)
         others = {
             other: _config(self._folder(other), other)[1].ids
-            for other in config.referred & set(self.names()) - {config.system}
+            for other in config.referring(roles).referred & set(self.names()) - {config.system}
         }
-        text = read_text(folder / FILE, file)
-        system = load_system(text, contracts, others, file)
+        system = load_system(text, contracts, others, file, roles=roles)
         if system.name != name:
             raise ConfigError(
                 f"{file}: system is {system.name}, and its folder is {name}",
@@ -147,6 +158,35 @@ class Systems:
         texts = {each.name: read_text(each, f"{name}/{each.name}") for each in declared}
         texts |= {contract_file(obj): contract for obj, contract in contracts.items()}
         return replace(system, files={FILE: text, **texts})
+
+    def _rows_of_roles(self, config: SystemConfig, text: str, file: str) -> dict[str, str]:
+        """Return which rows a mapping means by `<role>:<entity>`. Raises ConfigError."""
+        found: dict[str, str] = {}
+        problems: list[str] = []
+        for namespace, place in config.namespaces.items():
+            role, _, entity = namespace.partition(":")
+            if role not in ROLES:
+                continue
+            rows = self._rows_of(Role(role), entity)
+            if len(rows) == 1:
+                found[namespace] = rows[0]
+            else:
+                means = f"may be {' or '.join(rows)}" if rows else "is made by no system"
+                problems.append(f"{file}: line {line_of(text, place)}: {namespace} {means}")
+        if problems:
+            raise ConfigError(
+                "; ".join(problems),
+                problems=problems,
+                hint="name the rows as <system>:<kind>, or the system in landscape.yaml",
+            )
+        return found
+
+    def _rows_of(self, role: Role, entity: str) -> list[str]:
+        if self._landscape is None:
+            self._landscape = packaged_landscape()
+        names = [name for name in self._landscape.of(role) if name in self.names()]
+        configs = [_config(self._folder(name), name)[1] for name in names]
+        return [f"{each.system}:{kind}" for each in configs for kind in each.made_of(entity)]
 
     def vendors(self, named: object = None) -> list[Vendor]:
         """Return the code of every system, and that which reads what a folder declares.
@@ -183,6 +223,11 @@ class Systems:
                 f"the package of system {name} cannot be read: {package!a}: {type(error).__name__}",
                 hint=f"an entry point of the group {ENTRY_POINTS} names the package of a folder",
             ) from error
+
+
+def packaged_landscape() -> Landscape:
+    """Return the landscape of the product's own systems."""
+    return load_landscape(read_text(files("connectors") / LANDSCAPE, LANDSCAPE))
 
 
 def _packaged() -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from typing import Final
 
-from connectors.systems import Systems, read_text
+from connectors.systems import Systems, packaged_landscape, read_text
 from psastream.measures import read_measures
 from runtime.settings import Settings
 from schemas.commands import COMMANDS_OF
@@ -61,7 +60,8 @@ ANY_ADDRESSES: Final = {
 def read_firm(settings: Settings) -> FirmSystems:
     """Return the systems of the firm's landscape. Raises ConfigError naming every problem."""
     measures = read_measures(settings.measures)
-    firm = systems_of(read_landscape(settings), Systems(settings.systems))
+    landscape = read_landscape(settings)
+    firm = systems_of(landscape, Systems(settings.systems, landscape))
     return replace(firm, measures=tuple(measures))
 
 
@@ -135,7 +135,7 @@ def read_landscape(settings: Settings) -> Landscape:
     """Return the landscape the settings name, or the packaged one. Raises ConfigError."""
     path = settings.landscape
     if path is None:
-        return load_landscape(read_text(files("connectors") / "landscape.yaml", "landscape.yaml"))
+        return packaged_landscape()
     text = read_text(path, str(path), hint="PSASTREAM_LANDSCAPE names the landscape")
     try:
         return load_landscape(text)

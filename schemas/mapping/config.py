@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Final, Literal, Self
 
@@ -35,6 +36,11 @@ ObjectName = Annotated[str, StringConstraints(pattern="^[A-Za-z][A-Za-z0-9_]*$",
 Scalar = StrictBool | StrictInt | StrictStr
 """Literals a mapping may hold; exact decimals are written as text, a float is refused."""
 Values = Annotated[dict[Scalar, Scalar] | tuple[Scalar, ...], Field(min_length=1)]
+
+
+Namespace = Text
+"""`<system>:<kind>` of the rows that an id is of. Of another system's also `<role>:<entity>`: of
+those rows that the one system of the firm in that role makes the canonical entity from."""
 
 
 class Capture(Enum):
@@ -113,9 +119,9 @@ class Rule(_Model):
     from_: Text | tuple[Text, ...] | None = Field(default=None, alias="from")
     sql: Text | None = None
     constant: Scalar | None = None
-    source_id: Text | None = None  # "<system>:<kind>": the native id becomes a source id
+    source_id: Namespace | None = None  # the native id becomes a source id
     mint: Mint | None = None
-    of: Text | None = None  # "<system>:<kind>" of the row an id is minted from
+    of: Namespace | None = None  # of the row an id is minted from
     # Null where the text has another form. With `text: trim` people type it, and its reader has
     # to take it as `identity.typed` does; without, it is a key its system compares exactly.
     extract: Form | None = None
@@ -295,16 +301,51 @@ class SystemConfig(_Model):
 
     @property
     def referred(self) -> set[str]:
-        """Systems to whose rows the rules refer."""
-        rules = [
-            rule
-            for obj in self.objects.values()
-            for target in obj.targets
-            for outer in target.fields.values()
+        """Systems to whose rows the rules refer, and roles."""
+        return {namespace.partition(":")[0] for namespace in self.namespaces}
+
+    @property
+    def namespaces(self) -> dict[str, tuple[object, ...]]:
+        """Where the rules refer to rows, each with the place of one that does."""
+        return {
+            namespace: ("objects", name, "targets", number, "fields", field)
+            for name, obj in self.objects.items()
+            for number, target in enumerate(obj.targets)
+            for field, outer in target.fields.items()
             for rule in (outer, *(outer.first_non_null or ()))
+            for namespace in (rule.source_id, rule.of)
+            if namespace
+        }
+
+    def made_of(self, entity: str) -> list[str]:
+        """Return the kinds of its rows that a canonical entity is made from."""
+        return [
+            obj.kind
+            for obj in self.objects.values()
+            if any(target.entity == entity for target in obj.targets)
         ]
-        namespaces = [each for rule in rules for each in (rule.source_id, rule.of) if each]
-        return {namespace.partition(":")[0] for namespace in namespaces}
+
+    def referring(self, namespaces: Mapping[str, str]) -> Self:
+        """Return the same with other namespaces in the place of some."""
+
+        def rule(each: Rule) -> Rule:
+            inner = each.first_non_null and tuple(map(rule, each.first_non_null))
+            update = {
+                "source_id": namespaces.get(each.source_id or "", each.source_id),
+                "of": namespaces.get(each.of or "", each.of),
+                "first_non_null": inner,
+            }
+            return each.model_copy(update=update)
+
+        def target(each: TargetConfig) -> TargetConfig:
+            fields = {name: rule(made) for name, made in each.fields.items()}
+            return each.model_copy(update={"fields": fields})
+
+        objects = {
+            name: obj.model_copy(update={"targets": tuple(map(target, obj.targets))})
+            for name, obj in self.objects.items()
+        }
+        return self.model_copy(update={"objects": objects})
 
 
 def parse_config(text: str, file: str = FILE) -> SystemConfig:

@@ -68,15 +68,21 @@ _FIX_SOURCE: Final = "correct the row at its source"
 
 
 def load_system(
-    text: str, contracts: Mapping[str, str], others: IdForms, file: str = FILE
+    text: str,
+    contracts: Mapping[str, str],
+    others: IdForms,
+    file: str = FILE,
+    *,
+    roles: Mapping[str, str] | None = None,
 ) -> SystemBundle:
     """Compile the text of a mapping.yaml, with the texts of its system's contracts by object.
 
-    `others` are the systems to whose rows it may refer. Raises ConfigError that lists every problem
+    `others` are the systems to whose rows it may refer, `roles` the rows that it refers to by role:
+    `<role>:<entity>` → `<system>:<kind>`. Raises ConfigError that lists every problem
     found with its line: unknown columns, fields and systems, types that do not fit, expressions
     that are none, objects without a contract.
     """
-    config = parse_config(text, file)
+    config = parse_config(text, file).referring(roles or {})
     forms = {**others, config.system: config.ids}
     problems: list[Problem] = [
         (("objects",), f"there is no object {name}, of which there is a contract", None)

@@ -34,6 +34,9 @@ ID_FORMS: Final = {
     for name in SYSTEMS
 }
 
+ROWS_OF_ROLES: Final = {"crm:opportunity": "salesforce:opportunity"}
+"""Which rows the packaged mappings mean that name a role."""
+
 
 def contract_of(system: str, obj: str) -> AvroSchema:
     """Return the contract of a polled object."""
@@ -53,4 +56,5 @@ def load_mappings(text: str, file: str = FILE) -> dict[str, ObjectMapping]:
     config = parse_config(text, file)
     contracts = contract_texts(config.system)
     ours = {obj: contracts[obj] for obj in contracts.keys() & config.objects.keys()}
-    return {each.topic: each for each in load_system(text, ours, ID_FORMS, file).mappings}
+    system = load_system(text, ours, ID_FORMS, file, roles=ROWS_OF_ROLES)
+    return {each.topic: each for each in system.mappings}

@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import EntryPoint
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -20,6 +21,7 @@ from connectors.toolkit.vendor import Idempotency
 from psastream.system import tried_row
 from schemas.errors import ConfigError
 from schemas.identity import engagement_id
+from schemas.landscape import Landscape
 from schemas.system import catalogue
 from schemas.topics import PRODUCT_TOPICS
 from tests.support.folders import folder_of
@@ -395,7 +397,7 @@ def test_ids_of_another_system_are_spelled_as_its_folder_says(tmp_path: Path) ->
     sales = folder_of(tmp_path, "sales_uk", like="salesforce")
     delivery = folder_of(tmp_path, "psa2", like="inhouse")
     mapping = delivery / "mapping.yaml"
-    mapping.write_text(mapping.read_text().replace("salesforce:", "sales_uk:"))
+    mapping.write_text(mapping.read_text().replace("crm:", "sales_uk:"))
     systems = Systems([sales, delivery])
     [projects] = [each for each in systems.read("psa2").mappings if each.topic.endswith("projects")]
     row = {
@@ -417,6 +419,67 @@ def test_ids_of_another_system_are_spelled_as_its_folder_says(tmp_path: Path) ->
 def test_rows_of_a_system_that_there_is_not_are_not_referred_to(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "psa2", like="inhouse")
     mapping = folder / "mapping.yaml"
-    mapping.write_text(mapping.read_text().replace('"salesforce:', '"salesfroce:'))
+    mapping.write_text(mapping.read_text().replace('"crm:', '"salesfroce:'))
     with pytest.raises(ConfigError, match=r"line \d+: projects: .*there is no system salesfroce"):
         Systems([folder]).read("psa2")
+
+
+def deal_of(systems: Systems, native: str) -> Any:
+    """The engagement that a project of the packaged PSA is of."""
+    mappings = systems.read("inhouse").mappings
+    [projects] = [each for each in mappings if each.topic == "src.inhouse.projects"]
+    row = dict.fromkeys(("name", "currency", "starts_on", "ends_on"))
+    row |= {"id": 7, "opportunity_ref": native, "country_code": "DE", "status": "active"}
+    made = tried_row(projects, None, row)
+    assert made.refused is None
+    return made.records["project"]["engagement_id"]
+
+
+def landscape(**roles: str) -> Landscape:
+    systems = {"netsuite": "erp", "float": "resource", "inhouse": "psa"} | roles
+    return Landscape.model_validate(
+        {"systems": {name: {"role": systems[name]} for name in systems}}
+    )
+
+
+def test_rows_of_a_role_are_those_of_the_system_in_it() -> None:
+    native = "006Tw00000Qr7sTIAR"
+    assert deal_of(Systems(), native) == engagement_id(f"salesforce:opportunity:{native}")
+    systems = Systems(landscape=landscape(hubspot="crm"))
+    assert deal_of(systems, "900000000001") == engagement_id("hubspot:deal:900000000001")
+
+
+@pytest.mark.parametrize(
+    ("systems", "means"),
+    [
+        ({"salesforce": "crm", "hubspot": "crm"}, "may be salesforce:opportunity or hubspot:deal"),
+        ({"harvest": "crm"}, "is made by no system"),
+        ({"unknown": "crm"}, "is made by no system"),
+    ],
+)
+def test_rows_of_a_role_that_are_not_one_systems_are_told(
+    systems: dict[str, str], means: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Systems(landscape=landscape(**systems)).read("inhouse")
+    told = rf"inhouse/mapping.yaml: line \d+: crm:opportunity {means}"
+    assert re.fullmatch(told, caught.value.detail)
+
+
+def test_rows_of_an_entity_that_there_is_not_are_told_with_their_line(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "psa2", like="inhouse")
+    mapping = folder / "mapping.yaml"
+    text = mapping.read_text()
+    mapping.write_text(text.replace('"crm:opportunity"', '"crm:deal"'))
+    with pytest.raises(ConfigError) as caught:
+        Systems([folder]).read("psa2")
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if "crm:opp" in line]
+    told = r"psa2/mapping.yaml: line (\d+): crm:deal is made by no system"
+    found = re.fullmatch(told, caught.value.detail)
+    assert found is not None
+    assert int(found[1]) in range(lines[0] - 1, lines[-1] + 1)
+
+
+def test_no_system_is_called_like_a_role(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^a role is called crm, no system"):
+        Systems([folder_of(tmp_path, "crm")])

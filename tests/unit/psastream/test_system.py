@@ -202,7 +202,7 @@ def test_a_folder_may_refer_to_another_one_of_the_firm(
     sales = folder_of(tmp_path, "sales_uk", like="salesforce")
     delivery = folder_of(tmp_path, "psa2", like="inhouse")
     mapping = delivery / "mapping.yaml"
-    mapping.write_text(mapping.read_text().replace('"salesforce:', '"sales_uk:'))
+    mapping.write_text(mapping.read_text().replace('"crm:', '"sales_uk:'))
     alone = psastream("check", delivery)
     assert alone.exit_code == Exit.CONFIG
     assert "there is no system sales_uk" in alone.output
