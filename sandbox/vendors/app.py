@@ -9,6 +9,8 @@ from sandbox.vendors.admin import AdminApi, Party
 from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.float.api import FloatApi, FloatSettings
 from sandbox.vendors.float.tables import FloatBooks
+from sandbox.vendors.hubspot.api import HubSpotApi, HubSpotSettings
+from sandbox.vendors.hubspot.objects import HubSpotBooks
 from sandbox.vendors.netsuite.api import NetSuiteApi
 from sandbox.vendors.netsuite.records import NetSuiteSettings
 from sandbox.vendors.netsuite.tables import NetSuiteBooks
@@ -19,7 +21,7 @@ from sandbox.vendors.site import Site
 
 
 def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlette:
-    """The twin's vendors below `/salesforce`, `/netsuite` and `/float`, their admin below `/admin`.
+    """The twin's vendors, each below its name, and their admin below `/admin`.
 
     `base_url` is where clients reach it: vendors hand out and expect absolute addresses.
     """
@@ -31,6 +33,10 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
         "netsuite", base_url=base_url, seed=seed, effects=effects, settings=NetSuiteSettings()
     )
     planner = Site("float", base_url=base_url, seed=seed, effects=effects, settings=FloatSettings())
+    inbound = Site(
+        "hubspot", base_url=base_url, seed=seed, effects=effects, settings=HubSpotSettings()
+    )
+    inbound_books = HubSpotBooks(inbound.clock)
     crm_books = SalesforceBooks(crm.clock)
     erp_books = NetSuiteBooks(erp.clock)
     planner_books = FloatBooks(planner.clock)
@@ -39,6 +45,7 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
             "salesforce": Party(crm, crm_books),
             "netsuite": Party(erp, erp_books),
             "float": Party(planner, planner_books),
+            "hubspot": Party(inbound, inbound_books),
         },
         effects=effects,
         crm=crm_books,
@@ -49,6 +56,7 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
             Mount("/salesforce", SalesforceApi(crm, crm_books, credentials).create_app()),
             Mount("/netsuite", NetSuiteApi(erp, erp_books, credentials).create_app()),
             Mount("/float", FloatApi(planner, planner_books, credentials).create_app()),
+            Mount("/hubspot", HubSpotApi(inbound, inbound_books, credentials).create_app()),
             Mount("/admin", admin.create_app()),
         ]
     )

@@ -16,12 +16,13 @@ from sandbox.vendors import wire
 from sandbox.vendors.effects import Effect
 from sandbox.vendors.faults import FaultKind, FaultRule
 
-Vendor = Literal["salesforce", "netsuite", "float"]
+Vendor = Literal["salesforce", "netsuite", "float", "hubspot"]
 Row = dict[str, Any]
 
 _UNLIMITED: Mapping[str, Mapping[str, object]] = {
     "salesforce": {"daily_requests": 10_000_000},
     "netsuite": {},
+    "hubspot": {"requests_per_ten_seconds": 1_000_000},
     "float": {
         "reads_per_minute": 1_000_000,
         "reads_per_second": 1_000_000,
@@ -38,7 +39,8 @@ class VendorAdminError(Exception):
 class VendorAdmin:
     """Creates, changes and deletes rows of any vendor, sets behaviour, reads books and effects.
 
-    Object names: Salesforce's API names; NetSuite's SuiteQL tables; Float's collections. Row fields
+    Object names: Salesforce's API names; NetSuite's SuiteQL tables; collections of
+    Float and HubSpot. Row fields
     are the vendor's own (`sandbox/vendors/<vendor>/`). Every method raises VendorAdminError.
     """
 

@@ -35,17 +35,19 @@ class Credentials:
     salesforce_key: RSAKey
     netsuite_key: RSAKey
     float_token: str
+    hubspot_token: str
     client_id: str = _CLIENT_ID
     username: str = _USERNAME
     certificate_id: str = _CERTIFICATE_ID
 
 
 def make_credentials() -> Credentials:
-    """New keys and a new static token."""
+    """New keys and new static tokens."""
     return Credentials(
         salesforce_key=RSAKey.generate_key(2048),
         netsuite_key=RSAKey.generate_key(3072),  # the shortest the vendor accepts
         float_token=secrets.token_urlsafe(32),
+        hubspot_token=secrets.token_urlsafe(32),
     )
 
 
@@ -67,6 +69,8 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
         "NETSUITE_PRIVATE_KEY_FILE": str(netsuite_key.resolve()),
         "FLOAT_URL": f"{base_url}/float",
         "FLOAT_TOKEN": credentials.float_token,
+        "HUBSPOT_URL": f"{base_url}/hubspot",
+        "HUBSPOT_TOKEN": credentials.hubspot_token,
     }
     _write_secret(directory / ENVIRONMENT_FILE, wire.dumps(environment))
 
@@ -76,10 +80,12 @@ def read_credentials(directory: Path) -> Credentials | None:
     environment_file = directory / ENVIRONMENT_FILE
     if not environment_file.exists():
         return None
+    environment = wire.loads(environment_file.read_bytes())
     return Credentials(
         salesforce_key=RSAKey.import_key((directory / "salesforce_private_key.pem").read_text()),
         netsuite_key=RSAKey.import_key((directory / "netsuite_private_key.pem").read_text()),
-        float_token=wire.loads(environment_file.read_bytes())["FLOAT_TOKEN"],
+        float_token=environment["FLOAT_TOKEN"],
+        hubspot_token=environment["HUBSPOT_TOKEN"],
     )
 
 

@@ -1,0 +1,216 @@
+"""The CRM's REST API: lists by pages, archived rows, a search whose index lags behind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pydantic import Field
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from sandbox.vendors import wire
+from sandbox.vendors.faults import FaultInjection, bearer_token
+from sandbox.vendors.hubspot.objects import STAMP, HubSpotBooks, Record, stamp_text
+from sandbox.vendors.limits import RateWindow
+from sandbox.vendors.oauth import Credentials
+from sandbox.vendors.site import Site, SiteSettings, UnknownRowError
+from sandbox.vendors.wire import ExactJSONResponse
+
+_WINDOW_S: Final = 10
+_LIST_MAX: Final = 100
+_SEARCH_MAX: Final = 200
+_FOUND_MAX: Final = 10_000
+_CATEGORIES: Final = {
+    400: ("VALIDATION_ERROR", "Invalid input"),
+    401: ("INVALID_AUTHENTICATION", "Authentication credentials not found."),
+    404: ("OBJECT_NOT_FOUND", "resource not found"),
+    429: ("RATE_LIMITS", "You have reached your ten_secondly_rolling limit."),
+    500: ("INTERNAL_ERROR", "internal error"),
+    503: ("INTERNAL_ERROR", "service unavailable"),
+}
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class HubSpotSettings(SiteSettings):
+    """Adjustable behaviour of the CRM."""
+
+    requests_per_ten_seconds: int = Field(default=190, ge=0)
+    index_lag_s: float = Field(default=1.0, ge=0)
+    """How long the search shows nothing of a row that was changed."""
+
+
+class HubSpotError(Exception):
+    """An answer other than success."""
+
+    def __init__(self, status: int, message: str | None = None) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+
+
+class HubSpotApi:
+    """Handlers of the objects; also the dialect for faults."""
+
+    def __init__(
+        self, site: Site[HubSpotSettings], books: HubSpotBooks, credentials: Credentials
+    ) -> None:
+        self._site = site
+        self._books = books
+        self._token = credentials.hubspot_token
+        self._window = RateWindow(_WINDOW_S)
+
+    def create_app(self) -> ASGIApp:
+        """The ASGI application, faults included."""
+        objects = "/crm/v3/objects/{object}"
+        routes = [
+            Route(objects, self._guarded(self._list)),
+            Route(f"{objects}/search", self._guarded(self._search), methods=["POST"]),
+        ]
+        app = Starlette(
+            routes=routes,
+            exception_handlers={
+                HubSpotError: _answer_error,
+                UnknownRowError: _answer_unknown,
+                HTTPException: _answer_http_error,
+            },
+        )
+        return FaultInjection(app, self._site.faults, self)
+
+    def is_token_request(self, path: str) -> bool:
+        return False
+
+    def is_write(self, method: str, path: str) -> bool:
+        return method != "GET" and not path.endswith("/search")
+
+    def refusal(self, status: int) -> Response:
+        return _error_response(HubSpotError(status))
+
+    def revoke(self, token: str) -> None:
+        """The token of a private app does not lapse; the refusal alone is the fault."""
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def endpoint(request: Request) -> Response:
+            if bearer_token(request.headers) != self._token:
+                raise HubSpotError(401)
+            if not self._window.has_room(self._site.settings.requests_per_ten_seconds):
+                raise HubSpotError(429)
+            self._window.count()
+            return await handler(request)
+
+        return endpoint
+
+    async def _list(self, request: Request) -> Response:
+        query = request.query_params
+        is_archived = query.get("archived") == "true"
+        table = self._books.table(request.path_params["object"])
+        rows = [row for row in table if (row.archived_at is not None) is is_archived]
+        after = query.get("after", "0")
+        if not after.isdigit():
+            raise HubSpotError(400, "after is invalid")
+        rows = [row for row in rows if int(row.id) > int(after)]
+        size = _size(query.get("limit", "10"), _LIST_MAX)
+        properties = query.get("properties", "").split(",")
+        associated = query.get("associations", "").split(",")
+        body: dict[str, Any] = {
+            "results": [self._shown(row, properties, associated) for row in rows[:size]]
+        }
+        if len(rows) > size:
+            body["paging"] = _next_page(rows[size - 1].id)
+        return ExactJSONResponse(body)
+
+    async def _search(self, request: Request) -> Response:
+        try:
+            body = wire.loads(await request.body())
+            since_ms = _since_ms(body)
+            after, size = int(body.get("after") or 0), _size(body.get("limit", 10), _SEARCH_MAX)
+        except (ValueError, TypeError, KeyError) as error:
+            raise HubSpotError(400) from error
+        since = datetime.fromtimestamp(since_ms / 1000, UTC)
+        indexed = self._site.clock.now() - timedelta(seconds=self._site.settings.index_lag_s)
+        rows = [
+            row
+            for row in self._books.table(request.path_params["object"])
+            if row.archived_at is None and since <= row.updated_at <= indexed
+        ]
+        rows.sort(key=lambda row: row.updated_at)
+        if after + size > _FOUND_MAX:
+            raise HubSpotError(400, "paging through more than 10000 results is not possible")
+        answer: dict[str, Any] = {
+            "total": len(rows),
+            "results": [
+                self._shown(row, body.get("properties", []), [])
+                for row in rows[after : after + size]
+            ],
+        }
+        if after + size < len(rows):
+            answer["paging"] = _next_page(str(after + size))
+        return ExactJSONResponse(answer)
+
+    def _shown(self, row: Record, properties: list[str], associated: list[str]) -> dict[str, Any]:
+        """A row with the properties asked for and those that every row has."""
+        asked = {"hs_object_id", "createdate", STAMP, *properties}
+        shown = {
+            "id": row.id,
+            "properties": {name: row.properties[name] for name in row.properties if name in asked},
+            "createdAt": stamp_text(row.created_at),
+            "updatedAt": stamp_text(row.updated_at),
+            "archived": row.archived_at is not None,
+        }
+        if row.archived_at is not None:
+            shown["archivedAt"] = stamp_text(row.archived_at)
+        if "deals" in associated and row.deal_id is not None:
+            found = [{"id": row.deal_id, "type": "line_item_to_deal"}]
+            shown["associations"] = {"deals": {"results": found}}
+        return shown
+
+
+def _since_ms(body: Any) -> int:
+    """The one filter that the connector needs; others are not simulated."""
+    [group] = body["filterGroups"]
+    [condition] = group["filters"]
+    if (condition["propertyName"], condition["operator"]) != (STAMP, "GTE"):
+        raise ValueError("no such filter here")
+    return int(condition["value"])
+
+
+def _size(limit: Any, most: int) -> int:
+    size = int(limit)
+    if not 0 < size <= most:
+        raise HubSpotError(400, f"limit must be between 1 and {most}")
+    return size
+
+
+def _next_page(after: str) -> dict[str, Any]:
+    return {"next": {"after": after, "link": f"?after={after}"}}
+
+
+def _error_response(error: HubSpotError) -> Response:
+    category, message = _CATEGORIES.get(error.status, _CATEGORIES[400])
+    body = {
+        "status": "error",
+        "message": error.message or message,
+        "correlationId": "00000000-0000-0000-0000-000000000000",
+        "category": category,
+    }
+    return ExactJSONResponse(body, status_code=error.status)
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HubSpotError)
+    return _error_response(error)
+
+
+async def _answer_unknown(request: Request, error: Exception) -> Response:
+    return _error_response(HubSpotError(404))
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error_response(HubSpotError(error.status_code))

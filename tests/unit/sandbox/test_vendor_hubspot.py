@@ -1,0 +1,132 @@
+"""The CRM with a lagging search: pages, the archive, properties, and its folder against it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from sandbox.vendors.app import create_app
+from sandbox.vendors.oauth import Credentials, make_credentials
+
+COMPANIES = "/hubspot/crm/v3/objects/companies"
+LINES = "/hubspot/crm/v3/objects/line_items"
+
+
+@pytest.fixture(scope="module")
+def credentials() -> Credentials:
+    return make_credentials()
+
+
+@pytest.fixture
+def http(credentials: Credentials) -> TestClient:
+    client = TestClient(create_app(base_url="http://testserver", seed=1, credentials=credentials))
+    client.headers["authorization"] = f"Bearer {credentials.hubspot_token}"
+    return client
+
+
+def add(http: TestClient, record_type: str, **values: object) -> dict[str, Any]:
+    answer = http.post(f"/admin/hubspot/rows/{record_type}", json=values)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def search(http: TestClient, since_ms: int, **more: object) -> Any:
+    condition = {"propertyName": "hs_lastmodifieddate", "operator": "GTE", "value": str(since_ms)}
+    body = {"filterGroups": [{"filters": [condition]}], "properties": ["name"], **more}
+    return http.post(f"{COMPANIES}/search", json=body)
+
+
+def test_the_token_is_checked(http: TestClient) -> None:
+    refused = http.get(COMPANIES, headers={"authorization": "Bearer x"})
+    assert (refused.status_code, refused.json()["category"]) == (401, "INVALID_AUTHENTICATION")
+    assert http.get(COMPANIES).json() == {"results": []}
+
+
+def test_a_list_goes_on_after_the_last_id_until_nothing_follows(http: TestClient) -> None:
+    ids = [add(http, "companies", name=f"c{number}")["id"] for number in range(5)]
+    first = http.get(COMPANIES, params={"limit": 3, "properties": "name"}).json()
+    assert [row["id"] for row in first["results"]] == ids[:3]
+    assert first["results"][0]["properties"]["name"] == "c0"
+    after = first["paging"]["next"]["after"]
+    last = http.get(COMPANIES, params={"limit": 3, "after": after}).json()
+    assert [row["id"] for row in last["results"]] == ids[3:]
+    assert "paging" not in last
+    assert "name" not in last["results"][0]["properties"]
+    assert http.get(COMPANIES, params={"limit": 101}).json()["category"] == "VALIDATION_ERROR"
+
+
+def test_what_is_archived_is_in_the_list_of_archived_rows_only(http: TestClient) -> None:
+    gone, stays = (add(http, "companies", name=name)["id"] for name in ("gone", "stays"))
+    http.delete(f"/admin/hubspot/rows/companies/{gone}")
+    assert [row["id"] for row in http.get(COMPANIES).json()["results"]] == [stays]
+    [archived] = http.get(COMPANIES, params={"archived": "true"}).json()["results"]
+    assert (archived["id"], archived["archived"]) == (gone, True)
+    assert archived["archivedAt"] >= archived["updatedAt"]
+    http.patch("/admin/hubspot/settings", json={"index_lag_s": 0})
+    assert [row["id"] for row in search(http, 0).json()["results"]] == [stays]
+
+
+def test_the_search_shows_a_row_once_its_index_has_it(http: TestClient) -> None:
+    add(http, "companies", name="new")
+    http.patch("/admin/hubspot/settings", json={"index_lag_s": 3_600})
+    assert search(http, 0).json()["total"] == 0
+    http.patch("/admin/hubspot/settings", json={"index_lag_s": 0})
+    found = search(http, 0).json()
+    assert [row["properties"]["name"] for row in found["results"]] == ["new"]
+    assert "associations" not in found["results"][0]
+
+
+def test_the_search_goes_by_pages_up_to_ten_thousand_rows(http: TestClient) -> None:
+    http.patch("/admin/hubspot/settings", json={"index_lag_s": 0})
+    for number in range(3):
+        add(http, "companies", name=f"c{number}")
+    first = search(http, 0, limit=2).json()
+    assert [row["properties"]["name"] for row in first["results"]] == ["c0", "c1"]
+    rest = search(http, 0, limit=2, after=first["paging"]["next"]["after"]).json()
+    assert [row["properties"]["name"] for row in rest["results"]] == ["c2"]
+    assert "paging" not in rest
+    assert search(http, 0, limit=1, after="9999").status_code == 200
+    assert search(http, 0, limit=1, after="10000").status_code == 400
+
+
+def test_a_deal_has_the_amount_of_its_lines_and_what_its_stage_says(http: TestClient) -> None:
+    deal = add(http, "deals", dealname="Quay", dealstage="contractsent", amount=7)
+    told = ("hs_deal_stage_probability", "hs_is_closed", "hs_is_closed_won", "amount")
+    assert [deal[name] for name in told] == ["0.9", "false", "false", "7"]
+    lines = [
+        add(http, "line_items", deal_id=deal["id"], quantity=number, price="10.50")
+        for number in (1, 2)
+    ]
+    http.delete(f"/admin/hubspot/rows/line_items/{lines[0]['id']}")
+    http.patch(f"/admin/hubspot/rows/deals/{deal['id']}", json={"dealstage": "closedwon"})
+    [shown] = http.get(
+        "/hubspot/crm/v3/objects/deals", params={"properties": ",".join(told)}
+    ).json()["results"]
+    assert [shown["properties"][name] for name in told] == ["1.0", "true", "true", "21.00"]
+
+
+def test_the_list_of_lines_tells_their_deal_where_it_is_asked_for(http: TestClient) -> None:
+    deal = add(http, "deals", dealname="Quay", dealstage="closedlost")
+    add(http, "line_items", deal_id=deal["id"], quantity=1, price=1)
+    [plain] = http.get(LINES).json()["results"]
+    assert "associations" not in plain
+    [line] = http.get(LINES, params={"associations": "deals"}).json()["results"]
+    found = [{"id": deal["id"], "type": "line_item_to_deal"}]
+    assert line["associations"] == {"deals": {"results": found}}
+
+
+@pytest.mark.parametrize(
+    ("record_type", "values"),
+    [
+        ("companies", {"colour": "red"}),
+        ("companies", {"name": "x", "deal_id": "1"}),
+        ("line_items", {"quantity": 1}),
+        ("deals", {"dealstage": "unknown"}),
+    ],
+)
+def test_rows_that_the_account_cannot_hold_are_refused(
+    http: TestClient, record_type: str, values: dict[str, object]
+) -> None:
+    assert http.post(f"/admin/hubspot/rows/{record_type}", json=values).status_code == 422
