@@ -36,9 +36,9 @@ log = structlog.get_logger()
 CONTRACTS: Final = "avro"
 SUFFIX: Final = ".avsc"
 CODE: Final = "vendor.py"
-DRIVERS: Final = {"rest": "connectors.rest", "singer": "connectors.singer"}
 LANDSCAPE: Final = "landscape.yaml"
 ROLES: Final = frozenset(role.value for role in Role)
+DRIVERS: Final = {"rest": "connectors.rest", "singer": "connectors.singer"}
 """Code without a system of its own, by the name that `vendor` of a mapping.yaml gives it."""
 ENTRY_POINTS: Final = "psastream.systems"
 _HINT: Final = "PSASTREAM_SYSTEMS names the folders of systems that are not the product's"

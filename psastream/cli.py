@@ -68,6 +68,9 @@ def demo(  # noqa: PLR0917 - each parameter is an option on the command line
         list[str] | None,
         typer.Option(help="SIGKILL a part in an act: part@act[:changes], as in worker@hours:100"),
     ] = None,
+    landscape: Annotated[
+        str, typer.Option(help="systems of the firm, joined by commas; others stay")
+    ] = "",
     data_dir: Annotated[Path, typer.Option(help="local data; emptied first")] = Path(
         ".psastream/demo"
     ),
@@ -75,7 +78,7 @@ def demo(  # noqa: PLR0917 - each parameter is an option on the command line
     """Tell a firm's story through the real parts, then compare all outputs with its books."""
     from psastream.running import run
     from runtime.logs import configure_logs
-    from sandbox.demo.options import DemoOptions, Disruption
+    from sandbox.demo.options import DemoOptions, Disruption, StoryLandscape
     from sandbox.demo.run import run_demo
     from sandbox.stack.settings import cache_dir_from
 
@@ -89,6 +92,7 @@ def demo(  # noqa: PLR0917 - each parameter is an option on the command line
             entries=entries,
             keep=keep,
             disruptions=tuple(Disruption.parse(text) for text in kill or ()),
+            landscape=StoryLandscape.parse(landscape),
         )
         raise typer.Exit(run(run_demo(options)))
 

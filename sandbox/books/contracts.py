@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from sandbox.books.projects import BILLING_TYPES, project_files, project_plan, psa_project_id
+from sandbox.books.projects import project_files, project_plan, psa_project_id
 from sandbox.books.rows import Row, SourceRows, optional_number, rounded
 
 BY_THE_HOUR = ("time_and_materials", None)
@@ -38,7 +38,7 @@ def contracts(rows: SourceRows) -> dict[int, Contract]:
             found[project["id"]] = Contract()
             continue
         job: Row = file.erp or {}
-        deal_type = BILLING_TYPES[file.deal["Billing_Type__c"]] if file.deal else None
+        deal_type = file.deal["billing_type"] if file.deal else None
         plan = project_plan(rows, file.rm)
         is_sold = file.is_wanted and file.deal is not None
         found[project["id"]] = Contract(
@@ -46,7 +46,7 @@ def contracts(rows: SourceRows) -> dict[int, Contract]:
             value=file.contract_value
             if is_sold
             else optional_number(job.get("custentity_psa_contract_value")),
-            currency=file.deal["CurrencyIsoCode"] if is_sold and file.deal else job.get("currency"),
+            currency=file.deal["currency"] if is_sold and file.deal else job.get("currency"),
             budget_hours=plan.hours
             if plan
             else optional_number(job.get("custentity_psa_budget_hours")),

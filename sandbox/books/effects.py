@@ -15,7 +15,6 @@ from sandbox.books.billing import locked_projects, sold_time
 from sandbox.books.contracts import contracts
 from sandbox.books.measures import counted_entries
 from sandbox.books.projects import (
-    BILLING_TYPES,
     ProjectFile,
     customer_of_account,
     erp_customer,
@@ -47,14 +46,14 @@ LOG_NAMES: Final = {
 
 def expected_debtors(rows: SourceRows) -> Expected:
     """Return the ERP customers of won deals, as the CRM has them."""
-    accounts = by_id(rows.accounts, "Id")
-    buyers = {deal["AccountId"] for deal in rows.deals if is_won(deal)}
+    accounts = by_id(rows.accounts, "ref")
+    buyers = {deal["account_ref"] for deal in rows.deals if is_won(deal)}
     return {
         customer_of_account(account): {
-            "name": accounts[account]["Name"],
-            "country_code": accounts[account]["BillingCountryCode"],
-            "currency": accounts[account]["CurrencyIsoCode"],
-            "tax_number": accounts[account]["Tax_Number__c"],
+            "name": accounts[account]["name"],
+            "country_code": accounts[account]["country_code"],
+            "currency": accounts[account]["currency"],
+            "tax_number": accounts[account]["tax_number"],
         }
         for account in buyers
     }
@@ -184,7 +183,7 @@ def expected_rm_projects(rows: SourceRows) -> Expected:
         identity: {
             "copies": 1,
             "name": each.name,
-            "starts_on": _day(each.deal["Project_Start__c"]) if each.deal else None,
+            "starts_on": _day(each.deal["starts_on"]) if each.deal else None,
         }
         for identity, each in project_files(rows).items()
         if each.is_wanted and each.erp is not None
@@ -246,11 +245,11 @@ def _wanted_job(rows: SourceRows, project: ProjectFile) -> dict[str, Any]:
     plan = project_plan(rows, project.rm)
     return {
         "name": project.name,
-        "customer_id": customer_of_account(deal["AccountId"]),
+        "customer_id": customer_of_account(deal["account_ref"]),
         "legal_entity_id": entity["id"],
-        "currency": deal["CurrencyIsoCode"],
-        "starts_on": _day(deal["Project_Start__c"]),
-        "billing_type": BILLING_TYPES[deal["Billing_Type__c"]],
+        "currency": deal["currency"],
+        "starts_on": _day(deal["starts_on"]),
+        "billing_type": deal["billing_type"],
         "tax_code": entity["custrecord_psa_tax_code"],
         "service_lines": project.service_lines,
         "contract_value": project.contract_value,

@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox.books.contracts import contracts, fixed_fees
 from sandbox.books.people import available_hours, resource_of, weeks_employed, worker_of
-from sandbox.books.projects import STAGES, psa_project_id
+from sandbox.books.projects import psa_project_id
 from sandbox.books.rows import Row, SourceRows, by_id, number, rounded, worked_hours
 from sandbox.books.status import Expected
 from schemas.identity import resource_id
@@ -123,9 +123,9 @@ def expected_pipeline(rows: SourceRows) -> Expected:
     """Return `psa.metric.pipeline_health`: deals by stage and currency."""
     expected: Expected = {}
     for deal in rows.deals:
-        if deal["Amount"] is None or deal["CurrencyIsoCode"] is None:
+        if deal["amount"] is None or deal["currency"] is None:
             continue
-        stage, currency = STAGES[deal["StageName"]], deal["CurrencyIsoCode"]
+        stage, currency = deal["stage"], deal["currency"]
         row = expected.setdefault(
             f"{stage}|{currency}",
             {
@@ -136,10 +136,10 @@ def expected_pipeline(rows: SourceRows) -> Expected:
                 "weighted_amount": Decimal(0),
             },
         )
-        amount = number(deal["Amount"])
+        amount = number(deal["amount"])
         row["opportunities"] += 1
         row["amount"] += amount
-        row["weighted_amount"] += amount * number(deal["Probability"]) / 100
+        row["weighted_amount"] += amount * deal["probability"]
     return expected
 
 

@@ -18,15 +18,6 @@ from schemas.identity import (
     project_id,
 )
 
-STAGES: Final = {
-    "Prospecting": "prospect",
-    "Qualification": "qualified",
-    "Proposal/Price Quote": "proposed",
-    "Negotiation/Review": "negotiating",
-    "Closed Won": "won",
-    "Closed Lost": "lost",
-}
-BILLING_TYPES: Final = {"Time & Materials": "time_and_materials", "Fixed Fee": "fixed_fee"}
 ALLOCATION_STATUSES: Final = {1: "tentative", 2: "approved", 3: "completed"}
 RM_CURRENCY: Final = "EUR"
 MICRO: Final = Decimal("0.000001")
@@ -64,17 +55,17 @@ class ProjectFile:
     @property
     def name(self) -> str | None:
         is_named = self.deal is not None and self.is_wanted
-        return f"{self.deal['Name']} ({self.country_code})" if is_named and self.deal else None
+        return f"{self.deal['name']} ({self.country_code})" if is_named and self.deal else None
 
     @property
     def contract_value(self) -> Decimal | None:
         if not self.is_wanted:
             return None
-        return sum((number(line["TotalPrice"]) for line in self.lines), Decimal(0))
+        return sum((number(line["amount"]) for line in self.lines), Decimal(0))
 
     @property
     def service_lines(self) -> str:
-        return ",".join(sorted({slug(line["Service_Line__c"]) for line in self.lines}))
+        return ",".join(sorted({slug(line["service_line"]) for line in self.lines}))
 
 
 def project_files(rows: SourceRows) -> dict[str, ProjectFile]:
@@ -85,11 +76,9 @@ def project_files(rows: SourceRows) -> dict[str, ProjectFile]:
         return files.setdefault(identity, ProjectFile(identity))
 
     for line in rows.deal_lines:
-        deal = by_id(rows.deals, "Id").get(line["OpportunityId"])
+        deal = by_id(rows.deals, "ref").get(line["deal_ref"])
         if deal is not None and is_won(deal):
-            file(project_id(engagement_of_deal(deal), line["Delivery_Country__c"])).lines.append(
-                line
-            )
+            file(project_id(engagement_of_deal(deal), line["country_code"])).lines.append(line)
     # Where a system holds several rows of one project, the first by id stands for it.
     for job in sorted(rows.jobs, key=lambda row: int(row["id"]), reverse=True):
         if is_project_id(job["externalid"] or ""):
@@ -108,25 +97,24 @@ def project_files(rows: SourceRows) -> dict[str, ProjectFile]:
 
 def is_won(deal: Row) -> bool:
     """Whether sales has handed the deal over to delivery."""
-    return STAGES[deal["StageName"]] == "won"
+    return str(deal["stage"]) == "won"
 
 
 def engagement_of_deal(deal: Row) -> str:
     """Return the engagement of a deal."""
-    return engagement_id(f"salesforce:opportunity:{deal['Id']}")
+    return engagement_id(deal["ref"])
 
 
 def customer_of_account(account: str) -> str:
-    """Return the customer of a CRM account."""
-    return customer_id(f"salesforce:account:{account}")
+    """Return the customer of a CRM account, by its ref."""
+    return customer_id(account)
 
 
 def psa_project_id(project: Row) -> str | None:
     """Return the canonical project of a PSA project, where it names a deal and a country."""
-    if project["opportunity_ref"] is None or project["country_code"] is None:
+    if project["deal_ref"] is None or project["country_code"] is None:
         return None
-    engagement = engagement_id(f"salesforce:opportunity:{project['opportunity_ref']}")
-    return project_id(engagement, project["country_code"])
+    return project_id(engagement_id(project["deal_ref"]), project["country_code"])
 
 
 def legal_entity(rows: SourceRows, country_code: str) -> Row | None:
@@ -141,7 +129,7 @@ def legal_entity(rows: SourceRows, country_code: str) -> Row | None:
 
 def erp_customer(rows: SourceRows, deal: Row) -> Row | None:
     """Return the ERP's customer of a deal."""
-    wanted = customer_of_account(deal["AccountId"])
+    wanted = customer_of_account(deal["account_ref"])
     return next((row for row in rows.customers if row["externalid"] == wanted), None)
 
 

@@ -25,8 +25,16 @@ class Library:
     """Reads everything an audit looks at. Not for more than one thread."""
 
     def __init__(
-        self, kafka: KafkaSettings, registry_url: str, admin: VendorAdmin, postgres_dsn: str
+        self,
+        kafka: KafkaSettings,
+        registry_url: str,
+        admin: VendorAdmin,
+        postgres_dsn: str,
+        *,
+        crm: str = "salesforce",
     ) -> None:
+        """`crm` is the system in that role."""
+        self._crm = crm
         self._kafka = kafka
         self._registry_url = registry_url
         self._serde = Serde(Registry(registry_url))
@@ -40,7 +48,7 @@ class Library:
                 table: connection.execute(f"SELECT * FROM inhouse.{table}").fetchall()  # noqa: S608 - a name of ours
                 for table in PSA_TABLES
             }
-        return SourceRows.of(self._admin.books(), psa, datetime.now(UTC).date())
+        return SourceRows.of(self._admin.books(), psa, datetime.now(UTC).date(), self._crm)
 
     def published(self, topic: str) -> Expected:
         """Return the rows of a compacted topic by row id. Raises TransientError."""

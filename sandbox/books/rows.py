@@ -9,6 +9,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, Self
 
+from sandbox.books.sales import READ
+
 Row = Mapping[str, Any]
 Rows = tuple[Row, ...]
 
@@ -19,7 +21,7 @@ PSA_TABLES: Final = ("projects", "tasks", "time_entries", "expenses")
 class SourceRows:
     """Rows by system and object; rows deleted at their source are left out."""
 
-    # CRM
+    # CRM, as `sandbox.books.sales` has it
     accounts: Rows = ()
     deals: Rows = ()
     deal_lines: Rows = ()
@@ -37,10 +39,11 @@ class SourceRows:
     timeoffs: Rows = ()
     public_holidays: Rows = ()
     team_holidays: Rows = ()
-    # in-house PSA
+    # in-house PSA; the `deal_ref` of a project as that of a deal
     projects: Rows = ()
     time_entries: Rows = ()
     expenses: Rows = ()
+    crm: str = "salesforce"
     today: date = date(1990, 1, 1)
 
     @classmethod
@@ -49,14 +52,17 @@ class SourceRows:
         vendors: Mapping[str, Mapping[str, Iterable[Row]]],
         psa: Mapping[str, Iterable[Row]],
         today: date = date(1990, 1, 1),
+        crm: str = "salesforce",
     ) -> Self:
         """Sort the vendors' books and the PSA's tables into one view, as of today."""
-        crm, erp, rm = vendors["salesforce"], vendors["netsuite"], vendors["float"]
+        tables, erp, rm = READ[crm], vendors["netsuite"], vendors["float"]
+        sales = tables.read(vendors[tables.vendor])
         symbols = {row["id"]: row["symbol"] for row in erp["currency"]}
         return cls(
-            accounts=_not_deleted(crm["Account"]),
-            deals=_not_deleted(crm["Opportunity"]),
-            deal_lines=_not_deleted(crm["OpportunityLineItem"]),
+            crm=sales.system,
+            accounts=sales.accounts,
+            deals=sales.deals,
+            deal_lines=sales.deal_lines,
             subsidiaries=_with_symbols(erp["subsidiary"], symbols),
             customers=_with_symbols(erp["customer"], symbols),
             jobs=_with_symbols(erp["job"], symbols),
@@ -69,7 +75,7 @@ class SourceRows:
             timeoffs=tuple(rm["timeoffs"]),
             public_holidays=tuple(rm["public-holidays"]),
             team_holidays=tuple(rm["holidays"]),
-            projects=tuple(psa["projects"]),
+            projects=_with_deals(psa["projects"], sales.deals_are),
             time_entries=tuple(psa["time_entries"]),
             expenses=tuple(psa["expenses"]),
             today=today,
@@ -112,5 +118,9 @@ def _with_symbols(rows: Iterable[Row], symbols: Mapping[Any, str]) -> Rows:
     return tuple({**row, "currency": symbols.get(row["currency"])} for row in rows)
 
 
-def _not_deleted(rows: Iterable[Row]) -> Rows:
-    return tuple(row for row in rows if not row["IsDeleted"])
+def _with_deals(projects: Iterable[Row], deals_are: str) -> Rows:
+    """The PSA's projects, each with the ref of its deal beside the id that people typed."""
+    return tuple(
+        {**row, "deal_ref": row["opportunity_ref"] and f"{deals_are}:{row['opportunity_ref']}"}
+        for row in projects
+    )

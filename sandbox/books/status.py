@@ -28,21 +28,21 @@ TAX_CODE_MISSING: Final = "Please enter value(s) for: Tax Code"
 
 def expected_customers(rows: SourceRows) -> Expected:
     """Return `psa.status.customer`: every customer the CRM or the ERP knows."""
-    accounts = {customer_of_account(row["Id"]): row for row in rows.accounts}
+    accounts = {customer_of_account(row["ref"]): row for row in rows.accounts}
     debtors = {_customer_of_debtor(row): row for row in rows.customers}
     expected: Expected = {}
     for identity in accounts.keys() | debtors.keys():
         account, debtor = accounts.get(identity), debtors.get(identity)
-        deals = [d for d in rows.deals if customer_of_account(d["AccountId"]) == identity]
+        deals = [d for d in rows.deals if customer_of_account(d["account_ref"]) == identity]
         if debtor is not None:
             status = "active"
         else:
             status = "requested" if any(is_won(deal) for deal in deals) else "prospect"
         expected[identity] = {
             "customer_id": identity,
-            "name": account["Name"] if account else debtor and debtor["companyname"],
+            "name": account["name"] if account else debtor and debtor["companyname"],
             "status": status,
-            "crm_id": account and f"salesforce:account:{account['Id']}",
+            "crm_id": account and account["ref"],
             "erp_id": debtor and f"netsuite:customer:{debtor['id']}",
             "engagements": len(deals),
         }
@@ -97,7 +97,7 @@ def expected_exceptions(rows: SourceRows) -> Expected:
             "detail": TAX_CODE_MISSING,
             "field": TAX_CODE_FIELD,
             "amount": each.contract_value,
-            "currency": each.deal["CurrencyIsoCode"],
+            "currency": each.deal["currency"],
         }
     return expected
 
@@ -107,7 +107,7 @@ def _unsettled(rows: SourceRows) -> Expected:
         f"engagement:{identity}": {
             "exception_id": f"engagement:{identity}",
             "status": "open",
-            "system": "salesforce",
+            "system": rows.crm,
             "kind": "project_not_asked",
             "natural_key": identity,
             "amount": optional_number(each.erp["custentity_psa_contract_value"]),
@@ -124,7 +124,7 @@ def _project_row(rows: SourceRows, project: ProjectFile) -> dict[str, Any]:
     return {
         "project_id": project.project_id,
         "engagement_id": engagement_of(project.project_id),
-        "customer_id": deal and customer_of_account(deal["AccountId"]),
+        "customer_id": deal and customer_of_account(deal["account_ref"]),
         "country_code": project.country_code,
         "name": project.name,
         "status": status,
@@ -132,7 +132,7 @@ def _project_row(rows: SourceRows, project: ProjectFile) -> dict[str, Any]:
         "erp_ref": project.erp and f"netsuite:project:{project.erp['id']}",
         "rm_ref": project.rm and f"float:project:{project.rm['project_id']}",
         "psa_ref": project.psa and f"inhouse:project:{project.psa['id']}",
-        "currency": deal and deal["CurrencyIsoCode"],
+        "currency": deal and deal["currency"],
         "contract_value": project.contract_value,
         "budget_hours": plan and plan.hours,
         "budget_cost": plan and plan.cost,

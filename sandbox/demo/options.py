@@ -11,6 +11,13 @@ from sandbox.story.acts import ACTS
 from schemas.errors import ConfigError
 
 KILLABLE: Final = ("worker", "poller", "dispatcher", "connect", "kafka")
+PLAYABLE: Final = {
+    "crm": ("salesforce", "hubspot_custom"),
+    "erp": ("netsuite",),
+    "resource": ("float",),
+    "psa": ("inhouse",),
+}
+"""Systems that there is a simulated vendor of, by role."""
 _DISRUPTION: Final = re.compile(r"(?P<part>[a-z]+)@(?P<act>[a-z]+)(:(?P<changes>[0-9]+))?")
 
 
@@ -36,6 +43,30 @@ class Disruption:
 
 
 @dataclass(frozen=True, slots=True)
+class StoryLandscape:
+    """The systems of the story's firm by role."""
+
+    crm: str = "salesforce"
+    erp: str = "netsuite"
+    resource: str = "float"
+    psa: str = "inhouse"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read systems joined by commas; roles of none keep theirs. Raises ConfigError."""
+        named = [name.strip() for name in text.split(",")] if text else []
+        known = {name: role for role, names in PLAYABLE.items() for name in names}
+        roles = [known.get(name) for name in named]
+        hint = "; ".join(f"{role}: {' or '.join(names)}" for role, names in PLAYABLE.items())
+        if None in roles:
+            unknown = ", ".join(name for name in named if name not in known)
+            raise ConfigError(f"no story is told with {unknown}", hint=hint)
+        if len(set(roles)) < len(roles):
+            raise ConfigError("a story has one system of each role", hint=hint)
+        return cls(**{role: name for role, name in zip(roles, named, strict=True) if role})
+
+
+@dataclass(frozen=True, slots=True)
 class DemoOptions:
     """Options of one demo. The data directory is emptied first."""
 
@@ -45,6 +76,7 @@ class DemoOptions:
     rate: int = 300  # changes a second
     entries: int = 900  # time entries of the volume act
     keep: bool = False
+    landscape: StoryLandscape = StoryLandscape()
     disruptions: tuple[Disruption, ...] = ()
     # For the consequences of one act, and for the books to agree. A connector that loses its broker
     # needs two minutes: Debezium waits that long for metrics of the task before it to go away.

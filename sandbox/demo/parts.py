@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +28,9 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONNECTORS: Final = REPOSITORY / "connectors"
 PSA_SCHEMA: Final = REPOSITORY / "sandbox" / "psa.sql"
 
-SOURCES: Final = ("salesforce", "netsuite", "float")
+OWN_SYSTEMS: Final = REPOSITORY / "sandbox" / "systems"
+"""Folders of systems that are the story's firm's own."""
+POLLED: Final = ("netsuite", "float")
 SINKS: Final = ("netsuite", "float")
 
 # A story lasts a minute and its vendors answer at once: poll fast, and do not wait for a slow day.
@@ -68,7 +70,8 @@ async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
     """Create topics, contracts and tables; start the vendors, the connector and our processes."""
     addresses, ports = stack.addresses, PortBook(options.data_dir / "demo-ports.json")
     kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers, extra=QUIET_CLIENT)
-    topics = read_firm(Settings.from_env(ANY_ADDRESSES)).topics
+    landscape = _write_landscape(options)
+    topics = read_firm(Settings.from_env(ANY_ADDRESSES | landscape)).topics
     vendors_url = f"http://{HOST}:{ports.port('vendors')}"
     vendors_environment, *_ = await asyncio.gather(
         _start_vendors(stack, vendors_url, options),
@@ -78,7 +81,7 @@ async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
     )
     connector = await _register_connector(addresses.connect_url)
     metrics = {name: ports.port(name) for name in ("worker", "poller", "dispatcher")}
-    configs = _write_configs(options.data_dir / "connectors")
+    configs = _write_configs(options.data_dir / "connectors", options.landscape.crm)
     commands = {
         "worker": ["worker"],
         "poller": ["poll", *_config_options(configs, "source")],
@@ -87,6 +90,7 @@ async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
     for name, command in commands.items():
         environment = {
             **vendors_environment,
+            **landscape,
             "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
             "PSASTREAM_REGISTRY_URL": addresses.registry_url,
             "PSASTREAM_DATA_DIR": str(options.data_dir / name),
@@ -134,18 +138,31 @@ async def _register_connector(connect_url: str) -> ConnectorFile:
     return connector
 
 
-def _write_configs(directory: Path) -> list[Path]:
+def _write_landscape(options: DemoOptions) -> dict[str, str]:
+    """Write the firm's landscape; return the variables that name it and systems of its own."""
+    systems = {name: {"role": role} for role, name in asdict(options.landscape).items()}
+    path = options.data_dir / "landscape.yaml"
+    path.write_text(json.dumps({"systems": systems}))  # which is YAML, too
+    folder = _folder_of(options.landscape.crm)
+    own = {"PSASTREAM_SYSTEMS": str(folder)} if folder.parent == OWN_SYSTEMS else {}
+    return {"PSASTREAM_LANDSCAPE": str(path), **own}
+
+
+def _folder_of(system: str) -> Path:
+    own = OWN_SYSTEMS / system
+    return own if own.is_dir() else CONNECTORS / "vendors" / system
+
+
+def _write_configs(directory: Path, crm: str) -> list[Path]:
     """Write the shipped connector files with the demo's pace; placeholders stay in them."""
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for kind, vendors, overrides in (
-        ("source", SOURCES, SOURCE_OVERRIDES),
+        ("source", (crm, *POLLED), SOURCE_OVERRIDES),
         ("sink", SINKS, SINK_OVERRIDES),
     ):
         for vendor in vendors:
-            document: dict[str, Any] = json.loads(
-                (CONNECTORS / "vendors" / vendor / f"{kind}.json").read_text()
-            )
+            document: dict[str, Any] = json.loads((_folder_of(vendor) / f"{kind}.json").read_text())
             if "requests.per.second" in document:
                 document["requests.per.second"] = UNLIMITED
             path = directory / f"{vendor}-{kind}.json"

@@ -26,6 +26,7 @@ from sandbox.stack.settings import StackAddresses, StackSettings
 from sandbox.stack.supervisor import Stack
 from sandbox.story.act import Act, Stage, StoryError, play
 from sandbox.story.acts import ACTS
+from sandbox.story.crm import CRMS
 from sandbox.story.psa import PsaDatabase
 from sandbox.story.world import World
 from sandbox.vendors.client import VendorAdmin
@@ -119,11 +120,13 @@ class _Followers:
 
 @contextlib.contextmanager
 def _open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
+    crm = options.landscape.crm
     with VendorAdmin(parts.vendors_url) as admin, PsaDatabase(parts.postgres_dsn) as psa:
         yield World(
             admin=admin,
+            crm=CRMS[crm](admin),
             psa=psa,
-            library=Library(parts.kafka, parts.registry_url, admin, parts.postgres_dsn),
+            library=Library(parts.kafka, parts.registry_url, admin, parts.postgres_dsn, crm=crm),
             random=Random(options.seed),  # noqa: S311 - a story, not a secret
             rate=options.rate,
             entries=options.entries,

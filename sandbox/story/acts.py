@@ -24,7 +24,6 @@ from sandbox.story.part_timer import part_timer
 from sandbox.story.world import PsaProject, World
 from schemas.identity import engagement_id, project_id
 
-WON: Final = {"StageName": "Closed Won", "Probability": 100}
 TENTATIVE, CONFIRMED = 1, 2
 EARLY_ENTRIES: Final = 8
 RENAMED: Final = "Nordlicht Energie SE"
@@ -50,10 +49,9 @@ def close_deals(world: World) -> Iterator[None]:
     """Move some deals through the last stages."""
     for name in (BIG_DEAL, SMALL_DEAL, STUCK_DEAL, FIXED_DEAL):
         deal = world.cast.deals[name]
-        changes = {"StageName": "Negotiation/Review", "Probability": 90}
-        world.admin.update("salesforce", "Opportunity", deal.id, changes)
+        world.crm.move_deal(deal.id, "negotiating", 90)
         yield
-        world.admin.update("salesforce", "Opportunity", deal.id, WON)
+        world.crm.move_deal(deal.id, "won", 100)
         yield
 
 
@@ -175,21 +173,20 @@ def send_invoices(world: World) -> Iterator[None]:
     """Finance bills the time of two projects."""
     for project in world.cast.projects:
         if project.deal is not None and project.country_code in INVOICED_COUNTRIES:
-            engagement = engagement_id(f"salesforce:opportunity:{project.deal.id}")
+            engagement = engagement_id(project.deal.ref)
             world.admin.invoice(project_id(engagement, project.country_code))
             yield
 
 
 def wind_down(world: World) -> Iterator[None]:
     """A deal is lost, a customer gets a new name, a line leaves a deal."""
-    lost = {"StageName": "Closed Lost", "Probability": 0}
-    world.admin.update("salesforce", "Opportunity", world.cast.deals[LOST_DEAL].id, lost)
+    world.crm.move_deal(world.cast.deals[LOST_DEAL].id, "lost", 0)
     yield
     account = world.cast.accounts[next(iter(CUSTOMERS))]
-    world.admin.update("salesforce", "Account", account, {"Name": RENAMED})
+    world.crm.rename_account(account, RENAMED)
     yield
     line = world.cast.deals[BIG_DEAL].lines["DE"][-1]
-    world.admin.delete("salesforce", "OpportunityLineItem", line)
+    world.crm.remove_line(line)
     yield
 
 

@@ -76,5 +76,5 @@ def _project(world: World, country: str) -> PsaProject:
 def _erp_id(project: PsaProject) -> str:
     assert project.deal is not None
     assert project.country_code is not None
-    engagement = engagement_id(f"salesforce:opportunity:{project.deal.id}")
+    engagement = engagement_id(project.deal.ref)
     return project_id(engagement, project.country_code)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from sandbox.story.crm import Account, Offer, OfferLine
 from sandbox.story.world import Deal, Person, World
 
 TAX_CODES: Final = {
@@ -59,16 +60,16 @@ STUCK_DEAL: Final = "Baltyk routing study"
 LOST_DEAL: Final = "Albion claims automation"
 FIXED_DEAL: Final = "Nordlicht control room"
 DEALS: Final = {
-    BIG_DEAL: ("Nordlicht Energie", "Negotiation/Review", 75, ("DE", "DE", "GB", "FR")),
-    SMALL_DEAL: ("Helio Retail", "Proposal/Price Quote", 50, ("US", "US")),
-    STUCK_DEAL: ("Baltyk Logistyka", "Proposal/Price Quote", 60, ("PL",)),
-    FIXED_DEAL: ("Nordlicht Energie", "Negotiation/Review", 90, ("DE",)),
-    LOST_DEAL: ("Albion Insurance", "Negotiation/Review", 80, ("GB", "DE")),
-    "Albion actuarial portal": ("Albion Insurance", "Qualification", 20, ("GB",)),
-    "Nordlicht metering pilot": ("Nordlicht Energie", "Prospecting", 10, ()),
+    BIG_DEAL: ("Nordlicht Energie", "negotiating", 75, ("DE", "DE", "GB", "FR")),
+    SMALL_DEAL: ("Helio Retail", "proposed", 50, ("US", "US")),
+    STUCK_DEAL: ("Baltyk Logistyka", "proposed", 60, ("PL",)),
+    FIXED_DEAL: ("Nordlicht Energie", "negotiating", 90, ("DE",)),
+    LOST_DEAL: ("Albion Insurance", "negotiating", 80, ("GB", "DE")),
+    "Albion actuarial portal": ("Albion Insurance", "qualified", 20, ("GB",)),
+    "Nordlicht metering pilot": ("Nordlicht Energie", "prospect", 10, ()),
 }
 """Name → customer, stage, probability in percent, delivery country of each line."""
-BILLED: Final = {FIXED_DEAL: "Fixed Fee"}
+BILLED: Final = {FIXED_DEAL: "fixed_fee"}
 """Billing type of deals that are not billed by the hour."""
 
 
@@ -77,13 +78,8 @@ def set_up(world: World) -> Iterator[None]:
     yield from _legal_entities(world)
     yield from _people(world)
     for name, (country, currency, tax_number) in CUSTOMERS.items():
-        row = {
-            "Name": name,
-            "BillingCountryCode": country,
-            "CurrencyIsoCode": currency,
-            "Tax_Number__c": tax_number,
-        }
-        world.cast.accounts[name] = world.admin.create("salesforce", "Account", row)["Id"]
+        account = Account(name, country, currency, tax_number)
+        world.cast.accounts[name] = world.crm.open_account(account)
         yield
     for name in DEALS:
         yield from _deal(world, name)
@@ -139,36 +135,31 @@ def _people(world: World) -> Iterator[None]:
 def _deal(world: World, name: str) -> Iterator[None]:
     customer, stage, probability, countries = DEALS[name]
     currency = CUSTOMERS[customer][1]
-    row = world.admin.create(
-        "salesforce",
-        "Opportunity",
-        {
-            "AccountId": world.cast.accounts[customer],
-            "Name": name,
-            "StageName": stage,
-            "Probability": probability,
-            "Amount": 25_000 if not countries else None,
-            "CurrencyIsoCode": currency,
-            "CloseDate": "2026-08-31",
-            "Project_Start__c": "2026-09-07",
-            "Billing_Type__c": BILLED.get(name, "Time & Materials"),
-        },
+    account = world.cast.accounts[customer]
+    deal_id = world.crm.open_deal(
+        Offer(
+            account_id=account,
+            name=name,
+            stage=stage,
+            percent=probability,
+            amount=25_000 if not countries else None,
+            currency=currency,
+            closes_on="2026-08-31",
+            starts_on="2026-09-07",
+            billing_type=BILLED.get(name, "time_and_materials"),
+        )
     )
-    deal = Deal(row["Id"], row["AccountId"], name, currency)
+    deal = Deal(deal_id, f"{world.crm.deals_are}:{deal_id}", account, name, currency)
     world.cast.deals[name] = deal
     yield
     service_lines = world.random.sample(SERVICE_LINES, k=len(countries))
     for country, service_line in zip(countries, service_lines, strict=True):
-        line = world.admin.create(
-            "salesforce",
-            "OpportunityLineItem",
-            {
-                "OpportunityId": deal.id,
-                "Quantity": world.random.randrange(20, 90),
-                "UnitPrice": Decimal(world.random.randrange(70_000, 180_000)) / 100,
-                "Service_Line__c": service_line,
-                "Delivery_Country__c": country,
-            },
+        line = OfferLine(
+            deal_id=deal.id,
+            quantity=world.random.randrange(20, 90),
+            unit_price=Decimal(world.random.randrange(70_000, 180_000)) / 100,
+            service_line=service_line,
+            country_code=country,
         )
-        deal.lines.setdefault(country, []).append(line["Id"])
+        deal.lines.setdefault(country, []).append(world.crm.add_line(line))
         yield

@@ -7,6 +7,7 @@ from random import Random
 
 from sandbox.books.audit import Audit, Evidence, audit
 from sandbox.books.reading import Library
+from sandbox.story.crm import Crm
 from sandbox.story.psa import PsaDatabase
 from sandbox.vendors.client import VendorAdmin
 
@@ -16,6 +17,7 @@ class Deal:
     """A deal of the story; `lines` by delivery country."""
 
     id: str
+    ref: str  # as sources tell it
     account_id: str
     name: str
     currency: str
@@ -68,6 +70,7 @@ class World:
     """The stage of a story. `rate` is in changes a second, `entries` the volume of timesheets."""
 
     admin: VendorAdmin
+    crm: Crm
     psa: PsaDatabase
     library: Library
     random: Random

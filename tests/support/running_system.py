@@ -37,6 +37,7 @@ from sandbox.stack.settings import StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
 from sandbox.story.act import Act, Stage, play
 from sandbox.story.acts import ACTS
+from sandbox.story.crm import CRMS
 from sandbox.story.psa import PsaDatabase
 from sandbox.story.world import World
 from sandbox.vendors.client import VendorAdmin
@@ -178,6 +179,7 @@ def running_system(*, entries: int) -> Iterator[RunningSystem]:
             with VendorAdmin(parts.vendors_url) as admin, _orchestrated(stack, parts) as restarted:
                 world = World(
                     admin=admin,
+                    crm=CRMS[options.landscape.crm](admin),
                     psa=PsaDatabase(parts.postgres_dsn),
                     library=Library(parts.kafka, parts.registry_url, admin, parts.postgres_dsn),
                     random=Random(options.seed),

@@ -72,10 +72,10 @@ def job(**changes: Any) -> dict[str, Any]:
 
 def line(country: str, price: str, service_line: str) -> dict[str, Any]:
     return {
-        "OpportunityId": "D1",
-        "TotalPrice": D(price),
-        "Delivery_Country__c": country,
-        "Service_Line__c": service_line,
+        "deal_ref": "salesforce:opportunity:D1",
+        "amount": D(price),
+        "country_code": country,
+        "service_line": service_line,
     }
 
 
@@ -102,33 +102,33 @@ def sold(transaction: int, **changes: Any) -> dict[str, Any]:
 FIRM = SourceRows(
     accounts=(
         {
-            "Id": "A1",
-            "Name": "Acme",
-            "BillingCountryCode": "DE",
-            "CurrencyIsoCode": "EUR",
-            "Tax_Number__c": "DE1",
+            "ref": "salesforce:account:A1",
+            "name": "Acme",
+            "country_code": "DE",
+            "currency": "EUR",
+            "tax_number": "DE1",
         },
     ),
     deals=(
         {
-            "Id": "D1",
-            "AccountId": "A1",
-            "Name": "Rollout",
-            "StageName": "Closed Won",
-            "Probability": D(100),
-            "Amount": D("2500"),
-            "CurrencyIsoCode": "EUR",
-            "Project_Start__c": "2026-09-07",
-            "Billing_Type__c": "Time & Materials",
+            "ref": "salesforce:opportunity:D1",
+            "account_ref": "salesforce:account:A1",
+            "name": "Rollout",
+            "stage": "won",
+            "probability": D(1),
+            "amount": D("2500"),
+            "currency": "EUR",
+            "starts_on": "2026-09-07",
+            "billing_type": "time_and_materials",
         },
         {
-            "Id": "D2",
-            "AccountId": "A1",
-            "Name": "Next",
-            "StageName": "Prospecting",
-            "Probability": D(10),
-            "Amount": D("1000"),
-            "CurrencyIsoCode": "EUR",
+            "ref": "salesforce:opportunity:D2",
+            "account_ref": "salesforce:account:A1",
+            "name": "Next",
+            "stage": "prospect",
+            "probability": D("0.1"),
+            "amount": D("1000"),
+            "currency": "EUR",
         },
     ),
     deal_lines=(
@@ -195,7 +195,7 @@ FIRM = SourceRows(
             "billable": 1,
         },
     ),
-    projects=({"id": 7, "opportunity_ref": "D1", "country_code": "DE"},),
+    projects=({"id": 7, "deal_ref": "salesforce:opportunity:D1", "country_code": "DE"},),
     time_entries=(
         entry(1, "2"),
         entry(2, "3", is_billable=False),
@@ -241,7 +241,7 @@ def test_margin_is_billable_hours_and_expenses_less_all_costs() -> None:
     }
 
 
-FIXED_FEE = ({**FIRM.deals[0], "Billing_Type__c": "Fixed Fee"},)
+FIXED_FEE = ({**FIRM.deals[0], "billing_type": "fixed_fee"},)
 
 
 def test_a_fixed_price_is_earned_by_the_share_of_the_planned_hours() -> None:

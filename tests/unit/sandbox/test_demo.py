@@ -14,7 +14,7 @@ from rich.console import Console
 from sandbox.books.audit import Audit
 from sandbox.books.comparison import Difference
 from sandbox.demo.audience import LiveAudience, PlainAudience
-from sandbox.demo.options import Disruption
+from sandbox.demo.options import Disruption, StoryLandscape
 from sandbox.demo.report import print_audit
 from sandbox.story.act import Act, Stage, StoryError, play
 from sandbox.story.acts import ACTS
@@ -46,6 +46,7 @@ def world() -> World:
     nothing = cast(Any, None)
     return World(
         admin=nothing,
+        crm=nothing,
         psa=nothing,
         library=nothing,
         random=Random(1),
@@ -154,3 +155,23 @@ def test_both_displays_show_acts_and_notes(is_live: bool) -> None:
     for text in (ACTS[0].title, "7", "all there", "worker is killed"):
         assert text in printed.getvalue()
     assert ("3 records" in printed.getvalue()) == is_live
+
+
+def test_a_story_is_told_with_the_systems_that_are_named() -> None:
+    assert StoryLandscape.parse("") == StoryLandscape()
+    assert StoryLandscape.parse("hubspot_custom, inhouse") == StoryLandscape(crm="hubspot_custom")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("salesforce,hubspot_custom", "a story has one system of each role"),
+        ("float,workday", "no story is told with workday"),
+        ("float,", "no story is told with "),
+    ],
+)
+def test_a_landscape_that_no_story_is_told_in_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        StoryLandscape.parse(text)
+    assert caught.value.detail == problem
+    assert "crm: salesforce or hubspot_custom" in str(caught.value.hint)
