@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from decimal import Decimal
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -12,10 +13,14 @@ from tests.support.examples import examples
 from tests.support.firms import TWO_ERPS, erps_of, open_feeder, oracle_of
 from tests.support.histories import (
     ACCOUNTS,
+    COUNTRIES,
     CUSTOMERS,
     DEALS,
     ENGAGEMENTS,
+    ENTRIES,
     FIRST_DAY,
+    PROJECT_IDS,
+    PSA_PROJECTS,
     Change,
     changes,
 )
@@ -75,9 +80,49 @@ def won_deals(erps: tuple[str, ...]) -> list[Change]:
     return found
 
 
-def play(history: list[Change], seed: int, *, with_edits: bool) -> Targets:
+def hourly_deals() -> list[Change]:
+    """The deals bill by the hour, and projects of the PSA belong to theirs."""
+    found = []
+    for n in range(3):
+        deal = _deal(n)
+        assert deal.record is not None
+        record = {**deal.record, "billing_type": "time_and_materials"}
+        found.append(Change("opportunity", deal.id, record))
+    for n, reference in enumerate(PSA_PROJECTS):
+        names = {"project_id": PROJECT_IDS[n], "engagement_id": ENGAGEMENTS[n // 2]}
+        found.append(Change("project", reference, {"source_system": "inhouse", **names}))
+    return found
+
+
+def _entity(erp: str, country: str, *, is_active: bool) -> Change:
+    number = COUNTRIES.index(country)
+    names = {"source_system": erp, "native_id": str(number + 1), "country_code": country}
+    entity = {**names, "tax_code": "VAT", "is_active": is_active}
+    return Change("legal_entity", f"{erp}:subsidiary:{number}", entity)
+
+
+def _move(to: str, country: str) -> list[Change]:
+    """A country goes over to an ERP: there is a legal entity in both for a while."""
+    (former,) = set(TWO_ERPS) - {to}
+    return [_entity(to, country, is_active=True), _entity(former, country, is_active=False)]
+
+
+def _hours(number: int, project: int) -> list[Change]:
+    entry = {"project_ref": PSA_PROJECTS[project], "resource_id": "res-a", "work_on": FIRST_DAY}
+    money = {"bill_rate": Decimal("100.0000"), "cost_rate": None, "currency": "EUR"}
+    time = {"hours": Decimal("8.00"), "status": "approved", "is_billable": True}
+    return [Change("time_entry", ENTRIES[number], {**entry, **money, **time})]
+
+
+moves = st.builds(_move, st.sampled_from(TWO_ERPS), st.sampled_from(COUNTRIES))
+hours = st.builds(_hours, st.integers(0, 3), st.integers(0, 3))
+
+
+def play(
+    history: list[Change], seed: int, *, with_edits: bool, erps: tuple[str, ...] | None = None
+) -> Targets:
     """Feed a history while targets work, at the pace a seed sets; then let everything settle."""
-    chances, erps = random.Random(seed), erps_of(history)
+    chances, erps = random.Random(seed), erps or erps_of(history)
     feeder = open_feeder(erps, seed=seed, chunk_max=chances.choice([1, 3, 200]))
     targets, topology = Targets(feeder, seed), feeder.topology
     for number, change in enumerate([*won_deals(erps), *history]):
@@ -146,6 +191,20 @@ def test_i12_edits_of_others_are_reverted(history: list[Change], seed: int) -> N
 @given(histories, seeds)
 def test_tables_equal_the_oracle_of_a_closed_loop(history: list[Change], seed: int) -> None:
     targets = play(history, seed, with_edits=True)
+    oracle = oracle_of(targets.feeder, targets.refused)
+    topology = targets.feeder.topology
+    assert {topic: comparable(topology.table(topic)) for topic in OUTPUTS} == oracle.tables()
+
+
+@settings(unhurried, max_examples=examples(3))
+@given(st.lists(st.one_of(moves, hours, hours), min_size=4, max_size=16), seeds)
+def test_i8_legal_entities_that_change_their_erp_take_their_projects_and_open_hours_along(
+    steps: list[list[Change]], seed: int
+) -> None:
+    """Whatever is on its way: in the end each hour is billed once, in the ERP of its project."""
+    history = [*hourly_deals(), *(change for step in steps for change in step)]
+    targets = play(history, seed, with_edits=False, erps=TWO_ERPS)
+    assert_converged(targets)
     oracle = oracle_of(targets.feeder, targets.refused)
     topology = targets.feeder.topology
     assert {topic: comparable(topology.table(topic)) for topic in OUTPUTS} == oracle.tables()

@@ -18,6 +18,7 @@ from streams.engine import Effects, Failure
 from streams.groups import make_groups
 from tests.property.test_tables_convergence import won_deals
 from tests.support.catalogue import BY_NAME, LANDSCAPE
+from tests.support.firms import ONE_ERP
 from tests.support.histories import (
     ADDRESSES,
     FIRST_DAY,
@@ -66,7 +67,7 @@ def test_d8_personal_data_reaches_no_field_that_is_not_called_personal() -> None
     registry = FixedRegistry()
     topology = Topology(make_groups([], registry, LANDSCAPE), registry)
     feeder = Feeder(topology)
-    for change in [*won_deals(), *people()]:
+    for change in [*won_deals(ONE_ERP), *people()]:
         feeder.feed(with_canaries(change))
     topology.run()
 

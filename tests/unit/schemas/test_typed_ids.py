@@ -105,9 +105,9 @@ def test_c18_an_id_that_holds_a_separator_is_billed_like_any_other(
     order_bills(
         document,
         "e",
-        Billable(project, "eng-abcdefghijkl-de", work, 3_600, rate, "EUR"),
+        Billable("netsuite", project, "eng-abcdefghijkl-de", work, 3_600, rate, "EUR"),
         is_read=True,
-        target="netsuite",
+        erp_of=lambda _: "netsuite",
         owns=lambda ref: ref == project,
         correlation=None,
         outbox=outbox,

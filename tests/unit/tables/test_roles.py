@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
 import pytest
 
-from schemas.identity import customer_id, engagement_id, project_id
-from schemas.landscape import Landscape, load_landscape
+from schemas.identity import customer_id, engagement_id, project_id, time_bill_id
+from schemas.landscape import Landscape, Role, System, load_landscape
 from streams.groups import make_groups
 from tests.support.catalogue import LANDSCAPE
 from tests.support.topology import FixedRegistry, Topology
@@ -118,6 +119,67 @@ def test_a_row_of_a_system_without_a_role_is_a_dead_letter_and_no_guess() -> Non
     assert work.outcomes["dead_lettered"] == 2
     codes = {record["error_code"] for _, record in work.records("psa.dlq") if record}
     assert codes == {"record.unknown_system"}
+
+
+def test_two_psas_each_give_their_hours_to_one_project() -> None:
+    """Rows are known by their own ids, also where native ids coincide."""
+    beside = {**LANDSCAPE.systems, "harvest": System(role=Role.PSA)}
+    work = topology(Landscape(systems=beside))
+    deal_of(work, "salesforce")
+    erp = {"id": "netsuite:company:2", "native_id": "2", "country_code": "DE", "is_active": True}
+    work.put("psa.legal_entity", erp["id"], erp, "")
+    for identity in ("netsuite:project:1", "inhouse:project:1", "harvest:project:1"):
+        project(work, identity)
+    for system in ("harvest", "inhouse"):
+        entry = {"id": f"{system}:time_entry:1", "project_ref": f"{system}:project:1"}
+        money = {"bill_rate": Decimal("100.0000"), "currency": "EUR", "resource_id": "res-a"}
+        time = {"work_on": date(2026, 12, 1), "hours": Decimal("8.00"), "source_position": 1}
+        row = {**entry, **money, **time, "status": "approved", "is_billable": True}
+        work.put("psa.time_entry", entry["id"], row, entry["project_ref"])
+    work.run()
+    bills = {key for key, kind in orders(work) if kind == "upsert_time_bill"}
+    assert bills == {
+        f"netsuite:time_bill:{time_bill_id(f'{system}:time_entry:1', f'{system}:project:1')}"
+        for system in ("harvest", "inhouse")
+    }
+    margins = work.table("psa.metric.project_margin").values()
+    assert {(row["project_ref"], row["project_id"], row["seconds"]) for row in margins} == {
+        ("harvest:project:1", PROJECT, 28_800),
+        ("inhouse:project:1", PROJECT, 28_800),
+    }
+    assert status(work)["psa_ref"] == "harvest:project:1"
+
+
+def test_a_deal_of_a_second_crm_is_carried_through_beside_one_of_the_first() -> None:
+    beside = {**LANDSCAPE.systems, "hubspot": System(role=Role.CRM)}
+    work = topology(Landscape(systems=beside))
+    for system in ("salesforce", "hubspot"):
+        deal_of(work, system)
+    work.run()
+    assert orders(work) == {
+        (f"netsuite:customer:{customer_id(f'{system}:account:1')}", "upsert_customer")
+        for system in ("salesforce", "hubspot")
+    }
+    rows = work.table("psa.status.customer").values()
+    assert {(row["crm_id"], row["status"]) for row in rows} == {
+        ("salesforce:account:1", "requested"),
+        ("hubspot:account:1", "requested"),
+    }
+    (row,) = work.table("psa.metric.pipeline_health").values()
+    assert (row["opportunities"], row["amount"]) == (2, 18)
+
+
+def deal_of(work: Topology, crm: str) -> None:
+    """A won deal of a CRM with a customer and a German line; one of the first makes PROJECT."""
+    account, deal = f"{crm}:account:1", DEAL if crm == "salesforce" else f"{crm}:deal:1"
+    names = {"engagement_id": engagement_id(deal), "customer_id": customer_id(account)}
+    known = {"id": account, "source_system": crm, "customer_id": customer_id(account)}
+    work.put("psa.customer", account, {**known, "name": "Acme"}, customer_id(account))
+    row = {**names, "id": deal, "stage": "won", "name": "Grid", "currency": "EUR"}
+    row = {**row, "amount": Decimal("9.0000"), "billing_type": "time_and_materials"}
+    work.put("psa.opportunity", deal, row, names["engagement_id"])
+    line = {"id": f"{crm}:line:1", "engagement_id": names["engagement_id"], "country_code": "DE"}
+    work.put("psa.opportunity_line", line["id"], line, names["engagement_id"])
 
 
 @pytest.mark.parametrize(
