@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from aiohttp import web
@@ -24,6 +26,7 @@ from schemas.errors import PsaStreamError, TransientError
 from schemas.system import SystemBundle
 from schemas.topics import Topic
 
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 NOON: Final = datetime(2026, 5, 4, 12, tzinfo=UTC)
 PAGE: Final = 2
 REQUESTS_MAX: Final = 150
@@ -382,6 +385,8 @@ def same(value: object, found: object) -> bool:
     """Whether a captured value is the one that was sent."""
     if isinstance(value, bool) or isinstance(found, bool):
         return value is found
+    if isinstance(value, Decimal) and isinstance(found, str) and _NUMBER.fullmatch(found):
+        return value == Decimal(found)
     return value == found or str(value) == str(found)
 
 

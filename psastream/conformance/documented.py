@@ -99,8 +99,8 @@ class Token(_Model):
 class Counted(_Model):
     """Pages by number, or by the number of rows before them.
 
-    An answer may tell at paths how many pages and rows there are, whether there are more, and the
-    number of the next page, null on the last.
+    An answer may tell how many pages and rows there are, at paths or in headers; whether there are
+    more; and the number of the next page, null on the last.
     """
 
     type: Literal["page", "offset"]
@@ -110,6 +110,8 @@ class Counted(_Model):
     total_path: Path | None = None
     more_path: Path | None = None
     next_path: Path | None = None
+    pages_header: str | None = None
+    total_header: str | None = None
 
 
 class After(_Model):
@@ -166,19 +168,21 @@ class Stamp(_Model):
 class Documented(_Model):
     """An object: what the vendor says of its rows.
 
-    `vary`: a free text that the contract takes, by which the suite tells versions apart. `order`:
-    of its lists; `newest` is what most documents say, and what they say nothing of is `id`.
-    `deletes`: how they show: rows left out, a flag, or a list of those deleted. `nullable`: fields
-    that the vendor may leave null.
+    `vary`: a field that the contract takes, by which the suite tells versions apart: a free text, a
+    number or a date, as `varies` says. `order`: of its lists. `deletes`: how they show: rows left
+    out, a flag, or a list of those deleted. `nullable`: fields that the vendor may leave null;
+    `optional`: those that answers of some accounts lack.
     """
 
     id: Path
     vary: Path
+    varies: Literal["text", "number", "date"] = "text"
     changed_at: Stamp | None = None
     order: Literal["id", "newest", "oldest"] = "id"
     deletes: Literal["absence", "flag", "list"] = "absence"
     flag: Path | None = None
     nullable: tuple[Path, ...] = ()
+    optional: tuple[Path, ...] = ()
     parent: str | None = None
     parent_path: Path | None = None
     lists: tuple[ListOf, ...] = Field(min_length=1)

@@ -56,7 +56,8 @@ async def missing_columns(bench: Bench) -> None:
     await bench.settle()
     template = bench.account.template(bench.obj)
     for path, value in leaves(template):
-        if value is None or path not in _captured_paths(bench, template):
+        is_optional = path.startswith(bench.documented.optional)
+        if value is None or is_optional or path not in _captured_paths(bench, template):
             continue
         await bench.fresh(3)
         await bench.settle()
@@ -169,11 +170,12 @@ async def exact_values(bench: Bench) -> None:
     fixed = [name for name in plain if plain[name] == other[name]]
     vary = bench.documented.vary
     for key, (path, value) in sent.items():
+        row = list(flat(bench.account.rows[bench.obj][key].row))
         if key in held and path == vary and not any(_is_same(value, v) for v in flat(held[key])):
             raise BrokenClauseError(f"{path} = {value!r} is captured as another value")
         for name in fixed if key in held else ():
             if held[key][name] != plain[name]:
-                _require_exact(path, value, held[key][name])
+                _require_exact(path, value, row, held[key][name])
     _require_mapped(bench)
 
 
@@ -193,18 +195,19 @@ def _extremes(bench: Bench, template: Mapping[str, Any]) -> Iterator[tuple[str, 
             yield path, found
 
 
-def _require_exact(path: str, value: Any, captured: object) -> None:
+def _require_exact(path: str, value: Any, row: list[object], captured: object) -> None:
+    if captured is None and value not in ("", None, [], {}):
+        raise BrokenClauseError(f"{path} = {value!r} is captured as null")
     found = list(flat(captured))
     if any(isinstance(each, float) for each in found):
         raise BrokenClauseError(f"{path} = {value!r} is captured in binary digits: {found}")
-    sent = list(flat(value)) if isinstance(value, dict | list) else [value]
-    if not all(any(_is_same(each, one) for each in sent) for one in found):
+    if not all(any(_is_same(each, one) for each in row) for one in found):
         raise BrokenClauseError(f"{path} = {value!r} is captured as {found}")
 
 
 def _is_same(sent: object, captured: object) -> bool:
     if captured is None:
-        return sent in ("", None, [], {})
+        return sent in ("", None)
     if isinstance(sent, bool) and isinstance(captured, bool):
         return sent is captured
     if isinstance(captured, Decimal | int) and isinstance(sent, Decimal | int | str):

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from aiohttp import web
@@ -34,6 +34,9 @@ from psastream.conformance.paths import dump, get, load, put
 
 DEFAULT_PAGE: Final = 3
 NUMBERS_FROM: Final = 7_000
+FIRST_DAY: Final = date(2026, 1, 1)
+PAGES: Final = 10_000
+"""So many pages a list tells that never ends."""
 
 
 @dataclass(slots=True)
@@ -73,6 +76,12 @@ class _Counts:
     after: int
     has_more: bool
     size: int
+    is_endless: bool
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return PAGES if self.is_endless else -(-len(self.found) // self.size)
 
     def next_of(self, paging: Counted) -> int | None:
         """What asks for the next page where pages are counted."""
@@ -113,6 +122,7 @@ class DocumentedApi:
         self._token = f"token-of-{api.tokens.path}" if api.tokens else ""
         self.rows: dict[str, dict[str, Stored]] = {obj: {} for obj in api.objects}
         self.quirks = Quirks()
+        self._numbers: dict[str, int] = {}
 
     @property
     def secrets(self) -> set[str]:
@@ -162,7 +172,7 @@ class DocumentedApi:
         is_number = isinstance(get(self.template(obj), documented.id), int)
         written = put(base, documented.id, int(key) if is_number else key)
         if text is not None:
-            written = put(written, documented.vary, text)
+            written = put(written, documented.vary, self._varied(documented, text))
         if documented.flag is not None:
             written = put(written, documented.flag, False)
         changed_at = stamp or self._clock()
@@ -179,6 +189,15 @@ class DocumentedApi:
                 found = get(top, self.documented(documented.parent).id)
                 written = put(written, documented.parent_path, found)
         self.rows[obj][key] = Stored(key, written, changed_at, parent)
+
+    def _varied(self, documented: Documented, text: str) -> object:
+        """Return the value that stands for a text where no text can be."""
+        number = self._numbers.setdefault(text, len(self._numbers) + 1)
+        if documented.varies == "number":
+            return number
+        if documented.varies == "date":
+            return (FIRST_DAY + timedelta(days=number)).isoformat()
+        return text
 
     def remove(self, obj: str, key: str) -> None:
         """Delete a row, so that it shows as documented."""
@@ -236,6 +255,8 @@ class DocumentedApi:
         size = self._size(words)
         paging = listed.paging or self._api.paging
         start = self._start(paging, words, found, size)
+        if self.quirks.repeats and isinstance(paging, Counted):
+            start = 0
         window = listed.window
         if window is not None and start >= (self.quirks.window_rows or window.rows):
             raise RefusedAskError(window.status, "too far", window.body)
@@ -248,7 +269,7 @@ class DocumentedApi:
             after = min(size, len(found))
         if self.quirks.away is not None and isinstance(paging, Link):
             has_more = True
-        counts = _Counts(found, after, has_more, size)
+        counts = _Counts(found, after, has_more, size, self.quirks.repeats)
         return self._with_next(paging, body, request, counts)
 
     def _size(self, words: Mapping[str, Any]) -> int:
@@ -322,13 +343,22 @@ class DocumentedApi:
             case Token() if at.has_more or not paging.absent_at_end:
                 return put(body, paging.path, at.token if at.has_more else None), {}
             case Counted():
+                headers = {
+                    name: str(value)
+                    for name, value in (
+                        (paging.pages_header, at.pages),
+                        (paging.total_header, len(at.found)),
+                    )
+                    if name is not None
+                }
                 for path, value in (
-                    (paging.pages_path, -(-len(at.found) // at.size)),
+                    (paging.pages_path, at.pages),
                     (paging.total_path, len(at.found)),
                     (paging.more_path, at.has_more),
                     (paging.next_path, at.next_of(paging)),
                 ):
                     body = body if path is None else put(body, path, value)
+                return body, headers
         return body, {}
 
 
