@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from psastream.conformance.suite import Finding, conform, read_subject
+from psastream.conformance.suite import Finding, judge
 from psastream.system import read_system
 
 
@@ -26,8 +26,7 @@ def conform_system(
     Raises ConfigError where the folder cannot be read, or lacks what is tested by.
     """
     system, vendor = read_system(folder, beside)
-    subject = read_subject(folder.resolve(), system, vendor)
-    found = conform(subject, objects, clauses)
+    found = judge(folder.resolve(), system, vendor, objects, clauses)
     broken = [each for each in found if each.broken]
     if as_json:
         said = {"system": system.name, "findings": [asdict(each) for each in found]}

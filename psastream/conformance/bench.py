@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -94,6 +94,14 @@ class MemoryLog:
         return bookmark, Ledger(entries)
 
 
+class Answering(Protocol):
+    """Whatever answers requests."""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        ...
+
+
 @dataclass
 class Network:
     """Stands between source and account: counts requests, and answers in the account's place.
@@ -102,7 +110,7 @@ class Network:
     another host, whose address is `away`.
     """
 
-    account: DocumentedApi | None = None
+    account: Answering | None = None
     fault: Fault | None = None
     asked: list[tuple[float, web.Request]] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)

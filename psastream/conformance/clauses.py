@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from psastream.conformance.bench import Bench
+from psastream.conformance.targets import SinkBench
 
 Check = Callable[[Bench], Awaitable[None]]
+SinkCheck = Callable[[SinkBench], Awaitable[None]]
 Applies = Callable[[Bench], str]
 
 
@@ -49,6 +51,29 @@ def clause(
     def listed(check: Check) -> Check:
         assert name not in CLAUSES, name
         CLAUSES[name] = Clause(name, says, check, spared, per_object)
+        return check
+
+    return listed
+
+
+@dataclass(frozen=True)
+class SinkClause:
+    """A clause about a kind of command."""
+
+    name: str
+    says: str
+    check: SinkCheck
+
+
+SINK_CLAUSES: Final[dict[str, SinkClause]] = {}
+
+
+def sink_clause(name: str, says: str) -> Callable[[SinkCheck], SinkCheck]:
+    """Put a check of sinks on the list."""
+
+    def listed(check: SinkCheck) -> SinkCheck:
+        assert name not in SINK_CLAUSES, name
+        SINK_CLAUSES[name] = SinkClause(name, says, check)
         return check
 
     return listed

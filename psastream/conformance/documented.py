@@ -205,6 +205,27 @@ class Answer(_Model):
     means: Literal["denied", "slow_down", "pause", "passing"]
 
 
+class Refusal(_Model):
+    """An answer to a write that says no; `words` of it must reach who is to mend the cause."""
+
+    status: int
+    body: Any = None
+    words: str = ""
+
+
+class Written(_Model):
+    """What the vendor documents of writes.
+
+    `server` is the class of a simulated target; `reads` are parts of paths that change nothing,
+    whatever the method.
+    """
+
+    server: str
+    reads: tuple[str, ...] = ()
+    connector: str = "sink.json"
+    refusals: tuple[Refusal, ...] = ()
+
+
 class Tokens(_Model):
     """Where tokens are got: `${token}` stands for one in `headers`."""
 
@@ -224,6 +245,7 @@ class Api(_Model):
     paging: Paging = Single(type="single")
     answers: tuple[Answer, ...] = ()
     objects: Mapping[str, Documented] = {}
+    sink: Written | None = None
 
 
 def read_api(text: str, file: str) -> Api:

@@ -10,15 +10,16 @@ from datetime import datetime
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryDirectory
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from connectors.systems import read_text
 from connectors.toolkit.config import read_document
 from connectors.toolkit.vendor import Vendor
-from psastream.conformance import answers, lists, rows
+from psastream.conformance import answers, lists, rows, writing
 from psastream.conformance.bench import (
     NOON,
     Bench,
@@ -27,17 +28,26 @@ from psastream.conformance.bench import (
     Sample,
     Subject,
 )
-from psastream.conformance.clauses import CLAUSES, FIRST, Clause
+from psastream.conformance.clauses import (
+    CLAUSES,
+    FIRST,
+    SINK_CLAUSES,
+    Clause,
+    SinkClause,
+)
 from psastream.conformance.documented import FILE, Api, read_api
 from psastream.conformance.paths import load
 from psastream.conformance.server import DocumentedApi
+from psastream.conformance.targets import Order, SinkBench, SinkSubject
 from psastream.conformance.timing import run_jumping
 from schemas.errors import ConfigError
 from schemas.system import SystemBundle
 
 SAMPLES: Final = "samples"
+COMMANDS: Final = "commands"
+Model = TypeVar("Model", bound=BaseModel)
 _PLACEHOLDER: Final = re.compile(r"\$\{env:(\w+)\}")
-MODULES: Final = (lists, answers, rows)
+MODULES: Final = (lists, answers, rows, writing)
 """Their import puts the clauses on the list."""
 
 
@@ -56,11 +66,16 @@ class Finding:
         return not self.broken and not self.spared
 
 
-def read_subject(folder: Path, system: SystemBundle, vendor: Vendor) -> Subject:
-    """Return what a folder gives to be tested. Raises ConfigError naming what it lacks."""
+def read_subject(folder: Path, system: SystemBundle, vendor: Vendor) -> Subject | None:
+    """Return what of a folder reads, None where its API is not described.
+
+    Raises ConfigError naming what it lacks.
+    """
     file = f"{system.name}/{FILE}"
     hint = "docs/conformance.md says what a folder must hold to be tested"
     api = read_api(read_text(folder / FILE, file, hint), file)
+    if not api.objects:
+        return None
     if vendor.source is None:
         raise ConfigError(f"nothing polls {system.name}", hint=hint)
     document = read_document(folder / api.connector)
@@ -82,8 +97,7 @@ def _account(
 ) -> DocumentedApi:
     if api.server is None:
         return DocumentedApi(api, samples, environment, clock)
-    module, _, name = api.server.partition(":")
-    made = getattr(import_module(module), name)(api, samples, environment, clock)
+    made = _named(api.server)(api, samples, environment, clock)
     assert isinstance(made, DocumentedApi)
     return made
 
@@ -96,19 +110,58 @@ def _canaries(document: Mapping[str, Any]) -> dict[str, str]:
 
 def read_samples(folder: Path, obj: str) -> Sequence[Sample]:
     """Return the sample rows of an object. Raises ConfigError where there is none."""
-    name = f"{folder.name}/{SAMPLES}/{obj}.json"
-    hint = "a list of {row: as the API tells it, makes: {entity: {field: value}}}"
-    text = read_text(folder / SAMPLES / f"{obj}.json", name, hint)
+    return _read_list(folder, obj, Sample)
+
+
+def _read_list(folder: Path, name: str, model: type[Model]) -> list[Model]:
+    """Return the samples of a file. Raises ConfigError where there is none."""
+    file = f"{folder.name}/{SAMPLES}/{name}.json"
+    hint = "docs/conformance.md shows what stands in it"
+    text = read_text(folder / SAMPLES / f"{name}.json", file, hint)
     try:
-        found = TypeAdapter(list[Sample]).validate_python(load(text))
+        found = [model.model_validate(each) for each in load(text)]
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, problem["loc"]))
-        raise ConfigError(f"{name}: {where}: {problem['msg']}", hint=hint) from error
-    except ValueError as error:
-        raise ConfigError(f"{name} is no JSON: {error}", hint=hint) from error
+        raise ConfigError(f"{file}: {where}: {problem['msg']}", hint=hint) from error
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{file} is no list in JSON: {error}", hint=hint) from error
     if not found:
-        raise ConfigError(f"{name} has no row", hint=hint)
+        raise ConfigError(f"{file} has nothing in it", hint=hint)
+    return found
+
+
+def _named(server: str) -> Any:
+    module, _, name = server.partition(":")
+    return getattr(import_module(module), name)
+
+
+def judge(
+    folder: Path,
+    system: SystemBundle,
+    vendor: Vendor,
+    objects: Collection[str] = (),
+    clauses: Collection[str] = (),
+) -> list[Finding]:
+    """Return what became of each clause on what a folder reads and writes.
+
+    `objects` are its objects, and the kinds of its commands; all by default. Raises ConfigError
+    where the folder lacks what it is tested by, or there is no such object or clause.
+    """
+    if unknown := sorted({*clauses} - CLAUSES.keys() - SINK_CLAUSES.keys()):
+        raise ConfigError(f"there is no clause {unknown[0]}", hint=", ".join(CLAUSES))
+    source, sink = read_subject(folder, system, vendor), read_sink_subject(folder, system, vendor)
+    kinds = {order.kind for order in sink.orders} if sink else set()
+    known = {*(source.samples if source else ()), *kinds}
+    if strange := sorted({*objects} - known):
+        hint = f"documented are {', '.join(sorted(known))}"
+        raise ConfigError(f"{FILE} documents no object {strange[0]}", hint=hint)
+    asked, named = {*(objects or known)}, {*(clauses or (*CLAUSES, *SINK_CLAUSES))}
+    found: list[Finding] = []
+    if source is not None and asked - kinds and named & CLAUSES.keys():
+        found += conform(source, asked - kinds, named & CLAUSES.keys())
+    if sink is not None and asked & kinds and named & SINK_CLAUSES.keys():
+        found += conform_sink(sink, asked & kinds, named & SINK_CLAUSES.keys())
     return found
 
 
@@ -116,15 +169,69 @@ def conform(
     subject: Subject, objects: Collection[str] = (), clauses: Collection[str] = ()
 ) -> list[Finding]:
     """Return what became of each clause on each object; all of them by default."""
-    unknown = sorted({*clauses} - CLAUSES.keys())
-    if unknown:
-        raise ConfigError(f"there is no clause {unknown[0]}", hint=", ".join(CLAUSES))
-    if strange := sorted({*objects} - subject.samples.keys()):
-        hint = f"documented are {', '.join(subject.samples)}"
-        raise ConfigError(f"{FILE} documents no object {strange[0]}", hint=hint)
     names = [*FIRST, *(name for name in CLAUSES if name not in FIRST)]
     chosen = [CLAUSES[name] for name in names if not clauses or name in clauses]
-    return run_jumping(_conform(subject, objects or subject.samples.keys(), chosen))
+    judged = [obj for obj in subject.samples if not objects or obj in objects]
+    return run_jumping(_conform(subject, judged, chosen))
+
+
+def read_sink_subject(folder: Path, system: SystemBundle, vendor: Vendor) -> SinkSubject | None:
+    """Return what of a folder writes, None where nothing does. Raises ConfigError."""
+    file = f"{system.name}/{FILE}"
+    hint = "docs/conformance.md says what a folder must hold to be tested"
+    if vendor.sink is None:
+        return None
+    written = read_api(read_text(folder / FILE, file, hint), file).sink
+    if written is None:
+        raise ConfigError(f"{file} says nothing of its sink", hint=hint)
+    orders = _read_list(folder, COMMANDS, Order)
+    kinds = {kind.kind for kind in vendor.commands}
+    if lacking := sorted(kinds - {order.kind for order in orders}):
+        raise ConfigError(f"{system.name}: no sample command is {lacking[0]}", hint=hint)
+    return SinkSubject(
+        system.name,
+        vendor,
+        vendor.sink,
+        read_document(folder / written.connector),
+        orders,
+        written,
+        _named(written.server),
+    )
+
+
+def conform_sink(
+    subject: SinkSubject, kinds: Collection[str] = (), clauses: Collection[str] = ()
+) -> list[Finding]:
+    """Return what became of each clause of sinks on each sample command; of all by default."""
+    orders = [order for order in subject.orders if not kinds or order.kind in kinds]
+    chosen = [each for name, each in SINK_CLAUSES.items() if not clauses or name in clauses]
+    with TemporaryDirectory() as directory:
+        return run_jumping(_conform_sink(subject, orders, chosen, Path(directory)))
+
+
+async def _conform_sink(
+    subject: SinkSubject,
+    orders: Sequence[Order],
+    clauses: Sequence[SinkClause],
+    directory: Path,
+) -> list[Finding]:
+    network = Network()
+    found = []
+    async with AsyncExitStack() as stack:
+        network.url = await _serve(stack, network.answer)
+        network.away = await _serve(stack, network.take)
+        for order in orders:
+            for clause in clauses:
+                bench = SinkBench(subject, order, network, directory)
+                broken = ""
+                try:
+                    await clause.check(bench)
+                except BrokenClauseError as error:
+                    broken = str(error)
+                finally:
+                    await bench.close()
+                found.append(Finding(order.kind, clause.name, broken))
+    return found
 
 
 async def _conform(
@@ -191,3 +298,8 @@ async def _serve(stack: AsyncExitStack, handler: Any) -> str:
 def listed() -> Iterator[tuple[str, str]]:
     """Yield name and sentence of every clause."""
     yield from ((clause.name, clause.says) for clause in CLAUSES.values())
+
+
+def listed_of_sinks() -> Iterator[tuple[str, str]]:
+    """Yield name and sentence of every clause of sinks."""
+    yield from ((clause.name, clause.says) for clause in SINK_CLAUSES.values())

@@ -10,7 +10,7 @@ import pytest
 
 from connectors.systems import Systems
 from psastream.conformance.clauses import CLAUSES, FIRST
-from psastream.conformance.suite import Finding, conform, read_subject
+from psastream.conformance.suite import Finding, judge
 from psastream.system import read_system
 from tests.conformance.bad_vendor import MAPPING, vendor_with, write_visits
 from tests.support.examples import TIMES
@@ -86,7 +86,7 @@ def broken(
     """What is seen of each clause that a vendor with faults breaks."""
     folder = write_visits(parent, mapping, **source)
     system = Systems([folder]).read("visits")
-    found = conform(read_subject(folder, system, vendor_with(*faults)), clauses=clauses)
+    found = judge(folder, system, vendor_with(*faults), clauses=clauses)
     return {finding.clause: finding.broken for finding in found if finding.broken}
 
 
@@ -126,7 +126,7 @@ def test_a_declaration_that_is_wrong_breaks_the_clause_that_is_about_it(
         assert old in text
         (folder / name).write_text(text.replace(old, new))
     system, vendor = read_system(folder)
-    found = conform(read_subject(folder, system, vendor), [obj], (clause,))
+    found = judge(folder, system, vendor, [obj], (clause,))
     assert [finding.clause for finding in found if finding.broken] == [clause]
 
 
@@ -142,6 +142,6 @@ def test_what_was_seen_is_told(tmp_path: Path) -> None:
 def test_where_rows_have_no_id_nothing_else_is_judged(tmp_path: Path) -> None:
     folder = write_visits(tmp_path)
     system = Systems([folder]).read("visits")
-    found = conform(read_subject(folder, system, vendor_with("id of its own")))
+    found = judge(folder, system, vendor_with("id of its own"))
     assert found[0] == Finding("visit", "one id", broken=found[0].broken)
     assert {finding.spared for finding in found[1:]} == {"'one id' is broken"}

@@ -44,6 +44,10 @@ POLICY: Final = ErrorPolicy(
     rules=(
         rule(204, Meaning.ACCEPTED, evidence=_SAVED),
         rule(
+            200, Meaning.UNKNOWN, methods=["PUT", "PATCH", "DELETE"],
+            evidence=f"{_SAVED}: a write is answered 204, so a proxy may have said this",
+        ),
+        rule(
             (400, 429), Meaning.RATE_LIMITED,
             "CONCURRENCY_LIMIT_EXCEEDED", "EXCEEDED_MAX_CONCUR_RQST", "SSS_REQUEST_LIMIT_EXCEEDED",
             "WS_CONCUR_SESSION_DISALLWD", "WS_REQUEST_BLOCKED",
