@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 from pydantic import Field, SecretStr
 
-from connectors.polled.config import PolledConfig
+from connectors.polled.config import ApiConfig, PolledConfig
 from connectors.polled.conversion import Layout, RowReader
 from connectors.polled.model import (
     DeleteFeed,
@@ -50,7 +50,7 @@ log = structlog.get_logger()
 UNSPENT: Final = RetrySettings(attempts=1)
 
 
-class VisitsConfig(PolledConfig):
+class VisitsConfig(ApiConfig):
     """The account's token."""
 
     token: SecretStr = Field(alias="auth.token")
