@@ -318,6 +318,31 @@ def test_hours_are_billed_in_the_new_erp_once_their_bill_is_gone_from_the_old_on
     assert firm.orders() == [(SECOND, "delete_time_bill", new)]
 
 
+def test_a_project_that_both_erps_hold_stays_where_it_was_ordered_last() -> None:
+    """The first one's legal entity is active again; later the deal is lost."""
+    firm = moved_after_it_was_shown()
+    firm.project(SECOND, DE, legal_entity_id="9", contract_value=Decimal(9), currency="EUR")
+    firm.legal_entity(FIRST, 1, "DE")
+    assert firm.status() == ("active", None, f"{SECOND}:project:1")
+    firm.row("opportunity", DEALS[0])
+    assert firm.status()[2] == f"{SECOND}:project:1"
+
+
+def test_hours_follow_at_once_to_an_erp_that_holds_the_project_already() -> None:
+    firm = two_countries()
+    firm.deal("DE")
+    firm.customer(FIRST)
+    firm.project(FIRST, DE, legal_entity_id="1")
+    firm.project("inhouse", DE)
+    firm.hours()
+    firm.bill(FIRST)
+    firm.legal_entity(SECOND, 9, "DE")
+    firm.project(SECOND, DE, legal_entity_id="9")
+    firm.orders()
+    firm.row("legal_entity", f"{FIRST}:subsidiary:1")
+    assert (FIRST, "delete_time_bill", time_bill_id(ENTRY, PSA)) in firm.orders()
+
+
 def test_hours_that_the_old_erp_has_invoiced_are_billed_in_no_other() -> None:
     firm = moved_after_it_was_shown()
     firm.orders()
