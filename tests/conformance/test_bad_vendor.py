@@ -47,7 +47,13 @@ FAULTS: Final = {
     "spends the day's allowance": "documented answers",
 }
 """Fault of the code and the clause that is broken by it."""
-ALSO: Final = {"half a list is a list": {"restart"}}
+ALSO: Final = {
+    "half a list is a list": {"restart"},
+    "never gives up": {"passing faults"},
+    "stamps its reads": {"doubled rows", "exact values"},
+    "trusts the order": {"passing faults"},
+    "news are new rows": {"odd rows"},
+}
 """What else a fault breaks by its nature."""
 OTHERS: Final = 3
 """Clauses that a fault must leave whole, drawn for each; all of them in `make properties`."""
