@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-parts test-engine test-story test-unit test-connectors \
-	test-property properties mutants crash seeds fuzz check format bench bench-pipeline \
+	test-property conformance properties mutants crash seeds fuzz check format bench bench-pipeline \
 	bench-latency bench-latency-database bench-sizes profile clean
 
 help: ## Show this list
@@ -53,7 +53,10 @@ test-connectors: $(READY)
 	@nice -n 5 $(PYTEST) tests/unit/connectors
 
 test-property: $(READY)
-	@nice -n 5 $(PYTEST) tests/property tests/conformance
+	@nice -n 5 $(PYTEST) tests/property
+
+conformance: $(READY) ## Hold every system to the clauses of docs/conformance.md, and a bad one
+	@$(PYTEST) tests/conformance
 
 properties: $(READY) ## Run the property tests with many examples each (TIMES=20)
 	@PSASTREAM_TEST_TIMES=$(or $(TIMES),20) $(PYTEST) $(or $(ARGS),tests/property tests/unit tests/conformance)

@@ -52,7 +52,7 @@ def group(name: str, partitions: int, *topics: str) -> GroupSpec:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def app() -> EngineApp:
     return create_app(SETTINGS, [group("a", 3, "t1", "t2"), group("b", 2, "t3")], NoInstruments())
 
