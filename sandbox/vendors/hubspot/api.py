@@ -30,9 +30,15 @@ _CATEGORIES: Final = {
     400: ("VALIDATION_ERROR", "Invalid input"),
     401: ("INVALID_AUTHENTICATION", "Authentication credentials not found."),
     404: ("OBJECT_NOT_FOUND", "resource not found"),
-    429: ("RATE_LIMITS", "You have reached your ten_secondly_rolling limit."),
     500: ("INTERNAL_ERROR", "internal error"),
     503: ("INTERNAL_ERROR", "service unavailable"),
+}
+_LIMITED: Final = {
+    "status": "error",
+    "message": "You have reached your ten_secondly_rolling limit.",
+    "errorType": "RATE_LIMIT",
+    "correlationId": "00000000-0000-0000-0000-000000000000",
+    "policyName": "TEN_SECONDLY_ROLLING",
 }
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -41,7 +47,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 class HubSpotSettings(SiteSettings):
     """Adjustable behaviour of the CRM."""
 
-    requests_per_ten_seconds: int = Field(default=190, ge=0)
+    requests_per_ten_seconds: int = Field(default=100, ge=0)
     index_lag_s: float = Field(default=1.0, ge=0)
     """How long the search shows nothing of a row that was changed."""
 
@@ -192,6 +198,8 @@ def _next_page(after: str) -> dict[str, Any]:
 
 
 def _error_response(error: HubSpotError) -> Response:
+    if error.status == 429:
+        return ExactJSONResponse(_LIMITED, status_code=429)
     category, message = _CATEGORIES.get(error.status, _CATEGORIES[400])
     body = {
         "status": "error",

@@ -44,6 +44,15 @@ def test_the_token_is_checked(http: TestClient) -> None:
     assert http.get(COMPANIES).json() == {"results": []}
 
 
+def test_more_requests_than_the_account_may_make_are_refused(http: TestClient) -> None:
+    http.patch("/admin/hubspot/settings", json={"requests_per_ten_seconds": 1})
+    assert http.get(COMPANIES).status_code == 200
+    refused = http.get(COMPANIES)
+    assert refused.status_code == 429
+    told = refused.json()
+    assert (told["errorType"], told["policyName"]) == ("RATE_LIMIT", "TEN_SECONDLY_ROLLING")
+
+
 def test_a_list_goes_on_after_the_last_id_until_nothing_follows(http: TestClient) -> None:
     ids = [add(http, "companies", name=f"c{number}")["id"] for number in range(5)]
     first = http.get(COMPANIES, params={"limit": 3, "properties": "name"}).json()
