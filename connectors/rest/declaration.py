@@ -19,17 +19,16 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
 from connectors.rest.asks import PAGE_SIZE
 from connectors.rest.paging import Paginator, SinglePage
 from connectors.rest.paths import Path
+from connectors.toolkit.declaration import Problem, declared_wrong, parse_declared
 from connectors.toolkit.faults import Meaning
 from schemas.errors import ConfigError
 from schemas.system import SystemBundle
-from schemas.yaml_text import line_of, read_document
 
 FILE: Final = "rest.yaml"
 HINT: Final = "docs/rest.md describes rest.yaml"
@@ -292,24 +291,10 @@ class RestConfig(_Model):
     objects: dict[Text, ObjectConfig] = Field(min_length=1)
 
 
-Problem = tuple[tuple[object, ...], str]
-
-
 @lru_cache(maxsize=16)
 def parse_declaration(text: str, file: str) -> RestConfig:
     """Parse the text of a rest.yaml. Raises ConfigError naming every problem with its line."""
-    document = read_document(text, file, hint=HINT)
-    try:
-        return RestConfig.model_validate(document)
-    except ValidationError as error:
-        raise _wrong(
-            text,
-            file,
-            [
-                (problem["loc"], f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}")
-                for problem in error.errors(include_url=False, include_input=False)
-            ],
-        ) from error
+    return parse_declared(text, file, RestConfig, HINT)
 
 
 def read_declaration(system: SystemBundle) -> RestConfig:
@@ -323,17 +308,8 @@ def read_declaration(system: SystemBundle) -> RestConfig:
         raise ConfigError(f"{file} is not there", hint=f"vendor: rest reads what it says; {HINT}")
     config = parse_declaration(text, file)
     if problems := [*_problems(config, system)]:
-        raise _wrong(text, file, problems)
+        raise declared_wrong(text, file, problems, HINT)
     return config
-
-
-def _wrong(text: str, file: str, problems: list[Problem]) -> ConfigError:
-    lines = [f"line {line_of(text, path)}: {problem}" for path, problem in problems]
-    return ConfigError(
-        f"{file} is not valid: {'; '.join(lines)}",
-        problems=[f"{file}: {line}" for line in lines],
-        hint=HINT,
-    )
 
 
 def _problems(config: RestConfig, system: SystemBundle) -> Iterator[Problem]:

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from connectors.rest.paths import Path
+from connectors.toolkit.declaration import Problem, declared_wrong, parse_declared
 from schemas.errors import ConfigError
 from schemas.system import SystemBundle
-from schemas.yaml_text import line_of, read_document
 
 FILE: Final = "singer.yaml"
 HINT: Final = "docs/singer.md describes singer.yaml"
@@ -82,23 +82,9 @@ class SingerConfig(_Model):
     objects: dict[Text, StreamConfig] = Field(min_length=1)
 
 
-Problem = tuple[tuple[object, ...], str]
-
-
 def parse_declaration(text: str, file: str) -> SingerConfig:
     """Parse the text of a singer.yaml. Raises ConfigError naming every problem with its line."""
-    document = read_document(text, file, hint=HINT)
-    try:
-        return SingerConfig.model_validate(document)
-    except ValidationError as error:
-        raise _wrong(
-            text,
-            file,
-            [
-                (problem["loc"], f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}")
-                for problem in error.errors(include_url=False, include_input=False)
-            ],
-        ) from error
+    return parse_declared(text, file, SingerConfig, HINT)
 
 
 def read_declaration(system: SystemBundle) -> SingerConfig:
@@ -112,17 +98,8 @@ def read_declaration(system: SystemBundle) -> SingerConfig:
         raise ConfigError(f"{file} is not there", hint=f"vendor: singer reads it; {HINT}")
     config = parse_declaration(text, file)
     if problems := [*_problems(config, system)]:
-        raise _wrong(text, file, problems)
+        raise declared_wrong(text, file, problems, HINT)
     return config
-
-
-def _wrong(text: str, file: str, problems: list[Problem]) -> ConfigError:
-    lines = [f"line {line_of(text, path)}: {problem}" for path, problem in problems]
-    return ConfigError(
-        f"{file} is not valid: {'; '.join(lines)}",
-        problems=[f"{file}: {line}" for line in lines],
-        hint=HINT,
-    )
 
 
 def _problems(config: SingerConfig, system: SystemBundle) -> Iterator[Problem]:
