@@ -11,11 +11,10 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.rest.paths import Path
-from schemas.errors import ConfigError
-from schemas.yaml_text import line_of, read_document
+from connectors.toolkit.declaration import parse_declared
 
 FILE: Final = "conformance.yaml"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -250,13 +249,4 @@ class Api(_Model):
 
 def read_api(text: str, file: str) -> Api:
     """Return what a `conformance.yaml` says. Raises ConfigError naming each problem."""
-    try:
-        return Api.model_validate(read_document(text, file, hint=HINT))
-    except ValidationError as error:
-        problems = [
-            f"{file}: line {line_of(text, problem['loc'])}: "
-            + ".".join(map(str, problem["loc"]))
-            + f": {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False)
-        ]
-        raise ConfigError("; ".join(problems), problems=problems, hint=HINT) from error
+    return parse_declared(text, file, Api, HINT)
