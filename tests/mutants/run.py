@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ PRELOADED: Final = [
     "pydantic", "pytest", "structlog", "yaml",
 ]  # fmt: skip
 FIRST_TESTS, FIRST_S = 25, 4.0  # most mutants are noticed by the tests nearest to them
-BUDGET_S: Final = 25.0  # of CPU that tests took without a mutant
+BUDGET_S: Final = 60.0  # of CPU that tests took without a mutant
 SPARE_S: Final = 30
 
 
@@ -53,10 +53,15 @@ class Reach:
     breadth: dict[str, int]
 
     def of(self, path: str, lines: range) -> list[str]:
-        """Tests that reach any of the lines, the narrowest first."""
+        """Tests that reach any of the lines, the narrowest of each file first."""
         by_line = self.tests.get(path, {})
         found = {test for line in lines for test in by_line.get(line, ())}
-        return sorted(found, key=lambda it: (self.cpu_s[it] > 1, self.breadth[it], it))
+        turns: Counter[str] = Counter()  # a file alone may be blind: the first of each, the second
+        order: dict[str, tuple[bool, int, int]] = {}
+        for test in sorted(found, key=lambda it: (self.breadth[it], it)):
+            turns[_file(test)] += 1
+            order[test] = self.cpu_s[test] > 1, turns[_file(test)], self.breadth[test]
+        return sorted(order, key=order.__getitem__)
 
     def of_module(self, path: str) -> list[str]:
         lines = self.tests.get(path, {})
@@ -155,6 +160,10 @@ def survives(candidate: Candidate, known: Reach) -> bool:
     )
 
 
+def _file(test: str) -> str:
+    return test.partition("::")[0]
+
+
 def _within(tests: Sequence[str], known: Reach, budget_s: float) -> list[str]:
     chosen: list[str] = []
     for test in tests:
@@ -162,7 +171,7 @@ def _within(tests: Sequence[str], known: Reach, budget_s: float) -> list[str]:
         if chosen and budget_s < 0:
             break
         chosen.append(test)
-    return chosen
+    return sorted(chosen, key=_file)  # fixtures of a module are set up once
 
 
 def _trial(path: str, source: str, tests: list[str], known: Reach) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
+import threading
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import cast
@@ -13,11 +16,12 @@ import pytest
 from connectors.polled.bookmark import Bookmark
 from connectors.polled.kafka_log import KafkaLog
 from connectors.polled.ledger import Ledger
-from connectors.polled.main import Connector, run_connector
+from connectors.polled.main import Connector, run_connector, run_poller
 from connectors.polled.model import DeletePage, ObjectReader, Page, ReaderTraits
 from connectors.polled.paging import PAGES_MAX, BrokenPagingError, Paging
 from connectors.polled.source import PolledSource
 from runtime.health import Health
+from runtime.settings import Settings
 from schemas.codec.record import AvroSchema
 from schemas.errors import BrokerUnavailableError, FatalError
 from tests.support.catalogue import FIRM
@@ -123,6 +127,23 @@ def test_without_a_broker_a_connector_tries_with_growing_pauses_and_is_not_ready
     with pytest.raises(asyncio.CancelledError):
         run_jumping(run(again, source, health, 20))
     assert source.polled_at
+
+
+def test_a_poller_that_is_told_to_stop_ends_without_an_error() -> None:
+    def stop_once_it_listens() -> None:
+        while signal.getsignal(signal.SIGTERM) is before:
+            threading.Event().wait(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert before is signal.SIG_DFL
+    stopper = threading.Thread(target=stop_once_it_listens)
+    stopper.start()
+    settings = Settings(
+        bootstrap_servers="127.0.0.1:1", registry_url="http://127.0.0.1:1", metrics_port=0
+    )
+    assert run_poller(settings, []) == 0
+    stopper.join()
 
 
 def test_a_scan_without_end_is_refused() -> None:

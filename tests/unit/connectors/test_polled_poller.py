@@ -100,6 +100,18 @@ def test_a_delete_feed_deletes_living_rows_once() -> None:
     assert world.poll() == []
 
 
+def test_when_a_row_was_shown_is_kept_where_a_delete_log_may_name_it() -> None:
+    for feed in (DeleteFeed.NONE, DeleteFeed.EVERY_POLL):
+        world = World(ReaderTraits(delete_feed=feed))
+        world.poll()
+        world.table.write("a", "later")
+        world.poll()
+        _, ledger = world.log.stored()
+        entry = ledger.get("a")
+        assert entry is not None
+        assert (entry.shown_at is None) is (feed is DeleteFeed.NONE)
+
+
 def test_a_row_changed_after_its_deletion_was_undeleted() -> None:
     world = World(ReaderTraits(delete_feed=DeleteFeed.EVERY_POLL))
     world.poll()

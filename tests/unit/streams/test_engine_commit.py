@@ -108,3 +108,21 @@ def test_another_error_of_ours_is_no_lost_connection() -> None:
         raise RuntimeError("ours")
     with pytest.raises(KafkaConnectionError), losses_told():
         raise RuntimeError("unable to write: <TCPTransport closed=True reading=False>")
+
+
+@pytest.mark.parametrize(("batch", "largest"), [(1_000, 2**20), (2**20, 2**21)])
+def test_a_record_of_two_batches_and_of_a_mebibyte_can_be_written(
+    monkeypatch: pytest.MonkeyPatch, batch: int, largest: int
+) -> None:
+    sizes: list[int] = []
+
+    async def start(producer: AIOKafkaProducer) -> None:
+        sizes.append(producer._max_request_size)
+
+    async def story(_: TransactionalWriter, __: AIOKafkaProducer) -> None:
+        monkeypatch.setattr(AIOKafkaProducer, "start", start)
+        settings = SETTINGS.model_copy(update={"batch_max_bytes": batch})
+        await TransactionalWriter("t", "state", 0, settings).open()
+
+    run(story)
+    assert sizes == [largest]

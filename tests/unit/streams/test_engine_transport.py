@@ -33,6 +33,7 @@ from streams.engine import (
     GroupSpec,
     NoInstruments,
     create_app,
+    faust_internals,
 )
 from streams.engine.faust_internals import missing_names
 from streams.engine.flow import Delivery, FlowWindow
@@ -161,7 +162,8 @@ def test_relied_upon_internals_are_there() -> None:
 
 def test_a_removed_internal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(FetchResult, "getall")
-    assert missing_names() == ["FetchResult.getall"]
+    monkeypatch.setitem(faust_internals._ATTRIBUTES, FetchResult, ("_records_of_old",))
+    assert missing_names() == ["FetchResult.getall", "FetchResult._records_of_old"]
 
 
 class WaitingFetch:

@@ -103,6 +103,9 @@ def test_a_definition_is_known_by_all_that_decides_its_figures() -> None:
         (1, "SELECT a, SUM(b) AS s FROM time_entry GROUP BY a; SELECT 1"),
         (1, "SELECT a, SOUNDEX(b) AS c, SUM(b) AS s FROM time_entry GROUP BY a, c"),
         (1, "SELECT a # b"),
+        (2, "SELECT a, SUM((b) AS s FROM time_entry GROUP BY\na"),
+        (2, "SELECT a, SUM(b) AS s FROM\ntime_entry"),
+        (1, "SELECT a, SUM(b) AS s FROM time_entry GROUP BY a\nWHERE a"),
         (1, "DELETE FROM time_entry"),
     ],
 )

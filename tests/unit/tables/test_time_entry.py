@@ -95,6 +95,27 @@ def bill(hours: str, slot: str = "", **changes: Any) -> Change:
     return Change("time_bill", "netsuite:time_bill:1", {**row, **changes})
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_a_bill_holds_beyond_its_credited_invoice_blocks_the_entry(sign: int) -> None:
+    invoiced: dict[str, Any] = {
+        "kind": "invoice",
+        "status": "open",
+        "project_ref": PSA_PROJECTS[0],
+        "time_entry_id": "inhouse:time_entry:1",
+        "hours": Decimal(5 * sign),
+        "amount": Decimal(500 * sign),
+        "currency": "EUR",
+    }
+    firm = Firm(PROJECT, ERP, entry(hours=Decimal(8 * sign)), bill(f"{8 * sign}"))
+    assert firm.states() == {"transferred": 1}
+    taken_back = {"hours": -invoiced["hours"], "amount": -invoiced["amount"]}
+    firm.feed(
+        Change("invoice", "netsuite:invoice:1", invoiced),
+        Change("invoice", "netsuite:invoice:2", {**invoiced, **taken_back, "kind": "credit_memo"}),
+    )
+    assert firm.states() == {"invoiced": 1, "credited": 1, "blocked": 1}
+
+
 @pytest.mark.parametrize("is_billable", [True, False])
 @pytest.mark.parametrize("is_in_erp", [True, False])
 def test_hours_of_a_project_that_is_deleted_count_nowhere_until_it_is_back(
