@@ -20,6 +20,7 @@ from connectors.polled.loop import verdict_on
 from connectors.polled.poller import ObjectPoller
 from schemas.errors import PsaStreamError
 from tests.support.catalogue import contract_of
+from tests.support.examples import TIMES
 from tests.support.polled import Clock, MemoryLog
 from tests.support.scripted_vendors import (
     ROWS,
@@ -34,7 +35,7 @@ from tests.support.scripted_vendors import (
 
 POLLS = 2
 REQUESTS_MAX = 120
-ROTATION = 3  # each request meets every third shape, each shape every third request
+ROTATION = max(1, 6 // TIMES)  # each request meets every sixth shape, each shape every sixth
 HALF_EMOJI = "\ud83d"
 
 # request, the object it is about, an object that must not mind, field names
