@@ -9,6 +9,8 @@ from sandbox.vendors.admin import AdminApi, Party
 from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.float.api import FloatApi, FloatSettings
 from sandbox.vendors.float.tables import FloatBooks
+from sandbox.vendors.harvest.api import HarvestApi, HarvestSettings
+from sandbox.vendors.harvest.tables import HarvestBooks
 from sandbox.vendors.hubspot.api import HubSpotApi, HubSpotSettings
 from sandbox.vendors.hubspot.objects import HubSpotBooks
 from sandbox.vendors.netsuite.api import NetSuiteApi
@@ -37,6 +39,10 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
         "hubspot", base_url=base_url, seed=seed, effects=effects, settings=HubSpotSettings()
     )
     inbound_books = HubSpotBooks(inbound.clock)
+    tracker = Site(
+        "harvest", base_url=base_url, seed=seed, effects=effects, settings=HarvestSettings()
+    )
+    tracker_books = HarvestBooks(tracker.clock)
     crm_books = SalesforceBooks(crm.clock)
     erp_books = NetSuiteBooks(erp.clock)
     planner_books = FloatBooks(planner.clock)
@@ -46,6 +52,7 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
             "netsuite": Party(erp, erp_books),
             "float": Party(planner, planner_books),
             "hubspot": Party(inbound, inbound_books),
+            "harvest": Party(tracker, tracker_books),
         },
         effects=effects,
         crm=crm_books,
@@ -57,6 +64,7 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
             Mount("/netsuite", NetSuiteApi(erp, erp_books, credentials).create_app()),
             Mount("/float", FloatApi(planner, planner_books, credentials).create_app()),
             Mount("/hubspot", HubSpotApi(inbound, inbound_books, credentials).create_app()),
+            Mount("/harvest", HarvestApi(tracker, tracker_books, credentials).create_app()),
             Mount("/admin", admin.create_app()),
         ]
     )

@@ -16,13 +16,14 @@ from sandbox.vendors import wire
 from sandbox.vendors.effects import Effect
 from sandbox.vendors.faults import FaultKind, FaultRule
 
-Vendor = Literal["salesforce", "netsuite", "float", "hubspot"]
+Vendor = Literal["salesforce", "netsuite", "float", "hubspot", "harvest"]
 Row = dict[str, Any]
 
 _UNLIMITED: Mapping[str, Mapping[str, object]] = {
     "salesforce": {"daily_requests": 10_000_000},
     "netsuite": {},
     "hubspot": {"requests_per_ten_seconds": 1_000_000},
+    "harvest": {"requests_per_15_seconds": 1_000_000},
     "float": {
         "reads_per_minute": 1_000_000,
         "reads_per_second": 1_000_000,
@@ -39,9 +40,8 @@ class VendorAdminError(Exception):
 class VendorAdmin:
     """Creates, changes and deletes rows of any vendor, sets behaviour, reads books and effects.
 
-    Object names: Salesforce's API names; NetSuite's SuiteQL tables; collections of
-    Float and HubSpot. Row fields
-    are the vendor's own (`sandbox/vendors/<vendor>/`). Every method raises VendorAdminError.
+    Object names: Salesforce's API names; NetSuite's SuiteQL tables; collections of the others. Row
+    fields are the vendor's own (`sandbox/vendors/<vendor>/`). Every method raises VendorAdminError.
     """
 
     def __init__(self, base_url: str, *, timeout_s: float = 30.0) -> None:

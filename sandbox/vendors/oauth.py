@@ -36,6 +36,8 @@ class Credentials:
     netsuite_key: RSAKey
     float_token: str
     hubspot_token: str
+    harvest_token: str
+    harvest_account: str = "1730042"
     client_id: str = _CLIENT_ID
     username: str = _USERNAME
     certificate_id: str = _CERTIFICATE_ID
@@ -48,6 +50,7 @@ def make_credentials() -> Credentials:
         netsuite_key=RSAKey.generate_key(3072),  # the shortest the vendor accepts
         float_token=secrets.token_urlsafe(32),
         hubspot_token=secrets.token_urlsafe(32),
+        harvest_token=secrets.token_urlsafe(32),
     )
 
 
@@ -71,6 +74,9 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
         "FLOAT_TOKEN": credentials.float_token,
         "HUBSPOT_URL": f"{base_url}/hubspot",
         "HUBSPOT_TOKEN": credentials.hubspot_token,
+        "HARVEST_URL": f"{base_url}/harvest",
+        "HARVEST_TOKEN": credentials.harvest_token,
+        "HARVEST_ACCOUNT_ID": credentials.harvest_account,
     }
     _write_secret(directory / ENVIRONMENT_FILE, wire.dumps(environment))
 
@@ -86,6 +92,7 @@ def read_credentials(directory: Path) -> Credentials | None:
         netsuite_key=RSAKey.import_key((directory / "netsuite_private_key.pem").read_text()),
         float_token=environment["FLOAT_TOKEN"],
         hubspot_token=environment["HUBSPOT_TOKEN"],
+        harvest_token=environment["HARVEST_TOKEN"],
     )
 
 

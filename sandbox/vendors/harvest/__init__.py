@@ -1,0 +1,1 @@
+"""A time tracker like Harvest: lists behind cursors, approvals of days, no tombstones."""
