@@ -144,11 +144,15 @@ class Network:
 
 
 class Sample(BaseModel):
-    """A row as the API tells it, and what is made of it: records by entity, or a refusal."""
+    """A row as the API tells it, and what is made of it: records by entity, or a refusal.
+
+    `finds` are the columns of other rows that it looks up, by the name of the lookup.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     row: dict[str, Any]
+    finds: dict[str, dict[str, Any]] = {}
     makes: dict[str, dict[str, Any]] = {}
     refused: str | None = None
 

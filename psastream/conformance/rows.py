@@ -257,6 +257,8 @@ async def samples(bench: Bench) -> None:
     assert mapping is not None
     for number, sample in enumerate(bench.subject.samples[bench.obj], 1):
         row = bench.subject.shape(bench.obj, sample.row)
+        if isinstance(row, dict):
+            row = row | sample.finds
         said = tried_row(mapping, bench.topic.contract, row)
         if sample.refused is not None:
             if said.refused is None or sample.refused not in said.refused:

@@ -21,6 +21,7 @@ from connectors.polled.paging import BrokenPagingError
 from connectors.systems import Systems
 from psastream.cli import app
 from schemas.errors import AuthenticationError
+from schemas.identity import resource_id
 from tests.support.polled import START
 from tests.support.vendor_server import serving
 
@@ -29,6 +30,7 @@ STAMPS: Final = {"created_at": "2026-03-02T08:00:00Z", "updated_at": "2026-03-03
 CLIENT: Final = {"id": 501, "name": "Quay Ltd", "currency": "EUR"}
 PROJECT: Final = {"id": 31, "name": "Quay", "code": ""}
 USER: Final = {"id": 7, "name": "Rae Example"}
+WORKER: Final = {"email": "Rae@example.com"}
 USER_ASSIGNMENT: Final = {"id": 88, "is_project_manager": True, "is_active": True, **STAMPS}
 
 
@@ -215,7 +217,8 @@ def test_the_folder_is_sound() -> None:
 
 
 def test_a_time_entry_is_hours_of_a_user_on_a_project(tmp_path: Path) -> None:
-    [said] = tried(tmp_path, "time_entry", entry(1, is_closed=True, hours=3.1, is_running=True))
+    row = entry(1, is_closed=True, hours=3.1, is_running=True, worker=WORKER)
+    [said] = tried(tmp_path, "time_entry", row)
     made = said["records"]["time_entry"]
     assert said["id"] == "harvest:time_entry:1494414001"
     assert made["project_ref"] == "harvest:project:31"
@@ -227,12 +230,19 @@ def test_a_time_entry_is_hours_of_a_user_on_a_project(tmp_path: Path) -> None:
     assert (made["currency"], made["status"], made["is_billable"]) == ("EUR", "approved", True)
 
 
-def test_a_user_is_who_booked_the_hours(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("obj", "entity"), [("time_entry",) * 2, ("expense",) * 2])
+def test_hours_and_expenses_are_of_the_person_with_the_user_s_address(
+    tmp_path: Path, obj: str, entity: str
+) -> None:
+    row = ROWS[LISTS[obj]][0]
+    [alone, beside] = tried(tmp_path, obj, row, row | {"worker": WORKER})
+    assert alone["waits"] == "worker is not given, of harvest:user:7"
+    assert beside["records"][entity]["resource_id"] == resource_id("rae@example.com")
+
+
+def test_nothing_is_made_of_users(tmp_path: Path) -> None:
     [user] = tried(tmp_path, "user", ROWS["users"][0])
-    [hours] = tried(tmp_path, "time_entry", entry(1))
-    resource = user["records"]["resource"]
-    assert resource["resource_id"] == hours["records"]["time_entry"]["resource_id"]
-    assert resource["kind"] == "employee"
+    assert (user["id"], user["records"]) == ("harvest:user:7", {})
 
 
 @pytest.mark.parametrize(
@@ -254,5 +264,6 @@ def test_a_user_is_who_booked_the_hours(tmp_path: Path) -> None:
 def test_what_is_made_of_the_other_objects(
     tmp_path: Path, obj: str, entity: str, expected: dict[str, Any]
 ) -> None:
-    [said] = tried(tmp_path, obj, ROWS[LISTS[obj]][0])
+    finds = {"worker": WORKER} if obj == "expense" else {}
+    [said] = tried(tmp_path, obj, ROWS[LISTS[obj]][0] | finds)
     assert said["records"][entity].items() >= expected.items()
