@@ -37,7 +37,7 @@ from sandbox.demo.parts import Parts, start_parts
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
-from sandbox.story.psa import PsaDatabase
+from sandbox.story.inhouse import PsaDatabase
 
 METRIC = "psa.metric.project_margin"
 RATES = (10, 100)

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 from sandbox.books.contracts import contracts
 from sandbox.books.measures import counted_entries, time_of
-from sandbox.books.projects import psa_project_id
-from sandbox.books.rows import Row, SourceRows, by_id, erp_hours, number, rounded, worked_hours
+from sandbox.books.rows import Row, SourceRows, by_id, erp_hours, number, rounded
 from sandbox.books.status import Expected
 
 POSTED_STATUSES: Final = ("A", "B")
@@ -55,7 +54,7 @@ def expected_billing(rows: SourceRows) -> Expected:
 
     Money of invoiced time is that of the invoice lines; what they leave of an entry is open.
     """
-    projects, agreed = by_id(rows.projects), contracts(rows)
+    projects, agreed = by_id(rows.projects, "ref"), contracts(rows)
     in_erp = {job["externalid"] for job in rows.jobs}
     billed, locked = _billed(rows), locked_projects(rows)
     parts: dict[tuple[str, str, str], list[tuple[Fraction, Fraction]]] = defaultdict(list)
@@ -68,9 +67,8 @@ def expected_billing(rows: SourceRows) -> Expected:
     for (_, project, currency, state), total in lines.items():
         parts[project, currency, state].append(total)
     for entry in counted_entries(rows):
-        identity = f"inhouse:time_entry:{entry['id']}"
-        project = f"inhouse:project:{entry['project_id']}"
-        worked, currency = worked_hours(entry), entry["currency"]
+        identity, project = entry["ref"], entry["project_ref"]
+        worked, currency = entry["hours"], entry["currency"]
         is_sold = (identity, project, currency) in sold
         hours, amount = sold.pop((identity, project, currency), (Fraction(), Fraction()))
         taken = max(min(hours, max(worked, Fraction())), min(worked, Fraction()))
@@ -80,14 +78,14 @@ def expected_billing(rows: SourceRows) -> Expected:
         rest = worked - taken
         if not entry["is_billable"]:
             state = "non_billable"
-        elif not agreed[entry["project_id"]].is_hourly:
+        elif not agreed[project].is_hourly:
             state = "covered"
         elif locked.get(identity, {project}) - {project}:
             state = "blocked"  # until what is invoiced elsewhere is credited
         elif (identity, project) in billed:
             state = "transferred"
         else:
-            in_time = psa_project_id(projects[entry["project_id"]]) in in_erp
+            in_time = projects[project]["project_id"] in in_erp
             state = "ready" if in_time else "blocked"
         is_charged = state not in ("non_billable", "covered")
         price = Fraction(number(entry["bill_rate"])) if is_charged else Fraction()
@@ -99,7 +97,7 @@ def expected_billing(rows: SourceRows) -> Expected:
     return {
         f"{project}|{currency}|{state}": {
             "project_ref": project,
-            "project_id": psa_project_id(projects[int(project.rpartition(":")[2])]),
+            "project_id": projects[project]["project_id"],
             "currency": currency,
             "state": state,
             **time_of("hours", "seconds", sum((hours for hours, _ in some), Fraction())),
@@ -114,7 +112,7 @@ def expected_billing_totals(rows: SourceRows) -> Expected:
     """Return the approved time of each project, whatever its billing state. Upholds I11."""
     totals: dict[str, Fraction] = defaultdict(Fraction)
     for entry in counted_entries(rows):
-        totals[f"inhouse:project:{entry['project_id']}"] += worked_hours(entry)
+        totals[entry["project_ref"]] += entry["hours"]
     return {project: {"seconds": int(hours * 3600)} for project, hours in totals.items()}
 
 
@@ -144,7 +142,7 @@ def locked_projects(rows: SourceRows) -> dict[str, set[str]]:
 
 def expected_billing_exceptions(rows: SourceRows) -> Expected:
     """Return the open exceptions of invoiced time that is not what the PSA says any more."""
-    entries = {f"inhouse:time_entry:{entry['id']}": entry for entry in rows.time_entries}
+    entries = by_id(rows.time_entries, "ref")
     bills = {
         (bill["custcol_psa_time_entry"], bill["custcol_psa_project"]): bill
         for bill in rows.time_bills
@@ -157,10 +155,10 @@ def expected_billing_exceptions(rows: SourceRows) -> Expected:
     expected: Expected = {}
     for (identity, project, currency), (hours, amount) in sums.items():
         entry = entries.get(identity)
-        if entry is not None and f"inhouse:project:{entry['project_id']}" != project:
+        if entry is not None and entry["project_ref"] != project:
             entry = None
         is_to_bill = (
-            entry is not None and entry["is_billable"] and agreed[entry["project_id"]].is_hourly
+            entry is not None and entry["is_billable"] and agreed[entry["project_ref"]].is_hourly
         )
         bill = bills.get((identity, project))
         code = None
@@ -170,11 +168,11 @@ def expected_billing_exceptions(rows: SourceRows) -> Expected:
             continue
         due = Fraction()
         if hours and entry is not None and entry["status"] == "approved" and is_to_bill:
-            due = worked_hours(entry) * Fraction(number(entry["bill_rate"]))
+            due = entry["hours"] * Fraction(number(entry["bill_rate"]))
         expected[f"billing:{identity}|{project}"] = {
             "exception_id": f"billing:{identity}|{project}",
             "status": "open",
-            "system": "inhouse",
+            "system": rows.psa,
             "kind": "billed_time_changed",
             "natural_key": identity,
             "error_code": f"billing.{code}",
@@ -196,7 +194,7 @@ def _disagreement(  # noqa: PLR0911 - one return for each reason
         return "not_billable"
     if invoiced == 0:
         return "no_hours"  # what is left is money alone
-    worked = worked_hours(entry)
+    worked = entry["hours"]
     if worked < invoiced:
         return "fewer_hours"
     if worked > invoiced and (bill is None or erp_hours(bill["hours"]) != worked):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from sandbox.books.projects import project_files, project_plan, psa_project_id
+from sandbox.books.projects import project_files, project_plan
 from sandbox.books.rows import Row, SourceRows, optional_number, rounded
 
 BY_THE_HOUR = ("time_and_materials", None)
@@ -27,21 +27,21 @@ class Contract:
         return self.billing_type in BY_THE_HOUR
 
 
-def contracts(rows: SourceRows) -> dict[int, Contract]:
-    """Return the contract of each PSA project, by its id; internal ones have none."""
+def contracts(rows: SourceRows) -> dict[str, Contract]:
+    """Return the contract of each PSA project, by its ref; internal ones have none."""
     files = project_files(rows)
-    found: dict[int, Contract] = {}
+    found: dict[str, Contract] = {}
     for project in rows.projects:
-        identity = psa_project_id(project)
+        identity = project["project_id"]
         file = files.get(identity) if identity else None
         if file is None:
-            found[project["id"]] = Contract()
+            found[project["ref"]] = Contract()
             continue
         job: Row = file.erp or {}
         deal_type = file.deal["billing_type"] if file.deal else None
         plan = project_plan(rows, file.rm)
         is_sold = file.is_wanted and file.deal is not None
-        found[project["id"]] = Contract(
+        found[project["ref"]] = Contract(
             billing_type=deal_type or job.get("custentity_psa_billing_type"),
             value=file.contract_value
             if is_sold

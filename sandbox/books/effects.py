@@ -22,7 +22,6 @@ from sandbox.books.projects import (
     legal_entity,
     project_files,
     project_plan,
-    psa_project_id,
 )
 from sandbox.books.rows import (
     SourceRows,
@@ -30,7 +29,6 @@ from sandbox.books.rows import (
     erp_hours,
     number,
     optional_number,
-    worked_hours,
 )
 from sandbox.books.status import Expected
 from sandbox.vendors.effects import Effect
@@ -112,17 +110,16 @@ def expected_time_bills(rows: SourceRows) -> Expected:
     What an invoice has used stays as it is; time that is credited gets a new one, once it is
     invoiced nowhere. Each invoice line that names an entry on a project uses up one id.
     """
-    projects, agreed = by_id(rows.projects), contracts(rows)
+    projects, agreed = by_id(rows.projects, "ref"), contracts(rows)
     in_erp = {job["externalid"] for job in rows.jobs}
     expected, locked = _used_time_bills(rows), locked_projects(rows)
     used = Counter((line.entry, line.project) for line in sold_time(rows) if line.hours > 0)
     for entry in counted_entries(rows):
-        project_id = psa_project_id(projects[entry["project_id"]])
-        is_hourly = entry["is_billable"] and agreed[entry["project_id"]].is_hourly
+        entry_id, project_ref = entry["ref"], entry["project_ref"]
+        project_id = projects[project_ref]["project_id"]
+        is_hourly = entry["is_billable"] and agreed[project_ref].is_hourly
         if not is_hourly or project_id not in in_erp:
             continue
-        entry_id = f"inhouse:time_entry:{entry['id']}"
-        project_ref = f"inhouse:project:{entry['project_id']}"
         if entry_id in locked:
             continue
         number_used = used[entry_id, project_ref]
@@ -132,7 +129,7 @@ def expected_time_bills(rows: SourceRows) -> Expected:
             "project_ref": project_ref,
             "time_entry_id": entry_id,
             "work_on": entry["work_on"],
-            "hours": worked_hours(entry),
+            "hours": entry["hours"],
             "bill_rate": entry["bill_rate"],
             "currency": entry["currency"],
         }

@@ -10,8 +10,7 @@ from typing import Any
 
 from sandbox.books.contracts import contracts, fixed_fees
 from sandbox.books.people import available_hours, resource_of, weeks_employed, worker_of
-from sandbox.books.projects import psa_project_id
-from sandbox.books.rows import Row, SourceRows, by_id, number, rounded, worked_hours
+from sandbox.books.rows import Row, SourceRows, by_id, number, rounded
 from sandbox.books.status import Expected
 from schemas.identity import resource_id
 
@@ -22,35 +21,35 @@ MOST_HOURS_TAKEN_BACK = 744  # by one correction: those of a month
 
 def counted_entries(rows: SourceRows) -> Iterator[Row]:
     """Yield the time entries that count: approved, possible, on a project the PSA knows."""
-    projects = by_id(rows.projects)
+    projects = by_id(rows.projects, "ref")
     for entry in rows.time_entries:
-        is_possible = -MOST_HOURS_TAKEN_BACK <= worked_hours(entry) <= MOST_HOURS_A_DAY
-        if entry["status"] == "approved" and is_possible and entry["project_id"] in projects:
+        is_possible = -MOST_HOURS_TAKEN_BACK <= entry["hours"] <= MOST_HOURS_A_DAY
+        if entry["status"] == "approved" and is_possible and entry["project_ref"] in projects:
             yield entry
 
 
 def expected_margins(rows: SourceRows) -> Expected:
     """Return `psa.metric.project_margin`: approved work and expenses, by month and currency."""
     agreed = contracts(rows)
-    hours_of: dict[int, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
-    sums: dict[tuple[int, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
+    hours_of: dict[str, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    sums: dict[tuple[str, str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 3)
     for entry in counted_entries(rows):
-        total = sums[entry["project_id"], f"{entry['work_on']:%Y-%m}", entry["currency"]]
-        hours = worked_hours(entry)
+        total = sums[entry["project_ref"], f"{entry['work_on']:%Y-%m}", entry["currency"]]
+        hours = entry["hours"]
         total[0] += hours
-        hours_of[entry["project_id"]][f"{entry['work_on']:%Y-%m}"] += hours
-        if entry["is_billable"] and agreed[entry["project_id"]].is_hourly:
+        hours_of[entry["project_ref"]][f"{entry['work_on']:%Y-%m}"] += hours
+        if entry["is_billable"] and agreed[entry["project_ref"]].is_hourly:
             total[1] += hours * Fraction(number(entry["bill_rate"]))
         total[2] += hours * Fraction(number(entry["cost_rate"]))
-    projects = by_id(rows.projects)
+    projects = by_id(rows.projects, "ref")
     for expense in rows.expenses:
-        if expense["status"] == "approved" and expense["project_id"] in projects:
+        if expense["status"] == "approved" and expense["project_ref"] in projects:
             month = f"{expense['spent_on']:%Y-%m}"
-            total = sums[expense["project_id"], month, expense["currency"]]
+            total = sums[expense["project_ref"], month, expense["currency"]]
             if expense["is_billable"]:
                 total[1] += Fraction(expense["amount"])
             total[2] += Fraction(expense["amount"])
-    unknown: dict[int, str | None] = {}
+    unknown: dict[str, str | None] = {}
     for project in {project for project, _, _ in sums}:
         if agreed[project].is_hourly:
             continue
@@ -62,10 +61,9 @@ def expected_margins(rows: SourceRows) -> Expected:
         reason = unknown.get(project)
         if hours == revenue == cost == 0:
             continue
-        reference = f"inhouse:project:{project}"
-        expected[f"{reference}|{period}|{currency}"] = {
-            "project_id": psa_project_id(projects[project]) or reference,
-            "project_ref": reference,
+        expected[f"{project}|{period}|{currency}"] = {
+            "project_id": projects[project]["project_id"] or project,
+            "project_ref": project,
             "period": period,
             "currency": currency,
             "variant": "actual_approved",
@@ -88,12 +86,12 @@ def expected_utilization(rows: SourceRows) -> Expected:
     sums: dict[tuple[str, str], list[Fraction]] = defaultdict(lambda: [Fraction(0)] * 2)
     for entry in counted_entries(rows):
         year, week, _ = entry["work_on"].isocalendar()
-        person = worker_of(rows, entry["worker_email"])
-        resource = resource_of(person) if person else resource_id(entry["worker_email"])
+        person = worker_of(rows, entry["worker"])
+        resource = resource_of(person) if person else resource_id(entry["worker"])
         total = sums[resource, f"{year:04d}-W{week:02d}"]
         if entry["is_billable"]:
-            total[0] += worked_hours(entry)
-        total[1] += worked_hours(entry)
+            total[0] += entry["hours"]
+        total[1] += entry["hours"]
     weeks = {key for key, total in sums.items() if any(total)}
     for resource, person in people.items():
         weeks |= {(resource, week) for week in weeks_employed(rows, person, WEEKS_KEPT)}

@@ -86,8 +86,8 @@ def project_files(rows: SourceRows) -> dict[str, ProjectFile]:
     for project in sorted(rows.rm_projects, key=lambda row: int(row["project_id"]), reverse=True):
         if is_project_id(project["project_code"] or ""):
             file(project["project_code"]).rm = project
-    for project in sorted(rows.projects, key=lambda row: int(row["id"]), reverse=True):
-        if (identity := psa_project_id(project)) is not None:
+    for project in sorted(rows.projects, key=lambda row: native(row["ref"]), reverse=True):
+        if (identity := project["project_id"]) is not None:
             file(identity).psa = project
     deals = {engagement_of_deal(deal): deal for deal in rows.deals}
     for each in files.values():
@@ -110,11 +110,9 @@ def customer_of_account(account: str) -> str:
     return customer_id(account)
 
 
-def psa_project_id(project: Row) -> str | None:
-    """Return the canonical project of a PSA project, where it names a deal and a country."""
-    if project["deal_ref"] is None or project["country_code"] is None:
-        return None
-    return project_id(engagement_id(project["deal_ref"]), project["country_code"])
+def native(ref: str) -> int:
+    """Return the number that a system gave to a row of it."""
+    return int(ref.rpartition(":")[2])
 
 
 def legal_entity(rows: SourceRows, country_code: str) -> Row | None:

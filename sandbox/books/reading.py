@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any, Final
 
 import psycopg
 from psycopg.rows import dict_row
@@ -15,10 +16,14 @@ from runtime.kafka import KafkaSettings, read_compacted, read_topic
 from runtime.registry import Registry
 from runtime.serde import Serde
 from sandbox.books.audit import DEAD_LETTERS, PUBLISHED, Evidence
-from sandbox.books.rows import PSA_TABLES, SourceRows
+from sandbox.books.rows import SourceRows
 from sandbox.books.status import Expected
 from sandbox.vendors.client import VendorAdmin
 from schemas.topics import BY_NAME
+
+DATABASE: Final = "inhouse"
+"""The PSA that is a database; others are vendors."""
+_TABLES: Final = ("projects", "time_entries", "expenses")
 
 
 class Library:
@@ -32,9 +37,11 @@ class Library:
         postgres_dsn: str,
         *,
         crm: str = "salesforce",
+        psa: str = DATABASE,
     ) -> None:
-        """`crm` is the system in that role."""
+        """`crm` and `psa` are the systems in those roles."""
         self._crm = crm
+        self._psa = psa
         self._kafka = kafka
         self._registry_url = registry_url
         self._serde = Serde(Registry(registry_url))
@@ -43,12 +50,18 @@ class Library:
 
     def source_rows(self) -> SourceRows:
         """Return the rows of all source systems as of now."""
+        tables: dict[str, Mapping[str, Iterable[Mapping[str, Any]]]] = {**self._admin.books()}
+        if self._psa == DATABASE:
+            tables[DATABASE] = self._database()
+        today = datetime.now(UTC).date()
+        return SourceRows.of(tables, today, crm=self._crm, psa=self._psa)
+
+    def _database(self) -> dict[str, list[dict[str, Any]]]:
         with psycopg.connect(self._postgres_dsn, row_factory=dict_row) as connection:
-            psa = {
+            return {
                 table: connection.execute(f"SELECT * FROM inhouse.{table}").fetchall()  # noqa: S608 - a name of ours
-                for table in PSA_TABLES
+                for table in _TABLES
             }
-        return SourceRows.of(self._admin.books(), psa, datetime.now(UTC).date(), self._crm)
 
     def published(self, topic: str) -> Expected:
         """Return the rows of a compacted topic by row id. Raises TransientError."""

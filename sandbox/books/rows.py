@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Final, Self
+from typing import Any, Self
 
-from sandbox.books.sales import READ
+from sandbox.books import sales, work
 
 Row = Mapping[str, Any]
 Rows = tuple[Row, ...]
-
-PSA_TABLES: Final = ("projects", "tasks", "time_entries", "expenses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +37,35 @@ class SourceRows:
     timeoffs: Rows = ()
     public_holidays: Rows = ()
     team_holidays: Rows = ()
-    # in-house PSA; the `deal_ref` of a project as that of a deal
+    # PSA, as `sandbox.books.work` has it
     projects: Rows = ()
     time_entries: Rows = ()
     expenses: Rows = ()
     crm: str = "salesforce"
+    psa: str = "inhouse"
     today: date = date(1990, 1, 1)
 
     @classmethod
     def of(
         cls,
         vendors: Mapping[str, Mapping[str, Iterable[Row]]],
-        psa: Mapping[str, Iterable[Row]],
         today: date = date(1990, 1, 1),
+        *,
         crm: str = "salesforce",
+        psa: str = "inhouse",
     ) -> Self:
-        """Sort the vendors' books and the PSA's tables into one view, as of today."""
-        tables, erp, rm = READ[crm], vendors["netsuite"], vendors["float"]
-        sales = tables.read(vendors[tables.vendor])
+        """Sort the vendors' books into one view, as of today; `crm`, `psa` play those roles."""
+        erp, rm = vendors["netsuite"], vendors["float"]
+        sold_in, delivered_in = sales.READ[crm], work.READ[psa]
+        sold = sold_in.read(vendors[sold_in.vendor])
+        delivered = delivered_in.read(vendors[delivered_in.vendor], sold.deals_are)
         symbols = {row["id"]: row["symbol"] for row in erp["currency"]}
         return cls(
-            crm=sales.system,
-            accounts=sales.accounts,
-            deals=sales.deals,
-            deal_lines=sales.deal_lines,
+            crm=sold.system,
+            psa=delivered.system,
+            accounts=sold.accounts,
+            deals=sold.deals,
+            deal_lines=sold.deal_lines,
             subsidiaries=_with_symbols(erp["subsidiary"], symbols),
             customers=_with_symbols(erp["customer"], symbols),
             jobs=_with_symbols(erp["job"], symbols),
@@ -75,9 +78,9 @@ class SourceRows:
             timeoffs=tuple(rm["timeoffs"]),
             public_holidays=tuple(rm["public-holidays"]),
             team_holidays=tuple(rm["holidays"]),
-            projects=_with_deals(psa["projects"], sales.deals_are),
-            time_entries=tuple(psa["time_entries"]),
-            expenses=tuple(psa["expenses"]),
+            projects=delivered.projects,
+            time_entries=delivered.time_entries,
+            expenses=delivered.expenses,
             today=today,
         )
 
@@ -90,12 +93,6 @@ def number(value: object) -> Decimal:
 def optional_number(value: object) -> Decimal | None:
     """Return a source's number, or None where there is none."""
     return None if value is None else Decimal(str(value))
-
-
-def worked_hours(entry: Row) -> Fraction:
-    """Return the time of a PSA entry in hours: what the timer counted, or else what was typed."""
-    minutes = entry.get("minutes")
-    return Fraction(entry["hours"]) if minutes is None else Fraction(minutes, 60)
 
 
 def erp_hours(value: object) -> Fraction:
@@ -116,11 +113,3 @@ def by_id(rows: Iterable[Row], id_field: str = "id") -> dict[Any, Row]:
 def _with_symbols(rows: Iterable[Row], symbols: Mapping[Any, str]) -> Rows:
     """The ERP's rows with the ISO symbol of their currency in place of its internal id."""
     return tuple({**row, "currency": symbols.get(row["currency"])} for row in rows)
-
-
-def _with_deals(projects: Iterable[Row], deals_are: str) -> Rows:
-    """The PSA's projects, each with the ref of its deal beside the id that people typed."""
-    return tuple(
-        {**row, "deal_ref": row["opportunity_ref"] and f"{deals_are}:{row['opportunity_ref']}"}
-        for row in projects
-    )

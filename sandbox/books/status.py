@@ -131,7 +131,7 @@ def _project_row(rows: SourceRows, project: ProjectFile) -> dict[str, Any]:
         "reason": reason,
         "erp_ref": project.erp and f"netsuite:project:{project.erp['id']}",
         "rm_ref": project.rm and f"float:project:{project.rm['project_id']}",
-        "psa_ref": project.psa and f"inhouse:project:{project.psa['id']}",
+        "psa_ref": project.psa and project.psa["ref"],
         "currency": deal and deal["currency"],
         "contract_value": project.contract_value,
         "budget_hours": plan and plan.hours,

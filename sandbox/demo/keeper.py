@@ -87,6 +87,8 @@ class Keeper:
             await self._stack.restart(gone.name)
 
     async def _heal(self, parts: Parts) -> None:
+        if parts.connector is None:
+            return
         client = ConnectClient(parts.connect_url)
         budget = RestartBudget(RESTARTS_MAX, 600.0, time.monotonic)
         try:

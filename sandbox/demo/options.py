@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from sandbox.story.act import Act
 from sandbox.story.acts import ACTS
+from sandbox.story.psas import ABILITIES
 from schemas.errors import ConfigError
 
 KILLABLE: Final = ("worker", "poller", "dispatcher", "connect", "kafka")
@@ -15,7 +17,7 @@ PLAYABLE: Final = {
     "crm": ("salesforce", "hubspot_custom"),
     "erp": ("netsuite",),
     "resource": ("float",),
-    "psa": ("inhouse",),
+    "psa": ("inhouse", "harvest"),
 }
 """Systems that there is a simulated vendor of, by role."""
 _DISRUPTION: Final = re.compile(r"(?P<part>[a-z]+)@(?P<act>[a-z]+)(:(?P<changes>[0-9]+))?")
@@ -51,6 +53,21 @@ class StoryLandscape:
     resource: str = "float"
     psa: str = "inhouse"
 
+    @property
+    def acts(self) -> tuple[Act, ...]:
+        """The acts that its PSA can show."""
+        return tuple(act for act in ACTS if not act.lacks(ABILITIES[self.psa]))
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Why the others are left out, by title."""
+        lacking = {act.title: act.lacks(ABILITIES[self.psa]) for act in ACTS}
+        return {
+            title: f"{self.psa}: {'; '.join(each.value for each in found)}"
+            for title, found in lacking.items()
+            if found
+        }
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read systems joined by commas; roles of none keep theirs. Raises ConfigError."""
@@ -81,3 +98,13 @@ class DemoOptions:
     # For the consequences of one act, and for the books to agree. A connector that loses its broker
     # needs two minutes: Debezium waits that long for metrics of the task before it to go away.
     deadline_s: float = 180.0
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError for a disruption in an act that is not played."""
+        played = [act.name for act in self.landscape.acts]
+        for disruption in self.disruptions:
+            if disruption.act not in played:
+                raise ConfigError(
+                    f"the act {disruption.act} is left out with {self.landscape.psa}",
+                    hint=f"acts that are played: {', '.join(played)}",
+                )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from psastream.landscape import ANY_ADDRESSES, read_firm
 from runtime.kafka import KafkaSettings, create_topics
 from runtime.registry import Registry
 from runtime.settings import Settings
-from sandbox.demo.options import DemoOptions
+from sandbox.demo.options import DemoOptions, StoryLandscape
 from sandbox.stack.health import HttpHealth
 from sandbox.stack.ports import HOST, PortBook
 from sandbox.stack.supervisor import Stack
@@ -30,8 +31,6 @@ PSA_SCHEMA: Final = REPOSITORY / "sandbox" / "psa.sql"
 
 OWN_SYSTEMS: Final = REPOSITORY / "sandbox" / "systems"
 """Folders of systems that are the story's firm's own."""
-POLLED: Final = ("netsuite", "float")
-SINKS: Final = ("netsuite", "float")
 
 # A story lasts a minute and its vendors answer at once: poll fast, and do not wait for a slow day.
 SOURCE_OVERRIDES: Final[Mapping[str, object]] = {
@@ -62,7 +61,8 @@ class Parts:
     registry_url: str
     postgres_dsn: str
     connect_url: str
-    connector: ConnectorFile
+    connector: ConnectorFile | None
+    """Of the database that plays the PSA; None where a vendor does."""
     metrics_urls: Mapping[str, str]
 
 
@@ -77,11 +77,13 @@ async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
         _start_vendors(stack, vendors_url, options),
         asyncio.to_thread(create_topics, kafka, topics, replication_factor=1),
         asyncio.to_thread(Registry(addresses.registry_url).register_catalogue, topics),
-        asyncio.to_thread(_create_psa_tables, addresses.postgres_dsn),
     )
-    connector = await _register_connector(addresses.connect_url)
+    connector = None
+    for file in _files(options.landscape, "connector.json").values():
+        await asyncio.to_thread(_create_psa_tables, addresses.postgres_dsn)
+        connector = await _register_connector(file, addresses.connect_url)
     metrics = {name: ports.port(name) for name in ("worker", "poller", "dispatcher")}
-    configs = _write_configs(options.data_dir / "connectors", options.landscape.crm)
+    configs = _write_configs(options.data_dir / "connectors", options.landscape)
     commands = {
         "worker": ["worker"],
         "poller": ["poll", *_config_options(configs, "source")],
@@ -128,8 +130,8 @@ def _create_psa_tables(postgres_dsn: str) -> None:
         connection.execute(PSA_SCHEMA.read_bytes())
 
 
-async def _register_connector(connect_url: str) -> ConnectorFile:
-    connector = read_connector_file(CONNECTORS / "vendors" / "inhouse" / "connector.json")
+async def _register_connector(file: Path, connect_url: str) -> ConnectorFile:
+    connector = read_connector_file(file)
     client = ConnectClient(connect_url)
     try:
         await client.register(connector)
@@ -143,9 +145,9 @@ def _write_landscape(options: DemoOptions) -> dict[str, str]:
     systems = {name: {"role": role} for role, name in asdict(options.landscape).items()}
     path = options.data_dir / "landscape.yaml"
     path.write_text(json.dumps({"systems": systems}))  # which is YAML, too
-    folder = _folder_of(options.landscape.crm)
-    own = {"PSASTREAM_SYSTEMS": str(folder)} if folder.parent == OWN_SYSTEMS else {}
-    return {"PSASTREAM_LANDSCAPE": str(path), **own}
+    folders = [_folder_of(name) for name in systems]
+    own = os.pathsep.join(str(folder) for folder in folders if folder.parent == OWN_SYSTEMS)
+    return {"PSASTREAM_LANDSCAPE": str(path)} | ({"PSASTREAM_SYSTEMS": own} if own else {})
 
 
 def _folder_of(system: str) -> Path:
@@ -153,16 +155,19 @@ def _folder_of(system: str) -> Path:
     return own if own.is_dir() else CONNECTORS / "vendors" / system
 
 
-def _write_configs(directory: Path, crm: str) -> list[Path]:
+def _files(landscape: StoryLandscape, name: str) -> dict[str, Path]:
+    """The files of a name, of those systems that have one."""
+    paths = {system: _folder_of(system) / name for system in asdict(landscape).values()}
+    return {system: path for system, path in paths.items() if path.is_file()}
+
+
+def _write_configs(directory: Path, landscape: StoryLandscape) -> list[Path]:
     """Write the shipped connector files with the demo's pace; placeholders stay in them."""
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
-    for kind, vendors, overrides in (
-        ("source", (crm, *POLLED), SOURCE_OVERRIDES),
-        ("sink", SINKS, SINK_OVERRIDES),
-    ):
-        for vendor in vendors:
-            document: dict[str, Any] = json.loads((_folder_of(vendor) / f"{kind}.json").read_text())
+    for kind, overrides in (("source", SOURCE_OVERRIDES), ("sink", SINK_OVERRIDES)):
+        for vendor, file in _files(landscape, f"{kind}.json").items():
+            document: dict[str, Any] = json.loads(file.read_text())
             if "requests.per.second" in document:
                 document["requests.per.second"] = UNLIMITED
             path = directory / f"{vendor}-{kind}.json"

@@ -7,7 +7,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Final
 
@@ -25,10 +25,9 @@ from sandbox.stack.reporter import PlainReporter, Reporter, RichReporter
 from sandbox.stack.settings import StackAddresses, StackSettings
 from sandbox.stack.supervisor import Stack
 from sandbox.story.act import Act, Stage, StoryError, play
-from sandbox.story.acts import ACTS
 from sandbox.story.crm import CRMS
-from sandbox.story.psa import PsaDatabase
-from sandbox.story.world import World
+from sandbox.story.psas import open_psa
+from sandbox.story.world import Cast, World
 from sandbox.vendors.client import VendorAdmin
 
 EXIT_AGREE: Final = 0
@@ -56,10 +55,13 @@ async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
 
 
 async def _run(stack: Stack, parts: Parts, options: DemoOptions, console: Console) -> int:
-    with make_audience(console, ACTS) as audience, _open_world(parts, options) as world:
+    acts = options.landscape.acts
+    with make_audience(console, acts) as audience, _open_world(parts, options) as world:
+        for title, reason in options.landscape.left_out.items():
+            audience.note(f"left out: {title} ({reason})")
         keeper = Keeper(stack, options.disruptions, audience)
         stage = Stage(_Followers(audience, keeper), options.deadline_s, threading.Event())
-        story = asyncio.create_task(_tell(world, stage, keeper))
+        story = asyncio.create_task(_tell(acts, world, stage, keeper))
         watch = asyncio.create_task(keeper.watch(parts))
         pulse = asyncio.create_task(show_pulse(parts, audience))
         try:
@@ -79,9 +81,9 @@ async def _run(stack: Stack, parts: Parts, options: DemoOptions, console: Consol
     return EXIT_DIFFER if audit.differences else EXIT_AGREE
 
 
-async def _tell(world: World, stage: Stage, keeper: Keeper) -> Audit:
+async def _tell(acts: Sequence[Act], world: World, stage: Stage, keeper: Keeper) -> Audit:
     """Play the story on a thread of its own, then wait for the books to agree."""
-    await asyncio.to_thread(play, ACTS, world, stage)
+    await asyncio.to_thread(play, acts, world, stage)
     await keeper.finish()
     return await asyncio.to_thread(_settle, world, stage)
 
@@ -120,16 +122,22 @@ class _Followers:
 
 @contextlib.contextmanager
 def _open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
-    crm = options.landscape.crm
-    with VendorAdmin(parts.vendors_url) as admin, PsaDatabase(parts.postgres_dsn) as psa:
+    crm, system, cast = options.landscape.crm, options.landscape.psa, Cast()
+    with (
+        VendorAdmin(parts.vendors_url) as admin,
+        open_psa(system, admin, parts.postgres_dsn, cast.next_id) as psa,
+    ):
         yield World(
             admin=admin,
             crm=CRMS[crm](admin),
             psa=psa,
-            library=Library(parts.kafka, parts.registry_url, admin, parts.postgres_dsn, crm=crm),
+            library=Library(
+                parts.kafka, parts.registry_url, admin, parts.postgres_dsn, crm=crm, psa=system
+            ),
             random=Random(options.seed),  # noqa: S311 - a story, not a secret
             rate=options.rate,
             entries=options.entries,
+            cast=cast,
         )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
+from sandbox.story.psa import Ability
 from sandbox.story.world import World
 from schemas.errors import TransientError
 
@@ -23,7 +24,8 @@ class Act:
     """One act.
 
     `do` makes one change and yields, again and again; `missing` names what does not show yet in
-    any system, None once everything does; `outcome` says in a line what came of it.
+    any system, None once everything does; `outcome` says in a line what came of it. `needs` is what
+    only some PSAs can show: without it the act is left out.
     """
 
     name: str
@@ -32,6 +34,11 @@ class Act:
     do: Callable[[World], Iterator[None]]
     missing: Callable[[World], str | None]
     outcome: Callable[[World], str] = lambda _: ""
+    needs: frozenset[Ability] = frozenset()
+
+    def lacks(self, abilities: Set[Ability]) -> list[Ability]:
+        """Return what the act needs and a PSA with these abilities cannot show."""
+        return [each for each in Ability if each in self.needs - abilities]
 
 
 class Audience(Protocol):

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from sandbox.books.audit import BILLING_TOTALS
-from sandbox.story import billing_acts, hours, rights
+from sandbox.story import billing_acts, hours, rights, timers
 from sandbox.story.act import Act
 from sandbox.story.firm import (
     BIG_DEAL,
@@ -21,7 +21,8 @@ from sandbox.story.firm import (
     set_up,
 )
 from sandbox.story.part_timer import part_timer
-from sandbox.story.world import PsaProject, World
+from sandbox.story.psa import Ability, PsaProject
+from sandbox.story.world import World
 from schemas.identity import engagement_id, project_id
 
 TENTATIVE, CONFIRMED = 1, 2
@@ -70,45 +71,33 @@ def set_tax_code(world: World) -> Iterator[None]:
 def book_early(world: World) -> Iterator[None]:
     """People enter hours on a project the PSA does not have yet."""
     deal = world.cast.deals[BIG_DEAL]
-    project = PsaProject(world.cast.next_id(), world.cast.next_id(), deal.currency, deal, "DE")
+    project = PsaProject(deal.currency, deal, "DE")
+    world.psa.reserve(project)
     world.cast.projects.append(project)
     for _ in range(EARLY_ENTRIES):
         yield from hours.book(world, project, status="approved")
 
 
 def open_projects(world: World) -> Iterator[None]:
-    """Delivery leads create the PSA projects, the one with early hours first; one is internal."""
+    """Delivery leads create the PSA projects, one with early hours first; one is internal."""
     deals = world.cast.deals
+    early = [(project.deal, project.country_code) for project in world.cast.projects]
     for name, country in (
+        (BIG_DEAL, "DE"),
         (BIG_DEAL, "GB"),
         (BIG_DEAL, "FR"),
         (SMALL_DEAL, "US"),
         (STUCK_DEAL, "PL"),
         (FIXED_DEAL, "DE"),
     ):
-        ids = world.cast.next_id(), world.cast.next_id()
-        world.cast.projects.append(PsaProject(*ids, deals[name].currency, deals[name], country))
-    ids = world.cast.next_id(), world.cast.next_id()
-    world.cast.projects.append(PsaProject(*ids, "EUR"))
+        if (deals[name], country) not in early:
+            project = PsaProject(deals[name].currency, deals[name], country)
+            world.cast.projects.append(project)
+    world.cast.projects.append(PsaProject("EUR"))
     for project in world.cast.projects:
-        world.psa.insert("projects", _project_row(project))
-        yield
-        task = {"id": project.task_id, "project_id": project.id, "name": "Delivery"}
-        world.psa.insert("tasks", task)
-        yield
-
-
-def _project_row(project: PsaProject) -> dict[str, object]:
-    deal = project.deal
-    return {
-        "id": project.id,
-        "name": f"{deal.name} {project.country_code}" if deal else "Training",
-        "opportunity_ref": deal.id if deal else None,
-        "country_code": project.country_code,
-        "currency": project.currency,
-        "status": "active",
-        "starts_on": hours.FIRST_DAY,
-    }
+        deal = project.deal
+        title = f"{deal.name} {project.country_code}" if deal else "Training"
+        yield from world.psa.open_project(project, title, hours.FIRST_DAY)
 
 
 def staff(world: World) -> Iterator[None]:
@@ -193,7 +182,8 @@ def wind_down(world: World) -> Iterator[None]:
 def early_hours_missing(world: World) -> str | None:
     """Whether the early hours have arrived; they count only once their project is known."""
     arrived = world.library.published("psa.time_entry")
-    missing = [e for e in world.cast.entries if f"inhouse:time_entry:{e}" not in arrived]
+    entries = f"{world.psa.system}:time_entry"
+    missing = [entry for entry in world.cast.entries if f"{entries}:{entry}" not in arrived]
     return f"{len(missing)} early time entries in psa.time_entry" if missing else None
 
 
@@ -269,11 +259,12 @@ ACTS: Final = (
         "People book time on a project the PSA does not have yet.",
         book_early,
         early_hours_missing,
+        needs=frozenset({Ability.EARLY_HOURS}),
     ),
     Act(
         "projects",
         "Delivery opens its projects",
-        "The PSA's projects name their deal and country; the early hours count now.",
+        "The PSA's projects name what was sold; hours that came before them count now.",
         open_projects,
         lambda world: world.first_difference("psa.status.project", *HOURS_TABLES),
         billing,
@@ -293,10 +284,35 @@ ACTS: Final = (
     Act(
         "hours",
         "Everybody books time",
-        "Entered, approved, rejected, corrected, moved and deleted; one day has 30 hours.",
+        "Entered, approved, rejected, corrected, moved and deleted.",
         hours.timesheets,
         lambda world: world.first_difference(*HOURS_TABLES),
         margins,
+    ),
+    Act(
+        "impossible",
+        "A day has 30 hours",
+        "A record that nobody can process is kept whole, with its reason; the others flow.",
+        hours.impossible_day,
+        lambda world: world.first_difference("psa.dlq"),
+        needs=frozenset({Ability.ANY_HOURS}),
+    ),
+    Act(
+        "timers",
+        "Timers run",
+        "Hours that grow while somebody works count for nothing yet.",
+        timers.start,
+        timers.running_missing,
+        needs=frozenset({Ability.TIMERS}),
+    ),
+    Act(
+        "stopped",
+        "The timers stop",
+        "What was worked is put right, approved and billed.",
+        timers.stop,
+        lambda world: world.first_difference(*HOURS_TABLES),
+        margins,
+        needs=frozenset({Ability.TIMERS}),
     ),
     Act(
         "right",
@@ -319,7 +335,7 @@ ACTS: Final = (
     Act(
         "corrections",
         "Approved hours are taken back",
-        "Their time bills leave the ERP again; the impossible day is put right.",
+        "Their time bills leave the ERP again; what could not be processed is put right.",
         hours.take_back,
         lambda world: world.first_difference(*HOURS_TABLES),
         margins,

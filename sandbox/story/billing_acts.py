@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Final
 
 from sandbox.books.rows import Row
-from sandbox.story.world import PsaProject, World
+from sandbox.story.psa import PsaProject, Time
+from sandbox.story.world import World
 from schemas.identity import engagement_id, project_id
 
 PART: Final = Decimal("0.1")
@@ -15,8 +16,8 @@ PART: Final = Decimal("0.1")
 
 BILLED_IN_PART: Final = 3
 CREDITED: Final = 2
-LONGER: Final[dict[str, object]] = {"hours": Decimal("9.25"), "minutes": None}
-SHORTER: Final[dict[str, object]] = {"hours": Decimal("0.08"), "minutes": 5}
+LONGER: Final = Time(Decimal("9.25"))
+SHORTER: Final = Time(Decimal("0.08"), minutes=5)
 """More and less than any entry of the story has."""
 
 
@@ -42,18 +43,15 @@ def credit(world: World, country: str) -> Iterator[None]:
 
 def change_billed_time(world: World, country: str, other_country: str) -> Iterator[None]:
     """People correct time that is invoiced, and move some to another client's project."""
-    other = _project(world, other_country)
-    move: dict[str, object] = {
-        "project_id": other.id,
-        "task_id": other.task_id,
-        "currency": other.currency,
-    }
     lines = _invoiced(world, _project(world, country))
-    changes = (LONGER, SHORTER, move)
+    changes: tuple[Time | PsaProject, ...] = (LONGER, SHORTER, _project(world, other_country))
     chosen = world.random.sample(lines, k=min(len(changes), len(lines)))
     for line, change in zip(chosen, changes, strict=False):
         entry = int(line["custcol_psa_time_entry"].rpartition(":")[2])
-        world.psa.update("time_entries", entry, **change)
+        if isinstance(change, Time):
+            world.psa.correct(entry, change)
+        else:
+            world.psa.move(entry, change)
         yield
 
 
@@ -61,7 +59,7 @@ def _invoiced(world: World, project: PsaProject) -> list[Row]:
     """Return the invoice lines of a project's time that no credit memo names."""
     erp = world.admin.books()["netsuite"]
     kinds = {row["id"]: row["type"] for row in erp["transaction"]}
-    reference = f"inhouse:project:{project.id}"
+    reference = f"{world.psa.system}:project:{project.id}"
     lines = [row for row in erp["transactionline"] if row["custcol_psa_project"] == reference]
     credited = {
         line["custcol_psa_time_entry"] for line in lines if kinds[line["transaction"]] == "CustCred"

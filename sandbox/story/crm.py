@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -33,6 +33,18 @@ class Offer:
     closes_on: str
     starts_on: str
     billing_type: str
+
+
+@dataclass(slots=True)
+class Deal:
+    """A deal of the story; `lines` by delivery country."""
+
+    id: str
+    ref: str  # as sources tell it
+    account_id: str
+    name: str
+    currency: str
+    lines: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

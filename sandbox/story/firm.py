@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from sandbox.story.crm import Account, Offer, OfferLine
-from sandbox.story.world import Deal, Person, World
+from sandbox.story.crm import Account, Deal, Offer, OfferLine
+from sandbox.story.psa import Person
+from sandbox.story.world import World
 
 TAX_CODES: Final = {
     "DE": ("EUR", "DE-VAT-19"),
@@ -43,6 +44,8 @@ BENCH: Final[Mapping[str, Mapping[str, Any]]] = {
     "Consultant (open)": {"people_type_id": 3, "start_date": "2026-09-01"},
 }
 REGIONS: Final = (1, 2)
+PSA_COST_MORE: Final = Decimal("0.1250")
+"""What an hour costs in the PSA above what it costs in the resource tool."""
 
 SERVICE_LINES: Final = ("Advisory", "Data Platform", "ERP Rollout", "Managed Services")
 
@@ -120,7 +123,16 @@ def _people(world: World) -> Iterator[None]:
                 "region_id": REGIONS[number % len(REGIONS)],
             },
         )
-        world.cast.people.append(Person(row["people_id"], email, bill_rate, cost_rate))
+        person = Person(
+            id=row["people_id"],
+            first_name=first,
+            last_name=last,
+            email=email,
+            bill_rate=Decimal(bill_rate),
+            cost_rate=Decimal(cost_rate) + PSA_COST_MORE,
+        )
+        world.psa.hire(person)
+        world.cast.people.append(person)
         yield
     for name, values in BENCH.items():
         world.admin.create("float", "people", {"name": name, **values})

@@ -10,7 +10,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
-from sandbox.story.world import PsaProject, World
+from sandbox.story.psa import Expense, Hours, PsaProject, Time
+from sandbox.story.world import World
 
 FIRST_DAY: Final = date(2026, 9, 7)
 DAYS: Final = 40
@@ -36,28 +37,20 @@ def timesheets(world: World) -> Iterator[None]:
             yield from _change_of_mind(world)
         if number % ENTRIES_AN_EXPENSE == 0:
             yield from _expense(world)
-    yield from _impossible_day(world)
 
 
 def book(world: World, project: PsaProject, *, status: str) -> Generator[None, None, int]:
     """Enter hours of somebody on a project; returns the id of the entry."""
-    entry, person = world.cast.next_id(), world.random.choice(world.cast.people)
-    world.psa.insert(
-        "time_entries",
-        {
-            "id": entry,
-            "project_id": project.id,
-            "task_id": project.task_id,
-            "worker_email": person.email,
-            "work_on": _work_day(world),
-            **_time(world),
-            "is_billable": project.deal is not None and world.random.random() < BILLABLE_SHARE,
-            "status": status,
-            "bill_rate": Decimal(person.bill_rate),
-            "cost_rate": Decimal(person.cost_rate) + Decimal("0.1250"),
-            "currency": project.currency,
-            "notes": "workshop with the customer" if entry % 2 else None,
-        },
+    entry = world.psa.book(
+        Hours(
+            project=project,
+            worker=world.random.choice(world.cast.people),
+            work_on=_work_day(world),
+            time=_time(world),
+            is_billable=project.deal is not None and world.random.random() < BILLABLE_SHARE,
+            status=status,
+            notes="workshop with the customer" if len(world.cast.entries) % 2 else None,
+        )
     )
     world.cast.entries[entry] = status
     yield
@@ -73,11 +66,9 @@ def take_back(world: World) -> Iterator[None]:
     for entry in chosen[TAKEN_BACK:]:
         yield from _delete(world, entry)
     for entry in world.cast.impossible_entries:
-        world.psa.update(
-            "time_entries", entry, hours=Decimal("3.00"), minutes=None, status="approved"
-        )
-        world.cast.entries[entry] = "approved"
+        world.psa.correct(entry, Time(Decimal("3.00")))
         yield
+        yield from _set_status(world, entry, "approved")
 
 
 def _decide(world: World, entry: int) -> Iterator[None]:
@@ -95,17 +86,10 @@ def _change_of_mind(world: World) -> Iterator[None]:
     entry = world.random.choice(list(world.cast.entries))
     match world.random.choice(("correct", "correct", "move", "move", "reopen", "delete")):
         case "correct":
-            world.psa.update("time_entries", entry, **_time(world))
+            world.psa.correct(entry, _time(world))
             yield
         case "move":
-            project = world.random.choice(world.cast.projects)
-            world.psa.update(
-                "time_entries",
-                entry,
-                project_id=project.id,
-                task_id=project.task_id,
-                currency=project.currency,
-            )
+            world.psa.move(entry, world.random.choice(world.cast.projects))
             yield
         case "reopen":
             yield from _set_status(world, entry, "draft")
@@ -114,58 +98,41 @@ def _change_of_mind(world: World) -> Iterator[None]:
 
 
 def _set_status(world: World, entry: int, status: str) -> Iterator[None]:
-    world.psa.update("time_entries", entry, status=status)
+    world.psa.decide(entry, status)
     world.cast.entries[entry] = status
     yield
 
 
 def _delete(world: World, entry: int) -> Iterator[None]:
-    world.psa.delete("time_entries", entry)
+    world.psa.delete(entry)
     del world.cast.entries[entry]
     yield
 
 
 def _expense(world: World) -> Iterator[None]:
-    project, expense = world.random.choice(world.cast.projects), world.cast.next_id()
-    world.psa.insert(
-        "expenses",
-        {
-            "id": expense,
-            "project_id": project.id,
-            "worker_email": world.random.choice(world.cast.people).email,
-            "spent_on": _work_day(world),
-            "amount": Decimal(world.random.randrange(500, 90_000)) / 100,
-            "currency": project.currency,
-            "is_billable": world.random.random() < BILLABLE_SHARE,
-            "status": "submitted",
-            "category": world.random.choice(EXPENSE_CATEGORIES),
-        },
+    expense = world.psa.spend(
+        Expense(
+            project=world.random.choice(world.cast.projects),
+            worker=world.random.choice(world.cast.people),
+            spent_on=_work_day(world),
+            amount=Decimal(world.random.randrange(500, 90_000)) / 100,
+            is_billable=world.random.random() < BILLABLE_SHARE,
+            category=world.random.choice(EXPENSE_CATEGORIES),
+        )
     )
     yield
-    world.psa.update("expenses", expense, status="approved")
+    world.psa.approve_expense(expense)
     yield
     if world.random.random() < CHANGED_LATER_SHARE:
-        world.psa.delete("expenses", expense)
+        world.psa.delete_expense(expense)
         yield
 
 
-def _impossible_day(world: World) -> Iterator[None]:
+def impossible_day(world: World) -> Iterator[None]:
     """Somebody books 30 hours on one day: a record nobody can process."""
-    entry, person = world.cast.next_id(), world.cast.people[0]
-    world.psa.insert(
-        "time_entries",
-        {
-            "id": entry,
-            "project_id": world.cast.projects[0].id,
-            "worker_email": person.email,
-            "work_on": FIRST_DAY,
-            "hours": Decimal("30.00"),
-            "status": "submitted",
-            "bill_rate": Decimal(person.bill_rate),
-            "cost_rate": Decimal(person.cost_rate),
-            "currency": world.cast.projects[0].currency,
-        },
-    )
+    time = Time(Decimal("30.00"))
+    project, person = world.cast.projects[0], world.cast.people[0]
+    entry = world.psa.book(Hours(project, person, FIRST_DAY, time, status="submitted"))
     world.cast.impossible_entries.append(entry)
     yield
 
@@ -175,9 +142,9 @@ def _work_day(world: World) -> date:
     return FIRST_DAY + timedelta(days=world.random.randrange(DAYS))
 
 
-def _time(world: World) -> dict[str, Decimal | int | None]:
+def _time(world: World) -> Time:
     """Return typed quarters of hours, or minutes of a timer with the hours a screen shows."""
     if world.random.random() < TIMED_SHARE:
         minutes = world.random.choice((10, 20, 50, 80))
-        return {"hours": (Decimal(minutes) / 60).quantize(Decimal("0.01")), "minutes": minutes}
-    return {"hours": Decimal(world.random.randrange(2, 34)) / 4, "minutes": None}
+        return Time((Decimal(minutes) / 60).quantize(Decimal("0.01")), minutes)
+    return Time(Decimal(world.random.randrange(2, 34)) / 4)

@@ -1,13 +1,16 @@
-"""The PSA's users: rows written to its database, one transaction a change."""
+"""The in-house PSA's users: rows written to its database, one transaction a change."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg
 from psycopg import sql
+
+from sandbox.story.psa import Ability, Expense, Hours, Person, PsaProject, Time
 
 
 class PsaDatabase:
@@ -47,9 +50,111 @@ class PsaDatabase:
             [*changes.values(), row_id],
         )
 
-    def delete(self, table: str, row_id: int) -> None:
+    def delete_row(self, table: str, row_id: int) -> None:
         """Remove a row."""
         statement = sql.SQL("DELETE FROM inhouse.{} WHERE id = {}")
         self._connection.execute(
             statement.format(sql.Identifier(table), sql.Placeholder()), [row_id]
         )
+
+
+class Inhouse(PsaDatabase):
+    """The screens of the in-house PSA. `next_id` gives ids that no row has yet."""
+
+    system = "inhouse"
+    abilities = frozenset({Ability.EARLY_HOURS, Ability.ANY_HOURS})
+
+    def __init__(self, dsn: str, next_id: Callable[[], int]) -> None:
+        super().__init__(dsn)
+        self._next_id = next_id
+
+    def hire(self, person: Person) -> None:
+        """An address is all that it knows of people."""
+
+    def reserve(self, project: PsaProject) -> None:
+        project.id, project.task_id = self._next_id(), self._next_id()
+
+    def open_project(self, project: PsaProject, name: str, starts_on: date) -> Iterator[None]:
+        if not project.id:
+            self.reserve(project)
+        self.insert(
+            "projects",
+            {
+                "id": project.id,
+                "name": name,
+                "opportunity_ref": project.deal.id if project.deal else None,
+                "country_code": project.country_code,
+                "currency": project.currency,
+                "status": "active",
+                "starts_on": starts_on,
+            },
+        )
+        yield
+        task = {"id": project.task_id, "project_id": project.id, "name": "Delivery"}
+        self.insert("tasks", task)
+        yield
+
+    def book(self, hours: Hours) -> int:
+        entry = self._next_id()
+        self.insert(
+            "time_entries",
+            {
+                "id": entry,
+                "project_id": hours.project.id,
+                "task_id": hours.project.task_id,
+                "worker_email": hours.worker.email,
+                "work_on": hours.work_on,
+                "hours": hours.time.hours,
+                "minutes": hours.time.minutes,
+                "is_billable": hours.is_billable,
+                "status": hours.status,
+                "bill_rate": hours.worker.bill_rate,
+                "cost_rate": hours.worker.cost_rate,
+                "currency": hours.project.currency,
+                "notes": hours.notes,
+            },
+        )
+        return entry
+
+    def start_timer(self, hours: Hours) -> int:
+        raise NotImplementedError(Ability.TIMERS.value)
+
+    def stop_timer(self, entry: int) -> None:
+        raise NotImplementedError(Ability.TIMERS.value)
+
+    def decide(self, entry: int, status: str) -> None:
+        self.update("time_entries", entry, status=status)
+
+    def correct(self, entry: int, time: Time) -> None:
+        self.update("time_entries", entry, hours=time.hours, minutes=time.minutes)
+
+    def move(self, entry: int, project: PsaProject) -> None:
+        changes = {"project_id": project.id, "task_id": project.task_id}
+        self.update("time_entries", entry, **changes, currency=project.currency)
+
+    def delete(self, entry: int) -> None:
+        self.delete_row("time_entries", entry)
+
+    def spend(self, expense: Expense) -> int:
+        row_id = self._next_id()
+        self.insert(
+            "expenses",
+            {
+                "id": row_id,
+                "project_id": expense.project.id,
+                "worker_email": expense.worker.email,
+                "spent_on": expense.spent_on,
+                "amount": expense.amount,
+                "currency": expense.project.currency,
+                "is_billable": expense.is_billable,
+                "status": "submitted",
+                "category": expense.category,
+            },
+        )
+        return row_id
+
+    def approve_expense(self, expense: int) -> None:
+        self.update("expenses", expense, status="approved")
+
+    def delete_expense(self, expense: int) -> None:
+        self.delete_row("expenses", expense)

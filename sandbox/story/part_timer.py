@@ -11,9 +11,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
+from sandbox.story.psa import Hours, Person, Time
 from sandbox.story.world import World
 
-NAME: Final = "Paula Petersen"
+NAME: Final = ("Paula", "Petersen")
 EMAIL: Final = "paula.petersen@psastream.example"
 CHANGED_ON: Final = "2026-09-21"
 THREE_DAYS: Final = [0, 6, 6, 6, 0, 0, 0]
@@ -30,21 +31,25 @@ CONFIRMED: Final = 2
 
 def part_timer(world: World) -> Iterator[None]:
     """Hire her, plan her, let her work and change her week."""
-    person = world.admin.create(
+    row = world.admin.create(
         "float",
         "people",
         {
-            "name": NAME,
+            "name": " ".join(NAME),
             "email": EMAIL,
             **RATES,
             "work_days_hours": THREE_DAYS,
             "start_date": "2026-02-01",
         },
     )
+    person = Person(
+        row["people_id"], *NAME, EMAIL, RATES["default_hourly_rate"], RATES["cost_rate"]
+    )
+    world.psa.hire(person)
     yield
     project = world.admin.books()["float"]["projects"][0]
     plan = {
-        "people_id": person["people_id"],
+        "people_id": person.id,
         "project_id": project["project_id"],
         "start_date": "2026-09-07",
         "end_date": "2026-10-02",
@@ -54,29 +59,11 @@ def part_timer(world: World) -> Iterator[None]:
     world.admin.create("float", "tasks", plan)
     yield
     for day, hours in WORKED.items():
-        yield from _book(world, day, hours)
+        world.psa.book(
+            Hours(world.cast.projects[0], person, day, Time(Decimal(hours)), status="approved")
+        )
+        yield
     # The plain field of the resource tool may lag behind the dated history.
     history = {"1970-01-01": THREE_DAYS, CHANGED_ON: FOUR_DAYS}
-    world.admin.update("float", "people", person["people_id"], {"work_days_hours_history": history})
-    yield
-
-
-def _book(world: World, day: date, hours: str) -> Iterator[None]:
-    project = world.cast.projects[0]
-    world.psa.insert(
-        "time_entries",
-        {
-            "id": world.cast.next_id(),
-            "project_id": project.id,
-            "task_id": project.task_id,
-            "worker_email": EMAIL,
-            "work_on": day,
-            "hours": Decimal(hours),
-            "is_billable": True,
-            "status": "approved",
-            "bill_rate": RATES["default_hourly_rate"],
-            "cost_rate": RATES["cost_rate"],
-            "currency": project.currency,
-        },
-    )
+    world.admin.update("float", "people", person.id, {"work_days_hours_history": history})
     yield

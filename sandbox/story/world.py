@@ -7,42 +7,9 @@ from random import Random
 
 from sandbox.books.audit import Audit, Evidence, audit
 from sandbox.books.reading import Library
-from sandbox.story.crm import Crm
-from sandbox.story.psa import PsaDatabase
+from sandbox.story.crm import Crm, Deal
+from sandbox.story.psa import Person, Psa, PsaProject
 from sandbox.vendors.client import VendorAdmin
-
-
-@dataclass(slots=True)
-class Deal:
-    """A deal of the story; `lines` by delivery country."""
-
-    id: str
-    ref: str  # as sources tell it
-    account_id: str
-    name: str
-    currency: str
-    lines: dict[str, list[str]] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class PsaProject:
-    """A project in the PSA and the task hours are booked on; internal ones have no deal."""
-
-    id: int
-    task_id: int
-    currency: str
-    deal: Deal | None = None
-    country_code: str | None = None
-
-
-@dataclass(slots=True)
-class Person:
-    """A person of the firm; rates are what the PSA puts on their hours."""
-
-    id: int
-    email: str
-    bill_rate: int
-    cost_rate: int
 
 
 @dataclass(slots=True)
@@ -57,10 +24,11 @@ class Cast:
     allocations: list[int] = field(default_factory=list)
     entries: dict[int, str] = field(default_factory=dict)  # time entry id → status
     impossible_entries: list[int] = field(default_factory=list)
+    timers: list[int] = field(default_factory=list)
     last_id: int = 1000
 
     def next_id(self) -> int:
-        """Return an id no PSA row has yet."""
+        """Return an id that no row of the in-house PSA has yet."""
         self.last_id += 1
         return self.last_id
 
@@ -71,7 +39,7 @@ class World:
 
     admin: VendorAdmin
     crm: Crm
-    psa: PsaDatabase
+    psa: Psa
     library: Library
     random: Random
     rate: int

@@ -112,7 +112,7 @@ def test_an_impossible_value_is_dead_lettered_until_its_row_is_corrected(
     assert letter["topic"] == ENTRIES
     assert field in letter["detail"]
     assert f"inhouse:time_entry:{entry}" not in system.published("psa.time_entry")
-    system.world.psa.update("time_entries", entry, **{field: corrected})
+    system.database.update("time_entries", entry, **{field: corrected})
     assert system.await_entry(entry)[field] == corrected
     assert system.refused() == refused + 1
 
@@ -135,7 +135,7 @@ def test_hours_of_an_unknown_project_are_parked_until_it_appears(system: Running
     assert margins(system, project) == []
 
     row = {"id": project, "name": "late", "currency": "EUR", "status": "active"}
-    system.world.psa.insert("projects", row)
+    system.database.insert("projects", row)
     (margin,) = eventually(lambda: margins(system, project), deadline_s=DEADLINE_S)
     assert (margin["hours"], margin["revenue"]) == (Decimal("3.25"), Decimal("390"))
 

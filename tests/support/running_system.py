@@ -38,8 +38,8 @@ from sandbox.stack.supervisor import Stack
 from sandbox.story.act import Act, Stage, play
 from sandbox.story.acts import ACTS
 from sandbox.story.crm import CRMS
-from sandbox.story.psa import PsaDatabase
-from sandbox.story.world import World
+from sandbox.story.inhouse import Inhouse
+from sandbox.story.world import Cast, World
 from sandbox.vendors.client import VendorAdmin
 from schemas.errors import TransientError
 from tests.support.eventually import eventually
@@ -73,6 +73,12 @@ class RunningSystem:
     def admin(self) -> VendorAdmin:
         return self.world.admin
 
+    @property
+    def database(self) -> Inhouse:
+        """The PSA, where rows may be written as no screen would."""
+        assert isinstance(self.world.psa, Inhouse)
+        return self.world.psa
+
     def tell(self, *names: str) -> None:
         """Play acts of the story, by default all, each until its consequences show."""
         acts = [act for act in ACTS if not names or act.name in names]
@@ -93,12 +99,12 @@ class RunningSystem:
             "cost_rate": Decimal(70),
             "currency": project.currency,
         }
-        self.world.psa.insert("time_entries", {**row, **fields})
+        self.database.insert("time_entries", {**row, **fields})
         return entry
 
     def reconnect_psa(self) -> None:
         """Open the PSA anew after PostgreSQL was killed."""
-        self.world.psa = PsaDatabase(self.parts.postgres_dsn)
+        self.world.psa = Inhouse(self.parts.postgres_dsn, self.world.cast.next_id)
 
     def produce(self, topic: str, partition: int, key: bytes, value: bytes) -> int:
         """Write raw bytes to a partition; their offset."""
@@ -177,14 +183,16 @@ def running_system(*, entries: int) -> Iterator[RunningSystem]:
             _make_impatient(directory / "connectors")
             stack.restart("poller")
             with VendorAdmin(parts.vendors_url) as admin, _orchestrated(stack, parts) as restarted:
+                cast = Cast()
                 world = World(
                     admin=admin,
                     crm=CRMS[options.landscape.crm](admin),
-                    psa=PsaDatabase(parts.postgres_dsn),
+                    psa=Inhouse(parts.postgres_dsn, cast.next_id),
                     library=Library(parts.kafka, parts.registry_url, admin, parts.postgres_dsn),
                     random=Random(options.seed),
                     rate=options.rate,
                     entries=entries,
+                    cast=cast,
                 )
                 try:
                     yield RunningSystem(stack, parts, world, restarted)
@@ -235,6 +243,7 @@ async def _revive(stack: Stack, restarted: list[str]) -> None:
 
 
 async def _heal(parts: Parts) -> None:
+    assert parts.connector is not None
     client = ConnectClient(parts.connect_url)
     budget = RestartBudget(HEAL_RESTARTS, 600.0, time.monotonic)
     try:

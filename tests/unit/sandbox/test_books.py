@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -36,11 +37,11 @@ BILL = time_bill_id("inhouse:time_entry:1", "inhouse:project:7")
 def entry(number: int, hours: str, **changes: Any) -> dict[str, Any]:
     """An approved billable entry of Ada on the German project, Monday 7 September 2026."""
     return {
-        "id": number,
-        "project_id": 7,
-        "worker_email": "ada@firm.example",
+        "ref": f"inhouse:time_entry:{number}",
+        "project_ref": "inhouse:project:7",
+        "worker": "ada@firm.example",
         "work_on": date(2026, 9, 7),
-        "hours": D(hours),
+        "hours": Fraction(hours),
         "is_billable": True,
         "status": "approved",
         "bill_rate": D("100"),
@@ -195,17 +196,17 @@ FIRM = SourceRows(
             "billable": 1,
         },
     ),
-    projects=({"id": 7, "deal_ref": "salesforce:opportunity:D1", "country_code": "DE"},),
+    projects=({"ref": "inhouse:project:7", "project_id": IN_GERMANY},),
     time_entries=(
         entry(1, "2"),
         entry(2, "3", is_billable=False),
         entry(3, "4", status="submitted"),
-        entry(4, "5", project_id=999),  # no such project yet
+        entry(4, "5", project_ref="inhouse:project:999"),  # no such project yet
         entry(5, "30"),  # impossible
     ),
     expenses=(
         {
-            "project_id": 7,
+            "project_ref": "inhouse:project:7",
             "spent_on": date(2026, 9, 9),
             "amount": D("50"),
             "currency": "EUR",
@@ -360,12 +361,12 @@ def entry(**changes: Any) -> dict[str, Any]:
     ("changed_entry", "code", "amount"),
     [
         (entry(), None, None),
-        (entry(hours=D("3.00")), "billing.more_hours", D(110)),
-        (entry(hours=D("1.00")), "billing.fewer_hours", D(90)),
+        (entry(hours=Fraction(3)), "billing.more_hours", D(110)),
+        (entry(hours=Fraction(1)), "billing.fewer_hours", D(90)),
         (entry(status="submitted"), "billing.not_approved", D(190)),
         (entry(is_billable=False), "billing.not_billable", D(190)),
         (entry(bill_rate=D(120)), "billing.rate_changed", D(50)),
-        (entry(project_id=8), "billing.entry_gone", D(190)),
+        (entry(project_ref="inhouse:project:8"), "billing.entry_gone", D(190)),
         (None, "billing.entry_gone", D(190)),
     ],
 )

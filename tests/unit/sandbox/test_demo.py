@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 from typing import Any, cast
 
@@ -14,10 +15,11 @@ from rich.console import Console
 from sandbox.books.audit import Audit
 from sandbox.books.comparison import Difference
 from sandbox.demo.audience import LiveAudience, PlainAudience
-from sandbox.demo.options import Disruption, StoryLandscape
+from sandbox.demo.options import DemoOptions, Disruption, StoryLandscape
 from sandbox.demo.report import print_audit
 from sandbox.story.act import Act, Stage, StoryError, play
 from sandbox.story.acts import ACTS
+from sandbox.story.psa import Ability
 from sandbox.story.world import World
 from schemas.errors import BrokerUnavailableError, ConfigError
 
@@ -155,6 +157,38 @@ def test_both_displays_show_acts_and_notes(is_live: bool) -> None:
     for text in (ACTS[0].title, "7", "all there", "worker is killed"):
         assert text in printed.getvalue()
     assert ("3 records" in printed.getvalue()) == is_live
+
+
+def test_an_act_lacks_what_a_psa_cannot_show() -> None:
+    act = Act("a", "A", "", two_changes, lambda _: None, needs=frozenset({Ability.EARLY_HOURS}))
+    assert act.lacks(frozenset({Ability.ANY_HOURS})) == [Ability.EARLY_HOURS]
+    assert act.lacks(frozenset(Ability)) == []
+
+
+def test_acts_that_the_psa_cannot_show_are_left_out_and_said_so() -> None:
+    harvest = StoryLandscape.parse("harvest")
+    assert harvest == StoryLandscape(psa="harvest")
+    left = [act.name for act in ACTS if act not in harvest.acts]
+    assert left == ["early", "impossible"]
+    assert harvest.left_out == {
+        "Hours arrive before their project": f"harvest: {Ability.EARLY_HOURS.value}",
+        "A day has 30 hours": f"harvest: {Ability.ANY_HOURS.value}",
+    }
+    assert [act.name for act in ACTS if act not in StoryLandscape().acts] == ["timers", "stopped"]
+
+
+def test_a_disruption_in_an_act_that_is_left_out_is_refused() -> None:
+    harvest = StoryLandscape(psa="harvest")
+
+    def options(act: str) -> DemoOptions:
+        return DemoOptions(
+            Path(), Path(), landscape=harvest, disruptions=(Disruption("worker", act),)
+        )
+
+    assert options("timers").disruptions
+    with pytest.raises(ConfigError, match="the act early is left out with harvest") as caught:
+        options("early")
+    assert "early" not in str(caught.value.hint)
 
 
 def test_a_story_is_told_with_the_systems_that_are_named() -> None:

@@ -1,0 +1,142 @@
+"""The story without the product: its people at work in the vendors' screens, and their books."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from fractions import Fraction
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from starlette.testclient import TestClient
+
+from sandbox.books import measures, status
+from sandbox.books.rows import SourceRows
+from sandbox.story.acts import ACTS
+from sandbox.story.crm import CRMS
+from sandbox.story.harvest import Harvest
+from sandbox.story.inhouse import Inhouse
+from sandbox.story.psa import Ability
+from sandbox.story.psas import ABILITIES
+from sandbox.story.world import Cast, World
+from sandbox.vendors.app import create_app
+from sandbox.vendors.client import VendorAdmin
+from sandbox.vendors.oauth import Credentials, make_credentials
+
+NEEDS_ERP = ("invoices", "part", "credit", "changed")
+"""Acts about what the product has put into the ERP."""
+
+
+class Tables(Inhouse):
+    """The in-house PSA with its rows in memory, unset columns included."""
+
+    def __init__(self, cast: Cast) -> None:
+        self._next_id = cast.next_id
+        self.tables: dict[str, dict[int, dict[str, Any]]] = {
+            name: {} for name in ("projects", "tasks", "time_entries", "expenses")
+        }
+
+    def insert(self, table: str, row: Any) -> None:
+        assert row["id"] not in self.tables[table]
+        self.tables[table][row["id"]] = dict(row)
+
+    def update(self, table: str, row_id: int, **changes: object) -> None:
+        assert changes.keys() <= self.tables[table][row_id].keys()
+        self.tables[table][row_id] |= changes
+
+    def delete_row(self, table: str, row_id: int) -> None:
+        del self.tables[table][row_id]
+
+
+@pytest.fixture(scope="module")
+def credentials() -> Credentials:
+    return make_credentials()
+
+
+def told(credentials: Credentials, psa: str, seed: int = 1) -> tuple[World, SourceRows]:
+    """All acts that the PSA can show but those about the ERP, and what the systems hold then."""
+    app = create_app(base_url="http://testserver", seed=seed, credentials=credentials)
+    admin, cast_ = VendorAdmin("http://testserver"), Cast()
+    admin._http = cast(Any, TestClient(app, base_url="http://testserver/admin"))
+    tables = Tables(cast_)
+    world = World(
+        admin=admin,
+        crm=CRMS["salesforce"](admin),
+        psa=Harvest(admin) if psa == "harvest" else tables,
+        library=cast(Any, SimpleNamespace(ask_for_retry=lambda reason: None)),
+        random=Random(seed),
+        rate=1,
+        entries=60,
+        cast=cast_,
+    )
+    played = (act for act in ACTS if not act.lacks(ABILITIES[psa]))
+    for act in played:
+        if act.name not in NEEDS_ERP:
+            plan(admin, act.name)
+            assert Counter(act.do(world)).keys() <= {None}
+    books: dict[str, Any] = admin.books()
+    books["inhouse"] = {name: list(rows.values()) for name, rows in tables.tables.items()}
+    return world, SourceRows.of(books, psa=psa)
+
+
+def plan(admin: VendorAdmin, act: str) -> None:
+    """Where the product would have put a project into the resource tool."""
+    if act == "staffing":
+        admin.create("float", "projects", {"name": "Rollout", "project_code": "eng-1"})
+
+
+@pytest.fixture(scope="module", params=sorted(ABILITIES))
+def story(request: pytest.FixtureRequest, credentials: Credentials) -> Iterator[Any]:
+    yield request.param, *told(credentials, request.param)
+
+
+def test_what_people_do_is_in_the_books_of_each_psa(story: tuple[str, World, SourceRows]) -> None:
+    psa, world, rows = story
+    refs = {f"{psa}:time_entry:{entry}" for entry in world.cast.entries}
+    assert refs == {row["ref"] for row in rows.time_entries if "paula" not in row["worker"]}
+    sold = [project for project in world.cast.projects if project.deal is not None]
+    assert {row["project_id"] for row in rows.projects} == {
+        *status.expected_projects(rows), None,
+    }  # fmt: skip
+    assert len(rows.projects) == len(sold) + 1
+    counted = list(measures.counted_entries(rows))
+    assert {row["is_billable"] for row in counted} == {True, False}
+    assert {row["currency"] for row in counted} == {"EUR", "GBP", "USD", "PLN"} & {
+        project.currency for project in world.cast.projects
+    }
+    assert all(row["bill_rate"] for row in counted if row["is_billable"])
+    assert {row["status"] for row in rows.expenses} == {"approved"}
+    assert measures.expected_margins(rows) and measures.expected_utilization(rows)
+
+
+def test_all_that_a_person_worked_is_of_the_person_in_the_resource_tool(
+    story: tuple[str, World, SourceRows],
+) -> None:
+    _, _, rows = story
+    worked = {row["worker"].lower() for row in rows.time_entries}
+    assert worked <= {(row["email"] or "").lower() for row in rows.people}
+    reasons = {row["ratio_reason"] for row in measures.expected_utilization(rows).values()}
+    assert "unknown_person" not in reasons
+
+
+def test_timers_that_stopped_have_the_hours_that_were_worked(
+    story: tuple[str, World, SourceRows],
+) -> None:
+    psa, world, rows = story
+    stopped = {f"{psa}:time_entry:{entry}" for entry in world.cast.timers}
+    assert bool(stopped) is (Ability.TIMERS in ABILITIES[psa])
+    assert {row["hours"] for row in rows.time_entries if row["ref"] in stopped} == (
+        {Fraction(5, 4)} if stopped else set()
+    )
+
+
+def test_a_psa_does_not_show_what_it_says_it_cannot(credentials: Credentials) -> None:
+    harvest, inhouse = Harvest(cast(Any, None)), Tables(Cast())
+    with pytest.raises(NotImplementedError, match=Ability.EARLY_HOURS.value):
+        harvest.reserve(cast(Any, None))
+    with pytest.raises(NotImplementedError, match=Ability.TIMERS.value):
+        inhouse.start_timer(cast(Any, None))
+    with pytest.raises(NotImplementedError, match=Ability.TIMERS.value):
+        inhouse.stop_timer(1)
