@@ -18,13 +18,13 @@ from streams.agents.records import RecordHandlers
 from streams.agents.registry import SchemaSource
 from streams.agents.time_entries import TimeEntryHandler
 from streams.engine import AgentSpec, ChunkHandler, GroupSpec
-from tables import facts
-from tables.customer import CustomerTable
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.engagement import EngagementTable
+from tables.customer.table import CustomerTable
+from tables.engagement.table import EngagementTable
+from tables.foundation import facts
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
 from tables.measures.own import OwnMeasure
-from tables.project import ProjectTable
+from tables.project.table import ProjectTable
 from tables.rollup import RollupTable
 
 

@@ -23,7 +23,7 @@ from struct import Struct
 from typing import Final
 
 from schemas.mapping.lookups import Lookup, Way
-from tables.documents import KeyValue
+from tables.foundation.documents import KeyValue
 
 WAITS: Final = "waits|"
 """Prefix of the keys of rows that wait, which are counted by their values."""

@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import Final
 
 from schemas.errors import InvalidEntityError
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.facts import Calendar, Partial
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import Calendar, Partial
 from tables.measures import pipeline
 from tables.measures.fold import Fold, Total
 from tables.measures.measure import Amounts, Measure, Row, publish

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tables.effects import Outbox, Record
-from tables.exceptions import TOPIC
+from tables.foundation.effects import Outbox, Record
+from tables.foundation.exceptions import TOPIC
 
 PREFIX: Final = b"exception|"
 

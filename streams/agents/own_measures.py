@@ -23,12 +23,12 @@ from streams.agents.publish import Publisher
 from streams.agents.records import RecordHandlers, rejection
 from streams.agents.registry import SchemaSource
 from streams.engine import Accounting, Chunk, ChunkHandler, Effects, State
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.facts import MeasurePartial
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import MeasurePartial
 from tables.measures.own import OBJECTS, OwnMeasure
 from tables.measures.own_rows import PARTIAL_TOPIC, PROJECT, OwnRows, OwnTotals, has_context
-from tables.time_entry import EntryChanges
+from tables.project.time_entry import EntryChanges
 
 GROUP: Final = "measures"
 

@@ -14,7 +14,7 @@ from schemas.routing import partition_of
 from schemas.topics import Topic, topic_of
 from streams.agents.registry import SubjectIds
 from streams.engine import Output, OutputBatch
-from tables.effects import Emit, EmitColumns, Outbox
+from tables.foundation.effects import Emit, EmitColumns, Outbox
 
 
 @dataclass(frozen=True, slots=True)

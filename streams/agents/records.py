@@ -23,9 +23,9 @@ from streams.agents.open_exceptions import kept
 from streams.agents.publish import Publisher
 from streams.agents.registry import SchemaSource
 from streams.engine import Accounting, Chunk, ChunkHandler, Effects, State
-from tables.documents import Documents
-from tables.effects import Outbox, Tally
-from tables.facts import Fact
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox, Tally
+from tables.foundation.facts import Fact
 
 Table = TypeVar("Table")
 Kind = TypeVar("Kind", bound=Fact)

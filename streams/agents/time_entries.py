@@ -18,10 +18,10 @@ from streams.agents.publish import Publisher
 from streams.agents.records import rejection
 from streams.agents.registry import SchemaSource
 from streams.engine import Accounting, Chunk, Effects, State
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.project import ProjectTable
-from tables.time_entry import EntryChanges
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.project.table import ProjectTable
+from tables.project.time_entry import EntryChanges
 
 GROUP = "project"
 

@@ -7,11 +7,11 @@ from typing import Final
 
 import polars as pl
 
-from tables.documents import Documents
-from tables.effects import Outbox
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
 from tables.measures.fold import Fold
 from tables.measures.measure import Measure, Quantity, Row, hours, micros, money, publish
-from tables.project_document import Standing
+from tables.project.document import Standing
 
 BILLING: Final = Measure(
     name="billing",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from tables.documents import Documents
+from tables.foundation.documents import Documents
 from tables.measures.measure import Amounts, Measure, plus
 
 
@@ -39,7 +39,7 @@ class Fold:
             self._positions[key] = max(self._positions.get(key, 0), position)
 
     def add_hours(self, signed: pl.DataFrame) -> None:
-        """Add what time entries contribute, each times its sign: see `tables.hours.signed`."""
+        """Add what time entries contribute, times its sign: see `tables.project.hours.signed`."""
         measure = self.measure
         latest = pl.col("source_position").max()
         grouped = signed.group_by(*measure.key).agg(

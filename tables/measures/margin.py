@@ -7,10 +7,8 @@ from typing import Final
 
 import polars as pl
 
-from tables.contract import Fees, Worked
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.hours import period_text
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
 from tables.measures.fold import Fold
 from tables.measures.measure import (
     Measure,
@@ -22,7 +20,9 @@ from tables.measures.measure import (
     publish,
     ratio,
 )
-from tables.project_document import Standing
+from tables.project.contract import Fees, Worked
+from tables.project.document import Standing
+from tables.project.hours import period_text
 
 VARIANT: Final = "actual_approved"
 _EARNED: Final = micros("revenue")

@@ -23,8 +23,8 @@ from schemas.exact import (
     hundredths_of_hours,
     ratio_of,
 )
-from tables.effects import EmitColumns, Outbox, instant
-from tables.hours import MONEY_UNITS
+from tables.foundation.effects import EmitColumns, Outbox, instant
+from tables.project.hours import MONEY_UNITS
 
 PARTIAL_TOPIC: Final = "psa.internal.partial"
 MONEY_DIGITS: Final = 6
@@ -41,7 +41,7 @@ class Quantity(Enum):
 
     SECONDS = "seconds"
     COUNT = "count"
-    MONEY = "money"  # undivided, in `tables.hours.MONEY_UNITS`
+    MONEY = "money"  # undivided, in `tables.project.hours.MONEY_UNITS`
     MICROS = "micros"  # millionths of the currency
 
     @property
@@ -55,10 +55,10 @@ class Measure:
     """A measure.
 
     `prefix` begins the names of its totals in a group's state. `of_hours` says which column of
-    `tables.hours.measured` each sum adds up, and `text` makes a key of the columns of `key`; a
-    measure of other rows is handed amounts. `columns` are those of a row before `shown` makes the
-    record's of them. A total that `is_dated` keeps its version and the highest source position
-    that went in, and outlives being empty, so that readers never see the version fall.
+    `tables.project.hours.measured` each sum adds up, and `text` makes a key of the columns of
+    `key`; a measure of other rows is handed amounts. `columns` are those of a row before `shown`
+    makes the record's of them. A total that `is_dated` keeps its version and the highest source
+    position that went in, and outlives being empty, so that readers never see the version fall.
     """
 
     name: str

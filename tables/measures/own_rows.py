@@ -17,13 +17,13 @@ from typing import Final
 
 import polars as pl
 
-from tables.documents import Documents
-from tables.effects import Outbox, Tally
-from tables.facts import MeasurePartial
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox, Tally
+from tables.foundation.facts import MeasurePartial
 from tables.measures.fold import Fold
 from tables.measures.measure import Row, publish
 from tables.measures.own import CONTEXT, OBJECTS, OwnMeasure, rows_schema
-from tables.time_entry import EntryChanges, latest_of, standing_rows
+from tables.project.time_entry import EntryChanges, latest_of, standing_rows
 
 PARTIAL_TOPIC: Final = "psa.internal.measure_partial"
 PROJECT: Final = "project"

@@ -9,10 +9,9 @@ from typing import Final
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.facts import Opportunity
-from tables.hours import MONEY
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import Opportunity
 from tables.measures.fold import Fold
 from tables.measures.measure import (
     MONEY_DIGITS,
@@ -23,6 +22,7 @@ from tables.measures.measure import (
     money_of_micros,
     publish_partials,
 )
+from tables.project.hours import MONEY
 
 PIPELINE: Final = Measure(
     name="pipeline",

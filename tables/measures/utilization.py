@@ -17,11 +17,9 @@ from typing import Final
 import polars as pl
 from pydantic import BaseModel
 
-from tables.addresses import Addresses
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.facts import Calendar
-from tables.hours import week_text
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import Calendar
 from tables.measures.fold import Fold
 from tables.measures.measure import (
     Amounts,
@@ -32,7 +30,9 @@ from tables.measures.measure import (
     publish_partials,
     ratio,
 )
-from tables.people import Person, capacity, is_employed
+from tables.project.addresses import Addresses
+from tables.project.hours import week_text
+from tables.project.people import Person, capacity, is_employed
 
 VARIANT: Final = "billable_availability"
 UNKNOWN_PERSON: Final = "unknown_person"

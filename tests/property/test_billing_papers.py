@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 
 from schemas.identity import time_bill_id
 from schemas.topics import Route
-from tables.billing import Billable, BillingDocument, order_bills
-from tables.billing_difference import EntryNow, difference
-from tables.effects import Outbox
-from tables.facts import InvoiceLine, TimeBill
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import InvoiceLine, TimeBill
+from tables.project.billing import Billable, BillingDocument, order_bills
+from tables.project.billing_difference import EntryNow, difference
 from tests.support.catalogue import BY_NAME
 from tests.support.examples import examples
 
@@ -375,7 +375,7 @@ steps: st.SearchStrategy[Step] = st.one_of(
 
 
 @settings(max_examples=examples(100), deadline=None)
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @given(st.lists(steps, min_size=3, max_size=14))
 @example(  # the last invoice may have used either of two bills
     [
@@ -404,7 +404,7 @@ def test_c7_time_is_offered_once_whatever_happens_to_papers(history: list[Step])
         play(world, step)
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize("name", ["delete", "void"])
 def test_c7_papers_of_two_bills_that_go_leave_one_bill(name: str) -> None:
     world = World()
@@ -437,7 +437,7 @@ changes = st.one_of(
 
 
 @settings(max_examples=examples(50), deadline=None)
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @given(st.lists(changes, min_size=1, max_size=6), st.integers(0, 5), st.integers(0, 99))
 def test_c7_state_that_is_lost_at_any_point_ends_with_the_same_bills(
     history: list[Step], lost: int, seed: int

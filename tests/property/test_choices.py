@@ -23,7 +23,7 @@ from tests.support.oracle import payload
 from tests.support.sinks import make_command
 from tests.support.topology import FixedRegistry, Topology
 
-PLACE = "tables/project_view.py"
+PLACE = "tables/engagement/view.py"
 DEAL = "salesforce:opportunity:1"
 CUSTOMER = customer_id("salesforce:account:1")
 ENGAGEMENT = engagement_id(DEAL)

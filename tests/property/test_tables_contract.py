@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schemas.identity import engagement_of
 from streams.engine import GroupSpec
 from streams.groups import make_groups
-from tables.contract import RULES
+from tables.project.contract import RULES
 from tests.support.catalogue import LANDSCAPE
 from tests.support.examples import examples
 from tests.support.histories import (
@@ -147,7 +147,7 @@ def bills(topology: Topology) -> list[str]:
     ]
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 def test_c8_a_fixed_fee_of_1000_with_20_hours_at_100() -> None:
     """Nothing is billed by the hour; half of the budgeted 40 hours earns half of the fee."""
     topology, _ = play([PSA, *deal("fixed_fee"), budget("40"), worked(0, "12"), worked(1, "8")])
@@ -160,7 +160,7 @@ JANUARY = FIRST_DAY.replace(year=FIRST_DAY.year + 1, month=1, day=4)
 HOURS = (worked(0, "12"), worked(1, "8", work_on=JANUARY), worked(2, "4", is_billable=False))
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @pytest.mark.parametrize(
     ("billing_type", "expected", "state"),
     [
@@ -192,7 +192,7 @@ def test_c8_what_each_billing_type_bills_and_earns(
     assert len(bills(topology)) == (2 if state == "ready" else 0)
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @pytest.mark.parametrize(
     ("history", "reason"),
     [
@@ -217,7 +217,7 @@ def test_c8_what_nobody_knows_gives_a_reason_and_no_guess(
     assert over_cap(topology) == told
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 def test_c8_a_fee_is_earned_in_its_currency_and_never_beyond_its_value() -> None:
     """Hours count in whatever currency they cost; the 40 of 32 budgeted hours earn 1,000."""
     abroad = worked(1, "20", currency="USD", work_on=JANUARY)
@@ -229,7 +229,7 @@ def test_c8_a_fee_is_earned_in_its_currency_and_never_beyond_its_value() -> None
     }
 
 
-@pytest.mark.fault("C8", place="tables/time_entry.py")
+@pytest.mark.fault("C8", place="tables/project/time_entry.py")
 @pytest.mark.parametrize("chunk_max", [1, 200])
 def test_c8_a_contract_that_becomes_a_fixed_fee_takes_back_its_bills(chunk_max: int) -> None:
     hourly = [PSA, *deal("time_and_materials"), budget("40"), worked(0, "12"), worked(1, "8")]
@@ -247,7 +247,7 @@ def test_c8_a_contract_that_becomes_a_fixed_fee_takes_back_its_bills(chunk_max: 
     assert revenues(topology) == {"2026-12|EUR": (500, None)}
 
 
-@pytest.mark.fault("C8", place="tables/billing_difference.py")
+@pytest.mark.fault("C8", place="tables/project/billing_difference.py")
 def test_c8_a_contract_that_changes_after_its_hours_were_invoiced_is_an_exception() -> None:
     line = {
         "number": "900",
@@ -283,7 +283,7 @@ CAPPED = [PSA, *deal("capped"), budget("40")]
 TWELVE_HOURS = [worked(0, "4"), worked(1, "8")]
 
 
-@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@pytest.mark.fault("C8", place="tables/project/contract_cap.py")
 @pytest.mark.parametrize("chunk_max", [1, 200])
 def test_c8_time_beyond_a_cap_is_told_and_billed(chunk_max: int) -> None:
     topology, _ = play([*CAPPED, *TWELVE_HOURS], 1, chunk_max)
@@ -295,7 +295,7 @@ def test_c8_time_beyond_a_cap_is_told_and_billed(chunk_max: int) -> None:
     )
 
 
-@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@pytest.mark.fault("C8", place="tables/project/contract_cap.py")
 @pytest.mark.parametrize("first", [0, 1])
 def test_c8_a_cap_that_is_reached_exactly_is_kept(first: int) -> None:
     hours = [worked(0, "4"), worked(1, "6")]
@@ -321,7 +321,7 @@ def written_off(entry: int, hours: str) -> Change:
     )
 
 
-@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@pytest.mark.fault("C8", place="tables/project/contract_cap.py")
 @pytest.mark.parametrize("chunk_max", [1, 200])
 @pytest.mark.parametrize(
     "remedy",
@@ -361,7 +361,7 @@ def test_c8_what_is_over_a_cap_ends_with_its_cause(remedy: list[Change], chunk_m
     assert over_cap(topology) == OPEN_200
 
 
-@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@pytest.mark.fault("C8", place="tables/project/contract_cap.py")
 def test_c8_what_is_invoiced_beyond_a_cap_stays_told_until_the_credit() -> None:
     """Whatever becomes of the time: the customer owes the invoice."""
     line = {
@@ -424,7 +424,7 @@ contract_histories = st.builds(
 
 
 @unhurried
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @given(contract_histories, seeds, chunk_sizes)
 @example([PSA, *deal("milestone"), budget("-40"), worked(0, "4")], 1, 1)
 def test_c8_every_contract_over_every_history_equals_the_oracle(
@@ -490,7 +490,7 @@ capped_histories = st.builds(
 
 
 @unhurried
-@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@pytest.mark.fault("C8", place="tables/project/contract_cap.py")
 @given(capped_histories, st.booleans(), seeds, chunk_sizes)
 def test_c8_over_a_cap_is_told_exactly_while_the_oracle_sees_it(
     history: list[Change], is_still_capped: bool, seed: int, chunk_max: int
@@ -506,7 +506,7 @@ def test_c8_over_a_cap_is_told_exactly_while_the_oracle_sees_it(
 
 
 @unhurried
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @given(contract_histories, st.sampled_from(BILLING_TYPES), seeds, chunk_sizes)
 def test_c8_no_bill_is_wanted_of_a_contract_that_is_not_hourly(
     history: list[Change], billing_type: str, seed: int, chunk_max: int

@@ -331,7 +331,7 @@ def open_exceptions(topology: Topology) -> dict[str, Any]:
     }
 
 
-@pytest.mark.fault("A3", place="tables/billing.py")
+@pytest.mark.fault("A3", place="tables/project/billing.py")
 @pytest.mark.parametrize("other", range(1, 4))
 @pytest.mark.parametrize("chunk_max", [1, 200])
 def test_a3_eight_invoiced_hours_move_to_another_client(other: int, chunk_max: int) -> None:
@@ -359,7 +359,7 @@ def test_a3_eight_invoiced_hours_move_to_another_client(other: int, chunk_max: i
     )
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize("other", range(1, 4))
 def test_c7_what_a_credit_leaves_of_a_bill_is_billed_nowhere_else(other: int) -> None:
     """5 of 8 h are invoiced and credited: 3 h are left where the entry was, on any partition."""
@@ -392,7 +392,7 @@ def test_c7_what_a_credit_leaves_of_a_bill_is_billed_nowhere_else(other: int) ->
     )
 
 
-@pytest.mark.fault("C7", place="tables/billing_difference.py")
+@pytest.mark.fault("C7", place="tables/project/billing_difference.py")
 @pytest.mark.parametrize("chunk_max", [1, 200])
 @pytest.mark.parametrize("is_there", [True, False])
 def test_c7_a_line_that_names_no_project_is_told_once_until_it_does(
@@ -414,7 +414,7 @@ def test_c7_a_line_that_names_no_project_is_told_once_until_it_does(
 
 
 @unhurried
-@pytest.mark.fault("A3", place="tables/billing.py")
+@pytest.mark.fault("A3", place="tables/project/billing.py")
 @given(
     st.lists(hours_changes, min_size=20, max_size=50),
     st.lists(changes("time_entry", "project"), min_size=1, max_size=8),
@@ -437,7 +437,7 @@ def test_a3_no_change_of_an_invoiced_entry_orders_anything(
 
 
 @unhurried
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @given(hours_histories, seeds, chunk_sizes)
 def test_c7_what_is_invoiced_is_the_sum_of_the_invoice_lines(
     history: list[Change], seed: int, chunk_max: int
@@ -456,7 +456,7 @@ def test_c7_what_is_invoiced_is_the_sum_of_the_invoice_lines(
 
 
 @unhurried
-@pytest.mark.fault("A3", place="tables/billing_difference.py")
+@pytest.mark.fault("A3", place="tables/project/billing_difference.py")
 @given(hours_histories, seeds, chunk_sizes)
 def test_a3_exceptions_are_open_exactly_where_the_oracle_sees_a_difference(
     history: list[Change], seed: int, chunk_max: int
@@ -482,7 +482,7 @@ def test_a3_exceptions_are_open_exactly_where_the_oracle_sees_a_difference(
 
 
 @unhurried
-@pytest.mark.fault("C13", place="tables/shared_address.py")
+@pytest.mark.fault("C13", place="tables/project/shared_address.py")
 @given(
     st.lists(
         st.one_of(changes("resource"), changes("resource"), changes("time_entry")), max_size=40
@@ -512,7 +512,7 @@ def billing_states(topology: Topology) -> set[str]:
 
 
 @unhurried
-@pytest.mark.fault("C24", place="tables/project_status.py")
+@pytest.mark.fault("C24", place="tables/engagement/status.py")
 @given(deal_histories, seeds, chunk_sizes, st.sampled_from([1, 5, 1_000]))
 def test_c24_a_project_that_was_asked_for_never_disappears(
     history: list[Change], seed: int, chunk_max: int, pause_every: int

@@ -32,21 +32,21 @@ MODULES: Final = {
         "streams.agents.source_log",
         "tables.lookups",
     ),
-    "customer": ("tables.customer", "tables.ledger"),
+    "customer": ("tables.customer.table", "tables.foundation.ledger"),
     "engagement": (
-        "tables.engagement",
-        "tables.ledger",
+        "tables.engagement.table",
+        "tables.foundation.ledger",
         "tables.measures.pipeline",
-        "tables.project_view",
+        "tables.engagement.view",
     ),
     "project": (
-        "tables.addresses",
-        "tables.billing",
-        "tables.ledger",
-        "tables.people",
-        "tables.project",
-        "tables.project_document",
-        "tables.shared_address",
+        "tables.project.addresses",
+        "tables.project.billing",
+        "tables.foundation.ledger",
+        "tables.project.people",
+        "tables.project.table",
+        "tables.project.document",
+        "tables.project.shared_address",
         "tables.measures.billing_status",
         "tables.measures.margin",
         "tables.measures.utilization",
@@ -81,7 +81,11 @@ def shaping_modules() -> set[str]:
     """Return the modules of tables that say how a document or a packed value is written."""
     names = [each.name for each in pkgutil.walk_packages(tables.__path__, "tables.")]
     # A fact is kept as it was read; what is added to its contract is null in earlier state.
-    return {name for name in names if name != "tables.facts" and _written(import_module(name))}
+    return {
+        name
+        for name in names
+        if name != "tables.foundation.facts" and _written(import_module(name))
+    }
 
 
 def _shape(group: GroupSpec) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def test_what_a_shared_fixture_runs_is_reached_by_every_test_that_asks_for_it(
 ) -> None:
     (tmp_path / "test_shared.py").write_text(
         "import pytest\n"
-        "from tables.ledger import LedgerEntry, withdraw\n"
+        "from tables.foundation.ledger import LedgerEntry, withdraw\n"
         "@pytest.fixture(scope='module')\n"
         "def parts(): return withdraw(LedgerEntry(), 1)\n"
         "@pytest.fixture(scope='module')\n"
@@ -41,4 +41,7 @@ def test_what_a_shared_fixture_runs_is_reached_by_every_test_that_asks_for_it(
     )  # fmt: skip
     found = json.loads((tmp_path / "lines.json").read_text())
     files = {test.rpartition("::")[2]: set(record["lines"]) for test, record in found.items()}
-    assert files == {"test_first": {"tables/ledger.py"}, "test_later": {"tables/ledger.py"}}
+    assert files == {
+        "test_first": {"tables/foundation/ledger.py"},
+        "test_later": {"tables/foundation/ledger.py"},
+    }

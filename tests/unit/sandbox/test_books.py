@@ -271,7 +271,7 @@ def test_utilization_is_billable_hours_over_the_hours_of_the_days_employed() -> 
     assert row["utilization_ratio"] == D("0.0625")
 
 
-@pytest.mark.fault("C10", place="tables/planning.py")
+@pytest.mark.fault("C10", place="tables/project/planning.py")
 def test_c10_a_part_timer_is_there_and_planned_on_the_days_of_her_week_of_then() -> None:
     """Three days of 6 h; from 21 September four days of 7.5 h. The plain field lags behind."""
     history = {"1970-01-01": THREE_DAYS, CHANGED_ON: FOUR_DAYS}

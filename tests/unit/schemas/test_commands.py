@@ -20,9 +20,11 @@ from schemas.commands import (
     UpsertTimeBill,
 )
 from schemas.errors import InvalidEntityError
-from tables import billing, customer, project_order
-from tables.facts import Customer, ProjectLink, TimeBill
-from tables.ledger import canonical_json
+from tables.customer import table as customer
+from tables.engagement import orders
+from tables.foundation.facts import Customer, ProjectLink, TimeBill
+from tables.foundation.ledger import canonical_json
+from tables.project import billing
 
 BILL: Final = UpsertTimeBill(
     time_bill_id="tb-1",
@@ -85,9 +87,9 @@ def test_what_a_table_says_is_what_a_sink_reads(content: CommandContent) -> None
     ("names", "model", "row"),
     [
         (customer.KEPT_EQUAL, UpsertCustomer, Customer),
-        (project_order.IN_ERP, UpsertProject, ProjectLink),
-        (project_order.IN_RESOURCE_TOOL, UpsertProject, ProjectLink),
-        (project_order.IN_BUDGET, UpdateProjectBudget, ProjectLink),
+        (orders.IN_ERP, UpsertProject, ProjectLink),
+        (orders.IN_RESOURCE_TOOL, UpsertProject, ProjectLink),
+        (orders.IN_BUDGET, UpdateProjectBudget, ProjectLink),
         (billing.KEPT_EQUAL, UpsertTimeBill, TimeBill),
     ],
 )

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from schemas import identity
 from schemas.mapping.mint import native_ids, typed_texts
 from streams.agents.normalize import make_normalizer
-from tables.billing import Billable, BillingDocument, order_bills
-from tables.effects import Outbox
+from tables.foundation.effects import Outbox
+from tables.project.billing import Billable, BillingDocument, order_bills
 from tests.support.source_events import (
     FakeRegistry,
     MemoryState,

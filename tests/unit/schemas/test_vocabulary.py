@@ -14,8 +14,8 @@ from schemas.errors import ConfigError
 from schemas.landscape import STAGES
 from schemas.mapping.config import Rule
 from schemas.yaml_text import line_of
-from tables import billing, contract, hours, people, planning
 from tables.measures import utilization
+from tables.project import billing, contract, hours, people, planning
 from tests.support.catalogue import load_mappings
 from tests.support.source_events import canonical, mapping_text
 from tests.unit.schemas.test_mapping import CASES

@@ -3,8 +3,8 @@
 from streams.agents.lookups import WAITING
 from streams.agents.open_exceptions import PREFIX, kept
 from streams.groups import make_groups
-from tables.effects import Outbox
-from tables.exceptions import Finding, Subject, tell
+from tables.foundation.effects import Outbox
+from tables.foundation.exceptions import Finding, Subject, tell
 from tests.support.catalogue import LANDSCAPE
 from tests.support.topology import FixedRegistry
 

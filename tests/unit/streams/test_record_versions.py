@@ -12,7 +12,7 @@ from schemas.contracts import record_schema
 from schemas.keys import encode_keys
 from streams.agents.records import RecordHandlers
 from streams.engine import Accounting, Chunk
-from tables.facts import Customer
+from tables.foundation.facts import Customer
 from tests.support.catalogue import BY_NAME
 from tests.support.source_events import FakeRegistry, MemoryState
 

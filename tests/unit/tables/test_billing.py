@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from schemas.identity import time_bill_id
-from tables.billing import (
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import InvoiceLine, TimeBill
+from tables.foundation.ledger import LedgerEntry
+from tables.project.billing import (
     Billable,
     BillingDocument,
     Invoiced,
     open_seconds,
     order_bills,
 )
-from tables.billing_difference import EntryNow, report
-from tables.effects import Outbox
-from tables.facts import InvoiceLine, TimeBill
-from tables.hours import MONEY_UNITS
-from tables.ledger import LedgerEntry
+from tables.project.billing_difference import EntryNow, report
+from tables.project.hours import MONEY_UNITS
 
 BILLABLE = Billable(
     "netsuite", "p1", "eng-abcdefghijkl-de", date(2026, 11, 2), 27_000, Decimal(100), "EUR"
@@ -252,7 +252,7 @@ def billed(*lines: InvoiceLine) -> BillingDocument:
     return document
 
 
-@pytest.mark.fault("A3", place="tables/billing.py")
+@pytest.mark.fault("A3", place="tables/project/billing.py")
 @pytest.mark.parametrize("status", ["open", "paid", "draft"])
 @pytest.mark.parametrize("wanted", [None, MOVED, LESS, replace(BILLABLE, bill_rate=Decimal(120))])
 @pytest.mark.parametrize("hours", ["7.5", "5"])
@@ -262,12 +262,12 @@ def test_a3_nothing_is_ordered_of_time_that_an_invoice_names(
     assert order(billed(line(hours, status=status)), wanted) == []
 
 
-@pytest.mark.fault("A3", place="tables/billing.py")
+@pytest.mark.fault("A3", place="tables/project/billing.py")
 def test_a3_an_invoice_on_another_project_locks_too() -> None:
     assert order(shown(line("8", "p9")), BILLABLE) == []
 
 
-@pytest.mark.fault("A3", place="tables/billing.py")
+@pytest.mark.fault("A3", place="tables/project/billing.py")
 def test_a3_an_order_elsewhere_is_taken_back_beside_a_project_that_is_locked() -> None:
     document = shown()
     order(document, MOVED)
@@ -282,7 +282,7 @@ WITHOUT_QUANTITY = line().model_copy(update={"seconds": None})
 LESS_MONEY = CREDIT.model_copy(update={"amount": Decimal(-700)})
 
 
-@pytest.mark.fault("A3", place="tables/billing.py")
+@pytest.mark.fault("A3", place="tables/project/billing.py")
 @pytest.mark.parametrize("wanted", [BILLABLE, None, MOVED, LESS])
 @pytest.mark.parametrize(
     "lines",
@@ -302,7 +302,7 @@ def test_a3_money_that_is_invoiced_locks_whatever_the_line_lacks(
     assert order(billed(*lines), wanted) == []
 
 
-@pytest.mark.fault("A3", place="tables/billing.py")
+@pytest.mark.fault("A3", place="tables/project/billing.py")
 @pytest.mark.parametrize("wanted", [LESS, None], ids=["a correction", "a deletion"])
 @pytest.mark.parametrize("status", ["open", "draft"])
 @pytest.mark.parametrize("project_ref", ["p1", None])
@@ -324,7 +324,7 @@ def test_a3_what_the_erp_has_refused_so_far_does_not_come_through_once_it_is_inv
     assert [each["kind"] for each in sent(document, wanted)] == [first[0]["kind"]], "unlocked"
 
 
-@pytest.mark.fault("A3", place="tables/billing.py")
+@pytest.mark.fault("A3", place="tables/project/billing.py")
 def test_a3_the_bill_of_a_standing_invoice_stays_when_older_papers_are_deleted() -> None:
     document = billed(line(), CREDIT)
     assert order(document, BILLABLE) == [("upsert_time_bill", "p1")]
@@ -336,12 +336,12 @@ def test_a3_the_bill_of_a_standing_invoice_stays_when_older_papers_are_deleted()
         assert order(document, wanted) == []
 
 
-@pytest.mark.fault("A3", place="tables/billing.py")
+@pytest.mark.fault("A3", place="tables/project/billing.py")
 def test_a3_a_void_invoice_locks_nothing() -> None:
     assert order(billed(line(status="void")), None) == [("delete_time_bill", "p1")]
 
 
-@pytest.mark.fault("A3", place="tables/billing.py")
+@pytest.mark.fault("A3", place="tables/project/billing.py")
 def test_a3_after_the_credit_what_is_right_now_is_billed_anew() -> None:
     """The bill that the invoice used up stays; the next one has an id of its own."""
     document = billed(line(), CREDIT)
@@ -358,7 +358,7 @@ def test_a3_after_the_credit_what_is_right_now_is_billed_anew() -> None:
     assert order(billed(line(), CREDIT), None) == []
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_five_of_eight_hours_are_invoiced_and_three_open() -> None:
     document = shown(bill(), line("5"))
     seconds = 8 * 3_600
@@ -370,7 +370,7 @@ def test_c7_five_of_eight_hours_are_invoiced_and_three_open() -> None:
     }
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize(
     "shown_line",
     [
@@ -391,7 +391,7 @@ def in_usd(hours: str) -> InvoiceLine:
     return line(hours, number=3).model_copy(update={"currency": "USD"})
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize(
     ("lines", "hours", "covered"),
     [
@@ -417,7 +417,7 @@ def test_c7_an_entry_covers_invoiced_time_of_its_sign_one_currency_after_the_oth
     }
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize(
     ("amount", "hours", "covered"),
     [
@@ -438,7 +438,7 @@ def test_c7_the_money_of_a_part_is_rounded_half_to_even_at_six_digits(
     }
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_a_credit_memo_leaves_nothing_invoiced() -> None:
     document = shown(bill(), line(), CREDIT)
     assert document.invoiced("p1") == {"EUR": Invoiced()}
@@ -454,7 +454,7 @@ def in_slot(slot: str, hours: str = "7.5") -> TimeBill:
     return bill(hours=hours).model_copy(update=changes)
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize("cure", ["deleted", "void"])
 @pytest.mark.parametrize("slot", ["p1", "p1#1", "p1#2"])
 def test_c7_after_a_rebuild_an_invoiced_bill_is_still_ours_to_delete(slot: str, cure: str) -> None:
@@ -465,7 +465,7 @@ def test_c7_after_a_rebuild_an_invoiced_bill_is_still_ours_to_delete(slot: str, 
     assert order(document, MOVED) == [("delete_time_bill", "p1"), ("upsert_time_bill", "p2")]
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_a_bill_without_an_id_of_ours_is_somebody_elses_after_its_invoice_too() -> None:
     document = shown(bill().model_copy(update={"time_bill_id": None}), line())
     assert order(document, None) == []
@@ -473,7 +473,7 @@ def test_c7_a_bill_without_an_id_of_ours_is_somebody_elses_after_its_invoice_too
     assert order(document, None) == []
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_bills_of_other_partitions_are_for_them_to_delete() -> None:
     document = shown(bill(), line())
     assert order(document, None, is_ours=False) == []
@@ -481,7 +481,7 @@ def test_c7_bills_of_other_partitions_are_for_them_to_delete() -> None:
     assert order(document, None, is_ours=False) == []
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_a_document_has_changed_once_where_a_rebuild_has_forgotten_a_bill() -> None:
     document = shown(bill(), line())
     changed = [
@@ -501,7 +501,7 @@ def test_c7_a_document_has_changed_once_where_a_rebuild_has_forgotten_a_bill() -
     assert changed == [True, False]
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_a_rebuild_takes_each_line_for_the_oldest_bill_with_room_for_it() -> None:
     first, second = line("7.5", number=1), line("5", number=2)
     document = shown(second, first)
@@ -514,7 +514,7 @@ def test_c7_a_rebuild_takes_each_line_for_the_oldest_bill_with_room_for_it() -> 
     assert order(document, None) == [("delete_time_bill", "p1")] * 2
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize(
     ("timestamp_ms", "used"), [(9, ["p1"]), (10, ["p1"]), (11, ["p1", "p1#1"])]
 )
@@ -529,7 +529,7 @@ def test_c7_when_a_line_comes_tells_nothing_while_rows_are_read_again(
     assert document.uses == {line().id: used}
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_what_a_line_has_used_is_not_thought_over_when_orders_show() -> None:
     """One that was on its way, and one that is to go and has not gone yet."""
     document = shown(in_slot("p1"), in_slot("p1#1"), line())
@@ -543,7 +543,7 @@ def test_c7_what_a_line_has_used_is_not_thought_over_when_orders_show() -> None:
     assert document.uses == {line().id: ["p1#1"]}
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_a_deletion_ordered_halfway_through_a_rebuild_is_taken_back_from_an_invoiced_bill() -> (
     None
 ):
@@ -584,7 +584,7 @@ def written_off(hours: str = "8") -> TimeBill:
     return bill(hours=hours).model_copy(update={"is_billable": False})
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize(
     ("rows", "orders", "left", "amount"),
     [
@@ -638,7 +638,7 @@ def test_c7_no_bill_is_ordered_beside_time_that_the_erp_still_offers(
         assert (code, stake, currency) == ("billing.left_over", Decimal(amount), "EUR")
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize(
     ("rows", "is_ordered", "left"),
     [
@@ -685,7 +685,7 @@ def records(outbox: Outbox) -> list[dict[str, Any]]:
     return [dict(emit.record or {}) for emit in outbox.emits]
 
 
-@pytest.mark.fault("C7", place="tables/billing_difference.py")
+@pytest.mark.fault("C7", place="tables/project/billing_difference.py")
 def test_c7_what_is_told_of_an_invoiced_entry_is_what_is_offered_beyond_its_rest() -> None:
     """5 of 8 h are invoiced, and two bills of 8 h stand: 11 h are left, 3 of them right."""
     document, outbox = shown(bill(hours="8"), second_bill("8"), FIVE), Outbox()
@@ -695,7 +695,7 @@ def test_c7_what_is_told_of_an_invoiced_entry_is_what_is_offered_beyond_its_rest
     assert row["detail"] == "8.00 h of an old time record in the ERP can still be invoiced"
 
 
-@pytest.mark.fault("C7", place="tables/billing_difference.py")
+@pytest.mark.fault("C7", place="tables/project/billing_difference.py")
 @pytest.mark.parametrize(
     ("changes", "amount"),
     [
@@ -716,7 +716,7 @@ def test_c7_no_amount_is_told_of_time_left_at_more_than_one_price(
     assert row["amount"] == (None if amount is None else Decimal(amount))
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_an_order_elsewhere_is_taken_back_while_the_old_bill_offers_time() -> None:
     """The papers came first and the old bill later; then a person closes it."""
     document = shown(FIVE, FIVE_BACK)
@@ -728,7 +728,7 @@ def test_c7_an_order_elsewhere_is_taken_back_while_the_old_bill_offers_time() ->
     assert order(document, moved) == [("upsert_time_bill", "p2")]
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize(
     ("invoiced", "left"),
     [
@@ -746,7 +746,7 @@ def test_c7_a_line_larger_than_a_time_bill_uses_the_next_one_too(invoiced: str, 
         assert document.left_over("e", "p1") == sign * int(left) * 3_600
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize(
     ("uses", "slot"),
     [
@@ -770,7 +770,7 @@ def test_c7_the_next_time_bill_has_an_id_that_no_line_may_have_used(
     assert command["natural_key"].endswith(time_bill_id("e", slot))
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize(
     ("used", "standing", "taken"),
     [
@@ -796,7 +796,7 @@ def test_c7_what_a_line_may_have_used_when_it_comes(
     assert not document.remember_uses("e"), "once"
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_the_last_bill_is_the_one_with_the_highest_number() -> None:
     document = shown(line())
     document.ledgers = {f"p1#{number}": LedgerEntry(revision=1) for number in (10, 2, 9)}
@@ -804,7 +804,7 @@ def test_c7_the_last_bill_is_the_one_with_the_highest_number() -> None:
     assert document.uses == {line().id: ["p1#10"]}
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_what_a_line_may_have_used_is_decided_when_it_comes_and_when_it_names_a_project() -> (
     None
 ):
@@ -825,7 +825,7 @@ def test_c7_what_a_line_may_have_used_is_decided_when_it_comes_and_when_it_names
     assert document.uses == {}
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize(
     ("uses", "slot"), [([], "p1"), (["p1"], "p1#1"), (["p1#9", "p1"], "p1#10"), (["p2"], "p1")]
 )
@@ -837,7 +837,7 @@ def test_c7_an_id_that_was_used_is_not_given_out_again_when_its_papers_are_gone(
     assert document.slots("e", "p1") == (slot, [])
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_a_bill_is_free_again_when_the_line_turns_out_to_name_another_project() -> None:
     document = shown(bill())
     assert order(document, BILLABLE) == []
@@ -848,7 +848,7 @@ def test_c7_a_bill_is_free_again_when_the_line_turns_out_to_name_another_project
     assert document.slots("e", "p1") == ("p1", [])
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_an_order_that_is_on_its_way_is_taken_back_when_the_old_bill_shows() -> None:
     document = shown(FIVE, FIVE_BACK)
     assert order(document, EIGHT) == [("upsert_time_bill", "p1")]
@@ -860,7 +860,7 @@ def test_c7_an_order_that_is_on_its_way_is_taken_back_when_the_old_bill_shows() 
     assert (kind, identity) == ("delete_time_bill", time_bill_id("e", "p1#1"))
 
 
-@pytest.mark.fault("C7", place="tables/billing_difference.py")
+@pytest.mark.fault("C7", place="tables/project/billing_difference.py")
 @pytest.mark.parametrize(
     ("rows", "entry", "code"),
     [
@@ -891,7 +891,7 @@ def test_c7_time_that_is_offered_beyond_what_is_open_is_told_while_invoiced(
 ENTRY = EntryNow("approved", True, True, 27_000, Decimal(100), "EUR", "c")
 
 
-@pytest.mark.fault("A3", place="tables/billing_difference.py")
+@pytest.mark.fault("A3", place="tables/project/billing_difference.py")
 @pytest.mark.parametrize(
     ("lines", "entry", "code", "amount"),
     [
@@ -960,7 +960,7 @@ def test_a3_what_an_entry_and_its_invoices_disagree_about(
     assert ("bill the rest" in record["hint"]) is (code == "billing.more_hours")
 
 
-@pytest.mark.fault("A3", place="tables/billing_difference.py")
+@pytest.mark.fault("A3", place="tables/project/billing_difference.py")
 def test_a3_no_amount_is_told_of_invoices_in_two_currencies() -> None:
     outbox = Outbox()
     report(shown(line(), in_usd("2")), "x:e", "p1", None, outbox=outbox, timestamp_ms=10)
@@ -968,7 +968,7 @@ def test_a3_no_amount_is_told_of_invoices_in_two_currencies() -> None:
     assert (record["amount"], record["currency"]) == (None, None)
 
 
-@pytest.mark.fault("A3", place="tables/billing_difference.py")
+@pytest.mark.fault("A3", place="tables/project/billing_difference.py")
 def test_a3_the_rest_of_a_bill_that_the_erp_has_put_right_is_no_difference() -> None:
     """A bill of more hours than are invoiced awaits its next invoice; one of others never will."""
     more = replace(ENTRY, seconds=36_000)
@@ -979,7 +979,7 @@ def test_a3_the_rest_of_a_bill_that_the_erp_has_put_right_is_no_difference() -> 
         assert told is is_told, hours
 
 
-@pytest.mark.fault("A3", place="tables/billing_difference.py")
+@pytest.mark.fault("A3", place="tables/project/billing_difference.py")
 def test_a3_a_document_has_changed_where_something_else_is_told_than_before() -> None:
     document, more = shown(bill(), line()), replace(ENTRY, seconds=36_000)
     changed = [
@@ -989,7 +989,7 @@ def test_a3_a_document_has_changed_where_something_else_is_told_than_before() ->
     assert changed == [False, True, False, True, True, True, False]
 
 
-@pytest.mark.fault("A3", place="tables/billing_difference.py")
+@pytest.mark.fault("A3", place="tables/project/billing_difference.py")
 @pytest.mark.parametrize("is_credited", [True, False])
 def test_a3_the_exception_is_resolved_by_a_credit_or_by_the_reversal(is_credited: bool) -> None:
     own = bill().model_copy(update={"time_bill_id": time_bill_id("x:e", "p1")})
@@ -1004,7 +1004,7 @@ def test_a3_the_exception_is_resolved_by_a_credit_or_by_the_reversal(is_credited
     assert [(emit.record or {})["status"] for emit in outbox.emits] == ["open", "resolved"]
 
 
-@pytest.mark.fault("C7", place="tables/billing_difference.py")
+@pytest.mark.fault("C7", place="tables/project/billing_difference.py")
 @pytest.mark.parametrize(
     ("lines", "hours", "amount"),
     [
@@ -1030,7 +1030,7 @@ def test_c7_lines_that_name_no_project_are_told_with_their_money(
     assert row["detail"].startswith(f"{Decimal(hours):.2f} h are on invoice lines")
 
 
-@pytest.mark.fault("C7", place="tables/billing_difference.py")
+@pytest.mark.fault("C7", place="tables/project/billing_difference.py")
 @pytest.mark.parametrize(
     ("entry", "approved"),
     [
@@ -1062,7 +1062,7 @@ def test_c7_a_bill_that_a_line_may_have_used_is_told_where_the_entry_differs(
 UNNAMED = line("8", None)
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize(
     ("rows", "reported"),
     [
@@ -1096,7 +1096,7 @@ def bill_of(slot: str, row: str) -> TimeBill:
     return bill(hours="8").model_copy(update={"id": row, "time_bill_id": time_bill_id("e", slot)})
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_the_bill_after_those_that_lines_used_stands_for_the_open_hours() -> None:
     """However old it is; one that is further on does where that is missing."""
     rows = {name: bill_of(f"p1#{number}", name) for number, name in enumerate("bdac")}
@@ -1106,7 +1106,7 @@ def test_c7_the_bill_after_those_that_lines_used_stands_for_the_open_hours() -> 
     assert document.bill("e", "p1") == rows["a"]
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize("first", [None, "line", "bill"])
 def test_c7_a_line_without_a_project_used_the_bill_that_stands_in_whatever_order_they_are_read(
     first: str | None,

@@ -6,13 +6,13 @@ from decimal import Decimal
 
 import pytest
 
-from tables import contract_cap
-from tables.contract import Contract, Fees, Worked, agreed, contract_of
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.facts import Opportunity, Project, ProjectContext, ProjectLink
-from tables.hours import MONEY_UNITS
-from tables.project_document import Standing
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import Opportunity, Project, ProjectContext, ProjectLink
+from tables.project import contract_cap
+from tables.project.contract import Contract, Fees, Worked, agreed, contract_of
+from tables.project.document import Standing
+from tables.project.hours import MONEY_UNITS
 from tests.support.topology import MemoryState
 
 MICRO = MONEY_UNITS // 10**6
@@ -35,7 +35,7 @@ def fees(**money: int) -> dict[tuple[str, str], Fees]:
     }
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @pytest.mark.parametrize(
     ("billing_type", "hourly", "paid", "capped"),
     [
@@ -56,7 +56,7 @@ def test_c8_what_each_billing_type_means(
     assert (rule.is_hourly, rule.is_paid, rule.is_capped) == (hourly, paid, capped)
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @pytest.mark.parametrize("billing_type", ["fixed_fee", "milestone"])
 @pytest.mark.parametrize(
     ("worked", "earned"),
@@ -91,7 +91,7 @@ def test_c8_a_fixed_price_is_earned_by_the_share_of_the_budget_worked(
     assert contract.revenue(months(*worked)) == fees(**earned)
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @pytest.mark.parametrize(
     ("value", "budget", "seconds", "micros"),
     [
@@ -109,7 +109,7 @@ def test_a_fee_is_rounded_half_to_even_at_six_digits(
     assert earned == {("2026-11", "EUR"): Fees(micros * MICRO)}
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @pytest.mark.parametrize(
     ("worked", "earned"),
     [
@@ -135,7 +135,7 @@ def test_c8_a_capped_contract_earns_its_time_up_to_its_value(
     assert CAP.revenue(months(*worked)) == fees(**earned)
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 def test_c8_money_in_another_currency_than_the_cap_is_not_compared() -> None:
     worked = months(("11", "AUD", 1, 5), ("11", "EUR", 1, 600), ("11", "USD", 1, 5))
     other = Fees(None, "not_in_contract_currency")
@@ -146,7 +146,7 @@ def test_c8_money_in_another_currency_than_the_cap_is_not_compared() -> None:
     }
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @pytest.mark.parametrize(
     ("contract", "reason"),
     [
@@ -173,7 +173,7 @@ def test_time_at_its_rates_and_time_that_nobody_pays() -> None:
     assert Contract("non_billable").revenue(worked) == fees(EUR_11=0, USD_12=0)
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @pytest.mark.parametrize(
     ("contract", "cap"),
     [
@@ -191,7 +191,7 @@ def test_c8_what_caps_a_contract(contract: Contract, cap: int | None) -> None:
     assert contract.cap == cap
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @pytest.mark.parametrize(
     ("contract", "fault"),
     [
@@ -234,7 +234,7 @@ UNPLANNED = RM.model_copy(update={"assigned_hours": None})
 NO_HOURS = RM.model_copy(update={"assigned_hours": Decimal(0)})
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @pytest.mark.parametrize(
     ("deal", "value", "erp", "rm", "contract"),
     [
@@ -261,7 +261,7 @@ def test_c8_the_contract_is_the_deals_and_what_it_leaves_open_the_erps(
     assert (found.billing_type, found.value, found.currency, found.budget_hours) == contract
 
 
-@pytest.mark.fault("C8", place="tables/contract.py")
+@pytest.mark.fault("C8", place="tables/project/contract.py")
 @pytest.mark.parametrize("billing_type", ["fixed_fee", None])
 def test_c8_a_project_follows_its_engagement_where_that_names_a_billing_type(
     billing_type: str | None,
@@ -282,7 +282,7 @@ def test_c8_a_project_follows_its_engagement_where_that_names_a_billing_type(
     assert contract_of(project, None) == own
 
 
-@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@pytest.mark.fault("C8", place="tables/project/contract_cap.py")
 @pytest.mark.parametrize(
     ("contract", "billed", "amount"),
     [
@@ -309,7 +309,7 @@ def test_c8_what_lies_beyond_a_cap_is_told_to_the_unit(
     assert told == ([] if amount is None else [(Decimal(amount), "inhouse")])
 
 
-@pytest.mark.fault("C8", place="tables/contract_cap.py")
+@pytest.mark.fault("C8", place="tables/project/contract_cap.py")
 @pytest.mark.parametrize(
     ("before", "now", "written"),
     [

@@ -8,10 +8,10 @@ from typing import Any, Final
 import pytest
 
 from schemas.identity import correlation_id
-from tables.customer import STATUS_TOPIC, TABLE_TOPIC, CustomerTable
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.facts import Customer, CustomerDemand
+from tables.customer.table import STATUS_TOPIC, TABLE_TOPIC, CustomerTable
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import Customer, CustomerDemand
 from tests.support.catalogue import LANDSCAPE
 from tests.support.steps import calls_of
 from tests.support.topology import MemoryState
@@ -210,7 +210,7 @@ def test_a_row_that_moves_leaves_its_former_customer_and_nothing_stays_of_what_i
     assert desk.is_empty
 
 
-@pytest.mark.fault("C23", place="tables/customer.py")
+@pytest.mark.fault("C23", place="tables/customer/table.py")
 @pytest.mark.parametrize(
     ("activity", "speaks"),
     [

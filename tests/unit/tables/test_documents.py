@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tables.documents import Documents
-from tables.facts import Employment
+from tables.foundation.documents import Documents
+from tables.foundation.facts import Employment
 from tests.support.topology import MemoryState
 
 

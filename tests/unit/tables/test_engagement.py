@@ -177,7 +177,7 @@ def test_a_project_made_anew_in_the_erp_gets_its_budget_again() -> None:
     assert '"budget_hours":"10"' in first["payload"]
 
 
-@pytest.mark.fault("C5", place="tables/project_order.py")
+@pytest.mark.fault("C5", place="tables/engagement/orders.py")
 @pytest.mark.parametrize("founded", ["10", "1"])
 def test_c5_a_project_keeps_its_legal_entity_whatever_is_founded(founded: str) -> None:
     work = topology()
@@ -192,7 +192,7 @@ def test_c5_a_project_keeps_its_legal_entity_whatever_is_founded(founded: str) -
     assert len(commands(work, "upsert_project")) == 1
 
 
-@pytest.mark.fault("C5", place="tables/project_view.py")
+@pytest.mark.fault("C5", place="tables/engagement/view.py")
 def test_c5_a_legal_entity_is_held_from_the_order_on_and_not_before() -> None:
     """The customer is not in the ERP yet; meanwhile the older entity is activated."""
     work = topology()
@@ -212,7 +212,7 @@ def test_c5_a_legal_entity_is_held_from_the_order_on_and_not_before() -> None:
     assert '"legal_entity_id":"1"' in order["payload"]
 
 
-@pytest.mark.fault("C23", place="tables/customer.py")
+@pytest.mark.fault("C23", place="tables/customer/table.py")
 @pytest.mark.parametrize("is_last", [True, False])
 def test_c23_the_inactive_duplicate_never_speaks_for_the_customer(*, is_last: bool) -> None:
     work = topology()
@@ -232,7 +232,7 @@ def last_of(work: Topology, key: str) -> dict[str, Any] | None:
     return [record for name, record in work.records("psa.command.netsuite") if name == key][-1]
 
 
-@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 def test_a1_a_refused_project_whose_deal_is_lost_is_withdrawn_and_ordered_anew_when_won() -> None:
     work = topology()
     win_a_deal(work, tax_code=None)
@@ -358,7 +358,7 @@ REVERSALS: Final = (
     "other country",
     "deal and line deleted",
 )
-C24: Final = "tables/project_order.py"
+C24: Final = "tables/engagement/orders.py"
 
 
 @pytest.mark.fault("C24", place=C24)
@@ -398,7 +398,7 @@ def test_c24_nothing_ordered_nothing_taken_back() -> None:
     assert work.table("psa.status.project")[PROJECT]["status"] == "cancelled"
 
 
-@pytest.mark.fault("C24", place="tables/project_status.py")
+@pytest.mark.fault("C24", place="tables/engagement/status.py")
 @pytest.mark.parametrize("how", REVERSALS)
 @pytest.mark.parametrize("cure", ["won again", "written off", "deleted in the ERP"])
 def test_c24_what_the_erp_holds_is_for_finance_to_settle(how: str, cure: str) -> None:
@@ -439,7 +439,7 @@ def show_another(work: Topology, system: str, name: str = "x") -> None:
     work.run()
 
 
-@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 def test_a1_what_was_made_and_lost_before_anybody_saw_it_is_ordered_anew() -> None:
     """Deleted in the target between two polls: no capture ever shows it, nor its deletion."""
     work = topology()
@@ -466,7 +466,7 @@ def test_a1_what_was_made_and_lost_before_anybody_saw_it_is_ordered_anew() -> No
     assert len(commands(work, "upsert_project")) == 3
 
 
-@pytest.mark.fault("A1", place="tables/unshown.py")
+@pytest.mark.fault("A1", place="tables/engagement/unshown.py")
 def test_a1_a_target_that_never_shows_an_order_is_asked_ever_more_seldom_and_it_is_told() -> None:
     work = topology()
     win_a_deal(work)
@@ -490,7 +490,7 @@ def test_a1_a_target_that_never_shows_an_order_is_asked_ever_more_seldom_and_it_
     assert work.table("psa.exception")[name]["status"] == "resolved"
 
 
-@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 @pytest.mark.parametrize("status", ["rejected", "superseded", "withdrawn"])
 def test_a1_what_was_not_carried_out_is_not_awaited(status: str) -> None:
     work = topology()
@@ -503,7 +503,7 @@ def test_a1_what_was_not_carried_out_is_not_awaited(status: str) -> None:
     assert len(commands(work, "upsert_project")) == 1
 
 
-@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 def test_a1_what_has_shown_or_is_out_of_date_or_unwanted_is_not_ordered_anew() -> None:
     work = topology()
     win_a_deal(work)
@@ -532,7 +532,7 @@ def test_a1_what_has_shown_or_is_out_of_date_or_unwanted_is_not_ordered_anew() -
     assert len(commands(work, "upsert_project")) == 2, "nobody wants it any more"
 
 
-@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 def test_a1_a_target_that_keeps_its_own_version_is_asked_once_more_and_not_every_day() -> None:
     work = topology()
     win_a_deal(work)
@@ -552,7 +552,7 @@ def test_a1_a_target_that_keeps_its_own_version_is_asked_once_more_and_not_every
     assert 1 < len(commands(work, "update_project_budget")) <= 3
 
 
-@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 def test_a1_a_budget_that_was_set_and_undone_before_anybody_saw_it_is_set_again() -> None:
     work = topology()
     win_a_deal(work)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tables import facts
+from tables.foundation import facts
 
 CONTRACTS = {
     facts.Customer: "canonical/customer",

@@ -8,9 +8,9 @@ from decimal import Decimal
 import pytest
 
 from streams.groups import make_groups
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.facts import Partial
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import Partial
 from tables.rollup import RollupTable
 from tests.support.catalogue import LANDSCAPE
 from tests.support.histories import PROJECT_IDS, PSA_PROJECTS, Change, Feeder

@@ -10,14 +10,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tables.billing import open_seconds
-from tables.documents import Documents
-from tables.hours import contributions
+from tables.foundation.documents import Documents
 from tables.measures.billing_status import BILLING
 from tables.measures.fold import Fold
 from tables.measures.margin import MARGIN
 from tables.measures.measure import Measure
 from tables.measures.utilization import UTILIZATION
+from tables.project.billing import open_seconds
+from tables.project.hours import contributions
 from tests.support.topology import MemoryState
 
 ROW: dict[str, Any] = {
@@ -106,13 +106,13 @@ def test_money_is_seconds_times_rate_undivided() -> None:
     )
 
 
-@pytest.mark.fault("C21", place="tables/hours.py")
+@pytest.mark.fault("C21", place="tables/project/hours.py")
 def test_c21_seconds_count_and_not_their_rounded_hours() -> None:
     margin = found_in(rows({"hours": Decimal("0.83"), "seconds": 3_000})).margin
     assert margin["seconds"].to_list() == [3_000]
 
 
-@pytest.mark.fault("C21", place="tables/hours.py")
+@pytest.mark.fault("C21", place="tables/project/hours.py")
 def test_c21_sums_of_money_go_beyond_64_bits() -> None:
     """A year of a firm at 1.5 million dong an hour."""
     days = [{"seconds": 86_400, "bill_rate": Decimal(1_500_000), "currency": "VND"}] * 10_000
@@ -139,7 +139,7 @@ def test_billing_state(changed: dict[str, Any], state: str) -> None:
     assert found_in(rows(changed)).billing["state"].to_list() == [state]
 
 
-@pytest.mark.fault("C7", place="tables/hours.py")
+@pytest.mark.fault("C7", place="tables/project/hours.py")
 @pytest.mark.parametrize(
     ("seconds", "invoiced", "still_open", "entries"),
     [

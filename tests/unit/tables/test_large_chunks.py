@@ -14,11 +14,10 @@ from schemas.identity import time_bill_id
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
 from streams.agents.time_entries import TimeEntryHandler
-from tables.billing import BillingDocument
-from tables.documents import Documents
-from tables.effects import Emit, Outbox
-from tables.engagement import EngagementTable
-from tables.facts import (
+from tables.engagement.table import EngagementTable
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Emit, Outbox
+from tables.foundation.facts import (
     Absence,
     Assignment,
     CustomerStatus,
@@ -30,8 +29,9 @@ from tables.facts import (
     Resource,
     TimeBill,
 )
-from tables.ledger import GONE, LedgerEntry
-from tables.project import ASSIGNMENT_TOPIC, CALENDAR_TOPIC, LINK_TOPIC, ProjectTable
+from tables.foundation.ledger import GONE, LedgerEntry
+from tables.project.billing import BillingDocument
+from tables.project.table import ASSIGNMENT_TOPIC, CALENDAR_TOPIC, LINK_TOPIC, ProjectTable
 from tests.support.catalogue import LANDSCAPE
 from tests.support.topology import FixedRegistry, MemoryState
 

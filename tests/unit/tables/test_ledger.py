@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tables.ledger import (
+from tables.foundation.ledger import (
     GONE,
     LedgerEntry,
     Payload,
@@ -129,7 +129,7 @@ def test_equal_amounts_read_the_same_whatever_their_scale() -> None:
     assert canonical_json({"x": Decimal("100.0000")}) == canonical_json({"x": Decimal(100)})
 
 
-@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 def test_a1_an_open_order_is_taken_back_once_by_a_higher_revision_and_made_anew() -> None:
     ordered, is_due = decide(LedgerEntry(), "x", "", 10)
     assert is_due
@@ -145,7 +145,7 @@ def test_a1_an_open_order_is_taken_back_once_by_a_higher_revision_and_made_anew(
     assert again.revision > entry.revision
 
 
-@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 def test_a1_what_the_target_has_shown_needs_no_taking_back() -> None:
     ordered, _ = decide(LedgerEntry(), "x", "", 10)
     shown, _ = decide(ordered, "x", "x", 20)
@@ -153,7 +153,7 @@ def test_a1_what_the_target_has_shown_needs_no_taking_back() -> None:
     assert withdraw(shown, 30) == (shown, False)
 
 
-@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 @pytest.mark.parametrize("observed", ["", "before"])
 def test_a1_what_was_lost_is_ordered_anew_by_a_higher_revision(observed: str) -> None:
     entry = LedgerEntry(revision=7, ordered="a", observed=observed, echoes=("before", "a"))
@@ -164,7 +164,7 @@ def test_a1_what_was_lost_is_ordered_anew_by_a_higher_revision(observed: str) ->
     assert (is_due, shown.is_confirmed) == (False, True), "the first one shows after all"
 
 
-@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 def test_a1_losses_in_a_row_are_counted_until_it_shows() -> None:
     entry, _ = decide(LedgerEntry(), "a", "", 1)
     for losses in (1, 2):
@@ -175,13 +175,13 @@ def test_a1_losses_in_a_row_are_counted_until_it_shows() -> None:
     assert (is_due, entry.losses) == (True, 0)
 
 
-@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 def test_a1_a_target_that_shows_something_has_not_lost_the_order() -> None:
     entry, _ = decide(LedgerEntry(), "a", "own version", 1)
     assert lose(entry, entry.revision).losses == 0
 
 
-@pytest.mark.fault("A1", place="tables/ledger.py")
+@pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 def test_a1_what_has_shown_or_was_followed_by_another_order_is_not_lost() -> None:
     assert lose(CONFIRMED, CONFIRMED.revision) == CONFIRMED
     assert lose(REORDERED, 1) == REORDERED

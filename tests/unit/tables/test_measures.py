@@ -6,8 +6,8 @@ import pytest
 
 from schemas.codec.columnar import frame_dtypes
 from schemas.contracts import record_schema
-from tables.documents import Documents
-from tables.effects import Outbox
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
 from tables.measures.billing_status import BILLING
 from tables.measures.fold import Fold, Total
 from tables.measures.margin import MARGIN

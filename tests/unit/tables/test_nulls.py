@@ -11,7 +11,7 @@ from schemas.errors import InvalidEntityError
 from schemas.mapping.config import parse_config
 from streams.agents.normalize import make_normalizer
 from streams.groups import make_groups
-from tables import facts
+from tables.foundation import facts
 from tests.support.catalogue import LANDSCAPE, SYSTEMS
 from tests.support.examples import examples
 from tests.support.histories import Feeder
@@ -47,7 +47,7 @@ def with_nulls(topic: str, row: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**row, **dict.fromkeys(names)} for names in chosen]
 
 
-@pytest.mark.fault("B10", place="tables/facts.py")
+@pytest.mark.fault("B10", place="tables/foundation/facts.py")
 @pytest.mark.parametrize(
     ("topic", "row"), [case[:2] for case in CASES], ids=lambda case: str(case)[:40]
 )
@@ -67,7 +67,7 @@ def test_tables_take_whatever_is_published(topic: str, row: dict[str, Any]) -> N
     assert feeder.topology.outcomes["dead_lettered"] == 0
 
 
-@pytest.mark.fault("B10", place="tables/facts.py")
+@pytest.mark.fault("B10", place="tables/foundation/facts.py")
 def test_what_a_fact_needs_the_mapping_requires() -> None:
     """All fields of a contract may be null; of those a table cannot do without none is."""
     made = {path.partition("/")[2]: fact for fact, path in CONTRACTS.items()}

@@ -10,8 +10,8 @@ import pytest
 
 from schemas import identity
 from streams.groups import make_groups
-from tables.facts import Employment, Resource
-from tables.people import Person, learnt, on, since
+from tables.foundation.facts import Employment, Resource
+from tables.project.people import Person, learnt, on, since
 from tests.support.catalogue import LANDSCAPE
 from tests.support.histories import Change, Feeder
 from tests.support.topology import FixedRegistry, Topology
@@ -86,7 +86,7 @@ class Firm:
 # -- working patterns -----------------------------------------------------------------------
 
 
-@pytest.mark.fault("C3", place="tables/people.py")
+@pytest.mark.fault("C3", place="tables/project/people.py")
 def test_c3_other_hours_from_september_leave_march_as_it_was() -> None:
     firm = Firm()
     firm.person()
@@ -98,7 +98,7 @@ def test_c3_other_hours_from_september_leave_march_as_it_was() -> None:
     assert rows[f"{ADA}|2026-W37"]["available_hours"] == 20
 
 
-@pytest.mark.fault("C3", place="tables/people.py")
+@pytest.mark.fault("C3", place="tables/project/people.py")
 def test_the_history_of_the_source_stands_above_what_was_learnt() -> None:
     firm = Firm()
     firm.person(work_hours=FOUR)
@@ -146,7 +146,7 @@ def employed(*changes: dict[str, Any]) -> tuple[tuple[date | None, date | None],
 HIRED, LEFT, BACK = date(2024, 1, 1), date(2025, 6, 30), date(2026, 2, 1)
 
 
-@pytest.mark.fault("C3", place="tables/people.py")
+@pytest.mark.fault("C3", place="tables/project/people.py")
 @pytest.mark.parametrize(
     ("changes", "spells"),
     [
@@ -276,7 +276,7 @@ def test_leave_lowers_what_is_available_and_comes_back_with_its_deletion() -> No
 # -- identity -------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("C13", place="tables/addresses.py")
+@pytest.mark.fault("C13", place="tables/project/addresses.py")
 @pytest.mark.parametrize("is_late", [False, True])
 def test_c13_a_person_whose_address_changes_is_one_person(is_late: bool) -> None:
     firm = Firm()
@@ -295,7 +295,7 @@ def test_c13_a_person_whose_address_changes_is_one_person(is_late: bool) -> None
     assert rows[f"{ADA}|2026-W52"]["total_hours"] == 16
 
 
-@pytest.mark.fault("C13", place="tables/addresses.py")
+@pytest.mark.fault("C13", place="tables/project/addresses.py")
 def test_hours_that_come_before_their_person_move_to_it() -> None:
     firm = Firm()
     firm.hours(OLD, date(2026, 3, 9))
@@ -306,7 +306,7 @@ def test_hours_that_come_before_their_person_move_to_it() -> None:
     assert (row["resource_id"], row["utilization_ratio"]) == (ADA, Decimal("0.5"))
 
 
-@pytest.mark.fault("C13", place="tables/addresses.py")
+@pytest.mark.fault("C13", place="tables/project/addresses.py")
 @pytest.mark.parametrize(
     "order", [("float:person:7", "float:person:8"), ("float:person:8", "float:person:7")]
 )
@@ -338,7 +338,7 @@ def shared(firm: Firm) -> dict[str, tuple[Any, Any]]:
     return {key: (row["status"], row["detail"]) for key, row in firm.show("psa.exception").items()}
 
 
-@pytest.mark.fault("C13", place="tables/shared_address.py")
+@pytest.mark.fault("C13", place="tables/project/shared_address.py")
 def test_c13_two_rows_with_one_address_are_told_with_both_names_until_one_is_put_right() -> None:
     firm, other = Firm(), "float:person:8"
     firm.person()
@@ -351,7 +351,7 @@ def test_c13_two_rows_with_one_address_are_told_with_both_names_until_one_is_put
     assert shared(firm) == {identity_of: ("resolved", None)}
 
 
-@pytest.mark.fault("C13", place="tables/shared_address.py")
+@pytest.mark.fault("C13", place="tables/project/shared_address.py")
 def test_c13_whose_the_hours_are_is_told_anew_when_a_third_row_takes_the_address() -> None:
     """A placeholder is nobody with an address, and may claim one all the same."""
     firm = Firm()
@@ -364,7 +364,7 @@ def test_c13_whose_the_hours_are_is_told_anew_when_a_third_row_takes_the_address
         assert detail.endswith(f"its hours count for {identity.resource_id(row)}")
 
 
-@pytest.mark.fault("C13", place="tables/shared_address.py")
+@pytest.mark.fault("C13", place="tables/project/shared_address.py")
 @pytest.mark.parametrize(
     "changes",
     [

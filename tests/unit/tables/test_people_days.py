@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tables.addresses import Address
-from tables.documents import Documents
-from tables.facts import Absence, Employment, RateCard, Resource
-from tables.people import (
+from tables.foundation.documents import Documents
+from tables.foundation.facts import Absence, Employment, RateCard, Resource
+from tables.project.addresses import Address
+from tables.project.people import (
     People,
     Person,
     calendar_of,

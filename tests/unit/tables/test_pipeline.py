@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.facts import Opportunity
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import Opportunity
 from tables.measures.pipeline import Contribution, Deals, contribution
 from tests.support.topology import MemoryState
 

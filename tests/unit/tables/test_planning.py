@@ -7,9 +7,17 @@ from decimal import Decimal
 
 import pytest
 
-from tables.facts import Assignment, Calendar, DatedRate, DayOff, Employment, KnownPattern, RateCard
-from tables.people import Rates, priced
-from tables.planning import Plan, plan, total, working_days
+from tables.foundation.facts import (
+    Assignment,
+    Calendar,
+    DatedRate,
+    DayOff,
+    Employment,
+    KnownPattern,
+    RateCard,
+)
+from tables.project.people import Rates, priced
+from tables.project.planning import Plan, plan, total, working_days
 
 MONDAY = date(2026, 11, 2)
 HOUR = 3_600
@@ -58,7 +66,7 @@ def test_a_plan_is_hours_at_both_rates() -> None:
     assert plan(assignment(), None, RATES) == expected
 
 
-@pytest.mark.fault("B10", place="tables/people.py")
+@pytest.mark.fault("B10", place="tables/project/people.py")
 @pytest.mark.parametrize("order", [1, -1])
 def test_b10_of_two_rates_of_one_day_the_known_one_counts(order: int) -> None:
     """A contract without a rate beside one that has it: the contract of records allows both."""
@@ -92,7 +100,7 @@ def test_a_day_without_a_rate_leaves_the_hours_of_all_days_and_no_money(
     assert plan(assignment(), None, rates) == Plan(Decimal("15.00"), None, None, None)
 
 
-@pytest.mark.fault("C21", place="tables/planning.py")
+@pytest.mark.fault("C21", place="tables/project/planning.py")
 def test_c21_seconds_a_day_are_planned_and_not_their_rounded_hours() -> None:
     ten_minutes = assignment(hours="0.17").model_copy(update={"seconds_per_day": 600})
     planned = plan(ten_minutes, None, RATES)
@@ -140,12 +148,12 @@ def planned_hours(days: Calendar | None, ends_on: date) -> Decimal:
     return plan(assignment(ends_on=ends_on, hours="8.00"), days, RATES).hours
 
 
-@pytest.mark.fault("C10", place="tables/planning.py")
+@pytest.mark.fault("C10", place="tables/project/planning.py")
 def test_c10_a_person_of_three_days_is_planned_on_three_days_a_week() -> None:
     assert planned_hours(calendar(0, 1, 2), date(2026, 11, 15)) == 48
 
 
-@pytest.mark.fault("C10", place="tables/planning.py")
+@pytest.mark.fault("C10", place="tables/project/planning.py")
 @pytest.mark.parametrize(
     ("days_off", "hours"),
     [
@@ -167,7 +175,7 @@ def test_days_off_are_not_planned(days_off: tuple[DayOff, ...], hours: int) -> N
     assert planned_hours(days, date(2026, 11, 8)) == hours
 
 
-@pytest.mark.fault("C10", place="tables/planning.py")
+@pytest.mark.fault("C10", place="tables/project/planning.py")
 def test_rest_days_alone_were_planned_on_purpose() -> None:
     """Float lets somebody be planned on days of rest, and counts them as scheduled."""
     never_at_work_then = calendar(3, 4)
@@ -177,7 +185,7 @@ def test_rest_days_alone_were_planned_on_purpose() -> None:
     assert planned_hours(away, date(2026, 11, 3)) == 8
 
 
-@pytest.mark.fault("C10", place="tables/planning.py")
+@pytest.mark.fault("C10", place="tables/project/planning.py")
 def test_of_an_unknown_person_monday_to_friday_are_planned() -> None:
     unknown = KnownPattern(starts_on=date(2020, 1, 1), seconds=None)
     hours_unknown = calendar().model_copy(update={"patterns": (unknown,)})
@@ -185,7 +193,7 @@ def test_of_an_unknown_person_monday_to_friday_are_planned() -> None:
     assert planned_hours(hours_unknown, date(2026, 11, 8)) == 40
 
 
-@pytest.mark.fault("C3", place="tables/people.py")
+@pytest.mark.fault("C3", place="tables/project/people.py")
 def test_each_day_is_planned_at_its_pattern_and_its_rates() -> None:
     full = KnownPattern(starts_on=date(2020, 1, 1), seconds=(8 * HOUR,) * 5 + (0, 0))
     half = KnownPattern(starts_on=date(2026, 11, 4), seconds=(8 * HOUR, 0, 0, 0, 0, 0, 0))

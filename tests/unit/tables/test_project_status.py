@@ -10,10 +10,12 @@ from typing import Any, Final
 import pytest
 
 from schemas.identity import correlation_id, project_id
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.engagement import CONTEXT_TOPIC, DEMAND_TOPIC, EngagementTable
-from tables.facts import (
+from tables.engagement.status import TABLE_TOPIC
+from tables.engagement.table import CONTEXT_TOPIC, DEMAND_TOPIC, EngagementTable
+from tables.engagement.view import EngagementDocument
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import (
     CommandResult,
     CustomerStatus,
     LegalEntity,
@@ -21,9 +23,7 @@ from tables.facts import (
     OpportunityLine,
     ProjectLink,
 )
-from tables.ledger import LedgerEntry
-from tables.project_status import TABLE_TOPIC
-from tables.project_view import EngagementDocument
+from tables.foundation.ledger import LedgerEntry
 from tests.support.catalogue import LANDSCAPE
 from tests.support.topology import MemoryState
 
@@ -283,7 +283,7 @@ def test_a_project_that_was_taken_back_may_be_of_another_legal_entity_when_it_is
     assert desk.orders() == [], "what is ordered stays where it is"
 
 
-@pytest.mark.fault("C24", place="tables/project_status.py")
+@pytest.mark.fault("C24", place="tables/engagement/status.py")
 def test_c24_finance_is_told_where_the_project_is_held_and_what_it_is_worth() -> None:
     desk = handed_off()
     for source in (ERP, RM, PSA):

@@ -96,7 +96,7 @@ MOVED = Change("project", PSA_PROJECTS[1], {**(PROJECT.record or {})})
 GONE = Change("time_entry", "inhouse:time_entry:1")
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 @pytest.mark.parametrize("first", [OF_TIME, OF_TIME[::-1]])
 @pytest.mark.parametrize(
     ("meanwhile", "is_wanted"),
@@ -121,7 +121,7 @@ def test_c7_the_bill_of_an_entry_that_changed_while_no_worker_ran_is_taken_back(
     assert newest["kind"] == ("upsert_time_bill" if is_wanted else "delete_time_bill")
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_a_bill_is_not_taken_back_because_nobody_has_told_of_its_entry() -> None:
     """Whatever is read first, and though the source of entries tells nothing for days."""
     firm = Firm(PROJECT, ERP, bill("2.00"))

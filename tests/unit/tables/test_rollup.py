@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from schemas.errors import InvalidEntityError
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.facts import Calendar, DayOff, Employment, KnownPattern, Partial
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import Calendar, DayOff, Employment, KnownPattern, Partial
 from tables.measures.measure import ratio
 from tables.measures.pipeline import PIPELINE
 from tables.measures.utilization import (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tables.shared_address import Holder, Holders
+from tables.project.shared_address import Holder, Holders
 
 DAY = date(2026, 1, 1)
 days = st.integers(0, 6).map(lambda number: DAY + timedelta(number))
@@ -23,7 +23,7 @@ def shares_a_day(one: Holder, other: Holder) -> bool:
     return any(all(each.starts_on <= day <= each.ends_on for each in (one, other)) for day in every)
 
 
-@pytest.mark.fault("C13", place="tables/shared_address.py")
+@pytest.mark.fault("C13", place="tables/project/shared_address.py")
 @given(holders)
 def test_c13_who_shares_a_day_with_another_one_has_the_address_at_once(
     held: dict[str, Holder],

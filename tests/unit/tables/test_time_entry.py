@@ -175,7 +175,7 @@ def test_hours_wait_for_the_erp_to_hold_their_project_and_wait_again_without_it(
     assert firm.worked() == [2]
 
 
-@pytest.mark.fault("C7", place="tables/billing.py")
+@pytest.mark.fault("C7", place="tables/project/billing.py")
 def test_c7_after_a_rebuild_the_partition_of_the_project_deletes_what_a_void_invoice_frees() -> (
     None
 ):

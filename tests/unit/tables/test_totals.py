@@ -10,15 +10,15 @@ import pytest
 
 from schemas.codec.columnar import frame_dtypes
 from schemas.contracts import record_schema
-from tables.contract import Contract
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.hours import MONEY_UNITS, money_of
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
 from tables.measures.billing_status import BILLING
 from tables.measures.margin import MARGIN
 from tables.measures.measure import PARTIAL_TOPIC
-from tables.project_document import Standing
-from tables.totals import Totals
+from tables.project.contract import Contract
+from tables.project.document import Standing
+from tables.project.hours import MONEY_UNITS, money_of
+from tables.project.totals import Totals
 from tests.support.catalogue import BY_NAME
 from tests.support.topology import MemoryState
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.ledger import LedgerEntry
-from tables.unshown import PATIENCE_MS, UnshownOrders, tell_unshown
+from tables.engagement.unshown import PATIENCE_MS, UnshownOrders, tell_unshown
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.ledger import LedgerEntry
 from tests.support.topology import MemoryState
 
 MADE_MS = 1_000_000
 KEY = "netsuite:project:eng-1-de"
 
 
-@pytest.mark.fault("A1", place="tables/unshown.py")
+@pytest.mark.fault("A1", place="tables/engagement/unshown.py")
 @pytest.mark.parametrize(
     ("row", "after_ms", "is_lost"),
     [
@@ -39,7 +39,7 @@ def test_a1_news_of_the_same_target_prove_a_loss(row: str, after_ms: int, *, is_
     assert bool(state.rows) is not is_lost, "what counts as lost is awaited no more"
 
 
-@pytest.mark.fault("A1", place="tables/unshown.py")
+@pytest.mark.fault("A1", place="tables/engagement/unshown.py")
 @pytest.mark.parametrize(("losses", "days"), [(1, 2), (2, 4), (5, 32), (6, 32)])
 def test_a1_each_loss_in_a_row_is_waited_for_longer_up_to_a_month(losses: int, days: int) -> None:
     documents = Documents(MemoryState())
@@ -61,7 +61,7 @@ def statuses(entry: LedgerEntry | None, told: dict[str, str]) -> list[tuple[obje
     return [(emit.key, (emit.record or {})["status"]) for emit in outbox.emits]
 
 
-@pytest.mark.fault("A1", place="tables/unshown.py")
+@pytest.mark.fault("A1", place="tables/engagement/unshown.py")
 def test_a1_a_person_is_told_of_the_third_loss_and_of_each_later_one() -> None:
     told: dict[str, str] = {}
     assert statuses(LOST.model_copy(update={"losses": 2}), told) == []
@@ -70,7 +70,7 @@ def test_a1_a_person_is_told_of_the_third_loss_and_of_each_later_one() -> None:
     assert statuses(LOST.model_copy(update={"losses": 4}), told) == [(f"unshown:{KEY}", "open")]
 
 
-@pytest.mark.fault("A1", place="tables/unshown.py")
+@pytest.mark.fault("A1", place="tables/engagement/unshown.py")
 @pytest.mark.parametrize(
     "changes",
     [

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from schemas.commands import WITHDRAW, CommandContent
 from schemas.identity import command_id
 from schemas.topics import COMMAND_PREFIX
-from tables.effects import Outbox, instant
+from tables.foundation.effects import Outbox, instant
 
 PayloadValue = str | int | bool | Decimal | date | None
 Payload = Mapping[str, PayloadValue]

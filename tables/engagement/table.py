@@ -2,7 +2,7 @@
 
 Keyed by engagement id. One deal makes one project for each country that delivers. A project is
 ordered from the ERP once the deal is handed off and its customer and legal entity are there, and
-from the resource tool once the ERP holds it; `tables.project_order` derives the orders.
+from the resource tool once the ERP holds it; `tables.engagement.orders` derives the orders.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from pydantic import BaseModel
 from schemas.errors import InvalidEntityError
 from schemas.identity import engagement_of, vendor_order
 from schemas.landscape import Landscape, Role
-from tables.contract import agreed
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.facts import (
+from tables.engagement.orders import BUDGET, DELETE, UPSERT, settle_projects
+from tables.engagement.unshown import CARRIED_OUT, UnshownOrders, tell_unshown
+from tables.engagement.view import EngagementDocument, LegalEntities, ProjectView, wanted_countries
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import (
     CommandResult,
     CustomerDemand,
     CustomerStatus,
@@ -27,11 +29,9 @@ from tables.facts import (
     ProjectContext,
     ProjectLink,
 )
-from tables.ledger import LedgerEntry, content_hash, lose
+from tables.foundation.ledger import LedgerEntry, content_hash, lose
 from tables.measures.pipeline import Deals, contribution
-from tables.project_order import BUDGET, DELETE, UPSERT, settle_projects
-from tables.project_view import EngagementDocument, LegalEntities, ProjectView, wanted_countries
-from tables.unshown import CARRIED_OUT, UnshownOrders, tell_unshown
+from tables.project.contract import agreed
 
 DEMAND_TOPIC: Final = "psa.internal.customer_demand"
 CONTEXT_TOPIC: Final = "psa.internal.project_context"

@@ -15,10 +15,10 @@ from pydantic import BaseModel, Field
 from schemas.commands import UpsertCustomer
 from schemas.identity import correlation_id, vendor_order
 from schemas.landscape import Landscape, Role
-from tables.documents import Documents
-from tables.effects import Outbox, instant
-from tables.facts import Customer, CustomerDemand, CustomerStatus
-from tables.ledger import (
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox, instant
+from tables.foundation.facts import Customer, CustomerDemand, CustomerStatus
+from tables.foundation.ledger import (
     LedgerEntry,
     Order,
     Payload,

@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Final
 
 from schemas.exact import SECONDS_AN_HOUR, hours_of
-from tables.facts import Assignment, Calendar
-from tables.hours import MONEY
-from tables.people import DAY, Pattern, Rates, days_off_on, on, pattern_on
+from tables.foundation.facts import Assignment, Calendar
+from tables.project.hours import MONEY
+from tables.project.people import DAY, Pattern, Rates, days_off_on, on, pattern_on
 
 COUNTED_STATUSES: Final = frozenset({"approved", "completed"})
 FULL_WEEK: Final[Pattern] = (1, 1, 1, 1, 1, 0, 0)

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from schemas.commands import CommandContent
 from schemas.identity import correlation_id, project_id, vendor_order
 from schemas.landscape import Landscape, Role
-from tables.effects import Outbox
-from tables.facts import (
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import (
     CommandResult,
     CustomerDemand,
     CustomerStatus,
@@ -21,8 +21,7 @@ from tables.facts import (
     OpportunityLine,
     ProjectLink,
 )
-from tables.hours import MONEY
-from tables.ledger import (
+from tables.foundation.ledger import (
     GONE,
     LedgerEntry,
     Order,
@@ -34,6 +33,7 @@ from tables.ledger import (
     withdraw,
 )
 from tables.measures.pipeline import Contribution
+from tables.project.hours import MONEY
 
 
 class EngagementDocument(BaseModel):

@@ -18,8 +18,8 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from schemas.exact import SECONDS_AN_HOUR
-from tables.facts import Opportunity, Project, ProjectContext, ProjectLink
-from tables.hours import MONEY_UNITS
+from tables.foundation.facts import Opportunity, Project, ProjectContext, ProjectLink
+from tables.project.hours import MONEY_UNITS
 
 TIME_AND_MATERIALS: Final = "time_and_materials"
 CAPPED: Final = "capped"

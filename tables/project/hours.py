@@ -87,7 +87,7 @@ def measured(rows: pl.DataFrame) -> pl.DataFrame:
     billable = pl.col("is_billable").fill_null(value=False) & is_paid
     is_charged = billable & pl.col("is_hourly").fill_null(value=True)
     rest = seconds - pl.col("invoiced").fill_null(0)
-    # As `tables.billing.open_seconds`: between nothing and all of it.
+    # As `tables.project.billing.open_seconds`: between nothing and all of it.
     still_open = (
         pl.when(seconds >= 0)
         .then(pl.min_horizontal(pl.max_horizontal(rest, 0), seconds))
@@ -128,8 +128,8 @@ def measured(rows: pl.DataFrame) -> pl.DataFrame:
 def contributions(rows: pl.DataFrame) -> pl.DataFrame:
     """Return what rows contribute, each times its `sign` (1: new, -1: retracted).
 
-    What is invoiced of them is told by the invoice lines (`tables.billing`); here is what is open.
-    Only approved entries of known projects count. See `measured` for the columns.
+    What is invoiced of them is told by the invoice lines (`tables.project.billing`); here is what
+    is open. Only approved entries of known projects count. See `measured` for the columns.
     """
     counted = measured(rows.filter(IS_COUNTED))
     quantities = (

@@ -15,8 +15,8 @@ from functools import lru_cache
 
 from pydantic import BaseModel, Field
 
-from tables.documents import Documents
-from tables.people import Person
+from tables.foundation.documents import Documents
+from tables.project.people import Person
 
 
 class Address(BaseModel):

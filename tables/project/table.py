@@ -1,7 +1,8 @@
 """Project table: one source project with its plan, its hours, its costs and its billing.
 
 Keyed by source project id, so high-volume rows are folded under the id their source gave them;
-which engagement a project belongs to only names the results. Time entries: `tables.time_entry`.
+which engagement a project belongs to only names the results. Time entries are in
+`tables.project.time_entry`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from pydantic import BaseModel
 from schemas.landscape import Landscape
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
-from tables.billing import BillingDocument
-from tables.documents import Documents
-from tables.effects import Outbox, Tally, instant
-from tables.facts import (
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox, Tally, instant
+from tables.foundation.facts import (
     Absence,
     Assignment,
     Expense,
@@ -29,11 +29,9 @@ from tables.facts import (
     Resource,
     TimeBill,
 )
-from tables.hours import APPROVED, MONEY_UNITS
-from tables.ledger import Payload, content_hash
-from tables.people import People, as_record
-from tables.planning import COUNTED_STATUSES, Plan, plan, total
-from tables.project_document import (
+from tables.foundation.ledger import Payload, content_hash
+from tables.project.billing import BillingDocument
+from tables.project.document import (
     ProjectDocument,
     Standing,
     load_project,
@@ -41,9 +39,12 @@ from tables.project_document import (
     standing,
     store_standing,
 )
-from tables.shared_address import SharedAddresses
-from tables.time_entry import EntryChanges, RowReader, TimeEntries
-from tables.totals import Totals
+from tables.project.hours import APPROVED, MONEY_UNITS
+from tables.project.people import People, as_record
+from tables.project.planning import COUNTED_STATUSES, Plan, plan, total
+from tables.project.shared_address import SharedAddresses
+from tables.project.time_entry import EntryChanges, RowReader, TimeEntries
+from tables.project.totals import Totals
 
 CALENDAR_TOPIC: Final = "psa.internal.calendar"
 LINK_TOPIC: Final = "psa.internal.project_link"
@@ -141,7 +142,7 @@ class ProjectTable:
         after = standing(document)
         store_standing(self._documents, key, after)
         # At once: a row that comes and goes within a chunk has been seen, and the ledgers of
-        # `tables.engagement` go by what was seen.
+        # `tables.engagement.table` go by what was seen.
         self._store(key, document, timestamp_ms)
         first, _ = self._restood.get(key, (before, before))
         self._restood[key] = (first, after)

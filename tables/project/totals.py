@@ -10,16 +10,16 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from tables import contract_cap
-from tables.contract import Contract
-from tables.documents import Documents
-from tables.effects import Outbox
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
 from tables.measures.billing_status import BillingStates
 from tables.measures.margin import Margins
 from tables.measures.measure import Amounts
 from tables.measures.utilization import WorkedWeeks
-from tables.people import Person
-from tables.project_document import Standing
+from tables.project import contract_cap
+from tables.project.contract import Contract
+from tables.project.document import Standing
+from tables.project.people import Person
 
 
 class Totals:
@@ -34,7 +34,7 @@ class Totals:
         self._republished: set[str] = set()  # projects
 
     def add(self, contributions: pl.DataFrame) -> None:
-        """Take in contributions of time entries (`tables.hours.contributions`)."""
+        """Take in contributions of time entries (`tables.project.hours.contributions`)."""
         for fold in (self._margin, self._billing, self._worked):
             fold.add_hours(contributions)
 

@@ -20,9 +20,9 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from schemas.exact import SECONDS_AN_HOUR
-from tables.documents import Documents
-from tables.effects import Value
-from tables.facts import (
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Value
+from tables.foundation.facts import (
     Absence,
     Calendar,
     DatedRate,

@@ -2,7 +2,8 @@
 
 An exception of an entry on a project is open exactly as long as there is a difference: a credit
 memo ends it, and so does the reversal of the change. Nothing is ordered meanwhile
-(`tables.billing`). Time that an old time bill still offers for billing is a difference, too.
+(`tables.project.billing`). Time that an old time bill still offers for billing is a difference,
+too.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from decimal import Decimal
 from typing import Final
 
 from schemas.exact import SECONDS_AN_HOUR, hours_of
-from tables import exceptions
-from tables.billing import NO_PROJECT, BillingDocument, Invoiced, open_seconds
-from tables.effects import Outbox
-from tables.facts import TimeBill
-from tables.hours import APPROVED, MONEY_UNITS, money_of
-from tables.ledger import Payload
+from tables.foundation import exceptions
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import TimeBill
+from tables.foundation.ledger import Payload
+from tables.project.billing import NO_PROJECT, BillingDocument, Invoiced, open_seconds
+from tables.project.hours import APPROVED, MONEY_UNITS, money_of
 
 KIND: Final = "billed_time_changed"
 RATE_CHANGED: Final = "billing.rate_changed"

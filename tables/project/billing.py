@@ -9,7 +9,7 @@ and an entry that is invoiced anywhere is not billed a second time until credit 
 all of it back; then its next time bill has an id of its own. Credit leaves time billed, so a time
 bill that was invoiced in part keeps its rest for billing: while one does, no other bill is ordered
 beside it, wherever the entry has moved. What the entry and its invoice lines disagree about is
-`tables.billing_difference`.
+`tables.project.billing_difference`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ from pydantic import BaseModel, Field
 from schemas.commands import CommandContent, DeleteTimeBill, UpsertTimeBill
 from schemas.exact import SECONDS_AN_HOUR, hours_of
 from schemas.identity import time_bill_id, vendor_order
-from tables.effects import Outbox
-from tables.facts import InvoiceLine, TimeBill
-from tables.hours import CREDITED, INVOICED, MONEY, MONEY_UNITS, NO_CURRENCY, UNMATCHED
-from tables.ledger import (
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import InvoiceLine, TimeBill
+from tables.foundation.ledger import (
     GONE,
     LedgerEntry,
     Order,
@@ -41,6 +40,7 @@ from tables.ledger import (
     send_withdrawal,
     withdraw,
 )
+from tables.project.hours import CREDITED, INVOICED, MONEY, MONEY_UNITS, NO_CURRENCY, UNMATCHED
 
 CREDIT_MEMO: Final = "credit_memo"
 VOID: Final = "void"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from tables import exceptions
-from tables.effects import Outbox, instant
-from tables.ledger import Payload, content_hash
-from tables.project_view import ProjectView
+from tables.engagement.view import ProjectView
+from tables.foundation import exceptions
+from tables.foundation.effects import Outbox, instant
+from tables.foundation.ledger import Payload, content_hash
 
 TABLE_TOPIC: Final = "psa.status.project"
 NOT_ASKED: Final = "the deal no longer asks for it"

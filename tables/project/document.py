@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, Field
 
-from tables.contract import Contract, contract_of
-from tables.documents import Documents
-from tables.facts import Assignment, Project, ProjectContext
+from tables.foundation.documents import Documents
+from tables.foundation.facts import Assignment, Project, ProjectContext
+from tables.project.contract import Contract, contract_of
 
 
 class ProjectDocument(BaseModel):

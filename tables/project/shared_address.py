@@ -17,10 +17,10 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.landscape import Landscape, Role
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.exceptions import Finding, Subject, tell
-from tables.people import Person
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.exceptions import Finding, Subject, tell
+from tables.project.people import Person
 
 KIND: Final = "shared_address"
 CODE: Final = "person.shared_address"

@@ -18,11 +18,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tables import exceptions
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.hours import BLOCKED, CREDITED, INVOICED, READY, TRANSFERRED, money_of
-from tables.project_document import Standing
+from tables.foundation import exceptions
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.project.document import Standing
+from tables.project.hours import BLOCKED, CREDITED, INVOICED, READY, TRANSFERRED, money_of
 
 KIND: Final = "contract_over_cap"
 CODE: Final = "billing.over_cap"

@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
-from tables.documents import Documents
-from tables.effects import Outbox
-from tables.exceptions import Finding, Subject, tell
-from tables.ledger import GONE, LedgerEntry
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox
+from tables.foundation.exceptions import Finding, Subject, tell
+from tables.foundation.ledger import GONE, LedgerEntry
 
 CARRIED_OUT: Final = frozenset({"succeeded", "adopted"})
 """Status of results after which the target holds what was ordered."""

@@ -6,11 +6,11 @@ from typing import Final
 
 from schemas.commands import DeleteProject, UpdateProjectBudget, UpsertProject
 from schemas.landscape import Landscape, Role
-from tables.effects import Outbox
-from tables.facts import LegalEntity
-from tables.ledger import forget, send_withdrawal, withdraw
-from tables.project_status import publish, tell_finance, tell_unclear_entity
-from tables.project_view import EngagementDocument, LegalEntities, ProjectView, wanted_countries
+from tables.engagement.status import publish, tell_finance, tell_unclear_entity
+from tables.engagement.view import EngagementDocument, LegalEntities, ProjectView, wanted_countries
+from tables.foundation.effects import Outbox
+from tables.foundation.facts import LegalEntity
+from tables.foundation.ledger import forget, send_withdrawal, withdraw
 
 UPSERT: Final = UpsertProject.kind
 DELETE: Final = DeleteProject.kind

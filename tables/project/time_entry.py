@@ -6,7 +6,7 @@ moves between projects, re-deliveries and a project that appears late are one op
 totals equal a recomputation from the rows.
 
 State: `t:<id>` the row as received; `i:<project>|<id>` rows that wait for their project to be
-known or to reach the ERP; `o:<id>` what the ERP shows of an entry (`tables.billing`).
+known or to reach the ERP; `o:<id>` what the ERP shows of an entry (`tables.project.billing`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Final, Protocol
 
 import polars as pl
 
-from tables.billing import Billable, BillingDocument, order_bills
-from tables.billing_difference import EntryNow, report
-from tables.documents import Documents
-from tables.effects import Outbox, Tally
-from tables.hours import (
+from tables.foundation.documents import Documents
+from tables.foundation.effects import Outbox, Tally
+from tables.project.billing import Billable, BillingDocument, order_bills
+from tables.project.billing_difference import EntryNow, report
+from tables.project.document import Standing, load_standings
+from tables.project.hours import (
     APPROVED,
     IS_COUNTED,
     IS_PRICED,
@@ -30,8 +31,7 @@ from tables.hours import (
     contributions,
     exact_seconds,
 )
-from tables.project_document import Standing, load_standings
-from tables.totals import Totals
+from tables.project.totals import Totals
 
 FULL_SCAN_BATCH: Final = 20_000
 

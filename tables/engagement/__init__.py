@@ -1,0 +1,1 @@
+"""Engagements, and the projects that they ask for."""

@@ -1,0 +1,1 @@
+"""What every table stands on: documents, what is published, facts, ledgers of orders."""
