@@ -35,7 +35,11 @@ TAKES: Final[Mapping[type, frozenset[str]]] = {
     RefreshTokenAuth: frozenset({"auth.client.id", "auth.client.secret", "auth.refresh.token"}),
     JwtBearerAuth: frozenset({"auth.client.id", "auth.username", "auth.private.key.file"}),
 }
-"""Keys of the connector file by kind of `auth`: all of them, and no others."""
+"""Keys of the connector file by kind of `auth`: all of them, and no others but these."""
+
+MAY_TAKE: Final[Mapping[type, frozenset[str]]] = dict.fromkeys(
+    (ClientCredentialsAuth, RefreshTokenAuth, JwtBearerAuth), frozenset({"auth.url"})
+)
 
 TOKEN_LIFETIME_S: Final = 900.0
 """Of a token whose answer names none."""
@@ -48,6 +52,11 @@ class Credentials(Protocol):
     @property
     def url(self) -> str:
         """Where the API is."""
+        ...
+
+    @property
+    def auth_url(self) -> str | None:
+        """Where tokens are got, if that is elsewhere."""
         ...
 
     @property
@@ -114,7 +123,7 @@ class _Client:
         self, auth: ClientCredentialsAuth | RefreshTokenAuth, credentials: Credentials, system: str
     ) -> None:
         self._system = system
-        self._url = _token_url(auth.token_url, credentials.url)
+        self._url = _token_url(auth.token_url, credentials)
         client_id = credentials.secret("auth.client.id")
         secret = credentials.secret("auth.client.secret")
         self._form = {} if auth.scope is None else {"scope": auth.scope}
@@ -157,7 +166,7 @@ class _Assertion:
 
     def __init__(self, auth: JwtBearerAuth, credentials: Credentials, system: str) -> None:
         self._system = system
-        self._url = _token_url(auth.token_url, credentials.url)
+        self._url = _token_url(auth.token_url, credentials)
         self._key = signing_key(credentials.secret("auth.private.key.file"))
         self._form = {} if auth.scope is None else {"scope": auth.scope}
         self._claims = {
@@ -179,8 +188,9 @@ class _Assertion:
         )
 
 
-def _token_url(declared: str, url: str) -> str:
-    return f"{url}{declared}" if declared.startswith("/") else declared
+def _token_url(declared: str, credentials: Credentials) -> str:
+    below = credentials.auth_url or credentials.url
+    return f"{below}{declared}" if declared.startswith("/") else declared
 
 
 def plain(value: SecretStr | None) -> str:

@@ -69,7 +69,7 @@ class BasicAuth(_Model):
 
 
 class _OAuth2(_Model):
-    """`token_url`: a path below the connector file's url, or an address of its own (https)."""
+    """`token_url`: a path below the connector file's `auth.url`, or `url`; or an https address."""
 
     token_url: TokenUrl
     scope: Text | None = None
@@ -316,7 +316,7 @@ def _problems(config: RestConfig, system: SystemBundle) -> Iterator[Problem]:
     for name in sorted(system.topics.keys() - config.objects.keys()):
         yield ("objects",), f"{name} of mapping.yaml is not declared"
     for header, value in config.headers.items():
-        yield from _unknown(("headers", header), [value], set(config.parameters))
+        yield from _unknown(("headers", header), [value], {*config.parameters, PAGE_SIZE})
     used = {name for text in _all_texts(config) for name in PLACEHOLDER.findall(text)}
     for at, name in enumerate(config.parameters):
         if name in {SINCE, PAGE_SIZE, PARENT}:

@@ -1,4 +1,7 @@
-"""Paths into an answer: names joined by dots, a number where a list is meant."""
+"""Paths into an answer: names joined by dots, a number where a list is meant.
+
+A name that holds dots itself stands in double quotes: `"@odata.nextLink"`.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ from pydantic import AfterValidator
 
 ABSENT: Final = object()
 """What a path leads to that leads nowhere: not the same as null."""
-_STEP: Final = re.compile(r"[^.\s]+")
+_STEP: Final = re.compile(r'"([^"\s]+)"|([^".\s]+)')
+_PATH: Final = re.compile(rf"(?:{_STEP.pattern})(?:\.(?:{_STEP.pattern}))*")
 
 
 def _sound(text: str) -> str:
-    if not all(_STEP.fullmatch(step) for step in text.split(".")):
+    if not _PATH.fullmatch(text):
         raise ValueError("a path is names joined by dots")
     return text
 
@@ -21,18 +25,32 @@ def _sound(text: str) -> str:
 Path = Annotated[str, AfterValidator(_sound)]
 
 
+def steps(path: str) -> list[str]:
+    """Return the names that a path leads along.
+
+    >>> steps('page."@odata.nextLink"')
+    ['page', '@odata.nextLink']
+    """
+    return [found[1] or found[2] for found in _STEP.finditer(path)]
+
+
+def step(name: str) -> str:
+    """Return a name as it stands in a path."""
+    return f'"{name}"' if "." in name else name
+
+
 def at(value: Any, path: str) -> Any:
     """Return what is at a path, ABSENT where a name on it is missing.
 
     Below null everything is null: a record that is not there has no fields.
     """
-    for step in path.split("."):
+    for name in steps(path):
         if value is None:
             return None
         if isinstance(value, dict):
-            value = value.get(step, ABSENT)
-        elif isinstance(value, list) and step.isascii() and step.isdigit():
-            value = value[int(step)] if int(step) < len(value) else ABSENT
+            value = value.get(name, ABSENT)
+        elif isinstance(value, list) and name.isascii() and name.isdigit():
+            value = value[int(name)] if int(name) < len(value) else ABSENT
         else:
             return ABSENT
         if value is ABSENT:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from connectors.polled.answers import name_of, read_instant
 from connectors.polled.conversion import Layout
 from connectors.rest.declaration import ObjectConfig, StampForm
-from connectors.rest.paths import ABSENT, at
+from connectors.rest.paths import ABSENT, at, steps
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS: Final = {
@@ -27,7 +27,7 @@ def layout_of(obj: ObjectConfig, key: str, deleted_field: str | None) -> Layout:
         modified_fields=stamps.cursor_columns if stamps else (),
         deleted_field=deleted_field,
         null_is_absent=obj.null_is_absent,
-        ignored=frozenset({*obj.unused, *(path.split(".")[0] for path in obj.columns.values())}),
+        ignored=frozenset({*obj.unused, *(steps(path)[0] for path in obj.columns.values())}),
         optional=frozenset(obj.optional),
         read_stamp=partial(instant, form=stamps.reads if stamps else StampForm.ISO8601),
     )

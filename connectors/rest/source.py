@@ -10,13 +10,14 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from connectors.polled.config import ApiConfig, PolledConfig, read_secret_file
 from connectors.polled.conversion import RowReader
 from connectors.polled.model import ObjectReader
-from connectors.rest.asks import fill_params
-from connectors.rest.auth import TAKES, authenticator, plain, query_of
+from connectors.rest.asks import PAGE_SIZE, fill_params
+from connectors.rest.auth import MAY_TAKE, TAKES, authenticator, plain, query_of
 from connectors.rest.declaration import RestConfig, read_declaration
 from connectors.rest.policy import policy_of
 from connectors.rest.reader import Allowance, Api, Parents, RestReader
 from connectors.rest.rows import flat, layout_of
 from connectors.toolkit.body import ROWS
+from connectors.toolkit.config import BaseUrl
 from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
 from schemas.codec.record import AvroSchema
 from schemas.errors import ConfigError
@@ -37,6 +38,12 @@ class RestConnectorConfig(ApiConfig):
         ge=0,
         lt=1,
         description="share of the account's requests left to everybody else, where answers tell it",
+    )
+    auth_url: BaseUrl | None = Field(
+        default=None,
+        alias="auth.url",
+        pattern=r"^https?://[^\s]+[^/\s]$",
+        description="base URL of what gives tokens, where it is not that of the API",
     )
     token: SecretStr | None = Field(default=None, alias="auth.token")
     username: str | None = Field(default=None, alias="auth.username")
@@ -115,7 +122,9 @@ class RestSource:
         self._api = Api(
             self._client,
             config.url,
-            headers=fill_params(declared.headers, config.parameters),
+            headers=fill_params(
+                declared.headers, {**config.parameters, PAGE_SIZE: str(config.page_size)}
+            ),
             query=query_of(declared.auth, config),
             parameters=config.parameters,
             page_size=config.page_size,
@@ -160,7 +169,8 @@ def _require_fitting(config: RestConnectorConfig, declared: RestConfig) -> None:
     kind = declared.auth.type
     problems = [f"{key} is missing: auth is {kind} in rest.yaml" for key in sorted(takes - given)]
     problems += [
-        f"{key} is not taken: auth is {kind} in rest.yaml" for key in sorted(given - takes)
+        f"{key} is not taken: auth is {kind} in rest.yaml"
+        for key in sorted(given - takes - MAY_TAKE.get(type(declared.auth), frozenset()))
     ]
     names = set(declared.parameters)
     problems += [f"{PARAMETER}{name} is missing" for name in sorted(names - set(config.parameters))]

@@ -65,11 +65,22 @@ class _Model(BaseModel):
 
 
 class Limit(_Model):
-    """How many rows a page may be asked for, and the answer to more."""
+    """How many rows a page may be asked for, and the answer to more.
 
-    param: str
+    By a parameter, or by a header that holds `text`.
+    """
+
+    param: str | None = None
+    header: str | None = None
+    text: str = "{limit}"
     max: int = Field(ge=2)
     status_above: int | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Limit:
+        if (self.param is None) is (self.header is None):
+            raise ValueError("a page is asked for by `param` or by `header`: one of both")
+        return self
 
 
 class Single(_Model):
@@ -126,11 +137,13 @@ Paging = Annotated[Single | Link | Token | Counted | After, Field(discriminator=
 class Since(_Model):
     """Where a request says from which time of change on it wants rows.
 
-    `exclusive`: those of that time itself are not shown.
+    `text`: what stands around the time, as `changed gt {since}`. `exclusive`: rows of that time
+    itself are not shown.
     """
 
     param: str | None = None
     body: Path | None = None
+    text: str = "{since}"
     format: Form = Form.SECONDS
     exclusive: bool = False
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from connectors.rest.paths import at
+from connectors.rest.paths import at, step, steps
 
 
 def get(value: Any, path: str) -> Any:
@@ -21,12 +21,12 @@ def get(value: Any, path: str) -> Any:
 def put(value: Any, path: str, found: object) -> Any:
     """Return a copy with something at a path; records on the way are made."""
     changed = deepcopy(value)
-    *way, last = path.split(".")
+    *way, last = steps(path)
     inner = changed
-    for step in way:
-        if inner.get(step) is None:
-            inner[step] = {}
-        inner = inner[step]
+    for name in way:
+        if inner.get(name) is None:
+            inner[name] = {}
+        inner = inner[name]
     inner[last] = found
     return changed
 
@@ -34,10 +34,10 @@ def put(value: Any, path: str, found: object) -> Any:
 def drop(value: Any, path: str) -> Any:
     """Return a copy without what is at a path."""
     changed = deepcopy(value)
-    *way, last = path.split(".")
+    *way, last = steps(path)
     inner = changed
-    for step in way:
-        inner = inner.get(step)
+    for name in way:
+        inner = inner.get(name)
         if not isinstance(inner, dict):
             return changed
     inner.pop(last, None)
@@ -47,7 +47,7 @@ def drop(value: Any, path: str) -> Any:
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the path and the value of each field that is no record."""
     for name, inner in value.items():
-        here = f"{path}.{name}" if path else name
+        here = f"{path}.{step(name)}" if path else step(name)
         if isinstance(inner, dict) and inner:
             yield from leaves(inner, here)
         else:

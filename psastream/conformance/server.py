@@ -6,8 +6,7 @@ documented. What it does beyond that, a clause asks of it: rows that come late, 
 
 from __future__ import annotations
 
-import base64
-import json
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -24,6 +23,7 @@ from psastream.conformance.documented import (
     Api,
     Counted,
     Documented,
+    Limit,
     Link,
     ListOf,
     Paging,
@@ -90,10 +90,9 @@ class _Counts:
         return self.after if paging.type == "offset" else paging.base + self.after // self.size
 
     @property
-    def token(self) -> str:
-        """What asks for the rows behind."""
-        passed = [stored.key for stored in self.found[: self.after]]
-        return base64.urlsafe_b64encode(dump(passed)).decode()
+    def passed(self) -> list[str]:
+        """Ids of the rows that were shown."""
+        return [stored.key for stored in self.found[: self.after]]
 
 
 class RefusedAskError(Exception):
@@ -123,6 +122,12 @@ class DocumentedApi:
         self.rows: dict[str, dict[str, Stored]] = {obj: {} for obj in api.objects}
         self.quirks = Quirks()
         self._numbers: dict[str, int] = {}
+        self._passed: dict[str, set[str]] = {}
+
+    @property
+    def token_path(self) -> str | None:
+        """Where tokens are had."""
+        return self._api.tokens.path if self._api.tokens else None
 
     @property
     def secrets(self) -> set[str]:
@@ -252,7 +257,7 @@ class DocumentedApi:
         words = {**asked} if isinstance(asked, dict) else {}
         words |= request.query
         found = self._listed(obj, listed, words, asked, parent)[: self.quirks.shown_rows]
-        size = self._size(words)
+        size = self._size(words, request.headers)
         paging = listed.paging or self._api.paging
         start = self._start(paging, words, found, size)
         if self.quirks.repeats and isinstance(paging, Counted):
@@ -272,13 +277,14 @@ class DocumentedApi:
         counts = _Counts(found, after, has_more, size, self.quirks.repeats)
         return self._with_next(paging, body, request, counts)
 
-    def _size(self, words: Mapping[str, Any]) -> int:
+    def _size(self, words: Mapping[str, Any], headers: Mapping[str, str]) -> int:
         limit = self._api.limit
         asked = DEFAULT_PAGE
-        if limit is not None and limit.param in words:
-            asked = int(words[limit.param])
+        if limit is not None and (told := _limit_of(limit, words, headers)) is not None:
+            asked = told
             if asked > limit.max and limit.status_above is not None:
-                raise RefusedAskError(limit.status_above, f"{limit.param} is too large")
+                name = limit.param or limit.header
+                raise RefusedAskError(limit.status_above, f"{name} is too large")
             asked = min(asked, limit.max)
         return min(asked, self.quirks.page_rows or asked)
 
@@ -315,10 +321,9 @@ class DocumentedApi:
                 param = paging.token_param if isinstance(paging, Link) else paging.param
                 if param not in words:
                     return 0
-                try:
-                    passed = set(json.loads(base64.urlsafe_b64decode(str(words[param]))))
-                except ValueError as error:
-                    raise RefusedAskError(400, f"{param} is no token") from error
+                if str(words[param]) not in self._passed:
+                    raise RefusedAskError(400, f"{param} is no token")
+                passed = self._passed[str(words[param])]
                 return sum(stored.key in passed for stored in found)
             case After():
                 after = words.get(paging.param)
@@ -329,19 +334,26 @@ class DocumentedApi:
                 return int(words.get(paging.param, 0))
         return 0
 
+    def _token_after(self, at: _Counts) -> str:
+        """What asks for the rows behind those that were shown."""
+        token = hashlib.sha256(dump(at.passed)).hexdigest()[:16]
+        self._passed[token] = set(at.passed)
+        return token
+
     def _with_next(
         self, paging: Paging, body: Any, request: web.Request, at: _Counts
     ) -> tuple[object, dict[str, str]]:
         match paging:
             case Link():
                 host = self.quirks.away or f"{request.scheme}://{request.host}"
-                target = request.rel_url.update_query({paging.token_param: at.token})
+                target = request.rel_url.update_query({paging.token_param: self._token_after(at)})
                 address = f"{host}{target.raw_path_qs}" if at.has_more else None
                 if paging.path is not None:
                     return put(body, paging.path, address), {}
                 return body, {"Link": f'<{address}>; rel="next"'} if address else {}
             case Token() if at.has_more or not paging.absent_at_end:
-                return put(body, paging.path, at.token if at.has_more else None), {}
+                token = self._token_after(at) if at.has_more else None
+                return put(body, paging.path, token), {}
             case Counted():
                 headers = {
                     name: str(value)
@@ -369,6 +381,15 @@ def _in_order(documented: Documented, rows: list[Stored]) -> list[Stored]:
     return sorted(rows, key=lambda each: (each.stamp, each.key), reverse=is_reversed)
 
 
+def _limit_of(limit: Limit, words: Mapping[str, Any], headers: Mapping[str, str]) -> int | None:
+    """Return how many rows a request asks for, None where it does not."""
+    if limit.param is not None:
+        return int(words[limit.param]) if limit.param in words else None
+    pattern = re.escape(limit.text).replace(r"\{limit\}", "([0-9]+)")
+    found = re.search(pattern, headers.get(limit.header or "", ""))
+    return int(found[1]) if found else None
+
+
 def _order(key: object) -> tuple[int, str]:
     text = str(key)
     return len(text), text
@@ -394,7 +415,10 @@ def _is_since(since: Since, stored: Stored, words: Mapping[str, Any], asked: Any
     if text is None:
         return True
     try:
-        moment = since.format.read(str(text))
+        before, _, after = since.text.partition("{since}")
+        if not str(text).startswith(before) or not str(text).endswith(after):
+            raise ValueError(f"{text} is not written as {since.text}")
+        moment = since.format.read(str(text)[len(before) : len(str(text)) - len(after)])
         stamp = since.format.read(str(since.format.write(stored.stamp)))
     except ValueError as error:
         raise RefusedAskError(400, f"a time is to be written as {since.format.value}") from error

@@ -19,6 +19,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from sandbox.vendors import wire
+from sandbox.vendors.business_central import finance
+from sandbox.vendors.business_central.books import BusinessCentralBooks
 from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.faults import FaultRule
 from sandbox.vendors.netsuite.billing import bill_job, credit_invoice, void_transaction
@@ -64,6 +66,23 @@ class CreditOrder(BaseModel):
     lines: list[int] | None = None
 
 
+class JobOrder(BaseModel):
+    """Which project's planned time to invoice: `hours` by document number, or all there is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    number: str
+    hours: dict[str, Decimal] | None = None
+
+
+class CreditedLines(BaseModel):
+    """What to credit of an invoice: the lines with these ids, or all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lines: list[str] | None = None
+
+
 class AdminApi:
     """Handlers of the admin resources."""
 
@@ -74,11 +93,13 @@ class AdminApi:
         effects: EffectLog,
         crm: SalesforceBooks,
         erp: NetSuiteBooks,
+        ledger: BusinessCentralBooks,
     ) -> None:
         self._parties = parties
         self._effects = effects
         self._crm = crm
         self._erp = erp
+        self._ledger = ledger
 
     def create_app(self) -> ASGIApp:
         """The ASGI application."""
@@ -89,6 +110,9 @@ class AdminApi:
             Route("/netsuite/invoices", self._invoice, methods=["POST"]),
             Route("/netsuite/invoices/{id}/credits", self._credit, methods=["POST"]),
             Route("/netsuite/transactions/{id}/void", self._void, methods=["POST"]),
+            Route("/business_central/invoices", self._invoice_job, methods=["POST"]),
+            Route("/business_central/invoices/{id}/credits", self._credit_lines, methods=["POST"]),
+            Route("/business_central/invoices/{id}/cancel", self._cancel, methods=["POST"]),
             Route("/salesforce/recycle-bin", self._purge, methods=["DELETE"]),
             Route("/salesforce/deletion-log", self._prune, methods=["DELETE"]),
             Route("/{vendor}/settings", self._settings, methods=["GET", "PATCH"]),
@@ -157,6 +181,18 @@ class AdminApi:
 
     async def _void(self, request: Request) -> Response:
         return ExactJSONResponse(void_transaction(self._erp, request.path_params["id"]))
+
+    async def _invoice_job(self, request: Request) -> Response:
+        order = JobOrder.model_validate_json(await request.body())
+        return ExactJSONResponse(finance.invoice_job(self._ledger, order.number, order.hours))
+
+    async def _credit_lines(self, request: Request) -> Response:
+        order = CreditedLines.model_validate_json(await request.body())
+        made = finance.credit_invoice(self._ledger, request.path_params["id"], order.lines)
+        return ExactJSONResponse(made)
+
+    async def _cancel(self, request: Request) -> Response:
+        return ExactJSONResponse(finance.cancel_invoice(self._ledger, request.path_params["id"]))
 
     async def _purge(self, request: Request) -> Response:
         return ExactJSONResponse({"purged": self._crm.purge()})

@@ -6,6 +6,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from sandbox.vendors.admin import AdminApi, Party
+from sandbox.vendors.business_central.api import BusinessCentralApi, BusinessCentralSettings
+from sandbox.vendors.business_central.books import BusinessCentralBooks
 from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.float.api import FloatApi, FloatSettings
 from sandbox.vendors.float.tables import FloatBooks
@@ -38,6 +40,14 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
     inbound = Site(
         "hubspot", base_url=base_url, seed=seed, effects=effects, settings=HubSpotSettings()
     )
+    ledger = Site(
+        "business_central",
+        base_url=base_url,
+        seed=seed,
+        effects=effects,
+        settings=BusinessCentralSettings(),
+    )
+    ledger_books = BusinessCentralBooks(ledger.clock)
     inbound_books = HubSpotBooks(inbound.clock)
     tracker = Site(
         "harvest", base_url=base_url, seed=seed, effects=effects, settings=HarvestSettings()
@@ -53,10 +63,12 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
             "float": Party(planner, planner_books),
             "hubspot": Party(inbound, inbound_books),
             "harvest": Party(tracker, tracker_books),
+            "business_central": Party(ledger, ledger_books),
         },
         effects=effects,
         crm=crm_books,
         erp=erp_books,
+        ledger=ledger_books,
     )
     return Starlette(
         routes=[
@@ -65,6 +77,10 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
             Mount("/float", FloatApi(planner, planner_books, credentials).create_app()),
             Mount("/hubspot", HubSpotApi(inbound, inbound_books, credentials).create_app()),
             Mount("/harvest", HarvestApi(tracker, tracker_books, credentials).create_app()),
+            Mount(
+                "/business_central",
+                BusinessCentralApi(ledger, ledger_books, credentials).create_app(),
+            ),
             Mount("/admin", admin.create_app()),
         ]
     )

@@ -16,7 +16,7 @@ from sandbox.vendors import wire
 from sandbox.vendors.effects import Effect
 from sandbox.vendors.faults import FaultKind, FaultRule
 
-Vendor = Literal["salesforce", "netsuite", "float", "hubspot", "harvest"]
+Vendor = Literal["salesforce", "netsuite", "float", "hubspot", "harvest", "business_central"]
 Row = dict[str, Any]
 
 _UNLIMITED: Mapping[str, Mapping[str, object]] = {
@@ -24,6 +24,7 @@ _UNLIMITED: Mapping[str, Mapping[str, object]] = {
     "netsuite": {},
     "hubspot": {"requests_per_ten_seconds": 1_000_000},
     "harvest": {"requests_per_15_seconds": 1_000_000},
+    "business_central": {"requests_per_five_minutes": 10_000_000},
     "float": {
         "reads_per_minute": 1_000_000,
         "reads_per_second": 1_000_000,
@@ -127,6 +128,29 @@ class VendorAdmin:
         """NetSuite's finance voids an invoice or a credit memo."""
         voided: Row = self._send("POST", f"/netsuite/transactions/{transaction_id}/void", {})
         return voided
+
+    def invoice_job(self, number: str, hours: Mapping[str, Decimal] | None = None) -> Row | None:
+        """Business Central's finance invoices planned time of a project; None where none is left.
+
+        `hours`: how much of which planning line (document number), else all.
+        """
+        order: dict[str, Any] = {"number": number}
+        if hours is not None:
+            order["hours"] = {line: str(amount) for line, amount in hours.items()}
+        invoice: Row | None = self._send("POST", "/business_central/invoices", order)
+        return invoice
+
+    def credit_lines(self, invoice_id: str, lines: Sequence[str] | None = None) -> Row:
+        """Business Central's finance credits an invoice, or its lines with these ids."""
+        order = {} if lines is None else {"lines": list(lines)}
+        path = f"/business_central/invoices/{invoice_id}/credits"
+        memo: Row = self._send("POST", path, order)
+        return memo
+
+    def cancel_invoice(self, invoice_id: str) -> Row:
+        """Business Central's finance cancels a posted invoice; its corrective credit memo."""
+        memo: Row = self._send("POST", f"/business_central/invoices/{invoice_id}/cancel", {})
+        return memo
 
     def books(self) -> dict[str, dict[str, list[Row]]]:
         """All rows: vendor → object → rows. Salesforce's deleted rows are flagged `IsDeleted`."""

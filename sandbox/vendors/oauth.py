@@ -19,6 +19,9 @@ from sandbox.vendors import wire
 ENVIRONMENT_FILE = "environment.json"
 """Environment variables the connectors need, as one JSON object; see `write_credentials`."""
 
+FIRST_COMPANY = "00000001-0000-4000-8000-00000000bc00"
+"""Id of the company that is founded first in Business Central."""
+
 _CLIENT_ID = "psastream-sandbox-client"
 _USERNAME = "integration@psastream.example"
 _CERTIFICATE_ID = "psastream-sandbox-certificate"
@@ -37,6 +40,7 @@ class Credentials:
     float_token: str
     hubspot_token: str
     harvest_token: str
+    business_central_secret: str
     harvest_account: str = "1730042"
     client_id: str = _CLIENT_ID
     username: str = _USERNAME
@@ -51,6 +55,7 @@ def make_credentials() -> Credentials:
         float_token=secrets.token_urlsafe(32),
         hubspot_token=secrets.token_urlsafe(32),
         harvest_token=secrets.token_urlsafe(32),
+        business_central_secret=secrets.token_urlsafe(32),
     )
 
 
@@ -77,6 +82,11 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
         "HARVEST_URL": f"{base_url}/harvest",
         "HARVEST_TOKEN": credentials.harvest_token,
         "HARVEST_ACCOUNT_ID": credentials.harvest_account,
+        "BUSINESS_CENTRAL_URL": f"{base_url}/business_central/api",
+        "BUSINESS_CENTRAL_AUTH_URL": f"{base_url}/business_central/login",
+        "BUSINESS_CENTRAL_CLIENT_ID": credentials.client_id,
+        "BUSINESS_CENTRAL_CLIENT_SECRET": credentials.business_central_secret,
+        "BUSINESS_CENTRAL_COMPANIES": f"id eq {FIRST_COMPANY}",
     }
     _write_secret(directory / ENVIRONMENT_FILE, wire.dumps(environment))
 
@@ -93,6 +103,7 @@ def read_credentials(directory: Path) -> Credentials | None:
         float_token=environment["FLOAT_TOKEN"],
         hubspot_token=environment["HUBSPOT_TOKEN"],
         harvest_token=environment["HARVEST_TOKEN"],
+        business_central_secret=environment["BUSINESS_CENTRAL_CLIENT_SECRET"],
     )
 
 

@@ -100,6 +100,22 @@ class NetSuiteTarget(TwinTarget):
         await self.admin("POST", "/netsuite/rows/subsidiary", row)
 
 
+class BusinessCentralTarget(TwinTarget):
+    """Customers, projects and planning lines of a company of the ERP."""
+
+    vendor = "business_central"
+    tables = ("customers", "jobs", "jobPlanningLines")
+
+    def __init__(self, url: str, directory: Path) -> None:
+        super().__init__(url, directory)
+        self.url = self.environment["BUSINESS_CENTRAL_URL"]
+
+    async def prepare(self) -> None:
+        """Found a company: it has the id that the environment names."""
+        row = {"name": "DE", "displayName": "DE GmbH", "country": "DE", "currencyCode": "EUR"}
+        await self.admin("POST", "/business_central/rows/companies", row)
+
+
 async def _ask(
     app: ASGIApp,
     method: str,

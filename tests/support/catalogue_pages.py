@@ -26,6 +26,8 @@ from connectors.rest.source import RestConnectorConfig
 from connectors.singer.source import SingerConnectorConfig
 from connectors.systems import Systems
 from connectors.toolkit.faults import COMMON_RULES, Meaning, Rule
+from connectors.vendors.business_central.auth import POLICY as BUSINESS_CENTRAL
+from connectors.vendors.business_central.sink import BusinessCentralSinkConfig
 from connectors.vendors.float.auth import POLICY as FLOAT
 from connectors.vendors.float.sink import FloatSinkConfig
 from connectors.vendors.float.source import FloatConfig
@@ -278,6 +280,8 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "outcomes netsuite": lambda: _outcomes(NETSUITE.rules),
         "outcomes float": lambda: _outcomes(FLOAT.rules),
         "outcomes salesforce": lambda: _outcomes(SALESFORCE.rules),
+        "outcomes business_central": lambda: _outcomes(BUSINESS_CENTRAL.rules),
+        "outcomes business_central lists": lambda: _declared("business_central"),
         "outcomes harvest": lambda: _declared("harvest"),
         "outcomes hubspot": lambda: _declared("hubspot"),
         "outcomes connect": lambda: _outcomes(CONNECT.rules),
@@ -294,6 +298,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "polled float": lambda: _keys(FloatConfig, besides=ApiConfig),
         "sink": lambda: _keys(SinkConfig),
         "sink netsuite": lambda: _keys(NetSuiteSinkConfig, besides=SinkConfig),
+        "sink business_central": lambda: _keys(BusinessCentralSinkConfig, besides=SinkConfig),
         "sink float": lambda: _keys(FloatSinkConfig, besides=SinkConfig),
     },
 }

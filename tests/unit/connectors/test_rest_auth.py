@@ -104,6 +104,31 @@ def test_a_client_gets_a_token_and_a_fresh_one_where_it_is_refused(tmp_path: Pat
     assert api.token_headers == [None, None]
 
 
+def test_tokens_may_be_got_elsewhere_than_rows(tmp_path: Path) -> None:
+    api, other = Visits(), Api()
+
+    async def run() -> list[str]:
+        async with serving(api.answer) as url, serving(other.answer) as auth_url:
+            auth = "{type: oauth2_client_credentials, token_url: /oauth/token}"
+            folder = write_folder(tmp_path, SOUND.replace("{type: bearer}", auth))
+            system = read_folder(folder)
+            source = make_source(system, url, **CLIENT, **{"auth.url": auth_url})
+            reader = source.reader("visit", system.contract("visit"))
+            try:
+                return [row.id async for page in reader.changes(None) for row in page.rows]
+            finally:
+                await source.close()
+
+    assert asyncio.run(run()) == ALL
+    assert len(other.forms) == 1
+    assert {request.headers["Authorization"] for request in api.asked} == {"Bearer t1"}
+
+
+def test_who_needs_no_token_is_told_of_no_place_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"auth\.url is not taken: auth is bearer"):
+        read(tmp_path, Visits(), "{type: bearer}", **{"auth.url": "https://id.example"})
+
+
 def test_a_client_may_tell_its_secret_in_a_header(tmp_path: Path) -> None:
     api = Api()
     auth = "{type: oauth2_client_credentials, token_url: /oauth/token, client_in: header}"

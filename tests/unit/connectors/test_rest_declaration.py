@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 from typer.testing import CliRunner
 
 from connectors.polled.main import load_source
 from connectors.rest.declaration import Format, StampForm
-from connectors.rest.paths import ABSENT, at
+from connectors.rest.paths import ABSENT, at, step
+from connectors.rest.paths import Path as Path_
 from connectors.rest.rows import flat, instant
 from connectors.systems import Systems
 from psastream.cli import app
@@ -252,6 +254,29 @@ def test_a_path_tells_absent_from_null() -> None:
     assert at(row, "l.0.x") == 5
     for nowhere in ("a.d", "b", "a.b.c", "l.1", "l.x", "l.0.y", "l.-1"):
         assert at(row, nowhere) is ABSENT
+
+
+def test_a_name_with_dots_is_quoted_in_a_path() -> None:
+    row = {"@odata.count": 3, "a": {"b.c": [{"d": 4}]}, "b": {"c": 5}}
+    assert at(row, '"@odata.count"') == 3
+    assert at(row, 'a."b.c".0.d') == 4
+    assert at(row, "b.c") == 5
+    assert at(row, "@odata.count") is ABSENT
+    assert [step(name) for name in ("b.c", "b")] == ['"b.c"', "b"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a..b", ".a", "a.", '"a', 'a"b"', '"".a', '"a"b', "a b", '"a b"']
+)
+def test_a_path_that_leads_nowhere_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError, match="a path is names joined by dots"):
+        TypeAdapter(Path_).validate_python(text)
+
+
+def test_a_header_may_ask_for_the_page_size(tmp_path: Path) -> None:
+    text = SOUND.replace("objects:", "headers: {Prefer: 'page={page_size}'}\nobjects:")
+    connector = load(tmp_path, text, **{"page.size": 7})
+    assert connector.source._api.headers == {"Prefer": "page=7"}
 
 
 def test_nested_columns_become_fields_and_absent_ones_stay_absent() -> None:

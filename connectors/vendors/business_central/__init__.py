@@ -1,0 +1,1 @@
+"""Business Central (ERP): source of legal entities, customers, projects, time and invoices."""

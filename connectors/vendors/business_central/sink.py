@@ -1,0 +1,443 @@
+"""Executes commands on Business Central: records that are found by their number, then written.
+
+There is no upsert and no idempotency key. What keeps a record single: its number is ours, and the
+primary key of customers and projects, so a second one is refused and the first adopted. A planning
+line is found by its document number, which no key guards: an attempt of unknown outcome settles
+before it is looked up, and a double is told. A record is changed as it was read, or not at all
+(ETag); dispatch then looks again.
+
+A company has its own customers, projects and lines. A customer is kept in each of the companies; a
+project is in the company of its legal entity, and what belongs to it is written there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+
+from pydantic import Field, SecretStr, field_validator
+
+from connectors.dispatch.answers import Answer, read_answer
+from connectors.dispatch.commands import Command, Payload, Problem
+from connectors.dispatch.config import SinkConfig
+from connectors.dispatch.content import holds
+from connectors.dispatch.lease import Check
+from connectors.dispatch.sink import Applied
+from connectors.toolkit.config import BaseUrl
+from connectors.toolkit.faults import Fault, Reason, VendorRejectedError
+from connectors.toolkit.http import VendorClient
+from connectors.vendors.business_central.auth import DUPLICATE_KEY, POLICY, SYSTEM, make_auth
+from schemas.commands import (
+    DeleteProject,
+    DeleteTimeBill,
+    UpdateProjectBudget,
+    UpsertCustomer,
+    UpsertProject,
+    UpsertTimeBill,
+)
+from schemas.errors import InvalidEntityError
+
+STANDARD: Final = "v2.0"
+NO_PROJECT: Final = "PROJECT_MISSING"
+DUPLICATE_LINE: Final = "DUPLICATE_DOCUMENT_NUMBER"
+CODE_MAX: Final = 20
+"""Characters of a number, a Code[20]."""
+NO_DAY: Final = "0001-01-01"
+_BAD_REQUEST: Final = 400
+_HOUR_S: Final = 3600
+_HOURS_DIGITS: Final = 5
+_GUID: Final = re.compile(
+    r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
+)
+_HEADERS: Final = {"Accept-Language": "en-US", "Data-Access-Intent": "ReadWrite"}
+
+
+class BusinessCentralSinkConfig(SinkConfig):
+    """Keys of `sink.json`."""
+
+    auth_url: BaseUrl = Field(
+        pattern=r"^https?://[^\s]+[^/\s]$",
+        description="where tokens are got: `https://login.microsoftonline.com/<tenant>`",
+    )
+    client_id: str = Field(min_length=1, description="client id of the app")
+    client_secret: SecretStr = Field(description="secret of the app")
+    companies: tuple[str, ...] = Field(
+        min_length=1,
+        description="companies to write to, as the filter of the source names them: "
+        "`id eq <guid> or id eq <guid>`",
+    )
+    pages: str = Field(
+        pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$",
+        description="publisher, group and version of the extension's pages",
+    )
+    resource_number: str = Field(
+        min_length=1, description="number of the resource that time lines name"
+    )
+    job_task_number: str = Field(
+        min_length=1, description="number of the project task that time lines name"
+    )
+
+    @field_validator("companies", mode="before")
+    @classmethod
+    def _ids(cls, filter_: object) -> tuple[str, ...]:
+        if not isinstance(filter_, str):
+            raise ValueError("companies are named in a text: id eq <guid> or id eq <guid>")
+        return tuple(dict.fromkeys(found.lower() for found in _GUID.findall(filter_)))
+
+    def make_sink(self, check: Check) -> BusinessCentralSink:
+        """Make the sink; `check` raises where no request may be sent any more."""
+        auth = make_auth(
+            auth_url=self.auth_url,
+            client_id=self.client_id,
+            client_secret=self.client_secret.get_secret_value(),
+        )
+        client = VendorClient(
+            self.url,
+            auth,
+            POLICY,
+            user_agent=self.user_agent,
+            timeout_s=self.request_timeout_ms / 1000,
+            limiter=self.make_limiter(check),
+        )
+        return BusinessCentralSink(client, self)
+
+
+class _Row(Answer):
+    """A record as lists and writes show it."""
+
+    id: str
+
+
+class _Rows(Answer):
+    value: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A list of a company, and the field whose value finds a record of ours in it."""
+
+    company: str
+    path: str
+    name: str
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A record, and the token that it is written back with."""
+
+    place: _Place
+    id: str
+    etag: str
+    row: Mapping[str, Any]
+
+    @property
+    def path(self) -> str:
+        return f"{self.place.path}({self.id})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """What a command wants of one record; without content, that it is gone.
+
+    `new` is what a record that is made takes beside its content. `made` is False where there must
+    be one already.
+    """
+
+    places: tuple[_Place, ...]
+    content: Payload | None
+    new: Payload
+    made: bool = True
+
+
+class BusinessCentralSink:
+    """Sink on the lists of some companies."""
+
+    config_model: ClassVar[type[SinkConfig]] = BusinessCentralSinkConfig
+
+    def __init__(self, client: VendorClient, config: BusinessCentralSinkConfig) -> None:
+        self._client = client
+        self._config = config
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def execute(self, command: Command, known_id: str | None = None) -> Applied:
+        """Find the record by its number, in each of its companies, and write what differs."""
+        ids, doubles = [], []
+        for write in await self._writes(command):
+            found = await self._find(write)
+            if write.content is None:
+                await self._delete(found)
+                continue
+            ids.append(await self._put(write, write.content, found))
+            doubles += found[1:]
+        return Applied(is_gone=True) if not ids else Applied(ids[0], _warning(ids[0], doubles))
+
+    async def look(self, command: Command, known_id: str | None = None) -> Applied | None:
+        """Read the record by its number and compare it with the content of the command."""
+        ids, doubles, differs = [], [], False
+        for write in await self._writes(command, is_look=True):
+            found = await self._find(write)
+            if write.content is None:
+                if found:
+                    return None
+                continue
+            if not found:
+                return None
+            differs = differs or not holds(found[0].row, write.content)
+            ids.append(found[0].id)
+            doubles += found[1:]
+        if not ids:
+            return Applied(is_gone=True) if command.kind in _DELETES else None
+        warning = _warning(ids[0], doubles)
+        if differs:
+            return Applied(ids[0], warning, differs=True) if warning else None
+        return Applied(ids[0], warning)
+
+    async def _writes(self, command: Command, *, is_look: bool = False) -> list[_Write]:
+        """What the command wants, a record each.
+
+        Nothing, where a look finds no project. Raises InvalidEntityError for a kind or a number
+        that cannot be, VendorRejectedError where a project is nowhere.
+        """
+        make = _WRITES.get(command.kind)
+        if make is None:
+            raise InvalidEntityError(
+                f"Business Central has no command of kind {command.kind}",
+                context={"command_id": command.command_id},
+            )
+        try:
+            return await make(self, command)
+        except VendorRejectedError as error:
+            if is_look and error.vendor_code == NO_PROJECT:
+                return []
+            raise
+
+    async def _find(self, write: _Write) -> list[_Found]:
+        """Return the records with the number, the first made first. The number is compared here:
+        a filter the vendor ignores must not look like a match.
+        """
+        found = []
+        for place in write.places:
+            answer = await self._client.request(
+                "GET",
+                place.path,
+                params={"$filter": f"{place.name} eq '{place.number}'"},
+                headers=_HEADERS,
+                retry=False,
+            )
+            page = read_answer(_Rows, answer.body, system=SYSTEM, is_read=True)
+            for row in page.value:
+                record = read_answer(_Row, row, system=SYSTEM, is_read=True)
+                if str(row.get(place.name)).upper() == place.number:
+                    etag = str(row.get("@odata.etag") or "*")
+                    found.append(_Found(place, record.id, etag, row))
+        return found
+
+    async def _put(self, write: _Write, content: Payload, found: list[_Found]) -> str:
+        if not found:
+            if not write.made:
+                raise _no_project(write.places[0].number)
+            try:
+                return await self._create(write.places[0], {**write.new, **content})
+            except VendorRejectedError as error:
+                # It has come to be since it was looked for: by an earlier attempt, or by hand.
+                if error.vendor_code != DUPLICATE_KEY or not (found := await self._find(write)):
+                    raise
+        record = found[0]
+        if holds(record.row, content):
+            return record.id
+        answer = await self._client.request(
+            "PATCH",
+            record.path,
+            json=content,
+            headers={**_HEADERS, "If-Match": record.etag},
+            retry=False,
+        )
+        return read_answer(_Row, answer.body, system=SYSTEM, is_read=False).id
+
+    async def _create(self, place: _Place, body: Payload) -> str:
+        answer = await self._client.request(
+            "POST",
+            place.path,
+            json={place.name: place.number, **body},
+            headers=_HEADERS,
+            retry=False,
+        )
+        return read_answer(_Row, answer.body, system=SYSTEM, is_read=False).id
+
+    async def _delete(self, found: list[_Found]) -> None:
+        for record in found:
+            await self._client.request(
+                "DELETE",
+                record.path,
+                headers={**_HEADERS, "If-Match": record.etag},
+                absent_ok=True,
+                retry=False,
+            )
+
+    def _standard(self, company: str, name: str) -> str:
+        return f"/{STANDARD}/companies({company})/{name}"
+
+    def _page(self, company: str, name: str) -> str:
+        return f"/{self._config.pages}/companies({company})/{name}"
+
+    def _jobs(self, project_id: str) -> tuple[_Place, ...]:
+        """Where a project may be."""
+        return tuple(
+            _Place(company, self._page(company, "jobs"), "number", number_of(project_id))
+            for company in self._config.companies
+        )
+
+    def _lines(self, company: str, time_bill_id: str) -> _Place:
+        path = self._page(company, "jobPlanningLines")
+        return _Place(company, path, "documentNumber", number_of(time_bill_id))
+
+    async def upsert_customer(self, command: Command) -> list[_Write]:
+        """A customer in each company."""
+        content = command.read(UpsertCustomer)
+        body: Payload = {
+            "displayName": content.name or "",
+            "country": content.country_code or "",
+            "currencyCode": content.currency or "",
+            "taxRegistrationNumber": content.tax_number or "",
+        }
+        number = number_of(content.customer_id)
+        return [
+            _Write(
+                (_Place(company, self._standard(company, "customers"), "number", number),),
+                body,
+                {"type": "Company"},
+            )
+            for company in self._config.companies
+        ]
+
+    async def upsert_project(self, command: Command) -> list[_Write]:
+        """A project, in the company that is its legal entity."""
+        content = command.read(UpsertProject)
+        company = str(content.legal_entity_id).lower()
+        if company not in self._config.companies:
+            fault = Fault(
+                "COMPANY_NOT_WRITTEN", f"companies do not name {company}", "legal_entity_id"
+            )
+            raise _rejected(fault, Reason.SETTING)
+        place = next(each for each in self._jobs(content.project_id) if each.company == company)
+        body: Payload = {
+            "description": content.name or "",
+            "billToCustomerNumber": number_of(content.customer_id) if content.customer_id else "",
+            "startingDate": content.starts_on.isoformat() if content.starts_on else NO_DAY,
+            "currencyCode": content.currency or "",
+            "psaBillingType": content.billing_type or "",
+            "psaTaxCode": content.tax_code or "",
+            "psaServiceLines": content.service_lines or "",
+            "psaContractValue": content.contract_value or Decimal(0),
+            "psaCorrelationId": content.correlation_id or "",
+        }
+        return [_Write((place,), body, {})]
+
+    async def update_project_budget(self, command: Command) -> list[_Write]:
+        """The budget of a project, wherever it is."""
+        content = command.read(UpdateProjectBudget)
+        body: Payload = {
+            "psaHasBudget": content.budget_hours is not None,
+            "psaBudgetHours": content.budget_hours or Decimal(0),
+            "psaBudgetCost": content.budget_cost or Decimal(0),
+            "psaBudgetRevenue": content.budget_revenue or Decimal(0),
+            "psaBudgetCurrency": content.budget_currency or "",
+        }
+        return [_Write(self._jobs(content.project_id), body, {}, made=False)]
+
+    async def delete_project(self, command: Command) -> list[_Write]:
+        """A project that is nowhere."""
+        return [_Write(self._jobs(command.read(DeleteProject).project_id), None, {})]
+
+    async def upsert_time_bill(self, command: Command) -> list[_Write]:
+        """A billable planning line, in the company that has the project."""
+        content = command.read(UpsertTimeBill)
+        jobs = await self._find(_Write(self._jobs(content.project_id), None, {}))
+        if not jobs:
+            raise _no_project(number_of(content.project_id))
+        seconds = content.seconds
+        body: Payload = {
+            "planningDate": content.work_on.isoformat(),
+            "quantity": content.hours if seconds is None else hours_of(seconds),
+            "unitPrice": content.bill_rate,
+            "currencyCode": content.currency,
+            "psaTimeEntryId": content.time_entry_id,
+            "psaProjectRef": content.project_ref,
+            "psaCorrelationId": content.correlation_id or "",
+        }
+        new: Payload = {
+            "jobNumber": jobs[0].place.number,
+            "jobTaskNumber": self._config.job_task_number,
+            "lineType": "Billable",
+            "type": "Resource",
+            "number": self._config.resource_number,
+        }
+        return [_Write((self._lines(jobs[0].place.company, content.time_bill_id),), body, new)]
+
+    async def delete_time_bill(self, command: Command) -> list[_Write]:
+        """A planning line that is in no company."""
+        content = command.read(DeleteTimeBill)
+        places = tuple(
+            self._lines(company, content.time_bill_id) for company in self._config.companies
+        )
+        return [_Write(places, None, {})]
+
+
+_WRITES: Final[Mapping[str, Callable[[BusinessCentralSink, Command], Awaitable[list[_Write]]]]] = {
+    UpsertCustomer.kind: BusinessCentralSink.upsert_customer,
+    UpsertProject.kind: BusinessCentralSink.upsert_project,
+    UpdateProjectBudget.kind: BusinessCentralSink.update_project_budget,
+    DeleteProject.kind: BusinessCentralSink.delete_project,
+    UpsertTimeBill.kind: BusinessCentralSink.upsert_time_bill,
+    DeleteTimeBill.kind: BusinessCentralSink.delete_time_bill,
+}
+_DELETES: Final = frozenset({DeleteProject.kind, DeleteTimeBill.kind})
+
+
+def number_of(canonical_id: str) -> str:
+    """Return the number of a record of ours: its canonical id as a Code[20] holds it.
+
+    Raises InvalidEntityError for one that it would cut, or that a filter could not quote.
+
+    >>> number_of("eng-abcdefghijkl-de")
+    'ENG-ABCDEFGHIJKL-DE'
+    """
+    if len(canonical_id) > CODE_MAX or not re.fullmatch(r"[a-z0-9-]+", canonical_id):
+        raise InvalidEntityError(
+            f"an id of {len(canonical_id)} characters is no number of Business Central",
+            hint=f"a number has {CODE_MAX} at most: small letters, digits and hyphens",
+        )
+    return canonical_id.upper()
+
+
+def hours_of(seconds: int) -> Decimal:
+    """Return time at the five digits that a quantity has: whole seconds come back exactly.
+
+    >>> hours_of(3000)
+    Decimal('0.83333')
+    """
+    return (Decimal(seconds) / _HOUR_S).quantize(Decimal(1).scaleb(-_HOURS_DIGITS))
+
+
+def _warning(kept: str, doubles: list[_Found]) -> Problem | None:
+    if not doubles:
+        return None
+    others = ", ".join(double.id for double in doubles)
+    detail = f"{doubles[0].place.number} is the number of {kept} and of {others}; {kept} is kept up"
+    return Problem(DUPLICATE_LINE, detail, doubles[0].place.name, Reason.LEFTOVER)
+
+
+def _no_project(number: str) -> VendorRejectedError:
+    fault = Fault(NO_PROJECT, f"no company holds the project {number}", "number")
+    return _rejected(fault, Reason.REFERENCE)
+
+
+def _rejected(fault: Fault, reason: Reason) -> VendorRejectedError:
+    return VendorRejectedError(_BAD_REQUEST, [fault], context={"system": SYSTEM}, reason=reason)

@@ -1,0 +1,1 @@
+"""An ERP whose companies have books of their own, asked by OData."""
