@@ -44,6 +44,8 @@ class HarvestSettings(SiteSettings):
     """Adjustable behaviour of the time tracker."""
 
     requests_per_15_seconds: int = Field(default=100, ge=0)
+    page_size: int = Field(default=_PER_PAGE_MAX, ge=1, le=_PER_PAGE_MAX)
+    """Rows to a page where a client asks for no number."""
     is_administrator: bool = True
     """Whether the token is an administrator's; else it is the first user's, who is a member."""
 
@@ -127,7 +129,8 @@ class HarvestApi:
 
     async def _list(self, request: Request) -> Response:
         name, query = request.path_params["list"], request.query_params
-        per_page, since = _per_page(query.get("per_page")), query.get("updated_since", "")
+        per_page = _per_page(query.get("per_page"), self._site.settings.page_size)
+        since = query.get("updated_since", "")
         rows = self._visible(name, self._books.rows()[name])
         found = list(newest_first(name, [row for row in rows if row["updated_at"] >= since]))
         cursor, page = query.get("cursor"), _page(query.get("page"))
@@ -255,8 +258,8 @@ def _without(row: Row, *fields: str) -> Row:
     return {field: value for field, value in row.items() if field not in fields}
 
 
-def _per_page(text: str | None) -> int:
-    size = _PER_PAGE_MAX if text is None else _number(text)
+def _per_page(text: str | None, default: int) -> int:
+    size = default if text is None else _number(text)
     if not 0 < size <= _PER_PAGE_MAX:
         raise HarvestError(422, f"per_page must be between 1 and {_PER_PAGE_MAX}")
     return size
