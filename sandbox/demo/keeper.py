@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final
 
-from connectors.debezium.client import ConnectClient, RestartBudget, heal
+from connectors.debezium.client import ConnectClient, ConnectorFile, RestartBudget, heal
 from connectors.toolkit.faults import VendorRejectedError
 from sandbox.demo.audience import DemoAudience
 from sandbox.demo.options import Disruption
@@ -28,9 +28,15 @@ class Keeper:
     """Carries disruptions out on the stack's event loop; told of progress by the story's thread."""
 
     def __init__(
-        self, stack: Stack, disruptions: tuple[Disruption, ...], audience: DemoAudience
+        self,
+        stack: Stack,
+        disruptions: tuple[Disruption, ...],
+        audience: DemoAudience,
+        connector: ConnectorFile | None,
     ) -> None:
+        """`connector` is that of the database, if the landscape has one."""
         self._stack = stack
+        self._connector = connector
         self._pending = list(disruptions)
         self._is_disrupted = bool(disruptions)
         self._audience = audience
@@ -66,7 +72,7 @@ class Keeper:
         await asyncio.sleep(DOWN_TIME_S)
         await self._stack.restart(part)
         self._audience.note(f"{part} is back")
-        if part == Part.KAFKA:
+        if part == Part.KAFKA and self._connector is not None:
             # Debezium's task of before the outage keeps the replication slot for three minutes
             # or so, in which the new one cannot stream; with its process it lets go at once.
             await self._stack.restart(Part.CONNECT)
@@ -87,14 +93,14 @@ class Keeper:
             await self._stack.restart(gone.name)
 
     async def _heal(self, parts: Parts) -> None:
-        if parts.connector is None:
+        if self._connector is None:
             return
         client = ConnectClient(parts.connect_url)
         budget = RestartBudget(RESTARTS_MAX, 600.0, time.monotonic)
         try:
             while True:
                 with suppress(TransientError, VendorRejectedError):  # Connect is down, or starts
-                    await heal(client, parts.connector.name, budget)
+                    await heal(client, self._connector.name, budget)
                 await asyncio.sleep(HEAL_INTERVAL_S)
         finally:
             await client.close()

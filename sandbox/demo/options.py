@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from sandbox.books.reading import DATABASE
+from sandbox.stack.settings import Part
 from sandbox.story.act import Act
 from sandbox.story.acts import ACTS
 from sandbox.story.psas import ABILITIES
@@ -52,6 +54,11 @@ class StoryLandscape:
     erp: str = "netsuite"
     resource: str = "float"
     psa: str = "inhouse"
+
+    @property
+    def has_database(self) -> bool:
+        """Whether a system of it is a database, which Connect reads."""
+        return self.psa == DATABASE
 
     @property
     def acts(self) -> tuple[Act, ...]:
@@ -100,9 +107,14 @@ class DemoOptions:
     deadline_s: float = 180.0
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for a disruption in an act that is not played."""
+        """Raises ConfigError for a disruption of what the landscape has not."""
         played = [act.name for act in self.landscape.acts]
         for disruption in self.disruptions:
+            if disruption.part == Part.CONNECT and not self.landscape.has_database:
+                raise ConfigError(
+                    f"Connect does not run with {self.landscape.psa}",
+                    hint="it runs for a database",
+                )
             if disruption.act not in played:
                 raise ConfigError(
                     f"the act {disruption.act} is left out with {self.landscape.psa}",

@@ -22,7 +22,7 @@ from sandbox.demo.parts import Parts, start_parts
 from sandbox.demo.pulse import show_pulse
 from sandbox.demo.report import print_audit
 from sandbox.stack.reporter import PlainReporter, Reporter, RichReporter
-from sandbox.stack.settings import StackAddresses, StackSettings
+from sandbox.stack.settings import Part, StackAddresses, StackSettings
 from sandbox.stack.supervisor import Stack
 from sandbox.story.act import Act, Stage, StoryError, play
 from sandbox.story.crm import CRMS
@@ -42,7 +42,13 @@ async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
     stays up until the task is cancelled.
     """
     console = console or Console()
-    settings = StackSettings(data_dir=options.data_dir, cache_dir=options.cache_dir, fresh=True)
+    unused = frozenset() if options.landscape.has_database else {Part.CONNECT, Part.POSTGRES}
+    settings = StackSettings(
+        data_dir=options.data_dir,
+        cache_dir=options.cache_dir,
+        fresh=True,
+        parts=frozenset(Part) - unused,
+    )
     async with contextlib.AsyncExitStack() as exits:
         with _reporter(console) as reporter:
             stack = await exits.enter_async_context(Stack(settings, reporter))
@@ -59,7 +65,7 @@ async def _run(stack: Stack, parts: Parts, options: DemoOptions, console: Consol
     with make_audience(console, acts) as audience, _open_world(parts, options) as world:
         for title, reason in options.landscape.left_out.items():
             audience.note(f"left out: {title} ({reason})")
-        keeper = Keeper(stack, options.disruptions, audience)
+        keeper = Keeper(stack, options.disruptions, audience, parts.connector)
         stage = Stage(_Followers(audience, keeper), options.deadline_s, threading.Event())
         story = asyncio.create_task(_tell(acts, world, stage, keeper))
         watch = asyncio.create_task(keeper.watch(parts))
@@ -161,4 +167,6 @@ def _print_addresses(console: Console, addresses: StackAddresses, parts: Parts) 
     }
     console.print("everything stays up; Ctrl-C ends it")
     for name, address in lines.items():
+        if not address:
+            continue  # a part that does not run
         console.print(f"  {name:<20}{address}", markup=False, highlight=False, soft_wrap=True)

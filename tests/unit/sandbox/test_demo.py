@@ -180,12 +180,13 @@ def test_acts_that_the_psa_cannot_show_are_left_out_and_said_so() -> None:
 def test_a_disruption_in_an_act_that_is_left_out_is_refused() -> None:
     harvest = StoryLandscape(psa="harvest")
 
-    def options(act: str) -> DemoOptions:
-        return DemoOptions(
-            Path(), Path(), landscape=harvest, disruptions=(Disruption("worker", act),)
-        )
+    def options(act: str, part: str = "worker") -> DemoOptions:
+        return DemoOptions(Path(), Path(), landscape=harvest, disruptions=(Disruption(part, act),))
 
     assert options("timers").disruptions
+    with pytest.raises(ConfigError, match="Connect does not run with harvest"):
+        options("timers", "connect")
+    assert DemoOptions(Path(), Path(), disruptions=(Disruption("connect", "hours"),)).disruptions
     with pytest.raises(ConfigError, match="the act early is left out with harvest") as caught:
         options("early")
     assert "early" not in str(caught.value.hint)
