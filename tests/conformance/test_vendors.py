@@ -116,16 +116,16 @@ def test_the_command_tells_machines_what_is_broken(tmp_path: Path) -> None:
     for name, old, new in (
         ("mapping.yaml", "vendor: harvest\nvendor: rest\n", "vendor: rest\n"),
         ("source.json", "src.harvest", "src.harvest_eu"),
-        ("samples/user.json", '"employee"', '"contractor"'),
+        ("samples/project.json", '"status": "active"', '"status": "closed"'),
     ):
         text = (folder / name).read_text()
         assert old in text
         (folder / name).write_text(text.replace(old, new))
-    code, output = run(str(folder), "--object", "user", "--clause", "samples", "--json")
+    code, output = run(str(folder), "--object", "project", "--clause", "samples", "--json")
     said: dict[str, Any] = json.loads(output)
     [finding] = said["findings"]
     assert code == 1
-    assert finding["broken"] == "sample 1: resource.kind is 'employee', not 'contractor'"
+    assert finding["broken"] == "sample 1: project.status is 'active', not 'closed'"
 
 
 @pytest.mark.parametrize(
