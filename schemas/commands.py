@@ -1,7 +1,7 @@
 """What each kind of command says: one frozen model a kind.
 
 Tables make them, sinks read them. In a command record the content is canonical JSON, decimals and
-dates as text (`tables.foundation.ledger.canonical_json`). A reader ignores fields it does not
+dates as text (`tables.foundation.content.canonical_json`). A reader ignores fields it does not
 know, and refuses a content that lacks one: what is not said is no order to clear it.
 """
 

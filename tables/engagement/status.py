@@ -6,8 +6,9 @@ from typing import Final
 
 from tables.engagement.view import ProjectView
 from tables.foundation import exceptions
-from tables.foundation.effects import Outbox, instant
-from tables.foundation.ledger import Payload, content_hash
+from tables.foundation.content import Payload
+from tables.foundation.effects import Outbox
+from tables.foundation.told import remember, tell
 
 TABLE_TOPIC: Final = "psa.status.project"
 NOT_ASKED: Final = "the deal no longer asks for it"
@@ -76,7 +77,7 @@ def _tell(
 ) -> None:
     prefix, kind = about
     exception_id = f"{prefix}:{view.project_id}"
-    told = view.document.exceptions.pop(exception_id, "")
+    told = view.document.exceptions
     subject = exceptions.Subject(
         exception_id=exception_id,
         system=view.document.system(view.landscape),
@@ -84,8 +85,8 @@ def _tell(
         natural_key=view.project_id,
         correlation_id=view.correlation_id,
     )
-    if now := exceptions.tell(outbox, subject, finding, told, timestamp_ms):
-        view.document.exceptions[exception_id] = now
+    now = exceptions.tell(outbox, subject, finding, told.get(exception_id, ""), timestamp_ms)
+    remember(told, exception_id, now)
 
 
 def _missing_entity(view: ProjectView) -> str:
@@ -120,15 +121,27 @@ def _status_of_unwanted(view: ProjectView) -> str:
 
 
 def publish(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
+    """Publish the status row of a project."""
+    told, project_id = view.document.published, view.project_id
+    now = tell(
+        outbox,
+        TABLE_TOPIC,
+        project_id,
+        _row(view),
+        told.get(project_id, ""),
+        as_of_ms=timestamp_ms,
+    )
+    remember(told, project_id, now)
+
+
+def _row(view: ProjectView) -> Payload | None:
+    """Return the status row; None of a project that nobody asked for and no system holds."""
     document = view.document
-    is_known = view.project_id in document.asked or view.erp or view.rm or view.psa
-    if not is_known:
-        if document.published.pop(view.project_id, None):
-            outbox.add(TABLE_TOPIC, view.project_id, None)
-        return
+    if not (view.project_id in document.asked or view.erp or view.rm or view.psa):
+        return None
     status, reason = _status(view)
     deal, rm = document.opportunity, view.rm
-    row: Payload = {
+    return {
         "project_id": view.project_id,
         "engagement_id": document.engagement_id,
         "customer_id": deal.customer_id if deal else None,
@@ -146,7 +159,3 @@ def publish(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
         "budget_revenue": rm.assigned_revenue if rm else None,
         "budget_currency": rm.assigned_currency if rm else None,
     }
-    published = content_hash(row)
-    if published != document.published.get(view.project_id):
-        document.published[view.project_id] = published
-        outbox.add(TABLE_TOPIC, view.project_id, {**row, "as_of": instant(timestamp_ms)})

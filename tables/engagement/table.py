@@ -2,21 +2,23 @@
 
 Keyed by engagement id. One deal makes one project for each country that delivers. A project is
 ordered from the ERP once the deal is handed off and its customer and legal entity are there, and
-from the resource tool once the ERP holds it; `tables.engagement.orders` derives the orders.
+from the resource tool once the ERP holds it (`tables.flows`).
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from pydantic import BaseModel
-
 from schemas.errors import InvalidEntityError
 from schemas.identity import engagement_of, vendor_order
 from schemas.landscape import Landscape, Role
-from tables.engagement.orders import BUDGET, DELETE, UPSERT, settle_projects
+from tables.engagement import status
 from tables.engagement.unshown import CARRIED_OUT, UnshownOrders, tell_unshown
-from tables.engagement.view import EngagementDocument, LegalEntities, ProjectView, wanted_countries
+from tables.engagement.view import EngagementDocument, LegalEntities, ProjectView, wanted_projects
+from tables.flows.erp_project import ERP_PROJECT
+from tables.flows.flow import Orders
+from tables.flows.project_budget import PROJECT_BUDGET
+from tables.flows.staffed_project import STAFFED_PROJECT
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox
 from tables.foundation.facts import (
@@ -29,21 +31,17 @@ from tables.foundation.facts import (
     ProjectContext,
     ProjectLink,
 )
-from tables.foundation.ledger import LedgerEntry, content_hash, lose
+from tables.foundation.ledger import LedgerEntry, lose
+from tables.foundation.owners import move
+from tables.foundation.told import tell_all
 from tables.measures.pipeline import Deals, contribution
 from tables.project.contract import agreed
 
 DEMAND_TOPIC: Final = "psa.internal.customer_demand"
 CONTEXT_TOPIC: Final = "psa.internal.project_context"
-PROJECT_KINDS: Final = frozenset({UPSERT, DELETE})
-SHOWN_KINDS: Final = frozenset({UPSERT, BUDGET})
+PROJECT_KINDS: Final = frozenset(each.kind for each in ERP_PROJECT.contents)
+SHOWN_KINDS: Final = frozenset({ERP_PROJECT.upsert.kind, PROJECT_BUDGET.upsert.kind})
 """Kinds of commands whose effect a row of a project shows."""
-
-
-class Owner(BaseModel):
-    """Which engagement a source row belongs to; rows are named by source id in tombstones."""
-
-    engagement_id: str
 
 
 class EngagementTable:
@@ -149,7 +147,7 @@ class EngagementTable:
             return
         document = self._load(_engagement_of(key))
         is_erp = self._landscape.plays(key.partition(":")[0], Role.ERP)
-        if is_erp and fact.kind == UPSERT:
+        if is_erp and fact.kind == ERP_PROJECT.upsert.kind:
             document.results[key] = fact
         document.kept.pop(key, None)
         if fact.target_id is not None:
@@ -163,15 +161,8 @@ class EngagementTable:
 
         The flag says whether the row belongs to the document now.
         """
-        touched = []
-        owner = self._documents.get(Owner, f"k:{key}")
-        if owner is not None and owner.engagement_id != engagement_id:
-            touched.append((self._load(owner.engagement_id), False))
-            self._documents.delete(f"k:{key}")
-        if engagement_id is not None:
-            self._documents.put(f"k:{key}", Owner(engagement_id=engagement_id))
-            touched.append((self._load(engagement_id), True))
-        return touched
+        touched = move(self._documents, f"k:{key}", engagement_id)
+        return [(self._load(each), each == engagement_id) for each in touched]
 
     def _load(self, engagement_id: str) -> EngagementDocument:
         stored = self._documents.get(EngagementDocument, f"e:{engagement_id}")
@@ -181,7 +172,7 @@ class EngagementTable:
         """Derive everything an engagement publishes, and store it."""
         legal_entities = self._legal_entities(document)
         self._demand(document, legal_entities)
-        settle_projects(document, self._landscape, legal_entities, self._outbox, timestamp_ms)
+        self._settle_projects(document, legal_entities, timestamp_ms)
         tell_unshown(
             document.ledgers,
             document.unshown,
@@ -193,15 +184,43 @@ class EngagementTable:
         contributed = contribution(document.opportunity)
         self._deals.replace(document.contribution, contributed)
         document.contribution = contributed
-        key = f"e:{document.engagement_id}"
-        if document == EngagementDocument(engagement_id=document.engagement_id):
-            self._documents.delete(key)
-        else:
-            self._documents.put(key, document)
+        nothing = EngagementDocument(engagement_id=document.engagement_id)
+        self._documents.keep(f"e:{document.engagement_id}", document, nothing)
+
+    def _settle_projects(
+        self, document: EngagementDocument, legal_entities: LegalEntities, timestamp_ms: int
+    ) -> None:
+        """Order what the systems lack, and publish the status of every project."""
+        wanted = wanted_projects(document, self._landscape)
+        linked = {link.project_id for link in document.links.values() if link.project_id}
+        document.asked = sorted({*document.asked, *wanted})
+        for identity in sorted({*document.asked, *linked, *document.published}):
+            view = ProjectView(
+                document, self._landscape, identity, wanted.get(identity), legal_entities
+            )
+            self._order(view, timestamp_ms)
+            status.tell_finance(view, self._outbox, timestamp_ms)
+            status.tell_unclear_entity(view, self._outbox, timestamp_ms)
+            status.publish(view, self._outbox, timestamp_ms)
+
+    def _order(self, view: ProjectView, timestamp_ms: int) -> None:
+        orders = Orders(view.document.ledgers, self._outbox, timestamp_ms)
+        entities = view.document.entities
+        for erp in view.held:
+            ordered = orders.keep(ERP_PROJECT, view, erp)
+            if ERP_PROJECT.deletes(ordered):
+                if entities.get(view.project_id, "").startswith(f"{erp}:"):
+                    del entities[view.project_id]
+            elif ordered is not None and view.entity is not None:
+                entities[view.project_id] = view.name_of(view.entity)
+        for tool in self._landscape.of(STAFFED_PROJECT.role):
+            orders.keep(STAFFED_PROJECT, view, tool)
+        for erp in view.held:
+            orders.keep(PROJECT_BUDGET, view, erp)
 
     def _legal_entities(self, document: EngagementDocument) -> LegalEntities:
         """Return the active legal entities of each country that an ERP bills for."""
-        if not wanted_countries(document, self._landscape):
+        if not wanted_projects(document, self._landscape):
             return {}
         if self._entities is not None:
             return self._entities
@@ -256,7 +275,7 @@ class EngagementTable:
             return tuple(self._landscape.erps)
         billers = {
             ProjectView(document, self._landscape, wanted.project_id, wanted, legal_entities).biller
-            for wanted in wanted_countries(document, self._landscape).values()
+            for wanted in wanted_projects(document, self._landscape).values()
         }
         return tuple(sorted(erp for erp in billers if erp is not None))
 
@@ -266,9 +285,7 @@ class EngagementTable:
         The project is part of the key: a source project that is linked to another one hears of
         both, from engagements that do not wait for each other.
         """
-        wanted = {
-            each.project_id: each for each in wanted_countries(document, self._landscape).values()
-        }
+        wanted = wanted_projects(document, self._landscape)
         contexts = {
             f"{key}|{link.project_id}": _context(
                 key,
@@ -279,18 +296,17 @@ class EngagementTable:
                     wanted.get(link.project_id),
                     legal_entities,
                 ),
-            )
+            ).model_dump()
             for key, link in sorted(document.links.items())
             if link.project_id is not None
         }
-        for name in sorted(document.told.keys() - contexts.keys()):
-            del document.told[name]
-            self._outbox.add(CONTEXT_TOPIC, name, None, route=name.rpartition("|")[0])
-        for name, context in contexts.items():
-            sent = content_hash(context.model_dump())
-            if document.told.get(name) != sent:
-                document.told[name] = sent
-                self._outbox.add(CONTEXT_TOPIC, name, context.model_dump(), route=context.id)
+        tell_all(
+            self._outbox,
+            CONTEXT_TOPIC,
+            contexts,
+            document.told,
+            route=lambda name: name.rpartition("|")[0],
+        )
 
 
 def _engagement_of(natural_key: str) -> str:

@@ -14,13 +14,14 @@ State: `u:<target>|<natural key>` which revision was carried out, and when it co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Final
 
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox
 from tables.foundation.exceptions import Finding, Subject, tell
 from tables.foundation.ledger import GONE, LedgerEntry
+from tables.foundation.told import Hashes, remember
 
 CARRIED_OUT: Final = frozenset({"succeeded", "adopted"})
 """Status of results after which the target holds what was ordered."""
@@ -70,7 +71,7 @@ class UnshownOrders:
 
 def tell_unshown(
     ledgers: Mapping[str, LedgerEntry],
-    told: MutableMapping[str, str],
+    told: Hashes,
     system: str,
     outbox: Outbox,
     timestamp_ms: int,
@@ -88,9 +89,8 @@ def tell_unshown(
             correlation_id=None,
         )
         finding = _finding(ledgers.get(natural_key, LedgerEntry()))
-        now = tell(outbox, subject, finding, told.pop(natural_key, ""), timestamp_ms)
-        if now:
-            told[natural_key] = now
+        now = tell(outbox, subject, finding, told.get(natural_key, ""), timestamp_ms)
+        remember(told, natural_key, now)
 
 
 def _finding(entry: LedgerEntry) -> Finding | None:

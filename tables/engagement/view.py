@@ -8,10 +8,9 @@ from decimal import Decimal
 
 from pydantic import BaseModel, Field
 
-from schemas.commands import CommandContent
+from schemas.commands import UpsertProject
 from schemas.identity import correlation_id, project_id, vendor_order
 from schemas.landscape import Landscape, Role
-from tables.foundation.effects import Outbox
 from tables.foundation.facts import (
     CommandResult,
     CustomerDemand,
@@ -21,19 +20,8 @@ from tables.foundation.facts import (
     OpportunityLine,
     ProjectLink,
 )
-from tables.foundation.ledger import (
-    GONE,
-    LedgerEntry,
-    Order,
-    content_hash,
-    decide,
-    fields_of,
-    send,
-    send_withdrawal,
-    withdraw,
-)
+from tables.foundation.ledger import LedgerEntry
 from tables.measures.pipeline import Contribution
-from tables.project.hours import MONEY
 
 
 class EngagementDocument(BaseModel):
@@ -97,16 +85,16 @@ class Wanted:
     service_lines: str | None
 
 
-def wanted_countries(document: EngagementDocument, landscape: Landscape) -> dict[str, Wanted]:
-    """Return the projects a handed-off engagement should have, by country."""
+def wanted_projects(document: EngagementDocument, landscape: Landscape) -> dict[str, Wanted]:
+    """Return the projects a handed-off engagement should have, by canonical id."""
     if not document.is_handed_off(landscape):
         return {}
     lines: dict[str, list[OpportunityLine]] = {}
     for line in document.lines.values():
         if line.country_code:
             lines.setdefault(line.country_code, []).append(line)
-    return {
-        country: Wanted(
+    projects = [
+        Wanted(
             project_id=project_id(document.engagement_id, country),
             country_code=country,
             contract_value=sum((line.amount or Decimal(0) for line in of_country), Decimal(0)),
@@ -116,7 +104,8 @@ def wanted_countries(document: EngagementDocument, landscape: Landscape) -> dict
             or None,
         )
         for country, of_country in sorted(lines.items())
-    }
+    ]
+    return {project.project_id: project for project in projects}
 
 
 LegalEntities = Mapping[str, Sequence[LegalEntity]]
@@ -140,7 +129,8 @@ class ProjectView:
     ) -> None:
         self.document = document
         self.landscape = landscape
-        self.project_id = identity
+        self.project_id = self.identity = identity
+        self.origin_key = document.engagement_id
         self.wanted = wanted
         links = sorted(
             (link for link in document.links.values() if link.project_id == identity),
@@ -235,58 +225,33 @@ class ProjectView:
             return None
         return f"{deal.name} ({self.wanted.country_code})"
 
-    def order(self, target: str, kind: str, noun: str, amount: Decimal | None = None) -> Order:
-        """Return who is asked for what."""
-        deal = self.document.opportunity
-        return Order(
-            target=target,
-            kind=kind,
-            natural_key=f"{target}:{noun}:{self.project_id}",
-            origin_key=self.document.engagement_id,
-            correlation_id=self.correlation_id,
-            amount=None if amount is None else amount.quantize(MONEY),
-            currency=None if amount is None or deal is None else deal.currency,
-        )
-
     @property
     def correlation_id(self) -> str | None:
         """Correlation id of the deal."""
         deal = self.document.opportunity
         return None if deal is None else deal.correlation_id or correlation_id(deal.id)
 
-    def decide(
-        self,
-        outbox: Outbox,
-        order: Order,
-        wanted: CommandContent | None,
-        held: ProjectLink | None,
-        kept_equal: Sequence[str],
-        *,
-        timestamp_ms: int,
-    ) -> bool:
-        """Send the command if what is wanted is neither there nor ordered; return whether it is.
+    def as_sold(
+        self, entity: LegalEntity | None = None, *, seen_id: str | None = None
+    ) -> UpsertProject | None:
+        """Return the project as it was sold; `entity` is who delivers, where the target knows it.
 
-        `kept_equal` names the fields that are compared: none of a command that deletes.
+        `seen_id` is the id of the row that stands for it in the target. None: nobody asks for it.
         """
-        known = self.document.ledgers.get(order.natural_key)
-        if known is None and (wanted is None or not kept_equal):
-            return False
-        wish = None
-        if wanted is not None:
-            wish = content_hash(fields_of(wanted, kept_equal)) if kept_equal else GONE
-        entry, is_due = decide(
-            known or LedgerEntry(),
-            wish,
-            "" if held is None else content_hash(fields_of(held, kept_equal)),
-            timestamp_ms,
+        deal = self.document.opportunity
+        if self.wanted is None or deal is None:
+            return None
+        return UpsertProject(
+            project_id=self.project_id,
+            correlation_id=self.correlation_id,
+            seen_id=seen_id,
+            customer_id=deal.customer_id,
+            name=self.name,
+            legal_entity_id=entity.native_id if entity else None,
+            currency=deal.currency,
+            starts_on=deal.starts_on,
+            billing_type=deal.billing_type,
+            tax_code=entity.tax_code if entity else None,
+            service_lines=self.wanted.service_lines,
+            contract_value=self.wanted.contract_value,
         )
-        is_open = False
-        if wanted is None:
-            entry, is_open = withdraw(entry, timestamp_ms)
-        self.document.ledgers[order.natural_key] = entry
-        if is_open:
-            send_withdrawal(outbox, order, revision=entry.revision, timestamp_ms=timestamp_ms)
-        if not is_due or wanted is None:
-            return False
-        send(outbox, order, wanted, revision=entry.revision, timestamp_ms=timestamp_ms)
-        return True

@@ -45,6 +45,13 @@ class Documents:
         """Write a document."""
         self._write(key, document.model_dump_json(exclude_defaults=True).encode())
 
+    def keep(self, key: str, document: Document, nothing: Document) -> None:
+        """Write a document, or remove it where it says `nothing`."""
+        if document == nothing:
+            self.delete(key)
+        else:
+            self.put(key, document)
+
     def raw(self, key: str) -> bytes | None:
         """Return the bytes at a key, or None."""
         name = key.encode()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from tables.foundation.content import Payload, canonical_json, content_hash
 from tables.foundation.effects import Outbox, instant
-from tables.foundation.ledger import Payload, canonical_json, content_hash
 
 TOPIC: Final = "psa.exception"
 

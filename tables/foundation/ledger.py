@@ -9,23 +9,9 @@ Upholds I8 together with `connectors.dispatch`, and I12.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
-from decimal import Decimal
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
-
-from schemas.commands import WITHDRAW, CommandContent
-from schemas.identity import command_id
-from schemas.topics import COMMAND_PREFIX
-from tables.foundation.effects import Outbox, instant
-
-PayloadValue = str | int | bool | Decimal | date | None
-Payload = Mapping[str, PayloadValue]
 
 ECHOES_KEPT: Final = 8
 GONE: Final = "gone"
@@ -43,46 +29,6 @@ class LedgerEntry(BaseModel):
     losses: int = 0  # orders in a row of which the target has shown nothing
     lost: str = ""  # what was ordered and shown when an order last counted as lost
     echoes: tuple[str, ...] = ()  # contents ordered before, which may still be seen on their way
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Identity of what is ordered and who asked."""
-
-    target: str
-    kind: str
-    natural_key: str
-    origin_key: str
-    correlation_id: str | None
-    amount: Decimal | None = None
-    currency: str | None = None
-
-
-def plain(value: PayloadValue) -> str | int | bool | None:
-    """Return the canonical JSON form: decimals without trailing zeros, dates in ISO 8601."""
-    match value:
-        case Decimal():
-            return format(value.normalize(), "f") if value else "0"
-        case date():
-            return value.isoformat()
-        case _:
-            return value
-
-
-def canonical_json(payload: Payload) -> str:
-    """Return the payload as JSON with sorted keys and no spaces."""
-    content = {name: plain(value) for name, value in payload.items()}
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def content_hash(payload: Payload) -> str:
-    """Return a hash of the payload's canonical JSON."""
-    return hashlib.sha256(canonical_json(payload).encode()).hexdigest()[:24]
-
-
-def fields_of(source: object, names: Sequence[str]) -> Payload:
-    """Return fields of what is wanted or of what is held, which bear the same names."""
-    return {name: getattr(source, name) for name in names}
 
 
 def observe(entry: LedgerEntry, observed: str) -> tuple[LedgerEntry, bool]:
@@ -180,39 +126,3 @@ def decide(
 
 def _in_flight(entry: LedgerEntry) -> bool:
     return entry.ordered not in ("", GONE) and not entry.is_confirmed
-
-
-def send_withdrawal(outbox: Outbox, order: Order, *, revision: int, timestamp_ms: int) -> None:
-    """Put the withdrawal of all commands of a natural key below a revision into the outbox."""
-    order = replace(order, kind=WITHDRAW, amount=None, currency=None)
-    _send(outbox, order, {}, revision=revision, timestamp_ms=timestamp_ms)
-
-
-def send(
-    outbox: Outbox, order: Order, content: CommandContent, *, revision: int, timestamp_ms: int
-) -> None:
-    """Put a command into the outbox."""
-    _send(outbox, order, content.model_dump(), revision=revision, timestamp_ms=timestamp_ms)
-
-
-def _send(
-    outbox: Outbox, order: Order, payload: Payload, *, revision: int, timestamp_ms: int
-) -> None:
-    text = canonical_json(payload)
-    outbox.add(
-        f"{COMMAND_PREFIX}{order.target}",
-        order.natural_key,
-        {
-            "command_id": command_id(order.target, order.kind, order.natural_key, revision, text),
-            "target": order.target,
-            "kind": order.kind,
-            "natural_key": order.natural_key,
-            "revision": revision,
-            "payload": text,
-            "origin_key": order.origin_key,
-            "correlation_id": order.correlation_id,
-            "amount": order.amount,
-            "currency": order.currency,
-            "issued_at": instant(timestamp_ms),
-        },
-    )

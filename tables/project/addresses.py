@@ -61,10 +61,7 @@ class Addresses:
     def settle(self) -> None:
         """Store what changed; once, last. A chunk may bring thousands who have one address."""
         for address, document in self._changed.items():
-            if document.claims:
-                self._documents.put(f"al:{address}", document)
-            else:
-                self._documents.delete(f"al:{address}")
+            self._documents.keep(f"al:{address}", document, Address())
 
     def present_owner(self, address: str) -> str | None:
         """Return the person whose an address is since its last claim."""

@@ -1,8 +1,4 @@
-"""Billing of one time entry: what the ERP shows of it, and what must be ordered there.
-
-An approved billable entry of a project the ERP holds should be a time bill in the ERP; anything
-else should not be one. The natural key is the entry on its project, so an entry that moves to
-another project is one deletion and one creation, in whichever partitions they happen.
+"""Billing of one time entry: what the ERP shows of it, and which time bills may be touched.
 
 Billed is locked. A time bill that an invoice line may stand for is never deleted or rewritten,
 and an entry that is invoiced anywhere is not billed a second time until credit memos have taken
@@ -15,32 +11,18 @@ beside it, wherever the entry has moved. What the entry and its invoice lines di
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
 from pydantic import BaseModel, Field
 
-from schemas.commands import CommandContent, DeleteTimeBill, UpsertTimeBill
-from schemas.exact import SECONDS_AN_HOUR, hours_of
+from schemas.exact import SECONDS_AN_HOUR
 from schemas.identity import time_bill_id, vendor_order
-from tables.foundation.effects import Outbox
 from tables.foundation.facts import InvoiceLine, TimeBill
-from tables.foundation.ledger import (
-    GONE,
-    LedgerEntry,
-    Order,
-    content_hash,
-    decide,
-    fields_of,
-    send,
-    send_withdrawal,
-    withdraw,
-)
-from tables.project.hours import CREDITED, INVOICED, MONEY, MONEY_UNITS, NO_CURRENCY, UNMATCHED
+from tables.foundation.ledger import GONE, LedgerEntry
+from tables.project.hours import CREDITED, INVOICED, MONEY_UNITS, NO_CURRENCY, UNMATCHED
 
 CREDIT_MEMO: Final = "credit_memo"
 VOID: Final = "void"
@@ -53,8 +35,6 @@ NO_PROJECT: Final = ""
 """Stands for the lines that name an entry and no project, where texts are compared."""
 PAPERS_DELETED: Final = 16
 """How many papers of an entry, at most, nobody sees any more that gave its time bills numbers."""
-KEPT_EQUAL: Final = ("project_id", "work_on", "hours", "bill_rate", "currency")
-"""Fields of a time bill that psastream keeps equal in the ERP."""
 NOT_INVOICED: Final = frozenset({VOID, "draft"})
 
 BillingKey = tuple[str, str, str]
@@ -112,7 +92,7 @@ class BillingDocument(BaseModel):
     def named_projects(self) -> set[str]:
         """Return the source projects of its bills, its lines and of what was ordered."""
         of_bills = {bill.project_ref for bill in self.bills.values() if bill.project_ref}
-        return of_bills | self.projects() | {_ref(slot) for slot in self.ledgers}
+        return of_bills | self.projects() | {project_of(slot) for slot in self.ledgers}
 
     def reported(self) -> set[str]:
         """Return the source projects, or `NO_PROJECT`, on which something may be wrong."""
@@ -187,12 +167,12 @@ class BillingDocument(BaseModel):
         self.uses = {}
         for line, slots in before.items():
             ref = lines[line].project_ref if line in lines else ""
-            kept = [slot for slot in slots if ref in (None, _ref(slot))]
+            kept = [slot for slot in slots if ref in (None, project_of(slot))]
             if kept or ref is None:
                 self.uses[line] = kept
         for line in sorted(lines.keys() - self.uses.keys(), key=vendor_order):
             project_ref = lines[line].project_ref
-            refs = {project_ref} if project_ref else {_ref(slot) for slot in self.ledgers}
+            refs = {project_ref} if project_ref else {project_of(slot) for slot in self.ledgers}
             self.uses[line] = [slot for ref in sorted(refs) for slot in self._usable(entry_id, ref)]
         return self.uses != before
 
@@ -203,10 +183,10 @@ class BillingDocument(BaseModel):
         """
         unnamed = {line.id for line in self.standing(None)}
         self.uses = {line: slots for line, slots in self.uses.items() if line not in unnamed}
-        for project_ref in {_ref(slot) for slot in self.ledgers}:
+        for project_ref in {project_of(slot) for slot in self.ledgers}:
             bills = {}
             for slot in self._ordered(project_ref):
-                bill = _bill_of(self, entry_id, slot)
+                bill = self.bill_in(entry_id, slot)
                 if bill is not None:
                     bills[bill.id] = slot
             _, taken = self._left([self.bills[each] for each in bills], project_ref)
@@ -228,9 +208,9 @@ class BillingDocument(BaseModel):
         standing = [
             slot
             for slot in unused
-            if slot not in others and _bill_of(self, entry_id, slot) is not None
+            if slot not in others and self.bill_in(entry_id, slot) is not None
         ]
-        after = [1 + _number(slot) for slot in (*used, *others) if _ref(slot) == project_ref]
+        after = [1 + _number(slot) for slot in (*used, *others) if project_of(slot) == project_ref]
         number = max([self.used(project_ref), *after])
         current = standing[0] if standing else _slot(project_ref, number)
         return current, [slot for slot in unused if slot != current]
@@ -239,17 +219,24 @@ class BillingDocument(BaseModel):
         """Return the slots that an invoice line may have used when it comes."""
         ordered, used = self._ordered(project_ref), self._used_slots()
         unused = [slot for slot in ordered if slot not in used]
-        standing = [slot for slot in unused if _bill_of(self, entry_id, slot) is not None]
+        standing = [slot for slot in unused if self.bill_in(entry_id, slot) is not None]
         return standing or unused[-1:] or ordered[-1:] or [project_ref]
 
     def _ordered(self, project_ref: str) -> list[str]:
-        return sorted((slot for slot in self.ledgers if _ref(slot) == project_ref), key=_number)
+        return sorted(
+            (slot for slot in self.ledgers if project_of(slot) == project_ref), key=_number
+        )
 
     def _used_slots(self) -> set[str]:
         return {slot for slots in self.uses.values() for slot in slots}
 
     def _invoice_lines(self) -> list[InvoiceLine]:
         return [line for line in self.lines.values() if line.kind != CREDIT_MEMO]
+
+    def bill_in(self, entry_id: str, slot: str) -> TimeBill | None:
+        """Return the time bill that bears the id of a slot."""
+        identity = time_bill_id(entry_id, slot)
+        return _oldest([each for each in self.bills.values() if each.time_bill_id == identity])
 
     def bill(self, entry_id: str, project_ref: str) -> TimeBill | None:
         """Return the time bill that stands for the open hours of an entry on a project.
@@ -314,7 +301,7 @@ class BillingDocument(BaseModel):
         """
         current = slot or self.slots(entry_id, project_ref)[0]
         bill = self._open_bill(entry_id, project_ref)
-        if bill is None or _bill_of(self, entry_id, current) is not None:
+        if bill is None or self.bill_in(entry_id, current) is not None:
             return None
         sure = {slots[0] for slots in self.uses.values() if len(slots) == 1}
         clear = {time_bill_id(entry_id, slot) for slot in {current, *sure}}
@@ -418,7 +405,8 @@ class BillingDocument(BaseModel):
         return _by_currency([line for line in standing if line.status not in NOT_INVOICED])
 
 
-def _ref(slot: str) -> str:
+def project_of(slot: str) -> str:
+    """Return the source project of a slot."""
     return slot.partition("#")[0]
 
 
@@ -457,204 +445,5 @@ def _share(amount: int, part: int, whole: int) -> int:
     return round(Fraction(amount * part, whole * _UNITS_A_MICRO)) * _UNITS_A_MICRO
 
 
-@dataclass(frozen=True, slots=True)
-class Billable:
-    """An approved billable entry of a project that `erp` holds."""
-
-    erp: str
-    project_ref: str
-    project_id: str
-    work_on: date
-    seconds: int
-    bill_rate: Decimal
-    currency: str
-
-    @property
-    def hours(self) -> Decimal:
-        """The time in hours at two digits, the finest an ERP shows.
-
-        Two times of whole minutes never look the same, and what it shows of 50 minutes looks like
-        50 minutes.
-        """
-        return hours_of(self.seconds)
-
-    def amount(self) -> Decimal:
-        """Return what the hours cost the customer, half-even at 6 digits."""
-        return (self.seconds * self.bill_rate / SECONDS_AN_HOUR).quantize(MONEY)
-
-
-def order_bills(
-    document: BillingDocument,
-    entry_id: str,
-    wanted: Billable | None,
-    *,
-    erp_of: Callable[[str], str | None],
-    is_read: bool,
-    owns: Callable[[str], bool],
-    correlation: str | None,
-    outbox: Outbox,
-    timestamp_ms: int,
-) -> bool:
-    """Order what ERPs should hold of an entry; return whether the document has changed.
-
-    `erp_of` tells whose a row of a time bill is, `owns` whether the time bills of a source project
-    are ordered here, `is_read` whether this state has read of the entry, be it that it is gone:
-    that nobody has told of it is no reason to take a bill back. Nothing more while it is invoiced
-    by a line that names no project: any bill may be the one it used.
-    """
-    projects = document.named_projects() | ({wanted.project_ref} if wanted else set())
-    uses = document.uses
-    has_changed = False
-    if is_read:
-        has_changed = _adopt_forgotten(
-            document, entry_id, filter(owns, projects), erp_of, timestamp_ms
-        )
-    has_changed |= document.remember_uses(entry_id) or document.uses != uses
-    has_changed |= _withdraw_used_up(
-        document,
-        entry_id,
-        correlation=correlation,
-        outbox=outbox,
-        timestamp_ms=timestamp_ms,
-    )
-    if document.is_locked(None):
-        return has_changed
-    if wanted is not None and document.is_billed_elsewhere(entry_id, wanted.project_ref):
-        wanted = None
-    for project_ref in sorted(projects):
-        if document.is_locked(project_ref):
-            continue
-        here = wanted if wanted is not None and wanted.project_ref == project_ref else None
-        current, surplus = document.slots(entry_id, project_ref, here.erp if here else None)
-        contents: dict[str, Billable | None] = dict.fromkeys(surplus)
-        is_there = _bill_of(document, entry_id, current) is not None
-        is_offered = document.is_offered(entry_id, project_ref, current)
-        if here is None or not is_offered or not is_there:
-            contents[current] = None if is_offered else here
-        # Else neither of the bills is rewritten until a person has chosen.
-        for slot, content in contents.items():
-            before = document.ledgers.get(slot)
-            if before is None and content is None:
-                continue  # nothing of ours is there
-            bill = _bill_of(document, entry_id, slot)
-            after, is_due = decide(
-                before or LedgerEntry(),
-                content_hash(fields_of(content, KEPT_EQUAL)) if content is not None else GONE,
-                _held(bill),
-                timestamp_ms,
-            )
-            has_changed |= after != before
-            document.ledgers[slot] = after
-            if content is not None:
-                document.erps[slot] = content.erp
-            if is_due:
-                order = _order(document.erps[slot], entry_id, slot, content, correlation)
-                said = _said(entry_id, slot, content, correlation)
-                send(outbox, order, said, revision=after.revision, timestamp_ms=timestamp_ms)
-    return has_changed
-
-
-def _said(
-    entry_id: str, slot: str, content: Billable | None, correlation: str | None
-) -> CommandContent:
-    identity = time_bill_id(entry_id, slot)
-    if content is None:
-        return DeleteTimeBill(
-            time_bill_id=identity,
-            correlation_id=correlation,
-            time_entry_id=entry_id,
-            project_ref=_ref(slot),
-        )
-    return UpsertTimeBill(
-        time_bill_id=identity,
-        correlation_id=correlation,
-        time_entry_id=entry_id,
-        project_ref=_ref(slot),
-        project_id=content.project_id,
-        work_on=content.work_on,
-        hours=content.hours,
-        seconds=content.seconds,
-        bill_rate=content.bill_rate,
-        currency=content.currency,
-    )
-
-
-def _adopt_forgotten(
-    document: BillingDocument,
-    entry_id: str,
-    project_refs: Iterable[str],
-    erp_of: Callable[[str], str | None],
-    timestamp_ms: int,
-) -> bool:
-    """Know time bills of ours again that state which was lost had ordered.
-
-    They are ours to correct and to delete, whatever has become of the entry since. Returns
-    whether the document has changed, but for which bills lines may have used.
-    """
-    found = {
-        slot: _bill_of(document, entry_id, slot)
-        for slot in document.forgotten(entry_id, project_refs)
-    }
-    owners = {slot: erp_of(bill.id) for slot, bill in found.items() if bill is not None}
-    slots = {slot: erp for slot, erp in owners.items() if erp is not None}
-    for slot, erp in slots.items():
-        held = _held(found[slot])
-        document.erps[slot] = erp
-        before = document.ledgers.get(slot, LedgerEntry())
-        update = {"observed": held, "is_confirmed": False}
-        document.ledgers[slot] = before.model_copy(update=update)
-        document.adopted_ms = timestamp_ms
-    if timestamp_ms <= document.adopted_ms:
-        document.guess_uses(entry_id)
-    return bool(slots)
-
-
-def _withdraw_used_up(
-    document: BillingDocument,
-    entry_id: str,
-    *,
-    correlation: str | None,
-    outbox: Outbox,
-    timestamp_ms: int,
-) -> bool:
-    """Take back what is still open of bills that invoice lines name by now.
-
-    A correction or a deletion that the ERP refused is tried again: it must not come through once
-    the bill is invoiced. Returns whether the document has changed.
-    """
-    has_changed = False
-    for slot in document.used_up():
-        entry, is_open = withdraw(document.ledgers[slot], timestamp_ms, is_deletion_too=True)
-        if is_open:
-            order = _order(document.erps[slot], entry_id, slot, None, correlation)
-            send_withdrawal(outbox, order, revision=entry.revision, timestamp_ms=timestamp_ms)
-            document.ledgers[slot] = entry
-            has_changed = True
-    return has_changed
-
-
-def _held(bill: TimeBill | None) -> str:
-    return content_hash(fields_of(bill, KEPT_EQUAL)) if bill is not None else ""
-
-
-def _bill_of(document: BillingDocument, entry_id: str, slot: str) -> TimeBill | None:
-    identity = time_bill_id(entry_id, slot)
-    return _oldest([bill for bill in document.bills.values() if bill.time_bill_id == identity])
-
-
 def _oldest(bills: list[TimeBill]) -> TimeBill | None:
     return min(bills, key=lambda bill: vendor_order(bill.id), default=None)
-
-
-def _order(
-    erp: str, entry_id: str, slot: str, wanted: Billable | None, correlation: str | None
-) -> Order:
-    return Order(
-        target=erp,
-        kind=DeleteTimeBill.kind if wanted is None else UpsertTimeBill.kind,
-        natural_key=f"{erp}:time_bill:{time_bill_id(entry_id, slot)}",
-        origin_key=_ref(slot),
-        correlation_id=correlation,
-        amount=None if wanted is None else wanted.amount(),
-        currency=None if wanted is None else wanted.currency,
-    )

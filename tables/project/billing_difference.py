@@ -14,9 +14,10 @@ from typing import Final
 
 from schemas.exact import SECONDS_AN_HOUR, hours_of
 from tables.foundation import exceptions
+from tables.foundation.content import Payload
 from tables.foundation.effects import Outbox
 from tables.foundation.facts import TimeBill
-from tables.foundation.ledger import Payload
+from tables.foundation.told import remember
 from tables.project.billing import NO_PROJECT, BillingDocument, Invoiced, open_seconds
 from tables.project.hours import APPROVED, MONEY_UNITS, money_of
 
@@ -228,10 +229,9 @@ def report(
         natural_key=entry_id,
         correlation_id=entry.correlation_id if entry else None,
     )
-    before = document.exceptions.pop(project_ref, "")
+    before = document.exceptions.get(project_ref, "")
     now = exceptions.tell(outbox, subject, finding, before, timestamp_ms)
-    if now:
-        document.exceptions[project_ref] = now
+    remember(document.exceptions, project_ref, now)
     return now != before
 
 

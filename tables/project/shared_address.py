@@ -119,10 +119,7 @@ class SharedAddresses:
                 )
                 finding = _finding(document.at_once(), owner(address))
                 document.told = tell(outbox, subject, finding, document.told, timestamp_ms)
-            if document == Holders():
-                self._documents.delete(f"sh:{address}")
-            else:
-                self._documents.put(f"sh:{address}", document)
+            self._documents.keep(f"sh:{address}", document, Holders())
 
     def _change(self, address: str) -> Holders:
         if address not in self._changed:

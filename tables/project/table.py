@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from pydantic import BaseModel
-
 from schemas.landscape import Landscape
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
+from tables.foundation.content import Payload
 from tables.foundation.documents import Documents
-from tables.foundation.effects import Outbox, Tally, instant
+from tables.foundation.effects import Outbox, Tally
 from tables.foundation.facts import (
     Absence,
     Assignment,
@@ -29,7 +28,8 @@ from tables.foundation.facts import (
     Resource,
     TimeBill,
 )
-from tables.foundation.ledger import Payload, content_hash
+from tables.foundation.owners import Owner, move
+from tables.foundation.told import tell, tell_all
 from tables.project.billing import BillingDocument
 from tables.project.document import (
     ProjectDocument,
@@ -49,12 +49,6 @@ from tables.project.totals import Totals
 CALENDAR_TOPIC: Final = "psa.internal.calendar"
 LINK_TOPIC: Final = "psa.internal.project_link"
 ASSIGNMENT_TOPIC: Final = "psa.status.assignment"
-
-
-class Owner(BaseModel):
-    """What a source row belongs to; rows are named by source id in tombstones."""
-
-    of: str
 
 
 class ProjectTable:
@@ -157,19 +151,14 @@ class ProjectTable:
 
     def apply_assignment(self, key: str, fact: Assignment | None, timestamp_ms: int) -> str:
         """Take in an assignment, or its deletion."""
-        owner = self._documents.get(Owner, f"a:{key}")
-        if owner is not None:
-            former = self._project(owner.of).assignments.pop(key, None)
+        for project_ref in move(self._documents, f"a:{key}", fact.project_ref if fact else None):
+            former = self._project(project_ref).assignments.pop(key, None)
             if former is not None:
                 self._documents.delete(f"ra:{former.resource_ref}|{key}")
-            self._changed[owner.of] = timestamp_ms
-            if fact is None:
-                self._documents.delete(f"a:{key}")
+            self._changed[project_ref] = timestamp_ms
         if fact is not None:
-            self._documents.put(f"a:{key}", Owner(of=fact.project_ref))
             self._documents.put_raw(f"ra:{fact.resource_ref}|{key}", b"1")
             self._project(fact.project_ref).assignments[key] = fact
-            self._changed[fact.project_ref] = timestamp_ms
         return "applied"
 
     # -- people -----------------------------------------------------------------------------
@@ -289,14 +278,7 @@ class ProjectTable:
         if key in self._billing_rows:
             self._settle_billing()
         self._billing_rows.add(key)
-        owner = self._documents.get(Owner, f"b!:{key}")
-        touched = []
-        if owner is not None and owner.of != entry:
-            touched.append(owner.of)
-            self._documents.delete(f"b!:{key}")
-        if entry is not None:
-            touched.append(entry)
-            self._documents.put(f"b!:{key}", Owner(of=entry))
+        touched = move(self._documents, f"b!:{key}", entry)
         for entry_id in touched:
             if entry_id not in self._billing:
                 self._billing[entry_id] = (
@@ -326,17 +308,14 @@ class ProjectTable:
         plans = {name: self._plan(each) for name, each in document.assignments.items()}
         self._publish_assignments(key, document, plans, timestamp_ms)
         self._publish_link(key, document, plans)
-        if document == ProjectDocument():
-            self._documents.delete(f"p:{key}")
-        else:
-            self._documents.put(f"p:{key}", document)
+        self._documents.keep(f"p:{key}", document, ProjectDocument())
 
     def _publish_link(self, key: str, document: ProjectDocument, plans: Mapping[str, Plan]) -> None:
         project = document.project
         route = project.engagement_id if project and project.project_id else None
         if document.link_route and document.link_route != route:
-            self._outbox.add(LINK_TOPIC, key, None, route=document.link_route)
-            document.link, document.link_route = "", ""
+            former, document.link_route = document.link_route, ""
+            document.link = tell(self._outbox, LINK_TOPIC, key, None, document.link, route=former)
         if project is None or route is None:
             return
         link = ProjectLink(**project.model_dump())
@@ -351,24 +330,17 @@ class ProjectTable:
                     "assigned_currency": sums.currency,
                 }
             )
-        content = link.model_dump()
-        sent = content_hash(content)
-        if sent != document.link:
-            document.link, document.link_route = sent, route
-            self._outbox.add(LINK_TOPIC, key, content, route=route)
+        content, document.link_route = link.model_dump(), route
+        document.link = tell(self._outbox, LINK_TOPIC, key, content, document.link, route=route)
 
     def _publish_assignments(
         self, key: str, document: ProjectDocument, plans: Mapping[str, Plan], timestamp_ms: int
     ) -> None:
-        # The project is part of the key: one that moves has a writer on both partitions, and the
-        # tombstone of the former must not remove the row of the new one.
-        for gone in document.published.keys() - document.assignments.keys():
-            del document.published[gone]
-            self._outbox.add(ASSIGNMENT_TOPIC, f"{key}|{gone}", None)
+        rows: dict[str, Payload] = {}
         for identity, assignment in document.assignments.items():
             person = self._people.person(assignment.resource_ref)
             planned = plans[identity]
-            row: Payload = {
+            rows[identity] = {
                 "id": identity,
                 "project_ref": key,
                 "project_id": document.project.project_id if document.project else None,
@@ -381,8 +353,13 @@ class ProjectTable:
                 "planned_revenue": planned.revenue,
                 "currency": planned.currency,
             }
-            published = content_hash(row)
-            if document.published.get(identity) != published:
-                document.published[identity] = published
-                stamped = {**row, "as_of": instant(timestamp_ms)}
-                self._outbox.add(ASSIGNMENT_TOPIC, f"{key}|{identity}", stamped)
+        # The project is part of the key: one that moves has a writer on both partitions, and the
+        # tombstone of the former must not remove the row of the new one.
+        tell_all(
+            self._outbox,
+            ASSIGNMENT_TOPIC,
+            rows,
+            document.published,
+            key=lambda identity: f"{key}|{identity}",
+            as_of_ms=timestamp_ms,
+        )

@@ -17,9 +17,11 @@ from typing import Final, Protocol
 
 import polars as pl
 
+from tables.flows.time_bill import Billable
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox, Tally
-from tables.project.billing import Billable, BillingDocument, order_bills
+from tables.project.bill_orders import order_bills
+from tables.project.billing import BillingDocument
 from tables.project.billing_difference import EntryNow, report
 from tables.project.document import Standing, load_standings
 from tables.project.hours import (

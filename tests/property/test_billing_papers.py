@@ -23,9 +23,11 @@ from hypothesis import strategies as st
 
 from schemas.identity import time_bill_id
 from schemas.topics import Route
+from tables.flows.time_bill import Billable
 from tables.foundation.effects import Outbox
 from tables.foundation.facts import InvoiceLine, TimeBill
-from tables.project.billing import Billable, BillingDocument, order_bills
+from tables.project.bill_orders import order_bills
+from tables.project.billing import BillingDocument
 from tables.project.billing_difference import EntryNow, difference
 from tests.support.catalogue import BY_NAME
 from tests.support.examples import examples

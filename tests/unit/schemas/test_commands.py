@@ -20,11 +20,14 @@ from schemas.commands import (
     UpsertTimeBill,
 )
 from schemas.errors import InvalidEntityError
-from tables.customer import table as customer
-from tables.engagement import orders
-from tables.foundation.facts import Customer, ProjectLink, TimeBill
-from tables.foundation.ledger import canonical_json
-from tables.project import billing
+from tables.flows.erp_customer import ERP_CUSTOMER
+from tables.flows.erp_project import ERP_PROJECT
+from tables.flows.flow import Flow
+from tables.flows.project_budget import PROJECT_BUDGET
+from tables.flows.staffed_project import STAFFED_PROJECT
+from tables.flows.time_bill import TIME_BILL
+from tables.foundation.content import canonical_json
+from tables.foundation.facts import Customer, Fact, ProjectLink, TimeBill
 
 BILL: Final = UpsertTimeBill(
     time_bill_id="tb-1",
@@ -84,20 +87,20 @@ def test_what_a_table_says_is_what_a_sink_reads(content: CommandContent) -> None
 
 
 @pytest.mark.parametrize(
-    ("names", "model", "row"),
+    ("flow", "row"),
     [
-        (customer.KEPT_EQUAL, UpsertCustomer, Customer),
-        (orders.IN_ERP, UpsertProject, ProjectLink),
-        (orders.IN_RESOURCE_TOOL, UpsertProject, ProjectLink),
-        (orders.IN_BUDGET, UpdateProjectBudget, ProjectLink),
-        (billing.KEPT_EQUAL, UpsertTimeBill, TimeBill),
+        (ERP_CUSTOMER, Customer),
+        (ERP_PROJECT, ProjectLink),
+        (STAFFED_PROJECT, ProjectLink),
+        (PROJECT_BUDGET, ProjectLink),
+        (TIME_BILL, TimeBill),
     ],
 )
 def test_what_is_compared_bears_one_name_in_the_order_and_in_the_row(
-    names: tuple[str, ...], model: type[CommandContent], row: type[Customer]
+    flow: Flow[Any], row: type[Fact]
 ) -> None:
-    assert set(names) <= model.model_fields.keys()
-    assert set(names) <= row.model_fields.keys()
+    assert set(flow.kept_equal) <= flow.upsert.model_fields.keys()
+    assert set(flow.kept_equal) <= row.model_fields.keys()
 
 
 def test_a_field_of_a_later_version_is_not_in_the_way() -> None:

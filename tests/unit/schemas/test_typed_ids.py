@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from schemas import identity
 from schemas.mapping.mint import native_ids, typed_texts
 from streams.agents.normalize import make_normalizer
+from tables.flows.time_bill import Billable
 from tables.foundation.effects import Outbox
-from tables.project.billing import Billable, BillingDocument, order_bills
+from tables.project.bill_orders import order_bills
+from tables.project.billing import BillingDocument
 from tests.support.source_events import (
     FakeRegistry,
     MemoryState,

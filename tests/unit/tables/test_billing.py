@@ -11,16 +11,12 @@ from typing import Any
 import pytest
 
 from schemas.identity import time_bill_id
+from tables.flows.time_bill import Billable
 from tables.foundation.effects import Outbox
 from tables.foundation.facts import InvoiceLine, TimeBill
 from tables.foundation.ledger import LedgerEntry
-from tables.project.billing import (
-    Billable,
-    BillingDocument,
-    Invoiced,
-    open_seconds,
-    order_bills,
-)
+from tables.project.bill_orders import order_bills
+from tables.project.billing import BillingDocument, Invoiced, open_seconds
 from tables.project.billing_difference import EntryNow, report
 from tables.project.hours import MONEY_UNITS
 
@@ -1050,6 +1046,7 @@ def test_c7_a_bill_that_a_line_may_have_used_is_told_where_the_entry_differs(
     document = shown(second_bill(), line("8"), line("-8", kind="credit_memo", number=2))
     document.uses = {"i-1-p1": ["p1#1", "p1#2"]}
     document.ledgers = {"p1#1": LedgerEntry()}
+    document.erps = {"p1#1": "netsuite"}
     wanted = None if entry is None else EIGHT
     assert order(document, wanted) == []
     outbox = Outbox()

@@ -210,7 +210,7 @@ def test_a_row_that_moves_leaves_its_former_customer_and_nothing_stays_of_what_i
     assert desk.is_empty
 
 
-@pytest.mark.fault("C23", place="tables/customer/table.py")
+@pytest.mark.fault("C23", place="tables/customer/view.py")
 @pytest.mark.parametrize(
     ("activity", "speaks"),
     [

@@ -177,7 +177,7 @@ def test_a_project_made_anew_in_the_erp_gets_its_budget_again() -> None:
     assert '"budget_hours":"10"' in first["payload"]
 
 
-@pytest.mark.fault("C5", place="tables/engagement/orders.py")
+@pytest.mark.fault("C5", place="tables/engagement/table.py")
 @pytest.mark.parametrize("founded", ["10", "1"])
 def test_c5_a_project_keeps_its_legal_entity_whatever_is_founded(founded: str) -> None:
     work = topology()
@@ -212,7 +212,7 @@ def test_c5_a_legal_entity_is_held_from_the_order_on_and_not_before() -> None:
     assert '"legal_entity_id":"1"' in order["payload"]
 
 
-@pytest.mark.fault("C23", place="tables/customer/table.py")
+@pytest.mark.fault("C23", place="tables/customer/view.py")
 @pytest.mark.parametrize("is_last", [True, False])
 def test_c23_the_inactive_duplicate_never_speaks_for_the_customer(*, is_last: bool) -> None:
     work = topology()
@@ -358,7 +358,7 @@ REVERSALS: Final = (
     "other country",
     "deal and line deleted",
 )
-C24: Final = "tables/engagement/orders.py"
+C24: Final = "tables/flows/erp_project.py"
 
 
 @pytest.mark.fault("C24", place=C24)

@@ -8,16 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from tables.foundation.ledger import (
-    GONE,
-    LedgerEntry,
-    Payload,
-    canonical_json,
-    decide,
-    lose,
-    observe,
-    withdraw,
-)
+from tables.foundation.content import Payload, canonical_json
+from tables.foundation.ledger import GONE, LedgerEntry, decide, lose, observe, withdraw
 
 NEW = LedgerEntry()
 IN_FLIGHT = LedgerEntry(revision=1, ordered="a", echoes=("", "a"))

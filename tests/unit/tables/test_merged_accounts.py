@@ -86,7 +86,7 @@ class Crm:
         self.show("opportunity", Id=DEAL, **row)
 
 
-@pytest.mark.fault("C23", place="tables/customer/table.py")
+@pytest.mark.fault("C23", place="tables/customer/view.py")
 @pytest.mark.parametrize("order", [list(each) for each in permutations(range(4))])
 def test_c23_after_a_merge_the_survivor_is_the_customer_of_all_deals(
     order: tuple[int, ...],

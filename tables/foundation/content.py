@@ -1,0 +1,39 @@
+"""What is compared and sent: named values, their canonical JSON and its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+
+PayloadValue = str | int | bool | Decimal | date | None
+Payload = Mapping[str, PayloadValue]
+
+
+def plain(value: PayloadValue) -> str | int | bool | None:
+    """Return the canonical JSON form: decimals without trailing zeros, dates in ISO 8601."""
+    match value:
+        case Decimal():
+            return format(value.normalize(), "f") if value else "0"
+        case date():
+            return value.isoformat()
+        case _:
+            return value
+
+
+def canonical_json(payload: Payload) -> str:
+    """Return the payload as JSON with sorted keys and no spaces."""
+    content = {name: plain(value) for name, value in payload.items()}
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def content_hash(payload: Payload) -> str:
+    """Return a hash of the payload's canonical JSON."""
+    return hashlib.sha256(canonical_json(payload).encode()).hexdigest()[:24]
+
+
+def fields_of(source: object, names: Sequence[str]) -> Payload:
+    """Return fields of what is wanted or of what is held, which bear the same names."""
+    return {name: getattr(source, name) for name in names}
