@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from psastream.landscape import FirmSystems
-from schemas.commands import COMMANDS_OF
+from tables.flows.catalogue import kinds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,7 @@ def flows_of(firm: FirmSystems) -> list[SystemFlow]:
             for mapping in bundle.mappings
             for target in mapping.targets
         }
-        takes = tuple(content.kind for content in COMMANDS_OF.get(role, ()))
-        flows.append(SystemFlow(name, role.value, tuple(sorted(gives)), takes))
+        flows.append(SystemFlow(name, role.value, tuple(sorted(gives)), kinds_of(role)))
     return flows
 
 

@@ -9,12 +9,12 @@ from typing import Final
 from connectors.systems import Systems, packaged_landscape, read_text
 from psastream.measures import read_measures
 from runtime.settings import Settings
-from schemas.commands import COMMANDS_OF
 from schemas.errors import ConfigError
-from schemas.landscape import ORDERED_FROM, Landscape, Role, load_landscape
+from schemas.landscape import Landscape, Role, load_landscape
 from schemas.mapping.compiled import ObjectMapping
 from schemas.system import SystemBundle, catalogue
 from schemas.topics import Topic
+from tables.flows.catalogue import ORDERED_FROM, kinds_of, shown_by
 from tables.measures.own import OwnMeasure
 
 
@@ -42,13 +42,6 @@ class FirmSystems:
         own = [each.topic for each in self.measures]
         return (*catalogue(self.bundles.values(), self.targets), *own)
 
-
-HELD_BY: Final[Mapping[Role, tuple[str, ...]]] = {
-    Role.ERP: ("customer", "project", "time_bill", "invoice"),
-    Role.RESOURCE: ("project",),
-}
-"""Canonical entities that show what a target holds, and what of it is invoiced: without them what
-was ordered would be ordered anew for ever, or billed time be changed."""
 
 ANY_ADDRESSES: Final = {
     "PSASTREAM_BOOTSTRAP_SERVERS": "any:0",
@@ -98,12 +91,12 @@ def systems_of(landscape: Landscape, systems: Systems) -> FirmSystems:
 def _missing(role: Role, bundle: SystemBundle, systems: Systems) -> list[str]:
     """Kinds of commands that the tables send to a role and the system's code cannot carry out."""
     declared = {content.kind for content in systems.vendor(bundle.vendor).commands}
-    return [content.kind for content in COMMANDS_OF[role] if content.kind not in declared]
+    return [kind for kind in kinds_of(role) if kind not in declared]
 
 
 def _unseen(role: Role, bundle: SystemBundle) -> list[str]:
     """Entities by which the tables know what a target holds, and that its mapping never makes."""
-    return [entity for entity in HELD_BY[role] if not _makes(bundle, entity)]
+    return [entity for entity in shown_by(role) if not _makes(bundle, entity)]
 
 
 def _unclear_billers(landscape: Landscape, bundles: Mapping[str, SystemBundle]) -> list[str]:

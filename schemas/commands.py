@@ -7,14 +7,11 @@ know, and refuses a content that lacks one: what is not said is no order to clea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
-
-from schemas.landscape import Role
 
 WITHDRAW: Final = "withdraw"
 """Kind of the command that takes back all of a natural key below its revision; it says nothing."""
@@ -142,17 +139,3 @@ class DeleteTimeBill(CommandContent):
     time_bill_id: Id
     time_entry_id: str | None = None
     project_ref: str | None = None
-
-
-COMMANDS_OF: Final[Mapping[Role, tuple[type[CommandContent], ...]]] = {
-    Role.ERP: (
-        UpsertCustomer,
-        UpsertProject,
-        DeleteProject,
-        UpdateProjectBudget,
-        UpsertTimeBill,
-        DeleteTimeBill,
-    ),
-    Role.RESOURCE: (StaffProject,),
-}
-"""What the tables send to a system of a role."""

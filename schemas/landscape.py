@@ -27,9 +27,6 @@ class Role(Enum):
     PSA = "psa"  # delivers: projects, tasks, hours and expenses
 
 
-ORDERED_FROM: Final = (Role.ERP, Role.RESOURCE)
-"""Roles whose systems are kept right by commands."""
-
 SystemName = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]*$", max_length=40)]
 Stage = Literal["prospect", "qualified", "proposed", "negotiating", "won"]
 STAGES: Final[tuple[str, ...]] = get_args(Stage)

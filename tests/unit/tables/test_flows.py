@@ -1,0 +1,28 @@
+"""The flows of the product, and what follows from them."""
+
+from __future__ import annotations
+
+from schemas.landscape import Role
+from tables.flows.catalogue import FLOWS, ORDERED_FROM, kinds_of, shown_by
+
+
+def test_commands_and_what_shows_their_effect_follow_from_the_flows() -> None:
+    assert kinds_of(Role.ERP) == (
+        "upsert_customer",
+        "upsert_project",
+        "delete_project",
+        "update_project_budget",
+        "upsert_time_bill",
+        "delete_time_bill",
+    )
+    assert kinds_of(Role.RESOURCE) == ("upsert_project",)
+    assert kinds_of(Role.CRM) == ()
+    assert shown_by(Role.ERP) == ("customer", "project", "time_bill", "invoice")
+    assert shown_by(Role.RESOURCE) == ("project",)
+    assert shown_by(Role.PSA) == ()
+    assert ORDERED_FROM == (Role.ERP, Role.RESOURCE)
+
+
+def test_no_two_flows_keep_one_thing_of_a_role() -> None:
+    kept = [(flow.role, flow.noun) for flow in FLOWS]
+    assert len(set(kept)) == len(kept)
