@@ -41,6 +41,7 @@ from psastream.conformance.suite import listed, listed_of_sinks
 from runtime.settings import PREFIX, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
 from schemas.topics import DAY_MS, Route, Topic
+from tests.support import flow_pictures
 from tests.support.catalogue import CATALOGUE
 from tests.support.faults import KINDS, proofs
 from tests.support.metric_catalogue import product_metrics
@@ -274,6 +275,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "topics.md": {"topics": topics},
     "metrics.md": {"metrics": metrics},
     "conformance.md": {"clauses": clauses, "clauses of sinks": clauses_of_sinks},
+    "flows.md": {"flows": flow_pictures.page},
     "errors.md": {"errors": errors},
     "faults.md": {"faults": faults},
     "outcomes.md": {
