@@ -239,6 +239,8 @@ def system_init(
     dsn: Annotated[str, typer.Argument(help="the database, as a libpq URI")],
     schema: Annotated[str, typer.Option(help="schema whose tables to declare")],
     to: Annotated[Path, typer.Option(help="folder to make the system's folder in")] = Path(),
+    system: Annotated[str, typer.Option(help="name of the system, where not the schema's")] = "",
+    tables: Annotated[str, typer.Option(help="tables to declare, a,b,c; none: all")] = "",
 ) -> None:
     """Write a folder to begin with from a PostgreSQL database: tables, columns, connector file."""
     from psastream.starter import read_tables, starter_of, write_starter
@@ -246,8 +248,10 @@ def system_init(
 
     with errors_as_exit_codes():
         remember_url(dsn)
-        starter = starter_of(schema, read_tables(dsn, schema))
-        for file in write_starter(starter, to / schema):
+        only = [name.strip() for name in tables.split(",") if name.strip()]
+        name = system or schema
+        starter = starter_of(schema, read_tables(dsn, schema), system=name, only=only)
+        for file in write_starter(starter, to / name):
             typer.echo(f"{file} written")
         for warning in starter.warnings:
             typer.echo(f"note: {warning}")

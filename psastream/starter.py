@@ -18,6 +18,7 @@ import psycopg
 import yaml
 
 from schemas.errors import ConfigError
+from schemas.mapping.sql_text import suggestion
 
 CONNECTOR: Final = "connector.json"
 MAPPING: Final = "mapping.yaml"
@@ -27,19 +28,29 @@ _TYPES: Final[Mapping[str, str]] = {
     "int4": "int",
     "int8": "long",
     "bool": "boolean",
+    "float4": "real",
+    "float8": "double",
     "date": "date",
+    "timestamptz": "timestamptz",
+    "interval": "interval",
     "text": "text",
     "varchar": "text",
     "bpchar": "text",
+    "citext": "text",
     "uuid": "text",
     "json": "text",
     "jsonb": "text",
-    "timestamptz": "text",  # Debezium's ZonedTimestamp: ISO 8601
-    "interval": "long",  # Debezium's MicroDuration: microseconds
+    "xml": "text",
 }
-"""Declared types by PostgreSQL's: https://debezium.io/documentation/reference/stable/connectors/
-postgresql.html#postgresql-data-types, with the modes of the connector file."""
+"""Declared types by PostgreSQL's; `schemas.mapping.declared` says what they are."""
+_TEXTS: Final = frozenset(name for name, declared in _TYPES.items() if declared == "text")
+_KEYS: Final = ("int", "long", "text")
+_PARTS_OF_KEYS: Final = (*_KEYS, "date")
+"""Types of which ids are made."""
+_PRECISE: Final = ("timestamp", "time")
+"""Types with digits of a second, of which 6 are not said."""
 _PERSONAL: Final = re.compile(r"mail|phone|first_?name|last_?name|birth|iban|salary|passport|ssn")
+_SECRET: Final = re.compile(r"passw|secret|api_?key|private_?key|(^|_)(token|salt|hash)$")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _TABLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _COLUMN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -48,13 +59,17 @@ _DIGITS_MAX: Final = 38
 
 _COLUMNS: Final = """
     SELECT c.relname, a.attname, t.typname, t.typtype::text,
-           CASE WHEN t.typname = 'numeric' AND a.atttypmod > 3 THEN ((a.atttypmod - 4) >> 16) END,
-           CASE WHEN t.typname = 'numeric' AND a.atttypmod > 3 THEN (a.atttypmod - 4) & 2047 END,
+           CASE WHEN t.typname = 'numeric' AND m.typmod > 3 THEN ((m.typmod - 4) >> 16) END,
+           CASE WHEN t.typname = 'numeric' AND m.typmod > 3 THEN (m.typmod - 4) & 2047
+                WHEN t.typname IN ('timestamp', 'time') AND m.typmod >= 0 THEN m.typmod END,
            COALESCE(a.attnum = ANY (i.indkey), false), c.relreplident::text
       FROM pg_class c
       JOIN pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-      JOIN pg_type t ON t.oid = a.atttypid
+      JOIN pg_type d ON d.oid = a.atttypid
+      JOIN pg_type t ON t.oid = CASE WHEN d.typtype = 'd' THEN d.typbasetype ELSE d.oid END
+     CROSS JOIN LATERAL (SELECT CASE WHEN d.typtype = 'd' THEN d.typtypmod ELSE a.atttypmod END
+                         AS typmod) m
       LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
      WHERE n.nspname = %s AND c.relkind IN ('r', 'p') AND NOT c.relispartition
      ORDER BY c.relname, a.attnum
@@ -63,7 +78,10 @@ _COLUMNS: Final = """
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column by PostgreSQL's catalogue: its type, and the digits of a number that has a scale."""
+    """A column by PostgreSQL's catalogue: its type, below all domains, and its digits.
+
+    `scale` is of a number, or of the seconds of a time; None where none is said.
+    """
 
     name: str
     type: str
@@ -112,20 +130,37 @@ def read_tables(dsn: str, schema: str) -> list[Table]:
     return [Table(name, tuple(found), name in full) for name, found in columns.items()]
 
 
-def starter_of(schema: str, tables: Sequence[Table]) -> Starter:
-    """Return what to begin with for the tables of a schema, which becomes the system's name.
+def starter_of(
+    schema: str,
+    tables: Sequence[Table],
+    *,
+    system: str | None = None,
+    only: Sequence[str] = (),
+) -> Starter:
+    """Return what to begin with for the tables of a schema, or for `only` some of them.
 
-    Raises ConfigError where nothing of it can be captured.
+    `system` is the name of the system, by default the schema's. Raises ConfigError where nothing of
+    it can be captured.
     """
-    if not _NAME.fullmatch(schema):
+    name = system or schema
+    if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"the schema {schema} cannot be the name of a system",
-            hint="lower-case letters, digits and underscores; a view in such a schema may help",
+            f"{name} cannot be the name of a system",
+            hint="lower-case letters, digits and underscores; --system gives it another one",
+        )
+    known = {table.name for table in tables}
+    if missing := [each for each in only if each not in known]:
+        raise ConfigError(
+            f"{schema} has no table {missing[0]}{suggestion(missing[0], known)}",
+            hint="--tables names tables of the schema that this user sees",
         )
     warnings: list[str] = []
-    objects = {}
+    objects: dict[str, dict[str, Any]] = {}
+    secrets: list[str] = []
     for table in tables:
-        declared = _declared(table, warnings)
+        if only and table.name not in only:
+            continue
+        declared = _declared(table, warnings, secrets)
         if declared is not None:
             objects[table.name] = declared
     if not objects:
@@ -133,8 +168,12 @@ def starter_of(schema: str, tables: Sequence[Table]) -> Starter:
             f"no table of {schema} can be captured",
             hint="; ".join(warnings) or "the schema has no tables that this user sees",
         )
-    mapping = {"system": schema, "capture": "debezium", "objects": objects}
-    return Starter(mapping, _connector(schema, list(objects)), warnings)
+    mapping = {"system": name, "capture": "debezium", "objects": objects}
+    connector = _connector(name, schema, list(objects))
+    if hidden := [each for each in secrets if each.partition(".")[0] in objects]:
+        excluded = ",".join(f"{schema}.{each}" for each in hidden)
+        connector["config"]["column.exclude.list"] = excluded
+    return Starter(mapping, connector, warnings)
 
 
 def write_starter(starter: Starter, folder: Path) -> list[Path]:
@@ -155,31 +194,40 @@ def write_starter(starter: Starter, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _declared(table: Table, warnings: list[str]) -> dict[str, Any] | None:
+def _declared(table: Table, warnings: list[str], secrets: list[str]) -> dict[str, Any] | None:
     if not _TABLE.fullmatch(table.name):
         warnings.append(f"{table.name} is left out: no topic can have this name")
         return None
     keys = [column.name for column in table.columns if column.is_key]
-    if len(keys) != 1:
-        why = "no primary key" if not keys else f"a primary key of {len(keys)} columns"
-        warnings.append(f"{table.name} is left out: it has {why}")
+    if not keys:
+        warnings.append(f"{table.name} is left out: it has no primary key")
         return None
     columns = {}
     for column in table.columns:
+        if _SECRET.search(column.name.lower()) and column.type in _TEXTS and not column.is_key:
+            secrets.append(f"{table.name}.{column.name}")
+            warnings.append(f"{table.name}.{column.name} is not captured: it may hold a secret")
+            continue
         declared = _type(column)
         if declared is None:
             warnings.append(f"{table.name}.{column.name} is left out: {_why(column)}")
-        else:
-            columns[column.name] = declared
-    if keys[0] not in columns or columns[keys[0]] not in ("int", "long", "text"):
-        warnings.append(f"{table.name} is left out: its key is no whole number and no text")
+            continue
+        columns[column.name] = declared
+        if column.type == "numeric" and declared == "text":
+            warnings.append(
+                f"{table.name}.{column.name} has numbers of any scale, as text: CAST it to"
+                " DECIMAL(p,s) in sql"
+            )
+    fit = _KEYS if len(keys) == 1 else _PARTS_OF_KEYS
+    if unfit := [key for key in keys if columns.get(key) not in fit]:
+        warnings.append(f"{table.name} is left out: no id is made of its key {unfit[0]}")
         return None
     if not table.has_full_identity and "text" in columns.values():
         warnings.append(
             f"{table.name}: a long text that does not change is not sent; set REPLICA IDENTITY"
             " FULL, or keep it by unset_kept"
         )
-    found: dict[str, Any] = {"kind": table.name.lower(), "key": keys[0]}
+    found: dict[str, Any] = {"kind": table.name.lower(), "key": keys[0] if len(keys) == 1 else keys}
     if personal := [name for name in columns if _PERSONAL.search(name.lower())]:
         found["personal_data"] = personal
     return found | {"columns": columns}
@@ -192,27 +240,29 @@ def _type(column: Column) -> str | None:
         return "text"
     if column.type == "numeric":
         precision, scale = column.precision, column.scale
-        if precision is None or scale is None or precision > _DIGITS_MAX or scale > precision:
-            return None
-        return f"decimal({precision},{scale})"
+        is_fixed = precision is not None and scale is not None and scale <= precision
+        return f"decimal({precision},{scale})" if is_fixed and precision <= _DIGITS_MAX else "text"
+    if column.type in _PRECISE:
+        return column.type if column.scale is None else f"{column.type}({column.scale})"
     return _TYPES.get(column.type)
 
 
 def _why(column: Column) -> str:
     if not _COLUMN.fullmatch(column.name):
         return "no field of a record can have this name"
-    if column.type == "numeric":
-        return "a number without a scale, or of more than 38 digits; cast it in a view or a column"
     return f"no mapping reads the type {column.type}"
 
 
-def _connector(schema: str, tables: Sequence[str]) -> dict[str, Any]:
-    """A connector file for the tables of a database."""
+def _connector(system: str, schema: str, tables: Sequence[str]) -> dict[str, Any]:
+    """A connector file for the tables of a database.
+
+    Debezium names topics after schemas: those of a system with another name are routed.
+    """
     text = (files("connectors") / "debezium" / "postgresql.json").read_text("utf-8")
     common: dict[str, Any] = json.loads(text)
-    prefix, slot = schema.upper(), f"psastream_{schema}"
+    prefix, slot = system.upper(), f"psastream_{system}"
     return {
-        "name": schema.replace("_", "-"),
+        "name": system.replace("_", "-"),
         "config": common
         | {
             "database.hostname": f"${{env:{prefix}_HOST}}",
@@ -224,5 +274,15 @@ def _connector(schema: str, tables: Sequence[str]) -> dict[str, Any]:
             "publication.name": slot,
             "table.include.list": ",".join(f"{schema}.{table}" for table in tables),
             "column.truncate.to.1000000.chars": f"{schema}[.].*[.].*",
-        },
+        }
+        | (_routed(system, schema) if system != schema else {}),
+    }
+
+
+def _routed(system: str, schema: str) -> dict[str, str]:
+    return {
+        "transforms": "system",
+        "transforms.system.type": "org.apache.kafka.connect.transforms.RegexRouter",
+        "transforms.system.regex": f"src[.]{re.escape(schema)}[.](.*)",
+        "transforms.system.replacement": f"src.{system}.$1",
     }

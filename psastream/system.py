@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -22,11 +21,12 @@ from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.envelope import Operation
 from schemas.errors import ConfigError, SchemaMismatchError
 from schemas.mapping.compiled import MappedRows, ObjectMapping
+from schemas.mapping.declared import as_written
 from schemas.system import SystemBundle
 from schemas.topics import Topic
 
-EPOCH: Final = date(1970, 1, 1)
 _VENDORS: Final = Path(__file__).parents[1] / "connectors" / "vendors"
+_DOUBLES: Final = ("double", "float")
 _CAPTURED: Final = "nothing: it is captured only"
 _SOURCE: Final = {"ts_ms": 0, "sequence": '["1"]', "lsn": 1, "snapshot": None}
 """Of a change that was streamed."""
@@ -124,7 +124,8 @@ def try_rows(
     if mapping is None:
         raise ConfigError(f"nothing is made of {obj}", hint="give it targets in mapping.yaml")
     rows = [vendor.shape(system, obj, row) for row in read_rows(rows_file)]
-    tried = [tried_row(mapping, topic.contract, row) for row in rows]
+    declared = system.objects[obj].columns
+    tried = [tried_row(mapping, topic.contract, row, declared) for row in rows]
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in tried], indent=2, default=str))
     else:
@@ -147,10 +148,16 @@ def read_rows(file: Path) -> list[object]:
     return found if isinstance(found, list) else [found]
 
 
-def tried_row(mapping: ObjectMapping, contract: AvroSchema | None, row: object) -> Tried:
+def tried_row(
+    mapping: ObjectMapping,
+    contract: AvroSchema | None,
+    row: object,
+    declared: Mapping[str, str] | None = None,
+) -> Tried:
     """Map one source row as the normalizer would, as a change that was just made.
 
-    What it looks up stands in it as an object, under the name of the lookup.
+    What it looks up stands in it as an object, under the name of the lookup. `declared` are the
+    column types of a database's table.
     """
     looked_up: dict[str, Any] = {}
     if isinstance(row, dict):
@@ -158,11 +165,14 @@ def tried_row(mapping: ObjectMapping, contract: AvroSchema | None, row: object) 
         looked_up = {name: found for name, found in row.items() if name in names}
         row = {name: value for name, value in row.items() if name not in names}
     fields = _fields(mapping, "after")
-    record = contract or load_schema({"type": "record", "name": "Row", "fields": fields})
-    [key] = _fields(mapping, "before")
+    doubles = [each["name"] for each in fields if each["type"][-1] in _DOUBLES]
+    record = contract or load_schema(
+        {"type": "record", "name": "Row", "fields": [_readable(each) for each in fields]}
+    )
+    key = _fields(mapping, "before")[0]
     reader = RowReader(record, Layout(key["name"], null_is_absent=True))
     ignored = sorted(row.keys() - set(reader.fields)) if isinstance(row, dict) else []
-    given = row if contract is not None else _as_debezium_writes(row, fields)
+    given = row if contract is not None else _as_debezium_writes(row, declared or {})
     try:
         sound, unreadable = reader.read([given])
     except SchemaMismatchError as error:
@@ -170,7 +180,10 @@ def tried_row(mapping: ObjectMapping, contract: AvroSchema | None, row: object) 
     if unreadable:
         hint = "the row does not fit its contract"
         return Tried(row, ignored=ignored, refused=unreadable[0].detail, hint=hint)
-    change = _changes_of(mapping, [sound[0].values])
+    values = dict(sound[0].values)
+    for name in doubles if contract is None else ():
+        values[name] = None if values[name] is None else float(str(values[name]))
+    change = _changes_of(mapping, [values])
     found, waits = tried_lookups(mapping.lookups, change, looked_up)
     mapped = mapping.apply(change, found)
     [told] = mapped.rows.to_dicts()
@@ -224,23 +237,20 @@ def _fields(mapping: ObjectMapping, part: str) -> list[Any]:
     return list(record["fields"])
 
 
-def _as_debezium_writes(row: object, fields: Sequence[Any]) -> object:
-    """A row of a database as people write it: dates become days, numbers of a text field texts."""
+def _as_debezium_writes(row: object, declared: Mapping[str, str]) -> object:
+    """A row of a database as people write it: days, times and numbers become what is captured."""
     if not isinstance(row, dict):
         return row
-    types = {each["name"]: each["type"][-1] for each in fields}
-    return {name: _as_written(value, types.get(name)) for name, value in row.items()}
+    return {
+        name: as_written(declared[name], value) if name in declared else value
+        for name, value in row.items()
+    }
 
 
-def _as_written(value: object, avro_type: object) -> object:
-    if isinstance(value, Decimal) and avro_type == "string":
-        return format(value, "f")
-    if isinstance(value, str) and avro_type == "int":
-        try:
-            return (date.fromisoformat(value) - EPOCH).days
-        except ValueError:
-            return value
-    return value
+def _readable(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A field as rows are read by: no contract has a double, so it is read as its text."""
+    is_double = field["type"][-1] in _DOUBLES
+    return {**field, "type": ["null", "string"]} if is_double else field
 
 
 def _entity(topic: Topic) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from schemas.errors import ConfigError
+from schemas.mapping.declared import clock_time
 from schemas.mapping.lookups import Lookup
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -47,7 +48,9 @@ def _texts(lookup: Lookup, columns: Any) -> dict[str, str | None]:
     }
 
 
-def _text(name: str, value: object, dtype: pl.DataType) -> str | None:
+def _text(  # noqa: PLR0911 - one return for each type
+    name: str, value: object, dtype: pl.DataType
+) -> str | None:
     """A value as people write it, as the text that stands for it in a projection."""
     try:
         match value, dtype:
@@ -61,6 +64,8 @@ def _text(name: str, value: object, dtype: pl.DataType) -> str | None:
                 instant = datetime.fromisoformat(value)
                 instant = instant.replace(tzinfo=instant.tzinfo or UTC)
                 return str((instant - _EPOCH) // _UNITS[dtype.time_unit])
+            case str(), pl.Duration():
+                return str(clock_time(value) // _UNITS["us"])
             case ((int() | Decimal()), _) if dtype.is_numeric() and not isinstance(value, bool):
                 return format(value, "f") if isinstance(value, Decimal) else str(value)
             case str(), _ if dtype == pl.String or isinstance(dtype, pl.Decimal):

@@ -85,7 +85,7 @@ def check(options: UpOptions, environment: Mapping[str, str]) -> tuple[Settings,
     readers: list[tuple[Sequence[Path], Callable[[Path], object]]] = [
         (options.sources, lambda path: _read_source(path, environment, systems, firm)),
         (options.sinks, lambda path: _read_sink(path, environment, systems, firm)),
-        (options.databases, read_connector_file),
+        (options.databases, lambda path: _read_database(path, environment)),
     ]
     for paths, read in readers:
         for path in paths:
@@ -121,6 +121,14 @@ def _read_sink(
         raise ConfigError(f"{path}: target: by the landscape no commands go to {name}")
 
 
+def _read_database(path: Path, environment: Mapping[str, str]) -> None:
+    connector = read_connector_file(path)
+    if "PSASTREAM_CONNECT_URL" in environment:
+        return  # its worker's environment is not this one
+    if missing := sorted(connector.variables - environment.keys() - {"PSASTREAM_REGISTRY_URL"}):
+        raise ConfigError(f"{path}: {', '.join(missing)} not set in the environment")
+
+
 def _read_environment(
     environment: Mapping[str, str], problems: list[str]
 ) -> tuple[Settings | None, FirmSystems | None]:
@@ -144,6 +152,9 @@ def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> Stack
         bootstrap_servers=environment.get("PSASTREAM_BOOTSTRAP_SERVERS"),
         registry_url=environment.get("PSASTREAM_REGISTRY_URL"),
         connect_url=environment.get("PSASTREAM_CONNECT_URL"),
+        connector_variables=frozenset(
+            name for file in options.databases for name in read_connector_file(file).variables
+        ),
         parts=frozenset(wanted),
     )
 

@@ -36,6 +36,7 @@ log = structlog.get_logger()
 
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 """Of a connector: a part of the path of its REST interface, where `..` is another one."""
+_VARIABLE: Final = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 FAILED: Final = "FAILED"
 RUNNING: Final = "RUNNING"
 SLOT_LOST_TEXTS: Final = (
@@ -88,6 +89,13 @@ class ConnectorFile:
 
     name: str
     config: Mapping[str, str]
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The variables that it has the worker's environment fill in."""
+        return frozenset(
+            name for text in self.config.values() for name in _VARIABLE.findall(str(text))
+        )
 
 
 @dataclass(frozen=True, slots=True)

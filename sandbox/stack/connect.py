@@ -1,5 +1,6 @@
 """How to start Kafka Connect, distributed mode, with Debezium and the Avro converter."""
 
+import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -71,8 +72,13 @@ def make_plugins(debezium_jars: Iterable[Path], directory: Path) -> None:
         )
 
 
-def worker_properties(directory: Path, port: int, addresses: StackAddresses) -> str:
-    """Worker configuration; connectors inherit the Avro converters unless they name others."""
+def worker_properties(
+    directory: Path, port: int, addresses: StackAddresses, variables: Iterable[str] = ()
+) -> str:
+    """Worker configuration; connectors inherit the Avro converters unless they name others.
+
+    `variables` of the environment may be named by connector files beside those of the product's.
+    """
     properties = {
         "bootstrap.servers": addresses.bootstrap_servers,
         "group.id": "psastream-connect",
@@ -87,7 +93,7 @@ def worker_properties(directory: Path, port: int, addresses: StackAddresses) -> 
         "config.providers": "env",
         "config.providers.env.class": ENVIRONMENT_PROVIDER,
         "config.providers.env.param.allowlist.pattern": "|".join(
-            [*DATABASE_VARIABLES, "PSASTREAM_REGISTRY_URL"]
+            [*DATABASE_VARIABLES, "PSASTREAM_REGISTRY_URL", *sorted(map(re.escape, variables))]
         ),
         "producer.compression.type": "zstd",
         "producer.max.request.size": MESSAGE_MAX_BYTES,
@@ -120,11 +126,17 @@ def connector_environment(addresses: StackAddresses) -> dict[str, str]:
 
 
 def connect_spec(
-    java: Java, directory: Path, port: int, addresses: StackAddresses, *, heap_mb: int
+    java: Java,
+    directory: Path,
+    port: int,
+    addresses: StackAddresses,
+    *,
+    heap_mb: int,
+    variables: Iterable[str] = (),
 ) -> ProcessSpec:
     """The Connect worker on `port`; `directory` already holds the plugins."""
     config = directory / "worker.properties"
-    config.write_text(worker_properties(directory, port, addresses))
+    config.write_text(worker_properties(directory, port, addresses, variables))
     main_class = "org.apache.kafka.connect.cli.ConnectDistributed"
     return ProcessSpec(
         name="connect",

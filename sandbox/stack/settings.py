@@ -47,6 +47,9 @@ class StackSettings(BaseModel):
         default=0, ge=0, description="how long a new group waits for members; Kafka's own is 3000"
     )
     connect_heap_mb: int = Field(default=512, ge=192, le=8192, description="largest Connect heap")
+    connector_variables: frozenset[str] = Field(
+        default=frozenset(), description="variables that connector files of Connect may name"
+    )
     quick_start: bool = Field(
         default=True,
         description="let Java compile fast rather than well, which is best for minutes of light "

@@ -172,8 +172,14 @@ class Stack:
         directory, java = self._directory.part(Part.CONNECT), self._java
 
         async def make_spec(ports: Sequence[int]) -> ProcessSpec:
-            heap_mb = self._settings.connect_heap_mb
-            return connect_spec(java, directory, ports[0], self._addresses, heap_mb=heap_mb)
+            return connect_spec(
+                java,
+                directory,
+                ports[0],
+                self._addresses,
+                heap_mb=self._settings.connect_heap_mb,
+                variables=self._settings.connector_variables,
+            )
 
         (port,) = await self._start_part(Part.CONNECT, ["connect"], make_spec)
         self._addresses = replace(self._addresses, connect_url=f"http://{HOST}:{port}")

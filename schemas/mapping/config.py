@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -41,6 +42,14 @@ Values = Annotated[dict[Scalar, Scalar] | tuple[Scalar, ...], Field(min_length=1
 Namespace = Text
 """`<system>:<kind>` of the rows that an id is of. Of another system's also `<role>:<entity>`: of
 those rows that the one system of the firm in that role makes the canonical entity from."""
+
+
+def _as_several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+OneOrMore = Annotated[tuple[Text, ...], BeforeValidator(_as_several), Field(min_length=1)]
+"""A column, or several."""
 
 
 class Capture(Enum):
@@ -135,6 +144,7 @@ class Rule(_Model):
     negate: bool = False  # of a boolean; beside `duration` of its sign
     text: TextStyle | None = None
     first_non_null: tuple[Rule, ...] | None = Field(default=None, min_length=1)
+    elements: tuple[Rule, ...] | None = Field(default=None, min_length=1)  # of a list, in order
 
     @model_validator(mode="after")
     def _one_function(self) -> Self:
@@ -153,6 +163,7 @@ class Rule(_Model):
                 "records",
                 "text",
                 "first_non_null",
+                "elements",
             )
             if getattr(self, name) is not None
         ] + (["negate"] if self.negate and self.duration is None else [])
@@ -160,7 +171,7 @@ class Rule(_Model):
             functions.remove("text")
         if len(functions) > 1:
             raise ValueError(f"one function a rule, not {', '.join(functions)}")
-        is_free = self.constant is not None or self.first_non_null is not None
+        is_free = self.constant is not None or bool(self.parts)
         if is_free + (self.from_ is not None) + (self.sql is not None) != 1:
             raise ValueError(
                 "`from` or `sql` is missing, there twice, or beside a rule without a column"
@@ -172,6 +183,11 @@ class Rule(_Model):
         if (needs_of and self.of is None) or (self.of is not None and not may_have_of):
             raise ValueError("`of` belongs to a mint of a source row, as <system>:<kind>")
         return self
+
+    @property
+    def parts(self) -> tuple[Rule, ...]:
+        """The rules that it is made of."""
+        return self.first_non_null or self.elements or ()
 
     @property
     def is_copy(self) -> bool:
@@ -193,8 +209,8 @@ class Rule(_Model):
     @property
     def columns(self) -> tuple[str, ...]:
         """Source columns the rule reads."""
-        if self.first_non_null is not None:
-            return tuple(name for rule in self.first_non_null for name in rule.columns)
+        if self.parts:
+            return tuple(name for rule in self.parts for name in rule.columns)
         if self.from_ is None:
             return ()
         return (self.from_,) if isinstance(self.from_, str) else self.from_
@@ -239,14 +255,15 @@ class TargetConfig(_Model):
 class LookupConfig(_Model):
     """What a row takes from a row of another object of its system, or of its own.
 
-    `by` is a column of this object that holds the key of the other row. With `closure`, the column
+    `by` is a column of this object that holds the key of the other row; columns in the order of its
+    key, where that has several. With `closure`, the column
     of the other object that names its parent, it is the row at the top that counts. `reverse` is a
     column of the other object that holds the key of this row. Until the other row is there, this
     one waits; where it is `optional`, its columns are null.
     """
 
     object: Text
-    by: Text | None = None
+    by: OneOrMore | None = None
     closure: Text | None = None
     reverse: Text | None = None
     columns: tuple[Text, ...] = Field(min_length=1)
@@ -264,19 +281,22 @@ class LookupConfig(_Model):
 
 
 class ObjectConfig(_Model):
-    """One source object: its kind in source ids, its key column and its targets.
+    """One source object: its kind in source ids, its key column or columns, and its targets.
 
     `columns` declares the column types where no Avro contract of ours does (databases): `text`,
-    `long`, `int`, `boolean`, `date`, `decimal(precision,scale)`. A `start_date` may be `-infinity`,
-    an `end_date` `infinity`: both are null. Elsewhere an infinite date is refused.
+    `long`, `int`, `boolean`, `double`, `real`, `decimal(p,s)`, `date`, `timestamp`, `timestamp(p)`,
+    `timestamptz`, `time`, `time(p)`, `interval`; see `declared`. A `start_date` may be `-infinity`,
+    an `end_date` `infinity`: both are null. Elsewhere an infinite date or time is refused.
     `vars` are expressions with a name, for `sql`, `when` and each other, in order. `lookups` are
     columns of other rows, named `<lookup>.<column>`.
     `deleted_when` names a boolean column that marks soft-deleted rows. `personal_data` names the
     columns that hold some. Without `targets` the object is captured and nothing is made of it.
     """
 
+    model_config = ConfigDict(populate_by_name=False)
+
     kind: Name
-    key: Text
+    keys: OneOrMore = Field(alias="key")
     deleted_when: Text | None = None
     columns: dict[str, Text] = {}
     lookups: dict[Name, LookupConfig] = {}
@@ -284,6 +304,11 @@ class ObjectConfig(_Model):
     source_checks: dict[str, Check] = {}
     personal_data: tuple[Text, ...] = ()
     targets: tuple[TargetConfig, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The key column; of a key of several columns their names, which no column has."""
+        return ", ".join(self.keys)
 
 
 class SystemConfig(_Model):
@@ -312,7 +337,7 @@ class SystemConfig(_Model):
             for name, obj in self.objects.items()
             for number, target in enumerate(obj.targets)
             for field, outer in target.fields.items()
-            for rule in (outer, *(outer.first_non_null or ()))
+            for rule in (outer, *outer.parts)
             for namespace in (rule.source_id, rule.of)
             if namespace
         }
@@ -329,11 +354,11 @@ class SystemConfig(_Model):
         """Return the same with other namespaces in the place of some."""
 
         def rule(each: Rule) -> Rule:
-            inner = each.first_non_null and tuple(map(rule, each.first_non_null))
             update = {
                 "source_id": namespaces.get(each.source_id or "", each.source_id),
                 "of": namespaces.get(each.of or "", each.of),
-                "first_non_null": inner,
+                "first_non_null": each.first_non_null and tuple(map(rule, each.first_non_null)),
+                "elements": each.elements and tuple(map(rule, each.elements)),
             }
             return each.model_copy(update=update)
 

@@ -17,6 +17,7 @@ from schemas.exact import (
     hundredths_of_hours,
     unscaled,
 )
+from schemas.mapping.casts import INTERVAL
 from schemas.mapping.config import Duration
 
 _SECONDS: Final = {
@@ -36,6 +37,8 @@ _INTERVAL: Final = (
 )
 _DAY, _HOUR, _MINUTE = 86_400, SECONDS_AN_HOUR, 60
 _NANOSECONDS: Final = 10**9
+_NANOSECONDS_MAX: Final = 10**20
+"""Of an interval in a column: sums and differences of some, and of times, still fit."""
 
 
 class DurationError(Exception):
@@ -51,7 +54,7 @@ def seconds_of(unit: Duration, expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         return half_even(expr.dt.total_microseconds().cast(pl.Int128), _MICROSECONDS).cast(pl.Int64)
     if unit is Duration.INTERVAL:
         _expect(dtype == pl.String, unit, dtype)
-        return _seconds_of_interval(expr).cast(pl.Int64, strict=False)
+        return half_even(_nanoseconds(expr), _NANOSECONDS).cast(pl.Int64, strict=False)
     if unit is Duration.MICROSECONDS:
         _expect(dtype.is_integer(), unit, dtype)
         return half_even(expr.cast(pl.Int128), _MICROSECONDS).cast(pl.Int64)
@@ -63,6 +66,17 @@ def seconds_of(unit: Duration, expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
         _expect(dtype.is_integer(), unit, dtype)
         exact = expr.cast(pl.Int128) * _SECONDS[unit]
     return exact.cast(pl.Int64, strict=False)
+
+
+def interval(text: pl.Expr) -> pl.Expr:
+    """Return PostgreSQL's intervals, as Debezium writes them, as INTERVAL.
+
+    Null where a text is none of a known length, or of more than 3000 years.
+    """
+    nanoseconds = _nanoseconds(text)
+    is_held = nanoseconds.abs() < _NANOSECONDS_MAX
+    microseconds = pl.when(is_held & (nanoseconds % 1_000 == 0)).then(nanoseconds // 1_000)
+    return microseconds.cast(pl.Int64).cast(INTERVAL)
 
 
 def in_field(seconds: pl.Expr, target: pl.DataType) -> pl.Expr:
@@ -79,8 +93,11 @@ def in_field(seconds: pl.Expr, target: pl.DataType) -> pl.Expr:
     raise DurationError(f"a duration does not become {target}")
 
 
-def _seconds_of_interval(text: pl.Expr) -> pl.Expr:
-    """Years and months have no fixed length: an interval with them is none of a known length."""
+def _nanoseconds(text: pl.Expr) -> pl.Expr:
+    """The length of an interval, Int128; null where it has none.
+
+    Years and months have no fixed length: an interval with them is none of a known length.
+    """
     part = text.str.extract_groups(_INTERVAL).struct.field
     number = {
         group: part(str(group)).cast(pl.Int128, strict=False).fill_null(0) for group in range(1, 6)
@@ -93,7 +110,7 @@ def _seconds_of_interval(text: pl.Expr) -> pl.Expr:
     has_part = text.str.contains(r"[0-9]")
     is_fixed = (number[1] == 0) & (number[2] == 0)
     is_interval = text.str.contains(_INTERVAL) & has_part & is_fixed
-    return pl.when(is_interval).then(half_even(nanoseconds, _NANOSECONDS))
+    return pl.when(is_interval).then(nanoseconds)
 
 
 def _expect(is_fit: bool, unit: Duration, dtype: pl.DataType) -> None:

@@ -81,13 +81,13 @@ class Expressions:
         return target.model_copy(update={"fields": fields, "when": when})
 
     def _rule(self, rule: Rule, place: Place) -> Rule | None:
-        if rule.first_non_null is not None:
+        if rule.parts:
+            word = "elements" if rule.first_non_null is None else "first_non_null"
             parts = [
-                self._rule(part, (*place, "first_non_null", number))
-                for number, part in enumerate(rule.first_non_null)
+                self._rule(part, (*place, word, number)) for number, part in enumerate(rule.parts)
             ]
             sound = tuple(part for part in parts if part is not None)
-            return rule.model_copy(update={"first_non_null": sound}) if sound else None
+            return rule.model_copy(update={word: sound}) if sound else None
         if rule.sql is None:
             return rule
         column = self._column(rule.sql, (*place, "sql"))

@@ -45,7 +45,7 @@ from schemas.mapping.reader import (
     CHANGED_AT,
     UNREAD_PREFIX,
     declared_dtype,
-    numbers_as_text,
+    may_be_unread,
     position,
     reader_definition,
     source_dtypes,
@@ -56,8 +56,8 @@ from schemas.mapping.rules import (
     RuleError,
     compile_check,
     compile_rule,
+    row_ids,
     source,
-    source_ids,
 )
 from schemas.mapping.trial import computable, try_out
 from schemas.system import SystemBundle
@@ -178,13 +178,16 @@ class _Compiler:
             place = ("source_checks", column)
             self._check(column, source(column), self._sources[column], check, place)
         used = self._used_columns(config, columns, shown)
-        for column in numbers_as_text(config, used):
+        for column in may_be_unread(config, used):
+            declared = config.columns[column]
+            what = f"number of {declared}" if declared.startswith("decimal") else declared
             self._reject(
                 pl.col(UNREAD_PREFIX + column),
-                f"{column} is no number of {config.columns[column]}",
-                hint=f"correct the row, or widen {column} in {self._mapping}",
+                f"{column} is no {what}",
+                hint=f"correct the row, or the type of {column} in {self._mapping}",
             )
-        self._reject_unset((*shown.read, *(each.by for each in config.lookups.values() if each.by)))
+        begins = (column for each in config.lookups.values() for column in each.by or ())
+        self._reject_unset((*shown.read, *begins))
         entities = Counter(target.entity for target in config.targets)
         for entity in (name for name, count in entities.items() if count > 1):
             self._problem(f"{entity} is the entity of several targets")
@@ -264,15 +267,14 @@ class _Compiler:
             self._problem(str(error))
         if self.problems:
             return None
-        named = (config.key, config.deleted_when, *config.source_checks, *config.personal_data)
+        named = (*config.keys, config.deleted_when, *config.source_checks, *config.personal_data)
         for column in named:
             if column is not None and column not in self._sources:
                 self._problem(f"unknown source column {column}")
         try:
-            if config.key in self._sources:
-                source_ids(
-                    "of:rows", source(config.key), self._sources[config.key], self._system.ids
-                )
+            if self._sources.keys() >= set(config.keys):
+                keys = [(source(each), self._sources[each]) for each in config.keys]
+                row_ids("of:rows", keys, self._system.ids)
         except RuleError as error:
             self._problem(f"{config.key}: {error}", "key")
         flag = self._sources.get(config.deleted_when or "", pl.Boolean())
@@ -293,8 +295,8 @@ class _Compiler:
     def _used_columns(
         self, config: ObjectConfig, columns: Iterable[str], shown: Shown
     ) -> list[str]:
-        used = {config.key, *config.source_checks, *shown.read}
-        used.update(each.by for each in config.lookups.values() if each.by is not None)
+        used = {*config.keys, *config.source_checks, *shown.read}
+        used.update(column for each in config.lookups.values() for column in each.by or ())
         if config.deleted_when is not None:
             used.add(config.deleted_when)
         for target in config.targets:
@@ -316,7 +318,7 @@ class _Compiler:
             (~pl.col("op").is_in(operations), f"operation is not one of {', '.join(operations)}"),
         ):
             self._reject(is_broken, detail, hint=hint)
-        no_row = source(key).is_null()
+        no_row = pl.all_horizontal(source(each).is_null() for each in self._config.keys)
         self._reject(no_row & ~pl.col("is_delete"), "a change without a row", hint=hint)
 
     def _target(self, config: TargetConfig) -> TargetMapping | None:
@@ -449,10 +451,9 @@ class _Compiler:
         if made.can_fail:
             has_value = pl.any_horizontal(column.is_not_null() for column in columns)
             code = _INVALID if rule.values is None else UnmappedValueError.code
-            what = ", ".join(rule.columns) if rule.sql is None else "the expression"
             self._reject(
                 has_value & pl.col(name).is_null(),
-                f"{what} has no value of {name}",
+                f"{_what_is_read(rule)} no value of {name}",
                 hint=f"correct the row, or the rule of {name} in {self._mapping}",
                 code=code,
             )
@@ -521,6 +522,17 @@ class _Compiler:
         """A problem of an expression, by its place in the object."""
         told = (("objects", self._name, *place), f"{self._name}: {text}", at)
         self.problems.append(told)
+
+
+def _what_is_read(rule: Rule) -> str:
+    """What a rule makes a field of, and a verb."""
+    if rule.sql is not None:
+        return "the expression has"
+    parts = rule.parts or (rule,)
+    told = dict.fromkeys(name for each in parts if each.sql is None for name in each.columns)
+    if any(each.sql is not None for each in rule.parts):
+        told["the expressions"] = None
+    return f"{', '.join(told)} {'has' if len(told) == 1 else 'have'}"
 
 
 # Rules in front that hold for deletes as well; a delete needs no sound row.

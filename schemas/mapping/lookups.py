@@ -13,9 +13,11 @@ from enum import Enum
 
 import polars as pl
 
+from schemas.identity import IdForm
 from schemas.mapping.casts import exact_number, is_inexact
 from schemas.mapping.config import LookupConfig, ObjectConfig, SystemConfig
-from schemas.mapping.rules import SOURCE_PREFIX, source, source_ids
+from schemas.mapping.reader import column_value
+from schemas.mapping.rules import SOURCE_PREFIX, RuleError, row_ids, source, source_ids
 from schemas.mapping.sql_text import suggestion
 
 Dtypes = Mapping[str, pl.DataType]
@@ -89,7 +91,7 @@ def text_of(column: str, dtype: pl.DataType) -> pl.Expr:
     value = source(column)
     if isinstance(dtype, pl.Boolean):
         value = value.cast(pl.Int8)
-    elif isinstance(dtype, pl.Date | pl.Datetime):
+    elif isinstance(dtype, pl.Date | pl.Datetime | pl.Duration):
         value = value.to_physical()
     return value.cast(pl.String).alias(column)
 
@@ -100,7 +102,7 @@ def _of_text(column: str, dtype: pl.DataType) -> pl.Expr:
         return exact_number(text, dtype)
     if isinstance(dtype, pl.Boolean):
         return text.cast(pl.Int8, strict=False).cast(pl.Boolean)
-    if isinstance(dtype, pl.Date | pl.Datetime):
+    if isinstance(dtype, pl.Date | pl.Datetime | pl.Duration):
         physical = pl.Int32() if isinstance(dtype, pl.Date) else pl.Int64()
         return text.cast(physical, strict=False).cast(dtype)
     return text.cast(dtype, strict=False)
@@ -174,13 +176,12 @@ def compile_lookup(
         alike = suggestion(config.object, system.objects)
         raise LookupProblem(f"there is no object {config.object}{alike}", "object")
     theirs = dtypes.get(config.object, {})
-    for place, column, known in (
-        ("by", config.by, own),
-        ("closure", config.closure, theirs),
-        ("reverse", config.reverse, theirs),
+    for where, column, known in (
+        *((("by",), column, own) for column in config.by or ()),
+        (("closure",), config.closure, theirs),
+        (("reverse",), config.reverse, theirs),
         *((("columns", at), column, theirs) for at, column in enumerate(config.columns)),
     ):
-        where = place if isinstance(place, tuple) else (place,)
         if column is not None and column not in known:
             raise LookupProblem(f"unknown column {column}{suggestion(column, known)}", *where)
     columns = {}
@@ -188,23 +189,30 @@ def compile_lookup(
         if not is_plain(theirs[column]):
             raise LookupProblem(f"{column}: {theirs[column]} cannot be looked up", "columns", at)
         columns[column] = theirs[column]
-    after = pl.col("after").struct
-    begins, dtype, rows = after.field(config.by or obj.key), own[config.by or obj.key], other.kind
+    begins_at, rows = config.by or obj.keys, other.kind
     way, reference = Way.KEY, ""
     if config.reverse is not None:
         way, rows = Way.REVERSE, obj.kind
         reference = reference_name(config.reverse, obj.kind)
+        _require_one(obj.keys, "reverse", "of this object")
         _require_id(theirs[config.reverse], "reverse")
     elif config.closure is not None:
         way, reference = Way.ROOT, reference_name(config.closure, other.kind)
+        _require_one(other.keys, "closure", f"of {config.object}")
         _require_id(theirs[config.closure], "closure")
-    _require_id(dtype, "by")
+    if config.by is not None and len(config.by) != len(other.keys):
+        raise LookupProblem(f"the key of {config.object} is {other.key}", "by")
+    after = pl.col("after").struct
+    begins = [
+        (column_value(after.field(each), own[each], obj.columns.get(each, "")), own[each])
+        for each in begins_at
+    ]
     return Lookup(
         name=name,
         way=way,
         rows=f"{system.system}:{other.kind}:",
         columns=columns,
-        begins=source_ids(f"{system.system}:{rows}", begins, dtype, system.ids).alias(name),
+        begins=_row_ids(f"{system.system}:{rows}", begins, system.ids).alias(name),
         reference=reference,
         is_optional=config.optional,
     )
@@ -213,13 +221,26 @@ def compile_lookup(
 def is_plain(dtype: pl.DataType) -> bool:
     """Whether values of a type have a text of their own that is exact."""
     is_number = dtype.is_integer() or isinstance(dtype, pl.Decimal)
-    is_other = isinstance(dtype, pl.String | pl.Boolean | pl.Date | pl.Datetime)
+    is_time = isinstance(dtype, pl.Date | pl.Datetime | pl.Duration)
+    is_other = is_time or isinstance(dtype, pl.String | pl.Boolean)
     return (is_number or is_other) and not is_inexact(dtype)
 
 
 def is_id(dtype: pl.DataType | None) -> bool:
     """Whether a column may hold ids."""
     return dtype is not None and (dtype.is_integer() or dtype == pl.String)
+
+
+def _row_ids(namespace: str, begins: list[tuple[pl.Expr, pl.DataType]], form: IdForm) -> pl.Expr:
+    try:
+        return row_ids(namespace, begins, form)
+    except RuleError as error:
+        raise LookupProblem(str(error), "by") from error
+
+
+def _require_one(keys: tuple[str, ...], place: str, whose: str) -> None:
+    if len(keys) > 1:
+        raise LookupProblem(f"the key {whose} has several columns, and no column names it", place)
 
 
 def _require_id(dtype: pl.DataType, place: str) -> None:

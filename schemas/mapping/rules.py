@@ -7,7 +7,7 @@ cannot give the field its type is a problem of the mapping and never one of a re
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
@@ -71,6 +71,8 @@ def compile_rule(
         parts = [compile_rule(part, sources, target, forms) for part in rule.first_non_null]
         can_fail = all(part.can_fail for part in parts)
         return Made(pl.coalesce([part.expr for part in parts]), target, can_fail)
+    if rule.elements is not None:
+        return _elements(rule.elements, sources, target, forms)
     if rule.constant is not None:
         return Made(pl.lit(_literal(rule.constant, target), dtype=target), target, False)
     missing = [column for column in rule.columns if column not in sources]
@@ -126,6 +128,17 @@ def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for e
     return Made(expr, dtype, False)
 
 
+def _elements(
+    rules: Sequence[Rule], sources: Mapping[str, pl.DataType], target: pl.DataType, forms: IdForms
+) -> Made:
+    """A list of what each rule makes; null where one makes nothing."""
+    if not isinstance(target, pl.List):
+        raise RuleError(f"elements do not become {target}")
+    made = [compile_rule(rule, sources, _inner(target), forms).expr for rule in rules]
+    is_whole = pl.all_horizontal(expr.is_not_null() for expr in made)
+    return Made(pl.when(is_whole).then(pl.concat_list(made)), target, True)
+
+
 def _source_id(namespace: str, native: pl.Expr, dtype: pl.DataType, forms: IdForms) -> pl.Expr:
     if not _NAMESPACE.fullmatch(namespace):
         raise RuleError(f"{namespace!r} is not <system>:<kind>")
@@ -146,6 +159,27 @@ def source_ids(namespace: str, native: pl.Expr, dtype: pl.DataType, form: IdForm
     if dtype != pl.String:
         raise RuleError(f"an id cannot be {dtype}")
     return pl.lit(f"{namespace}:") + native_ids(form, native)
+
+
+def row_ids(namespace: str, keys: Sequence[tuple[pl.Expr, pl.DataType]], form: IdForm) -> pl.Expr:
+    """Source ids of the rows whose key columns are given, with their dtypes.
+
+    Of several columns each is a part of the id, with a comma between them; null where one is.
+    Raises RuleError for a dtype that holds no ids.
+    """
+    if len(keys) == 1:
+        return source_ids(namespace, *keys[0], form)
+    parts = [_id_part(native, dtype, form) for native, dtype in keys]
+    return pl.lit(f"{namespace}:") + pl.concat_str(parts, separator=",")
+
+
+def _id_part(native: pl.Expr, dtype: pl.DataType, form: IdForm) -> pl.Expr:
+    if dtype.is_integer() or dtype == pl.Date:
+        return native.cast(pl.String)
+    if dtype != pl.String:
+        raise RuleError(f"an id cannot be {dtype}")
+    told_apart = native.str.replace_all("%", "%25", literal=True)
+    return native_ids(form, told_apart).str.replace_all(",", "%2C", literal=True)
 
 
 def _project_id(
@@ -278,7 +312,9 @@ def _convert(made: Made, target: pl.DataType) -> Made:
     if dtype == target:
         return made
     if dtype == pl.String and isinstance(target, pl.Datetime):
-        return Made(instant(expr), target, True)
+        return Made(instant(expr, target), target, True)
+    if isinstance(dtype, pl.Datetime) and isinstance(target, pl.Datetime):
+        return Made(cast(expr, dtype, target), target, True)
     if isinstance(dtype, pl.Decimal) and isinstance(target, pl.Decimal):
         if dtype.scale > target.scale:
             raise RuleError(f"{dtype} would lose digits as {target}")

@@ -11,8 +11,9 @@ fail. Polars' JSON of expressions is of the pinned version.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from io import StringIO
 from typing import Any, Final
@@ -21,6 +22,7 @@ import polars as pl
 
 from schemas.mapping.casts import (
     INSTANT,
+    INTERVAL,
     CastError,
     cast,
     is_inexact,
@@ -46,6 +48,10 @@ _ARITHMETIC: Final = frozenset({"Plus", "Minus", "Multiply", "Mul", "IntDiv", "R
 _OF_ONE_KIND: Final = frozenset(
     {"Coalesce", "Eq", "NotEq", "Lt", "LtEq", "Gt", "GtEq", "IsIn", "EqValidity", "NotEqValidity"}
 )
+_OFFSET: Final = {"TemporalExpr": "OffsetBy"}
+"""What polars makes of `+ INTERVAL '…'`."""
+_SUMS: Final = frozenset({"Plus", "Minus"})
+_DAY: Final = 86_400_000_000
 _DIVISIONS: Final = frozenset({"IntDiv", "Rem"})
 
 
@@ -156,13 +162,26 @@ class _Guard:
         variable = self._variables.get(name)
         if variable is not None:
             return self.part(variable.tree)
-        return _Part(pl.col(name), self._empty.schema[name], is_column=True)
+        dtype = self._empty.schema[name]
+        if isinstance(dtype, pl.Datetime) and dtype != INSTANT:
+            # Of two units polars takes the coarser one.
+            made = cast(pl.col(name), dtype, INSTANT)
+            code = self._code("a value is no TIMESTAMP")
+            is_lost = pl.col(name).is_not_null() & made.is_null()
+            return _Part(made, INSTANT, _where(is_lost, code))
+        return _Part(pl.col(name), dtype, is_column=True)
 
     def literal(self, literal: _Tree) -> _Part:
-        made = self._typed({"Literal": literal})
-        if isinstance(made.dtype, pl.Datetime):
-            return _Part(cast(made.value, made.dtype, INSTANT), INSTANT)
-        return made
+        return self._in_microseconds(self._typed({"Literal": literal}))
+
+    @staticmethod
+    def _in_microseconds(part: _Part) -> _Part:
+        """A time or an interval in the unit that all of them have."""
+        if isinstance(part.dtype, pl.Datetime):
+            return replace(part, value=cast(part.value, part.dtype, INSTANT), dtype=INSTANT)
+        if isinstance(part.dtype, pl.Duration):
+            return replace(part, value=part.value.cast(INTERVAL), dtype=INTERVAL)
+        return part
 
     def cast(self, tree: _Tree) -> _Part:
         inner = self.part(tree["expr"])
@@ -228,6 +247,8 @@ class _Guard:
             return self._arithmetic(operator, inputs, rebuilt)
         if operator in _OF_ONE_KIND:
             _of_one_kind(*inputs)
+        if function == _OFFSET and isinstance(inputs[0].dtype, pl.Duration):
+            return replace(inputs[0], value=inputs[0].value + _length(inputs[1]), is_column=False)
         made = self._typed(rebuilt(*(_tree(each.value) for each in inputs)))
         if function == "Coalesce":
             return _Part(made.value, made.dtype, _coalesced(inputs))
@@ -237,8 +258,7 @@ class _Guard:
             text, is_of_four_digits = inputs[0].value, made.value.dt.year() >= _YEAR_MIN
             made = _Part(pl.when(is_of_four_digits).then(made.value), made.dtype)
             failure = _first(failure, _where(text.is_not_null() & made.value.is_null(), code))
-        if isinstance(made.dtype, pl.Datetime):
-            made = _Part(cast(made.value, made.dtype, INSTANT), INSTANT)
+        made = self._in_microseconds(made)
         is_column = isinstance(function, dict) and "StructExpr" in function
         return _Part(made.value, made.dtype, failure, is_column=is_column)
 
@@ -246,6 +266,8 @@ class _Guard:
         self, operator: str, inputs: tuple[_Part, ...], rebuilt: Callable[..., _Tree]
     ) -> _Part:
         """Integers as if they were wide, so that what does not fit is seen; no zero divides."""
+        if operator not in _SUMS and any(isinstance(each.dtype, pl.Duration) for each in inputs):
+            raise SqlError("an INTERVAL is added and taken away, and nothing else")
         values = [each.value for each in inputs]
         if operator in _DIVISIONS:
             values[1] = pl.when(values[1] != 0).then(values[1])
@@ -261,7 +283,12 @@ class _Guard:
             code = self._code("a number is too large, or divided by zero")
             has_values = pl.all_horizontal(each.value.is_not_null() for each in inputs)
             failure = _first(failure, _where(has_values & value.is_null(), code))
-        return _Part(value, dtype, failure)
+        kinds = [type(each.dtype) for each in inputs]
+        if pl.Date in kinds and pl.Duration in kinds:  # polars drops what is less than a day
+            rest = inputs[kinds.index(pl.Duration)].value.dt.total_microseconds() % _DAY
+            code = self._code("a DATE takes whole days only: CAST it to TIMESTAMP")
+            failure = _first(failure, _where(rest != 0, code))
+        return self._in_microseconds(_Part(value, dtype, failure))
 
     def _exact(self, tree: _Tree) -> _Part:
         part = self.part(tree)
@@ -323,6 +350,15 @@ def _operator(function: _Tree) -> str:
         return function
     sql = function.get("Sql") if isinstance(function, dict) else None
     return str(sql.get("Binary", next(iter(sql)))) if isinstance(sql, dict) else ""
+
+
+def _length(offset: _Part) -> pl.Expr:
+    """The length of what polars adds to a time. Raises SqlError where it has none of its own."""
+    text = pl.select(offset.value).item()
+    if re.search("mo|q|y", text):
+        raise SqlError("an INTERVAL of months or years has no length")
+    since = pl.Series([0]).cast(INSTANT)
+    return pl.lit((since.dt.offset_by(text) - since).item()).cast(INTERVAL)
 
 
 def _is_parse(function: _Tree) -> bool:

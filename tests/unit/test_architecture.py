@@ -17,7 +17,7 @@ IMPORTED = ["schemas", "tables", "runtime", "connectors", "streams"]
 FORBIDDEN_MODULES = {"random", "time", "socket", "subprocess", "secrets", "uuid"}
 FORBIDDEN_CALLS = {"now", "utcnow", "today", "getenv", "float", "open", "print", "input"}
 FORBIDDEN_NAMES = {"Float32", "Float64"}
-TYPE_MAPS = {"types.py", "block_writer.py"}  # name every Avro type, floats too; no money
+TYPE_MAPS = {"types.py", "block_writer.py", "declared.py"}  # name every type, floats too; no money
 
 QUIET_IMPORT = """
 import importlib, os, pkgutil, sys
@@ -129,9 +129,9 @@ VENDORS = sorted(path.parent.name for path in VENDORS_FOLDER.glob("*/mapping.yam
 def vendors_named(source: str) -> set[str]:
     """Vendors that a text names, as their folders or as they call themselves.
 
-    Not what Python and Avro call a number.
+    Not what Python, Avro and PostgreSQL call a number.
     """
-    numbers = r"\bFloat(?:32|64)\b|\bfloat\b(?![:_.]\w)(?<!vendors\.float)|parse_float"
+    numbers = r"\bFloat(?:32|64)\b|\bfloat[48]\b|\bfloat\b(?![:_.]\w)(?<!vendors\.float)|parse_float"
     text = re.sub(numbers, "", source)
     return {name for name in VENDORS if re.search(name.replace("_", "[ _-]?"), text, re.IGNORECASE)}
 

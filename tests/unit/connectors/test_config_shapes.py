@@ -271,6 +271,17 @@ def test_d9_up_names_every_problem_before_anything_starts() -> None:
 
 
 @pytest.mark.fault("D9", place="psastream/up.py")
+def test_d9_up_names_the_variables_of_a_database_that_its_own_connect_would_lack() -> None:
+    file = Path("connectors/vendors/inhouse/connector.json")
+    options = UpOptions(Path("unused"), [], [], [file])
+    values = {f"INHOUSE_PSA_{name}": "x" for name in ("HOST", "PORT", "USER", "DATABASE")}
+    with pytest.raises(ConfigError, match=r"connector\.json: INHOUSE_PSA_PASSWORD not set"):
+        check(options, values)
+    check(options, {**values, "INHOUSE_PSA_PASSWORD": ""})
+    check(options, {"PSASTREAM_CONNECT_URL": "http://connect:8083"})
+
+
+@pytest.mark.fault("D9", place="psastream/up.py")
 def test_d9_up_refuses_files_of_systems_that_the_landscape_does_not_name(tmp_path: Path) -> None:
     """Their topics would have no contracts and no readers, and their sinks no commands."""
     folder = tmp_path / "staffing"

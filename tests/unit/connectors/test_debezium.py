@@ -45,6 +45,14 @@ def test_no_secret_and_no_address_is_in_the_file() -> None:
     assert all(isinstance(value, str) for value in config.values())
 
 
+def test_the_variables_of_a_file_are_those_that_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    config = {"topic.prefix": "src", "a": "${env:A_1}:${env:_b}", "c": "${file:x}", "d": "$env:D"}
+    path.write_text(json.dumps({"name": "x", "config": config}))
+    assert read_connector_file(path).variables == {"A_1", "_b"}
+    assert "INHOUSE_PSA_HOST" in read_connector_file(FILE).variables
+
+
 def test_money_and_quiet_tables_are_safe() -> None:
     config = read_connector_file(FILE).config
     assert config["decimal.handling.mode"] == "string"

@@ -132,6 +132,16 @@ def test_d6_connect_resolves_only_what_connector_files_name() -> None:
     assert worker["connector.client.config.override.policy"] == "None"
 
 
+def test_connect_resolves_what_files_of_a_firms_own_name_too() -> None:
+    addresses = StackAddresses(bootstrap_servers="kafka:9092", registry_url="http://registry:8081")
+
+    worker = properties(worker_properties(HERE, 8083, addresses, ["FIRM_HOST"]))
+
+    allowed = re.compile(worker["config.providers.env.param.allowlist.pattern"])
+    assert allowed.fullmatch("FIRM_HOST") and allowed.fullmatch("INHOUSE_PSA_HOST")
+    assert not allowed.fullmatch("FIRM_HOST2")
+
+
 def test_a_missing_package_names_the_extra_to_install() -> None:
     for look_up in (import_package, package_directory):
         with pytest.raises(MissingPackageError, match=r"no_such_package.*psastream\[sandbox\]"):

@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 import pytest
 
+from schemas.mapping.casts import INSTANT, INTERVAL
 from schemas.mapping.compiled import Computed, with_computed
 from schemas.mapping.sql import FAILED_ANYHOW, SqlCompiler
 from schemas.mapping.sql_text import Name, SqlError
@@ -24,6 +25,9 @@ DTYPES: Final[dict[str, pl.DataType]] = {
     "flag": pl.Boolean(),
     "day": pl.Date(),
     "at": pl.Datetime("ms", "UTC"),
+    "began": INSTANT,
+    "took": INTERVAL,
+    "pause": INTERVAL,
     "deep": pl.Struct({"part": pl.Struct({"name": pl.String()}), "number": pl.Int64()}),
     "end": pl.String(),
 }
@@ -96,6 +100,47 @@ def problem(sql: str) -> tuple[int, str]:
         ("day >= DATE '2024-03-01'", {"day": date(2024, 3, 1)}, True),
         ("at - at", {"at": datetime(2024, 1, 1, tzinfo=UTC)}, timedelta(0)),
         (
+            "began - at",
+            {
+                "at": datetime(2024, 1, 1, tzinfo=UTC),
+                "began": datetime(2024, 1, 1, microsecond=1, tzinfo=UTC),
+            },
+            timedelta(microseconds=1),
+        ),
+        (
+            "took - COALESCE(pause, INTERVAL '0 seconds')",
+            {"took": timedelta(microseconds=1)},
+            timedelta(microseconds=1),
+        ),
+        (
+            "took - pause + INTERVAL '1 minute'",
+            {"took": timedelta(hours=1), "pause": timedelta(milliseconds=1)},
+            timedelta(hours=1, minutes=1) - timedelta(milliseconds=1),
+        ),
+        ("took - INTERVAL '90 minutes'", {"took": timedelta(hours=2)}, timedelta(minutes=30)),
+        (
+            "took + INTERVAL '1 day 2 hours'",
+            {"took": timedelta(microseconds=1)},
+            timedelta(hours=26, microseconds=1),
+        ),
+        (
+            "CAST(day AS TIMESTAMP) + took",
+            {"day": date(2024, 2, 29), "took": timedelta(hours=25)},
+            datetime(2024, 3, 1, 1, tzinfo=UTC),
+        ),
+        ("day + took", {"day": date(2024, 2, 29), "took": timedelta(days=1)}, date(2024, 3, 1)),
+        ("took > INTERVAL '1 hour'", {"took": timedelta(hours=1)}, False),
+        ("CAST(text AS DECIMAL(18,10))", {"text": "1.50E-8"}, Decimal("0.0000000150")),
+        ("CAST(text AS DECIMAL(18,4))", {"text": "-1.2E+3"}, Decimal("-1200.0000")),
+        ("CAST(text AS DECIMAL(18,4))", {"text": "0E-10"}, Decimal("0.0000")),
+        ("CAST(text AS DECIMAL(18,4))", {"text": "5e0"}, Decimal("5.0000")),
+        ("CAST(price AS DECIMAL(18,9))", {"price": 1.5e-7}, Decimal("0.000000150")),
+        (
+            "CAST(text AS TIMESTAMP)",
+            {"text": "2024-01-01T10:00:00.123456Z"},
+            datetime(2024, 1, 1, 10, microsecond=123_456, tzinfo=UTC),
+        ),
+        (
             "at < TIMESTAMP '2024-01-01 00:00:01'",
             {"at": datetime(2024, 1, 1, tzinfo=UTC)},
             True,
@@ -139,6 +184,20 @@ def test_an_expression_gives_what_sql_says(sql: str, row: dict[str, object], val
         ("TRY_CAST(text AS DECIMAL(5,2))", {"text": "1000"}, "a value is no DECIMAL(5,2)"),
         ("CAST(amount AS DECIMAL(18,1))", {"amount": Decimal("1.25")}, "a value is no DECIMAL"),
         ("CAST(amount AS BIGINT)", {"amount": Decimal("1.25")}, "a value is no BIGINT"),
+        ("CAST(text AS DECIMAL(18,4))", {"text": "1.50E-8"}, "a value is no DECIMAL(18,4)"),
+        ("CAST(text AS DECIMAL(18,4))", {"text": "1.25E+1"}, "a value is no DECIMAL(18,4)"),
+        ("CAST(text AS DECIMAL(18,4))", {"text": "1E15"}, "a value is no DECIMAL(18,4)"),
+        ("CAST(text AS DECIMAL(18,4))", {"text": "E5"}, "a value is no DECIMAL(18,4)"),
+        (
+            "day + took",
+            {"day": date(2024, 2, 29), "took": timedelta(hours=25)},
+            "a DATE takes whole days only: CAST it to TIMESTAMP",
+        ),
+        (
+            "day - took",
+            {"day": date(2024, 2, 29), "took": timedelta(microseconds=-1)},
+            "a DATE takes whole days only: CAST it to TIMESTAMP",
+        ),
         ("CAST(whole AS SMALLINT)", {"whole": 2**15}, "a value is no SMALLINT"),
         ("CAST(text AS DATE)", {"text": "2024-02-30"}, "a value is no DATE"),
         ("CAST(text AS DATE)", {"text": "2024-2-3"}, "a value is no DATE"),
@@ -289,6 +348,15 @@ def test_what_is_no_expression_of_a_row_is_refused_where_it_stands(
         ("text < small", "TEXT and INTEGER are of two kinds"),
         ("text IN (1, 2)", "TEXT and LIST(INT64) are of two kinds"),
         ("day = at", "DATE and TIMESTAMP are of two kinds"),
+        ("took = at", "INTERVAL and TIMESTAMP are of two kinds"),
+        ("COALESCE(took, 0)", "INTERVAL and INTEGER are of two kinds"),
+        ("took + INTERVAL '1 month'", "an INTERVAL of months or years has no length"),
+        ("took - INTERVAL '1 year'", "an INTERVAL of months or years has no length"),
+        ("took * 2", "an INTERVAL is added and taken away, and nothing else"),
+        ("took // 2", "an INTERVAL is added and taken away, and nothing else"),
+        ("took % pause", "an INTERVAL is added and taken away, and nothing else"),
+        ("ABS(took)", "an INTERVAL is added and taken away, and nothing else"),
+        ("CAST(took AS TEXT)", "INTERVAL does not become TEXT"),
         ("CAST(deep AS TEXT)", "does not become TEXT"),
         ("CAST(day AS INTEGER)", "DATE does not become INTEGER"),
         ("CAST(text AS TIMESTAMP) - text", "cannot be computed"),
