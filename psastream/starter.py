@@ -240,8 +240,8 @@ def _type(column: Column) -> str | None:
         return "text"
     if column.type == "numeric":
         precision, scale = column.precision, column.scale
-        is_fixed = precision is not None and scale is not None and scale <= precision
-        return f"decimal({precision},{scale})" if is_fixed and precision <= _DIGITS_MAX else "text"
+        is_fixed = scale is not None and scale <= (precision or 0) <= _DIGITS_MAX
+        return f"decimal({precision},{scale})" if is_fixed else "text"
     if column.type in _PRECISE:
         return column.type if column.scale is None else f"{column.type}({column.scale})"
     return _TYPES.get(column.type)

@@ -247,7 +247,7 @@ def _as_debezium_writes(row: object, declared: Mapping[str, str]) -> object:
     }
 
 
-def _readable(field: Mapping[str, Any]) -> Mapping[str, Any]:
+def _readable(field: dict[str, Any]) -> dict[str, Any]:
     """A field as rows are read by: no contract has a double, so it is read as its text."""
     is_double = field["type"][-1] in _DOUBLES
     return {**field, "type": ["null", "string"]} if is_double else field

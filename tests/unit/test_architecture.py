@@ -131,7 +131,7 @@ def vendors_named(source: str) -> set[str]:
 
     Not what Python, Avro and PostgreSQL call a number.
     """
-    numbers = r"\bFloat(?:32|64)\b|\bfloat[48]\b|\bfloat\b(?![:_.]\w)(?<!vendors\.float)|parse_float"
+    numbers = r"\bFloat(?:32|64)\b|\bfloat[48]?\b(?![:_.]\w)(?<!vendors\.float)|parse_float"
     text = re.sub(numbers, "", source)
     return {name for name in VENDORS if re.search(name.replace("_", "[ _-]?"), text, re.IGNORECASE)}
 
@@ -147,6 +147,7 @@ def vendors_named(source: str) -> set[str]:
         ("def take(rate: float | None) -> float: ...", set()),
         ('"float": pl.Float32()', set()),
         ("schema: Float64", set()),
+        ('"float8": "double"', set()),
     ],
 )
 def test_the_check_finds_vendors(source: str, named: set[str]) -> None:
