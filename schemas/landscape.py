@@ -112,10 +112,12 @@ class Landscape(BaseModel):
         listed = self.systems[erp].legal_entities
         return listed is None or legal_entity in listed
 
-    def only(self, role: Role) -> str:
-        """Return the system that plays a role of which a landscape has one: `Role.RESOURCE`."""
-        (system,) = self.of(role)
-        return system
+    def named_for(self, role: Role) -> str:
+        """Return whom an exception names about what a role tells: the first system that plays it.
+
+        Where none does, the first of the landscape.
+        """
+        return next(iter([*self.of(role), *self.systems]))
 
 
 def load_landscape(text: str) -> Landscape:
@@ -138,16 +140,9 @@ def load_landscape(text: str) -> Landscape:
 def _numbers_of_systems(landscape: Landscape) -> list[str]:
     """Problems with how many systems play a role: nothing says which of two tools staffs."""
     found = landscape.of(Role.RESOURCE)
-    problems = [
-        f"systems: none plays the role {role.value}"
-        for role in (Role.CRM, Role.ERP)
-        if not landscape.of(role)
-    ]
-    if len(found) != 1:
-        problems.append(
-            f"systems: {len(found)} play the role resource ({', '.join(found) or 'none'}), not 1"
-        )
-    return problems
+    if len(found) > 1:
+        return [f"systems: {len(found)} play the role resource ({', '.join(found)}), not 1"]
+    return []
 
 
 def _misplaced(landscape: Landscape) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas.landscape import Role
 from tables.engagement.view import ProjectView
 from tables.foundation import exceptions
 from tables.foundation.content import Payload
@@ -55,7 +56,7 @@ def tell_unclear_entity(view: ProjectView, outbox: Outbox, timestamp_ms: int) ->
     which of them somebody waits for.
     """
     finding, deal = None, view.document.opportunity
-    if view.wanted is not None and view.biller is None:
+    if view.wanted is not None and view.biller is None and view.landscape.erps:
         finding = exceptions.Finding(
             code="engagement.no_erp",
             detail=f"nobody knows which ERP bills the project: {_missing_entity(view)}",
@@ -99,16 +100,17 @@ def _missing_entity(view: ProjectView) -> str:
 def _status(view: ProjectView) -> tuple[str, str | None]:
     """Return the status of a project and why it waits."""
     customer = view.document.customer
-    if view.wanted is None:
+    if view.wanted is None and view.landscape.of(Role.CRM):
         return _status_of_unwanted(view), NOT_ASKED
-    if view.erp is not None:
+    is_there = view.erp if view.landscape.erps else view.rm or view.psa
+    if view.wanted is None or is_there is not None:
         return "active", None
     if view.biller and (customer is None or not customer.is_in(view.biller)):
         return "waiting_customer", "the ERP does not hold the customer yet"
-    if view.biller is None or view.entity is None:
+    if view.landscape.erps and (view.biller is None or view.entity is None):
         return "waiting_legal_entity", _missing_entity(view)
-    result = view.document.results.get(view.name_in(view.biller))
-    entry = view.document.ledgers.get(view.name_in(view.biller))
+    asked = view.name_in(view.biller or "")
+    result, entry = view.document.results.get(asked), view.document.ledgers.get(asked)
     if result and entry and result.status == "rejected" and result.revision == entry.revision:
         return "rejected", result.error_detail
     return "requested", None

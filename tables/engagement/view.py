@@ -66,7 +66,7 @@ class EngagementDocument(BaseModel):
     def system(self, landscape: Landscape) -> str:
         """Return the CRM that the deal comes from; of a deal that is gone, the first one."""
         system = self.opportunity.id.partition(":")[0] if self.opportunity else ""
-        return system if landscape.plays(system, Role.CRM) else landscape.of(Role.CRM)[0]
+        return system if landscape.plays(system, Role.CRM) else landscape.named_for(Role.CRM)
 
     def is_handed_off(self, landscape: Landscape) -> bool:
         """Whether sales has handed the deal over to delivery."""
@@ -204,8 +204,10 @@ class ProjectView:
         """The row of an ERP in which no handed-off deal asks for the project, with money on it.
 
         What an ERP has shown may be booked on: only people take it back. One at a time, that of
-        the ERP which the landscape names first.
+        the ERP which the landscape names first. None where no CRM tells of deals.
         """
+        if not self.landscape.of(Role.CRM):
+            return None
         rows = (
             row
             for erp, row in self.held.items()

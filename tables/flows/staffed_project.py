@@ -1,4 +1,4 @@
-"""Projects in the resource tool, once the ERP that bills them holds them."""
+"""Projects in the resource tool, once the ERP that bills them holds them, or if none bills."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tables.foundation.facts import ProjectLink
 
 
 def _wanted(view: ProjectView, _: str) -> UpsertProject | None:
-    if view.erp is None:
+    if view.erp is None and view.landscape.erps:
         return None
     # The resource tool is searched by a code that people type: the table has found it.
     return view.as_sold(seen_id=view.rm.native_id if view.rm else None)

@@ -112,7 +112,7 @@ class SharedAddresses:
             if is_home(address):
                 subject = Subject(
                     exception_id=f"person:{address}",
-                    system=self._landscape.only(Role.RESOURCE),
+                    system=self._landscape.named_for(Role.RESOURCE),
                     kind=KIND,
                     natural_key=address,
                     correlation_id=None,

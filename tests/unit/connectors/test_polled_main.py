@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import signal
 import threading
@@ -12,6 +13,7 @@ from datetime import datetime
 from typing import cast
 
 import pytest
+import structlog
 
 from connectors.polled.bookmark import Bookmark
 from connectors.polled.kafka_log import KafkaLog
@@ -142,7 +144,11 @@ def test_a_poller_that_is_told_to_stop_ends_without_an_error() -> None:
     settings = Settings(
         bootstrap_servers="127.0.0.1:1", registry_url="http://127.0.0.1:1", metrics_port=0
     )
-    assert run_poller(settings, []) == 0
+    try:
+        assert run_poller(settings, []) == 0
+    finally:
+        logging.getLogger().handlers.clear()
+        structlog.reset_defaults()
     stopper.join()
 
 

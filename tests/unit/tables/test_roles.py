@@ -192,3 +192,73 @@ def test_sales_hands_over_from_the_stage_on_that_the_firm_says(stage: str, asked
     hand_over(work, stage)
     work.run()
     assert len(orders(work)) == asked
+
+
+def without(role: Role) -> Topology:
+    """A firm of which no system plays a role; its other ones play theirs of the swapped one."""
+    left = {name: each for name, each in SWAPPED.systems.items() if each.role is not role}
+    psa = {"harvest": System(role=Role.PSA)}
+    return topology(SWAPPED.model_copy(update={"systems": {**left, **psa}}))
+
+
+def test_without_an_erp_a_project_is_staffed_once_sales_hands_over() -> None:
+    work = without(Role.ERP)
+    hand_over(work)
+    work.run()
+    assert orders(work) == {(f"netsuite:project:{PROJECT}", "upsert_project")}
+    assert (status(work)["status"], status(work)["reason"]) == ("requested", None)
+    project(work, "netsuite:job:1")
+    work.run()
+    assert (status(work)["status"], status(work)["reason"]) == ("active", None)
+    assert work.table("psa.exception") == {}, "nobody waits for an ERP"
+
+
+def test_without_a_resource_tool_the_erp_is_asked_all_the_same() -> None:
+    work = without(Role.RESOURCE)
+    hand_over(work)
+    customer(work, "float:customer:1")
+    work.run()
+    project(work, "float:project:1")
+    work.run()
+    kinds = {kind for _, kind in orders(work)}
+    assert "upsert_project" in kinds
+    assert {key.partition(":")[0] for key, _ in orders(work)} == {"float"}
+    assert status(work)["status"] == "active"
+
+
+def test_without_a_crm_nobody_misses_a_deal() -> None:
+    work = without(Role.CRM)
+    names = {"project_id": PROJECT, "engagement_id": ENGAGEMENT, "customer_id": CUSTOMER}
+    row = {"id": "float:project:1", "source_system": "float", "name": "Grid", **names}
+    money = {"contract_value": Decimal("9.0000"), "currency": "EUR"}
+    work.put("psa.project", row["id"], {**row, **money, "status": "active"}, row["id"])
+    work.run()
+    assert (status(work)["status"], status(work)["reason"]) == ("active", None)
+    assert work.table("psa.exception") == {}, "no deal is there to ask for the project"
+    assert orders(work) == set()
+
+
+def test_a_psa_alone_shows_its_margin() -> None:
+    alone = Landscape(systems={"harvest": System(role=Role.PSA)})
+    work = topology(alone)
+    project_ref = "harvest:project:1"
+    row = {"id": project_ref, "source_system": "harvest", "name": "Grid", "status": "active"}
+    work.put("psa.project", project_ref, row, project_ref)
+    entry = {
+        "id": "harvest:time_entry:1",
+        "project_ref": project_ref,
+        "resource_id": "res-1",
+        "work_on": date(2026, 11, 3),
+        "hours": Decimal("2.00"),
+        "bill_rate": Decimal("100.0000"),
+        "cost_rate": Decimal("40.0000"),
+        "currency": "EUR",
+        "status": "approved",
+        "is_billable": True,
+    }
+    work.put("psa.time_entry", str(entry["id"]), entry, project_ref)
+    work.run()
+    (margin,) = work.table("psa.metric.project_margin").values()
+    assert (margin["revenue"], margin["cost"], margin["margin"]) == (200, 80, 120)
+    assert work.table("psa.exception") == {}
+    assert orders(work) == set()
