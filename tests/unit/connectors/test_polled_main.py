@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import os
 import signal
 import threading
@@ -13,7 +12,6 @@ from datetime import datetime
 from typing import cast
 
 import pytest
-import structlog
 
 from connectors.polled.bookmark import Bookmark
 from connectors.polled.kafka_log import KafkaLog
@@ -28,6 +26,7 @@ from schemas.codec.record import AvroSchema
 from schemas.errors import BrokerUnavailableError, FatalError
 from tests.support.catalogue import FIRM
 from tests.support.jumping_clock import run_jumping
+from tests.support.logging_back import logging_put_back
 from tests.support.polled import Clock, MemoryLog, MemoryReader, MemoryTable, make_config
 
 
@@ -144,11 +143,8 @@ def test_a_poller_that_is_told_to_stop_ends_without_an_error() -> None:
     settings = Settings(
         bootstrap_servers="127.0.0.1:1", registry_url="http://127.0.0.1:1", metrics_port=0
     )
-    try:
+    with logging_put_back():
         assert run_poller(settings, []) == 0
-    finally:
-        logging.getLogger().handlers.clear()
-        structlog.reset_defaults()
     stopper.join()
 
 

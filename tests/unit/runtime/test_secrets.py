@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +28,7 @@ from runtime.registry import Registry
 from runtime.secrets import MASK, forget, mask, remember, remember_named
 from runtime.settings import Settings
 from schemas.errors import FatalError, PsaStreamError
+from tests.support.logging_back import logging_put_back
 
 PLACE = "runtime/secrets.py"
 PASSWORD = "cAnary-9f3k!x"
@@ -54,15 +54,11 @@ def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
     """What a process logs, as JSON lines; logging and the hook are put back."""
-    root, hook, thread_hook = logging.getLogger(), sys.excepthook, threading.excepthook
-    handlers, level = root.handlers, root.level
-    configure_logs(json=True)
-    stream = io.StringIO()
-    root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
-    yield stream
-    root.handlers, sys.excepthook, threading.excepthook = handlers, hook, thread_hook
-    root.setLevel(level)
-    structlog.reset_defaults()
+    with logging_put_back():
+        configure_logs(json=True)
+        stream = io.StringIO()
+        logging.getLogger().handlers[0].setStream(stream)  # type: ignore[attr-defined]
+        yield stream
 
 
 @pytest.fixture
