@@ -16,9 +16,10 @@ from sandbox.books.contracts import contracts
 from sandbox.books.measures import counted_entries
 from sandbox.books.projects import (
     ProjectFile,
+    billers,
     customer_of_account,
     erp_customer,
-    is_won,
+    lacks_tax_code,
     legal_entity,
     project_files,
     project_plan,
@@ -38,6 +39,9 @@ LOG_NAMES: Final = {
     ("netsuite", "customer"): "netsuite customer",
     ("netsuite", "job"): "netsuite project",
     ("netsuite", "timeBill"): "netsuite time bill",
+    ("business_central", "customer"): "business_central customer",
+    ("business_central", "job"): "business_central project",
+    ("business_central", "jobPlanningLine"): "business_central time bill",
     ("float", "project"): "float project",
 }
 
@@ -45,22 +49,22 @@ LOG_NAMES: Final = {
 def expected_debtors(rows: SourceRows) -> Expected:
     """Return the ERP customers of won deals, as the CRM has them."""
     accounts = by_id(rows.accounts, "ref")
-    buyers = {deal["account_ref"] for deal in rows.deals if is_won(deal)}
+    buyers = {(erp, deal["account_ref"]) for deal in rows.deals for erp in billers(rows, deal)}
     return {
-        customer_of_account(account): {
+        f"{erp} {customer_of_account(account)}": {
             "name": accounts[account]["name"],
             "country_code": accounts[account]["country_code"],
             "currency": accounts[account]["currency"],
             "tax_number": accounts[account]["tax_number"],
         }
-        for account in buyers
+        for erp, account in buyers
     }
 
 
 def actual_debtors(rows: SourceRows) -> Expected:
     """Return the ERP's customers that carry an id of ours."""
     return {
-        row["externalid"]: {
+        f"{row['erp']} {row['externalid']}": {
             "name": row["companyname"],
             "country_code": row["country"],
             "currency": row["currency"],
@@ -85,6 +89,7 @@ def actual_jobs(rows: SourceRows) -> Expected:
     customers = by_id(rows.customers)
     return {
         job["externalid"]: {
+            "erp": job["erp"],
             "name": job["companyname"],
             "customer_id": customers[job["parent"]]["externalid"],
             "legal_entity_id": job["subsidiary"],
@@ -111,7 +116,7 @@ def expected_time_bills(rows: SourceRows) -> Expected:
     invoiced nowhere. Each invoice line that names an entry on a project uses up one id.
     """
     projects, agreed = by_id(rows.projects, "ref"), contracts(rows)
-    in_erp = {job["externalid"] for job in rows.jobs}
+    in_erp = {job["externalid"]: job["erp"] for job in rows.jobs}
     expected, locked = _used_time_bills(rows), locked_projects(rows)
     used = Counter((line.entry, line.project) for line in sold_time(rows) if line.hours > 0)
     for entry in counted_entries(rows):
@@ -125,6 +130,7 @@ def expected_time_bills(rows: SourceRows) -> Expected:
         number_used = used[entry_id, project_ref]
         slot = f"{project_ref}#{number_used}" if number_used else project_ref
         expected[time_bill_id(entry_id, slot)] = {
+            "erp": in_erp[project_id],
             "project_id": project_id,
             "project_ref": project_ref,
             "time_entry_id": entry_id,
@@ -161,6 +167,7 @@ def actual_time_bills(rows: SourceRows) -> Expected:
     jobs = by_id(rows.jobs)
     return {
         bill["externalid"]: {
+            "erp": bill["erp"],
             "project_id": jobs[bill["customer"]]["externalid"],
             "project_ref": bill["custcol_psa_project"],
             "time_entry_id": bill["custcol_psa_time_entry"],
@@ -203,17 +210,13 @@ def actual_rm_projects(rows: SourceRows) -> Expected:
 
 def expected_log(rows: SourceRows) -> Expected:
     """Return what the log of writes must add up to: one creation for each row that is there."""
-    present = {
-        "netsuite customer": actual_debtors(rows),
-        "netsuite project": actual_jobs(rows),
-        "netsuite time bill": actual_time_bills(rows),
-        "float project": actual_rm_projects(rows),
+    names = {
+        *(customer.replace(" ", " customer ", 1) for customer in actual_debtors(rows)),
+        *(f"{job['erp']} project {name}" for name, job in actual_jobs(rows).items()),
+        *(f"{bill['erp']} time bill {name}" for name, bill in actual_time_bills(rows).items()),
+        *(f"float project {name}" for name in actual_rm_projects(rows)),
     }
-    return {
-        f"{name} {identity}": {"creations_less_deletions": 1}
-        for name, found in present.items()
-        for identity in found
-    }
+    return {name: {"creations_less_deletions": 1} for name in names}
 
 
 def actual_log(effects: Iterable[Effect]) -> Expected:
@@ -231,8 +234,9 @@ def _can_be_in_erp(rows: SourceRows, project: ProjectFile) -> bool:
     if project.deal is None or not project.is_wanted:
         return False
     entity = legal_entity(rows, project.country_code)
-    has_tax_code = entity is not None and entity["custrecord_psa_tax_code"] is not None
-    return has_tax_code and erp_customer(rows, project.deal) is not None
+    if entity is None or lacks_tax_code(entity):
+        return False
+    return erp_customer(rows, project.deal, project.country_code) is not None
 
 
 def _wanted_job(rows: SourceRows, project: ProjectFile) -> dict[str, Any]:
@@ -241,6 +245,7 @@ def _wanted_job(rows: SourceRows, project: ProjectFile) -> dict[str, Any]:
     assert entity is not None
     plan = project_plan(rows, project.rm)
     return {
+        "erp": entity["erp"],
         "name": project.name,
         "customer_id": customer_of_account(deal["account_ref"]),
         "legal_entity_id": entity["id"],

@@ -80,7 +80,7 @@ def project_files(rows: SourceRows) -> dict[str, ProjectFile]:
         if deal is not None and is_won(deal):
             file(project_id(engagement_of_deal(deal), line["country_code"])).lines.append(line)
     # Where a system holds several rows of one project, the first by id stands for it.
-    for job in sorted(rows.jobs, key=lambda row: int(row["id"]), reverse=True):
+    for job in sorted(rows.jobs, key=age, reverse=True):
         if is_project_id(job["externalid"] or ""):
             file(job["externalid"]).erp = job
     for project in sorted(rows.rm_projects, key=lambda row: int(row["project_id"]), reverse=True):
@@ -122,13 +122,35 @@ def legal_entity(rows: SourceRows, country_code: str) -> Row | None:
         for row in rows.subsidiaries
         if row["country"] == country_code and row["isinactive"] != "T"
     )
-    return min(active, key=lambda row: int(row["id"]), default=None)
+    return min(active, key=age, default=None)
 
 
-def erp_customer(rows: SourceRows, deal: Row) -> Row | None:
-    """Return the ERP's customer of a deal."""
-    wanted = customer_of_account(deal["account_ref"])
-    return next((row for row in rows.customers if row["externalid"] == wanted), None)
+def age(row: Row) -> tuple[int, str]:
+    """Return what sorts rows of an ERP by their ids, the oldest first."""
+    return len(str(row["id"])), str(row["id"])
+
+
+def billers(rows: SourceRows, deal: Row) -> set[str]:
+    """Return the ERPs that bill what a won deal sells: those with the legal entities for it."""
+    if not is_won(deal):
+        return set()
+    if len(rows.erps) == 1:
+        return set(rows.erps)
+    lines = (line for line in rows.deal_lines if line["deal_ref"] == deal["ref"])
+    entities = (legal_entity(rows, line["country_code"]) for line in lines)
+    return {entity["erp"] for entity in entities if entity is not None}
+
+
+def erp_customer(rows: SourceRows, deal: Row, country_code: str) -> Row | None:
+    """Return the customer of a deal in the ERP that bills for a country, or in any."""
+    wanted, entity = customer_of_account(deal["account_ref"]), legal_entity(rows, country_code)
+    found = (row for row in rows.customers if row["externalid"] == wanted)
+    return next((row for row in found if entity is None or row["erp"] == entity["erp"]), None)
+
+
+def lacks_tax_code(entity: Row) -> bool:
+    """Whether the ERP refuses projects of a legal entity."""
+    return bool(entity["needs_tax_code"]) and entity["custrecord_psa_tax_code"] is None
 
 
 def allocation_plan(rows: SourceRows, allocation: Row) -> Plan:

@@ -38,8 +38,10 @@ class Library:
         *,
         crm: str = "salesforce",
         psa: str = DATABASE,
+        erps: tuple[str, ...] = ("netsuite",),
     ) -> None:
-        """`crm` and `psa` are the systems in those roles."""
+        """`crm`, `psa` and `erps` are the systems in those roles."""
+        self._erps = erps
         self._crm = crm
         self._psa = psa
         self._kafka = kafka
@@ -54,7 +56,7 @@ class Library:
         if self._psa == DATABASE:
             tables[DATABASE] = self._database()
         today = datetime.now(UTC).date()
-        return SourceRows.of(tables, today, crm=self._crm, psa=self._psa)
+        return SourceRows.of(tables, today, crm=self._crm, psa=self._psa, erps=self._erps)
 
     def _database(self) -> dict[str, list[dict[str, Any]]]:
         with psycopg.connect(self._postgres_dsn, row_factory=dict_row) as connection:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, Self
 
 from sandbox.books import sales, work
+from sandbox.books.ledgers import Ledger
 
 Row = Mapping[str, Any]
 Rows = tuple[Row, ...]
@@ -23,7 +24,7 @@ class SourceRows:
     accounts: Rows = ()
     deals: Rows = ()
     deal_lines: Rows = ()
-    # ERP
+    # ERPs, as `sandbox.books.ledgers` has them
     subsidiaries: Rows = ()
     customers: Rows = ()
     jobs: Rows = ()
@@ -43,6 +44,7 @@ class SourceRows:
     expenses: Rows = ()
     crm: str = "salesforce"
     psa: str = "inhouse"
+    erps: tuple[str, ...] = ("netsuite",)
     today: date = date(1990, 1, 1)
 
     @classmethod
@@ -53,25 +55,26 @@ class SourceRows:
         *,
         crm: str = "salesforce",
         psa: str = "inhouse",
+        erps: tuple[str, ...] = ("netsuite",),
     ) -> Self:
-        """Sort the vendors' books into one view, as of today; `crm`, `psa` play those roles."""
-        erp, rm = vendors["netsuite"], vendors["float"]
+        """Sort the vendors' books into one view, as of today; `crm`, `psa`, `erps` by role."""
+        ledger, rm = Ledger.of(erps, vendors), vendors["float"]
         sold_in, delivered_in = sales.READ[crm], work.READ[psa]
         sold = sold_in.read(vendors[sold_in.vendor])
         delivered = delivered_in.read(vendors[delivered_in.vendor], sold.deals_are)
-        symbols = {row["id"]: row["symbol"] for row in erp["currency"]}
         return cls(
             crm=sold.system,
             psa=delivered.system,
+            erps=erps,
             accounts=sold.accounts,
             deals=sold.deals,
             deal_lines=sold.deal_lines,
-            subsidiaries=_with_symbols(erp["subsidiary"], symbols),
-            customers=_with_symbols(erp["customer"], symbols),
-            jobs=_with_symbols(erp["job"], symbols),
-            time_bills=tuple(erp["timebill"]),
-            invoices=_with_symbols(erp["transaction"], symbols),
-            invoice_lines=tuple(erp["transactionline"]),
+            subsidiaries=ledger.subsidiaries,
+            customers=ledger.customers,
+            jobs=ledger.jobs,
+            time_bills=ledger.time_bills,
+            invoices=ledger.invoices,
+            invoice_lines=ledger.invoice_lines,
             people=tuple(rm["people"]),
             rm_projects=tuple(rm["projects"]),
             allocations=tuple(rm["tasks"]),
@@ -108,8 +111,3 @@ def rounded(value: Fraction, digits: int) -> Decimal:
 def by_id(rows: Iterable[Row], id_field: str = "id") -> dict[Any, Row]:
     """Return the rows by their native id."""
     return {row[id_field]: row for row in rows}
-
-
-def _with_symbols(rows: Iterable[Row], symbols: Mapping[Any, str]) -> Rows:
-    """The ERP's rows with the ISO symbol of their currency in place of its internal id."""
-    return tuple({**row, "currency": symbols.get(row["currency"])} for row in rows)

@@ -10,9 +10,10 @@ from sandbox.books.projects import (
     ALLOCATION_STATUSES,
     ProjectFile,
     allocation_plan,
+    billers,
     customer_of_account,
     erp_customer,
-    is_won,
+    lacks_tax_code,
     legal_entity,
     project_files,
     project_plan,
@@ -29,21 +30,23 @@ TAX_CODE_MISSING: Final = "Please enter value(s) for: Tax Code"
 def expected_customers(rows: SourceRows) -> Expected:
     """Return `psa.status.customer`: every customer the CRM or the ERP knows."""
     accounts = {customer_of_account(row["ref"]): row for row in rows.accounts}
-    debtors = {_customer_of_debtor(row): row for row in rows.customers}
+    held = {(row["erp"], _customer_of_debtor(row)): row for row in rows.customers}
     expected: Expected = {}
-    for identity in accounts.keys() | debtors.keys():
-        account, debtor = accounts.get(identity), debtors.get(identity)
+    for identity in accounts.keys() | {identity for _, identity in held}:
+        account = accounts.get(identity)
+        debtors = {erp: held[erp, identity] for erp in rows.erps if (erp, identity) in held}
+        debtor = next(iter(debtors.values()), None)
         deals = [d for d in rows.deals if customer_of_account(d["account_ref"]) == identity]
-        if debtor is not None:
-            status = "active"
+        if any(billers(rows, deal) - debtors.keys() for deal in deals):
+            status = "requested"
         else:
-            status = "requested" if any(is_won(deal) for deal in deals) else "prospect"
+            status = "active" if debtors else "prospect"
         expected[identity] = {
             "customer_id": identity,
             "name": account["name"] if account else debtor and debtor["companyname"],
             "status": status,
             "crm_id": account and account["ref"],
-            "erp_id": debtor and f"netsuite:customer:{debtor['id']}",
+            "erp_id": debtor and f"{debtor['erp']}:customer:{debtor['id']}",
             "engagements": len(deals),
         }
     return expected
@@ -87,11 +90,13 @@ def expected_exceptions(rows: SourceRows) -> Expected:
     for identity, each in project_files(rows).items():
         if not _is_refused(rows, each) or each.deal is None:
             continue
-        natural_key = f"netsuite:project:{identity}"
-        expected[f"netsuite:{natural_key}"] = {
-            "exception_id": f"netsuite:{natural_key}",
+        entity = legal_entity(rows, each.country_code)
+        erp = entity["erp"] if entity else None
+        natural_key = f"{erp}:project:{identity}"
+        expected[f"{erp}:{natural_key}"] = {
+            "exception_id": f"{erp}:{natural_key}",
             "status": "open",
-            "system": "netsuite",
+            "system": erp,
             "kind": "upsert_project",
             "natural_key": natural_key,
             "detail": TAX_CODE_MISSING,
@@ -129,7 +134,7 @@ def _project_row(rows: SourceRows, project: ProjectFile) -> dict[str, Any]:
         "name": project.name,
         "status": status,
         "reason": reason,
-        "erp_ref": project.erp and f"netsuite:project:{project.erp['id']}",
+        "erp_ref": project.erp and f"{project.erp['erp']}:project:{project.erp['id']}",
         "rm_ref": project.rm and f"float:project:{project.rm['project_id']}",
         "psa_ref": project.psa and project.psa["ref"],
         "currency": deal and deal["currency"],
@@ -147,7 +152,7 @@ def _project_status(rows: SourceRows, project: ProjectFile) -> tuple[str, str | 
         return status, "the deal no longer asks for it"
     if project.erp is not None:
         return "active", None
-    if project.deal is None or erp_customer(rows, project.deal) is None:
+    if project.deal is None or erp_customer(rows, project.deal, project.country_code) is None:
         return "waiting_customer", "the ERP does not hold the customer yet"
     if legal_entity(rows, project.country_code) is None:
         return "waiting_legal_entity", f"no active legal entity in {project.country_code}"
@@ -168,12 +173,12 @@ def _is_refused(rows: SourceRows, project: ProjectFile) -> bool:
     if not project.is_wanted or project.erp is not None or project.deal is None:
         return False
     entity = legal_entity(rows, project.country_code)
-    is_ordered = erp_customer(rows, project.deal) is not None and entity is not None
-    return is_ordered and entity is not None and entity["custrecord_psa_tax_code"] is None
+    customer = erp_customer(rows, project.deal, project.country_code)
+    return customer is not None and entity is not None and lacks_tax_code(entity)
 
 
 def _customer_of_debtor(debtor: Row) -> str:
     external_id = debtor["externalid"] or ""
     if external_id.startswith("cus-"):
         return str(external_id)
-    return customer_id(f"netsuite:customer:{debtor['id']}")
+    return customer_id(f"{debtor['erp']}:customer:{debtor['id']}")

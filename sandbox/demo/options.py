@@ -17,11 +17,13 @@ from schemas.errors import ConfigError
 KILLABLE: Final = ("worker", "poller", "dispatcher", "connect", "kafka")
 PLAYABLE: Final = {
     "crm": ("salesforce", "hubspot_custom"),
-    "erp": ("netsuite",),
+    "erp": ("netsuite", "business_central"),
     "resource": ("float",),
     "psa": ("inhouse", "harvest"),
 }
 """Systems that there is a simulated vendor of, by role."""
+NAMED: Final = {"two_erps": "netsuite,business_central"}
+"""Landscapes with a name of their own."""
 _DISRUPTION: Final = re.compile(r"(?P<part>[a-z]+)@(?P<act>[a-z]+)(:(?P<changes>[0-9]+))?")
 
 
@@ -48,10 +50,10 @@ class Disruption:
 
 @dataclass(frozen=True, slots=True)
 class StoryLandscape:
-    """The systems of the story's firm by role."""
+    """The systems of the story's firm by role. A second ERP keeps some of its legal entities."""
 
     crm: str = "salesforce"
-    erp: str = "netsuite"
+    erps: tuple[str, ...] = ("netsuite",)
     resource: str = "float"
     psa: str = "inhouse"
 
@@ -59,6 +61,12 @@ class StoryLandscape:
     def has_database(self) -> bool:
         """Whether a system of it is a database, which Connect reads."""
         return self.psa == DATABASE
+
+    @property
+    def systems(self) -> dict[str, str]:
+        """The role of each system."""
+        erps = dict.fromkeys(self.erps, "erp")
+        return {self.crm: "crm", **erps, self.resource: "resource", self.psa: "psa"}
 
     @property
     def acts(self) -> tuple[Act, ...]:
@@ -77,7 +85,11 @@ class StoryLandscape:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read systems joined by commas; roles of none keep theirs. Raises ConfigError."""
+        """Read systems joined by commas; roles of none keep theirs. Raises ConfigError.
+
+        The first ERP is the one that refuses projects, so it is always there.
+        """
+        text = NAMED.get(text.strip(), text)
         named = [name.strip() for name in text.split(",")] if text else []
         known = {name: role for role, names in PLAYABLE.items() for name in names}
         roles = [known.get(name) for name in named]
@@ -85,9 +97,15 @@ class StoryLandscape:
         if None in roles:
             unknown = ", ".join(name for name in named if name not in known)
             raise ConfigError(f"no story is told with {unknown}", hint=hint)
-        if len(set(roles)) < len(roles):
-            raise ConfigError("a story has one system of each role", hint=hint)
-        return cls(**{role: name for role, name in zip(roles, named, strict=True) if role})
+        others = [role for role in roles if role != "erp"]
+        if len(set(others)) < len(others) or len(set(named)) < len(named):
+            raise ConfigError("a story has one system of each role, or two ERPs", hint=hint)
+        erps = tuple(
+            name for name in PLAYABLE["erp"] if name in named or name == PLAYABLE["erp"][0]
+        )
+        found = dict(zip(roles, named, strict=True))
+        chosen = {role: name for role, name in found.items() if role and role != "erp"}
+        return cls(**chosen, erps=erps)
 
 
 @dataclass(frozen=True, slots=True)

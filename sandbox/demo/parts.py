@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -142,7 +142,7 @@ async def _register_connector(file: Path, connect_url: str) -> ConnectorFile:
 
 def _write_landscape(options: DemoOptions) -> dict[str, str]:
     """Write the firm's landscape; return the variables that name it and systems of its own."""
-    systems = {name: {"role": role} for role, name in asdict(options.landscape).items()}
+    systems = {name: {"role": role} for name, role in options.landscape.systems.items()}
     path = options.data_dir / "landscape.yaml"
     path.write_text(json.dumps({"systems": systems}))  # which is YAML, too
     folders = [_folder_of(name) for name in systems]
@@ -157,7 +157,7 @@ def _folder_of(system: str) -> Path:
 
 def _files(landscape: StoryLandscape, name: str) -> dict[str, Path]:
     """The files of a name, of those systems that have one."""
-    paths = {system: _folder_of(system) / name for system in asdict(landscape).values()}
+    paths = {system: _folder_of(system) / name for system in landscape.systems}
     return {system: path for system, path in paths.items() if path.is_file()}
 
 

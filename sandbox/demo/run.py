@@ -26,6 +26,7 @@ from sandbox.stack.settings import Part, StackAddresses, StackSettings
 from sandbox.stack.supervisor import Stack
 from sandbox.story.act import Act, Stage, StoryError, play
 from sandbox.story.crm import CRMS
+from sandbox.story.erps import ERPS
 from sandbox.story.psas import open_psa
 from sandbox.story.world import Cast, World
 from sandbox.vendors.client import VendorAdmin
@@ -137,8 +138,15 @@ def _open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
             admin=admin,
             crm=CRMS[crm](admin),
             psa=psa,
+            erps={erp: ERPS[erp](admin) for erp in options.landscape.erps},
             library=Library(
-                parts.kafka, parts.registry_url, admin, parts.postgres_dsn, crm=crm, psa=system
+                parts.kafka,
+                parts.registry_url,
+                admin,
+                parts.postgres_dsn,
+                crm=crm,
+                psa=system,
+                erps=options.landscape.erps,
             ),
             random=Random(options.seed),  # noqa: S311 - a story, not a secret
             rate=options.rate,

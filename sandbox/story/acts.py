@@ -34,14 +34,14 @@ HOURS_TABLES: Final = (
     "psa.status.billing",
     "psa.metric.project_margin",
     "psa.metric.utilization",
-    "netsuite time bills",
+    "erp time bills",
     "psa.dlq",
 )
 
 BILLED_TABLES: Final = (
     "psa.status.billing",
     BILLING_TOTALS,
-    "netsuite time bills",
+    "erp time bills",
     "psa.exception",
 )
 
@@ -63,8 +63,7 @@ def wait_only(_: World) -> Iterator[None]:
 
 def set_tax_code(world: World) -> Iterator[None]:
     """Finance completes the French legal entity in the ERP."""
-    changes = {"custrecord_psa_tax_code": "FR-TVA-20"}
-    world.admin.update("netsuite", "subsidiary", world.cast.subsidiaries["FR"], changes)
+    world.erp_in("FR").set_tax_code(world.cast.subsidiaries["FR"], "FR-TVA-20")
     yield
 
 
@@ -163,7 +162,8 @@ def send_invoices(world: World) -> Iterator[None]:
     for project in world.cast.projects:
         if project.deal is not None and project.country_code in INVOICED_COUNTRIES:
             engagement = engagement_id(project.deal.ref)
-            world.admin.invoice(project_id(engagement, project.country_code))
+            erp = world.erp_in(project.country_code)
+            erp.invoice(project_id(engagement, project.country_code))
             yield
 
 
@@ -231,16 +231,14 @@ ACTS: Final = (
         "Deals close",
         "A deal delivered from three countries, two smaller ones and a fixed price are won.",
         close_deals,
-        lambda world: world.first_difference("netsuite customers", "psa.status.customer"),
+        lambda world: world.first_difference("erp customers", "psa.status.customer"),
     ),
     Act(
         "refusal",
         "The ERP takes some projects and refuses others",
         "One project for each delivery country; two legal entities have no tax code.",
         wait_only,
-        lambda world: world.first_difference(
-            "netsuite projects", "psa.status.project", "psa.exception"
-        ),
+        lambda world: world.first_difference("erp projects", "psa.status.project", "psa.exception"),
         waiting_money,
     ),
     Act(
@@ -249,7 +247,7 @@ ACTS: Final = (
         "A tax code is set in the ERP; nobody touches psastream.",
         set_tax_code,
         lambda world: world.first_difference(
-            "netsuite projects", "psa.status.project", "psa.exception", "float projects"
+            "erp projects", "psa.status.project", "psa.exception", "float projects"
         ),
         waiting_money,
     ),
@@ -278,7 +276,7 @@ ACTS: Final = (
             "psa.status.assignment",
             "psa.metric.utilization",
             "psa.metric.project_margin",
-            "netsuite projects",
+            "erp projects",
         ),
     ),
     Act(
@@ -378,8 +376,8 @@ ACTS: Final = (
         "What changed in the CRM reaches the ERP and the resource tool.",
         wind_down,
         lambda world: world.first_difference(
-            "netsuite customers",
-            "netsuite projects",
+            "erp customers",
+            "erp projects",
             "psa.status.customer",
             "psa.status.project",
             "psa.metric.pipeline_health",

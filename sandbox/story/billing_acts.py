@@ -23,12 +23,12 @@ SHORTER: Final = Time(Decimal("0.08"), minutes=5)
 
 def bill_in_part(world: World, country: str) -> Iterator[None]:
     """Finance bills a part of some time of a project, and leaves the rest for later."""
-    erp = world.admin.books()["netsuite"]
+    ledger = world.ledger()
     project = _erp_id(_project(world, country))
-    job = next(row for row in erp["job"] if row["externalid"] == project)
-    bills = [row["externalid"] for row in erp["timebill"] if row["customer"] == job["id"]]
+    job = next(row for row in ledger.jobs if row["externalid"] == project)
+    bills = [row["externalid"] for row in ledger.time_bills if row["customer"] == job["id"]]
     chosen = world.random.sample(bills, k=min(BILLED_IN_PART, len(bills)))
-    world.admin.invoice(project, dict.fromkeys(chosen, PART))
+    world.erp_in(country).invoice(project, dict.fromkeys(chosen, PART))
     yield
 
 
@@ -37,7 +37,8 @@ def credit(world: World, country: str) -> Iterator[None]:
     lines = _invoiced(world, _project(world, country))
     if lines:
         chosen = world.random.sample(lines, k=min(CREDITED, len(lines)))
-        world.admin.credit(chosen[0]["transaction"], [line["id"] for line in chosen])
+        lines_of = [line["id"] for line in chosen]
+        world.erp_in(country).credit(chosen[0]["transaction"], lines_of)
         yield
 
 
@@ -57,10 +58,10 @@ def change_billed_time(world: World, country: str, other_country: str) -> Iterat
 
 def _invoiced(world: World, project: PsaProject) -> list[Row]:
     """Return the invoice lines of a project's time that no credit memo names."""
-    erp = world.admin.books()["netsuite"]
-    kinds = {row["id"]: row["type"] for row in erp["transaction"]}
+    ledger = world.ledger()
+    kinds = {row["id"]: row["type"] for row in ledger.invoices}
     reference = f"{world.psa.system}:project:{project.id}"
-    lines = [row for row in erp["transactionline"] if row["custcol_psa_project"] == reference]
+    lines = [row for row in ledger.invoice_lines if row["custcol_psa_project"] == reference]
     credited = {
         line["custcol_psa_time_entry"] for line in lines if kinds[line["transaction"]] == "CustCred"
     }

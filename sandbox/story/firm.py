@@ -90,13 +90,8 @@ def set_up(world: World) -> Iterator[None]:
 
 def _legal_entities(world: World) -> Iterator[None]:
     for country, (currency, tax_code) in TAX_CODES.items():
-        row = {
-            "name": f"Psastream {country}",
-            "country": country,
-            "currency": currency,
-            "custrecord_psa_tax_code": tax_code,
-        }
-        world.cast.subsidiaries[country] = world.admin.create("netsuite", "subsidiary", row)["id"]
+        entity_id = world.erp_in(country).found(country, currency, tax_code)
+        world.cast.subsidiaries[country] = entity_id
         yield
 
 

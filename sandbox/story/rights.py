@@ -15,9 +15,10 @@ PERMISSION: Final = "permission"
 
 
 def lose_right(world: World) -> Iterator[None]:
-    """Somebody tidies up roles in the ERP; people go on booking time."""
-    world.admin.configure("netsuite", denied_records=("timeBill",))
-    yield
+    """Somebody tidies up roles in the ERPs; people go on booking time."""
+    for erp in world.erps.values():
+        erp.deny_time()
+        yield
     projects = [project for project in world.cast.projects if project.deal is not None]
     for _ in range(WITHOUT_RIGHT):
         yield from hours.book(world, world.random.choice(projects), status="approved")
@@ -31,8 +32,9 @@ def refusals_missing(world: World) -> str | None:
 
 def give_right_back(world: World) -> Iterator[None]:
     """An administrator gives the right back, and does not want to wait for the next trial."""
-    world.admin.configure("netsuite", denied_records=())
-    yield
+    for erp in world.erps.values():
+        erp.allow_time()
+        yield
     world.library.ask_for_retry(PERMISSION)
     yield
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any, Final
 
 from sandbox.books.audit import Audit, Evidence, audit
+from sandbox.books.ledgers import Ledger
 from sandbox.books.reading import Library
 from sandbox.story.crm import Crm, Deal
+from sandbox.story.erps import Erp
 from sandbox.story.psa import Person, Psa, PsaProject
 from sandbox.vendors.client import VendorAdmin
+
+IN_SECOND_ERP: Final = ("GB",)
+"""Countries whose legal entity a second ERP keeps, where the firm has one."""
 
 
 @dataclass(slots=True)
 class Cast:
     """Who and what the acts have brought into being."""
 
-    subsidiaries: dict[str, int] = field(default_factory=dict)  # country → id
+    subsidiaries: dict[str, Any] = field(default_factory=dict)  # country → id
     accounts: dict[str, str] = field(default_factory=dict)  # name → id
     people: list[Person] = field(default_factory=list)
     deals: dict[str, Deal] = field(default_factory=dict)  # name → deal
@@ -40,11 +47,21 @@ class World:
     admin: VendorAdmin
     crm: Crm
     psa: Psa
+    erps: Mapping[str, Erp]  # by the name of the system
     library: Library
     random: Random
     rate: int
     entries: int
     cast: Cast = field(default_factory=Cast)
+
+    def erp_in(self, country: str) -> Erp:
+        """Return the ERP that keeps the legal entity of a country."""
+        first, *others = self.erps.values()
+        return others[0] if others and country in IN_SECOND_ERP else first
+
+    def ledger(self) -> Ledger:
+        """Return what the ERPs hold."""
+        return Ledger.of(tuple(self.erps), self.admin.books())
 
     def audit(self) -> Audit:
         """Compare everything with the books as of now."""

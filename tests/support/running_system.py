@@ -38,6 +38,7 @@ from sandbox.stack.supervisor import Stack
 from sandbox.story.act import Act, Stage, play
 from sandbox.story.acts import ACTS
 from sandbox.story.crm import CRMS
+from sandbox.story.erps import ERPS
 from sandbox.story.inhouse import Inhouse
 from sandbox.story.world import Cast, World
 from sandbox.vendors.client import VendorAdmin
@@ -188,6 +189,7 @@ def running_system(*, entries: int) -> Iterator[RunningSystem]:
                     admin=admin,
                     crm=CRMS[options.landscape.crm](admin),
                     psa=Inhouse(parts.postgres_dsn, cast.next_id),
+                    erps={erp: ERPS[erp](admin) for erp in options.landscape.erps},
                     library=Library(parts.kafka, parts.registry_url, admin, parts.postgres_dsn),
                     random=Random(options.seed),
                     rate=options.rate,

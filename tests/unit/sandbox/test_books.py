@@ -18,9 +18,14 @@ from sandbox.books.billing import (
     expected_billing_totals,
 )
 from sandbox.books.comparison import compare
+from sandbox.books.ledgers import Ledger
 from sandbox.books.rows import SourceRows
 from sandbox.story.part_timer import CHANGED_ON, FOUR_DAYS, THREE_DAYS
+from sandbox.vendors.business_central import finance
+from sandbox.vendors.business_central.books import BusinessCentralBooks
+from sandbox.vendors.clock import VendorClock
 from sandbox.vendors.effects import Effect, Operation
+from sandbox.vendors.netsuite.tables import NetSuiteBooks
 from schemas.contracts import record_schema
 from schemas.identity import customer_id, engagement_id, project_id, resource_id, time_bill_id
 from tests.support.catalogue import BY_NAME
@@ -53,6 +58,7 @@ def entry(number: int, hours: str, **changes: Any) -> dict[str, Any]:
 def job(**changes: Any) -> dict[str, Any]:
     """The ERP's project in Germany, with the budget of Ada's allocation."""
     return {
+        "erp": "netsuite",
         "id": 50,
         "externalid": IN_GERMANY,
         "companyname": "Rollout (DE)",
@@ -77,6 +83,19 @@ def line(country: str, price: str, service_line: str) -> dict[str, Any]:
         "amount": D(price),
         "country_code": country,
         "service_line": service_line,
+    }
+
+
+def subsidiary(
+    number: Any, country: str, tax_code: str | None, erp: str = "netsuite"
+) -> dict[str, Any]:
+    return {
+        "erp": erp,
+        "id": number,
+        "country": country,
+        "custrecord_psa_tax_code": tax_code,
+        "needs_tax_code": erp == "netsuite",
+        "isinactive": "F",
     }
 
 
@@ -138,11 +157,12 @@ FIRM = SourceRows(
         line("FR", "1000", "Advisory"),
     ),
     subsidiaries=(
-        {"id": 1, "country": "DE", "custrecord_psa_tax_code": "DE-VAT", "isinactive": "F"},
-        {"id": 2, "country": "FR", "custrecord_psa_tax_code": None, "isinactive": "F"},
+        subsidiary(1, "DE", "DE-VAT"),
+        subsidiary(2, "FR", None),
     ),
     customers=(
         {
+            "erp": "netsuite",
             "id": 40,
             "externalid": CUSTOMER,
             "companyname": "Acme",
@@ -154,6 +174,7 @@ FIRM = SourceRows(
     jobs=(job(),),
     time_bills=(
         {
+            "erp": "netsuite",
             "id": 90,
             "externalid": BILL,
             "customer": 50,
@@ -428,11 +449,7 @@ def test_projects_follow_the_lines_of_won_deals() -> None:
         ({"subsidiaries": ()}, "waiting_legal_entity"),
         ({"deal_lines": ()}, "needs_finance"),
         (
-            {
-                "subsidiaries": (
-                    {"id": 1, "country": "DE", "custrecord_psa_tax_code": "X", "isinactive": "F"},
-                )
-            },
+            {"subsidiaries": (subsidiary(1, "DE", "X"),)},
             "requested",
         ),
     ],
@@ -556,3 +573,76 @@ def actual_targets(rows: SourceRows) -> dict[str, status.Expected]:
         "bills": effects.actual_time_bills(rows),
         "rm": effects.actual_rm_projects(rows),
     }
+
+
+TWO_ERPS = changed(
+    FIRM,
+    erps=("netsuite", "other"),
+    subsidiaries=(subsidiary(1, "DE", "DE-VAT"), subsidiary("c1", "FR", None, erp="other")),
+)
+
+
+def test_a_customer_is_in_each_erp_that_bills_a_project_of_it() -> None:
+    assert effects.expected_debtors(TWO_ERPS).keys() == {
+        f"netsuite {CUSTOMER}",
+        f"other {CUSTOMER}",
+    }
+    (row,) = status.expected_customers(TWO_ERPS).values()
+    assert (row["status"], row["erp_id"]) == ("requested", "netsuite:customer:40")
+    there = {**FIRM.customers[0], "id": "k1", "erp": "other"}
+    both = changed(TWO_ERPS, customers=(there, *FIRM.customers))
+    (row,) = status.expected_customers(both).values()
+    assert (row["status"], row["erp_id"]) == ("active", "netsuite:customer:40")
+
+
+def test_a_project_is_in_the_erp_of_its_legal_entity_which_may_need_no_tax_code() -> None:
+    assert status.expected_projects(TWO_ERPS)[IN_FRANCE]["status"] == "waiting_customer"
+    there = {**FIRM.customers[0], "id": "k1", "erp": "other"}
+    both = changed(TWO_ERPS, customers=(there, *FIRM.customers))
+    assert status.expected_projects(both)[IN_FRANCE]["status"] == "requested"
+    assert status.expected_exceptions(both) == {}
+    jobs = effects.expected_jobs(both)
+    assert [(jobs[name]["erp"], jobs[name]["legal_entity_id"]) for name in sorted(jobs)] == [
+        ("netsuite", 1), ("other", "c1"),
+    ]  # fmt: skip
+    made = job(erp="other", id="j1", externalid=IN_FRANCE)
+    found = status.expected_projects(changed(both, jobs=(job(), made)))[IN_FRANCE]
+    assert (found["status"], found["erp_ref"]) == ("active", "other:project:j1")
+
+
+def test_the_books_of_two_erps_are_read_as_one() -> None:
+    clock = VendorClock()
+    erp = BusinessCentralBooks(clock)
+    company = {"name": "GB", "displayName": "GB Ltd", "country": "GB", "currencyCode": "GBP"}
+    gb = erp.create("companies", company)["id"]
+    erp.create("customers", {"number": CUSTOMER, "displayName": "Acme", "currencyCode": "EUR"})
+    values = {"number": IN_GERMANY, "description": "Rollout", "billToCustomerNumber": CUSTOMER}
+    job_id = erp.create("jobs", values)["id"]
+    line = {"jobNumber": IN_GERMANY, "documentNumber": BILL, "quantity": D("0.83333")}
+    line |= {"unitPrice": D(120), "currencyCode": "EUR", "psaTimeEntryId": "e:1"}
+    planned = erp.create("jobPlanningLines", line)["id"]
+    first = finance.invoice_job(erp, IN_GERMANY)
+    assert first is not None
+    finance.credit_invoice(erp, first["id"])
+    ledger = Ledger.of(
+        ("netsuite", "business_central"),
+        {"netsuite": NetSuiteBooks(clock).rows(), "business_central": erp.rows()},
+    )
+    (entity,), (project,), (bill,) = ledger.subsidiaries, ledger.jobs, ledger.time_bills
+    assert (entity["id"], entity["currency"], entity["needs_tax_code"]) == (gb, "GBP", False)
+    assert (project["externalid"], project["startdate"]) == (IN_GERMANY, None)
+    assert project["custentity_psa_budget_hours"] is None
+    assert project["parent"] == ledger.customers[0]["id"]
+    assert (bill["externalid"], bill["customer"], bill["custcol_psa_project"]) == (
+        BILL, job_id, None,
+    )  # fmt: skip
+    assert [(row["type"], row["status"]) for row in ledger.invoices] == [
+        ("CustInvc", "A"), ("CustCred", "A"),
+    ]  # fmt: skip
+    assert [(row["quantity"], row["foreignamount"]) for row in ledger.invoice_lines] == [
+        (D("-0.83333"), D("-100.00")), (D("0.83333"), D("100.00")),
+    ]  # fmt: skip
+    assert {row["timebill"] for row in ledger.invoice_lines} == {planned}
+    finance.cancel_invoice(erp, first["id"])
+    cancelled = Ledger.of(("business_central",), {"business_central": erp.rows()})
+    assert [row["status"] for row in cancelled.invoices] == ["V", "A", "V"]

@@ -50,6 +50,7 @@ def world() -> World:
         admin=nothing,
         crm=nothing,
         psa=nothing,
+        erps={},
         library=nothing,
         random=Random(1),
         rate=100_000,
@@ -195,12 +196,30 @@ def test_a_disruption_in_an_act_that_is_left_out_is_refused() -> None:
 def test_a_story_is_told_with_the_systems_that_are_named() -> None:
     assert StoryLandscape.parse("") == StoryLandscape()
     assert StoryLandscape.parse("hubspot_custom, inhouse") == StoryLandscape(crm="hubspot_custom")
+    two = StoryLandscape(erps=("netsuite", "business_central"))
+    assert StoryLandscape.parse("two_erps") == two
+    assert StoryLandscape.parse("business_central") == two
+    assert StoryLandscape.parse("business_central,netsuite") == two
+    assert two.systems == {
+        "salesforce": "crm", "netsuite": "erp", "business_central": "erp", "float": "resource",
+        "inhouse": "psa",
+    }  # fmt: skip
+
+
+def test_a_second_erp_keeps_some_legal_entities() -> None:
+    first, second = cast(Any, object()), cast(Any, object())
+    stage = world()
+    stage.erps = {"a": first}
+    assert [stage.erp_in(country) for country in ("GB", "DE")] == [first, first]
+    stage.erps = {"a": first, "b": second}
+    assert [stage.erp_in(country) for country in ("GB", "DE")] == [second, first]
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("salesforce,hubspot_custom", "a story has one system of each role"),
+        ("salesforce,hubspot_custom", "a story has one system of each role, or two ERPs"),
+        ("netsuite,netsuite", "a story has one system of each role, or two ERPs"),
         ("float,workday", "no story is told with workday"),
         ("float,", "no story is told with "),
     ],

@@ -16,6 +16,7 @@ from sandbox.books import measures, status
 from sandbox.books.rows import SourceRows
 from sandbox.story.acts import ACTS
 from sandbox.story.crm import CRMS
+from sandbox.story.erps import ERPS
 from sandbox.story.harvest import Harvest
 from sandbox.story.inhouse import Inhouse
 from sandbox.story.psa import Ability
@@ -65,6 +66,7 @@ def told(credentials: Credentials, psa: str, seed: int = 1) -> tuple[World, Sour
         admin=admin,
         crm=CRMS["salesforce"](admin),
         psa=Harvest(admin) if psa == "harvest" else tables,
+        erps={"netsuite": ERPS["netsuite"](admin)},
         library=cast(Any, SimpleNamespace(ask_for_retry=lambda reason: None)),
         random=Random(seed),
         rate=1,
