@@ -42,6 +42,7 @@ from schemas.errors import InvalidEntityError
 
 STANDARD: Final = "v2.0"
 NO_PROJECT: Final = "PROJECT_MISSING"
+DOCUMENT: Final = "documentNumber"
 DUPLICATE_LINE: Final = "DUPLICATE_DOCUMENT_NUMBER"
 CODE_MAX: Final = 20
 """Characters of a number, a Code[20]."""
@@ -109,6 +110,12 @@ class _Row(Answer):
     """A record as lists and writes show it."""
 
     id: str
+
+
+class _Listed(_Row):
+    """A record in a list, with what a change of it must be sent back with."""
+
+    etag: str = Field(alias="@odata.etag", min_length=1)
 
 
 class _Rows(Answer):
@@ -233,10 +240,9 @@ class BusinessCentralSink:
             )
             page = read_answer(_Rows, answer.body, system=SYSTEM, is_read=True)
             for row in page.value:
-                record = read_answer(_Row, row, system=SYSTEM, is_read=True)
+                record = read_answer(_Listed, row, system=SYSTEM, is_read=True)
                 if str(row.get(place.name)).upper() == place.number:
-                    etag = str(row.get("@odata.etag") or "*")
-                    found.append(_Found(place, record.id, etag, row))
+                    found.append(_Found(place, record.id, record.etag, row))
         return found
 
     async def _put(self, write: _Write, content: Payload, found: list[_Found]) -> str:
@@ -296,7 +302,7 @@ class BusinessCentralSink:
 
     def _lines(self, company: str, time_bill_id: str) -> _Place:
         path = self._page(company, "jobPlanningLines")
-        return _Place(company, path, "documentNumber", number_of(time_bill_id))
+        return _Place(company, path, DOCUMENT, number_of(time_bill_id))
 
     async def upsert_customer(self, command: Command) -> list[_Write]:
         """A customer in each company."""
@@ -427,6 +433,8 @@ def hours_of(seconds: int) -> Decimal:
 
 
 def _warning(kept: str, doubles: list[_Found]) -> Problem | None:
+    """Say that a document number is there twice. Other numbers are keys of their companies."""
+    doubles = [each for each in doubles if each.place.name == DOCUMENT]
     if not doubles:
         return None
     others = ", ".join(double.id for double in doubles)

@@ -18,7 +18,14 @@ from pydantic import ValidationError
 
 from connectors.dispatch.commands import Command
 from connectors.dispatch.sink import Applied
-from connectors.toolkit.faults import Fault, Meaning, Reason, Shape, VendorRejectedError
+from connectors.toolkit.faults import (
+    Fault,
+    Meaning,
+    Reason,
+    Shape,
+    UnclearAnswerError,
+    VendorRejectedError,
+)
 from connectors.vendors.business_central.auth import POLICY, read_faults
 from connectors.vendors.business_central.sink import (
     BusinessCentralSinkConfig,
@@ -240,6 +247,31 @@ async def test_a_filter_that_is_ignored_is_no_match(twin: Twin) -> None:
     assert await seen(twin, customer()) is None
     await carried_out(twin, customer())
     assert len(await twin.rows("customers")) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_record_without_its_etag_is_not_changed(twin: Twin) -> None:
+    await carried_out(twin, customer())
+    [row] = await twin.rows("customers")
+
+    async def bare(request: web.Request) -> web.StreamResponse | None:
+        shown = {"id": row["id"], "number": row["number"], "displayName": "Tern"}
+        return web.json_response({"value": [shown]}) if request.method == "GET" else None
+
+    twin.spoil = bare
+    with pytest.raises(UnclearAnswerError, match=r"@odata\.etag"):
+        await carried_out(twin, customer(name="Tern Group"))
+    [row] = await twin.rows("customers")
+    assert row["displayName"] == "Tern"
+
+
+@pytest.mark.asyncio
+async def test_a_project_in_two_companies_is_no_doubled_time(twin: Twin) -> None:
+    other = await twin.found("GB", "GBP")
+    await carried_out(twin, customer(), project(), project(legal_entity_id=other))
+    assert len(await twin.rows("jobs")) == 2
+    [applied] = await carried_out(twin, budget())
+    assert applied.warning is None
 
 
 @pytest.mark.asyncio
