@@ -236,24 +236,37 @@ Beside = Annotated[
 
 @system.command("init")
 def system_init(
-    dsn: Annotated[str, typer.Argument(help="the database, as a libpq URI")],
-    schema: Annotated[str, typer.Option(help="schema whose tables to declare")],
+    source: Annotated[
+        str, typer.Argument(help="a database, as a libpq URI, or the file of an OpenAPI document")
+    ],
+    schema: Annotated[str, typer.Option(help="schema of the database to declare")] = "",
     to: Annotated[Path, typer.Option(help="folder to make the system's folder in")] = Path(),
     system: Annotated[str, typer.Option(help="name of the system, where not the schema's")] = "",
     tables: Annotated[str, typer.Option(help="tables to declare, a,b,c; none: all")] = "",
 ) -> None:
-    """Write a folder to begin with from a PostgreSQL database: tables, columns, connector file."""
+    """Write a folder to begin with from a PostgreSQL database, or from the description of an API.
+
+    From a database: tables, columns, connector file. From an OpenAPI document: lists, columns,
+    pages, how to sign in.
+    """
     from psastream.starter import read_tables, starter_of, write_starter
+    from psastream.starter_openapi import is_document, read_document, starter_of_api
+    from psastream.starter_openapi import write_api_starter as write_api
     from runtime.secrets import remember_url
 
     with errors_as_exit_codes():
-        remember_url(dsn)
-        only = [name.strip() for name in tables.split(",") if name.strip()]
         name = system or schema
-        starter = starter_of(schema, read_tables(dsn, schema), system=name, only=only)
-        for file in write_starter(starter, to / name):
+        if is_document(source):
+            api = starter_of_api(name, read_document(Path(source)))
+            files, warnings = write_api(api, to / name), api.warnings
+        else:
+            remember_url(source)
+            only = [each.strip() for each in tables.split(",") if each.strip()]
+            starter = starter_of(schema, read_tables(source, schema), system=name, only=only)
+            files, warnings = write_starter(starter, to / name), starter.warnings
+        for file in files:
             typer.echo(f"{file} written")
-        for warning in starter.warnings:
+        for warning in warnings:
             typer.echo(f"note: {warning}")
         typer.echo("next: give objects targets in mapping.yaml; psastream system check says more")
 

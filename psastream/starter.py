@@ -49,7 +49,7 @@ _PARTS_OF_KEYS: Final = (*_KEYS, "date")
 """Types of which ids are made."""
 _PRECISE: Final = ("timestamp", "time")
 """Types with digits of a second, of which 6 are not said."""
-_PERSONAL: Final = re.compile(r"mail|phone|first_?name|last_?name|birth|iban|salary|passport|ssn")
+PERSONAL: Final = re.compile(r"mail|phone|first_?name|last_?name|birth|iban|salary|passport|ssn")
 _SECRET: Final = re.compile(r"passw|secret|api_?key|private_?key|(^|_)(token|salt|hash)$")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _TABLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
@@ -182,13 +182,18 @@ def write_starter(starter: Starter, folder: Path) -> list[Path]:
         MAPPING: yaml.safe_dump(starter.mapping, sort_keys=False, default_flow_style=False),
         CONNECTOR: json.dumps(starter.connector, indent=2) + "\n",
     }
+    return write_files(texts, folder)
+
+
+def write_files(texts: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write files by their paths in a folder. Raises ConfigError where one is there already."""
     for name in texts:
         if (folder / name).exists():
             raise ConfigError(f"{folder / name} is there already", hint="name another folder")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            (folder / name).write_text(text)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, "utf-8")
     except OSError as error:
         raise ConfigError(f"{folder} cannot be written: {error.strerror}") from error
     return [folder / name for name in texts]
@@ -228,7 +233,7 @@ def _declared(table: Table, warnings: list[str], secrets: list[str]) -> dict[str
             " FULL, or keep it by unset_kept"
         )
     found: dict[str, Any] = {"kind": table.name.lower(), "key": keys[0] if len(keys) == 1 else keys}
-    if personal := [name for name in columns if _PERSONAL.search(name.lower())]:
+    if personal := [name for name in columns if PERSONAL.search(name.lower())]:
         found["personal_data"] = personal
     return found | {"columns": columns}
 
