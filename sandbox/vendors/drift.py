@@ -25,6 +25,12 @@ class Drift:
         self._added.clear()
         self._removed.clear()
 
+    def shown(self, record_type: str, row: dict[str, Any]) -> dict[str, Any]:
+        """A row with the fields that the API shows now."""
+        removed = self._removed.get(record_type)
+        kept = {name: row[name] for name in row if name not in removed} if removed else row
+        return kept | self._added.get(record_type, {})
+
     def added(self, record_type: str) -> dict[str, Any]:
         return dict(self._added.get(record_type, {}))
 

@@ -131,7 +131,7 @@ class HarvestApi:
         name, query = request.path_params["list"], request.query_params
         per_page = _per_page(query.get("per_page"), self._site.settings.page_size)
         since = query.get("updated_since", "")
-        rows = self._visible(name, self._books.rows()[name])
+        rows = self._visible(name, self._books.table(name))
         found = list(newest_first(name, [row for row in rows if row["updated_at"] >= since]))
         cursor, page = query.get("cursor"), _page(query.get("page"))
         if cursor is not None:
@@ -175,7 +175,7 @@ class HarvestApi:
         """The rows that the token's user may see: a member, their own without any rate."""
         if self._site.settings.is_administrator:
             return rows
-        users = self._books.rows()["users"]
+        users = self._books.table("users")
         own = users[0]["id"] if users else None
         rates = {"billable_rate": None, "cost_rate": None} if name == "time_entries" else {}
         return [row | rates for row in rows if row["user_id"] == own]
@@ -198,7 +198,7 @@ class HarvestApi:
             shown |= {"units": Decimal("1.0"), "receipt": None}
         if name == "users":
             shown |= _OF_USERS | {"avatar_url": f"{self._site.url}/avatars/{row['id']}.png"}
-        return self._drifted(name, shown)
+        return self._site.drift.shown(name, shown)
 
     def _of_tracked(self, row: Row) -> Row:
         """What a time entry and an expense have in common."""
@@ -226,11 +226,6 @@ class HarvestApi:
             "external_reference": None,
             "task_assignment": _without(assignment, "project_id", "task_id"),
         }
-
-    def _drifted(self, name: str, shown: Row) -> Row:
-        drift = self._site.drift
-        kept = {field: shown[field] for field in shown if not drift.is_removed(name, field)}
-        return kept | drift.added(name)
 
 
 _NAMED: Final = {

@@ -122,9 +122,13 @@ class HarvestBooks:
         """Return everything; the hours of a running timer are those before it was started."""
         return {name: [dict(row) for row in table.values()] for name, table in self._tables.items()}
 
+    def table(self, record_type: str) -> list[Row]:
+        """Return the rows of a list, not to be changed. Raises UnknownRowError."""
+        return list(self._table(record_type).values())
+
     def get(self, record_type: str, row_id: object) -> Row:
-        """Return one row. Raises UnknownRowError."""
-        return dict(self._row(record_type, row_id))
+        """Return one row, not to be changed. Raises UnknownRowError."""
+        return self._row(record_type, row_id)
 
     def assignment(self, kind: str, project_id: int, other_id: int) -> Row | None:
         """Return how a `user` or a `task` is assigned to a project."""
@@ -244,8 +248,8 @@ class HarvestBooks:
         return self._tables[record_type]
 
     def _row(self, record_type: str, row_id: object) -> Row:
-        text = str(row_id)
-        row = self._table(record_type).get(int(text)) if text.isdigit() else None
+        table, text = self._table(record_type), str(row_id)
+        row = table.get(int(text)) if text.isdigit() else None
         if row is None:
             raise UnknownRowError(f"no {record_type} {text}")
         return row

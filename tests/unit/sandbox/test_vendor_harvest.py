@@ -292,3 +292,16 @@ def test_time_is_taken_only_of_who_works_on_the_project_on_tasks_of_its(account:
     assert told == "the person does not work on the project"
     told = account.refuses("time_entries", user_id=account.user, task_id=task, **entry)
     assert told == "the task is not one of the project's"
+
+
+def test_fields_come_and_go(account: Account) -> None:
+    entry = account.book()
+    for change in (
+        {"change": "add", "object": "time_entries", "field": "mood", "value": "good"},
+        {"change": "remove", "object": "time_entries", "field": "notes"},
+    ):
+        assert account.http.post("/admin/harvest/fields", json=change).status_code == 204
+    assert account.entry(entry)["mood"] == "good"
+    assert "notes" not in account.entry(entry)
+    account.http.delete("/admin/harvest/fields")
+    assert "notes" in account.entry(entry)
