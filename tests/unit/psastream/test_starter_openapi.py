@@ -329,7 +329,7 @@ JUNK: list[Any] = [
 JUNK += [{"$ref": "#/components/schemas/Loop"}, {"allOf": 5}, {"allOf": [{"$ref": "other.yaml"}]}]
 
 
-@settings(max_examples=examples(60))
+@settings(max_examples=examples(25))
 @given(
     st.lists(
         st.tuples(st.sampled_from(sorted(places_in(DOCUMENT))), st.sampled_from(JUNK)), max_size=3
