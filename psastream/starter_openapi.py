@@ -423,8 +423,9 @@ def _scheme(scheme: Schema, resolve: _Resolver) -> _Auth | None:
         return _Auth({"type": "bearer"}, ("token",))
     if kind == "http" and str(scheme.get("scheme")).lower() == "basic":
         return _Auth({"type": "http_basic"}, ("username", "password"))
-    if kind == "apiKey" and scheme.get("in") in ("header", "query"):
-        declared = {"type": "api_key", "name": scheme.get("name"), "location": scheme.get("in")}
+    name, place = scheme.get("name"), scheme.get("in")
+    if kind == "apiKey" and place in ("header", "query") and isinstance(name, str) and name:
+        declared = {"type": "api_key", "name": name, "location": place}
         return _Auth(declared, ("token",))
     flows = resolve(scheme.get("flows"))
     for flow, type_name, keys in (

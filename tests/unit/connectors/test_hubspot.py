@@ -226,7 +226,7 @@ def test_a_deal_is_an_opportunity_of_its_company(
 ) -> None:
     said = tried(tmp_path, "deal", deal(**properties))
     if stage is None:
-        assert "has no value of opportunity.stage" in said["refused"]
+        assert "have no value of opportunity.stage" in said["refused"]
         return
     made = said["records"]["opportunity"]
     company = {"id": "100000000001", "properties": {"name": " Quay Ltd "}, "archived": False}

@@ -333,7 +333,6 @@ def test_two_files_may_share_the_objects_of_a_system(tmp_path: Path) -> None:
     [
         ("role: crm", "role: sales", "line 2: systems.a.role: Input should be"),
         ("role: crm", "rolle: crm", "line 2: systems.a"),
-        ("a: {role: crm}", "a: {role: erp}", "systems: none plays the role crm"),
         ("a: {role: crm}", "a: {role: resource}", "systems: 2 play the role resource"),
         ("stage: won", "stage: wonn", "line 6: firm.hand_off_stage: Input should be"),
         ("  a:", "  A-1:", "line 2: "),

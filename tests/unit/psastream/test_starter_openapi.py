@@ -254,6 +254,7 @@ FLOW = {"tokenUrl": TOKEN, "scopes": {}}
             ["client.id", "client.secret", "refresh.token"],
         ),
         ({"type": "openIdConnect"}, {"type": "bearer"}, ["token"]),
+        ({"type": "apiKey", "in": "header"}, {"type": "bearer"}, ["token"]),
         ({"type": "apiKey", "in": "cookie", "name": "k"}, {"type": "bearer"}, ["token"]),
     ],
 )
@@ -267,7 +268,7 @@ def test_the_way_to_sign_in_is_the_document_s(
     assert [*given] == keys
     assert all(value.startswith("${env:ACME_") for value in given.values())
     is_assumed = any("is assumed" in warning for warning in starter.warnings)
-    assert is_assumed is (scheme["type"] == "openIdConnect" or scheme.get("in") == "cookie")
+    assert is_assumed is (auth == {"type": "bearer"} and scheme["type"] != "http")
 
 
 @pytest.mark.parametrize(
