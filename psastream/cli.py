@@ -225,6 +225,16 @@ def topics_apply() -> None:
         typer.echo(f"{len(created)} topics created, {len(topics) - len(created)} were there")
 
 
+@topics.command("read")
+def topics_read(topic: Annotated[str, typer.Argument(help="topic, as in topics list")]) -> None:
+    """Print the last value of every key of a topic, as a line of JSON each."""
+    from psastream.topic_rows import rows_of
+
+    with errors_as_exit_codes():
+        for row in rows_of(settings_from_environment(), topic):
+            typer.echo(row)
+
+
 Folder = Annotated[Path, typer.Argument(help="folder of the system")]
 Beside = Annotated[
     list[Path] | None,

@@ -69,8 +69,13 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
             )
             console.print(f"{name} runs, log in {stack.log_path(name)}")
         console.print(
-            f"kafka at {addresses.bootstrap_servers}, registry at {addresses.registry_url}"
+            f"kafka at {addresses.bootstrap_servers}, registry at {addresses.registry_url};"
+            " in another shell:"
         )
+        # As they are, without the console's line breaks: to be copied.
+        print(f"  export PSASTREAM_BOOTSTRAP_SERVERS={addresses.bootstrap_servers}")
+        print(f"  export PSASTREAM_REGISTRY_URL={addresses.registry_url}")
+        print("  psastream topics read psa.metric.project_margin", flush=True)
         console.print("Ctrl-C ends it")
         ended = await stack.next_exit()
         console.print(f"{ended.name} ended with code {ended.exit_code}:\n{ended.log_tail}")

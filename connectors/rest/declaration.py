@@ -374,7 +374,7 @@ def _problems_of_since(obj: ObjectConfig) -> Iterator[Problem]:
     if obj.changed is not None and not _asks_since(obj.changed.texts()):
         yield ("changed",), "changed does not ask with {since}"
     if obj.incremental is not None and not asks and obj.changed is None:
-        yield ("incremental",), "nothing asks with {since}"
+        yield ("incremental",), "nothing asks with {since}: without it leave incremental out"
     if obj.incremental is None and obj.changed is not None:
         yield ("changed",), "changed needs incremental, which says what {since} is"
 

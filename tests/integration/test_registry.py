@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -18,10 +20,16 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.serialization import MessageField, SerializationContext
+from typer.testing import CliRunner
 
+from psastream.cli import app
+from runtime.kafka import KafkaSettings, create_topics, make_producer
+from runtime.registry import Registry
+from runtime.serde import Serde
 from sandbox.registry.log_records import ConfigRecord
 from sandbox.registry.schema_log import KafkaSchemaLog
 from schemas.errors import ConfigError, FatalError
+from tests.support.catalogue import BY_NAME
 from tests.support.eventually import eventually
 from tests.support.stack import RunningStack
 
@@ -292,3 +300,36 @@ def test_gaps_at_the_end_of_the_log_are_no_stall(stack: RunningStack, log_topic:
         schema_log.append(key, value)
         schema_log.read_new(lambda found, _: read.append(found))
     assert read == [key, key]
+
+
+def test_the_rows_of_a_topic_are_printed_as_json(stack: RunningStack) -> None:
+    servers, url = stack.addresses.bootstrap_servers, stack.addresses.registry_url
+    kafka, name = KafkaSettings(bootstrap_servers=servers), "psa.metric.project_margin"
+    create_topics(kafka, [BY_NAME[name]], replication_factor=1)
+    registry = Registry(url)
+    registry.register_catalogue([BY_NAME[name]])
+    serde, producer = Serde(registry), make_producer(kafka)
+    row = {
+        "project_ref": "worklog:project:1",
+        "period": "2026-11",
+        "variant": "actual_approved",
+        "currency": "EUR",
+        "hours": Decimal("1.50"),
+        "margin": Decimal("12.500000"),
+        "version": 3,
+        "as_of": datetime(2026, 11, 28, 5, tzinfo=UTC),
+    }
+    for key, value in (("a", {**row, "version": 2}), ("a", row), ("gone", row)):
+        producer.produce(name, serde.value(name, value), serde.key(name, key))
+    producer.produce(name, None, serde.key(name, "gone"))
+    producer.flush()
+    environment = {"PSASTREAM_BOOTSTRAP_SERVERS": servers, "PSASTREAM_REGISTRY_URL": url}
+    result = CliRunner().invoke(app, ["topics", "read", name], env=environment)
+    assert result.exit_code == 0, result.output
+    (line,) = result.output.splitlines()
+    printed = json.loads(line)
+    assert (printed["project_ref"], printed["margin"]) == ("worklog:project:1", "12.500000")
+    assert printed["version"] == 3
+    wrong = CliRunner().invoke(app, ["topics", "read", name[:-1]], env=environment)
+    assert wrong.exit_code == 2
+    assert f"did you mean {name}?" in wrong.output
