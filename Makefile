@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-parts test-engine test-story test-unit test-connectors \
-	test-property conformance properties mutants crash seeds fuzz check format bench bench-pipeline \
+	test-property conformance alerts properties mutants crash seeds fuzz check format bench bench-pipeline \
 	bench-latency bench-latency-database bench-sizes profile clean
 
 help: ## Show this list
@@ -57,6 +57,9 @@ test-property: $(READY)
 
 conformance: $(READY) ## Hold every system to the clauses of docs/conformance.md, and a bad one
 	@$(PYTEST) tests/conformance
+
+alerts: $(READY) ## Let promtool try that every alert fires when it should
+	@$(PYTEST) tests/alerts
 
 properties: $(READY) ## Run the property tests with many examples each (TIMES=20)
 	@PSASTREAM_TEST_TIMES=$(or $(TIMES),20) $(PYTEST) $(or $(ARGS),tests/property tests/unit tests/conformance)

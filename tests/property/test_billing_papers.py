@@ -376,7 +376,7 @@ steps: st.SearchStrategy[Step] = st.one_of(
 )
 
 
-@settings(max_examples=examples(100), deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @pytest.mark.fault("C7", place="tables/project/billing.py")
 @given(st.lists(steps, min_size=3, max_size=14))
 @example(  # the last invoice may have used either of two bills
@@ -438,7 +438,7 @@ changes = st.one_of(
 )
 
 
-@settings(max_examples=examples(50), deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @pytest.mark.fault("C7", place="tables/project/billing.py")
 @given(st.lists(changes, min_size=1, max_size=6), st.integers(0, 5), st.integers(0, 99))
 def test_c7_state_that_is_lost_at_any_point_ends_with_the_same_bills(

@@ -313,7 +313,7 @@ steps = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=examples(12))
+@settings(deadline=None, max_examples=examples(6))
 @given(
     history=st.lists(steps, min_size=4, max_size=25),
     seed=st.integers(0, 1000),

@@ -72,7 +72,7 @@ rows_of_them = st.lists(
 )
 
 
-@settings(max_examples=examples(60))
+@settings(max_examples=examples(30))
 @given(st.one_of(texts, numbers, truths), rows_of_them, st.data())
 def test_a_row_says_the_same_alone_and_in_any_chunk(
     sql: str, rows: list[dict[str, object]], data: st.DataObject

@@ -327,7 +327,7 @@ async def speaking(reply: bytes) -> AsyncIterator[str]:
 
 
 @pytest.mark.fault("D2", place=PLACE)
-@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     status=STATUSES, headers=HEADERS, body=BODIES, method=st.sampled_from(["GET", "PUT"]),
     version=st.sampled_from(["HTTP/1.1", "HTTP/1.0", "HTTP/9", "ICY", ""]),
