@@ -2,8 +2,7 @@
 
 The database is that of `tests/outside/workshop.sql`. A history is seeded: tasks get other parents,
 rows come before those that they name, change, are struck out and deleted. What must follow is
-computed here from the rows that are left, in plain Python; on PostgreSQL `workshop_truth.sql` says
-it once more.
+computed here from the rows that are left, in plain Python.
 """
 
 from __future__ import annotations
