@@ -263,12 +263,18 @@ def system_init(
     from psastream.starter_openapi import is_document, read_document, starter_of_api
     from psastream.starter_openapi import write_api_starter as write_api
     from runtime.secrets import remember_url
+    from schemas.errors import ConfigError
 
     with errors_as_exit_codes():
         name = system or schema
         if is_document(source):
             api = starter_of_api(name, read_document(Path(source)))
             files, warnings = write_api(api, to / name), api.warnings
+        elif not schema:
+            raise ConfigError(
+                "--schema is missing: which schema of the database?",
+                hint="the file of an OpenAPI document ends in .json, .yaml or .yml",
+            )
         else:
             remember_url(source)
             only = [each.strip() for each in tables.split(",") if each.strip()]

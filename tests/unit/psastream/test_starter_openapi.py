@@ -378,3 +378,9 @@ def test_the_command_writes_the_folder_and_says_what_it_guessed(tmp_path: Path) 
 @pytest.mark.parametrize("source", ["postgresql://h/d.json", "dbname=x", "api.txt"])
 def test_what_is_no_file_of_a_document_is_a_database(source: str) -> None:
     assert not is_document(source)
+
+
+def test_of_a_database_the_schema_is_asked_for_before_anything_is_read() -> None:
+    result = CliRunner().invoke(app, ["system", "init", "postgresql://nowhere.invalid/db"])
+    assert result.exit_code == 2
+    assert "--schema is missing" in result.output
