@@ -14,8 +14,9 @@ from tests.fuzz.case import Case, Kind
 from tests.fuzz.sources import play, sound_envelope, source_topics
 from tests.property import test_tables_oracle as tables
 from tests.support.catalogue import LANDSCAPE
+from tests.support.firms import oracle_of
 from tests.support.histories import Change, Feeder
-from tests.support.oracle import OUTPUTS, Oracle
+from tests.support.oracle import OUTPUTS
 from tests.support.source_events import FakeRegistry
 from tests.support.topology import FixedRegistry, Topology
 
@@ -51,7 +52,7 @@ def _compare(
 ) -> None:
     topology, feeder = tables.play(history, order, chunk_max, 5 if order % 3 else 1_000)
     actual = tables.published(topology)
-    expected = Oracle(feeder.rows, versions=feeder.versions).tables()
+    expected = oracle_of(feeder).tables()
     for topic in OUTPUTS:
         case.expect(
             actual[topic] == expected[topic],

@@ -58,7 +58,7 @@ def play(history: Sequence[Change], seed: int = 1, chunk_max: int = 200) -> tupl
     for change in history:
         feeder.feed(change)
     topology.run()
-    return topology, Oracle(feeder.rows, versions=feeder.versions)
+    return topology, Oracle(feeder.rows, versions=feeder.versions, erps=feeder.erps)
 
 
 def linked(system: str, row_id: str, **fields: Any) -> Change:

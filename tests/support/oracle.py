@@ -49,7 +49,7 @@ class Oracle:
         ordered_for: Mapping[str, tuple[str, str]] | None = None,
         bill_ids: Mapping[tuple[str, str, str], str] | None = None,
         *,
-        erps: Sequence[str] = ("netsuite",),
+        erps: Sequence[str],
     ) -> None:
         self._rows = rows
         self._erps = erps
