@@ -65,6 +65,8 @@ def test_reopening_leaves_no_files_behind(settings: EngineSettings) -> None:
         store.close()
     diaries = [each.name for each in store.path.iterdir() if each.name.startswith("LOG")]
     assert len(diaries) <= 2
+    [*_, options] = sorted(store.path.glob("OPTIONS-*"))
+    assert "stats_dump_period_sec=0" in options.read_text()
 
 
 def test_a_directory_of_another_layout_is_rebuilt(settings: EngineSettings) -> None:
@@ -256,6 +258,16 @@ def test_b7_a_rotten_block_found_on_read_is_damage(settings: EngineSettings, rea
     with pytest.raises(StateDamagedError, match="checksum"):
         reads[read]()
     store.reset("damaged")
+    assert (store.get(b"k0000"), store.log_offset, store.rebuilds) == (None, None, 1)
+    store.close()
+
+
+@pytest.mark.fault("B7", place=PLACE)
+def test_b7_a_rotten_block_of_what_says_whose_the_state_is_has_it_rebuilt(
+    settings: EngineSettings,
+) -> None:
+    flip(largest(written(settings)), 40)  # among the first keys
+    store = opened(settings)
     assert (store.get(b"k0000"), store.log_offset, store.rebuilds) == (None, None, 1)
     store.close()
 

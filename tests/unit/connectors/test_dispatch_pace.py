@@ -597,3 +597,10 @@ def test_a1_trials_that_are_never_answered_keep_nobody_waiting_beyond_patience()
                 found.refused(*answer, refusal.attempts + 1, now_s)
         now_s = max(found.next_at_s(now_s) or now_s, now_s)
     assert now_s - 900.0 <= 1.1 * PATIENCE_S
+
+
+def test_what_waits_below_a_revision_is_older_than_it() -> None:
+    found = Refusals()
+    found.refused("held", make_command(revision=3), problem_of(Reason.SETTING), 1, 0.0)
+    key = make_command().natural_key
+    assert [found.of(key, below=revision) != [] for revision in (2, 3, 4)] == [False, False, True]

@@ -115,6 +115,7 @@ WRONG: list[tuple[str, str, str, str, str]] = [
     (M, "kind: role", "kind: person", "kind: person", "kind person is that of "),
     (M, "key: id", "key: uid", "  role:", "unknown source column uid"),
     (M, "key: id", "key: name", "key: name", "key is name, and its rows are told apart by id"),
+    (M, "key: people_id", "key: name", "key: name", "key is name, and its rows are told apart by "),
     (M, "key: id", "key: id\n    deleted_when: gone", "  role:", "unknown source column gone"),
     (M, "key: id", "key: id\n    deleted_when: name", "deleted_when", "deleted_when is not for"),
     (M, "[name]\n    t", "[nam]\n    t", "  person:", "unknown source column nam"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from streams.engine import Chunk, Effects, State
+from streams.engine.errors import StateGapError
 from tests.support.engine_fakes import FakePartition
 from tests.support.engine_processor import DEADLINE_S, add_up, held, numbers, running
 
@@ -108,3 +109,15 @@ async def test_nothing_that_waits_is_begun_after_a_stop(waits: Callable[[], Chun
     assert held_up.spans == [("numbers", 0, 1)]
     assert held(partition)[b"sum"] == b"1"
     assert partition.committed == {"numbers": 1}
+
+
+async def test_a_chunk_that_leaves_records_out_is_not_joined_with_what_waits_before_it() -> None:
+    held_up = Held()
+    async with running(FakePartition(), handler=held_up) as it:
+        it.submit(numbers(0, 1))
+        await asyncio.wait_for(held_up.reached.wait(), DEADLINE_S)
+        it.submit(numbers(1, 1), numbers(4, 1))
+        held_up.go.set()
+        assert isinstance(await it.failed(), StateGapError)
+        assert it.watched.gaps == [("numbers", 2)]
+    assert held_up.spans == [("numbers", 0, 1), ("numbers", 1, 2)]

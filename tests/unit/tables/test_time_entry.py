@@ -214,3 +214,29 @@ def test_a_contract_that_cannot_be_read_is_told_until_it_is_mended_though_no_tot
     assert f"billing:{PSA_PROJECTS[0]}" in firm.open_exceptions()
     firm.feed(worth("100"))
     assert firm.open_exceptions() == []
+
+
+def test_a_bill_that_names_another_entry_now_is_no_longer_one_of_its_first() -> None:
+    other = {"time_entry_id": "inhouse:time_entry:2", "time_bill_id": None}
+    firm = Firm(PROJECT, ERP, entry(), bill("2.00"))
+    assert firm.states() == {"transferred": 1}
+    firm.feed(bill("2.00", **other))
+    assert firm.states() == {"ready": 1}
+
+
+def test_nothing_is_billed_of_hours_that_do_not_say_whether_they_are_billable() -> None:
+    firm = Firm(PROJECT, ERP, entry(is_billable=None))
+    assert firm.orders() == []
+    firm.feed(entry(is_billable=True))
+    assert firm.orders() == ["upsert_time_bill"]
+
+
+def test_a_project_of_the_only_erp_bills_though_nobody_told_which_one_it_is() -> None:
+    firm = Firm(PROJECT, entry())
+    context = {"project_id": PROJECT_IDS[0], "is_in_erp": True, "erp": None}
+    identity = f"{PSA_PROJECTS[0]}|{PROJECT_IDS[0]}"
+    firm.tables.put(
+        "psa.internal.project_context", identity, {"id": identity, **context}, PSA_PROJECTS[0]
+    )
+    firm.feed()
+    assert (firm.states(), firm.orders()) == ({"ready": 1}, ["upsert_time_bill"])
