@@ -90,10 +90,11 @@ def plain_numbers(text: pl.Expr) -> pl.Expr:
     """Numbers that a database wrote as texts, without exponents: Java writes small ones with one.
 
     `1.50E-7`, and a zero of many places as `0E-10`. Hardly any has one, and it takes time.
+    Whether a text is looked at must not depend on the others: either letter has all looked at.
     """
 
     def plain(texts: pl.Series) -> pl.Series:
-        if not texts.str.contains("E", literal=True).any():
+        if not texts.str.contains_any(["e", "E"]).any():
             return texts
         return texts.to_frame("text").select(_plain(pl.col("text"))).to_series()
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.mapping.casts import INSTANT, INTERVAL
 from schemas.mapping.declared import DeclaredTypeError, as_written, column_type
+from tests.support.examples import examples
 
 AVRO = {"int": pl.Int32(), "long": pl.Int64(), "float": pl.Float32(), "double": pl.Float64()}
 AVRO |= {"string": pl.String(), "boolean": pl.Boolean()}
@@ -40,6 +43,7 @@ def read(declared: str, *written: Any) -> list[Any]:
         ("decimal(18,8)", "1.50E-7", Decimal("0.00000015")),
         ("decimal(18,8)", "-2E-8", Decimal("-0.00000002")),
         ("decimal(9,2)", "0E-10", Decimal("0.00")),
+        ("decimal(9,2)", "1e3", Decimal("1000.00")),
         ("date", 20_514, date(2026, 3, 2)),
         ("timestamp", MICROS, NOON),
         ("timestamp(6)", MICROS, NOON),
@@ -153,3 +157,21 @@ def test_times_and_intervals_have_one_unit() -> None:
         for each in ("timestamp", "timestamp(0)", "timestamptz", "time", "time(3)", "interval")
     }
     assert units == {INSTANT, INTERVAL}
+
+
+numbers = st.sampled_from(["1e3", "1E3", "2.5e-1", "-2E-8", "7.50", "+7.505", "NaN", "", "E"])
+clocks = st.sampled_from(["", "PT1H", "P0Y0M1DT0H0M0S", "P0Y1M0DT0H0M0S", "1e3", "01:30:00"])
+instants = st.sampled_from(["", "2026-03-02T12:00:00Z", "2026-03-02 12:00:00", "infinity", "1e3"])
+
+
+@settings(max_examples=examples(30), deadline=None)
+@given(
+    st.one_of(
+        st.tuples(st.sampled_from(["decimal(9,2)", "decimal(38,0)"]), st.lists(numbers)),
+        st.tuples(st.just("interval"), st.lists(clocks)),
+        st.tuples(st.just("timestamptz"), st.lists(instants)),
+    )
+)
+def test_a_value_is_read_the_same_alone_and_among_others(drawn: tuple[str, list[str]]) -> None:
+    declared, written = drawn
+    assert read(declared, *written) == [read(declared, each)[0] for each in written]
