@@ -9,7 +9,7 @@ reaches first does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from schemas.codec.framing import HEADER_BYTES, header
@@ -71,8 +71,3 @@ def decode_key(data: bytes) -> str:
     if data[:1] != b"\0" or len(text) != size >> 1 or size & 1:
         raise DecodeError("the message key is not a framed avro string")
     return text.decode()
-
-
-def decode_keys(data: Sequence[bytes]) -> list[str]:
-    """Decode a column of keys. Raises DecodeError for the first that is none."""
-    return [decode_key(key) for key in data]

@@ -20,7 +20,6 @@ from schemas.identity import (
 
 ALLOCATION_STATUSES: Final = {1: "tentative", 2: "approved", 3: "completed"}
 RM_CURRENCY: Final = "EUR"
-MICRO: Final = Decimal("0.000001")
 
 
 @dataclass(frozen=True, slots=True)

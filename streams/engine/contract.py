@@ -33,11 +33,6 @@ class Chunk:
         return len(self.offsets)
 
     @property
-    def first_offset(self) -> int:
-        """The first offset this chunk covers."""
-        return self.start_offset
-
-    @property
     def last_offset(self) -> int:
         """The last offset this chunk covers: one below the position to commit."""
         return self.end_offset - 1
