@@ -31,7 +31,7 @@ from schemas.mapping.loader import load_system
 from schemas.system import SystemBundle
 from schemas.yaml_text import line_of
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 CONTRACTS: Final = "avro"
 SUFFIX: Final = ".avsc"
@@ -201,7 +201,7 @@ class Systems:
             except ConfigError as error:
                 if str(named).startswith(f"{self._packages.get(name, name)}."):
                     raise
-                log.warning("system_left_out", system=name, error=error.detail, hint=error.hint)
+                _log.warning("system_left_out", system=name, error=error.detail, hint=error.hint)
         return found
 
     def _folder(self, name: str) -> Traversable | Path:

@@ -32,7 +32,7 @@ from runtime.secrets import mask
 from schemas.errors import ConfigError, FatalError, ReplicationSlotLostError
 from schemas.topics import SOURCE_PREFIX
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 """Of a connector: a part of the path of its REST interface, where `..` is another one."""
@@ -234,7 +234,7 @@ async def heal(client: ConnectClient, name: str, budget: RestartBudget) -> Conne
         raise ConnectorFailedError(
             f"connector {name} keeps failing: {reason}", hint="see the trace in Connect's status"
         )
-    log.warning("connector_restarted", connector=name, reason=reason)
+    _log.warning("connector_restarted", connector=name, reason=reason)
     await client.restart_failed(name)
     return status
 

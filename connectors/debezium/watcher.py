@@ -25,7 +25,7 @@ from connectors.debezium.client import (
 from connectors.toolkit.faults import RecordNotFoundError
 from schemas.errors import PsaStreamError, ReplicationSlotLostError
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 INTERVAL_S: Final = 15.0
 RESTARTS: Final = 3
@@ -144,7 +144,7 @@ class ConnectorWatcher:
         """Log a problem once, and once that it has gone."""
         if problem != self._told.get(name, ""):
             if problem:
-                log.error("connector.failed", connector=name, error=problem)
+                _log.error("connector.failed", connector=name, error=problem)
             else:
-                log.info("connector.recovered", connector=name)
+                _log.info("connector.recovered", connector=name)
         self._told[name] = problem

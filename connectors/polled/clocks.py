@@ -9,7 +9,7 @@ import structlog
 
 from runtime.clocks import SKEW, is_past
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 Clock = Callable[[], datetime]
 
@@ -44,7 +44,7 @@ class Clocks:
             return ours_at
         differ = abs(ours_at - vendor_at) > SKEW
         if differ and not self._differ:
-            log.warning(
+            _log.warning(
                 "clocks_differ",
                 ahead_s=round((ours_at - vendor_at).total_seconds()),
                 hint="the earlier one counts; check the time synchronisation of this host first",
@@ -57,7 +57,7 @@ class Clocks:
         """Whether a bookmark is usable: there is none, or it is not later than `now`."""
         if bookmark is None or is_past(bookmark, now):
             return True
-        log.warning(
+        _log.warning(
             "bookmark_of_the_future",
             bookmark=f"{name} {bookmark.isoformat()}",
             hint="a clock was ahead when it was made; all rows are compared instead",

@@ -27,7 +27,7 @@ import structlog
 from connectors.polled import instruments
 from runtime.clocks import is_past
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class DeleteGuard:
                 self._believe(row_ids)
                 return True
             self.awaited = Awaited(frozenset(row_ids), since)
-            log.warning(
+            _log.warning(
                 "deletes_await_second_sweep",
                 missed=count,
                 living=living,
@@ -147,7 +147,7 @@ class DeleteGuard:
 
     def _refuse(self, row_ids: Set[str], evidence: str, **facts: int) -> None:
         if row_ids - self._doubted.keys():
-            log.error(
+            _log.error(
                 "deletes_refused",
                 evidence=evidence,
                 rows=len(row_ids),

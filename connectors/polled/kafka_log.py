@@ -38,7 +38,7 @@ from schemas.position import Position
 from schemas.routing import partition_of
 from schemas.topics import BOOKMARKS, BY_NAME, PARTITIONS
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 VERSION: Final = "1"
 UNREADABLE: Final = "unreadable"
@@ -103,9 +103,9 @@ class KafkaLog:
         except KafkaException as error:
             # Each attempt to open starts with a producer of its own.
             raise BrokerUnavailableError(f"no transactional producer: {error}") from error
-        log.debug("source_log_fenced", connector=self._config.name)
+        _log.debug("source_log_fenced", connector=self._config.name)
         _await_stable(self._settings, TopicPartition(BOOKMARKS.name, 0))
-        log.debug("source_log_stable", connector=self._config.name)
+        _log.debug("source_log_stable", connector=self._config.name)
         stored = read_compacted(self._settings, BOOKMARKS.name)
         return read_states(self._config.name, self._config.objects, stored)
 
@@ -203,7 +203,7 @@ def read_states(
             else:
                 found[obj] = (Bookmark.from_bytes(value), entries)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-            log.error(
+            _log.error(
                 "bookmark_unreadable",
                 connector=connector,
                 key=name,

@@ -31,7 +31,7 @@ from schemas.errors import (
     TransientError,
 )
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 RETRY_FIRST_S: Final = 0.5
 BEAT_S: Final = 30.0
@@ -159,7 +159,7 @@ class ObjectLoop:
         instruments.ERRORS.labels(system, obj, verdict.reason).inc()
         self._set_stopped(verdict.reason if verdict.needs_person else None)
         if verdict.needs_person:
-            log.error("poll_failed", system=system, object=obj, code=error.code, error=str(error))
+            _log.error("poll_failed", system=system, object=obj, code=error.code, error=str(error))
             return
         self._told = error
         if isinstance(error, _SHARED):
@@ -180,7 +180,7 @@ class ObjectLoop:
         system, obj = self._labels
         instruments.ERRORS.labels(system, obj, DEFECT).inc()
         self._set_stopped(DEFECT)
-        log.exception(
+        _log.exception(
             "poll_failed", system=system, object=obj, code=DEFECT, hint="report it with this trace"
         )
 

@@ -33,7 +33,7 @@ from runtime.settings import Settings
 from schemas.errors import ConfigError, PsaStreamError, TransientError
 from schemas.system import SystemBundle
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 EXIT_OK: Final = 0
 EXIT_FATAL: Final = 1
@@ -125,14 +125,14 @@ def run_poller(
             Systems(settings.systems),
         )
     except ConfigError as error:
-        log.error("configuration_refused", error=str(error))
+        _log.error("configuration_refused", error=str(error))
         return EXIT_CONFIG
     health = Health()
     serve_metrics(settings.metrics_port, host=settings.metrics_host, checks=health.checks())
     try:
         asyncio.run(_run(settings, connectors, health))
     except PsaStreamError as error:
-        log.error("poller_stopped", code=error.code, error=str(error))
+        _log.error("poller_stopped", code=error.code, error=str(error))
         return EXIT_FATAL
     return EXIT_OK
 
@@ -208,7 +208,7 @@ async def run_connector(
     """Poll every object of a connector until cancelled. Raises FatalError."""
     config = connector.config
     states = await _open(config, kafka_log, health)
-    log.info(
+    _log.info(
         "connector_started",
         connector=config.name,
         rows={obj: len(ledger) for obj, (_, ledger) in states.items()},
@@ -237,7 +237,7 @@ async def run_connector(
             task.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
         await kafka_log.close()
-        log.info("connector_stopped", connector=config.name)
+        _log.info("connector_stopped", connector=config.name)
 
 
 async def _open(

@@ -53,7 +53,7 @@ from connectors.polled.scan import Draft, Scan, ids_of
 from connectors.toolkit.faults import DeleteLogIncompleteError, VendorRejectedError
 from runtime.clocks import SKEW, has_passed, is_past
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 
 class ObjectPoller:
@@ -144,7 +144,7 @@ class ObjectPoller:
         swept_at = self._clock() if is_whole else None
         streaming = replace(self._bookmark, phase=Phase.STREAMING, swept_at=swept_at)
         await self._commit(Draft(self._bookmark.position), streaming)
-        log.info(
+        _log.info(
             "snapshot_completed",
             system=self._config.system,
             object=self._obj,
@@ -379,7 +379,7 @@ class ObjectPoller:
         """
         is_purged = isinstance(error, DeleteLogIncompleteError)
         if not self._lacks_delete_log:
-            log.warning(
+            _log.warning(
                 "delete_log_incomplete" if is_purged else "delete_log_refused",
                 system=self._config.system,
                 object=self._obj,
@@ -480,6 +480,6 @@ class ObjectPoller:
     def _report_new_fields(self, names: tuple[str, ...]) -> None:
         if names:
             instruments.NEW_FIELDS.labels(*self._labels).inc(len(names))
-            log.warning(
+            _log.warning(
                 "new_fields_ignored", system=self._config.system, object=self._obj, fields=names
             )

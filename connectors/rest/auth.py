@@ -25,7 +25,7 @@ from connectors.toolkit.http import Authenticator
 from connectors.toolkit.tokens import BearerToken, Token, request_token, signing_key
 from runtime.secrets import remember
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 TAKES: Final[Mapping[type, frozenset[str]]] = {
     BearerAuth: frozenset({"auth.token"}),
@@ -151,7 +151,7 @@ class _Client:
             headers=self._headers,
         )
         if self._refresh is not None and token.refresh not in (None, self._refresh):
-            log.warning(
+            _log.warning(
                 "refresh_token_replaced",
                 system=self._system,
                 hint="the one in the connector file may be refused at the next start: renew it",

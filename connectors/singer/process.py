@@ -31,7 +31,7 @@ from connectors.singer.lines import Line, Lines
 from connectors.singer.messages import TapOutputError
 from schemas.errors import TargetBusyError
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 PASSED_ON: Final = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
@@ -238,7 +238,7 @@ class Tap:
             is_changed = True
         if is_changed and not self._told_changed:
             self._told_changed = True
-            log.warning(
+            _log.warning(
                 "tap_changed_its_config",
                 system=self._system,
                 hint="what it wrote is dropped: give it credentials that last",
@@ -274,7 +274,7 @@ class _Said:
     def _hear(self, line: Line) -> None:
         if found := _RAISED.match(line.data):
             self.raised = found[1].decode()
-        log.debug("tap_said", system=self._system, said=line.data.decode("utf-8", "replace"))
+        _log.debug("tap_said", system=self._system, said=line.data.decode("utf-8", "replace"))
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

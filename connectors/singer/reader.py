@@ -40,7 +40,7 @@ from connectors.toolkit.body import THREAD_FROM_BYTES
 from schemas.codec.record import AvroSchema
 from schemas.errors import SchemaMismatchError
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 CATALOG_S: Final = 3_600.0
 """A catalog is looked at again after this time, and after a failure: columns come and go."""
@@ -201,7 +201,7 @@ class SingerReader:
                 return
         if what not in self._told and len(self._told) < TOLD_MAX:
             self._told.add(what)
-            log.warning(
+            _log.warning(
                 "tap_output_ignored",
                 what=what,
                 hint="nothing in singer.yaml takes it",

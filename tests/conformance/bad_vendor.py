@@ -46,7 +46,7 @@ from schemas.errors import (
 )
 from schemas.system import SystemBundle
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 UNSPENT: Final = RetrySettings(attempts=1)
 
 
@@ -273,7 +273,7 @@ class VisitReader:
 
     async def _ask(self, client: VendorClient, path: str, params: Mapping[str, str]) -> Response:
         if "leaks" in self._faults:
-            log.info("asking", token=self._source.config.token.get_secret_value())
+            _log.info("asking", token=self._source.config.token.get_secret_value())
         while True:
             try:
                 return await client.request("GET", path, params=params)

@@ -37,7 +37,7 @@ from connectors.vendors.salesforce.auth import POLICY, make_auth
 from schemas.codec.record import AvroSchema
 from schemas.system import SystemBundle
 
-log = structlog.get_logger()
+_log = structlog.get_logger()
 
 USER_AGENT: Final = "psastream"
 DELETED_DAYS_MAX: Final = 15
@@ -217,7 +217,7 @@ class SalesforceReader:
         )
         answer = read_answer(DeletedAnswer, response.body, of=f"the delete log of {self._sobject}")
         if answer.earliestDateAvailable > start:
-            log.warning(
+            _log.warning(
                 "delete_log_incomplete", system=self._api.config.system, object=self._sobject
             )
         yield _read_deletions(answer.deletedRecords)
