@@ -1,0 +1,41 @@
+"""Debezium connectors on Kafka Connect."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from psastream.commands.options import Config
+from psastream.exits import errors_as_exit_codes, settings_from_environment
+
+app = typer.Typer(no_args_is_help=True, help="Debezium connectors on Kafka Connect.")
+
+
+@app.command("apply")
+def connectors_apply(config: Config) -> None:
+    """Register Debezium connectors, or update them."""
+    from psastream.connect import apply_connectors
+
+    with errors_as_exit_codes():
+        apply_connectors(settings_from_environment(), config)
+
+
+@app.command("watch")
+def connectors_watch(config: Config) -> None:
+    """Watch Debezium connectors: states as metrics, restarts of what has failed."""
+    from psastream.connect import watch_connectors
+
+    with errors_as_exit_codes():
+        raise typer.Exit(watch_connectors(settings_from_environment(), config))
+
+
+@app.command("status")
+def connectors_status(
+    names: Annotated[list[str], typer.Argument(help="names in their connector files")],
+) -> None:
+    """Print the state of connectors and their tasks; exit code 1 if one is not running."""
+    from psastream.connect import print_status
+
+    with errors_as_exit_codes():
+        raise typer.Exit(print_status(settings_from_environment(), names))

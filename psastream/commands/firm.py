@@ -1,0 +1,34 @@
+"""What the landscape of a firm says, and what waits in it."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from psastream.exits import errors_as_exit_codes, settings_from_environment
+
+
+def flows(
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="print a picture's text")] = False,
+) -> None:
+    """Print who sends what to whom: rows that systems give, commands that they take."""
+    from psastream.flows import as_mermaid, as_text, flows_of
+    from psastream.landscape import ANY_ADDRESSES, read_firm
+    from runtime.settings import Settings
+
+    with errors_as_exit_codes():
+        found = flows_of(read_firm(Settings.from_env({**ANY_ADDRESSES, **os.environ})))
+        for line in as_mermaid(found) if mermaid else as_text(found):
+            typer.echo(line)
+
+
+def waiting(
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """List rows of sources that wait for what they look up."""
+    from psastream.waiting import show_waiting
+
+    with errors_as_exit_codes():
+        show_waiting(settings_from_environment().kafka, as_json=as_json)

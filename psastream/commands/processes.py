@@ -1,0 +1,93 @@
+"""Processes: each runs until it is stopped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from psastream.commands.options import Config
+from psastream.exits import errors_as_exit_codes, settings_from_environment
+
+
+def demo(  # noqa: PLR0917 - each parameter is an option on the command line
+    seed: Annotated[int, typer.Option(help="the story: same seed, same story")] = 1,
+    rate: Annotated[int, typer.Option(min=1, help="changes a second in the PSA")] = 300,
+    entries: Annotated[int, typer.Option(min=10, help="time entries to book")] = 900,
+    keep: Annotated[bool, typer.Option("--keep", help="stay up and print the addresses")] = False,
+    kill: Annotated[
+        list[str] | None,
+        typer.Option(help="SIGKILL a part in an act: part@act[:changes], as in worker@hours:100"),
+    ] = None,
+    landscape: Annotated[
+        str, typer.Option(help="systems of the firm, joined by commas; others stay")
+    ] = "",
+    data_dir: Annotated[Path, typer.Option(help="local data; emptied first")] = Path(
+        ".psastream/demo"
+    ),
+) -> None:
+    """Tell a firm's story through the real parts, then compare all outputs with its books."""
+    from psastream.running import run
+    from runtime.logs import configure_logs
+    from sandbox.demo.options import DemoOptions, Disruption, StoryLandscape
+    from sandbox.demo.run import run_demo
+    from sandbox.stack.settings import cache_dir_from
+
+    configure_logs(json=False, level="ERROR")  # the parts log to files of their own
+    with errors_as_exit_codes():
+        options = DemoOptions(
+            data_dir=data_dir.resolve(),
+            cache_dir=cache_dir_from(os.environ),
+            seed=seed,
+            rate=rate,
+            entries=entries,
+            keep=keep,
+            disruptions=tuple(Disruption.parse(text) for text in kill or ()),
+            landscape=StoryLandscape.parse(landscape),
+        )
+        raise typer.Exit(run(run_demo(options)))
+
+
+def up(
+    source: Annotated[list[Path] | None, typer.Option(help="polled source file")] = None,
+    sink: Annotated[list[Path] | None, typer.Option(help="command sink file")] = None,
+    database: Annotated[list[Path] | None, typer.Option(help="Debezium connector file")] = None,
+    data_dir: Annotated[Path, typer.Option(help="local state, kept between runs")] = Path(
+        ".psastream/up"
+    ),
+) -> None:
+    """Run all processes on your own broker and connector files; start what is not named."""
+    from psastream.running import run
+    from psastream.up import UpOptions, run_up
+    from runtime.logs import configure_logs
+
+    configure_logs(json=False, level="WARNING")
+    with errors_as_exit_codes():
+        options = UpOptions(data_dir.resolve(), source or (), sink or (), database or ())
+        raise typer.Exit(run(run_up(options)))
+
+
+def worker() -> None:
+    """Run the stream worker: normalize, live tables, commands, measures."""
+    from psastream.worker import run_worker
+
+    with errors_as_exit_codes():
+        raise typer.Exit(run_worker(settings_from_environment()))
+
+
+def poll(config: Config) -> None:
+    """Run the polled sources whose connector files are given."""
+    from connectors.polled.main import run_poller
+
+    with errors_as_exit_codes():
+        raise typer.Exit(run_poller(settings_from_environment(), config))
+
+
+def dispatch(config: Config) -> None:
+    """Execute commands against the targets whose connector files are given."""
+    from connectors.dispatch.main import run_dispatcher
+
+    with errors_as_exit_codes():
+        raise typer.Exit(run_dispatcher(settings_from_environment(), config))
