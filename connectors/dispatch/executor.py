@@ -18,7 +18,7 @@ import structlog
 
 from connectors.dispatch.commands import Command, Intent, Outcome, Problem, Status
 from connectors.dispatch.exceptions import ended_by, exception_id, is_leftover, warning_id
-from connectors.dispatch.gate import Gate
+from connectors.dispatch.gate import Gates
 from connectors.dispatch.journal import Journal
 from connectors.dispatch.lease import Check, LeaseLostError
 from connectors.dispatch.ledger import (
@@ -33,7 +33,7 @@ from connectors.dispatch.ledger import (
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.pacer import Pacer
 from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
-from connectors.dispatch.repeated import Repeated
+from connectors.dispatch.repeated import Repeated, Stuck
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied, Sink
 from connectors.dispatch.verdicts import (
@@ -42,6 +42,7 @@ from connectors.dispatch.verdicts import (
     carried_out,
     denied_alone,
     is_from_target,
+    is_of_kind,
     is_outage,
     is_refusal,
     rejected,
@@ -107,7 +108,7 @@ class TargetExecutor:
         self._metrics = metrics
         self._spawn = spawn
         self._slots = asyncio.Semaphore(max_in_flight)
-        self._gate = Gate(target, self._pause_s)
+        self._gate = Gates(target, self._pause_s)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._in_flight: set[str] = set()
         self._retrying: set[str] = set()
@@ -128,8 +129,11 @@ class TargetExecutor:
 
     @property
     def crowd(self) -> int:
-        """How many of them no person was told of: who repeats in vain keeps nobody from coming."""
-        return len(self._waiting) - len(self._repeated)
+        """How many of them keep others from coming.
+
+        Not those that a person was told of, nor those of a kind of which none is taken.
+        """
+        return len(self._waiting) - len(self._repeated) - self._gate.held_back
 
     def submit(self, command: Command, finished: Finished) -> None:
         """Take in a command; `finished` is called once nothing more will happen to it.
@@ -256,7 +260,8 @@ class TargetExecutor:
             await self._pause(natural_key, delay_s, patience_s)
             delay_s = patience_s = 0.0
             kind = self._ledger.kind(natural_key)
-            await self._gate.wait(natural_key, kind, failures)
+            speaks = self._repeated.speaker(kind) == natural_key
+            await self._gate.wait(natural_key, kind, failures, is_first=speaks)
             async with self._slots:
                 if not self._gate.lets(natural_key, kind):  # one before it in the queue closed it
                     continue
@@ -273,20 +278,28 @@ class TargetExecutor:
                 if is_alone and isinstance(error, AuthenticationError):
                     error = denied_alone(error)
                 delay_s = self._retry_delay_s(step.command, error, failures, is_alone=is_alone)
-                is_its_own = is_alone or self._repeated.is_told(step.command)
-                is_for_all = is_outage(error) and not is_its_own
-                self._gate.failed(natural_key, is_for_all=is_for_all)
+                is_told = self._repeated.is_told(step.command)
+                is_for_all = is_outage(error) and not (is_alone or is_told)
+                is_for_kind = not (is_for_all or is_told) and is_of_kind(error, is_alone=is_alone)
+                self._gate.failed(natural_key, kind, is_for_all=is_for_all, is_for_kind=is_for_kind)
+                in_vain = self._gate.in_vain(kind)
                 patience_s = await self._repeated.patience_s(
                     step,
                     error,
                     failures,
-                    is_its_own=is_its_own,
+                    is_its_own=is_alone or is_told,
                     is_down=is_for_all and self._gate.is_down,
+                    stuck=Stuck(in_vain, self._count(kind)) if in_vain else None,
                     is_leftover=isinstance(step, Revisit),
                 )
         self._gate.leave(natural_key)
         self._repeated.forget(natural_key)
         del self._tasks[natural_key], self._news[natural_key]
+
+    def _count(self, kind: str) -> int:
+        """Return of how many natural keys the next command is of a kind."""
+        keys = filter(self._ledger.has_work, self._tasks)
+        return sum(self._ledger.kind(natural_key) == kind for natural_key in keys)
 
     async def _perform_safely(self, step: Step) -> TransientError | AuthenticationError | None:
         """Do one step; an error nobody foresaw concerns this command alone."""
@@ -340,14 +353,14 @@ class TargetExecutor:
             return error
         except RecordError as error:
             if is_from_target(error):
-                self._heard()
+                self._heard(command.kind)
             await self._settle(command, rejected(step.attempts, error))
             return None
         if found is None or found.differs:
             # It says nothing about writes: a target in maintenance may be read.
             self._ledger.not_applied(command.natural_key)
         else:
-            self._heard()
+            self._heard(command.kind)
             await self._settle(command, carried_out(Status.ADOPTED, step.attempts, found))
         return None
 
@@ -434,19 +447,21 @@ class TargetExecutor:
                 self._ledger.unknown(command.natural_key)
                 return transient(error)
             if is_from_target(error):
-                self._heard()
+                self._heard(command.kind)
             outcome = rejected(step.number, error)
             _log.warning("dispatch.rejected", command_id=command.command_id, error=str(error))
         else:
-            self._heard()
+            self._heard(command.kind)
             outcome = carried_out(Status.SUCCEEDED, step.number, done)
         await self._settle(command, outcome)
         return None
 
-    def _heard(self) -> None:
+    def _heard(self, kind: str) -> None:
         """Take in an answer that only a target gives that is well."""
-        self._gate.answered()
-        self._repeated.answered()
+        self._gate.answered(kind)
+        spoke_for_kind = self._repeated.answered(kind)
+        if spoke_for_kind is not None:
+            self._nudge(spoke_for_kind)
 
     async def _settle(self, command: Command, outcome: Outcome) -> None:
         if outcome.status is Status.REJECTED and self._ledger.is_withdrawn(command.natural_key):

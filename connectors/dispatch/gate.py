@@ -6,6 +6,10 @@ other kind learns for itself. That it is down the target does not say: it is dow
 commands in a row have failed with no good answer between. Then one command at a time asks (the
 probe), after pauses that grow; the first good answer lets all others follow.
 
+The same goes for one kind of command while others are answered: a script of the account stands on
+its records, or the vendor says to each of them what nobody has written down. As that may be said of
+single records, too, it takes as many commands as make a refusal one of the whole kind.
+
 Some records make a target fail that is well. Who is known to fail alone does not count, and each
 kind has its turn as probe, in it whoever has failed the least: so what a target would take is asked
 for soon, though a thousand others fail.
@@ -19,6 +23,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+
+from connectors.dispatch.refusals import HOLD_AFTER
 
 _log = structlog.get_logger()
 
@@ -34,11 +40,14 @@ class _Waiting:
 
 
 class Gate:
-    """Holds back all commands of a target that takes none at present."""
+    """Holds back all commands of a target, or of a kind, of which none is taken at present."""
 
-    def __init__(self, target: str, pause_s: Callable[[int], float]) -> None:
+    def __init__(
+        self, target: str, pause_s: Callable[[int], float], *, kind: str | None = None
+    ) -> None:
         """`pause_s` is how long to wait after so many probes in vain (from 1)."""
-        self._target = target
+        self._name = {"target": target} if kind is None else {"target": target, "kind": kind}
+        self._down_after = DOWN_AFTER if kind is None else HOLD_AFTER
         self._pause_s = pause_s
         # By kind, None for all, of the event loop's clock.
         self._opens_at_s: dict[str | None, float] = {}
@@ -67,6 +76,16 @@ class Gate:
         """Whether the target is held to be unable to answer."""
         return self._is_down
 
+    @property
+    def probes(self) -> int:
+        """How many have asked in vain since it is down, with those that showed it as one."""
+        return self._probes
+
+    @property
+    def waiting(self) -> int:
+        """How many natural keys wait to be let go."""
+        return len(self._waiting)
+
     def lets(self, natural_key: str, kind: str) -> bool:
         """Whether a command may be sent now."""
         if asyncio.get_running_loop().time() < self._opens_for_s(kind):
@@ -90,12 +109,12 @@ class Gate:
             self._pause()
         elif is_for_all and not self._is_down:
             self._failed.add(natural_key)
-            if len(self._failed) >= DOWN_AFTER:
+            if len(self._failed) >= self._down_after:
                 self._is_down = True
                 self._pause()
                 _log.error(
                     "dispatch.target_down",
-                    target=self._target,
+                    **self._name,
                     hint="one command at a time asks until it answers; all others wait",
                 )
 
@@ -103,7 +122,7 @@ class Gate:
         """Take in a good answer: a command was carried out, found to be, or refused."""
         self._failed.clear()
         if self._is_down:
-            _log.info("dispatch.target_up", target=self._target, probes=self._probes)
+            _log.info("dispatch.target_up", **self._name, probes=self._probes)
             self._is_down, self._probe, self._probes = False, None, 0
             self._let_go()
 
@@ -171,3 +190,77 @@ class Gate:
         self._probes += 1
         self._probe_at_s = asyncio.get_running_loop().time() + self._pause_s(self._probes)
         self._let_go()
+
+
+class Gates:
+    """The gate of a target and those of its kinds: a command passes that of its kind first."""
+
+    def __init__(self, target: str, pause_s: Callable[[int], float]) -> None:
+        """`pause_s` is how long to wait after so many probes in vain (from 1)."""
+        self._target = target
+        self._pause_s = pause_s
+        self._of_all = Gate(target, pause_s)
+        self._of_kinds: dict[str, Gate] = {}
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the target has told all to wait."""
+        return self._of_all.is_closed
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether anything is held back."""
+        return self._of_all.is_paused or any(gate.is_down for gate in self._of_kinds.values())
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the target is held to be unable to answer."""
+        return self._of_all.is_down
+
+    def in_vain(self, kind: str) -> int:
+        """Return how often a kind has been asked for in vain that is down, 0 where it is not."""
+        gate = self._of(kind)
+        return gate.probes if gate.is_down else 0
+
+    @property
+    def held_back(self) -> int:
+        """How many wait for what concerns their kind alone."""
+        return sum(gate.waiting for gate in self._of_kinds.values() if gate.is_down)
+
+    def lets(self, natural_key: str, kind: str) -> bool:
+        """Whether a command may be sent now."""
+        return self._of(kind).lets(natural_key, kind) and self._of_all.lets(natural_key, kind)
+
+    def close_for(self, seconds: float, kind: str | None = None) -> None:
+        """Take nothing, or nothing of a kind, for so long from now on, at least."""
+        self._of_all.close_for(seconds, kind)
+
+    def failed(self, natural_key: str, kind: str, *, is_for_all: bool, is_for_kind: bool) -> None:
+        """Take in that a command met no good answer, and who else might meet the same."""
+        self._of_all.failed(natural_key, is_for_all=is_for_all)
+        self._of(kind).failed(natural_key, is_for_all=is_for_kind)
+
+    def answered(self, kind: str) -> None:
+        """Take in a good answer to a command of a kind."""
+        self._of_all.answered()
+        self._of(kind).answered()
+
+    def leave(self, natural_key: str) -> None:
+        """Take in that a natural key has nothing to ask any more: it is another one's turn."""
+        for gate in (self._of_all, *self._of_kinds.values()):
+            gate.leave(natural_key)
+
+    async def wait(
+        self, natural_key: str, kind: str, failures: int, *, is_first: bool = False
+    ) -> None:
+        """Wait until a command may be sent; `failures` of it in a row so far.
+
+        One that `is_first` asks before all others of its kind.
+        """
+        await self._of(kind).wait(natural_key, kind, -1 if is_first else failures)
+        await self._of_all.wait(natural_key, kind, failures)
+
+    def _of(self, kind: str) -> Gate:
+        if kind not in self._of_kinds:
+            self._of_kinds[kind] = Gate(self._target, self._pause_s, kind=kind)
+        return self._of_kinds[kind]

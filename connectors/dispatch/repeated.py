@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from connectors.dispatch.commands import Command
+from connectors.dispatch.commands import Command, Problem
 from connectors.dispatch.exceptions import exception_id
 from connectors.dispatch.journal import Journal
 from connectors.dispatch.lease import Check, LeaseLostError
@@ -21,6 +21,14 @@ UNCLEAR_AFTER: Final = 8
 """Answers in a row that nobody understands, after which a person is told."""
 UNAVAILABLE_AFTER: Final = 30
 """Failures of the target in a row that one command meets, after which a person is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A kind of which no command is taken: how often in vain it was asked for, how many wait."""
+
+    in_vain: int
+    commands: int
 
 
 class Repeated:
@@ -43,15 +51,27 @@ class Repeated:
         self._answers = 0  # good ones so far
         self._failed: dict[str, int] = {}  # natural key → answers when it failed last
         self._told: dict[str, Refusal] = {}  # by exception id
+        self._speakers: dict[str, str] = {}  # kind that is stuck → exception that tells of it
         self._earlier = {it.command.natural_key: it for it in told}  # whose commands did not come
 
     def __len__(self) -> int:
         """How many a person was told of."""
         return len(self._told)
 
-    def answered(self) -> None:
-        """Take in a good answer: a command was carried out, found to be, or refused."""
+    def answered(self, kind: str) -> str | None:
+        """Take in a good answer: a command was carried out, found to be, or refused.
+
+        Returns the natural key that a person was told of for its whole kind, and that waits.
+        """
         self._answers += 1
+        natural_key = self.speaker(kind)
+        self._speakers.pop(kind, None)
+        return natural_key
+
+    def speaker(self, kind: str) -> str | None:
+        """Return the natural key that a person was told of for its whole kind."""
+        told = self._told.get(self._speakers.get(kind, ""))
+        return told.command.natural_key if told else None
 
     def fails_alone(self, natural_key: str) -> bool:
         """Take in a failure; return whether others were answered since the last of this key.
@@ -120,27 +140,31 @@ class Repeated:
         *,
         is_its_own: bool,
         is_down: bool,
+        stuck: Stuck | None,
         is_leftover: bool,
     ) -> float:
         """Tell a person of what is repeated in vain for long; return how long it pauses then.
 
-        Not where the target `is_down` for all: that is no matter of single commands. What is
-        `is_leftover` was carried out, and what it left behind is told already.
+        Not where the target `is_down` for all: that is no matter of single commands. Where a kind
+        is `stuck`, one of its commands tells of all. What is `is_leftover` was carried out, and
+        what it left behind is told already.
         """
-        match error:
-            case LeaseLostError() | LateIntentError() | AuthenticationError():
-                return 0.0  # it says nothing about this command
-            case UnclearAnswerError() if not is_down:
-                after, longest_s = UNCLEAR_AFTER, DAY_S
-            case _ if is_its_own:
-                after, longest_s = UNAVAILABLE_AFTER, HOUR_S
-            case _:
-                return 0.0
+        bounds = None if is_down else _bounds(error, is_its_own=is_its_own or stuck is not None)
+        if bounds is None:
+            return 0.0
+        after, longest_s = bounds
         identity = exception_id(step.command)
         told = self._told.get(identity)
+        problem = unclear(error)
+        if stuck:
+            failures = stuck.in_vain
+            if self._speaks(step.command, problem):
+                problem = unclear(error, commands=stuck.commands)
+            elif told is None:
+                return 0.0  # another one tells, and the gate says who asks
         if told is None and failures < after:
             return 0.0
-        times = failures - after + 1 if told is None else told.refusals + 1
+        times = told.refusals + 1 if told else 1
         pause_s = min(longest_s, PACES[Reason.UNCLEAR].pause_s(times, identity))
         if is_leftover:
             return pause_s
@@ -148,21 +172,46 @@ class Repeated:
             self._check()
         except LeaseLostError:
             return 0.0  # told by whoever tries it next
-        refusal = self._refusal(step, error, times, pause_s)
+        refusal = self._refusal(step, problem, times, pause_s)
         await self._journal.tell(refusal)
         self._told[identity] = refusal
         return pause_s
 
-    def _refusal(self, step: Step, error: TransientError, times: int, pause_s: float) -> Refusal:
+    def _speaks(self, command: Command, problem: Problem) -> bool:
+        """Whether a person is told by this command, and no other one, of what its kind meets."""
+        kind = command.kind
+        if self._speakers.get(kind) not in self._told:
+            told = [it for it in self._told.values() if it.command.kind == kind]
+            same = [it.exception_id for it in told if it.problem.code == problem.code]
+            self._speakers[kind] = same[0] if same else exception_id(command)
+        return self._speakers[kind] == exception_id(command)
+
+    def _refusal(self, step: Step, problem: Problem, times: int, pause_s: float) -> Refusal:
         identity, now_s = exception_id(step.command), self._now_s()
         told = self._told.get(identity)
         return Refusal(
             identity,
             step.command,
-            unclear(error),
+            problem,
             step.number if isinstance(step, Attempt) else step.attempts,
             times,
             told.raised_at_s if told else now_s,
             now_s,
             now_s + pause_s,
         )
+
+
+def _bounds(
+    error: TransientError | AuthenticationError, *, is_its_own: bool
+) -> tuple[int, float] | None:
+    """Return after how many in a row a person is told, and the longest pause from then on.
+
+    None where an error says nothing about its command, nor its kind.
+    """
+    match error:
+        case LeaseLostError() | LateIntentError() | AuthenticationError():
+            return None
+        case UnclearAnswerError():
+            return UNCLEAR_AFTER, DAY_S
+        case _:
+            return (UNAVAILABLE_AFTER, HOUR_S) if is_its_own else None

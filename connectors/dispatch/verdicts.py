@@ -62,15 +62,25 @@ def is_from_target(error: RecordError) -> bool:
 def is_outage(error: TransientError | AuthenticationError) -> bool:
     """Whether any other command might meet the same: no answer, or none that it could give.
 
-    A target that asks to wait closes the gate by itself. An unclear answer is about its record
-    where it has a code of the vendor's; one without may come from whatever stands before it, such
-    as a proxy or a page of maintenance.
+    A target that asks to wait closes the gate by itself. An unclear answer is about its record, or
+    its kind, where it is in the vendor's own words; one without may come from whatever stands
+    before it, such as a proxy or a page of maintenance.
     """
     if isinstance(error, UnforeseenError | AuthenticationError | RateLimitedError):
         return False
     if isinstance(error, LeaseLostError | LateIntentError):
         return False
-    return not isinstance(error, UnclearAnswerError) or error.context.get("vendor_code") is None
+    return not isinstance(error, UnclearAnswerError) or not error.is_in_words
+
+
+def is_of_kind(error: TransientError | AuthenticationError, *, is_alone: bool) -> bool:
+    """Whether many others of its kind may meet the same, though it is no outage of the target.
+
+    What is said of the account, too, where commands of other kinds are answered (`is_alone`).
+    """
+    if isinstance(error, LeaseLostError | LateIntentError):
+        return False
+    return is_alone or isinstance(error, UnclearAnswerError)
 
 
 def rejected(attempts: int, error: RecordError) -> Outcome:
@@ -107,7 +117,11 @@ def denied_alone(error: AuthenticationError) -> UnclearAnswerError:
     )
 
 
-def unclear(error: TransientError) -> Problem:
-    """Return what a person is told about answers, or failures, that nobody understands."""
+def unclear(error: TransientError | AuthenticationError, *, commands: int = 1) -> Problem:
+    """Return what a person is told about answers, or failures, that nobody understands.
+
+    `commands` of one kind wait for one and the same cause.
+    """
     code = error.context.get("vendor_code") or error.context.get("status") or error.code
-    return Problem(str(code), error.detail, reason=Reason.UNCLEAR)
+    told = f"{commands:,} commands of this kind wait: " if commands > 1 else ""
+    return Problem(str(code), f"{told}{error.detail}", reason=Reason.UNCLEAR)

@@ -207,9 +207,24 @@ class VendorUnavailableError(TargetBusyError):
 
 
 class UnclearAnswerError(VendorUnavailableError):
-    """The vendor answered about this record, but in a way that nobody has written down."""
+    """The vendor answered about this record, but in a way that nobody has written down.
+
+    `is_in_words`: it gave a code or a text where the vendor's errors have theirs, so that it is no
+    page of something that stands before it.
+    """
 
     code = "transient.unclear_answer"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        outcome_unknown: bool,
+        context: Mapping[str, ContextValue],
+        is_in_words: bool = False,
+    ) -> None:
+        super().__init__(detail, outcome_unknown=outcome_unknown, context=context)
+        self.is_in_words = is_in_words
 
 
 class VendorRejectedError(CommandRejectedError):

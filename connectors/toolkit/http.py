@@ -406,11 +406,9 @@ class VendorClient:
                     context=context,
                 )
             case _:  # to be repeated, or not to be told
-                kind = UnclearAnswerError if status < 500 else VendorUnavailableError
-                return kind(
-                    f"{system} answered {status}",
-                    outcome_unknown=meaning is Meaning.UNKNOWN and not call.is_read,
-                    context=context,
+                is_unknown = meaning is Meaning.UNKNOWN and not call.is_read
+                return _unclear(
+                    f"{system} answered {status}", faults, is_unknown=is_unknown, context=context
                 )
 
     def _unavailable(self, call: _Call, detail: str, *, unknown: bool) -> VendorUnavailableError:
@@ -422,6 +420,22 @@ class VendorClient:
 
     def _context(self, call: _Call) -> dict[str, ContextValue]:
         return {"system": self._policy.system, "method": call.method, "path": call.path}
+
+
+def _unclear(
+    detail: str,
+    faults: Sequence[Fault],
+    *,
+    is_unknown: bool,
+    context: Mapping[str, ContextValue],
+) -> VendorUnavailableError:
+    status = context["status"]
+    if isinstance(status, int) and status >= 500:
+        return VendorUnavailableError(detail, outcome_unknown=is_unknown, context=context)
+    is_in_words = any(fault.code or fault.detail for fault in faults)
+    return UnclearAnswerError(
+        detail, outcome_unknown=is_unknown, context=context, is_in_words=is_in_words
+    )
 
 
 class _TokenRefusedError(TransientError):

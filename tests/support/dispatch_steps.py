@@ -356,7 +356,9 @@ class Process:
             raise VendorUnavailableError("busy", outcome_unknown=False, context={})
         if self._world.is_unclear:
             context: dict[str, Any] = {"status": 400, "vendor_code": "SCRIPT"}
-            raise UnclearAnswerError("400", outcome_unknown=False, context=context)
+            raise UnclearAnswerError(
+                "400", outcome_unknown=False, context=context, is_in_words=True
+            )
 
     def _refuse(self) -> None:
         if self._world.refuses:

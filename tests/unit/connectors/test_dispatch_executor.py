@@ -176,7 +176,9 @@ async def test_a_command_that_retries_holds_up_no_other_key() -> None:
     async with bench(policy=patient) as it:
         stuck = [make_command(f"netsuite:project:stuck-{number}") for number in range(5)]
         code = {"vendor_code": "RCRD_HAS_BEEN_CHANGED"}
-        busy = UnclearAnswerError("netsuite answered 409", outcome_unknown=False, context=code)
+        busy = UnclearAnswerError(
+            "netsuite answered 409", outcome_unknown=False, context=code, is_in_words=True
+        )
         for command in stuck:
             it.target.will(command.natural_key, busy)
         other = make_command("netsuite:project:other")

@@ -9,6 +9,7 @@ from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command
 from connectors.dispatch.gate import Gate
 from connectors.dispatch.pace import HOUR_S
+from connectors.dispatch.refusals import HOLD_AFTER
 from connectors.dispatch.sink import Applied
 from connectors.dispatch.verdicts import UnforeseenError
 from connectors.toolkit.faults import (
@@ -44,7 +45,19 @@ def down(is_unknown: bool = True) -> VendorUnavailableError:
 def page(status: int, code: str | None = None, *, is_unknown: bool = True) -> UnclearAnswerError:
     """What comes from before the target, where there is no code of the vendor's."""
     context = {"status": status, "vendor_code": code}
-    return UnclearAnswerError(f"erp: {status}", outcome_unknown=is_unknown, context=context)
+    return UnclearAnswerError(
+        f"erp: {status}",
+        outcome_unknown=is_unknown,
+        context=context,
+        is_in_words=code is not None,
+    )
+
+
+def in_words() -> UnclearAnswerError:
+    """What a vendor says that has no codes, as Float."""
+    return UnclearAnswerError(
+        "erp: 409", outcome_unknown=True, context={"status": 409}, is_in_words=True
+    )
 
 
 def read_error(body: object) -> UnclearAnswerError:
@@ -184,6 +197,101 @@ def test_a2_a_page_before_the_whole_target_is_no_matter_of_single_commands(
             await asyncio.sleep(10 * POLICY.backoff_max_s + told * 6 * HOUR_S)
 
             assert (len(erp.held), it.journal.open) == (count, {})
+
+    virtually(story)
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/verdicts.py")
+@pytest.mark.parametrize("failure", [page(400, "SCRIPT"), in_words()], ids=["code", "words"])
+@pytest.mark.parametrize("count", [3, HOLD_AFTER - 1])
+def test_a2_what_the_vendor_says_of_a_few_commands_is_told_of_each(
+    count: int, failure: Exception
+) -> None:
+    """Whether it has codes or not; too few have asked to say that all would meet it."""
+
+    async def story() -> None:
+        erp = Erp()
+        erp.rules["odd"] = (lambda _: True, failure)
+        async with bench(erp) as it:
+            it.submit(*commands(count))
+            await asyncio.sleep(HOUR_S)
+            assert len(it.journal.open) == count
+            labels = {"target": "netsuite"}
+            assert it.registry.get_sample_value("psastream_target_paused", labels) == 0
+
+    virtually(story)
+
+
+@pytest.mark.fault("A2", place=PLACE)
+@pytest.mark.parametrize(
+    ("failure", "told_within_s"),
+    [
+        (page(400, "SCRIPT"), 600),
+        (page(400, "SCRIPT", is_unknown=False), 600),
+        (in_words(), 600),
+        (UnforeseenError(ZeroDivisionError()), 600),
+        (page(403), 2 * HOUR_S),
+        (down(), 2 * HOUR_S),
+        (AuthenticationError("erp denies access: 403"), 2 * HOUR_S),
+        (RateLimitedError("slow down"), 4 * HOUR_S),
+    ],
+    ids=["code", "not done", "words", "ours", "page", "503", "denied", "slow down"],
+)
+def test_a2_what_every_command_of_a_kind_meets_is_told_once_and_asked_for_by_one(
+    failure: Exception, told_within_s: float
+) -> None:
+    """Others are answered all the time, and none of theirs waits."""
+
+    async def story() -> None:
+        erp = Erp()
+        erp.rules["odd"] = (lambda command: command.kind == "upsert_project", failure)
+        number = 0
+
+        async def others(seconds: float, step_s: float = 60.0) -> None:
+            nonlocal number
+            for _ in range(int(seconds / step_s)):
+                it.submit(make_command(f"netsuite:customer:{number}", kind="customer"))
+                number += 1
+                await asyncio.sleep(step_s)
+
+        async with bench(erp) as it:
+            it.submit(*commands(COUNT))
+            await others(told_within_s)
+            [told] = it.journal.open.values()
+            assert f"{COUNT} commands of this kind wait: " in told.problem.detail
+            assert told.problem.reason is Reason.UNCLEAR
+            assert it.executor.crowd <= AT_FIRST, "they keep nobody from coming"
+            before = erp.writes - number
+            await others(HOUR_S)
+            assert erp.writes - number - before <= PROBES_AN_HOUR
+            assert list(it.journal.open) == [told.exception_id]
+            assert len(erp.held) == number, "the other kinds flow"
+            labels = {"target": "netsuite"}
+            assert it.registry.get_sample_value("psastream_target_paused", labels) == 1
+
+            erp.rules.clear()
+            await others(10 * POLICY.backoff_max_s)
+            assert len(erp.held) == number + COUNT
+            assert it.journal.open == {}, "also whose pause had grown to hours"
+            assert it.registry.get_sample_value("psastream_target_paused", labels) == 0
+
+    virtually(story)
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/repeated.py")
+def test_a2_what_a_kind_meets_is_told_anew_where_nobody_wants_the_command_that_told() -> None:
+    async def story() -> None:
+        erp = Erp()
+        erp.rules["odd"] = (lambda _: True, page(400, "SCRIPT"))
+        async with bench(erp) as it:
+            it.submit(*commands(COUNT))
+            await asyncio.sleep(HOUR_S)
+            [told] = it.journal.open.values()
+            it.executor.withdraw(told.command.natural_key, 2, lambda: None)
+            await asyncio.sleep(HOUR_S)
+            [other] = it.journal.open.values()
+            assert other.exception_id != told.exception_id
+            assert f"{COUNT - 1} commands of this kind" in other.problem.detail
 
     virtually(story)
 

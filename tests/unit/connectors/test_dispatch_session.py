@@ -113,11 +113,10 @@ def test_a8_what_a_person_was_told_of_leaves_room_for_others() -> None:
 
     async def story() -> None:
         target, journal = FakeTarget(), MemoryJournal()
-        odd = UnclearAnswerError("400", outcome_unknown=False, context={"vendor_code": "SCRIPT"})
         async with session({"netsuite": target}, journal) as it:
             for number in range(2):
                 command = make_command(f"netsuite:time_bill:{number}")
-                target.will(command.natural_key, *[odd] * 100)
+                target.will(command.natural_key, *[SCRIPT] * 100)
                 it.accept(delivery("netsuite", number, command))
             assert it.crowded() == {"netsuite"}
             await asyncio.sleep(600)
@@ -383,7 +382,9 @@ def told_of(command: Command, reason: Reason, *, retry_in_s: float, refusals: in
     return Refusal(exception_id(command), command, problem, 30, refusals, at_s, at_s, retry_at_s)
 
 
-SCRIPT = UnclearAnswerError("400", outcome_unknown=False, context={"vendor_code": "SCRIPT"})
+SCRIPT = UnclearAnswerError(
+    "400", outcome_unknown=False, context={"vendor_code": "SCRIPT"}, is_in_words=True
+)
 HOUR_S, YEAR_S = 3_600.0, 365 * 86_400.0
 
 
@@ -436,6 +437,25 @@ def test_a2_what_was_told_goes_on_at_its_pace_after_a_restart(
             assert again.raised_at_s == told.raised_at_s
             await asyncio.sleep(4 * HOUR_S)
             assert target.calls == 1
+
+    run_virtually(story())
+
+
+@pytest.mark.fault("A2", place="connectors/dispatch/repeated.py")
+def test_a2_what_a_whole_kind_meets_is_told_once_also_after_a_restart() -> None:
+    async def story() -> None:
+        orders = [make_command(f"netsuite:project:{number}") for number in range(30)]
+        target, journal = FakeTarget(), MemoryJournal()
+        for command in orders:
+            target.will(command.natural_key, *[SCRIPT] * 1_000)
+        told = told_of(orders[7], Reason.UNCLEAR, retry_in_s=5 * HOUR_S)
+        async with at_work(target, journal, Memory({}, refusals=(told,))) as it:
+            for number, command in enumerate(orders):
+                it.accept(delivery("netsuite", number, command))
+            await asyncio.sleep(12 * HOUR_S)
+            [still] = journal.open.values()
+            assert still.exception_id == told.exception_id
+            assert still.problem.detail.startswith("30 commands of this kind wait: ")
 
     run_virtually(story())
 

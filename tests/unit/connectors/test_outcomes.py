@@ -26,6 +26,7 @@ from connectors.toolkit.faults import (
     RecordNotFoundError,
     Rule,
     Shape,
+    UnclearAnswerError,
     VendorRejectedError,
     VendorUnavailableError,
 )
@@ -160,6 +161,27 @@ def test_a2_an_answer_no_row_knows_leaves_a_write_unknown(policy: ErrorPolicy, s
     error = write_to(policy, page)
     assert isinstance(error, VendorUnavailableError)
     assert error.outcome_unknown
+
+
+@pytest.mark.fault("A2", place="connectors/toolkit/http.py")
+@pytest.mark.parametrize(
+    ("policy", "body", "is_in_words"),
+    [
+        (FLOAT, '{"name": "Conflict", "message": "cannot do that now", "code": 0}', True),
+        (FLOAT, '{"maintenance": true}', False),
+        (FLOAT, "<html>maintenance</html>", False),
+        (FLOAT, "", False),
+        (NETSUITE, json.dumps(netsuite_body("NOBODY_KNOWS")), True),
+        (NETSUITE, '{"maintenance": true}', False),
+    ],
+)
+def test_a2_what_a_vendor_says_in_its_own_words_is_no_page_before_it(
+    policy: ErrorPolicy, body: str, is_in_words: bool
+) -> None:
+    """Whether it has codes or not."""
+    error = write_to(policy, web.Response(status=409, text=body, content_type="application/json"))
+    assert isinstance(error, UnclearAnswerError)
+    assert error.is_in_words is is_in_words
 
 
 @pytest.mark.fault("A2", place=PLACE)
