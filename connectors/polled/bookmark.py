@@ -32,7 +32,8 @@ class Bookmark:
     first read, the start of the first scan. `swept_at`: when the last sweep ended; none, or deletes
     that are in doubt, make one due at the next start. `missed`: rows that it did not show, and that
     one must miss too to be believed to be deleted that comes an interval after `missed_at`.
-    `token`: where a `ContinuedReader` goes on.
+    `token`: where a `ContinuedReader` goes on. `columns`: the optional ones that every row had when
+    all were read last.
     """
 
     phase: Phase = Phase.SNAPSHOT
@@ -43,6 +44,7 @@ class Bookmark:
     missed: tuple[str, ...] = ()
     missed_at: datetime | None = None
     token: str | None = None
+    columns: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """Encode for the bookmarks topic."""
@@ -55,6 +57,7 @@ class Bookmark:
             "missed": self.missed,
             "missed_at": _text(self.missed_at),
             "token": self.token,
+            "columns": self.columns,
         }
         return json.dumps(record, separators=(",", ":")).encode()
 
@@ -71,6 +74,7 @@ class Bookmark:
             missed=tuple(record.get("missed", ())),
             missed_at=_instant(record.get("missed_at")),
             token=record.get("token"),
+            columns=tuple(record.get("columns", ())),
         )
 
 

@@ -44,7 +44,8 @@ class Layout:
     `modified_fields`: the first that is not null counts. `null_is_absent`: the API leaves null
     fields out, so that their absence says nothing; there a missing column is refused by the query.
     `ignored`: fields that come along unasked. `id_form`: what this vendor's ids look like.
-    `optional`: fields that some answers leave out, as null; their absence says nothing either.
+    `optional`: fields that some accounts or rows have not, as null; `connectors.polled.poller`
+    tells that from one that is lost.
     `read_stamp` reads a time of change; it raises ValueError for anything else.
     """
 
@@ -103,8 +104,17 @@ class RowReader:
     ) -> Page:
         """Read rows into a page, with those already `refused`. Raises SchemaMismatchError."""
         rows, unreadable = self.read(raws)
+        of_rows = [raw.keys() for raw in raws if isinstance(raw, dict)]
+        optional = self._layout.optional
         return Page(
-            rows, [*unreadable, *refused], server_at, parents, reached, self._take_new_fields()
+            rows,
+            [*unreadable, *refused],
+            server_at,
+            parents,
+            reached,
+            self._take_new_fields(),
+            shows=frozenset(name for name in optional if any(name in has for has in of_rows)),
+            lacks=frozenset(name for name in optional if any(name not in has for has in of_rows)),
         )
 
     def _take_new_fields(self) -> tuple[str, ...]:

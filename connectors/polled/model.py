@@ -51,7 +51,8 @@ class Page:
     `parents` names the parents all of whose children are in this page: a known child of such a
     parent that is in neither `rows` nor `unreadable` is missing. `new_fields` names fields no
     contract knows, each once. `token`: where reading goes on once this page is published, in the
-    words of a `ContinuedReader`.
+    words of a `ContinuedReader`. `shows` and `lacks` name the optional columns that some rows have,
+    and that some have not.
     """
 
     rows: Sequence[Row]
@@ -61,6 +62,8 @@ class Page:
     reached: datetime | None = None
     new_fields: tuple[str, ...] = ()
     token: str | None = None
+    shows: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

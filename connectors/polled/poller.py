@@ -12,8 +12,13 @@ what it shows late, sweeps find.
 
 A sweep reads every row. A page of full rows costs the same request as a page of ids, so a sweep is
 the one proof that needs no second kind of query: what differs from the ledger is published, what
-is missing is deleted. Every delete has passed `connectors.polled.deletes`. Scheduling, retries and
-errors are `connectors.polled.loop`.
+is missing is deleted. Every delete has passed `connectors.polled.deletes`.
+
+A column that not every account has may be lost, with a right, by one that had it: absent is not
+null, and what is known must not be overwritten. Where all rows had it when they were last read and
+those of a page do not, a sweep tells: it stops the object unless other rows have it.
+
+Scheduling, retries and errors are `connectors.polled.loop`.
 """
 
 from __future__ import annotations
@@ -52,8 +57,15 @@ from connectors.polled.model import (
 from connectors.polled.scan import Draft, Scan, ids_of
 from connectors.toolkit.faults import DeleteLogIncompleteError, VendorRejectedError
 from runtime.clocks import SKEW, has_passed, is_past
+from schemas.errors import SchemaMismatchError
 
 _log = structlog.get_logger()
+
+
+class LostColumnError(SchemaMismatchError):
+    """Rows came without a column that every row had when all were read last."""
+
+    code = "record.lost_column"
 
 
 class ObjectPoller:
@@ -113,15 +125,22 @@ class ObjectPoller:
         if self._bookmark.phase is Phase.SNAPSHOT:
             await self._snapshot()
         elif self._reader.traits.has_cursor:
-            scan = await self._scan(self._changes())
-            if self._reader.traits.delete_feed is DeleteFeed.EVERY_POLL:
-                await self._apply_delete_feed(scan)
-            if self._is_sweep_due():
-                await self._sweep()
+            await self._read_changes()
         else:
             await self._sweep()
         await self._commit(Draft(self._bookmark.position), self._bookmark)
         instruments.LAST_SUCCESS.labels(*self._labels).set(self._clock().timestamp())
+
+    async def _read_changes(self) -> None:
+        try:
+            scan = await self._scan(self._changes())
+        except LostColumnError:
+            await self._sweep()  # whether all rows are without it, or those that have changed
+            return
+        if self._reader.traits.delete_feed is DeleteFeed.EVERY_POLL:
+            await self._apply_delete_feed(scan)
+        if self._is_sweep_due():
+            await self._sweep()
 
     def _changes(self) -> AsyncIterator[Page]:
         if self._continued is not None:
@@ -130,7 +149,7 @@ class ObjectPoller:
 
     async def _snapshot(self) -> None:
         is_first = self._bookmark.cursor is None and not len(self._ledger)
-        is_all = self._continued is not None
+        is_all = self._continued is not None or self._bookmark.cursor is None
         scan = await self._scan(self._reader.changes(None) if is_all else self._changes())
         if self._reader.traits.delete_feed is DeleteFeed.EVERY_POLL:
             # What this scan shows, later ones need not: the log may name it for long.
@@ -142,7 +161,10 @@ class ObjectPoller:
         # again what has no stamp.
         is_whole = is_first and not self._lacks_delete_log
         swept_at = self._clock() if is_whole else None
-        streaming = replace(self._bookmark, phase=Phase.STREAMING, swept_at=swept_at)
+        columns = self._columns(scan) if is_all else self._bookmark.columns
+        streaming = replace(
+            self._bookmark, phase=Phase.STREAMING, swept_at=swept_at, columns=columns
+        )
         await self._commit(Draft(self._bookmark.position), streaming)
         _log.info(
             "snapshot_completed",
@@ -178,8 +200,25 @@ class ObjectPoller:
             swept_at=self._clock(),
             missed=tuple(sorted(self._guard.awaited.rows)),
             missed_at=self._guard.awaited.since,
+            columns=self._columns(scan),
         )
         await self._commit(draft, swept)
+
+    def _columns(self, scan: Scan) -> tuple[str, ...]:
+        """Return the optional columns that every row of a complete scan had."""
+        is_empty = not (scan.shows or scan.lacks)
+        return self._bookmark.columns if is_empty else tuple(sorted(scan.shows - scan.lacks))
+
+    def _require_columns(self, page: Page, scan: Scan) -> None:
+        """Raises LostColumnError where a page is without a column that all rows had."""
+        lost = set(self._bookmark.columns) & (page.lacks - page.shows - scan.shows)
+        if lost and not self._forces_snapshot:
+            raise LostColumnError(
+                f"{self._config.system}.{self._obj} came without {', '.join(sorted(lost))}, which "
+                "all its rows had",
+                hint="check the integration user's field rights; absent is not null. Where the "
+                "account has no such field any more, start once with snapshot.mode = always",
+            )
 
     def _missed(self, row_ids: set[str], scan: Scan) -> set[str]:
         """Those of some rows that a complete scan shows to be absent."""
@@ -201,6 +240,7 @@ class ObjectPoller:
                 self._beat()
                 if not scan.has_begun:
                     self._begin(scan, self._clocks.started(ours_at, page.server_at))
+                self._require_columns(page, scan)
                 stamps = (row.modified_at for row in page.rows if row.modified_at is not None)
                 scan.newest = max(chain([scan.newest], stamps))
                 scan.reached = page.reached or scan.reached

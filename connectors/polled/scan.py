@@ -20,6 +20,7 @@ class Scan:
     the others too.
     `nameless`: rows of which nobody can say which they are; with such rows, absence proves nothing.
     `childless`: known children of parents that are there without any.
+    `shows` and `lacks`: optional columns that some rows had, and that some had not.
     """
 
     started_at: datetime
@@ -30,6 +31,8 @@ class Scan:
     shown: set[str] = field(default_factory=set)
     nameless: int = 0
     childless: set[str] = field(default_factory=set)
+    shows: set[str] = field(default_factory=set)
+    lacks: set[str] = field(default_factory=set)
 
     def see(self, page: Page) -> None:
         """Note the rows of a page; a later page knows better."""
@@ -38,6 +41,8 @@ class Scan:
         self.shown |= {row.id for row in page.rows}
         self.shown -= flagged
         self.nameless += sum(row.is_nameless for row in page.unreadable)
+        self.shows |= page.shows
+        self.lacks |= page.lacks
 
 
 @dataclass(slots=True)

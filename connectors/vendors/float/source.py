@@ -64,9 +64,7 @@ RESOURCES: Final[Mapping[str, Resource]] = {
         "/v3/people",
         "people_id",
         unused=frozenset({"department"}),
-        optional=frozenset(
-            {"work_days_hours_history", "contracts", "region_id", "people_type_id", "cost_rate"}
-        ),
+        optional=frozenset({"work_days_hours_history", "contracts", "region_id"}),
     ),
     "role": Resource("/v3/roles", "id", has_filter=False),
     "project": Resource(
