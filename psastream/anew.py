@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from connectors.dispatch.dispatcher import GROUP_ID as DISPATCH_GROUP
+from psastream.exceptions import publish, read_exceptions
 from psastream.worker import chosen_groups, engine_settings
 from runtime.kafka import create_topics
 from runtime.registry import Registry
+from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.topics import SOURCE_PREFIX, STATE_LOGS
 from streams.engine.anew import forget_state, require_no_members, reread, reread_all
 from streams.engine.settings import EngineSettings
+from tables.foundation.exceptions import TOPIC, take_back
 
 
 def reread_topic(settings: Settings, topic: str) -> None:
@@ -36,8 +41,16 @@ def rebuild_group(settings: Settings, name: str) -> int:
     forget_state(engine, group)
     logs = [topic for topic in STATE_LOGS if topic.name == group.state_topic]
     create_topics(settings.kafka, logs, replication_factor=settings.replication_factor)
+    _take_back(settings, name)
     reread_all(engine, group)
     return len(group.handlers())
+
+
+def _take_back(settings: Settings, group: str) -> None:
+    """Resolve the exceptions that a group told of: it knows of none any more."""
+    serde = Serde(Registry(settings.registry_url))
+    rows = read_exceptions(settings.kafka, serde)
+    publish(settings, TOPIC, "exception_id", take_back(rows, group, datetime.now(UTC)))
 
 
 def _refuse_dispatchers(engine: EngineSettings) -> None:

@@ -22,6 +22,8 @@ from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailableError, ConfigError
+from schemas.routing import partition_of
+from schemas.topics import BY_NAME
 
 Row = Mapping[str, Any]
 
@@ -112,7 +114,7 @@ def retry_exceptions(settings: Settings, wanted: Filter) -> None:
         )
     ours = [row for row in rows if row["revision"] is not None]
     if ours:
-        _publish(settings, requests(wanted, at=at))
+        publish(settings, REQUESTS, "request_id", requests(wanted, at=at))
     typer.echo(f"{len(ours)} of {len(rows)} are tried again; a cause that lasts stops the rest")
 
 
@@ -181,16 +183,19 @@ def _all(settings: Settings) -> list[Row]:
     return read_exceptions(settings.kafka, Serde(Registry(settings.registry_url)))
 
 
-def _publish(settings: Settings, records: Iterable[Row]) -> None:
+def publish(settings: Settings, topic: str, key_field: str, records: Iterable[Row]) -> None:
+    """Publish records to a topic that is routed by its key. Raises BrokerUnavailableError."""
     serde, producer = Serde(Registry(settings.registry_url)), make_producer(settings.kafka)
     for record in records:
         producer.produce(
-            REQUESTS,
-            key=serde.key(REQUESTS, record["request_id"]),
-            value=serde.value(REQUESTS, record),
-            partition=0,
+            topic,
+            key=serde.key(topic, record[key_field]),
+            value=serde.value(topic, record),
+            partition=partition_of(record[key_field], BY_NAME[topic].partitions),
         )
+        producer.poll(0)
     if producer.flush(FLUSH_S):
         raise BrokerUnavailableError(
-            "the broker did not acknowledge the request", hint="check the broker; ask again"
+            f"the broker did not acknowledge what is for {topic}",
+            hint="check the broker; give the same command again",
         )

@@ -6,15 +6,25 @@ The identity begins with the table's own prefix, and there is no command id: tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
 from tables.foundation.content import Payload, canonical_json, content_hash
-from tables.foundation.effects import Outbox, instant
+from tables.foundation.effects import Outbox, Record, Value, instant
 
 TOPIC: Final = "psa.exception"
+PREFIXES: Final[Mapping[str, tuple[str, ...]]] = {
+    "engagement": ("engagement", "biller", "unshown"),
+    "project": ("billing", "person"),
+}
+"""By group that raises them: what identities begin with, up to the first colon."""
+_KNOWN: Final = frozenset(prefix for prefixes in PREFIXES.values() for prefix in prefixes)
+_SUBJECT: Final = (
+    "exception_id", "system", "kind", "natural_key", "correlation_id",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,10 @@ class Subject:
     kind: str
     natural_key: str
     correlation_id: str | None
+
+    def __post_init__(self) -> None:
+        """What begins with another prefix would stay open after its group has begun anew."""
+        assert _prefix(self.exception_id) in _KNOWN, self.exception_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +79,26 @@ def tell(
         stamped = {"status": "open" if finding else "resolved", "raised_at": instant(timestamp_ms)}
         outbox.add(TOPIC, subject.exception_id, {**content, **stamped})
     return now
+
+
+def take_back(rows: Iterable[Mapping[str, Value]], group: str, at: datetime) -> list[Record]:
+    """Return what resolves the open exceptions of a group that forgets what it has told.
+
+    `rows` are the last words on exceptions, of others too. What is still so is told again.
+    """
+    prefixes = PREFIXES.get(group, ())
+    ours = (
+        row
+        for row in rows
+        if row["status"] == "open"
+        and row["command_id"] is None
+        and _prefix(str(row["exception_id"])) in prefixes
+    )
+    return [
+        {**{name: row[name] for name in _SUBJECT}, "status": "resolved", "raised_at": at}
+        for row in ours
+    ]
+
+
+def _prefix(exception_id: str) -> str:
+    return exception_id.partition(":")[0]

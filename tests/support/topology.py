@@ -19,6 +19,9 @@ from schemas.keys import KEY_SCHEMA, decode_key, encode_keys
 from schemas.routing import partition_of
 from schemas.topics import COMMAND_PREFIX, Route, Topic
 from streams.engine import Chunk, GroupSpec, Output
+from tables.foundation.effects import instant
+from tables.foundation.exceptions import TOPIC as EXCEPTIONS
+from tables.foundation.exceptions import take_back
 from tests.support.catalogue import BY_NAME
 
 START_MS = 1_798_800_000_000  # 2027-01-01, in ISO week 2026-W53
@@ -191,6 +194,9 @@ class Topology:
         self.now_ms += STEP_MS
         self._floor_ms[name] = self.now_ms
         self._state = {key: state for key, state in self._state.items() if key[0] != name}
+        for record in take_back(self.table(EXCEPTIONS).values(), name, instant(self.now_ms)):
+            identity = str(record["exception_id"])
+            self.put(EXCEPTIONS, identity, record, identity)
         topics = [agent.topic for agent in group.agents]
         for topic in topics:
             if topic in self.topics:

@@ -490,6 +490,24 @@ def test_a1_a_target_that_never_shows_an_order_is_asked_ever_more_seldom_and_it_
     assert work.table("psa.exception")[name]["status"] == "resolved"
 
 
+@pytest.mark.parametrize("is_shown", [False, True])
+def test_what_a_group_had_told_does_not_stay_open_once_it_has_begun_anew(is_shown: bool) -> None:
+    work = topology()
+    win_a_deal(work)
+    work.run()
+    name = f"unshown:netsuite:project:{PROJECT}"
+    for day in range(7):
+        if day in (0, 1, 3):
+            answer(work, commands(work, "upsert_project")[-1], "succeeded", None)
+        work.now_ms += DAY_MS
+        show_another(work, "netsuite", f"news of day {day}")
+    assert work.table("psa.exception")[name]["status"] == "open"
+    if is_shown:
+        work.put("psa.project", ERP_PROJECT, erp_project(), ERP_PROJECT)
+    work.rebuild("engagement")
+    assert work.table("psa.exception")[name]["status"] == "resolved", "it counts losses from now on"
+
+
 @pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 @pytest.mark.parametrize("status", ["rejected", "superseded", "withdrawn"])
 def test_a1_what_was_not_carried_out_is_not_awaited(status: str) -> None:
