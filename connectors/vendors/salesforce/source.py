@@ -41,6 +41,8 @@ _log = structlog.get_logger()
 
 USER_AGENT: Final = "psastream"
 DELETED_DAYS_MAX: Final = 15
+LOG_PERIOD_MIN: Final = timedelta(minutes=2)
+"""A period of the delete log is longer than a minute, of whole minutes."""
 OBJECTS: Final = {
     "account": "Account",
     "opportunity": "Opportunity",
@@ -210,7 +212,7 @@ class SalesforceReader:
         Raises DeleteLogIncompleteError where the org no longer has the log of that period.
         """
         end = self._server_at or datetime.now(UTC)  # the log is kept by the server's clock
-        start = min(max(since, end - timedelta(days=DELETED_DAYS_MAX)), end - timedelta(minutes=1))
+        start = min(max(since, end - timedelta(days=DELETED_DAYS_MAX)), end - LOG_PERIOD_MIN)
         response = await self._api.get(
             f"sobjects/{self._sobject}/deleted",
             {"start": _literal(start), "end": _literal(end)},

@@ -301,8 +301,8 @@ class SalesforceApi:
             end = parse_instant(request.query_params["end"])
         except (KeyError, ValueError) as error:
             raise _bad_range("start and end must be instants with a zone") from error
-        if end <= start:
-            raise _bad_range("end must be after start")
+        if _minute(end) - _minute(start) <= timedelta(minutes=1):
+            raise _bad_range("startDate must be at least one minute greater than endDate")
         if start < self._site.clock.now() - timedelta(days=_UPDATED_DAYS):
             raise _bad_range(f"start must be within {_UPDATED_DAYS} days")
         return start, end
@@ -317,6 +317,11 @@ def _described_type(name: str, kind: FieldType) -> str:
     if kind is FieldType.ID and name != "Id":
         return "reference"
     return _DESCRIBED_TYPES.get(name, kind.value)
+
+
+def _minute(instant: datetime) -> datetime:
+    """An end of a period: its seconds do not count."""
+    return instant.replace(second=0, microsecond=0)
 
 
 def _bad_range(message: str) -> SalesforceError:

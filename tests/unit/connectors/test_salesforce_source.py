@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +92,28 @@ def test_the_allowance_that_is_left_is_that_of_the_system_and_not_of_its_kind(
     asyncio.run(run())
     assert REGISTRY.get_sample_value(LEFT, {"system": "second_org"}) == 0.25
     assert REGISTRY.get_sample_value(LEFT, {"system": "salesforce"}) == before
+
+
+def test_the_delete_log_is_never_asked_for_a_minute_or_less(tmp_path: Path) -> None:
+    asked: list[Mapping[str, str]] = []
+
+    class Org(ScriptedVendor):
+        async def _salesforce(self, request: web.Request) -> tuple[Ask, Any, Mapping[str, str]]:
+            asked.append(dict(request.query))
+            body = {"deletedRecords": [], "earliestDateAvailable": "2026-05-01T10:00:00Z"}
+            return Ask("deleted", "account", True), body, {}
+
+    async def run() -> None:
+        async with serving(vendor := Org("salesforce")):
+            source = make_source(vendor, tmp_path)
+            reader = source.reader("account", contract_of("salesforce", "account"))
+            try:
+                async for _ in reader.deletions(datetime.now(UTC)):
+                    pass
+            finally:
+                await source.close()
+
+    asyncio.run(run())
+    [words] = asked
+    start, end = (datetime.fromisoformat(words[name]) for name in ("start", "end"))
+    assert end.replace(second=0) - start.replace(second=0) > timedelta(minutes=1)
