@@ -21,22 +21,24 @@ def conform_system(
     clauses: Collection[str],
     as_json: bool,
 ) -> bool:
-    """Print what became of each clause; return whether none is broken.
+    """Print what became of each clause; return whether some hold and none is broken.
 
     Raises ConfigError where the folder cannot be read, or lacks what is tested by.
     """
     system, vendor = read_system(folder, beside)
     found = judge(folder.resolve(), system, vendor, objects, clauses)
     broken = [each for each in found if each.broken]
+    held = sum(each.holds for each in found)
     if as_json:
         said = {"system": system.name, "findings": [asdict(each) for each in found]}
         typer.echo(json.dumps(said, indent=2))
-        return not broken
+        return bool(held) and not broken
     for each in found:
         typer.echo(f"{each.obj}: {each.clause}: {_said(each)}")
-    held = sum(each.holds for each in found)
     typer.echo(f"{system.name}: {held} hold, {len(broken)} broken")
-    return not broken
+    if not held and not broken:
+        typer.echo("nothing was judged")
+    return bool(held) and not broken
 
 
 def _said(finding: Finding) -> str:

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import aiohttp
@@ -80,6 +81,12 @@ def signing_key(pem: str) -> RSAKey:
     Raises ValueError that says what is wrong with it, and nothing of it.
     """
     remember(pem)
+    return _loaded(pem)
+
+
+@lru_cache(maxsize=8)
+def _loaded(pem: str) -> RSAKey:
+    """A key is proved as it is loaded, which takes a tenth of a second: once will do."""
     try:
         key = RSAKey.import_key(pem)
     except TypeError as error:  # of cryptography: a password is missing

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from connectors.rest.paths import Path
 from connectors.toolkit.declaration import parse_declared
@@ -29,6 +29,7 @@ class Form(Enum):
     MICROSECONDS = "microseconds"  # 2026-01-02T03:04:05.678901Z
     BLANK = "blank"  # 2026-01-02 03:04:05
     DATE = "date"  # 2026-01-02
+    OFFSET = "offset"  # 2026-01-02T03:04:05.000+0000, whole seconds
     EPOCH_SECONDS = "epoch_seconds"
     EPOCH_MILLISECONDS = "epoch_milliseconds"
 
@@ -42,6 +43,8 @@ class Form(Enum):
                 return since_us // 1_000
             case Form.DATE:
                 return instant.date().isoformat()
+            case Form.OFFSET:
+                return instant.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
             case Form.BLANK:
                 return instant.strftime("%Y-%m-%d %H:%M:%S")
             case _:
@@ -157,9 +160,13 @@ class Window(_Model):
 
 
 class ListOf(_Model):
-    """One list: `where` are the parameters by which it is told from another at the same path."""
+    """One list: `where` are the parameters by which it is told from another at the same path.
+
+    `table`: what a query language calls it, for a `server` that answers queries.
+    """
 
     path: str
+    table: str | None = None
     method: Literal["GET", "POST"] = "GET"
     shows: Literal["living", "deleted"] = "living"
     where: Mapping[str, str] = {}
@@ -168,6 +175,17 @@ class ListOf(_Model):
     paging: Paging | None = None
     window: Window | None = None
     deleted_at: Path | None = None
+
+
+Way = Literal["absence", "flag", "list"]
+"""How a deleted row shows: it is left out, bears a flag, or stands in a list of those deleted."""
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Ways = Annotated[tuple[Way, ...], BeforeValidator(_several), Field(min_length=1)]
 
 
 class Stamp(_Model):
@@ -181,8 +199,8 @@ class Documented(_Model):
     """An object: what the vendor says of its rows.
 
     `vary`: a field that the contract takes, by which the suite tells versions apart: a free text, a
-    number or a date, as `varies` says. `order`: of its lists. `deletes`: how they show: rows left
-    out, a flag, or a list of those deleted. `nullable`: fields that the vendor may leave null;
+    number or a date, as `varies` says. `order`: of its lists. `deletes`: how they show, in one way
+    or any of several. `nullable`: fields that the vendor may leave null;
     `optional`: those that answers of some accounts lack.
     """
 
@@ -191,7 +209,7 @@ class Documented(_Model):
     varies: Literal["text", "number", "date"] = "text"
     changed_at: Stamp | None = None
     order: Literal["id", "newest", "oldest"] = "id"
-    deletes: Literal["absence", "flag", "list"] = "absence"
+    deletes: Ways = ("absence",)
     flag: Path | None = None
     nullable: tuple[Path, ...] = ()
     optional: tuple[Path, ...] = ()
@@ -201,9 +219,9 @@ class Documented(_Model):
 
     @model_validator(mode="after")
     def _whole(self) -> Documented:
-        if self.deletes == "flag" and self.flag is None:
+        if "flag" in self.deletes and self.flag is None:
             raise ValueError("deletes by flag: `flag` is the path to it")
-        if self.deletes == "list" and not any(each.shows == "deleted" for each in self.lists):
+        if "list" in self.deletes and not any(each.shows == "deleted" for each in self.lists):
             raise ValueError("deletes by list: one of the lists shows deleted rows")
         return self
 
@@ -246,11 +264,15 @@ class Tokens(_Model):
 
 
 class Api(_Model):
-    """The file."""
+    """The file.
+
+    `keys`: variables that name the file of a private key.
+    """
 
     server: str | None = None
     connector: str = "source.json"
     environment: Mapping[str, str] = {}
+    keys: tuple[str, ...] = ()
     headers: Mapping[str, str] = {}
     tokens: Tokens | None = None
     limit: Limit | None = None

@@ -1,7 +1,7 @@
 """An API as its vendor documents it, made of a `conformance.yaml` and sample rows.
 
 It lists rows in pages, shows changes and deletes as documented, and refuses who does not ask as
-documented. What it does beyond that, a clause asks of it: rows that come late, twice or not at all.
+documented.
 """
 
 from __future__ import annotations
@@ -9,20 +9,19 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from aiohttp import web
 
 from connectors.rest.paths import ABSENT
+from psastream.conformance.account import Account, Stored, order_of
 from psastream.conformance.documented import (
     After,
     Answer,
     Api,
     Counted,
-    Documented,
     Limit,
     Link,
     ListOf,
@@ -33,39 +32,8 @@ from psastream.conformance.documented import (
 from psastream.conformance.paths import dump, get, load, put
 
 DEFAULT_PAGE: Final = 3
-NUMBERS_FROM: Final = 7_000
-FIRST_DAY: Final = date(2026, 1, 1)
 PAGES: Final = 10_000
 """So many pages a list tells that never ends."""
-
-
-@dataclass(slots=True)
-class Stored:
-    """A row: as the vendor shows it, when it last changed, and when it was deleted."""
-
-    key: str
-    row: dict[str, Any]
-    stamp: datetime
-    parent: str | None = None
-    deleted_at: datetime | None = None
-
-
-@dataclass(slots=True)
-class Quirks:
-    """What a list does that no page promises not to.
-
-    `page_rows`: fewer rows a page than asked for. `reshape` changes the rows of a page. `repeats`:
-    the next page is always the first again. `away`: the next page is at that address.
-    `window_rows`: a list that ends early ends after so many. `shown_rows`: who asks sees no more
-    of the rows, as if a right were lost.
-    """
-
-    page_rows: int | None = None
-    reshape: Callable[[list[Any]], list[Any]] = lambda rows: rows
-    repeats: bool = False
-    away: str | None = None
-    window_rows: int | None = None
-    shown_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +72,11 @@ class RefusedAskError(Exception):
         self.body = body if body is not None else {"message": detail}
 
 
-class DocumentedApi:
-    """The API of one account. Rows are put and removed by its owner, and told over HTTP."""
+class DocumentedApi(Account):
+    """The API of one account. Rows are put and removed by its owner, and told over HTTP.
+
+    A subclass may answer what no list describes (`told`), and look at who signs in (`signed_in`).
+    """
 
     def __init__(
         self,
@@ -114,14 +85,10 @@ class DocumentedApi:
         environment: Mapping[str, str],
         clock: Callable[[], datetime],
     ) -> None:
+        super().__init__(api.objects, samples, clock)
+        self.environment = environment
         self._api = api
-        self._samples = samples
-        self._environment = environment
-        self._clock = clock
         self._token = f"token-of-{api.tokens.path}" if api.tokens else ""
-        self.rows: dict[str, dict[str, Stored]] = {obj: {} for obj in api.objects}
-        self.quirks = Quirks()
-        self._numbers: dict[str, int] = {}
         self._passed: dict[str, set[str]] = {}
 
     @property
@@ -139,108 +106,38 @@ class DocumentedApi:
         """Answers that the vendor documents."""
         return self._api.answers
 
-    def documented(self, obj: str) -> Documented:
-        """Return what is documented of an object."""
-        return self._api.objects[obj]
-
     def paging_of(self, obj: str) -> Paging:
         """Return how pages of the first list of an object follow."""
         return self.documented(obj).lists[0].paging or self._api.paging
-
-    def template(self, obj: str) -> dict[str, Any]:
-        """Return a row as the vendor shows it."""
-        return deepcopy(self._samples[obj][0])
-
-    def key_of(self, obj: str, number: int) -> str:
-        """Return the id of the row of a number, in the form of the sample's ids."""
-        found = get(self.template(obj), self.documented(obj).id)
-        digits = str(NUMBERS_FROM + number)
-        return digits if isinstance(found, int) else str(found)[: -len(digits)] + digits
-
-    def put(
-        self,
-        obj: str,
-        key: str,
-        text: str | None = None,
-        *,
-        stamp: datetime | None = None,
-        row: Mapping[str, Any] | None = None,
-        silent: bool = False,
-    ) -> None:
-        """Write a row, now or with the stamp of another time.
-
-        `text` goes to the field that varies; `row`: what it is made of. `silent`: its time of
-        change stays.
-        """
-        documented, known = self.documented(obj), self.rows[obj].get(key)
-        base = row if row is not None else known.row if known else self.template(obj)
-        is_number = isinstance(get(self.template(obj), documented.id), int)
-        written = put(base, documented.id, int(key) if is_number else key)
-        if text is not None:
-            written = put(written, documented.vary, self._varied(documented, text))
-        if documented.flag is not None:
-            written = put(written, documented.flag, False)
-        changed_at = stamp or self._clock()
-        if silent and known is not None:
-            changed_at = known.stamp
-        elif documented.changed_at is not None:
-            for path in documented.changed_at.paths:
-                written = put(written, path, documented.changed_at.format.write(changed_at))
-        parent = None
-        if documented.parent is not None:
-            parent = next(iter(self.rows[documented.parent]))
-            if documented.parent_path is not None:
-                top = self.rows[documented.parent][parent].row
-                found = get(top, self.documented(documented.parent).id)
-                written = put(written, documented.parent_path, found)
-        self.rows[obj][key] = Stored(key, written, changed_at, parent)
-
-    def _varied(self, documented: Documented, text: str) -> object:
-        """Return the value that stands for a text where no text can be."""
-        number = self._numbers.setdefault(text, len(self._numbers) + 1)
-        if documented.varies == "number":
-            return number
-        if documented.varies == "date":
-            return (FIRST_DAY + timedelta(days=number)).isoformat()
-        return text
-
-    def remove(self, obj: str, key: str) -> None:
-        """Delete a row, so that it shows as documented."""
-        documented, stored = self.documented(obj), self.rows[obj][key]
-        stored.deleted_at = self._clock()
-        if documented.flag is not None:
-            stored.row = put(stored.row, documented.flag, True)
-            stored.stamp = stored.deleted_at
-            for path in documented.changed_at.paths if documented.changed_at else ():
-                assert documented.changed_at is not None
-                stored.row = put(stored.row, path, documented.changed_at.format.write(stored.stamp))
-
-    def texts(self, obj: str) -> dict[str, str]:
-        """Return what varies of each living row, by id."""
-        vary = self.documented(obj).vary
-        return {
-            key: str(get(stored.row, vary))
-            for key, stored in self.rows[obj].items()
-            if stored.deleted_at is None
-        }
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         try:
             body, headers = await self._answer(request)
         except RefusedAskError as error:
-            return respond(error.status, error.body, self._clock())
-        return respond(200, body, self._clock(), headers)
+            return respond(error.status, error.body, self.clock())
+        return respond(200, body, self.clock(), headers)
 
     async def _answer(self, request: web.Request) -> tuple[object, dict[str, str]]:
         tokens = self._api.tokens
         if tokens is not None and request.path == tokens.path:
+            self.signed_in(request, await request.post())
             found = {"access_token": self._token, "token_type": "Bearer"}
             return {**found, "expires_in": tokens.expires_in}, {}
         for name, pattern in self._api.headers.items():
             if request.headers.get(name) != self._filled(pattern):
                 raise RefusedAskError(401, f"{name} is missing or wrong")
         asked = load(await request.text()) if request.can_read_body else None
+        return self.told(request, asked)
+
+    def signed_in(self, request: web.Request, form: Mapping[str, Any]) -> None:
+        """Look at who asks for a token. Raises RefusedAskError."""
+
+    def told(self, request: web.Request, asked: Any) -> tuple[object, dict[str, str]]:
+        """Return body and headers of the answer to a request. Raises RefusedAskError.
+
+        `asked` is its body.
+        """
         for obj, documented in self._api.objects.items():
             for listed in documented.lists:
                 if (parent := _match(listed, request)) is not None:
@@ -248,7 +145,7 @@ class DocumentedApi:
         raise RefusedAskError(404, "there is no such list")
 
     def _filled(self, pattern: str) -> str:
-        words = {**self._environment, "token": self._token}
+        words = {**self.environment, "token": self._token}
         return re.sub(r"\$\{(\w+)\}", lambda found: words.get(found[1], ""), pattern)
 
     def _page(
@@ -267,6 +164,7 @@ class DocumentedApi:
             raise RefusedAskError(window.status, "too far", window.body)
         shown = found if paging.type == "single" else found[start : start + size]
         after = start + len(shown)
+        self.pages += bool(shown)
         rows = self.quirks.reshape([self._shown(listed, stored) for stored in shown])
         body: Any = rows if listed.rows is None else put({}, listed.rows, rows)
         has_more = bool(shown) and (after < len(found) or self.quirks.repeats)
@@ -291,21 +189,12 @@ class DocumentedApi:
     def _listed(
         self, obj: str, listed: ListOf, words: Mapping[str, Any], asked: Any, parent: str
     ) -> list[Stored]:
-        documented = self.documented(obj)
-        found = list(self.rows[obj].values())
-        if documented.parent is not None and parent:
+        found = self.logged(obj) if listed.shows == "deleted" else self.visible(obj)
+        if self.documented(obj).parent is not None and parent:
             found = [stored for stored in found if stored.parent == parent]
-        if listed.shows == "deleted":
-            found = [stored for stored in found if stored.deleted_at is not None]
-        elif documented.deletes != "flag":
-            found = [stored for stored in found if stored.deleted_at is None]
         if listed.since is not None:
             found = [stored for stored in found if _is_since(listed.since, stored, words, asked)]
-        return _in_order(documented, found)
-
-    def first(self, obj: str) -> str:
-        """Return the id of the row that stands first in the lists of an object."""
-        return _in_order(self.documented(obj), list(self.rows[obj].values()))[0].key
+        return found
 
     def _shown(self, listed: ListOf, stored: Stored) -> Any:
         if listed.deleted_at is None or stored.deleted_at is None:
@@ -327,7 +216,9 @@ class DocumentedApi:
                 return sum(stored.key in passed for stored in found)
             case After():
                 after = words.get(paging.param)
-                return 0 if after is None else sum(_order(s.key) <= _order(after) for s in found)
+                return (
+                    0 if after is None else sum(order_of(s.key) <= order_of(after) for s in found)
+                )
             case Counted(type="page"):
                 return (int(words.get(paging.param, paging.base)) - paging.base) * size
             case Counted():
@@ -374,13 +265,6 @@ class DocumentedApi:
         return body, {}
 
 
-def _in_order(documented: Documented, rows: list[Stored]) -> list[Stored]:
-    if documented.order == "id":
-        return sorted(rows, key=lambda each: _order(each.key))
-    is_reversed = documented.order == "newest"
-    return sorted(rows, key=lambda each: (each.stamp, each.key), reverse=is_reversed)
-
-
 def _limit_of(limit: Limit, words: Mapping[str, Any], headers: Mapping[str, str]) -> int | None:
     """Return how many rows a request asks for, None where it does not."""
     if limit.param is not None:
@@ -388,11 +272,6 @@ def _limit_of(limit: Limit, words: Mapping[str, Any], headers: Mapping[str, str]
     pattern = re.escape(limit.text).replace(r"\{limit\}", "([0-9]+)")
     found = re.search(pattern, headers.get(limit.header or "", ""))
     return int(found[1]) if found else None
-
-
-def _order(key: object) -> tuple[int, str]:
-    text = str(key)
-    return len(text), text
 
 
 def _match(listed: ListOf, request: web.Request) -> str | None:

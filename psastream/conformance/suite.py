@@ -36,6 +36,7 @@ from psastream.conformance.clauses import (
     SinkClause,
 )
 from psastream.conformance.documented import FILE, Api, read_api
+from psastream.conformance.keys import key_file
 from psastream.conformance.paths import load
 from psastream.conformance.server import DocumentedApi
 from psastream.conformance.targets import Order, SinkBench, SinkSubject
@@ -45,6 +46,7 @@ from schemas.system import SystemBundle
 
 SAMPLES: Final = "samples"
 COMMANDS: Final = "commands"
+ALL: Final = "all clauses"
 Model = TypeVar("Model", bound=BaseModel)
 _PLACEHOLDER: Final = re.compile(r"\$\{env:(\w+)\}")
 MODULES: Final = (lists, answers, rows, writing)
@@ -67,22 +69,25 @@ class Finding:
 
 
 def read_subject(folder: Path, system: SystemBundle, vendor: Vendor) -> Subject | None:
-    """Return what of a folder reads, None where its API is not described.
+    """Return what of a folder reads, None where nothing does.
 
     Raises ConfigError naming what it lacks.
     """
     file = f"{system.name}/{FILE}"
     hint = "docs/conformance.md says what a folder must hold to be tested"
     api = read_api(read_text(folder / FILE, file, hint), file)
-    if not api.objects:
-        return None
     if vendor.source is None:
-        raise ConfigError(f"nothing polls {system.name}", hint=hint)
+        if api.objects:
+            raise ConfigError(f"nothing polls {system.name}", hint=hint)
+        return None
+    if not api.objects:
+        raise ConfigError(f"{file} says nothing of what is read", hint=hint)
     document = read_document(folder / api.connector)
     if unknown := sorted(api.objects.keys() - system.topics.keys()):
         raise ConfigError(f"{file}: {system.name} has no {', '.join(unknown)}", hint=hint)
     samples = {obj: read_samples(folder, obj) for obj in api.objects}
     environment = {**_canaries(document), **api.environment}
+    environment |= {name: str(key_file()) for name in api.keys}
     raw = {obj: [sample.row for sample in found] for obj, found in samples.items()}
     make = partial(_account, api, raw, environment)
     shape = partial(vendor.shape, system)
@@ -158,6 +163,12 @@ def judge(
         raise ConfigError(f"{FILE} documents no object {strange[0]}", hint=hint)
     asked, named = {*(objects or known)}, {*(clauses or (*CLAUSES, *SINK_CLAUSES))}
     found: list[Finding] = []
+    if source is not None and not objects:
+        found += [
+            Finding(obj, ALL, spared=f"{FILE} does not document it")
+            for obj in system.topics
+            if obj not in source.samples
+        ]
     if source is not None and asked - kinds and named & CLAUSES.keys():
         found += conform(source, asked - kinds, named & CLAUSES.keys())
     if sink is not None and asked & kinds and named & SINK_CLAUSES.keys():

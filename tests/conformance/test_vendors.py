@@ -28,11 +28,11 @@ from tests.support.folders import folder_of
 VENDORS: Final = Path(str(files("connectors.vendors")))
 UNJUDGED: Final = {
     "inhouse": "a database: Debezium reads it",
-    "salesforce": "its API has no description as data: its twin judges it, in tests/unit/sandbox",
 }
 """Systems of the product that the suite cannot judge, each with the reason."""
-UNREAD: Final = {"netsuite": "SuiteQL has no description as data: its twin judges the source"}
-"""Systems whose sink alone is judged, each with the reason."""
+READERS: Final = {"netsuite": "invoice"}
+"""Systems with a second reader, and what it reads: all clauses of `LINES` are about it, too."""
+LINES: Final = ("deletes", "emptied list", "late rows", "moving pages", "ties", "whole list")
 OFTEN: Final = ("samples", "nulls", "one effect")
 """Clauses that each object and kind of command is held to in `make test`.
 
@@ -57,7 +57,7 @@ def test_every_system_is_judged_or_says_why_not() -> None:
     assert unjudged == set(UNJUDGED)
 
 
-@pytest.mark.parametrize("name", [name for name in JUDGED if name not in UNREAD])
+@pytest.mark.parametrize("name", JUDGED)
 def test_a_source_holds_to_every_clause(name: str) -> None:
     system, vendor = read_system(JUDGED[name])
     subject = read_subject(JUDGED[name], system, vendor)
@@ -67,14 +67,11 @@ def test_a_source_holds_to_every_clause(name: str) -> None:
     found = conform(subject, [first] if TIMES == 1 else ())
     if others and TIMES == 1:
         found += conform(subject, others, OFTEN)
+    if name in READERS and TIMES == 1:
+        found += conform(subject, [READERS[name]], LINES)
     broken = {(name, each.obj, each.clause): each.broken for each in found if each.broken}
     assert broken.keys() == {key for key in BROKEN if key[0] == name}, broken
     assert {each.clause for each in found} == CLAUSES.keys()
-
-
-@pytest.mark.parametrize("name", UNREAD)
-def test_what_is_not_judged_of_a_source_is_not_described(name: str) -> None:
-    assert read_subject(JUDGED[name], *read_system(JUDGED[name])) is None
 
 
 SINKS: Final = [name for name in JUDGED if Systems().vendor(name).sink is not None]
@@ -134,6 +131,29 @@ def test_what_there_is_not_is_an_error(arguments: list[str], problem: str) -> No
     result = CliRunner().invoke(app, ["system", "conform", str(VENDORS / "hubspot"), *arguments])
     assert result.exit_code == 2
     assert problem in result.output
+
+
+def test_what_judges_nothing_is_no_success() -> None:
+    code, output = run(str(VENDORS / "hubspot"), "--object", "company", "--clause", "one effect")
+    assert (code, output.splitlines()[-1]) == (1, "nothing was judged")
+
+
+def test_a_source_that_nothing_describes_is_told(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "harvest_eu", "harvest")
+    for name, old, new in (
+        ("mapping.yaml", "vendor: harvest\nvendor: rest\n", "vendor: rest\n"),
+        ("source.json", "src.harvest", "src.harvest_eu"),
+    ):
+        (folder / name).write_text((folder / name).read_text().replace(old, new))
+    text = (folder / "conformance.yaml").read_text()
+    begin, end = text.index("  user:"), text.index("  expense:")
+    (folder / "conformance.yaml").write_text(text[:begin] + text[end:])
+    _, output = run(str(folder), "--clause", "samples")
+    assert "user: all clauses: not judged: conformance.yaml does not document it" in output
+    (folder / "conformance.yaml").write_text("headers: {}\n")
+    result = CliRunner().invoke(app, ["system", "conform", str(folder)])
+    assert result.exit_code == 2
+    assert "says nothing of what is read" in result.output
 
 
 def test_a_folder_without_a_documented_api_says_what_it_lacks() -> None:

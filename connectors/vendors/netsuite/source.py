@@ -152,14 +152,12 @@ class _Api:
 
     client: VendorClient
 
-    async def query(
-        self, text: str, *, of: str, limit: int, offset: int = 0
-    ) -> tuple[list[Any], bool]:
+    async def query(self, text: str, *, of: str, limit: int) -> tuple[list[Any], bool]:
         """Return one page of items, of any shape, and whether there are more."""
         response = await self.client.request(
             "POST",
             "/services/rest/query/v1/suiteql",
-            params={"limit": str(limit), "offset": str(offset)},
+            params={"limit": str(limit), "offset": "0"},
             json={"q": text},
             headers={"Prefer": "transient"},
             is_read=True,
@@ -172,24 +170,17 @@ class _Api:
         response = await self.client.request("GET", "/services/rest/system/v1/serverTime")
         return read_answer(ServerTimeAnswer, response.body, of="the server's clock").serverTime
 
-    async def offset_pages(self, text: str, *, of: str, limit: int) -> AsyncIterator[list[Any]]:
-        """Yield the pages of a small answer, which must be in a unique total order."""
-        offset, has_more = 0, True
-        paging = Paging(of)
-        while has_more:
-            items, has_more = await self.query(text, of=of, limit=limit, offset=offset)
-            yield items
-            if has_more:
-                offset += len(items)
-                paging.go_on(offset if items else None)
-
     async def keyset(
         self, query: Query, since: datetime | None, limit: int
     ) -> AsyncIterator[tuple[list[Any], Position | None]]:
         """Yield the rows of `query` changed since, in pages by (stamp, id), and how far each goes.
 
-        Without `since` also the rows without a stamp, last.
+        Without `since` also the rows without a stamp, last; all are, of records that have none.
         """
+        if not query.has_stamp:
+            async for page in self._keyset(query, "", limit, is_stamped=False):
+                yield page
+            return
         if since is not None:
             # The first condition decides nothing, but an index can answer it.
             stamped = (
@@ -219,7 +210,7 @@ class _Api:
             assert position is not None
             after_id = f"{query.id} > {int(position[1])}"
             if position[0] is None:
-                next_condition = f"{condition} AND {after_id}"
+                next_condition = f"{condition} AND {after_id}" if condition else after_id
             else:
                 stamp = _instant(position[0])
                 next_condition = (
@@ -265,12 +256,6 @@ class NetSuiteReader:
     async def changes(self, since: datetime | None) -> AsyncIterator[Page]:
         """Yield rows by (lastmodifieddate, id), or by id where there is no stamp."""
         server_at = await self._api.server_time()
-        if not self._query.has_stamp:
-            async for items in self._api.offset_pages(
-                self._query.text(""), of=self._query.source, limit=self._page_size
-            ):
-                yield self._rows.page(items, server_at)
-            return
         async for items, position in self._api.keyset(self._query, since, self._page_size):
             reached = None if position is None else position[0]
             yield self._rows.page(items, server_at, reached=reached)

@@ -51,10 +51,11 @@ _MASK: Final = re.compile(r"YYYY|HH24|MM|DD|MI|SS|[A-Za-z]+|[^A-Za-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of an answer; `total` counts all rows of the query."""
+    """One page of an answer; `total` counts all rows of the query, `labels` name its columns."""
 
     items: list[dict[str, Any]]
     total: int
+    labels: tuple[str, ...] = ()
 
 
 class SuiteQl:
@@ -89,7 +90,7 @@ class SuiteQl:
             rows = cursor.fetchall()
         except sqlite3.Error as error:
             raise _refused(str(error)) from error
-        return Page([_item(names, row) for row in rows], total)
+        return Page([_item(names, row) for row in rows], total, tuple(names))
 
     def _authorize(
         self, action: int, table: str | None, column: str | None, schema: str | None, _: str | None

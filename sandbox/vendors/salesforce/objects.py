@@ -279,8 +279,11 @@ def _typed(field_type: FieldType, value: Any) -> Value:
 
 
 def _make_id(record_type: str, number: int) -> str:
+    return with_suffix(f"{_KEY_PREFIXES[record_type]}TW{number:010d}")
+
+
+def with_suffix(core: str) -> str:
     """A record id: 15 case-sensitive characters and 3 that make it safe to compare without case."""
-    core = f"{_KEY_PREFIXES[record_type]}TW{number:010d}"
     suffix = "".join(
         _ID_ALPHABET[sum(core[start + bit].isupper() << bit for bit in range(5))]
         for start in (0, 5, 10)
