@@ -47,6 +47,7 @@ def expected_customers(rows: SourceRows) -> Expected:
             "status": status,
             "crm_id": account and account["ref"],
             "erp_id": debtor and f"{debtor['erp']}:customer:{debtor['id']}",
+            "erp_ids": [f"{erp}:customer:{row['id']}" for erp, row in debtors.items()],
             "engagements": len(deals),
         }
     return expected

@@ -137,5 +137,6 @@ def _row(view: CustomerView) -> Payload | None:
         "status": view.status,
         "crm_id": view.crm.id if view.crm else None,
         "erp_id": view.erp.id if view.erp else None,
+        "erp_ids": [row.id for row in view.held.values() if row is not None],
         "engagements": len(view.document.demands),
     }

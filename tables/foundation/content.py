@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
-PayloadValue = str | int | bool | Decimal | date | None
+PayloadValue = str | int | bool | Decimal | date | list[str] | None
 Payload = Mapping[str, PayloadValue]
 
 
-def plain(value: PayloadValue) -> str | int | bool | None:
+def plain(value: PayloadValue) -> str | int | bool | list[str] | None:
     """Return the canonical JSON form: decimals without trailing zeros, dates in ISO 8601."""
     match value:
         case Decimal():

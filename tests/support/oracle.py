@@ -662,6 +662,7 @@ class Oracle:
                 "status": status,
                 "crm_id": crm and crm["id"],
                 "erp_id": erp and erp["id"],
+                "erp_ids": [row["id"] for row in held.values() if row],
                 "engagements": len(deals),
             }
         return table

@@ -593,6 +593,7 @@ def test_a_customer_is_in_each_erp_that_bills_a_project_of_it() -> None:
     both = changed(TWO_ERPS, customers=(there, *FIRM.customers))
     (row,) = status.expected_customers(both).values()
     assert (row["status"], row["erp_id"]) == ("active", "netsuite:customer:40")
+    assert row["erp_ids"] == ["netsuite:customer:40", "other:customer:k1"]
 
 
 def test_a_project_is_in_the_erp_of_its_legal_entity_which_may_need_no_tax_code() -> None:

@@ -140,20 +140,20 @@ def test_a_customer_is_active_once_each_erp_that_needs_it_holds_it() -> None:
 
     def customer() -> tuple[Any, Any]:
         (row,) = firm.topology.table("psa.status.customer").values()
-        return row["status"], row["erp_id"]
+        return row["status"], row["erp_ids"]
 
-    assert customer() == ("prospect", None)
+    assert customer() == ("prospect", [])
     firm.deal("DE", "FR")
-    assert customer() == ("requested", None)
+    assert customer() == ("requested", [])
     firm.customer(SECOND)
-    assert customer() == ("requested", f"{SECOND}:customer:7")
+    assert customer() == ("requested", [f"{SECOND}:customer:7"])
     firm.customer(FIRST)
-    assert customer() == ("active", f"{FIRST}:customer:7")
+    assert customer() == ("active", [f"{FIRST}:customer:7", f"{SECOND}:customer:7"])
     firm.deal("DE", "FR", stage="lost")
-    assert customer() == ("active", f"{FIRST}:customer:7")
+    assert customer() == ("active", [f"{FIRST}:customer:7", f"{SECOND}:customer:7"])
     firm.row("customer", f"{FIRST}:customer:7")
     firm.row("customer", f"{SECOND}:customer:7")
-    assert customer() == ("prospect", None)
+    assert customer() == ("prospect", [])
 
 
 def test_an_order_of_a_customer_that_no_erp_needs_any_more_is_withdrawn_in_that_erp() -> None:
