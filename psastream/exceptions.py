@@ -17,6 +17,8 @@ from connectors.dispatch.journal import last_exceptions, read_told
 from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
 from connectors.toolkit.faults import Reason
+from psastream.letters import TOPIC as DEAD_LETTERS
+from psastream.letters import read_letters, told
 from runtime.kafka import KafkaSettings, make_producer, require_broker
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -76,7 +78,11 @@ def read_exceptions(kafka: KafkaSettings, serde: Serde) -> list[Row]:
 
 
 def list_exceptions(settings: Settings, wanted: Filter, *, as_json: bool) -> None:
-    """Print the open exceptions that are meant, one a line, oldest first."""
+    """Print the open exceptions that are meant, one a line, oldest first.
+
+    Where all are meant, also how many records went to the dead letters: they wait for a person,
+    too, and nothing tells when they are settled.
+    """
     at = datetime.now(UTC)
     rows = [row for row in _all(settings) if wanted.matches(row, at=at)]
     if as_json:
@@ -85,6 +91,10 @@ def list_exceptions(settings: Settings, wanted: Filter, *, as_json: bool) -> Non
     for row in rows:
         typer.echo(line_of(row, at=at))
     typer.echo(f"{len(rows)} open")
+    if wanted == Filter():
+        serde = Serde(Registry(settings.registry_url))
+        for line in told(read_letters(settings.kafka, serde)):
+            typer.echo(f"dead letters: {line} (psastream topics read {DEAD_LETTERS})")
 
 
 def show_exception(settings: Settings, exception_id: str) -> None:

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from psastream.landscape import read_firm
 from runtime.kafka import read_compacted
 from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, RecordError
 from schemas.mapping.sql_text import suggestion
 
 
-def rows_of(settings: Settings, topic: str) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A value that cannot be decoded."""
+
+    key: bytes
+    error: RecordError
+
+    def __str__(self) -> str:
+        return f"the row under {self.key!r} cannot be decoded: {self.error.detail}"
+
+
+def rows_of(settings: Settings, topic: str) -> Iterator[str | Unreadable]:
     """Yield the rows of a topic of the firm, each as a line of JSON: times as ISO 8601, decimals as
     texts.
 
-    Raises ConfigError where the firm has no such topic with a contract, BrokerUnavailableError,
-    RegistryUnavailableError and DecodeError.
+    Raises ConfigError where the firm has no such topic with a contract, BrokerUnavailableError and
+    RegistryUnavailableError.
     """
     known = {each.name for each in read_firm(settings).topics if each.record}
     if topic not in known:
@@ -28,8 +41,18 @@ def rows_of(settings: Settings, topic: str) -> Iterator[str]:
             hint="psastream topics list",
         )
     serde = Serde(Registry(settings.registry_url))
-    for value in read_compacted(settings.kafka, topic).values():
-        yield json.dumps(serde.read(value), default=_text)
+    yield from lines_of(read_compacted(settings.kafka, topic), serde.read)
+
+
+def lines_of(
+    values: Mapping[bytes, bytes], read: Callable[[bytes], Mapping[str, Any]]
+) -> Iterator[str | Unreadable]:
+    """Yield values by key as lines of JSON; one that `read` cannot decode holds up no other."""
+    for key, value in values.items():
+        try:
+            yield json.dumps(read(value), default=_text)
+        except RecordError as error:
+            yield Unreadable(key, error)
 
 
 def _text(value: object) -> str:

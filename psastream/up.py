@@ -6,6 +6,7 @@ only connector files.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +22,10 @@ from connectors.systems import Systems
 from psastream import connect
 from psastream.exits import Exit
 from psastream.landscape import ANY_ADDRESSES, FirmSystems, read_firm
+from psastream.letters import LetterWatch, tell_news
 from runtime.kafka import KafkaSettings, create_topics
 from runtime.registry import Registry
+from runtime.serde import Serde
 from runtime.settings import Settings
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
@@ -77,7 +80,12 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         print(f"  export PSASTREAM_REGISTRY_URL={addresses.registry_url}")
         print("  psastream topics read psa.metric.project_margin", flush=True)
         console.print("Ctrl-C ends it")
-        ended = await stack.next_exit()
+        watch = LetterWatch(kafka, Serde(Registry(addresses.registry_url)))
+        telling = asyncio.create_task(tell_news(watch, console.print))
+        try:
+            ended = await stack.next_exit()
+        finally:
+            telling.cancel()
         console.print(f"{ended.name} ended with code {ended.exit_code}:\n{ended.log_tail}")
         return Exit.FAILED
 

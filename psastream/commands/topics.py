@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from psastream.exits import errors_as_exit_codes, settings_from_environment
+from psastream.exits import Exit, errors_as_exit_codes, settings_from_environment
 
 app = typer.Typer(no_args_is_help=True, help="The topic catalogue.")
 
@@ -46,9 +46,17 @@ def topics_apply() -> None:
 
 @app.command("read")
 def topics_read(topic: Annotated[str, typer.Argument(help="topic, as in topics list")]) -> None:
-    """Print the last value of every key of a topic, as a line of JSON each."""
-    from psastream.topic_rows import rows_of
+    """Print the last value of every key of a topic, as a line of JSON each.
+
+    What cannot be decoded is told on standard error, and the exit code is 1.
+    """
+    from psastream.topic_rows import Unreadable, rows_of
 
     with errors_as_exit_codes():
+        unreadable = 0
         for row in rows_of(settings_from_environment(), topic):
-            typer.echo(row)
+            typer.echo(row, err=isinstance(row, Unreadable))
+            unreadable += isinstance(row, Unreadable)
+        if unreadable:
+            typer.echo(f"{unreadable} rows cannot be decoded", err=True)
+            raise typer.Exit(Exit.FAILED)

@@ -1,0 +1,108 @@
+"""Dead letters: how many there are, of which topics, and why, for a person to see."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+
+from runtime.kafka import KafkaSettings, make_consumer, read_topic
+from runtime.serde import Serde
+from runtime.threads import in_daemon_thread
+from schemas.errors import BrokerUnavailableError, RecordError, RegistryUnavailableError
+from schemas.topics import BY_NAME
+
+TOPIC: Final = "psa.dlq"
+GROUP: Final = "psastream-letters"
+BATCH: Final = 10_000
+EVERY_S: Final = 5.0
+UNREADABLE: Final[Mapping[str, Any]] = {
+    "topic": TOPIC,
+    "error_code": "a dead letter that cannot be decoded",
+    "raised_at": None,
+}
+
+Letter = Mapping[str, Any]
+
+
+def read_letters(settings: KafkaSettings, serde: Serde) -> list[Letter]:
+    """Return all dead letters that are kept.
+
+    Raises BrokerUnavailableError and RegistryUnavailableError.
+    """
+    return _letters(read_topic(settings, TOPIC), serde)
+
+
+def told(letters: Iterable[Letter]) -> list[str]:
+    """Return a line for each topic and code: the most first, with when the last one came."""
+    counts: Counter[tuple[str, str]] = Counter()
+    last: dict[tuple[str, str], datetime] = {}
+    for letter in letters:
+        key = letter["topic"], letter["error_code"]
+        counts[key] += 1
+        at = letter["raised_at"]
+        if at is not None:
+            last[key] = max(at, last.get(key, at))
+    return [
+        f"{count:,} of {topic}: {code}{_since(last.get((topic, code)))}"
+        for (topic, code), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+class LetterWatch:
+    """What comes in, from the first one that is kept on. Its methods block, on one thread."""
+
+    def __init__(self, settings: KafkaSettings, serde: Serde) -> None:
+        self._settings = settings
+        self._serde = serde
+        self._consumer: Consumer | None = None
+
+    def news(self) -> list[Letter]:
+        """Return what has come since the last time.
+
+        Raises BrokerUnavailableError and RegistryUnavailableError.
+        """
+        try:
+            if self._consumer is None:
+                consumer = make_consumer(self._settings, GROUP)
+                numbers = range(BY_NAME[TOPIC].partitions)
+                consumer.assign([TopicPartition(TOPIC, each, OFFSET_BEGINNING) for each in numbers])
+                self._consumer = consumer
+            found = self._consumer.consume(BATCH, timeout=EVERY_S)
+        except KafkaException as error:
+            raise BrokerUnavailableError(f"dead letters cannot be read: {error}") from error
+        return _letters((each for each in found if each.error() is None), self._serde)
+
+
+async def tell_news(watch: LetterWatch, tell: Callable[[str], None]) -> None:
+    """Tell of dead letters as they come, until cancelled.
+
+    A broker or registry that is away is asked again: whoever needs it says so.
+    """
+    while True:
+        try:
+            letters = await in_daemon_thread(watch.news)
+        except (BrokerUnavailableError, RegistryUnavailableError):
+            await asyncio.sleep(EVERY_S)
+            continue
+        for line in told(letters):
+            tell(f"dead letters: {line} (psastream topics read {TOPIC})")
+
+
+def _letters(messages: Iterable[Message], serde: Serde) -> list[Letter]:
+    return [_read(each.value(), serde) for each in messages if each.value() is not None]
+
+
+def _read(value: bytes, serde: Serde) -> Letter:
+    try:
+        return serde.read(value)
+    except RecordError:
+        return UNREADABLE
+
+
+def _since(last: datetime | None) -> str:
+    return "" if last is None else f", last {last:%Y-%m-%d %H:%M}"
