@@ -15,6 +15,7 @@ import typer
 from connectors.polled.conversion import Layout, RowReader
 from connectors.systems import Systems, read_text
 from connectors.toolkit.vendor import Vendor
+from psastream.connector_files import connector_problems
 from psastream.tried_lookups import tried_lookups
 from schemas.codec.columnar import ChunkDecoder
 from schemas.codec.record import AvroSchema, RecordCodec, load_schema
@@ -54,7 +55,11 @@ class Tried:
 def check_system(folder: Path, beside: Sequence[Path] = (), *, as_json: bool) -> bool:
     """Print what follows from a folder, or each of its problems; return whether it has none."""
     try:
-        system, _ = read_system(folder, beside)
+        system, vendor = read_system(folder, beside)
+        if problems := connector_problems(folder, system, vendor):
+            raise ConfigError(
+                "; ".join(problems), problems=problems, hint="correct the connector files"
+            )
     except ConfigError as error:
         if as_json:
             told = {"system": folder.name, "problems": list(error.problems), "hint": error.hint}

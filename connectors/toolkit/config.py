@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
 from runtime.secrets import remember, remember_url
 from schemas.errors import ConfigError
@@ -111,10 +112,7 @@ def parse_config(
     try:
         config = model.model_validate(values)
     except ValidationError as error:
-        for item in error.errors(include_input=False, include_url=False):
-            where = ".".join(str(part) for part in item["loc"])
-            if where not in unresolved:
-                problems.append(f"{where}: {item['msg']}")
+        problems += _problems(error, unresolved)
     if problems:
         raise ConfigError(
             f"connector configuration {origin} is wrong: {'; '.join(problems)}",
@@ -122,6 +120,41 @@ def parse_config(
         )
     remember_secrets(config)
     return config
+
+
+def offline_problems(document: Mapping[str, Any], model: type[BaseModel]) -> list[str]:
+    """Return what is wrong with a configuration whatever its placeholders stand for."""
+    problems: list[str] = []
+    unknown: set[str] = set()
+    values: dict[str, object] = {}
+    for key, value in document.items():
+        if isinstance(value, str) and "${" in value:
+            unknown.add(key)
+            if "${" in _PLACEHOLDER.sub("", value):
+                problems.append(f"{key}: a placeholder is ${{env:NAME}} or ${{file:/path}}")
+        elif (problem := _unsendable(value)) is not None:
+            unknown.add(key)
+            problems.append(f"{ascii(key)[1:-1]}: {problem}")
+        else:
+            values[key] = value
+    try:
+        model.model_validate(values | dict.fromkeys(unknown, "?"))
+    except ValidationError as error:
+        odd = (item for item in error.errors() if item["type"] == "extra_forbidden")
+        strangers = {_where(item) for item in odd}
+        # What checks several keys together knows nothing of a value that is not there.
+        problems += _problems(error, (unknown - strangers) | ({""} if unknown else set()))
+    return problems
+
+
+def _problems(error: ValidationError, unresolved: Collection[str]) -> Iterator[str]:
+    for item in error.errors(include_input=False, include_url=False):
+        if (where := _where(item)) not in unresolved:
+            yield f"{where}: {item['msg']}"
+
+
+def _where(item: ErrorDetails) -> str:
+    return ".".join(str(part) for part in item["loc"])
 
 
 def _unsendable(value: object) -> str | None:

@@ -107,7 +107,6 @@ def test_the_command_tells_machines_what_is_broken(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, "harvest_eu", "harvest")
     for name, old, new in (
         ("mapping.yaml", "vendor: harvest\nvendor: rest\n", "vendor: rest\n"),
-        ("source.json", "src.harvest", "src.harvest_eu"),
         ("samples/project.json", '"status": "active"', '"status": "closed"'),
     ):
         text = (folder / name).read_text()

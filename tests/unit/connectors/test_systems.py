@@ -26,6 +26,8 @@ from schemas.system import catalogue
 from schemas.topics import PRODUCT_TOPICS
 from tests.support.folders import folder_of
 
+FLOAT_FOLDER = Path(__file__).parents[3] / "connectors" / "vendors" / "float"
+
 FLOAT = {"FLOAT_URL": "https://float.example", "FLOAT_TOKEN": "token"}
 
 
@@ -248,7 +250,7 @@ def test_d9_code_that_cannot_be_loaded_stops_only_who_names_it(
     assert (line["event"], line["system"]) == ("system_left_out", "acme")
     assert "ZeroDivisionError" in line["error"]
     for file, load in (("source.json", load_source), ("sink.json", load_sink)):
-        own = json.loads((package / file).read_text())
+        own = json.loads((FLOAT_FOLDER / file).read_text())
         path = tmp_path / file
         path.write_text(json.dumps(own))
         load(path, FLOAT, Systems())

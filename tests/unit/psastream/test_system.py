@@ -74,6 +74,74 @@ def test_words_that_no_mapping_has_are_problems_with_their_lines_too(tmp_path: P
     assert all("shout" not in line and "float_uk/mapping.yaml: line " in line for line in problems)
 
 
+def changed(file: Path, **keys: object) -> None:
+    """Set keys of a connector file, their names with `_` for `.`; None: without it."""
+    named = {name.replace("_", "."): value for name, value in keys.items()}
+    document = json.loads(file.read_text()) | named
+    kept = {name: value for name, value in document.items() if value is not None}
+    file.write_text(json.dumps(kept))
+
+
+@pytest.mark.parametrize(
+    ("file", "keys", "problem"),
+    [
+        ("source.json", {"name": "Float UK"}, "name: String should match pattern"),
+        ("source.json", {"poll_interval": 5}, "poll.interval: Extra inputs are not permitted"),
+        ("source.json", {"page_sizes": "${env:SIZE}"}, "page.sizes: Extra inputs are not permit"),
+        ("source.json", {"auth_token": None}, "auth.token: Field required"),
+        ("source.json", {"url": "ftp://float"}, "url: "),
+        ("source.json", {"auth_token": "${FLOAT_TOKEN}"}, "auth.token: a placeholder is ${env:"),
+        (
+            "source.json",
+            {"connector_class": "connectors.vendors.float.sink.FloatSink"},
+            "connector.class: connectors.vendors.float.sink.FloatSink is not connectors.vendors",
+        ),
+        ("source.json", {"topic_prefix": "src.float"}, "topic.prefix: src.float is not src.float_"),
+        (
+            "source.json",
+            {"object_include_list": "person,people"},
+            "object.include.list: there is no people, but person, role",
+        ),
+        ("sink.json", {"target": "float"}, "target: float is not float_uk"),
+        ("sink.json", {"settle_ms": -1}, "settle.ms: Input should be greater"),
+        ("sink.json", {"connector_class": "sink"}, "connector.class: sink is not connectors."),
+    ],
+)
+def test_what_is_wrong_with_a_connector_file_is_told_before_anything_reads_it(
+    tmp_path: Path, file: str, keys: dict[str, object], problem: str
+) -> None:
+    folder = folder_of(tmp_path, "float_uk")
+    changed(folder / file, **keys)
+    result = psastream("check", folder)
+    assert result.exit_code == 2
+    [told, _] = result.output.splitlines()
+    assert told.startswith(f"float_uk/{file}: {problem}")
+
+
+def test_a_file_that_is_no_connector_file_is_told_and_one_that_is_missing_is_none(
+    tmp_path: Path,
+) -> None:
+    folder = folder_of(tmp_path, "float_uk")
+    (folder / "source.json").write_text("[]")
+    assert "source.json is not a JSON object" in psastream("check", folder).output
+    (folder / "source.json").unlink()
+    assert psastream("check", folder).exit_code == 0
+    (folder / "connector.json").write_text('{"name": "x", "config": {"topic.prefix": "y"}}')
+    assert "topic.prefix is 'y', not src" in psastream("check", folder).output
+
+
+def test_a_connector_file_of_a_system_that_has_no_such_code_is_told(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "harvest_eu", "harvest")
+    mapping = folder / "mapping.yaml"
+    text = mapping.read_text().replace("vendor: harvest\nvendor: rest\n", "vendor: rest\n")
+    mapping.write_text(text)
+    assert psastream("check", folder).exit_code == 0
+    (folder / "sink.json").write_text("{}")
+    assert psastream("check", folder).output.splitlines()[0] == (
+        "harvest_eu/sink.json: nothing writes to the system"
+    )
+
+
 def test_what_is_no_folder_is_named(tmp_path: Path) -> None:
     result = psastream("check", tmp_path / "gone")
     assert result.exit_code == 2
