@@ -3,7 +3,8 @@
 Every system first works a history off and a stream that is not counted. Then it gets probes
 (`bench.probes`) on a schedule that does not wait for it. A probe's latency begins when it is due,
 so a sender that falls behind counts, and ends when a reader of committed records has the metric
-that covers it.
+that covers it. Processor time is that of the same seconds, by change: of the system's processes,
+and of the broker, which also serves the sender and the reader.
 
 Run: make bench-latency ARGS="--rates 1000 --systems psastream_engine"
 """
@@ -21,19 +22,20 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from bench.canonical import RECORD, Record, canonical_records
 from bench.changes import FIRST_DAY, Change, Changes, Entry, project_id
 from bench.peers.peer import Job, Peer
 from bench.probes import Latency, Probes, latency
-from bench.processes import Processes
+from bench.processes import CpuMeter, Processes
 from bench.testbed import PARTITIONS, PROJECTS, Bench, Source
 from runtime.kafka import KafkaSettings, make_consumer, make_producer, topic_spans
 from runtime.serde import Serde
@@ -55,6 +57,36 @@ FIRST_YEAR = 2030  # every rate has a January of its own, and the warm-up the on
 
 
 @dataclass(frozen=True, slots=True)
+class CpuShare:
+    """Processor milliseconds a change, after the warm-up."""
+
+    system: float
+    broker: float
+
+
+class CpuShares:
+    """Reads the processor time of a system and of the broker it works on."""
+
+    def __init__(self, system: Callable[[], float], broker: Callable[[], float]) -> None:
+        """Both return processor seconds until now."""
+        self._read = system, broker
+        self._began = (0.0, 0.0)
+
+    def begin(self) -> None:
+        """Count from now on."""
+        system, broker = self._read
+        self._began = system(), broker()
+
+    def share(self, changes: int) -> CpuShare:
+        """Return what was spent since `begin`, by change."""
+        system, broker = (
+            (read() - began) / changes * 1_000
+            for read, began in zip(self._read, self._began, strict=True)
+        )
+        return CpuShare(system, broker)
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """A line of latency.json: milliseconds, of the probes after the warm-up."""
 
@@ -63,6 +95,9 @@ class Line:
     rate: int
     latency: Latency | None
     note: str = ""
+    cpu: CpuShare | None = None
+    counted_from: float = 0.0
+    """When the warm-up was over, in CLOCK_MONOTONIC."""
 
 
 def probe_changes(rate: int, seconds: int, year: int, first_id: int) -> list[Change]:
@@ -106,17 +141,20 @@ def send(
 class Measurement:
     """One running system, and its probes."""
 
-    def __init__(self, bench: Bench, job: Job, seconds: int) -> None:
+    def __init__(self, peer: Peer, bench: Bench, job: Job, seconds: int, cpu: CpuShares) -> None:
+        self._name = peer.name
+        self._version = peer.version()
         self._bench = bench
         self._job = job
         self._seconds = seconds
+        self._cpu = cpu
         self._serde = Serde(bench.registry)
         self._schema_id = bench.registry.register(
             f"{job.source_topic}-value", record_schema(RECORD)
         )
 
-    def at_rate(self, rate: int, year: int, first_id: int) -> Latency:
-        """Send probes and wait for the last; return the latency after the warm-up."""
+    def at_rate(self, rate: int, year: int, first_id: int) -> Line:
+        """Send probes and wait for the last; return what they took after the warm-up."""
         changes = probe_changes(rate, WARM_UP_S + self._seconds, year, first_id)
         records = list(canonical_records(changes, self._schema_id, PARTITIONS))
         probes = Probes([project_id(change.entry.project) for change in changes if change.entry])
@@ -127,15 +165,20 @@ class Measurement:
         )
         sender.start()
         start_at = float(here.recv())
+        counted_from = start_at + WARM_UP_S
         try:
+            self._read(reader, probes, f"{year}-01", counted_from)
+            self._cpu.begin()
             self._read(reader, probes, f"{year}-01", start_at + len(records) / rate + GRACE_S)
+            cpu = self._cpu.share(rate * self._seconds)
         finally:
             reader.close()
             sender.terminate()
             sender.join()
         due_at = [start_at + number / rate for number in range(len(records))]
         counted = slice(WARM_UP_S * rate, None)
-        return latency(due_at[counted], probes.seen_at[counted])
+        found = latency(due_at[counted], probes.seen_at[counted])
+        return Line(self._name, self._version, rate, found, cpu=cpu, counted_from=counted_from)
 
     def _reader(self) -> Consumer:
         reader = make_consumer(self._bench.kafka, "bench-latency")
@@ -158,7 +201,9 @@ class Measurement:
                 probes.show(project, int(hours), time.monotonic())
 
 
-def measure(bench: Bench, peer: Peer, rates: Sequence[int], seconds: int) -> list[Line]:
+def measure(
+    bench: Bench, peer: Peer, rates: Sequence[int], seconds: int, broker: CpuMeter
+) -> list[Line]:
     """Measure one system at all rates; whatever goes wrong becomes a note."""
     topic = f"bench-latency-{time.monotonic_ns()}"
     bench.create_topics([topic])
@@ -168,19 +213,18 @@ def measure(bench: Bench, peer: Peer, rates: Sequence[int], seconds: int) -> lis
     job = bench.job(peer, Source(topic, records, {}, {}), hold_ms=HOLD_MS)
     lines: list[Line] = []
     try:
-        version = peer.version()
         peer.prepare(bench.cache)
         launch = peer.launch(job, bench.cache)
         with Processes(launch, job.folder) as processes:
             bench.await_done(job, launch, processes, time.monotonic())
-            running = Measurement(bench, job, seconds)
+            cpu = CpuShares(processes.cpu_seconds, broker.seconds)
+            running = Measurement(peer, bench, job, seconds, cpu)
             # A broker that has compiled nothing yet is slower for half a minute than ever after.
             running.at_rate(WARM_UP_RATE, FIRST_YEAR - 1, HISTORY)
             first_id = HISTORY + WARM_UP_RATE * (WARM_UP_S + seconds)
             for number, rate in enumerate(rates):
-                found = running.at_rate(rate, FIRST_YEAR + number, first_id)
+                lines.append(running.at_rate(rate, FIRST_YEAR + number, first_id))
                 first_id += rate * (WARM_UP_S + seconds)
-                lines.append(Line(peer.name, version, rate, found))
                 print(text(lines[-1]), flush=True)
     # A system that fails must not hide the figures of the others.
     except Exception as error:
@@ -189,15 +233,25 @@ def measure(bench: Bench, peer: Peer, rates: Sequence[int], seconds: int) -> lis
     return lines
 
 
+def meter_of(stack: Stack, name: str) -> CpuMeter:
+    """Return a meter of a process of the stack. Raises StackError if it does not run."""
+    return CpuMeter([psutil.Process(stack.pid(name))])
+
+
 def text(line: Line) -> str:
     """Return a line of the table."""
     found = line.latency
     if found is None:
         return f"{line.system:22s}{line.note}"
+    cpu = (
+        f"  processor ms a change {line.cpu.system:7.3f}, broker {line.cpu.broker:7.3f}"
+        if line.cpu is not None
+        else ""
+    )
     late = f"  {found.missing} NOT SEEN" if found.missing else ""
     return (
         f"{line.system:22s}{line.rate:7,d}/s {found.count:9,d} probes  p50 {found.p50:8.1f}  "
-        f"p99 {found.p99:8.1f}  p99.9 {found.p999:8.1f}  max {found.highest:8.1f} ms{late}"
+        f"p99 {found.p99:8.1f}  p99.9 {found.p999:8.1f}  max {found.highest:8.1f} ms{cpu}{late}"
     )
 
 
@@ -226,8 +280,11 @@ async def main() -> int:
         async with Stack(settings, PlainReporter(sys.stderr)) as stack:
             addresses = stack.addresses
             bench = Bench(addresses.bootstrap_servers, addresses.registry_url, folder)
+            broker = meter_of(stack, "kafka")
             for peer in peers:
-                lines += await asyncio.to_thread(measure, bench, peer, rates, arguments.seconds)
+                lines += await asyncio.to_thread(
+                    measure, bench, peer, rates, arguments.seconds, broker
+                )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     arguments.out.write_text(json.dumps([asdict(line) for line in lines], indent=2) + "\n")

@@ -2,7 +2,8 @@
 
 PostgreSQL, Debezium, normalizer, canonical topic, project table, metric topic, each as shipped.
 Every probe is a transaction that inserts one approved hour; its latency begins when the commit has
-returned and ends when a reader of committed records has the margin that covers it.
+returned and ends when a reader of committed records has the margin that covers it. Processor time
+is that of the worker, and of the broker, by commit.
 
 Run: make bench-latency-database ARGS="--rates 20"
 """
@@ -27,7 +28,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from bench.latency import GRACE_S, Line, text
+from bench.latency import GRACE_S, CpuShares, Line, meter_of, text
 from bench.probes import Probes, latency
 from runtime.kafka import make_consumer, topic_spans
 from runtime.registry import Registry
@@ -120,7 +121,9 @@ class Metrics:
         self._reader.close()
 
 
-def at_rate(parts: Parts, rate: int, seconds: int, year: int, first: int) -> Line:
+def at_rate(
+    parts: Parts, cpu: CpuShares, rate: int, seconds: int, *, year: int, first: int
+) -> Line:
     """Book hours at a rate and wait for the last margin."""
     count = rate * (WARM_UP_S + seconds)
     projects = [f"inhouse:project:{FIRST_ID + number % PROJECTS}" for number in range(count)]
@@ -128,13 +131,17 @@ def at_rate(parts: Parts, rate: int, seconds: int, year: int, first: int) -> Lin
     metrics = Metrics(parts)
     booker = Booker(parts.postgres_dsn, projects, rate, date(year, 1, 15), first)
     thread = threading.Thread(target=booker.run)
+    start_at = time.monotonic()
     thread.start()
-    metrics.follow(probes, f"{year}-01", time.monotonic() + count / rate + GRACE_S)
+    metrics.follow(probes, f"{year}-01", start_at + WARM_UP_S)
+    cpu.begin()
+    metrics.follow(probes, f"{year}-01", start_at + count / rate + GRACE_S)
+    share = cpu.share(rate * seconds)
     thread.join()
     metrics.close()
     counted = slice(WARM_UP_S * rate, None)
     found = latency(booker.committed_at[counted], probes.seen_at[counted])
-    return Line("database to margin", "", rate, found)
+    return Line("database to margin", "", rate, found, cpu=share)
 
 
 def warm_up(parts: Parts) -> None:
@@ -152,12 +159,13 @@ def warm_up(parts: Parts) -> None:
         raise TimeoutError(f"{probes.missing} of {PROJECTS} first hours did not show")
 
 
-def measure(parts: Parts, rates: Sequence[int], seconds: int) -> list[Line]:
+def measure(parts: Parts, cpu: CpuShares, rates: Sequence[int], seconds: int) -> list[Line]:
     """Measure at all rates, one after the other."""
     warm_up(parts)
     first, lines = PROJECTS, []
     for number, rate in enumerate(rates):
-        lines.append(at_rate(parts, rate, seconds, FIRST_YEAR + number, first))
+        year = FIRST_YEAR + number
+        lines.append(at_rate(parts, cpu, rate, seconds, year=year, first=first))
         first += rate * (WARM_UP_S + seconds)
         print(text(lines[-1]), flush=True)
     return lines
@@ -177,7 +185,9 @@ async def main() -> int:
         settings = StackSettings(data_dir=folder, cache_dir=cache, quick_start=False)
         async with Stack(settings, PlainReporter(sys.stderr)) as stack:
             parts = await start_parts(stack, DemoOptions(data_dir=folder, cache_dir=cache))
-            lines = await asyncio.to_thread(measure, parts, rates, arguments.seconds)
+            worker, broker = meter_of(stack, "worker"), meter_of(stack, "kafka")
+            cpu = CpuShares(worker.seconds, broker.seconds)
+            lines = await asyncio.to_thread(measure, parts, cpu, rates, arguments.seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     arguments.out.write_text(json.dumps([asdict(line) for line in lines], indent=2) + "\n")

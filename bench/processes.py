@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,32 @@ from bench.peers.peer import Launch
 STOP_S = 20.0
 
 
+class CpuMeter:
+    """Processor time of processes and all that they have started, what has ended included.
+
+    What starts and ends between two readings is missing.
+    """
+
+    def __init__(self, processes: Sequence[psutil.Process] = ()) -> None:
+        self._processes = processes
+        self._seconds: dict[int, float] = {}
+
+    def note(self, process: psutil.Process) -> None:
+        """Read the processor time of one process. Raises psutil.NoSuchProcess if it has ended."""
+        times = process.cpu_times()
+        self._seconds[process.pid] = times.user + times.system
+
+    def seconds(self) -> float:
+        """Return the processor seconds of all until now."""
+        for process in self._processes:
+            for each in _tree(process):
+                try:
+                    self.note(each)
+                except psutil.NoSuchProcess:
+                    continue
+        return sum(self._seconds.values())
+
+
 class Processes:
     """The processes of a run, their memory, and their end."""
 
@@ -19,7 +46,7 @@ class Processes:
         self._launch = launch
         self._log = folder / "system.log"
         self._running: list[psutil.Popen] = []
-        self._cpu_seconds: dict[int, float] = {}
+        self._cpu = CpuMeter()
         self.resident_mb = 0
         """Memory when it was last looked at."""
         self.peak_rss_mb = 0
@@ -45,7 +72,7 @@ class Processes:
     def cpu_seconds(self) -> float:
         """Processor time of all processes until now."""
         self.check(may_end=True)
-        return sum(self._cpu_seconds.values())
+        return self._cpu.seconds()
 
     def are_done(self) -> bool:
         """Whether all processes have ended; raises if one has failed."""
@@ -62,15 +89,14 @@ class Processes:
             for each in _tree(running):
                 try:
                     resident += each.memory_info().rss
-                    times = each.cpu_times()
-                    self._cpu_seconds[each.pid] = times.user + times.system
+                    self._cpu.note(each)
                 except psutil.NoSuchProcess:
                     continue
         self.resident_mb = resident >> 20
         self.peak_rss_mb = max(self.peak_rss_mb, self.resident_mb)
 
 
-def _tree(process: psutil.Popen) -> list[psutil.Process]:
+def _tree(process: psutil.Process) -> list[psutil.Process]:
     try:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:

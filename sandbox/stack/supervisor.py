@@ -109,6 +109,13 @@ class Stack:
     def is_running(self, name: str) -> bool:
         return name in self._processes and self._processes[name].is_running
 
+    def pid(self, name: str) -> int:
+        """The process id of a process that runs. Raises StackError if it does not."""
+        pid = self._processes[name].pid if name in self._processes else None
+        if pid is None:
+            raise StackError(f"{name} does not run", hint="look at its log")
+        return pid
+
     def log_path(self, name: str) -> Path:
         """The file with everything the process wrote in this run."""
         return self._directory.log_path(name)
