@@ -106,8 +106,8 @@ bench-latency-database: $(READY) ## Measure database commit to margin through th
 bench-sizes: $(READY) ## Measure updates, restart and recovery by size of state (ARGS="--rows 100000")
 	@$(BIN)/python -m bench.sizes $(ARGS)
 
-profile: $(READY) ## Say where the microseconds of a change go (CHANGES=2000000)
-	@$(BIN)/python -m bench.profile --changes $(or $(CHANGES),2000000)
+profile: $(READY) ## Say where the microseconds of a change go (CHANGES=2000000, or RATE=100 a second)
+	@$(BIN)/python -m bench.profile --changes $(or $(CHANGES),2000000) $(addprefix --rate ,$(RATE))
 
 clean: ## Remove what the targets made (downloads stay in the user's cache)
 	@rm -rf $(VENV) .psastream .mypy_cache .ruff_cache .pytest_cache
