@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from psastream.conformance.bench import Bench
+from psastream.conformance.databases import DatabaseBench
 from psastream.conformance.targets import SinkBench
 
 Check = Callable[[Bench], Awaitable[None]]
 SinkCheck = Callable[[SinkBench], Awaitable[None]]
+DatabaseCheck = Callable[[DatabaseBench], None]
 Applies = Callable[[Bench], str]
 
 
@@ -74,6 +76,31 @@ def sink_clause(name: str, says: str) -> Callable[[SinkCheck], SinkCheck]:
     def listed(check: SinkCheck) -> SinkCheck:
         assert name not in SINK_CLAUSES, name
         SINK_CLAUSES[name] = SinkClause(name, says, check)
+        return check
+
+    return listed
+
+
+@dataclass(frozen=True)
+class DatabaseClause:
+    """A clause about a table."""
+
+    name: str
+    says: str
+    check: DatabaseCheck
+
+
+DATABASE_CLAUSES: Final[dict[str, DatabaseClause]] = {}
+FIRST_OF_TABLES: Final = ("captured", "rows that are there")
+"""Clauses without which no other can be judged of a table."""
+
+
+def database_clause(name: str, says: str) -> Callable[[DatabaseCheck], DatabaseCheck]:
+    """Put a check of databases on the list."""
+
+    def listed(check: DatabaseCheck) -> DatabaseCheck:
+        assert name not in DATABASE_CLAUSES, name
+        DATABASE_CLAUSES[name] = DatabaseClause(name, says, check)
         return check
 
     return listed

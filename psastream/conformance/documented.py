@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Final, Literal
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from connectors.rest.paths import Path
 from connectors.toolkit.declaration import parse_declared
+from schemas.mapping.config import OneOrMore
 
 FILE: Final = "conformance.yaml"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -263,6 +265,29 @@ class Tokens(_Model):
     expires_in: int = 3600
 
 
+class Table(_Model):
+    """A table of a database, its columns as PostgreSQL shows them: `numeric(9,2) not null`.
+
+    `identity`: of its replicas. `vary`: a column that is published, and may become `varied`.
+    `long`: columns of text that may lie outside of their row.
+    """
+
+    key: OneOrMore
+    columns: Mapping[str, str] = Field(min_length=1)
+    vary: str
+    varied: str | Decimal = "another"
+    identity: Literal["default", "full"] = "default"
+    long: tuple[str, ...] = ()
+
+
+class Database(_Model):
+    """A schema of a PostgreSQL database that Debezium captures."""
+
+    schema_name: str = Field(alias="schema")
+    connector: str = "connector.json"
+    tables: Mapping[str, Table] = Field(min_length=1)
+
+
 class Api(_Model):
     """The file.
 
@@ -280,6 +305,7 @@ class Api(_Model):
     answers: tuple[Answer, ...] = ()
     objects: Mapping[str, Documented] = {}
     sink: Written | None = None
+    database: Database | None = None
 
 
 def read_api(text: str, file: str) -> Api:

@@ -15,11 +15,12 @@ from typing import Any, Final, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
+from structlog.testing import capture_logs
 
-from connectors.systems import read_text
+from connectors.systems import packaged_landscape, read_text
 from connectors.toolkit.config import read_document
 from connectors.toolkit.vendor import Vendor
-from psastream.conformance import answers, lists, rows, writing
+from psastream.conformance import answers, capturing, lists, rows, writing
 from psastream.conformance.bench import (
     NOON,
     Bench,
@@ -30,11 +31,15 @@ from psastream.conformance.bench import (
 )
 from psastream.conformance.clauses import (
     CLAUSES,
+    DATABASE_CLAUSES,
     FIRST,
+    FIRST_OF_TABLES,
     SINK_CLAUSES,
     Clause,
+    DatabaseClause,
     SinkClause,
 )
+from psastream.conformance.databases import DatabaseBench, DatabaseSubject, Registry
 from psastream.conformance.documented import FILE, Api, read_api
 from psastream.conformance.keys import key_file
 from psastream.conformance.paths import load
@@ -42,14 +47,20 @@ from psastream.conformance.server import DocumentedApi
 from psastream.conformance.targets import Order, SinkBench, SinkSubject
 from psastream.conformance.timing import run_jumping
 from schemas.errors import ConfigError
+from schemas.landscape import Landscape
+from schemas.mapping.compiled import ObjectMapping
 from schemas.system import SystemBundle
+from schemas.topics import NORMALIZE
+from streams.engine import ChunkHandler
+from streams.groups import make_groups
 
 SAMPLES: Final = "samples"
 COMMANDS: Final = "commands"
 ALL: Final = "all clauses"
+TAPS: Final = "singer"
 Model = TypeVar("Model", bound=BaseModel)
 _PLACEHOLDER: Final = re.compile(r"\$\{env:(\w+)\}")
-MODULES: Final = (lists, answers, rows, writing)
+MODULES: Final = (lists, answers, rows, writing, capturing)
 """Their import puts the clauses on the list."""
 
 
@@ -141,6 +152,82 @@ def _named(server: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def read_database_subject(folder: Path, system: SystemBundle) -> DatabaseSubject:
+    """Return what of a folder Debezium captures. Raises ConfigError naming what it lacks."""
+    file = f"{system.name}/{FILE}"
+    hint = "docs/conformance.md says what a folder of a database must hold to be tested"
+    database = read_api(read_text(folder / FILE, file, hint), file).database
+    if database is None:
+        raise ConfigError(f"{file} says nothing of its database", hint=hint)
+    if unknown := sorted(database.tables.keys() - system.topics.keys()):
+        raise ConfigError(f"{file}: {system.name} has no {', '.join(unknown)}", hint=hint)
+    document = read_document(folder / database.connector)
+    samples = {table: read_samples(folder, table) for table in database.tables}
+    return DatabaseSubject(system, packaged_landscape(), database, document, samples, normalizers)
+
+
+def normalizers(
+    mappings: Sequence[ObjectMapping], registry: Registry, landscape: Landscape
+) -> Mapping[str, ChunkHandler]:
+    """Return what normalizes, as a worker has it: handlers by topic."""
+    groups = make_groups(mappings, registry, landscape)
+    [found] = [each.agents for each in groups if each.name == NORMALIZE]
+    return {agent.topic: agent.handler for agent in found}
+
+
+def conform_database(
+    subject: DatabaseSubject, tables: Collection[str] = (), clauses: Collection[str] = ()
+) -> list[Finding]:
+    """Return what became of each clause of databases on each table; on all by default."""
+    names = [*FIRST_OF_TABLES, *(each for each in DATABASE_CLAUSES if each not in FIRST_OF_TABLES)]
+    chosen = [DATABASE_CLAUSES[name] for name in names if not clauses or name in clauses]
+    found: list[Finding] = []
+    for table in subject.database.tables:
+        if not tables or table in tables:
+            for clause in chosen:
+                found.append(_try_table(subject, table, clause, found))
+    return found
+
+
+def _try_table(
+    subject: DatabaseSubject, table: str, clause: DatabaseClause, found: Sequence[Finding]
+) -> Finding:
+    if first := _first_broken(found, table, FIRST_OF_TABLES):
+        return Finding(table, clause.name, spared=f"{first!r} is broken")
+    bench = DatabaseBench(subject, table)
+    if bench.mapping is None and clause.name not in FIRST_OF_TABLES[:1]:
+        return Finding(table, clause.name, spared="nothing is made of it but what others look up")
+    if clause.name == "any order" and not bench.mapping_looks_up:
+        return Finding(table, clause.name, spared="it looks nothing up")
+    try:
+        with capture_logs():
+            clause.check(bench)
+    except BrokenClauseError as error:
+        return Finding(table, clause.name, broken=str(error))
+    return Finding(table, clause.name)
+
+
+def _judge_database(
+    folder: Path, system: SystemBundle, tables: Collection[str], clauses: Collection[str]
+) -> list[Finding]:
+    subject = read_database_subject(folder, system)
+    if strange := sorted({*tables} - subject.samples.keys()):
+        hint = f"documented are {', '.join(sorted(subject.samples))}"
+        raise ConfigError(f"{FILE} documents no object {strange[0]}", hint=hint)
+    found = [] if tables else _undocumented(system, subject.samples)
+    if clauses and not {*clauses} & DATABASE_CLAUSES.keys():
+        return found
+    return found + conform_database(subject, tables, {*clauses} & DATABASE_CLAUSES.keys())
+
+
+def _undocumented(system: SystemBundle, known: Collection[str]) -> list[Finding]:
+    return [
+        Finding(obj, ALL, spared=f"{FILE} does not document it")
+        for obj in system.topics
+        if obj not in known
+    ]
+
+
 def judge(
     folder: Path,
     system: SystemBundle,
@@ -153,8 +240,16 @@ def judge(
     `objects` are its objects, and the kinds of its commands; all by default. Raises ConfigError
     where the folder lacks what it is tested by, or there is no such object or clause.
     """
-    if unknown := sorted({*clauses} - CLAUSES.keys() - SINK_CLAUSES.keys()):
+    every = CLAUSES.keys() | SINK_CLAUSES.keys() | DATABASE_CLAUSES.keys()
+    if unknown := sorted({*clauses} - every):
         raise ConfigError(f"there is no clause {unknown[0]}", hint=", ".join(CLAUSES))
+    if system.vendor == TAPS:
+        raise ConfigError(
+            f"a Singer tap reads {system.name}: it is a program of others, and no clause is of it",
+            hint="what a tap may do is told in docs/singer.md; `psastream system try` tries rows",
+        )
+    if all(topic.contract is None for topic in system.topics.values()):
+        return _judge_database(folder, system, objects, clauses)
     source, sink = read_subject(folder, system, vendor), read_sink_subject(folder, system, vendor)
     kinds = {order.kind for order in sink.orders} if sink else set()
     known = {*(source.samples if source else ()), *kinds}
@@ -164,11 +259,7 @@ def judge(
     asked, named = {*(objects or known)}, {*(clauses or (*CLAUSES, *SINK_CLAUSES))}
     found: list[Finding] = []
     if source is not None and not objects:
-        found += [
-            Finding(obj, ALL, spared=f"{FILE} does not document it")
-            for obj in system.topics
-            if obj not in source.samples
-        ]
+        found += _undocumented(system, source.samples)
     if source is not None and asked - kinds and named & CLAUSES.keys():
         found += conform(source, asked - kinds, named & CLAUSES.keys())
     if sink is not None and asked & kinds and named & SINK_CLAUSES.keys():
@@ -266,9 +357,11 @@ async def _conform(
     return found
 
 
-def _first_broken(found: Sequence[Finding], obj: str) -> str | None:
+def _first_broken(
+    found: Sequence[Finding], obj: str, firsts: Collection[str] = FIRST
+) -> str | None:
     broken = (each.clause for each in found if each.obj == obj and each.broken)
-    return next((name for name in broken if name in FIRST), None)
+    return next((name for name in broken if name in firsts), None)
 
 
 def _kind_of(subject: Subject, obj: str) -> object:
@@ -314,3 +407,8 @@ def listed() -> Iterator[tuple[str, str]]:
 def listed_of_sinks() -> Iterator[tuple[str, str]]:
     """Yield name and sentence of every clause of sinks."""
     yield from ((clause.name, clause.says) for clause in SINK_CLAUSES.values())
+
+
+def listed_of_databases() -> Iterator[tuple[str, str]]:
+    """Yield name and sentence of every clause of databases."""
+    yield from ((clause.name, clause.says) for clause in DATABASE_CLAUSES.values())

@@ -24,12 +24,11 @@ from psastream.conformance.suite import (
 from psastream.system import read_system
 from tests.support.examples import TIMES
 from tests.support.folders import folder_of
+from tests.support.singer import write_folder
 
 VENDORS: Final = Path(str(files("connectors.vendors")))
-UNJUDGED: Final = {
-    "inhouse": "a database: Debezium reads it",
-}
-"""Systems of the product that the suite cannot judge, each with the reason."""
+DATABASES: Final = {"inhouse"}
+"""Systems of the product that Debezium captures: `test_databases.py` judges them."""
 READERS: Final = {"netsuite": "invoice"}
 """Systems with a second reader, and what it reads: all clauses of `LINES` are about it, too."""
 LINES: Final = ("deletes", "emptied list", "late rows", "moving pages", "ties", "whole list")
@@ -49,12 +48,11 @@ def folders() -> dict[str, Path]:
     return packaged | {folder.resolve().name: folder for folder in own}
 
 
-JUDGED: Final = {name: folder for name, folder in folders().items() if name not in UNJUDGED}
+JUDGED: Final = {name: folder for name, folder in folders().items() if name not in DATABASES}
 
 
-def test_every_system_is_judged_or_says_why_not() -> None:
-    unjudged = {name for name, folder in folders().items() if not (folder / FILE).is_file()}
-    assert unjudged == set(UNJUDGED)
+def test_every_system_is_judged() -> None:
+    assert [name for name, folder in folders().items() if not (folder / FILE).is_file()] == []
 
 
 @pytest.mark.parametrize("name", JUDGED)
@@ -155,7 +153,26 @@ def test_a_source_that_nothing_describes_is_told(tmp_path: Path) -> None:
     assert "says nothing of what is read" in result.output
 
 
-def test_a_folder_without_a_documented_api_says_what_it_lacks() -> None:
-    result = CliRunner().invoke(app, ["system", "conform", str(VENDORS / "inhouse")])
+def test_a_folder_without_a_documented_api_says_what_it_lacks(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "inhouse_eu", "inhouse")
+    (folder / "mapping.yaml").write_text(
+        (folder / "mapping.yaml").read_text().replace("vendor: inhouse\n", "")
+    )
+    (folder / FILE).unlink()
+    result = CliRunner().invoke(app, ["system", "conform", str(folder)])
     assert result.exit_code == 2
-    assert "inhouse/conformance.yaml cannot be read" in result.output
+    assert "inhouse_eu/conformance.yaml cannot be read" in result.output
+
+
+def test_a_database_is_judged_by_clauses_of_its_own() -> None:
+    code, output = run(str(VENDORS / "inhouse"), "--object", "tasks", "--clause", "sampled rows")
+    assert (code, output.splitlines()) == (
+        0,
+        ["tasks: sampled rows: holds", "inhouse: 1 hold, 0 broken"],
+    )
+
+
+def test_a_folder_of_a_tap_says_why_it_is_not_judged(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["system", "conform", str(write_folder(tmp_path))])
+    assert result.exit_code == 2
+    assert "a Singer tap reads visits" in result.output

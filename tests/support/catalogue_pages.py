@@ -37,7 +37,7 @@ from connectors.vendors.netsuite.source import NetSuiteConfig
 from connectors.vendors.salesforce.auth import POLICY as SALESFORCE
 from connectors.vendors.salesforce.source import SalesforceConfig
 from psastream.catalogue import record_name
-from psastream.conformance.suite import listed, listed_of_sinks
+from psastream.conformance.suite import listed, listed_of_databases, listed_of_sinks
 from runtime.settings import PREFIX, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
 from schemas.topics import DAY_MS, Route, Topic
@@ -266,6 +266,11 @@ def clauses() -> str:
     return _table(("clause", "what holds"), listed())
 
 
+def clauses_of_databases() -> str:
+    """Every clause about a table that Debezium captures."""
+    return _table(("clause", "what holds"), listed_of_databases())
+
+
 def clauses_of_sinks() -> str:
     """Every clause about what is written."""
     return _table(("clause", "what holds"), listed_of_sinks())
@@ -274,7 +279,11 @@ def clauses_of_sinks() -> str:
 BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "topics.md": {"topics": topics},
     "metrics.md": {"metrics": metrics},
-    "conformance.md": {"clauses": clauses, "clauses of sinks": clauses_of_sinks},
+    "conformance.md": {
+        "clauses": clauses,
+        "clauses of sinks": clauses_of_sinks,
+        "clauses of databases": clauses_of_databases,
+    },
     "flows.md": {"flows": flow_pictures.page},
     "errors.md": {"errors": errors},
     "faults.md": {"faults": faults},
