@@ -41,7 +41,7 @@ from psastream.conformance.suite import listed, listed_of_databases, listed_of_s
 from runtime.settings import PREFIX, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
 from schemas.topics import DAY_MS, Route, Topic
-from tests.support import flow_pictures
+from tests.support import canonical_page, flow_pictures
 from tests.support.catalogue import CATALOGUE
 from tests.support.faults import KINDS, proofs
 from tests.support.metric_catalogue import product_metrics
@@ -278,6 +278,7 @@ def clauses_of_sinks() -> str:
 
 BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "topics.md": {"topics": topics},
+    "canonical.md": {"canonical": canonical_page.page},
     "metrics.md": {"metrics": metrics},
     "conformance.md": {
         "clauses": clauses,
