@@ -22,6 +22,7 @@ from connectors.polled.poller import ObjectPoller
 from connectors.polled.source import PolledSource
 from connectors.toolkit.config import parse_config
 from psastream.conformance.server import DocumentedApi
+from psastream.conformance.tapped import DocumentedTap
 from schemas.errors import PsaStreamError, TransientError
 from schemas.system import SystemBundle
 from schemas.topics import Topic
@@ -164,16 +165,18 @@ class Sample(BaseModel):
 class Subject:
     """What is tested: a system with the code that reads it, its connector file and its samples.
 
-    `shape` turns a row as the API tells it into the fields of an object's contract.
+    `shape` turns a row as the API tells it into the fields of an object's contract. `tapped` makes
+    the source of a simulated tap, where one is read.
     """
 
     system: SystemBundle
     source: type[PolledSource]
     document: Mapping[str, Any]
     environment: Mapping[str, str]
-    make_account: Callable[[Callable[[], datetime]], DocumentedApi]
+    make_account: Callable[[Callable[[], datetime]], DocumentedApi | DocumentedTap]
     shape: Callable[[str, object], object]
     samples: Mapping[str, Sequence[Sample]]
+    tapped: Callable[[PolledConfig, DocumentedTap], PolledSource] | None = None
 
 
 class Bench:
@@ -232,7 +235,7 @@ class Bench:
         document = {
             **self.subject.document,
             **({"auth.url": self.network.url} if "auth.url" in self.subject.document else {}),
-            "url": self.network.url,
+            **({} if self.subject.tapped else {"url": self.network.url}),
             "object.include.list": self.obj,
             "page.size": PAGE,
             **self._keys,
@@ -255,7 +258,7 @@ class Bench:
         self.log = MemoryLog()
         self.errors = []
         self.account = self.subject.make_account(self.now)
-        self.network.account = self.account
+        self.network.account = self.account if isinstance(self.account, DocumentedApi) else None
         self.network.fault = None
         self.network.spared = None
         self.network.asked.clear()
@@ -294,7 +297,11 @@ class Bench:
 
     def _begin(self) -> ObjectPoller:
         config = self.config
-        self._source = self.subject.source.from_config(config, self.subject.system)
+        if isinstance(self.account, DocumentedTap):
+            assert self.subject.tapped is not None
+            self._source = self.subject.tapped(config, self.account)
+        else:
+            self._source = self.subject.source.from_config(config, self.subject.system)
         bookmark, ledger = self.log.stored()
         contract = self.subject.system.contract(self.obj)
         self._poller = ObjectPoller(

@@ -58,6 +58,26 @@ def clause(
     return listed
 
 
+OF_TAPS_TOO: Final = (
+    "whole list", "one id", "ties", "silent changes", "changes", "told once", "doubled rows",
+    "deletes", "restored rows", "emptied list", "new columns", "missing columns", "nulls",
+    "odd rows", "exact values", "samples", "secrets",
+)  # fmt: skip
+"""Clauses about rows, whoever tells them: a Singer tap is held to them, too."""
+TAP_CLAUSES: Final[dict[str, Clause]] = {}
+
+
+def tap_clause(name: str, says: str) -> Callable[[Check], Check]:
+    """Put a check of the runs of a tap on the list."""
+
+    def listed(check: Check) -> Check:
+        assert name not in TAP_CLAUSES, name
+        TAP_CLAUSES[name] = Clause(name, says, check)
+        return check
+
+    return listed
+
+
 @dataclass(frozen=True)
 class SinkClause:
     """A clause about a kind of command."""

@@ -164,10 +164,11 @@ class Window(_Model):
 class ListOf(_Model):
     """One list: `where` are the parameters by which it is told from another at the same path.
 
-    `table`: what a query language calls it, for a `server` that answers queries.
+    `table`: what a query language calls it, for a `server` that answers queries; the stream of a
+    Singer tap.
     """
 
-    path: str
+    path: str = ""
     table: str | None = None
     method: Literal["GET", "POST"] = "GET"
     shows: Literal["living", "deleted"] = "living"

@@ -17,10 +17,13 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from structlog.testing import capture_logs
 
+from connectors.polled.config import PolledConfig
+from connectors.polled.source import PolledSource
+from connectors.singer.source import SingerConnectorConfig, SingerSource
 from connectors.systems import packaged_landscape, read_text
 from connectors.toolkit.config import read_document
 from connectors.toolkit.vendor import Vendor
-from psastream.conformance import answers, capturing, lists, rows, writing
+from psastream.conformance import answers, capturing, lists, rows, runs, writing
 from psastream.conformance.bench import (
     NOON,
     Bench,
@@ -34,7 +37,9 @@ from psastream.conformance.clauses import (
     DATABASE_CLAUSES,
     FIRST,
     FIRST_OF_TABLES,
+    OF_TAPS_TOO,
     SINK_CLAUSES,
+    TAP_CLAUSES,
     Clause,
     DatabaseClause,
     SinkClause,
@@ -44,6 +49,7 @@ from psastream.conformance.documented import FILE, Api, read_api
 from psastream.conformance.keys import key_file
 from psastream.conformance.paths import load
 from psastream.conformance.server import DocumentedApi
+from psastream.conformance.tapped import DocumentedTap
 from psastream.conformance.targets import Order, SinkBench, SinkSubject
 from psastream.conformance.timing import run_jumping
 from schemas.errors import ConfigError
@@ -60,7 +66,7 @@ ALL: Final = "all clauses"
 TAPS: Final = "singer"
 Model = TypeVar("Model", bound=BaseModel)
 _PLACEHOLDER: Final = re.compile(r"\$\{env:(\w+)\}")
-MODULES: Final = (lists, answers, rows, writing, capturing)
+MODULES: Final = (lists, answers, rows, runs, writing, capturing)
 """Their import puts the clauses on the list."""
 
 
@@ -102,7 +108,18 @@ def read_subject(folder: Path, system: SystemBundle, vendor: Vendor) -> Subject 
     raw = {obj: [sample.row for sample in found] for obj, found in samples.items()}
     make = partial(_account, api, raw, environment)
     shape = partial(vendor.shape, system)
+    if system.vendor == TAPS:
+        make_tap = partial(DocumentedTap, api, raw, environment)
+        tapped = partial(_tapped, system)
+        return Subject(
+            system, vendor.source, document, environment, make_tap, shape, samples, tapped
+        )
     return Subject(system, vendor.source, document, environment, make, shape, samples)
+
+
+def _tapped(system: SystemBundle, config: PolledConfig, tap: Any) -> PolledSource:
+    assert isinstance(config, SingerConnectorConfig)
+    return SingerSource(config, system, tap)
 
 
 def _account(
@@ -240,14 +257,9 @@ def judge(
     `objects` are its objects, and the kinds of its commands; all by default. Raises ConfigError
     where the folder lacks what it is tested by, or there is no such object or clause.
     """
-    every = CLAUSES.keys() | SINK_CLAUSES.keys() | DATABASE_CLAUSES.keys()
+    every = CLAUSES.keys() | TAP_CLAUSES.keys() | SINK_CLAUSES.keys() | DATABASE_CLAUSES.keys()
     if unknown := sorted({*clauses} - every):
         raise ConfigError(f"there is no clause {unknown[0]}", hint=", ".join(CLAUSES))
-    if system.vendor == TAPS:
-        raise ConfigError(
-            f"a Singer tap reads {system.name}: it is a program of others, and no clause is of it",
-            hint="what a tap may do is told in docs/singer.md; `psastream system try` tries rows",
-        )
     if all(topic.contract is None for topic in system.topics.values()):
         return _judge_database(folder, system, objects, clauses)
     source, sink = read_subject(folder, system, vendor), read_sink_subject(folder, system, vendor)
@@ -256,12 +268,13 @@ def judge(
     if strange := sorted({*objects} - known):
         hint = f"documented are {', '.join(sorted(known))}"
         raise ConfigError(f"{FILE} documents no object {strange[0]}", hint=hint)
-    asked, named = {*(objects or known)}, {*(clauses or (*CLAUSES, *SINK_CLAUSES))}
+    asked, named = {*(objects or known)}, {*(clauses or every)}
+    of_source = {*(clauses_of(source) if source else ())} & named
     found: list[Finding] = []
     if source is not None and not objects:
         found += _undocumented(system, source.samples)
-    if source is not None and asked - kinds and named & CLAUSES.keys():
-        found += conform(source, asked - kinds, named & CLAUSES.keys())
+    if source is not None and asked - kinds and of_source:
+        found += conform(source, asked - kinds, of_source)
     if sink is not None and asked & kinds and named & SINK_CLAUSES.keys():
         found += conform_sink(sink, asked & kinds, named & SINK_CLAUSES.keys())
     return found
@@ -271,10 +284,18 @@ def conform(
     subject: Subject, objects: Collection[str] = (), clauses: Collection[str] = ()
 ) -> list[Finding]:
     """Return what became of each clause on each object; all of them by default."""
-    names = [*FIRST, *(name for name in CLAUSES if name not in FIRST)]
-    chosen = [CLAUSES[name] for name in names if not clauses or name in clauses]
+    known = clauses_of(subject)
+    names = [*FIRST, *(name for name in known if name not in FIRST)]
+    chosen = [known[name] for name in names if not clauses or name in clauses]
     judged = [obj for obj in subject.samples if not objects or obj in objects]
     return run_jumping(_conform(subject, judged, chosen))
+
+
+def clauses_of(subject: Subject) -> Mapping[str, Clause]:
+    """Return the clauses that are about what is read so, by name."""
+    if subject.tapped is None:
+        return CLAUSES
+    return {name: CLAUSES[name] for name in OF_TAPS_TOO} | TAP_CLAUSES
 
 
 def read_sink_subject(folder: Path, system: SystemBundle, vendor: Vendor) -> SinkSubject | None:
@@ -412,3 +433,8 @@ def listed_of_sinks() -> Iterator[tuple[str, str]]:
 def listed_of_databases() -> Iterator[tuple[str, str]]:
     """Yield name and sentence of every clause of databases."""
     yield from ((clause.name, clause.says) for clause in DATABASE_CLAUSES.values())
+
+
+def listed_of_taps() -> Iterator[tuple[str, str]]:
+    """Yield name and sentence of every clause of taps."""
+    yield from ((clause.name, clause.says) for clause in TAP_CLAUSES.values())

@@ -24,7 +24,6 @@ from psastream.conformance.suite import (
 from psastream.system import read_system
 from tests.support.examples import TIMES
 from tests.support.folders import folder_of
-from tests.support.singer import write_folder
 
 VENDORS: Final = Path(str(files("connectors.vendors")))
 DATABASES: Final = {"inhouse"}
@@ -170,9 +169,3 @@ def test_a_database_is_judged_by_clauses_of_its_own() -> None:
         0,
         ["tasks: sampled rows: holds", "inhouse: 1 hold, 0 broken"],
     )
-
-
-def test_a_folder_of_a_tap_says_why_it_is_not_judged(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["system", "conform", str(write_folder(tmp_path))])
-    assert result.exit_code == 2
-    assert "a Singer tap reads visits" in result.output

@@ -37,7 +37,12 @@ from connectors.vendors.netsuite.source import NetSuiteConfig
 from connectors.vendors.salesforce.auth import POLICY as SALESFORCE
 from connectors.vendors.salesforce.source import SalesforceConfig
 from psastream.catalogue import record_name
-from psastream.conformance.suite import listed, listed_of_databases, listed_of_sinks
+from psastream.conformance.suite import (
+    listed,
+    listed_of_databases,
+    listed_of_sinks,
+    listed_of_taps,
+)
 from runtime.settings import PREFIX, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
 from schemas.topics import DAY_MS, Route, Topic
@@ -266,6 +271,11 @@ def clauses() -> str:
     return _table(("clause", "what holds"), listed())
 
 
+def clauses_of_taps() -> str:
+    """Every clause about the runs of a Singer tap."""
+    return _table(("clause", "what holds"), listed_of_taps())
+
+
 def clauses_of_databases() -> str:
     """Every clause about a table that Debezium captures."""
     return _table(("clause", "what holds"), listed_of_databases())
@@ -284,6 +294,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "clauses": clauses,
         "clauses of sinks": clauses_of_sinks,
         "clauses of databases": clauses_of_databases,
+        "clauses of taps": clauses_of_taps,
     },
     "flows.md": {"flows": flow_pictures.page},
     "errors.md": {"errors": errors},
