@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas.canonical_json import Payload
 from schemas.landscape import Landscape
 from tables.customer.view import CustomerDocument, CustomerView
 from tables.flows.erp_customer import ERP_CUSTOMER
 from tables.flows.flow import Orders
-from tables.foundation.content import Payload
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox
 from tables.foundation.facts import Customer, CustomerDemand, CustomerStatus

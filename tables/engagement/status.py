@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from schemas.canonical_json import Payload
 from schemas.landscape import Role
 from tables.engagement.view import ProjectView
 from tables.foundation import exceptions
-from tables.foundation.content import Payload
 from tables.foundation.effects import Outbox
 from tables.foundation.told import remember, tell
 

@@ -13,11 +13,12 @@ from decimal import Decimal
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
+from schemas.canonical_json import canonical_json
 from schemas.commands import WITHDRAW, CommandContent
 from schemas.identity import command_id
 from schemas.landscape import Role
 from schemas.topics import COMMAND_PREFIX
-from tables.foundation.content import canonical_json, content_hash, fields_of
+from tables.foundation.content import content_hash, fields_of
 from tables.foundation.effects import Outbox, instant
 from tables.foundation.ledger import GONE, LedgerEntry, decide, forget, withdraw
 

@@ -12,7 +12,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from tables.foundation.content import Payload, canonical_json, content_hash
+from schemas.canonical_json import Payload, canonical_json
+from tables.foundation.content import content_hash
 from tables.foundation.effects import Outbox, Record, Value, instant
 
 TOPIC: Final = "psa.exception"

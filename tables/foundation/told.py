@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 
-from tables.foundation.content import Payload, content_hash
+from schemas.canonical_json import Payload
+from tables.foundation.content import content_hash
 from tables.foundation.effects import Outbox, instant
 
 Hashes = MutableMapping[str, str]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from schemas.canonical_json import Payload
 from schemas.exact import SECONDS_AN_HOUR, hours_of
 from tables.foundation import exceptions
-from tables.foundation.content import Payload
 from tables.foundation.effects import Outbox
 from tables.foundation.facts import TimeBill
 from tables.foundation.told import remember

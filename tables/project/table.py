@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from schemas.canonical_json import Payload
 from schemas.landscape import Landscape
 from schemas.routing import partition_of
 from schemas.topics import PARTITIONS
-from tables.foundation.content import Payload
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox, Tally
 from tables.foundation.facts import (

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from connectors.dispatch.commands import Command
+from schemas.canonical_json import canonical_json
 from schemas.commands import (
     CommandContent,
     DeleteProject,
@@ -26,7 +27,6 @@ from tables.flows.flow import Flow
 from tables.flows.project_budget import PROJECT_BUDGET
 from tables.flows.staffed_project import STAFFED_PROJECT
 from tables.flows.time_bill import TIME_BILL
-from tables.foundation.content import canonical_json
 from tables.foundation.facts import Customer, Fact, ProjectLink, TimeBill
 
 BILL: Final = UpsertTimeBill(

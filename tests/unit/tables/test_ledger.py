@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tables.foundation.content import Payload, canonical_json
+from schemas.canonical_json import Payload, canonical_json
 from tables.foundation.ledger import GONE, LedgerEntry, decide, lose, observe, withdraw
 
 NEW = LedgerEntry()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tables.foundation.content import Payload
+from schemas.canonical_json import Payload
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Emit, Outbox
 from tables.foundation.facts import Employment
