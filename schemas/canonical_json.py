@@ -15,11 +15,17 @@ def plain(value: PayloadValue) -> str | int | bool | list[str] | None:
     """Return the canonical JSON form: decimals without trailing zeros, dates in ISO 8601."""
     match value:
         case Decimal():
-            return format(value.normalize(), "f") if value else "0"
+            return _digits(value)
         case date():
             return value.isoformat()
         case _:
             return value
+
+
+def _digits(value: Decimal) -> str:
+    """All digits of it, however many: arithmetic would round to those of its context."""
+    text = format(value, "f") if value else "0"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def canonical_json(payload: Payload) -> str:

@@ -121,6 +121,14 @@ def test_equal_amounts_read_the_same_whatever_their_scale() -> None:
     assert canonical_json({"x": Decimal("100.0000")}) == canonical_json({"x": Decimal(100)})
 
 
+@pytest.mark.parametrize(
+    "digits", ["99999999999999999999999999999999.999999", "-12345678901234567890123456789012.5"]
+)
+def test_i7_an_amount_reads_as_all_of_its_digits(digits: str) -> None:
+    """A contract holds 38; arithmetic rounds to 28 by default."""
+    assert canonical_json({"x": Decimal(digits)}) == f'{{"x":"{digits}"}}'
+
+
 @pytest.mark.fault("A1", place="tables/foundation/ledger.py")
 def test_a1_an_open_order_is_taken_back_once_by_a_higher_revision_and_made_anew() -> None:
     ordered, is_due = decide(LedgerEntry(), "x", "", 10)
