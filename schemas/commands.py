@@ -1,12 +1,14 @@
-"""What each kind of command says: one frozen model a kind.
+"""What each kind of command says: one frozen model and one contract a kind.
 
-Tables make them, sinks read them. In a command record the content is canonical JSON, decimals and
-dates as text (`tables.foundation.content.canonical_json`). A reader ignores fields it does not
-know, and refuses a content that lacks one: what is not said is no order to clear it.
+Tables make them, sinks read them. A command record holds its content twice: in the field that bears
+the name of its kind, by the contract `schemas/avro/command/<kind>.avsc`, and as canonical JSON
+(`schemas.canonical_json`), of which its id is the hash. A reader ignores fields it does not know,
+and refuses a content that lacks one: what is not said is no order to clear it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, ClassVar, Final
@@ -139,3 +141,17 @@ class DeleteTimeBill(CommandContent):
     time_bill_id: Id
     time_entry_id: str | None = None
     project_ref: str | None = None
+
+
+CONTENTS: Final[Mapping[str, type[CommandContent]]] = {
+    content.kind: content
+    for content in (
+        UpsertCustomer,
+        UpsertProject,
+        DeleteProject,
+        UpdateProjectBudget,
+        UpsertTimeBill,
+        DeleteTimeBill,
+    )
+}
+"""The whole content of each kind of command, by the kind."""

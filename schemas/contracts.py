@@ -5,6 +5,7 @@ Reading files happens on first use; importing this module opens nothing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -42,7 +43,34 @@ def vocabularies(record: AvroSchema) -> Mapping[str, Vocabulary]:
 
 def record_of(topic: Topic) -> AvroSchema | None:
     """Return the record contract of a topic, None where another system owns its schema."""
-    return topic.contract if topic.record is None else record_schema(topic.record)
+    if topic.record is None:
+        return topic.contract
+    return _with_contents(topic.record, topic.contents)
+
+
+@cache
+def _with_contents(path: str, kinds: tuple[str, ...]) -> AvroSchema:
+    """Return a record with a field more for each kind of command: its content, null by default."""
+    record = record_schema(path)
+    if not kinds:
+        return record
+    definition = json.loads(record.text)
+    for kind in kinds:
+        content = json.loads(content_schema(kind).text)
+        definition["fields"].append(
+            {
+                "name": kind,
+                "type": ["null", content],
+                "default": None,
+                "doc": f"What a command of the kind {kind} says; null in all others.",
+            }
+        )
+    return load_schema(definition)
+
+
+def content_schema(kind: str) -> AvroSchema:
+    """Return the contract of what a kind of command says. Raises FileNotFoundError."""
+    return record_schema(f"command/{kind}")
 
 
 def value_schema(topic: Topic) -> AvroSchema:

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Final
 
 from schemas.codec.record import AvroSchema
+from schemas.commands import CONTENTS
 from schemas.keys import row_id_of, row_key
 
 PARTITIONS: Final = 4
@@ -52,7 +53,8 @@ class Topic:
     one that a system's folder holds. Neither: another system owns the schema, as Debezium does of
     a database's tables, or the topic is private to the engine. `route_field` is the field whose
     hash picks the partition, for `Route.CO_PARTITION`. `rows_move`: that field is no function of
-    the row's id, so the key carries both (`schemas.keys.row_key`).
+    the row's id, so the key carries both (`schemas.keys.row_key`). `contents` are kinds of
+    commands: for each the record has a field of that name, by the contract `command/<kind>`.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Topic:
     personal_data: tuple[str, ...] = ()
     rows_move: bool = False
     contract: AvroSchema | None = None
+    contents: tuple[str, ...] = ()
 
     def message_key(self, co_partition_key: str, row_id: str) -> str:
         """Return the key of a row's records."""
@@ -213,13 +216,14 @@ COMMAND_PREFIX: Final = "psa.command."
 
 def command_topic(target: str) -> Topic:
     """Return the topic of the commands to a system."""
-    return _output(
-        f"{COMMAND_PREFIX}{target}",
-        "command/command",
-        "natural_key",
-        "customer, engagement, project",
-        Criticality.CRITICAL,
-        "payload",
+    return Topic(
+        name=f"{COMMAND_PREFIX}{target}",
+        record="command/command",
+        key="natural_key",
+        owner="customer, engagement, project",
+        criticality=Criticality.CRITICAL,
+        personal_data=("payload", "upsert_customer"),
+        contents=tuple(CONTENTS),
     )
 
 

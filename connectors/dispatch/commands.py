@@ -18,7 +18,8 @@ from pydantic import ValidationError
 from connectors.toolkit.body import Bounds, parse_json
 from connectors.toolkit.faults import Reason
 from runtime.secrets import mask
-from schemas.commands import CommandContent
+from schemas.canonical_json import canonical_json
+from schemas.commands import CONTENTS, CommandContent
 from schemas.errors import InvalidEntityError
 
 Payload = dict[str, Any]
@@ -48,7 +49,7 @@ ENDED: Final = CARRIED_OUT | {Status.WITHDRAWN}
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """An order to one target. `payload` is canonical JSON, kept as text."""
+    """An order to one target. `payload` is its content as canonical JSON, kept as text."""
 
     command_id: str
     target: str
@@ -66,8 +67,10 @@ class Command:
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Read a `psa.command.Command`.
 
-        Raises InvalidEntityError where identity is missing, or a text of it is too long.
+        Raises InvalidEntityError where identity or content is missing, a text of its identity is
+        too long, or its content is none of its kind or not what its payload says.
         """
+        record = {**record, "payload": _said(record)}
         required = ("command_id", "target", "kind", "natural_key", "payload", "origin_key")
         missing = [name for name in required if not record.get(name)]
         if record.get("revision") is None:
@@ -123,6 +126,43 @@ class Command:
                 hint="schemas/commands.py has the fields of each kind",
                 context={"command_id": self.command_id},
             ) from error
+
+
+def _said(record: Mapping[str, Any]) -> str | None:
+    """Return the content of a command record as canonical JSON, None where there is none.
+
+    A command of before its kind had a contract says it as text alone, and so does a withdrawal,
+    which says nothing. Read by its field, so that a kind that nobody here knows can be refused by
+    its target.
+    """
+    kind, payload = str(record.get("kind")), record.get("payload")
+    context = {"command_id": record.get("command_id")}
+    others = [name for name in CONTENTS if name != kind and record.get(name) is not None]
+    if others:
+        raise InvalidEntityError(
+            f"a command of the kind {kind[:IDENTITY_MAX]} holds the content of {', '.join(others)}",
+            hint="a command holds content in the field of its kind alone",
+            context=context,
+        )
+    content = record.get(kind)
+    if not isinstance(content, Mapping):
+        return payload
+    try:
+        said = canonical_json(content)
+    except (TypeError, ValueError) as error:
+        raise InvalidEntityError(
+            f"the content of a {kind} holds what no content holds: {type(error).__name__}",
+            hint="a content is flat: texts, numbers, truth values, decimals and dates",
+            context=context,
+        ) from error
+    if payload is not None and payload != said:
+        raise InvalidEntityError(
+            f"the content of a {kind} is not what its payload says",
+            hint="the payload is the canonical JSON of the content; the id of the command is its"
+            " hash",
+            context=context,
+        )
+    return said
 
 
 def shown_payload(command: Command) -> str:

@@ -155,7 +155,8 @@ class Orders:
         """Put a command into the outbox; without content, it withdraws all below its revision."""
         natural_key = flow.natural_key(view, target)
         kind = WITHDRAW if content is None else content.kind
-        payload = canonical_json({} if content is None else content.model_dump())
+        said = {} if content is None else content.model_dump()
+        payload = canonical_json(said)
         amount, currency = flow.worth(view) if isinstance(content, flow.upsert) else (None, None)
         self._outbox.add(
             f"{COMMAND_PREFIX}{target}",
@@ -172,5 +173,6 @@ class Orders:
                 "amount": amount,
                 "currency": currency,
                 "issued_at": instant(self._timestamp_ms),
+                **({} if content is None else {kind: said}),
             },
         )

@@ -1,5 +1,6 @@
 """What the intake makes of its consumer: of records, errors, rebalances and commits."""
 
+import json
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
@@ -13,6 +14,10 @@ from connectors.dispatch.intake import BATCH, InstanceFencedError, Intake, Withd
 from connectors.dispatch.journal import DeadLetter
 from runtime.registry import Registry
 from runtime.serde import Serde
+from schemas.codec.framing import frame
+from schemas.codec.record import RecordCodec, load_schema
+from schemas.commands import DeleteProject
+from schemas.contracts import record_schema
 from schemas.errors import BrokerUnavailableError, RegistryUnavailableError
 from tests.support.topology import FixedRegistry
 
@@ -147,15 +152,26 @@ def at_work(
     return it, consumer, owner
 
 
-def ordered(topic: str = NETSUITE, kind: str = "upsert_project", revision: int = 1) -> bytes:
+NAMED = {
+    "command_id": "c1",
+    "target": "netsuite",
+    "natural_key": "k",
+    "revision": 1,
+    "origin_key": "o",
+}
+
+
+def ordered(
+    topic: str = NETSUITE, kind: str = "upsert_project", revision: int = 1, **fields: Any
+) -> bytes:
     record = {
+        **NAMED,
         "command_id": f"c{revision}",
         "target": topic.removeprefix("psa.command."),
         "kind": kind,
-        "natural_key": "k",
         "revision": revision,
         "payload": "{}",
-        "origin_key": "o",
+        **fields,
     }
     return SERDE.value(topic, record)
 
@@ -197,6 +213,101 @@ def test_a_kind_that_nobody_knows_is_a_command_and_takes_nothing_back(kind: str)
     [delivery] = it.read(())
     assert isinstance(delivery.content, Command)
     assert delivery.content.kind == kind
+
+
+DELETED = {"correlation_id": None, "project_id": "eng-1-de"}
+SAID = '{"correlation_id":null,"project_id":"eng-1-de"}'
+BILL = {"correlation_id": None, "time_bill_id": "t", "time_entry_id": None, "project_ref": None}
+
+
+def read_one(value: bytes, serde: Serde = SERDE) -> Command | Withdrawal | DeadLetter | None:
+    it, consumer, _ = at_work((NETSUITE, 0), serde=serde)
+    consumer.messages = [message(NETSUITE, 4, value)]
+    [delivery] = it.read(())
+    return delivery.content
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"payload": SAID, "delete_project": DELETED},
+        {"payload": SAID},  # written before contents had contracts
+        {"payload": None, "delete_project": DELETED},
+    ],
+)
+def test_one_content_is_one_command_however_it_is_written(fields: dict[str, Any]) -> None:
+    found = read_one(ordered(kind="delete_project", **fields))
+    assert isinstance(found, Command)
+    assert found.payload == SAID
+    assert found.read(DeleteProject) == DeleteProject(project_id="eng-1-de")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "told"),
+    [
+        (
+            "delete_project",
+            {"payload": SAID.replace("eng-1", "eng-2"), "delete_project": DELETED},
+            "the content of a delete_project is not what its payload says",
+        ),
+        (
+            "delete_project",
+            {"payload": "{}", "delete_project": DELETED},
+            "the content of a delete_project is not what its payload says",
+        ),
+        (
+            "upsert_project",
+            {"payload": SAID, "delete_project": DELETED},
+            "a command of the kind upsert_project holds the content of delete_project",
+        ),
+        (
+            "delete_project",
+            {"payload": SAID, "delete_project": DELETED, "delete_time_bill": BILL},
+            "a command of the kind delete_project holds the content of delete_time_bill",
+        ),
+        (
+            "withdraw",
+            {"payload": "{}", "delete_project": DELETED},
+            "a command of the kind withdraw holds the content of delete_project",
+        ),
+        ("delete_project", {"payload": None}, "a command lacks payload"),
+    ],
+)
+@pytest.mark.fault("B1", place="connectors/dispatch/commands.py")
+def test_b1_a_content_that_is_none_of_its_command_is_carried_out_by_nobody(
+    kind: str, fields: dict[str, Any], told: str
+) -> None:
+    """Which of the two was meant nobody can know."""
+    found = read_one(ordered(kind=kind, **fields))
+    assert isinstance(found, DeadLetter)
+    assert found.error.detail == told
+    assert "eng-1-de" not in f"{found.error} {found.error.hint}"
+
+
+def read_of_another_version(avro: Any, content: Any) -> Command | Withdrawal | DeadLetter | None:
+    """Read a command of a kind, and by a contract, that this version does not know."""
+    definition = json.loads(record_schema("command/command").text)
+    definition["fields"].append({"name": "write_off", "type": ["null", avro], "default": None})
+    schema, registry = load_schema(definition), FixedRegistry()
+    schema_id = registry.add("psa.command.netsuite-value", schema)
+    record = {**NAMED, "kind": "write_off", "write_off": content}
+    value = frame(schema_id, RecordCodec(schema).encode(record))
+    return read_one(value, Serde(cast(Registry, registry)))
+
+
+def test_a_kind_of_a_later_version_is_read_for_its_target_to_refuse() -> None:
+    avro = {"type": "record", "name": "WriteOff", "fields": [{"name": "n", "type": "long"}]}
+    found = read_of_another_version(avro, {"n": 7})
+    assert isinstance(found, Command)
+    assert (found.kind, found.payload) == ("write_off", '{"n":7}')
+
+
+@pytest.mark.fault("B1", place="connectors/dispatch/commands.py")
+def test_b1_a_content_that_is_no_content_at_all_is_put_aside() -> None:
+    found = read_of_another_version({"type": "map", "values": "bytes"}, {"n": b"secret"})
+    assert isinstance(found, DeadLetter)
+    assert "holds what no content holds" in found.error.detail
+    assert "secret" not in str(found.error)
 
 
 @pytest.mark.parametrize(("topic", "target"), [(NETSUITE, FLOAT), (FLOAT, NETSUITE)])

@@ -21,6 +21,7 @@ from schemas.commands import (
     UpsertTimeBill,
 )
 from schemas.errors import InvalidEntityError
+from schemas.identity import command_id
 from tables.flows.erp_customer import ERP_CUSTOMER
 from tables.flows.erp_project import ERP_PROJECT
 from tables.flows.flow import Flow
@@ -74,6 +75,25 @@ CONTENTS: Final[list[CommandContent]] = [
         budget_currency="EUR",
     ),
 ]
+
+
+IDS: Final = {
+    "upsert_time_bill": "cmd-emqy5f2x6ybccojgxf6qpsw7",
+    "delete_time_bill": "cmd-b7fbhvfysktedw7752elypxk",
+    "upsert_customer": "cmd-ib7num5dn66l7n4zkyjcbhsm",
+    "upsert_project": "cmd-cymxdphxl4jstshpdrrrtflb",
+    "delete_project": "cmd-lqz5cjzsokbsfcnrtbiqbxwc",
+    "update_project_budget": "cmd-wgfbkcndioyqydyweb7pprpt",
+}
+"""Of `CONTENTS`, as commands that are stored bear them."""
+
+
+@pytest.mark.parametrize("content", CONTENTS, ids=lambda content: content.kind)
+def test_i8_the_id_of_what_is_said_stays_what_it_is(content: CommandContent) -> None:
+    """Of another id it would be another command: a doubled bill is a doubled invoice."""
+    payload = canonical_json(content.model_dump())
+    found = command_id("erp", content.kind, "erp:thing:1", 7, payload)
+    assert found == IDS[content.kind]
 
 
 def carried(kind: str, payload: str) -> Command:

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from schemas.commands import CommandContent, DeleteProject, StaffProject
+from schemas.commands import CONTENTS, CommandContent, DeleteProject, StaffProject
 from schemas.landscape import Role
 from tables.flows.flow import Flow, Orders, Place
 from tables.foundation.effects import Outbox
@@ -77,6 +77,7 @@ def test_a_command_says_what_is_wanted_who_asks_and_what_waits_for_it() -> None:
     assert (emit.topic, emit.key, emit.route) == ("psa.command.tool", KEY, KEY)
     record = dict(emit.record or {})
     assert StaffProject(**json.loads(str(record.pop("payload")))) == wanted
+    assert record.pop("upsert_project") == wanted.model_dump()
     assert str(record.pop("command_id")).startswith("cmd-")
     assert record == {
         "target": "tool",
@@ -118,6 +119,7 @@ def test_a_wish_that_is_gone_before_it_was_met_is_withdrawn() -> None:
     (emit,) = outbox.emits
     record = emit.record or {}
     assert (record["kind"], record["payload"], record["amount"]) == ("withdraw", "{}", None)
+    assert not record.keys() & CONTENTS.keys(), "it says nothing"
     assert record["revision"] == target.ledgers[KEY].revision == 2_000 > before
     assert target.sent(None) == []
     assert target.sent(named("a")) == ["upsert_project"]
