@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from connectors.systems import Systems, packaged_landscape, read_text
 from psastream.measures import read_measures
 from runtime.settings import Settings
+from schemas.commands import CONTENTS
 from schemas.errors import ConfigError
 from schemas.landscape import Landscape, Role, load_landscape
-from schemas.mapping.compiled import ObjectMapping
+from schemas.mapping.compiled import ObjectMapping, TargetMapping
 from schemas.system import SystemBundle, catalogue
 from schemas.topics import Topic
 from tables.flows.catalogue import ORDERED_FROM, kinds_of, shown_by
@@ -77,6 +78,13 @@ def systems_of(landscape: Landscape, systems: Systems) -> FirmSystems:
         if name in bundles and (missing := _missing(role, bundles[name], systems))
     ]
     problems += [
+        f"{name} plays the role {role.value}, and its sink asks for {', '.join(unsaid)}, which no"
+        " command says"
+        for role in ORDERED_FROM
+        for name in landscape.of(role)
+        if name in bundles and (unsaid := _unsaid(role, bundles[name], systems))
+    ]
+    problems += [
         f"{name} plays the role {role.value}, and its mapping makes no {', '.join(unseen)}"
         for role in ORDERED_FROM
         for name in landscape.of(role)
@@ -94,9 +102,28 @@ def _missing(role: Role, bundle: SystemBundle, systems: Systems) -> list[str]:
     return [kind for kind in kinds_of(role) if kind not in declared]
 
 
+def _unsaid(role: Role, bundle: SystemBundle, systems: Systems) -> list[str]:
+    """What a system's code must be told by the commands of a role, and they do not tell."""
+    return [
+        f"{content.kind}.{field}"
+        for content in systems.vendor(bundle.vendor).commands
+        if content.kind in kinds_of(role)
+        for field, info in content.model_fields.items()
+        if info.is_required() and field not in CONTENTS[content.kind].model_fields
+    ]
+
+
 def _unseen(role: Role, bundle: SystemBundle) -> list[str]:
-    """Entities by which the tables know what a target holds, and that its mapping never makes."""
-    return [entity for entity in shown_by(role) if not _makes(bundle, entity)]
+    """What shows the tables what a target holds and its mapping never makes: entities, fields.
+
+    The fields of an entity that several rules make are to be made by one of them.
+    """
+    unseen = []
+    for entity, fields in shown_by(role).items():
+        filled = [target.filled for target in _targets(bundle, entity)]
+        lacking = [[field for field in fields if field not in each] for each in filled]
+        unseen += [f"{entity}.{field}" for field in min(lacking, key=len)] if filled else [entity]
+    return unseen
 
 
 def _unclear_billers(landscape: Landscape, bundles: Mapping[str, SystemBundle]) -> list[str]:
@@ -120,8 +147,12 @@ def _unclear_billers(landscape: Landscape, bundles: Mapping[str, SystemBundle]) 
 
 
 def _makes(bundle: SystemBundle, entity: str) -> bool:
+    return any(_targets(bundle, entity))
+
+
+def _targets(bundle: SystemBundle, entity: str) -> Iterator[TargetMapping]:
     targets = (target for mapping in bundle.mappings for target in mapping.targets)
-    return any(target.topic.name == f"psa.{entity}" for target in targets)
+    return (target for target in targets if target.topic.name == f"psa.{entity}")
 
 
 def read_landscape(settings: Settings) -> Landscape:

@@ -27,7 +27,8 @@ class Vendor:
 
     `shape` turns a row as the vendor tells it into the fields of its contract. `commands`: the
     kinds that the sink carries out, each with why it may be repeated. `remedies`: what a person can
-    do about its refusals.
+    do about its refusals. Raises TypeError for a kind that does not say why, and for kinds that
+    nothing carries out: nobody checks the types of a package.
     """
 
     source: type[PolledSource] | None = None
@@ -35,3 +36,14 @@ class Vendor:
     sink: type[ConfiguredSink] | None = None
     commands: Mapping[type[CommandContent], Idempotency] = field(default_factory=dict)
     remedies: Remedies = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unclear = [
+            content.kind
+            for content, why in self.commands.items()
+            if not isinstance(why, Idempotency)
+        ]
+        if unclear:
+            raise TypeError(f"why may {', '.join(unclear)} be repeated? It names no Idempotency")
+        if self.commands and self.sink is None:
+            raise TypeError("it names kinds of commands, and no sink that carries them out")

@@ -42,13 +42,15 @@ class TargetMapping:
     """One canonical entity of an object: its topic, and the text fields whose value is kept.
 
     `columns` names the working column of each field of the contract, in its order, `exists` the
-    one that says whether a row has such a record; without it each has.
+    one that says whether a row has such a record; without it each has. `filled` are the fields that
+    have a rule, or need none: all others are null.
     """
 
     topic: Topic
     unset_kept: tuple[str, ...]
     columns: Mapping[str, str]
     exists: str | None = None
+    filled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

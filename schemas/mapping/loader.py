@@ -368,7 +368,8 @@ class _Compiler:
                 self._in_vocabulary(config, field, words[field])
         self._only_where, self._decided = None, False
         columns = {field: f"{config.entity}.{field}" for field in dtypes}
-        return TargetMapping(topic, config.unset_kept, columns, exists)
+        filled = frozenset({*common, *config.fields})
+        return TargetMapping(topic, config.unset_kept, columns, exists, filled)
 
     def _exists(self, config: TargetConfig) -> str | None:
         """The working column that says whether a row has a record of the target."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from schemas.landscape import Role
@@ -29,10 +30,16 @@ def kinds_of(role: Role) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.kind for each in contents))
 
 
-def shown_by(role: Role) -> tuple[str, ...]:
-    """Return the canonical entities that show what a system of a role holds.
+def shown_by(role: Role) -> Mapping[str, tuple[str, ...]]:
+    """Return the canonical entities that show what a system of a role holds, with their fields.
 
-    Without them what was ordered would be ordered anew for ever, or billed time be changed.
+    The fields are those that are compared with what was ordered. Without them what was ordered
+    would never show, and be ordered anew; without the entities billed time be changed.
     """
-    entities = (each for flow in FLOWS if flow.role is role for each in flow.shown_by)
-    return tuple(dict.fromkeys(entities))
+    found: dict[str, tuple[str, ...]] = {}
+    for flow in FLOWS:
+        if flow.role is role:
+            for entity in flow.shown_by:
+                fields = flow.kept_equal if entity == flow.shown_by[0] else ()
+                found[entity] = (*found.get(entity, ()), *fields)
+    return found

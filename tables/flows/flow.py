@@ -56,8 +56,8 @@ class Flow(Generic[View]):
     `wanted` returns content of `upsert`, or of `delete` where the target should hold nothing. None:
     nobody wishes anything, and what is not carried out yet is withdrawn. `held` returns the row
     that shows what the target holds; None: it holds nothing. Where that is part of another row
-    which is `Place.MISSING`, what was ordered went with it. `kept_equal` names the fields that are
-    compared: those the target shows back. `shown_by` names the canonical entities that show them.
+    which is `Place.MISSING`, what was ordered went with it. `shown_by` names the canonical entities
+    that show what a target holds, `kept_equal` the fields that are compared in rows of the first.
     """
 
     role: Role

@@ -9,7 +9,7 @@ import sys
 from importlib.metadata import EntryPoint
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import structlog
@@ -29,6 +29,12 @@ from tests.support.folders import folder_of
 FLOAT_FOLDER = Path(__file__).parents[3] / "connectors" / "vendors" / "float"
 
 FLOAT = {"FLOAT_URL": "https://float.example", "FLOAT_TOKEN": "token"}
+
+IMPORTS: Final = """
+from connectors.toolkit.vendor import Idempotency, Vendor
+from connectors.vendors.float.sink import FloatSink
+from schemas.commands import StaffProject
+"""
 
 
 def test_every_folder_of_the_product_that_maps_is_a_system() -> None:
@@ -199,6 +205,14 @@ def test_a_package_cannot_take_the_name_of_another_system(
         ("1 / 0", "the code of acme_bad cannot be loaded: ZeroDivisionError"),
         ("", "the code of acme_bad cannot be loaded: AttributeError"),
         ("VENDOR = 1", r"VENDOR of acme_bad\.vendor is no Vendor"),
+        (
+            f"{IMPORTS}VENDOR = Vendor(sink=FloatSink, commands={{StaffProject: 'always'}})",
+            "the code of acme_bad cannot be loaded: .* why may upsert_project be repeated",
+        ),
+        (
+            f"{IMPORTS}VENDOR = Vendor(commands={{StaffProject: Idempotency.SEARCH}})",
+            "the code of acme_bad cannot be loaded: .* kinds of commands, and no sink",
+        ),
     ],
 )
 def test_code_of_a_package_that_does_not_load_is_named(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from connectors.systems import Systems
+from connectors.toolkit.vendor import Idempotency
+from connectors.vendors.netsuite import vendor as netsuite
 from psastream.landscape import read_firm, read_landscape, systems_of
 from runtime.settings import Settings
+from schemas.commands import UpsertProject
 from schemas.errors import ConfigError
 from schemas.landscape import Landscape, Role, System, load_landscape
 from schemas.topics import COMMAND_PREFIX
@@ -68,23 +72,84 @@ def test_a_system_that_nobody_has_described_is_refused_by_name(tmp_path: Path) -
         read_firm(settings(path))
 
 
+class Ledger:
+    """A copy of the packaged ERP in a folder of its own, whose mapping can be changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "ledger"
+        packaged = Path("connectors/vendors/netsuite")
+        shutil.copytree(packaged / "avro", self.folder / "avro")
+        text = (packaged / "mapping.yaml").read_text().replace("system: netsuite", "system: ledger")
+        self.text = text.replace("capture: polled", "capture: polled\nvendor: netsuite")
+
+    def problem(self, text: str) -> str:
+        """Return why a firm with this ERP is refused, "" where it is not."""
+        (self.folder / "mapping.yaml").write_text(text)
+        roles = {"salesforce": "crm", "ledger": "erp", "float": "resource"}
+        systems = ", ".join(f"{system}: {{role: {role}}}" for system, role in roles.items())
+        try:
+            systems_of(load_landscape(f"systems: {{{systems}}}"), Systems([self.folder]))
+        except ConfigError as error:
+            return error.detail
+        return ""
+
+    def without(self, *fields: str) -> str:
+        """Return the mapping without the rules of fields, each in one line, wherever they are."""
+        found = self.text
+        for field in fields:
+            found, count = re.subn(f"\n +{field}: {{.*", "", found)
+            assert count, field
+        return found
+
+
 def test_an_erp_must_show_what_it_holds_and_what_is_invoiced(tmp_path: Path) -> None:
     """Else what is ordered never shows, and time that was billed is changed."""
-    folder, packaged = tmp_path / "ledger", Path("connectors/vendors/netsuite")
-    shutil.copytree(packaged / "avro", folder / "avro")
-    text = (packaged / "mapping.yaml").read_text().replace("system: netsuite", "system: ledger")
-    text = text.replace("capture: polled", "capture: polled\nvendor: netsuite")
-    roles = {"salesforce": "crm", "ledger": "erp", "float": "resource"}
-    systems = ", ".join(f"{system}: {{role: {role}}}" for system, role in roles.items())
-    landscape = load_landscape(f"systems: {{{systems}}}")
-    (folder / "mapping.yaml").write_text(text)
-    assert "ledger" in systems_of(landscape, Systems([folder])).bundles
-    (folder / "mapping.yaml").write_text(text.split("\n  invoice:")[0] + "\n")
-    (folder / "avro" / "invoice.avsc").unlink()
-    told = "^ledger plays the role erp, and its mapping makes no invoice$"
-    with pytest.raises(ConfigError) as caught:
-        systems_of(landscape, Systems([folder]))
-    assert re.fullmatch(told, caught.value.detail)
+    ledger = Ledger(tmp_path)
+    assert ledger.problem(ledger.text) == ""
+    (ledger.folder / "avro" / "invoice.avsc").unlink()
+    told = ledger.problem(ledger.text.split("\n  invoice:")[0] + "\n")
+    assert told == "ledger plays the role erp, and its mapping makes no invoice"
+
+
+@pytest.mark.parametrize(
+    ("fields", "unseen"),
+    [
+        (["tax_number"], "customer.tax_number"),
+        (["budget_cost", "budget_currency"], "project.budget_cost, project.budget_currency"),
+        (["bill_rate"], "time_bill.bill_rate"),
+        (["source_at"], ""),
+    ],
+)
+def test_an_erp_must_show_each_field_that_is_kept_right_there(
+    tmp_path: Path, fields: list[str], unseen: str
+) -> None:
+    """Else the target would never be seen to hold what was ordered."""
+    ledger = Ledger(tmp_path)
+    told = ledger.problem(ledger.without(*fields))
+    assert told == (unseen and f"ledger plays the role erp, and its mapping makes no {unseen}")
+
+
+class Demanding(UpsertProject):
+    """What a sink asks for that no table says."""
+
+    approved_by: str
+    colour: str | None = None
+
+
+def test_a_sink_that_must_be_told_what_no_command_says_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the start, and not by each of its commands."""
+    vendor = Systems().vendor("netsuite")
+    others = {kind: why for kind, why in vendor.commands.items() if kind is not UpsertProject}
+    commands = {**others, Demanding: Idempotency.UPSERT}
+    demanding = replace(vendor, commands=commands)
+    monkeypatch.setattr(netsuite, "VENDOR", demanding)
+    ledger = Ledger(tmp_path)
+    assert ledger.problem(ledger.text) == (
+        "ledger plays the role erp, and its sink asks for upsert_project.approved_by, which no"
+        " command says"
+    )
 
 
 @pytest.mark.parametrize(

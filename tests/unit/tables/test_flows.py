@@ -17,9 +17,13 @@ def test_commands_and_what_shows_their_effect_follow_from_the_flows() -> None:
     )
     assert kinds_of(Role.RESOURCE) == ("upsert_project",)
     assert kinds_of(Role.CRM) == ()
-    assert shown_by(Role.ERP) == ("customer", "project", "time_bill", "invoice")
-    assert shown_by(Role.RESOURCE) == ("project",)
-    assert shown_by(Role.PSA) == ()
+    erp = shown_by(Role.ERP)
+    assert list(erp) == ["customer", "project", "time_bill", "invoice"]
+    assert erp["customer"] == ("name", "country_code", "currency", "tax_number")
+    assert {"tax_code", "budget_hours"} <= set(erp["project"]), "of two flows"
+    assert erp["invoice"] == (), "a bill is looked for in it, and not compared with it"
+    assert shown_by(Role.RESOURCE) == {"project": ("name", "starts_on")}
+    assert shown_by(Role.PSA) == {}
     assert ORDERED_FROM == (Role.ERP, Role.RESOURCE)
 
 
