@@ -13,12 +13,12 @@ from psastream.conformance.debezium import Debezium
 from psastream.conformance.suite import conform_database, read_database_subject
 from psastream.system import read_system
 from tests.conformance.bad_database import faulty, subject_with
-from tests.conformance.test_vendors import VENDORS
+from tests.conformance.test_vendors import VENDORS, folders, is_database
 from tests.support.examples import TIMES
 from tests.support.source_events import GOLDEN
 
 FOLDERS: Final = {
-    "inhouse": VENDORS / "inhouse",
+    **{name: folder for name, folder in folders().items() if is_database(folder)},
     "workshop": Path(__file__).parents[1] / "outside" / "workshop",
 }
 OFTEN: Final = ("captured", "any order", "sampled rows")
