@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-parts test-engine test-story test-unit test-connectors \
-	test-property conformance alerts properties mutants crash seeds fuzz check format bench bench-pipeline \
+	test-property conformance alerts outside properties mutants crash seeds fuzz check format bench bench-pipeline \
 	bench-latency bench-latency-database bench-sizes profile clean
 
 help: ## Show this list
@@ -60,6 +60,9 @@ conformance: $(READY) ## Hold every system to the clauses of docs/conformance.md
 
 alerts: $(READY) ## Let promtool try that every alert fires when it should
 	@$(PYTEST) tests/alerts
+
+outside: $(READY) ## Capture a database nobody here designed, and compare with SQL over its rows
+	@$(PYTEST) $(or $(ARGS),tests/outside)
 
 properties: $(READY) ## Run the property tests with many examples each (TIMES=20)
 	@PSASTREAM_TEST_TIMES=$(or $(TIMES),20) $(PYTEST) $(or $(ARGS),tests/property tests/unit tests/conformance)

@@ -55,9 +55,13 @@ class Change:
 
 @dataclass
 class Workshop:
-    """The rows of the database, and what people do to them."""
+    """The rows of the database, and what people do to them.
+
+    `scale`: how many times as many sessions and invoice lines there may be.
+    """
 
     seed: int
+    scale: int = 1
     rows: dict[str, dict[Key, Row]] = field(default_factory=lambda: {each: {} for each in KEYS})
 
     def __post_init__(self) -> None:
@@ -150,7 +154,7 @@ class Workshop:
         half = timedelta(seconds=self._chance.randrange(3_600, 50_000), milliseconds=500)
         kind = self._chance.choice([0, 0, 0, 1, 1, 2])  # by the clock, by word, still going on
         return {
-            "id": str(UUID(int=self._chance.randrange(50))),
+            "id": str(UUID(int=self._chance.randrange(50 * self.scale))),
             "person_id": self._chance.randrange(5),
             "task_id": self._chance.randrange(13),
             "activity": self._chance.choice(["build, paint", "50% site", "internal"]),
@@ -161,7 +165,7 @@ class Workshop:
             "pause": self._chance.choice([None, timedelta(minutes=20), timedelta(microseconds=1)]),
             "state": self._chance.choice(["draft", "submitted", "rejected", *["approved"] * 6]),
             "is_removed": self._chance.random() < 0.1,
-            "line_id": self._chance.choice([None] * 3 + [self._chance.randrange(9)]),
+            "line_id": self._chance.choice([None] * 3 + [self._chance.randrange(9 * self.scale)]),
             "note": self._chance.choice([None, "n", self._chance.randbytes(2_000).hex()]),
         }
 
@@ -192,7 +196,7 @@ class Workshop:
 
     def _invoice_line(self) -> Row:
         return {
-            "id": self._chance.randrange(9),
+            "id": self._chance.randrange(9 * self.scale),
             "invoice_id": self._chance.randrange(6),
             "quantity": Decimal(self._chance.randrange(1, 900)).scaleb(-2),
             "amount": Decimal(self._chance.randrange(1, 99_999)).scaleb(-3),
