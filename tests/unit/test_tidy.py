@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +66,17 @@ def test_the_check_lets_tidy_code_pass() -> None:
 def test_the_code_is_tidy() -> None:
     found = {str(path.relative_to(ROOT)): list(untidy(path.read_text())) for path in MODULES}
     assert {path: problems for path, problems in found.items() if problems} == {}
+
+
+def test_no_file_has_the_marks_of_a_conflict() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    texts = {
+        name: (ROOT / name).read_bytes()
+        for name in listed.stdout.splitlines()
+        if (ROOT / name).is_file()
+    }
+    marks = re.compile(rb"^(?:<{7}|>{7}|\|{7}) ", re.MULTILINE)
+    assert texts
+    assert [name for name, text in texts.items() if marks.search(text)] == []
