@@ -90,9 +90,19 @@ def table_reads(sources: pl.Series) -> pl.Series:
     """Whether each `source` struct is of a row that any snapshot of a database read.
 
     An incremental one too: Debezium puts its reads in order with the streamed changes, but they
-    bear the position of the last change streamed before them, whatever row that was of.
+    bear no position, or that of the last change streamed before them, whatever row that was of.
     """
     return _is_marked(sources, (*_SNAPSHOT, _INCREMENTAL))
+
+
+def unplaced_read(source: pl.Expr) -> pl.Expr:
+    """Whether a `source` struct of Debezium's is of an incremental snapshot, and tells no lsn.
+
+    Debezium 3.3 leaves it out. Such a read needs none: it comes in order with the streamed changes
+    of its row.
+    """
+    is_incremental = source.struct.field("snapshot") == _INCREMENTAL
+    return (is_incremental & source.struct.field("lsn").is_null()).fill_null(False)
 
 
 def _is_marked(sources: pl.Series, markers: tuple[str, ...]) -> pl.Series:

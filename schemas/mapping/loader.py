@@ -313,7 +313,10 @@ class _Compiler:
         changed_at = pl.col("changed_at")
         for is_broken, detail in (
             (pl.col("id").is_null(), f"key column {key} is null"),
-            (pl.col("position") < 0, "the source gives no comparable position"),
+            (
+                (pl.col("position") < 0) & ~pl.col("needs_no_position"),
+                "the source gives no comparable position",
+            ),
             (~is_in_calendar(changed_at, CHANGED_AT), "the source's time of the change is no time"),
             (~pl.col("op").is_in(operations), f"operation is not one of {', '.join(operations)}"),
         ):

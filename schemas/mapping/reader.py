@@ -19,7 +19,7 @@ from schemas.envelope import Operation, SourceField
 from schemas.mapping.config import Capture, ObjectConfig, SystemConfig
 from schemas.mapping.declared import ColumnType, DeclaredTypeError, column_type
 from schemas.mapping.rules import SOURCE_PREFIX, RuleError, row_ids
-from schemas.position import position_column
+from schemas.position import position_column, unplaced_read
 from schemas.topics import Topic
 
 _AvroJson = Any  # JSON of an Avro schema
@@ -83,6 +83,12 @@ def position(capture: Capture) -> pl.Expr:
     return position_column(pl.col("source"), has_lsn=has_lsn).alias("position")
 
 
+def needs_no_position(capture: Capture) -> pl.Expr:
+    """The column `needs_no_position` of an envelope: it is as new as where it stands."""
+    is_read = unplaced_read(pl.col("source")) if capture is Capture.DEBEZIUM else pl.lit(False)
+    return is_read.alias("needs_no_position")
+
+
 def working_columns(
     system: SystemConfig,
     config: ObjectConfig,
@@ -106,6 +112,7 @@ def working_columns(
     return (
         row_ids(f"{system.system}:{config.kind}", keys, system.ids).alias("id"),
         position(system.capture),
+        needs_no_position(system.capture),
         pl.col("source").struct.field("ts_ms").cast(CHANGED_AT).alias("changed_at"),
         pl.col("op"),
         is_delete.alias("is_delete"),

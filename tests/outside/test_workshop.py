@@ -7,8 +7,10 @@ meanwhile, margin, utilization and orders are those that PostgreSQL computes fro
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,6 +40,9 @@ SCALE: Final = 4
 MOST_AT_ONCE: Final = 12
 """Changes in a transaction."""
 SCHEMA: Final = [FOLDER.parent / "workshop.sql", FOLDER.parent / "workshop_truth.sql"]
+CLOSED: Final = "SELECT true FROM workshop.debezium_signal WHERE type = 'snapshot-window-close'"
+UNFINISHED: Final = "incremental_snapshot_collections"
+"""What Debezium keeps, as long as such a snapshot goes on, beside how far it is."""
 
 
 @dataclass
@@ -174,5 +179,47 @@ def test_nothing_is_lost_or_counted_twice_by_a_worker_that_is_killed(
     people.change(150)
     firm.stack.restart("worker")
     people.change(150)
+    people.change_until_rich()
+    compare(firm)
+
+
+@contextmanager
+def late(firm: OutsideFirm) -> Iterator[None]:
+    """A transaction that writes before the block and is committed after it."""
+    insert = (
+        "INSERT INTO workshop.cost SELECT id, id %% 12, '2026-01-02', id * 1.01, 'EUR', true,"
+        " 'approved' FROM generate_series(%s::int, %s::int) AS id"
+    )
+    eventually(firm.is_streaming, deadline_s=DEADLINE_S)  # no slot begins beside a transaction
+    firm.database.execute("DELETE FROM workshop.cost WHERE id >= 100")
+    firm.database.execute(insert, (100, 105))  # of these nobody else knows
+    with psycopg.connect(firm.database.info.dsn) as transaction:
+        transaction.execute("UPDATE workshop.cost SET paid = 3 * paid WHERE id > 102")
+        transaction.execute("DELETE FROM workshop.cost WHERE id BETWEEN 100 AND 101")
+        transaction.execute(insert, (106, 108))
+        yield
+
+
+def ask_for_snapshot(firm: OutsideFirm) -> None:
+    """Have Debezium read all tables once more, costs first."""
+    tables = [f"workshop.{name}" for name in sorted(KEYS)]
+    asked = json.dumps({"data-collections": tables, "type": "incremental"})
+    firm.database.execute(
+        "INSERT INTO workshop.debezium_signal VALUES ('again', 'execute-snapshot', %s)", (asked,)
+    )
+
+
+def test_a_snapshot_beside_the_stream_changes_nothing(firm: OutsideFirm, people: People) -> None:
+    with late(firm):
+        ask_for_snapshot(firm)
+        eventually(lambda: firm.one(CLOSED), deadline_s=DEADLINE_S)
+    begun = firm.one("SELECT pg_current_wal_lsn() - '0/0'")
+
+    def is_over() -> bool:
+        people.change(5)
+        captured = firm.captured()
+        return captured.get("lsn", 0) >= begun and UNFINISHED not in captured
+
+    eventually(is_over, deadline_s=DEADLINE_S)
     people.change_until_rich()
     compare(firm)

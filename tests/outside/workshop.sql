@@ -80,3 +80,10 @@ CREATE TABLE workshop.invoice_line (
     quantity numeric NOT NULL,   -- hours
     amount numeric NOT NULL
 );
+
+-- Where Debezium is asked for a snapshot, and tells itself where each part of one begins and ends.
+CREATE TABLE workshop.debezium_signal (
+    id varchar(42) PRIMARY KEY,
+    type varchar(32) NOT NULL,
+    data varchar(2048)
+);

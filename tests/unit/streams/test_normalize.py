@@ -64,14 +64,18 @@ class Bench:
         self.normalize: ChunkHandler = make_normalizer(mapping_of(topic), self.registry)
         self._next = 0
 
-    def snapshot_read(self, position: int, row: dict[str, Any], marker: str = "true") -> bytes:
+    def snapshot_read(
+        self, position: int | None, row: dict[str, Any], marker: str = "true"
+    ) -> bytes:
         """A row of a database as the snapshot taken at a position found it."""
-        schema_id, payload = unframe(self.source.change(position, row, op="r"))
+        schema_id, payload = unframe(self.source.change(position or 0, row, op="r"))
         codec = RecordCodec(self.registry.schemas[schema_id])
         envelope = codec.decode(payload)
         source = envelope["source"]
         assert isinstance(source, dict)
         source["snapshot"] = marker
+        if position is None:
+            source |= {"lsn": None, "sequence": None}
         return frame(schema_id, codec.encode(envelope))
 
     def feed(self, *values: bytes | None) -> Effects:
@@ -195,6 +199,23 @@ def test_what_was_written_before_a_snapshot_and_committed_after_it_is_newer(mark
     (record,) = canonical(bench.feed(bench.source.change(450, entry())))
     assert record.value is not None
     assert record.value["status"] == "approved"
+
+
+def test_a_read_beside_the_stream_tells_no_position_and_stands_where_it_came() -> None:
+    """So Debezium writes what an incremental snapshot reads: in order with changes of the row."""
+    bench = Bench()
+    bench.feed(bench.source.change(50, entry(status="draft")))
+    read = bench.snapshot_read(None, entry(status="submitted"), "incremental")
+    (record,) = canonical(bench.feed(read))
+    assert record.value is not None
+    assert (record.value["status"], record.value["source_position"]) == ("submitted", 51)
+    (record,) = canonical(bench.feed(bench.source.change(60, entry())))
+    assert record.value is not None
+    assert record.value["status"] == "approved"
+    (first,) = canonical(bench.feed(bench.snapshot_read(None, entry(id=8), "incremental")))
+    assert first.value is not None
+    (letter,) = letters(bench.feed(bench.snapshot_read(None, entry(id=7))))
+    assert letter["detail"] == "the source gives no comparable position"
 
 
 def test_a_polled_read_keeps_its_own_position() -> None:
