@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from psastream.landscape import read_firm
@@ -29,7 +32,7 @@ class Unreadable:
 
 def rows_of(settings: Settings, topic: str) -> Iterator[str | Unreadable]:
     """Yield the rows of a topic of the firm, each as a line of JSON: times as ISO 8601, decimals as
-    texts.
+    texts, the records and keys that a dead letter holds as what they say.
 
     Raises ConfigError where the firm has no such topic with a contract, BrokerUnavailableError and
     RegistryUnavailableError.
@@ -50,10 +53,18 @@ def lines_of(
     """Yield values by key as lines of JSON; one that `read` cannot decode holds up no other."""
     for key, value in values.items():
         try:
-            yield json.dumps(read(value), default=_text)
+            yield json.dumps(read(value), default=partial(_shown, read))
         except RecordError as error:
             yield Unreadable(key, error)
 
 
-def _text(value: object) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+def _shown(read: Callable[[bytes], object], value: object) -> object:
+    if not isinstance(value, bytes):
+        return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    with suppress(RecordError):
+        return read(value)
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return f"base64:{b64encode(value).decode()}"
+    return text if text.isprintable() else f"base64:{b64encode(value).decode()}"

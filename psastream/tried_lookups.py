@@ -40,7 +40,8 @@ def _texts(lookup: Lookup, columns: Any) -> dict[str, str | None]:
     if not isinstance(columns, dict) or not columns.keys() <= lookup.columns.keys():
         raise ConfigError(
             f"{lookup.name} is no object with columns among {', '.join(lookup.columns)}",
-            hint="give what the row looks up under the name of the lookup",
+            hint="give what the row looks up under the name of the lookup; one that is called as a "
+            "field of the row needs another name",
         )
     return {
         name: _text(f"{lookup.name}.{name}", columns.get(name), dtype)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+import json
+from datetime import UTC, date, datetime
 from typing import Any
 
 from psastream.letters import UNREADABLE, Letter, LetterWatch, tell_news, told
@@ -83,3 +84,21 @@ def test_a_row_that_cannot_be_decoded_holds_up_no_other() -> None:
     assert [isinstance(row, Unreadable) for row in rows] == [False, True, False]
     assert rows[0] == '{"at": "2026-03-02T00:00:00+00:00", "name": "a"}'
     assert str(rows[1]) == "the row under b'2' cannot be decoded: no magic byte"
+
+
+def test_what_a_dead_letter_holds_is_shown_as_what_it_says() -> None:
+    records = {b"letter": {"key": b"row", "value": b"told", "headers": [b"\xff"], "note": b"so\n"}}
+    records |= {b"row": {"id": 7}, b"told": {"on": date(2026, 3, 2), "of": b"plain"}}
+
+    def read(value: bytes) -> dict[str, Any]:
+        if value not in records:
+            raise DecodeError("no magic byte")
+        return records[value]
+
+    [row] = lines_of({b"1": b"letter"}, read)
+    assert json.loads(str(row)) == {
+        "key": {"id": 7},
+        "value": {"on": "2026-03-02", "of": "plain"},
+        "headers": ["base64:/w=="],
+        "note": "base64:c28K",
+    }
