@@ -47,6 +47,9 @@ final class ChangeReader implements KafkaRecordDeserializationSchema<Tuple2<Stri
         expectPresent();
         int day = Math.toIntExact(number());
         long hours = decimal();
+        if (present()) { // seconds: the same time again
+            number();
+        }
         long billRate = decimal();
         long costRate = decimal();
         String currency = text();

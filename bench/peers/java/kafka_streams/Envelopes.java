@@ -3,6 +3,7 @@ package bench;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
@@ -28,6 +29,8 @@ final class Envelopes {
     private static final String ID = "inhouse:time_entry:";
     private static final String PROJECT = "inhouse:project:";
     private static final String TASK = "inhouse:task:";
+    /** Of a hundredth of an hour. */
+    private static final int SECONDS = 36;
 
     private static final List<String> ENVELOPE = List.of("before", "after", "source");
     private static final List<String> ROW = List.of(
@@ -126,6 +129,8 @@ final class Envelopes {
         encoder.writeIndex(1);
         encoder.writeInt(row.workOn);
         writeDecimal(row.hours, true);
+        encoder.writeIndex(1);
+        encoder.writeLong(SECONDS * unscaled(row.hours));
         writeDecimal(row.billRate, row.hasBillRate);
         writeDecimal(row.costRate, row.hasCostRate);
         writeUtf8(row.currency, row.hasCurrency);
@@ -155,6 +160,10 @@ final class Envelopes {
         if (isThere) {
             encoder.writeString(text);
         }
+    }
+
+    private static long unscaled(ByteBuffer digits) {
+        return new BigInteger(digits.array(), digits.position(), digits.remaining()).longValueExact();
     }
 
     /** Scales are the same on both sides, so the bytes are. */

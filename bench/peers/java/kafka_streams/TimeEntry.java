@@ -28,8 +28,8 @@ record TimeEntry(
     static final int HEADER = 5;
 
     private static final List<String> FIELDS = List.of(
-            "id", "project_ref", "task_ref", "resource_id", "work_on", "hours", "bill_rate", "cost_rate",
-            "currency", "status", "is_billable");
+            "id", "project_ref", "task_ref", "resource_id", "work_on", "hours", "seconds", "bill_rate",
+            "cost_rate", "currency", "status", "is_billable");
 
     private static final Utf8 APPROVED = new Utf8("approved");
 
@@ -49,6 +49,9 @@ record TimeEntry(
             String resource = text(decoder, buffers);
             int workOn = isNull(decoder) ? 0 : decoder.readInt();
             BigInteger hours = decimal(decoder, buffers);
+            if (!isNull(decoder)) { // seconds: the same time again
+                decoder.readLong();
+            }
             BigInteger billRate = decimal(decoder, buffers);
             BigInteger costRate = decimal(decoder, buffers);
             String currency = text(decoder, buffers);
