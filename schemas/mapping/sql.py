@@ -53,6 +53,9 @@ _OFFSET: Final = {"TemporalExpr": "OffsetBy"}
 _SUMS: Final = frozenset({"Plus", "Minus"})
 _DAY: Final = 86_400_000_000
 _DIVISIONS: Final = frozenset({"IntDiv", "Rem"})
+_PRODUCTS: Final = frozenset({"Multiply", "Mul"})
+_LONGEST: Final = 20_000 * 366 * _DAY
+"""Of a multiplied interval, in microseconds: more than lies between any two instants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +270,7 @@ class _Guard:
     ) -> _Part:
         """Integers as if they were wide, so that what does not fit is seen; no zero divides."""
         if operator not in _SUMS and any(isinstance(each.dtype, pl.Duration) for each in inputs):
-            raise SqlError("an INTERVAL is added and taken away, and nothing else")
+            return self._multiplied(operator, inputs)
         values = [each.value for each in inputs]
         if operator in _DIVISIONS:
             values[1] = pl.when(values[1] != 0).then(values[1])
@@ -289,6 +292,19 @@ class _Guard:
             code = self._code("a DATE takes whole days only: CAST it to TIMESTAMP")
             failure = _first(failure, _where(rest != 0, code))
         return self._in_microseconds(_Part(value, dtype, failure))
+
+    def _multiplied(self, operator: str, inputs: tuple[_Part, ...]) -> _Part:
+        """An interval so often, as in `sent * INTERVAL '1 millisecond'`."""
+        parts = sorted(inputs, key=lambda each: not isinstance(each.dtype, pl.Duration))
+        if operator not in _PRODUCTS or not parts[-1].dtype.is_integer():
+            raise SqlError("an INTERVAL is added, taken away, and multiplied by a whole number")
+        interval, times = parts
+        length = interval.value.dt.total_microseconds().cast(_WIDE) * times.value.cast(_WIDE)
+        value = pl.when(length.abs() <= _LONGEST).then(length).cast(_INTEGER).cast(INTERVAL)
+        code = self._code("an INTERVAL is too long")
+        has_values = interval.value.is_not_null() & times.value.is_not_null()
+        failed = _where(has_values & value.is_null(), code)
+        return _Part(value, INTERVAL, _first(interval.failure, times.failure, failed))
 
     def _exact(self, tree: _Tree) -> _Part:
         part = self.part(tree)

@@ -55,6 +55,7 @@ truths = st.one_of(
     st.builds("{} ~ '^1' OR {} IS NULL".format, texts, numbers),
     st.builds("NOT b AND {} < {}".format, numbers, numbers),
     st.builds("x + INTERVAL '200000 years' > x AND {} <> {}".format, texts, texts),
+    st.sampled_from(["n * INTERVAL '1 hour' > INTERVAL '1 day'", "x + i * INTERVAL '1 day' > x"]),
 )
 rows_of_them = st.lists(
     st.fixed_dictionaries(
