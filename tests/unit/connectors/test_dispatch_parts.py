@@ -96,6 +96,7 @@ def test_chance_spreads_the_wait_over_its_upper_half() -> None:
         ({}, {"tax": "DE"}, False),
         ({"name": "a", "more": 1}, {"name": "a"}, True),
         ({"active": True}, {"active": "True"}, False),
+        ({"tax": "None"}, {"tax": None}, False),
     ],
 )
 def test_content_is_compared_by_value_not_by_spelling(

@@ -9,14 +9,16 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import cast
 
 import pytest
+import structlog
 
 from connectors.polled.bookmark import Bookmark
 from connectors.polled.kafka_log import KafkaLog
 from connectors.polled.ledger import Ledger
-from connectors.polled.main import Connector, run_connector, run_poller
+from connectors.polled.main import EXIT_CONFIG, Connector, run_connector, run_poller
 from connectors.polled.model import DeletePage, ObjectReader, Page, ReaderTraits
 from connectors.polled.paging import PAGES_MAX, BrokenPagingError, Paging
 from connectors.polled.source import PolledSource
@@ -28,6 +30,8 @@ from tests.support.catalogue import FIRM
 from tests.support.jumping_clock import run_jumping
 from tests.support.logging_back import logging_put_back
 from tests.support.polled import Clock, MemoryLog, MemoryReader, MemoryTable, make_config
+
+VENDORS = Path(__file__).parents[3] / "connectors" / "vendors"
 
 
 class Log(MemoryLog):
@@ -146,6 +150,27 @@ def test_a_poller_that_is_told_to_stop_ends_without_an_error() -> None:
     with logging_put_back():
         assert run_poller(settings, []) == 0
     stopper.join()
+
+
+def test_without_an_environment_given_placeholders_stand_for_that_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("FLOAT_URL", "FLOAT_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    settings = Settings(
+        bootstrap_servers="127.0.0.1:1", registry_url="http://127.0.0.1:1", metrics_port=0
+    )
+    with logging_put_back():
+        assert run_poller(settings, [VENDORS / "float" / "source.json"]) == EXIT_CONFIG
+    assert "FLOAT_URL" in capsys.readouterr().err
+
+
+def test_a_broker_that_answers_again_is_told_of_and_one_that_always_did_is_not() -> None:
+    for refusals, told in ((2, ["works again"]), (0, [])):
+        with structlog.testing.capture_logs() as lines, pytest.raises(asyncio.CancelledError):
+            run_jumping(run(Log(refusals), Source(), Health(), 60))
+        events = [line["event"] for line in lines]
+        assert [event for event in events if event == "works again"] == told
 
 
 def test_a_scan_without_end_is_refused() -> None:

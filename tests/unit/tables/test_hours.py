@@ -154,6 +154,8 @@ def test_billing_state(changed: dict[str, Any], state: str) -> None:
         (-28_800, 28_800, -28_800, 1),
         (0, None, 0, 1),
         (0, 28_800, 0, 0),
+        (-1, -1, 0, 0),
+        (1, 1, 0, 0),
     ],
 )
 def test_what_is_open_lies_between_nothing_and_all(

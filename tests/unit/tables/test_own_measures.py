@@ -91,6 +91,7 @@ def test_a_definition_is_known_by_all_that_decides_its_figures() -> None:
         (1, "SELECT a, ABS(SUM(b)) AS s FROM time_entry GROUP BY a"),
         (1, "SELECT a, SUM(SUM(b)) AS s FROM time_entry GROUP BY a"),
         (1, "SELECT a, SUM(b) FROM time_entry GROUP BY a"),
+        (1, "SELECT a, SUM(b) AS 's' FROM time_entry GROUP BY a"),
         (1, "SELECT a, SUM(b) AS s FROM time_entry"),
         (1, "SELECT SUM(b) AS s FROM time_entry GROUP BY ALL"),
         (1, "SELECT a, b + 1 AS c, SUM(b) AS s FROM time_entry GROUP BY a"),
