@@ -52,6 +52,8 @@ TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
     "is_locked": pl.Boolean,
     "currency": pl.String,
     "is_billable": pl.Boolean,
+    "is_hourly": pl.Boolean,
+    "is_paid": pl.Boolean,
 }
 
 
@@ -208,3 +210,11 @@ def test_currencies_are_never_added() -> None:
 
 def test_hours_without_a_currency_have_the_code_for_none() -> None:
     assert found_in(rows({"currency": None})).margin["currency"].to_list() == ["XXX"]
+
+
+@pytest.mark.parametrize("term", ["is_paid", "is_hourly"])
+def test_terms_that_nobody_knows_are_those_of_a_customer_who_pays_by_the_hour(term: str) -> None:
+    known, unknown = (found_in(rows({term: value})) for value in (True, None))
+    assert unknown.margin.equals(known.margin)
+    assert unknown.billing.equals(known.billing)
+    assert known.billing.select("amount").item() > 0
