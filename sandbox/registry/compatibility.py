@@ -210,8 +210,9 @@ def _compare_binary(
 
 
 def _is_decimal(definition: dict[str, Any]) -> bool:
-    """Without a precision the specification has the logical type ignored."""
-    return definition.get("logicalType") == "decimal" and "precision" in definition
+    """Without a precision that is a number the specification has the logical type ignored."""
+    numbers = definition.get("precision"), definition.get("scale", 0)
+    return definition.get("logicalType") == "decimal" and all(type(each) is int for each in numbers)
 
 
 def _names_match(reader: dict[str, Any], writer: dict[str, Any]) -> bool:
