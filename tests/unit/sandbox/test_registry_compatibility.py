@@ -95,11 +95,10 @@ def test_primitives_resolve_to_themselves_and_along_promotions_only(
         pytest.param(enum("A", default="A"), enum("A", "B"), id="enum default"),
         pytest.param(decimal(19, 4), decimal(9, 4), id="wider precision"),
         pytest.param("bytes", decimal(9, 2), id="logical type ignored by the reader"),
-        *(
-            pytest.param(*pair, id=f"a {name} that is {value!r} is none")
+        *(  # all that the parser lets in beside numbers
+            pytest.param(*pair, id=f"a {name} that is null is none")
             for name in ("precision", "scale")
-            for value in (None, "9", 9.0, True)
-            for bad in [{**decimal(9, 2), name: value}]
+            for bad in [{**decimal(9, 2), name: None}]
             for pair in ((bad, decimal(12, 4)), (decimal(4, 1), bad), (bad, bad))
         ),
     ],
