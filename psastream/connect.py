@@ -69,6 +69,7 @@ async def _watch(settings: Settings, names: Sequence[str]) -> int:
         settings.metrics_port,
         host=settings.metrics_host,
         checks={"livez": watcher.is_live, "readyz": watcher.is_ready},
+        reasons=lambda: ["Kafka Connect did not answer"],
     )
     try:
         await watcher.run()

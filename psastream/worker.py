@@ -57,6 +57,7 @@ def run_worker(settings: Settings) -> int:
         settings.metrics_port,
         host=settings.metrics_host,
         checks={"livez": worker.health.is_live, "readyz": worker.health.is_ready},
+        reasons=worker.reasons,
     )
     return worker.run()
 

@@ -75,15 +75,23 @@ class Health:
             ]
             return ([self._failure] if self._failure else []) + late
 
+    def reasons(self) -> list[str]:
+        """Say what keeps the process from being ready; empty where nothing does."""
+        with self._lock:
+            waiting = (
+                [f"{name} is not ready" for name, part in self._parts.items() if not part.is_ready]
+                if self._parts
+                else ["nothing has started yet"]
+            )
+        return [*self.ailments(), *waiting]
+
     def is_live(self) -> bool:
         """Whether no part hangs."""
         return not self.ailments()
 
     def is_ready(self) -> bool:
         """Whether every part does its work."""
-        with self._lock:
-            all_ready = all(part.is_ready for part in self._parts.values())
-        return bool(self._parts) and all_ready and self.is_live()
+        return not self.reasons()
 
     def checks(self) -> Mapping[str, Check]:
         """Return the checks for `runtime.prometheus.serve_metrics`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 Check = Callable[[], bool]
+Reasons = Callable[[], Sequence[str]]
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -34,11 +35,13 @@ def serve_metrics(
     host: str = "127.0.0.1",
     registry: CollectorRegistry = REGISTRY,
     checks: Mapping[str, Check] | None = None,
+    reasons: Reasons = tuple,
 ) -> None:
     """Serve `/metrics`, and `/<name>` for each check: 200 while it holds, else 503.
 
-    Any other path is 404: a probe of a path that nobody answers must fail. Runs on daemon threads
-    until the process ends; port 0 serves nothing. Raises ConfigError where the port is taken.
+    The body of a 503 is what `reasons` says, a line each. Any other path is 404: a probe of a path
+    that nobody answers must fail. Runs on daemon threads until the process ends; port 0 serves
+    nothing. Raises ConfigError where the port is taken.
     """
     if not port:
         return
@@ -55,8 +58,9 @@ def serve_metrics(
             status = HTTPStatus.NOT_FOUND
         else:
             status = HTTPStatus.OK if check() else HTTPStatus.SERVICE_UNAVAILABLE
-        start(f"{status.value} {status.phrase}", [("Content-Type", "text/plain")])
-        return [status.phrase.encode() + b"\n"]
+        start(f"{status.value} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8")])
+        said = reasons() if status is HTTPStatus.SERVICE_UNAVAILABLE else ()
+        return [f"{line}\n".encode(errors="replace") for line in said or (status.phrase,)]
 
     try:
         server = make_server(host, port, answer, server_class=_Server, handler_class=_QuietHandler)

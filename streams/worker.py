@@ -69,6 +69,19 @@ class Worker:
             if self._last_resort is not None:
                 self._last_resort.cancel()
 
+    def reasons(self) -> list[str]:
+        """Say what keeps the worker from being ready; empty where nothing is known to."""
+        app = self.app
+        if not app.started or app.consumer_generation_id <= 0:
+            return ["it has not joined its group"]
+        if app.rebalancing:
+            return ["partitions are being assigned"]
+        return [
+            f"{group.spec.name}: {count} partitions are being restored"
+            for group in app.groups
+            if (count := sum(not each.is_ready for each in list(group.processors.values())))
+        ]
+
     def stop(self) -> None:
         """Ask the worker to stop. May be called from any thread."""
         if self._loop is not None and self._stop_requested is not None:

@@ -78,7 +78,12 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     health = Health()
-    serve_metrics(settings.metrics_port, host=settings.metrics_host, checks=health.checks())
+    serve_metrics(
+        settings.metrics_port,
+        host=settings.metrics_host,
+        checks=health.checks(),
+        reasons=health.reasons,
+    )
     dispatcher = Dispatcher(
         settings.kafka,
         Serde(Registry(settings.registry_url)),

@@ -128,7 +128,12 @@ def run_poller(
         _log.error("configuration_refused", error=str(error))
         return EXIT_CONFIG
     health = Health()
-    serve_metrics(settings.metrics_port, host=settings.metrics_host, checks=health.checks())
+    serve_metrics(
+        settings.metrics_port,
+        host=settings.metrics_host,
+        checks=health.checks(),
+        reasons=health.reasons,
+    )
     try:
         asyncio.run(_run(settings, connectors, health))
     except PsaStreamError as error:

@@ -18,6 +18,7 @@ def test_a_process_without_parts_is_live_but_not_ready() -> None:
 
     assert health.is_live()
     assert not health.is_ready()
+    assert health.reasons() == ["nothing has started yet"]
 
 
 @pytest.mark.fault("D13", place="runtime/health.py")
@@ -27,14 +28,16 @@ def test_d13_a_part_that_falls_silent_makes_the_process_neither_live_nor_ready()
     health.watch("intake", within_s=30)
     health.watch("poller", within_s=300, is_ready=True)
     assert not health.is_ready()
+    assert health.reasons() == ["intake is not ready"]
     health.ready("intake", True)
     assert health.is_ready()
+    assert health.reasons() == []
 
     clock.now_s += 31
 
     assert not health.is_live()
     assert not health.is_ready()
-    assert health.ailments() == ["intake silent for 31 s"]
+    assert health.ailments() == health.reasons() == ["intake silent for 31 s"]
     health.beat("intake")
     assert health.is_ready()
 

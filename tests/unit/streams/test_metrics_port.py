@@ -22,12 +22,14 @@ def free_port() -> int:
 def test_metrics_and_checks_answer() -> None:
     registry, port, healthy = CollectorRegistry(), free_port(), [True]
     Counter("invoices", "for the test", registry=registry).inc()
-    serve_metrics(port, registry=registry, checks={"readyz": lambda: healthy[0]})
+    checks = {"readyz": lambda: healthy[0]}
+    serve_metrics(port, registry=registry, checks=checks, reasons=lambda: ["a is away", "é"])
     url = f"http://127.0.0.1:{port}"
     assert "invoices_total 1.0" in httpx2.get(f"{url}/metrics").text
     assert httpx2.get(f"{url}/readyz").status_code == 200
     healthy[0] = False
-    assert httpx2.get(f"{url}/readyz").status_code == 503
+    failing = httpx2.get(f"{url}/readyz")
+    assert (failing.status_code, failing.text) == (503, "a is away\né\n")
 
 
 @pytest.mark.fault("D13", place="runtime/prometheus.py")

@@ -38,6 +38,7 @@ def worker_without_a_broker(tmp_path: Path, reach_timeout_s: float) -> Worker:
 @pytest.mark.fault("D11", place="streams/worker.py")
 def test_d11_a_worker_without_a_broker_ends_with_the_reason(tmp_path: Path) -> None:
     worker = worker_without_a_broker(tmp_path, reach_timeout_s=0.0)
+    assert worker.reasons() == ["it has not joined its group"]
     assert worker.run() == EXIT_FAILED
     assert isinstance(worker.failure, BrokerUnavailableError)
 
