@@ -15,6 +15,7 @@ from psastream.commands import (
     prove,
     schemas,
     state,
+    status,
     system,
     topics,
 )
@@ -47,6 +48,7 @@ for command in (
     processes.demo,
     processes.up,
     processes.worker,
+    status.status,
     state.reread,
     state.rebuild,
     processes.poll,

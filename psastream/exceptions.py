@@ -19,6 +19,7 @@ from connectors.dispatch.signals import REQUESTS
 from connectors.toolkit.faults import Reason
 from psastream.letters import TOPIC as DEAD_LETTERS
 from psastream.letters import read_letters, told
+from psastream.verdict import printable, shown_age
 from runtime.kafka import KafkaSettings, make_producer, require_broker
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -146,9 +147,10 @@ def line_of(row: Row, *, at: datetime) -> str:
     """Return an exception in a line: id, reason, age, money, what the target says."""
     amount = "" if row["amount"] is None else f" {row['amount']:.2f} {row['currency']}"
     held = " (not sent)" if row["is_held"] else ""
-    detail = _printable(row["detail"] or "")[:DETAIL_WIDTH]
+    detail = printable(row["detail"] or "")[:DETAIL_WIDTH]
     reason = row["reason"] or row["kind"]
-    return f"{row['exception_id']}  {reason}{held}  {_age(at - row['raised_at'])}{amount}  {detail}"
+    age = shown_age(at - row["raised_at"])
+    return f"{row['exception_id']}  {reason}{held}  {age}{amount}  {detail}"
 
 
 def lines_of(row: Row) -> Iterable[str]:
@@ -169,23 +171,11 @@ def lines_of(row: Row) -> Iterable[str]:
     }
     for name, value in shown.items():
         if value is not None:
-            yield f"{name + ':':<14}{_printable(str(value))}"
+            yield f"{name + ':':<14}{printable(str(value))}"
     if row["reason"]:
         yield f"{'waits until:':<14}{PACES[read_reason(row['reason'])].cure}"
     if row["is_held"]:
         yield f"{'not sent:':<14}the last commands of its kind were refused for this cause"
-
-
-def _printable(text: str) -> str:
-    """Return a text of others on one line, without what a terminal obeys."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def _age(age: timedelta) -> str:
-    minutes = int(age.total_seconds()) // 60
-    if minutes < 120:
-        return f"{minutes}m"
-    return f"{minutes // 60}h" if minutes < 2_880 else f"{minutes // 1_440}d"
 
 
 def _all(settings: Settings) -> list[Row]:

@@ -39,6 +39,14 @@ def read_letters(settings: KafkaSettings, serde: Serde) -> list[Letter]:
 
 def told(letters: Iterable[Letter]) -> list[str]:
     """Return a line for each topic and code: the most first, with when the last one came."""
+    return [
+        f"{count:,} of {topic}: {code}{_since(last)}"
+        for topic, code, count, last in counted(letters)
+    ]
+
+
+def counted(letters: Iterable[Letter]) -> list[tuple[str, str, int, datetime | None]]:
+    """Return topic, code, how many and when the last one came, the most first."""
     counts: Counter[tuple[str, str]] = Counter()
     last: dict[tuple[str, str], datetime] = {}
     for letter in letters:
@@ -48,8 +56,8 @@ def told(letters: Iterable[Letter]) -> list[str]:
         if at is not None:
             last[key] = max(at, last.get(key, at))
     return [
-        f"{count:,} of {topic}: {code}{_since(last.get((topic, code)))}"
-        for (topic, code), count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        (*key, count, last.get(key))
+        for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
 
 

@@ -27,6 +27,7 @@ from runtime.kafka import KafkaSettings, create_topics
 from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
+from sandbox.stack.ports import HOST, PortBook
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
@@ -58,11 +59,10 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         console.print(f"{len(created)} topics created, contracts registered")
         if options.databases:
             await connect.apply(addresses.connect_url, options.databases)
-        metrics_port = int(environment.get("PSASTREAM_METRICS_PORT", "0"))
-        for number, (name, command) in enumerate(_commands(options).items()):
+        ports = _metrics_ports(options, settings)
+        for name, command in _commands(options).items():
             variables = {
-                # One port for each process, counted up from the one that is configured.
-                "PSASTREAM_METRICS_PORT": str(metrics_port + number if metrics_port else 0),
+                "PSASTREAM_METRICS_PORT": str(ports[name]),
                 "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
                 "PSASTREAM_REGISTRY_URL": addresses.registry_url,
                 "PSASTREAM_DATA_DIR": str(options.data_dir / name),
@@ -76,8 +76,13 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
             " in another shell:"
         )
         # As they are, without the console's line breaks: to be copied.
+        served = ",".join(f"{name}=http://{HOST}:{port}" for name, port in ports.items())
         print(f"  export PSASTREAM_BOOTSTRAP_SERVERS={addresses.bootstrap_servers}")
         print(f"  export PSASTREAM_REGISTRY_URL={addresses.registry_url}")
+        if addresses.connect_url:
+            print(f"  export PSASTREAM_CONNECT_URL={addresses.connect_url}")
+        print(f"  export PSASTREAM_PROCESSES={served}")
+        print("  psastream status")
         print("  psastream topics read psa.metric.project_margin", flush=True)
         console.print("Ctrl-C ends it")
         watch = LetterWatch(kafka, Serde(Registry(addresses.registry_url)))
@@ -179,6 +184,15 @@ def _commands(options: UpOptions) -> dict[str, list[str]]:
     if options.sinks:
         commands["dispatcher"] = ["dispatch", *_config_options(options.sinks)]
     return commands
+
+
+def _metrics_ports(options: UpOptions, settings: Settings) -> dict[str, int]:
+    """One port for each process: counted up from the one that is configured, else a free one."""
+    names, first = list(_commands(options)), settings.metrics_port
+    if first:
+        return {name: first + number for number, name in enumerate(names)}
+    book = PortBook(options.data_dir / "metrics-ports.json")
+    return {name: book.port(name) for name in names}
 
 
 def _config_options(paths: Sequence[Path]) -> list[str]:

@@ -6,6 +6,7 @@ All problems are reported at once; an unknown `PSASTREAM_` variable is a problem
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
@@ -69,6 +70,11 @@ class Settings(BaseModel):
         default=0, ge=0, le=65535, description="port of /metrics; 0 = not served"
     )
     metrics_host: str = Field(default="127.0.0.1", description="address of /metrics")
+    processes: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="where processes serve /metrics, for `psastream status`: "
+        "name=http://host:port, separated by ','",
+    )
     dead_letter_run_max: int = Field(
         default=1_000, ge=0, description="dead letters of a partition in a row that stop a worker"
     )
@@ -102,6 +108,19 @@ class Settings(BaseModel):
         if isinstance(value, str):
             return tuple(part for part in value.split(os.pathsep) if part)
         return value
+
+    @field_validator("processes", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+        if any(not name or not re.fullmatch(URL + r"/?", url) for name, _, url in pairs):
+            raise ValueError("each is name=http://host:port, without a path")
+        names = [name for name, _, _ in pairs]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"several are named {', '.join(twice)}")
+        return {name: url.rstrip("/") for name, _, url in pairs}
 
     @property
     def kafka(self) -> KafkaSettings:

@@ -180,6 +180,16 @@ class ConnectClient:
         response = await self._client.request("GET", f"/connectors/{quote(name)}/status")
         return _status(response.body)
 
+    async def statuses(self) -> dict[str, ConnectorStatus]:
+        """Return the state of every connector there is, by name. Raises UnreadableBodyError."""
+        response = await self._client.request("GET", "/connectors?expand=status")
+        if not isinstance(response.body, dict):
+            raise UnreadableBodyError("connect told its connectors in another form")
+        return {
+            str(name): _status(told.get("status") if isinstance(told, dict) else None)
+            for name, told in sorted(response.body.items())
+        }
+
     async def restart_failed(self, name: str) -> None:
         """Restart a connector's failed parts and leave the others running."""
         await self._client.request(

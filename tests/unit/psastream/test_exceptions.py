@@ -105,7 +105,7 @@ def test_an_exception_of_a_table_is_shown_too() -> None:
     record = {**dict.fromkeys(row()), "exception_id": "billing:1", "status": "open", "kind": "lock"}
     record |= {"raised_at": AT, "detail": "billed time moved"}
 
-    assert line_of(record, at=AT) == "billing:1  lock  0m  billed time moved"
+    assert line_of(record, at=AT) == "billing:1  lock  0s  billed time moved"
     assert "billing:1" in "\n".join(lines_of(record))
 
 
