@@ -9,7 +9,7 @@ PYTEST = $(BIN)/python -m pytest -m "not crash" --durations=15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-parts test-engine test-story test-unit test-connectors \
+.PHONY: help setup demo picture test test-parts test-engine test-story test-unit test-connectors \
 	test-property conformance alerts outside properties mutants crash seeds fuzz check format bench bench-pipeline \
 	bench-latency bench-latency-database bench-sizes profile clean
 
@@ -30,6 +30,9 @@ $(READY): requirements/all.lock requirements/bootstrap.lock pyproject.toml
 
 demo: $(READY) ## Run a firm's story through the real parts and compare the books (ARGS="--seed 7 --keep")
 	@$(BIN)/psastream demo $(ARGS)
+
+picture: $(READY) ## Run the demo and draw its end (docs/images/demo.svg)
+	@$(BIN)/psastream demo --picture docs/images/demo.svg $(ARGS)
 
 test: $(READY) ## Run all tests but those of `make crash` (ARGS="-k name")
 	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j6 \

@@ -16,7 +16,9 @@ def demo(  # noqa: PLR0917 - each parameter is an option on the command line
     seed: Annotated[int, typer.Option(help="the story: same seed, same story")] = 1,
     rate: Annotated[int, typer.Option(min=1, help="changes a second in the PSA")] = 300,
     entries: Annotated[int, typer.Option(min=10, help="time entries to book")] = 900,
-    keep: Annotated[bool, typer.Option("--keep", help="stay up and print the addresses")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="stay up, and print commands to try")
+    ] = False,
     kill: Annotated[
         list[str] | None,
         typer.Option(help="SIGKILL a part in an act: part@act[:changes], as in worker@hours:100"),
@@ -24,11 +26,18 @@ def demo(  # noqa: PLR0917 - each parameter is an option on the command line
     landscape: Annotated[
         str, typer.Option(help="systems of the firm, joined by commas; others stay")
     ] = "",
+    picture: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="SVG file to draw the end into")
+    ] = None,
     data_dir: Annotated[Path, typer.Option(help="local data; emptied first")] = Path(
         ".psastream/demo"
     ),
 ) -> None:
-    """Tell a firm's story through the real parts, then compare all outputs with its books."""
+    """Tell a firm's story through the real parts, and show what was done for the firm.
+
+    Then all outputs are compared with its books; exit code 1 if they differ. Ctrl-C ends
+    everything in order, with exit code 0.
+    """
     from psastream.running import run
     from runtime.logs import configure_logs
     from sandbox.demo.options import DemoOptions, Disruption, StoryLandscape
@@ -46,8 +55,9 @@ def demo(  # noqa: PLR0917 - each parameter is an option on the command line
             keep=keep,
             disruptions=tuple(Disruption.parse(text) for text in kill or ()),
             landscape=StoryLandscape.parse(landscape),
+            picture=picture,
         )
-        raise typer.Exit(run(run_demo(options)))
+        raise typer.Exit(run(run_demo(options), lambda text: typer.echo(text, err=True)))
 
 
 def up(

@@ -73,6 +73,17 @@ class Library:
             for key, value in read_compacted(self._kafka, topic).items()
         }
 
+    def history(self, topic: str) -> list[Mapping[str, Any]]:
+        """Return every value of a topic that the broker holds, deletions left out.
+
+        Those of one key come in their order. Raises TransientError.
+        """
+        return [
+            self._serde.read(value)
+            for message in read_topic(self._kafka, topic)
+            if (value := message.value()) is not None
+        ]
+
     def ask_for_retry(self, reason: str) -> None:
         """Have refused commands tried again, as `psastream exceptions retry --class` does."""
         environment = {
@@ -85,11 +96,7 @@ class Library:
 
     def dead_letters(self) -> list[str]:
         """Return an identity for each dead letter; a record captured twice has it twice."""
-        letters = [
-            self._serde.read(value)
-            for message in read_topic(self._kafka, DEAD_LETTERS)
-            if (value := message.value()) is not None
-        ]
+        letters = self.history(DEAD_LETTERS)
         return [f"{letter['topic']} {letter['key']!r}" for letter in letters]
 
     def evidence(self, topics: Collection[str] = frozenset(PUBLISHED)) -> Evidence:

@@ -1,22 +1,24 @@
-"""Shows a story to a person: a live table on a terminal, one line an event elsewhere."""
+"""Shows a story to a person: a few lines an act, and on a terminal one line of what is going on."""
 
 from __future__ import annotations
 
+import textwrap
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from sandbox.demo.table import WIDTH, printable
 from sandbox.story.act import Act, Audience
 
-NOTES_SHOWN = 3
-MISSING_CHARACTERS_MAX = 90
+NAME_CHARACTERS: Final = 13
+STILL_S: Final = 30.0
+"""Between two lines that say what is waited for, where there is no terminal."""
 
 
 class DemoAudience(Audience, Protocol):
@@ -30,12 +32,13 @@ class DemoAudience(Audience, Protocol):
 
 
 class PlainAudience:
-    """Writes one line an event: for logs, pipes and continuous integration."""
+    """Writes what an act is, then what came of it: for logs, pipes and continuous integration."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
-        self._last_missing = ""
+        self._clock = clock
         self._changes = 0
+        self._told_at_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -50,46 +53,52 @@ class PlainAudience:
 
     def act_began(self, act: Act) -> None:
         self._changes = 0
-        self._write(f"{act.name}: {act.title}. {act.narration}")
+        self._told_at_s = self._clock()
+        self._write(act.title, name=act.name)
+        self._write(act.narration)
 
     def changed(self, act: Act, changes: int) -> None:
         self._changes = changes
 
     def waiting(self, act: Act, missing: str) -> None:
-        if missing != self._last_missing:
-            self._last_missing = missing
-            self._write(f"  after {self._changes} changes, not yet: {_shortened(missing)}")
+        if self._clock() - self._told_at_s >= STILL_S:
+            self._told_at_s = self._clock()
+            self._write(f"still waiting for {missing}")
 
     def act_ended(self, act: Act, seconds: float, outcome: str) -> None:
-        self._write(f"  done after {seconds:.1f} s, {self._changes} changes. {outcome}")
+        self._write(f"{_changes(self._changes)}, {seconds:.1f} s")
+        for line in filter(None, outcome.splitlines()):
+            self._write(line)
 
     def note(self, text: str) -> None:
-        self._write(f"  ! {text}")
+        self._write(text, name="!")
 
     def pulse(self, text: str) -> None:
         """A line every second would bury the story."""
 
-    def _write(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def _write(self, text: str, name: str = "") -> None:
+        margin = " " * NAME_CHARACTERS
+        lines = textwrap.wrap(printable(text), WIDTH - NAME_CHARACTERS)
+        block = textwrap.indent("\n".join(lines), margin)
+        self._console.print(
+            name.ljust(NAME_CHARACTERS) + block.removeprefix(margin),
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
-@dataclass(slots=True)
-class _Progress:
-    mark: str = " "
-    changes: int = 0
-    detail: str = ""
+class LiveAudience(PlainAudience):
+    """Has one line more, which says what is going on; a context manager that owns it."""
 
-
-class LiveAudience:
-    """Keeps a table of the acts on the terminal; a context manager that owns the live display."""
-
-    def __init__(self, console: Console, acts: Sequence[Act]) -> None:
-        self._acts = acts
-        self._progress = {act.name: _Progress() for act in acts}
-        self._notes: list[str] = []
-        self._pulse = ""
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(console, clock)
         self._lock = threading.Lock()
-        self._live = Live(console=console, refresh_per_second=8, get_renderable=self._render)
+        self._began_at_s = clock()
+        self._missing = self._pulse = ""
+        self._live = Live(
+            console=console, refresh_per_second=4, transient=True, get_renderable=self.line
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -104,52 +113,35 @@ class LiveAudience:
         self._live.stop()
 
     def act_began(self, act: Act) -> None:
-        self._set(act, "▸", act.narration)
-
-    def changed(self, act: Act, changes: int) -> None:
         with self._lock:
-            self._progress[act.name].changes = changes
+            self._missing, self._began_at_s = "", self._clock()
+        super().act_began(act)
 
     def waiting(self, act: Act, missing: str) -> None:
-        self._set(act, "▸", f"waiting for {_shortened(missing)}")
+        with self._lock:
+            self._missing = f"waiting for {missing}"
 
     def act_ended(self, act: Act, seconds: float, outcome: str) -> None:
-        self._set(act, "✓", f"{seconds:.1f} s  {outcome}")
-
-    def note(self, text: str) -> None:
         with self._lock:
-            self._notes = [*self._notes, text][-NOTES_SHOWN:]
+            self._missing = "comparing with the books"
+        super().act_ended(act, seconds, outcome)
 
     def pulse(self, text: str) -> None:
         with self._lock:
             self._pulse = text
 
-    def _set(self, act: Act, mark: str, detail: str) -> None:
+    def line(self) -> RenderableType:
+        """Return what is going on now: one line, however long."""
         with self._lock:
-            progress = self._progress[act.name]
-            progress.mark, progress.detail = mark, detail
-
-    def _render(self) -> RenderableType:
-        table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_column(width=1)
-        table.add_column(no_wrap=True)
-        table.add_column(justify="right")
-        table.add_column(style="dim", overflow="fold")
-        with self._lock:
-            for act in self._acts:
-                progress = self._progress[act.name]
-                count = f"{progress.changes:,}" if progress.changes else ""
-                table.add_row(progress.mark, act.title, count, Text(progress.detail))
-            notes = [Text(f"! {note}", style="yellow") for note in self._notes]
-            pulse = Text(self._pulse, style="dim")
-        return Group(table, pulse, *notes)
+            now, seconds = self._missing or self._pulse, self._clock() - self._began_at_s
+        text = f"{'…':<{NAME_CHARACTERS}}{_changes(self._changes)}, {seconds:.0f} s  {now}"
+        return Text(printable(text), style="dim", no_wrap=True, overflow="ellipsis")
 
 
-def make_audience(console: Console, acts: Sequence[Act]) -> PlainAudience | LiveAudience:
+def make_audience(console: Console) -> PlainAudience:
     """Return the audience that fits the console."""
-    return LiveAudience(console, acts) if console.is_terminal else PlainAudience(console)
+    return LiveAudience(console) if console.is_interactive else PlainAudience(console)
 
 
-def _shortened(text: str) -> str:
-    is_long = len(text) > MISSING_CHARACTERS_MAX
-    return f"{text[:MISSING_CHARACTERS_MAX]}…" if is_long else text
+def _changes(count: int) -> str:
+    return f"{count:,} change" if count == 1 else f"{count:,} changes"

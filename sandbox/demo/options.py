@@ -123,9 +123,16 @@ class DemoOptions:
     # For the consequences of one act, and for the books to agree. A connector that loses its broker
     # needs two minutes: Debezium waits that long for metrics of the task before it to go away.
     deadline_s: float = 180.0
+    picture: Path | None = None
+    """File to draw the end into."""
 
     def __post_init__(self) -> None:
-        """Raises ConfigError for a disruption of what the landscape has not."""
+        """Raises ConfigError for a disruption of what the landscape has not, and for a picture in
+        a folder that is not there."""
+        if self.picture is not None and not self.picture.parent.is_dir():
+            raise ConfigError(
+                f"there is no folder {self.picture.parent} for the picture", hint="make it first"
+            )
         played = [act.name for act in self.landscape.acts]
         for disruption in self.disruptions:
             if disruption.part == Part.CONNECT and not self.landscape.has_database:

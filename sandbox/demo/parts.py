@@ -64,6 +64,8 @@ class Parts:
     connector: ConnectorFile | None
     """Of the database that plays the PSA; None where a vendor does."""
     metrics_urls: Mapping[str, str]
+    variables: Mapping[str, str]
+    """What another process needs in its environment to find everything."""
 
 
 async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
@@ -89,12 +91,15 @@ async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
         "poller": ["poll", *_config_options(configs, "source")],
         "dispatcher": ["dispatch", *_config_options(configs, "sink")],
     }
+    variables = {
+        "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
+        "PSASTREAM_REGISTRY_URL": addresses.registry_url,
+        **landscape,
+    }
     for name, command in commands.items():
         environment = {
             **vendors_environment,
-            **landscape,
-            "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
-            "PSASTREAM_REGISTRY_URL": addresses.registry_url,
+            **variables,
             "PSASTREAM_DATA_DIR": str(options.data_dir / name),
             "PSASTREAM_METRICS_PORT": str(metrics[name]),
         }
@@ -109,6 +114,7 @@ async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
         connect_url=addresses.connect_url,
         connector=connector,
         metrics_urls={name: f"http://{HOST}:{port}/metrics" for name, port in metrics.items()},
+        variables=variables,
     )
 
 

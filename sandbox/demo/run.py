@@ -9,19 +9,25 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from random import Random
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from rich.console import Console
 
 from sandbox.books.audit import Audit
 from sandbox.books.reading import Library
 from sandbox.demo.audience import DemoAudience, make_audience
+from sandbox.demo.freshness import MarginReader
+from sandbox.demo.gather import gather
 from sandbox.demo.keeper import Keeper
+from sandbox.demo.next_steps import print_kept, print_next, write_environment
 from sandbox.demo.options import DemoOptions
 from sandbox.demo.parts import Parts, start_parts
+from sandbox.demo.picture import picture
 from sandbox.demo.pulse import show_pulse
 from sandbox.demo.report import print_audit
-from sandbox.stack.reporter import PlainReporter, Reporter, RichReporter
+from sandbox.demo.screen import print_result
+from sandbox.stack.reporter import BriefReporter, Reporter, RichReporter
 from sandbox.stack.settings import Part, StackAddresses, StackSettings
 from sandbox.stack.supervisor import Stack
 from sandbox.story.act import Act, Stage, StoryError, play
@@ -51,19 +57,24 @@ async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
         parts=frozenset(Part) - unused,
     )
     async with contextlib.AsyncExitStack() as exits:
+        ending = exits.enter_context(_Ending())
         with _reporter(console) as reporter:
             stack = await exits.enter_async_context(Stack(settings, reporter))
+        exits.callback(ending.begin)
         parts = await start_parts(stack, options)
         code = await _run(stack, parts, options, console)
         if options.keep:
-            _print_addresses(console, stack.addresses, parts)
+            environment = write_environment(options.data_dir, parts.variables)
+            print_kept(console, environment, _addresses(stack.addresses, parts))
             await asyncio.Event().wait()
+        print_next(console)
     return code
 
 
 async def _run(stack: Stack, parts: Parts, options: DemoOptions, console: Console) -> int:
     acts = options.landscape.acts
-    with make_audience(console, acts) as audience, _open_world(parts, options) as world:
+    reader = MarginReader(parts.kafka, parts.registry_url)
+    with make_audience(console) as audience, _open_world(parts, options) as world:
         for title, reason in options.landscape.left_out.items():
             audience.note(f"left out: {title} ({reason})")
         keeper = Keeper(stack, options.disruptions, audience, parts.connector)
@@ -71,6 +82,7 @@ async def _run(stack: Stack, parts: Parts, options: DemoOptions, console: Consol
         story = asyncio.create_task(_tell(acts, world, stage, keeper))
         watch = asyncio.create_task(keeper.watch(parts))
         pulse = asyncio.create_task(show_pulse(parts, audience))
+        reading = asyncio.create_task(asyncio.to_thread(reader.follow, stage.stop))
         try:
             await asyncio.wait({story, watch}, return_when=asyncio.FIRST_COMPLETED)
             if watch.done():
@@ -83,8 +95,15 @@ async def _run(stack: Stack, parts: Parts, options: DemoOptions, console: Consol
             stage.stop.set()
             watch.cancel()
             pulse.cancel()
-            await asyncio.gather(story, watch, pulse, return_exceptions=True)
+            await asyncio.gather(story, watch, pulse, reading, return_exceptions=True)
+        await reading
+        result = await asyncio.to_thread(gather, world.library, reader, options.landscape)
+    console.print()
+    print_result(console, result)
     print_audit(console, audit)
+    if options.picture is not None:
+        options.picture.write_text(picture(result, audit))
+    console.print()
     return EXIT_DIFFER if audit.differences else EXIT_AGREE
 
 
@@ -157,14 +176,40 @@ def _open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
 
 @contextlib.contextmanager
 def _reporter(console: Console) -> Iterator[Reporter]:
-    if console.is_terminal:
+    if console.is_interactive:
         with RichReporter(console) as reporter:
             yield reporter
     else:
-        yield PlainReporter(sys.stderr)
+        with BriefReporter(sys.stderr) as reporter:
+            yield reporter
 
 
-def _print_addresses(console: Console, addresses: StackAddresses, parts: Parts) -> None:
+class _Ending:
+    """Says that the parts end, and how long it took; to be entered before they are started."""
+
+    def __init__(self) -> None:
+        self._began_at_s: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._began_at_s is not None:
+            sys.stderr.write(f"all parts ended after {time.monotonic() - self._began_at_s:.1f} s\n")
+
+    def begin(self) -> None:
+        """The parts end now."""
+        self._began_at_s = time.monotonic()
+        sys.stderr.write("the parts end, the last to start first\n")
+
+
+def _addresses(addresses: StackAddresses, parts: Parts) -> dict[str, str]:
+    """Return where everything that runs is, by name."""
     lines = {
         "kafka": addresses.bootstrap_servers,
         "schema registry": addresses.registry_url,
@@ -173,8 +218,4 @@ def _print_addresses(console: Console, addresses: StackAddresses, parts: Parts) 
         "vendors": parts.vendors_url,
         **{f"{name} metrics": url for name, url in parts.metrics_urls.items()},
     }
-    console.print("everything stays up; Ctrl-C ends it")
-    for name, address in lines.items():
-        if not address:
-            continue  # a part that does not run
-        console.print(f"  {name:<20}{address}", markup=False, highlight=False, soft_wrap=True)
+    return {name: address for name, address in lines.items() if address}

@@ -1,10 +1,13 @@
 """Tells a person what the supervisor is doing. Not a log: nothing is kept."""
 
+import time
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Final, Protocol, Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+
+SOON_S: Final = 3.0
 
 
 class Reporter(Protocol):
@@ -40,6 +43,38 @@ class PlainReporter:
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")
         self._stream.flush()
+
+
+class BriefReporter:
+    """One line a part, once it is up; a context manager that is silent when it is left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._plain = PlainReporter(stream)
+        self._is_open = True
+        self._began_at_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_open = False
+
+    def step(self, name: str, detail: str) -> None:
+        """A line for its end is enough."""
+
+    def progress(self, name: str, done: int, total: int) -> None:
+        # What is in the cache is there at once; only what is downloaded is waited for.
+        if time.monotonic() - self._began_at_s > SOON_S:
+            self._plain.progress(name, done, total)
+
+    def done(self, name: str, seconds: float) -> None:
+        if self._is_open:
+            self._plain.done(name, seconds)
 
 
 class RichReporter:

@@ -24,8 +24,8 @@ class Act:
     """One act.
 
     `do` makes one change and yields, again and again; `missing` names what does not show yet in
-    any system, None once everything does; `outcome` says in a line what came of it. `needs` is what
-    only some PSAs can show: without it the act is left out.
+    any system, None once everything does; `outcome` says in a line or several what came of it.
+    `needs` is what only some PSAs can show: without it the act is left out.
     """
 
     name: str

@@ -188,13 +188,13 @@ def early_hours_missing(world: World) -> str | None:
 
 
 def waiting_money(world: World) -> str:
-    """Say what waits for a person."""
+    """Say what waits for a person, one thing a line."""
     waiting = [
-        f"{row['amount']:,.2f} {row['currency']} ({row['detail']})"
+        f"waits for a person: {row['amount']:,.2f} {row['currency']} ({row['detail']})"
         for row in world.library.published("psa.exception").values()
         if row["status"] == "open"
     ]
-    return f"waiting for a person: {'; '.join(waiting)}" if waiting else "nothing waits"
+    return "\n".join(waiting) or "nothing waits for a person"
 
 
 def margins(world: World) -> str:
@@ -206,8 +206,8 @@ def margins(world: World) -> str:
         if row["revenue"] is not None:
             revenue[currency] = revenue.get(currency, Decimal(0)) + row["revenue"]
             margin[currency] = margin.get(currency, Decimal(0)) + row["margin"]
-    texts = [f"{margin[c]:,.2f} of {revenue[c]:,.2f} {c}" for c in sorted(margin)]
-    return f"margin: {'; '.join(texts)}"
+    texts = [f"{margin[c]:,.2f} {c} of {revenue[c]:,.2f} revenue" for c in sorted(margin)]
+    return "\n".join(f"margin: {text}" for text in texts)
 
 
 def billing(world: World) -> str:

@@ -36,6 +36,37 @@ def test_all_books_agree_after_the_story(kept_demo: KeptDemo) -> None:
     assert "all books agree" in kept_demo.printed
 
 
+def test_the_end_says_what_was_done_for_the_firm(kept_demo: KeptDemo) -> None:
+    _, _, end = kept_demo.printed.partition("Margin by project and month")
+    for text in (
+        "Nordlicht grid transformation DE, for Nordlicht Energie SE",
+        "  2026-09 ",
+        "Ada Adler ",
+        "netsuite project: Please enter value(s) for: Tax Code",
+        "  released ",
+        "From the commit in the database of inhouse",
+    ):
+        assert text in end
+    for nothing in ("no margins", "no utilization", "no exceptions", "no latency"):
+        assert nothing not in end
+
+
+def test_commands_work_as_they_are_printed(kept_demo: KeptDemo) -> None:
+    """In another shell, which knows nothing. The third is tried below, with more asked of it."""
+    _, _, block = kept_demo.printed.partition("in another shell:\n")
+    environment, margins, exceptions, *_ = block.splitlines()
+    for command, said in ((margins, '"margin_ratio": '), (exceptions, "Tax Code")):
+        shell = subprocess.run(
+            ["sh", "-c", f"{environment}\n{command}"],
+            env={"PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert shell.returncode == 0, shell.stderr
+        assert said in shell.stdout
+
+
 def test_a_stock_avro_consumer_reads_every_topic(kept_demo: KeptDemo) -> None:
     """With nothing of ours but the addresses."""
     registry_url = kept_demo.addresses["schema registry"]

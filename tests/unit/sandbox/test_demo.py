@@ -139,25 +139,54 @@ def test_a_wrong_disruption_is_refused(text: str) -> None:
 )
 def test_the_last_line_is_the_verdict(differences: list[Difference], verdict: str) -> None:
     printed = io.StringIO()
-    print_audit(Console(file=printed, width=100), Audit({"t": 1}, differences))
-    assert printed.getvalue().rstrip().splitlines()[-1] == verdict
+    print_audit(Console(file=printed, width=80), Audit({"t": 1234, "u": 1}, differences))
+    lines = printed.getvalue().rstrip().splitlines()
+    assert lines[-1] == verdict
+    assert lines[1].startswith("1,235 rows in 2 tables: ")
+    assert any(line.split() == ["t", "1,234", "1"] for line in lines) == bool(differences)
 
 
 @pytest.mark.parametrize("is_live", [False, True])
 def test_both_displays_show_acts_and_notes(is_live: bool) -> None:
     printed = io.StringIO()
-    console = Console(file=printed, width=120, force_terminal=is_live)
-    audience = LiveAudience(console, ACTS) if is_live else PlainAudience(console)
+    console = Console(file=printed, width=80, force_terminal=is_live)
+    audience = LiveAudience(console) if is_live else PlainAudience(console)
     with audience:
         audience.act_began(ACTS[0])
         audience.changed(ACTS[0], 7)
-        audience.waiting(ACTS[0], "a customer")
         audience.act_ended(ACTS[0], 1.5, "all there")
         audience.note("worker is killed")
         audience.pulse("3 records")
-    for text in (ACTS[0].title, "7", "all there", "worker is killed"):
+    for text in (ACTS[0].title, "7 changes, 1.5 s", "all there", "worker is killed"):
         assert text in printed.getvalue()
-    assert ("3 records" in printed.getvalue()) == is_live
+
+
+def test_waiting_is_told_every_half_minute_where_there_is_no_terminal() -> None:
+    printed, now_s = io.StringIO(), 0.0
+    audience = PlainAudience(Console(file=printed, width=80), lambda: now_s)
+    audience.act_began(ACTS[0])
+    for second in range(70):
+        now_s = float(second)
+        audience.waiting(ACTS[0], f"invoice {second}")
+    lines = printed.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[-1] for line in lines if "waiting for" in line] == ["30", "60"]
+
+
+def test_a_terminal_has_one_line_of_what_is_going_on() -> None:
+    printed = io.StringIO()
+    audience = LiveAudience(Console(file=printed, width=80, force_terminal=True), lambda: 0.0)
+    audience.act_began(ACTS[0])
+    audience.changed(ACTS[0], 1)
+    audience.pulse("written: 3 records")
+    console = Console(width=80)
+    shown = [console.render_lines(audience.line())]
+    audience.waiting(ACTS[0], "an invoice " * 20)
+    shown.append(console.render_lines(audience.line()))
+    first, second = ("".join(part.text for part in line) for [line] in shown)
+    assert "1 change, 0 s  written: 3 records" in first
+    assert "waiting for an invoice" in second
+    assert second.rstrip().endswith("…")
 
 
 def test_an_act_lacks_what_a_psa_cannot_show() -> None:
@@ -191,6 +220,11 @@ def test_a_disruption_in_an_act_that_is_left_out_is_refused() -> None:
     with pytest.raises(ConfigError, match="the act early is left out with harvest") as caught:
         options("early")
     assert "early" not in str(caught.value.hint)
+
+
+def test_a_picture_needs_a_folder() -> None:
+    with pytest.raises(ConfigError, match="there is no folder missing for the picture"):
+        DemoOptions(Path(), Path(), picture=Path("missing/demo.svg"))
 
 
 def test_a_story_is_told_with_the_systems_that_are_named() -> None:

@@ -19,7 +19,7 @@ from sandbox.stack.errors import (
 from sandbox.stack.jars import fetch_jars, parse_lock, read_lock
 from sandbox.stack.kafka import Java, server_properties
 from sandbox.stack.packages import import_package, package_directory
-from sandbox.stack.reporter import PlainReporter, RichReporter
+from sandbox.stack.reporter import BriefReporter, PlainReporter, RichReporter
 from sandbox.stack.resources import require
 from sandbox.stack.settings import Part, StackAddresses, StackSettings, cache_dir_from
 from sandbox.stack.tasks import run_all
@@ -164,6 +164,17 @@ def test_plain_progress_takes_few_lines() -> None:
     lines = stream.getvalue().splitlines()
     assert lines[-1] == "jars: 102 of 102"
     assert len(lines) < 10
+
+
+def test_brief_progress_is_a_line_a_part_until_it_is_left() -> None:
+    stream = io.StringIO()
+    with BriefReporter(stream) as reporter:
+        reporter.step("kafka", "starting")
+        reporter.progress("jars", 1, 1)
+        reporter.done("kafka", 1.25)
+    reporter.done("kafka", 3.0)
+
+    assert stream.getvalue() == "kafka: done after 1.2 s\n"
 
 
 def test_rich_progress_shows_the_last_word_on_each_step() -> None:
