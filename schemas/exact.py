@@ -6,6 +6,7 @@ what 64 do not: a year of a firm's seconds times a rate in the currency's ten-th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from typing import Final
@@ -30,6 +31,19 @@ def half_even(dividend: pl.Expr, divisor: int) -> pl.Expr:
     twice_rest = 2 * (dividend - quotient * divisor)
     is_up = (twice_rest > divisor) | ((twice_rest == divisor) & (quotient % 2 != 0))
     return quotient + is_up.cast(pl.Int8)
+
+
+def made_once(column: pl.Expr, function: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
+    """Return a function of a column that names it several times, the column made only once.
+
+    polars makes what is named twice twice, and so what rests on it four times. The type stays.
+    """
+
+    def of_values(values: pl.Series) -> pl.Series:
+        made = values.alias("made").to_frame().select(function(pl.col("made")))
+        return made.to_series().alias(values.name)
+
+    return column.map_batches(of_values, return_dtype=pl.self_dtype(), is_elementwise=True)
 
 
 def hundredths_of_hours(seconds: pl.Expr) -> pl.Expr:

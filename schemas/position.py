@@ -21,6 +21,7 @@ import polars as pl
 _INT64_MAX: Final = 2**63 - 1
 _SNAPSHOT: Final = ("true", "first", "first_in_data_collection", "last_in_data_collection", "last")
 _INCREMENTAL: Final = "incremental"
+_STREAMED: Final = "false"
 _SEQUENCE: Final = re.compile(r'^\["([0-9]+)"\]$')
 
 
@@ -65,16 +66,24 @@ def position_column(source: pl.Expr, *, has_lsn: bool) -> pl.Expr:
     `has_lsn`: whether the struct has the field, as those of PostgreSQL do.
     """
     # Debezium's sequence holds two numbers, for it the lsn counts; ours holds exactly one.
-    sequence = (
-        source.struct.field("sequence")
-        .str.extract(_SEQUENCE.pattern, 1)
-        .cast(pl.Int64, strict=False)
-    )
+    sequence = _sequence(source.struct.field("sequence"))
     if not has_lsn:
         return sequence.fill_null(INVALID.value)
-    lsn = source.struct.field("lsn")
-    valid_lsn = pl.when(lsn >= 0).then(lsn).otherwise(INVALID.value)
-    return pl.when(lsn.is_not_null()).then(valid_lsn).otherwise(sequence).fill_null(INVALID.value)
+
+    def positions(sources: pl.Series) -> pl.Series:
+        lsn = pl.col("lsn")
+        valid = pl.when(lsn >= 0).then(lsn).otherwise(INVALID.value)
+        frame = sources.struct.unnest()
+        if frame["lsn"].null_count():
+            sequence = _sequence(pl.col("sequence"))
+            valid = pl.when(lsn.is_null()).then(sequence).otherwise(valid)
+        return frame.select(valid.fill_null(INVALID.value)).to_series().alias(sources.name)
+
+    return source.map_batches(positions, return_dtype=pl.Int64, is_elementwise=True)
+
+
+def _sequence(text: pl.Expr) -> pl.Expr:
+    return text.str.extract(_SEQUENCE.pattern, 1).cast(pl.Int64, strict=False)
 
 
 def snapshot_reads(sources: pl.Series) -> pl.Series:
@@ -106,6 +115,10 @@ def unplaced_read(source: pl.Expr) -> pl.Expr:
 
 
 def _is_marked(sources: pl.Series, markers: tuple[str, ...]) -> pl.Series:
-    if "lsn" not in sources.struct.fields:
+    frame = sources.struct.unnest()
+    if "lsn" not in frame.columns:
         return pl.repeat(False, len(sources), dtype=pl.Boolean, eager=True)
-    return sources.struct.field("snapshot").is_in(markers).fill_null(False)
+    told = frame["snapshot"]
+    if not told.null_count() and (told == _STREAMED).all():  # as a rule
+        return told != _STREAMED
+    return frame.select(pl.col("snapshot").is_in(markers).fill_null(value=False)).to_series()

@@ -37,6 +37,7 @@ from schemas.codec.types import (
 from schemas.errors import DecodeError
 
 _BOUNDARY: Final = "$boundary"  # no avro name contains a dollar sign
+_HELD: Final = "$held"
 _UNFRAMED_BOUNDARY: Final = b"\x00\xffEND"
 # How polars reports broken bytes: by its own errors, as end of file, and by panicking.
 _BROKEN_BYTES: Final = (
@@ -59,11 +60,15 @@ class BlockReader:
         ]
         self._projection = None if columns is None else [*columns, _BOUNDARY]
         self._wire = wire_type(record)
-        self._dates = [
+        self._finished = [finish(pl.col(field.name), field.type) for field in self._fields]
+        dates = [
             are_held
             for field in self._fields
             for are_held in _in_calendar(pl.col(field.name), field.type)
         ]
+        if dates:
+            self._finished.append(pl.all_horizontal(dates).alias(_HELD))
+        self._has_dates = bool(dates)
         self._starts: dict[int, bytes] = {}
 
     def read(self, payloads: Sequence[bytes], prefix: int) -> pl.DataFrame:
@@ -81,12 +86,10 @@ class BlockReader:
         block = b"".join([start, zigzag(len(payloads)), zigzag(len(body)), body, _SYNC])
         try:
             frame = pl.read_avro(io.BytesIO(block), columns=self._projection)
-            ends = frame.select((pl.col(_BOUNDARY) == pl.lit(boundary)).all()).item()
-            if ends and frame.height == len(payloads):
-                frame = frame.select(
-                    finish(pl.col(field.name), field.type) for field in self._fields
-                )
-                if not self._dates or frame.select(pl.all_horizontal(self._dates)).item():
+            ends = frame[_BOUNDARY] == pl.Series([boundary], dtype=pl.Binary)
+            if frame.height == len(payloads) and ends.all():
+                frame = frame.select(self._finished)
+                if not self._has_dates or frame.drop_in_place(_HELD)[0]:
                     return frame
                 raise DecodeError("a date or an instant of an avro block is none")
         except _BROKEN_BYTES as error:
@@ -216,7 +219,7 @@ def finish(column: pl.Expr, avro: AvroType) -> pl.Expr:  # noqa: PLR0911 - likew
 
 
 def _in_calendar(column: pl.Expr, avro: AvroType) -> Iterator[pl.Expr]:
-    """For each date and instant in a finished column: whether all may be held."""
+    """For each date and instant in a column as it is on the wire: whether all may be held."""
     match avro:
         case Date() | Timestamp():
             yield is_in_calendar(column, dtype_of(avro)).all()

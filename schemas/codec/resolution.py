@@ -70,6 +70,10 @@ class Resolution:
                 self._checks += _checks(pl.col(source.name), source.type, field.type)
             self._outputs.append(_field(field, writer, pl.col))
         self._names = [output.meta.output_name() for output in self._outputs]
+        self._is_same = needed == self._names and all(
+            _source(writer, field) == field for field in reader.fields if field.name in self._names
+        )
+        self._reads_any = bool(needed)
         # One column at least, so that the number of rows is known.
         self.columns = needed or [writer.fields[0].name]
 
@@ -84,6 +88,10 @@ class Resolution:
         """`frame` holds `columns` of the writer, and no row that is `refused`; the result the
         reader's, in its order.
         """
+        if self._is_same and frame.columns == self._names:
+            return frame
+        if self._reads_any:
+            return frame.select(self._outputs)
         return frame.with_columns(self._outputs).select(self._names)
 
 

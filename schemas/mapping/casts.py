@@ -94,7 +94,7 @@ def plain_numbers(text: pl.Expr) -> pl.Expr:
     """
 
     def plain(texts: pl.Series) -> pl.Series:
-        if not texts.str.contains_any(["e", "E"]).any():
+        if not texts.str.contains("[eE]").any():
             return texts
         return texts.to_frame("text").select(_plain(pl.col("text"))).to_series()
 

@@ -77,9 +77,9 @@ class ObjectMapping:
     `row_prefix` begins the source ids of its rows, and of no others. `position` makes the column
     of that name from an envelope. `reader` is the schema to decode its values with: the envelope,
     reduced to what is mapped. `flat` makes the working columns from an envelope, `computed` adds
-    those of expressions, `fields` the canonical fields, `rejection` names the first rule a record
-    breaks. The first `envelope_rules` of `rejections` are those of a change that tells nothing of
-    a row.
+    those of expressions, `fields` the canonical fields. `is_rejected` says whether a record breaks
+    a rule, `rejection` names the first it breaks. The first `envelope_rules` of `rejections` are
+    those of a change that tells nothing of a row.
     """
 
     topic: str
@@ -93,6 +93,7 @@ class ObjectMapping:
     flat: tuple[pl.Expr, ...]
     computed: tuple[Computed, ...]
     fields: tuple[pl.Expr, ...]
+    is_rejected: pl.Expr
     rejection: pl.Expr
     lookups: tuple[Lookup, ...] = ()
     unfit: pl.Expr | None = None
@@ -101,8 +102,11 @@ class ObjectMapping:
     def apply(self, envelopes: pl.DataFrame, found: pl.DataFrame | None = None) -> MappedRows:
         """Map envelopes decoded with `reader`, row by row in order.
 
-        `found` are the columns of lookups, by default as if they had found nothing.
+        They may have the column `position` already. `found` are the columns of lookups, by default
+        as if they had found nothing.
         """
+        if "position" not in envelopes.columns:
+            envelopes = envelopes.with_columns(self.position)
         flat = envelopes.select(self.flat)
         if self.lookups:
             if found is None:
@@ -115,15 +119,21 @@ class ObjectMapping:
             "id",
             "position",
             "is_delete",
-            self.rejection.alias("rejection"),
+            self._rejections(working),
             *(() if self.unfit is None else (self.unfit.alias("unfit"),)),
             *exists,
         )
         targets = tuple(
-            working.select(pl.col(column).alias(field) for field, column in target.columns.items())
+            pl.DataFrame([working[column].alias(field) for field, column in target.columns.items()])
             for target in self.targets
         )
         return MappedRows(rows, targets, working.select(self.shown))
+
+    def _rejections(self, working: pl.DataFrame) -> pl.Series:
+        """The first rule that each record breaks: hardly any does, and to find it takes longer."""
+        is_any = working.select(self.is_rejected).to_series().any()
+        first = self.rejection if is_any else pl.repeat(None, working.height, dtype=pl.UInt16)
+        return working.select(first.alias("rejection")).to_series()
 
 
 def with_computed(rows: pl.DataFrame, expressions: Sequence[Computed]) -> pl.DataFrame:

@@ -6,6 +6,7 @@ than whole seconds: 0.33 h are 1188 s and no third of an hour, an interval of 20
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Final
 
 import polars as pl
@@ -15,6 +16,7 @@ from schemas.exact import (
     SECONDS_AN_HOUR,
     half_even,
     hundredths_of_hours,
+    made_once,
     unscaled,
 )
 from schemas.mapping.casts import INTERVAL
@@ -51,17 +53,19 @@ def seconds_of(unit: Duration, expr: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     Raises DurationError for a column whose type does not fit the unit.
     """
     if unit is Duration.INTERVAL and isinstance(dtype, pl.Duration):
-        return half_even(expr.dt.total_microseconds().cast(pl.Int128), _MICROSECONDS).cast(pl.Int64)
+        return _quotient(expr.dt.total_microseconds().cast(pl.Int128), _MICROSECONDS).cast(pl.Int64)
     if unit is Duration.INTERVAL:
         _expect(dtype == pl.String, unit, dtype)
-        return half_even(_nanoseconds(expr), _NANOSECONDS).cast(pl.Int64, strict=False)
+        return _quotient(_nanoseconds(expr), _NANOSECONDS).cast(pl.Int64, strict=False)
     if unit is Duration.MICROSECONDS:
         _expect(dtype.is_integer(), unit, dtype)
-        return half_even(expr.cast(pl.Int128), _MICROSECONDS).cast(pl.Int64)
+        return _quotient(expr.cast(pl.Int128), _MICROSECONDS).cast(pl.Int64)
     if isinstance(dtype, pl.Decimal):
         number = unscaled(expr)
         fits = number.abs() < pl.lit(_UNSCALED_MAX, pl.Int128)
-        exact = half_even(pl.when(fits).then(number) * _SECONDS[unit], 10**dtype.scale)
+        common = gcd(_SECONDS[unit], 10**dtype.scale)
+        dividend = pl.when(fits).then(number) * (_SECONDS[unit] // common)
+        exact = _quotient(dividend, 10**dtype.scale // common)
     else:
         _expect(dtype.is_integer(), unit, dtype)
         exact = expr.cast(pl.Int128) * _SECONDS[unit]
@@ -87,10 +91,16 @@ def in_field(seconds: pl.Expr, target: pl.DataType) -> pl.Expr:
     if target == pl.Int64:
         return seconds
     if isinstance(target, pl.Decimal) and target.scale == HOURS_SCALE:
-        hundredths = hundredths_of_hours(seconds.cast(pl.Int128))
+        hundredths = made_once(seconds.cast(pl.Int128), hundredths_of_hours)
         one = pl.lit(f"1e-{HOURS_SCALE}").cast(pl.Decimal(38, HOURS_SCALE))
         return (hundredths.cast(pl.Decimal(38, 0)) * one).cast(target, strict=False)
     raise DurationError(f"a duration does not become {target}")
+
+
+def _quotient(dividend: pl.Expr, divisor: int) -> pl.Expr:
+    if divisor == 1:
+        return dividend
+    return made_once(dividend, lambda made: half_even(made, divisor))
 
 
 def _nanoseconds(text: pl.Expr) -> pl.Expr:

@@ -43,7 +43,7 @@ from schemas.mapping.lookups import (
 from schemas.mapping.problems import Problem, refusal
 from schemas.mapping.reader import (
     CHANGED_AT,
-    UNREAD_PREFIX,
+    TOLD_PREFIX,
     declared_dtype,
     may_be_unread,
     position,
@@ -182,7 +182,7 @@ class _Compiler:
             declared = config.columns[column]
             what = f"number of {declared}" if declared.startswith("decimal") else declared
             self._reject(
-                pl.col(UNREAD_PREFIX + column),
+                pl.col(TOLD_PREFIX + column) & source(column).is_null(),
                 f"{column} is no {what}",
                 hint=f"correct the row, or the type of {column} in {self._mapping}",
             )
@@ -209,6 +209,7 @@ class _Compiler:
             flat=working_columns(self._system, config, columns, used),
             computed=self._expressions.computed(),
             fields=tuple(self._fields),
+            is_rejected=self._is_rejected(),
             rejection=_first_broken(self._hits(is_looked_up=False)),
             lookups=tuple(self._lookups.values()),
             unfit=_first_unfit(self._hits(is_looked_up=True)) if self._lookups else None,
@@ -222,6 +223,12 @@ class _Compiler:
             for index, (is_broken, _, decides) in enumerate(self._rules)
             if decides is is_looked_up
         ]
+
+    def _is_rejected(self) -> pl.Expr:
+        """Whether any rule is broken, of those that `_first_broken` looks at."""
+        broken = [is_broken for is_broken, _, decides in self._rules if not decides]
+        of_row = pl.any_horizontal(pl.lit(value=False), *broken[_ENVELOPE_RULES:])
+        return pl.any_horizontal(*broken[:_ENVELOPE_RULES], ~pl.col("is_delete") & of_row)
 
     def _compile_lookups(self, dtypes: Mapping[str, Dtypes]) -> None:
         for name in self._config.lookups:

@@ -41,9 +41,9 @@ def _each(function: Callable[[str], str | None], text: pl.Expr) -> pl.Expr:
     """A function of each text, taken once a text; null for null."""
 
     def make(texts: pl.Series) -> pl.Series:
-        unique = texts.drop_nulls().unique()
-        made = pl.Series([function(each) for each in unique], dtype=pl.String)
-        return texts.replace_strict(unique, made, default=None, return_dtype=pl.String)
+        given: list[str | None] = texts.to_list()
+        made = {each: None if each is None else function(each) for each in set(given)}
+        return pl.Series(texts.name, list(map(made.__getitem__, given)), dtype=pl.String)
 
     return text.map_batches(make, return_dtype=pl.String, is_elementwise=True)
 

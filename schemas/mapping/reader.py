@@ -25,8 +25,8 @@ from schemas.topics import Topic
 _AvroJson = Any  # JSON of an Avro schema
 
 CHANGED_AT: Final = pl.Datetime("ms", "UTC")
-UNREAD_PREFIX: Final = "unread."
-"""Working columns that say of a value whether it is none of its declared type."""
+TOLD_PREFIX: Final = "told."
+"""Working columns that say whether the source told a value, be it none of its declared type."""
 
 
 def source_dtypes(topic: Topic, declared: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
@@ -95,7 +95,9 @@ def working_columns(
     sources: Mapping[str, pl.DataType],
     used: list[str],
 ) -> tuple[pl.Expr, ...]:
-    """Expressions from the envelope to the working frame: id, position, op, … and the columns."""
+    """Expressions from the envelope with its position to the working frame: id, op, … and the
+    columns.
+    """
     after, before = pl.col("after").struct, pl.col("before").struct
     is_delete = pl.col("op") == Operation.DELETE.value
     if config.deleted_when is not None:
@@ -111,14 +113,14 @@ def working_columns(
     ]
     return (
         row_ids(f"{system.system}:{config.kind}", keys, system.ids).alias("id"),
-        position(system.capture),
+        pl.col("position"),
         needs_no_position(system.capture),
         pl.col("source").struct.field("ts_ms").cast(CHANGED_AT).alias("changed_at"),
         pl.col("op"),
         is_delete.alias("is_delete"),
         *(made.alias(SOURCE_PREFIX + name) for name, made in values.items()),
         *(
-            (after.field(name).is_not_null() & values[name].is_null()).alias(UNREAD_PREFIX + name)
+            after.field(name).is_not_null().alias(TOLD_PREFIX + name)
             for name in may_be_unread(config, used)
         ),
     )

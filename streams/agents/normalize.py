@@ -11,9 +11,8 @@ all of them. So the event is handed on to the others, and each deletes the rows 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import ne
 from typing import Final, Self
 
 import numpy as np
@@ -21,26 +20,23 @@ import numpy.typing as npt
 import polars as pl
 import structlog
 
-from schemas.codec.columnar import ChunkEncoder, ChunkReader, DecodedChunk, frame_dtypes
-from schemas.codec.framing import header
+from schemas.codec.columnar import ChunkReader, DecodedChunk, frame_dtypes
 from schemas.contracts import record_schema
 from schemas.envelope import UNAVAILABLE, Operation
-from schemas.keys import KEY_SCHEMA, encode_keys
 from schemas.mapping.compiled import MappedRows, ObjectMapping, Rejection, TargetMapping
 from schemas.position import table_reads
-from schemas.routing import partition_of
-from schemas.topics import PARTITIONS, Route
+from schemas.topics import PARTITIONS
 from streams.agents.dead_letters import Refusal, dead_letters
 from streams.agents.lookups import PROJECTIONS, Search, stamp_of
 from streams.agents.normalize_state import (
     NOWHERE,
-    Partitions,
     Positions,
     RowMemory,
     RowMemoryCodec,
     packed,
 )
-from streams.agents.registry import SchemaSource, SubjectIds
+from streams.agents.normalize_writer import Chosen, Places, TargetWriter, part
+from streams.agents.registry import SchemaSource
 from streams.agents.source_log import SourceLog, log_key
 from streams.engine import Accounting, Chunk, Effects, Output, OutputBatch, State
 from tables.lookups import LookupTable, Reason, Seeker, Wait
@@ -51,8 +47,8 @@ HANDED_ON: Final = b"truncated"
 TIMELINE_CHANGED: Final = "timeline_changed"
 TRUNCATED: Final = "truncated"
 
-Chosen = npt.NDArray[np.intp]
-"""Numbers of rows."""
+Flags = npt.NDArray[np.bool_]
+_LOWEST: Final = np.iinfo(np.int64).min
 
 _log = structlog.get_logger()
 
@@ -76,35 +72,53 @@ class _Seekers:
     before: Sequence[Seeker]
     floors: Positions
 
-    def is_ready(self) -> pl.Series:
+    def is_ready(self) -> Flags:
         """Whether what a row looks up is there."""
-        return pl.Series("is_ready", [wait is None for wait in self.search.waits], pl.Boolean)
+        return np.array([wait is None for wait in self.search.waits], np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """The decoded records of a chunk with their outcome, and the memory of their rows.
 
-    `rows`: record (index in the chunk), id, position (to remember and publish), is_delete,
-    rejection, row (index into `ids`), is_stale, is_accepted; parallel to the canonical frames.
+    The arrays are parallel to the canonical frames. `records` are indexes in the chunk, `rows` into
+    `ids` (-1: the record has no id), `positions` those to remember and publish, `rejections` into
+    those of the mapping (-1: none); `exists` are by target.
     """
 
-    rows: pl.DataFrame
+    records: Sequence[int]
+    rows: Chosen
+    positions: Positions
+    rejections: Positions
+    is_delete: Flags
+    is_stale: Flags
+    is_accepted: Flags
+    exists: Sequence[Flags]
     ids: list[str]
     values: list[bytes | None]
     memory: RowMemory
     seekers: _Seekers | None = None
 
-    def versions(self, chosen: pl.DataFrame, step: int) -> pl.Series:
+    def last_of(self, is_chosen: Flags) -> Chosen:
+        """The last chosen record of each row that has one, in order."""
+        chosen = np.flatnonzero(is_chosen)
+        last = np.full(len(self.ids), -1, np.intp)
+        last[self.rows[chosen]] = chosen
+        return np.sort(last[last >= 0])
+
+    def ids_of(self, chosen: Chosen) -> list[str]:
+        """The ids of the rows of records."""
+        return list(map(self.ids.__getitem__, self.rows[chosen].tolist()))
+
+    def versions(self, chosen: Chosen, step: int) -> Positions:
         """What the records of some rows bear, so that readers take each for newer than the last.
 
         Their position, or where what they look up may change it, one that grows each time.
         """
         if self.seekers is None:
-            return chosen["position"]
-        floors = self.seekers.floors[chosen["row"].to_numpy()]
-        newest = np.maximum(floors, chosen["position"].to_numpy())
-        return pl.Series("position", newest + step, dtype=pl.Int64)
+            return self.positions[chosen]
+        floors = self.seekers.floors[self.rows[chosen]]
+        return np.maximum(floors, self.positions[chosen]) + step
 
 
 _PASSING: Final = 1
@@ -124,11 +138,11 @@ class Normalizer:
             for index, target in enumerate(mapping.targets)
             for field in target.unset_kept
         ]
-        self._writers = [_TargetWriter(target, registry) for target in mapping.targets]
+        self._writers = [TargetWriter(target, registry) for target in mapping.targets]
         self._moving = [at for at, writer in enumerate(self._writers) if writer.rows_move]
-        self._shows: _TargetWriter | None = None
+        self._shows: TargetWriter | None = None
         if mapping.shown:
-            self._shows = _TargetWriter(TargetMapping(PROJECTIONS, (), {}), registry)
+            self._shows = TargetWriter(TargetMapping(PROJECTIONS, (), {}), registry)
         # Readers are not thread-safe; a partition is never handled by two threads at once.
         self._readers: dict[int, ChunkReader] = {}
 
@@ -139,21 +153,18 @@ class Normalizer:
         decoded = log.rows
         table = LookupTable(state)
         search = self._search(decoded.frame, table)
-        mapped = self._mapping.apply(decoded.frame, None if search is None else search.columns)
+        envelopes = decoded.frame.hstack([pl.Series("position", log.told)])
+        mapped = self._mapping.apply(envelopes, None if search is None else search.columns)
         judged = self._judge(decoded, mapped, log, state)
         if search is not None:
             values = [chunk.values[record] for record in decoded.rows]
             search = search.with_unfit(mapped.rows["unfit"], self._mapping.rejections)
             judged = _sought(judged, search, table, values, stamp_of(chunk))
-        latest = (
-            judged.rows.with_row_index("at")
-            .filter("is_accepted")
-            .unique("row", keep="last", maintain_order=True)
-        )
+        latest = judged.last_of(judged.is_accepted)
         targets = self._restore_unset(judged, latest, mapped.targets)
         effects = self._effects(judged, latest, targets)
         effects.outputs[:0] = self._passing(judged, latest, mapped)
-        effects.outputs += self._showing(latest, mapped)
+        effects.outputs += self._showing(judged, latest, mapped)
         self._keep(judged, latest)
         if log.is_emptied:
             older = self._empty(log.after.emptied_at, judged, targets, state, effects)
@@ -166,14 +177,17 @@ class Normalizer:
         if log.after != log.before:
             effects.state[log_key(self._mapping.topic)] = log.after.to_bytes()
         effects.notices = log.notices
-        refusals = self._refusals(decoded, judged.rows)
+        refusals = self._refusals(decoded, judged)
         effects.outputs += dead_letters(chunk, refusals, agent=AGENT, ids=self._registry)
-        waiting = 0 if search is None else int((~latest["is_ready"] & ~latest["is_delete"]).sum())
+        waiting = 0
+        if judged.seekers is not None:
+            is_waiting = ~judged.seekers.is_ready() & ~judged.is_delete
+            waiting = int(is_waiting[latest].sum())
         effects.accounting = Accounting(
-            applied=int(judged.rows["is_accepted"].sum()) + len(log.truncations) - waiting,
+            applied=int(judged.is_accepted.sum()) + len(log.truncations) - waiting,
             parked=waiting,
             # A tombstone repeats the delete in front of it.
-            stale=int(judged.rows["is_stale"].sum()) + len(decoded.tombstones),
+            stale=int(judged.is_stale.sum()) + len(decoded.tombstones),
             dead_lettered=len(refusals),
         )
         return effects
@@ -202,19 +216,26 @@ class Normalizer:
         mapped = self._mapping.apply(decoded.frame, search.columns)
         values = state.get_many([row_id.encode() for row_id in ids])
         memory = self._memory.decode(values)
-        rows = mapped.rows.with_columns(
-            pl.Series("id", ids, dtype=pl.String),
-            pl.Series("position", memory.positions, dtype=pl.Int64),
-            pl.Series("row", np.arange(len(ids)), dtype=pl.Int64),
-            pl.lit(value=False).alias("is_stale"),
-            pl.lit(value=True).alias("is_accepted"),
+        count = len(ids)
+        judged = _Judged(
+            records=range(count),
+            rows=np.arange(count),
+            positions=memory.positions,
+            rejections=_whole(mapped.rows["rejection"]),
+            is_delete=_flags(mapped.rows["is_delete"]),
+            is_stale=np.zeros(count, np.bool_),
+            is_accepted=np.ones(count, np.bool_),
+            exists=self._existing(mapped),
+            ids=ids,
+            values=values,
+            memory=memory,
         )
         # A rule that it was not judged by when it came: the mapping is another one now.
-        unfit = rows.select(pl.coalesce("rejection", "unfit")).to_series()
+        unfit = mapped.rows.select(pl.coalesce("rejection", "unfit")).to_series()
         search = search.with_unfit(unfit, self._mapping.rejections)
         events = [row.value for _, row in kept]
-        judged = _sought(_Judged(rows, ids, values, memory), search, table, events, stamp)
-        latest = judged.rows.with_row_index("at")
+        judged = _sought(judged, search, table, events, stamp)
+        latest = np.arange(count)
         # What is kept of a text may be of a later change, which was refused.
         frames = [*mapped.targets]
         for target, field in self._kept:
@@ -229,19 +250,19 @@ class Normalizer:
         lookups = self._mapping.lookups
         return Search.of(lookups, envelopes, table) if lookups else None
 
-    def _keep(self, judged: _Judged, latest: pl.DataFrame) -> None:
+    def _keep(self, judged: _Judged, latest: Chosen) -> None:
         """Keep rows that look others up, for when these change."""
         seekers = judged.seekers
         if seekers is None:
             return
-        versions = judged.versions(latest, _LAST).to_list()
-        columns = latest.select("at", "row", "id", "is_delete").iter_rows()
-        for version, (at, row, row_id, is_delete) in zip(versions, columns, strict=True):
+        versions = judged.versions(latest, _LAST).tolist()
+        for version, at in zip(versions, latest.tolist(), strict=True):
             now = Seeker(version)
-            if not is_delete:
+            if not judged.is_delete[at]:
                 begins, wait = seekers.search.begins[at], seekers.search.waits[at]
                 now = Seeker(version, begins, wait, seekers.values[at])
-            seekers.table.keep(row_id, seekers.before[row], now)
+            row = judged.rows[at]
+            seekers.table.keep(judged.ids[row], seekers.before[row], now)
 
     def _forget(self, row_ids: Sequence[str], table: LookupTable) -> None:
         """Keep nothing of rows that a truncation has deleted but their versions."""
@@ -249,12 +270,12 @@ class Normalizer:
             for row_id, row in zip(row_ids, table.seekers(row_ids), strict=True):
                 table.keep(row_id, row, Seeker(row.version))
 
-    def _showing(self, latest: pl.DataFrame, mapped: MappedRows) -> list[OutputBatch]:
+    def _showing(self, judged: _Judged, latest: Chosen, mapped: MappedRows) -> list[OutputBatch]:
         """What changed rows show to those that look them up, on every partition."""
-        if self._shows is None or latest.is_empty():
+        if self._shows is None or not len(latest):
             return []
-        ids = latest["id"].to_list()
-        frame = mapped.shown[latest["at"]]
+        ids = judged.ids_of(latest)
+        frame = mapped.shown[latest]
         columns = pl.lit(pl.Series([frame.columns])).first()
         shown = frame.select(
             pl.Series("id", ids, dtype=pl.String),
@@ -262,8 +283,8 @@ class Normalizer:
             pl.concat_list(frame.columns).alias("texts"),
         )
         everywhere = np.zeros(len(ids), np.uint16)
-        places = np.where(latest["is_delete"].to_numpy(), NOWHERE, 0).astype(np.uint16)
-        return self._shows.outputs(ids, shown, _Places(everywhere, ids), _Places(places, ids))
+        places = np.where(judged.is_delete[latest], NOWHERE, 0).astype(np.uint16)
+        return self._shows.outputs(ids, shown, Places(everywhere, ids), Places(places, ids))
 
     def _gone(self, row_ids: list[str]) -> list[OutputBatch]:
         """The end of what rows show."""
@@ -272,7 +293,7 @@ class Normalizer:
         everywhere = np.zeros(len(row_ids), np.uint16)
         nowhere = np.full(len(row_ids), NOWHERE, np.uint16)
         empty = pl.DataFrame(schema=frame_dtypes(record_schema(str(PROJECTIONS.record))))
-        was, now = _Places(everywhere, row_ids), _Places(nowhere, row_ids)
+        was, now = Places(everywhere, row_ids), Places(nowhere, row_ids)
         return self._shows.outputs(row_ids, empty, was, now)
 
     def _decode(self, chunk: Chunk) -> DecodedChunk:
@@ -294,38 +315,48 @@ class Normalizer:
         next to the last applied one, or to where the present log begins. No change is streamed with
         that: positions in a log are as far apart as its records are long.
         """
-        rows = mapped.rows.insert_column(0, pl.Series("record", decoded.rows, dtype=pl.Int64))
-        rows = rows.with_columns(
-            pl.Series("position", log.positions),
-            pl.Series("log_begins", log.begins),
-            table_reads(decoded.frame["source"]).alias("is_read"),
-        )
-        unique = rows.select(pl.col("id").drop_nulls().unique(maintain_order=True))
-        ids = unique["id"].to_list()
+        told: list[str | None] = mapped.rows["id"].to_list()
+        numbers: dict[str | None, int] = {each: at for at, each in enumerate(dict.fromkeys(told))}
+        if None in told:
+            del numbers[None]
+            numbers = {each: at for at, each in enumerate(numbers)} | {None: -1}
+        rows = np.fromiter(map(numbers.__getitem__, told), np.intp, len(told))
+        ids = [each for each in numbers if each is not None]
         values = state.get_many([row_id.encode() for row_id in ids])
         memory = self._memory.decode(values)
-        known = unique.with_columns(
-            pl.Series("row", np.arange(len(ids)), dtype=pl.Int64),
-            pl.Series("last", memory.positions, dtype=pl.Int64),
+        # What has no id has no memory: its last position is that of nothing.
+        last = np.append(memory.positions, _LOWEST)[rows]
+        rejections = _whole(mapped.rows["rejection"])
+        is_read = table_reads(decoded.frame["source"]).to_numpy()
+        is_sound = (rejections < 0) & ~is_read
+        newest = np.maximum(last, _newest_before(rows, log.positions, is_sound))
+        newest = np.maximum(newest, log.after.emptied_at)
+        is_stale = (log.positions >= 0) & (log.positions <= newest)
+        after_newest = np.maximum(np.maximum(newest, log.begins), 0) + 1
+        return _Judged(
+            records=decoded.rows,
+            rows=rows,
+            positions=np.where(is_read, after_newest, log.positions),
+            rejections=rejections,
+            is_delete=_flags(mapped.rows["is_delete"]),
+            is_stale=is_stale,
+            is_accepted=~is_stale & (rejections < 0),
+            exists=self._existing(mapped),
+            ids=ids,
+            values=values,
+            memory=memory,
         )
-        rows = rows.join(known, on="id", how="left", maintain_order="left")
-        emptied_at = pl.lit(log.after.emptied_at, dtype=pl.Int64)
-        newest = pl.max_horizontal("last", _newest_before(rows), emptied_at)
-        is_stale = (pl.col("position") >= 0) & (pl.col("position") <= newest).fill_null(False)
-        after_newest = pl.max_horizontal(newest, "log_begins", 0) + 1
-        rows = rows.with_columns(
-            is_stale.alias("is_stale"),
-            pl.when("is_read").then(after_newest).otherwise("position").alias("position"),
-        )
-        rows = rows.with_columns(
-            (~pl.col("is_stale") & pl.col("rejection").is_null()).alias("is_accepted")
-        )
-        return _Judged(rows, ids, values, memory)
+
+    def _existing(self, mapped: MappedRows) -> list[Flags]:
+        """Whether each record has one of each target, unless it deletes its row."""
+        everywhere = np.ones(mapped.rows.height, np.bool_)
+        names = [target.exists for target in self._mapping.targets]
+        return [everywhere if name is None else _flags(mapped.rows[name]) for name in names]
 
     def _restore_unset(
         self,
         judged: _Judged,
-        latest: pl.DataFrame,
+        latest: Chosen,
         targets: Sequence[pl.DataFrame],
         step: int = _LAST,
     ) -> list[pl.DataFrame]:
@@ -336,48 +367,46 @@ class Normalizer:
         A value that was never seen stays null: it is not known, and the placeholder is no value.
         That of a refused row counts: the source holds it, whatever else is wrong with the row.
         """
-        settled = judged.versions(latest, step).alias("source_position")
-        chosen = [frame[latest["at"]].with_columns(settled) for frame in targets]
+        settled = pl.Series("source_position", judged.versions(latest, step), dtype=pl.Int64)
+        chosen = [_with(part(frame, latest), settled) for frame in targets]
+        rows = judged.rows[latest].tolist()
         for kept_index, (target, field) in enumerate(self._kept):
-            is_unset = chosen[target][field] == UNAVAILABLE
-            rows = set(latest["row"].filter(is_unset))
-            if not rows:
+            texts = chosen[target][field].to_list()
+            if UNAVAILABLE not in texts:
                 continue
-            known = {row: self._kept_text(judged.values[row], kept_index) for row in rows}
-            last = dict(latest.select("row", "at").iter_rows())
-            changes = self._telling(judged, targets[target][field])
-            for at, row, is_delete, text in changes.filter(pl.col("row").is_in(rows)).iter_rows():
-                if at <= last[row] and (is_delete or text != UNAVAILABLE):
+            unset = {row for row, text in zip(rows, texts, strict=True) if text == UNAVAILABLE}
+            known = {row: self._kept_text(judged.values[row], kept_index) for row in unset}
+            last = dict(zip(rows, latest.tolist(), strict=True))
+            for at, row, is_delete, text in self._telling(judged, targets[target][field]):
+                if row in unset and at <= last[row] and (is_delete or text != UNAVAILABLE):
                     known[row] = None if is_delete else text
             texts = [
                 known[row] if text == UNAVAILABLE else text
-                for row, text in zip(latest["row"], chosen[target][field], strict=True)
+                for row, text in zip(rows, texts, strict=True)
             ]
             restored = pl.Series(field, texts, dtype=pl.String)
-            chosen[target] = chosen[target].with_columns(restored)
-            _log.debug("unset_restored", topic=self._mapping.topic, field=field, rows=len(rows))
+            chosen[target] = _with(chosen[target], restored)
+            _log.debug("unset_restored", topic=self._mapping.topic, field=field, rows=len(unset))
         return chosen
 
-    def _telling(self, judged: _Judged, texts: pl.Series) -> pl.DataFrame:
+    def _telling(
+        self, judged: _Judged, texts: pl.Series
+    ) -> Iterator[tuple[int, int, bool, str | None]]:
         """The changes that tell of a text, in order: at, row, is_delete, text."""
-        is_of_a_row = pl.col("rejection") >= self._mapping.envelope_rules
-        return (
-            judged.rows.with_row_index("at")
-            .with_columns(texts.alias("text"))
-            .filter(~pl.col("is_stale") & (pl.col("is_accepted") | is_of_a_row))
-            .select("at", "row", "is_delete", "text")
-        )
+        is_of_a_row = judged.rejections >= self._mapping.envelope_rules
+        tells = ~judged.is_stale & (judged.is_accepted | is_of_a_row)
+        for at in np.flatnonzero(tells).tolist():
+            yield at, int(judged.rows[at]), bool(judged.is_delete[at]), texts[at]
 
     def _keep_refused_texts(
-        self, judged: _Judged, latest: pl.DataFrame, mapped: MappedRows, effects: Effects
+        self, judged: _Judged, latest: Chosen, mapped: MappedRows, effects: Effects
     ) -> None:
         """Keep the texts of rows that were refused after their last accepted change."""
-        if not self._kept or not judged.rows["rejection"].is_not_null().any():
+        if not self._kept or not (judged.rejections >= 0).any():
             return
-        last = dict(latest.select("row", "at").iter_rows())
+        last = dict(zip(judged.rows[latest].tolist(), latest.tolist(), strict=True))
         for kept_index, (target, field) in enumerate(self._kept):
-            changes = self._telling(judged, mapped.targets[target][field])
-            for at, row, _, text in changes.iter_rows():
+            for at, row, _, text in self._telling(judged, mapped.targets[target][field]):
                 if at > last.get(row, -1) and text != UNAVAILABLE:
                     key = judged.ids[row].encode()
                     value = effects.state.get(key, judged.values[row])
@@ -393,29 +422,26 @@ class Normalizer:
             return None
         return list(self._memory.texts(value))[len(self._moving) + kept_index]
 
-    def _effects(
-        self, judged: _Judged, latest: pl.DataFrame, targets: Sequence[pl.DataFrame]
-    ) -> Effects:
-        rows = latest["row"].to_numpy()
-        ids = latest["id"].to_list()
+    def _effects(self, judged: _Judged, latest: Chosen, targets: Sequence[pl.DataFrame]) -> Effects:
+        rows = judged.rows[latest]
+        ids = judged.ids_of(latest)
         routes = [
-            writer.routes(ids, frame).to_list()
-            for writer, frame in zip(self._writers, targets, strict=True)
+            writer.routes(ids, frame) for writer, frame in zip(self._writers, targets, strict=True)
         ]
         old = judged.memory.partitions[rows]
         new = np.full_like(old, NOWHERE)
         for index, writer in enumerate(self._writers):
-            is_there = latest.select(self._exists(index)).to_series().to_numpy()
+            is_there = _exists(judged, index)[latest]
             new[:, index] = np.where(is_there, writer.partitions(routes[index]), NOWHERE)
         before = [judged.values[row] for row in rows.tolist()]
         packed_routes = _packed(routes[index] for index in self._moving)
         former = self._former_routes(before, routes, packed_routes)
         outputs: list[OutputBatch] = []
         for index, (writer, frame) in enumerate(zip(self._writers, targets, strict=True)):
-            was, now = _Places(old[:, index], former[index]), _Places(new[:, index], routes[index])
+            was, now = Places(old[:, index], former[index]), Places(new[:, index], routes[index])
             outputs += writer.outputs(ids, frame, was, now)
         kept = [[packed(text) for text in targets[index][field]] for index, field in self._kept]
-        memory = RowMemory(latest["position"].to_numpy(), new)
+        memory = RowMemory(judged.positions[latest], new)
         texts = [packed_routes, *kept] if self._moving else kept
         values = self._memory.encode(memory, texts)
         state: dict[bytes, bytes | None] = {
@@ -423,17 +449,7 @@ class Normalizer:
         }
         return Effects(state=state, outputs=[*outputs])
 
-    def _exists(self, index: int) -> pl.Expr:
-        """Whether there is a record of a target after a change."""
-        exists = self._mapping.targets[index].exists
-        is_live = ~pl.col("is_delete")
-        if self._mapping.lookups:
-            is_live &= pl.col("is_ready")
-        return is_live if exists is None else is_live & pl.col(exists)
-
-    def _passing(
-        self, judged: _Judged, latest: pl.DataFrame, mapped: MappedRows
-    ) -> list[OutputBatch]:
+    def _passing(self, judged: _Judged, latest: Chosen, mapped: MappedRows) -> list[OutputBatch]:
         """Records that came or changed and then went within the chunk: as they were, then gone.
 
         Who has ordered a row waits until it is seen, and orders anew when it has gone: of a row
@@ -442,37 +458,33 @@ class Normalizer:
         """
         outputs: list[OutputBatch] = []
         for index in range(len(self._writers)):
-            exists = self._exists(index)
-            gone = set(latest["row"].filter(latest.select(~exists).to_series()))
-            if not gone:
+            exists = _exists(judged, index)
+            has_gone = np.zeros(len(judged.ids), np.bool_)
+            has_gone[judged.rows[latest[~exists[latest]]]] = True
+            if not has_gone.any():
                 continue
-            last = (
-                judged.rows.with_row_index("at")
-                .filter(pl.col("is_accepted") & exists & pl.col("row").is_in(gone))
-                .unique("row", keep="last", maintain_order=True)
-            )
-            if not last.is_empty():
+            last = judged.last_of(judged.is_accepted & exists & has_gone[judged.rows])
+            if len(last):
                 outputs += self._passed(judged, last, mapped, index)
         return outputs
 
     def _passed(
-        self, judged: _Judged, last: pl.DataFrame, mapped: MappedRows, index: int
+        self, judged: _Judged, last: Chosen, mapped: MappedRows, index: int
     ) -> list[OutputBatch]:
         """The records of one target as they last were, then gone."""
         writer = self._writers[index]
         targets = self._restore_unset(judged, last, mapped.targets, _PASSING)
-        ids, rows = last["id"].to_list(), last["row"].to_list()
+        ids, rows = judged.ids_of(last), judged.rows[last].tolist()
         routes = [
-            writer.routes(ids, frame).to_list()
-            for writer, frame in zip(self._writers, targets, strict=True)
+            writer.routes(ids, frame) for writer, frame in zip(self._writers, targets, strict=True)
         ]
         packed_routes = _packed(routes[moving] for moving in self._moving)
         before = [judged.values[row] for row in rows]
         former = self._former_routes(before, routes, packed_routes)
         nowhere = np.full(len(ids), NOWHERE, np.uint16)
-        was = _Places(judged.memory.partitions[rows, index], former[index])
-        then = _Places(writer.partitions(routes[index]), routes[index])
-        gone = _Places(nowhere, routes[index])
+        was = Places(judged.memory.partitions[rows, index], former[index])
+        then = Places(writer.partitions(routes[index]), routes[index])
+        gone = Places(nowhere, routes[index])
         return [
             *writer.outputs(ids, targets[index], was, then),
             *writer.outputs(ids, targets[index], then, gone),
@@ -504,8 +516,8 @@ class Normalizer:
         packed_routes = _packed(routes[index] for index in self._moving)
         former = self._former_routes([found[at][1] for at in gone], routes, packed_routes)
         for index, (writer, frame) in enumerate(zip(self._writers, targets, strict=True)):
-            was = _Places(old[:, index], former[index])
-            now = _Places(new[:, index], former[index])
+            was = Places(old[:, index], former[index])
+            now = Places(new[:, index], former[index])
             effects.outputs += writer.outputs(ids, frame.clear(), was, now)
         positions = np.full(len(gone), emptied_at, np.int64)
         nothing = [packed(None)] * len(gone)
@@ -538,18 +550,15 @@ class Normalizer:
                     former[index][at] = text
         return former
 
-    def _refusals(self, decoded: DecodedChunk, rows: pl.DataFrame) -> list[Refusal]:
+    def _refusals(self, decoded: DecodedChunk, judged: _Judged) -> list[Refusal]:
         """Undecodable and rejected records in chunk order; a stale one is no longer judged."""
         refusals = [
             Refusal(index, Rejection(error.code, error.detail, error.hint))
             for index, error in decoded.errors
         ]
-        refused = rows.filter(~pl.col("is_stale") & pl.col("rejection").is_not_null())
+        refused = np.flatnonzero(~judged.is_stale & (judged.rejections >= 0)).tolist()
         reasons = self._mapping.rejections
-        refusals += [
-            Refusal(record, reasons[rejection])
-            for record, rejection in refused.select("record", "rejection").iter_rows()
-        ]
+        refusals += [Refusal(judged.records[at], reasons[judged.rejections[at]]) for at in refused]
         return sorted(refusals, key=lambda refusal: refusal.index)
 
 
@@ -557,13 +566,15 @@ class Normalizer:
 class _Log:
     """What a chunk tells of its source as a whole.
 
-    `rows` is the chunk without truncations, `positions` the positions of its rows, `begins` where
-    the log of each begins, `truncations` the indexes in the chunk of those that are new.
+    `rows` is the chunk without truncations, `told` the positions of its rows as the source tells
+    them, `positions` those to go by, `begins` where the log of each begins, `truncations` the
+    indexes in the chunk of those that are new.
     """
 
     before: SourceLog
     after: SourceLog
     rows: DecodedChunk
+    told: Positions
     positions: Positions
     begins: Positions
     truncations: Sequence[int]
@@ -571,34 +582,32 @@ class _Log:
     @classmethod
     def of(cls, mapping: ObjectMapping, chunk: Chunk, decoded: DecodedChunk, state: State) -> Self:
         """Read it off a decoded chunk, given the log so far."""
-        positions = decoded.frame.select(mapping.position)["position"].to_numpy()
+        told = decoded.frame.select(mapping.position)["position"].to_numpy()
         if not mapping.is_database:
             none = SourceLog()
-            return cls(none, none, decoded, positions, np.zeros_like(positions), ())
+            return cls(none, none, decoded, told, told, np.zeros_like(told), ())
         before = SourceLog.from_bytes(state.get(log_key(mapping.topic)))
-        is_truncation = (
-            (decoded.frame["op"] == Operation.TRUNCATE.value).fill_null(False).to_numpy()
-        )
+        is_truncation = _flags(decoded.frame["op"] == Operation.TRUNCATE.value)
         at = np.flatnonzero(is_truncation)
         is_copy = np.zeros(len(is_truncation), np.bool_)
         is_copy[at] = [chunk.keys[decoded.rows[index]] is not None for index in at]
         offsets = np.array([chunk.offsets[index] for index in decoded.rows], np.int64)
         after, positions, begins = before.after(
-            positions,
+            told,
             decoded.frame["source"],
             offsets,
             is_truncation=is_truncation,
             is_copy=is_copy,
         )
         if not len(at):
-            return cls(before, after, decoded, positions, begins, ())
+            return cls(before, after, decoded, told, positions, begins, ())
         kept = np.flatnonzero(~is_truncation)
         after = replace(after, emptied_at=max(before.emptied_at, int(positions[at].max())))
         rows = replace(
             decoded, frame=decoded.frame[kept], rows=[decoded.rows[index] for index in kept]
         )
         truncations = [decoded.rows[index] for index in at]
-        return cls(before, after, rows, positions[kept], begins[kept], truncations)
+        return cls(before, after, rows, told[kept], positions[kept], begins[kept], truncations)
 
     @property
     def is_emptied(self) -> bool:
@@ -634,24 +643,52 @@ def _sought(
     before = table.seekers(judged.ids)
     floors = np.array([max(row.version, stamp) for row in before], np.int64)
     seekers = _Seekers(table, search, values, before, floors)
-    return replace(judged, rows=judged.rows.with_columns(seekers.is_ready()), seekers=seekers)
+    return replace(judged, seekers=seekers)
 
 
-def _newest_before(rows: pl.DataFrame) -> pl.Series:
-    """The newest position of a sound change of the same row earlier in the chunk, or null.
+def _exists(judged: _Judged, target: int) -> Flags:
+    """Whether there is a record of a target after each change."""
+    is_live = ~judged.is_delete & judged.exists[target]
+    return is_live if judged.seekers is None else is_live & judged.seekers.is_ready()
+
+
+def _flags(known: pl.Series) -> Flags:
+    """Whether something is known to be so."""
+    return (known.fill_null(value=False) if known.null_count() else known).to_numpy()
+
+
+def _whole(numbers: pl.Series) -> Positions:
+    """Numbers with -1 for null."""
+    known = numbers.cast(pl.Int64)
+    return (known.fill_null(-1) if known.null_count() else known).to_numpy()
+
+
+def _with(frame: pl.DataFrame, column: pl.Series) -> pl.DataFrame:
+    """A frame with another column in place of its own."""
+    changed = frame.clone()
+    return changed.replace_column(frame.get_column_index(column.name), column)
+
+
+def _newest_before(rows: Chosen, positions: Positions, is_sound: Flags) -> Positions:
+    """The newest position of a sound change of the same row earlier in the chunk, if there is one.
 
     A snapshot's read is no change: it stands at the newest position, whatever its own.
-    Windows over many groups are slow, and most rows change once: only the others go through one.
+    Most rows change once: only the others are looked at one by one.
     """
-    sound = pl.when(pl.col("rejection").is_null() & ~pl.col("is_read")).then("position")
-    before = sound.shift(1).cum_max().forward_fill().over("row")
-    repeated = (
-        rows.with_row_index("at")
-        .filter(pl.col("row").is_duplicated() & pl.col("row").is_not_null())
-        .select("at", before.alias("before"))
-    )
-    newest = pl.repeat(None, rows.height, dtype=pl.Int64, eager=True)
-    return newest.scatter(repeated["at"], repeated["before"])
+    newest = np.full(len(rows), _LOWEST, np.int64)
+    counts = np.bincount(rows[rows >= 0], minlength=1)
+    is_repeated = (counts[rows] > 1) & (rows >= 0)
+    if not is_repeated.any():
+        return newest
+    seen: dict[int, int] = {}
+    places = np.flatnonzero(is_repeated)
+    columns = (rows[places], positions[places], is_sound[places])
+    each = zip(places.tolist(), *(column.tolist() for column in columns), strict=True)
+    for at, row, position, counts_too in each:
+        newest[at] = seen.get(row, _LOWEST)
+        if counts_too:
+            seen[row] = max(seen.get(row, _LOWEST), position)
+    return newest
 
 
 def _packed(columns: Iterable[list[str]]) -> list[bytes]:
@@ -661,85 +698,3 @@ def _packed(columns: Iterable[list[str]]) -> list[bytes]:
         for column in columns
     ]
     return each[0] if len(each) == 1 else [b"".join(row) for row in zip(*each, strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Places:
-    """Where the records of some rows lie: the partition of each, and its co-partition key."""
-
-    partitions: Partitions
-    routes: list[str]
-
-
-class _TargetWriter:
-    """Publishes the canonical records of one target."""
-
-    def __init__(self, target: TargetMapping, ids: SubjectIds) -> None:
-        assert target.topic.record is not None
-        self._topic = target.topic
-        self._ids = ids
-        self._contract = record_schema(target.topic.record)
-        self._encoder = ChunkEncoder(self._contract)
-
-    @property
-    def rows_move(self) -> bool:
-        """Whether a row may get another co-partition key."""
-        return self._topic.rows_move
-
-    def routes(self, ids: list[str], frame: pl.DataFrame) -> pl.Series:
-        """The co-partition key of each record; the row's id where it has none."""
-        own = pl.Series("route", ids, dtype=pl.String)
-        if self._topic.route is Route.BROADCAST:
-            return own
-        assert self._topic.route_field is not None
-        return frame.select(pl.coalesce(self._topic.route_field, own).alias("route"))["route"]
-
-    def partitions(self, routes: list[str]) -> Partitions:
-        """Where each record belongs; 0 stands for everywhere if the topic is broadcast."""
-        if self._topic.route is Route.BROADCAST:
-            return np.zeros(len(routes), np.uint16)
-        numbers = {route: partition_of(route, self._topic.partitions) for route in set(routes)}
-        return np.fromiter(map(numbers.__getitem__, routes), np.uint16, len(routes))
-
-    def outputs(
-        self, ids: list[str], frame: pl.DataFrame, was: _Places, now: _Places
-    ) -> list[OutputBatch]:
-        """Tombstones of the keys that rows had, then the rows.
-
-        In this order: a row that moves within a partition must not be deleted behind itself.
-        """
-        name = self._topic.name
-        key_id = self._ids.subject_id(f"{name}-key", KEY_SCHEMA)
-        prefix = header(self._ids.subject_id(f"{name}-value", self._contract.text))
-        is_live = now.partitions != NOWHERE
-        has_left = ~is_live
-        if self._topic.rows_move:
-            has_left |= np.fromiter(map(ne, was.routes, now.routes), np.bool_, len(ids))
-        live = np.flatnonzero(is_live)
-        gone = np.flatnonzero((was.partitions != NOWHERE) & has_left)
-        values = self._encoder.encode(frame[live], prefix=prefix)
-        upserts = self._batch(key_id, ids, now, live, values)
-        tombstones = self._batch(key_id, ids, was, gone, [None] * len(gone))
-        return [batch for batch in (tombstones, upserts) if batch.keys]
-
-    def _batch(
-        self,
-        key_id: int,
-        ids: list[str],
-        places: _Places,
-        chosen: Chosen,
-        values: Sequence[bytes | None],
-    ) -> OutputBatch:
-        key = self._topic.message_key
-        at = chosen.tolist()
-        keys = encode_keys(key_id, [key(places.routes[row], ids[row]) for row in at])
-        if self._topic.route is not Route.BROADCAST:
-            partitions = places.partitions[chosen].tolist()
-            return OutputBatch(self._topic.name, partitions, keys, values)
-        copies = range(self._topic.partitions)
-        return OutputBatch(
-            self._topic.name,
-            [partition for partition in copies for _ in keys],
-            [key for _ in copies for key in keys],
-            [value for _ in copies for value in values],
-        )

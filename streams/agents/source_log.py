@@ -100,7 +100,8 @@ class SourceLog:
         Returns it with the positions to go by, comparable across timelines, and for each where
         its log begins.
         """
-        at_ms = sources.struct.field("ts_ms").fill_null(-1).to_numpy()
+        told_ms = sources.struct.unnest()["ts_ms"]
+        at_ms = (told_ms.fill_null(-1) if told_ms.null_count() else told_ms).to_numpy()
         is_read = snapshot_reads(sources).to_numpy() & (positions >= 0)
         ends_all = is_read | (is_truncation & (positions >= 0))
         margin_ms = np.where(is_copy, _SKEW_MS, 0)
@@ -145,13 +146,11 @@ def _commits(sources: pl.Series, is_read: npt.NDArray[np.bool_]) -> Positions:
 
     The first transaction of a slot has none before it; all of it was written after the slot began.
     """
-    sequence, lsn = sources.struct.field("sequence"), sources.struct.field("lsn")
+    sequence = pl.col("sequence")
     named = sequence.str.extract(_COMMIT).cast(pl.Int64, strict=False)
-    first = lsn.zip_with(
-        sequence.str.starts_with(_FIRST_OF_A_SLOT).fill_null(False),
-        pl.Series([None], dtype=pl.Int64),
-    )
-    return np.where(is_read, -1, named.fill_null(first).fill_null(-1).to_numpy())
+    first = pl.when(sequence.str.starts_with(_FIRST_OF_A_SLOT)).then("lsn")
+    commits = sources.struct.unnest().select(pl.coalesce(named, first, -1))
+    return np.where(is_read, -1, commits.to_series().to_numpy())
 
 
 def _shifted(positions: Positions, shift: int) -> Positions:

@@ -131,12 +131,13 @@ def _read_and_write(case: Case, schema: AvroSchema, payloads: list[bytes]) -> No
         if row != other:
             case.found(Kind.DISAGREEMENT, f"{schema.text}\n{row}\n{other}", signature="read")
             break
-    written = ChunkEncoder(schema).encode(decoded.frame, prefix=HEADER)
-    for made, payload in zip(written, payloads, strict=True):
-        if made != HEADER + payload:
-            detail = f"{schema.text}\n{made.hex()}\n{(HEADER + payload).hex()}"
-            case.found(Kind.DISAGREEMENT, detail, signature="written")
-            break
+    for few in (0, len(payloads)):  # as columns, and record by record
+        written = ChunkEncoder(schema, few=few).encode(decoded.frame, prefix=HEADER)
+        for made, payload in zip(written, payloads, strict=True):
+            if made != HEADER + payload:
+                detail = f"{schema.text}\n{made.hex()}\n{(HEADER + payload).hex()}"
+                case.found(Kind.DISAGREEMENT, detail, signature="written")
+                break
 
 
 def _read_damaged(case: Case, schema: AvroSchema, payloads: list[bytes]) -> None:

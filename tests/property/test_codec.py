@@ -188,21 +188,23 @@ def test_flat_chunks_are_never_left_to_the_fallback(
     chunk: tuple[AvroSchema, list[dict[str, Any]]],
 ) -> None:
     schema, rows = chunk
-    decoder, encoder = ChunkDecoder(schema), ChunkEncoder(schema)
+    decoder, encoder = ChunkDecoder(schema), ChunkEncoder(schema, few=0)
     encoder.encode(decoder.decode(encoded(schema, rows), prefix=0))
     assert decoder.native and encoder.native
     assert decoder.fallback_records == encoder.fallback_records == 0
 
 
 @relaxed
-@given(st.booleans().flatmap(lambda flat: chunks(flat=flat)))
+@given(st.booleans().flatmap(lambda flat: chunks(flat=flat)), st.sampled_from([0, 6]))
 def test_chunk_encoder_writes_what_fastavro_writes(
-    chunk: tuple[AvroSchema, list[dict[str, Any]]],
+    chunk: tuple[AvroSchema, list[dict[str, Any]]], few: int
 ) -> None:
+    """As columns, and record by record, as few rows are written."""
     schema, rows = chunk
     payloads = encoded(schema, rows)
     frame = ChunkDecoder(schema).decode(payloads, prefix=0)
-    assert ChunkEncoder(schema).encode(frame, prefix=HEADER) == [HEADER + p for p in payloads]
+    encoder = ChunkEncoder(schema, few=few)
+    assert encoder.encode(frame, prefix=HEADER) == [HEADER + p for p in payloads]
 
 
 @st.composite
