@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from psastream.commands import (
+    check,
     connectors,
     exceptions,
     firm,
@@ -49,6 +50,7 @@ for command in (
     processes.up,
     processes.worker,
     status.status,
+    check.check,
     state.reread,
     state.rebuild,
     processes.poll,

@@ -70,7 +70,7 @@ def systems_of(landscape: Landscape, systems: Systems) -> FirmSystems:
         try:
             bundles[name] = systems.read(name)
         except ConfigError as error:
-            problems.append(error.detail)
+            problems += error.problems
     problems += [
         f"{name} plays the role {role.value}, and its sink has no {', '.join(missing)}"
         for role in ORDERED_FROM
@@ -92,7 +92,11 @@ def systems_of(landscape: Landscape, systems: Systems) -> FirmSystems:
     ]
     problems += _unclear_billers(landscape, bundles)
     if problems:
-        raise ConfigError("; ".join(problems), hint="landscape.yaml names the systems of the firm")
+        raise ConfigError(
+            "; ".join(problems),
+            problems=problems,
+            hint="landscape.yaml names the systems of the firm",
+        )
     return FirmSystems(landscape, bundles)
 
 

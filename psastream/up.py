@@ -9,20 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from connectors.debezium.client import read_connector_file
-from connectors.dispatch.main import load_sink, load_sinks
-from connectors.polled.main import load_source
-from connectors.systems import Systems
 from psastream import connect
+from psastream.check.files import Files, read_configuration
+from psastream.check.run import ask_all, exit_of, print_findings
 from psastream.exits import Exit
-from psastream.landscape import ANY_ADDRESSES, FirmSystems, read_firm
 from psastream.letters import LetterWatch, tell_news
+from psastream.verdict import Verdict
 from runtime.kafka import KafkaSettings, create_topics
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -31,7 +30,6 @@ from sandbox.stack.ports import HOST, PortBook
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
-from schemas.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +37,28 @@ class UpOptions:
     """Which connector files to run, and where to keep local state."""
 
     data_dir: Path
-    sources: Sequence[Path]
-    sinks: Sequence[Path]
-    databases: Sequence[Path]
+    files: Files
 
 
 async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ) -> int:
-    """Run until cancelled, or until one of the processes ends: then return 1."""
+    """Run until cancelled, or until one of the processes ends: then return 1.
+
+    What a check finds to fail is printed, and nothing is started.
+    """
     console = Console()
-    settings, firm = check(options, environment)
+    configuration = read_configuration(options.files, environment, needs_addresses=False)
+    settings, firm = configuration.settings, configuration.firm
+    findings = configuration.findings
+    if configuration.is_sound:
+        findings = findings + await asyncio.to_thread(
+            ask_all, configuration, environment, makes=True
+        )
+    if settings is None or firm is None or exit_of(findings) is not Exit.OK:
+        print_findings([each for each in findings if each.verdict is not Verdict.OK])
+        print("nothing was started")
+        return exit_of(findings)
+    if told := [each for each in findings if each.verdict is Verdict.WARN]:
+        print_findings(told)
     async with Stack(_stack_settings(options, environment), PlainReporter(sys.stderr)) as stack:
         addresses = stack.addresses
         kafka = KafkaSettings(
@@ -57,8 +68,8 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         created = create_topics(kafka, firm.topics, replication_factor=copies)
         Registry(addresses.registry_url).register_catalogue(firm.topics)
         console.print(f"{len(created)} topics created, contracts registered")
-        if options.databases:
-            await connect.apply(addresses.connect_url, options.databases)
+        if options.files.databases:
+            await connect.apply(addresses.connect_url, options.files.databases)
         ports = _metrics_ports(options, settings)
         for name, command in _commands(options).items():
             variables = {
@@ -95,74 +106,9 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         return Exit.FAILED
 
 
-def check(options: UpOptions, environment: Mapping[str, str]) -> tuple[Settings, FirmSystems]:
-    """Read every file and variable before anything starts. Raises ConfigError naming all."""
-    problems: list[str] = []
-    settings, firm = _read_environment(environment, problems)
-    systems = Systems(settings.systems if settings else ())
-    readers: list[tuple[Sequence[Path], Callable[[Path], object]]] = [
-        (options.sources, lambda path: _read_source(path, environment, systems, firm)),
-        (options.sinks, lambda path: _read_sink(path, environment, systems, firm)),
-        (options.databases, lambda path: _read_database(path, environment)),
-    ]
-    for paths, read in readers:
-        for path in paths:
-            try:
-                read(path)
-            except ConfigError as error:
-                problems.append(error.detail)
-    if not problems:
-        try:
-            load_sinks(options.sinks, environment, systems)
-        except ConfigError as error:
-            problems.append(error.detail)
-    if problems or settings is None or firm is None:
-        raise ConfigError(
-            "; ".join(problems), hint="nothing was started: correct the files and variables"
-        )
-    return settings, firm
-
-
-def _read_source(
-    path: Path, environment: Mapping[str, str], systems: Systems, firm: FirmSystems | None
-) -> None:
-    name = load_source(path, environment, systems).config.system
-    if firm is not None and name not in firm.bundles:
-        raise ConfigError(f"{path}: topic.prefix: the landscape does not name {name}")
-
-
-def _read_sink(
-    path: Path, environment: Mapping[str, str], systems: Systems, firm: FirmSystems | None
-) -> None:
-    name = load_sink(path, environment, systems).target
-    if firm is not None and name not in firm.targets:
-        raise ConfigError(f"{path}: target: by the landscape no commands go to {name}")
-
-
-def _read_database(path: Path, environment: Mapping[str, str]) -> None:
-    connector = read_connector_file(path)
-    if "PSASTREAM_CONNECT_URL" in environment:
-        return  # its worker's environment is not this one
-    if missing := sorted(connector.variables - environment.keys() - {"PSASTREAM_REGISTRY_URL"}):
-        raise ConfigError(f"{path}: {', '.join(missing)} not set in the environment")
-
-
-def _read_environment(
-    environment: Mapping[str, str], problems: list[str]
-) -> tuple[Settings | None, FirmSystems | None]:
-    # What `up` starts itself it also names; the rest must hold as for any other process.
-    settings: Settings | None = None
-    try:
-        settings = Settings.from_env({**ANY_ADDRESSES, **environment})
-        return settings, read_firm(settings)
-    except ConfigError as error:
-        problems.append(error.detail)
-        return settings, None
-
-
 def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> StackSettings:
     wanted = {Part.KAFKA, Part.REGISTRY}
-    if options.databases:
+    if options.files.databases:
         wanted.add(Part.CONNECT)
     return StackSettings(
         data_dir=options.data_dir,
@@ -171,7 +117,7 @@ def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> Stack
         registry_url=environment.get("PSASTREAM_REGISTRY_URL"),
         connect_url=environment.get("PSASTREAM_CONNECT_URL"),
         connector_variables=frozenset(
-            name for file in options.databases for name in read_connector_file(file).variables
+            name for file in options.files.databases for name in read_connector_file(file).variables
         ),
         parts=frozenset(wanted),
     )
@@ -179,10 +125,10 @@ def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> Stack
 
 def _commands(options: UpOptions) -> dict[str, list[str]]:
     commands = {"worker": ["worker"]}
-    if options.sources:
-        commands["poller"] = ["poll", *_config_options(options.sources)]
-    if options.sinks:
-        commands["dispatcher"] = ["dispatch", *_config_options(options.sinks)]
+    if options.files.sources:
+        commands["poller"] = ["poll", *_config_options(options.files.sources)]
+    if options.files.sinks:
+        commands["dispatcher"] = ["dispatch", *_config_options(options.files.sinks)]
     return commands
 
 

@@ -192,12 +192,8 @@ def create_topics(
             mask(f"the broker does not answer: {settings.bootstrap_servers}: {error}"),
             hint="check that Kafka runs and that PSASTREAM_BOOTSTRAP_SERVERS names it",
         ) from error
-    wrong = [
-        f"{name} has {len(present[name].partitions)} partitions, not {topic.partitions}"
-        for name, topic in wanted.items()
-        if name in present and len(present[name].partitions) != topic.partitions
-    ]
-    if wrong:
+    counts = {name: len(found.partitions) for name, found in present.items()}
+    if wrong := wrong_partitions(wanted.values(), counts):
         raise ConfigError(
             f"topics exist with another partition count: {'; '.join(wrong)}",
             hint="move the data to topics of the right size; the count decides where rows live",
@@ -222,7 +218,17 @@ def create_topics(
     return created
 
 
-def _new_topic(topic: Topic, replication_factor: int) -> NewTopic:
+def wrong_partitions(topics: Iterable[Topic], present: Mapping[str, int]) -> list[str]:
+    """Say which topics that are there have another partition count, by their counts."""
+    return [
+        f"{topic.name} has {present[topic.name]} partitions, not {topic.partitions}"
+        for topic in topics
+        if topic.name in present and present[topic.name] != topic.partitions
+    ]
+
+
+def topic_settings(topic: Topic) -> dict[str, str]:
+    """Return the settings that a topic has from the catalogue."""
     config = {
         "cleanup.policy": topic.cleanup.value,
         "max.message.bytes": str(MAX_MESSAGE_BYTES),
@@ -230,11 +236,15 @@ def _new_topic(topic: Topic, replication_factor: int) -> NewTopic:
     }
     if topic.retention_ms is not None:
         config["retention.ms"] = str(topic.retention_ms)
+    return config
+
+
+def _new_topic(topic: Topic, replication_factor: int) -> NewTopic:
     return NewTopic(
         topic.name,
         num_partitions=topic.partitions,
         replication_factor=replication_factor,
-        config=config,
+        config=topic_settings(topic),
     )
 
 

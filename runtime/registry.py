@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from enum import Enum
 from http import HTTPStatus
 from typing import Final
 
@@ -34,6 +35,14 @@ _NOT_FOUND: Final = range(40401, 40500)
 """Error codes of what a registry does not have: https://docs.confluent.io/platform/current/
 schema-registry/develop/api.html."""
 _UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+
+
+class Registration(Enum):
+    """How a schema stands in a registry: `ABSENT` one would be taken, `INCOMPATIBLE` one not."""
+
+    REGISTERED = "registered"
+    ABSENT = "absent"
+    INCOMPATIBLE = "incompatible"
 
 
 class Registry:
@@ -126,11 +135,23 @@ class Registry:
 
     def register_catalogue(self, topics: Iterable[Topic]) -> int:
         """Register key and value of those topics that have a record; return how many subjects."""
-        ours = [topic for topic in topics if record_of(topic) is not None]
-        for topic in ours:
-            self.register(f"{topic.name}-key", KEY_SCHEMA)
-            self.register(f"{topic.name}-value", value_schema(topic))
-        return 2 * len(ours)
+        ours = list(subjects_of(topics))
+        for subject, schema in ours:
+            self.register(subject, schema)
+        return len(ours)
+
+    def registration(self, subject: str, schema: AvroSchema | str) -> Registration:
+        """Return how a schema stands; registers nothing. Raises RegistryUnavailableError."""
+        asked = Schema(schema if isinstance(schema, str) else schema.text, "AVRO")
+        with suppress(SchemaRegistryError), self._asking():
+            self._client.lookup_schema(subject, asked)
+            return Registration.REGISTERED
+        try:
+            with self._asking():
+                is_taken = self._client.test_compatibility_all_versions(subject, asked)
+        except SchemaRegistryError:  # it has no such subject, so nothing that it must fit
+            return Registration.ABSENT
+        return Registration.ABSENT if is_taken else Registration.INCOMPATIBLE
 
     @contextmanager
     def _asking(self, *told: HTTPStatus) -> Iterator[None]:
@@ -164,6 +185,14 @@ class Registry:
             mask(f"the schema registry does not answer: {self.url}: {cause}"),
             hint="check that it runs; work waits until it does",
         )
+
+
+def subjects_of(topics: Iterable[Topic]) -> Iterator[tuple[str, AvroSchema | str]]:
+    """Yield subject and schema of key and value of those topics that have a record."""
+    for topic in topics:
+        if record_of(topic) is not None:
+            yield f"{topic.name}-key", KEY_SCHEMA
+            yield f"{topic.name}-value", value_schema(topic)
 
 
 def _avro(schema_id: int, found: Schema) -> AvroSchema:

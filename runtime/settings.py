@@ -155,6 +155,7 @@ class Settings(BaseModel):
         if problems:
             raise ConfigError(
                 f"the environment is not a valid configuration: {'; '.join(problems)}",
+                problems=problems,
                 hint="docs/configuration.md lists every variable",
             )
         settings.remember_secrets()

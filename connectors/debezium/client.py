@@ -190,6 +190,40 @@ class ConnectClient:
             for name, told in sorted(response.body.items())
         }
 
+    async def config(self, name: str) -> dict[str, str]:
+        """Return the configuration of a connector. Raises RecordNotFoundError where there is none.
+
+        Placeholders stand in it as they were sent.
+        """
+        response = await self._client.request("GET", f"/connectors/{quote(name)}/config")
+        if not isinstance(response.body, dict):
+            raise UnreadableBodyError("connect told a configuration of another form")
+        return {str(key): str(value) for key, value in response.body.items()}
+
+    async def plugins(self) -> list[str]:
+        """Return the classes of the connectors that are installed."""
+        response = await self._client.request("GET", "/connector-plugins")
+        found = response.body if isinstance(response.body, list) else [None]
+        named = [str(each["class"]) for each in found if isinstance(each, dict) and "class" in each]
+        if len(named) < len(found):
+            raise UnreadableBodyError("connect told its plugins in another form")
+        return named
+
+    async def validate(self, connector: ConnectorFile) -> list[str]:
+        """Return what is wrong with a configuration, by its plugin: `key: problem`.
+
+        Placeholders are filled in by the worker that is asked. Of a database's connector that takes
+        a visit to its database. Raises VendorRejectedError, UnreadableBodyError.
+        """
+        named = quote(str(connector.config["connector.class"]))
+        response = await self._client.request(
+            "PUT",
+            f"/connector-plugins/{named}/config/validate",
+            json={"name": connector.name, **connector.config},
+            is_read=True,
+        )
+        return _validated(response.body)
+
     async def restart_failed(self, name: str) -> None:
         """Restart a connector's failed parts and leave the others running."""
         await self._client.request(
@@ -270,6 +304,38 @@ class _Part(BaseModel):
 
     state: str
     trace: str | None = None
+
+
+class _Value(BaseModel):
+    """What was found of a key."""
+
+    name: str
+    errors: tuple[str, ...] = ()
+
+
+class _Key(BaseModel):
+    """A key of a configuration, as it was validated."""
+
+    value: _Value
+
+
+class _ValidationBody(BaseModel):
+    """The body of `PUT /connector-plugins/{class}/config/validate`, the fields that are used."""
+
+    configs: tuple[_Key, ...]
+
+
+def _validated(body: Any) -> list[str]:
+    """Read a validation. Raises UnreadableBodyError where it is none."""
+    try:
+        found = _ValidationBody.model_validate(body)
+    except ValidationError as error:
+        raise UnreadableBodyError("connect told a validation of another form") from error
+    return [
+        _printable(f"{key.value.name}: {problem}")
+        for key in found.configs
+        for problem in key.value.errors
+    ]
 
 
 class _StatusBody(BaseModel):

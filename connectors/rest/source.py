@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any, ClassVar, Final, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -153,6 +154,14 @@ class RestSource:
             key = self.system.objects[declared.parent.object].key
             parents = Parents(of, of.columns.get(key, key))
         return RestReader(self._api, declared, rows, parents)
+
+    async def sign_in(self) -> datetime | None:
+        """See SignsIn: reads the first page of the first list."""
+        objects = self._declared.objects.items()
+        obj = next(name for name, declared in objects if declared.parent is None)
+        async for page in self.reader(obj, self.system.contract(obj)).changes(None):
+            return page.server_at
+        return None
 
     async def close(self) -> None:
         """Close the client."""

@@ -116,6 +116,7 @@ def parse_config(
     if problems:
         raise ConfigError(
             f"connector configuration {origin} is wrong: {'; '.join(problems)}",
+            problems=[f"{origin}: {each}" for each in problems],
             hint="set the named environment variables and correct the named keys",
         )
     remember_secrets(config)

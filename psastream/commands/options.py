@@ -10,3 +10,6 @@ import typer
 Config = Annotated[
     list[Path], typer.Option("--config", exists=True, dir_okay=False, help="connector file")
 ]
+Sources = Annotated[list[Path] | None, typer.Option("--source", help="polled source file")]
+Sinks = Annotated[list[Path] | None, typer.Option("--sink", help="command sink file")]
+Databases = Annotated[list[Path] | None, typer.Option("--database", help="Debezium connector file")]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from psastream.commands.options import Config
+from psastream.commands.options import Config, Databases, Sinks, Sources
 from psastream.exits import errors_as_exit_codes, settings_from_environment
 
 
@@ -61,21 +61,23 @@ def demo(  # noqa: PLR0917 - each parameter is an option on the command line
 
 
 def up(
-    source: Annotated[list[Path] | None, typer.Option(help="polled source file")] = None,
-    sink: Annotated[list[Path] | None, typer.Option(help="command sink file")] = None,
-    database: Annotated[list[Path] | None, typer.Option(help="Debezium connector file")] = None,
+    source: Sources = None,
+    sink: Sinks = None,
+    database: Databases = None,
     data_dir: Annotated[Path, typer.Option(help="local state, kept between runs")] = Path(
         ".psastream/up"
     ),
 ) -> None:
     """Run all processes on your own broker and connector files; start what is not named."""
+    from psastream.check.files import Files
     from psastream.running import run
     from psastream.up import UpOptions, run_up
     from runtime.logs import configure_logs
 
     configure_logs(json=False, level="WARNING")
     with errors_as_exit_codes():
-        options = UpOptions(data_dir.resolve(), source or (), sink or (), database or ())
+        files = Files(source or (), sink or (), database or ())
+        options = UpOptions(data_dir.resolve(), files)
         raise typer.Exit(run(run_up(options)))
 
 

@@ -94,6 +94,8 @@ async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
     variables = {
         "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
         "PSASTREAM_REGISTRY_URL": addresses.registry_url,
+        "PSASTREAM_PROCESSES": ",".join(f"{it}=http://{HOST}:{at}" for it, at in metrics.items()),
+        **({"PSASTREAM_CONNECT_URL": addresses.connect_url} if addresses.connect_url else {}),
         **landscape,
     }
     for name, command in commands.items():

@@ -35,6 +35,7 @@ class KeptDemo:
 
     process: subprocess.Popen[bytes]
     printed: str
+    data_dir: Path
 
     @property
     def addresses(self) -> Mapping[str, str]:
@@ -58,7 +59,8 @@ def kept_demo() -> Iterator[KeptDemo]:
                 [*command, "--data-dir", str(directory / "data")], stdout=output, stderr=output
             )
         try:
-            yield KeptDemo(process, eventually(lambda: _ready(process, log), deadline_s=DEADLINE_S))
+            printed = eventually(lambda: _ready(process, log), deadline_s=DEADLINE_S)
+            yield KeptDemo(process, printed, directory / "data")
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)

@@ -7,17 +7,19 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from psycopg.conninfo import conninfo_to_dict
 
 from runtime.kafka import KafkaSettings, make_producer
 from runtime.registry import Registry
 from runtime.serde import Serde
+from sandbox.vendors.oauth import ENVIRONMENT_FILE
 from schemas.topics import BOOKMARKS, STATE_LOGS, state_topic
 from streams.agents.lookups import PROJECTIONS
 from tables.measures.own_rows import PARTIAL_TOPIC
@@ -65,6 +67,61 @@ def test_commands_work_as_they_are_printed(kept_demo: KeptDemo) -> None:
         )
         assert shell.returncode == 0, shell.stderr
         assert said in shell.stdout
+
+
+def test_the_status_tells_that_all_works(kept_demo: KeptDemo) -> None:
+    shown = in_another_shell(kept_demo, "psastream status --json")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    told = json.loads(shown.stdout)
+    assert told["unknown"] == []
+    ready = {each["name"]: each["is_ready"] for each in told["processes"]}
+    assert ready == {"worker": True, "poller": True, "dispatcher": True}
+    lags = {each["group"]: (each["members"], each["records"]) for each in told["groups"]}
+    groups = ("normalize", "customer", "engagement", "project", "rollup", "dispatch")
+    assert lags == dict.fromkeys(groups, (1, 0))
+    assert [each["is_running"] for each in told["connectors"]] == [True]
+    captured = {each["system"]: each["captured_at"] for each in told["sources"]}
+    assert set(captured) == {"salesforce", "netsuite", "float", "inhouse"} and all(
+        captured.values()
+    )
+    assert {each["target"]: each["is_paused"] for each in told["targets"]} == {
+        "netsuite": False,
+        "float": False,
+    }
+    assert told["exceptions"]["open"] > 0 and told["exceptions"]["money"]
+    assert [each["error_code"] for each in told["dead_letters"]] == ["record.invalid_entity"]
+    assert all(each["newest_at"] for each in told["numbers"])
+
+
+def test_a_check_finds_everything_in_order(kept_demo: KeptDemo) -> None:
+    files = kept_demo.data_dir / "connectors"
+    options = [f"--{path.stem.rpartition('-')[2]} {path}" for path in sorted(files.glob("*.json"))]
+    options.append("--database connectors/vendors/inhouse/connector.json")
+    database = conninfo_to_dict(kept_demo.addresses["postgres"])
+    names = {"HOST": "host", "PORT": "port", "USER": "user", "DATABASE": "dbname"}
+    variables = {
+        **json.loads((kept_demo.data_dir / "credentials" / ENVIRONMENT_FILE).read_text()),
+        **{f"INHOUSE_PSA_{name}": str(database[key]) for name, key in names.items()},
+        "INHOUSE_PSA_PASSWORD": "",
+        "PSASTREAM_REPLICATION_FACTOR": "1",
+    }
+    command = f"psastream check --json {' '.join(options)}"
+    shown = in_another_shell(kept_demo, command, variables)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    found = json.loads(shown.stdout)["findings"]
+    assert [each for each in found if each["verdict"] != "ok"] == []
+    assert Counter(each["area"] for each in found) == {
+        "variables": 1,
+        "landscape": 1,
+        "files": 6,
+        "broker": 3,
+        "topics": 1,
+        "schemas": 1,
+        "connectors": 2,
+        "databases": 1,
+        "sign-in": 5,
+        "clocks": 8,
+    }
 
 
 def test_a_stock_avro_consumer_reads_every_topic(kept_demo: KeptDemo) -> None:
@@ -124,6 +181,19 @@ def test_i5_accounting_is_proved_and_a_false_count_is_found(kept_demo: KeptDemo)
 def test_ctrl_c_ends_a_demo_that_stayed_up(kept_demo: KeptDemo) -> None:
     """The last test of the module: it ends what the others use."""
     assert kept_demo.end() == 0
+
+
+def in_another_shell(
+    demo: KeptDemo, command: str, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a shell that knows what the demo tells to read, and nothing else of it."""
+    return subprocess.run(
+        ["sh", "-c", f". {demo.data_dir / 'env.sh'}\n{command}"],
+        env={"PATH": "/usr/bin:/bin", **(variables or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def prove_accounting(demo: KeptDemo) -> subprocess.CompletedProcess[str]:

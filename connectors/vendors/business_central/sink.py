@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Final
 
@@ -168,6 +169,11 @@ class BusinessCentralSink:
     def __init__(self, client: VendorClient, config: BusinessCentralSinkConfig) -> None:
         self._client = client
         self._config = config
+
+    async def sign_in(self) -> datetime | None:
+        """See SignsIn."""
+        response = await self._client.request("GET", f"/{STANDARD}/companies", retry=False)
+        return response.server_at
 
     async def close(self) -> None:
         """Close the connections."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, SecretStr
@@ -92,6 +93,13 @@ class FloatSink:
 
     def __init__(self, client: VendorClient) -> None:
         self._client = client
+
+    async def sign_in(self) -> datetime | None:
+        """See SignsIn."""
+        response = await self._client.request(
+            "GET", PROJECTS, params={"per-page": "1"}, retry=False
+        )
+        return response.server_at
 
     async def close(self) -> None:
         """Close the connections."""

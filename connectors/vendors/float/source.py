@@ -168,6 +168,13 @@ class FloatSource:
         rows = RowReader(contract, float_layout(resource))
         return FloatReader(self._client, resource, rows, self.config.page_size)
 
+    async def sign_in(self) -> datetime | None:
+        """See SignsIn."""
+        response = await self._client.request(
+            "GET", RESOURCES["project"].path, params={"per-page": "1"}, retry=False
+        )
+        return response.server_at
+
     async def close(self) -> None:
         """Close the client."""
         await self._client.close()

@@ -15,6 +15,7 @@ SYSTEM: Final = "netsuite"
 ASSERTION_LIFETIME_S: Final = 300
 TOKEN_LIFETIME_S: Final = 3600.0
 TOKEN_PATH: Final = "/services/rest/auth/oauth2/v1/token"  # noqa: S105 - a path
+SERVER_TIME: Final = "/services/rest/system/v1/serverTime"
 
 
 def read_faults(body: object) -> Sequence[Fault]:

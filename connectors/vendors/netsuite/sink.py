@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Final
 from urllib.parse import quote
@@ -21,7 +22,7 @@ from connectors.dispatch.content import holds
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import Applied
 from connectors.toolkit.http import VendorClient
-from connectors.vendors.netsuite.auth import POLICY, SYSTEM, make_auth
+from connectors.vendors.netsuite.auth import POLICY, SERVER_TIME, SYSTEM, make_auth
 from connectors.vendors.netsuite.values import Currencies, as_clock, clock
 from schemas.commands import (
     DeleteProject,
@@ -114,6 +115,11 @@ class NetSuiteSink:
         self._client = client
         self._currencies = Currencies(client, currencies or {})
         self._project_expense_type = project_expense_type
+
+    async def sign_in(self) -> datetime | None:
+        """See SignsIn."""
+        response = await self._client.request("GET", SERVER_TIME, retry=False)
+        return response.server_at
 
     async def close(self) -> None:
         """Close the connections."""

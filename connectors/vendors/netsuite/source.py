@@ -36,7 +36,7 @@ from connectors.polled.paging import Paging
 from connectors.polled.source import Readable, readable_objects
 from connectors.toolkit.body import ROWS
 from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
-from connectors.vendors.netsuite.auth import POLICY, make_auth
+from connectors.vendors.netsuite.auth import POLICY, SERVER_TIME, make_auth
 from connectors.vendors.netsuite.queries import (
     INVOICE_HEADERS,
     INVOICE_LINES,
@@ -141,6 +141,11 @@ class NetSuiteSource:
             return InvoiceReader(api, rows, self.config.page_size)
         return NetSuiteReader(api, QUERIES[obj], rows, self.config.page_size)
 
+    async def sign_in(self) -> datetime | None:
+        """See SignsIn."""
+        response = await self._client.request("GET", SERVER_TIME, retry=False)
+        return response.server_at
+
     async def close(self) -> None:
         """Close the client."""
         await self._client.close()
@@ -167,7 +172,7 @@ class _Api:
 
     async def server_time(self) -> datetime:
         """Return the server's clock."""
-        response = await self.client.request("GET", "/services/rest/system/v1/serverTime")
+        response = await self.client.request("GET", SERVER_TIME)
         return read_answer(ServerTimeAnswer, response.body, of="the server's clock").serverTime
 
     async def keyset(

@@ -139,6 +139,13 @@ class SalesforceSource:
         api = _Api(self._client, self.config)
         return SalesforceReader(api, OBJECTS[obj], rows, self.config.page_size)
 
+    async def sign_in(self) -> datetime | None:
+        """See SignsIn."""
+        response = await self._client.request(
+            "GET", f"/services/data/v{self.config.api_version}/limits", retry=False
+        )
+        return response.server_at
+
     async def close(self) -> None:
         """Close the client."""
         await self._client.close()

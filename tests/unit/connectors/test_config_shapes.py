@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from connectors.debezium.client import read_connector_file
 from connectors.dispatch.main import load_sink, load_sinks
 from connectors.polled.main import load_source, load_sources
-from psastream.up import UpOptions, check
+from psastream.check.files import Files, read_configuration
+from psastream.verdict import Verdict
 from runtime.prometheus import serve_metrics
 from runtime.settings import Settings
 from schemas.errors import ConfigError
@@ -261,27 +262,32 @@ def test_d9_a_variable_that_is_no_text_is_named(value: str) -> None:
         Settings.from_env(KAFKA_OF_ONE | {"PSASTREAM_BOOTSTRAP_SERVERS": value})
 
 
-@pytest.mark.fault("D9", place="psastream/up.py")
+def failing(files: Files, environment: dict[str, str]) -> list[str]:
+    """What `psastream up` refuses to start for."""
+    read = read_configuration(files, environment, needs_addresses=False)
+    return [each.detail for each in read.findings if each.verdict is Verdict.FAIL]
+
+
+@pytest.mark.fault("D9", place="psastream/check/files.py")
 def test_d9_up_names_every_problem_before_anything_starts() -> None:
-    options = UpOptions(Path("unused"), SOURCES[:1], SINKS[1:], [Path("/nowhere.json")])
-    with pytest.raises(ConfigError) as caught:
-        check(options, {"PSASTREAM_METRICS_PORT": "x"})
+    files = Files(SOURCES[:1], SINKS[1:], [Path("/nowhere.json")])
+    told = "\n".join(failing(files, {"PSASTREAM_METRICS_PORT": "x"}))
     for named in ("FLOAT_TOKEN", "netsuite", "/nowhere.json", "PSASTREAM_METRICS_PORT"):
-        assert named in caught.value.detail
+        assert named in told
 
 
-@pytest.mark.fault("D9", place="psastream/up.py")
+@pytest.mark.fault("D9", place="psastream/check/files.py")
 def test_d9_up_names_the_variables_of_a_database_that_its_own_connect_would_lack() -> None:
     file = Path("connectors/vendors/inhouse/connector.json")
-    options = UpOptions(Path("unused"), [], [], [file])
+    files = Files(databases=[file])
     values = {f"INHOUSE_PSA_{name}": "x" for name in ("HOST", "PORT", "USER", "DATABASE")}
-    with pytest.raises(ConfigError, match=r"connector\.json: INHOUSE_PSA_PASSWORD not set"):
-        check(options, values)
-    check(options, {**values, "INHOUSE_PSA_PASSWORD": ""})
-    check(options, {"PSASTREAM_CONNECT_URL": "http://connect:8083"})
+    (told,) = failing(files, values)
+    assert "connector.json: INHOUSE_PSA_PASSWORD not set" in told
+    assert failing(files, {**values, "INHOUSE_PSA_PASSWORD": ""}) == []
+    assert failing(files, {"PSASTREAM_CONNECT_URL": "http://connect:8083"}) == []
 
 
-@pytest.mark.fault("D9", place="psastream/up.py")
+@pytest.mark.fault("D9", place="psastream/check/files.py")
 def test_d9_up_refuses_files_of_systems_that_the_landscape_does_not_name(tmp_path: Path) -> None:
     """Their topics would have no contracts and no readers, and their sinks no commands."""
     folder = tmp_path / "staffing"
@@ -296,19 +302,12 @@ def test_d9_up_refuses_files_of_systems_that_the_landscape_does_not_name(tmp_pat
         "systems: {salesforce: {role: crm}, netsuite: {role: erp}, staffing: {role: resource}}"
     )
     environment = {"FLOAT_URL": "https://float.example", "FLOAT_TOKEN": "token"}
-    options = UpOptions(Path("unused"), [packaged / "source.json"], [packaged / "sink.json"], [])
-    check(options, environment)
-    with pytest.raises(ConfigError) as caught:
-        check(
-            options,
-            {
-                **environment,
-                "PSASTREAM_SYSTEMS": str(folder),
-                "PSASTREAM_LANDSCAPE": str(landscape),
-            },
-        )
-    assert "topic.prefix: the landscape does not name float" in caught.value.detail
-    assert "target: by the landscape no commands go to float" in caught.value.detail
+    files = Files([packaged / "source.json"], [packaged / "sink.json"])
+    assert failing(files, environment) == []
+    variables = {"PSASTREAM_SYSTEMS": str(folder), "PSASTREAM_LANDSCAPE": str(landscape)}
+    source, sink = failing(files, {**environment, **variables})
+    assert "topic.prefix: the landscape does not name float" in source
+    assert "target: by the landscape no commands go to float" in sink
 
 
 @pytest.mark.fault("D12", place="runtime/prometheus.py")

@@ -11,9 +11,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from psastream.check.files import Configuration, Files, read_configuration
 from psastream.cli import app
-from psastream.up import UpOptions, check
-from schemas.errors import ConfigError
+from psastream.verdict import Verdict
 from tests.support.catalogue_pages import DOCS
 
 REPOSITORY = DOCS.parent
@@ -36,16 +36,16 @@ def paths_after(option: str) -> list[Path]:
     return [REPOSITORY / up[at + 1] for at, word in enumerate(up) if word == option]
 
 
-def up_options() -> UpOptions:
-    return UpOptions(
-        Path("unused"), paths_after("--source"), paths_after("--sink"), paths_after("--database")
-    )
+def configuration(variables: dict[str, str]) -> Configuration:
+    files = Files(paths_after("--source"), paths_after("--sink"), paths_after("--database"))
+    return read_configuration(files, variables, needs_addresses=False)
 
 
 def test_the_block_of_up_names_every_variable_its_files_need() -> None:
     assert paths_after("--source") and paths_after("--sink") and paths_after("--database")
-    settings, _ = check(up_options(), VARIABLES)
-    assert settings.bootstrap_servers == VARIABLES["PSASTREAM_BOOTSTRAP_SERVERS"]
+    read = configuration(VARIABLES)
+    assert read.is_sound and read.settings is not None
+    assert read.settings.bootstrap_servers == VARIABLES["PSASTREAM_BOOTSTRAP_SERVERS"]
     named = set(re.findall(r"\$\{env:(\w+)\}", "".join(
         path.read_text() for path in paths_after("--database")
     )))  # fmt: skip
@@ -54,9 +54,9 @@ def test_the_block_of_up_names_every_variable_its_files_need() -> None:
 
 def test_without_one_of_them_up_says_which_before_anything_starts() -> None:
     for name in ("FLOAT_URL", "FLOAT_TOKEN"):
-        with pytest.raises(ConfigError, match=name) as caught:
-            check(up_options(), {key: value for key, value in VARIABLES.items() if key != name})
-        assert "nothing was started" in caught.value.hint
+        read = configuration({key: value for key, value in VARIABLES.items() if key != name})
+        failing = [each.detail for each in read.findings if each.verdict is Verdict.FAIL]
+        assert failing and all(name in detail for detail in failing)
 
 
 def test_every_target_of_make_that_is_named_exists() -> None:

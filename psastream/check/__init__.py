@@ -1,0 +1,1 @@
+"""`psastream check`: everything that can be known before anything starts, with what to do."""

@@ -1,0 +1,170 @@
+"""Checks everything before anything starts: what can be read first, then what can be asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import psycopg
+
+from connectors.debezium.client import ConnectorFile
+from psastream.check.broker import BROKER, TOPICS, broker_findings, topic_findings
+from psastream.check.clocks import CLOCKS, Clock, asked_over_http, clock_findings
+from psastream.check.connect import CONNECTORS, ask_connect, connector_findings
+from psastream.check.databases import (
+    DATABASES,
+    POSTGRES,
+    address_of,
+    ask_database,
+    away,
+    database_findings,
+    not_asked,
+)
+from psastream.check.files import OFFLINE, Configuration, Files, read_configuration
+from psastream.check.findings import WIDTH, Finding, asked, findings_json, lines_of
+from psastream.check.registry import SCHEMAS, ask_registry, schema_findings
+from psastream.check.sign_in import SIGN_IN, ask_vendors, clock_of, sign_in_finding
+from psastream.exits import Exit
+from psastream.landscape import FirmSystems
+from psastream.verdict import Verdict
+from runtime.brokers import broker_traits, present_topics
+from runtime.registry import Registry
+from runtime.settings import Settings
+
+AREAS: Final = (BROKER, TOPICS, SCHEMAS, CONNECTORS, DATABASES, SIGN_IN, CLOCKS)
+"""Of what is asked, in the order in which it is told."""
+
+
+def check_all(files: Files, environment: Mapping[str, str] = os.environ, *, as_json: bool) -> Exit:
+    """Print what is found. CONFIG where files or variables are wrong, FAILED where a part is."""
+    configuration = read_configuration(files, environment, needs_addresses=True)
+    findings = [*configuration.findings, *ask_all(configuration, environment)]
+    if as_json:
+        sys.stdout.write(json.dumps(findings_json(findings), indent=2) + "\n")
+    else:
+        print_findings(findings)
+    return exit_of(findings)
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print findings as wide as the terminal."""
+    width = shutil.get_terminal_size((WIDTH, 0)).columns
+    sys.stdout.write("".join(f"{line}\n" for line in lines_of(findings, width)))
+    sys.stdout.flush()
+
+
+def exit_of(findings: Sequence[Finding]) -> Exit:
+    """Return what findings come to as an exit code; what only warns is OK."""
+    failing = {each.area for each in findings if each.verdict is Verdict.FAIL}
+    if failing & set(OFFLINE):
+        return Exit.CONFIG
+    return Exit.FAILED if failing else Exit.OK
+
+
+def ask_all(
+    found: Configuration, environment: Mapping[str, str], *, makes: bool = False
+) -> list[Finding]:
+    """Ask every part that is named, all at once; one that fails holds up no other.
+
+    `makes`: topics, contracts and connectors are made next, so that missing ones are no matter.
+    A part whose address is not in the environment is left out then: it is started.
+    """
+    settings, firm = found.settings, found.firm
+    if settings is None or firm is None:
+        return []
+    jobs: list[Callable[[], list[Finding]]] = []
+    if "PSASTREAM_BOOTSTRAP_SERVERS" in environment:
+        copies = int(environment.get("PSASTREAM_REPLICATION_FACTOR", 1)) if makes else (
+            settings.replication_factor
+        )  # fmt: skip
+        jobs.append(lambda: _of_kafka(settings, firm, copies, makes))
+    if "PSASTREAM_REGISTRY_URL" in environment:
+        jobs.append(lambda: _of_registry(settings, firm, makes))
+    if settings.connect_url is not None:
+        url = settings.connect_url
+        jobs.append(lambda: _of_connect(url, found.databases, makes))
+    elif found.databases and not makes:
+        jobs.append(_unnamed_connect)
+    jobs += [
+        partial(_of_database, each, environment)
+        for each in found.databases
+        if each.config.get("connector.class") == POSTGRES
+    ]
+    jobs.append(lambda: _of_vendors(found))
+    with ThreadPoolExecutor(len(jobs)) as threads:
+        answers = list(threads.map(lambda job: job(), jobs))
+    findings = [finding for answer in answers for finding in answer]
+    return sorted(findings, key=lambda each: AREAS.index(each.area))
+
+
+def _of_kafka(settings: Settings, firm: FirmSystems, copies: int, makes: bool) -> list[Finding]:
+    kafka = settings.kafka
+    found = asked(BROKER, lambda: broker_findings(broker_traits(kafka), copies=copies))
+    if found[0].verdict is Verdict.FAIL:
+        return found  # none answers: that is said once
+    names = [topic.name for topic in firm.topics]
+    return found + asked(
+        TOPICS,
+        lambda: topic_findings(
+            firm.topics, present_topics(kafka, names), copies=copies, are_made=makes
+        ),
+    )
+
+
+def _of_registry(settings: Settings, firm: FirmSystems, makes: bool) -> list[Finding]:
+    registry = Registry(settings.registry_url)
+    found = asked(
+        SCHEMAS, lambda: schema_findings(ask_registry(registry, firm.topics), are_made=makes)
+    )
+    return [*found, *_over_http("schema registry", settings.registry_url)]
+
+
+def _of_connect(url: str, connectors: Sequence[ConnectorFile], makes: bool) -> list[Finding]:
+    found = asked(
+        CONNECTORS,
+        lambda: connector_findings(asyncio.run(ask_connect(url, connectors)), are_made=makes),
+        "check that Kafka Connect runs and that PSASTREAM_CONNECT_URL names it",
+    )
+    return [*found, *_over_http("Kafka Connect", url)]
+
+
+def _unnamed_connect() -> list[Finding]:
+    return [
+        Finding(
+            CONNECTORS,
+            "Kafka Connect",
+            Verdict.SKIP,
+            "not named",
+            "PSASTREAM_CONNECT_URL says where it is",
+        )
+    ]
+
+
+def _of_database(connector: ConnectorFile, environment: Mapping[str, str]) -> list[Finding]:
+    address = address_of(connector, environment)
+    if isinstance(address, list):
+        return [not_asked(connector, address)]
+    try:
+        told = ask_database(address, connector)
+    except psycopg.Error as error:
+        return [away(connector, error)]
+    clock = Clock(f"database of {connector.name}", told.at, datetime.now(UTC))
+    return [*database_findings(connector, told), *clock_findings(clock)]
+
+
+def _of_vendors(found: Configuration) -> list[Finding]:
+    answers = asyncio.run(ask_vendors(found.sources, found.sinks))
+    clocks = [finding for each in answers for finding in clock_findings(clock_of(each))]
+    return [*map(sign_in_finding, answers), *clocks]
+
+
+def _over_http(name: str, url: str) -> list[Finding]:
+    return list(clock_findings(asked_over_http(name, url)))

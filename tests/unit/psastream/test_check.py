@@ -1,0 +1,537 @@
+"""A check: each finding where there is cause for it, and none where there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from typer.testing import CliRunner
+
+from connectors.debezium.client import ConnectorFile, read_connector_file
+from connectors.toolkit.faults import UnreadableBodyError
+from psastream.check.broker import broker_findings, topic_findings
+from psastream.check.clocks import Clock, asked_over_http, clock_findings
+from psastream.check.connect import Told, ask_connect, connector_findings
+from psastream.check.databases import (
+    Address,
+    Database,
+    Slot,
+    address_of,
+    database_findings,
+    named_tables,
+    not_asked,
+)
+from psastream.check.files import Files, read_configuration, schemas_of
+from psastream.check.findings import Finding, findings_json, lines_of
+from psastream.check.registry import schema_findings
+from psastream.check.run import exit_of
+from psastream.check.sign_in import Asked, sign_in_finding
+from psastream.cli import app
+from psastream.exits import Exit
+from psastream.verdict import Verdict
+from runtime.brokers import BrokerTraits, PresentTopic
+from runtime.kafka import topic_settings
+from runtime.registry import Registration
+from schemas.errors import AuthenticationError, SchemaMismatchError, TransientError
+from schemas.topics import Topic
+from tests.support.catalogue import CATALOGUE
+from tests.support.vendor_server import serving
+from tests.unit.streams.test_metrics_port import free_port
+
+RECORDED = Path(__file__).parent / "recorded"
+FOLDER = Path("connectors/vendors")
+CONNECTOR = read_connector_file(FOLDER / "inhouse" / "connector.json")
+AT = datetime(2026, 11, 28, 10, tzinfo=UTC)
+
+BROKERS = BrokerTraits(
+    3,
+    {
+        "transaction.max.timeout.ms": "900000",
+        "group.max.session.timeout.ms": "1800000",
+        "group.min.session.timeout.ms": "6000",
+        "min.insync.replicas": "2",
+        "auto.create.topics.enable": "false",
+    },
+)
+"""As Kafka 4.1 tells them."""
+
+
+def present(topic: Topic, **settings: str) -> PresentTopic:
+    return PresentTopic(topic.partitions, 3, {**topic_settings(topic), **settings})
+
+
+TOPICS = {topic.name: present(topic) for topic in CATALOGUE}
+SOUND = Database(
+    AT,
+    "logical",
+    True,
+    dict.fromkeys(named_tables(CONNECTOR), True),
+    Slot("pgoutput", "inhouse_psa", "reserved"),
+    9,
+    frozenset(named_tables(CONNECTOR)),
+)
+"""As PostgreSQL 18 tells it."""
+
+
+def told(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    """Verdict and words of what is not well."""
+    return [
+        (each.verdict.value, f"{each.subject}: {each.detail}")
+        for each in findings
+        if each.verdict is not Verdict.OK
+    ]
+
+
+def remedies(findings: Iterable[Finding]) -> list[str]:
+    return [each.remedy for each in findings if each.verdict is not Verdict.OK]
+
+
+def settings(**changed: str) -> BrokerTraits:
+    named = {key.replace("_", "."): value for key, value in changed.items()}
+    return replace(BROKERS, settings={**BROKERS.settings, **named})
+
+
+def test_brokers_that_can_do_all_are_well() -> None:
+    found = list(broker_findings(BROKERS, copies=3))
+    assert told(found) == []
+    assert [each.detail for each in found] == ["answer", "can begin", "fit"]
+
+
+@pytest.mark.parametrize(
+    ("brokers", "copies", "verdict", "words"),
+    [
+        (replace(BROKERS, nodes=1), 3, "fail", "each topic is to have 3 copies"),
+        (replace(BROKERS, transaction_problem="timed out"), 3, "fail", "none can begin: timed out"),
+        (replace(BROKERS, settings={}), 3, "skip", "settings: cannot be read"),
+        (settings(transaction_max_timeout_ms="59999"), 3, "fail", "workers ask for 60000"),
+        (settings(group_max_session_timeout_ms="20000"), 3, "fail", "workers ask for 30000"),
+        (settings(group_min_session_timeout_ms="16000"), 3, "fail", "dispatchers ask for 15000"),
+        (settings(min_insync_replicas="3"), 2, "fail", "no write to a topic of 2 would be taken"),
+        (settings(auto_create_topics_enable="true"), 3, "warn", "another partition count"),
+    ],
+)
+def test_what_brokers_lack_is_told_with_what_to_do(
+    brokers: BrokerTraits, copies: int, verdict: str, words: str
+) -> None:
+    (found,) = told(broker_findings(brokers, copies=copies))
+    assert found[0] == verdict and words in found[1]
+    assert all(remedies(broker_findings(brokers, copies=copies)))
+
+
+def without(name: str) -> dict[str, PresentTopic]:
+    return {topic: each for topic, each in TOPICS.items() if topic != name}
+
+
+def test_topics_as_the_catalogue_has_them_are_well() -> None:
+    found = list(topic_findings(CATALOGUE, TOPICS, copies=3, are_made=False))
+    assert told(found) == []
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("topics", "verdict", "words"),
+    [
+        (without("psa.project"), "fail", "are missing: psa.project"),
+        ({}, "fail", f"{len(CATALOGUE)} of {len(CATALOGUE)}: are missing: "),
+        (
+            {**TOPICS, "psa.project": replace(TOPICS["psa.project"], partitions=2)},
+            "fail",
+            "psa.project has 2 partitions, not 4",
+        ),
+        (
+            {**TOPICS, "psa.project": replace(TOPICS["psa.project"], copies=1)},
+            "warn",
+            "psa.project: have fewer than 3 copies",
+        ),
+        (
+            {
+                **TOPICS,
+                "psa.project": replace(
+                    TOPICS["psa.project"], settings={"cleanup.policy": "delete"}
+                ),
+            },
+            "fail",
+            "psa.project: cleanup.policy is delete, not compact",
+        ),
+        (
+            {
+                **TOPICS,
+                "psa.dlq": replace(TOPICS["psa.dlq"], settings={"retention.ms": "1"}),
+            },
+            "warn",
+            "psa.dlq: retention.ms is 1, not 7776000000",
+        ),
+    ],
+)
+def test_a_topic_that_is_not_as_it_must_be_is_told(
+    topics: Mapping[str, PresentTopic], verdict: str, words: str
+) -> None:
+    (found,) = told(topic_findings(CATALOGUE, topics, copies=3, are_made=False))
+    assert found[0] == verdict and words in found[1]
+
+
+def test_topics_that_are_made_next_are_not_missed() -> None:
+    assert told(topic_findings(CATALOGUE, {}, copies=1, are_made=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("registration", "are_made", "expected"),
+    [
+        (Registration.REGISTERED, False, []),
+        (Registration.ABSENT, False, [("fail", "1 of 2: are not registered: psa.project-value")]),
+        (Registration.ABSENT, True, []),
+        (
+            Registration.INCOMPATIBLE,
+            True,
+            [
+                (
+                    "fail",
+                    "psa.project-value: the registry holds schemas that this version's does not"
+                    " fit",
+                )
+            ],
+        ),
+    ],
+)
+def test_contracts_are_registered_or_told(
+    registration: Registration, are_made: bool, expected: list[tuple[str, str]]
+) -> None:
+    found = {"psa.project-key": Registration.REGISTERED, "psa.project-value": registration}
+    assert told(schema_findings(found, are_made=are_made)) == expected
+
+
+def connect_that_answers(**changed: str) -> Callable[[web.Request], Any]:
+    """Kafka Connect as it answered in a real run, but for what is changed, by path."""
+    name = CONNECTOR.name
+    config = {**CONNECTOR.config, "name": name}
+    plugin = CONNECTOR.config["connector.class"]
+    status = json.loads((RECORDED / "connect.json").read_text())[name]["status"]
+    answers = {
+        "/connector-plugins": json.dumps([{"class": plugin, "type": "source"}]),
+        f"/connector-plugins/{plugin}/config/validate": (
+            RECORDED / "connect-valid.json"
+        ).read_text(),
+        f"/connectors/{name}/status": json.dumps(status),
+        f"/connectors/{name}/config": json.dumps(config),
+        **changed,
+    }
+
+    async def answer(request: web.Request) -> web.Response:
+        text = answers[request.path]
+        code = 404 if "error_code" in text else 200
+        return web.Response(text=text, status=code, content_type="application/json")
+
+    return answer
+
+
+def ask(answer: Callable[[web.Request], Any]) -> list[Told]:
+    async def work() -> list[Told]:
+        async with serving(answer) as url:
+            return await ask_connect(url, [CONNECTOR])
+
+    return asyncio.run(work())
+
+
+STATUS = f"/connectors/{CONNECTOR.name}/status"
+CONFIG = f"/connectors/{CONNECTOR.name}/config"
+VALIDATE = f"/connector-plugins/{CONNECTOR.config['connector.class']}/config/validate"
+ABSENT = '{"error_code": 404, "message": "No status found for connector inhouse-psa"}'
+
+
+def test_a_connector_that_runs_as_its_file_says_is_well() -> None:
+    found = list(connector_findings(ask(connect_that_answers()), are_made=False))
+    assert told(found) == []
+    assert [each.detail for each in found] == ["answers", "runs"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict", "words"),
+    [
+        ({"/connector-plugins": "[]"}, "fail", "Connect has no plugin io.debezium"),
+        (
+            {VALIDATE: (RECORDED / "connect-invalid.json").read_text()},
+            "fail",
+            "database.hostname: Error while validating connector config",
+        ),
+        ({STATUS: ABSENT}, "warn", "is not registered yet"),
+        (
+            {CONFIG: json.dumps({**CONNECTOR.config, "slot.name": "other", "new": "1"})},
+            "warn",
+            "other values than its file: new, slot.name",
+        ),
+        (
+            {STATUS: '{"connector": {"state": "RUNNING"}, "tasks": [{"state": "FAILED"}]}'},
+            "fail",
+            "RUNNING, tasks FAILED",
+        ),
+    ],
+)
+def test_what_connect_says_against_a_connector_is_told(
+    changed: dict[str, str], verdict: str, words: str
+) -> None:
+    found = list(connector_findings(ask(connect_that_answers(**changed)), are_made=False))
+    assert [(each[0], words in each[1]) for each in told(found)] == [(verdict, True)]
+    assert all(remedies(found))
+
+
+@pytest.mark.parametrize("path", ["/connector-plugins", VALIDATE, CONFIG])
+def test_an_answer_of_another_form_is_no_answer(path: str) -> None:
+    with pytest.raises(UnreadableBodyError):
+        ask(connect_that_answers(**{path: '"?"'}))
+
+
+def test_connectors_that_are_made_next_are_not_missed() -> None:
+    answered = ask(connect_that_answers(**{STATUS: ABSENT}))
+    assert told(connector_findings(answered, are_made=True)) == []
+
+
+def test_a_database_that_can_be_read_is_well() -> None:
+    assert told(database_findings(CONNECTOR, SOUND)) == []
+    fresh = replace(SOUND, slot=None, publication=None)
+    assert told(database_findings(CONNECTOR, fresh)) == []
+
+
+def with_settings(**changed: str) -> ConnectorFile:
+    named = {key.replace("_", "."): value for key, value in changed.items()}
+    return replace(CONNECTOR, config={**CONNECTOR.config, **named})
+
+
+BY_HAND = with_settings(publication_autocreate_mode="disabled")
+
+
+@pytest.mark.parametrize(
+    ("connector", "database", "words"),
+    [
+        (CONNECTOR, replace(SOUND, wal_level="replica"), "wal_level is replica, not logical"),
+        (CONNECTOR, replace(SOUND, may_replicate=False), "the user may not replicate"),
+        (CONNECTOR, replace(SOUND, slot=None, slots_left=0), "no room for one more"),
+        (
+            CONNECTOR,
+            replace(SOUND, slot=Slot("pgoutput", "inhouse_psa", "lost")),
+            "psastream_inhouse_psa is lost",
+        ),
+        (
+            CONNECTOR,
+            replace(SOUND, slot=Slot("wal2json", "inhouse_psa", "reserved")),
+            "is of wal2json, not of pgoutput",
+        ),
+        (BY_HAND, replace(SOUND, publication=None), "publication.autocreate.mode makes none"),
+        (
+            BY_HAND,
+            replace(SOUND, publication=frozenset(named_tables(CONNECTOR)[1:])),
+            "lacks inhouse.projects",
+        ),
+        (
+            CONNECTOR,
+            replace(SOUND, tables=dict.fromkeys(named_tables(CONNECTOR)[1:], True)),
+            "there is no table inhouse.projects",
+        ),
+        (
+            CONNECTOR,
+            replace(SOUND, tables={**SOUND.tables, "inhouse.tasks": False}),
+            "the user may not read inhouse.tasks",
+        ),
+    ],
+)
+def test_what_keeps_debezium_from_a_database_is_told(
+    connector: ConnectorFile, database: Database, words: str
+) -> None:
+    (found,) = told(database_findings(connector, database))
+    assert found[0] == "fail" and words in found[1]
+    assert all(remedies(database_findings(connector, database)))
+
+
+def test_a_publication_that_debezium_makes_may_lack_tables() -> None:
+    assert told(database_findings(CONNECTOR, replace(SOUND, publication=frozenset()))) == []
+
+
+def test_tables_that_a_file_gives_by_a_pattern_are_debeziums_to_find() -> None:
+    connector = with_settings(table_include_list="a.b, a[.].*, c.d.e,a.f")
+    assert named_tables(connector) == ["a.b", "a.f"]
+
+
+def test_a_database_is_asked_where_its_variables_are_set_here() -> None:
+    missing = address_of(CONNECTOR, {"INHOUSE_PSA_HOST": "db"})
+    assert missing == [f"INHOUSE_PSA_{name}" for name in ("PORT", "DATABASE", "USER", "PASSWORD")]
+    (found,) = told([not_asked(CONNECTOR, missing)])
+    assert found[0] == "skip" and "INHOUSE_PSA_PORT" in found[1]
+    names = ("HOST", "PORT", "DATABASE", "USER", "PASSWORD")
+    found_address = address_of(CONNECTOR, {f"INHOUSE_PSA_{name}": name.lower() for name in names})
+    assert found_address == Address("host", "port", "database", "user", "password")
+
+
+@pytest.mark.parametrize(
+    ("asked", "verdict"),
+    [
+        (Asked("float (sink)", AT), "ok"),
+        (Asked("float (sink)", AT, is_known=False), "skip"),
+        (Asked("float (sink)", AT, error=TransientError("no connection")), "warn"),
+        (Asked("float (sink)", AT, error=AuthenticationError("denies access")), "fail"),
+        (Asked("float (sink)", AT, error=SchemaMismatchError("lacks a field")), "fail"),
+    ],
+)
+def test_a_vendor_lets_us_in_or_says_why_not(asked: Asked, verdict: str) -> None:
+    found = sign_in_finding(asked)
+    assert found.verdict.value == verdict
+    assert bool(found.remedy) is (verdict in ("warn", "fail"))
+
+
+@pytest.mark.parametrize(
+    ("apart_s", "expected"),
+    [
+        (60, None),
+        (-60, None),
+        (61, ("warn", "db: 61s ahead of this host's")),
+        (-300, ("warn", "db: 5m behind this host's")),
+        (301, ("fail", "db: 5m ahead of this host's")),
+    ],
+)
+def test_clocks_that_are_apart_are_told(apart_s: int, expected: tuple[str, str] | None) -> None:
+    clock = Clock("db", AT + timedelta(seconds=apart_s), AT)
+    assert told(clock_findings(clock)) == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize("date", ["Sat, 28 Nov 2026 10:17:04 GMT", "28 Nov 2026 10:17:04 -0000"])
+def test_a_server_tells_its_clock_whatever_else_it_answers(date: str) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=405, headers={"Date": date})
+
+    async def work() -> Clock:
+        async with serving(answer) as url:
+            return await asyncio.to_thread(asked_over_http, "registry", url)
+
+    assert asyncio.run(work()).told == datetime(2026, 11, 28, 10, 17, 4, tzinfo=UTC)
+
+
+def test_a_server_that_is_away_tells_no_clock() -> None:
+    clock = asked_over_http("registry", f"http://127.0.0.1:{free_port()}")
+    assert clock.told is None
+    assert list(clock_findings(clock)) == []
+
+
+FLOAT = {"FLOAT_URL": "https://float.example", "FLOAT_TOKEN": "token"}
+ADDRESSES = {
+    "PSASTREAM_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    "PSASTREAM_REGISTRY_URL": "http://127.0.0.1:1",
+}
+ALL = Files(
+    [FOLDER / "float" / "source.json"],
+    [FOLDER / "float" / "sink.json"],
+    [FOLDER / "inhouse" / "connector.json"],
+)
+
+
+def found_in(files: Files, environment: dict[str, str]) -> list[tuple[str, str]]:
+    given = {"PSASTREAM_CONNECT_URL": "http://connect:8083", **ADDRESSES, **environment}
+    return told(read_configuration(files, given, needs_addresses=True).findings)
+
+
+def test_systems_that_nobody_reads_and_targets_that_nobody_writes_are_told() -> None:
+    assert [words for _, words in found_in(ALL, FLOAT)] == [
+        "salesforce: nothing captures it",
+        "netsuite: nothing captures it",
+        "netsuite: nobody carries out its commands: they wait in psa.command.netsuite",
+    ]
+    assert found_in(Files(), {}) == [("skip", ": none was given")]
+    assert schemas_of(CONNECTOR) == {"inhouse"}
+
+
+def test_each_problem_is_a_finding_of_its_own(tmp_path: Path) -> None:
+    landscape = tmp_path / "landscape.yaml"
+    landscape.write_text("systems: {salesforce: {role: crm}, inhouse: {role: erp}}")
+    found = found_in(ALL, {"PSASTREAM_LANDSCAPE": str(landscape)})
+    assert [words for _, words in found if "FLOAT_" in words] == [
+        words for _, words in found if "source.json" in words or "sink.json" in words
+    ]
+    assert len([words for _, words in found if "FLOAT_TOKEN" in words]) == 2
+    assert len([words for _, words in found if "inhouse plays the role erp" in words]) == 2
+
+
+def test_addresses_that_are_not_set_fail_where_they_are_needed() -> None:
+    needed = read_configuration(Files(), {}, needs_addresses=True)
+    assert [words for _, words in told(needed.findings)][:2] == [
+        ": PSASTREAM_BOOTSTRAP_SERVERS: is not set",
+        ": PSASTREAM_REGISTRY_URL: is not set",
+    ]
+    assert read_configuration(Files(), {}, needs_addresses=False).is_sound
+
+
+@pytest.mark.parametrize(
+    ("findings", "expected"),
+    [
+        ([("broker", Verdict.OK), ("files", Verdict.WARN), ("files", Verdict.SKIP)], Exit.OK),
+        ([("broker", Verdict.FAIL), ("files", Verdict.WARN)], Exit.FAILED),
+        ([("broker", Verdict.FAIL), ("files", Verdict.FAIL)], Exit.CONFIG),
+    ],
+)
+def test_the_exit_code_says_what_kind_of_part_fails(
+    findings: list[tuple[str, Verdict]], expected: Exit
+) -> None:
+    assert exit_of([Finding(area, "", verdict, "") for area, verdict in findings]) is expected
+
+
+def test_findings_are_told_whole_within_the_width() -> None:
+    long = "psa.internal.customer_status " * 9
+    findings = [
+        Finding("connectors", "x" * 100, Verdict.FAIL, f"{long}\x1b[2J", long),
+        Finding("topics", "87", Verdict.OK, "are there", "not told"),
+        Finding("sign-in", "float", Verdict.WARN, "away", "wait"),
+    ]
+    lines = list(lines_of(findings))
+    assert max(map(len, lines)) <= 80
+    assert all(line.isprintable() for line in lines)
+    assert "".join(lines).count("psa.internal.customer_status") == 18
+    assert "not told" not in "".join(lines)
+    assert lines[-1] == "1 fail, 1 warn, 1 ok"
+    assert list(lines_of([])) == ["nothing was looked at"]
+    assert findings_json(findings)["verdict"] == "fail"
+    assert findings_json(findings)["findings"][2] == {
+        "area": "sign-in",
+        "subject": "float",
+        "verdict": "warn",
+        "detail": "away",
+        "remedy": "wait",
+    }
+
+
+@pytest.mark.fault("D11", place="psastream/check/run.py")
+def test_d11_all_is_looked_at_although_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.brokers.REACH_S", 0.0)
+    away = f"http://127.0.0.1:{free_port()}"
+    environment = {
+        **ADDRESSES,
+        "PSASTREAM_REGISTRY_URL": away,
+        "PSASTREAM_CONNECT_URL": away,
+        "FLOAT_URL": away,
+        "FLOAT_TOKEN": "secret-token",
+        **{f"INHOUSE_PSA_{name}": "x" for name in ("DATABASE", "USER", "PASSWORD")},
+        "INHOUSE_PSA_HOST": "127.0.0.1",
+        "INHOUSE_PSA_PORT": str(free_port()),
+    }
+    options = [
+        *("--source", str(ALL.sources[0]), "--sink", str(ALL.sinks[0])),
+        *("--database", str(ALL.databases[0]), "--json"),
+    ]
+    shown = CliRunner().invoke(app, ["check", *options], env=environment)
+    assert shown.exit_code == 1, shown.output
+    found = json.loads(shown.stdout)["findings"]
+    failing = {each["area"] for each in found if each["verdict"] == "fail"}
+    assert failing == {"broker", "schemas", "connectors", "databases"}
+    assert {each["verdict"] for each in found if each["area"] == "sign-in"} == {"warn"}
+    assert all(each["remedy"] for each in found if each["verdict"] in ("fail", "warn"))
+    assert "secret-token" not in shown.output
+
+
+def test_what_is_wrong_with_a_file_ends_a_check_with_two() -> None:
+    shown = CliRunner().invoke(
+        app, ["check", "--source", "/nowhere.json"], env={**ADDRESSES, "COLUMNS": "80"}
+    )
+    assert shown.exit_code == 2
+    assert "/nowhere.json" in shown.output
