@@ -9,6 +9,7 @@ import typer
 
 from psastream.commands import (
     check,
+    commands,
     connectors,
     exceptions,
     firm,
@@ -66,6 +67,7 @@ for name, noun in (
     ("connectors", connectors),
     ("prove", prove),
     ("exceptions", exceptions),
+    ("commands", commands),
 ):
     app.add_typer(noun.app, name=name)
 

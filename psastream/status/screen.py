@@ -16,7 +16,7 @@ from psastream.status.model import (
     Status,
     TargetState,
 )
-from psastream.verdict import Verdict, printable, shown_age
+from psastream.verdict import Verdict, cut, shown_age
 
 WIDTH: Final = 80
 NAME_MAX: Final = 28
@@ -56,12 +56,6 @@ def verdict_line(status: Status) -> str:
         return "all is well"
     names = [name for name, verdict in status.verdicts() if verdict is worst]
     return f"{worst.value}: {', '.join(dict.fromkeys(names))}"
-
-
-def cut(line: str, width: int) -> str:
-    """Return a line that fits; what is too long ends in an ellipsis."""
-    line = printable(line).rstrip()
-    return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
 def _rows(rows: Iterable[tuple[Verdict, Sequence[str]]]) -> Iterator[str]:

@@ -1,0 +1,44 @@
+"""What tables have ordered in other systems."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from psastream.exits import Exit, errors_as_exit_codes, settings_from_environment
+
+app = typer.Typer(no_args_is_help=True, help="What tables have ordered in other systems.")
+
+
+@app.command("list")
+def commands_list(
+    target: Annotated[str | None, typer.Option("--target", help="system that is to act")] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="upsert_time_bill, …")] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", help="waiting, attempted, refused, held, succeeded, …")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="print so many at most")] = 200,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Print what would be written: the commands that have not ended, newest first.
+
+    Without dispatchers that is a dry run: tables order, and nobody carries it out.
+    """
+    from psastream.command_states import Wanted, list_commands, parse_state
+
+    with errors_as_exit_codes():
+        wanted = Wanted(target, kind, parse_state(state) if state else None)
+        is_whole = list_commands(settings_from_environment(), wanted, limit=limit, as_json=as_json)
+        raise typer.Exit(Exit.OK if is_whole else Exit.FAILED)
+
+
+@app.command("show")
+def commands_show(
+    natural_key: Annotated[str, typer.Argument(help="as `psastream commands list` prints it")],
+) -> None:
+    """Print one: what it says, how far it is, what stands against it."""
+    from psastream.command_states import show_command
+
+    with errors_as_exit_codes():
+        show_command(settings_from_environment(), natural_key)

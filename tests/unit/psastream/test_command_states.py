@@ -1,0 +1,202 @@
+"""Commands on the command line: how far each is, what is meant, what is shown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connectors.dispatch.commands import Intent, Settled, Status
+from psastream.command_states import (
+    Ordered,
+    State,
+    Wanted,
+    as_plain,
+    line_of,
+    lines_of,
+    ordered_of,
+    parse_state,
+    summary,
+)
+from psastream.verdict import fitted
+from schemas.errors import ConfigError
+from tests.support.commands import command_record, project_content
+
+AT = datetime(2026, 11, 28, 10, tzinfo=UTC)
+KEY = "netsuite:project:eng-1-de"
+
+
+def record(revision: int = 2, **fields: Any) -> dict[str, Any]:
+    made = command_record(
+        "netsuite", "upsert_project", "project:eng-1-de", revision,
+        project_content("eng-1-de", "Tern"),
+    )  # fmt: skip
+    return {**made, "issued_at": AT - timedelta(minutes=5), **fields}
+
+
+def bill(key: str = "tb-1", **fields: Any) -> dict[str, Any]:
+    content = {"time_bill_id": key, "hours": "7.50", "budget_hours": "9"}
+    made = command_record("netsuite", "upsert_time_bill", f"time_bill:{key}", 1, content)
+    money = {"amount": Decimal("1234.500000"), "currency": "EUR"}
+    return {**made, "issued_at": AT, **money, **fields}
+
+
+def exception(revision: int = 2, *, is_held: bool = False, status: str = "open") -> dict[str, Any]:
+    return {
+        "natural_key": KEY,
+        "revision": revision,
+        "status": status,
+        "is_held": is_held,
+        "exception_id": f"netsuite:{KEY}",
+        "error_code": "USER_ERROR",
+        "detail": "no tax code",
+        "hint": "set it",
+    }
+
+
+def states(
+    *rows: dict[str, Any],
+    result: Settled | None = None,
+    intent: Intent | None = None,
+    exceptions: tuple[dict[str, Any], ...] = (),
+) -> list[Ordered]:
+    results = {KEY: result} if result else {}
+    intents = {KEY: intent} if intent else {}
+    unreadable: list[str] = []
+    found = ordered_of(rows or (record(),), results, intents, exceptions, unreadable)
+    assert unreadable == []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ({}, State.WAITING),
+        ({"result": Settled(1, 1, "7", Status.SUCCEEDED)}, State.WAITING),
+        ({"intent": Intent("c", 1, 1)}, State.WAITING),
+        ({"intent": Intent("c", 2, 1)}, State.ATTEMPTED),
+        ({"result": Settled(2, 1, "7", Status.SUCCEEDED)}, State.SUCCEEDED),
+        (
+            {"result": Settled(2, 1, "7", Status.ADOPTED), "intent": Intent("c", 2, 1)},
+            State.ADOPTED,
+        ),
+        ({"result": Settled(3, 1, None, Status.WITHDRAWN)}, State.WITHDRAWN),
+        ({"result": Settled(2, 1, None, Status.SUPERSEDED)}, State.SUPERSEDED),
+        (
+            {"result": Settled(2, 3, None, Status.REJECTED), "exceptions": (exception(),)},
+            State.REFUSED,
+        ),
+        ({"exceptions": (exception(),)}, State.REFUSED),
+        ({"exceptions": (exception(is_held=True),)}, State.HELD),
+        ({"exceptions": (exception(revision=1),)}, State.WAITING),
+        ({"exceptions": (exception(status="resolved"),)}, State.WAITING),
+    ],
+)
+def test_how_far_a_command_is_follows_from_what_dispatchers_wrote(
+    told: dict[str, Any], state: State
+) -> None:
+    (found,) = states(**told)
+    assert found.state is state
+
+
+def test_the_last_revision_counts_and_the_newest_comes_first() -> None:
+    found = states(record(3), record(2), bill())
+    assert [(each.natural_key, each.revision) for each in found] == [
+        ("netsuite:time_bill:tb-1", 1),
+        (KEY, 3),
+    ]
+
+
+def test_what_is_no_command_is_told_and_holds_up_no_other() -> None:
+    unreadable: list[str] = []
+    rows = [record(kind=None), bill(), bill("tb-2", payload="[]")]
+    found = ordered_of(rows, {}, {}, (), unreadable)
+    assert [each.natural_key for each in found] == [
+        "netsuite:time_bill:tb-2",
+        "netsuite:time_bill:tb-1",
+    ]
+    assert f"{KEY} is no command" in unreadable[0]
+    assert "netsuite:time_bill:tb-2" in unreadable[1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "meant"),
+    [
+        (Wanted(), True),
+        (Wanted(target="netsuite", kind="upsert_project"), True),
+        (Wanted(target="float"), False),
+        (Wanted(kind="upsert_customer"), False),
+        (Wanted(state=State.WAITING), True),
+        (Wanted(state=State.SUCCEEDED), False),
+    ],
+)
+def test_filters_name_what_is_meant(wanted: Wanted, meant: bool) -> None:
+    (found,) = states()
+    assert wanted.matches(found) is meant
+    assert not Wanted().matches(replace(found, state=State.SUCCEEDED))
+    assert Wanted(state=State.SUCCEEDED).matches(replace(found, state=State.SUCCEEDED))
+
+
+def test_a_state_that_is_none_names_those_that_are() -> None:
+    assert parse_state("held") is State.HELD
+    with pytest.raises(ConfigError) as caught:
+        parse_state("open")
+    assert "waiting, attempted, refused, held" in caught.value.hint
+
+
+def test_a_line_has_state_kind_hours_money_and_age() -> None:
+    billed, project = states(record(), bill(issued_at=AT - timedelta(seconds=30)))
+    assert line_of(billed, at=AT) == (
+        "netsuite:time_bill:tb-1",
+        "waiting  upsert_time_bill  7.50 h  1,234.50 EUR  30s",
+    )
+    assert line_of(project, at=AT) == (KEY, "waiting  upsert_project  5m")
+
+
+def test_lines_fit_the_screen_and_keys_are_never_cut() -> None:
+    (found,) = states(bill("t" * 90, amount=Decimal(10**20)))
+    key, said = fitted(*line_of(found, at=AT))
+    assert key == f"netsuite:time_bill:{'t' * 90}"
+    assert said.startswith("  waiting  upsert_time_bill") and len(said) <= 80
+    (short,) = fitted(*line_of(states()[0], at=AT))
+    assert short == f"{KEY}  waiting  upsert_project  5m"
+    assert max(map(len, fitted("a\x1b[2J", "x" * 100))) == 80
+
+
+def test_the_end_counts_hours_and_money_by_currency() -> None:
+    found = states(bill(), bill("tb-2", currency="PLN"), record())
+    assert summary(found, 3) == "3 commands; 15.00 h to bill; 1,234.50 EUR; 1,234.50 PLN"
+    assert summary(found, 2).startswith("2 of 3 commands, the newest (--limit); ")
+    assert summary([], 0) == "0 commands"
+    assert summary(states(), 1) == "1 command"
+
+
+def test_one_is_shown_with_what_it_says_and_what_stands_against_it() -> None:
+    (found,) = states(
+        result=Settled(2, 3, "77", Status.REJECTED), exceptions=(exception(is_held=True),)
+    )
+    text = "\n".join(lines_of(found))
+    for part in (
+        KEY,
+        "state:      held",
+        "attempts:   3",
+        "target id:  77",
+        "USER_ERROR: no tax code",
+        "to do:      set it",
+        '  name: "Tern"',
+        '  contract_value: "125000.5"',
+    ):
+        assert part in text
+    assert all(line.isprintable() for line in lines_of(found))
+
+
+def test_json_is_exact() -> None:
+    (found,) = states(bill())
+    shown = json.loads(json.dumps(as_plain(found)))
+    assert (shown["amount"], shown["hours"], shown["state"]) == ("1234.500000", "7.50", "waiting")
+    assert shown["content"]["time_bill_id"] == "tb-1"
+    assert shown["issued_at"] == "2026-11-28T10:00:00+00:00"
