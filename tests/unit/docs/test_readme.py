@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from psastream.check.files import Configuration, Files, read_configuration
 from psastream.cli import app
 from psastream.verdict import Verdict
+from sandbox.demo.options import Disruption, StoryLandscape
 from tests.support.catalogue_pages import DOCS
 
 REPOSITORY = DOCS.parent
@@ -64,6 +65,26 @@ def test_every_target_of_make_that_is_named_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     named = set(re.findall(r"^make ([a-z-]+)", "\n".join(LINES), re.MULTILINE))
     assert {"demo", "test", "fuzz"} <= named <= targets
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/demo.md"])
+def test_what_a_page_gives_the_demo_is_taken(page: str) -> None:
+    text = (REPOSITORY / page).read_text()
+    landscapes = re.findall(r"--landscape ([a-z_,]+)", text)
+    disruptions = re.findall(r"--kill ([a-z@:0-9]+)", text)
+    assert disruptions
+    for name in landscapes:
+        StoryLandscape.parse(name)
+    for each in disruptions:
+        Disruption.parse(each)
+
+
+def test_options_of_the_demo_that_its_page_names_exist() -> None:
+    page = (DOCS / "demo.md").read_text()
+    shown = RUNNER.invoke(app, ["demo", "-h"], env=dict(os.environ) | {"COLUMNS": "200"}).output
+    named = re.findall(r"^\| `(--[a-z-]+)", page, re.MULTILINE)
+    assert "--keep" in named
+    assert [option for option in named if option not in shown] == []
 
 
 def all_commands() -> list[tuple[str, ...]]:
