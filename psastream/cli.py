@@ -11,6 +11,7 @@ from psastream.commands import (
     check,
     commands,
     connectors,
+    dlq,
     exceptions,
     firm,
     processes,
@@ -67,6 +68,7 @@ for name, noun in (
     ("connectors", connectors),
     ("prove", prove),
     ("exceptions", exceptions),
+    ("dlq", dlq),
     ("commands", commands),
 ):
     app.add_typer(noun.app, name=name)

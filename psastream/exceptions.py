@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 import typer
@@ -17,9 +18,8 @@ from connectors.dispatch.journal import last_exceptions, read_told
 from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
 from connectors.toolkit.faults import Reason
-from psastream.letters import TOPIC as DEAD_LETTERS
 from psastream.letters import read_letters, told
-from psastream.verdict import printable, shown_age
+from psastream.verdict import fitted, printable, shown_age
 from runtime.kafka import KafkaSettings, make_producer, require_broker
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -31,7 +31,6 @@ from schemas.topics import BY_NAME
 Row = Mapping[str, Any]
 
 FLUSH_S: Final = 30.0
-DETAIL_WIDTH: Final = 60
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -79,23 +78,51 @@ def read_exceptions(kafka: KafkaSettings, serde: Serde) -> list[Row]:
 
 
 def list_exceptions(settings: Settings, wanted: Filter, *, as_json: bool) -> None:
-    """Print the open exceptions that are meant, one a line, oldest first.
+    """Print the open exceptions that are meant, by the money that waits.
 
     Where all are meant, also how many records went to the dead letters: they wait for a person,
     too, and nothing tells when they are settled.
     """
     at = datetime.now(UTC)
-    rows = [row for row in _all(settings) if wanted.matches(row, at=at)]
+    rows = ranked(row for row in _all(settings) if wanted.matches(row, at=at))
     if as_json:
         typer.echo(json.dumps(rows, default=str, indent=2))
         return
     for row in rows:
-        typer.echo(line_of(row, at=at))
-    typer.echo(f"{len(rows)} open")
+        for line in fitted(row["exception_id"], said_of(row, at=at)):
+            typer.echo(line)
+    sums = [f"{amount:,.2f} {currency}" for currency, amount in sums_of(rows).items()]
+    typer.echo("; ".join([f"{len(rows)} open", *sums]))
     if wanted == Filter():
         serde = Serde(Registry(settings.registry_url))
         for line in told(read_letters(settings.kafka, serde)):
-            typer.echo(f"dead letters: {line} (psastream topics read {DEAD_LETTERS})")
+            typer.echo(f"dead letters: {line} (psastream dlq list)")
+
+
+def ranked(rows: Iterable[Row]) -> list[Row]:
+    """Return exceptions by their money, the most first; those without any last, oldest first.
+
+    Amounts of two currencies are not compared: the currency of the largest sum comes first.
+    """
+    rows = list(rows)
+    currencies = list(sums_of(rows))
+
+    def rank(row: Row) -> tuple[int, Decimal, datetime, str]:
+        has_money = row["amount"] is not None and row["currency"] in currencies
+        place = currencies.index(row["currency"]) if has_money else len(currencies)
+        amount = -row["amount"] if has_money else Decimal()
+        return place, amount, row["raised_at"], row["exception_id"]
+
+    return sorted(rows, key=rank)
+
+
+def sums_of(rows: Iterable[Row]) -> dict[str, Decimal]:
+    """Return the money of exceptions by currency, the largest sum first."""
+    sums: dict[str, Decimal] = {}
+    for row in rows:
+        if row["amount"] is not None and row["currency"]:
+            sums[row["currency"]] = sums.get(row["currency"], Decimal()) + row["amount"]
+    return dict(sorted(sums.items(), key=lambda each: (-each[1], each[0])))
 
 
 def show_exception(settings: Settings, exception_id: str) -> None:
@@ -143,14 +170,14 @@ def requests(wanted: Filter, *, at: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def line_of(row: Row, *, at: datetime) -> str:
-    """Return an exception in a line: id, reason, age, money, what the target says."""
-    amount = "" if row["amount"] is None else f" {row['amount']:.2f} {row['currency']}"
+def said_of(row: Row, *, at: datetime) -> str:
+    """Return reason, age and money of an exception, and what the target says."""
+    amount = "" if row["amount"] is None else f"  {row['amount']:,.2f} {row['currency']}"
     held = " (not sent)" if row["is_held"] else ""
-    detail = printable(row["detail"] or "")[:DETAIL_WIDTH]
+    detail = printable(row["detail"] or "")
     reason = row["reason"] or row["kind"]
     age = shown_age(at - row["raised_at"])
-    return f"{row['exception_id']}  {reason}{held}  {age}{amount}  {detail}"
+    return f"{reason}{held}  {age}{amount}  {detail}"
 
 
 def lines_of(row: Row) -> Iterable[str]:
@@ -161,7 +188,7 @@ def lines_of(row: Row) -> Iterable[str]:
         "since": row["raised_at"],
         "command": row["kind"] and f"{row['kind']} {row['command_id']}",
         "content": row["payload"],
-        "money": None if row["amount"] is None else f"{row['amount']:.2f} {row['currency']}",
+        "money": None if row["amount"] is None else f"{row['amount']:,.2f} {row['currency']}",
         "refused": row["error_code"] and f"{row['error_code']}: {row['detail']}",
         "field": row["field"],
         "attempts": row["attempts"],

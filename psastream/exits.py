@@ -20,8 +20,10 @@ class Exit(IntEnum):
     """What the exit code of a command says."""
 
     OK = 0
-    FAILED = 1  # going on would do damage, or the result is not what it must be
-    CONFIG = 2  # the configuration is wrong: nothing was started
+    # Going on would do damage, the result is not what it must be, a part that was asked does not do
+    # its work, or not all could be read.
+    FAILED = 1
+    CONFIG = 2  # the configuration, or what was asked for, is wrong: nothing was started
 
 
 @contextmanager

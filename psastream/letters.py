@@ -98,7 +98,7 @@ async def tell_news(watch: LetterWatch, tell: Callable[[str], None]) -> None:
             await asyncio.sleep(EVERY_S)
             continue
         for line in told(letters):
-            tell(f"dead letters: {line} (psastream topics read {TOPIC})")
+            tell(f"dead letters: {line} (psastream dlq list)")
 
 
 def _letters(messages: Iterable[Message], serde: Serde) -> list[Letter]:

@@ -23,7 +23,7 @@ def exceptions_list(
     older_than: Annotated[str | None, typer.Option(help="least age: 30m, 2h, 7d")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Print what is open, oldest first, and how many dead letters there are."""
+    """Print what is open, the most money first, and how many dead letters there are."""
     from psastream.exceptions import Filter, list_exceptions, parse_age, parse_reason
 
     with errors_as_exit_codes():

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Final, TypeVar
 
 from connectors.debezium.client import ConnectClient, ConnectorStatus
 from connectors.dispatch.dispatcher import GROUP_ID as DISPATCH_GROUP
 from connectors.dispatch.exceptions import OPEN
 from connectors.dispatch.journal import EXCEPTIONS
-from psastream.exceptions import Row, read_exceptions
+from psastream.exceptions import Row, read_exceptions, sums_of
 from psastream.landscape import FirmSystems
 from psastream.letters import TOPIC as LETTERS
 from psastream.letters import Letter, counted, read_letters
@@ -163,15 +163,11 @@ def _target(target: str, told: TargetState | None, waiting: Sequence[Row] | None
 
 
 def _exceptions(waiting: Sequence[Row]) -> ExceptionState:
-    amounts: dict[str, list[Decimal]] = {}
-    for row in waiting:
-        if row["amount"] is not None and row["currency"]:
-            amounts.setdefault(row["currency"], []).append(row["amount"])
-    money = [Money(name, sum(each, Decimal()), len(each)) for name, each in amounts.items()]
+    counts = Counter(row["currency"] for row in waiting if row["amount"] is not None)
     return ExceptionState(
         len(waiting),
         min((row["raised_at"] for row in waiting), default=None),
-        sorted(money, key=lambda each: (-each.amount, each.currency)),
+        [Money(name, amount, counts[name]) for name, amount in sums_of(waiting).items()],
     )
 
 

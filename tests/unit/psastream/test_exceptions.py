@@ -13,11 +13,13 @@ from connectors.dispatch.signals import read_request
 from connectors.toolkit.faults import Reason
 from psastream.exceptions import (
     Filter,
-    line_of,
     lines_of,
     parse_age,
     parse_reason,
+    ranked,
     requests,
+    said_of,
+    sums_of,
 )
 from schemas.errors import ConfigError
 from tests.support.sinks import make_command
@@ -79,11 +81,33 @@ def test_a_reason_that_is_none_names_those_that_are() -> None:
 
 
 def test_a_line_says_what_waits_and_why() -> None:
-    line = line_of(row(hours=3, is_held=True), at=AT)
+    said = said_of(row(hours=3, is_held=True), at=AT)
 
-    assert line == (
-        "netsuite:netsuite:project:a  permission (not sent)  3h 125000.50 EUR  no right"
-    )
+    assert said == "permission (not sent)  3h  125,000.50 EUR  no right"
+
+
+def test_the_most_money_comes_first_and_currencies_are_not_compared() -> None:
+    def waits(name: str, amount: str | None, currency: str | None, hours: int) -> dict[str, Any]:
+        money = None if amount is None else Decimal(amount)
+        raised_at = AT - timedelta(hours=hours)
+        return row() | {
+            "exception_id": name, "amount": money, "currency": currency, "raised_at": raised_at,
+        }  # fmt: skip
+
+    rows = [
+        waits("old", None, None, 9),
+        waits("small", "3", "EUR", 9),
+        waits("large", "90", "EUR", 1),
+        waits("yen", "92", "JPY", 9),
+        waits("young", None, "EUR", 1),
+        waits("same", "90", "EUR", 2),
+    ]
+    names = [each["exception_id"] for each in ranked(rows)]
+    assert names == ["same", "large", "small", "yen", "old", "young"]
+    assert [str(each) for each in sums_of(rows).items()] == [
+        "('EUR', Decimal('183'))",
+        "('JPY', Decimal('92'))",
+    ]
 
 
 def test_one_is_shown_with_command_refusal_attempts_and_remedy() -> None:
@@ -96,7 +120,7 @@ def test_one_is_shown_with_command_refusal_attempts_and_remedy() -> None:
 
 def test_what_a_vendor_says_forges_no_line_and_moves_no_cursor() -> None:
     record = {**row(), "detail": "no\nfloat:b  permission  1m\x1b[2J"}
-    shown = [line_of(record, at=AT), *lines_of(record)]
+    shown = [said_of(record, at=AT), *lines_of(record)]
     assert all(line.isprintable() for line in shown)
     assert "no float:b  permission  1m [2J" in shown[0]
 
@@ -105,7 +129,7 @@ def test_an_exception_of_a_table_is_shown_too() -> None:
     record = {**dict.fromkeys(row()), "exception_id": "billing:1", "status": "open", "kind": "lock"}
     record |= {"raised_at": AT, "detail": "billed time moved"}
 
-    assert line_of(record, at=AT) == "billing:1  lock  0s  billed time moved"
+    assert said_of(record, at=AT) == "lock  0s  billed time moved"
     assert "billing:1" in "\n".join(lines_of(record))
 
 

@@ -1,0 +1,128 @@
+"""Dead letters one by one: which records, why, and what they hold."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from psastream.letters import TOPIC, told
+from psastream.topic_rows import Unreadable, lines_of
+from psastream.verdict import fitted, printable, shown_age
+from runtime.kafka import read_topic, require_broker
+from runtime.offsets import present_places
+from runtime.registry import Registry
+from runtime.secrets import mask
+from runtime.serde import Serde
+from runtime.settings import Settings
+from schemas.errors import ConfigError
+
+Letter = Mapping[str, Any]
+PLACE: Final = ("topic", "partition", "offset")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which dead letters are meant; None: any."""
+
+    topic: str | None = None
+    code: str | None = None
+
+    def matches(self, letter: Letter) -> bool:
+        """Whether a dead letter is meant."""
+        return self.topic in (None, letter["topic"]) and self.code in (None, letter["error_code"])
+
+
+def list_letters(settings: Settings, chosen: Chosen, *, limit: int, as_json: bool) -> bool:
+    """Print the dead letters that are meant, newest first; return whether all could be read.
+
+    Raises ConfigError, BrokerUnavailableError and RegistryUnavailableError.
+    """
+    letters, unreadable = _read(settings)
+    meant = newest_first(each for each in letters if chosen.matches(each))
+    if as_json:
+        print(mask(json.dumps(meant[:limit], indent=2)))
+    else:
+        at = datetime.now(UTC)
+        for letter in meant[:limit]:
+            for line in fitted(place_of(letter), said_of(letter, at=at)):
+                print(mask(line))
+        for line in told({**each, "raised_at": _instant(each)} for each in meant):
+            print(line)
+        print(f"{len(meant)} kept" if len(meant) <= limit else f"{limit} of {len(meant)} (--limit)")
+    for each in unreadable:
+        print(mask(str(each)), file=sys.stderr)
+    return not unreadable
+
+
+def show_letter(settings: Settings, place: str) -> None:
+    """Print one whole. Raises ConfigError where none is kept of that place."""
+    letters, _ = _read(settings)
+    letter = next((each for each in letters if place_of(each) == place), None)
+    if letter is None:
+        raise ConfigError(f"no dead letter: {place}", hint="psastream dlq list")
+    for line in lines_of_letter(letter):
+        print(mask(line))
+
+
+def _read(settings: Settings) -> tuple[list[Letter], Sequence[Unreadable]]:
+    kafka = settings.kafka
+    require_broker(kafka.client())
+    if TOPIC not in present_places(kafka, [TOPIC]):
+        raise ConfigError(f"there is no topic {TOPIC}", hint="psastream topics apply makes it")
+    serde = Serde(Registry(settings.registry_url))
+    # Each is kept under a key of its own, but for one that was written twice.
+    values = {
+        each.key(): value
+        for each in read_topic(kafka, TOPIC)
+        if (value := each.value()) is not None
+    }
+    rows = list(lines_of(values, serde.read))
+    return (
+        [json.loads(row) for row in rows if not isinstance(row, Unreadable)],
+        [row for row in rows if isinstance(row, Unreadable)],
+    )
+
+
+def newest_first(letters: Iterable[Letter]) -> list[Letter]:
+    """Return dead letters by when they were raised."""
+    return sorted(letters, key=lambda each: (each["raised_at"] or "", place_of(each)), reverse=True)
+
+
+def place_of(letter: Letter) -> str:
+    """Return where the record stood: topic, partition, offset."""
+    return "|".join(str(letter[name]) for name in PLACE)
+
+
+def said_of(letter: Letter, *, at: datetime) -> str:
+    """Return code, age and detail of a dead letter."""
+    raised_at = _instant(letter)
+    age = [] if raised_at is None else [shown_age(at - raised_at)]
+    return "  ".join([str(letter["error_code"]), *age, letter["detail"] or ""])
+
+
+def lines_of_letter(letter: Letter) -> Iterator[str]:
+    """Yield a dead letter whole: its record last, as what it says."""
+    shown = {
+        "dead letter": place_of(letter),
+        "read by": letter["agent"],
+        "raised": letter["raised_at"],
+        "why": f"{letter['error_code']}: {letter['detail'] or ''}",
+        "to do": letter["hint"],
+        "correlation": letter["correlation_id"],
+    }
+    for name, value in shown.items():
+        if value:
+            yield f"{name + ':':<13}{printable(str(value))}"
+    for name in ("key", "value"):
+        yield f"{name}:"
+        text = json.dumps(letter[name], indent=2, ensure_ascii=False)
+        yield from (f"  {printable(line)}" for line in text.splitlines())
+
+
+def _instant(letter: Letter) -> datetime | None:
+    text = letter["raised_at"]
+    return None if text is None else datetime.fromisoformat(text)
