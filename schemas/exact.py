@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
-from typing import Final
+from typing import Final, TypeVar
 
 import polars as pl
 
@@ -25,12 +25,16 @@ def unscaled(column: pl.Expr) -> pl.Expr:
     return column.to_physical().cast(pl.Int128)
 
 
-def half_even(dividend: pl.Expr, divisor: int) -> pl.Expr:
+Whole = TypeVar("Whole", int, pl.Expr)
+"""An integer, or a column of integers."""
+
+
+def half_even(dividend: Whole, divisor: int) -> Whole:
     """Return integers divided by a positive one, half-even to an integer; null stays null."""
     quotient = dividend // divisor  # towards minus infinity, so that the rest is never negative
     twice_rest = 2 * (dividend - quotient * divisor)
     is_up = (twice_rest > divisor) | ((twice_rest == divisor) & (quotient % 2 != 0))
-    return quotient + is_up.cast(pl.Int8)
+    return quotient + (is_up.cast(pl.Int8) if isinstance(is_up, pl.Expr) else is_up)
 
 
 def made_once(column: pl.Expr, function: Callable[[pl.Expr], pl.Expr]) -> pl.Expr:
@@ -46,7 +50,7 @@ def made_once(column: pl.Expr, function: Callable[[pl.Expr], pl.Expr]) -> pl.Exp
     return column.map_batches(of_values, return_dtype=pl.self_dtype(), is_elementwise=True)
 
 
-def hundredths_of_hours(seconds: pl.Expr) -> pl.Expr:
+def hundredths_of_hours(seconds: Whole) -> Whole:
     """Return seconds in hundredths of hours, half-even."""
     return half_even(seconds, _SECONDS_A_HUNDREDTH)
 
@@ -57,7 +61,7 @@ def hours_of(seconds: int) -> Decimal:
     return exact.quantize(Decimal(1).scaleb(-HOURS_SCALE), rounding=ROUND_HALF_EVEN)
 
 
-def seconds_of_hundredths(hundredths: pl.Expr) -> pl.Expr:
+def seconds_of_hundredths(hundredths: Whole) -> Whole:
     """Return hundredths of hours in seconds, exactly."""
     return hundredths * _SECONDS_A_HUNDREDTH
 

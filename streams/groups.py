@@ -21,6 +21,7 @@ from streams.engine import AgentSpec, ChunkHandler, GroupSpec
 from tables.customer.table import CustomerTable
 from tables.engagement.table import EngagementTable
 from tables.foundation import facts
+from tables.foundation.columns import FEW
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox
 from tables.measures.own import OwnMeasure
@@ -33,14 +34,20 @@ def make_groups(
     registry: SchemaSource,
     landscape: Landscape,
     measures: Sequence[OwnMeasure] = (),
+    *,
+    few: int = FEW,
 ) -> list[GroupSpec]:
-    """Return every agent group of the product, for the systems and the measures of a firm."""
+    """Return every agent group of the product, for the systems and the measures of a firm.
+
+    Up to `few` rows of a chunk are worked on one after the other, more as columns: the effects
+    are the same.
+    """
     groups = [
-        _group(NORMALIZE, _normalize(mappings, registry), registry, layout=2, counted=WAITING),
-        _group("customer", _customer(registry, landscape), registry, layout=3),
-        _group("engagement", _engagement(registry, landscape), registry, layout=6),
-        _group("project", _project(registry, landscape), registry, layout=5),
-        _group("rollup", _rollup(registry), registry, layout=2),
+        _group(NORMALIZE, _normalize(mappings, registry, few), registry, layout=2, counted=WAITING),
+        _group("customer", _customer(registry, landscape, few), registry, layout=3),
+        _group("engagement", _engagement(registry, landscape, few), registry, layout=6),
+        _group("project", _project(registry, landscape, few), registry, layout=5),
+        _group("rollup", _rollup(registry, few), registry, layout=2),
     ]
     if measures:
         handlers = own_handlers(measures, registry)
@@ -72,22 +79,25 @@ def _group(
 
 
 def _normalize(
-    mappings: Sequence[ObjectMapping], registry: SchemaSource
+    mappings: Sequence[ObjectMapping], registry: SchemaSource, few: int
 ) -> dict[str, ChunkHandler]:
-    normalizers = {mapping.topic: make_normalizer(mapping, registry) for mapping in mappings}
+    normalizers = {
+        mapping.topic: make_normalizer(mapping, registry, few=few) for mapping in mappings
+    }
     seeking = [Seeking(each, normalizers[each.topic]) for each in mappings if each.lookups]
     if not seeking:
         return {**normalizers}
     return {**normalizers, PROJECTIONS.name: make_projections(seeking, registry)}
 
 
-def _customer(registry: SchemaSource, landscape: Landscape) -> dict[str, ChunkHandler]:
+def _customer(registry: SchemaSource, landscape: Landscape, few: int) -> dict[str, ChunkHandler]:
     table = CustomerTable
     handle = RecordHandlers(
         "customer",
         registry,
         lambda docs, outbox, _: table(docs, outbox, landscape),
         lambda opened, _: opened.settle(),
+        few=few,
     )
     return {
         "psa.customer": handle(facts.Customer, table.apply_customer),
@@ -95,13 +105,14 @@ def _customer(registry: SchemaSource, landscape: Landscape) -> dict[str, ChunkHa
     }
 
 
-def _engagement(registry: SchemaSource, landscape: Landscape) -> dict[str, ChunkHandler]:
+def _engagement(registry: SchemaSource, landscape: Landscape, few: int) -> dict[str, ChunkHandler]:
     table = EngagementTable
     handle = RecordHandlers(
         "engagement",
         registry,
         lambda docs, outbox, partition: table(docs, outbox, partition, landscape),
         table.settle,
+        few=few,
     )
     return {
         "psa.opportunity": handle(facts.Opportunity, table.apply_opportunity),
@@ -113,14 +124,14 @@ def _engagement(registry: SchemaSource, landscape: Landscape) -> dict[str, Chunk
     }
 
 
-def _project(registry: SchemaSource, landscape: Landscape) -> dict[str, ChunkHandler]:
-    time_entries = TimeEntryHandler(registry, landscape)
+def _project(registry: SchemaSource, landscape: Landscape, few: int) -> dict[str, ChunkHandler]:
+    time_entries = TimeEntryHandler(registry, landscape, few=few)
 
     def open_table(documents: Documents, outbox: Outbox, partition: int) -> ProjectTable:
         return ProjectTable(documents, outbox, partition, time_entries.stored_rows, landscape)
 
     table = ProjectTable
-    handle = RecordHandlers("project", registry, open_table, table.settle)
+    handle = RecordHandlers("project", registry, open_table, table.settle, few=few)
     return {
         "psa.project": handle(facts.Project, table.apply_project),
         "psa.internal.project_context": handle(facts.ProjectContext, table.apply_context),
@@ -135,10 +146,10 @@ def _project(registry: SchemaSource, landscape: Landscape) -> dict[str, ChunkHan
     }
 
 
-def _rollup(registry: SchemaSource) -> dict[str, ChunkHandler]:
+def _rollup(registry: SchemaSource, few: int) -> dict[str, ChunkHandler]:
     table = RollupTable
     handle = RecordHandlers(
-        "rollup", registry, lambda docs, outbox, _: table(docs, outbox), table.settle
+        "rollup", registry, lambda docs, outbox, _: table(docs, outbox), table.settle, few=few
     )
     return {
         "psa.internal.partial": handle(facts.Partial, table.apply_partial),

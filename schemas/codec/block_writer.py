@@ -38,7 +38,7 @@ from schemas.errors import InvalidEntityError, SchemaMismatchError
 
 Lengths: TypeAlias = npt.NDArray[np.int64]
 
-FEW: Final = 16
+FEW: Final = 64
 """Up to so many rows, a record at a time is faster than columns."""
 
 _ZERO: Final = np.int64(0)

@@ -94,7 +94,8 @@ def plain_numbers(text: pl.Expr) -> pl.Expr:
     """
 
     def plain(texts: pl.Series) -> pl.Series:
-        if not texts.str.contains("[eE]").any():
+        written = "".join(filter(None, texts.to_list()))
+        if "e" not in written and "E" not in written:
             return texts
         return texts.to_frame("text").select(_plain(pl.col("text"))).to_series()
 

@@ -39,6 +39,7 @@ from streams.agents.normalize_writer import Chosen, Places, TargetWriter, part
 from streams.agents.registry import SchemaSource
 from streams.agents.source_log import SourceLog, log_key
 from streams.engine import Accounting, Chunk, Effects, Output, OutputBatch, State
+from tables.foundation.columns import FEW
 from tables.lookups import LookupTable, Reason, Seeker, Wait
 
 AGENT: Final = "normalize"
@@ -53,9 +54,14 @@ _LOWEST: Final = np.iinfo(np.int64).min
 _log = structlog.get_logger()
 
 
-def make_normalizer(mapping: ObjectMapping, registry: SchemaSource) -> Normalizer:
-    """The handler of the chunks of `mapping.topic`. No schema is asked for before the first."""
-    return Normalizer(mapping, registry)
+def make_normalizer(
+    mapping: ObjectMapping, registry: SchemaSource, *, few: int = FEW
+) -> Normalizer:
+    """The handler of the chunks of `mapping.topic`. No schema is asked for before the first.
+
+    `few` as for ChunkEncoder.
+    """
+    return Normalizer(mapping, registry, few)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,7 @@ _LAST: Final = 2
 class Normalizer:
     """A chunk handler. Thread-safe as long as no partition is handled by two threads at once."""
 
-    def __init__(self, mapping: ObjectMapping, registry: SchemaSource) -> None:
+    def __init__(self, mapping: ObjectMapping, registry: SchemaSource, few: int) -> None:
         self._mapping = mapping
         self._registry = registry
         self._memory = RowMemoryCodec(len(mapping.targets))
@@ -138,11 +144,11 @@ class Normalizer:
             for index, target in enumerate(mapping.targets)
             for field in target.unset_kept
         ]
-        self._writers = [TargetWriter(target, registry) for target in mapping.targets]
+        self._writers = [TargetWriter(target, registry, few) for target in mapping.targets]
         self._moving = [at for at, writer in enumerate(self._writers) if writer.rows_move]
         self._shows: TargetWriter | None = None
         if mapping.shown:
-            self._shows = TargetWriter(TargetMapping(PROJECTIONS, (), {}), registry)
+            self._shows = TargetWriter(TargetMapping(PROJECTIONS, (), {}), registry, few)
         # Readers are not thread-safe; a partition is never handled by two threads at once.
         self._readers: dict[int, ChunkReader] = {}
 
@@ -659,6 +665,8 @@ def _flags(known: pl.Series) -> Flags:
 
 def _whole(numbers: pl.Series) -> Positions:
     """Numbers with -1 for null."""
+    if numbers.null_count() == len(numbers):
+        return np.full(len(numbers), -1, np.int64)
     known = numbers.cast(pl.Int64)
     return (known.fill_null(-1) if known.null_count() else known).to_numpy()
 

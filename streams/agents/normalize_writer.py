@@ -41,12 +41,13 @@ class Places:
 class TargetWriter:
     """Publishes the canonical records of one target."""
 
-    def __init__(self, target: TargetMapping, ids: SubjectIds) -> None:
+    def __init__(self, target: TargetMapping, ids: SubjectIds, few: int) -> None:
+        """`few` as for ChunkEncoder."""
         assert target.topic.record is not None
         self._topic = target.topic
         self._ids = ids
         self._contract = record_schema(target.topic.record)
-        self._encoder = ChunkEncoder(self._contract)
+        self._encoder = ChunkEncoder(self._contract, few=few)
 
     @property
     def rows_move(self) -> bool:

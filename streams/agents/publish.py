@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import polars as pl
+
 from schemas.codec.columnar import ChunkEncoder
 from schemas.codec.framing import header
 from schemas.codec.record import RecordCodec
@@ -14,6 +16,7 @@ from schemas.routing import partition_of
 from schemas.topics import Topic, topic_of
 from streams.agents.registry import SubjectIds
 from streams.engine import Output, OutputBatch
+from tables.foundation.columns import FEW
 from tables.foundation.effects import Emit, EmitColumns, Outbox
 
 
@@ -31,8 +34,11 @@ class _Writer:
 class Publisher:
     """Encodes an outbox. Schema ids are looked up once a topic; keeps no other state."""
 
-    def __init__(self, ids: SubjectIds, topics: Mapping[str, Topic] | None = None) -> None:
-        """`topics` are some that are not the product's, by name."""
+    def __init__(
+        self, ids: SubjectIds, topics: Mapping[str, Topic] | None = None, *, few: int = FEW
+    ) -> None:
+        """`topics` are some that are not the product's, by name; `few` as for ChunkEncoder."""
+        self._few = few
         self._ids = ids
         self._topics = topics or {}
         self._writers: dict[str, _Writer] = {}
@@ -59,7 +65,10 @@ class Publisher:
     def _batch(self, emit: EmitColumns) -> OutputBatch:
         writer = self._writer(emit.topic)
         values: list[bytes | None] = []
-        values.extend(writer.columns.encode(emit.frame, prefix=writer.value_header))
+        if isinstance(emit.rows, pl.DataFrame):
+            values.extend(writer.columns.encode(emit.rows, prefix=writer.value_header))
+        else:
+            values.extend(writer.value_header + writer.codec.encode(row) for row in emit.rows)
         values.extend([None] * len(emit.removed))
         routes = [*emit.routes, *emit.removed]
         return OutputBatch(
@@ -82,7 +91,7 @@ class Publisher:
                 key_id=self._ids.subject_id(f"{name}-key", KEY_SCHEMA),
                 value_header=header(self._ids.subject_id(f"{name}-value", schema.text)),
                 codec=RecordCodec(schema),
-                columns=ChunkEncoder(schema),
+                columns=ChunkEncoder(schema, few=self._few),
                 topic=topic,
             )
         return known

@@ -23,6 +23,7 @@ from streams.agents.open_exceptions import kept
 from streams.agents.publish import Publisher
 from streams.agents.registry import SchemaSource
 from streams.engine import Accounting, Chunk, ChunkHandler, Effects, State
+from tables.foundation.columns import FEW
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox, Tally
 from tables.foundation.facts import Fact
@@ -42,7 +43,7 @@ class RecordHandlers(Generic[Table]):
 
     `open_table` opens the table for a chunk of a partition, `close` runs once, last, with the
     timestamp of the chunk's last record. `topics` are those it publishes to that are not the
-    product's.
+    product's. Up to `few` rows are made one after the other, more as columns.
     """
 
     def __init__(
@@ -52,10 +53,13 @@ class RecordHandlers(Generic[Table]):
         open_table: Open[Table],
         close: Close[Table] | None = None,
         topics: Mapping[str, Topic] | None = None,
+        *,
+        few: int = FEW,
     ) -> None:
         self.group = group
         self.registry = registry
-        self.publisher = Publisher(registry, topics)
+        self.publisher = Publisher(registry, topics, few=few)
+        self.few = few
         self.open_table = open_table
         self.close = close
 
@@ -81,7 +85,7 @@ class _RecordHandler(Generic[Table, Kind]):
 
     def __call__(self, chunk: Chunk, state: State) -> Effects:
         """Apply a chunk. Raises RegistryUnavailableError where the registry does not answer."""
-        documents, outbox, tally = Documents(state), Outbox(), Tally()
+        documents, outbox, tally = Documents(state), Outbox(few=self._group.few), Tally()
         table = self._group.open_table(documents, outbox, chunk.partition)
         topic = BY_NAME[chunk.topic]
         decoded = self._reader(chunk.topic).decode(chunk.values)

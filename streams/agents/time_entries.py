@@ -18,6 +18,7 @@ from streams.agents.publish import Publisher
 from streams.agents.records import rejection
 from streams.agents.registry import SchemaSource
 from streams.engine import Accounting, Chunk, Effects, State
+from tables.foundation.columns import FEW
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox
 from tables.project.table import ProjectTable
@@ -29,10 +30,12 @@ GROUP = "project"
 class TimeEntryHandler:
     """A chunk handler for time entries."""
 
-    def __init__(self, registry: SchemaSource, landscape: Landscape) -> None:
+    def __init__(self, registry: SchemaSource, landscape: Landscape, *, few: int = FEW) -> None:
+        """Up to `few` rows are taken one after the other, more as columns."""
         self._registry = registry
         self._landscape = landscape
-        self._publisher = Publisher(registry)
+        self._publisher = Publisher(registry, few=few)
+        self._few = few
         self._contract = record_schema("canonical/time_entry")
         self._readers = threading.local()  # a reader serves one thread at a time
 
@@ -40,7 +43,7 @@ class TimeEntryHandler:
         """Apply a chunk. Raises RegistryUnavailableError where the registry does not answer."""
         if not len(chunk):
             return Effects()
-        documents, outbox = Documents(state), Outbox()
+        documents, outbox = Documents(state), Outbox(few=self._few)
         changes, refusals = self._changes(chunk)
         table = ProjectTable(documents, outbox, chunk.partition, self.stored_rows, self._landscape)
         tally = table.apply_time_entries(changes, chunk.timestamps_ms[-1])

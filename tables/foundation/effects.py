@@ -10,6 +10,8 @@ from typing import TypeAlias
 
 import polars as pl
 
+from tables.foundation.columns import FEW
+
 Value: TypeAlias = (
     "str | int | bool | Decimal | date | datetime | Sequence[Value] | Mapping[str, Value] | None"
 )
@@ -52,7 +54,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class EmitColumns:
-    """Many records of one topic as columns: row i of `frame` goes out under `keys[i]`.
+    """Many records of one topic: row i of `rows`, columns or records, goes out under `keys[i]`.
 
     `routes[i]` is its co-partition key. `removed` are tombstones, routed by their key.
     """
@@ -60,16 +62,26 @@ class EmitColumns:
     topic: str
     keys: list[str]
     routes: list[str]
-    frame: pl.DataFrame
+    rows: pl.DataFrame | Sequence[Record]
     removed: list[str]
+
+    def to_dicts(self) -> list[dict[str, Value]]:
+        """Return the records."""
+        if isinstance(self.rows, pl.DataFrame):
+            return self.rows.to_dicts()
+        return [dict(row) for row in self.rows]
 
 
 @dataclass(slots=True)
 class Outbox:
-    """Records of one chunk in the order they were decided."""
+    """Records of one chunk in the order they were decided.
+
+    Up to `few` rows are made one after the other, more as columns.
+    """
 
     emits: list[Emit] = field(default_factory=list)
     columns: list[EmitColumns] = field(default_factory=list)
+    few: int = FEW
 
     def add(self, topic: str, key: str, record: Record | None, *, route: str | None = None) -> None:
         """Publish a record, routed by its key unless a route is given."""

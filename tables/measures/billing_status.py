@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from tables.foundation.columns import named
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox
 from tables.measures.fold import Fold
@@ -27,12 +28,13 @@ BILLING: Final = Measure(
         "amount": pl.Int128(),
         "entries": pl.Int64(),
     },
-    shown=(
-        *map(pl.col, ("project_ref", "project_id", "currency", "state", "seconds")),
-        money(micros("amount")).alias("amount"),
-        pl.col("entries"),
-        hours("seconds").alias("hours"),
-    ),
+    shown={
+        **{name: named(name) for name in ("project_ref", "project_id", "currency", "state")},
+        "seconds": named("seconds"),
+        "amount": money(micros("amount")),
+        "entries": named("entries"),
+        "hours": hours("seconds"),
+    },
 )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -54,6 +54,17 @@ class Fold:
         parts = len(measure.key)
         for row in grouped.iter_rows():
             self.add(measure.text(*row[:parts]), row[parts:-1], row[-1])
+
+    def add_each(self, signed: Iterable[Mapping[str, Any]]) -> None:
+        """Add the same, row by row."""
+        measure = self.measure
+        for row in signed:
+            key = measure.text(*(row[part] for part in measure.key))
+            amounts = tuple(
+                row[measure.of_hours[name]] if name in measure.of_hours else 0
+                for name in measure.sums
+            )
+            self.add(key, amounts, row["source_position"] if measure.is_dated else 0)
 
     def touch(self, key: str) -> None:
         """Have a total settled though nothing may be added to it."""

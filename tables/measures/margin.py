@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import sub
 from typing import Final
 
 import polars as pl
 
+from tables.foundation.columns import constant, made, named
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox
 from tables.measures.fold import Fold
@@ -49,19 +51,19 @@ MARGIN: Final = Measure(
         "cost": pl.Int128(),
         **dict.fromkeys(("version", "source_position"), pl.Int64()),
     },
-    shown=(
-        *map(pl.col, ("project_id", "project_ref", "period", "currency")),
-        pl.lit(VARIANT).alias("variant"),
-        hours("seconds").alias("hours"),
-        pl.col("seconds"),
-        money(_EARNED).alias("revenue"),
-        pl.col("revenue_reason"),
-        money(_SPENT).alias("cost"),
+    shown={
+        **{name: named(name) for name in ("project_id", "project_ref", "period", "currency")},
+        "variant": constant(VARIANT),
+        "hours": hours("seconds"),
+        "seconds": named("seconds"),
+        "revenue": money(_EARNED),
+        "revenue_reason": named("revenue_reason"),
+        "cost": money(_SPENT),
         # Of the two as they are published, so that a row adds up.
-        money(_EARNED - _SPENT).alias("margin"),
-        ratio(pl.col("revenue") - pl.col("cost"), pl.col("revenue")).alias("margin_ratio"),
-        *map(pl.col, ("version", "source_position")),
-    ),
+        "margin": money(made(sub, _EARNED, _SPENT)),
+        "margin_ratio": ratio(made(sub, named("revenue"), named("cost")), named("revenue")),
+        **{name: named(name) for name in ("version", "source_position")},
+    },
     is_dated=True,
 )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import Enum
 from struct import Struct
 from typing import Any, Final
@@ -22,6 +21,15 @@ from schemas.exact import (
     half_even,
     hundredths_of_hours,
     ratio_of,
+)
+from tables.foundation.columns import (
+    Column,
+    as_decimal,
+    constant,
+    frame_of,
+    made,
+    named,
+    record_of,
 )
 from tables.foundation.effects import EmitColumns, Outbox, instant
 from tables.project.hours import MONEY_UNITS
@@ -67,7 +75,7 @@ class Measure:
     key: tuple[str, ...]
     sums: Mapping[str, Quantity]
     columns: Mapping[str, pl.DataType]
-    shown: Sequence[pl.Expr]
+    shown: Mapping[str, Column]
     of_hours: Mapping[str, str] = field(default_factory=dict)
     text: Callable[..., str] = "{}|{}".format
     is_dated: bool = False
@@ -125,34 +133,34 @@ def whole(high: int, low: int) -> int:
     return (high << 64) | low
 
 
-def as_decimal(unscaled: pl.Expr, precision: int, scale: int) -> pl.Expr:
-    """Return unscaled integers as the decimals they stand for, exactly."""
-    wide = unscaled.cast(pl.Decimal(38, scale)) / pl.lit(Decimal(10**scale))
-    return wide.cast(pl.Decimal(precision, scale))
-
-
-def hours(seconds: str) -> pl.Expr:
+def hours(seconds: str) -> Column:
     """Return seconds in hours, half-even at 2 digits."""
-    return as_decimal(hundredths_of_hours(pl.col(seconds)), 18, 2)
+    return made(lambda whole: as_decimal(hundredths_of_hours(whole), 18, 2), named(seconds))
 
 
-def micros(units: str) -> pl.Expr:
+def micros(units: str) -> Column:
     """Return undivided money in millionths of the currency, half-even: the one division."""
-    return half_even(pl.col(units), _UNITS_A_MICRO)
+    return made(lambda whole: half_even(whole, _UNITS_A_MICRO), named(units))
 
 
-def money(in_micros: pl.Expr) -> pl.Expr:
+def money(in_micros: Column) -> Column:
     """Return millionths of a currency as money."""
-    return as_decimal(in_micros, 38, MONEY_DIGITS)
+    return made(lambda whole: as_decimal(whole, 38, MONEY_DIGITS), in_micros)
 
 
-def money_of_micros(column: str) -> pl.Expr:
+def money_of_micros(column: str) -> Column:
     """Return a column of millionths of a currency as money."""
-    return money(pl.col(column))
+    return money(named(column))
 
 
-def ratio(part: pl.Expr, of: pl.Expr) -> pl.Expr:
+def ratio(part: Column, of: Column) -> Column:
     """Return part / whole: see `schemas.exact.ratio_of`."""
+    return made(_ratio, part, of)
+
+
+def _ratio(part: Any, of: Any) -> Any:
+    if not isinstance(part, pl.Expr):
+        return ratio_of(part, of)
     both = pl.struct(part.alias("part"), of.alias("whole"))
     return both.map_batches(_ratios, return_dtype=_RATIO)
 
@@ -173,11 +181,21 @@ def publish(
     timestamp_ms: int,
 ) -> None:
     """Publish rows of a measure under their keys, and say which have gone."""
-    if keys or removed:
-        as_of = pl.lit(instant(timestamp_ms)).cast(pl.Datetime("ms", "UTC")).alias("as_of")
+    if not (keys or removed):
+        return
+    as_of = instant(timestamp_ms)
+    if len(rows) > outbox.few:
+        stamp = pl.lit(as_of).cast(pl.Datetime("ms", "UTC")).alias("as_of")
         frame = pl.DataFrame(rows, schema=measure.columns, orient="row")
-        frame = frame.select(*measure.shown, as_of)
+        frame = frame_of(frame, measure.shown).with_columns(stamp)
         outbox.columns.append(EmitColumns(measure.topic, keys, keys, frame, removed))
+        return
+    records = [
+        record_of(dict(zip(measure.columns, row, strict=True)).__getitem__, measure.shown)
+        | {"as_of": as_of}
+        for row in rows
+    ]
+    outbox.columns.append(EmitColumns(measure.topic, keys, keys, records, removed))
 
 
 def publish_partials(
@@ -189,33 +207,43 @@ def publish_partials(
     """
     if not partials:
         return
+    keys = ["|".join((measure.name, *partial[:2])) for partial in partials]
+    told = {
+        "measure": constant(measure.name),
+        **{name: named(name) for name in ("dimension", "source")},
+        **{
+            name: column(of) if of in measure.sums else constant(None)
+            for name, of, column, _ in _PARTIAL
+        },
+    }
+    if len(partials) <= outbox.few:
+        names_of = ("dimension", "source", *measure.sums)
+        records = [
+            record_of(dict(zip(names_of, partial, strict=True)).__getitem__, told)
+            for partial in partials
+        ]
+        outbox.columns.append(EmitColumns(PARTIAL_TOPIC, keys, routes, records, []))
+        return
     sums = {
         name: pl.Int128() if each.is_wide else pl.Int64() for name, each in measure.sums.items()
     }
     names = pl.DataFrame(
         partials, schema={"dimension": pl.String(), "source": pl.String(), **sums}, orient="row"
     )
-    frame = names.select(
-        pl.lit(measure.name).alias("measure"),
-        "dimension",
-        "source",
-        *(
-            (column(of) if of in sums else pl.lit(None, dtype=kind)).alias(name)
-            for name, of, column, kind in _PARTIAL
-        ),
-    )
-    keys = frame.select(pl.concat_str("measure", "dimension", "source", separator="|"))
-    outbox.columns.append(EmitColumns(PARTIAL_TOPIC, keys.to_series().to_list(), routes, frame, []))
+    unset = {name: kind for name, of, _, kind in _PARTIAL if of not in sums}
+    frame = frame_of(names, told)
+    frame = frame.with_columns(pl.col(name).cast(kind) for name, kind in unset.items())
+    outbox.columns.append(EmitColumns(PARTIAL_TOPIC, keys, routes, frame, []))
 
 
 _HOURS: Final = pl.Decimal(18, 2)
 _MONEY: Final = pl.Decimal(38, MONEY_DIGITS)
-_PARTIAL: Final[Sequence[tuple[str, str, Callable[[str], pl.Expr], pl.DataType]]] = (
+_PARTIAL: Final[Sequence[tuple[str, str, Callable[[str], Column], pl.DataType]]] = (
     ("hours", "seconds", hours, _HOURS),
     ("total_hours", "total_seconds", hours, _HOURS),
-    ("seconds", "seconds", pl.col, pl.Int64()),
-    ("total_seconds", "total_seconds", pl.col, pl.Int64()),
-    ("count", "count", pl.col, pl.Int64()),
+    ("seconds", "seconds", named, pl.Int64()),
+    ("total_seconds", "total_seconds", named, pl.Int64()),
+    ("count", "count", named, pl.Int64()),
     ("amount", "amount", money_of_micros, _MONEY),
     ("weighted_amount", "weighted_amount", money_of_micros, _MONEY),
 )

@@ -38,7 +38,9 @@ from schemas.contracts import record_schema
 from schemas.errors import ConfigError
 from schemas.exact import unscaled
 from schemas.topics import CANONICAL, METRICS, Criticality, Topic
-from tables.measures.measure import Amounts, Measure, Quantity, as_decimal
+from tables.foundation import columns as rules
+from tables.foundation.columns import as_decimal, made, named
+from tables.measures.measure import Amounts, Measure, Quantity
 from tables.measures.sql import ROWS, Column, Problem, Query, read_query
 
 METRIC_PREFIX: Final = "psa.metric."
@@ -92,11 +94,11 @@ class OwnMeasure:
                 **dict.fromkeys(self.units, pl.Int128()),
                 "version": pl.Int64(),
             },
-            shown=(
-                *map(pl.col, self.key),
-                *(_shown(name, self.kinds[name]) for name in self.units),
-                pl.col("version"),
-            ),
+            shown={
+                **{name: named(name) for name in self.key},
+                **{name: _shown(name, self.kinds[name]) for name in self.units},
+                "version": named("version"),
+            },
         )
 
     @cached_property
@@ -317,10 +319,12 @@ def _run(table: str, rows: pl.DataFrame, query: str) -> pl.DataFrame:
     return pl.SQLContext({table: rows}, eager=True).execute(query)
 
 
-def _shown(name: str, kind: pl.DataType) -> pl.Expr:
+def _shown(name: str, kind: pl.DataType) -> rules.Column:
     if isinstance(kind, pl.Decimal):
-        return as_decimal(pl.col(name), 38, kind.scale).alias(name)
-    return pl.col(name).cast(pl.Int64)
+        return made(lambda whole: as_decimal(whole, 38, kind.scale), named(name))
+    return made(
+        lambda whole: whole.cast(pl.Int64) if isinstance(whole, pl.Expr) else whole, named(name)
+    )
 
 
 def _avro(kind: pl.DataType) -> Any:

@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from tables.foundation.columns import named
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox
 from tables.foundation.facts import Opportunity
@@ -40,11 +41,11 @@ PIPELINE: Final = Measure(
         **dict.fromkeys(("amount", "weighted_amount"), pl.Int128()),
         "version": pl.Int64(),
     },
-    shown=(
-        *map(pl.col, ("stage", "currency", "opportunities")),
-        *(money_of_micros(name).alias(name) for name in ("amount", "weighted_amount")),
-        pl.col("version"),
-    ),
+    shown={
+        **{name: named(name) for name in ("stage", "currency", "opportunities")},
+        **{name: money_of_micros(name) for name in ("amount", "weighted_amount")},
+        "version": named("version"),
+    },
 )
 
 

@@ -17,6 +17,7 @@ from typing import Final
 import polars as pl
 from pydantic import BaseModel
 
+from tables.foundation.columns import constant, named
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox
 from tables.foundation.facts import Calendar
@@ -59,16 +60,16 @@ UTILIZATION: Final = Measure(
         "ratio_reason": pl.String(),
         "version": pl.Int64(),
     },
-    shown=(
-        *map(pl.col, ("resource_id", "iso_week")),
-        pl.lit(VARIANT).alias("variant"),
-        hours("billable_seconds").alias("billable_hours"),
-        hours("total_seconds").alias("total_hours"),
-        *map(pl.col, ("billable_seconds", "total_seconds")),
-        hours("available").alias("available_hours"),
-        ratio(pl.col("billable_seconds"), pl.col("available")).alias("utilization_ratio"),
-        *map(pl.col, ("ratio_reason", "version")),
-    ),
+    shown={
+        **{name: named(name) for name in ("resource_id", "iso_week")},
+        "variant": constant(VARIANT),
+        "billable_hours": hours("billable_seconds"),
+        "total_hours": hours("total_seconds"),
+        **{name: named(name) for name in ("billable_seconds", "total_seconds")},
+        "available_hours": hours("available"),
+        "utilization_ratio": ratio(named("billable_seconds"), named("available")),
+        **{name: named(name) for name in ("ratio_reason", "version")},
+    },
 )
 
 

@@ -10,11 +10,26 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
-from schemas.exact import SECONDS_AN_HOUR, seconds_of_hundredths, unscaled
+from schemas.exact import HOURS_SCALE, SECONDS_AN_HOUR, seconds_of_hundredths
+from tables.foundation.columns import (
+    Get,
+    is_there,
+    known,
+    least,
+    made,
+    month_number,
+    most,
+    named,
+    negated,
+    number,
+    unscaled,
+    week_number,
+    where,
+)
 
 APPROVED: Final = "approved"
 RATE_SCALE: Final = 4
@@ -32,9 +47,6 @@ INVOICED: Final = "invoiced"
 CREDITED: Final = "credited"
 UNMATCHED: Final = "unmatched"
 NO_CURRENCY: Final = "XXX"  # of ISO 4217: hours without rates have a key in totals, too
-IS_COUNTED: Final = (pl.col("status") == APPROVED) & pl.col("is_known").fill_null(value=False)
-IS_PRICED: Final = pl.col("bill_rate").is_not_null() & pl.col("currency").is_not_null()
-
 BILLING_STATES: Final = (
     NON_BILLABLE,
     COVERED,
@@ -63,66 +75,83 @@ def week_text(week: int) -> str:
     return f"{week // 100:04d}-W{week % 100:02d}"
 
 
-def exact_seconds() -> pl.Expr:
+def is_counted(get: Get) -> Any:
+    """Whether an entry counts: approved, of a known project."""
+    return (get("status") == APPROVED) & known(get("is_known"), False)
+
+
+def is_priced(get: Get) -> Any:
+    """Whether an entry has what a bill needs."""
+    return is_there(get("bill_rate")) & is_there(get("currency"))
+
+
+def exact_seconds(get: Get) -> Any:
     """Return the time of rows that have `seconds`, or of older ones that have only `hours`."""
-    of_hours = seconds_of_hundredths(unscaled(pl.col("hours"))).cast(pl.Int64)
-    return pl.coalesce(pl.col("seconds"), of_hours).fill_null(0)
+    of_hours = made(
+        lambda hours: seconds_of_hundredths(unscaled(hours, HOURS_SCALE)), named("hours")
+    )
+    return known(known(get("seconds"), _as_long(of_hours(get))), 0)
 
 
-def _rate(column: str) -> pl.Expr:
-    # Rescaling by cast is exact here: the contract fixes the column's scale.
-    return unscaled(pl.col(column).cast(pl.Decimal(38, RATE_SCALE))).fill_null(0)
+def _as_long(value: Any) -> Any:
+    return value.cast(pl.Int64) if isinstance(value, pl.Expr) else value
 
 
-def measured(rows: pl.DataFrame) -> pl.DataFrame:
-    """Add the quantities and keys that contributions are made of.
+def _rate(get: Get, column: str) -> Any:
+    return known(unscaled(get(column), RATE_SCALE), 0)
 
-    `rows` has the columns of `canonical/time_entry`, plus `is_known`, `is_in_erp`, `is_hourly`
+
+def measured(get: Get) -> dict[str, Any]:
+    """Return the quantities and keys that contributions are made of.
+
+    A row has the columns of `canonical/time_entry`, plus `is_known`, `is_in_erp`, `is_hourly`
     and `is_paid` (of the project and its contract) and what the ERP shows of the entry there:
     `billed` (null, `transferred` or `written_off`), `invoiced` (seconds, signed) and `is_locked`,
-    so that no bill is ordered.
+    so that no bill is ordered. Quantities come times its `sign`.
     """
-    seconds = exact_seconds()
-    is_paid = pl.col("is_paid").fill_null(value=True)
-    billable = pl.col("is_billable").fill_null(value=False) & is_paid
-    is_charged = billable & pl.col("is_hourly").fill_null(value=True)
-    rest = seconds - pl.col("invoiced").fill_null(0)
+    seconds = exact_seconds(get)
+    billable = known(get("is_billable"), False) & known(get("is_paid"), True)
+    is_charged = billable & known(get("is_hourly"), True)
+    rest = seconds - known(get("invoiced"), 0)
     # As `tables.project.billing.open_seconds`: between nothing and all of it.
-    still_open = (
-        pl.when(seconds >= 0)
-        .then(pl.min_horizontal(pl.max_horizontal(rest, 0), seconds))
-        .otherwise(pl.max_horizontal(pl.min_horizontal(rest, 0), seconds))
+    still_open = where(
+        seconds >= 0,
+        least(most(rest, 0), seconds),
+        most(least(rest, 0), seconds),
     )
-    state = (
-        pl.when(~billable)
-        .then(pl.lit(NON_BILLABLE))
-        .when(~is_charged)
-        .then(pl.lit(COVERED))
-        .when(pl.col("billed").is_not_null())
-        .then(pl.col("billed"))
-        .when(pl.col("is_in_erp") & IS_PRICED & ~pl.col("is_locked").fill_null(value=False))
-        .then(pl.lit(READY))
-        .otherwise(pl.lit(BLOCKED))
+    is_orderable = known(get("is_in_erp"), False) & is_priced(get)
+    is_ready = is_orderable & negated(known(get("is_locked"), False))
+    state = where(
+        negated(billable),
+        NON_BILLABLE,
+        where(
+            negated(is_charged),
+            COVERED,
+            known(get("billed"), where(is_ready, READY, BLOCKED)),
+        ),
     )
-    price = pl.when(is_charged).then(_rate("bill_rate")).otherwise(0)
-    return rows.select(
-        "project_ref",
-        "resource_id",
-        pl.col("currency").fill_null(NO_CURRENCY),
-        pl.col("source_position").fill_null(0),
-        "sign",
-        seconds.alias("seconds"),
-        pl.when(billable).then(seconds).otherwise(0).alias("billable_seconds"),
-        (seconds * price).alias("revenue"),
-        (seconds * _rate("cost_rate")).alias("cost"),
-        still_open.alias("open_seconds"),
-        (still_open * price).alias("open_amount"),
-        ((still_open != 0) | (rest == seconds)).cast(pl.Int64).alias("entries"),
+    price = where(is_charged, _rate(get, "bill_rate"), 0)
+    day, sign = get("work_on"), get("sign")
+    quantities = {
+        "seconds": seconds,
+        "billable_seconds": where(billable, seconds, 0),
+        "revenue": seconds * price,
+        "cost": seconds * _rate(get, "cost_rate"),
+        "open_seconds": still_open,
+        "open_amount": still_open * price,
+        "entries": number((still_open != 0) | (rest == seconds)),
+    }
+    return {
+        "project_ref": get("project_ref"),
+        "resource_id": get("resource_id"),
+        "currency": known(get("currency"), NO_CURRENCY),
+        "source_position": known(get("source_position"), 0),
         # Numbers group faster than texts; `period_text` and `week_text` name them afterwards.
-        (pl.col("work_on").dt.year() * 100 + pl.col("work_on").dt.month()).alias("period"),
-        (pl.col("work_on").dt.iso_year() * 100 + pl.col("work_on").dt.week()).alias("iso_week"),
-        state.alias("state"),
-    )
+        "period": month_number(day),
+        "iso_week": week_number(day),
+        "state": state,
+        **{name: quantity * sign for name, quantity in quantities.items()},
+    }
 
 
 def contributions(rows: pl.DataFrame) -> pl.DataFrame:
@@ -131,9 +160,9 @@ def contributions(rows: pl.DataFrame) -> pl.DataFrame:
     What is invoiced of them is told by the invoice lines (`tables.project.billing`); here is what
     is open. Only approved entries of known projects count. See `measured` for the columns.
     """
-    counted = measured(rows.filter(IS_COUNTED))
-    quantities = (
-        *("seconds", "billable_seconds", "revenue", "cost"),
-        *("open_seconds", "open_amount", "entries"),
-    )
-    return counted.with_columns(pl.col(quantities) * pl.col("sign"))
+    return rows.filter(is_counted(pl.col)).select(**measured(pl.col))
+
+
+def each_contribution(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the same one by one, for few rows."""
+    return [measured(row.__getitem__) for row in rows.to_dicts() if is_counted(row.__getitem__)]

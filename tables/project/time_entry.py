@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import polars as pl
 
 from tables.flows.time_bill import Billable
+from tables.foundation.columns import Column, Get, known, named, negated, those
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox, Tally
 from tables.project.bill_orders import order_bills
@@ -26,12 +27,13 @@ from tables.project.billing_difference import EntryNow, report
 from tables.project.document import Standing, load_standings
 from tables.project.hours import (
     APPROVED,
-    IS_COUNTED,
-    IS_PRICED,
     TRANSFERRED,
     WRITTEN_OFF,
     contributions,
+    each_contribution,
     exact_seconds,
+    is_counted,
+    is_priced,
 )
 from tables.project.totals import Totals
 
@@ -82,7 +84,7 @@ class TimeEntries:
         stored = self._documents.raw_many([f"t:{entry}" for entry in ids])
         old = self._read_rows([value for value in stored if value is not None])
         latest = latest_of(changes, old)
-        if len(latest.index) < len(ids):
+        if not old.is_empty() and len(latest.index) < len(ids):
             old = old.filter(pl.col("id").is_in(list(latest.index)))
         gone_unseen = []
         for entry, value in zip(ids, stored, strict=True):
@@ -128,10 +130,11 @@ class TimeEntries:
         stored = self._documents.raw_many([f"t:{entry}" for entry in ids])
         rows = self._read_rows([value for value in stored if value is not None])
         billed = self._billing(ids)
-        retracted = _with_context(rows, {ref: old for ref, (old, _) in changed.items()}, billed, -1)
+        former = {ref: old for ref, (old, _) in changed.items()}
+        retracted = self._with_context(rows, former, billed, [-1] * rows.height)
         standings = {ref: new for ref, (_, new) in changed.items()}
-        added = _with_context(rows, standings, billed, 1)
-        self._count(retracted, billed, added, billed)
+        added = self._with_context(rows, standings, billed, [1] * rows.height)
+        self._count(pl.concat([retracted, added]), billed, billed)
         self._index(added)
         self._order(added, standings, billed, lambda _: timestamp_ms)
 
@@ -155,9 +158,10 @@ class TimeEntries:
         standings = load_standings(
             self._documents, list(dict.fromkeys(rows["project_ref"].to_list()))
         )
-        added = _with_context(rows, standings, changed, 1)
+        added = self._with_context(rows, standings, changed, [1] * rows.height)
         if not rows.is_empty():
-            self._count(_with_context(rows, standings, before, -1), before, added, changed)
+            retracted = self._with_context(rows, standings, before, [-1] * rows.height)
+            self._count(pl.concat([retracted, added]), before, changed)
         unread = changed.keys() - set(rows["id"])
         marks = self._documents.raw_many([f"g:{entry}" for entry in sorted(unread)])
         unread -= {entry for entry, mark in zip(sorted(unread), marks, strict=True) if mark}
@@ -172,35 +176,42 @@ class TimeEntries:
 
         `gone_unseen` are entries of which this state has read nothing but that they are gone.
         """
-        ids = list(dict.fromkeys([*old["id"], *new["id"], *gone_unseen]))
-        projects = list(dict.fromkeys([*old["project_ref"], *new["project_ref"]]))
+        rows = pl.concat([old, new])
+        ids = list(dict.fromkeys([*rows["id"].to_list(), *gone_unseen]))
+        projects = list(dict.fromkeys(rows["project_ref"].to_list()))
         standings = load_standings(self._documents, projects)
         billed = self._billing(ids)
-        retracted = _with_context(old, standings, billed, -1)
-        added = _with_context(new, standings, billed, 1)
-        self._count(retracted, billed, added, billed)
+        rows = self._with_context(rows, standings, billed, [-1] * old.height + [1] * new.height)
+        retracted, added = rows[: old.height], rows[old.height :]
+        self._count(rows, billed, billed)
         self._unindex(retracted)
         self._index(added)
         self._order(added, standings, billed, lambda _: timestamp_ms)
-        return added.filter(~pl.col("is_known")).height
+        return len(self._those(added, _is_unknown, named("id")))
 
     def _count(
         self,
-        retracted: pl.DataFrame,
+        rows: pl.DataFrame,
         before: Mapping[str, BillingDocument],
-        added: pl.DataFrame,
         after: Mapping[str, BillingDocument],
     ) -> None:
-        """Add what rows contribute, and what of their invoices they cover."""
-        self._totals.add(contributions(pl.concat([retracted, added])))
-        for rows, sign, documents in ((retracted, -1, before), (added, 1, after)):
-            if not documents:
-                continue
-            counted = rows.filter(IS_COUNTED).select("id", "project_ref", exact_seconds())
-            for entry, project_ref, seconds in counted.iter_rows():
-                if entry in documents:
-                    for key, amounts in documents[entry].cover(project_ref, seconds).items():
-                        self._totals.add_billing(key, tuple(sign * each for each in amounts))
+        """Add what rows contribute, and what of their invoices they cover.
+
+        `before` is what the ERP shows of those that are retracted, `after` of the others.
+        """
+        is_few = rows.height <= self._outbox.few
+        self._totals.add(each_contribution(rows) if is_few else contributions(rows))
+        if not (before or after):
+            return
+        columns = named("sign"), named("id"), named("project_ref"), exact_seconds
+        for sign, entry, project_ref, seconds in self._those(rows, is_counted, *columns):
+            document = (before if sign < 0 else after).get(entry)
+            if document is not None:
+                for key, amounts in document.cover(project_ref, seconds).items():
+                    self._totals.add_billing(key, tuple(sign * each for each in amounts))
+
+    def _those(self, rows: pl.DataFrame, rule: Column, *columns: Column) -> list[tuple[Any, ...]]:
+        return those(rows, rule, columns, self._outbox.few)
 
     def _billing(self, ids: Sequence[str]) -> dict[str, BillingDocument]:
         stored = self._documents.raw_many([f"o:{entry}" for entry in ids])
@@ -224,17 +235,12 @@ class TimeEntries:
         entries of which nothing has been read yet.
         """
         wanted: dict[str, tuple[Billable, str | None]] = {}
-        due = rows.filter(
-            pl.col("is_in_erp")
-            & (pl.col("status") == APPROVED)
-            & pl.col("is_billable")
-            & pl.col("is_hourly")
-            & IS_PRICED
+        columns = (
+            *map(named, ("correlation_id", "id", "project_ref", "work_on")),
+            exact_seconds,
+            *map(named, ("bill_rate", "currency")),
         )
-        columns = ("id", "project_ref", "work_on", exact_seconds(), "bill_rate", "currency")
-        for (entry, project, *content), correlation in zip(
-            due.select(columns).iter_rows(), due["correlation_id"], strict=True
-        ):
+        for correlation, entry, project, *content in self._those(rows, _is_due, *columns):
             project_id, erp = standings[project].project_id, standings[project].erp
             if project_id is not None and erp is not None:
                 wanted[entry] = (Billable(erp, project, project_id, *content), correlation)
@@ -271,16 +277,24 @@ class TimeEntries:
 
     def _index(self, rows: pl.DataFrame) -> None:
         """Remember rows that wait: their project is unknown, or is not in the ERP to bill them."""
-        is_waiting = ~pl.col("is_known") | (
-            ~pl.col("is_in_erp") & (pl.col("status") == APPROVED) & pl.col("is_billable")
-        )
-        for project, entry in rows.filter(is_waiting).select("project_ref", "id").iter_rows():
+        columns = named("project_ref"), named("id")
+        for project, entry in self._those(rows, _is_waiting, *columns):
             self._documents.put_raw(f"i:{project}|{entry}", b"1")
 
     def _unindex(self, rows: pl.DataFrame) -> None:
-        might_wait = rows.filter(~pl.col("is_in_erp")).select("project_ref", "id")
-        for project, entry in might_wait.iter_rows():
+        columns = named("project_ref"), named("id")
+        for project, entry in self._those(rows, _might_wait, *columns):
             self._documents.delete(f"i:{project}|{entry}")
+
+    def _with_context(
+        self,
+        rows: pl.DataFrame,
+        standings: Mapping[str, Standing],
+        billed: Mapping[str, BillingDocument],
+        signs: list[int],
+    ) -> pl.DataFrame:
+        is_few = rows.height <= self._outbox.few
+        return (_each_with_context if is_few else _with_context)(rows, standings, billed, signs)
 
     def _waiting(self, project_ref: str) -> list[str]:
         """Take the waiting rows of a project out of the index."""
@@ -303,13 +317,63 @@ class TimeEntries:
         return found
 
 
+def _is_due(get: Get) -> Any:
+    """Whether an entry is to be billed."""
+    is_approved = known(get("is_in_erp"), False) & (get("status") == APPROVED)
+    return is_approved & get("is_billable") & known(get("is_hourly"), False) & is_priced(get)
+
+
+def _is_waiting(get: Get) -> Any:
+    is_approved = (get("status") == APPROVED) & get("is_billable")
+    is_outside = negated(known(get("is_in_erp"), False)) & is_approved
+    return _is_unknown(get) | is_outside
+
+
+def _is_unknown(get: Get) -> Any:
+    return negated(known(get("is_known"), False))
+
+
+def _might_wait(get: Get) -> Any:
+    return negated(known(get("is_in_erp"), False))
+
+
+def _each_with_context(
+    rows: pl.DataFrame,
+    standings: Mapping[str, Standing],
+    billed: Mapping[str, BillingDocument],
+    signs: list[int],
+) -> pl.DataFrame:
+    """As `_with_context`, row by row."""
+    of_projects = [standings.get(ref) for ref in rows["project_ref"].to_list()]
+    of_entries: list[tuple[str | None, int | None, bool | None]] = [
+        _shown(billed[entry], entry, ref) if entry in billed else (None, None, None)
+        for entry, ref in zip(rows["id"].to_list(), rows["project_ref"].to_list(), strict=True)
+    ]
+    columns: dict[str, tuple[list[Any], type[pl.DataType]]] = {
+        "is_known": ([each and each.is_known for each in of_projects], pl.Boolean),
+        "is_in_erp": ([each and each.is_in_erp for each in of_projects], pl.Boolean),
+        "is_hourly": ([each and each.contract.rule.is_hourly for each in of_projects], pl.Boolean),
+        "is_paid": ([each and each.contract.rule.is_paid for each in of_projects], pl.Boolean),
+        "billed": ([each[0] for each in of_entries], pl.String),
+        "invoiced": ([each[1] for each in of_entries], pl.Int64),
+        "is_locked": ([each[2] for each in of_entries], pl.Boolean),
+        "sign": (signs, pl.Int64),
+    }
+    found = rows.hstack(
+        [pl.Series(name, values, dtype=dtype) for name, (values, dtype) in columns.items()]
+    )
+    if not found["is_billable"].null_count():
+        return found
+    return found.with_columns(pl.col("is_billable").fill_null(value=False))
+
+
 def _with_context(
     rows: pl.DataFrame,
     standings: Mapping[str, Standing],
     billed: Mapping[str, BillingDocument],
-    sign: int,
+    signs: list[int],
 ) -> pl.DataFrame:
-    """Add what contributions depend on beside the row: standing, billing and `sign`."""
+    """Add what contributions depend on beside the row: standing, billing and `signs`."""
     of_project = pl.DataFrame(
         {
             "project_ref": list(standings),
@@ -329,7 +393,7 @@ def _with_context(
     of_entry = pl.DataFrame(
         [
             (entry, project_ref, *_shown(billed[entry], entry, project_ref))
-            for entry, project_ref in rows.select("id", "project_ref").iter_rows()
+            for entry, project_ref in dict.fromkeys(rows.select("id", "project_ref").iter_rows())
             if entry in billed
         ]
         if billed
@@ -347,7 +411,7 @@ def _with_context(
         rows.join(of_project, on="project_ref", how="left", maintain_order="left")
         .join(of_entry, on=["id", "project_ref"], how="left", maintain_order="left")
         .with_columns(
-            pl.lit(sign, dtype=pl.Int64).alias("sign"),
+            pl.Series("sign", signs, dtype=pl.Int64),
             pl.col("is_billable").fill_null(value=False),
         )
     )
@@ -372,15 +436,15 @@ def _entries_now(
     rows: pl.DataFrame, billed: Mapping[str, BillingDocument]
 ) -> dict[tuple[str, str], EntryNow]:
     """Return the entries that something can disagree with, by id and source project."""
-    named = [entry for entry, document in billed.items() if document.reported()]
-    if not named:
+    reported = [entry for entry, document in billed.items() if document.reported()]
+    if not reported:
         return {}
     columns = (
         *("id", "project_ref", "status", "is_billable", "is_hourly"),
-        exact_seconds(),
+        exact_seconds(pl.col),
         *("bill_rate", "currency", "correlation_id"),
     )
-    some = rows.filter(pl.col("id").is_in(named)).select(columns)
+    some = rows.filter(pl.col("id").is_in(reported)).select(columns)
     return {(entry, ref): EntryNow(*rest) for entry, ref, *rest in some.iter_rows()}
 
 
@@ -422,6 +486,9 @@ def standing_rows(changes: EntryChanges, latest: Latest) -> pl.DataFrame:
     for row, value in enumerate(changes.values):
         if value is not None:
             row_of_value[row] = len(row_of_value)
-    return changes.frame[
-        [row_of_value[row] for entry, row in latest.index.items() if entry not in latest.removed]
+    chosen = [
+        row_of_value[row] for entry, row in latest.index.items() if entry not in latest.removed
     ]
+    if chosen == list(range(changes.frame.height)):
+        return changes.frame
+    return changes.frame[chosen]

@@ -6,7 +6,8 @@ published once (`tables.measures`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -33,10 +34,13 @@ class Totals:
         self._worked = WorkedWeeks(documents, source)
         self._republished: set[str] = set()  # projects
 
-    def add(self, contributions: pl.DataFrame) -> None:
-        """Take in contributions of time entries (`tables.project.hours.contributions`)."""
+    def add(self, contributions: pl.DataFrame | Sequence[Mapping[str, Any]]) -> None:
+        """Take in contributions of time entries (`tables.project.hours.measured`)."""
         for fold in (self._margin, self._billing, self._worked):
-            fold.add_hours(contributions)
+            if isinstance(contributions, pl.DataFrame):
+                fold.add_hours(contributions)
+            else:
+                fold.add_each(contributions)
 
     def add_billing(self, key: tuple[str, str, str], amounts: Amounts) -> None:
         """Add (seconds, money in `MONEY_UNITS`, entries) to a source project, currency, state."""

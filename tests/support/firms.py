@@ -10,6 +10,7 @@ from schemas.landscape import Landscape, Role, System
 from schemas.topics import command_topic
 from streams.engine import GroupSpec
 from streams.groups import make_groups
+from tables.foundation.columns import FEW
 from tests.support.catalogue import LANDSCAPE
 from tests.support.histories import ERP, OTHER_ERP, Change, Feeder
 from tests.support.oracle import Oracle, last_entities, last_time_bills
@@ -33,19 +34,29 @@ def landscape_of(erps: tuple[str, ...]) -> Landscape:
 
 
 @cache
-def product(erps: tuple[str, ...] = ONE_ERP) -> tuple[FixedRegistry, list[GroupSpec]]:
-    """Return the groups of the product for a firm with these ERPs, and their registry."""
+def product(
+    erps: tuple[str, ...] = ONE_ERP, few: int = FEW
+) -> tuple[FixedRegistry, list[GroupSpec]]:
+    """Return the groups of the product for a firm with these ERPs, and their registry.
+
+    Up to `few` rows of a chunk are worked on one by one, more as columns.
+    """
     registry = FixedRegistry()
     for erp in erps:
         if erp != ERP:
             registry.add_topic(command_topic(erp))
-    groups = make_groups([], registry, landscape_of(erps))
+    groups = make_groups([], registry, landscape_of(erps), few=few)
     return registry, [group for group in groups if group.agents]
 
 
-def open_feeder(erps: tuple[str, ...], *, seed: int, chunk_max: int) -> Feeder:
-    """Return a feeder of a firm with these ERPs, nothing fed yet."""
-    registry, groups = product(erps)
+def open_feeder(
+    erps: tuple[str, ...], *, seed: int, chunk_max: int, few: int | None = None
+) -> Feeder:
+    """Return a feeder of a firm with these ERPs, nothing fed yet.
+
+    Without `few` the seed decides whether few rows are worked on one by one.
+    """
+    registry, groups = product(erps, (FEW if seed % 2 else 0) if few is None else few)
     own = [command_topic(erp) for erp in erps]
     topology = Topology(groups, registry, seed=seed, chunk_max=chunk_max, own=own)
     return Feeder(topology, erps)

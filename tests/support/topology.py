@@ -259,6 +259,10 @@ class Topology:
             for key, value in state.scan(prefix)
         }
 
+    def states(self) -> dict[tuple[str, int], dict[bytes, bytes]]:
+        """Return what the state of each group holds on each partition."""
+        return {place: state.rows for place, state in self._state.items()}
+
     def table(self, topic: str) -> dict[str, dict[str, object]]:
         """Return what compaction would leave of a topic: the last record of each key."""
         rows: dict[str, dict[str, object]] = {}

@@ -85,5 +85,9 @@ def test_a_stage_has_a_row_as_soon_as_and_as_long_as_it_has_a_deal(
         table.apply_partial(f"pipeline|won|EUR|{number}", deals(count), 0)
     table.settle(0)
     names = ("stage", "currency", "opportunities", "amount", "weighted_amount")
-    found = [each for columns in outbox.columns for each in columns.frame.select(names).iter_rows()]
+    found = [
+        tuple(row[name] for name in names)
+        for columns in outbox.columns
+        for row in columns.to_dicts()
+    ]
     assert found == ([] if row is None else [row])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
 from schemas.codec.columnar import frame_dtypes
@@ -22,13 +23,14 @@ MEASURES = [MARGIN, UTILIZATION, BILLING, PIPELINE]
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
 def test_what_is_shown_has_the_types_of_the_topic_and_the_key_its_name(measure: Measure) -> None:
-    outbox = Outbox()
+    outbox = Outbox(few=-1)
     publish(outbox, measure, [], [], removed=["gone"], timestamp_ms=1)
     topic = BY_NAME[measure.topic]
     assert topic.key == "|".join(measure.key)
     (columns,) = outbox.columns
     expected = frame_dtypes(record_schema(str(topic.record)))
-    assert dict(columns.frame.schema) == expected
+    assert isinstance(columns.rows, pl.DataFrame)
+    assert dict(columns.rows.schema) == expected
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.name)
@@ -48,7 +50,7 @@ COUNTED = Measure(
     key=("kind",),
     sums={"rows": Quantity.COUNT, "worth": Quantity.MONEY},
     columns={},
-    shown=(),
+    shown={},
 )
 
 

@@ -50,7 +50,7 @@ def test_a_deal_that_moves_leaves_one_stage_and_joins_the_other() -> None:
             for key, route, row in zip(
                 each.keys,
                 each.routes,
-                each.frame.select("count", "amount", "weighted_amount").iter_rows(),
+                ((row["count"], row["amount"], row["weighted_amount"]) for row in each.to_dicts()),
                 strict=True,
             )
         }

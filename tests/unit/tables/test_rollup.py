@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from schemas.errors import InvalidEntityError
+from tables.foundation.columns import named
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox
 from tables.foundation.facts import Calendar, DayOff, Employment, KnownPattern, Partial
@@ -157,7 +158,7 @@ class Weeks:
         removed: set[str] = set()
         for emit in outbox.columns:
             assert emit.topic == UTILIZATION.topic
-            rows |= dict(zip(emit.keys, emit.frame.to_dicts(), strict=True))
+            rows |= dict(zip(emit.keys, emit.to_dicts(), strict=True))
             removed |= set(emit.removed)
         return rows, removed
 
@@ -220,7 +221,7 @@ def stage(*partials: Partial | None) -> tuple[list[dict[str, Any]], list[str]]:
     for number, partial in enumerate(partials):
         table.apply_partial(f"pipeline|won|EUR|{number}", partial, 0)
     table.settle(0)
-    rows = [row for columns in outbox.columns for row in columns.frame.to_dicts()]
+    rows = [row for columns in outbox.columns for row in columns.to_dicts()]
     assert {columns.topic for columns in outbox.columns} <= {PIPELINE.topic}
     return rows, [key for columns in outbox.columns for key in columns.removed]
 
@@ -310,7 +311,7 @@ def ratio_of(part: int | None, whole: int | None) -> Decimal | None:
     frame = pl.DataFrame(
         {"part": [part], "whole": [whole]}, schema=dict.fromkeys(("part", "whole"), pl.Int128)
     )
-    value: Decimal | None = frame.select(ratio(pl.col("part"), pl.col("whole"))).item()
+    value: Decimal | None = frame.select(ratio(named("part"), named("whole"))(pl.col)).item()
     return value
 
 

@@ -43,7 +43,7 @@ def test_money_beyond_64_bits_is_the_same_when_it_is_read_again(amount: int) -> 
         totals.add_margin(f"{PROJECT}|2026-11|IDR", (3_600, added, added, 3 * added), 1)
         totals.add_billing(KEY, (3_600, added, 1))
         totals.settle({PROJECT: HOURLY}, 1)
-        found = {columns.topic: columns.frame.to_dicts() for columns in outbox.columns}
+        found = {columns.topic: columns.to_dicts() for columns in outbox.columns}
         ((margin,), (billing,)) = found[MARGIN.topic], found[BILLING.topic]
         revenue, cost = money_of(2 * amount), money_of(3 * amount)  # with expenses as large
         assert (margin["revenue"], margin["cost"]) == (revenue, cost)
@@ -90,7 +90,7 @@ class Chunks:
             totals.add_margin(f"{PROJECT}|2026-11|EUR", (seconds, 0, 0, 0), position)
         totals.settle({PROJECT: HOURLY}, 1)
         (columns,) = outbox.columns
-        rows = columns.frame.to_dicts()
+        rows = columns.to_dicts()
         assert len(rows) + len(columns.removed) == 1
         return rows[0] if rows else None
 
@@ -148,7 +148,7 @@ def test_a_project_of_another_id_is_published_anew_as_it_stands_and_no_other_one
 
     chunk("eng-a-de", [PROJECT, other], 1)
     found = chunk("eng-b-de", [], 1)
-    (margin,), (billing,) = (found[it].frame.to_dicts() for it in (MARGIN.topic, BILLING.topic))
+    (margin,), (billing,) = (found[it].to_dicts() for it in (MARGIN.topic, BILLING.topic))
     names = ("project_ref", "project_id", "seconds")
     assert [margin[name] for name in names] == [PROJECT, "eng-b-de", 3_600]
     assert (margin["revenue"], margin["cost"]) == (85, 50)
@@ -176,15 +176,14 @@ def test_hours_of_a_week_add_up_billable_or_not_and_are_sent_once() -> None:
         totals = Totals(documents, outbox, "project-0")
         totals.add(of_week(billable, worked))
         totals.settle({PROJECT: HOURLY}, 1)
-        partials = [each.frame for each in outbox.columns if each.topic == PARTIAL_TOPIC]
-        ((row,),) = (frame.to_dicts() for frame in partials)
+        ((row,),) = (each.to_dicts() for each in outbox.columns if each.topic == PARTIAL_TOPIC)
         assert (row["dimension"], row["source"]) == ("adr-1|2026-W45", "project-0:adr-1")
         found.append((row["seconds"], row["total_seconds"]))
     assert found == [(0, 90), (0, 120), (60, 180), (0, 0), (60, 0)]
 
 
 def test_what_is_published_has_the_types_of_its_topic() -> None:
-    outbox = Outbox()
+    outbox = Outbox(few=0)
     totals = Totals(Documents(MemoryState()), outbox, "project-0")
     totals.add_margin(f"{PROJECT}|2026-11|IDR", (3_600, 1, 1, 1), 1)
     totals.add_billing(KEY, (3_600, 1, 1))
@@ -197,7 +196,8 @@ def test_what_is_published_has_the_types_of_its_topic() -> None:
     }
     for columns in outbox.columns:
         expected = frame_dtypes(record_schema(str(BY_NAME[columns.topic].record)))
-        assert dict(columns.frame.schema) == expected, columns.topic
+        assert isinstance(columns.rows, pl.DataFrame)
+        assert dict(columns.rows.schema) == expected, columns.topic
 
 
 def test_a_month_goes_out_with_its_own_change_or_where_another_month_moves_its_fee() -> None:
@@ -215,10 +215,11 @@ def test_a_month_goes_out_with_its_own_change_or_where_another_month_moves_its_f
             totals.add_margin(key, (worked * 3_600, 0, 0, 0), 0)
         totals.settle({PROJECT: Standing(is_known=True, contract=contract)}, 1)
         (columns,) = outbox.columns
-        assert set(columns.frame["source_position"]) == {0}, "no change has another one"
+        positions = {row["source_position"] for row in columns.to_dicts()}
+        assert positions == {0}, "no change has another one"
         rows = {
             f"{row['currency']}_{row['period'][5:]}": (row["revenue"], row["version"])
-            for row in columns.frame.to_dicts()
+            for row in columns.to_dicts()
         }
         return rows, columns.removed
 
