@@ -188,10 +188,7 @@ def create_topics(
     try:
         present = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
     except KafkaException as error:
-        raise BrokerUnavailableError(
-            mask(f"the broker does not answer: {settings.bootstrap_servers}: {error}"),
-            hint="check that Kafka runs and that PSASTREAM_BOOTSTRAP_SERVERS names it",
-        ) from error
+        raise _no_answer(settings, error) from error
     counts = {name: len(found.partitions) for name, found in present.items()}
     if wrong := wrong_partitions(wanted.values(), counts):
         raise ConfigError(
@@ -248,64 +245,110 @@ def _new_topic(topic: Topic, replication_factor: int) -> NewTopic:
     )
 
 
+Place = tuple[str, int]
+"""A partition: topic and number."""
+Span = tuple[int, int]
+"""Offsets: the first, and that behind the last."""
+
+
+def absent_topics(settings: KafkaSettings, names: Iterable[str]) -> list[str]:
+    """Return those topics that the broker does not have. Raises BrokerUnavailableError."""
+    try:
+        present = AdminClient(settings.client()).list_topics(timeout=METADATA_TIMEOUT_S).topics
+    except KafkaException as error:
+        raise _no_answer(settings, error) from error
+    return [name for name in names if name not in present]
+
+
 def read_topic(
     settings: KafkaSettings, topic: str, *, timeout_s: float = READ_TIMEOUT_S
 ) -> Iterator[Message]:
     """Yield every committed message of a topic, tombstones included, up to its end as of now.
 
-    Messages of one partition come in offset order. Where a transaction is open below that end,
-    the broker hides what follows it: reading waits until it is resolved. Raises
-    BrokerUnavailableError after `timeout_s` without the end in sight, or without the topic.
+    As `read_spans`; `timeout_s` is also the longest wait for the topic.
     """
     deadline_at = time.monotonic() + timeout_s
+    spans = spans_of(settings, [topic], timeout_s=timeout_s)
+    yield from read_spans(settings, spans, timeout_s=deadline_at - time.monotonic())
+
+
+def read_spans(
+    settings: KafkaSettings, spans: Mapping[Place, Span], *, timeout_s: float = READ_TIMEOUT_S
+) -> Iterator[Message]:
+    """Yield every committed message of spans of partitions, tombstones included.
+
+    Messages of one partition come in offset order. Where a transaction is open below the end of a
+    span, the broker hides what follows it: reading waits until it is resolved. Raises
+    BrokerUnavailableError after `timeout_s` without the end in sight.
+    """
+    deadline_at = time.monotonic() + timeout_s
+    unread = {place: span for place, span in spans.items() if span[0] < span[1]}
     try:
-        spans = topic_spans(settings, topic, timeout_s=timeout_s)
-        unread = {number: span for number, span in spans.items() if span[0] < span[1]}
         while unread:
-            yield from _read_spans(settings, topic, unread, deadline_at)
+            yield from _read_unread(settings, unread, deadline_at)
     except KafkaException as error:
-        raise _unreadable(topic, error) from error
+        raise _unreadable({topic for topic, _ in unread}, error) from error
 
 
 def topic_spans(
     settings: KafkaSettings, topic: str, *, timeout_s: float = READ_TIMEOUT_S
-) -> dict[int, tuple[int, int]]:
-    """Return the first offset and the end of every partition.
+) -> dict[int, Span]:
+    """Return the first offset and the end of every partition, by number. As `spans_of`."""
+    spans = spans_of(settings, [topic], timeout_s=timeout_s)
+    return {number: span for (_, number), span in spans.items()}
 
-    Raises BrokerUnavailableError after `timeout_s` without an answer, or without the topic.
+
+def spans_of(
+    settings: KafkaSettings, topics: Iterable[str], *, timeout_s: float = READ_TIMEOUT_S
+) -> dict[Place, Span]:
+    """Return the first offset and the end of every partition of topics.
+
+    Raises BrokerUnavailableError after `timeout_s` without an answer, or without a topic.
     """
     consumer = make_consumer(settings, READ_GROUP, isolation_level="read_uncommitted")
+    spans: dict[Place, Span] = {}
     try:
-        spans: dict[int, tuple[int, int]] = {}
-        # A topic just made, or a broker just started, has no leaders for a moment.
-        for attempt in retry_context(
-            on=KafkaException, attempts=None, timeout=timeout_s, wait_max=1.0
-        ):
-            with attempt:
-                found = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
-                if found.error is not None:
-                    raise KafkaException(found.error)
-                spans = {
-                    number: consumer.get_watermark_offsets(
-                        TopicPartition(topic, number), timeout=METADATA_TIMEOUT_S
-                    )
-                    for number in found.partitions
-                }
+        for topic in topics:
+            # One just made, or a broker just started, has no leaders for a moment.
+            for attempt in retry_context(
+                on=KafkaException, attempts=None, timeout=timeout_s, wait_max=1.0
+            ):
+                with attempt:
+                    spans |= _spans(consumer, topic)
     except KafkaException as error:
-        raise _unreadable(topic, error) from error
+        raise _unreadable({topic}, error) from error
     finally:
         consumer.close()
     return spans
 
 
-def _unreadable(topic: str, error: KafkaException) -> BrokerUnavailableError:
+def _spans(consumer: Consumer, topic: str) -> dict[Place, Span]:
+    found = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
+    if found.error is not None:
+        raise KafkaException(found.error)
+    return {
+        (topic, number): consumer.get_watermark_offsets(
+            TopicPartition(topic, number), timeout=METADATA_TIMEOUT_S
+        )
+        for number in found.partitions
+    }
+
+
+def _unreadable(topics: Iterable[str], error: KafkaException) -> BrokerUnavailableError:
     return BrokerUnavailableError(
-        f"a topic could not be read: {topic}: {error}", hint="check the broker"
+        f"a topic could not be read: {', '.join(sorted(topics))}: {error}", hint="check the broker"
     )
 
 
-def _read_spans(
-    settings: KafkaSettings, topic: str, unread: dict[int, tuple[int, int]], deadline_at: float
+def _no_answer(settings: KafkaSettings, error: KafkaException) -> BrokerUnavailableError:
+    return BrokerUnavailableError(
+        mask(f"the broker does not answer: {settings.bootstrap_servers}: {error}"),
+        hint="check that Kafka runs and that PSASTREAM_BOOTSTRAP_SERVERS names it",
+    )
+
+
+def _read_unread(
+    settings: KafkaSettings, unread: dict[Place, Span], deadline_at: float
 ) -> Iterator[Message]:
     """Yield from one consumer until the spans are read or it falls silent; shrink the spans.
 
@@ -316,34 +359,34 @@ def _read_spans(
         settings, READ_GROUP, enable_partition_eof=True, fetch_wait_max_ms=int(GATHER_S * 1000)
     )
     try:
-        consumer.assign(
-            [TopicPartition(topic, number, start) for number, (start, _) in unread.items()]
-        )
+        consumer.assign([TopicPartition(*place, start) for place, (start, _) in unread.items()])
         silent_at = time.monotonic() + SILENCE_S
         while unread and time.monotonic() < silent_at:
             for message in consumer.consume(10_000, timeout=GATHER_S):
+                place = message.topic(), message.partition()
                 error = message.error()
                 if error is None:
                     silent_at = time.monotonic() + SILENCE_S
                     position = message.offset() + 1
-                    if message.partition() in unread:
+                    if place in unread:
                         yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
                     position = message.offset()
                 else:
                     raise KafkaException(error)
-                _, end = unread.get(message.partition(), (0, 0))
+                _, end = unread.get(place, (0, 0))
                 if position >= end:
-                    unread.pop(message.partition(), None)
+                    unread.pop(place, None)
                 else:
-                    unread[message.partition()] = (position, end)
+                    unread[place] = (position, end)
     finally:
         consumer.close()
     if unread and time.monotonic() > deadline_at:
+        topic, number = min(unread)
         raise BrokerUnavailableError(
             f"the end of {topic} cannot be read",
             hint="a transaction below it may be open: see `kafka-transactions.sh find-hanging`",
-            context={"topic": topic, "partition": min(unread)},
+            context={"topic": topic, "partition": number},
         )
 
 
