@@ -16,6 +16,7 @@ from psastream.commands import (
     firm,
     processes,
     prove,
+    query,
     schemas,
     state,
     status,
@@ -59,6 +60,7 @@ for command in (
     processes.dispatch,
     firm.flows,
     firm.waiting,
+    query.sql,
 ):
     app.command()(command)
 for name, noun in (

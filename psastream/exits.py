@@ -32,11 +32,16 @@ def errors_as_exit_codes() -> Iterator[None]:
     try:
         yield
     except PsaStreamError as error:
-        sys.stderr.write(mask(f"psastream: {error.detail}\n"))
-        if error.hint:
-            sys.stderr.write(mask(f"  try: {error.hint}\n"))
+        print_error(error)
         code = Exit.CONFIG if isinstance(error, ConfigError) else Exit.FAILED
         raise typer.Exit(code) from error
+
+
+def print_error(error: PsaStreamError) -> None:
+    """Print what is wrong on standard error, and what to do."""
+    sys.stderr.write(mask(f"psastream: {error.detail}\n"))
+    if error.hint:
+        sys.stderr.write(mask(f"  try: {error.hint}\n"))
 
 
 def settings_from_environment() -> Settings:

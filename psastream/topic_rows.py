@@ -21,13 +21,15 @@ from schemas.mapping.sql_text import suggestion
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A value that cannot be decoded."""
+    """A value of a topic that cannot be decoded."""
 
     key: bytes
     error: RecordError
+    topic: str = ""
 
     def __str__(self) -> str:
-        return f"the row under {self.key!r} cannot be decoded: {self.error.detail}"
+        where = f" of {self.topic}" if self.topic else ""
+        return f"the row under {self.key!r}{where} cannot be decoded: {self.error.detail}"
 
 
 def rows_of(settings: Settings, topic: str) -> Iterator[str | Unreadable]:
@@ -63,8 +65,13 @@ def _shown(read: Callable[[bytes], object], value: object) -> object:
         return value.isoformat() if hasattr(value, "isoformat") else str(value)
     with suppress(RecordError):
         return read(value)
+    return text_of(value)
+
+
+def text_of(data: bytes) -> str:
+    """Return bytes as what they say, or as `base64:…` where that is no text."""
     try:
-        text = value.decode()
+        text = data.decode()
     except UnicodeDecodeError:
-        return f"base64:{b64encode(value).decode()}"
-    return text if text.isprintable() else f"base64:{b64encode(value).decode()}"
+        return f"base64:{b64encode(data).decode()}"
+    return text if text.isprintable() else f"base64:{b64encode(data).decode()}"

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -16,7 +18,8 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from psycopg.conninfo import conninfo_to_dict
 
-from runtime.kafka import KafkaSettings, make_producer
+from psastream.query.views import packaged_views
+from runtime.kafka import KafkaSettings, make_producer, read_compacted
 from runtime.registry import Registry
 from runtime.serde import Serde
 from sandbox.vendors.oauth import ENVIRONMENT_FILE
@@ -29,6 +32,8 @@ from tests.support.catalogue import CATALOGUE
 pytestmark = pytest.mark.stack
 
 PRIVATE = {BOOKMARKS.name, *(topic.name for topic in STATE_LOGS)}
+VIEWS = packaged_views()
+MARGIN = "psa.metric.project_margin"
 TOPICS = [topic for topic in CATALOGUE if topic.name not in PRIVATE]
 # The firm of the demo has no measures of its own, and its mappings look nothing up.
 EMPTY = {PARTIAL_TOPIC, PROJECTIONS.name}
@@ -178,6 +183,24 @@ def test_i5_accounting_is_proved_and_a_false_count_is_found(kept_demo: KeptDemo)
     ]
 
 
+def test_sql_answers_with_what_the_topics_hold(kept_demo: KeptDemo) -> None:
+    """Every view has rows, every table those of its topic, and margins are the metric's."""
+    queries = [f"SELECT '{view.name}' AS name, count(*) AS rows FROM {view.name}" for view in VIEWS]
+    counted = rows_of(psastream(kept_demo, "sql", "--json", " UNION ALL ".join(queries)))
+    assert {row["name"]: row["rows"] > 0 for row in counted} == {v.name: True for v in VIEWS}
+    serde = Serde(Registry(kept_demo.addresses["schema registry"]))
+    kafka = KafkaSettings(bootstrap_servers=kept_demo.addresses["kafka"])
+    published = [serde.read(each) for each in read_compacted(kafka, MARGIN).values()]
+    query = "SELECT * FROM margin_by_project_month"
+    margins = rows_of(psastream(kept_demo, "sql", "--json", query))
+    assert {row["project_id"] for row in margins} == {row["project_id"] for row in published}
+    assert sum(Decimal(row["cost"]) for row in margins) == sum(row["cost"] for row in published)
+    named = {row["project_id"]: row for row in margins}
+    assert {row["is_internal"] for row in margins} == {True, False}
+    assert all(row["project"] for row in margins)
+    assert all(row["customer"] for row in named.values() if not row["is_internal"])
+
+
 def test_ctrl_c_ends_a_demo_that_stayed_up(kept_demo: KeptDemo) -> None:
     """The last test of the module: it ends what the others use."""
     assert kept_demo.end() == 0
@@ -197,13 +220,22 @@ def in_another_shell(
 
 
 def prove_accounting(demo: KeptDemo) -> subprocess.CompletedProcess[str]:
-    """Run the command as an operator does."""
+    return psastream(demo, "prove", "accounting", "--json")
+
+
+def rows_of(printed: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    assert printed.returncode == 0, printed.stderr
+    return [json.loads(line) for line in printed.stdout.splitlines()]
+
+
+def psastream(demo: KeptDemo, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as an operator does."""
     environment = {
         **os.environ,
         "PSASTREAM_BOOTSTRAP_SERVERS": demo.addresses["kafka"],
         "PSASTREAM_REGISTRY_URL": demo.addresses["schema registry"],
     }
-    command = [sys.executable, "-m", "psastream", "prove", "accounting", "--json"]
+    command = [sys.executable, "-m", "psastream", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -1,0 +1,37 @@
+"""Questions in SQL over the topics."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from psastream.exits import errors_as_exit_codes, settings_from_environment
+
+
+def sql(
+    query: Annotated[
+        str | None, typer.Argument(help="one query; without it, what can be asked is listed")
+    ] = None,
+    as_shell: Annotated[bool, typer.Option("--shell", help="take one query after another")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print a line of JSON a row")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
+) -> None:
+    """Ask the topics as they stand now, in DuckDB's SQL: views and tables are in docs/sql.md.
+
+    Nothing is changed, and a query reaches neither the disk nor the network.
+    """
+    from psastream.landscape import ANY_ADDRESSES, read_firm
+    from psastream.query.asking import ask, print_views, shell
+    from psastream.query.shown import Form
+    from runtime.settings import Settings
+
+    form = Form.JSON if as_json else Form.CSV if as_csv else Form.TABLE
+    with errors_as_exit_codes():
+        if as_shell:
+            shell(settings_from_environment(), form)
+        elif query is not None:
+            ask(settings_from_environment(), query, form)
+        else:
+            print_views(read_firm(Settings.from_env({**ANY_ADDRESSES, **os.environ})).topics)

@@ -1,0 +1,148 @@
+"""`psastream sql`: one question, or a shell for many, over the topics of a broker."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from psastream.exits import Exit, print_error
+from psastream.landscape import read_firm
+from psastream.query.reading import LiveTopics
+from psastream.query.session import METRIC, Session, public_topics
+from psastream.query.shown import Form, print_answer
+from psastream.query.views import packaged_views
+from psastream.topic_rows import Unreadable
+from runtime.registry import Registry
+from runtime.settings import Settings
+from schemas.errors import PsaStreamError
+from schemas.topics import Topic
+
+PROMPT = "psastream> "
+MORE = "      ...> "
+HELP = """A query ends with ; and may take several lines. Each reads the topics up to now.
+  .views       what can be asked
+  DESCRIBE x;  columns of a view or table
+  .quit        leave; so does Ctrl-D"""
+TOLD_MAX = 5
+
+
+class Teller:
+    """Tells what cannot be decoded on standard error, the first of it one by one."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, unreadable: Unreadable) -> None:
+        self.count += 1
+        if self.count <= TOLD_MAX:
+            typer.echo(str(unreadable), err=True)
+
+    def close(self) -> None:
+        """Say how many there were; exit where there were any: the answers lack them."""
+        if self.count:
+            typer.echo(f"{self.count} rows cannot be decoded", err=True)
+            raise typer.Exit(Exit.FAILED)
+
+
+def ask(settings: Settings, query: str, form: Form) -> None:
+    """Answer one query. Raises ConfigError, BrokerUnavailableError, RegistryUnavailableError."""
+    teller = Teller()
+    session, _ = open_session(settings, teller)
+    answer = session.ask(query)
+    print_answer(answer, form, sys.stdout, width=_width())
+    teller.close()
+
+
+def open_session(
+    settings: Settings, teller: Teller, *, is_locked: bool = True
+) -> tuple[Session, LiveTopics]:
+    """Return a session over the topics of the firm, and what reads them."""
+    topics = read_firm(settings).topics
+    tables = {topic.name: topic for topic in public_topics(topics)}
+    registry = Registry(settings.registry_url)
+    live = LiveTopics(settings.kafka, registry.schema, tables, teller)
+    return Session(topics, packaged_views(), live, is_locked=is_locked), live
+
+
+def print_views(topics: tuple[Topic, ...]) -> None:
+    """Print what can be asked: views, measures of the firm's own, tables."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for view in packaged_views():
+        table.add_row(view.name, view.summary)
+    for topic in public_topics(topics):
+        if topic.contract is not None and topic.name.startswith(METRIC):
+            table.add_row(topic.name.removeprefix(METRIC), "A measure of the firm's own.")
+    Console().print(table)
+    typer.echo(
+        "\nEach psa topic of `psastream topics list` is a table under its name, but internal ones."
+        "\n  psastream sql 'SELECT project, month, currency, margin FROM margin_by_project_month'"
+        "\n  psastream sql 'DESCRIBE pipeline'"
+    )
+
+
+def shell(settings: Settings, form: Form) -> None:
+    """Answer one query after the other, as they are typed or come in. An error ends none of it."""
+    teller = Teller()
+    session, _ = open_session(settings, teller)
+    is_typed = sys.stdin.isatty()
+    if is_typed:
+        with suppress(ImportError):
+            import readline  # noqa: F401  # lines can be edited and called back
+        typer.echo(HELP)
+    failed = False
+    for text in _statements(is_typed):
+        if text == ".views":
+            print_views(tuple(session.topics.values()))
+            continue
+        try:
+            print_answer(session.ask(text), form, sys.stdout, width=_width())
+        except PsaStreamError as error:
+            failed = True
+            print_error(error)
+        except KeyboardInterrupt:
+            typer.echo("interrupted", err=True)
+    teller.close()
+    if failed and not is_typed:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _statements(is_typed: bool) -> Iterator[str]:
+    """Yield what is typed: a line that begins with a point, or all up to a semicolon."""
+    lines: list[str] = []
+    while True:
+        try:
+            line = _line(MORE if lines else PROMPT) if is_typed else sys.stdin.readline()
+        except KeyboardInterrupt:
+            lines.clear()
+            typer.echo()
+            continue
+        except EOFError:
+            line = ""
+        if not line or line.strip() == ".quit":
+            break
+        if not lines and line.strip().startswith("."):
+            yield line.strip()
+        elif line.strip() or lines:
+            lines.append(line)
+        if lines and line.rstrip().endswith(";"):
+            yield "".join(lines)
+            lines.clear()
+    if "".join(lines).strip():
+        yield "".join(lines)
+
+
+def _line(prompt: str) -> str:
+    return input(prompt) + "\n"
+
+
+def _width() -> int | None:
+    """Return the columns of the terminal, None where the output is none."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None

@@ -1,0 +1,297 @@
+"""A DuckDB in the process: tables of topics, filled when a query needs them, and views of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from psastream.query.syntax import Name, Named, name_of, read_tree
+from psastream.query.views import View
+from schemas.codec.columnar import frame_dtypes
+from schemas.contracts import record_of
+from schemas.errors import ConfigError
+from schemas.mapping.sql_text import suggestion
+from schemas.topics import COMMAND_PREFIX, SOURCE_PREFIX, Topic, command_topic
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+CATALOG: Final = "psa"
+INTERNAL: Final = f"{CATALOG}.internal."
+METRIC: Final = f"{CATALOG}.metric."
+ALL_COMMANDS: Final = "all_commands"
+"""View of the command topics of every system: a firm's systems decide which there are."""
+BATCH_ROWS: Final = 10_000
+DETAIL_MAX: Final = 300
+_INCOMING: Final = "incoming"
+_NO_COMMANDS: Final = "no_commands"
+_HINT: Final = "psastream sql lists the views, psastream sql 'DESCRIBE view' the columns of one"
+_INDIRECT: Final = frozenset({"query", "query_table"})
+"""Functions that name tables in texts: what they need would not be seen."""
+_LOCKED: Final = (
+    "SET TimeZone = 'UTC'",
+    "SET temp_directory = ''",
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
+
+Load = Callable[[Sequence[str]], Iterable[tuple[str, pl.DataFrame]]]
+"""Gives the rows of topics, of those alone that have others than when it was asked last."""
+
+
+class _Arrow:
+    """Hands a frame over by Arrow's C interface: DuckDB asks for pyarrow to read polars' own."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+
+    def __arrow_c_stream__(self, schema: object = None) -> object:
+        return self._frame.__arrow_c_stream__(schema)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Columns with DuckDB's types, and rows that are fetched as they are asked for."""
+
+    columns: tuple[tuple[str, str], ...]
+    rows: Iterator[tuple[Any, ...]]
+
+
+def public_topics(topics: Iterable[Topic]) -> list[Topic]:
+    """Return the topics that are tables: ours, by key, that others may read."""
+    return [
+        topic
+        for topic in topics
+        if topic.name.startswith(f"{CATALOG}.")
+        and not topic.name.startswith(INTERNAL)
+        and record_of(topic) is not None
+    ]
+
+
+class Session:
+    """Answers queries. It reads topics through `load` alone; queries reach no disk or network.
+
+    Every public topic is a table under its own name, whether or not it holds anything.
+    """
+
+    def __init__(
+        self, topics: Iterable[Topic], views: Sequence[View], load: Load, *, is_locked: bool = True
+    ) -> None:
+        """`is_locked`: nothing but rows goes in and nothing but answers comes out.
+
+        Raises ConfigError where DuckDB is not installed.
+        """
+        self.topics = {topic.name: topic for topic in public_topics(topics)}
+        self.views = {view.name: view for view in views}
+        self._load = load
+        self._db = _connect()
+        for name, topic in self.topics.items():
+            self._fill(name, pl.DataFrame(schema=dtypes_of(topic)))
+        self._texts = self._view_texts()
+        for name in TopologicalSorter(self._view_graph()).static_order():
+            self._db.execute(f"CREATE VIEW {name} AS {self._texts[name]}")
+        for statement in _LOCKED if is_locked else _LOCKED[:2]:
+            self._db.execute(statement)
+
+    @property
+    def relations(self) -> list[str]:
+        """The names of all views and tables."""
+        return [*self._texts, *self.topics]
+
+    def ask(self, query: str) -> Answer:
+        """Load what a query needs, and run it.
+
+        Raises ConfigError where it is no query, names what there is not, or fails, and what `load`
+        raises.
+        """
+        import duckdb
+
+        named = self._read(query)
+        try:
+            self._db.execute(f"PREPARE asked AS {query}")
+            self._db.execute("DEALLOCATE asked")
+            self.load(self._needed(named))
+            self._db.execute(query)
+        except duckdb.Error as error:
+            raise self._refusal(error, named) from error
+        columns = [(str(each[0]), str(each[1])) for each in self._db.description or ()]
+        return Answer(_unlike(columns), self._rows(named))
+
+    def load(self, topics: Sequence[str]) -> None:
+        """Fill the tables of topics with what stands there now."""
+        for name, frame in self._load(topics):
+            self._fill(name, frame)
+
+    def columns_of(self, relation: str) -> list[tuple[str, str]]:
+        """Return name and type of each column of a view or table."""
+        found = self._db.execute(f"DESCRIBE {relation}").fetchall()
+        return [(str(name), str(kind)) for name, kind, *_ in found]
+
+    def run(self, statement: str) -> None:
+        """Run a statement of ours."""
+        self._db.execute(statement)
+
+    def interrupt(self) -> None:
+        """End the query that runs."""
+        self._db.interrupt()
+
+    def _read(self, query: str) -> Named:
+        """Return what a query names. Raises ConfigError where it is none, or more than one."""
+        import duckdb
+
+        try:
+            statements = self._db.extract_statements(query)
+        except duckdb.Error as error:
+            raise _as_error(error) from error
+        if len(statements) != 1:
+            raise ConfigError(
+                f"one query at a time: {len(statements)} are given",
+                hint="psastream sql --shell takes one after the other",
+            )
+        if statements[0].type is not duckdb.StatementType.SELECT:
+            raise ConfigError(
+                "topics are only read: this is no query",
+                hint="SELECT, WITH, FROM, DESCRIBE, SHOW, or FROM (PIVOT ... ON ... IN ...)",
+            )
+        named = self._named(query)
+        if indirect := sorted(named.functions & _INDIRECT):
+            raise ConfigError(
+                f"{indirect[0]} hides which tables are asked for",
+                hint="name them in FROM",
+            )
+        return named
+
+    def _named(self, query: str) -> Named:
+        [found] = self._db.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+        return read_tree(found[0])
+
+    def _needed(self, named: Named) -> list[str]:
+        """Return the topics that a query reads, also through views."""
+        needed = {self._tables[name] for name in named.relations if name in self._tables}
+        for name in named.relations & self._behind.keys():
+            needed |= self._behind[name]
+        return sorted(needed)
+
+    @cached_property
+    def _tables(self) -> Mapping[Name, str]:
+        return {name_of(tuple(name.split("."))): name for name in self.topics}
+
+    @cached_property
+    def _behind(self) -> Mapping[Name, set[str]]:
+        """The topics behind each view."""
+        behind: dict[Name, set[str]] = {}
+        for name in TopologicalSorter(self._view_graph()).static_order():
+            relations = self._named(self._texts[name]).relations
+            ours = {self._tables[each] for each in relations if each in self._tables}
+            behind[name,] = ours.union(*(behind[each] for each in relations & behind.keys()))
+        return behind
+
+    def _view_graph(self) -> dict[str, set[str]]:
+        return {
+            name: {
+                relation[0]
+                for relation in self._named(text).relations
+                if len(relation) == 1 and relation[0] in self._texts
+            }
+            for name, text in self._texts.items()
+        }
+
+    def _view_texts(self) -> dict[str, str]:
+        """Return the queries of the views, with those that follow from the firm's systems."""
+        targets = [name for name in self.topics if name.startswith(COMMAND_PREFIX)]
+        texts = {name: view.query for name, view in self.views.items()}
+        texts[ALL_COMMANDS] = "\nUNION ALL BY NAME ".join(f"FROM {name}" for name in targets)
+        if not targets:
+            self._fill(_NO_COMMANDS, pl.DataFrame(schema=dtypes_of(command_topic(_NO_COMMANDS))))
+            texts[ALL_COMMANDS] = f"FROM {_NO_COMMANDS}"
+        for name, topic in self.topics.items():
+            if topic.contract is not None and name.startswith(METRIC):
+                texts.setdefault(name.removeprefix(METRIC), f"FROM {name}")
+        return texts
+
+    def _fill(self, name: str, frame: pl.DataFrame) -> None:
+        for schema in name.split(".")[1:-1]:
+            self._db.execute(f"CREATE SCHEMA IF NOT EXISTS {CATALOG}.{schema}")
+        self._db.register(_INCOMING, _Arrow(frame))
+        try:
+            self._db.execute(f"CREATE OR REPLACE TABLE {name} AS FROM {_INCOMING}")
+        finally:
+            self._db.unregister(_INCOMING)
+
+    def _rows(self, named: Named) -> Iterator[tuple[Any, ...]]:
+        import duckdb
+
+        try:
+            while rows := self._db.fetchmany(BATCH_ROWS):
+                yield from rows
+        except duckdb.Error as error:
+            raise self._refusal(error, named) from error
+
+    def _refusal(self, error: Exception, named: Named) -> ConfigError:
+        """Return what DuckDB says; of a table that there is not, which name is like its."""
+        said = str(error).lower()
+        if not said.startswith("catalog error: table with name"):
+            return _as_error(error)
+        known = {name_of(tuple(each.split("."))) for each in self.relations}
+        for name in sorted(named.relations - known):
+            if name[-1] not in said:
+                continue
+            text = ".".join(name)
+            if name[0] == SOURCE_PREFIX:
+                return ConfigError(
+                    f"{text} holds changes: it is no table", hint=f"psastream topics read {text}"
+                )
+            return ConfigError(
+                f"there is no view or table {text}{suggestion(text, self.relations)}", hint=_HINT
+            )
+        return _as_error(error)
+
+
+def dtypes_of(topic: Topic) -> dict[str, pl.DataType]:
+    """Return the columns of the rows of a topic with a contract."""
+    record = record_of(topic)
+    assert record is not None, topic.name
+    return frame_dtypes(record)
+
+
+def _connect() -> DuckDBPyConnection:
+    try:
+        import duckdb
+    except ImportError as error:
+        raise ConfigError(
+            "SQL over topics needs DuckDB, which is not installed",
+            hint="pip install 'psastream[sql]'",
+        ) from error
+    # Names of the caller's variables must not be tables.
+    db = duckdb.connect(":memory:", config={"python_enable_replacements": False})
+    db.execute(f"ATTACH ':memory:' AS {CATALOG}")
+    return db
+
+
+def _as_error(error: Exception) -> ConfigError:
+    """Return DuckDB's words in a line, without the picture of where."""
+    text = str(error).partition("\n\nLINE")[0].partition("Candidate functions:")[0]
+    kind, _, said = text.partition(": ")
+    lines = [line.strip() for line in (said or kind).splitlines() if line.strip()]
+    text = " ".join(lines[:2])[:DETAIL_MAX]
+    text = text.replace("! Candidate bindings:", "; did you mean")
+    return ConfigError(text[:1].lower() + text[1:], hint=_HINT)
+
+
+def _unlike(columns: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Number columns of the same name, so that each has its own."""
+    taken: dict[str, str] = {}
+    for name, kind in columns:
+        other, number = name, 0
+        while other in taken:
+            number += 1
+            other = f"{name}_{number}"
+        taken[other] = kind
+    return tuple(taken.items())

@@ -1,0 +1,53 @@
+-- The last command of everything that was ordered from a system, with what became of it.
+-- key: natural_key
+-- columns:
+--   natural_key | id | Identity of the thing acted on: target, noun and canonical id.
+--   target | system | System that must act.
+--   kind | word | What it must do; withdraw: nobody wants the earlier ones any more.
+--   state | word | open while nothing is settled, else succeeded, adopted, rejected, superseded or withdrawn.
+--   project_id | id | Canonical project id. Null where the command is about none.
+--   project | text | Name of the project. Null where the command is about none.
+--   customer_id | id | Canonical customer id. Null where no customer is known.
+--   customer | text | Name of the customer. Null where no customer is known.
+--   amount | currency | Money the command moves. Null where it moves none.
+--   currency | ISO 4217 | Currency of the amount.
+--   target_id | id | Id of the record inside the target. Null until the target has told it.
+--   error_code | code | Of a rejection, else null.
+--   error_detail | text | The target's own words. Null without a rejection.
+--   attempts | attempts | Attempts made. Null while open.
+--   issued_at | instant | Of the change that caused it.
+--   finished_at | instant | When it was settled. Null while open.
+--   revision | count | Grows with every command of a natural key.
+--   command_id | id | Idempotency key.
+WITH ordered AS (
+  SELECT
+    *,
+    coalesce(TRY(payload ->> '$.project_id'), split_part(natural_key, ':', 3)) AS project_id,
+    coalesce(TRY(payload ->> '$.customer_id'), split_part(natural_key, ':', 3)) AS customer_id
+  FROM all_commands
+)
+SELECT
+  o.natural_key,
+  o.target,
+  o.kind,
+  coalesce(r.status, 'open') AS state,
+  p.project_id,
+  p.project,
+  c.customer_id,
+  c.name AS customer,
+  o.amount,
+  o.currency,
+  r.target_id,
+  r.error_code,
+  r.error_detail,
+  r.attempts,
+  o.issued_at,
+  r.finished_at,
+  o.revision,
+  o.command_id
+FROM ordered AS o
+LEFT JOIN psa.command_result AS r
+  ON r.natural_key = o.natural_key AND r.command_id = o.command_id
+LEFT JOIN projects AS p ON p.project_id = o.project_id
+LEFT JOIN psa.status.customer AS c ON c.customer_id = coalesce(p.customer_id, o.customer_id)
+ORDER BY o.natural_key

@@ -1,0 +1,51 @@
+"""What a query names, from the syntax tree that DuckDB makes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Name = tuple[str, ...]
+"""Name of a table or view in its parts, lower-case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a query names: `relations` are tables, views and what its WITH clauses define."""
+
+    relations: frozenset[Name]
+    functions: frozenset[str]
+
+
+def read_tree(text: str) -> Named:
+    """Return what the query of a tree names. `text` is what `json_serialize_sql` says."""
+    nodes = list(_nodes(json.loads(text)))
+    relations = (
+        (node["catalog_name"], node["schema_name"], node["table_name"])
+        for node in nodes
+        if node.get("type") == "BASE_TABLE"
+    )
+    functions = (
+        node["function"]["function_name"] for node in nodes if node.get("type") == "TABLE_FUNCTION"
+    )
+    return Named(frozenset(map(name_of, relations)), frozenset(map(str.lower, functions)))
+
+
+def name_of(parts: tuple[str, ...]) -> Name:
+    """Return a name without what stands there by default."""
+    said = [part.lower() for part in parts if part]
+    if said[:1] == ["memory"] and len(said) > 1:
+        said = said[1:]
+    return tuple(part for part in said[:-1] if part != "main") + tuple(said[-1:])
+
+
+def _nodes(tree: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(tree, Mapping):
+        yield tree
+        for value in tree.values():
+            yield from _nodes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _nodes(value)

@@ -1,0 +1,260 @@
+"""Views over rows made here: names, values to the last digit, nulls, and what they load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+
+from psastream.query.session import Session, dtypes_of, public_topics
+from psastream.query.views import View, packaged_views
+from tests.support.catalogue import BY_NAME, CATALOGUE
+
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+
+AT = datetime(2026, 3, 9, 12, tzinfo=UTC)
+# One deal in two countries, of which Germany's project has two projects in the PSA; one project
+# in the PSA that nobody sold; one that the ERP has for a customer and no deal asked for.
+FIRM: Rows = {
+    "psa.status.customer": [{"customer_id": "cus-1", "name": "Abel [Ltd]", "status": "active"}],
+    "psa.status.project": [
+        {
+            "project_id": "eng-1-DE",
+            "engagement_id": "eng-1",
+            "customer_id": "cus-1",
+            "name": "Move DE",
+            "status": "active",
+            "currency": "EUR",
+            "contract_value": Decimal("1234567890123456789012345678.123456"),
+            "as_of": AT,
+        },
+        {"project_id": "eng-1-FR", "engagement_id": "eng-1", "customer_id": "cus-1"},
+    ],
+    "psa.project": [
+        {
+            "id": "psa:project:1",
+            "project_id": "eng-1-DE",
+            "engagement_id": "eng-1",
+            "name": "de one",
+        },
+        {"id": "psa:project:2", "project_id": "eng-1-DE", "name": "de two"},
+        {"id": "psa:project:9", "name": "Holidays", "source_at": AT},
+        {"id": "erp:project:5", "name": "By hand", "customer_id": "cus-1"},
+    ],
+    "psa.role": [{"id": "rm:role:1", "name": "Consultant"}],
+    "psa.resource": [
+        {"id": "rm:person:1", "resource_id": "res-1", "name": "Ada", "role_ref": "rm:role:1"},
+        {"id": "rm:person:2", "resource_id": "res-2", "name": "Bo", "kind": "contractor"},
+    ],
+}
+
+
+class World:
+    """One session for all tests, whose topics hold what `rows` says."""
+
+    def __init__(self) -> None:
+        self.rows: Rows = {}
+        self.session = Session(CATALOGUE, packaged_views(), self.load)
+
+    def load(self, names: Sequence[str]) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Fields that a row does not name are null."""
+        for name in names:
+            dtypes = dtypes_of(BY_NAME[name])
+            empty = dict.fromkeys(dtypes)
+            rows = [empty | dict(row) for row in self.rows.get(name, ())]
+            yield name, pl.DataFrame(rows, dtypes)
+
+    def answers(self, rows: Rows, query: str) -> list[tuple[Any, ...]]:
+        """Answers from the rows of `FIRM`, and of these topics."""
+        self.rows = FIRM | rows
+        return list(self.session.ask(query).rows)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+@pytest.mark.parametrize("view", packaged_views(), ids=lambda view: view.name)
+def test_a_view_has_the_columns_that_its_file_explains(world: World, view: View) -> None:
+    columns = world.session.columns_of(view.name)
+    assert [name for name, _ in columns] == [column.name for column in view.columns]
+    assert set(view.key) <= dict(columns).keys()
+    assert {kind for _, kind in columns} & {"DOUBLE", "FLOAT"} == set()
+
+
+def test_every_public_topic_is_a_table_under_its_name(world: World) -> None:
+    for topic in public_topics(CATALOGUE):
+        names = [name for name, _ in world.session.columns_of(topic.name)]
+        assert names == list(dtypes_of(topic)), topic.name
+    known = world.session.topics.keys()
+    assert "psa.internal.calendar" not in known
+    assert {"psa.command.netsuite", "psa.command_result", "psa.dlq"} <= known
+
+
+def test_projects_are_those_of_deals_and_those_without_one(world: World) -> None:
+    found = world.answers(
+        {}, "SELECT project_id, project, customer, is_internal, status FROM projects"
+    )
+    assert found == [
+        ("eng-1-DE", "Move DE", "Abel [Ltd]", False, "active"),
+        ("eng-1-FR", None, "Abel [Ltd]", False, None),
+        ("erp:project:5", "By hand", "Abel [Ltd]", False, None),
+        ("psa:project:9", "Holidays", None, True, None),
+    ]
+    [(value, at)] = world.answers(
+        {}, "SELECT contract_value, as_of FROM projects WHERE status = 'active'"
+    )
+    assert (str(value), at) == ("1234567890123456789012345678.123456", AT)
+
+
+def margin(project_ref: str, project_id: str, **values: Any) -> Mapping[str, Any]:
+    key = {"project_ref": project_ref, "project_id": project_id}
+    return {**key, "period": "2026-02", "currency": "EUR", **values}
+
+
+def test_margins_have_names_and_the_digits_of_the_metric(world: World) -> None:
+    rows = [
+        margin("psa:project:1", "eng-1-DE", revenue=Decimal("10.000001"), cost=Decimal("4"),
+               margin=Decimal("6.000001"), margin_ratio=Decimal("0.600000"), seconds=3000),
+        margin("psa:project:2", "eng-1-DE", revenue=Decimal("0.2"), cost=Decimal("0.1"),
+               margin=Decimal("0.1"), margin_ratio=Decimal("0.5"), seconds=600),
+        margin("psa:project:9", "psa:project:9", revenue_reason="no_budget", cost=Decimal("7")),
+        margin("psa:project:3", "eng-7-DE", cost=Decimal("1")),
+    ]  # fmt: skip
+    query = """
+        SELECT project, customer, is_internal, month, revenue, revenue_reason, margin
+        FROM margin_by_project_month ORDER BY project_ref"""
+    assert world.answers({"psa.metric.project_margin": rows}, query) == [
+        (
+            "Move DE",
+            "Abel [Ltd]",
+            False,
+            "2026-02",
+            Decimal("10.000001"),
+            None,
+            Decimal("6.000001"),
+        ),
+        ("Move DE", "Abel [Ltd]", False, "2026-02", Decimal("0.2"), None, Decimal("0.1")),
+        (None, None, None, "2026-02", None, None, None),
+        ("Holidays", None, True, "2026-02", None, "no_budget", None),
+    ]
+    # 10.000001 + 0.2 and 6.000001 + 0.1, by hand; floats would give 6.1000010000000005.
+    query = """SELECT sum(revenue), sum(margin), sum(seconds) FROM margin_by_project_month
+               WHERE revenue IS NOT NULL GROUP BY project_id"""
+    [sums] = world.answers({"psa.metric.project_margin": rows}, query)
+    assert sums == (Decimal("10.200001"), Decimal("6.100001"), 3600)
+    assert [type(each) for each in sums] == [Decimal, Decimal, int]
+
+
+def test_utilization_has_the_person_the_role_and_the_monday(world: World) -> None:
+    rows = [
+        {"resource_id": "res-1", "iso_week": "2026-W01", "utilization_ratio": Decimal("0.75")},
+        {"resource_id": "res-1", "iso_week": "2026-W53", "available_hours": Decimal("38.50")},
+        {"resource_id": "adr-8", "iso_week": "2027-W01", "ratio_reason": "unknown_person"},
+    ]
+    query = """SELECT person, role, week, week_starts_on, utilization_ratio, available_hours
+               FROM utilization_by_person_week"""
+    # 1 January 2026 is a Thursday, so its week begins on 29 December 2025; 2026 has 53 weeks.
+    assert world.answers({"psa.metric.utilization": rows}, query) == [
+        (None, None, "2027-W01", date(2027, 1, 4), None, None),
+        ("Ada", "Consultant", "2026-W01", date(2025, 12, 29), Decimal("0.75"), None),
+        ("Ada", "Consultant", "2026-W53", date(2026, 12, 28), None, Decimal("38.50")),
+    ]
+
+
+def test_a_person_with_two_rows_is_one_person(world: World) -> None:
+    twice = [
+        {"id": "rm:person:1", "resource_id": "res-1", "name": "Ada", "source_at": AT},
+        {"id": "hr:person:7", "resource_id": "res-1", "name": "Ada L.", "source_at": None},
+    ]
+    rows = {
+        "psa.resource": twice,
+        "psa.metric.utilization": [{"resource_id": "res-1", "iso_week": "2026-W01"}],
+    }
+    assert world.answers(rows, "SELECT person FROM utilization_by_person_week") == [("Ada",)]
+
+
+def test_billing_and_assignments_have_the_names_of_their_projects(world: World) -> None:
+    rows = {
+        "psa.status.billing": [
+            {"project_ref": "psa:project:1", "project_id": "eng-1-DE", "currency": "EUR",
+             "state": "credited", "seconds": -3600, "amount": Decimal("-99.990000")},
+        ],
+        "psa.status.assignment": [
+            {"id": "rm:a:1", "project_ref": "rm:project:4", "project_id": "eng-1-DE",
+             "resource_id": "res-2", "starts_on": date(2026, 3, 2), "planned_hours": Decimal("8")},
+            {"id": "rm:a:2", "project_ref": "psa:project:9", "resource_id": "res-9"},
+        ],
+    }  # fmt: skip
+    query = "SELECT project, customer, state, seconds, amount FROM billing_by_state"
+    assert world.answers(rows, query) == [
+        ("Move DE", "Abel [Ltd]", "credited", -3600, Decimal("-99.99"))
+    ]
+    query = "SELECT id, project, is_internal, person, starts_on, planned_hours FROM assignments"
+    assert world.answers(rows, query) == [
+        ("rm:a:1", "Move DE", False, "Bo", date(2026, 3, 2), Decimal("8.00")),
+        ("rm:a:2", "Holidays", True, None, None, None),
+    ]
+
+
+def test_the_pipeline_is_the_metric(world: World) -> None:
+    rows = [{"stage": "won", "currency": "EUR", "opportunities": 2, "amount": Decimal("0.1")}]
+    assert world.answers({"psa.metric.pipeline_health": rows}, "FROM pipeline") == [
+        ("won", "EUR", 2, Decimal("0.1"), None, None)
+    ]
+
+
+def command(target: str, noun: str, subject: str, payload: str, **values: Any) -> dict[str, Any]:
+    key = f"{target}:{noun}:{subject}"
+    return {"natural_key": key, "target": target, "payload": payload, "command_id": "c2", **values}
+
+
+def test_commands_have_their_state_and_what_they_are_about(world: World) -> None:
+    rows = {
+        "psa.command.netsuite": [
+            command("netsuite", "customer", "cus-1", '{"customer_id":"cus-1"}'),
+            command("netsuite", "project", "eng-1-DE", "", kind="withdraw"),
+            command("netsuite", "time_bill", "tb-1", '{"project_id":"eng-1-DE"}'),
+        ],
+        "psa.command.float": [command("float", "project", "eng-1-FR", "{cut ... cut, 9 bytes")],
+        "psa.command_result": [
+            {"natural_key": "netsuite:customer:cus-1", "command_id": "c2", "status": "succeeded"},
+            # Of an earlier command of its key: the last one is open.
+            {"natural_key": "netsuite:time_bill:tb-1", "command_id": "c1", "status": "rejected"},
+        ],
+    }
+    query = "SELECT natural_key, state, project_id, customer FROM commands"
+    assert world.answers(rows, query) == [
+        ("float:project:eng-1-FR", "open", "eng-1-FR", "Abel [Ltd]"),
+        ("netsuite:customer:cus-1", "succeeded", None, "Abel [Ltd]"),
+        ("netsuite:project:eng-1-DE", "open", "eng-1-DE", "Abel [Ltd]"),
+        ("netsuite:time_bill:tb-1", "open", "eng-1-DE", "Abel [Ltd]"),
+    ]
+
+
+def test_exceptions_are_the_open_ones_the_most_money_first(world: World) -> None:
+    def waiting(exception_id: str, natural_key: str, **values: Any) -> dict[str, Any]:
+        key = {"exception_id": exception_id, "natural_key": natural_key, "status": "open"}
+        return {**key, "payload": "{}", **values}
+
+    rows = [
+        waiting("a", "netsuite:project:eng-1-DE", amount=Decimal("5")),
+        waiting("b", "psa:time_entry:3|x", payload='{"project_ref":"psa:project:9"}'),
+        waiting("c", "psa:project:2", amount=Decimal("9"), currency="EUR"),
+        waiting("d", "eng-1-FR", payload="no json", amount=Decimal("1")),
+        waiting("e", "adr-8"),
+        waiting("f", "eng-1-FR", status="resolved"),
+    ]
+    query = "SELECT exception_id, amount, project_id, project, customer FROM exceptions"
+    assert world.answers({"psa.exception": rows}, query) == [
+        ("c", Decimal("9"), "eng-1-DE", "Move DE", "Abel [Ltd]"),
+        ("a", Decimal("5"), "eng-1-DE", "Move DE", "Abel [Ltd]"),
+        ("d", Decimal("1"), "eng-1-FR", None, "Abel [Ltd]"),
+        ("b", None, "psa:project:9", "Holidays", None),
+        ("e", None, None, None, None),
+    ]
