@@ -61,6 +61,7 @@ for command in (
     firm.flows,
     firm.waiting,
     query.sql,
+    query.export,
 ):
     app.command()(command)
 for name, noun in (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,3 +36,20 @@ def sql(
             ask(settings_from_environment(), query, form)
         else:
             print_views(read_firm(Settings.from_env({**ANY_ADDRESSES, **os.environ})).topics)
+
+
+def export(
+    directory: Annotated[Path, typer.Argument(file_okay=False, help="folder of the files")],
+    form: Annotated[
+        Literal["parquet", "csv"], typer.Option("--format", help="of the files")
+    ] = "parquet",
+) -> None:
+    """Write every view and public topic to a file each, and to manifest.json what they hold.
+
+    Files take their names when all are written. Amounts stay exact decimals in Parquet.
+    """
+    from psastream.query.asking import export as export_all
+    from psastream.query.export import Format
+
+    with errors_as_exit_codes():
+        export_all(settings_from_environment(), directory, Format(form))

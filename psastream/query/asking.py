@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Final
 
 import typer
 from rich.console import Console
@@ -13,6 +15,7 @@ from rich.table import Table
 
 from psastream.exits import Exit, print_error
 from psastream.landscape import read_firm
+from psastream.query.export import MANIFEST, Format, write_files, write_manifest
 from psastream.query.reading import LiveTopics
 from psastream.query.session import METRIC, Session, public_topics
 from psastream.query.shown import Form, print_answer
@@ -23,13 +26,13 @@ from runtime.settings import Settings
 from schemas.errors import PsaStreamError
 from schemas.topics import Topic
 
-PROMPT = "psastream> "
-MORE = "      ...> "
-HELP = """A query ends with ; and may take several lines. Each reads the topics up to now.
+PROMPT: Final = "psastream> "
+MORE: Final = "      ...> "
+HELP: Final = """A query ends with ; and may take several lines. Each reads the topics up to now.
   .views       what can be asked
   DESCRIBE x;  columns of a view or table
   .quit        leave; so does Ctrl-D"""
-TOLD_MAX = 5
+TOLD_MAX: Final = 5
 
 
 class Teller:
@@ -56,6 +59,21 @@ def ask(settings: Settings, query: str, form: Form) -> None:
     session, _ = open_session(settings, teller)
     answer = session.ask(query)
     print_answer(answer, form, sys.stdout, width=_width())
+    teller.close()
+
+
+def export(settings: Settings, directory: Path, form: Format) -> None:
+    """Write every view and public topic to a folder.
+
+    Raises ConfigError, BrokerUnavailableError, RegistryUnavailableError.
+    """
+    teller = Teller()
+    session, live = open_session(settings, teller, is_locked=False)
+    session.load(list(session.topics))
+    files = write_files(session, directory, form)
+    write_manifest(directory, files, live.offsets(), form)
+    rows = sum(each["rows"] for each in files)
+    typer.echo(f"{len(files)} files with {rows} rows are in {directory}; {MANIFEST} says which")
     teller.close()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -134,13 +135,15 @@ class Session:
         found = self._db.execute(f"DESCRIBE {relation}").fetchall()
         return [(str(name), str(kind)) for name, kind, *_ in found]
 
-    def run(self, statement: str) -> None:
-        """Run a statement of ours."""
-        self._db.execute(statement)
+    def copy(self, relation: str, path: Path, options: str) -> int:
+        """Write the rows of a view or table to a file, by DuckDB's COPY; return how many.
 
-    def interrupt(self) -> None:
-        """End the query that runs."""
-        self._db.interrupt()
+        Raises duckdb.Error where it cannot be written.
+        """
+        quoted = str(path).replace("'", "''")
+        copied = self._db.execute(f"COPY (FROM {relation}) TO '{quoted}' ({options})")
+        [(rows,)] = copied.fetchall()
+        return int(rows)
 
     def _read(self, query: str) -> Named:
         """Return what a query names. Raises ConfigError where it is none, or more than one."""
