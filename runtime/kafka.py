@@ -28,6 +28,9 @@ GATHER_S: Final = 0.05
 """How long the broker, and then the client, lets messages gather. Near the end of a topic, where
 few or none come any more, every read takes that long."""
 READ_GROUP: Final = "psastream-read-topic"
+FOLLOW_S: Final = 0.5
+FOLLOW_MESSAGES: Final = 1_000
+"""How long, and for how many, what is followed gathers."""
 _OURS: Final = frozenset(
     {
         "bootstrap.servers",
@@ -388,6 +391,47 @@ def _read_unread(
             hint="a transaction below it may be open: see `kafka-transactions.sh find-hanging`",
             context={"topic": topic, "partition": number},
         )
+
+
+def follow_places(settings: KafkaSettings, starts: Mapping[Place, int]) -> Iterator[list[Message]]:
+    """Yield what is committed to partitions from these offsets on, as it comes, without an end.
+
+    Raises BrokerUnavailableError where a partition cannot be read any more.
+    """
+    consumer = make_consumer(settings, READ_GROUP)
+    try:
+        consumer.assign([TopicPartition(*place, start) for place, start in starts.items()])
+        while True:
+            messages = consumer.consume(FOLLOW_MESSAGES, timeout=FOLLOW_S)
+            for message in messages:
+                error = message.error()
+                if error is not None and not error.retriable():
+                    raise _unreadable({topic for topic, _ in starts}, KafkaException(error))
+            yield [message for message in messages if message.error() is None]
+    finally:
+        consumer.close()
+
+
+def starts_at(settings: KafkaSettings, spans: Mapping[Place, Span], at_ms: int) -> dict[Place, int]:
+    """Return the offset of the first record of each partition that is not older than a time.
+
+    `at_ms`: Unix time. Of a partition without such a record the end of its span. Raises
+    BrokerUnavailableError.
+    """
+    consumer = make_consumer(settings, READ_GROUP)
+    try:
+        found = consumer.offsets_for_times(
+            [TopicPartition(*place, at_ms) for place in spans], timeout=METADATA_TIMEOUT_S
+        )
+    except KafkaException as error:
+        raise _unreadable({topic for topic, _ in spans}, error) from error
+    finally:
+        consumer.close()
+    starts = {(each.topic, each.partition): each.offset for each in found}
+    return {
+        place: min(starts[place], end) if starts[place] >= 0 else end
+        for place, (_, end) in spans.items()
+    }
 
 
 def read_compacted(settings: KafkaSettings, topic: str) -> dict[bytes, bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -45,18 +47,38 @@ def topics_apply() -> None:
 
 
 @app.command("read")
-def topics_read(topic: Annotated[str, typer.Argument(help="topic, as in topics list")]) -> None:
+def topics_read(
+    topic: Annotated[str, typer.Argument(help="topic, as in topics list")],
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="records since: beginning, end, 30m, 2h, 7d, or an instant"),
+    ] = None,
+    is_followed: Annotated[
+        bool, typer.Option("--follow", help="go on with records as they come, until Ctrl-C")
+    ] = False,
+    where: Annotated[
+        str | None, typer.Option("--where", help="SQL condition over the columns of the value")
+    ] = None,
+) -> None:
     """Print the last value of every key of a topic, as a line of JSON each.
 
-    What cannot be decoded is told on standard error, and the exit code is 1.
+    With --from or --follow, each record instead: partition, offset, time, key and value, null where
+    it deletes its key. What cannot be decoded is told on standard error, and the exit code is 1.
     """
-    from psastream.topic_rows import Unreadable, rows_of
+    from psastream.query.where import Where
+    from psastream.topic_rows import BEGINNING, END, TopicReader, Unreadable, parse_start
 
     with errors_as_exit_codes():
+        since = parse_start(start or (END if is_followed else BEGINNING), datetime.now(UTC))
+        condition = None if where is None else Where(where)
+        reader = TopicReader(settings_from_environment(), topic, condition)
+        is_records = is_followed or start is not None
+        rows = reader.records(since, is_followed=is_followed) if is_records else reader.rows()
         unreadable = 0
-        for row in rows_of(settings_from_environment(), topic):
-            typer.echo(row, err=isinstance(row, Unreadable))
-            unreadable += isinstance(row, Unreadable)
+        with suppress(KeyboardInterrupt):
+            for row in rows:
+                typer.echo(row, err=isinstance(row, Unreadable))
+                unreadable += isinstance(row, Unreadable)
         if unreadable:
             typer.echo(f"{unreadable} rows cannot be decoded", err=True)
             raise typer.Exit(Exit.FAILED)

@@ -94,7 +94,7 @@ class Session:
         self._load = load
         self._db = _connect()
         for name, topic in self.topics.items():
-            self._fill(name, pl.DataFrame(schema=dtypes_of(topic)))
+            self.put(name, pl.DataFrame(schema=dtypes_of(topic)))
         self._texts = self._view_texts()
         for name in TopologicalSorter(self._view_graph()).static_order():
             self._db.execute(f"CREATE VIEW {name} AS {self._texts[name]}")
@@ -128,7 +128,17 @@ class Session:
     def load(self, topics: Sequence[str]) -> None:
         """Fill the tables of topics with what stands there now."""
         for name, frame in self._load(topics):
-            self._fill(name, frame)
+            self.put(name, frame)
+
+    def put(self, name: str, frame: pl.DataFrame) -> None:
+        """Make a table of a frame, in place of what it held."""
+        for schema in name.split(".")[1:-1]:
+            self._db.execute(f"CREATE SCHEMA IF NOT EXISTS {CATALOG}.{schema}")
+        self._db.register(_INCOMING, _Arrow(frame))
+        try:
+            self._db.execute(f"CREATE OR REPLACE TABLE {name} AS FROM {_INCOMING}")
+        finally:
+            self._db.unregister(_INCOMING)
 
     def columns_of(self, relation: str) -> list[tuple[str, str]]:
         """Return name and type of each column of a view or table."""
@@ -212,21 +222,12 @@ class Session:
         texts = {name: view.query for name, view in self.views.items()}
         texts[ALL_COMMANDS] = "\nUNION ALL BY NAME ".join(f"FROM {name}" for name in targets)
         if not targets:
-            self._fill(_NO_COMMANDS, pl.DataFrame(schema=dtypes_of(command_topic(_NO_COMMANDS))))
+            self.put(_NO_COMMANDS, pl.DataFrame(schema=dtypes_of(command_topic(_NO_COMMANDS))))
             texts[ALL_COMMANDS] = f"FROM {_NO_COMMANDS}"
         for name, topic in self.topics.items():
             if topic.contract is not None and name.startswith(METRIC):
                 texts.setdefault(name.removeprefix(METRIC), f"FROM {name}")
         return texts
-
-    def _fill(self, name: str, frame: pl.DataFrame) -> None:
-        for schema in name.split(".")[1:-1]:
-            self._db.execute(f"CREATE SCHEMA IF NOT EXISTS {CATALOG}.{schema}")
-        self._db.register(_INCOMING, _Arrow(frame))
-        try:
-            self._db.execute(f"CREATE OR REPLACE TABLE {name} AS FROM {_INCOMING}")
-        finally:
-            self._db.unregister(_INCOMING)
 
     def _rows(self, named: Named) -> Iterator[tuple[Any, ...]]:
         import duckdb

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
@@ -19,7 +22,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from psycopg.conninfo import conninfo_to_dict
 
 from psastream.query.views import packaged_views
-from runtime.kafka import KafkaSettings, make_producer, read_compacted
+from runtime.kafka import KafkaSettings, make_producer, read_compacted, topic_spans
 from runtime.registry import Registry
 from runtime.serde import Serde
 from sandbox.vendors.oauth import ENVIRONMENT_FILE
@@ -188,9 +191,7 @@ def test_sql_answers_with_what_the_topics_hold(kept_demo: KeptDemo) -> None:
     queries = [f"SELECT '{view.name}' AS name, count(*) AS rows FROM {view.name}" for view in VIEWS]
     counted = rows_of(psastream(kept_demo, "sql", "--json", " UNION ALL ".join(queries)))
     assert {row["name"]: row["rows"] > 0 for row in counted} == {v.name: True for v in VIEWS}
-    serde = Serde(Registry(kept_demo.addresses["schema registry"]))
-    kafka = KafkaSettings(bootstrap_servers=kept_demo.addresses["kafka"])
-    published = [serde.read(each) for each in read_compacted(kafka, MARGIN).values()]
+    published = published_by(kept_demo, MARGIN)
     query = "SELECT * FROM margin_by_project_month"
     margins = rows_of(psastream(kept_demo, "sql", "--json", query))
     assert {row["project_id"] for row in margins} == {row["project_id"] for row in published}
@@ -199,6 +200,39 @@ def test_sql_answers_with_what_the_topics_hold(kept_demo: KeptDemo) -> None:
     assert {row["is_internal"] for row in margins} == {True, False}
     assert all(row["project"] for row in margins)
     assert all(row["customer"] for row in named.values() if not row["is_internal"])
+
+
+def test_an_export_holds_what_the_topics_hold(kept_demo: KeptDemo, tmp_path: Path) -> None:
+    written = psastream(kept_demo, "export", "--format", "parquet", str(tmp_path))
+    assert written.returncode == 0, written.stderr
+    published = published_by(kept_demo, MARGIN)
+    for name in (MARGIN, "margin_by_project_month"):
+        frame = pl.read_parquet(tmp_path / f"{name}.parquet")
+        assert sum(frame["cost"]) == sum(row["cost"] for row in published)
+        assert frame.height == len(published)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    spans = topic_spans(KafkaSettings(bootstrap_servers=kept_demo.addresses["kafka"]), MARGIN)
+    assert manifest["offsets"][MARGIN] == {str(n): end for n, (_, end) in spans.items()}
+
+
+def test_a_topic_is_read_by_rows_by_records_and_as_they_come(kept_demo: KeptDemo) -> None:
+    read = "topics", "read", "psa.metric.pipeline_health"
+    rows = rows_of(psastream(kept_demo, *read))
+    won = rows_of(psastream(kept_demo, *read, "--where", "stage = 'won'"))
+    assert won == [row for row in rows if row["stage"] == "won"] != []
+    records = rows_of(psastream(kept_demo, *read, "--from", "beginning"))
+    last = {record["key"]: record["value"] for record in records}
+    assert sorted(map(str, filter(None, last.values()))) == sorted(map(str, rows))
+    assert rows_of(psastream(kept_demo, *read, "--from", "end")) == []
+    assert rows_of(psastream(kept_demo, *read, "--from", "1d")) == records
+    wrong = psastream(kept_demo, *read, "--where", "stge = 'won'")
+    assert (wrong.returncode, 'did you mean "stage"' in wrong.stderr) == (2, True), wrong.stderr
+    command = [sys.executable, "-m", "psastream", *read, "--from", "beginning", "--follow"]
+    followed = subprocess.Popen(command, env=variables(kept_demo), stdout=subprocess.PIPE)
+    assert followed.stdout is not None
+    assert [json.loads(followed.stdout.readline()) for _ in records] == records
+    followed.send_signal(signal.SIGINT)
+    assert (followed.stdout.read(), followed.wait(30)) == (b"", 0)
 
 
 def test_ctrl_c_ends_a_demo_that_stayed_up(kept_demo: KeptDemo) -> None:
@@ -230,13 +264,23 @@ def rows_of(printed: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 def psastream(demo: KeptDemo, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command as an operator does."""
-    environment = {
+    command = [sys.executable, "-m", "psastream", *arguments]
+    return subprocess.run(command, env=variables(demo), capture_output=True, text=True, check=False)
+
+
+def variables(demo: KeptDemo) -> dict[str, str]:
+    return {
         **os.environ,
         "PSASTREAM_BOOTSTRAP_SERVERS": demo.addresses["kafka"],
         "PSASTREAM_REGISTRY_URL": demo.addresses["schema registry"],
     }
-    command = [sys.executable, "-m", "psastream", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def published_by(demo: KeptDemo, topic: str) -> list[dict[str, Any]]:
+    """The rows of a topic, read without what is tried."""
+    serde = Serde(Registry(demo.addresses["schema registry"]))
+    kafka = KafkaSettings(bootstrap_servers=demo.addresses["kafka"])
+    return [serde.read(each) for each in read_compacted(kafka, topic).values()]
 
 
 def messages(servers: str) -> Iterator[tuple[str, bytes, bytes | None]]:
