@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from psastream.query.syntax import Name, Named, name_of, read_tree
+from psastream.query.syntax import Name, Named, name_of, quoted, read_tree
 from psastream.query.views import View
 from schemas.codec.columnar import frame_dtypes
 from schemas.contracts import record_of
@@ -97,7 +97,7 @@ class Session:
             self.put(name, pl.DataFrame(schema=dtypes_of(topic)))
         self._texts = self._view_texts()
         for name in TopologicalSorter(self._view_graph()).static_order():
-            self._db.execute(f"CREATE VIEW {name} AS {self._texts[name]}")
+            self._db.execute(f"CREATE VIEW {quoted(name)} AS {self._texts[name]}")
         for statement in _LOCKED if is_locked else _LOCKED[:2]:
             self._db.execute(statement)
 
@@ -133,16 +133,16 @@ class Session:
     def put(self, name: str, frame: pl.DataFrame) -> None:
         """Make a table of a frame, in place of what it held."""
         for schema in name.split(".")[1:-1]:
-            self._db.execute(f"CREATE SCHEMA IF NOT EXISTS {CATALOG}.{schema}")
+            self._db.execute(f"CREATE SCHEMA IF NOT EXISTS {CATALOG}.{quoted(schema)}")
         self._db.register(_INCOMING, _Arrow(frame))
         try:
-            self._db.execute(f"CREATE OR REPLACE TABLE {name} AS FROM {_INCOMING}")
+            self._db.execute(f"CREATE OR REPLACE TABLE {quoted(name)} AS FROM {_INCOMING}")
         finally:
             self._db.unregister(_INCOMING)
 
     def columns_of(self, relation: str) -> list[tuple[str, str]]:
         """Return name and type of each column of a view or table."""
-        found = self._db.execute(f"DESCRIBE {relation}").fetchall()
+        found = self._db.execute(f"DESCRIBE {quoted(relation)}").fetchall()
         return [(str(name), str(kind)) for name, kind, *_ in found]
 
     def copy(self, relation: str, path: Path, options: str) -> int:
@@ -150,8 +150,8 @@ class Session:
 
         Raises duckdb.Error where it cannot be written.
         """
-        quoted = str(path).replace("'", "''")
-        copied = self._db.execute(f"COPY (FROM {relation}) TO '{quoted}' ({options})")
+        to = str(path).replace("'", "''")
+        copied = self._db.execute(f"COPY (FROM {quoted(relation)}) TO '{to}' ({options})")
         [(rows,)] = copied.fetchall()
         return int(rows)
 
@@ -220,13 +220,15 @@ class Session:
         """Return the queries of the views, with those that follow from the firm's systems."""
         targets = [name for name in self.topics if name.startswith(COMMAND_PREFIX)]
         texts = {name: view.query for name, view in self.views.items()}
-        texts[ALL_COMMANDS] = "\nUNION ALL BY NAME ".join(f"FROM {name}" for name in targets)
+        texts[ALL_COMMANDS] = "\nUNION ALL BY NAME ".join(
+            f"FROM {quoted(name)}" for name in targets
+        )
         if not targets:
             self.put(_NO_COMMANDS, pl.DataFrame(schema=dtypes_of(command_topic(_NO_COMMANDS))))
             texts[ALL_COMMANDS] = f"FROM {_NO_COMMANDS}"
         for name, topic in self.topics.items():
             if topic.contract is not None and name.startswith(METRIC):
-                texts.setdefault(name.removeprefix(METRIC), f"FROM {name}")
+                texts.setdefault(name.removeprefix(METRIC), f"FROM {quoted(name)}")
         return texts
 
     def _rows(self, named: Named) -> Iterator[tuple[Any, ...]]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.errors import ConfigError
+
 Name = tuple[str, ...]
 """Name of a table or view in its parts, lower-case."""
 
@@ -20,8 +22,17 @@ class Named:
 
 
 def read_tree(text: str) -> Named:
-    """Return what the query of a tree names. `text` is what `json_serialize_sql` says."""
-    nodes = list(_nodes(json.loads(text)))
+    """Return what the query of a tree names. `text` is what `json_serialize_sql` says.
+
+    Raises ConfigError where it says that it cannot: nobody would know which tables to fill.
+    """
+    tree = json.loads(text)
+    if tree["error"]:
+        raise ConfigError(
+            f"which tables are asked for is not clear: {tree['error_message']}",
+            hint="say it in another way: SELECT ... FROM ...",
+        )
+    nodes = list(_nodes(tree))
     relations = (
         (node["catalog_name"], node["schema_name"], node["table_name"])
         for node in nodes
@@ -39,6 +50,11 @@ def name_of(parts: tuple[str, ...]) -> Name:
     if said[:1] == ["memory"] and len(said) > 1:
         said = said[1:]
     return tuple(part for part in said[:-1] if part != "main") + tuple(said[-1:])
+
+
+def quoted(name: str) -> str:
+    """Return a name with points as SQL says it, whatever its parts mean there."""
+    return ".".join(f'"{part}"' for part in name.split("."))
 
 
 def _nodes(tree: Any) -> Iterator[Mapping[str, Any]]:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from psastream.query.session import Session, dtypes_of
+from psastream.query.syntax import read_tree
 from psastream.query.views import packaged_views
 from schemas.errors import ConfigError
 from schemas.topics import PRODUCT_TOPICS
@@ -131,6 +132,12 @@ def test_what_is_no_query_of_what_there_is_is_refused_in_a_line(
     assert raised.value.hint
 
 
+def test_a_query_whose_tables_are_not_known_is_refused() -> None:
+    said = '{"error":true,"error_type":"not implemented","error_message":"not so"}'
+    with pytest.raises(ConfigError, match="not clear: not so"):
+        read_tree(said)
+
+
 def test_no_file_is_read(session: Session, tmp_path: Path) -> None:
     file = tmp_path / "secret.csv"
     file.write_text("a\n1\n")
@@ -161,10 +168,17 @@ def test_what_loads_may_fail_and_the_next_query_loads_again() -> None:
 
 def test_a_measure_of_the_firms_own_is_a_table_and_has_its_name() -> None:
     own = load_measure(MEASURE, "spent.sql").topic
-
     session = Session([*CATALOGUE, own], packaged_views(), lambda _: ())
     assert session.columns_of("spent") == session.columns_of("psa.metric.spent")
     assert dict(session.columns_of("spent"))["amount"].startswith("DECIMAL(38,")
+
+
+@pytest.mark.parametrize("name", ["order", "pipeline", "all_commands"])
+def test_whatever_a_measure_is_called_its_topic_is_a_table(name: str) -> None:
+    own = load_measure(MEASURE.replace("spent", name), f"{name}.sql").topic
+    session = Session([*CATALOGUE, own], packaged_views(), lambda _: ())
+    assert list(session.ask(f'SELECT amount FROM psa.metric."{name}"').rows) == []
+    assert ("stage" in dict(session.columns_of("pipeline"))) is True
 
 
 def test_a_firm_without_targets_has_commands_too() -> None:
