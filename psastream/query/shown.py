@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from numbers import Real
 from typing import Any, Final, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -21,7 +22,7 @@ from psastream.query.session import Answer
 from psastream.topic_rows import text_of
 
 MONEY_DIGITS: Final = 2
-_NUMBERS: Final = ("DECIMAL", "BIGINT", "INTEGER", "HUGEINT", "DOUBLE", "FLOAT", "SMALLINT")
+_NUMBERS: Final = ("DECIMAL", "BIGINT", "INTEGER", "HUGEINT", "DOUBLE", "SMALLINT")
 
 
 class Form(Enum):
@@ -136,11 +137,10 @@ def _plain(value: Any) -> Any:
 
 
 def _text(value: object) -> object:
-    match value:
-        case float() if math.isfinite(value):
-            return value
-        case Decimal():
-            return f"{value:f}"
-        case bytes():
-            return text_of(value)
+    if isinstance(value, Real) and math.isfinite(value):
+        return value
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, bytes):
+        return text_of(value)
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,97 @@
+"""Answers as a table, as JSON and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from psastream.query.session import Answer
+from psastream.query.shown import Form, print_answer, shown
+
+COLUMNS = (("project", "VARCHAR"), ("margin", "DECIMAL(38,6)"), ("n", "BIGINT"))
+ROWS = [("Move [DE]", Decimal("12.500000"), 3), (None, Decimal("-1234.000001"), None)]
+
+
+def printed(
+    form: Form, rows: list[tuple[Any, ...]], columns: Any = COLUMNS, *, width: int | None = None
+) -> str:
+    out = io.StringIO()
+    print_answer(Answer(columns, iter(rows)), form, out, width=width)
+    return out.getvalue()
+
+
+def test_a_table_has_a_header_and_numbers_end_in_one_column() -> None:
+    lines = printed(Form.TABLE, ROWS, width=80).splitlines()
+    assert lines[0].split() == ["project", "margin", "n"]
+    assert lines[2].split() == ["Move", "[DE]", "12.50", "3"]
+    assert lines[3].split() == ["-1234.000001"]
+    # Where the numbers end: under the end of their names.
+    assert lines[0].index("margin") + len("margin") == lines[3].index("-1234") + len("-1234.000001")
+    assert lines[-1] == "2 rows"
+
+
+@pytest.mark.parametrize(("width", "is_table"), [(None, True), (80, True), (20, False)])
+def test_a_table_that_is_too_wide_is_printed_a_column_a_line(
+    width: int | None, is_table: bool
+) -> None:
+    lines = printed(Form.TABLE, ROWS, width=width).splitlines()
+    assert (lines[0].split() == ["project", "margin", "n"]) is is_table
+    if not is_table:
+        assert lines[:3] == ["project  Move [DE]", "margin   12.50", "n        3"]
+
+
+def test_nothing_a_terminal_obeys_is_printed() -> None:
+    text = printed(Form.TABLE, [("a\x1b[31m\nb", None, None)])
+    assert "\x1b" not in text
+    assert "a [31m b" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Decimal("10.000000"), "10.00"),
+        (Decimal("0.000001"), "0.000001"),
+        (Decimal("1E+3"), "1000"),
+        (Decimal("7.5"), "7.5"),
+        (True, "true"),
+        (date(2026, 3, 2), "2026-03-02"),
+        (datetime(2026, 3, 2, 8, 0, 1, tzinfo=UTC), "2026-03-02 08:00:01Z"),
+        ([Decimal("1.10"), None], '["1.10", null]'),
+        (b"\xff\x00", "base64:/wA="),
+        (b"key", "key"),
+    ],
+)
+def test_values_are_shown_as_people_read_them(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_json_is_a_row_a_line_with_every_digit() -> None:
+    columns = (*COLUMNS, ("at", "TIMESTAMPTZ"), ("of", "STRUCT"), ("ratio", "DOUBLE"))
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    rows = [(*ROWS[0], at, {"days": [date(2026, 3, 2)]}, 0.5), (*ROWS[1], None, None, float("nan"))]
+    first, second = map(json.loads, printed(Form.JSON, rows, columns).splitlines())
+    assert first == {
+        "project": "Move [DE]",
+        "margin": "12.500000",
+        "n": 3,
+        "at": "2026-03-02T00:00:00+00:00",
+        "of": {"days": ["2026-03-02"]},
+        "ratio": 0.5,
+    }
+    assert (second["margin"], second["project"], second["ratio"]) == ("-1234.000001", None, "nan")
+
+
+def test_csv_has_names_first_and_every_digit() -> None:
+    columns = (*COLUMNS, ("of", "STRUCT"), ("is_open", "BOOLEAN"))
+    text = printed(Form.CSV, [(*ROWS[0], {"a": 1}, True), (*ROWS[1], None, False)], columns)
+    assert list(csv.reader(io.StringIO(text))) == [
+        ["project", "margin", "n", "of", "is_open"],
+        ["Move [DE]", "12.500000", "3", '{"a": 1}', "true"],
+        ["", "-1234.000001", "", "", "false"],
+    ]
