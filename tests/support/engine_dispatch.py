@@ -20,7 +20,6 @@ from typing import Any, Final
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Producer,
@@ -149,11 +148,14 @@ def dispatcher_config(
     sabotage: Sabotage,
 ) -> dict[str, Any]:
     """What `run_dispatcher_forked` needs to know."""
+    pace = _PACE
+    if sabotage is Sabotage.NO_LEASE and name == DISPATCHERS[0]:
+        pace = _PACE | {"request.timeout.ms": 300_000}  # else it is too late for its attempt, too
     sinks = []
     for target in TARGETS:
         shipped = json.loads((_ROOT / "connectors" / "vendors" / target / "sink.json").read_text())
         path = directory / f"{name}-{target}.json"
-        path.write_text(json.dumps(shipped | _PACE))
+        path.write_text(json.dumps(shipped | pace))
         sinks.append(str(path))
     return {
         "variables": dict(variables),
@@ -239,16 +241,23 @@ class Commands:
         return f"committed: {self._committed()}\nof {self.ends()}\nin the group: {members}"
 
     def _committed(self) -> dict[tuple[str, int], int]:
-        """Committed offsets; empty while no broker answers."""
+        """Committed offsets; empty while no broker answers.
+
+        Not through librdkafka's admin client: it crashes the process if the coordinator has moved.
+        """
+        wanted = [
+            TopicPartition(topic, number)
+            for topic in (f"psa.command.{target}" for target in TARGETS)
+            for number in range(BY_NAME[topic].partitions)
+        ]
+        consumer = Consumer(self._kafka.client() | {"group.id": GROUP_ID})
         try:
-            [future] = self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(GROUP_ID)], request_timeout=_ANSWER_S
-            ).values()
-            parts = future.result().topic_partitions
+            found = consumer.committed(wanted, timeout=_ANSWER_S)
         except KafkaException:
-            self._admin = AdminClient(self._kafka.client())
             return {}
-        return {(part.topic, part.partition): part.offset for part in parts}
+        finally:
+            consumer.close()
+        return {(at.topic, at.partition): at.offset for at in found if at.offset >= 0}
 
 
 class Desk:
