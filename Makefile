@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo picture test test-parts test-engine test-story test-unit test-connectors \
 	test-property conformance alerts outside properties mutants crash seeds fuzz check format bench bench-pipeline \
-	bench-latency bench-latency-database bench-sizes profile clean
+	bench-latency bench-latency-database bench-idle bench-sizes profile clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ bench-latency: $(READY) ## Measure append to metric beside peers (ARGS="--rates 
 
 bench-latency-database: $(READY) ## Measure database commit to margin through the whole product
 	@$(BIN)/python -m bench.latency_database $(ARGS)
+
+bench-idle: $(READY) ## Measure what all processes take while nothing changes (ARGS="--seconds 60")
+	@$(BIN)/python -m bench.idle $(ARGS)
 
 bench-sizes: $(READY) ## Measure updates, restart and recovery by size of state (ARGS="--rows 100000")
 	@$(BIN)/python -m bench.sizes $(ARGS)

@@ -68,7 +68,11 @@ class Parts:
     """What another process needs in its environment to find everything."""
 
 
-async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
+async def start_parts(
+    stack: Stack,
+    options: DemoOptions,
+    source_overrides: Mapping[str, object] = SOURCE_OVERRIDES,
+) -> Parts:
     """Create topics, contracts and tables; start the vendors, the connector and our processes."""
     addresses, ports = stack.addresses, PortBook(options.data_dir / "demo-ports.json")
     kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers, extra=QUIET_CLIENT)
@@ -85,7 +89,7 @@ async def start_parts(stack: Stack, options: DemoOptions) -> Parts:
         await asyncio.to_thread(_create_psa_tables, addresses.postgres_dsn)
         connector = await _register_connector(file, addresses.connect_url)
     metrics = {name: ports.port(name) for name in ("worker", "poller", "dispatcher")}
-    configs = _write_configs(options.data_dir / "connectors", options.landscape)
+    configs = _write_configs(options.data_dir / "connectors", options.landscape, source_overrides)
     commands = {
         "worker": ["worker"],
         "poller": ["poll", *_config_options(configs, "source")],
@@ -169,11 +173,13 @@ def _files(landscape: StoryLandscape, name: str) -> dict[str, Path]:
     return {system: path for system, path in paths.items() if path.is_file()}
 
 
-def _write_configs(directory: Path, landscape: StoryLandscape) -> list[Path]:
-    """Write the shipped connector files with the demo's pace; placeholders stay in them."""
+def _write_configs(
+    directory: Path, landscape: StoryLandscape, source_overrides: Mapping[str, object]
+) -> list[Path]:
+    """Write the shipped connector files with a pace of ours; placeholders stay in them."""
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
-    for kind, overrides in (("source", SOURCE_OVERRIDES), ("sink", SINK_OVERRIDES)):
+    for kind, overrides in (("source", source_overrides), ("sink", SINK_OVERRIDES)):
         for vendor, file in _files(landscape, f"{kind}.json").items():
             document: dict[str, Any] = json.loads(file.read_text())
             if "requests.per.second" in document:
