@@ -25,7 +25,15 @@ from bench.latency import measure, meter_of
 from bench.peers import psastream_engine
 from bench.peers.peer import Job, Launch
 from bench.processes import CpuMeter
-from bench.stages import STAGES, THREADS, TRANSACTION, Snapshot, between, read_snapshots
+from bench.stages import (
+    CHUNK,
+    STAGES,
+    THREADS,
+    TRANSACTION,
+    Snapshot,
+    between,
+    read_snapshots,
+)
 from bench.testbed import Bench
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
@@ -118,7 +126,9 @@ def at_rate(
     found = without_small(spent)
     per_change = {stage: spent / changes * 1e6 for stage, spent in found.most_common()}
     is_right = line.latency is not None and not line.latency.missing
-    return table(found, changes, calls[TRANSACTION]), per_change, is_right
+    per_s = {name: calls[name] / max(each.at for each in workers) for name in (TRANSACTION, CHUNK)}
+    told = f"{per_s[TRANSACTION]:.0f} transactions a second, of {per_s[CHUNK]:.0f} chunks"
+    return f"{table(found, changes, calls[TRANSACTION])}\n{told}", per_change, is_right
 
 
 def written(stages: Path) -> list[list[Snapshot]]:

@@ -31,7 +31,9 @@ from streams.engine.commit import TransactionalWriter
 from streams.engine.state_store import StateStore
 
 UNPACK = "unpack fetched records"
-TRANSACTION = "fill record batches"
+CHUNK = "encode what a chunk writes"
+"""Called once a chunk and stage."""
+TRANSACTION = "put together what chunks write"
 """Called once a transaction."""
 STAGES: dict[str, tuple[Any, str]] = {
     UNPACK: (transport, "take_chunk"),
@@ -44,7 +46,8 @@ STAGES: dict[str, tuple[Any, str]] = {
     "fold partials": (agents.FoldPartials, "__call__"),
     "encode outputs": (agents.Published, "batch"),
     "read local state": (StateStore, "get_many"),
-    TRANSACTION: (TransactionalWriter, "encode"),
+    CHUNK: (TransactionalWriter, "encode"),
+    TRANSACTION: (TransactionalWriter, "_shared"),
     "compress record batches": (BatchBuilder, "_build"),
     "write local state": (StateStore, "apply"),
 }

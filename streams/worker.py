@@ -141,6 +141,7 @@ class Worker:
                 task.cancel()
 
     async def _run_app(self) -> None:
+        await self.app.committer.ready()  # which ends what an earlier life left open
         await self.app.start()
         await self.app.wait_until_stopped()
         raise self.app.failure() or FatalError("the app stopped by itself")
@@ -156,6 +157,7 @@ class Worker:
         else:
             self._limit_stop(self._stop_timeout_s, code or EXIT_FAILED)
         await asyncio.gather(*(group.halt() for group in self.app.groups))
+        await self.app.committer.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._stop_timeout_s):
                 await self.app.stop()

@@ -78,6 +78,9 @@ def server_properties(log_dir: Path, port: int, controller_port: int, join_wait_
         "transaction.state.log.replication.factor": 1,
         "transaction.state.log.min.isr": 1,
         "transaction.state.log.num.partitions": 4,
+        # Heirs of a worker that is gone wait for the end of its transaction: the usual 10 s are
+        # about as long as the time-out itself.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "share.coordinator.state.topic.num.partitions": 1,

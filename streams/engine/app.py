@@ -1,12 +1,15 @@
 """Builds the Faust app of a worker from groups of chunk agents."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import faust
 
+from streams.engine.commit import TransactionalWriter
+from streams.engine.committer import Committer
 from streams.engine.connection import broker_urls, faust_options
 from streams.engine.contract import GroupSpec
 from streams.engine.flow import Delivery, FlowWindow
@@ -18,6 +21,7 @@ from streams.engine.settings import EngineSettings
 from streams.engine.table import StateLogTable
 from streams.engine.topics import check_groups
 from streams.engine.transport import ChunkTransport
+from streams.engine.worker_name import WorkerName
 
 
 class EngineApp(faust.App):  # type: ignore[misc]
@@ -26,6 +30,7 @@ class EngineApp(faust.App):  # type: ignore[misc]
     settings: EngineSettings
     groups: Sequence[GroupRuntime]
     window: FlowWindow
+    committer: Committer
     threads: ThreadPoolExecutor
     _failure: BaseException | None = None
     _crashing: asyncio.Task[None] | None = None
@@ -73,9 +78,12 @@ def create_app(
     app = EngineApp(settings.app_id, **_faust_settings(settings))
     window = FlowWindow(settings.chunks_max_bytes)
     threads = ThreadPoolExecutor(settings.handler_threads, thread_name_prefix="chunk")
-    parts = EngineParts(settings, instruments, window, threads, app.fail, seams or Seams())
+    seams = seams or Seams()
+    committer = Committer(settings, lambda: _named_writer(settings, seams))
+    parts = EngineParts(settings, instruments, window, committer, threads, app.fail, seams)
     app.settings = settings
     app.window = window
+    app.committer = committer
     app.threads = threads
     app.groups = [GroupRuntime(spec, parts) for spec in groups]
     app.transport = ChunkTransport(
@@ -93,6 +101,16 @@ def create_app(
             _add_agent(app, group, topic)
     app.on_partitions_revoked.connect(_halt_on_revoke, weak=False)
     return app
+
+
+@contextmanager
+def _named_writer(settings: EngineSettings, seams: Seams) -> Iterator[TransactionalWriter]:
+    """The worker's writer; meanwhile no other process has its name."""
+    name = WorkerName(settings.state_dir)
+    try:
+        yield seams.writer(settings.transactional_id(name.text), settings, seams.reached)
+    finally:
+        name.release()
 
 
 def _faust_settings(settings: EngineSettings) -> dict[str, Any]:
@@ -143,3 +161,4 @@ def _add_agent(app: EngineApp, group: GroupRuntime, topic: str) -> None:
 async def _halt_on_revoke(app: EngineApp, revoked: set[Any], **_: Any) -> None:
     # Before the group is joined again: what is in work commits now, or its new owner aborts it.
     await asyncio.gather(*(group.halt() for group in app.groups))
+    await app.committer.abandon()

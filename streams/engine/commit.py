@@ -1,11 +1,12 @@
-"""The transactional writer of one group on one partition.
+"""The transactional writer of a worker.
 
-One transaction holds the state log records, the outputs and the source offset of a chunk, so they
+One transaction holds the state log records, the outputs and the source offsets of chunks, so they
 become visible together or not at all (upholds I1). It knows nothing of handlers or local state.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,44 +23,55 @@ from aiokafka.structs import OffsetAndMetadata
 from schemas.errors import BrokerUnavailableError
 from streams.engine.batches import (
     EncodedBatch,
+    Record,
     encode_batches,
     group_outputs,
     plain_records,
 )
+from streams.engine.batches import TopicPartition as Place
 from streams.engine.connection import aiokafka_options, losses_told
 from streams.engine.contract import Chunk, Effects
 from streams.engine.errors import CommitOutcomeUnknownError, FencedError, RecordTooLargeError
+from streams.engine.faust_internals import BatchBuilder, TransactionState
 from streams.engine.marks import Mark, Reached, pass_by
+from streams.engine.membership import Member, MemberSender, MembershipLostError
 from streams.engine.settings import EngineSettings
 
 _CLOSE_TIMEOUT_S = 5.0
+_OPEN = (TransactionState.IN_TRANSACTION, TransactionState.ABORTABLE_ERROR)
+_SHARED_RECORDS = 100
+"""Up to so many records of a chunk go into batches together with those of other chunks."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedCommit:
-    """The record batches of one transaction; those of the state log first."""
+    """What a chunk writes: full batches, or few records to put into batches with others'."""
 
-    state: list[EncodedBatch]
-    outputs: list[EncodedBatch]
+    log: Place
+    """The state log's partition: no other chunk of the transaction writes there."""
+    batches: Sequence[EncodedBatch] = ()
+    records: Sequence[tuple[Place, Sequence[Record]]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A chunk in a transaction."""
+
+    chunk: Chunk
+    encoded: EncodedCommit
 
 
 class TransactionalWriter:
     """Owns one transactional producer. `open` fences every earlier owner of the same id."""
 
     def __init__(
-        self,
-        transactional_id: str,
-        state_topic: str,
-        partition: int,
-        settings: EngineSettings,
-        reached: Reached = pass_by,
+        self, transactional_id: str, settings: EngineSettings, reached: Reached = pass_by
     ) -> None:
         self._transactional_id = transactional_id
-        self._state_topic = state_topic
-        self._partition = partition
         self._settings = settings
         self._reached = reached
         self._producer: Any = None
+        self._sender: Any = None
 
     async def open(self) -> None:
         """Start a producer; on return no transaction of an earlier owner is open any more.
@@ -76,6 +88,7 @@ class TransactionalWriter:
             max_request_size=max(self._settings.batch_max_bytes * 2, 1 << 20),
             compression_type=self._settings.compression,
         )
+        self._sender = MemberSender.of(producer)
         self._producer = producer
         try:
             with losses_told():
@@ -90,7 +103,7 @@ class TransactionalWriter:
             ) from error
 
     async def close(self) -> None:
-        """Stop the producer; an open transaction is left for the next owner to abort."""
+        """Stop the producer; of an open transaction the next `open` or its time-out is the end."""
         producer, self._producer = self._producer, None
         if producer is None:
             return
@@ -104,67 +117,109 @@ class TransactionalWriter:
                 producer.client._sync_task = None  # what ended it would end this, too
             await producer.client.close()
 
-    def encode(
-        self, state: Mapping[bytes, bytes | None], effects: Effects, timestamp_ms: int | None
-    ) -> EncodedCommit:
-        """Build all batches of a commit. Runs in a worker thread: no network."""
-        new_builder = self._producer.create_batch
-        log = plain_records(state.keys(), state.values(), timestamp_ms)
-        state_batches = list(encode_batches((self._state_topic, self._partition), log, new_builder))
-        outputs: list[EncodedBatch] = []
-        for target, records in group_outputs(effects, timestamp_ms).items():
-            outputs += encode_batches(target, records, new_builder)
-        return EncodedCommit(state_batches, outputs)
+    async def abort(self) -> None:
+        """End an open transaction without effect, where the broker lets us: nobody waits for it."""
+        producer = self._producer
+        if producer is None or producer._txn_manager.state not in _OPEN:
+            return
+        with suppress(KafkaError, IllegalOperation, TimeoutError), losses_told():
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await producer.abort_transaction()
 
-    async def commit(self, chunk: Chunk, encoded: EncodedCommit) -> int:
-        """Write and commit one transaction; return the state log offset of its last record.
+    def encode(
+        self,
+        log: Place,
+        state: Mapping[bytes, bytes | None],
+        effects: Effects,
+        timestamp_ms: int | None,
+    ) -> EncodedCommit:
+        """Encode what a chunk writes. Runs in a worker thread: no network."""
+        of_log = plain_records(state.keys(), state.values(), timestamp_ms)
+        outputs = group_outputs(effects, timestamp_ms)
+        if len(state) + sum(map(len, outputs.values())) > _SHARED_RECORDS:
+            return EncodedCommit(log, [*self._batches(log, of_log), *self._all_batches(outputs)])
+        return EncodedCommit(log, records=[(log, list(of_log)), *outputs.items()])
+
+    def _all_batches(self, records: Mapping[Place, Sequence[Record]]) -> Iterator[EncodedBatch]:
+        for target, each in records.items():
+            yield from self._batches(target, each)
+
+    def _batches(self, target: Place, records: Iterable[Record]) -> Iterator[EncodedBatch]:
+        return encode_batches(target, records, self._new_builder)
+
+    def _new_builder(self) -> BatchBuilder:
+        name = self._settings.compression
+        codec = 0 if name is None else AIOKafkaProducer._COMPRESSORS[name][1]
+        return BatchBuilder(self._settings.batch_max_bytes, codec, is_transactional=True)
+
+    async def commit(self, parts: Sequence[Part], member: Member) -> list[int]:
+        """Write and commit one transaction; return the state log offset of each part's last record.
 
         Raises FencedError, RecordTooLargeError or CommitOutcomeUnknownError:
         then the writer must be opened again before anything else is written.
         """
+        context = {"transactional_id": self._transactional_id}
         try:
             with losses_told():
                 async with asyncio.timeout(self._settings.commit_timeout_s):
-                    return await self._transaction(chunk, encoded)
+                    return await self._transaction(parts, member)
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise FencedError(
-                "another worker owns this partition now, or the transaction timed out",
+                "another process has this worker's name now, or the transaction timed out",
                 hint="the worker restarts; see transaction_timeout_s if it repeats",
-                context={"transactional_id": self._transactional_id},
+                context=context,
+            ) from error
+        except MembershipLostError as error:
+            raise FencedError(
+                f"the group has given the partitions to other workers: {error}",
+                hint="the worker restarts; see session_timeout_s if it repeats",
+                context={**context, "generation": member.generation},
             ) from error
         except MessageSizeTooLargeError as error:
             raise RecordTooLargeError(
                 "the broker refuses what the record makes for its size",
                 hint="raise max.message.bytes of the topic, then have the row published again",
-                context={"transactional_id": self._transactional_id},
+                context=context,
             ) from error
         except (KafkaError, IllegalOperation, TimeoutError) as error:
             raise CommitOutcomeUnknownError(
-                f"transaction failed: {error!r}",
-                context={"transactional_id": self._transactional_id},
+                f"transaction failed: {error!r}", context=context
             ) from error
 
-    async def _transaction(self, chunk: Chunk, encoded: EncodedCommit) -> int:
-        producer = self._producer
-        await producer.begin_transaction()
-        results = await self._send((*encoded.state, *encoded.outputs))
+    async def _transaction(self, parts: Sequence[Part], member: Member) -> list[int]:
+        await self._producer.begin_transaction()
+        ends = await self._send(self._shared(parts))
         # Afterwards: a broker verifies records and position with the coordinator, and of two
         # verifications of one transaction at once it refuses one, to be repeated 100 ms later.
-        await self._send_position(chunk)
+        await self._send_positions(parts, member)
         self._reached(Mark.BEFORE_COMMIT)
-        await producer.commit_transaction()
-        last = len(encoded.state) - 1
-        return int(results[last].offset) + encoded.state[last].records - 1
+        await self._producer.commit_transaction()
+        return [ends[part.encoded.log] for part in parts]
 
-    async def _send_position(self, chunk: Chunk) -> None:
-        place = TopicPartition(chunk.topic, chunk.partition)
-        position = {place: OffsetAndMetadata(chunk.end_offset, "")}
-        await self._producer.send_offsets_to_transaction(position, self._settings.app_id)
+    def _shared(self, parts: Sequence[Part]) -> list[EncodedBatch]:
+        """The batches of all parts: a broker takes one of a partition at a time."""
+        records: dict[Place, list[Record]] = {}
+        for part in parts:
+            for place, few in part.encoded.records:
+                records.setdefault(place, []).extend(few)
+        full = [batch for part in parts for batch in part.encoded.batches]
+        return [*full, *self._all_batches(records)]
 
-    async def _send(self, batches: Sequence[EncodedBatch]) -> list[Any]:
-        """Send, and wait for every answer. Raises the first error there is.
+    async def _send_positions(self, parts: Sequence[Part], member: Member) -> None:
+        self._sender.member = member
+        positions = {
+            TopicPartition(part.chunk.topic, part.chunk.partition): OffsetAndMetadata(
+                part.chunk.end_offset, ""
+            )
+            for part in parts
+        }
+        await self._producer.send_offsets_to_transaction(positions, self._settings.app_id)
 
-        Batches of one partition go out one after the other; partitions go out side by side.
+    async def _send(self, batches: Sequence[EncodedBatch]) -> dict[Place, int]:
+        """Send, and wait for every answer; return the last offset written to each partition.
+
+        Raises the first error there is. Batches of one partition go out one after the other;
+        partitions go out side by side.
         """
         sent: list[Any] = []
         refused: IllegalOperation | None = None
@@ -182,4 +237,7 @@ class TransactionalWriter:
             if isinstance(result, BaseException):
                 raise result
         self._reached(Mark.IN_TRANSACTION)
-        return results
+        return {
+            (batch.topic, batch.partition): int(result.offset) + batch.records - 1
+            for batch, result in zip(batches, results, strict=True)
+        }

@@ -4,7 +4,7 @@ from schemas.errors import BrokerUnavailableError, FatalError, RecordError
 
 
 class FencedError(FatalError):
-    """Another worker has taken over the partition, or the transaction outlived its time-out."""
+    """Others have this worker's partitions or its name, or a transaction outlived its time-out."""
 
     code = "fatal.fenced"
 

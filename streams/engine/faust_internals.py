@@ -7,10 +7,24 @@ import inspect
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import CoordinationType
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.sender import Sender, TxnOffsetCommitHandler
+from aiokafka.producer.transaction_manager import TransactionManager, TransactionState
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Int64,
+    Schema,
+    TaggedFields,
+)
 from faust.app.base import App
 from faust.stores.base import Store
 from faust.tables.recovery import Recovery
@@ -20,11 +34,29 @@ from faust.types import ConsumerMessage
 
 __all__ = [
     "AIOKafkaConsumerThread",
+    "AIOKafkaProducer",
+    "BatchBuilder",
+    "CompactArray",
+    "CompactString",
     "Consumer",
     "ConsumerMessage",
+    "CoordinationType",
     "FetchResult",
+    "GroupAuthorizationFailedError",
+    "Int16",
+    "Int32",
+    "Int64",
+    "KafkaError",
+    "Request",
+    "RequestStruct",
+    "Response",
+    "Schema",
+    "Sender",
     "Store",
+    "TaggedFields",
+    "TransactionState",
     "Transport",
+    "TxnOffsetCommitHandler",
 ]
 
 _METHODS: dict[type[Any], tuple[str, ...]] = {
@@ -52,8 +84,11 @@ _METHODS: dict[type[Any], tuple[str, ...]] = {
     FetchResult: ("getall", "has_more", "check_assignment", "_update_position"),
     PartitionRecords: ("_consumer_record", "_unpack_records"),
     SubscriptionState: ("fetch_context", "wait_for_assignment"),
-    AIOKafkaProducer: ("create_batch", "send_batch", "send_offsets_to_transaction"),
+    AIOKafkaProducer: ("send_batch", "send_offsets_to_transaction", "abort_transaction"),
     BatchBuilder: ("append", "close", "record_count"),
+    Sender: ("_do_txn_offset_commit", "_find_coordinator"),
+    TxnOffsetCommitHandler: ("do", "create_request", "handle_response"),
+    TransactionManager: ("error_transaction",),
 }
 
 _ATTRIBUTES: dict[type[Any], tuple[str, ...]] = {
@@ -66,8 +101,18 @@ _ATTRIBUTES: dict[type[Any], tuple[str, ...]] = {
         "_subscriptions",
         "_max_partition_fetch_bytes",
         "_fetch_task",
+        "_fetch_min_bytes",
+        "_fetch_max_wait_ms",
     ),
-    GroupCoordinator: ("_pending_exception", "_coordination_task"),
+    GroupCoordinator: (
+        "_pending_exception",
+        "_coordination_task",
+        "member_id",
+        "_group_instance_id",
+    ),
+    AIOKafkaProducer: ("_sender", "_txn_manager", "_COMPRESSORS"),
+    Sender: ("_acks", "_txn_manager", "_message_accumulator", "_retry_backoff"),
+    TxnOffsetCommitHandler: ("_offsets", "_group_id", "_sender"),
     FetchResult: ("_partition_records",),
     PartitionRecords: ("next_fetch_offset", "_consumer_record"),
 }

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from streams.engine.contract import GroupSpec
 from streams.engine.flow import Delivery
+from streams.engine.membership import Member
 from streams.engine.processor import EngineParts, PartitionProcessor
 
 
@@ -31,17 +32,18 @@ class GroupRuntime:
         deadline_s = self._parts.settings.halt_timeout_s
         await asyncio.gather(*(processor.halt(deadline_s) for processor in processors))
 
-    async def assign(self, partitions: Collection[int], generation: int) -> None:
+    async def assign(self, partitions: Collection[int], member: Member) -> None:
         """Own exactly `partitions`, as a new owner.
 
         A partition that stays is opened anew too: another worker may have owned it in between,
-        and only fencing and catching up tell.
+        and only catching up with its log tells.
         """
         await self.halt()
-        self._generation = generation
-        self._parts.window.start_generation(generation)
+        await self._parts.committer.ready()
+        self._generation = member.generation
+        self._parts.window.start_generation(member.generation)
         self._processors = {
-            partition: PartitionProcessor(self.spec, partition, self._log, self._parts)
+            partition: PartitionProcessor(self.spec, partition, member, self._log, self._parts)
             for partition in sorted(partitions)
         }
         await asyncio.gather(*(processor.open() for processor in self._processors.values()))

@@ -1,7 +1,8 @@
 """One group on one partition: takes chunks in order, folds, commits, keeps the local state.
 
-Owns the three things only one worker may hold: the transactional producer, the RocksDB directory
-and the queue of chunks. Opened at assignment, halted at revocation, never reused.
+Owns what only one worker may hold: the RocksDB directory and the queue of chunks; it commits as the
+member of the consumer group that the partition was given to. Opened at assignment, halted at
+revocation, never reused.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ from runtime.clocks import SKEW
 from runtime.retries import tell_recovered, tell_retry
 from runtime.threads import in_daemon_thread
 from schemas.errors import DeadLetterLimitError, TransientError
-from streams.engine.commit import EncodedCommit
+from streams.engine.commit import EncodedCommit, Part
+from streams.engine.committer import Committer
 from streams.engine.contract import (
     Accounting,
     Chunk,
@@ -41,6 +43,7 @@ from streams.engine.errors import (
 from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.instruments import Instruments
 from streams.engine.marks import Mark
+from streams.engine.membership import Member
 from streams.engine.poison import (
     PROCESS_ENDS,
     UndigestedError,
@@ -75,6 +78,7 @@ class EngineParts:
     settings: EngineSettings
     instruments: Instruments
     window: FlowWindow
+    committer: Committer
     threads: Executor
     fail: Callable[[BaseException], None]
     """Stops the process with this error. Called at most once per processor."""
@@ -96,7 +100,14 @@ class _Prepared:
 class PartitionProcessor:
     """Runs the handlers of one group on one partition, one chunk at a time."""
 
-    def __init__(self, group: GroupSpec, partition: int, log: StateLog, parts: EngineParts) -> None:
+    def __init__(
+        self,
+        group: GroupSpec,
+        partition: int,
+        member: Member,
+        log: StateLog,
+        parts: EngineParts,
+    ) -> None:
         settings = parts.settings
         self.group = group
         self.partition = partition
@@ -118,37 +129,30 @@ class PartitionProcessor:
         self.log_end = 0
         """End of the state log when the partition was opened."""
         self._parts = parts
+        self._member = member
+        self._committer = parts.committer
         self._state_log = log
         self._handlers = group.handlers()
         seams = parts.seams
         self._reached = seams.reached
         self._store = seams.store(settings.state_dir / group.name / str(partition), settings)
-        self._writer = seams.writer(
-            settings.transactional_id(group.name, partition),
-            group.state_topic,
-            partition,
-            settings,
-            self._reached,
-        )
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
         self._waiting: list[Delivery] = []
         self._rebuilds = 0
         self._has_failed = False
-        """Whether the last transaction was refused: the writer must be opened again."""
+        """Whether the last transaction was refused: only the log knows what the state is."""
         self._stop = threading.Event()
         self._task: asyncio.Task[None] | None = None
         self._log = _log.bind(group=group.name, partition=partition)
 
     async def open(self) -> None:
-        """Fence the earlier owner, then restore and process in the background.
+        """Restore and process in the background.
 
         Quick, for it runs inside the rebalance: the restore itself does not hold it up.
         """
-        await self._writer.open()
         self._reached(Mark.IN_REBALANCE)
         # On a thread of its own: restores of other partitions may hold all that are shared.
-        bounds = await in_daemon_thread(self._state_log.bounds, self.partition)
-        self.log_end = bounds.end
+        self.log_end = await in_daemon_thread(self._state_log.end, self.partition)
         self._task = asyncio.create_task(self._run(), name=f"{self.group.name}/{self.partition}")
 
     def submit(self, delivery: Delivery) -> None:
@@ -168,7 +172,7 @@ class PartitionProcessor:
     async def halt(self, deadline_s: float) -> None:
         """Finish the chunk in work if that takes no longer than `deadline_s`, else abandon it.
 
-        An abandoned chunk is not applied locally; its transaction is aborted by the next owner.
+        An abandoned chunk is not applied locally; its owner tells from the log whether it counts.
         """
         self._stop.set()
         self.is_ready = False
@@ -180,7 +184,6 @@ class PartitionProcessor:
                 self._log.warning("chunk in work abandoned", deadline_s=deadline_s)
                 self._task.cancel()
                 await asyncio.wait({self._task})
-        await self._writer.close()
         await in_daemon_thread(self._store.close)
         for topic in self._handlers:
             self._parts.instruments.given_up(topic, self.partition)
@@ -193,13 +196,9 @@ class PartitionProcessor:
                 deliveries = await self._next_deliveries()
                 if self._stop.is_set() or not deliveries:
                     break
-                began_s = time.monotonic()
-                chunk = joined([delivery.chunk for delivery in deliveries])
-                await self._digest(chunk)
+                await self._digest(joined([delivery.chunk for delivery in deliveries]))
                 for delivery in deliveries:
                     self._parts.window.leave(delivery)
-                if len(chunk) < _FEW_RECORDS:
-                    await self._let_gather(began_s)
         except asyncio.CancelledError:
             raise
         # Whatever a handler or the commit raises, the record must not be skipped: stop the process.
@@ -210,20 +209,16 @@ class PartitionProcessor:
             if isinstance(error, PROCESS_ENDS):
                 raise
 
-    async def _let_gather(self, began_s: float) -> None:
-        """Let a stream of few records gather: a commit costs the broker the same whatever it
-        carries. Nobody waits for this after a silence of that length."""
-        ends_s = began_s + self._parts.settings.commit_interval_s
-        await asyncio.sleep(ends_s - time.monotonic())  # which may be over: then not at all
-
     async def _next_deliveries(self) -> list[Delivery]:
         """Wait for a delivery; take with it what follows it and waits as well.
 
-        The longer chunks wait, the larger they are worked: a chunk costs the same commit whatever
-        its size. No record is waited for, so an idle stream is not held back.
+        The longer chunks wait, the larger they are worked: a chunk costs the same whatever its
+        size. After a silence no record is waited for, so an idle stream is not held back.
         """
         if not self._waiting:
             self._waiting.append(await self._queue.get())
+        if len(self._waiting[0].chunk) < _FEW_RECORDS:
+            await self._committer.due()
         while not self._queue.empty():
             self._waiting.append(self._queue.get_nowait())
         if any(delivery is _WAKE for delivery in self._waiting):
@@ -459,12 +454,12 @@ class PartitionProcessor:
         """
 
         async def attempt(is_again: bool) -> None:
-            if is_again or self._has_failed:
+            is_alone = is_again or self._has_failed
+            if is_alone:
                 if self._stop.is_set():
-                    return  # opening the writer would fence the heir
-                # Fences ourselves, which ends the last transaction; the log has its outcome.
-                await self._writer.open()
-            if is_again or self._has_failed or chunk.start_offset != self.positions[chunk.topic]:
+                    return
+                await self._committer.ready()  # the log has the outcome of the last transaction
+            if is_alone or chunk.start_offset != self.positions[chunk.topic]:
                 # Records that seem to be left out may have been applied by an heir meanwhile;
                 # those that seem to be held may be of another topic of this name.
                 await asyncio.to_thread(self._catch_up)
@@ -473,7 +468,8 @@ class PartitionProcessor:
                 self._has_failed, self.is_ready = False, True
                 self._tell_counted()
             try:
-                await self._apply(self._of_the_present(self._fresh_part(chunk)), handler)
+                fresh = self._of_the_present(self._fresh_part(chunk))
+                await self._apply(fresh, handler, is_alone=is_alone)
             except StateDamagedError as error:
                 raise await asyncio.to_thread(self._deleted, error) from error
 
@@ -529,15 +525,20 @@ class PartitionProcessor:
             return chunk
         return replace(chunk, timestamps_ms=[max(self._floor_ms, t) for t in chunk.timestamps_ms])
 
-    async def _apply(self, chunk: Chunk, handler: ChunkHandler) -> None:
+    async def _apply(self, chunk: Chunk, handler: ChunkHandler, *, is_alone: bool) -> None:
         """Fold, commit, and only then write the local state. Upholds I1.
 
         A chunk that covers nothing is committed too: it moves a position that was set back.
         """
-        prepared = await self._prepare(chunk, handler)
+        if len(chunk) < _FEW_RECORDS:
+            with self._committer.folding():
+                prepared = await self._prepare(chunk, handler)
+        else:
+            prepared = await self._prepare(chunk, handler)
         self._reached(Mark.BEFORE_TRANSACTION)
+        part = Part(chunk, prepared.commit)
         try:
-            log_offset = await self._writer.commit(chunk, prepared.commit)
+            log_offset = await self._committer.commit(part, self._member, is_alone=is_alone)
         except RecordTooLargeError as error:
             self._has_failed = True
             if len(chunk) and self.group.dead_letters is not None:
@@ -591,7 +592,8 @@ class PartitionProcessor:
                 if key in self._unwritten:
                     changes[key] = self._unwritten[key]
             stamp = chunk.timestamps_ms[-1] if len(chunk) else None
-            commit = self._writer.encode(changes, effects, stamp)
+            log = (self.group.state_topic, self.partition)
+            commit = self._committer.encode(log, changes, effects, stamp)
         # A record that makes this fail fails in every life: whose fault it is decides what then.
         except BaseException as error:
             if self.group.dead_letters is None or not is_of_records(error, len(chunk)):

@@ -29,10 +29,11 @@ class EngineSettings(BaseModel):
     """Of the worker, shared by its partitions: a third in answers of the brokers, compressed, and
     two thirds in chunks, uncompressed, in work or waiting. Exceeded by at most one record of a
     chunk and one batch of a broker."""
-    fetch_interval_s: float = Field(default=0.005, ge=0)
-    """Least time from one fetch that brought records to the next."""
-    commit_interval_s: float = Field(default=0.03, ge=0)
-    """Least time from the beginning of a chunk of few records to that of the next."""
+    fetch_interval_s: float = Field(default=0.04, ge=0)
+    """How long a broker gathers few records for the fetch after one that brought records."""
+    commit_interval_s: float = Field(default=0.035, ge=0)
+    """Least time from the beginning of a transaction to that of the next, where records are few;
+    the longest that a transaction waits for what is being folded."""
     handler_threads: int = Field(default=4, ge=1)
     batch_max_bytes: int = Field(default=900_000, ge=1024)
     """Largest record batch written; below max.message.bytes of every topic written to."""
@@ -51,8 +52,10 @@ class EngineSettings(BaseModel):
     group assigns only partitions it knows, and nobody works the others until then."""
     topic_check_interval_s: float = 30.0
     """How often the ids of the topics in use are compared with those at the start."""
-    transaction_timeout_s: float = 60.0
-    commit_timeout_s: float = 30.0
+    transaction_timeout_s: float = 20.0
+    """How long the transaction of a worker that is gone may keep its heirs, and all who read what
+    it has written to, waiting."""
+    commit_timeout_s: float = 15.0
     commit_attempts: int = Field(default=5, ge=1)
     """Attempts to commit one chunk before the process stops; each resolves the last one first."""
     recovery_timeout_s: float = 1800.0
@@ -87,6 +90,9 @@ class EngineSettings(BaseModel):
         """The part of `in_flight_max_bytes` that chunks may take up."""
         return self.in_flight_max_bytes - self.buffer_max_bytes
 
-    def transactional_id(self, group: str, partition: int) -> str:
-        """The id that makes a later owner of a partition fence the earlier one."""
-        return f"{self.app_id}-{group}-{partition}"
+    def transactional_id(self, name: str) -> str:
+        """The id by which a worker fences its earlier lives.
+
+        `name` is that of its state directory; a static member has one that outlives the directory.
+        """
+        return f"{self.app_id}-{self.instance_id or name}"

@@ -82,11 +82,16 @@ class StateLog:
                 raise self._unavailable(error) from error
         return found
 
+    def end(self, partition: int) -> int:
+        """One past the last offset of the log, committed or not. Does not wait for anybody."""
+        return self._end(TopicPartition(self.topic, partition), IsolationLevel.READ_UNCOMMITTED)
+
     def bounds(self, partition: int) -> LogBounds:
         """Where the log starts and ends, as of now.
 
-        A commit is answered before its end is written to the log: waits until no transaction is
-        open. Raises BrokerUnavailableError if one stays open.
+        Waits until no transaction is open: a commit is answered before its end is written to the
+        log, and a worker that is gone leaves one behind until it times out. Raises
+        BrokerUnavailableError if one stays open.
         """
         at = TopicPartition(self.topic, partition)
         start = self._offsets([at], OffsetSpec.earliest())[self.topic]

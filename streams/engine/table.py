@@ -42,7 +42,7 @@ class StateLogStore(Store):  # type: ignore[misc]
         """Own the assigned partitions of the state log, and nothing else."""
         topic = self.group.spec.state_topic
         owned = {tp.partition for tp in assigned if tp.topic == topic}
-        await self.group.assign(owned, generation_id)
+        await self.group.assign(owned, self.app.consumer.member(generation_id))
 
     def apply_changelog_batch(self, *_: Any, **__: Any) -> None:
         """Refuse: no record of the state log may come through Faust."""

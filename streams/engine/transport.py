@@ -27,13 +27,19 @@ from streams.engine.faust_internals import (
     Transport,
 )
 from streams.engine.flow import OBJECTS_BYTES, Delivery, FlowWindow
+from streams.engine.membership import Member
 
 _NAMED = re.compile(r"(\w+)\(")
+_GATHERED_BYTES = 1 << 16  # more than few records come to
+_IDLE_WAIT_MS = 500
 _FULL_POLL_S = 0.05  # how soon a partition whose window was full is looked at again
 
 
 class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
     """The thread that owns the aiokafka consumer, its heartbeats and its fetches."""
+
+    _is_gathering = False
+    """Whether the next fetch lets the broker gather few records."""
 
     async def stop(self) -> None:
         """Stop, and close the event loop: mode leaves one open that it has not made itself."""
@@ -79,6 +85,11 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
                 return as_told(task.exception())
         return None
 
+    def member(self, generation: int) -> Member:
+        """Who this consumer is to the group's coordinator in a generation."""
+        coordinator = self._ensure_consumer()._coordinator
+        return Member(generation, coordinator.member_id, coordinator._group_instance_id)
+
     async def _fetch_records(
         self,
         consumer: Any,
@@ -110,13 +121,33 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
                 fetched = self._drain(fetcher, active_partitions, max_records)
                 remaining = deadline - time.monotonic()
                 if fetched or remaining <= 0:
+                    self._gather(fetcher, has_records=bool(fetched))
                     return fetched
                 waiter = fetcher._create_fetch_waiter()
-                done, _ = await asyncio.wait([waiter], timeout=remaining)
-                if not done or fetcher._closed:
+                patience_s = self._patience_s()
+                done, _ = await asyncio.wait([waiter], timeout=min(remaining, patience_s))
+                if not done:
+                    waiter.cancel()
+                    self._gather(fetcher, has_records=False)
+                if fetcher._closed or (not done and remaining <= patience_s):
                     waiter.cancel()
                     return {}
-                await _as_told(waiter)  # raises authorization errors, too
+                if done:
+                    await _as_told(waiter)  # raises authorization errors, too
+
+    def _gather(self, fetcher: Any, *, has_records: bool) -> None:
+        """Have the next fetch gather for a while after one that brought records, else wait for any.
+
+        Each costs the event loops and the broker alike, however small.
+        """
+        interval_ms = int(self.consumer.fetch_interval_s * 1000)
+        self._is_gathering = has_records and interval_ms > 0
+        fetcher._fetch_min_bytes = _GATHERED_BYTES if self._is_gathering else 1
+        fetcher._fetch_max_wait_ms = interval_ms if self._is_gathering else _IDLE_WAIT_MS
+
+    def _patience_s(self) -> float:
+        """How long to wait for a fetch that gathers, until the next one is to wait for any."""
+        return 2 * self.consumer.fetch_interval_s if self._is_gathering else float("inf")
 
     def _drain(
         self, fetcher: Any, partitions: Collection[TP], max_records: int | None
@@ -176,9 +207,8 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, transport: "ChunkTransport", *args: Any, **kwargs: Any) -> None:
         self.chunk_topics = transport.chunk_topics
         self._window = transport.window
-        self._fetch_interval_s = transport.fetch_interval_s
-        self._next_fetch_s = 0.0
         self._fetch_generation = -1
+        self.fetch_interval_s = transport.fetch_interval_s
         self._fetch_max_bytes = transport.fetch_max_bytes
         self._buffer_max_bytes = transport.buffer_max_bytes
         self.rooms: dict[tuple[str, int], int] = {}
@@ -196,11 +226,7 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
         timeout: float,  # noqa: ASYNC109 - Faust's signature
     ) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         """Yield what has been fetched. Stops at a rebalance, as Faust's own does."""
-        # What arrives meanwhile is one fetch: each costs the event loops alike, however small.
-        await asyncio.sleep(self._next_fetch_s - time.monotonic())  # which may be over
         fetched, active = await self._wait_next_records(timeout)
-        if fetched:
-            self._next_fetch_s = time.monotonic() + self._fetch_interval_s
         generation = self._fetch_generation
         if fetched is None or self.should_stop:
             return
@@ -223,6 +249,11 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
         """What has ended the fetches, or the membership in the group, for good."""
         failure: BaseException | None = self._thread.failure()
         return failure
+
+    def member(self, generation: int) -> Member:
+        """Who this worker is to the group's coordinator in a generation."""
+        member: Member = self._thread.member(generation)
+        return member
 
     async def seek_to_committed(self) -> Any:
         """Seek to what is committed; where nothing is, to the beginning, which aiokafka leaves out.

@@ -4,19 +4,23 @@ import asyncio
 import errno
 import gc
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from streams.engine import Chunk, ChunkHandler, Effects, GroupSpec, NoInstruments, Output, State
-from streams.engine.commit import EncodedCommit, TransactionalWriter
+from streams.engine.commit import Part, TransactionalWriter
 from streams.engine.contract import AgentSpec
 from streams.engine.errors import FencedError
 from streams.engine.marks import Mark
+from streams.engine.membership import NOBODY, Member
 from streams.engine.seams import Seams
 from streams.engine.state_store import StateStore
+from streams.engine.worker_name import WorkerName
 from tests.support.engine_agents import row, totals_group
 from tests.support.engine_testbed import EngineTestbed, ThreadWorker
 
@@ -79,21 +83,21 @@ class SlowCommit(TransactionalWriter):
 
     is_slow = True
 
-    async def _transaction(self, chunk: Chunk, encoded: EncodedCommit) -> int:
+    async def _transaction(self, parts: Sequence[Part], member: Member) -> list[int]:
         if not self.is_slow:
-            return await super()._transaction(chunk, encoded)
+            return await super()._transaction(parts, member)
         self.is_slow = False
-        await self.hang(chunk, encoded)
+        await self.hang(parts, member)
         raise AssertionError("unreachable: it hangs")
 
-    async def hang(self, chunk: Chunk, encoded: EncodedCommit) -> None:
+    async def hang(self, parts: Sequence[Part], member: Member) -> None:
         await asyncio.Event().wait()
 
 
 class SlowAnswer(SlowCommit):
-    async def hang(self, chunk: Chunk, encoded: EncodedCommit) -> None:
-        await super()._transaction(chunk, encoded)
-        await super().hang(chunk, encoded)
+    async def hang(self, parts: Sequence[Part], member: Member) -> None:
+        await super()._transaction(parts, member)
+        await super().hang(parts, member)
 
 
 @pytest.mark.parametrize("writer", [SlowCommit, SlowAnswer])
@@ -232,16 +236,15 @@ def test_a_writer_that_is_fenced_while_it_sends_says_so(kafka: str, tmp_path: Pa
     testbed.create_topics(*topics)
 
     async def commit_after_an_heir() -> None:
-        writer, heir = (
-            TransactionalWriter("fenced", testbed.topics.state, 0, testbed.settings())
-            for _ in range(2)
-        )
+        writer, heir = (TransactionalWriter("fenced", testbed.settings()) for _ in range(2))
         await writer.open()
         await heir.open()
         outputs = [Output(topic, 0, b"k", b"v") for topic in topics[1:]]
-        encoded = writer.encode({b"k": b"v"}, Effects(outputs=[*outputs]), None)
+        log = (testbed.topics.state, 0)
+        encoded = writer.encode(log, {b"k": b"v"}, Effects(outputs=[*outputs]), None)
+        chunk = Chunk(topics[1], 0, 0, 1, [0], [0], [b"k"], [b"v"])
         try:
-            await writer.commit(Chunk(topics[1], 0, 0, 1, [0], [0], [b"k"], [b"v"]), encoded)
+            await writer.commit([Part(chunk, encoded)], NOBODY)
         finally:
             await writer.close()
             await heir.close()
@@ -249,3 +252,66 @@ def test_a_writer_that_is_fenced_while_it_sends_says_so(kafka: str, tmp_path: Pa
     with pytest.raises(FencedError):
         asyncio.run(commit_after_an_heir())
     gc.collect()  # aiokafka leaves futures behind; asyncio reports them here and not in mid-parse
+
+
+@pytest.mark.parametrize("stale", ["generation", "member_id"])
+def test_i1_a_worker_that_has_lost_its_partitions_commits_nothing(
+    testbed: EngineTestbed, stale: str
+) -> None:
+    """The group's coordinator refuses its position, and what it wrote before is aborted."""
+    topics = testbed.topics
+
+    async def commit_as_before() -> list[int]:
+        consumer = AIOKafkaConsumer(
+            topics.rows,
+            bootstrap_servers=testbed.bootstrap_servers,
+            group_id=testbed.app_id,
+            enable_auto_commit=False,
+        )
+        await consumer.start()
+        writer = TransactionalWriter("w", testbed.settings())
+        try:
+            coordinator = consumer._coordinator
+            member = Member(coordinator.generation, coordinator.member_id)
+            await writer.open()
+            committed = await writer.commit([_written(writer, topics.state, b"1")], member)
+            lost = {
+                "generation": replace(member, generation=member.generation - 1),
+                "member_id": replace(member, member_id="of-before"),
+            }[stale]
+            with pytest.raises(FencedError, match="given the partitions to other workers"):
+                await writer.commit([_written(writer, topics.state, b"2")], lost)
+            await writer.abort()
+            return committed
+        finally:
+            await writer.close()
+            await consumer.stop()
+
+    def _written(writer: TransactionalWriter, state: str, value: bytes) -> Part:
+        encoded = writer.encode((state, 0), {b"k": value}, Effects(), None)
+        end = int(value)
+        return Part(Chunk(topics.rows, 0, end - 1, end, [end - 1], [0], [b"k"], [b"v"]), encoded)
+
+    assert asyncio.run(commit_as_before()) == [0]
+    gc.collect()
+    assert testbed.read(topics.state) == [(b"k", b"1")]
+    assert testbed.positions(topics.rows)[topics.rows, 0] == 1
+
+
+def test_a_worker_ends_what_its_earlier_life_left_open(testbed: EngineTestbed) -> None:
+    """At its start: its heirs, and all who read what it has written to, wait for the end of it."""
+    settings = testbed.settings("w", transaction_timeout_s=600.0)
+    name = WorkerName(settings.state_dir)
+
+    async def leave_open() -> None:
+        writer = TransactionalWriter(settings.transactional_id(name.text), settings)
+        await writer.open()
+        encoded = writer.encode((testbed.topics.state, 0), {b"R0-1": b"lost"}, Effects(), None)
+        await writer._producer.begin_transaction()
+        await writer._send(writer._shared([Part(Chunk("", 0, 0, 0, [], [], [], []), encoded)]))
+        await writer.close()
+
+    asyncio.run(leave_open())
+    gc.collect()
+    name.release()
+    assert_goes_on_exactly(testbed, transaction_timeout_s=600.0)

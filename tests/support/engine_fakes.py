@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from streams.engine import Chunk, Effects
+from streams.engine.batches import TopicPartition as Place
 from streams.engine.errors import FencedError
+from streams.engine.membership import Member
 from streams.engine.state_log import LogBounds, SourcePosition
 from streams.engine.state_store import FLOOR_KEY, LAYOUT_KEY, fence_key, source_key
 from streams.engine.tally import Tally, tally_key
@@ -68,25 +70,30 @@ class FakeWriter:
         self._epoch = self._partition.epoch
         self._is_usable = True
 
+    async def abort(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 
     def encode(
-        self, state: Changes, effects: Effects, timestamp_ms: int | None
+        self, log: Place, state: Changes, effects: Effects, timestamp_ms: int | None
     ) -> tuple[Changes, Effects]:
         self._partition.stamps.append(timestamp_ms)
         return state, effects
 
-    async def commit(self, chunk: Chunk, encoded: tuple[Changes, Effects]) -> int:
+    async def commit(self, parts: Sequence[Any], member: Member) -> list[int]:
         assert self._is_usable, "a transaction has failed: open it first"
         self._is_usable = False
-        self._partition.before_commit(chunk)
-        if self._epoch != self._partition.epoch:
-            raise FencedError("another worker owns this partition now")
-        offset = self._partition.commit(chunk, *encoded)
-        self._partition.after_commit(chunk)
+        offsets = []
+        for part in parts:
+            self._partition.before_commit(part.chunk)
+            if self._epoch != self._partition.epoch:
+                raise FencedError("another worker owns this partition now")
+            offsets.append(self._partition.commit(part.chunk, *part.encoded))
+            self._partition.after_commit(part.chunk)
         self._is_usable = True
-        return offset
+        return offsets
 
 
 class FakeStateLog:
@@ -100,6 +107,9 @@ class FakeStateLog:
 
     def source_ends(self, topics: Sequence[str], partition: int) -> dict[str, int]:
         return dict.fromkeys(topics, self._partition.end)
+
+    def end(self, partition: int) -> int:
+        return len(self._partition.log)
 
     def bounds(self, partition: int) -> LogBounds:
         return LogBounds(0, len(self._partition.log))

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from streams.engine import (
     Output,
     State,
 )
+from streams.engine.committer import Committer
 from streams.engine.flow import Delivery, FlowWindow
+from streams.engine.membership import Member
 from streams.engine.processor import EngineParts, PartitionProcessor
 from streams.engine.seams import Seams
 from tests.support.engine_fakes import FakePartition, MemoryStore
@@ -121,9 +123,19 @@ class Running:
         )
         self.watched = Watched()
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        seams: Any = Seams(writer=partition.writer, store=store, clock=clock)
+        seams: Any = Seams(store=store, clock=clock)
         window = FlowWindow(1 << 20)
-        parts = EngineParts(settings, self.watched, window, threads, self.failure.set_result, seams)
+        writer: Any = partition.writer()
+        self.committer = Committer(settings, lambda: nullcontext(writer))
+        parts = EngineParts(
+            settings,
+            self.watched,
+            window,
+            self.committer,
+            threads,
+            self.failure.set_result,
+            seams,
+        )
         group = GroupSpec(
             "g",
             1,
@@ -134,7 +146,7 @@ class Running:
             counted=counted,
         )
         log: Any = partition.state_log()
-        self.processor = PartitionProcessor(group, 0, log, parts)
+        self.processor = PartitionProcessor(group, 0, Member(1, "m"), log, parts)
 
     def submit(self, *chunks: Chunk) -> None:
         for chunk in chunks:
@@ -162,11 +174,13 @@ class Running:
 async def running(partition: FakePartition, **changes: Any) -> AsyncIterator[Running]:
     with ThreadPoolExecutor(1) as threads:
         it = Running(partition, threads, **changes)
+        await it.committer.ready()
         await it.processor.open()
         try:
             yield it
         finally:
             await it.processor.halt(DEADLINE_S)
+            await it.committer.close()
 
 
 def held(partition: FakePartition) -> dict[bytes, bytes | None]:

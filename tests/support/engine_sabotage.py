@@ -3,23 +3,23 @@
 Each part here stands in the place of the engine's own, through `Seams`.
 """
 
-import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka import AIOKafkaProducer
 
-from streams.engine import Chunk, Effects, EngineApp, EngineSettings
+from streams.engine import EngineApp, EngineSettings
 from streams.engine.batches import EncodedBatch
-from streams.engine.commit import EncodedCommit, TransactionalWriter
+from streams.engine.commit import EncodedCommit, Part, TransactionalWriter
 from streams.engine.connection import aiokafka_options, broker_urls
 from streams.engine.errors import CommitOutcomeUnknownError
+from streams.engine.faust_internals import BatchBuilder
 from streams.engine.marks import Mark, Reached
+from streams.engine.membership import NOBODY, Member
 from streams.engine.seams import Seams
 from streams.engine.state_log import StateLog
 from streams.engine.state_store import StateStore
@@ -35,12 +35,13 @@ class Sabotage(StrEnum):
     OFFSETS_FIRST = "offsets are committed ahead of the transaction"
     OFFSETS_LAST = "offsets are committed after the transaction, and nothing is skipped"
     LOCAL_WRITE_FIRST = "the local state is written before the commit"
-    NO_FENCING = "every writer has a transactional id of its own"
+    NO_MEMBER = "positions are committed without a generation and a member"
+    OTHER_NAME = "every life of a worker has a transactional id of its own"
     NO_TRANSACTION = "records are sent without a transaction"
     UNCOMMITTED_SOURCE = "sources are read uncommitted"
     UNCOMMITTED_STATE = "the state log is read uncommitted"
     NO_CATCH_UP = "the local state is not brought to the end of its log"
-    NO_LEASE = "dispatchers act without a lease"
+    NO_LEASE = "dispatchers act without a lease, and one of them however late"
     STUCK = "a restore hangs, and does not hear that it is to stop"
 
     @property
@@ -63,10 +64,10 @@ def sabotaged_seams(sabotage: Sabotage, reached: Reached) -> Seams:
         stores["/".join(path.parts[-2:])] = made
         return made
 
-    def writer(transactional_id: str, *args: Any) -> TransactionalWriter:
-        made = _WRITERS.get(sabotage, TransactionalWriter)(transactional_id, *args)
+    def writer(*args: Any) -> TransactionalWriter:
+        made = _WRITERS.get(sabotage, TransactionalWriter)(*args)
         if isinstance(made, LocalWriteFirst):
-            made.store_of = lambda: stores["/".join(transactional_id.rsplit("-", 2)[1:])]
+            made.stores = stores
         return made
 
     return Seams(reached, writer, store, _LOGS.get(sabotage, StateLog))
@@ -76,7 +77,13 @@ def sabotage_transport(sabotage: Sabotage, app: EngineApp) -> None:
     if sabotage is Sabotage.UNCOMMITTED_SOURCE:
         own = app.transport
         app.transport = UncommittedTransport(
-            broker_urls(app.settings), app, chunk_topics=own.chunk_topics, window=own.window
+            broker_urls(app.settings),
+            app,
+            chunk_topics=own.chunk_topics,
+            window=own.window,
+            buffer_max_bytes=own.buffer_max_bytes,
+            fetch_max_bytes=own.fetch_max_bytes,
+            fetch_interval_s=own.fetch_interval_s,
         )
 
 
@@ -85,72 +92,80 @@ class AnswerLost(TransactionalWriter):
 
     commits = 0
 
-    async def commit(self, chunk: Chunk, encoded: EncodedCommit) -> int:
-        offset = await super().commit(chunk, encoded)
+    async def commit(self, parts: Sequence[Part], member: Member) -> list[int]:
+        offsets = await super().commit(parts, member)
         self.commits += 1
         if self.commits % 4 == 0:
             raise CommitOutcomeUnknownError("the answer is lost")
-        return offset
+        return offsets
 
 
 class OffsetsApart(TransactionalWriter):
-    """Records and offset in two transactions."""
+    """Records and offsets in two transactions."""
 
-    async def _send(self, encoded: EncodedCommit) -> int:
-        producer = self._producer
-        await producer.begin_transaction()
-        sent = [
-            await producer.send_batch(batch.builder, batch.topic, partition=batch.partition)
-            for batch in (*encoded.state, *encoded.outputs)
-        ]
-        results = await asyncio.gather(*sent)
-        self._reached(Mark.IN_TRANSACTION)
-        await producer.commit_transaction()
-        last = len(encoded.state) - 1
-        return int(results[last].offset) + encoded.state[last].records - 1
-
-    async def _move(self, chunk: Chunk) -> None:
+    async def _write(self, parts: Sequence[Part]) -> list[int]:
         await self._producer.begin_transaction()
-        await move_group(self._producer, chunk, self._settings)
+        ends = await self._send(self._shared(parts))
+        await self._producer.commit_transaction()
+        return [ends[part.encoded.log] for part in parts]
+
+    async def _move(self, parts: Sequence[Part], member: Member) -> None:
+        await self._producer.begin_transaction()
+        await self._send_positions(parts, member)
         await self._producer.commit_transaction()
 
 
 class OffsetsFirst(OffsetsApart):
-    async def _transaction(self, chunk: Chunk, encoded: EncodedCommit) -> int:
-        await self._move(chunk)
-        return await self._send(encoded)
+    async def _transaction(self, parts: Sequence[Part], member: Member) -> list[int]:
+        await self._move(parts, member)
+        return await self._write(parts)
 
 
 class OffsetsLast(OffsetsApart):
-    async def _transaction(self, chunk: Chunk, encoded: EncodedCommit) -> int:
-        offset = await self._send(encoded)
+    async def _transaction(self, parts: Sequence[Part], member: Member) -> list[int]:
+        offsets = await self._write(parts)
         self._reached(Mark.BEFORE_COMMIT)
-        await self._move(chunk)
-        return offset
+        await self._move(parts, member)
+        return offsets
 
 
 class LocalWriteFirst(TransactionalWriter):
-    store_of: Callable[[], StateStore]
+    stores: dict[str, StateStore]
 
-    def encode(self, state: Any, effects: Effects, timestamp_ms: int | None) -> EncodedCommit:
-        self._changes = dict(state)  # of the only chunk in work
-        return super().encode(state, effects, timestamp_ms)
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._changes: dict[tuple[str, int], Any] = {}
 
-    async def commit(self, chunk: Chunk, encoded: EncodedCommit) -> int:
-        store = self.store_of()
-        store.apply(self._changes, store.log_offset or 0)
-        return await super().commit(chunk, encoded)
+    def encode(self, log: tuple[str, int], state: Any, *args: Any) -> EncodedCommit:
+        self._changes[log] = dict(state)  # of the only chunk in work there
+        return super().encode(log, state, *args)
+
+    async def commit(self, parts: Sequence[Part], member: Member) -> list[int]:
+        for part in parts:
+            topic, partition = part.encoded.log
+            group = topic.removesuffix("-state").rpartition("-")[2]
+            store = self.stores[f"{group}/{partition}"]
+            store.apply(self._changes[part.encoded.log], store.log_offset or 0)
+        return await super().commit(parts, member)
 
 
-class NoFencing(TransactionalWriter):
+class NoMember(TransactionalWriter):
+    async def commit(self, parts: Sequence[Part], member: Member) -> list[int]:
+        return await super().commit(parts, NOBODY)
+
+
+class OtherName(TransactionalWriter):
     def __init__(self, transactional_id: str, *args: Any) -> None:
         super().__init__(f"{transactional_id}-{uuid4().hex}", *args)
 
 
 class NoTransaction(TransactionalWriter):
-    """Waits for every answer, first that of the state log, then moves the group."""
+    """Waits for every answer, first those of the state logs, then moves the group."""
 
     _mover: Any = None
+
+    def _new_builder(self) -> BatchBuilder:
+        return BatchBuilder(self._settings.batch_max_bytes, 0, is_transactional=False)
 
     async def open(self) -> None:
         await super().open()
@@ -166,30 +181,31 @@ class NoTransaction(TransactionalWriter):
             await mover.stop()
         await super().close()
 
-    async def _transaction(self, chunk: Chunk, encoded: EncodedCommit) -> int:
-        offset = -1
-        for batch in encoded.state:
-            offset = await self._send(batch) + batch.records - 1
+    async def _transaction(self, parts: Sequence[Part], member: Member) -> list[int]:
+        logs = {part.encoded.log for part in parts}
+        batches = self._shared(parts)
+        ends = {}
+        for batch in batches:
+            if (at := (batch.topic, batch.partition)) in logs:
+                ends[at] = await self._send_one(batch)
         self._reached(Mark.IN_TRANSACTION)
-        for batch in encoded.outputs:
-            await self._send(batch)
-        await self._mover.begin_transaction()
-        await move_group(self._mover, chunk, self._settings)
-        await self._mover.commit_transaction()
-        return offset
+        for batch in batches:
+            if (batch.topic, batch.partition) not in logs:
+                await self._send_one(batch)
+        plain, self._producer = self._producer, self._mover
+        try:
+            await self._producer.begin_transaction()
+            await self._send_positions(parts, member)
+            await self._producer.commit_transaction()
+        finally:
+            self._producer = plain
+        return [ends[part.encoded.log] for part in parts]
 
-    async def _send(self, batch: EncodedBatch) -> int:
+    async def _send_one(self, batch: EncodedBatch) -> int:
         sent = await self._producer.send_batch(
             batch.builder, batch.topic, partition=batch.partition
         )
-        return int((await sent).offset)
-
-
-async def move_group(producer: Any, chunk: Chunk, settings: EngineSettings) -> None:
-    position = {
-        TopicPartition(chunk.topic, chunk.partition): OffsetAndMetadata(chunk.end_offset, "")
-    }
-    await producer.send_offsets_to_transaction(position, settings.app_id)
+        return int((await sent).offset) + batch.records - 1
 
 
 class NoFence(StateStore):
@@ -235,7 +251,8 @@ _WRITERS: dict[Sabotage, type[TransactionalWriter]] = {
     Sabotage.OFFSETS_FIRST: OffsetsFirst,
     Sabotage.OFFSETS_LAST: OffsetsLast,
     Sabotage.LOCAL_WRITE_FIRST: LocalWriteFirst,
-    Sabotage.NO_FENCING: NoFencing,
+    Sabotage.NO_MEMBER: NoMember,
+    Sabotage.OTHER_NAME: OtherName,
     Sabotage.NO_TRANSACTION: NoTransaction,
 }
 _STORES: dict[Sabotage, type[StateStore]] = {

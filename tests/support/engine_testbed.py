@@ -162,6 +162,8 @@ class EngineTestbed:
             "state_dir": self.directory / worker,
             "session_timeout_s": 6.0,
             "heartbeat_interval_s": 1.0,
+            "transaction_timeout_s": 8.0,
+            "commit_timeout_s": 6.0,
             "request_timeout_s": 20.0,
             "retry_backoff_s": 0.1,
             "retry_backoff_max_s": 1.0,

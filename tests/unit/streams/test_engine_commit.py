@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import uvloop
@@ -14,10 +13,10 @@ from aiokafka.errors import KafkaConnectionError
 
 from schemas.errors import BrokerUnavailableError
 from streams.engine import EngineSettings
-from streams.engine.commit import EncodedCommit, TransactionalWriter
+from streams.engine.commit import TransactionalWriter
 from streams.engine.connection import losses_told
-from streams.engine.contract import Chunk
 from streams.engine.errors import CommitOutcomeUnknownError
+from streams.engine.membership import NOBODY
 
 SETTINGS = EngineSettings(
     app_id="a", bootstrap_servers="127.0.0.1:1", state_dir=Path("x"), request_timeout_s=5.0
@@ -50,7 +49,7 @@ class Connection:
 
 def run(story: Callable[[TransactionalWriter, AIOKafkaProducer], Awaitable[None]]) -> None:
     async def told() -> None:
-        writer = TransactionalWriter("t", "state", 0, SETTINGS)
+        writer = TransactionalWriter("t", SETTINGS)
         producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1", transactional_id="t")
         writer._producer = producer
         await story(writer, producer)
@@ -81,9 +80,8 @@ def test_d11_a_transaction_whose_connection_was_lost_has_an_unknown_outcome(
 ) -> None:
     async def story(writer: TransactionalWriter, producer: AIOKafkaProducer) -> None:
         monkeypatch.setattr(producer, "begin_transaction", write_to_a_closed_connection)
-        chunk: Any = Chunk
         with pytest.raises(CommitOutcomeUnknownError):
-            await writer.commit(chunk, EncodedCommit([], []))
+            await writer.commit([], NOBODY)
 
     run(story)
 
@@ -122,7 +120,7 @@ def test_a_record_of_two_batches_and_of_a_mebibyte_can_be_written(
     async def story(_: TransactionalWriter, __: AIOKafkaProducer) -> None:
         monkeypatch.setattr(AIOKafkaProducer, "start", start)
         settings = SETTINGS.model_copy(update={"batch_max_bytes": batch})
-        await TransactionalWriter("t", "state", 0, settings).open()
+        await TransactionalWriter("t", settings).open()
 
     run(story)
     assert sizes == [largest]

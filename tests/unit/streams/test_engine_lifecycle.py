@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from streams.engine import (
     create_app,
 )
 from streams.engine.flow import Delivery
+from streams.engine.membership import Member
 from streams.engine.seams import Seams
 from streams.engine.table import StateLogStore
 from tests.support.engine_fakes import FakePartition, MemoryStore
@@ -179,10 +181,12 @@ async def app_of(partition: FakePartition, tmp_path: Path) -> AsyncIterator[tupl
         GroupSpec("h", 2, [AgentSpec("others", add_up)], "other-log"),
     ]
     app = create_app(settings, groups, watched, seams)
+    app.consumer = SimpleNamespace(member=lambda generation: Member(generation, "m"))
     try:
         yield app, watched
     finally:
         await asyncio.gather(*(group.halt() for group in app.groups))
+        await app.committer.close()
         app.threads.shutdown()
 
 

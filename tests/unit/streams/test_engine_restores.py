@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from streams.engine import AgentSpec, EngineSettings, GroupSpec, NoInstruments
+from streams.engine.committer import Committer
 from streams.engine.flow import FlowWindow
 from streams.engine.group import GroupRuntime
+from streams.engine.membership import Member
 from streams.engine.processor import EngineParts
 from streams.engine.seams import Seams
 from streams.worker import EXIT_STOPPED, Worker
@@ -38,12 +40,18 @@ async def restoring(groups: int, tmp_path: Path) -> AsyncIterator[tuple[Any, lis
 
     partition = FakePartition(during_catch_up=restore)
     settings = EngineSettings(app_id="a", bootstrap_servers="127.0.0.1:1", state_dir=tmp_path)
-    seams: Any = Seams(
-        writer=partition.writer, store=MemoryStore, log=lambda *_: partition.state_log()
-    )
+    seams: Any = Seams(store=MemoryStore, log=lambda *_: partition.state_log())
+    writer: Any = partition.writer()
+    committer = Committer(settings, lambda: nullcontext(writer))
     with ThreadPoolExecutor(1) as threads:
         parts = EngineParts(
-            settings, NoInstruments(), FlowWindow(1 << 20), threads, lambda _: None, seams
+            settings,
+            NoInstruments(),
+            FlowWindow(1 << 20),
+            committer,
+            threads,
+            lambda _: None,
+            seams,
         )
         runtimes = [
             GroupRuntime(
@@ -53,7 +61,11 @@ async def restoring(groups: int, tmp_path: Path) -> AsyncIterator[tuple[Any, lis
             for number in range(groups)
         ]
         app = SimpleNamespace(
-            settings=settings, groups=runtimes, threads=threads, stop=lambda: asyncio.sleep(0)
+            settings=settings,
+            groups=runtimes,
+            committer=committer,
+            threads=threads,
+            stop=lambda: asyncio.sleep(0),
         )
         try:
             yield app, runtimes
@@ -67,7 +79,7 @@ async def test_a_rebalance_opens_all_groups_while_the_first_restore(tmp_path: Pa
     """Until it is over the consumer does not beat: the worker would lose what it restores."""
     async with restoring(5, tmp_path) as (_, groups), asyncio.timeout(_DEADLINE_S):
         for group in groups:
-            await group.assign(range(_PARTITIONS), 1)
+            await group.assign(range(_PARTITIONS), Member(1, "m"))
         assert [len(group.processors) for group in groups] == [_PARTITIONS] * 5
 
 
@@ -77,7 +89,7 @@ async def test_d11_a_worker_that_restores_stops_when_told(
 ) -> None:
     monkeypatch.setattr("streams.worker._CUT_OFF_STOP_S", 3600.0)  # it would end this process
     async with restoring(1, tmp_path) as (app, groups), asyncio.timeout(_DEADLINE_S):
-        await groups[0].assign(range(_PARTITIONS), 1)
+        await groups[0].assign(range(_PARTITIONS), Member(1, "m"))
         worker = Worker(app)
         await worker._shut_down(EXIT_STOPPED)
         assert worker._last_resort is not None

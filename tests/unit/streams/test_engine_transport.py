@@ -178,6 +178,7 @@ class WaitingFetch:
         self.consumer._fetch_generation = 1
         self.consumer._fetch_max_bytes = self.consumer._buffer_max_bytes = 1 << 20
         self.consumer.rooms = {(TP.topic, TP.partition): 1 << 20}
+        self.consumer.fetch_interval_s = 0.025
         self.thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
         self.thread.consumer = self.consumer
         self.waits = asyncio.Event()
@@ -221,6 +222,47 @@ async def test_a_fetch_delivers_what_comes_while_it_waits() -> None:
     waiting = WaitingFetch()
     assert list(await waiting.outcome(lambda: None)) == [TP]
     assert waiting.position.position == 3
+
+
+def next_fetch(waiting: WaitingFetch) -> tuple[int, int]:
+    """The least bytes the next fetch wants, and the milliseconds it lets the broker wait."""
+    return waiting.fetcher._fetch_min_bytes, waiting.fetcher._fetch_max_wait_ms
+
+
+@pytest.mark.asyncio
+async def test_after_records_the_broker_gathers_and_after_a_silence_it_waits_for_any() -> None:
+    waiting = WaitingFetch()
+    await waiting.outcome(lambda: None)
+    assert next_fetch(waiting) == (65_536, 25)
+    waiting.fetcher._records.clear()
+    assert await waiting.fetch(0.2) == {}
+    assert next_fetch(waiting) == (1, 500)
+
+
+@pytest.mark.asyncio
+async def test_without_an_interval_the_broker_gathers_nothing() -> None:
+    waiting = WaitingFetch()
+    waiting.consumer.fetch_interval_s = 0.0
+    await waiting.outcome(lambda: None)
+    assert next_fetch(waiting) == (1, 500)
+
+
+@pytest.mark.asyncio
+async def test_a_fetch_goes_on_waiting_when_nothing_was_gathered() -> None:
+    waiting = WaitingFetch()
+    await waiting.outcome(lambda: None)
+    waiting.fetcher._records.clear()
+    waiting.result, _ = fetched(base_offset=3, count=1, position=3)
+    waiting.waits.clear()
+    fetch = asyncio.create_task(waiting.fetch(60.0))
+    await waiting.waits.wait()
+    first = waiting.waiter
+    waiting.waits.clear()
+    await waiting.waits.wait()
+    assert first.cancelled()
+    waiting.fetcher._records[TP] = waiting.result
+    waiting.waiter.set_result(None)
+    assert list(await fetch) == [TP]
 
 
 @pytest.mark.asyncio
