@@ -11,7 +11,7 @@ class Mark(StrEnum):
     """Where a processor is; in the order in which it gets there."""
 
     IN_REBALANCE = "in rebalance"
-    """The earlier owner is fenced; the rebalance waits for this partition to be opened."""
+    """The partition is this worker's; the rebalance waits for it to be opened."""
     RESTORING = "restoring"
     """Some of the state log is in the local state. Reached in a thread, once for each batch."""
     BEFORE_TRANSACTION = "before transaction"

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -530,11 +531,7 @@ class PartitionProcessor:
 
         A chunk that covers nothing is committed too: it moves a position that was set back.
         """
-        if len(chunk) < _FEW_RECORDS:
-            with self._committer.folding():
-                prepared = await self._prepare(chunk, handler)
-        else:
-            prepared = await self._prepare(chunk, handler)
+        prepared = await self._prepare(chunk, handler)
         self._reached(Mark.BEFORE_TRANSACTION)
         part = Part(chunk, prepared.commit)
         try:
@@ -567,7 +564,9 @@ class PartitionProcessor:
             if is_again:
                 self.touch()  # waiting is not a stall
             began = time.monotonic()
-            prepared = await self._in_thread(lambda: self._fold(chunk, handler))
+            is_quick = len(chunk) < _FEW_RECORDS
+            with self._committer.folding() if is_quick else nullcontext():
+                prepared = await self._in_thread(lambda: self._fold(chunk, handler))
             if len(chunk):
                 seconds = prepared.folded_at_s - began
                 self._parts.instruments.handler_seconds(self.group.name, chunk.topic, seconds)

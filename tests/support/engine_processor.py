@@ -117,9 +117,12 @@ class Running:
             app_id="a",
             bootstrap_servers="unused:1",
             state_dir=Path("unused"),
-            retry_backoff_s=0.001,
-            retry_backoff_max_s=0.001,
-            **{"commit_interval_s": 0.0, **changes},
+            **{
+                "retry_backoff_s": 0.001,
+                "retry_backoff_max_s": 0.001,
+                "commit_interval_s": 0.0,
+                **changes,
+            },
         )
         self.watched = Watched()
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 
@@ -36,7 +35,6 @@ class Sabotage(StrEnum):
     OFFSETS_LAST = "offsets are committed after the transaction, and nothing is skipped"
     LOCAL_WRITE_FIRST = "the local state is written before the commit"
     NO_MEMBER = "positions are committed without a generation and a member"
-    OTHER_NAME = "every life of a worker has a transactional id of its own"
     NO_TRANSACTION = "records are sent without a transaction"
     UNCOMMITTED_SOURCE = "sources are read uncommitted"
     UNCOMMITTED_STATE = "the state log is read uncommitted"
@@ -154,11 +152,6 @@ class NoMember(TransactionalWriter):
         return await super().commit(parts, NOBODY)
 
 
-class OtherName(TransactionalWriter):
-    def __init__(self, transactional_id: str, *args: Any) -> None:
-        super().__init__(f"{transactional_id}-{uuid4().hex}", *args)
-
-
 class NoTransaction(TransactionalWriter):
     """Waits for every answer, first those of the state logs, then moves the group."""
 
@@ -252,7 +245,6 @@ _WRITERS: dict[Sabotage, type[TransactionalWriter]] = {
     Sabotage.OFFSETS_LAST: OffsetsLast,
     Sabotage.LOCAL_WRITE_FIRST: LocalWriteFirst,
     Sabotage.NO_MEMBER: NoMember,
-    Sabotage.OTHER_NAME: OtherName,
     Sabotage.NO_TRANSACTION: NoTransaction,
 }
 _STORES: dict[Sabotage, type[StateStore]] = {

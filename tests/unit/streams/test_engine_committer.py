@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from streams.engine import Chunk, EngineSettings
+from schemas.errors import TransientError
+from streams.engine import Chunk, Effects, EngineSettings, State
 from streams.engine.commit import EncodedCommit, Part
 from streams.engine.committer import Committer
 from streams.engine.errors import CommitOutcomeUnknownError, FencedError, RecordTooLargeError
 from streams.engine.membership import Member
+from tests.support.engine_fakes import FakePartition
+from tests.support.engine_processor import numbers, running
 
 pytestmark = pytest.mark.asyncio
 
@@ -211,3 +214,23 @@ async def test_a_committer_that_is_closed_leaves_no_transaction_open() -> None:
     async with committing() as (committer, writer):
         await committer.close()
         assert writer.is_aborted and writer.is_closed
+
+
+async def test_a_handler_that_is_to_be_called_again_holds_no_transaction_up() -> None:
+    called = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def unavailable(_: Chunk, __: State) -> Effects:
+        loop.call_soon_threadsafe(called.set)
+        raise TransientError("the registry does not answer")
+
+    partition = FakePartition()
+    pauses = {"retry_backoff_s": DEADLINE_S, "retry_backoff_max_s": DEADLINE_S}
+    async with (
+        running(partition, handler=unavailable, commit_interval_s=DEADLINE_S, **pauses) as it,
+        asyncio.timeout(DEADLINE_S / 2),
+    ):
+        it.submit(numbers(0, 1))
+        await called.wait()
+        encoded: Any = ({b"x": b"1"}, Effects())
+        assert await it.committer.commit(Part(numbers(7, 1), encoded), MEMBER) == 0
