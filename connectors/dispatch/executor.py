@@ -121,6 +121,7 @@ class TargetExecutor:
         self._news: dict[str, asyncio.Event] = {}  # natural key → came since its step was chosen
         self._pacer = Pacer(self._refusals, self._try_again, now=self._now_s, spawn=spawn)
         self._pacer.wake()
+        self._show()
 
     @property
     def waiting(self) -> int:

@@ -441,6 +441,15 @@ def test_a5_the_deadline_of_an_attempt_counts_from_its_intent(
     virtually(story)
 
 
+def test_a_target_that_nothing_was_sent_to_yet_is_told_to_be_open() -> None:
+    async def story() -> None:
+        async with bench(Erp()) as it:
+            labels = {"target": "netsuite"}
+            assert it.registry.get_sample_value("psastream_target_paused", labels) == 0
+
+    virtually(story)
+
+
 @pytest.mark.fault("D1", place="connectors/dispatch/verdicts.py")
 def test_d1_a_broker_that_is_slow_says_nothing_about_the_target() -> None:
     async def story() -> None:
