@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from psastream.status.model import ProcessState, SourceState, TargetState
 
-PROBE_S: Final = 3.0
+PROBE_S: Final = 5.0
 """Longest wait for one answer of a process."""
 REASONS_MAX: Final = 20
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from connectors.debezium.client import ConnectorFile, read_connector_file
 from connectors.toolkit.faults import UnreadableBodyError
-from psastream.check.broker import broker_findings, topic_findings
+from psastream.check.broker import SESSIONS_MS, TRANSACTION_MS, broker_findings, topic_findings
 from psastream.check.clocks import Clock, asked_over_http, clock_findings
 from psastream.check.connect import Told, ask_connect, connector_findings
 from psastream.check.databases import (
@@ -53,14 +53,14 @@ AT = datetime(2026, 11, 28, 10, tzinfo=UTC)
 BROKERS = BrokerTraits(
     3,
     {
-        "transaction.max.timeout.ms": "900000",
-        "group.max.session.timeout.ms": "1800000",
-        "group.min.session.timeout.ms": "6000",
+        "transaction.max.timeout.ms": str(TRANSACTION_MS),
+        "group.max.session.timeout.ms": str(max(SESSIONS_MS)),
+        "group.min.session.timeout.ms": str(min(SESSIONS_MS)),
         "min.insync.replicas": "2",
         "auto.create.topics.enable": "false",
     },
 )
-"""As Kafka 4.1 tells them."""
+"""The least that will do."""
 
 
 def present(topic: Topic, **settings: str) -> PresentTopic:
@@ -110,9 +110,24 @@ def test_brokers_that_can_do_all_are_well() -> None:
         (replace(BROKERS, nodes=1), 3, "fail", "each topic is to have 3 copies"),
         (replace(BROKERS, transaction_problem="timed out"), 3, "fail", "none can begin: timed out"),
         (replace(BROKERS, settings={}), 3, "skip", "settings: cannot be read"),
-        (settings(transaction_max_timeout_ms="59999"), 3, "fail", "workers ask for 60000"),
-        (settings(group_max_session_timeout_ms="20000"), 3, "fail", "workers ask for 30000"),
-        (settings(group_min_session_timeout_ms="16000"), 3, "fail", "dispatchers ask for 15000"),
+        (
+            settings(transaction_max_timeout_ms=str(TRANSACTION_MS - 1)),
+            3,
+            "fail",
+            f"workers ask for {TRANSACTION_MS}",
+        ),
+        (
+            settings(group_max_session_timeout_ms=str(max(SESSIONS_MS) - 1)),
+            3,
+            "fail",
+            f"workers ask for {max(SESSIONS_MS)}",
+        ),
+        (
+            settings(group_min_session_timeout_ms=str(min(SESSIONS_MS) + 1)),
+            3,
+            "fail",
+            f"dispatchers ask for {min(SESSIONS_MS)}",
+        ),
         (settings(min_insync_replicas="3"), 2, "fail", "no write to a topic of 2 would be taken"),
         (settings(auto_create_topics_enable="true"), 3, "warn", "another partition count"),
     ],
@@ -290,6 +305,11 @@ def test_an_answer_of_another_form_is_no_answer(path: str) -> None:
 def test_connectors_that_are_made_next_are_not_missed() -> None:
     answered = ask(connect_that_answers(**{STATUS: ABSENT}))
     assert told(connector_findings(answered, are_made=True)) == []
+    config = json.dumps({**CONNECTOR.config, "slot.name": "other"})
+    paused = '{"connector": {"state": "PAUSED"}, "tasks": []}'
+    answered = ask(connect_that_answers(**{STATUS: paused, CONFIG: config}))
+    (found,) = told(connector_findings(answered, are_made=True))
+    assert found == ("warn", "inhouse-psa: PAUSED, tasks none")
 
 
 def test_a_database_that_can_be_read_is_well() -> None:

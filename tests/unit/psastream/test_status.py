@@ -164,6 +164,29 @@ def test_a_source_that_is_not_read_is_told(line: str, verdict: Verdict, said: st
     assert said in line_with(status, said)
 
 
+def test_a_system_was_captured_when_the_newest_record_of_its_topics_was_written() -> None:
+    newest = {"src.netsuite.customer": AGO, "src.netsuite.project": AT, "src.float.role": AGO}
+    captured = {each.system: each.captured_at for each in running(newest=newest).sources}
+    assert captured == {"salesforce": None, "netsuite": AT, "float": AGO, "inhouse": None}
+
+
+def test_where_exceptions_cannot_be_read_dispatchers_still_tell_of_targets() -> None:
+    status = running(exceptions=None)
+    assert status.exceptions is None
+    assert [(each.target, each.is_paused, each.refused) for each in status.targets] == [
+        ("netsuite", False, None),
+        ("float", False, None),
+    ]
+    silent = assembled(
+        AT, FIRM, answers=[], connectors=[], kafka=OfKafka(exceptions=[]), unknown=[]
+    )
+    assert [(each.target, each.is_paused) for each in silent.targets] == [
+        ("netsuite", None),
+        ("float", None),
+    ]
+    assert assembled(AT, FIRM, answers=[], connectors=[], kafka=OfKafka(), unknown=[]).targets == []
+
+
 def test_a_poller_that_falls_silent_is_a_failure() -> None:
     silent = replace(running(), at=AT + timedelta(minutes=16))
     assert {name for name, verdict in silent.verdicts() if verdict is Verdict.FAIL} == {
