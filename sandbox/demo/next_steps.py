@@ -14,13 +14,14 @@ from rich.console import Console
 ENVIRONMENT_FILE: Final = "env.sh"
 STAYS_UP: Final = "everything stays up; Ctrl-C ends it"
 KEPT: Final = {
-    "psastream topics read psa.metric.project_margin": "the margins above",
+    'psastream sql "SELECT project, month, margin, currency\n'
+    '                 FROM margin_by_project_month"': "the margins above",
     "psastream exceptions list": "what waits for a person",
-    "psastream prove accounting": "that no record was lost",
+    "psastream status": "how all that runs is",
 }
 """What works in another shell while everything stays up, with `ENVIRONMENT_FILE` read."""
 ENDED: Final = {
-    "psastream demo --keep": "the same, and it stays up",
+    "psastream demo --keep": "stays up, to be asked",
     "psastream flows": "who sends what to whom",
     "psastream topics list": "every topic and its owner",
 }
@@ -58,8 +59,11 @@ def print_kept(console: Console, environment: Path, addresses: Mapping[str, str]
     _print(console, STAYS_UP)
     _print(console, "Try next, in another shell:")
     _print(console, f"  . {shlex.quote(str(environment))}")
-    for line, what in KEPT.items():
-        _print(console, f"  {line}", what)
+    for command, what in KEPT.items():
+        *lines, last = command.splitlines()
+        for line in lines:
+            _print(console, f"  {line}")
+        _print(console, f"  {last}", what)
     _print(console, "Addresses:")
     for name, address in addresses.items():
         _print(console, f"  {name:<20}{address}")

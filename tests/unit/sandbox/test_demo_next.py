@@ -29,6 +29,7 @@ def test_the_file_for_another_shell_finds_psastream_and_what_stays_up(tmp_path: 
     file = write_environment(directory, {"PSASTREAM_LANDSCAPE": "a 'b' $c"})
     printed = io.StringIO()
     print_kept(Console(file=printed, width=80), file, {"kafka": "127.0.0.1:1"})
+    assert max(len(line) for line in printed.getvalue().splitlines() if "env.sh" not in line) <= 80
     [read] = [line for line in printed.getvalue().splitlines() if line.startswith("  . ")]
     asked = 'printf "%s|%s" "$(command -v psastream)" "$PSASTREAM_LANDSCAPE"'
     shell = subprocess.run(
