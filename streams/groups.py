@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from zlib import crc32
 
+from schemas.exact import FEW
 from schemas.landscape import Landscape
 from schemas.mapping.compiled import ObjectMapping
 from schemas.topics import NORMALIZE, PARTITIONS, state_topic
@@ -21,7 +22,6 @@ from streams.engine import AgentSpec, ChunkHandler, GroupSpec
 from tables.customer.table import CustomerTable
 from tables.engagement.table import EngagementTable
 from tables.foundation import facts
-from tables.foundation.columns import FEW
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox
 from tables.measures.own import OwnMeasure

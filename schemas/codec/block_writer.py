@@ -35,11 +35,9 @@ from schemas.codec.types import (
     record_type,
 )
 from schemas.errors import InvalidEntityError, SchemaMismatchError
+from schemas.exact import FEW
 
 Lengths: TypeAlias = npt.NDArray[np.int64]
-
-FEW: Final = 64
-"""Up to so many rows, a record at a time is faster than columns."""
 
 _ZERO: Final = np.int64(0)
 _INT64_MAX: Final = 2**63 - 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.codec.record import AvroSchema
+from schemas.exact import FEW
 from schemas.mapping.lookups import Lookup, nothing_found
 from schemas.mapping.trial import UNUSABLE
 from schemas.topics import Topic
@@ -107,13 +108,14 @@ class ObjectMapping:
         """
         if "position" not in envelopes.columns:
             envelopes = envelopes.with_columns(self.position)
-        flat = envelopes.select(self.flat)
+        is_few = envelopes.height <= FEW  # handing them to polars' threads takes longer
+        flat = (envelopes.select_seq if is_few else envelopes.select)(self.flat)
         if self.lookups:
             if found is None:
                 found = nothing_found(self.lookups, envelopes.height)
             flat = flat.hstack(found)
         working = with_computed(flat, self.computed)
-        working = working.with_columns(self.fields)
+        working = (working.with_columns_seq if is_few else working.with_columns)(self.fields)
         exists = [target.exists for target in self.targets if target.exists is not None]
         rows = working.select(
             "id",

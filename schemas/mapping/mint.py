@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from schemas import identity
+from schemas.exact import FEW
 from schemas.mapping.config import Mint
 
 # Ids that many rows share; the cache spans chunks.
@@ -61,6 +62,9 @@ def correlation_ids(roots: pl.Series) -> pl.Series:
     Nearly every row is the root of its own work, so there is nothing to cache: only the hash is
     taken root by root, its letters are made for all of them at once.
     """
+    if len(roots) <= FEW:
+        each = [None if root is None else identity.correlation_id(root) for root in roots.to_list()]
+        return pl.Series(roots.name, each, dtype=pl.String)
     digests = b"".join(
         [hashlib.sha256((root or "").encode()).digest()[:_DIGEST_BYTES] for root in roots.to_list()]
     )

@@ -23,6 +23,7 @@ import structlog
 from schemas.codec.columnar import ChunkReader, DecodedChunk, frame_dtypes
 from schemas.contracts import record_schema
 from schemas.envelope import UNAVAILABLE, Operation
+from schemas.exact import FEW
 from schemas.mapping.compiled import MappedRows, ObjectMapping, Rejection, TargetMapping
 from schemas.position import table_reads
 from schemas.topics import PARTITIONS
@@ -39,7 +40,6 @@ from streams.agents.normalize_writer import Chosen, Places, TargetWriter, part
 from streams.agents.registry import SchemaSource
 from streams.agents.source_log import SourceLog, log_key
 from streams.engine import Accounting, Chunk, Effects, Output, OutputBatch, State
-from tables.foundation.columns import FEW
 from tables.lookups import LookupTable, Reason, Seeker, Wait
 
 AGENT: Final = "normalize"

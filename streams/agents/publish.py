@@ -11,12 +11,12 @@ from schemas.codec.columnar import ChunkEncoder
 from schemas.codec.framing import header
 from schemas.codec.record import RecordCodec
 from schemas.contracts import record_of
+from schemas.exact import FEW
 from schemas.keys import KEY_SCHEMA, encode_keys
 from schemas.routing import partition_of
 from schemas.topics import Topic, topic_of
 from streams.agents.registry import SubjectIds
 from streams.engine import Output, OutputBatch
-from tables.foundation.columns import FEW
 from tables.foundation.effects import Emit, EmitColumns, Outbox
 
 

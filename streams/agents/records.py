@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from schemas.codec.columnar import ChunkReader
 from schemas.contracts import record_schema
 from schemas.errors import RecordError
+from schemas.exact import FEW
 from schemas.keys import decode_key
 from schemas.mapping.compiled import Rejection
 from schemas.topics import BY_NAME, Topic
@@ -23,7 +24,6 @@ from streams.agents.open_exceptions import kept
 from streams.agents.publish import Publisher
 from streams.agents.registry import SchemaSource
 from streams.engine import Accounting, Chunk, ChunkHandler, Effects, State
-from tables.foundation.columns import FEW
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox, Tally
 from tables.foundation.facts import Fact

@@ -10,6 +10,7 @@ import polars as pl
 from schemas.codec.columnar import ChunkReader
 from schemas.contracts import record_schema
 from schemas.errors import RecordError, TableCorruptedError
+from schemas.exact import FEW
 from schemas.keys import decode_key, row_id_of
 from schemas.landscape import Landscape
 from streams.agents.dead_letters import Refusal, dead_letters
@@ -18,7 +19,6 @@ from streams.agents.publish import Publisher
 from streams.agents.records import rejection
 from streams.agents.registry import SchemaSource
 from streams.engine import Accounting, Chunk, Effects, State
-from tables.foundation.columns import FEW
 from tables.foundation.documents import Documents
 from tables.foundation.effects import Outbox
 from tables.project.table import ProjectTable

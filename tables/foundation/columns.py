@@ -13,9 +13,6 @@ from typing import Any, Final
 
 import polars as pl
 
-FEW: Final = 64
-"""Up to so many rows, one after the other is faster than columns."""
-
 Get = Callable[[str], Any]
 """What a rule reads of a row: its columns, or its values."""
 Column = Callable[[Get], Any]

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import polars as pl
 
-from tables.foundation.columns import FEW
+from schemas.exact import FEW
 
 Value: TypeAlias = (
     "str | int | bool | Decimal | date | datetime | Sequence[Value] | Mapping[str, Value] | None"

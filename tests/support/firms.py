@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Final
 
+from schemas.exact import FEW
 from schemas.landscape import Landscape, Role, System
 from schemas.topics import command_topic
 from streams.engine import GroupSpec
 from streams.groups import make_groups
-from tables.foundation.columns import FEW
 from tests.support.catalogue import LANDSCAPE
 from tests.support.histories import ERP, OTHER_ERP, Change, Feeder
 from tests.support.oracle import Oracle, last_entities, last_time_bills

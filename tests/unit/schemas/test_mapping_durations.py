@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import ConfigError
-from schemas.exact import half_even, hours_of
+from schemas.exact import FEW, half_even, hours_of
 from schemas.mapping.config import Duration
 from schemas.mapping.durations import DurationError, in_field, seconds_of
 from tests.support.catalogue import load_mappings
@@ -90,18 +90,18 @@ def test_a_field_of_another_type_is_a_problem_of_the_mapping() -> None:
 
 @given(st.integers(-(10**30), 10**30), st.integers(1, 10**6))
 def test_half_even_is_that_of_fractions(dividend: int, divisor: int) -> None:
+    expected = round(Fraction(dividend, divisor))
     frame = pl.DataFrame({"n": [dividend]}, schema={"n": pl.Int128})
-    assert frame.select(half_even(pl.col("n"), divisor)).item() == round(
-        Fraction(dividend, divisor)
-    )
+    assert frame.select(half_even(pl.col("n"), divisor)).item() == expected
+    assert half_even(dividend, divisor) == expected
 
 
 @given(st.integers(-(10**9), 10**9))
 def test_hours_in_a_field_are_hours_as_a_value(value: int) -> None:
-    frame = pl.DataFrame({"s": [value]})
-    found = frame.select(in_field(pl.col("s"), pl.Decimal(18, 2))).item()
-    assert found == hours_of(value)
-    assert found == Decimal(round(Fraction(value, 36))) / 100
+    for count in (1, FEW + 1):  # one by one, and as a column
+        frame = pl.DataFrame({"s": [value] * count})
+        found = set(frame.select(in_field(pl.col("s"), pl.Decimal(18, 2))).to_series())
+        assert found == {hours_of(value)} == {Decimal(round(Fraction(value, 36))) / 100}
 
 
 def test_a_number_too_large_for_seconds_is_none() -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import identity
-from schemas.mapping.mint import native_ids, typed_texts
+from schemas.exact import FEW
+from schemas.mapping.mint import correlation_ids, native_ids, typed_texts
 from streams.agents.normalize import make_normalizer
 from tables.flows.time_bill import Billable
 from tables.foundation.effects import Outbox
@@ -129,6 +130,13 @@ def test_c18_columns_are_settled_as_single_ids_are(texts: list[str | None]) -> N
     )
     assert frame["native"].to_list() == [identity.native_id(FORM, each) for each in texts]
     assert frame["typed"].to_list() == [identity.typed(each) for each in texts]
+
+
+@pytest.mark.parametrize("repeated", [1, FEW])
+def test_correlation_ids_of_few_roots_and_of_many_are_those_of_single_ones(repeated: int) -> None:
+    roots = ["inhouse:time_entry:1", None, "", "ü"] * repeated
+    expected = [None if root is None else identity.correlation_id(root) for root in roots]
+    assert correlation_ids(pl.Series(roots, dtype=pl.String)).to_list() == expected
 
 
 @pytest.mark.fault("C18", place=PLACE)
