@@ -12,11 +12,7 @@ from enum import Enum
 from numbers import Real
 from typing import Any, Final, TextIO
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len
 
 from psastream.query.session import Answer
 from psastream.topic_rows import text_of
@@ -62,13 +58,16 @@ def write_csv(answer: Answer, out: TextIO) -> None:
         writer.writerow([_field(value) for value in row])
 
 
-def shown(value: object) -> str:
-    """Return a value as people read it, on one line, without what a terminal obeys."""
+def shown(value: object, digits: int = MONEY_DIGITS) -> str:
+    """Return a value as people read it, on one line, without what a terminal obeys.
+
+    A decimal is whole, without zeros at its end beyond so many digits.
+    """
     match value:
         case None:
             return ""
         case Decimal():
-            return _decimal(value)
+            return f"{value:.{max(min(digits, _scale(value)), _digits(value))}f}"
         case datetime():
             return value.isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
         case bool():
@@ -81,40 +80,49 @@ def shown(value: object) -> str:
 
 
 def _print_table(answer: Answer, out: TextIO, width: int | None) -> None:
-    rows = [tuple(map(shown, row)) for row in answer.rows]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name, kind in answer.columns:
-        is_number = kind.startswith(_NUMBERS)
-        table.add_column(Text(name), justify="right" if is_number else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    needed = _width(table)
-    if width is not None and needed > width:
-        _print_rows([name for name, _ in answer.columns], rows, out)
+    rows = list(answer.rows)
+    columns = [_cells(values) for values in zip(*rows, strict=True)] or [[] for _ in answer.columns]
+    names = [name for name, _ in answer.columns]
+    widths = [max(map(cell_len, [n, *c])) for n, c in zip(names, columns, strict=True)]
+    if width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
+        _print_rows(names, columns, out)
     else:
-        Console(file=out, width=max(needed, 1), highlight=False).print(table)
+        sides = [kind.startswith(_NUMBERS) for _, kind in answer.columns]
+        lines = [names, ["─" * each for each in widths], *zip(*columns, strict=True)]
+        for line in lines:
+            cells = map(_padded, line, widths, sides)
+            out.write("  ".join(cells).rstrip() + "\n")
     out.write(f"{len(rows)} row{'' if len(rows) == 1 else 's'}\n")
 
 
-def _print_rows(names: Sequence[str], rows: Sequence[tuple[str, ...]], out: TextIO) -> None:
-    size = max(map(len, names))
-    for row in rows:
+def _print_rows(names: Sequence[str], columns: Sequence[Sequence[str]], out: TextIO) -> None:
+    size = max(map(cell_len, names))
+    for row in zip(*columns, strict=True):
         for name, value in zip(names, row, strict=True):
-            out.write(f"{name:<{size}}  {value}\n".rstrip() + "\n")
+            out.write(f"{_padded(name, size, False)}  {value}".rstrip() + "\n")
         out.write("\n")
 
 
-def _width(table: Table) -> int:
-    console = Console(width=1_000_000)
-    return Measurement.get(console, console.options, table).maximum
+def _cells(values: Sequence[object]) -> list[str]:
+    """Return the values of a column, decimals with as many digits as the finest of them needs."""
+    needed = (_digits(value) for value in values if isinstance(value, Decimal))
+    digits = max(needed, default=0)
+    return [shown(value, max(digits, MONEY_DIGITS)) for value in values]
 
 
-def _decimal(value: Decimal) -> str:
-    """Return a decimal whole, without zeros at its end beyond those of cents."""
-    text = f"{value:f}"
-    head, point, digits = text.partition(".")
-    kept = digits.rstrip("0").ljust(min(len(digits), MONEY_DIGITS), "0")
-    return f"{head}{point}{kept}" if kept else head
+def _padded(text: str, size: int, is_number: bool) -> str:
+    space = " " * (size - cell_len(text))
+    return space + text if is_number else text + space
+
+
+def _scale(value: Decimal) -> int:
+    """Return how many digits of a decimal stand behind its point."""
+    return max(-int(value.as_tuple().exponent), 0)
+
+
+def _digits(value: Decimal) -> int:
+    """Return how many of them it needs."""
+    return len(f"{value:f}".partition(".")[2].rstrip("0"))
 
 
 def _field(value: object) -> object:

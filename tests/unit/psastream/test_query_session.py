@@ -141,9 +141,17 @@ def test_a_query_whose_tables_are_not_known_is_refused() -> None:
 def test_no_file_is_read(session: Session, tmp_path: Path) -> None:
     file = tmp_path / "secret.csv"
     file.write_text("a\n1\n")
-    for source in (f"'{file}'", f"read_csv('{file}')", f"read_text('{file}')", "STAGES"):
+    for source in (f"'{file}'", f"read_csv('{file}')", f"read_text('{file}')"):
         with pytest.raises(ConfigError):
             session.ask(f"FROM {source}")
+
+
+def test_variables_of_the_program_are_no_tables_and_nothing_spills_to_a_disk(
+    session: Session,
+) -> None:
+    names = "python_enable_replacements", "temp_directory", "lock_configuration", "TimeZone"
+    asked = ", ".join(f"current_setting('{name}')" for name in names)
+    assert list(session.ask(f"SELECT {asked}").rows) == [(False, "", True, "UTC")]
 
 
 def test_a_refused_query_leaves_the_session_as_it_was(session: Session) -> None:

@@ -28,12 +28,24 @@ def printed(
 
 def test_a_table_has_a_header_and_numbers_end_in_one_column() -> None:
     lines = printed(Form.TABLE, ROWS, width=80).splitlines()
-    assert lines[0].split() == ["project", "margin", "n"]
-    assert lines[2].split() == ["Move", "[DE]", "12.50", "3"]
-    assert lines[3].split() == ["-1234.000001"]
-    # Where the numbers end: under the end of their names.
-    assert lines[0].index("margin") + len("margin") == lines[3].index("-1234") + len("-1234.000001")
-    assert lines[-1] == "2 rows"
+    assert lines == [
+        "project          margin  n",
+        "─────────  ────────────  ─",
+        "Move [DE]     12.500000  3",
+        "           -1234.000001",
+        "2 rows",
+    ]
+
+
+def test_wide_letters_take_their_place_and_no_rows_are_a_table_too() -> None:
+    columns = (("name", "VARCHAR"), ("margin", "DECIMAL(18,2)"))
+    lines = printed(Form.TABLE, [("会社", Decimal("1.00")), ("ab", Decimal("20.00"))], columns)
+    assert lines.splitlines()[2:4] == ["会社    1.00", "ab     20.00"]
+    assert printed(Form.TABLE, [], columns).splitlines() == [
+        "name  margin",
+        "────  ──────",
+        "0 rows",
+    ]
 
 
 @pytest.mark.parametrize(("width", "is_table"), [(None, True), (80, True), (20, False)])
@@ -43,7 +55,7 @@ def test_a_table_that_is_too_wide_is_printed_a_column_a_line(
     lines = printed(Form.TABLE, ROWS, width=width).splitlines()
     assert (lines[0].split() == ["project", "margin", "n"]) is is_table
     if not is_table:
-        assert lines[:3] == ["project  Move [DE]", "margin   12.50", "n        3"]
+        assert lines[:3] == ["project  Move [DE]", "margin   12.500000", "n        3"]
 
 
 def test_nothing_a_terminal_obeys_is_printed() -> None:
