@@ -58,7 +58,10 @@ def quoted(name: str) -> str:
 
 
 def _nodes(tree: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of a tree, but what is only described: nobody asks for its rows."""
     if isinstance(tree, Mapping):
+        if tree.get("type") == "SHOW_REF" and tree["show_type"] != "SUMMARY":
+            return
         yield tree
         for value in tree.values():
             yield from _nodes(value)

@@ -55,6 +55,8 @@ def session(topics: Topics) -> Session:
     [
         ("SELECT 1", []),
         ("SHOW TABLES", []),
+        ("DESCRIBE pipeline", []),
+        ("DESCRIBE SELECT * FROM psa.role", []),
         ("FROM pipeline", ["psa.metric.pipeline_health"]),
         ("FROM Memory.Main.Pipeline", ["psa.metric.pipeline_health"]),
         ("FROM PSA.Role JOIN psa.main.resource USING (id)", ["psa.resource", "psa.role"]),

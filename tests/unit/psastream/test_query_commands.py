@@ -1,0 +1,78 @@
+"""`psastream sql` and `export` as they are typed, where no broker is needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Final
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from psastream.cli import app
+from psastream.landscape import ANY_ADDRESSES
+from psastream.query.views import packaged_views
+
+RUNNER: Final = CliRunner()
+
+
+def run(*arguments: str, typed: str | None = None) -> Result:
+    return RUNNER.invoke(app, arguments, env=ANY_ADDRESSES, input=typed)
+
+
+def test_without_a_query_what_can_be_asked_is_listed() -> None:
+    shown = RUNNER.invoke(app, ["sql"], env=dict.fromkeys(ANY_ADDRESSES))
+    assert shown.exit_code == 0, shown.output
+    for view in packaged_views():
+        assert f"\n{view.name} " in f"\n{shown.stdout}"
+
+
+def test_what_needs_no_topic_needs_no_broker() -> None:
+    shown = run("sql", "--json", "SELECT 1.50 AS amount, [DATE '2026-03-02'] AS days")
+    assert (shown.exit_code, json.loads(shown.stdout)) == (
+        0,
+        {"amount": "1.50", "days": ["2026-03-02"]},
+    )
+    shown = run("sql", "--csv", "SELECT column_name FROM (DESCRIBE pipeline) LIMIT 2")
+    assert shown.stdout == "column_name\nstage\ncurrency\n"
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("FROM pipelin", "psastream: there is no view or table pipelin; did you mean pipeline?\n"),
+        ("SELECT nix FROM pipeline", 'psastream: referenced column "nix" not found'),
+        ("DROP VIEW pipeline", "psastream: topics are only read"),
+    ],
+)
+def test_a_wrong_query_is_told_before_a_broker_is_asked(query: str, said: str) -> None:
+    shown = run("sql", query)
+    assert (shown.exit_code, shown.stdout) == (2, "")
+    assert said in shown.stderr
+    assert "\n  try: " in shown.stderr
+    assert len(shown.stderr.splitlines()) == 2
+
+
+def test_the_shell_answers_one_after_the_other_and_goes_on_after_an_error() -> None:
+    typed = "SELECT 1 AS a,\n  2 AS b;\n\nFROM nix;\n.views\nSELECT 'x;' AS c"
+    shown = run("sql", "--shell", "--csv", typed=typed)
+    assert shown.exit_code == 1
+    assert shown.stdout.startswith("a,b\n1,2\n")
+    assert "margin_by_project_month" in shown.stdout
+    assert shown.stdout.endswith("c\nx;\n")
+    assert "there is no view or table nix" in shown.stderr
+    shown = run("sql", "--shell", "--csv", typed="SELECT 1 AS a;\n.quit\nFROM nix;\n")
+    assert (shown.exit_code, shown.stdout) == (0, "a\n1\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("sql", "SELECT 1"), ("export", "unused"), ("topics", "read", "psa.role", "--where", "true")],
+)
+def test_without_duckdb_the_error_says_how_to_have_it(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    shown = run(*arguments)
+    assert shown.exit_code == 2, shown.output
+    assert "try: pip install 'psastream[sql]'" in shown.stderr
