@@ -80,9 +80,10 @@ def spans(settings: KafkaSettings, places: Iterable[Place]) -> dict[Place, tuple
 
 
 def newest_at(settings: KafkaSettings, places: Iterable[Place]) -> dict[str, datetime]:
-    """Return the largest timestamp among the records of each topic; an empty one is left out.
+    """Return when topics were written last, by their largest timestamp; not of an empty one.
 
-    Raises BrokerUnavailableError.
+    Of what was written in a transaction that is when it ended, by the broker's clock. Raises
+    BrokerUnavailableError.
     """
     newest: dict[str, datetime] = {}
     for (topic, _), (_, at_ms) in _offsets(settings, places, OffsetSpec.max_timestamp()).items():

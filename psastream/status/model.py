@@ -78,7 +78,7 @@ class ConnectorState:
 class SourceState:
     """Changes of a system.
 
-    `captured_at`: when the newest record of its topics was written; None: there is none.
+    `captured_at`: when one of its topics was written last; None: never.
     `polled_at`: the end of the last complete poll of the object that waits longest for one, None
     where no poller tells of it. `unpolled`: objects that never had one. `stopped`: reasons by
     object that cannot be read until a person helps.
@@ -162,7 +162,7 @@ class LetterState:
 
 @dataclass(frozen=True, slots=True)
 class NumberState:
-    """A measure's topic, with the timestamp of its newest record; None: there is none."""
+    """A measure's topic, with when it was written last; None: never."""
 
     topic: str
     newest_at: datetime | None = None

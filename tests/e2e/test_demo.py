@@ -31,6 +31,7 @@ from streams.agents.lookups import PROJECTIONS
 from tables.measures.own_rows import PARTIAL_TOPIC
 from tests.e2e.conftest import KeptDemo
 from tests.support.catalogue import CATALOGUE
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.stack
 
@@ -78,9 +79,11 @@ def test_commands_work_as_they_are_printed(kept_demo: KeptDemo) -> None:
 
 
 def test_the_status_tells_that_all_works(kept_demo: KeptDemo) -> None:
-    shown = in_another_shell(kept_demo, "psastream status --json")
-    assert shown.returncode == 0, shown.stdout + shown.stderr
-    told = json.loads(shown.stdout)
+    def well() -> str:  # a part of a busy machine may not answer in time
+        shown = in_another_shell(kept_demo, "psastream status --json")
+        return shown.stdout if shown.returncode == 0 else ""
+
+    told = json.loads(eventually(well, deadline_s=120))
     assert told["unknown"] == []
     ready = {each["name"]: each["is_ready"] for each in told["processes"]}
     assert ready == {"worker": True, "poller": True, "dispatcher": True}
@@ -99,6 +102,47 @@ def test_the_status_tells_that_all_works(kept_demo: KeptDemo) -> None:
     assert told["exceptions"]["open"] > 0 and told["exceptions"]["money"]
     assert [each["error_code"] for each in told["dead_letters"]] == ["record.invalid_entity"]
     assert all(each["newest_at"] for each in told["numbers"])
+
+
+def test_what_would_be_written_is_listed_and_shown(kept_demo: KeptDemo) -> None:
+    shown = in_another_shell(kept_demo, "psastream commands list --json")
+    assert shown.returncode == 0, shown.stderr
+    (refused,) = json.loads(shown.stdout)
+    assert (refused["kind"], refused["state"]) == ("upsert_project", "refused")
+    assert (refused["currency"], refused["target"]) == ("PLN", "netsuite")
+    one = in_another_shell(kept_demo, f"psastream commands show {refused['natural_key']}")
+    assert f"command id: {refused['command_id']}" in one.stdout
+    none = in_another_shell(kept_demo, "psastream commands show netsuite:project:nowhere")
+    assert (none.returncode, none.stdout) == (2, "")
+    done = in_another_shell(
+        kept_demo, "psastream commands list --target float --state succeeded --limit 2"
+    )
+    *keys, counted = done.stdout.splitlines()
+    assert counted.startswith("2 of ") and all(line.startswith(("float:", "  ")) for line in keys)
+    unknown = in_another_shell(kept_demo, "psastream commands list --target flaot")
+    assert unknown.returncode == 2 and "float" in unknown.stderr
+
+
+def test_dead_letters_and_exceptions_are_listed_and_shown(kept_demo: KeptDemo) -> None:
+    shown = in_another_shell(kept_demo, "psastream dlq list --json")
+    assert shown.returncode == 0, shown.stderr
+    (letter,) = json.loads(shown.stdout)
+    place = "|".join(str(letter[name]) for name in ("topic", "partition", "offset"))
+    one = in_another_shell(kept_demo, f"psastream dlq show '{place}'")
+    assert f"dead letter: {place}" in one.stdout and '"after": {' in one.stdout
+    none = in_another_shell(kept_demo, "psastream dlq list --code record.decode")
+    assert none.stdout == "0 kept\n"
+    waits = in_another_shell(kept_demo, "psastream exceptions list").stdout
+    assert "dead letters: 1 of src.inhouse.time_entries" in waits
+    chosen = in_another_shell(kept_demo, "psastream exceptions list --target netsuite").stdout
+    assert "dead letters" not in chosen and "1 open; 41,505.12 PLN" in chosen
+
+
+def test_a_status_is_shown_again_while_it_is_watched(kept_demo: KeptDemo) -> None:
+    command = "psastream status --watch --every 1 --json 2>/dev/null | head -n 2"
+    first, second = map(json.loads, in_another_shell(kept_demo, command).stdout.splitlines())
+    assert first["at"] < second["at"]
+    assert first.keys() == second.keys()
 
 
 def test_a_check_finds_everything_in_order(kept_demo: KeptDemo) -> None:

@@ -16,7 +16,13 @@ from typer.testing import CliRunner
 
 from connectors.debezium.client import ConnectorFile, read_connector_file
 from connectors.toolkit.faults import UnreadableBodyError
-from psastream.check.broker import SESSIONS_MS, TRANSACTION_MS, broker_findings, topic_findings
+from psastream.check.broker import (
+    SESSIONS_MS,
+    TRANSACTION_MS,
+    broker_findings,
+    some,
+    topic_findings,
+)
 from psastream.check.clocks import Clock, asked_over_http, clock_findings
 from psastream.check.connect import Told, ask_connect, connector_findings
 from psastream.check.databases import (
@@ -138,6 +144,17 @@ def test_what_brokers_lack_is_told_with_what_to_do(
     (found,) = told(broker_findings(brokers, copies=copies))
     assert found[0] == verdict and words in found[1]
     assert all(remedies(broker_findings(brokers, copies=copies)))
+
+
+def test_as_many_insync_replicas_as_copies_will_do() -> None:
+    assert told(broker_findings(settings(min_insync_replicas="3"), copies=3)) == []
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, "0"), (5, "0, 1, 2, 3, 4")])
+def test_a_few_names_are_all_shown(count: int, shown: str) -> None:
+    names = [str(number) for number in range(count)]
+    assert some(names) == shown
+    assert some([*"01234", *"56"]) == "0, 1, 2, 3, 4 and 2 more"
 
 
 def without(name: str) -> dict[str, PresentTopic]:
