@@ -458,6 +458,7 @@ ADDRESSES = {
     "PSASTREAM_BOOTSTRAP_SERVERS": "127.0.0.1:1",
     "PSASTREAM_REGISTRY_URL": "http://127.0.0.1:1",
 }
+CONNECT = {"PSASTREAM_CONNECT_URL": "http://connect:8083"}
 ALL = Files(
     [FOLDER / "float" / "source.json"],
     [FOLDER / "float" / "sink.json"],
@@ -466,7 +467,7 @@ ALL = Files(
 
 
 def found_in(files: Files, environment: dict[str, str]) -> list[tuple[str, str]]:
-    given = {"PSASTREAM_CONNECT_URL": "http://connect:8083", **ADDRESSES, **environment}
+    given = {**CONNECT, **ADDRESSES, **environment}
     return told(read_configuration(files, given, needs_addresses=True).findings)
 
 
@@ -493,6 +494,9 @@ def test_each_problem_is_a_finding_of_its_own(tmp_path: Path) -> None:
 
 def test_addresses_that_are_not_set_fail_where_they_are_needed() -> None:
     needed = read_configuration(Files(), {}, needs_addresses=True)
+    assert not needed.is_sound
+    uncovered = read_configuration(ALL, {**FLOAT, **ADDRESSES, **CONNECT}, needs_addresses=True)
+    assert uncovered.is_sound, "what only warns keeps nothing from its start"
     assert [words for _, words in told(needed.findings)][:2] == [
         ": PSASTREAM_BOOTSTRAP_SERVERS: is not set",
         ": PSASTREAM_REGISTRY_URL: is not set",

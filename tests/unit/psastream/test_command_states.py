@@ -111,6 +111,16 @@ def test_the_last_revision_counts_and_the_newest_comes_first() -> None:
     ]
 
 
+def test_time_decides_what_is_newest_and_then_the_key() -> None:
+    old = AT - timedelta(days=1)
+    found = states(bill("tb-2", issued_at=old), bill("tb-3", issued_at=None), record(), bill())
+    assert [each.natural_key.rpartition(":")[2] for each in found] == [
+        "tb-1", "eng-1-de", "tb-2", "tb-3",
+    ]  # fmt: skip
+    same = states(bill("tb-1"), bill("tb-2"))
+    assert [each.natural_key[-1] for each in same] == ["2", "1"]
+
+
 def test_what_is_no_command_is_told_and_holds_up_no_other() -> None:
     unreadable: list[str] = []
     rows = [record(kind=None), bill(), bill("tb-2", payload="[]")]
@@ -171,6 +181,8 @@ def test_the_end_counts_hours_and_money_by_currency() -> None:
     found = states(bill(), bill("tb-2", currency="PLN"), record())
     assert summary(found, 3) == "3 commands; 15.00 h to bill; 1,234.50 EUR; 1,234.50 PLN"
     assert summary(found, 2).startswith("2 of 3 commands, the newest (--limit); ")
+    budget = replace(found[0], kind="update_project_budget", amount=None)
+    assert summary([budget], 1) == "1 command", "hours of a budget are not to be billed"
     assert summary([], 0) == "0 commands"
     assert summary(states(), 1) == "1 command"
 
@@ -192,6 +204,8 @@ def test_one_is_shown_with_what_it_says_and_what_stands_against_it() -> None:
     ):
         assert part in text
     assert all(line.isprintable() for line in lines_of(found))
+    assert "money:" not in text
+    assert "money:      1234.500000 EUR" in lines_of(states(bill())[0])
 
 
 def test_json_is_exact() -> None:
