@@ -20,7 +20,9 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from psycopg.conninfo import conninfo_to_dict
+from typer.testing import CliRunner, Result
 
+from psastream.cli import app
 from psastream.query.views import packaged_views
 from runtime.kafka import KafkaSettings, make_producer, read_compacted, topic_spans
 from runtime.registry import Registry
@@ -233,11 +235,11 @@ def test_i5_accounting_is_proved_and_a_false_count_is_found(kept_demo: KeptDemo)
 def test_sql_answers_with_what_the_topics_hold(kept_demo: KeptDemo) -> None:
     """Every view has rows, every table those of its topic, and margins are the metric's."""
     queries = [f"SELECT '{view.name}' AS name, count(*) AS rows FROM {view.name}" for view in VIEWS]
-    counted = rows_of(psastream(kept_demo, "sql", "--json", " UNION ALL ".join(queries)))
+    counted = rows_of(asked(kept_demo, "sql", "--json", " UNION ALL ".join(queries)))
     assert {row["name"]: row["rows"] > 0 for row in counted} == {v.name: True for v in VIEWS}
     published = published_by(kept_demo, MARGIN)
     query = "SELECT * FROM margin_by_project_month"
-    margins = rows_of(psastream(kept_demo, "sql", "--json", query))
+    margins = rows_of(asked(kept_demo, "sql", "--json", query))
     assert {row["project_id"] for row in margins} == {row["project_id"] for row in published}
     assert sum(Decimal(row["cost"]) for row in margins) == sum(row["cost"] for row in published)
     named = {row["project_id"]: row for row in margins}
@@ -247,8 +249,8 @@ def test_sql_answers_with_what_the_topics_hold(kept_demo: KeptDemo) -> None:
 
 
 def test_an_export_holds_what_the_topics_hold(kept_demo: KeptDemo, tmp_path: Path) -> None:
-    written = psastream(kept_demo, "export", "--format", "parquet", str(tmp_path))
-    assert written.returncode == 0, written.stderr
+    written = asked(kept_demo, "export", "--format", "parquet", str(tmp_path))
+    assert written.exit_code == 0, written.stderr
     published = published_by(kept_demo, MARGIN)
     for name in (MARGIN, "margin_by_project_month"):
         frame = pl.read_parquet(tmp_path / f"{name}.parquet")
@@ -261,20 +263,21 @@ def test_an_export_holds_what_the_topics_hold(kept_demo: KeptDemo, tmp_path: Pat
 
 def test_a_topic_is_read_by_rows_by_records_and_as_they_come(kept_demo: KeptDemo) -> None:
     read = "topics", "read", "psa.metric.pipeline_health"
-    rows = rows_of(psastream(kept_demo, *read))
-    won = rows_of(psastream(kept_demo, *read, "--where", "stage = 'won'"))
+    rows = rows_of(asked(kept_demo, *read))
+    won = rows_of(asked(kept_demo, *read, "--where", "stage = 'won'"))
     assert won == [row for row in rows if row["stage"] == "won"] != []
-    records = rows_of(psastream(kept_demo, *read, "--from", "beginning"))
+    records = sorted(rows_of(asked(kept_demo, *read, "--from", "beginning")), key=place)
     last = {record["key"]: record["value"] for record in records}
     assert sorted(map(str, filter(None, last.values()))) == sorted(map(str, rows))
-    assert rows_of(psastream(kept_demo, *read, "--from", "end")) == []
-    assert rows_of(psastream(kept_demo, *read, "--from", "1d")) == records
-    wrong = psastream(kept_demo, *read, "--where", "stge = 'won'")
-    assert (wrong.returncode, 'did you mean "stage"' in wrong.stderr) == (2, True), wrong.stderr
+    assert rows_of(asked(kept_demo, *read, "--from", "end")) == []
+    assert sorted(rows_of(asked(kept_demo, *read, "--from", "1d")), key=place) == records
+    wrong = asked(kept_demo, *read, "--where", "stge = 'won'")
+    assert (wrong.exit_code, 'did you mean "stage"' in wrong.stderr) == (2, True), wrong.stderr
     command = [sys.executable, "-m", "psastream", *read, "--from", "beginning", "--follow"]
     followed = subprocess.Popen(command, env=variables(kept_demo), stdout=subprocess.PIPE)
     assert followed.stdout is not None
-    assert [json.loads(followed.stdout.readline()) for _ in records] == records
+    lines = [json.loads(followed.stdout.readline()) for _ in records]
+    assert sorted(lines, key=place) == records
     followed.send_signal(signal.SIGINT)
     assert (followed.stdout.read(), followed.wait(30)) == (b"", 0)
 
@@ -298,18 +301,23 @@ def in_another_shell(
 
 
 def prove_accounting(demo: KeptDemo) -> subprocess.CompletedProcess[str]:
-    return psastream(demo, "prove", "accounting", "--json")
+    """Run the command as an operator does."""
+    command = [sys.executable, "-m", "psastream", "prove", "accounting", "--json"]
+    return subprocess.run(command, env=variables(demo), capture_output=True, text=True, check=False)
 
 
-def rows_of(printed: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
-    assert printed.returncode == 0, printed.stderr
+def asked(demo: KeptDemo, *arguments: str) -> Result:
+    """Run a command in this process, which has imported what it needs."""
+    return CliRunner().invoke(app, arguments, env=variables(demo))
+
+
+def rows_of(printed: Result) -> list[dict[str, Any]]:
+    assert printed.exit_code == 0, printed.output
     return [json.loads(line) for line in printed.stdout.splitlines()]
 
 
-def psastream(demo: KeptDemo, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as an operator does."""
-    command = [sys.executable, "-m", "psastream", *arguments]
-    return subprocess.run(command, env=variables(demo), capture_output=True, text=True, check=False)
+def place(record: Mapping[str, Any]) -> tuple[int, int]:
+    return record["partition"], record["offset"]
 
 
 def variables(demo: KeptDemo) -> dict[str, str]:

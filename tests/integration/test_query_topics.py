@@ -12,9 +12,9 @@ from psastream.query.reading import LiveTopics
 from psastream.topic_rows import Unreadable
 from runtime.kafka import KafkaSettings, create_topics, make_producer
 from schemas.codec.framing import frame
-from schemas.codec.record import RecordCodec
+from schemas.codec.record import AvroSchema, RecordCodec
 from schemas.contracts import value_schema
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, RegistryUnavailableError
 from schemas.topics import BY_NAME, Criticality, Topic
 from tests.support.stack import RunningStack
 
@@ -105,6 +105,23 @@ def test_what_cannot_be_decoded_is_told_once_and_the_rest_are_rows(roles: Roles)
     roles.write(0, (b"b", "two"))
     assert roles.read() == [("a", "one"), ("b", "two")]
     assert len(roles.told) == 2
+
+
+def test_where_the_registry_is_away_rows_are_given_once_it_is_back(roles: Roles) -> None:
+    answers: list[Exception | None] = [RegistryUnavailableError("away"), None]
+
+    def schema(_: int) -> AvroSchema:
+        if (error := answers.pop(0)) is not None:
+            raise error
+        return CONTRACT
+
+    roles.create()
+    roles.write(0, (b"a", "one"))
+    roles.live = LiveTopics(roles.kafka, schema, {roles.topic.name: roles.topic}, roles.told.append)
+    with pytest.raises(RegistryUnavailableError):
+        roles.read()
+    assert roles.read() == [("a", "one")]
+    assert roles.told == []
 
 
 def test_a_topic_that_is_not_there_says_what_makes_it(roles: Roles) -> None:
