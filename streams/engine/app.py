@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import faust
 
+from schemas.errors import BrokerUnavailableError
 from streams.engine.commit import TransactionalWriter
 from streams.engine.committer import Committer
 from streams.engine.connection import broker_urls, faust_options
@@ -162,3 +163,5 @@ async def _halt_on_revoke(app: EngineApp, revoked: set[Any], **_: Any) -> None:
     # Before the group is joined again: what is in work commits now, or its new owner aborts it.
     await asyncio.gather(*(group.halt() for group in app.groups))
     await app.committer.abandon()
+    with suppress(BrokerUnavailableError):  # then the next owners wait for its time-out
+        await app.committer.ready()

@@ -5,10 +5,12 @@ become visible together or not at all (upholds I1). It knows nothing of handlers
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -67,7 +69,7 @@ class TransactionalWriter:
     def __init__(
         self, transactional_id: str, settings: EngineSettings, reached: Reached = pass_by
     ) -> None:
-        self._transactional_id = transactional_id
+        self._name = self._transactional_id = transactional_id
         self._settings = settings
         self._reached = reached
         self._producer: Any = None
@@ -76,7 +78,9 @@ class TransactionalWriter:
     async def open(self) -> None:
         """Start a producer; on return no transaction of an earlier owner is open any more.
 
-        Raises BrokerUnavailableError after the request time-out.
+        Raises BrokerUnavailableError after the request time-out. The next call has another id: a
+        transaction with a partition that has no leader cannot be ended until it has one, and
+        nothing else may wait for that. What it has of others ends with its time-out.
         """
         await self.close()
         producer = AIOKafkaProducer(
@@ -95,11 +99,13 @@ class TransactionalWriter:
                 async with asyncio.timeout(self._settings.request_timeout_s):
                     await producer.start()
         except (KafkaError, TimeoutError) as error:
+            failed = self._transactional_id
+            self._transactional_id = f"{self._name}-{uuid4().hex[:8]}"
             await self.close()
             raise BrokerUnavailableError(
                 f"cannot start the transactional producer: {error!r}",
-                hint="check the brokers and the transaction state log",
-                context={"transactional_id": self._transactional_id},
+                hint="check the brokers, the leaders of the topics and the transaction state log",
+                context={"transactional_id": failed},
             ) from error
 
     async def close(self) -> None:
@@ -112,19 +118,20 @@ class TransactionalWriter:
                 async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                     await producer.stop()
         except (KafkaError, TimeoutError):  # it waits for a broker that does not answer
-            task = producer.client._sync_task
-            if task is not None and task.done():
-                producer.client._sync_task = None  # what ended it would end this, too
-            await producer.client.close()
+            await _close_client(producer)
+        except asyncio.CancelledError:
+            await asyncio.shield(_close_client(producer))
+            raise
 
     async def abort(self) -> None:
         """End an open transaction without effect, where the broker lets us: nobody waits for it."""
         producer = self._producer
-        if producer is None or producer._txn_manager.state not in _OPEN:
-            return
-        with suppress(KafkaError, IllegalOperation, TimeoutError), losses_told():
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await producer.abort_transaction()
+        for _ in range(2):  # an answer to what was sent before may make an end of the first
+            if producer is None or producer._txn_manager.state not in _OPEN:
+                return
+            with suppress(KafkaError, IllegalOperation, TimeoutError), losses_told():
+                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                    await producer.abort_transaction()
 
     def encode(
         self,
@@ -138,7 +145,10 @@ class TransactionalWriter:
         outputs = group_outputs(effects, timestamp_ms)
         if len(state) + sum(map(len, outputs.values())) > _SHARED_RECORDS:
             return EncodedCommit(log, [*self._batches(log, of_log), *self._all_batches(outputs)])
-        return EncodedCommit(log, records=[(log, list(of_log)), *outputs.items()])
+        few = [(log, list(of_log)), *outputs.items()]
+        for target, records in few:
+            deque(self._batches(target, records), maxlen=0)  # what cannot be encoded fails here
+        return EncodedCommit(log, records=few)
 
     def _all_batches(self, records: Mapping[Place, Sequence[Record]]) -> Iterator[EncodedBatch]:
         for target, each in records.items():
@@ -170,6 +180,7 @@ class TransactionalWriter:
                 context=context,
             ) from error
         except MembershipLostError as error:
+            await self.abort()
             raise FencedError(
                 f"the group has given the partitions to other workers: {error}",
                 hint="the worker restarts; see session_timeout_s if it repeats",
@@ -241,3 +252,11 @@ class TransactionalWriter:
             (batch.topic, batch.partition): int(result.offset) + batch.records - 1
             for batch, result in zip(batches, results, strict=True)
         }
+
+
+async def _close_client(producer: Any) -> None:
+    """Close the connections of a producer whose own end waits for a broker."""
+    task = producer.client._sync_task
+    if task is not None and task.done():
+        producer.client._sync_task = None  # what ended it would end this, too
+    await producer.client.close()

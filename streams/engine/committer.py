@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
+from schemas.errors import BrokerUnavailableError
 from streams.engine.batches import TopicPartition as Place
 from streams.engine.commit import EncodedCommit, Part, TransactionalWriter
 from streams.engine.contract import Effects
@@ -44,6 +45,7 @@ class Committer:
         self._writer: TransactionalWriter | None = None
         self._is_usable = False
         """Whether a transaction may begin: the last one has ended well."""
+        self._is_closed = False
         self._lock = asyncio.Lock()
         self._line: list[_Waiting] = []
         self._folding = 0
@@ -60,6 +62,8 @@ class Committer:
             await self._usable()
 
     async def _usable(self) -> TransactionalWriter:
+        if self._is_closed:
+            raise BrokerUnavailableError("the worker has given up its transactions: it stops")
         if self._writer is None:
             self._writer = self._held.enter_context(self._make_writer())
         if not self._is_usable:
@@ -115,6 +119,8 @@ class Committer:
 
         The next `ready` ends the transaction.
         """
+        for waiting in self._line:
+            waiting.done.cancel()
         self._line.clear()
         if self._task is not None and not self._task.done():
             self._task.cancel()
@@ -122,12 +128,14 @@ class Committer:
 
     async def close(self) -> None:
         """Give up everything. An open transaction is aborted, so that no heir waits for it."""
+        self._is_closed = True
         await self.abandon()
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            await writer.abort()
-            await writer.close()
-            self._held.close()
+        async with self._lock:  # whoever opens it now has done so first
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                await writer.abort()
+                await writer.close()
+                self._held.close()
 
     async def _work_off(self) -> None:
         while self._line:

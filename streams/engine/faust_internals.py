@@ -111,6 +111,7 @@ _ATTRIBUTES: dict[type[Any], tuple[str, ...]] = {
         "_group_instance_id",
     ),
     AIOKafkaProducer: ("_sender", "_txn_manager", "_COMPRESSORS"),
+    TransactionManager: ("_pending_txn_offsets",),
     Sender: ("_acks", "_txn_manager", "_message_accumulator", "_retry_backoff"),
     TxnOffsetCommitHandler: ("_offsets", "_group_id", "_sender"),
     FetchResult: ("_partition_records",),

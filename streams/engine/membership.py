@@ -153,8 +153,12 @@ class _MemberOffsetCommitHandler(TxnOffsetCommitHandler):  # type: ignore[misc]
         ]
         codes = {code for _, partitions in answers for _, code in partitions}
         if refused := sorted(codes & _REFUSALS.keys()):
-            names = ", ".join(_REFUSALS[code] for code in refused)
-            self._sender._txn_manager.error_transaction(MembershipLostError(names))
+            # Not as an error of the transaction: aiokafka forgets what is in one that has failed,
+            # and then leaves it open when it is aborted.
+            _, _, waiter = self._sender._txn_manager._pending_txn_offsets.popleft()
+            waiter.set_exception(
+                MembershipLostError(", ".join(_REFUSALS[code] for code in refused))
+            )
             return None
         if _CONCURRENT_TRANSACTIONS in codes:
             backoff_s: float = self._default_backoff

@@ -142,6 +142,8 @@ class PartitionProcessor:
         self._rebuilds = 0
         self._has_failed = False
         """Whether the last transaction was refused: only the log knows what the state is."""
+        self._is_split = False
+        """Whether the delivery in work is split: its parts would fail those of others."""
         self._stop = threading.Event()
         self._task: asyncio.Task[None] | None = None
         self._log = _log.bind(group=group.name, partition=partition)
@@ -198,6 +200,7 @@ class PartitionProcessor:
                 if self._stop.is_set() or not deliveries:
                     break
                 await self._digest(joined([delivery.chunk for delivery in deliveries]))
+                self._is_split = False
                 for delivery in deliveries:
                     self._parts.window.leave(delivery)
         except asyncio.CancelledError:
@@ -419,6 +422,7 @@ class PartitionProcessor:
         try:
             await self._process(chunk, self._handlers[chunk.topic])
         except UndigestedError as error:
+            self._is_split = True
             self.touch()
             if len(error.chunk) == 1:
                 await self._put_aside(error)
@@ -470,7 +474,7 @@ class PartitionProcessor:
                 self._tell_counted()
             try:
                 fresh = self._of_the_present(self._fresh_part(chunk))
-                await self._apply(fresh, handler, is_alone=is_alone)
+                await self._apply(fresh, handler, is_alone=is_alone or self._is_split)
             except StateDamagedError as error:
                 raise await asyncio.to_thread(self._deleted, error) from error
 
@@ -484,8 +488,6 @@ class PartitionProcessor:
         try:
             return await attempt(False)  # most need no more; each of stamina's contexts is garbage
         except TransientError as error:
-            if attempts == 1:
-                raise
             tell_retry(error, group=self.group.name, topic=chunk.topic, partition=self.partition)
             failed = error
         settings = self._parts.settings

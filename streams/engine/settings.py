@@ -56,8 +56,9 @@ class EngineSettings(BaseModel):
     """How long the transaction of a worker that is gone may keep its heirs, and all who read what
     it has written to, waiting."""
     commit_timeout_s: float = 15.0
-    commit_attempts: int = Field(default=5, ge=1)
-    """Attempts to commit one chunk before the process stops; each resolves the last one first."""
+    commit_attempts: int = Field(default=5, ge=2)
+    """Attempts to commit one chunk before the process stops; each resolves the last one first. The
+    first may be together with other chunks, and fail for one of them."""
     recovery_timeout_s: float = 1800.0
     """Longest restore of one partition from its state log."""
     halt_timeout_s: float = 10.0

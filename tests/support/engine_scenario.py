@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from confluent_kafka import Producer
+from confluent_kafka import IsolationLevel, Producer
 
 from streams.engine.marks import Mark
 from tests.support.engine_agents import Record, row
@@ -334,6 +334,8 @@ class Scenario:
         with told_where_they_stand(dict, self._undone):
             self.fleet.wait(self._is_drained)
         self.fleet.stop(*WORKERS)
+        # A worker that was killed and has lost its name leaves a transaction to its time-out.
+        eventually(self._has_no_open_transaction, deadline_s=_DEADLINE_S)
         self._took("drain")
         if self.dispatchers is not None:
             self.dispatchers.drain()
@@ -481,6 +483,11 @@ class Scenario:
         undone = {at: (positions.get(at), end) for at, end in ends.items()}
         undone = {at: span for at, span in undone.items() if span[0] != span[1]}
         return f"committed, and to be committed: {undone}"
+
+    def _has_no_open_transaction(self) -> bool:
+        topics = vars(self.topics).values()
+        ends = self.testbed.end_positions(*topics, isolation=IsolationLevel.READ_UNCOMMITTED)
+        return bool(ends) and ends == self.testbed.end_positions(*topics)
 
     def _is_drained(self) -> bool:
         # Positions first: what is committed after the ends are read is not counted.

@@ -209,13 +209,15 @@ class EngineTestbed:
             return {}
         return {(at.topic, at.partition): max(0, at.offset) for at in found}
 
-    def end_positions(self, *topics: str) -> dict[Place, int]:
+    def end_positions(
+        self, *topics: str, isolation: IsolationLevel = IsolationLevel.READ_COMMITTED
+    ) -> dict[Place, int]:
         """The end offset of each partition; empty while no broker answers."""
         wanted = dict.fromkeys(self._partitions_of(topics), OffsetSpec.latest())
         try:
             futures = self._admin.list_offsets(
                 wanted,
-                isolation_level=IsolationLevel.READ_COMMITTED,
+                isolation_level=isolation,
                 request_timeout=_ANSWER_S,
             )
             return {(at.topic, at.partition): f.result().offset for at, f in futures.items()}

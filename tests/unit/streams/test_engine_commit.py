@@ -124,3 +124,27 @@ def test_a_record_of_two_batches_and_of_a_mebibyte_can_be_written(
 
     run(story)
     assert sizes == [largest]
+
+
+def test_a_producer_that_cannot_start_is_tried_by_another_id_and_no_other_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A transaction with a partition that has no leader is open as long as that: nobody waits."""
+    ids: list[str] = []
+    fates: list[BaseException | None] = [KafkaConnectionError("no leader"), None, None]
+
+    async def start(producer: AIOKafkaProducer) -> None:
+        ids.append(producer._txn_manager.transactional_id)
+        if (fate := fates.pop(0)) is not None:
+            raise fate
+
+    async def story(writer: TransactionalWriter, _: AIOKafkaProducer) -> None:
+        monkeypatch.setattr(AIOKafkaProducer, "start", start)
+        with pytest.raises(BrokerUnavailableError, match="cannot start"):
+            await writer.open()
+        await writer.open()
+        await writer.open()
+
+    run(story)
+    assert ids[0] == "t"
+    assert ids[1].startswith("t-") and ids[1] == ids[2]

@@ -69,7 +69,7 @@ def test_a_worker_has_these_bounds_unless_told_otherwise(name: str, value: float
         ("commit_interval_s", 0.0, -0.5),
         ("handler_threads", 1, 0),
         ("batch_max_bytes", 1024, 1023),
-        ("commit_attempts", 1, 0),
+        ("commit_attempts", 2, 1),
         ("dead_letter_run_max", 0, -1),
         ("dead_letter_ratio_max", 0.0, -0.5),
         ("dead_letter_ratio_max", 1.0, 1.5),
