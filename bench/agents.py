@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final
 from zlib import crc32
 
@@ -17,7 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from bench.agents_small import SMALL, Amounts, Folded, RecordFold, Sums
+from bench.agents_small import (
+    SMALL,
+    Amounts,
+    Folded,
+    RecordFold,
+    Sums,
+    without_decimals,
+    written,
+)
 from bench.canonical import RECORD
 from schemas.codec.columnar import ChunkDecoder, ChunkEncoder
 from schemas.codec.framing import header
@@ -142,13 +149,7 @@ class Published:
 
     def _records(self, amounts: Amounts, is_some: npt.NDArray[np.bool_]) -> list[bytes | None]:
         return [
-            self.prefix
-            + self.codec.encode(
-                {
-                    name: Decimal(amount).scaleb(-scale)
-                    for (name, scale), amount in zip(self.scales.items(), row, strict=True)
-                }
-            )
+            self.prefix + self.codec.encode(dict(zip(self.scales, map(written, row), strict=True)))
             if some
             else None
             for some, row in zip(is_some.tolist(), amounts.tolist(), strict=True)
@@ -265,4 +266,5 @@ def groups(
 def published(topic: str, schema_text: str, schema_id: int, scales: dict[str, int]) -> Published:
     """Return a publisher of totals in a registered schema."""
     schema = load_schema(schema_text)
-    return Published(topic, ChunkEncoder(schema), RecordCodec(schema), header(schema_id), scales)
+    codec = RecordCodec(without_decimals(schema))
+    return Published(topic, ChunkEncoder(schema), codec, header(schema_id), scales)

@@ -1,17 +1,20 @@
-"""The fold of work A record by record: the least that columns cost is more than a few rows do."""
+"""The fold of work A record by record: the least that columns cost is more than a few rows do.
+
+Decimals stay the bytes they are in Avro: a row is summed and kept without a Decimal being made.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.codec.framing import HEADER_BYTES
-from schemas.codec.record import AvroSchema, RecordCodec
+from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 
 SMALL = 100
 """Up to so many records, one by one is faster than columns."""
@@ -41,8 +44,8 @@ class RecordFold:
     """Folds single records of the full schema against kept rows of the narrow one."""
 
     def __init__(self, full: AvroSchema, narrow: AvroSchema) -> None:
-        self._full = RecordCodec(full)
-        self._narrow = RecordCodec(narrow)
+        self._full = RecordCodec(without_decimals(full))
+        self._narrow = RecordCodec(without_decimals(narrow))
         self._names = [field["name"] for field in narrow.parsed["fields"]]
 
     def __call__(self, new: Iterable[bytes], old: Iterable[bytes]) -> Folded:
@@ -62,10 +65,10 @@ def _add(row: dict[str, Any], sign: int, margins: Totals, partials: Totals) -> N
     if row["status"] != "approved":
         return
     day: date = row["work_on"]
-    hours = sign * unscaled(row["hours"], 2)
+    hours = sign * unscaled(row["hours"])
     billable = hours if row["is_billable"] else 0
-    revenue = billable * unscaled(row["bill_rate"], 4)
-    cost = hours * unscaled(row["cost_rate"], 4)
+    revenue = billable * unscaled(row["bill_rate"])
+    cost = hours * unscaled(row["cost_rate"])
     month = f"{row['project_ref']}|{day:%Y-%m}|{row['currency']}".encode()
     _accumulate(margins, month, (hours, revenue, cost))
     year, week, _ = day.isocalendar()
@@ -83,6 +86,26 @@ def _sums(sums: Totals, width: int) -> Sums:
     return Sums(keys, np.array([sums[key] for key in keys], np.int64).reshape(-1, width))
 
 
-def unscaled(value: Decimal, scale: int) -> int:
-    """Return a decimal as an integer of its last place."""
-    return int(value.scaleb(scale))
+def without_decimals(schema: AvroSchema) -> AvroSchema:
+    """Return the schema with decimals as the bytes they are written in; the rest as it is."""
+
+    def plain(definition: Any) -> Any:
+        if isinstance(definition, list):
+            return [plain(each) for each in definition]
+        if not isinstance(definition, dict):
+            return definition
+        if definition.get("logicalType") == "decimal":
+            return "bytes"
+        return {name: plain(part) for name, part in definition.items()}
+
+    return load_schema(json.dumps(plain(json.loads(schema.text))))
+
+
+def unscaled(value: bytes) -> int:
+    """Return a decimal, as Avro writes it, as an integer of its last place."""
+    return int.from_bytes(value, "big", signed=True)
+
+
+def written(amount: int) -> bytes:
+    """Return an integer of the last place of a decimal as Avro writes it."""
+    return amount.to_bytes(amount.bit_length() // 8 + 1, "big", signed=True)
