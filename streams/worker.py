@@ -15,6 +15,7 @@ import structlog
 import uvloop
 
 from runtime.kafka import require_broker
+from runtime.retries import tell_retry
 from runtime.threads import in_daemon_thread
 from schemas.errors import BrokerUnavailableError, ConfigError, FatalError, PsaStreamError
 from streams.collector import collect_young, collector_spared
@@ -141,10 +142,25 @@ class Worker:
                 task.cancel()
 
     async def _run_app(self) -> None:
-        await self.app.committer.ready()  # which ends what an earlier life left open
+        await self._end_what_was_left_open()
         await self.app.start()
         await self.app.wait_until_stopped()
         raise self.app.failure() or FatalError("the app stopped by itself")
+
+    async def _end_what_was_left_open(self) -> None:
+        """Have the committer ready: no transaction of an earlier life is open then.
+
+        Raises BrokerUnavailableError after `commit_attempts`: brokers that have just started may
+        not have elected who coordinates transactions.
+        """
+        attempts = self.app.settings.commit_attempts
+        for left in reversed(range(attempts)):
+            try:
+                return await self.app.committer.ready()
+            except BrokerUnavailableError as error:
+                if not left:
+                    raise
+                tell_retry(error)
 
     async def _shut_down(self, code: int) -> None:
         self.health.begin_stop()

@@ -29,7 +29,9 @@ from runtime.offsets import (
     unread_since,
 )
 from runtime.registry import Registration, Registry
+from schemas.errors import BrokerUnavailableError
 from schemas.topics import Criticality, Topic
+from tests.support.eventually import eventually
 from tests.support.stack import RunningStack
 
 pytestmark = pytest.mark.stack
@@ -47,6 +49,15 @@ def topic(kafka: KafkaSettings) -> Topic:
     name = f"asked-{uuid.uuid4().hex[:8]}"
     made = Topic(name, None, "text", "test", Criticality.MEDIUM, partitions=2)
     create_topics(kafka, [made], replication_factor=1)
+
+    def has_leaders() -> bool:
+        try:
+            newest_at(kafka, [(name, 0), (name, 1)])
+        except BrokerUnavailableError:
+            return False
+        return True
+
+    eventually(has_leaders, deadline_s=60)
     return made
 
 

@@ -2,6 +2,8 @@
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -61,3 +63,29 @@ def test_d12_a_state_directory_that_cannot_be_used_is_named(tmp_path: Path, name
     with pytest.raises(ConfigError, match="state directory") as raised:
         make_writable(tmp_path / name)
     assert "PSASTREAM_DATA_DIR" in raised.value.hint
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("failures", [0, 1, 2])
+async def test_a_worker_waits_for_who_coordinates_its_transactions(
+    tmp_path: Path, failures: int
+) -> None:
+    """Brokers that have just started may not have elected anybody yet."""
+    asked: list[None] = []
+
+    async def ready() -> None:
+        asked.append(None)
+        if len(asked) <= failures:
+            raise BrokerUnavailableError("nobody coordinates it")
+
+    settings = EngineSettings(
+        app_id="a", bootstrap_servers="unused:1", state_dir=tmp_path, commit_attempts=2
+    )
+    app: Any = SimpleNamespace(settings=settings, committer=SimpleNamespace(ready=ready))
+    worker = Worker(app)
+    if failures < settings.commit_attempts:
+        await worker._end_what_was_left_open()
+    else:
+        with pytest.raises(BrokerUnavailableError):
+            await worker._end_what_was_left_open()
+    assert len(asked) == min(failures + 1, settings.commit_attempts)
