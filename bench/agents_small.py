@@ -16,7 +16,7 @@ import numpy.typing as npt
 from schemas.codec.framing import HEADER_BYTES
 from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 
-SMALL = 100
+SMALL = 150
 """Up to so many records, one by one is faster than columns."""
 
 Amounts = npt.NDArray[np.int64]

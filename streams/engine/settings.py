@@ -29,9 +29,10 @@ class EngineSettings(BaseModel):
     """Of the worker, shared by its partitions: a third in answers of the brokers, compressed, and
     two thirds in chunks, uncompressed, in work or waiting. Exceeded by at most one record of a
     chunk and one batch of a broker."""
-    fetch_interval_s: float = Field(default=0.04, ge=0)
-    """How long a broker gathers few records for the fetch after one that brought records."""
-    commit_interval_s: float = Field(default=0.035, ge=0)
+    fetch_interval_s: float = Field(default=0.05, ge=0)
+    """How long a broker gathers few records for the fetch after one that brought records; twice as
+    long after one that brought more than a hundred."""
+    commit_interval_s: float = Field(default=0.045, ge=0)
     """Least time from the beginning of a transaction to that of the next, where records are few;
     the longest that a transaction waits for what is being folded."""
     handler_threads: int = Field(default=4, ge=1)
