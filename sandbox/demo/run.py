@@ -64,7 +64,8 @@ async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
         parts = await start_parts(stack, options)
         code = await _run(stack, parts, options, console)
         if options.keep:
-            environment = write_environment(options.data_dir, parts.variables)
+            one_broker = {"PSASTREAM_REPLICATION_FACTOR": "1"}
+            environment = write_environment(options.data_dir, {**parts.variables, **one_broker})
             print_kept(console, environment, _addresses(stack.addresses, parts))
             await asyncio.Event().wait()
         print_next(console)

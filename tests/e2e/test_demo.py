@@ -157,7 +157,6 @@ def test_a_check_finds_everything_in_order(kept_demo: KeptDemo) -> None:
         **json.loads((kept_demo.data_dir / "credentials" / ENVIRONMENT_FILE).read_text()),
         **{f"INHOUSE_PSA_{name}": str(database[key]) for name, key in names.items()},
         "INHOUSE_PSA_PASSWORD": "",
-        "PSASTREAM_REPLICATION_FACTOR": "1",
     }
     command = f"psastream check --json {' '.join(options)}"
     shown = in_another_shell(kept_demo, command, variables)

@@ -16,7 +16,7 @@
 --   as_of | instant | The latest change that went in.
 SELECT
   b.project_ref,
-  project_id,
+  coalesce(b.project_id, b.project_ref) AS project_id,
   p.project,
   p.customer_id,
   p.customer,
@@ -29,5 +29,5 @@ SELECT
   b.entries,
   b.as_of
 FROM psa.status.billing AS b
-LEFT JOIN projects AS p USING (project_id)
-ORDER BY project_id, b.project_ref, b.currency, b.state
+LEFT JOIN projects AS p ON p.project_id = coalesce(b.project_id, b.project_ref)
+ORDER BY 2, b.project_ref, b.currency, b.state

@@ -184,6 +184,8 @@ def test_billing_and_assignments_have_the_names_of_their_projects(world: World) 
         "psa.status.billing": [
             {"project_ref": "psa:project:1", "project_id": "eng-1-DE", "currency": "EUR",
              "state": "credited", "seconds": -3600, "amount": Decimal("-99.990000")},
+            {"project_ref": "psa:project:9", "currency": "EUR", "state": "non_billable",
+             "seconds": 60},
         ],
         "psa.status.assignment": [
             {"id": "rm:a:1", "project_ref": "rm:project:4", "project_id": "eng-1-DE",
@@ -193,8 +195,11 @@ def test_billing_and_assignments_have_the_names_of_their_projects(world: World) 
     }  # fmt: skip
     query = "SELECT project, customer, state, seconds, amount FROM billing_by_state"
     assert world.answers(rows, query) == [
-        ("Move DE", "Abel [Ltd]", "credited", -3600, Decimal("-99.99"))
+        ("Move DE", "Abel [Ltd]", "credited", -3600, Decimal("-99.99")),
+        ("Holidays", None, "non_billable", 60, None),
     ]
+    query = "SELECT project_id, is_internal FROM billing_by_state WHERE is_internal"
+    assert world.answers(rows, query) == [("psa:project:9", True)]
     query = "SELECT id, project, is_internal, person, starts_on, planned_hours FROM assignments"
     assert world.answers(rows, query) == [
         ("rm:a:1", "Move DE", False, "Bo", date(2026, 3, 2), Decimal("8.00")),
