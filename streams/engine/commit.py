@@ -30,7 +30,7 @@ from streams.engine.batches import (
     group_outputs,
     plain_records,
 )
-from streams.engine.batches import TopicPartition as Place
+from streams.engine.batches import TopicPartition as Target
 from streams.engine.connection import aiokafka_options, losses_told
 from streams.engine.contract import Chunk, Effects
 from streams.engine.errors import CommitOutcomeUnknownError, FencedError, RecordTooLargeError
@@ -49,10 +49,10 @@ _SHARED_RECORDS = 100
 class EncodedCommit:
     """What a chunk writes: full batches, or few records to put into batches with others'."""
 
-    log: Place
+    log: Target
     """The state log's partition: no other chunk of the transaction writes there."""
     batches: Sequence[EncodedBatch] = ()
-    records: Sequence[tuple[Place, Sequence[Record]]] = ()
+    records: Sequence[tuple[Target, Sequence[Record]]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class TransactionalWriter:
 
     def encode(
         self,
-        log: Place,
+        log: Target,
         state: Mapping[bytes, bytes | None],
         effects: Effects,
         timestamp_ms: int | None,
@@ -150,11 +150,11 @@ class TransactionalWriter:
             deque(self._batches(target, records), maxlen=0)  # what cannot be encoded fails here
         return EncodedCommit(log, records=few)
 
-    def _all_batches(self, records: Mapping[Place, Sequence[Record]]) -> Iterator[EncodedBatch]:
+    def _all_batches(self, records: Mapping[Target, Sequence[Record]]) -> Iterator[EncodedBatch]:
         for target, each in records.items():
             yield from self._batches(target, each)
 
-    def _batches(self, target: Place, records: Iterable[Record]) -> Iterator[EncodedBatch]:
+    def _batches(self, target: Target, records: Iterable[Record]) -> Iterator[EncodedBatch]:
         return encode_batches(target, records, self._new_builder)
 
     def _new_builder(self) -> BatchBuilder:
@@ -209,10 +209,10 @@ class TransactionalWriter:
 
     def _shared(self, parts: Sequence[Part]) -> list[EncodedBatch]:
         """The batches of all parts: a broker takes one of a partition at a time."""
-        records: dict[Place, list[Record]] = {}
+        records: dict[Target, list[Record]] = {}
         for part in parts:
-            for place, few in part.encoded.records:
-                records.setdefault(place, []).extend(few)
+            for target, few in part.encoded.records:
+                records.setdefault(target, []).extend(few)
         full = [batch for part in parts for batch in part.encoded.batches]
         return [*full, *self._all_batches(records)]
 
@@ -226,7 +226,7 @@ class TransactionalWriter:
         }
         await self._producer.send_offsets_to_transaction(positions, self._settings.app_id)
 
-    async def _send(self, batches: Sequence[EncodedBatch]) -> dict[Place, int]:
+    async def _send(self, batches: Sequence[EncodedBatch]) -> dict[Target, int]:
         """Send, and wait for every answer; return the last offset written to each partition.
 
         Raises the first error there is. Batches of one partition go out one after the other;

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 from schemas.errors import BrokerUnavailableError
-from streams.engine.batches import TopicPartition as Place
+from streams.engine.batches import TopicPartition as Target
 from streams.engine.commit import EncodedCommit, Part, TransactionalWriter
 from streams.engine.contract import Effects
 from streams.engine.errors import CommitOutcomeUnknownError, RecordTooLargeError
@@ -54,7 +54,7 @@ class Committer:
         self._task: asyncio.Task[None] | None = None
 
     async def ready(self) -> None:
-        """Return once no transaction of this worker has an unknown outcome any more.
+        """Return once a transaction may begin. What the last one came to, the state logs tell.
 
         Raises BrokerUnavailableError; ConfigError where another worker has the state directory.
         """
@@ -92,7 +92,7 @@ class Committer:
 
     def encode(
         self,
-        log: Place,
+        log: Target,
         state: Mapping[bytes, bytes | None],
         effects: Effects,
         timestamp_ms: int | None,

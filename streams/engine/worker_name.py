@@ -5,6 +5,7 @@ It lies in the state directory, which one worker has at a time.
 
 import fcntl
 import os
+import re
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -12,13 +13,14 @@ from uuid import uuid4
 from schemas.errors import ConfigError
 
 _FILE: Final = "worker"
+_NAME: Final = re.compile("[0-9a-f]{32}")
 
 
 class WorkerName:
     """The name in a state directory, held until it is released."""
 
     def __init__(self, directory: Path) -> None:
-        """Hold the name, made up where there is none. Blocking.
+        """Hold the name, made up where there is none, or no whole one. Blocking.
 
         Raises ConfigError where another process holds it.
         """
@@ -26,7 +28,8 @@ class WorkerName:
         self._file = os.open(directory / _FILE, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.text = os.read(self._file, 64).decode() or self._made_up()
+            held = os.read(self._file, 64).decode("ascii", "replace")
+            self.text = held if _NAME.fullmatch(held) else self._made_up()
         except BlockingIOError as error:
             self.release()
             raise ConfigError(
@@ -39,7 +42,8 @@ class WorkerName:
 
     def _made_up(self) -> str:
         text = uuid4().hex
-        os.write(self._file, text.encode())
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, text.encode(), 0)
         os.fsync(self._file)
         return text
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.engine import Chunk, Effects
-from streams.engine.batches import TopicPartition as Place
+from streams.engine.batches import TopicPartition as Target
 from streams.engine.errors import FencedError
 from streams.engine.membership import Member
 from streams.engine.state_log import LogBounds, SourcePosition
@@ -77,7 +77,7 @@ class FakeWriter:
         pass
 
     def encode(
-        self, log: Place, state: Changes, effects: Effects, timestamp_ms: int | None
+        self, log: Target, state: Changes, effects: Effects, timestamp_ms: int | None
     ) -> tuple[Changes, Effects]:
         self._partition.stamps.append(timestamp_ms)
         return state, effects

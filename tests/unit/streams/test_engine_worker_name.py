@@ -19,6 +19,20 @@ def test_a_name_is_the_same_in_every_life_and_another_in_every_directory(tmp_pat
     other.release()
 
 
+@pytest.mark.parametrize("left", [b"", b"0123", b"\xff" * 40, b"0" * 33])
+def test_a_name_that_was_not_written_to_its_end_is_made_up_anew(
+    tmp_path: Path, left: bytes
+) -> None:
+    (tmp_path / "worker").write_bytes(left)
+    first = WorkerName(tmp_path)
+    first.release()
+    again = WorkerName(tmp_path)
+    again.release()
+    assert again.text == first.text
+    assert (tmp_path / "worker").read_bytes() == first.text.encode()
+    assert len(first.text) == 32
+
+
 def test_a_directory_in_use_is_refused_until_it_is_given_up(tmp_path: Path) -> None:
     first = WorkerName(tmp_path)
     with pytest.raises(ConfigError, match="another worker uses the state directory"):
