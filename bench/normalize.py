@@ -110,7 +110,8 @@ def record(name: str, columns: dict[str, object]) -> dict[str, object]:
     return {"type": "record", "name": name, "fields": fields}
 
 
-def change(codec: RecordCodec, rng: random.Random, position: int, rows: int) -> bytes:
+def captured(rng: random.Random, position: int, rows: int) -> dict[str, object]:
+    """Return the envelope of a time entry that was changed, one of so many rows."""
     row_id = rng.randrange(rows)
     after = {
         "id": row_id,
@@ -142,13 +143,12 @@ def change(codec: RecordCodec, rng: random.Random, position: int, rows: int) -> 
         "lsn": position,
         "xmin": None,
     }
-    envelope = {"before": None, "after": after, "source": source, "op": "u", "ts_ms": 1}
-    return frame(1, codec.encode(envelope))
+    return {"before": None, "after": after, "source": source, "op": "u", "ts_ms": 1}
 
 
 def chunks(records: int, size: int, rows: int, schema: AvroSchema) -> list[Chunk]:
     rng, codec = random.Random(7), RecordCodec(schema)
-    values = [change(codec, rng, position, rows) for position in range(records)]
+    values = [frame(1, codec.encode(captured(rng, at, rows))) for at in range(records)]
     return [
         Chunk(
             TOPIC,

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import json
 import pstats
 import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib.resources import files
 from typing import Any
 
 from bench.changes import FIRST_DAY
 from bench.normalize import TOPIC as SOURCE
-from bench.normalize import MemoryState, record
+from bench.normalize import MemoryState, captured, debezium_schema
 from connectors.systems import Systems
 from schemas import identity
 from schemas.codec.framing import frame
@@ -109,79 +108,6 @@ class Canonical:
         key_id, value_id, codec = self._codecs[topic]
         key = encode_keys(key_id, [definition.message_key(route, row_id)])[0]
         return key, frame(value_id, codec.encode(row))
-
-
-def debezium_schema() -> AvroSchema:
-    """A time entry as Debezium writes it, its numbers as texts."""
-    columns: dict[str, object] = {
-        "id": "long",
-        "project_id": "long",
-        "task_id": ["null", "long"],
-        "worker_email": "string",
-        "work_on": {"type": "int", "connect.name": "io.debezium.time.Date"},
-        "hours": "string",
-        "minutes": ["null", "int"],
-        "is_billable": "boolean",
-        "status": "string",
-        "bill_rate": ["null", "string"],
-        "cost_rate": ["null", "string"],
-        "currency": ["null", "string"],
-        "notes": ["null", "string"],
-        "updated_at": "string",
-    }
-    source: dict[str, object] = {
-        **dict.fromkeys(("version", "connector", "name"), "string"),
-        "ts_ms": "long",
-        "snapshot": ["null", "string"],
-        "db": "string",
-        "sequence": ["null", "string"],
-        **dict.fromkeys(("schema", "table"), "string"),
-        **{name: ["null", "long"] for name in ("txId", "lsn", "xmin")},
-    }
-    envelope = {
-        "before": ["null", record("Value", columns)],
-        "after": ["null", "Value"],
-        "source": record("Source", source),
-        "op": "string",
-        "ts_ms": ["null", "long"],
-    }
-    return load_schema(json.dumps({**record("Envelope", envelope), "namespace": SOURCE}))
-
-
-def captured(position: int, rng: random.Random) -> Row:
-    """Return the envelope of a time entry that was changed."""
-    row = rng.randrange(ROWS)
-    after = {
-        "id": row,
-        "project_id": row % PROJECTS,
-        "task_id": row % 2_000,
-        "worker_email": f"person{row % PEOPLE}@example.com",
-        "work_on": (FIRST_DAY - date(1970, 1, 1)).days + row % 180,
-        "hours": f"{decimal(rng.randrange(25, 800, 25), 2)}",
-        "minutes": None,
-        "is_billable": row % 5 > 0,
-        "status": rng.choice(("draft", "submitted", "approved", "approved")),
-        "bill_rate": f"{decimal(1_500_000 + row % 1_000, 4)}",
-        "cost_rate": f"{decimal(800_000 + row % 1_000, 4)}",
-        "currency": "EUR",
-        "notes": f"worked on ticket {row}",
-        "updated_at": "2026-03-31T10:00:00.000000Z",
-    }
-    source = {
-        "version": "3.3.1.Final",
-        "connector": "postgresql",
-        "name": "src",
-        "ts_ms": NOW_MS + position,
-        "snapshot": "false",
-        "db": "inhouse_psa",
-        "sequence": f'["{position}","{position}"]',
-        "schema": "inhouse",
-        "table": "time_entries",
-        "txId": position,
-        "lsn": position,
-        "xmin": None,
-    }
-    return {"before": None, "after": after, "source": source, "op": "u", "ts_ms": NOW_MS}
 
 
 def project_of(row: int) -> str:
@@ -307,7 +233,7 @@ def stages() -> dict[str, Stage]:
     source_id = registry.subject_id(SOURCE, source.text)
 
     def change(position: int) -> tuple[bytes, bytes]:
-        return b"", frame(source_id, codec.encode(captured(position, rng)))
+        return b"", frame(source_id, codec.encode(captured(rng, position, ROWS)))
 
     def stage(group: str, topic: str, message: Callable[[int], tuple[bytes, bytes]]) -> Stage:
         return Stage(topic, groups[group].handlers()[topic], MemoryState(), message)
