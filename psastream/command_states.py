@@ -23,7 +23,7 @@ from connectors.dispatch.journal import (
     read_told,
 )
 from psastream.landscape import read_firm
-from psastream.verdict import fitted, printable, shown_age
+from psastream.lines import fitted, printable, shown_age
 from runtime.kafka import KafkaSettings, read_topic, require_broker
 from runtime.offsets import present_places
 from runtime.registry import Registry

@@ -19,7 +19,7 @@ from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
 from connectors.toolkit.faults import Reason
 from psastream.letters import read_letters, told
-from psastream.verdict import fitted, printable, shown_age
+from psastream.lines import fitted, printable, shown_age
 from runtime.kafka import KafkaSettings, make_producer, require_broker
 from runtime.registry import Registry
 from runtime.serde import Serde

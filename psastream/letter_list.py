@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from psastream.letters import TOPIC, told
+from psastream.lines import fitted, printable, shown_age
 from psastream.topic_rows import Unreadable, lines_of
-from psastream.verdict import fitted, printable, shown_age
 from runtime.kafka import read_topic, require_broker
 from runtime.offsets import present_places
 from runtime.registry import Registry

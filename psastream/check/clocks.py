@@ -16,7 +16,8 @@ from typing import Final
 import httpx2
 
 from psastream.check.findings import Finding
-from psastream.verdict import Verdict, shown_age
+from psastream.lines import shown_age
+from psastream.verdict import Verdict
 from runtime.clocks import SKEW
 
 CLOCKS: Final = "clocks"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from psastream.verdict import Verdict, printable, worst
+from psastream.lines import printable
+from psastream.verdict import Verdict, worst
 from runtime.secrets import mask
 from schemas.errors import ConfigError, PsaStreamError
 

@@ -14,6 +14,7 @@ from typing import Any, Final, TextIO
 
 from rich.cells import cell_len
 
+from psastream.lines import printable
 from psastream.query.session import Answer
 from psastream.topic_rows import text_of
 
@@ -76,7 +77,7 @@ def shown(value: object, digits: int = MONEY_DIGITS) -> str:
             text = json.dumps(_plain(value), ensure_ascii=False)
         case _:
             text = str(_plain(value))
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return printable(text)
 
 
 def _print_table(answer: Answer, out: TextIO, width: int | None) -> None:

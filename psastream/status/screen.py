@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
+from psastream.lines import cut, shown_age
 from psastream.status.model import (
     QUOTA_LOW,
     ConnectorState,
@@ -16,7 +17,7 @@ from psastream.status.model import (
     Status,
     TargetState,
 )
-from psastream.verdict import Verdict, cut, shown_age
+from psastream.verdict import Verdict
 
 WIDTH: Final = 80
 NAME_MAX: Final = 28

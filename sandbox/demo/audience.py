@@ -13,7 +13,8 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from sandbox.demo.table import WIDTH, printable
+from psastream.lines import printable
+from sandbox.demo.table import WIDTH
 from sandbox.story.act import Act, Audience
 
 NAME_CHARACTERS: Final = 13

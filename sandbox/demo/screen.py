@@ -11,8 +11,9 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from psastream.lines import cut
 from sandbox.demo.result import Latency, Margin, Result, Utilization, Waited, everybody, total_of
-from sandbox.demo.table import cut, table_lines, wrapped
+from sandbox.demo.table import table_lines, wrapped
 from schemas.exact import hours_of
 
 NOTHING: Final = "—"

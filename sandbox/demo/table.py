@@ -9,6 +9,8 @@ from typing import Final
 from rich.cells import cell_len
 from rich.text import Text
 
+from psastream.lines import cut, printable
+
 WIDTH: Final = 80
 """Columns of a terminal."""
 GAP: Final = "  "
@@ -39,18 +41,6 @@ def table_lines(headers: Cells, rows: Sequence[Cells | str]) -> Iterator[Text]:
         yield Text(line, style="dim" if number == 0 else "")
 
 
-def cut(text: str, width: int) -> str:
-    """Return a text as wide as `width` at most; … stands for what is left out."""
-    line = Text(printable(text))
-    line.truncate(width, overflow="ellipsis")
-    return line.plain
-
-
 def wrapped(text: str) -> list[str]:
     """Return a text in two lines at most, broken between words, cut with … after that."""
     return textwrap.wrap(printable(text), WIDTH, max_lines=LINES_MAX, placeholder=" …")
-
-
-def printable(text: str) -> str:
-    """Return a text of others without what a terminal obeys."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)

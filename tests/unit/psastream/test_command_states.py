@@ -22,7 +22,7 @@ from psastream.command_states import (
     parse_state,
     summary,
 )
-from psastream.verdict import fitted
+from psastream.lines import fitted
 from schemas.errors import ConfigError
 from tests.support.commands import command_record, project_content
 

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from connectors.debezium.client import ConnectClient
 from connectors.toolkit.faults import UnreadableBodyError
 from psastream.cli import app
+from psastream.lines import shown_age
 from psastream.status.gathering import OfKafka, assembled, connector_states
 from psastream.status.model import (
     ConnectorState,
@@ -38,7 +39,7 @@ from psastream.status.probes import (
     target_states,
 )
 from psastream.status.screen import screen_of, verdict_line
-from psastream.verdict import Verdict, shown_age, worst
+from psastream.verdict import Verdict, worst
 from runtime.prometheus import serve_metrics
 from tests.support.catalogue import FIRM
 from tests.support.vendor_server import serving
