@@ -98,7 +98,8 @@ class TransactionalWriter:
             with losses_told():
                 async with asyncio.timeout(self._settings.request_timeout_s):
                     await producer.start()
-        except (KafkaError, TimeoutError) as error:
+        # aiokafka asserts that it knows a node: it knows none while no broker has answered.
+        except (KafkaError, TimeoutError, AssertionError) as error:
             failed = self._transactional_id
             self._transactional_id = f"{self._name}-{uuid4().hex[:8]}"
             await self.close()

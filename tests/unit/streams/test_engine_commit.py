@@ -86,6 +86,23 @@ def test_d11_a_transaction_whose_connection_was_lost_has_an_unknown_outcome(
     run(story)
 
 
+@pytest.mark.parametrize(
+    "error", [KafkaConnectionError("no"), TimeoutError(), AssertionError("Did we not bootstrap?")]
+)
+def test_a_producer_that_finds_no_broker_says_so(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    async def start(_: AIOKafkaProducer) -> None:
+        raise error
+
+    async def story(writer: TransactionalWriter, _: AIOKafkaProducer) -> None:
+        monkeypatch.setattr(AIOKafkaProducer, "start", start)
+        with pytest.raises(BrokerUnavailableError):
+            await writer.open()
+
+    run(story)
+
+
 @pytest.mark.fault("D11", place="streams/engine/connection.py")
 def test_d11_a_producer_that_loses_its_connection_at_the_start_is_no_broker(
     monkeypatch: pytest.MonkeyPatch,
