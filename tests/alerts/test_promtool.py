@@ -1,26 +1,15 @@
 """The alert rules, tried by promtool: `make alerts`."""
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.support.dashboards import promtool
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROMETHEUS = REPOSITORY / "deploy" / "prometheus"
 TEST_FILES = sorted(PROMETHEUS.glob("tests/*.test.yml"))
-
-
-def promtool() -> str:
-    """Path of promtool; skips without it, fails without it where real parts are required."""
-    found = shutil.which(os.environ.get("PSASTREAM_TEST_PROMTOOL", "promtool"))
-    if found is None:
-        reason = "promtool is missing: install Prometheus, or name it in PSASTREAM_TEST_PROMTOOL"
-        if os.environ.get("PSASTREAM_TEST_REQUIRE_REAL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
 
 
 def test_prometheus_accepts_its_configuration() -> None:

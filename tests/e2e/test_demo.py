@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -33,6 +34,13 @@ from streams.agents.lookups import PROJECTIONS
 from tables.measures.own_rows import PARTIAL_TOPIC
 from tests.e2e.conftest import KeptDemo
 from tests.support.catalogue import CATALOGUE
+from tests.support.dashboards import (
+    FILES,
+    answers_differ,
+    prometheus_queries,
+    scraped,
+    something,
+)
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.stack
@@ -104,6 +112,20 @@ def test_the_status_tells_that_all_works(kept_demo: KeptDemo) -> None:
     assert told["exceptions"]["open"] > 0 and told["exceptions"]["money"]
     assert [each["error_code"] for each in told["dead_letters"]] == ["record.invalid_entity"]
     assert all(each["newest_at"] for each in told["numbers"])
+
+
+def test_every_panel_to_prometheus_shows_something_of_a_healthy_system(
+    kept_demo: KeptDemo, tmp_path: Path
+) -> None:
+    """Nothing that counts from its first event on leaves a panel without data."""
+    recorded = []
+    for part in ("worker", "poller", "dispatcher"):
+        with urllib.request.urlopen(kept_demo.addresses[f"{part} metrics"]) as page:
+            recorded += scraped(page.read().decode(), part)
+
+    asked = [query for path in FILES for query in prometheus_queries(path)]
+    differences = answers_differ(recorded, something(asked), tmp_path)
+    assert not differences, differences
 
 
 def test_what_would_be_written_is_listed_and_shown(kept_demo: KeptDemo) -> None:
