@@ -28,6 +28,7 @@ from runtime.serde import Serde
 from runtime.settings import Settings
 from sandbox.stack.ports import HOST, PortBook
 from sandbox.stack.reporter import PlainReporter
+from sandbox.stack.revival import Revival
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
 
@@ -41,9 +42,10 @@ class UpOptions:
 
 
 async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ) -> int:
-    """Run until cancelled, or until one of the processes ends: then return 1.
+    """Run until cancelled; a process that ends by itself is started again.
 
-    What a check finds to fail is printed, and nothing is started.
+    What a check finds to fail is printed, and nothing is started. Raises PartFailedError where the
+    configuration of a process turns out to be wrong.
     """
     console = Console()
     configuration = read_configuration(options.files, environment, needs_addresses=False)
@@ -99,11 +101,13 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         watch = LetterWatch(kafka, Serde(Registry(addresses.registry_url)))
         telling = asyncio.create_task(tell_news(watch, console.print))
         try:
-            ended = await stack.next_exit()
+            await Revival(stack, _tell, final_codes={Exit.CONFIG}).run()
         finally:
             telling.cancel()
-        console.print(f"{ended.name} ended with code {ended.exit_code}:\n{ended.log_tail}")
-        return Exit.FAILED
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)
 
 
 def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> StackSettings:

@@ -29,6 +29,9 @@ REFUSED_DELETES: Final = Gauge(
 LAST_SUCCESS: Final = Gauge(
     "psastream_source_last_success_timestamp_seconds", "End of the last complete poll.", _OBJECT
 )
+POLL_INTERVAL: Final = Gauge(
+    "psastream_source_poll_interval_seconds", "From one poll to the next, as configured.", _OBJECT
+)
 LAG: Final = Gauge(
     "psastream_source_lag_seconds", "From the newest change to its publication.", _OBJECT
 )

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from connectors.polled import instruments
 from connectors.polled.bookmark import Bookmark
 from connectors.polled.config import PolledConfig
 from connectors.polled.kafka_log import KafkaLog
@@ -212,6 +213,9 @@ async def run_connector(
 ) -> None:
     """Poll every object of a connector until cancelled. Raises FatalError."""
     config = connector.config
+    for obj in config.objects:  # at once: who asks sees what is to be polled
+        interval = instruments.POLL_INTERVAL.labels(config.system, obj)
+        interval.set(config.poll_interval_ms / 1000)
     states = await _open(config, kafka_log, health)
     _log.info(
         "connector_started",

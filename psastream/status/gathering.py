@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,6 +14,7 @@ from connectors.debezium.client import ConnectClient, ConnectorStatus
 from connectors.dispatch.dispatcher import GROUP_ID as DISPATCH_GROUP
 from connectors.dispatch.exceptions import OPEN
 from connectors.dispatch.journal import EXCEPTIONS
+from connectors.systems import Systems
 from psastream.exceptions import Row, read_exceptions, sums_of
 from psastream.landscape import FirmSystems
 from psastream.letters import TOPIC as LETTERS
@@ -93,7 +94,14 @@ def gather(settings: Settings, firm: FirmSystems, now: Callable[[], datetime]) -
         connectors=connectors.result(),
         kafka=kafka.result(),
         unknown=unanswered.told,
+        to_be_polled=_polled(settings, firm) if settings.processes else (),
     )
+
+
+def _polled(settings: Settings, firm: FirmSystems) -> list[str]:
+    """Return the systems that a poller is to read; others are databases."""
+    systems = Systems(settings.systems)
+    return [name for name, bundle in firm.bundles.items() if systems.vendor(bundle.vendor).source]
 
 
 @dataclass(slots=True)
@@ -114,8 +122,12 @@ def assembled(
     connectors: Sequence[ConnectorState],
     kafka: OfKafka,
     unknown: Iterable[Unknown],
+    to_be_polled: Collection[str] = (),
 ) -> Status:
-    """Put together what the parts told. Pure."""
+    """Put together what the parts told. Pure.
+
+    `to_be_polled`: systems that one of the processes is to tell of.
+    """
     samples = [sample for answer in answers for sample in answer.samples]
     polled, dispatched = polled_states(samples), target_states(samples)
     waiting = None if kafka.exceptions is None else [
@@ -127,7 +139,9 @@ def assembled(
         processes=[answer.process for answer in answers],
         groups=kafka.groups,
         connectors=connectors,
-        sources=_sources(firm, newest or {}, polled) if newest is not None or polled else [],
+        sources=_sources(firm, newest or {}, polled, to_be_polled)
+        if newest is not None or polled
+        else [],
         targets=[
             _target(target, dispatched.get(target), waiting)
             for target in firm.targets
@@ -143,12 +157,16 @@ def assembled(
 
 
 def _sources(
-    firm: FirmSystems, newest: Mapping[str, datetime], polled: Mapping[str, SourceState]
+    firm: FirmSystems,
+    newest: Mapping[str, datetime],
+    polled: Mapping[str, SourceState],
+    to_be_polled: Collection[str],
 ) -> list[SourceState]:
     states = []
     for system, bundle in firm.bundles.items():
         captured = [newest[each.name] for each in bundle.topics.values() if each.name in newest]
-        state = polled.get(system, SourceState(system))
+        unpolled = SourceState(system, is_polled=False if system in to_be_polled else None)
+        state = polled.get(system, unpolled)
         states.append(replace(state, captured_at=max(captured, default=None)))
     return states
 

@@ -14,6 +14,9 @@ LATE: Final = timedelta(minutes=5)
 """How old the oldest record that a group has not read may be: the alerts on lag wait as long."""
 SILENT: Final = timedelta(minutes=15)
 """How long a polled object may be without a complete poll: as the alert on silent sources."""
+INTERVALS_LATE: Final = 3
+DUE: Final = timedelta(minutes=1)
+"""A complete poll is late after so many of its intervals, and not before so long a time."""
 QUOTA_LOW: Final = 0.3
 """Share of a system's requests below which somebody is to look: as the alert on quotas."""
 
@@ -78,10 +81,12 @@ class ConnectorState:
 class SourceState:
     """Changes of a system.
 
-    `captured_at`: when one of its topics was written last; None: never.
+    `captured_at`: when one of its topics was written last; None: never. `is_polled`: whether a
+    poller tells of it; None where none is to, or nobody was asked.
     `polled_at`: the end of the last complete poll of the object that waits longest for one, None
-    where no poller tells of it. `unpolled`: objects that never had one. `stopped`: reasons by
-    object that cannot be read until a person helps.
+    where no poller tells of it; `interval`: the longest that is configured from one to the next.
+    `unpolled`: objects that had none since their poller started. `stopped`: reasons by object that
+    cannot be read until a person helps.
     """
 
     system: str
@@ -91,15 +96,28 @@ class SourceState:
     unpolled: Sequence[str] = ()
     stopped: Mapping[str, str] = field(default_factory=dict)
     quota_ratio: float | None = None
+    is_polled: bool | None = None
+    interval: timedelta | None = None
 
     def verdict(self, at: datetime) -> Verdict:
         """Whether its objects are read."""
-        if self.stopped:
+        if self.stopped or self._has_waited(SILENT, at):
             return Verdict.FAIL
-        if self.polled_at is not None and abs(at - self.polled_at) > SILENT:
-            return Verdict.FAIL
+        if self.is_polled is False:
+            return Verdict.WARN if self.captured_at is None else Verdict.FAIL
         is_low = self.quota_ratio is not None and self.quota_ratio < QUOTA_LOW
-        return Verdict.WARN if self.unpolled or is_low else Verdict.OK
+        is_late = self.unpolled or self.is_late(at)
+        return Verdict.WARN if is_late or is_low else Verdict.OK
+
+    def is_late(self, at: datetime) -> bool:
+        """Whether an object waits for a complete poll for longer than it is to."""
+        return self._has_waited(DUE, at)
+
+    def _has_waited(self, least: timedelta, at: datetime) -> bool:
+        if self.polled_at is None:
+            return False
+        late = INTERVALS_LATE * self.interval if self.interval is not None else least
+        return abs(at - self.polled_at) > max(least, late)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +254,8 @@ def status_json(status: Status) -> dict[str, Any]:
                 return [plain(each) for each in value]
             case datetime():
                 return value.isoformat()
+            case timedelta():
+                return value.total_seconds()
             case Decimal():
                 return str(value)
         return value

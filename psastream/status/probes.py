@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
@@ -19,6 +19,7 @@ PROBE_S: Final = 5.0
 REASONS_MAX: Final = 20
 
 LAST_POLL: Final = "psastream_source_last_success_timestamp_seconds"
+INTERVAL: Final = "psastream_source_poll_interval_seconds"
 STOPPED: Final = "psastream_source_stopped"
 ERRORS: Final = "psastream_source_errors_total"
 QUOTA: Final = "psastream_source_quota_remaining_ratio"
@@ -85,11 +86,14 @@ def polled_states(samples: Iterable[Sample]) -> dict[str, SourceState]:
     failed: dict[str, set[str]] = {}
     stopped: dict[str, dict[str, str]] = {}
     quotas: dict[str, float] = {}
+    intervals: dict[str, dict[str, float]] = {}
     for each in samples:
         system, obj = each.labels.get("system", ""), each.labels.get("object", "")
         if each.name == LAST_POLL:
             last = polled.setdefault(system, {})
             last[obj] = max(each.value, last.get(obj, 0.0))
+        elif each.name == INTERVAL:
+            intervals.setdefault(system, {})[obj] = each.value
         elif each.name == ERRORS and each.value:
             failed.setdefault(system, set()).add(obj)
         elif each.name == STOPPED and each.value:
@@ -97,13 +101,16 @@ def polled_states(samples: Iterable[Sample]) -> dict[str, SourceState]:
         elif each.name == QUOTA:
             quotas[system] = min(each.value, quotas.get(system, 1.0))
     states = {}
-    for system in sorted(polled.keys() | failed.keys() | stopped.keys()):
-        last = polled.get(system, {})
-        unpolled = (failed.get(system, set()) | stopped.get(system, {}).keys()) - last.keys()
+    for system in sorted(polled.keys() | failed.keys() | stopped.keys() | intervals.keys()):
+        last, interval_s = polled.get(system, {}), intervals.get(system, {})
+        told = failed.get(system, set()) | stopped.get(system, {}).keys() | interval_s.keys()
+        unpolled = told - last.keys()
         states[system] = SourceState(
             system,
+            is_polled=True,
             objects=len(last.keys() | unpolled),
             polled_at=datetime.fromtimestamp(min(last.values()), UTC) if last else None,
+            interval=timedelta(seconds=max(interval_s.values())) if interval_s else None,
             unpolled=tuple(sorted(unpolled)),
             stopped=stopped.get(system, {}),
             quota_ratio=quotas.get(system),

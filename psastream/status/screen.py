@@ -105,14 +105,23 @@ def _source(state: SourceState, at: datetime) -> Sequence[str]:
         stopped = [f"{obj} ({reason})" for obj, reason in sorted(state.stopped.items())]
         said.append(f"stopped: {', '.join(stopped)}")
     if unpolled := [obj for obj in state.unpolled if obj not in state.stopped]:
-        said.append(f"never polled whole: {', '.join(unpolled)}")
+        said.append(f"no complete poll yet: {', '.join(unpolled)}")
+    if state.is_polled is False:
+        said.append("nobody polls it")
     captured = state.captured_at
     said.append("nothing captured" if captured is None else f"captured {_ago(captured, at)}")
-    if state.polled_at is not None:
+    if state.polled_at is not None and state.is_late(at):
+        said.insert(0, f"not polled since {state.polled_at:%Y-%m-%d %H:%M:%S}{_every(state)}")
+    elif state.polled_at is not None:
         said.append(f"polled {_ago(state.polled_at, at)}")
     if state.quota_ratio is not None and state.quota_ratio < QUOTA_LOW:
         said.append(f"{state.quota_ratio:.0%} of its requests left")
     return state.system, "; ".join(said)
+
+
+def _every(state: SourceState) -> str:
+    interval = state.interval
+    return "" if interval is None else f", to be every {interval.total_seconds():g} s"
 
 
 def _target(state: TargetState) -> Sequence[str]:

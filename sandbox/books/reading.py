@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.rows import dict_row
+from stamina import retry_context
 
 from runtime.kafka import KafkaSettings, read_compacted, read_topic
 from runtime.registry import Registry
@@ -23,6 +24,7 @@ from schemas.topics import BY_NAME
 
 DATABASE: Final = "inhouse"
 """The PSA that is a database; others are vendors."""
+ASKED_MAX: Final = 5
 _TABLES: Final = ("projects", "time_entries", "expenses")
 
 
@@ -92,7 +94,9 @@ class Library:
             "PSASTREAM_REGISTRY_URL": self._registry_url,
         }
         command = [sys.executable, "-m", "psastream", "exceptions", "retry", "--class", reason]
-        subprocess.run(command, env=environment, check=True, capture_output=True)
+        for attempt in retry_context(on=subprocess.CalledProcessError, attempts=ASKED_MAX):
+            with attempt:  # a broker that is slow to answer ends the command
+                subprocess.run(command, env=environment, check=True, capture_output=True)
 
     def dead_letters(self) -> list[str]:
         """Return an identity for each dead letter; a record captured twice has it twice."""

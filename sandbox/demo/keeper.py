@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final
 
 from connectors.debezium.client import ConnectClient, ConnectorFile, RestartBudget, heal
 from connectors.toolkit.faults import VendorRejectedError
+from psastream.exits import Exit
 from sandbox.demo.audience import DemoAudience
 from sandbox.demo.options import Disruption
 from sandbox.demo.parts import Parts
-from sandbox.stack.errors import PartFailedError
+from sandbox.stack.revival import Revival
 from sandbox.stack.settings import Part
 from sandbox.stack.supervisor import Stack
 from sandbox.story.act import Act
@@ -22,6 +24,8 @@ from schemas.errors import TransientError
 DOWN_TIME_S: Final = 1.0
 HEAL_INTERVAL_S: Final = 2.0
 RESTARTS_MAX: Final = 5
+ENDS_MAX: Final = 5
+"""Of parts that nobody killed, in a story: more are a defect, which no restart mends."""
 
 
 class Keeper:
@@ -38,7 +42,6 @@ class Keeper:
         self._stack = stack
         self._connector = connector
         self._pending = list(disruptions)
-        self._is_disrupted = bool(disruptions)
         self._audience = audience
         self._loop = asyncio.get_running_loop()
         self._under_way: list[Future[None]] = []
@@ -59,12 +62,8 @@ class Keeper:
         await asyncio.gather(*(asyncio.wrap_future(future) for future in self._under_way))
 
     async def watch(self, parts: Parts) -> None:
-        """Heal the connector and notice parts that end by themselves; ends only by an error.
-
-        In a story without disruptions no part may end. In one with them, a part that gives up
-        because another was killed is started again, as whatever runs it in production would.
-        """
-        await asyncio.gather(self._revive(), self._heal(parts))
+        """Keep the parts alive while the story is told; ends only by an error."""
+        await keep_alive(self._stack, parts, self._audience.note, ends_max=ENDS_MAX)
 
     async def _disrupt(self, part: str) -> None:
         self._audience.note(f"{part} is killed")
@@ -78,29 +77,27 @@ class Keeper:
             await self._stack.restart(Part.CONNECT)
             self._audience.note("connect was restarted, so that its old task lets the slot go")
 
-    async def _revive(self) -> None:
-        restarts = 0
-        while True:
-            gone = await self._stack.next_exit()
-            restarts += 1
-            if not self._is_disrupted or restarts > RESTARTS_MAX:
-                raise PartFailedError(
-                    f"{gone.name} ended by itself with code {gone.exit_code}:\n{gone.log_tail}",
-                    hint=f"its log: {self._stack.log_path(gone.name)}",
-                )
-            self._audience.note(f"{gone.name} gave up with code {gone.exit_code}; started again")
-            await asyncio.sleep(DOWN_TIME_S)
-            await self._stack.restart(gone.name)
 
-    async def _heal(self, parts: Parts) -> None:
-        if self._connector is None:
-            return
-        client = ConnectClient(parts.connect_url)
-        budget = RestartBudget(RESTARTS_MAX, 600.0, time.monotonic)
-        try:
-            while True:
-                with suppress(TransientError, VendorRejectedError):  # Connect is down, or starts
-                    await heal(client, self._connector.name, budget)
-                await asyncio.sleep(HEAL_INTERVAL_S)
-        finally:
-            await client.close()
+async def keep_alive(
+    stack: Stack, parts: Parts, tell: Callable[[str], None], *, ends_max: int | None = None
+) -> None:
+    """Heal the connector and start parts again that end by themselves, until cancelled.
+
+    Raises PartFailedError after more than `ends_max` ends, and where a configuration is wrong.
+    """
+    revival = Revival(stack, tell, final_codes={Exit.CONFIG}, ends_max=ends_max)
+    await asyncio.gather(revival.run(), _heal(parts))
+
+
+async def _heal(parts: Parts) -> None:
+    if parts.connector is None:
+        return
+    client = ConnectClient(parts.connect_url)
+    budget = RestartBudget(RESTARTS_MAX, 600.0, time.monotonic)
+    try:
+        while True:
+            with suppress(TransientError, VendorRejectedError):  # Connect is down, or starts
+                await heal(client, parts.connector.name, budget)
+            await asyncio.sleep(HEAL_INTERVAL_S)
+    finally:
+        await client.close()

@@ -19,7 +19,7 @@ from sandbox.books.reading import Library
 from sandbox.demo.audience import DemoAudience, make_audience
 from sandbox.demo.freshness import MarginReader
 from sandbox.demo.gather import gather
-from sandbox.demo.keeper import Keeper
+from sandbox.demo.keeper import Keeper, keep_alive
 from sandbox.demo.next_steps import print_kept, print_next, write_environment
 from sandbox.demo.options import DemoOptions
 from sandbox.demo.parts import Parts, start_parts
@@ -30,7 +30,7 @@ from sandbox.demo.screen import print_result
 from sandbox.stack.reporter import BriefReporter, Reporter, RichReporter
 from sandbox.stack.settings import Part, StackAddresses, StackSettings
 from sandbox.stack.supervisor import Stack
-from sandbox.story.act import Act, Stage, StoryError, play
+from sandbox.story.act import Act, Stage, StoryError, patiently, play
 from sandbox.story.crm import CRMS
 from sandbox.story.erps import ERPS
 from sandbox.story.psas import open_psa
@@ -67,7 +67,7 @@ async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
             one_broker = {"PSASTREAM_REPLICATION_FACTOR": "1"}
             environment = write_environment(options.data_dir, {**parts.variables, **one_broker})
             print_kept(console, environment, _addresses(stack.addresses, parts))
-            await asyncio.Event().wait()
+            await keep_alive(stack, parts, _tell_kept)
         print_next(console)
     return code
 
@@ -91,14 +91,18 @@ async def _run(stack: Stack, parts: Parts, options: DemoOptions, console: Consol
             audit = await story
         except StoryError as error:
             audience.note(f"the story got stuck: {error}")
-            audit = await asyncio.to_thread(world.audit)
+            audit = await asyncio.to_thread(patiently, world.audit, options.deadline_s)
         finally:
             stage.stop.set()
             watch.cancel()
             pulse.cancel()
             await asyncio.gather(story, watch, pulse, reading, return_exceptions=True)
         await reading
-        result = await asyncio.to_thread(gather, world.library, reader, options.landscape)
+        result = await asyncio.to_thread(
+            patiently,
+            lambda: gather(world.library, reader, options.landscape),
+            options.deadline_s,
+        )
     console.print()
     print_result(console, result)
     print_audit(console, audit)
@@ -115,11 +119,15 @@ async def _tell(acts: Sequence[Act], world: World, stage: Stage, keeper: Keeper)
     return await asyncio.to_thread(_settle, world, stage)
 
 
+def _tell_kept(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
 def _settle(world: World, stage: Stage) -> Audit:
     """Return the first audit without differences, or the last one before the deadline."""
     deadline_at = time.monotonic() + stage.deadline_s
     while True:
-        audit = world.audit()
+        audit = patiently(world.audit, stage.deadline_s)
         if not audit.differences or time.monotonic() > deadline_at:
             return audit
         if stage.stop.wait(AUDIT_INTERVAL_S):

@@ -6,13 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
+
+from stamina import retry_context
 
 from sandbox.story.psa import Ability
 from sandbox.story.world import World
 from schemas.errors import TransientError
 
 POLL_INTERVAL_S = 0.3
+LONGEST_PAUSE_S = 2.0
+
+T = TypeVar("T")
 
 
 class StoryError(Exception):
@@ -76,7 +82,21 @@ def play(acts: Sequence[Act], world: World, stage: Stage) -> None:
         stage.audience.act_began(act)
         _perform(act, world, stage)
         _wait(act, world, stage)
-        stage.audience.act_ended(act, time.monotonic() - began_at, act.outcome(world))
+        outcome = patiently(partial(act.outcome, world), stage.deadline_s)
+        stage.audience.act_ended(act, time.monotonic() - began_at, outcome)
+
+
+def patiently(ask: Callable[[], T], deadline_s: float) -> T:
+    """Return an answer; while a part is down for a moment it is asked for again.
+
+    Raises TransientError where it is down at the deadline.
+    """
+    for attempt in retry_context(
+        on=TransientError, attempts=None, timeout=deadline_s, wait_max=LONGEST_PAUSE_S
+    ):
+        with attempt:
+            return ask()
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _perform(act: Act, world: World, stage: Stage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +56,7 @@ EMPTY = {PARTIAL_TOPIC, PROJECTIONS.name}
 
 def test_all_books_agree_after_the_story(kept_demo: KeptDemo) -> None:
     assert "all books agree" in kept_demo.printed
+    assert not re.search(r"\w+ ended\s+with\s+code", kept_demo.printed)  # no part gave up
 
 
 def test_the_end_says_what_was_done_for_the_firm(kept_demo: KeptDemo) -> None:

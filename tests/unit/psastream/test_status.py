@@ -149,7 +149,7 @@ def test_pollers_tell_objects_and_the_oldest_of_their_last_polls() -> None:
         (
             'psastream_source_errors_total{object="employee",reason="u",system="netsuite"} 2.0',
             Verdict.WARN,
-            "never polled whole: employee",
+            "no complete poll yet: employee",
         ),
         (
             'psastream_source_quota_remaining_ratio{system="netsuite"} 0.1',
@@ -195,6 +195,61 @@ def test_a_poller_that_falls_silent_is_a_failure() -> None:
         "netsuite",
         "float",
     }
+
+
+def test_a_source_whose_poller_is_gone_is_not_well() -> None:
+    """Of the records that it captured before, only their age tells."""
+    newest = {"src.netsuite.customer": AGO, "src.inhouse.project": AGO}
+    gone = assembled(
+        AT,
+        FIRM,
+        answers=[Answer(ProcessState("poller", "http://127.0.0.1:9102"))],
+        connectors=[],
+        kafka=OfKafka(newest=newest),
+        unknown=[],
+        to_be_polled=["salesforce", "netsuite", "float"],
+    )
+    assert {name: verdict for name, verdict in gone.verdicts() if verdict is not Verdict.OK} == {
+        "poller": Verdict.FAIL,
+        "netsuite": Verdict.FAIL,
+        "salesforce": Verdict.WARN,  # which nobody has ever read: as `check` says
+        "float": Verdict.WARN,
+    }
+    assert line_with(gone, "nobody polls it; captured").endswith("captured 2m ago")
+    assert status_json(gone)["sources"][0]["is_polled"] is False
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "silent", "verdict"),
+    [
+        (0.5, timedelta(seconds=59), Verdict.OK),
+        (0.5, timedelta(seconds=61), Verdict.WARN),
+        (0.5, timedelta(minutes=16), Verdict.FAIL),
+        (600, timedelta(minutes=29), Verdict.OK),
+        (600, timedelta(minutes=31), Verdict.FAIL),
+    ],
+)
+def test_a_poll_is_late_after_three_intervals(
+    interval_s: float, silent: timedelta, verdict: Verdict
+) -> None:
+    state = SourceState(
+        "float",
+        is_polled=True,
+        objects=1,
+        polled_at=AT - silent,
+        interval=timedelta(seconds=interval_s),
+    )
+    assert state.verdict(AT) is verdict
+    line = line_with(Status(AT, sources=[state]), "float")
+    said = f"not polled since {AT - silent:%Y-%m-%d %H:%M:%S}, to be every {interval_s:g} s"
+    assert (said in line) is (verdict is not Verdict.OK)
+    assert status_json(Status(AT, sources=[state]))["sources"][0]["interval"] == interval_s
+
+
+def test_a_poller_tells_what_it_is_to_poll_before_it_has() -> None:
+    line = 'psastream_source_poll_interval_seconds{object="person",system="float"} 60.0'
+    state = polled_states(read_samples(f"{line}\n"))["float"]
+    assert (state.unpolled, state.verdict(AT)) == (("person",), Verdict.WARN)
 
 
 def test_a_target_is_paused_where_one_dispatcher_says_so() -> None:

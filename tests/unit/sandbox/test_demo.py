@@ -100,6 +100,20 @@ def test_a_part_that_is_down_for_a_moment_is_waited_for() -> None:
     assert any("no broker" in heard for heard in recorder.heard)
 
 
+def test_what_came_of_an_act_is_asked_again_while_a_part_is_down() -> None:
+    outcomes: Iterator[Exception | str] = iter([BrokerUnavailableError("no broker"), "paid"])
+
+    def outcome(_: World) -> str:
+        if isinstance(said := next(outcomes), Exception):
+            raise said
+        return said
+
+    recorder = Recorder()
+    act = Act("a", "A", "", two_changes, lambda _: None, outcome)
+    play([act], world(), Stage(recorder, 60.0, threading.Event()))
+    assert recorder.heard[-1] == "ended with paid"
+
+
 def test_a_stopped_story_ends_before_its_next_change() -> None:
     stop, recorder = threading.Event(), Recorder()
     stop.set()
