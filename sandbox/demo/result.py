@@ -5,7 +5,7 @@ Rows are those of the topics, as `Topic.record` says. Nothing here comes from th
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -245,9 +245,10 @@ class _Case:
 
 
 def _one_of(details: Sequence[str]) -> str:
-    """Return a detail, and how many others there are."""
-    others = len(set(details)) - 1
-    return f"{details[-1]} (and {others} like it)" if others else details[-1]
+    """Return the most frequent detail, and how many others there are."""
+    counts = Counter(details)
+    detail, others = min(counts, key=lambda each: (-counts[each], each)), len(counts) - 1
+    return f"{detail} (and {others} like it)" if others else detail
 
 
 def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:

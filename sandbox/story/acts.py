@@ -101,7 +101,7 @@ def open_projects(world: World) -> Iterator[None]:
 
 def staff(world: World) -> Iterator[None]:
     """Plan people on the projects, confirm most of them; rates, hours and leave change."""
-    for project in world.admin.books()["float"]["projects"]:
+    for project in world.planned_projects():
         for person in world.random.sample(world.cast.people, k=3):
             row = {
                 "people_id": person.id,
@@ -189,11 +189,11 @@ def early_hours_missing(world: World) -> str | None:
 
 def waiting_money(world: World) -> str:
     """Say what waits for a person, one thing a line."""
-    waiting = [
+    waiting = sorted(
         f"waits for a person: {row['amount']:,.2f} {row['currency']} ({row['detail']})"
         for row in world.library.published("psa.exception").values()
         if row["status"] == "open"
-    ]
+    )
     return "\n".join(waiting) or "nothing waits for a person"
 
 

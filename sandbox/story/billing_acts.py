@@ -26,7 +26,7 @@ def bill_in_part(world: World, country: str) -> Iterator[None]:
     ledger = world.ledger()
     project = _erp_id(_project(world, country))
     job = next(row for row in ledger.jobs if row["externalid"] == project)
-    bills = [row["externalid"] for row in ledger.time_bills if row["customer"] == job["id"]]
+    bills = sorted(row["externalid"] for row in ledger.time_bills if row["customer"] == job["id"])
     chosen = world.random.sample(bills, k=min(BILLED_IN_PART, len(bills)))
     world.erp_in(country).invoice(project, dict.fromkeys(chosen, PART))
     yield
@@ -57,7 +57,10 @@ def change_billed_time(world: World, country: str, other_country: str) -> Iterat
 
 
 def _invoiced(world: World, project: PsaProject) -> list[Row]:
-    """Return the invoice lines of a project's time that no credit memo names."""
+    """Return the invoice lines of a project's time that no credit memo names, by time entry.
+
+    Their own order is that in which the time came to the ERP.
+    """
     ledger = world.ledger()
     kinds = {row["id"]: row["type"] for row in ledger.invoices}
     reference = f"{world.psa.system}:project:{project.id}"
@@ -65,7 +68,8 @@ def _invoiced(world: World, project: PsaProject) -> list[Row]:
     credited = {
         line["custcol_psa_time_entry"] for line in lines if kinds[line["transaction"]] == "CustCred"
     }
-    return [line for line in lines if line["custcol_psa_time_entry"] not in credited]
+    open_lines = [line for line in lines if line["custcol_psa_time_entry"] not in credited]
+    return sorted(open_lines, key=lambda line: line["custcol_psa_time_entry"])
 
 
 def _project(world: World, country: str) -> PsaProject:

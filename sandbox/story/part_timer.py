@@ -47,7 +47,7 @@ def part_timer(world: World) -> Iterator[None]:
     )
     world.psa.hire(person)
     yield
-    project = world.admin.books()["float"]["projects"][0]
+    project = world.planned_projects()[0]
     plan = {
         "people_id": person.id,
         "project_id": project["project_id"],

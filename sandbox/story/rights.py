@@ -10,7 +10,6 @@ from sandbox.story.world import World
 
 WITHOUT_RIGHT: Final = 40
 """Approved entries in the meantime: more than are refused before the others are held back."""
-LEAST_REFUSED: Final = 20
 PERMISSION: Final = "permission"
 
 
@@ -25,9 +24,10 @@ def lose_right(world: World) -> Iterator[None]:
 
 
 def refusals_missing(world: World) -> str | None:
-    """Whether the refused time bills wait for a person."""
-    refused = _refused(world)
-    return f"{refused} time bills refused so far" if refused < LEAST_REFUSED else None
+    """Whether every time bill that the ERPs lack waits for a person."""
+    refused, lacking = _refused(world), {each.key for each in world.differences("erp time bills")}
+    so_far = f"{refused} of {len(lacking)} time bills refused so far"
+    return so_far if refused < len(lacking) else None
 
 
 def give_right_back(world: World) -> Iterator[None]:

@@ -8,12 +8,13 @@ from random import Random
 from typing import Any, Final
 
 from sandbox.books.audit import Audit, Evidence, audit
+from sandbox.books.comparison import Difference
 from sandbox.books.ledgers import Ledger
 from sandbox.books.reading import Library
 from sandbox.story.crm import Crm, Deal
 from sandbox.story.erps import Erp
 from sandbox.story.psa import Person, Psa, PsaProject
-from sandbox.vendors.client import VendorAdmin
+from sandbox.vendors.client import Row, VendorAdmin
 
 IN_SECOND_ERP: Final = ("GB",)
 """Countries whose legal entity a second ERP keeps, where the firm has one."""
@@ -66,6 +67,18 @@ class World:
     def audit(self) -> Audit:
         """Compare everything with the books as of now."""
         return self._audit(self.library.evidence())
+
+    def planned_projects(self) -> list[Row]:
+        """Return the projects of the resource tool, by name.
+
+        Their numbers, and so the order of its books, follow from which was ordered first.
+        """
+        return sorted(self.admin.books()["float"]["projects"], key=lambda each: each["name"])
+
+    def differences(self, table: str) -> list[Difference]:
+        """Return everything in a table that is not as the books have it."""
+        found = self._audit(self.library.evidence({table})).differences
+        return [each for each in found if each.table == table]
 
     def first_difference(self, *tables: str) -> str | None:
         """Return the first difference in these tables, None where there is none."""

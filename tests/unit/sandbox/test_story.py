@@ -13,7 +13,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from sandbox.books import measures, status
+from sandbox.books.ledgers import Ledger
 from sandbox.books.rows import SourceRows
+from sandbox.story import billing_acts
 from sandbox.story.acts import ACTS
 from sandbox.story.crm import CRMS
 from sandbox.story.erps import ERPS
@@ -25,6 +27,7 @@ from sandbox.story.world import Cast, World
 from sandbox.vendors.app import create_app
 from sandbox.vendors.client import VendorAdmin
 from sandbox.vendors.oauth import Credentials, make_credentials
+from schemas.identity import engagement_id, project_id
 
 NEEDS_ERP = ("invoices", "part", "credit", "changed")
 """Acts about what the product has put into the ERP."""
@@ -56,8 +59,8 @@ def credentials() -> Credentials:
     return make_credentials()
 
 
-def told(credentials: Credentials, psa: str, seed: int = 1) -> tuple[World, SourceRows]:
-    """All acts that the PSA can show but those about the ERP, and what the systems hold then."""
+def stage(credentials: Credentials, psa: str, seed: int = 1) -> tuple[World, Tables]:
+    """The systems before the first act, and the rows of the in-house PSA."""
     app = create_app(base_url="http://testserver", seed=seed, credentials=credentials)
     admin, cast_ = VendorAdmin("http://testserver"), Cast()
     admin._http = cast(Any, TestClient(app, base_url="http://testserver/admin"))
@@ -73,6 +76,13 @@ def told(credentials: Credentials, psa: str, seed: int = 1) -> tuple[World, Sour
         entries=60,
         cast=cast_,
     )
+    return world, tables
+
+
+def told(credentials: Credentials, psa: str, seed: int = 1) -> tuple[World, SourceRows]:
+    """All acts that the PSA can show but those about the ERP, and what the systems hold then."""
+    world, tables = stage(credentials, psa, seed)
+    admin = world.admin
     played = (act for act in ACTS if not act.lacks(ABILITIES[psa]))
     for act in played:
         if act.name not in NEEDS_ERP:
@@ -111,6 +121,62 @@ def test_what_people_do_is_in_the_books_of_each_psa(story: tuple[str, World, Sou
     assert all(row["bill_rate"] for row in counted if row["is_billable"])
     assert {row["status"] for row in rows.expenses} == {"approved"}
     assert measures.expected_margins(rows) and measures.expected_utilization(rows)
+
+
+def test_the_plan_is_the_same_in_whatever_order_projects_came(credentials: Credentials) -> None:
+    """Commands reach the resource tool side by side."""
+    plans = []
+    for names in (["Rollout", "Study", "Portal"], ["Portal", "Rollout", "Study"]):
+        world, _ = stage(credentials, "inhouse")
+        for act in ("firm", "deal", "projects"):
+            assert Counter(next(it for it in ACTS if it.name == act).do(world)).keys() <= {None}
+        created = [world.admin.create("float", "projects", {"name": name}) for name in names]
+        by_id = {row["project_id"]: row["name"] for row in created}
+        assert Counter(next(it for it in ACTS if it.name == "staffing").do(world)).keys() <= {None}
+        tasks = world.admin.books()["float"]["tasks"]
+        fields = ("people_id", "start_date", "end_date", "hours", "status")
+        plans.append({(by_id[it["project_id"]], *(it[name] for name in fields)) for it in tasks})
+    assert plans[0] == plans[1]
+    assert len({plan[0] for plan in plans[0]}) == 3
+
+
+def test_finance_chooses_the_same_time_in_whatever_order_it_came(
+    credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = []
+    for order in (1, -1):
+        world, _ = stage(credentials, "inhouse")
+        for act in ("firm", "deal", "projects"):
+            assert Counter(next(it for it in ACTS if it.name == act).do(world)).keys() <= {None}
+        project = next(it for it in world.cast.projects if it.country_code == "DE")
+        assert project.deal is not None
+        job = project_id(engagement_id(project.deal.ref), "DE")
+        entries = [f"inhouse:time_entry:{number}" for number in range(20)][::order]
+        ledger = Ledger(
+            jobs=({"id": 1, "externalid": job},),
+            time_bills=tuple({"externalid": entry, "customer": 1} for entry in entries),
+            invoices=({"id": 2, "type": "CustInvc"},),
+            invoice_lines=tuple(
+                {
+                    "id": number,
+                    "transaction": 2,
+                    "custcol_psa_project": f"inhouse:project:{project.id}",
+                    "custcol_psa_time_entry": entry,
+                }
+                for number, entry in enumerate(entries)
+            ),
+        )
+        asked: list[Any] = []
+        erp = SimpleNamespace(
+            invoice=lambda _, hours, asked=asked: asked.append(list(hours)),
+            credit=lambda _, lines, asked=asked, of=entries: asked.append([of[it] for it in lines]),
+        )
+        world.erps = {"netsuite": cast(Any, erp)}
+        monkeypatch.setattr(World, "ledger", lambda _, ledger=ledger: ledger)
+        for act_of in (billing_acts.bill_in_part, billing_acts.credit):
+            assert Counter(act_of(world, "DE")) == {None: 1}
+        chosen.append(asked)
+    assert chosen[0] == chosen[1]
 
 
 def test_all_that_a_person_worked_is_of_the_person_in_the_resource_tool(
