@@ -238,13 +238,8 @@ class Stack:
         return process
 
     def _notice(self, process_exit: ProcessExit) -> None:
-        _log.error(
-            "part ended unexpectedly",
-            part=process_exit.name,
-            exit_code=process_exit.exit_code,
-            log_path=str(self.log_path(process_exit.name)),
-            log_tail=process_exit.log_tail,
-        )
+        # Whoever takes the end tells of it.
+        _log.info("part ended", part=process_exit.name, exit_code=process_exit.exit_code)
         self._exits.put_nowait(process_exit)
 
     async def _check_given_addresses(self) -> None:
