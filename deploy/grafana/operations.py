@@ -225,15 +225,21 @@ def _sources() -> Iterator[Part]:
     yield builders.Row("Sources")
     yield graph(
         "Since the last complete poll",
-        Query(
-            or_zero(
-                "max by (system) (abs(time() - max by (system, object)"
-                f" ({series('psastream_source_last_success_timestamp_seconds')})))",
-                "system",
+        (
+            Query(
+                or_zero(
+                    "max by (system) (abs(time() - max by (system, object)"
+                    f" ({series('psastream_source_last_success_timestamp_seconds')})))",
+                    "system",
+                ),
+                "{{system}}",
             ),
-            "{{system}}",
+            Query(
+                f"max by (system) ({series('psastream_source_poll_interval_seconds')})",
+                "{{system}}, interval",
+            ),
         ),
-        "Of the object of each system that waits longest.",
+        "Of the object of each system that waits longest, with the interval that is configured.",
         unit="s",
         alert="PsastreamSourceSilent",
     )
