@@ -32,10 +32,14 @@ final class Envelopes {
     /** Of a hundredth of an hour. */
     private static final int SECONDS = 36;
 
+    private static final int SECONDS_OF_MINUTE = 60;
+    private static final int HOURS_SCALE = 2;
+    private static final int RATE_SCALE = 4;
+
     private static final List<String> ENVELOPE = List.of("before", "after", "source");
     private static final List<String> ROW = List.of(
-            "id", "project_id", "task_id", "worker_email", "work_on", "hours", "is_billable", "status",
-            "bill_rate", "cost_rate", "currency", "notes", "updated_at");
+            "id", "project_id", "task_id", "worker_email", "work_on", "hours", "minutes", "is_billable",
+            "status", "bill_rate", "cost_rate", "currency", "notes", "updated_at");
     private static final List<String> SOURCE = List.of(
             "version", "connector", "name", "ts_ms", "snapshot", "db", "sequence", "ts_us", "ts_ns", "schema",
             "table", "txId", "lsn");
@@ -130,7 +134,7 @@ final class Envelopes {
         encoder.writeInt(row.workOn);
         writeDecimal(row.hours, true);
         encoder.writeIndex(1);
-        encoder.writeLong(SECONDS * unscaled(row.hours));
+        encoder.writeLong(row.hasMinutes ? (long) SECONDS_OF_MINUTE * row.minutes : SECONDS * row.hours);
         writeDecimal(row.billRate, row.hasBillRate);
         writeDecimal(row.costRate, row.hasCostRate);
         writeUtf8(row.currency, row.hasCurrency);
@@ -162,15 +166,34 @@ final class Envelopes {
         }
     }
 
-    private static long unscaled(ByteBuffer digits) {
-        return new BigInteger(digits.array(), digits.position(), digits.remaining()).longValueExact();
+    /** Returns a number written as text in units of its last digit. Digits behind the scale fail. */
+    private static long unscaled(Utf8 text, int scale) {
+        byte[] bytes = text.getBytes();
+        int end = text.getByteLength();
+        boolean isNegative = bytes[0] == '-';
+        long value = 0;
+        int decimals = -1; // -1 before the point
+        for (int at = isNegative ? 1 : 0; at < end; at++) {
+            byte each = bytes[at];
+            if (each == '.' && decimals < 0) {
+                decimals = 0;
+            } else if (each < '0' || each > '9' || decimals == scale) {
+                throw new NumberFormatException(text + " is no number of " + scale + " decimals");
+            } else {
+                value = Math.addExact(Math.multiplyExact(value, 10L), each - '0');
+                decimals += decimals < 0 ? 0 : 1;
+            }
+        }
+        for (int missing = scale - Math.max(decimals, 0); missing > 0; missing--) {
+            value = Math.multiplyExact(value, 10L);
+        }
+        return isNegative ? -value : value;
     }
 
-    /** Scales are the same on both sides, so the bytes are. */
-    private void writeDecimal(ByteBuffer digits, boolean isThere) throws IOException {
+    private void writeDecimal(long unscaled, boolean isThere) throws IOException {
         encoder.writeIndex(isThere ? 1 : 0);
         if (isThere) {
-            encoder.writeBytes(digits);
+            encoder.writeBytes(BigInteger.valueOf(unscaled).toByteArray());
         }
     }
 
@@ -180,20 +203,22 @@ final class Envelopes {
                 && Schemas.beginsWith(schema.getField("source").schema(), SOURCE);
     }
 
-    /** A row of the database. Its texts and buffers are overwritten by the next one. */
+    /** A row of the database. Its texts are overwritten by the next one. */
     private final class Row {
         long project;
         boolean hasTask;
         long task;
         Utf8 worker = new Utf8();
         int workOn;
-        ByteBuffer hours;
+        long hours;
+        boolean hasMinutes;
+        int minutes;
         boolean billable;
         Utf8 status = new Utf8();
         boolean hasBillRate;
-        ByteBuffer billRate;
+        long billRate;
         boolean hasCostRate;
-        ByteBuffer costRate;
+        long costRate;
         boolean hasCurrency;
         Utf8 currency = new Utf8();
         boolean hasNotes;
@@ -201,6 +226,7 @@ final class Envelopes {
         boolean hasPosition;
         long position;
         long changedAt;
+        private Utf8 text = new Utf8();
 
         void read() throws IOException {
             decoder.readLong(); // id, known from the key
@@ -209,18 +235,25 @@ final class Envelopes {
             task = hasTask ? decoder.readLong() : 0;
             worker = decoder.readString(worker);
             workOn = decoder.readInt();
-            hours = decoder.readBytes(hours);
+            hours = decimal(HOURS_SCALE);
+            hasMinutes = !isFirst();
+            minutes = hasMinutes ? decoder.readInt() : 0;
             billable = decoder.readBoolean();
             status = decoder.readString(status);
             hasBillRate = !isFirst();
-            billRate = hasBillRate ? decoder.readBytes(billRate) : billRate;
+            billRate = hasBillRate ? decimal(RATE_SCALE) : 0;
             hasCostRate = !isFirst();
-            costRate = hasCostRate ? decoder.readBytes(costRate) : costRate;
+            costRate = hasCostRate ? decimal(RATE_SCALE) : 0;
             hasCurrency = !isFirst();
             currency = hasCurrency ? decoder.readString(currency) : currency;
             hasNotes = !isFirst();
             notes = hasNotes ? decoder.readString(notes) : notes;
             decoder.skipString(); // updated_at
+        }
+
+        private long decimal(int scale) throws IOException {
+            text = decoder.readString(text);
+            return unscaled(text, scale);
         }
     }
 }
