@@ -22,7 +22,7 @@ from typing import Final
 import polars as pl
 
 from schemas.codec.block import BlockReader, is_readable
-from schemas.codec.block_writer import ChunkEncoder
+from schemas.codec.block_writer import FEW_RECORDS, ChunkEncoder
 from schemas.codec.framing import HEADER_BYTES, schema_id_of
 from schemas.codec.record import AvroSchema
 from schemas.codec.resolution import Resolution
@@ -31,6 +31,7 @@ from schemas.codec.types import dtype_of, frame_schema, record_type
 from schemas.errors import DecodeError, RecordError, SchemaMismatchError
 
 __all__ = [
+    "FEW_RECORDS",
     "ChunkDecoder",
     "ChunkEncoder",
     "ChunkReader",

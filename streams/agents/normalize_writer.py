@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from schemas.codec.columnar import ChunkEncoder
+from schemas.codec.columnar import FEW_RECORDS, ChunkEncoder
 from schemas.codec.framing import header
 from schemas.contracts import record_schema
 from schemas.keys import KEY_SCHEMA, encode_keys
@@ -47,7 +47,7 @@ class TargetWriter:
         self._topic = target.topic
         self._ids = ids
         self._contract = record_schema(target.topic.record)
-        self._encoder = ChunkEncoder(self._contract, few=few)
+        self._encoder = ChunkEncoder(self._contract, few=min(few, FEW_RECORDS))
 
     @property
     def rows_move(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from schemas.codec.columnar import ChunkEncoder
+from schemas.codec.columnar import FEW_RECORDS, ChunkEncoder
 from schemas.codec.framing import header
 from schemas.codec.record import RecordCodec
 from schemas.contracts import record_of
@@ -91,7 +91,7 @@ class Publisher:
                 key_id=self._ids.subject_id(f"{name}-key", KEY_SCHEMA),
                 value_header=header(self._ids.subject_id(f"{name}-value", schema.text)),
                 codec=RecordCodec(schema),
-                columns=ChunkEncoder(schema, few=self._few),
+                columns=ChunkEncoder(schema, few=min(self._few, FEW_RECORDS)),
                 topic=topic,
             )
         return known
