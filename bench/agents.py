@@ -18,6 +18,7 @@ import polars as pl
 
 from bench.agents_small import (
     SMALL,
+    SMALL_TOTALS,
     Amounts,
     Folded,
     RecordFold,
@@ -135,7 +136,7 @@ class Published:
     def batch(self, partitions: Sequence[int], keys: list[bytes], amounts: Amounts) -> OutputBatch:
         """Return one record a key; a total of nothing is a tombstone."""
         is_some = amounts.any(axis=1)
-        if len(keys) <= SMALL:
+        if len(keys) <= SMALL_TOTALS:
             return OutputBatch(self.topic, partitions, keys, self._records(amounts, is_some))
         frame = pl.DataFrame(
             {

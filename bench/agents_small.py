@@ -16,8 +16,10 @@ import numpy.typing as npt
 from schemas.codec.framing import HEADER_BYTES
 from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 
-SMALL = 150
+SMALL = 200
 """Up to so many records, one by one is faster than columns."""
+SMALL_TOTALS = 250
+"""Likewise of totals to publish."""
 
 Amounts = npt.NDArray[np.int64]
 
