@@ -1,0 +1,72 @@
+"""The pages on tools for business intelligence: every query they show is asked and finds rows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from psastream.query.export import Format, write_files
+from psastream.query.session import Session
+from psastream.query.views import packaged_views
+from tests.support.catalogue import CATALOGUE
+from tests.support.catalogue_pages import DOCS
+from tests.support.firm_rows import load
+
+BI = DOCS / "bi"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Code blocks of a page."""
+    fenced = rf"^```{language}\n(.*?)^```"
+    return re.findall(fenced, (BI / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def statements(page: str) -> list[str]:
+    """Statements of the blocks of SQL on a page."""
+    return [each for block in blocks(page, "sql") for each in block.split(";\n") if each.strip()]
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `exported` is what `psastream export --format parquet exported` has written."""
+    session = Session(CATALOGUE, packaged_views(), load, is_locked=False)
+    session.load([topic.name for topic in session.topics.values()])
+    folder = tmp_path_factory.mktemp("bi")
+    write_files(session, folder / "exported", Format.PARQUET)
+    return folder
+
+
+def test_duckdb_answers_the_queries_of_its_page_from_the_files(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(exported)
+    with duckdb.connect() as database:
+        for query in statements("duckdb.md"):
+            assert database.execute(query).fetchall(), query
+        first = database.execute(statements("duckdb.md")[0]).fetchall()
+    assert [(row[1], row[2], round(row[4], 4)) for row in first] == [
+        ("2025-12", "EUR", 0.9999),
+        ("2026-01", "EUR", 0.4),
+        ("2026-01", "USD", 0.9999),
+        ("2026-02", "EUR", -0.2),
+    ]
+
+
+def test_python_of_the_page_of_duckdb_runs_as_it_is_printed(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(exported)
+    [program] = blocks("duckdb.md", "python")
+    names: dict[str, duckdb.DuckDBPyRelation] = {}
+    exec(program, names)
+    assert names["utilization"].fetchall() == [("Ada", 0.75), ("Bo", 1.0)]
+
+
+def test_commands_of_the_pages_are_those_of_the_tool() -> None:
+    pages = [page.name for page in BI.glob("*.md")]
+    shown = [line for page in pages for block in blocks(page, "sh") for line in block.splitlines()]
+    named = {" ".join(line.split()[:2]) for line in shown}
+    assert named == {"psastream sql", "psastream export"}
