@@ -28,7 +28,7 @@ $(READY): requirements/all.lock requirements/bootstrap.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-demo: $(READY) ## Run a firm's story through the real parts and compare the books (ARGS="--seed 7 --keep")
+demo: $(READY) ## Run a firm's story through the real parts and compare the books (ARGS="--keep", ARGS="--seed 7")
 	@$(BIN)/psastream demo $(ARGS)
 
 picture: $(READY) ## Run the demo and draw its end (docs/images/demo.svg)

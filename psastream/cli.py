@@ -23,8 +23,10 @@ from psastream.commands import (
     system,
     topics,
 )
+from psastream.usage import Group
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

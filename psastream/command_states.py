@@ -23,7 +23,7 @@ from connectors.dispatch.journal import (
     read_told,
 )
 from psastream.landscape import read_firm
-from psastream.lines import fitted, printable, shown_age
+from psastream.lines import fitted, instant, plain, printable, shown_age
 from runtime.kafka import KafkaSettings, read_topic, require_broker
 from runtime.offsets import present_places
 from runtime.registry import Registry
@@ -326,7 +326,7 @@ def lines_of(each: Ordered) -> Iterator[str]:
         "kind": each.kind,
         "state": each.state.value,
         "revision": each.revision,
-        "issued": each.issued_at,
+        "issued": each.issued_at and instant(each.issued_at),
         "money": money,
         "hours": each.hours,
         "attempts": each.attempts or None,
@@ -341,7 +341,7 @@ def lines_of(each: Ordered) -> Iterator[str]:
             yield f"{name + ':':<12}{printable(str(value))}"
     yield "content:"
     for name, value in each.content.items():
-        yield f"  {name}: {printable(json.dumps(value, default=str, ensure_ascii=False))}"
+        yield f"  {name}: {printable(json.dumps(value, default=plain, ensure_ascii=False))}"
 
 
 def as_plain(each: Ordered) -> dict[str, Any]:
@@ -349,6 +349,6 @@ def as_plain(each: Ordered) -> dict[str, Any]:
     told = asdict(each)
     for name in ("amount", "hours"):
         told[name] = None if told[name] is None else str(told[name])
-    told["issued_at"] = None if each.issued_at is None else each.issued_at.isoformat()
-    told["content"] = json.loads(json.dumps(each.content, default=str))
+    told["issued_at"] = None if each.issued_at is None else instant(each.issued_at)
+    told["content"] = json.loads(json.dumps(each.content, default=plain))
     return told

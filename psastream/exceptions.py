@@ -19,7 +19,7 @@ from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
 from connectors.toolkit.faults import Reason
 from psastream.letters import read_letters, told
-from psastream.lines import fitted, printable, shown_age
+from psastream.lines import fitted, plain, printable, shown_age
 from runtime.kafka import KafkaSettings, make_producer, require_broker
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -86,7 +86,7 @@ def list_exceptions(settings: Settings, wanted: Filter, *, as_json: bool) -> Non
     at = datetime.now(UTC)
     rows = ranked(row for row in _all(settings) if wanted.matches(row, at=at))
     if as_json:
-        typer.echo(json.dumps(rows, default=str, indent=2))
+        typer.echo(json.dumps(rows, default=plain, indent=2))
         return
     for row in rows:
         for line in fitted(row["exception_id"], said_of(row, at=at)):
@@ -198,7 +198,8 @@ def lines_of(row: Row) -> Iterable[str]:
     }
     for name, value in shown.items():
         if value is not None:
-            yield f"{name + ':':<14}{printable(str(value))}"
+            text = value if isinstance(value, str) else str(plain(value))
+            yield f"{name + ':':<14}{printable(text)}"
     if row["reason"]:
         yield f"{'waits until:':<14}{PACES[read_reason(row['reason'])].cure}"
     if row["is_held"]:

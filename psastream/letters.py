@@ -113,4 +113,4 @@ def _read(value: bytes, serde: Serde) -> Letter:
 
 
 def _since(last: datetime | None) -> str:
-    return "" if last is None else f", last {last:%Y-%m-%d %H:%M}"
+    return "" if last is None else f", last {last:%Y-%m-%dT%H:%MZ}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -16,6 +16,20 @@ def shown_age(age: timedelta) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def instant(at: datetime) -> str:
+    """Return an instant as ISO 8601 in UTC: 2026-03-02T08:00:00Z; one without a zone as it is."""
+    if at.tzinfo is None:
+        return at.isoformat()
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def plain(value: object) -> object:
+    """Return what JSON has no word for: instants and days as ISO 8601, decimals as texts."""
+    if isinstance(value, datetime):
+        return instant(value)
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def printable(text: str) -> str:

@@ -16,6 +16,7 @@ from connectors.polled.conversion import Layout, RowReader
 from connectors.systems import Systems, read_text
 from connectors.toolkit.vendor import Vendor
 from psastream.connector_files import connector_problems
+from psastream.lines import plain
 from psastream.tried_lookups import tried_lookups
 from schemas.codec.columnar import ChunkDecoder
 from schemas.codec.record import AvroSchema, RecordCodec, load_schema
@@ -132,7 +133,7 @@ def try_rows(
     declared = system.objects[obj].columns
     tried = [tried_row(mapping, topic.contract, row, declared) for row in rows]
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in tried], indent=2, default=str))
+        typer.echo(json.dumps([asdict(each) for each in tried], indent=2, default=plain))
     else:
         for number, each in enumerate(tried, 1):
             _print(number, each)

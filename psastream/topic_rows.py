@@ -18,6 +18,7 @@ from confluent_kafka import Message
 
 from psastream.exceptions import parse_age
 from psastream.landscape import read_firm
+from psastream.lines import instant
 from runtime.kafka import (
     KafkaSettings,
     absent_topics,
@@ -219,6 +220,8 @@ def _has_rows(topic: Topic) -> bool:
 
 def _shown(read: Callable[[bytes], object], value: object) -> object:
     if not isinstance(value, bytes):
+        if isinstance(value, datetime):
+            return instant(value)
         return value.isoformat() if hasattr(value, "isoformat") else str(value)
     with suppress(RecordError):
         return read(value)

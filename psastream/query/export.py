@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from psastream.lines import instant
 from psastream.query.reading import Offsets
 from psastream.query.session import Session
 from schemas.errors import ConfigError
@@ -62,7 +63,7 @@ def write_manifest(
 ) -> None:
     """Say what the files hold, and up to which offsets of their topics. Raises ConfigError."""
     said = {
-        "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "exported_at": instant(datetime.now(UTC).replace(microsecond=0)),
         "psastream": version("psastream"),
         "format": form.value,
         "files": files,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
@@ -32,6 +33,24 @@ DETAIL_MAX: Final = 300
 _INCOMING: Final = "incoming"
 _NO_COMMANDS: Final = "no_commands"
 _HINT: Final = "psastream sql lists the views, psastream sql 'DESCRIBE view' the columns of one"
+_COLUMN: Final = re.compile(r'[Cc]olumn "([^"]+)" not found')
+_HINTS: Final = (
+    (
+        ("type cast", "cannot mix values", "explicit cast", "Could not convert", "argument types"),
+        "DESCRIBE view says the types; months and weeks are texts, '2026-09' and '2026-W37', days"
+        " are DATE '2026-09-07'; CAST(x AS type) makes one of another",
+    ),
+    (("GROUP BY",), "GROUP BY ALL groups by every column that is not added up"),
+    (
+        ("unterminated",),
+        "a text ends with a single quote; one within it is written twice: 'O''Brien'",
+    ),
+    (("file system",), "questions are answered from views and topics: psastream sql lists them"),
+    (("syntax error",), "SELECT columns FROM view WHERE condition ORDER BY column LIMIT 10"),
+)
+"""What helps, by words of DuckDB's."""
+_SHOWS: Final = re.compile(r"\s*show\s+(all\s+)?tables\s*;?\s*", re.IGNORECASE)
+_SHOW_TABLES: Final = "SHOW TABLES"
 _INDIRECT: Final = frozenset({"query", "query_table"})
 """Functions that name tables in texts: what they need would not be seen."""
 _LOCKED: Final = (
@@ -63,6 +82,8 @@ class Answer:
 
     columns: tuple[tuple[str, str], ...]
     rows: Iterator[tuple[Any, ...]]
+    names_no_columns: bool = False
+    """Whether the query asks for all columns that there are."""
 
 
 def public_topics(topics: Iterable[Topic]) -> list[Topic]:
@@ -114,16 +135,21 @@ class Session:
         """
         import duckdb
 
+        query = _SHOW_TABLES if _SHOWS.fullmatch(query) else query
         named = self._read(query)
+        if query is _SHOW_TABLES:
+            relations = [(each, each in self.topics) for each in self.relations]
+            rows = iter([(name, "topic" if is_topic else "view") for name, is_topic in relations])
+            return Answer((("name", "VARCHAR"), ("kind", "VARCHAR")), rows)
         try:
             self._db.execute(f"PREPARE asked AS {query}")
             self._db.execute("DEALLOCATE asked")
             self.load(self._needed(named))
             self._db.execute(query)
         except duckdb.Error as error:
-            raise self._refusal(error, named) from error
+            raise self._refusal(error, query, named) from error
         columns = [(str(each[0]), str(each[1])) for each in self._db.description or ()]
-        return Answer(_unlike(columns), self._rows(named))
+        return Answer(_unlike(columns), self._rows(query, named), named.no_columns)
 
     def load(self, topics: Sequence[str]) -> None:
         """Fill the tables of topics with what stands there now."""
@@ -162,7 +188,7 @@ class Session:
         try:
             statements = self._db.extract_statements(query)
         except duckdb.Error as error:
-            raise _as_error(error) from error
+            raise _as_error(error, query) from error
         if len(statements) != 1:
             raise ConfigError(
                 f"one query at a time: {len(statements)} are given",
@@ -231,20 +257,20 @@ class Session:
                 texts.setdefault(name.removeprefix(METRIC), f"FROM {quoted(name)}")
         return texts
 
-    def _rows(self, named: Named) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, query: str, named: Named) -> Iterator[tuple[Any, ...]]:
         import duckdb
 
         try:
             while rows := self._db.fetchmany(BATCH_ROWS):
                 yield from rows
         except duckdb.Error as error:
-            raise self._refusal(error, named) from error
+            raise self._refusal(error, query, named) from error
 
-    def _refusal(self, error: Exception, named: Named) -> ConfigError:
+    def _refusal(self, error: Exception, query: str, named: Named) -> ConfigError:
         """Return what DuckDB says; of a table that there is not, which name is like its."""
         said = str(error).lower()
         if not said.startswith("catalog error: table with name"):
-            return _as_error(error)
+            return _as_error(error, query)
         known = {name_of(tuple(each.split("."))) for each in self.relations}
         for name in sorted(named.relations - known):
             if name[-1] not in said:
@@ -255,9 +281,10 @@ class Session:
                     f"{text} holds changes: it is no table", hint=f"psastream topics read {text}"
                 )
             return ConfigError(
-                f"there is no view or table {text}{suggestion(text, self.relations)}", hint=_HINT
+                f"there is no view or table {text}{like(text, list(self._texts), self.topics)}",
+                hint=_HINT,
             )
-        return _as_error(error)
+        return _as_error(error, query)
 
 
 def dtypes_of(topic: Topic) -> dict[str, pl.DataType]:
@@ -281,14 +308,52 @@ def _connect() -> DuckDBPyConnection:
     return db
 
 
-def _as_error(error: Exception) -> ConfigError:
+def like(name: str, views: Collection[str], topics: Collection[str]) -> str:
+    """`; did you mean …?` with the view that a name is most likely for, else the topic.
+
+    A view has the words of the name among its own: `margins` is `margin_by_project_month`.
+    """
+    last = name.rpartition(".")[2]
+    words = set(_words(last))
+    having = [view for view in views if words and words <= set(_words(view))]
+    for view in sorted(having, key=lambda view: len(_words(view))):
+        return f"; did you mean {view}?"
+    if said := suggestion(name, views) or suggestion(last, views):
+        return said
+    ends = {topic.rpartition(".")[2]: topic for topic in topics}
+    singular = "_".join(_words(last))
+    for each in (last, singular):
+        if each in ends:
+            return f"; did you mean {ends[each]}?"
+    return suggestion(name, topics)
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name, in the singular."""
+    words = name.lower().split("_")
+    return [
+        f"{word[:-3]}y" if word.endswith("ies") else word.removesuffix("s")
+        for word in words
+        if word
+    ]
+
+
+def _hint(said: str, query: str) -> str:
+    """Return what helps against an error, by what DuckDB says of it."""
+    column = _COLUMN.search(said)
+    if column is not None and f'"{column[1]}"' in query:
+        return f"texts stand in single quotes, '{column[1]}'; double quotes are for names"
+    return next((hint for words, hint in _HINTS if any(each in said for each in words)), _HINT)
+
+
+def _as_error(error: Exception, query: str) -> ConfigError:
     """Return DuckDB's words in a line, without the picture of where."""
     text = str(error).partition("\n\nLINE")[0].partition("Candidate functions:")[0]
     kind, _, said = text.partition(": ")
     lines = [line.strip() for line in (said or kind).splitlines() if line.strip()]
     text = " ".join(lines[:2])[:DETAIL_MAX]
     text = text.replace("! Candidate bindings:", "; did you mean")
-    return ConfigError(text[:1].lower() + text[1:], hint=_HINT)
+    return ConfigError(text[:1].lower() + text[1:], hint=_hint(text, query))
 
 
 def _unlike(columns: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +15,8 @@ from typing import Any, Final, TextIO
 
 from rich.cells import cell_len
 
-from psastream.lines import printable
+from psastream.lines import instant, printable
+from psastream.query.fitting import GAP, Column, fitted
 from psastream.query.session import Answer
 from psastream.topic_rows import text_of
 
@@ -33,7 +35,8 @@ class Form(Enum):
 def print_answer(answer: Answer, form: Form, out: TextIO, *, width: int | None) -> None:
     """Print an answer. `width`: columns of the terminal, None where it may be as wide as it is.
 
-    A table that is wider than the terminal is printed row by row, a column a line.
+    Of a table that is wider than the terminal, columns are left out where the query names none,
+    and said below it; else it is printed row by row, a column a line.
     """
     if form is Form.JSON:
         for line in json_lines(answer):
@@ -70,7 +73,7 @@ def shown(value: object, digits: int = MONEY_DIGITS) -> str:
         case Decimal():
             return f"{value:.{max(min(digits, _scale(value)), _digits(value))}f}"
         case datetime():
-            return value.isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
+            return instant(value.replace(microsecond=0))
         case bool():
             return str(value).lower()
         case list() | dict():
@@ -82,18 +85,37 @@ def shown(value: object, digits: int = MONEY_DIGITS) -> str:
 
 def _print_table(answer: Answer, out: TextIO, width: int | None) -> None:
     rows = list(answer.rows)
-    columns = [_cells(values) for values in zip(*rows, strict=True)] or [[] for _ in answer.columns]
-    names = [name for name, _ in answer.columns]
-    widths = [max(map(cell_len, [n, *c])) for n, c in zip(names, columns, strict=True)]
-    if width is not None and sum(widths) + 2 * (len(widths) - 1) > width:
-        _print_rows(names, columns, out)
+    columns = [
+        Column(name, kind, cells)
+        for (name, kind), cells in zip(answer.columns, _columns(answer, rows), strict=True)
+    ]
+    names = [each.name for each in columns]
+    left_out: Sequence[str] = ()
+    size = sum(max(cell_len(each.name), each.width) + GAP for each in columns) - GAP
+    if width is None or size <= width:
+        _print_lines(names, columns, out)
+    elif answer.names_no_columns and (found := fitted(columns, width)) is not None:
+        _print_lines(found.headers, found.columns, out)
+        left_out = found.left_out
     else:
-        sides = [kind.startswith(_NUMBERS) for _, kind in answer.columns]
-        lines = [names, ["─" * each for each in widths], *zip(*columns, strict=True)]
-        for line in lines:
-            cells = map(_padded, line, widths, sides)
-            out.write("  ".join(cells).rstrip() + "\n")
+        _print_rows(names, [each.cells for each in columns], out)
     out.write(f"{len(rows)} row{'' if len(rows) == 1 else 's'}\n")
+    if left_out:
+        words = f"left out, to fit: {', '.join(left_out)} (SELECT names columns, --json has all)"
+        out.write("\n".join(textwrap.wrap(words, width or len(words))) + "\n")
+
+
+def _columns(answer: Answer, rows: Sequence[tuple[Any, ...]]) -> list[list[str]]:
+    return [_cells(values) for values in zip(*rows, strict=True)] or [[] for _ in answer.columns]
+
+
+def _print_lines(headers: Sequence[str], columns: Sequence[Column], out: TextIO) -> None:
+    widths = [max(cell_len(h), each.width) for h, each in zip(headers, columns, strict=True)]
+    sides = [each.kind.startswith(_NUMBERS) for each in columns]
+    rows = zip(*(each.cells for each in columns), strict=True)
+    for line in (headers, ["─" * each for each in widths], *rows):
+        cells = map(_padded, line, widths, sides)
+        out.write("  ".join(cells).rstrip() + "\n")
 
 
 def _print_rows(names: Sequence[str], columns: Sequence[Sequence[str]], out: TextIO) -> None:
@@ -152,4 +174,6 @@ def _text(value: object) -> object:
         return f"{value:f}"
     if isinstance(value, bytes):
         return text_of(value)
+    if isinstance(value, datetime):
+        return instant(value)
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -15,10 +15,14 @@ Name = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a query names: `relations` are tables, views and what its WITH clauses define."""
+    """What a query names: `relations` are tables, views and what its WITH clauses define.
+
+    `no_columns`: it asks for all that there are.
+    """
 
     relations: frozenset[Name]
     functions: frozenset[str]
+    no_columns: bool = False
 
 
 def read_tree(text: str) -> Named:
@@ -41,7 +45,12 @@ def read_tree(text: str) -> Named:
     functions = (
         node["function"]["function_name"] for node in nodes if node.get("type") == "TABLE_FUNCTION"
     )
-    return Named(frozenset(map(name_of, relations)), frozenset(map(str.lower, functions)))
+    asked = [each["node"].get("select_list") or () for each in tree["statements"]]
+    return Named(
+        frozenset(map(name_of, relations)),
+        frozenset(map(str.lower, functions)),
+        no_columns=[[each["class"] for each in columns] for columns in asked] == [["STAR"]],
+    )
 
 
 def name_of(parts: tuple[str, ...]) -> Name:

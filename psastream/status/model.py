@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from psastream.lines import instant
 from psastream.verdict import Verdict, worst
 
 LATE: Final = timedelta(minutes=5)
@@ -253,7 +254,7 @@ def status_json(status: Status) -> dict[str, Any]:
             case list() | tuple():
                 return [plain(each) for each in value]
             case datetime():
-                return value.isoformat()
+                return instant(value)
             case timedelta():
                 return value.total_seconds()
             case Decimal():

@@ -213,4 +213,4 @@ def test_json_is_exact() -> None:
     shown = json.loads(json.dumps(as_plain(found)))
     assert (shown["amount"], shown["hours"], shown["state"]) == ("1234.500000", "7.50", "waiting")
     assert shown["content"]["time_bill_id"] == "tb-1"
-    assert shown["issued_at"] == "2026-11-28T10:00:00+00:00"
+    assert shown["issued_at"] == "2026-11-28T10:00:00Z"

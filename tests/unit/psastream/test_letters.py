@@ -28,9 +28,9 @@ def test_dead_letters_are_counted_by_topic_and_code_the_most_first() -> None:
         UNREADABLE,
     ]
     assert told(letters) == [
-        "3 of src.float.person: record.invalid_entity, last 2026-03-02 12:09",
+        "3 of src.float.person: record.invalid_entity, last 2026-03-02T12:09Z",
         "1 of psa.dlq: a dead letter that cannot be decoded",
-        "1 of psa.time_entry: record.poison, last 2026-03-02 12:05",
+        "1 of psa.time_entry: record.poison, last 2026-03-02T12:05Z",
         "1 of src.float.person: record.decode",
     ]
     assert told([]) == []
@@ -82,7 +82,7 @@ def test_a_row_that_cannot_be_decoded_holds_up_no_other() -> None:
 
     rows = list(lines_of({b"1": b"a", b"2": b"bad", b"3": b"c"}, read))
     assert [isinstance(row, Unreadable) for row in rows] == [False, True, False]
-    assert rows[0] == '{"at": "2026-03-02T00:00:00+00:00", "name": "a"}'
+    assert rows[0] == '{"at": "2026-03-02T00:00:00Z", "name": "a"}'
     assert str(rows[1]) == "the row under b'2' cannot be decoded: no magic byte"
 
 

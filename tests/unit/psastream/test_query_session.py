@@ -93,6 +93,65 @@ def test_a_query_is_answered_from_the_rows_of_now(session: Session) -> None:
     assert list(answer.rows) == [("won", None, None), ("lost", None, None)]
 
 
+def test_what_can_be_asked_is_shown_as_tables_are() -> None:
+    session = Session(CATALOGUE, packaged_views(), lambda _: ())
+    shown = dict(session.ask("show tables;").rows)
+    assert shown["margin_by_project_month"] == "view"
+    assert shown["psa.time_entry"] == "topic"
+    assert not any(name.startswith(("psa.internal.", "src.")) for name in shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("margins", "margin_by_project_month"),
+        ("psa.margin", "margin_by_project_month"),
+        ("project_margin", "margin_by_project_month"),
+        ("psa.project_margins", "margin_by_project_month"),
+        ("project", "projects"),
+        ("time_entries", "psa.time_entry"),
+        ("dlq", "psa.dlq"),
+    ],
+)
+def test_a_view_is_meant_before_a_topic(session: Session, name: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        session.ask(f"FROM {name}")
+    assert f"{name}; did you mean {meant}?" in raised.value.detail
+
+
+@pytest.mark.parametrize(
+    ("condition", "hint"),
+    [
+        ('stage = "won"', "texts stand in single quotes, 'won'"),
+        ("stage BETWEEN 2026 AND 2027", "months and weeks are texts"),
+        ("stage = 'O'Brien'", "'O''Brien'"),
+        ("stage = 'won' GROUP BY amount", "GROUP BY ALL"),
+        ("stage = 1 ORDER", "WHERE condition"),
+        ("nix = 1", "DESCRIBE view"),
+    ],
+)
+def test_an_error_says_what_helps(session: Session, condition: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        list(session.ask(f"FROM pipeline SELECT stage WHERE {condition}").rows)
+    assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("query", "names_no_columns"),
+    [
+        ("FROM pipeline", True),
+        ("SELECT * FROM pipeline WHERE stage = 'won' ORDER BY stage", True),
+        ("SELECT stage FROM (FROM pipeline)", False),
+        ("SELECT *, 1 AS one FROM pipeline", False),
+        ("SELECT count(*) FROM pipeline", False),
+    ],
+)
+def test_whether_a_query_names_columns_is_known(
+    session: Session, query: str, names_no_columns: bool
+) -> None:
+    assert session.ask(query).names_no_columns is names_no_columns
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [

@@ -58,6 +58,66 @@ def test_a_table_that_is_too_wide_is_printed_a_column_a_line(
         assert lines[:3] == ["project  Move [DE]", "margin   12.500000", "n        3"]
 
 
+MARGINS = (
+    ("project_ref", "VARCHAR"),
+    ("project_id", "VARCHAR"),
+    ("project", "VARCHAR"),
+    ("customer", "VARCHAR"),
+    ("is_internal", "BOOLEAN"),
+    ("month", "VARCHAR"),
+    ("currency", "VARCHAR"),
+    ("hours", "DECIMAL(18,2)"),
+    ("seconds", "BIGINT"),
+    ("revenue", "DECIMAL(38,6)"),
+    ("revenue_reason", "VARCHAR"),
+    ("cost", "DECIMAL(38,6)"),
+    ("margin", "DECIMAL(38,6)"),
+    ("margin_ratio", "DECIMAL(18,6)"),
+    ("as_of", "TIMESTAMPTZ"),
+)
+
+
+def margin(project: str, month: str, amount: str) -> tuple[Any, ...]:
+    money, at = Decimal(amount), datetime(2026, 11, 28, tzinfo=UTC)
+    return (
+        *("inhouse:project:1", "eng-1", project, "Nordlicht Energie SE", False, month, "EUR"),
+        *(Decimal("12.50"), 45000, money, None, money / 2, money / 2, Decimal("0.5"), at),
+    )
+
+
+def test_a_view_that_is_too_wide_is_a_table_of_what_people_read() -> None:
+    """Projects whose names differ at the end stay apart, and amounts are whole."""
+    out = io.StringIO()
+    rows = [
+        margin("Nordlicht grid transformation (DE)", "2026-09", "8677.336668"),
+        margin("Nordlicht grid transformation (GB)", "2026-10", "-452.5"),
+    ]
+    answer = Answer(MARGINS, iter(rows), names_no_columns=True)
+    print_answer(answer, Form.TABLE, out, width=80)
+    header, _, first, second, *told = out.getvalue().splitlines()
+    assert header.split() == ["project", "month", "ccy", "hours", "revenue", "cost", "margin"]
+    assert first.startswith("Nordlicht") and "(DE)  2026-09" in first and "8677.336668" in first
+    assert "(GB)  2026-10" in second and "…" in second
+    assert max(map(len, out.getvalue().splitlines())) <= 80
+    said = " ".join(told)
+    for name in ("project_ref", "customer", "as_of", "margin_ratio"):
+        assert name in said
+
+
+@pytest.mark.parametrize("names_no_columns", [True, False])
+def test_what_cannot_fit_and_what_was_asked_for_is_printed_a_column_a_line(
+    names_no_columns: bool,
+) -> None:
+    """No two names are made to look alike, and no column that is named is left out."""
+    out = io.StringIO()
+    one, other = (f"{'x' * 40}{letter}{'x' * 40}" for letter in "ab")
+    columns = (("name", "VARCHAR"), ("n", "BIGINT"), ("at", "TIMESTAMPTZ"))
+    rows = iter([(one, 1, None), (other, 2, None)])
+    print_answer(Answer(columns, rows, names_no_columns), Form.TABLE, out, width=80)
+    assert out.getvalue().splitlines()[:2] == [f"name  {one}", "n     1"]
+    assert "left out" not in out.getvalue()
+
+
 def test_nothing_a_terminal_obeys_is_printed() -> None:
     text = printed(Form.TABLE, [("a\x1b[31m\nb", None, None)])
     assert "\x1b" not in text
@@ -73,7 +133,7 @@ def test_nothing_a_terminal_obeys_is_printed() -> None:
         (Decimal("7.5"), "7.5"),
         (True, "true"),
         (date(2026, 3, 2), "2026-03-02"),
-        (datetime(2026, 3, 2, 8, 0, 1, tzinfo=UTC), "2026-03-02 08:00:01Z"),
+        (datetime(2026, 3, 2, 8, 0, 1, tzinfo=UTC), "2026-03-02T08:00:01Z"),
         ([Decimal("1.10"), None], '["1.10", null]'),
         (b"\xff\x00", "base64:/wA="),
         (b"key", "key"),
@@ -92,7 +152,7 @@ def test_json_is_a_row_a_line_with_every_digit() -> None:
         "project": "Move [DE]",
         "margin": "12.500000",
         "n": 3,
-        "at": "2026-03-02T00:00:00+00:00",
+        "at": "2026-03-02T00:00:00Z",
         "of": {"days": ["2026-03-02"]},
         "ratio": 0.5,
     }
