@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo picture test test-parts test-engine test-story test-unit test-connectors \
 	test-property conformance alerts outside properties mutants crash seeds fuzz check format bench bench-pipeline \
-	bench-latency bench-latency-database bench-idle bench-sizes profile clean
+	bench-latency bench-latency-database bench-idle bench-sizes bench-read-model profile clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -114,6 +114,9 @@ bench-idle: $(READY) ## Measure what all processes take while nothing changes (A
 
 bench-sizes: $(READY) ## Measure updates, restart and recovery by size of state (ARGS="--rows 100000")
 	@$(BIN)/python -m bench.sizes $(ARGS)
+
+bench-read-model: $(READY) ## Measure rows a second into the read model (ARGS="--rows 1000000")
+	@$(BIN)/python -m bench.read_model $(ARGS)
 
 profile: $(READY) ## Say where the microseconds of a change go (CHANGES=2000000, or RATE=100 a second)
 	@$(BIN)/python -m bench.profile --changes $(or $(CHANGES),2000000) $(addprefix --rate ,$(RATE))

@@ -17,6 +17,7 @@ from psastream.commands import (
     processes,
     prove,
     query,
+    readmodel,
     schemas,
     state,
     status,
@@ -75,6 +76,7 @@ for name, noun in (
     ("exceptions", exceptions),
     ("dlq", dlq),
     ("commands", commands),
+    ("readmodel", readmodel),
 ):
     app.add_typer(noun.app, name=name)
 

@@ -39,6 +39,12 @@ class Settings(BaseModel):
     postgres_dsn: str | None = Field(
         default=None, description="in-house PSA database, as a libpq URI", repr=False
     )
+    read_model_url: str | None = Field(
+        default=None,
+        pattern=r"^postgres(ql)?://",
+        description="database of the read model, as a libpq URI",
+        repr=False,
+    )
     data_dir: Path = Field(
         default=Path(".psastream"), description="folder for local state of this process"
     )
@@ -163,7 +169,12 @@ class Settings(BaseModel):
 
     def remember_secrets(self) -> None:
         """Have the secrets among the settings masked in whatever this process writes."""
-        for address in (self.registry_url, self.connect_url, self.postgres_dsn):
+        for address in (
+            self.registry_url,
+            self.connect_url,
+            self.postgres_dsn,
+            self.read_model_url,
+        ):
             if address:
                 remember_url(address)
         for name, value in self.kafka_extra.items():

@@ -103,6 +103,12 @@ class TargetBusyError(TransientError):
     code = "transient.target_busy"
 
 
+class ReadModelUnavailableError(TransientError):
+    """The read model does not answer, refuses, or lacks a part."""
+
+    code = "transient.read_model_unavailable"
+
+
 class RecordError(PsaStreamError):
     """This record cannot be processed, whatever is retried: dead-letter it and go on."""
 

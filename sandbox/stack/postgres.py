@@ -20,6 +20,7 @@ from sandbox.stack.process import ProcessSpec, UserIds, run_to_end
 SUPERUSER = "postgres"
 ROLE = "psastream"
 DATABASE = "inhouse_psa"
+READ_MODEL = "read_model"
 POSTGRES_VERSION = 18
 
 _log = structlog.get_logger()
@@ -72,20 +73,22 @@ def postgres_spec(directory: Path, port: int) -> ProcessSpec:
 
 
 async def create_database(port: int) -> None:
-    """Creates the role (may replicate and create databases) and its database if missing."""
+    """Creates the role (may replicate, create databases and roles) and its databases if missing."""
     admin = dsn(port, user=SUPERUSER, database="postgres")
     async with await psycopg.AsyncConnection.connect(admin, autocommit=True) as connection:
-        role, database = sql.Identifier(ROLE), sql.Identifier(DATABASE)
+        role = sql.Identifier(ROLE)
         roles = await connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE])
         if await roles.fetchone() is None:
-            await connection.execute(
-                sql.SQL("CREATE ROLE {} LOGIN REPLICATION CREATEDB").format(role)
-            )
-        databases = await connection.execute(
-            "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
-        )
-        if await databases.fetchone() is None:
-            await connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
+            await connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+        rights = sql.SQL("ALTER ROLE {} REPLICATION CREATEDB CREATEROLE").format(role)
+        await connection.execute(rights)
+        for name in (DATABASE, READ_MODEL):
+            found = await connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name])
+            if await found.fetchone() is None:
+                database = sql.Identifier(name)
+                await connection.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role)
+                )
 
 
 def unprivileged_user() -> UserIds | None:

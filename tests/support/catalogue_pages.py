@@ -46,7 +46,7 @@ from psastream.conformance.suite import (
 from runtime.settings import PREFIX, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
 from schemas.topics import DAY_MS, Route, Topic
-from tests.support import canonical_page, flow_pictures, view_pages
+from tests.support import canonical_page, flow_pictures, star_pages, view_pages
 from tests.support.catalogue import CATALOGUE
 from tests.support.faults import KINDS, proofs
 from tests.support.metric_catalogue import product_metrics
@@ -298,6 +298,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     },
     "flows.md": {"flows": flow_pictures.page},
     "sql.md": {"views": view_pages.page},
+    "read-model.md": {"star": star_pages.page},
     "errors.md": {"errors": errors},
     "faults.md": {"faults": faults},
     "outcomes.md": {

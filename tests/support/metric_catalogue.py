@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 import connectors.polled.instruments  # noqa: F401 - registers the pollers' metrics by import
 from connectors.debezium.watcher import WatcherMetrics
 from connectors.dispatch.metrics import DispatchMetrics
+from psastream.read_model.metrics import ReadModelMetrics
 from streams.instruments import PrometheusInstruments
 
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
@@ -24,13 +25,14 @@ class MetricFamily:
 
 
 def product_metrics() -> list[MetricFamily]:
-    """All metrics of worker, poller, dispatcher and connector watcher, by name."""
-    worker, dispatcher, watcher = (CollectorRegistry() for _ in range(3))
+    """All metrics of worker, poller, dispatcher, connector watcher and read model, by name."""
+    worker, dispatcher, watcher, read_model = (CollectorRegistry() for _ in range(4))
     PrometheusInstruments(worker)
     DispatchMetrics(dispatcher)
     WatcherMetrics(watcher)
+    ReadModelMetrics(read_model)
     found = []
-    for registry in (worker, dispatcher, watcher, REGISTRY):
+    for registry in (worker, dispatcher, watcher, read_model, REGISTRY):
         # The collectors themselves: a family without a sample yet does not tell its labels.
         for it in registry._collector_to_names:
             name = getattr(it, "_name", "")

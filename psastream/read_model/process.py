@@ -1,0 +1,214 @@
+"""`psastream readmodel run`: the process that keeps the read model, and what else is done to it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import Final
+
+import structlog
+
+from psastream.exits import Exit
+from psastream.landscape import read_firm
+from psastream.read_model.following import (
+    PlaceLostError,
+    Schemas,
+    fill,
+    follow,
+    is_sound,
+    layout_of,
+)
+from psastream.read_model.landing import LandingTable, landing_tables
+from psastream.read_model.metrics import ReadModelMetrics
+from psastream.read_model.mirror import RetiredError
+from psastream.read_model.store import Generation, Store
+from runtime.health import Health
+from runtime.kafka import KafkaSettings
+from runtime.prometheus import serve_metrics
+from runtime.registry import Registry
+from runtime.retries import tell_recovered, tell_retry
+from runtime.settings import Settings
+from schemas.errors import ConfigError, PsaStreamError, ReadModelUnavailableError
+
+PART: Final = "read model"
+SILENCE_S: Final = 120.0
+"""Longest time that one transaction may take."""
+PAUSE_S: Final = 2.0
+
+_log = structlog.get_logger()
+
+
+class BusyError(ReadModelUnavailableError):
+    """Another process writes the read model."""
+
+    code = "transient.read_model_busy"
+
+
+class Keeper:
+    """Keeps a read model: migrates, fills where that is needed, follows."""
+
+    def __init__(
+        self,
+        url: str,
+        kafka: KafkaSettings,
+        tables: Sequence[LandingTable],
+        schema: Schemas,
+        metrics: ReadModelMetrics,
+    ) -> None:
+        self._url = url
+        self._kafka = kafka
+        self._tables = tables
+        self._schema = schema
+        self._metrics = metrics
+        self._is_lost = False
+
+    def keep(self, is_wanted: Callable[[], bool], beat: Callable[[bool], None]) -> None:
+        """Work until it is not wanted any more. Raises what `fill` and `follow` do, and BusyError.
+
+        What was done stays done: to be called again.
+        """
+        with closing(Store(self._url)) as store:
+            for name in store.migrate():
+                _log.info("read model migrated", migration=name)
+            store.drop_retired()
+            generation = self._sound(store, is_wanted)
+            if generation is None:
+                return
+            if not store.take(generation):
+                raise BusyError(
+                    "another process writes the read model",
+                    hint="nothing need be done where it is to take over; else end one of the two",
+                )
+            if store.publish(generation, self._tables):
+                _log.info("views of the read model made anew")
+            follow(
+                store,
+                generation,
+                self._kafka,
+                self._tables,
+                self._schema,
+                metrics=self._metrics,
+                is_wanted=is_wanted,
+                beat=beat,
+            )
+
+    def lost(self) -> None:
+        """The place in a topic was lost: fill a new generation next."""
+        self._is_lost = True
+
+    def _sound(self, store: Store, is_wanted: Callable[[], bool]) -> Generation | None:
+        """Return the live generation, or a new one where it cannot be gone on with."""
+        live = store.live()
+        if is_sound(live, layout_of(self._kafka, self._tables)) and not self._is_lost:
+            return live
+        if not store.take(None):
+            raise BusyError(
+                "another process fills the read model", hint="nothing need be done: wait for it"
+            )
+        if live is not None:
+            _log.warning("read model is filled anew", generation=live.number)
+        filled = fill(
+            store,
+            self._kafka,
+            self._tables,
+            self._schema,
+            metrics=self._metrics,
+            is_wanted=is_wanted,
+        )
+        store.give(None)
+        self._is_lost = False
+        return filled
+
+
+def run_read_model(settings: Settings) -> int:
+    """Keep the read model until SIGTERM or SIGINT.
+
+    Whatever is away, or refuses, is told and tried again: nobody else waits for it.
+    """
+    metrics, health, stop = ReadModelMetrics(), Health(), threading.Event()
+    keeper = _keeper(settings, metrics)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    health.watch(PART, within_s=SILENCE_S)
+    serve_metrics(
+        settings.metrics_port,
+        host=settings.metrics_host,
+        checks=health.checks(),
+        reasons=health.reasons,
+    )
+    told: list[PsaStreamError] = []
+
+    def beat(is_caught_up: bool) -> None:
+        health.ready(PART, is_caught_up)
+        metrics.caught_up.set(is_caught_up)
+        while is_caught_up and told:
+            tell_recovered(told.pop())
+
+    def is_wanted() -> bool:
+        health.beat(PART)
+        return not stop.is_set()
+
+    while not stop.is_set():
+        try:
+            keeper.keep(is_wanted, beat)
+        except RetiredError as error:
+            _log.info("read model was rebuilt", detail=error.detail)
+            continue
+        except PlaceLostError as error:
+            tell_retry(error)
+            keeper.lost()
+        except PsaStreamError as error:
+            tell_retry(error)
+            told.append(error)
+        health.ready(PART, False)
+        metrics.caught_up.set(0)
+        stop.wait(PAUSE_S)
+    return Exit.OK
+
+
+def migrate(settings: Settings) -> list[str]:
+    """Bring the database up to date, and views of what is live; return what was done."""
+    tables = read_tables(settings)
+    with closing(Store(url_of(settings))) as store:
+        done = store.migrate()
+        live = store.live()
+        if live is not None and store.publish(live, tables):
+            done.append("views")
+    return done
+
+
+def rebuild(settings: Settings, tell: Callable[[int], None]) -> Generation:
+    """Fill a new generation beside the live one, and move the views to it in one transaction."""
+    tables = read_tables(settings)
+    with closing(Store(url_of(settings))) as store:
+        store.migrate()
+        if not store.take(None):
+            raise BusyError("the read model is being filled already", hint="wait for it")
+        registry = Registry(settings.registry_url)
+        filled = fill(
+            store, settings.kafka, tables, registry.schema, metrics=ReadModelMetrics(), tell=tell
+        )
+        assert filled is not None
+    return filled
+
+
+def read_tables(settings: Settings) -> tuple[LandingTable, ...]:
+    """Return the landing tables of the firm. Raises ConfigError."""
+    return landing_tables(read_firm(settings).topics)
+
+
+def url_of(settings: Settings) -> str:
+    """Return where the read model is. Raises ConfigError where nobody says it."""
+    if settings.read_model_url is None:
+        raise ConfigError(
+            "no read model is configured",
+            hint="PSASTREAM_READ_MODEL_URL=postgresql://user:password@host:5432/database",
+        )
+    return settings.read_model_url
+
+
+def _keeper(settings: Settings, metrics: ReadModelMetrics) -> Keeper:
+    registry = Registry(settings.registry_url)
+    return Keeper(url_of(settings), settings.kafka, read_tables(settings), registry.schema, metrics)

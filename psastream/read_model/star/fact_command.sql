@@ -1,0 +1,39 @@
+-- The last command of everything that was ordered from a system, with what became of it.
+-- like: commands
+-- key: natural_key
+-- columns:
+WITH said AS (
+  SELECT *, CASE WHEN pg_input_is_valid(payload, 'jsonb') THEN CAST(payload AS jsonb) END AS content
+  FROM landing.all_commands
+),
+ordered AS (
+  SELECT
+    *,
+    coalesce(content ->> 'project_id', split_part(natural_key, ':', 3)) AS project_id,
+    coalesce(content ->> 'customer_id', split_part(natural_key, ':', 3)) AS customer_id
+  FROM said
+)
+SELECT
+  o.natural_key,
+  o.target,
+  o.kind,
+  coalesce(r.status, 'open') AS state,
+  p.project_id,
+  p.project,
+  c.customer_id,
+  c.name AS customer,
+  o.amount,
+  o.currency,
+  r.target_id,
+  r.error_code,
+  r.error_detail,
+  r.attempts,
+  o.issued_at,
+  r.finished_at,
+  o.revision,
+  o.command_id
+FROM ordered AS o
+LEFT JOIN landing.command_result AS r
+  ON r.natural_key = o.natural_key AND r.command_id = o.command_id
+LEFT JOIN psa.dim_project AS p ON p.project_id = o.project_id
+LEFT JOIN landing.status_customer AS c ON c.customer_id = coalesce(p.customer_id, o.customer_id)

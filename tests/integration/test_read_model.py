@@ -1,0 +1,367 @@
+"""The read model on a real PostgreSQL and broker: rows, kills, changes of generation, rights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import psycopg
+import pytest
+
+from psastream.query.views import packaged_views
+from psastream.read_model.landing import landing_tables
+from psastream.read_model.mirror import Mirror, RetiredError
+from psastream.read_model.star import BI_ROLE, PAY_ROLE, StarView, star_views
+from psastream.read_model.store import Generation, Store
+from schemas.contracts import value_schema
+from schemas.errors import ReadModelUnavailableError
+from tests.support.catalogue import BY_NAME, CATALOGUE
+from tests.support.catalogue_pages import DOCS
+from tests.support.read_model import (
+    SCHEMA_ID,
+    any_rows,
+    as_user,
+    asked,
+    load,
+    message,
+    own_database,
+)
+from tests.support.stack import RunningStack
+
+pytestmark = pytest.mark.stack
+
+TABLES = landing_tables(CATALOGUE)
+ROLES = BY_NAME["psa.role"]
+ENTRIES = BY_NAME["psa.time_entry"]
+LIKE = [view for view in star_views() if view.like]
+
+
+def schema(_: int) -> Any:
+    raise AssertionError("not asked")
+
+
+@pytest.fixture(scope="module")
+def url(stack: RunningStack) -> Iterator[str]:
+    with own_database(stack.addresses.postgres_dsn) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def store(url: str) -> Iterator[Store]:
+    with closing(Store(url)) as store:
+        assert store.lacks()
+        assert store.migrate()
+        assert store.migrate() == store.lacks() == []
+        yield store
+
+
+@pytest.fixture
+def live(store: Store) -> Generation:
+    """A generation of its own, with nothing in it."""
+    generation = store.begin(TABLES, "any")
+    store.go_live(generation, TABLES)
+    return generation
+
+
+def mirror(store: Store, generation: Generation, topic: str = "psa.role") -> Mirror:
+    contract = value_schema(BY_NAME[topic])
+    return Mirror(store, generation, TABLES, {SCHEMA_ID: contract}.__getitem__, is_live=True)
+
+
+def comparable(row: Sequence[Any]) -> str:
+    """Return a row so that equal ones are equal: the same zone, nothing else is changed."""
+    return repr([each.astimezone(UTC) if isinstance(each, datetime) else each for each in row])
+
+
+def rows_of(store: Store, generation: Generation, table: str, columns: str) -> list[Any]:
+    query = f"SELECT {columns} FROM {generation.schema}.{table} ORDER BY record_key"
+    return store.connection.execute(query).fetchall()
+
+
+def test_the_last_of_a_key_is_the_row_and_a_deleted_key_is_none(
+    store: Store, live: Generation
+) -> None:
+    writer = mirror(store, live)
+    first = [
+        message(ROLES, 0, "a", {"id": "a", "name": "one"}),
+        message(ROLES, 1, "b", {"id": "b"}),
+    ]
+    writer.write(first, {(ROLES.name, 0): 2})
+    then = [
+        message(ROLES, 2, "a", {"id": "a", "name": ""}),
+        message(ROLES, 3, "c", {"id": "c", "name": "x\n\\.\ny\0z"}),
+        message(ROLES, 4, "d", {"id": "d"}),
+        message(ROLES, 5, "b", None),
+        message(ROLES, 6, "d", None),
+    ]
+    assert writer.write(then, {(ROLES.name, 0): 7}) == 4
+    assert rows_of(store, live, "role", "record_key, name") == [
+        ("a", ""),
+        ("c", "x\n\\.\ny\N{SYMBOL FOR NULL}z"),
+    ]
+    assert store.places(live) == {(ROLES.name, 0): 7}
+
+
+def test_what_is_no_row_is_noted_and_the_next_record_of_its_key_cures_it(
+    store: Store, live: Generation
+) -> None:
+    writer = mirror(store, live, "psa.time_entry")
+    batch = [
+        message(ENTRIES, 0, "p|a", {"id": "a"}),
+        message(ENTRIES, 1, "p|b", b"no avro"),
+        message(ENTRIES, 2, "p|c", {"id": "c"}),
+    ]
+    writer.write(batch, {(ENTRIES.name, 0): 3})
+    assert rows_of(store, live, "time_entry", "id") == [("a",), ("c",)]
+    [(topic, key, reason)] = store.unreadable(live)
+    assert (topic, key) == ("psa.time_entry", "p|b")
+    assert reason
+    mirror(store, live, "psa.time_entry").write([message(ENTRIES, 3, "p|b", {"id": "b"})], {})
+    assert rows_of(store, live, "time_entry", "id") == [("a",), ("b",), ("c",)]
+    assert store.unreadable(live) == []
+
+
+def test_a_row_that_postgresql_does_not_take_holds_up_no_other(
+    store: Store, live: Generation
+) -> None:
+    store.connection.execute(
+        """CREATE FUNCTION pg_temp.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           RAISE 'too long' USING ERRCODE = 'string_data_right_truncation'; END $$"""
+    )
+    store.connection.execute(
+        f"CREATE TRIGGER refuse BEFORE INSERT ON {live.schema}.role FOR EACH ROW"
+        " WHEN (length(NEW.name) > 3) EXECUTE FUNCTION pg_temp.refuse()"
+    )
+    names = {"a": "one", "b": "much too long", "c": "two", "d": None}
+    batch = [message(ROLES, 0, key, {"id": key, "name": name}) for key, name in names.items()]
+    mirror(store, live).write(batch, {})
+    assert rows_of(store, live, "role", "id, name") == [("a", "one"), ("c", "two"), ("d", None)]
+    [(_, key, reason)] = store.unreadable(live)
+    assert key == "b"
+    assert reason == "PostgreSQL does not take it: too long"
+
+
+def test_rows_and_places_are_written_together_or_not_at_all(store: Store, live: Generation) -> None:
+    store.connection.execute(f"ALTER TABLE {live.schema}.time_entry RENAME TO away")
+    writer = mirror(store, live)
+    batch = [message(ROLES, 0, "a", {"id": "a"}), message(ENTRIES, 0, "p|a", None)]
+    with pytest.raises(ReadModelUnavailableError, match="time_entry") as raised:
+        writer.write(batch, {(ROLES.name, 0): 1})
+    assert "psastream readmodel rebuild" in raised.value.hint
+    assert rows_of(store, live, "role", "id") == []
+    assert store.places(live) == {}
+    writer.write(batch[:1], {(ROLES.name, 0): 1})
+    assert rows_of(store, live, "role", "id") == [("a",)]
+
+
+def test_another_generation_takes_the_views_along_and_who_wrote_the_former_is_refused(
+    store: Store, live: Generation
+) -> None:
+    writer = mirror(store, live)
+    store.connection.execute("CREATE VIEW of_the_firm AS SELECT customer FROM psa.dim_customer")
+    following = store.begin(TABLES, "other")
+    load(store, following, {"psa.status.customer": [{"customer_id": "c", "name": "New"}]})
+    store.go_live(following, TABLES)
+    assert store.connection.execute("SELECT * FROM of_the_firm").fetchall() == [("New",)]
+    with pytest.raises(RetiredError):
+        writer.write([message(ROLES, 0, "a", {"id": "a"})], {})
+    query = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'psa_landing_%'"
+    assert store.connection.execute(query).fetchall() == [(following.schema,)]
+    store.connection.execute("DROP VIEW of_the_firm")
+
+
+def test_a_generation_has_one_writer(url: str, store: Store, live: Generation) -> None:
+    assert store.take(live)
+    with closing(Store(url)) as other:
+        assert not other.take(live)
+        assert other.take(None)
+    with closing(Store(url)) as other:
+        assert other.take(None)
+        store.give(live)
+        assert other.take(live)
+
+
+@pytest.fixture(scope="module")
+def both(store: Store) -> Iterator[Callable[[StarView], tuple[list[Any], list[Any]]]]:
+    """What a view answers in the read model, to the pay role, and in `psastream sql`."""
+    random = Random(1)
+    rows = {table.topic.name: any_rows(table.topic, 40, random) for table in TABLES}
+    generation = store.begin(TABLES, "both")
+    load(store, generation, rows)
+    store.go_live(generation, TABLES)
+    session = asked(rows)
+
+    def answers(view: StarView) -> tuple[list[Any], list[Any]]:
+        [twin] = [each for each in packaged_views() if each.name == view.like]
+        listed = ", ".join(f'"{column.name}"' for column in twin.columns)
+        theirs = list(session.ask(f"SELECT {listed} FROM {view.like}").rows)
+        ours = store.connection.execute(f"SELECT {listed} FROM psa.{view.like}").fetchall()
+        return sorted(map(comparable, ours)), sorted(map(comparable, theirs))
+
+    yield answers
+
+
+@pytest.mark.parametrize("view", LIKE, ids=lambda view: view.name)
+def test_a_view_says_what_psastream_sql_says(
+    both: Callable[[StarView], tuple[list[Any], list[Any]]], view: StarView
+) -> None:
+    ours, theirs = both(view)
+    assert len(ours) > 1
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("view", star_views(), ids=lambda view: view.name)
+def test_a_view_has_the_columns_that_its_file_explains(
+    store: Store, live: Generation, view: StarView
+) -> None:
+    query = """SELECT attname, col_description(attrelid, attnum) FROM pg_attribute
+               WHERE attrelid = %s::regclass ORDER BY attnum"""
+    for name in filter(None, (view.name, view.like)):
+        found = store.connection.execute(query, (f"psa.{name}",)).fetchall()
+        assert found == [(it.name, f"{it.unit}: {it.meaning}") for it in view.columns]
+
+
+PAY: dict[str, Any] = {
+    "psa.metric.project_margin": [
+        {"project_ref": ref, "project_id": ref, "period": "2026-03", "currency": "EUR",
+         "seconds": seconds, "revenue": 100, "cost": 60, "margin": 40, "margin_ratio": 0}
+        for ref, seconds in (("alone", 3600), ("together", 7200), ("expenses", 0))
+    ],
+    "psa.time_entry": [
+        {"id": number, "project_ref": ref, "resource_id": person, "seconds": 3600,
+         "status": "approved", "currency": "EUR", "cost_rate": 60}
+        for number, (ref, person) in enumerate(
+            [("alone", "a"), ("alone", "a"), ("together", "a"), ("together", "b")]
+        )
+    ],
+    "psa.status.project": [
+        {"project_id": "alone", "budget_cost": 9}, {"project_id": "together", "budget_cost": 9},
+    ],
+    "psa.status.assignment": [
+        {"id": number, "project_id": ref, "resource_id": person, "status": "approved",
+         "planned_cost": 5}
+        for number, (ref, person) in enumerate(
+            [("alone", "a"), ("together", "a"), ("together", "b")]
+        )
+    ],
+    "psa.rate_card": [{"id": "r", "resource_id": "a", "cost_rate": 60}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def asking(store: Store, url: str) -> Iterator[Callable[[str, str], list[Any]]]:
+    """Asks as a user who is in a role."""
+    rows = {
+        topic: [
+            {
+                name: str(value)
+                if name == "id"
+                else Decimal(value)
+                if name in ("revenue", "cost", "margin", "margin_ratio", "cost_rate",
+                            "budget_cost", "planned_cost")
+                else value
+                for name, value in row.items()
+            } | ({"work_on": date(2026, 3, 2)} if topic == "psa.time_entry" else {})
+            for row in found
+        ]
+        for topic, found in PAY.items()
+    }  # fmt: skip
+    generation = store.begin(TABLES, "pay")
+    load(store, generation, rows)
+    store.go_live(generation, TABLES)
+    users = {BI_ROLE: f"bi_{generation.number}", PAY_ROLE: f"pay_{generation.number}"}
+    for role, user in users.items():
+        store.connection.execute(f"CREATE ROLE {user} LOGIN IN ROLE {role}")
+
+    def ask(role: str, query: str) -> list[Any]:
+        with psycopg.connect(as_user(url, users[role])) as connection:
+            return connection.execute(query).fetchall()
+
+    yield ask
+    for user in users.values():
+        store.connection.execute(f"DROP ROLE {user}")
+
+
+MARGINS = "SELECT project_ref, cost, margin, cost_withheld FROM {} ORDER BY 1"
+
+
+@pytest.mark.parametrize("view", ["psa.fact_project_month_margin", "psa.margin_by_project_month"])
+def test_a_margin_that_tells_what_one_person_costs_is_withheld(
+    asking: Callable[[str, str], list[Any]], view: str
+) -> None:
+    assert asking(BI_ROLE, MARGINS.format(view)) == [
+        ("alone", None, None, "one_person"),
+        ("expenses", 60, 40, None),
+        ("together", 60, 40, None),
+    ]
+    assert [row[1:] for row in asking(PAY_ROLE, MARGINS.format(view))] == [(60, 40, None)] * 3
+
+
+def test_planned_cost_of_one_person_is_withheld(
+    asking: Callable[[str, str], list[Any]],
+) -> None:
+    budgets = "SELECT project_id, budget_cost, cost_withheld FROM psa.dim_project ORDER BY 1"
+    assert asking(BI_ROLE, budgets) == [("alone", None, "one_person"), ("together", 9, None)]
+    assert asking(PAY_ROLE, budgets) == [("alone", 9, None), ("together", 9, None)]
+    planned = "SELECT DISTINCT planned_cost FROM psa.fact_assignment"
+    assert asking(BI_ROLE, planned) == [(None,)]
+    assert asking(PAY_ROLE, planned) == [(5,)]
+
+
+def test_rates_are_for_the_pay_role_alone(
+    store: Store, asking: Callable[[str, str], list[Any]]
+) -> None:
+    rates = "SELECT cost_rate FROM psa.pay_rate"
+    assert asking(PAY_ROLE, rates) == [(60,)]
+    assert len(asking(PAY_ROLE, "SELECT cost_rate FROM psa.pay_time_entry")) == 4
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        asking(BI_ROLE, rates)
+    # Also one to whom the view was granted by mistake, for the rows are not his.
+    store.connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA psa TO {BI_ROLE}")
+    live = store.live()
+    assert live is not None
+    store.connection.execute(f"GRANT USAGE ON SCHEMA {live.schema} TO {BI_ROLE}")
+    store.connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {live.schema} TO {BI_ROLE}")
+    assert asking(BI_ROLE, rates) == []
+
+
+def test_a_user_who_may_make_no_roles_is_told_which_an_administrator_makes(
+    store: Store, url: str
+) -> None:
+    with closing(Store(url)) as other:
+        other.connection.execute("CREATE ROLE nobody_special LOGIN")
+    try:
+        poor = closing(Store(as_user(url, "nobody_special")))
+        with poor as store_of_poor, pytest.raises(ReadModelUnavailableError) as raised:
+            store_of_poor.migrate()
+        assert "GRANT" in raised.value.hint
+    finally:
+        store.connection.execute("DROP ROLE nobody_special")
+
+
+def test_a_database_that_is_away_is_told_in_a_line(url: str) -> None:
+    with pytest.raises(ReadModelUnavailableError, match="does not answer") as raised:
+        Store("postgresql://x:secret@127.0.0.1:9/none")
+    assert "PSASTREAM_READ_MODEL_URL" in raised.value.hint
+    assert "secret" not in str(raised.value)
+
+
+PAGE = (DOCS / "read-model.md").read_text()
+SHOWN = re.findall(r"^```sql\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+QUERIES = [
+    each for block in SHOWN for each in block.split(";\n") if "SELECT" in each and "FROM" in each
+]
+
+
+def test_the_queries_of_the_page_are_answered(
+    both: Callable[[StarView], tuple[list[Any], list[Any]]], store: Store
+) -> None:
+    both(LIKE[0])
+    assert len(QUERIES) == 3
+    for query in QUERIES:
+        store.connection.execute(query.encode())
