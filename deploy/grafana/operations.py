@@ -43,7 +43,7 @@ def dashboard() -> models.Dashboard:
         "operations",
         "psastream operations",
         "Processes, lag, times, dead letters, sources, connectors and targets.",
-        [*_at_a_glance(), *_streams(), *_sources(), *_databases(), *_targets()],
+        [*_at_a_glance(), *_streams(), *_sources(), *_databases(), *_targets(), *_read_model()],
     )
 
 
@@ -427,6 +427,30 @@ def _targets() -> Iterator[Part]:
         ),
         "For display, in each currency; the exact amounts are in psa.exception.",
         also=("PsastreamMoneyBlocked",),
+    )
+
+
+def _read_model() -> Iterator[Part]:
+    yield builders.Row("Read model")
+    yield number(
+        "Read model follows",
+        Query(or_else(1, f"min({series('psastream_read_model_caught_up')})")),
+        "1 while it was read to the ends of its topics, and where there is none.",
+        unit="none",
+    )
+    yield graph(
+        "Rows written to the read model a second",
+        Query(or_zero(f"sum(rate({series('psastream_read_model_rows_total')}{RATE}))")),
+        "Deleted ones counted, too.",
+        unit="rowsps",
+    )
+    yield graph(
+        "Time since rows came to the read model",
+        Query(
+            or_zero(f"time() - max({series('psastream_read_model_written_timestamp_seconds')} > 0)")
+        ),
+        "Long where nothing changes; with records waiting it does not work.",
+        unit="s",
     )
 
 
