@@ -7,7 +7,7 @@ from collections import Counter
 from sandbox.books.reading import DATABASE, Library
 from sandbox.demo.freshness import CHANGES, MarginReader, began_at, latency_of
 from sandbox.demo.options import StoryLandscape
-from sandbox.demo.result import Result, margins_of, people_of, waited_of, weeks_of
+from sandbox.demo.result import Result, margins_of, people_of, unbilled_of, waited_of, weeks_of
 
 
 def gather(library: Library, reader: MarginReader, landscape: StoryLandscape) -> Result:
@@ -27,6 +27,7 @@ def gather(library: Library, reader: MarginReader, landscape: StoryLandscape) ->
             engagements=library.published("psa.status.project"),
             customers=library.published("psa.status.customer"),
         ),
+        unbilled=unbilled_of(library.published("psa.status.billing").values()),
         weeks=weeks,
         people=people_of(utilization, library.published("psa.resource").values(), weeks),
         waited=waited_of(library.history("psa.exception")),

@@ -18,11 +18,16 @@ Row = Mapping[str, Any]
 Rows = Mapping[str, Row]
 
 RESOLVED: Final = "resolved"
+UNBILLED: Final = ("blocked", "ready", "transferred")
+"""Billing states of approved time that is to be invoiced, from the farthest to the nearest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """A month of a project in a currency. What is None is not known; `reason` says why."""
+    """A month of a project in a currency. What is None is not known; `reason` says why.
+
+    `is_internal`: the project names neither a deal nor a customer.
+    """
 
     project: str
     customer: str | None
@@ -34,6 +39,17 @@ class Margin:
     margin: Decimal | None
     ratio: Decimal | None
     reason: str | None
+    is_internal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unbilled:
+    """Approved time of a billing state in a currency, which no invoice holds yet."""
+
+    state: str
+    currency: str
+    seconds: int
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +93,7 @@ class Result:
     """Everything the end of a demo says of the firm. `weeks`: first and last with hours."""
 
     margins: Sequence[Margin] = ()
+    unbilled: Sequence[Unbilled] = ()
     weeks: tuple[str, str] | None = None
     people: Sequence[Utilization] = ()
     waited: Sequence[Waited] = ()
@@ -95,7 +112,8 @@ def margins_of(
     found = []
     for row in metrics:
         project = projects.get(row["project_ref"], {})
-        customer = engagements.get(row["project_id"], {}).get("customer_id")
+        engagement = engagements.get(row["project_id"], {})
+        customer = engagement.get("customer_id") or project.get("customer_id")
         found.append(
             Margin(
                 project=project.get("name") or row["project_ref"],
@@ -108,9 +126,25 @@ def margins_of(
                 margin=row["margin"],
                 ratio=row["margin_ratio"],
                 reason=row["revenue_reason"],
+                is_internal=not (engagement or project.get("engagement_id") or customer),
             )
         )
     return sorted(found, key=lambda each: (each.project, each.currency, each.period))
+
+
+def unbilled_of(rows: Iterable[Row]) -> list[Unbilled]:
+    """Return what is approved and on no invoice, of rows of `psa.status.billing`."""
+    seconds: dict[tuple[int, str], int] = defaultdict(int)
+    amounts: dict[tuple[int, str], Decimal] = defaultdict(Decimal)
+    for row in rows:
+        if row["state"] in UNBILLED and row["seconds"]:
+            key = UNBILLED.index(row["state"]), row["currency"]
+            seconds[key] += row["seconds"]
+            amounts[key] += row["amount"] or Decimal(0)
+    return [
+        Unbilled(UNBILLED[state], currency, seconds[state, currency], amounts[state, currency])
+        for state, currency in sorted(seconds)
+    ]
 
 
 def total_of(margins: Sequence[Margin]) -> Margin:

@@ -12,11 +12,26 @@ from rich.console import Console
 from rich.text import Text
 
 from psastream.lines import cut
-from sandbox.demo.result import Latency, Margin, Result, Utilization, Waited, everybody, total_of
+from sandbox.demo.result import (
+    Latency,
+    Margin,
+    Result,
+    Unbilled,
+    Utilization,
+    Waited,
+    everybody,
+    total_of,
+)
 from sandbox.demo.table import table_lines, wrapped
 from schemas.exact import hours_of
 
 NOTHING: Final = "—"
+STATES: Final = {
+    "blocked": "the ERP cannot take it",
+    "ready": "ordered from the ERP",
+    "transferred": "in the ERP, on no invoice",
+}
+"""What billing states mean, in a few words."""
 PROJECT_CHARACTERS: Final = 44
 """Of a project's name, so that the customer's is seen beside it."""
 
@@ -25,6 +40,7 @@ def print_result(console: Console, result: Result) -> None:
     """Print margins, people, what waited and how fresh the numbers were; what is empty says so."""
     for lines in (
         _margins(result.margins),
+        _unbilled(result.unbilled),
         _people(result.people, result.weeks),
         _waited(result.waited, result.dead_letters),
         _latency(result.latency),
@@ -46,10 +62,12 @@ def _margins(margins: Sequence[Margin]) -> Iterator[Text]:
             rows.append(_margin(f"  {each.period}", each))
             if each.reason:
                 rows.append(f"    no revenue: {each.reason.replace('_', ' ')}")
-    rows.append("all projects")
-    by_currency = sorted(margins, key=lambda each: each.currency)
-    for currency, found in groupby(by_currency, lambda each: each.currency):
-        rows.append(_margin(f"  in {currency}", total_of(list(found))))
+    for title, is_internal in ("all projects of customers", False), ("all internal projects", True):
+        meant = [each for each in margins if each.is_internal is is_internal]
+        rows += [title] if meant else []
+        by_currency = sorted(meant, key=lambda each: each.currency)
+        for currency, found in groupby(by_currency, lambda each: each.currency):
+            rows.append(_margin(f"  in {currency}", total_of(list(found))))
     yield from table_lines(
         ("project, month", "hours", "revenue", "cost", "margin", "", "margin %"), rows
     )
@@ -65,6 +83,23 @@ def _margin(name: str, each: Margin) -> Sequence[str]:
         each.currency,
         _percent(each.ratio),
     )
+
+
+def _unbilled(unbilled: Sequence[Unbilled]) -> Iterator[Text]:
+    yield _title("Approved hours that are not billed yet")
+    if not unbilled:
+        yield Text("nothing is unbilled: every approved hour to bill is on an invoice")
+        return
+    rows = [
+        (
+            f"{each.state}: {STATES[each.state]}",
+            _hours(hours_of(each.seconds)),
+            _money(each.amount),
+            each.currency,
+        )
+        for each in unbilled
+    ]
+    yield from table_lines(("state", "hours", "worth", ""), rows)
 
 
 def _people(people: Sequence[Utilization], weeks: tuple[str, str] | None) -> Iterator[Text]:

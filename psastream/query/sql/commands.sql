@@ -4,7 +4,7 @@
 --   natural_key | id | Identity of the thing acted on: target, noun and canonical id.
 --   target | system | System that must act.
 --   kind | word | What it must do; withdraw: nobody wants the earlier ones any more.
---   state | word | open while nothing is settled, else succeeded, adopted, rejected, superseded or withdrawn.
+--   state | word | waiting, attempted, refused, held, succeeded, adopted, superseded or withdrawn.
 --   project_id | id | Canonical project id. Null where the command is about none.
 --   project | text | Name of the project. Null where the command is about none.
 --   customer_id | id | Canonical customer id. Null where no customer is known.
@@ -12,11 +12,11 @@
 --   amount | currency | Money the command moves. Null where it moves none.
 --   currency | ISO 4217 | Currency of the amount.
 --   target_id | id | Id of the record inside the target. Null until the target has told it.
---   error_code | code | Of a rejection, else null.
---   error_detail | text | The target's own words. Null without a rejection.
---   attempts | attempts | Attempts made. Null while open.
+--   error_code | code | Of a refusal, else null.
+--   error_detail | text | The target's own words. Null without a refusal.
+--   attempts | attempts | Attempts made. Null while none is settled.
 --   issued_at | instant | Of the change that caused it.
---   finished_at | instant | When it was settled. Null while open.
+--   finished_at | instant | When it was settled. Null while it is not.
 --   revision | count | Grows with every command of a natural key.
 --   command_id | id | Idempotency key.
 WITH ordered AS (
@@ -25,12 +25,29 @@ WITH ordered AS (
     coalesce(TRY(payload ->> '$.project_id'), split_part(natural_key, ':', 3)) AS project_id,
     coalesce(TRY(payload ->> '$.customer_id'), split_part(natural_key, ':', 3)) AS customer_id
   FROM all_commands
+),
+refused AS (
+  SELECT
+    natural_key,
+    revision,
+    bool_or(coalesce(is_held, false)) AS is_held,
+    min(error_code) AS error_code,
+    min(detail) AS detail
+  FROM psa.exception
+  WHERE status = 'open' AND revision IS NOT NULL
+  GROUP BY ALL
 )
 SELECT
   o.natural_key,
   o.target,
   o.kind,
-  coalesce(r.status, 'open') AS state,
+  CASE
+    WHEN e.is_held THEN 'held'
+    WHEN r.status IN ('succeeded', 'adopted', 'superseded', 'withdrawn') THEN r.status
+    WHEN r.status IS NOT NULL OR e.is_held IS NOT NULL THEN 'refused'
+    WHEN i.revision >= o.revision THEN 'attempted'
+    ELSE 'waiting'
+  END AS state,
   p.project_id,
   p.project,
   c.customer_id,
@@ -38,8 +55,8 @@ SELECT
   o.amount,
   o.currency,
   r.target_id,
-  r.error_code,
-  r.error_detail,
+  coalesce(r.error_code, e.error_code) AS error_code,
+  coalesce(r.error_detail, e.detail) AS error_detail,
   r.attempts,
   o.issued_at,
   r.finished_at,
@@ -48,6 +65,8 @@ SELECT
 FROM ordered AS o
 LEFT JOIN psa.command_result AS r
   ON r.natural_key = o.natural_key AND r.command_id = o.command_id
+LEFT JOIN refused AS e ON e.natural_key = o.natural_key AND e.revision = o.revision
+LEFT JOIN psa.command_intent AS i ON i.natural_key = o.natural_key
 LEFT JOIN projects AS p ON p.project_id = o.project_id
 LEFT JOIN psa.status.customer AS c ON c.customer_id = coalesce(p.customer_id, o.customer_id)
 ORDER BY o.natural_key

@@ -10,6 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from connectors.dispatch.journal import last_intents, last_results
+from psastream.command_states import State, ordered_of
 from psastream.query.session import Session, dtypes_of, public_topics
 from psastream.query.views import View, packaged_views
 from tests.support.catalogue import BY_NAME, CATALOGUE
@@ -229,17 +231,64 @@ def test_commands_have_their_state_and_what_they_are_about(world: World) -> None
         "psa.command.float": [command("float", "project", "eng-1-FR", "{cut ... cut, 9 bytes")],
         "psa.command_result": [
             {"natural_key": "netsuite:customer:cus-1", "command_id": "c2", "status": "succeeded"},
-            # Of an earlier command of its key: the last one is open.
+            # Of an earlier command of its key: nobody has begun the last one.
             {"natural_key": "netsuite:time_bill:tb-1", "command_id": "c1", "status": "rejected"},
         ],
     }
     query = "SELECT natural_key, state, project_id, customer FROM commands"
     assert world.answers(rows, query) == [
-        ("float:project:eng-1-FR", "open", "eng-1-FR", "Abel [Ltd]"),
+        ("float:project:eng-1-FR", "waiting", "eng-1-FR", "Abel [Ltd]"),
         ("netsuite:customer:cus-1", "succeeded", None, "Abel [Ltd]"),
-        ("netsuite:project:eng-1-DE", "open", "eng-1-DE", "Abel [Ltd]"),
-        ("netsuite:time_bill:tb-1", "open", "eng-1-DE", "Abel [Ltd]"),
+        ("netsuite:project:eng-1-DE", "waiting", "eng-1-DE", "Abel [Ltd]"),
+        ("netsuite:time_bill:tb-1", "waiting", "eng-1-DE", "Abel [Ltd]"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("told", "state"),
+    [
+        ({}, State.WAITING),
+        ({"intent": 3}, State.WAITING),
+        ({"intent": 4}, State.ATTEMPTED),
+        ({"intent": 4, "held": False}, State.REFUSED),
+        ({"intent": 4, "result": "rejected", "held": False}, State.REFUSED),
+        ({"held": True}, State.HELD),
+        ({"intent": 4, "result": "succeeded"}, State.SUCCEEDED),
+        ({"intent": 4, "result": "adopted"}, State.ADOPTED),
+        ({"result": "superseded"}, State.SUPERSEDED),
+        ({"result": "withdrawn"}, State.WITHDRAWN),
+    ],
+)
+def test_states_of_commands_are_those_of_the_command_line(
+    world: World, told: dict[str, Any], state: State
+) -> None:
+    key, target = "netsuite:project:eng-1-DE", "netsuite"
+    issued = command(target, "project", "eng-1-DE", "{}", kind="upsert_project", revision=4)
+    same = {"natural_key": key, "command_id": "c2", "target": target}
+    results = [{**same, "revision": 4, "status": told["result"]}] if "result" in told else []
+    intents = [{**same, "revision": told["intent"], "attempt": 1}] if "intent" in told else []
+    refusal = {"exception_id": "x", "status": "open", "revision": 4, "error_code": "NO", **same}
+    refusals = [{**refusal, "is_held": told["held"]}] if "held" in told else []
+    rows = {
+        "psa.command.netsuite": [issued],
+        "psa.command_result": results,
+        "psa.command_intent": intents,
+        "psa.exception": refusals,
+    }
+    code = "NO" if refusals else None
+    query = "SELECT state, error_code FROM commands"
+    assert world.answers(rows, query) == [(state.value, code)]
+    known = {
+        "attempts": 1, "target_id": None, "started_at": None, "error_code": None, "detail": None,
+    }  # fmt: skip
+    (ordered,) = ordered_of(
+        [{**issued, "origin_key": "o", "issued_at": None, "amount": None, "currency": None}],
+        last_results([{**known, **each} for each in results]),
+        last_intents([{**known, **each} for each in intents]),
+        refusals,
+        [],
+    )
+    assert ordered.state is state
 
 
 def test_exceptions_are_the_open_ones_the_most_money_first(world: World) -> None:

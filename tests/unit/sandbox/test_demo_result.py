@@ -20,12 +20,14 @@ from sandbox.demo.picture import picture
 from sandbox.demo.result import (
     Latency,
     Result,
+    Unbilled,
     Utilization,
     Waited,
     everybody,
     margins_of,
     people_of,
     total_of,
+    unbilled_of,
     waited_of,
     weeks_of,
 )
@@ -34,7 +36,10 @@ from sandbox.demo.table import WIDTH, table_lines
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 LONG = "Transformation of the northern grid and of everything that is connected with it, phase two"
-PROJECTS = {"psa:project:1": {"name": LONG}, "psa:project:2": {"name": "Training"}}
+PROJECTS = {
+    "psa:project:1": {"name": LONG, "engagement_id": "eng-1", "customer_id": None},
+    "psa:project:2": {"name": "Training", "engagement_id": None, "customer_id": None},
+}
 ENGAGEMENTS = {"eng-1-de": {"customer_id": "cus-1"}}
 CUSTOMERS = {"cus-1": {"name": "北方エネルギー株式会社 and partners of the north"}}
 
@@ -108,6 +113,44 @@ def test_margins_bear_names_and_are_in_order() -> None:
         (LONG, CUSTOMERS["cus-1"]["name"], "2026-10"),
         ("psa:project:9", CUSTOMERS["cus-1"]["name"], "2026-09"),
     ]
+
+
+def test_internal_projects_are_in_no_total_of_customers() -> None:
+    """One is: it names neither a deal nor a customer."""
+    training = metric(project_id=None, project_ref="psa:project:2", revenue=Decimal(0))
+    shown = margins(metric(), training | {"margin": Decimal(-60), "margin_ratio": None})
+    assert [each.is_internal for each in shown.margins] == [True, False]
+    lines = printed(shown).splitlines()
+    at = lines.index("all projects of customers")
+    assert [line.split() for line in lines[at + 1 : at + 4]] == [
+        ["in", "EUR", "1.00", "h", "100.00", "60.00", "40.00", "EUR", "40.0", "%"],
+        ["all", "internal", "projects"],
+        ["in", "EUR", "1.00", "h", "0.00", "60.00", "-60.00", "EUR", "—"],
+    ]
+    assert "all internal" not in printed(margins(metric()))
+
+
+def test_what_is_approved_and_not_billed_is_told_by_state_and_currency() -> None:
+    def row(state: str, currency: str, seconds: int, amount: str | None) -> dict[str, Any]:
+        money = None if amount is None else Decimal(amount)
+        return {"state": state, "currency": currency, "seconds": seconds, "amount": money}
+
+    rows = [
+        row("transferred", "EUR", 3_600, "100.000000"),
+        row("transferred", "EUR", 1_800, "50.010000"),
+        row("blocked", "PLN", 3_600, None),
+        row("ready", "EUR", 0, "0.000000"),
+        *(row(state, "EUR", 3_600, "7") for state in ("invoiced", "covered", "written_off")),
+    ]
+    found = unbilled_of(rows)
+    assert found == [
+        Unbilled("blocked", "PLN", 3_600, Decimal(0)),
+        Unbilled("transferred", "EUR", 5_400, Decimal("150.01")),
+    ]
+    shown = printed(Result(unbilled=found))
+    assert "transferred: in the ERP, on no invoice" in shown
+    assert " 1.50 h  150.01  EUR" in shown
+    assert "nothing is unbilled" in printed(Result())
 
 
 def test_sums_are_exact_beyond_what_a_float_holds() -> None:
