@@ -24,27 +24,38 @@ def catalogue_json(topics: Sequence[Topic]) -> str:
     return json.dumps([_fields(topic) for topic in topics], default=plain, indent=2)
 
 
-def print_catalogue(topics: Sequence[Topic]) -> None:
-    """Print topics as a table."""
+def print_catalogue(topics: Sequence[Topic], width: int | None = None) -> None:
+    """Print topics as a table.
+
+    `width`: columns of the terminal, None where it may be as wide as it is. Where that is too
+    little, only what people look for is printed: a name that is cut off is of no use.
+    """
     table = Table("topic", "key", "record", "partitions", "kept", "owner", "criticality")
     for topic in topics:
-        kept = (
-            topic.cleanup.value
-            if topic.retention_ms is None
-            else f"{topic.retention_ms // 86_400_000} days"
-        )
         table.add_row(
             topic.name,
             topic.key,
             record_name(topic),
             str(topic.partitions),
-            kept,
+            _kept(topic),
             topic.owner,
             topic.criticality.value,
         )
-    # As wide as it needs, however narrow the terminal: a name that is cut off is of no use.
-    width = Console(width=1_000).measure(table).maximum
-    Console(width=width).print(table)
+    whole = Console(width=1_000).measure(table).maximum
+    if width is None or whole <= width:
+        Console(width=whole).print(table)
+        return
+    rows = [("topic", "kept", "owner"), *((it.name, _kept(it), it.owner) for it in topics)]
+    names, kept = (max(len(row[at]) for row in rows) for at in (0, 1))
+    for name, how_long, owner in rows:
+        print(f"{name:<{names}}  {how_long:<{kept}}  {owner}")
+    print("\nkey, contract, partitions and criticality: on a wider terminal, or with --json")
+
+
+def _kept(topic: Topic) -> str:
+    if topic.retention_ms is None:
+        return topic.cleanup.value
+    return f"{topic.retention_ms // 86_400_000} days"
 
 
 def record_name(topic: Topic) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 
 from rich.cells import cell_len
@@ -30,6 +33,28 @@ def plain(value: object) -> object:
     if isinstance(value, datetime):
         return instant(value)
     return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal that output goes to, None where it goes to none."""
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Hand out what tells of work under way: on one line of a terminal, else nowhere."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    try:
+        yield lambda text: _rewrite(cut(text, 79))
+    finally:
+        _rewrite("")
+
+
+def _rewrite(text: str) -> None:
+    sys.stderr.write(f"\r\x1b[K{text}")
+    sys.stderr.flush()
 
 
 def printable(text: str) -> str:

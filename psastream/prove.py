@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Final
 
-from rich.console import Console
-from rich.table import Table
-
+from psastream.lines import fitted
 from runtime.kafka import KafkaSettings, read_topic, topic_spans
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -79,11 +78,20 @@ class Proof:
 
 
 def prove_accounting(
-    kafka: KafkaSettings, registry: Registry, groups: Iterable[GroupSpec]
+    kafka: KafkaSettings,
+    registry: Registry,
+    groups: Iterable[GroupSpec],
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Proof:
-    """Compare what the groups say with the topics. Raises BrokerUnavailableError."""
-    tallies = {group.name: _tallies(kafka, group) for group in groups}
-    found, whole = _count(kafka, tallies)
+    """Compare what the groups say with the topics. Raises BrokerUnavailableError.
+
+    `tell` hears what is being read.
+    """
+    tallies = {}
+    for group in groups:
+        tell(f"reading the state of {group.name}")
+        tallies[group.name] = _tallies(kafka, group)
+    found, whole = _count(kafka, tallies, tell)
     lines = [
         Line(group, *place, tally, found[group, place], place in whole)
         for group, places in tallies.items()
@@ -118,13 +126,17 @@ def tallies_of(
 
 
 def _count(
-    kafka: KafkaSettings, tallies: Mapping[str, Mapping[Place, Tally]]
+    kafka: KafkaSettings,
+    tallies: Mapping[str, Mapping[Place, Tally]],
+    tell: Callable[[str], None],
 ) -> tuple[Counter[tuple[str, Place]], set[Place]]:
     """Count the readable records each tally covers; say which places have lost none."""
     compacted = {topic.name for topic in PRODUCT_TOPICS if topic.cleanup is Cleanup.COMPACT}
     counts: Counter[tuple[str, Place]] = Counter()
     whole: set[Place] = set()
-    for topic in sorted({topic for places in tallies.values() for topic, _ in places}):
+    topics = sorted({topic for places in tallies.values() for topic, _ in places})
+    for number, topic in enumerate(topics, 1):
+        tell(f"counting {topic} ({number} of {len(topics)} topics)")
         covering: dict[int, list[tuple[str, Tally]]] = {}
         for group, places in tallies.items():
             for (name, partition), tally in places.items():
@@ -170,45 +182,54 @@ def proof_json(proof: Proof) -> str:
     )
 
 
-def print_proof(proof: Proof) -> None:
-    """Print what differs, or all if nothing does."""
-    console = Console()
-    console.print(_record_table([line for line in proof.lines if line.holds == proof.holds]))
+def print_proof(proof: Proof, *, is_whole: bool = False) -> None:
+    """Print a line for each group, each partition that differs, then the verdict.
+
+    `is_whole`: a line for each partition.
+    """
+    for group, lines in groupby(proof.lines, key=lambda line: line.group):
+        for text in _group_lines(group, list(lines), is_whole=is_whole):
+            print(text)
     for letters in proof.letters:
         if not letters.holds:
-            console.print(
+            print(
                 f"{letters.topic}: {letters.counted} records dead-lettered, "
                 f"{letters.found} on {DEAD_LETTERS}"
             )
     consumed = sum(line.tally.accounting.consumed for line in proof.lines)
     if proof.holds:
-        console.print(
-            f"accounting holds: {consumed} records of {len(proof.lines)} partitions"
-            " = applied + stale + parked + dead-lettered"
+        print(
+            f"accounting holds: {consumed:,} records of {len(proof.lines)} partitions\n"
+            "  = applied + stale + parked + dead-lettered"
         )
     else:
-        console.print("accounting does NOT hold")
+        failing = sum(not line.holds for line in proof.lines)
+        failing += sum(not letters.holds for letters in proof.letters)
+        print(f"accounting does NOT hold: {failing} differ; docs/guarantees.md says what may be")
 
 
-def _record_table(lines: Sequence[Line]) -> Table:
-    table = Table(
-        "group", "topic", "partition", "offsets", "applied", "stale", "parked", "dead", "found", ""
+def _group_lines(group: str, lines: Sequence[Line], *, is_whole: bool) -> Iterator[str]:
+    outcomes = [line.tally.accounting for line in lines]
+    verdict = "ok" if all(line.holds for line in lines) else "FAIL"
+    yield (
+        f"{verdict:<6}{group:<12}{sum(each.consumed for each in outcomes):>9,}"
+        f" = {sum(each.applied for each in outcomes):,} applied"
+        f" + {sum(each.stale for each in outcomes):,} stale"
+        f" + {sum(each.parked for each in outcomes):,} parked"
+        f" + {sum(each.dead_lettered for each in outcomes):,} dead"
     )
     for line in lines:
-        tally, outcomes = line.tally, line.tally.accounting
-        short = line.found - outcomes.consumed
-        # Of a compacted or expired range fewer records are left than were consumed.
-        verdict = ("=" if short == 0 else "some gone") if line.holds else f"{short:+d}"
-        table.add_row(
-            line.group,
-            line.topic,
-            str(line.partition),
-            f"{tally.start}-{tally.end}",
-            str(outcomes.applied),
-            str(outcomes.stale),
-            str(outcomes.parked),
-            str(outcomes.dead_lettered),
-            str(line.found),
-            verdict,
-        )
-    return table
+        if is_whole or not line.holds:
+            yield from fitted(f"      {line.topic}|{line.partition}", _said(line))
+
+
+def _said(line: Line) -> str:
+    """Return what is said of a partition, and what is there."""
+    outcomes = line.tally.accounting
+    short = line.found - outcomes.consumed
+    # Of a compacted or expired range fewer records are left than were consumed.
+    verdict = ("=" if short == 0 else "some gone") if line.holds else f"{short:+d}"
+    return (
+        f"{line.tally.start}-{line.tally.end}: {outcomes.consumed} accounted,"
+        f" {line.found} found, {verdict}"
+    )

@@ -14,10 +14,12 @@ app = typer.Typer(no_args_is_help=True, help="Proofs from the topics alone.")
 @app.command("accounting")
 def prove_accounting(
     group: Annotated[list[str] | None, typer.Option(help="agent group; by default all")] = None,
+    is_whole: Annotated[bool, typer.Option("--all", help="print every partition")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Prove that every source record was applied, stale, parked or dead-lettered."""
     from psastream.exits import Exit
+    from psastream.lines import progress
     from psastream.prove import print_proof, proof_json, prove_accounting
     from psastream.worker import chosen_groups
     from runtime.registry import Registry
@@ -25,9 +27,11 @@ def prove_accounting(
     with errors_as_exit_codes():
         settings = settings_from_environment()
         registry = Registry(settings.registry_url)
-        proof = prove_accounting(settings.kafka, registry, chosen_groups(settings, registry, group))
+        groups = chosen_groups(settings, registry, group)
+        with progress() as tell:
+            proof = prove_accounting(settings.kafka, registry, groups, tell)
         if as_json:
             typer.echo(proof_json(proof))
         else:
-            print_proof(proof)
+            print_proof(proof, is_whole=is_whole)
         raise typer.Exit(Exit.OK if proof.holds else Exit.FAILED)

@@ -21,6 +21,7 @@ def topics_list(
     """Print the catalogue."""
     from psastream.catalogue import catalogue_json, print_catalogue
     from psastream.landscape import ANY_ADDRESSES, read_firm
+    from psastream.lines import terminal_width
     from runtime.settings import Settings
 
     with errors_as_exit_codes():
@@ -28,7 +29,7 @@ def topics_list(
         if as_json:
             typer.echo(catalogue_json(firm.topics))
         else:
-            print_catalogue(firm.topics)
+            print_catalogue(firm.topics, terminal_width())
 
 
 @app.command("apply")

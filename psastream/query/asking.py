@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from psastream.exits import Exit, print_error
 from psastream.landscape import read_firm
+from psastream.lines import terminal_width
 from psastream.query.export import MANIFEST, Format, write_files, write_manifest
 from psastream.query.reading import LiveTopics
 from psastream.query.session import METRIC, Session, public_topics
@@ -58,7 +58,7 @@ def ask(settings: Settings, query: str, form: Form) -> None:
     teller = Teller()
     session, _ = open_session(settings, teller)
     answer = session.ask(query)
-    print_answer(answer, form, sys.stdout, width=_width())
+    print_answer(answer, form, sys.stdout, width=terminal_width())
     teller.close()
 
 
@@ -121,7 +121,7 @@ def shell(settings: Settings, form: Form) -> None:
             print_views(tuple(session.topics.values()))
             continue
         try:
-            print_answer(session.ask(text), form, sys.stdout, width=_width())
+            print_answer(session.ask(text), form, sys.stdout, width=terminal_width())
         except PsaStreamError as error:
             failed = True
             print_error(error)
@@ -159,8 +159,3 @@ def _statements(is_typed: bool) -> Iterator[str]:
 
 def _line(prompt: str) -> str:
     return input(prompt) + "\n"
-
-
-def _width() -> int | None:
-    """Return the columns of the terminal, None where the output is none."""
-    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None

@@ -57,5 +57,22 @@ def test_a_proof_names_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
     assert [each["holds"] for each in json.loads(proof_json(proof))["lines"]] == [True, False]
     print_proof(proof)
     printed = capsys.readouterr().out
-    assert "+2" in printed
-    assert "does NOT hold" in printed
+    assert "FAIL  g                  20 = 16 applied + 2 stale + 0 parked + 2 dead" in printed
+    assert "      src|0  0-99: 10 accounted, 12 found, +2" in printed
+    assert printed.count("src|0") == 1
+    assert "does NOT hold: 1 differ" in printed
+
+
+def test_a_proof_that_holds_is_a_line_a_group_unless_all_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    proof = Proof([line(10, 10, is_whole=True), line(10, 9, is_whole=False)], [])
+    print_proof(proof)
+    assert capsys.readouterr().out.splitlines() == [
+        "ok    g                  20 = 16 applied + 2 stale + 0 parked + 2 dead",
+        "accounting holds: 20 records of 2 partitions",
+        "  = applied + stale + parked + dead-lettered",
+    ]
+    print_proof(proof, is_whole=True)
+    printed = capsys.readouterr().out
+    assert "10 found, =" in printed and "9 found, some gone" in printed
