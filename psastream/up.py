@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 
@@ -27,18 +28,22 @@ from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
 from sandbox.stack.ports import HOST, PortBook
+from sandbox.stack.postgres import read_model_dsn
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.revival import Revival
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
 
+READ_MODEL: Final = "readmodel"
+
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """Which connector files to run, and where to keep local state."""
+    """Which connector files to run, where to keep local state, and whether to keep a read model."""
 
     data_dir: Path
     files: Files
+    has_read_model: bool = True
 
 
 async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ) -> int:
@@ -72,13 +77,18 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         console.print(f"{len(created)} topics created, contracts registered")
         if options.files.databases:
             await connect.apply(addresses.connect_url, options.files.databases)
-        ports = _metrics_ports(options, settings)
-        for name, command in _commands(options).items():
+        read_model = _read_model(options, stack, environment)
+        commands = _commands(options)
+        if read_model is not None:
+            commands[READ_MODEL] = [READ_MODEL, "run"]
+        ports = _metrics_ports(list(commands), options, settings)
+        for name, command in commands.items():
             variables = {
                 "PSASTREAM_METRICS_PORT": str(ports[name]),
                 "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
                 "PSASTREAM_REGISTRY_URL": addresses.registry_url,
                 "PSASTREAM_DATA_DIR": str(options.data_dir / name),
+                **({"PSASTREAM_READ_MODEL_URL": read_model} if read_model else {}),
             }
             await stack.start_process(
                 name, [sys.executable, "-m", "psastream", *command], env=variables, health=None
@@ -94,6 +104,8 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         print(f"  export PSASTREAM_REGISTRY_URL={addresses.registry_url}")
         if addresses.connect_url:
             print(f"  export PSASTREAM_CONNECT_URL={addresses.connect_url}")
+        if read_model is not None and "PSASTREAM_READ_MODEL_URL" not in environment:
+            print(f"  export PSASTREAM_READ_MODEL_URL={read_model}")
         print(f"  export PSASTREAM_PROCESSES={served}")
         print("  psastream status")
         print("  psastream topics read psa.metric.project_margin", flush=True)
@@ -114,6 +126,8 @@ def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> Stack
     wanted = {Part.KAFKA, Part.REGISTRY}
     if options.files.databases:
         wanted.add(Part.CONNECT)
+    if options.has_read_model and "PSASTREAM_READ_MODEL_URL" not in environment:
+        wanted.add(Part.POSTGRES)
     return StackSettings(
         data_dir=options.data_dir,
         cache_dir=cache_dir_from(environment),
@@ -124,7 +138,24 @@ def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> Stack
             name for file in options.files.databases for name in read_connector_file(file).variables
         ),
         parts=frozenset(wanted),
+        dispensable_parts=frozenset({Part.POSTGRES}),
+        is_source=False,
     )
+
+
+def _read_model(options: UpOptions, stack: Stack, environment: Mapping[str, str]) -> str | None:
+    """Return where the read model is. Where its database could not be started, that is told."""
+    if not options.has_read_model:
+        return None
+    if given := environment.get("PSASTREAM_READ_MODEL_URL"):
+        return given
+    if reason := stack.left_out.get(Part.POSTGRES):
+        _tell(
+            f"the read model is left out: {reason}\n"
+            "  try: name a database with PSASTREAM_READ_MODEL_URL, or --no-read-model"
+        )
+        return None
+    return read_model_dsn(stack.addresses.postgres_dsn)
 
 
 def _commands(options: UpOptions) -> dict[str, list[str]]:
@@ -136,9 +167,9 @@ def _commands(options: UpOptions) -> dict[str, list[str]]:
     return commands
 
 
-def _metrics_ports(options: UpOptions, settings: Settings) -> dict[str, int]:
+def _metrics_ports(names: Sequence[str], options: UpOptions, settings: Settings) -> dict[str, int]:
     """One port for each process: counted up from the one that is configured, else a free one."""
-    names, first = list(_commands(options)), settings.metrics_port
+    first = settings.metrics_port
     if first:
         return {name: first + number for number, name in enumerate(names)}
     book = PortBook(options.data_dir / "metrics-ports.json")

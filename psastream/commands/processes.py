@@ -67,6 +67,9 @@ def up(
     data_dir: Annotated[Path, typer.Option(help="local state, kept between runs")] = Path(
         ".psastream/up"
     ),
+    read_model: Annotated[
+        bool, typer.Option(help="keep a read model in PostgreSQL; one of its own if none is named")
+    ] = True,
 ) -> None:
     """Run all processes on your own broker and connector files; start what is not named."""
     from psastream.check.files import Files
@@ -77,7 +80,7 @@ def up(
     configure_logs(json=False, level="WARNING")
     with errors_as_exit_codes():
         files = Files(source or (), sink or (), database or ())
-        options = UpOptions(data_dir.resolve(), files)
+        options = UpOptions(data_dir.resolve(), files, read_model)
         raise typer.Exit(run(run_up(options)))
 
 

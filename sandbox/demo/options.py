@@ -14,7 +14,7 @@ from sandbox.story.acts import ACTS
 from sandbox.story.psas import ABILITIES
 from schemas.errors import ConfigError
 
-KILLABLE: Final = ("worker", "poller", "dispatcher", "connect", "kafka")
+KILLABLE: Final = ("worker", "poller", "dispatcher", "readmodel", "connect", "kafka")
 PLAYABLE: Final = {
     "crm": ("salesforce", "hubspot_custom"),
     "erp": ("netsuite", "business_central"),

@@ -21,6 +21,7 @@ from runtime.settings import Settings
 from sandbox.demo.options import DemoOptions, StoryLandscape
 from sandbox.stack.health import HttpHealth
 from sandbox.stack.ports import HOST, PortBook
+from sandbox.stack.postgres import read_model_dsn
 from sandbox.stack.supervisor import Stack
 from sandbox.vendors.client import VendorAdmin
 from sandbox.vendors.oauth import ENVIRONMENT_FILE
@@ -48,6 +49,8 @@ SINK_OVERRIDES: Final[Mapping[str, object]] = {
 }
 UNLIMITED: Final = 1_000
 
+READ_MODEL: Final = "readmodel"
+
 # The library writes every failed connection to the terminal; the audience hears of them anyhow.
 QUIET_CLIENT: Final = {"log_level": "0", "reconnect.backoff.max.ms": "1000"}
 
@@ -61,6 +64,8 @@ class Parts:
     registry_url: str
     postgres_dsn: str
     connect_url: str
+    read_model_url: str
+    """Empty where its database could not be started."""
     connector: ConnectorFile | None
     """Of the database that plays the PSA; None where a vendor does."""
     metrics_urls: Mapping[str, str]
@@ -88,18 +93,22 @@ async def start_parts(
     for file in _files(options.landscape, "connector.json").values():
         await asyncio.to_thread(_create_psa_tables, addresses.postgres_dsn)
         connector = await _register_connector(file, addresses.connect_url)
-    metrics = {name: ports.port(name) for name in ("worker", "poller", "dispatcher")}
+    read_model = read_model_dsn(addresses.postgres_dsn) if addresses.postgres_dsn else ""
+    names = (*((READ_MODEL,) if read_model else ()), "worker", "poller", "dispatcher")
+    metrics = {name: ports.port(name) for name in names}
     configs = _write_configs(options.data_dir / "connectors", options.landscape, source_overrides)
     commands = {
         "worker": ["worker"],
         "poller": ["poll", *_config_options(configs, "source")],
         "dispatcher": ["dispatch", *_config_options(configs, "sink")],
+        **({READ_MODEL: [READ_MODEL, "run"]} if read_model else {}),
     }
     variables = {
         "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
         "PSASTREAM_REGISTRY_URL": addresses.registry_url,
         "PSASTREAM_PROCESSES": ",".join(f"{it}=http://{HOST}:{at}" for it, at in metrics.items()),
         **({"PSASTREAM_CONNECT_URL": addresses.connect_url} if addresses.connect_url else {}),
+        **({"PSASTREAM_READ_MODEL_URL": read_model} if read_model else {}),
         **landscape,
     }
     for name, command in commands.items():
@@ -118,6 +127,7 @@ async def start_parts(
         registry_url=addresses.registry_url,
         postgres_dsn=addresses.postgres_dsn,
         connect_url=addresses.connect_url,
+        read_model_url=read_model,
         connector=connector,
         metrics_urls={name: f"http://{HOST}:{port}/metrics" for name, port in metrics.items()},
         variables=variables,

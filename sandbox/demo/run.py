@@ -49,18 +49,21 @@ async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
     stays up until the task is cancelled.
     """
     console = console or Console()
-    unused = frozenset() if options.landscape.has_database else {Part.CONNECT, Part.POSTGRES}
+    has_database = options.landscape.has_database
     settings = StackSettings(
         data_dir=options.data_dir,
         cache_dir=options.cache_dir,
         fresh=True,
-        parts=frozenset(Part) - unused,
+        parts=frozenset(Part) - (frozenset() if has_database else {Part.CONNECT}),
+        dispensable_parts=frozenset() if has_database else frozenset({Part.POSTGRES}),
     )
     async with contextlib.AsyncExitStack() as exits:
         ending = exits.enter_context(_Ending())
         with _reporter(console) as reporter:
             stack = await exits.enter_async_context(Stack(settings, reporter))
         exits.callback(ending.begin)
+        for part, reason in stack.left_out.items():
+            console.print(f"{part} is left out, and with it the read model: {reason}")
         parts = await start_parts(stack, options)
         code = await _run(stack, parts, options, console)
         if options.keep:
@@ -224,6 +227,7 @@ def _addresses(addresses: StackAddresses, parts: Parts) -> dict[str, str]:
         "schema registry": addresses.registry_url,
         "connect": addresses.connect_url,
         "postgres": addresses.postgres_dsn,
+        "read model": parts.read_model_url,
         "vendors": parts.vendors_url,
         **{f"{name} metrics": url for name, url in parts.metrics_urls.items()},
     }

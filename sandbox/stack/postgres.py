@@ -30,6 +30,11 @@ def dsn(port: int, *, user: str = ROLE, database: str = DATABASE) -> str:
     return f"postgresql://{user}@{HOST}:{port}/{database}"
 
 
+def read_model_dsn(postgres_dsn: str) -> str:
+    """The database of the read model, beside that of the stack's `postgres_dsn`."""
+    return postgres_dsn.rpartition("/")[0] + f"/{READ_MODEL}"
+
+
 async def prepare_postgres(directory: Path) -> None:
     """Creates the database cluster in `directory` unless it is there.
 

@@ -42,6 +42,13 @@ class StackSettings(BaseModel):
     connect_url: str | None = Field(default=None, description="REST URL of a Kafka Connect")
     postgres_dsn: str | None = Field(default=None, description="postgresql:// of a database")
     parts: frozenset[Part] = Field(default=frozenset(Part), description="parts to run")
+    dispensable_parts: frozenset[Part] = Field(
+        default=frozenset(), description="parts without which the others are started all the same"
+    )
+    is_source: bool = Field(
+        default=True,
+        description="connectors find the database of the stack under the names of the in-house PSA",
+    )
     kafka_heap_mb: int = Field(default=512, ge=256, le=8192, description="largest Kafka heap")
     kafka_join_wait_ms: int = Field(
         default=0, ge=0, description="how long a new group waits for members; Kafka's own is 3000"

@@ -50,6 +50,8 @@ class Stack:
         self._addresses = settings.given_addresses
         self._processes: dict[str, ManagedProcess] = {}
         self._exits: asyncio.Queue[ProcessExit] = asyncio.Queue()
+        self.left_out: dict[Part, str] = {}
+        """Dispensable parts that could not be started, with why."""
 
     async def __aenter__(self) -> Self:
         self._directory.open(fresh=self._settings.fresh)
@@ -179,11 +181,14 @@ class Stack:
         directory, java = self._directory.part(Part.CONNECT), self._java
 
         async def make_spec(ports: Sequence[int]) -> ProcessSpec:
+            addresses = self._addresses
+            if not self._settings.is_source:
+                addresses = replace(addresses, postgres_dsn="")
             return connect_spec(
                 java,
                 directory,
                 ports[0],
-                self._addresses,
+                addresses,
                 heap_mb=self._settings.connect_heap_mb,
                 variables=self._settings.connector_variables,
             )
@@ -194,6 +199,14 @@ class Stack:
     async def _start_postgres(self) -> None:
         if Part.POSTGRES not in self._settings.parts_to_start:
             return
+        try:
+            await self._start_own_postgres()
+        except StackError as error:
+            if Part.POSTGRES not in self._settings.dispensable_parts:
+                raise
+            self.left_out[Part.POSTGRES] = error.detail
+
+    async def _start_own_postgres(self) -> None:
         directory = self._directory.part(Part.POSTGRES)
 
         async def make_spec(ports: Sequence[int]) -> ProcessSpec:

@@ -50,10 +50,14 @@ class KeptDemo:
 
 @pytest.fixture(scope="session")
 def kept_demo() -> Iterator[KeptDemo]:
-    """One demo whose parts stay up for the tests of this folder."""
+    """One demo whose parts stay up for the tests of this folder.
+
+    In its middle the process that keeps the read model is killed: nothing else may tell.
+    """
     with stack_directory() as directory:
         log = directory / "demo.log"
         command = [sys.executable, "-m", "psastream", "demo", "--keep", "--entries", str(ENTRIES)]
+        command += ["--kill", "readmodel@hours:100"]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*command, "--data-dir", str(directory / "data")], stdout=output, stderr=output

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psycopg
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient
@@ -26,6 +27,7 @@ from typer.testing import CliRunner, Result
 
 from psastream.cli import app
 from psastream.query.views import packaged_views
+from psastream.read_model.landing import landing_tables
 from runtime.kafka import KafkaSettings, make_producer, read_compacted, topic_spans
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -43,6 +45,7 @@ from tests.support.dashboards import (
     something,
 )
 from tests.support.eventually import eventually
+from tests.support.read_model import differences
 
 pytestmark = pytest.mark.stack
 
@@ -98,7 +101,7 @@ def test_the_status_tells_that_all_works(kept_demo: KeptDemo) -> None:
     told = json.loads(eventually(well, deadline_s=120))
     assert told["unknown"] == []
     ready = {each["name"]: each["is_ready"] for each in told["processes"]}
-    assert ready == {"worker": True, "poller": True, "dispatcher": True}
+    assert ready == {"readmodel": True, "worker": True, "poller": True, "dispatcher": True}
     lags = {each["group"]: (each["members"], each["records"]) for each in told["groups"]}
     groups = ("normalize", "customer", "engagement", "project", "rollup", "dispatch")
     assert lags == dict.fromkeys(groups, (1, 0))
@@ -114,6 +117,32 @@ def test_the_status_tells_that_all_works(kept_demo: KeptDemo) -> None:
     assert told["exceptions"]["open"] > 0 and told["exceptions"]["money"]
     assert [each["error_code"] for each in told["dead_letters"]] == ["record.invalid_entity"]
     assert all(each["newest_at"] for each in told["numbers"])
+
+
+def test_the_read_model_holds_what_the_topics_hold(kept_demo: KeptDemo) -> None:
+    assert "readmodel is killed" in kept_demo.printed
+    eventually(
+        lambda: in_another_shell(kept_demo, "psastream readmodel status").returncode == 0,
+        deadline_s=120,
+    )
+    tables = landing_tables(CATALOGUE)
+    kafka = KafkaSettings(bootstrap_servers=kept_demo.addresses["kafka"])
+    registry = Registry(kept_demo.addresses["schema registry"])
+    with psycopg.connect(kept_demo.addresses["read model"]) as connection:
+        [schema] = connection.execute(
+            "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'psa_landing_%'"
+        ).fetchone() or ("",)
+        assert differences(connection, schema, tables, kafka, registry) == {}
+        margins = connection.execute(
+            "SELECT currency, sum(margin) FROM psa.margin_by_project_month"
+            " GROUP BY currency ORDER BY currency"
+        ).fetchall()
+    serde, wanted = Serde(registry), Counter[str]()
+    for value in read_compacted(kafka, MARGIN).values():
+        row = serde.read(value)
+        wanted[row["currency"]] += row["margin"] or Decimal(0)
+    assert len(margins) > 1
+    assert {currency: margin or Decimal(0) for currency, margin in margins} == wanted
 
 
 def test_every_panel_to_prometheus_shows_something_of_a_healthy_system(

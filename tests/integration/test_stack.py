@@ -21,6 +21,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from psycopg.conninfo import conninfo_to_dict
 
+from sandbox.stack.data_directory import MARKER
 from sandbox.stack.errors import DataDirectoryInUseError, StackError
 from sandbox.stack.process import is_alive
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
@@ -151,6 +152,22 @@ def test_a_given_kafka_that_does_not_answer_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(StackError, match=nobody_listens), stack:
         pass
+
+
+def test_a_dispensable_part_that_cannot_be_started_is_left_out_with_its_reason(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "postgres" / "data").mkdir(parents=True)  # no cluster
+    (tmp_path / MARKER).touch()
+    wanted = settings_of(tmp_path, Part.POSTGRES)
+    with pytest.raises(StackError), running_stack(wanted):
+        pass
+
+    dispensable = wanted.model_copy(update={"dispensable_parts": frozenset({Part.POSTGRES})})
+    with running_stack(dispensable) as stack:
+        assert not stack.is_running("postgres")
+        assert stack.addresses.postgres_dsn == ""
+        assert "postgres" in stack.left_out[Part.POSTGRES]
 
 
 SUPERVISOR = """

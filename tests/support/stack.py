@@ -52,6 +52,10 @@ class RunningStack:
     def addresses(self) -> StackAddresses:
         return self._stack.addresses
 
+    @property
+    def left_out(self) -> Mapping[Part, str]:
+        return self._stack.left_out
+
     def start_process(
         self,
         name: str,
