@@ -190,7 +190,7 @@ def test_a_generation_has_one_writer(url: str, store: Store, live: Generation) -
 def both(store: Store) -> Iterator[Callable[[StarView], tuple[list[Any], list[Any]]]]:
     """What a view answers in the read model, to the pay role, and in `psastream sql`."""
     random = Random(1)
-    rows = {table.topic.name: any_rows(table.topic, 40, random) for table in TABLES}
+    rows = {table.topic.name: any_rows(table.topic, 25, random) for table in TABLES}
     generation = store.begin(TABLES, "both")
     load(store, generation, rows)
     store.go_live(generation, TABLES)

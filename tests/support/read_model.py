@@ -48,6 +48,7 @@ POOLS: Final[Mapping[str, Sequence[Any]]] = {
     "currency": ["EUR", "USD"],
     "status": ["approved", "completed", "open", "active", "succeeded", None],
     "command_id": ["c1", "c2"],
+    "revision": [1, 2, None],
     "natural_key": [
         "netsuite:project:eng-1-DE", "float:project:eng-1-FR", "netsuite:customer:cus-1",
         "netsuite:time_bill:tb", "psa:project:2", "adr-8", "a::b", None,
