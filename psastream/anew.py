@@ -6,13 +6,19 @@ from datetime import UTC, datetime
 
 from connectors.dispatch.dispatcher import GROUP_ID as DISPATCH_GROUP
 from psastream.exceptions import publish, read_exceptions
-from psastream.worker import chosen_groups, engine_settings
+from psastream.worker import APP_IDS, app_id_of, chosen_groups, engine_settings, groups_of
 from runtime.kafka import create_topics
 from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.topics import SOURCE_PREFIX, STATE_LOGS
-from streams.engine.anew import forget_state, require_no_members, reread, reread_all
+from streams.engine.anew import (
+    forget_state,
+    refuse_workers,
+    require_no_members,
+    reread,
+    reread_all,
+)
 from streams.engine.settings import EngineSettings
 from tables.foundation.exceptions import TOPIC, take_back
 
@@ -24,10 +30,14 @@ def reread_topic(settings: Settings, topic: str) -> None:
     ConfigError and BrokerUnavailableError.
     """
     groups = chosen_groups(settings, Registry(settings.registry_url), None)
-    engine = engine_settings(settings)
     if not topic.startswith(f"{SOURCE_PREFIX}."):
-        _refuse_dispatchers(engine)
-    reread(engine, groups, topic)
+        _refuse_dispatchers(engine_settings(settings))
+    read = {app_id_of(group.name) for group in groups if topic in group.handlers()}
+    apps = [app_id for app_id in APP_IDS if app_id in read] or [APP_IDS[0]]
+    for app_id in apps:
+        refuse_workers(engine_settings(settings, app_id))
+    for app_id in apps:
+        reread(engine_settings(settings, app_id), groups_of(app_id, groups), topic)
 
 
 def rebuild_group(settings: Settings, name: str) -> int:
@@ -36,7 +46,7 @@ def rebuild_group(settings: Settings, name: str) -> int:
     Raises FatalError while workers or dispatchers run, ConfigError and BrokerUnavailableError.
     """
     [group] = chosen_groups(settings, Registry(settings.registry_url), [name])
-    engine = engine_settings(settings)
+    engine = engine_settings(settings, app_id_of(name))
     _refuse_dispatchers(engine)
     forget_state(engine, group)
     logs = [topic for topic in STATE_LOGS if topic.name == group.state_topic]

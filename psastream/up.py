@@ -78,7 +78,7 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         if options.files.databases:
             await connect.apply(addresses.connect_url, options.files.databases)
         read_model = _read_model(options, stack, environment)
-        commands = _commands(options)
+        commands = _commands(options, settings)
         if read_model is not None:
             commands[READ_MODEL] = [READ_MODEL, "run"]
         ports = _metrics_ports(list(commands), options, settings)
@@ -158,8 +158,10 @@ def _read_model(options: UpOptions, stack: Stack, environment: Mapping[str, str]
     return read_model_dsn(stack.addresses.postgres_dsn)
 
 
-def _commands(options: UpOptions) -> dict[str, list[str]]:
+def _commands(options: UpOptions, settings: Settings) -> dict[str, list[str]]:
     commands = {"worker": ["worker"]}
+    if settings.measures:
+        commands["measures"] = ["worker", "--measures"]
     if options.files.sources:
         commands["poller"] = ["poll", *_config_options(options.files.sources)]
     if options.files.sinks:

@@ -14,12 +14,21 @@ from runtime.registry import Registry
 from runtime.retries import tell_retry
 from runtime.settings import Settings
 from schemas.errors import ConfigError, RegistryUnavailableError
+from streams.agents.own_measures import GROUP as MEASURES
 from streams.engine import EngineSettings, GroupSpec, create_app
 from streams.groups import make_groups
 from streams.instruments import PrometheusInstruments
 from streams.worker import Worker
 
 APP_ID: Final = "psastream"
+MEASURES_APP_ID: Final = "psastream-measures"
+"""A consumer group reads a topic once, and measures of the firm's own read what tables read."""
+APP_IDS: Final = (APP_ID, MEASURES_APP_ID)
+
+
+def app_id_of(group: str) -> str:
+    """Return the consumer group of the workers that run an agent group."""
+    return MEASURES_APP_ID if group == MEASURES else APP_ID
 
 
 def product_groups(settings: Settings, registry: Registry) -> list[GroupSpec]:
@@ -42,16 +51,21 @@ def chosen_groups(
     return [groups[name] for name in names or groups]
 
 
-def run_worker(settings: Settings) -> int:
-    """Work until SIGTERM or a failure; return the exit code."""
+def run_worker(settings: Settings, app_id: str = APP_ID) -> int:
+    """Work until SIGTERM or a failure; return the exit code. Raises ConfigError."""
     registry = Registry(settings.registry_url)
-    groups = product_groups(settings, registry)
+    groups = groups_of(app_id, product_groups(settings, registry))
+    if not groups:
+        raise ConfigError(
+            "there is no measure of the firm's own",
+            hint="PSASTREAM_MEASURES names files of measures, or folders that hold them",
+        )
     try:
         registry.require()
     except RegistryUnavailableError as error:  # records wait for it; nothing is lost
         tell_retry(error)
     instruments = PrometheusInstruments(REGISTRY)
-    app = create_app(engine_settings(settings), groups, instruments)
+    app = create_app(engine_settings(settings, app_id), groups, instruments)
     worker = Worker(app, instruments)
     serve_metrics(
         settings.metrics_port,
@@ -62,12 +76,17 @@ def run_worker(settings: Settings) -> int:
     return worker.run()
 
 
-def engine_settings(settings: Settings) -> EngineSettings:
-    """Return the engine's settings of this process."""
+def groups_of(app_id: str, groups: Sequence[GroupSpec]) -> list[GroupSpec]:
+    """Return those that the workers of a consumer group run."""
+    return [group for group in groups if app_id_of(group.name) == app_id]
+
+
+def engine_settings(settings: Settings, app_id: str = APP_ID) -> EngineSettings:
+    """Return the engine's settings of a worker of a consumer group."""
     return EngineSettings(
-        app_id=APP_ID,
+        app_id=app_id,
         bootstrap_servers=settings.bootstrap_servers,
-        state_dir=Path(settings.data_dir) / "state",
+        state_dir=Path(settings.data_dir) / ("state" if app_id == APP_ID else app_id),
         instance_id=settings.instance_id,
         in_flight_max_bytes=settings.in_flight_max_bytes,
         dead_letter_run_max=settings.dead_letter_run_max,

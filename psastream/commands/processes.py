@@ -84,12 +84,17 @@ def up(
         raise typer.Exit(run(run_up(options)))
 
 
-def worker() -> None:
+def worker(
+    measures: Annotated[
+        bool, typer.Option("--measures", help="the measures of PSASTREAM_MEASURES, and only these")
+    ] = False,
+) -> None:
     """Run the stream worker: normalize, live tables, commands, measures."""
-    from psastream.worker import run_worker
+    from psastream.worker import APP_ID, MEASURES_APP_ID, run_worker
 
     with errors_as_exit_codes():
-        raise typer.Exit(run_worker(settings_from_environment()))
+        app_id = MEASURES_APP_ID if measures else APP_ID
+        raise typer.Exit(run_worker(settings_from_environment(), app_id))
 
 
 def poll(config: Config) -> None:

@@ -32,7 +32,7 @@ from psastream.status.model import (
     Unknown,
 )
 from psastream.status.probes import Answer, ask_processes, polled_states, target_states
-from psastream.worker import APP_ID
+from psastream.worker import APP_IDS, app_id_of
 from runtime.kafka import KafkaSettings, require_broker
 from runtime.offsets import (
     Place,
@@ -276,10 +276,9 @@ def _groups(
     members: dict[str, int] = {}
     lags: dict[Place, int] = {}
     positions: dict[Place, int] = {}
-    for reader, groups in (
-        (APP_ID, [group for group in reads if group != DISPATCH]),
-        (DISPATCH_GROUP, [DISPATCH]),
-    ):
+    readers = {each: DISPATCH_GROUP if each == DISPATCH else app_id_of(each) for each in reads}
+    for reader in (*APP_IDS, DISPATCH_GROUP):
+        groups = [group for group in reads if readers[group] == reader]
         topics = [topic for group in groups for topic in reads[group]]
         places = [place for topic in topics for place in present.get(topic, ())]
         committed = committed_offsets(kafka, reader, places)

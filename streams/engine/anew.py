@@ -41,7 +41,7 @@ def reread(settings: EngineSettings, groups: Sequence[GroupSpec], topic: str) ->
         known = sorted(name for group in groups for name in group.handlers())
         raise ConfigError(f"no group reads {topic}", hint=f"choose from {', '.join(known)}")
     admin = _admin(settings)
-    _refuse_workers(admin, settings)
+    _refuse_running(admin, settings)
     _go_back(admin, settings, readers[0], [topic])
 
 
@@ -53,13 +53,18 @@ def require_no_members(settings: EngineSettings, group_id: str, *, who: str, hin
     _refuse_members(_admin(settings), group_id, who=who, hint=hint)
 
 
+def refuse_workers(settings: EngineSettings) -> None:
+    """See that no worker runs. Raises FatalError where one does, and BrokerUnavailableError."""
+    _refuse_running(_admin(settings), settings)
+
+
 def forget_state(settings: EngineSettings, group: GroupSpec) -> None:
     """Delete the state log of a group. To be made again, then `reread_all`.
 
     Raises FatalError while workers run, and BrokerUnavailableError.
     """
     admin = _admin(settings)
-    _refuse_workers(admin, settings)
+    _refuse_running(admin, settings)
     try:
         admin.delete_topics([group.state_topic])[group.state_topic].result(_TIMEOUT_S)
     except TimeoutError as error:
@@ -99,7 +104,7 @@ def _exists(admin: AdminClient, topic: str) -> bool:
     return True
 
 
-def _refuse_workers(admin: AdminClient, settings: EngineSettings) -> None:
+def _refuse_running(admin: AdminClient, settings: EngineSettings) -> None:
     hint = "stop all workers first; one that was killed leaves after its session"
     _refuse_members(admin, settings.app_id, who="workers", hint=hint)
 

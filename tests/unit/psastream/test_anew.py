@@ -23,6 +23,7 @@ def read_again(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     topics: list[str] = []
     monkeypatch.setattr(anew, "chosen_groups", lambda *_: [])
     monkeypatch.setattr(anew, "require_no_members", refuse)
+    monkeypatch.setattr(anew, "refuse_workers", lambda _: None)
     monkeypatch.setattr(anew, "reread", lambda _engine, _groups, topic: topics.append(topic))
     return topics
 
