@@ -3,11 +3,16 @@
 from pathlib import Path
 from typing import Final
 
-from deploy.grafana import operations
+from deploy.grafana import delivery, executives, finance, operations
 from deploy.grafana.parts import as_json
 
 FOLDER: Final = Path(__file__).resolve().parent / "dashboards"
-DASHBOARDS: Final = (operations.dashboard,)
+DASHBOARDS: Final = (
+    operations.dashboard,
+    executives.dashboard,
+    delivery.dashboard,
+    finance.dashboard,
+)
 
 
 def files() -> dict[str, str]:

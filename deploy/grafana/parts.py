@@ -13,11 +13,13 @@ from grafana_foundation_sdk.builders import common, prometheus, stat, table, tim
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
     BigValueTextMode,
+    GraphDrawStyle,
     GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
@@ -27,12 +29,16 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from deploy.grafana.alerts import alerts
 
 PROMETHEUS: Final = models.DataSourceRef(type_val="prometheus", uid="${prometheus}")
+READ_MODEL: Final = models.DataSourceRef(
+    type_val="grafana-postgresql-datasource", uid="${read_model}"
+)
 TAG: Final = "psastream"
 INSTANCE: Final = 'instance=~"$instance"'
+CURRENCIES: Final = "SELECT DISTINCT currency FROM psa.fact_billing ORDER BY currency"
 RATE: Final = "[$__rate_interval]"
 
 GREEN, RED = "green", "red"
-Unit = Literal["short", "s", "dateTimeFromNow", "percentunit", "rowsps", "ops", "none"]
+Unit = Literal["short", "s", "percentunit", "rowsps", "ops", "none", "locale"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,56 @@ class Query:
 
     expr: str
     legend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A question to the read model. `is_series`: its first column, `time`, is when."""
+
+    text: str
+    is_series: bool = False
+
+
+class _SqlTarget(Dataquery):
+    """What Grafana's data source of PostgreSQL takes; the SDK has none of its own."""
+
+    def __init__(self, query: Sql, reference: str) -> None:
+        self._query = query
+        self._reference = reference
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "datasource": READ_MODEL,
+            "editorMode": "code",
+            "format": "time_series" if self._query.is_series else "table",
+            "rawQuery": True,
+            "rawSql": self._query.text,
+            "refId": self._reference,
+        }
+
+
+class _SqlBuilder(Builder[Dataquery]):
+    def __init__(self, query: Sql, reference: str) -> None:
+        self._built = _SqlTarget(query, reference)
+
+    def build(self) -> Dataquery:
+        return self._built
+
+
+def _target(
+    query: Query | Sql, reference: str = "A", *, is_instant: bool = False, is_table: bool = False
+) -> Builder[Dataquery]:
+    if isinstance(query, Sql):
+        return _SqlBuilder(query, reference)
+    asked = prometheus.Dataquery().expr(query.expr).datasource(PROMETHEUS).ref_id(reference)
+    asked.legend_format(query.legend or "__auto")
+    if is_table:
+        asked.format(PromQueryFormat.TABLE)
+    return asked.instant() if is_instant else asked.range()
+
+
+def _source(query: Query | Sql) -> models.DataSourceRef:
+    return READ_MODEL if isinstance(query, Sql) else PROMETHEUS
 
 
 def series(metric: str, *matchers: str) -> str:
@@ -102,7 +158,7 @@ def _links(names: Iterable[str]) -> list[Builder[models.DashboardLink]]:
 
 def number(
     title: str,
-    query: Query,
+    query: Query | Sql,
     meaning: str,
     *,
     unit: Unit = "short",
@@ -119,25 +175,19 @@ def number(
     """
     names = ((alert,) if alert else ()) + tuple(also)
     is_coloured = bool(alert) or is_alarming
+    is_named = isinstance(query, Query) and bool(query.legend)
     bound = alerts()[alert].bound if alert else 1
     panel = (
         stat.Panel()
         .title(title)
         .description(meaning)
-        .datasource(PROMETHEUS)
-        .with_target(
-            prometheus.Dataquery()
-            .expr(query.expr)
-            .legend_format(query.legend or "__auto")
-            .instant()
-            .datasource(PROMETHEUS)
-            .ref_id("A")
-        )
+        .datasource(_source(query))
+        .with_target(_target(query, is_instant=True))
         .unit(unit)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
         .color_mode(BigValueColorMode.BACKGROUND if is_coloured else BigValueColorMode.NONE)
         .graph_mode(BigValueGraphMode.NONE)
-        .text_mode(BigValueTextMode.VALUE_AND_NAME if query.legend else BigValueTextMode.VALUE)
+        .text_mode(BigValueTextMode.VALUE_AND_NAME if is_named else BigValueTextMode.VALUE)
         .links(_links(names))
         .span(span)
         .height(4)
@@ -147,7 +197,7 @@ def number(
 
 def graph(
     title: str,
-    queries: Query | Sequence[Query],
+    queries: Query | Sql | Sequence[Query],
     meaning: str,
     *,
     unit: Unit = "short",
@@ -158,11 +208,12 @@ def graph(
 ) -> timeseries.Panel:
     """Values over time, with a line at the bound of `alert`."""
     names = ((alert,) if alert else ()) + tuple(also)
+    asked = queries if isinstance(queries, Sequence) else [queries]
     panel = (
         timeseries.Panel()
         .title(title)
         .description(meaning)
-        .datasource(PROMETHEUS)
+        .datasource(_source(asked[0]))
         .unit(unit)
         .fill_opacity(8)
         .axis_soft_min(0)
@@ -180,40 +231,35 @@ def graph(
         panel.thresholds(_steps(alerts()[alert].bound, is_floor=is_floor)).thresholds_style(
             common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.LINE)
         )
-    asked = [queries] if isinstance(queries, Query) else queries
     for reference, query in zip("ABCDEFGH", asked, strict=False):
-        panel.with_target(
-            prometheus.Dataquery()
-            .expr(query.expr)
-            .legend_format(query.legend)
-            .range()
-            .datasource(PROMETHEUS)
-            .ref_id(reference)
-        )
+        panel.with_target(_target(query, reference))
+    if isinstance(asked[0], Sql):  # a value a month or week, which holds for all of it
+        panel.draw_style(GraphDrawStyle.BARS).fill_opacity(60)
     return panel
 
 
-def rows(title: str, query: Query, meaning: str, *, span: int = 8) -> table.Panel:
-    """A row for each series, its labels as columns."""
-    return (
+def rows(title: str, query: Query | Sql, meaning: str, *, span: int = 8) -> table.Panel:
+    """A row for each series, its labels as columns, or for each row of an answer.
+
+    A column `ratio` is shown in percent.
+    """
+    panel = (
         table.Panel()
         .title(title)
         .description(meaning)
-        .datasource(PROMETHEUS)
-        .with_target(
-            prometheus.Dataquery()
-            .expr(query.expr)
-            .instant()
-            .format(PromQueryFormat.TABLE)
-            .datasource(PROMETHEUS)
-            .ref_id("A")
-        )
-        .with_transformation(
-            models.DataTransformerConfig("organize", options={"excludeByName": {"Time": True}})
-        )
+        .datasource(_source(query))
+        .with_target(_target(query, is_instant=True, is_table=True))
         .span(span)
-        .height(7)
+        .height(8)
     )
+    if isinstance(query, Query):
+        hidden = models.DataTransformerConfig("organize", options={"excludeByName": {"Time": True}})
+        return panel.with_transformation(hidden)
+    in_percent = [
+        models.DynamicConfigValue("unit", "percentunit"),
+        models.DynamicConfigValue("decimals", 1),
+    ]
+    return panel.unit("locale").override_by_name("ratio", in_percent)
 
 
 Panel = stat.Panel | timeseries.Panel | table.Panel
@@ -221,16 +267,25 @@ Part = builders.Row | Panel
 
 
 def dashboard(
-    uid: str, title: str, meaning: str, parts: Iterable[Part], *, since: str = "now-6h"
+    uid: str,
+    title: str,
+    meaning: str,
+    parts: Iterable[Part],
+    *,
+    since: str = "now-6h",
+    is_business: bool = False,
 ) -> models.Dashboard:
-    """A dashboard of `parts`, a row beginning a new line. `uid` is its file and its address."""
+    """A dashboard of `parts`, a row beginning a new line. `uid` is its file and its address.
+
+    `is_business`: it asks the read model too, and shows one currency at a time.
+    """
     built = (
         builders.Dashboard(title)
         .uid(f"psastream-{uid}")
         .description(meaning)
         .tags([TAG])
         .time(since, "now")
-        .refresh("30s")
+        .refresh("5m" if is_business else "30s")
         .timezone("browser")
         .editable()
         .with_variable(
@@ -266,6 +321,20 @@ def dashboard(
             .keep_time(True)
         )
     )
+    if is_business:
+        built.with_variable(
+            builders.DatasourceVariable("read_model")
+            .label("Read model")
+            .description("The PostgreSQL that holds the read model.")
+            .type("grafana-postgresql-datasource")
+        ).with_variable(
+            builders.QueryVariable("currency")
+            .label("Currency")
+            .description("Amounts of different currencies are never added up.")
+            .datasource(READ_MODEL)
+            .query(CURRENCIES)
+            .refresh(models.VariableRefresh.ON_DASHBOARD_LOAD)
+        )
     numbers = itertools.count(1)
     for part in parts:
         if isinstance(part, builders.Row):

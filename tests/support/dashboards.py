@@ -13,11 +13,18 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from psastream.read_model.star import star_views
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 GRAFANA = REPOSITORY / "deploy" / "grafana"
 FILES = sorted(GRAFANA.glob("dashboards/*.json"))
 # What Grafana puts in place of its variables: all processes, and a rate's time for scrapes of 15 s.
 VALUES = {"$instance": ".*", "$__rate_interval": "5m"}
+CHOSEN = {
+    "$__timeFrom()": "'2026-01-01T00:00:00Z'",
+    "$__timeTo()": "'2026-12-31T23:59:59Z'",
+    "${currency:sqlstring}": "'EUR'",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +110,36 @@ def something(queries: Iterable[Asked]) -> Iterator[tuple[str, Mapping[str, floa
     """That each query finds at least one series: a panel never says `No data`."""
     for asked in queries:
         yield f"count({asked.promql}) > bool 0", {"{}": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class AskedInSql:
+    """A query of a panel to the read model. `is_number`: the panel shows one value."""
+
+    panel: str
+    text: str
+    is_number: bool
+
+
+def sql_queries(path: Path) -> list[AskedInSql]:
+    """Queries to the read model, with what Grafana puts in place of its variables."""
+    return [
+        AskedInSql(panel["title"], chosen(target["rawSql"]), panel["type"] == "stat")
+        for panel in panels(path)
+        for target in panel["targets"]
+        if "rawSql" in target
+    ]
+
+
+def as_views(query: str) -> str:
+    """A query to the read model as one to the views of `psastream sql`, which hold the same."""
+    for view in star_views():
+        query = query.replace(f"psa.{view.name}", view.like or view.name)
+    return query
+
+
+def chosen(text: str) -> str:
+    """A query for the year 2026 and euros."""
+    for name, value in CHOSEN.items():
+        text = text.replace(name, value)
+    return text

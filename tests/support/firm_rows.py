@@ -85,6 +85,14 @@ ROWS: Final[Rows] = {
         {"id": "a", "status": "approved", "planned_hours": Decimal(80)},
         {"id": "b", "status": "waiting_rate", "planned_hours": Decimal(8)},
     ],
+    "psa.command.netsuite": [
+        {"natural_key": "netsuite:project:eng-1-DE", "target": "netsuite", "revision": 1,
+         "kind": "upsert_project", "command_id": "c1", "payload": "{}", "issued_at": AT},
+    ],
+    "psa.command_result": [
+        {"command_id": "c1", "natural_key": "netsuite:project:eng-1-DE", "status": "succeeded",
+         "revision": 1},
+    ],
     "psa.exception": [
         waiting(1, "48000.50"), waiting(2, "100"), waiting(3, None, error_code="other"),
         waiting(4, "7", status="resolved"),

@@ -1,19 +1,22 @@
 """The Grafana dashboards: as their code says, about what exists. `tests/alerts` evaluates them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from deploy.grafana.__main__ import files
 from deploy.grafana.alerts import alerts
-from tests.support.dashboards import FILES, GRAFANA, REPOSITORY, Asked, panels, prometheus_queries
+from deploy.grafana.parts import READ_MODEL as READ_MODEL_SOURCE
+from tests.support.dashboards import FILES, REPOSITORY, Asked, panels, prometheus_queries
 from tests.support.metric_catalogue import product_metrics
 from tests.unit.deploy.test_compose import COMPOSE, services
 
+READ_MODEL = REPOSITORY / "deploy" / "compose" / "read-model.yml"
 # What Prometheus and its Python client provide, with the labels that the queries name.
 PLATFORM = {
     "up": {"job", "instance"},
@@ -105,15 +108,44 @@ def test_a_line_is_where_its_alert_fires() -> None:
 
 
 def test_compose_gives_grafana_its_sources_and_its_dashboards() -> None:
-    service = services(COMPOSE)["grafana"]
-    mounts = {target: source for source, target, *_ in (it.split(":") for it in service["volumes"])}
-    provisioning = GRAFANA / "provisioning"
-    (provider,) = yaml.safe_load((provisioning / "dashboards" / "psastream.yml").read_text())[
-        "providers"
-    ]
-    sources = yaml.safe_load((provisioning / "datasources" / "psastream.yml").read_text())
+    mounts = mounted(COMPOSE)
+    provisioned = "/etc/grafana/provisioning"
+    [provider] = provisioned_at(mounts[f"{provisioned}/dashboards/psastream.yml"])["providers"]
+    sources = provisioned_at(mounts[f"{provisioned}/datasources/psastream.yml"])["datasources"]
+    folder = provider["options"]["path"]
 
-    assert REPOSITORY / mounts["/etc/grafana/provisioning"] == provisioning
-    assert REPOSITORY / mounts[provider["options"]["path"]] == GRAFANA / "dashboards"
+    assert [it["url"] for it in sources] == ["http://prometheus:9090"]
     assert mounts["/usr/share/grafana/public/runbooks"] == "./docs/runbooks"
-    assert [it["url"] for it in sources["datasources"]] == ["http://prometheus:9090"]
+    assert shown_in(folder, mounts) == {"psastream-operations.json"}
+    assert shown_in(folder, mounts | mounted(READ_MODEL)) == {path.name for path in FILES}
+
+
+def test_with_a_read_model_grafana_signs_in_by_what_compose_names() -> None:
+    service = services(READ_MODEL)["grafana"]
+    source = provisioned_at("deploy/grafana/read-model.yml")["datasources"][0]
+    named = set(re.findall(r"\$(READ_MODEL_\w+)", str(source)))
+
+    assert source["type"] == READ_MODEL_SOURCE.type_val
+    assert named == set(service["environment"])
+    assert f"/run/secrets/{service['secrets'][0]}" in source["secureJsonData"]["password"]
+
+
+def mounted(path: Path) -> dict[str, str]:
+    """Files of the repository that Grafana has, by where it has them."""
+    return {
+        target: source
+        for source, target, *_ in (it.split(":") for it in services(path)["grafana"]["volumes"])
+    }
+
+
+def provisioned_at(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((REPOSITORY / name).read_text())
+    return found
+
+
+def shown_in(folder: str, mounts: Mapping[str, str]) -> set[str]:
+    """Names of the files of dashboards in a folder, each of which is one of the repository."""
+    found = {target: source for target, source in mounts.items() if target.startswith(folder)}
+    assert all((REPOSITORY / source).name == Path(target).name for target, source in found.items())
+    assert all((REPOSITORY / source).is_file() for source in found.values())
+    return {Path(target).name for target in found}

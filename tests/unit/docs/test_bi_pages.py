@@ -11,22 +11,10 @@ import pytest
 from psastream.query.export import Format, write_files
 from psastream.query.session import Session
 from psastream.query.views import packaged_views
+from tests.support.bi_pages import BI, ON_THE_READ_MODEL, blocks, statements
 from tests.support.catalogue import CATALOGUE
-from tests.support.catalogue_pages import DOCS
+from tests.support.dashboards import as_views
 from tests.support.firm_rows import load
-
-BI = DOCS / "bi"
-
-
-def blocks(page: str, language: str) -> list[str]:
-    """Code blocks of a page."""
-    fenced = rf"^```{language}\n(.*?)^```"
-    return re.findall(fenced, (BI / page).read_text(), re.MULTILINE | re.DOTALL)
-
-
-def statements(page: str) -> list[str]:
-    """Statements of the blocks of SQL on a page."""
-    return [each for block in blocks(page, "sql") for each in block.split(";\n") if each.strip()]
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +51,20 @@ def test_python_of_the_page_of_duckdb_runs_as_it_is_printed(
     names: dict[str, duckdb.DuckDBPyRelation] = {}
     exec(program, names)
     assert names["utilization"].fetchall() == [("Ada", 0.75), ("Bo", 1.0)]
+
+
+@pytest.mark.parametrize("page", ON_THE_READ_MODEL)
+def test_the_views_answer_the_queries_of_a_page_on_the_read_model(page: str) -> None:
+    """`integration/test_read_model_questions.py` asks the read model itself."""
+    session = Session(CATALOGUE, packaged_views(), load)
+    assert statements(page)
+    for query in statements(page):
+        assert list(session.ask(as_views(query)).rows), query
+
+
+def test_the_first_page_leads_to_all_of_them() -> None:
+    linked = set(re.findall(r"\(([\w-]+\.md)\)", (BI / "README.md").read_text()))
+    assert linked == {page.name for page in BI.glob("*.md")} - {"README.md"}
 
 
 def test_commands_of_the_pages_are_those_of_the_tool() -> None:
