@@ -20,6 +20,7 @@ from connectors.dispatch.signals import REQUESTS
 from connectors.toolkit.faults import Reason
 from psastream.letters import read_letters, told
 from psastream.lines import fitted, plain, printable, shown_age
+from psastream.people import is_meant, who
 from runtime.kafka import KafkaSettings, make_producer, require_broker
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -134,30 +135,77 @@ def show_exception(settings: Settings, exception_id: str) -> None:
         typer.echo(line)
 
 
-def retry_exceptions(settings: Settings, wanted: Filter) -> None:
+def retry_exceptions(
+    settings: Settings, wanted: Filter, *, note: str | None = None, is_dry: bool = False
+) -> None:
     """Ask the dispatchers to try what is meant again now.
 
     Raises ConfigError where nothing is named, or an id has no open exception.
     """
-    if not (wanted.ids or wanted.target or wanted.reason):
-        raise ConfigError(
-            "nothing is named to be tried again", hint="give ids, --target or --class"
-        )
-    at = datetime.now(UTC)
-    rows = [row for row in _all(settings) if wanted.matches(row, at=at)]
-    unknown = sorted(set(wanted.ids) - {row["exception_id"] for row in rows})
-    if unknown:
-        raise ConfigError(
-            f"no open exception: {', '.join(unknown)}", hint="psastream exceptions list"
-        )
+    rows, at = _meant(settings, wanted, "tried again"), datetime.now(UTC)
     ours = [row for row in rows if row["revision"] is not None]
+    if is_dry:
+        for row in ours:
+            typer.echo(f"{row['exception_id']}: {row['kind']} would be tried again{_worth(row)}")
+        typer.echo(f"{len(ours)} of {len(rows)} would be tried again; nothing was done: a dry run")
+        return
     if ours:
-        publish(settings, REQUESTS, "request_id", requests(wanted, at=at))
+        publish(settings, REQUESTS, "request_id", requests(wanted, at=at, note=note))
     typer.echo(f"{len(ours)} of {len(rows)} are tried again; a cause that lasts stops the rest")
 
 
-def requests(wanted: Filter, *, at: datetime) -> list[dict[str, Any]]:
-    """Return the `psa.command.CommandRetry` records that say what is meant."""
+def release_exceptions(
+    settings: Settings,
+    wanted: Filter,
+    *,
+    note: str | None = None,
+    is_dry: bool = False,
+    is_sure: bool = False,
+) -> None:
+    """Ask the dispatchers to send what was held back, where that is meant.
+
+    Asking twice sends once: what was sent is not held any more. Raises ConfigError where nothing is
+    named, an id has no open exception, or is of a command that was not held back.
+    """
+    rows = _meant(settings, wanted, "released")
+    held = ranked(row for row in rows if row["is_held"])
+    if wanted.ids and (sent := [row for row in rows if not row["is_held"]]):
+        raise ConfigError(
+            f"not held back: {', '.join(row['exception_id'] for row in sent)}",
+            hint="psastream exceptions retry has what was refused tried again",
+        )
+    for row in held:
+        typer.echo(printable(f"{row['exception_id']}: {row['kind']} is sent{_worth(row)}"))
+    if not held:
+        typer.echo("nothing of it is held back")
+        return
+    if not is_meant(f"send {len(held)}?", is_dry=is_dry, is_sure=is_sure):
+        return
+    chosen = Filter(ids=[row["exception_id"] for row in held])
+    publish(settings, REQUESTS, "request_id", requests(chosen, at=datetime.now(UTC), note=note))
+    typer.echo(f"{len(held)} are sent, a few at first; the rest follows once those are taken")
+
+
+def _meant(settings: Settings, wanted: Filter, what: str) -> list[Row]:
+    """Return the open exceptions that are meant. Raises ConfigError as its callers."""
+    if not (wanted.ids or wanted.target or wanted.reason):
+        raise ConfigError(f"nothing is named to be {what}", hint="give ids, --target or --class")
+    at = datetime.now(UTC)
+    rows = [row for row in _all(settings) if wanted.matches(row, at=at)]
+    if unknown := sorted(set(wanted.ids) - {row["exception_id"] for row in rows}):
+        raise ConfigError(
+            f"no open exception: {', '.join(unknown)}", hint="psastream exceptions list"
+        )
+    return rows
+
+
+def _worth(row: Row) -> str:
+    return "" if row["amount"] is None else f", {row['amount']:,.2f} {row['currency']}"
+
+
+def requests(wanted: Filter, *, at: datetime, note: str | None = None) -> list[dict[str, Any]]:
+    """Return the `psa.command.CommandRetry` records that say what is meant, and who means it."""
+    by = who()
     return [
         {
             "request_id": uuid.uuid4().hex,
@@ -165,6 +213,8 @@ def requests(wanted: Filter, *, at: datetime) -> list[dict[str, Any]]:
             "target": wanted.target,
             "reason": wanted.reason.value if wanted.reason else None,
             "requested_at": at,
+            "requested_by": by,
+            "note": note,
         }
         for exception_id in (wanted.ids or (None,))
     ]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from psastream.letters import TOPIC, told
-from psastream.lines import fitted, printable, shown_age
+from psastream.letters import TOPIC, key_of, read_decisions, told
+from psastream.lines import fitted, instant, printable, shown_age
 from psastream.topic_rows import Unreadable, lines_of
 from runtime.kafka import read_topic, require_broker
 from runtime.offsets import present_places
@@ -36,13 +36,17 @@ class Chosen:
         return self.topic in (None, letter["topic"]) and self.code in (None, letter["error_code"])
 
 
-def list_letters(settings: Settings, chosen: Chosen, *, limit: int, as_json: bool) -> bool:
+def list_letters(
+    settings: Settings, chosen: Chosen, *, limit: int, as_json: bool, is_whole: bool = False
+) -> bool:
     """Print the dead letters that are meant, newest first; return whether all could be read.
 
-    Raises ConfigError, BrokerUnavailableError and RegistryUnavailableError.
+    `is_whole`: those that were released or discarded, too. Raises ConfigError,
+    BrokerUnavailableError and RegistryUnavailableError.
     """
     letters, unreadable = _read(settings)
-    meant = newest_first(each for each in letters if chosen.matches(each))
+    found = newest_first(each for each in letters if chosen.matches(each))
+    meant = [each for each in found if is_whole or each["decision"] is None]
     if as_json:
         print(mask(json.dumps(meant[:limit], indent=2)))
     else:
@@ -52,7 +56,10 @@ def list_letters(settings: Settings, chosen: Chosen, *, limit: int, as_json: boo
                 print(mask(line))
         for line in told({**each, "raised_at": _instant(each)} for each in meant):
             print(line)
-        print(f"{len(meant)} kept" if len(meant) <= limit else f"{limit} of {len(meant)} (--limit)")
+        print(
+            (f"{len(meant)} kept" if len(meant) <= limit else f"{limit} of {len(meant)} (--limit)")
+            + (f"; {len(found) - len(meant)} decided about (--all)" if found != meant else "")
+        )
     for each in unreadable:
         print(mask(str(each)), file=sys.stderr)
     return not unreadable
@@ -80,11 +87,28 @@ def _read(settings: Settings) -> tuple[list[Letter], Sequence[Unreadable]]:
         for each in read_topic(kafka, TOPIC)
         if (value := each.value()) is not None
     }
-    rows = list(lines_of(values, serde.read))
-    return (
-        [json.loads(row) for row in rows if not isinstance(row, Unreadable)],
-        [row for row in rows if isinstance(row, Unreadable)],
-    )
+    decided = read_decisions(kafka, serde)
+    letters: list[Letter] = []
+    unreadable: list[Unreadable] = []
+    for message_key, row in zip(values, lines_of(values, serde.read), strict=True):
+        if isinstance(row, Unreadable):
+            unreadable.append(row)
+        else:
+            key = key_of(message_key, serde)
+            letters.append({"letter": key, **json.loads(row), **decision_of(decided.get(key))})
+    return letters, unreadable
+
+
+def decision_of(decided: Letter | None) -> dict[str, str | None]:
+    """Return what was decided about a dead letter, when, by whom and why; null where nothing."""
+    told = decided or dict.fromkeys(("decision", "decided_at", "decided_by", "note"))
+    at = told["decided_at"]
+    return {
+        "decision": told["decision"],
+        "decided_at": at and instant(at),
+        "decided_by": told["decided_by"],
+        "note": told["note"],
+    }
 
 
 def newest_first(letters: Iterable[Letter]) -> list[Letter]:
@@ -93,7 +117,9 @@ def newest_first(letters: Iterable[Letter]) -> list[Letter]:
 
 
 def place_of(letter: Letter) -> str:
-    """Return where the record stood: topic, partition, offset."""
+    """Return the key of a dead letter: where its record stood, or which row it is."""
+    if (key := letter.get("letter")) is not None:
+        return str(key)
     return "|".join(str(letter[name]) for name in PLACE)
 
 
@@ -101,7 +127,8 @@ def said_of(letter: Letter, *, at: datetime) -> str:
     """Return code, age and detail of a dead letter."""
     raised_at = _instant(letter)
     age = [] if raised_at is None else [shown_age(at - raised_at)]
-    return "  ".join([str(letter["error_code"]), *age, letter["detail"] or ""])
+    decision = [letter["decision"]] if letter.get("decision") else []
+    return "  ".join([*decision, str(letter["error_code"]), *age, letter["detail"] or ""])
 
 
 def lines_of_letter(letter: Letter) -> Iterator[str]:
@@ -113,6 +140,9 @@ def lines_of_letter(letter: Letter) -> Iterator[str]:
         "why": f"{letter['error_code']}: {letter['detail'] or ''}",
         "to do": letter["hint"],
         "correlation": letter["correlation_id"],
+        "decided": letter.get("decision")
+        and f"{letter['decision']} at {letter['decided_at']} by {letter['decided_by']}",
+        "note": letter.get("note"),
     }
     for name, value in shown.items():
         if value:

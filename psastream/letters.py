@@ -11,12 +11,14 @@ from typing import Any, Final
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from runtime.kafka import KafkaSettings, make_consumer, read_topic
+from runtime.offsets import present_places
 from runtime.serde import Serde
 from runtime.threads import in_daemon_thread
 from schemas.errors import BrokerUnavailableError, RecordError, RegistryUnavailableError
 from schemas.topics import BY_NAME
 
 TOPIC: Final = "psa.dlq"
+DECISIONS: Final = "psa.dlq_decision"
 GROUP: Final = "psastream-letters"
 BATCH: Final = 10_000
 EVERY_S: Final = 5.0
@@ -30,11 +32,45 @@ Letter = Mapping[str, Any]
 
 
 def read_letters(settings: KafkaSettings, serde: Serde) -> list[Letter]:
-    """Return all dead letters that are kept.
+    """Return the dead letters that are kept and that nobody has decided about.
 
     Raises BrokerUnavailableError and RegistryUnavailableError.
     """
-    return _letters(read_topic(settings, TOPIC), serde)
+    decided = read_decisions(settings, serde)
+    letters = read_by_key(settings, serde)
+    return [letter for key, letter in letters.items() if key not in decided]
+
+
+def read_by_key(settings: KafkaSettings, serde: Serde) -> dict[str, Letter]:
+    """Return all dead letters that are kept, by their keys; one that was written twice is one.
+
+    Raises as `read_letters`.
+    """
+    return {
+        key_of(message.key(), serde): _read(value, serde)
+        for message in read_topic(settings, TOPIC)
+        if (value := message.value()) is not None
+    }
+
+
+def read_decisions(settings: KafkaSettings, serde: Serde) -> dict[str, Letter]:
+    """Return what people decided about dead letters, by their keys; nothing without the topic.
+
+    Raises as `read_letters`.
+    """
+    if DECISIONS not in present_places(settings, [DECISIONS]):
+        return {}
+    values = (message.value() for message in read_topic(settings, DECISIONS))
+    decided = (serde.read(value) for value in values if value is not None)
+    return {each["letter"]: each for each in decided}
+
+
+def key_of(key: bytes | None, serde: Serde) -> str:
+    """Return the key of a dead letter: topic, partition and offset, or row and position."""
+    try:
+        return str(serde.read_key(key or b""))
+    except RecordError:
+        return (key or b"").hex()
 
 
 def told(letters: Iterable[Letter]) -> list[str]:

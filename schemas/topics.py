@@ -254,6 +254,7 @@ DISPATCH: Final = (
         cleanup=Cleanup.DELETE,
         retention_ms=7 * DAY_MS,
         partitions=1,
+        personal_data=("requested_by",),
     ),
     _output(
         "psa.exception",
@@ -273,6 +274,17 @@ DISPATCH: Final = (
         cleanup=Cleanup.DELETE,
         retention_ms=90 * DAY_MS,
         personal_data=("key", "value", "detail"),
+    ),
+    Topic(
+        name="psa.dlq_decision",
+        record="command/dlq_decision",
+        key="letter",
+        owner="psastream dlq",
+        criticality=Criticality.MEDIUM,
+        cleanup=Cleanup.DELETE,
+        retention_ms=3_650 * DAY_MS,  # who let which record through: an audit trail
+        partitions=1,
+        personal_data=("decided_by", "note"),
     ),
 )
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from psastream.commands.options import DryRun, Note, Yes
 from psastream.exits import errors_as_exit_codes, settings_from_environment
 
 app = typer.Typer(no_args_is_help=True, help="What waits for a person.")
@@ -51,6 +52,8 @@ def exceptions_retry(
     ids: Annotated[list[str] | None, typer.Argument(help="exceptions by id")] = None,
     target: Target = None,
     reason: ReasonName = None,
+    note: Note = None,
+    is_dry: DryRun = False,
 ) -> None:
     """Have refused commands tried again now: by id, by target or by class."""
     from psastream.exceptions import Filter, parse_reason, retry_exceptions
@@ -59,4 +62,25 @@ def exceptions_retry(
         wanted = Filter(
             ids=tuple(ids or ()), target=target, reason=parse_reason(reason) if reason else None
         )
-        retry_exceptions(settings_from_environment(), wanted)
+        retry_exceptions(settings_from_environment(), wanted, note=note, is_dry=is_dry)
+
+
+@app.command("release")
+def exceptions_release(  # noqa: PLR0917 - each parameter is an option on the command line
+    ids: Annotated[list[str] | None, typer.Argument(help="exceptions by id")] = None,
+    target: Target = None,
+    reason: ReasonName = None,
+    note: Note = None,
+    is_dry: DryRun = False,
+    is_sure: Yes = False,
+) -> None:
+    """Have commands sent that were held back, since the last of their kind were refused."""
+    from psastream.exceptions import Filter, parse_reason, release_exceptions
+
+    with errors_as_exit_codes():
+        wanted = Filter(
+            ids=tuple(ids or ()), target=target, reason=parse_reason(reason) if reason else None
+        )
+        release_exceptions(
+            settings_from_environment(), wanted, note=note, is_dry=is_dry, is_sure=is_sure
+        )

@@ -13,3 +13,6 @@ Config = Annotated[
 Sources = Annotated[list[Path] | None, typer.Option("--source", help="polled source file")]
 Sinks = Annotated[list[Path] | None, typer.Option("--sink", help="command sink file")]
 Databases = Annotated[list[Path] | None, typer.Option("--database", help="Debezium connector file")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and do nothing")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="do it without asking")]
+Note = Annotated[str | None, typer.Option("--note", help="why, for the audit trail")]

@@ -26,6 +26,7 @@ from psycopg.conninfo import conninfo_to_dict
 from typer.testing import CliRunner, Result
 
 from psastream.cli import app
+from psastream.letters import DECISIONS
 from psastream.query.views import packaged_views
 from psastream.read_model.landing import landing_tables
 from runtime.kafka import KafkaSettings, make_producer, read_compacted, topic_spans
@@ -53,8 +54,9 @@ PRIVATE = {BOOKMARKS.name, *(topic.name for topic in STATE_LOGS)}
 VIEWS = packaged_views()
 MARGIN = "psa.metric.project_margin"
 TOPICS = [topic for topic in CATALOGUE if topic.name not in PRIVATE]
-# The firm of the demo has no measures of its own, and its mappings look nothing up.
-EMPTY = {PARTIAL_TOPIC, PROJECTIONS.name}
+# The firm of the demo has no measures of its own, its mappings look nothing up, and nobody decides
+# about dead letters.
+EMPTY = {PARTIAL_TOPIC, PROJECTIONS.name, DECISIONS}
 
 
 def test_all_books_agree_after_the_story(kept_demo: KeptDemo) -> None:
