@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,7 @@ from connectors.debezium.watcher import ConnectorWatcher, WatcherMetrics
 from psastream.exits import Exit
 from psastream.running import run
 from runtime.prometheus import serve_metrics
+from runtime.secrets import mask
 from runtime.settings import Settings
 from schemas.errors import ConfigError
 
@@ -39,19 +42,58 @@ async def apply(url: str, paths: Sequence[Path]) -> None:
         await client.close()
 
 
-def print_status(settings: Settings, names: Sequence[str]) -> int:
-    """Print the state of connectors; the exit code is 1 unless all of them run."""
+def print_status(settings: Settings, names: Sequence[str], *, as_json: bool = False) -> Exit:
+    """Print the state of connectors, without names of all; FAILED unless all of them run."""
     statuses = asyncio.run(_statuses(_url(settings), names))
+    exit_code = Exit.OK if all(each.is_running for each in statuses.values()) else Exit.FAILED
+    if as_json:
+        told = [
+            {"name": name, **asdict(each), "is_running": each.is_running}
+            for name, each in statuses.items()
+        ]
+        typer.echo(mask(json.dumps(told, indent=2)))
+        return exit_code
+    if not statuses:
+        typer.echo("no connectors")
     for name, status in statuses.items():
         typer.echo(f"{name}: {status.state}, tasks {', '.join(status.tasks) or 'none'}")
         for trace in status.traces:
             typer.echo(f"  {trace.splitlines()[0]}")
-    return Exit.OK if all(status.is_running for status in statuses.values()) else Exit.FAILED
+    return exit_code
+
+
+def restart_connectors(settings: Settings, names: Sequence[str]) -> Exit:
+    """Restart what has failed; FAILED where a connector does not run for another reason."""
+    told = asyncio.run(_restart(_url(settings), names))
+    for name, (said, _) in told.items():
+        typer.echo(f"{name}: {said}")
+    return Exit.OK if all(is_well for _, is_well in told.values()) else Exit.FAILED
+
+
+async def _restart(url: str, names: Sequence[str]) -> dict[str, tuple[str, bool]]:
+    client = ConnectClient(url, attempts=WATCH_ATTEMPTS)
+    told = {}
+    try:
+        for name in names:
+            status = await client.status(name)
+            if status.has_failed:
+                await client.restart_failed(name)
+                told[name] = "what has failed is restarted (psastream connectors status)", True
+            elif status.is_running:
+                told[name] = "runs, nothing is restarted", True
+            else:
+                said = f"is {status.state}, and nothing has failed: who paused it resumes it"
+                told[name] = said, False
+        return told
+    finally:
+        await client.close()
 
 
 async def _statuses(url: str, names: Sequence[str]) -> dict[str, ConnectorStatus]:
-    client = ConnectClient(url)
+    client = ConnectClient(url, attempts=WATCH_ATTEMPTS)
     try:
+        if not names:
+            return await client.statuses()
         return {name: await client.status(name) for name in names}
     finally:
         await client.close()

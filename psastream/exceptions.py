@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -19,8 +19,9 @@ from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
 from connectors.toolkit.faults import Reason
 from psastream.letters import read_letters, told
-from psastream.lines import fitted, plain, printable, shown_age
+from psastream.lines import WIDTH, cut, fitted, plain, printable, shown_age
 from psastream.people import is_meant, who
+from psastream.subjects import Names, Subject
 from runtime.kafka import KafkaSettings, make_producer, require_broker
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -86,12 +87,16 @@ def list_exceptions(settings: Settings, wanted: Filter, *, as_json: bool) -> Non
     """
     at = datetime.now(UTC)
     rows = ranked(row for row in _all(settings) if wanted.matches(row, at=at))
+    names = _names(settings) if rows else Names()
     if as_json:
-        typer.echo(json.dumps(rows, default=plain, indent=2))
+        shown = [{**row, **asdict(names.subject_of(row))} for row in rows]
+        typer.echo(json.dumps(shown, default=plain, indent=2))
         return
     for row in rows:
         for line in fitted(row["exception_id"], said_of(row, at=at)):
             typer.echo(line)
+        if subject := str(names.subject_of(row)):
+            typer.echo(cut(f"  {subject}", WIDTH))
     sums = [f"{amount:,.2f} {currency}" for currency, amount in sums_of(rows).items()]
     typer.echo("; ".join([f"{len(rows)} open", *sums]))
     if wanted == Filter():
@@ -131,8 +136,12 @@ def show_exception(settings: Settings, exception_id: str) -> None:
     row = next((row for row in _all(settings) if row["exception_id"] == exception_id), None)
     if row is None:
         raise ConfigError(f"no exception: {exception_id}", hint="psastream exceptions list")
-    for line in lines_of(row):
+    for line in lines_of(row, _names(settings).subject_of(row)):
         typer.echo(line)
+
+
+def _names(settings: Settings) -> Names:
+    return Names.read(settings.kafka, Serde(Registry(settings.registry_url)))
 
 
 def retry_exceptions(
@@ -230,12 +239,14 @@ def said_of(row: Row, *, at: datetime) -> str:
     return f"{reason}{held}  {age}{amount}  {detail}"
 
 
-def lines_of(row: Row) -> Iterable[str]:
+def lines_of(row: Row, subject: Subject = Subject()) -> Iterable[str]:
     """Yield an exception whole: what was ordered, what was said to it, what is done about it."""
     shown = {
         "exception": row["exception_id"],
         "status": row["status"],
         "since": row["raised_at"],
+        "project": subject.project or subject.project_id,
+        "customer": subject.customer or subject.customer_id,
         "command": row["kind"] and f"{row['kind']} {row['command_id']}",
         "content": row["payload"],
         "money": None if row["amount"] is None else f"{row['amount']:,.2f} {row['currency']}",

@@ -7,9 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from typing import Final
 
 from rich.cells import cell_len
 from rich.text import Text
+
+WIDTH: Final = 80
+"""Columns of a terminal that nobody has made wider."""
 
 
 def shown_age(age: timedelta) -> str:
@@ -47,7 +51,7 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda _: None
         return
     try:
-        yield lambda text: _rewrite(cut(text, 79))
+        yield lambda text: _rewrite(cut(text, WIDTH - 1))
     finally:
         _rewrite("")
 
@@ -62,7 +66,7 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-def fitted(name: str, said: str, width: int = 80) -> Iterator[str]:
+def fitted(name: str, said: str, width: int = WIDTH) -> Iterator[str]:
     """Yield a name, never cut since it is to be copied, and what is said of it, cut to the width.
 
     Where both do not fit on a line, what is said comes on the next one.

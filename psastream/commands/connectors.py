@@ -32,10 +32,25 @@ def connectors_watch(config: Config) -> None:
 
 @app.command("status")
 def connectors_status(
-    names: Annotated[list[str], typer.Argument(help="names in their connector files")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="names in their connector files; none: all")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Print the state of connectors and their tasks; exit code 1 if one is not running."""
     from psastream.connect import print_status
 
     with errors_as_exit_codes():
-        raise typer.Exit(print_status(settings_from_environment(), names))
+        settings = settings_from_environment()
+        raise typer.Exit(print_status(settings, names or (), as_json=as_json))
+
+
+@app.command("restart")
+def connectors_restart(
+    names: Annotated[list[str], typer.Argument(help="names in their connector files")],
+) -> None:
+    """Restart what has failed of connectors, and leave alone what runs."""
+    from psastream.connect import restart_connectors
+
+    with errors_as_exit_codes():
+        raise typer.Exit(restart_connectors(settings_from_environment(), names))

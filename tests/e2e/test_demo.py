@@ -191,6 +191,7 @@ def test_dead_letters_and_exceptions_are_listed_and_shown(kept_demo: KeptDemo) -
     assert none.stdout == "0 kept\n"
     waits = in_another_shell(kept_demo, "psastream exceptions list").stdout
     assert "dead letters: 1 of src.inhouse.time_entries" in waits
+    assert "\n  Baltyk routing study (PL), for Baltyk Logistyka\n" in waits
     chosen = in_another_shell(kept_demo, "psastream exceptions list --target netsuite").stdout
     assert "dead letters" not in chosen and "1 open; 41,505.12 PLN" in chosen
 

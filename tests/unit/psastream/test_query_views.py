@@ -14,6 +14,7 @@ from connectors.dispatch.journal import last_intents, last_results
 from psastream.command_states import State, ordered_of
 from psastream.query.session import Session, dtypes_of, public_topics
 from psastream.query.views import View, packaged_views
+from psastream.subjects import Names, Subject
 from tests.support.catalogue import BY_NAME, CATALOGUE
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -311,4 +312,19 @@ def test_exceptions_are_the_open_ones_the_most_money_first(world: World) -> None
         ("d", Decimal("1"), "eng-1-FR", None, "Abel [Ltd]"),
         ("b", None, "psa:project:9", "Holidays", None),
         ("e", None, None, None, None),
+    ]
+    query = "SELECT exception_id, project_id, project, customer_id, customer FROM exceptions"
+    asked = {name: Subject(*told) for name, *told in world.answers({"psa.exception": rows}, query)}
+    by_id = ("psa.project", "id"), ("psa.status.project", "project_id")
+    tables = [
+        {row[key]: dict.fromkeys(dtypes_of(BY_NAME[topic])) | dict(row) for row in FIRM[topic]}
+        for topic, key in (*by_id, ("psa.status.customer", "customer_id"))
+    ]
+    listed = {row["exception_id"]: Names(*tables).subject_of(row) for row in rows[:-1]}
+    assert listed == asked  # on the command line as in SQL
+    assert [str(listed[name]) for name in "abde"] == [
+        "Move DE, for Abel [Ltd]",
+        "Holidays",
+        "eng-1-FR, for Abel [Ltd]",
+        "",
     ]
