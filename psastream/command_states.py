@@ -132,7 +132,7 @@ def list_commands(settings: Settings, wanted: Wanted, *, limit: int, as_json: bo
     return not unreadable
 
 
-def show_command(settings: Settings, natural_key: str) -> None:
+def show_command(settings: Settings, natural_key: str, *, as_json: bool = False) -> None:
     """Print one command whole. Raises ConfigError where there is none of that natural key."""
     target = natural_key.partition(":")[0]
     known = read_firm(settings).targets
@@ -140,7 +140,7 @@ def show_command(settings: Settings, natural_key: str) -> None:
     each = next((each for each in found if each.natural_key == natural_key), None)
     if each is None:
         raise ConfigError(f"no command: {natural_key}", hint="psastream commands list --state …")
-    for line in lines_of(each):
+    for line in [json.dumps(as_plain(each), indent=2)] if as_json else lines_of(each):
         print(mask(line))
 
 

@@ -131,12 +131,16 @@ def sums_of(rows: Iterable[Row]) -> dict[str, Decimal]:
     return dict(sorted(sums.items(), key=lambda each: (-each[1], each[0])))
 
 
-def show_exception(settings: Settings, exception_id: str) -> None:
+def show_exception(settings: Settings, exception_id: str, *, as_json: bool = False) -> None:
     """Print one exception whole. Raises ConfigError where there is none of that id."""
     row = next((row for row in _all(settings) if row["exception_id"] == exception_id), None)
     if row is None:
         raise ConfigError(f"no exception: {exception_id}", hint="psastream exceptions list")
-    for line in lines_of(row, _names(settings).subject_of(row)):
+    subject = _names(settings).subject_of(row)
+    if as_json:
+        typer.echo(json.dumps({**row, **asdict(subject)}, default=plain, indent=2))
+        return
+    for line in lines_of(row, subject):
         typer.echo(line)
 
 

@@ -65,13 +65,14 @@ def list_letters(
     return not unreadable
 
 
-def show_letter(settings: Settings, place: str) -> None:
+def show_letter(settings: Settings, place: str, *, as_json: bool = False) -> None:
     """Print one whole. Raises ConfigError where none is kept of that place."""
     letters, _ = _read(settings)
     letter = next((each for each in letters if place_of(each) == place), None)
     if letter is None:
         raise ConfigError(f"no dead letter: {place}", hint="psastream dlq list")
-    for line in lines_of_letter(letter):
+    lines = [json.dumps(letter, indent=2)] if as_json else lines_of_letter(letter)
+    for line in lines:
         print(mask(line))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from psastream.commands.options import Json
 from psastream.exits import Exit, errors_as_exit_codes, settings_from_environment
 
 app = typer.Typer(no_args_is_help=True, help="What tables have ordered in other systems.")
@@ -36,9 +37,10 @@ def commands_list(
 @app.command("show")
 def commands_show(
     natural_key: Annotated[str, typer.Argument(help="as `psastream commands list` prints it")],
+    as_json: Json = False,
 ) -> None:
     """Print one: what it says, how far it is, what stands against it."""
     from psastream.command_states import show_command
 
     with errors_as_exit_codes():
-        show_command(settings_from_environment(), natural_key)
+        show_command(settings_from_environment(), natural_key, as_json=as_json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from psastream.commands.options import DryRun, Note, Yes
+from psastream.commands.options import DryRun, Json, Note, Yes
 from psastream.exits import Exit, errors_as_exit_codes, settings_from_environment
 
 app = typer.Typer(no_args_is_help=True, help="Dead letters: records that cannot be processed.")
@@ -40,12 +40,13 @@ def dlq_list(
 @app.command("show")
 def dlq_show(
     place: Annotated[str, typer.Argument(help="topic|partition|offset, as `dlq list` prints it")],
+    as_json: Json = False,
 ) -> None:
     """Print one: which record, why, what to do, and the record itself."""
     from psastream.letter_list import show_letter
 
     with errors_as_exit_codes():
-        show_letter(settings_from_environment(), place)
+        show_letter(settings_from_environment(), place, as_json=as_json)
 
 
 @app.command("release")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from psastream.commands.options import DryRun, Note, Yes
+from psastream.commands.options import DryRun, Json, Note, Yes
 from psastream.exits import errors_as_exit_codes, settings_from_environment
 
 app = typer.Typer(no_args_is_help=True, help="What waits for a person.")
@@ -39,12 +39,13 @@ def exceptions_list(
 @app.command("show")
 def exceptions_show(
     exception_id: Annotated[str, typer.Argument(help="as `psastream exceptions list` prints it")],
+    as_json: Json = False,
 ) -> None:
     """Print one: the command, what the target said, the attempts, what to do."""
     from psastream.exceptions import show_exception
 
     with errors_as_exit_codes():
-        show_exception(settings_from_environment(), exception_id)
+        show_exception(settings_from_environment(), exception_id, as_json=as_json)
 
 
 @app.command("retry")

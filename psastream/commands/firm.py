@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from psastream.commands.options import Json
 from psastream.exits import errors_as_exit_codes, settings_from_environment
 
 
 def flows(
     mermaid: Annotated[bool, typer.Option("--mermaid", help="print a picture's text")] = False,
+    as_json: Json = False,
 ) -> None:
     """Print who sends what to whom: rows that systems give, commands that they take."""
     from psastream.flows import as_mermaid, as_text, flows_of
@@ -20,6 +24,9 @@ def flows(
 
     with errors_as_exit_codes():
         found = flows_of(read_firm(Settings.from_env({**ANY_ADDRESSES, **os.environ})))
+        if as_json:
+            typer.echo(json.dumps([asdict(each) for each in found], indent=2))
+            return
         for line in as_mermaid(found) if mermaid else as_text(found):
             typer.echo(line)
 

@@ -14,5 +14,6 @@ Sources = Annotated[list[Path] | None, typer.Option("--source", help="polled sou
 Sinks = Annotated[list[Path] | None, typer.Option("--sink", help="command sink file")]
 Databases = Annotated[list[Path] | None, typer.Option("--database", help="Debezium connector file")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and do nothing")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do it without asking")]
 Note = Annotated[str | None, typer.Option("--note", help="why, for the audit trail")]

@@ -169,6 +169,8 @@ def test_what_would_be_written_is_listed_and_shown(kept_demo: KeptDemo) -> None:
     assert (refused["currency"], refused["target"]) == ("PLN", "netsuite")
     one = in_another_shell(kept_demo, f"psastream commands show {refused['natural_key']}")
     assert f"command id: {refused['command_id']}" in one.stdout
+    whole = asked(kept_demo, "commands", "show", refused["natural_key"], "--json")
+    assert json.loads(whole.stdout) == refused
     none = in_another_shell(kept_demo, "psastream commands show netsuite:project:nowhere")
     assert (none.returncode, none.stdout) == (2, "")
     done = in_another_shell(
@@ -187,11 +189,20 @@ def test_dead_letters_and_exceptions_are_listed_and_shown(kept_demo: KeptDemo) -
     place = "|".join(str(letter[name]) for name in ("topic", "partition", "offset"))
     one = in_another_shell(kept_demo, f"psastream dlq show '{place}'")
     assert f"dead letter: {place}" in one.stdout and '"after": {' in one.stdout
+    assert json.loads(asked(kept_demo, "dlq", "show", place, "--json").stdout) == letter
     none = in_another_shell(kept_demo, "psastream dlq list --code record.decode")
     assert none.stdout == "0 kept\n"
     waits = in_another_shell(kept_demo, "psastream exceptions list").stdout
     assert "dead letters: 1 of src.inhouse.time_entries" in waits
     assert "\n  Baltyk routing study (PL), for Baltyk Logistyka\n" in waits
+    (listed,) = json.loads(
+        asked(kept_demo, "exceptions", "list", "--target", "netsuite", "--json").stdout
+    )
+    whole = asked(kept_demo, "exceptions", "show", listed["exception_id"], "--json")
+    assert json.loads(whole.stdout) == listed
+    assert (listed["customer"], listed["raised_at"][-1]) == ("Baltyk Logistyka", "Z")
+    unheld = asked(kept_demo, "exceptions", "release", listed["exception_id"])
+    assert (unheld.exit_code, "not held back" in unheld.stderr) == (2, True)
     chosen = in_another_shell(kept_demo, "psastream exceptions list --target netsuite").stdout
     assert "dead letters" not in chosen and "1 open; 41,505.12 PLN" in chosen
 

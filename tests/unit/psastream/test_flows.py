@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
@@ -55,3 +57,10 @@ def test_the_command_needs_nothing_but_the_landscape(
     result = CliRunner().invoke(app, ["flows", *option])
     assert result.exit_code == 0
     assert result.output.startswith(first)
+
+
+def test_flows_are_json_where_that_is_asked_for() -> None:
+    shown = CliRunner().invoke(app, ["flows", "--json"])
+    told = {each["system"]: each for each in json.loads(shown.stdout)}
+    assert told["float"]["role"] == "resource"
+    assert "upsert_project" in told["netsuite"]["takes"]
