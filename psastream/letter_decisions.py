@@ -18,7 +18,7 @@ import typer
 from confluent_kafka import KafkaException, Producer
 
 from psastream.landscape import read_firm
-from psastream.letters import DECISIONS, TOPIC, Letter, read_by_key, read_decisions
+from psastream.letters import DECISIONS, TOPIC, UNREADABLE, Letter, read_by_key, read_decisions
 from psastream.lines import instant, printable
 from psastream.people import is_meant, who
 from runtime.kafka import make_producer, require_broker
@@ -98,6 +98,8 @@ def plan_of(
 def obstacle_to(letter: Letter, topics: Mapping[str, Topic]) -> str:
     """Return why a record cannot be published again; nothing where it can."""
     topic = letter["topic"]
+    if letter is UNREADABLE:
+        return "nobody can read it: find who writes to psa.dlq"
     if letter["partition"] is None:
         return "its reader refused it before it was published; correct it at its source"
     if topic not in topics:

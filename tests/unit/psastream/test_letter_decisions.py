@@ -14,6 +14,7 @@ from psastream.letter_decisions import (
     obstacle_to,
     plan_of,
 )
+from psastream.letters import UNREADABLE, Letter
 from psastream.people import is_meant, who
 from schemas.errors import ConfigError
 from tests.support.catalogue import BY_NAME
@@ -37,9 +38,10 @@ def letter(topic: str = "src.float.role", **fields: Any) -> dict[str, Any]:
         (letter("psa.command.float"), "psastream reread"),
         (letter("psa.internal.calendar"), "psastream reread"),
         (letter(value=None), "too large to be kept"),
+        (UNREADABLE, "nobody can read it"),
     ],
 )
-def test_what_cannot_be_published_again_says_why(found: dict[str, Any], obstacle: str) -> None:
+def test_what_cannot_be_published_again_says_why(found: Letter, obstacle: str) -> None:
     said = obstacle_to(found, BY_NAME)
     assert obstacle in said
     assert bool(said) is bool(obstacle)
