@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo picture test test-parts test-engine test-story test-unit test-connectors \
-	test-property conformance alerts outside properties mutants crash seeds fuzz check format bench bench-pipeline \
+	test-property conformance prove-bi alerts outside properties mutants crash seeds fuzz check format bench bench-pipeline \
 	bench-latency bench-latency-database bench-idle bench-sizes bench-read-model profile clean
 
 help: ## Show this list
@@ -60,6 +60,9 @@ test-property: $(READY)
 
 conformance: $(READY) ## Hold every system to the clauses of docs/conformance.md, and a bad one
 	@$(PYTEST) tests/conformance
+
+prove-bi: $(READY) ## Ask the semantic layer of three demos with kills, against their topics (SEEDS=3)
+	@$(if $(SEEDS),PSASTREAM_TEST_SEEDS=$(SEEDS)) $(PYTEST) tests/bi $(ARGS)
 
 alerts: $(READY) ## Let promtool try that every alert fires when it should
 	@$(PYTEST) tests/alerts

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,13 +55,21 @@ def kept_demo() -> Iterator[KeptDemo]:
 
     In its middle the process that keeps the read model is killed: nothing else may tell.
     """
+    with running_demo("--kill", "readmodel@hours:100") as demo:
+        yield demo
+
+
+@contextmanager
+def running_demo(*options: str) -> Iterator[KeptDemo]:
+    """A demo that stays up for the length of the block, once it has told everything."""
     with stack_directory() as directory:
         log = directory / "demo.log"
         command = [sys.executable, "-m", "psastream", "demo", "--keep", "--entries", str(ENTRIES)]
-        command += ["--kill", "readmodel@hours:100"]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*command, "--data-dir", str(directory / "data")], stdout=output, stderr=output
+                [*command, *options, "--data-dir", str(directory / "data")],
+                stdout=output,
+                stderr=output,
             )
         try:
             printed = eventually(lambda: _ready(process, log), deadline_s=DEADLINE_S)

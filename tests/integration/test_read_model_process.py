@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -16,10 +14,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from typer.testing import CliRunner, Result
 
+from psastream.cli import app
 from psastream.exits import Exit
 from psastream.read_model.landing import landing_tables
-from psastream.read_model.process import rebuild
+from psastream.read_model.process import migrate, rebuild
 from psastream.read_model.status import read_status
 from psastream.read_model.store import Generation, Store
 from runtime.kafka import KafkaSettings, create_topics, make_producer
@@ -77,13 +77,9 @@ class Running:
             put("psa.rate_card", f"rate-{number % 50}", card)
         assert producer.flush(30) == 0
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str) -> Result:
         """Run a command to its end."""
-        command = [sys.executable, "-m", "psastream", NAME, *words]
-        environment = {**os.environ, **self.environment}
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        return CliRunner().invoke(app, [NAME, *words], env=dict(self.environment))
 
     def start(self) -> None:
         if self.stack.is_running(NAME):
@@ -157,6 +153,23 @@ def test_killed_at_any_place_it_holds_every_row_once(running: Running) -> None:
     assert running.count("SELECT count(*) FROM psa.fact_time_entry") > 400
 
 
+def test_a_place_that_its_topic_does_not_have_makes_it_be_filled_anew(running: Running) -> None:
+    running.start()
+    before = running.live()
+    running.stack.kill(NAME)
+    with psycopg.connect(running.url) as connection:
+        connection.execute(
+            "UPDATE read_model.place SET next_offset = 1000000"
+            " WHERE topic = 'psa.role' AND partition = 0"
+        )
+    running.stack.restart(NAME)
+    assert before is not None
+    eventually(
+        lambda: (live := running.live()) and live.number > before.number, deadline_s=DEADLINE_S
+    )
+    running.require_equal()
+
+
 def test_a_rebuild_goes_on_beside_it_and_it_follows_the_new_one(running: Running) -> None:
     running.start()
     before = running.live()
@@ -183,27 +196,10 @@ def test_a_table_that_was_dropped_is_told_and_a_rebuild_cures_it(running: Runnin
     assert "psastream readmodel rebuild" in running.stack.log(NAME)
     assert running.stack.is_running(NAME)
     told = running.command("rebuild")
-    assert told.returncode == 0, told.stderr
+    assert told.exit_code == 0, told.stderr
     assert told.stdout.startswith("generation ")
     running.require_equal()
     assert running.count("SELECT count(*) FROM psa.pay_rate") == 50
-
-
-def test_a_place_that_its_topic_does_not_have_makes_it_be_filled_anew(running: Running) -> None:
-    running.start()
-    before = running.live()
-    running.stack.stop(NAME)
-    with psycopg.connect(running.url) as connection:
-        connection.execute(
-            "UPDATE read_model.place SET next_offset = 1000000"
-            " WHERE topic = 'psa.role' AND partition = 0"
-        )
-    running.stack.restart(NAME)
-    assert before is not None
-    eventually(
-        lambda: (live := running.live()) and live.number > before.number, deadline_s=DEADLINE_S
-    )
-    running.require_equal()
 
 
 def test_status_says_what_there_is_and_what_is_missing(running: Running) -> None:
@@ -212,18 +208,18 @@ def test_status_says_what_there_is_and_what_is_missing(running: Running) -> None
     found = json.loads(running.command("status", "--json").stdout)
     assert found["topics"]["psa.rate_card"] == {"rows": 50, "behind": 0}
     assert found["unreadable"] == []
-    running.stack.stop(NAME)
+    running.stack.kill(NAME)
     running.write(range(11_000, 11_001), Random(6))
     told = running.command("status")
-    assert told.returncode == 1
+    assert told.exit_code == 1
     assert "messages are not in yet" in told.stdout
     assert max(map(len, told.stdout.splitlines())) <= 80
-    assert running.command("migrate").stdout == "up to date\n"
+    assert migrate(running.settings) == []
 
 
 def test_without_a_database_a_command_says_in_a_line_what_to_set(running: Running) -> None:
     environment = {**running.environment, "PSASTREAM_READ_MODEL_URL": "postgresql://127.0.0.1:9/x"}
     away = Running(**{**vars(running), "environment": environment}).command("status")
-    assert away.returncode == 1
+    assert away.exit_code == 1
     assert away.stderr.startswith("psastream: the read model does not answer: ")
     assert len(away.stderr.splitlines()) == 2

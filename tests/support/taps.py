@@ -13,14 +13,17 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-LOCKS: Final = Path(__file__).parents[2] / "requirements" / "taps"
+LOCKS: Final = Path(__file__).parents[2] / "requirements"
 ENVIRONMENTS: Final = Path(sys.prefix) / "taps"
 _UV: Final = Path(sys.executable).with_name("uv")
 
 
-def installed(name: str) -> Path:
-    """Return the executable of a tap, installed if it was not. Raises CalledProcessError."""
-    lock = LOCKS / f"{name}.lock"
+def installed(name: str, kind: str = "taps") -> Path:
+    """Return the executable of a tap, or of a tool of another kind, installed if it was not.
+
+    Raises CalledProcessError.
+    """
+    lock = LOCKS / kind / f"{name}.lock"
     digest = blake2b(lock.read_bytes(), digest_size=6).hexdigest()
     folder = ENVIRONMENTS / f"{name}-{digest}"
     ENVIRONMENTS.mkdir(exist_ok=True)

@@ -1,0 +1,1 @@
+SELECT * FROM {{ source('psa', 'fact_time_entry') }}

@@ -1,0 +1,1 @@
+SELECT date AS date_day FROM {{ source('psa', 'dim_date') }}
