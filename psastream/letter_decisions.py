@@ -29,7 +29,7 @@ from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailableError, ConfigError
 from schemas.routing import partition_of
-from schemas.topics import BY_NAME, COMMAND_PREFIX, Topic
+from schemas.topics import BY_NAME, COMMAND_PREFIX, SOURCE_PREFIX, Topic
 
 TRANSACTIONAL_ID: Final = "psastream-dlq"
 TRANSACTION_MS: Final = 60_000
@@ -104,8 +104,11 @@ def obstacle_to(letter: Letter, topics: Mapping[str, Topic]) -> str:
         return "its reader refused it before it was published; correct it at its source"
     if topic not in topics:
         return f"the firm has no topic {topic}"
-    if topic.startswith((COMMAND_PREFIX, INTERNAL)):
-        return "tables make it anew from their own topics (psastream reread)"
+    if not topic.startswith(f"{SOURCE_PREFIX}."):
+        # Whoever reads the topic as a table takes the last record of a key for the row.
+        is_made = topic.startswith((COMMAND_PREFIX, INTERNAL))
+        reason = "tables make it anew from their own topics" if is_made else "a later one may stand"
+        return f"{reason}: psastream reread {'' if is_made else topic}".strip()
     if letter["value"] is None:
         return "it was too large to be kept; read it at its place in its topic"
     return ""

@@ -32,7 +32,7 @@ def letter(topic: str = "src.float.role", **fields: Any) -> dict[str, Any]:
     ("found", "obstacle"),
     [
         (letter(), ""),
-        (letter("psa.project"), ""),
+        (letter("psa.project"), "psastream reread psa.project"),
         (letter(partition=None, offset=None), "correct it at its source"),
         (letter("src.gone.rows"), "no topic src.gone.rows"),
         (letter("psa.command.float"), "psastream reread"),
