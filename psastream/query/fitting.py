@@ -15,7 +15,14 @@ from rich.cells import cell_len, chop_cells
 GAP: Final = 2
 TEXT_MIN: Final = 20
 """To so many columns a text is cut, in its middle: names of one project differ at their ends."""
-HEADERS: Final = {"currency": "ccy"}
+LONG_TEXT: Final = 40
+WORD: Final = 16
+"""So long a text is one of the words of a column, such as a state."""
+IDS: Final = ("_ref", "_id", "_key")
+NAMES: Final = ("project", "person", "customer", "name")
+COUNTS: Final = ("INTEGER", "BIGINT")
+CURRENCY: Final = "currency"
+HEADERS: Final = {CURRENCY: "ccy"}
 """Shorter headers, where a table is too wide."""
 
 
@@ -65,19 +72,27 @@ def fitted(columns: Sequence[Column], width: int) -> Fitted | None:
 
 
 def _least_wanted(columns: Sequence[Column]) -> Iterator[str]:
-    """Yield the names of columns that may be left out, in their order."""
+    """Yield the names of columns that may be left out, in their order: never the first of names,
+    and a currency last, without which amounts say nothing.
+    """
     names = {each.name for each in columns}
     ranks: Sequence[Callable[[Column], bool]] = (
-        lambda each: each.name.endswith(("_ref", "_id")),
+        lambda each: each.name.endswith(IDS),
         lambda each: each.kind.startswith("TIMESTAMP"),
         lambda each: not any(each.cells),
         lambda each: each.name.removesuffix("seconds") + "hours" in names - {each.name},
         lambda each: each.kind == "BOOLEAN",
-        lambda each: each.is_text and each.width > TEXT_MIN // 2 and each is not first,
+        lambda each: each.is_text and each.width > LONG_TEXT,
+        lambda each: each.is_text and each.width > WORD and each.name not in NAMES,
+        lambda each: each.is_text and each.width > WORD,
+        lambda each: each.kind in COUNTS,
         lambda each: each.name.endswith("_ratio"),
+        lambda each: each.name != CURRENCY,
+        lambda _: True,
     )
-    texts = [each for each in columns if each.is_text and not ranks[0](each)]
-    first = texts[0] if texts else columns[0]
+    texts = [each for each in columns if each.is_text and not each.name.endswith(IDS)]
+    first = next((each for each in texts if each.name in NAMES and any(each.cells)), None)
+    first = first or next(iter(texts), columns[0])
     told: set[str] = set()
     for is_of_rank in ranks:
         for each in reversed(columns):

@@ -94,15 +94,31 @@ def _print_table(answer: Answer, out: TextIO, width: int | None) -> None:
     size = sum(max(cell_len(each.name), each.width) + GAP for each in columns) - GAP
     if width is None or size <= width:
         _print_lines(names, columns, out)
-    elif answer.names_no_columns and (found := fitted(columns, width)) is not None:
+    elif answer.names_no_columns and (found := fitted(_rounded(answer, rows), width)) is not None:
         _print_lines(found.headers, found.columns, out)
         left_out = found.left_out
     else:
         _print_rows(names, [each.cells for each in columns], out)
     out.write(f"{len(rows)} row{'' if len(rows) == 1 else 's'}\n")
     if left_out:
-        words = f"left out, to fit: {', '.join(left_out)} (SELECT names columns, --json has all)"
+        words = (
+            f"left out, to fit: {', '.join(left_out)}; amounts are rounded (SELECT names columns,"
+            " --json has all)"
+        )
         out.write("\n".join(textwrap.wrap(words, width or len(words))) + "\n")
+
+
+def _rounded(answer: Answer, rows: Sequence[tuple[Any, ...]]) -> list[Column]:
+    """Return the columns with as many digits as people read: of money two, of ratios four."""
+    columns = zip(*rows, strict=True) if rows else ([] for _ in answer.columns)
+    return [
+        Column(name, kind, [_short(value, 4 if name.endswith("_ratio") else 2) for value in values])
+        for (name, kind), values in zip(answer.columns, columns, strict=True)
+    ]
+
+
+def _short(value: object, digits: int) -> str:
+    return f"{value:.{digits}f}" if isinstance(value, Decimal) else shown(value)
 
 
 def _columns(answer: Answer, rows: Sequence[tuple[Any, ...]]) -> list[list[str]]:

@@ -96,12 +96,32 @@ def test_a_view_that_is_too_wide_is_a_table_of_what_people_read() -> None:
     print_answer(answer, Form.TABLE, out, width=80)
     header, _, first, second, *told = out.getvalue().splitlines()
     assert header.split() == ["project", "month", "ccy", "hours", "revenue", "cost", "margin"]
-    assert first.startswith("Nordlicht") and "(DE)  2026-09" in first and "8677.336668" in first
+    assert first.startswith("Nordlicht") and "(DE)  2026-09" in first and " 8677.34 " in first
     assert "(GB)  2026-10" in second and "…" in second
     assert max(map(len, out.getvalue().splitlines())) <= 80
     said = " ".join(told)
-    for name in ("project_ref", "customer", "as_of", "margin_ratio"):
+    for name in ("project_ref", "customer", "as_of", "margin_ratio", "amounts are rounded"):
         assert name in said
+
+
+def test_states_currencies_and_whom_it_is_about_stay() -> None:
+    """Words are short, and what a row is about is a name."""
+    columns = (
+        ("natural_key", "VARCHAR"),
+        ("state", "VARCHAR"),
+        ("detail", "VARCHAR"),
+        ("project", "VARCHAR"),
+        ("amount", "DECIMAL(38,6)"),
+        ("currency", "VARCHAR"),
+        ("attempts", "INTEGER"),
+    )
+    row = ("netsuite:project:eng-hij7bx6whcde-de", "non_billable", "y" * 60, "z" * 30, 1, "EUR", 2)
+    out = io.StringIO()
+    print_answer(Answer(columns, iter([row]), names_no_columns=True), Form.TABLE, out, width=60)
+    assert out.getvalue().split()[:5] == ["state", "project", "amount", "ccy", "attempts"]
+    out = io.StringIO()
+    print_answer(Answer(columns, iter([row]), names_no_columns=True), Form.TABLE, out, width=30)
+    assert out.getvalue().split()[:2] == ["project", "ccy"]
 
 
 @pytest.mark.parametrize("names_no_columns", [True, False])
