@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import Final
 
 import typer
 
@@ -14,6 +15,8 @@ from runtime.logs import configure_logs
 from runtime.secrets import mask
 from runtime.settings import Settings
 from schemas.errors import ConfigError, PsaStreamError
+
+ERRORS_PAGE: Final = "docs/errors.md"
 
 
 class Exit(IntEnum):
@@ -38,10 +41,11 @@ def errors_as_exit_codes() -> Iterator[None]:
 
 
 def print_error(error: PsaStreamError) -> None:
-    """Print what is wrong on standard error, and what to do."""
+    """Print what is wrong on standard error, what to do, and where its code is explained."""
     sys.stderr.write(mask(f"psastream: {error.detail}\n"))
     if error.hint:
         sys.stderr.write(mask(f"  try: {error.hint}\n"))
+    sys.stderr.write(f"  see: {ERRORS_PAGE}#{error.code}\n")
 
 
 def settings_from_environment() -> Settings:

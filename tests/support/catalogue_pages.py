@@ -52,7 +52,9 @@ from tests.support.faults import KINDS, proofs
 from tests.support.metric_catalogue import product_metrics
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
-PACKAGES: Final = ("schemas", "tables", "streams", "connectors", "runtime", "sandbox")
+PACKAGES: Final = (
+    "schemas", "tables", "streams", "connectors", "runtime", "sandbox", "psastream",
+)  # fmt: skip
 ENTRY_POINTS: Final = ("__main__", "leash")  # modules that are programs
 MARKER: Final = "<!-- {edge} {name}: python -m tests.support.catalogue_pages -->"
 
@@ -192,7 +194,12 @@ def errors() -> str:
     return _table(
         ("code", "class", "what the process does", "meaning"),
         (
-            (f"`{code}`", f"`{it.__name__}`", _action(it), _first_line(it.__doc__))
+            (
+                f'<a id="{code}"></a>`{code}`',
+                f"`{it.__name__}`",
+                _action(it),
+                _first_line(it.__doc__),
+            )
             for code, it in sorted(found.items())
         ),
     )

@@ -50,7 +50,7 @@ def test_a_wrong_query_is_told_before_a_broker_is_asked(query: str, said: str) -
     assert (shown.exit_code, shown.stdout) == (2, "")
     assert said in shown.stderr
     assert "\n  try: " in shown.stderr
-    assert len(shown.stderr.splitlines()) == 2
+    assert len(shown.stderr.splitlines()) == 3
 
 
 def test_the_shell_answers_one_after_the_other_and_goes_on_after_an_error() -> None:
