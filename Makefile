@@ -9,8 +9,8 @@ PYTEST = $(BIN)/python -m pytest -m "not crash" --durations=15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo picture test test-parts test-engine test-story test-unit test-connectors \
-	test-property conformance prove-bi alerts outside properties mutants crash seeds fuzz check format bench bench-pipeline \
+.PHONY: help setup demo wheel picture test test-parts test-engine test-story test-unit test-connectors \
+	test-property conformance docs prove-bi alerts outside properties mutants crash seeds fuzz check format bench bench-pipeline \
 	bench-latency bench-latency-database bench-idle bench-sizes bench-read-model profile clean
 
 help: ## Show this list
@@ -30,6 +30,9 @@ $(READY): requirements/all.lock requirements/bootstrap.lock pyproject.toml
 
 demo: $(READY) ## Run a firm's story through the real parts and compare the books (ARGS="--keep", ARGS="--seed 7")
 	@$(BIN)/psastream demo $(ARGS)
+
+wheel: $(READY) ## Build the package into dist/
+	@$(BIN)/uv build --quiet --wheel --clear --out-dir dist .
 
 picture: $(READY) ## Run the demo and draw its end (docs/images/demo.svg)
 	@$(BIN)/psastream demo --picture docs/images/demo.svg $(ARGS)
@@ -60,6 +63,9 @@ test-property: $(READY)
 
 conformance: $(READY) ## Hold every system to the clauses of docs/conformance.md, and a bad one
 	@$(PYTEST) tests/conformance
+
+docs: $(READY) ## Run every command that README and docs show, and the package in a clean environment
+	@$(PYTEST) $(or $(ARGS),tests/docs)
 
 prove-bi: $(READY) ## Ask the semantic layer of three demos with kills, against their topics (SEEDS=3)
 	@$(if $(SEEDS),PSASTREAM_TEST_SEEDS=$(SEEDS)) $(PYTEST) tests/bi $(ARGS)

@@ -40,12 +40,14 @@ def demo(  # noqa: PLR0917 - each parameter is an option on the command line
     """
     from psastream.running import run
     from runtime.logs import configure_logs
-    from sandbox.demo.options import DemoOptions, Disruption, StoryLandscape
-    from sandbox.demo.run import run_demo
-    from sandbox.stack.settings import cache_dir_from
 
     configure_logs(json=False, level="ERROR")  # the parts log to files of their own
     with errors_as_exit_codes():
+        _require_sandbox()
+        from sandbox.demo.options import DemoOptions, Disruption, StoryLandscape
+        from sandbox.demo.run import run_demo
+        from sandbox.stack.settings import cache_dir_from
+
         options = DemoOptions(
             data_dir=data_dir.resolve(),
             cache_dir=cache_dir_from(os.environ),
@@ -74,11 +76,13 @@ def up(
     """Run all processes on your own broker and connector files; start what is not named."""
     from psastream.check.files import Files
     from psastream.running import run
-    from psastream.up import UpOptions, run_up
     from runtime.logs import configure_logs
 
     configure_logs(json=False, level="WARNING")
     with errors_as_exit_codes():
+        _require_sandbox()
+        from psastream.up import UpOptions, run_up
+
         files = Files(source or (), sink or (), database or ())
         options = UpOptions(data_dir.resolve(), files, read_model)
         raise typer.Exit(run(run_up(options)))
@@ -111,3 +115,11 @@ def dispatch(config: Config) -> None:
 
     with errors_as_exit_codes():
         raise typer.Exit(run_dispatcher(settings_from_environment(), config))
+
+
+def _require_sandbox() -> None:
+    """Raise MissingPackageError where the extra is missing whose packages its modules import."""
+    from sandbox.stack.packages import package_directory
+
+    for name in ("platformdirs", "psutil"):
+        package_directory(name)

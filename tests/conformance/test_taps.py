@@ -13,7 +13,7 @@ from psastream.cli import app
 from psastream.conformance.clauses import OF_TAPS_TOO, TAP_CLAUSES
 from psastream.conformance.suite import conform
 from tests.conformance.bad_tap import subject_with, write_visits
-from tests.support.pages import write_files
+from tests.support.blocks import write_files
 
 FAULTS: Final = {
     "reads another column": "whole list",
@@ -69,7 +69,7 @@ def test_the_command_judges_a_folder_of_a_tap(tmp_path: Path) -> None:
 
 
 def test_the_folder_of_the_page_is_judged(tmp_path: Path) -> None:
-    write_files("singer.md", tmp_path)
+    write_files("docs/singer.md", tmp_path)
     folder = tmp_path / "worklog"
     (folder / "conformance.yaml").write_text(DOCUMENTED)
     (folder / "samples").mkdir()

@@ -36,7 +36,6 @@ from sandbox.vendors.oauth import ENVIRONMENT_FILE
 from schemas.topics import BOOKMARKS, STATE_LOGS, state_topic
 from streams.agents.lookups import PROJECTIONS
 from tables.measures.own_rows import PARTIAL_TOPIC
-from tests.e2e.conftest import KeptDemo
 from tests.support.catalogue import CATALOGUE
 from tests.support.dashboards import (
     FILES,
@@ -46,6 +45,7 @@ from tests.support.dashboards import (
     something,
 )
 from tests.support.eventually import eventually
+from tests.support.kept_demo import KeptDemo
 from tests.support.read_model import differences
 
 pytestmark = pytest.mark.stack

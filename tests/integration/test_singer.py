@@ -22,7 +22,7 @@ from connectors.polled.poller import ObjectPoller
 from connectors.systems import Systems
 from runtime.secrets import forget
 from schemas.errors import TransientError
-from tests.support.pages import write_files
+from tests.support.blocks import write_files
 from tests.support.polled import Clock, MemoryLog
 from tests.support.taps import installed
 from tests.support.vendor_server import serving
@@ -118,7 +118,7 @@ def _processes_that_show(secret: str) -> Iterator[str]:
 
 
 def connector_of(tmp_path: Path, tap: str, url: str) -> Connector:
-    write_files("singer.md", tmp_path)
+    write_files("docs/singer.md", tmp_path)
     if tap == "tap-rest-api":
         (tmp_path / "schemas").mkdir()
         (tmp_path / "schemas" / "entries.json").write_text(json.dumps(SCHEMA))

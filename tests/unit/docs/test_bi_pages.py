@@ -65,11 +65,3 @@ def test_the_views_answer_the_queries_of_a_page_on_the_read_model(page: str) -> 
 def test_the_first_page_leads_to_all_of_them() -> None:
     linked = set(re.findall(r"\(([\w-]+\.md)\)", (BI / "README.md").read_text()))
     assert linked == {page.name for page in BI.glob("*.md")} - {"README.md"}
-
-
-def test_commands_of_the_pages_are_those_of_the_tool() -> None:
-    # Those of another tool are run in its own environment, by tests/bi.
-    pages = [page.name for page in BI.glob("*.md") if page.name != "semantic-layer.md"]
-    shown = [line for page in pages for block in blocks(page, "sh") for line in block.splitlines()]
-    named = {" ".join(line.split()[:2]) for line in shown}
-    assert named == {"psastream sql", "psastream export"}

@@ -15,12 +15,16 @@ from psastream.check.files import Configuration, Files, read_configuration
 from psastream.cli import app
 from psastream.verdict import Verdict
 from sandbox.demo.options import Disruption, StoryLandscape
+from tests.support.blocks import blocks
 from tests.support.catalogue_pages import DOCS
 
 REPOSITORY = DOCS.parent
-README = (REPOSITORY / "README.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").splitlines()]
+LINES = [
+    command.replace("\\\n", " ")
+    for block in blocks()
+    if block.page == "README.md"
+    for command in block.commands
+]
 EXPORTS = dict(
     word.split("=", 1)
     for line in LINES
@@ -58,13 +62,6 @@ def test_without_one_of_them_up_says_which_before_anything_starts() -> None:
         read = configuration({key: value for key, value in VARIABLES.items() if key != name})
         failing = [each.detail for each in read.findings if each.verdict is Verdict.FAIL]
         assert failing and all(name in detail for detail in failing)
-
-
-def test_every_target_of_make_that_is_named_exists() -> None:
-    makefile = (REPOSITORY / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
-    named = set(re.findall(r"^make ([a-z-]+)", "\n".join(LINES), re.MULTILINE))
-    assert {"demo", "test", "fuzz"} <= named <= targets
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/demo.md"])

@@ -1,64 +1,25 @@
-"""The tutorial of REST sources, done as it says: its files written, its commands run."""
+"""The tutorial of REST sources: the poller reads its API by its files."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from aiohttp import web
-from typer.testing import CliRunner
 
 from connectors.polled.main import load_source
 from connectors.systems import Systems
-from psastream.cli import app
-from tests.support.catalogue_pages import DOCS
+from tests.support.blocks import write_files
 from tests.support.vendor_server import serving
-
-PAGE: Final = (DOCS / "rest-tutorial.md").read_text()
-BLOCK: Final = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-BLOCKS: Final = BLOCK.findall(PAGE)
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path) -> Path:
     """A folder with every file that the page names."""
-    for kind, name, text in BLOCKS:
-        if kind != "sh" and name:
-            file = tmp_path / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-
-
-def run(line: str, environment: dict[str, str]) -> str:
-    result = CliRunner().invoke(app, shlex.split(line)[1:], env=environment)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def test_the_commands_say_what_the_page_says(folder: Path) -> None:
-    environment: dict[str, str] = {}
-    said: list[str] = []
-    for kind, name, text in BLOCKS:
-        if kind == "sh" and name != "broker":
-            for line in text.splitlines():
-                if line.startswith("export "):
-                    words = shlex.split(line)[1:]
-                    environment |= dict(word.split("=", 1) for word in words)
-                else:
-                    said.append(run(line, environment))
-        elif kind == "text":
-            assert said[-1] == text
-    tried, flows = said[-2:]
-    for word in re.findall(r"`(\w+=[\w:]+)`", PAGE):
-        assert word in tried.split()
-    assert "worklog" in flows
+    write_files("docs/rest-tutorial.md", tmp_path)
+    return tmp_path
 
 
 def test_the_connector_file_polls_both_objects(folder: Path) -> None:

@@ -1,0 +1,32 @@
+"""Fixtures of the tests of what pages show."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.blocks import REPOSITORY, needing
+from tests.support.kept_demo import KeptDemo, keeping
+
+DATA = REPOSITORY / ".psastream" / "demo"
+
+
+@pytest.fixture(scope="session")
+def first_hour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptDemo]:
+    """The demo as its tutorial starts it, which stays up."""
+    (block,) = needing("kept")
+    (command,) = block.commands
+    log = tmp_path_factory.mktemp("demo") / "demo.log"
+    with keeping(shlex.split(command), REPOSITORY, log, DATA) as demo:
+        yield demo
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder that has the connectors and the local data of the checkout."""
+    for name in ("connectors", ".psastream"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    return tmp_path
