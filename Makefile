@@ -73,7 +73,7 @@ prove-bi: $(READY) ## Ask the semantic layer of three demos with kills, against 
 alerts: $(READY) ## Let promtool try that every alert fires when it should
 	@$(PYTEST) tests/alerts
 
-outside: $(READY) ## Capture a database nobody here designed, and compare with SQL over its rows
+outside: $(READY) ## Capture a database nobody here designed, against SQL over its rows; Iceberg tables
 	@$(PYTEST) $(or $(ARGS),tests/outside)
 
 properties: $(READY) ## Run the property tests with many examples each (TIMES=20)

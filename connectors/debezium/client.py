@@ -136,7 +136,8 @@ def read_connector_file(path: Path) -> ConnectorFile:
             f"{path}: its name {name!a} is none", hint="letters, digits, and . _ - between them"
         )
     prefix = config.get("topic.prefix")
-    if prefix != SOURCE_PREFIX:
+    is_sink = not config.keys().isdisjoint(("topics", "topics.regex"))
+    if prefix != SOURCE_PREFIX and not is_sink:
         raise ConfigError(
             f"{path}: topic.prefix is {prefix!a}, not {SOURCE_PREFIX}",
             hint="topics are named src.<schema>.<table>; others are read by nobody",

@@ -95,6 +95,8 @@ def worker_properties(
         "config.providers.env.param.allowlist.pattern": "|".join(
             [*DATABASE_VARIABLES, "PSASTREAM_REGISTRY_URL", *sorted(map(re.escape, variables))]
         ),
+        # What is rolled back is no row of a sink.
+        "consumer.isolation.level": "read_committed",
         "producer.compression.type": "zstd",
         "producer.max.request.size": MESSAGE_MAX_BYTES,
         "offset.flush.interval.ms": 1000,

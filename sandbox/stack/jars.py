@@ -56,9 +56,9 @@ def parse_lock(text: str) -> tuple[LockedJar, ...]:
     return tuple(jars)
 
 
-def read_lock() -> tuple[LockedJar, ...]:
-    """The jars of the embedded stack."""
-    return parse_lock(resources.files("sandbox.stack").joinpath("jars.lock").read_text())
+def read_lock(name: str = "jars.lock") -> tuple[LockedJar, ...]:
+    """The jars of a lock: those of the embedded stack, or of `lake.lock`."""
+    return parse_lock(resources.files("sandbox.stack").joinpath(name).read_text())
 
 
 async def fetch_jars(

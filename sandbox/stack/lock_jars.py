@@ -1,4 +1,5 @@
-"""Writes `jars.lock`: `python -m sandbox.stack.lock_jars`, after a change of a version below.
+"""Writes `jars.lock` and `lake.lock`: `python -m sandbox.stack.lock_jars`, after a change of a
+version below.
 
 A maintainer's tool; running the stack never resolves anything.
 """
@@ -11,6 +12,7 @@ from sandbox.stack.packages import import_package
 
 KAFKA_VERSION = "4.1.1"
 DEBEZIUM_VERSION = "3.3.1.Final"
+ICEBERG_VERSION = "1.12.0"
 KAFKA_ROOTS = (
     f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
     f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}",
@@ -20,9 +22,19 @@ KAFKA_ROOTS = (
     "org.slf4j:slf4j-simple:1.7.36",
 )
 DEBEZIUM_ROOT = f"io.debezium:debezium-connector-postgres:{DEBEZIUM_VERSION}"
+LAKE_ROOTS = (
+    # Of several versions the nearest is taken, and Parquet's Avro is too old for Iceberg.
+    "org.apache.avro:avro:1.12.2",
+    f"org.apache.iceberg:iceberg-kafka-connect:{ICEBERG_VERSION}",
+    f"org.apache.iceberg:iceberg-kafka-connect-transforms:{ICEBERG_VERSION}",
+    f"org.apache.iceberg:iceberg-parquet:{ICEBERG_VERSION}",
+    # Files of a disk or of HDFS; earlier versions ask Java 25 for what it no longer has.
+    "org.apache.hadoop:hadoop-client-runtime:3.5.0",
+    "org.postgresql:postgresql:42.7.7",
+)
 
 HEADER = """\
-# Jars of the embedded stack. Written by `python -m sandbox.stack.lock_jars`; do not edit.
+# {what} Written by `python -m sandbox.stack.lock_jars`; do not edit.
 # class path, organisation:artifact:version, sha256
 """
 
@@ -39,17 +51,34 @@ def resolve(roots: Iterable[str]) -> dict[tuple[str, str], tuple[str, str]]:
     }
 
 
-def lock_text() -> str:
+def lock_texts() -> dict[str, str]:
+    """The text of each lock by the name of its file."""
     kafka = resolve(KAFKA_ROOTS)
     # Connect offers its own libraries to a plugin, which therefore carries only the rest.
-    plugin = {key: value for key, value in resolve([DEBEZIUM_ROOT]).items() if key not in kafka}
+    # A lock names no classifiers, which ORC's jars have; tables are of Parquet.
+    debezium, lake = (
+        {
+            key: value
+            for key, value in resolve(roots).items()
+            if key not in kafka and key[0] != "org.apache.orc"
+        }
+        for roots in ([DEBEZIUM_ROOT], LAKE_ROOTS)
+    )
+    return {
+        "jars.lock": _text("Jars of the embedded stack.", kafka=kafka, debezium=debezium),
+        "lake.lock": _text("Jars of the plugin that writes Iceberg tables.", lake=lake),
+    }
+
+
+def _text(what: str, **groups: dict[tuple[str, str], tuple[str, str]]) -> str:
     lines = [
         f"{group} {organisation}:{artifact}:{version} {sha256}"
-        for group, jars in (("kafka", kafka), ("debezium", plugin))
+        for group, jars in groups.items()
         for (organisation, artifact), (version, sha256) in sorted(jars.items())
     ]
-    return HEADER + "\n".join(lines) + "\n"
+    return HEADER.format(what=what) + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("jars.lock").write_text(lock_text())
+    for name, text in lock_texts().items():
+        Path(__file__).with_name(name).write_text(text)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ from connectors.debezium.watcher import (
     WatcherMetrics,
 )
 from connectors.toolkit.faults import UnreadableBodyError
+from psastream.query.session import public_topics
 from schemas.errors import ConfigError, ReplicationSlotLostError, TargetBusyError
-from tests.support.catalogue import SOURCES
+from tests.support.catalogue import CATALOGUE, SOURCES
 from tests.support.vendor_server import serving, vendor_at
 
 FILE = Path(__file__).parents[3] / "connectors" / "vendors" / "inhouse" / "connector.json"
@@ -51,6 +53,17 @@ def test_the_variables_of_a_file_are_those_that_it_names(tmp_path: Path) -> None
     path.write_text(json.dumps({"name": "x", "config": config}))
     assert read_connector_file(path).variables == {"A_1", "_b"}
     assert "INHOUSE_PSA_HOST" in read_connector_file(FILE).variables
+
+
+def test_a_sink_names_its_topics_and_has_no_prefix_of_them() -> None:
+    lake = read_connector_file(FILE.parents[3] / "deploy" / "lake" / "connector.json")
+    topics = re.compile(lake.config["topics.regex"])
+    written = {topic.name for topic in CATALOGUE if topics.fullmatch(topic.name)}
+    public = {topic.name for topic in public_topics(CATALOGUE)}
+    assert written == {
+        name for name in public if name != "psa.dlq" and not name.startswith("psa.command.")
+    }
+    assert lake.variables >= {"LAKE_CATALOG", "LAKE_WAREHOUSE", "PSASTREAM_REGISTRY_URL"}
 
 
 def test_money_and_quiet_tables_are_safe() -> None:

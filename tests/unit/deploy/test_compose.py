@@ -222,5 +222,6 @@ def test_d6_connect_resolves_only_what_connector_files_name_and_asks_who_is_ther
 
     assert set(allowed) == named
     assert environment["CONNECT_CONNECTOR_CLIENT_CONFIG_OVERRIDE_POLICY"] == "None"
+    assert environment["CONNECT_CONSUMER_ISOLATION_LEVEL"] == "read_committed"
     assert "BasicAuthSecurityRestExtension" in environment["CONNECT_REST_EXTENSION_CLASSES"]
     assert "connect_users" in services(COMPOSE)["connect"]["secrets"]

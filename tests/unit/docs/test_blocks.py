@@ -79,7 +79,7 @@ def test_a_command_of_psastream_is_one_with_its_options(
     words = shlex.split(command.replace("\\\n", " "), comments=True)
     for page in {block.page for block in BLOCKS if command in block.commands}:
         write_files(page, tmp_path)
-    for folder in ("connectors", "docs"):
+    for folder in ("connectors", "deploy", "docs"):
         (tmp_path / folder).symlink_to(REPOSITORY / folder)
     monkeypatch.chdir(tmp_path)
     found: Any = typer.main.get_command(app)

@@ -118,6 +118,7 @@ def test_connect_inherits_the_addresses_and_names_its_topics() -> None:
         "psastream-connect-offsets",
         "psastream-connect-status",
     }
+    assert worker["consumer.isolation.level"] == "read_committed", "a sink would write what is not"
 
 
 @pytest.mark.fault("D6", place="sandbox/stack/connect.py")
