@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from asyncio import Transport
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sandbox.vendors.faults import ABORT_EXTENSION
+
+KEEP_ALIVE_S: Final = 75
+"""How long an idle connection stays open, as by nginx's default: a client that stood still for
+seconds still reaches the vendor."""
 
 
 class _AbortableProtocol(H11Protocol):
@@ -36,4 +40,5 @@ def serve(app: ASGIApp, *, port: int) -> None:
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
