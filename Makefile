@@ -67,7 +67,7 @@ conformance: $(READY) ## Hold every system to the clauses of docs/conformance.md
 docs: $(READY) ## Run every command that README and docs show, and the package in a clean environment
 	@$(PYTEST) $(or $(ARGS),tests/docs)
 
-prove-bi: $(READY) ## Ask the semantic layer of three demos with kills, against their topics (SEEDS=3)
+prove-bi: $(READY) ## Ask dbt's semantic layer and Superset on demos with kills, against their topics (SEEDS=3)
 	@$(if $(SEEDS),PSASTREAM_TEST_SEEDS=$(SEEDS)) $(PYTEST) tests/bi $(ARGS)
 
 alerts: $(READY) ## Let promtool try that every alert fires when it should

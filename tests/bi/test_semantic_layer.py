@@ -9,8 +9,7 @@ import csv
 import os
 import shutil
 import subprocess
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -20,25 +19,13 @@ from typing import Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from psastream.exits import Exit
-from psastream.read_model.status import read_status
-from runtime.kafka import KafkaSettings, read_compacted
-from runtime.registry import Registry
-from runtime.serde import Serde
-from runtime.settings import Settings
-from tests.e2e.conftest import running_demo
+from tests.bi.conftest import CENT, DEADLINE_S, Sums, Told, at_two_digits, sums
 from tests.support.bi_pages import blocks
-from tests.support.eventually import eventually
 from tests.support.taps import installed
 
 pytestmark = pytest.mark.stack
 
 PROJECT = Path(__file__).parents[2] / "deploy" / "dbt"
-CENT = Decimal("0.01")
-DEADLINE_S = 300.0
-SEEDS = range(1, 1 + int(os.environ.get("PSASTREAM_TEST_SEEDS", "3")))
-
-Sums = Mapping[tuple[str, ...], Decimal]
 
 
 @dataclass(frozen=True)
@@ -47,8 +34,7 @@ class Layer:
 
     folder: Path
     environment: Mapping[str, str]
-    kafka: KafkaSettings
-    registry: Registry
+    told: Told
 
     def run(self, program: str, *words: str) -> str:
         command = [str(installed("mf", "bi").with_name(program)), *words]
@@ -79,44 +65,25 @@ class Layer:
             if row[metric]
         }
 
-    def rows(self, topic: str) -> Iterator[Mapping[str, Any]]:
-        serde = Serde(self.registry)
-        for value in read_compacted(self.kafka, topic).values():
-            yield serde.read(value)
 
-
-@pytest.fixture(scope="module", params=SEEDS, ids=lambda seed: f"seed {seed}")
-def layer(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Layer]:
-    kills = ("--kill", "worker@hours:100", "--kill", "readmodel@hours:200")
-    with running_demo("--seed", str(request.param), *kills) as demo:
-        assert "all books agree" in demo.printed
-        addresses = demo.addresses
-        environment = {
-            "PSASTREAM_BOOTSTRAP_SERVERS": addresses["kafka"],
-            "PSASTREAM_REGISTRY_URL": addresses["schema registry"],
-            "PSASTREAM_READ_MODEL_URL": addresses["read model"],
-        }
-        settings = Settings.from_env(environment)
-        eventually(lambda: read_status(settings).exit is Exit.OK, deadline_s=DEADLINE_S)
-        database = conninfo_to_dict(addresses["read model"])
-        folder = tmp_path_factory.mktemp("dbt") / "project"
-        shutil.copytree(PROJECT, folder)
-        found = Layer(
-            folder,
-            {
-                "READ_MODEL_HOST": str(database["host"]),
-                "READ_MODEL_PORT": str(database["port"]),
-                "READ_MODEL_USER": str(database["user"]),
-                "READ_MODEL_DATABASE": str(database["dbname"]),
-                "DBT_PROFILES_DIR": str(folder),
-            },
-            settings.kafka,
-            Registry(settings.registry_url),
-        )
-        assert "ERROR=0" in found.run("dbt", "build")
-        yield found
+@pytest.fixture(scope="module")
+def layer(told: Told, tmp_path_factory: pytest.TempPathFactory) -> Layer:
+    database = conninfo_to_dict(told.database)
+    folder = tmp_path_factory.mktemp("dbt") / "project"
+    shutil.copytree(PROJECT, folder)
+    found = Layer(
+        folder,
+        {
+            "READ_MODEL_HOST": str(database["host"]),
+            "READ_MODEL_PORT": str(database["port"]),
+            "READ_MODEL_USER": str(database["user"]),
+            "READ_MODEL_DATABASE": str(database["dbname"]),
+            "DBT_PROFILES_DIR": str(folder),
+        },
+        told,
+    )
+    assert "ERROR=0" in found.run("dbt", "build")
+    return found
 
 
 def test_the_questions_of_the_page_are_answered(layer: Layer) -> None:
@@ -125,18 +92,6 @@ def test_the_questions_of_the_page_are_answered(layer: Layer) -> None:
     assert len(asked) == 2
     for words in asked:
         assert "Success" in layer.run("mf", *words)
-
-
-def sums(rows: Iterator[tuple[tuple[str, ...], Decimal | None]]) -> dict[tuple[str, ...], Decimal]:
-    found: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
-    for key, value in rows:
-        if value is not None:
-            found[key] += value
-    return dict(found)
-
-
-def at_two_digits(found: Sums) -> Sums:
-    return {key: value.quantize(CENT) for key, value in found.items()}
 
 
 def month(row: Mapping[str, Any]) -> str:
@@ -153,14 +108,16 @@ def test_money_by_month_and_currency_is_that_of_the_topics(layer: Layer, metric:
     found = layer.query(metric, "metric_time__month", "margin_row__currency")
     wanted = sums(
         ((month(row), row["currency"]), row[metric])
-        for row in layer.rows("psa.metric.project_margin")
+        for row in layer.told.rows("psa.metric.project_margin")
     )
     assert len(wanted) > 2
     assert {day_first(key): value for key, value in found.items()} == at_two_digits(wanted)
 
 
 def test_a_margin_ratio_is_that_of_the_sums(layer: Layer) -> None:
-    rows = [row for row in layer.rows("psa.metric.project_margin") if row["margin"] is not None]
+    rows = [
+        row for row in layer.told.rows("psa.metric.project_margin") if row["margin"] is not None
+    ]
     margin = sums(((row["currency"],), row["margin"]) for row in rows)
     revenue = sums(((row["currency"],), row["revenue"]) for row in rows)
     wanted = {key: margin[key] / revenue[key] for key in margin if revenue[key]}
@@ -173,7 +130,9 @@ def test_utilization_by_week_is_that_of_the_sums(layer: Layer) -> None:
         return (date.fromisocalendar(int(year), int(week), 1).isoformat(),)
 
     rows = [
-        row for row in layer.rows("psa.metric.utilization") if row["utilization_ratio"] is not None
+        row
+        for row in layer.told.rows("psa.metric.utilization")
+        if row["utilization_ratio"] is not None
     ]
     billable = sums((monday(row), Decimal(row["billable_seconds"])) for row in rows)
     available = sums((monday(row), row["available_hours"] * 3600) for row in rows)
@@ -185,7 +144,8 @@ def test_utilization_by_week_is_that_of_the_sums(layer: Layer) -> None:
 def test_billing_by_state_and_currency_is_that_of_the_topics(layer: Layer) -> None:
     found = layer.query("billing_amount", "billing_row__state", "billing_row__currency")
     wanted = sums(
-        ((row["state"], row["currency"]), row["amount"]) for row in layer.rows("psa.status.billing")
+        ((row["state"], row["currency"]), row["amount"])
+        for row in layer.told.rows("psa.status.billing")
     )
     assert found == at_two_digits(wanted)
 
@@ -193,6 +153,6 @@ def test_billing_by_state_and_currency_is_that_of_the_topics(layer: Layer) -> No
 def test_time_by_status_is_that_of_the_topics(layer: Layer) -> None:
     found = layer.query("worked_seconds", "time_entry_row__status")
     wanted = sums(
-        ((row["status"],), Decimal(row["seconds"])) for row in layer.rows("psa.time_entry")
+        ((row["status"],), Decimal(row["seconds"])) for row in layer.told.rows("psa.time_entry")
     )
     assert found == at_two_digits(wanted)
