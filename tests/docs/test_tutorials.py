@@ -21,7 +21,7 @@ from tests.support.outside import address_of, outside_database
 pytestmark = pytest.mark.stack
 
 UP = "Ctrl-C ends it"
-REST, DATABASE = "docs/rest-tutorial.md", "docs/database-tutorial.md"
+REST, MEASURE, DATABASE = (f"docs/{name}-tutorial.md" for name in ("rest", "measure", "database"))
 ENTRY = {
     "id": 9, "project": {"id": 3}, "worker": {"email": "ada@example.com"}, "minutes": 50,
     "day": "2026-03-03", "billable": True, "approved": True, "rate": 120.5, "cost": 61,
@@ -112,17 +112,34 @@ def exports(shell: Shell, page: str) -> None:
                 shell.run(command)
 
 
-def test_an_api_of_ones_own_gives_margins(worklog: str, tmp_path: Path) -> None:
-    write_files(REST, tmp_path)
-    replaced(tmp_path / "worklog.json", "https://worklog.example.com", worklog)
-    shell = Shell(tmp_path, {"WORKLOG_TOKEN": "t0ken"})
-    exports(shell, REST)
-    start, *asked = [block for block in needing("broker") if block.page == REST]
+@contextmanager
+def worked(page: str, worklog: str, folder: Path) -> Iterator[tuple[Shell, list[Block]]]:
+    """A firm with the API, up by the first block of a page; the shell beside it, the others."""
+    write_files(page, folder)
+    replaced(folder / "worklog.json", "https://worklog.example.com", worklog)
+    shell = Shell(folder, {"WORKLOG_TOKEN": "t0ken"})
+    exports(shell, page)
+    start, *asked = [block for block in needing("broker") if block.page == page]
     (command,) = start.commands
     with up(shell, command):
+        yield shell, asked
+
+
+def test_an_api_of_ones_own_gives_margins(worklog: str, tmp_path: Path) -> None:
+    with worked(REST, worklog, tmp_path) as (shell, asked):
         (row,) = [row for block in asked for row in answers(shell, block)]
     found = row["period"], row["hours"], row["revenue"], row["cost"], row["currency"]
     assert found == ("2026-03", "1.00", "120.500000", "61.000000", "EUR")
+
+
+def test_a_measure_of_ones_own_follows_the_rows(worklog: str, tmp_path: Path) -> None:
+    with worked(MEASURE, worklog, tmp_path) as (shell, (block,)):
+        read, query = block.commands
+        (line,) = eventually(lambda: shell.run(read).splitlines(), deadline_s=DEADLINE_S)
+        row = json.loads(line)
+        assert (row["project_ref"], row["work_on"]) == ("worklog:project:3", "2026-03-03")
+        assert (row["seconds"], row["entries"], row["worth"]) == (3600, 2, "120.500000")
+        assert "worklog:project:3" in shell.run(query)
 
 
 def test_a_database_of_ones_own_gives_margins(tmp_path: Path) -> None:

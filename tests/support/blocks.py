@@ -39,6 +39,8 @@ NEEDS: Final = {
 """What blocks need, and the tests that have it and run all of them."""
 OURS: Final = ("PSASTREAM_", "PYTHON", "VIRTUAL_ENV", "COVERAGE", "MAKE", "MFLAGS")
 CACHE: Final = ("PSASTREAM_CACHE_DIR",)
+GOES_ON_WITH: Final = {"docs/measure-tutorial.md": "docs/rest-tutorial.md"}
+"""Pages that go on in the folder of another one."""
 DEADLINE_S: Final = 300.0
 
 
@@ -110,6 +112,8 @@ def needing(need: str) -> list[Block]:
 
 def write_files(page: str, folder: Path) -> None:
     """Write every file that a page names behind the language of a block."""
+    if page in GOES_ON_WITH:
+        write_files(GOES_ON_WITH[page], folder)
     for _, language, name, text in fences(REPOSITORY / page):
         if language != SHELL and name:
             file = folder / name
