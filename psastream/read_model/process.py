@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from psastream.exits import Exit
 from psastream.landscape import read_firm
@@ -187,9 +188,8 @@ def rebuild(settings: Settings, tell: Callable[[int], None]) -> Generation:
         if not store.take(None):
             raise BusyError("the read model is being filled already", hint="wait for it")
         registry = Registry(settings.registry_url)
-        filled = fill(
-            store, settings.kafka, tables, registry.schema, metrics=ReadModelMetrics(), tell=tell
-        )
+        unserved = ReadModelMetrics(CollectorRegistry())
+        filled = fill(store, settings.kafka, tables, registry.schema, metrics=unserved, tell=tell)
         assert filled is not None
     return filled
 
