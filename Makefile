@@ -28,7 +28,10 @@ $(READY): requirements/all.lock requirements/bootstrap.lock pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
+KEEPS_GOING := $(findstring k,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+
 demo: $(READY) ## Run a firm's story through the real parts and compare the books (ARGS="--keep", ARGS="--seed 7")
+	$(if $(KEEPS_GOING),$(error --keep is an option of make here: make demo ARGS=--keep))
 	@$(BIN)/psastream demo $(ARGS)
 
 wheel: $(READY) ## Build the package into dist/

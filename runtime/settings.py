@@ -162,7 +162,8 @@ class Settings(BaseModel):
             raise ConfigError(
                 f"the environment is not a valid configuration: {'; '.join(problems)}",
                 problems=problems,
-                hint="docs/configuration.md lists every variable",
+                hint="docs/configuration.md lists every variable; a demo that is kept and"
+                " `psastream up` print what sets them",
             )
         settings.remember_secrets()
         return settings

@@ -21,7 +21,7 @@ KEPT: Final = {
 }
 """What works in another shell while everything stays up, with `ENVIRONMENT_FILE` read."""
 ENDED: Final = {
-    "psastream demo --keep": "stays up, to be asked",
+    "psastream demo --keep": "stays up: ask it in SQL",
     "psastream flows": "who sends what to whom",
     "psastream topics list": "every topic and its owner",
 }
