@@ -58,7 +58,7 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
     findings = configuration.findings
     if configuration.is_sound:
         findings = findings + await asyncio.to_thread(
-            ask_all, configuration, environment, makes=True
+            ask_all, configuration, _asked_of(options, environment), makes=True
         )
     if settings is None or firm is None or exit_of(findings) is not Exit.OK:
         print_findings([each for each in findings if each.verdict is not Verdict.OK])
@@ -116,6 +116,12 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
             await Revival(stack, _tell, final_codes={Exit.CONFIG}).run()
         finally:
             telling.cancel()
+
+
+def _asked_of(options: UpOptions, environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment without the read model where none is kept."""
+    unused = () if options.has_read_model else ("PSASTREAM_READ_MODEL_URL",)
+    return {name: value for name, value in environment.items() if name not in unused}
 
 
 def _tell(text: str) -> None:

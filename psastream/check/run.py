@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -30,16 +31,18 @@ from psastream.check.databases import (
 )
 from psastream.check.files import OFFLINE, Configuration, Files, read_configuration
 from psastream.check.findings import WIDTH, Finding, asked, findings_json, lines_of
+from psastream.check.read_model import READ_MODEL, ask_read_model, read_model_findings
 from psastream.check.registry import SCHEMAS, ask_registry, schema_findings
 from psastream.check.sign_in import SIGN_IN, ask_vendors, clock_of, sign_in_finding
 from psastream.exits import Exit
 from psastream.landscape import FirmSystems
+from psastream.read_model.landing import landing_tables
 from psastream.verdict import Verdict
 from runtime.brokers import broker_traits, present_topics
 from runtime.registry import Registry
 from runtime.settings import Settings
 
-AREAS: Final = (BROKER, TOPICS, SCHEMAS, CONNECTORS, DATABASES, SIGN_IN, CLOCKS)
+AREAS: Final = (BROKER, TOPICS, SCHEMAS, CONNECTORS, DATABASES, READ_MODEL, SIGN_IN, CLOCKS)
 """Of what is asked, in the order in which it is told."""
 
 
@@ -98,6 +101,8 @@ def ask_all(
         for each in found.databases
         if each.config.get("connector.class") == POSTGRES
     ]
+    if read_model := environment.get("PSASTREAM_READ_MODEL_URL"):
+        jobs.append(partial(_of_read_model, read_model, settings, firm, makes))
     jobs.append(lambda: _of_vendors(found))
     with ThreadPoolExecutor(len(jobs)) as threads:
         answers = list(threads.map(lambda job: job(), jobs))
@@ -158,6 +163,23 @@ def _of_database(connector: ConnectorFile, environment: Mapping[str, str]) -> li
         return [away(connector, error)]
     clock = Clock(f"database of {connector.name}", told.at, datetime.now(UTC))
     return [*database_findings(connector, told), *clock_findings(clock)]
+
+
+def _of_read_model(url: str, settings: Settings, firm: FirmSystems, makes: bool) -> list[Finding]:
+    kafka = None if makes else settings.kafka
+    found = asked(
+        READ_MODEL,
+        lambda: read_model_findings(
+            ask_read_model(url, landing_tables(firm.topics), kafka), is_made=makes
+        ),
+    )
+    if not makes:
+        return found
+    # Nobody waits for it: the process that keeps it says the same, and tries again.
+    return [
+        replace(each, verdict=Verdict.WARN) if each.verdict is Verdict.FAIL else each
+        for each in found
+    ]
 
 
 def _of_vendors(found: Configuration) -> list[Finding]:

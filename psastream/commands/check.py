@@ -16,7 +16,8 @@ def check(
     database: Databases = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Check files, variables, broker, topics, contracts, connectors, databases, sign-in, clocks.
+    """Check files, variables, broker, topics, contracts, connectors, databases, read model,
+    sign-in, clocks.
 
     Starts nothing and changes nothing. Exit code 1 if a part fails, 2 if the configuration is
     wrong.

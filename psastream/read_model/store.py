@@ -32,7 +32,7 @@ VERSION_MIN: Final = 160_000
 CONNECT_S: Final = 8
 LOCK_WAIT_MS: Final = 5_000
 """How long a change of views waits for queries on them, before those that come wait for it."""
-_ROLES_BY_HAND: Final = (
+ROLES_BY_HAND: Final = (
     f"as an administrator: CREATE ROLE {BI_ROLE}; CREATE ROLE {PAY_ROLE}; GRANT {PAY_ROLE} TO"
     " the user of the read model"
 )
@@ -90,10 +90,14 @@ class Store:
             return list(self._apply())
 
     def lacks(self) -> list[str]:
-        """Return the migrations that were not applied yet."""
+        """Return the migrations that were not applied yet; changes nothing.
+
+        Raises ConfigError where the database is of another version than this one can go on with.
+        """
         with as_ours():
-            done = self._applied() if self._has_schema(META) else {}
-            return [name for name, _ in migrations() if name not in done]
+            done = self._applied()
+        _require_known(done)
+        return [name for name, _ in migrations() if name not in done]
 
     def take(self, generation: Generation | None) -> bool:
         """Become the writer of a generation, or of the next one; False where another is.
@@ -254,37 +258,30 @@ class Store:
             except errors.InsufficientPrivilege as error:
                 raise ConfigError(
                     f"the user of the read model may make no roles: {role} is missing",
-                    hint=_ROLES_BY_HAND,
+                    hint=ROLES_BY_HAND,
                 ) from error
 
     def _applied(self) -> dict[str, str]:
-        self.connection.execute(
-            f"CREATE TABLE IF NOT EXISTS {META}.migration (name text PRIMARY KEY, sha256 text NOT"
-            " NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
-        )
+        found = self.connection.execute("SELECT to_regclass(%s)", (f"{META}.migration",)).fetchone()
+        if found is None or found[0] is None:
+            return {}
         rows = self.connection.execute(f"SELECT name, sha256 FROM {META}.migration").fetchall()
         return dict(rows)
 
     def _apply(self) -> Iterator[str]:
+        self.connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {META}.migration (name text PRIMARY KEY, sha256 text NOT"
+            " NULL, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+        )
         done = self._applied()
-        known = dict(migrations())
-        if newer := sorted(done.keys() - known.keys()):
-            raise ConfigError(
-                f"the read model is of a later version: it has {newer[-1]}",
-                hint="run the version of psastream that migrated it, or a later one",
-            )
-        for name, text in known.items():
-            digest = hashlib.sha256(text.encode()).hexdigest()
+        _require_known(done)
+        for name, text in migrations():
             if name in done:
-                if done[name] != digest:
-                    raise ConfigError(
-                        f"the migration {name} is not the one that was applied",
-                        hint="a migration is never changed: add another",
-                    )
                 continue
             self.connection.execute(text)
             self.connection.execute(
-                f"INSERT INTO {META}.migration (name, sha256) VALUES (%s, %s)", (name, digest)
+                f"INSERT INTO {META}.migration (name, sha256) VALUES (%s, %s)",
+                (name, _digest(text)),
             )
             yield name
 
@@ -294,6 +291,25 @@ def migrations() -> list[tuple[str, str]]:
     folder = files("psastream.read_model") / "migrations"
     found = sorted((file.name, file.read_text()) for file in folder.iterdir())
     return [(name.removesuffix(".sql"), text) for name, text in found if name.endswith(".sql")]
+
+
+def _require_known(done: Mapping[str, str]) -> None:
+    """Raise ConfigError unless what was applied is what this version would apply."""
+    known = {name: _digest(text) for name, text in migrations()}
+    if newer := sorted(done.keys() - known.keys()):
+        raise ConfigError(
+            f"the read model is of a later version: it has {newer[-1]}",
+            hint="run the version of psastream that migrated it, or a later one",
+        )
+    if others := [name for name, digest in done.items() if digest != known[name]]:
+        raise ConfigError(
+            f"the migration {min(others)} is not the one that was applied",
+            hint="a migration is never changed: add another",
+        )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextmanager

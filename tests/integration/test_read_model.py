@@ -13,13 +13,14 @@ from typing import Any
 import psycopg
 import pytest
 
+from psastream.check.read_model import ask_read_model
 from psastream.query.views import packaged_views
 from psastream.read_model.landing import landing_tables
 from psastream.read_model.mirror import Mirror, RetiredError
 from psastream.read_model.star import BI_ROLE, PAY_ROLE, StarView, star_views
-from psastream.read_model.store import Generation, Store
+from psastream.read_model.store import Generation, Store, migrations
 from schemas.contracts import value_schema
-from schemas.errors import ReadModelUnavailableError
+from schemas.errors import ConfigError, ReadModelUnavailableError
 from tests.support.catalogue import BY_NAME, CATALOGUE
 from tests.support.catalogue_pages import DOCS
 from tests.support.read_model import (
@@ -342,6 +343,35 @@ def test_a_user_who_may_make_no_roles_is_told_which_an_administrator_makes(
         assert "GRANT" in raised.value.hint
     finally:
         store.connection.execute("DROP ROLE nobody_special")
+
+
+def test_a_check_says_what_a_user_may_and_changes_nothing(store: Store, url: str) -> None:
+    found = ask_read_model(url, TABLES, None)
+    assert (found.may_make_schemas, found.may_make_roles, found.foreign) == (True, True, [])
+    assert (found.roles, found.lacks) == ([BI_ROLE, PAY_ROLE], [])
+    assert found.live == store.live()
+    store.connection.execute("CREATE ROLE asks_only LOGIN")
+    try:
+        poor = ask_read_model(as_user(url, "asks_only"), TABLES, None)
+        assert (poor.may_make_schemas, poor.may_make_roles) == (False, False)
+        assert poor.foreign == ["psa", "read_model"]
+    finally:
+        store.connection.execute("DROP ROLE asks_only")
+    with own_database(url) as empty:
+        assert ask_read_model(empty, TABLES, None).lacks == [name for name, _ in migrations()]
+        with psycopg.connect(empty) as connection:
+            connection.execute("CREATE SCHEMA read_model")
+        assert ask_read_model(empty, TABLES, None).lacks
+        with psycopg.connect(empty) as connection:
+            query = "SELECT 1 FROM pg_class WHERE relnamespace = 'read_model'::regnamespace"
+            assert connection.execute(query).fetchall() == []
+
+
+def test_a_read_model_of_a_later_version_is_told(store: Store) -> None:
+    with store.connection.transaction(force_rollback=True):
+        store.connection.execute("INSERT INTO read_model.migration VALUES ('9999_later', '')")
+        with pytest.raises(ConfigError, match="of a later version: it has 9999_later"):
+            store.lacks()
 
 
 def test_a_database_that_is_away_is_told_in_a_line(url: str) -> None:

@@ -36,11 +36,14 @@ from psastream.check.databases import (
 )
 from psastream.check.files import Files, read_configuration, schemas_of
 from psastream.check.findings import Finding, findings_json, lines_of
+from psastream.check.read_model import ReadModel, read_model_findings
 from psastream.check.registry import schema_findings
-from psastream.check.run import exit_of
+from psastream.check.run import ask_all, exit_of
 from psastream.check.sign_in import Asked, sign_in_finding
 from psastream.cli import app
 from psastream.exits import Exit
+from psastream.read_model.following import STALE_AFTER
+from psastream.read_model.store import Generation
 from psastream.verdict import Verdict
 from runtime.brokers import BrokerTraits, PresentTopic
 from runtime.kafka import topic_settings
@@ -392,6 +395,64 @@ def test_a_publication_that_debezium_makes_may_lack_tables() -> None:
 def test_tables_that_a_file_gives_by_a_pattern_are_debeziums_to_find() -> None:
     connector = with_settings(table_include_list="a.b, a[.].*, c.d.e,a.f")
     assert named_tables(connector) == ["a.b", "a.f"]
+
+
+LIVE = Generation(3, "layout", AT)
+KEPT = ReadModel(AT, True, True, live=LIVE, layout="layout")
+
+
+@pytest.mark.parametrize(
+    "read_model",
+    [
+        KEPT,
+        replace(KEPT, may_make_roles=False),
+        replace(KEPT, layout=None),
+        replace(KEPT, at=AT + STALE_AFTER - timedelta(seconds=1)),
+    ],
+    ids=["whole", "roles-by-hand", "topics-unknown", "not-stale"],
+)
+def test_a_read_model_that_can_be_kept_is_well(read_model: ReadModel) -> None:
+    (found,) = read_model_findings(read_model, is_made=False)
+    assert found.verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("read_model", "verdict", "words"),
+    [
+        (replace(KEPT, may_make_schemas=False), "fail", "may make no schemas"),
+        (replace(KEPT, foreign=["psa"]), "fail", "does not own the schemas psa"),
+        (
+            replace(KEPT, may_make_roles=False, roles=["psastream_bi"]),
+            "fail",
+            "there is no role psastream_pay, and the user may make none",
+        ),
+        (replace(KEPT, lacks=["0001_x"], live=None), "warn", "lacks migrations: 0001_x"),
+        (replace(KEPT, live=None), "warn", "was not filled yet"),
+        (replace(KEPT, layout="other"), "warn", "other contracts, or from other topics"),
+        (replace(KEPT, at=AT + STALE_AFTER), "warn", "was not followed for 12h"),
+    ],
+)
+def test_what_keeps_a_read_model_from_being_kept_is_told(
+    read_model: ReadModel, verdict: str, words: str
+) -> None:
+    ((found, said),) = told(read_model_findings(read_model, is_made=False))
+    assert found == verdict
+    assert words in said
+    assert all(remedies(read_model_findings(read_model, is_made=False)))
+    is_told_anyway = [each for each, _ in told(read_model_findings(read_model, is_made=True))]
+    assert is_told_anyway == (["fail"] if verdict == "fail" else [])
+
+
+def test_for_up_a_read_model_that_is_away_only_warns() -> None:
+    url = f"postgresql://user:secret-token@127.0.0.1:{free_port()}/firm"
+    environment = {"PSASTREAM_READ_MODEL_URL": url}
+    configuration = read_configuration(Files(), environment, needs_addresses=False)
+    for makes, verdict in ((True, "warn"), (False, "fail")):
+        found = ask_all(configuration, environment, makes=makes)
+        (away,) = [each for each in found if each.area == "read model"]
+        assert away.verdict.value == verdict
+        assert "PSASTREAM_READ_MODEL_URL" in away.remedy
+        assert "secret-token" not in away.detail
 
 
 def test_a_database_is_asked_where_its_variables_are_set_here() -> None:
