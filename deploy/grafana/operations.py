@@ -437,6 +437,9 @@ def _read_model() -> Iterator[Part]:
         Query(or_else(1, f"min({series('psastream_read_model_caught_up')})")),
         "1 while it was read to the ends of its topics, and where there is none.",
         unit="none",
+        alert="PsastreamReadModelBehind",
+        is_floor=True,
+        also=("PsastreamReadModelDown",),
     )
     yield graph(
         "Rows written to the read model a second",

@@ -21,6 +21,7 @@ class ReadModelMetrics:
         )
         self.caught_up = Gauge(
             "psastream_read_model_caught_up",
-            "1 while the read model follows its topics from their ends, 0 while it fills or fails.",
+            "1 while the read model follows its topics from their ends, 0 while it fills, fails or"
+            " hangs.",
             registry=registry,
         )

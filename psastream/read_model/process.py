@@ -133,6 +133,7 @@ def run_read_model(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     health.watch(PART, within_s=SILENCE_S)
+    metrics.caught_up.set_function(health.is_ready)
     serve_metrics(
         settings.metrics_port,
         host=settings.metrics_host,
@@ -143,7 +144,6 @@ def run_read_model(settings: Settings) -> int:
 
     def beat(is_caught_up: bool) -> None:
         health.ready(PART, is_caught_up)
-        metrics.caught_up.set(is_caught_up)
         while is_caught_up and told:
             tell_recovered(told.pop())
 
@@ -164,7 +164,6 @@ def run_read_model(settings: Settings) -> int:
             tell_retry(error)
             told.append(error)
         health.ready(PART, False)
-        metrics.caught_up.set(0)
         stop.wait(PAUSE_S)
     return Exit.OK
 

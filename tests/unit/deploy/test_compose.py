@@ -14,6 +14,7 @@ from runtime.settings import PREFIX, Settings
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 COMPOSE = REPOSITORY / "docker-compose.yml"
+READ_MODEL = REPOSITORY / "deploy" / "compose" / "read-model.yml"
 SANDBOX = REPOSITORY / "deploy" / "compose" / "sandbox.yml"
 WITH_SECRETS = REPOSITORY / "deploy" / "compose" / "with-secrets"
 DEPLOY_STEPS = {"topics", "schemas", "connectors", "credentials"}
@@ -39,9 +40,11 @@ def services(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def all_services() -> dict[str, dict[str, Any]]:
-    """Services of both files; what the sandbox only changes is left out."""
-    added = {name: it for name, it in services(SANDBOX).items() if "image" in it}
-    return {**services(COMPOSE), **added}
+    """Services of all files; what one only changes is left out."""
+    found = services(COMPOSE)
+    for path in (READ_MODEL, SANDBOX):
+        found |= {name: it for name, it in services(path).items() if "image" in it}
+    return found
 
 
 @pytest.mark.parametrize("name", sorted(all_services()))
@@ -60,7 +63,9 @@ def test_a_service_is_complete(name: str) -> None:
         assert how["condition"] == (ends if dependency in DEPLOY_STEPS else "service_healthy")
 
 
-@pytest.mark.parametrize("path", [COMPOSE, SANDBOX], ids=["base", "sandbox"])
+@pytest.mark.parametrize(
+    "path", [COMPOSE, READ_MODEL, SANDBOX], ids=["base", "read-model", "sandbox"]
+)
 def test_no_secret_is_inline(path: Path) -> None:
     for name, service in services(path).items():
         for variable, value in service.get("environment", {}).items():
@@ -132,7 +137,7 @@ def test_ports_agree_with_health_checks_and_scrapes() -> None:
         for job in config["scrape_configs"]
         for discovery in job["dns_sd_configs"]
     }
-    base = services(COMPOSE)
+    base = all_services()
     served = {
         name: int(service["environment"]["PSASTREAM_METRICS_PORT"])
         for name, service in base.items()
