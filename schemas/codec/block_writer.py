@@ -240,7 +240,8 @@ def _to_bytes(unscaled: int, size: int | None) -> bytes:
 
 def _cut(columns: Sequence[_Column], prefix: bytes) -> list[bytes]:
     """Write the columns as a block, drop what the schema does not want, cut it into values."""
-    frame = pl.DataFrame([column.series for column in columns])
+    # polars panics where columns lie in pieces of different lengths.
+    frame = pl.DataFrame([column.series for column in columns]).rechunk()
     body = _block_body(frame)
     measured = _measured(frame)
     lengths = [_lengths(column.series, measured) for column in columns]

@@ -195,14 +195,18 @@ def test_flat_chunks_are_never_left_to_the_fallback(
 
 
 @relaxed
-@given(st.booleans().flatmap(lambda flat: chunks(flat=flat)), st.sampled_from([0, 6]))
+@given(
+    st.booleans().flatmap(lambda flat: chunks(flat=flat)), st.sampled_from([0, 6]), st.booleans()
+)
 def test_chunk_encoder_writes_what_fastavro_writes(
-    chunk: tuple[AvroSchema, list[dict[str, Any]]], few: int
+    chunk: tuple[AvroSchema, list[dict[str, Any]]], few: int, in_pieces: bool
 ) -> None:
-    """As columns, and record by record, as few rows are written."""
+    """As columns, and record by record, as few rows are written; of frames in several pieces."""
     schema, rows = chunk
     payloads = encoded(schema, rows)
     frame = ChunkDecoder(schema).decode(payloads, prefix=0)
+    if in_pieces:
+        frame = pl.concat([frame[:1], frame[1:]], rechunk=False)
     encoder = ChunkEncoder(schema, few=few)
     assert encoder.encode(frame, prefix=HEADER) == [HEADER + p for p in payloads]
 
