@@ -18,7 +18,16 @@ import typer
 from confluent_kafka import KafkaException, Producer
 
 from psastream.landscape import read_firm
-from psastream.letters import DECISIONS, TOPIC, UNREADABLE, Letter, read_by_key, read_decisions
+from psastream.letters import (
+    DECISIONS,
+    TOPIC,
+    UNREADABLE,
+    Identity,
+    Letter,
+    identity,
+    read_by_key,
+    read_decisions,
+)
 from psastream.lines import instant, printable
 from psastream.people import is_meant, who
 from runtime.kafka import make_producer, require_broker
@@ -78,14 +87,13 @@ class Plan:
 def plan_of(
     decision: Decision,
     chosen: Mapping[str, Letter],
-    decided: Mapping[str, Mapping[str, Any]],
+    decided: Mapping[Identity, Mapping[str, Any]],
     topics: Mapping[str, Topic],
 ) -> Plan:
     """Return what a decision does with some dead letters. Pure."""
     doable, told = {}, []
     for key, letter in chosen.items():
-        if key in decided:
-            last = decided[key]
+        if last := decided.get(identity(key, letter)):
             at = instant(last["decided_at"])
             told.append(f"{key}: was {last['decision']} at {at} by {last['decided_by']}")
         elif decision is Decision.RELEASED and (obstacle := obstacle_to(letter, topics)):
@@ -155,8 +163,9 @@ def decide(
         producer.commit_transaction(ANSWER_S)
     except KafkaException as error:
         raise BrokerUnavailableError(
-            f"nothing was {decision.value}: {error.args[0].str()}",
-            hint="another psastream dlq runs, or the broker is away; give the same command again",
+            f"not known whether anything was {decision.value}: {error.args[0].str()}",
+            hint="another psastream dlq runs, or the broker is away; give the same command again:"
+            " what was decided is not done twice",
         ) from error
     typer.echo(f"{len(still)} {decision.value}")
 
@@ -191,6 +200,7 @@ def _write(
             )
         record = {
             "letter": key,
+            "content": identity(key, letter)[1],
             "decision": decision.value,
             "topic": letter["topic"],
             "error_code": letter["error_code"],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from psastream.letters import TOPIC, key_of, read_decisions, told
+from psastream.letters import TOPIC, identity, key_of, read_decisions, told
 from psastream.lines import fitted, instant, printable, shown_age
 from psastream.topic_rows import Unreadable, lines_of
 from runtime.kafka import read_topic, require_broker
@@ -96,7 +96,8 @@ def _read(settings: Settings) -> tuple[list[Letter], Sequence[Unreadable]]:
             unreadable.append(row)
         else:
             key = key_of(message_key, serde)
-            letters.append({"letter": key, **json.loads(row), **decision_of(decided.get(key))})
+            decision = decided.get(identity(key, serde.read(values[message_key])))
+            letters.append({"letter": key, **json.loads(row), **decision_of(decision)})
     return letters, unreadable
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
@@ -29,6 +30,8 @@ UNREADABLE: Final[Mapping[str, Any]] = {
 }
 
 Letter = Mapping[str, Any]
+Identity = tuple[str, str]
+"""Key of a dead letter, and the digest of its record."""
 
 
 def read_letters(settings: KafkaSettings, serde: Serde) -> list[Letter]:
@@ -38,7 +41,7 @@ def read_letters(settings: KafkaSettings, serde: Serde) -> list[Letter]:
     """
     decided = read_decisions(settings, serde)
     letters = read_by_key(settings, serde)
-    return [letter for key, letter in letters.items() if key not in decided]
+    return [letter for key, letter in letters.items() if identity(key, letter) not in decided]
 
 
 def read_by_key(settings: KafkaSettings, serde: Serde) -> dict[str, Letter]:
@@ -53,8 +56,18 @@ def read_by_key(settings: KafkaSettings, serde: Serde) -> dict[str, Letter]:
     }
 
 
-def read_decisions(settings: KafkaSettings, serde: Serde) -> dict[str, Letter]:
-    """Return what people decided about dead letters, by their keys; nothing without the topic.
+def identity(key: str, letter: Letter) -> Identity:
+    """Return what a decision is about: a place, and what stood there.
+
+    A topic that is made anew has other records at the same places. Pure.
+    """
+    parts = (letter.get("key"), letter.get("value"))
+    digest = sha256(b"".join(b"%d|%b|" % (len(part or b""), part or b"") for part in parts))
+    return key, digest.hexdigest()
+
+
+def read_decisions(settings: KafkaSettings, serde: Serde) -> dict[Identity, Letter]:
+    """Return what people decided about dead letters; nothing without the topic.
 
     Raises as `read_letters`.
     """
@@ -62,7 +75,7 @@ def read_decisions(settings: KafkaSettings, serde: Serde) -> dict[str, Letter]:
         return {}
     values = (message.value() for message in read_topic(settings, DECISIONS))
     decided = (serde.read(value) for value in values if value is not None)
-    return {each["letter"]: each for each in decided}
+    return {(each["letter"], each["content"]): each for each in decided}
 
 
 def key_of(key: bytes | None, serde: Serde) -> str:

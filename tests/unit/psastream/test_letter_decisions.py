@@ -14,7 +14,7 @@ from psastream.letter_decisions import (
     obstacle_to,
     plan_of,
 )
-from psastream.letters import UNREADABLE, Letter
+from psastream.letters import UNREADABLE, Letter, identity
 from psastream.people import is_meant, who
 from schemas.errors import ConfigError
 from tests.support.catalogue import BY_NAME
@@ -51,12 +51,23 @@ def test_what_cannot_be_published_again_says_why(found: Letter, obstacle: str) -
 
 @pytest.mark.parametrize("decision", Decision)
 def test_a_decision_is_final(decision: Decision) -> None:
-    decided = {KEY: {"decision": "released", "decided_at": AT, "decided_by": "ada@desk"}}
+    told = {"decision": "released", "decided_at": AT, "decided_by": "ada@desk"}
+    decided = {identity(KEY, letter()): told}
     plan = plan_of(decision, {KEY: letter()}, decided, BY_NAME)
     assert not plan.doable
     assert lines_of_plan(decision, plan) == [
         f"{KEY}: was released at 2026-11-28T10:00:00Z by ada@desk"
     ]
+
+
+@pytest.mark.parametrize("other", [{"value": b"other"}, {"key": b"kv", "value": b""}])
+def test_a_decision_is_about_a_record_and_not_about_whatever_stands_there(
+    other: dict[str, bytes],
+) -> None:
+    told = {"decision": "discarded", "decided_at": AT, "decided_by": "ada@desk"}
+    found = {KEY: letter(**other)}  # of a topic that was made anew
+    plan = plan_of(Decision.RELEASED, found, {identity(KEY, letter()): told}, BY_NAME)
+    assert plan.doable == found
 
 
 def test_what_would_be_done_is_a_line_a_letter() -> None:
