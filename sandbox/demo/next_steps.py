@@ -29,11 +29,16 @@ ENDED: Final = {
 
 
 def write_environment(directory: Path, variables: Mapping[str, str]) -> Path:
-    """Write a file for `.` of a shell: it finds `psastream`, and that finds what stays up."""
+    """Write a file for `.` of a shell: it finds `psastream`, and that finds what stays up.
+
+    Credentials are among the variables: the file is for its owner alone.
+    """
     scripts = shlex.quote(str(Path(sys.executable).parent))
     lines = [f'export PATH={scripts}:"$PATH"']
     lines += [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     path = directory / ENVIRONMENT_FILE
+    path.unlink(missing_ok=True)  # the mode counts only for a file that is created
+    path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n")
     return path
 

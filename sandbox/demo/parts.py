@@ -19,9 +19,11 @@ from runtime.kafka import KafkaSettings, create_topics
 from runtime.registry import Registry
 from runtime.settings import Settings
 from sandbox.demo.options import DemoOptions, StoryLandscape
+from sandbox.stack.connect import connector_environment
 from sandbox.stack.health import HttpHealth
 from sandbox.stack.ports import HOST, PortBook
 from sandbox.stack.postgres import read_model_dsn
+from sandbox.stack.settings import StackAddresses
 from sandbox.stack.supervisor import Stack
 from sandbox.vendors.client import VendorAdmin
 from sandbox.vendors.oauth import ENVIRONMENT_FILE
@@ -70,7 +72,7 @@ class Parts:
     """Of the database that plays the PSA; None where a vendor does."""
     metrics_urls: Mapping[str, str]
     variables: Mapping[str, str]
-    """What another process needs in its environment to find everything."""
+    """What another process needs in its environment to find everything, and to sign in."""
 
 
 async def start_parts(
@@ -103,17 +105,9 @@ async def start_parts(
         "dispatcher": ["dispatch", *_config_options(configs, "sink")],
         **({READ_MODEL: [READ_MODEL, "run"]} if read_model else {}),
     }
-    variables = {
-        "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
-        "PSASTREAM_REGISTRY_URL": addresses.registry_url,
-        "PSASTREAM_PROCESSES": ",".join(f"{it}=http://{HOST}:{at}" for it, at in metrics.items()),
-        **({"PSASTREAM_CONNECT_URL": addresses.connect_url} if addresses.connect_url else {}),
-        **({"PSASTREAM_READ_MODEL_URL": read_model} if read_model else {}),
-        **landscape,
-    }
+    variables = {**vendors_environment, **variables_of(addresses, metrics), **landscape}
     for name, command in commands.items():
         environment = {
-            **vendors_environment,
             **variables,
             "PSASTREAM_DATA_DIR": str(options.data_dir / name),
             "PSASTREAM_METRICS_PORT": str(metrics[name]),
@@ -132,6 +126,23 @@ async def start_parts(
         metrics_urls={name: f"http://{HOST}:{port}/metrics" for name, port in metrics.items()},
         variables=variables,
     )
+
+
+def variables_of(addresses: StackAddresses, ports: Mapping[str, int]) -> dict[str, str]:
+    """The variables that name what runs; `ports` are those of the metrics, by process.
+
+    With those of the database that plays the PSA: its connector file names them.
+    """
+    variables = {
+        **connector_environment(addresses),
+        "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
+        "PSASTREAM_PROCESSES": ",".join(f"{it}=http://{HOST}:{at}" for it, at in ports.items()),
+    }
+    if addresses.connect_url:
+        variables["PSASTREAM_CONNECT_URL"] = addresses.connect_url
+    if addresses.postgres_dsn:
+        variables["PSASTREAM_READ_MODEL_URL"] = read_model_dsn(addresses.postgres_dsn)
+    return variables
 
 
 async def _start_vendors(stack: Stack, url: str, options: DemoOptions) -> dict[str, str]:

@@ -12,8 +12,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from psastream.check.databases import Address, address_of
+from psastream.check.files import Files, read_configuration
 from psastream.cli import app
 from sandbox.demo.next_steps import ENDED, KEPT, print_kept, print_next, write_environment
+from sandbox.demo.parts import variables_of
+from sandbox.stack.settings import StackAddresses
+from tests.support.blocks import REPOSITORY
 
 
 @pytest.mark.parametrize("command", [*KEPT, *ENDED])
@@ -40,6 +45,35 @@ def test_the_file_for_another_shell_finds_psastream_and_what_stays_up(tmp_path: 
         check=True,
     )
     assert shell.stdout == f"{Path(sys.executable).with_name('psastream')}|a 'b' $c"
+
+
+def test_the_file_for_another_shell_has_what_connector_files_name(tmp_path: Path) -> None:
+    """Those of the page on operations, which `psastream check` reads beside a kept demo."""
+    credentials = {"FLOAT_URL": "http://127.0.0.1:5/float", "FLOAT_TOKEN": "t0 'ken'"}
+    addresses = StackAddresses(
+        bootstrap_servers="127.0.0.1:1",
+        registry_url="http://127.0.0.1:2",
+        connect_url="http://127.0.0.1:3",
+        postgres_dsn="postgresql://postgres@127.0.0.1:4/postgres",
+    )
+    file = write_environment(tmp_path, {**credentials, **variables_of(addresses, {"worker": 6})})
+    assert file.stat().st_mode & 0o777 == 0o600
+    shell = subprocess.run(
+        ["sh", "-c", f". {shlex.quote(str(file))}\nenv -0"],
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    environment = dict(each.split("=", 1) for each in shell.stdout.split("\0") if each)
+    vendors = REPOSITORY / "connectors" / "vendors"
+    databases = [vendors / "inhouse" / "connector.json"]
+    files = Files([vendors / "float" / "source.json"], [vendors / "float" / "sink.json"], databases)
+    read = read_configuration(files, environment, needs_addresses=True)
+    assert read.is_sound, read.findings
+    address = address_of(read.databases[0], environment)
+    assert isinstance(address, Address), "variables of the database are missing"
+    assert (address.host, address.port) == ("127.0.0.1", "4")
 
 
 def test_what_needs_nothing_to_run_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
