@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,13 +13,24 @@ from typing import Any, Final
 
 import typer
 
+from connectors.dispatch.commands import PAYLOAD_BOUNDS
 from connectors.dispatch.exceptions import OPEN, read_reason
 from connectors.dispatch.journal import last_exceptions, read_told
 from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
+from connectors.toolkit.body import parse_json
 from connectors.toolkit.faults import Reason
-from psastream.letters import read_letters, told
-from psastream.lines import WIDTH, cut, fitted, plain, printable, shown_age
+from psastream.letters import Letter, read_letters, told
+from psastream.lines import (
+    WIDTH,
+    cut,
+    fitted,
+    plain,
+    printable,
+    shown_age,
+    terminal_width,
+    wrapped,
+)
 from psastream.people import is_meant, who
 from psastream.subjects import Names, Subject
 from runtime.kafka import KafkaSettings, make_producer, require_broker
@@ -101,8 +112,14 @@ def list_exceptions(settings: Settings, wanted: Filter, *, as_json: bool) -> Non
     typer.echo("; ".join([f"{len(rows)} open", *sums]))
     if wanted == Filter():
         serde = Serde(Registry(settings.registry_url))
-        for line in told(read_letters(settings.kafka, serde)):
-            typer.echo(f"dead letters: {line} (psastream dlq list)")
+        for line in lines_of_letters(read_letters(settings.kafka, serde), width=terminal_width()):
+            typer.echo(line)
+
+
+def lines_of_letters(letters: Iterable[Letter], *, width: int | None) -> Iterator[str]:
+    """Yield how many records are dead letters, by topic and code, and what lists them."""
+    for said in told(letters):
+        yield from wrapped("dead letters: ", f"{said} (psastream dlq list)", width)
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
@@ -140,7 +157,7 @@ def show_exception(settings: Settings, exception_id: str, *, as_json: bool = Fal
     if as_json:
         typer.echo(json.dumps({**row, **asdict(subject)}, default=plain, indent=2))
         return
-    for line in lines_of(row, subject):
+    for line in lines_of(row, subject, width=terminal_width()):
         typer.echo(line)
 
 
@@ -159,7 +176,7 @@ def retry_exceptions(
     ours = [row for row in rows if row["revision"] is not None]
     if is_dry:
         for row in ours:
-            typer.echo(f"{row['exception_id']}: {row['kind']} would be tried again{_worth(row)}")
+            _tell(row, f"{row['kind']} would be tried again{_worth(row)}")
         typer.echo(f"{len(ours)} of {len(rows)} would be tried again; nothing was done: a dry run")
         return
     if ours:
@@ -188,7 +205,7 @@ def release_exceptions(
             hint="psastream exceptions retry has what was refused tried again",
         )
     for row in held:
-        typer.echo(printable(f"{row['exception_id']}: {row['kind']} is sent{_worth(row)}"))
+        _tell(row, f"{row['kind']} is sent{_worth(row)}")
     if not held:
         typer.echo("nothing of it is held back")
         return
@@ -210,6 +227,11 @@ def _meant(settings: Settings, wanted: Filter, what: str) -> list[Row]:
             f"no open exception: {', '.join(unknown)}", hint="psastream exceptions list"
         )
     return rows
+
+
+def _tell(row: Row, said: str) -> None:
+    for line in fitted(row["exception_id"], said):
+        typer.echo(line)
 
 
 def _worth(row: Row) -> str:
@@ -243,8 +265,11 @@ def said_of(row: Row, *, at: datetime) -> str:
     return f"{reason}{held}  {age}{amount}  {detail}"
 
 
-def lines_of(row: Row, subject: Subject = Subject()) -> Iterable[str]:
-    """Yield an exception whole: what was ordered, what was said to it, what is done about it."""
+def lines_of(row: Row, subject: Subject = Subject(), *, width: int | None = None) -> Iterator[str]:
+    """Yield an exception whole: what was ordered, what was said to it, what is done about it.
+
+    `width` is that of the terminal, None where there is none.
+    """
     shown = {
         "exception": row["exception_id"],
         "status": row["status"],
@@ -262,13 +287,31 @@ def lines_of(row: Row, subject: Subject = Subject()) -> Iterable[str]:
         "to do": row["hint"],
     }
     for name, value in shown.items():
-        if value is not None:
+        if value is not None and name == "content":
+            yield from _content(value, width)
+        elif value is not None:
             text = value if isinstance(value, str) else str(plain(value))
-            yield f"{name + ':':<14}{printable(text)}"
+            yield from wrapped(f"{name + ':':<14}", text, width)
     if row["reason"]:
-        yield f"{'waits until:':<14}{PACES[read_reason(row['reason'])].cure}"
+        yield from wrapped(f"{'waits until:':<14}", PACES[read_reason(row["reason"])].cure, width)
     if row["is_held"]:
-        yield f"{'not sent:':<14}the last commands of its kind were refused for this cause"
+        held = "the last commands of its kind were refused for this cause"
+        yield from wrapped(f"{'not sent:':<14}", held, width)
+
+
+def _content(payload: str, width: int | None) -> Iterator[str]:
+    """A payload, a line a field; one that is no JSON object, since it was cut, as it is."""
+    try:
+        content = parse_json(payload.encode(), PAYLOAD_BOUNDS)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        yield from wrapped(f"{'content:':<14}", payload, width)
+        return
+    yield "content:"
+    for name, value in content.items():
+        said = json.dumps(value, default=plain, ensure_ascii=False)
+        yield from wrapped(f"  {printable(name)}: ", said, width)
 
 
 def _all(settings: Settings) -> list[Row]:

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from rich.cells import cell_len
+from rich.console import Console
 from rich.text import Text
 
 WIDTH: Final = 80
@@ -77,6 +78,21 @@ def fitted(name: str, said: str, width: int = WIDTH) -> Iterator[str]:
     else:
         yield printable(name)
         yield cut(f"  {said}", width)
+
+
+def wrapped(head: str, said: str, width: int | None) -> Iterator[str]:
+    """Yield a head and what is said under it on as many lines as the width asks for.
+
+    None is the width of what is no terminal: one line. What is said keeps 20 columns at least.
+    """
+    said = printable(said)
+    if width is None or cell_len(head + said) <= width:
+        yield head + said
+        return
+    room = max(width - cell_len(head), 20)
+    for line in Text(said).wrap(Console(width=room), room, overflow="fold"):
+        yield head + line.plain.rstrip()
+        head = " " * cell_len(head)
 
 
 def cut(text: str, width: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,7 @@ from connectors.polled.conversion import Layout, RowReader
 from connectors.systems import Systems, read_text
 from connectors.toolkit.vendor import Vendor
 from psastream.connector_files import connector_problems
-from psastream.lines import plain
+from psastream.lines import plain, terminal_width, wrapped
 from psastream.tried_lookups import tried_lookups
 from schemas.codec.columnar import ChunkDecoder
 from schemas.codec.record import AvroSchema, RecordCodec, load_schema
@@ -135,8 +135,11 @@ def try_rows(
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in tried], indent=2, default=plain))
     else:
+        width = terminal_width()
         for number, each in enumerate(tried, 1):
-            _print(number, each)
+            for head, said in _lines(number, each):
+                for line in wrapped(head, said, width):
+                    typer.echo(line)
     return all(each.refused is None for each in tried)
 
 
@@ -263,21 +266,22 @@ def _entity(topic: Topic) -> str:
     return topic.name.removeprefix("psa.")
 
 
-def _print(number: int, tried: Tried) -> None:
-    typer.echo(f"row {number}: {tried.id or 'without an id'}")
+def _lines(number: int, tried: Tried) -> Iterator[tuple[str, str]]:
+    """What is said of a row: the beginning of a line and what follows it."""
+    yield f"row {number}: ", tried.id or "without an id"
     if tried.ignored:
-        typer.echo(f"  ignored: {', '.join(tried.ignored)}")
+        yield "  ignored: ", ", ".join(tried.ignored)
     if tried.refused is not None:
-        typer.echo(f"  refused: {tried.refused}; {tried.hint}")
+        yield "  refused: ", f"{tried.refused}; {tried.hint}"
     if tried.waits is not None:
-        typer.echo(f"  waits: {tried.waits}")
+        yield "  waits: ", tried.waits
     if tried.is_delete:
-        typer.echo("  a delete")
+        yield "  ", "a delete"
     for entity in tried.unmade:
-        typer.echo(f"  {entity}: none, its `when` is not true")
+        yield f"  {entity}: ", "none, its `when` is not true"
     for entity, record in tried.records.items():
         said = [f"{name}={_shown(value)}" for name, value in record.items() if value is not None]
-        typer.echo(f"  {entity}: {' '.join(said)}")
+        yield f"  {entity}: ", " ".join(said)
 
 
 def _shown(value: object) -> str:

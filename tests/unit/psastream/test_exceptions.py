@@ -14,6 +14,7 @@ from connectors.toolkit.faults import Reason
 from psastream.exceptions import (
     Filter,
     lines_of,
+    lines_of_letters,
     parse_age,
     parse_reason,
     ranked,
@@ -113,9 +114,35 @@ def test_the_most_money_comes_first_and_currencies_are_not_compared() -> None:
 def test_one_is_shown_with_command_refusal_attempts_and_remedy() -> None:
     text = "\n".join(lines_of(row()))
 
-    for part in ('{"name":"Tern"}', "USER_ERROR: no right", "tax", "3", "exceptions retry"):
+    for part in (
+        'content:\n  name: "Tern"\n',
+        "USER_ERROR: no right",
+        "tax",
+        "3",
+        "exceptions retry",
+    ):
         assert part in text
     assert "the right is given back" in text
+
+
+@pytest.mark.parametrize("payload", ['{"name":"%s","a":{"b":1}}', "%s ... cut, 9 bytes", '["%s"]'])
+def test_a_terminal_has_no_line_that_is_wider_and_a_pipe_has_whole_ones(payload: str) -> None:
+    record = row(is_held=True) | {"payload": payload % ("Tern " * 60), "hint": "ask ada " * 40}
+    shown = list(lines_of(record, width=80))
+    assert max(map(len, shown)) <= 80
+    assert len(list(lines_of(record))) < len(shown)
+    said = " ".join(each.strip() for each in shown)
+    for part in (("Tern " * 60).strip(), "to do:        " + ("ask ada " * 40).strip()):
+        assert part in said
+
+
+def test_what_is_said_of_dead_letters_fits_a_terminal_too() -> None:
+    letter = {"topic": "src.inhouse.time_entries", "error_code": "mapping.invalid", "raised_at": AT}
+    [line] = lines_of_letters([letter], width=None)
+    assert line.endswith("last 2026-03-02T12:00Z (psastream dlq list)")
+    shown = list(lines_of_letters([letter], width=80))
+    assert max(map(len, shown)) <= 80
+    assert " ".join(each.strip() for each in shown) == line
 
 
 def test_what_a_vendor_says_forges_no_line_and_moves_no_cursor() -> None:

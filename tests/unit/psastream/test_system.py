@@ -12,7 +12,9 @@ from typer.testing import CliRunner, Result
 
 from psastream.cli import app
 from psastream.exits import Exit
+from psastream.system import try_rows
 from tests.support.folders import folder_of
+from tests.support.terminals import lines_on_terminal
 
 VENDORS = Path(__file__).parents[3] / "connectors" / "vendors"
 
@@ -236,6 +238,22 @@ def test_rows_are_printed_for_people_too(tmp_path: Path) -> None:
     assert "name=Lead" in record
     assert second == "row 2: float:role:6"
     assert refused == "  refused: name is missing; correct the row at its source"
+
+
+def test_rows_are_printed_within_the_columns_of_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({"id": 5, "name": "Lead " * 40, "unknown " * 20: 1}))
+
+    def act() -> bool:
+        return try_rows(VENDORS / "float", "role", file, as_json=False)
+
+    shown = lines_on_terminal(monkeypatch, act)
+    assert max(map(len, shown)) <= 80
+    assert " ".join(["Lead"] * 40) in " ".join(each.strip() for each in shown)
+    result = psastream("try", VENDORS / "float", "role", "--rows", file)
+    assert len(result.output.splitlines()) == 3
 
 
 @pytest.mark.parametrize(
