@@ -13,6 +13,7 @@ import typer
 
 from connectors.debezium.client import ConnectClient, ConnectorStatus, read_connector_file
 from connectors.debezium.watcher import ConnectorWatcher, WatcherMetrics
+from connectors.toolkit.faults import RecordNotFoundError
 from psastream.exits import Exit
 from psastream.running import run
 from runtime.prometheus import serve_metrics
@@ -74,8 +75,9 @@ async def _restart(url: str, names: Sequence[str]) -> dict[str, tuple[str, bool]
     client = ConnectClient(url, attempts=WATCH_ATTEMPTS)
     told = {}
     try:
-        for name in names:
-            status = await client.status(name)
+        # All are asked first: what is named wrong ends it before anything is restarted.
+        statuses = {name: await _status(client, name) for name in names}
+        for name, status in statuses.items():
             if status.has_failed:
                 await client.restart_failed(name)
                 told[name] = "what has failed is restarted (psastream connectors status)", True
@@ -94,9 +96,17 @@ async def _statuses(url: str, names: Sequence[str]) -> dict[str, ConnectorStatus
     try:
         if not names:
             return await client.statuses()
-        return {name: await client.status(name) for name in names}
+        return {name: await _status(client, name) for name in names}
     finally:
         await client.close()
+
+
+async def _status(client: ConnectClient, name: str) -> ConnectorStatus:
+    try:
+        return await client.status(name)
+    except RecordNotFoundError as error:
+        hint = "psastream connectors status"
+        raise ConfigError(f"no connector: {name}", hint=hint) from error
 
 
 def watch_connectors(settings: Settings, paths: Sequence[Path]) -> int:

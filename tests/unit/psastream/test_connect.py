@@ -90,7 +90,10 @@ def test_what_has_failed_is_restarted_and_nothing_else(
     assert restarted == [name] * (name == "failed")
 
 
-def test_one_that_is_not_there_is_told_in_a_line() -> None:
-    shown, _ = run("restart", "nix")
-    assert shown.exit_code == 1
-    assert shown.stderr.startswith("psastream: ")
+@pytest.mark.parametrize("command", ["restart", "status"])
+def test_one_that_is_not_there_is_named_and_nothing_is_restarted(command: str) -> None:
+    shown, restarted = run(command, "failed", "nix")
+    assert (shown.exit_code, shown.stdout, restarted) == (2, "", [])
+    assert shown.stderr.startswith(
+        "psastream: no connector: nix\n  try: psastream connectors status\n"
+    )
