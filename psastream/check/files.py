@@ -48,6 +48,8 @@ class Configuration:
     sources: Sequence[Connector] = ()
     sinks: Sequence[SinkConfig] = ()
     databases: Sequence[ConnectorFile] = ()
+    unread: Files = Files()
+    """Files of which none was taken, for not all can be used."""
 
     @property
     def is_sound(self) -> bool:
@@ -103,6 +105,9 @@ def _read_files(
             found.databases = [read_connector_file(path) for path in files.databases]
         except ConfigError as error:
             found.findings += failed(FILES, error, "correct the files")
+            found.sources, found.sinks, found.unread = (), (), files
+    else:
+        found.unread = files
     if found.firm is not None:
         found.findings += _uncovered(files, found, found.firm)
     return found

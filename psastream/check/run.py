@@ -82,7 +82,8 @@ def ask_all(
     """
     settings, firm = found.settings, found.firm
     if settings is None or firm is None:
-        return []
+        wrong = "variables" if settings is None else "the landscape"
+        return [_skipped(area, "", f"{wrong} must be right first") for area in AREAS]
     jobs: list[Callable[[], list[Finding]]] = []
     if "PSASTREAM_BOOTSTRAP_SERVERS" in environment:
         copies = int(environment.get("PSASTREAM_REPLICATION_FACTOR", 1)) if makes else (
@@ -107,14 +108,32 @@ def ask_all(
     with ThreadPoolExecutor(len(jobs)) as threads:
         answers = list(threads.map(lambda job: job(), jobs))
     findings = [finding for answer in answers for finding in answer]
+    findings += _of_unread(found.unread)
     return sorted(findings, key=lambda each: AREAS.index(each.area))
+
+
+def _skipped(area: str, subject: str, why: str) -> Finding:
+    return Finding(area, subject, Verdict.SKIP, f"not looked at: {why}")
+
+
+def _of_unread(files: Files) -> list[Finding]:
+    """Return the areas that wait for files of which every one can be used."""
+    has_vendors, has_databases = bool(files.sources or files.sinks), bool(files.databases)
+    named = {
+        CONNECTORS: has_databases,
+        DATABASES: has_databases,
+        SIGN_IN: has_vendors,
+        CLOCKS: bool(files),
+    }
+    why = "every file must be right first"
+    return [_skipped(area, "of the files", why) for area, is_named in named.items() if is_named]
 
 
 def _of_kafka(settings: Settings, firm: FirmSystems, copies: int, makes: bool) -> list[Finding]:
     kafka = settings.kafka
     found = asked(BROKER, lambda: broker_findings(broker_traits(kafka), copies=copies))
     if found[0].verdict is Verdict.FAIL:
-        return found  # none answers: that is said once
+        return [*found, _skipped(TOPICS, "", "no broker answers")]
     names = [topic.name for topic in firm.topics]
     return found + asked(
         TOPICS,

@@ -38,7 +38,7 @@ from psastream.check.files import Files, read_configuration, schemas_of
 from psastream.check.findings import Finding, findings_json, lines_of
 from psastream.check.read_model import ReadModel, read_model_findings
 from psastream.check.registry import schema_findings
-from psastream.check.run import ask_all, exit_of
+from psastream.check.run import AREAS, ask_all, exit_of
 from psastream.check.sign_in import Asked, sign_in_finding
 from psastream.cli import app
 from psastream.exits import Exit
@@ -629,6 +629,35 @@ def test_d11_all_is_looked_at_although_nothing_answers(monkeypatch: pytest.Monke
     assert {each["verdict"] for each in found if each["area"] == "sign-in"} == {"warn"}
     assert all(each["remedy"] for each in found if each["verdict"] in ("fail", "warn"))
     assert "secret-token" not in shown.output
+
+
+def skipped_in(environment: Mapping[str, str], *options: str) -> dict[str, str]:
+    """By area why it was not looked at, by a check that ends with two."""
+    shown = CliRunner().invoke(app, ["check", "--json", *options], env=environment)
+    assert shown.exit_code == 2, shown.output
+    found = json.loads(shown.stdout)["findings"]
+    return {each["area"]: each["detail"] for each in found if each["verdict"] == "skip"}
+
+
+def test_what_is_not_looked_at_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.brokers.REACH_S", 0.0)
+    source, database = ("--source", str(ALL.sources[0])), ("--database", str(ALL.databases[0]))
+    connect = {"PSASTREAM_CONNECT_URL": f"http://127.0.0.1:{free_port()}"}
+    files = "not looked at: every file must be right first"
+    broker = {"topics": "not looked at: no broker answers"}
+    of_source = {"sign-in": files, "clocks": files}
+    of_database = {"connectors": files, "databases": files}
+    assert skipped_in({**ADDRESSES, **connect}, *source) == {**broker, **of_source}
+    assert (
+        skipped_in({**ADDRESSES, **connect}, *source, *database)
+        == skipped_in(ADDRESSES, *source, *database)
+        == {**broker, **of_source, **of_database}
+    )
+    first = "not looked at: variables must be right first"
+    assert skipped_in({}, *source, *database) == dict.fromkeys(AREAS, first)
+    first = "not looked at: the landscape must be right first"
+    nowhere = {**ADDRESSES, "PSASTREAM_LANDSCAPE": "/nowhere.yaml"}
+    assert skipped_in(nowhere, *source) == dict.fromkeys(AREAS, first)
 
 
 def test_what_is_wrong_with_a_file_ends_a_check_with_two() -> None:
