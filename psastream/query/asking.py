@@ -17,10 +17,17 @@ from psastream.landscape import read_firm
 from psastream.lines import terminal_width
 from psastream.query.export import MANIFEST, Format, write_files, write_manifest
 from psastream.query.reading import LiveTopics
-from psastream.query.session import METRIC, Session, public_topics
+from psastream.query.session import (
+    METRIC,
+    WITHOUT_DUCKDB,
+    Session,
+    has_duckdb,
+    public_topics,
+)
 from psastream.query.shown import Form, print_answer
 from psastream.query.views import packaged_views
 from psastream.topic_rows import Unreadable
+from runtime.extras import install_hint
 from runtime.registry import Registry
 from runtime.settings import Settings
 from schemas.errors import PsaStreamError
@@ -104,6 +111,8 @@ def print_views(topics: tuple[Topic, ...]) -> None:
         "\n  psastream sql 'SELECT project, month, currency, margin FROM margin_by_project_month'"
         "\n  psastream sql 'DESCRIBE pipeline'"
     )
+    if not has_duckdb():
+        typer.echo(f"\n{WITHOUT_DUCKDB}\n  try: {install_hint('sql')}")
 
 
 def shell(settings: Settings, form: Form) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import polars as pl
 
 from psastream.query.syntax import Name, Named, name_of, quoted, read_tree
 from psastream.query.views import View
+from runtime.extras import install_hint
 from schemas.codec.columnar import frame_dtypes
 from schemas.contracts import record_of
 from schemas.errors import ConfigError
@@ -28,6 +30,7 @@ INTERNAL: Final = f"{CATALOG}.internal."
 METRIC: Final = f"{CATALOG}.metric."
 ALL_COMMANDS: Final = "all_commands"
 """View of the command topics of every system: a firm's systems decide which there are."""
+WITHOUT_DUCKDB: Final = "SQL over topics needs DuckDB, which is not installed"
 BATCH_ROWS: Final = 10_000
 DETAIL_MAX: Final = 300
 _INCOMING: Final = "incoming"
@@ -294,13 +297,18 @@ def dtypes_of(topic: Topic) -> dict[str, pl.DataType]:
     return frame_dtypes(record)
 
 
+def has_duckdb() -> bool:
+    """Whether DuckDB is installed, which it is not without an extra. Does not import it."""
+    return importlib.util.find_spec("duckdb") is not None
+
+
 def _connect() -> DuckDBPyConnection:
     try:
         import duckdb
     except ImportError as error:
         raise ConfigError(
-            "SQL over topics needs DuckDB, which is not installed",
-            hint="pip install 'psastream[sql]'",
+            WITHOUT_DUCKDB,
+            hint=install_hint("sql"),
         ) from error
     # Names of the caller's variables must not be tables.
     db = duckdb.connect(":memory:", config={"python_enable_replacements": False})

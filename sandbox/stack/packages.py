@@ -5,6 +5,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from runtime.extras import install_hint
 from sandbox.stack.errors import MissingPackageError
 
 
@@ -32,5 +33,5 @@ def package_directory(name: str) -> Path:
 
 def _missing(name: str) -> MissingPackageError:
     return MissingPackageError(
-        f"python package {name} is not installed", hint='run: pip install "psastream[sandbox]"'
+        f"python package {name} is not installed", hint=install_hint("sandbox")
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Final
 
@@ -75,4 +76,12 @@ def test_without_duckdb_the_error_says_how_to_have_it(
     monkeypatch.setitem(sys.modules, "duckdb", None)
     shown = run(*arguments)
     assert shown.exit_code == 2, shown.output
-    assert "try: pip install 'psastream[sql]'" in shown.stderr
+    assert re.search(r'try: pip install "dist/psastream-[\w.-]+\.whl\[sql\]"', shown.stderr)
+
+
+def test_what_can_be_asked_comes_with_what_asking_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "DuckDB" not in run("sql").stdout
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    shown = run("sql")
+    assert shown.exit_code == 0
+    assert "SQL over topics needs DuckDB, which is not installed\n  try: " in shown.stdout

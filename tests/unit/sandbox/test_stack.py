@@ -23,6 +23,7 @@ from sandbox.stack.reporter import BriefReporter, PlainReporter, RichReporter
 from sandbox.stack.resources import require
 from sandbox.stack.settings import Part, StackAddresses, StackSettings, cache_dir_from
 from sandbox.stack.tasks import run_all
+from schemas.errors import ConfigError
 
 HERE = Path("stack")
 
@@ -145,8 +146,11 @@ def test_connect_resolves_what_files_of_a_firms_own_name_too() -> None:
 
 def test_a_missing_package_names_the_extra_to_install() -> None:
     for look_up in (import_package, package_directory):
-        with pytest.raises(MissingPackageError, match=r"no_such_package.*psastream\[sandbox\]"):
+        with pytest.raises(
+            MissingPackageError, match=r"no_such_package.*\.whl\[sandbox\]"
+        ) as error:
             look_up("no_such_package")
+        assert isinstance(error.value, ConfigError), "its exit code is 2: nothing was started"
 
 
 def test_too_little_of_a_resource_tells_both_amounts_and_the_remedy() -> None:
