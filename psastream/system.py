@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,7 +39,8 @@ _SOURCE: Final = {"ts_ms": 0, "sequence": '["1"]', "lsn": 1, "snapshot": None}
 class Tried:
     """What is made of one row: canonical records by entity, or why it is refused.
 
-    `ignored` are its columns that the contract does not have, `unmade` the entities of which it
+    `ignored` are its columns that nothing reads (of `tried_row`: those that the contract does not
+    have), `unmade` the entities of which it
     makes none since their `when` is not true. `waits` says why the row waits for what it looks up.
     """
 
@@ -129,9 +131,12 @@ def try_rows(
     mapping = next((each for each in system.mappings if each.topic == topic.name), None)
     if mapping is None:
         raise ConfigError(f"nothing is made of {obj}", hint="give it targets in mapping.yaml")
-    rows = [vendor.shape(system, obj, row) for row in read_rows(rows_file)]
+    shape = partial(vendor.shape, system, obj)
     declared = system.objects[obj].columns
-    tried = [tried_row(mapping, topic.contract, row, declared) for row in rows]
+    tried = []
+    for row in read_rows(rows_file):
+        found = tried_row(mapping, topic.contract, shape(row), declared)
+        tried.append(replace(found, ignored=unread(found.ignored, row, shape)))
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in tried], indent=2, default=plain))
     else:
@@ -141,6 +146,47 @@ def try_rows(
                 for line in wrapped(head, said, width):
                     typer.echo(line)
     return all(each.refused is None for each in tried)
+
+
+def unread(names: Sequence[str], row: object, shape: Callable[[object], Any]) -> list[str]:
+    """Return which of a row's fields nothing reads, nested ones as `project.name`.
+
+    `names` are those that the contract does not have. A field is read if the others have another
+    shape without it.
+    """
+    if not isinstance(row, dict):
+        return list(names)
+    whole = shape(row)
+    return [told for name in names for told in _unread(name, (name,), row, whole, shape)]
+
+
+def _unread(
+    told: str,
+    path: Sequence[str],
+    row: dict[str, Any],
+    whole: dict[str, Any],
+    shape: Callable[[object], Any],
+) -> Iterator[str]:
+    if _but(shape(_without(row, path)), path[0]) == _but(whole, path[0]):
+        yield told
+        return
+    held: Any = row
+    for name in path:
+        held = held[name]
+    for name in sorted(held) if isinstance(held, dict) else ():
+        yield from _unread(f"{told}.{name}", (*path, name), row, whole, shape)
+
+
+def _without(row: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """A row without the field at a path."""
+    name, *more = path
+    if not more:
+        return _but(row, name)
+    return row | {name: _without(row[name], more)}
+
+
+def _but(row: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != name}
 
 
 def read_rows(file: Path) -> list[object]:

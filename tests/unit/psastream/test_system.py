@@ -14,6 +14,7 @@ from psastream.cli import app
 from psastream.exits import Exit
 from psastream.system import try_rows
 from tests.support.folders import folder_of
+from tests.support.rest_api import MAPPING, write_folder
 from tests.support.terminals import lines_on_terminal
 
 VENDORS = Path(__file__).parents[3] / "connectors" / "vendors"
@@ -238,6 +239,39 @@ def test_rows_are_printed_for_people_too(tmp_path: Path) -> None:
     assert "name=Lead" in record
     assert second == "row 2: float:role:6"
     assert refused == "  refused: name is missing; correct the row at its source"
+
+
+REST = """
+auth: {type: bearer}
+paginator: {type: page_number}
+objects:
+  visit:
+    path: /v1/visits
+    columns: {place_id: place.id, text: note.lines.0.text}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "ignored"),
+    [
+        ({}, []),
+        ({"place": {"id": 7, "name": "Oslo", "area": {"a": 1}}}, ["place.area", "place.name"]),
+        ({"place": {"id": None}}, []),
+        ({"place": None}, []),
+        ({"place": {"name": "Oslo"}}, ["place"]),
+        ({"note": {"lines": [{"text": "a", "by": "b"}]}}, []),
+        ({"note": {"lines": [], "at": 5}}, ["note"]),
+        ({"colour": {"id": 1}}, ["colour"]),
+    ],
+)
+def test_a_field_that_is_read_in_part_is_not_ignored_whole(
+    tmp_path: Path, more: dict[str, Any], ignored: list[str]
+) -> None:
+    targets = "targets: [{entity: expense, fields: {category: {from: text}}}]"
+    folder = write_folder(tmp_path, REST, MAPPING.replace("key: id}", f"key: id, {targets}}}"))
+    [said] = json.loads(tried(tmp_path, "visit", {"id": 1} | more, folder=folder).output)
+    assert said["refused"] is None
+    assert said["ignored"] == ignored
 
 
 def test_rows_are_printed_within_the_columns_of_a_terminal(
