@@ -131,6 +131,11 @@ def as_csv(frame: pl.DataFrame) -> bytes:
     return data.replace(b"\0", _NUL.encode())
 
 
+def without_nul(text: str) -> str:
+    """Return a text as PostgreSQL can hold it."""
+    return text.replace("\0", _NUL)
+
+
 def ends_early(data: bytes) -> bool:
     r"""Whether PostgreSQL before 18 would take a line of a text, `\.`, for the end of the CSV."""
     return data.startswith(b"\\.") or b"\n\\." in data
@@ -163,7 +168,19 @@ def _json(series: pl.Series) -> pl.Series:
 
 
 def _json_text(value: Any) -> str:
-    return json.dumps(value, default=str, ensure_ascii=False).replace("\\u0000", _NUL)
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    if "\\u0000" not in text:
+        return text
+    # A backslash before u0000 is written as two: only the values tell which of both it was.
+    return json.dumps(_shown(value), default=str, ensure_ascii=False)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return without_nul(value)
+    if isinstance(value, Mapping):
+        return {name: _shown(each) for name, each in value.items()}
+    return [_shown(each) for each in value] if isinstance(value, list) else value
 
 
 def _hex(series: pl.Series) -> pl.Series:

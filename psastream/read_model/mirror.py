@@ -11,7 +11,7 @@ import polars as pl
 import psycopg
 from confluent_kafka import Message
 
-from psastream.read_model.landing import KEY, LandingTable, as_csv, ends_early, landed
+from psastream.read_model.landing import KEY, LandingTable, as_csv, ends_early, landed, without_nul
 from psastream.read_model.store import META, Generation, Store, as_ours
 from runtime.kafka import Place
 from schemas.codec.columnar import ChunkReader
@@ -32,10 +32,24 @@ class RetiredError(ReadModelUnavailableError):
 
 @dataclass(slots=True)
 class _Batch:
-    """What came of a topic: the last of each key, None where it is deleted."""
+    """What came of a topic: the last of each key, None where it is deleted or is no text.
 
-    values: dict[bytes, bytes | None] = field(default_factory=dict)
+    Keys are as the table has them: two of other bytes may be one row.
+    """
+
+    values: dict[str, bytes | None] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Take a record in place of what came under its key before."""
+        try:
+            shown, is_text = without_nul(decode_key(key)), True
+        except (DecodeError, TypeError, UnicodeDecodeError):
+            shown, is_text = repr(key), False
+        self.unreadable.pop(shown, None)
+        if value is not None and not is_text:
+            self.unreadable[shown] = "the message key is not a framed avro string"
+        self.values[shown] = value if is_text else None
 
 
 class Mirror:
@@ -69,8 +83,7 @@ class Mirror:
         """
         batches: dict[str, _Batch] = {}
         for message in messages:
-            values = batches.setdefault(message.topic(), _Batch()).values
-            values[message.key()] = message.value()
+            batches.setdefault(message.topic(), _Batch()).put(message.key(), message.value())
         frames = {name: self._decode(name, batch) for name, batch in batches.items()}
         staged = set(self._staged)
         try:
@@ -89,16 +102,9 @@ class Mirror:
         if name not in self._readers:
             contract = value_schema(self._tables[name].topic)
             self._readers[name] = ChunkReader(self._schema, reader=contract)
-        keys, rows = [], []
-        for key, value in batch.values.items():
-            if value is None:
-                continue
-            try:
-                keys.append(decode_key(key))
-                rows.append(value)
-            except (DecodeError, TypeError, UnicodeDecodeError):
-                batch.unreadable[_shown(key)] = "the message key is not a framed avro string"
-        decoded = self._readers[name].decode(rows)
+        values = {key: value for key, value in batch.values.items() if value is not None}
+        keys = list(values)
+        decoded = self._readers[name].decode(list(values.values()))
         for row, error in decoded.errors:
             batch.unreadable[keys[row]] = error.detail
         frame = landed(decoded.frame, self._tables[name]) if decoded.rows else pl.DataFrame()
@@ -107,7 +113,7 @@ class Mirror:
 
     def _write(self, table: LandingTable, batch: _Batch, frame: pl.DataFrame) -> None:
         place = f'{self.generation.schema}."{table.name}"'
-        gone = [_shown(key) for key, value in batch.values.items() if value is None]
+        gone = [key for key, value in batch.values.items() if value is None]
         if frame.height:
             self._stage(table, place)
             self._upsert(table, place, batch, frame)
@@ -128,8 +134,10 @@ class Mirror:
                 batch.unreadable[frame[KEY][0]] = f"PostgreSQL does not take it: {said}"
                 return
             half = frame.height // 2
-            self._upsert(table, place, batch, frame[:half])
-            self._upsert(table, place, batch, frame[half:])
+            for part in (frame[:half], frame[half:]):
+                # What waits there is in its table already, and would be written again.
+                self._connection.execute(f"TRUNCATE {_stage(table)}")
+                self._upsert(table, place, batch, part)
 
     def _stage(self, table: LandingTable, place: str) -> None:
         if table.name not in self._staged:
@@ -169,13 +177,16 @@ class Mirror:
             cursor.execute(
                 f"DELETE FROM {META}.unreadable WHERE generation = %s AND topic = %s"
                 " AND record_key = ANY(%s)",
-                (*named, [_shown(key) for key in batch.values]),
+                (*named, list(batch.values)),
             )
             if batch.unreadable:
                 cursor.executemany(
                     f"INSERT INTO {META}.unreadable (generation, topic, record_key, reason)"
                     " VALUES (%s, %s, %s, %s)",
-                    [(*named, key, reason) for key, reason in batch.unreadable.items()],
+                    [
+                        (*named, key, without_nul(reason))
+                        for key, reason in batch.unreadable.items()
+                    ],
                 )
 
     def _require_live(self) -> None:
@@ -213,13 +224,5 @@ def _stage(table: LandingTable) -> str:
     return f'pg_temp."psastream_{table.name}"'
 
 
-def _shown(key: bytes) -> str:
-    """Return a key as its table has it; one that is no text, as what its bytes are."""
-    try:
-        return decode_key(key)
-    except (DecodeError, TypeError, UnicodeDecodeError):
-        return repr(key)
-
-
 def _text(value: object) -> object:
-    return value.replace("\0", "\N{SYMBOL FOR NULL}") if isinstance(value, str) else value
+    return without_nul(value) if isinstance(value, str) else value

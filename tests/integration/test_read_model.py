@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from confluent_kafka import Message
 
 from psastream.check.read_model import ask_read_model
 from psastream.query.views import packaged_views
@@ -21,6 +22,7 @@ from psastream.read_model.star import BI_ROLE, PAY_ROLE, StarView, star_views
 from psastream.read_model.store import Generation, Store, migrations
 from schemas.contracts import value_schema
 from schemas.errors import ConfigError, ReadModelUnavailableError
+from schemas.keys import encode_keys
 from tests.support.catalogue import BY_NAME, CATALOGUE
 from tests.support.catalogue_pages import DOCS
 from tests.support.read_model import (
@@ -127,6 +129,33 @@ def test_what_is_no_row_is_noted_and_the_next_record_of_its_key_cures_it(
     assert store.unreadable(live) == []
 
 
+def test_a_key_with_nul_is_written_noted_and_deleted(store: Store, live: Generation) -> None:
+    writer = mirror(store, live)
+    writer.write([message(ROLES, 0, "a\0b", {"id": "a"})], {})
+    shown = "a\N{SYMBOL FOR NULL}b"
+    assert rows_of(store, live, "role", "record_key") == [(shown,)]
+    writer.write([message(ROLES, 1, "a\0b", b"no avro")], {})
+    assert rows_of(store, live, "role", "record_key") == []
+    assert [key for _, key, _ in store.unreadable(live)] == [shown]
+    writer.write([message(ROLES, 2, "a\0b", {"id": "a"})], {})
+    writer.write([message(ROLES, 3, "a\0b", None)], {})
+    assert rows_of(store, live, "role", "record_key") == []
+    assert store.unreadable(live) == []
+
+
+@pytest.mark.parametrize("former", [{"id": "former"}, b"no avro", None])
+def test_keys_of_other_bytes_and_one_text_are_one_row(
+    store: Store, live: Generation, former: Any
+) -> None:
+    first, latter = message(ROLES, 0, "a", former), message(ROLES, 1, "a", {"id": "latter"})
+    [key] = encode_keys(SCHEMA_ID + 1, ["a"])
+    assert first.key() != key
+    batch = [first, Message(ROLES.name, 0, 1, key, latter.value())]
+    assert mirror(store, live).write(batch, {}) == 1
+    assert rows_of(store, live, "role", "record_key, id") == [("a", "latter")]
+    assert store.unreadable(live) == []
+
+
 def test_a_row_that_postgresql_does_not_take_holds_up_no_other(
     store: Store, live: Generation
 ) -> None:
@@ -145,6 +174,30 @@ def test_a_row_that_postgresql_does_not_take_holds_up_no_other(
     [(_, key, reason)] = store.unreadable(live)
     assert key == "b"
     assert reason == "PostgreSQL does not take it: too long"
+
+
+def test_what_was_written_is_not_written_again_while_a_refused_row_is_looked_for(
+    store: Store, live: Generation
+) -> None:
+    store.connection.execute("CREATE TEMP SEQUENCE tried")
+    store.connection.execute(
+        """CREATE FUNCTION pg_temp.count() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           PERFORM nextval('tried');
+           IF length(NEW.name) > 3 THEN
+               RAISE 'too long' USING ERRCODE = 'string_data_right_truncation';
+           END IF; RETURN NEW; END $$"""
+    )
+    store.connection.execute(
+        f"CREATE TRIGGER count BEFORE INSERT ON {live.schema}.role FOR EACH ROW"
+        " EXECUTE FUNCTION pg_temp.count()"
+    )
+    rows = [{"id": str(number), "name": "much too long" if number == 7 else None}
+            for number in range(8)]  # fmt: skip
+    batch = [message(ROLES, number, row["id"], row) for number, row in enumerate(rows)]
+    mirror(store, live).write(batch, {})
+    assert len(rows_of(store, live, "role", "id")) == 7
+    [tried] = store.connection.execute("SELECT last_value FROM tried").fetchone() or (0,)
+    assert tried == 8 + (4 + 4) + (2 + 2) + (1 + 1)
 
 
 def test_rows_and_places_are_written_together_or_not_at_all(store: Store, live: Generation) -> None:

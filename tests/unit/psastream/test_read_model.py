@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -108,6 +109,16 @@ def test_rows_are_csv_that_keeps_nulls_texts_and_digits() -> None:
         ",,,,,\n"
         '"a""b\n␀",0.000000,,,\\x,[]\n'
     )
+
+
+def test_json_shows_nul_and_keeps_a_backslash_that_looks_like_it() -> None:
+    table = BY_TOPIC["psa.absence"]
+    texts = ["C:\\u0000", "a\0b", "\\\0"]
+    frame = pl.DataFrame({name: [None] for name in table.columns}).with_columns(
+        resource_refs=pl.Series([texts])
+    )
+    [[told]] = landed(frame, table).select("resource_refs").rows()
+    assert json.loads(told) == ["C:\\u0000", "a␀b", "\\␀"]
 
 
 def test_a_line_that_ends_csv_for_postgresql_is_seen() -> None:
