@@ -30,6 +30,7 @@ from runtime.kafka import (
     require_broker,
     spans_of,
 )
+from runtime.offsets import spans
 from runtime.retries import tell_retry
 from schemas.codec.record import AvroSchema
 from schemas.errors import BrokerUnavailableError, ConfigError, ReadModelUnavailableError
@@ -39,7 +40,7 @@ WAIT_S: Final = 0.5
 """How many messages, and for how long, are gathered for a transaction."""
 QUEUE_KB: Final = 131_072
 IDLE_S: Final = 30.0
-"""How often it is noted that nothing came."""
+"""After so long without a message the broker is asked: it is silent when it is away, too."""
 STALE_AFTER: Final = timedelta(hours=12)
 """What was not followed for so long is filled anew: after a day, brokers drop what tells that a key
 was deleted (`delete.retention.ms`)."""
@@ -60,8 +61,8 @@ class Reading:
         self, kafka: KafkaSettings, tables: Sequence[LandingTable], places: Mapping[Place, int]
     ) -> None:
         """Raises BrokerUnavailableError, and PlaceLostError where a place is behind the end."""
-        spans = spans_of(kafka, [table.topic.name for table in tables])
-        for place, (_, end) in spans.items():
+        found = spans_of(kafka, [table.topic.name for table in tables])
+        for place, (_, end) in found.items():
             if places.get(place, 0) > end:
                 raise PlaceLostError(f"{place[0]} ends before what the read model holds of it")
         self._consumer = Consumer(
@@ -77,9 +78,10 @@ class Reading:
             }
         )
         self._consumer.assign(
-            [TopicPartition(*place, places.get(place, OFFSET_BEGINNING)) for place in spans]
+            [TopicPartition(*place, places.get(place, OFFSET_BEGINNING)) for place in found]
         )
-        self._unread = set(spans)
+        self._kafka, self._places = kafka, tuple(found)
+        self._unread = set(found)
 
     @property
     def has_reached_the_ends(self) -> bool:
@@ -89,6 +91,10 @@ class Reading:
     def close(self) -> None:
         """End the consumer."""
         self._consumer.close()
+
+    def require_broker(self) -> None:
+        """Raise BrokerUnavailableError unless the leader of every partition answers."""
+        spans(self._kafka, self._places)
 
     def gather(self) -> tuple[list[Message], dict[Place, int]]:
         """Return what has come, and the offset of what comes next where that has changed.
@@ -187,23 +193,27 @@ def follow(
 ) -> None:
     """Write what comes until it is not wanted any more.
 
-    The caller is the writer of the generation. `beat` is told at each turn whether every topic was
-    read to its end. Raises RetiredError once another generation is live, PlaceLostError,
-    BrokerUnavailableError, RegistryUnavailableError, ReadModelUnavailableError; what was not
-    written then is read again from the places.
+    The caller is the writer of the generation. `beat` is told, as often as the broker was heard,
+    whether every topic was read to its end; only then is the generation noted as followed. Raises
+    RetiredError once another generation is live, PlaceLostError, BrokerUnavailableError,
+    RegistryUnavailableError, ReadModelUnavailableError; what was not written then is read again
+    from the places.
     """
     mirror = Mirror(store, generation, tables, schema, is_live=True)
     known = store.places(generation)
     reading = Reading(kafka, tables, known)
-    written_s = time.monotonic()
+    heard_s = time.monotonic()
     try:
         while is_wanted():
             messages, places = reading.gather()
+            if not places:
+                if time.monotonic() - heard_s < IDLE_S:
+                    continue
+                reading.require_broker()
+            heard_s = time.monotonic()
             moved = {place: end for place, end in places.items() if known.get(place) != end}
-            if moved or time.monotonic() - written_s > IDLE_S:
-                _write(mirror, messages, moved, metrics)
-                known |= moved
-                written_s = time.monotonic()
+            _write(mirror, messages, moved, metrics)
+            known |= moved
             beat(reading.has_reached_the_ends)
     finally:
         reading.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime
@@ -12,16 +13,23 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Message, Producer
+from prometheus_client import CollectorRegistry
 
 from psastream.check.read_model import ask_read_model
 from psastream.query.views import packaged_views
+from psastream.read_model import following
+from psastream.read_model import mirror as mirrors
+from psastream.read_model.following import follow
 from psastream.read_model.landing import landing_tables
+from psastream.read_model.metrics import ReadModelMetrics
 from psastream.read_model.mirror import Mirror, RetiredError
 from psastream.read_model.star import BI_ROLE, PAY_ROLE, StarView, star_views
 from psastream.read_model.store import Generation, Store, migrations
+from runtime import offsets
+from runtime.kafka import KafkaSettings
 from schemas.contracts import value_schema
-from schemas.errors import ConfigError, ReadModelUnavailableError
+from schemas.errors import BrokerUnavailableError, ConfigError, ReadModelUnavailableError
 from schemas.keys import encode_keys
 from tests.support.catalogue import BY_NAME, CATALOGUE
 from tests.support.catalogue_pages import DOCS
@@ -238,6 +246,81 @@ def test_a_generation_has_one_writer(url: str, store: Store, live: Generation) -
         assert other.take(None)
         store.give(live)
         assert other.take(live)
+
+
+@pytest.fixture
+def mortal_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[KafkaSettings, list[Any]]]:
+    """A broker in this process with a role in it; it ends when the list is cleared."""
+    monkeypatch.setattr(following, "IDLE_S", 0.5)
+    monkeypatch.setattr(offsets, "METADATA_TIMEOUT_S", 2.0)
+    producer = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1})
+    [broker] = producer.list_topics().brokers.values()
+    sent = message(ROLES, 0, "a", {"id": "a"})
+    producer.produce(ROLES.name, sent.value(), sent.key())
+    assert producer.flush(10) == 0
+    owners = [producer]
+    del producer
+    yield KafkaSettings(bootstrap_servers=f"{broker.host}:{broker.port}"), owners
+
+
+def followed(
+    store: Store, live: Generation, kafka: KafkaSettings, heard: Callable[[int], bool]
+) -> None:
+    """Follow until `heard`, told the number of times that the broker was heard, has enough."""
+    times = 0
+    wanted_until_s = time.monotonic() + 30.0
+    is_enough = False
+
+    def beat(is_caught_up: bool) -> None:
+        nonlocal times, is_enough
+        times += is_caught_up
+        is_enough = heard(times)
+
+    tables = [table for table in TABLES if table.topic is ROLES]
+    follow(
+        store,
+        live,
+        kafka,
+        tables,
+        {SCHEMA_ID: value_schema(ROLES)}.__getitem__,
+        metrics=ReadModelMetrics(CollectorRegistry()),
+        is_wanted=lambda: not is_enough and time.monotonic() < wanted_until_s,
+        beat=beat,
+    )
+    assert is_enough
+
+
+def test_a_topic_in_which_nothing_happens_is_noted_as_followed(
+    store: Store, live: Generation, mortal_broker: tuple[KafkaSettings, list[Any]]
+) -> None:
+    kafka, _ = mortal_broker
+    followed(store, live, kafka, lambda times: times == 3)
+    assert rows_of(store, live, "role", "id") == [("a",)]
+
+
+def test_a_generation_is_not_noted_as_followed_while_the_broker_is_away(
+    store: Store,
+    live: Generation,
+    mortal_broker: tuple[KafkaSettings, list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mirrors, "SEEN_S", 0.0)
+    kafka, owners = mortal_broker
+    seen: list[datetime] = []
+
+    def heard(times: int) -> bool:
+        if times:
+            owners.clear()
+            now = store.live()
+            assert now is not None
+            seen.append(now.seen_at)
+        return False
+
+    with pytest.raises(BrokerUnavailableError):
+        followed(store, live, kafka, heard)
+    now = store.live()
+    assert now is not None
+    assert now.seen_at == seen[-1]
 
 
 @pytest.fixture(scope="module")
