@@ -152,7 +152,7 @@ def _what_waits() -> Iterator[Part]:
             f"FROM psa.fact_project_month_margin\nWHERE {MONTHS} AND {CURRENCY}"
             " AND margin IS NULL\nGROUP BY revenue_reason\nORDER BY hours DESC, 1"
         ),
-        "Nobody knows its fees, or its cost would tell what one person earns.",
+        "Nobody knows its fees, or its cost would tell what a person earns.",
         span=6,
     )
     yield rows(

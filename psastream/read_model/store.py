@@ -207,6 +207,7 @@ class Store:
         connection = self.connection
         connection.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
         statements = list(publication(generation.schema, tables))
+        withdrawn = self._withdrawn(published_names(tables))
         try:
             with connection.transaction():
                 for statement in statements:
@@ -217,12 +218,23 @@ class Store:
                 connection.execute(f'DROP VIEW IF EXISTS {SCHEMA}."{name}"')
             for statement in statements:
                 connection.execute(statement)
+        for name in withdrawn:
+            connection.execute(f'REVOKE SELECT ON {SCHEMA}."{name}" FROM {BI_ROLE}')
         connection.execute(
             f"INSERT INTO {META}.published (generation, star) VALUES (%s, %s)"
             " ON CONFLICT (is_only) DO UPDATE SET generation = excluded.generation,"
             " star = excluded.star",
             (generation.number, star_fingerprint(tables)),
         )
+
+    def _withdrawn(self, names: Sequence[str]) -> list[str]:
+        """Return the views that are there and that the BI role may not read."""
+        rows = self.connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s)"
+            " AND relname = ANY(%s) AND NOT has_table_privilege(%s, oid, 'SELECT')",
+            (SCHEMA, list(names), BI_ROLE),
+        ).fetchall()
+        return [name for (name,) in rows]
 
     def _drop(self, state: str) -> None:
         with as_ours():

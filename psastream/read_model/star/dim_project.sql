@@ -3,7 +3,7 @@
 -- key: project_id
 -- columns:
 --   budget_cost | budget_currency | Their cost; adds up within a currency. Null where `cost_withheld` says why.
---   cost_withheld | word | one_person: the budget is of one person, whose pay it would tell. Null where nothing is withheld.
+--   cost_withheld | word | Why there is no cost, which would tell a person's pay: one_person or few_people (two, or nobody known) have planned time, mostly_one_person (more than 80 % of it). Null where nothing is withheld.
 WITH held AS (
   SELECT
     coalesce(project_id, id) AS project_id,
@@ -17,9 +17,18 @@ WITH held AS (
   GROUP BY coalesce(project_id, id)
 ),
 planned AS (
-  SELECT project_id, count(DISTINCT resource_id) AS people
-  FROM landing.status_assignment
-  WHERE status IN ('approved', 'completed') AND planned_cost <> 0
+  SELECT project_id, count(*) AS people, max(hours) > 0.8 * sum(hours) AS is_mostly_one
+  FROM (
+    SELECT a.project_id, a.resource_id, coalesce(sum(abs(a.planned_hours)), 0) AS hours
+    FROM landing.status_assignment AS a
+    LEFT JOIN psa.dim_person AS w ON w.resource_id = a.resource_id
+    WHERE
+      a.status IN ('approved', 'completed')
+      AND a.planned_cost <> 0
+      AND a.resource_id IS NOT NULL
+      AND w.kind IS DISTINCT FROM 'placeholder'
+    GROUP BY a.project_id, a.resource_id
+  ) AS each_person
   GROUP BY project_id
 ),
 merged AS (
@@ -57,20 +66,24 @@ SELECT
   m.currency,
   m.contract_value,
   m.budget_hours,
-  CASE WHEN NOT w.is_withheld THEN m.budget_cost END AS budget_cost,
+  CASE WHEN w.reason IS NULL THEN m.budget_cost END AS budget_cost,
   m.budget_revenue,
   m.budget_currency,
   m.erp_ref,
   m.rm_ref,
   m.psa_ref,
   m.as_of,
-  CASE WHEN w.is_withheld THEN 'one_person' END AS cost_withheld
+  w.reason AS cost_withheld
 FROM merged AS m
 LEFT JOIN planned AS n ON n.project_id = m.project_id
 LEFT JOIN landing.status_customer AS c ON c.customer_id = m.customer_id
 CROSS JOIN LATERAL (
   SELECT
-    coalesce(m.budget_cost, 0) <> 0
-    AND coalesce(n.people, 0) < 2
-    AND NOT pg_has_role(current_user, 'psastream_pay', 'USAGE') AS is_withheld
+    CASE
+      WHEN coalesce(m.budget_cost, 0) = 0 OR pg_has_role(current_user, 'psastream_pay', 'USAGE')
+        THEN NULL
+      WHEN n.people = 1 THEN 'one_person'
+      WHEN coalesce(n.people, 0) < 3 THEN 'few_people'
+      WHEN n.is_mostly_one THEN 'mostly_one_person'
+    END AS reason
 ) AS w

@@ -6,17 +6,32 @@
 --   margin | currency | `revenue` - `cost`; adds up within a currency. Null where one of the two is.
 --   margin_ratio | ratio | `margin` / `revenue`. Neither add nor average it: of several rows of one currency it is sum(margin) / sum(revenue), over those with a margin. Null where revenue is 0 or not known, and where `cost` is withheld.
 --   month_starts_on | date | First day of the month.
---   people | people | Who booked approved time in that month and currency.
---   cost_withheld | word | one_person: the time is of one person, whose pay the cost would tell. Null where nothing is withheld.
+--   people | people | How many booked approved time in that month and currency, seats that are no person left out.
+--   cost_withheld | word | Why there is no cost, which would tell a person's pay: one_person or few_people (two, or nobody known) booked, mostly_one_person (more than 80 % of the time). Null where nothing is withheld.
 WITH worked AS (
   SELECT
     project_ref,
-    to_char(work_on, 'YYYY-MM') AS month,
+    month,
     currency,
-    count(DISTINCT resource_id) AS people
-  FROM landing.time_entry
-  WHERE status = 'approved' AND seconds <> 0
-  GROUP BY project_ref, to_char(work_on, 'YYYY-MM'), currency
+    count(*) AS people,
+    max(seconds) > 0.8 * sum(seconds) AS is_mostly_one
+  FROM (
+    SELECT
+      t.project_ref,
+      to_char(t.work_on, 'YYYY-MM') AS month,
+      t.currency,
+      t.resource_id,
+      sum(abs(t.seconds)) AS seconds
+    FROM landing.time_entry AS t
+    LEFT JOIN psa.dim_person AS w ON w.resource_id = t.resource_id
+    WHERE
+      t.status = 'approved'
+      AND t.seconds <> 0
+      AND t.resource_id IS NOT NULL
+      AND w.kind IS DISTINCT FROM 'placeholder'
+    GROUP BY t.project_ref, to_char(t.work_on, 'YYYY-MM'), t.currency, t.resource_id
+  ) AS each_person
+  GROUP BY project_ref, month, currency
 )
 SELECT
   m.project_ref,
@@ -31,20 +46,26 @@ SELECT
   m.seconds,
   m.revenue,
   m.revenue_reason,
-  CASE WHEN NOT h.is_withheld THEN m.cost END AS cost,
-  CASE WHEN NOT h.is_withheld THEN m.margin END AS margin,
-  CASE WHEN NOT h.is_withheld THEN m.margin_ratio END AS margin_ratio,
+  CASE WHEN h.reason IS NULL THEN m.cost END AS cost,
+  CASE WHEN h.reason IS NULL THEN m.margin END AS margin,
+  CASE WHEN h.reason IS NULL THEN m.margin_ratio END AS margin_ratio,
   m.as_of,
   to_date(m.period, 'YYYY-MM') AS month_starts_on,
   coalesce(w.people, 0) AS people,
-  CASE WHEN h.is_withheld THEN 'one_person' END AS cost_withheld
+  h.reason AS cost_withheld
 FROM landing.metric_project_margin AS m
 LEFT JOIN worked AS w
   ON w.project_ref = m.project_ref AND w.month = m.period AND w.currency = m.currency
 LEFT JOIN psa.dim_project AS p ON p.project_id = m.project_id
 CROSS JOIN LATERAL (
   SELECT
-    m.seconds <> 0
-    AND coalesce(w.people, 0) < 2
-    AND NOT pg_has_role(current_user, 'psastream_pay', 'USAGE') AS is_withheld
+    CASE
+      WHEN
+        (m.seconds = 0 AND w.people IS NULL)
+        OR pg_has_role(current_user, 'psastream_pay', 'USAGE')
+        THEN NULL
+      WHEN w.people = 1 THEN 'one_person'
+      WHEN coalesce(w.people, 0) < 3 THEN 'few_people'
+      WHEN w.is_mostly_one THEN 'mostly_one_person'
+    END AS reason
 ) AS h
