@@ -1,7 +1,8 @@
 """What the product costs while nothing happens: processor share of each process, all at work.
 
-PostgreSQL, Debezium, worker, poller and dispatcher as shipped, their pace too, with simulated
-vendors that have nothing new. The share is that of one core, over `--seconds` after the start.
+PostgreSQL, Debezium, worker, poller, dispatcher and read model as shipped, their pace too, with
+simulated vendors that have nothing new. The share is that of one core, over `--seconds` after the
+start.
 
 Run: make bench-idle
 """
@@ -24,7 +25,7 @@ from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
 
-PRODUCT = ("worker", "poller", "dispatcher")
+PRODUCT = ("worker", "poller", "dispatcher", "readmodel")
 BESIDE = ("kafka", "connect", "registry", "postgres", "vendors")
 """What the product stands on: not its own processor time."""
 SETTLE_S = 30
