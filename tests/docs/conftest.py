@@ -14,9 +14,10 @@ from tests.support.kept_demo import KeptDemo, keeping
 DATA = REPOSITORY / ".psastream" / "demo"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def first_hour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptDemo]:
-    """The demo as its tutorial starts it, which stays up."""
+    """The demo as its tutorial starts it, which stays up; pages of other modules start their own
+    in the same folder."""
     (block,) = needing("kept")
     (command,) = block.commands
     log = tmp_path_factory.mktemp("demo") / "demo.log"
