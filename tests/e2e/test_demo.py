@@ -229,6 +229,7 @@ def test_a_check_finds_everything_in_order(kept_demo: KeptDemo) -> None:
         "schemas": 1,
         "connectors": 2,
         "databases": 1,
+        "read model": 1,
         "sign-in": 5,
         "clocks": 8,
     }
