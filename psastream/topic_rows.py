@@ -144,12 +144,14 @@ class TopicReader:
         elif isinstance(start, datetime):
             starts = starts_at(self._kafka, spans, int(start.timestamp() * 1_000))
         ends = {place: end for place, (_, end) in spans.items()}
+        # Before anything is printed: confluent_kafka takes a Ctrl-C while it makes a consumer for
+        # a wrong setting.
+        following = follow_places(self._kafka, ends) if is_followed else ()
         messages = read_spans(self._kafka, {each: (starts[each], ends[each]) for each in spans})
         while batch := list(islice(messages, BATCH)):
             yield from self._lines(batch)
-        if is_followed:
-            for batch in follow_places(self._kafka, ends):
-                yield from self._lines(batch)
+        for batch in following:
+            yield from self._lines(batch)
 
     def _lines(self, messages: Sequence[Message]) -> Iterator[str | Unreadable]:
         kept = self._meant([message.value() for message in messages])

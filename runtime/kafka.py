@@ -394,19 +394,23 @@ def _read_unread(
 
 
 def follow_places(settings: KafkaSettings, starts: Mapping[Place, int]) -> Iterator[list[Message]]:
-    """Yield what is committed to partitions from these offsets on, as it comes, without an end.
+    """Return what is committed to partitions from these offsets on, as it comes, without an end.
 
     Raises BrokerUnavailableError where a partition cannot be read any more.
     """
     consumer = make_consumer(settings, READ_GROUP)
+    consumer.assign([TopicPartition(*place, start) for place, start in starts.items()])
+    return _followed(consumer, {topic for topic, _ in starts})
+
+
+def _followed(consumer: Consumer, topics: set[str]) -> Iterator[list[Message]]:
     try:
-        consumer.assign([TopicPartition(*place, start) for place, start in starts.items()])
         while True:
             messages = consumer.consume(FOLLOW_MESSAGES, timeout=FOLLOW_S)
             for message in messages:
                 error = message.error()
                 if error is not None and not error.retriable():
-                    raise _unreadable({topic for topic, _ in starts}, KafkaException(error))
+                    raise _unreadable(topics, KafkaException(error))
             yield [message for message in messages if message.error() is None]
     finally:
         consumer.close()
