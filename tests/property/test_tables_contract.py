@@ -123,6 +123,19 @@ def worked(number: int, hours: str, **fields: Any) -> Change:
 
 
 PSA = linked("inhouse", PSA_PROJECTS[0], name="x", currency="EUR")
+CREDITED = Change(
+    "invoice",
+    "netsuite:invoice:0",
+    {
+        "time_entry_id": ENTRIES[0],
+        "project_ref": PSA_PROJECTS[0],
+        "hours": Decimal("-2"),
+        "amount": Decimal("-200"),
+        "currency": "EUR",
+        "kind": "credit_memo",
+        "status": "open",
+    },
+)
 
 
 def revenues(topology: Topology) -> dict[str, tuple[Any, Any]]:
@@ -427,6 +440,7 @@ contract_histories = st.builds(
 @pytest.mark.fault("C8", place="tables/project/contract.py")
 @given(contract_histories, seeds, chunk_sizes)
 @example([PSA, *deal("milestone"), budget("-40"), worked(0, "4")], 1, 1)
+@example([PSA, worked(0, "0"), CREDITED], 1, 1)
 def test_c8_every_contract_over_every_history_equals_the_oracle(
     history: list[Change], seed: int, chunk_max: int
 ) -> None:

@@ -577,7 +577,8 @@ class Oracle:
                 parts[reference, currency, name].append((hours, amount))
         for entry in self.counted():
             nets = invoiced[entry["id"], entry["project_ref"]]
-            rest = _open(worked(entry), sum((net[0] for net in nets.values()), Fraction(0)))
+            net_hours = sum((net[0] for net in nets.values()), Fraction(0))
+            rest = _open(worked(entry), net_hours)
             covered = worked(entry) - rest
             for currency in sorted(nets):
                 hours, amount = nets[currency]
@@ -589,7 +590,9 @@ class Oracle:
             state = self.open_state(entry)
             is_charged = state not in ("non_billable", "covered")
             price = Fraction(entry["bill_rate"] or 0) if is_charged else Fraction(0)
-            if rest or rest == worked(entry):
+            # "Time entries with time in the state" (`status/billing`); one of no time while nobody
+            # has invoiced any of it: then it is the whole entry that is open.
+            if rest or not net_hours:
                 currency = entry["currency"] or NO_CURRENCY
                 parts[entry["project_ref"], currency, state].append((rest, rest * price))
         for (_, reference), nets in invoiced.items():
