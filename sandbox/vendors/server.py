@@ -12,8 +12,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sandbox.vendors.faults import ABORT_EXTENSION
 
 KEEP_ALIVE_S: Final = 75
-"""How long an idle connection stays open, as by nginx's default: a client that stood still for
-seconds still reaches the vendor."""
+"""How long an idle connection stays open, as by the default of nginx's `keepalive_timeout`
+(https://nginx.org/en/docs/http/ngx_http_core_module.html): a client that stood still for seconds
+still reaches the vendor."""
 
 
 class _AbortableProtocol(H11Protocol):
