@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Final
 
 import polars as pl
@@ -22,6 +23,12 @@ from schemas.keys import decode_key
 
 SEEN_S: Final = 10.0
 """How often it is noted that a generation is followed."""
+
+
+KEY_BYTES_MAX: Final = 2_000
+"""Longer keys are no rows: an entry of PostgreSQL's B-tree may have about 2,700 bytes
+(https://www.postgresql.org/docs/current/btree.html), and theirs has the topic, too."""
+KEY_SHOWN: Final = 100
 
 
 class RetiredError(ReadModelUnavailableError):
@@ -42,14 +49,18 @@ class _Batch:
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Take a record in place of what came under its key before."""
+        fault = None
         try:
-            shown, is_text = without_nul(decode_key(key)), True
+            shown = without_nul(decode_key(key))
         except (DecodeError, TypeError, UnicodeDecodeError):
-            shown, is_text = repr(key), False
+            shown, fault = repr(key), "the message key is not a framed avro string"
+        if len(shown.encode()) > KEY_BYTES_MAX:
+            shown = f"{shown[:KEY_SHOWN]}… {sha256(key).hexdigest()}"
+            fault = f"the message key has more than {KEY_BYTES_MAX:,} bytes"
         self.unreadable.pop(shown, None)
-        if value is not None and not is_text:
-            self.unreadable[shown] = "the message key is not a framed avro string"
-        self.values[shown] = value if is_text else None
+        if value is not None and fault:
+            self.unreadable[shown] = fault
+        self.values[shown] = None if fault else value
 
 
 class Mirror:

@@ -248,6 +248,22 @@ def test_a_generation_has_one_writer(url: str, store: Store, live: Generation) -
         assert other.take(live)
 
 
+@pytest.mark.parametrize("letter", ["k", "é"])
+def test_a_key_too_long_for_an_index_holds_up_no_other(
+    store: Store, live: Generation, letter: str
+) -> None:
+    # Random, for PostgreSQL compresses what it indexes.
+    chance = Random(7)
+    key = "".join(letter + chance.choice("abcdefgh") for _ in range(4_000))
+    writer = mirror(store, live)
+    writer.write([message(ROLES, 0, key, {"id": "a"}), message(ROLES, 1, "b", {"id": "b"})], {})
+    assert rows_of(store, live, "role", "id") == [("b",)]
+    [(topic, shown, reason)] = store.unreadable(live)
+    assert (topic, shown[:50], "2,000 bytes" in reason) == (ROLES.name, key[:50], True)
+    writer.write([message(ROLES, 2, key, None)], {})
+    assert store.unreadable(live) == []
+
+
 @pytest.fixture
 def mortal_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[KafkaSettings, list[Any]]]:
     """A broker in this process with a role in it; it ends when the list is cleared."""
