@@ -73,7 +73,7 @@ docs: $(READY) ## Run every command that README and docs show, and the package i
 prove-bi: $(READY) ## Ask dbt's semantic layer and Superset on demos with kills, against their topics (SEEDS=3)
 	@$(if $(SEEDS),PSASTREAM_TEST_SEEDS=$(SEEDS)) $(PYTEST) tests/bi $(ARGS)
 
-alerts: $(READY) ## Let promtool try that every alert fires when it should
+alerts: $(READY) ## Let promtool try that every alert fires when it should, amtool whom it reaches
 	@$(PYTEST) tests/alerts
 
 outside: $(READY) ## Capture a database nobody here designed, against SQL over its rows; Iceberg tables

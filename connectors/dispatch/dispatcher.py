@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -114,6 +115,8 @@ class Dispatcher:
     async def _beat(self) -> None:
         while True:
             self._health.beat(EVENT_LOOP)
+            if self._session is not None:
+                self._session.show_overdue(datetime.now(UTC))
             await asyncio.sleep(BEAT_S)
 
     async def _work(self, stop: asyncio.Event) -> None:
@@ -244,6 +247,7 @@ class Dispatcher:
     async def _end(self, session: Session) -> None:
         self._session = None
         await session.drain(DRAIN_S)
+        self._metrics.show_overdue((), datetime.now(UTC))
         self._metrics.show_exceptions(())  # whoever owns the partitions next tells them
         self._lease.end()
         _log.info("dispatch.session_ended")

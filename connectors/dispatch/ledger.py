@@ -20,8 +20,9 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from connectors.dispatch.commands import Command, Intent, Settled
 
@@ -183,6 +184,16 @@ class Ledger:
         """Whether a command of the natural key is not settled yet, or one is to be revisited."""
         entry = self._entries.get(natural_key)
         return entry is not None and entry.first() is not None
+
+    def wanted(self) -> Iterator[tuple[datetime | None, Command]]:
+        """Yield of each natural key the last command that is not settled and is still wanted.
+
+        With the instant of the change that the natural key waits for since: a command that takes
+        the place of another has waited as long as that one.
+        """
+        for entry in self._entries.values():
+            if entry.pending and not entry.is_withdrawn:
+                yield entry.pending[0].issued_at, entry.pending[-1]
 
     def kind(self, natural_key: str) -> str:
         """Return the kind of what is next of a natural key that has work."""

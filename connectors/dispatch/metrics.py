@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from connectors.dispatch.commands import OpenException
+from connectors.dispatch.commands import Command, OpenException
 
+OBJECTIVE: Final = timedelta(minutes=5)
+"""From a change until the command it causes is settled: the recovery objective of every flow that
+sends commands (docs/service-levels.md). A bound of a bucket, so that the share within is exact."""
 _BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800, 7_200, 86_400)
 
 
@@ -28,6 +34,20 @@ class DispatchMetrics:
             ("target", "state"),
             registry=registry,
         )
+        self._overdue = Gauge(
+            "psastream_commands_overdue",
+            "Commands not settled within 5 minutes of the change that caused them.",
+            ("target", "kind"),
+            registry=registry,
+        )
+        self._overdue_money = Gauge(
+            "psastream_commands_overdue_money",
+            "Money that they move. For display: the exact amounts are in the command topics.",
+            ("target", "currency"),
+            registry=registry,
+        )
+        self._overdue_known: set[tuple[str, str]] = set()
+        self._overdue_money_known: set[tuple[str, str]] = set()
         self.settle_time = Histogram(
             "psastream_command_seconds",
             "Time from the change that caused a command until it was settled.",
@@ -65,6 +85,29 @@ class DispatchMetrics:
             ("system", "currency"),
             registry=registry,
         )
+
+    def show_overdue(
+        self, unsettled: Iterable[tuple[datetime | None, Command]], now: datetime
+    ) -> None:
+        """Let the gauges say which of all commands that are not settled, each with since when it
+        waits, are overdue.
+        """
+        counts: Counts[tuple[str, str]] = Counts()
+        amounts: dict[tuple[str, str], Decimal] = {}
+        for since, command in unsettled:
+            if since is None or now - since <= OBJECTIVE:
+                continue
+            counts[command.target, command.kind] += 1
+            if command.amount is not None and command.currency is not None:
+                key = (command.target, command.currency)
+                amounts[key] = amounts.get(key, Decimal(0)) + command.amount
+        # Set to zero, not taken away: an alert must not end because a series was gone for a scrape.
+        self._overdue_known |= counts.keys()
+        self._overdue_money_known |= amounts.keys()
+        for labels in self._overdue_known:
+            self._overdue.labels(*labels).set(counts[labels])
+        for labels in self._overdue_money_known:
+            self._overdue_money.labels(*labels).set(float(amounts.get(labels, 0)))
 
     def show_exceptions(self, exceptions: Iterable[OpenException]) -> ExceptionTotals:
         """Begin the gauges of open exceptions anew; return what keeps them up to date."""

@@ -65,7 +65,7 @@ class Session:
         self._spawn = spawn
         self._max_queued = {name: target.config.max_queued for name, target in targets.items()}
         # One ledger for all: natural keys name their target, and results are keyed by them alone.
-        ledger = Ledger(memory.settled, memory.intents)
+        self._ledger = ledger = Ledger(memory.settled, memory.intents)
         ours: dict[str, list[Refusal]] = {name: [] for name in targets}
         for refusal in memory.refusals:
             target, natural_key = refusal.command.target, refusal.command.natural_key
@@ -126,6 +126,10 @@ class Session:
             for name, executor in self._executors.items()
             if executor.crowd >= self._max_queued[name]
         )
+
+    def show_overdue(self, now: datetime) -> None:
+        """Let the gauges say what is not settled in time."""
+        self._metrics.show_overdue(self._ledger.wanted(), now)
 
     async def drain(self, deadline_s: float) -> None:
         """Finish what is in flight, begin nothing more."""

@@ -31,4 +31,5 @@ def alerts() -> dict[str, Alert]:
         for path in sorted(RULES.glob("*.rules.yml"))
         for group in yaml.safe_load(path.read_text())["groups"]
         for rule in group["rules"]
+        if "alert" in rule
     }

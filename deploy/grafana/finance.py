@@ -149,3 +149,20 @@ def _refusals() -> Iterator[Part]:
         also=("PsastreamCommandBacklog",),
         span=12,
     )
+    yield graph(
+        "Commands later than 5 minutes",
+        Query(sum_by("target, kind", series("psastream_commands_overdue")), "{{target}} {{kind}}"),
+        "Not settled yet; what is promised is that 1 of 100 is that late.",
+        also=("PsastreamFlowLate", "PsastreamFlowSlow"),
+        span=12,
+    )
+    yield graph(
+        "Money that they move",
+        Query(
+            sum_by("target, currency", series("psastream_commands_overdue_money")),
+            "{{target}} {{currency}}",
+        ),
+        "For display; the exact amounts are in `psastream commands list`.",
+        also=("PsastreamFlowLate",),
+        span=12,
+    )

@@ -1,10 +1,14 @@
 """Decisions of the ledger that the property tests do not single out."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from connectors.dispatch.commands import Intent, Settled
 from connectors.dispatch.ledger import Attempt, Ledger, Look, Revisit, Supersede, Withdraw
 from tests.support.sinks import make_command
+from tests.support.virtual_time import START
 
 KEY = "netsuite:project:a"
 
@@ -207,3 +211,20 @@ def test_what_was_withdrawn_is_looked_up_only_where_an_attempt_may_have_landed(
     assert not ledger.deliver(command)
     assert ledger.reopen(command, attempts=3)
     assert ledger.next(KEY) == Look(command, 3), "it is withdrawn no more"
+
+
+def test_what_is_wanted_waits_since_the_oldest_change_of_its_key() -> None:
+    ledger = Ledger({}, {})
+    first, last = (
+        replace(make_command(KEY, revision), issued_at=START + timedelta(minutes=revision))
+        for revision in (1, 2)
+    )
+    other = make_command("netsuite:project:b")
+    for command in (first, last, other):
+        ledger.deliver(command)
+    assert list(ledger.wanted()) == [(first.issued_at, last), (None, other)]
+    ledger.withdraw(KEY, 3)
+    assert list(ledger.wanted()) == [(None, other)]
+    ledger.next(other.natural_key)
+    ledger.settled(other, 1, "1")
+    assert list(ledger.wanted()) == []

@@ -1,7 +1,7 @@
 """The gauges of what waits for a person: sums over all dispatchers are true."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -9,9 +9,10 @@ from prometheus_client import CollectorRegistry
 
 from connectors.dispatch.commands import OpenException
 from connectors.dispatch.journal import waiting_commands
-from connectors.dispatch.metrics import DispatchMetrics
+from connectors.dispatch.metrics import OBJECTIVE, DispatchMetrics
 from connectors.dispatch.session import exceptions_of
 from schemas.topics import PARTITIONS
+from tests.support.sinks import make_command
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
 WAITING = {
@@ -82,3 +83,34 @@ def test_the_gauges_of_open_exceptions_follow_each_that_changes(
     totals.change(None, other)
     metrics.show_exceptions([])
     assert shown() == (None, None)
+
+
+def test_what_is_overdue_is_counted_with_the_money_it_moves_and_zero_when_it_is_settled() -> None:
+    registry = CollectorRegistry()
+    metrics = DispatchMetrics(registry)
+
+    def shown() -> list[float | None]:
+        by_kind = {"target": "netsuite", "kind": "upsert_project"}
+        euros = {"target": "netsuite", "currency": "EUR"}
+        return [
+            registry.get_sample_value("psastream_commands_overdue", by_kind),
+            registry.get_sample_value("psastream_commands_overdue_money", euros),
+        ]
+
+    command = replace(make_command(), amount=Decimal("100.50"), currency="EUR")
+    metrics.show_overdue([(AT - OBJECTIVE, command), (None, command)], AT)
+    assert shown() == [None, None]
+    late = AT - OBJECTIVE - timedelta(milliseconds=1)
+    metrics.show_overdue([(late, command), (late, command), (late, make_command())], AT)
+    assert shown() == [3, 201]
+    metrics.show_overdue([(AT, command)], AT)
+    assert shown() == [0, 0]
+
+
+def test_the_histogram_knows_exactly_how_many_were_settled_within_the_objective() -> None:
+    registry = CollectorRegistry()
+    metrics = DispatchMetrics(registry)
+    for seconds in (OBJECTIVE.total_seconds(), OBJECTIVE.total_seconds() + 0.001):
+        metrics.settle_time.labels("netsuite", "upsert_project").observe(seconds)
+    within = {"target": "netsuite", "kind": "upsert_project", "le": "300.0"}
+    assert registry.get_sample_value("psastream_command_seconds_bucket", within) == 1

@@ -4,7 +4,8 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -24,8 +25,8 @@ from connectors.dispatch.signals import Change
 from connectors.toolkit.faults import Reason, UnclearAnswerError
 from schemas.errors import DecodeError
 from tests.support.sinks import FakeTarget, MemoryJournal, make_command
+from tests.support.virtual_time import START, run_virtually
 from tests.support.virtual_time import now as virtual_now
-from tests.support.virtual_time import run_virtually
 
 PLACES = {target: (f"psa.command.{target}", 0) for target in ("netsuite", "float")}
 
@@ -56,13 +57,14 @@ async def session(
     journal: MemoryJournal,
     memory: Memory | None = None,
     owned: int | None = None,
+    registry: CollectorRegistry | None = None,
 ) -> AsyncIterator[Session]:
     async with asyncio.TaskGroup() as group:
         it = Session(
             {name: Target(config(name), sink) for name, sink in sinks.items()},
             memory or Memory(),
             journal,
-            metrics=DispatchMetrics(CollectorRegistry()),
+            metrics=DispatchMetrics(registry or CollectorRegistry()),
             spawn=group.create_task,
             owns=lambda _topic, partition: owned in (None, partition),
         )
@@ -88,6 +90,26 @@ async def test_i1_an_offset_is_committable_only_when_all_before_it_are_settled()
         await committable(it, {PLACES["netsuite"]: 5})
         answer.set()
         await committable(it, {PLACES["netsuite"]: 7})
+
+
+@pytest.mark.asyncio
+async def test_what_no_target_has_settled_in_time_is_overdue() -> None:
+    sinks = {"netsuite": FakeTarget()}
+    answer = asyncio.Event()
+    command = replace(make_command(), issued_at=START)
+    sinks["netsuite"].will(command.natural_key, answer)
+    registry = CollectorRegistry()
+    labels = {"target": "netsuite", "kind": command.kind}
+    async with session(sinks, MemoryJournal(), registry=registry) as it:
+        it.accept(delivery("netsuite", 0, command))
+        for minutes, expected in ((5, None), (6, 1)):
+            it.show_overdue(START + timedelta(minutes=minutes))
+            shown = registry.get_sample_value("psastream_commands_overdue", labels)
+            assert shown == expected
+        answer.set()
+        await committable(it, {PLACES["netsuite"]: 1})
+        it.show_overdue(START + timedelta(minutes=6))
+        assert registry.get_sample_value("psastream_commands_overdue", labels) == 0
 
 
 @pytest.mark.asyncio

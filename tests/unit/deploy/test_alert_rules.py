@@ -16,16 +16,30 @@ TEST_FILES = sorted(PROMETHEUS.glob("tests/*.test.yml"))
 
 # What Prometheus and its Python client provide for every process.
 PLATFORM_METRICS = {"up", "process_start_time_seconds"}
-METRIC_NAME = re.compile(r"\b(?:psastream_\w+|process_\w+|up)\b")
+METRIC_NAME = re.compile(r"\b(?:psastream[_:][\w:]+|process_\w+|up)\b")
 
 
-def rules() -> list[dict[str, Any]]:
+def all_rules() -> list[dict[str, Any]]:
     return [
         rule
         for path in RULE_FILES
         for group in yaml.safe_load(path.read_text())["groups"]
         for rule in group["rules"]
     ]
+
+
+def rules() -> list[dict[str, Any]]:
+    """Those that fire."""
+    return [rule for rule in all_rules() if "alert" in rule]
+
+
+def recorded() -> set[str]:
+    """Names of the series that rules record."""
+    return {rule["record"] for rule in all_rules() if "record" in rule}
+
+
+def named(rule: dict[str, Any]) -> str:
+    return str(rule.get("alert", rule.get("record")))
 
 
 def metrics_of(expression: str) -> set[str]:
@@ -47,13 +61,19 @@ def test_alerts_have_names_of_their_own() -> None:
     assert all(name.startswith("Psastream") for name in names)
 
 
-@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
-def test_an_alert_is_about_metrics_that_exist(rule: dict[str, Any]) -> None:
+@pytest.mark.parametrize("rule", all_rules(), ids=named)
+def test_a_rule_is_about_series_that_exist(rule: dict[str, Any]) -> None:
     exposed = {series for family in product_metrics() for series in family.series}
     used = metrics_of(rule["expr"])
 
     assert used
-    assert used <= exposed | PLATFORM_METRICS
+    assert used <= exposed | PLATFORM_METRICS | recorded()
+
+
+def test_every_recorded_series_is_used() -> None:
+    used = {name for rule in all_rules() for name in metrics_of(rule["expr"])}
+
+    assert recorded() <= used
 
 
 def test_every_alert_is_shown_to_fire_by_a_promtool_test() -> None:
