@@ -21,6 +21,7 @@ from psastream.commands import (
     schemas,
     state,
     status,
+    support,
     system,
     topics,
 )
@@ -57,6 +58,7 @@ for command in (
     processes.worker,
     status.status,
     check.check,
+    support.support_bundle,
     state.reread,
     state.rebuild,
     processes.poll,

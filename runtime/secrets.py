@@ -98,9 +98,14 @@ def remember_url(url: str) -> None:
         remember(password)
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether a name says that its value is a secret, such as `sasl.password`."""
+    return _SECRET_KEY.search(name) is not None
+
+
 def remember_named(name: str, value: str) -> None:
-    """Remember a value whose name says that it is a secret, such as `sasl.password`."""
-    if _SECRET_KEY.search(name):
+    """Remember a value whose name says that it is a secret."""
+    if is_secret_name(name):
         remember(value)
 
 
