@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo wheel picture test test-parts test-engine test-story test-unit test-connectors \
-	test-property conformance docs prove-bi alerts outside properties mutants crash seeds fuzz check format bench bench-pipeline \
+	test-property conformance docs site prove-bi alerts outside properties mutants crash seeds fuzz check format bench bench-pipeline \
 	bench-latency bench-latency-database bench-idle bench-sizes bench-read-model profile clean
 
 help: ## Show this list
@@ -69,6 +69,10 @@ conformance: $(READY) ## Hold every system to the clauses of docs/conformance.md
 
 docs: $(READY) ## Run every command that README and docs show, and the package in a clean environment
 	@$(PYTEST) $(or $(ARGS),tests/docs)
+
+site: $(READY) ## Build the documentation as a site (site/)
+	@$(BIN)/uv run --quiet --no-project --isolated --with-requirements requirements/site/zensical.lock \
+		zensical build --strict
 
 prove-bi: $(READY) ## Ask dbt's semantic layer and Superset on demos with kills, against their topics (SEEDS=3)
 	@$(if $(SEEDS),PSASTREAM_TEST_SEEDS=$(SEEDS)) $(PYTEST) tests/bi $(ARGS)
@@ -134,4 +138,4 @@ profile: $(READY) ## Say where the microseconds of a change go (CHANGES=2000000,
 	@$(BIN)/python -m bench.profile --changes $(or $(CHANGES),2000000) $(addprefix --rate ,$(RATE))
 
 clean: ## Remove what the targets made (downloads stay in the user's cache)
-	@rm -rf $(VENV) .psastream .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf $(VENV) .psastream site .mypy_cache .ruff_cache .pytest_cache
