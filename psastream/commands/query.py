@@ -15,27 +15,31 @@ def sql(
     query: Annotated[
         str | None, typer.Argument(help="one query; without it, what can be asked is listed")
     ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option("--from", file_okay=False, help="folder of an export to ask, not the topics"),
+    ] = None,
     as_shell: Annotated[bool, typer.Option("--shell", help="take one query after another")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print a line of JSON a row")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
 ) -> None:
-    """Ask the topics as they stand now, in DuckDB's SQL: views and tables are in docs/sql.md.
+    """Ask the topics as they stand now, or an export, in DuckDB's SQL.
 
     Nothing is changed, and a query reaches neither the disk nor the network.
     """
-    from psastream.landscape import ANY_ADDRESSES, read_firm
-    from psastream.query.asking import ask, print_views, shell
+    from psastream.landscape import ANY_ADDRESSES
+    from psastream.query.asking import ask, list_relations, shell
     from psastream.query.shown import Form
     from runtime.settings import Settings
 
     form = Form.JSON if as_json else Form.CSV if as_csv else Form.TABLE
     with errors_as_exit_codes():
         if as_shell:
-            shell(settings_from_environment(), form)
+            shell(export or settings_from_environment(), form)
         elif query is not None:
-            ask(settings_from_environment(), query, form)
+            ask(export or settings_from_environment(), query, form)
         else:
-            print_views(read_firm(Settings.from_env({**ANY_ADDRESSES, **os.environ})).topics)
+            list_relations(export or Settings.from_env({**ANY_ADDRESSES, **os.environ}))
 
 
 def export(

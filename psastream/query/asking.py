@@ -1,9 +1,10 @@
-"""`psastream sql`: one question, or a shell for many, over the topics of a broker."""
+"""`psastream sql`: one question, or a shell for many, over topics of a broker or an export."""
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -12,16 +13,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from psastream.called import called
 from psastream.exits import Exit, print_error
 from psastream.landscape import read_firm
 from psastream.lines import terminal_width
 from psastream.query.export import MANIFEST, Format, write_files, write_manifest
+from psastream.query.exported import ExportedTables
 from psastream.query.reading import LiveTopics
 from psastream.query.session import (
     METRIC,
     WITHOUT_DUCKDB,
     Session,
     has_duckdb,
+    own_measures,
     public_topics,
 )
 from psastream.query.shown import Form, print_answer
@@ -31,15 +35,17 @@ from runtime.extras import install_hint
 from runtime.registry import Registry
 from runtime.settings import Settings
 from schemas.errors import PsaStreamError
-from schemas.topics import Topic
 
 PROMPT: Final = "psastream> "
 MORE: Final = "      ...> "
-HELP: Final = """A query ends with ; and may take several lines. Each reads the topics up to now.
+HELP: Final = """A query ends with ; and may take several lines.
   .views       what can be asked
   DESCRIBE x;  columns of a view or table
   .quit        leave; so does Ctrl-D"""
+EXAMPLE: Final = "'SELECT project, month, currency, margin FROM margin_by_project_month'"
 TOLD_MAX: Final = 5
+Asked = Settings | Path
+"""What is asked: the topics of a broker as they stand now, or the folder of an export."""
 
 
 class Teller:
@@ -60,10 +66,10 @@ class Teller:
             raise typer.Exit(Exit.FAILED)
 
 
-def ask(settings: Settings, query: str, form: Form) -> None:
+def ask(asked: Asked, query: str, form: Form) -> None:
     """Answer one query. Raises ConfigError, BrokerUnavailableError, RegistryUnavailableError."""
     teller = Teller()
-    session, _ = open_session(settings, teller)
+    session = _open(asked, teller)
     answer = session.ask(query)
     print_answer(answer, form, sys.stdout, width=terminal_width())
     teller.close()
@@ -75,16 +81,33 @@ def export(settings: Settings, directory: Path, form: Format) -> None:
     Raises ConfigError, BrokerUnavailableError, RegistryUnavailableError.
     """
     teller = Teller()
-    session, live = open_session(settings, teller, is_locked=False)
-    session.load(list(session.topics))
-    files = write_files(session, directory, form)
-    write_manifest(directory, files, live.offsets(), form)
-    rows = sum(each["rows"] for each in files)
-    typer.echo(f"{len(files)} files with {rows} rows are in {directory}; {MANIFEST} says which")
+    files, rows = write_export(settings, directory, form, teller)
+    typer.echo(f"{files} files with {rows} rows are in {directory}; {MANIFEST} says which")
     teller.close()
 
 
-def open_session(
+def write_export(
+    settings: Settings, directory: Path, form: Format, teller: Teller
+) -> tuple[int, int]:
+    """Write every view and public topic to a folder; return how many files and rows.
+
+    Raises as `export`.
+    """
+    session, live = _live_session(settings, teller, is_locked=False)
+    session.load(list(session.topics))
+    files = write_files(session, directory, form)
+    write_manifest(directory, files, live.offsets(), form)
+    return len(files), sum(each["rows"] for each in files)
+
+
+def _open(asked: Asked, teller: Teller) -> Session:
+    if isinstance(asked, Settings):
+        return _live_session(asked, teller)[0]
+    tables = ExportedTables(asked)
+    return Session((), (), tables, files=tables.columns())
+
+
+def _live_session(
     settings: Settings, teller: Teller, *, is_locked: bool = True
 ) -> tuple[Session, LiveTopics]:
     """Return a session over the topics of the firm, and what reads them."""
@@ -95,30 +118,43 @@ def open_session(
     return Session(topics, packaged_views(), live, is_locked=is_locked), live
 
 
-def print_views(topics: tuple[Topic, ...]) -> None:
-    """Print what can be asked: views, measures of the firm's own, tables."""
+def list_relations(asked: Asked) -> None:
+    """Print what can be asked, without asking a broker. Raises ConfigError."""
+    if isinstance(asked, Settings):
+        topics = [topic.name for topic in public_topics(read_firm(asked).topics)]
+        print_views([*(view.name for view in packaged_views()), *topics])
+    else:
+        print_views(ExportedTables(asked).columns().keys(), f" --from {shlex.quote(str(asked))}")
+
+
+def print_views(names: Collection[str], option: str = "") -> None:
+    """Print those views, measures of the firm's own and tables that can be asked.
+
+    `option` stands in the examples.
+    """
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column()
     for view in packaged_views():
-        table.add_row(view.name, view.summary)
-    for topic in public_topics(topics):
-        if topic.contract is not None and topic.name.startswith(METRIC):
-            table.add_row(topic.name.removeprefix(METRIC), "A measure of the firm's own.")
+        if view.name in names:
+            table.add_row(view.name, view.summary)
+    for name in own_measures(names):
+        table.add_row(name.removeprefix(METRIC), "A measure of the firm's own.")
     Console().print(table)
+    command = f"{called()} sql{option}"
     typer.echo(
         "\nEach psa topic of `psastream topics list` is a table under its name, but internal ones."
-        "\n  psastream sql 'SELECT project, month, currency, margin FROM margin_by_project_month'"
-        "\n  psastream sql 'DESCRIBE pipeline'"
+        f"\n  {command} \\\n    {EXAMPLE}\n  {command} 'DESCRIBE pipeline'"
+        f"\n  {command} --shell"
     )
     if not has_duckdb():
         typer.echo(f"\n{WITHOUT_DUCKDB}\n  try: {install_hint('sql')}")
 
 
-def shell(settings: Settings, form: Form) -> None:
+def shell(asked: Asked, form: Form) -> None:
     """Answer one query after the other, as they are typed or come in. An error ends none of it."""
     teller = Teller()
-    session, _ = open_session(settings, teller)
+    session = _open(asked, teller)
     is_typed = sys.stdin.isatty()
     if is_typed:
         with suppress(ImportError):
@@ -127,7 +163,7 @@ def shell(settings: Settings, form: Form) -> None:
     failed = False
     for text in _statements(is_typed):
         if text == ".views":
-            print_views(tuple(session.topics.values()))
+            print_views(session.relations)
             continue
         try:
             print_answer(session.ask(text), form, sys.stdout, width=terminal_width())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from graphlib import TopologicalSorter
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -20,7 +21,7 @@ from schemas.codec.columnar import frame_dtypes
 from schemas.contracts import record_of
 from schemas.errors import ConfigError
 from schemas.mapping.sql_text import suggestion
-from schemas.topics import COMMAND_PREFIX, SOURCE_PREFIX, Topic, command_topic
+from schemas.topics import BY_NAME, COMMAND_PREFIX, SOURCE_PREFIX, Topic, command_topic
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -65,6 +66,8 @@ _LOCKED: Final = (
     "SET lock_configuration = true",
 )
 
+Columns = Mapping[str, pl.DataType]
+"""Columns of a table, with their types."""
 Load = Callable[[Sequence[str]], Iterable[tuple[str, pl.DataFrame]]]
 """Gives the rows of topics, of those alone that have others than when it was asked last."""
 
@@ -107,18 +110,27 @@ class Session:
     """
 
     def __init__(
-        self, topics: Iterable[Topic], views: Sequence[View], load: Load, *, is_locked: bool = True
+        self,
+        topics: Iterable[Topic],
+        views: Sequence[View],
+        load: Load,
+        *,
+        files: Mapping[str, Columns] = MappingProxyType({}),
+        is_locked: bool = True,
     ) -> None:
-        """`is_locked`: nothing but rows goes in and nothing but answers comes out.
+        """`files` are tables that are no topics, by name; `load` gives their rows, too.
 
+        `is_locked`: nothing but rows goes in and nothing but answers comes out.
         Raises ConfigError where DuckDB is not installed.
         """
         self.topics = {topic.name: topic for topic in public_topics(topics)}
         self.views = {view.name: view for view in views}
         self._load = load
         self._db = _connect()
-        for name, topic in self.topics.items():
-            self.put(name, pl.DataFrame(schema=dtypes_of(topic)))
+        columns = {name: dtypes_of(topic) for name, topic in self.topics.items()} | dict(files)
+        self.tables = tuple(columns)
+        for name, dtypes in columns.items():
+            self.put(name, pl.DataFrame(schema=dtypes))
         self._texts = self._view_texts()
         for name in TopologicalSorter(self._view_graph()).static_order():
             self._db.execute(f"CREATE VIEW {quoted(name)} AS {self._texts[name]}")
@@ -128,7 +140,7 @@ class Session:
     @property
     def relations(self) -> list[str]:
         """The names of all views and tables."""
-        return [*self._texts, *self.topics]
+        return [*self._texts, *self.tables]
 
     def ask(self, query: str) -> Answer:
         """Load what a query needs, and run it.
@@ -141,8 +153,7 @@ class Session:
         query = _SHOW_TABLES if _SHOWS.fullmatch(query) else query
         named = self._read(query)
         if query is _SHOW_TABLES:
-            relations = [(each, each in self.topics) for each in self.relations]
-            rows = iter([(name, "topic" if is_topic else "view") for name, is_topic in relations])
+            rows = iter([(each, "topic" if "." in each else "view") for each in self.relations])
             return Answer((("name", "VARCHAR"), ("kind", "VARCHAR")), rows)
         try:
             self._db.execute(f"PREPARE asked AS {query}")
@@ -223,7 +234,7 @@ class Session:
 
     @cached_property
     def _tables(self) -> Mapping[Name, str]:
-        return {name_of(tuple(name.split("."))): name for name in self.topics}
+        return {name_of(tuple(name.split("."))): name for name in self.tables}
 
     @cached_property
     def _behind(self) -> Mapping[Name, set[str]]:
@@ -247,7 +258,7 @@ class Session:
 
     def _view_texts(self) -> dict[str, str]:
         """Return the queries of the views, with those that follow from the firm's systems."""
-        targets = [name for name in self.topics if name.startswith(COMMAND_PREFIX)]
+        targets = [name for name in self.tables if name.startswith(COMMAND_PREFIX)]
         texts = {name: view.query for name, view in self.views.items()}
         texts[ALL_COMMANDS] = "\nUNION ALL BY NAME ".join(
             f"FROM {quoted(name)}" for name in targets
@@ -255,10 +266,14 @@ class Session:
         if not targets:
             self.put(_NO_COMMANDS, pl.DataFrame(schema=dtypes_of(command_topic(_NO_COMMANDS))))
             texts[ALL_COMMANDS] = f"FROM {_NO_COMMANDS}"
-        for name, topic in self.topics.items():
-            if topic.contract is not None and name.startswith(METRIC):
-                texts.setdefault(name.removeprefix(METRIC), f"FROM {quoted(name)}")
+        for name in own_measures(self.tables):
+            texts.setdefault(name.removeprefix(METRIC), f"FROM {quoted(name)}")
         return texts
+
+    def _kinds(self) -> tuple[list[str], list[str]]:
+        """Return the names of views, and those of topics."""
+        views = [name for name in self.relations if "." not in name]
+        return views, [name for name in self.tables if "." in name]
 
     def _rows(self, query: str, named: Named) -> Iterator[tuple[Any, ...]]:
         import duckdb
@@ -284,10 +299,15 @@ class Session:
                     f"{text} holds changes: it is no table", hint=f"psastream topics read {text}"
                 )
             return ConfigError(
-                f"there is no view or table {text}{like(text, list(self._texts), self.topics)}",
+                f"there is no view or table {text}{like(text, *self._kinds())}",
                 hint=_HINT,
             )
         return _as_error(error, query)
+
+
+def own_measures(tables: Iterable[str]) -> list[str]:
+    """Return the topics of measures that are the firm's own."""
+    return [name for name in tables if name.startswith(METRIC) and name not in BY_NAME]
 
 
 def dtypes_of(topic: Topic) -> dict[str, pl.DataType]:

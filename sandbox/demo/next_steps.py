@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,21 +10,31 @@ from typing import Final
 
 from rich.console import Console
 
+from psastream.called import called, from_here
+from psastream.query.session import WITHOUT_DUCKDB
+from runtime.extras import install_hint
+
 ENVIRONMENT_FILE: Final = "env.sh"
 STAYS_UP: Final = "everything stays up; Ctrl-C ends it"
-KEPT: Final = {
-    'psastream sql "SELECT project, month, margin, currency\n'
-    '                 FROM margin_by_project_month"': "the margins above",
-    "psastream exceptions list": "what waits for a person",
-    "psastream status": "how all that runs is",
-}
-"""What works in another shell while everything stays up, with `ENVIRONMENT_FILE` read."""
-ENDED: Final = {
-    "psastream demo --keep": "stays up: ask it in SQL",
-    "psastream flows": "who sends what to whom",
-    "psastream topics list": "every topic and its owner",
-}
-"""What works without anything that runs."""
+MARGINS: Final = """"
+    SELECT project, month, margin, currency
+    FROM margin_by_project_month ORDER BY ALL\""""
+KEPT: Final = (
+    f"psastream sql {MARGINS}",
+    "psastream exceptions list",
+    "psastream status",
+)
+"""What works in another shell while everything stays up, with `ENVIRONMENT_FILE` read.
+
+No comments stand beside commands that are to be copied: zsh takes them for arguments.
+"""
+ENDED: Final = (
+    f"psastream sql --from TABLES {MARGINS}",
+    """psastream sql --from TABLES "
+    SELECT project, amount, currency, hint FROM exceptions\"""",
+    "psastream sql --from TABLES",
+)
+"""What works once nothing runs any more; TABLES stands for the folder of the tables."""
 
 
 def write_environment(directory: Path, variables: Mapping[str, str]) -> Path:
@@ -43,38 +52,33 @@ def write_environment(directory: Path, variables: Mapping[str, str]) -> Path:
     return path
 
 
-def print_next(console: Console) -> None:
-    """Print three commands that need nothing to run."""
-    _print(console, "Try next:")
-    for line, what in ENDED.items():
-        _print(console, f"  {line.replace('psastream', _command(), 1)}", what)
+def print_next(console: Console, tables: Path) -> None:
+    """Print three commands that ask the tables a demo has left, with nothing running."""
+    _print(console, "Try next: the margins, what waits for a person, what else can be asked")
+    for command in ENDED:
+        program = command.replace("psastream", called(), 1)
+        _print(console, f"  {program.replace('TABLES', from_here(tables))}")
+    _print(console, "The tables above are files in Parquet; demo --keep leaves everything running.")
 
 
-def _command() -> str:
-    """Return how this program is called from here."""
-    command = Path(sys.executable).with_name("psastream")
-    if shutil.which("psastream") == str(command):
-        return "psastream"
-    here = Path.cwd()
-    return shlex.quote(str(command.relative_to(here) if command.is_relative_to(here) else command))
+def print_next_without_sql(console: Console) -> None:
+    """Print what asking needs, where that is not installed."""
+    _print(console, f"{WITHOUT_DUCKDB}: no tables were kept\n  try: {install_hint('sql')}")
 
 
 def print_kept(console: Console, environment: Path, addresses: Mapping[str, str]) -> None:
     """Print three commands for another shell, and where everything is."""
     _print(console, STAYS_UP)
-    _print(console, "Try next, in another shell:")
+    _print(console, "Try next: the margins, what waits for a person, how all that runs is;")
+    _print(console, "in another shell:")
     _print(console, f"  . {shlex.quote(str(environment))}")
-    for command, what in KEPT.items():
-        *lines, last = command.splitlines()
-        for line in lines:
-            _print(console, f"  {line}")
-        _print(console, f"  {last}", what)
+    for command in KEPT:
+        _print(console, f"  {command}")
     _print(console, "Addresses:")
     for name, address in addresses.items():
         _print(console, f"  {name:<20}{address}")
 
 
-def _print(console: Console, line: str, what: str = "") -> None:
-    """Print a line as it is, without breaks: to be copied. What it does comes as a comment."""
-    text = f"{line:<51}# {what}" if what else line
+def _print(console: Console, text: str) -> None:
+    """Print a text as it is, without breaks: to be copied."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -8,19 +8,29 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Final, Self
 
 from rich.console import Console
 
+from psastream.query.asking import Teller, write_export
+from psastream.query.export import Format
+from psastream.query.session import has_duckdb
+from runtime.settings import Settings
 from sandbox.books.audit import Audit
 from sandbox.books.reading import Library
 from sandbox.demo.audience import DemoAudience, make_audience
 from sandbox.demo.freshness import MarginReader
 from sandbox.demo.gather import gather
 from sandbox.demo.keeper import Keeper, keep_alive
-from sandbox.demo.next_steps import print_kept, print_next, write_environment
+from sandbox.demo.next_steps import (
+    print_kept,
+    print_next,
+    print_next_without_sql,
+    write_environment,
+)
 from sandbox.demo.options import DemoOptions
 from sandbox.demo.parts import Parts, start_parts
 from sandbox.demo.picture import picture
@@ -40,6 +50,8 @@ from sandbox.vendors.client import VendorAdmin
 EXIT_AGREE: Final = 0
 EXIT_DIFFER: Final = 1
 AUDIT_INTERVAL_S: Final = 0.5
+TABLES: Final = "tables"
+"""Folder in the data directory with what the topics held in the end."""
 
 
 async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
@@ -71,7 +83,11 @@ async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
             environment = write_environment(options.data_dir, {**parts.variables, **one_broker})
             print_kept(console, environment, _addresses(stack.addresses, parts))
             await keep_alive(stack, parts, _tell_kept)
-        print_next(console)
+        tables = await _leave_tables(parts, options)
+    if tables is None:
+        print_next_without_sql(console)
+    else:
+        print_next(console, tables)
     return code
 
 
@@ -113,6 +129,20 @@ async def _run(stack: Stack, parts: Parts, options: DemoOptions, console: Consol
         options.picture.write_text(picture(result, audit))
     console.print()
     return EXIT_DIFFER if audit.differences else EXIT_AGREE
+
+
+async def _leave_tables(parts: Parts, options: DemoOptions) -> Path | None:
+    """Write what the topics hold to files, and return their folder. None without DuckDB."""
+    if not has_duckdb():
+        return None
+    settings = Settings.from_env(parts.variables)
+    folder = options.data_dir / TABLES
+
+    def leave() -> None:
+        write_export(settings, folder, Format.PARQUET, Teller())
+
+    await asyncio.to_thread(patiently, leave, options.deadline_s)
+    return folder
 
 
 async def _tell(acts: Sequence[Act], world: World, stage: Stage, keeper: Keeper) -> Audit:

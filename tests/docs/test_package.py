@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,8 +42,12 @@ def bare(home: Path) -> Path:
 
 @pytest.mark.parametrize("block", needing("checkout"), ids=str)
 def test_a_block_runs_in_the_checkout(block: Block) -> None:
+    """Without an activated environment, and what a demo prints to try next in the same shell."""
+    shell = Shell(REPOSITORY, {"PATH": "/usr/local/bin:/usr/bin:/bin"})
     for command in block.commands:
-        Shell(REPOSITORY).run(command)
+        printed = shell.run(command)
+        if command == "make demo":
+            answers_what_is_next(shell, printed)
 
 
 @pytest.mark.stack
@@ -54,9 +59,21 @@ def test_the_package_is_installed_and_tells_the_story(home: Path) -> None:
             shell.run(command)
     assert "all books agree" in shell.printed
     assert "psa.metric.project_margin" in shell.printed
+    answers_what_is_next(shell, shell.printed)
     where = "import psastream, sandbox; print(psastream.__file__, sandbox.__file__)"
     found = shell.run(f'"{home}/psastream-env/bin/python" -c "{where}"').split()
     assert [each for each in found if not Path(each).is_relative_to(home)] == []
+
+
+def answers_what_is_next(shell: Shell, printed: str) -> None:
+    """Run the three commands that a demo ends with, as they are printed."""
+    _, _, rest = printed.partition("what else can be asked\n")
+    commands, _, _ = rest.partition("The tables above")
+    assert commands.count(" sql --from ") == 3
+    told = shell.run(commands)
+    assert re.search(r"Nordlicht control room \(DE\) +2026-09 +[\d.]+  EUR", told), told
+    for said in ("Baltyk routing study (PL)", "Tax Code", "utilization_by_person_week"):
+        assert said in told
 
 
 @pytest.mark.parametrize(

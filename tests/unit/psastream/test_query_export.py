@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from psastream.query.export import Format, write_files, write_manifest
+from psastream.query.exported import ExportedTables
 from psastream.query.reading import Offsets
 from psastream.query.session import Session, dtypes_of
 from psastream.query.views import packaged_views
@@ -86,3 +87,40 @@ def test_a_folder_that_is_a_file_is_told(session: Session, tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be written"):
         write_files(session, tmp_path / "file", Format.CSV)
+
+
+def test_an_export_is_asked_as_the_topics_are(session: Session, tmp_path: Path) -> None:
+    files = write_files(session, tmp_path, Format.PARQUET)
+    write_manifest(tmp_path, files, [], Format.PARQUET)
+    tables = ExportedTables(tmp_path)
+    asked = Session((), (), tables, files=tables.columns())
+    for each in [*session.views, *session.topics]:
+        assert asked.columns_of(each) == session.columns_of(each)
+    query = "SELECT amount FROM pipeline WHERE stage != '' ORDER BY amount NULLS FIRST"
+    assert list(asked.ask(query).rows) == [(None,), (AMOUNT,)]
+    assert list(asked.ask("SELECT count(*) FROM all_commands").rows) == [(0,)]
+    shown = dict(asked.ask("SHOW TABLES").rows)
+    assert (shown["pipeline"], shown[TOPIC]) == ("view", "topic")
+    with pytest.raises(ConfigError, match=r"no view or table pipelin; did you mean pipeline\?"):
+        asked.ask("FROM pipelin")
+    (tmp_path / "people.parquet").write_bytes(b"cut")
+    with pytest.raises(ConfigError, match=r"people\.parquet cannot be read"):
+        list(asked.ask("FROM people").rows)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        (None, "holds no export"),
+        ("{", "cannot be read"),
+        ("[]", "not that of an export"),
+        ('{"format": "csv", "files": []}', "are csv, which says no types"),
+    ],
+)
+def test_what_is_no_export_in_parquet_is_told(
+    tmp_path: Path, manifest: str | None, said: str
+) -> None:
+    if manifest is not None:
+        (tmp_path / "manifest.json").write_text(manifest)
+    with pytest.raises(ConfigError, match=said):
+        ExportedTables(tmp_path)

@@ -6,8 +6,10 @@ import io
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import polars as pl
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -15,15 +17,19 @@ from typer.testing import CliRunner
 from psastream.check.databases import Address, address_of
 from psastream.check.files import Files, read_configuration
 from psastream.cli import app
+from psastream.query.export import Format, write_files, write_manifest
+from psastream.query.session import Session, dtypes_of
+from psastream.query.views import packaged_views
 from sandbox.demo.next_steps import ENDED, KEPT, print_kept, print_next, write_environment
 from sandbox.demo.parts import variables_of
 from sandbox.stack.settings import StackAddresses
 from tests.support.blocks import REPOSITORY
+from tests.support.catalogue import BY_NAME, CATALOGUE
 
 
 @pytest.mark.parametrize("command", [*KEPT, *ENDED])
-def test_commands_are_of_the_command_line(command: str) -> None:
-    program, *arguments = shlex.split(command)
+def test_commands_are_of_the_command_line(command: str, tmp_path: Path) -> None:
+    program, *arguments = shlex.split(command.replace("TABLES", str(tmp_path)))
     shown = CliRunner().invoke(app, [*arguments, "--help"])
     assert (program, shown.exit_code) == ("psastream", 0), shown.output
 
@@ -76,12 +82,48 @@ def test_the_file_for_another_shell_has_what_connector_files_name(tmp_path: Path
     assert (address.host, address.port) == ("127.0.0.1", "4")
 
 
-def test_what_needs_nothing_to_run_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_demo_has_left_is_asked_as_it_is_printed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In the same shell, which has no variables and no psastream on its path."""
     program = Path(sys.executable).with_name("psastream")
-    monkeypatch.chdir(program.parents[2])
+    (tmp_path / ".venv").symlink_to(program.parents[1])
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    session = Session(CATALOGUE, packaged_views(), load_example, is_locked=False)
+    session.load(list(session.topics))
+    tables = tmp_path / ".psastream" / "demo" / "tables"
+    files = write_files(session, tables, Format.PARQUET)
+    write_manifest(tables, files, [], Format.PARQUET)
     printed = io.StringIO()
-    print_next(Console(file=printed, width=80))
+    print_next(Console(file=printed, width=80), tables)
     lines = printed.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[1].split("#")[0].split() == [".venv/bin/psastream", "demo", "--keep"]
+    assert "#" not in printed.getvalue()  # zsh takes a comment for arguments
+    commands = lines[1:-1]
+    assert [line.split()[0] for line in commands if "sql" in line] == [".venv/bin/psastream"] * 3
+    shell = subprocess.run(
+        ["sh", "-e", "-c", "\n".join(commands)],
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for said in ("2026-09   12.50  EUR", "give it a tax code", "utilization_by_person_week"):
+        assert said in shell.stdout
+    assert shell.stdout.endswith("psastream sql --from .psastream/demo/tables --shell\n")
+
+
+def load_example(names: Sequence[str]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """A margin and an exception."""
+    rows = {
+        "psa.metric.project_margin": {"period": "2026-09", "currency": "EUR", "margin": "12.50"},
+        "psa.exception": {"status": "open", "hint": "give it a tax code"},
+    }
+    for name in rows.keys() & set(names):
+        dtypes = dtypes_of(BY_NAME[name])
+        row = pl.DataFrame(rows[name]).select(
+            pl.col(column).cast(dtypes[column]) for column in rows[name]
+        )
+        yield name, pl.concat([pl.DataFrame(schema=dtypes), row], how="diagonal")
