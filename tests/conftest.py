@@ -1,10 +1,21 @@
 """Settings of all tests."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.support.examples import examples
+from tests.support.logging_back import logging_put_back, secrets_put_back
+
+
+@pytest.fixture(autouse=True)
+def process_as_it_was() -> Iterator[None]:
+    """What commands and settings set up for a whole process ends with the test that ran them."""
+    with logging_put_back(), secrets_put_back():
+        yield
+
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile(
