@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from connectors.dispatch.journal import (
     read_told,
 )
 from psastream.landscape import read_firm
-from psastream.lines import fitted, instant, plain, printable, shown_age
+from psastream.lines import instant, plain, say, say_of, shown_age
 from runtime.kafka import KafkaSettings, read_topic, require_broker
 from runtime.offsets import present_places
 from runtime.registry import Registry
@@ -124,11 +123,10 @@ def list_commands(settings: Settings, wanted: Wanted, *, limit: int, as_json: bo
     else:
         at = datetime.now(UTC)
         for each in meant[:limit]:
-            for line in fitted(*line_of(each, at=at)):
-                print(mask(line))
-        print(summary(meant, min(limit, len(meant))))
+            say_of(*line_of(each, at=at))
+        say(summary(meant, min(limit, len(meant))))
     for problem in unreadable:
-        print(mask(problem), file=sys.stderr)
+        say(problem, is_error=True)
     return not unreadable
 
 
@@ -140,8 +138,11 @@ def show_command(settings: Settings, natural_key: str, *, as_json: bool = False)
     each = next((each for each in found if each.natural_key == natural_key), None)
     if each is None:
         raise ConfigError(f"no command: {natural_key}", hint="psastream commands list --state …")
-    for line in [json.dumps(as_plain(each), indent=2)] if as_json else lines_of(each):
-        print(mask(line))
+    if as_json:
+        print(mask(json.dumps(as_plain(each), indent=2)))
+        return
+    for head, said in lines_of(each):
+        say(said, head)
 
 
 def _read(settings: Settings, targets: Sequence[str] | None) -> tuple[list[Ordered], list[str]]:
@@ -317,8 +318,11 @@ def summary(meant: Sequence[Ordered], shown: int) -> str:
     return "; ".join(parts)
 
 
-def lines_of(each: Ordered) -> Iterator[str]:
-    """Yield a command whole: what it says, how far it is, what stands against it."""
+def lines_of(each: Ordered) -> Iterator[tuple[str, str]]:
+    """Yield a command whole: what it says, how far it is, what stands against it.
+
+    A line is its beginning, and what is said behind it.
+    """
     money = None if each.amount is None else f"{each.amount} {each.currency or ''}".strip()
     shown = {
         "command": each.natural_key,
@@ -338,10 +342,10 @@ def lines_of(each: Ordered) -> Iterator[str]:
     }
     for name, value in shown.items():
         if value is not None:
-            yield f"{name + ':':<12}{printable(str(value))}"
-    yield "content:"
+            yield f"{name + ':':<12}", str(value)
+    yield "content:", ""
     for name, value in each.content.items():
-        yield f"  {name}: {printable(json.dumps(value, default=plain, ensure_ascii=False))}"
+        yield f"  {name}: ", json.dumps(value, default=plain, ensure_ascii=False)
 
 
 def as_plain(each: Ordered) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from psastream.conformance.suite import Finding, judge
+from psastream.lines import say
 from psastream.system import read_system
 
 
@@ -34,10 +35,10 @@ def conform_system(
         typer.echo(json.dumps(said, indent=2))
         return bool(held) and not broken
     for each in found:
-        typer.echo(f"{each.obj}: {each.clause}: {_said(each)}")
-    typer.echo(f"{system.name}: {held} hold, {len(broken)} broken")
+        say(_said(each), f"{each.obj}: {each.clause}: ")
+    say(f"{system.name}: {held} hold, {len(broken)} broken")
     if not held and not broken:
-        typer.echo("nothing was judged")
+        say("nothing was judged")
     return bool(held) and not broken
 
 

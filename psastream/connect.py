@@ -15,6 +15,7 @@ from connectors.debezium.client import ConnectClient, ConnectorStatus, read_conn
 from connectors.debezium.watcher import ConnectorWatcher, WatcherMetrics
 from connectors.toolkit.faults import RecordNotFoundError
 from psastream.exits import Exit
+from psastream.lines import say
 from psastream.running import run
 from runtime.prometheus import serve_metrics
 from runtime.secrets import mask
@@ -38,7 +39,7 @@ async def apply(url: str, paths: Sequence[Path]) -> None:
         for path in paths:
             connector = read_connector_file(path)
             is_new = await client.register(connector)
-            typer.echo(f"{connector.name}: {'created' if is_new else 'up to date'}")
+            say("created" if is_new else "up to date", f"{connector.name}: ")
     finally:
         await client.close()
 
@@ -55,11 +56,11 @@ def print_status(settings: Settings, names: Sequence[str], *, as_json: bool = Fa
         typer.echo(mask(json.dumps(told, indent=2)))
         return exit_code
     if not statuses:
-        typer.echo("no connectors")
+        say("no connectors")
     for name, status in statuses.items():
-        typer.echo(f"{name}: {status.state}, tasks {', '.join(status.tasks) or 'none'}")
+        say(f"{status.state}, tasks {', '.join(status.tasks) or 'none'}", f"{name}: ")
         for trace in status.traces:
-            typer.echo(f"  {trace.splitlines()[0]}")
+            say(trace.splitlines()[0], "  ")
     return exit_code
 
 
@@ -67,7 +68,7 @@ def restart_connectors(settings: Settings, names: Sequence[str]) -> Exit:
     """Restart what has failed; FAILED where a connector does not run for another reason."""
     told = asyncio.run(_restart(_url(settings), names))
     for name, (said, _) in told.items():
-        typer.echo(f"{name}: {said}")
+        say(said, f"{name}: ")
     return Exit.OK if all(is_well for _, is_well in told.values()) else Exit.FAILED
 
 

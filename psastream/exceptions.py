@@ -20,16 +20,15 @@ from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
 from connectors.toolkit.body import parse_json
 from connectors.toolkit.faults import Reason
-from psastream.letters import Letter, read_letters, told
+from psastream.letters import read_letters, told
 from psastream.lines import (
     WIDTH,
     cut,
-    fitted,
     plain,
     printable,
+    say,
+    say_of,
     shown_age,
-    terminal_width,
-    wrapped,
 )
 from psastream.people import is_meant, who
 from psastream.subjects import Names, Subject
@@ -104,22 +103,15 @@ def list_exceptions(settings: Settings, wanted: Filter, *, as_json: bool) -> Non
         typer.echo(json.dumps(shown, default=plain, indent=2))
         return
     for row in rows:
-        for line in fitted(row["exception_id"], said_of(row, at=at)):
-            typer.echo(line)
+        say_of(row["exception_id"], said_of(row, at=at))
         if subject := str(names.subject_of(row)):
-            typer.echo(cut(f"  {subject}", WIDTH))
+            say(cut(subject, WIDTH - 2), "  ")
     sums = [f"{amount:,.2f} {currency}" for currency, amount in sums_of(rows).items()]
-    typer.echo("; ".join([f"{len(rows)} open", *sums]))
+    say("; ".join([f"{len(rows)} open", *sums]))
     if wanted == Filter():
         serde = Serde(Registry(settings.registry_url))
-        for line in lines_of_letters(read_letters(settings.kafka, serde), width=terminal_width()):
-            typer.echo(line)
-
-
-def lines_of_letters(letters: Iterable[Letter], *, width: int | None) -> Iterator[str]:
-    """Yield how many records are dead letters, by topic and code, and what lists them."""
-    for said in told(letters):
-        yield from wrapped("dead letters: ", f"{said} (psastream dlq list)", width)
+        for said in told(read_letters(settings.kafka, serde)):
+            say(f"{said} (psastream dlq list)", "dead letters: ")
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:
@@ -157,8 +149,8 @@ def show_exception(settings: Settings, exception_id: str, *, as_json: bool = Fal
     if as_json:
         typer.echo(json.dumps({**row, **asdict(subject)}, default=plain, indent=2))
         return
-    for line in lines_of(row, subject, width=terminal_width()):
-        typer.echo(line)
+    for head, said in lines_of(row, subject):
+        say(said, head)
 
 
 def _names(settings: Settings) -> Names:
@@ -176,12 +168,12 @@ def retry_exceptions(
     ours = [row for row in rows if row["revision"] is not None]
     if is_dry:
         for row in ours:
-            _tell(row, f"{row['kind']} would be tried again{_worth(row)}")
-        typer.echo(f"{len(ours)} of {len(rows)} would be tried again; nothing was done: a dry run")
+            say_of(row["exception_id"], f"{row['kind']} would be tried again{_worth(row)}")
+        say(f"{len(ours)} of {len(rows)} would be tried again; nothing was done: a dry run")
         return
     if ours:
         publish(settings, REQUESTS, "request_id", requests(wanted, at=at, note=note))
-    typer.echo(f"{len(ours)} of {len(rows)} are tried again; a cause that lasts stops the rest")
+    say(f"{len(ours)} of {len(rows)} are tried again; a cause that lasts stops the rest")
 
 
 def release_exceptions(
@@ -205,15 +197,15 @@ def release_exceptions(
             hint="psastream exceptions retry has what was refused tried again",
         )
     for row in held:
-        _tell(row, f"{row['kind']} is sent{_worth(row)}")
+        say_of(row["exception_id"], f"{row['kind']} is sent{_worth(row)}")
     if not held:
-        typer.echo("nothing of it is held back")
+        say("nothing of it is held back")
         return
     if not is_meant(f"send {len(held)}?", is_dry=is_dry, is_sure=is_sure):
         return
     chosen = Filter(ids=[row["exception_id"] for row in held])
     publish(settings, REQUESTS, "request_id", requests(chosen, at=datetime.now(UTC), note=note))
-    typer.echo(f"{len(held)} are sent, a few at first; the rest follows once those are taken")
+    say(f"{len(held)} are sent, a few at first; the rest follows once those are taken")
 
 
 def _meant(settings: Settings, wanted: Filter, what: str) -> list[Row]:
@@ -227,11 +219,6 @@ def _meant(settings: Settings, wanted: Filter, what: str) -> list[Row]:
             f"no open exception: {', '.join(unknown)}", hint="psastream exceptions list"
         )
     return rows
-
-
-def _tell(row: Row, said: str) -> None:
-    for line in fitted(row["exception_id"], said):
-        typer.echo(line)
 
 
 def _worth(row: Row) -> str:
@@ -265,10 +252,10 @@ def said_of(row: Row, *, at: datetime) -> str:
     return f"{reason}{held}  {age}{amount}  {detail}"
 
 
-def lines_of(row: Row, subject: Subject = Subject(), *, width: int | None = None) -> Iterator[str]:
+def lines_of(row: Row, subject: Subject = Subject()) -> Iterator[tuple[str, str]]:
     """Yield an exception whole: what was ordered, what was said to it, what is done about it.
 
-    `width` is that of the terminal, None where there is none.
+    A line is its beginning, and what is said behind it.
     """
     shown = {
         "exception": row["exception_id"],
@@ -288,30 +275,30 @@ def lines_of(row: Row, subject: Subject = Subject(), *, width: int | None = None
     }
     for name, value in shown.items():
         if value is not None and name == "content":
-            yield from _content(value, width)
+            yield from _content(value)
         elif value is not None:
             text = value if isinstance(value, str) else str(plain(value))
-            yield from wrapped(f"{name + ':':<14}", text, width)
+            yield f"{name + ':':<14}", text
     if row["reason"]:
-        yield from wrapped(f"{'waits until:':<14}", PACES[read_reason(row["reason"])].cure, width)
+        yield f"{'waits until:':<14}", PACES[read_reason(row["reason"])].cure
     if row["is_held"]:
         held = "the last commands of its kind were refused for this cause"
-        yield from wrapped(f"{'not sent:':<14}", held, width)
+        yield f"{'not sent:':<14}", held
 
 
-def _content(payload: str, width: int | None) -> Iterator[str]:
+def _content(payload: str) -> Iterator[tuple[str, str]]:
     """A payload, a line a field; one that is no JSON object, since it was cut, as it is."""
     try:
         content = parse_json(payload.encode(), PAYLOAD_BOUNDS)
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        yield from wrapped(f"{'content:':<14}", payload, width)
+        yield f"{'content:':<14}", payload
         return
-    yield "content:"
+    yield "content:", ""
     for name, value in content.items():
         said = json.dumps(value, default=plain, ensure_ascii=False)
-        yield from wrapped(f"  {printable(name)}: ", said, width)
+        yield f"  {printable(name)}: ", said
 
 
 def _all(settings: Settings) -> list[Row]:

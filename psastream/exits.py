@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -11,8 +10,8 @@ from typing import Final
 
 import typer
 
+from psastream.lines import say
 from runtime.logs import configure_logs
-from runtime.secrets import mask
 from runtime.settings import Settings
 from schemas.errors import ConfigError, PsaStreamError
 
@@ -42,10 +41,10 @@ def errors_as_exit_codes() -> Iterator[None]:
 
 def print_error(error: PsaStreamError) -> None:
     """Print what is wrong on standard error, what to do, and where its code is explained."""
-    sys.stderr.write(mask(f"psastream: {error.detail}\n"))
+    say(error.detail, "psastream: ", is_error=True)
     if error.hint:
-        sys.stderr.write(mask(f"  try: {error.hint}\n"))
-    sys.stderr.write(f"  see: {ERRORS_PAGE}#{error.code}\n")
+        say(error.hint, "  try: ", is_error=True)
+    say(f"{ERRORS_PAGE}#{error.code}", "  see: ", is_error=True)
 
 
 def settings_from_environment() -> Settings:

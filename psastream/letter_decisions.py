@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-import typer
 from confluent_kafka import KafkaException, Producer
 
 from psastream.landscape import read_firm
@@ -28,12 +27,11 @@ from psastream.letters import (
     read_by_key,
     read_decisions,
 )
-from psastream.lines import instant, printable
+from psastream.lines import instant, say
 from psastream.people import is_meant, who
 from runtime.kafka import make_producer, require_broker
 from runtime.offsets import present_places
 from runtime.registry import Registry
-from runtime.secrets import mask
 from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailableError, ConfigError
@@ -146,7 +144,7 @@ def decide(
     chosen = meant.chosen(read_by_key(kafka, serde))
     plan = plan_of(decision, chosen, read_decisions(kafka, serde), topics)
     for text in lines_of_plan(decision, plan):
-        typer.echo(mask(text))
+        say(text)
     if not plan.doable:
         return
     count = len(plan.doable)
@@ -167,14 +165,14 @@ def decide(
             hint="another psastream dlq runs, or the broker is away; give the same command again:"
             " what was decided is not done twice",
         ) from error
-    typer.echo(f"{len(still)} {decision.value}")
+    say(f"{len(still)} {decision.value}")
 
 
 def lines_of_plan(decision: Decision, plan: Plan) -> list[str]:
     """Return what would be done, a line a letter."""
     said = "is set aside" if decision is Decision.DISCARDED else "is published again"
     doable = [f"{key}: {said} ({letter['error_code']})" for key, letter in plan.doable.items()]
-    return [printable(text) for text in (*plan.told, *doable)] or ["no dead letter is meant"]
+    return [*plan.told, *doable] or ["no dead letter is meant"]
 
 
 def _order(decision: Decision) -> str:

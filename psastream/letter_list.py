@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from psastream.letters import TOPIC, identity, key_of, read_decisions, told
-from psastream.lines import fitted, instant, printable, shown_age
+from psastream.lines import instant, say, say_of, shown_age
 from psastream.topic_rows import Unreadable, lines_of
 from runtime.kafka import read_topic, require_broker
 from runtime.offsets import present_places
@@ -52,16 +51,15 @@ def list_letters(
     else:
         at = datetime.now(UTC)
         for letter in meant[:limit]:
-            for line in fitted(place_of(letter), said_of(letter, at=at)):
-                print(mask(line))
+            say_of(place_of(letter), said_of(letter, at=at))
         for line in told({**each, "raised_at": _instant(each)} for each in meant):
-            print(line)
-        print(
+            say(line)
+        say(
             (f"{len(meant)} kept" if len(meant) <= limit else f"{limit} of {len(meant)} (--limit)")
             + (f"; {len(found) - len(meant)} decided about (--all)" if found != meant else "")
         )
     for each in unreadable:
-        print(mask(str(each)), file=sys.stderr)
+        say(str(each), is_error=True)
     return not unreadable
 
 
@@ -71,9 +69,11 @@ def show_letter(settings: Settings, place: str, *, as_json: bool = False) -> Non
     letter = next((each for each in letters if place_of(each) == place), None)
     if letter is None:
         raise ConfigError(f"no dead letter: {place}", hint="psastream dlq list")
-    lines = [json.dumps(letter, indent=2)] if as_json else lines_of_letter(letter)
-    for line in lines:
-        print(mask(line))
+    if as_json:
+        print(mask(json.dumps(letter, indent=2)))
+        return
+    for head, said in lines_of_letter(letter):
+        say(said, head)
 
 
 def _read(settings: Settings) -> tuple[list[Letter], Sequence[Unreadable]]:
@@ -133,8 +133,11 @@ def said_of(letter: Letter, *, at: datetime) -> str:
     return "  ".join([*decision, str(letter["error_code"]), *age, letter["detail"] or ""])
 
 
-def lines_of_letter(letter: Letter) -> Iterator[str]:
-    """Yield a dead letter whole: its record last, as what it says."""
+def lines_of_letter(letter: Letter) -> Iterator[tuple[str, str]]:
+    """Yield a dead letter whole: its record last, as what it says.
+
+    A line is its beginning, and what is said behind it.
+    """
     shown = {
         "dead letter": place_of(letter),
         "read by": letter["agent"],
@@ -148,11 +151,12 @@ def lines_of_letter(letter: Letter) -> Iterator[str]:
     }
     for name, value in shown.items():
         if value:
-            yield f"{name + ':':<13}{printable(str(value))}"
+            yield f"{name + ':':<13}", str(value)
     for name in ("key", "value"):
-        yield f"{name}:"
-        text = json.dumps(letter[name], indent=2, ensure_ascii=False)
-        yield from (f"  {printable(line)}" for line in text.splitlines())
+        yield f"{name}:", ""
+        for line in json.dumps(letter[name], indent=2, ensure_ascii=False).splitlines():
+            said = line.lstrip(" ")
+            yield "  " + " " * (len(line) - len(said)), said
 
 
 def _instant(letter: Letter) -> datetime | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Final, TextIO
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.text import Text
+
+from runtime.secrets import mask
 
 WIDTH: Final = 80
 """Columns of a terminal that nobody has made wider."""
@@ -24,6 +26,12 @@ def shown_age(age: timedelta) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def say_of(name: str, said: str) -> None:
+    """Print a name, which is to be copied, and what is said of it, as `fitted` has them."""
+    for line in fitted(mask(name), mask(said)):
+        sys.stdout.write(f"{line}\n")
 
 
 def instant(at: datetime) -> str:
@@ -40,9 +48,21 @@ def plain(value: object) -> object:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def terminal_width() -> int | None:
+def terminal_width(out: TextIO | None = None) -> int | None:
     """Return the columns of the terminal that output goes to, None where it goes to none."""
-    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
+    out = out or sys.stdout
+    return os.get_terminal_size(out.fileno()).columns if out.isatty() else None
+
+
+def say(said: str, head: str = "", *, is_error: bool = False) -> None:
+    """Print what is for people to read, without secrets: as `wrapped` breaks it on a terminal.
+
+    What goes to no terminal is one line.
+    """
+    out = sys.stderr if is_error else sys.stdout
+    for line in wrapped(head, mask(said), terminal_width(out)):
+        out.write(f"{line}\n")
+    out.flush()
 
 
 @contextmanager
@@ -83,16 +103,22 @@ def fitted(name: str, said: str, width: int = WIDTH) -> Iterator[str]:
 def wrapped(head: str, said: str, width: int | None) -> Iterator[str]:
     """Yield a head and what is said under it on as many lines as the width asks for.
 
-    None is the width of what is no terminal: one line. What is said keeps 20 columns at least.
+    None is the width of what is no terminal: one line. What is said keeps 20 columns at least. A
+    word is never broken, since it may be a key, a path or an address that is to be copied.
     """
     said = printable(said)
     if width is None or cell_len(head + said) <= width:
         yield head + said
         return
     room = max(width - cell_len(head), 20)
-    for line in Text(said).wrap(Console(width=room), room, overflow="fold"):
-        yield head + line.plain.rstrip()
-        head = " " * cell_len(head)
+    line = ""
+    for word in re.findall(r" *[^ ]+", said):
+        if line and cell_len(line + word) > room:
+            yield head + line
+            head, line = " " * cell_len(head), word.lstrip(" ")
+        else:
+            line += word
+    yield head + line
 
 
 def cut(text: str, width: int) -> str:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Final
 
-from psastream.lines import fitted
+from psastream.lines import fitted, say
 from runtime.kafka import KafkaSettings, read_topic, topic_spans
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -192,9 +192,9 @@ def print_proof(proof: Proof, *, is_whole: bool = False) -> None:
             print(text)
     for letters in proof.letters:
         if not letters.holds:
-            print(
-                f"{letters.topic}: {letters.counted} records dead-lettered, "
-                f"{letters.found} on {DEAD_LETTERS}"
+            say(
+                f"{letters.counted} records dead-lettered, {letters.found} on {DEAD_LETTERS}",
+                f"{letters.topic}: ",
             )
     consumed = sum(line.tally.accounting.consumed for line in proof.lines)
     if proof.holds:
@@ -205,7 +205,7 @@ def print_proof(proof: Proof, *, is_whole: bool = False) -> None:
     else:
         failing = sum(not line.holds for line in proof.lines)
         failing += sum(not letters.holds for letters in proof.letters)
-        print(f"accounting does NOT hold: {failing} differ; docs/guarantees.md says what may be")
+        say(f"accounting does NOT hold: {failing} differ; docs/guarantees.md says what may be")
 
 
 def _group_lines(group: str, lines: Sequence[Line], *, is_whole: bool) -> Iterator[str]:

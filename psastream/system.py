@@ -17,7 +17,7 @@ from connectors.polled.conversion import Layout, RowReader
 from connectors.systems import Systems, read_text
 from connectors.toolkit.vendor import Vendor
 from psastream.connector_files import connector_problems
-from psastream.lines import plain, terminal_width, wrapped
+from psastream.lines import plain, say
 from psastream.tried_lookups import tried_lookups
 from schemas.codec.columnar import ChunkDecoder
 from schemas.codec.record import AvroSchema, RecordCodec, load_schema
@@ -69,8 +69,8 @@ def check_system(folder: Path, beside: Sequence[Path] = (), *, as_json: bool) ->
             typer.echo(json.dumps(told, indent=2))
         else:
             for problem in error.problems:
-                typer.echo(problem)
-            typer.echo(f"problems: {len(error.problems)}; {error.hint}")
+                say(problem)
+            say(f"problems: {len(error.problems)}; {error.hint}")
         return False
     makes = {
         mapping.topic: [_entity(target.topic) for target in mapping.targets]
@@ -91,8 +91,8 @@ def check_system(folder: Path, beside: Sequence[Path] = (), *, as_json: bool) ->
     for obj, topic in system.topics.items():
         unread = "nothing: it is looked up" if topic.name in makes else _CAPTURED
         made = ", ".join(makes.get(topic.name, ())) or unread
-        typer.echo(f"{obj}: {topic.name} makes {made}")
-    typer.echo(f"{system.name} is sound: {len(system.topics)} objects")
+        say(f"{topic.name} makes {made}", f"{obj}: ")
+    say(f"{system.name} is sound: {len(system.topics)} objects")
     return True
 
 
@@ -140,11 +140,9 @@ def try_rows(
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in tried], indent=2, default=plain))
     else:
-        width = terminal_width()
         for number, each in enumerate(tried, 1):
             for head, said in _lines(number, each):
-                for line in wrapped(head, said, width):
-                    typer.echo(line)
+                say(said, head)
     return all(each.refused is None for each in tried)
 
 

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
-
 from connectors.debezium.client import read_connector_file
 from psastream import connect
 from psastream.check.files import Files, read_configuration
 from psastream.check.run import ask_all, exit_of, print_findings
 from psastream.exits import Exit
 from psastream.letters import LetterWatch, tell_news
+from psastream.lines import say
 from psastream.verdict import Verdict
 from runtime.kafka import KafkaSettings, create_topics
 from runtime.registry import Registry
@@ -52,7 +51,6 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
     What a check finds to fail is printed, and nothing is started. Raises PartFailedError where the
     configuration of a process turns out to be wrong.
     """
-    console = Console()
     configuration = read_configuration(options.files, environment, needs_addresses=False)
     settings, firm = configuration.settings, configuration.firm
     findings = configuration.findings
@@ -74,7 +72,7 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         copies = int(environment.get("PSASTREAM_REPLICATION_FACTOR", "1"))
         created = create_topics(kafka, firm.topics, replication_factor=copies)
         Registry(addresses.registry_url).register_catalogue(firm.topics)
-        console.print(f"{len(created)} topics created, contracts registered")
+        say(f"{len(created)} topics created, contracts registered")
         if options.files.databases:
             await connect.apply(addresses.connect_url, options.files.databases)
         read_model = _read_model(options, stack, environment)
@@ -93,8 +91,8 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
             await stack.start_process(
                 name, [sys.executable, "-m", "psastream", *command], env=variables, health=None
             )
-            console.print(f"{name} runs, log in {stack.log_path(name)}")
-        console.print(
+            say(f"{name} runs, log in {stack.log_path(name)}")
+        say(
             f"kafka at {addresses.bootstrap_servers}, registry at {addresses.registry_url};"
             " in another shell:"
         )
@@ -109,11 +107,11 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         print(f"  export PSASTREAM_PROCESSES={served}")
         print("  psastream status")
         print("  psastream topics read psa.metric.project_margin", flush=True)
-        console.print("Ctrl-C ends it")
+        say("Ctrl-C ends it")
         watch = LetterWatch(kafka, Serde(Registry(addresses.registry_url)))
-        telling = asyncio.create_task(tell_news(watch, console.print))
+        telling = asyncio.create_task(tell_news(watch, say))
         try:
-            await Revival(stack, _tell, final_codes={Exit.CONFIG}).run()
+            await Revival(stack, say, final_codes={Exit.CONFIG}).run()
         finally:
             telling.cancel()
 
@@ -122,10 +120,6 @@ def _asked_of(options: UpOptions, environment: Mapping[str, str]) -> Mapping[str
     """Return the environment without the read model where none is kept."""
     unused = () if options.has_read_model else ("PSASTREAM_READ_MODEL_URL",)
     return {name: value for name, value in environment.items() if name not in unused}
-
-
-def _tell(text: str) -> None:
-    print(text, flush=True)
 
 
 def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> StackSettings:
@@ -156,10 +150,8 @@ def _read_model(options: UpOptions, stack: Stack, environment: Mapping[str, str]
     if given := environment.get("PSASTREAM_READ_MODEL_URL"):
         return given
     if reason := stack.left_out.get(Part.POSTGRES):
-        _tell(
-            f"the read model is left out: {reason}\n"
-            "  try: name a database with PSASTREAM_READ_MODEL_URL, or --no-read-model"
-        )
+        say(f"the read model is left out: {reason}")
+        say("name a database with PSASTREAM_READ_MODEL_URL, or --no-read-model", "  try: ")
         return None
     return read_model_dsn(stack.addresses.postgres_dsn)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import typer
 
+from psastream.lines import say
 from runtime.kafka import KafkaSettings, read_topic
 from schemas.topics import NORMALIZE, state_topic
 from tables.lookups import SEEKERS, Reason, read_seeker
@@ -46,8 +47,8 @@ def show_waiting(kafka: KafkaSettings, *, as_json: bool) -> None:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2))
         return
     for each in found:
-        typer.echo(str(each))
-    typer.echo(f"rows that wait: {len(found)}")
+        say(str(each))
+    say(f"rows that wait: {len(found)}")
 
 
 def waiting_of(records: Iterable[tuple[int, bytes, bytes | None]]) -> list[Waiting]:

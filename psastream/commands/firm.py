@@ -11,6 +11,7 @@ import typer
 
 from psastream.commands.options import Json
 from psastream.exits import errors_as_exit_codes, settings_from_environment
+from psastream.lines import say
 
 
 def flows(
@@ -27,8 +28,11 @@ def flows(
         if as_json:
             typer.echo(json.dumps([asdict(each) for each in found], indent=2))
             return
-        for line in as_mermaid(found) if mermaid else as_text(found):
-            typer.echo(line)
+        if mermaid:
+            typer.echo("\n".join(as_mermaid(found)))
+            return
+        for line in as_text(found):
+            say(line)
 
 
 def waiting(

@@ -10,6 +10,7 @@ import typer
 
 from psastream.commands.options import Config, Databases, Sinks, Sources
 from psastream.exits import errors_as_exit_codes, settings_from_environment
+from psastream.lines import say
 
 
 def demo(  # noqa: PLR0917 - each parameter is an option on the command line
@@ -59,7 +60,7 @@ def demo(  # noqa: PLR0917 - each parameter is an option on the command line
             landscape=StoryLandscape.parse(landscape),
             picture=picture,
         )
-        raise typer.Exit(run(run_demo(options), lambda text: typer.echo(text, err=True)))
+        raise typer.Exit(run(run_demo(options), lambda text: say(text, is_error=True)))
 
 
 def up(

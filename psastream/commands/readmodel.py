@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from psastream.exits import errors_as_exit_codes, settings_from_environment
+from psastream.lines import say
 
 app = typer.Typer(no_args_is_help=True, help="The read model in PostgreSQL, for BI.")
 
@@ -27,7 +28,7 @@ def migrate() -> None:
 
     with errors_as_exit_codes():
         done = migrate_all(settings_from_environment())
-        typer.echo(f"applied: {', '.join(done)}" if done else "up to date")
+        say(f"applied: {', '.join(done)}" if done else "up to date")
 
 
 @app.command()
@@ -40,9 +41,9 @@ def rebuild() -> None:
 
     with errors_as_exit_codes():
         told = rebuild_all(
-            settings_from_environment(), lambda rows: typer.echo(f"{rows:,} rows", err=True)
+            settings_from_environment(), lambda rows: say(f"{rows:,} rows", is_error=True)
         )
-        typer.echo(f"generation {told.number} is live")
+        say(f"generation {told.number} is live")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from psastream.exits import errors_as_exit_codes, settings_from_environment
+from psastream.lines import say
 
 app = typer.Typer(no_args_is_help=True, help="The Avro contracts.")
 
@@ -22,7 +23,7 @@ def schemas_register() -> None:
         settings = settings_from_environment()
         topics = read_firm(settings).topics
         count = Registry(settings.registry_url).register_catalogue(topics)
-        typer.echo(f"{count} subjects registered")
+        say(f"{count} subjects registered")
 
 
 @app.command("export")

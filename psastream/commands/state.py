@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from psastream.exits import errors_as_exit_codes, settings_from_environment
+from psastream.lines import say
 
 
 def reread(
@@ -20,7 +21,7 @@ def reread(
 
     with errors_as_exit_codes():
         reread_topic(settings_from_environment(), topic)
-        typer.echo(f"{topic} is read from its first record when a worker starts")
+        say(f"{topic} is read from its first record when a worker starts")
 
 
 def rebuild(
@@ -37,5 +38,5 @@ def rebuild(
 
     with errors_as_exit_codes():
         count = rebuild_group(settings_from_environment(), group)
-        typer.echo(f"{group} reads {count} topics from their first records when a worker starts")
-        typer.echo("start the dispatchers when it has read them all")
+        say(f"{group} reads {count} topics from their first records when a worker starts")
+        say("start the dispatchers when it has read them all")

@@ -11,6 +11,7 @@ import typer
 
 from psastream.commands.options import Databases, Sinks, Sources
 from psastream.exits import Exit, errors_as_exit_codes, settings_from_environment
+from psastream.lines import say
 
 
 def support_bundle(
@@ -40,6 +41,6 @@ def support_bundle(
         files = Files(source or (), sink or (), database or ())
         problems = write_bundle(path, settings, files, log_files(logs or ()), os.environ)
         for problem in problems:
-            typer.echo(f"not gathered: {problem}", err=True)
-        typer.echo(str(path))
+            say(problem, "not gathered: ", is_error=True)
+        say(str(path))
         raise typer.Exit(Exit.FAILED if problems else Exit.OK)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from psastream.exits import errors_as_exit_codes
+from psastream.lines import say
 
 app = typer.Typer(no_args_is_help=True, help="Folders that declare a system.")
 
@@ -57,10 +58,10 @@ def system_init(
             starter = starter_of(schema, read_tables(source, schema), system=name, only=only)
             files, warnings = write_starter(starter, to / name), starter.warnings
         for file in files:
-            typer.echo(f"{file} written")
+            say(f"{file} written")
         for warning in warnings:
-            typer.echo(f"note: {warning}")
-        typer.echo("next: give objects targets in mapping.yaml; psastream system check says more")
+            say(warning, "note: ")
+        say("next: give objects targets in mapping.yaml; psastream system check says more")
 
 
 @app.command("check")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from psastream.exits import Exit, errors_as_exit_codes, settings_from_environment
+from psastream.lines import say
 
 app = typer.Typer(no_args_is_help=True, help="The topic catalogue.")
 
@@ -44,7 +45,7 @@ def topics_apply() -> None:
         created = create_topics(
             settings.kafka, topics, replication_factor=settings.replication_factor
         )
-        typer.echo(f"{len(created)} topics created, {len(topics) - len(created)} were there")
+        say(f"{len(created)} topics created, {len(topics) - len(created)} were there")
 
 
 @app.command("read")
@@ -78,8 +79,11 @@ def topics_read(
         unreadable = 0
         with suppress(KeyboardInterrupt):
             for row in rows:
-                typer.echo(row, err=isinstance(row, Unreadable))
-                unreadable += isinstance(row, Unreadable)
+                if isinstance(row, Unreadable):
+                    say(str(row), is_error=True)
+                    unreadable += 1
+                else:
+                    typer.echo(row)
         if unreadable:
-            typer.echo(f"{unreadable} rows cannot be decoded", err=True)
+            say(f"{unreadable} rows cannot be decoded", is_error=True)
             raise typer.Exit(Exit.FAILED)

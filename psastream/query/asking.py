@@ -16,7 +16,7 @@ from rich.table import Table
 from psastream.called import called
 from psastream.exits import Exit, print_error
 from psastream.landscape import read_firm
-from psastream.lines import terminal_width
+from psastream.lines import say, terminal_width
 from psastream.query.export import MANIFEST, Format, write_files, write_manifest
 from psastream.query.exported import ExportedTables
 from psastream.query.reading import LiveTopics
@@ -57,12 +57,12 @@ class Teller:
     def __call__(self, unreadable: Unreadable) -> None:
         self.count += 1
         if self.count <= TOLD_MAX:
-            typer.echo(str(unreadable), err=True)
+            say(str(unreadable), is_error=True)
 
     def close(self) -> None:
         """Say how many there were; exit where there were any: the answers lack them."""
         if self.count:
-            typer.echo(f"{self.count} rows cannot be decoded", err=True)
+            say(f"{self.count} rows cannot be decoded", is_error=True)
             raise typer.Exit(Exit.FAILED)
 
 
@@ -82,7 +82,7 @@ def export(settings: Settings, directory: Path, form: Format) -> None:
     """
     teller = Teller()
     files, rows = write_export(settings, directory, form, teller)
-    typer.echo(f"{files} files with {rows} rows are in {directory}; {MANIFEST} says which")
+    say(f"{files} files with {rows} rows are in {directory}; {MANIFEST} says which")
     teller.close()
 
 
@@ -148,7 +148,9 @@ def print_views(names: Collection[str], option: str = "") -> None:
         f"\n  {command} --shell"
     )
     if not has_duckdb():
-        typer.echo(f"\n{WITHOUT_DUCKDB}\n  try: {install_hint('sql')}")
+        typer.echo()
+        say(WITHOUT_DUCKDB)
+        say(install_hint("sql"), "  try: ")
 
 
 def shell(asked: Asked, form: Form) -> None:

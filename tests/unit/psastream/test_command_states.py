@@ -25,6 +25,7 @@ from psastream.command_states import (
 from psastream.lines import fitted
 from schemas.errors import ConfigError
 from tests.support.commands import command_record, project_content
+from tests.support.terminals import whole
 
 AT = datetime(2026, 11, 28, 10, tzinfo=UTC)
 KEY = "netsuite:project:eng-1-de"
@@ -191,7 +192,7 @@ def test_one_is_shown_with_what_it_says_and_what_stands_against_it() -> None:
     (found,) = states(
         result=Settled(2, 3, "77", Status.REJECTED), exceptions=(exception(is_held=True),)
     )
-    text = "\n".join(lines_of(found))
+    text = "\n".join(whole(lines_of(found)))
     for part in (
         KEY,
         "state:      held",
@@ -203,9 +204,9 @@ def test_one_is_shown_with_what_it_says_and_what_stands_against_it() -> None:
         '  contract_value: "125000.5"',
     ):
         assert part in text
-    assert all(line.isprintable() for line in lines_of(found))
+    assert all(line.isprintable() for line in whole(lines_of(found)))
     assert "money:" not in text
-    assert "money:      1234.500000 EUR" in lines_of(states(bill())[0])
+    assert "money:      1234.500000 EUR" in whole(lines_of(states(bill())[0]))
 
 
 def test_json_is_exact() -> None:

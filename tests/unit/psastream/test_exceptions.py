@@ -14,7 +14,6 @@ from connectors.toolkit.faults import Reason
 from psastream.exceptions import (
     Filter,
     lines_of,
-    lines_of_letters,
     parse_age,
     parse_reason,
     ranked,
@@ -22,8 +21,10 @@ from psastream.exceptions import (
     said_of,
     sums_of,
 )
+from psastream.lines import say
 from schemas.errors import ConfigError
 from tests.support.sinks import make_command
+from tests.support.terminals import lines_on_terminal, whole
 
 AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -112,7 +113,7 @@ def test_the_most_money_comes_first_and_currencies_are_not_compared() -> None:
 
 
 def test_one_is_shown_with_command_refusal_attempts_and_remedy() -> None:
-    text = "\n".join(lines_of(row()))
+    text = "\n".join(whole(lines_of(row())))
 
     for part in (
         'content:\n  name: "Tern"\n',
@@ -126,28 +127,26 @@ def test_one_is_shown_with_command_refusal_attempts_and_remedy() -> None:
 
 
 @pytest.mark.parametrize("payload", ['{"name":"%s","a":{"b":1}}', "%s ... cut, 9 bytes", '["%s"]'])
-def test_a_terminal_has_no_line_that_is_wider_and_a_pipe_has_whole_ones(payload: str) -> None:
+def test_a_terminal_has_no_line_that_is_wider_and_a_pipe_has_whole_ones(
+    monkeypatch: pytest.MonkeyPatch, payload: str
+) -> None:
     record = row(is_held=True) | {"payload": payload % ("Tern " * 60), "hint": "ask ada " * 40}
-    shown = list(lines_of(record, width=80))
+
+    def act() -> None:
+        for head, text in lines_of(record):
+            say(text, head)
+
+    shown = lines_on_terminal(monkeypatch, act)
     assert max(map(len, shown)) <= 80
-    assert len(list(lines_of(record))) < len(shown)
+    assert len(whole(lines_of(record))) < len(shown)
     said = " ".join(each.strip() for each in shown)
     for part in (("Tern " * 60).strip(), "to do:        " + ("ask ada " * 40).strip()):
         assert part in said
 
 
-def test_what_is_said_of_dead_letters_fits_a_terminal_too() -> None:
-    letter = {"topic": "src.inhouse.time_entries", "error_code": "mapping.invalid", "raised_at": AT}
-    [line] = lines_of_letters([letter], width=None)
-    assert line.endswith("last 2026-03-02T12:00Z (psastream dlq list)")
-    shown = list(lines_of_letters([letter], width=80))
-    assert max(map(len, shown)) <= 80
-    assert " ".join(each.strip() for each in shown) == line
-
-
 def test_what_a_vendor_says_forges_no_line_and_moves_no_cursor() -> None:
     record = {**row(), "detail": "no\nfloat:b  permission  1m\x1b[2J"}
-    shown = [said_of(record, at=AT), *lines_of(record)]
+    shown = [said_of(record, at=AT), *whole(lines_of(record))]
     assert all(line.isprintable() for line in shown)
     assert "no float:b  permission  1m [2J" in shown[0]
 
@@ -157,7 +156,7 @@ def test_an_exception_of_a_table_is_shown_too() -> None:
     record |= {"raised_at": AT, "detail": "billed time moved"}
 
     assert said_of(record, at=AT) == "lock  0s  billed time moved"
-    assert "billing:1" in "\n".join(lines_of(record))
+    assert "billing:1" in "\n".join(whole(lines_of(record)))
 
 
 @pytest.mark.fault("A1", place="psastream/exceptions.py")

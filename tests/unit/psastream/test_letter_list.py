@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from psastream.letter_list import Chosen, lines_of_letter, newest_first, place_of, said_of
+from tests.support.terminals import whole
 
 AT = datetime(2026, 11, 28, 10, tzinfo=UTC)
 
@@ -59,7 +60,7 @@ def test_a_line_has_code_age_and_reason() -> None:
 
 
 def test_one_is_shown_with_its_record() -> None:
-    lines = list(lines_of_letter(letter()))
+    lines = whole(lines_of_letter(letter()))
     assert all(line.isprintable() for line in lines)
     text = "\n".join(lines)
     for part in (
