@@ -25,7 +25,7 @@ from tests.support.catalogue_pages import DOCS
 
 PAGE = (DOCS.parent / ERRORS_PAGE).read_text()
 BARE = {f"{PREFIX}{name.upper()}": None for name in Settings.model_fields}
-ASK_NOTHING = {"demo", "up", "flows", "check", "sql", "topics list"}
+ASK_NOTHING = {"demo", "up", "flows", "check", "sql", "topics list", "schemas export"}
 """Commands that need no addresses, or tell what they find of them as findings."""
 
 
