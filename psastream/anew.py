@@ -29,7 +29,7 @@ def reread_topic(settings: Settings, topic: str) -> None:
     Raises FatalError while workers run, or dispatchers where it is no topic of a source,
     ConfigError and BrokerUnavailableError.
     """
-    groups = chosen_groups(settings, Registry(settings.registry_url), None)
+    groups = chosen_groups(settings, Registry(settings.registry), None)
     if not topic.startswith(f"{SOURCE_PREFIX}."):
         _refuse_dispatchers(engine_settings(settings))
     read = {app_id_of(group.name) for group in groups if topic in group.handlers()}
@@ -45,7 +45,7 @@ def rebuild_group(settings: Settings, name: str) -> int:
 
     Raises FatalError while workers or dispatchers run, ConfigError and BrokerUnavailableError.
     """
-    [group] = chosen_groups(settings, Registry(settings.registry_url), [name])
+    [group] = chosen_groups(settings, Registry(settings.registry), [name])
     engine = engine_settings(settings, app_id_of(name))
     _refuse_dispatchers(engine)
     forget_state(engine, group)
@@ -58,7 +58,7 @@ def rebuild_group(settings: Settings, name: str) -> int:
 
 def _take_back(settings: Settings, group: str) -> None:
     """Resolve the exceptions that a group told of: it knows of none any more."""
-    serde = Serde(Registry(settings.registry_url))
+    serde = Serde(Registry(settings.registry))
     rows = read_exceptions(settings.kafka, serde)
     publish(settings, TOPIC, "exception_id", take_back(rows, group, datetime.now(UTC)))
 

@@ -162,7 +162,7 @@ def _read(settings: Settings, targets: Sequence[str] | None) -> tuple[list[Order
         raise ConfigError(
             f"topics are missing: {', '.join(missing)}", hint="psastream topics apply makes them"
         )
-    serde = Serde(Registry(settings.registry_url))
+    serde = Serde(Registry(settings.registry))
     unreadable: list[str] = []
     exceptions, _ = last_exceptions(read_told(kafka, serde))
     ordered = ordered_of(

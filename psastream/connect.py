@@ -17,6 +17,7 @@ from connectors.toolkit.faults import RecordNotFoundError
 from psastream.exits import Exit
 from psastream.lines import say
 from psastream.running import run
+from runtime.access import HttpAccess
 from runtime.prometheus import serve_metrics
 from runtime.secrets import mask
 from runtime.settings import Settings
@@ -29,12 +30,12 @@ WATCH_ATTEMPTS: Final = 3
 
 def apply_connectors(settings: Settings, paths: Sequence[Path]) -> None:
     """Register connectors or bring them up to date; repeating it changes nothing."""
-    asyncio.run(apply(_url(settings), paths))
+    asyncio.run(apply(_access(settings), paths))
 
 
-async def apply(url: str, paths: Sequence[Path]) -> None:
-    """As `apply_connectors`, on a Connect at `url`."""
-    client = ConnectClient(url)
+async def apply(access: HttpAccess | str, paths: Sequence[Path]) -> None:
+    """As `apply_connectors`, on a Connect at an address."""
+    client = ConnectClient(access)
     try:
         for path in paths:
             connector = read_connector_file(path)
@@ -46,7 +47,7 @@ async def apply(url: str, paths: Sequence[Path]) -> None:
 
 def print_status(settings: Settings, names: Sequence[str], *, as_json: bool = False) -> Exit:
     """Print the state of connectors, without names of all; FAILED unless all of them run."""
-    statuses = asyncio.run(_statuses(_url(settings), names))
+    statuses = asyncio.run(_statuses(_access(settings), names))
     exit_code = Exit.OK if all(each.is_running for each in statuses.values()) else Exit.FAILED
     if as_json:
         told = [
@@ -66,14 +67,14 @@ def print_status(settings: Settings, names: Sequence[str], *, as_json: bool = Fa
 
 def restart_connectors(settings: Settings, names: Sequence[str]) -> Exit:
     """Restart what has failed; FAILED where a connector does not run for another reason."""
-    told = asyncio.run(_restart(_url(settings), names))
+    told = asyncio.run(_restart(_access(settings), names))
     for name, (said, _) in told.items():
         say(said, f"{name}: ")
     return Exit.OK if all(is_well for _, is_well in told.values()) else Exit.FAILED
 
 
-async def _restart(url: str, names: Sequence[str]) -> dict[str, tuple[str, bool]]:
-    client = ConnectClient(url, attempts=WATCH_ATTEMPTS)
+async def _restart(access: HttpAccess, names: Sequence[str]) -> dict[str, tuple[str, bool]]:
+    client = ConnectClient(access, attempts=WATCH_ATTEMPTS)
     told = {}
     try:
         # All are asked first: what is named wrong ends it before anything is restarted.
@@ -92,8 +93,8 @@ async def _restart(url: str, names: Sequence[str]) -> dict[str, tuple[str, bool]
         await client.close()
 
 
-async def _statuses(url: str, names: Sequence[str]) -> dict[str, ConnectorStatus]:
-    client = ConnectClient(url, attempts=WATCH_ATTEMPTS)
+async def _statuses(access: HttpAccess, names: Sequence[str]) -> dict[str, ConnectorStatus]:
+    client = ConnectClient(access, attempts=WATCH_ATTEMPTS)
     try:
         if not names:
             return await client.statuses()
@@ -116,7 +117,7 @@ def watch_connectors(settings: Settings, paths: Sequence[Path]) -> int:
 
 
 async def _watch(settings: Settings, names: Sequence[str]) -> int:
-    client = ConnectClient(_url(settings), timeout_s=WATCH_TIMEOUT_S, attempts=WATCH_ATTEMPTS)
+    client = ConnectClient(_access(settings), timeout_s=WATCH_TIMEOUT_S, attempts=WATCH_ATTEMPTS)
     watcher = ConnectorWatcher(client, names, WatcherMetrics())
     serve_metrics(
         settings.metrics_port,
@@ -131,9 +132,9 @@ async def _watch(settings: Settings, names: Sequence[str]) -> int:
     return Exit.OK
 
 
-def _url(settings: Settings) -> str:
-    if settings.connect_url is None:
+def _access(settings: Settings) -> HttpAccess:
+    if settings.connect is None:
         raise ConfigError(
             "no Kafka Connect is configured", hint="set PSASTREAM_CONNECT_URL to its REST address"
         )
-    return settings.connect_url
+    return settings.connect

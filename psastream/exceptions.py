@@ -109,7 +109,7 @@ def list_exceptions(settings: Settings, wanted: Filter, *, as_json: bool) -> Non
     sums = [f"{amount:,.2f} {currency}" for currency, amount in sums_of(rows).items()]
     say("; ".join([f"{len(rows)} open", *sums]))
     if wanted == Filter():
-        serde = Serde(Registry(settings.registry_url))
+        serde = Serde(Registry(settings.registry))
         for said in told(read_letters(settings.kafka, serde)):
             say(f"{said} (psastream dlq list)", "dead letters: ")
 
@@ -154,7 +154,7 @@ def show_exception(settings: Settings, exception_id: str, *, as_json: bool = Fal
 
 
 def _names(settings: Settings) -> Names:
-    return Names.read(settings.kafka, Serde(Registry(settings.registry_url)))
+    return Names.read(settings.kafka, Serde(Registry(settings.registry)))
 
 
 def retry_exceptions(
@@ -303,12 +303,12 @@ def _content(payload: str) -> Iterator[tuple[str, str]]:
 
 def _all(settings: Settings) -> list[Row]:
     require_broker(settings.kafka.client())
-    return read_exceptions(settings.kafka, Serde(Registry(settings.registry_url)))
+    return read_exceptions(settings.kafka, Serde(Registry(settings.registry)))
 
 
 def publish(settings: Settings, topic: str, key_field: str, records: Iterable[Row]) -> None:
     """Publish records to a topic that is routed by its key. Raises BrokerUnavailableError."""
-    serde, producer = Serde(Registry(settings.registry_url)), make_producer(settings.kafka)
+    serde, producer = Serde(Registry(settings.registry)), make_producer(settings.kafka)
     for record in records:
         producer.produce(
             topic,

@@ -140,7 +140,7 @@ def decide(
         raise ConfigError(
             f"there is no topic {min(missing)}", hint="psastream topics apply makes it"
         )
-    serde = Serde(Registry(settings.registry_url))
+    serde = Serde(Registry(settings.registry))
     chosen = meant.chosen(read_by_key(kafka, serde))
     plan = plan_of(decision, chosen, read_decisions(kafka, serde), topics)
     for text in lines_of_plan(decision, plan):

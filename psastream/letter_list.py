@@ -81,7 +81,7 @@ def _read(settings: Settings) -> tuple[list[Letter], Sequence[Unreadable]]:
     require_broker(kafka.client())
     if TOPIC not in present_places(kafka, [TOPIC]):
         raise ConfigError(f"there is no topic {TOPIC}", hint="psastream topics apply makes it")
-    serde = Serde(Registry(settings.registry_url))
+    serde = Serde(Registry(settings.registry))
     # Each is kept under a key of its own, but for one that was written twice.
     values = {
         each.key(): value

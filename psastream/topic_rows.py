@@ -105,7 +105,7 @@ class TopicReader:
             )
         self._kafka: KafkaSettings = settings.kafka
         self._topic = known[topic]
-        registry = Registry(settings.registry_url)
+        registry = Registry(settings.registry)
         self._serde = Serde(registry)
         record = record_of(self._topic)
         contract = value_schema(self._topic) if record is not None else None

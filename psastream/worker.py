@@ -53,7 +53,7 @@ def chosen_groups(
 
 def run_worker(settings: Settings, app_id: str = APP_ID) -> int:
     """Work until SIGTERM or a failure; return the exit code. Raises ConfigError."""
-    registry = Registry(settings.registry_url)
+    registry = Registry(settings.registry)
     groups = groups_of(app_id, product_groups(settings, registry))
     if not groups:
         raise ConfigError(
@@ -91,5 +91,6 @@ def engine_settings(settings: Settings, app_id: str = APP_ID) -> EngineSettings:
         in_flight_max_bytes=settings.in_flight_max_bytes,
         dead_letter_run_max=settings.dead_letter_run_max,
         dead_letter_ratio_max=settings.dead_letter_ratio_max,
-        kafka_options=dict(settings.kafka_extra),
+        kafka_options=dict(settings.kafka.extra),
+        kafka_secrets=settings.kafka.secrets,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stamina import retry_context
 
 from runtime.secrets import mask
+from runtime.tls import SecretFile, TlsFiles, explain, probe
 from schemas.errors import BrokerUnavailableError, ConfigError
 from schemas.topics import Topic
 
@@ -44,6 +46,26 @@ _OURS: Final = frozenset(
     }
 )
 """Options that guarantees rest on, and the one that has a variable of its own."""
+FILES: Final = frozenset(
+    {
+        "https.ca.location",
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.crl.location",
+        "ssl.key.location",
+        "ssl.keystore.location",
+    }
+)
+"""Options that name files with credentials."""
+SECRETS: Final = frozenset(
+    {
+        "sasl.oauthbearer.client.secret",
+        "sasl.password",
+        "ssl.key.password",
+        "ssl.keystore.password",
+    }
+)
+"""Options whose value may stand in a file."""
 REACH_TIMEOUT_S: Final = 8.0
 QUIET: Final[Mapping[str, int]] = {"log_level": 2}
 """Of librdkafka: it writes to standard error by itself, 20 lines a second where no broker answers.
@@ -51,16 +73,30 @@ Whoever needs the broker says so instead, in one line."""
 
 
 class KafkaSettings(BaseModel):
-    """Where the broker is. `extra` holds librdkafka keys, such as those for TLS and SASL."""
+    """Where the broker is. `extra` holds librdkafka keys, such as those for TLS and SASL.
 
-    model_config = ConfigDict(frozen=True)
+    `secrets` are keys whose value a file holds, which may change while the process runs.
+    """
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     bootstrap_servers: str = Field(min_length=1)
     extra: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    secrets: Mapping[str, SecretFile] = Field(default_factory=dict, repr=False)
 
     def client(self) -> dict[str, str | int | bool]:
-        """Return the librdkafka configuration common to all clients."""
-        return {"bootstrap.servers": self.bootstrap_servers, **QUIET, **self.extra}
+        """Return the librdkafka configuration common to all clients, with the secrets of now."""
+        return {"bootstrap.servers": self.bootstrap_servers, **QUIET, **self.options()}
+
+    def options(self) -> dict[str, str]:
+        """Return the keys for TLS, SASL and whatever else is set, with the secrets of now."""
+        return {**self.extra, **{key: file.value for key, file in self.secrets.items()}}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that hold what a client signs in with, or whom it trusts."""
+        named = (Path(value) for key, value in self.extra.items() if key in FILES)
+        return (*named, *(file.path for file in self.secrets.values()))
 
 
 def require_broker(
@@ -85,16 +121,27 @@ def require_broker(
             if time.monotonic() < deadline_s:
                 continue
             reasons = [line for line in said if "brokers are down" not in line]
+            reason = reasons[-1] if reasons else str(error)
             raise BrokerUnavailableError(
                 mask(
                     f"no Kafka broker answers at {client['bootstrap.servers']}:"
-                    f" {reasons[-1] if reasons else error}"
+                    f" {_explained(client, reason)}"
                 ),
                 hint="check that Kafka runs, that PSASTREAM_BOOTSTRAP_SERVERS names it and that"
                 " the TLS and SASL settings are those of its listener",
             ) from error
         else:
             return
+
+
+def _explained(client: Mapping[str, str | int | bool], reason: str) -> str:
+    """In plain words what the client said: of a certificate it does not say what is wrong."""
+    options = {key: str(value) for key, value in client.items()}
+    if "SSL" in options.get("security.protocol", "").upper():
+        server = options["bootstrap.servers"].split(",")[0].strip()
+        if (told := probe(server, TlsFiles.of_options(options))) is not None:
+            return told
+    return explain(reason) or reason
 
 
 def refused_options(extra: Mapping[str, str]) -> dict[str | None, str]:

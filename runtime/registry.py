@@ -16,7 +16,9 @@ import httpx2
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
+from runtime.access import HttpAccess
 from runtime.secrets import mask, remember_url
+from runtime.tls import Stamp, explain
 from schemas.codec.record import AvroSchema, load_schema
 from schemas.contracts import record_of, value_schema
 from schemas.errors import (
@@ -34,6 +36,7 @@ TIMEOUT_S: Final = 10
 _NOT_FOUND: Final = range(40401, 40500)
 """Error codes of what a registry does not have: https://docs.confluent.io/platform/current/
 schema-registry/develop/api.html."""
+_REFUSED: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 
 
@@ -51,13 +54,25 @@ class Registry:
     Ids and schemas never change once registered, so the caches need no expiry.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        remember_url(url)
-        self._client = SchemaRegistryClient({"url": url, "max.retries": 0, "timeout": TIMEOUT_S})
+    def __init__(self, access: HttpAccess | str) -> None:
+        if isinstance(access, str):
+            remember_url(access)
+            access = HttpAccess.of(access)
+        self.url = access.url
+        self._access = access
         self._lock = threading.Lock()
+        self._made: tuple[Stamp, SchemaRegistryClient] | None = None
         self._schemas: dict[int, AvroSchema] = {}
         self._ids: dict[str, int] = {}
+
+    @property
+    def _client(self) -> SchemaRegistryClient:
+        """The client on the files as they are: it reads them once, as it is made."""
+        stamp = self._access.stamp()
+        made = self._made
+        if made is None or made[0] != stamp:
+            made = self._made = stamp, SchemaRegistryClient(_client_options(self._access))
+        return made[1]
 
     def require(self) -> None:
         """Raise RegistryUnavailableError unless the registry answers."""
@@ -181,10 +196,36 @@ class Registry:
         return answered
 
     def _unavailable(self, cause: object) -> RegistryUnavailableError:
+        if getattr(cause, "http_status_code", None) in _REFUSED:
+            return RegistryUnavailableError(
+                mask(f"the schema registry refuses who asks: {self.url}: {cause}"),
+                hint="check PSASTREAM_REGISTRY_USERNAME and its password; work waits until then",
+            )
+        hint = "check that it runs; work waits until it does"
+        if isinstance(cause, BaseException) and (told := explain(cause)) is not None:
+            cause, hint = told, "check the PSASTREAM_REGISTRY_SSL variables; work waits until then"
         return RegistryUnavailableError(
-            mask(f"the schema registry does not answer: {self.url}: {cause}"),
-            hint="check that it runs; work waits until it does",
+            mask(f"the schema registry does not answer: {self.url}: {cause}"), hint=hint
         )
+
+
+def _client_options(access: HttpAccess) -> dict[str, str | int]:
+    """Options of confluent-kafka's client, which takes no address with credentials beside them."""
+    options: dict[str, str | int] = {
+        "url": access.url,
+        "max.retries": 0,
+        "timeout": TIMEOUT_S,
+    }
+    if (sign_in := access.sign_in) is not None:
+        options["basic.auth.user.info"] = ":".join(sign_in)
+    for key, path in (
+        ("ssl.ca.location", access.tls.ca),
+        ("ssl.certificate.location", access.tls.certificate),
+        ("ssl.key.location", access.tls.key),
+    ):
+        if path is not None:
+            options[key] = str(path)
+    return options
 
 
 def subjects_of(topics: Iterable[Topic]) -> Iterator[tuple[str, AvroSchema | str]]:

@@ -11,17 +11,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
+from runtime.access import HttpAccess
+from runtime.kafka import SECRETS as KAFKA_SECRETS
 from runtime.kafka import KafkaSettings, refused_options
 from runtime.secrets import mask, remember_named, remember_url
+from runtime.tls import SecretFile, TlsFiles, client_context
 from schemas.errors import ConfigError
 
 PREFIX: Final = "PSASTREAM_"
 TEST_PREFIX: Final = "PSASTREAM_TEST_"
 KAFKA_PREFIX: Final = "PSASTREAM_KAFKA_"
 
+
+FILE_SUFFIX: Final = "_FILE"
+SECRETS: Final = frozenset(
+    {"registry_password", "connect_password", "postgres_dsn", "read_model_url"}
+)
+"""Settings whose value may stand in a file, named by the variable with `_FILE` behind it."""
+_WHOLE: Final = (
+    "username", "password", "ssl_ca_location", "ssl_certificate_location", "ssl_key_location",
+)  # fmt: skip
 
 URL: Final = r"^https?://[^\s/]+"
 
@@ -35,7 +55,41 @@ class Settings(BaseModel):
         min_length=1, description="Kafka bootstrap servers, host:port[,host:port]"
     )
     registry_url: str = Field(pattern=URL, description="schema registry URL")
+    registry_username: str | None = Field(
+        default=None, min_length=1, description="who signs in at the registry"
+    )
+    registry_password: str | None = Field(
+        default=None, description="password of that user", repr=False
+    )
+    registry_ssl_ca_location: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that sign the registry's certificate; without it "
+        "those that certifi trusts",
+    )
+    registry_ssl_certificate_location: Path | None = Field(
+        default=None, description="PEM file of our certificate, where the registry asks for one"
+    )
+    registry_ssl_key_location: Path | None = Field(
+        default=None, description="PEM file of its key, without a passphrase"
+    )
     connect_url: str | None = Field(default=None, pattern=URL, description="Kafka Connect REST URL")
+    connect_username: str | None = Field(
+        default=None, min_length=1, description="who signs in at Kafka Connect"
+    )
+    connect_password: str | None = Field(
+        default=None, description="password of that user", repr=False
+    )
+    connect_ssl_ca_location: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that sign Connect's certificate; without it those "
+        "that the system trusts",
+    )
+    connect_ssl_certificate_location: Path | None = Field(
+        default=None, description="PEM file of our certificate, where Connect asks for one"
+    )
+    connect_ssl_key_location: Path | None = Field(
+        default=None, description="PEM file of its key, without a passphrase"
+    )
     postgres_dsn: str | None = Field(
         default=None, description="in-house PSA database, as a libpq URI", repr=False
     )
@@ -128,26 +182,93 @@ class Settings(BaseModel):
             raise ValueError(f"several are named {', '.join(twice)}")
         return {name: url.rstrip("/") for name, _, url in pairs}
 
+    _files: Mapping[str, SecretFile] = PrivateAttr(default_factory=dict)
+    """Files of secrets by the name of their field, or by librdkafka's key."""
+
     @property
     def kafka(self) -> KafkaSettings:
         """Connection settings for Kafka clients."""
-        return KafkaSettings(bootstrap_servers=self.bootstrap_servers, extra=self.kafka_extra)
+        return KafkaSettings(
+            bootstrap_servers=self.bootstrap_servers,
+            extra=self.kafka_extra,
+            secrets={key: file for key, file in self._files.items() if key in KAFKA_SECRETS},
+        )
+
+    @property
+    def registry(self) -> HttpAccess:
+        """How to reach the registry."""
+        return self._access("registry", self.registry_url)
+
+    @property
+    def connect(self) -> HttpAccess | None:
+        """How to reach Kafka Connect, where it is named."""
+        return None if self.connect_url is None else self._access("connect", self.connect_url)
+
+    def now(self, field: str) -> str | None:
+        """Return a setting as it is now, where a file holds it; else as it was at the start."""
+        file = self._files.get(field)
+        if file is None:
+            value = getattr(self, field)
+            return None if value is None else str(value)
+        remember_url(file.value)
+        return file.value
+
+    def _access(self, service: str, url: str) -> HttpAccess:
+        names = (f"{service}_ssl_{part}_location" for part in ("ca", "certificate", "key"))
+        password = f"{service}_password"
+        return HttpAccess.of(
+            url,
+            user=getattr(self, f"{service}_username"),
+            password=self._files.get(password) or getattr(self, password),
+            tls=TlsFiles(*(getattr(self, name) for name in names)),
+        )
+
+    @model_validator(mode="after")
+    def _sign_in_is_whole(self) -> Self:
+        for service in ("registry", "connect"):
+            values = {part: getattr(self, f"{service}_{part}") for part in _WHOLE}
+            variable = f"{PREFIX}{service.upper()}"
+            if (values["username"] is None) != (values["password"] is None):
+                raise ValueError(f"{variable}_USERNAME and {variable}_PASSWORD go together")
+            if values["ssl_key_location"] and not values["ssl_certificate_location"]:
+                raise ValueError(
+                    f"{variable}_SSL_KEY_LOCATION needs {variable}_SSL_CERTIFICATE_LOCATION"
+                )
+            tls = TlsFiles(*(values[part] for part in _WHOLE[2:]))
+            if tls.paths:
+                try:
+                    client_context(tls)
+                except ConfigError as error:
+                    raise ValueError(f"{variable}_SSL_*: {error.detail}") from error
+        return self
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """Read the settings. Raises ConfigError naming every variable that is wrong or unknown."""
         values: dict[str, object] = {}
         extra: dict[str, str] = {}
+        files: dict[str, SecretFile] = {}
         problems: list[str] = []
         for name, value in environ.items():
             if name.startswith(TEST_PREFIX) or not name.startswith(PREFIX):
                 continue
             if not (_is_text(name) and _is_text(value)):
                 problems.append(f"{_shown(name)}: not a text in UTF-8 without NUL")
-            elif name.startswith(KAFKA_PREFIX):
-                extra[name.removeprefix(KAFKA_PREFIX).lower().replace("_", ".")] = value
-            else:
-                values[name.removeprefix(PREFIX).lower()] = value
+                continue
+            is_of_kafka = name.startswith(KAFKA_PREFIX)
+            given, key = value, _key(name)
+            if (secret := _held_in_file(name)) is not None:
+                key = secret
+                if name.removesuffix(FILE_SUFFIX) in environ:
+                    problems.append(f"{name}: the variable is set without {FILE_SUFFIX}, too")
+                    continue
+                try:
+                    files[key] = SecretFile(Path(value))
+                except ConfigError as error:
+                    problems.append(f"{name}: {_shown(error.detail)}")
+                    continue
+                given = files[key].value
+            (extra if is_of_kafka else values)[key] = given
         if extra:
             values["kafka_extra"] = extra
         problems += _kafka_problems(extra)
@@ -165,6 +286,7 @@ class Settings(BaseModel):
                 hint="docs/configuration.md lists every variable; a demo that is kept and"
                 " `psastream up` print what sets them",
             )
+        settings._files = files
         settings.remember_secrets()
         return settings
 
@@ -178,7 +300,11 @@ class Settings(BaseModel):
         ):
             if address:
                 remember_url(address)
-        for name, value in self.kafka_extra.items():
+        for name, value in (
+            *self.kafka_extra.items(),
+            ("password", self.registry_password or ""),
+            ("password", self.connect_password or ""),
+        ):
             remember_named(name, value)
 
 
@@ -198,6 +324,22 @@ def _problem(item: ErrorDetails) -> str:
     """What is wrong with a variable, in words that do not need pydantic's."""
     words = {"missing": "is not set", "extra_forbidden": "there is no such variable"}
     return words.get(item["type"], item["msg"])
+
+
+def _key(name: str) -> str:
+    """The field of a variable, or librdkafka's key."""
+    if name.startswith(KAFKA_PREFIX):
+        return name.removeprefix(KAFKA_PREFIX).lower().replace("_", ".")
+    return name.removeprefix(PREFIX).lower()
+
+
+def _held_in_file(name: str) -> str | None:
+    """The key whose secret stands in the file that a variable names; None for other variables."""
+    if not name.endswith(FILE_SUFFIX):
+        return None
+    key = _key(name.removesuffix(FILE_SUFFIX))
+    known = KAFKA_SECRETS if name.startswith(KAFKA_PREFIX) else SECRETS
+    return key if key in known else None
 
 
 def _variable(key: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 import structlog
 from pydantic import BaseModel, ValidationError
@@ -28,7 +28,9 @@ from connectors.toolkit.faults import (
     text_or_none,
 )
 from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
+from runtime.access import HttpAccess
 from runtime.secrets import mask
+from runtime.tls import client_context
 from schemas.errors import ConfigError, FatalError, ReplicationSlotLostError
 from schemas.topics import SOURCE_PREFIX
 
@@ -148,12 +150,16 @@ def read_connector_file(path: Path) -> ConnectorFile:
 class ConnectClient:
     """A client of one Connect cluster. `close` when done."""
 
-    def __init__(self, url: str, *, timeout_s: float = 30.0, attempts: int = 10) -> None:
-        address = urlsplit(url)
+    def __init__(
+        self, access: HttpAccess | str, *, timeout_s: float = 30.0, attempts: int = 10
+    ) -> None:
+        if isinstance(access, str):
+            access = HttpAccess.of(access)
         self._client = VendorClient(
-            urlunsplit(address._replace(netloc=address.netloc.rpartition("@")[2])),
-            _BasicCredentials(address.username, address.password),
+            access.url,
+            _BasicCredentials(access),
             POLICY,
+            tls=client_context(access.tls) if access.tls.paths else None,
             user_agent="psastream",
             timeout_s=timeout_s,
             limiter=Limiter(2),
@@ -287,14 +293,14 @@ async def heal(client: ConnectClient, name: str, budget: RestartBudget) -> Conne
 class _BasicCredentials:
     """Name and password of RFC 7617, or none."""
 
-    def __init__(self, name: str | None, password: str | None) -> None:
-        self._headers: dict[str, str] = {}
-        if name is not None:
-            pair = f"{unquote(name)}:{unquote(password or '')}"
-            self._headers["Authorization"] = "Basic " + b64encode(pair.encode()).decode()
+    def __init__(self, access: HttpAccess) -> None:
+        self._access = access
 
     async def headers(self) -> Mapping[str, str]:
-        return self._headers
+        sign_in = self._access.sign_in
+        if sign_in is None:
+            return {}
+        return {"Authorization": "Basic " + b64encode(":".join(sign_in).encode()).decode()}
 
     def invalidate(self) -> None:
         """There is nothing to forget: the next request asks with the same."""

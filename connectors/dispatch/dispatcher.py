@@ -90,8 +90,8 @@ class Dispatcher:
         self._signals = Signals(kafka, serde)
         self._consumer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake")
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set, then finish what is in flight and commit.
+    async def run(self, is_over: Callable[[], bool]) -> None:
+        """Work until it is over, then finish what is in flight and commit.
 
         Raises what ends the process; whatever was under way is looked up at the next start.
         """
@@ -104,7 +104,7 @@ class Dispatcher:
                 async with asyncio.TaskGroup() as group:
                     self._spawn: Spawn = group.create_task
                     beats = group.create_task(self._beat())
-                    await self._work(stop)
+                    await self._work(is_over)
                     beats.cancel()
             except ExceptionGroup as group_error:
                 raise _first_cause(group_error) from group_error
@@ -119,7 +119,7 @@ class Dispatcher:
                 self._session.show_overdue(datetime.now(UTC))
             await asyncio.sleep(BEAT_S)
 
-    async def _work(self, stop: asyncio.Event) -> None:
+    async def _work(self, is_over: Callable[[], bool]) -> None:
         named = {"group_instance_id": self._instance_id} if self._instance_id else {}
         consumer = make_consumer(
             self._kafka,
@@ -138,7 +138,7 @@ class Dispatcher:
         )
         self._intake = intake
         try:
-            while not stop.is_set():
+            while not is_over():
                 self._health.ready(INTAKE, self._session is not None)
                 held_back = self._session.crowded() if self._session else frozenset()
                 deliveries = await self._on_consumer_thread(intake.read, held_back)

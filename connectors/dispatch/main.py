@@ -22,6 +22,7 @@ from connectors.toolkit.config import parse_config, read_document
 from runtime.health import Health
 from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
+from runtime.renewal import Renewal
 from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.errors import ConfigError, PsaStreamError
@@ -84,21 +85,25 @@ async def _run(
         checks=health.checks(),
         reasons=health.reasons,
     )
-    dispatcher = Dispatcher(
-        settings.kafka,
-        Serde(Registry(settings.registry_url)),
-        {
-            target: Target(config, config.make_sink(lease.check), remedies)
-            for target, (config, remedies) in sinks.items()
-        },
-        metrics=DispatchMetrics(),
-        health=health,
-        lease=lease,
-        session_timeout_ms=session_timeout_ms,
-        instance_id=settings.instance_id,
-        wrap_journal=wrap_journal,
-    )
-    await dispatcher.run(stop)
+    kafka, metrics = settings.kafka, DispatchMetrics()
+    registry, renewal = Registry(settings.registry), Renewal(kafka)
+    while not stop.is_set():
+        renewal.began()
+        dispatcher = Dispatcher(
+            kafka,
+            Serde(registry),
+            {
+                target: Target(config, config.make_sink(lease.check), remedies)
+                for target, (config, remedies) in sinks.items()
+            },
+            metrics=metrics,
+            health=health,
+            lease=lease,
+            session_timeout_ms=session_timeout_ms,
+            instance_id=settings.instance_id,
+            wrap_journal=wrap_journal,
+        )
+        await dispatcher.run(lambda: stop.is_set() or renewal.is_due())
 
 
 def load_sinks(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -28,6 +28,7 @@ from runtime.health import EVENT_LOOP, Health
 from runtime.logs import configure_logs
 from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
+from runtime.renewal import Renewal
 from runtime.retries import Retries, tell_recovered, tell_retry
 from runtime.serde import Serde
 from runtime.settings import Settings
@@ -172,29 +173,47 @@ async def _run(settings: Settings, connectors: Sequence[Connector], health: Heal
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    registry = Registry(settings.registry_url)
-    tasks = {
-        asyncio.create_task(
-            run_connector(
-                each,
-                KafkaLog(settings.kafka, Serde(registry, each.system.topics.values()), each.config),
-                health=health,
-            )
-        )
-        for each in connectors
-    }
-    tasks.add(asyncio.create_task(_beat(health)))
+    registry, kafka = Registry(settings.registry), settings.kafka
+    renewal = Renewal(kafka)
     stopper = asyncio.create_task(stopped.wait())
+    beats = asyncio.create_task(_beat(health))
     try:
-        done, _ = await asyncio.wait({stopper, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {stopper}:
-            task.result()  # a connector only ends by an error
+        while not stopped.is_set():
+            renewal.began()
+            logs = [
+                KafkaLog(kafka, Serde(registry, each.system.topics.values()), each.config)
+                for each in connectors
+            ]
+            await _until_renewed(connectors, logs, {stopper, beats}, renewal, health)
     finally:
-        for task in (stopper, *tasks):
-            task.cancel()
-        await asyncio.gather(stopper, *tasks, return_exceptions=True)
+        stopper.cancel()
+        beats.cancel()
+        await asyncio.gather(stopper, beats, return_exceptions=True)
         for each in connectors:
             await each.source.close()
+
+
+async def _until_renewed(
+    connectors: Sequence[Connector],
+    logs: Sequence[KafkaLog],
+    others: set[asyncio.Task[Any]],
+    renewal: Renewal,
+    health: Health,
+) -> None:
+    """Run connectors until one of the others ends, or new clients of Kafka are due."""
+    tasks = {
+        asyncio.create_task(run_connector(each, kafka_log, health=health))
+        for each, kafka_log in zip(connectors, logs, strict=True)
+    }
+    due = asyncio.create_task(renewal.due())
+    try:
+        done, _ = await asyncio.wait({*others, due, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # a connector only ends by an error
+    finally:
+        for task in (due, *tasks):
+            task.cancel()
+        await asyncio.gather(due, *tasks, return_exceptions=True)
 
 
 async def _beat(health: Health) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ from connectors.toolkit.faults import (
     VendorRejectedError,
     VendorUnavailableError,
 )
+from runtime.tls import explain
 from schemas.errors import (
     AuthenticationError,
     ContextValue,
@@ -194,7 +196,10 @@ class VendorClient:
         limiter: Limiter,
         retry: RetrySettings | None = None,
         bounds: Bounds | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        """`tls` verifies the server instead of the authorities that the system trusts."""
+        self._tls = tls
         self._base_url = base_url.rstrip("/")
         self._auth = auth
         self._policy = policy
@@ -297,14 +302,18 @@ class VendorClient:
                     data=data,
                     headers=headers,
                     allow_redirects=False,  # credentials go to the configured host only
+                    ssl=True if self._tls is None else self._tls,
                 ) as answer,
             ):
                 status, answer_headers = answer.status, answer.headers.copy()
                 content = await self._read(answer)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise self._unavailable(call, "no connection", unknown=False) from error
+            why = explain(error)
+            reason = "no connection" if why is None else f"no connection: {why}"
+            raise self._unavailable(call, reason, unknown=False) from error
         except (aiohttp.ClientError, TimeoutError) as error:
-            reason = f"no complete answer ({type(error).__name__})"
+            why = explain(error) or type(error).__name__
+            reason = f"no complete answer ({why})"
             raise self._unavailable(call, reason, unknown=not call.is_read) from error
         return self._judge(call, await self._understand(status, answer_headers, content))
 

@@ -18,7 +18,10 @@ import httpx2
 from psastream.check.findings import Finding
 from psastream.lines import shown_age
 from psastream.verdict import Verdict
+from runtime.access import HttpAccess
 from runtime.clocks import SKEW
+from runtime.tls import client_context
+from schemas.errors import ConfigError
 
 CLOCKS: Final = "clocks"
 ASK_S: Final = 8.0
@@ -33,11 +36,20 @@ class Clock:
     ours: datetime
 
 
-def asked_over_http(name: str, url: str, *, timeout_s: float = ASK_S) -> Clock:
+def asked_over_http(name: str, access: HttpAccess | str, *, timeout_s: float = ASK_S) -> Clock:
     """Return the clock in the answer of a server, whatever the answer is."""
+    if isinstance(access, str):
+        access = HttpAccess.of(access)
     told: datetime | None = None
-    with suppress(httpx2.HTTPError, ValueError, TypeError):  # who needs the server says so
-        told = parsedate_to_datetime(httpx2.head(url, timeout=timeout_s).headers.get("Date", ""))
+    # Who needs the server says what is wrong with it.
+    with suppress(httpx2.HTTPError, ValueError, TypeError, ConfigError):
+        answer = httpx2.head(
+            access.url,
+            timeout=timeout_s,
+            auth=access.sign_in,
+            verify=client_context(access.tls) if access.tls.paths else True,
+        )
+        told = parsedate_to_datetime(answer.headers.get("Date", ""))
     if told is not None and told.tzinfo is None:  # "-0000": UTC that nobody vouches for
         told = told.replace(tzinfo=UTC)
     return Clock(name, told, datetime.now(UTC))

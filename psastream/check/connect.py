@@ -19,6 +19,7 @@ from connectors.debezium.client import (
 from connectors.toolkit.faults import RecordNotFoundError
 from psastream.check.findings import Finding
 from psastream.verdict import Verdict
+from runtime.access import HttpAccess
 
 CONNECTORS: Final = "connectors"
 ASK_S: Final = 30.0
@@ -41,9 +42,9 @@ class Told:
     differs: Sequence[str] = ()
 
 
-async def ask_connect(url: str, connectors: Sequence[ConnectorFile]) -> list[Told]:
+async def ask_connect(access: HttpAccess | str, connectors: Sequence[ConnectorFile]) -> list[Told]:
     """Ask for each file. Raises TransientError, AuthenticationError, UnreadableBodyError."""
-    client = ConnectClient(url, timeout_s=ASK_S, attempts=1)
+    client = ConnectClient(access, timeout_s=ASK_S, attempts=1)
     try:
         classes = await client.plugins()
         return [await _ask(client, each, classes) for each in connectors]

@@ -38,6 +38,7 @@ from psastream.exits import Exit
 from psastream.landscape import FirmSystems
 from psastream.read_model.landing import landing_tables
 from psastream.verdict import Verdict
+from runtime.access import HttpAccess
 from runtime.brokers import broker_traits, present_topics
 from runtime.registry import Registry
 from runtime.settings import Settings
@@ -92,9 +93,8 @@ def ask_all(
         jobs.append(lambda: _of_kafka(settings, firm, copies, makes))
     if "PSASTREAM_REGISTRY_URL" in environment:
         jobs.append(lambda: _of_registry(settings, firm, makes))
-    if settings.connect_url is not None:
-        url = settings.connect_url
-        jobs.append(lambda: _of_connect(url, found.databases, makes))
+    if (access := settings.connect) is not None:
+        jobs.append(partial(_of_connect, access, found.databases, makes))
     elif found.databases and not makes:
         jobs.append(_unnamed_connect)
     jobs += [
@@ -102,7 +102,7 @@ def ask_all(
         for each in found.databases
         if each.config.get("connector.class") == POSTGRES
     ]
-    if read_model := environment.get("PSASTREAM_READ_MODEL_URL"):
+    if read_model := settings.now("read_model_url"):
         jobs.append(partial(_of_read_model, read_model, settings, firm, makes))
     jobs.append(lambda: _of_vendors(found))
     with ThreadPoolExecutor(len(jobs)) as threads:
@@ -144,20 +144,22 @@ def _of_kafka(settings: Settings, firm: FirmSystems, copies: int, makes: bool) -
 
 
 def _of_registry(settings: Settings, firm: FirmSystems, makes: bool) -> list[Finding]:
-    registry = Registry(settings.registry_url)
+    registry = Registry(settings.registry)
     found = asked(
         SCHEMAS, lambda: schema_findings(ask_registry(registry, firm.topics), are_made=makes)
     )
-    return [*found, *_over_http("schema registry", settings.registry_url)]
+    return [*found, *_over_http("schema registry", settings.registry)]
 
 
-def _of_connect(url: str, connectors: Sequence[ConnectorFile], makes: bool) -> list[Finding]:
+def _of_connect(
+    access: HttpAccess, connectors: Sequence[ConnectorFile], makes: bool
+) -> list[Finding]:
     found = asked(
         CONNECTORS,
-        lambda: connector_findings(asyncio.run(ask_connect(url, connectors)), are_made=makes),
+        lambda: connector_findings(asyncio.run(ask_connect(access, connectors)), are_made=makes),
         "check that Kafka Connect runs and that PSASTREAM_CONNECT_URL names it",
     )
-    return [*found, *_over_http("Kafka Connect", url)]
+    return [*found, *_over_http("Kafka Connect", access)]
 
 
 def _unnamed_connect() -> list[Finding]:
@@ -207,5 +209,5 @@ def _of_vendors(found: Configuration) -> list[Finding]:
     return [*map(sign_in_finding, answers), *clocks]
 
 
-def _over_http(name: str, url: str) -> list[Finding]:
-    return list(clock_findings(asked_over_http(name, url)))
+def _over_http(name: str, access: HttpAccess) -> list[Finding]:
+    return list(clock_findings(asked_over_http(name, access)))

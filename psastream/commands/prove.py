@@ -26,7 +26,7 @@ def prove_accounting(
 
     with errors_as_exit_codes():
         settings = settings_from_environment()
-        registry = Registry(settings.registry_url)
+        registry = Registry(settings.registry)
         groups = chosen_groups(settings, registry, group)
         with progress() as tell:
             proof = prove_accounting(settings.kafka, registry, groups, tell)

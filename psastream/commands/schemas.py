@@ -22,7 +22,7 @@ def schemas_register() -> None:
     with errors_as_exit_codes():
         settings = settings_from_environment()
         topics = read_firm(settings).topics
-        count = Registry(settings.registry_url).register_catalogue(topics)
+        count = Registry(settings.registry).register_catalogue(topics)
         say(f"{count} subjects registered")
 
 

@@ -113,7 +113,7 @@ def _live_session(
     """Return a session over the topics of the firm, and what reads them."""
     topics = read_firm(settings).topics
     tables = {topic.name: topic for topic in public_topics(topics)}
-    registry = Registry(settings.registry_url)
+    registry = Registry(settings.registry)
     live = LiveTopics(settings.kafka, registry.schema, tables, teller)
     return Session(topics, packaged_views(), live, is_locked=is_locked), live
 

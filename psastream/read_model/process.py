@@ -29,6 +29,7 @@ from runtime.health import Health
 from runtime.kafka import KafkaSettings
 from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
+from runtime.renewal import Renewal
 from runtime.retries import tell_recovered, tell_retry
 from runtime.settings import Settings
 from schemas.errors import ConfigError, PsaStreamError, ReadModelUnavailableError
@@ -52,12 +53,13 @@ class Keeper:
 
     def __init__(
         self,
-        url: str,
+        url: Callable[[], str],
         kafka: KafkaSettings,
         tables: Sequence[LandingTable],
         schema: Schemas,
         metrics: ReadModelMetrics,
     ) -> None:
+        """`url` tells where the database is, of now."""
         self._url = url
         self._kafka = kafka
         self._tables = tables
@@ -70,7 +72,7 @@ class Keeper:
 
         What was done stays done: to be called again.
         """
-        with closing(Store(self._url)) as store:
+        with closing(Store(self._url())) as store:
             for name in store.migrate():
                 _log.info("read model migrated", migration=name)
             store.drop_retired()
@@ -129,6 +131,7 @@ def run_read_model(settings: Settings) -> int:
     Whatever is away, or refuses, is told and tried again: nobody else waits for it.
     """
     metrics, health, stop = ReadModelMetrics(), Health(), threading.Event()
+    renewal, is_renewed = Renewal(settings.kafka), False
     keeper = _keeper(settings, metrics)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -148,12 +151,18 @@ def run_read_model(settings: Settings) -> int:
             tell_recovered(told.pop())
 
     def is_wanted() -> bool:
+        nonlocal is_renewed
         health.beat(PART)
-        return not stop.is_set()
+        is_renewed = is_renewed or renewal.is_due()
+        return not (stop.is_set() or is_renewed)
 
     while not stop.is_set():
+        is_renewed = False
+        renewal.began()
         try:
             keeper.keep(is_wanted, beat)
+            if is_renewed:
+                continue
         except RetiredError as error:
             _log.info("read model was rebuilt", detail=error.detail)
             continue
@@ -186,7 +195,7 @@ def rebuild(settings: Settings, tell: Callable[[int], None]) -> Generation:
         store.migrate()
         if not store.take(None):
             raise BusyError("the read model is being filled already", hint="wait for it")
-        registry = Registry(settings.registry_url)
+        registry = Registry(settings.registry)
         unserved = ReadModelMetrics(CollectorRegistry())
         filled = fill(store, settings.kafka, tables, registry.schema, metrics=unserved, tell=tell)
         assert filled is not None
@@ -200,14 +209,17 @@ def read_tables(settings: Settings) -> tuple[LandingTable, ...]:
 
 def url_of(settings: Settings) -> str:
     """Return where the read model is. Raises ConfigError where nobody says it."""
-    if settings.read_model_url is None:
+    url = settings.now("read_model_url")
+    if url is None:
         raise ConfigError(
             "no read model is configured",
             hint="PSASTREAM_READ_MODEL_URL=postgresql://user:password@host:5432/database",
         )
-    return settings.read_model_url
+    return url
 
 
 def _keeper(settings: Settings, metrics: ReadModelMetrics) -> Keeper:
-    registry = Registry(settings.registry_url)
-    return Keeper(url_of(settings), settings.kafka, read_tables(settings), registry.schema, metrics)
+    registry = Registry(settings.registry)
+    url_of(settings)
+    tables = read_tables(settings)
+    return Keeper(lambda: url_of(settings), settings.kafka, tables, registry.schema, metrics)

@@ -33,6 +33,7 @@ from psastream.status.model import (
 )
 from psastream.status.probes import Answer, ask_processes, polled_states, target_states
 from psastream.worker import APP_IDS, app_id_of
+from runtime.access import HttpAccess
 from runtime.kafka import KafkaSettings, require_broker
 from runtime.offsets import (
     Place,
@@ -198,17 +199,17 @@ def _measures(firm: FirmSystems) -> list[str]:
 
 
 def _connectors(settings: Settings, unanswered: Unanswered) -> list[ConnectorState]:
-    url = settings.connect_url
-    if url is None:
+    access = settings.connect
+    if access is None:
         unanswered.unnamed("connectors", "PSASTREAM_CONNECT_URL says where Kafka Connect is")
         return []
     return unanswered.asked(
-        "connectors", lambda: connector_states(asyncio.run(_ask_connect(url))), []
+        "connectors", lambda: connector_states(asyncio.run(_ask_connect(access))), []
     )
 
 
-async def _ask_connect(url: str) -> dict[str, ConnectorStatus]:
-    client = ConnectClient(url, timeout_s=CONNECT_TIMEOUT_S, attempts=1)
+async def _ask_connect(access: HttpAccess) -> dict[str, ConnectorStatus]:
+    client = ConnectClient(access, timeout_s=CONNECT_TIMEOUT_S, attempts=1)
     try:
         return await client.statuses()
     finally:
@@ -239,7 +240,7 @@ def _ask_kafka(
     kafka: KafkaSettings, settings: Settings, firm: FirmSystems, unanswered: Unanswered
 ) -> OfKafka:
     require_broker(kafka.client(), timeout_s=REACH_S)
-    serde = Serde(Registry(settings.registry_url))
+    serde = Serde(Registry(settings.registry))
     reads = {**_agent_groups(settings, firm), DISPATCH: _commands(firm)}
     sources = [each.name for it in firm.bundles.values() for each in it.topics.values()]
     told = [*sources, *_measures(firm)]
@@ -261,7 +262,7 @@ def _ask_kafka(
 
 
 def _agent_groups(settings: Settings, firm: FirmSystems) -> dict[str, list[str]]:
-    registry = Registry(settings.registry_url)
+    registry = Registry(settings.registry)
     groups = make_groups(firm.mappings, registry, firm.landscape, firm.measures)
     return {group.name: list(group.handlers()) for group in groups}
 

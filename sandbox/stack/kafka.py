@@ -1,8 +1,9 @@
 """How to start Apache Kafka: one process that is broker and controller."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from sandbox.stack.health import KafkaHealth
 from sandbox.stack.ports import HOST
@@ -11,6 +12,7 @@ from sandbox.stack.process import ProcessSpec
 # Any valid id: a sandbox has one cluster, and its data directory keeps it apart from others.
 CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qg"
 LARGEST_MESSAGE_BYTES = 16 * 1024 * 1024
+_LISTENER_LISTS = ("listeners", "advertised.listeners", "listener.security.protocol.map")
 COORDINATOR_LOGGER = "org.apache.kafka.coordinator.common.runtime.CoordinatorRuntime"
 """Tells, once a start and partition, that the groups' offsets are loaded: nothing else does."""
 
@@ -56,9 +58,18 @@ class Java:
         )
 
 
-def server_properties(log_dir: Path, port: int, controller_port: int, join_wait_ms: int = 0) -> str:
-    """Broker configuration: production's semantics, sized for one small machine."""
-    properties = {
+def server_properties(
+    log_dir: Path,
+    port: int,
+    controller_port: int,
+    join_wait_ms: int = 0,
+    further: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Broker configuration: production's semantics, sized for one small machine.
+
+    `further` properties come last; those that are lists of listeners add to them.
+    """
+    properties: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@{HOST}:{controller_port}",
@@ -93,17 +104,27 @@ def server_properties(log_dir: Path, port: int, controller_port: int, join_wait_
         "num.network.threads": 2,
         "num.io.threads": 4,
     }
+    for name, value in further.items():
+        properties[name] = f"{properties[name]},{value}" if name in _LISTENER_LISTS else value
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
 def kafka_spec(
-    java: Java, directory: Path, ports: Sequence[int], *, heap_mb: int, join_wait_ms: int
+    java: Java,
+    directory: Path,
+    ports: Sequence[int],
+    *,
+    heap_mb: int,
+    join_wait_ms: int,
+    further: Mapping[str, str] = MappingProxyType({}),
 ) -> ProcessSpec:
     """The broker process on `ports` (clients, controller); writes its configuration."""
     port, controller_port = ports
     directory.mkdir(parents=True, exist_ok=True)
     config = _config_path(directory)
-    config.write_text(server_properties(_log_dir(directory), port, controller_port, join_wait_ms))
+    config.write_text(
+        server_properties(_log_dir(directory), port, controller_port, join_wait_ms, further)
+    )
     return ProcessSpec(
         name="kafka",
         command=java.command(

@@ -53,6 +53,10 @@ class StackSettings(BaseModel):
     kafka_join_wait_ms: int = Field(
         default=0, ge=0, description="how long a new group waits for members; Kafka's own is 3000"
     )
+    kafka_properties: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="further settings of the broker; lists of listeners add to those it has",
+    )
     connect_heap_mb: int = Field(default=512, ge=192, le=8192, description="largest Connect heap")
     connector_variables: frozenset[str] = Field(
         default=frozenset(), description="variables that connector files of Connect may name"

@@ -159,6 +159,7 @@ class Stack:
                 ports,
                 heap_mb=self._settings.kafka_heap_mb,
                 join_wait_ms=self._settings.kafka_join_wait_ms,
+                further=self._settings.kafka_properties,
             )
             if command := format_command(java, directory):
                 await run_to_end("formatting of the Kafka data directory", command)

@@ -31,7 +31,7 @@ from streams.engine.batches import (
     plain_records,
 )
 from streams.engine.batches import TopicPartition as Target
-from streams.engine.connection import aiokafka_options, losses_told
+from streams.engine.connection import aiokafka_options, losses_told, renew_password
 from streams.engine.contract import Chunk, Effects
 from streams.engine.errors import CommitOutcomeUnknownError, FencedError, RecordTooLargeError
 from streams.engine.faust_internals import BatchBuilder, TransactionState
@@ -92,6 +92,7 @@ class TransactionalWriter:
             max_request_size=max(self._settings.batch_max_bytes * 2, 1 << 20),
             compression_type=self._settings.compression,
         )
+        renew_password(producer.client, self._settings)
         self._sender = MemberSender.of(producer)
         self._producer = producer
         try:

@@ -9,19 +9,22 @@ from contextlib import contextmanager
 from typing import Any
 
 import faust
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError
-from aiokafka.helpers import create_ssl_context
 from yarl import URL
 
 from runtime.kafka import QUIET
+from runtime.tls import RenewedContext, SecretFile, TlsFiles, client_context
 from schemas.errors import ConfigError
 from streams.engine.settings import EngineSettings
+from streams.engine.tokens import OIDC_KEYS, OidcTokens
 
 _FILES = {"ssl.ca.location", "ssl.certificate.location", "ssl.key.location"}
 _TLS = _FILES | {"ssl.key.password"}
-_SASL = {"sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password"}
+_SASL = {"sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password", *OIDC_KEYS}
 _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
-_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_OAUTH = "OAUTHBEARER"
+_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", _OAUTH)
 
 CLOSED = "<TCPTransport closed=True"
 """What uvloop says of a connection that is closed."""
@@ -48,13 +51,13 @@ def librdkafka_options(settings: EngineSettings) -> dict[str, str | int | bool]:
         "reconnect.backoff.max.ms": 1000,
         "socket.connection.setup.timeout.ms": 5000,
         **QUIET,
-        **settings.kafka_options,
+        **settings.kafka_options_now(),
     }
 
 
 def aiokafka_options(settings: EngineSettings) -> dict[str, Any]:
     """Options of aiokafka's clients. Raises ConfigError for what aiokafka cannot do."""
-    options = settings.kafka_options
+    options = settings.kafka_options_now()
     protocol = _protocol(options)
     chosen: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
@@ -63,19 +66,44 @@ def aiokafka_options(settings: EngineSettings) -> dict[str, Any]:
     if protocol.endswith("SSL"):
         chosen["ssl_context"] = _ssl_context(options)
     if protocol.startswith("SASL"):
-        chosen["sasl_mechanism"] = _mechanism(options)
-        chosen["sasl_plain_username"] = options.get("sasl.username")
-        chosen["sasl_plain_password"] = options.get("sasl.password")
+        chosen["sasl_mechanism"] = mechanism = _mechanism(options)
+        if mechanism == _OAUTH:
+            chosen["sasl_oauth_token_provider"] = OidcTokens(options, settings.kafka_secrets)
+        else:
+            chosen["sasl_plain_username"] = options.get("sasl.username")
+            chosen["sasl_plain_password"] = options.get("sasl.password")
     return chosen
+
+
+class _RenewedClient(AIOKafkaClient):  # type: ignore[misc]
+    """A client whose next connection signs in with the password of then."""
+
+    _password: SecretFile
+
+    @property
+    def _sasl_plain_password(self) -> str:
+        return self._password.value
+
+
+def renew_password(client: Any, settings: EngineSettings) -> None:
+    """Have an aiokafka client read the file of its password for each new connection."""
+    file = settings.kafka_secrets.get("sasl.password")
+    if file is not None:
+        client._password = file
+        client.__class__ = _RenewedClient
 
 
 def faust_options(settings: EngineSettings) -> dict[str, Any]:
     """Faust's broker settings. Raises ConfigError for what aiokafka cannot do."""
-    options = settings.kafka_options
+    options = settings.kafka_options_now()
     protocol = _protocol(options)
     chosen: dict[str, Any] = {"broker": broker_urls(settings)}
     context = _ssl_context(options) if protocol.endswith("SSL") else None
-    if protocol.startswith("SASL"):
+    if protocol.startswith("SASL") and _mechanism(options) == _OAUTH:
+        chosen["broker_credentials"] = faust.OAuthCredentials(
+            oauth_cb=OidcTokens(options, settings.kafka_secrets), ssl_context=context
+        )
+    elif protocol.startswith("SASL"):
         chosen["broker_credentials"] = faust.SASLCredentials(
             username=options.get("sasl.username"),
             password=options.get("sasl.password"),
@@ -113,17 +141,9 @@ def _one_of(name: str, given: str, known: tuple[str, ...]) -> str:
     return given.upper()
 
 
-def _ssl_context(options: Mapping[str, str]) -> Any:
+def _ssl_context(options: Mapping[str, str]) -> RenewedContext:
     try:
-        return create_ssl_context(
-            cafile=options.get("ssl.ca.location"),
-            certfile=options.get("ssl.certificate.location"),
-            keyfile=options.get("ssl.key.location"),
-            password=options.get("ssl.key.password"),
-        )
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        return client_context(TlsFiles.of_options(options))
+    except ConfigError as error:
         given = ", ".join(f"{name} {options[name]!r}" for name in sorted(_FILES & set(options)))
-        raise ConfigError(
-            f"the files for tls cannot be used: {given}: {error}",
-            hint="they are PEM files the process can read; the key fits the certificate",
-        ) from error
+        raise ConfigError(f"{given}: {error.detail}", hint=error.hint) from error

@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.client import CoordinationType
+from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
@@ -92,6 +92,7 @@ _METHODS: dict[type[Any], tuple[str, ...]] = {
 }
 
 _ATTRIBUTES: dict[type[Any], tuple[str, ...]] = {
+    AIOKafkaClient: ("_sasl_plain_password",),
     BaseConsumer: ("_unacked_messages", "flow_active", "_waiting_for_ack", "_read_offset"),
     AIOKafkaConsumer: ("_isolation_level", "_fetch_max_bytes", "_fetcher", "_coordinator"),
     Fetcher: (

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from runtime.tls import SecretFile
+
 
 class EngineSettings(BaseModel):
     """How one worker process runs. All sizes are bytes, all durations seconds, by their suffix."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     app_id: str = Field(min_length=1)
     """Consumer group, and prefix of the transactional ids."""
@@ -17,6 +19,8 @@ class EngineSettings(BaseModel):
     """Comma-separated host:port list."""
     kafka_options: Mapping[str, str] = Field(default_factory=dict, repr=False)
     """librdkafka keys for TLS and SASL, such as security.protocol and sasl.username."""
+    kafka_secrets: Mapping[str, SecretFile] = Field(default_factory=dict, repr=False)
+    """Those of them whose value a file holds, which may change."""
     state_dir: Path
     """Holds one RocksDB directory per group and partition; a cache of the state logs."""
     instance_id: str | None = None
@@ -91,6 +95,13 @@ class EngineSettings(BaseModel):
     def chunks_max_bytes(self) -> int:
         """The part of `in_flight_max_bytes` that chunks may take up."""
         return self.in_flight_max_bytes - self.buffer_max_bytes
+
+    def kafka_options_now(self) -> dict[str, str]:
+        """`kafka_options` with the secrets of now."""
+        return {
+            **self.kafka_options,
+            **{key: file.value for key, file in self.kafka_secrets.items()},
+        }
 
     def transactional_id(self, name: str) -> str:
         """The id by which a worker fences its earlier lives.

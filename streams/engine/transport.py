@@ -17,7 +17,7 @@ from faust.types import TP
 from yarl import URL
 
 from schemas.errors import BrokerUnavailableError
-from streams.engine.connection import CLOSED
+from streams.engine.connection import CLOSED, renew_password
 from streams.engine.contract import Chunk
 from streams.engine.faust_internals import (
     AIOKafkaConsumerThread,
@@ -50,6 +50,7 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
+        renew_password(consumer._client, transport.app.settings)
         consumer._isolation_level = "read_committed"
         consumer._fetch_max_bytes = min(consumer._fetch_max_bytes, transport.buffer_max_bytes)
         return consumer

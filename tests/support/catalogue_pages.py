@@ -43,7 +43,8 @@ from psastream.conformance.suite import (
     listed_of_sinks,
     listed_of_taps,
 )
-from runtime.settings import PREFIX, Settings
+from runtime.kafka import SECRETS as KAFKA_SECRETS
+from runtime.settings import FILE_SUFFIX, PREFIX, SECRETS, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
 from schemas.topics import DAY_MS, Route, Topic
 from tests.support import canonical_page, flow_pictures, star_pages, view_pages
@@ -153,7 +154,17 @@ def settings() -> str:
     for name, field in Settings.model_fields.items():
         variable = "PSASTREAM_KAFKA_*" if name == "kafka_extra" else f"{PREFIX}{name.upper()}"
         rows.append((f"`{variable}`", _default(field), _meaning(name, field)))
+        if name in SECRETS:
+            rows.append((f"`{variable}{FILE_SUFFIX}`", "none", "file that holds it, read anew"))
+    rows += [
+        (f"`{_variable(key)}{FILE_SUFFIX}`", "none", f"file that holds `{key}`, read anew")
+        for key in sorted(KAFKA_SECRETS)
+    ]
     return _table(("variable", "default", "meaning"), rows)
+
+
+def _variable(key: str) -> str:
+    return f"{PREFIX}KAFKA_{key.upper().replace('.', '_')}"
 
 
 def _meaning(name: str, field: FieldInfo) -> str:

@@ -1,0 +1,71 @@
+"""Kafka clients made anew when the files of their credentials change.
+
+librdkafka reads certificates once, when a client is made. So a process that is told here that they
+have changed closes its clients in order and makes others, as after a restart, and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from runtime.kafka import KafkaSettings, refused_options
+from runtime.secrets import mask
+from runtime.tls import Stamp, stamp_of
+
+_log = structlog.get_logger()
+
+LOOK_EVERY_S: Final = 5.0
+"""How often the files are looked at; they must be the same twice, so that none is half there."""
+
+
+class Renewal:
+    """Tells when clients of these settings must be made anew. For one thread."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        *,
+        look_every_s: float = LOOK_EVERY_S,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._kafka = kafka
+        self._look_every_s = look_every_s
+        self._clock_s = clock_s
+        self._look_at_s = 0.0
+        self.began()
+
+    def began(self) -> None:
+        """Clients are made now, from the files as they are."""
+        self._used = self._seen = self._refused = self._stamp()
+
+    def is_due(self) -> bool:
+        """Whether the files have changed, and can be used as they are now."""
+        if self._clock_s() < self._look_at_s:
+            return False
+        self._look_at_s = self._clock_s() + self._look_every_s
+        seen, self._seen = self._seen, self._stamp()
+        if self._seen in (self._used, self._refused) or self._seen != seen:
+            return False
+        if problems := refused_options(self._kafka.options()):
+            self._refused = self._seen
+            _log.warning(
+                "kafka credentials have changed and cannot be used",
+                problems=[mask(f"{key or 'all'}: {each}") for key, each in problems.items()],
+                hint="the process goes on with those it has; new connections may be refused",
+            )
+            return False
+        _log.info("kafka credentials have changed: clients are made anew")
+        return True
+
+    async def due(self) -> None:
+        """Return once it is due."""
+        while not self.is_due():  # noqa: ASYNC110 - files set no event
+            await asyncio.sleep(self._look_every_s)
+
+    def _stamp(self) -> Stamp:
+        return stamp_of(self._kafka.paths)

@@ -1,0 +1,119 @@
+"""Kafka with certificates and passwords: both kinds of clients, what is refused, rotation."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from runtime.kafka import KafkaSettings, require_broker
+from runtime.tls import SecretFile
+from schemas.errors import BrokerUnavailableError
+from streams.engine import EngineSettings
+from streams.engine.connection import aiokafka_options, librdkafka_options, renew_password
+from tests.support.secure_kafka import PASSWORD, SecureKafka, secure_kafka
+
+TOPIC = "rotation"
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[SecureKafka]:
+    with secure_kafka() as running:
+        yield running
+
+
+def engine(servers: str, options: dict[str, str], **secrets: SecretFile) -> EngineSettings:
+    return EngineSettings(
+        app_id="a",
+        bootstrap_servers=servers,
+        state_dir=Path("x"),
+        kafka_options=options,
+        kafka_secrets={key.replace("_", "."): file for key, file in secrets.items()},
+    )
+
+
+async def ask(settings: EngineSettings) -> None:
+    """Have a client of the worker's library start, which asks for the cluster's metadata."""
+    producer = AIOKafkaProducer(**aiokafka_options(settings))
+    try:
+        await producer.start()
+    finally:
+        await producer.stop()
+
+
+@pytest.mark.parametrize("way", ["mtls", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_both_kinds_of_clients_sign_in(kafka: SecureKafka, way: str) -> None:
+    servers = kafka.address("MTLS" if way == "mtls" else "SCRAM")
+    settings = engine(servers, kafka.mtls() if way == "mtls" else kafka.scram(mechanism=way))
+    require_broker(librdkafka_options(settings))
+    asyncio.run(ask(settings))
+
+
+@pytest.mark.parametrize(
+    ("listener", "options", "told"),
+    [
+        ("MTLS", "wrong authority", "its certificate is of an authority that we do not trust"),
+        ("MTLS", "no certificate", "it asks for a client certificate, and we have none"),
+        ("MTLS", "our certificate expired", "it does not trust our certificate"),
+        ("ELSEWHERE", "", "its certificate is for another host name"),
+        ("EXPIRED", "", "its certificate has expired"),
+        ("SCRAM", "wrong password", "it refuses our user name or password"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    kafka: SecureKafka, listener: str, options: str, told: str
+) -> None:
+    given = kafka.mtls()
+    match options:
+        case "wrong authority":
+            given["ssl.ca.location"] = str(kafka.stranger.certificate)
+        case "no certificate":
+            del given["ssl.certificate.location"], given["ssl.key.location"]
+        case "our certificate expired":
+            given = kafka.mtls(kafka.authority.issue("late", is_expired=True))
+        case "wrong password":
+            given = kafka.scram("wrong-Password-1")
+    settings = engine(kafka.address(listener), given)
+    with pytest.raises(BrokerUnavailableError) as caught:
+        require_broker(librdkafka_options(settings), timeout_s=1.0)
+    assert told in caught.value.detail
+    assert "\n" not in str(caught.value)
+    assert "wrong-Password-1" not in str(caught.value)
+    with pytest.raises(KafkaError):
+        asyncio.run(ask(settings))
+
+
+def test_the_next_connection_uses_the_password_of_then(kafka: SecureKafka, tmp_path: Path) -> None:
+    """The broker forgets the old one; a client that was there before connects by the new one."""
+    file = tmp_path / "password"
+    file.write_text(PASSWORD)
+    secret = SecretFile(file)
+    options = kafka.scram()
+    servers = kafka.address("SCRAM")
+    settings = engine(servers, options, sasl_password=secret)
+    edges = KafkaSettings(
+        bootstrap_servers=servers, extra=options, secrets={"sasl.password": secret}
+    )
+
+    async def rotate() -> None:
+        producer = AIOKafkaProducer(**aiokafka_options(settings))
+        renew_password(producer.client, settings)
+        await producer.start()
+        try:
+            await asyncio.to_thread(kafka.set_password, "scram-Secret-2")
+            with pytest.raises(KafkaError):
+                await ask(settings)  # the file holds the old one still
+            file.write_text("scram-Secret-2")
+            for connection in list(producer.client._conns.values()):
+                connection.close()
+            await producer.client.fetch_all_metadata()
+        finally:
+            await producer.stop()
+        require_broker(edges.client())
+
+    try:
+        asyncio.run(rotate())
+    finally:
+        kafka.set_password(PASSWORD)
