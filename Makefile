@@ -10,8 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo wheel picture test test-parts test-engine test-story test-unit test-connectors \
-	test-property conformance docs site prove-bi alerts outside properties mutants crash seeds fuzz check format bench bench-pipeline \
-	bench-latency bench-latency-database bench-idle bench-sizes bench-read-model profile clean
+	test-property conformance docs site prove-bi alerts verify-deploy outside properties mutants crash seeds fuzz check format \
+	bench bench-pipeline bench-latency bench-latency-database bench-idle bench-sizes bench-read-model profile clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ prove-bi: $(READY) ## Ask dbt's semantic layer and Superset on demos with kills,
 
 alerts: $(READY) ## Let promtool try that every alert fires when it should, amtool whom it reaches
 	@$(PYTEST) tests/alerts
+
+verify-deploy: $(READY) ## Judge the Helm chart by helm, kubeconform and the product itself (needs Go once)
+	@$(PYTEST) --durations=5 tests/deploy --ignore=tests/deploy/test_cluster.py $(ARGS)
 
 outside: $(READY) ## Capture a database nobody here designed, against SQL over its rows; Iceberg tables
 	@$(PYTEST) $(or $(ARGS),tests/outside)
