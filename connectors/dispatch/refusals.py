@@ -142,6 +142,12 @@ class _Cohort:
         """Return when the cohort is due."""
         return self.pace.believed_s(self.due_at_s, now_s)
 
+    def tried_again_at_s(self, identity: str) -> float:
+        """Return when a member has its turn: who was tried beside a sweep sits the next one out."""
+        if identity in self.tried and not self.round:
+            return self.due_at_s + self._pause_s(self.failures)
+        return self.due_at_s
+
     def touch(self, identity: str, now_s: float) -> None:
         """Take in that something that a member names has changed."""
         self.touched[identity] = None
@@ -303,7 +309,7 @@ class Refusals:
             0 if is_held else cohort.failures,
             before.raised_at_s if before else now_s,
             now_s,
-            cohort.due_at_s,
+            cohort.tried_again_at_s(exception_id),
         )
         self._join(refusal)
         if exception_id in self._again:  # its answer may be from before the cure

@@ -1216,3 +1216,30 @@ def test_a1_a_withdrawal_that_comes_while_a_refusal_is_recorded_counts() -> None
             assert it.statuses()[-1] == "withdrawn"
 
     virtually(story)
+
+
+@pytest.mark.fault("A1", place="connectors/dispatch/refusals.py")
+@pytest.mark.parametrize("reason", [reason for reason in Reason if not PACES[reason].is_shared])
+@pytest.mark.parametrize("touched_after_s", [None, 31.0])
+def test_a1_when_one_is_tried_again_by_itself_is_told_as_it_will_be(
+    reason: Reason, touched_after_s: float | None
+) -> None:
+    """Also of one that was tried between, since a record that it names had changed."""
+    command = make_command(payload=json.dumps({"customer_id": "cus-1"}))
+    problem = Problem("E1", "no", reason=reason)
+    refusals = Refusals()
+    now_s = 1_000.0
+    told = refusals.refused("netsuite:project:a", command, problem, 1, now_s)
+    if touched_after_s is not None:
+        now_s += touched_after_s
+        refusals.touched(["customer_id:cus-1"], now_s)
+        assert [it.exception_id for it in refusals.due(now_s)] == [told.exception_id]
+        told = refusals.refused("netsuite:project:a", command, problem, 2, now_s)
+    for _ in range(4):
+        while not (released := refusals.due(now_s)):
+            next_at_s = refusals.next_at_s(now_s)
+            assert next_at_s is not None
+            now_s = max(now_s, next_at_s)
+        assert released == [told]
+        assert now_s == pytest.approx(told.retry_at_s)
+        told = refusals.refused("netsuite:project:a", command, problem, 3, now_s)
