@@ -47,8 +47,16 @@ class Group(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run a command line and leave with its exit code."""
+        typed = sys.argv[1:] if args is None else args
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            code = super().main(
+                [_as_value(word) for word in typed],
+                prog_name,
+                complete_var,
+                False,
+                windows_expand_args,
+                **extra,
+            )
         except NoArgsIsHelpError as error:
             error.show()
             sys.exit(error.exit_code)
@@ -58,6 +66,11 @@ class Group(TyperGroup):
         except Abort:
             sys.exit(Exit.FAILED)
         sys.exit(code if isinstance(code, int) else Exit.OK)
+
+
+def _as_value(word: str) -> str:
+    """Return a word as it is to be read: a query may begin with a comment, which no option does."""
+    return f"\n{word}" if re.match(r"--\s", word) else word
 
 
 def as_error(error: ClickException) -> ConfigError:

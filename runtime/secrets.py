@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -21,16 +22,12 @@ _LINE_MIN: Final = 16
 
 _SECRET_KEY: Final = re.compile(r"password|secret|token|credential|jaas|\.key$|key\.pem", re.I)
 _PATTERNS: Final = (
-    (re.compile(r"(?<=://)[^\s/@\"']+@"), f"{MASK}@"),
-    (re.compile(r"\b(Bearer|Basic) [A-Za-z0-9._~+/=\-]{8,}", re.I), rf"\1 {MASK}"),
-    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), MASK),
-    (
-        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)",
-                   re.S),
-        MASK,
-    ),
-    (re.compile(r"(?i)\b(password|passwd|pwd|sasl\.password)(\s*[=:]\s*)[^\s,;'\"&]+"),
-     rf"\1\2{MASK}"),
+    re.compile(r"(?<=://)(?P<secret>[^\s/@\"']+)@"),
+    re.compile(r"\b(?:Bearer|Basic) (?P<secret>[A-Za-z0-9._~+/=\-]{8,})", re.I),
+    re.compile(r"\b(?P<secret>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*)"),
+    re.compile(r"(?P<secret>-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE"
+               r" KEY-----|$))", re.S),
+    re.compile(r"(?i)\b(?:password|passwd|pwd|sasl\.password)\s*[=:]\s*(?P<secret>[^\s,;'\"&]+)"),
 )  # fmt: skip
 
 
@@ -60,9 +57,9 @@ class _Remembered:
         longest_first = sorted(texts, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if texts else None
 
-    def mask(self, text: str) -> str:
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
         pattern = self._pattern
-        return text if pattern is None else pattern.sub(MASK, text)
+        return iter(()) if pattern is None else (found.span() for found in pattern.finditer(text))
 
 
 def _spellings(secret: str) -> set[str]:
@@ -110,8 +107,19 @@ def remember_named(name: str, value: str) -> None:
 
 
 def mask(text: str) -> str:
-    """Return the text without the secrets of this process and whatever looks like one."""
-    text = _remembered.mask(text)
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
-    return text
+    """Return the text without the secrets of this process and whatever looks like one.
+
+    All are looked for in the text as it came: of two that overlap both are masked, and a secret
+    that is a word by which others are known (`password`) hides none of these.
+    """
+    spans = [*_remembered.spans(text)]
+    spans += (found.span("secret") for it in _PATTERNS for found in it.finditer(text))
+    parts: list[str] = []
+    done = 0
+    for begin, end in sorted(spans):
+        if end <= done:
+            continue
+        if begin > done or not parts:
+            parts += (text[done:begin], MASK)
+        done = end
+    return "".join((*parts, text[done:]))

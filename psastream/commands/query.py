@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from psastream.exits import errors_as_exit_codes, settings_from_environment
+from schemas.errors import ConfigError
 
 
 def sql(
@@ -34,6 +35,8 @@ def sql(
 
     form = Form.JSON if as_json else Form.CSV if as_csv else Form.TABLE
     with errors_as_exit_codes():
+        if as_json and as_csv:
+            raise ConfigError("an answer is JSON or CSV", hint="--json or --csv")
         if as_shell:
             shell(export or settings_from_environment(), form)
         elif query is not None:

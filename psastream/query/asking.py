@@ -43,6 +43,9 @@ HELP: Final = """A query ends with ; and may take several lines.
   DESCRIBE x;  columns of a view or table
   .quit        leave; so does Ctrl-D"""
 EXAMPLE: Final = "'SELECT project, month, currency, margin FROM margin_by_project_month'"
+_LEAVE: Final = (".quit", ".exit", "quit", "exit")
+_HELP: Final = (".help", "help")
+"""Words of other shells are taken, too, with a semicolon or without."""
 TOLD_MAX: Final = 5
 Asked = Settings | Path
 """What is asked: the topics of a broker as they stand now, or the folder of an export."""
@@ -167,6 +170,9 @@ def shell(asked: Asked, form: Form) -> None:
         if text == ".views":
             print_views(session.relations)
             continue
+        if text in _HELP:
+            typer.echo(HELP)
+            continue
         try:
             print_answer(session.ask(text), form, sys.stdout, width=terminal_width())
         except PsaStreamError as error:
@@ -191,10 +197,11 @@ def _statements(is_typed: bool) -> Iterator[str]:
             continue
         except EOFError:
             line = ""
-        if not line or line.strip() == ".quit":
+        word = "" if lines else line.strip().removesuffix(";").rstrip().lower()
+        if not line or word in _LEAVE:
             break
-        if not lines and line.strip().startswith("."):
-            yield line.strip()
+        if word.startswith(".") or word in _HELP:
+            yield word
         elif line.strip() or lines:
             lines.append(line)
         if lines and line.rstrip().endswith(";"):

@@ -1,7 +1,8 @@
 """Which columns of a wide answer fit the terminal. Pure.
 
-Only where a query names no columns (`FROM view`): what somebody names is shown. Identifiers, which
-people do not read where there is a name, go first; what amounts are of stays.
+Only where a query names no columns (`FROM view`) any is left out: what somebody names is shown. A
+view says what people look for; of a topic identifiers, which people do not read where there is a
+name, go first. What amounts are of stays.
 """
 
 from __future__ import annotations
@@ -54,21 +55,38 @@ class Fitted:
     left_out: Sequence[str]
 
 
-def fitted(columns: Sequence[Column], width: int) -> Fitted | None:
+def fitted(columns: Sequence[Column], width: int, first: Sequence[str] = ()) -> Fitted | None:
     """Return what of some columns fits a width, None where too little would be left.
 
-    What it leaves out first is of the least use to a reader. Texts are cut as long as all that
-    differ still do.
+    What it leaves out first is of the least use to a reader: never one of `first` while there are
+    others, and of these the last. Texts are cut as long as all that differ still do.
     """
     kept = list(columns)
     left_out: list[str] = []
-    for name in _least_wanted(columns):
+    for name in _given_up(columns, first):
         if (found := _cut(kept, width)) is not None:
             return Fitted(*found, left_out)
         kept = [each for each in kept if each.name != name]
         left_out.append(name)
     found = _cut(kept, width)
     return None if found is None or len(kept) < 2 else Fitted(*found, left_out)
+
+
+def _given_up(columns: Sequence[Column], first: Sequence[str]) -> Iterator[str]:
+    """Yield the names of columns in the order in which they are left out, a currency last."""
+    if not first:
+        yield from _least_wanted(columns)
+        return
+    yield from (name for name in _least_wanted(columns) if name not in first)
+    yield from (name for name in reversed(first[1:]) if name != CURRENCY)
+    if CURRENCY in first:
+        yield CURRENCY
+
+
+def squeezed(columns: Sequence[Column], width: int) -> Fitted | None:
+    """Return all of some columns within a width, texts cut, None where two would look alike."""
+    found = _cut(list(columns), width)
+    return None if found is None else Fitted(*found, ())
 
 
 def _least_wanted(columns: Sequence[Column]) -> Iterator[str]:

@@ -37,13 +37,16 @@ DETAIL_MAX: Final = 300
 _INCOMING: Final = "incoming"
 _NO_COMMANDS: Final = "no_commands"
 _HINT: Final = "psastream sql lists the views, psastream sql 'DESCRIBE view' the columns of one"
-_COLUMN: Final = re.compile(r'[Cc]olumn "([^"]+)" not found')
+_COLUMN: Final = re.compile(
+    r'[Cc]olumn "(?P<a>[^"]+)" (?:not found|does not exist)|not have a column named "(?P<b>[^"]+)"'
+)
 _HINTS: Final = (
     (
         ("type cast", "cannot mix values", "explicit cast", "Could not convert", "argument types"),
         "DESCRIBE view says the types; months and weeks are texts, '2026-09' and '2026-W37', days"
         " are DATE '2026-09-07'; CAST(x AS type) makes one of another",
     ),
+    (("Function with name",), "functions are DuckDB's: sum, avg, count, round, strftime, ..."),
     (("GROUP BY",), "GROUP BY ALL groups by every column that is not added up"),
     (
         ("unterminated",),
@@ -53,7 +56,7 @@ _HINTS: Final = (
     (("syntax error",), "SELECT columns FROM view WHERE condition ORDER BY column LIMIT 10"),
 )
 """What helps, by words of DuckDB's."""
-_SHOWS: Final = re.compile(r"\s*show\s+(all\s+)?tables\s*;?\s*", re.IGNORECASE)
+_SHOWS: Final = re.compile(r"\s*show\s+(all\s+)?(tables|views)\s*;?\s*", re.IGNORECASE)
 _SHOW_TABLES: Final = "SHOW TABLES"
 _INDIRECT: Final = frozenset({"query", "query_table"})
 """Functions that name tables in texts: what they need would not be seen."""
@@ -90,6 +93,8 @@ class Answer:
     rows: Iterator[tuple[Any, ...]]
     names_no_columns: bool = False
     """Whether the query asks for all columns that there are."""
+    first: Sequence[str] = ()
+    """What people look for in the one view that is asked."""
 
 
 def public_topics(topics: Iterable[Topic]) -> list[Topic]:
@@ -163,7 +168,12 @@ class Session:
         except duckdb.Error as error:
             raise self._refusal(error, query, named) from error
         columns = [(str(each[0]), str(each[1])) for each in self._db.description or ()]
-        return Answer(_unlike(columns), self._rows(query, named), named.no_columns)
+        first = self._first(named) if named.no_columns else ()
+        return Answer(_unlike(columns), self._rows(query, named), named.no_columns, first)
+
+    def _first(self, named: Named) -> Sequence[str]:
+        names = [name for (name, *others) in named.relations if not others]
+        return self.views[names[0]].first if len(names) == 1 and names[0] in self.views else ()
 
     def load(self, topics: Sequence[str]) -> None:
         """Fill the tables of topics with what stands there now."""
@@ -203,6 +213,8 @@ class Session:
             statements = self._db.extract_statements(query)
         except duckdb.Error as error:
             raise _as_error(error, query) from error
+        if not statements:
+            raise ConfigError("there is no query", hint="psastream sql lists what can be asked")
         if len(statements) != 1:
             raise ConfigError(
                 f"one query at a time: {len(statements)} are given",
@@ -287,6 +299,8 @@ class Session:
     def _refusal(self, error: Exception, query: str, named: Named) -> ConfigError:
         """Return what DuckDB says; of a table that there is not, which name is like its."""
         said = str(error).lower()
+        if (column := _COLUMN.search(str(error))) is not None:
+            return self._no_column(column["a"] or column["b"], query, named)
         if not said.startswith("catalog error: table with name"):
             return _as_error(error, query)
         known = {name_of(tuple(each.split("."))) for each in self.relations}
@@ -298,11 +312,33 @@ class Session:
                 return ConfigError(
                     f"{text} holds changes: it is no table", hint=f"psastream topics read {text}"
                 )
+            if text.startswith(INTERNAL):
+                return ConfigError(
+                    f"{text} is internal: it is no table", hint=f"psastream topics read {text}"
+                )
             return ConfigError(
                 f"there is no view or table {text}{like(text, *self._kinds())}",
                 hint=_HINT,
             )
         return _as_error(error, query)
+
+    def _no_column(self, name: str, query: str, named: Named) -> ConfigError:
+        """Return that there is no such column, and which of those that there are is like it."""
+        known = {
+            column
+            for relation in self.relations
+            if name_of(tuple(relation.split("."))) in named.relations
+            for column, _ in self.columns_of(relation)
+        }
+        meant = suggestion(name, known)
+        # An operand on the right is a text without its quotes at least as often as a column.
+        if re.search(rf"(?:[=<>]|\b(?:like|in)\b)\s*\(?\s*{re.escape(name)}\b", query, re.I):
+            hint = f"a text stands in single quotes: '{name}'"
+        elif f'"{name}"' in query:
+            hint = f"texts stand in single quotes, '{name}'; double quotes are for names"
+        else:
+            hint = _HINT
+        return ConfigError(f"there is no column {name}{meant}", hint=hint)
 
 
 def own_measures(tables: Iterable[str]) -> list[str]:
@@ -368,9 +404,6 @@ def _words(name: str) -> list[str]:
 
 def _hint(said: str, query: str) -> str:
     """Return what helps against an error, by what DuckDB says of it."""
-    column = _COLUMN.search(said)
-    if column is not None and f'"{column[1]}"' in query:
-        return f"texts stand in single quotes, '{column[1]}'; double quotes are for names"
     return next((hint for words, hint in _HINTS if any(each in said for each in words)), _HINT)
 
 

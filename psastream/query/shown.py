@@ -16,7 +16,7 @@ from typing import Any, Final, TextIO
 from rich.cells import cell_len
 
 from psastream.lines import instant, printable
-from psastream.query.fitting import GAP, Column, fitted
+from psastream.query.fitting import GAP, Column, Fitted, fitted, squeezed
 from psastream.query.session import Answer
 from psastream.topic_rows import text_of
 
@@ -35,8 +35,9 @@ class Form(Enum):
 def print_answer(answer: Answer, form: Form, out: TextIO, *, width: int | None) -> None:
     """Print an answer. `width`: columns of the terminal, None where it may be as wide as it is.
 
-    Of a table that is wider than the terminal, columns are left out where the query names none,
-    and said below it; else it is printed row by row, a column a line.
+    In a table that is wider than the terminal amounts are rounded and texts cut, and where the
+    query names no columns some are left out; it is said below. What does not fit even so is
+    printed row by row, a column a line.
     """
     if form is Form.JSON:
         for line in json_lines(answer):
@@ -90,22 +91,25 @@ def _print_table(answer: Answer, out: TextIO, width: int | None) -> None:
         for (name, kind), cells in zip(answer.columns, _columns(answer, rows), strict=True)
     ]
     names = [each.name for each in columns]
-    left_out: Sequence[str] = ()
+    told = ""
     size = sum(max(cell_len(each.name), each.width) + GAP for each in columns) - GAP
     if width is None or size <= width:
         _print_lines(names, columns, out)
-    elif answer.names_no_columns and (found := fitted(_rounded(answer, rows), width)) is not None:
+    elif (found := _fitted(answer, _rounded(answer, rows), width)) is not None:
         _print_lines(found.headers, found.columns, out)
-        left_out = found.left_out
+        left_out = f"left out, to fit: {', '.join(found.left_out)}; " if found.left_out else ""
+        told = f"{left_out}amounts are rounded and texts cut, to fit (--json has all)"
     else:
         _print_rows(names, [each.cells for each in columns], out)
     out.write(f"{len(rows)} row{'' if len(rows) == 1 else 's'}\n")
-    if left_out:
-        words = (
-            f"left out, to fit: {', '.join(left_out)}; amounts are rounded (SELECT names columns,"
-            " --json has all)"
-        )
-        out.write("\n".join(textwrap.wrap(words, width or len(words))) + "\n")
+    if told:
+        out.write("\n".join(textwrap.wrap(told, width or len(told))) + "\n")
+
+
+def _fitted(answer: Answer, columns: Sequence[Column], width: int) -> Fitted | None:
+    if answer.names_no_columns:
+        return fitted(columns, width, answer.first)
+    return squeezed(columns, width)
 
 
 def _rounded(answer: Answer, rows: Sequence[tuple[Any, ...]]) -> list[Column]:

@@ -31,7 +31,8 @@ class Where:
             numbers = [int(number) for (number,) in self._session.ask(query).rows]
         except ConfigError as error:
             columns = ", ".join(frame.columns)
-            raise ConfigError(error.detail, hint=f"the columns are {columns}") from error
+            detail = error.detail.partition("; did you mean")[0]
+            raise ConfigError(detail, hint=f"the columns are {columns}") from error
         if len(set(numbers)) < len(numbers) or any(each >= frame.height for each in numbers):
             raise ConfigError(f"no condition: {self._condition}", hint="as it stands after WHERE")
         return numbers

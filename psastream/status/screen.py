@@ -143,7 +143,7 @@ def _exceptions(status: Status) -> Iterator[tuple[Verdict, Sequence[str]]]:
     amounts = [f"{each.amount:,.2f}" for each in state.money]
     width = max((len(amount) for amount in amounts), default=0)
     for each, amount in zip(state.money, amounts, strict=True):
-        yield Verdict.WARN, (f"{each.currency} {amount:>{width}}", f"in {each.exceptions}")
+        yield Verdict.WARN, (f"{amount:>{width}} {each.currency}", f"in {each.exceptions}")
     if without:
         yield Verdict.WARN, ("no money", f"in {without}")
     yield Verdict.WARN, (f"{state.open} open", f"oldest {oldest}; psastream exceptions list")

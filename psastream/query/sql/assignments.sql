@@ -1,5 +1,6 @@
 -- Everybody's planned work, by assignment.
 -- key: id
+-- first: project, person, starts_on, planned_hours, planned_revenue, planned_cost, currency, status
 -- columns:
 --   id | id | Source id of the assignment.
 --   project_ref | id | Source id of the project in the resource tool.

@@ -1,5 +1,6 @@
 -- Approved time of each project by how far its billing is. The states add up to the approved time.
 -- key: project_ref, currency, state
+-- first: project, state, hours, amount, currency, entries
 -- columns:
 --   project_ref | id | Source id of the PSA project; several may stand for one project.
 --   project_id | id | Canonical project id; its source id where the project names no deal.

@@ -1,5 +1,6 @@
 -- The last command of everything that was ordered from a system, with what became of it.
 -- key: natural_key
+-- first: kind, state, project, amount, currency, target, error_code, issued_at
 -- columns:
 --   natural_key | id | Identity of the thing acted on: target, noun and canonical id.
 --   target | system | System that must act.

@@ -1,5 +1,6 @@
 -- Every customer, with how far it is.
 -- key: customer_id
+-- first: customer, status, engagements
 -- columns:
 --   customer_id | id | Canonical customer id.
 --   customer | text | Name.

@@ -1,5 +1,6 @@
 -- What waits for a person, the most money first. What is resolved is in psa.exception.
 -- key: exception_id
+-- first: amount, currency, project, error_code, hint, system, kind, raised_at
 -- columns:
 --   exception_id | id | As `psastream exceptions show` takes it.
 --   system | system | Where the cause lies.

@@ -1,5 +1,6 @@
 -- Margin on approved work of each project, by month of the work and currency.
 -- key: project_ref, month, currency
+-- first: project, month, hours, revenue, cost, margin, currency, margin_ratio
 -- columns:
 --   project_ref | id | Source id of the PSA project; several may stand for one project.
 --   project_id | id | Canonical project id; its source id where the project names no deal.

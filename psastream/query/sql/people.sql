@@ -1,5 +1,6 @@
 -- Everybody whose time is planned and booked, as the resource tool has them.
 -- key: resource_id
+-- first: person, kind, role, is_active, starts_on, ends_on
 -- columns:
 --   resource_id | id | Canonical resource id.
 --   person | text | Full name.

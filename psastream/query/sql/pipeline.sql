@@ -1,5 +1,6 @@
 -- Deals by stage and currency, closed ones too.
 -- key: stage, currency
+-- first: stage, opportunities, amount, weighted_amount, currency
 -- columns:
 --   stage | word | prospect, qualified, proposed, negotiating, won or lost.
 --   currency | ISO 4217 | Currency of the amounts.

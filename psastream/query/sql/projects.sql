@@ -1,5 +1,6 @@
 -- Every project: those that deals ask for, and those that a system has without one.
 -- key: project_id
+-- first: project, status, contract_value, currency, customer, budget_hours, reason
 -- columns:
 --   project_id | id | Canonical project id; of a row that names no deal its source id.
 --   project | text | Name: of the deal and the country that delivers, else the name in its system.

@@ -1,5 +1,6 @@
 -- Billable utilization of each person, by ISO week.
 -- key: resource_id, week
+-- first: person, week, billable_hours, available_hours, utilization_ratio, ratio_reason, role
 -- columns:
 --   resource_id | id | Canonical resource id; the id of the address where nobody claims it.
 --   person | text | Full name. Null where nobody claims the address of the hours.

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from psastream.cli import app
 from psastream.landscape import ANY_ADDRESSES
+from psastream.query.asking import HELP
 from psastream.query.views import packaged_views
 
 RUNNER: Final = CliRunner()
@@ -42,7 +43,7 @@ def test_what_needs_no_topic_needs_no_broker() -> None:
     ("query", "said"),
     [
         ("FROM pipelin", "psastream: there is no view or table pipelin; did you mean pipeline?\n"),
-        ("SELECT nix FROM pipeline", 'psastream: referenced column "nix" not found'),
+        ("SELECT nix FROM pipeline", "psastream: there is no column nix"),
         ("DROP VIEW pipeline", "psastream: topics are only read"),
     ],
 )
@@ -62,8 +63,25 @@ def test_the_shell_answers_one_after_the_other_and_goes_on_after_an_error() -> N
     assert "margin_by_project_month" in shown.stdout
     assert shown.stdout.endswith("c\nx;\n")
     assert "there is no view or table nix" in shown.stderr
-    shown = run("sql", "--shell", "--csv", typed="SELECT 1 AS a;\n.quit\nFROM nix;\n")
-    assert (shown.exit_code, shown.stdout) == (0, "a\n1\n")
+
+
+@pytest.mark.parametrize("word", [".quit", "quit", "exit;", ".EXIT"])
+def test_words_of_other_shells_leave_and_help(word: str) -> None:
+    typed = f"help;\nSELECT 1 AS a;\n{word}\nFROM nix;\n"
+    shown = run("sql", "--shell", "--csv", typed=typed)
+    assert (shown.exit_code, shown.stdout) == (0, f"{HELP}\na\n1\n")
+
+
+def test_a_query_may_begin_with_a_comment() -> None:
+    shown = run("sql", "-- margin of each customer\nSELECT nix FROM pipeline")
+    assert shown.exit_code == 2
+    assert shown.stderr.startswith("psastream: there is no column nix")
+
+
+def test_an_answer_is_json_or_csv() -> None:
+    shown = run("sql", "SELECT 1", "--json", "--csv")
+    assert shown.exit_code == 2
+    assert "psastream: an answer is JSON or CSV" in shown.stderr
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from psastream.query.session import Session, dtypes_of
 from psastream.query.syntax import read_tree
-from psastream.query.views import packaged_views
+from psastream.query.views import View, packaged_views
 from schemas.errors import ConfigError
 from schemas.topics import PRODUCT_TOPICS
 from tables.measures.own import load_measure
@@ -128,6 +128,9 @@ def test_a_view_is_meant_before_a_topic(session: Session, name: str, meant: str)
         ("stage = 'won' GROUP BY amount", "GROUP BY ALL"),
         ("stage = 1 ORDER", "WHERE condition"),
         ("nix = 1", "DESCRIBE view"),
+        ("currency = EUR", "a text stands in single quotes: 'EUR'"),
+        ("currency IN (EUR, USD)", "a text stands in single quotes: 'EUR'"),
+        ("sumx(amount) > 1", "functions are DuckDB's"),
     ],
 )
 def test_an_error_says_what_helps(session: Session, condition: str, hint: str) -> None:
@@ -152,10 +155,27 @@ def test_whether_a_query_names_columns_is_known(
     assert session.ask(query).names_no_columns is names_no_columns
 
 
+def test_a_view_that_is_asked_whole_says_what_people_look_for(session: Session) -> None:
+    view = session.views["pipeline"]
+    assert session.ask("FROM pipeline WHERE stage = 'won'").first == view.first
+    assert session.ask("FROM pipeline JOIN projects USING (currency)").first == ()
+    assert session.ask("SELECT stage FROM pipeline").first == ()
+
+
+@pytest.mark.parametrize("view", packaged_views(), ids=lambda view: view.name)
+def test_what_people_look_for_are_columns_with_currencies_beside_amounts(view: View) -> None:
+    columns = {column.name: column.unit for column in view.columns}
+    assert len(set(view.first)) == len(view.first) > 2
+    assert set(view.first) <= columns.keys()
+    is_money = any(columns[name] == "currency" for name in view.first)
+    assert ("currency" in view.first) is is_money
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("", "one query at a time: 0"),
+        ("", "there is no query"),
+        ("-- only words", "there is no query"),
         ("SELECT 1; SELECT 2", "one query at a time: 2"),
         ("SELEC 1", 'syntax error at or near "SELEC"'),
         ("FROM margin_by_project_mont", "; did you mean margin_by_project_month?"),
@@ -167,8 +187,12 @@ def test_whether_a_query_names_columns_is_known(
         ("FROM src.inhouse.projects", "src.inhouse.projects holds changes"),
         (
             "SELECT stag FROM pipeline",
-            'column "stag" not found in FROM clause; did you mean "stage"',
+            "there is no column stag; did you mean stage?",
         ),
+        ("SELECT p.stag FROM pipeline AS p", "there is no column stag; did you mean stage?"),
+        ("FROM pipeline JOIN psa.opportunity USING (stages)", "no column stages; did you mean"),
+        ("FROM pipeline WHERE currency = EUR", "there is no column EUR"),
+        ("FROM psa.internal.calendar", "psa.internal.calendar is internal"),
         ("SELECT summ(amount) FROM pipeline", 'Did you mean "sum"'),
         ("SELECT amount + stage FROM pipeline", "no function matches"),
         ("INSERT INTO psa.role SELECT * FROM psa.role", "topics are only read"),

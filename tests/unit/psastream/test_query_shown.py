@@ -104,6 +104,48 @@ def test_a_view_that_is_too_wide_is_a_table_of_what_people_read() -> None:
         assert name in said
 
 
+def test_columns_that_are_named_stay_and_amounts_are_rounded_where_they_are_too_wide() -> None:
+    """98 lines, a column each, are no answer to read."""
+    out = io.StringIO()
+    named = ("project", "month", "currency", "hours", "revenue", "cost", "margin")
+    row = margin("Nordlicht grid transformation (DE)", "2026-09", "8677.336668")
+    values = dict(zip((name for name, _ in MARGINS), row, strict=True))
+    columns = tuple((name, kind) for name, kind in MARGINS if name in named)
+    answer = Answer(columns, iter([tuple(values[name] for name, _ in columns)]))
+    print_answer(answer, Form.TABLE, out, width=80)
+    header, _, first, rows, told = out.getvalue().splitlines()
+    assert header.split() == ["project", "month", "ccy", "hours", "revenue", "cost", "margin"]
+    assert first.split()[-4:] == ["12.50", "8677.34", "4338.67", "4338.67"]
+    assert (rows, told) == (
+        "1 row",
+        "amounts are rounded and texts cut, to fit (--json has all)",
+    )
+
+
+def test_what_people_look_for_stays_and_of_it_the_last_goes_first() -> None:
+    columns = (
+        ("resource_id", "VARCHAR"),
+        ("person", "VARCHAR"),
+        ("week", "VARCHAR"),
+        ("total_hours", "DECIMAL(18,2)"),
+        ("currency", "VARCHAR"),
+        ("utilization_ratio", "DECIMAL(18,6)"),
+        ("ratio_reason", "VARCHAR"),
+    )
+    first = ("person", "week", "utilization_ratio", "currency", "ratio_reason")
+    row = ("res-1", "Ada Adler", "2026-W37", Decimal(40), "EUR", Decimal("0.5"), None)
+    headers = {}
+    for width in (60, 50, 36):
+        out = io.StringIO()
+        print_answer(Answer(columns, iter([row]), True, first), Form.TABLE, out, width=width)
+        headers[width] = out.getvalue().splitlines()[0].split()
+    assert headers == {
+        60: ["person", "week", "ccy", "utilization_ratio", "ratio_reason"],
+        50: ["person", "week", "ccy", "utilization_ratio"],
+        36: ["person", "week", "ccy"],
+    }
+
+
 def test_states_currencies_and_whom_it_is_about_stay() -> None:
     """Words are short, and what a row is about is a name."""
     columns = (

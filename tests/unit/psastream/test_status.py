@@ -289,8 +289,8 @@ def test_money_is_told_by_currency_the_most_first() -> None:
     screen = screen_of(status)
     at = screen.index("exceptions")
     assert [line.split() for line in screen[at + 1 : at + 4]] == [
-        ["warn", "PLN", "41,505.12", "in", "1"],
-        ["warn", "EUR", "1,002.10", "in", "2"],
+        ["warn", "41,505.12", "PLN", "in", "1"],
+        ["warn", "1,002.10", "EUR", "in", "2"],
         ["warn", "no", "money", "in", "1"],
     ]
     assert status.exceptions is not None and status.exceptions.open == 4

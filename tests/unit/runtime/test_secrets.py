@@ -200,3 +200,15 @@ def test_only_names_of_secrets_are_remembered() -> None:
     remember_named("sasl.username", "plainUser1")
     remember_named("sasl.jaas.config", "jaasCanary1")
     assert mask("plainUser1 jaasCanary1") == f"plainUser1 {MASK}"
+
+
+def test_a_secret_that_is_a_word_hides_no_other_and_overlapping_ones_are_both_masked() -> None:
+    secrets = ("password", "abcd efgh", "efgh ijkl")
+    for secret in secrets:
+        remember(secret)
+    try:
+        masked = mask("sasl.password=canary7 and abcd efgh ijkl, password")
+    finally:
+        for secret in secrets:
+            forget(secret)
+    assert masked == f"sasl.{MASK}={MASK} and {MASK} ijkl, {MASK}"
