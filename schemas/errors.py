@@ -158,7 +158,10 @@ class FatalError(PsaStreamError):
 
 
 class ConfigError(FatalError):
-    """A setting is missing or wrong. `problems` names each thing that is, where several may be."""
+    """A setting, a file, a command or a query is missing or wrong.
+
+    `problems` names each thing that is, where several may be.
+    """
 
     code = "fatal.config"
 
