@@ -27,6 +27,8 @@ from schemas.topics import BY_NAME
 _log = structlog.get_logger()
 
 REQUESTS: Final = "psa.command_retry"
+GROUP: Final = "psastream-dispatch-signals"
+"""Of consumers that read from the ends on; nobody joins it."""
 BATCH: Final = 500
 
 
@@ -55,9 +57,7 @@ class Signals:
         """
         if self._consumer is None:
             ends = topic_spans(self._kafka, REQUESTS)
-            self._consumer = make_consumer(
-                self._kafka, "psastream-dispatch-signals", auto_offset_reset="latest"
-            )
+            self._consumer = make_consumer(self._kafka, GROUP, auto_offset_reset="latest")
             self._consumer.assign(
                 [
                     *(TopicPartition(REQUESTS, number, end) for number, (_, end) in ends.items()),

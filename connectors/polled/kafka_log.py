@@ -44,6 +44,8 @@ VERSION: Final = "1"
 UNREADABLE: Final = "unreadable"
 """Stands for the digest of a row whose entry is damaged: that of no content."""
 DEAD_LETTERS: Final = "psa.dlq"
+GROUP: Final = "psastream-source-log"
+"""Of consumers that ask for ends; nobody joins it."""
 CALL_TIMEOUT_S: Final = 8.0
 CALL_ATTEMPTS: Final = 15
 INIT_TIMEOUT_S: Final = 8.0
@@ -95,7 +97,7 @@ class KafkaLog:
         require_broker(self._settings.client())
         self._producer = make_producer(
             self._settings,
-            transactional_id=f"psastream-source-{self._config.name}",
+            transactional_id=transactional_id(self._config.name),
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         )
         try:
@@ -177,6 +179,11 @@ class KafkaLog:
         partition = partition_of(text, BY_NAME[DEAD_LETTERS].partitions)
         key = self._serde.key(DEAD_LETTERS, text)
         return DEAD_LETTERS, partition, key, self._serde.value(DEAD_LETTERS, letter)
+
+
+def transactional_id(connector: str) -> str:
+    """Return the id by which the poller of a connector fences its predecessors."""
+    return f"psastream-source-{connector}"
 
 
 def read_states(
@@ -276,7 +283,7 @@ def _await_stable(settings: KafkaSettings, partition: TopicPartition) -> None:
 
 
 def _end_offset(settings: KafkaSettings, partition: TopicPartition, isolation: str) -> int:
-    consumer = make_consumer(settings, "psastream-source-log", isolation_level=isolation)
+    consumer = make_consumer(settings, GROUP, isolation_level=isolation)
     try:
         return int(consumer.get_watermark_offsets(partition, timeout=CALL_TIMEOUT_S)[1])
     except KafkaException as error:

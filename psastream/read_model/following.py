@@ -44,7 +44,7 @@ IDLE_S: Final = 30.0
 STALE_AFTER: Final = timedelta(hours=12)
 """What was not followed for so long is filled anew: after a day, brokers drop what tells that a key
 was deleted (`delete.retention.ms`)."""
-_GROUP: Final = "psastream-read-model"
+GROUP: Final = "psastream-read-model"
 Schemas = Callable[[int], AvroSchema]
 
 
@@ -68,7 +68,7 @@ class Reading:
         self._consumer = Consumer(
             {
                 **kafka.client(),
-                "group.id": _GROUP,
+                "group.id": GROUP,
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",

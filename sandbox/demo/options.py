@@ -118,6 +118,8 @@ class DemoOptions:
     rate: int = 300  # changes a second
     entries: int = 900  # time entries of the volume act
     keep: bool = False
+    is_guarded: bool = False
+    """Whether each process signs in to the broker, and may do there what it declares."""
     landscape: StoryLandscape = StoryLandscape()
     disruptions: tuple[Disruption, ...] = ()
     # For the consequences of one act, and for the books to agree. A connector that loses its broker

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,12 +14,15 @@ from typing import Any, Final
 import psycopg
 
 from connectors.debezium.client import ConnectClient, ConnectorFile, read_connector_file
-from psastream.landscape import ANY_ADDRESSES, read_firm
+from connectors.systems import Systems
+from psastream.landscape import ANY_ADDRESSES, read_firm, systems_of
 from runtime.kafka import KafkaSettings, create_topics
 from runtime.registry import Registry
 from runtime.settings import Settings
+from sandbox.demo.guarding import DEPLOYER, OPERATOR, kafka_as, story_guard, variables_as
 from sandbox.demo.options import DemoOptions, StoryLandscape
 from sandbox.stack.connect import connector_environment
+from sandbox.stack.guard import Guard
 from sandbox.stack.health import HttpHealth
 from sandbox.stack.ports import HOST, PortBook
 from sandbox.stack.postgres import read_model_dsn
@@ -27,6 +30,7 @@ from sandbox.stack.settings import StackAddresses
 from sandbox.stack.supervisor import Stack
 from sandbox.vendors.client import VendorAdmin
 from sandbox.vendors.oauth import ENVIRONMENT_FILE
+from schemas.landscape import load_landscape
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONNECTORS: Final = REPOSITORY / "connectors"
@@ -52,6 +56,8 @@ SINK_OVERRIDES: Final[Mapping[str, object]] = {
 UNLIMITED: Final = 1_000
 
 READ_MODEL: Final = "readmodel"
+USERS: Final[Mapping[str, str]] = {READ_MODEL: "psastream-read-model"}
+"""Users of processes on a guarded broker, where they are not called after them."""
 
 # The library writes every failed connection to the terminal; the audience hears of them anyhow.
 QUIET_CLIENT: Final = {"log_level": "0", "reconnect.backoff.max.ms": "1000"}
@@ -85,10 +91,12 @@ async def start_parts(
     kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers, extra=QUIET_CLIENT)
     landscape = _write_landscape(options)
     topics = read_firm(Settings.from_env(ANY_ADDRESSES | landscape)).topics
+    guard = stack.guard
+    maker = kafka_as(guard, DEPLOYER, addresses)
     vendors_url = f"http://{HOST}:{ports.port('vendors')}"
     vendors_environment, *_ = await asyncio.gather(
         _start_vendors(stack, vendors_url, options),
-        asyncio.to_thread(create_topics, kafka, topics, replication_factor=1),
+        asyncio.to_thread(create_topics, maker, topics, replication_factor=1),
         asyncio.to_thread(Registry(addresses.registry_url).register_catalogue, topics),
     )
     connector = None
@@ -96,19 +104,21 @@ async def start_parts(
         await asyncio.to_thread(_create_psa_tables, addresses.postgres_dsn)
         connector = await _register_connector(file, addresses.connect_url)
     read_model = read_model_dsn(addresses.postgres_dsn) if addresses.postgres_dsn else ""
-    names = (*((READ_MODEL,) if read_model else ()), "worker", "poller", "dispatcher")
-    metrics = {name: ports.port(name) for name in names}
     configs = _write_configs(options.data_dir / "connectors", options.landscape, source_overrides)
-    commands = {
-        "worker": ["worker"],
-        "poller": ["poll", *_config_options(configs, "source")],
-        "dispatcher": ["dispatch", *_config_options(configs, "sink")],
-        **({READ_MODEL: [READ_MODEL, "run"]} if read_model else {}),
+    commands = _commands(configs, is_split=guard is not None)
+    if read_model:
+        commands[READ_MODEL] = [READ_MODEL, "run"]
+    metrics = {name: ports.port(name) for name in sorted(commands, key=READ_MODEL.__ne__)}
+    variables = {
+        **vendors_environment,
+        **variables_of(addresses, metrics),
+        **variables_as(guard, OPERATOR, addresses),
+        **landscape,
     }
-    variables = {**vendors_environment, **variables_of(addresses, metrics), **landscape}
     for name, command in commands.items():
         environment = {
             **variables,
+            **variables_as(guard, USERS.get(name, f"psastream-{name}"), addresses),
             "PSASTREAM_DATA_DIR": str(options.data_dir / name),
             "PSASTREAM_METRICS_PORT": str(metrics[name]),
         }
@@ -126,6 +136,34 @@ async def start_parts(
         metrics_urls={name: f"http://{HOST}:{port}/metrics" for name, port in metrics.items()},
         variables=variables,
     )
+
+
+def guard_of_story(landscape: StoryLandscape) -> Guard:
+    """Return who may do what on the broker, for a story with this landscape. Raises ConfigError."""
+    read = load_landscape(_landscape_text(landscape))
+    files = [
+        path
+        for name in ("source.json", "sink.json", "connector.json")
+        for path in _files(landscape, name).values()
+    ]
+    return story_guard(systems_of(read, Systems(_own_folders(landscape), read)), files)
+
+
+def _commands(configs: Sequence[Path], *, is_split: bool) -> dict[str, list[str]]:
+    """The product's processes; `is_split`: one for each source and each target."""
+    if not is_split:
+        return {
+            "worker": ["worker"],
+            "poller": ["poll", *_config_options(configs, "source")],
+            "dispatcher": ["dispatch", *_config_options(configs, "sink")],
+        }
+    commands = {"worker": ["worker"]}
+    for path in configs:
+        system, _, kind = path.stem.rpartition("-")
+        name = "poller" if kind == "source" else "dispatcher"
+        command = "poll" if kind == "source" else "dispatch"
+        commands[f"{name}-{system.replace('_', '-')}"] = [command, "--config", str(path)]
+    return commands
 
 
 def variables_of(addresses: StackAddresses, ports: Mapping[str, int]) -> dict[str, str]:
@@ -175,12 +213,20 @@ async def _register_connector(file: Path, connect_url: str) -> ConnectorFile:
 
 def _write_landscape(options: DemoOptions) -> dict[str, str]:
     """Write the firm's landscape; return the variables that name it and systems of its own."""
-    systems = {name: {"role": role} for name, role in options.landscape.systems.items()}
     path = options.data_dir / "landscape.yaml"
-    path.write_text(json.dumps({"systems": systems}))  # which is YAML, too
-    folders = [_folder_of(name) for name in systems]
-    own = os.pathsep.join(str(folder) for folder in folders if folder.parent == OWN_SYSTEMS)
+    path.write_text(_landscape_text(options.landscape))
+    own = os.pathsep.join(map(str, _own_folders(options.landscape)))
     return {"PSASTREAM_LANDSCAPE": str(path)} | ({"PSASTREAM_SYSTEMS": own} if own else {})
+
+
+def _landscape_text(landscape: StoryLandscape) -> str:
+    systems = {name: {"role": role} for name, role in landscape.systems.items()}
+    return json.dumps({"systems": systems})  # which is YAML, too
+
+
+def _own_folders(landscape: StoryLandscape) -> list[Path]:
+    folders = [_folder_of(name) for name in landscape.systems]
+    return [folder for folder in folders if folder.parent == OWN_SYSTEMS]
 
 
 def _folder_of(system: str) -> Path:
@@ -211,6 +257,6 @@ def _write_configs(
     return paths
 
 
-def _config_options(configs: list[Path], kind: str) -> list[str]:
+def _config_options(configs: Sequence[Path], kind: str) -> list[str]:
     chosen = [str(path) for path in configs if path.stem.endswith(kind)]
     return [text for path in chosen for text in ("--config", path)]

@@ -32,7 +32,7 @@ from sandbox.demo.next_steps import (
     write_environment,
 )
 from sandbox.demo.options import DemoOptions
-from sandbox.demo.parts import Parts, start_parts
+from sandbox.demo.parts import Parts, guard_of_story, start_parts
 from sandbox.demo.picture import picture
 from sandbox.demo.pulse import show_pulse
 from sandbox.demo.report import print_audit
@@ -69,10 +69,11 @@ async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
         parts=frozenset(Part) - (frozenset() if has_database else {Part.CONNECT}),
         dispensable_parts=frozenset() if has_database else frozenset({Part.POSTGRES}),
     )
+    guard = guard_of_story(options.landscape) if options.is_guarded else None
     async with contextlib.AsyncExitStack() as exits:
         ending = exits.enter_context(_Ending())
         with _reporter(console) as reporter:
-            stack = await exits.enter_async_context(Stack(settings, reporter))
+            stack = await exits.enter_async_context(Stack(settings, reporter, guard))
         exits.callback(ending.begin)
         for part, reason in stack.left_out.items():
             console.print(f"{part} is left out, and with it the read model: {reason}")

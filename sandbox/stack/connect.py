@@ -2,8 +2,9 @@
 
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -74,14 +75,19 @@ def make_plugins(debezium_jars: Iterable[Path], directory: Path) -> None:
 
 
 def worker_properties(
-    directory: Path, port: int, addresses: StackAddresses, variables: Iterable[str] = ()
+    directory: Path,
+    port: int,
+    addresses: StackAddresses,
+    variables: Iterable[str] = (),
+    sign_in: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Worker configuration; connectors inherit the Avro converters unless they name others.
 
     `variables` of the environment may be named by connector files beside those of the product's.
+    `sign_in`: how the worker and its connectors sign in to a broker that is guarded.
     """
     properties = {
-        "bootstrap.servers": addresses.bootstrap_servers,
+        "bootstrap.servers": addresses.guarded_servers if sign_in else addresses.bootstrap_servers,
         "group.id": "psastream-connect",
         "listeners": f"http://{HOST}:{port}",
         "rest.advertised.host.name": HOST,
@@ -115,6 +121,8 @@ def worker_properties(
         properties[f"{kind}.storage.topic"] = f"psastream-connect-{suffix}"
         properties[f"{kind}.storage.replication.factor"] = 1
     properties |= {"offset.storage.partitions": 1, "status.storage.partitions": 1}
+    for prefix in ("", "producer.", "consumer.", "admin."):
+        properties |= {f"{prefix}{name}": value for name, value in sign_in.items()}
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
@@ -136,10 +144,11 @@ def connect_spec(
     *,
     heap_mb: int,
     variables: Iterable[str] = (),
+    sign_in: Mapping[str, str] = MappingProxyType({}),
 ) -> ProcessSpec:
     """The Connect worker on `port`; `directory` already holds the plugins."""
     config = directory / "worker.properties"
-    config.write_text(worker_properties(directory, port, addresses, variables))
+    config.write_text(worker_properties(directory, port, addresses, variables, sign_in))
     main_class = "org.apache.kafka.connect.cli.ConnectDistributed"
     return ProcessSpec(
         name="connect",

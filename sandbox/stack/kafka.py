@@ -31,11 +31,11 @@ class Java:
         *arguments: str,
         heap_mb: int,
         log_level: str = "warn",
-        told: Sequence[str] = (),
+        told: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[str, ...]:
         """Command line of `main_class`; logs go to standard error.
 
-        The loggers in `told` say what they do, whatever the level of the others.
+        The loggers in `told` have levels of their own.
         """
         return (
             str(self.executable),
@@ -48,7 +48,7 @@ class Java:
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.net.preferIPv4Stack=true",
             f"-Dorg.slf4j.simpleLogger.defaultLogLevel={log_level}",
-            *(f"-Dorg.slf4j.simpleLogger.log.{logger}=info" for logger in told),
+            *(f"-Dorg.slf4j.simpleLogger.log.{name}={level}" for name, level in told.items()),
             "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
             "-cp",
@@ -117,6 +117,7 @@ def kafka_spec(
     heap_mb: int,
     join_wait_ms: int,
     further: Mapping[str, str] = MappingProxyType({}),
+    told: Mapping[str, str] = MappingProxyType({}),
 ) -> ProcessSpec:
     """The broker process on `ports` (clients, controller); writes its configuration."""
     port, controller_port = ports
@@ -128,7 +129,7 @@ def kafka_spec(
     return ProcessSpec(
         name="kafka",
         command=java.command(
-            "kafka.Kafka", str(config), heap_mb=heap_mb, told=(COORDINATOR_LOGGER,)
+            "kafka.Kafka", str(config), heap_mb=heap_mb, told={COORDINATOR_LOGGER: "info", **told}
         ),
         # One that was killed amid its work reads its logs first, and a busy machine takes its time.
         health=KafkaHealth(f"{HOST}:{port}", timeout_s=120.0),

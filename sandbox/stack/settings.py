@@ -25,6 +25,8 @@ class StackAddresses:
     """Where the parts listen. A part that neither runs nor was given has the empty string."""
 
     bootstrap_servers: str = ""
+    guarded_servers: str = ""
+    """Of the same broker, for users who sign in; empty where nobody guards it."""
     registry_url: str = ""
     connect_url: str = ""
     postgres_dsn: str = ""

@@ -17,6 +17,7 @@ import structlog
 from sandbox.stack.connect import connect_spec, link_jars, make_plugins
 from sandbox.stack.data_directory import DataDirectory
 from sandbox.stack.errors import PortTakenError, StackError
+from sandbox.stack.guard import DECISIONS_LOGGER, Guard, guarding_properties, post
 from sandbox.stack.health import Health, HttpHealth, KafkaHealth, PostgresHealth
 from sandbox.stack.jars import fetch_jars, read_lock
 from sandbox.stack.kafka import Java, format_command, kafka_spec
@@ -43,7 +44,11 @@ class Stack:
     raises a StackError that says what to do, with nothing left running.
     """
 
-    def __init__(self, settings: StackSettings, reporter: Reporter) -> None:
+    def __init__(
+        self, settings: StackSettings, reporter: Reporter, guard: Guard | None = None
+    ) -> None:
+        """`guard`: who may do what on the broker; without one everybody everything."""
+        self.guard = guard
         self._settings = settings
         self._reporter = reporter
         self._directory = DataDirectory(settings.data_dir)
@@ -153,20 +158,28 @@ class Stack:
         directory = self._directory.part(Part.KAFKA)
 
         async def make_spec(ports: Sequence[int]) -> ProcessSpec:
+            own, guarded = ports[:2], ports[2:]
+            guarding = guarding_properties(*guarded) if guarded else {}
             spec = kafka_spec(
                 java,
                 directory,
-                ports,
+                own,
                 heap_mb=self._settings.kafka_heap_mb,
                 join_wait_ms=self._settings.kafka_join_wait_ms,
-                further=self._settings.kafka_properties,
+                further={**self._settings.kafka_properties, **guarding},
+                told={DECISIONS_LOGGER: "debug"} if guarded else {},
             )
             if command := format_command(java, directory):
                 await run_to_end("formatting of the Kafka data directory", command)
             return spec
 
-        port, _ = await self._start_part(Part.KAFKA, ["kafka", "kafka-controller"], make_spec)
+        guard = self.guard
+        names = ["kafka", "kafka-controller", *(["kafka-guarded"] if guard else [])]
+        port, _, *guarded = await self._start_part(Part.KAFKA, names, make_spec)
         self._addresses = replace(self._addresses, bootstrap_servers=f"{HOST}:{port}")
+        if guard is not None:
+            await asyncio.to_thread(post, guard, self._addresses.bootstrap_servers)
+            self._addresses = replace(self._addresses, guarded_servers=f"{HOST}:{guarded[0]}")
 
     async def _start_registry(self) -> None:
         async def make_spec(ports: Sequence[int]) -> ProcessSpec:
@@ -180,6 +193,8 @@ class Stack:
         if Part.CONNECT not in self._settings.parts_to_start:
             return
         directory, java = self._directory.part(Part.CONNECT), self._java
+        guard = self.guard
+        sign_in = guard.java_options(guard.connect) if guard and guard.connect else {}
 
         async def make_spec(ports: Sequence[int]) -> ProcessSpec:
             addresses = self._addresses
@@ -192,6 +207,7 @@ class Stack:
                 addresses,
                 heap_mb=self._settings.connect_heap_mb,
                 variables=self._settings.connector_variables,
+                sign_in=sign_in,
             )
 
         (port,) = await self._start_part(Part.CONNECT, ["connect"], make_spec)

@@ -2,10 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from runtime.tls import SecretFile
+
+WORKER: Final = "-worker-"
+"""After the app id in transactional ids: a right to those that begin so is to workers' alone."""
+RECOVERY: Final = "-recovery"
+"""After the app id: the group of consumers that read state logs; nobody joins it."""
 
 
 class EngineSettings(BaseModel):
@@ -108,4 +114,4 @@ class EngineSettings(BaseModel):
 
         `name` is that of its state directory; a static member has one that outlives the directory.
         """
-        return f"{self.app_id}-{self.instance_id or name}"
+        return f"{self.app_id}{WORKER}{self.instance_id or name}"

@@ -23,7 +23,7 @@ from schemas.errors import BrokerUnavailableError, FatalError
 from streams.engine.connection import librdkafka_options
 from streams.engine.errors import StateGapError, TopicMissingError
 from streams.engine.positions import ANEW
-from streams.engine.settings import EngineSettings
+from streams.engine.settings import RECOVERY, EngineSettings
 from streams.engine.state_store import StateStore
 
 _log = structlog.get_logger()
@@ -203,7 +203,7 @@ class StateLog:
         # so far is as old as it was at the start.
         complete_at_s = store.complete_at_s or began_at_s
         records = 0
-        consumer = self._consumer(f"{self._settings.app_id}-recovery")
+        consumer = self._consumer(f"{self._settings.app_id}{RECOVERY}")
         try:
             consumer.assign([TopicPartition(self.topic, partition, bounds.start)])
             at_end = False

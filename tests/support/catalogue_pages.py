@@ -47,7 +47,7 @@ from runtime.kafka import SECRETS as KAFKA_SECRETS
 from runtime.settings import FILE_SUFFIX, PREFIX, SECRETS, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
 from schemas.topics import DAY_MS, Route, Topic
-from tests.support import canonical_page, flow_pictures, star_pages, view_pages
+from tests.support import access_pages, canonical_page, flow_pictures, star_pages, view_pages
 from tests.support.catalogue import CATALOGUE
 from tests.support.faults import KINDS, proofs
 from tests.support.metric_catalogue import product_metrics
@@ -317,6 +317,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "flows.md": {"flows": flow_pictures.page},
     "sql.md": {"views": view_pages.page},
     "read-model.md": {"star": star_pages.page},
+    "kafka-access.md": {"users": access_pages.page},
     "errors.md": {"errors": errors},
     "faults.md": {"faults": faults},
     "outcomes.md": {

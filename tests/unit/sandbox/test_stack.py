@@ -101,7 +101,7 @@ def test_java_compiles_for_a_short_life_unless_it_is_measured(quick_start: bool)
 
 
 def test_java_tells_what_chosen_loggers_do_and_warns_of_the_rest() -> None:
-    command = Java(HERE / "java", HERE).command("kafka.Kafka", heap_mb=512, told=["a.B"])
+    command = Java(HERE / "java", HERE).command("kafka.Kafka", heap_mb=512, told={"a.B": "info"})
     levels = [part for part in command if part.startswith("-Dorg.slf4j") and "evel" in part]
     assert levels == ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
     assert "-Dorg.slf4j.simpleLogger.log.a.B=info" in command

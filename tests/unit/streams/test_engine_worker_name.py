@@ -41,7 +41,9 @@ def test_a_directory_in_use_is_refused_until_it_is_given_up(tmp_path: Path) -> N
     WorkerName(tmp_path).release()
 
 
-@pytest.mark.parametrize(("instance_id", "wanted"), [(None, "app-n1"), ("pod-3", "app-pod-3")])
+@pytest.mark.parametrize(
+    ("instance_id", "wanted"), [(None, "app-worker-n1"), ("pod-3", "app-worker-pod-3")]
+)
 def test_a_static_member_keeps_its_id_when_its_directory_is_lost(
     instance_id: str | None, wanted: str
 ) -> None:

@@ -1,0 +1,83 @@
+"""What Kafka Connect and its Debezium connectors touch, told from connector files. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.errors import ConfigError
+from schemas.topics import Cleanup, Criticality, Topic
+
+CONNECT_GROUP: Final = "psastream-connect"
+HEARTBEAT: Final = "__debezium-heartbeat"
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A connector that captures a database: its name, the topics of its tables, its heartbeat's.
+
+    `heartbeat` is None where it sends none.
+    """
+
+    name: str
+    topics: tuple[str, ...]
+    heartbeat: str | None
+
+
+def capture_of(name: str, config: Mapping[str, object], topics: Iterable[Topic]) -> Capture:
+    """Return what a connector writes to, of the topics of a firm.
+
+    Raises ConfigError where it captures a table that no topic of the firm is of.
+    """
+    prefix = str(config["topic.prefix"])
+    known = {topic.name for topic in topics if topic.is_envelope and topic.contract is None}
+    tables = [each.strip() for each in str(config.get("table.include.list", "")).split(",")]
+    patterns = [re.compile(rf"{re.escape(prefix)}\.{table}") for table in tables if table]
+    found = [{topic for topic in known if pattern.fullmatch(topic)} for pattern in patterns]
+    if lost := [table for table, matched in zip(tables, found, strict=False) if not matched]:
+        raise ConfigError(
+            f"{name}: table.include.list: the firm has no topic for {', '.join(lost)}",
+            hint="name the tables of the system's mapping.yaml",
+        )
+    beats = str(config.get("heartbeat.interval.ms", "0")) != "0"
+    heart = f"{config.get('topic.heartbeat.prefix', HEARTBEAT)}.{prefix}"
+    return Capture(name, tuple(sorted(set().union(*found))), heart if beats else None)
+
+
+def platform_topics(captures: Iterable[Capture]) -> tuple[Topic, ...]:
+    """Return the topics that Connect and its connectors keep for themselves.
+
+    They are made before Connect starts: it needs no right to make any then.
+    """
+    return (
+        _own("configs", 1),
+        _own("offsets", 25),
+        _own("status", 5),
+        *(
+            Topic(
+                name=name,
+                record=None,
+                key="server",
+                owner="Debezium",
+                criticality=Criticality.MEDIUM,
+                cleanup=Cleanup.DELETE,
+                retention_ms=86_400_000,
+                partitions=1,
+            )
+            for name in dict.fromkeys(each.heartbeat for each in captures if each.heartbeat)
+        ),
+    )
+
+
+def _own(kind: str, partitions: int) -> Topic:
+    """A topic of Connect's own, with the partitions that Kafka's documentation names."""
+    return Topic(
+        name=f"{CONNECT_GROUP}-{kind}",
+        record=None,
+        key="Kafka Connect's",
+        owner="Kafka Connect",
+        criticality=Criticality.CRITICAL,
+        partitions=partitions,
+    )

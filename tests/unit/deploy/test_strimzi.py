@@ -1,0 +1,157 @@
+"""What Strimzi is given: as its code says, and no other rights than the users have."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.strimzi.__main__ import FOLDER, files, packaged_files
+from deploy.strimzi.commands import acl_script
+from deploy.strimzi.resources import Cluster, topic_resources, user_resources
+from psastream.access.rights import Operation, Resource, Rule
+from runtime.kafka import topic_settings
+from schemas.errors import ConfigError
+from tests.support.access_pages import packaged_users
+from tests.support.catalogue import BY_NAME, CATALOGUE, FIRM, SYSTEMS
+
+USERS = packaged_users()
+WORDS = {
+    "--topic": Resource.TOPIC,
+    "--group": Resource.GROUP,
+    "--transactional-id": Resource.TRANSACTIONAL_ID,
+}
+
+
+def documents(name: str) -> list[Any]:
+    return list(yaml.safe_load_all((FOLDER / name).read_text()))
+
+
+def test_the_files_are_what_the_code_makes() -> None:
+    written = {path.name: path.read_text() for path in FOLDER.iterdir()}
+
+    assert written == files(FIRM, packaged_files(SYSTEMS), Cluster()), (
+        "run python -m deploy.strimzi"
+    )
+
+
+def test_every_topic_of_the_catalogue_is_a_resource_as_topics_apply_makes_it() -> None:
+    found = {
+        it["spec"].get("topicName", it["metadata"]["name"]): it for it in documents("topics.yaml")
+    }
+
+    assert set(found) - set(BY_NAME) == {
+        "psastream-connect-configs",
+        "psastream-connect-offsets",
+        "psastream-connect-status",
+        "__debezium-heartbeat.src",
+    }
+    for topic in CATALOGUE:
+        spec = found[topic.name]["spec"]
+        assert spec["partitions"] == topic.partitions
+        assert {key: str(value) for key, value in spec["config"].items()} == topic_settings(topic)
+    for each in found.values():
+        assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", each["metadata"]["name"])
+
+
+def test_two_topics_of_one_resource_are_refused() -> None:
+    topic = BY_NAME["psa.time_entry"]
+    other = replace(topic, name="psa.time-entry")
+
+    with pytest.raises(ConfigError, match="would be one resource"):
+        topic_resources([topic, other], Cluster())
+
+
+def test_users_of_strimzi_may_what_they_declare_and_no_more() -> None:
+    found = {it["metadata"]["name"]: set(rules_of(it)) for it in documents("users.yaml")}
+
+    assert found == {user.name: set(user.rules) for user in USERS}
+
+
+def rules_of(user: Any) -> Iterator[Rule]:
+    for acl in user["spec"]["authorization"]["acls"]:
+        resource = acl["resource"]
+        for operation in acl["operations"]:
+            yield Rule(
+                Resource(resource["type"]),
+                resource.get("name", "kafka-cluster"),
+                resource.get("patternType") == "prefix",
+                Operation(operation),
+            )
+
+
+def test_commands_add_what_users_declare_and_no_more() -> None:
+    text = (FOLDER / "acls.sh").read_text()
+
+    found = {user.name: set(commanded(text, user.name)) for user in USERS}
+
+    assert text == acl_script(USERS)
+    assert found == {user.name: set(user.rules) for user in USERS}
+
+
+def commanded(script: str, user: str) -> Iterator[Rule]:
+    for line in script.replace("\\\n", " ").splitlines():
+        words = shlex.split(line)
+        if words[:2] != ["acls", "--allow-principal"] or words[2] != f"${{PRINCIPAL:-User:}}{user}":
+            continue
+        pairs = list(pairwise(words))
+        operations = [Operation(value) for option, value in pairs if option == "--operation"]
+        is_prefix = ("--resource-pattern-type", "prefixed") in pairs
+        named = [(WORDS[option], value) for option, value in pairs if option in WORDS]
+        if "--cluster" in words:
+            named.append((Resource.CLUSTER, "kafka-cluster"))
+        for resource, name in named:
+            yield from (Rule(resource, name, is_prefix, each) for each in operations)
+
+
+def test_connect_resolves_the_variables_that_its_connectors_name_and_no_others() -> None:
+    connect, connector = documents("connect.yaml")
+    env = {each["name"] for each in connect["spec"]["template"]["connectContainer"]["env"]}
+    named = set(re.findall(r"\$\{env:(\w+)\}", (FOLDER / "connect.yaml").read_text()))
+
+    allowed = connect["spec"]["config"]["config.providers.env.param.allowlist.pattern"]
+    assert env == named == set(allowed.split("|"))
+    assert connector["metadata"]["labels"]["strimzi.io/cluster"] == connect["metadata"]["name"]
+    secret = connect["spec"]["authentication"]["passwordSecret"]["secretName"]
+    assert secret in {user.name for user in USERS}  # which the User Operator makes
+
+
+def test_a_cluster_with_certificates_gets_them_everywhere() -> None:
+    texts = files(FIRM, packaged_files(SYSTEMS), Cluster(authentication="tls"))
+
+    assert all(
+        it["spec"]["authentication"] == {"type": "tls"}
+        for it in yaml.safe_load_all(texts["users.yaml"])
+    )
+    connect = next(yaml.safe_load_all(texts["connect.yaml"]))
+    assert connect["spec"]["authentication"]["certificateAndKey"]["key"] == "user.key"
+
+
+def test_a_firm_without_a_database_needs_no_connect() -> None:
+    texts = files(FIRM, packaged_files(["float"]), Cluster())
+
+    assert "connect.yaml" not in texts
+    assert "psastream-connect" not in texts["users.yaml"] + texts["topics.yaml"]
+
+
+def test_no_prefix_stands_in_a_users_resource_but_a_workers() -> None:
+    users = user_resources(USERS, Cluster())
+
+    prefixed = [
+        acl["resource"]["name"]
+        for user in users
+        for acl in user["spec"]["authorization"]["acls"]
+        if acl["resource"].get("patternType") == "prefix"
+    ]
+    assert prefixed == ["psastream-worker-"]
+
+
+def test_the_folder_is_the_one_the_page_names() -> None:
+    assert Path("deploy/strimzi/packaged").resolve() == FOLDER

@@ -1,0 +1,186 @@
+"""Who may touch what on Kafka: rights follow from the firm, and none goes beyond its process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from connectors.systems import Systems
+from psastream.access.capture import capture_of, platform_topics
+from psastream.access.files import firm_users
+from psastream.access.rights import Operation, Resource, Right, Rule, User, merged
+from psastream.access.users import together
+from psastream.landscape import ANY_ADDRESSES, FirmSystems, read_firm, systems_of
+from runtime.settings import Settings
+from schemas.errors import ConfigError
+from schemas.landscape import load_landscape
+from schemas.topics import BOOKMARKS, INTERNAL, STATE_LOGS
+from tests.support.access_pages import packaged_users
+from tests.support.catalogue import FIRM
+
+VENDORS = Path("connectors/vendors")
+USERS = {user.name: user for user in packaged_users()}
+MEASURE = """-- name: client_hours
+-- key: project_id
+-- sums: seconds
+-- unit: s
+-- period: none
+SELECT project_id, SUM(seconds) AS seconds FROM time_entry GROUP BY project_id
+"""
+
+
+def may(user: User, operation: Operation, resource: Resource = Resource.TOPIC) -> set[str]:
+    """Names of what a user may do something to."""
+    return {
+        rule.name
+        for rule in user.rules
+        if rule.operation is operation and rule.resource is resource
+    }
+
+
+def firm_with(text: str) -> FirmSystems:
+    landscape = load_landscape(text)
+    return systems_of(landscape, Systems((), landscape))
+
+
+def test_each_process_of_the_firm_has_a_user_of_its_own() -> None:
+    assert set(USERS) == {
+        "psastream-worker",
+        "psastream-poller-salesforce",
+        "psastream-poller-netsuite",
+        "psastream-poller-float",
+        "psastream-dispatcher-netsuite",
+        "psastream-dispatcher-float",
+        "psastream-read-model",
+        "psastream-connect",
+        "psastream-deployer",
+        "psastream-reader",
+        "psastream-operator",
+        "psastream-maintainer",
+    }
+
+
+def test_no_user_may_alter_rules_or_whatever_it_likes() -> None:
+    for user in USERS.values():
+        assert may(user, Operation.DELETE) <= {topic.name for topic in STATE_LOGS}
+        for rule in user.rules:
+            assert rule.name not in ("", "*")
+            if rule.resource is Resource.CLUSTER:
+                assert rule.operation is Operation.DESCRIBE_CONFIGS
+            if rule.is_prefix:
+                assert rule.name == "psastream-worker-"
+
+
+def test_a_poller_writes_the_topics_of_its_system_alone() -> None:
+    poller = USERS["psastream-poller-float"]
+    own = {topic.name for topic in FIRM.bundles["float"].topics.values()}
+
+    assert may(poller, Operation.WRITE) == own | {BOOKMARKS.name, "psa.dlq"}
+    assert may(poller, Operation.READ) == {BOOKMARKS.name}
+    assert may(poller, Operation.WRITE, Resource.TRANSACTIONAL_ID) == {"psastream-source-float"}
+
+
+def test_a_dispatcher_reads_the_commands_of_its_target_and_sees_that_there_are_others() -> None:
+    dispatcher = USERS["psastream-dispatcher-float"]
+
+    assert "psa.command.float" in may(dispatcher, Operation.READ)
+    assert "psa.command.netsuite" not in may(dispatcher, Operation.READ)
+    # The member that leads the group assigns partitions for all, of topics that it can see.
+    assert "psa.command.netsuite" in may(dispatcher, Operation.DESCRIBE)
+
+
+def test_commands_are_ordered_by_workers_alone() -> None:
+    writers = {
+        name for name, it in USERS.items() if "psa.command.float" in may(it, Operation.WRITE)
+    }
+
+    assert writers == {"psastream-worker"}
+
+
+def test_readers_see_no_state_no_bookmarks_and_no_source() -> None:
+    seen = may(USERS["psastream-reader"], Operation.READ)
+
+    assert "psa.metric.project_margin" in seen
+    assert not any(name.startswith(("src.", "psastream-", "psa.internal.")) for name in seen)
+    assert not may(USERS["psastream-reader"], Operation.WRITE)
+
+
+def test_what_nobody_reads_or_makes_is_written_by_nobody() -> None:
+    unread = {"psa.internal.projection", "psa.internal.measure_partial"}
+    assert unread < {topic.name for topic in INTERNAL}
+    firm = firm_with("systems: {hubspot: {role: crm}}")
+    [worker] = [it for it in firm_users(firm, ()) if it.name == "psastream-worker"]
+
+    assert not unread & may(USERS["psastream-worker"], Operation.WRITE)
+    assert "psa.customer" in may(worker, Operation.WRITE)
+    assert "psa.time_entry" not in may(worker, Operation.WRITE)
+
+
+def test_a_firm_with_measures_of_its_own_has_a_user_that_writes_them(tmp_path: Path) -> None:
+    (tmp_path / "client_hours.sql").write_text(MEASURE)
+    named = {"PSASTREAM_MEASURES": str(tmp_path)}
+    firm = read_firm(Settings.from_env(ANY_ADDRESSES | named))
+    users = {user.name: user for user in firm_users(firm, ())}
+
+    assert "psa.metric.client_hours" in may(users["psastream-measures"], Operation.WRITE)
+    assert "psa.metric.client_hours" not in may(users["psastream-worker"], Operation.WRITE)
+    assert "psa.metric.client_hours" in may(users["psastream-reader"], Operation.READ)
+
+
+def test_connect_makes_no_topic_and_writes_what_it_captures_alone() -> None:
+    connect = USERS["psastream-connect"]
+    capture = capture_of(
+        "inhouse-psa",
+        {
+            "topic.prefix": "src",
+            "table.include.list": "inhouse.tasks",
+            "heartbeat.interval.ms": "9",
+        },
+        FIRM.topics,
+    )
+
+    assert capture.topics == ("src.inhouse.tasks",)
+    assert capture.heartbeat == "__debezium-heartbeat.src"
+    assert not may(connect, Operation.CREATE)
+    assert {name for name in may(connect, Operation.WRITE) if name.startswith("src.")} == {
+        topic.name for topic in FIRM.bundles["inhouse"].topics.values()
+    }
+    own = {topic.name for topic in platform_topics([capture])}
+    assert own < may(connect, Operation.WRITE)
+
+
+def test_a_table_without_a_topic_is_refused() -> None:
+    config = {"topic.prefix": "src", "table.include.list": "inhouse.tasks,inhouse.salaries"}
+
+    with pytest.raises(ConfigError, match=r"no topic for inhouse\.salaries"):
+        capture_of("inhouse-psa", config, FIRM.topics)
+
+
+def test_a_source_file_of_another_firms_system_is_refused() -> None:
+    firm = firm_with("systems: {hubspot: {role: crm}}")
+
+    with pytest.raises(ConfigError, match=r"src\.float is of no system of the firm"):
+        firm_users(firm, [VENDORS / "float" / "source.json"])
+
+
+def test_one_process_for_several_systems_has_the_rights_of_all() -> None:
+    pollers = [user for name, user in USERS.items() if name.startswith("psastream-poller-")]
+
+    one = together("psastream-poller", "psastream poll", pollers)
+
+    assert one.rules == frozenset().union(*(each.rules for each in pollers))
+    assert len({(it.resource, it.name, it.is_prefix) for it in one.rights}) == len(one.rights)
+
+
+def test_rights_on_one_resource_become_one() -> None:
+    read = Right(Resource.TOPIC, "a", (Operation.READ,), "x")
+    write = Right(Resource.TOPIC, "a", (Operation.WRITE, Operation.READ), "y")
+
+    [found] = merged([read, write])
+
+    assert found == Right(Resource.TOPIC, "a", (Operation.READ, Operation.WRITE), "x; y")
+    assert set(found.rules) == {
+        Rule(Resource.TOPIC, "a", False, Operation.READ),
+        Rule(Resource.TOPIC, "a", False, Operation.WRITE),
+    }
