@@ -12,6 +12,7 @@ from psastream.commands import (
     commands,
     connectors,
     dlq,
+    docs,
     exceptions,
     firm,
     processes,
@@ -67,6 +68,8 @@ for command in (
     firm.waiting,
     query.sql,
     query.export,
+    docs.docs,
+    docs.explain,
 ):
     app.command()(command)
 for name, noun in (

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Final
 
 import typer
 
@@ -14,8 +13,6 @@ from psastream.lines import say
 from runtime.logs import configure_logs
 from runtime.settings import Settings
 from schemas.errors import ConfigError, PsaStreamError
-
-ERRORS_PAGE: Final = "docs/errors.md"
 
 
 class Exit(IntEnum):
@@ -40,11 +37,11 @@ def errors_as_exit_codes() -> Iterator[None]:
 
 
 def print_error(error: PsaStreamError) -> None:
-    """Print what is wrong on standard error, what to do, and where its code is explained."""
+    """Print what is wrong on standard error, what to do, and what explains its code."""
     say(error.detail, "psastream: ", is_error=True)
     if error.hint:
         say(error.hint, "  try: ", is_error=True)
-    say(f"{ERRORS_PAGE}#{error.code}", "  see: ", is_error=True)
+    say(f"psastream explain {error.code}", "  see: ", is_error=True)
 
 
 def settings_from_environment() -> Settings:

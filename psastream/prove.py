@@ -205,7 +205,10 @@ def print_proof(proof: Proof, *, is_whole: bool = False) -> None:
     else:
         failing = sum(not line.holds for line in proof.lines)
         failing += sum(not letters.holds for letters in proof.letters)
-        say(f"accounting does NOT hold: {failing} differ; docs/guarantees.md says what may be")
+        say(
+            f"accounting does NOT hold: {failing} differ;"
+            " psastream docs guarantees says what may be"
+        )
 
 
 def _group_lines(group: str, lines: Sequence[Line], *, is_whole: bool) -> Iterator[str]:

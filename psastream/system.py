@@ -103,7 +103,8 @@ def read_system(folder: Path, beside: Sequence[Path] = ()) -> tuple[SystemBundle
     """
     if not folder.is_dir():
         raise ConfigError(
-            f"there is no folder {folder}", hint="docs/configuration.md describes such folders"
+            f"there is no folder {folder}",
+            hint="psastream docs configuration describes such folders",
         )
     folder = folder.resolve()
     others = [each for each in beside if each.resolve() != folder]

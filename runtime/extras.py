@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Final
-
-INSTALL_PAGE: Final = "docs/install.md"
 
 
 def install_hint(extra: str) -> str:
@@ -14,4 +11,7 @@ def install_hint(extra: str) -> str:
     A name alone would fetch whatever a stranger has put there under it.
     """
     wheel = f"psastream-{version('psastream')}-py3-none-any.whl"
-    return f'pip install "dist/{wheel}[{extra}]", or make setup in the checkout ({INSTALL_PAGE})'
+    return (
+        f'pip install "dist/{wheel}[{extra}]", or make setup in the checkout'
+        " (psastream docs install)"
+    )

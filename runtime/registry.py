@@ -237,7 +237,7 @@ def subjects_of(topics: Iterable[Topic]) -> Iterator[tuple[str, AvroSchema | str
 
 
 def _avro(schema_id: int, found: Schema) -> AvroSchema:
-    hint = "the producer must write avro of the topic's contract; see docs/topics.md"
+    hint = "the producer must write avro of the topic's contract; see psastream docs topics"
     if found.schema_type != "AVRO":
         raise SchemaMismatchError(f"schema {schema_id} is {found.schema_type}, not AVRO", hint=hint)
     if found.references:

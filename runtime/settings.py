@@ -283,7 +283,7 @@ class Settings(BaseModel):
             raise ConfigError(
                 f"the environment is not a valid configuration: {'; '.join(problems)}",
                 problems=problems,
-                hint="docs/configuration.md lists every variable; a demo that is kept and"
+                hint="psastream docs configuration lists every variable; a demo that is kept and"
                 " `psastream up` print what sets them",
             )
         settings._files = files

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from schemas.errors import ConfigError, UnknownSystemError
 from schemas.yaml_text import line_of, read_document
 
-_HINT: Final = "docs/configuration.md describes landscape.yaml"
+_HINT: Final = "psastream docs configuration describes landscape.yaml"
 
 
 class Role(Enum):

@@ -31,7 +31,7 @@ from schemas.errors import ConfigError
 from schemas.system import SystemBundle
 
 FILE: Final = "rest.yaml"
-HINT: Final = "docs/rest.md describes rest.yaml"
+HINT: Final = "psastream docs rest describes rest.yaml"
 SINCE: Final = "since"
 PARENT: Final = "parent"
 PLACEHOLDER: Final = re.compile(r"\{([a-z_][a-z0-9_]*)\}")

@@ -20,7 +20,7 @@ from schemas.errors import ConfigError
 from schemas.system import SystemBundle
 
 FILE: Final = "singer.yaml"
-HINT: Final = "docs/singer.md describes singer.yaml"
+HINT: Final = "psastream docs singer describes singer.yaml"
 PLACEHOLDER: Final = re.compile(r"\$\{(config|secret):([a-z][a-z0-9_]*)\}")
 
 Text = Annotated[str, StringConstraints(min_length=1)]

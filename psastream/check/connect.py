@@ -114,5 +114,5 @@ def _state(each: Told, are_made: bool) -> Iterator[Finding]:
         each.name,
         Verdict.WARN if are_made else Verdict.FAIL,  # what is made next may be its cure
         f"{told}: {reason}" if reason else told,
-        "docs/runbooks/connector-failed.md",
+        "psastream docs runbooks/connector-failed",
     )

@@ -174,7 +174,7 @@ def _slot(connector: ConnectorFile, told: Database) -> Iterator[Finding]:
             connector.name,
             Verdict.FAIL,
             f"the slot {wanted} is lost: changes that it had not sent are gone",
-            "docs/runbooks/database-silent.md",
+            "psastream docs runbooks/database-silent",
         )
     elif slot.plugin != plugin:
         yield Finding(

@@ -20,7 +20,7 @@ from schemas.mapping.config import OneOrMore
 
 FILE: Final = "conformance.yaml"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-HINT: Final = "docs/conformance.md lists the words of the file"
+HINT: Final = "psastream docs conformance lists the words of the file"
 
 
 class Form(Enum):

@@ -91,7 +91,7 @@ def read_subject(folder: Path, system: SystemBundle, vendor: Vendor) -> Subject 
     Raises ConfigError naming what it lacks.
     """
     file = f"{system.name}/{FILE}"
-    hint = "docs/conformance.md says what a folder must hold to be tested"
+    hint = "psastream docs conformance says what a folder must hold to be tested"
     api = read_api(read_text(folder / FILE, file, hint), file)
     if vendor.source is None:
         if api.objects:
@@ -149,7 +149,7 @@ def read_samples(folder: Path, obj: str) -> Sequence[Sample]:
 def _read_list(folder: Path, name: str, model: type[Model]) -> list[Model]:
     """Return the samples of a file. Raises ConfigError where there is none."""
     file = f"{folder.name}/{SAMPLES}/{name}.json"
-    hint = "docs/conformance.md shows what stands in it"
+    hint = "psastream docs conformance shows what stands in it"
     text = read_text(folder / SAMPLES / f"{name}.json", file, hint)
     try:
         found = [model.model_validate(each) for each in load(text)]
@@ -172,7 +172,7 @@ def _named(server: str) -> Any:
 def read_database_subject(folder: Path, system: SystemBundle) -> DatabaseSubject:
     """Return what of a folder Debezium captures. Raises ConfigError naming what it lacks."""
     file = f"{system.name}/{FILE}"
-    hint = "docs/conformance.md says what a folder of a database must hold to be tested"
+    hint = "psastream docs conformance says what a folder of a database must hold to be tested"
     database = read_api(read_text(folder / FILE, file, hint), file).database
     if database is None:
         raise ConfigError(f"{file} says nothing of its database", hint=hint)
@@ -301,7 +301,7 @@ def clauses_of(subject: Subject) -> Mapping[str, Clause]:
 def read_sink_subject(folder: Path, system: SystemBundle, vendor: Vendor) -> SinkSubject | None:
     """Return what of a folder writes, None where nothing does. Raises ConfigError."""
     file = f"{system.name}/{FILE}"
-    hint = "docs/conformance.md says what a folder must hold to be tested"
+    hint = "psastream docs conformance says what a folder must hold to be tested"
     if vendor.sink is None:
         return None
     written = read_api(read_text(folder / FILE, file, hint), file).sink

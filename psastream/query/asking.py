@@ -145,10 +145,10 @@ def print_views(names: Collection[str], option: str = "") -> None:
         table.add_row(name.removeprefix(METRIC), "A measure of the firm's own.")
     Console().print(table)
     command = f"{called()} sql{option}"
+    typer.echo()
+    say("Each psa topic of `psastream topics list` is a table under its name, but internal ones.")
     typer.echo(
-        "\nEach psa topic of `psastream topics list` is a table under its name, but internal ones."
-        f"\n  {command} \\\n    {EXAMPLE}\n  {command} 'DESCRIBE pipeline'"
-        f"\n  {command} --shell"
+        f"  {command} \\\n    {EXAMPLE}\n  {command} 'DESCRIBE pipeline'\n  {command} --shell"
     )
     if not has_duckdb():
         typer.echo()

@@ -48,7 +48,7 @@ OBJECTS: Final = {topic.name.removeprefix("psa."): topic for topic in CANONICAL}
 CONTEXT: Final = ("project_id", "engagement_id", "customer_id", "legal_entity_id")
 """Columns of the project of a row, for objects that name their project."""
 NO_PERIOD: Final = "none"
-_HINT: Final = "docs/metrics.md says what the file of a measure holds"
+_HINT: Final = "psastream docs metrics says what the file of a measure holds"
 _HEADER: Final = re.compile(r"--\s*(\w+)\s*:\s*(.*?)\s*$")
 _FIELDS: Final = ("name", "key", "sums", "unit", "period")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,59}")

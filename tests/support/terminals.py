@@ -9,6 +9,7 @@ import sys
 import termios
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from threading import Thread
 
 import pytest
 
@@ -18,17 +19,23 @@ WIDTH = 80
 
 
 def lines_on_terminal(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[str]:
-    """Return what is printed to a terminal of 80 columns; up to some 4,000 characters."""
+    """Return what is printed to a terminal of 80 columns, on either stream."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
+    said = bytearray()
+
+    def read() -> None:
+        with suppress(OSError):  # what says that nothing more comes
+            while part := os.read(ours, 65_536):
+                said.extend(part)
+
+    reader = Thread(target=read)
+    reader.start()
     with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", terminal)
         patch.setattr(sys, "stderr", terminal)
         act()
-    said = b""
-    with suppress(OSError):  # what says that nothing more comes
-        while part := os.read(ours, 65_536):
-            said += part
+    reader.join()
     os.close(ours)
     return said.decode().splitlines()
 

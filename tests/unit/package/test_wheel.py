@@ -30,6 +30,7 @@ from sandbox.stack.jars import read_lock
 home = Path(home)
 vendor = str(home / "connectors" / "vendors" / "float")
 asked = [["-h"], ["topics", "list", "--json"], ["flows"], ["system", "check", vendor]]
+asked += [["docs", "runbooks/dead-letters"], ["explain", "fatal.config"]]
 told = {" ".join(each[:2]): CliRunner().invoke(app, each) for each in asked}
 elsewhere = [
     name for name, module in sys.modules.items()
@@ -67,7 +68,13 @@ def test_every_file_of_the_packages_is_in_it_and_nothing_else(names: set[str]) -
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert {"sandbox/psa.sql", "connectors/landscape.yaml", "psastream/py.typed"} <= files
-    assert {name for name in names if ".dist-info/" not in name} == files
+    pages = {
+        f"psastream/{path.relative_to(REPOSITORY)}"
+        for path in (REPOSITORY / "docs").rglob("*")
+        if path.is_file()
+    }
+    assert "psastream/docs/errors.md" in pages
+    assert {name for name in names if ".dist-info/" not in name} == files | pages
 
 
 def test_it_declares_its_command_its_extras_and_its_licence(wheel: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from psastream.cli import app
-from psastream.exits import ERRORS_PAGE, Exit, errors_as_exit_codes
+from psastream.exits import Exit, errors_as_exit_codes
 from runtime.settings import PREFIX, Settings
 from schemas.errors import (
     BrokerUnavailableError,
@@ -23,9 +23,9 @@ from schemas.errors import (
 )
 from tests.support.catalogue_pages import DOCS
 
-PAGE = (DOCS.parent / ERRORS_PAGE).read_text()
+PAGE = (DOCS / "errors.md").read_text()
 BARE = {f"{PREFIX}{name.upper()}": None for name in Settings.model_fields}
-ASK_NOTHING = {"demo", "up", "flows", "check", "sql", "topics list", "schemas export"}
+ASK_NOTHING = {"demo", "up", "docs", "flows", "check", "sql", "topics list", "schemas export"}
 """Commands that need no addresses, or tell what they find of them as findings."""
 
 
@@ -43,7 +43,7 @@ def test_an_error_says_what_is_wrong_what_to_do_and_where_it_is_explained(
         [
             "psastream: no answer",
             "  try: start it",
-            "  see: docs/errors.md#transient.broker_unavailable",
+            "  see: psastream explain transient.broker_unavailable",
         ],
     )
 
@@ -103,4 +103,4 @@ def test_without_addresses_a_command_says_so_in_one_form(command: str) -> None:
     said, remedy, place = shown.stderr.splitlines()
     assert said.startswith("psastream: ") and "PSASTREAM_BOOTSTRAP_SERVERS: is not set" in said
     assert remedy.startswith("  try: ")
-    assert place == "  see: docs/errors.md#fatal.config"
+    assert place == "  see: psastream explain fatal.config"

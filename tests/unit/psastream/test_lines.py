@@ -34,6 +34,7 @@ COPIED = {
     "commands/firm.py": "the text of a picture",
     "commands/schemas.py": "a document in YAML",
     "commands/topics.py": "rows as lines of JSON",
+    "pages.py": "a page as its Markdown, to a pipe",
     "catalogue.py": "names of topics, in columns that test_catalogue.py measures",
     "query/asking.py": "a query to be copied, a table that rich fits",
     "read_model/status.py": "keys of rows, a table that rich fits",

@@ -113,7 +113,7 @@ def test_a_definition_is_known_by_all_that_decides_its_figures() -> None:
 def test_what_is_not_linear_is_refused_with_its_line(line: int, query: str) -> None:
     with pytest.raises(ConfigError, match=rf"^a\.sql: line {line + 6}: ") as raised:
         load_measure(HEADER + query, "a.sql")
-    assert "docs/metrics.md" in raised.value.hint
+    assert "psastream docs metrics" in raised.value.hint
 
 
 def test_a_file_without_a_query_is_refused() -> None:
