@@ -1,14 +1,16 @@
-"""Kafka clients made anew when the files of their credentials change.
+"""Clients made anew when the files of their credentials change.
 
-librdkafka reads certificates once, when a client is made. So a process that is told here that they
-have changed closes its clients in order and makes others, as after a restart, and goes on.
+librdkafka reads certificates once, when a client is made, and a connector file is read at the
+start. So a process that is told here that they have changed closes its clients in order and makes
+others, as after a restart, and goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -24,16 +26,23 @@ LOOK_EVERY_S: Final = 5.0
 
 
 class Renewal:
-    """Tells when clients of these settings must be made anew. For one thread."""
+    """Tells when clients of these settings must be made anew. For one thread.
+
+    `files` are further ones, of which `problems` says why they cannot be used as they are.
+    """
 
     def __init__(
         self,
         kafka: KafkaSettings,
+        files: Iterable[Path] = (),
+        problems: Callable[[], Sequence[str]] = tuple,
         *,
         look_every_s: float = LOOK_EVERY_S,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kafka = kafka
+        self._files = (*kafka.paths, *files)
+        self._problems = problems
         self._look_every_s = look_every_s
         self._clock_s = clock_s
         self._look_at_s = 0.0
@@ -51,15 +60,17 @@ class Renewal:
         seen, self._seen = self._seen, self._stamp()
         if self._seen in (self._used, self._refused) or self._seen != seen:
             return False
-        if problems := refused_options(self._kafka.options()):
+        refused = refused_options(self._kafka.options()).items() if self._kafka.paths else ()
+        problems = [f"{key or 'kafka'}: {each}" for key, each in refused]
+        if problems := problems + list(self._problems()):
             self._refused = self._seen
             _log.warning(
-                "kafka credentials have changed and cannot be used",
-                problems=[mask(f"{key or 'all'}: {each}") for key, each in problems.items()],
+                "credentials have changed and cannot be used",
+                problems=[mask(each) for each in problems],
                 hint="the process goes on with those it has; new connections may be refused",
             )
             return False
-        _log.info("kafka credentials have changed: clients are made anew")
+        _log.info("credentials have changed: clients are made anew")
         return True
 
     async def due(self) -> None:
@@ -68,4 +79,4 @@ class Renewal:
             await asyncio.sleep(self._look_every_s)
 
     def _stamp(self) -> Stamp:
-        return stamp_of(self._kafka.paths)
+        return stamp_of(self._files)

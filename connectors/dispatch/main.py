@@ -15,10 +15,9 @@ from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.dispatcher import SESSION_TIMEOUT_MS, Dispatcher, WrapJournal
 from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
-from connectors.dispatch.remedies import Remedies
 from connectors.dispatch.session import Target
 from connectors.systems import Systems, class_name
-from connectors.toolkit.config import parse_config, read_document
+from connectors.toolkit.config import parse_config, read_document, secret_files
 from runtime.health import Health
 from runtime.prometheus import serve_metrics
 from runtime.registry import Registry
@@ -53,10 +52,7 @@ def run_dispatcher(
     try:
         systems = Systems(settings.systems)
         environment = os.environ if environment is None else environment
-        sinks = {
-            target: (config, systems.vendor_of(target).remedies)
-            for target, config in load_sinks(config_paths, environment, systems).items()
-        }
+        sinks = _Sinks(config_paths, environment, systems)
         lease = make_lease(session_timeout_ms / 1000)
         asyncio.run(_run(settings, sinks, wrap_journal, session_timeout_ms, lease))
     except ConfigError as error:
@@ -68,9 +64,43 @@ def run_dispatcher(
     return EXIT_STOPPED
 
 
+class _Sinks:
+    """The sink files as they were read last: again, when their secrets have changed."""
+
+    def __init__(
+        self, paths: Sequence[Path], environment: Mapping[str, str], systems: Systems
+    ) -> None:
+        """Raises ConfigError."""
+        self._paths, self._environment, self._systems = paths, environment, systems
+        self.configs = load_sinks(paths, environment, systems)
+        self.files = [
+            file for path in paths for file in secret_files(read_document(path), environment)
+        ]
+
+    def problems(self) -> list[str]:
+        """Read the files again; why that cannot be."""
+        try:
+            configs = load_sinks(self._paths, self._environment, self._systems)
+            for config in configs.values():
+                config.make_sink(lambda: None)  # of a key that cannot be used only this says so
+        except ConfigError as error:
+            return [error.detail]
+        self.configs = configs
+        return []
+
+    def targets(self, lease: Lease) -> dict[str, Target]:
+        """Return targets with sinks of their own; they ask the lease before each request."""
+        return {
+            target: Target(
+                config, config.make_sink(lease.check), self._systems.vendor_of(target).remedies
+            )
+            for target, config in self.configs.items()
+        }
+
+
 async def _run(
     settings: Settings,
-    sinks: Mapping[str, tuple[SinkConfig, Remedies]],
+    sinks: _Sinks,
     wrap_journal: WrapJournal,
     session_timeout_ms: int,
     lease: Lease,
@@ -86,16 +116,13 @@ async def _run(
         reasons=health.reasons,
     )
     kafka, metrics = settings.kafka, DispatchMetrics()
-    registry, renewal = Registry(settings.registry), Renewal(kafka)
+    registry, renewal = Registry(settings.registry), Renewal(kafka, sinks.files, sinks.problems)
     while not stop.is_set():
         renewal.began()
         dispatcher = Dispatcher(
             kafka,
             Serde(registry),
-            {
-                target: Target(config, config.make_sink(lease.check), remedies)
-                for target, (config, remedies) in sinks.items()
-            },
+            sinks.targets(lease),
             metrics=metrics,
             health=health,
             lease=lease,

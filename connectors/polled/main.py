@@ -23,7 +23,7 @@ from connectors.polled.loop import LoopSettings, ObjectLoop, part_of
 from connectors.polled.poller import ObjectPoller
 from connectors.polled.source import PolledSource
 from connectors.systems import Systems, class_name
-from connectors.toolkit.config import parse_config, read_document
+from connectors.toolkit.config import parse_config, read_document, secret_files
 from runtime.health import EVENT_LOOP, Health
 from runtime.logs import configure_logs
 from runtime.prometheus import serve_metrics
@@ -120,12 +120,13 @@ def run_poller(
     0: stopped on request; 1: going on would do damage; 2: the configuration is wrong.
     """
     configure_logs(json=settings.log_json, level=settings.log_level)
+    environment = os.environ if environment is None else environment
+    load = partial(load_sources, config_paths, environment, Systems(settings.systems))
     try:
-        connectors = load_sources(
-            config_paths,
-            os.environ if environment is None else environment,
-            Systems(settings.systems),
-        )
+        connectors = load()
+        files = [
+            file for path in config_paths for file in secret_files(read_document(path), environment)
+        ]
     except ConfigError as error:
         _log.error("configuration_refused", error=str(error))
         return EXIT_CONFIG
@@ -137,7 +138,7 @@ def run_poller(
         reasons=health.reasons,
     )
     try:
-        asyncio.run(_run(settings, connectors, health))
+        asyncio.run(_run(settings, _Connectors(connectors, load), files, health))
     except PsaStreamError as error:
         _log.error("poller_stopped", code=error.code, error=str(error))
         return EXIT_FATAL
@@ -168,29 +169,61 @@ def load_sources(
     return connectors
 
 
-async def _run(settings: Settings, connectors: Sequence[Connector], health: Health) -> None:
+class _Connectors:
+    """The connectors of the files, and those that take their place when secrets have changed."""
+
+    def __init__(
+        self, connectors: Sequence[Connector], load: Callable[[], Sequence[Connector]]
+    ) -> None:
+        self.now = connectors
+        self._next: Sequence[Connector] | None = None
+        self._load = load
+
+    def problems(self) -> list[str]:
+        """Load the files again; why that cannot be."""
+        try:
+            self._next = self._load()
+        except ConfigError as error:
+            return [error.detail]
+        return []
+
+    async def renew(self) -> None:
+        """Use those that were loaded last."""
+        if self._next is not None:
+            await self.close()
+            self.now, self._next = self._next, None
+
+    async def close(self) -> None:
+        """Close the sources."""
+        for each in self.now:
+            await each.source.close()
+
+
+async def _run(
+    settings: Settings, connectors: _Connectors, files: Sequence[Path], health: Health
+) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     registry, kafka = Registry(settings.registry), settings.kafka
-    renewal = Renewal(kafka)
+    renewal = Renewal(kafka, files, connectors.problems)
     stopper = asyncio.create_task(stopped.wait())
     beats = asyncio.create_task(_beat(health))
     try:
         while not stopped.is_set():
             renewal.began()
+            await connectors.renew()
             logs = [
                 KafkaLog(kafka, Serde(registry, each.system.topics.values()), each.config)
-                for each in connectors
+                for each in connectors.now
             ]
-            await _until_renewed(connectors, logs, {stopper, beats}, renewal, health)
+            await _until_renewed(connectors.now, logs, {stopper, beats}, renewal, health)
     finally:
         stopper.cancel()
         beats.cancel()
         await asyncio.gather(stopper, beats, return_exceptions=True)
-        for each in connectors:
-            await each.source.close()
+        await connectors.close()
 
 
 async def _until_renewed(

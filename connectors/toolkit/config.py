@@ -11,6 +11,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -23,6 +24,9 @@ from schemas.errors import ConfigError
 from schemas.yaml_text import is_encodable
 
 _PLACEHOLDER: Final = re.compile(r"\$\{(?P<provider>[a-z]+):(?P<name>[^}]+)\}")
+
+_KEY_FILE: Final = "private.key.file"
+"""End of the keys whose value is the path of a file with a key."""
 
 FILE_BYTES_MAX: Final = 1024 * 1024
 
@@ -70,6 +74,23 @@ def read_document(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ConfigError(f"connector configuration {path} is not a JSON object")
     return document
+
+
+def secret_files(document: Mapping[str, Any], environment: Mapping[str, str]) -> list[Path]:
+    """Return the files that a configuration has its secrets from: `${file:}`, and key files."""
+    found: list[Path] = []
+    for key, value in document.items():
+        if not isinstance(value, str):
+            continue
+        found += [
+            Path(match["name"])
+            for match in _PLACEHOLDER.finditer(value)
+            if match["provider"] == "file"
+        ]
+        if key.endswith(_KEY_FILE):
+            with suppress(LookupError):
+                found.append(Path(str(_resolve(value, environment))))
+    return found
 
 
 def _names_once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import psycopg
@@ -85,8 +86,13 @@ async def start_parts(
     stack: Stack,
     options: DemoOptions,
     source_overrides: Mapping[str, object] = SOURCE_OVERRIDES,
+    *,
+    of_processes: Mapping[str, str] = MappingProxyType({}),
 ) -> Parts:
-    """Create topics, contracts and tables; start the vendors, the connector and our processes."""
+    """Create topics, contracts and tables; start the vendors, the connector and our processes.
+
+    `of_processes` are variables that our processes have instead of the usual ones.
+    """
     addresses, ports = stack.addresses, PortBook(options.data_dir / "demo-ports.json")
     kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers, extra=QUIET_CLIENT)
     landscape = _write_landscape(options)
@@ -119,6 +125,7 @@ async def start_parts(
         environment = {
             **variables,
             **variables_as(guard, USERS.get(name, f"psastream-{name}"), addresses),
+            **of_processes,
             "PSASTREAM_DATA_DIR": str(options.data_dir / name),
             "PSASTREAM_METRICS_PORT": str(metrics[name]),
         }

@@ -60,12 +60,16 @@ class OidcTokens(AbstractTokenProvider):  # type: ignore[misc]
         form = {"grant_type": "client_credentials"}
         if scope := options.get(f"{_PREFIX}scope"):
             form["scope"] = scope
-        sign_in = aiohttp.BasicAuth(options[f"{_PREFIX}client.id"], secret, "utf-8")
+        sign_in = aiohttp.encode_basic_auth(options[f"{_PREFIX}client.id"], secret, "utf-8")
         try:
             async with (
                 aiohttp.ClientSession(timeout=_TIMEOUT) as session,
                 session.post(
-                    url, data=form, auth=sign_in, ssl=self._tls, allow_redirects=False
+                    url,
+                    data=form,
+                    headers={"Authorization": sign_in},
+                    ssl=self._tls,
+                    allow_redirects=False,
                 ) as answer,
             ):
                 status = answer.status

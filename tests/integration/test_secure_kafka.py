@@ -1,7 +1,13 @@
 """Kafka with certificates and passwords: both kinds of clients, what is refused, rotation."""
 
 import asyncio
+import json
+import threading
+import time
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -117,3 +123,66 @@ def test_the_next_connection_uses_the_password_of_then(kafka: SecureKafka, tmp_p
         asyncio.run(rotate())
     finally:
         kafka.set_password(PASSWORD)
+
+
+@contextmanager
+def token_server(secret: str) -> Iterator[str]:
+    """The address of what gives a token, which lasts a minute, to who knows the secret."""
+
+    def part(content: object) -> str:
+        return urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            wanted = "Basic " + b64encode(f"worker:{secret}".encode()).decode()
+            now = int(time.time())
+            claims = {"sub": "worker", "iat": now, "exp": now + 60}
+            token = f"{part({'alg': 'none'})}.{part(claims)}."
+            is_known = self.headers["Authorization"] == wanted
+            body = {"access_token": token} if is_known else {"error": "invalid_client"}
+            self.send_response(200 if is_known else 401)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps({**body, "token_type": "Bearer"}).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/token"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_tokens_of_client_credentials_sign_both_kinds_of_clients_in(
+    kafka: SecureKafka, tmp_path: Path
+) -> None:
+    """The broker takes what is not signed: what is tried is how our clients get and show it."""
+    file = tmp_path / "secret"
+    file.write_text("clientSecret-1")
+    secret = SecretFile(file)
+    with token_server("clientSecret-1") as url:
+        options = {
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": str(kafka.authority.certificate),
+            "sasl.mechanism": "OAUTHBEARER",
+            "sasl.oauthbearer.method": "oidc",
+            "sasl.oauthbearer.client.id": "worker",
+            "sasl.oauthbearer.client.secret": "is in the file",
+            "sasl.oauthbearer.token.endpoint.url": url,
+        }
+        settings = engine(kafka.address("OAUTH"), options).model_copy(
+            update={"kafka_secrets": {"sasl.oauthbearer.client.secret": secret}}
+        )
+        require_broker(librdkafka_options(settings))
+        asyncio.run(ask(settings))
+        file.write_text("wrongSecret-22")
+        with pytest.raises(BrokerUnavailableError) as caught:
+            require_broker(librdkafka_options(settings), timeout_s=3.0)
+        assert "wrongSecret-22" not in str(caught.value)
+        with pytest.raises(KafkaError):
+            asyncio.run(ask(settings))

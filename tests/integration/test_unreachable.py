@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.eventually import eventually
@@ -68,6 +69,12 @@ def running(
             process.wait()
 
 
+def listening(pid: int) -> list[str]:
+    """Where a process accepts connections: address:port."""
+    found = psutil.Process(pid).net_connections("inet")
+    return [f"{it.laddr.ip}:{it.laddr.port}" for it in found if it.status == psutil.CONN_LISTEN]
+
+
 def answer(url: str) -> int:
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
@@ -92,6 +99,7 @@ def test_d11_without_its_parts_a_process_says_so_lives_and_ends_when_asked(
         eventually(lambda: "will be tried again" in log.read_text(), deadline_s=LONGEST_END_S)
         assert answer(f"{probes}/livez") == 200
         assert answer(f"{probes}/readyz") == 503
+        assert [f"http://{where}" for where in listening(process.pid)] == [probes]
         process.send_signal(signal.SIGTERM)
         assert process.wait(LONGEST_END_S) == 0
     lines = log.read_text().splitlines()

@@ -56,3 +56,15 @@ class Authority:
         )
         pem.key.chmod(0o600)
         return pem
+
+
+def link(folder: Path, content: dict[str, str], number: int) -> None:
+    """Put files into a folder as Kubernetes does: `..data` moves, and with it all of them."""
+    data = folder / f"..{number}"
+    data.mkdir(parents=True)
+    for name, text in content.items():
+        (data / name).write_text(text)
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(Path("..data") / name)
+    (folder / "..next").symlink_to(data.name)
+    (folder / "..next").replace(folder / "..data")

@@ -20,6 +20,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -174,13 +175,23 @@ class RunningSystem:
 
 
 @contextmanager
-def running_system(*, entries: int) -> Iterator[RunningSystem]:
-    """Start everything; `entries` is how many time entries the story's volume act books."""
+def running_system(
+    *,
+    entries: int,
+    of_broker: Mapping[str, str] = MappingProxyType({}),
+    of_processes: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[RunningSystem]:
+    """Start everything; `entries` is how many time entries the story's volume act books.
+
+    `of_broker` are further properties of Kafka, `of_processes` variables of our processes.
+    """
     with stack_directory() as directory:
         options = DemoOptions(data_dir=directory, cache_dir=cache_dir_from(os.environ))
-        settings = StackSettings(data_dir=directory, cache_dir=options.cache_dir)
+        settings = StackSettings(
+            data_dir=directory, cache_dir=options.cache_dir, kafka_properties=of_broker
+        )
         with running_stack(settings) as stack:
-            parts = stack.run(lambda parent: start_parts(parent, options))
+            parts = stack.run(lambda it: start_parts(it, options, of_processes=of_processes))
             _make_impatient(directory / "connectors")
             stack.restart("poller")
             with VendorAdmin(parts.vendors_url) as admin, _orchestrated(stack, parts) as restarted:

@@ -93,25 +93,47 @@ def environment(options: Mapping[str, str]) -> dict[str, str]:
     return {KAFKA + key.upper().replace(".", "_"): value for key, value in options.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Certificates and properties of a broker that is yet to be started."""
+
+    folder: Path
+    ports: Mapping[str, int]
+    authority: Authority
+    stranger: Authority
+    properties: Mapping[str, str]
+
+
+def make_plan(directory: Path) -> Plan:
+    """Issue the certificates into a folder below `directory`, and choose ports."""
+    folder = directory / "tls"
+    folder.mkdir()
+    authority, stranger = Authority(folder, "firm"), Authority(folder, "stranger")
+    free = (port for port in range(HIGHEST_PORT, LOWEST_PORT, -1) if is_free(port))
+    ports = {name: next(free) for name in _LISTENERS}
+    certificates = {name: authority.issue(f"broker-{name}".lower(), HOST) for name in ports}
+    certificates["ELSEWHERE"] = authority.issue("broker-moved", "kafka.example.com")
+    certificates["EXPIRED"] = authority.issue("broker-late", HOST, is_expired=True)
+    return Plan(folder, ports, authority, stranger, _properties(ports, certificates, authority))
+
+
 @contextmanager
 def secure_kafka(parts: frozenset[Part] = frozenset({Part.KAFKA})) -> Iterator[SecureKafka]:
     """Run a broker with such listeners beside the one that everybody may use."""
     env = {name: value for name, value in os.environ.items() if name != BOOTSTRAP}
     with stack_directory() as directory:
-        folder = directory / "tls"
-        folder.mkdir()
-        authority, stranger = Authority(folder, "firm"), Authority(folder, "stranger")
-        free = (port for port in range(HIGHEST_PORT, LOWEST_PORT, -1) if is_free(port))
-        ports = {name: next(free) for name in _LISTENERS}
-        certificates = {name: authority.issue(f"broker-{name}".lower(), HOST) for name in ports}
-        certificates["ELSEWHERE"] = authority.issue("broker-moved", "kafka.example.com")
-        certificates["EXPIRED"] = authority.issue("broker-late", HOST, is_expired=True)
+        plan = make_plan(directory)
         settings = stack_settings(directory, env, parts).model_copy(
-            update={"kafka_properties": _properties(ports, certificates, authority)}
+            update={"kafka_properties": plan.properties}
         )
         with running_stack(settings) as stack:
             secure = SecureKafka(
-                stack, folder, ports, authority, stranger, authority.issue("client")
+                stack,
+                plan.folder,
+                plan.ports,
+                plan.authority,
+                plan.stranger,
+                plan.authority.issue("client"),
             )
             secure.set_password(PASSWORD)
             yield secure

@@ -21,18 +21,10 @@ from runtime.secrets import mask
 from runtime.settings import Settings
 from runtime.tls import SecretFile, TlsFiles, client_context, probe
 from schemas.errors import AuthenticationError, ConfigError, RegistryUnavailableError
-from tests.support.certificates import Authority, Pem
-from tests.support.logging_back import secrets_put_back
+from tests.support.certificates import Authority, Pem, link
 
 HOST = "127.0.0.1"
 NEEDED = {"PSASTREAM_BOOTSTRAP_SERVERS": "k:1", "PSASTREAM_REGISTRY_URL": "https://r:1"}
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    """What is a secret here is none in other tests."""
-    with secrets_put_back():
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +77,6 @@ def served(pem: Pem, trusted: Authority | None = None, password: str = "") -> It
     finally:
         server.shutdown()
         server.server_close()
-
-
-def link(folder: Path, content: dict[str, str], number: int) -> None:
-    """Put files into a folder as Kubernetes does: `..data` moves, and with it all of them."""
-    data = folder / f"..{number}"
-    data.mkdir(parents=True)
-    for name, text in content.items():
-        (data / name).write_text(text)
-        if not (folder / name).is_symlink():
-            (folder / name).symlink_to(Path("..data") / name)
-    (folder / "..next").symlink_to(data.name)
-    (folder / "..next").replace(folder / "..data")
 
 
 def test_what_is_wrong_with_a_certificate_is_said_in_plain_words(
