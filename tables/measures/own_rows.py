@@ -129,12 +129,17 @@ class OwnRows:
 
 
 def _with_context(name: str, rows: pl.DataFrame, projects: pl.DataFrame | None) -> pl.DataFrame:
-    """Add the columns of the project of each row, null where nobody knows it."""
+    """Add the columns of the project of each row, null where nobody knows it.
+
+    A project that names no deal has its source id for `project_id`, as in every row that the
+    product publishes by project.
+    """
     schema = rows_schema(name)
     if projects is None or not has_context(name):
         return rows
     more = [each for each in CONTEXT if each in schema and each not in rows.columns]
-    known = projects.select(pl.col("id").alias("project_ref"), *more)
+    known = projects.with_columns(pl.coalesce("project_id", "id").alias("project_id"))
+    known = known.select(pl.col("id").alias("project_ref"), *more)
     return rows.join(known, on="project_ref", how="left", maintain_order="left")
 
 

@@ -44,12 +44,22 @@ PLANNED = """
 SELECT status, billing_type IS NOT NULL AS is_priced, COUNT(*) AS projects
 FROM project GROUP BY status, is_priced
 """
+BY_PROJECT = """
+-- name: booked
+-- key: project_id, engagement_id
+-- sums: entries
+-- unit: entries
+-- period: none
+SELECT project_id, engagement_id, COUNT(*) AS entries
+FROM time_entry GROUP BY project_id, engagement_id
+"""
+MEASURES = (CLIENT_TIME, INVOICED, PLANNED, BY_PROJECT)
 PROJECTS = [f"inhouse:project:{number}" for number in range(3)]
 
 
 @cache
 def product() -> tuple[FixedRegistry, list[OwnMeasure], list[GroupSpec]]:
-    measures = [load_measure(text, "a.sql") for text in (CLIENT_TIME, INVOICED, PLANNED)]
+    measures = [load_measure(text, "a.sql") for text in MEASURES]
     registry = FixedRegistry()
     for each in measures:
         registry.add_topic(each.topic)
@@ -108,6 +118,8 @@ class Firm:
         rows = []
         for row in self.rows.get(own.of, {}).values():
             context = projects.get(str(row.get("project_ref")), {}) if own.of != "project" else {}
+            if context:
+                context = {**context, "project_id": context.get("project_id") or context["id"]}
             some = {name: context.get(name) for name in CONTEXT if name in schema}
             rows.append([({**some, **row}).get(name) for name in schema])
         frame = pl.DataFrame(rows, schema=schema, orient="row")
@@ -117,7 +129,7 @@ class Firm:
 
     def check(self) -> None:
         self.topology.run()
-        for own, sql in zip(self.measures, (CLIENT_TIME, INVOICED, PLANNED), strict=True):
+        for own, sql in zip(self.measures, MEASURES, strict=True):
             assert self.found(own) == self.expected(own, sql), own.name
 
 
@@ -147,6 +159,7 @@ projects = st.fixed_dictionaries(
     {
         "source_system": st.just("inhouse"),
         "customer_id": st.sampled_from(["cus-1", "cus-2", None]),
+        "project_id": st.sampled_from(["eng-1-DE", None]),
         "status": st.sampled_from(["active", "closed"]),
         "billing_type": st.sampled_from(["capped", None]),
     }
@@ -213,6 +226,23 @@ def test_the_example_of_the_documentation_follows_its_rows() -> None:
     assert rows() == {}
 
 
+def test_a_project_without_a_deal_is_named_by_its_source_until_it_has_one() -> None:
+    firm = Firm()
+
+    def booked() -> dict[str, int]:
+        firm.check()
+        rows = firm.topology.table("psa.metric.booked").values()
+        return {row["project_id"]: row["entries"] for row in rows}
+
+    project = {"source_system": "inhouse", "project_id": None}
+    for ref in PROJECTS[:2]:
+        firm.put("project", ref, project)
+        firm.put("time_entry", f"of-{ref}", {**ENTRY, "project_ref": ref})
+    assert booked() == {PROJECTS[0]: 1, PROJECTS[1]: 1}
+    firm.put("project", PROJECTS[0], {**project, "project_id": "eng-1-DE"})
+    assert booked() == {"eng-1-DE": 1, PROJECTS[1]: 1}
+
+
 def test_another_definition_counts_nothing_of_the_former_one_and_deletes_its_rows() -> None:
     registry, _, _ = product()
     firm = Firm()
@@ -228,7 +258,7 @@ def test_another_definition_counts_nothing_of_the_former_one_and_deletes_its_row
     assert list(firm.topology.table("psa.metric.client_time")) == ["\\N|2026-11|USD"]
 
 
-@pytest.mark.parametrize("text", [CLIENT_TIME, INVOICED, PLANNED])
+@pytest.mark.parametrize("text", MEASURES)
 def test_what_is_published_is_named_after_its_measure(text: str) -> None:
     own = load_measure(text, "a.sql")
     assert own.topic.contract is not None
