@@ -23,7 +23,7 @@ import polars as pl
 import psutil
 
 from psastream.query.session import dtypes_of
-from psastream.read_model.following import fill, follow
+from psastream.read_model.following import fill, follow, layout_of
 from psastream.read_model.landing import landing_tables
 from psastream.read_model.metrics import ReadModelMetrics
 from psastream.read_model.store import Generation, Store
@@ -83,7 +83,12 @@ class Bench:
             store.migrate()
             began, used = time.monotonic(), self._used_s()
             filled = fill(
-                store, self._kafka, self._tables, self._registry.schema, metrics=self._metrics
+                store,
+                self._kafka,
+                self._tables,
+                layout_of(self._kafka, self._tables),
+                self._registry.schema,
+                metrics=self._metrics,
             )
             self._say("filled from the beginning", began, used)
             assert filled is not None

@@ -22,6 +22,7 @@ class _Part:
     within_s: float
     beat_at_s: float
     is_ready: bool
+    why_not: str = ""
 
 
 class Health:
@@ -53,11 +54,12 @@ class Health:
         with self._lock:
             self._parts[part].beat_at_s = self._clock()
 
-    def ready(self, part: str, is_ready: bool) -> None:
-        """Note whether the part does its work; also a beat."""
+    def ready(self, part: str, is_ready: bool, *, why_not: str = "") -> None:
+        """Note whether the part does its work, and why not where that is known; also a beat."""
         with self._lock:
-            self._parts[part].is_ready = is_ready
-            self._parts[part].beat_at_s = self._clock()
+            noted = self._parts[part]
+            noted.is_ready, noted.why_not = is_ready, why_not
+            noted.beat_at_s = self._clock()
 
     def fail(self, reason: str) -> None:
         """The process is broken for good: neither live nor ready from now on."""
@@ -79,7 +81,11 @@ class Health:
         """Say what keeps the process from being ready; empty where nothing does."""
         with self._lock:
             waiting = (
-                [f"{name} is not ready" for name, part in self._parts.items() if not part.is_ready]
+                [
+                    f"{name} is not ready" + (part.why_not and f": {part.why_not}")
+                    for name, part in self._parts.items()
+                    if not part.is_ready
+                ]
                 if self._parts
                 else ["nothing has started yet"]
             )

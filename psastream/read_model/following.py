@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -32,6 +32,7 @@ from runtime.kafka import (
 )
 from runtime.offsets import spans
 from runtime.retries import tell_retry
+from runtime.secrets import mask
 from schemas.codec.record import AvroSchema
 from schemas.errors import BrokerUnavailableError, ConfigError, ReadModelUnavailableError
 
@@ -39,12 +40,15 @@ BATCH: Final = 50_000
 WAIT_S: Final = 0.5
 """How many messages, and for how long, are gathered for a transaction."""
 QUEUE_KB: Final = 131_072
+ANSWER_S: Final = 1.0
+"""How long the broker may take to answer while nothing comes: it is silent when it is away, too."""
 IDLE_S: Final = 30.0
-"""After so long without a message the broker is asked: it is silent when it is away, too."""
+"""After so long without a message the leader of every partition is asked."""
 STALE_AFTER: Final = timedelta(hours=12)
 """What was not followed for so long is filled anew: after a day, brokers drop what tells that a key
 was deleted (`delete.retention.ms`)."""
 GROUP: Final = "psastream-read-model"
+_REMEDY: Final = "check that Kafka runs and that PSASTREAM_BOOTSTRAP_SERVERS names it"
 Schemas = Callable[[int], AvroSchema]
 
 
@@ -61,7 +65,7 @@ class Reading:
         self, kafka: KafkaSettings, tables: Sequence[LandingTable], places: Mapping[Place, int]
     ) -> None:
         """Raises BrokerUnavailableError, and PlaceLostError where a place is behind the end."""
-        found = spans_of(kafka, [table.topic.name for table in tables])
+        found = spans_of(kafka, [table.topic.name for table in tables], timeout_s=IDLE_S)
         for place, (_, end) in found.items():
             if places.get(place, 0) > end:
                 raise PlaceLostError(f"{place[0]} ends before what the read model holds of it")
@@ -92,9 +96,39 @@ class Reading:
         """End the consumer."""
         self._consumer.close()
 
-    def require_broker(self) -> None:
-        """Raise BrokerUnavailableError unless the leader of every partition answers."""
-        spans(self._kafka, self._places)
+    def batches(
+        self, is_wanted: Callable[[], bool], doubt: Callable[[BrokerUnavailableError], None]
+    ) -> Iterator[tuple[list[Message], dict[Place, int]]]:
+        """Yield what `gather` returns, as often as the broker was heard, until it is not wanted.
+
+        `doubt` is told when the broker does not answer; it may be back a moment later. Raises
+        BrokerUnavailableError once it was away for `IDLE_S`, PlaceLostError.
+        """
+        heard_s, is_in_doubt = time.monotonic(), False
+        while is_wanted():
+            messages, places = self.gather()
+            if not places:
+                if error := self._silence():
+                    is_in_doubt = True
+                    doubt(error)
+                is_back = is_in_doubt and error is None
+                if not is_back and time.monotonic() - heard_s < IDLE_S:
+                    continue
+                # Others than its own partitions' leaders may have answered.
+                spans(self._kafka, self._places)
+            heard_s, is_in_doubt = time.monotonic(), False
+            yield messages, places
+
+    def _silence(self) -> BrokerUnavailableError | None:
+        """Ask any broker whether it is there; return what is to be said where none answers."""
+        try:
+            self._consumer.list_topics(self._places[0][0], timeout=ANSWER_S)
+        except KafkaException as error:
+            return BrokerUnavailableError(
+                mask(f"the broker does not answer: {self._kafka.bootstrap_servers}: {error}"),
+                hint=_REMEDY,
+            )
+        return None
 
     def gather(self) -> tuple[list[Message], dict[Place, int]]:
         """Return what has come, and the offset of what comes next where that has changed.
@@ -151,29 +185,33 @@ def fill(
     store: Store,
     kafka: KafkaSettings,
     tables: Sequence[LandingTable],
+    layout: str,
     schema: Schemas,
     *,
     metrics: ReadModelMetrics,
     is_wanted: Callable[[], bool] = lambda: True,
     tell: Callable[[int], None] = lambda rows: None,
+    doubt: Callable[[BrokerUnavailableError], None] = lambda error: None,
 ) -> Generation | None:
     """Fill a new generation up to the ends of its topics, and move the views to it.
 
-    Meanwhile the former one stays what is asked. Returns None where it is not wanted any more.
+    `layout` is what `layout_of` says of the tables. Meanwhile the former generation stays what is
+    asked. Returns None where it is not wanted any more.
     The caller is the writer of the next generation (`Store.take`). `tell` is told how many rows
-    there are. Raises as `follow` does.
+    there are, as often as the broker was heard, `doubt` when it does not answer. Raises as `follow`
+    does.
     """
-    generation = store.begin(tables, layout_of(kafka, tables))
+    generation = store.begin(tables, layout)
     mirror = Mirror(store, generation, tables, schema, is_live=False)
     reading, rows = Reading(kafka, tables, {}), 0
     try:
-        while not reading.has_reached_the_ends:
-            if not is_wanted():
-                return None
-            messages, places = reading.gather()
-            if places:
-                rows += _write(mirror, messages, places, metrics)
-                tell(rows)
+        for messages, places in reading.batches(is_wanted, doubt):
+            rows += _write(mirror, messages, places, metrics)
+            tell(rows)
+            if reading.has_reached_the_ends:
+                break
+        else:
+            return None
     finally:
         reading.close()
     store.go_live(generation, tables)
@@ -190,11 +228,13 @@ def follow(
     metrics: ReadModelMetrics,
     is_wanted: Callable[[], bool],
     beat: Callable[[bool], None] = lambda is_caught_up: None,
+    doubt: Callable[[BrokerUnavailableError], None] = lambda error: None,
 ) -> None:
     """Write what comes until it is not wanted any more.
 
     The caller is the writer of the generation. `beat` is told, as often as the broker was heard,
-    whether every topic was read to its end; only then is the generation noted as followed. Raises
+    whether every topic was read to its end; only then is the generation noted as followed. `doubt`
+    is told when the broker does not answer, which is tried for a while. Raises
     RetiredError once another generation is live, PlaceLostError, BrokerUnavailableError,
     RegistryUnavailableError, ReadModelUnavailableError; what was not written then is read again
     from the places.
@@ -202,15 +242,8 @@ def follow(
     mirror = Mirror(store, generation, tables, schema, is_live=True)
     known = store.places(generation)
     reading = Reading(kafka, tables, known)
-    heard_s = time.monotonic()
     try:
-        while is_wanted():
-            messages, places = reading.gather()
-            if not places:
-                if time.monotonic() - heard_s < IDLE_S:
-                    continue
-                reading.require_broker()
-            heard_s = time.monotonic()
+        for messages, places in reading.batches(is_wanted, doubt):
             moved = {place: end for place, end in places.items() if known.get(place) != end}
             _write(mirror, messages, moved, metrics)
             known |= moved
@@ -236,6 +269,6 @@ def _tell(error: KafkaError) -> None:
     tell_retry(
         BrokerUnavailableError(
             f"the broker does not answer: {error.str()}",
-            hint="check that Kafka runs and that PSASTREAM_BOOTSTRAP_SERVERS names it",
+            hint=_REMEDY,
         )
     )

@@ -67,16 +67,22 @@ class Keeper:
         self._metrics = metrics
         self._is_lost = False
 
-    def keep(self, is_wanted: Callable[[], bool], beat: Callable[[bool], None]) -> None:
+    def keep(
+        self,
+        is_wanted: Callable[[], bool],
+        beat: Callable[[bool], None],
+        doubt: Callable[[PsaStreamError], None],
+    ) -> None:
         """Work until it is not wanted any more. Raises what `fill` and `follow` do, and BusyError.
 
-        What was done stays done: to be called again.
+        What was done stays done: to be called again. `beat` and `doubt` are those of `follow`;
+        while it fills, nothing is caught up.
         """
         with closing(Store(self._url())) as store:
             for name in store.migrate():
                 _log.info("read model migrated", migration=name)
             store.drop_retired()
-            generation = self._sound(store, is_wanted)
+            generation = self._sound(store, is_wanted, beat, doubt)
             if generation is None:
                 return
             if not store.take(generation):
@@ -95,16 +101,23 @@ class Keeper:
                 metrics=self._metrics,
                 is_wanted=is_wanted,
                 beat=beat,
+                doubt=doubt,
             )
 
     def lost(self) -> None:
         """The place in a topic was lost: fill a new generation next."""
         self._is_lost = True
 
-    def _sound(self, store: Store, is_wanted: Callable[[], bool]) -> Generation | None:
+    def _sound(
+        self,
+        store: Store,
+        is_wanted: Callable[[], bool],
+        beat: Callable[[bool], None],
+        doubt: Callable[[PsaStreamError], None],
+    ) -> Generation | None:
         """Return the live generation, or a new one where it cannot be gone on with."""
-        live = store.live()
-        if is_sound(live, layout_of(self._kafka, self._tables)) and not self._is_lost:
+        live, layout = store.live(), layout_of(self._kafka, self._tables)
+        if is_sound(live, layout) and not self._is_lost:
             return live
         if not store.take(None):
             raise BusyError(
@@ -116,9 +129,12 @@ class Keeper:
             store,
             self._kafka,
             self._tables,
+            layout,
             self._schema,
             metrics=self._metrics,
             is_wanted=is_wanted,
+            tell=lambda _: beat(False),
+            doubt=doubt,
         )
         store.give(None)
         self._is_lost = False
@@ -143,12 +159,15 @@ def run_read_model(settings: Settings) -> int:
         checks=health.checks(),
         reasons=health.reasons,
     )
-    told: list[PsaStreamError] = []
+    told: dict[str, PsaStreamError] = {}
 
     def beat(is_caught_up: bool) -> None:
         health.ready(PART, is_caught_up)
         while is_caught_up and told:
-            tell_recovered(told.pop())
+            tell_recovered(told.popitem()[1])
+
+    def doubt(error: PsaStreamError) -> None:
+        health.ready(PART, False, why_not=error.detail)
 
     def is_wanted() -> bool:
         nonlocal is_renewed
@@ -157,10 +176,10 @@ def run_read_model(settings: Settings) -> int:
         return not (stop.is_set() or is_renewed)
 
     while not stop.is_set():
-        is_renewed = False
+        is_renewed, why_not = False, ""
         renewal.began()
         try:
-            keeper.keep(is_wanted, beat)
+            keeper.keep(is_wanted, beat, doubt)
             if is_renewed:
                 continue
         except RetiredError as error:
@@ -169,10 +188,12 @@ def run_read_model(settings: Settings) -> int:
         except PlaceLostError as error:
             tell_retry(error)
             keeper.lost()
+            why_not = error.detail
         except PsaStreamError as error:
             tell_retry(error)
-            told.append(error)
-        health.ready(PART, False)
+            told[error.code] = error
+            why_not = error.detail
+        health.ready(PART, False, why_not=why_not)
         stop.wait(PAUSE_S)
     return Exit.OK
 
@@ -195,9 +216,15 @@ def rebuild(settings: Settings, tell: Callable[[int], None]) -> Generation:
         store.migrate()
         if not store.take(None):
             raise BusyError("the read model is being filled already", hint="wait for it")
-        registry = Registry(settings.registry)
-        unserved = ReadModelMetrics(CollectorRegistry())
-        filled = fill(store, settings.kafka, tables, registry.schema, metrics=unserved, tell=tell)
+        filled = fill(
+            store,
+            settings.kafka,
+            tables,
+            layout_of(settings.kafka, tables),
+            Registry(settings.registry).schema,
+            metrics=ReadModelMetrics(CollectorRegistry()),
+            tell=tell,
+        )
         assert filled is not None
     return filled
 

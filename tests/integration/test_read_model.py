@@ -20,7 +20,7 @@ from psastream.check.read_model import ask_read_model
 from psastream.query.views import packaged_views
 from psastream.read_model import following
 from psastream.read_model import mirror as mirrors
-from psastream.read_model.following import follow
+from psastream.read_model.following import fill, follow
 from psastream.read_model.landing import landing_tables
 from psastream.read_model.metrics import ReadModelMetrics
 from psastream.read_model.mirror import Mirror, RetiredError
@@ -337,6 +337,35 @@ def test_a_generation_is_not_noted_as_followed_while_the_broker_is_away(
     now = store.live()
     assert now is not None
     assert now.seen_at == seen[-1]
+
+
+def test_a_fill_whose_broker_goes_away_says_so_and_ends(
+    store: Store,
+    live: Generation,
+    mortal_broker: tuple[KafkaSettings, list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(following, "BATCH", 1)  # there is more to come when it goes away
+    monkeypatch.setattr(offsets, "METADATA_TIMEOUT_S", 2.0)
+    kafka, owners = mortal_broker
+    doubts: list[str] = []
+    until_s = time.monotonic() + 120.0
+    with pytest.raises(BrokerUnavailableError):
+        fill(
+            store,
+            kafka,
+            [table for table in TABLES if table.topic is ROLES],
+            "any",
+            {SCHEMA_ID: value_schema(ROLES)}.__getitem__,
+            metrics=ReadModelMetrics(CollectorRegistry()),
+            is_wanted=lambda: time.monotonic() < until_s,
+            tell=lambda rows: owners.clear(),
+            doubt=lambda error: doubts.append(error.detail),
+        )
+    assert kafka.bootstrap_servers in doubts[0]
+    now = store.live()
+    assert now is not None
+    assert now.number == live.number
 
 
 @pytest.fixture(scope="module")

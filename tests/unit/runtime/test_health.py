@@ -42,6 +42,17 @@ def test_d13_a_part_that_falls_silent_makes_the_process_neither_live_nor_ready()
     assert health.is_ready()
 
 
+def test_a_part_says_why_it_is_not_ready_until_it_is() -> None:
+    health = Health()
+    health.watch("intake", within_s=30)
+    health.ready("intake", False, why_not="the broker does not answer")
+    assert health.reasons() == ["intake is not ready: the broker does not answer"]
+    health.ready("intake", False)
+    assert health.reasons() == ["intake is not ready"]
+    health.ready("intake", True)
+    assert health.reasons() == []
+
+
 def test_a_part_that_has_ended_in_order_is_not_missed() -> None:
     clock = Clock()
     health = Health(clock=clock)
