@@ -408,45 +408,62 @@ def test_a_view_has_the_columns_that_its_file_explains(
         assert found == [(it.name, f"{it.unit}: {it.meaning}") for it in view.columns]
 
 
+RATES: dict[str, int | None] = {
+    "a": 60, "b": 60, "c": 60, "seat": 60, "cheap": 1, "other": 2, "free": 0, "rateless": None,
+}  # fmt: skip
 WORKED: dict[str, list[tuple[str, int]]] = {
     "alone": [("a", 3600), ("a", 3600)],
+    "cancelled": [("a", 3600), ("b", 3600), ("c", 900), ("c", -900)],
+    "cheap": [("a", 3600), ("cheap", 3600), ("other", 3600)],
     "expenses": [],
-    "mostly": [("a", 8100), ("a", -8100), ("b", 2025), ("c", 2024)],
+    "free": [("a", 3600), ("b", 3600), ("free", 3600)],
+    "mostly": [("a", 8105), ("b", 1013), ("c", 1013)],
     "nobody": [("seat", 3600)],
-    "three": [("a", 3600), ("a", -12600), ("b", 2025), ("c", 2025)],
+    "rateless": [("rateless", 3600)],
+    "three": [("a", 20_000), ("a", -11_896), ("b", 1013), ("c", 1013)],
     "two": [("a", 3600), ("b", 3600), ("seat", 3600)],
     "undone": [("a", 3600), ("a", -3600)],
+    "unpriced": [("a", 3600), ("b", 3600), ("rateless", 3600)],
+    "volunteer": [("free", 3600)],
 }
-"""Person and seconds of the time of each project: of a in `three` 80 %, in `mostly` more."""
+"""Person and seconds of the time of each project: the cost of a in `three` is 80 % of it."""
+COSTS = {
+    ref: sum(seconds * (RATES[person] or 0) for person, seconds in worked)
+    for ref, worked in WORKED.items()
+}
 
 WITHHELD = {
     "alone": "one_person",
+    "cancelled": "few_people",
+    "cheap": "mostly_one_person",
+    "free": "few_people",
     "mostly": "mostly_one_person",
     "nobody": "few_people",
     "two": "few_people",
-    "undone": "one_person",
+    "undone": "few_people",
+    "unpriced": "few_people",
+    "volunteer": "few_people",
 }
 
 PAY: dict[str, Any] = {
     "psa.metric.project_margin": [
         {"project_ref": ref, "project_id": ref, "period": "2026-03", "currency": "EUR",
-         "seconds": sum(seconds for _, seconds in worked), "revenue": 100, "cost": 60,
-         "margin": 40, "margin_ratio": 0}
+         "seconds": sum(seconds for _, seconds in worked), "revenue": 100, "cost": COSTS[ref],
+         "margin": 100 - COSTS[ref], "margin_ratio": 0}
         for ref, worked in WORKED.items()
     ],
     "psa.time_entry": [
         {"id": f"{ref}{number}", "project_ref": ref, "resource_id": person, "seconds": seconds,
-         "status": "approved", "currency": "EUR", "cost_rate": 60}
+         "status": "approved", "currency": "EUR", "cost_rate": RATES[person]}
         for ref, worked in WORKED.items()
         for number, (person, seconds) in enumerate(worked)
     ],
     "psa.resource": [{"id": "s", "resource_id": "seat", "kind": "placeholder"}],
-    "psa.status.project": [
-        {"project_id": ref, "budget_cost": 9 if worked else 0} for ref, worked in WORKED.items()
-    ],
+    "psa.status.project": [{"project_id": ref, "budget_cost": COSTS[ref]} for ref in WORKED],
     "psa.status.assignment": [
         {"id": f"{ref}{number}", "project_id": ref, "resource_id": person, "status": "approved",
-         "planned_hours": seconds, "planned_cost": 5}
+         "planned_hours": seconds,
+         "planned_cost": None if (rate := RATES[person]) is None else seconds * rate}
         for ref, worked in WORKED.items()
         for number, (person, seconds) in enumerate(worked)
     ],
@@ -463,8 +480,8 @@ def asking(store: Store, url: str) -> Iterator[Callable[[str, str], list[Any]]]:
                 name: str(value)
                 if name == "id"
                 else Decimal(value)
-                if name in ("revenue", "cost", "margin", "margin_ratio", "cost_rate",
-                            "budget_cost", "planned_cost", "planned_hours")
+                if value is not None and name in ("revenue", "cost", "margin", "margin_ratio",
+                            "cost_rate", "budget_cost", "planned_cost", "planned_hours")
                 else value
                 for name, value in row.items()
             } | ({"work_on": date(2026, 3, 2)} if topic == "psa.time_entry" else {})
@@ -496,24 +513,27 @@ def test_a_margin_that_tells_what_a_person_costs_is_withheld(
     asking: Callable[[str, str], list[Any]], view: str
 ) -> None:
     assert asking(BI_ROLE, MARGINS.format(view)) == [
-        (ref, None, None, WITHHELD[ref]) if ref in WITHHELD else (ref, 60, 40, None)
-        for ref in WORKED
+        (ref, None, None, WITHHELD[ref]) if ref in WITHHELD else (ref, cost, 100 - cost, None)
+        for ref, cost in COSTS.items()
     ]
-    assert asking(PAY_ROLE, MARGINS.format(view)) == [(ref, 60, 40, None) for ref in WORKED]
+    assert asking(PAY_ROLE, MARGINS.format(view)) == [
+        (ref, cost, 100 - cost, None) for ref, cost in COSTS.items()
+    ]
 
 
 def test_planned_cost_that_tells_what_a_person_costs_is_withheld(
     asking: Callable[[str, str], list[Any]],
 ) -> None:
     budgets = "SELECT project_id, budget_cost, cost_withheld FROM psa.dim_project ORDER BY 1"
-    cost = {ref: 9 if worked else 0 for ref, worked in WORKED.items()}
     assert asking(BI_ROLE, budgets) == [
-        (ref, None, WITHHELD[ref]) if ref in WITHHELD else (ref, cost[ref], None) for ref in WORKED
+        (ref, None, WITHHELD[ref]) if ref in WITHHELD else (ref, cost, None)
+        for ref, cost in COSTS.items()
     ]
-    assert asking(PAY_ROLE, budgets) == [(ref, cost[ref], None) for ref in WORKED]
-    planned = "SELECT DISTINCT planned_cost FROM psa.fact_assignment"
-    assert asking(BI_ROLE, planned) == [(None,)]
-    assert asking(PAY_ROLE, planned) == [(5,)]
+    assert asking(PAY_ROLE, budgets) == [(ref, cost, None) for ref, cost in COSTS.items()]
+    planned = "SELECT count(planned_cost) FROM psa.fact_assignment"
+    assert asking(BI_ROLE, planned) == [(0,)]
+    [(told,)] = asking(PAY_ROLE, planned)
+    assert told > len(WORKED)
 
 
 @pytest.mark.parametrize("are_made_anew", [False, True])

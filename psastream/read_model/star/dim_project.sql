@@ -3,7 +3,7 @@
 -- key: project_id
 -- columns:
 --   budget_cost | budget_currency | Their cost; adds up within a currency. Null where `cost_withheld` says why.
---   cost_withheld | word | Why there is no cost, which would tell a person's pay: one_person or few_people (two, or nobody known) have planned time, mostly_one_person (more than 80 % of it). Null where nothing is withheld.
+--   cost_withheld | word | Why there is no cost, which would tell a person's pay: the planned time of one_person or few_people (two, or nobody known) costs something, or most of it (more than 80 %) is the cost of mostly_one_person. Null where nothing is withheld.
 WITH held AS (
   SELECT
     coalesce(project_id, id) AS project_id,
@@ -17,16 +17,19 @@ WITH held AS (
   GROUP BY coalesce(project_id, id)
 ),
 planned AS (
-  SELECT project_id, count(*) AS people, max(hours) > 0.8 * sum(hours) AS is_mostly_one
+  SELECT
+    project_id,
+    count(*) FILTER (WHERE cost <> 0) AS people,
+    max(abs(cost)) > 0.8 * sum(abs(cost)) AS is_mostly_one
   FROM (
-    SELECT a.project_id, a.resource_id, coalesce(sum(abs(a.planned_hours)), 0) AS hours
+    SELECT
+      a.project_id,
+      sum(a.planned_cost) FILTER (
+        WHERE a.resource_id IS NOT NULL AND w.kind IS DISTINCT FROM 'placeholder'
+      ) AS cost
     FROM landing.status_assignment AS a
     LEFT JOIN psa.dim_person AS w ON w.resource_id = a.resource_id
-    WHERE
-      a.status IN ('approved', 'completed')
-      AND a.planned_cost <> 0
-      AND a.resource_id IS NOT NULL
-      AND w.kind IS DISTINCT FROM 'placeholder'
+    WHERE a.status IN ('approved', 'completed') AND a.planned_cost IS NOT NULL
     GROUP BY a.project_id, a.resource_id
   ) AS each_person
   GROUP BY project_id
@@ -80,7 +83,10 @@ LEFT JOIN landing.status_customer AS c ON c.customer_id = m.customer_id
 CROSS JOIN LATERAL (
   SELECT
     CASE
-      WHEN coalesce(m.budget_cost, 0) = 0 OR pg_has_role(current_user, 'psastream_pay', 'USAGE')
+      WHEN
+        m.budget_cost IS NULL
+        OR (m.budget_cost = 0 AND n.project_id IS NULL)
+        OR pg_has_role(current_user, 'psastream_pay', 'USAGE')
         THEN NULL
       WHEN n.people = 1 THEN 'one_person'
       WHEN coalesce(n.people, 0) < 3 THEN 'few_people'

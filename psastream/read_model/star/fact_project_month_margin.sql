@@ -6,31 +6,31 @@
 --   margin | currency | `revenue` - `cost`; adds up within a currency. Null where one of the two is.
 --   margin_ratio | ratio | `margin` / `revenue`. Neither add nor average it: of several rows of one currency it is sum(margin) / sum(revenue), over those with a margin. Null where revenue is 0 or not known, and where `cost` is withheld.
 --   month_starts_on | date | First day of the month.
---   people | people | How many booked approved time in that month and currency, seats that are no person left out.
---   cost_withheld | word | Why there is no cost, which would tell a person's pay: one_person or few_people (two, or nobody known) booked, mostly_one_person (more than 80 % of the time). Null where nothing is withheld.
-WITH worked AS (
+--   people | people | How many have approved time in that month and currency that costs something in all, seats that are no person left out.
+--   cost_withheld | word | Why there is no cost, which would tell a person's pay: the time of one_person or few_people (two, or nobody known) costs something, or most of it (more than 80 %) is the cost of mostly_one_person. Null where nothing is withheld.
+WITH each_person AS (
+  SELECT
+    t.project_ref,
+    to_char(t.work_on, 'YYYY-MM') AS month,
+    t.currency,
+    sum(t.seconds * t.cost_rate) FILTER (
+      WHERE t.resource_id IS NOT NULL AND w.kind IS DISTINCT FROM 'placeholder'
+    ) AS cost,
+    bool_or(t.cost_rate IS NOT NULL) AS is_priced
+  FROM landing.time_entry AS t
+  LEFT JOIN psa.dim_person AS w ON w.resource_id = t.resource_id
+  WHERE t.status = 'approved' AND t.seconds <> 0
+  GROUP BY t.project_ref, to_char(t.work_on, 'YYYY-MM'), t.currency, t.resource_id
+),
+worked AS (
   SELECT
     project_ref,
     month,
     currency,
-    count(*) AS people,
-    max(seconds) > 0.8 * sum(seconds) AS is_mostly_one
-  FROM (
-    SELECT
-      t.project_ref,
-      to_char(t.work_on, 'YYYY-MM') AS month,
-      t.currency,
-      t.resource_id,
-      sum(abs(t.seconds)) AS seconds
-    FROM landing.time_entry AS t
-    LEFT JOIN psa.dim_person AS w ON w.resource_id = t.resource_id
-    WHERE
-      t.status = 'approved'
-      AND t.seconds <> 0
-      AND t.resource_id IS NOT NULL
-      AND w.kind IS DISTINCT FROM 'placeholder'
-    GROUP BY t.project_ref, to_char(t.work_on, 'YYYY-MM'), t.currency, t.resource_id
-  ) AS each_person
+    count(*) FILTER (WHERE cost <> 0) AS people,
+    max(abs(cost)) > 0.8 * sum(abs(cost)) AS is_mostly_one,
+    bool_or(is_priced) AS is_priced
+  FROM each_person
   GROUP BY project_ref, month, currency
 )
 SELECT
@@ -61,7 +61,7 @@ CROSS JOIN LATERAL (
   SELECT
     CASE
       WHEN
-        (m.seconds = 0 AND w.people IS NULL)
+        NOT coalesce(w.is_priced, m.seconds <> 0)
         OR pg_has_role(current_user, 'psastream_pay', 'USAGE')
         THEN NULL
       WHEN w.people = 1 THEN 'one_person'
