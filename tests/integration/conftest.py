@@ -6,6 +6,7 @@ no more than a broker; the other tests share a whole stack.
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,21 @@ def stack() -> Iterator[RunningStack]:
     """
     with stack_directory() as directory, running_stack(stack_settings(directory, os.environ)) as it:
         yield it
+
+
+@pytest.fixture(scope="session")
+def own_directory() -> Iterator[Path]:
+    """Data directory of `own_stack`."""
+    with stack_directory() as directory:
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def own_stack(own_directory: Path) -> Iterator[RunningStack]:
+    """Kafka and PostgreSQL of ours, for tests that kill them, and start them again."""
+    settings = stack_settings(own_directory, {}, frozenset({Part.KAFKA, Part.POSTGRES}))
+    with running_stack(settings) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

@@ -42,19 +42,6 @@ def settings_of(
     )
 
 
-@pytest.fixture(scope="module")
-def own_directory() -> Iterator[Path]:
-    with stack_directory() as directory:
-        yield directory
-
-
-@pytest.fixture(scope="module")
-def own_stack(own_directory: Path) -> Iterator[RunningStack]:
-    """A stack these tests may damage."""
-    with running_stack(settings_of(own_directory, Part.KAFKA, Part.POSTGRES)) as stack:
-        yield stack
-
-
 def publish(bootstrap_servers: str, topic: str, value: bytes) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     if topic not in admin.list_topics(timeout=10).topics:

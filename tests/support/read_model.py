@@ -64,15 +64,18 @@ POOLS: Final[Mapping[str, Sequence[Any]]] = {
 @contextmanager
 def own_database(dsn: str) -> Iterator[str]:
     """A database of its own beside that of a stack; its libpq URI."""
-    name = f"read_model_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        try:
-            yield as_user(dsn, str(conninfo_to_dict(dsn)["user"]), name)
-        finally:
-            connection.execute(
-                sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+    name = sql.Identifier(f"read_model_{uuid.uuid4().hex[:8]}")
+
+    def run(statement: str) -> None:
+        # A connection that is kept does not outlive a server that a test kills.
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(name))
+
+    run("CREATE DATABASE {}")
+    try:
+        yield as_user(dsn, str(conninfo_to_dict(dsn)["user"]), name.as_string().strip('"'))
+    finally:
+        run("DROP DATABASE {} WITH (FORCE)")
 
 
 def as_user(dsn: str, user: str, database: str | None = None) -> str:

@@ -86,6 +86,9 @@ class RunningStack:
     def is_running(self, name: str) -> bool:
         return self._stack.is_running(name)
 
+    def pid(self, name: str) -> int:
+        return self._stack.pid(name)
+
     def log(self, name: str) -> str:
         """Everything the process wrote in this run."""
         return self._stack.log_path(name).read_text(errors="replace")
@@ -106,10 +109,7 @@ class StackBroker:
 
     def start_registry(self) -> None:
         """Start a registry beside it, which lives as long as it."""
-        port = next(port for port in range(LOWEST_PORT, HIGHEST_PORT) if is_free(port))
-        spec = registry_spec(port, self.bootstrap_servers)
-        self._stack.start_process(spec.name, spec.command, health=spec.health)
-        self.registry_url = f"http://{HOST}:{port}"
+        self.registry_url = start_registry(self._stack)
 
     def kill(self) -> None:
         self._stack.kill("kafka")
@@ -145,6 +145,14 @@ class StackBroker:
             return [] if None in found else [bool(each) for each in found]
 
         return all(eventually(ended, deadline_s=_COORDINATOR_S))
+
+
+def start_registry(stack: RunningStack) -> str:
+    """Start a registry beside the broker of a stack, which lives as long as it; its address."""
+    port = next(port for port in range(LOWEST_PORT, HIGHEST_PORT) if is_free(port))
+    spec = registry_spec(port, stack.addresses.bootstrap_servers)
+    stack.start_process(spec.name, spec.command, health=spec.health)
+    return f"http://{HOST}:{port}"
 
 
 def loads_of(log: str) -> dict[str, bool | None]:
