@@ -11,7 +11,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,11 +34,10 @@ from psastream.query.session import Session
 from psastream.query.views import packaged_views
 from runtime.kafka import KafkaSettings, create_topics, make_producer
 from runtime.registry import Registry
-from sandbox.stack.connect import connect_spec, link_jars, make_plugins
-from sandbox.stack.jars import fetch_jars, read_lock
+from sandbox.stack.connect import connect_spec
+from sandbox.stack.connect_image import make_image_plugins
 from sandbox.stack.kafka import Java
 from sandbox.stack.ports import PortBook
-from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import Part, cache_dir_from
 from schemas.codec.framing import frame
 from schemas.codec.record import RecordCodec
@@ -230,9 +228,7 @@ def _with_plugin(stack: RunningStack, directory: Path) -> Lake:
     admin.alter_consumer_group_offsets([at_first])[COORDINATOR].result()
 
     cache = cache_dir_from(os.environ).resolve()
-    jars = asyncio.run(fetch_jars(read_lock("lake.lock"), cache, PlainReporter(sys.stderr)))
-    make_plugins([], home / "plugins")
-    link_jars(jars.values(), home / "plugins" / "lake")
+    make_image_plugins(home / "plugins", cache)
     variables = {
         "LAKE_CATALOG": f"jdbc:postgresql://{place}",
         "LAKE_CATALOG_USER": str(at["user"]),

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,12 @@ from runtime.settings import PREFIX, Settings
 REPOSITORY = Path(__file__).resolve().parents[3]
 COMPOSE = REPOSITORY / "docker-compose.yml"
 READ_MODEL = REPOSITORY / "deploy" / "compose" / "read-model.yml"
+LAKE = REPOSITORY / "deploy" / "compose" / "lake.yml"
 SANDBOX = REPOSITORY / "deploy" / "compose" / "sandbox.yml"
 WITH_SECRETS = REPOSITORY / "deploy" / "compose" / "with-secrets"
-DEPLOY_STEPS = {"topics", "schemas", "connectors", "credentials"}
+DEPLOY_STEPS = {"topics", "schemas", "connectors", "credentials", "lake", "lake-place"}
+OF_THE_FIRM = ["connectors", "measures", "readmodel", "schemas", "topics"]
+"""Services whose work follows from measures of the firm's own."""
 SECRET_WORDS = re.compile(r"password|secret|token|private_key|client_id", re.IGNORECASE)
 
 
@@ -39,10 +44,21 @@ def services(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def interpolated(text: str, variables: Mapping[str, str]) -> str:
+    """Fill in variables as Compose does."""
+
+    def value(found: re.Match[str]) -> str:
+        name, operator, word = found.groups()
+        given = variables.get(name, "")
+        return given and word if operator == ":+" else given or word
+
+    return re.sub(r"(?<!\$)\$\{(\w+)(:[-+?])([^}]*)\}", value, text)
+
+
 def all_services() -> dict[str, dict[str, Any]]:
     """Services of all files; what one only changes is left out."""
     found = services(COMPOSE)
-    for path in (READ_MODEL, SANDBOX):
+    for path in (READ_MODEL, LAKE, SANDBOX):
         found |= {name: it for name, it in services(path).items() if "image" in it}
     return found
 
@@ -64,7 +80,7 @@ def test_a_service_is_complete(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [COMPOSE, READ_MODEL, SANDBOX], ids=["base", "read-model", "sandbox"]
+    "path", [COMPOSE, READ_MODEL, LAKE, SANDBOX], ids=["base", "read-model", "lake", "sandbox"]
 )
 def test_no_secret_is_inline(path: Path) -> None:
     for name, service in services(path).items():
@@ -109,7 +125,11 @@ def test_every_example_variable_is_used_and_every_used_one_is_in_the_example() -
 @pytest.mark.parametrize("name", sorted(all_services()))
 def test_settings_are_ones_the_code_reads(name: str) -> None:
     environment = all_services()[name].get("environment", {})
-    ours = {key: str(value) for key, value in environment.items() if key.startswith(PREFIX)}
+    ours = {
+        key: interpolated(str(value), {})
+        for key, value in environment.items()
+        if key.startswith(PREFIX)
+    }
     if ours.keys() <= {"PSASTREAM_REGISTRY_URL"}:  # Connect only passes it on to its converters
         return
 
@@ -162,7 +182,7 @@ def test_ports_of_the_host_are_bound_to_loopback() -> None:
 
 def test_files_that_are_mounted_or_built_from_exist() -> None:
     for name, service in all_services().items():
-        for volume in service.get("volumes", ()):
+        for volume in (interpolated(each, {}) for each in service.get("volumes", ())):
             if volume.startswith("./"):
                 assert (REPOSITORY / volume.partition(":")[0]).exists(), f"{name}: {volume}"
         if "build" in service:
@@ -180,6 +200,69 @@ def test_the_build_context_is_given_every_package() -> None:
 
     assert {"schemas", "tables", "streams", "connectors", "runtime", "psastream"} <= set(copied)
     assert {f"!{name}" for name in copied} <= set(allowed)
+
+
+@pytest.mark.parametrize("name", OF_THE_FIRM)
+def test_measures_of_the_firm_are_known_where_something_follows_from_them(name: str) -> None:
+    service = all_services()[name]
+    folder = {"MEASURES_DIR": "./firm"}
+
+    def settings(variables: Mapping[str, str]) -> Settings:
+        environment = service["environment"].items()
+        return Settings.from_env({key: interpolated(str(it), variables) for key, it in environment})
+
+    assert settings({}).measures == ()
+    assert settings(folder).measures == (Path("/measures"),)
+    assert "./firm:/measures:ro" in [interpolated(it, folder) for it in service["volumes"]]
+
+
+def test_measures_are_computed_and_asked_how_they_are_where_the_firm_has_some() -> None:
+    measures = services(COMPOSE)["measures"]
+    assert measures["command"] == ["worker", "--measures"]
+    assert measures["profiles"] == ["measures"]
+    port = measures["environment"]["PSASTREAM_METRICS_PORT"]
+    for path in (COMPOSE, READ_MODEL):
+        told = services(path)["connectors"]["environment"]["PSASTREAM_PROCESSES"]
+        assert "measures" not in interpolated(told, {})
+        named = interpolated(told, {"MEASURES_DIR": "./firm"})
+        assert f",measures=http://measures:{port}" in named
+
+
+def test_connect_has_the_plugin_and_the_variables_of_a_lake() -> None:
+    connector = (REPOSITORY / "deploy" / "lake" / "connector.json").read_text()
+    lake = services(LAKE)["connect"]
+    base = services(COMPOSE)["connect"]["environment"]
+    allowed = "CONNECT_CONFIG_PROVIDERS_ENV_PARAM_ALLOWLIST_PATTERN"
+    named = set(re.findall(r"\$\{env:(\w+)\}", connector))
+    given = {*base, *lake["environment"], *lake["secrets"]}
+
+    assert named <= given
+    assert set(lake["environment"][allowed].split("|")) == named | set(base[allowed].split("|"))
+    assert services(LAKE)["lake"]["command"][-1] == "/lake/connector.json"
+    dockerfile = (REPOSITORY / "deploy" / "compose" / "Dockerfile").read_text()
+    [module] = re.findall(r"python -m (sandbox\.\S+) /linked", dockerfile)
+    assert find_spec(module) is not None
+    assert "COPY --from=plugins /plugins /kafka/connect\n" in dockerfile
+
+
+@pytest.mark.parametrize("groups", ["", "connect-lake-coord\npsastream-worker\n"])
+def test_the_coordinator_of_a_lake_gets_a_place_once(tmp_path: Path, groups: str) -> None:
+    for name in ("kafka-topics.sh", "kafka-consumer-groups.sh"):
+        program = tmp_path / name
+        program.write_text(
+            f'#!/bin/sh\necho {name} "$@" >> "{tmp_path}/calls"\n'
+            f'case "$*" in *--list) printf "{groups}" ;; esac\n'
+        )
+        program.chmod(0o755)
+    script = [part.replace("$$", "$") for part in services(LAKE)["lake-place"]["command"]]
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    subprocess.run(script, env=environment, check=True)
+
+    made, _, *placed = (tmp_path / "calls").read_text().splitlines()
+    assert "--create --if-not-exists --topic psastream-lake-control --partitions 1" in made
+    assert bool(placed) is not bool(groups)
+    assert all("--reset-offsets --to-earliest --execute" in call for call in placed)
 
 
 def test_secret_files_named_like_variables_become_variables(tmp_path: Path) -> None:
