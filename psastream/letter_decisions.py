@@ -170,7 +170,7 @@ def decide(
 
 def lines_of_plan(decision: Decision, plan: Plan) -> list[str]:
     """Return what would be done, a line a letter."""
-    said = "is set aside" if decision is Decision.DISCARDED else "is published again"
+    said = "to be set aside" if decision is Decision.DISCARDED else "to be published again"
     doable = [f"{key}: {said} ({letter['error_code']})" for key, letter in plan.doable.items()]
     return [*plan.told, *doable] or ["no dead letter is meant"]
 

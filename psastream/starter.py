@@ -116,7 +116,7 @@ def read_tables(dsn: str, schema: str) -> list[Table]:
             rows = connection.execute(_COLUMNS, (schema,)).fetchall()
     except psycopg.Error as error:
         raise ConfigError(
-            f"the database cannot be read: {type(error).__name__}",
+            f"the database cannot be read: {' '.join(str(error).split()) or type(error).__name__}",
             hint="give a libpq URI, and a user that may read the catalogue",
         ) from error
     columns: dict[str, list[Column]] = {}

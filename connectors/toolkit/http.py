@@ -274,8 +274,9 @@ class VendorClient:
             return await self._send(call)
         except _TokenRefusedError as error:
             raise AuthenticationError(
-                f"{self._policy.system} refuses a fresh token",
-                hint="check the integration user, its role and its certificate",
+                f"{self._policy.system} refuses a fresh token: {error.detail}",
+                hint="check the credentials that auth.* of its connector file names, and the rights"
+                " of their user",
                 context=error.context,
             ) from error
 
@@ -407,7 +408,8 @@ class VendorClient:
                     context=context,
                 )
             case Meaning.REAUTHENTICATE:
-                return _TokenRefusedError(f"{system} refuses the token", context=context)
+                said = f"status {status}" if code is None else f"status {status}, {code}"
+                return _TokenRefusedError(said, context=context)
             case Meaning.REFUSED_ACCOUNT:
                 return AuthenticationError(
                     f"{system} denies access: {code or status}",

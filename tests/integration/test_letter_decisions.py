@@ -85,7 +85,7 @@ def test_a_record_is_published_again_once_and_who_did_it_is_kept(letters: Letter
     dry = letters.run("release", key, "--dry-run")
     assert (dry.exit_code, dry.stdout.splitlines()) == (
         0,
-        [f"{key}: is published again (record.poison)", "nothing was done: a dry run"],
+        [f"{key}: to be published again (record.poison)", "nothing was done: a dry run"],
     )
     assert letters.published(record_key) == []
 

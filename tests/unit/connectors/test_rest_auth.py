@@ -173,8 +173,10 @@ def test_an_assertion_is_signed_for_a_user(tmp_path: Path) -> None:
 def test_a_token_that_is_refused_twice_is_a_persons_business(tmp_path: Path) -> None:
     api = Visits()
     api.spoil = lambda request, body: web.json_response({}, status=401)
-    with pytest.raises(AuthenticationError, match="visits refuses a fresh token"):
+    with pytest.raises(AuthenticationError) as raised:
         read(tmp_path, api, "{type: bearer}")
+    assert raised.value.detail == "visits refuses a fresh token: status 401"
+    assert "auth.* of its connector file" in raised.value.hint
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_what_would_be_done_is_a_line_a_letter() -> None:
     assert lines_of_plan(Decision.RELEASED, plan) == [
         "src.float.role|1|8: cannot be released: its reader refused it before it was published;"
         " correct it at its source",
-        f"{KEY}: is published again (record.decode)",
+        f"{KEY}: to be published again (record.decode)",
     ]
     nothing = plan_of(Decision.DISCARDED, {}, {}, BY_NAME)
     assert lines_of_plan(Decision.DISCARDED, nothing) == ["no dead letter is meant"]
