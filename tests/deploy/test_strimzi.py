@@ -1,0 +1,55 @@
+"""Strimzi's resources are of the schemas that Strimzi's own classes make. `make verify-deploy`."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from deploy.strimzi.__main__ import FOLDER, files, packaged_files
+from deploy.strimzi.resources import Cluster
+from tests.deploy import tools
+from tests.deploy.chart import CHECKED, conforms
+from tests.support.catalogue import FIRM, SYSTEMS
+
+NAMES = sorted(path.name for path in FOLDER.glob("*.yaml"))
+TYPOS = {
+    "users.yaml": [
+        ("operations:", "operation:"),
+        ("- Read", "- Reed"),
+        ("type: transactionalId", "type: transactional_id"),
+        ("patternType: literal", "patternType: exact"),
+    ],
+    "topics.yaml": [("partitions: 4", "partitions: four"), ("replicas: 3", "copies: 3")],
+    "connect.yaml": [
+        ("groupId: psastream-connect", "group: psastream-connect"),
+        ("tasksMax: 1", "tasksMax: 0"),
+        ("kind: KafkaConnector", "kind: KafkaConector"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_resource_conforms_to_strimzis_schema(name: str) -> None:
+    text = (FOLDER / name).read_text()
+
+    assert conforms(text, tools.strimzi_schemas()) == []
+    CHECKED["resources of Strimzi"] += len(list(yaml.safe_load_all(text)))
+
+
+def test_a_cluster_with_certificates_conforms_too() -> None:
+    texts = files(FIRM, packaged_files(SYSTEMS), Cluster(name="prod", authentication="tls"))
+
+    for name in NAMES:
+        assert conforms(texts[name], tools.strimzi_schemas()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [(name, right, wrong) for name, typos in TYPOS.items() for right, wrong in typos],
+)
+def test_a_wrong_resource_is_found(name: str, right: str, wrong: str) -> None:
+    text = (FOLDER / name).read_text()
+    assert right in text
+
+    assert conforms(text.replace(right, wrong, 1), tools.strimzi_schemas())
+    CHECKED["wrong resources of Strimzi refused"] += 1
