@@ -1,8 +1,11 @@
 """The ways to page that APIs have, each as a declared model: from an answer to the next request.
 
 A list that is paged by number or offset moves under who reads it: rows slide past the reader when
-one before them goes. `moves` says so; the reader then reads until it has all (`connectors.rest.
-reader`). What a page tells of the next one is never trusted further than the host.
+one before them goes, or changes where the order is that of change. So does one whose token or
+address holds a number or an offset, which nobody can tell from outside: an address is believed to
+hold still only where it is declared so. `moves` says it; the reader then reads until it has all
+(`connectors.rest.reader`). What a page tells of the next one is never trusted further than the
+host.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -36,14 +39,18 @@ class _Paginator(BaseModel):
     """`limit_param` asks for as many rows a page as the connector file's `page.size` says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    moves: ClassVar[bool] = False
+
+    limit_param: Name | None = None
+
+    @property
+    def moves(self) -> bool | None:
+        """Whether rows may slide past; None: where its tokens count (`counts`)."""
+        return False
 
     @property
     def rows_total_path(self) -> str | None:
         """Where an answer tells how many rows the list has."""
         return None
-
-    limit_param: Name | None = None
 
     def first(self, ask: Ask, page_size: int) -> Ask:
         """Return the request of the first page."""
@@ -76,10 +83,13 @@ class _Counted(_Paginator):
     truth value, or to a next page that is null at the end; `total_path` to the number of all rows.
     """
 
-    moves: ClassVar[bool] = True
-
     has_more_path: Path | None = None
     total_path: Path | None = None
+
+    @property
+    def moves(self) -> bool | None:
+        """Always."""
+        return True
 
     @property
     def rows_total_path(self) -> str | None:
@@ -138,7 +148,19 @@ class Offset(_Counted):
         return ask.having(self.offset_param, offset, in_body=in_body), digest_of(rows)
 
 
-class Cursor(_Paginator):
+class _Followed(_Paginator):
+    """Pages that lead to the next. `slides`: what leads there stands for a number or an offset."""
+
+    slides: bool | None = None
+    total_path: Path | None = None
+
+    @property
+    def rows_total_path(self) -> str | None:
+        """As declared."""
+        return self.total_path
+
+
+class Cursor(_Followed):
     """A token of each answer asks for the next page.
 
     `absent_is_end`: the last answer lacks the token; without it, it is null or empty there, and
@@ -149,6 +171,11 @@ class Cursor(_Paginator):
     cursor_path: Path
     cursor_param: Name = "cursor"
     absent_is_end: bool = False
+
+    @property
+    def moves(self) -> bool | None:
+        """As declared."""
+        return self.slides
 
     def following(self, ask: Ask, rows: Sequence[Any], response: Response, url: str) -> Next:
         """The page of the token."""
@@ -163,7 +190,16 @@ class Cursor(_Paginator):
         return ask.having(self.cursor_param, token, in_body=ask.body is not None), text
 
 
-class JsonLink(_Paginator):
+class _Linked(_Followed):
+    """Pages behind addresses, of which only the vendor can say what they hold."""
+
+    @property
+    def moves(self) -> bool | None:
+        """Unless declared otherwise."""
+        return self.slides is not False
+
+
+class JsonLink(_Linked):
     """An address in each answer leads to the next page. It never leaves the host."""
 
     type: Literal["json_link"]
@@ -180,7 +216,7 @@ class JsonLink(_Paginator):
         return _at_address(ask, link, url)
 
 
-class HeaderLink(_Paginator):
+class HeaderLink(_Linked):
     """The `Link` header of each answer leads to the next page (RFC 8288). Never off the host."""
 
     type: Literal["header_link"]
@@ -223,6 +259,12 @@ Paginator = Annotated[
     SinglePage | PageNumber | Offset | Cursor | JsonLink | HeaderLink | Keyset,
     Field(discriminator="type"),
 ]
+
+
+def counts(position: Hashable, *, pages: int, rows: int, page_size: int) -> bool:
+    """Whether what asks for the next page is a number of those before it, or of their rows."""
+    numbers = {pages, rows, pages * page_size}
+    return position in {str(number + base) for number in numbers for base in (0, 1)}
 
 
 def read_count(response: Response, path: str) -> int:

@@ -2,13 +2,17 @@
 
 A complete scan is what the engine builds on. Pages by number or offset shift when a row before
 them goes, and a row slides past. So such a list is read again until it shows nothing new, or the
-rows that came are as many as it says it has. Pages behind a cursor, a link or a key hold still.
+rows that came are as many as it says it has. So is one behind addresses, unless they are declared
+to hold still, and one behind tokens that count. Pages behind other tokens or a key hold still.
+
+What changed since the scan began is not new in this sense: the bookmark never passes that moment,
+so the next poll reads it. A list that changes all the time can so be read to its end.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -34,7 +38,7 @@ from connectors.rest.declaration import (
     ObjectConfig,
     RateLimit,
 )
-from connectors.rest.paging import Paginator, read_count
+from connectors.rest.paging import Paginator, counts, read_count
 from connectors.rest.paths import at
 from connectors.rest.rows import flat, instant, select
 from connectors.toolkit.faults import (
@@ -109,6 +113,7 @@ class Api:
             self.page_size,
         )
         paging = Paging(endpoint.path)
+        shown = number = 0
         while ask is not None:
             response = await self._send(ask, absent_ok=absent_ok)
             self.allowance.check(response.headers)
@@ -116,8 +121,16 @@ class Api:
                 return
             rows = self._rows(endpoint, response)
             following = paginator.following(ask, rows, response, self.url)
+            shown, number = shown + len(rows), number + 1
             total = paginator.rows_total_path
-            yield _Part(rows, response, None if total is None else read_count(response, total))
+            yield _Part(
+                rows,
+                response,
+                None if total is None else read_count(response, total),
+                moves=paginator.moves is None
+                and following is not None
+                and counts(following[1], pages=number, rows=shown, page_size=self.page_size),
+            )
             if following is None:
                 return
             ask, position = following
@@ -153,30 +166,48 @@ class Api:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A page of raw rows; `total` where the list tells how many there are."""
+    """A page of raw rows; `total` where the list tells how many there are.
+
+    `moves`: its token is a number of pages or rows.
+    """
 
     rows: list[Any]
     response: Response
     total: int | None
+    moves: bool
 
 
 class Passes:
     """How often a list is read in one scan: once, or until it has shown all it has."""
 
-    def __init__(self, moves: bool) -> None:
-        self._moves = moves
+    def __init__(self, moves: bool | None) -> None:
+        """`moves`: whether rows may slide past; None: where a page says so."""
+        self._moves = bool(moves)
         self._before: set[str] | None = None
         self._number = 0
         self._begin()
 
     def _begin(self) -> None:
         self._ids: set[str] = set()
+        self._changed: set[str] = set()
         self._pages = 0
         self._totals: set[int | None] = set()
 
-    def see(self, ids: set[str], total: int | None) -> None:
-        """Note a page: the ids of its rows, and how many the list says it has."""
+    def see(
+        self,
+        ids: set[str],
+        total: int | None,
+        *,
+        changed: Collection[str] = (),
+        moves: bool = False,
+    ) -> None:
+        """Note a page: the ids of its rows, and how many the list says it has.
+
+        `changed`: ids of those that changed since the first pass began.
+        """
         self._ids |= ids
+        self._changed.update(changed)
+        self._moves |= moves
         self._pages += 1
         self._totals.add(total)
 
@@ -195,10 +226,13 @@ class Passes:
 
     @property
     def _is_whole(self) -> bool:
-        """Nothing can have slid past: one answer, as many rows as there are, or nothing new."""
-        if self._pages <= 1 or self._totals == {len(self._ids)}:
+        """Nothing can have slid past: one answer, as many rows as there are, or nothing new.
+
+        Where rows came meanwhile, as many may have gone: the number of rows proves nothing.
+        """
+        if self._pages <= 1 or (self._totals == {len(self._ids)} and not self._changed):
             return True
-        return self._before is not None and self._ids <= self._before
+        return self._before is not None and self._ids - self._changed <= self._before
 
 
 class RestReader:
@@ -254,11 +288,14 @@ class RestReader:
         self, endpoint: Endpoint, words: Words, parent: str | None
     ) -> AsyncIterator[Page]:
         passes = Passes((endpoint.paginator or self._api.paginator).moves)
+        began_at: datetime | None = None
         while passes.are_due(endpoint.path):
             async for part in self._api.pages(endpoint, words, absent_ok=parent is not None):
                 rows = [self._row(row, parent) for row in part.rows]
                 page = self._rows.page(rows, part.response.server_at)
-                passes.see(ids_of(page), part.total)
+                began_at = began_at or page.server_at
+                changed = {row.id for row in page.rows if _is_since(row.modified_at, began_at)}
+                passes.see(ids_of(page), part.total, changed=changed, moves=part.moves)
                 yield page
 
     def _row(self, raw: Any, parent: str | None) -> Any:
@@ -283,8 +320,13 @@ class RestReader:
             async for part in self._api.pages(feed, words):
                 page = _read_deletions(part.rows, feed, self._rows)
                 ids = {deletion.id for deletion in page.deletions}
-                passes.see(ids | {row.id for row in page.unreadable}, part.total)
+                ids |= {row.id for row in page.unreadable}
+                passes.see(ids, part.total, moves=part.moves)
                 yield page
+
+
+def _is_since(changed_at: datetime | None, moment: datetime | None) -> bool:
+    return changed_at is not None and moment is not None and changed_at >= moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +343,7 @@ class Parents:
         while passes.are_due(self.endpoint.path):
             async for part in api.pages(self.endpoint, {SINCE: None}):
                 keys = [key for row in part.rows if (key := self._key(row)) is not None]
-                passes.see(set(keys), part.total)
+                passes.see(set(keys), part.total, moves=part.moves)
                 found |= dict.fromkeys(keys)
         return list(found)
 

@@ -115,7 +115,7 @@ class Counted(_Model):
     """Pages by number, or by the number of rows before them.
 
     An answer may tell how many pages and rows there are, at paths or in headers; whether there are
-    more; and the number of the next page, null on the last.
+    more; and the number of the next page or its address, null on the last.
     """
 
     type: Literal["page", "offset"]
@@ -125,6 +125,7 @@ class Counted(_Model):
     total_path: Path | None = None
     more_path: Path | None = None
     next_path: Path | None = None
+    link_path: Path | None = None
     pages_header: str | None = None
     total_header: str | None = None
 

@@ -67,7 +67,10 @@ async def moving_pages(bench: Bench) -> None:
         raise BrokenClauseError("nothing was asked after the first page")
     texts = bench.account.texts(bench.obj)
     if lost := sorted(texts.keys() - bench.held().keys()):
-        raise BrokenClauseError(f"rows slid past: {', '.join(lost)}")
+        raise BrokenClauseError(
+            f"rows slid past: {', '.join(lost)}; the list is to be read again until it shows "
+            "nothing new, as rest.yaml has it with `slides: true` of the paginator"
+        )
 
 
 @clause(

@@ -254,11 +254,14 @@ class DocumentedApi(Account):
                     )
                     if name is not None
                 }
+                target = at.next_of(paging)
+                link = request.rel_url.update_query({paging.param: str(target)})
                 for path, value in (
+                    (paging.link_path, None if target is None else link.raw_path_qs),
                     (paging.pages_path, at.pages),
                     (paging.total_path, len(at.found)),
                     (paging.more_path, at.has_more),
-                    (paging.next_path, at.next_of(paging)),
+                    (paging.next_path, target),
                 ):
                     body = body if path is None else put(body, path, value)
                 return body, headers

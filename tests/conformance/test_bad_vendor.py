@@ -71,15 +71,15 @@ DECLARED: Final[dict[str, tuple[str, str, str, str]]] = {
     "changes": ("harvest", "expense", "[updated_at, created_at]}", "[updated_at], format: date}"),
     "moving pages": (
         "harvest", "expense", "{type: json_link, next_url_path: links.next, limit_param: per_page}",
-        "{type: cursor, cursor_path: links.next, cursor_param: page, limit_param: per_page}",
+        "{type: json_link, next_url_path: links.next, limit_param: per_page, slides: false}",
     ),
 }  # fmt: skip
 """Clause, and what a declaration says for what the API documents: system, object, right, wrong."""
 NUMBERED: Final = (
     "{type: link, path: links.next, token_param: cursor}",
-    "{type: page, param: page, next_path: links.next}",
+    "{type: page, param: page, link_path: links.next}",
 )
-"""How an API documents pages that it counts, and tells the number of the next."""
+"""How an API documents pages that it counts, and tells the address of the next."""
 
 
 def broken(

@@ -42,6 +42,14 @@ PAGINATORS: Final[Mapping[str, str]] = {
     "json_link": "{type: json_link, next_url_path: links.next}",
     "json_link_relative": "{type: json_link, next_url_path: links.relative}",
     "header_link": "{type: header_link}",
+    "json_link_of_pages": "{type: json_link, next_url_path: links.page}",
+    "json_link_of_rows": "{type: json_link, next_url_path: links.page, total_path: meta.total}",
+    "json_link_declared": "{type: json_link, next_url_path: links.next, slides: false}",
+    "header_link_of_pages": "{type: header_link, links_next_key: page}",
+    "cursor_of_pages": "{type: cursor, cursor_path: meta.page, cursor_param: page}",
+    "cursor_of_rows": "{type: cursor, cursor_path: meta.offset, cursor_param: offset}",
+    "cursor_in_disguise":
+        "{type: cursor, cursor_path: meta.hidden, cursor_param: hidden, slides: true}",
     "keyset": "{type: keyset, value_path: id, param: since_id}",
 }  # fmt: skip
 
@@ -119,6 +127,7 @@ class Visits:
         since = query.get("since", "")
         rows = [row for row in self.rows if row["changed_at"] >= since]
         start = self._start(query, rows)
+        number = start // self.page + 1
         shown = rows[start : start + self.page]
         after = start + len(shown)
         has_more = after < len(rows)
@@ -130,11 +139,15 @@ class Visits:
                 "pages": -(-len(rows) // self.page),
                 "total": len(rows),
                 "after": _token(shown) if has_more else None,
+                "page": number + 1 if has_more else None,
+                "offset": after if has_more else None,
+                "hidden": f"h{after}" if has_more else None,
             },
         }
         body["links"] = {
             "next": f"{request.scheme}://{request.host}{link}" if link else None,
             "relative": link,
+            "page": str(request.rel_url.update_query(page=number + 1)) if has_more else None,
         }
         if has_more:
             body["paging"] = {"next": {"after": _token(shown)}}
@@ -143,7 +156,10 @@ class Visits:
             return answer
         headers = {"Date": self.now.strftime("%a, %d %b %Y %H:%M:%S GMT")}
         if target := answer["links"].get("next"):
-            headers["Link"] = f'</v1/visits>; rel="first", <{target}>; rel="next"'
+            page = answer["links"].get("page")
+            headers["Link"] = (
+                f'</v1/visits>; rel="first", <{target}>; rel="next", <{page}>; rel="page"'
+            )
         return web.Response(
             text=json.dumps(answer), content_type="application/json", headers=headers
         )
@@ -155,6 +171,8 @@ class Visits:
             return int(query["p"]) * self.page
         if "offset" in query:
             return int(query["offset"])
+        if "hidden" in query:
+            return int(query["hidden"].removeprefix("h"))
         after = query.get("after") or query.get("cursor") or query.get("since_id") or "0"
         return sum(row["id"] <= int(after) for row in rows)
 

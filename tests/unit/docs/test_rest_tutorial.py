@@ -36,8 +36,8 @@ def test_the_connector_file_polls_both_objects(folder: Path) -> None:
     async def answer(request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == "Bearer t0ken"
         rows = items[request.path]
-        at = int(request.query.get("page_token", "0"))
-        following = str(at + 1) if at + 1 < len(rows) else None
+        at = int(request.query.get("page_token", "after-0").removeprefix("after-"))
+        following = f"after-{at + 1}" if at + 1 < len(rows) else None
         return web.json_response({"items": rows[at : at + 1], "next": following})
 
     async def read() -> dict[str, list[str]]:
