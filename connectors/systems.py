@@ -10,7 +10,7 @@ names, which hold no code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib import import_module
@@ -143,10 +143,12 @@ class Systems:
         text = read_text(folder / FILE, file)
         roles = self._rows_of_roles(config, text, file)
         others = {
-            other: _config(self._folder(other), other)[1].ids
+            other: _config(self._folder(other), other)[1]
             for other in config.referring(roles).referred & set(self.names()) - {config.system}
         }
-        system = load_system(text, contracts, others, file, roles=roles)
+        ids = {other: each.ids for other, each in others.items()}
+        system = load_system(text, contracts, ids, file, roles=roles)
+        _require_kinds(config, {**others, config.system: config}, text, file)
         if system.name != name:
             raise ConfigError(
                 f"{file}: system is {system.name}, and its folder is {name}",
@@ -223,6 +225,28 @@ class Systems:
                 f"the package of system {name} cannot be read: {package!a}: {type(error).__name__}",
                 hint=f"an entry point of the group {ENTRY_POINTS} names the package of a folder",
             ) from error
+
+
+def _require_kinds(
+    config: SystemConfig, systems: Mapping[str, SystemConfig], text: str, file: str
+) -> None:
+    """Raises ConfigError where a rule refers to a kind of rows that a system has not."""
+    problems = []
+    for namespace, place in config.namespaces.items():
+        name, _, kind = namespace.partition(":")
+        if name not in systems or kind in (kinds := systems[name].kinds):
+            continue  # a role, of which the rows were looked for
+        near = get_close_matches(kind, kinds, n=1)
+        asked = f", did you mean {name}:{near[0]}" if near else ""
+        told = f"no object of {name} is of kind {kind}{asked}"
+        problems.append(f"{file}: line {line_of(text, place)}: {namespace}: {told}")
+    if problems:
+        raise ConfigError(
+            "; ".join(problems),
+            problems=problems,
+            hint="correct the kind; one whose rows only others name, and no list or table of its "
+            "own shows, stands in `embedded` of its system's mapping.yaml",
+        )
 
 
 def packaged_landscape() -> Landscape:

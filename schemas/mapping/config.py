@@ -316,12 +316,14 @@ class SystemConfig(_Model):
 
     `vendor` is another system whose code polls and writes this one too. `ids` is the form of the
     system's own ids, wherever they are written: in its rows, and in those of other systems.
+    `embedded` are kinds of rows that are captured by themselves nowhere, and only referred to.
     """
 
     system: SystemName
     vendor: SystemName | None = None
     ids: IdForm = IdForm.PLAIN
     capture: Capture
+    embedded: tuple[Name, ...] = ()
     objects: dict[ObjectName, ObjectConfig]
 
     @property
@@ -341,6 +343,11 @@ class SystemConfig(_Model):
             for namespace in (rule.source_id, rule.of)
             if namespace
         }
+
+    @property
+    def kinds(self) -> set[str]:
+        """Kinds of rows that a rule may refer to."""
+        return {*self.embedded, *(obj.kind for obj in self.objects.values())}
 
     def made_of(self, entity: str) -> list[str]:
         """Return the kinds of its rows that a canonical entity is made from."""

@@ -94,6 +94,14 @@ def test_the_folder_that_is_made_wrong_is_sound(tmp_path: Path) -> None:
         connector.source.reader(obj, connector.system.contract(obj))
 
 
+def test_rows_that_only_others_name_are_referred_to_where_they_are_declared(tmp_path: Path) -> None:
+    file = "mapping.yaml"
+    folder = folder_with(tmp_path, file, 'acme:role"', 'acme:desk"')
+    text = (folder / file).read_text()
+    (folder / file).write_text(text.replace("capture: polled", "capture: polled\nembedded: [desk]"))
+    read(folder)
+
+
 M, R, P = "mapping.yaml", "avro/role.avsc", "avro/person.avsc"
 # What is replaced, with what, what stands in the line that is told, and what is said of it.
 WRONG: list[tuple[str, str, str, str, str]] = [
@@ -138,6 +146,9 @@ WRONG: list[tuple[str, str, str, str, str]] = [
     ),
     (M, "{from: name, text: trim}", "[name]", " name: [", "name: Input should be a valid dict"),
     (M, 'of: "acme:role"', 'of: "acme"', "acme", "is not <system>:<kind>"),
+    (M, "acme:role", "acme:rol", "acme:rol", "is of kind rol, did you mean acme:role"),
+    (M, "acme:role", "acme:desk", "acme:desk", "no object of acme is of kind desk"),
+    (M, "acme:role", "float:prson", "float:prson", "kind prson, did you mean float:person"),
     (M, "mint: correlation, of", "mint: coral, of", "coral", "mint: Input should be"),
     (M, 'correlation, of: "acme:role",', "correlation,", "correlation,", "`of` belongs to a mint"),
     (M, "required: [name]", "absent: [name]", "entity: role", "role.name is mapped twice"),
