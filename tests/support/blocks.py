@@ -28,6 +28,8 @@ SHELL: Final = "sh"
 NEEDS: Final = {
     "": "tests/unit/docs/test_blocks.py",
     "bash": "tests/unit/docs/test_completion.py",
+    "zsh": "tests/unit/docs/test_completion.py",
+    "fish": "tests/unit/docs/test_completion.py",
     "kept": "tests/docs/conftest.py",
     "demo": "tests/docs/test_demo_blocks.py",
     "minutes": "tests/docs/test_blocks.py",
