@@ -9,7 +9,7 @@ PYTEST = $(BIN)/python -m pytest -m "not crash" --durations=15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo wheel picture test test-parts test-engine test-story test-unit test-connectors \
+.PHONY: help setup demo wheel picture picture-superset test test-parts test-engine test-story test-unit test-connectors \
 	test-property conformance docs site prove-bi alerts verify-deploy outside properties mutants crash seeds fuzz check format \
 	bench bench-pipeline bench-latency bench-latency-database bench-idle bench-sizes bench-read-model profile clean
 
@@ -39,6 +39,10 @@ wheel: $(READY) ## Build the package into dist/
 
 picture: $(READY) ## Run the demo and draw its end (docs/images/demo.svg)
 	@$(BIN)/psastream demo --picture docs/images/demo.svg $(ARGS)
+
+picture-superset: $(READY) ## Take the picture of the dashboard of the BI tutorial (docs/images/superset.png)
+	@PSASTREAM_TEST_REQUIRE_REAL=1 PSASTREAM_TEST_PICTURE=docs/images/superset.png \
+		$(PYTEST) tests/bi/test_tutorial.py
 
 test: $(READY) ## Run all tests but those of `make crash` (ARGS="-k name")
 	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j6 \

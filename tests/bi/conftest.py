@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import pytest
+import requests
 
 from psastream.exits import Exit
 from psastream.read_model.status import read_status
@@ -63,6 +64,14 @@ def sums(rows: Iterable[tuple[tuple[str, ...], Decimal | None]]) -> dict[tuple[s
         if value is not None:
             found[key] += value
     return dict(found)
+
+
+def is_healthy(url: str) -> bool:
+    """Whether a Superset answers."""
+    try:
+        return requests.get(f"{url}/health", timeout=5).ok
+    except requests.RequestException:
+        return False
 
 
 def at_two_digits(found: Sums) -> Sums:

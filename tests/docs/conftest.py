@@ -27,7 +27,7 @@ def first_hour(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptDemo]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """An empty folder that has the connectors and the local data of the checkout."""
-    for name in ("connectors", ".psastream"):
+    """An empty folder that has connectors, environment and local data of the checkout."""
+    for name in ("connectors", ".psastream", ".venv"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
     return tmp_path

@@ -32,6 +32,7 @@ NEEDS: Final = {
     "fish": "tests/unit/docs/test_completion.py",
     "kept": "tests/docs/conftest.py",
     "demo": "tests/docs/test_demo_blocks.py",
+    "bi": "tests/bi/test_tutorial.py",
     "minutes": "tests/docs/test_blocks.py",
     "checkout": "tests/docs/test_package.py",
     "package": "tests/docs/test_package.py",
@@ -123,6 +124,26 @@ def write_files(page: str, folder: Path) -> None:
             file.write_text(text)
 
 
+def not_printed(page: str, printed: str, *, but: str = "") -> list[str]:
+    """The answers that a page shows which are not in what was printed, ends of lines aside.
+
+    An answer belongs to the commands above it: those to commands that need `but` are left out.
+    """
+    shown: list[str] = []
+    need = ""
+    for _, language, word, text in fences(REPOSITORY / page):
+        if language == SHELL:
+            need = word
+        elif (language, word) == ("text", "") and not (but and need == but):
+            shown.append(text)
+    lines = _stripped(printed)
+    return [text for text in shown if _stripped(text) not in lines]
+
+
+def _stripped(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
 @dataclass
 class Shell:
     """Runs commands as they are printed.
@@ -142,7 +163,7 @@ class Shell:
         if command.startswith("export "):
             self._export(command)
             return ""
-        if command.startswith(". "):
+        if command.startswith((". ", "cd ")):
             self.begin += f"\n{command}"
             return ""
         done = subprocess.run(
@@ -181,7 +202,7 @@ class Shell:
             assert found is not None, f"nothing that was printed is like {word[0]}"
             return found[0]
 
-        return re.sub(r"[\w:|.-]*…[\w:|.-]*", fill, command)
+        return re.sub(r"[\w:|.-]*(?:…[\w:|.-]*)+", fill, command)
 
     @property
     def _environment(self) -> dict[str, str]:

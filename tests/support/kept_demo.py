@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,13 @@ class KeptDemo:
     def addresses(self) -> Mapping[str, str]:
         lines = self.printed.partition(STAYS_UP)[2].splitlines()[1:]
         return {name.strip(): at for name, _, at in (line.rpartition(" ") for line in lines)}
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What the shell that it prepares exports."""
+        lines = (self.data_dir / "env.sh").read_text().splitlines()
+        words = (word for line in lines for word in shlex.split(line.removeprefix("export ")))
+        return dict(word.split("=", 1) for word in words)
 
     def end(self) -> int:
         """Press Ctrl-C; the exit code."""
