@@ -264,18 +264,23 @@ def test_a_key_too_long_for_an_index_holds_up_no_other(
     assert store.unreadable(live) == []
 
 
-@pytest.fixture
-def mortal_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[KafkaSettings, list[Any]]]:
-    """A broker in this process with a role in it; it ends when the list is cleared."""
-    monkeypatch.setattr(following, "IDLE_S", 0.5)
-    producer = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1})
+def mock_broker(*, rtt_ms: int = 0) -> tuple[KafkaSettings, list[Any]]:
+    """Return a broker in this process with a role in it; it ends when the list is cleared."""
+    producer = Producer(
+        {"bootstrap.servers": "none", "test.mock.num.brokers": 1, "test.mock.broker.rtt": rtt_ms}
+    )
     [broker] = producer.list_topics().brokers.values()
     sent = message(ROLES, 0, "a", {"id": "a"})
     producer.produce(ROLES.name, sent.value(), sent.key())
     assert producer.flush(10) == 0
-    owners = [producer]
-    del producer
-    yield KafkaSettings(bootstrap_servers=f"{broker.host}:{broker.port}"), owners
+    return KafkaSettings(bootstrap_servers=f"{broker.host}:{broker.port}"), [producer]
+
+
+@pytest.fixture
+def mortal_broker(monkeypatch: pytest.MonkeyPatch) -> tuple[KafkaSettings, list[Any]]:
+    """A broker that a test may end."""
+    monkeypatch.setattr(following, "IDLE_S", 0.5)
+    return mock_broker()
 
 
 def followed(
@@ -340,16 +345,18 @@ def test_a_generation_is_not_noted_as_followed_while_the_broker_is_away(
 
 
 def test_a_fill_whose_broker_goes_away_says_so_and_ends(
-    store: Store,
-    live: Generation,
-    mortal_broker: tuple[KafkaSettings, list[Any]],
-    monkeypatch: pytest.MonkeyPatch,
+    store: Store, live: Generation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "BATCH", 1)  # there is more to come when it goes away
+    monkeypatch.setattr(following, "IDLE_S", 0.5)
     monkeypatch.setattr(offsets, "METADATA_TIMEOUT_S", 2.0)
-    kafka, owners = mortal_broker
+    kafka, owners = mock_broker(rtt_ms=300)  # it goes away before anything has come
     doubts: list[str] = []
     until_s = time.monotonic() + 120.0
+
+    def is_wanted() -> bool:
+        owners.clear()
+        return time.monotonic() < until_s
+
     with pytest.raises(BrokerUnavailableError):
         fill(
             store,
@@ -358,8 +365,7 @@ def test_a_fill_whose_broker_goes_away_says_so_and_ends(
             "any",
             {SCHEMA_ID: value_schema(ROLES)}.__getitem__,
             metrics=ReadModelMetrics(CollectorRegistry()),
-            is_wanted=lambda: time.monotonic() < until_s,
-            tell=lambda rows: owners.clear(),
+            is_wanted=is_wanted,
             doubt=lambda error: doubts.append(error.detail),
         )
     assert kafka.bootstrap_servers in doubts[0]
