@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from importlib.resources import files
 from typing import Final
 
@@ -25,6 +26,7 @@ PAY_PREFIX: Final = "pay_"
 """Views for the role that may see what people cost; row-level security of the tables decides."""
 _LIKE: Final = "-- like: "
 _LANDING: Final = re.compile(r"\blanding\.")
+_VIEW: Final = re.compile(rf"\b{SCHEMA}\.(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,13 @@ class StarView:
 
 @cache
 def star_views() -> tuple[StarView, ...]:
-    """Return the star schema: dimensions first, for facts are made of them."""
+    """Return the star schema: each view after those that it is made of."""
     folder = files("psastream.read_model") / "star"
-    found = sorted(file.name for file in folder.iterdir() if file.name.endswith(SUFFIX))
-    return tuple(
-        parse_star(name.removesuffix(SUFFIX), (folder / name).read_text()) for name in found
-    )
+    names = sorted(file.name for file in folder.iterdir() if file.name.endswith(SUFFIX))
+    found = {name: parse_star(name, (folder / f"{name}{SUFFIX}").read_text())
+             for name in (each.removesuffix(SUFFIX) for each in names)}  # fmt: skip
+    made_of = {name: set(_VIEW.findall(view.query)) for name, view in found.items()}
+    return tuple(found[name] for name in TopologicalSorter(made_of).static_order())
 
 
 def parse_star(name: str, text: str) -> StarView:

@@ -44,7 +44,7 @@ from tests.support.dashboards import (
 )
 from tests.support.eventually import eventually
 from tests.support.kept_demo import KeptDemo
-from tests.support.read_model import differences
+from tests.support.read_model import differences, joined
 
 pytestmark = pytest.mark.stack
 
@@ -133,6 +133,18 @@ def test_the_read_model_holds_what_the_topics_hold(kept_demo: KeptDemo) -> None:
             "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'psa_landing_%'"
         ).fetchone() or ("",)
         assert differences(connection, schema, tables, kafka, registry) == {}
+        unlike = {
+            name: found for name, found in joined(connection).items() if found[0] or not found[1]
+        }
+        assert unlike == {}
+        blocked = "SELECT project_ref, currency, sum(seconds), sum({}) FROM {} GROUP BY 1, 2"
+        assert set(
+            connection.execute(blocked.format("amount", "psa.blocked_time")).fetchall()
+        ) == set(
+            connection.execute(
+                blocked.format("amount", "psa.fact_billing WHERE state = 'blocked'")
+            ).fetchall()
+        )
         margins = connection.execute(
             "SELECT currency, sum(margin) FROM psa.margin_by_project_month"
             " GROUP BY currency ORDER BY currency"

@@ -38,6 +38,7 @@ from tests.support.read_model import (
     any_rows,
     as_user,
     asked,
+    joined,
     load,
     message,
     own_database,
@@ -414,6 +415,30 @@ def test_a_view_has_the_columns_that_its_file_explains(
         assert found == [(it.name, f"{it.unit}: {it.meaning}") for it in view.columns]
 
 
+def test_ids_of_facts_are_those_of_dimensions(store: Store, live: Generation) -> None:
+    rows = {
+        "psa.resource": [
+            {"id": "p", "resource_id": "res-1", "name": "Ada", "address_id": "adr"},
+        ],
+        "psa.status.project": [{"project_id": "eng-1-DE", "customer_id": "cus-1"}],
+        "psa.status.customer": [{"customer_id": "cus-1"}],
+        "psa.project": [{"id": "psa:project:1", "project_id": "eng-1-DE"}],
+        "psa.status.billing": [
+            {"project_ref": "psa:project:1", "currency": "EUR", "state": "blocked"}
+        ],
+        "psa.time_entry": [
+            {"id": "t", "project_ref": "psa:project:1", "resource_id": "adr", "seconds": 60,
+             "work_on": date(2026, 3, 2), "status": "approved", "is_billable": True,
+             "currency": "EUR"},
+        ],
+    }  # fmt: skip
+    load(store, live, rows)
+    found = joined(store.connection)
+    for view in ("fact_time_entry", "pay_time_entry", "fact_blocked_time", "bridge_address"):
+        assert found[f"{view}.resource_id"] == (0, 1), view
+    assert found["fact_time_entry.project_id"] == found["fact_time_entry.customer_id"] == (0, 1)
+
+
 RATES: dict[str, int | None] = {
     "a": 60, "b": 60, "c": 60, "seat": 60, "cheap": 1, "other": 2, "free": 0, "rateless": None,
 }  # fmt: skip
@@ -459,12 +484,15 @@ PAY: dict[str, Any] = {
         for ref, worked in WORKED.items()
     ],
     "psa.time_entry": [
-        {"id": f"{ref}{number}", "project_ref": ref, "resource_id": person, "seconds": seconds,
-         "status": "approved", "currency": "EUR", "cost_rate": RATES[person]}
+        {"id": f"{ref}{number}", "project_ref": ref, "seconds": seconds,
+         "resource_id": {"seat": "desk"}.get(person, person), "status": "approved",
+         "currency": "EUR", "cost_rate": RATES[person]}
         for ref, worked in WORKED.items()
         for number, (person, seconds) in enumerate(worked)
     ],
-    "psa.resource": [{"id": "s", "resource_id": "seat", "kind": "placeholder"}],
+    "psa.resource": [
+        {"id": "s", "resource_id": "seat", "kind": "placeholder", "address_id": "desk"}
+    ],
     "psa.status.project": [{"project_id": ref, "budget_cost": COSTS[ref]} for ref in WORKED],
     "psa.status.assignment": [
         {"id": f"{ref}{number}", "project_id": ref, "resource_id": person, "status": "approved",

@@ -20,6 +20,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psastream.query.session import Session, dtypes_of
 from psastream.query.views import packaged_views
 from psastream.read_model.landing import KEY, LandingTable, as_csv, landed, landing_tables
+from psastream.read_model.star import SCHEMA, star_views
 from psastream.read_model.store import Generation, Store
 from runtime.kafka import KafkaSettings, read_compacted
 from runtime.registry import Registry
@@ -36,12 +37,19 @@ Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 
 AT: Final = datetime(2026, 3, 9, 12, tzinfo=UTC)
 SCHEMA_ID: Final = 7
+DIMENSIONS: Final = {
+    "resource_id": "dim_person",
+    "project_id": "dim_project",
+    "customer_id": "dim_customer",
+}
+"""Dimensions by the column of the views of which it has a row for each value."""
 POOLS: Final[Mapping[str, Sequence[Any]]] = {
     "project_id": ["eng-1-DE", "eng-1-FR", "psa:project:9", None],
     "project_ref": ["psa:project:1", "psa:project:2", "psa:project:9", None],
     "customer_id": ["cus-1", "cus-2", None],
     "engagement_id": ["eng-1", None],
-    "resource_id": ["res-1", "res-2", "res-3", None],
+    "resource_id": ["res-1", "res-2", "res-3", "adr-1", None],
+    "address_id": ["adr-1", "res-2", None],
     "role_ref": ["rm:role:1", None],
     "iso_week": ["2026-W01", "2026-W53", "2027-W01"],
     "period": ["2026-01", "2026-02"],
@@ -170,6 +178,22 @@ def message(
         value = frame(SCHEMA_ID, RecordCodec(value_schema(topic)).encode(row))
     [named] = encode_keys(1, [key])
     return Message(topic.name, partition, offset, named, value)
+
+
+def joined(connection: psycopg.Connection[Any]) -> dict[str, tuple[int, int]]:
+    """Return by view and column the ids that are in no dimension, and those that are in one."""
+    found = {}
+    for view in star_views():
+        names = {column.name for column in view.columns}
+        for column, dimension in DIMENSIONS.items():
+            if column not in names or view.name == dimension:
+                continue
+            query = f"""SELECT count(v.{column}) - count(d.{column}), count(d.{column})
+                        FROM {SCHEMA}.{view.name} AS v
+                        LEFT JOIN {SCHEMA}.{dimension} AS d USING ({column})"""
+            [row] = connection.execute(query).fetchall()
+            found[f"{view.name}.{column}"] = row
+    return found
 
 
 def differences(

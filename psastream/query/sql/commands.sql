@@ -10,7 +10,7 @@
 --   project | text | Name of the project. Null where the command is about none.
 --   customer_id | id | Canonical customer id. Null where no customer is known.
 --   customer | text | Name of the customer. Null where no customer is known.
---   amount | currency | Money the command moves. Null where it moves none.
+--   amount | currency | Money the command moves: of a time bill its time at bill rate, of a project its contract value. Add it up by kind and currency. Null where it moves none.
 --   currency | ISO 4217 | Currency of the amount.
 --   target_id | id | Id of the record inside the target. Null until the target has told it.
 --   error_code | code | Of a refusal, else null.

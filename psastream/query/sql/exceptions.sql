@@ -14,7 +14,7 @@
 --   project | text | Name of the project. Null where `project_id` is.
 --   customer_id | id | Canonical customer id. Null where no customer is concerned, or none known.
 --   customer | text | Name of the customer. Null where `customer_id` is.
---   amount | currency | Money that waits; adds up within a currency. Null where none does.
+--   amount | currency | What the refused command moves (of a project its contract value), or what is at stake on an invoice. Not the time that waits, which blocked_time has. Null where no money is concerned.
 --   currency | ISO 4217 | Currency of the amount.
 --   raised_at | instant | When it was opened.
 --   attempts | attempts | Attempts made at the refused command. Null where none was refused.

@@ -18,9 +18,18 @@ WITH each_person AS (
     ) AS cost,
     bool_or(t.cost_rate IS NOT NULL) AS is_priced
   FROM landing.time_entry AS t
-  LEFT JOIN psa.dim_person AS w ON w.resource_id = t.resource_id
+  LEFT JOIN psa.bridge_address AS a
+    ON
+      a.address_id = t.resource_id
+      AND CAST(date_trunc('week', t.work_on) AS date) + 6
+      BETWEEN coalesce(a.from_on, DATE '0001-01-01') AND coalesce(a.until_on, DATE '9999-12-31')
+  LEFT JOIN psa.dim_person AS w ON w.resource_id = coalesce(a.resource_id, t.resource_id)
   WHERE t.status = 'approved' AND t.seconds <> 0
-  GROUP BY t.project_ref, to_char(t.work_on, 'YYYY-MM'), t.currency, t.resource_id
+  GROUP BY
+    t.project_ref,
+    to_char(t.work_on, 'YYYY-MM'),
+    t.currency,
+    coalesce(a.resource_id, t.resource_id)
 ),
 worked AS (
   SELECT

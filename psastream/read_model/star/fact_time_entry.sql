@@ -1,26 +1,9 @@
--- Every time entry, as the PSA has it. What it cost is in pay_time_entry.
--- key: record_key
+-- Every time entry, as the PSA has it, with whose it is. What it cost is in pay_time_entry.
+-- like: time_entries
+-- key: project_ref, id
 -- columns:
 --   record_key | id | Project and source id: no two rows have the same.
---   id | id | Source id.
---   project_ref | id | Source id of the project.
---   project_id | id | Canonical project id; its source id where the project names no deal.
---   project | text | Name of the project. Null while no project of that id is known.
---   customer_id | id | Canonical customer id. Null where the project has none.
---   customer | text | Name of the customer. Null where the project has none.
---   is_internal | true, false | Whether the project names neither a deal nor a customer.
---   resource_id | id | Canonical resource id.
---   person | text | Full name. Null where nobody claims the address of the hours.
---   work_on | date | Day of the work, of the worker's calendar.
---   status | word | draft, submitted, approved or rejected.
---   is_billable | true, false | Whether it is to be billed.
---   hours | h | Time at 2 digits. Add up `seconds` instead.
---   seconds | s | Time, exactly; adds up.
---   bill_rate | currency an hour | What an hour is billed at. Null where none is known.
---   currency | ISO 4217 | Currency of the rate.
---   as_of | instant | When the source says the row changed.
 SELECT
-  t.record_key,
   t.id,
   t.project_ref,
   coalesce(s.project_id, t.project_ref) AS project_id,
@@ -28,7 +11,7 @@ SELECT
   p.customer_id,
   p.customer,
   p.is_internal,
-  t.resource_id,
+  coalesce(a.resource_id, t.resource_id) AS resource_id,
   w.person,
   t.work_on,
   t.status,
@@ -37,8 +20,14 @@ SELECT
   t.seconds,
   t.bill_rate,
   t.currency,
-  t.source_at AS as_of
+  t.source_at AS as_of,
+  t.record_key
 FROM landing.time_entry AS t
+LEFT JOIN psa.bridge_address AS a
+  ON
+    a.address_id = t.resource_id
+    AND CAST(date_trunc('week', t.work_on) AS date) + 6
+    BETWEEN coalesce(a.from_on, DATE '0001-01-01') AND coalesce(a.until_on, DATE '9999-12-31')
 LEFT JOIN landing.project AS s ON s.id = t.project_ref
 LEFT JOIN psa.dim_project AS p ON p.project_id = coalesce(s.project_id, t.project_ref)
-LEFT JOIN psa.dim_person AS w ON w.resource_id = t.resource_id
+LEFT JOIN psa.dim_person AS w ON w.resource_id = coalesce(a.resource_id, t.resource_id)

@@ -328,3 +328,92 @@ def test_exceptions_are_the_open_ones_the_most_money_first(world: World) -> None
         "eng-1-FR, for Abel [Ltd]",
         "",
     ]
+
+
+def entry(number: int, address: str, work_on: date, **values: Any) -> Mapping[str, Any]:
+    row = {"id": f"psa:time_entry:{number}", "project_ref": "psa:project:1", "work_on": work_on}
+    price = {"bill_rate": Decimal("100.0000"), "currency": "EUR", "is_billable": True}
+    return {**row, **price, "resource_id": address, "status": "approved", "seconds": 3000, **values}
+
+
+def test_time_is_of_who_claims_its_address_on_the_sunday_of_its_week(world: World) -> None:
+    people = [
+        {"id": "rm:person:1", "resource_id": "res-1", "name": "Ada", "address_id": "adr",
+         "starts_on": date(2024, 1, 1)},
+        {"id": "rm:person:2", "resource_id": "res-2", "name": "Bo", "address_id": "adr",
+         "starts_on": date(2026, 3, 4)},
+        {"id": "rm:person:3", "resource_id": "res-3", "name": "Cy", "address_id": "other"},
+    ]  # fmt: skip
+    entries = [
+        entry(1, "adr", date(2023, 5, 1)),
+        entry(2, "adr", date(2026, 3, 1)),
+        entry(3, "adr", date(2026, 3, 2)),  # the Monday of the week in which it changes hands
+        entry(4, "nobody's", date(2026, 3, 2)),
+        entry(5, "res-3", date(2026, 3, 2)),  # by the id of the person, not of an address
+    ]
+    rows = {"psa.resource": people, "psa.time_entry": entries}
+    found = world.answers(rows, "SELECT id, resource_id, person, project FROM time_entries")
+    assert sorted(found) == [
+        ("psa:time_entry:1", "res-1", "Ada", "Move DE"),
+        ("psa:time_entry:2", "res-1", "Ada", "Move DE"),
+        ("psa:time_entry:3", "res-2", "Bo", "Move DE"),
+        ("psa:time_entry:4", "nobody's", None, "Move DE"),
+        ("psa:time_entry:5", "res-3", "Cy", "Move DE"),
+    ]
+    found = world.answers(rows, "FROM addresses WHERE address_id = 'adr'")
+    assert found == [
+        ("adr", None, date(2026, 3, 3), "res-1", "Ada"),
+        ("adr", date(2026, 3, 4), None, "res-2", "Bo"),
+    ]
+
+
+def test_blocked_time_says_what_each_entry_waits_for(world: World) -> None:
+    day = date(2026, 3, 2)
+    state = {**FIRM["psa.status.project"][0], "erp_ref": "erp:project:1"}
+    waits = {"project_id": "eng-1-FR", "name": "Move FR", "reason": "no tax code"}
+    rows = {
+        "psa.status.project": [state, waits],
+        "psa.project": [
+            *FIRM["psa.project"], {"id": "psa:project:3", "project_id": "eng-1-FR"},
+        ],
+        "psa.status.billing": [
+            {"project_ref": ref, "currency": "EUR", "state": "blocked"}
+            for ref in ("psa:project:1", "psa:project:3")
+        ],
+        "psa.time_entry": [
+            entry(1, "a", day, project_ref="psa:project:3"),
+            entry(2, "a", day),
+            entry(3, "a", day, bill_rate=None),
+            entry(4, "a", day),  # as ready as can be
+            entry(5, "a", day, project_ref="psa:project:3", status="submitted"),
+            entry(6, "a", day, project_ref="psa:project:3", is_billable=False),
+            entry(7, "a", day),  # invoiced where it is: not its time is blocked
+            entry(8, "a", day, project_ref="psa:project:2"),  # has nothing that is blocked
+        ],
+        "psa.exception": [
+            {"exception_id": "erp:p", "kind": "upsert_project", "status": "open",
+             "natural_key": "erp:project:eng-1-FR", "amount": Decimal(5), "error_code": "no_tax",
+             "detail": "tax", "hint": "fill it in"},
+            {"exception_id": "rm:p", "kind": "upsert_project", "status": "open",
+             "natural_key": "rm:project:eng-1-FR"},
+            *(
+                {"exception_id": f"billing:psa:time_entry:{number}|{ref}", "status": "open",
+                 "kind": "billed_time_changed", "natural_key": f"psa:time_entry:{number}",
+                 "error_code": "billing.entry_gone"}
+                for number, ref in ((2, "psa:project:9"), (7, "psa:project:1"))
+            ),
+        ],
+    }  # fmt: skip
+    query = (
+        "SELECT id[-1:], reason, amount, exception_id, error_code, detail, hint FROM blocked_time"
+    )
+    amount = Decimal("83.333333")
+    assert sorted(world.answers(rows, query)) == [
+        ("1", "not_in_erp", amount, "erp:p", "no_tax", "tax", "fill it in"),
+        ("2", "invoiced_elsewhere", amount, "billing:psa:time_entry:2|psa:project:9",
+         "billing.entry_gone", None, None),
+        ("3", "no_price", None, None, None, None, None),
+    ]  # fmt: skip
+    del rows["psa.exception"]
+    [first, *_] = sorted(world.answers(rows, query))
+    assert first == ("1", "not_in_erp", amount, None, None, "no tax code", None)
