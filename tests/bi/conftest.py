@@ -57,6 +57,17 @@ def told(request: pytest.FixtureRequest) -> Iterator[Told]:
         yield Told(settings, demo.addresses["read model"])
 
 
+def booked(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return rows of utilization with a ratio, of the weeks in which the firm booked."""
+    found = list(rows)
+    weeks = [row["iso_week"] for row in found if row["total_seconds"]]
+    return [
+        row
+        for row in found
+        if row["utilization_ratio"] is not None and min(weeks) <= row["iso_week"] <= max(weeks)
+    ]
+
+
 def sums(rows: Iterable[tuple[tuple[str, ...], Decimal | None]]) -> dict[tuple[str, ...], Decimal]:
     """Add values up by key; a null adds nothing, and makes no key."""
     found: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.bi.conftest import CENT, DEADLINE_S, Sums, Told, at_two_digits, sums
+from tests.bi.conftest import CENT, DEADLINE_S, Sums, Told, at_two_digits, booked, sums
 from tests.support.bi_pages import blocks
 from tests.support.taps import installed
 
@@ -129,11 +129,7 @@ def test_utilization_by_week_is_that_of_the_sums(layer: Layer) -> None:
         year, week = row["iso_week"].split("-W")
         return (date.fromisocalendar(int(year), int(week), 1).isoformat(),)
 
-    rows = [
-        row
-        for row in layer.told.rows("psa.metric.utilization")
-        if row["utilization_ratio"] is not None
-    ]
+    rows = booked(layer.told.rows("psa.metric.utilization"))
     billable = sums((monday(row), Decimal(row["billable_seconds"])) for row in rows)
     available = sums((monday(row), row["available_hours"] * 3600) for row in rows)
     wanted = {key: billable[key] / available[key] for key in available}
@@ -156,3 +152,18 @@ def test_time_by_status_is_that_of_the_topics(layer: Layer) -> None:
         ((row["status"],), Decimal(row["seconds"])) for row in layer.told.rows("psa.time_entry")
     )
     assert found == at_two_digits(wanted)
+
+
+def test_time_by_person_has_everybodys_name(layer: Layer) -> None:
+    """A PSA names people by their addresses; the resource tool knows whose they are."""
+    names = {
+        row["address_id"]: row["name"]
+        for row in layer.told.rows("psa.resource")
+        if row["address_id"] is not None
+    }
+    wanted = sums(
+        ((names[row["resource_id"]],), Decimal(row["seconds"]))
+        for row in layer.told.rows("psa.time_entry")
+    )
+    assert len(wanted) > 5
+    assert layer.query("worked_seconds", "time_entry_row__person") == at_two_digits(wanted)

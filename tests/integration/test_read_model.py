@@ -380,6 +380,21 @@ def both(store: Store) -> Iterator[Callable[[StarView], tuple[list[Any], list[An
     """What a view answers in the read model, to the pay role, and in `psastream sql`."""
     random = Random(1)
     rows = {table.topic.name: any_rows(table.topic, 25, random) for table in TABLES}
+    rates = {"1": Decimal("100.0700"), "2": Decimal("99.0000"), "9": None}
+    for number, rate in rates.items():
+        ref, entry = f"psa:project:{number}", f"blocked:{number}"
+        rows["psa.status.billing"].append(
+            {"project_ref": ref, "currency": "EUR", "state": "blocked"}
+        )
+        rows["psa.time_entry"].append(
+            {"id": entry, "project_ref": ref, "resource_id": "adr-1", "work_on": date(2026, 3, 2),
+             "status": "approved", "is_billable": True, "seconds": -3001, "bill_rate": rate,
+             "currency": "EUR"}
+        )  # fmt: skip
+    rows["psa.exception"].append(
+        {"exception_id": "billing:blocked:2|psa:project:1", "status": "open",
+         "natural_key": "blocked:2", "kind": "billed_time_changed", "hint": "credit it"}
+    )  # fmt: skip
     generation = store.begin(TABLES, "both")
     load(store, generation, rows)
     store.go_live(generation, TABLES)

@@ -15,6 +15,7 @@
 --   available_hours | h | Hours of the working pattern less leave and holidays; adds up. Null while they are not known.
 --   utilization_ratio | ratio | `billable_hours` / `available_hours`. Neither add nor average it: of several rows it is sum(billable_seconds) / sum(available_hours * 3600), over those with available hours. Null where `ratio_reason` says why.
 --   ratio_reason | word | unknown_person, unknown_hours (no working pattern) or no_availability (nothing available in the week). Null where there is a ratio.
+--   is_booked_period | true, false | Whether the week lies between the first and the last one in which anybody has approved time. Rows begin with the employment: a ratio of several weeks is one of those alone.
 --   as_of | instant | The latest change that went in.
 SELECT
   resource_id,
@@ -30,6 +31,11 @@ SELECT
   u.available_hours,
   u.utilization_ratio,
   u.ratio_reason,
+  coalesce(
+    u.iso_week BETWEEN min(u.iso_week) FILTER (WHERE u.total_seconds <> 0) OVER ()
+    AND max(u.iso_week) FILTER (WHERE u.total_seconds <> 0) OVER (),
+    false
+  ) AS is_booked_period,
   u.as_of
 FROM psa.metric.utilization AS u
 LEFT JOIN people AS p USING (resource_id)

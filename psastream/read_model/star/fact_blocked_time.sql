@@ -2,41 +2,36 @@
 -- like: blocked_time
 -- key: project_ref, id
 -- columns:
-WITH why AS (
+WITH blocked AS (
   SELECT
-    t.id,
-    t.project_ref,
-    CASE
-      WHEN p.erp_ref IS NULL THEN 'not_in_erp'
-      WHEN e.exception_id IS NOT NULL THEN 'invoiced_elsewhere'
-      WHEN t.bill_rate IS NULL OR t.currency IS NULL THEN 'no_price'
-    END AS reason,
+    t.*,
+    p.erp_ref,
     p.reason AS project_reason,
-    CASE WHEN p.erp_ref IS NULL THEN o.exception_id ELSE e.exception_id END AS exception_id
+    CASE
+      WHEN p.erp_ref IS NULL
+        THEN (
+          SELECT min(x.exception_id COLLATE "C")
+          FROM psa.fact_exception AS x
+          WHERE x.project_id = t.project_id AND x.kind = 'upsert_project' AND x.amount IS NOT NULL
+        )
+      ELSE (
+        SELECT min(x.exception_id COLLATE "C")
+        FROM psa.fact_exception AS x
+        WHERE
+          x.natural_key = t.id
+          AND x.kind = 'billed_time_changed'
+          AND x.exception_id <> concat('billing:', t.id, '|', t.project_ref)
+      )
+    END AS exception_id
   FROM psa.fact_time_entry AS t
   LEFT JOIN psa.dim_project AS p ON p.project_id = t.project_id
-  LEFT JOIN (
-    SELECT project_id, min(exception_id COLLATE "C") AS exception_id
-    FROM psa.fact_exception
-    WHERE kind = 'upsert_project' AND amount IS NOT NULL
-    GROUP BY project_id
-  ) AS o ON o.project_id = t.project_id
-  LEFT JOIN (
-    SELECT t.id, t.project_ref, min(x.exception_id COLLATE "C") AS exception_id
-    FROM psa.fact_time_entry AS t
-    JOIN psa.fact_exception AS x
-      ON
-        x.natural_key = t.id
-        AND x.kind = 'billed_time_changed'
-        AND x.exception_id <> concat('billing:', t.id, '|', t.project_ref)
-    GROUP BY t.id, t.project_ref
-  ) AS e ON e.id = t.id AND e.project_ref = t.project_ref
   WHERE
     t.status = 'approved'
     AND t.is_billable
     AND t.seconds <> 0
     AND EXISTS (
-      SELECT 1 FROM landing.status_billing AS b
+      SELECT 1
+      FROM landing.status_billing AS b
       WHERE
         b.state = 'blocked'
         AND b.project_ref = t.project_ref
@@ -44,25 +39,32 @@ WITH why AS (
     )
 )
 SELECT
-  t.id,
-  t.project_ref,
-  t.project_id,
-  t.project,
-  t.customer_id,
-  t.customer,
-  t.resource_id,
-  t.person,
-  t.work_on,
-  w.reason,
-  t.hours,
-  t.seconds,
-  round(t.seconds * t.bill_rate / 3600, 6) AS amount,
-  t.currency,
-  w.exception_id,
+  b.id,
+  b.project_ref,
+  b.project_id,
+  b.project,
+  b.customer_id,
+  b.customer,
+  b.resource_id,
+  b.person,
+  b.work_on,
+  CASE
+    WHEN b.erp_ref IS NULL THEN 'not_in_erp'
+    WHEN b.exception_id IS NOT NULL THEN 'invoiced_elsewhere'
+    ELSE 'no_price'
+  END AS reason,
+  b.hours,
+  b.seconds,
+  round(b.seconds * b.bill_rate / 3600, 6) AS amount,
+  b.currency,
+  b.exception_id,
   x.error_code,
-  coalesce(x.detail, CASE WHEN w.reason = 'not_in_erp' THEN w.project_reason END) AS detail,
+  coalesce(x.detail, CASE WHEN b.erp_ref IS NULL THEN b.project_reason END) AS detail,
   x.hint
-FROM why AS w
-JOIN psa.fact_time_entry AS t ON t.id = w.id AND t.project_ref = w.project_ref
-LEFT JOIN psa.fact_exception AS x ON x.exception_id = w.exception_id
-WHERE w.reason IS NOT NULL
+FROM blocked AS b
+LEFT JOIN psa.fact_exception AS x ON x.exception_id = b.exception_id
+WHERE
+  b.erp_ref IS NULL
+  OR b.exception_id IS NOT NULL
+  OR b.bill_rate IS NULL
+  OR b.currency IS NULL

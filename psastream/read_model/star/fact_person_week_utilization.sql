@@ -16,6 +16,11 @@ SELECT
   u.available_hours,
   u.utilization_ratio,
   u.ratio_reason,
+  coalesce(
+    u.iso_week BETWEEN min(u.iso_week COLLATE "C") FILTER (WHERE u.total_seconds <> 0) OVER ()
+    AND max(u.iso_week COLLATE "C") FILTER (WHERE u.total_seconds <> 0) OVER (),
+    false
+  ) AS is_booked_period,
   u.as_of
 FROM landing.metric_utilization AS u
 LEFT JOIN psa.dim_person AS p ON p.resource_id = u.resource_id

@@ -170,6 +170,21 @@ def test_utilization_has_the_person_the_role_and_the_monday(world: World) -> Non
     ]
 
 
+def test_a_ratio_of_several_weeks_is_one_of_those_in_which_the_firm_booked(world: World) -> None:
+    """Rows begin with the employment, and go on to the week of today."""
+    booked = {"2026-W10": 3600, "2026-W12": 7200}
+    rows = [
+        {"resource_id": "res-1", "iso_week": f"2026-W{week:02d}",
+         "total_seconds": booked.get(f"2026-W{week:02d}", 0)}
+        for week in (9, 10, 11, 12, 13)
+    ]  # fmt: skip
+    query = "SELECT week FROM utilization_by_person_week WHERE is_booked_period"
+    found = world.answers({"psa.metric.utilization": rows}, query)
+    assert found == [("2026-W10",), ("2026-W11",), ("2026-W12",)]
+    idle = [{**row, "total_seconds": 0} for row in rows]
+    assert world.answers({"psa.metric.utilization": idle}, query) == []
+
+
 def test_a_person_with_two_rows_is_one_person(world: World) -> None:
     twice = [
         {"id": "rm:person:1", "resource_id": "res-1", "name": "Ada", "source_at": AT},
