@@ -22,7 +22,8 @@ from connectors.dispatch.journal import (
     read_told,
 )
 from psastream.landscape import read_firm
-from psastream.lines import instant, plain, say, say_of, shown_age
+from psastream.lines import WIDTH, cut, instant, plain, say, say_of, shown_age
+from psastream.subjects import Names, Subject
 from runtime.kafka import KafkaSettings, read_topic, require_broker
 from runtime.offsets import present_places
 from runtime.registry import Registry
@@ -118,13 +119,19 @@ def list_commands(settings: Settings, wanted: Wanted, *, limit: int, as_json: bo
     """
     found, unreadable = _read(settings, [wanted.target] if wanted.target else None)
     meant = [each for each in found if wanted.matches(each)]
+    names = _names(settings) if meant[:limit] else Names()
+    named = [(each, subject_of(each, names)) for each in meant[:limit]]
     if as_json:
-        print(mask(json.dumps([as_plain(each) for each in meant[:limit]], indent=2)))
+        told = [{**as_plain(each), **asdict(subject)} for each, subject in named]
+        print(mask(json.dumps(told, indent=2)))
     else:
         at = datetime.now(UTC)
-        for each in meant[:limit]:
+        for each, subject in named:
             say_of(*line_of(each, at=at))
-        say(summary(meant, min(limit, len(meant))))
+            if str(subject):
+                say(cut(str(subject), WIDTH - 2), "  ")
+        for line in summary(meant, len(named)):
+            say(line)
     for problem in unreadable:
         say(problem, is_error=True)
     return not unreadable
@@ -143,6 +150,16 @@ def show_command(settings: Settings, natural_key: str, *, as_json: bool = False)
         return
     for head, said in lines_of(each):
         say(said, head)
+
+
+def subject_of(each: Ordered, names: Names) -> Subject:
+    """Return what a command is about."""
+    payload = json.dumps(each.content, default=plain)
+    return names.subject_of({"payload": payload, "natural_key": each.natural_key})
+
+
+def _names(settings: Settings) -> Names:
+    return Names.read(settings.kafka, Serde(Registry(settings.registry)))
 
 
 def _read(settings: Settings, targets: Sequence[str] | None) -> tuple[list[Ordered], list[str]]:
@@ -302,20 +319,27 @@ def line_of(each: Ordered, *, at: datetime) -> tuple[str, str]:
     return each.natural_key, "  ".join(said)
 
 
-def summary(meant: Sequence[Ordered], shown: int) -> str:
-    """Return how many commands there are, with their hours and their money by currency."""
-    amounts: dict[str, Decimal] = {}
-    for each in meant:
-        if each.amount is not None and each.currency:
-            amounts[each.currency] = amounts.get(each.currency, Decimal()) + each.amount
-    count = f"{len(meant)} command{'' if len(meant) == 1 else 's'}" if shown == len(meant) else (
-        f"{shown} of {len(meant)} commands, the newest (--limit)"
-    )  # fmt: skip
-    hours = sum((each.hours for each in meant if each.kind.endswith("_time_bill") and each.hours),
-                Decimal())  # fmt: skip
-    parts = [count, *([f"{hours:,.2f} h to bill"] if hours else [])]
-    parts += [f"{amount:,.2f} {name}" for name, amount in sorted(amounts.items())]
-    return "; ".join(parts)
+def summary(meant: Sequence[Ordered], shown: int) -> Iterator[str]:
+    """Yield how many commands there are, and of each kind its hours and its money by currency.
+
+    Kinds are not added up: of a project it is the contract value, of a time bill a part of that.
+    """
+    count = _commands(len(meant))
+    yield count if shown == len(meant) else f"{shown} of {count}, the newest (--limit)"
+    for kind in sorted({each.kind for each in meant}):
+        of_kind = [each for each in meant if each.kind == kind]
+        amounts: dict[str, Decimal] = {}
+        for each in of_kind:
+            if each.amount is not None and each.currency:
+                amounts[each.currency] = amounts.get(each.currency, Decimal()) + each.amount
+        hours = sum((each.hours for each in of_kind if each.hours), Decimal())
+        said = [f"{len(of_kind):,}", *([f"{hours:,.2f} h"] if hours else [])]
+        said += [f"{amount:,.2f} {name}" for name, amount in sorted(amounts.items())]
+        yield f"{kind}: {'; '.join(said)}"
+
+
+def _commands(count: int) -> str:
+    return f"{count:,} command{'' if count == 1 else 's'}"
 
 
 def lines_of(each: Ordered) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Which project and which customer an exception is about, by name: as the SQL view has it."""
+"""Which project and which customer an exception or a command is about, as SQL views have it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Names:
         )
 
     def subject_of(self, exception: Row) -> Subject:
-        """Return what an exception is about."""
+        """Return what an exception is about, or a command: `payload`, `natural_key`."""
         payload, key = _payload(exception["payload"]), exception["natural_key"] or ""
         third = ([*key.split(":"), "", "", ""])[2]
         source = self.held.get(payload.get("project_ref") or key, {})

@@ -22,10 +22,13 @@
 --   command_id | id | Idempotency key.
 WITH ordered AS (
   SELECT
-    *,
-    coalesce(TRY(payload ->> '$.project_id'), split_part(natural_key, ':', 3)) AS project_id,
-    coalesce(TRY(payload ->> '$.customer_id'), split_part(natural_key, ':', 3)) AS customer_id
-  FROM all_commands
+    c.*,
+    coalesce(
+      TRY(c.payload ->> '$.project_id'), s.project_id, s.id, split_part(c.natural_key, ':', 3)
+    ) AS project_id,
+    coalesce(TRY(c.payload ->> '$.customer_id'), split_part(c.natural_key, ':', 3)) AS customer_id
+  FROM all_commands AS c
+  LEFT JOIN psa.project AS s ON s.id = TRY(c.payload ->> '$.project_ref')
 ),
 refused AS (
   SELECT

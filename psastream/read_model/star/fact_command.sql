@@ -8,10 +8,13 @@ WITH said AS (
 ),
 ordered AS (
   SELECT
-    *,
-    coalesce(content ->> 'project_id', split_part(natural_key, ':', 3)) AS project_id,
-    coalesce(content ->> 'customer_id', split_part(natural_key, ':', 3)) AS customer_id
-  FROM said
+    c.*,
+    coalesce(
+      c.content ->> 'project_id', s.project_id, s.id, split_part(c.natural_key, ':', 3)
+    ) AS project_id,
+    coalesce(c.content ->> 'customer_id', split_part(c.natural_key, ':', 3)) AS customer_id
+  FROM said AS c
+  LEFT JOIN landing.project AS s ON s.id = c.content ->> 'project_ref'
 ),
 refused AS (
   SELECT

@@ -20,9 +20,11 @@ from psastream.command_states import (
     lines_of,
     ordered_of,
     parse_state,
+    subject_of,
     summary,
 )
 from psastream.lines import fitted
+from psastream.subjects import Names
 from schemas.errors import ConfigError
 from tests.support.commands import command_record, project_content
 from tests.support.terminals import whole
@@ -178,14 +180,33 @@ def test_lines_fit_the_screen_and_keys_are_never_cut() -> None:
     assert max(map(len, fitted("a\x1b[2J", "x" * 100))) == 80
 
 
-def test_the_end_counts_hours_and_money_by_currency() -> None:
-    found = states(bill(), bill("tb-2", currency="PLN"), record())
-    assert summary(found, 3) == "3 commands; 15.00 h to bill; 1,234.50 EUR; 1,234.50 PLN"
-    assert summary(found, 2).startswith("2 of 3 commands, the newest (--limit); ")
-    budget = replace(found[0], kind="update_project_budget", amount=None)
-    assert summary([budget], 1) == "1 command", "hours of a budget are not to be billed"
-    assert summary([], 0) == "0 commands"
-    assert summary(states(), 1) == "1 command"
+def test_the_end_counts_hours_and_money_by_kind_and_currency() -> None:
+    """The time of a project is part of its contract value: they are no sum."""
+    worth = {"amount": Decimal("125000.500000"), "currency": "EUR"}
+    found = states(bill(), bill("tb-2", currency="PLN"), record(**worth))
+    assert list(summary(found, 3)) == [
+        "3 commands",
+        "upsert_project: 1; 125,000.50 EUR",
+        "upsert_time_bill: 2; 15.00 h; 1,234.50 EUR; 1,234.50 PLN",
+    ]
+    assert next(summary(found, 2)) == "2 of 3 commands, the newest (--limit)"
+    assert list(summary([], 0)) == ["0 commands"]
+    assert list(summary(states(), 1)) == ["1 command", "upsert_project: 1"]
+
+
+def test_a_command_names_its_project_and_customer() -> None:
+    names = Names(
+        held={"psa:project:1": {"id": "psa:project:1", "project_id": "eng-1-de"}},
+        ordered={"eng-1-de": {"name": "Tern", "customer_id": "cus-1"}},
+        customers={"cus-1": {"name": "Abel"}},
+    )
+    gone = {"time_bill_id": "tb-9", "project_ref": "psa:project:1"}
+    rows = (
+        record(),
+        command_record("netsuite", "delete_time_bill", "time_bill:tb-9", 1, gone),
+    )
+    for found in states(*rows):
+        assert str(subject_of(found, names)) == "Tern, for Abel"
 
 
 def test_one_is_shown_with_what_it_says_and_what_stands_against_it() -> None:

@@ -101,7 +101,8 @@ def show_command() -> None:
     for head, said in lines_of_command(command()):
         say(said, head)
     say_of(*line_of(command(), at=AT))
-    say(summary([command()] * 3, 2))
+    for line in summary([command()] * 3, 2):
+        say(line)
 
 
 def show_letter() -> None:

@@ -243,6 +243,7 @@ def test_commands_have_their_state_and_what_they_are_about(world: World) -> None
             command("netsuite", "customer", "cus-1", '{"customer_id":"cus-1"}'),
             command("netsuite", "project", "eng-1-DE", "", kind="withdraw"),
             command("netsuite", "time_bill", "tb-1", '{"project_id":"eng-1-DE"}'),
+            command("netsuite", "time_bill", "tb-2", '{"project_ref":"psa:project:1"}'),
         ],
         "psa.command.float": [command("float", "project", "eng-1-FR", "{cut ... cut, 9 bytes")],
         "psa.command_result": [
@@ -257,6 +258,7 @@ def test_commands_have_their_state_and_what_they_are_about(world: World) -> None
         ("netsuite:customer:cus-1", "succeeded", None, "Abel [Ltd]"),
         ("netsuite:project:eng-1-DE", "waiting", "eng-1-DE", "Abel [Ltd]"),
         ("netsuite:time_bill:tb-1", "waiting", "eng-1-DE", "Abel [Ltd]"),
+        ("netsuite:time_bill:tb-2", "waiting", "eng-1-DE", "Abel [Ltd]"),
     ]
 
 
