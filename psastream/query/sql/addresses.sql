@@ -1,5 +1,6 @@
 -- Whose time is booked under an e-mail address: rows of PSAs name their people by address.
 -- key: address_id, from_on
+-- first: person, from_on, until_on, address_id
 -- columns:
 --   address_id | id | Id minted from the address, as time entries and expenses have it for their person.
 --   from_on | date | First day of the claim. Null for the first claim, which holds before, too.

@@ -1,5 +1,6 @@
 -- Approved time that the ERP cannot take yet, by entry, and what it waits for.
 -- key: project_ref, id
+-- first: project, person, work_on, hours, amount, currency, reason, hint
 -- columns:
 --   id | id | Source id of the time entry.
 --   project_ref | id | Source id of its project in the PSA.

@@ -1,5 +1,6 @@
 -- Every time entry, as the PSA has it, with whose it is.
 -- key: project_ref, id
+-- first: work_on, person, project, hours, status, is_billable, customer
 -- columns:
 --   id | id | Source id.
 --   project_ref | id | Source id of the project.
