@@ -239,6 +239,8 @@ def test_connect_has_the_plugin_and_the_variables_of_a_lake() -> None:
     assert named <= given
     assert set(lake["environment"][allowed].split("|")) == named | set(base[allowed].split("|"))
     assert services(LAKE)["lake"]["command"][-1] == "/lake/connector.json"
+    watched = {*services(COMPOSE)["connect-watcher"]["command"], "--config=/lake/connector.json"}
+    assert set(services(LAKE)["connect-watcher"]["command"]) == watched
     dockerfile = (REPOSITORY / "deploy" / "compose" / "Dockerfile").read_text()
     [module] = re.findall(r"python -m (sandbox\.\S+) /linked", dockerfile)
     assert find_spec(module) is not None
