@@ -16,22 +16,24 @@ from typing import Final
 
 from connectors.debezium.client import read_connector_file
 from psastream import connect
-from psastream.check.files import Files, read_configuration
+from psastream.check.files import Configuration, Files, read_configuration
 from psastream.check.run import ask_all, exit_of, print_findings
 from psastream.exits import Exit
 from psastream.letters import LetterWatch, tell_news
 from psastream.lines import say
 from psastream.verdict import Verdict
-from runtime.kafka import KafkaSettings, create_topics
+from runtime.access import HttpAccess
+from runtime.kafka import create_topics
 from runtime.registry import Registry
 from runtime.serde import Serde
-from runtime.settings import Settings
+from runtime.settings import READ_MODEL_VARIABLES, Settings
 from sandbox.stack.ports import HOST, PortBook
 from sandbox.stack.postgres import read_model_dsn
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.revival import Revival
 from sandbox.stack.settings import Part, StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
+from schemas.errors import ConfigError
 
 READ_MODEL: Final = "readmodel"
 
@@ -51,7 +53,7 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
     What a check finds to fail is printed, and nothing is started. Raises PartFailedError where the
     configuration of a process turns out to be wrong.
     """
-    configuration = read_configuration(options.files, environment, needs_addresses=False)
+    configuration = _configuration(options, environment)
     settings, firm = configuration.settings, configuration.firm
     findings = configuration.findings
     if configuration.is_sound:
@@ -66,27 +68,28 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         print_findings(told)
     async with Stack(_stack_settings(options, environment), PlainReporter(sys.stderr)) as stack:
         addresses = stack.addresses
-        kafka = KafkaSettings(
-            bootstrap_servers=addresses.bootstrap_servers, extra=settings.kafka_extra
-        )
+        kafka = settings.kafka.model_copy(update={"bootstrap_servers": addresses.bootstrap_servers})
+        registry = Registry(_given(environment, "REGISTRY", settings) or addresses.registry_url)
         copies = int(environment.get("PSASTREAM_REPLICATION_FACTOR", "1"))
         created = create_topics(kafka, firm.topics, replication_factor=copies)
-        Registry(addresses.registry_url).register_catalogue(firm.topics)
+        registry.register_catalogue(firm.topics)
         say(f"{len(created)} topics created, contracts registered")
         if options.files.databases:
-            await connect.apply(addresses.connect_url, options.files.databases)
+            given = _given(environment, "CONNECT", settings)
+            await connect.apply(given or addresses.connect_url, options.files.databases)
         read_model = _read_model(options, stack, environment)
         commands = _commands(options, settings)
         if read_model is not None:
             commands[READ_MODEL] = [READ_MODEL, "run"]
         ports = _metrics_ports(list(commands), options, settings)
+        started = {"PSASTREAM_READ_MODEL_URL": read_model} if read_model else {}
         for name, command in commands.items():
             variables = {
                 "PSASTREAM_METRICS_PORT": str(ports[name]),
                 "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
                 "PSASTREAM_REGISTRY_URL": addresses.registry_url,
                 "PSASTREAM_DATA_DIR": str(options.data_dir / name),
-                **({"PSASTREAM_READ_MODEL_URL": read_model} if read_model else {}),
+                **(started if READ_MODEL_VARIABLES[1] not in environment else {}),
             }
             await stack.start_process(
                 name, [sys.executable, "-m", "psastream", *command], env=variables, health=None
@@ -99,26 +102,51 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         # As they are, without the console's line breaks: to be copied.
         served = ",".join(f"{name}=http://{HOST}:{port}" for name, port in ports.items())
         print(f"  export PSASTREAM_BOOTSTRAP_SERVERS={addresses.bootstrap_servers}")
-        print(f"  export PSASTREAM_REGISTRY_URL={addresses.registry_url}")
-        if addresses.connect_url:
+        # An address that was given with a password is known to who gave it.
+        if "@" not in addresses.registry_url:
+            print(f"  export PSASTREAM_REGISTRY_URL={addresses.registry_url}")
+        if addresses.connect_url and "@" not in addresses.connect_url:
             print(f"  export PSASTREAM_CONNECT_URL={addresses.connect_url}")
-        if read_model is not None and "PSASTREAM_READ_MODEL_URL" not in environment:
+        if read_model is not None and environment.keys().isdisjoint(READ_MODEL_VARIABLES):
             print(f"  export PSASTREAM_READ_MODEL_URL={read_model}")
         print(f"  export PSASTREAM_PROCESSES={served}")
         print("  psastream status")
         print("  psastream topics read psa.metric.project_margin", flush=True)
         say("Ctrl-C ends it")
-        watch = LetterWatch(kafka, Serde(Registry(addresses.registry_url)))
-        telling = asyncio.create_task(tell_news(watch, say))
+        telling = asyncio.create_task(tell_news(LetterWatch(kafka, Serde(registry)), say))
         try:
             await Revival(stack, say, final_codes={Exit.CONFIG}).run()
         finally:
             telling.cancel()
 
 
+def _configuration(options: UpOptions, environment: Mapping[str, str]) -> Configuration:
+    """Read it. Raises ConfigError where a part that is started here would have to sign in."""
+    configuration = read_configuration(options.files, environment, needs_addresses=False)
+    settings = configuration.settings
+    of_kafka = {} if settings is None else settings.kafka_extra
+    if of_kafka.get("security.protocol", "plaintext").lower() == "plaintext":
+        return configuration
+    needed = ["PSASTREAM_REGISTRY_URL"]
+    needed += ["PSASTREAM_CONNECT_URL"] if options.files.databases else []
+    if missing := [name for name in needed if name not in environment]:
+        raise ConfigError(
+            "what is started beside a broker that asks for TLS or a password knows neither",
+            hint=f"name your own: {', '.join(missing)}",
+        )
+    return configuration
+
+
+def _given(environment: Mapping[str, str], service: str, settings: Settings) -> HttpAccess | None:
+    """Return how to reach a service that was given, and not started here."""
+    if f"PSASTREAM_{service}_URL" not in environment:
+        return None
+    return settings.registry if service == "REGISTRY" else settings.connect
+
+
 def _asked_of(options: UpOptions, environment: Mapping[str, str]) -> Mapping[str, str]:
     """Return the environment without the read model where none is kept."""
-    unused = () if options.has_read_model else ("PSASTREAM_READ_MODEL_URL",)
+    unused = () if options.has_read_model else READ_MODEL_VARIABLES
     return {name: value for name, value in environment.items() if name not in unused}
 
 
@@ -126,7 +154,7 @@ def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> Stack
     wanted = {Part.KAFKA, Part.REGISTRY}
     if options.files.databases:
         wanted.add(Part.CONNECT)
-    if options.has_read_model and "PSASTREAM_READ_MODEL_URL" not in environment:
+    if options.has_read_model and environment.keys().isdisjoint(READ_MODEL_VARIABLES):
         wanted.add(Part.POSTGRES)
     return StackSettings(
         data_dir=options.data_dir,
@@ -139,6 +167,7 @@ def _stack_settings(options: UpOptions, environment: Mapping[str, str]) -> Stack
         ),
         parts=frozenset(wanted),
         dispensable_parts=frozenset({Part.POSTGRES}),
+        asks_given=False,  # the check has done so, with certificates and passwords
         is_source=False,
     )
 
@@ -147,8 +176,9 @@ def _read_model(options: UpOptions, stack: Stack, environment: Mapping[str, str]
     """Return where the read model is. Where its database could not be started, that is told."""
     if not options.has_read_model:
         return None
-    if given := environment.get("PSASTREAM_READ_MODEL_URL"):
-        return given
+    for name in READ_MODEL_VARIABLES:
+        if name in environment:
+            return environment[name]
     if reason := stack.left_out.get(Part.POSTGRES):
         say(f"the read model is left out: {reason}")
         say("name a database with PSASTREAM_READ_MODEL_URL, or --no-read-model", "  try: ")

@@ -39,6 +39,7 @@ SECRETS: Final = frozenset(
     {"registry_password", "connect_password", "postgres_dsn", "read_model_url"}
 )
 """Settings whose value may stand in a file, named by the variable with `_FILE` behind it."""
+READ_MODEL_VARIABLES: Final = (f"{PREFIX}READ_MODEL_URL", f"{PREFIX}READ_MODEL_URL{FILE_SUFFIX}")
 _WHOLE: Final = (
     "username", "password", "ssl_ca_location", "ssl_certificate_location", "ssl_key_location",
 )  # fmt: skip

@@ -41,7 +41,7 @@ from psastream.verdict import Verdict
 from runtime.access import HttpAccess
 from runtime.brokers import broker_traits, present_topics
 from runtime.registry import Registry
-from runtime.settings import Settings
+from runtime.settings import READ_MODEL_VARIABLES, Settings
 
 AREAS: Final = (BROKER, TOPICS, SCHEMAS, CONNECTORS, DATABASES, READ_MODEL, SIGN_IN, CLOCKS)
 """Of what is asked, in the order in which it is told."""
@@ -102,7 +102,8 @@ def ask_all(
         for each in found.databases
         if each.config.get("connector.class") == POSTGRES
     ]
-    if read_model := settings.now("read_model_url"):
+    is_named = not environment.keys().isdisjoint(READ_MODEL_VARIABLES)
+    if is_named and (read_model := settings.now("read_model_url")):
         jobs.append(partial(_of_read_model, read_model, settings, firm, makes))
     jobs.append(lambda: _of_vendors(found))
     with ThreadPoolExecutor(len(jobs)) as threads:

@@ -63,6 +63,9 @@ class StackSettings(BaseModel):
     connector_variables: frozenset[str] = Field(
         default=frozenset(), description="variables that connector files of Connect may name"
     )
+    asks_given: bool = Field(
+        default=True, description="see first whether given parts answer, without certificates"
+    )
     quick_start: bool = Field(
         default=True,
         description="let Java compile fast rather than well, which is best for minutes of light "

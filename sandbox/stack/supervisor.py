@@ -273,6 +273,8 @@ class Stack:
         self._exits.put_nowait(process_exit)
 
     async def _check_given_addresses(self) -> None:
+        if not self._settings.asks_given:
+            return
         given = self._settings.given_addresses
         timeout_s = GIVEN_ADDRESS_TIMEOUT_S
         questions: list[tuple[str, str, Health]] = []

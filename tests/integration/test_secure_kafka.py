@@ -2,8 +2,14 @@
 
 import asyncio
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +25,9 @@ from runtime.tls import SecretFile
 from schemas.errors import BrokerUnavailableError
 from streams.engine import EngineSettings
 from streams.engine.connection import aiokafka_options, librdkafka_options, renew_password
-from tests.support.secure_kafka import PASSWORD, SecureKafka, secure_kafka
+from tests.support.eventually import eventually
+from tests.support.secure_kafka import PASSWORD, SecureKafka, environment, secure_kafka
+from tests.support.stack import StackBroker
 
 TOPIC = "rotation"
 
@@ -186,3 +194,43 @@ def test_tokens_of_client_credentials_sign_both_kinds_of_clients_in(
         assert "wrongSecret-22" not in str(caught.value)
         with pytest.raises(KafkaError):
             asyncio.run(ask(settings))
+
+
+def test_up_works_on_a_broker_that_asks_for_certificates(
+    kafka: SecureKafka, tmp_path: Path
+) -> None:
+    """Beside it a registry, as the firm has one; the worker begins its work on both."""
+    broker = StackBroker(kafka.stack)
+    broker.start_registry()
+    variables = {name: value for name, value in os.environ.items() if "PSASTREAM" not in name}
+    variables |= environment(kafka.mtls()) | {
+        "PSASTREAM_BOOTSTRAP_SERVERS": kafka.address("MTLS"),
+        "PSASTREAM_REGISTRY_URL": broker.registry_url,
+    }
+    log = tmp_path / "log"
+    command = ["up", "--no-read-model", "--data-dir", str(tmp_path / "up")]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "psastream", *command],
+            env=variables,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        eventually(lambda: "Ctrl-C ends it" in log.read_text(), deadline_s=90)
+        url = re.findall(r"worker=(http://127.0.0.1:\d+)", log.read_text())[0]
+
+        def ready() -> bool:
+            try:
+                with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+                    return bool(answer.status == 200)
+            except OSError:
+                return False
+
+        eventually(ready, deadline_s=90)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        sys.stderr.write(log.read_text())
