@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,13 +68,40 @@ def test_the_books_agree_over_mutual_tls(system: RunningSystem) -> None:
     assert system.restarted == []
 
 
+def test_a_row_that_is_refused_tells_neither_who_nor_what_somebody_costs(
+    system: RunningSystem,
+) -> None:
+    planted = {"worker_email": "canary.quixote@psastream.example", "cost_rate": Decimal("7391.53")}
+    entry = system.insert_entry(hours=Decimal("25.00"), **planted)
+
+    def letter() -> dict[str, Any]:
+        letters = [it for it in system.dead_letters() if b"canary.quixote" in (it["value"] or b"")]
+        return letters[0] if letters else {}
+
+    found = eventually(letter, deadline_s=DEADLINE_S)
+    system.database.update("time_entries", entry, hours=Decimal("2.50"))
+    system.await_entry(entry)
+    said = {name: system.stack.log(name) for name in (*OURS, "readmodel")}
+    for name, url in system.parts.metrics_urls.items():
+        with urllib.request.urlopen(url, timeout=10) as page:
+            said[f"metrics of {name}"] = page.read().decode()
+    said["dead letter"] = f"{found['detail']} {found['hint']}"
+    assert "hours" in said["dead letter"]
+    for where, text in said.items():
+        assert "quixote" not in text.lower() and "7391" not in text, where
+
+
 def test_new_certificates_are_used_without_a_restart(
     system: RunningSystem, mounted: Path, plan: Plan
 ) -> None:
-    """The broker is away for a moment, so that every connection is made anew."""
-    put(mounted, plan.authority, plan.authority.issue("second"), 2)
-    for name in ("poller", "dispatcher"):
+    """From its next start on the broker trusts another authority of clients, and no more the old.
+
+    Every connection is made anew then: who still had the old certificate would be cut off.
+    """
+    put(mounted, plan.authority, plan.stranger.issue("second"), 2)
+    for name in ("poller", "dispatcher", "readmodel"):
         eventually(lambda name=name: RENEWED in system.stack.log(name), deadline_s=DEADLINE_S)
+    plan.authority.certificate.write_text(plan.stranger.certificate.read_text())
     system.stack.restart("kafka")
     system.await_entry(system.insert_entry())
     system.await_books(refused=system.refused())
