@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,13 @@ VALUES: Final = {
 }
 CHECKED: Counter[str] = Counter()
 """What a run has checked, for its last line."""
+
+KAFKA_USERS: Final = (
+    *("worker", "measures", "read-model", "deployer", "operator"),
+    *("poller-hubspot", "poller-float", "poller-netsuite", "poller-business-central"),
+    *("dispatcher-float", "dispatcher-netsuite", "dispatcher-business-central"),
+)
+"""Users of the values with three brokers; `deploy/strimzi` makes them."""
 
 Manifest = dict[str, Any]
 
@@ -176,15 +182,12 @@ def secrets() -> dict[str, dict[str, str]]:
             "BUSINESS_CENTRAL_CLIENT_ID": token,
             "BUSINESS_CENTRAL_CLIENT_SECRET": token,
         },
-        "psastream-connect": {"PSASTREAM_CONNECT_URL": f"http://psastream:{token}@connect:8083"},
-        "psastream-registry": {"PSASTREAM_REGISTRY_URL": f"http://psastream:{token}@registry:8081"},
-        "psastream-read-model": {
-            "PSASTREAM_READ_MODEL_URL": f"postgresql://psastream:{token}@database:5432/firm"
+        "psastream-connect": {"password": token},
+        "psastream-registry": {"password": token},
+        "psastream-read-model-database": {
+            "url": f"postgresql://psastream:{token}@database:5432/firm"
         },
-        "psastream-kafka-user": {
-            "PSASTREAM_KAFKA_SASL_USERNAME": "psastream",
-            "PSASTREAM_KAFKA_SASL_PASSWORD": token,
-        },
+        **{f"psastream-{name}": {"password": token} for name in KAFKA_USERS},
         "psastream-kafka-client": {
             "ca.crt": certificate,
             "tls.crt": certificate,
@@ -208,13 +211,13 @@ def container_of(part: Part, found: Sequence[Manifest], root: Path) -> Container
 
     As `with-secrets` does, a file in /run/secrets that is named in capitals becomes a variable.
     """
-    data = {each["metadata"]["name"]: each["data"] for each in of_kind(found, "ConfigMap")}
-    data |= secrets()
+    maps = {each["metadata"]["name"]: each["data"] for each in of_kind(found, "ConfigMap")}
+    data = {"configMap": maps, "secret": secrets()}
     volumes = {each["name"]: each for each in part.pod["spec"]["volumes"]}
     for mount in part.container["volumeMounts"]:
         for source in volumes.get(mount["name"], {}).get("projected", {}).get("sources", ()):
-            for what in source.values():
-                content = data[what["name"]]
+            for kind, what in source.items():
+                content = data[kind][what["name"]]
                 items = what.get("items") or [{"key": key, "path": key} for key in content]
                 for item in items:
                     file = root / mount["mountPath"].lstrip("/") / item["path"]
@@ -251,8 +254,3 @@ def conforms(text: str, *folders: Path) -> list[str]:
         for each in json.loads(said.text).get("resources", ())
         if each["status"] not in {"statusValid"}
     ]
-
-
-def options(text: str) -> list[str]:
-    """Return options of helm as words."""
-    return shlex.split(text)

@@ -169,16 +169,9 @@ def api_server() -> Path:
     """Return the path of kube-apiserver, compiled from Kubernetes' own module."""
 
     def make(folder: Path) -> None:
-        with tempfile.TemporaryDirectory() as name:
-            module = Path(name)
-            for file in ("go.mod", "go.sum"):
-                shutil.copy(HERE / "kube" / file, module)
-            package = "k8s.io/kubernetes/cmd/kube-apiserver"
-            stamp = "-X k8s.io/component-base/version"
-            flags = f"-s -w {stamp}.gitVersion=v{KUBERNETES} {stamp}.gitMajor=1 {stamp}.gitMinor=37"
-            target = str(folder / "kube-apiserver")
-            build = ["build", "-mod=mod", "-trimpath", "-ldflags", flags, "-o", target, package]
-            _go("kube-apiserver", module, build, into=folder)
+        stamp = "-X k8s.io/component-base/version"
+        flags = f"-s -w {stamp}.gitVersion=v{KUBERNETES} {stamp}.gitMajor=1 {stamp}.gitMinor=37"
+        _build("kube-apiserver", folder, "kube", "k8s.io/kubernetes/cmd/kube-apiserver", flags)
 
     return _kept(f"kube-apiserver-{KUBERNETES}", make) / "kube-apiserver"
 
@@ -187,10 +180,19 @@ def etcd() -> Path:
     """Return the path of etcd."""
 
     def make(folder: Path) -> None:
-        _go("etcd", folder, ["install", f"go.etcd.io/etcd/server/v3@{ETCD}"], into=folder)
-        (folder / "server").rename(folder / "etcd")
+        _build("etcd", folder, "etcd", "go.etcd.io/etcd/server/v3", "-s -w")
 
     return _kept(f"etcd-{ETCD}", make) / "etcd"
+
+
+def _build(tool: str, folder: Path, module: str, package: str, flags: str) -> None:
+    """Build a command in a copy of a module of this folder, whose versions are locked."""
+    with tempfile.TemporaryDirectory() as name:
+        for file in ("go.mod", "go.sum"):
+            shutil.copy(HERE / module / file, name)
+        target = str(folder / tool)
+        build = ["build", "-mod=mod", "-trimpath", "-ldflags", flags, "-o", target, package]
+        _go(tool, Path(name), build, into=folder)
 
 
 def schemas_of(definitions: str) -> dict[str, dict[str, Any]]:

@@ -98,18 +98,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "psastream.env" -}}
 {{- $values := .root.Values -}}
 {{- $env := dict "PSASTREAM_BOOTSTRAP_SERVERS" $values.kafka.bootstrapServers -}}
-{{- range $key, $value := $values.kafka.options -}}
-{{- $_ := set $env (printf "PSASTREAM_KAFKA_%s" ($key | replace "." "_" | upper)) (toString $value) -}}
-{{- end -}}
-{{- with $values.kafka.tls -}}
-{{- if .secret -}}
-{{- range $key, $file := dict "CA" .ca "CERTIFICATE" .certificate "KEY" .key -}}
-{{- if $file -}}{{- $_ := set $env (printf "PSASTREAM_KAFKA_SSL_%s_LOCATION" $key) (printf "/etc/psastream/tls/%s" $file) -}}{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- if not $values.registry.secret -}}{{- $_ := set $env "PSASTREAM_REGISTRY_URL" $values.registry.url -}}{{- end -}}
-{{- if and .connect (not $values.connect.secret) -}}{{- $_ := set $env "PSASTREAM_CONNECT_URL" $values.connect.url -}}{{- end -}}
+{{- $access := include "psastream.access" . | fromJson -}}
+{{- $env = merge $env $access.env -}}
 {{- $_ := set $env "PSASTREAM_LANDSCAPE" "/etc/psastream/landscape/landscape.yaml" -}}
 {{- $folders := list -}}
 {{- range $name, $_ := $values.folders -}}{{- $folders = append $folders (printf "/etc/psastream/systems/%s" $name) -}}{{- end -}}
@@ -138,20 +128,84 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 {{- end -}}
 
-{{/* The names of the Secrets that a part is given. JSON. */}}
-{{- define "psastream.secrets" -}}
+{{/* The user of Kafka that a part signs in as, where each is a KafkaUser of Strimzi. */}}
+{{- define "psastream.kafkaUser" -}}
+{{- $users := dict "step" "deployer" "check" "deployer" "toolbox" "operator" -}}
+psastream-{{ get $users .component | default .component }}{{ with .system }}-{{ . | replace "_" "-" }}{{ end -}}
+{{- end -}}
+
+{{/*
+How a part signs in at brokers, registry, Connect and read model: variables, and the files of
+Secrets that they name, below /etc/psastream. Files are read anew, so that none of these secrets is
+a variable. JSON.
+*/}}
+{{- define "psastream.access" -}}
 {{- $values := .root.Values -}}
-{{- $names := list $values.kafka.secret $values.registry.secret -}}
-{{- if .connect -}}{{- $names = append $names $values.connect.secret -}}{{- end -}}
-{{- if .readModel -}}{{- $names = append $names $values.readModel.secret -}}{{- end -}}
-{{- range $name := .systems -}}{{- $names = append $names ((index $values.systems $name).secret | default "") -}}{{- end -}}
+{{- $env := dict "PSASTREAM_REGISTRY_URL" $values.registry.url -}}
+{{- $files := list -}}
+{{- $places := list (list "registry" $values.registry) -}}
+{{- if .connect -}}
+{{- with $values.connect.url -}}{{- $_ := set $env "PSASTREAM_CONNECT_URL" . -}}{{- end -}}
+{{- $places = append $places (list "connect" $values.connect) -}}
+{{- end -}}
+{{- if not .isApart -}}
+{{- $kafka := $values.kafka -}}
+{{- range $key, $value := $kafka.options -}}
+{{- $_ := set $env (printf "PSASTREAM_KAFKA_%s" ($key | replace "." "_" | upper)) (toString $value) -}}
+{{- end -}}
+{{- $protocol := get $kafka.options "security.protocol" | default "PLAINTEXT" | toString | upper -}}
+{{- $isUser := eq $kafka.users "strimzi" -}}
+{{- $user := ternary (include "psastream.kafkaUser" .) $kafka.username $isUser -}}
+{{- $secret := ternary $user $kafka.secret $isUser -}}
+{{- $place := dict "tls" $kafka.tls -}}
+{{- if hasPrefix "SASL_" $protocol -}}
+{{- $_ := set $env "PSASTREAM_KAFKA_SASL_USERNAME" $user -}}
+{{- $_ := set $env "PSASTREAM_KAFKA_SASL_PASSWORD_FILE" "/etc/psastream/kafka/password" -}}
+{{- $files = append $files (dict "secret" $secret "key" "password" "path" "kafka/password") -}}
+{{- else if and $isUser (eq $protocol "SSL") -}}
+{{- range $key, $file := dict "CERTIFICATE" "user.crt" "KEY" "user.key" -}}
+{{- $_ := set $env (printf "PSASTREAM_KAFKA_SSL_%s_LOCATION" $key) (printf "/etc/psastream/kafka/%s" $file) -}}
+{{- $files = append $files (dict "secret" $secret "key" $file "path" (printf "kafka/%s" $file)) -}}
+{{- end -}}
+{{- end -}}
+{{- $places = append $places (list "kafka" $place) -}}
+{{- end -}}
+{{- range $each := $places -}}
+{{- $name := index $each 0 -}}
+{{- $place := index $each 1 -}}
+{{- with $place.username -}}
+{{- $_ := set $env (printf "PSASTREAM_%s_USERNAME" ($name | upper)) . -}}
+{{- $_ := set $env (printf "PSASTREAM_%s_PASSWORD_FILE" ($name | upper)) (printf "/etc/psastream/%s/password" $name) -}}
+{{- $files = append $files (dict "secret" $place.secret "key" "password" "path" (printf "%s/password" $name)) -}}
+{{- end -}}
+{{- if $place.tls.secret -}}
+{{- range $key, $file := dict "CA" $place.tls.ca "CERTIFICATE" $place.tls.certificate "KEY" $place.tls.key -}}
+{{- if $file -}}
+{{- $_ := set $env (printf "PSASTREAM_%s_SSL_%s_LOCATION" ($name | upper) $key) (printf "/etc/psastream/%s/tls/%s" $name $file) -}}
+{{- $files = append $files (dict "secret" $place.tls.secret "key" $file "path" (printf "%s/tls/%s" $name $file)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .readModel $values.readModel.enabled -}}
+{{- $_ := set $env "PSASTREAM_READ_MODEL_URL_FILE" "/etc/psastream/read-model/url" -}}
+{{- $files = append $files (dict "secret" $values.readModel.secret "key" "url" "path" "read-model/url") -}}
+{{- end -}}
+{{- dict "env" $env "files" $files | toJson -}}
+{{- end -}}
+
+{{/* The names of the Secrets of a part's systems. JSON. */}}
+{{- define "psastream.secrets" -}}
+{{- $names := list -}}
+{{- $systems := .root.Values.systems -}}
+{{- range .systems -}}{{- $names = append $names ((index $systems .).secret | default "") -}}{{- end -}}
 {{- $names | compact | uniq | toJson -}}
 {{- end -}}
 
 {{/*
 A pod. The part it runs as a dict:
   root, component, system (of labels), args or command, systems (whose files, variables and secrets
-  it is given), connect, readModel (whether it is given their addresses), env, resources, grace,
+  it is given), connect, readModel (whether it is given their addresses), isApart (from brokers), env, resources, grace,
   isProcess (has metrics and probes), isNamed (takes over by its name), startup (probe's path and
   seconds), isVolume (its state is on a volume claim), restartPolicy, annotations
 */}}
@@ -285,15 +339,11 @@ spec:
                 - {key: {{ $key }}, path: {{ include "psastream.path" (dict "name" $name "key" $key "root" $root) }}}
                 {{- end }}
           {{- end }}
-          {{- with $values.kafka.tls }}
-          {{- if .secret }}
+          {{- range (include "psastream.access" . | fromJson).files }}
           - secret:
               name: {{ .secret }}
               items:
-                {{- range list .ca .certificate .key | compact }}
-                - {key: {{ . }}, path: tls/{{ . }}}
-                {{- end }}
-          {{- end }}
+                - {key: {{ .key }}, path: {{ .path }}}
           {{- end }}
     {{- if $secrets }}
     {{- /* A folder, no single files: what is rotated appears in it while the process runs. */}}

@@ -2,30 +2,33 @@
 {{- define "psastream.validate" -}}
 {{- $values := .Values -}}
 {{- $problems := list -}}
-{{- if not (or $values.registry.url $values.registry.secret) -}}
-{{- $problems = append $problems "registry: name its url, or a secret with PSASTREAM_REGISTRY_URL" -}}
-{{- end -}}
-{{- if and $values.registry.url $values.registry.secret -}}
-{{- $problems = append $problems "registry: url and secret both name it; leave one of them out" -}}
-{{- end -}}
-{{- if and $values.connect.url $values.connect.secret -}}
-{{- $problems = append $problems "connect: url and secret both name it; leave one of them out" -}}
-{{- end -}}
 {{- if and $values.readModel.enabled (not $values.readModel.secret) -}}
-{{- $problems = append $problems "readModel: name a secret with PSASTREAM_READ_MODEL_URL" -}}
+{{- $problems = append $problems "readModel: name a secret whose key `url` is its address" -}}
 {{- end -}}
-{{- $protocol := get $values.kafka.options "security.protocol" | default "PLAINTEXT" | toString | upper -}}
-{{- if and (hasPrefix "SASL_" $protocol) (not $values.kafka.secret) -}}
-{{- $problems = append $problems (printf "kafka: security.protocol is %s; name a secret with PSASTREAM_KAFKA_SASL_USERNAME and PSASTREAM_KAFKA_SASL_PASSWORD" $protocol) -}}
+{{- $kafka := $values.kafka -}}
+{{- $protocol := get $kafka.options "security.protocol" | default "PLAINTEXT" | toString | upper -}}
+{{- $isSasl := hasPrefix "SASL_" $protocol -}}
+{{- if and $kafka.users (or $kafka.username $kafka.secret) -}}
+{{- $problems = append $problems "kafka: with users each process has its own; leave username and secret out" -}}
+{{- else if and $isSasl (not $kafka.users) (not (and $kafka.username $kafka.secret)) -}}
+{{- $problems = append $problems (printf "kafka: security.protocol is %s; name username and secret, or users" $protocol) -}}
 {{- end -}}
-{{- if and $values.kafka.secret (not (hasPrefix "SASL_" $protocol)) -}}
-{{- $problems = append $problems (printf "kafka: a secret is named, and security.protocol is %s; set it to SASL_SSL" $protocol) -}}
+{{- if and (or $kafka.username $kafka.secret) (not $isSasl) -}}
+{{- $problems = append $problems (printf "kafka: a user is named, and security.protocol is %s; set it to SASL_SSL" $protocol) -}}
 {{- end -}}
-{{- if and $values.kafka.tls.secret (not (hasSuffix "SSL" $protocol)) -}}
+{{- if and $kafka.users (eq $protocol "PLAINTEXT") -}}
+{{- $problems = append $problems "kafka.users: users sign in by SASL_SSL or SSL; set security.protocol" -}}
+{{- end -}}
+{{- if and $kafka.tls.secret (not (hasSuffix "SSL" $protocol)) -}}
 {{- $problems = append $problems (printf "kafka.tls: a secret is named, and security.protocol is %s; set it to SSL or SASL_SSL" $protocol) -}}
 {{- end -}}
-{{- if and $values.kafka.tls.secret (ne (empty $values.kafka.tls.certificate) (empty $values.kafka.tls.key)) -}}
-{{- $problems = append $problems "kafka.tls: certificate and key belong together; name both or none" -}}
+{{- range $name, $place := dict "kafka" $kafka "registry" $values.registry "connect" $values.connect -}}
+{{- if and $place.tls.secret (ne (empty $place.tls.certificate) (empty $place.tls.key)) -}}
+{{- $problems = append $problems (printf "%s.tls: certificate and key belong together; name both or none" $name) -}}
+{{- end -}}
+{{- if and (ne $name "kafka") (ne (empty $place.username) (empty $place.secret)) -}}
+{{- $problems = append $problems (printf "%s: username and secret belong together; name both or none" $name) -}}
+{{- end -}}
 {{- end -}}
 {{- $resources := list -}}
 {{- range $name, $system := $values.systems -}}
@@ -33,8 +36,8 @@
 {{- if not (or (hasKey $system "poll") (hasKey $system "capture")) -}}
 {{- $problems = append $problems (printf "systems.%s: nothing reads it; add poll: {} or, for a database, capture: {}" $name) -}}
 {{- end -}}
-{{- if and (hasKey $system "capture") (not (or $values.connect.url $values.connect.secret)) -}}
-{{- $problems = append $problems (printf "systems.%s.capture: name Kafka Connect by connect.url, or a secret with PSASTREAM_CONNECT_URL" $name) -}}
+{{- if and (hasKey $system "capture") (not $values.connect.url) -}}
+{{- $problems = append $problems (printf "systems.%s.capture: name Kafka Connect by connect.url" $name) -}}
 {{- end -}}
 {{- if and $system.legalEntities (ne $system.role "erp") -}}
 {{- $problems = append $problems (printf "systems.%s.legalEntities: only an erp bills for legal entities" $name) -}}
