@@ -7,6 +7,7 @@ names and meanings, and the view has its name, too.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,7 @@ def publication(landing: str, tables: Sequence[LandingTable]) -> Iterator[str]:
             f' SELECT {listed} FROM {landing}."{table.name}"'
         )
     yield from _comments()
+    yield from _own_comments(tables)
     yield from _grants(landing, tables)
 
 
@@ -119,6 +121,18 @@ def _comments() -> Iterator[str]:
             for column in view.columns:
                 said = _text(f"{column.unit}: {column.meaning}")
                 yield f'COMMENT ON COLUMN {SCHEMA}.{name}."{column.name}" IS {said}'
+
+
+def _own_comments(tables: Sequence[LandingTable]) -> Iterator[str]:
+    """Yield what the contracts of the firm's own measures say of them, units among it."""
+    for name, table in own_measures(tables).items():
+        assert table.topic.contract is not None, name
+        record = json.loads(table.topic.contract.text)
+        if said := record.get("doc"):
+            yield f'COMMENT ON VIEW {SCHEMA}."{name}" IS {_text(said)}'
+        for field in record["fields"]:
+            if said := field.get("doc"):
+                yield f'COMMENT ON COLUMN {SCHEMA}."{name}"."{field["name"]}" IS {_text(said)}'
 
 
 def _grants(landing: str, tables: Sequence[LandingTable]) -> Iterator[str]:

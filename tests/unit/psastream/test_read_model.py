@@ -168,13 +168,16 @@ def test_a_measure_of_the_firm_is_a_view_for_the_pay_role() -> None:
         name="psa.metric.own",
         record=None,
         contract=load_schema(
-            '{"type":"record","name":"Own","fields":[{"name":"a","type":"string"}]}'
+            '{"type":"record","name":"Own","doc":"Of ours.",'
+            '"fields":[{"name":"a","type":"string","doc":"Sum in s."}]}'
         ),
     )
     tables = landing_tables([*CATALOGUE, own])
     statements = list(publication("l", tables))
     assert 'CREATE OR REPLACE VIEW psa."own" AS SELECT "a" FROM l."metric_own"' in statements
     assert f'GRANT SELECT ON psa."own" TO {PAY_ROLE}' in statements
+    assert "COMMENT ON VIEW psa.\"own\" IS 'Of ours.'" in statements
+    assert 'COMMENT ON COLUMN psa."own"."a" IS \'Sum in s.\'' in statements
     assert star_fingerprint(tables) != star_fingerprint(TABLES)
 
 
