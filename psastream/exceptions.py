@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import typer
+from confluent_kafka import KafkaError, Message
 
 from connectors.dispatch.commands import PAYLOAD_BOUNDS
 from connectors.dispatch.exceptions import OPEN, read_reason
@@ -34,6 +35,7 @@ from psastream.people import is_meant, who
 from psastream.subjects import Names, Subject
 from runtime.kafka import KafkaSettings, make_producer, require_broker
 from runtime.registry import Registry
+from runtime.rights import refused
 from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailableError, ConfigError
@@ -309,6 +311,12 @@ def _all(settings: Settings) -> list[Row]:
 
 def publish(settings: Settings, topic: str, key_field: str, records: Iterable[Row]) -> None:
     """Publish records to a topic that is routed by its key. Raises BrokerUnavailableError."""
+    kept: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            kept.append(error)
+
     serde, producer = Serde(Registry(settings.registry)), make_producer(settings.kafka)
     for record in records:
         producer.produce(
@@ -316,10 +324,13 @@ def publish(settings: Settings, topic: str, key_field: str, records: Iterable[Ro
             key=serde.key(topic, record[key_field]),
             value=serde.value(topic, record),
             partition=partition_of(record[key_field], BY_NAME[topic].partitions),
+            on_delivery=delivered,
         )
         producer.poll(0)
-    if producer.flush(FLUSH_S):
-        raise BrokerUnavailableError(
-            f"the broker did not acknowledge what is for {topic}",
-            hint="check the broker; give the same command again",
+    if producer.flush(FLUSH_S) or kept:
+        why = f": {kept[0].str()}" if kept else ""
+        detail = f"the broker did not acknowledge what is for {topic}{why}"
+        told = refused(detail, kept[0], settings.kafka.client()) if kept else None
+        raise told or BrokerUnavailableError(
+            detail, hint="check the broker; give the same command again"
         )

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import BaseModel, ConfigDict, Field
 from stamina import retry_context
 
+from runtime.rights import is_refused, refused, require_shown
 from runtime.secrets import mask
 from runtime.tls import SecretFile, TlsFiles, explain, probe
 from schemas.errors import BrokerUnavailableError, ConfigError
@@ -257,9 +258,9 @@ def create_topics(
             future.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise BrokerUnavailableError(
-                    f"a topic could not be created: {name}: {error}"
-                ) from error
+                detail = f"a topic could not be created: {name}: {error}"
+                told = refused(detail, error, settings.client())
+                raise told or BrokerUnavailableError(detail) from error
         else:
             created.append(name)
     return created
@@ -302,12 +303,17 @@ Span = tuple[int, int]
 
 
 def absent_topics(settings: KafkaSettings, names: Iterable[str]) -> list[str]:
-    """Return those topics that the broker does not have. Raises BrokerUnavailableError."""
+    """Return those topics that the broker does not have.
+
+    Raises BrokerUnavailableError, AccessRefusedError where it does not show one to this user.
+    """
     try:
         present = AdminClient(settings.client()).list_topics(timeout=METADATA_TIMEOUT_S).topics
     except KafkaException as error:
         raise _no_answer(settings, error) from error
-    return [name for name in names if name not in present]
+    absent = [name for name in names if name not in present]
+    require_shown(settings.client(), absent)
+    return absent
 
 
 def read_topic(
@@ -361,7 +367,7 @@ def spans_of(
         for topic in topics:
             # One just made, or a broker just started, has no leaders for a moment.
             for attempt in retry_context(
-                on=KafkaException, attempts=None, timeout=timeout_s, wait_max=1.0
+                on=_may_pass, attempts=None, timeout=timeout_s, wait_max=1.0
             ):
                 with attempt:
                     spans |= _spans(consumer, topic)
@@ -370,6 +376,10 @@ def spans_of(
     finally:
         consumer.close()
     return spans
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, KafkaException) and not is_refused(error)
 
 
 def _spans(consumer: Consumer, topic: str) -> dict[Place, Span]:
@@ -385,9 +395,8 @@ def _spans(consumer: Consumer, topic: str) -> dict[Place, Span]:
 
 
 def _unreadable(topics: Iterable[str], error: KafkaException) -> BrokerUnavailableError:
-    return BrokerUnavailableError(
-        f"a topic could not be read: {', '.join(sorted(topics))}: {error}", hint="check the broker"
-    )
+    detail = f"a topic could not be read: {', '.join(sorted(topics))}: {error}"
+    return refused(detail, error) or BrokerUnavailableError(detail, hint="check the broker")
 
 
 def _no_answer(settings: KafkaSettings, error: KafkaException) -> BrokerUnavailableError:

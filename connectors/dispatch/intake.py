@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from connectors.dispatch.commands import Command
 from connectors.dispatch.journal import DeadLetter
+from runtime.rights import refused
 from runtime.serde import Serde
 from schemas.commands import WITHDRAW
 from schemas.errors import (
@@ -195,8 +196,9 @@ class Intake:
                 f"must be started anew. In the group now: {self._describe_members()}",
             )
         if error is not None:
-            raise BrokerUnavailableError(
-                f"command topics cannot be read: {error}", hint="check broker and topics"
+            detail = f"command topics cannot be read: {error}"
+            raise refused(detail, error) or BrokerUnavailableError(
+                detail, hint="check broker and topics"
             )
         return message
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from runtime.rights import refused
 from runtime.serde import Serde
 from schemas.errors import BrokerUnavailableError
 from schemas.routing import partition_of
@@ -75,9 +76,10 @@ def _resolve(acknowledged: asyncio.Future[None], topic: str, error: KafkaError |
     if error is None:
         acknowledged.set_result(None)
     else:
+        detail = f"the broker did not acknowledge a record of {topic}: {error}"
         acknowledged.set_exception(
-            BrokerUnavailableError(
-                f"the broker did not acknowledge a record of {topic}: {error}",
-                hint="check the broker; the command is looked up again after a restart",
+            refused(detail, error)
+            or BrokerUnavailableError(
+                detail, hint="check the broker; the command is looked up again after a restart"
             )
         )

@@ -29,6 +29,7 @@ from runtime.kafka import (
     read_compacted,
     require_broker,
 )
+from runtime.rights import refused
 from runtime.secrets import mask
 from runtime.serde import Serde
 from runtime.threads import in_daemon_thread
@@ -104,7 +105,10 @@ class KafkaLog:
             self._producer.init_transactions(INIT_TIMEOUT_S)
         except KafkaException as error:
             # Each attempt to open starts with a producer of its own.
-            raise BrokerUnavailableError(f"no transactional producer: {error}") from error
+            name = transactional_id(self._config.name)
+            detail = f"no transactional producer {name}: {error}"
+            told = refused(detail, error, self._settings.client())
+            raise told or BrokerUnavailableError(detail) from error
         _log.debug("source_log_fenced", connector=self._config.name)
         _await_stable(self._settings, TopicPartition(BOOKMARKS.name, 0))
         _log.debug("source_log_stable", connector=self._config.name)
@@ -255,7 +259,8 @@ def call(action: Callable[[], T]) -> T:
         except KafkaException as error:
             cause: KafkaError = error.args[0]
             if cause.txn_requires_abort():
-                raise BrokerUnavailableError(f"a transaction failed: {cause.str()}") from error
+                detail = f"a transaction failed: {cause.str()}"
+                raise refused(detail, cause) or BrokerUnavailableError(detail) from error
             if is_last or cause.fatal() or not cause.retriable():
                 raise FatalError(
                     f"the source log cannot go on: {cause.str()}",
@@ -287,7 +292,9 @@ def _end_offset(settings: KafkaSettings, partition: TopicPartition, isolation: s
     try:
         return int(consumer.get_watermark_offsets(partition, timeout=CALL_TIMEOUT_S)[1])
     except KafkaException as error:
-        raise BrokerUnavailableError(f"{partition.topic} cannot be read: {error}") from error
+        detail = f"{partition.topic} cannot be read: {error}"
+        told = refused(detail, error, settings.client())
+        raise told or BrokerUnavailableError(detail) from error
     finally:
         consumer.close()
 

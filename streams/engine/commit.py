@@ -22,6 +22,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
+from runtime.rights import hint_of
 from schemas.errors import BrokerUnavailableError
 from streams.engine.batches import (
     EncodedBatch,
@@ -106,7 +107,8 @@ class TransactionalWriter:
             await self.close()
             raise BrokerUnavailableError(
                 f"cannot start the transactional producer: {error!r}",
-                hint="check the brokers, the leaders of the topics and the transaction state log",
+                hint=_hint_of(error)
+                or "check the brokers, the leaders of the topics and the transaction state log",
                 context={"transactional_id": failed},
             ) from error
 
@@ -196,7 +198,7 @@ class TransactionalWriter:
             ) from error
         except (KafkaError, IllegalOperation, TimeoutError) as error:
             raise CommitOutcomeUnknownError(
-                f"transaction failed: {error!r}", context=context
+                f"transaction failed: {error!r}", hint=_hint_of(error), context=context
             ) from error
 
     async def _transaction(self, parts: Sequence[Part], member: Member) -> list[int]:
@@ -254,6 +256,11 @@ class TransactionalWriter:
             (batch.topic, batch.partition): int(result.offset) + batch.records - 1
             for batch, result in zip(batches, results, strict=True)
         }
+
+
+def _hint_of(error: BaseException) -> str:
+    """What helps where the broker refused for want of a right; nothing else is known."""
+    return hint_of(getattr(error, "errno", None)) if isinstance(error, KafkaError) else ""
 
 
 async def _close_client(producer: Any) -> None:

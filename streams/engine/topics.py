@@ -6,6 +6,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from runtime.kafka import require_broker
+from runtime.rights import require_shown
 from schemas.errors import BrokerUnavailableError, ConfigError
 from streams.engine.connection import librdkafka_options
 from streams.engine.contract import GroupSpec
@@ -36,7 +37,8 @@ def check_topics(
     """Raise ConfigError naming every missing topic or wrong partition count. Blocking.
 
     Faust subscribes to nothing when a topic is absent, and stays so. Upholds I4. Raises
-    BrokerUnavailableError within 10 s; returns early when it is not wanted any more.
+    BrokerUnavailableError within 10 s, AccessRefusedError where the broker does not show a topic to
+    this user; returns early when it is not wanted any more.
     """
     options = librdkafka_options(settings)
     require_broker(options, timeout_s=settings.reach_timeout_s, is_wanted=is_wanted)
@@ -55,8 +57,9 @@ def check_topics(
         for group in groups
         for topic in (group.state_topic, *group.handlers())
     }
-    problems = [f"{topic} is missing" for topic in sorted(wanted) if topic not in found]
     outputs = sorted({topic for group in groups for topic in group.output_topics})
+    require_shown(options, [each for each in (*sorted(wanted), *outputs) if each not in found])
+    problems = [f"{topic} is missing" for topic in sorted(wanted) if topic not in found]
     problems += [f"{topic} is missing" for topic in outputs if topic not in found]
     problems += [
         f"{topic} has {len(found[topic].partitions)} partitions instead of {partitions}"
