@@ -18,6 +18,11 @@ import psycopg
 
 from connectors.debezium.client import ConnectorFile
 from psastream.check.broker import BROKER, TOPICS, broker_findings, topic_findings
+from psastream.check.certificates import (
+    CERTIFICATES,
+    certificate_findings,
+    named_certificates,
+)
 from psastream.check.clocks import CLOCKS, Clock, asked_over_http, clock_findings
 from psastream.check.connect import CONNECTORS, ask_connect, connector_findings
 from psastream.check.databases import (
@@ -43,7 +48,9 @@ from runtime.brokers import broker_traits, present_topics
 from runtime.registry import Registry
 from runtime.settings import READ_MODEL_VARIABLES, Settings
 
-AREAS: Final = (BROKER, TOPICS, SCHEMAS, CONNECTORS, DATABASES, READ_MODEL, SIGN_IN, CLOCKS)
+AREAS: Final = (
+    CERTIFICATES, BROKER, TOPICS, SCHEMAS, CONNECTORS, DATABASES, READ_MODEL, SIGN_IN, CLOCKS,
+)  # fmt: skip
 """Of what is asked, in the order in which it is told."""
 
 
@@ -109,6 +116,7 @@ def ask_all(
     with ThreadPoolExecutor(len(jobs)) as threads:
         answers = list(threads.map(lambda job: job(), jobs))
     findings = [finding for answer in answers for finding in answer]
+    findings += certificate_findings(named_certificates(settings), datetime.now(UTC))
     findings += _of_unread(found.unread)
     return sorted(findings, key=lambda each: AREAS.index(each.area))
 
