@@ -1,6 +1,7 @@
 """What `mf query` answers on the read model of a demo, against the sums of its topics.
 
-The demo has compared the topics with the firm's books; parts are killed in its middle.
+The demo has compared the topics with the firm's books; parts are killed in its middle. What the
+page shows is run in `test_tutorial.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.bi.conftest import CENT, DEADLINE_S, Sums, Told, at_two_digits, booked, sums
-from tests.support.bi_pages import blocks
 from tests.support.taps import installed
 
 pytestmark = pytest.mark.stack
@@ -84,14 +84,6 @@ def layer(told: Told, tmp_path_factory: pytest.TempPathFactory) -> Layer:
     )
     assert "ERROR=0" in found.run("dbt", "build")
     return found
-
-
-def test_the_questions_of_the_page_are_answered(layer: Layer) -> None:
-    [block] = blocks("semantic-layer.md", "sh")
-    asked = [line.partition("bin/mf ")[2].split() for line in block.splitlines() if "mf " in line]
-    assert len(asked) == 2
-    for words in asked:
-        assert "Success" in layer.run("mf", *words)
 
 
 def month(row: Mapping[str, Any]) -> str:
