@@ -19,8 +19,12 @@ from typing import Any, Final
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+from typer.testing import CliRunner, Result
 
 from connectors.dispatch.dispatcher import GROUP_ID
+from connectors.dispatch.refusals import HOLD_AFTER
+from connectors.dispatch.signals import REQUESTS
+from psastream.cli import app
 from runtime.kafka import KafkaSettings, create_topics, make_producer, read_compacted, read_topic
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -38,6 +42,8 @@ pytestmark = pytest.mark.stack
 
 ROOT: Final = Path(__file__).parents[2]
 DEADLINE_S: Final = 60.0
+RELEASED_S: Final = 40.0
+"""Less than the first pause after which what is refused is tried again by itself."""
 FAST: Final = {
     "request.timeout.ms": 1_000,
     "settle.ms": 200,
@@ -159,6 +165,20 @@ class Bench:
     def exceptions(self) -> dict[str, dict[str, Any]]:
         rows = read_compacted(self.kafka, "psa.exception").values()
         return {row["exception_id"]: row for row in map(self._serde.read, rows)}
+
+    def requests(self, exception_id: str) -> list[dict[str, Any]]:
+        """What people have asked about an exception."""
+        values = (message.value() for message in read_topic(self.kafka, REQUESTS))
+        told = [self._serde.read(value) for value in values if value is not None]
+        return [each for each in told if each["exception_id"] == exception_id]
+
+    def psastream(self, *arguments: str) -> Result:
+        """Run a command of an operator's."""
+        environment = {
+            "PSASTREAM_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "PSASTREAM_REGISTRY_URL": self._registry_url,
+        }
+        return CliRunner().invoke(app, arguments, env=environment)
 
     def effects(self) -> Counter[tuple[str, str, str | None]]:
         """How often each (type, operation, external id) was carried out."""
@@ -388,3 +408,36 @@ def test_other_keys_flow_while_one_is_retried(bench: Bench) -> None:
     bench.start()
     assert bench.statuses(stuck) == ["succeeded"]
     assert bench.effects()[("customer", "create", stuck_id)] == 1
+
+
+def test_what_is_held_back_is_released_by_a_person(bench: Bench) -> None:
+    """Without a right all are refused, then not even sent; `exceptions release` has one sent."""
+    bench.vendors.admin.configure("netsuite", denied_records=("customer",))
+    refused = [bench.customer(f"h{number}") for number in range(HOLD_AFTER)]
+    held = [bench.customer(f"h{number}") for number in range(HOLD_AFTER, HOLD_AFTER + 2)]
+    bench.start()
+    bench.send(*refused)
+    assert set(bench.statuses(*refused)) == {"rejected"}
+    bench.send(*held)
+    assert bench.statuses(*held) == ["rejected", "rejected"]
+    ids = [f"netsuite:{each['natural_key']}" for each in (*refused, *held)]
+    assert [bench.exceptions()[each]["is_held"] for each in (ids[0], *ids[-2:])] == [
+        False, True, True,
+    ]  # fmt: skip
+
+    unheld = bench.psastream("exceptions", "release", ids[0], "--yes")
+    assert (unheld.exit_code, "not held back" in unheld.stderr) == (2, True)
+    bench.vendors.admin.configure("netsuite", denied_records=())
+    dry = bench.psastream("exceptions", "release", ids[-1], "--dry-run")
+    assert dry.stdout.splitlines()[-1] == "nothing was done: a dry run"
+    done = bench.psastream("exceptions", "release", ids[-1], "--yes", "--note", "right is back")
+    assert (done.exit_code, done.stdout.splitlines()[0].split()[0]) == (0, ids[-1]), done.output
+
+    eventually(lambda: bench.exceptions()[ids[-1]]["status"] == "resolved", deadline_s=RELEASED_S)
+    assert bench.statuses(held[-1]) == ["succeeded"]
+    assert bench.effects()["customer", "create", f"cus-{bench.run_id}h{HOLD_AFTER + 1}"] == 1
+    [request] = bench.requests(ids[-1])
+    assert request["note"] == "right is back"
+    # Those are taken, so the rest follows, and each is sent once.
+    eventually(lambda: set(bench.statuses(*refused, *held)) == {"succeeded"}, deadline_s=DEADLINE_S)
+    assert bench.effects() == once("customer", [*refused, *held], "customer_id")
