@@ -13,6 +13,7 @@ from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.topics import SOURCE_PREFIX, STATE_LOGS
 from streams.engine.anew import (
+    copies_of,
     forget_state,
     refuse_workers,
     require_no_members,
@@ -48,9 +49,10 @@ def rebuild_group(settings: Settings, name: str) -> int:
     [group] = chosen_groups(settings, Registry(settings.registry), [name])
     engine = engine_settings(settings, app_id_of(name))
     _refuse_dispatchers(engine)
+    copies = copies_of(engine, group, settings.replication_factor)
     forget_state(engine, group)
     logs = [topic for topic in STATE_LOGS if topic.name == group.state_topic]
-    create_topics(settings.kafka, logs, replication_factor=settings.replication_factor)
+    create_topics(settings.kafka, logs, replication_factor=copies)
     _take_back(settings, name)
     reread_all(engine, group)
     return len(group.handlers())

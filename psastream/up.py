@@ -16,6 +16,7 @@ from typing import Final
 
 from connectors.debezium.client import read_connector_file
 from psastream import connect
+from psastream.anew import rebuild_group
 from psastream.check.files import Configuration, Files, read_configuration
 from psastream.check.run import ask_all, exit_of, print_findings
 from psastream.exits import Exit
@@ -31,7 +32,7 @@ from sandbox.stack.ports import HOST, PortBook
 from sandbox.stack.postgres import read_model_dsn
 from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.revival import Revival
-from sandbox.stack.settings import Part, StackSettings, cache_dir_from
+from sandbox.stack.settings import Part, StackAddresses, StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
 from schemas.errors import ConfigError
 
@@ -40,11 +41,15 @@ READ_MODEL: Final = "readmodel"
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """Which connector files to run, where to keep local state, and whether to keep a read model."""
+    """Which connector files to run, where to keep local state, and whether to keep a read model.
+
+    `rebuilt`: groups to be computed anew before their processes start.
+    """
 
     data_dir: Path
     files: Files
     has_read_model: bool = True
+    rebuilt: Sequence[str] = ()
 
 
 async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ) -> int:
@@ -77,6 +82,10 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
         if options.files.databases:
             given = _given(environment, "CONNECT", settings)
             await connect.apply(given or addresses.connect_url, options.files.databases)
+        for group in options.rebuilt:
+            there = _started(settings, addresses, environment)
+            count = await asyncio.to_thread(rebuild_group, there, group)
+            say(f"{group} is computed anew from {count} topics")
         read_model = _read_model(options, stack, environment)
         commands = _commands(options, settings)
         if read_model is not None:
@@ -99,19 +108,19 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
             f"kafka at {addresses.bootstrap_servers}, registry at {addresses.registry_url};"
             " in another shell:"
         )
-        # As they are, without the console's line breaks: to be copied.
         served = ",".join(f"{name}=http://{HOST}:{port}" for name, port in ports.items())
-        print(f"  export PSASTREAM_BOOTSTRAP_SERVERS={addresses.bootstrap_servers}")
-        # An address that was given with a password is known to who gave it.
-        if "@" not in addresses.registry_url:
-            print(f"  export PSASTREAM_REGISTRY_URL={addresses.registry_url}")
-        if addresses.connect_url and "@" not in addresses.connect_url:
-            print(f"  export PSASTREAM_CONNECT_URL={addresses.connect_url}")
-        if read_model is not None and environment.keys().isdisjoint(READ_MODEL_VARIABLES):
-            print(f"  export PSASTREAM_READ_MODEL_URL={read_model}")
-        print(f"  export PSASTREAM_PROCESSES={served}")
-        print("  psastream status")
-        print("  psastream topics read psa.metric.project_margin", flush=True)
+        has_read_model = not environment.keys().isdisjoint(READ_MODEL_VARIABLES)
+        _tell_shell(
+            {
+                "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
+                # An address that was given with a password is known to who gave it.
+                "PSASTREAM_REGISTRY_URL": _without_password(addresses.registry_url),
+                "PSASTREAM_REPLICATION_FACTOR": str(copies),
+                "PSASTREAM_CONNECT_URL": _without_password(addresses.connect_url),
+                "PSASTREAM_READ_MODEL_URL": None if has_read_model else read_model,
+                "PSASTREAM_PROCESSES": served,
+            }
+        )
         say("Ctrl-C ends it")
         telling = asyncio.create_task(tell_news(LetterWatch(kafka, Serde(registry)), say))
         try:
@@ -142,6 +151,35 @@ def _given(environment: Mapping[str, str], service: str, settings: Settings) -> 
     if f"PSASTREAM_{service}_URL" not in environment:
         return None
     return settings.registry if service == "REGISTRY" else settings.connect
+
+
+def _started(
+    settings: Settings, addresses: StackAddresses, environment: Mapping[str, str]
+) -> Settings:
+    """Return the settings with what was started in the place of what was not named."""
+    started: dict[str, object] = {
+        "bootstrap_servers": addresses.bootstrap_servers,
+        "registry_url": addresses.registry_url,
+        "replication_factor": 1,
+    }
+    named = {name for name in started if f"PSASTREAM_{name.upper()}" in environment}
+    return settings.model_copy(update={k: v for k, v in started.items() if k not in named})
+
+
+def _without_password(address: str) -> str | None:
+    return None if "@" in address else address
+
+
+def _tell_shell(variables: Mapping[str, str | None]) -> None:
+    """Print what sets the variables that have a value, and what to ask then.
+
+    As it is, without the console's line breaks: to be copied.
+    """
+    for name, value in variables.items():
+        if value:
+            print(f"  export {name}={value}")
+    print("  psastream status")
+    print("  psastream topics read psa.metric.project_margin", flush=True)
 
 
 def _asked_of(options: UpOptions, environment: Mapping[str, str]) -> Mapping[str, str]:

@@ -64,6 +64,7 @@ def demo(  # noqa: PLR0917 - each parameter is an option on the command line
 
 
 def up(
+    *,
     source: Sources = None,
     sink: Sinks = None,
     database: Databases = None,
@@ -73,11 +74,16 @@ def up(
     read_model: Annotated[
         bool, typer.Option(help="keep a read model in PostgreSQL; one of its own if none is named")
     ] = True,
+    rebuild: Annotated[
+        list[str] | None,
+        typer.Option(help="agent group to compute anew first, such as measures; may be repeated"),
+    ] = None,
 ) -> None:
     """Run all processes on your own broker and connector files; start what is not named."""
     from psastream.check.files import Files
     from psastream.running import run
     from runtime.logs import configure_logs
+    from schemas.errors import ConfigError
 
     configure_logs(json=False, level="WARNING")
     with errors_as_exit_codes():
@@ -85,7 +91,12 @@ def up(
         from psastream.up import UpOptions, run_up
 
         files = Files(source or (), sink or (), database or ())
-        options = UpOptions(data_dir.resolve(), files, read_model)
+        if rebuild and sink:
+            raise ConfigError(
+                "--rebuild is for a start without --sink: half-read topics order what is wrong",
+                hint="leave the sinks out until the groups have read all topics again",
+            )
+        options = UpOptions(data_dir.resolve(), files, read_model, tuple(rebuild or ()))
         raise typer.Exit(run(run_up(options)))
 
 

@@ -58,6 +58,28 @@ def refuse_workers(settings: EngineSettings) -> None:
     _refuse_running(_admin(settings), settings)
 
 
+def copies_of(settings: EngineSettings, group: GroupSpec, otherwise: int) -> int:
+    """Return with how many copies the state log of a group is made again.
+
+    As many as it has; `otherwise` where it is not there. Raises ConfigError where there are fewer
+    brokers, and BrokerUnavailableError.
+    """
+    try:
+        found = _admin(settings).list_topics(timeout=_TIMEOUT_S)
+    except KafkaException as error:
+        raise _unavailable(error) from error
+    copies = otherwise
+    if (log := found.topics.get(group.state_topic)) is not None:
+        copies = min(len(each.replicas) for each in log.partitions.values())
+    if (nodes := len(found.brokers)) < copies:
+        raise ConfigError(
+            f"{group.state_topic} is to have {copies} copies, and there are {nodes} brokers",
+            hint="nothing was changed; start the other brokers, or where the topic is gone set"
+            " PSASTREAM_REPLICATION_FACTOR to the copies that there can be",
+        )
+    return copies
+
+
 def forget_state(settings: EngineSettings, group: GroupSpec) -> None:
     """Delete the state log of a group. To be made again, then `reread_all`.
 

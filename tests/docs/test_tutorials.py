@@ -86,12 +86,14 @@ def replaced(file: Path, old: str, new: str) -> None:
 def up(shell: Shell, command: str) -> Iterator[None]:
     """Run `psastream up` beside what follows; what it prints is copied into the shell."""
     running: Running = shell.begun(command, shell.folder / "up.log")
+    before = shell.begin
     try:
         told = running.says(UP)
         shell.begin += "\n" + "\n".join(re.findall(r"^  (export .*)$", told, re.MULTILINE))
         yield
     finally:
         code = running.end()
+        shell.begin = before
     assert code == 0, running.log.read_text()
 
 
@@ -132,14 +134,23 @@ def test_an_api_of_ones_own_gives_margins(worklog: str, tmp_path: Path) -> None:
     assert found == ("2026-03", "1.00", "120.500000", "61.000000", "EUR")
 
 
+def _seconds(shell: Shell, read: str) -> int:
+    lines = shell.run(read).splitlines()
+    return int(json.loads(lines[-1])["seconds"]) if lines else 0
+
+
 def test_a_measure_of_ones_own_follows_the_rows(worklog: str, tmp_path: Path) -> None:
-    with worked(MEASURE, worklog, tmp_path) as (shell, (block,)):
+    with worked(MEASURE, worklog, tmp_path) as (shell, (block, again)):
         read, query = block.commands
         (line,) = eventually(lambda: shell.run(read).splitlines(), deadline_s=DEADLINE_S)
         row = json.loads(line)
         assert (row["project_ref"], row["work_on"]) == ("worklog:project:3", "2026-03-03")
         assert (row["seconds"], row["entries"], row["worth"]) == (3600, 2, "120.500000")
         assert "worklog:project:3" in shell.run(query)
+    replaced(tmp_path / "project_days.sql", "SUM(seconds)", "SUM(2 * seconds)")
+    (command,) = again.commands
+    with up(shell, command):
+        assert eventually(lambda: _seconds(shell, read) == 7200, deadline_s=DEADLINE_S)
 
 
 def test_a_database_of_ones_own_gives_margins(tmp_path: Path) -> None:
