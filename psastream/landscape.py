@@ -18,6 +18,12 @@ from schemas.topics import Topic
 from tables.flows.catalogue import ORDERED_FROM, kinds_of, shown_by
 from tables.measures.own import OwnMeasure
 
+_HINT: Final = "landscape.yaml names the systems of the firm"
+_READ_ONLY: Final = (
+    "a resource tool takes the firm's projects; one that is only read plays the role psa: people, "
+    "assignments and hours are read of any role"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class FirmSystems:
@@ -90,12 +96,15 @@ def systems_of(landscape: Landscape, systems: Systems) -> FirmSystems:
         for name in landscape.of(role)
         if name in bundles and (unseen := _unseen(role, bundles[name]))
     ]
+    takes_none = [
+        name
+        for name in landscape.of(Role.RESOURCE)
+        if name in bundles and _missing(Role.RESOURCE, bundles[name], systems)
+    ]
     problems += _unclear_billers(landscape, bundles)
     if problems:
         raise ConfigError(
-            "; ".join(problems),
-            problems=problems,
-            hint="landscape.yaml names the systems of the firm",
+            "; ".join(problems), problems=problems, hint=_READ_ONLY if takes_none else _HINT
         )
     return FirmSystems(landscape, bundles)
 

@@ -180,6 +180,18 @@ def test_no_system_plays_a_role_whose_commands_it_does_not_take(
         systems_of(load_landscape(text), Systems())
 
 
+def test_a_tool_that_is_only_read_is_told_its_role() -> None:
+    """Its people, assignments and time off are those of the firm in either role."""
+    text = "systems: {harvest: {role: ROLE}}"
+    with pytest.raises(ConfigError, match="its sink has no upsert_project") as caught:
+        systems_of(load_landscape(text.replace("ROLE", "resource")), Systems())
+    assert "one that is only read plays the role psa" in caught.value.hint
+    assert systems_of(load_landscape(text.replace("ROLE", "psa")), Systems()).targets == []
+    with pytest.raises(ConfigError) as caught:
+        systems_of(load_landscape(text.replace("ROLE", "erp")), Systems())
+    assert "psa" not in caught.value.hint
+
+
 def two_erps(folder: Path, *, other: str = "erp") -> Landscape:
     """The packaged ERP, and a second system like it, in a folder of its own."""
     packaged = Path("connectors/vendors/netsuite")
