@@ -241,7 +241,7 @@ def _ask_kafka(
 ) -> OfKafka:
     require_broker(kafka.client(), timeout_s=REACH_S)
     serde = Serde(Registry(settings.registry))
-    reads = {**_agent_groups(settings, firm), DISPATCH: _commands(firm)}
+    reads = reads_of(settings, firm)
     sources = [each.name for it in firm.bundles.values() for each in it.topics.values()]
     told = [*sources, *_measures(firm)]
     read = [topic for topics in reads.values() for topic in topics]
@@ -261,6 +261,12 @@ def _ask_kafka(
     return found
 
 
+def reads_of(settings: Settings, firm: FirmSystems) -> dict[str, list[str]]:
+    """Return what each agent group reads, and the dispatchers where commands go anywhere."""
+    dispatched = {DISPATCH: _commands(firm)} if firm.targets else {}
+    return {**_agent_groups(settings, firm), **dispatched}
+
+
 def _agent_groups(settings: Settings, firm: FirmSystems) -> dict[str, list[str]]:
     registry = Registry(settings.registry)
     groups = make_groups(firm.mappings, registry, firm.landscape, firm.measures)
@@ -277,12 +283,14 @@ def _groups(
     members: dict[str, int] = {}
     lags: dict[Place, int] = {}
     positions: dict[Place, int] = {}
+    has_read: dict[str, bool] = {}
     readers = {each: DISPATCH_GROUP if each == DISPATCH else app_id_of(each) for each in reads}
     for reader in (*APP_IDS, DISPATCH_GROUP):
         groups = [group for group in reads if readers[group] == reader]
         topics = [topic for group in groups for topic in reads[group]]
         places = [place for topic in topics for place in present.get(topic, ())]
         committed = committed_offsets(kafka, reader, places)
+        has_read[reader] = bool(committed)
         members |= dict.fromkeys(groups, group_members(kafka, reader))
         for place, (start, end) in spans(kafka, places).items():
             at = max(start, committed.get(place, start))
@@ -300,6 +308,7 @@ def _groups(
                 sum(lags[place] for place in mine),
                 min(written, default=None),
                 tuple(name for name in names if name not in present),
+                is_dry_run=group == DISPATCH and not has_read[DISPATCH_GROUP],
             )
         )
     return states

@@ -46,7 +46,8 @@ class GroupState:
 
     `members`: processes in its consumer group. `records` counts offsets. `oldest_at`: when the
     first of those records was written; None where nothing is unread, or it does not say.
-    `missing`: topics that it reads and the broker does not have.
+    `missing`: topics that it reads and the broker does not have. `is_dry_run`: these are the
+    dispatchers, and none of them has read anything so far.
     """
 
     group: str
@@ -54,11 +55,14 @@ class GroupState:
     records: int
     oldest_at: datetime | None = None
     missing: Sequence[str] = ()
+    is_dry_run: bool = False
 
     def verdict(self, at: datetime) -> Verdict:
         """Whether somebody reads, and keeps up."""
-        if not self.members or self.missing:
+        if self.missing:
             return Verdict.FAIL
+        if not self.members:
+            return Verdict.WARN if self.is_dry_run else Verdict.FAIL
         is_late = self.oldest_at is not None and at - self.oldest_at > LATE
         return Verdict.WARN if is_late else Verdict.OK
 

@@ -89,7 +89,14 @@ def _group(state: GroupState, at: datetime) -> Sequence[str]:
     lag = f"lag {state.records:,}" if state.records else "no lag"
     if state.oldest_at is not None:
         lag += f", oldest {shown_age(at - state.oldest_at)}"
-    return state.group, lag if state.members else f"{lag}; nobody reads: no process is in the group"
+    if state.members:
+        return state.group, lag
+    if state.is_dry_run:
+        return (
+            state.group,
+            f"{lag}; no dispatcher has run so far, commands wait",
+        )
+    return state.group, f"{lag}; nobody reads: no process is in the group"
 
 
 def _connector(state: ConnectorState) -> Sequence[str]:

@@ -20,7 +20,7 @@ from connectors.debezium.client import ConnectClient
 from connectors.toolkit.faults import UnreadableBodyError
 from psastream.cli import app
 from psastream.lines import shown_age
-from psastream.status.gathering import OfKafka, assembled, connector_states
+from psastream.status.gathering import OfKafka, assembled, connector_states, reads_of
 from psastream.status.model import (
     ConnectorState,
     GroupState,
@@ -41,6 +41,8 @@ from psastream.status.probes import (
 from psastream.status.screen import screen_of, verdict_line
 from psastream.verdict import Verdict, worst
 from runtime.prometheus import serve_metrics
+from runtime.settings import Settings
+from schemas.landscape import Landscape, Role, System
 from tests.support.catalogue import FIRM
 from tests.support.vendor_server import serving
 from tests.unit.streams.test_metrics_port import free_port
@@ -322,6 +324,16 @@ def test_dead_letters_are_told_by_topic_and_code() -> None:
         ),
         (GroupState("project", 0, 3), Verdict.FAIL, "nobody reads"),
         (
+            GroupState("project", 0, 3, AGO, is_dry_run=True),
+            Verdict.WARN,
+            "lag 3, oldest 2m; no dispatcher has run so far, commands wait",
+        ),
+        (
+            GroupState("project", 0, 0, None, ("psa.project",), is_dry_run=True),
+            Verdict.FAIL,
+            "psa.project is missing",
+        ),
+        (
             GroupState("project", 1, 0, None, ("psa.project", "psa.expense")),
             Verdict.FAIL,
             "psa.project is missing and 1 more; psastream topics apply",
@@ -334,6 +346,14 @@ def test_a_group_tells_its_lag_and_who_reads(
     status = Status(AT, groups=[state])
     assert status.verdict() is verdict
     assert said in line_with(status, "project")
+
+
+def test_where_no_commands_go_anywhere_nobody_need_read_them() -> None:
+    settings = Settings(bootstrap_servers="b:1", registry_url="http://r")
+    systems = {"inhouse": System(role=Role.PSA)}
+    alone = replace(FIRM, landscape=Landscape(systems=systems))
+    assert "dispatch" not in reads_of(settings, alone)
+    assert reads_of(settings, FIRM)["dispatch"] == ["psa.command.netsuite", "psa.command.float"]
 
 
 @pytest.mark.parametrize(
