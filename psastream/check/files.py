@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from connectors.debezium.client import ConnectorFile, read_connector_file
 from connectors.dispatch.config import SinkConfig
@@ -17,6 +18,7 @@ from psastream.landscape import ANY_ADDRESSES, FirmSystems, read_firm
 from psastream.verdict import Verdict
 from runtime.settings import Settings
 from schemas.errors import ConfigError
+from schemas.topics import SOURCE_PREFIX
 
 VARIABLES: Final = "variables"
 LANDSCAPE: Final = "landscape"
@@ -123,7 +125,7 @@ def _uncovered(files: Files, found: Configuration, firm: FirmSystems) -> Iterato
     if not found.is_sound:
         return
     captured = {each.config.system for each in found.sources} | {
-        schema for each in found.databases for schema in schemas_of(each)
+        system for each in found.databases for system in systems_of(each)
     }
     for system in firm.bundles:
         if system not in captured:
@@ -146,11 +148,34 @@ def _uncovered(files: Files, found: Configuration, firm: FirmSystems) -> Iterato
             )
 
 
-def schemas_of(connector: ConnectorFile) -> set[str]:
-    """Return the schemas whose tables a connector captures, which are systems of ours."""
-    listed = str(connector.config.get("table.include.list", "")).split(",")
-    schemas = str(connector.config.get("schema.include.list", "")).split(",")
-    return {name.strip().partition(".")[0] for name in (*listed, *schemas) if name.strip()}
+def systems_of(connector: ConnectorFile) -> set[str]:
+    """Return the systems of ours that a connector captures: their schemas, or as it routes them."""
+    config = connector.config
+    listed = [
+        name.strip().replace("[.]", ".").replace("\\.", ".")
+        for key in ("table.include.list", "schema.include.list")
+        for name in str(config.get(key, "")).split(",")
+        if name.strip()
+    ]
+    prefix = config.get("topic.prefix", SOURCE_PREFIX)
+    topics = [f"{prefix}.{name if '.' in name else f'{name}.table'}" for name in listed]
+    routed = [_routed(config, topic).split(".") for topic in topics]
+    return {steps[1] for steps in routed if len(steps) > 1}
+
+
+def _routed(config: Mapping[str, Any], topic: str) -> str:
+    """Return the name that a topic has behind the connector's routers by expression."""
+    for name in str(config.get("transforms", "")).split(","):
+        at = f"transforms.{name.strip()}"
+        if not str(config.get(f"{at}.type", "")).endswith(".RegexRouter"):
+            continue
+        told = re.sub(r"\$(\d)", r"\\g<\1>", str(config.get(f"{at}.replacement", "")))
+        try:
+            found = re.fullmatch(str(config.get(f"{at}.regex", "")), topic)
+            topic = topic if found is None else found.expand(told)
+        except (re.error, IndexError):
+            continue  # Java's expressions know more words
+    return topic
 
 
 def _source(

@@ -34,7 +34,7 @@ from psastream.check.databases import (
     named_tables,
     not_asked,
 )
-from psastream.check.files import Files, read_configuration, schemas_of
+from psastream.check.files import Files, read_configuration, systems_of
 from psastream.check.findings import Finding, findings_json, lines_of
 from psastream.check.read_model import ReadModel, read_model_findings
 from psastream.check.registry import schema_findings
@@ -539,7 +539,33 @@ def test_systems_that_nobody_reads_and_targets_that_nobody_writes_are_told() -> 
         "netsuite: nobody carries out its commands: they wait in psa.command.netsuite",
     ]
     assert found_in(Files(), {}) == [("skip", ": none was given")]
-    assert schemas_of(CONNECTOR) == {"inhouse"}
+    assert systems_of(CONNECTOR) == {"inhouse"}
+
+
+@pytest.mark.parametrize(
+    ("config", "systems"),
+    [
+        ({"table.include.list": "public.ticket,public.users"}, {"noi"}),
+        ({"table.include.list": "public[.]ticket, other\\.(a|b)"}, {"noi", "other"}),
+        ({"schema.include.list": "public"}, {"noi"}),
+        ({"schema.include.list": "other", "topic.prefix": "src"}, {"other"}),
+        ({"table.include.list": "public.ticket", "transforms": ""}, {"public"}),
+        ({"table.include.list": "public.t", "transforms.system.regex": "src[.]("}, {"public"}),
+        ({"table.include.list": "public.t", "transforms.system.type": "x.Filter"}, {"public"}),
+        ({}, set()),
+    ],
+)
+def test_a_connector_captures_the_systems_that_its_topics_are_routed_to(
+    config: dict[str, str], systems: set[str]
+) -> None:
+    routed = {
+        "topic.prefix": "src",
+        "transforms": "system, unwrap",
+        "transforms.system.type": "org.apache.kafka.connect.transforms.RegexRouter",
+        "transforms.system.regex": "src[.]public[.](.*)",
+        "transforms.system.replacement": "src.noi.$1",
+    }
+    assert systems_of(replace(CONNECTOR, config={**routed, **config})) == systems
 
 
 def test_each_problem_is_a_finding_of_its_own(tmp_path: Path) -> None:
