@@ -86,7 +86,7 @@ def read_configuration(
 def _read_files(
     files: Files, environment: Mapping[str, str], found: Configuration
 ) -> Configuration:
-    systems = Systems(found.settings.systems if found.settings else ())
+    systems = Systems(_folders(found.settings, environment))
     readers: list[tuple[Sequence[Path], Callable[[Path], object]]] = [
         (files.sources, lambda path: _source(path, environment, systems, found.firm)),
         (files.sinks, lambda path: _sink(path, environment, systems, found.firm)),
@@ -113,6 +113,17 @@ def _read_files(
     if found.firm is not None:
         found.findings += _uncovered(files, found, found.firm)
     return found
+
+
+def _folders(settings: Settings | None, environment: Mapping[str, str]) -> Sequence[Path]:
+    """Return the firm's folders, whatever is wrong with the variables that name other things."""
+    if settings is not None:
+        return settings.systems
+    named = {name: value for name, value in environment.items() if name == "PSASTREAM_SYSTEMS"}
+    try:
+        return Settings.from_env({**ANY_ADDRESSES, **named}).systems
+    except ConfigError:
+        return ()
 
 
 def _uncovered(files: Files, found: Configuration, firm: FirmSystems) -> Iterator[Finding]:

@@ -51,6 +51,7 @@ from runtime.registry import Registration
 from schemas.errors import AuthenticationError, SchemaMismatchError, TransientError
 from schemas.topics import Topic
 from tests.support.catalogue import CATALOGUE
+from tests.support.rest_api import REST, write_folder
 from tests.support.vendor_server import serving
 from tests.unit.streams.test_metrics_port import free_port
 
@@ -577,6 +578,21 @@ def test_each_problem_is_a_finding_of_its_own(tmp_path: Path) -> None:
     ]
     assert len([words for _, words in found if "FLOAT_TOKEN" in words]) == 2
     assert len([words for _, words in found if "inhouse plays the role erp" in words]) == 2
+
+
+def test_the_firms_folders_are_known_whatever_else_is_wrong(tmp_path: Path) -> None:
+    write_folder(tmp_path, REST.format(paginator="{type: page_number}"))
+    source = tmp_path / "source.json"
+    source.write_text(
+        '{"name": "visits", "connector.class": "connectors.rest.source.RestSource",'
+        ' "topic.prefix": "src.visits", "object.include.list": "visit",'
+        ' "url": "https://visits.example", "auth.token": "t"}'
+    )
+    environment = {"PSASTREAM_SYSTEMS": str(tmp_path / "visits"), "PSASTREAM_LOG_LEVEL": "loud"}
+    found = read_configuration(Files([source]), environment, needs_addresses=True).findings
+    of_files = [(each.subject, each.detail) for each in found if each.area == "files"]
+    assert of_files == [(str(source), "can be used")]
+    assert [each.area for each in found if each.verdict is Verdict.FAIL] == ["variables"] * 3
 
 
 def test_addresses_that_are_not_set_fail_where_they_are_needed() -> None:
