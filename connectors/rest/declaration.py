@@ -8,7 +8,7 @@ stands here; where it is, what it may be asked with and how fast stands in the c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import lru_cache
@@ -339,8 +339,8 @@ def _problems_of(
     if contract is None:
         yield (), "a database's table is not read by requests: capture: polled"
         return
-    fields = {field["name"] for field in contract.parsed["fields"]}
-    for column in obj.columns.keys() - fields:
+    fields = {field["name"]: _branch(field["type"]) for field in contract.parsed["fields"]}
+    for column in obj.columns.keys() - fields.keys():
         yield ("columns", column), f"the contract has no column {column}"
     for word, columns in (
         ("optional", obj.optional),
@@ -349,6 +349,7 @@ def _problems_of(
         for column in columns:
             if column not in fields:
                 yield (word,), f"{word}: the contract has no column {column}"
+    yield from _problems_of_reads(obj, fields)
     for column in obj.unused:
         if column in fields:
             yield ("unused",), f"unused: {column} is a column of the contract"
@@ -367,6 +368,25 @@ def _problems_of(
     yield from _problems_of_since(obj)
 
 
+def _problems_of_reads(obj: ObjectConfig, fields: Mapping[str, Any]) -> Iterator[Problem]:
+    if obj.incremental is None or obj.incremental.reads is not StampForm.ISO8601:
+        return
+    for column in obj.incremental.cursor_columns:
+        if fields.get(column) in _NUMBERS:
+            problem = f"incremental: {column} is a number in the contract, and reads is iso8601"
+            yield ("incremental",), f"{problem}, not epoch_seconds or epoch_milliseconds"
+
+
+def _branch(avro: Any) -> Any:
+    """The type of a nullable one that is not null, by its name where it has no more than that."""
+    if isinstance(avro, list):
+        [avro] = [branch for branch in avro if branch != "null"]
+    return avro if isinstance(avro, str) else "other"
+
+
+_NUMBERS: Final = frozenset({"int", "long"})
+
+
 def _problems_of_since(obj: ObjectConfig) -> Iterator[Problem]:
     asks = _asks_since(obj.texts())
     if any(SINCE in PLACEHOLDER.findall(text) for text in [obj.path, *_texts(obj.body)]):
@@ -380,7 +400,7 @@ def _problems_of_since(obj: ObjectConfig) -> Iterator[Problem]:
 
 
 def _problems_of_parent(
-    config: RestConfig, obj: ObjectConfig, parent: Parent, fields: set[str]
+    config: RestConfig, obj: ObjectConfig, parent: Parent, fields: Collection[str]
 ) -> Iterator[Problem]:
     of = config.objects.get(parent.object)
     if of is None:

@@ -44,6 +44,8 @@ def flat(row: Any, columns: Mapping[str, str]) -> Any:
 def instant(value: object, form: StampForm) -> datetime:
     """Return the instant that a row tells. Raises ValueError."""
     unit = _UNITS.get(form)
+    if unit is None and isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError("a number is not a time, unless `reads` of rest.yaml says how it is one")
     if unit is None:
         return read_instant(value)
     if isinstance(value, str) and value.isascii() and value.isdigit():

@@ -44,6 +44,10 @@ WRONG = {
     "a stamp no contract has": (
         "[changed_at]", "[updated_at]", 12, "incremental: the contract has no column updated_at",
     ),
+    "a stamp that is a number": (
+        "[changed_at]", "[place_id]", 12,
+        "incremental: place_id is a number in the contract, and reads is iso8601, not",
+    ),
     "an optional column no contract has": (
         "    path:", "    optional: [rate]\n    path:", 8, "optional: the contract has no",
     ),
