@@ -192,7 +192,9 @@ def default_of(field: Field) -> pl.Expr:
     if not field.has_default:
         raise SchemaMismatchError(
             f"field {field.name} is missing and has no default",
-            hint="give every added field a default",
+            hint="where its source dropped it, take it out of `columns` of mapping.yaml and "
+            "release the dead letters (psastream dlq release); a field that a contract adds has "
+            "a default",
         )
     value = column_value(_wire_value(field.default, field.type), field.type)
     series = pl.Series([value], dtype=storage_dtype_of(field.type)).cast(dtype_of(field.type))

@@ -277,6 +277,15 @@ def test_records_of_a_schema_the_reader_cannot_follow_are_errors() -> None:
     assert dict(chunk.frame.schema) == {"id": pl.String()}
 
 
+def test_a_column_that_its_source_dropped_is_to_leave_the_mapping() -> None:
+    writer, reader = record(("id", "long")), record(("id", "long"), ("note", "string"))
+    chunk = decode_chunk(values_of(writer, [{"id": 1}]), by_id({1: writer}), reader)
+    [(_, error)] = chunk.errors
+    assert isinstance(error, SchemaMismatchError)
+    assert "field note is missing" in str(error)
+    assert "take it out of `columns` of mapping.yaml" in error.hint
+
+
 @pytest.mark.fault("B6", place="schemas/codec/resolution.py")
 @pytest.mark.parametrize("inside", [lambda it: it, lambda it: ["null", it]])
 def test_b6_a_field_that_is_written_under_two_of_its_names_is_not_guessed(
