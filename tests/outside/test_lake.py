@@ -26,7 +26,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from psycopg.conninfo import conninfo_to_dict
 
-from connectors.debezium.client import ConnectClient, ConnectorFile, read_connector_file
+from connectors.debezium.client import ConnectClient, read_connector_file
 from connectors.toolkit.faults import RecordNotFoundError
 from psastream.query.export import Format, write_files, write_manifest
 from psastream.query.reading import LiveTopics
@@ -44,6 +44,7 @@ from schemas.codec.record import RecordCodec
 from schemas.contracts import value_schema
 from schemas.topics import Topic
 from tests.support import firm_rows
+from tests.support.blocks import Shell, needing
 from tests.support.catalogue import BY_NAME, CATALOGUE
 from tests.support.catalogue_pages import DOCS
 from tests.support.eventually import eventually
@@ -154,19 +155,20 @@ class Lake:
         else:
             producer.abort_transaction()
 
-    def apply(self) -> None:
-        connector = read_connector_file(CONNECTOR)
-        often = {"iceberg.control.commit.interval-ms": "1000"}
-        connector = ConnectorFile(connector.name, {**connector.config, **often})
-
-        async def register() -> None:
-            client = ConnectClient(self.connect_url)
-            try:
-                await client.register(connector)
-            finally:
-                await client.close()
-
-        asyncio.run(register())
+    def shell(self) -> Shell:
+        """Where the page's commands run, on a connector file with commits a second apart."""
+        folder = self.warehouse.parent / "page"
+        file = folder / CONNECTOR.relative_to(DOCS.parent)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        often = CONNECTOR.read_text().replace('interval-ms": "60000"', 'interval-ms": "1000"')
+        assert often != CONNECTOR.read_text()
+        file.write_text(often)
+        addresses = {
+            "PSASTREAM_BOOTSTRAP_SERVERS": self.stack.addresses.bootstrap_servers,
+            "PSASTREAM_REGISTRY_URL": self.stack.addresses.registry_url,
+            "PSASTREAM_CONNECT_URL": self.connect_url,
+        }
+        return Shell(folder, addresses)
 
     def traces(self) -> list[str]:
         """What has failed in the connector's tasks."""
@@ -259,8 +261,11 @@ def test_connect_writes_every_version_that_was_committed_once(lake: Lake) -> Non
 
     lake.write(*((keys[number % 7], version(number)) for number in range(100)))
     lake.write((keys[0], version(700)), is_committed=False)
-    lake.apply()
+    shell = lake.shell()
+    [apply, status] = [command for block in needing("lake") for command in block.commands]
+    shell.run(apply)
     eventually(lambda: len(lake.versions()) == 100, deadline_s=DEADLINE_S)
+    assert "RUNNING" in shell.run(status)
 
     lake.stack.kill("lake")
     lake.write(*((keys[number % 7], version(number)) for number in range(100, 200)))

@@ -33,6 +33,7 @@ NEEDS: Final = {
     "kept": "tests/docs/conftest.py",
     "demo": "tests/docs/test_demo_blocks.py",
     "bi": "tests/bi/test_tutorial.py",
+    "lake": "tests/outside/test_lake.py",
     "minutes": "tests/docs/test_blocks.py",
     "checkout": "tests/docs/test_package.py",
     "package": "tests/docs/test_package.py",
