@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo wheel picture picture-superset test test-parts test-engine test-story test-unit test-connectors \
-	test-property conformance docs site prove-bi alerts verify-deploy outside properties mutants crash seeds fuzz check format \
+	test-property conformance docs site prove-bi alerts verify-deploy verify-cluster outside properties mutants crash seeds fuzz check format \
 	bench bench-pipeline bench-latency bench-latency-database bench-idle bench-sizes bench-read-model profile clean
 
 help: ## Show this list
@@ -86,6 +86,9 @@ alerts: $(READY) ## Let promtool try that every alert fires when it should, amto
 
 verify-deploy: $(READY) ## Judge the Helm chart by helm, kubeconform and the product itself (needs Go once)
 	@$(PYTEST) --durations=5 tests/deploy --ignore=tests/deploy/test_cluster.py $(ARGS)
+
+verify-cluster: $(READY) ## Install, upgrade and roll back the chart on a real API server, which is built once
+	@$(PYTEST) --durations=5 tests/deploy/test_cluster.py $(ARGS)
 
 outside: $(READY) ## Capture a database nobody here designed, against SQL over its rows; Iceberg tables
 	@$(PYTEST) $(or $(ARGS),tests/outside)

@@ -39,6 +39,7 @@ NEEDS: Final = {
     "package": "tests/docs/test_package.py",
     "broker": "tests/docs/test_tutorials.py",
     "database": "tests/docs/test_tutorials.py",
+    "cluster": "tests/deploy/test_cluster.py",
 }
 """What blocks need, and the tests that have it and run all of them."""
 OURS: Final = ("PSASTREAM_", "PYTHON", "VIRTUAL_ENV", "COVERAGE", "MAKE", "MFLAGS")
