@@ -51,10 +51,12 @@ def test_the_database_killed_under_it_it_says_so_and_then_holds_every_row_once(
     for number in (1, 2):
         running.write(range(number * 1_000, (number + 1) * 1_000), random)
         kill_postgres(running.stack)
-        running.write(range(number), random)
-        eventually(lambda: DATABASE_AWAY in running.why_not_ready(), deadline_s=DEADLINE_S)
-        assert not running.is_caught_up()
-        running.stack.restart("postgres")
+        try:
+            running.write(range(number), random)
+            eventually(lambda: DATABASE_AWAY in running.why_not_ready(), deadline_s=DEADLINE_S)
+            assert not running.is_caught_up()
+        finally:
+            running.stack.restart("postgres")
     require_caught_up(running)
     assert running.stack.is_running(NAME)
     assert running.count("SELECT count(*) FROM psa.fact_time_entry") > 400
@@ -67,10 +69,12 @@ def test_the_broker_killed_under_it_it_says_so_soon_and_then_holds_every_row_onc
     require_caught_up(running)
     running.write(range(3_000, 4_000), random)
     running.stack.kill("kafka")
-    eventually(lambda: BROKER_AWAY in running.why_not_ready(), deadline_s=SOON_S)
-    assert not running.is_caught_up()
-    assert running.probe("livez").status_code == 200
-    running.stack.restart("kafka")
+    try:
+        eventually(lambda: BROKER_AWAY in running.why_not_ready(), deadline_s=SOON_S)
+        assert not running.is_caught_up()
+        assert running.probe("livez").status_code == 200
+    finally:
+        running.stack.restart("kafka")
     running.write(range(4_000, 5_000), random)
     require_caught_up(running)
     assert running.stack.is_running(NAME)
