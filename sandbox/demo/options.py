@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from sandbox.books.reading import DATABASE
+from sandbox.stack.guard import Guard
 from sandbox.stack.settings import Part
 from sandbox.story.act import Act
 from sandbox.story.acts import ACTS
@@ -118,8 +119,8 @@ class DemoOptions:
     rate: int = 300  # changes a second
     entries: int = 900  # time entries of the volume act
     keep: bool = False
-    is_guarded: bool = False
-    """Whether each process signs in to the broker, and may do there what it declares."""
+    guard: Guard | None = None
+    """Who may do what on the broker; each process then signs in to it as a user of its own."""
     landscape: StoryLandscape = StoryLandscape()
     disruptions: tuple[Disruption, ...] = ()
     # For the consequences of one act, and for the books to agree. A connector that loses its broker

@@ -32,7 +32,7 @@ from sandbox.demo.next_steps import (
     write_environment,
 )
 from sandbox.demo.options import DemoOptions
-from sandbox.demo.parts import Parts, guard_of_story, start_parts
+from sandbox.demo.parts import Parts, start_parts
 from sandbox.demo.picture import picture
 from sandbox.demo.pulse import show_pulse
 from sandbox.demo.report import print_audit
@@ -69,11 +69,10 @@ async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
         parts=frozenset(Part) - (frozenset() if has_database else {Part.CONNECT}),
         dispensable_parts=frozenset() if has_database else frozenset({Part.POSTGRES}),
     )
-    guard = guard_of_story(options.landscape) if options.is_guarded else None
     async with contextlib.AsyncExitStack() as exits:
         ending = exits.enter_context(_Ending())
         with _reporter(console) as reporter:
-            stack = await exits.enter_async_context(Stack(settings, reporter, guard))
+            stack = await exits.enter_async_context(Stack(settings, reporter, options.guard))
         exits.callback(ending.begin)
         for part, reason in stack.left_out.items():
             console.print(f"{part} is left out, and with it the read model: {reason}")
@@ -95,7 +94,7 @@ async def run_demo(options: DemoOptions, console: Console | None = None) -> int:
 async def _run(stack: Stack, parts: Parts, options: DemoOptions, console: Console) -> int:
     acts = options.landscape.acts
     reader = MarginReader(parts.kafka, parts.registry_url)
-    with make_audience(console) as audience, _open_world(parts, options) as world:
+    with make_audience(console) as audience, open_world(parts, options) as world:
         for title, reason in options.landscape.left_out.items():
             audience.note(f"left out: {title} ({reason})")
         keeper = Keeper(stack, options.disruptions, audience, parts.connector)
@@ -150,14 +149,14 @@ async def _tell(acts: Sequence[Act], world: World, stage: Stage, keeper: Keeper)
     """Play the story on a thread of its own, then wait for the books to agree."""
     await asyncio.to_thread(play, acts, world, stage)
     await keeper.finish()
-    return await asyncio.to_thread(_settle, world, stage)
+    return await asyncio.to_thread(settle, world, stage)
 
 
 def _tell_kept(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def _settle(world: World, stage: Stage) -> Audit:
+def settle(world: World, stage: Stage) -> Audit:
     """Return the first audit without differences, or the last one before the deadline."""
     deadline_at = time.monotonic() + stage.deadline_s
     while True:
@@ -190,7 +189,8 @@ class _Followers:
 
 
 @contextlib.contextmanager
-def _open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
+def open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
+    """Open what a story is told in: the systems of its firm, and what is read of the product."""
     crm, system, cast = options.landscape.crm, options.landscape.psa, Cast()
     with (
         VendorAdmin(parts.vendors_url) as admin,

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from sandbox.stack.guard import Guard
 from sandbox.stack.health import Health
 from sandbox.stack.ports import HIGHEST_PORT, HOST, LOWEST_PORT, is_free
 from sandbox.stack.process import ManagedProcess, ProcessExit
@@ -91,7 +92,11 @@ class RunningStack:
 
     def log(self, name: str) -> str:
         """Everything the process wrote in this run."""
-        return self._stack.log_path(name).read_text(errors="replace")
+        return self.log_path(name).read_text(errors="replace")
+
+    def log_path(self, name: str) -> Path:
+        """The file that it writes to."""
+        return self._stack.log_path(name)
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -193,7 +198,7 @@ def _answers(bootstrap_servers: str, group: str) -> bool:
 
 
 @contextmanager
-def running_stack(settings: StackSettings) -> Iterator[RunningStack]:
+def running_stack(settings: StackSettings, guard: Guard | None = None) -> Iterator[RunningStack]:
     """Runs a stack of `settings` on an event loop in a thread, for the length of the block.
 
     The thread lives as long as the parts: they end with the thread that started them.
@@ -201,7 +206,7 @@ def running_stack(settings: StackSettings) -> Iterator[RunningStack]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="stack", daemon=True)
     thread.start()
-    stack = Stack(settings, PlainReporter(sys.stderr))
+    stack = Stack(settings, PlainReporter(sys.stderr), guard)
 
     def wait(work: Coroutine[Any, Any, object]) -> None:
         asyncio.run_coroutine_threadsafe(work, loop).result()
