@@ -17,7 +17,7 @@ from schemas.errors import AuthenticationError, ConfigError
 from tests.support.rest_api import REST, Visits, make_source, read_folder, write_folder
 from tests.support.vendor_server import serving
 
-SOUND = REST.format(paginator="{type: json_link, next_url_path: links.next}")
+SOUND = REST.format(paginator="{type: json_link, next_url_path: links.next, slides: false}")
 NONE: dict[str, Any] = {"auth.token": None}
 
 
