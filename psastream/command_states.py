@@ -145,10 +145,11 @@ def show_command(settings: Settings, natural_key: str, *, as_json: bool = False)
     each = next((each for each in found if each.natural_key == natural_key), None)
     if each is None:
         raise ConfigError(f"no command: {natural_key}", hint="psastream commands list --state …")
+    subject = subject_of(each, _names(settings))
     if as_json:
-        print(mask(json.dumps(as_plain(each), indent=2)))
+        print(mask(json.dumps({**as_plain(each), **asdict(subject)}, indent=2)))
         return
-    for head, said in lines_of(each):
+    for head, said in lines_of(each, subject):
         say(said, head)
 
 
@@ -342,7 +343,7 @@ def _commands(count: int) -> str:
     return f"{count:,} command{'' if count == 1 else 's'}"
 
 
-def lines_of(each: Ordered) -> Iterator[tuple[str, str]]:
+def lines_of(each: Ordered, subject: Subject = Subject()) -> Iterator[tuple[str, str]]:
     """Yield a command whole: what it says, how far it is, what stands against it.
 
     A line is its beginning, and what is said behind it.
@@ -355,6 +356,8 @@ def lines_of(each: Ordered) -> Iterator[tuple[str, str]]:
         "state": each.state.value,
         "revision": each.revision,
         "issued": each.issued_at and instant(each.issued_at),
+        "project": subject.project or subject.project_id,
+        "customer": subject.customer or subject.customer_id,
         "money": money,
         "hours": each.hours,
         "attempts": each.attempts or None,

@@ -182,6 +182,7 @@ def test_what_would_be_written_is_listed_and_shown(kept_demo: KeptDemo) -> None:
     assert (refused["currency"], refused["target"]) == ("PLN", "netsuite")
     one = in_another_shell(kept_demo, f"psastream commands show {refused['natural_key']}")
     assert f"command id: {refused['command_id']}" in one.stdout
+    assert f"project:    {refused['project']}" in one.stdout
     whole = asked(kept_demo, "commands", "show", refused["natural_key"], "--json")
     assert json.loads(whole.stdout) == refused
     none = in_another_shell(kept_demo, "psastream commands show netsuite:project:nowhere")
@@ -344,7 +345,7 @@ def test_a_topic_is_read_by_rows_by_records_and_as_they_come(kept_demo: KeptDemo
     assert rows_of(asked(kept_demo, *read, "--from", "end")) == []
     assert sorted(rows_of(asked(kept_demo, *read, "--from", "1d")), key=place) == records
     wrong = asked(kept_demo, *read, "--where", "stge = 'won'")
-    assert (wrong.exit_code, 'did you mean "stage"' in wrong.stderr) == (2, True), wrong.stderr
+    assert (wrong.exit_code, "the columns are stage," in wrong.stderr) == (2, True), wrong.stderr
     command = [sys.executable, "-m", "psastream", *read, "--from", "beginning", "--follow"]
     followed = subprocess.Popen(command, env=variables(kept_demo), stdout=subprocess.PIPE)
     assert followed.stdout is not None

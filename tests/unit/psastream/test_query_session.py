@@ -109,7 +109,7 @@ def test_what_can_be_asked_is_shown_as_tables_are() -> None:
         ("project_margin", "margin_by_project_month"),
         ("psa.project_margins", "margin_by_project_month"),
         ("project", "projects"),
-        ("time_entries", "psa.time_entry"),
+        ("expenses", "psa.expense"),
         ("dlq", "psa.dlq"),
     ],
 )
