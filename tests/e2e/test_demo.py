@@ -190,8 +190,9 @@ def test_what_would_be_written_is_listed_and_shown(kept_demo: KeptDemo) -> None:
     done = in_another_shell(
         kept_demo, "psastream commands list --target float --state succeeded --limit 2"
     )
-    *keys, counted = done.stdout.splitlines()
-    assert counted.startswith("2 of ") and all(line.startswith(("float:", "  ")) for line in keys)
+    *keys, counted, of_kind = done.stdout.splitlines()
+    assert counted.startswith("2 of ") and of_kind.startswith("upsert_project: ")
+    assert all(line.startswith(("float:", "  ")) for line in keys)
     unknown = in_another_shell(kept_demo, "psastream commands list --target flaot")
     assert unknown.returncode == 2 and "float" in unknown.stderr
 
