@@ -10,7 +10,9 @@ from psastream.exits import errors_as_exit_codes
 
 
 def docs(
-    page: Annotated[str | None, typer.Argument(help="page; without it, all are listed")] = None,
+    page: Annotated[
+        str | None, typer.Argument(help="page, or alert; without, all are listed")
+    ] = None,
 ) -> None:
     """Print a page of the documentation."""
     from psastream.pages import print_page, print_pages
@@ -23,9 +25,11 @@ def docs(
 
 
 def explain(
-    code: Annotated[str, typer.Argument(help="of an error, such as transient.broker_unavailable")],
+    code: Annotated[
+        str, typer.Argument(help="of an error (transient.broker_unavailable), or an alert's name")
+    ],
 ) -> None:
-    """Print what the code of an error says, and which pages have more."""
+    """Print what an error's code, an exception's or an alert says, and which pages have more."""
     from psastream.pages import print_explanation
 
     with errors_as_exit_codes():

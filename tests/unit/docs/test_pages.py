@@ -75,9 +75,39 @@ def test_a_code_is_explained_with_the_pages_that_name_it() -> None:
         assert "record.invalid_entity" in (DOCS / f"{page}.md").read_text()
 
 
+def test_every_alert_is_explained_with_its_runbook() -> None:
+    rules = (REPOSITORY / "deploy" / "prometheus" / "rules").glob("*.yml")
+    text = "".join(path.read_text() for path in rules)
+    alerts = re.findall(r"alert: (\w+)(?:.|\n)*?runbook: docs/(\S+)\.md", text)
+    assert ("PsastreamStateGap", "runbooks/state-gap") in alerts
+    for alert, page in alerts:
+        told = run("explain", alert).stdout.splitlines()
+        title = (DOCS / f"{page}.md").read_text().splitlines()[0].removeprefix("# ")
+        assert told[0] == f"{alert}: {title}"
+        assert told[1].startswith("  severity: ")
+        assert len(told[2]) > 20, alert
+        assert told[3] == f"  what to do: psastream docs {page}"
+    page = (DOCS / "runbooks" / "state-gap.md").read_text()
+    assert run("docs", "PsastreamStateGap").stdout == page
+
+
+def test_every_exception_of_a_table_is_explained() -> None:
+    sources = "".join(path.read_text() for path in (REPOSITORY / "tables").rglob("*.py"))
+    codes = set(re.findall(r'"((?:billing|engagement|order|person)\.[a-z_]+)"', sources))
+    assert {"order.unshown", "engagement.not_asked", "billing.over_cap"} <= codes
+    for code in codes:
+        head, passage, *_, more = run("explain", code).stdout.splitlines()
+        assert head.startswith(f"{code}: an exception")
+        assert code in passage
+        assert more.startswith("  more: psastream docs ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("explain", "PsastreamStatGap"), "did you mean PsastreamStateGap?"),
+        (("docs", "PsastreamStatGap"), "did you mean PsastreamStateGap?"),
+        (("explain", "order.unshwn"), "did you mean order.unshown?"),
         (("explain", "fatal.confg"), "there is no code fatal.confg; did you mean fatal.config?"),
         (("docs", "erors"), "there is no page erors; did you mean errors?"),
         (("docs", "../README"), "there is no page ../README"),
