@@ -26,6 +26,7 @@ from schemas.errors import ConfigError
 WATCH_TIMEOUT_S: Final = 8.0
 """Of one question for a status: one that hangs is said soon, and asked again."""
 WATCH_ATTEMPTS: Final = 3
+RESUMABLE: Final = ("PAUSED", "STOPPED")
 
 
 def apply_connectors(settings: Settings, paths: Sequence[Path]) -> None:
@@ -86,8 +87,43 @@ async def _restart(access: HttpAccess, names: Sequence[str]) -> dict[str, tuple[
             elif status.is_running:
                 told[name] = "runs, nothing is restarted", True
             else:
-                said = f"is {status.state}, and nothing has failed: who paused it resumes it"
+                said = f"is {status.state}, and nothing has failed"
+                if status.state in RESUMABLE:
+                    said += f": psastream connectors resume {name}, once you know who did it"
                 told[name] = said, False
+        return told
+    finally:
+        await client.close()
+
+
+def resume_connectors(settings: Settings, names: Sequence[str], *, is_dry: bool = False) -> Exit:
+    """Have what is paused or stopped go on; FAILED where a connector waits for something else."""
+    told = asyncio.run(_resume(_access(settings), names, is_dry=is_dry))
+    for name, (said, _) in told.items():
+        say(said, f"{name}: ")
+    return Exit.OK if all(is_well for _, is_well in told.values()) else Exit.FAILED
+
+
+async def _resume(
+    access: HttpAccess, names: Sequence[str], *, is_dry: bool
+) -> dict[str, tuple[str, bool]]:
+    client = ConnectClient(access, attempts=WATCH_ATTEMPTS)
+    told = {}
+    try:
+        # All are asked first: what is named wrong ends it before anything is resumed.
+        statuses = {name: await _status(client, name) for name in names}
+        for name, status in statuses.items():
+            if status.state in RESUMABLE:
+                if not is_dry:
+                    await client.resume(name)
+                done = "would be resumed" if is_dry else "is resumed (psastream connectors status)"
+                told[name] = f"{status.state}, {done}", True
+            elif status.has_failed:
+                told[name] = f"has failed: psastream connectors restart {name}", False
+            elif status.is_running:
+                told[name] = "runs, nothing is resumed", True
+            else:
+                told[name] = f"is {status.state}, neither paused nor stopped", False
         return told
     finally:
         await client.close()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from psastream.commands.options import Config
+from psastream.commands.options import Config, DryRun
 from psastream.exits import errors_as_exit_codes, settings_from_environment
 
 app = typer.Typer(no_args_is_help=True, help="Debezium connectors on Kafka Connect.")
@@ -54,3 +54,15 @@ def connectors_restart(
 
     with errors_as_exit_codes():
         raise typer.Exit(restart_connectors(settings_from_environment(), names))
+
+
+@app.command("resume")
+def connectors_resume(
+    names: Annotated[list[str], typer.Argument(help="names in their connector files")],
+    is_dry: DryRun = False,
+) -> None:
+    """Have connectors go on that somebody paused or stopped."""
+    from psastream.connect import resume_connectors
+
+    with errors_as_exit_codes():
+        raise typer.Exit(resume_connectors(settings_from_environment(), names, is_dry=is_dry))

@@ -22,7 +22,7 @@ STATES: Mapping[str, tuple[str, str]] = {
 
 
 def run(*arguments: str) -> tuple[Result, list[str]]:
-    """Run a command on a Connect with these connectors; also return what was restarted."""
+    """Run a command on a Connect with these connectors; also return what was restarted or resumed."""
     restarted: list[str] = []
 
     def status(name: str) -> dict[str, object]:
@@ -40,6 +40,10 @@ def run(*arguments: str) -> tuple[Result, list[str]]:
             assert request.query_string == "includeTasks=true&onlyFailed=true"
             restarted.append(parts[1])
             return web.json_response({}, status=202)
+        if parts[2] == "resume":
+            assert request.method == "PUT"
+            restarted.append(parts[1])
+            return web.Response(status=202)
         return web.json_response({"name": parts[1], **status(parts[1])})
 
     async def served() -> Result:
@@ -79,7 +83,7 @@ def test_states_are_json_where_that_is_asked_for() -> None:
     [
         ("runs", "nothing is restarted", 0),
         ("failed", "what has failed is restarted", 0),
-        ("paused", "is PAUSED, and nothing has failed", 1),
+        ("paused", "nothing has failed: psastream connectors resume paused", 1),
     ],
 )
 def test_what_has_failed_is_restarted_and_nothing_else(
@@ -90,7 +94,24 @@ def test_what_has_failed_is_restarted_and_nothing_else(
     assert restarted == [name] * (name == "failed")
 
 
-@pytest.mark.parametrize("command", ["restart", "status"])
+@pytest.mark.parametrize(
+    ("arguments", "said", "exit_code", "is_resumed"),
+    [
+        (["paused"], "PAUSED, is resumed", 0, True),
+        (["paused", "--dry-run"], "PAUSED, would be resumed", 0, False),
+        (["runs"], "nothing is resumed", 0, False),
+        (["failed"], "psastream connectors restart failed", 1, False),
+    ],
+)
+def test_what_is_paused_is_resumed_and_nothing_else(
+    arguments: list[str], said: str, exit_code: int, is_resumed: bool
+) -> None:
+    shown, resumed = run("resume", *arguments)
+    assert (shown.exit_code, said in shown.stdout) == (exit_code, True), shown.output
+    assert resumed == arguments[:1] * is_resumed
+
+
+@pytest.mark.parametrize("command", ["restart", "resume", "status"])
 def test_one_that_is_not_there_is_named_and_nothing_is_restarted(command: str) -> None:
     shown, restarted = run(command, "failed", "nix")
     assert (shown.exit_code, shown.stdout, restarted) == (2, "", [])
