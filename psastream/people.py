@@ -9,6 +9,8 @@ import sys
 
 import typer
 
+from psastream.exits import Exit
+
 
 def who() -> str:
     """Return the user and the host of this process, for an audit trail."""
@@ -22,7 +24,8 @@ def who() -> str:
 def is_meant(question: str, *, is_dry: bool, is_sure: bool) -> bool:
     """Return whether what was said is to be done: asked for on a terminal, unless it is sure.
 
-    Without a terminal nobody can be asked, and nothing is done.
+    Without a terminal nobody can be asked: nothing is done, and the command ends as FAILED, so that
+    no script takes it for done.
     """
     if is_dry:
         typer.echo("nothing was done: a dry run")
@@ -30,6 +33,6 @@ def is_meant(question: str, *, is_dry: bool, is_sure: bool) -> bool:
     if is_sure:
         return True
     if not sys.stdin.isatty():
-        typer.echo("nothing was done: --yes does it without asking")
-        return False
+        typer.echo("nothing was done: --yes does it without asking", err=True)
+        raise typer.Exit(Exit.FAILED)
     return typer.confirm(question)

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import typer
 
+from psastream.exits import Exit
 from psastream.letter_decisions import (
     Decision,
     Meant,
@@ -99,10 +101,12 @@ def test_nothing_is_done_that_nobody_was_asked_about(capsys: pytest.CaptureFixtu
     """Standard input is no terminal here."""
     assert is_meant("do it?", is_dry=False, is_sure=True)
     assert not is_meant("do it?", is_dry=True, is_sure=True)
-    assert not is_meant("do it?", is_dry=False, is_sure=False)
-    dry, unasked = capsys.readouterr().out.splitlines()
-    assert dry == "nothing was done: a dry run"
-    assert "--yes" in unasked
+    with pytest.raises(typer.Exit) as ended:
+        is_meant("do it?", is_dry=False, is_sure=False)
+    assert ended.value.exit_code == Exit.FAILED
+    told = capsys.readouterr()
+    assert told.out == "nothing was done: a dry run\n"
+    assert "--yes" in told.err
 
 
 def test_who_decides_is_a_user_on_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
