@@ -201,7 +201,7 @@ class Registry:
                 mask(f"the schema registry refuses who asks: {self.url}: {cause}"),
                 hint="check PSASTREAM_REGISTRY_USERNAME and its password; work waits until then",
             )
-        hint = "check that it runs; work waits until it does"
+        hint = "check PSASTREAM_REGISTRY_URL, and that it runs; work waits until it does"
         if isinstance(cause, BaseException) and (told := explain(cause)) is not None:
             cause, hint = told, "check the PSASTREAM_REGISTRY_SSL variables; work waits until then"
         return RegistryUnavailableError(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, Self
 
@@ -279,7 +280,9 @@ class Settings(BaseModel):
         except ValidationError as error:
             for item in error.errors(include_input=False):
                 name = f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}"
-                problems += [] if name in named else [f"{_shown(name)}: {_problem(item)}"]
+                is_unknown = item["type"] == "extra_forbidden"
+                meant = _like(name, cls.model_fields) if is_unknown else ""
+                problems += [] if name in named else [f"{_shown(name)}: {_problem(item)}{meant}"]
         if problems:
             raise ConfigError(
                 f"the environment is not a valid configuration: {'; '.join(problems)}",
@@ -325,6 +328,12 @@ def _problem(item: ErrorDetails) -> str:
     """What is wrong with a variable, in words that do not need pydantic's."""
     words = {"missing": "is not set", "extra_forbidden": "there is no such variable"}
     return words.get(item["type"], item["msg"])
+
+
+def _like(name: str, fields: Iterable[str]) -> str:
+    """`; did you mean …?` where the variable of a field is like this one, else nothing."""
+    close = get_close_matches(name, [PREFIX + field.upper() for field in fields], n=1, cutoff=0.8)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _key(name: str) -> str:

@@ -72,7 +72,7 @@ POLICY: Final = ErrorPolicy(
     rules=(
         rule(201, Meaning.ACCEPTED, methods=["PUT"], evidence=_REST),
         rule((202, 204), Meaning.ACCEPTED, methods=["DELETE", "POST"], evidence=_RESTART),
-    rule(202, Meaning.ACCEPTED, methods=["PUT"], evidence=f"{_REST}: PUT …/resume"),
+        rule(202, Meaning.ACCEPTED, methods=["PUT"], evidence=f"{_REST}: PUT …/resume"),
         rule(400, Meaning.REFUSED_RECORD, shape=Shape.JSON, evidence=_REST),
         rule(404, Meaning.NOT_FOUND, shape=Shape.JSON, evidence=_REST),
         rule(409, Meaning.RETRY, evidence=f"{_REST}: the workers are rebalancing"),

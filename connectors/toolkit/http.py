@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
 import aiohttp
 import stamina
@@ -310,7 +311,8 @@ class VendorClient:
                 content = await self._read(answer)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             why = explain(error)
-            reason = "no connection" if why is None else f"no connection: {why}"
+            reason = f"no connection to {urlsplit(self._base_url).netloc.rpartition('@')[2]}"
+            reason += f": {why}" if why else ""
             raise self._unavailable(call, reason, unknown=False) from error
         except (aiohttp.ClientError, TimeoutError) as error:
             why = explain(error) or type(error).__name__

@@ -24,6 +24,11 @@ CONNECT_S: Final = 8
 _PLACEHOLDER: Final = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 """Of a table, where the file names it: anything else is a pattern, which only Debezium reads."""
+_NOT_REACHED: Final = re.compile(
+    r"Connection refused|could not translate host name|failed to resolve host|timeout expired"
+    r"|connection timeout|No route to host|Network is unreachable|No such file or directory"
+)
+"""What libpq and psycopg say where no server answers, which is no matter of users and rights."""
 _AUTOMATIC: Final = ("filtered", "all_tables")
 """Values of `publication.autocreate.mode` with which Debezium makes the publication."""
 
@@ -261,16 +266,25 @@ _TABLES: Final = """
 """
 
 
-def away(connector: ConnectorFile, error: psycopg.Error) -> Finding:
-    """Return what is told of a database that does not answer, without its address and secrets."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    said = lines[-1].strip()
+def away(connector: ConnectorFile, address: Address, error: psycopg.Error) -> Finding:
+    """Return what is told of a database that does not answer, without its secrets."""
+    text = str(error).strip()
+    where = f"its database at {address.host}:{address.port}"
+    if found := _NOT_REACHED.search(text):
+        return Finding(
+            DATABASES,
+            connector.name,
+            Verdict.FAIL,
+            f"{where} is not reached: {found[0]}",
+            "check host and port, and that it runs and listens there",
+        )
+    lines = text.splitlines() or [type(error).__name__]
     return Finding(
         DATABASES,
         connector.name,
         Verdict.FAIL,
-        f"its database does not let us in: {said}",
-        "check address, user, password and pg_hba.conf; with TLS, sslmode by PGSSLMODE",
+        f"{where} does not let us in: {lines[-1].strip()}",
+        "check user, password and pg_hba.conf; with TLS, sslmode by PGSSLMODE",
     )
 
 

@@ -190,7 +190,7 @@ def _of_database(connector: ConnectorFile, environment: Mapping[str, str]) -> li
     try:
         told = ask_database(address, connector)
     except psycopg.Error as error:
-        return [away(connector, error)]
+        return [away(connector, address, error)]
     clock = Clock(f"database of {connector.name}", told.at, datetime.now(UTC))
     return [*database_findings(connector, told), *clock_findings(clock)]
 

@@ -255,6 +255,7 @@ def test_a_write_that_never_left_has_a_known_outcome() -> None:
 
     with pytest.raises(VendorUnavailableError) as caught:
         asyncio.run(call())
+    assert "no connection to 127.0.0.1:1" in caught.value.detail
     assert not caught.value.outcome_unknown
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from aiohttp import web
 from typer.testing import CliRunner
@@ -30,6 +31,7 @@ from psastream.check.databases import (
     Database,
     Slot,
     address_of,
+    away,
     database_findings,
     named_tables,
     not_asked,
@@ -480,6 +482,33 @@ def test_a_vendor_lets_us_in_or_says_why_not(asked: Asked, verdict: str) -> None
     found = sign_in_finding(asked)
     assert found.verdict.value == verdict
     assert bool(found.remedy) is (verdict in ("warn", "fail"))
+
+
+@pytest.mark.parametrize(
+    ("said", "detail", "remedy"),
+    [
+        (
+            'connection to server at "10.0.0.7", port 5433 failed: Connection refused\n'
+            "\tIs the server running on that host and accepting TCP/IP connections?",
+            "its database at db:5433 is not reached: Connection refused",
+            "host and port",
+        ),
+        (
+            'connection failed: FATAL:  password authentication failed for user "psa"',
+            "its database at db:5433 does not let us in: connection failed: FATAL:  password"
+            ' authentication failed for user "psa"',
+            "password and pg_hba.conf",
+        ),
+    ],
+)
+def test_a_database_that_is_not_reached_is_told_from_one_that_refuses(
+    said: str, detail: str, remedy: str
+) -> None:
+    connector = ConnectorFile("inhouse-psa", {})
+    address = Address("db", "5433", "psa", "psa", "secret")
+    found = away(connector, address, psycopg.OperationalError(said))
+    assert (found.verdict, found.detail) == (Verdict.FAIL, detail)
+    assert remedy in (found.remedy or "")
 
 
 @pytest.mark.parametrize(

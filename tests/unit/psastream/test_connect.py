@@ -22,7 +22,7 @@ STATES: Mapping[str, tuple[str, str]] = {
 
 
 def run(*arguments: str) -> tuple[Result, list[str]]:
-    """Run a command on a Connect with these connectors; also return what was restarted or resumed."""
+    """Run a command on a Connect with these connectors; also return what it started again."""
     restarted: list[str] = []
 
     def status(name: str) -> dict[str, object]:

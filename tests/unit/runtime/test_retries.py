@@ -158,5 +158,8 @@ def test_a_broker_nobody_wants_any_more_is_not_waited_for() -> None:
 
 @pytest.mark.fault("D11", place="runtime/registry.py")
 def test_d11_a_registry_that_does_not_answer_is_named() -> None:
-    with pytest.raises(RegistryUnavailableError, match=f"does not answer: http://{NOWHERE}"):
+    with pytest.raises(
+        RegistryUnavailableError, match=f"does not answer: http://{NOWHERE}"
+    ) as caught:
         Registry(f"http://{NOWHERE}").require()
+    assert "PSASTREAM_REGISTRY_URL" in (caught.value.hint or "")
