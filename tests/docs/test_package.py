@@ -72,7 +72,7 @@ def answers_what_is_next(shell: Shell, printed: str) -> None:
     assert commands.count(" sql --from ") == 3
     told = shell.run(commands)
     assert re.search(r"Nordlicht control room \(DE\) +2026-09 +-?[\d.]+  EUR", told), told
-    for said in ("Baltyk routing study (PL)", "Tax Code", "utilization_by_person_week"):
+    for said in ("Baltyk routing study (PL)", "PSA tax code", "utilization_by_person_week"):
         assert said in told
 
 
