@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ _NAMES: Final = {
     "timestamp-millis": "instant",
     "timestamp-micros": "instant",
 }
+_ANGLED: Final = re.compile(r"`[^`]*`|(?:[\w.:]*<[^<>`]+>)+")
 _LISTS: Final = {"currency": "a currency of ISO 4217", "country": "a country of ISO 3166-1 alpha-2"}
 
 
@@ -41,11 +43,16 @@ def _section(entity: str) -> str:
         cells = (
             f"`{field['name']}`",
             type_of(field["type"]),
-            field["doc"].replace("|", "\\|").replace("<", "&lt;"),
+            angled(field["doc"].replace("|", "\\|")),
             _words(words.get(field["name"], ())),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def angled(text: str) -> str:
+    """Return a text with each `<name>` in backticks: elsewhere a page would take it for HTML."""
+    return _ANGLED.sub(lambda found: f"`{found[0].strip('`')}`", text)
 
 
 def type_of(avro: Any) -> str:

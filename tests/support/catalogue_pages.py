@@ -170,7 +170,7 @@ def _variable(key: str) -> str:
 def _meaning(name: str, field: FieldInfo) -> str:
     """What a setting means. Raises KeyError where neither its model nor this module says it."""
     if field.description:
-        return field.description.replace("<", "&lt;")
+        return canonical_page.angled(field.description)
     return MEANINGS[name]
 
 

@@ -57,6 +57,11 @@ def test_a_page_has_one_title(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_a_terminal_shows_what_a_browser_does(path: Path) -> None:
+    assert "&lt;" not in prose(path)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_links_lead_somewhere(path: Path) -> None:
     for link in LINK.findall(prose(path)):
         if link.startswith(("http://", "https://")):
