@@ -348,7 +348,7 @@ def lines_of(each: Ordered, subject: Subject = Subject()) -> Iterator[tuple[str,
 
     A line is its beginning, and what is said behind it.
     """
-    money = None if each.amount is None else f"{each.amount} {each.currency or ''}".strip()
+    money = None if each.amount is None else f"{each.amount:,.2f} {each.currency or ''}".strip()
     shown = {
         "command": each.natural_key,
         "target": each.target,

@@ -15,7 +15,7 @@ from typing import Any, Final, TextIO
 
 from rich.cells import cell_len
 
-from psastream.lines import instant, printable
+from psastream.lines import instant, printable, wrapped
 from psastream.query.fitting import GAP, Column, Fitted, fitted, squeezed
 from psastream.query.session import Answer
 from psastream.topic_rows import text_of
@@ -37,7 +37,7 @@ def print_answer(answer: Answer, form: Form, out: TextIO, *, width: int | None) 
 
     In a table that is wider than the terminal amounts are rounded and texts cut, and where the
     query names no columns some are left out; it is said below. What does not fit even so is
-    printed row by row, a column a line.
+    printed row by row, a column a line, long texts on several.
     """
     if form is Form.JSON:
         for line in json_lines(answer):
@@ -100,7 +100,7 @@ def _print_table(answer: Answer, out: TextIO, width: int | None) -> None:
         left_out = f"left out, to fit: {', '.join(found.left_out)}; " if found.left_out else ""
         told = f"{left_out}amounts are rounded and texts cut, to fit (--json has all)"
     else:
-        _print_rows(names, [each.cells for each in columns], out)
+        _print_rows(names, [each.cells for each in columns], out, width)
     out.write(f"{len(rows)} row{'' if len(rows) == 1 else 's'}\n")
     if told:
         out.write("\n".join(textwrap.wrap(told, width or len(told))) + "\n")
@@ -138,11 +138,14 @@ def _print_lines(headers: Sequence[str], columns: Sequence[Column], out: TextIO)
         out.write("  ".join(cells).rstrip() + "\n")
 
 
-def _print_rows(names: Sequence[str], columns: Sequence[Sequence[str]], out: TextIO) -> None:
+def _print_rows(
+    names: Sequence[str], columns: Sequence[Sequence[str]], out: TextIO, width: int
+) -> None:
     size = max(map(cell_len, names))
     for row in zip(*columns, strict=True):
         for name, value in zip(names, row, strict=True):
-            out.write(f"{_padded(name, size, False)}  {value}".rstrip() + "\n")
+            for line in wrapped(_padded(name, size, False) + "  ", value, width):
+                out.write(line.rstrip() + "\n")
         out.write("\n")
 
 

@@ -227,7 +227,7 @@ def test_one_is_shown_with_what_it_says_and_what_stands_against_it() -> None:
         assert part in text
     assert all(line.isprintable() for line in whole(lines_of(found)))
     assert "money:" not in text
-    assert "money:      1234.500000 EUR" in whole(lines_of(states(bill())[0]))
+    assert "money:      1,234.50 EUR" in whole(lines_of(states(bill())[0]))
 
 
 def test_json_is_exact() -> None:

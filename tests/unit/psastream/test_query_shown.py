@@ -180,6 +180,16 @@ def test_what_cannot_fit_and_what_was_asked_for_is_printed_a_column_a_line(
     assert "left out" not in out.getvalue()
 
 
+def test_a_long_text_that_is_printed_a_column_a_line_keeps_the_width() -> None:
+    texts = [f"set the tax code of entity {letter} in the ERP, then retry " * 4 for letter in "ab"]
+    columns = (("hint", "VARCHAR"), ("amount", "DECIMAL(38,6)"), ("at", "TIMESTAMPTZ"))
+    rows = [(text, Decimal("1.000000"), datetime(2026, 3, 2, tzinfo=UTC)) for text in texts]
+    lines = printed(Form.TABLE, rows, columns, width=60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert lines[0].startswith("hint    set the tax code")
+    assert " ".join(" ".join(lines).split()).count("in the ERP, then retry") == 8
+
+
 def test_nothing_a_terminal_obeys_is_printed() -> None:
     text = printed(Form.TABLE, [("a\x1b[31m\nb", None, None)])
     assert "\x1b" not in text
