@@ -50,6 +50,7 @@ from schemas.topics import DAY_MS, Route, Topic
 from tests.support import access_pages, canonical_page, flow_pictures, star_pages, view_pages
 from tests.support.catalogue import CATALOGUE
 from tests.support.faults import KINDS, proofs
+from tests.support.heard import HEARD
 from tests.support.metric_catalogue import product_metrics
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
@@ -304,6 +305,15 @@ def clauses_of_sinks() -> str:
     return _table(("clause", "what holds"), listed_of_sinks())
 
 
+def heard() -> str:
+    """Every alert that `make prove-alerts` hears, and how it is made to fire and to end."""
+    rows = (
+        (f"`{it.alert}`", it.receiver, it.done, it.mended)
+        for it in sorted(HEARD, key=lambda it: (it.alert, it.receiver))
+    )
+    return _table(("alert", "told to", "fault", "end"), rows)
+
+
 BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "topics.md": {"topics": topics},
     "canonical.md": {"canonical": canonical_page.page},
@@ -315,6 +325,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "clauses of taps": clauses_of_taps,
     },
     "flows.md": {"flows": flow_pictures.page},
+    "service-levels.md": {"heard": heard},
     "sql.md": {"views": view_pages.page},
     "read-model.md": {"star": star_pages.page},
     "kafka-access.md": {"users": access_pages.page},
