@@ -94,6 +94,7 @@ class _Cohort:
     wanted: dict[str, None] = field(default_factory=dict)  # to be tried before the others
     touched: dict[str, None] = field(default_factory=dict)  # to be tried soon, beside the sweeps
     soon_at_s: float = inf
+    is_sweeping: bool = False  # not in a pause, in which trials take nobody's turn
     window: int = 1
     failures: int = 1  # sweeps in a row of which nothing was taken
     in_a_row: int = 0  # refusals without one of the kind being taken
@@ -142,12 +143,6 @@ class _Cohort:
         """Return when the cohort is due."""
         return self.pace.believed_s(self.due_at_s, now_s)
 
-    def tried_again_at_s(self, identity: str) -> float:
-        """Return when a member has its turn: who was tried beside a sweep sits the next one out."""
-        if identity in self.tried and not self.round:
-            return self.due_at_s + self._pause_s(self.failures)
-        return self.due_at_s
-
     def touch(self, identity: str, now_s: float) -> None:
         """Take in that something that a member names has changed."""
         self.touched[identity] = None
@@ -168,9 +163,15 @@ class _Cohort:
         self.soon_at_s = now_s + TOUCH_GAP_S if self.touched else inf
         return [self.members[identity] for identity in found]
 
-    def begin_sweep(self, now_s: float) -> None:
-        """Let each have its turn again, from now on."""
+    def begin_sweep(self, due_at_s: float) -> None:
+        """Let each have its turn again, from then on."""
         self.window = self.pace.probes
+        self.is_sweeping = False
+        self.due_at_s = due_at_s
+
+    def _give_turns(self) -> None:
+        """Begin the sweep: only what is under way now has its turn already."""
+        self.is_sweeping = True
         self.tried = set(self.under_way)
         self.queue = [
             (self._rank(member), identity)
@@ -178,7 +179,6 @@ class _Cohort:
             if identity not in self.tried
         ]
         heapq.heapify(self.queue)
-        self.due_at_s = now_s
 
     def begin_anew(self, now_s: float) -> None:
         """Begin a sweep now, as if nothing had been tried; what is under way goes on beside it."""
@@ -208,6 +208,8 @@ class _Cohort:
             self.refused += len(self.round)
             self.round.clear()
             self.end_round(now_s)
+        if not self.is_sweeping:
+            self._give_turns()
         chosen = self.choose()
         if not chosen:
             self.pause(now_s)
@@ -309,7 +311,7 @@ class Refusals:
             0 if is_held else cohort.failures,
             before.raised_at_s if before else now_s,
             now_s,
-            cohort.tried_again_at_s(exception_id),
+            cohort.due_at_s,
         )
         self._join(refusal)
         if exception_id in self._again:  # its answer may be from before the cure
