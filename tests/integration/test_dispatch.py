@@ -12,10 +12,12 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import httpx2
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -35,6 +37,7 @@ from tests.support.eventually import eventually
 from tests.support.sinks import KillPoint
 from tests.support.stack import RunningStack
 from tests.support.vendors import Vendors, vendors
+from tests.unit.streams.test_metrics_port import free_port
 
 __all__ = ["vendors"]  # the fixture
 
@@ -68,6 +71,7 @@ class Bench:
         self._producer = make_producer(self.kafka)
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
+        self._port = free_port()
         self._replicas: list[subprocess.Popen[bytes]] = []
         self._configs = [self._config(vendor) for vendor in ("netsuite", "float")]
         self.run_id = uuid.uuid4().hex[:8]
@@ -81,7 +85,8 @@ class Bench:
     def start(self, *, kill_at: KillPoint | None = None, kill_on: str = "") -> None:
         options = [] if kill_at is None else ["--kill-at", kill_at, "--kill-on", kill_on]
         # By its name a restart takes over at once.
-        self._process = self._run("dispatcher", options, {"PSASTREAM_INSTANCE_ID": "bench"})
+        variables = {"PSASTREAM_INSTANCE_ID": "bench", "PSASTREAM_METRICS_PORT": str(self._port)}
+        self._process = self._run("dispatcher", options, variables)
 
     def start_replica(
         self, name: str, *, instance_id: str | None = None
@@ -165,6 +170,11 @@ class Bench:
     def exceptions(self) -> dict[str, dict[str, Any]]:
         rows = read_compacted(self.kafka, "psa.exception").values()
         return {row["exception_id"]: row for row in map(self._serde.read, rows)}
+
+    def shows(self, sample: str) -> bool:
+        """Whether the dispatcher serves this line among its metrics."""
+        served = httpx2.get(f"http://127.0.0.1:{self._port}/metrics", timeout=10).text
+        return sample in served.splitlines()
 
     def requests(self, exception_id: str) -> list[dict[str, Any]]:
         """What people have asked about an exception."""
@@ -393,7 +403,11 @@ def test_d15_replicas_on_one_host_joined_killed_and_frozen_leave_one_effect_each
 
 
 def test_other_keys_flow_while_one_is_retried(bench: Bench) -> None:
-    stuck, others = bench.customer("stuck"), [bench.customer(f"o{number}") for number in range(5)]
+    """While it is, it is overdue, with the money that it moves."""
+    since = datetime.now(UTC) - timedelta(minutes=6)
+    money = {"amount": Decimal("12.50"), "currency": "EUR"}
+    stuck = bench.customer("stuck") | money | {"issued_at": since}
+    others = [bench.customer(f"o{number}") for number in range(5)]
     stuck_id = json.loads(stuck["payload"])["customer_id"]
     bench.vendors.admin.add_fault("netsuite", "unavailable", path=stuck_id)
     bench.start()
@@ -401,6 +415,9 @@ def test_other_keys_flow_while_one_is_retried(bench: Bench) -> None:
 
     assert set(bench.statuses(*others)) == {"succeeded"}
     assert stuck["command_id"] not in bench.results()
+    overdue = 'psastream_commands_overdue{kind="upsert_customer",target="netsuite"} 1.0'
+    eventually(lambda: bench.shows(overdue), deadline_s=DEADLINE_S)
+    assert bench.shows('psastream_commands_overdue_money{currency="EUR",target="netsuite"} 12.5')
     assert bench.stop() == 0, bench.log()
     assert bench.unread() >= 1
 
