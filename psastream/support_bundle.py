@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -57,8 +58,10 @@ def write_bundle(
     problems: list[str] = []
     folder = path.name.removesuffix(".gz").removesuffix(".tar").removesuffix(".tgz")
     try:
-        with path.open("xb") as file, tarfile.open(fileobj=file, mode="w:gz") as bundle:
-            path.chmod(0o600)
+        with (
+            open(path, "xb", opener=partial(os.open, mode=0o600)) as file,
+            tarfile.open(fileobj=file, mode="w:gz") as bundle,
+        ):
             for name, gathered in _parts(settings, files, logs, environment):
                 try:
                     _add(bundle, f"{folder}/{name}", gathered())
@@ -95,8 +98,11 @@ def _parts(
     for name, url in settings.processes.items():
         yield f"metrics/{name}.txt", partial(_served, f"{url}/metrics")
         yield f"probes/{name}.txt", partial(_served, f"{url}/readyz")
+    taken: Counter[str] = Counter()
     for path in logs:
-        yield f"logs/{path.name}", partial(_end_of, path)
+        taken[path.name] += 1
+        folder = f"logs/{taken[path.name]}" if taken[path.name] > 1 else "logs"
+        yield f"{folder}/{path.name}", partial(_end_of, path)
 
 
 def _about() -> dict[str, Any]:
@@ -127,8 +133,12 @@ def _served(url: str) -> str:
 
 
 def _end_of(path: Path) -> str:
+    """Return the last whole lines: of a secret that was cut in two, nothing could be masked."""
     with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_MAX_BYTES))
+        begin = max(0, file.seek(0, os.SEEK_END) - LOG_MAX_BYTES)
+        file.seek(begin)
+        if begin:
+            file.readline()
         return file.read().decode(errors="replace")
 
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from typer.testing import CliRunner, Result
 
 from psastream.cli import app
+from psastream.support_bundle import LOG_MAX_BYTES
 from runtime.prometheus import serve_metrics
 from tests.unit.streams.test_metrics_port import free_port
 
@@ -41,6 +42,14 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, dict[str, 
     logs = tmp_path / "logs"
     logs.mkdir()
     (logs / "poller.log").write_text(LOG)
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "poller.log").write_text("of another host")
+    cut = (
+        "postgresql://psa:canary-canary-canary@database/psa\n"  # of which the first 20 are left out
+    )
+    rest = "\nthe end\n".rjust(LOG_MAX_BYTES + 20 - len(cut), "x")
+    (others / "long.log").write_text(cut + rest)
     (logs / "notes.txt").write_text("no log")
     path = tmp_path / "bundle.tar.gz"
     environment = {
@@ -49,7 +58,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, dict[str, 
         "PSASTREAM_PROCESSES": f"worker=http://127.0.0.1:{port},gone=http://127.0.0.1:1",
     }
     serve_metrics(port, registry=registry)
-    command = ["support-bundle", str(path), "--logs", str(logs)]
+    command = ["support-bundle", str(path), "--logs", str(logs), "--logs", str(others)]
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
@@ -71,6 +80,8 @@ def test_what_can_be_gathered_is_there_and_what_cannot_is_told(
     assert json.loads(found["about.json"])["packages"]["psastream"]
     assert "poll.failed" in found["logs/poller.log"]
     assert "logs/notes.txt" not in found
+    assert found["logs/2/poller.log"] == "of another host"
+    assert found["logs/long.log"].endswith("\nthe end\n")
     assert "metrics/gone.txt" not in found
     assert "metrics/gone.txt: ConnectError" in found["problems.txt"]
     assert "not gathered: metrics/gone.txt" in done.output
