@@ -36,12 +36,11 @@ from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailableError, ConfigError
 from schemas.routing import partition_of
-from schemas.topics import BY_NAME, COMMAND_PREFIX, SOURCE_PREFIX, Topic
+from schemas.topics import BY_NAME, COMMAND_PREFIX, INTERNAL_PREFIX, SOURCE_PREFIX, Topic
 
 TRANSACTIONAL_ID: Final = "psastream-dlq"
 TRANSACTION_MS: Final = 60_000
 ANSWER_S: Final = 30.0
-INTERNAL: Final = "psa.internal."
 
 
 class Decision(StrEnum):
@@ -112,7 +111,7 @@ def obstacle_to(letter: Letter, topics: Mapping[str, Topic]) -> str:
         return f"the firm has no topic {topic}"
     if not topic.startswith(f"{SOURCE_PREFIX}."):
         # Whoever reads the topic as a table takes the last record of a key for the row.
-        is_made = topic.startswith((COMMAND_PREFIX, INTERNAL))
+        is_made = topic.startswith((COMMAND_PREFIX, INTERNAL_PREFIX))
         reason = "tables make it anew from their own topics" if is_made else "a later one may stand"
         return f"{reason}: psastream reread {'' if is_made else topic}".strip()
     if letter["value"] is None:

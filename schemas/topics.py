@@ -19,6 +19,8 @@ PARTITIONS: Final = 4
 """Partitions of every stream a worker reads: one number, so that all of them are co-partitioned."""
 
 SOURCE_PREFIX: Final = "src"
+PUBLIC_PREFIX: Final = "psa."
+INTERNAL_PREFIX: Final = "psa.internal."
 DAY_MS: Final = 86_400_000
 
 
@@ -72,6 +74,11 @@ class Topic:
     rows_move: bool = False
     contract: AvroSchema | None = None
     contents: tuple[str, ...] = ()
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it is ours and others may read it."""
+        return self.name.startswith(PUBLIC_PREFIX) and not self.name.startswith(INTERNAL_PREFIX)
 
     def message_key(self, co_partition_key: str, row_id: str) -> str:
         """Return the key of a row's records."""
@@ -127,7 +134,7 @@ def _internal(
     rows_move: bool = False,
 ) -> Topic:
     return Topic(
-        name=f"psa.internal.{name}",
+        name=f"{INTERNAL_PREFIX}{name}",
         record=f"internal/{name}",
         key=key,
         owner=owner,

@@ -13,8 +13,6 @@ from schemas.errors import ConfigError
 from schemas.topics import Topic
 
 TITLE: Final = "psastream"
-PUBLIC: Final = "psa."
-INTERNAL: Final = "psa.internal."
 
 
 def product_version() -> str:
@@ -29,7 +27,7 @@ def published(topics: Iterable[Topic], patterns: Sequence[str] = ()) -> list[Top
     """
     ours = [topic for topic in topics if record_of(topic) is not None]
     if not patterns:
-        return [each for each in ours if _is_public(each.name)]
+        return [each for each in ours if each.is_public]
     for pattern in patterns:
         if not any(fnmatchcase(each.name, pattern) for each in ours):
             raise ConfigError(
@@ -49,10 +47,6 @@ def about(topic: Topic) -> str:
     """Return what a record of a topic is, in a sentence or two."""
     doc = str(value_record(topic).get("doc", "")).strip()
     return " ".join(filter(None, (doc, _kept(topic))))
-
-
-def _is_public(name: str) -> bool:
-    return name.startswith(PUBLIC) and not name.startswith(INTERNAL)
 
 
 def _kept(topic: Topic) -> str:

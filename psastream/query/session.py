@@ -21,13 +21,19 @@ from schemas.codec.columnar import frame_dtypes
 from schemas.contracts import record_of
 from schemas.errors import ConfigError
 from schemas.mapping.sql_text import suggestion
-from schemas.topics import BY_NAME, COMMAND_PREFIX, SOURCE_PREFIX, Topic, command_topic
+from schemas.topics import (
+    BY_NAME,
+    COMMAND_PREFIX,
+    INTERNAL_PREFIX,
+    SOURCE_PREFIX,
+    Topic,
+    command_topic,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 CATALOG: Final = "psa"
-INTERNAL: Final = f"{CATALOG}.internal."
 METRIC: Final = f"{CATALOG}.metric."
 ALL_COMMANDS: Final = "all_commands"
 """View of the command topics of every system: a firm's systems decide which there are."""
@@ -99,13 +105,7 @@ class Answer:
 
 def public_topics(topics: Iterable[Topic]) -> list[Topic]:
     """Return the topics that are tables: ours, by key, that others may read."""
-    return [
-        topic
-        for topic in topics
-        if topic.name.startswith(f"{CATALOG}.")
-        and not topic.name.startswith(INTERNAL)
-        and record_of(topic) is not None
-    ]
+    return [topic for topic in topics if topic.is_public and record_of(topic) is not None]
 
 
 class Session:
@@ -312,7 +312,7 @@ class Session:
                 return ConfigError(
                     f"{text} holds changes: it is no table", hint=f"psastream topics read {text}"
                 )
-            if text.startswith(INTERNAL):
+            if text.startswith(INTERNAL_PREFIX):
                 return ConfigError(
                     f"{text} is internal: it is no table", hint=f"psastream topics read {text}"
                 )
