@@ -9,7 +9,7 @@ PYTEST = $(BIN)/python -m pytest -m "not crash" --durations=15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo wheel picture picture-superset test test-parts test-engine test-story test-unit test-connectors \
+.PHONY: help setup demo wheel picture picture-superset test test-parts test-systems test-engine test-story test-unit test-connectors \
 	test-property conformance docs site prove-bi prove-alerts alerts verify-access verify-deploy verify-cluster outside properties mutants crash seeds fuzz check format \
 	bench bench-pipeline bench-latency bench-latency-database bench-idle bench-sizes bench-read-model profile clean
 
@@ -45,13 +45,18 @@ picture-superset: $(READY) ## Take the picture of the dashboard of the BI tutori
 		$(PYTEST) tests/bi/test_tutorial.py
 
 test: $(READY) ## Run all tests but those of `make crash` (ARGS="-k name")
-	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j6 \
-		test-parts test-engine test-story test-unit test-connectors test-property)
+	@$(if $(ARGS),$(PYTEST) $(ARGS),$(MAKE) --no-print-directory -j7 \
+		test-parts test-systems test-engine test-story test-unit test-connectors test-property)
 
+SYSTEMS_TESTS = $(wildcard $(addprefix tests/integration/test_,dispatch.py polled.py singer.py vendors*.py \
+	registry.py runtime_kafka.py secure_kafka.py unreachable.py))
 # Side by side: the pure ones compute while those on real parts, each with its own, mostly wait;
 # these go first where both could run.
 test-parts: $(READY)
-	@$(PYTEST) tests/integration --ignore-glob='*/test_engine*'
+	@$(PYTEST) tests/integration --ignore-glob='*/test_engine*' $(addprefix --ignore=,$(SYSTEMS_TESTS))
+
+test-systems: $(READY)
+	@$(PYTEST) $(SYSTEMS_TESTS)
 
 test-engine: $(READY)
 	@$(PYTEST) tests/integration/test_engine*.py
