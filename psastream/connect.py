@@ -18,7 +18,7 @@ from psastream.exits import Exit
 from psastream.lines import say
 from psastream.running import run
 from runtime.access import HttpAccess
-from runtime.prometheus import serve_metrics
+from runtime.prometheus import serve_process
 from runtime.secrets import mask
 from runtime.settings import Settings
 from schemas.errors import ConfigError
@@ -155,9 +155,8 @@ def watch_connectors(settings: Settings, paths: Sequence[Path]) -> int:
 async def _watch(settings: Settings, names: Sequence[str]) -> int:
     client = ConnectClient(_access(settings), timeout_s=WATCH_TIMEOUT_S, attempts=WATCH_ATTEMPTS)
     watcher = ConnectorWatcher(client, names, WatcherMetrics())
-    serve_metrics(
-        settings.metrics_port,
-        host=settings.metrics_host,
+    serve_process(
+        settings,
         checks={"livez": watcher.is_live, "readyz": watcher.is_ready},
         reasons=lambda: ["Kafka Connect did not answer"],
     )

@@ -9,7 +9,7 @@ from typing import Final
 from prometheus_client import REGISTRY
 
 from psastream.landscape import read_firm
-from runtime.prometheus import serve_metrics
+from runtime.prometheus import serve_process
 from runtime.registry import Registry
 from runtime.retries import tell_retry
 from runtime.settings import Settings
@@ -67,9 +67,8 @@ def run_worker(settings: Settings, app_id: str = APP_ID) -> int:
     instruments = PrometheusInstruments(REGISTRY)
     app = create_app(engine_settings(settings, app_id), groups, instruments)
     worker = Worker(app, instruments)
-    serve_metrics(
-        settings.metrics_port,
-        host=settings.metrics_host,
+    serve_process(
+        settings,
         checks={"livez": worker.health.is_live, "readyz": worker.health.is_ready},
         reasons=worker.reasons,
     )

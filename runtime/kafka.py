@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -17,6 +17,7 @@ from stamina import retry_context
 
 from runtime.rights import is_refused, refused, require_shown
 from runtime.secrets import mask
+from runtime.sign_ins import KAFKA, sign_in_failed
 from runtime.tls import SecretFile, TlsFiles, explain, probe
 from schemas.errors import BrokerUnavailableError, ConfigError
 from schemas.topics import Topic
@@ -174,10 +175,17 @@ def _refusal(extra: Mapping[str, str]) -> str | None:
     return None
 
 
+def count_refusals(error: KafkaError) -> None:
+    """Note a sign-in that failed, of what a client says of its connections (`error_cb`)."""
+    if error.code() == KafkaError._AUTHENTICATION:
+        sign_in_failed(KAFKA)
+
+
 def make_producer(settings: KafkaSettings, **overrides: str | int | bool) -> Producer:
     """Return an idempotent producer that waits for all replicas."""
-    config: dict[str, str | int | bool] = {
+    config: dict[str, Any] = {
         **settings.client(),
+        "error_cb": count_refusals,
         "enable.idempotence": True,
         "acks": "all",
         "compression.type": "zstd",
@@ -211,8 +219,9 @@ def make_consumer(
     settings: KafkaSettings, group_id: str, **overrides: str | int | bool
 ) -> Consumer:
     """Return a consumer that reads committed records only and commits nothing by itself."""
-    config: dict[str, str | int | bool] = {
+    config: dict[str, Any] = {
         **settings.client(),
+        "error_cb": count_refusals,
         "group.id": group_id,
         "isolation.level": "read_committed",
         "enable.auto.commit": False,

@@ -11,6 +11,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 
+from runtime.certificates import watch_certificates
+from runtime.settings import Settings
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +29,15 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _QuietHandler(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: a scrape is not an event."""
+
+
+def serve_process(
+    settings: Settings, *, checks: Mapping[str, Check], reasons: Reasons = tuple
+) -> None:
+    """As `serve_metrics`, where the settings say, with what every process tells of itself."""
+    if settings.metrics_port:
+        watch_certificates(settings)
+    serve_metrics(settings.metrics_port, host=settings.metrics_host, checks=checks, reasons=reasons)
 
 
 def serve_metrics(

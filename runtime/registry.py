@@ -18,6 +18,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from runtime.access import HttpAccess
 from runtime.secrets import mask, remember_url
+from runtime.sign_ins import REGISTRY, sign_in_failed
 from runtime.tls import Stamp, explain
 from schemas.codec.record import AvroSchema, load_schema
 from schemas.contracts import record_of, value_schema
@@ -197,6 +198,7 @@ class Registry:
 
     def _unavailable(self, cause: object) -> RegistryUnavailableError:
         if getattr(cause, "http_status_code", None) in _REFUSED:
+            sign_in_failed(REGISTRY)
             return RegistryUnavailableError(
                 mask(f"the schema registry refuses who asks: {self.url}: {cause}"),
                 hint="check PSASTREAM_REGISTRY_USERNAME and its password; work waits until then",

@@ -19,7 +19,7 @@ from connectors.dispatch.session import Target
 from connectors.systems import Systems, class_name
 from connectors.toolkit.config import parse_config, read_document, secret_files
 from runtime.health import Health
-from runtime.prometheus import serve_metrics
+from runtime.prometheus import serve_process
 from runtime.registry import Registry
 from runtime.renewal import Renewal
 from runtime.serde import Serde
@@ -109,9 +109,8 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     health = Health()
-    serve_metrics(
-        settings.metrics_port,
-        host=settings.metrics_host,
+    serve_process(
+        settings,
         checks=health.checks(),
         reasons=health.reasons,
     )

@@ -26,7 +26,7 @@ from connectors.systems import Systems, class_name
 from connectors.toolkit.config import parse_config, read_document, secret_files
 from runtime.health import EVENT_LOOP, Health
 from runtime.logs import configure_logs
-from runtime.prometheus import serve_metrics
+from runtime.prometheus import serve_process
 from runtime.registry import Registry
 from runtime.renewal import Renewal
 from runtime.retries import Retries, tell_recovered, tell_retry
@@ -131,9 +131,8 @@ def run_poller(
         _log.error("configuration_refused", error=str(error))
         return EXIT_CONFIG
     health = Health()
-    serve_metrics(
-        settings.metrics_port,
-        host=settings.metrics_host,
+    serve_process(
+        settings,
         checks=health.checks(),
         reasons=health.reasons,
     )

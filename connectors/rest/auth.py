@@ -99,9 +99,9 @@ def authenticator(auth: Auth, credentials: Credentials, *, system: str) -> Authe
             password = credentials.secret("auth.password")
             return StaticHeaders({"Authorization": basic(credentials.username or "", password)})
         case JwtBearerAuth():
-            return BearerToken(_Assertion(auth, credentials, system).fetch)
+            return BearerToken(_Assertion(auth, credentials, system).fetch, system=system)
         case _:
-            return BearerToken(_Client(auth, credentials, system).fetch)
+            return BearerToken(_Client(auth, credentials, system).fetch, system=system)
 
 
 def query_of(auth: Auth, credentials: Credentials) -> Mapping[str, str]:

@@ -42,6 +42,7 @@ from connectors.toolkit.faults import (
     VendorRejectedError,
     VendorUnavailableError,
 )
+from runtime.sign_ins import sign_in_failed, signs_in_at
 from runtime.tls import explain
 from schemas.errors import (
     AuthenticationError,
@@ -200,6 +201,7 @@ class VendorClient:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """`tls` verifies the server instead of the authorities that the system trusts."""
+        signs_in_at(policy.system)
         self._tls = tls
         self._base_url = base_url.rstrip("/")
         self._auth = auth
@@ -274,6 +276,7 @@ class VendorClient:
         try:
             return await self._send(call)
         except _TokenRefusedError as error:
+            sign_in_failed(self._policy.system)
             raise AuthenticationError(
                 f"{self._policy.system} refuses a fresh token: {error.detail}",
                 hint="check the credentials that auth.* of its connector file names, and the rights"

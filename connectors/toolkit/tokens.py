@@ -26,7 +26,8 @@ from connectors.toolkit.body import (
     read_body,
 )
 from runtime.secrets import forget, remember
-from schemas.errors import AuthenticationError, TransientError
+from runtime.sign_ins import sign_in_failed, signs_in_at
+from schemas.errors import AuthenticationError, PsaStreamError, TransientError
 
 _TOKEN_TIMEOUT: Final = aiohttp.ClientTimeout(total=30.0)
 _BOUNDS: Final = Bounds(size_bytes=64 * 1024, values=1_000, depth=8)
@@ -49,10 +50,12 @@ class Token:
 
 
 class BearerToken:
-    """Authenticator on a token that `fetch` gets; concurrent callers share one fetch."""
+    """Authenticator at a system, on a token that `fetch` gets; concurrent callers share a fetch."""
 
-    def __init__(self, fetch: Callable[[], Awaitable[Token]]) -> None:
+    def __init__(self, fetch: Callable[[], Awaitable[Token]], *, system: str) -> None:
         self._fetch = fetch
+        self._system = system
+        signs_in_at(system)
         self._lock = asyncio.Lock()
         self._token: Token | None = None
         self._is_refused = False
@@ -62,7 +65,11 @@ class BearerToken:
         """Return the Authorization header. Raises AuthenticationError, TransientError."""
         async with self._lock:
             if self._token is None or self._is_refused or time.monotonic() >= self._renew_at_s:
-                fresh = await self._fetch()
+                try:
+                    fresh = await self._fetch()
+                except PsaStreamError:
+                    sign_in_failed(self._system)
+                    raise
                 if self._token is not None:
                     forget(self._token.value)
                 remember(fresh.value)

@@ -34,6 +34,7 @@ DEAD_LETTER_ALERTS = (
     "PsastreamSourceDeadLetters",
     "PsastreamCommandDeadLetters",
 )
+YEAR_S = 31_536_000
 EXCEPTIONS = ("psastream_exceptions_open", "psastream_table_exceptions_open")
 
 
@@ -43,7 +44,15 @@ def dashboard() -> models.Dashboard:
         "operations",
         "psastream operations",
         "Processes, lag, times, dead letters, sources, connectors and targets.",
-        [*_at_a_glance(), *_streams(), *_sources(), *_databases(), *_targets(), *_read_model()],
+        [
+            *_at_a_glance(),
+            *_streams(),
+            *_sources(),
+            *_databases(),
+            *_targets(),
+            *_read_model(),
+            *_credentials(),
+        ],
     )
 
 
@@ -454,6 +463,37 @@ def _read_model() -> Iterator[Part]:
         ),
         "Long where nothing changes; with records waiting it does not work.",
         unit="s",
+    )
+
+
+def _credentials() -> Iterator[Part]:
+    yield builders.Row("Certificates and sign-in")
+    yield graph(
+        "Until certificates end",
+        Query(
+            or_else(
+                YEAR_S,
+                "min by (service, certificate)"
+                f" ({series('psastream_certificate_remaining_seconds')})",
+                "service",
+                "certificate",
+            ),
+            "{{service}} {{certificate}}",
+        ),
+        "Ours, of authorities, of servers; a year for `none` where no TLS is used.",
+        unit="s",
+        alert="PsastreamCertificateExpiring",
+        is_floor=True,
+        also=("PsastreamCertificateAboutToExpire",),
+    )
+    yield graph(
+        "Sign-ins that failed",
+        Query(
+            sum_by("service", f"increase({series('psastream_sign_in_failures_total')}[30m])"),
+            "{{service}}",
+        ),
+        "Refused, or without a token, within 30 minutes.",
+        alert="PsastreamSignInFailing",
     )
 
 

@@ -21,7 +21,6 @@ from psastream.check.broker import BROKER, TOPICS, broker_findings, topic_findin
 from psastream.check.certificates import (
     CERTIFICATES,
     certificate_findings,
-    named_certificates,
 )
 from psastream.check.clocks import CLOCKS, Clock, asked_over_http, clock_findings
 from psastream.check.connect import CONNECTORS, ask_connect, connector_findings
@@ -45,6 +44,7 @@ from psastream.read_model.landing import landing_tables
 from psastream.verdict import Verdict
 from runtime.access import HttpAccess
 from runtime.brokers import broker_traits, present_topics
+from runtime.certificates import certificate_files
 from runtime.registry import Registry
 from runtime.settings import READ_MODEL_VARIABLES, Settings
 
@@ -116,7 +116,7 @@ def ask_all(
     with ThreadPoolExecutor(len(jobs)) as threads:
         answers = list(threads.map(lambda job: job(), jobs))
     findings = [finding for answer in answers for finding in answer]
-    findings += certificate_findings(named_certificates(settings), datetime.now(UTC))
+    findings += certificate_findings(certificate_files(settings), datetime.now(UTC))
     findings += _of_unread(found.unread)
     return sorted(findings, key=lambda each: AREAS.index(each.area))
 

@@ -27,6 +27,7 @@ from runtime.kafka import (
     KafkaSettings,
     Place,
     absent_topics,
+    count_refusals,
     require_broker,
     spans_of,
 )
@@ -266,6 +267,7 @@ def _write(
 
 
 def _tell(error: KafkaError) -> None:
+    count_refusals(error)
     tell_retry(
         BrokerUnavailableError(
             f"the broker does not answer: {error.str()}",

@@ -27,7 +27,7 @@ from psastream.read_model.mirror import RetiredError
 from psastream.read_model.store import Generation, Store
 from runtime.health import Health
 from runtime.kafka import KafkaSettings
-from runtime.prometheus import serve_metrics
+from runtime.prometheus import serve_process
 from runtime.registry import Registry
 from runtime.renewal import Renewal
 from runtime.retries import tell_recovered, tell_retry
@@ -153,9 +153,8 @@ def run_read_model(settings: Settings) -> int:
         signal.signal(number, lambda *_: stop.set())
     health.watch(PART, within_s=SILENCE_S)
     metrics.caught_up.set_function(health.is_ready)
-    serve_metrics(
-        settings.metrics_port,
-        host=settings.metrics_host,
+    serve_process(
+        settings,
         checks=health.checks(),
         reasons=health.reasons,
     )

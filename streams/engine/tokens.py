@@ -12,6 +12,7 @@ from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaConnectionError
 
 from runtime.secrets import forget, remember
+from runtime.sign_ins import KAFKA, sign_in_failed
 from runtime.tls import SecretFile, TlsFiles, client_context, explain
 from schemas.errors import ConfigError
 
@@ -46,7 +47,11 @@ class OidcTokens(AbstractTokenProvider):  # type: ignore[misc]
     async def token(self) -> str:
         """Return a token. Raises KafkaConnectionError, which aiokafka tries again."""
         if time.monotonic() >= self._renew_at_s:
-            token, lifetime_s = await self._fetch()
+            try:
+                token, lifetime_s = await self._fetch()
+            except KafkaConnectionError:
+                sign_in_failed(KAFKA)
+                raise
             remember(token)
             forget(self._token)
             self._token = token

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from prometheus_client import REGISTRY, CollectorRegistry
 
 import connectors.polled.instruments  # noqa: F401 - registers the pollers' metrics by import
+import runtime.certificates
+import runtime.sign_ins  # noqa: F401 - registers what every process tells
 from connectors.debezium.watcher import WatcherMetrics
 from connectors.dispatch.metrics import DispatchMetrics
 from psastream.read_model.metrics import ReadModelMetrics

@@ -136,4 +136,4 @@ def make_auth(*, auth_url: str, client_id: str, client_secret: str) -> BearerTok
         url = f"{auth_url}{TOKEN_PATH}"
         return await request_token(url, form, system=SYSTEM, lifetime_s=TOKEN_LIFETIME_S)
 
-    return BearerToken(fetch)
+    return BearerToken(fetch, system=SYSTEM)

@@ -176,4 +176,4 @@ def make_auth(
         }
         return await request_token(token_url, form, system=SYSTEM, lifetime_s=TOKEN_LIFETIME_S)
 
-    return BearerToken(fetch)
+    return BearerToken(fetch, system=SYSTEM)

@@ -120,4 +120,4 @@ def make_auth(
         token_url = f"{url}/services/oauth2/token"
         return await request_token(token_url, form, system=SYSTEM, lifetime_s=SESSION_LIFETIME_S)
 
-    return BearerToken(fetch)
+    return BearerToken(fetch, system=SYSTEM)

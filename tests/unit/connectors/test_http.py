@@ -20,6 +20,7 @@ from connectors.toolkit.http import Limiter, RetrySettings, VendorClient, parse_
 from connectors.vendors.float.auth import POLICY as FLOAT
 from connectors.vendors.netsuite.auth import POLICY as NETSUITE
 from connectors.vendors.salesforce.auth import POLICY as SALESFORCE
+from runtime.sign_ins import FAILURES
 from schemas.errors import AuthenticationError, RateLimitedError
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -182,9 +183,11 @@ def test_a_refused_token_is_replaced_once() -> None:
 
 def test_a_token_refused_twice_is_fatal() -> None:
     handler, seen = answers(status(401))
+    before = FAILURES.labels(SALESFORCE.system)._value.get()
     with pytest.raises(AuthenticationError):
         run(handler)
     assert len(seen) == 2
+    assert FAILURES.labels(SALESFORCE.system)._value.get() == before + 1
 
 
 def test_an_exhausted_quota_is_not_asked_again() -> None:

@@ -16,8 +16,9 @@ from joserfc import jwt
 
 from connectors.polled.main import load_source
 from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
-from connectors.toolkit.tokens import Token, request_token, signing_key
+from connectors.toolkit.tokens import BearerToken, Token, request_token, signing_key
 from connectors.vendors.float.auth import POLICY
+from runtime.sign_ins import FAILURES
 from schemas.errors import AuthenticationError, ConfigError, PsaStreamError, TransientError
 from tests.support.examples import examples
 from tests.support.vendor_server import NoCredentials, serving, vendor_at
@@ -235,3 +236,23 @@ def test_d9_a_source_names_its_file_and_what_is_wrong_with_its_key(
     )
     with pytest.raises(ConfigError, match=r"source\.json: the private key .*: it is a public key;"):
         load_source(config, environment)
+
+
+def test_a_token_that_cannot_be_got_is_counted_and_the_next_one_is_asked_for() -> None:
+    results: list[Token | PsaStreamError] = [TransientError("away"), Token("t-next", 900.0)]
+
+    async def fetch() -> Token:
+        result = results.pop(0)
+        if isinstance(result, PsaStreamError):
+            raise result
+        return result
+
+    async def call() -> object:
+        token = BearerToken(fetch, system="of_the_test")
+        assert FAILURES.labels("of_the_test")._value.get() == 0
+        with pytest.raises(TransientError):
+            await token.headers()
+        return await token.headers()
+
+    assert asyncio.run(call()) == {"Authorization": "Bearer t-next"}
+    assert FAILURES.labels("of_the_test")._value.get() == 1

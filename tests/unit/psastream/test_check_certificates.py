@@ -5,14 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from psastream.check.certificates import certificate_findings, named_certificates
+from psastream.check.certificates import certificate_findings
 from psastream.check.files import Files, read_configuration
 from psastream.check.run import ask_all
 from psastream.verdict import Verdict
+from runtime.certificates import AUTHORITY, CLIENT, CertificateFile, certificate_files
 from runtime.settings import Settings
 from tests.support.certificates import Authority
 
 NOW = datetime.now(UTC)
+
+
+def named(path: Path, certificate: str = CLIENT) -> list[CertificateFile]:
+    return [CertificateFile("kafka", certificate, "A", path)]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,7 @@ def test_the_end_of_a_certificate_is_told(
 ) -> None:
     """It is issued for thirty days."""
     mine = firm.issue("mine")
-    (found,) = certificate_findings({"A": mine.certificate}, NOW + later)
+    (found,) = certificate_findings(named(mine.certificate), NOW + later)
     assert (found.area, found.subject, found.verdict) == ("tls", "A", verdict)
     assert found.detail.startswith(word)
     assert bool(found.remedy) is (verdict is not Verdict.OK)
@@ -43,9 +48,9 @@ def test_of_several_certificates_the_first_to_end_counts(firm: Authority, tmp_pa
     both = tmp_path / "both.pem"
     late = firm.issue("late", is_expired=True)
     both.write_text(firm.certificate.read_text() + late.certificate.read_text())
-    (found,) = certificate_findings({"A": both}, NOW)
+    (found,) = certificate_findings(named(both), NOW)
     assert found.verdict is Verdict.FAIL
-    (found,) = certificate_findings({"A_CA_LOCATION": both}, NOW)
+    (found,) = certificate_findings(named(both, AUTHORITY), NOW)
     assert found.verdict is Verdict.OK
 
 
@@ -54,7 +59,7 @@ def test_a_file_that_holds_none_fails(tmp_path: Path, content: str | None) -> No
     path = tmp_path / "file.pem"
     if content is not None:
         path.write_text(content)
-    (found,) = certificate_findings({"A": path}, NOW)
+    (found,) = certificate_findings(named(path), NOW)
     assert found.verdict is Verdict.FAIL
     assert str(path) in found.detail
 
@@ -76,7 +81,8 @@ def test_every_file_that_a_variable_names_is_looked_at(firm: Authority) -> None:
         "PSASTREAM_CONNECT_URL": "https://c:1",
     }
     environment = keys | {name: str(path) for name, path in files.items()}
-    assert named_certificates(Settings.from_env(environment)) == files
+    found_files = certificate_files(Settings.from_env(environment))
+    assert {each.variable: each.path for each in found_files} == files
 
     without_connect = {name: it for name, it in environment.items() if "CONNECT" not in name}
     configuration = read_configuration(Files(), without_connect, needs_addresses=False)

@@ -56,7 +56,7 @@ def database(pem: Pem | None, trusted: Authority) -> Iterator[int]:
             with plain:
                 try:
                     meet(plain)
-                except OSError:  # who trusts nobody ends the handshake
+                except (OSError, ValueError):  # who trusts nobody, or only looks, ends it early
                     continue
 
     thread = threading.Thread(target=serve, daemon=True)

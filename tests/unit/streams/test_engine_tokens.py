@@ -8,6 +8,7 @@ from aiohttp import web
 from aiokafka.errors import KafkaConnectionError
 
 from runtime.secrets import mask
+from runtime.sign_ins import FAILURES, KAFKA
 from runtime.tls import SecretFile
 from schemas.errors import ConfigError
 from streams.engine.tokens import OidcTokens
@@ -44,9 +45,11 @@ async def test_each_token_is_asked_for_with_the_secret_of_then(tmp_path: Path) -
         tokens = OidcTokens(options(url), {SECRET: SecretFile(file)})
         assert await tokens.token() == "tokenOf-clientSecret-1"
         known.append("clientSecret-22")
+        before = FAILURES.labels(KAFKA)._value.get()
         with pytest.raises(KafkaConnectionError, match="it answered 401") as caught:
             await tokens.token()
         assert "clientSecret" not in str(caught.value)
+        assert FAILURES.labels(KAFKA)._value.get() == before + 1
         file.write_text("clientSecret-22")
         assert await tokens.token() == "tokenOf-clientSecret-22"
         assert mask("tokenOf-clientSecret-22") == "***"
