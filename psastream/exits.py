@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
+import structlog
 import typer
 
 from psastream.lines import say
+from runtime.deprecations import DEPRECATIONS, Deprecation, deprecated_settings
 from runtime.logs import configure_logs
 from runtime.settings import Settings
 from schemas.errors import ConfigError, PsaStreamError
+
+_log = structlog.get_logger()
 
 
 class Exit(IntEnum):
@@ -44,8 +48,15 @@ def print_error(error: PsaStreamError) -> None:
     say(f"psastream explain {error.code}", "  see: ", is_error=True)
 
 
-def settings_from_environment() -> Settings:
-    """Read the settings of this process and set its logging up. Raises ConfigError."""
+def settings_from_environment(
+    deprecations: Iterable[Deprecation] = DEPRECATIONS,
+) -> Settings:
+    """Read the settings of this process and set its logging up. Raises ConfigError.
+
+    Variables that are deprecated are told in its log.
+    """
     settings = Settings.from_env(os.environ)
     configure_logs(json=settings.log_json, level=settings.log_level)
+    for each in deprecated_settings(os.environ, deprecations):
+        _log.warning("setting_deprecated", variable=each.name, remedy=each.told)
     return settings

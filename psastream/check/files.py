@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +16,7 @@ from connectors.systems import Systems
 from psastream.check.findings import Finding, failed
 from psastream.landscape import ANY_ADDRESSES, FirmSystems, read_firm
 from psastream.verdict import Verdict
+from runtime.deprecations import DEPRECATIONS, Deprecation, deprecated_settings
 from runtime.settings import Settings
 from schemas.errors import ConfigError
 from schemas.topics import SOURCE_PREFIX
@@ -60,13 +61,22 @@ class Configuration:
 
 
 def read_configuration(
-    files: Files, environment: Mapping[str, str], *, needs_addresses: bool
+    files: Files,
+    environment: Mapping[str, str],
+    *,
+    needs_addresses: bool,
+    deprecations: Iterable[Deprecation] = DEPRECATIONS,
 ) -> Configuration:
     """Read variables, landscape and files, each whatever is wrong with the others.
 
     Without `needs_addresses` those of broker and registry need not be set.
     """
-    found = Configuration([])
+    found = Configuration(
+        [
+            Finding(VARIABLES, each.name, Verdict.WARN, "is deprecated", each.told)
+            for each in deprecated_settings(environment, deprecations)
+        ]
+    )
     given = environment if needs_addresses else {**ANY_ADDRESSES, **environment}
     try:
         found.settings = Settings.from_env(given)

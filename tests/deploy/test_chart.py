@@ -16,6 +16,7 @@ from connectors.dispatch.main import load_sink
 from connectors.polled.main import load_source
 from connectors.systems import Systems
 from psastream.cli import app
+from psastream.governance.published import product_version
 from psastream.landscape import read_firm
 from runtime.settings import PREFIX, Settings
 from schemas.topics import PARTITIONS
@@ -412,6 +413,6 @@ def test_images_are_named_with_the_version_or_a_digest() -> None:
     pinned = parts(manifests("small", "--set", f"image.digest={digest}"))
 
     assert {part.container["image"] for part in pinned} == {
-        f"registry.firm.example/psastream:0.1.0@{digest}"
+        f"registry.firm.example/psastream:{product_version()}@{digest}"
     }
     assert all(not part.container["image"].endswith(":latest") for part in _all_parts())
