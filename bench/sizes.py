@@ -44,7 +44,7 @@ MONTH = "2026-03"
 DAY = (date(2026, 3, 16) - FIRST_DAY).days
 BYTES_A_ROW = 600  # on disk: source, state log, local state, and what compaction holds meanwhile
 READY = re.compile(
-    r"partition ready +group=(\S+) partition=(\d+).*restored_records=(\d+) seconds=([0-9.]+)"
+    r"partition ready .*\bgroup=(\S+) partition=(\d+).*restored_records=(\d+) seconds=([0-9.]+)"
 )
 
 

@@ -203,7 +203,7 @@ class Systems:
             except ConfigError as error:
                 if str(named).startswith(f"{self._packages.get(name, name)}."):
                     raise
-                _log.warning("system_left_out", system=name, error=error.detail, hint=error.hint)
+                _log.warning("systems.left_out", system=name, error=error.detail, hint=error.hint)
         return found
 
     def _folder(self, name: str) -> Traversable | Path:

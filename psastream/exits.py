@@ -58,5 +58,5 @@ def settings_from_environment(
     settings = Settings.from_env(os.environ)
     configure_logs(json=settings.log_json, level=settings.log_level)
     for each in deprecated_settings(os.environ, deprecations):
-        _log.warning("setting_deprecated", variable=each.name, remedy=each.told)
+        _log.warning("settings.deprecated", variable=each.name, hint=each.told)
     return settings

@@ -1,4 +1,7 @@
-"""Logging set-up of a process: structlog, JSON for machines or plain lines for people."""
+"""Logging set-up of a process: structlog, JSON for machines or plain lines for people.
+
+Each line has an event, a code for machines, and a sentence for people (`runtime.log_events`).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import Final
 import stamina.instrumentation
 import structlog
 
+from runtime.log_events import LIBRARY, SENTENCES, UNCAUGHT
 from runtime.retries import REMINDER_S, on_stamina_retry
 from runtime.secrets import mask
 
@@ -22,6 +26,8 @@ TEXT_MAX: Final = 2_000
 TRACE_MAX: Final = 20_000
 KINDS_MAX: Final = 1_000
 """Lines of libraries that are remembered, so as not to be repeated."""
+
+_log = structlog.get_logger()
 
 _UNREACHABLE: Final = (
     "Unable connect",
@@ -115,6 +121,30 @@ def clean_event(
     return {key: _clean(value, _limit(key)) for key, value in event.items()}
 
 
+def say_sentence(
+    logger: object, name: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    """Put the sentence of its event into a log line, and what all lines have to its front.
+
+    A processor. An event that is not in the catalogue, of a system that is not the product's, is
+    its own sentence.
+    """
+    said = event.pop("event")
+    is_ours = event.get("_from_structlog", True)
+    event_of = said if is_ours else LIBRARY
+    sentence = SENTENCES.get(said, said) if is_ours else said
+    first = {key: event.pop(key) for key in ("timestamp", "level", "logger") if key in event}
+    return {**first, "event": event_of, "message": sentence, **event}
+
+
+def _without_logger(
+    logger: object, name: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    """Leave out which module speaks: people see what it says. A processor."""
+    event.pop("logger", None)
+    return event
+
+
 def _limit(key: str) -> int:
     return TRACE_MAX if key in {"exception", "stack"} else TEXT_MAX
 
@@ -128,6 +158,24 @@ def _clean(value: object, limit: int) -> object:
         return [_clean(item, limit) for item in value]
     text = mask(value if isinstance(value, str) else str(value))
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+
+
+def log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Log an error nobody caught, as one line. For `sys.excepthook` where lines are for machines.
+
+    A user's interrupt is no error.
+    """
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    _log.critical(UNCAUGHT, exc_info=(kind, error, trace))
+
+
+def log_uncaught_in_thread(said: threading.ExceptHookArgs) -> None:
+    """Log an error that ended a thread, as one line. For `threading.excepthook`."""
+    if said.exc_value is not None and said.exc_type is not SystemExit:
+        log_uncaught(said.exc_type, said.exc_value, said.exc_traceback)
 
 
 def report_uncaught(
@@ -151,12 +199,15 @@ def configure_logs(*, json: bool, level: str = "INFO") -> None:
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         clean_event,
     ]
-    renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
+    rendering: list[structlog.types.Processor] = (
+        [structlog.processors.JSONRenderer()]
+        if json
+        else [_without_logger, structlog.dev.ConsoleRenderer(colors=False, event_key="message")]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -167,12 +218,16 @@ def configure_logs(*, json: bool, level: str = "INFO") -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                say_sentence,
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *rendering,
+            ],
             foreign_pre_chain=shared,
         )
     )
-    sys.excepthook = report_uncaught
-    threading.excepthook = report_uncaught_in_thread
+    sys.excepthook = log_uncaught if json else report_uncaught
+    threading.excepthook = log_uncaught_in_thread if json else report_uncaught_in_thread
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)

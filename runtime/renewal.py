@@ -65,12 +65,12 @@ class Renewal:
         if problems := problems + list(self._problems()):
             self._refused = self._seen
             _log.warning(
-                "credentials have changed and cannot be used",
+                "credentials.refused",
                 problems=[mask(each) for each in problems],
                 hint="the process goes on with those it has; new connections may be refused",
             )
             return False
-        _log.info("credentials have changed: clients are made anew")
+        _log.info("credentials.renewed")
         return True
 
     async def due(self) -> None:

@@ -50,7 +50,7 @@ class Retries:
         hint = error.hint if isinstance(error, PsaStreamError) else ""
         detail = error.detail if isinstance(error, PsaStreamError) else repr(error)
         _log.warning(
-            "will be tried again",
+            "retry.told",
             code=kind,
             error=detail,
             hint=hint or "nothing need be done unless this is said again",
@@ -64,7 +64,7 @@ class Retries:
         with self._lock:
             began_s = self._forget(kind)
         if began_s is not None:
-            _log.info("works again", code=kind, after_s=round(self._clock() - began_s, 1))
+            _log.info("retry.recovered", code=kind, after_s=round(self._clock() - began_s, 1))
 
     def _forget(self, kind: str) -> float | None:
         """Begin anew with a kind; return since when it was told."""

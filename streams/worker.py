@@ -99,7 +99,7 @@ class Worker:
             await self._work()
         except PsaStreamError as error:
             self.failure = error
-            _log.error("worker failed", code=error.code, error=str(error))
+            _log.error("worker.failed", code=error.code, error=str(error))
             code = EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED
         except PROCESS_ENDS:
             raise
@@ -107,7 +107,7 @@ class Worker:
         # polars raises what is no Exception.
         except BaseException as error:
             self.failure = error
-            _log.exception("worker failed")
+            _log.exception("worker.failed")
             code = EXIT_FAILED
         await self._shut_down(code)
         return code
@@ -168,7 +168,7 @@ class Worker:
         # On a thread of its own: restores may hold all that are shared, and do not know yet.
         if await in_daemon_thread(self._is_cut_off):
             # Nothing can be committed, and nobody can be told; the state log has all there is.
-            _log.warning("stopping without a broker", hint="its partitions move after the session")
+            _log.warning("worker.stopping_cut_off", hint="its partitions move after the session")
             self._limit_stop(_CUT_OFF_STOP_S, code)
         else:
             self._limit_stop(self._stop_timeout_s, code or EXIT_FAILED)
@@ -178,7 +178,7 @@ class Worker:
             async with asyncio.timeout(self._stop_timeout_s):
                 await self.app.stop()
         self.app.threads.shutdown(wait=True)
-        _log.info("worker stopped", exit_code=code)
+        _log.info("worker.stopped", exit_code=code)
 
     def _limit_stop(self, timeout_s: float, code: int) -> None:
         self._last_resort = threading.Timer(timeout_s, os._exit, (code,))

@@ -290,7 +290,7 @@ async def heal(client: ConnectClient, name: str, budget: RestartBudget) -> Conne
         raise ConnectorFailedError(
             f"connector {name} keeps failing: {reason}", hint="see the trace in Connect's status"
         )
-    _log.warning("connector_restarted", connector=name, reason=reason)
+    _log.warning("connector.restarted", connector=name, reason=reason)
     await client.restart_failed(name)
     return status
 

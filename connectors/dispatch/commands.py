@@ -94,6 +94,17 @@ class Command:
             )
         return cls(**values)
 
+    @property
+    def named(self) -> dict[str, str | None]:
+        """What a log line about it names it by."""
+        return {
+            "target": self.target,
+            "kind": self.kind,
+            "command_id": self.command_id,
+            "natural_key": self.natural_key,
+            "correlation_id": self.correlation_id,
+        }
+
     def content(self) -> Payload:
         """Return the parsed payload; JSON numbers become Decimal, never float. Upholds I7.
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from connectors.dispatch.commands import Command, Intent, Outcome, Problem, Status
 from connectors.dispatch.exceptions import ended_by, exception_id, is_leftover, warning_id
@@ -305,7 +306,9 @@ class TargetExecutor:
     async def _perform_safely(self, step: Step) -> TransientError | AuthenticationError | None:
         """Do one step; an error nobody foresaw concerns this command alone."""
         try:
-            return await self._perform(step)
+            # So that every line about it names the command: those of vendors and retries, too.
+            with bound_contextvars(**step.command.named):
+                return await self._perform(step)
         except (BrokerUnavailableError, RegistryUnavailableError, FatalError):
             raise  # the journal cannot be written: nothing may go on
         except LeaseLostError as error:
@@ -315,8 +318,7 @@ class TargetExecutor:
             command = step.command
             _log.exception(
                 "dispatch.unforeseen",
-                command_id=command.command_id,
-                natural_key=command.natural_key,
+                **command.named,
                 hint="a fault of psastream: report it; the command is looked up and tried again",
             )
             self._ledger.unknown(command.natural_key)
@@ -450,7 +452,7 @@ class TargetExecutor:
             if is_from_target(error):
                 self._heard(command.kind)
             outcome = rejected(step.number, error)
-            _log.warning("dispatch.rejected", command_id=command.command_id, error=str(error))
+            _log.warning("dispatch.rejected", **command.named, code=error.code, error=str(error))
         else:
             self._heard(command.kind)
             outcome = carried_out(Status.SUCCEEDED, step.number, done)
@@ -521,10 +523,10 @@ class TargetExecutor:
         self._metrics.retries.labels(self._target, error.code).inc()
         _log.warning(
             "dispatch.retry",
-            command_id=command.command_id,
-            natural_key=command.natural_key,
+            **command.named,
             failures=failures,
             delay_s=round(delay_s, 3),
+            code=error.code,
             error=str(error),
         )
         if is_alone and self._repeated.is_told(command):

@@ -136,7 +136,14 @@ class Session:
         await asyncio.gather(*(executor.drain(deadline_s) for executor in self._executors.values()))
 
     async def _bury(self, letter: DeadLetter, finished: partial[None]) -> None:
-        _log.error("dispatch.dead_letter", topic=letter.topic, offset=letter.offset)
+        _log.error(
+            "dispatch.dead_letter",
+            topic=letter.topic,
+            partition=letter.partition,
+            offset=letter.offset,
+            code=letter.error.code,
+            error=letter.error.detail,
+        )
         await self._journal.bury(letter)
         finished()
 

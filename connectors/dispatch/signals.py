@@ -127,7 +127,7 @@ def _requests(message: Message, serde: Serde) -> Iterator[RetryRequest]:
     try:
         yield read_request(record)
     except ValueError as error:
-        _log.warning("dispatch.signal_unreadable", topic=REQUESTS, error=str(error))
+        _log.warning("dispatch.signal_unreadable", **_place(message), error=str(error))
 
 
 def _names(message: Message, serde: Serde) -> list[str]:
@@ -142,5 +142,13 @@ def _record(message: Message, serde: Serde) -> dict[str, Any] | None:
     try:
         return serde.read(message.value())
     except RecordError as error:
-        _log.warning("dispatch.signal_unreadable", topic=message.topic(), error=str(error))
+        _log.warning("dispatch.signal_unreadable", **_place(message), error=str(error))
         return None
+
+
+def _place(message: Message) -> dict[str, str | int]:
+    return {
+        "topic": message.topic(),
+        "partition": message.partition(),
+        "offset": message.offset(),
+    }

@@ -45,7 +45,7 @@ class Clocks:
         differ = abs(ours_at - vendor_at) > SKEW
         if differ and not self._differ:
             _log.warning(
-                "clocks_differ",
+                "poll.clocks_differ",
                 ahead_s=round((ours_at - vendor_at).total_seconds()),
                 hint="the earlier one counts; check the time synchronisation of this host first",
                 **self._labels,
@@ -58,7 +58,7 @@ class Clocks:
         if bookmark is None or is_past(bookmark, now):
             return True
         _log.warning(
-            "bookmark_of_the_future",
+            "poll.bookmark_of_the_future",
             bookmark=f"{name} {bookmark.isoformat()}",
             hint="a clock was ahead when it was made; all rows are compared instead",
             **self._labels,

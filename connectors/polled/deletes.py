@@ -122,7 +122,7 @@ class DeleteGuard:
                 return True
             self.awaited = Awaited(frozenset(row_ids), since)
             _log.warning(
-                "deletes_await_second_sweep",
+                "poll.deletes_await_second_sweep",
                 missed=count,
                 living=living,
                 **self._labels,
@@ -148,7 +148,7 @@ class DeleteGuard:
     def _refuse(self, row_ids: Set[str], evidence: str, **facts: int) -> None:
         if row_ids - self._doubted.keys():
             _log.error(
-                "deletes_refused",
+                "poll.deletes_refused",
                 evidence=evidence,
                 rows=len(row_ids),
                 living=self._living,

@@ -109,9 +109,9 @@ class KafkaLog:
             detail = f"no transactional producer {name}: {error}"
             told = refused(detail, error, self._settings.client())
             raise told or BrokerUnavailableError(detail) from error
-        _log.debug("source_log_fenced", connector=self._config.name)
+        _log.debug("poll.source_log_fenced", connector=self._config.name)
         _await_stable(self._settings, TopicPartition(BOOKMARKS.name, 0))
-        _log.debug("source_log_stable", connector=self._config.name)
+        _log.debug("poll.source_log_stable", connector=self._config.name)
         stored = read_compacted(self._settings, BOOKMARKS.name)
         return read_states(self._config.name, self._config.objects, stored)
 
@@ -215,7 +215,7 @@ def read_states(
                 found[obj] = (Bookmark.from_bytes(value), entries)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             _log.error(
-                "bookmark_unreadable",
+                "poll.bookmark_unreadable",
                 connector=connector,
                 key=name,
                 error=f"{type(error).__name__}: {error}",

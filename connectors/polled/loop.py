@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from connectors.polled import instruments
 from connectors.toolkit.faults import UnreadableBodyError
@@ -115,6 +116,7 @@ class ObjectLoop:
     async def run(self) -> None:
         """Poll at the interval. Raises FatalError when the process must end."""
         failures = 0
+        bind_contextvars(system=self._labels[0], object=self._labels[1])  # of this task's lines
         self._health.watch(self._part, within_s=SILENCE_S)
         while True:
             failures += 1  # in a row, unless this poll is complete
@@ -159,7 +161,7 @@ class ObjectLoop:
         instruments.ERRORS.labels(system, obj, verdict.reason).inc()
         self._set_stopped(verdict.reason if verdict.needs_person else None)
         if verdict.needs_person:
-            _log.error("poll_failed", system=system, object=obj, code=error.code, error=str(error))
+            _log.error("poll.failed", system=system, object=obj, code=error.code, error=str(error))
             return
         self._told = error
         if isinstance(error, _SHARED):
@@ -181,7 +183,7 @@ class ObjectLoop:
         instruments.ERRORS.labels(system, obj, DEFECT).inc()
         self._set_stopped(DEFECT)
         _log.exception(
-            "poll_failed", system=system, object=obj, code=DEFECT, hint="report it with this trace"
+            "poll.failed", system=system, object=obj, code=DEFECT, hint="report it with this trace"
         )
 
     def _set_stopped(self, reason: str | None) -> None:

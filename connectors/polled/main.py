@@ -128,7 +128,7 @@ def run_poller(
             file for path in config_paths for file in secret_files(read_document(path), environment)
         ]
     except ConfigError as error:
-        _log.error("configuration_refused", error=str(error))
+        _log.error("poll.config_wrong", error=str(error))
         return EXIT_CONFIG
     health = Health()
     serve_process(
@@ -139,7 +139,7 @@ def run_poller(
     try:
         asyncio.run(_run(settings, _Connectors(connectors, load), files, health))
     except PsaStreamError as error:
-        _log.error("poller_stopped", code=error.code, error=str(error))
+        _log.error("poll.process_failed", code=error.code, error=str(error))
         return EXIT_FATAL
     return EXIT_OK
 
@@ -269,7 +269,7 @@ async def run_connector(
         interval.set(config.poll_interval_ms / 1000)
     states = await _open(config, kafka_log, health)
     _log.info(
-        "connector_started",
+        "poll.started",
         connector=config.name,
         rows={obj: len(ledger) for obj, (_, ledger) in states.items()},
     )
@@ -297,7 +297,7 @@ async def run_connector(
             task.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
         await kafka_log.close()
-        _log.info("connector_stopped", connector=config.name)
+        _log.info("poll.stopped", connector=config.name)
 
 
 async def _open(

@@ -167,7 +167,7 @@ class ObjectPoller:
         )
         await self._commit(Draft(self._bookmark.position), streaming)
         _log.info(
-            "snapshot_completed",
+            "poll.snapshot_completed",
             system=self._config.system,
             object=self._obj,
             rows=len(self._ledger),
@@ -420,7 +420,7 @@ class ObjectPoller:
         is_purged = isinstance(error, DeleteLogIncompleteError)
         if not self._lacks_delete_log:
             _log.warning(
-                "delete_log_incomplete" if is_purged else "delete_log_refused",
+                "poll.delete_log_incomplete" if is_purged else "poll.delete_log_refused",
                 system=self._config.system,
                 object=self._obj,
                 code=error.code,
@@ -521,5 +521,8 @@ class ObjectPoller:
         if names:
             instruments.NEW_FIELDS.labels(*self._labels).inc(len(names))
             _log.warning(
-                "new_fields_ignored", system=self._config.system, object=self._obj, fields=names
+                "poll.new_fields_ignored",
+                system=self._config.system,
+                object=self._obj,
+                fields=names,
             )

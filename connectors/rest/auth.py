@@ -152,7 +152,7 @@ class _Client:
         )
         if self._refresh is not None and token.refresh not in (None, self._refresh):
             _log.warning(
-                "refresh_token_replaced",
+                "rest.refresh_token_replaced",
                 system=self._system,
                 hint="the one in the connector file may be refused at the next start: renew it",
             )

@@ -239,7 +239,7 @@ class Tap:
         if is_changed and not self._told_changed:
             self._told_changed = True
             _log.warning(
-                "tap_changed_its_config",
+                "singer.tap_changed_its_config",
                 system=self._system,
                 hint="what it wrote is dropped: give it credentials that last",
             )
@@ -274,7 +274,9 @@ class _Said:
     def _hear(self, line: Line) -> None:
         if found := _RAISED.match(line.data):
             self.raised = found[1].decode()
-        _log.debug("tap_said", system=self._system, said=line.data.decode("utf-8", "replace"))
+        _log.debug(
+            "singer.tap_said", system=self._system, said=line.data.decode("utf-8", "replace")
+        )
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

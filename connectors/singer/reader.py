@@ -202,7 +202,7 @@ class SingerReader:
         if what not in self._told and len(self._told) < TOLD_MAX:
             self._told.add(what)
             _log.warning(
-                "tap_output_ignored",
+                "singer.tap_output_ignored",
                 what=what,
                 hint="nothing in singer.yaml takes it",
                 **self._labels,

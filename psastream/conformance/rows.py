@@ -44,7 +44,7 @@ async def new_columns(bench: Bench) -> None:
     bench.require_truth()
     if bench.log.rejected:
         raise BrokenClauseError(f"rows are refused: {bench.log.rejected[0].detail}")
-    told = [each for each in bench.told if each.get("event") == "new_fields_ignored"]
+    told = [each for each in bench.told if each.get("event") == "poll.new_fields_ignored"]
     if len(told) != 1:
         raise BrokenClauseError(f"the new columns are told {len(told)} times")
 

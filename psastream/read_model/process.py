@@ -80,7 +80,7 @@ class Keeper:
         """
         with closing(Store(self._url())) as store:
             for name in store.migrate():
-                _log.info("read model migrated", migration=name)
+                _log.info("readmodel.migrated", migration=name)
             store.drop_retired()
             generation = self._sound(store, is_wanted, beat, doubt)
             if generation is None:
@@ -91,7 +91,7 @@ class Keeper:
                     hint="nothing need be done where it is to take over; else end one of the two",
                 )
             if store.publish(generation, self._tables):
-                _log.info("views of the read model made anew")
+                _log.info("readmodel.views_made")
             follow(
                 store,
                 generation,
@@ -124,7 +124,7 @@ class Keeper:
                 "another process fills the read model", hint="nothing need be done: wait for it"
             )
         if live is not None:
-            _log.warning("read model is filled anew", generation=live.number)
+            _log.warning("readmodel.filled_anew", generation=live.number)
         filled = fill(
             store,
             self._kafka,
@@ -182,7 +182,7 @@ def run_read_model(settings: Settings) -> int:
             if is_renewed:
                 continue
         except RetiredError as error:
-            _log.info("read model was rebuilt", detail=error.detail)
+            _log.info("readmodel.rebuilt", error=error.detail)
             continue
         except PlaceLostError as error:
             tell_retry(error)

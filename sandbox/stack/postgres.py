@@ -114,7 +114,7 @@ def _make_reachable(directory: Path, user: UserIds | None) -> None:
         mode = folder.stat().st_mode
         if not mode & stat.S_IXOTH:
             # Passing through is enough; listing stays forbidden.
-            _log.warning("letting other users pass through a folder", folder=str(folder))
+            _log.warning("stack.folder_opened", folder=str(folder))
             folder.chmod(mode | stat.S_IXOTH)
 
 

@@ -115,7 +115,7 @@ class ManagedProcess:
             async with asyncio.timeout(grace_s):
                 await self._wait_for_end()
         except TimeoutError:
-            _log.warning("part did not stop in time", part=self.name, grace_s=grace_s)
+            _log.warning("stack.part_killed", part=self.name, grace_s=grace_s)
             await self.kill()
 
     async def kill(self) -> None:
@@ -250,7 +250,7 @@ def kill_stale(pid_path: Path) -> None:
         # A process id is reused; together with its start time it names one process.
         age_difference_s = abs(process.create_time() - recorded["started_at"])
         if age_difference_s < CLOCK_TOLERANCE_S and is_alive(process):
-            _log.warning("killing a part left behind by an earlier run", part=pid_path.stem)
+            _log.warning("stack.leftover_killed", part=pid_path.stem)
             os.killpg(process.pid, signal.SIGKILL)
             while is_alive(process):
                 time.sleep(HEALTH_INTERVAL_S)

@@ -269,7 +269,7 @@ class Stack:
 
     def _notice(self, process_exit: ProcessExit) -> None:
         # Whoever takes the end tells of it.
-        _log.info("part ended", part=process_exit.name, exit_code=process_exit.exit_code)
+        _log.info("stack.part_ended", part=process_exit.name, exit_code=process_exit.exit_code)
         self._exits.put_nowait(process_exit)
 
     async def _check_given_addresses(self) -> None:

@@ -392,7 +392,9 @@ class Normalizer:
             ]
             restored = pl.Series(field, texts, dtype=pl.String)
             chosen[target] = _with(chosen[target], restored)
-            _log.debug("unset_restored", topic=self._mapping.topic, field=field, rows=len(unset))
+            _log.debug(
+                "worker.unset_restored", topic=self._mapping.topic, field=field, rows=len(unset)
+            )
         return chosen
 
     def _telling(

@@ -118,7 +118,12 @@ class Health:
                     missing[group.spec.name] = error
                     if before is not None:
                         raise self._deleted(error) from error
-                    _log.warning("topic missing", error=str(error))
+                    _log.warning(
+                        "worker.topic_missing",
+                        group=group.spec.name,
+                        topic=error.context["topic"],
+                        error=str(error),
+                    )
                 except TransientError:
                     # Nothing to compare with; whoever needs the broker says so.
                     if before is not None:

@@ -184,7 +184,7 @@ class PartitionProcessor:
                 self._queue.put_nowait(_WAKE)
             _, late = await asyncio.wait({self._task}, timeout=deadline_s)
             if late:
-                self._log.warning("chunk in work abandoned", deadline_s=deadline_s)
+                self._log.warning("worker.chunk_abandoned", deadline_s=deadline_s)
                 self._task.cancel()
                 await asyncio.wait({self._task})
         await in_daemon_thread(self._store.close)
@@ -269,7 +269,7 @@ class PartitionProcessor:
         self.is_ready = True
         self._tell_counted()
         self._log.info(
-            "partition ready",
+            "worker.partition_ready",
             restored_records=records,
             seconds=round(time.monotonic() - began, 3),
             positions=self.positions,
@@ -332,7 +332,7 @@ class PartitionProcessor:
         self._anew.discard(topic)
         if source.is_anew:
             self._anew.add(topic)
-            self._log.warning("source is read anew", topic=topic, position=position)
+            self._log.warning("worker.source_read_anew", topic=topic, position=position)
         self._tallies[topic] = None if source.is_anew else self._store.tally(topic)
         if fence is None or fence.topic_id != source.topic_id:
             self._unwritten[source_key(topic)] = source.topic_id.encode()
@@ -410,7 +410,13 @@ class PartitionProcessor:
         self._parts.instruments.state_gap(self.group.name, topic, self.partition, error.missing)
         if not self._parts.settings.allow_state_gap:
             raise error
-        self._log.error("state gap allowed", detail=str(error))
+        self._log.error(
+            "worker.state_gap_allowed",
+            code=error.code,
+            error=error.detail,
+            hint=error.hint,
+            topic=topic,
+        )
 
     async def _digest(self, chunk: Chunk) -> None:
         """Process a chunk; if it fails for its records, its halves; put aside the one at fault.
@@ -437,11 +443,12 @@ class PartitionProcessor:
         """Dead-letter the only record of a chunk. Without its value where that is too large."""
         chunk, failure = error.chunk, failure_of(error.cause)
         self._log.error(
-            "record dead-lettered: no handler can digest it",
+            "worker.dead_letter",
             topic=chunk.topic,
             offset=chunk.offsets[0],
             code=failure.code,
-            detail=failure.detail,
+            error=failure.detail,
+            hint=failure.hint,
         )
         assert self.group.dead_letters is not None
         handler = putting_aside(self.group.dead_letters, failure)
@@ -519,7 +526,7 @@ class PartitionProcessor:
         if len(fresh) < len(chunk):
             skipped = len(chunk) - len(fresh)
             self._parts.instruments.fence_skipped(self.group.name, chunk.topic, skipped)
-            self._log.warning("records below the fence skipped", topic=chunk.topic, records=skipped)
+            self._log.warning("worker.fence_skipped", topic=chunk.topic, records=skipped)
         return fresh
 
     def _of_the_present(self, chunk: Chunk) -> Chunk:
@@ -556,7 +563,7 @@ class PartitionProcessor:
         instruments.commit_seconds(group, chunk.topic, time.monotonic() - prepared.folded_at_s)
         instruments.chunk_applied(group, chunk.topic, chunk.partition, prepared.accounting)
         for notice in prepared.notices:
-            self._log.warning("source noticed", topic=chunk.topic, notice=notice)
+            self._log.warning("worker.source_noticed", topic=chunk.topic, notice=notice)
             instruments.noticed(group, chunk.topic, notice)
 
     async def _prepare(self, chunk: Chunk, handler: ChunkHandler) -> "_Prepared":

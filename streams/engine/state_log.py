@@ -237,7 +237,13 @@ class StateLog:
         )
         if not self._settings.allow_state_gap:
             raise error
-        _log.error("state gap allowed", detail=str(error))
+        _log.error(
+            "worker.state_gap_allowed",
+            code=error.code,
+            error=error.detail,
+            hint=error.hint,
+            **error.context,
+        )
 
     def _consumer(self, group: str) -> Consumer:
         return Consumer(self._consumer_options(group))

@@ -304,9 +304,7 @@ class StateStore:
             return self._rebuild(f"cannot be opened: {error}")
 
     def _rebuild(self, reason: str) -> Rdict:
-        _log.warning(
-            "local state deleted; it is rebuilt from its log", path=str(self.path), reason=reason
-        )
+        _log.warning("worker.state_deleted", path=str(self.path), reason=reason)
         self.rebuilds += 1
         if self._db is not None:
             self._db.close()

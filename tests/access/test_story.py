@@ -48,7 +48,7 @@ STOPPED = (
 AT_WORK = {
     "worker": "partition ready",
     "dispatcher": "dispatch.session_started",
-    "poller": "connector_started",
+    "poller": "poll.started",
 }
 """What processes log when they have read what they were at."""
 OPTIONAL = {

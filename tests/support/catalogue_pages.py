@@ -44,6 +44,7 @@ from psastream.conformance.suite import (
     listed_of_taps,
 )
 from runtime.kafka import SECRETS as KAFKA_SECRETS
+from runtime.log_events import FIELDS, SENTENCES
 from runtime.settings import FILE_SUFFIX, PREFIX, SECRETS, Settings
 from schemas.errors import FatalError, PsaStreamError, RecordError, TransientError
 from schemas.topics import DAY_MS, Route, Topic
@@ -51,6 +52,7 @@ from tests.support import access_pages, canonical_page, flow_pictures, star_page
 from tests.support.catalogue import CATALOGUE
 from tests.support.faults import KINDS, proofs
 from tests.support.heard import HEARD
+from tests.support.log_calls import product_calls
 from tests.support.metric_catalogue import product_metrics
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
@@ -273,6 +275,35 @@ def _span(seconds: float) -> str:
     return f"{seconds / 3_600:g} h"
 
 
+def log_events() -> str:
+    """One row an event of the logs: how severe it is, what it says, which fields it has."""
+    levels: dict[str, set[str]] = {event: set() for event in SENTENCES}
+    fields: dict[str, set[str]] = {event: set() for event in SENTENCES}
+    for call in product_calls():
+        for event in call.events:
+            levels[event].add(call.level)
+            fields[event] |= call.fields
+    return _table(
+        ("event", "level", "message", "fields"),
+        (
+            (
+                f"`{event}`",
+                ", ".join(sorted(levels[event])),
+                sentence,
+                ", ".join(f"`{name}`" for name in sorted(fields[event])),
+            )
+            for event, sentence in sorted(SENTENCES.items())
+        ),
+    )
+
+
+def log_fields() -> str:
+    """One row a field of the logs."""
+    return _table(
+        ("field", "what it holds"), ((f"`{name}`", FIELDS[name]) for name in sorted(FIELDS))
+    )
+
+
 def faults() -> str:
     """One row a kind of fault: where it is decided, and which tests show that it is gone."""
     shown = proofs()
@@ -326,6 +357,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     },
     "flows.md": {"flows": flow_pictures.page},
     "service-levels.md": {"heard": heard},
+    "logs.md": {"log fields": log_fields, "log events": log_events},
     "sql.md": {"views": view_pages.page},
     "read-model.md": {"star": star_pages.page},
     "kafka-access.md": {"users": access_pages.page},

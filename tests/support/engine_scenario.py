@@ -153,7 +153,7 @@ class Fleet:
         for name in WORKERS:
             path = self.log_path(name)
             for line in path.read_text().splitlines() if path.exists() else ():
-                if line.startswith("{") and '"worker failed"' in line:
+                if line.startswith("{") and '"worker.failed"' in line:
                     # Another logger may have begun on the line before it ended.
                     failure, _ = json.JSONDecoder().raw_decode(line)
                     found[failure.get("code") or failure.get("exception", "?")] += 1

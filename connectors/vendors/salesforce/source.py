@@ -227,7 +227,7 @@ class SalesforceReader:
         answer = read_answer(DeletedAnswer, response.body, of=f"the delete log of {self._sobject}")
         if answer.earliestDateAvailable > start:
             _log.warning(
-                "delete_log_incomplete", system=self._api.config.system, object=self._sobject
+                "poll.delete_log_incomplete", system=self._api.config.system, object=self._sobject
             )
         yield _read_deletions(answer.deletedRecords)
 

@@ -211,7 +211,7 @@ def test_c11_clocks_that_differ_by_more_than_the_skew_are_told_once_each_time(si
             vendor_at = now - sign * differ
             assert clocks.started(now, vendor_at) == min(now, vendor_at)
     told = [(line["event"], line["ahead_s"]) for line in lines]
-    assert told == [("clocks_differ", sign * 61)] * 3
+    assert told == [("poll.clocks_differ", sign * 61)] * 3
 
 
 @pytest.mark.fault("C11", place="connectors/polled/poller.py")

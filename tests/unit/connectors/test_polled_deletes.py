@@ -526,7 +526,9 @@ def test_c1_refused_deletes_are_told_once_and_again_when_there_are_more() -> Non
         for hidden in (40, 40, 50, 50, 45):
             hide(world, ids_of(60)[:hidden])
             world.poll()
-    told = [(line["rows"], line["living"]) for line in lines if line["event"] == "deletes_refused"]
+    told = [
+        (line["rows"], line["living"]) for line in lines if line["event"] == "poll.deletes_refused"
+    ]
     assert told == [(40, 60), (50, 60)]
 
 
@@ -699,7 +701,7 @@ def test_c1_deletes_during_a_first_snapshot_are_a_share_of_the_rows_it_read() ->
     world.start()
     with structlog.testing.capture_logs() as lines:
         assert world.poll() == set(ids_of(60)[:12])
-    assert "deletes_refused" not in [line["event"] for line in lines]
+    assert "poll.deletes_refused" not in [line["event"] for line in lines]
 
 
 @pytest.mark.fault("C17", place="connectors/polled/poller.py")

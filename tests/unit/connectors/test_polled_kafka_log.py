@@ -217,7 +217,7 @@ def test_b7_a_damaged_record_of_the_bookmarks_loses_nothing(value: bytes) -> Non
         bookmark, ledger = read_states("test", ["role"], KEPT | {b"test|role|1": value})["role"]
     assert bookmark == Bookmark(position=7)
     assert [(line["event"], line["key"]) for line in lines] == [
-        ("bookmark_unreadable", "test|role|1")
+        ("poll.bookmark_unreadable", "test|role|1")
     ]
     assert ledger.living() == {"1", "a|b"}  # so that its absence is noticed
     assert ledger.judge("1", Entry("abc", AT)) is Verdict.CHANGED

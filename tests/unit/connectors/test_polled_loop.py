@@ -241,8 +241,8 @@ def test_d11_a_part_that_does_not_answer_is_said_once(error: PsaStreamError) -> 
 
     with structlog.testing.capture_logs() as lines:
         asyncio.run(run())
-    told = [line for line in lines if line["event"] == "will be tried again"]
-    recovered = [line for line in lines if line["event"] == "works again"]
+    told = [line for line in lines if line["event"] == "retry.told"]
+    recovered = [line for line in lines if line["event"] == "retry.recovered"]
     assert [line["error"] for line in told[:1]] == [error.detail]
     assert len(told) == len(recovered) == 3, "once an outage: each object met its own"
-    assert not [line for line in lines if line["event"] == "poll_failed"]
+    assert not [line for line in lines if line["event"] == "poll.failed"]

@@ -166,11 +166,11 @@ def test_without_an_environment_given_placeholders_stand_for_that_of_the_process
 
 
 def test_a_broker_that_answers_again_is_told_of_and_one_that_always_did_is_not() -> None:
-    for refusals, told in ((2, ["works again"]), (0, [])):
+    for refusals, told in ((2, ["retry.recovered"]), (0, [])):
         with structlog.testing.capture_logs() as lines, pytest.raises(asyncio.CancelledError):
             run_jumping(run(Log(refusals), Source(), Health(), 60))
         events = [line["event"] for line in lines]
-        assert [event for event in events if event == "works again"] == told
+        assert [event for event in events if event == "retry.recovered"] == told
 
 
 def test_a_scan_without_end_is_refused() -> None:

@@ -454,7 +454,7 @@ def test_fields_that_no_contract_knows_are_counted_and_named() -> None:
     world.reader.new_fields = ("Region__c", "Tier__c")
     with structlog.testing.capture_logs() as lines:
         assert counted(instruments.NEW_FIELDS, world.poll) == 2
-    told = [line["fields"] for line in lines if line["event"] == "new_fields_ignored"]
+    told = [line["fields"] for line in lines if line["event"] == "poll.new_fields_ignored"]
     assert told == [("Region__c", "Tier__c")]
 
 

@@ -145,7 +145,7 @@ def test_a_refresh_token_that_is_replaced_is_used_and_told(tmp_path: Path) -> No
         assert read(tmp_path, api, auth, **CLIENT, **{"auth.refresh.token": "r0"}) == ALL
     assert [form["refresh_token"] for form in api.forms] == ["r0", "r1"]
     assert {form["grant_type"] for form in api.forms} == {"refresh_token"}
-    assert [line["event"] for line in logs].count("refresh_token_replaced") == 2
+    assert [line["event"] for line in logs].count("rest.refresh_token_replaced") == 2
 
 
 def test_a_refresh_token_that_stays_is_no_news(tmp_path: Path) -> None:

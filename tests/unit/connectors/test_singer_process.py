@@ -223,7 +223,7 @@ def test_what_a_tap_says_on_standard_error_is_read_and_logged_as_detail(tmp_path
     with structlog.testing.capture_logs() as logs:
         pages, error = read(scripted(tmp_path, [["err flood", f"{'said ' * 999}\n", 99], ["rows"]]))
     assert error is None and ids(pages) == ["1"]
-    told = [entry for entry in logs if entry["event"] == "tap_said"]
+    told = [entry for entry in logs if entry["event"] == "singer.tap_said"]
     assert len(told) == 99 and {entry["log_level"] for entry in told} == {"debug"}
     assert max(len(entry["said"]) for entry in told) <= HEAD_BYTES
 
@@ -240,7 +240,7 @@ def test_what_a_tap_changes_in_its_configuration_is_told_once(tmp_path: Path) ->
 
     with structlog.testing.capture_logs() as logs:
         asyncio.run(twice())
-    assert [entry["event"] for entry in logs].count("tap_changed_its_config") == 1
+    assert [entry["event"] for entry in logs].count("singer.tap_changed_its_config") == 1
 
 
 def test_a_scan_that_is_given_up_ends_its_tap_and_what_that_started(tmp_path: Path) -> None:
@@ -395,4 +395,4 @@ def test_a_configuration_that_the_tap_removes_was_changed_too(tmp_path: Path) ->
     with structlog.testing.capture_logs() as logs:
         asyncio.run(run())
     tap.close()
-    assert [entry["event"] for entry in logs] == ["tap_changed_its_config"]
+    assert [entry["event"] for entry in logs] == ["singer.tap_changed_its_config"]

@@ -261,7 +261,7 @@ def test_d9_code_that_cannot_be_loaded_stops_only_who_names_it(
         "connectors.rest.source.RestSource",
     }
     [line] = lines
-    assert (line["event"], line["system"]) == ("system_left_out", "acme")
+    assert (line["event"], line["system"]) == ("systems.left_out", "acme")
     assert "ZeroDivisionError" in line["error"]
     for file, load in (("source.json", load_source), ("sink.json", load_sink)):
         own = json.loads((FLOAT_FOLDER / file).read_text())

@@ -164,7 +164,7 @@ def test_a_variable_that_is_deprecated_and_set_warns_at_the_start(
         settings_from_environment([set_here, NAME])
 
     told = capsys.readouterr().err
-    assert "setting_deprecated" in told
+    assert "settings.deprecated" in told
     assert "PSASTREAM_REGISTRY_URL is deprecated since 0.1.0" in told
     assert "set PSASTREAM_NEW instead" in told
     assert "PSASTREAM_OLD" not in told

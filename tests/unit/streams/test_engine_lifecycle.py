@@ -65,7 +65,7 @@ async def test_what_is_restored_is_told() -> None:
         async with running(partition) as it:
             it.submit(numbers(3, 1))
             await it.applied()
-    (ready,) = [line for line in logs if line["event"] == "partition ready"]
+    (ready,) = [line for line in logs if line["event"] == "worker.partition_ready"]
     assert ready["restored_records"] == 3
     assert ready["positions"]["others"] == 0
     assert 0 <= ready["seconds"] <= DEADLINE_S
@@ -100,7 +100,7 @@ async def test_a_chunk_that_takes_too_long_is_abandoned_and_not_applied() -> Non
         with capture_logs() as logs:
             await it.processor.halt(0.001)
         go_on.set()
-        assert [line["event"] for line in logs] == ["chunk in work abandoned"]
+        assert [line["event"] for line in logs] == ["worker.chunk_abandoned"]
         assert not it.failure.done()
     assert partition.committed == {}
 
