@@ -50,7 +50,7 @@ def read_by_key(settings: KafkaSettings, serde: Serde) -> dict[str, Letter]:
     Raises as `read_letters`.
     """
     return {
-        key_of(message.key(), serde): _read(value, serde)
+        key_of(message.key(), serde): letter_of(value, serde)
         for message in read_topic(settings, TOPIC)
         if (value := message.value()) is not None
     }
@@ -151,10 +151,11 @@ async def tell_news(watch: LetterWatch, tell: Callable[[str], None]) -> None:
 
 
 def _letters(messages: Iterable[Message], serde: Serde) -> list[Letter]:
-    return [_read(each.value(), serde) for each in messages if each.value() is not None]
+    return [letter_of(each.value(), serde) for each in messages if each.value() is not None]
 
 
-def _read(value: bytes, serde: Serde) -> Letter:
+def letter_of(value: bytes, serde: Serde) -> Letter:
+    """Return a dead letter; `UNREADABLE` for what is none. Raises RegistryUnavailableError."""
     try:
         return serde.read(value)
     except RecordError:

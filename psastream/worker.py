@@ -9,6 +9,7 @@ from typing import Final
 from prometheus_client import REGISTRY
 
 from psastream.landscape import read_firm
+from psastream.letter_ages import watch_letters
 from runtime.prometheus import serve_process
 from runtime.registry import Registry
 from runtime.retries import tell_retry
@@ -72,6 +73,8 @@ def run_worker(settings: Settings, app_id: str = APP_ID) -> int:
         checks={"livez": worker.health.is_live, "readyz": worker.health.is_ready},
         reasons=worker.reasons,
     )
+    if app_id == APP_ID and settings.metrics_port:
+        watch_letters(settings, registry)
     return worker.run()
 
 

@@ -35,6 +35,7 @@ DEAD_LETTER_ALERTS = (
     "PsastreamCommandDeadLetters",
 )
 YEAR_S = 31_536_000
+KEPT_S = 90 * 86_400
 EXCEPTIONS = ("psastream_exceptions_open", "psastream_table_exceptions_open")
 
 
@@ -65,7 +66,7 @@ def _at_a_glance() -> Iterator[Part]:
         unit="none",
         alert="PsastreamProcessDown",
         is_floor=True,
-        span=9,
+        span=6,
     )
     yield number(
         "Records waiting",
@@ -80,6 +81,13 @@ def _at_a_glance() -> Iterator[Part]:
         unit="none",
         is_alarming=True,
         also=DEAD_LETTER_ALERTS,
+    )
+    yield number(
+        "Dead letters undecided",
+        Query(or_zero(f"max({series('psastream_dead_letters_undecided')})")),
+        "Nobody has released or discarded them yet.",
+        unit="none",
+        also=("PsastreamDeadLetterExpiring",),
     )
     yield number(
         "Targets paused",
@@ -137,6 +145,18 @@ def _at_a_glance() -> Iterator[Part]:
         "By topic of a worker, system of a poller, target of a dispatcher.",
         unit="ops",
         also=DEAD_LETTER_ALERTS,
+    )
+    yield graph(
+        "Until a dead letter may be deleted",
+        Query(
+            or_else(KEPT_S, f"min({series('psastream_dead_letter_remaining_seconds')} < {KEPT_S})"),
+            "oldest",
+        ),
+        "The oldest that nobody has decided about; 90 days where there is none.",
+        unit="s",
+        alert="PsastreamDeadLetterExpiring",
+        is_floor=True,
+        also=("PsastreamDeadLetterAboutToExpire",),
     )
 
 

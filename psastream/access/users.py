@@ -22,6 +22,7 @@ from psastream.access.rights import Operation, Resource, Right, User, merged
 from psastream.landscape import FirmSystems
 from psastream.letter_decisions import TRANSACTIONAL_ID as DECISIONS_ID
 from psastream.letters import DECISIONS
+from psastream.letters import GROUP as LETTERS_GROUP
 from psastream.query.session import public_topics
 from psastream.read_model.following import GROUP as READ_MODEL_GROUP
 from psastream.read_model.landing import landing_tables
@@ -131,6 +132,10 @@ def _worker(firm: FirmSystems, reads: Reads, app_id: str, name: str, purpose: st
         yield _topic(DEAD_LETTERS, _WRITE, "records that cannot be processed")
         if app_id == APP_ID:
             yield _topic(EXCEPTIONS, _WRITE, "what tables find that people must see")
+            why = "how long dead letters are kept that nobody has decided about"
+            yield _topic(DEAD_LETTERS, (Operation.READ, Operation.DESCRIBE_CONFIGS), why)
+            yield _topic(DECISIONS, _READ, why)
+            yield _group(LETTERS_GROUP, _DESCRIBE, why)
         yield _group(app_id, _READ, "workers share partitions")
         yield _group(app_id + RECOVERY, _DESCRIBE, "state is restored from its log")
         yield _transactions(app_id + WORKER, "state, outputs and offsets at once", is_prefix=True)

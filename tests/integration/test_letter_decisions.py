@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner, Result
 
 from psastream.cli import app
+from psastream.letter_ages import LetterAges, LetterMetrics
 from psastream.letter_decisions import Decision, Meant, decide
 from psastream.letters import DECISIONS, TOPIC
 from runtime.kafka import KafkaSettings, create_topics, make_producer, read_topic
@@ -62,6 +64,14 @@ class Letters:
         assert producer.flush(15) == 0
         return key, record_key
 
+    def ages(self) -> tuple[float, float]:
+        """What a worker tells: how many wait, and how long the oldest is kept."""
+        metrics = LetterMetrics(CollectorRegistry())
+        ages = LetterAges(self.kafka, self.serde, metrics)
+        ages.round()
+        ages.close()
+        return metrics.undecided._value.get(), metrics.remaining._value.get()
+
     def run(self, *arguments: str) -> Result:
         return CliRunner().invoke(app, ["dlq", *arguments], env=self.environment)
 
@@ -108,8 +118,11 @@ def test_a_record_is_published_again_once_and_who_did_it_is_kept(letters: Letter
 def test_one_that_is_set_aside_stays_and_is_not_listed(letters: Letters) -> None:
     key, record_key = letters.write()
     assert key in letters.run("list").stdout
+    waiting, remaining_s = letters.ages()
+    assert waiting >= 1 and 0 < remaining_s <= 90 * 86_400
     assert letters.run("discard", key, "--yes").stdout.splitlines()[-1] == "1 discarded"
     assert key not in letters.run("list").stdout
+    assert letters.ages()[0] == waiting - 1
     refused = letters.run("release", key, "--yes")
     assert f"{key}: was discarded at" in refused.stdout
     assert letters.published(record_key) == []

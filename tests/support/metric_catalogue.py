@@ -9,6 +9,7 @@ import runtime.certificates
 import runtime.sign_ins  # noqa: F401 - registers what every process tells
 from connectors.debezium.watcher import WatcherMetrics
 from connectors.dispatch.metrics import DispatchMetrics
+from psastream.letter_ages import LetterMetrics
 from psastream.read_model.metrics import ReadModelMetrics
 from streams.instruments import PrometheusInstruments
 
@@ -30,6 +31,7 @@ def product_metrics() -> list[MetricFamily]:
     """All metrics of worker, poller, dispatcher, connector watcher and read model, by name."""
     worker, dispatcher, watcher, read_model = (CollectorRegistry() for _ in range(4))
     PrometheusInstruments(worker)
+    LetterMetrics(worker)
     DispatchMetrics(dispatcher)
     WatcherMetrics(watcher)
     ReadModelMetrics(read_model)

@@ -29,7 +29,8 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-worker" --operation Read \
   --topic src.inhouse.tasks \
   --topic src.inhouse.time_entries \
   --topic src.inhouse.expenses \
-  --topic psa.command_result
+  --topic psa.command_result \
+  --topic psa.dlq_decision
 acls --allow-principal "${PRINCIPAL:-User:}psastream-worker" --operation Read --operation Write \
   --topic psastream-normalize-state \
   --topic psa.customer \
@@ -67,12 +68,14 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-worker" --operation Write \
   --topic psa.status.billing \
   --topic psa.command.netsuite \
   --topic psa.command.float \
-  --topic psa.dlq \
   --topic psa.exception
+acls --allow-principal "${PRINCIPAL:-User:}psastream-worker" --operation Write --operation Read --operation DescribeConfigs \
+  --topic psa.dlq
+acls --allow-principal "${PRINCIPAL:-User:}psastream-worker" --operation Describe \
+  --group psastream-letters \
+  --group psastream-recovery
 acls --allow-principal "${PRINCIPAL:-User:}psastream-worker" --operation Read \
   --group psastream
-acls --allow-principal "${PRINCIPAL:-User:}psastream-worker" --operation Describe \
-  --group psastream-recovery
 acls --allow-principal "${PRINCIPAL:-User:}psastream-worker" --operation Write \
   --resource-pattern-type prefixed \
   --transactional-id psastream-worker-
