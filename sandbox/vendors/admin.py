@@ -212,7 +212,7 @@ class AdminApi:
         if request.method == "POST":
             plan.add(FaultRule.model_validate(wire.loads(await request.body())))
         elif request.method == "DELETE":
-            plan.clear()
+            plan.clear(request.query_params.get("path"))
         return ExactJSONResponse({"drawn": dict(plan.drawn)})
 
     async def _fields(self, request: Request) -> Response:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Literal, Self
+from urllib.parse import urlencode
 
 import httpx2
 
@@ -188,9 +189,13 @@ class VendorAdmin:
         )
         self._send("POST", f"/{vendor}/faults", rule.model_dump())
 
-    def clear_faults(self, vendor: Vendor) -> None:
-        """Let the vendor behave again; requests that are being delayed go on."""
-        self._send("DELETE", f"/{vendor}/faults")
+    def clear_faults(self, vendor: Vendor, path: str | None = None) -> None:
+        """Let the vendor behave again, or end the faults that were added with a path.
+
+        Requests that they delay go on.
+        """
+        query = "" if path is None else f"?{urlencode({'path': path})}"
+        self._send("DELETE", f"/{vendor}/faults{query}")
 
     def faults_drawn(self, vendor: Vendor) -> dict[str, int]:
         """How many requests met which kind of fault so far."""

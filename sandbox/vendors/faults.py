@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -56,23 +56,25 @@ class FaultPlan:
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)  # noqa: S311 - faults must repeat
         self._rules: list[tuple[FaultRule, int | None]] = []
-        self._cleared = asyncio.Event()
+        self._cleared: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)  # by path
         self.drawn: Counter[str] = Counter()
 
     def add(self, rule: FaultRule) -> None:
         self._rules.append((rule, rule.count))
 
-    def clear(self) -> None:
-        """End all rules and let go of the requests that are being delayed."""
-        self._rules.clear()
-        self._cleared.set()
-        self._cleared = asyncio.Event()
+    def clear(self, path: str | None = None) -> None:
+        """End all rules, or those of a path; let go of the requests that they delay."""
+        paths = {rule.path for rule, _ in self._rules} | self._cleared.keys()
+        ended = paths if path is None else {path}
+        self._rules = [it for it in self._rules if it[0].path not in ended]
+        for each in ended & self._cleared.keys():
+            self._cleared.pop(each).set()
 
-    async def pause(self, delay_s: float) -> None:
-        """Return after `delay_s`, or when the rules are cleared."""
+    async def pause(self, rule: FaultRule) -> None:
+        """Return after the delay of a rule, or when it is cleared."""
         try:
-            async with asyncio.timeout(delay_s):
-                await self._cleared.wait()
+            async with asyncio.timeout(rule.delay_s):
+                await self._cleared[rule.path].wait()
         except TimeoutError:
             return
 
@@ -159,7 +161,7 @@ class FaultInjection:
             case FaultKind.HALF_PAGE:
                 await self._app(scope, receive, _Halver(send))
             case _:
-                await self._plan.pause(rule.delay_s)
+                await self._plan.pause(rule)
                 await self._app(scope, receive, send)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +51,28 @@ def test_only_a_write_can_be_committed_and_then_lost() -> None:
     plan.add(FaultRule(kind=FaultKind.COMMIT_THEN_TIMEOUT, count=1))
     assert draw(plan) is None
     assert draw(plan, is_write=True) is FaultKind.COMMIT_THEN_TIMEOUT
+
+
+def test_the_rules_of_a_path_end_alone() -> None:
+    plan = FaultPlan("1")
+    for path in ("/job/", "/customer/"):
+        plan.add(FaultRule(kind=FaultKind.SERVER_ERROR, path=path))
+    plan.clear("/job/")
+    assert draw(plan, path="/job/1") is None
+    assert draw(plan, path="/customer/1") is FaultKind.SERVER_ERROR
+
+
+@pytest.mark.asyncio
+async def test_requests_that_a_path_delays_go_on_once_it_is_cleared() -> None:
+    plan = FaultPlan("1")
+    rules = {path: FaultRule(kind=FaultKind.DELAY, path=path, delay_s=60) for path in ("/a", "/b")}
+    delayed = {path: asyncio.create_task(plan.pause(rule)) for path, rule in rules.items()}
+    await asyncio.sleep(0)
+    plan.clear("/a")
+    await delayed["/a"]
+    assert not delayed["/b"].done()
+    plan.clear()
+    await delayed["/b"]
 
 
 @given(seed=st.text(), probability=st.floats(0, 1))
