@@ -112,7 +112,7 @@ class TargetExecutor:
         self._gate = Gates(target, self._pause_s)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._in_flight: set[str] = set()
-        self._retrying: set[str] = set()
+        self._retrying: set[str] = set()  # natural keys, from a failure until it is settled
         self._waiting: dict[str, list[Finished]] = {}
         self._trials: set[str] = set()  # ids of refused commands that are tried again
         self._is_draining = False
@@ -296,7 +296,9 @@ class TargetExecutor:
                 )
         self._gate.leave(natural_key)
         self._repeated.forget(natural_key)
+        self._retrying.discard(natural_key)
         del self._tasks[natural_key], self._news[natural_key]
+        self._show()
 
     def _count(self, kind: str) -> int:
         """Return of how many natural keys the next command is of a kind."""
@@ -481,6 +483,7 @@ class TargetExecutor:
             await self._journal.settle(command, outcome, self._refuse(command, outcome))
         self._trials.discard(command.command_id)
         self._repeated.settled(command)
+        self._retrying.discard(command.natural_key)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
         self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()
         if command.issued_at is not None:
@@ -561,8 +564,6 @@ class TargetExecutor:
                 await self._news[natural_key].wait()
         except TimeoutError:
             return
-        finally:
-            self._retrying.discard(natural_key)
 
     def _nudge(self, natural_key: str) -> bool:
         """Try a natural key again as soon as may be; False where nothing of it is under way."""
@@ -583,11 +584,12 @@ class TargetExecutor:
 
     def _show(self) -> None:
         gauge, target = self._metrics.open, self._target
-        in_flight, retrying = len(self._in_flight), len(self._retrying)
+        in_flight, retrying = len(self._in_flight - self._retrying), len(self._retrying)
         gauge.labels(target, "in_flight").set(in_flight)
         gauge.labels(target, "retrying").set(retrying)
         gauge.labels(target, "queued").set(max(0, self.waiting - in_flight - retrying))
-        self._metrics.paused.labels(target).set(self._gate.is_paused)
+        is_paused = self._gate.is_paused or (self._gate.awaits_answer and self.waiting > 0)
+        self._metrics.paused.labels(target).set(is_paused)
 
 
 def _check_deadline(deadline_s: float) -> None:

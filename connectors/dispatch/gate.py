@@ -51,6 +51,7 @@ class Gate:
         self._pause_s = pause_s
         # By kind, None for all, of the event loop's clock.
         self._opens_at_s: dict[str | None, float] = {}
+        self._awaits_answer = False
         self._failed: set[str] = set()  # natural keys, since the last good answer
         self._is_down = False
         self._probes = 0
@@ -70,6 +71,11 @@ class Gate:
         """Whether anything is held back."""
         now_s = asyncio.get_running_loop().time()
         return self._is_down or any(now_s < at_s for at_s in self._opens_at_s.values())
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether somebody was told to wait, and there was no good answer since."""
+        return self._awaits_answer
 
     @property
     def is_down(self) -> bool:
@@ -96,6 +102,7 @@ class Gate:
         """Take nothing, or nothing of a kind, for so long from now on, at least."""
         opens_at_s = asyncio.get_running_loop().time() + seconds
         self._opens_at_s[kind] = max(self._opens_at_s.get(kind, 0.0), opens_at_s)
+        self._awaits_answer = True
 
     def _opens_for_s(self, kind: str) -> float:
         return max(self._opens_at_s.get(None, 0.0), self._opens_at_s.get(kind, 0.0))
@@ -121,6 +128,7 @@ class Gate:
     def answered(self) -> None:
         """Take in a good answer: a command was carried out, found to be, or refused."""
         self._failed.clear()
+        self._awaits_answer = False
         if self._is_down:
             _log.info("dispatch.target_up", **self._name, probes=self._probes)
             self._is_down, self._probe, self._probes = False, None, 0
@@ -211,6 +219,11 @@ class Gates:
     def is_paused(self) -> bool:
         """Whether anything is held back."""
         return self._of_all.is_paused or any(gate.is_down for gate in self._of_kinds.values())
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether somebody was told to wait, and there was no good answer since."""
+        return self._of_all.awaits_answer
 
     @property
     def is_down(self) -> bool:

@@ -30,7 +30,7 @@ class DispatchMetrics:
         )
         self.open = Gauge(
             "psastream_commands_open",
-            "Commands not settled yet: queued, in_flight or retrying.",
+            "Commands not settled yet: queued, in_flight, or retrying from a failure on.",
             ("target", "state"),
             registry=registry,
         )
@@ -63,7 +63,8 @@ class DispatchMetrics:
         )
         self.paused = Gauge(
             "psastream_target_paused",
-            "1 while a target takes no command at all: credentials, quota, asked to wait, or down.",
+            "1 while a target takes no command at all, until it answers one well: credentials, quota,"
+            " asked to wait, or down.",
             ("target",),
             registry=registry,
         )

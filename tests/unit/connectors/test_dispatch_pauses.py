@@ -63,6 +63,17 @@ class Failing(Erp):
         return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
+class Slowly(Failing):
+    """Takes its time to fail."""
+
+    fails_after_s = 20.0
+
+    async def execute(self, command: Command, known_id: str | None) -> Applied:
+        if self.times > 0:
+            await asyncio.sleep(self.fails_after_s)
+        return await super().execute(command, known_id)
+
+
 ODD = UnclearAnswerError("odd", outcome_unknown=False, context={})
 
 
@@ -315,6 +326,35 @@ def test_a_target_that_asks_to_slow_down_is_asked_after_pauses_that_begin_anew()
 def gauge(it: Bench, state: str) -> float | None:
     labels = {"target": "netsuite", "state": state}
     return it.registry.get_sample_value("psastream_commands_open", labels)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [not_available(), AuthenticationError("no"), RateLimitedError("slow", retry_after_s=60.0)],
+    ids=lambda error: error.code,
+)
+def test_what_is_under_way_again_is_retried_until_it_is_settled(error: Exception) -> None:
+    async def story() -> None:
+        erp = Slowly(error, times=5)
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(make_command())
+            states = []
+            while erp.times > 0:
+                await asyncio.sleep(1.0)
+                states.append((gauge(it, "retrying"), gauge(it, "in_flight"), paused(it)))
+            await it.idle()
+            assert (gauge(it, "retrying"), paused(it)) == (0, 0)
+        is_told_to_wait = not isinstance(error, VendorUnavailableError)
+        first, second = (0, 1, 0), (1, 0, is_told_to_wait)
+        takes = int(erp.fails_after_s)
+        assert states[: takes - 1] == [first] * (takes - 1)
+        assert set(states[takes:]) == {second}, "between its attempts and in them"
+
+    virtually(story)
+
+
+def paused(it: Bench) -> float | None:
+    return it.registry.get_sample_value("psastream_target_paused", {"target": "netsuite"})
 
 
 def test_the_gauges_say_how_many_wait_work_and_are_tried_again() -> None:
