@@ -63,8 +63,8 @@ class DispatchMetrics:
         )
         self.paused = Gauge(
             "psastream_target_paused",
-            "1 while a target takes no command at all, until it answers one well: credentials, quota,"
-            " asked to wait, or down.",
+            "1 while a target takes no command at all, until it answers one well: credentials,"
+            " quota, asked to wait, or down.",
             ("target",),
             registry=registry,
         )
