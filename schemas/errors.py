@@ -5,7 +5,7 @@ PsaStreamError
         RateLimitedError, BrokerUnavailableError, RegistryUnavailableError, TargetBusyError
     RecordError      dead-letter the record, go on with the next
         DecodeError, SchemaMismatchError, InvalidEntityError, UnmappedValueError,
-        UnknownSystemError, CommandRejectedError
+        RecordTooLargeError, UnknownSystemError, CommandRejectedError
     FatalError       stop the process with a non-zero exit
         ConfigError, AuthenticationError, TableCorruptedError, ReplicationSlotLostError,
         DeadLetterLimitError, IncompatibleSchemaError
@@ -137,6 +137,12 @@ class UnmappedValueError(RecordError):
     """A source value is not in the list of values its rule translates."""
 
     code = "record.unmapped_value"
+
+
+class RecordTooLargeError(RecordError):
+    """What the record makes is larger than the broker accepts."""
+
+    code = "record.too_large"
 
 
 class UnknownSystemError(RecordError):

@@ -27,6 +27,7 @@ class PrometheusInstruments:
             (*group_topic, "outcome"),
             registry=registry,
         )
+        self._oversize = self._too_large(registry)
         self._consumed = Counter(
             "psastream_consumed_records",
             "Source records in committed chunks; equals the sum over the outcomes.",
@@ -95,7 +96,6 @@ class PrometheusInstruments:
             group_topic,
             registry=registry,
         )
-
         self._rebuilds = Counter(
             "psastream_local_state_rebuilds",
             "Local states deleted and rebuilt: damaged, too old, or of another state log.",
@@ -116,6 +116,15 @@ class PrometheusInstruments:
         )
         self._counted_of: dict[tuple[str, int], Mapping[bytes, int]] = {}
         self._counted_all: Tally[tuple[bool, bytes]] = Tally()
+
+    @staticmethod
+    def _too_large(registry: CollectorRegistry) -> Counter:
+        return Counter(
+            "psastream_oversize_records",
+            "Records put aside since what they make is larger than the broker accepts.",
+            ("group", "topic"),
+            registry=registry,
+        )
 
     def chunk_applied(self, group: str, topic: str, partition: int, accounting: Accounting) -> None:
         """See Instruments."""
@@ -161,6 +170,10 @@ class PrometheusInstruments:
     def transient_retry(self, group: str, topic: str) -> None:
         """See Instruments."""
         self._retries.labels(group, topic).inc()
+
+    def oversize(self, group: str, topic: str) -> None:
+        """See Instruments."""
+        self._oversize.labels(group, topic).inc()
 
     def counted(self, group: str, partition: int, counts: Mapping[bytes, int]) -> None:
         """See Instruments. The normalizer counts rows that wait for what they look up, the tables

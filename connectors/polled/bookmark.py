@@ -7,13 +7,14 @@ together or not at all. So a bookmark never passes a record the broker does not 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Protocol, Self
 
 from connectors.polled.ledger import Entry
+from schemas.errors import InvalidEntityError
 
 
 class Phase(Enum):
@@ -92,13 +93,18 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row for the dead-letter topic: `raw` as read, `detail` why it does not fit."""
+    """A row for the dead-letter topic: `raw` as read, `detail` why it does not fit.
+
+    One that is not whole is told of without its content, which no message holds.
+    """
 
     row_id: str
     raw: object
     detail: str
     position: int
     captured_at: datetime
+    error_code: str = InvalidEntityError.code
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +118,26 @@ class Batch:
     entries: Mapping[str, Entry | None] = field(default_factory=dict)
 
 
+class RowsTooLargeError(Exception):
+    """Rows of a batch are larger than the broker takes; nothing of it was published. A signal.
+
+    `rows`: bytes of the message by the id of a row. `letters`: ids of rows whose dead letters are.
+    """
+
+    def __init__(self, rows: Mapping[str, int], letters: Collection[str]) -> None:
+        super().__init__("the broker takes no message as large")
+        self.rows = rows
+        self.letters = letters
+
+
 class SourceLog(Protocol):
     """Where batches go."""
 
     async def commit(self, batch: Batch) -> None:
         """Publish a batch atomically.
 
-        Raises TransientError when nothing of it was published, FatalError when another poller
-        has taken over or the outcome cannot be told.
+        Raises TransientError or RowsTooLargeError when nothing of it was published, FatalError
+        when another poller has taken over or the outcome cannot be told.
         """
         ...
 

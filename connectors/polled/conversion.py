@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from functools import partial
@@ -35,6 +35,10 @@ _DECIMAL: Final = re.compile(
     r"[+-]?([0-9]{1,80}(\.[0-9]{0,80})?|\.[0-9]{1,80})([eE][+-]?[0-9]{1,3})?"
 )
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+class OversizeError(ValueError):
+    """A row holds more text than any message should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class RowReader:
         for raw in raws:
             try:
                 rows.append(self._row(raw))
+            except OversizeError as error:
+                unreadable.append(replace(self._refused(raw, str(error)), is_oversize=True))
             except ValueError as error:
                 unreadable.append(self._refused(raw, str(error)))
         return rows, unreadable
@@ -219,7 +225,9 @@ def read_key(value: object, form: re.Pattern[str]) -> str:
 def _check_size(values: Mapping[str, object]) -> None:
     size = sum(map(_characters, values.values()))
     if size > ROW_CHARACTERS_MAX:
-        raise ValueError(f"the row has {size} characters of text, more than {ROW_CHARACTERS_MAX}")
+        raise OversizeError(
+            f"the row has {size} characters of text, more than {ROW_CHARACTERS_MAX}"
+        )
 
 
 def _characters(value: object) -> int:

@@ -17,6 +17,11 @@ DUPLICATES: Final = Counter(
 UNREADABLE: Final = Counter(
     "psastream_source_unreadable_total", "Rows sent to the dead-letter topic.", _OBJECT
 )
+OVERSIZE: Final = Counter(
+    "psastream_source_oversize_total",
+    "Rows sent there since they are larger than a message may be.",
+    _OBJECT,
+)
 NEW_FIELDS: Final = Counter(
     "psastream_source_new_fields_total", "Fields ignored because no contract knows them.", _OBJECT
 )

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
+from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected, RowsTooLargeError
 from connectors.polled.config import PolledConfig
 from connectors.polled.ledger import Entry, Ledger
 from runtime.kafka import (
@@ -53,6 +54,7 @@ INIT_TIMEOUT_S: Final = 8.0
 CLOSE_WITHIN_S: Final = 3.0
 TRANSACTION_TIMEOUT_MS: Final = 30_000
 STABLE_DEADLINE_S: Final = 120.0
+TOO_LARGE: Final = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 LETTER_BYTES_MAX: Final = MAX_MESSAGE_BYTES - 65_536
 """Of a refused row in a dead letter: the rest of the message is its reason and where it is from."""
 
@@ -81,8 +83,8 @@ class KafkaLog:
     async def commit(self, batch: Batch) -> None:
         """Publish a batch atomically. Upholds I2.
 
-        Raises BrokerUnavailableError when nothing of it was published, FatalError when another
-        poller has taken over or the outcome cannot be told.
+        Raises BrokerUnavailableError or RowsTooLargeError when nothing of it was published,
+        FatalError when another poller has taken over or the outcome cannot be told.
         """
         async with self._lock:
             self._committing = asyncio.ensure_future(in_daemon_thread(self._commit, batch))
@@ -122,15 +124,59 @@ class KafkaLog:
 
     def _commit(self, batch: Batch) -> None:
         messages = self.messages(batch)  # encoding may fail: before a transaction begins
-        producer = self._transactional
+        # What travels together is refused together: those are sent one by one to tell which it was.
+        alone: set[int] = set()
+        while not (large := self._publish(messages, alone)) <= alone:
+            alone |= large
+        if large:
+            raise self._too_large(batch, messages, large)
+
+    def _publish(self, messages: Sequence[Message], alone: Collection[int]) -> set[int]:
+        """Publish messages in one transaction, or none where the broker refuses one for its size.
+
+        Returns the places of those that were refused: that one, unless it is to be sent alone with
+        all that travelled with it.
+        """
+        producer, large = self._transactional, set[int]()
         call(producer.begin_transaction)
         try:
-            for topic, partition, key, value in messages:
-                _produce(producer, topic, partition, key, value)
-            call(lambda: producer.commit_transaction(CALL_TIMEOUT_S))
+            for place, message in enumerate(messages):
+                if place in alone:
+                    producer.flush(CALL_TIMEOUT_S)
+                _produce(producer, *message, refuse=partial(large.add, place))
+                if place in alone:
+                    producer.flush(CALL_TIMEOUT_S)
+                if large:
+                    break
+            else:
+                call(lambda: producer.commit_transaction(CALL_TIMEOUT_S))
+                return large
         except BrokerUnavailableError:
             call(lambda: producer.abort_transaction(CALL_TIMEOUT_S))
-            raise
+            while producer.poll(0):  # what came of each message
+                pass
+            if not large:
+                raise
+            return large
+        call(lambda: producer.abort_transaction(CALL_TIMEOUT_S))
+        return large
+
+    def _too_large(
+        self, batch: Batch, messages: Sequence[Message], large: Collection[int]
+    ) -> RowsTooLargeError | FatalError:
+        of_rows, of_letters = len(batch.changes), len(batch.changes) + len(batch.rejected)
+        letters = [batch.rejected[it - of_rows] for it in large if of_rows <= it < of_letters]
+        if max(large) >= of_letters or not all(letter.is_whole for letter in letters):
+            return FatalError(
+                "the broker refuses for their size records that hold no row",
+                hint="psastream check tells which settings of topics are not as declared",
+            )
+        sizes = {
+            batch.changes[place].row_id: len(messages[place][3] or b"")
+            for place in large
+            if place < of_rows
+        }
+        return RowsTooLargeError(sizes, {letter.row_id for letter in letters})
 
     def messages(self, batch: Batch) -> list[Message]:
         """The messages of a batch, the bookmark last. Raises InvalidEntityError."""
@@ -172,9 +218,9 @@ class KafkaLog:
         letter = {
             "topic": topic,
             "key": self._serde.key(topic, rejected.row_id),
-            "value": as_read(rejected.raw),
+            "value": as_read(rejected.raw) if rejected.is_whole else None,
             "agent": self._config.name,
-            "error_code": "record.invalid_entity",
+            "error_code": rejected.error_code,
             "detail": mask(rejected.detail),
             "hint": "correct the row in the source system; it is read again when it changes",
             "raised_at": rejected.captured_at,
@@ -236,15 +282,37 @@ def as_read(raw: object) -> bytes | None:
 
 
 def _produce(
-    producer: Producer, topic: str, partition: int, key: bytes, value: bytes | None
+    producer: Producer,
+    topic: str,
+    partition: int,
+    key: bytes,
+    value: bytes | None,
+    *,
+    refuse: Callable[[], None],
 ) -> None:
+    """Give a message to the client. `refuse` is called for one that is too large, by and by."""
+
+    def delivered(error: KafkaError | None, _: object) -> None:
+        if error is not None and error.code() in TOO_LARGE:
+            refuse()
+
+    def produce() -> None:
+        producer.produce(topic, key=key, value=value, partition=partition, on_delivery=delivered)
+
     while True:
         try:
-            call(lambda: producer.produce(topic, key=key, value=value, partition=partition))
+            produce()
         except BufferError:
             producer.poll(0.1)  # the local queue is full: let it drain
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in TOO_LARGE:
+                return refuse()
+            if code == KafkaError._STATE:  # the transaction has failed for an earlier message
+                raise BrokerUnavailableError("a transaction failed") from error
+            return call(produce)
         else:
-            return
+            return None
 
 
 def call(action: Callable[[], T]) -> T:

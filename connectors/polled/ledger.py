@@ -21,6 +21,7 @@ from hashlib import blake2b
 from typing import Self
 
 from connectors.polled.model import Row, parent_of
+from schemas.errors import RecordTooLargeError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -92,6 +93,11 @@ def digest_of(values: object) -> str:
     """Return the digest of a row's content; equal content gives an equal digest."""
     text = json.dumps(values, sort_keys=True, default=str, separators=(",", ":"))
     return blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def oversize(digest: str) -> str:
+    """Return what stands as `Entry.refused` of a row that no message holds."""
+    return f"{RecordTooLargeError.code}|{digest}"
 
 
 def entry_of(row: Row, known: Entry | None = None) -> Entry:

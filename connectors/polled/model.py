@@ -35,6 +35,7 @@ class UnreadableRow:
     id: str
     raw: object
     detail: str
+    is_oversize: bool = False
 
     @property
     def is_nameless(self) -> bool:

@@ -31,7 +31,15 @@ from itertools import chain
 import structlog
 
 from connectors.polled import instruments
-from connectors.polled.bookmark import Batch, Bookmark, Change, Phase, Rejected, SourceLog
+from connectors.polled.bookmark import (
+    Batch,
+    Bookmark,
+    Change,
+    Phase,
+    Rejected,
+    RowsTooLargeError,
+    SourceLog,
+)
 from connectors.polled.clocks import Clock, Clocks
 from connectors.polled.config import PolledConfig, SnapshotMode
 from connectors.polled.deletes import Awaited, DeleteGuard
@@ -42,6 +50,7 @@ from connectors.polled.ledger import (
     Verdict,
     digest_of,
     entry_of,
+    oversize,
     window_start,
 )
 from connectors.polled.model import (
@@ -57,7 +66,7 @@ from connectors.polled.model import (
 from connectors.polled.scan import Draft, Scan, ids_of
 from connectors.toolkit.faults import DeleteLogIncompleteError, VendorRejectedError
 from runtime.clocks import SKEW, has_passed, is_past
-from schemas.errors import SchemaMismatchError
+from schemas.errors import InvalidEntityError, RecordTooLargeError, SchemaMismatchError
 
 _log = structlog.get_logger()
 
@@ -290,6 +299,10 @@ class ObjectPoller:
                 if known is not None and known.refused is not None:
                     draft.entries[row.id] = entry  # readable again, as it last was
                 continue
+            was_refused = known is not None and known.refused == oversize(entry.digest)
+            if was_refused and not self._forces_snapshot:
+                duplicates += 1
+                continue
             draft.entries[row.id] = self._shown(entry, scan)
             if not self._keeps_back(row, scan):
                 self._draft_change(draft, row, verdict)
@@ -321,8 +334,9 @@ class ObjectPoller:
                 continue
             draft.entries[row.id] = entry
             draft.position = self._next_position(draft)
+            code = RecordTooLargeError.code if row.is_oversize else InvalidEntityError.code
             draft.rejected.append(
-                Rejected(row.id, row.raw, row.detail, draft.position, self._clock())
+                Rejected(row.id, row.raw, row.detail, draft.position, self._clock(), code)
             )
 
     def _draft_missing_children(self, draft: Draft, page: Page, scan: Scan) -> None:
@@ -508,14 +522,47 @@ class ObjectPoller:
         if kept == self._kept and not draft.entries:
             self._bookmark = bookmark
             return
-        batch = Batch(self._obj, kept, draft.changes, draft.rejected, draft.entries)
-        await self._log.commit(batch)
+        while True:  # each time with a row less
+            batch = Batch(self._obj, kept, draft.changes, draft.rejected, draft.entries)
+            try:
+                await self._log.commit(batch)
+                break
+            except RowsTooLargeError as error:
+                self._put_aside(draft, error)
         self._bookmark, self._kept = bookmark, kept
         for row_id, entry in draft.entries.items():
             self._ledger.put(row_id, entry)
         for change in draft.changes:
             instruments.RECORDS.labels(*self._labels, change.op).inc()
         instruments.UNREADABLE.labels(*self._labels).inc(len(draft.rejected))
+        oversize = sum(row.error_code == RecordTooLargeError.code for row in draft.rejected)
+        instruments.OVERSIZE.labels(*self._labels).inc(oversize)
+
+    def _put_aside(self, draft: Draft, error: RowsTooLargeError) -> None:
+        """Dead-letter rows that no message holds; their last value stays. A delete needs no row."""
+        changes, draft.changes = draft.changes, []
+        draft.rejected = [
+            replace(row, is_whole=row.is_whole and row.row_id not in error.letters)
+            for row in draft.rejected
+        ]
+        for change in changes:
+            size = error.rows.get(change.row_id)
+            if size is None:
+                draft.changes.append(change)
+            elif change.after is None:
+                before = self._reader.key(change.row_id)
+                draft.changes.append(replace(change, before=before))
+            else:
+                detail = f"the row makes a message of {size} bytes, more than the broker takes"
+                draft.rejected.append(
+                    Rejected(
+                        change.row_id, None, detail, change.position, change.captured_at,
+                        RecordTooLargeError.code, is_whole=False,
+                    )
+                )  # fmt: skip
+                known = self._ledger.get(change.row_id) or Entry("", None)
+                refused = oversize(digest_of(change.after))
+                draft.entries[change.row_id] = replace(known, refused=refused)
 
     def _report_new_fields(self, names: tuple[str, ...]) -> None:
         if names:

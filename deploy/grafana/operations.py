@@ -147,6 +147,21 @@ def _at_a_glance() -> Iterator[Part]:
         also=DEAD_LETTER_ALERTS,
     )
     yield graph(
+        "Rows larger than a message",
+        [
+            Query(
+                sum_by("system", f"increase({series('psastream_source_oversize_total')}[1d])"),
+                "{{system}}",
+            ),
+            Query(
+                sum_by("topic", f"increase({series('psastream_oversize_records_total')}[1d])"),
+                "{{topic}}",
+            ),
+        ],
+        "Within a day, put aside by pollers and by workers.",
+        also=("PsastreamOversizeRows",),
+    )
+    yield graph(
         "Until a dead letter may be deleted",
         Query(
             or_else(KEPT_S, f"min({series('psastream_dead_letter_remaining_seconds')} < {KEPT_S})"),

@@ -23,7 +23,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from runtime.rights import hint_of
-from schemas.errors import BrokerUnavailableError
+from schemas.errors import BrokerUnavailableError, RecordTooLargeError
 from streams.engine.batches import (
     EncodedBatch,
     Record,
@@ -34,7 +34,7 @@ from streams.engine.batches import (
 from streams.engine.batches import TopicPartition as Target
 from streams.engine.connection import aiokafka_options, losses_told, renew_password
 from streams.engine.contract import Chunk, Effects
-from streams.engine.errors import CommitOutcomeUnknownError, FencedError, RecordTooLargeError
+from streams.engine.errors import CommitOutcomeUnknownError, FencedError
 from streams.engine.faust_internals import BatchBuilder, TransactionState
 from streams.engine.marks import Mark, Reached, pass_by
 from streams.engine.membership import Member, MemberSender, MembershipLostError

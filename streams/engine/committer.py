@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
-from schemas.errors import BrokerUnavailableError
+from schemas.errors import BrokerUnavailableError, RecordTooLargeError
 from streams.engine.batches import TopicPartition as Target
 from streams.engine.commit import EncodedCommit, Part, TransactionalWriter
 from streams.engine.contract import Effects
-from streams.engine.errors import CommitOutcomeUnknownError, RecordTooLargeError
+from streams.engine.errors import CommitOutcomeUnknownError
 from streams.engine.membership import Member
 from streams.engine.settings import EngineSettings
 

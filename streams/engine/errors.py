@@ -59,12 +59,6 @@ class PoisonRecordError(RecordError):
     code = "record.poison"
 
 
-class RecordTooLargeError(RecordError):
-    """What the record makes is larger than the broker accepts."""
-
-    code = "record.too_large"
-
-
 class StateDamagedError(FatalError):
     """The local state cannot be read or written, although it was rebuilt from its log."""
 

@@ -53,6 +53,10 @@ class Instruments(Protocol):
         """A handler or a commit is tried again."""
         ...
 
+    def oversize(self, group: str, topic: str) -> None:
+        """A record was put aside: what it makes is larger than the broker accepts."""
+        ...
+
     def counted(self, group: str, partition: int, counts: Mapping[bytes, int]) -> None:
         """How many keys under `GroupSpec.counted` a partition holds, by value.
 
@@ -92,6 +96,9 @@ class NoInstruments:
         """Do nothing."""
 
     def transient_retry(self, group: str, topic: str) -> None:
+        """Do nothing."""
+
+    def oversize(self, group: str, topic: str) -> None:
         """Do nothing."""
 
     def counted(self, group: str, partition: int, counts: Mapping[bytes, int]) -> None:

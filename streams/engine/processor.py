@@ -21,7 +21,7 @@ import structlog
 from runtime.clocks import SKEW
 from runtime.retries import tell_recovered, tell_retry
 from runtime.threads import in_daemon_thread
-from schemas.errors import DeadLetterLimitError, TransientError
+from schemas.errors import DeadLetterLimitError, RecordTooLargeError, TransientError
 from streams.engine.commit import EncodedCommit, Part
 from streams.engine.committer import Committer
 from streams.engine.contract import (
@@ -35,7 +35,6 @@ from streams.engine.contract import (
 )
 from streams.engine.errors import (
     AccountingError,
-    RecordTooLargeError,
     SourceChangedError,
     StateDamagedError,
     StateGapError,
@@ -458,6 +457,8 @@ class PartitionProcessor:
             if not isinstance(again.cause, RecordTooLargeError):
                 raise again.cause from again
             await self._process(replace(chunk, values=(None,)), handler)
+        if isinstance(error.cause, RecordTooLargeError):
+            self._parts.instruments.oversize(self.group.name, chunk.topic)
 
     async def _process(self, chunk: Chunk, handler: ChunkHandler) -> None:
         """Apply what the state does not hold of a chunk.

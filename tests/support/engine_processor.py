@@ -61,8 +61,12 @@ class Watched(NoInstruments):
         self.skipped: list[tuple[str, int]] = []
         self.gaps: list[tuple[str, int]] = []
         self.notices: list[tuple[str, str]] = []
+        self.too_large: list[tuple[str, str]] = []
         self.given_up_topics: list[str] = []
         self.restored: list[int] = []
+
+    def oversize(self, group: str, topic: str) -> None:
+        self.too_large.append((group, topic))
 
     def counted(self, group: str, partition: int, counts: Mapping[bytes, int]) -> None:
         self.counts.append(dict(counts))

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
+from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected, RowsTooLargeError
 from connectors.polled.config import ApiConfig, PolledConfig
 from connectors.polled.conversion import nameless
 from connectors.polled.ledger import EPOCH, Entry, Ledger
@@ -162,14 +162,21 @@ def _row(version: Version) -> Row:
 
 @dataclass
 class MemoryLog:
-    """Keeps what was committed. `failures` says for each coming commit whether it fails."""
+    """Keeps what was committed. `failures` says for each coming commit whether it fails.
+
+    `large`: texts of rows that no message holds.
+    """
 
     batches: list[Batch] = field(default_factory=list)
+    large: frozenset[str] = frozenset()
     failures: Iterator[bool] = field(default_factory=lambda: iter(()))
 
     async def commit(self, batch: Batch) -> None:
         if next(self.failures, False):
             raise TransientError("the broker is gone")
+        for change in batch.changes:
+            if (change.after or change.before or {}).get("text") in self.large:
+                raise RowsTooLargeError({change.row_id: 5_000_000}, ())
         self.batches.append(replace(batch, entries=dict(batch.entries)))
 
     @property

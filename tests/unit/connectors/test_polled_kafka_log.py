@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected
+from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected, RowsTooLargeError
 from connectors.polled.kafka_log import (
     CALL_ATTEMPTS,
     DEAD_LETTERS,
@@ -127,7 +128,9 @@ class Transactions:
     def begin_transaction(self) -> None:
         self._note("begin")
 
-    def produce(self, topic: str, *, key: bytes, value: bytes | None, partition: int) -> None:
+    def produce(
+        self, topic: str, *, key: bytes, value: bytes | None, partition: int, on_delivery: object
+    ) -> None:
         assert (topic, partition, bool(value)) == (BOOKMARKS.name, 0, True)
         if self._full:
             self._full -= 1
@@ -142,15 +145,95 @@ class Transactions:
         assert timeout_s > 0
         self._note("abort")
 
-    def poll(self, timeout_s: float) -> None:
-        assert timeout_s > 0
-        self.polls += 1
+    def poll(self, timeout_s: float) -> int:
+        self.polls += bool(timeout_s)
+        return 0
 
     def _note(self, step: str) -> None:
         self.told.append(step)
         if step == self._broken:
             error = KafkaError(KafkaError._STATE, "fenced", txn_requires_abort=step != "begin")
             raise KafkaException(error)
+
+
+class Wire:
+    """A producer whose broker refuses what travels together where one of it is too large.
+
+    It fails as librdkafka does: an earlier message by `on_delivery`, what follows by its state.
+    """
+
+    def __init__(self, refuses: bytes) -> None:
+        self.published: list[bytes] = []
+        self.attempts = 0
+        self._refuses = refuses
+        self._queue: list[tuple[bytes, bytes, Any]] = []
+        self._sent: list[bytes] = []
+        self._has_failed = False
+
+    def begin_transaction(self) -> None:
+        self.attempts += 1
+        self._sent, self._has_failed = [], False
+
+    def produce(
+        self, topic: str, *, key: bytes, value: bytes | None, partition: int, on_delivery: Any
+    ) -> None:
+        if self._has_failed:
+            raise KafkaException(KafkaError(KafkaError._STATE, "erroneous state"))
+        self._queue.append((key, value or b"", on_delivery))
+
+    def flush(self, timeout_s: float) -> int:
+        queue, self._queue = self._queue, []
+        is_large = any(self._refuses in value for _, value, _ in queue)
+        for key, _, on_delivery in queue:
+            on_delivery(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE) if is_large else None, None)
+            self._sent.append(key)
+        self._has_failed = self._has_failed or is_large
+        return 0
+
+    def commit_transaction(self, timeout_s: float) -> None:
+        self.flush(timeout_s)
+        if self._has_failed:
+            error = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "large", txn_requires_abort=True)
+            raise KafkaException(error)
+        self.published += self._sent
+
+    def abort_transaction(self, timeout_s: float) -> None:
+        self._queue = []
+
+    def poll(self, timeout_s: float) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("where", ["in a row", "in a dead letter"])
+def test_of_what_is_refused_together_the_row_is_named_that_is_too_large(where: str) -> None:
+    config = make_config(**{"topic.prefix": "src.float", "object.include.list": "role"})
+    log = KafkaLog(KafkaSettings(bootstrap_servers="nowhere:1"), SERDE, config)
+    producer = Wire(b"LARGE")
+    log._producer = cast(Producer, producer)
+    name, raw = ("LARGE", "small") if where == "in a row" else ("small", "LARGE")
+    changes = [
+        Change(str(number), "c", None, {"id": number, "name": name if number == 2 else "x"}, 1, AT)
+        for number in range(4)
+    ]
+    batch = Batch("role", Bookmark(position=14), changes, [Rejected("8", raw, "", 14, AT)])
+    with pytest.raises(RowsTooLargeError) as caught:
+        asyncio.run(log.commit(batch))
+    is_row = where == "in a row"
+    named = (caught.value.rows.keys(), caught.value.letters)
+    assert named == ({"2"}, set()) if is_row else (set(), {"8"})
+    assert producer.published == []
+    kept = [each for each in changes if each.row_id != "2"] if is_row else changes
+    letter = replace(batch.rejected[0], is_whole=is_row)
+    asyncio.run(log.commit(replace(batch, changes=kept, rejected=[letter])))
+    assert len(producer.published) == len(kept) + 2
+
+
+def test_a_record_without_a_row_that_is_too_large_ends_the_process() -> None:
+    config = make_config(**{"topic.prefix": "src.float", "object.include.list": "role"})
+    log = KafkaLog(KafkaSettings(bootstrap_servers="nowhere:1"), SERDE, config)
+    log._producer = cast(Producer, Wire(b"position"))
+    with pytest.raises(FatalError, match="hold no row"):
+        asyncio.run(log.commit(Batch("role", Bookmark(position=14))))
 
 
 def commit(producer: Transactions | None) -> None:

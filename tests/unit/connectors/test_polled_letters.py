@@ -61,6 +61,7 @@ def test_b3_text_counts_wherever_in_a_row_it_stands(values: dict[str, object]) -
     rows, unreadable = ROW.read([NOTHING | values])
     assert rows == []
     assert "characters of text" in unreadable[0].detail
+    assert unreadable[0].is_oversize
 
 
 @pytest.mark.parametrize("values", [{"days": [LONG]}, {"hours": {LONG: 1}}, {"words": {LONG: ""}}])

@@ -394,6 +394,40 @@ def test_an_object_without_a_cursor_has_nothing_to_repair() -> None:
     assert world.poller.bookmark.cursor is None
 
 
+def test_a_row_that_no_message_holds_is_put_aside_alone_and_told_once() -> None:
+    world = World()
+    world.poll()
+    world.log.large = frozenset({"large", "larger"})
+    oversize = instruments.OVERSIZE.labels("salesforce", "account")
+    before = oversize._value.get()
+    for row_id, text in (("a", "large"), ("b", "second"), ("c", "larger")):
+        world.table.write(row_id, text)
+    assert world.poll() == [("u", "b")]
+    assert world.poll(world.restart()) == []
+    told = [(row.row_id, row.error_code, row.is_whole) for row in world.log.rejected]
+    assert told == [("a", "record.too_large", False), ("c", "record.too_large", False)]
+    assert "5000000 bytes" in world.log.rejected[0].detail
+    assert oversize._value.get() == before + 2
+    assert {row["text"] for row in world.log.state().values()} == {"first", "second"}
+
+    world.table.write("a", "third")
+    assert world.poll() == [("u", "a")]
+    world.log.large = frozenset()
+    assert world.poll(world.restart()) == []  # nothing tells that the broker takes it now
+    assert ("r", "c") in world.poll(world.restart(**{"snapshot.mode": "always"}))
+    assert {row["text"] for row in world.log.state().values()} == {"third", "second", "larger"}
+
+
+def test_a_row_that_no_message_holds_is_deleted_by_its_key() -> None:
+    world = World()
+    world.poll()
+    world.log.large = frozenset({"large"})
+    world.table.write("a", "large", is_deleted=True)
+    assert world.poll() == [("d", "a")]
+    assert world.log.changes[-1].before == world.reader.key("a")
+    assert world.log.rejected == []
+
+
 def test_an_unreadable_row_that_was_told_hides_no_other() -> None:
     world = World()
     world.reader.broken = {"a"}

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import TransientError
+from schemas.errors import RecordTooLargeError, TransientError
 from streams.engine import Chunk, Effects, EngineSettings, State
 from streams.engine.commit import EncodedCommit, Part
 from streams.engine.committer import Committer
-from streams.engine.errors import CommitOutcomeUnknownError, FencedError, RecordTooLargeError
+from streams.engine.errors import CommitOutcomeUnknownError, FencedError
 from streams.engine.membership import Member
 from tests.support.engine_fakes import FakePartition
 from tests.support.engine_processor import numbers, running

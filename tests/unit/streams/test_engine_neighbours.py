@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from schemas.errors import RecordTooLargeError
 from streams.engine import Chunk, Effects, EngineSettings
 from streams.engine.commit import Part, TransactionalWriter
 from streams.engine.committer import Committer
-from streams.engine.errors import CommitOutcomeUnknownError, RecordTooLargeError
+from streams.engine.errors import CommitOutcomeUnknownError
 from streams.engine.membership import Member
 from tests.support.engine_fakes import FakePartition, FakeWriter
 from tests.support.engine_processor import numbers, running

@@ -19,9 +19,10 @@ from schemas.errors import (
     DeadLetterLimitError,
     DecodeError,
     FatalError,
+    RecordTooLargeError,
 )
 from streams.engine import Accounting, Chunk, Effects, Failure, Output, State
-from streams.engine.errors import AccountingError, RecordTooLargeError
+from streams.engine.errors import AccountingError
 from streams.engine.poison import failure_of, is_of_records, short_trace
 from tests.support.engine_fakes import FakePartition
 from tests.support.engine_processor import Running, add_up, held, numbers, once, running
@@ -292,6 +293,7 @@ async def test_a_record_whose_effects_are_too_large_is_dead_lettered_alone() -> 
     assert letter.value == b"record.too_large|None"  # its own value does not fit there either
     assert tally(partition) == [0, 4, 3, 0, 0, 1]
     assert refused[-1] == 1
+    assert [topic for _, topic in it.watched.too_large] == ["numbers"]
     assert partition.epoch == 1 + len(refused)  # opened anew after each refusal, and no oftener
 
 
