@@ -30,6 +30,7 @@ from psastream.letters import (
 )
 from runtime.brokers import PresentTopic, present_topics
 from runtime.kafka import KafkaSettings, Place, make_consumer
+from runtime.offsets import present_places
 from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
@@ -120,7 +121,10 @@ class LetterAges:
 
         Raises BrokerUnavailableError, RegistryUnavailableError, KafkaException.
         """
-        there = present_topics(self._kafka, [TOPIC, DECISIONS])
+        there = {
+            topic: len(places)
+            for topic, places in present_places(self._kafka, [TOPIC, DECISIONS]).items()
+        }
         consumer = self._following(there)
         was_behind = bool(self._unread)
         while messages := consumer.consume(BATCH, timeout=QUIET_S):
@@ -130,28 +134,25 @@ class LetterAges:
                 break
         if self._unread:
             return  # half of them would tell a wrong age
-        retention_ms = retention_ms_of(there)
+        retention_ms = retention_ms_of(present_topics(self._kafka, [TOPIC]))
         if TOPIC in there and self._undecided.remaining_s(retention_ms, self._now_ms()) < 0:
-            for number in range(there[TOPIC].partitions):
+            for number in range(there[TOPIC]):
                 first, _ = consumer.get_watermark_offsets(TopicPartition(TOPIC, number))
                 self._undecided.begins(number, first)
         self._metrics.undecided.set(len(self._undecided.letters))
         self._metrics.remaining.set(self._undecided.remaining_s(retention_ms, self._now_ms()))
 
-    def _following(self, there: Mapping[str, PresentTopic]) -> Consumer:
+    def _following(self, there: Mapping[str, int]) -> Consumer:
         """The consumer of what there is of both topics; anew, from their beginnings, for another.
 
         It knows the credentials of when it was made alone.
         """
-        made_of = (
-            {name: found.partitions for name, found in there.items()},
-            stamp_of(self._kafka.paths),
-        )
+        made_of = there, stamp_of(self._kafka.paths)
         if self._consumer is None or self._made_of != made_of:
             self.close()
             self._undecided, self._made_of = Undecided(), made_of
             self._consumer = make_consumer(self._kafka, GROUP, enable_partition_eof=True)
-            self._unread = {(name, it) for name, count in made_of[0].items() for it in range(count)}
+            self._unread = {(name, it) for name, count in there.items() for it in range(count)}
             self._consumer.assign([TopicPartition(*it, OFFSET_BEGINNING) for it in self._unread])
         return self._consumer
 
