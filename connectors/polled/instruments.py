@@ -49,3 +49,9 @@ STOPPED: Final = Gauge(
 QUOTA_REMAINING: Final = Gauge(
     "psastream_source_quota_remaining_ratio", "Share of the request allowance left.", ("system",)
 )
+QUOTA_SECONDS: Final = Gauge(
+    "psastream_source_quota_remaining_seconds",
+    "Until only the reserve of the request allowance is left, at the pace of the last hour; +Inf"
+    " while it does not fall.",
+    ("system",),
+)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from connectors.polled import instruments
 from connectors.polled.conversion import RowReader, nameless, read_key
 from connectors.polled.model import (
     DeleteFeed,
@@ -28,6 +27,7 @@ from connectors.polled.model import (
     UnreadableRow,
 )
 from connectors.polled.paging import Paging
+from connectors.polled.quota import Quota
 from connectors.polled.scan import ids_of
 from connectors.rest.asks import PAGE_SIZE, Ask, fill_body, fill_params, fill_path
 from connectors.rest.declaration import (
@@ -64,6 +64,7 @@ class Allowance:
     system: str
     rate_limit: RateLimit
     reserve_ratio: float
+    quota: Quota
 
     def check(self, headers: Mapping[str, str]) -> None:
         """Raises QuotaExhaustedError once only the reserve is left; untold is no limit."""
@@ -71,7 +72,7 @@ class Allowance:
         limit = _count(headers.get(self.rate_limit.limit_header or ""))
         if left is None or not limit:
             return
-        instruments.QUOTA_REMAINING.labels(self.system).set(min(left / limit, 1))
+        self.quota.see(left, limit)
         if left < self.reserve_ratio * limit:
             raise QuotaExhaustedError(
                 f"the requests of {self.system} are used up but for the reserve",

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from connectors.polled.config import ApiConfig, PolledConfig, read_secret_file
 from connectors.polled.conversion import RowReader
 from connectors.polled.model import ObjectReader
+from connectors.polled.quota import Quota
 from connectors.rest.asks import PAGE_SIZE, fill_params
 from connectors.rest.auth import MAY_TAKE, TAKES, authenticator, plain, query_of
 from connectors.rest.declaration import RestConfig, read_declaration
@@ -130,7 +131,12 @@ class RestSource:
             parameters=config.parameters,
             page_size=config.page_size,
             paginator=declared.paginator,
-            allowance=Allowance(system.name, declared.rate_limit, config.quota_reserve_ratio),
+            allowance=Allowance(
+                system.name,
+                declared.rate_limit,
+                config.quota_reserve_ratio,
+                Quota(system.name, config.quota_reserve_ratio),
+            ),
         )
 
     @classmethod

@@ -35,6 +35,7 @@ DEAD_LETTER_ALERTS = (
     "PsastreamCommandDeadLetters",
 )
 YEAR_S = 31_536_000
+DAY_S = 86_400
 KEPT_S = 90 * 86_400
 EXCEPTIONS = ("psastream_exceptions_open", "psastream_table_exceptions_open")
 
@@ -304,6 +305,21 @@ def _sources() -> Iterator[Part]:
         "Share of the allowance; `none` where no system tells one.",
         unit="percentunit",
         alert="PsastreamQuotaLow",
+        is_floor=True,
+    )
+    yield graph(
+        "Until the requests are used up",
+        Query(
+            or_else(
+                DAY_S,
+                f"min by (system) ({series('psastream_source_quota_remaining_seconds')}) < {DAY_S}",
+                "system",
+            ),
+            "{{system}}",
+        ),
+        "All but the reserve, at the pace of the last hour; a day for `none` where it is longer.",
+        unit="s",
+        alert="PsastreamQuotaRunningOut",
         is_floor=True,
     )
     yield graph(

@@ -10,12 +10,12 @@ import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, ClassVar, Final, Self
 
 import structlog
 from pydantic import Field, SecretStr, field_validator
 
-from connectors.polled import instruments
 from connectors.polled.answers import Answer, Instant, read_answer, read_instant
 from connectors.polled.config import ApiConfig, PolledConfig, read_secret_file
 from connectors.polled.conversion import Layout, RowReader, nameless, read_key
@@ -29,6 +29,7 @@ from connectors.polled.model import (
     UnreadableRow,
 )
 from connectors.polled.paging import Paging
+from connectors.polled.quota import Quota
 from connectors.polled.source import Readable, readable_objects
 from connectors.toolkit.body import ROWS
 from connectors.toolkit.faults import QuotaExhaustedError
@@ -133,10 +134,14 @@ class SalesforceSource:
         assert isinstance(config, SalesforceConfig)
         return cls(config)
 
+    @cached_property
+    def _quota(self) -> Quota:
+        return Quota(self.config.system, self.config.quota_reserve_ratio)
+
     def reader(self, obj: str, contract: AvroSchema) -> ObjectReader:
         """Return the reader of an object, whose rows have the fields of the contract."""
         rows = RowReader(contract, LAYOUT)
-        api = _Api(self._client, self.config)
+        api = _Api(self._client, self.config, self._quota)
         return SalesforceReader(api, OBJECTS[obj], rows, self.config.page_size)
 
     async def sign_in(self) -> datetime | None:
@@ -157,6 +162,7 @@ class _Api:
 
     client: VendorClient
     config: SalesforceConfig
+    quota: Quota
 
     async def get(self, resource: str, params: dict[str, str]) -> Response:
         """Raises QuotaExhaustedError once only the reserve is left."""
@@ -164,9 +170,9 @@ class _Api:
         response = await self.client.request("GET", path, params=params)
         usage = _USAGE.search(response.headers.get("Sforce-Limit-Info", ""))
         if usage and int(usage["limit"]):
-            remaining_ratio = 1 - int(usage["used"]) / int(usage["limit"])
-            instruments.QUOTA_REMAINING.labels(self.config.system).set(max(remaining_ratio, 0))
-            if remaining_ratio < self.config.quota_reserve_ratio:
+            used, limit = int(usage["used"]), int(usage["limit"])
+            self.quota.see(limit - used, limit)
+            if 1 - used / limit < self.config.quota_reserve_ratio:
                 raise QuotaExhaustedError(
                     "the org's daily requests are used up but for the reserve",
                     retry_after_s=POLICY.quota_pause_s,
