@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,12 +12,18 @@ from typing import Final
 
 import typer
 
-from connectors.debezium.client import ConnectClient, ConnectorStatus, read_connector_file
+from connectors.debezium.client import (
+    ConnectClient,
+    ConnectorFile,
+    ConnectorStatus,
+    read_connector_file,
+)
 from connectors.debezium.watcher import ConnectorWatcher, WatcherMetrics
 from connectors.toolkit.faults import RecordNotFoundError
 from psastream.exits import Exit
 from psastream.lines import say
 from psastream.running import run
+from psastream.slots import SlotMetrics, SlotWatcher
 from runtime.access import HttpAccess
 from runtime.prometheus import serve_process
 from runtime.secrets import mask
@@ -149,19 +156,20 @@ async def _status(client: ConnectClient, name: str) -> ConnectorStatus:
 
 def watch_connectors(settings: Settings, paths: Sequence[Path]) -> int:
     """Watch connectors until SIGTERM or SIGINT: states as metrics, restarts within a budget."""
-    return run(_watch(settings, [read_connector_file(path).name for path in paths]))
+    return run(_watch(settings, [read_connector_file(path) for path in paths]))
 
 
-async def _watch(settings: Settings, names: Sequence[str]) -> int:
+async def _watch(settings: Settings, connectors: Sequence[ConnectorFile]) -> int:
     client = ConnectClient(_access(settings), timeout_s=WATCH_TIMEOUT_S, attempts=WATCH_ATTEMPTS)
-    watcher = ConnectorWatcher(client, names, WatcherMetrics())
+    watcher = ConnectorWatcher(client, [each.name for each in connectors], WatcherMetrics())
+    slots = SlotWatcher(connectors, os.environ, SlotMetrics())
     serve_process(
         settings,
         checks={"livez": watcher.is_live, "readyz": watcher.is_ready},
         reasons=lambda: ["Kafka Connect did not answer"],
     )
     try:
-        await watcher.run()
+        await asyncio.gather(watcher.run(), slots.run())
     finally:
         await client.close()
     return Exit.OK

@@ -36,6 +36,7 @@ DEAD_LETTER_ALERTS = (
 )
 YEAR_S = 31_536_000
 DAY_S = 86_400
+TIB = 2**40
 KEPT_S = 90 * 86_400
 EXCEPTIONS = ("psastream_exceptions_open", "psastream_table_exceptions_open")
 
@@ -417,6 +418,30 @@ def _databases() -> Iterator[Part]:
         ),
         "Within an hour.",
         also=("PsastreamConnectorFailed",),
+        span=6,
+    )
+    yield graph(
+        "Log kept for slots",
+        Query(max_by("connector", series("psastream_slot_retained_bytes")), "{{connector}}"),
+        "By databases that the watcher of connectors asks.",
+        unit="bytes",
+        alert="PsastreamSlotRetainsLog",
+        span=6,
+    )
+    yield graph(
+        "Log until a slot is dropped",
+        Query(
+            or_else(
+                TIB,
+                f"min by (connector) ({series('psastream_slot_remaining_bytes')}) < {TIB}",
+                "connector",
+            ),
+            "{{connector}}",
+        ),
+        "Where `max_slot_wal_keep_size` bounds it; 1 TiB for `none` where nothing does.",
+        unit="bytes",
+        alert="PsastreamSlotAboutToBeLost",
+        is_floor=True,
         span=6,
     )
     yield graph(

@@ -38,7 +38,7 @@ CURRENCIES: Final = "SELECT DISTINCT currency FROM psa.fact_billing ORDER BY cur
 RATE: Final = "[$__rate_interval]"
 
 GREEN, RED = "green", "red"
-Unit = Literal["short", "s", "percentunit", "rowsps", "ops", "none", "locale"]
+Unit = Literal["bytes", "short", "s", "percentunit", "rowsps", "ops", "none", "locale"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from connectors.debezium.client import ConnectorFile
 from psastream.check.databases import POSTGRES, Address, ask_database
+from psastream.slots import ask_slot
 from runtime.brokers import broker_traits, present_topics
 from runtime.kafka import (
     KafkaSettings,
@@ -153,6 +154,7 @@ def test_a_database_tells_rights_slot_and_publication(stack: RunningStack) -> No
             database.execute("CREATE PUBLICATION asked_tables FOR TABLE asked.seen")
             database.execute("SELECT pg_create_logical_replication_slot('asked_slot', 'pgoutput')")
             after = ask_database(address, connector)
+            held, none = ask_slot(address, "asked_slot"), ask_slot(address, "no_slot")
         finally:
             database.execute("DROP PUBLICATION IF EXISTS asked_tables")
             database.execute(
@@ -160,6 +162,8 @@ def test_a_database_tells_rights_slot_and_publication(stack: RunningStack) -> No
                 " WHERE slot_name = 'asked_slot'"
             )
             database.execute("DROP SCHEMA asked CASCADE")
+    assert none is None
+    assert held is not None and 0 <= held.retained < 2**30
     assert after.publication == {"asked.seen"}
     assert after.slots_left == told.slots_left - 1
     assert after.slot is not None

@@ -11,6 +11,7 @@ from connectors.debezium.watcher import WatcherMetrics
 from connectors.dispatch.metrics import DispatchMetrics
 from psastream.letter_ages import LetterMetrics
 from psastream.read_model.metrics import ReadModelMetrics
+from psastream.slots import SlotMetrics
 from streams.instruments import PrometheusInstruments
 
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
@@ -34,6 +35,7 @@ def product_metrics() -> list[MetricFamily]:
     LetterMetrics(worker)
     DispatchMetrics(dispatcher)
     WatcherMetrics(watcher)
+    SlotMetrics(watcher)
     ReadModelMetrics(read_model)
     found = []
     for registry in (worker, dispatcher, watcher, read_model, REGISTRY):
