@@ -1,6 +1,7 @@
 """Connector configuration files: JSON in Debezium's style, with secrets left outside.
 
-A string may hold `${env:NAME}` or `${file:/path}`; both are replaced when the file is loaded. A
+A string may hold `${env:NAME}` or `${file:/path}`; both are replaced when the file is loaded.
+`${env:NAME}` is what stands in the file that the variable `NAME_FILE` names, where it does. A
 model maps the dotted keys with aliases and declares secrets as `SecretStr`, so that neither logs
 nor error messages show them. Every problem of a file is reported at once.
 """
@@ -20,6 +21,7 @@ from pydantic import AfterValidator, BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
 from runtime.secrets import remember, remember_url
+from runtime.settings import FILE_SUFFIX
 from schemas.errors import ConfigError
 from schemas.yaml_text import is_encodable
 
@@ -77,16 +79,19 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def secret_files(document: Mapping[str, Any], environment: Mapping[str, str]) -> list[Path]:
-    """Return the files that a configuration has its secrets from: `${file:}`, and key files."""
+    """Return the files that a configuration has its secrets from.
+
+    They are those of `${file:}`, those of variables that files hold, and key files.
+    """
     found: list[Path] = []
     for key, value in document.items():
         if not isinstance(value, str):
             continue
-        found += [
-            Path(match["name"])
-            for match in _PLACEHOLDER.finditer(value)
-            if match["provider"] == "file"
-        ]
+        for match in _PLACEHOLDER.finditer(value):
+            if match["provider"] == "file":
+                found.append(Path(match["name"]))
+            elif (held := environment.get(match["name"] + FILE_SUFFIX)) is not None:
+                found.append(Path(held))
         if key.endswith(_KEY_FILE):
             with suppress(LookupError):
                 found.append(Path(str(_resolve(value, environment))))
@@ -200,6 +205,14 @@ def remember_secrets(config: BaseModel) -> None:
             remember_url(value)
 
 
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise LookupError(f"file {path!r} cannot be read: {reason}") from error
+
+
 def _resolve(value: object, environment: Mapping[str, str]) -> object:
     if not isinstance(value, str):
         return value
@@ -207,15 +220,13 @@ def _resolve(value: object, environment: Mapping[str, str]) -> object:
     def replacement(match: re.Match[str]) -> str:
         provider, name = match["provider"], match["name"]
         if provider == "env":
+            if (held := environment.get(name + FILE_SUFFIX)) is not None:
+                return _text_of(held)
             if name not in environment:
                 raise LookupError(f"environment variable {name} is not set")
             return environment[name]
         if provider == "file":
-            try:
-                return Path(name).read_text().strip()
-            except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or "not a text file"
-                raise LookupError(f"file {name!r} cannot be read: {reason}") from error
+            return _text_of(name)
         raise LookupError(f"unknown placeholder provider {provider}")
 
     if "${" in _PLACEHOLDER.sub("", value):

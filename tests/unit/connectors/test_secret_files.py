@@ -71,6 +71,20 @@ def test_a_dispatcher_reads_its_files_again(tmp_path: Path) -> None:
     assert sinks.configs["float"].token.get_secret_value() == "tokenOfNew-22"  # type: ignore[attr-defined]
 
 
+def test_a_variable_that_a_file_holds_is_read_from_it_again(tmp_path: Path) -> None:
+    """As a container has it: FLOAT_TOKEN of its start, and FLOAT_TOKEN_FILE."""
+    token = tmp_path / "FLOAT_TOKEN"
+    token.write_text("tokenOfOld-1\n")
+    variables = {"FLOAT_TOKEN": "tokenOfOld-1", "FLOAT_TOKEN_FILE": str(token)}
+    path = config(tmp_path, "sink", {"url": "https://api.example", "token": "${env:FLOAT_TOKEN}"})
+    sinks = _Sinks([path], variables, Systems())
+    assert sinks.files == [token]
+    renewal = Renewal(KAFKA, sinks.files, sinks.problems, look_every_s=0)
+    token.write_text("tokenOfNew-22\n")
+    assert [renewal.is_due() for _ in range(2)] == [False, True]
+    assert sinks.configs["float"].token.get_secret_value() == "tokenOfNew-22"  # type: ignore[attr-defined]
+
+
 def test_files_of_keys_are_watched_wherever_their_path_comes_from() -> None:
     document = {
         "auth.private.key.file": "${env:KEY}", "token": "Bearer ${file:/a}", "other": "${env:X}",

@@ -269,6 +269,7 @@ def test_the_coordinator_of_a_lake_gets_a_place_once(tmp_path: Path, groups: str
 
 def test_secret_files_named_like_variables_become_variables(tmp_path: Path) -> None:
     (tmp_path / "FLOAT_TOKEN").write_text("a b'c")
+    (tmp_path / "PSASTREAM_CONNECT_URL").write_text("http://connect:8083")
     (tmp_path / "netsuite_private_key").write_text("not a variable")
     command = ["sh", str(WITH_SECRETS), "env", "-0"]
     environment = {"PATH": os.environ["PATH"], "SECRETS_DIR": str(tmp_path)}
@@ -277,6 +278,9 @@ def test_secret_files_named_like_variables_become_variables(tmp_path: Path) -> N
 
     variables = dict(line.split("=", 1) for line in done.stdout.split("\0") if line)
     assert variables["FLOAT_TOKEN"] == "a b'c"
+    assert variables["FLOAT_TOKEN_FILE"] == str(tmp_path / "FLOAT_TOKEN")
+    assert variables["PSASTREAM_CONNECT_URL"] == "http://connect:8083"
+    assert "PSASTREAM_CONNECT_URL_FILE" not in variables
     assert "netsuite_private_key" not in variables
 
 
