@@ -527,6 +527,32 @@ def _read_model() -> Iterator[Part]:
         also=("PsastreamReadModelDown",),
     )
     yield graph(
+        "Time that does not add up",
+        Query(
+            max_by("between", series("psastream_conservation_difference_seconds")), "{{between}}"
+        ),
+        "Between approved entries, margins and billing states; zero in a healthy system.",
+        unit="s",
+        alert="PsastreamConservationBroken",
+    )
+    yield graph(
+        "Money in doubt",
+        Query(max_by("currency", series("psastream_conservation_doubtful_money")), "{{currency}}"),
+        "Of the billing states of projects whose numbers do not add up.",
+        also=("PsastreamConservationBroken",),
+    )
+    yield graph(
+        "Since numbers were compared",
+        Query(
+            or_zero(
+                f"time() - max({series('psastream_conservation_checked_timestamp_seconds')} > 0)"
+            )
+        ),
+        "Approved entries with margins and billing states; zero where there is no read model.",
+        unit="s",
+        span=5,
+    )
+    yield graph(
         "Rows written to the read model a second",
         Query(or_zero(f"sum(rate({series('psastream_read_model_rows_total')}{RATE}))")),
         "Deleted ones counted, too.",

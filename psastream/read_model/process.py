@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from psastream.exits import Exit
 from psastream.landscape import read_firm
+from psastream.read_model.conservation import Conservation, ConservationMetrics
 from psastream.read_model.following import (
     PlaceLostError,
     Schemas,
@@ -57,9 +58,12 @@ class Keeper:
         kafka: KafkaSettings,
         tables: Sequence[LandingTable],
         schema: Schemas,
+        *,
         metrics: ReadModelMetrics,
+        conservation: Conservation,
     ) -> None:
         """`url` tells where the database is, of now."""
+        self._conservation = conservation
         self._url = url
         self._kafka = kafka
         self._tables = tables
@@ -92,6 +96,13 @@ class Keeper:
                 )
             if store.publish(generation, self._tables):
                 _log.info("readmodel.views_made")
+            live = generation
+
+            def compare_and_beat(is_caught_up: bool) -> None:
+                if is_caught_up:
+                    self._conservation.look(lambda: store.differences(live))
+                beat(is_caught_up)
+
             follow(
                 store,
                 generation,
@@ -100,7 +111,7 @@ class Keeper:
                 self._schema,
                 metrics=self._metrics,
                 is_wanted=is_wanted,
-                beat=beat,
+                beat=compare_and_beat,
                 doubt=doubt,
             )
 
@@ -248,4 +259,11 @@ def _keeper(settings: Settings, metrics: ReadModelMetrics) -> Keeper:
     registry = Registry(settings.registry)
     url_of(settings)
     tables = read_tables(settings)
-    return Keeper(lambda: url_of(settings), settings.kafka, tables, registry.schema, metrics)
+    return Keeper(
+        lambda: url_of(settings),
+        settings.kafka,
+        tables,
+        registry.schema,
+        metrics=metrics,
+        conservation=Conservation(ConservationMetrics()),
+    )

@@ -13,6 +13,7 @@ from typing import Final
 import psycopg
 from psycopg import errors
 
+from psastream.read_model.conservation import DIFFERENCES, Row
 from psastream.read_model.landing import LandingTable, definitions
 from psastream.read_model.star import (
     BI_ROLE,
@@ -191,6 +192,11 @@ class Store:
                 " ORDER BY topic, record_key",
                 (generation.number,),
             ).fetchall()
+
+    def differences(self, generation: Generation) -> list[Row]:
+        """Return the projects whose numbers differ, as `DIFFERENCES` says."""
+        with as_ours():
+            return self.connection.execute(DIFFERENCES.format(schema=generation.schema)).fetchall()
 
     def counts(self, generation: Generation, tables: Sequence[LandingTable]) -> Mapping[str, int]:
         """Return how many rows the tables hold, by topic."""

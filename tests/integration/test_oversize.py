@@ -41,7 +41,8 @@ def limit(kafka: KafkaSettings, bytes_max: int) -> None:
             )
         ],
     )
-    for future in AdminClient(kafka.client()).incremental_alter_configs([resource]).values():
+    admin = AdminClient(kafka.client())  # kept: what ends with its client is never answered
+    for future in admin.incremental_alter_configs([resource]).values():
         future.result(30)
 
 

@@ -10,6 +10,7 @@ import runtime.sign_ins  # noqa: F401 - registers what every process tells
 from connectors.debezium.watcher import WatcherMetrics
 from connectors.dispatch.metrics import DispatchMetrics
 from psastream.letter_ages import LetterMetrics
+from psastream.read_model.conservation import ConservationMetrics
 from psastream.read_model.metrics import ReadModelMetrics
 from psastream.slots import SlotMetrics
 from streams.instruments import PrometheusInstruments
@@ -37,6 +38,7 @@ def product_metrics() -> list[MetricFamily]:
     WatcherMetrics(watcher)
     SlotMetrics(watcher)
     ReadModelMetrics(read_model)
+    ConservationMetrics(read_model)
     found = []
     for registry in (worker, dispatcher, watcher, read_model, REGISTRY):
         # The collectors themselves: a family without a sample yet does not tell its labels.
