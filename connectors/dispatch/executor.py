@@ -112,7 +112,8 @@ class TargetExecutor:
         self._gate = Gates(target, self._pause_s)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._in_flight: set[str] = set()
-        self._retrying: set[str] = set()  # natural keys, from a failure until it is settled
+        self._pausing: set[str] = set()
+        self._failing: set[str] = set()  # natural keys, from a failure until it is settled
         self._waiting: dict[str, list[Finished]] = {}
         self._trials: set[str] = set()  # ids of refused commands that are tried again
         self._is_draining = False
@@ -296,9 +297,8 @@ class TargetExecutor:
                 )
         self._gate.leave(natural_key)
         self._repeated.forget(natural_key)
-        self._retrying.discard(natural_key)
+        self._failing.discard(natural_key)
         del self._tasks[natural_key], self._news[natural_key]
-        self._show()
 
     def _count(self, kind: str) -> int:
         """Return of how many natural keys the next command is of a kind."""
@@ -483,7 +483,7 @@ class TargetExecutor:
             await self._journal.settle(command, outcome, self._refuse(command, outcome))
         self._trials.discard(command.command_id)
         self._repeated.settled(command)
-        self._retrying.discard(command.natural_key)
+        self._failing.discard(command.natural_key)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
         self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()
         if command.issued_at is not None:
@@ -556,7 +556,8 @@ class TargetExecutor:
         """
         if max(delay_s, patience_s) <= 0:
             return
-        self._retrying.add(natural_key)
+        self._pausing.add(natural_key)
+        self._failing.add(natural_key)
         self._show()
         try:
             await asyncio.sleep(delay_s)
@@ -564,6 +565,9 @@ class TargetExecutor:
                 await self._news[natural_key].wait()
         except TimeoutError:
             return
+        finally:
+            self._pausing.discard(natural_key)
+            self._show()
 
     def _nudge(self, natural_key: str) -> bool:
         """Try a natural key again as soon as may be; False where nothing of it is under way."""
@@ -584,7 +588,8 @@ class TargetExecutor:
 
     def _show(self) -> None:
         gauge, target = self._metrics.open, self._target
-        in_flight, retrying = len(self._in_flight - self._retrying), len(self._retrying)
+        in_flight = len(self._in_flight - self._failing)
+        retrying = len(self._pausing | (self._in_flight & self._failing))
         gauge.labels(target, "in_flight").set(in_flight)
         gauge.labels(target, "retrying").set(retrying)
         gauge.labels(target, "queued").set(max(0, self.waiting - in_flight - retrying))

@@ -90,12 +90,13 @@ class _Sinks:
 
     def targets(self, lease: Lease) -> dict[str, Target]:
         """Return targets with sinks of their own; they ask the lease before each request."""
-        return {
-            target: Target(
-                config, config.make_sink(lease.check), self._systems.vendor_of(target).remedies
-            )
-            for target, config in self.configs.items()
-        }
+        targets = {}
+        for name, config in self.configs.items():
+            vendor = self._systems.vendor_of(name)
+            kinds = frozenset(content.kind for content in vendor.commands)
+            sink = config.make_sink(lease.check)
+            targets[name] = Target(config, sink, vendor.remedies, kinds)
+        return targets
 
 
 async def _run(

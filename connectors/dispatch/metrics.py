@@ -30,7 +30,7 @@ class DispatchMetrics:
         )
         self.open = Gauge(
             "psastream_commands_open",
-            "Commands not settled yet: queued, in_flight, or retrying from a failure on.",
+            "Commands not settled yet: queued, in_flight, or retrying (paused or under way again).",
             ("target", "state"),
             registry=registry,
         )
@@ -86,6 +86,15 @@ class DispatchMetrics:
             ("system", "currency"),
             registry=registry,
         )
+
+    def expect(self, target: str, kinds: Iterable[str]) -> None:
+        """Let the times of kinds of commands begin with none.
+
+        An increase is known from the second sample of a series on: those that are settled in the
+        first minute, by a dispatcher that was away, would be nowhere.
+        """
+        for kind in kinds:
+            self.settle_time.labels(target, kind)
 
     def show_overdue(
         self, unsettled: Iterable[tuple[datetime | None, Command]], now: datetime

@@ -41,6 +41,8 @@ class Target:
     config: SinkConfig
     sink: Sink
     remedies: Remedies = field(default_factory=dict)
+    kinds: frozenset[str] = frozenset()
+    """Of commands that the sink carries out."""
 
 
 class Session:
@@ -63,6 +65,8 @@ class Session:
         self._journal = journal
         self._metrics = metrics
         self._spawn = spawn
+        for name, each in targets.items():
+            metrics.expect(name, each.kinds)
         self._max_queued = {name: target.config.max_queued for name, target in targets.items()}
         # One ledger for all: natural keys name their target, and results are keyed by them alone.
         self._ledger = ledger = Ledger(memory.settled, memory.intents)

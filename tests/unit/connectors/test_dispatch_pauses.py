@@ -353,6 +353,19 @@ def test_what_is_under_way_again_is_retried_until_it_is_settled(error: Exception
     virtually(story)
 
 
+def test_what_has_failed_and_waits_in_line_is_queued() -> None:
+    async def story() -> None:
+        erp = Failing(not_available(), times=1)
+        erp.takes_s = 20.0
+        async with bench(erp, policy=SLOW) as it:
+            it.submit(*(make_command(f"netsuite:project:{number}") for number in range(20)))
+            await asyncio.sleep(9.0)  # its pause is over, and all slots are taken
+            states = {state: gauge(it, state) for state in ("retrying", "in_flight", "queued")}
+            assert states == {"retrying": 0, "in_flight": 5, "queued": 15}
+
+    virtually(story)
+
+
 def paused(it: Bench) -> float | None:
     return it.registry.get_sample_value("psastream_target_paused", {"target": "netsuite"})
 

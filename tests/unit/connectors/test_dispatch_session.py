@@ -61,7 +61,10 @@ async def session(
 ) -> AsyncIterator[Session]:
     async with asyncio.TaskGroup() as group:
         it = Session(
-            {name: Target(config(name), sink) for name, sink in sinks.items()},
+            {
+                name: Target(config(name), sink, kinds=frozenset({"upsert_project"}))
+                for name, sink in sinks.items()
+            },
             memory or Memory(),
             journal,
             metrics=DispatchMetrics(registry or CollectorRegistry()),
@@ -110,6 +113,14 @@ async def test_what_no_target_has_settled_in_time_is_overdue() -> None:
         await committable(it, {PLACES["netsuite"]: 1})
         it.show_overdue(START + timedelta(minutes=6))
         assert registry.get_sample_value("psastream_commands_overdue", labels) == 0
+
+
+@pytest.mark.asyncio
+async def test_the_times_of_each_kind_begin_with_none() -> None:
+    registry = CollectorRegistry()
+    async with session({"netsuite": FakeTarget()}, MemoryJournal(), registry=registry):
+        labels = {"target": "netsuite", "kind": "upsert_project"}
+        assert registry.get_sample_value("psastream_command_seconds_count", labels) == 0
 
 
 @pytest.mark.asyncio
