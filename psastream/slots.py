@@ -65,6 +65,7 @@ def ask_slot(address: Address, slot: str) -> Held | None:
         user=address.user,
         password=address.password,
         connect_timeout=CONNECT_S,
+        tcp_user_timeout=CONNECT_S * 1000,
         autocommit=True,
         options=f"-c statement_timeout={CONNECT_S}s",
     ) as connection:

@@ -141,7 +141,7 @@ def test_settings_are_ones_the_code_reads(name: str) -> None:
 def test_connectors_find_every_variable_they_name() -> None:
     placeholder = re.compile(r"\$\{env:(\w+)\}")
     base = services(COMPOSE)
-    for name in ("poller", "dispatcher", "connect", "connectors"):
+    for name in ("poller", "dispatcher", "connect", "connectors", "connect-watcher"):
         service = base["connect" if name == "connectors" else name]
         given = {*service["environment"], *service["secrets"]}
         for argument in base[name].get("command", ()):
