@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,15 +14,19 @@ from psastream.letter_ages import watch_letters
 from runtime.prometheus import serve_process
 from runtime.registry import Registry
 from runtime.retries import tell_retry
+from runtime.serde import Serde
 from runtime.settings import Settings
-from schemas.errors import ConfigError, RegistryUnavailableError
+from runtime.tracing import Tracing, start_tracing, stop_tracing
+from schemas.errors import ConfigError, PsaStreamError, RegistryUnavailableError
 from streams.agents.own_measures import GROUP as MEASURES
 from streams.engine import EngineSettings, GroupSpec, create_app
+from streams.engine.tracing import ChunkTracing
 from streams.groups import make_groups
 from streams.instruments import PrometheusInstruments
 from streams.worker import Worker
 
 APP_ID: Final = "psastream"
+SOURCE_PREFIX: Final = "src."
 MEASURES_APP_ID: Final = "psastream-measures"
 """A consumer group reads a topic once, and measures of the firm's own read what tables read."""
 APP_IDS: Final = (APP_ID, MEASURES_APP_ID)
@@ -66,7 +71,8 @@ def run_worker(settings: Settings, app_id: str = APP_ID) -> int:
     except RegistryUnavailableError as error:  # records wait for it; nothing is lost
         tell_retry(error)
     instruments = PrometheusInstruments(REGISTRY)
-    app = create_app(engine_settings(settings, app_id), groups, instruments)
+    tracing = chunk_tracing(start_tracing(settings, "worker", os.environ), app_id, Serde(registry))
+    app = create_app(engine_settings(settings, app_id), groups, instruments, tracing=tracing)
     worker = Worker(app, instruments)
     serve_process(
         settings,
@@ -75,7 +81,31 @@ def run_worker(settings: Settings, app_id: str = APP_ID) -> int:
     )
     if app_id == APP_ID and settings.metrics_port:
         watch_letters(settings, registry)
-    return worker.run()
+    try:
+        return worker.run()
+    finally:
+        stop_tracing()
+
+
+def chunk_tracing(tracing: Tracing | None, app_id: str, serde: Serde) -> ChunkTracing | None:
+    """Return what traces the chunks of a worker. Changes begin traces where they are captured."""
+    if tracing is None:
+        return None
+
+    def changed_at_ms(value: bytes) -> int | None:
+        try:
+            source = serde.read(value).get("source")
+        except PsaStreamError:  # whoever works the record says so
+            return None
+        at_ms = source.get("ts_ms") if isinstance(source, Mapping) else None
+        return at_ms if isinstance(at_ms, int) and at_ms > 0 else None
+
+    return ChunkTracing(
+        tracing,
+        app_id,
+        begins=lambda topic: app_id == APP_ID and topic.startswith(SOURCE_PREFIX),
+        changed_at_ms=changed_at_ms,
+    )
 
 
 def groups_of(app_id: str, groups: Sequence[GroupSpec]) -> list[GroupSpec]:

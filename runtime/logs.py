@@ -20,6 +20,7 @@ import structlog
 from runtime.log_events import LIBRARY, SENTENCES, UNCAUGHT
 from runtime.retries import REMINDER_S, on_stamina_retry
 from runtime.secrets import mask
+from runtime.tracing import tracing
 
 TEXT_MAX: Final = 2_000
 """Characters of one text in a log line: a vendor's page is not a log."""
@@ -137,6 +138,17 @@ def say_sentence(
     return {**first, "event": event_of, "message": sentence, **event}
 
 
+def name_trace(
+    logger: object, name: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    """Put the ids of the current span into a log line, where it is kept. A processor."""
+    made = tracing()
+    if made is not None and (span := made.current()) is not None:
+        at = span.get_span_context()
+        event["trace_id"], event["span_id"] = f"{at.trace_id:032x}", f"{at.span_id:016x}"
+    return event
+
+
 def _without_logger(
     logger: object, name: str, event: structlog.types.EventDict
 ) -> structlog.types.EventDict:
@@ -200,6 +212,7 @@ def configure_logs(*, json: bool, level: str = "INFO") -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.stdlib.add_logger_name,
+        name_trace,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         clean_event,

@@ -158,6 +158,15 @@ class Settings(BaseModel):
         pattern="^(DEBUG|INFO|WARNING|ERROR)$",
         description="least severe line that is logged: DEBUG, INFO, WARNING, ERROR",
     )
+    traces_url: str | None = Field(
+        default=None,
+        pattern=URL,
+        description="where an OpenTelemetry collector takes OTLP over HTTP, as in "
+        "http://collector:4318; without it nothing is traced",
+    )
+    traces_ratio: float = Field(
+        default=0.01, ge=0, le=1, description="share of changes whose traces are kept"
+    )
     kafka_extra: Mapping[str, str] = Field(
         default_factory=dict,
         description="librdkafka keys: PSASTREAM_KAFKA_SASL_USERNAME sets sasl.username",
@@ -301,6 +310,7 @@ class Settings(BaseModel):
             self.connect_url,
             self.postgres_dsn,
             self.read_model_url,
+            self.traces_url,
         ):
             if address:
                 remember_url(address)

@@ -7,7 +7,7 @@ records is here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -62,6 +62,8 @@ class Command:
     amount: Decimal | None = None
     currency: str | None = None
     issued_at: datetime | None = None
+    traceparent: str | None = field(default=None, compare=False)
+    """Context of the trace that its record belongs to, while tracing is on."""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:

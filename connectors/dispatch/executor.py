@@ -37,6 +37,7 @@ from connectors.dispatch.refusals import Refusal, Refusals, RetryRequest
 from connectors.dispatch.repeated import Repeated, Stuck
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied, Sink
+from connectors.dispatch.spans import step_span, tell_outcome
 from connectors.dispatch.verdicts import (
     LateIntentError,
     UnforeseenError,
@@ -309,8 +310,10 @@ class TargetExecutor:
         """Do one step; an error nobody foresaw concerns this command alone."""
         try:
             # So that every line about it names the command: those of vendors and retries, too.
-            with bound_contextvars(**step.command.named):
-                return await self._perform(step)
+            with bound_contextvars(**step.command.named), step_span(step) as failed:
+                error = await self._perform(step)
+                failed(error)
+                return error
         except (BrokerUnavailableError, RegistryUnavailableError, FatalError):
             raise  # the journal cannot be written: nothing may go on
         except LeaseLostError as error:
@@ -475,6 +478,7 @@ class TargetExecutor:
             # The last result is all that is kept: it must not forget where the record is.
             outcome = replace(outcome, target_id=self._ledger.known_id(command.natural_key))
         self._check()
+        tell_outcome(command, outcome)
         await self._journal.settle(command, outcome, self._refuse(command, outcome))
         if outcome.status is Status.REJECTED and self._ledger.is_withdrawn(command.natural_key):
             # It was withdrawn while the refusal was recorded.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import stamina
@@ -19,6 +19,7 @@ from connectors.dispatch.commands import Command
 from connectors.dispatch.journal import DeadLetter
 from runtime.rights import refused
 from runtime.serde import Serde
+from runtime.tracing import traceparent_of, tracing
 from schemas.commands import WITHDRAW
 from schemas.errors import (
     BrokerUnavailableError,
@@ -236,6 +237,8 @@ class Intake:
         if value is not None:
             try:
                 content = self._command(topic, value)
+                if tracing() is not None and isinstance(content, Command):
+                    content = replace(content, traceparent=traceparent_of(message.headers()))
             except RecordError as error:
                 content = DeadLetter(topic, partition, offset, message.key(), value, error)
         return Delivery(topic, partition, offset, content)

@@ -24,6 +24,7 @@ from runtime.registry import Registry
 from runtime.renewal import Renewal
 from runtime.serde import Serde
 from runtime.settings import Settings
+from runtime.tracing import start_tracing, stop_tracing
 from schemas.errors import ConfigError, PsaStreamError
 
 _log = structlog.get_logger()
@@ -54,6 +55,7 @@ def run_dispatcher(
         environment = os.environ if environment is None else environment
         sinks = _Sinks(config_paths, environment, systems)
         lease = make_lease(session_timeout_ms / 1000)
+        start_tracing(settings, "dispatcher", environment)
         asyncio.run(_run(settings, sinks, wrap_journal, session_timeout_ms, lease))
     except ConfigError as error:
         _log.error("dispatch.config_wrong", error=str(error))
@@ -61,6 +63,8 @@ def run_dispatcher(
     except PsaStreamError as error:
         _log.error("dispatch.failed", code=error.code, error=str(error))
         return EXIT_FAILED
+    finally:
+        stop_tracing()
     return EXIT_STOPPED
 
 

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from runtime.rights import refused
 from runtime.serde import Serde
+from runtime.tracing import current_headers
 from schemas.errors import BrokerUnavailableError
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME, Route
@@ -47,6 +48,8 @@ class Publisher:
         entry = BY_NAME[topic]
         route = record.get(entry.route_field) if entry.route_field else None
         co_partition_key = key if entry.route is Route.KEY else str(route or key)
+        headers = current_headers()
+        more = {"headers": headers} if headers else {}
         loop = asyncio.get_running_loop()
         acknowledged: asyncio.Future[None] = loop.create_future()
 
@@ -60,6 +63,7 @@ class Publisher:
                 key=self._serde.key(topic, key),
                 partition=partition_of(co_partition_key, entry.partitions),
                 on_delivery=delivered,
+                **more,
             )
         except (KafkaException, BufferError) as error:
             raise BrokerUnavailableError(f"nothing can be published to {topic}: {error}") from error

@@ -22,6 +22,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected, RowsTooLargeError
 from connectors.polled.config import PolledConfig
 from connectors.polled.ledger import Entry, Ledger
+from connectors.polled.spans import Headers, capturing
 from runtime.kafka import (
     MAX_MESSAGE_BYTES,
     KafkaSettings,
@@ -126,16 +127,19 @@ class KafkaLog:
         messages = self.messages(batch)  # encoding may fail: before a transaction begins
         # What travels together is refused together: those are sent one by one to tell which it was.
         alone: set[int] = set()
-        while not (large := self._publish(messages, alone)) <= alone:
-            alone |= large
-        if large:
-            raise self._too_large(batch, messages, large)
+        with capturing(self._config.system, self._config.topic(batch.obj), batch) as headers:
+            while not (large := self._publish(messages, alone, headers)) <= alone:
+                alone |= large
+            if large:
+                raise self._too_large(batch, messages, large)
 
-    def _publish(self, messages: Sequence[Message], alone: Collection[int]) -> set[int]:
+    def _publish(
+        self, messages: Sequence[Message], alone: Collection[int], headers: Sequence[Headers] = ()
+    ) -> set[int]:
         """Publish messages in one transaction, or none where the broker refuses one for its size.
 
-        Returns the places of those that were refused: that one, unless it is to be sent alone with
-        all that travelled with it.
+        `headers` are of the first of them. Returns the places of those that were refused: that one,
+        unless it is to be sent alone with all that travelled with it.
         """
         producer, large = self._transactional, set[int]()
         call(producer.begin_transaction)
@@ -143,7 +147,8 @@ class KafkaLog:
             for place, message in enumerate(messages):
                 if place in alone:
                     producer.flush(CALL_TIMEOUT_S)
-                _produce(producer, *message, refuse=partial(large.add, place))
+                bears = headers[place] if place < len(headers) else ()
+                _produce(producer, *message, headers=bears, refuse=partial(large.add, place))
                 if place in alone:
                     producer.flush(CALL_TIMEOUT_S)
                 if large:
@@ -288,6 +293,7 @@ def _produce(
     key: bytes,
     value: bytes | None,
     *,
+    headers: Headers = (),
     refuse: Callable[[], None],
 ) -> None:
     """Give a message to the client. `refuse` is called for one that is too large, by and by."""
@@ -296,8 +302,12 @@ def _produce(
         if error is not None and error.code() in TOO_LARGE:
             refuse()
 
+    more = {"headers": [*headers]} if headers else {}
+
     def produce() -> None:
-        producer.produce(topic, key=key, value=value, partition=partition, on_delivery=delivered)
+        producer.produce(
+            topic, key=key, value=value, partition=partition, on_delivery=delivered, **more
+        )
 
     while True:
         try:

@@ -32,6 +32,7 @@ from runtime.renewal import Renewal
 from runtime.retries import Retries, tell_recovered, tell_retry
 from runtime.serde import Serde
 from runtime.settings import Settings
+from runtime.tracing import start_tracing, stop_tracing
 from schemas.errors import ConfigError, PsaStreamError, TransientError
 from schemas.system import SystemBundle
 
@@ -137,10 +138,13 @@ def run_poller(
         reasons=health.reasons,
     )
     try:
+        start_tracing(settings, "poller", environment)
         asyncio.run(_run(settings, _Connectors(connectors, load), files, health))
     except PsaStreamError as error:
         _log.error("poll.process_failed", code=error.code, error=str(error))
-        return EXIT_FATAL
+        return EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FATAL
+    finally:
+        stop_tracing()
     return EXIT_OK
 
 

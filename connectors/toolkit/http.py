@@ -42,6 +42,7 @@ from connectors.toolkit.faults import (
     VendorRejectedError,
     VendorUnavailableError,
 )
+from connectors.toolkit.spans import request_span
 from runtime.sign_ins import sign_in_failed, signs_in_at
 from runtime.tls import explain
 from schemas.errors import (
@@ -297,21 +298,21 @@ class VendorClient:
             data = dump_json(call.json)
             headers.setdefault("Content-Type", "application/json")
         try:
-            async with (
-                self._limiter,
-                self._open_session().request(
-                    call.method,
-                    self._url(call),
-                    params=call.params,
-                    middlewares=() if call.is_read else (_Once(),),
-                    data=data,
-                    headers=headers,
-                    allow_redirects=False,  # credentials go to the configured host only
-                    ssl=True if self._tls is None else self._tls,
-                ) as answer,
-            ):
-                status, answer_headers = answer.status, answer.headers.copy()
-                content = await self._read(answer)
+            async with self._limiter:
+                with request_span(self._policy.system, call.method, self._base_url) as answered:
+                    async with self._open_session().request(
+                        call.method,
+                        self._url(call),
+                        params=call.params,
+                        middlewares=() if call.is_read else (_Once(),),
+                        data=data,
+                        headers=headers,
+                        allow_redirects=False,  # credentials go to the configured host only
+                        ssl=True if self._tls is None else self._tls,
+                    ) as answer:
+                        status, answer_headers = answer.status, answer.headers.copy()
+                        content = await self._read(answer)
+                    answered(status)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             why = explain(error)
             reason = f"no connection to {urlsplit(self._base_url).netloc.rpartition('@')[2]}"

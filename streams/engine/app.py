@@ -21,6 +21,7 @@ from streams.engine.seams import Seams
 from streams.engine.settings import EngineSettings
 from streams.engine.table import StateLogTable
 from streams.engine.topics import check_groups
+from streams.engine.tracing import ChunkTracing
 from streams.engine.transport import ChunkTransport
 from streams.engine.worker_name import WorkerName
 
@@ -70,10 +71,12 @@ def create_app(
     groups: Sequence[GroupSpec],
     instruments: Instruments,
     seams: Seams | None = None,
+    tracing: ChunkTracing | None = None,
 ) -> EngineApp:
     """Wire the groups to a Faust app. Opens nothing: run it with `streams.worker.Worker`.
 
-    `seams` are for tests. Raises ConfigError when two groups share a name or a topic.
+    `seams` are for tests. Without `tracing` nothing is traced, and no header is read.
+    Raises ConfigError when two groups share a name or a topic.
     """
     check_groups(groups)
     app = EngineApp(settings.app_id, **_faust_settings(settings))
@@ -81,7 +84,7 @@ def create_app(
     threads = ThreadPoolExecutor(settings.handler_threads, thread_name_prefix="chunk")
     seams = seams or Seams()
     committer = Committer(settings, lambda: _named_writer(settings, seams))
-    parts = EngineParts(settings, instruments, window, committer, threads, app.fail, seams)
+    parts = EngineParts(settings, instruments, window, committer, threads, app.fail, seams, tracing)
     app.settings = settings
     app.window = window
     app.committer = committer
@@ -95,6 +98,7 @@ def create_app(
         buffer_max_bytes=settings.buffer_max_bytes,
         fetch_max_bytes=settings.fetch_max_bytes,
         fetch_interval_s=settings.fetch_interval_s,
+        reads_contexts=tracing is not None,
     )
     for group in app.groups:
         app.tables.add(StateLogTable(app, group))

@@ -1,6 +1,6 @@
 """Turns the effects of a chunk into record batches of bounded size. No network."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -24,12 +24,14 @@ class EncodedBatch:
 
 
 def plain_records(
-    keys: Iterable[bytes | None], values: Iterable[bytes | None], timestamp_ms: int | None
+    keys: Iterable[bytes | None],
+    values: Iterable[bytes | None],
+    timestamp_ms: int | None,
+    headers: Sequence[Header] = (),
 ) -> Iterator[Record]:
-    """Records of parallel columns, without headers."""
+    """Records of parallel columns, with the same headers."""
     # One list for all: a list a record is work for the collector.
-    headers: list[Header] = []
-    return zip(keys, values, repeat(timestamp_ms), repeat(headers))
+    return zip(keys, values, repeat(timestamp_ms), repeat(list(headers)))
 
 
 def group_outputs(effects: Effects, timestamp_ms: int | None) -> dict[TopicPartition, list[Record]]:
@@ -38,7 +40,7 @@ def group_outputs(effects: Effects, timestamp_ms: int | None) -> dict[TopicParti
     for output in effects.outputs:
         if isinstance(output, Output):
             stamp = timestamp_ms if output.timestamp_ms is None else output.timestamp_ms
-            record = (output.key, output.value, stamp, list(output.headers))
+            record = (output.key, output.value, stamp, [*output.headers, *effects.headers])
             grouped.setdefault((output.topic, output.partition), []).append(record)
             continue
         _check_columns(output)
@@ -46,7 +48,7 @@ def group_outputs(effects: Effects, timestamp_ms: int | None) -> dict[TopicParti
             partition: grouped.setdefault((output.topic, partition), [])
             for partition in set(output.partitions)
         }
-        records = plain_records(output.keys, output.values, timestamp_ms)
+        records = plain_records(output.keys, output.values, timestamp_ms, effects.headers)
         if len(lists) == 1:
             next(iter(lists.values())).extend(records)
             continue

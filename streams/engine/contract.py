@@ -28,6 +28,9 @@ class Chunk:
     timestamps_ms: Sequence[int]
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
+    contexts: Mapping[int, str] | None = None
+    """`traceparent` by offset of the records that bear one, and perhaps of others; only while
+    tracing is on."""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -47,12 +50,20 @@ class Chunk:
 
     def halves(self) -> tuple["Chunk", "Chunk"]:
         """Two chunks that cover what this one of two records or more covers."""
-        middle = len(self) // 2
-        border = self.offsets[middle]
-        return (
-            self._part(slice(middle), self.start_offset, border),
-            self._part(slice(middle, None), border, self.end_offset),
-        )
+        first, second = self.parts([len(self) // 2])
+        return first, second
+
+    def parts(self, borders: Sequence[int]) -> "Iterator[Chunk]":
+        """Chunks that cover together what this one covers, cut before the records at `borders`.
+
+        `borders` are ascending numbers of records, the first above 0.
+        """
+        start, start_offset = 0, self.start_offset
+        for border in borders:
+            offset = self.offsets[border]
+            yield self._part(slice(start, border), start_offset, offset)
+            start, start_offset = border, offset
+        yield self._part(slice(start, None), start_offset, self.end_offset)
 
     def _part(self, records: slice, start_offset: int, end_offset: int) -> "Chunk":
         return Chunk(
@@ -64,6 +75,7 @@ class Chunk:
             self.timestamps_ms[records],
             self.keys[records],
             self.values[records],
+            self.contexts,
         )
 
 
@@ -81,6 +93,7 @@ def joined(chunks: Sequence[Chunk]) -> Chunk:
         [timestamp_ms for chunk in chunks for timestamp_ms in chunk.timestamps_ms],
         [key for chunk in chunks for key in chunk.keys],
         [value for chunk in chunks for value in chunk.values],
+        {at: text for chunk in chunks for at, text in (chunk.contexts or {}).items()} or None,
     )
 
 
@@ -149,6 +162,8 @@ class Effects:
     outputs: list[Output | OutputBatch] = field(default_factory=list)
     accounting: Accounting = field(default_factory=Accounting)
     notices: Sequence[str] = ()
+    headers: Sequence[Header] = ()
+    """What every output bears beside its own."""
 
 
 class ChunkHandler(Protocol):

@@ -64,6 +64,7 @@ from streams.engine.state_store import (
     source_key,
 )
 from streams.engine.tally import Tally, tally_key
+from streams.engine.tracing import ChunkTracing, Working
 
 _FEW_RECORDS = 1_000
 
@@ -83,6 +84,7 @@ class EngineParts:
     fail: Callable[[BaseException], None]
     """Stops the process with this error. Called at most once per processor."""
     seams: Seams
+    tracing: ChunkTracing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,8 @@ class PartitionProcessor:
         """Whether the last transaction was refused: only the log knows what the state is."""
         self._is_split = False
         """Whether the delivery in work is split: its parts would fail those of others."""
+        self._working: Working | None = None
+        """The span of what is in work, where that is traced."""
         self._stop = threading.Event()
         self._task: asyncio.Task[None] | None = None
         self._log = _log.bind(group=group.name, partition=partition)
@@ -198,8 +202,7 @@ class PartitionProcessor:
                 deliveries = await self._next_deliveries()
                 if self._stop.is_set() or not deliveries:
                     break
-                await self._digest(joined([delivery.chunk for delivery in deliveries]))
-                self._is_split = False
+                await self._work(joined([delivery.chunk for delivery in deliveries]))
                 for delivery in deliveries:
                     self._parts.window.leave(delivery)
         except asyncio.CancelledError:
@@ -211,6 +214,18 @@ class PartitionProcessor:
                 self._parts.fail(error)
             if isinstance(error, PROCESS_ENDS):
                 raise
+
+    async def _work(self, chunk: Chunk) -> None:
+        tracing = self._parts.tracing
+        if tracing is None:
+            await self._digest(chunk)
+            self._is_split = False
+            return
+        for part, contexts in await self._in_thread(lambda: tracing.parts(chunk)):
+            with tracing.working(part, contexts, self.group.name) as self._working:
+                await self._digest(part)
+            self._working = None
+            self._is_split = False
 
     async def _next_deliveries(self) -> list[Delivery]:
         """Wait for a delivery; take with it what follows it and waits as well.
@@ -563,6 +578,8 @@ class PartitionProcessor:
         instruments, group = self._parts.instruments, self.group.name
         instruments.commit_seconds(group, chunk.topic, time.monotonic() - prepared.folded_at_s)
         instruments.chunk_applied(group, chunk.topic, chunk.partition, prepared.accounting)
+        if self._working is not None:
+            self._working.committed(prepared.accounting)
         for notice in prepared.notices:
             self._log.warning("worker.source_noticed", topic=chunk.topic, notice=notice)
             instruments.noticed(group, chunk.topic, notice)
@@ -591,6 +608,8 @@ class PartitionProcessor:
             effects = Effects()
             if len(chunk):
                 effects = checked_effects(handler, chunk, self._store)
+            if self._working is not None:
+                effects.headers = self._working.headers
             folded_at_s = time.monotonic()
             tally = self._tallies.get(chunk.topic) or Tally.beginning(chunk.start_offset)
             tally = tally.after(chunk, effects.accounting)

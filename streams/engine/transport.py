@@ -7,7 +7,7 @@ the engine's transactions. Other topics are delivered record by record as Faust 
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Iterator
 from typing import Any
 
 import uvloop
@@ -16,6 +16,7 @@ from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from faust.types import TP
 from yarl import URL
 
+from runtime.tracing import traceparent_of
 from schemas.errors import BrokerUnavailableError
 from streams.engine.connection import CLOSED, renew_password
 from streams.engine.contract import Chunk
@@ -177,7 +178,14 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
                 room_bytes = self.consumer.rooms[tp.topic, tp.partition] - taken_bytes
                 if room_bytes <= 0:
                     continue
-                taken, size_bytes = take_chunk(tp, result, max_records, room_bytes // 2, now_ms)
+                taken, size_bytes = take_chunk(
+                    tp,
+                    result,
+                    max_records,
+                    room_bytes // 2,
+                    now_ms,
+                    reads_contexts=self.consumer.reads_contexts,
+                )
                 taken_bytes += size_bytes
             else:
                 taken = result.getall(max_records) or None
@@ -209,11 +217,14 @@ class _NothingRead(dict[TP, int | None]):
 class ChunkConsumer(Consumer):  # type: ignore[misc]
     """Delivers chunks, bounded by the flow window, and never commits."""
 
+    reads_contexts = False
+
     def __init__(self, transport: "ChunkTransport", *args: Any, **kwargs: Any) -> None:
         self.chunk_topics = transport.chunk_topics
         self._window = transport.window
         self._fetch_generation = -1
         self.fetch_interval_s = transport.fetch_interval_s
+        self.reads_contexts = transport.reads_contexts
         self._fetch_max_bytes = transport.fetch_max_bytes
         self._buffer_max_bytes = transport.buffer_max_bytes
         self.rooms: dict[tuple[str, int], int] = {}
@@ -356,7 +367,10 @@ class ChunkTransport(Transport):  # type: ignore[misc]
         buffer_max_bytes: int,
         fetch_max_bytes: int,
         fetch_interval_s: float,
+        reads_contexts: bool = False,
     ) -> None:
+        """`reads_contexts`: chunks say which of their records bear the context of a trace."""
+        self.reads_contexts = reads_contexts
         self.chunk_topics = frozenset(chunk_topics)
         self.window = window
         self.buffer_max_bytes = buffer_max_bytes
@@ -396,7 +410,13 @@ def _asks_for_patience(error: KafkaError) -> bool:
 
 
 def take_chunk(
-    tp: Any, result: Any, max_records: int | None, max_bytes: int, now_ms: int
+    tp: Any,
+    result: Any,
+    max_records: int | None,
+    max_bytes: int,
+    now_ms: int,
+    *,
+    reads_contexts: bool = False,
 ) -> tuple[Chunk | None, int]:
     """The next chunk of a fetch result and its weight; None if it holds nothing new.
 
@@ -418,7 +438,8 @@ def take_chunk(
     keys: list[bytes | None] = []
     values: list[bytes | None] = []
     left_bytes = max_bytes - OBJECTS_BYTES
-    for record in fetched:
+    contexts: dict[int, str] = {}
+    for record in _noted(fetched, contexts) if reads_contexts else fetched:
         key, value = record.key, record.value
         offsets.append(record.offset)
         timestamps_ms.append(max(0, min(record.timestamp, now_ms)))
@@ -434,8 +455,19 @@ def take_chunk(
     end = fetched.next_fetch_offset
     if end == start:
         return None, 0
-    chunk = Chunk(tp.topic, tp.partition, start, end, offsets, timestamps_ms, keys, values)
+    chunk = Chunk(
+        tp.topic, tp.partition, start, end, offsets, timestamps_ms, keys, values,
+        contexts or None,
+    )  # fmt: skip
     return chunk, max_bytes - left_bytes
+
+
+def _noted(records: Iterable[Any], contexts: dict[int, str]) -> Iterator[Any]:
+    """Hand records on, and note the contexts that some of them bear, by offset."""
+    for record in records:
+        if record.headers and (context := traceparent_of(record.headers)) is not None:
+            contexts[record.offset] = context
+        yield record
 
 
 def _as_is(_tp: Any, record: Any) -> Any:

@@ -7,7 +7,7 @@ definitions, etcd and the API server from their published modules; Maven brings 
 
 `python -m tests.deploy.tools` makes what the fast checks need and prints where each is;
 `--cluster` adds the API server and etcd (some ten minutes of processor time, once), `--strimzi`
-Strimzi's definitions.
+Strimzi's definitions. `tests/traces` has an OpenTelemetry Collector built by the same means.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ HELM: Final = "4.3.1"
 KUBECONFORM: Final = "v0.8.0"
 CONTROLLER_GEN: Final = "v0.23.0"
 ETCD: Final = "v3.7.3"
+COLLECTOR: Final = "v0.165.0"
 STRIMZI: Final = "1.2.0"
 DOWNLOAD_S: Final = 600
 BUILD_S: Final = 3600
@@ -183,6 +184,22 @@ def etcd() -> Path:
         _build("etcd", folder, "etcd", "go.etcd.io/etcd/server/v3", "-s -w")
 
     return _kept(f"etcd-{ETCD}", make) / "etcd"
+
+
+def collector() -> Path:
+    """Return the path of an OpenTelemetry Collector with the parts that `tests/traces` names."""
+    parts = HERE.parent / "traces" / "builder.yaml"
+
+    def make(folder: Path) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            work = Path(name)
+            builder = f"go.opentelemetry.io/collector/cmd/builder@{COLLECTOR}"
+            _go("builder", work, ["install", builder], into=work)
+            command = [str(work / "builder"), "--config", str(parts)]
+            _run("the collector", command, work, BUILD_S, {"CGO_ENABLED": "0"})
+            shutil.copy2(work / "dist" / "otelcol", folder)
+
+    return _kept(f"otelcol-{COLLECTOR}-{_version_of(parts)}", make) / "otelcol"
 
 
 def _build(tool: str, folder: Path, module: str, package: str, flags: str) -> None:

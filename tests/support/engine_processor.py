@@ -25,6 +25,7 @@ from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.membership import Member
 from streams.engine.processor import EngineParts, PartitionProcessor
 from streams.engine.seams import Seams
+from streams.engine.tracing import ChunkTracing
 from tests.support.engine_fakes import FakePartition, MemoryStore
 
 DEADLINE_S = 10.0
@@ -115,6 +116,7 @@ class Running:
         *,
         counted: bytes | None = None,
         clock: Callable[[], float] = time.time,
+        tracing: ChunkTracing | None = None,
         **changes: Any,
     ) -> None:
         settings = EngineSettings(
@@ -142,6 +144,7 @@ class Running:
             threads,
             self.failure.set_result,
             seams,
+            tracing,
         )
         group = GroupSpec(
             "g",

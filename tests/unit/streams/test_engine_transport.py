@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,6 +38,7 @@ from streams.engine import (
 from streams.engine.faust_internals import missing_names
 from streams.engine.flow import Delivery, FlowWindow
 from streams.engine.transport import ChunkConsumer, ChunkConsumerThread, take_chunk
+from tests.support.spans import KEPT
 
 TP = TopicPartition("t", 0)
 READ_COMMITTED = 1
@@ -57,12 +58,18 @@ class Position:
 
 
 def fetched(
-    base_offset: int, count: int, position: int, value_bytes: int = 0, first_ms: int = 1_000
+    base_offset: int,
+    count: int,
+    position: int,
+    value_bytes: int = 0,
+    first_ms: int = 1_000,
+    *,
+    headers: Sequence[tuple[str, bytes]] = (),
 ) -> tuple[Any, Position]:
     builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1 << 20)
     for index in range(count):
         value = b"v%d" % index + bytes(value_bytes)
-        builder.append(index, first_ms + index, b"k%d" % index, value, [])
+        builder.append(index, first_ms + index, b"k%d" % index, value, list(headers))
     raw = bytearray(builder.build())
     raw[0:8] = base_offset.to_bytes(8, "big")  # as the broker does; outside the checksum
     state = Position(position)
@@ -94,6 +101,14 @@ def test_chunk_covers_what_was_fetched() -> None:
     )
     assert state.position == 13
     assert not result.has_more()
+
+
+def test_headers_are_read_where_tracing_is_on_alone() -> None:
+    for reads, contexts in ((False, None), (True, {10: KEPT, 11: KEPT})):
+        result, _ = fetched(10, 2, 10, headers=[("traceparent", KEPT.encode())])
+        chunk, _ = take_chunk(TP, result, 100, 1 << 30, NOW_MS, reads_contexts=reads)
+        assert chunk is not None and chunk.contexts == contexts
+        assert list(chunk.values) == [b"v0", b"v1"]
 
 
 @pytest.mark.fault("C11", place="streams/engine/transport.py")
@@ -520,7 +535,7 @@ def test_d7_partitions_that_come_in_one_fetch_share_what_is_free() -> None:
     window.start_generation(1)
     thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
     rooms = {(tp.topic, tp.partition): window.room_bytes("t", tp.partition) for tp in tps}
-    thread.consumer = SimpleNamespace(chunk_topics={"t"}, rooms=rooms)
+    thread.consumer = SimpleNamespace(reads_contexts=False, chunk_topics={"t"}, rooms=rooms)
     records = {tp: fetched(0, 40, 0, value_bytes=100)[0] for tp in tps}
     fetcher = SimpleNamespace(
         _records=dict(records), _wait_consume_future=None, _notify=lambda _: None
@@ -541,7 +556,7 @@ def drained(
     notified: list[None] = []
     thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
     rooms = {("t", 0): 1 << 20, ("t", 1): 0}
-    thread.consumer = SimpleNamespace(chunk_topics={"t"}, rooms=rooms)
+    thread.consumer = SimpleNamespace(reads_contexts=False, chunk_topics={"t"}, rooms=rooms)
     fetcher = SimpleNamespace(
         _records=records,
         _subscriptions=SimpleNamespace(is_assigned=(assigned or active).__contains__),
@@ -576,7 +591,9 @@ def test_a_partition_without_room_and_one_that_is_not_asked_for_wait() -> None:
 def test_a_partition_takes_half_of_what_is_free() -> None:
     """The other half is for what comes while this is in work."""
     thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
-    thread.consumer = SimpleNamespace(chunk_topics={"t"}, rooms={("t", 0): 8_000})
+    thread.consumer = SimpleNamespace(
+        reads_contexts=False, chunk_topics={"t"}, rooms={("t", 0): 8_000}
+    )
     fetcher = SimpleNamespace(
         _records={TP: fetched(0, 100, 0, value_bytes=100)[0]},
         _wait_consume_future=None,
@@ -596,7 +613,7 @@ def test_d7_what_one_partition_took_is_gone_from_the_room_of_the_next_to_the_byt
     taken_bytes = Delivery(Chunk("t", 0, 0, 1, [0], [0], [b"k0"], [b"v0"]), 1).size_bytes
     thread: Any = ChunkConsumerThread.__new__(ChunkConsumerThread)
     rooms = {("t", 0): 1, ("t", 1): taken_bytes + left_bytes}
-    thread.consumer = SimpleNamespace(chunk_topics={"t"}, rooms=rooms)
+    thread.consumer = SimpleNamespace(reads_contexts=False, chunk_topics={"t"}, rooms=rooms)
     fetcher = SimpleNamespace(
         _records={tp: fetched(0, 3, 0)[0] for tp in (TP, other)},
         _wait_consume_future=None,
