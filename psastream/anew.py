@@ -12,6 +12,7 @@ from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.topics import SOURCE_PREFIX, STATE_LOGS
+from streams.agents.own_measures import GROUP as MEASURES
 from streams.engine.anew import (
     copies_of,
     forget_state,
@@ -44,11 +45,13 @@ def reread_topic(settings: Settings, topic: str) -> None:
 def rebuild_group(settings: Settings, name: str) -> int:
     """Have a group computed from nothing; return the number of topics it reads again.
 
-    Raises FatalError while workers or dispatchers run, ConfigError and BrokerUnavailableError.
+    Raises FatalError while workers run that have it, or, of groups that order something,
+    dispatchers, ConfigError and BrokerUnavailableError.
     """
     [group] = chosen_groups(settings, Registry(settings.registry), [name])
     engine = engine_settings(settings, app_id_of(name))
-    _refuse_dispatchers(engine)
+    if name != MEASURES:
+        _refuse_dispatchers(engine)
     copies = copies_of(engine, group, settings.replication_factor)
     forget_state(engine, group)
     logs = [topic for topic in STATE_LOGS if topic.name == group.state_topic]
@@ -72,5 +75,5 @@ def _refuse_dispatchers(engine: EngineSettings) -> None:
         DISPATCH_GROUP,
         who="dispatchers",
         hint="stop them, too, and start them when the workers have read all topics again; one "
-        "that was killed leaves after 15 s",
+        "that was killed, or has a PSASTREAM_INSTANCE_ID, leaves after 15 s",
     )

@@ -80,7 +80,7 @@ def users_of(firm: FirmSystems, reads: Reads, connectors: Connectors) -> tuple[U
         users.append(_connect(connectors.captures))
     return (
         *users,
-        _deployer(firm),
+        _deployer(firm, reads),
         _reader(firm),
         _operator(firm, reads),
         _maintainer(firm, reads),
@@ -219,7 +219,7 @@ def _connect(captures: Iterable[Capture]) -> User:
     return _user("psastream-connect", "Kafka Connect with Debezium", rights())
 
 
-def _deployer(firm: FirmSystems) -> User:
+def _deployer(firm: FirmSystems, reads: Reads) -> User:
     def rights() -> Iterator[Right]:
         operations = (*_MAKE, Operation.DESCRIBE_CONFIGS)
         names = (topic.name for topic in firm.topics)
@@ -227,6 +227,8 @@ def _deployer(firm: FirmSystems) -> User:
         why = "settings of the brokers are checked"
         yield Right(Resource.CLUSTER, CLUSTER, (Operation.DESCRIBE_CONFIGS,), why)
         yield _transactions(PROBE_ID, "checked: can a transaction begin")
+        yield from _topics(map(state_topic, reads), _READ, "checked: the layout of the state")
+        yield _whole_reads()
 
     return _user("psastream-deployer", "psastream topics apply, check", rights())
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -34,22 +34,27 @@ from psastream.check.databases import (
     not_asked,
 )
 from psastream.check.files import OFFLINE, Configuration, Files, read_configuration
-from psastream.check.findings import WIDTH, Finding, asked, findings_json, lines_of
+from psastream.check.findings import WIDTH, Finding, asked, failed, findings_json, lines_of
 from psastream.check.read_model import READ_MODEL, ask_read_model, read_model_findings
 from psastream.check.registry import SCHEMAS, ask_registry, schema_findings
 from psastream.check.sign_in import SIGN_IN, ask_vendors, clock_of, sign_in_finding
+from psastream.check.state import STATE, ask_layouts, state_findings
 from psastream.exits import Exit
 from psastream.landscape import FirmSystems
 from psastream.read_model.landing import landing_tables
 from psastream.verdict import Verdict
 from runtime.access import HttpAccess
-from runtime.brokers import broker_traits, present_topics
+from runtime.brokers import PresentTopic, broker_traits, present_topics
 from runtime.certificates import certificate_files
 from runtime.registry import Registry
+from runtime.rights import AccessRefusedError
 from runtime.settings import READ_MODEL_VARIABLES, Settings
+from schemas.errors import PsaStreamError
+from streams.groups import make_groups
 
 AREAS: Final = (
-    CERTIFICATES, BROKER, TOPICS, SCHEMAS, CONNECTORS, DATABASES, READ_MODEL, SIGN_IN, CLOCKS,
+    CERTIFICATES, BROKER, TOPICS, STATE, SCHEMAS, CONNECTORS, DATABASES, READ_MODEL, SIGN_IN,
+    CLOCKS,
 )  # fmt: skip
 """Of what is asked, in the order in which it is told."""
 
@@ -144,12 +149,32 @@ def _of_kafka(settings: Settings, firm: FirmSystems, copies: int, makes: bool) -
     if found[0].verdict is Verdict.FAIL:
         return [*found, _skipped(TOPICS, "", "no broker answers")]
     names = [topic.name for topic in firm.topics]
-    return found + asked(
-        TOPICS,
-        lambda: topic_findings(
-            firm.topics, present_topics(kafka, names), copies=copies, are_made=makes
-        ),
-    )
+    present: dict[str, PresentTopic] = {}
+
+    def look() -> Iterator[Finding]:
+        present.update(present_topics(kafka, names))
+        return topic_findings(firm.topics, present, copies=copies, are_made=makes)
+
+    found += asked(TOPICS, look)
+    return found if makes else [*found, *_of_state(settings, firm, present)]
+
+
+def _of_state(
+    settings: Settings, firm: FirmSystems, present: Mapping[str, PresentTopic]
+) -> list[Finding]:
+    """What workers will say of the state; nothing where its logs are not there yet."""
+    registry = Registry(settings.registry)
+    groups = [
+        group
+        for group in make_groups(firm.mappings, registry, firm.landscape, firm.measures)
+        if group.state_topic in present
+    ]
+    try:
+        return list(state_findings(ask_layouts(settings.kafka, groups), groups))
+    except AccessRefusedError as error:
+        return [Finding(STATE, "", Verdict.SKIP, error.detail, error.hint)]
+    except PsaStreamError as error:
+        return failed(STATE, error)
 
 
 def _of_registry(settings: Settings, firm: FirmSystems, makes: bool) -> list[Finding]:

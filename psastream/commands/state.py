@@ -31,12 +31,15 @@ def rebuild(
 ) -> None:
     """Have an agent group computed from nothing: its state is deleted, its topics read again.
 
-    Stop all workers and dispatchers first. Start the dispatchers last, when the workers have
-    caught up: half-read topics order what is wrong.
+    Stop all workers and dispatchers first; for measures, which order nothing, their workers alone.
+    Start the dispatchers last, when the workers have caught up: half-read topics order what is
+    wrong.
     """
     from psastream.anew import rebuild_group
+    from streams.agents.own_measures import GROUP as MEASURES
 
     with errors_as_exit_codes():
         count = rebuild_group(settings_from_environment(), group)
         say(f"{group} reads {count} topics from their first records when a worker starts")
-        say("start the dispatchers when it has read them all")
+        if group != MEASURES:
+            say("start the dispatchers when it has read them all")

@@ -127,7 +127,10 @@ def _exists(admin: AdminClient, topic: str) -> bool:
 
 
 def _refuse_running(admin: AdminClient, settings: EngineSettings) -> None:
-    hint = "stop all workers first; one that was killed leaves after its session"
+    hint = (
+        "stop all workers first; one that was killed, or has a PSASTREAM_INSTANCE_ID, leaves after"
+        " its session"
+    )
     _refuse_members(admin, settings.app_id, who="workers", hint=hint)
 
 

@@ -2,6 +2,7 @@
 processes that the product itself would start. `make verify-deploy`."""
 
 import inspect
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -416,3 +417,17 @@ def test_images_are_named_with_the_version_or_a_digest() -> None:
         f"registry.firm.example/psastream:{product_version()}@{digest}"
     }
     assert all(not part.container["image"].endswith(":latest") for part in _all_parts())
+
+
+def test_the_toolbox_signs_in_as_whom_its_values_say() -> None:
+    """By default as who asks and decides; to compute state anew takes another user."""
+    for options, user in (
+        ((), "psastream-operator"),
+        (("--set", "toolbox.kafkaUser=maintainer"), "psastream-maintainer"),
+    ):
+        [toolbox] = [
+            each
+            for each in parts(manifests("three-brokers-tls", *options))
+            if each.component == "toolbox"
+        ]
+        assert user in json.dumps(toolbox.pod["spec"]["volumes"])

@@ -130,7 +130,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 
 {{/* The user of Kafka that a part signs in as, where each is a KafkaUser of Strimzi. */}}
 {{- define "psastream.kafkaUser" -}}
-{{- $users := dict "step" "deployer" "check" "deployer" "toolbox" "operator" -}}
+{{- $users := dict "step" "deployer" "check" "deployer" "toolbox" .root.Values.toolbox.kafkaUser -}}
 psastream-{{ get $users .component | default .component }}{{ with .system }}-{{ . | replace "_" "-" }}{{ end -}}
 {{- end -}}
 
