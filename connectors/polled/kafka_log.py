@@ -145,8 +145,6 @@ class KafkaLog:
         call(producer.begin_transaction)
         try:
             for place, message in enumerate(messages):
-                if place in alone:
-                    producer.flush(CALL_TIMEOUT_S)
                 bears = headers[place] if place < len(headers) else ()
                 _produce(producer, *message, headers=bears, refuse=partial(large.add, place))
                 if place in alone:

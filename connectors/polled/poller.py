@@ -66,7 +66,12 @@ from connectors.polled.model import (
 from connectors.polled.scan import Draft, Scan, ids_of
 from connectors.toolkit.faults import DeleteLogIncompleteError, VendorRejectedError
 from runtime.clocks import SKEW, has_passed, is_past
-from schemas.errors import InvalidEntityError, RecordTooLargeError, SchemaMismatchError
+from schemas.errors import (
+    FatalError,
+    InvalidEntityError,
+    RecordTooLargeError,
+    SchemaMismatchError,
+)
 
 _log = structlog.get_logger()
 
@@ -551,6 +556,11 @@ class ObjectPoller:
                 draft.changes.append(change)
             elif change.after is None:
                 before = self._reader.key(change.row_id)
+                if before == change.before:
+                    raise FatalError(
+                        f"the broker takes no message of {size} bytes",
+                        hint="psastream check tells which settings of topics are not as declared",
+                    )
                 draft.changes.append(replace(change, before=before))
             else:
                 detail = f"the row makes a message of {size} bytes, more than the broker takes"

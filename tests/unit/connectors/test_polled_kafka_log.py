@@ -159,19 +159,19 @@ class Transactions:
 class Wire:
     """A producer whose broker refuses what travels together where one of it is too large.
 
-    It fails as librdkafka does: an earlier message by `on_delivery`, what follows by its state.
+    It fails as librdkafka does: three messages travel at once, by themselves; what came of them is
+    told later; what follows a refused one is refused for the state of the transaction.
     """
 
     def __init__(self, refuses: bytes) -> None:
         self.published: list[bytes] = []
-        self.attempts = 0
         self._refuses = refuses
         self._queue: list[tuple[bytes, bytes, Any]] = []
+        self._told: list[tuple[Any, KafkaError | None]] = []
         self._sent: list[bytes] = []
         self._has_failed = False
 
     def begin_transaction(self) -> None:
-        self.attempts += 1
         self._sent, self._has_failed = [], False
 
     def produce(
@@ -180,14 +180,20 @@ class Wire:
         if self._has_failed:
             raise KafkaException(KafkaError(KafkaError._STATE, "erroneous state"))
         self._queue.append((key, value or b"", on_delivery))
+        if len(self._queue) == 3:
+            self._send()
 
-    def flush(self, timeout_s: float) -> int:
+    def _send(self) -> None:
         queue, self._queue = self._queue, []
         is_large = any(self._refuses in value for _, value, _ in queue)
-        for key, _, on_delivery in queue:
-            on_delivery(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE) if is_large else None, None)
-            self._sent.append(key)
+        error = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE) if is_large else None
+        self._told += [(on_delivery, error) for _, _, on_delivery in queue]
+        self._sent += [key for key, _, _ in queue]
         self._has_failed = self._has_failed or is_large
+
+    def flush(self, timeout_s: float) -> int:
+        self._send()
+        self.poll(0)
         return 0
 
     def commit_transaction(self, timeout_s: float) -> None:
@@ -201,7 +207,10 @@ class Wire:
         self._queue = []
 
     def poll(self, timeout_s: float) -> int:
-        return 0
+        told, self._told = self._told, []
+        for on_delivery, error in told:
+            on_delivery(error, None)
+        return len(told)
 
 
 @pytest.mark.parametrize("where", ["in a row", "in a dead letter"])
@@ -213,7 +222,7 @@ def test_of_what_is_refused_together_the_row_is_named_that_is_too_large(where: s
     name, raw = ("LARGE", "small") if where == "in a row" else ("small", "LARGE")
     changes = [
         Change(str(number), "c", None, {"id": number, "name": name if number == 2 else "x"}, 1, AT)
-        for number in range(4)
+        for number in range(7)
     ]
     batch = Batch("role", Bookmark(position=14), changes, [Rejected("8", raw, "", 14, AT)])
     with pytest.raises(RowsTooLargeError) as caught:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx2
 import pytest
 from confluent_kafka import KafkaError
 from prometheus_client import REGISTRY
@@ -10,6 +11,7 @@ from prometheus_client import REGISTRY
 from runtime.access import HttpAccess
 from runtime.certificates import Certificates, servers_of
 from runtime.kafka import count_refusals
+from runtime.prometheus import serve_process
 from runtime.registry import Registry
 from runtime.settings import Settings
 from runtime.sign_ins import FAILURES
@@ -17,6 +19,7 @@ from schemas.errors import RegistryUnavailableError
 from tests.support.certificates import Authority, Pem
 from tests.unit.psastream.test_database_tls import database
 from tests.unit.runtime.test_tls import HOST, served
+from tests.unit.streams.test_metrics_port import free_port
 
 DAY = timedelta(days=1)
 ROOT = Path(__file__).parents[3]
@@ -91,6 +94,20 @@ def test_every_process_serves_them() -> None:
     texts = [path.read_text() for each in packages for path in (ROOT / each).rglob("*.py")]
     assert sum("serve_process(" in text for text in texts) == 5
     assert not any("serve_metrics(" in text for text in texts)
+
+
+def test_a_process_that_serves_metrics_serves_them(firm: Authority) -> None:
+    port = free_port()
+    environment = {
+        "PSASTREAM_BOOTSTRAP_SERVERS": "k:1",
+        "PSASTREAM_REGISTRY_URL": "http://r:1",
+        "PSASTREAM_CONNECT_SSL_CA_LOCATION": str(firm.certificate),
+        "PSASTREAM_METRICS_PORT": str(port),
+    }
+    serve_process(Settings.from_env(environment), checks={})
+    shown = httpx2.get(f"http://127.0.0.1:{port}/metrics").text
+    assert 'remaining_seconds{certificate="authority",service="connect"}' in shown
+    assert 'psastream_sign_in_failures_total{service="kafka"}' in shown
 
 
 def failures(service: str) -> float:
