@@ -217,8 +217,8 @@ def watch_certificates(settings: Settings, *, look_every_s: float = LOOK_EVERY_S
 
 def _named(service: str, url: str, tls: TlsFiles) -> Sequence[Server]:
     """The server of an address, or nothing where it names none that can be asked."""
-    address = urlsplit(url)
     try:
+        address = urlsplit(url)
         port = address.port or _PORTS[address.scheme]
     except (ValueError, KeyError):
         return ()
@@ -228,8 +228,12 @@ def _named(service: str, url: str, tls: TlsFiles) -> Sequence[Server]:
 
 
 def _options_of(url: str | None) -> dict[str, str]:
-    """The parameters of a libpq URI."""
-    return {key: values[-1] for key, values in parse_qs(urlsplit(url or "").query).items()}
+    """The parameters of a libpq URI; none of what is no address."""
+    try:
+        query = urlsplit(url or "").query
+    except ValueError:  # whoever needs it says so
+        return {}
+    return {key: values[-1] for key, values in parse_qs(query).items()}
 
 
 def _path(text: str | None) -> Path | None:

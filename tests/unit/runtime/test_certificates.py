@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError
 from prometheus_client import REGISTRY
 
 from runtime.access import HttpAccess
-from runtime.certificates import Certificates, servers_of
+from runtime.certificates import Certificates, certificate_files, servers_of
 from runtime.kafka import count_refusals
 from runtime.prometheus import serve_process
 from runtime.registry import Registry
@@ -87,6 +87,20 @@ def test_servers_without_tls_are_not_asked() -> None:
     plain = {"PSASTREAM_BOOTSTRAP_SERVERS": "k:1", "PSASTREAM_REGISTRY_URL": "http://r:1"}
     plain["PSASTREAM_READ_MODEL_URL"] = "postgresql://u:p@d/d?sslmode=prefer"
     assert list(servers_of(Settings.from_env(plain))) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p@[no/d?sslmode=require",
+        "postgresql://u:p@a:1,b:2/d?sslmode=require",
+        "postgresql:///d?sslmode=require&sslrootcert=system",
+    ],
+)
+def test_an_address_that_names_no_server_keeps_no_process_from_starting(url: str) -> None:
+    settings = Settings(bootstrap_servers="k", registry_url="http://r:1", read_model_url=url)
+    assert list(servers_of(settings)) == []
+    assert list(certificate_files(settings)) == []
 
 
 def test_every_process_serves_them() -> None:
