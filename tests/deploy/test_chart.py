@@ -35,6 +35,7 @@ from tests.deploy.chart import (
     named,
     of_kind,
     parts,
+    read,
     rendered,
     run,
 )
@@ -195,6 +196,27 @@ def test_the_product_takes_every_command_line_with_its_files_and_variables(
         if "=" in word
     ]
     assert sorted(given) == sorted(run_by)
+
+
+def test_processes_send_spans_where_a_collector_is_named(tmp_path: Path) -> None:
+    traces = '{"url": "http://collector:4318", "ratio": 0.002}'
+    text = rendered("small", "--set-json", f"traces={traces}")
+    found = read(text)
+    senders = set()
+    for number, part in enumerate(each for each in parts(found) if "args" in each.container):
+        settings = _configuration(container_of(part, found, tmp_path / str(number)))
+        assert settings.traces_ratio == (0.002 if part.is_process else 0.01)
+        senders |= {part.component} if settings.traces_url == "http://collector:4318" else set()
+    reaching = {
+        policy["metadata"]["labels"]["app.kubernetes.io/component"]
+        for policy in of_kind(found, "NetworkPolicy")
+        for rule in policy["spec"].get("egress", ())
+        if {"protocol": "TCP", "port": 4318} in rule["ports"]
+    }
+
+    assert conforms(text) == []
+    assert {"worker", "poller", "dispatcher"} == reaching <= senders
+    assert "4318" not in rendered("small")
 
 
 def test_systems_of_the_firms_own_are_laid_out_as_folders(tmp_path: Path) -> None:

@@ -108,6 +108,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- $_ := set $env "PSASTREAM_REPLICATION_FACTOR" (toString (int $values.kafka.replicationFactor)) -}}
 {{- $_ := set $env "PSASTREAM_LOG_LEVEL" $values.log.level -}}
 {{- $_ := set $env "PSASTREAM_LOG_JSON" (toString $values.log.json) -}}
+{{- if and .isProcess $values.traces.url -}}
+{{- $_ := set $env "PSASTREAM_TRACES_URL" $values.traces.url -}}
+{{- $_ := set $env "PSASTREAM_TRACES_RATIO" (toString $values.traces.ratio) -}}
+{{- end -}}
 {{- if .isProcess -}}
 {{- $_ := set $env "PSASTREAM_METRICS_HOST" "0.0.0.0" -}}
 {{- $_ := set $env "PSASTREAM_METRICS_PORT" (toString (int $values.metrics.port)) -}}
