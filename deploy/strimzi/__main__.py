@@ -88,6 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--bootstrap-servers", default=fields.bootstrap_servers)
     parser.add_argument("--registry-url", default=fields.registry_url)
     parser.add_argument("--image", default=fields.image, help="image of Kafka Connect")
+    parser.add_argument("--kafka-version", default=fields.kafka_version, help="of that image")
     return parser.parse_args()
 
 
@@ -101,6 +102,7 @@ def main() -> None:
         bootstrap_servers=options.bootstrap_servers,
         registry_url=options.registry_url,
         image=options.image,
+        kafka_version=options.kafka_version,
     )
     try:
         firm = firm_of(os.environ)

@@ -33,8 +33,8 @@ Resource = dict[str, Any]
 class Cluster:
     """The Kafka cluster that a Strimzi operator keeps, and what is beside it.
 
-    `authentication` is `scram-sha-512` or `tls`, as its listener has it; `image` holds Debezium
-    and the Avro converter.
+    `authentication` is `scram-sha-512` or `tls`, as its listener has it; `image` is that of the
+    target `strimzi` of `deploy/image/Dockerfile`, whose Connect is of `kafka_version`.
     """
 
     name: str = "kafka"
@@ -43,6 +43,7 @@ class Cluster:
     bootstrap_servers: str = "kafka-kafka-bootstrap:9093"
     registry_url: str = "http://registry:8081"
     image: str = "psastream-connect:strimzi"
+    kafka_version: str = "4.2.1"
     connect_replicas: int = 1
 
 
@@ -171,6 +172,7 @@ def _connect(variables: Sequence[str], cluster: Cluster) -> Resource:
         }
     spec = {
         "replicas": cluster.connect_replicas,
+        "version": cluster.kafka_version,
         "image": cluster.image,
         "bootstrapServers": cluster.bootstrap_servers,
         "groupId": CONNECT_GROUP,

@@ -130,7 +130,16 @@ def dispatch(config: Config) -> None:
 
 
 def _require_sandbox() -> None:
-    """Raise MissingPackageError where the extra is missing whose packages its modules import."""
+    """Raise ConfigError where there is no sandbox, as in the image, MissingPackageError where the
+    extra is missing whose packages its modules import.
+    """
+    from importlib.util import find_spec
+
+    from runtime.extras import install_hint
+    from schemas.errors import ConfigError
+
+    if find_spec("sandbox") is None:
+        raise ConfigError("there is no sandbox in the image", hint=install_hint("sandbox"))
     from sandbox.stack.packages import package_directory
 
     for name in ("platformdirs", "psutil"):

@@ -1,7 +1,7 @@
-"""Fills a folder with the plugins that the Connect image has beside Debezium's own.
+"""Fills a folder with the plugins of the Connect images.
 
-`python -m sandbox.stack.connect_image DIRECTORY CACHE`: the Avro converter, which Debezium's image
-leaves out, and the sink of a lake; the jars that tests run with, each checked against its hash.
+`python -m sandbox.stack.connect_image DIRECTORY CACHE`: Debezium, the Avro converter and the sink
+of a lake; the jars that tests run with, each checked against its hash.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ def make_image_plugins(directory: Path, cache_dir: Path) -> None:
     Raises MissingPackageError, DownloadError and UnwritableDirectoryError.
     """
     reporter = PlainReporter(sys.stderr)
-    jars = asyncio.run(fetch_jars(read_lock("lake.lock"), cache_dir, reporter))
-    make_plugins([], directory)
-    (directory / "debezium").rmdir()
-    link_jars(jars.values(), directory / "lake")
+    wanted = [jar for jar in (*read_lock(), *read_lock("lake.lock")) if jar.group != "kafka"]
+    jars = asyncio.run(fetch_jars(wanted, cache_dir, reporter))
+    make_plugins((path for jar, path in jars.items() if jar.group == "debezium"), directory)
+    link_jars((path for jar, path in jars.items() if jar.group == "lake"), directory / "lake")
 
 
 if __name__ == "__main__":

