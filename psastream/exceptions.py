@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, Message
 
 from connectors.dispatch.commands import PAYLOAD_BOUNDS
 from connectors.dispatch.exceptions import OPEN, read_reason
+from connectors.dispatch.first_commands import is_hold
 from connectors.dispatch.journal import last_exceptions, read_told
 from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS
@@ -167,6 +168,11 @@ def retry_exceptions(
     Raises ConfigError where nothing is named, or an id has no open exception.
     """
     rows, at = _meant(settings, wanted, "tried again"), datetime.now(UTC)
+    if wanted.ids and (holds := [row["exception_id"] for row in rows if is_hold(row)]):
+        raise ConfigError(
+            f"no refused command: {', '.join(holds)}",
+            hint="psastream exceptions release has the commands of a target sent",
+        )
     ours = [row for row in rows if row["revision"] is not None]
     if is_dry:
         for row in ours:
@@ -199,7 +205,8 @@ def release_exceptions(
             hint="psastream exceptions retry has what was refused tried again",
         )
     for row in held:
-        say_of(row["exception_id"], f"{row['kind']} is sent{_worth(row)}")
+        what = "commands are sent" if is_hold(row) else f"{row['kind']} is sent{_worth(row)}"
+        say_of(row["exception_id"], what)
     if not held:
         say("nothing of it is held back")
         return
@@ -284,7 +291,7 @@ def lines_of(row: Row, subject: Subject = Subject()) -> Iterator[tuple[str, str]
             yield f"{name + ':':<14}", text
     if row["reason"]:
         yield f"{'waits until:':<14}", PACES[read_reason(row["reason"])].cure
-    if row["is_held"]:
+    if row["is_held"] and not is_hold(row):
         held = "the last commands of its kind were refused for this cause"
         yield f"{'not sent:':<14}", held
 

@@ -17,8 +17,17 @@ from typing import Any
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from connectors.dispatch.commands import Command, Intent, Outcome, Problem, Status
+from connectors.dispatch.commands import (
+    CARRIED_OUT,
+    Command,
+    Intent,
+    Outcome,
+    Payload,
+    Problem,
+    Status,
+)
 from connectors.dispatch.exceptions import ended_by, exception_id, is_leftover, warning_id
+from connectors.dispatch.first_commands import FirstCommands
 from connectors.dispatch.gate import Gates
 from connectors.dispatch.journal import Journal
 from connectors.dispatch.lease import Check, LeaseLostError
@@ -94,11 +103,13 @@ class TargetExecutor:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         refused: Iterable[Refusal] = (),
         told: Iterable[Refusal] = (),
+        first: FirstCommands | None = None,
     ) -> None:
         """`check` raises LeaseLostError where this process may not act any more.
 
         `refused` are the commands that earlier sessions left refused, of our partitions; `told`
-        those that they told a person of and did not settle: they come again.
+        those that they told a person of and did not settle: they come again. `first` says whether
+        the ledger is the one of the target; by default it is.
         """
         self._check = check
         self._now = now
@@ -111,6 +122,10 @@ class TargetExecutor:
         self._spawn = spawn
         self._slots = asyncio.Semaphore(max_in_flight)
         self._gate = Gates(target, self._pause_s)
+        self._first = FirstCommands(target) if first is None else first
+        self._asked: set[str] = set()  # natural keys that were looked up before anything was sent
+        if self._first.is_held:
+            self._gate.shut()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._in_flight: set[str] = set()
         self._pausing: set[str] = set()
@@ -177,7 +192,10 @@ class TargetExecutor:
             finished()
 
     def retry(self, request: RetryRequest) -> None:
-        """Try refused commands again now, as a person asks."""
+        """Try refused commands again now, or send what is held back, as a person asks."""
+        record = self._first.release(request, self._now_s())
+        if record is not None:
+            self._spawn(self._release(record))
         meant = self._refusals.request(request, self._now_s())
         meant += sum(self._nudge(natural_key) for natural_key in self._repeated.meant(request))
         if meant:
@@ -220,6 +238,19 @@ class TargetExecutor:
             else:
                 await self._journal.resolve(told)
                 return finished()
+
+    async def _release(self, record: Payload) -> None:
+        """Record that a person lets commands be sent, then send them."""
+        while not self._is_draining:
+            try:
+                self._check()
+            except LeaseLostError:
+                await asyncio.sleep(self._policy.backoff_s)
+            else:
+                await self._journal.tell_hold(record)
+                _log.info("dispatch.released", target=self._target)
+                self._gate.open()
+                return self._show()
 
     def _try_again(self, refusal: Refusal) -> None:
         command = refusal.command
@@ -350,10 +381,55 @@ class TargetExecutor:
                     outcome = Outcome(Status.REJECTED, step.number - 1, problem=problem)
                     await self._settle(command, outcome)
                     return None
-                return await self._attempt(step)
+                begin = self._ask_first if self._is_unasked(command) else self._attempt
+                return await begin(step)
+
+    def _is_unasked(self, command: Command) -> bool:
+        natural_key = command.natural_key
+        # What is remembered of a time before the loss may be outdated.
+        is_known = self._ledger.remembers(natural_key) and not self._first.is_confirmed
+        return self._first.ask_first and not is_known and natural_key not in self._asked
+
+    async def _ask_first(self, step: Attempt) -> TransientError | AuthenticationError | None:
+        """Attempt it if the target holds nothing of it, else hold everything back.
+
+        Once a person has let it be sent, what the target holds already is not written again.
+        """
+        command = step.command
+        try:
+            found = await self._ask(command)
+        except (TransientError, AuthenticationError) as error:
+            self._ledger.not_applied(command.natural_key)
+            return error
+        except RecordError:  # the attempt meets it, too, and tells
+            found = None
+        if self._first.is_confirmed and found is not None and not found.differs:
+            self._asked.add(command.natural_key)
+            self._heard(command.kind)
+            await self._settle(command, carried_out(Status.ADOPTED, step.number - 1, found))
+            return None
+        if not self._first.contradicts(command, found):
+            self._asked.add(command.natural_key)
+            return await self._attempt(step)
+        self._ledger.not_applied(command.natural_key)
+        if self._first.is_held:
+            return None  # another one has told
+        self._check()
+        self._gate.shut()
+        record = self._first.hold(command, self._now_s())
+        await self._journal.tell_hold(record)
+        _log.error(
+            "dispatch.ledger_lost",
+            **command.named,
+            code=record["error_code"],
+            error=record["detail"],
+            hint=record["hint"],
+        )
+        return None
 
     async def _look(self, step: Look) -> TransientError | AuthenticationError | None:
         command = step.command
+        self._asked.add(command.natural_key)  # there is an intent of it
         try:
             found = await self._ask(command)
         except (TransientError, AuthenticationError) as error:
@@ -489,6 +565,8 @@ class TargetExecutor:
         self._repeated.settled(command)
         self._failing.discard(command.natural_key)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
+        if outcome.status in CARRIED_OUT:
+            self._first.carried_out()
         self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()
         if command.issued_at is not None:
             seconds = max(0.0, (self._now() - command.issued_at).total_seconds())

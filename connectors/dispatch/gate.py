@@ -53,6 +53,7 @@ class Gate:
         self._opens_at_s: dict[str | None, float] = {}
         self._awaits_answer = False
         self._failed: set[str] = set()  # natural keys, since the last good answer
+        self._is_shut = False
         self._is_down = False
         self._probes = 0
         self._probe_at_s = 0.0
@@ -70,7 +71,8 @@ class Gate:
     def is_paused(self) -> bool:
         """Whether anything is held back."""
         now_s = asyncio.get_running_loop().time()
-        return self._is_down or any(now_s < at_s for at_s in self._opens_at_s.values())
+        is_told = any(now_s < at_s for at_s in self._opens_at_s.values())
+        return self._is_shut or self._is_down or is_told
 
     @property
     def awaits_answer(self) -> bool:
@@ -94,9 +96,18 @@ class Gate:
 
     def lets(self, natural_key: str, kind: str) -> bool:
         """Whether a command may be sent now."""
-        if asyncio.get_running_loop().time() < self._opens_for_s(kind):
+        if self._is_shut or asyncio.get_running_loop().time() < self._opens_for_s(kind):
             return False
         return not self._is_down or self._probe == natural_key
+
+    def shut(self) -> None:
+        """Take nothing until `open`."""
+        self._is_shut = True
+
+    def open(self) -> None:
+        """Take what nothing else holds back."""
+        self._is_shut = False
+        self._let_go()
 
     def close_for(self, seconds: float, kind: str | None = None) -> None:
         """Take nothing, or nothing of a kind, for so long from now on, at least."""
@@ -155,6 +166,8 @@ class Gate:
 
     def _let_go(self) -> None:
         """Let go whoever may go now; come back when somebody may."""
+        if self._is_shut:
+            return
         if self._probe is not None and self._probe not in self._waiting:
             return  # its answer is awaited
         now_s = asyncio.get_running_loop().time()
@@ -243,6 +256,14 @@ class Gates:
     def lets(self, natural_key: str, kind: str) -> bool:
         """Whether a command may be sent now."""
         return self._of(kind).lets(natural_key, kind) and self._of_all.lets(natural_key, kind)
+
+    def shut(self) -> None:
+        """Take nothing until `open`."""
+        self._of_all.shut()
+
+    def open(self) -> None:
+        """Take what nothing else holds back."""
+        self._of_all.open()
 
     def close_for(self, seconds: float, kind: str | None = None) -> None:
         """Take nothing, or nothing of a kind, for so long from now on, at least."""

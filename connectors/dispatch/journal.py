@@ -35,6 +35,7 @@ from connectors.dispatch.exceptions import (
     read_refusal,
     resolved_record,
 )
+from connectors.dispatch.first_commands import Hold, is_hold
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
 from connectors.dispatch.refusals import Refusal
@@ -91,6 +92,10 @@ class Journal(Protocol):
         """Record that what a carried-out command left over is tidied up."""
         ...
 
+    async def tell_hold(self, record: Payload) -> None:
+        """Record that no command of a target is sent, or that they are again (`first_commands`)."""
+        ...
+
     async def bury(self, letter: DeadLetter) -> None:
         """Record that a record of a command topic is no command; returns once it is durable."""
         ...
@@ -105,6 +110,7 @@ class Memory:
     exceptions: dict[str, OpenException] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
     overtaken: tuple[Mapping[str, Any], ...] = ()  # last words that are not the last records
+    holds: dict[str, Hold] = field(default_factory=dict)  # by target
 
 
 def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) -> Memory:
@@ -159,6 +165,11 @@ def memory_of(
         overtaken=(*overtaken, *ended),
         exceptions={identity: each for identity, (each, _) in waiting.items()},
         refusals=tuple(refusal for _, refusal in waiting.values() if refusal is not None),
+        holds={
+            row["system"]: Hold(row["raised_at"].timestamp(), row["status"] == OPEN)
+            for row in exceptions
+            if is_hold(row)
+        },
     )
 
 
@@ -284,6 +295,10 @@ class KafkaJournal:
         if known is not None:
             record["raised_at"] = min(record["raised_at"], known.raised_at)
         await self._publish_exception(record)
+
+    async def tell_hold(self, record: Payload) -> None:
+        """Write the exception of a target whose ledger was lost."""
+        await self._publisher.publish(EXCEPTIONS, record["exception_id"], record)
 
     async def resolve(self, leftover: Refusal) -> None:
         """Write that an exception is resolved."""

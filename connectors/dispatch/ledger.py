@@ -173,6 +173,10 @@ class Ledger:
         """Return the id that an earlier result gave, if there is a record."""
         return self._settled.get(natural_key, NEVER).target_id
 
+    def remembers(self, natural_key: str) -> bool:
+        """Whether there is a result of the natural key."""
+        return natural_key in self._settled
+
     def is_waiting(self, command: Command) -> bool:
         """Whether this very command was taken in and is not settled yet."""
         entry = self._entries.get(command.natural_key)

@@ -64,7 +64,7 @@ class DispatchMetrics:
         self.paused = Gauge(
             "psastream_target_paused",
             "1 while a target takes no command at all, until it answers one well: credentials,"
-            " quota, asked to wait, or down.",
+            " quota, asked to wait, down, or until a person: its ledger was lost.",
             ("target",),
             registry=registry,
         )

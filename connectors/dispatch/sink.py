@@ -42,7 +42,8 @@ class Sink(Protocol):
     async def look(self, command: Command, known_id: str | None) -> Applied | None:
         """Return what `execute` would have, if the target already holds the content.
 
-        Where it holds another one, return None, or what is left to tidy up, which `differs`.
+        Where it holds the record with another one, or one that is to be deleted, what is returned
+        `differs`. None where it holds none, or the command changes one that another kind makes.
         Has no effect on the target. Raises TransientError, AuthenticationError.
         """
         ...

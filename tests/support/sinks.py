@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from connectors.dispatch.commands import Command, Outcome, Status
+from connectors.dispatch.commands import Command, Outcome, Payload, Status
 from connectors.dispatch.exceptions import exception_id, warning_id
 from connectors.dispatch.journal import DeadLetter, Journal
 from connectors.dispatch.main import run_dispatcher
@@ -124,6 +124,7 @@ class MemoryJournal:
         self.outcomes: list[tuple[str, Outcome]] = []
         self.open: dict[str, Refusal] = {}
         self.letters: list[DeadLetter] = []
+        self.holds: list[Payload] = []
         self.failure: Exception | None = None
 
     async def intend(self, command: Command, attempt: int) -> None:
@@ -147,6 +148,9 @@ class MemoryJournal:
 
     async def resolve(self, leftover: Refusal) -> None:
         self.open.pop(leftover.exception_id)
+
+    async def tell_hold(self, record: Payload) -> None:
+        self.holds.append(record)
 
     async def bury(self, letter: DeadLetter) -> None:
         self.letters.append(letter)
@@ -190,6 +194,9 @@ class MarkedJournal:
 
     async def resolve(self, leftover: Refusal) -> None:
         await self._journal.resolve(leftover)
+
+    async def tell_hold(self, record: Payload) -> None:
+        await self._journal.tell_hold(record)
 
     async def bury(self, letter: DeadLetter) -> None:
         await self._journal.bury(letter)

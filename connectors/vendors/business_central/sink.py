@@ -198,7 +198,7 @@ class BusinessCentralSink:
             found = await self._find(write)
             if write.content is None:
                 if found:
-                    return None
+                    return Applied(found[0].id, differs=True)
                 continue
             if not found:
                 return None
@@ -208,9 +208,9 @@ class BusinessCentralSink:
         if not ids:
             return Applied(is_gone=True) if command.kind in _DELETES else None
         warning = _warning(ids[0], doubles)
-        if differs:
-            return Applied(ids[0], warning, differs=True) if warning else None
-        return Applied(ids[0], warning)
+        if differs and command.kind == UpdateProjectBudget.kind:
+            return None  # of a project that is there anyhow
+        return Applied(ids[0], warning, differs=differs)
 
     async def _writes(self, command: Command, *, is_look: bool = False) -> list[_Write]:
         """What the command wants, a record each.

@@ -128,9 +128,7 @@ class FloatSink:
         if found is None:
             return None
         applied = _applied(found.project_id, listed)
-        if holds(found.row, body):
-            return applied
-        return replace(applied, differs=True) if applied.warning else None
+        return replace(applied, differs=not holds(found.row, body))
 
     async def _change(self, project_id: int, body: Payload) -> None:
         answer = await self._client.request(

@@ -145,14 +145,17 @@ class NetSuiteSink:
         write = await self._resolved(self._write(command))
         answer = await self._client.request("GET", write.path, absent_ok=True, retry=False)
         if write.body is None:
-            return Applied(is_gone=True) if answer.status == NOT_FOUND else None
+            return Applied(is_gone=answer.status == NOT_FOUND, differs=answer.status != NOT_FOUND)
         if answer.status == NOT_FOUND:
             return None
         record = read_answer(_Record, answer.body, system=SYSTEM, is_read=True)
         held = dict(answer.body)
         if isinstance(write.body.get("hours"), str):
             held["hours"] = as_clock(held.get("hours"))
-        return Applied(str(record.id)) if holds(held, write.body) else None
+        if holds(held, write.body):
+            return Applied(str(record.id))
+        # A change is ordered of a record that is there anyhow.
+        return Applied(str(record.id), differs=True) if write.method == "PUT" else None
 
     async def _resolved(self, write: _Write) -> _Write:
         """Return the write with the account's reference in place of an ISO code.

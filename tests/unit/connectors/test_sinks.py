@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.dispatch.commands import Command
+from connectors.dispatch.sink import Applied
 from connectors.toolkit.config import load_config
 from connectors.toolkit.faults import ErrorPolicy, Meaning, Reason, VendorRejectedError
 from connectors.toolkit.http import Response
@@ -255,7 +256,8 @@ async def test_netsuite_look_finds_equal_content_only(
 
     found = await sink.look(order("upsert_time_bill", **TIME_BILL))
 
-    assert (found is not None) is is_found
+    assert (found is not None) is (status == 200)
+    assert (found is not None and not found.differs) is is_found
     assert client.requests == [("GET", TIME_BILL_PATH, None)]
 
 
@@ -266,7 +268,9 @@ async def test_netsuite_look_finds_equal_content_only(
 async def test_netsuite_look_at_a_deletion(status: int, body: Any, is_done: bool) -> None:
     sink, _ = netsuite(answer(status, body))
 
-    assert (await sink.look(order("delete_time_bill", time_bill_id="tb-1")) is not None) is is_done
+    found = await sink.look(order("delete_time_bill", time_bill_id="tb-1"))
+
+    assert found == Applied(is_gone=is_done, differs=not is_done)
 
 
 @pytest.mark.asyncio
@@ -485,12 +489,9 @@ async def test_a1_two_float_projects_are_two_though_one_was_edited(count: int) -
 
     found = await sink.look(order("upsert_project", **PLAN))
 
-    if count == 1:
-        assert found is None
-    else:
-        assert found is not None
-        assert found.differs
-        assert found.warning is not None
+    assert found is not None
+    assert found.differs
+    assert (found.warning is not None) is (count == 2)
 
 
 @pytest.mark.asyncio
