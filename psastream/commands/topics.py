@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,6 +47,36 @@ def topics_apply() -> None:
             settings.kafka, topics, replication_factor=settings.replication_factor
         )
         say(f"{len(created)} topics created, {len(topics) - len(created)} were there")
+
+
+@app.command("save")
+def topics_save(
+    folder: Annotated[Path, typer.Argument(help="folder to make, for one copy")],
+) -> None:
+    """Write what no source can tell again to files: commands' ledger, exceptions, dead letters."""
+    from psastream.topic_files import save_topics
+
+    with errors_as_exit_codes():
+        for name, count in save_topics(settings_from_environment(), folder).items():
+            say(f"{name}: {count:,} records")
+
+
+@app.command("load")
+def topics_load(
+    folder: Annotated[Path, typer.Argument(help="folder that `topics save` has made")],
+) -> None:
+    """Publish what `topics save` wrote, to topics that are empty; commands wait for a person then.
+
+    After `topics apply` and `schemas register`, before any process starts.
+    """
+    from psastream.topic_files import load_topics
+
+    with errors_as_exit_codes():
+        loaded = load_topics(settings_from_environment(), folder)
+        for name, count in loaded.records.items():
+            say(f"{name}: {count:,} records")
+        for identity in loaded.holds:
+            say(f"no command is sent until: psastream exceptions release {identity}")
 
 
 @app.command("read")

@@ -79,4 +79,5 @@ def test_a_shell_completes_commands_and_options(
     )
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.stdout)
     offered = set(re.findall(r"^([a-z-]+)(?=\s|$)", shown, re.MULTILINE))
-    assert offered - {"psastream", "ready"} == {"list", "apply", "read", "--from", "--follow"}
+    commands = {"list", "apply", "read", "save", "load"}
+    assert offered - {"psastream", "ready"} == {*commands, "--from", "--follow"}
