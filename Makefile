@@ -121,6 +121,10 @@ crash: $(READY) ## Kill the parts, cut their lines, feed bad input: the books mu
 	@$(if $(SEEDS),PSASTREAM_TEST_SEEDS=$(SEEDS)) $(BIN)/python -m pytest -m crash \
 		$(if $(SEEDS),tests/integration/test_engine_chaos.py) $(ARGS)
 
+.PHONY: rehearse
+rehearse: $(READY) ## Lose volumes, read model and brokers of a firm at work, and bring them back
+	@$(PYTEST) tests/recovery $(ARGS)
+
 seeds: $(READY) ## Run the demo for ten different seeds (SEEDS="1 2 3")
 	@for seed in $(or $(SEEDS),1 2 3 4 5 6 7 8 9 10); do \
 		echo "seed $$seed"; $(BIN)/psastream demo --seed $$seed $(ARGS) || exit 1; done

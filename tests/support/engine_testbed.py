@@ -36,11 +36,14 @@ Place = tuple[str, int]
 class EngineTestbed:
     """Creates topics on entry of a test; everything is named after a fresh app id."""
 
-    def __init__(self, bootstrap_servers: str, directory: Path, partitions: int = 2) -> None:
+    def __init__(
+        self, bootstrap_servers: str, directory: Path, partitions: int = 2, copies: int = 1
+    ) -> None:
         self.bootstrap_servers = bootstrap_servers
         self.app_id = f"engine-{uuid.uuid4().hex[:8]}"
         self.directory = directory
         self.partitions = partitions
+        self.copies = copies
         self.topics = Topics.of(self.app_id)
         self._admin = self._new_admin()
         self._reader: Consumer | None = None
@@ -57,7 +60,12 @@ class EngineTestbed:
         wanted = names or (topics.rows, topics.adjustments, topics.totals, topics.state)
         compact = {"cleanup.policy": "compact"}
         self.create(
-            NewTopic(name, self.partitions, 1, config=compact if name == topics.state else {})
+            NewTopic(
+                name,
+                self.partitions,
+                self.copies,
+                config=compact if name == topics.state else {},
+            )
             for name in wanted
         )
 

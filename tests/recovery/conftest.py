@@ -1,0 +1,27 @@
+"""A firm for all rehearsals, and what was rehearsed in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.recovery.firm import Firm, firm_at_work
+
+
+@pytest.fixture(scope="session")
+def firm() -> Iterator[Firm]:
+    """A firm whose story has been told; what is lost of it comes back."""
+    with firm_at_work() as firm:
+        yield firm
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was lost and came back, as the tests are called."""
+    passed = [
+        report.nodeid.rpartition("::test_")[2].replace("_", " ")
+        for report in terminalreporter.stats.get("passed", ())
+        if "tests/recovery/" in report.nodeid
+    ]
+    if passed:
+        terminalreporter.write_line(f"rehearsed: {'; '.join(passed)}")
