@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo wheel picture picture-superset test test-parts test-systems test-engine test-story test-unit test-connectors \
-	test-property conformance docs site prove-bi prove-alerts alerts verify-access verify-traces verify-deploy verify-cluster verify-image outside properties mutants crash seeds fuzz check format \
+	test-property conformance docs site prove-bi prove-alerts alerts verify-access verify-traces verify-deploy verify-cluster verify-image verify-upgrade outside properties mutants crash seeds fuzz check format \
 	bench bench-pipeline bench-latency bench-latency-database bench-idle bench-sizes bench-read-model profile clean
 
 help: ## Show this list
@@ -103,6 +103,9 @@ verify-cluster: $(READY) ## Install, upgrade and roll back the chart on a real A
 
 verify-image: $(READY) ## Build the images step by step, look into them, run them read-only (needs root, buildah)
 	@$(PYTEST) --durations=5 tests/image $(ARGS)
+
+verify-upgrade: $(READY) ## From the previous release to this one, and scale, while people work
+	@$(PYTEST) --durations=5 tests/upgrade $(ARGS)
 
 prove-alerts: $(READY) ## Break a running demo: Prometheus and Alertmanager must tell, and tell the end
 	@$(PYTEST) tests/heard $(ARGS)

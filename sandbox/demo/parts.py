@@ -32,6 +32,7 @@ from sandbox.stack.supervisor import Stack
 from sandbox.vendors.client import VendorAdmin
 from sandbox.vendors.oauth import ENVIRONMENT_FILE
 from schemas.landscape import load_landscape
+from schemas.topics import Topic
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONNECTORS: Final = REPOSITORY / "connectors"
@@ -82,6 +83,18 @@ class Parts:
     """What another process needs in its environment to find everything, and to sign in."""
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What processes of the product find, and how each is started."""
+
+    parts: Parts
+    topics: Sequence[Topic]
+    commands: Mapping[str, Sequence[str]]
+    """Arguments of `psastream`, by process."""
+    environments: Mapping[str, Mapping[str, str]]
+    connector_files: Sequence[Path]
+
+
 async def start_parts(
     stack: Stack,
     options: DemoOptions,
@@ -93,22 +106,49 @@ async def start_parts(
 
     `of_processes` are variables that our processes have instead of the usual ones.
     """
+    layout = await lay_out(
+        stack, options, source_overrides, of_processes=of_processes, is_applied=True
+    )
+    for name, command in layout.commands.items():
+        await stack.start_process(
+            name,
+            [sys.executable, "-m", "psastream", *command],
+            env=layout.environments[name],
+            health=None,
+        )
+    return layout.parts
+
+
+async def lay_out(
+    stack: Stack,
+    options: DemoOptions,
+    source_overrides: Mapping[str, object] = SOURCE_OVERRIDES,
+    *,
+    of_processes: Mapping[str, str] = MappingProxyType({}),
+    is_applied: bool,
+) -> Layout:
+    """Start the vendors and make the tables of the database; start none of our processes.
+
+    `is_applied`: topics, contracts and the connector are made, too.
+    """
     addresses, ports = stack.addresses, PortBook(options.data_dir / "demo-ports.json")
     kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers, extra=QUIET_CLIENT)
     landscape = _write_landscape(options)
     topics = read_firm(Settings.from_env(ANY_ADDRESSES | landscape)).topics
     guard = stack.guard
-    maker = kafka_as(guard, DEPLOYER, addresses)
     vendors_url = f"http://{HOST}:{ports.port('vendors')}"
-    vendors_environment, *_ = await asyncio.gather(
+    vendors_environment, _ = await asyncio.gather(
         _start_vendors(stack, vendors_url, options),
-        asyncio.to_thread(create_topics, maker, topics, replication_factor=1),
-        asyncio.to_thread(Registry(addresses.registry_url).register_catalogue, topics),
+        _apply(stack, topics) if is_applied else asyncio.sleep(0),
     )
-    connector = None
-    for file in _files(options.landscape, "connector.json").values():
+    files = list(_files(options.landscape, "connector.json").values())
+    if files:
         await asyncio.to_thread(_create_psa_tables, addresses.postgres_dsn)
-        connector = await _register_connector(file, addresses.connect_url)
+    connector = None
+    for file in files:
+        connector = read_connector_file(file)
+        if is_applied:
+            await _register_connector(connector, addresses.connect_url)
     read_model = read_model_dsn(addresses.postgres_dsn) if addresses.postgres_dsn else ""
     configs = _write_configs(options.data_dir / "connectors", options.landscape, source_overrides)
     commands = _commands(configs, is_split=guard is not None)
@@ -121,18 +161,17 @@ async def start_parts(
         **variables_as(guard, OPERATOR, addresses),
         **landscape,
     }
-    for name, command in commands.items():
-        environment = {
+    environments = {
+        name: {
             **variables,
             **variables_as(guard, USERS.get(name, f"psastream-{name}"), addresses),
             **of_processes,
             "PSASTREAM_DATA_DIR": str(options.data_dir / name),
-            "PSASTREAM_METRICS_PORT": str(metrics[name]),
+            "PSASTREAM_METRICS_PORT": str(port),
         }
-        await stack.start_process(
-            name, [sys.executable, "-m", "psastream", *command], env=environment, health=None
-        )
-    return Parts(
+        for name, port in metrics.items()
+    }
+    parts = Parts(
         vendors_url=vendors_url,
         kafka=kafka,
         registry_url=addresses.registry_url,
@@ -142,6 +181,15 @@ async def start_parts(
         connector=connector,
         metrics_urls={name: f"http://{HOST}:{port}/metrics" for name, port in metrics.items()},
         variables=variables,
+    )
+    return Layout(parts, topics, commands, environments, files)
+
+
+async def _apply(stack: Stack, topics: Sequence[Topic]) -> None:
+    maker = kafka_as(stack.guard, DEPLOYER, stack.addresses)
+    await asyncio.gather(
+        asyncio.to_thread(create_topics, maker, topics, replication_factor=1),
+        asyncio.to_thread(Registry(stack.addresses.registry_url).register_catalogue, topics),
     )
 
 
@@ -208,14 +256,12 @@ def _create_psa_tables(postgres_dsn: str) -> None:
         connection.execute(PSA_SCHEMA.read_bytes())
 
 
-async def _register_connector(file: Path, connect_url: str) -> ConnectorFile:
-    connector = read_connector_file(file)
+async def _register_connector(connector: ConnectorFile, connect_url: str) -> None:
     client = ConnectClient(connect_url)
     try:
         await client.register(connector)
     finally:
         await client.close()
-    return connector
 
 
 def _write_landscape(options: DemoOptions) -> dict[str, str]:
