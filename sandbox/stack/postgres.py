@@ -23,6 +23,10 @@ DATABASE = "inhouse_psa"
 READ_MODEL = "read_model"
 POSTGRES_VERSION = 18
 
+# An abandoned replication slot must not fill the disk of a laptop. Not an option of the command,
+# which ALTER SYSTEM could not change.
+CHANGEABLE = "max_slot_wal_keep_size = 2GB\n"
+
 _log = structlog.get_logger()
 
 
@@ -51,6 +55,8 @@ async def prepare_postgres(directory: Path) -> None:
     command = [str(_binaries() / "initdb"), "--pgdata", str(unfinished), "--username", SUPERUSER]
     command += ["--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync"]
     await run_to_end("initdb", command, run_as=user)
+    with (unfinished / "postgresql.conf").open("a") as settings:
+        settings.write(CHANGEABLE)
     unfinished.rename(cluster)
 
 
@@ -61,8 +67,6 @@ def postgres_spec(directory: Path, port: int) -> ProcessSpec:
         "unix_socket_directories": "",
         # Survives a killed process; only the loss of the machine could tear a sandbox's data.
         "fsync": "off",
-        # An abandoned replication slot must not fill the disk of a laptop.
-        "max_slot_wal_keep_size": "1GB",
     }
     command = [str(_binaries() / "postgres"), "-D", str(directory / "data")]
     command += ["-h", HOST, "-p", str(port)]

@@ -65,6 +65,8 @@ class FloatSettings(SiteSettings):
     writes_per_minute: int = Field(default=100, ge=0)
     writes_per_second: int = Field(default=4, ge=0)
     sends_retry_after: bool = False
+    hidden_collections: tuple[str, ...] = ()
+    """Collections whose rows the token's user has no right to see: lists are empty, no error."""
 
 
 class FloatError(Exception):
@@ -152,6 +154,8 @@ class FloatApi:
     async def _list(self, request: Request) -> Response:
         collection: str = request.path_params["collection"]
         rows = self._books.rows()[collection]
+        if collection in self._site.settings.hidden_collections:
+            rows = []
         since = request.query_params.get("modified_since")
         if since is not None and RECORD_TYPES[collection].is_stamped:
             day = _day(since)

@@ -131,6 +131,15 @@ def test_the_read_limit_is_a_429_and_spares_writes(http: TestClient) -> None:
     assert http.post(PROJECTS, json={"name": "p"}).status_code == 201
 
 
+def test_rows_that_the_user_may_not_see_are_missing_without_an_error(http: TestClient) -> None:
+    add(http, "roles", name="Partner")
+    http.patch("/admin/float/settings", json={"hidden_collections": ["roles"]})
+    hidden = http.get("/float/v3/roles")
+    assert (hidden.json(), hidden.headers["x-pagination-total-count"]) == ([], "0")
+    http.patch("/admin/float/settings", json={"hidden_collections": []})
+    assert [row["name"] for row in http.get("/float/v3/roles").json()] == ["Partner"]
+
+
 def test_a_window_forgets_what_is_older_than_it() -> None:
     now_s = [0.0]
     window = RateWindow(10, lambda: now_s[0])
