@@ -20,6 +20,7 @@ from runtime.tracing import Tracing, start_tracing, stop_tracing
 from schemas.errors import ConfigError, PsaStreamError, RegistryUnavailableError
 from streams.agents.own_measures import GROUP as MEASURES
 from streams.engine import EngineSettings, GroupSpec, create_app
+from streams.engine.errors import StateGapError
 from streams.engine.tracing import ChunkTracing
 from streams.groups import make_groups
 from streams.instruments import PrometheusInstruments
@@ -29,6 +30,9 @@ APP_ID: Final = "psastream"
 SOURCE_PREFIX: Final = "src."
 MEASURES_APP_ID: Final = "psastream-measures"
 """A consumer group reads a topic once, and measures of the firm's own read what tables read."""
+LAST_SCRAPE_S: Final = 40.0
+"""How long a worker that needs a person waits to have been asked why: longer than a scrape takes to
+come."""
 APP_IDS: Final = (APP_ID, MEASURES_APP_ID)
 
 
@@ -74,7 +78,7 @@ def run_worker(settings: Settings, app_id: str = APP_ID) -> int:
     tracing = chunk_tracing(start_tracing(settings, "worker", os.environ), app_id, Serde(registry))
     app = create_app(engine_settings(settings, app_id), groups, instruments, tracing=tracing)
     worker = Worker(app, instruments)
-    serve_process(
+    scrapes = serve_process(
         settings,
         checks={"livez": worker.health.is_live, "readyz": worker.health.is_ready},
         reasons=worker.reasons,
@@ -82,7 +86,10 @@ def run_worker(settings: Settings, app_id: str = APP_ID) -> int:
     if app_id == APP_ID and settings.metrics_port:
         watch_letters(settings, registry)
     try:
-        return worker.run()
+        code = worker.run()
+        if isinstance(worker.failure, StateGapError) and settings.metrics_port:
+            scrapes.wait_for_next(LAST_SCRAPE_S)  # its metric has an alert, and ends with it
+        return code
     finally:
         stop_tracing()
 

@@ -22,6 +22,33 @@ Check = Callable[[], bool]
 Reasons = Callable[[], Sequence[str]]
 
 
+class Scrapes:
+    """Tells when Prometheus has taken what a process serves."""
+
+    def __init__(self) -> None:
+        self._has_sent = threading.Event()
+
+    def sent(self) -> None:
+        """Note that a page of metrics was sent."""
+        self._has_sent.set()
+
+    def wait_for_next(self, timeout_s: float) -> bool:
+        """Block until a page has been sent from now on; False where none was in time."""
+        self._has_sent.clear()
+        return self._has_sent.wait(timeout_s)
+
+
+class _Page(list[bytes]):
+    """A page of metrics; the server closes it once it is sent."""
+
+    def __init__(self, content: Iterable[bytes], scrapes: Scrapes) -> None:
+        super().__init__(content)
+        self._scrapes = scrapes
+
+    def close(self) -> None:
+        self._scrapes.sent()
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
@@ -33,11 +60,13 @@ class _QuietHandler(WSGIRequestHandler):
 
 def serve_process(
     settings: Settings, *, checks: Mapping[str, Check], reasons: Reasons = tuple
-) -> None:
+) -> Scrapes:
     """As `serve_metrics`, where the settings say, with what every process tells of itself."""
     if settings.metrics_port:
         watch_certificates(settings)
-    serve_metrics(settings.metrics_port, host=settings.metrics_host, checks=checks, reasons=reasons)
+    return serve_metrics(
+        settings.metrics_port, host=settings.metrics_host, checks=checks, reasons=reasons
+    )
 
 
 def serve_metrics(
@@ -47,23 +76,23 @@ def serve_metrics(
     registry: CollectorRegistry = REGISTRY,
     checks: Mapping[str, Check] | None = None,
     reasons: Reasons = tuple,
-) -> None:
+) -> Scrapes:
     """Serve `/metrics`, and `/<name>` for each check: 200 while it holds, else 503.
 
     The body of a 503 is what `reasons` says, a line each. Any other path is 404: a probe of a path
     that nobody answers must fail. Runs on daemon threads until the process ends; port 0 serves
     nothing. Raises ConfigError where the port is taken.
     """
+    scrapes = Scrapes()
     if not port:
-        return
+        return scrapes
     metrics = make_wsgi_app(registry)
     named = {f"/{name}": check for name, check in (checks or {}).items()}
 
     def answer(environment: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environment.get("PATH_INFO", "")
         if path == "/metrics":
-            page: Iterable[bytes] = metrics(environment, start)
-            return page
+            return _Page(metrics(environment, start), scrapes)
         check = named.get(path)
         if check is None:
             status = HTTPStatus.NOT_FOUND
@@ -81,3 +110,4 @@ def serve_metrics(
             hint="choose another PSASTREAM_METRICS_PORT or PSASTREAM_METRICS_HOST; 0 serves none",
         ) from error
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return scrapes

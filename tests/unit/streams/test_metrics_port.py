@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -30,6 +31,19 @@ def test_metrics_and_checks_answer() -> None:
     healthy[0] = False
     failing = httpx2.get(f"{url}/readyz")
     assert (failing.status_code, failing.text) == (503, "a is away\né\n")
+
+
+def test_a_process_knows_that_its_metrics_were_taken() -> None:
+    port = free_port()
+    scrapes = serve_metrics(port, registry=CollectorRegistry())
+    url = f"http://127.0.0.1:{port}"
+    httpx2.get(f"{url}/livez")
+    assert not scrapes.wait_for_next(0.01)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(scrapes.wait_for_next, 30)
+        while not waiting.done():
+            httpx2.get(f"{url}/metrics")
+        assert waiting.result()
 
 
 @pytest.mark.fault("D13", place="runtime/prometheus.py")
