@@ -32,7 +32,7 @@ from runtime.registry import Registry
 from runtime.serde import Serde
 from sandbox.books.audit import audit
 from sandbox.books.reading import Library
-from sandbox.demo.options import DemoOptions
+from sandbox.demo.options import DemoOptions, StoryLandscape
 from sandbox.demo.parts import Parts, start_parts
 from sandbox.stack.settings import StackSettings, cache_dir_from
 from sandbox.stack.supervisor import Stack
@@ -53,7 +53,9 @@ HEAL_INTERVAL_S: Final = 2.0
 HEAL_RESTARTS: Final = 20
 OURS: Final = ("worker", "poller", "dispatcher")
 LOG_CHARACTERS: Final = 5_000
-IMPATIENCE: Final = {"request.timeout.ms": 3_000, "retry.max.ms": 3_000}
+LANDSCAPE: Final = StoryLandscape()
+IMPATIENCE: Final[Mapping[str, object]] = {"request.timeout.ms": 3_000, "retry.max.ms": 3_000}
+"""Let sources give up on an answer, and try again after a failure, within seconds."""
 
 
 @dataclass
@@ -67,6 +69,8 @@ class RunningSystem:
     parts: Parts
     world: World
     restarted: list[str] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+    """Parts that are down on purpose: where they end, they are not started again."""
 
     def __post_init__(self) -> None:
         self.serde = Serde(Registry(self.parts.registry_url))
@@ -178,59 +182,73 @@ class RunningSystem:
 def running_system(
     *,
     entries: int,
+    landscape: StoryLandscape = LANDSCAPE,
+    heals: bool = True,
     of_broker: Mapping[str, str] = MappingProxyType({}),
+    of_sources: Mapping[str, object] = MappingProxyType({}),
     of_processes: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[RunningSystem]:
     """Start everything; `entries` is how many time entries the story's volume act books.
 
-    `of_broker` are further properties of Kafka, `of_processes` variables of our processes.
+    `heals`: whether failed tasks of the connector are started again. `of_broker` are further
+    properties of Kafka, `of_sources` keys of polled sources, `of_processes` variables of ours.
     """
     with stack_directory() as directory:
-        options = DemoOptions(data_dir=directory, cache_dir=cache_dir_from(os.environ))
+        options = DemoOptions(
+            data_dir=directory, cache_dir=cache_dir_from(os.environ), landscape=landscape
+        )
         settings = StackSettings(
             data_dir=directory, cache_dir=options.cache_dir, kafka_properties=of_broker
         )
         with running_stack(settings) as stack:
             parts = stack.run(lambda it: start_parts(it, options, of_processes=of_processes))
-            _make_impatient(directory / "connectors")
+            _change_sources(directory / "connectors", {**IMPATIENCE, **of_sources})
             stack.restart("poller")
-            with VendorAdmin(parts.vendors_url) as admin, _orchestrated(stack, parts) as restarted:
+            with (
+                VendorAdmin(parts.vendors_url) as admin,
+                _orchestrated(stack, parts if heals else None) as (restarted, held),
+            ):
                 cast = Cast()
                 world = World(
                     admin=admin,
                     crm=CRMS[options.landscape.crm](admin),
                     psa=Inhouse(parts.postgres_dsn, cast.next_id),
                     erps={erp: ERPS[erp](admin) for erp in options.landscape.erps},
-                    library=Library(parts.kafka, parts.registry_url, admin, parts.postgres_dsn),
+                    library=Library(
+                        parts.kafka,
+                        parts.registry_url,
+                        admin,
+                        parts.postgres_dsn,
+                        erps=landscape.erps,
+                    ),
                     random=Random(options.seed),
                     rate=options.rate,
                     entries=entries,
                     cast=cast,
                 )
                 try:
-                    yield RunningSystem(stack, parts, world, restarted)
+                    yield RunningSystem(stack, parts, world, restarted, held)
                 finally:
                     for name in OURS:  # shown where a test fails
                         sys.stderr.write(f"-- {name}\n{stack.log(name)[-LOG_CHARACTERS:]}\n")
 
 
-def _make_impatient(configs: Path) -> None:
-    """Let sources give up on an answer, and try again after a failure, within seconds."""
+def _change_sources(configs: Path, keys: Mapping[str, object]) -> None:
+    """Write keys into the files of polled sources, before the poller is started again."""
     for path in configs.glob("*-source.json"):
         document = json.loads(path.read_text())
-        path.write_text(json.dumps({**document, **IMPATIENCE}))
+        path.write_text(json.dumps({**document, **keys}))
 
 
 @contextmanager
-def _orchestrated(stack: RunningStack, parts: Parts) -> Iterator[list[str]]:
-    """Restart parts that end by themselves, and connector tasks that fail."""
+def _orchestrated(stack: RunningStack, parts: Parts | None) -> Iterator[tuple[list[str], set[str]]]:
+    """Restart parts that end by themselves, and tasks of the connector of `parts` that fail."""
     restarted: list[str] = []
+    held: set[str] = set()
 
     async def begin(parent: Stack) -> list[asyncio.Task[None]]:
-        return [
-            asyncio.create_task(_revive(parent, restarted)),
-            asyncio.create_task(_heal(parts)),
-        ]
+        healing = [asyncio.create_task(_heal(parts))] if parts is not None else []
+        return [asyncio.create_task(_revive(parent, restarted, held)), *healing]
 
     async def end(_: Stack) -> None:
         for task in tasks:
@@ -242,17 +260,18 @@ def _orchestrated(stack: RunningStack, parts: Parts) -> Iterator[list[str]]:
 
     tasks = stack.run(begin)
     try:
-        yield restarted
+        yield restarted, held
     finally:
         stack.run(end)
 
 
-async def _revive(stack: Stack, restarted: list[str]) -> None:
+async def _revive(stack: Stack, restarted: list[str], held: set[str]) -> None:
     while True:
         gone = await stack.next_exit()
-        restarted.append(gone.name)
         await asyncio.sleep(RESTART_PAUSE_S)
-        await stack.restart(gone.name)
+        if gone.name not in held:
+            restarted.append(gone.name)
+            await stack.restart(gone.name)
 
 
 async def _heal(parts: Parts) -> None:

@@ -1,0 +1,76 @@
+"""Faults of what tables are told, and of the read model that is told by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import psycopg
+
+from runtime.kafka import read_topic
+from tests.support.eventually import eventually
+from tests.support.heard import DEADLINE_S, Watched, fault
+
+BILLING: Final = "psa.status.billing"
+
+
+@fault(
+    "PsastreamTableExceptions",
+    done="two people of the resource tool have one e-mail address",
+    mended="one of them gets another",
+    labels={"system": "float", "code": "person.shared_address"},
+    needs=["worker", "poller", "vendors", "registry"],
+)
+def an_address_is_shared(it: Watched) -> Iterator[None]:
+    admin = it.system.admin
+    person = {"email": "office@psastream.example", "start_date": "2026-09-01"}
+    _, second = admin.create_many(
+        "float", "people", [person | {"name": name} for name in ("Olga Oster", "Piet Post")]
+    )
+    yield
+    admin.update("float", "people", second["people_id"], {"email": "piet@psastream.example"})
+
+
+@fault(
+    "PsastreamReadModelBehind",
+    done="an administrator closes the read model's database and ends its connections",
+    mended="it is opened again",
+    breaks=["readmodel"],
+)
+def its_database_is_closed(it: Watched) -> Iterator[None]:
+    name = it.system.parts.read_model_url.rpartition("/")[2]
+    with psycopg.connect(it.system.parts.postgres_dsn, autocommit=True) as database:
+        database.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+        yield
+        database.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+@fault(
+    "PsastreamConservationBroken",
+    done="a script writes a billing state with an hour more than was worked",
+    mended="the state is written as it was",
+    labels={"between": "margin_billing"},
+    breaks=["billing"],
+    needs=["readmodel", "worker", "connect", "registry"],
+)
+def an_hour_is_made_up(it: Watched) -> Iterator[None]:
+    project = it.system.world.cast.projects[1]  # in which nobody else books anything
+    it.system.insert_entry(project_id=project.id, currency=project.currency)
+
+    def told() -> list[tuple[int, bytes, bytes]]:
+        return [
+            (message.partition(), message.key(), message.value())
+            for message in read_topic(it.system.parts.kafka, BILLING)
+            if message.value() is not None
+            and str(it.system.serde.read(message.value())["project_ref"]).endswith(f":{project.id}")
+        ]
+
+    partition, key, value = eventually(told, deadline_s=DEADLINE_S)[-1]
+    row = it.system.serde.read(value)
+    more = it.system.serde.value(BILLING, {**row, "seconds": row["seconds"] + 3_600})
+    it.system.produce(BILLING, partition, key, more)
+    yield
+    it.system.produce(BILLING, partition, key, value)
