@@ -337,7 +337,7 @@ def publish(settings: Settings, topic: str, key_field: str, records: Iterable[Ro
     if producer.flush(FLUSH_S) or kept:
         why = f": {kept[0].str()}" if kept else ""
         detail = f"the broker did not acknowledge what is for {topic}{why}"
-        told = refused(detail, kept[0], settings.kafka.client()) if kept else None
+        told = refused(detail, kept[0]) if kept else None
         raise told or BrokerUnavailableError(
             detail, hint="check the broker; give the same command again"
         )

@@ -14,10 +14,10 @@ from runtime.kafka import (
     METADATA_TIMEOUT_S,
     KafkaSettings,
     make_producer,
+    no_answer,
     require_broker,
 )
 from runtime.secrets import mask
-from schemas.errors import BrokerUnavailableError
 
 PROBE_ID: Final = "psastream-check"
 """Transactional id of a producer that begins nothing."""
@@ -54,7 +54,7 @@ def broker_traits(settings: KafkaSettings) -> BrokerTraits:
     try:
         nodes = admin.list_topics(timeout=METADATA_TIMEOUT_S).brokers
     except KafkaException as error:
-        raise _unavailable(settings, error) from error
+        raise no_answer(settings, error) from error
     resource = ConfigResource(ResourceType.BROKER, str(min(nodes)))
     return BrokerTraits(
         len(nodes), _configs(admin, [resource]).get(resource.name, {}), _no_transaction(settings)
@@ -67,7 +67,7 @@ def present_topics(settings: KafkaSettings, names: Collection[str]) -> dict[str,
     try:
         found = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
     except KafkaException as error:
-        raise _unavailable(settings, error) from error
+        raise no_answer(settings, error) from error
     there = [name for name in names if name in found]
     told = _configs(admin, [ConfigResource(ResourceType.TOPIC, name) for name in there])
     return {
@@ -104,10 +104,3 @@ def _no_transaction(settings: KafkaSettings) -> str:
     except KafkaException as error:
         return mask(str(error.args[0].str()))
     return ""
-
-
-def _unavailable(settings: KafkaSettings, error: KafkaException) -> BrokerUnavailableError:
-    return BrokerUnavailableError(
-        mask(f"the broker does not answer: {settings.bootstrap_servers}: {error}"),
-        hint="check that Kafka runs and that PSASTREAM_BOOTSTRAP_SERVERS names it",
-    )

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import BaseModel, ConfigDict, Field
 from stamina import retry_context
 
-from runtime.rights import is_refused, refused, require_shown
+from runtime.rights import is_refused, refused, require_shown, signs_in
 from runtime.secrets import mask
 from runtime.sign_ins import KAFKA, sign_in_failed
 from runtime.tls import SecretFile, TlsFiles, explain, probe
@@ -88,7 +88,9 @@ class KafkaSettings(BaseModel):
 
     def client(self) -> dict[str, str | int | bool]:
         """Return the librdkafka configuration common to all clients, with the secrets of now."""
-        return {"bootstrap.servers": self.bootstrap_servers, **QUIET, **self.options()}
+        options = self.options()
+        signs_in(options)
+        return {"bootstrap.servers": self.bootstrap_servers, **QUIET, **options}
 
     def options(self) -> dict[str, str]:
         """Return the keys for TLS, SASL and whatever else is set, with the secrets of now."""
@@ -248,7 +250,7 @@ def create_topics(
     try:
         present = admin.list_topics(timeout=METADATA_TIMEOUT_S).topics
     except KafkaException as error:
-        raise _no_answer(settings, error) from error
+        raise no_answer(settings, error) from error
     counts = {name: len(found.partitions) for name, found in present.items()}
     if wrong := wrong_partitions(wanted.values(), counts):
         raise ConfigError(
@@ -268,7 +270,7 @@ def create_topics(
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 detail = f"a topic could not be created: {name}: {error}"
-                told = refused(detail, error, settings.client())
+                told = refused(detail, error)
                 raise told or BrokerUnavailableError(detail) from error
         else:
             created.append(name)
@@ -319,7 +321,7 @@ def absent_topics(settings: KafkaSettings, names: Iterable[str]) -> list[str]:
     try:
         present = AdminClient(settings.client()).list_topics(timeout=METADATA_TIMEOUT_S).topics
     except KafkaException as error:
-        raise _no_answer(settings, error) from error
+        raise no_answer(settings, error) from error
     absent = [name for name in names if name not in present]
     require_shown(settings.client(), absent)
     return absent
@@ -408,8 +410,8 @@ def _unreadable(topics: Iterable[str], error: KafkaException) -> BrokerUnavailab
     return refused(detail, error) or BrokerUnavailableError(detail, hint="check the broker")
 
 
-def _no_answer(settings: KafkaSettings, error: KafkaException) -> BrokerUnavailableError:
-    return BrokerUnavailableError(
+def no_answer(settings: KafkaSettings, error: KafkaException) -> BrokerUnavailableError:
+    return refused(mask(f"the broker refuses: {error}"), error) or BrokerUnavailableError(
         mask(f"the broker does not answer: {settings.bootstrap_servers}: {error}"),
         hint="check that Kafka runs and that PSASTREAM_BOOTSTRAP_SERVERS names it",
     )

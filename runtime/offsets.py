@@ -26,8 +26,9 @@ from runtime.kafka import (
     READ_GROUP,
     KafkaSettings,
     make_consumer,
+    no_answer,
 )
-from runtime.secrets import mask
+from runtime.rights import require_shown
 from schemas.errors import BrokerUnavailableError
 
 Place = tuple[str, int]
@@ -40,13 +41,16 @@ UNREAD_S: Final = 3.0
 def present_places(settings: KafkaSettings, topics: Iterable[str]) -> dict[str, list[Place]]:
     """Return the partitions of those topics that there are, by topic.
 
-    Raises BrokerUnavailableError.
+    Raises BrokerUnavailableError, AccessRefusedError where the broker does not show one to this
+    user.
     """
+    asked = list(topics)
     with _asking(settings):
         found = AdminClient(settings.client()).list_topics(timeout=METADATA_TIMEOUT_S).topics
+    require_shown(settings.client(), [topic for topic in asked if topic not in found])
     return {
         topic: [(topic, number) for number in sorted(found[topic].partitions)]
-        for topic in topics
+        for topic in asked
         if topic in found
     }
 
@@ -63,6 +67,9 @@ def committed_offsets(
     try:
         with _asking(settings):
             found = consumer.committed(asked, timeout=METADATA_TIMEOUT_S) if asked else []
+    except BrokerUnavailableError:
+        group_members(settings, group_id)  # says so where the right is missing: the client waits
+        raise
     finally:
         consumer.close()
     return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
@@ -171,7 +178,4 @@ def _asking(settings: KafkaSettings) -> Iterator[None]:
     try:
         yield
     except (KafkaException, TimeoutError) as error:
-        raise BrokerUnavailableError(
-            mask(f"the broker does not answer: {settings.bootstrap_servers}: {error}"),
-            hint="check that Kafka runs and that PSASTREAM_BOOTSTRAP_SERVERS names it",
-        ) from error
+        raise no_answer(settings, error) from error

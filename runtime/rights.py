@@ -8,7 +8,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from schemas.errors import BrokerUnavailableError
+from schemas.errors import BrokerUnavailableError, ContextValue
 
 _WANTING: Final[Mapping[int | None, str]] = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "topics",
@@ -20,6 +20,8 @@ _ANSWER_S: Final = 15.0
 HINT: Final = (
     "give {user} its rights on {what}: psastream docs kafka-access has those of each process"
 )
+
+_user = "the user of this process"
 
 
 class AccessRefusedError(BrokerUnavailableError):
@@ -33,23 +35,27 @@ def is_refused(error: object) -> bool:
     return _code(error) in _WANTING
 
 
+def signs_in(options: Mapping[str, object]) -> None:
+    """Remember as whom clients of these librdkafka options come: a process is one user."""
+    global _user  # noqa: PLW0603 as all clients of a process sign in alike
+    _user = user_of(options)
+
+
 def refused(
-    detail: str, error: object, options: Mapping[str, object] | None = None
+    detail: str, error: object, context: Mapping[str, ContextValue] | None = None
 ) -> AccessRefusedError | None:
     """Return what to raise where a request was refused for want of a right, else None.
 
-    `options` of the client say which user it was.
+    `error` is one of librdkafka's, or the code of one of Kafka's.
     """
+    hint = hint_of(error)
+    return AccessRefusedError(detail, hint=hint, context=context) if hint else None
+
+
+def hint_of(error: object) -> str:
+    """Return what helps where a request was refused for want of a right; else nothing."""
     what = _WANTING.get(_code(error))
-    if what is None:
-        return None
-    return AccessRefusedError(detail, hint=HINT.format(user=user_of(options or {}), what=what))
-
-
-def hint_of(code: int | None) -> str:
-    """Return what helps against an error of this code of Kafka's; nothing where it is none."""
-    what = _WANTING.get(code)
-    return "" if what is None else HINT.format(user=user_of({}), what=what)
+    return "" if what is None else HINT.format(user=_user, what=what)
 
 
 def user_of(options: Mapping[str, object]) -> str:
@@ -95,4 +101,6 @@ def require_shown(options: Mapping[str, str | int | bool], names: Iterable[str])
 def _code(error: object) -> int | None:
     if isinstance(error, KafkaException):
         error = error.args[0] if error.args else None
-    return int(error.code()) if isinstance(error, KafkaError) else None
+    if isinstance(error, KafkaError):
+        return int(error.code())
+    return error if isinstance(error, int) else None

@@ -110,7 +110,7 @@ class KafkaLog:
             # Each attempt to open starts with a producer of its own.
             name = transactional_id(self._config.name)
             detail = f"no transactional producer {name}: {error}"
-            told = refused(detail, error, self._settings.client())
+            told = refused(detail, error)
             raise told or BrokerUnavailableError(detail) from error
         _log.debug("poll.source_log_fenced", connector=self._config.name)
         _await_stable(self._settings, TopicPartition(BOOKMARKS.name, 0))
@@ -369,7 +369,7 @@ def _end_offset(settings: KafkaSettings, partition: TopicPartition, isolation: s
         return int(consumer.get_watermark_offsets(partition, timeout=CALL_TIMEOUT_S)[1])
     except KafkaException as error:
         detail = f"{partition.topic} cannot be read: {error}"
-        told = refused(detail, error, settings.client())
+        told = refused(detail, error)
         raise told or BrokerUnavailableError(detail) from error
     finally:
         consumer.close()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from psastream.lines import cut, shown_age
+from psastream.lines import cut, shown_age, wrapped
 from psastream.status.model import (
     QUOTA_LOW,
     ConnectorState,
@@ -16,6 +16,7 @@ from psastream.status.model import (
     SourceState,
     Status,
     TargetState,
+    Unknown,
 )
 from psastream.verdict import Verdict
 
@@ -39,14 +40,14 @@ def screen_of(status: Status, width: int = WIDTH) -> list[str]:
             "last numbers",
             ((it.verdict(), (it.topic, _ago(it.newest_at, at))) for it in status.numbers),
         ),
-        ("not known", ((it.verdict(), (it.part, _unknown(it.detail, it.remedy)))
-                       for it in status.unknown)),
-    )  # fmt: skip
+    )
     lines = [f"psastream, {at:%Y-%m-%d %H:%M:%S} UTC: {verdict_line(status)}"]
     for title, rows in sections:
         shown = list(_rows(rows))
         if shown:
             lines += ["", title, *shown]
+    if status.unknown:
+        lines += ["", "not known", *_unknown(status.unknown, width)]
     return [cut(line, width) for line in lines]
 
 
@@ -160,8 +161,13 @@ def _letter(state: LetterState, at: datetime) -> Sequence[str]:
     return f"{state.count:,}", state.topic, f"{state.error_code}, last {_ago(state.last_at, at)}"
 
 
-def _unknown(detail: str, remedy: str) -> str:
-    return f"{detail}; {remedy}" if remedy else detail
+def _unknown(parts: Sequence[Unknown], width: int) -> Iterator[str]:
+    """What to do about each stands on lines below it, where one is not enough."""
+    widest = max(len(it.part) for it in parts)
+    for it in parts:
+        head = f"  {it.verdict().value:<{_MARK}}{it.part:<{widest}}  "
+        said = f"{it.detail}; {it.remedy}" if it.remedy else it.detail
+        yield from wrapped(head, said, width)
 
 
 def _ago(instant: datetime | None, at: datetime) -> str:

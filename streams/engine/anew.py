@@ -18,6 +18,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from runtime.kafka import require_broker
+from runtime.rights import refused
 from schemas.errors import BrokerUnavailableError, ConfigError, FatalError
 from streams.engine.connection import librdkafka_options
 from streams.engine.contract import GroupSpec
@@ -139,11 +140,11 @@ def _refuse_members(admin: AdminClient, group_id: str, *, who: str, hint: str) -
     try:
         members = found[group_id].result(_TIMEOUT_S).members
     except TimeoutError as error:
-        raise _unavailable(error) from error
+        raise _unavailable(error, f"who is in the group {group_id} is not known") from error
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return
-        raise _unavailable(error) from error
+        raise _unavailable(error, f"who is in the group {group_id} is not known") from error
     if members:
         raise FatalError(f"{len(members)} {who} are in the group {group_id}", hint=hint)
 
@@ -169,8 +170,10 @@ def _go_back(
         raise _unavailable(KafkaException(failed[0]))
 
 
-def _unavailable(error: BaseException) -> BrokerUnavailableError:
-    return BrokerUnavailableError(
-        f"the positions of the group were not all set: {error!r}",
-        hint="check the brokers, then give the same command again",
+def _unavailable(
+    error: BaseException, said: str = "the positions of the group were not all set"
+) -> BrokerUnavailableError:
+    detail = f"{said}: {error!r}"
+    return refused(detail, error) or BrokerUnavailableError(
+        detail, hint="check the brokers, then give the same command again"
     )

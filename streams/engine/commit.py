@@ -22,7 +22,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from runtime.rights import hint_of
+from runtime.rights import hint_of, refused
 from schemas.errors import BrokerUnavailableError, RecordTooLargeError
 from streams.engine.batches import (
     EncodedBatch,
@@ -105,11 +105,12 @@ class TransactionalWriter:
             failed = self._transactional_id
             self._transactional_id = f"{self._name}-{uuid4().hex[:8]}"
             await self.close()
-            raise BrokerUnavailableError(
-                f"cannot start the transactional producer: {error!r}",
-                hint=_hint_of(error)
-                or "check the brokers, the leaders of the topics and the transaction state log",
-                context={"transactional_id": failed},
+            detail = f"cannot start the transactional producer: {error!r}"
+            context = {"transactional_id": failed}
+            raise refused(detail, code_of(error), context) or BrokerUnavailableError(
+                detail,
+                hint="check the brokers, the leaders of the topics and the transaction state log",
+                context=context,
             ) from error
 
     async def close(self) -> None:
@@ -198,7 +199,7 @@ class TransactionalWriter:
             ) from error
         except (KafkaError, IllegalOperation, TimeoutError) as error:
             raise CommitOutcomeUnknownError(
-                f"transaction failed: {error!r}", hint=_hint_of(error), context=context
+                f"transaction failed: {error!r}", hint=hint_of(code_of(error)), context=context
             ) from error
 
     async def _transaction(self, parts: Sequence[Part], member: Member) -> list[int]:
@@ -258,9 +259,9 @@ class TransactionalWriter:
         }
 
 
-def _hint_of(error: BaseException) -> str:
-    """What helps where the broker refused for want of a right; nothing else is known."""
-    return hint_of(getattr(error, "errno", None)) if isinstance(error, KafkaError) else ""
+def code_of(error: BaseException) -> int | None:
+    """Return the code of Kafka's of an error of aiokafka's; None of any other."""
+    return getattr(error, "errno", None) if isinstance(error, KafkaError) else None
 
 
 async def _close_client(producer: Any) -> None:

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaConnectionError
 from yarl import URL
 
 from runtime.kafka import QUIET
+from runtime.rights import signs_in
 from runtime.tls import RenewedContext, SecretFile, TlsFiles, client_context
 from schemas.errors import ConfigError
 from streams.engine.settings import EngineSettings
@@ -46,12 +47,14 @@ def losses_told() -> Iterator[None]:
 
 def librdkafka_options(settings: EngineSettings) -> dict[str, str | int | bool]:
     """Options of confluent-kafka's clients; they find a lost broker again quickly."""
+    options = settings.kafka_options_now()
+    signs_in(options)
     return {
         "bootstrap.servers": settings.bootstrap_servers,
         "reconnect.backoff.max.ms": 1000,
         "socket.connection.setup.timeout.ms": 5000,
         **QUIET,
-        **settings.kafka_options_now(),
+        **options,
     }
 
 

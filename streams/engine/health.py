@@ -11,8 +11,10 @@ from collections.abc import Callable
 import structlog
 from faust.types import TP
 
+from runtime.rights import refused
 from schemas.errors import BrokerUnavailableError, TransientError
 from streams.engine.app import EngineApp
+from streams.engine.commit import code_of
 from streams.engine.errors import SourceChangedError, StalledError, TopicMissingError
 from streams.engine.instruments import Instruments
 from streams.engine.processor import PartitionProcessor
@@ -95,9 +97,9 @@ class Health:
             self._stalled = "consumer"
             if isinstance(failure, BrokerUnavailableError):
                 raise failure
-            raise StalledError(
-                f"the consumer has ended by itself: {failure!r}",
-                hint="check the brokers and the rights of this process on group and topics",
+            detail = f"the consumer has ended by itself: {failure!r}"
+            raise refused(detail, code_of(failure)) or StalledError(
+                detail, hint="check the brokers"
             ) from failure
 
     async def watch_topics(self) -> None:

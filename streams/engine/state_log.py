@@ -19,6 +19,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from runtime.rights import refused
 from schemas.errors import BrokerUnavailableError, FatalError
 from streams.engine.connection import librdkafka_options
 from streams.engine.errors import StateGapError, TopicMissingError
@@ -266,7 +267,8 @@ class StateLog:
             return True
         if getattr(error, "retriable", lambda: False)() or code in _TRANSPORT_ERRORS:
             return False
-        raise FatalError(f"cannot read the state log: {error}", context={"topic": self.topic})
+        detail, context = f"cannot read the state log: {error}", {"topic": self.topic}
+        raise refused(detail, error, context) or FatalError(detail, context=context)
 
     def _too_slow(self, partition: int, records: int, bounds: LogBounds) -> FatalError:
         return FatalError(
@@ -278,9 +280,8 @@ class StateLog:
     def _unavailable(self, error: BaseException) -> BrokerUnavailableError:
         # A client that has lost its broker can take far longer to find it again than a new one.
         self._admin = AdminClient(librdkafka_options(self._settings))
-        return BrokerUnavailableError(
-            f"cannot describe the state log: {error!r}", context={"topic": self.topic}
-        )
+        detail, context = f"cannot describe the state log: {error!r}", {"topic": self.topic}
+        return refused(detail, error, context) or BrokerUnavailableError(detail, context=context)
 
 
 def _is_missing(error: BaseException) -> bool:

@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from confluent_kafka.admin import AclBindingFilter, AdminClient
+
+from psastream.access.rights import Rule
 from sandbox.books.audit import Audit
 from sandbox.demo.guarding import variables_as
-from sandbox.demo.options import DemoOptions
+from sandbox.demo.options import DemoOptions, StoryLandscape
 from sandbox.demo.parts import Parts, guard_of_story, start_parts
 from sandbox.demo.run import open_world, settle
-from sandbox.stack.guard import Guard
-from sandbox.stack.settings import cache_dir_from
+from sandbox.stack.guard import ANSWER_S, Guard, binding
+from sandbox.stack.settings import Part, cache_dir_from
 from sandbox.story.act import Act, Stage, play
 from tests.access.decisions import Decision, decisions_in
 from tests.support.stack import RunningStack, running_stack, stack_directory, stack_settings
@@ -26,6 +29,12 @@ ENTRIES = 120
 """Time entries of the volume act: rules are about kinds of requests, not about how many."""
 DEADLINE_S = 300.0
 COMMAND_S = 180.0
+AT_WORK = {
+    "worker": "partition ready",
+    "dispatcher": "dispatch.session_started",
+    "poller": "poll.started",
+}
+"""What processes log when they have read what they were at."""
 
 
 class Silent:
@@ -41,17 +50,48 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
-class GuardedStory:
-    """A story that has been told, with all parts still at work."""
+class Guarded:
+    """Processes of the product at work on a guarded broker, each as its own user."""
 
     stack: RunningStack
     guard: Guard
     parts: Parts
-    audit: Audit
     folder: Path
+
+    def beginnings(self, name: str) -> int:
+        """How often a process has logged that it is at work."""
+        return self.stack.log(name).count(AT_WORK[name.partition("-")[0]])
+
+    @contextmanager
+    def without(self, user: str, rule: Rule) -> Iterator[None]:
+        """Take a rule from a user for a while."""
+        admin = AdminClient({"bootstrap.servers": self.stack.addresses.bootstrap_servers})
+        taken = binding(user, rule)
+        pattern = AclBindingFilter(
+            taken.restype,
+            taken.name,
+            taken.resource_pattern_type,
+            taken.principal,
+            taken.host,
+            taken.operation,
+            taken.permission_type,
+        )
+        (deleted,) = [each.result(ANSWER_S) for each in admin.delete_acls([pattern]).values()]
+        assert len(deleted) == 1, f"{user} has no rule {rule}"
+        try:
+            yield
+        finally:
+            for made in admin.create_acls([taken]).values():
+                made.result(ANSWER_S)
 
     def ask(self, user: str, *command: str) -> str:
         """Give a command as a user; what it printed. Raises AssertionError where it fails."""
+        code, said = self.tried(user, *command)
+        assert code == 0, f"{user}: psastream {' '.join(command)}\n{said}"
+        return said
+
+    def tried(self, user: str, *command: str) -> tuple[int, str]:
+        """Give a command as a user; return its exit code and what it printed."""
         variables = {
             **self.parts.variables,
             **variables_as(self.guard, user, self.stack.addresses),
@@ -68,14 +108,34 @@ class GuardedStory:
             timeout=COMMAND_S,
             check=False,
         )
-        said = done.stdout + done.stderr
-        assert done.returncode == 0, f"{user}: psastream {' '.join(command)}\n{said}"
-        return said
+        return done.returncode, done.stdout + done.stderr
 
     def decisions(self) -> set[Decision]:
         """What the broker has decided about users up to now."""
         with self.stack.log_path("kafka").open(errors="replace") as lines:
             return decisions_in(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedStory(Guarded):
+    """A story that has been told, with all parts still at work."""
+
+    audit: Audit
+
+
+@contextmanager
+def at_work() -> Iterator[Guarded]:
+    """Run a firm's processes on a guarded broker, with nothing to tell; no database, no Connect."""
+    with stack_directory() as folder:
+        options = DemoOptions(
+            data_dir=folder / "data",
+            cache_dir=cache_dir_from(os.environ),
+            landscape=StoryLandscape.parse("harvest"),
+        )
+        guard = guard_of_story(options.landscape)
+        parts = frozenset({Part.KAFKA, Part.REGISTRY})
+        with running_stack(stack_settings(options.data_dir, {}, parts), guard) as stack:
+            yield Guarded(stack, guard, stack.run(lambda it: start_parts(it, options)), folder)
 
 
 @contextmanager
@@ -93,4 +153,4 @@ def tell_story() -> Iterator[GuardedStory]:
                 stage = Stage(Silent(), DEADLINE_S, threading.Event())
                 play(options.landscape.acts, world, stage)
                 audit = settle(world, stage)
-            yield GuardedStory(stack, guard, parts, audit, folder)
+            yield GuardedStory(stack, guard, parts, folder, audit)

@@ -45,12 +45,6 @@ STOPPED = (
     "poller-netsuite",
     "poller-float",
 )
-AT_WORK = {
-    "worker": "partition ready",
-    "dispatcher": "dispatch.session_started",
-    "poller": "poll.started",
-}
-"""What processes log when they have read what they were at."""
 OPTIONAL = {
     # Connect asks to make its own topics, and goes on with those that are there.
     ("psastream-connect", "CREATE", f"psastream-connect-{each}")
@@ -69,7 +63,7 @@ def story() -> Iterator[GuardedStory]:
         ):
             for command in commands:
                 story.ask(user, *command)
-        begun = {name: beginnings(story, name) for name in STOPPED}
+        begun = {name: story.beginnings(name) for name in STOPPED}
         for name in STOPPED:
             story.stack.stop(name)
         for command in MAINTAINER:
@@ -78,14 +72,9 @@ def story() -> Iterator[GuardedStory]:
         for name in STOPPED:
             story.stack.restart(name)
         eventually(
-            lambda: all(beginnings(story, name) > begun[name] for name in STOPPED), deadline_s=120
+            lambda: all(story.beginnings(name) > begun[name] for name in STOPPED), deadline_s=120
         )
         yield story
-
-
-def beginnings(story: GuardedStory, name: str) -> int:
-    """How often a process has logged that it is at work."""
-    return story.stack.log(name).count(AT_WORK[name.partition("-")[0]])
 
 
 def test_the_books_agree(story: GuardedStory) -> None:

@@ -6,7 +6,7 @@ import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, NotLeaderForPartitionError
 from confluent_kafka import KafkaError, KafkaException
 
-from runtime.rights import AccessRefusedError, hint_of, is_refused, refused, user_of
+from runtime.rights import AccessRefusedError, hint_of, is_refused, refused, signs_in, user_of
 
 REFUSED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "topics",
@@ -20,7 +20,9 @@ REFUSED = {
 def test_a_refusal_names_the_user_and_what_to_give_it(code: int, what: str) -> None:
     error = KafkaException(KafkaError(code))
 
-    told = refused("psa.dlq cannot be read", error, {"sasl.username": "psastream-worker"})
+    signs_in({"sasl.username": "psastream-worker"})
+
+    told = refused("psa.dlq cannot be read", error)
 
     assert isinstance(told, AccessRefusedError)
     assert told.detail == "psa.dlq cannot be read"
