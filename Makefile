@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo wheel picture picture-superset test test-parts test-systems test-engine test-story test-unit test-connectors \
-	test-property conformance docs site prove-bi prove-alerts alerts verify-access verify-traces verify-deploy verify-cluster verify-image verify-upgrade outside properties mutants crash seeds fuzz check format \
+	test-property conformance docs site prove-bi prove-alerts alerts verify-access verify-privacy verify-traces verify-deploy verify-cluster verify-image verify-upgrade outside properties mutants crash seeds fuzz check format \
 	bench bench-pipeline bench-latency bench-latency-database bench-idle bench-sizes bench-read-model profile clean
 
 help: ## Show this list
@@ -91,6 +91,9 @@ alerts: $(READY) ## Let promtool try that every alert fires when it should, amto
 
 verify-access: $(READY) ## Tell a story on a broker that refuses what no rule allows; is each rule needed?
 	@$(PYTEST) tests/access $(ARGS)
+
+verify-privacy: $(READY) ## Tell a story that is encrypted: what disks hold, new keys, a person forgotten (3 minutes)
+	@$(PYTEST) tests/privacy $(ARGS)
 
 verify-traces: $(READY) ## Follow changes to vendors' answers in traces that a real collector was sent (needs Go once)
 	@$(PYTEST) tests/traces $(ARGS)

@@ -63,7 +63,7 @@ def rebuild_group(settings: Settings, name: str) -> int:
 
 def _take_back(settings: Settings, group: str) -> None:
     """Resolve the exceptions that a group told of: it knows of none any more."""
-    serde = Serde(Registry(settings.registry))
+    serde = Serde.of(settings)
     rows = read_exceptions(settings.kafka, serde)
     publish(settings, TOPIC, "exception_id", take_back(rows, group, datetime.now(UTC)))
 

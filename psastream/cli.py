@@ -15,6 +15,7 @@ from psastream.commands import (
     docs,
     exceptions,
     firm,
+    keys,
     processes,
     prove,
     query,
@@ -62,6 +63,7 @@ for command in (
     support.support_bundle,
     state.reread,
     state.rebuild,
+    keys.erase,
     processes.poll,
     processes.dispatch,
     firm.flows,
@@ -82,6 +84,7 @@ for name, noun in (
     ("dlq", dlq),
     ("commands", commands),
     ("readmodel", readmodel),
+    ("keys", keys),
 ):
     app.add_typer(noun.app, name=name)
 

@@ -26,7 +26,6 @@ from psastream.lines import WIDTH, cut, instant, plain, say, say_of, shown_age
 from psastream.subjects import Names, Subject
 from runtime.kafka import KafkaSettings, read_topic, require_broker
 from runtime.offsets import present_places
-from runtime.registry import Registry
 from runtime.secrets import mask
 from runtime.serde import Serde
 from runtime.settings import Settings
@@ -160,7 +159,7 @@ def subject_of(each: Ordered, names: Names) -> Subject:
 
 
 def _names(settings: Settings) -> Names:
-    return Names.read(settings.kafka, Serde(Registry(settings.registry)))
+    return Names.read(settings.kafka, Serde.of(settings))
 
 
 def _read(settings: Settings, targets: Sequence[str] | None) -> tuple[list[Ordered], list[str]]:
@@ -180,7 +179,7 @@ def _read(settings: Settings, targets: Sequence[str] | None) -> tuple[list[Order
         raise ConfigError(
             f"topics are missing: {', '.join(missing)}", hint="psastream topics apply makes them"
         )
-    serde = Serde(Registry(settings.registry))
+    serde = Serde.of(settings)
     unreadable: list[str] = []
     exceptions, _ = last_exceptions(read_told(kafka, serde))
     ordered = ordered_of(

@@ -35,7 +35,6 @@ from psastream.lines import (
 from psastream.people import is_meant, who
 from psastream.subjects import Names, Subject
 from runtime.kafka import KafkaSettings, make_producer, require_broker
-from runtime.registry import Registry
 from runtime.rights import refused
 from runtime.serde import Serde
 from runtime.settings import Settings
@@ -112,7 +111,7 @@ def list_exceptions(settings: Settings, wanted: Filter, *, as_json: bool) -> Non
     sums = [f"{amount:,.2f} {currency}" for currency, amount in sums_of(rows).items()]
     say("; ".join([f"{len(rows)} open", *sums]))
     if wanted == Filter():
-        serde = Serde(Registry(settings.registry))
+        serde = Serde.of(settings)
         for said in told(read_letters(settings.kafka, serde)):
             say(f"{said} (psastream dlq list)", "dead letters: ")
 
@@ -157,7 +156,7 @@ def show_exception(settings: Settings, exception_id: str, *, as_json: bool = Fal
 
 
 def _names(settings: Settings) -> Names:
-    return Names.read(settings.kafka, Serde(Registry(settings.registry)))
+    return Names.read(settings.kafka, Serde.of(settings))
 
 
 def retry_exceptions(
@@ -313,7 +312,7 @@ def _content(payload: str) -> Iterator[tuple[str, str]]:
 
 def _all(settings: Settings) -> list[Row]:
     require_broker(settings.kafka.client())
-    return read_exceptions(settings.kafka, Serde(Registry(settings.registry)))
+    return read_exceptions(settings.kafka, Serde.of(settings))
 
 
 def publish(settings: Settings, topic: str, key_field: str, records: Iterable[Row]) -> None:
@@ -324,7 +323,7 @@ def publish(settings: Settings, topic: str, key_field: str, records: Iterable[Ro
         if error is not None:
             kept.append(error)
 
-    serde, producer = Serde(Registry(settings.registry)), make_producer(settings.kafka)
+    serde, producer = Serde.of(settings), make_producer(settings.kafka)
     for record in records:
         producer.produce(
             topic,

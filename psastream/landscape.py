@@ -14,7 +14,7 @@ from schemas.errors import ConfigError
 from schemas.landscape import Landscape, Role, load_landscape
 from schemas.mapping.compiled import ObjectMapping, TargetMapping
 from schemas.system import SystemBundle, catalogue
-from schemas.topics import Topic
+from schemas.topics import KEYS, Topic
 from tables.flows.catalogue import ORDERED_FROM, kinds_of, shown_by
 from tables.measures.own import OwnMeasure
 
@@ -32,6 +32,8 @@ class FirmSystems:
     landscape: Landscape
     bundles: Mapping[str, SystemBundle]
     measures: tuple[OwnMeasure, ...] = ()
+    is_sealed: bool = False
+    """Whether its records are encrypted."""
 
     @property
     def mappings(self) -> list[ObjectMapping]:
@@ -47,7 +49,8 @@ class FirmSystems:
     def topics(self) -> tuple[Topic, ...]:
         """The catalogue: every topic of the firm."""
         own = [each.topic for each in self.measures]
-        return (*catalogue(self.bundles.values(), self.targets), *own)
+        keys = [KEYS] if self.is_sealed else []
+        return (*catalogue(self.bundles.values(), self.targets), *own, *keys)
 
 
 ANY_ADDRESSES: Final = {
@@ -62,7 +65,8 @@ def read_firm(settings: Settings) -> FirmSystems:
     measures = read_measures(settings.measures)
     landscape = read_landscape(settings)
     firm = systems_of(landscape, Systems(settings.systems, landscape))
-    return replace(firm, measures=tuple(measures))
+    is_sealed = settings.master_keys is not None
+    return replace(firm, measures=tuple(measures), is_sealed=is_sealed)
 
 
 def systems_of(landscape: Landscape, systems: Systems) -> FirmSystems:

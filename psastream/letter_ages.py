@@ -31,7 +31,6 @@ from psastream.letters import (
 from runtime.brokers import PresentTopic, present_topics
 from runtime.kafka import KafkaSettings, Place, make_consumer
 from runtime.offsets import present_places
-from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
 from runtime.tls import Stamp, stamp_of
@@ -187,7 +186,7 @@ def retention_ms_of(there: Mapping[str, PresentTopic]) -> int:
     return BY_NAME[TOPIC].retention_ms or -1 if told is None else int(told)
 
 
-def watch_letters(settings: Settings, registry: Registry) -> None:
+def watch_letters(settings: Settings, serde: Serde) -> None:
     """Keep the metrics for the life of the process, on a daemon thread.
 
     A broker or registry that is away is asked again: whoever needs it says so.
@@ -196,7 +195,7 @@ def watch_letters(settings: Settings, registry: Registry) -> None:
     metrics.remaining.set(FOREVER)
 
     def look_for_ever() -> None:
-        ages = LetterAges(settings.kafka, Serde(registry), metrics)
+        ages = LetterAges(settings.kafka, serde, metrics)
         while True:
             try:
                 ages.round()

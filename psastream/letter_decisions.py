@@ -31,7 +31,6 @@ from psastream.lines import instant, say
 from psastream.people import is_meant, who
 from runtime.kafka import make_producer, require_broker
 from runtime.offsets import present_places
-from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailableError, ConfigError
@@ -139,7 +138,7 @@ def decide(
         raise ConfigError(
             f"there is no topic {min(missing)}", hint="psastream topics apply makes it"
         )
-    serde = Serde(Registry(settings.registry))
+    serde = Serde.of(settings)
     chosen = meant.chosen(read_by_key(kafka, serde))
     plan = plan_of(decision, chosen, read_decisions(kafka, serde), topics)
     for text in lines_of_plan(decision, plan):

@@ -13,7 +13,6 @@ from psastream.lines import instant, say, say_of, shown_age
 from psastream.topic_rows import Unreadable, lines_of
 from runtime.kafka import read_topic, require_broker
 from runtime.offsets import present_places
-from runtime.registry import Registry
 from runtime.secrets import mask
 from runtime.serde import Serde
 from runtime.settings import Settings
@@ -81,7 +80,7 @@ def _read(settings: Settings) -> tuple[list[Letter], Sequence[Unreadable]]:
     require_broker(kafka.client())
     if TOPIC not in present_places(kafka, [TOPIC]):
         raise ConfigError(f"there is no topic {TOPIC}", hint="psastream topics apply makes it")
-    serde = Serde(Registry(settings.registry))
+    serde = Serde.of(settings)
     # Each is kept under a key of its own, but for one that was written twice.
     values = {
         each.key(): value

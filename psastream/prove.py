@@ -156,7 +156,7 @@ def _count(
 def _letters(
     kafka: KafkaSettings, registry: Registry, counted: Mapping[str, int]
 ) -> list[LetterLine]:
-    serde = Serde(registry)
+    serde = Serde(registry)  # which topic a letter is of is not encrypted
     found = Counter(
         serde.read(value)["topic"]
         for message in read_topic(kafka, DEAD_LETTERS)

@@ -29,7 +29,6 @@ from runtime.kafka import (
     spans_of,
     starts_at,
 )
-from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.codec.columnar import ChunkReader
@@ -105,11 +104,10 @@ class TopicReader:
             )
         self._kafka: KafkaSettings = settings.kafka
         self._topic = known[topic]
-        registry = Registry(settings.registry)
-        self._serde = Serde(registry)
+        self._serde = Serde.of(settings)
         record = record_of(self._topic)
         contract = value_schema(self._topic) if record is not None else None
-        self._chunks = ChunkReader(registry.schema, reader=contract)
+        self._chunks = ChunkReader(self._serde.schema, reader=contract)
         self._where = where
         self._meant([])  # a condition that does not fit is told before anything is read
         require_broker(self._kafka.client())
@@ -187,7 +185,7 @@ class TopicReader:
         """
         if self._where is None:
             return [True] * len(values)
-        decoded = self._chunks.decode(values)
+        decoded = self._chunks.decode(self._serde.opened(values))
         kept = [False] * len(values)
         if decoded.frame.width:
             for number in self._where.keep(decoded.frame):

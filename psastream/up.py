@@ -26,6 +26,7 @@ from psastream.verdict import Verdict
 from runtime.access import HttpAccess
 from runtime.kafka import create_topics
 from runtime.registry import Registry
+from runtime.sealing import sealing_of
 from runtime.serde import Serde
 from runtime.settings import READ_MODEL_VARIABLES, Settings
 from sandbox.stack.ports import HOST, PortBook
@@ -122,7 +123,9 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
             }
         )
         say("Ctrl-C ends it")
-        telling = asyncio.create_task(tell_news(LetterWatch(kafka, Serde(registry)), say))
+        sealing = sealing_of(_started(settings, addresses, environment), registry.schema)
+        serde = Serde(registry, sealing=sealing)
+        telling = asyncio.create_task(tell_news(LetterWatch(kafka, serde), say))
         try:
             await Revival(stack, say, final_codes={Exit.CONFIG}).run()
         finally:

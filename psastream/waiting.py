@@ -10,7 +10,10 @@ from typing import Final
 import typer
 
 from psastream.lines import say
-from runtime.kafka import KafkaSettings, read_topic
+from runtime.kafka import read_topic
+from runtime.registry import Registry
+from runtime.sealing import sealing_of
+from runtime.settings import Settings
 from schemas.topics import NORMALIZE, state_topic
 from tables.lookups import SEEKERS, Reason, read_seeker
 
@@ -39,10 +42,19 @@ class Waiting:
         )
 
 
-def show_waiting(kafka: KafkaSettings, *, as_json: bool) -> None:
+def show_waiting(settings: Settings, *, as_json: bool) -> None:
     """Print the rows that wait. Raises BrokerUnavailableError."""
-    log = read_topic(kafka, state_topic(NORMALIZE))
-    found = waiting_of((each.partition(), each.key(), each.value()) for each in log)
+    sealing = sealing_of(settings, Registry(settings.registry).schema)
+    log = read_topic(settings.kafka, state_topic(NORMALIZE))
+    found = waiting_of(
+        (
+            each.partition(),
+            each.key(),
+            value if sealing is None or value is None else sealing.open(value),
+        )
+        for each in log
+        for value in [each.value()]
+    )
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2))
         return

@@ -14,11 +14,13 @@ from psastream.letter_ages import watch_letters
 from runtime.prometheus import serve_process
 from runtime.registry import Registry
 from runtime.retries import tell_retry
+from runtime.sealing import sealing_of
 from runtime.serde import Serde
 from runtime.settings import Settings
 from runtime.tracing import Tracing, start_tracing, stop_tracing
 from schemas.errors import ConfigError, PsaStreamError, RegistryUnavailableError
 from streams.agents.own_measures import GROUP as MEASURES
+from streams.agents.sealed import sealed_group
 from streams.engine import EngineSettings, GroupSpec, create_app
 from streams.engine.errors import StateGapError
 from streams.engine.tracing import ChunkTracing
@@ -65,6 +67,9 @@ def run_worker(settings: Settings, app_id: str = APP_ID) -> int:
     """Work until SIGTERM or a failure; return the exit code. Raises ConfigError."""
     registry = Registry(settings.registry)
     groups = groups_of(app_id, product_groups(settings, registry))
+    if (sealing := sealing_of(settings, registry.schema)) is not None:
+        own = {measure.topic.name for measure in read_firm(settings).measures}
+        groups = [sealed_group(group, sealing, own) for group in groups]
     if not groups:
         raise ConfigError(
             "there is no measure of the firm's own",
@@ -75,16 +80,17 @@ def run_worker(settings: Settings, app_id: str = APP_ID) -> int:
     except RegistryUnavailableError as error:  # records wait for it; nothing is lost
         tell_retry(error)
     instruments = PrometheusInstruments(REGISTRY)
-    tracing = chunk_tracing(start_tracing(settings, "worker", os.environ), app_id, Serde(registry))
+    serde = Serde(registry, sealing=sealing)
+    tracing = chunk_tracing(start_tracing(settings, "worker", os.environ), app_id, serde)
     app = create_app(engine_settings(settings, app_id), groups, instruments, tracing=tracing)
-    worker = Worker(app, instruments)
+    worker = Worker(app, instruments, check=lambda: serde.require_keys(settings.kafka))
     scrapes = serve_process(
         settings,
         checks={"livez": worker.health.is_live, "readyz": worker.health.is_ready},
         reasons=worker.reasons,
     )
     if app_id == APP_ID and settings.metrics_port:
-        watch_letters(settings, registry)
+        watch_letters(settings, serde)
     try:
         code = worker.run()
         if isinstance(worker.failure, StateGapError) and settings.metrics_port:

@@ -295,6 +295,9 @@ def topic_settings(topic: Topic) -> dict[str, str]:
     }
     if topic.retention_ms is not None:
         config["retention.ms"] = str(topic.retention_ms)
+    if topic.compacted_within_ms is not None:
+        within = str(topic.compacted_within_ms)
+        config |= {"max.compaction.lag.ms": within, "delete.retention.ms": within}
     return config
 
 

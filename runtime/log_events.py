@@ -41,6 +41,7 @@ SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
         "dispatch.target_up": "a target answers again",
         "dispatch.unforeseen": "a command met an error that nobody foresaw",
         LIBRARY: "what a library says, in the words of psastream where it knows them",
+        "keys.unreadable": "the master keys cannot be read, and the last ones are used",
         "poll.bookmark_of_the_future": "a bookmark lies in the future",
         "poll.bookmark_unreadable": "a stored bookmark cannot be read",
         "poll.clocks_differ": "the clocks of vendor and host differ",

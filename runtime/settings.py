@@ -37,10 +37,11 @@ KAFKA_PREFIX: Final = "PSASTREAM_KAFKA_"
 
 FILE_SUFFIX: Final = "_FILE"
 SECRETS: Final = frozenset(
-    {"registry_password", "connect_password", "postgres_dsn", "read_model_url"}
+    {"registry_password", "connect_password", "postgres_dsn", "read_model_url", "master_keys"}
 )
 """Settings whose value may stand in a file, named by the variable with `_FILE` behind it."""
 READ_MODEL_VARIABLES: Final = (f"{PREFIX}READ_MODEL_URL", f"{PREFIX}READ_MODEL_URL{FILE_SUFFIX}")
+MASTER_KEYS: Final = (f"{PREFIX}MASTER_KEYS", f"{PREFIX}MASTER_KEYS{FILE_SUFFIX}")
 _WHOLE: Final = (
     "username", "password", "ssl_ca_location", "ssl_certificate_location", "ssl_key_location",
 )  # fmt: skip
@@ -99,6 +100,13 @@ class Settings(BaseModel):
         default=None,
         pattern=r"^postgres(ql)?://",
         description="database of the read model, as a libpq URI",
+        repr=False,
+    )
+    master_keys: str | None = Field(
+        default=None,
+        min_length=1,
+        description="keys under which names and pay in topics and state are encrypted, "
+        "`<version>:<key>` a line; without it they are not (`psastream docs encryption`)",
         repr=False,
     )
     data_dir: Path = Field(

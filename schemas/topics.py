@@ -22,6 +22,8 @@ SOURCE_PREFIX: Final = "src"
 PUBLIC_PREFIX: Final = "psa."
 INTERNAL_PREFIX: Final = "psa.internal."
 DAY_MS: Final = 86_400_000
+ROW_ID: Final = "$row"
+"""For `Topic.subject`; no field of Avro has that name."""
 
 
 class Cleanup(Enum):
@@ -57,6 +59,9 @@ class Topic:
     hash picks the partition, for `Route.CO_PARTITION`. `rows_move`: that field is no function of
     the row's id, so the key carries both (`schemas.keys.row_key`). `contents` are kinds of
     commands: for each the record has a field of that name, by the contract `command/<kind>`.
+    `personal_data`: fields that tell of people, `pay_data` those of them that tell what somebody
+    costs. `subject` is the field that names the person a record is about, `ROW_ID` its row's id.
+    `compacted_within_ms`: so long the broker may keep what was deleted or replaced.
     """
 
     name: str
@@ -74,6 +79,9 @@ class Topic:
     rows_move: bool = False
     contract: AvroSchema | None = None
     contents: tuple[str, ...] = ()
+    pay_data: tuple[str, ...] = ()
+    subject: str | None = None
+    compacted_within_ms: int | None = None
 
     @property
     def is_public(self) -> bool:
@@ -90,11 +98,17 @@ class Topic:
 
 
 def source_topic(
-    system: str, obj: str, *, contract: AvroSchema | None, personal_data: tuple[str, ...] = ()
+    system: str,
+    obj: str,
+    *,
+    contract: AvroSchema | None,
+    personal_data: tuple[str, ...] = (),
+    is_of_people: bool = False,
 ) -> Topic:
     """Return the topic of an object of a system.
 
-    Without a `contract` the system is a database, whose connector owns the schema.
+    Without a `contract` the system is a database, whose connector owns the schema. `is_of_people`:
+    each row is a person.
     """
     return Topic(
         name=f"{SOURCE_PREFIX}.{system}.{obj}",
@@ -107,10 +121,17 @@ def source_topic(
         is_envelope=True,
         personal_data=personal_data,
         contract=contract,
+        subject=ROW_ID if is_of_people else None,
     )
 
 
-def _canonical(entity: str, route_field: str | None, *personal_data: str) -> Topic:
+def _canonical(
+    entity: str,
+    route_field: str | None,
+    *personal_data: str,
+    pay_data: tuple[str, ...] = (),
+    subject: str | None = None,
+) -> Topic:
     rows_move = route_field not in (None, "id")
     return Topic(
         name=f"psa.{entity}",
@@ -120,8 +141,10 @@ def _canonical(entity: str, route_field: str | None, *personal_data: str) -> Top
         criticality=Criticality.CRITICAL,
         route=Route.CO_PARTITION if route_field else Route.BROADCAST,
         route_field=route_field,
-        personal_data=personal_data,
+        personal_data=(*pay_data, *personal_data),
         rows_move=rows_move,
+        pay_data=pay_data,
+        subject=subject,
     )
 
 
@@ -167,11 +190,13 @@ CANONICAL: Final = (
     _canonical("project", "id"),
     _canonical("task", "project_ref"),
     _canonical("role", None),
-    _canonical("resource", None, "name"),
-    _canonical("rate_card", None, "cost_rate", "cost_rates"),
+    _canonical("resource", None, "name", subject="id"),
+    _canonical("rate_card", None, pay_data=("cost_rate", "cost_rates")),
     _canonical("absence", None, "resource_refs"),
     _canonical("assignment", "project_ref"),
-    _canonical("time_entry", "project_ref", "cost_rate", "notes"),
+    _canonical(
+        "time_entry", "project_ref", "notes", pay_data=("cost_rate",), subject="resource_id"
+    ),
     _canonical("expense", "project_ref"),
     # An entry that moves must find its lock, and what is left of its bills, where it arrives.
     _canonical("time_bill", None),
@@ -375,6 +400,17 @@ BOOKMARKS: Final = Topic(
     criticality=Criticality.CRITICAL,
     partitions=1,
 )
+
+KEYS: Final = Topic(
+    name="psastream-keys",
+    record=None,
+    key="subject|key",
+    owner="whoever seals records",
+    criticality=Criticality.CRITICAL,
+    partitions=1,
+    compacted_within_ms=DAY_MS,
+)
+"""Data keys of sealed records, themselves encrypted. A firm that seals none has no such topic."""
 
 PRODUCT_TOPICS: Final = (
     *CANONICAL,

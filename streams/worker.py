@@ -8,6 +8,7 @@ import os
 import signal
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,8 +46,13 @@ class Worker:
         instruments: Instruments | None = None,
         *,
         stop_timeout_s: float = 25.0,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        """`stop_timeout_s` must lie below the grace period of whoever sends SIGTERM."""
+        """`stop_timeout_s` must lie below the grace period of whoever sends SIGTERM.
+
+        `check` is called once the broker answers, and raises what forbids to work.
+        """
+        self._check = check
         self.app = app
         self.health = Health(app, instruments or NoInstruments())
         self.failure: BaseException | None = None
@@ -123,6 +129,7 @@ class Worker:
         )
         if stop_requested.is_set():
             return
+        await asyncio.to_thread(self._check)
         make_writable(self.app.settings.state_dir)
         self.app.loop = asyncio.get_running_loop()
         self.app.finalize()

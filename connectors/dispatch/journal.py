@@ -120,6 +120,8 @@ def read_memory(kafka: KafkaSettings, serde: Serde, targets: Collection[str]) ->
     dispatch must not start.
     """
 
+    serde.require_keys(kafka)
+
     def every(topic: str, target_field: str) -> Iterator[dict[str, Any]]:
         for message in read_topic(kafka, topic):
             row = serde.read(message.value()) if message.value() is not None else {}

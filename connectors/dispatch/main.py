@@ -22,6 +22,7 @@ from runtime.health import Health
 from runtime.prometheus import serve_process
 from runtime.registry import Registry
 from runtime.renewal import Renewal
+from runtime.sealing import sealing_of
 from runtime.serde import Serde
 from runtime.settings import Settings
 from runtime.tracing import start_tracing, stop_tracing
@@ -121,11 +122,12 @@ async def _run(
     )
     kafka, metrics = settings.kafka, DispatchMetrics()
     registry, renewal = Registry(settings.registry), Renewal(kafka, sinks.files, sinks.problems)
+    sealing = sealing_of(settings, registry.schema)
     while not stop.is_set():
         renewal.began()
         dispatcher = Dispatcher(
             kafka,
-            Serde(registry),
+            Serde(registry, sealing=sealing),
             sinks.targets(lease),
             metrics=metrics,
             health=health,

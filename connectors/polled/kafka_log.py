@@ -99,6 +99,7 @@ class KafkaLog:
 
     def _open(self) -> dict[str, tuple[Bookmark | None, Ledger]]:
         require_broker(self._settings.client())
+        self._serde.require_keys(self._settings)
         self._producer = make_producer(
             self._settings,
             transactional_id=transactional_id(self._config.name),
@@ -215,7 +216,7 @@ class KafkaLog:
         }
         partition = partition_of(change.row_id, PARTITIONS)
         key = self._serde.key(topic, change.row_id)
-        return topic, partition, key, self._serde.value(topic, envelope)
+        return topic, partition, key, self._serde.value(topic, envelope, change.row_id)
 
     def _dead_letter(self, topic: str, rejected: Rejected) -> Message:
         letter = {

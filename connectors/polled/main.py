@@ -30,6 +30,7 @@ from runtime.prometheus import serve_process
 from runtime.registry import Registry
 from runtime.renewal import Renewal
 from runtime.retries import Retries, tell_recovered, tell_retry
+from runtime.sealing import sealing_of
 from runtime.serde import Serde
 from runtime.settings import Settings
 from runtime.tracing import start_tracing, stop_tracing
@@ -210,6 +211,7 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     registry, kafka = Registry(settings.registry), settings.kafka
+    sealing = sealing_of(settings, registry.schema)
     renewal = Renewal(kafka, files, connectors.problems)
     stopper = asyncio.create_task(stopped.wait())
     beats = asyncio.create_task(_beat(health))
@@ -218,7 +220,7 @@ async def _run(
             renewal.began()
             await connectors.renew()
             logs = [
-                KafkaLog(kafka, Serde(registry, each.system.topics.values()), each.config)
+                KafkaLog(kafka, Serde(registry, each.system.topics.values(), sealing), each.config)
                 for each in connectors.now
             ]
             await _until_renewed(connectors.now, logs, {stopper, beats}, renewal, health)

@@ -19,6 +19,7 @@ from connectors.polled.kafka_log import GROUP as SOURCE_LOG_GROUP
 from connectors.polled.kafka_log import transactional_id
 from psastream.access.capture import CONNECT_GROUP, Capture, platform_topics
 from psastream.access.rights import Operation, Resource, Right, User, merged
+from psastream.erasure import TOPICS as NAMING
 from psastream.landscape import FirmSystems
 from psastream.letter_decisions import TRANSACTIONAL_ID as DECISIONS_ID
 from psastream.letters import DECISIONS
@@ -33,6 +34,7 @@ from schemas.topics import (
     BOOKMARKS,
     CANONICAL,
     INTERNAL,
+    KEYS,
     STATE_LOGS,
     command_topic,
     state_topic,
@@ -78,6 +80,8 @@ def users_of(firm: FirmSystems, reads: Reads, connectors: Connectors) -> tuple[U
     users.append(_read_model(firm))
     if connectors.captures:
         users.append(_connect(connectors.captures))
+    if firm.is_sealed:
+        users.append(_custodian())
     return (
         *users,
         _deployer(firm, reads),
@@ -90,6 +94,13 @@ def users_of(firm: FirmSystems, reads: Reads, connectors: Connectors) -> tuple[U
 def together(name: str, purpose: str, users: Iterable[User]) -> User:
     """Return a user for a process that does the work of several: it has the rights of all."""
     return User(name, purpose, merged(right for user in users for right in user.rights))
+
+
+def _keys(firm: FirmSystems, operations: tuple[Operation, ...]) -> Iterator[Right]:
+    """What a firm that encrypts needs in each process."""
+    if firm.is_sealed:
+        yield _topic(KEYS.name, operations, "keys of records that are encrypted")
+        yield _whole_reads()
 
 
 def _user(name: str, purpose: str, rights: Iterator[Right]) -> User:
@@ -136,6 +147,7 @@ def _worker(firm: FirmSystems, reads: Reads, app_id: str, name: str, purpose: st
             yield _topic(DEAD_LETTERS, (Operation.READ, Operation.DESCRIBE_CONFIGS), why)
             yield _topic(DECISIONS, _READ, why)
             yield _group(LETTERS_GROUP, _DESCRIBE, why)
+        yield from _keys(firm, _READ_WRITE)
         yield _group(app_id, _READ, "workers share partitions")
         yield _group(app_id + RECOVERY, _DESCRIBE, "state is restored from its log")
         yield _transactions(app_id + WORKER, "state, outputs and offsets at once", is_prefix=True)
@@ -165,6 +177,7 @@ def _poller(firm: FirmSystems, system: str, connectors: Connectors) -> User:
         yield from _topics((topics[obj].name for obj in polled), _WRITE, "rows that were polled")
         yield _topic(DEAD_LETTERS, _WRITE, "rows that do not fit their contract")
         yield _topic(BOOKMARKS.name, _READ_WRITE, "where it was, and what it has published")
+        yield from _keys(firm, _READ_WRITE)
         yield _group(SOURCE_LOG_GROUP, _DESCRIBE, "asking for the ends of the bookmarks")
         yield _whole_reads()
         yield _transactions(transactional_id(connector), "rows and bookmark at once")
@@ -185,6 +198,7 @@ def _dispatcher(firm: FirmSystems, target: str) -> User:
         yield _topic(DEAD_LETTERS, _WRITE, "records that are no command")
         yield _topic(REQUESTS, _READ, "what people want tried again")
         yield from _topics(RECORD_NAMES, _READ, "records whose change may end a refusal")
+        yield from _keys(firm, _READ_WRITE)
         yield _group(DISPATCH_GROUP, _READ, "dispatchers share partitions")
         yield _group(SIGNALS_GROUP, _DESCRIBE, "reading from the ends on")
         yield _whole_reads()
@@ -197,6 +211,7 @@ def _read_model(firm: FirmSystems) -> User:
     def rights() -> Iterator[Right]:
         names = (table.topic.name for table in landing_tables(firm.topics))
         yield from _topics(names, _READ, "a table of the read model")
+        yield from _keys(firm, _READ)
         yield _group(READ_MODEL_GROUP, _DESCRIBE, "following topics")
         yield _whole_reads()
 
@@ -237,6 +252,7 @@ def _reader(firm: FirmSystems) -> User:
     def rights() -> Iterator[Right]:
         names = (topic.name for topic in public_topics(firm.topics))
         yield from _topics(names, _READ, "rows and records that are asked for")
+        yield from _keys(firm, _READ)
         yield _whole_reads()
 
     purpose = "psastream sql, export, topics read, commands, exceptions list, dlq list"
@@ -250,6 +266,7 @@ def _operator(firm: FirmSystems, reads: Reads) -> User:
 
 def _operator_rights(firm: FirmSystems, reads: Reads) -> Iterator[Right]:
     yield from _reader(firm).rights
+    yield from _keys(firm, _READ_WRITE)
     for bundle in firm.bundles.values():
         for topic in bundle.topics.values():
             why = "status and proofs; records that are released"
@@ -273,9 +290,21 @@ def _maintainer(firm: FirmSystems, reads: Reads) -> User:
         yield from _topics(read, _READ, "read again from its first record")
         yield from _topics(map(state_topic, reads), _REPLACE, "a group is computed from nothing")
         yield _topic(EXCEPTIONS, _READ_WRITE, "findings of a group that forgets")
+        yield from _keys(firm, _READ_WRITE)
         yield _whole_reads()
 
     return _user("psastream-maintainer", "psastream reread, rebuild", rights())
+
+
+def _custodian() -> User:
+    def rights() -> Iterator[Right]:
+        yield _topic(KEYS.name, _READ_WRITE, "keys are made, kept anew and destroyed")
+        for topic in NAMING:
+            yield _topic(topic.name, _READ_WRITE, "rows are published without names")
+        yield _topic(DEAD_LETTERS, _READ, "which tell of a person")
+        yield _whole_reads()
+
+    return _user("psastream-custodian", "psastream keys, erase", rights())
 
 
 def _dashed(system: str) -> str:

@@ -42,4 +42,4 @@ def waiting(
     from psastream.waiting import show_waiting
 
     with errors_as_exit_codes():
-        show_waiting(settings_from_environment().kafka, as_json=as_json)
+        show_waiting(settings_from_environment(), as_json=as_json)

@@ -32,7 +32,7 @@ from psastream.query.shown import Form, print_answer
 from psastream.query.views import packaged_views
 from psastream.topic_rows import Unreadable
 from runtime.extras import install_hint
-from runtime.registry import Registry
+from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.errors import PsaStreamError
 
@@ -116,8 +116,8 @@ def _live_session(
     """Return a session over the topics of the firm, and what reads them."""
     topics = read_firm(settings).topics
     tables = {topic.name: topic for topic in public_topics(topics)}
-    registry = Registry(settings.registry)
-    live = LiveTopics(settings.kafka, registry.schema, tables, teller)
+    serde = Serde.of(settings)
+    live = LiveTopics(settings.kafka, serde.schema, tables, teller, serde.opened)
     return Session(topics, packaged_views(), live, is_locked=is_locked), live
 
 

@@ -19,10 +19,12 @@ from runtime.kafka import (
     require_broker,
     spans_of,
 )
+from runtime.sealing import Opened, as_it_is
 from schemas.codec.columnar import ChunkReader
 from schemas.codec.record import AvroSchema
 from schemas.contracts import value_schema
 from schemas.errors import ConfigError
+from schemas.sealing import FIELD
 from schemas.topics import Topic
 
 WHOLE_AFTER_S: Final = 3_600.0
@@ -60,8 +62,10 @@ class LiveTopics:
         schema: Callable[[int], AvroSchema],
         topics: Mapping[str, Topic],
         tell: Callable[[Unreadable], None],
+        opened: Opened = as_it_is,
     ) -> None:
-        """`schema` gives the writer's schema of an id."""
+        """`schema` gives the writer's schema of an id; `opened` opens what is encrypted."""
+        self._opened = opened
         self._kafka = kafka
         self._schema = schema
         self._topics = topics
@@ -129,7 +133,10 @@ class LiveTopics:
         if name not in self._readers:
             contract = value_schema(self._topics[name])
             self._readers[name] = ChunkReader(self._schema, reader=contract)
-        frame, unreadable = decode_rows(name, self._standing[name].values, self._readers[name])
+        kept = self._standing[name].values
+        opened = zip(kept, self._opened([*kept.values()]), strict=True)
+        values = {key: value for key, value in opened if value is not None}
+        frame, unreadable = decode_rows(name, values, self._readers[name])
         for each in unreadable:
             self._tell(each)
             self._standing[name].values.pop(each.key)
@@ -142,7 +149,8 @@ def decode_rows(
     """Return values by key as rows, and those that cannot be decoded."""
     keys = list(values)
     decoded = reader.decode(list(values.values()))
-    return decoded.frame, [Unreadable(keys[row], error, topic) for row, error in decoded.errors]
+    frame = decoded.frame.drop(FIELD, strict=False)
+    return frame, [Unreadable(keys[row], error, topic) for row, error in decoded.errors]
 
 
 def _is_other(known: _Standing, ends: Mapping[int, int]) -> bool:

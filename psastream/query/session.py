@@ -21,6 +21,7 @@ from schemas.codec.columnar import frame_dtypes
 from schemas.contracts import record_of
 from schemas.errors import ConfigError
 from schemas.mapping.sql_text import suggestion
+from schemas.sealing import FIELD
 from schemas.topics import (
     BY_NAME,
     COMMAND_PREFIX,
@@ -347,10 +348,13 @@ def own_measures(tables: Iterable[str]) -> list[str]:
 
 
 def dtypes_of(topic: Topic) -> dict[str, pl.DataType]:
-    """Return the columns of the rows of a topic with a contract."""
+    """Return the columns of the rows of a topic with a contract.
+
+    None is what is encrypted of a row: it is in its own columns for whoever has the keys.
+    """
     record = record_of(topic)
     assert record is not None, topic.name
-    return frame_dtypes(record)
+    return {name: dtype for name, dtype in frame_dtypes(record).items() if name != FIELD}
 
 
 def has_duckdb() -> bool:

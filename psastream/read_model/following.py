@@ -33,6 +33,7 @@ from runtime.kafka import (
 )
 from runtime.offsets import spans
 from runtime.retries import tell_retry
+from runtime.sealing import Opened, as_it_is
 from runtime.secrets import mask
 from schemas.codec.record import AvroSchema
 from schemas.errors import BrokerUnavailableError, ConfigError, ReadModelUnavailableError
@@ -190,20 +191,21 @@ def fill(
     schema: Schemas,
     *,
     metrics: ReadModelMetrics,
+    opened: Opened = as_it_is,
     is_wanted: Callable[[], bool] = lambda: True,
     tell: Callable[[int], None] = lambda rows: None,
     doubt: Callable[[BrokerUnavailableError], None] = lambda error: None,
 ) -> Generation | None:
     """Fill a new generation up to the ends of its topics, and move the views to it.
 
-    `layout` is what `layout_of` says of the tables. Meanwhile the former generation stays what is
-    asked. Returns None where it is not wanted any more.
+    `layout` is what `layout_of` says of the tables, `opened` opens what is encrypted. Meanwhile
+    the former generation stays what is asked. Returns None where it is not wanted any more.
     The caller is the writer of the next generation (`Store.take`). `tell` is told how many rows
     there are, as often as the broker was heard, `doubt` when it does not answer. Raises as `follow`
     does.
     """
     generation = store.begin(tables, layout)
-    mirror = Mirror(store, generation, tables, schema, is_live=False)
+    mirror = Mirror(store, generation, tables, schema, is_live=False, opened=opened)
     reading, rows = Reading(kafka, tables, {}), 0
     try:
         for messages, places in reading.batches(is_wanted, doubt):
@@ -227,6 +229,7 @@ def follow(
     schema: Schemas,
     *,
     metrics: ReadModelMetrics,
+    opened: Opened = as_it_is,
     is_wanted: Callable[[], bool],
     beat: Callable[[bool], None] = lambda is_caught_up: None,
     doubt: Callable[[BrokerUnavailableError], None] = lambda error: None,
@@ -240,7 +243,7 @@ def follow(
     RegistryUnavailableError, ReadModelUnavailableError; what was not written then is read again
     from the places.
     """
-    mirror = Mirror(store, generation, tables, schema, is_live=True)
+    mirror = Mirror(store, generation, tables, schema, is_live=True, opened=opened)
     known = store.places(generation)
     reading = Reading(kafka, tables, known)
     try:

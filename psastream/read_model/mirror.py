@@ -15,6 +15,7 @@ from confluent_kafka import Message
 from psastream.read_model.landing import KEY, LandingTable, as_csv, ends_early, landed, without_nul
 from psastream.read_model.store import META, Generation, Store, as_ours
 from runtime.kafka import Place
+from runtime.sealing import Opened, as_it_is
 from schemas.codec.columnar import ChunkReader
 from schemas.codec.record import AvroSchema
 from schemas.contracts import value_schema
@@ -74,8 +75,13 @@ class Mirror:
         schema: Callable[[int], AvroSchema],
         *,
         is_live: bool,
+        opened: Opened = as_it_is,
     ) -> None:
-        """`schema` gives the Avro schema of an id. `is_live`: what is retired is refused."""
+        """`schema` gives the Avro schema of an id. `is_live`: what is retired is refused.
+
+        `opened` opens what is encrypted.
+        """
+        self._opened = opened
         self._connection = store.connection
         self.generation = generation
         self._tables = {table.topic.name: table for table in tables}
@@ -93,8 +99,9 @@ class Mirror:
         ReadModelUnavailableError; then nothing was written.
         """
         batches: dict[str, _Batch] = {}
-        for message in messages:
-            batches.setdefault(message.topic(), _Batch()).put(message.key(), message.value())
+        values = self._opened([message.value() for message in messages])
+        for message, value in zip(messages, values, strict=True):
+            batches.setdefault(message.topic(), _Batch()).put(message.key(), value)
         frames = {name: self._decode(name, batch) for name, batch in batches.items()}
         staged = set(self._staged)
         try:

@@ -16,7 +16,6 @@ from psastream.landscape import read_firm
 from psastream.read_model.conservation import Conservation, ConservationMetrics
 from psastream.read_model.following import (
     PlaceLostError,
-    Schemas,
     fill,
     follow,
     is_sound,
@@ -29,9 +28,9 @@ from psastream.read_model.store import Generation, Store
 from runtime.health import Health
 from runtime.kafka import KafkaSettings
 from runtime.prometheus import serve_process
-from runtime.registry import Registry
 from runtime.renewal import Renewal
 from runtime.retries import tell_recovered, tell_retry
+from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.errors import ConfigError, PsaStreamError, ReadModelUnavailableError
 
@@ -57,7 +56,7 @@ class Keeper:
         url: Callable[[], str],
         kafka: KafkaSettings,
         tables: Sequence[LandingTable],
-        schema: Schemas,
+        serde: Serde,
         *,
         metrics: ReadModelMetrics,
         conservation: Conservation,
@@ -67,7 +66,7 @@ class Keeper:
         self._url = url
         self._kafka = kafka
         self._tables = tables
-        self._schema = schema
+        self._serde = serde
         self._metrics = metrics
         self._is_lost = False
 
@@ -82,6 +81,7 @@ class Keeper:
         What was done stays done: to be called again. `beat` and `doubt` are those of `follow`;
         while it fills, nothing is caught up.
         """
+        self._serde.require_keys(self._kafka)
         with closing(Store(self._url())) as store:
             for name in store.migrate():
                 _log.info("readmodel.migrated", migration=name)
@@ -108,8 +108,9 @@ class Keeper:
                 generation,
                 self._kafka,
                 self._tables,
-                self._schema,
+                self._serde.schema,
                 metrics=self._metrics,
+                opened=self._serde.opened,
                 is_wanted=is_wanted,
                 beat=compare_and_beat,
                 doubt=doubt,
@@ -141,8 +142,9 @@ class Keeper:
             self._kafka,
             self._tables,
             layout,
-            self._schema,
+            self._serde.schema,
             metrics=self._metrics,
+            opened=self._serde.opened,
             is_wanted=is_wanted,
             tell=lambda _: beat(False),
             doubt=doubt,
@@ -222,6 +224,8 @@ def migrate(settings: Settings) -> list[str]:
 def rebuild(settings: Settings, tell: Callable[[int], None]) -> Generation:
     """Fill a new generation beside the live one, and move the views to it in one transaction."""
     tables = read_tables(settings)
+    serde = Serde.of(settings)
+    serde.require_keys(settings.kafka)
     with closing(Store(url_of(settings))) as store:
         store.migrate()
         if not store.take(None):
@@ -231,8 +235,9 @@ def rebuild(settings: Settings, tell: Callable[[int], None]) -> Generation:
             settings.kafka,
             tables,
             layout_of(settings.kafka, tables),
-            Registry(settings.registry).schema,
+            serde.schema,
             metrics=ReadModelMetrics(CollectorRegistry()),
+            opened=serde.opened,
             tell=tell,
         )
         assert filled is not None
@@ -256,14 +261,13 @@ def url_of(settings: Settings) -> str:
 
 
 def _keeper(settings: Settings, metrics: ReadModelMetrics) -> Keeper:
-    registry = Registry(settings.registry)
     url_of(settings)
-    tables = read_tables(settings)
+    tables, serde = read_tables(settings), Serde.of(settings)
     return Keeper(
         lambda: url_of(settings),
         settings.kafka,
         tables,
-        registry.schema,
+        serde,
         metrics=metrics,
         conservation=Conservation(ConservationMetrics()),
     )

@@ -240,7 +240,7 @@ def _ask_kafka(
     kafka: KafkaSettings, settings: Settings, firm: FirmSystems, unanswered: Unanswered
 ) -> OfKafka:
     require_broker(kafka.client(), timeout_s=REACH_S)
-    serde = Serde(Registry(settings.registry))
+    serde = Serde.of(settings)
     reads = reads_of(settings, firm)
     sources = [each.name for it in firm.bundles.values() for each in it.topics.values()]
     told = [*sources, *_measures(firm)]

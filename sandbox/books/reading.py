@@ -41,14 +41,18 @@ class Library:
         crm: str = "salesforce",
         psa: str = DATABASE,
         erps: tuple[str, ...] = ("netsuite",),
+        serde: Serde | None = None,
     ) -> None:
-        """`crm`, `psa` and `erps` are the systems in those roles."""
+        """`crm`, `psa` and `erps` are the systems in those roles.
+
+        `serde` reads what is encrypted.
+        """
         self._erps = erps
         self._crm = crm
         self._psa = psa
         self._kafka = kafka
         self._registry_url = registry_url
-        self._serde = Serde(Registry(registry_url))
+        self._serde = serde or Serde(Registry(registry_url))
         self._admin = admin
         self._postgres_dsn = postgres_dsn
 

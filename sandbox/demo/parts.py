@@ -19,7 +19,7 @@ from connectors.systems import Systems
 from psastream.landscape import ANY_ADDRESSES, read_firm, systems_of
 from runtime.kafka import KafkaSettings, create_topics
 from runtime.registry import Registry
-from runtime.settings import Settings
+from runtime.settings import MASTER_KEYS, Settings
 from sandbox.demo.guarding import DEPLOYER, OPERATOR, kafka_as, story_guard, variables_as
 from sandbox.demo.options import DemoOptions, StoryLandscape
 from sandbox.stack.connect import connector_environment
@@ -134,7 +134,8 @@ async def lay_out(
     addresses, ports = stack.addresses, PortBook(options.data_dir / "demo-ports.json")
     kafka = KafkaSettings(bootstrap_servers=addresses.bootstrap_servers, extra=QUIET_CLIENT)
     landscape = _write_landscape(options)
-    topics = read_firm(Settings.from_env(ANY_ADDRESSES | landscape)).topics
+    keys = {name: of_processes[name] for name in MASTER_KEYS if name in of_processes}
+    topics = read_firm(Settings.from_env({**ANY_ADDRESSES, **landscape, **keys})).topics
     guard = stack.guard
     vendors_url = f"http://{HOST}:{ports.port('vendors')}"
     vendors_environment, _ = await asyncio.gather(

@@ -95,8 +95,8 @@ class ChunkEncoder:
                 return [prefix + self._codec.encode(row) for row in frame.to_dicts()]
             except (InvalidEntityError, ValueError, OverflowError):
                 pass  # what does not fit the schema, columns tell; they hold days of any year
-        columns = [_written_column(field, frame[field.name]) for field in self._record.fields]
-        return _cut(columns, prefix)
+        fields, tail = _without_empty_end(self._record.fields, frame)
+        return _cut([_written_column(field, frame[field.name]) for field in fields], prefix, tail)
 
     def _complete(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The schema's columns in its order and dtypes."""
@@ -238,7 +238,22 @@ def _to_bytes(unscaled: int, size: int | None) -> bytes:
     return unscaled.to_bytes(width, "big", signed=True)
 
 
-def _cut(columns: Sequence[_Column], prefix: bytes) -> list[bytes]:
+def _without_empty_end(fields: Sequence[Field], frame: pl.DataFrame) -> tuple[list[Field], bytes]:
+    """The fields but for those at the end that hold nothing, and how each value ends without them.
+
+    A field that is seldom set costs what a byte does, not what a column does.
+    """
+    kept = [*fields]
+    while len(kept) > 1:
+        avro = kept[-1].type
+        is_empty = frame[kept[-1].name].null_count() == frame.height
+        if not (is_empty and isinstance(avro, Nullable) and avro.null_first):
+            break
+        kept.pop()
+    return kept, bytes(len(fields) - len(kept))
+
+
+def _cut(columns: Sequence[_Column], prefix: bytes, tail: bytes) -> list[bytes]:
     """Write the columns as a block, drop what the schema does not want, cut it into values."""
     # polars panics where columns lie in pieces of different lengths.
     frame = pl.DataFrame([column.series for column in columns]).rechunk()
@@ -263,7 +278,10 @@ def _cut(columns: Sequence[_Column], prefix: bytes) -> list[bytes]:
         start += length
     data = (body if keep.all() else body[keep]).tobytes()
     ends = np.cumsum(sizes).tolist()
-    return [prefix + data[low:high] for low, high in zip([0, *ends], ends, strict=False)]
+    pairs = zip([0, *ends], ends, strict=False)
+    if tail:
+        return [prefix + data[low:high] + tail for low, high in pairs]
+    return [prefix + data[low:high] for low, high in pairs]
 
 
 def _block_body(frame: pl.DataFrame) -> npt.NDArray[np.uint8]:

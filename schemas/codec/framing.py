@@ -9,6 +9,8 @@ from typing import Final
 from schemas.errors import DecodeError
 
 HEADER_BYTES: Final = 5
+SEALED: Final = b"\xf5psaseal"
+"""What encrypted bytes begin with. So does no Confluent frame, and no UTF-8."""
 _MAGIC: Final = 0
 _HEADER: Final = struct.Struct(">BI")
 
@@ -28,6 +30,11 @@ def schema_id_of(value: bytes) -> int:
 
     Raises DecodeError if the value does not start with a Confluent header.
     """
+    if value.startswith(SEALED):
+        raise DecodeError(
+            "the record is encrypted",
+            hint="PSASTREAM_MASTER_KEYS_FILE names the keys it is read with",
+        )
     if len(value) < HEADER_BYTES or value[0] != _MAGIC:
         raise DecodeError(
             f"not confluent framed: {len(value)} bytes, the first {value[:1].hex() or 'missing'}",

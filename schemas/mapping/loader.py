@@ -60,11 +60,14 @@ from schemas.mapping.rules import (
     source,
 )
 from schemas.mapping.trial import computable, try_out
+from schemas.sealing import FIELD as SEALED
 from schemas.system import SystemBundle
 from schemas.topics import BY_NAME, Topic, source_topic
 
 _INVALID: Final = InvalidEntityError.code
 _FIX_SOURCE: Final = "correct the row at its source"
+_PERSON: Final = "resource"
+"""The entity whose rows are people."""
 
 
 def load_system(
@@ -265,6 +268,7 @@ class _Compiler:
                 self._name,
                 contract=contract,
                 personal_data=config.personal_data,
+                is_of_people=any(target.entity == _PERSON for target in config.targets),
             )
             self._sources = source_dtypes(topic, self._declared())
         except (ConfigError, SchemaMismatchError) as error:
@@ -345,7 +349,7 @@ class _Compiler:
             for field, rule in config.fields.items()
         }
         record = record_schema(topic.record)
-        dtypes = frame_dtypes(record)
+        dtypes = {name: it for name, it in frame_dtypes(record).items() if name != SEALED}
         words = vocabularies(record)
         common = self._common_fields(dtypes, config)
         given = {*common, *config.absent}

@@ -119,6 +119,7 @@ class Oracle:
             "source_position": streamed_position(position),
             "source_at_ms": ts_ms,
             "correlation_id": identity.correlation_id(own),
+            "sealed": None,
         }
 
 

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from schemas.contracts import PUBLIC_LISTS, record_schema, vocabularies
+from schemas.sealing import FIELD as SEALED
 
 _NAMES: Final = {
     "string": "text",
@@ -40,6 +41,8 @@ def _section(entity: str) -> str:
     lines = [f"## {entity}", "", parsed["doc"], "", "| field | type | meaning | words |"]
     lines.append("| --- | --- | --- | --- |")
     for field in parsed["fields"]:
+        if field["name"] == SEALED:
+            continue  # no mapping makes it
         cells = (
             f"`{field['name']}`",
             type_of(field["type"]),

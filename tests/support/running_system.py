@@ -28,8 +28,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from connectors.debezium.client import ConnectClient, RestartBudget, heal
 from connectors.toolkit.faults import VendorRejectedError
 from runtime.kafka import make_producer, read_topic
-from runtime.registry import Registry
 from runtime.serde import Serde
+from runtime.settings import MASTER_KEYS, Settings
 from sandbox.books.audit import audit
 from sandbox.books.reading import Library
 from sandbox.demo.options import DemoOptions, StoryLandscape
@@ -71,9 +71,7 @@ class RunningSystem:
     restarted: list[str] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
     """Parts that are down on purpose: where they end, they are not started again."""
-
-    def __post_init__(self) -> None:
-        self.serde = Serde(Registry(self.parts.registry_url))
+    serde: Serde = field(kw_only=True)
 
     @property
     def admin(self) -> VendorAdmin:
@@ -202,6 +200,7 @@ def running_system(
         )
         with running_stack(settings) as stack:
             parts = stack.run(lambda it: start_parts(it, options, of_processes=of_processes))
+            serde = _serde_of(parts, of_processes)
             _change_sources(directory / "connectors", {**IMPATIENCE, **of_sources})
             stack.restart("poller")
             with (
@@ -220,6 +219,7 @@ def running_system(
                         admin,
                         parts.postgres_dsn,
                         erps=landscape.erps,
+                        serde=serde,
                     ),
                     random=Random(options.seed),
                     rate=options.rate,
@@ -227,10 +227,20 @@ def running_system(
                     cast=cast,
                 )
                 try:
-                    yield RunningSystem(stack, parts, world, restarted, held)
+                    yield RunningSystem(stack, parts, world, restarted, held, serde=serde)
                 finally:
                     for name in OURS:  # shown where a test fails
                         sys.stderr.write(f"-- {name}\n{stack.log(name)[-LOG_CHARACTERS:]}\n")
+
+
+def _serde_of(parts: Parts, variables: Mapping[str, str]) -> Serde:
+    """What reads topics, with the keys of our processes where they have some."""
+    keys = {name: variables[name] for name in MASTER_KEYS if name in variables}
+    addresses = {
+        "PSASTREAM_BOOTSTRAP_SERVERS": parts.kafka.bootstrap_servers,
+        "PSASTREAM_REGISTRY_URL": parts.registry_url,
+    }
+    return Serde.of(Settings.from_env(addresses | keys))
 
 
 def _change_sources(configs: Path, keys: Mapping[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from psastream.landscape import ANY_ADDRESSES, FirmSystems, read_firm, systems_o
 from runtime.settings import Settings
 from schemas.errors import ConfigError
 from schemas.landscape import load_landscape
-from schemas.topics import BOOKMARKS, INTERNAL, STATE_LOGS
+from schemas.topics import BOOKMARKS, INTERNAL, KEYS, STATE_LOGS
 from tests.support.access_pages import packaged_users
 from tests.support.catalogue import FIRM
 
@@ -184,3 +185,15 @@ def test_rights_on_one_resource_become_one() -> None:
         Rule(Resource.TOPIC, "a", False, Operation.READ),
         Rule(Resource.TOPIC, "a", False, Operation.WRITE),
     }
+
+
+def test_a_firm_that_encrypts_gives_keys_to_whoever_writes_or_reads_records() -> None:
+    users = {user.name: user for user in firm_users(replace(FIRM, is_sealed=True), ())}
+    readers = {name for name, user in users.items() if KEYS.name in may(user, Operation.READ)}
+    makers = {name for name, user in users.items() if KEYS.name in may(user, Operation.WRITE)}
+
+    assert readers == users.keys() - {"psastream-deployer"}
+    assert readers - makers == {"psastream-read-model", "psastream-reader"}
+    custodian = users["psastream-custodian"]
+    assert may(custodian, Operation.WRITE) == {KEYS.name, "psa.resource", "psa.time_entry"}
+    assert not [user for user in USERS.values() if KEYS.name in may(user, Operation.READ)]

@@ -32,6 +32,7 @@ LONG = "the vendor has a great deal to say about what it does not take " * 5
 COPIED = {
     "up.py": "variables to be copied into another shell",
     "commands/firm.py": "the text of a picture",
+    "commands/keys.py": "a line of a file of keys",
     "commands/schemas.py": "a document in YAML",
     "commands/topics.py": "rows as lines of JSON",
     "pages.py": "a page as its Markdown, to a pipe",

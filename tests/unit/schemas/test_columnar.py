@@ -389,3 +389,23 @@ def test_errors_of_a_chunk_are_record_errors() -> None:
     chunk = decode_chunk([b""], by_id({}))
     assert [isinstance(error, RecordError) for _, error in chunk.errors] == [True]
     assert chunk.frame.height == 0
+
+
+@pytest.mark.parametrize("first", ["null", "bytes"])
+@pytest.mark.parametrize("names", [(), ("note",), ("note", "sealed")])
+def test_fields_at_the_end_that_hold_nothing_are_written_as_nothing(
+    first: str, names: tuple[str, ...]
+) -> None:
+    union = ["null", "bytes"] if first == "null" else ["bytes", "null"]
+    schema = record(("id", "long"), ("note", ["null", "string"]), ("sealed", union))
+    texts: dict[str, object] = {"note": "x", "sealed": b"y"}
+    rows: list[dict[str, object]] = [
+        {"id": n, **{name: None if name in names else text for name, text in texts.items()}}
+        for n in range(50)
+    ]
+    chunk = ChunkDecoder(schema).decode(values_of(schema, rows))
+    assert ChunkEncoder(schema).encode(chunk, prefix=header(1)) == values_of(schema, rows)
+    nothing = record(("note", ["null", "string"]), ("sealed", ["null", "bytes"]))
+    empty: list[dict[str, object]] = [{"note": None, "sealed": None}] * 50
+    frame_of = ChunkDecoder(nothing).decode(values_of(nothing, empty))
+    assert ChunkEncoder(nothing).encode(frame_of) == [b"\0\0"] * 50

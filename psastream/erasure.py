@@ -1,0 +1,216 @@
+"""Forgets a person: destroys the keys of what names them, and has what was opened already closed.
+
+What work cost stays, under ids that nobody here can name any more. Erase a person at the source
+first: what a source tells of one who was forgotten comes in without a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, Message
+
+from psastream.lines import say
+from psastream.people import is_meant
+from runtime.kafka import make_producer, read_topic, require_broker
+from runtime.registry import Registry
+from runtime.sealing import Sealing, sealing_of
+from runtime.serde import Serde
+from runtime.settings import Settings
+from schemas.errors import BrokerUnavailableError, ConfigError, RecordError
+from schemas.keys import decode_key
+from schemas.sealing import shares_of, subject_of_row
+from schemas.topics import BY_NAME, Topic
+
+RESOURCES: Final = "psa.resource"
+TOPICS: Final = tuple(
+    topic for topic in BY_NAME.values() if topic.subject is not None and topic.record is not None
+)
+"""Whose records name who they are about."""
+LETTERS: Final = "psa.dlq"
+IDS: Final = ("id", "resource_id", "address_id")
+TEXT_MIN: Final = 4
+_FLUSH_S: Final = 60.0
+
+Place = tuple[int, bytes]
+"""Partition and message key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whom to forget: their ids, and texts that name them."""
+
+    ids: frozenset[str]
+    texts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The last record of a row that names somebody. `message`: where it stood."""
+
+    topic: Topic
+    row: Mapping[str, Any]
+    message: Message
+
+    @property
+    def place(self) -> Place:
+        """Where it stood."""
+        return self.message.partition(), self.message.key()
+
+    @property
+    def closed(self) -> dict[str, Any]:
+        """The row without what names people."""
+        return {**self.row, **dict.fromkeys(shares_of(self.topic)[False])}
+
+
+def erase(
+    settings: Settings,
+    ids: Collection[str],
+    texts: Collection[str],
+    *,
+    is_dry: bool,
+    is_sure: bool,
+) -> None:
+    """Say who would be forgotten and what holds them, and do it where that is meant.
+
+    Raises ConfigError, BrokerUnavailableError, RegistryUnavailableError.
+    """
+    registry = Registry(settings.registry)
+    sealing = sealing_of(settings, registry.schema)
+    if sealing is None:
+        raise ConfigError(
+            "nothing is encrypted, so no key can be destroyed",
+            hint="psastream docs encryption tells how to turn it on, and what to erase by hand",
+        )
+    require_broker(settings.kafka.client())
+    serde = Serde(registry, sealing=sealing)
+    rows = [row for _, row in _last(settings, serde, BY_NAME[RESOURCES]).values()]
+    person = person_of(ids, texts, rows)
+    named = [
+        Named(topic, row, message)
+        for topic in TOPICS
+        for message, row in _last(settings, serde, topic).values()
+        if row[str(topic.subject)] in person.ids and _names(topic, row)
+    ]
+    letters = [*_letters_of(settings, serde, sealing, person)]
+    say(", ".join(sorted(person.ids)))
+    say(f"{len(named)} rows name them, and {len(letters)} dead letters")
+    if not is_meant("destroy their keys for good?", is_dry=is_dry, is_sure=is_sure):
+        return
+    count = sealing.keys.forget(person.ids)
+    count += sealing.keys.destroy([key_id for found in letters for key_id in found])
+    _close(settings, serde, named)
+    say(f"{count} keys destroyed, {len(named)} rows published without names")
+
+
+def person_of(
+    ids: Collection[str], texts: Collection[str], rows: Iterable[Mapping[str, Any]]
+) -> Person:
+    """Return whom ids mean: all ids of the people who bear one of them, and their names. Pure.
+
+    One person may have a row in each of several systems, with one address. Raises ConfigError
+    where a text is too short to tell who it names.
+    """
+    known = [{row[name] for name in IDS if row[name]} for row in rows]
+    names = [row["name"] for row in rows if row["name"]]
+    if short := [text for text in texts if len(text) < TEXT_MIN]:
+        raise ConfigError(f"too short to name somebody: {', '.join(short)}")
+    found = set(ids)
+    while more := [each for each in known if each & found and not each <= found]:
+        found.update(*more)
+    own = {str(row["name"]) for row in rows if row["name"] and found & {row[name] for name in IDS}}
+    told = {each for each in own if len(each) >= TEXT_MIN and names.count(each) == 1}
+    return Person(frozenset(found), frozenset({*texts, *told}))
+
+
+def _names(topic: Topic, row: Mapping[str, Any]) -> bool:
+    return any(row[name] is not None for name in shares_of(topic)[False])
+
+
+def _last(
+    settings: Settings, serde: Serde, topic: Topic
+) -> dict[Place, tuple[Message, dict[str, Any]]]:
+    """The last record of each key on each partition, as it can be read."""
+    found: dict[Place, tuple[Message, dict[str, Any]]] = {}
+    for message in read_topic(settings.kafka, topic.name):
+        place, value = (message.partition(), message.key()), message.value()
+        found.pop(place, None)
+        try:
+            if value is not None:
+                found[place] = message, serde.read(value)
+        except RecordError:  # a row that nobody can read names nobody
+            continue
+    return found
+
+
+def _letters_of(
+    settings: Settings, serde: Serde, sealing: Sealing, person: Person
+) -> Iterator[list[bytes]]:
+    """Yield the keys of each dead letter that holds a text of a person."""
+    wanted = [text.lower().encode() for text in person.texts]
+    for message in read_topic(settings.kafka, LETTERS):
+        value = message.value()
+        try:
+            letter = {} if value is None else serde.read(value)
+            [record] = serde.opened([letter.get("value")])
+        except RecordError:
+            continue
+        detail = str(letter.get("detail") or "").encode()
+        held = b"\0".join([letter.get("key") or b"", record or b"", detail]).lower()
+        if value is not None and (_is_of(letter, person) or any(it in held for it in wanted)):
+            yield sealing.key_ids(value)
+
+
+def _is_of(letter: Mapping[str, Any], person: Person) -> bool:
+    """Whether a dead letter is of a person's own row at a source."""
+    try:
+        row_id = decode_key(letter["key"] or b"")
+    except RecordError:
+        return False
+    return subject_of_row(str(letter["topic"]), row_id) in person.ids
+
+
+def _close(settings: Settings, serde: Serde, named: Iterable[Named]) -> None:
+    """Publish rows without names, where they stood, so that whoever holds them has them so."""
+    for topic in TOPICS:
+        own = {each.place: each for each in named if each.topic is topic}
+        if not own:
+            continue
+        closed = {place: serde.value(topic.name, each.closed) for place, each in own.items()}
+        _publish(settings, topic, closed)
+        # What changed while this was done is to be the last word again.
+        later = {
+            place: message.value()
+            for message in read_topic(settings.kafka, topic.name)
+            if (place := (message.partition(), message.key())) in own
+            and message.offset() > own[place].message.offset()
+            and message.value() != closed[place]
+        }
+        _publish(settings, topic, later)
+
+
+def _publish(settings: Settings, topic: Topic, values: Mapping[Place, bytes | None]) -> None:
+    producer = make_producer(settings.kafka)
+    failures: list[object] = []
+
+    def delivered(error: object, _message: object) -> None:
+        if error is not None:
+            failures.append(error)
+
+    try:
+        for (partition, key), value in values.items():
+            producer.produce(
+                topic.name, key=key, value=value, partition=partition, on_delivery=delivered
+            )
+            producer.poll(0)
+        left = producer.flush(_FLUSH_S)
+    except (KafkaException, BufferError) as error:
+        detail = f"nothing can be published to {topic.name}: {error}"
+        raise BrokerUnavailableError(detail) from error
+    if left or failures:
+        raise BrokerUnavailableError(
+            f"rows of {topic.name} could not be published without names",
+            hint="the keys are destroyed; give the same command again",
+        )
