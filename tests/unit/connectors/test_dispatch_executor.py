@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.contextvars import get_contextvars
 from structlog.testing import capture_logs
 
 from connectors.dispatch.commands import Command, Intent, Settled
@@ -14,6 +15,7 @@ from connectors.dispatch.executor import TargetExecutor
 from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.retry import RetryPolicy
+from connectors.dispatch.sink import Applied
 from connectors.toolkit.faults import Fault as VendorFault
 from connectors.toolkit.faults import (
     QuotaExhaustedError,
@@ -107,6 +109,24 @@ async def test_i8_a_call_carried_out_without_an_answer_is_adopted_not_repeated()
 
     assert it.target.effects == [(command.natural_key, 1)]
     assert it.journal.statuses() == {command.command_id: "adopted"}
+
+
+async def test_whoever_logs_while_a_command_is_carried_out_names_it() -> None:
+    class Telling(FakeTarget):
+        async def execute(self, command: Command, known_id: str | None) -> Applied:
+            told.append(get_contextvars())  # what every line has, whoever writes it
+            return await super().execute(command, known_id)
+
+    told: list[dict[str, object]] = []
+    command = make_command(correlation_id="cor-1")
+    async with bench() as it:
+        it.executor._sink = Telling()
+        it.submit(command)
+        await it.settled()
+
+    assert told == [command.named]
+    assert told[0]["correlation_id"] == "cor-1"
+    assert get_contextvars() == {}
 
 
 async def test_a_lost_call_is_looked_up_and_then_repeated() -> None:
