@@ -13,10 +13,10 @@ from __future__ import annotations
 import math
 import random
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Final
-from urllib.parse import unquote
 
 from runtime.extras import install_hint
 from runtime.secrets import remember
@@ -24,6 +24,8 @@ from runtime.settings import Settings
 from schemas.errors import ConfigError, PsaStreamError
 
 HEADER: Final = "traceparent"
+STOP_S: Final = 2.0
+"""How long the end of a process may wait for a collector."""
 _FORM: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
@@ -171,9 +173,15 @@ class Tracing:
             at += int(gap)
             yield at
 
-    def stop(self) -> None:
-        """Send what is left. Blocks up to the time-out of the exporter."""
-        self._processor.shutdown()
+    def stop(self, within_s: float = STOP_S) -> None:
+        """Send what is left, as far as that can be done within so many seconds.
+
+        The SDK waits half a minute for a collector that does not answer: longer than a process has
+        to end.
+        """
+        stopping = threading.Thread(target=self._processor.shutdown, daemon=True)
+        stopping.start()
+        stopping.join(within_s)
 
     def _context(self, traceparent: str) -> Any:
         return self._propagator.extract({HEADER: traceparent}, self._nothing)
@@ -220,7 +228,6 @@ def start_tracing(
     for name in _SECRET_VARIABLES:
         for pair in environment.get(name, "").split(","):
             remember(pair.partition("=")[2].strip())
-            remember(unquote(pair.partition("=")[2]).strip())
     exporter = OTLPSpanExporter(endpoint=f"{settings.traces_url.rstrip('/')}/v1/traces")
     made = Tracing(
         BatchSpanProcessor(exporter),

@@ -7,15 +7,18 @@ import json
 import logging
 import re
 import sys
+import threading
 
 import pytest
 import structlog
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from runtime import secrets
 from runtime.logs import configure_logs
 from runtime.secrets import mask
 from runtime.settings import Settings
-from runtime.tracing import current_headers, start_tracing, stop_tracing, tracing
+from runtime.tracing import Tracing, current_headers, start_tracing, stop_tracing, tracing
 from schemas.errors import ConfigError
 from tests.support.log_calls import PACKAGES, ROOT
 from tests.support.logging_back import logging_put_back, secrets_put_back
@@ -60,6 +63,19 @@ def test_what_the_collector_asks_for_is_a_secret(monkeypatch: pytest.MonkeyPatch
             stop_tracing()
     assert "Secret" not in shown
     assert tracing() is None
+
+
+def test_a_collector_that_does_not_answer_holds_up_no_end() -> None:
+    answers = threading.Event()
+
+    class Hanging(SimpleSpanProcessor):
+        def shutdown(self) -> None:
+            answers.wait()
+
+    made = Tracing(Hanging(InMemorySpanExporter()), "worker", ratio=1.0)
+    made.stop(within_s=0.01)
+    assert not answers.is_set()
+    answers.set()
 
 
 def test_lines_name_the_span_that_is_worked_in_where_it_is_kept() -> None:
