@@ -58,6 +58,7 @@ def test_a_place_that_its_topic_does_not_have_makes_it_be_filled_anew(running: R
         lambda: (live := running.live()) and live.number > before.number, deadline_s=DEADLINE_S
     )
     running.require_equal()
+    eventually(running.has_compared, deadline_s=DEADLINE_S)
 
 
 def test_a_rebuild_goes_on_beside_it_and_it_follows_the_new_one(running: Running) -> None:

@@ -126,6 +126,11 @@ class Running:
         answer = self.probe("readyz")
         return "" if answer.status_code == 200 else answer.text
 
+    def has_compared(self) -> bool:
+        """Whether its database has answered whether the numbers add up."""
+        metric = "\npsastream_conservation_checked_timestamp_seconds 0.0\n"
+        return metric not in self.probe("metrics").text
+
     def is_caught_up(self) -> bool:
         """What the metric of that name says."""
         return "\npsastream_read_model_caught_up 1.0\n" in self.probe("metrics").text
