@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from sandbox.vendors.client import Vendor
 from sandbox.vendors.faults import FaultKind
 from tests.heard.orders import customers, send
 from tests.support.heard import Watched, fault
@@ -21,22 +22,22 @@ IN_TIME: Final = 400
     "PsastreamFlowSlow",
     done=f"{LATE} customers whose deals changed ten minutes ago meet an ERP that cuts the line",
     mended=f"it answers, and {IN_TIME} more are there in time",
-    labels={"target": "netsuite", "kind": "upsert_customer"},
-    breaks=["netsuite orders"],
+    labels={"target": "business_central", "kind": "upsert_customer"},
+    breaks=["business central"],
     needs=["dispatcher", "vendors"],
     faster=120,
 )
 def customers_are_late(it: Watched) -> Iterator[None]:
+    erp: Vendor = "business_central"
+    path = "/customers"
     late = [
-        order | {"issued_at": datetime.now(UTC) - LATE_BY}
-        for order in customers("netsuite", "late", LATE)
+        order | {"issued_at": datetime.now(UTC) - LATE_BY} for order in customers(erp, "late", LATE)
     ]
-    path = "cus-late"
-    it.system.admin.add_fault("netsuite", FaultKind.CONNECTION_RESET, scope="write", path=path)
+    it.system.admin.add_fault(erp, FaultKind.CONNECTION_RESET, scope="write", path=path)
     send(it.system, late)
     yield
-    it.system.admin.clear_faults("netsuite", path)
-    send(it.system, customers("netsuite", "in-time", IN_TIME))
+    it.system.admin.clear_faults(erp, path)
+    send(it.system, customers(erp, "in-time", IN_TIME))
 
 
 @fault(

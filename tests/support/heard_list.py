@@ -14,9 +14,6 @@ NOT_HEARD: Final[dict[str, str]] = dict.fromkeys(
     (
         "PsastreamConservationBroken",
         "PsastreamDependencyRetries",
-        "PsastreamFlowLate",
-        "PsastreamFlowSlow",
-        "PsastreamInvoicesStale",
         "PsastreamLagHigh",
         "PsastreamProgressStalled",
     ),
