@@ -667,6 +667,7 @@ class Oracle:
                 "erp_id": erp and erp["id"],
                 "erp_ids": [row["id"] for row in held.values() if row],
                 "engagements": len(deals),
+                "sealed": None,
             }
         return table
 
