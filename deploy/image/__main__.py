@@ -41,7 +41,8 @@ def locks() -> dict[str, str]:
 
 def closure(root: str, extras: Iterable[str]) -> set[str]:
     """Return the names of what a package needs on the platform of the images, without its own."""
-    environment = default_environment() | {
+    environment: dict[str, str] = {
+        **{name: str(value) for name, value in default_environment().items()},
         "python_version": PYTHON,
         "python_full_version": f"{PYTHON}.0",
     }

@@ -8,6 +8,7 @@ import csv
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 
@@ -20,7 +21,7 @@ def main(environment: str, directory: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)  # one may lie in another
     for record in packages.glob("*.dist-info/RECORD"):
         is_product = record.parent.name.startswith("psastream-")
-        _rewrite(record, lambda path, mine=is_product: _is_kept(path, is_product=mine))
+        _rewrite(record, partial(_is_kept, is_product=is_product))
 
 
 def _is_kept(path: PurePosixPath, *, is_product: bool) -> bool:
