@@ -220,8 +220,9 @@ class Store:
                     connection.execute(statement)
         except errors.InvalidTableDefinition:
             # Other columns than before: views are made anew, unless something was built on them.
-            for name in reversed(published_names(tables)):
-                connection.execute(f'DROP VIEW IF EXISTS {SCHEMA}."{name}"')
+            # With them those that only a later release has, which may stand on ours.
+            names = ", ".join(f'{SCHEMA}."{name}"' for name in self._views())
+            connection.execute(f"DROP VIEW {names}")
             for statement in statements:
                 connection.execute(statement)
         for name in withdrawn:
@@ -232,6 +233,13 @@ class Store:
             " star = excluded.star",
             (generation.number, star_fingerprint(tables)),
         )
+
+    def _views(self) -> list[str]:
+        """Return the views there are in the schema of the star."""
+        rows = self.connection.execute(
+            "SELECT viewname FROM pg_views WHERE schemaname = %s", (SCHEMA,)
+        ).fetchall()
+        return [name for (name,) in rows]
 
     def _withdrawn(self, names: Sequence[str]) -> list[str]:
         """Return the views that are there and that the BI role may not read."""

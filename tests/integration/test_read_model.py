@@ -594,6 +594,8 @@ def test_margins_that_the_firm_took_from_the_bi_role_stay_with_the_pay_role(
     if are_made_anew:
         store.connection.execute("DROP VIEW psa.dim_date, psa.pipeline CASCADE")
         store.connection.execute("CREATE VIEW psa.dim_date AS SELECT 1 AS other")
+        later = "CREATE VIEW psa.of_a_later_release AS SELECT other FROM psa.dim_date"
+        store.connection.execute(later)
     following = store.begin(TABLES, "taken")
     store.go_live(following, TABLES)
     try:

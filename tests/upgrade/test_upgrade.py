@@ -25,7 +25,7 @@ from sandbox.registry.compatibility import incompatibilities
 from sandbox.registry.schema import parse
 from tests.support.eventually import eventually
 from tests.support.read_model import differences
-from tests.upgrade.firm import DEADLINE_S, Firm, founded
+from tests.upgrade.firm import DEADLINE_S, READY_S, Firm, founded
 from tests.upgrade.releases import PRESENT, Release
 
 pytestmark = pytest.mark.stack
@@ -105,18 +105,22 @@ def test_state_of_another_layout_is_refused_and_computed_anew(firm: Firm) -> Non
 def take_over_from_a_frozen_one(firm: Firm) -> None:
     """Give the name of a worker that hangs to a new one on another volume; let the old come back.
 
-    As their transactional ids are of two releases, nothing but the group tells them apart: one of
-    them is refused, whichever joined first, and in the end the old one is killed.
+    As their transactional ids are of two releases, nothing but the group tells them apart: who
+    joined first is refused, and in the end the old one is killed.
     """
     old, new = "worker-1", "worker-1.anew"
     with firm.frozen(old):
         firm.start(new, PRESENT)
-    gone = firm.exit()
-    assert gone.name in (old, new) and gone.exit_code == 1, gone.log_tail
-    assert "fatal.fenced" in gone.log_tail, gone.log_tail
-    if gone.name == new:
-        firm.stack.kill(old)
-        firm.start(new, PRESENT)
+        known = len(firm.stack.log(old))
+    eventually(lambda: len(firm.stack.log(old)) > known, deadline_s=READY_S)  # it is back
+    firm.stack.kill(old)
+
+    def works() -> bool:
+        if not firm.stack.is_running(new):  # refused, while the old one had the name
+            firm.start(new, PRESENT)
+        return firm.is_ready(new)
+
+    eventually(works, deadline_s=READY_S)
 
 
 def refuse_and_rebuild(firm: Firm, release: Release) -> None:
