@@ -243,6 +243,7 @@ def test_a_check_finds_everything_in_order(kept_demo: KeptDemo) -> None:
         "files": 6,
         "broker": 3,
         "topics": 1,
+        "state": 5,
         "schemas": 1,
         "connectors": 2,
         "databases": 1,

@@ -83,7 +83,7 @@ def test_it_declares_its_command_its_extras_and_its_licence(wheel: Path) -> None
         metadata = Parser().parsestr(archive.read(f"{told}/METADATA").decode())
         commands = archive.read(f"{told}/entry_points.txt").decode()
         assert b"Apache License" in archive.read(f"{told}/licenses/LICENSE")
-    assert set(metadata.get_all("Provides-Extra", ())) == {"sandbox", "sql"}
+    assert set(metadata.get_all("Provides-Extra", ())) == {"sandbox", "sql", "traces"}
     assert metadata["Version"] == PYPROJECT["project"]["version"]
     assert "psastream = psastream.cli:app" in commands
 

@@ -48,6 +48,7 @@ BY_AVRO = {
     "long": int,
     "int": int,
     "boolean": bool,
+    "bytes": bytes,
     "date": date,
     "timestamp-millis": datetime,
 }
