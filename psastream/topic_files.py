@@ -20,6 +20,7 @@ from confluent_kafka import KafkaError, Message
 from connectors.dispatch.first_commands import hold_id, hold_record
 from connectors.dispatch.journal import EXCEPTIONS, INTENTS, RESULTS
 from psastream.exceptions import publish
+from runtime.data_keys import has_keys
 from runtime.kafka import KafkaSettings, make_producer, read_topic, topic_spans
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -59,9 +60,17 @@ class Loaded:
 def save_topics(settings: Settings, folder: Path) -> dict[str, int]:
     """Write the topics to files in a new folder; return how many records each has.
 
-    Raises ConfigError where the folder is there already, BrokerUnavailableError,
-    RegistryUnavailableError, and DecodeError for a record of a schema that nobody knows.
+    Raises ConfigError where the folder is there already or records are encrypted: their frames say
+    by which schema of this registry they can be opened, so no other could. Raises
+    BrokerUnavailableError, RegistryUnavailableError, and DecodeError for a record of a schema that
+    nobody knows.
     """
+    if not folder.exists() and has_keys(settings.kafka):
+        raise ConfigError(
+            "records of this firm are encrypted, and a copy could not be opened elsewhere",
+            hint="mirror all topics with psastream-keys and the registry's: see psastream docs"
+            " disaster-recovery",
+        )
     registry, ids = Registry(settings.registry), dict[str, dict[int, str]]()
     try:
         folder.mkdir(parents=True)

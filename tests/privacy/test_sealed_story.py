@@ -173,6 +173,18 @@ def test_without_keys_names_and_pay_are_missing_and_no_process_starts(
     assert "this process has no keys" in done.stdout + done.stderr
 
 
+def test_no_copy_is_made_that_nobody_could_open(system: RunningSystem) -> None:
+    folder = directory(system) / "copy"
+    done = subprocess.run(
+        [sys.executable, "-m", "psastream", "topics", "save", str(folder)],
+        env={**system.parts.variables},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "could not be opened elsewhere" in done.stderr
+    assert not folder.exists()
+
+
 def test_new_keys_while_it_runs(system: RunningSystem, keys: Path) -> None:
     keys.write_text(keys.read_text() + new_line("2") + "\n")
     assert "new data keys" in run(system, keys, "keys", "rotate")
