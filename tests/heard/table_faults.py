@@ -53,14 +53,15 @@ def its_database_is_closed(it: Watched) -> Iterator[None]:
     done="a script writes a billing state with an hour more than was worked",
     mended="the state is written as it was",
     labels={"between": "margin_billing"},
-    needs=["readmodel"],
+    needs=["worker", "poller", "dispatcher", "readmodel", "registry"],
 )
 def an_hour_is_made_up(it: Watched) -> Iterator[None]:
     project = it.system.world.cast.projects[1]  # in which nobody else books anything
     it.system.insert_entry(project_id=project.id, currency=project.currency)
 
     def is_of_it(value: bytes) -> bool:
-        return str(it.system.serde.read(value)["project_ref"]).endswith(f":{project.id}")
+        row = it.system.serde.read(value)  # in the state that nothing follows until it is invoiced
+        return str(row["project_ref"]).endswith(f":{project.id}") and row["state"] == "transferred"
 
     def told() -> list[tuple[int, bytes, bytes]]:
         return [

@@ -13,9 +13,6 @@ FILE: Final = Path(__file__).parents[1] / "heard" / "heard.json"
 NOT_HEARD: Final[dict[str, str]] = dict.fromkeys(
     (
         "PsastreamConservationBroken",
-        "PsastreamDependencyRetries",
-        "PsastreamLagHigh",
-        "PsastreamProgressStalled",
     ),
     "its fault is tried, and no run has heard it from begin to end",
 )
