@@ -51,7 +51,7 @@ from schemas.topics import DAY_MS, Route, Topic
 from tests.support import access_pages, canonical_page, flow_pictures, star_pages, view_pages
 from tests.support.catalogue import CATALOGUE
 from tests.support.faults import KINDS, proofs
-from tests.support.heard_list import NOT_HEARD, read_lines
+from tests.support.heard_list import read_lines
 from tests.support.log_calls import product_calls
 from tests.support.metric_catalogue import product_metrics
 
@@ -342,7 +342,6 @@ def heard() -> str:
         (f"`{it.alert}`", it.done, ", ".join(it.told), it.said.replace("|", "\\|"), it.mended)
         for it in read_lines()
     ]
-    rows += [(f"`{alert}`", "", "", "", f"not heard: {why}") for alert, why in NOT_HEARD.items()]
     return _table(("alert", "fault", "told to", "what it said", "what ended it"), sorted(rows))
 
 

@@ -10,14 +10,6 @@ from typing import Final
 
 FILE: Final = Path(__file__).parents[1] / "heard" / "heard.json"
 
-NOT_HEARD: Final[dict[str, str]] = dict.fromkeys(
-    (
-        "PsastreamConservationBroken",
-    ),
-    "its fault is tried, and no run has heard it from begin to end",
-)
-"""Why an alert of the rules is not in the list, by its name."""
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Line:
