@@ -1,11 +1,12 @@
-"""From the previous release to this one, process by process, while people work.
+"""From the previous release to this one and back, process by process, while people work.
 
 The previous release is built from its commit and makes topics, contracts and state; this one goes
-on with them.
+on with them, and then the previous one with what this one has written.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import permutations
@@ -42,6 +43,8 @@ FULL JOIN (
 WHERE (wanted.seconds, wanted.entries) IS DISTINCT FROM (told.seconds, told.entries)
 """
 """Days on which the firm's own measure tells another sum than its rows have."""
+IN_THE_WAY: Final = re.compile(r"view (psa\.\w+) depends on view")
+"""Of what the read model says that stands on its views."""
 WORKERS: Final = ("worker-1", "worker-0")
 """In the order in which a StatefulSet replaces them."""
 
@@ -102,6 +105,33 @@ def test_state_of_another_layout_is_refused_and_computed_anew(firm: Firm) -> Non
     assert firm.findings(PRESENT, "state") == dict.fromkeys(groups, "ok")
 
 
+def test_the_way_back_under_load_loses_and_repeats_nothing(
+    firm: Firm, release: Release, checked: Counter[str]
+) -> None:
+    firm.tell("invoices")
+
+    def go_back() -> None:
+        firm.deploy(release)
+        take_back_the_read_model(firm, release)
+        for name in ("dispatcher", "poller", "worker-1.anew", "worker-0"):
+            firm.replace(name, release)
+
+    changes = firm.while_working(go_back)
+    firm.tell("corrections")
+
+    assert firm.differences() == []
+    assert changes > 100
+    firm.ask(PRESENT, "prove", "accounting")
+    assert unlike_read_model(firm) == {}
+    checked["changes on the way back"] += changes
+
+
+def test_the_previous_release_refuses_the_newer_layout_too(firm: Firm, release: Release) -> None:
+    firm.stack.stop("dispatcher")  # which it asks for
+    refuse_and_rebuild(firm, release)
+    firm.start("dispatcher", release)
+
+
 def take_over_from_a_frozen_one(firm: Firm) -> None:
     """Give the name of a worker that hangs to a new one on another volume; let the old come back.
 
@@ -121,6 +151,23 @@ def take_over_from_a_frozen_one(firm: Firm) -> None:
         return firm.is_ready(new)
 
     eventually(works, deadline_s=READY_S)
+
+
+def take_back_the_read_model(firm: Firm, release: Release) -> None:
+    """Start the read model of a release, and drop the views of a later one that it names."""
+    name = "readmodel"
+    firm.stack.stop(name)
+    known = len(firm.stack.log(name))
+    firm.start(name, release, is_awaited=False)
+
+    def said() -> str:
+        return firm.stack.log(name)[known:]
+
+    eventually(lambda: firm.is_ready(name) or IN_THE_WAY.search(said()), deadline_s=READY_S)
+    if views := sorted(set(IN_THE_WAY.findall(said()))):
+        with psycopg.connect(firm.layout.parts.read_model_url, autocommit=True) as connection:
+            connection.execute(f"DROP VIEW {', '.join(views)}")
+    eventually(lambda: firm.is_ready(name), deadline_s=READY_S)
 
 
 def refuse_and_rebuild(firm: Firm, release: Release) -> None:
