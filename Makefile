@@ -107,7 +107,7 @@ verify-cluster: $(READY) ## Install, upgrade and roll back the chart on a real A
 verify-image: $(READY) ## Build the images step by step, look into them, run them read-only (needs root, buildah)
 	@$(PYTEST) --durations=5 tests/image $(ARGS)
 
-verify-upgrade: $(READY) ## From the previous release to this one, and scale, while people work
+verify-upgrade: $(READY) ## From the previous release to this one and back, and scale, while people work
 	@$(PYTEST) --durations=5 tests/upgrade $(ARGS)
 
 prove-alerts: $(READY) ## Break a running demo: Prometheus and Alertmanager must tell, and tell the end
