@@ -177,6 +177,7 @@ def secrets() -> dict[str, dict[str, str]]:
         },
         "psastream-netsuite": {"NETSUITE_CLIENT_ID": token, "netsuite_private_key": key},
         "psastream-float": {"FLOAT_TOKEN": token},
+        "psastream-inhouse": {"INHOUSE_PSA_PASSWORD": token},
         "psastream-hubspot": {"HUBSPOT_TOKEN": token},
         "psastream-business-central": {
             "BUSINESS_CENTRAL_CLIENT_ID": token,

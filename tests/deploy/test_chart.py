@@ -16,6 +16,7 @@ from connectors.dispatch.dispatcher import DRAIN_S
 from connectors.dispatch.main import load_sink
 from connectors.polled.main import load_source
 from connectors.systems import Systems
+from psastream.check.databases import Address, address_of
 from psastream.cli import app
 from psastream.governance.published import product_version
 from psastream.landscape import read_firm
@@ -305,6 +306,37 @@ def test_nothing_goes_in_or_out_but_what_is_listed(name: str) -> None:
         incoming = [port["port"] for rule in mine[0].get("ingress", ()) for port in rule["ports"]]
         assert incoming == ([9101] if part.is_process else []), part
         assert all(rule["from"] for rule in mine[0].get("ingress", ())), part
+
+
+def test_the_watcher_reaches_a_database_whose_address_it_is_given(tmp_path: Path) -> None:
+    to = [{"ipBlock": {"cidr": "10.20.0.7/32"}}]
+    inhouse = {
+        "env": {
+            **{"INHOUSE_PSA_HOST": "psa", "INHOUSE_PSA_PORT": 5432},
+            **{"INHOUSE_PSA_DATABASE": "firm", "INHOUSE_PSA_USER": "reader"},
+        },
+        "secret": "psastream-inhouse",
+        "egress": {"ports": [5432], "to": to},
+    }
+    keys = (f"systems.inhouse.{key}={json.dumps(value)}" for key, value in inhouse.items())
+    text = rendered("small", *(word for key in keys for word in ("--set-json", key)))
+    found = read(text)
+    [watcher] = [part for part in parts(found) if part.component == "connect-watcher"]
+
+    container = container_of(watcher, found, tmp_path)
+    file = read_connector_file(Path(container.arguments[-1].partition("=")[2]))
+    reaching = {
+        policy["metadata"]["labels"]["app.kubernetes.io/component"]
+        for policy in of_kind(found, "NetworkPolicy")
+        for rule in policy["spec"].get("egress", ())
+        if rule == {"ports": [{"protocol": "TCP", "port": 5432}], "to": to}
+    }
+
+    assert address_of(file, container.environment) == Address(
+        "psa", "5432", "firm", "reader", "a-token"
+    )
+    assert reaching == {"connect-watcher", "toolbox", "check"}
+    assert conforms(text) == []
 
 
 @EVERY
