@@ -32,7 +32,10 @@ from schemas.errors import PsaStreamError
 FOLDER: Final = Path(__file__).resolve().parent / "packaged"
 VENDORS: Final = Path(__file__).resolve().parents[2] / "connectors" / "vendors"
 MADE: Final = "Made by `python -m deploy.strimzi`: docs/kafka-access.md"
-_FIRM: Final = ("PSASTREAM_LANDSCAPE", "PSASTREAM_SYSTEMS", "PSASTREAM_MEASURES")
+_FIRM: Final = (
+    *("PSASTREAM_LANDSCAPE", "PSASTREAM_SYSTEMS", "PSASTREAM_MEASURES"),
+    *("PSASTREAM_MASTER_KEYS", "PSASTREAM_MASTER_KEYS_FILE"),
+)
 
 
 def files(firm: FirmSystems, paths: Sequence[Path], cluster: Cluster) -> dict[str, str]:

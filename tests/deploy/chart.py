@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from runtime.master_keys import new_line
 from tests.deploy import tools
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
@@ -178,6 +179,7 @@ def secrets() -> dict[str, dict[str, str]]:
         "psastream-netsuite": {"NETSUITE_CLIENT_ID": token, "netsuite_private_key": key},
         "psastream-float": {"FLOAT_TOKEN": token},
         "psastream-inhouse": {"INHOUSE_PSA_PASSWORD": token},
+        "psastream-master-keys": {"keys": new_line("2026-11")},
         "psastream-hubspot": {"HUBSPOT_TOKEN": token},
         "psastream-business-central": {
             "BUSINESS_CENTRAL_CLIENT_ID": token,

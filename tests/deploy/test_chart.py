@@ -220,6 +220,21 @@ def test_processes_send_spans_where_a_collector_is_named(tmp_path: Path) -> None
     assert "4318" not in rendered("small")
 
 
+def test_whoever_reads_records_has_the_master_keys_as_a_file(tmp_path: Path) -> None:
+    text = rendered("three-brokers-tls", "--set", "encryption.secret=psastream-master-keys")
+    found = read(text)
+    lacking = set()
+    for number, part in enumerate(parts(found)):
+        container = container_of(part, found, tmp_path / str(number))
+        settings = _configuration(container)
+        lacking |= {part.component} if settings.master_keys is None else set()
+        assert read_firm(settings).is_sealed == (settings.master_keys is not None), part
+
+    assert lacking == {"connect-watcher"}
+    assert conforms(text) == []
+    assert "MASTER_KEYS" not in rendered("three-brokers-tls")
+
+
 def test_systems_of_the_firms_own_are_laid_out_as_folders(tmp_path: Path) -> None:
     mapping = CHART.parents[2] / "connectors" / "vendors" / "harvest"
     folder = {
@@ -478,6 +493,7 @@ def test_the_toolbox_signs_in_as_whom_its_values_say() -> None:
     for options, user in (
         ((), "psastream-operator"),
         (("--set", "toolbox.kafkaUser=maintainer"), "psastream-maintainer"),
+        (("--set", "toolbox.kafkaUser=custodian"), "psastream-custodian"),
     ):
         [toolbox] = [
             each

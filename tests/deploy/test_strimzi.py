@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 import yaml
 
-from deploy.strimzi.__main__ import FOLDER, files, packaged_files
+from deploy.strimzi.__main__ import FOLDER, files, firm_of, packaged_files
 from deploy.strimzi.resources import Cluster
+from runtime.master_keys import new_line
+from schemas.topics import KEYS
 from tests.deploy import tools
 from tests.deploy.chart import CHECKED, conforms
 from tests.support.catalogue import FIRM, SYSTEMS
@@ -41,6 +46,21 @@ def test_a_cluster_with_certificates_conforms_too() -> None:
 
     for name in NAMES:
         assert conforms(texts[name], tools.strimzi_schemas()) == []
+
+
+def test_users_of_a_firm_that_encrypts_may_read_its_keys(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(new_line("2026-11"))
+    encrypts = {"PSASTREAM_MASTER_KEYS_FILE": str(file)}
+
+    def holders(environment: Mapping[str, str]) -> set[str]:
+        users = yaml.safe_load_all(
+            files(firm_of(environment), packaged_files(SYSTEMS), Cluster())["users.yaml"]
+        )
+        return {each["metadata"]["name"] for each in users if KEYS.name in str(each["spec"])}
+
+    assert {"psastream-custodian", "psastream-worker", "psastream-read-model"} <= holders(encrypts)
+    assert "psastream-custodian" not in holders({})
 
 
 @pytest.mark.parametrize(

@@ -139,8 +139,8 @@ psastream-{{ get $users .component | default .component }}{{ with .system }}-{{ 
 {{- end -}}
 
 {{/*
-How a part signs in at brokers, registry, Connect and read model: variables, and the files of
-Secrets that they name, below /etc/psastream. Files are read anew, so that none of these secrets is
+How a part signs in at brokers, registry, Connect and read model, and its master keys: variables,
+and the files of Secrets that they name, below /etc/psastream. Files are read anew, so that none of these secrets is
 a variable. JSON.
 */}}
 {{- define "psastream.access" -}}
@@ -173,6 +173,11 @@ a variable. JSON.
 {{- end -}}
 {{- end -}}
 {{- $places = append $places (list "kafka" $place) -}}
+{{- /* Whoever asks no broker reads no records. */}}
+{{- with $values.encryption.secret -}}
+{{- $_ := set $env "PSASTREAM_MASTER_KEYS_FILE" "/etc/psastream/encryption/keys" -}}
+{{- $files = append $files (dict "secret" . "key" "keys" "path" "encryption/keys") -}}
+{{- end -}}
 {{- end -}}
 {{- range $each := $places -}}
 {{- $name := index $each 0 -}}
