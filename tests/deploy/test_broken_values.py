@@ -72,7 +72,11 @@ BROKEN = {
     ),
     "a vendor without a file": (
         'systems.workday={"role": "psa", "poll": {}, "secret": "s"}',
-        "psastream has no source.json of workday",
+        "psastream has no source.json of workday; write its keys under settings, name among them",
+    ),
+    "a connector without a name": (
+        'systems.worklog={"role": "psa", "capture": {"settings": {"topic.prefix": "src"}}}',
+        "systems.worklog.capture.settings: name is missing",
     ),
     "a target that takes no commands": (
         'systems.salesforce.dispatch={"settings": {"name": "x"}}',

@@ -41,9 +41,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- $part := index $system .kind -}}
 {{- $text := .root.Files.Get (printf "files/connectors/%s/%s.json" $vendor $file) -}}
 {{- if and (not $text) (not $part.settings) -}}
-{{- fail (printf "systems.%s.%s: psastream has no %s.json of %s; write its keys under settings" .system .kind $file $vendor) -}}
+{{- fail (printf "systems.%s.%s: psastream has no %s.json of %s; write its keys under settings, name among them" .system .kind $file $vendor) -}}
 {{- end -}}
 {{- $document := $text | default "{}" | fromJson -}}
+{{- if not (dig "settings" "name" $document.name $part) -}}
+{{- fail (printf "systems.%s.%s.settings: name is missing; add the name of %s.json" .system .kind $file) -}}
+{{- end -}}
 {{- if eq .kind "capture" -}}
 {{- $_ := set $document "name" (dig "settings" "name" $document.name $part) -}}
 {{- $_ := set $document "config" (mergeOverwrite ($document.config | default dict) (omit ($part.settings | default dict) "name")) -}}
