@@ -119,7 +119,7 @@ def org_with(fault: str) -> type[salesforce.SalesforceSource]:
 
     class Source(salesforce.SalesforceSource):
         def reader(self, obj: str, contract: AvroSchema) -> ObjectReader:
-            api: Any = BadOrg(salesforce._Api(self._client, self.config), fault)
+            api: Any = BadOrg(salesforce._Api(self._client, self.config, self._quota), fault)
             rows = RowReader(contract, salesforce.LAYOUT)
             size = self.config.page_size
             return salesforce.SalesforceReader(api, salesforce.OBJECTS[obj], rows, size)
