@@ -19,6 +19,7 @@ from runtime.serde import Serde
 from runtime.settings import Settings
 from runtime.tracing import Tracing, start_tracing, stop_tracing
 from schemas.errors import ConfigError, PsaStreamError, RegistryUnavailableError
+from schemas.topics import SOURCE_PREFIX
 from streams.agents.own_measures import GROUP as MEASURES
 from streams.agents.sealed import sealed_group
 from streams.engine import EngineSettings, GroupSpec, create_app
@@ -29,7 +30,6 @@ from streams.instruments import PrometheusInstruments
 from streams.worker import Worker
 
 APP_ID: Final = "psastream"
-SOURCE_PREFIX: Final = "src."
 MEASURES_APP_ID: Final = "psastream-measures"
 """A consumer group reads a topic once, and measures of the firm's own read what tables read."""
 LAST_SCRAPE_S: Final = 40.0
@@ -116,7 +116,7 @@ def chunk_tracing(tracing: Tracing | None, app_id: str, serde: Serde) -> ChunkTr
     return ChunkTracing(
         tracing,
         app_id,
-        begins=lambda topic: app_id == APP_ID and topic.startswith(SOURCE_PREFIX),
+        begins=lambda topic: app_id == APP_ID and topic.startswith(f"{SOURCE_PREFIX}."),
         changed_at_ms=changed_at_ms,
     )
 

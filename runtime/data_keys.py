@@ -32,7 +32,7 @@ from runtime.kafka import (
 )
 from runtime.master_keys import MasterKeys
 from runtime.rights import refused
-from schemas.errors import BrokerUnavailableError, ConfigError, DecodeError
+from schemas.errors import BrokerUnavailableError, ConfigError, FatalError
 from schemas.topics import KEYS
 
 ID_BYTES: Final = 8
@@ -41,6 +41,11 @@ REFRESH_S: Final = 30.0
 FORGOTTEN: Final = "forgotten"
 _KEY_BYTES: Final = 32
 _FLUSH_S: Final = 15.0
+
+_LOST: Final = (
+    "put the topic back as it was, or have all read anew: psastream docs encryption; what was"
+    " encrypted with a key that is gone nobody opens"
+)
 
 Record = tuple[str, bytes | None]
 """Key and value of a record of the topic."""
@@ -84,6 +89,7 @@ class DataKeys:
         self._forgotten: set[str] = set()
         self._gone: set[bytes] = set()
         self._read_s: float | None = None
+        self._unreadable: FatalError | None = None
 
     def refresh(self) -> None:
         """Learn what has come, if that was not done lately."""
@@ -92,10 +98,20 @@ class DataKeys:
             self.catch_up()
 
     def catch_up(self) -> None:
-        """Learn what has come."""
+        """Learn what has come.
+
+        Raises FatalError, from then on, for what is no record of keys: those behind it would pass
+        for destroyed, and their records for deleted.
+        """
         with self._lock:
-            for key, value in self._log.news():
-                self._learn(key, value)
+            if self._unreadable is not None:
+                raise self._unreadable
+            for name, value in self._log.news():
+                try:
+                    self._learn(name, value)
+                except (ValueError, LookupError, TypeError) as error:
+                    self._unreadable = _not_ours(name)
+                    raise self._unreadable from error
             self._read_s = self._clock()
 
     def to_seal(self, subjects: Iterable[str]) -> dict[str, DataKey | None]:
@@ -116,10 +132,14 @@ class DataKeys:
             return [self._opened(each) for each in self._make([subject] * count)]
 
     def to_open(self, key_id: bytes) -> DataKey | None:
-        """Return a key; None: it was destroyed."""
+        """Return a key; None: it was destroyed. Raises FatalError where all keys are lost."""
         with self._lock:
             if key_id not in self._wrapped and key_id not in self._gone:
                 self.catch_up()
+                if not self._wrapped and not self._forgotten:
+                    raise FatalError(
+                        f"records are encrypted, and {KEYS.name} holds no key", hint=_LOST
+                    )
                 if key_id not in self._wrapped:
                     self._gone.add(key_id)
             return self._opened(key_id) if key_id in self._wrapped else None
@@ -224,6 +244,8 @@ class DataKeys:
             self._drop(key_id)
             return
         kept = json.loads(value)
+        if len(key_id) != ID_BYTES or not {"made", "master", "key"} <= set(kept):
+            raise ValueError("not a key")
         self._wrapped[key_id] = subject, kept
         newest = self._newest.get(subject)
         if newest is None or self._wrapped[newest][1]["made"] <= kept["made"]:
@@ -236,6 +258,14 @@ class DataKeys:
             del self._newest[subject]
 
 
+def _not_ours(name: str) -> FatalError:
+    return FatalError(
+        f"what stands in {KEYS.name} under {name!r} is no record of keys",
+        hint="nobody but psastream may write there; delete it by a tombstone of its key, once it"
+        " is compacted away processes start again",
+    )
+
+
 class KafkaKeyLog:
     """Keys in the topic `psastream-keys`."""
 
@@ -246,15 +276,17 @@ class KafkaKeyLog:
     def news(self) -> list[Record]:
         """See KeyLog."""
         start, end = self._span()
-        if end <= self._next:
+        if end < self._next:
+            raise FatalError(f"{KEYS.name} was made again, or its end is lost", hint=_LOST)
+        if end == self._next:
             return []
         span = {(KEYS.name, 0): (max(start, self._next), end)}
-        found = [(it.key(), it.value()) for it in read_spans(self._settings, span)]
+        found = [
+            ((it.key() or b"").decode(errors="replace"), it.value())
+            for it in read_spans(self._settings, span)
+        ]
         self._next = end
-        try:
-            return [(key.decode(), value) for key, value in found]
-        except (UnicodeDecodeError, AttributeError) as error:
-            raise DecodeError(f"a record of {KEYS.name} is not ours") from error
+        return found
 
     def append(self, records: Sequence[Record]) -> None:
         """See KeyLog."""

@@ -13,8 +13,9 @@ from runtime.sealing import Sealing
 from schemas.codec.framing import frame, unframe
 from schemas.codec.record import RecordCodec
 from schemas.contracts import record_schema
+from schemas.errors import FatalError
 from schemas.sealing import FIRM
-from schemas.topics import BY_NAME, Topic, topic_of
+from schemas.topics import BY_NAME, KEYS, SOURCE_PREFIX, Topic, topic_of
 from streams.engine import (
     Chunk,
     ChunkHandler,
@@ -78,7 +79,7 @@ class _Sealer:
 
     def _topic(self, name: str) -> Topic | None:
         """The topic; None for one whose records are as they came, or are nobody's."""
-        return None if name in self._own or name.startswith("src.") else topic_of(name)
+        return None if name in self._own or name.startswith(f"{SOURCE_PREFIX}.") else topic_of(name)
 
 
 class _SealedHandler:
@@ -116,17 +117,27 @@ class _OpenState:
     def get(self, key: bytes) -> bytes | None:
         """See State."""
         value = self._state.get(key)
-        return None if value is None else self._sealing.open(value)
+        return None if value is None else self._opened(value)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See State."""
-        open_ = self._sealing.open
-        return [None if value is None else open_(value) for value in self._state.get_many(keys)]
+        opened = self._opened
+        return [None if value is None else opened(value) for value in self._state.get_many(keys)]
 
     def scan(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """See State."""
         for key, value in self._state.scan(prefix):
-            yield key, self._sealing.open(value) or b""
+            yield key, self._opened(value)
+
+    def _opened(self, value: bytes) -> bytes:
+        """What the firm's own key has sealed, which nobody destroys: it may be lost, though."""
+        opened = self._sealing.open(value)
+        if opened is None:
+            raise FatalError(
+                f"the key of the state is not in {KEYS.name}",
+                hint="put the topic back as it was, or psastream rebuild each group",
+            )
+        return opened
 
 
 def _as_it_came(output: Output | OutputBatch, chunk: Chunk, opened: Chunk) -> Output | OutputBatch:

@@ -9,7 +9,7 @@ import pytest
 from runtime.data_keys import REFRESH_S
 from runtime.master_keys import KeyFile, new_line
 from schemas.codec.framing import SEALED, unframe
-from schemas.errors import ConfigError, DecodeError
+from schemas.errors import ConfigError, DecodeError, FatalError
 from tests.support.sealed import MASTER, Firm
 
 PERSON = "float:person:7"
@@ -77,6 +77,38 @@ def test_a_key_that_another_process_makes_after_somebody_was_forgotten_is_none()
     other.keys().to_seal([PERSON])  # as if it had not read that
     firm.records[:] = [*records, *other.records]
     assert firm.keys().to_seal([PERSON]) == {PERSON: None}
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        ("firm", b"{}"),
+        ("firm|odd", b"{}"),
+        ("firm|0011223344556677", b"{"),
+        ("firm|00", b"{}"),
+        ("firm|0011223344556677", b"[]"),
+        ("firm|0011223344556677", b"5"),
+    ],
+)
+def test_who_cannot_read_a_record_of_the_keys_opens_nothing_more(
+    foreign: tuple[str, bytes],
+) -> None:
+    """What comes after it would pass for destroyed otherwise, and its records for deleted."""
+    firm = Firm()
+    [value] = firm.sealing().seal([PERSON], [b"Ada"])
+    firm.records.insert(0, foreign)
+    sealing = firm.sealing()
+    for _ in range(2):
+        with pytest.raises(FatalError, match="no record of keys"):
+            sealing.open_values([value])
+
+
+def test_keys_that_are_lost_are_not_taken_for_destroyed() -> None:
+    firm = Firm()
+    [value] = firm.sealing().seal([PERSON], [b"Ada"])
+    firm.records.clear()
+    with pytest.raises(FatalError, match="holds no key"):
+        firm.sealing().open_values([value])
 
 
 def test_two_processes_use_one_key_and_a_rotation_makes_another() -> None:

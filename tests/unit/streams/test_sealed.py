@@ -10,6 +10,7 @@ import pytest
 
 from runtime.master_keys import new_line
 from schemas.codec.framing import SEALED, frame
+from schemas.errors import FatalError
 from streams.engine import GroupSpec
 from streams.groups import make_groups
 from tests.property.test_tables_convergence import hourly_deals, won_deals
@@ -189,6 +190,15 @@ def test_who_is_forgotten_stays_so_though_a_source_tells_of_them_again() -> None
     assert NAME.encode() not in b"".join(
         value or b"" for value in firm.sealing().open_values([it for _, it in held(topology)])
     )
+
+
+def test_state_whose_key_is_lost_is_not_taken_for_none() -> None:
+    firm, topology = sealed_story()
+    whole = [name for name, _ in firm.records if name.startswith("firm|")]
+    firm.records += [(name, None) for name in whole]
+    firm.now_s += 60.0
+    with pytest.raises(FatalError, match="the key of the state"):
+        played(topology, history())
 
 
 def test_a_dead_letter_holds_its_record_as_it_stood(sealed: SealedTopology) -> None:
