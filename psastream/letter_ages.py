@@ -31,6 +31,7 @@ from psastream.letters import (
 from runtime.brokers import PresentTopic, present_topics
 from runtime.kafka import KafkaSettings, Place, make_consumer
 from runtime.offsets import present_places
+from runtime.retries import tell_retry
 from runtime.serde import Serde
 from runtime.settings import Settings
 from runtime.tls import Stamp, stamp_of
@@ -115,6 +116,14 @@ class LetterAges:
             self._consumer.close()
             self._consumer = None
 
+    def look(self) -> None:
+        """Do a round; tell what keeps it from reading, and begin anew with the next."""
+        try:
+            self.round()
+        except (PsaStreamError, KafkaException) as error:
+            tell_retry(error)
+            self.close()
+
     def round(self) -> None:
         """Read what is new, and tell how long the oldest is kept once all was read.
 
@@ -189,7 +198,7 @@ def retention_ms_of(there: Mapping[str, PresentTopic]) -> int:
 def watch_letters(settings: Settings, serde: Serde) -> None:
     """Keep the metrics for the life of the process, on a daemon thread.
 
-    A broker or registry that is away is asked again: whoever needs it says so.
+    Whatever keeps it from reading is told, and tried again.
     """
     metrics = LetterMetrics()
     metrics.remaining.set(FOREVER)
@@ -197,10 +206,7 @@ def watch_letters(settings: Settings, serde: Serde) -> None:
     def look_for_ever() -> None:
         ages = LetterAges(settings.kafka, serde, metrics)
         while True:
-            try:
-                ages.round()
-            except (PsaStreamError, KafkaException):
-                ages.close()
+            ages.look()
             time.sleep(ROUND_S)
 
     threading.Thread(target=look_for_ever, name="letters", daemon=True).start()

@@ -1,7 +1,20 @@
 """How long dead letters are kept that nobody has decided about."""
 
-from psastream.letter_ages import FOREVER, Undecided, retention_ms_of
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from psastream.letter_ages import (
+    FOREVER,
+    LetterAges,
+    LetterMetrics,
+    Undecided,
+    retention_ms_of,
+)
 from runtime.brokers import PresentTopic
+from runtime.kafka import KafkaSettings
+from runtime.registry import Registry
+from runtime.serde import Serde
+from schemas.errors import TransientError
 
 HOUR_MS = 3_600_000
 
@@ -41,3 +54,25 @@ def test_the_retention_is_the_brokers_or_as_declared() -> None:
     assert retention_ms_of(told(**{"retention.ms": "5"})) == 5
     assert retention_ms_of(told(**{"retention.ms": "-1"})) == -1
     assert retention_ms_of(told()) == retention_ms_of({}) == 90 * 24 * HOUR_MS
+
+
+class HiddenError(TransientError):
+    """Told by nobody else, since a kind is told once a minute."""
+
+    code = "transient.hidden"
+
+
+class Refused(LetterAges):
+    """Of a user that may not read dead letters."""
+
+    def round(self) -> None:
+        raise HiddenError("the broker does not show psa.dlq")
+
+
+def test_what_keeps_it_from_reading_is_told() -> None:
+    nowhere = KafkaSettings(bootstrap_servers="127.0.0.1:9")
+    metrics = LetterMetrics(CollectorRegistry())
+    ages = Refused(nowhere, Serde(Registry("http://127.0.0.1:9")), metrics)
+    with capture_logs() as told:
+        ages.look()
+    assert [line["code"] for line in told] == ["transient.hidden"]
