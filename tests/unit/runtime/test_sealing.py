@@ -6,7 +6,8 @@ from base64 import b64encode
 
 import pytest
 
-from runtime.data_keys import REFRESH_S
+from runtime.data_keys import REFRESH_S, KafkaKeyLog
+from runtime.kafka import KafkaSettings, Span
 from runtime.master_keys import KeyFile, new_line
 from schemas.codec.framing import SEALED, unframe
 from schemas.errors import ConfigError, DecodeError, FatalError
@@ -109,6 +110,19 @@ def test_keys_that_are_lost_are_not_taken_for_destroyed() -> None:
     firm.records.clear()
     with pytest.raises(FatalError, match="holds no key"):
         firm.sealing().open_values([value])
+
+
+class Shorter(KafkaKeyLog):
+    """Whose topic ends before what was read of it."""
+
+    def _span(self) -> Span:
+        return 0, self._next - 1
+
+
+def test_a_topic_of_keys_that_was_made_again_is_told() -> None:
+    log = Shorter(KafkaSettings(bootstrap_servers="127.0.0.1:9"))
+    with pytest.raises(FatalError, match="was made again"):
+        log.news()
 
 
 def test_two_processes_use_one_key_and_a_rotation_makes_another() -> None:
