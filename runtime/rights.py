@@ -42,7 +42,7 @@ def signs_in(options: Mapping[str, object]) -> None:
 
 
 def refused(
-    detail: str, error: object, context: Mapping[str, ContextValue] | None = None
+    detail: str, error: object, *, context: Mapping[str, ContextValue] | None = None
 ) -> AccessRefusedError | None:
     """Return what to raise where a request was refused for want of a right, else None.
 

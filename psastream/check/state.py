@@ -60,7 +60,7 @@ def ask_layouts(kafka: KafkaSettings, groups: Iterable[GroupSpec]) -> dict[str, 
                     consumer.incremental_unassign([TopicPartition(*place)])
     except KafkaException as error:
         detail = f"state logs cannot be read: {error}"
-        raise refused(detail, error, kafka.client()) or BrokerUnavailableError(detail) from error
+        raise refused(detail, error) or BrokerUnavailableError(detail) from error
     finally:
         consumer.close()
     return {group: frozenset(layouts) for group, layouts in found.items()}

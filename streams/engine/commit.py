@@ -107,7 +107,7 @@ class TransactionalWriter:
             await self.close()
             detail = f"cannot start the transactional producer: {error!r}"
             context = {"transactional_id": failed}
-            raise refused(detail, code_of(error), context) or BrokerUnavailableError(
+            raise refused(detail, code_of(error), context=context) or BrokerUnavailableError(
                 detail,
                 hint="check the brokers, the leaders of the topics and the transaction state log",
                 context=context,

@@ -268,7 +268,7 @@ class StateLog:
         if getattr(error, "retriable", lambda: False)() or code in _TRANSPORT_ERRORS:
             return False
         detail, context = f"cannot read the state log: {error}", {"topic": self.topic}
-        raise refused(detail, error, context) or FatalError(detail, context=context)
+        raise refused(detail, error, context=context) or FatalError(detail, context=context)
 
     def _too_slow(self, partition: int, records: int, bounds: LogBounds) -> FatalError:
         return FatalError(
@@ -281,7 +281,9 @@ class StateLog:
         # A client that has lost its broker can take far longer to find it again than a new one.
         self._admin = AdminClient(librdkafka_options(self._settings))
         detail, context = f"cannot describe the state log: {error!r}", {"topic": self.topic}
-        return refused(detail, error, context) or BrokerUnavailableError(detail, context=context)
+        return refused(detail, error, context=context) or BrokerUnavailableError(
+            detail, context=context
+        )
 
 
 def _is_missing(error: BaseException) -> bool:
