@@ -49,6 +49,7 @@ def expected_customers(rows: SourceRows) -> Expected:
             "erp_id": debtor and f"{debtor['erp']}:customer:{debtor['id']}",
             "erp_ids": [f"{erp}:customer:{row['id']}" for erp, row in debtors.items()],
             "engagements": len(deals),
+            "sealed": None,  # whoever reads it with the keys has it opened
         }
     return expected
 
