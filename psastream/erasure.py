@@ -10,16 +10,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Message
+from confluent_kafka import Message
 
 from psastream.lines import say
 from psastream.people import is_meant
-from runtime.kafka import make_producer, read_topic, require_broker
+from runtime.kafka import RawRecord, publish_all, read_topic, require_broker
 from runtime.registry import Registry
 from runtime.sealing import Sealing, sealing_of
 from runtime.serde import Serde
 from runtime.settings import Settings
-from schemas.errors import BrokerUnavailableError, ConfigError, RecordError
+from schemas.errors import ConfigError, RecordError
 from schemas.keys import decode_key
 from schemas.sealing import shares_of, subject_of_row
 from schemas.topics import BY_NAME, Topic
@@ -192,25 +192,6 @@ def _close(settings: Settings, serde: Serde, named: Iterable[Named]) -> None:
 
 
 def _publish(settings: Settings, topic: Topic, values: Mapping[Place, bytes | None]) -> None:
-    producer = make_producer(settings.kafka)
-    failures: list[object] = []
-
-    def delivered(error: object, _message: object) -> None:
-        if error is not None:
-            failures.append(error)
-
-    try:
-        for (partition, key), value in values.items():
-            producer.produce(
-                topic.name, key=key, value=value, partition=partition, on_delivery=delivered
-            )
-            producer.poll(0)
-        left = producer.flush(_FLUSH_S)
-    except (KafkaException, BufferError) as error:
-        detail = f"nothing can be published to {topic.name}: {error}"
-        raise BrokerUnavailableError(detail) from error
-    if left or failures:
-        raise BrokerUnavailableError(
-            f"rows of {topic.name} could not be published without names",
-            hint="the keys are destroyed; give the same command again",
-        )
+    records = (RawRecord(*place, value) for place, value in values.items())
+    hint = "the keys are destroyed; give the same command again"
+    publish_all(settings.kafka, topic.name, records, within_s=_FLUSH_S, hint=hint)

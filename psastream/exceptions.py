@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Any, Final
 
 import typer
-from confluent_kafka import KafkaError, Message
 
 from connectors.dispatch.commands import PAYLOAD_BOUNDS
 from connectors.dispatch.exceptions import OPEN, read_reason
@@ -34,11 +33,10 @@ from psastream.lines import (
 )
 from psastream.people import is_meant, who
 from psastream.subjects import Names, Subject
-from runtime.kafka import KafkaSettings, make_producer, require_broker
-from runtime.rights import refused
+from runtime.kafka import KafkaSettings, RawRecord, publish_all, require_broker
 from runtime.serde import Serde
 from runtime.settings import Settings
-from schemas.errors import BrokerUnavailableError, ConfigError
+from schemas.errors import ConfigError
 from schemas.routing import partition_of
 from schemas.topics import BY_NAME
 
@@ -317,26 +315,14 @@ def _all(settings: Settings) -> list[Row]:
 
 def publish(settings: Settings, topic: str, key_field: str, records: Iterable[Row]) -> None:
     """Publish records to a topic that is routed by its key. Raises BrokerUnavailableError."""
-    kept: list[KafkaError] = []
-
-    def delivered(error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            kept.append(error)
-
-    serde, producer = Serde.of(settings), make_producer(settings.kafka)
-    for record in records:
-        producer.produce(
-            topic,
-            key=serde.key(topic, record[key_field]),
-            value=serde.value(topic, record),
-            partition=partition_of(record[key_field], BY_NAME[topic].partitions),
-            on_delivery=delivered,
+    serde, partitions = Serde.of(settings), BY_NAME[topic].partitions
+    raw = (
+        RawRecord(
+            partition_of(record[key_field], partitions),
+            serde.key(topic, record[key_field]),
+            serde.value(topic, record),
         )
-        producer.poll(0)
-    if producer.flush(FLUSH_S) or kept:
-        why = f": {kept[0].str()}" if kept else ""
-        detail = f"the broker did not acknowledge what is for {topic}{why}"
-        told = refused(detail, kept[0]) if kept else None
-        raise told or BrokerUnavailableError(
-            detail, hint="check the broker; give the same command again"
-        )
+        for record in records
+    )
+    hint = "check the broker; give the same command again"
+    publish_all(settings.kafka, topic, raw, within_s=FLUSH_S, hint=hint)

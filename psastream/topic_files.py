@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import fastavro
-from confluent_kafka import KafkaError, Message
+from confluent_kafka import Message
 
 from connectors.dispatch.first_commands import hold_id, hold_record
 from connectors.dispatch.journal import EXCEPTIONS, INTENTS, RESULTS
 from psastream.exceptions import publish
 from runtime.data_keys import has_keys
-from runtime.kafka import KafkaSettings, make_producer, read_topic, topic_spans
+from runtime.kafka import KafkaSettings, RawRecord, publish_all, read_topic, topic_spans
 from runtime.registry import Registry
 from runtime.serde import Serde
 from runtime.settings import Settings
-from schemas.errors import BrokerUnavailableError, ConfigError
+from schemas.errors import ConfigError
 from schemas.topics import DISPATCH
 
 TOPICS: Final = tuple(topic.name for topic in DISPATCH)
@@ -175,29 +175,7 @@ def _require_empty(kafka: KafkaSettings) -> None:
 
 
 def _publish(kafka: KafkaSettings, topic: str, rows: list[dict[str, Any]]) -> None:
-    producer, failed = make_producer(kafka), list[KafkaError]()
-
-    def told(error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            failed.append(error)
-
-    for row in rows:
-        while True:
-            try:
-                producer.produce(
-                    topic,
-                    key=row["key"],
-                    value=row["value"],
-                    partition=row["partition"],
-                    timestamp=row["timestamp_ms"],
-                    on_delivery=told,
-                )
-                break
-            except BufferError:
-                producer.poll(1.0)
-        producer.poll(0)
-    if producer.flush(FLUSH_S) or failed:
-        raise BrokerUnavailableError(
-            f"not every record of {topic} was acknowledged: {failed[0] if failed else 'too late'}",
-            hint="delete the topics, make them anew, and load the copy again",
-        )
+    names = ("partition", "key", "value", "timestamp_ms")
+    records = (RawRecord(*(row[name] for name in names)) for row in rows)
+    hint = "delete the topics, make them anew, and load the copy again"
+    publish_all(kafka, topic, records, within_s=FLUSH_S, hint=hint)

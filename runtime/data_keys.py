@@ -24,14 +24,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from runtime.kafka import (
     METADATA_TIMEOUT_S,
     KafkaSettings,
+    RawRecord,
     Span,
     absent_topics,
-    make_producer,
+    publish_all,
     read_spans,
     topic_spans,
 )
 from runtime.master_keys import MasterKeys
-from runtime.rights import refused
 from schemas.errors import BrokerUnavailableError, ConfigError, FatalError
 from schemas.topics import KEYS
 
@@ -290,24 +290,9 @@ class KafkaKeyLog:
 
     def append(self, records: Sequence[Record]) -> None:
         """See KeyLog."""
-        producer = make_producer(self._settings)
-        failures: list[object] = []
-
-        def delivered(error: object, _message: object) -> None:
-            if error is not None:
-                failures.append(error)
-
-        try:
-            for key, value in records:
-                producer.produce(
-                    KEYS.name, key=key.encode(), value=value, partition=0, on_delivery=delivered
-                )
-                producer.poll(0)
-            left = producer.flush(_FLUSH_S)
-        except (KafkaException, BufferError) as error:
-            raise self._unavailable(error) from error
-        if left or failures:
-            raise self._unavailable(failures[0] if failures else "no answer in time")
+        raw = (RawRecord(0, name.encode(), value) for name, value in records)
+        hint = "check the broker; work waits for it"
+        publish_all(self._settings, KEYS.name, raw, within_s=_FLUSH_S, hint=hint)
 
     def _span(self) -> Span:
         if not self._next and absent_topics(self._settings, [KEYS.name]):
@@ -316,11 +301,6 @@ class KafkaKeyLog:
                 hint="psastream topics apply makes it where PSASTREAM_MASTER_KEYS_FILE is set",
             )
         return topic_spans(self._settings, KEYS.name)[0]
-
-    def _unavailable(self, cause: object) -> BrokerUnavailableError:
-        detail = f"no key can be written to {KEYS.name}: {cause}"
-        told = refused(detail, cause) if isinstance(cause, KafkaException) else None
-        return told or BrokerUnavailableError(detail, hint="check the broker; work waits for it")
 
 
 def has_keys(settings: KafkaSettings) -> bool:

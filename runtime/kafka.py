@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -195,6 +196,68 @@ def make_producer(settings: KafkaSettings, **overrides: str | int | bool) -> Pro
         "message.max.bytes": MAX_MESSAGE_BYTES,
     }
     return Producer({**config, **_dotted(overrides)})
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """A record as it is to stand in a partition. `timestamp_ms`: Unix time; 0 is now."""
+
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int = 0
+
+
+def publish_all(
+    settings: KafkaSettings, topic: str, records: Iterable[RawRecord], *, within_s: float, hint: str
+) -> None:
+    """Publish records, and return once all are safe. Blocks.
+
+    Raises BrokerUnavailableError, with the hint, or AccessRefusedError; some may be there then.
+    """
+    producer, failed = make_producer(settings), list[KafkaError]()
+
+    def delivered(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            failed.append(error)
+
+    try:
+        for record in records:
+            _produce(producer, topic, record, delivered)
+            if failed:
+                break
+        left = producer.flush(within_s)
+    except KafkaException as error:
+        failed.append(error.args[0])
+        left = 0
+    if left or failed:
+        why = f": {failed[0].str()}" if failed else " in time"
+        detail = f"the broker did not acknowledge what is for {topic}{why}"
+        told = refused(detail, failed[0]) if failed else None
+        raise told or BrokerUnavailableError(detail, hint=hint)
+
+
+def _produce(
+    producer: Producer,
+    topic: str,
+    record: RawRecord,
+    delivered: Callable[[KafkaError | None, Message], None],
+) -> None:
+    while True:
+        try:
+            producer.produce(
+                topic,
+                key=record.key,
+                value=record.value,
+                partition=record.partition,
+                timestamp=record.timestamp_ms,
+                on_delivery=delivered,
+            )
+        except BufferError:  # the local queue is full: let it drain
+            producer.poll(0.1)
+        else:
+            producer.poll(0)
+            return
 
 
 def describe_members(
