@@ -235,9 +235,10 @@ class Store:
         )
 
     def _views(self) -> list[str]:
-        """Return the views there are in the schema of the star."""
+        """Return the views of ours that there are in the schema of the star, of any release."""
         rows = self.connection.execute(
-            "SELECT viewname FROM pg_views WHERE schemaname = %s", (SCHEMA,)
+            "SELECT viewname FROM pg_views WHERE schemaname = %s AND viewowner = current_user",
+            (SCHEMA,),
         ).fetchall()
         return [name for (name,) in rows]
 

@@ -596,6 +596,9 @@ def test_margins_that_the_firm_took_from_the_bi_role_stay_with_the_pay_role(
         store.connection.execute("CREATE VIEW psa.dim_date AS SELECT 1 AS other")
         later = "CREATE VIEW psa.of_a_later_release AS SELECT other FROM psa.dim_date"
         store.connection.execute(later)
+    store.connection.execute(f"GRANT CREATE ON SCHEMA psa TO {PAY_ROLE}")
+    store.connection.execute("CREATE VIEW psa.of_an_analyst AS SELECT 1 AS own")
+    store.connection.execute(f"ALTER VIEW psa.of_an_analyst OWNER TO {PAY_ROLE}")
     following = store.begin(TABLES, "taken")
     store.go_live(following, TABLES)
     try:
@@ -605,7 +608,10 @@ def test_margins_that_the_firm_took_from_the_bi_role_stay_with_the_pay_role(
                 asking(BI_ROLE, MARGINS.format(view))
         assert asking(BI_ROLE, "SELECT 1 FROM psa.pipeline") == []
         assert asking(BI_ROLE, "SELECT 1 FROM psa.fact_time_entry") == []
+        assert asking(PAY_ROLE, "SELECT own FROM psa.of_an_analyst") == [(1,)]
     finally:
+        store.connection.execute("DROP VIEW psa.of_an_analyst")
+        store.connection.execute(f"REVOKE CREATE ON SCHEMA psa FROM {PAY_ROLE}")
         store.connection.execute(f"GRANT SELECT ON {taken} TO {BI_ROLE}")
 
 
