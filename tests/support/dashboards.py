@@ -103,7 +103,8 @@ def scraped(page: str, instance: str) -> Iterator[dict[str, str]]:
             job = {"job": f"psastream-{instance}", "instance": instance}
             labels = (f"{name}={json.dumps(it)}" for name, it in (sample.labels | job).items())
             series = f"{sample.name}{{{', '.join(labels)}}}"
-            yield {"series": series, "values": f"{sample.value:.10g}x60"}
+            # not `x60`, which promtool does not read after `inf`
+            yield {"series": series, "values": " ".join([f"{sample.value:.10g}"] * 61)}
 
 
 def something(queries: Iterable[Asked]) -> Iterator[tuple[str, Mapping[str, float]]]:
