@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -41,10 +42,11 @@ class Scripted(LetterWatch):
 
     def __init__(self, *script: list[Letter] | Exception) -> None:
         self.script = list(script)
-        self.is_done = asyncio.Event()
 
     def news(self) -> list[Letter]:
-        match self.script.pop(0) if self.script else []:
+        if not self.script:
+            threading.Event().wait()
+        match self.script.pop(0):
             case Exception() as error:
                 raise error
             case letters:
