@@ -26,7 +26,6 @@ from schemas.errors import ConfigError, SchemaMismatchError
 from schemas.mapping.compiled import MappedRows, ObjectMapping
 from schemas.mapping.declared import as_written
 from schemas.system import SystemBundle
-from schemas.topics import Topic
 
 _VENDORS: Final = Path(__file__).parents[1] / "connectors" / "vendors"
 _DOUBLES: Final = ("double", "float")
@@ -37,7 +36,7 @@ _SOURCE: Final = {"ts_ms": 0, "sequence": '["1"]', "lsn": 1, "snapshot": None}
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What is made of one row: canonical records by entity, or why it is refused.
+    """What is made of one row: canonical records by entity and part, or why it is refused.
 
     `ignored` are its columns that nothing reads (of `tried_row`: those that the contract does not
     have), `unmade` the entities of which it
@@ -73,8 +72,7 @@ def check_system(folder: Path, beside: Sequence[Path] = (), *, as_json: bool) ->
             say(f"problems: {len(error.problems)}; {error.hint}")
         return False
     makes = {
-        mapping.topic: [_entity(target.topic) for target in mapping.targets]
-        for mapping in system.mappings
+        mapping.topic: [target.name for target in mapping.targets] for mapping in system.mappings
     }
     if as_json:
         objects = {
@@ -253,9 +251,9 @@ def tried_row(
     records, unmade = {}, []
     for target, frame in zip(mapping.targets, mapped.targets, strict=True):
         if target.exists is None or told[target.exists]:
-            records[_entity(target.topic)] = frame.to_dicts()[0]
+            records[target.name] = frame.to_dicts()[0]
         else:
-            unmade.append(_entity(target.topic))
+            unmade.append(target.name)
     return Tried(row, told["id"], records, ignored, unmade)
 
 
@@ -305,10 +303,6 @@ def _readable(field: dict[str, Any]) -> dict[str, Any]:
     """A field as rows are read by: no contract has a double, so it is read as its text."""
     is_double = field["type"][-1] in _DOUBLES
     return {**field, "type": ["null", "string"]} if is_double else field
-
-
-def _entity(topic: Topic) -> str:
-    return topic.name.removeprefix("psa.")
 
 
 def _lines(number: int, tried: Tried) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from schemas.codec.record import AvroSchema, RecordCodec, load_schema
 from schemas.errors import DecodeError
 from schemas.keys import decode_key
 from schemas.landscape import Landscape
-from schemas.mapping.compiled import ObjectMapping
+from schemas.mapping.compiled import ObjectMapping, part_suffix
 from schemas.routing import partition_of
 from schemas.system import SystemBundle
 from schemas.topics import BY_NAME, PARTITIONS
@@ -276,18 +276,20 @@ class DatabaseBench:
         self._read[topic, partition] = len(log)
 
     def published(self) -> dict[str, dict[str, Row]]:
-        """Return what readers of the canonical topics hold, by topic and row id."""
+        """Return what readers of the canonical topics hold, by topic, and part, and row id."""
         self.run()
         mapping = self.mapping
         assert mapping is not None
-        found: dict[str, dict[str, Row]] = {each.topic.name: {} for each in mapping.targets}
-        for (name, _), log in sorted(self._logs.items()):
-            if name not in found:
-                continue
-            for key, value in log:
-                row_id = BY_NAME[name].row_id(decode_key(key or b""))
+        found: dict[str, dict[str, Row]] = {f"psa.{each.name}": {} for each in mapping.targets}
+        for (topic, _), log in sorted(self._logs.items()):
+            targets = [each for each in mapping.targets if each.topic.name == topic]
+            for key, value in log if targets else ():
+                row_id = BY_NAME[topic].row_id(decode_key(key or b""))
                 if not row_id.startswith(mapping.row_prefix):
                     continue
+                target = next(each for each in targets if row_id.endswith(part_suffix(each.part)))
+                row_id = row_id.removesuffix(part_suffix(target.part))
+                name = f"psa.{target.name}"
                 if value is None:
                     found[name].pop(row_id, None)
                 else:

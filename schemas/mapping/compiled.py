@@ -44,7 +44,7 @@ class TargetMapping:
 
     `columns` names the working column of each field of the contract, in its order, `exists` the
     one that says whether a row has such a record; without it each has. `filled` are the fields that
-    have a rule, or need none: all others are null.
+    have a rule, or need none: all others are null. `part` is of which part of a row it is.
     """
 
     topic: Topic
@@ -52,6 +52,18 @@ class TargetMapping:
     columns: Mapping[str, str]
     exists: str | None = None
     filled: frozenset[str] = frozenset()
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the record is called beside others of its row: its entity, and its part."""
+        entity = self.topic.name.removeprefix("psa.")
+        return f"{entity}.{self.part}" if self.part else entity
+
+
+def part_suffix(part: str) -> str:
+    """Return what ends the id of a record that is made of a part of a row."""
+    return f",{part}" if part else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Annotated, Final, Literal, Self
 
@@ -241,15 +242,57 @@ class TargetConfig(_Model):
     rules and checks hold for no others. `unset_kept`
     names text fields whose last value is kept for when the source cannot send it again; they are
     copies and nothing checks them, so that the value of a refused row is sound, too.
+    `parts` makes several records of a row, one each, whose ids end with the name of the part: the
+    expressions of a part stand as `part.<name>` wherever a column can.
     """
 
     entity: Text
     when: Text | None = None
+    parts: dict[Name, dict[Name, Text]] = {}
     fields: dict[str, Rule]
     absent: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     checks: dict[str, Check] = {}
     unset_kept: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _alike(self) -> Self:
+        told = {tuple(sorted(expressions)) for expressions in self.parts.values()}
+        if len(told) > 1 or () in told:
+            raise ValueError("each of `parts` gives an expression to the same names")
+        return self
+
+    def split(self) -> Iterator[tuple[str, Self]]:
+        """Yield the target without parts, or that of each part with its name."""
+        if not self.parts:
+            yield "", self
+        for part, texts in self.parts.items():
+            fields = {field: _of_part(rule, texts) for field, rule in self.fields.items()}
+            when = None if self.when is None else _in_part(self.when, texts)
+            yield part, self.model_copy(update={"fields": fields, "when": when, "parts": {}})
+
+
+def _of_part(rule: Rule, texts: Mapping[str, str]) -> Rule:
+    """A rule with the expressions of a part in the place of their names."""
+    update: dict[str, object] = {
+        word: tuple(_of_part(each, texts) for each in parts)
+        for word, parts in (("first_non_null", rule.first_non_null), ("elements", rule.elements))
+        if parts
+    }
+    if rule.sql is not None:
+        update["sql"] = _in_part(rule.sql, texts)
+    elif isinstance(rule.from_, str) and (named := _IN_PART.fullmatch(rule.from_)):
+        update |= {"from_": None, "sql": texts[named[1]]} if named[1] in texts else {}
+    return rule.model_copy(update=update)
+
+
+def _in_part(text: str, texts: Mapping[str, str]) -> str:
+    return _IN_PART.sub(
+        lambda named: f"({texts[named[1]]})" if named[1] in texts else named[0], text
+    )
+
+
+_IN_PART: Final = re.compile(r"\bpart\.([a-z][a-z0-9_]*)\b")
 
 
 class LookupConfig(_Model):

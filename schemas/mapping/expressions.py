@@ -33,21 +33,26 @@ class Expressions:
         self._compiler = SqlCompiler(names)
         self._tell = tell
         self._made: dict[str, Expression] = {}
+        self.parts: tuple[tuple[int, str], ...] = ()
+        """Of each resolved target: the number of the one that it is of, and the part's name."""
 
     def resolved(self, config: ObjectConfig) -> ObjectConfig:
         """The object with columns in place of expressions; without rules whose expression is none.
 
-        Tells the problems of all of them.
+        A target for each part, as `parts` tells. Tells the problems of all of them.
         """
         for name, text in config.vars.items():
             try:
                 self._compiler.add_variable(name, text)
             except SqlError as error:
                 self._tell(str(error), ("vars", name), error.at)
-        targets = [
-            self._target(target, ("targets", number))
-            for number, target in enumerate(config.targets)
+        found = [
+            (number, part, target)
+            for number, whole in enumerate(config.targets)
+            for part, target in whole.split()
         ]
+        self.parts = tuple((number, part) for number, part, _ in found)
+        targets = [self._target(target, ("targets", number)) for number, _, target in found]
         return config.model_copy(update={"targets": tuple(targets)})
 
     @property

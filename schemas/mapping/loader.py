@@ -18,7 +18,7 @@ from schemas.codec.record import load_schema
 from schemas.contracts import Vocabulary, record_schema, vocabularies
 from schemas.envelope import UNAVAILABLE, Operation
 from schemas.errors import ConfigError, InvalidEntityError, SchemaMismatchError, UnmappedValueError
-from schemas.mapping.compiled import ObjectMapping, Rejection, TargetMapping
+from schemas.mapping.compiled import ObjectMapping, Rejection, TargetMapping, part_suffix
 from schemas.mapping.config import (
     FILE,
     Capture,
@@ -113,7 +113,7 @@ def load_system(
             mappings += [] if mapping is None else [mapping]
         problems += compiler.problems
     if problems:
-        raise refusal(text, file, problems)
+        raise refusal(text, file, [*dict.fromkeys(problems)])  # each part tells those of all
     return SystemBundle(
         config.system, config.vendor or config.system, topics, tuple(mappings), config.objects
     )
@@ -139,6 +139,7 @@ class _Compiler:
         self._config = config
         self._contract = contract
         self._sources: Mapping[str, pl.DataType] = {}
+        self._record = ""  # that is being made: its entity, and its part
         self._only_where: pl.Expr | None = None
         self._decided = False  # by lookups: whether the rules that are being made are broken
         self._fields: list[pl.Expr] = []
@@ -191,13 +192,13 @@ class _Compiler:
             )
         begins = (column for each in config.lookups.values() for column in each.by or ())
         self._reject_unset((*shown.read, *begins))
-        entities = Counter(target.entity for target in config.targets)
+        entities = Counter(target.entity for target in self._config.targets)
         for entity in (name for name, count in entities.items() if count > 1):
             self._problem(f"{entity} is the entity of several targets")
         targets = []
-        for number, target in enumerate(config.targets):
+        for (number, part), target in zip(self._expressions.parts, config.targets, strict=True):
             self._place = ("objects", self._name, "targets", number)
-            targets.append(self._target(target))
+            targets.append(self._target(target, part))
         if self.problems:
             return None
         return ObjectMapping(
@@ -335,7 +336,8 @@ class _Compiler:
         no_row = pl.all_horizontal(source(each).is_null() for each in self._config.keys)
         self._reject(no_row & ~pl.col("is_delete"), "a change without a row", hint=hint)
 
-    def _target(self, config: TargetConfig) -> TargetMapping | None:
+    def _target(self, config: TargetConfig, part: str) -> TargetMapping | None:
+        self._record = f"{config.entity}.{part}" if part else config.entity
         topic = BY_NAME.get(f"psa.{config.entity}")
         if topic is None or topic.record is None:
             self._problem(f"unknown entity {config.entity}")
@@ -351,7 +353,7 @@ class _Compiler:
         record = record_schema(topic.record)
         dtypes = {name: it for name, it in frame_dtypes(record).items() if name != SEALED}
         words = vocabularies(record)
-        common = self._common_fields(dtypes, config)
+        common = self._common_fields(dtypes, config, part)
         given = {*common, *config.absent}
         self._names_exist(config, dtypes, given=given, checked={*config.checks, *words})
         nothing = {
@@ -366,43 +368,43 @@ class _Compiler:
                 self._decided = looked_up[field]
                 self._field(config, field, rule, dtypes[field])
         self._place = place
-        self._fields += [expr.alias(f"{config.entity}.{field}") for field, expr in rules.items()]
+        self._fields += [expr.alias(f"{self._record}.{field}") for field, expr in rules.items()]
         for field in config.required:
             self._decided = looked_up.get(field, when)
-            is_missing = pl.col(f"{config.entity}.{field}").is_null()
+            is_missing = pl.col(f"{self._record}.{field}").is_null()
             self._reject(is_missing, f"{field} is missing", hint=_FIX_SOURCE)
         for field, check in config.checks.items():
             self._decided = looked_up.get(field, when)
             if field in dtypes:
-                made = pl.col(f"{config.entity}.{field}")
+                made = pl.col(f"{self._record}.{field}")
                 self._check(field, made, dtypes[field], check, ("checks", field))
         for field in words:
             if field in config.fields:
                 self._decided = looked_up[field]
                 self._in_vocabulary(config, field, words[field])
         self._only_where, self._decided = None, False
-        columns = {field: f"{config.entity}.{field}" for field in dtypes}
+        columns = {field: f"{self._record}.{field}" for field in dtypes}
         filled = frozenset({*common, *config.fields})
-        return TargetMapping(topic, config.unset_kept, columns, exists, filled)
+        return TargetMapping(topic, config.unset_kept, columns, exists, filled, part)
 
     def _exists(self, config: TargetConfig) -> str | None:
         """The working column that says whether a row has a record of the target."""
         if config.when is None:
             return None
-        name = f"{config.entity} exists"
+        name = f"{self._record} exists"
         self._fields.append(source(config.when).fill_null(value=False).alias(name))
         self._decided = self._is_looked_up(config.when)
         self._reject_unset([config.when])
-        self._reject_failures(f"{config.entity}, when", config.when, pl.lit(value=True))
+        self._reject_failures(f"{self._record}, when", config.when, pl.lit(value=True))
         self._decided = False
         return name
 
     def _common_fields(
-        self, dtypes: Mapping[str, pl.DataType], config: TargetConfig
+        self, dtypes: Mapping[str, pl.DataType], config: TargetConfig, part: str
     ) -> dict[str, pl.Expr]:
         """Fields every canonical record shares, which need no rule."""
         common = {
-            "id": pl.col("id"),
+            "id": pl.col("id") + part_suffix(part),
             "source_system": pl.lit(self._system.system),
             "source_position": pl.col("position"),
             "source_at": pl.col("changed_at"),
@@ -441,7 +443,7 @@ class _Compiler:
                 self._problem(f"{entity}.{field} is in unset_kept, so nothing can check it")
 
     def _field(self, config: TargetConfig, field: str, rule: Rule, dtype: pl.DataType) -> None:
-        name = f"{config.entity}.{field}"
+        name = f"{self._record}.{field}"
         try:
             with computable():
                 made = compile_rule(rule, self._sources, dtype, self._forms)
@@ -482,7 +484,7 @@ class _Compiler:
         """
         listed = {"one_of": words} if isinstance(words, tuple) else {words: True}
         check = Check.model_validate(listed)
-        name, rule = f"{config.entity}.{field}", config.fields[field]
+        name, rule = f"{self._record}.{field}", config.fields[field]
         if rule.words is None:
             self._check(field, pl.col(name), pl.String(), check, ("fields", field))
             return

@@ -14,7 +14,7 @@ from schemas.codec.columnar import FEW_RECORDS, ChunkEncoder
 from schemas.codec.framing import header
 from schemas.contracts import record_schema
 from schemas.keys import KEY_SCHEMA, encode_keys
-from schemas.mapping.compiled import TargetMapping
+from schemas.mapping.compiled import TargetMapping, part_suffix
 from schemas.routing import partition_of
 from schemas.topics import Route
 from streams.agents.normalize_state import NOWHERE, Partitions
@@ -48,6 +48,7 @@ class TargetWriter:
         self._ids = ids
         self._contract = record_schema(target.topic.record)
         self._encoder = ChunkEncoder(self._contract, few=min(few, FEW_RECORDS))
+        self._suffix = part_suffix(target.part)
 
     @property
     def rows_move(self) -> bool:
@@ -100,7 +101,7 @@ class TargetWriter:
     ) -> OutputBatch:
         key = self._topic.message_key
         at = chosen.tolist()
-        keys = encode_keys(key_id, [key(places.routes[row], ids[row]) for row in at])
+        keys = encode_keys(key_id, [key(places.routes[row], ids[row] + self._suffix) for row in at])
         if self._topic.route is not Route.BROADCAST:
             partitions = places.partitions[chosen].tolist()
             return OutputBatch(self._topic.name, partitions, keys, values)

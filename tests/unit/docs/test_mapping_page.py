@@ -56,8 +56,8 @@ def test_a_row_becomes_what_the_page_says(text: str, row: str, becomes: str) -> 
 
 
 def test_the_page_has_examples() -> None:
-    assert len(BLOCKS) == 2
-    assert len(EXAMPLES) == 12
+    assert len(BLOCKS) == 3
+    assert len(EXAMPLES) == 14
 
 
 def test_the_functions_are_those_there_are() -> None:
