@@ -25,6 +25,9 @@ class Role(Enum):
     ERP = "erp"  # bills: legal entities, customers, projects, time bills and invoices
     RESOURCE = "resource"  # staffs: people, projects and assignments
     PSA = "psa"  # delivers: projects, tasks, hours and expenses
+    HR = "hr"  # employs: employments, jobs, pay and leave
+    PAYROLL = "payroll"  # pays: what people cost in a period
+    PROCUREMENT = "procurement"  # buys: orders, receipts and invoices of suppliers
 
 
 SystemName = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]*$", max_length=40)]

@@ -28,6 +28,7 @@ all the same, and sums must come out as before."""
 
 IN_CLEAR: Final[Mapping[str, str]] = {
     "psa.absence": "ids of people, which stand in other topics, too",
+    "psa.employment": "who works, is on leave or has left: sums must come out as before",
     "psa.command_retry": "who gave an order",
     "psa.dlq_decision": "who decided, and why: an audit trail",
 }

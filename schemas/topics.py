@@ -201,6 +201,14 @@ CANONICAL: Final = (
     # An entry that moves must find its lock, and what is left of its bills, where it arrives.
     _canonical("time_bill", None),
     _canonical("invoice", None),
+    # No table reads these: whoever does finds all of them, whatever it is keyed by.
+    _canonical("employment", None, "status"),
+    _canonical("job", None, "title", "department", "location", subject="resource_id"),
+    _canonical("compensation", None, pay_data=("rate",)),
+    _canonical("payroll_cost", None, pay_data=("gross", "employer_taxes", "employer_benefits")),
+    _canonical("purchase_order", None, "supplier_name"),
+    _canonical("supplier_invoice", None, "supplier_name"),
+    _canonical("goods_receipt", None),
 )
 
 INTERNAL: Final = (

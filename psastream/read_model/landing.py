@@ -52,7 +52,7 @@ class LandingTable:
     @property
     def has_pay(self) -> bool:
         """Whether its rows tell what a person costs."""
-        return any(name.startswith(PAY) for name in self.columns)
+        return any(name.startswith(PAY) or name in self.topic.pay_data for name in self.columns)
 
 
 def landing_tables(topics: Iterable[Topic]) -> tuple[LandingTable, ...]:

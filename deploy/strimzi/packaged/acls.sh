@@ -189,6 +189,13 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-read-model" --operation Rea
   --topic psa.expense \
   --topic psa.time_bill \
   --topic psa.invoice \
+  --topic psa.employment \
+  --topic psa.job \
+  --topic psa.compensation \
+  --topic psa.payroll_cost \
+  --topic psa.purchase_order \
+  --topic psa.supplier_invoice \
+  --topic psa.goods_receipt \
   --topic psa.command_intent \
   --topic psa.command_result \
   --topic psa.exception \
@@ -255,6 +262,13 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-deployer" --operation Creat
   --topic psa.expense \
   --topic psa.time_bill \
   --topic psa.invoice \
+  --topic psa.employment \
+  --topic psa.job \
+  --topic psa.compensation \
+  --topic psa.payroll_cost \
+  --topic psa.purchase_order \
+  --topic psa.supplier_invoice \
+  --topic psa.goods_receipt \
   --topic psa.internal.customer_demand \
   --topic psa.internal.customer_status \
   --topic psa.internal.project_link \
@@ -310,6 +324,13 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-reader" --operation Read \
   --topic psa.expense \
   --topic psa.time_bill \
   --topic psa.invoice \
+  --topic psa.employment \
+  --topic psa.job \
+  --topic psa.compensation \
+  --topic psa.payroll_cost \
+  --topic psa.purchase_order \
+  --topic psa.supplier_invoice \
+  --topic psa.goods_receipt \
   --topic psa.command_intent \
   --topic psa.command_result \
   --topic psa.command_retry \
@@ -345,6 +366,13 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-operator" --operation Read 
   --topic psa.expense \
   --topic psa.time_bill \
   --topic psa.invoice \
+  --topic psa.employment \
+  --topic psa.job \
+  --topic psa.compensation \
+  --topic psa.payroll_cost \
+  --topic psa.purchase_order \
+  --topic psa.supplier_invoice \
+  --topic psa.goods_receipt \
   --topic psa.command_intent \
   --topic psa.command_result \
   --topic psa.exception \

@@ -195,5 +195,10 @@ def test_a_firm_that_encrypts_gives_keys_to_whoever_writes_or_reads_records() ->
     assert readers == users.keys() - {"psastream-deployer"}
     assert readers - makers == {"psastream-read-model", "psastream-reader"}
     custodian = users["psastream-custodian"]
-    assert may(custodian, Operation.WRITE) == {KEYS.name, "psa.resource", "psa.time_entry"}
+    assert may(custodian, Operation.WRITE) == {
+        KEYS.name,
+        "psa.resource",
+        "psa.time_entry",
+        "psa.job",
+    }
     assert not [user for user in USERS.values() if KEYS.name in may(user, Operation.READ)]

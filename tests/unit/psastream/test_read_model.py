@@ -66,7 +66,8 @@ def test_two_topics_with_one_table_are_refused() -> None:
 
 def test_rows_that_tell_pay_are_guarded() -> None:
     guarded = {name for name, table in BY_TOPIC.items() if table.has_pay}
-    assert guarded == {"psa.rate_card", "psa.time_entry"}
+    assert guarded == {topic.name for topic in CATALOGUE if topic.pay_data}
+    assert guarded >= {"psa.rate_card", "psa.time_entry", "psa.compensation", "psa.payroll_cost"}
     statements = definitions("psa_landing_7", TABLES, PAY_ROLE)
     policies = [each for each in statements if each.startswith("CREATE POLICY")]
     assert len(policies) == len(guarded)

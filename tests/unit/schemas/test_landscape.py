@@ -14,6 +14,9 @@ systems:
   odoo: {role: erp}
   runn: {role: resource}
   harvest: {role: psa}
+  personio: {role: hr}
+  datev: {role: payroll}
+  ariba: {role: procurement}
 firm:
   hand_off_stage: negotiating
 """
@@ -27,6 +30,9 @@ def test_a_system_plays_the_role_of_the_file_whatever_its_name() -> None:
         ("odoo", Role.ERP),
         ("runn", Role.RESOURCE),
         ("harvest", Role.PSA),
+        ("personio", Role.HR),
+        ("datev", Role.PAYROLL),
+        ("ariba", Role.PROCUREMENT),
     ]
     assert landscape.of(Role.CRM) == ["hubspot", "sugar"]
     assert landscape.named_for(Role.ERP) == "odoo"
@@ -121,12 +127,12 @@ def test_no_name_of_a_system_breaks_an_id_or_a_topic(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (FIRM + "firm: {}", 10),
+        (FIRM + "firm: {}", 13),
         (FIRM.replace("odoo", "sugar"), 5),
         ("systems: &all\n  erp: *all", 1),
         ("[" * 1_000, 1),
         (FIRM.replace("role: psa", "role: x"), 7),
-        (FIRM.replace("negotiating", "2026-02-30"), 9),
+        (FIRM.replace("negotiating", "2026-02-30"), 12),
     ],
 )
 def test_d9_a_landscape_that_is_wrong_is_refused_with_the_line(text: str, line: int) -> None:

@@ -62,7 +62,7 @@ def test_every_word_a_contract_may_hold_is_listed(entity: str) -> None:
     texts = {each["name"] for each in fields if each["type"] == ["null", "string"]}
     found = vocabularies(record)
     assert found.keys() <= texts
-    of_words = {"status", "kind", "stage", "billing_type", "country_code"}
+    of_words = {"status", "kind", "stage", "billing_type", "country_code", "per"}
     assert {name for name in texts if name in of_words or name.endswith("currency")} == set(found)
     for name, words in found.items():
         assert words in ("currency", "country") or len(set(words)) == len(words) > 1, name
