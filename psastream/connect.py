@@ -13,12 +13,14 @@ from typing import Final
 import typer
 
 from connectors.debezium.client import (
+    OWNER_KEY,
+    STRIMZI,
     ConnectClient,
     ConnectorFile,
     ConnectorStatus,
     read_connector_file,
 )
-from connectors.debezium.watcher import ConnectorWatcher, WatcherMetrics
+from connectors.debezium.watcher import RESTARTS, ConnectorWatcher, WatcherMetrics
 from connectors.toolkit.faults import RecordNotFoundError
 from psastream.exits import Exit
 from psastream.lines import say
@@ -37,8 +39,12 @@ RESUMABLE: Final = ("PAUSED", "STOPPED")
 
 
 def apply_connectors(settings: Settings, paths: Sequence[Path]) -> None:
-    """Register connectors or bring them up to date; repeating it changes nothing."""
-    asyncio.run(apply(_access(settings), paths))
+    """Register connectors or bring them up to date; repeating it changes nothing.
+
+    Raises ConfigError where somebody else keeps connectors, or one of these.
+    """
+    remedy = "kubectl apply the KafkaConnectors that python -m deploy.strimzi writes"
+    asyncio.run(apply(_ours(settings, remedy), paths))
 
 
 async def apply(access: HttpAccess | str, paths: Sequence[Path]) -> None:
@@ -47,10 +53,25 @@ async def apply(access: HttpAccess | str, paths: Sequence[Path]) -> None:
     try:
         for path in paths:
             connector = read_connector_file(path)
+            await _refuse_another_owner(client, connector.name)
             is_new = await client.register(connector)
             say("created" if is_new else "up to date", f"{connector.name}: ")
     finally:
         await client.close()
+
+
+async def _refuse_another_owner(client: ConnectClient, name: str) -> None:
+    """Raise ConfigError for a connector that a KafkaConnector keeps: it would be set back."""
+    try:
+        config = await client.config(name)
+    except RecordNotFoundError:
+        return
+    if config.get(OWNER_KEY) == STRIMZI:
+        raise ConfigError(
+            f"connector {name} is kept by a KafkaConnector of Strimzi's",
+            hint=f"set PSASTREAM_CONNECTOR_OWNER={STRIMZI} (connect.connectorOwner of the chart), "
+            "or delete the KafkaConnector first: psastream docs kafka-access",
+        )
 
 
 def print_status(settings: Settings, names: Sequence[str], *, as_json: bool = False) -> Exit:
@@ -75,7 +96,8 @@ def print_status(settings: Settings, names: Sequence[str], *, as_json: bool = Fa
 
 def restart_connectors(settings: Settings, names: Sequence[str]) -> Exit:
     """Restart what has failed; FAILED where a connector does not run for another reason."""
-    told = asyncio.run(_restart(_access(settings), names))
+    remedy = f"kubectl annotate kafkaconnector {' '.join(names)} strimzi.io/restart-task=0"
+    told = asyncio.run(_restart(_ours(settings, remedy), names))
     for name, (said, _) in told.items():
         say(said, f"{name}: ")
     return Exit.OK if all(is_well for _, is_well in told.values()) else Exit.FAILED
@@ -105,7 +127,8 @@ async def _restart(access: HttpAccess, names: Sequence[str]) -> dict[str, tuple[
 
 def resume_connectors(settings: Settings, names: Sequence[str], *, is_dry: bool = False) -> Exit:
     """Have what is paused or stopped go on; FAILED where a connector waits for something else."""
-    told = asyncio.run(_resume(_access(settings), names, is_dry=is_dry))
+    remedy = f"set spec.state to running in the KafkaConnector {', '.join(names)}"
+    told = asyncio.run(_resume(_ours(settings, remedy), names, is_dry=is_dry))
     for name, (said, _) in told.items():
         say(said, f"{name}: ")
     return Exit.OK if all(is_well for _, is_well in told.values()) else Exit.FAILED
@@ -155,13 +178,24 @@ async def _status(client: ConnectClient, name: str) -> ConnectorStatus:
 
 
 def watch_connectors(settings: Settings, paths: Sequence[Path]) -> int:
-    """Watch connectors until SIGTERM or SIGINT: states as metrics, restarts within a budget."""
+    """Watch connectors until SIGTERM or SIGINT: states as metrics, restarts within a budget.
+
+    Where Strimzi keeps them its operator restarts them, and nothing is restarted here.
+    """
     return run(_watch(settings, [read_connector_file(path) for path in paths]))
+
+
+def watcher_of(
+    settings: Settings, client: ConnectClient, names: Sequence[str], metrics: WatcherMetrics
+) -> ConnectorWatcher:
+    """Return a watcher of connectors, which restarts none that are Strimzi's."""
+    restarts = 0 if settings.connector_owner == STRIMZI else RESTARTS
+    return ConnectorWatcher(client, names, metrics, restarts=restarts)
 
 
 async def _watch(settings: Settings, connectors: Sequence[ConnectorFile]) -> int:
     client = ConnectClient(_access(settings), timeout_s=WATCH_TIMEOUT_S, attempts=WATCH_ATTEMPTS)
-    watcher = ConnectorWatcher(client, [each.name for each in connectors], WatcherMetrics())
+    watcher = watcher_of(settings, client, [each.name for each in connectors], WatcherMetrics())
     slots = SlotWatcher(connectors, os.environ, SlotMetrics())
     serve_process(
         settings,
@@ -173,6 +207,20 @@ async def _watch(settings: Settings, connectors: Sequence[ConnectorFile]) -> int
     finally:
         await client.close()
     return Exit.OK
+
+
+def refuse_unless_ours(settings: Settings, remedy: str) -> None:
+    """Raise ConfigError where connectors are Strimzi's to change."""
+    if settings.connector_owner == STRIMZI:
+        raise ConfigError(
+            "Strimzi keeps the connectors (PSASTREAM_CONNECTOR_OWNER): psastream changes none",
+            hint=remedy,
+        )
+
+
+def _ours(settings: Settings, remedy: str) -> HttpAccess:
+    refuse_unless_ours(settings, remedy)
+    return _access(settings)
 
 
 def _access(settings: Settings) -> HttpAccess:

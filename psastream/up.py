@@ -133,9 +133,14 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
 
 
 def _configuration(options: UpOptions, environment: Mapping[str, str]) -> Configuration:
-    """Read it. Raises ConfigError where a part that is started here would have to sign in."""
+    """Read it. Raises ConfigError where a part that is started here would have to sign in.
+
+    And where connectors, which would be written here, are somebody else's.
+    """
     configuration = read_configuration(options.files, environment, needs_addresses=False)
     settings = configuration.settings
+    if options.files.databases and settings is not None:
+        connect.refuse_unless_ours(settings, "leave --database out, and the processes run as well")
     of_kafka = {} if settings is None else settings.kafka_extra
     if of_kafka.get("security.protocol", "plaintext").lower() == "plaintext":
         return configuration

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -92,6 +92,11 @@ class Settings(BaseModel):
     )
     connect_ssl_key_location: Path | None = Field(
         default=None, description="PEM file of its key, without a passphrase"
+    )
+    connector_owner: Literal["psastream", "strimzi"] = Field(
+        default="psastream",
+        description="who keeps the connectors on Kafka Connect: `psastream`, or `strimzi` by "
+        "KafkaConnector resources; then psastream asks about connectors and changes none",
     )
     postgres_dsn: str | None = Field(
         default=None, description="in-house PSA database, as a libpq URI", repr=False

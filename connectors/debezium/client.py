@@ -39,6 +39,9 @@ _log = structlog.get_logger()
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 """Of a connector: a part of the path of its REST interface, where `..` is another one."""
 _VARIABLE: Final = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+OWNER_KEY: Final = "psastream.connector.owner"
+"""Who keeps a connector, among its configuration; without it psastream does."""
+STRIMZI: Final = "strimzi"
 FAILED: Final = "FAILED"
 RUNNING: Final = "RUNNING"
 SLOT_LOST_TEXTS: Final = (
@@ -288,7 +291,8 @@ async def heal(client: ConnectClient, name: str, budget: RestartBudget) -> Conne
         )
     if not budget.take():
         raise ConnectorFailedError(
-            f"connector {name} keeps failing: {reason}", hint="see the trace in Connect's status"
+            f"connector {name} {'keeps failing' if budget.restarts else 'has failed'}: {reason}",
+            hint="see the trace in Connect's status",
         )
     _log.warning("connector.restarted", connector=name, reason=reason)
     await client.restart_failed(name)

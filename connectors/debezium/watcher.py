@@ -73,14 +73,15 @@ class ConnectorWatcher:
         names: Sequence[str],
         metrics: WatcherMetrics,
         *,
+        restarts: int = RESTARTS,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock_s` is a monotonic clock."""
+        """`restarts` an hour of each, 0 where it only looks; `clock_s` is a monotonic clock."""
         self._client = client
         self._metrics = metrics
         self._clock_s = clock_s
         self._budgets = {
-            name: RestartBudget(RESTARTS, RESTART_WINDOW_S, clock_s=clock_s) for name in names
+            name: RestartBudget(restarts, RESTART_WINDOW_S, clock_s=clock_s) for name in names
         }
         self._told: dict[str, str] = {}
         self._idle_rounds: dict[str, int] = {}

@@ -1,7 +1,8 @@
 """Writes what a Kafka cluster must hold: `python -m deploy.strimzi`, in the repository.
 
 The firm is that of `PSASTREAM_LANDSCAPE`, `PSASTREAM_SYSTEMS` and `PSASTREAM_MEASURES`, by default
-the packaged one, whose files are in `deploy/strimzi/packaged`.
+the packaged one, whose files are in `deploy/strimzi/packaged`. Its connectors are Strimzi's, as
+KafkaConnectors, where `PSASTREAM_CONNECTOR_OWNER` is `strimzi`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from schemas.errors import PsaStreamError
 FOLDER: Final = Path(__file__).resolve().parent / "packaged"
 VENDORS: Final = Path(__file__).resolve().parents[2] / "connectors" / "vendors"
 MADE: Final = "Made by `python -m deploy.strimzi`: docs/kafka-access.md"
+OWNER: Final = "PSASTREAM_CONNECTOR_OWNER"
 _FIRM: Final = (
     *("PSASTREAM_LANDSCAPE", "PSASTREAM_SYSTEMS", "PSASTREAM_MEASURES"),
     *("PSASTREAM_MASTER_KEYS", "PSASTREAM_MASTER_KEYS_FILE"),
@@ -69,6 +71,12 @@ def firm_of(environment: Mapping[str, str]) -> FirmSystems:
     return read_firm(Settings.from_env(ANY_ADDRESSES | named))
 
 
+def owner_of(environment: Mapping[str, str]) -> str:
+    """Return who keeps the connectors, as the environment of processes says. Raises ConfigError."""
+    named = {name: environment[name] for name in (OWNER,) if name in environment}
+    return Settings.from_env(ANY_ADDRESSES | named).connector_owner
+
+
 def _databases(paths: Iterable[Path]) -> list[ConnectorFile]:
     return [read_connector_file(path) for path in paths if "config" in read_document(path)]
 
@@ -98,16 +106,17 @@ def _options() -> argparse.Namespace:
 def main() -> None:
     """Write the files. Exits with 2 and the reason where the firm or a file is wrong."""
     options = _options()
-    cluster = Cluster(
-        name=options.cluster,
-        authentication=options.authentication,
-        replicas=options.replicas,
-        bootstrap_servers=options.bootstrap_servers,
-        registry_url=options.registry_url,
-        image=options.image,
-        kafka_version=options.kafka_version,
-    )
     try:
+        cluster = Cluster(
+            name=options.cluster,
+            authentication=options.authentication,
+            replicas=options.replicas,
+            bootstrap_servers=options.bootstrap_servers,
+            registry_url=options.registry_url,
+            image=options.image,
+            kafka_version=options.kafka_version,
+            connector_owner=owner_of(os.environ),
+        )
         firm = firm_of(os.environ)
         found = files(firm, options.config or packaged_files(firm.bundles), cluster)
     except PsaStreamError as error:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from connectors.debezium.client import ConnectorFile
+from connectors.debezium.client import OWNER_KEY, STRIMZI, ConnectorFile
 from psastream.access.capture import CONNECT_GROUP
 from psastream.access.rights import Right, User
 from runtime.kafka import topic_settings
@@ -35,6 +35,7 @@ class Cluster:
 
     `authentication` is `scram-sha-512` or `tls`, as its listener has it; `image` is that of the
     target `strimzi` of `deploy/image/Dockerfile`, whose Connect is of `kafka_version`.
+    `connector_owner` is who keeps the connectors: `strimzi` by KafkaConnectors, or `psastream`.
     """
 
     name: str = "kafka"
@@ -45,6 +46,7 @@ class Cluster:
     image: str = "psastream-connect:strimzi"
     kafka_version: str = "4.2.1"
     connect_replicas: int = 1
+    connector_owner: str = "psastream"
 
 
 def topic_resources(topics: Iterable[Topic], cluster: Cluster) -> list[Resource]:
@@ -82,31 +84,18 @@ def user_resources(users: Iterable[User], cluster: Cluster) -> list[Resource]:
 
 
 def connect_resources(connectors: Sequence[ConnectorFile], cluster: Cluster) -> list[Resource]:
-    """Return Kafka Connect and its connectors; nothing where no database is captured."""
+    """Return Kafka Connect, and its connectors where Strimzi keeps them.
+
+    Nothing where no database is captured. Raises ConfigError for a connector whose name Kubernetes
+    does not take: Strimzi calls it after its resource, and its watcher would not find it.
+    """
     if not connectors:
         return []
     variables = sorted({name for each in connectors for name in variables_of(each.config)})
-    return [
-        _connect(variables, cluster),
-        *(
-            _resource(
-                "KafkaConnector",
-                resource_name(each.name),
-                {
-                    "class": each.config["connector.class"],
-                    "tasksMax": int(each.config.get("tasks.max", "1")),
-                    "autoRestart": {"enabled": True, "maxRestarts": 10},
-                    "config": {
-                        name: _plain(value)
-                        for name, value in each.config.items()
-                        if name not in ("connector.class", "tasks.max")
-                    },
-                },
-                labels={CLUSTER: CONNECT_GROUP},
-            )
-            for each in connectors
-        ),
-    ]
+    found = [_connect(variables, cluster)]
+    if cluster.connector_owner == STRIMZI:
+        found += [_connector(each) for each in connectors]
+    return found
 
 
 def as_yaml(resources: Iterable[Resource], head: str) -> str:
@@ -156,6 +145,34 @@ def _acl(right: Right) -> Resource:
     return {"resource": resource, "operations": [each.value for each in right.operations]}
 
 
+def _connector(connector: ConnectorFile) -> Resource:
+    if resource_name(connector.name) != connector.name:
+        raise ConfigError(
+            f"the connector {connector.name} cannot be a KafkaConnector, which Strimzi calls after "
+            "its resource",
+            hint="name it with small letters, digits, and . - between them",
+        )
+    config = connector.config
+    return _resource(
+        "KafkaConnector",
+        connector.name,
+        {
+            "class": config["connector.class"],
+            "tasksMax": int(config.get("tasks.max", "1")),
+            "autoRestart": {"enabled": True, "maxRestarts": 10},
+            "config": {
+                **{
+                    name: _plain(value)
+                    for name, value in config.items()
+                    if name not in ("connector.class", "tasks.max")
+                },
+                OWNER_KEY: STRIMZI,
+            },
+        },
+        labels={CLUSTER: CONNECT_GROUP},
+    )
+
+
 def _connect(variables: Sequence[str], cluster: Cluster) -> Resource:
     user = CONNECT_GROUP
     signs_in: Resource = {"type": cluster.authentication}
@@ -195,7 +212,12 @@ def _connect(variables: Sequence[str], cluster: Cluster) -> Resource:
         CONNECT_GROUP,
         spec,
         labels={},
-        annotations={"strimzi.io/use-connector-resources": "true"},
+        # Its operator deletes connectors that have no resource, and sets back those that have one.
+        annotations=(
+            {"strimzi.io/use-connector-resources": "true"}
+            if cluster.connector_owner == STRIMZI
+            else None
+        ),
     )
 
 

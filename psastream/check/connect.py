@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from connectors.debezium.client import (
+    OWNER_KEY,
+    STRIMZI,
     ConnectClient,
     ConnectorFile,
     ConnectorStatus,
@@ -31,7 +33,8 @@ class Told:
     """What Connect says of a connector file: None for a connector that it does not have.
 
     `has_class`: whether its plugin is installed. `errors`: what is wrong with its configuration.
-    `differs`: keys whose values are others in Connect than in the file.
+    `differs`: keys whose values are others in Connect than in the file. `adds`: those that only
+    Connect has. `is_strimzis`: whether it says that a KafkaConnector keeps it.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Told:
     errors: Sequence[str] = ()
     status: ConnectorStatus | None = None
     differs: Sequence[str] = ()
+    adds: Sequence[str] = ()
+    is_strimzis: bool = False
 
 
 async def ask_connect(access: HttpAccess | str, connectors: Sequence[ConnectorFile]) -> list[Told]:
@@ -62,14 +67,23 @@ async def _ask(client: ConnectClient, connector: ConnectorFile, classes: Sequenc
         config = await client.config(connector.name)
     except RecordNotFoundError:
         return Told(connector.name, named, True, errors)
-    wanted = {**{key: str(value) for key, value in connector.config.items()}}
-    held = {key: value for key, value in config.items() if key != "name"}
-    differs = sorted(key for key in wanted.keys() | held.keys() if wanted.get(key) != held.get(key))
-    return Told(connector.name, named, True, errors, status, differs)
+    wanted = {key: str(value) for key, value in connector.config.items()}
+    held = {key: value for key, value in config.items() if key not in ("name", OWNER_KEY)}
+    return Told(
+        *(connector.name, named, True, errors, status),
+        differs=sorted(key for key in wanted if wanted[key] != held.get(key)),
+        adds=sorted(held.keys() - wanted.keys()),
+        is_strimzis=config.get(OWNER_KEY) == STRIMZI,
+    )
 
 
-def connector_findings(told: Sequence[Told], *, are_made: bool) -> Iterator[Finding]:
-    """Yield what is found of connectors; with `are_made` one that is not there is no matter."""
+def connector_findings(
+    told: Sequence[Told], *, are_made: bool, owner: str = "psastream"
+) -> Iterator[Finding]:
+    """Yield what is found of connectors; with `are_made` one that is not there is no matter.
+
+    `owner` keeps them; a KafkaConnector of Strimzi's may add keys to those of the file.
+    """
     yield Finding(CONNECTORS, "Kafka Connect", Verdict.OK, "answers")
     for each in told:
         if not each.has_class:
@@ -89,19 +103,30 @@ def connector_findings(told: Sequence[Told], *, are_made: bool) -> Iterator[Find
                 error,
                 "correct the file, or the environment of the Connect worker that fills it in",
             )
-        yield from _state(each, are_made)
+        yield from _state(each, are_made, owner)
 
 
-def _state(each: Told, are_made: bool) -> Iterator[Finding]:
+def _state(each: Told, are_made: bool, owner: str) -> Iterator[Finding]:
     apply = "psastream connectors apply --config its file"
+    if owner == STRIMZI:
+        apply = "kubectl apply its KafkaConnector, as python -m deploy.strimzi writes it"
     if each.status is None:
         if not are_made:
             yield Finding(CONNECTORS, each.name, Verdict.WARN, "is not registered yet", apply)
         elif not each.errors:
             yield Finding(CONNECTORS, each.name, Verdict.OK, "Connect takes its configuration")
         return
-    if each.differs and not are_made:
-        keys = ", ".join(each.differs)
+    if each.is_strimzis and owner != STRIMZI:
+        yield Finding(
+            CONNECTORS,
+            each.name,
+            Verdict.FAIL,
+            f"a KafkaConnector of Strimzi's keeps it, and PSASTREAM_CONNECTOR_OWNER is {owner}",
+            "let one of the two keep it: psastream docs kafka-access",
+        )
+    differs = sorted([*each.differs, *(() if owner == STRIMZI else each.adds)])
+    if differs and not are_made:
+        keys = ", ".join(differs)
         told = f"is registered with other values than its file: {keys}"
         yield Finding(CONNECTORS, each.name, Verdict.WARN, told, apply)
     if each.status.is_running:

@@ -106,7 +106,8 @@ def ask_all(
     if "PSASTREAM_REGISTRY_URL" in environment:
         jobs.append(lambda: _of_registry(settings, firm, makes))
     if (access := settings.connect) is not None:
-        jobs.append(partial(_of_connect, access, found.databases, makes))
+        owner = settings.connector_owner
+        jobs.append(partial(_of_connect, access, found.databases, makes, owner))
     elif found.databases and not makes:
         jobs.append(_unnamed_connect)
     jobs += [
@@ -186,11 +187,13 @@ def _of_registry(settings: Settings, firm: FirmSystems, makes: bool) -> list[Fin
 
 
 def _of_connect(
-    access: HttpAccess, connectors: Sequence[ConnectorFile], makes: bool
+    access: HttpAccess, connectors: Sequence[ConnectorFile], makes: bool, owner: str
 ) -> list[Finding]:
     found = asked(
         CONNECTORS,
-        lambda: connector_findings(asyncio.run(ask_connect(access, connectors)), are_made=makes),
+        lambda: connector_findings(
+            asyncio.run(ask_connect(access, connectors)), are_made=makes, owner=owner
+        ),
         "check that Kafka Connect runs and that PSASTREAM_CONNECT_URL names it",
     )
     return [*found, *_over_http("Kafka Connect", access)]

@@ -57,6 +57,20 @@ BROKEN = {
         'connect.url=""',
         "systems.inhouse.capture: name Kafka Connect",
     ),
+    "connectors of nobody we know": ('connect.connectorOwner="helm"', "/connect/connectorOwner"),
+    "a password for Strimzi's Connect": (
+        'connect.connectorOwner="strimzi"',
+        "it asks for no password; leave username and secret out",
+    ),
+    "a connector that Strimzi would call otherwise": (
+        'connect.connectorOwner="strimzi",connect.username="",connect.secret="",'
+        'systems.inhouse.capture.settings={"name": "Inhouse_PSA"}',
+        "a KafkaConnector cannot be called Inhouse_PSA",
+    ),
+    "an owner among Debezium's keys": (
+        'systems.inhouse.capture.settings={"psastream.connector.owner": "strimzi"}',
+        "/systems/inhouse/capture/settings",
+    ),
     # The systems of the firm.
     "no systems": ("systems=null", "missing property 'systems'"),
     "an unknown role": ('systems.float.role="staffing"', "/systems/float/role"),

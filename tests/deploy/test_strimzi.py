@@ -31,21 +31,27 @@ TYPOS = {
         ("kind: KafkaConnector", "kind: KafkaConector"),
     ],
 }
+STRIMZIS = Cluster(connector_owner="strimzi")
+
+
+def made(name: str, cluster: Cluster = STRIMZIS) -> str:
+    """Return a file of the packaged firm, with its connectors."""
+    return files(FIRM, packaged_files(SYSTEMS), cluster)[name]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_resource_conforms_to_strimzis_schema(name: str) -> None:
-    text = (FOLDER / name).read_text()
+    text = made(name)
 
     assert conforms(text, tools.strimzi_schemas()) == []
+    assert conforms((FOLDER / name).read_text(), tools.strimzi_schemas()) == []
     CHECKED["resources of Strimzi"] += len(list(yaml.safe_load_all(text)))
 
 
 def test_a_cluster_with_certificates_conforms_too() -> None:
-    texts = files(FIRM, packaged_files(SYSTEMS), Cluster(name="prod", authentication="tls"))
-
     for name in NAMES:
-        assert conforms(texts[name], tools.strimzi_schemas()) == []
+        text = made(name, Cluster(name="prod", authentication="tls"))
+        assert conforms(text, tools.strimzi_schemas()) == []
 
 
 def test_users_of_a_firm_that_encrypts_may_read_its_keys(tmp_path: Path) -> None:
@@ -68,7 +74,7 @@ def test_users_of_a_firm_that_encrypts_may_read_its_keys(tmp_path: Path) -> None
     [(name, right, wrong) for name, typos in TYPOS.items() for right, wrong in typos],
 )
 def test_a_wrong_resource_is_found(name: str, right: str, wrong: str) -> None:
-    text = (FOLDER / name).read_text()
+    text = made(name)
     assert right in text
 
     assert conforms(text.replace(right, wrong, 1), tools.strimzi_schemas())

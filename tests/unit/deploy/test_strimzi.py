@@ -13,16 +13,24 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.strimzi.__main__ import FOLDER, files, packaged_files
+from connectors.debezium.client import (
+    OWNER_KEY,
+    STRIMZI,
+    ConnectorFile,
+    read_connector_file,
+)
+from deploy.strimzi.__main__ import FOLDER, files, owner_of, packaged_files
 from deploy.strimzi.commands import acl_script
-from deploy.strimzi.resources import Cluster, topic_resources, user_resources
+from deploy.strimzi.resources import Cluster, connect_resources, topic_resources, user_resources
 from psastream.access.rights import Operation, Resource, Rule
 from runtime.kafka import topic_settings
+from runtime.settings import Settings
 from schemas.errors import ConfigError
 from tests.support.access_pages import packaged_users
 from tests.support.catalogue import BY_NAME, CATALOGUE, FIRM, SYSTEMS
 
 USERS = packaged_users()
+STRIMZIS = Cluster(connector_owner=STRIMZI)
 WORDS = {
     "--topic": Resource.TOPIC,
     "--group": Resource.GROUP,
@@ -112,15 +120,55 @@ def commanded(script: str, user: str) -> Iterator[Rule]:
 
 
 def test_connect_resolves_the_variables_that_its_connectors_name_and_no_others() -> None:
-    connect, connector = documents("connect.yaml")
+    text = files(FIRM, packaged_files(SYSTEMS), STRIMZIS)["connect.yaml"]
+    connect, connector = yaml.safe_load_all(text)
     env = {each["name"] for each in connect["spec"]["template"]["connectContainer"]["env"]}
-    named = set(re.findall(r"\$\{env:(\w+)\}", (FOLDER / "connect.yaml").read_text()))
+    named = set(re.findall(r"\$\{env:(\w+)\}", text))
 
     allowed = connect["spec"]["config"]["config.providers.env.param.allowlist.pattern"]
     assert env == named == set(allowed.split("|"))
     assert connector["metadata"]["labels"]["strimzi.io/cluster"] == connect["metadata"]["name"]
     secret = connect["spec"]["authentication"]["passwordSecret"]["secretName"]
     assert secret in {user.name for user in USERS}  # which the User Operator makes
+
+
+def test_a_connector_has_one_owner() -> None:
+    """An operator that is told to keep connectors deletes those that have no resource."""
+    (file,) = [
+        read_connector_file(path)
+        for path in packaged_files(SYSTEMS)
+        if path.name == "connector.json"
+    ]
+
+    (connect,) = connect_resources([file], Cluster())
+    assert "annotations" not in connect["metadata"]
+
+    connect, connector = connect_resources([file], STRIMZIS)
+    assert connect["metadata"]["annotations"] == {"strimzi.io/use-connector-resources": "true"}
+    assert connector["metadata"]["name"] == file.name
+    spec = connector["spec"]
+    config = {
+        **{"connector.class": spec["class"], "tasks.max": spec["tasksMax"]},
+        **spec["config"],
+    }
+    assert config.pop(OWNER_KEY) == STRIMZI
+    assert {name: str(value) for name, value in config.items()} == file.config
+
+
+@pytest.mark.parametrize("name", ["Inhouse", "inhouse_psa"])
+def test_a_connector_that_strimzi_would_call_otherwise_is_refused(name: str) -> None:
+    connector = ConnectorFile(name, {"connector.class": "x"})
+
+    with pytest.raises(ConfigError, match=f"{name} cannot be a KafkaConnector"):
+        connect_resources([connector], STRIMZIS)
+    assert connect_resources([connector], Cluster())
+
+
+def test_who_keeps_connectors_is_what_processes_are_told() -> None:
+    assert owner_of({}) == Settings.model_fields["connector_owner"].default == "psastream"
+    assert owner_of({"PSASTREAM_CONNECTOR_OWNER": "strimzi"}) == "strimzi"
+    with pytest.raises(ConfigError, match="PSASTREAM_CONNECTOR_OWNER"):
+        owner_of({"PSASTREAM_CONNECTOR_OWNER": "chart"})
 
 
 def test_a_cluster_with_certificates_gets_them_everywhere() -> None:

@@ -15,7 +15,12 @@ import pytest
 from aiohttp import web
 from typer.testing import CliRunner
 
-from connectors.debezium.client import ConnectorFile, read_connector_file
+from connectors.debezium.client import (
+    OWNER_KEY,
+    STRIMZI,
+    ConnectorFile,
+    read_connector_file,
+)
 from connectors.toolkit.faults import UnreadableBodyError
 from psastream.check.broker import (
     SESSIONS_MS,
@@ -317,6 +322,27 @@ def test_what_connect_says_against_a_connector_is_told(
     found = list(connector_findings(ask(connect_that_answers(**changed)), are_made=False))
     assert [(each[0], words in each[1]) for each in told(found)] == [(verdict, True)]
     assert all(remedies(found))
+
+
+def test_a_kafkaconnector_of_strimzis_may_add_to_the_file_and_no_more() -> None:
+    added = {**CONNECTOR.config, OWNER_KEY: STRIMZI, "tasks.max": "1"}
+    answered = ask(connect_that_answers(**{CONFIG: json.dumps(added)}))
+    assert told(connector_findings(answered, are_made=False, owner=STRIMZI)) == []
+
+    changed = json.dumps({**added, "slot.name": "other"})
+    answered = ask(connect_that_answers(**{CONFIG: changed}))
+    found = list(connector_findings(answered, are_made=False, owner=STRIMZI))
+    assert told(found) == [
+        ("warn", f"{CONNECTOR.name}: is registered with other values than its file: slot.name")
+    ]
+    assert [each for each in remedies(found) if "kubectl apply" in each]
+
+
+def test_a_connector_that_both_would_keep_is_told() -> None:
+    kept = json.dumps({**CONNECTOR.config, OWNER_KEY: STRIMZI})
+    answered = ask(connect_that_answers(**{CONFIG: kept}))
+    (found,) = told(connector_findings(answered, are_made=False))
+    assert found[0] == "fail" and "a KafkaConnector of Strimzi's keeps it" in found[1]
 
 
 @pytest.mark.parametrize("path", ["/connector-plugins", VALIDATE, CONFIG])

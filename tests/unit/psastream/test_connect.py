@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner, Result
 
+from connectors.debezium.client import ConnectClient
+from connectors.debezium.watcher import WatcherMetrics
 from psastream.cli import app
+from psastream.connect import watcher_of
 from psastream.landscape import ANY_ADDRESSES
+from runtime.settings import Settings
 from tests.support.vendor_server import serving
 
 STATES: Mapping[str, tuple[str, str]] = {
@@ -21,8 +27,14 @@ STATES: Mapping[str, tuple[str, str]] = {
 }
 
 
-def run(*arguments: str) -> tuple[Result, list[str]]:
-    """Run a command on a Connect with these connectors; also return what it started again."""
+CONNECTOR = Path("connectors/vendors/inhouse/connector.json")
+
+
+def run(*arguments: str, owner: str = "psastream", keeps: str = "") -> tuple[Result, list[str]]:
+    """Run a command on a Connect with these connectors; also return what it started or wrote.
+
+    `keeps` owns the connector of the in-house database, where there is one.
+    """
     restarted: list[str] = []
 
     def status(name: str) -> dict[str, object]:
@@ -34,6 +46,11 @@ def run(*arguments: str) -> tuple[Result, list[str]]:
         parts = request.path.strip("/").split("/")
         if len(parts) == 1:
             return web.json_response({name: {"status": status(name)} for name in STATES})
+        if parts[2] == "config" and (keeps or request.method == "PUT"):
+            restarted.extend(parts[1:2] * (request.method == "PUT"))
+            return web.json_response(
+                {"name": parts[1], "psastream.connector.owner": keeps}, status=200 if keeps else 201
+            )
         if parts[1] not in STATES:
             return web.json_response({"error_code": 404, "message": "not there"}, status=404)
         if parts[2] == "restart":
@@ -48,7 +65,11 @@ def run(*arguments: str) -> tuple[Result, list[str]]:
 
     async def served() -> Result:
         async with serving(answer) as url:
-            environment = {**ANY_ADDRESSES, "PSASTREAM_CONNECT_URL": url}
+            environment = {
+                **ANY_ADDRESSES,
+                "PSASTREAM_CONNECT_URL": url,
+                "PSASTREAM_CONNECTOR_OWNER": owner,
+            }
             return await asyncio.to_thread(
                 CliRunner().invoke, app, ["connectors", *arguments], env=environment
             )
@@ -118,3 +139,61 @@ def test_one_that_is_not_there_is_named_and_nothing_is_restarted(command: str) -
     assert shown.stderr.startswith(
         "psastream: no connector: nix\n  try: psastream connectors status\n"
     )
+
+
+@pytest.mark.parametrize(("keeps", "said"), [("", "created"), ("psastream", "up to date")])
+def test_a_connector_of_ours_is_written(keeps: str, said: str) -> None:
+    shown, written = run("apply", f"--config={CONNECTOR}", keeps=keeps)
+    assert (shown.exit_code, shown.stdout) == (0, f"inhouse-psa: {said}\n"), shown.output
+    assert written == ["inhouse-psa"]
+
+
+def test_a_connector_that_a_kafkaconnector_keeps_is_not_written() -> None:
+    shown, written = run("apply", f"--config={CONNECTOR}", keeps="strimzi")
+    assert (shown.exit_code, written) == (2, [])
+    assert "inhouse-psa is kept by a KafkaConnector" in shown.stderr
+    assert "set PSASTREAM_CONNECTOR_OWNER=strimzi" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["apply", f"--config={CONNECTOR}"], "kubectl apply the KafkaConnectors"),
+        (["restart", "failed"], "kubectl annotate kafkaconnector failed strimzi.io/restart-task=0"),
+        (["resume", "paused"], "set spec.state to running in the KafkaConnector paused"),
+    ],
+)
+def test_connectors_of_strimzis_are_changed_by_nobody_here(
+    arguments: list[str], remedy: str
+) -> None:
+    shown, written = run(*arguments, owner="strimzi")
+    assert (shown.exit_code, written) == (2, [])
+    assert f"  try: {remedy}" in shown.stderr
+    assert run("status", "runs", owner="strimzi")[0].exit_code == 0
+
+
+@pytest.mark.parametrize(("owner", "restarts"), [("psastream", 1), ("strimzi", 0)])
+def test_a_watcher_shows_what_has_failed_and_restarts_what_is_ours(
+    owner: str, restarts: int
+) -> None:
+    registry = CollectorRegistry()
+    restarted: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "POST":
+            restarted.append(request.path)
+            return web.json_response({}, status=202)
+        tasks = [{"state": "FAILED", "trace": "boom"}]
+        return web.json_response({"connector": {"state": "RUNNING"}, "tasks": tasks})
+
+    async def watched() -> None:
+        settings = Settings.from_env({**ANY_ADDRESSES, "PSASTREAM_CONNECTOR_OWNER": owner})
+        async with serving(answer) as url:
+            client = ConnectClient(url)
+            await watcher_of(settings, client, ["c"], WatcherMetrics(registry)).round()
+            await client.close()
+
+    asyncio.run(watched())
+
+    assert len(restarted) == restarts
+    assert registry.get_sample_value("psastream_connector_failed", {"connector": "c"}) == 1

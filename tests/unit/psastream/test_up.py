@@ -25,3 +25,10 @@ def test_a_part_that_would_have_to_sign_in_is_not_started(tmp_path: Path) -> Non
     with pytest.raises(ConfigError) as caught:
         asyncio.run(run_up(options, named))
     assert caught.value.hint.endswith("name your own: PSASTREAM_CONNECT_URL")
+
+
+def test_connectors_that_strimzi_keeps_are_not_written(tmp_path: Path) -> None:
+    environment = {"PSASTREAM_CONNECTOR_OWNER": "strimzi"}
+    options = UpOptions(tmp_path, Files((), (), (DATABASE,)), has_read_model=False)
+    with pytest.raises(ConfigError, match="Strimzi keeps the connectors"):
+        asyncio.run(run_up(options, environment))

@@ -152,7 +152,10 @@ a variable. JSON.
 {{- $files := list -}}
 {{- $places := list (list "registry" $values.registry) -}}
 {{- if .connect -}}
-{{- with $values.connect.url -}}{{- $_ := set $env "PSASTREAM_CONNECT_URL" . -}}{{- end -}}
+{{- with $values.connect.url -}}
+{{- $_ := set $env "PSASTREAM_CONNECT_URL" . -}}
+{{- $_ := set $env "PSASTREAM_CONNECTOR_OWNER" $values.connect.connectorOwner -}}
+{{- end -}}
 {{- $places = append $places (list "connect" $values.connect) -}}
 {{- end -}}
 {{- if not .isApart -}}
@@ -390,6 +393,15 @@ connectors/{{ .name | trimPrefix "connectors-" | replace "-" "_" }}/{{ .key }}
 {{- if hasKey $system $kind -}}{{- $names = append $names $name -}}{{- end -}}
 {{- end -}}
 {{- $names | sortAlpha | toJson -}}
+{{- end -}}
+
+{{/* The systems whose connectors this release writes: none where Strimzi keeps them. JSON. */}}
+{{- define "psastream.registered" -}}
+{{- if eq .Values.connect.connectorOwner "psastream" -}}
+{{- include "psastream.systemsWith" (dict "root" . "kind" "capture") -}}
+{{- else -}}
+[]
+{{- end -}}
 {{- end -}}
 
 {{/* Where each process serves its metrics, as `psastream status` is told. */}}

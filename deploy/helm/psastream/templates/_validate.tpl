@@ -30,6 +30,9 @@
 {{- $problems = append $problems (printf "%s: username and secret belong together; name both or none" $name) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (eq $values.connect.connectorOwner "strimzi") (or $values.connect.username $values.connect.secret) -}}
+{{- $problems = append $problems "connect: Strimzi's operator signs in at no Connect, so with connectorOwner strimzi it asks for no password; leave username and secret out" -}}
+{{- end -}}
 {{- $resources := list -}}
 {{- range $name, $system := $values.systems -}}
 {{- if eq $system.role "resource" -}}{{- $resources = append $resources $name -}}{{- end -}}
@@ -38,6 +41,12 @@
 {{- end -}}
 {{- if and (hasKey $system "capture") (not $values.connect.url) -}}
 {{- $problems = append $problems (printf "systems.%s.capture: name Kafka Connect by connect.url" $name) -}}
+{{- end -}}
+{{- if and (hasKey $system "capture") (eq $values.connect.connectorOwner "strimzi") -}}
+{{- $file := include "psastream.connectorFile" (dict "root" $ "system" $name "kind" "capture") | fromJson -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$" $file.name) -}}
+{{- $problems = append $problems (printf "systems.%s.capture: a KafkaConnector cannot be called %s; give settings.name small letters, digits, and . - between them" $name $file.name) -}}
+{{- end -}}
 {{- end -}}
 {{- if and $system.legalEntities (ne $system.role "erp") -}}
 {{- $problems = append $problems (printf "systems.%s.legalEntities: only an erp bills for legal entities" $name) -}}
