@@ -143,6 +143,16 @@ BROKEN = {
         'folders.worklog={"mapping.yaml": "x", "../x": "y"}',
         "/folders/worklog",
     ),
+    "a connector file in a folder": (
+        'systems.worklog={"role": "psa", "poll": {"settings": {"name": "w"}}, "secret": "s"},'
+        'folders.worklog={"mapping.yaml": "x", "connector.json": "{}"}',
+        "the chart makes connector.json of systems.worklog.capture.settings",
+    ),
+    "a source file in a folder": (
+        'systems.worklog={"role": "psa", "poll": {"settings": {"name": "w"}}, "secret": "s"},'
+        'folders.worklog={"mapping.yaml": "x", "source.json": "{}"}',
+        "the chart makes source.json of systems.worklog.poll.settings",
+    ),
     # Processes.
     "no worker": ("workers.replicas=0", "/workers/replicas"),
     "more workers than partitions": ("workers.replicas=5", "/workers/replicas"),

@@ -29,6 +29,7 @@ from tests.deploy import tools
 from tests.deploy.chart import (
     CHART,
     CHECKED,
+    KAFKA_USERS,
     VALUES,
     Container,
     Part,
@@ -325,6 +326,25 @@ def test_nothing_goes_in_or_out_but_what_is_listed(name: str) -> None:
         assert all(rule["from"] for rule in mine[0].get("ingress", ())), part
 
 
+@EVERY
+def test_the_watcher_is_given_the_database_of_every_example(name: str, tmp_path: Path) -> None:
+    found = manifests(name)
+    [watcher] = [part for part in parts(found) if part.component == "connect-watcher"]
+
+    container = container_of(watcher, found, tmp_path)
+    file = read_connector_file(Path(container.arguments[-1].partition("=")[2]))
+    ports = [
+        port["port"]
+        for rule in named(found, "NetworkPolicy", "psastream-connect-watcher")["spec"]["egress"]
+        for port in rule["ports"]
+    ]
+
+    assert address_of(file, container.environment) == Address(
+        "psa-database.firm.example", "5432", "psa", "psastream", "a-token"
+    )
+    assert 5432 in ports
+
+
 def test_the_watcher_reaches_a_database_whose_address_it_is_given(tmp_path: Path) -> None:
     to = [{"ipBlock": {"cidr": "10.20.0.7/32"}}]
     inhouse = {
@@ -387,6 +407,7 @@ def test_steps_come_in_order_and_have_files_of_their_own(name: str) -> None:
     jobs = [each.rpartition("-step-")[2] for each in sorted(weights, key=weights.__getitem__)
             if each.startswith("Job/")]  # fmt: skip
 
+    left_out = {"small": "read-model", "three-brokers-tls": "connectors"}
     assert jobs == [
         each
         for each in ("topics", "schemas", "read-model", "connectors")
@@ -404,10 +425,70 @@ def test_steps_come_in_order_and_have_files_of_their_own(name: str) -> None:
         assert all(weights[each] < weights[str(part)] for each in used), part
 
 
+def test_connectors_that_strimzi_keeps_are_written_by_nobody_here(tmp_path: Path) -> None:
+    """And asked about by all who asked, the alerts on them included."""
+    [theirs, ours] = [
+        rendered("three-brokers-tls", "--set", f"connect.connectorOwner={owner}")
+        for owner in ("strimzi", "psastream")
+    ]
+    connect = {"protocol": "TCP", "port": 8083}
+
+    def writing(text: str) -> set[str]:
+        """Whoever calls `apply`, holds a connector file for it, or has a way to Connect for it."""
+        found = [
+            each for each in read(text)
+            if each["metadata"]["labels"]["app.kubernetes.io/component"] == "step"
+        ]  # fmt: skip
+        words = ("connectors", "connector.json", str(connect), "PSASTREAM_CONNECT_URL")
+        return {word for each in found for word in words if word in str(each)}
+
+    assert len(writing(ours)) == 4
+    assert writing(theirs) == set()
+    owners = {}
+    for number, part in enumerate(parts(read(theirs))):
+        container = container_of(part, read(theirs), tmp_path / str(number))
+        if (settings := _configuration(container)).connect is not None:
+            owners[part.component] = settings.connector_owner
+    assert owners == dict.fromkeys(("connect-watcher", "check", "toolbox"), "strimzi")
+    reaching = {
+        policy["metadata"]["labels"]["app.kubernetes.io/component"]
+        for policy in of_kind(read(theirs), "NetworkPolicy")
+        for rule in policy["spec"].get("egress", ())
+        if connect in rule["ports"]
+    }
+    assert reaching == set(owners)
+    rules = [of_kind(read(text), "PrometheusRule") for text in (theirs, ours)]
+    assert rules[0] == rules[1] != []
+    assert conforms(theirs) == []
+
+
+def test_strimzi_makes_the_connectors_that_the_chart_watches(tmp_path: Path) -> None:
+    found = manifests("three-brokers-tls")
+    [watcher] = [part for part in parts(found) if part.component == "connect-watcher"]
+    container = container_of(watcher, found, tmp_path)
+    paths = [Path(word.partition("=")[2]) for word in container.arguments if "=" in word]
+    ours = {key: text for key, text in container.environment.items() if key.startswith(PREFIX)}
+
+    made = files(firm_of(ours), paths, Cluster(connector_owner=owner_of(ours)))
+    resources = list(yaml.safe_load_all(made["connect.yaml"]))
+
+    connectors = [each["metadata"]["name"] for each in of_kind(resources, "KafkaConnector")]
+    assert connectors == [read_connector_file(path).name for path in paths] != []
+    [connect] = of_kind(resources, "KafkaConnect")
+    service = f"{connect['metadata']['name']}-connect-api"
+    assert ours["PSASTREAM_CONNECT_URL"] == f"http://{service}.kafka.svc:8083"
+
+
+def test_the_page_copies_the_secret_of_every_user() -> None:
+    page = (CHART.parents[2] / "docs" / "kubernetes.md").read_text()
+    [users] = re.findall(r"for user in (.*?); do", page, re.DOTALL)
+
+    assert sorted(users.replace("\\", " ").split()) == sorted(KAFKA_USERS)
+
+
 def test_alert_rules_are_those_of_the_product_less_what_the_firm_does_not_run() -> None:
     source = [
         group
-    left_out = {"small": "read-model", "three-brokers-tls": "connectors"}
         for path in sorted((CHART.parents[1] / "prometheus" / "rules").glob("*.rules.yml"))
         for group in yaml.safe_load(path.read_text())["groups"]
     ]

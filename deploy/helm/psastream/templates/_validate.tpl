@@ -72,7 +72,12 @@
 {{- if gt (len $resources) 1 -}}
 {{- $problems = append $problems (printf "systems: one resource tool at most, and there are %s" (join ", " $resources)) -}}
 {{- end -}}
-{{- range $name, $_ := $values.folders -}}
+{{- range $name, $files := $values.folders -}}
+{{- range $file, $key := dict "source.json" "poll" "sink.json" "dispatch" "connector.json" "capture" -}}
+{{- if hasKey $files $file -}}
+{{- $problems = append $problems (printf "folders.%s: the chart makes %s of systems.%s.%s.settings; put its keys there, and leave the file out" $name $file $name $key) -}}
+{{- end -}}
+{{- end -}}
 {{- if not (hasKey $values.systems $name) -}}
 {{- $problems = append $problems (printf "folders.%s: no system bears this name; add systems.%s" $name $name) -}}
 {{- end -}}
