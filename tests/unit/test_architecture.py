@@ -129,11 +129,16 @@ VENDORS = sorted(path.parent.name for path in VENDORS_FOLDER.glob("*/mapping.yam
 def vendors_named(source: str) -> set[str]:
     """Vendors that a text names, as their folders or as they call themselves.
 
-    Not what Python, Avro and PostgreSQL call a number.
+    Not what Python, Avro and PostgreSQL call a number, and no part of a longer word.
     """
     numbers = r"\bFloat(?:32|64)\b|\bfloat[48]?\b(?![:_.]\w)(?<!vendors\.float)|parse_float"
     text = re.sub(numbers, "", source)
-    return {name for name in VENDORS if re.search(name.replace("_", "[ _-]?"), text, re.IGNORECASE)}
+    forms = {name: name.replace("_", "[ _-]?") for name in VENDORS}
+    return {
+        name
+        for name, form in forms.items()
+        if re.search(rf"(?<![A-Za-z])(?i:{form})(?![a-z]|[A-Z]{{2}})", text)
+    }
 
 
 @pytest.mark.parametrize(
@@ -141,6 +146,7 @@ def vendors_named(source: str) -> set[str]:
     [
         ('if system == "salesforce": ...', {"salesforce"}),
         ("# as NetSuite does", {"netsuite"}),
+        ("class RunnSource: is_running = RUNNING", {"runn"}),
         ('"float:allocation"', {"float"}),
         ("connectors.vendors.float.sink", {"float"}),
         ("# Float gives an id", {"float"}),
