@@ -1,6 +1,7 @@
 """Paths into an answer: names joined by dots, a number where a list is meant.
 
-A name that holds dots itself stands in double quotes: `"@odata.nextLink"`.
+A name that holds dots itself stands in double quotes: `"@odata.nextLink"`. `[name=value]` is the
+first element of a list that has this text, or this number, in a field.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from pydantic import AfterValidator
 
 ABSENT: Final = object()
 """What a path leads to that leads nowhere: not the same as null."""
-_STEP: Final = re.compile(r'"([^"\s]+)"|([^".\s]+)')
+_PICK: Final = r"\[[^\[\]=\s]+=[^\[\]]+\]"
+_STEP: Final = re.compile(rf'"([^"\s]+)"|({_PICK}|[^".\s]+)')
 _PATH: Final = re.compile(rf"(?:{_STEP.pattern})(?:\.(?:{_STEP.pattern}))*")
 
 
@@ -42,13 +44,16 @@ def step(name: str) -> str:
 def at(value: Any, path: str) -> Any:
     """Return what is at a path, ABSENT where a name on it is missing.
 
-    Below null everything is null: a record that is not there has no fields.
+    Below null everything is null: a record that is not there has no fields. So has an element that
+    no list of records holds.
     """
     for name in steps(path):
         if value is None:
             return None
         if isinstance(value, dict):
             value = value.get(name, ABSENT)
+        elif isinstance(value, list) and name.startswith("["):
+            value = _picked(value, name[1:-1])
         elif isinstance(value, list) and name.isascii() and name.isdigit():
             value = value[int(name)] if int(name) < len(value) else ABSENT
         else:
@@ -56,3 +61,16 @@ def at(value: Any, path: str) -> Any:
         if value is ABSENT:
             return ABSENT
     return value
+
+
+def _picked(found: list[Any], pick: str) -> Any:
+    """The first record with a value in a field, null where none has it."""
+    name, _, value = pick.partition("=")
+    if not all(isinstance(each, dict) for each in found):
+        return ABSENT
+    return next((each for each in found if _text_of(each.get(name)) == value), None)
+
+
+def _text_of(value: Any) -> str | None:
+    is_plain = isinstance(value, str | int) and not isinstance(value, bool)
+    return str(value) if is_plain else None

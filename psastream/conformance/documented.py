@@ -166,7 +166,7 @@ class ListOf(_Model):
     """One list: `where` are the parameters by which it is told from another at the same path.
 
     `table`: what a query language calls it, for a `server` that answers queries; the stream of a
-    Singer tap.
+    Singer tap. `row`: where each entry holds the row, which is the entry itself without it.
     """
 
     path: str = ""
@@ -179,6 +179,7 @@ class ListOf(_Model):
     paging: Paging | None = None
     window: Window | None = None
     deleted_at: Path | None = None
+    row: Path | None = None
 
 
 Way = Literal["absence", "flag", "list"]

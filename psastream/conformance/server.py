@@ -26,7 +26,6 @@ from psastream.conformance.documented import (
     Link,
     ListOf,
     Paging,
-    Since,
     Token,
 )
 from psastream.conformance.paths import dump, get, load, put
@@ -193,14 +192,15 @@ class DocumentedApi(Account):
         if self.documented(obj).parent is not None and parent:
             found = [stored for stored in found if stored.parent == parent]
         if listed.since is not None:
-            found = [stored for stored in found if _is_since(listed.since, stored, words, asked)]
+            found = [stored for stored in found if _is_since(listed, stored, words, asked)]
         return found
 
     def _shown(self, listed: ListOf, stored: Stored) -> Any:
+        row: Any = stored.row if listed.row is None else put({}, listed.row, stored.row)
         if listed.deleted_at is None or stored.deleted_at is None:
-            return stored.row
+            return row
         text = stored.deleted_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return put(stored.row, listed.deleted_at, text)
+        return put(row, listed.deleted_at, text)
 
     def _start(
         self, paging: Paging, words: Mapping[str, Any], found: list[Stored], size: int
@@ -288,8 +288,10 @@ def _match(listed: ListOf, request: web.Request) -> str | None:
     return found.groupdict().get("parent", "")
 
 
-def _is_since(since: Since, stored: Stored, words: Mapping[str, Any], asked: Any) -> bool:
+def _is_since(listed: ListOf, stored: Stored, words: Mapping[str, Any], asked: Any) -> bool:
     """Whether a row is new enough. Raises RefusedAskError for a time in another form."""
+    since = listed.since
+    assert since is not None
     text = words.get(since.param) if since.param is not None else None
     if since.body is not None and asked is not None:
         found = get(asked, since.body)
@@ -301,7 +303,8 @@ def _is_since(since: Since, stored: Stored, words: Mapping[str, Any], asked: Any
         if not str(text).startswith(before) or not str(text).endswith(after):
             raise ValueError(f"{text} is not written as {since.text}")
         moment = since.format.read(str(text)[len(before) : len(str(text)) - len(after)])
-        stamp = since.format.read(str(since.format.write(stored.stamp)))
+        changed_at = stored.deleted_at if listed.shows == "deleted" else None
+        stamp = since.format.read(str(since.format.write(changed_at or stored.stamp)))
     except ValueError as error:
         raise RefusedAskError(400, f"a time is to be written as {since.format.value}") from error
     return stamp > moment if since.exclusive else stamp >= moment

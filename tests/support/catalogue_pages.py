@@ -56,6 +56,7 @@ from tests.support.log_calls import product_calls
 from tests.support.metric_catalogue import product_metrics
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
+VENDORS: Final = DOCS.parent / "connectors" / "vendors"
 PACKAGES: Final = (
     "schemas", "tables", "streams", "connectors", "runtime", "sandbox", "psastream",
 )  # fmt: skip
@@ -259,6 +260,19 @@ def _declared(system: str) -> str:
     return _outcomes(policy_of(system, read_declaration(Systems().read(system))).rules)
 
 
+def declared() -> str:
+    """The rows of each system that is read by declaration alone, under its name."""
+    systems = Systems()
+    names = [name for name in systems.names() if systems.read(name).vendor == "rest"]
+    return "\n\n".join(f"### {_title(name)}\n\n{_declared(name)}" for name in names)
+
+
+def _title(system: str) -> str:
+    """What a system is called in its README."""
+    readme = (VENDORS / system / "README.md").read_text()
+    return readme.partition("\n")[0].removeprefix("# ")
+
+
 def paces() -> str:
     """One row a reason of a refusal: what cures it, and how often it is tried again."""
     rows = []
@@ -369,8 +383,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "outcomes salesforce": lambda: _outcomes(SALESFORCE.rules),
         "outcomes business_central": lambda: _outcomes(BUSINESS_CENTRAL.rules),
         "outcomes business_central lists": lambda: _declared("business_central"),
-        "outcomes harvest": lambda: _declared("harvest"),
-        "outcomes hubspot": lambda: _declared("hubspot"),
+        "outcomes declared": declared,
         "outcomes connect": lambda: _outcomes(CONNECT.rules),
         "paces": paces,
         "outcomes common": lambda: _outcomes(COMMON_RULES),

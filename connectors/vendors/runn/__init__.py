@@ -1,0 +1,1 @@
+"""Runn (resource management): people, projects, plans, leave and time, by declaration."""
