@@ -1,7 +1,8 @@
 """Writes what a Kafka cluster must hold: `python -m deploy.strimzi`, in the repository.
 
 The firm is that of `PSASTREAM_LANDSCAPE`, `PSASTREAM_SYSTEMS` and `PSASTREAM_MEASURES`, by default
-the packaged one, whose files are in `deploy/strimzi/packaged`. Its connectors are Strimzi's, as
+the packaged one, whose files are in `deploy/strimzi/packaged`; or it is that of a release of the
+chart. Its connectors are Strimzi's, as
 KafkaConnectors, where `PSASTREAM_CONNECTOR_OWNER` is `strimzi`.
 """
 
@@ -11,12 +12,16 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Final
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
 from connectors.debezium.client import ConnectorFile, read_connector_file
+from connectors.systems import read_text
 from connectors.toolkit.config import read_document
 from deploy.strimzi.commands import acl_script
+from deploy.strimzi.release import RENDER, Release, read_release
 from deploy.strimzi.resources import (
     Cluster,
     as_yaml,
@@ -81,25 +86,48 @@ def _databases(paths: Iterable[Path]) -> list[ConnectorFile]:
     return [read_connector_file(path) for path in paths if "config" in read_document(path)]
 
 
+def cluster_of(options: argparse.Namespace, release: Release, owner: str) -> Cluster:
+    """Return the cluster as options say; else as the release does; else the packaged one."""
+    said = release.environment
+    is_tls = said.get("PSASTREAM_KAFKA_SECURITY_PROTOCOL", "").upper() == "SSL"
+    known: dict[str, Any] = {
+        "replicas": said.get("PSASTREAM_REPLICATION_FACTOR"),
+        "bootstrap_servers": said.get("PSASTREAM_BOOTSTRAP_SERVERS"),
+        "registry_url": said.get("PSASTREAM_REGISTRY_URL"),
+        "authentication": "tls" if is_tls else None,
+    }
+    given = {field.name: getattr(options, field.name, None) for field in fields(Cluster)}
+    both = {**{k: v for k, v in known.items() if v}, **{k: v for k, v in given.items() if v}}
+    if "replicas" in both:
+        both["replicas"] = int(both["replicas"])
+    return replace(Cluster(connector_owner=owner), **both)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy.strimzi", description=__doc__)
-    fields = Cluster()
+    default = Cluster()
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder that is written to")
+    parser.add_argument(
+        "--release",
+        type=Path,
+        metavar="FILE",
+        help="what helm template prints of the chart: the firm, its connector files, addresses",
+    )
     parser.add_argument(
         "--config",
         type=Path,
         action="append",
-        help="connector file; repeat it (default: those of the product's systems)",
+        help="connector file; repeat it (default: those of the release, or of the product)",
     )
-    parser.add_argument("--cluster", default=fields.name, help="name of the Kafka resource")
     parser.add_argument(
-        "--authentication", choices=("scram-sha-512", "tls"), default=fields.authentication
+        "--cluster", dest="name", help=f"name of the Kafka resource (default: {default.name})"
     )
-    parser.add_argument("--replicas", type=int, default=fields.replicas, help="copies of a topic")
-    parser.add_argument("--bootstrap-servers", default=fields.bootstrap_servers)
-    parser.add_argument("--registry-url", default=fields.registry_url)
-    parser.add_argument("--image", default=fields.image, help="image of Kafka Connect")
-    parser.add_argument("--kafka-version", default=fields.kafka_version, help="of that image")
+    parser.add_argument("--authentication", choices=("scram-sha-512", "tls"))
+    parser.add_argument("--replicas", type=int, help="copies of a topic")
+    parser.add_argument("--bootstrap-servers")
+    parser.add_argument("--registry-url")
+    parser.add_argument("--image", help=f"image of Kafka Connect (default: {default.image})")
+    parser.add_argument("--kafka-version", help="of that image")
     return parser.parse_args()
 
 
@@ -107,18 +135,16 @@ def main() -> None:
     """Write the files. Exits with 2 and the reason where the firm or a file is wrong."""
     options = _options()
     try:
-        cluster = Cluster(
-            name=options.cluster,
-            authentication=options.authentication,
-            replicas=options.replicas,
-            bootstrap_servers=options.bootstrap_servers,
-            registry_url=options.registry_url,
-            image=options.image,
-            kafka_version=options.kafka_version,
-            connector_owner=owner_of(os.environ),
-        )
-        firm = firm_of(os.environ)
-        found = files(firm, options.config or packaged_files(firm.bundles), cluster)
+        with TemporaryDirectory() as folder:
+            release = Release({}, ())
+            if options.release is not None:
+                text = read_text(options.release, str(options.release), RENDER)
+                release = read_release(text, Path(folder))
+            environment = release.over(os.environ)
+            cluster = cluster_of(options, release, owner_of(environment))
+            firm = firm_of(environment)
+            paths = options.config or release.files or packaged_files(firm.bundles)
+            found = files(firm, paths, cluster)
     except PsaStreamError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from error

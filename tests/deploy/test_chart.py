@@ -4,6 +4,7 @@ processes that the product itself would start. `make verify-deploy`."""
 import inspect
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,6 @@ from connectors.dispatch.dispatcher import DRAIN_S
 from connectors.dispatch.main import load_sink
 from connectors.polled.main import load_source
 from connectors.systems import Systems
-from deploy.strimzi.__main__ import files, firm_of, owner_of
-from deploy.strimzi.resources import Cluster
 from psastream.check.databases import Address, address_of
 from psastream.cli import app
 from psastream.governance.published import product_version
@@ -32,6 +31,7 @@ from tests.deploy.chart import (
     KAFKA_USERS,
     VALUES,
     Container,
+    Manifest,
     Part,
     conforms,
     container_of,
@@ -462,21 +462,50 @@ def test_connectors_that_strimzi_keeps_are_written_by_nobody_here(tmp_path: Path
     assert conforms(theirs) == []
 
 
-def test_strimzi_makes_the_connectors_that_the_chart_watches(tmp_path: Path) -> None:
+def strimzis(tmp_path: Path, *options: str) -> list[Manifest]:
+    """Return what `deploy.strimzi` makes for the release with three brokers."""
+    file = tmp_path / "rendered.yaml"
+    file.write_text(rendered("three-brokers-tls", *options))
+    out = tmp_path / "strimzi"
+    words = ("--release", file, "--cluster", "firm", "--out", out)
+    said = run([sys.executable, "-m", "deploy.strimzi", *words])
+    assert said.code == 0, said.errors
+    return [each for path in sorted(out.glob("*.yaml")) for each in read(path.read_text())]
+
+
+def test_strimzi_makes_for_a_release_what_its_pods_need(tmp_path: Path) -> None:
+    """Their users, with their rights, their topics, their copies, their Connect."""
     found = manifests("three-brokers-tls")
-    [watcher] = [part for part in parts(found) if part.component == "connect-watcher"]
-    container = container_of(watcher, found, tmp_path)
-    paths = [Path(word.partition("=")[2]) for word in container.arguments if "=" in word]
-    ours = {key: text for key, text in container.environment.items() if key.startswith(PREFIX)}
+    made = strimzis(tmp_path)
 
-    made = files(firm_of(ours), paths, Cluster(connector_owner=owner_of(ours)))
-    resources = list(yaml.safe_load_all(made["connect.yaml"]))
-
-    connectors = [each["metadata"]["name"] for each in of_kind(resources, "KafkaConnector")]
-    assert connectors == [read_connector_file(path).name for path in paths] != []
-    [connect] = of_kind(resources, "KafkaConnect")
+    users = {part.env.get("PSASTREAM_KAFKA_SASL_USERNAME") for part in parts(found)} - {None}
+    assert users and users <= {each["metadata"]["name"] for each in of_kind(made, "KafkaUser")}
+    topics = {each["metadata"]["name"] for each in of_kind(made, "KafkaTopic")}
+    assert "psa.command.business-central" in topics
+    assert [each for each in topics if each.startswith("src.hubspot.")]
+    assert "psa.metric.project-days" in topics, "of the firm's own measure"
+    assert not {each for each in topics if "salesforce" in each}
+    [connect] = of_kind(made, "KafkaConnect")
+    [part] = [part for part in parts(found) if part.component == "connect-watcher"]
     service = f"{connect['metadata']['name']}-connect-api"
-    assert ours["PSASTREAM_CONNECT_URL"] == f"http://{service}.kafka.svc:8083"
+    assert part.env["PSASTREAM_CONNECT_URL"] == f"http://{service}.kafka.svc:8083"
+    assert connect["spec"]["bootstrapServers"] == "firm-kafka-bootstrap.kafka.svc:9093"
+    [trusted] = connect["spec"]["tls"]["trustedCertificates"]
+    assert trusted["secretName"] == "firm-cluster-ca-cert"
+    assert conforms("---\n".join(map(json.dumps, made)), tools.strimzi_schemas()) == []
+
+
+@pytest.mark.parametrize(("owner", "names"), [("strimzi", ["psa-of-ours"]), ("psastream", [])])
+def test_strimzi_makes_the_connectors_of_a_release_where_it_keeps_them(
+    owner: str, names: list[str], tmp_path: Path
+) -> None:
+    options = (
+        *("--set", f"connect.connectorOwner={owner}"),
+        *("--set", "systems.inhouse.capture.settings.name=psa-of-ours"),
+    )
+    connectors = of_kind(strimzis(tmp_path, *options), "KafkaConnector")
+
+    assert [each["metadata"]["name"] for each in connectors] == names
 
 
 def test_the_page_copies_the_secret_of_every_user() -> None:

@@ -19,8 +19,9 @@ from connectors.debezium.client import (
     ConnectorFile,
     read_connector_file,
 )
-from deploy.strimzi.__main__ import FOLDER, files, owner_of, packaged_files
+from deploy.strimzi.__main__ import FOLDER, files, firm_of, owner_of, packaged_files
 from deploy.strimzi.commands import acl_script
+from deploy.strimzi.release import read_release
 from deploy.strimzi.resources import Cluster, connect_resources, topic_resources, user_resources
 from psastream.access.rights import Operation, Resource, Rule
 from runtime.kafka import topic_settings
@@ -169,6 +170,49 @@ def test_who_keeps_connectors_is_what_processes_are_told() -> None:
     assert owner_of({"PSASTREAM_CONNECTOR_OWNER": "strimzi"}) == "strimzi"
     with pytest.raises(ConfigError, match="PSASTREAM_CONNECTOR_OWNER"):
         owner_of({"PSASTREAM_CONNECTOR_OWNER": "chart"})
+
+
+RELEASE = """
+kind: ConfigMap
+metadata: {name: firm-landscape}
+data: {landscape.yaml: "systems: {}"}
+---
+kind: Pod
+metadata: {labels: {app.kubernetes.io/component: check}}
+spec:
+  containers:
+    - args: [check, --source=/etc/psastream/connectors/float/source.json]
+      env:
+        - {name: PSASTREAM_LANDSCAPE, value: /etc/psastream/landscape/landscape.yaml}
+        - {name: PSASTREAM_MASTER_KEYS_FILE, value: /etc/psastream/encryption/keys}
+  volumes:
+    - projected:
+        sources:
+          - configMap:
+              name: firm-landscape
+              items: [{key: landscape.yaml, path: landscape/landscape.yaml}]
+"""
+
+
+def test_the_firm_of_a_release_goes_before_the_environment_but_for_secrets(tmp_path: Path) -> None:
+    release = read_release(RELEASE, tmp_path)
+
+    assert release.files == (tmp_path / "connectors/float/source.json",)
+    found = release.over({"PSASTREAM_LANDSCAPE": "other.yaml", "HOME": "/root"})
+    assert Path(found["PSASTREAM_LANDSCAPE"]).read_text() == "systems: {}"
+    assert found["HOME"] == "/root"
+    with pytest.raises(ConfigError, match="/etc/psastream/encryption/keys"):
+        firm_of(found)
+    file = {"PSASTREAM_MASTER_KEYS_FILE": "keys"}
+    assert release.over(file)["PSASTREAM_MASTER_KEYS_FILE"] == "keys"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "kind: ConfigMap", "kind: [", "text", f"{RELEASE}---{RELEASE}"]
+)
+def test_what_is_no_release_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not those of one release"):
+        read_release(text, tmp_path)
 
 
 def test_a_cluster_with_certificates_gets_them_everywhere() -> None:
