@@ -16,6 +16,7 @@ from connectors.rest.declaration import (
     ApiKeyAuth,
     Auth,
     BasicAuth,
+    BasicKeyAuth,
     BearerAuth,
     ClientCredentialsAuth,
     JwtBearerAuth,
@@ -31,6 +32,7 @@ TAKES: Final[Mapping[type, frozenset[str]]] = {
     BearerAuth: frozenset({"auth.token"}),
     ApiKeyAuth: frozenset({"auth.token"}),
     BasicAuth: frozenset({"auth.username", "auth.password"}),
+    BasicKeyAuth: frozenset({"auth.token"}),
     ClientCredentialsAuth: frozenset({"auth.client.id", "auth.client.secret"}),
     RefreshTokenAuth: frozenset({"auth.client.id", "auth.client.secret", "auth.refresh.token"}),
     JwtBearerAuth: frozenset({"auth.client.id", "auth.username", "auth.private.key.file"}),
@@ -95,13 +97,18 @@ def authenticator(auth: Auth, credentials: Credentials, *, system: str) -> Authe
             return StaticHeaders({name: credentials.secret("auth.token")})
         case ApiKeyAuth():
             return StaticHeaders({})  # it goes into the query
-        case BasicAuth():
-            password = credentials.secret("auth.password")
-            return StaticHeaders({"Authorization": basic(credentials.username or "", password)})
+        case BasicAuth() | BasicKeyAuth():
+            return StaticHeaders({"Authorization": _pair(auth, credentials)})
         case JwtBearerAuth():
             return BearerToken(_Assertion(auth, credentials, system).fetch, system=system)
         case _:
             return BearerToken(_Client(auth, credentials, system).fetch, system=system)
+
+
+def _pair(auth: BasicAuth | BasicKeyAuth, credentials: Credentials) -> str:
+    if isinstance(auth, BasicKeyAuth):
+        return basic(credentials.secret("auth.token"), auth.password)
+    return basic(credentials.username or "", credentials.secret("auth.password"))
 
 
 def query_of(auth: Auth, credentials: Credentials) -> Mapping[str, str]:

@@ -68,6 +68,16 @@ class BasicAuth(_Model):
     type: Literal["http_basic"]
 
 
+class BasicKeyAuth(_Model):
+    """`Authorization: Basic` with a key as the user name: the connector file's `auth.token`.
+
+    `password`: what the vendor wants, or ignores, in the place of one.
+    """
+
+    type: Literal["http_basic_key"]
+    password: str = "x"  # noqa: S105 - a word that vendors ignore
+
+
 class _OAuth2(_Model):
     """`token_url`: a path below the connector file's `auth.url`, or `url`; or an https address."""
 
@@ -97,7 +107,13 @@ class JwtBearerAuth(_OAuth2):
 
 
 Auth = Annotated[
-    BearerAuth | ApiKeyAuth | BasicAuth | ClientCredentialsAuth | RefreshTokenAuth | JwtBearerAuth,
+    BearerAuth
+    | ApiKeyAuth
+    | BasicAuth
+    | BasicKeyAuth
+    | ClientCredentialsAuth
+    | RefreshTokenAuth
+    | JwtBearerAuth,
     Field(discriminator="type"),
 ]
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
+from connectors.rest.paths import steps
 from psastream.conformance.account import without
 from psastream.conformance.answers import needs_person
 from psastream.conformance.bench import Bench, BrokenClauseError, flat, holds
@@ -91,7 +92,24 @@ def _captured_paths(bench: Bench, template: Mapping[str, Any]) -> set[str]:
     [values, *_] = bench.held().values() or [{}]
     rows = {key: stored.row for key, stored in bench.account.rows[bench.obj].items()}
     [row, *_] = rows.values() or [template]
-    return {path for path, value in leaves(row) if value is not None and holds(values, value)}
+    maps = _maps(bench)
+    return {
+        path
+        for path, value in leaves(row)
+        if value is not None and holds(values, value) and maps.isdisjoint(steps(path)[:-1])
+    }
+
+
+def _maps(bench: Bench) -> set[str]:
+    """Columns that are maps: their keys are values of a row, no columns."""
+    contract = bench.topic.contract
+    fields: Any = contract.parsed["fields"] if contract is not None else []
+    return {
+        each["name"]
+        for each in fields
+        for branch in each["type"]
+        if isinstance(branch, dict) and branch["type"] == "map"
+    }
 
 
 @clause(

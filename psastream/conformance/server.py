@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,7 @@ from psastream.conformance.documented import (
 from psastream.conformance.paths import dump, get, load, put
 
 DEFAULT_PAGE: Final = 3
+_WORD: Final = re.compile(r"\$\{(?P<base64>base64 )?(?P<name>\w+)(?P<rest>:\w*)?\}")
 PAGES: Final = 10_000
 """So many pages a list tells that never ends."""
 
@@ -145,7 +147,12 @@ class DocumentedApi(Account):
 
     def _filled(self, pattern: str) -> str:
         words = {**self.environment, "token": self._token}
-        return re.sub(r"\$\{(\w+)\}", lambda found: words.get(found[1], ""), pattern)
+
+        def fill(found: re.Match[str]) -> str:
+            text = words.get(found["name"], "") + (found["rest"] or "")
+            return b64encode(text.encode()).decode() if found["base64"] else text
+
+        return _WORD.sub(fill, pattern)
 
     def _page(
         self, obj: str, listed: ListOf, request: web.Request, asked: Any, parent: str

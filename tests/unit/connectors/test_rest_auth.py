@@ -89,6 +89,13 @@ def test_basic_credentials_are_encoded(tmp_path: Path) -> None:
     assert {request.headers["Authorization"] for request in api.asked} == {told}
 
 
+def test_a_key_may_be_the_user_name_of_basic_credentials(tmp_path: Path) -> None:
+    api = Visits()
+    assert read(tmp_path, api, "{type: http_basic_key, password: any}") == ALL
+    told = f"Basic {b64encode(b't0ken:any').decode()}"
+    assert {request.headers["Authorization"] for request in api.asked} == {told}
+
+
 CLIENT = NONE | {"auth.client.id": "c 1", "auth.client.secret": "s"}
 
 

@@ -1,0 +1,1 @@
+"""BambooHR (HR): employments, jobs and pay by date, by declaration."""
