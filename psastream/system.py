@@ -134,7 +134,11 @@ def try_rows(
     declared = system.objects[obj].columns
     tried = []
     for row in read_rows(rows_file):
-        found = tried_row(mapping, topic.contract, shape(row), declared)
+        shaped = shape(row)
+        if isinstance(shaped, list):
+            tried += [tried_row(mapping, topic.contract, each, declared) for each in shaped]
+            continue
+        found = tried_row(mapping, topic.contract, shaped, declared)
         tried.append(replace(found, ignored=unread(found.ignored, row, shape)))
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in tried], indent=2, default=plain))

@@ -276,6 +276,16 @@ class Parent(_Model):
     column: Text | None = None
 
 
+class Expand(_Model):
+    """A list within each row of the answer, whose items are the rows of the object.
+
+    `outer`: paths of columns that are in the row around the list.
+    """
+
+    path: Path
+    outer: dict[Text, Path] = {}
+
+
 class ObjectConfig(Endpoint):
     """One object: the list it is read from, and where its columns are in a row.
 
@@ -292,6 +302,7 @@ class ObjectConfig(Endpoint):
     changed: Endpoint | None = None
     deleted: Deleted | None = None
     parent: Parent | None = None
+    expand: Expand | None = None
 
 
 class RestConfig(_Model):
@@ -358,6 +369,8 @@ def _problems_of(
     fields = {field["name"]: _branch(field["type"]) for field in contract.parsed["fields"]}
     for column in obj.columns.keys() - fields.keys():
         yield ("columns", column), f"the contract has no column {column}"
+    for column in (obj.expand.outer if obj.expand else {}).keys() - fields.keys():
+        yield ("expand", "outer", column), f"the contract has no column {column}"
     for word, columns in (
         ("optional", obj.optional),
         ("incremental", obj.incremental.cursor_columns if obj.incremental else ()),

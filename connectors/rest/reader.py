@@ -40,7 +40,7 @@ from connectors.rest.declaration import (
 )
 from connectors.rest.paging import Paginator, counts, read_count
 from connectors.rest.paths import at
-from connectors.rest.rows import flat, instant, select
+from connectors.rest.rows import instant, items_of, require_lists, select
 from connectors.toolkit.faults import (
     DeleteLogIncompleteError,
     QuotaExhaustedError,
@@ -292,19 +292,21 @@ class RestReader:
         began_at: datetime | None = None
         while passes.are_due(endpoint.path):
             async for part in self._api.pages(endpoint, words, absent_ok=parent is not None):
-                rows = [self._row(row, parent) for row in part.rows]
+                rows = [row for raw in part.rows for row in self._rows_of(raw, parent)]
+                require_lists(part.rows, self._obj)
                 page = self._rows.page(rows, part.response.server_at)
                 began_at = began_at or page.server_at
                 changed = {row.id for row in page.rows if _is_since(row.modified_at, began_at)}
-                passes.see(ids_of(page), part.total, changed=changed, moves=part.moves)
+                total = part.total if self._obj.expand is None else None
+                passes.see(ids_of(page), total, changed=changed, moves=part.moves)
                 yield page
 
-    def _row(self, raw: Any, parent: str | None) -> Any:
-        row = flat(raw, self._obj.columns)
+    def _rows_of(self, raw: Any, parent: str | None) -> list[Any]:
+        rows = items_of(raw, self._obj)
         of = self._obj.parent
-        if of is None or of.column is None or not isinstance(row, dict):
-            return row
-        return row | {of.column: parent}
+        if of is None or of.column is None:
+            return rows
+        return [row | {of.column: parent} if isinstance(row, dict) else row for row in rows]
 
     def _since(self, since: datetime | None) -> str | None:
         incremental = self._obj.incremental

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
 from connectors.polled.answers import name_of, read_instant
 from connectors.polled.conversion import Layout
-from connectors.rest.declaration import ObjectConfig, StampForm
+from connectors.rest.declaration import Expand, ObjectConfig, StampForm
 from connectors.rest.paths import ABSENT, at, steps
+from schemas.errors import SchemaMismatchError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+OUTER: Final = "outer."
+"""Before the name of a field of the row around a list: no column of a contract has a dot."""
 _UNITS: Final = {
     StampForm.EPOCH_SECONDS: timedelta(seconds=1),
     StampForm.EPOCH_MILLISECONDS: timedelta(milliseconds=1),
@@ -39,6 +42,42 @@ def flat(row: Any, columns: Mapping[str, str]) -> Any:
         return row
     found = {column: at(row, path) for column, path in columns.items()}
     return row | {column: value for column, value in found.items() if value is not ABSENT}
+
+
+def items_of(row: Any, obj: ObjectConfig) -> list[Any]:
+    """Return the rows of an object that a row of the answer holds: itself, or items of its list.
+
+    One whose list is missing, or no list, stands for itself as a row that cannot be read.
+    """
+    if obj.expand is None or not isinstance(row, dict):
+        return [flat(row, obj.columns)]
+    items = at(row, obj.expand.path)
+    if items is None:
+        return []
+    if not isinstance(items, list):
+        return [[row]]
+    return [_within(row, flat(item, obj.columns), obj.expand) for item in items]
+
+
+def require_lists(rows: Sequence[Any], obj: ObjectConfig) -> None:
+    """Raises SchemaMismatchError where no row of a page has the list that is to be expanded."""
+    found = [row for row in rows if isinstance(row, dict)]
+    if obj.expand is None or not found:
+        return
+    if all(at(row, obj.expand.path) is ABSENT for row in found):
+        raise SchemaMismatchError(
+            f"rows of {obj.path} came without {obj.expand.path}",
+            hint="check the integration user's field rights; absent is not empty",
+        )
+
+
+def _within(row: Any, item: Any, expand: Expand) -> Any:
+    if not isinstance(item, dict):
+        return item
+    found = {column: at(row, path) for column, path in expand.outer.items()}
+    read = {steps(path)[0] for path in (expand.path, *expand.outer.values())}
+    others = {f"{OUTER}{name}": value for name, value in row.items() if name not in read}
+    return item | others | {name: value for name, value in found.items() if value is not ABSENT}
 
 
 def instant(value: object, form: StampForm) -> datetime:

@@ -17,7 +17,7 @@ from connectors.rest.auth import MAY_TAKE, TAKES, authenticator, plain, query_of
 from connectors.rest.declaration import RestConfig, read_declaration
 from connectors.rest.policy import policy_of
 from connectors.rest.reader import Allowance, Api, Parents, RestReader
-from connectors.rest.rows import flat, layout_of
+from connectors.rest.rows import items_of, layout_of
 from connectors.toolkit.body import ROWS
 from connectors.toolkit.config import BaseUrl
 from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
@@ -175,8 +175,10 @@ class RestSource:
 
 
 def shape(system: SystemBundle, obj: str, row: object) -> object:
-    """Return a row of the API with its nested columns as fields."""
-    return flat(row, read_declaration(system).objects[obj].columns)
+    """Return a row of the API with its nested columns as fields; several, if it holds several."""
+    declared = read_declaration(system).objects[obj]
+    rows = items_of(row, declared)
+    return rows[0] if declared.expand is None else rows
 
 
 def _require_fitting(config: RestConnectorConfig, declared: RestConfig) -> None:

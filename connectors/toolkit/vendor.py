@@ -25,7 +25,8 @@ class Idempotency(Enum):
 class Vendor:
     """The code of a system. A database that Debezium captures needs none.
 
-    `shape` turns a row as the vendor tells it into the fields of its contract. `commands`: the
+    `shape` turns a row as the vendor tells it into the fields of its contract, or into a list of
+    such, where it holds several rows. `commands`: the
     kinds that the sink carries out, each with why it may be repeated. `remedies`: what a person can
     do about its refusals. Raises TypeError for a kind that does not say why, and for kinds that
     nothing carries out: nobody checks the types of a package.

@@ -7,7 +7,7 @@ can be wrong against it. `psastream.conformance.server` answers by it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any, Final, Literal
@@ -19,6 +19,7 @@ from connectors.toolkit.declaration import parse_declared
 from schemas.mapping.config import OneOrMore
 
 FILE: Final = "conformance.yaml"
+_WEST: Final = timezone(timedelta(hours=-8))
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 HINT: Final = "psastream docs conformance lists the words of the file"
 
@@ -32,6 +33,7 @@ class Form(Enum):
     BLANK = "blank"  # 2026-01-02 03:04:05
     DATE = "date"  # 2026-01-02
     OFFSET = "offset"  # 2026-01-02T03:04:05.000+0000, whole seconds
+    ZONE = "zone"  # 2026-01-01T19:04:05-08:00, whole seconds
     EPOCH_SECONDS = "epoch_seconds"
     EPOCH_MILLISECONDS = "epoch_milliseconds"
 
@@ -45,10 +47,10 @@ class Form(Enum):
                 return since_us // 1_000
             case Form.DATE:
                 return instant.date().isoformat()
-            case Form.OFFSET:
-                return instant.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
-            case Form.BLANK:
-                return instant.strftime("%Y-%m-%d %H:%M:%S")
+            case Form.ZONE:
+                return instant.astimezone(_WEST).isoformat(timespec="seconds")
+            case Form.BLANK | Form.OFFSET:
+                return instant.strftime(_PATTERNS[self])
             case _:
                 text = instant.replace(tzinfo=None).isoformat(timespec=self.value)
                 return f"{text}Z"
@@ -63,6 +65,12 @@ class Form(Enum):
         if self.write(instant.replace(tzinfo=instant.tzinfo or UTC)) != text:
             raise ValueError(f"{text} is not written as {self.value}")
         return instant.replace(tzinfo=instant.tzinfo or UTC)
+
+
+_PATTERNS: Final = {
+    Form.BLANK: "%Y-%m-%d %H:%M:%S",
+    Form.OFFSET: "%Y-%m-%dT%H:%M:%S.000+0000",
+}
 
 
 class _Model(BaseModel):
@@ -206,7 +214,9 @@ class Documented(_Model):
     `vary`: a field that the contract takes, by which the suite tells versions apart: a free text, a
     number or a date, as `varies` says. `order`: of its lists. `deletes`: how they show, in one way
     or any of several. `nullable`: fields that the vendor may leave null;
-    `optional`: those that answers of some accounts lack.
+    `optional`: those that answers of some accounts lack. `within`: the list in a row of the answer
+    whose items the object's rows are; rows of the suite have one item, and all paths lead through
+    the outer row.
     """
 
     id: Path
@@ -218,6 +228,7 @@ class Documented(_Model):
     flag: Path | None = None
     nullable: tuple[Path, ...] = ()
     optional: tuple[Path, ...] = ()
+    within: Path | None = None
     parent: str | None = None
     parent_path: Path | None = None
     lists: tuple[ListOf, ...] = Field(min_length=1)

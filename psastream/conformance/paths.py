@@ -24,6 +24,9 @@ def put(value: Any, path: str, found: object) -> Any:
     *way, last = steps(path)
     inner = changed
     for name in way:
+        if isinstance(inner, list):
+            inner = inner[int(name)]
+            continue
         if inner.get(name) is None:
             inner[name] = {}
         inner = inner[name]
@@ -37,19 +40,29 @@ def drop(value: Any, path: str) -> Any:
     *way, last = steps(path)
     inner = changed
     for name in way:
-        inner = inner.get(name)
-        if not isinstance(inner, dict):
+        inner = inner[int(name)] if isinstance(inner, list) and inner else _below(inner, name)
+        if not isinstance(inner, dict | list):
             return changed
-    inner.pop(last, None)
+    if isinstance(inner, dict):
+        inner.pop(last, None)
     return changed
 
 
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the path and the value of each field that is no record."""
+def _below(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def leaves(value: Any, path: str = "", within: str | None = None) -> Iterator[tuple[str, Any]]:
+    """Yield the path and the value of each field that is no record.
+
+    `within`: the path of a list whose first item counts as a record.
+    """
     for name, inner in value.items():
         here = f"{path}.{step(name)}" if path else step(name)
-        if isinstance(inner, dict) and inner:
-            yield from leaves(inner, here)
+        if here == within and inner:
+            yield from leaves(inner[0], f"{here}.0", within)
+        elif isinstance(inner, dict) and inner:
+            yield from leaves(inner, here, within)
         else:
             yield here, inner
 

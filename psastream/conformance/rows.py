@@ -64,7 +64,7 @@ async def missing_columns(bench: Bench) -> None:
     await bench.fresh(3)
     await bench.settle()
     template = bench.account.template(bench.obj)
-    for path, value in leaves(template):
+    for path, value in leaves(template, within=bench.documented.within):
         if value is None or path not in _captured_paths(bench, template):
             continue
         await bench.fresh(3)
@@ -95,7 +95,7 @@ def _captured_paths(bench: Bench, template: Mapping[str, Any]) -> set[str]:
     maps = _maps(bench)
     return {
         path
-        for path, value in leaves(row)
+        for path, value in leaves(row, within=bench.documented.within)
         if value is not None and holds(values, value) and maps.isdisjoint(steps(path)[:-1])
     }
 
@@ -146,7 +146,7 @@ async def odd_rows(bench: Bench) -> None:
     odd += [put(template, id_path, value) for value in (None, True, "", [1], {"a": 1})]
     unfit = bench.key(9)
     hollow = template
-    for path, _ in leaves(template):
+    for path, _ in leaves(template, within=bench.documented.within):
         hollow = put(hollow, path, {"a": [[1]]})
     odd.append(put(hollow, id_path, int(unfit) if _is_number(template, id_path) else unfit))
     bench.account.quirks.reshape = lambda rows: [*rows, *odd] if rows else rows
@@ -198,7 +198,8 @@ async def exact_values(bench: Bench) -> None:
     above = bench.account.rows[bench.documented.parent or bench.obj].get(stored.parent or "")
     sample = [*flat(stored.row), *flat(above.row if above else None)]
     for name, value in plain.items():
-        told = [*flat(stored.row[name])] if name in stored.row and above is None else sample
+        is_own = name in stored.row and above is None and bench.documented.within is None
+        told = [*flat(stored.row[name])] if is_own else sample
         if not all(any(_is_same(each, one) for each in told) for one in flat(value)):
             raise BrokenClauseError(f"{name} of the sample is captured as {value!r}")
     fixed = [name for name in plain if plain[name] == other[name]]
@@ -217,7 +218,7 @@ def _extremes(bench: Bench, template: Mapping[str, Any]) -> Iterator[tuple[str, 
     stamps = set(bench.documented.changed_at.paths if bench.documented.changed_at else ())
     documented = bench.documented
     kept = {documented.id, documented.flag, documented.parent_path, *stamps}
-    for path, value in leaves(template):
+    for path, value in leaves(template, within=bench.documented.within):
         if path in kept:
             continue
         is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
@@ -291,6 +292,8 @@ async def samples(bench: Bench) -> None:
     assert mapping is not None
     for number, sample in enumerate(bench.subject.samples[bench.obj], 1):
         row = bench.subject.shape(bench.obj, sample.row)
+        if bench.documented.within is not None and isinstance(row, list):
+            [row] = row
         if isinstance(row, dict):
             row = row | sample.finds
         said = tried_row(mapping, bench.topic.contract, row)

@@ -41,6 +41,10 @@ WRONG = {
         "a path is names joined by dots"),
     "an object nobody maps": ("  visit:", "  visits:", 6, "visit of mapping.yaml is not declared"),
     "a column no contract has": ("{place_id:", "{place:", 11, "the contract has no column place"),
+    "a column around a list that no contract has": (
+        "    columns: {place_id: place.id}", "    expand: {path: x, outer: {place: y}}", 11,
+        "the contract has no column place",
+    ),
     "a stamp no contract has": (
         "[changed_at]", "[updated_at]", 12, "incremental: the contract has no column updated_at",
     ),

@@ -14,6 +14,7 @@ from connectors.polled.model import DeleteFeed, Row
 from connectors.rest.asks import Ask, fill_body, fill_params, fill_path
 from connectors.rest.paging import counts
 from connectors.rest.reader import PASSES_MAX, Passes
+from connectors.rest.source import shape
 from connectors.toolkit.faults import (
     DeleteLogIncompleteError,
     QuotaExhaustedError,
@@ -484,3 +485,64 @@ def test_a_list_that_is_posted_takes_its_paging_in_the_body(
 
     assert set(ids(reading(tmp_path, rest, page))) == {"1"}
     assert bodies[:2] == [{"q": "all", **first}, {"q": "all", **second}]
+
+
+EXPANDED = """\
+auth: {type: bearer}
+objects:
+  visit:
+    path: /v1/trips
+    data_selector: data
+    expand: {path: visits, outer: {place_id: place.id}}
+    unused: [outer.id]
+"""
+
+
+def trip(number: int, **values: Any) -> dict[str, Any]:
+    return {"id": number, "place": {"id": 7}, **values}
+
+
+def item(number: object) -> dict[str, Any]:
+    return {"id": number, "text": "x", "changed_at": None}
+
+
+def test_items_of_a_list_in_each_row_are_rows_with_columns_of_the_row(tmp_path: Path) -> None:
+    trips = [trip(1, visits=[item(11), item(12)]), trip(2, visits=[]), trip(3, visits=None)]
+    rows = reading(tmp_path, EXPANDED, lambda request: {"data": trips})
+    assert ids(rows) == ["11", "12"]
+    assert [row.values["place_id"] for row in rows] == [7, 7]
+
+
+def test_what_is_no_item_is_refused_alone_and_takes_no_id_of_the_row(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, EXPANDED)
+    system = read_folder(folder)
+    trips = [trip(1, visits=[item(11), 7, {"text": "x"}]), trip(2, visits="none"), trip(3), 4]
+
+    async def answered(request: web.Request) -> web.Response:
+        return web.json_response({"data": trips})
+
+    async def run() -> list[Any]:
+        async with serving(answered) as url:
+            source = make_source(system, url)
+            reader = source.reader("visit", system.contract("visit"))
+            try:
+                return [page async for page in reader.changes(None)]
+            finally:
+                await source.close()
+
+    [page] = asyncio.run(run())
+    assert ids(page.rows) == ["11"]
+    assert len(page.unreadable) == 5
+    assert all(each.id.startswith("?") for each in page.unreadable)
+    assert page.new_fields == ()
+
+
+def test_rows_that_all_lack_the_list_stop_the_object(tmp_path: Path) -> None:
+    with pytest.raises(SchemaMismatchError, match="came without visits"):
+        reading(tmp_path, EXPANDED, lambda request: {"data": [trip(1), trip(2)]})
+
+
+def test_a_row_is_tried_with_all_its_items(tmp_path: Path) -> None:
+    system = read_folder(write_folder(tmp_path, EXPANDED))
+    rows: Any = shape(system, "visit", trip(1, visits=[item(11), item(12)]))
+    assert [row["id"] for row in rows] == [11, 12]

@@ -1,0 +1,1 @@
+"""Coupa (procurement): orders, receipts and invoices of suppliers, by declaration."""
