@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, Self
@@ -34,6 +34,8 @@ FILE: Final = "rest.yaml"
 HINT: Final = "psastream docs rest describes rest.yaml"
 SINCE: Final = "since"
 PARENT: Final = "parent"
+FROM: Final = "from"
+TO: Final = "to"
 PLACEHOLDER: Final = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -269,11 +271,40 @@ class Deleted(Endpoint):
 class Parent(_Model):
     """The object whose rows are asked one after the other: `{parent}` is the key of one.
 
-    `column`: the one that takes it, since an answer need not repeat it.
+    `column`: the one that takes it, since an answer need not repeat it. `within`: the column that
+    tells the rows of one parent apart, where no other does; the key is made of both.
     """
 
     object: Text
     column: Text | None = None
+    within: Text | None = None
+
+
+class Windows(_Model):
+    """A list that shows no more than some days at once, asked for by `{from}` and `{to}`.
+
+    `first`: the parameter that holds the first day. Windows of `days` share `overlap` days, so that
+    what lasts no longer than that lies whole in one of them; the last reaches beyond today.
+    """
+
+    first: Name
+    days: int = Field(ge=2)
+    overlap: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> Self:
+        if self.overlap >= self.days:
+            raise ValueError("windows overlap by fewer days than they have")
+        return self
+
+    def spans(self, first: date, today: date) -> Iterator[tuple[date, date]]:
+        """Yield first and last day of each window."""
+        last = first - timedelta(days=1)
+        until = max(today, first) + timedelta(days=self.overlap)
+        while last < until:
+            start = max(first, last + timedelta(days=1 - self.overlap))
+            last = start + timedelta(days=self.days - 1)
+            yield start, last
 
 
 class Expand(_Model):
@@ -303,6 +334,7 @@ class ObjectConfig(Endpoint):
     deleted: Deleted | None = None
     parent: Parent | None = None
     expand: Expand | None = None
+    windows: Windows | None = None
 
 
 class RestConfig(_Model):
@@ -345,8 +377,9 @@ def _problems(config: RestConfig, system: SystemBundle) -> Iterator[Problem]:
     for header, value in config.headers.items():
         yield from _unknown(("headers", header), [value], {*config.parameters, PAGE_SIZE})
     used = {name for text in _all_texts(config) for name in PLACEHOLDER.findall(text)}
+    used |= {obj.windows.first for obj in config.objects.values() if obj.windows}
     for at, name in enumerate(config.parameters):
-        if name in {SINCE, PAGE_SIZE, PARENT}:
+        if name in {SINCE, PAGE_SIZE, PARENT, FROM, TO}:
             yield ("parameters", at), f"{name} has a meaning of its own"
         elif name not in used:
             yield ("parameters", at), f"nothing takes the parameter {name}"
@@ -367,10 +400,7 @@ def _problems_of(
         yield (), "a database's table is not read by requests: capture: polled"
         return
     fields = {field["name"]: _branch(field["type"]) for field in contract.parsed["fields"]}
-    for column in obj.columns.keys() - fields.keys():
-        yield ("columns", column), f"the contract has no column {column}"
-    for column in (obj.expand.outer if obj.expand else {}).keys() - fields.keys():
-        yield ("expand", "outer", column), f"the contract has no column {column}"
+    yield from _problems_of_columns(obj, fields)
     for word, columns in (
         ("optional", obj.optional),
         ("incremental", obj.incremental.cursor_columns if obj.incremental else ()),
@@ -379,10 +409,12 @@ def _problems_of(
             if column not in fields:
                 yield (word,), f"{word}: the contract has no column {column}"
     yield from _problems_of_reads(obj, fields)
+    if (windows := obj.windows) is not None and windows.first not in config.parameters:
+        yield ("windows", "first"), f"there is no parameter {windows.first}"
     for column in obj.unused:
         if column in fields:
             yield ("unused",), f"unused: {column} is a column of the contract"
-    known = {*config.parameters, PAGE_SIZE}
+    known = {*config.parameters, PAGE_SIZE, *((FROM, TO) if obj.windows else ())}
     if obj.parent is not None:
         known.add(PARENT)
         yield from _problems_of_parent(config, obj, obj.parent, fields)
@@ -395,6 +427,13 @@ def _problems_of(
     for path, endpoint, more in lists:
         yield from _unknown(path, endpoint.texts(), known | more)
     yield from _problems_of_since(obj)
+
+
+def _problems_of_columns(obj: ObjectConfig, fields: Collection[str]) -> Iterator[Problem]:
+    outer = obj.expand.outer if obj.expand else {}
+    for path, columns in ((("columns",), obj.columns), (("expand", "outer"), outer)):
+        for column in columns.keys() - set(fields):
+            yield (*path, column), f"the contract has no column {column}"
 
 
 def _problems_of_reads(obj: ObjectConfig, fields: Mapping[str, Any]) -> Iterator[Problem]:
@@ -438,6 +477,8 @@ def _problems_of_parent(
         yield ("parent", "object"), f"{parent.object} has a parent itself: one level is read"
     if parent.column is not None and parent.column not in fields:
         yield ("parent", "column"), f"the contract has no column {parent.column}"
+    if parent.within is not None and parent.within not in fields:
+        yield ("parent", "within"), f"the contract has no column {parent.within}"
     if not any(PARENT in PLACEHOLDER.findall(text) for text in obj.texts()):
         yield ("parent",), "nothing asks with {parent}"
     if obj.deleted is not None:

@@ -12,9 +12,9 @@ so the next poll reads it. A list that changes all the time can so be read to it
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from connectors.polled.conversion import RowReader, nameless, read_key
@@ -31,11 +31,14 @@ from connectors.polled.quota import Quota
 from connectors.polled.scan import ids_of
 from connectors.rest.asks import PAGE_SIZE, Ask, fill_body, fill_params, fill_path
 from connectors.rest.declaration import (
+    FROM,
     PARENT,
     SINCE,
+    TO,
     Deleted,
     Endpoint,
     ObjectConfig,
+    Parent,
     RateLimit,
 )
 from connectors.rest.paging import Paginator, counts, read_count
@@ -97,6 +100,15 @@ class Api:
     page_size: int
     paginator: Paginator
     allowance: Allowance
+
+    def windows(self, obj: ObjectConfig) -> Iterator[Words]:
+        """Yield what asks for each window of a list: one without words where it has none."""
+        if obj.windows is None:
+            yield {}
+            return
+        first = date.fromisoformat(self.parameters[obj.windows.first])
+        for start, last in obj.windows.spans(first, datetime.now(UTC).date()):
+            yield {FROM: start.isoformat(), TO: last.isoformat()}
 
     async def pages(
         self, endpoint: Endpoint, words: Words, *, absent_ok: bool = False
@@ -278,8 +290,9 @@ class RestReader:
         """Yield the pages of a list, or of one list for each parent."""
         words: Words = {SINCE: self._since(since)}
         if self._parents is None:
-            async for page in self._whole(endpoint, words, None):
-                yield page
+            for window in self._api.windows(self._obj):
+                async for page in self._whole(endpoint, {**words, **window}, None):
+                    yield page
             return
         for key in await self._parents.keys(self._api):
             async for page in self._whole(endpoint, {**words, PARENT: key}, key):
@@ -304,9 +317,20 @@ class RestReader:
     def _rows_of(self, raw: Any, parent: str | None) -> list[Any]:
         rows = items_of(raw, self._obj)
         of = self._obj.parent
-        if of is None or of.column is None:
+        if of is None:
             return rows
-        return [row | {of.column: parent} if isinstance(row, dict) else row for row in rows]
+        return [self._below(row, of, parent) if isinstance(row, dict) else row for row in rows]
+
+    def _below(self, row: dict[str, Any], of: Parent, parent: str | None) -> dict[str, Any]:
+        if of.column is not None:
+            row = row | {of.column: parent}
+        if of.within is None or self._parents is None:
+            return row
+        try:
+            own = read_key(row.get(of.within), _STEP)
+        except ValueError:
+            return row | {self._parents.child_key: None}
+        return row | {self._parents.child_key: f"{parent},{own}"}
 
     def _since(self, since: datetime | None) -> str | None:
         incremental = self._obj.incremental
@@ -336,18 +360,20 @@ def _is_since(changed_at: datetime | None, moment: datetime | None) -> bool:
 class Parents:
     """The rows that an object is asked for one after the other, by their keys at a path."""
 
-    endpoint: Endpoint
+    endpoint: ObjectConfig
     key_path: str
+    child_key: str
 
     async def keys(self, api: Api) -> list[str]:
         """Return the key of each row, once. One that cannot be read its own reader tells of."""
         found: dict[str, None] = {}
-        passes = Passes((self.endpoint.paginator or api.paginator).moves)
-        while passes.are_due(self.endpoint.path):
-            async for part in api.pages(self.endpoint, {SINCE: None}):
-                keys = [key for row in part.rows if (key := self._key(row)) is not None]
-                passes.see(set(keys), part.total, moves=part.moves)
-                found |= dict.fromkeys(keys)
+        for window in api.windows(self.endpoint):
+            passes = Passes((self.endpoint.paginator or api.paginator).moves)
+            while passes.are_due(self.endpoint.path):
+                async for part in api.pages(self.endpoint, {SINCE: None, **window}):
+                    keys = [key for row in part.rows if (key := self._key(row)) is not None]
+                    passes.see(set(keys), part.total, moves=part.moves)
+                    found |= dict.fromkeys(keys)
         return list(found)
 
     def _key(self, row: Any) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar, Final, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -158,7 +158,7 @@ class RestSource:
         if declared.parent is not None:
             of = self._declared.objects[declared.parent.object]
             key = self.system.objects[declared.parent.object].key
-            parents = Parents(of, of.columns.get(key, key))
+            parents = Parents(of, of.columns.get(key, key), mapped.key)
         return RestReader(self._api, declared, rows, parents)
 
     async def sign_in(self) -> datetime | None:
@@ -195,6 +195,11 @@ def _require_fitting(config: RestConnectorConfig, declared: RestConfig) -> None:
         f"{PARAMETER}{name} is no parameter of rest.yaml"
         for name in sorted(set(config.parameters) - names)
     ]
+    for name in {obj.windows.first for obj in declared.objects.values() if obj.windows}:
+        try:
+            date.fromisoformat(config.parameters.get(name, "2000-01-01"))
+        except ValueError:
+            problems.append(f"{PARAMETER}{name} is no day, as 2026-01-31 is one")
     if problems:
         raise ConfigError(
             "; ".join(problems), hint="the connector file sets what rest.yaml asks for, no more"

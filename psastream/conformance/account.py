@@ -81,7 +81,14 @@ class Account:
         """Return the id of the row of a number, in the form of the sample's ids."""
         found = get(self.template(obj), self.documented(obj).id)
         digits = str(NUMBERS_FROM + number)
-        return digits if isinstance(found, int) else str(found)[: -len(digits)] + digits
+        own = digits if isinstance(found, int) else str(found)[: -len(digits)] + digits
+        return f"{self._parent_of(obj)},{own}" if self.documented(obj).is_within_parent else own
+
+    def _parent_of(self, obj: str) -> str:
+        """Return the key of the row that rows of an object stand below: the first there is."""
+        above = self.documented(obj).parent
+        assert above is not None, f"{obj} has no parent"
+        return next(iter(self.rows[above]), self.key_of(above, 0))
 
     def put(
         self,
@@ -101,7 +108,8 @@ class Account:
         documented, known = self.documented(obj), self.rows[obj].get(key)
         base = row if row is not None else known.row if known else self.template(obj)
         is_number = isinstance(get(self.template(obj), documented.id), int)
-        written = put(base, documented.id, int(key) if is_number else key)
+        own = key.rpartition(",")[2] if documented.is_within_parent else key
+        written = put(base, documented.id, int(own) if is_number else own)
         if text is not None:
             written = put(written, documented.vary, self._varied(documented, text))
         if documented.flag is not None:

@@ -150,13 +150,15 @@ class Network:
 class Sample(BaseModel):
     """A row as the API tells it, and what is made of it: records by entity, or a refusal.
 
-    `finds` are the columns of other rows that it looks up, by the name of the lookup.
+    `finds` are the columns of other rows that it looks up, by the name of the lookup; `takes` those
+    that follow from where it was asked for, as the key of its parent.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     row: dict[str, Any]
     finds: dict[str, dict[str, Any]] = {}
+    takes: dict[str, Any] = {}
     makes: dict[str, dict[str, Any]] = {}
     refused: str | None = None
 

@@ -217,6 +217,7 @@ class Documented(_Model):
     `optional`: those that answers of some accounts lack. `within`: the list in a row of the answer
     whose items the object's rows are; rows of the suite have one item, and all paths lead through
     the outer row.
+    `is_within_parent`: the id is one among the rows of a parent only.
     """
 
     id: Path
@@ -230,6 +231,7 @@ class Documented(_Model):
     optional: tuple[Path, ...] = ()
     within: Path | None = None
     parent: str | None = None
+    is_within_parent: bool = False
     parent_path: Path | None = None
     lists: tuple[ListOf, ...] = Field(min_length=1)
 

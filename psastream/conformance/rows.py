@@ -148,7 +148,8 @@ async def odd_rows(bench: Bench) -> None:
     hollow = template
     for path, _ in leaves(template, within=bench.documented.within):
         hollow = put(hollow, path, {"a": [[1]]})
-    odd.append(put(hollow, id_path, int(unfit) if _is_number(template, id_path) else unfit))
+    own = unfit.rpartition(",")[2] if bench.documented.is_within_parent else unfit
+    odd.append(put(hollow, id_path, int(own) if _is_number(template, id_path) else own))
     bench.account.quirks.reshape = lambda rows: [*rows, *odd] if rows else rows
     bench.account.put(bench.obj, bench.key(1), "changed-beside-odd-rows")
     bench.tick_sweep()
@@ -196,7 +197,7 @@ async def exact_values(bench: Bench) -> None:
     plain, other = (held[key] for key in plain_keys)
     stored = bench.account.rows[bench.obj][plain_keys[0]]
     above = bench.account.rows[bench.documented.parent or bench.obj].get(stored.parent or "")
-    sample = [*flat(stored.row), *flat(above.row if above else None)]
+    sample = [*flat(stored.row), *flat(above.row if above else None), stored.key]
     for name, value in plain.items():
         is_own = name in stored.row and above is None and bench.documented.within is None
         told = [*flat(stored.row[name])] if is_own else sample
@@ -295,7 +296,7 @@ async def samples(bench: Bench) -> None:
         if bench.documented.within is not None and isinstance(row, list):
             [row] = row
         if isinstance(row, dict):
-            row = row | sample.finds
+            row = row | sample.takes | sample.finds
         said = tried_row(mapping, bench.topic.contract, row)
         if sample.refused is not None:
             if said.refused is None or sample.refused not in said.refused:

@@ -393,7 +393,8 @@ def _kind_of(subject: Subject, obj: str) -> object:
     )
     stamps = documented.changed_at and documented.changed_at.format
     own = (documented.order, documented.deletes, documented.parent is None, stamps)
-    return repr((*own, lists))
+    inner = (documented.within is None, documented.is_within_parent)
+    return repr((*own, *inner, lists))
 
 
 async def _try(subject: Subject, obj: str, network: Network, clause: Clause) -> Finding:

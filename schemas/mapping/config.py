@@ -142,6 +142,8 @@ class Rule(_Model):
     work_patterns: Order | None = None  # map of first day → hours; weekdays as reorder
     # List of records: field → its field at the source; one without the first field is left out.
     records: dict[Text, Text] | None = Field(default=None, min_length=1)
+    sum: Text | None = None  # of this field of a list of records; a null in it counts for nothing
+    where: Text | None = None  # beside `sum`: of those records whose field is true
     negate: bool = False  # of a boolean; beside `duration` of its sign
     text: TextStyle | None = None
     first_non_null: tuple[Rule, ...] | None = Field(default=None, min_length=1)
@@ -162,6 +164,7 @@ class Rule(_Model):
                 "reorder",
                 "work_patterns",
                 "records",
+                "sum",
                 "text",
                 "first_non_null",
                 "elements",
@@ -177,6 +180,8 @@ class Rule(_Model):
             raise ValueError(
                 "`from` or `sql` is missing, there twice, or beside a rule without a column"
             )
+        if self.where is not None and self.sum is None:
+            raise ValueError("`where` belongs to a `sum`")
         if isinstance(self.from_, tuple) and self.mint is not Mint.PROJECT:
             raise ValueError("only `mint: project` takes several columns")
         needs_of = self.mint is not None and self.mint is not Mint.RESOURCE

@@ -115,6 +115,8 @@ def _apply_function(  # noqa: PLR0911, PLR0912 - one branch and one return for e
         return Made(_work_patterns(rule.work_patterns, expr, dtype), target, True)
     if rule.records is not None:
         return Made(_records(rule.records, expr, dtype, target), target, False)
+    if rule.sum is not None:
+        return Made(_sum(rule.sum, rule.where, expr, dtype, target), target, True)
     if rule.negate:
         _expect(dtype, pl.Boolean, "negate")
         return Made(~expr, dtype, False)
@@ -255,6 +257,27 @@ def _records(
             raise RuleError(f"{old}: {known[old]} does not become {wanted[new]}")
     parts = [pl.element().struct.field(fields[new]).alias(new) for new in wanted]
     return expr.list.eval(pl.struct(parts).filter(parts[0].is_not_null()))
+
+
+def _sum(
+    field: str, where: str | None, expr: pl.Expr, dtype: pl.DataType, target: pl.DataType
+) -> pl.Expr:
+    """The sum of a field of records, of those whose field `where` is true; of none it is 0."""
+    known = _record_fields(dtype, "sum is not for")
+    for name in (field, where):
+        if name is not None and name not in known:
+            raise RuleError(f"sum has no field {name}")
+    of = known[field]
+    if not (isinstance(of, pl.Decimal) and isinstance(target, pl.Decimal)):
+        raise RuleError("sum is for decimals")
+    if of.scale > target.scale:
+        raise RuleError(f"{field} has more digits than the {target.scale} of the field")
+    if where is not None and known[where] != pl.Boolean:
+        raise RuleError(f"where: {where} is no truth value")
+    each = pl.element().struct.field(field)
+    if where is not None:
+        each = each.filter(pl.element().struct.field(where))
+    return expr.list.eval(each).list.sum().cast(target, strict=False)
 
 
 def _record_fields(dtype: pl.DataType, otherwise: str) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from connectors.polled.model import DeleteFeed, Row
 from connectors.rest.asks import Ask, fill_body, fill_params, fill_path
+from connectors.rest.declaration import Windows
 from connectors.rest.paging import counts
 from connectors.rest.reader import PASSES_MAX, Passes
 from connectors.rest.source import shape
@@ -23,6 +25,7 @@ from connectors.toolkit.faults import (
 )
 from schemas.errors import (
     AuthenticationError,
+    ConfigError,
     PsaStreamError,
     RateLimitedError,
     SchemaMismatchError,
@@ -546,3 +549,82 @@ def test_a_row_is_tried_with_all_its_items(tmp_path: Path) -> None:
     system = read_folder(write_folder(tmp_path, EXPANDED))
     rows: Any = shape(system, "visit", trip(1, visits=[item(11), item(12)]))
     assert [row["id"] for row in rows] == [11, 12]
+
+
+WITHIN = CHILDREN.replace("column: place_id", "column: place_id, within: id")
+
+
+def test_rows_that_are_told_apart_within_their_parent_bear_both_keys(tmp_path: Path) -> None:
+    def answer(request: web.Request) -> Any:
+        if request.path == "/v1/places":
+            page = request.query["page"]
+            return {"data": [visit(number) for number in (1, 2)] if page == "1" else []}
+        return {"data": [visit(0), visit(7), {**visit(8), "id": None}]}
+
+    mapping = PLACES.replace("kind: visit, key: id", "kind: visit, key: text")
+    assert ids(reading(tmp_path, WITHIN, answer, mapping=mapping)) == ["1,0", "1,7", "2,0", "2,7"]
+
+
+WINDOWS = """\
+auth: {type: bearer}
+parameters: [since_day]
+objects:
+  visit:
+    path: /v1/visits
+    params: {start: "{from}", end: "{to}"}
+    data_selector: data
+    columns: {place_id: place.id}
+    windows: {first: since_day, days: 365, overlap: 31}
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "today", "spans"),
+    [
+        ("2026-01-01", "2026-01-01", [("2026-01-01", "2026-12-31")]),
+        (
+            "2024-01-01", "2025-11-20",
+            [("2024-01-01", "2024-12-30"), ("2024-11-30", "2025-11-29"),
+             ("2025-10-30", "2026-10-29")],
+        ),
+        ("2027-01-01", "2026-01-01", [("2027-01-01", "2027-12-31")]),
+    ],
+)  # fmt: skip
+def test_windows_share_days_and_reach_beyond_today(
+    first: str, today: str, spans: list[tuple[str, str]]
+) -> None:
+    windows = Windows(first="since_day", days=365, overlap=31)
+    found = windows.spans(date.fromisoformat(first), date.fromisoformat(today))
+    assert [(start.isoformat(), last.isoformat()) for start, last in found] == spans
+
+
+def test_windows_that_would_not_go_on_are_refused() -> None:
+    with pytest.raises(ValueError, match="fewer days"):
+        Windows(first="since_day", days=31, overlap=31)
+
+
+def test_each_window_is_asked_for(tmp_path: Path) -> None:
+    system = read_folder(write_folder(tmp_path, WINDOWS))
+    asked: list[tuple[str, str]] = []
+
+    async def answered(request: web.Request) -> web.Response:
+        asked.append((request.query["start"], request.query["end"]))
+        return web.json_response({"data": [visit(len(asked))]})
+
+    async def run() -> list[Row]:
+        async with serving(answered) as url:
+            source = make_source(system, url, **{"parameter.since_day": "2025-01-01"})
+            reader = source.reader("visit", system.contract("visit"))
+            try:
+                return [row async for page in reader.changes(None) for row in page.rows]
+            finally:
+                await source.close()
+
+    assert len(asyncio.run(run())) == len(asked) > 1
+    assert asked[:2] == [("2025-01-01", "2025-12-31"), ("2025-12-01", "2026-11-30")]
+
+
+def test_a_first_day_that_is_none_is_refused(tmp_path: Path) -> None:
+    system = read_folder(write_folder(tmp_path, WINDOWS))
+    with pytest.raises(ConfigError, match=r"parameter\.since_day is no day"):
+        make_source(system, "http://127.0.0.1:1", **{"parameter.since_day": "January"})
