@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from base64 import b64encode
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote_plus
 
@@ -25,6 +27,7 @@ from connectors.rest.declaration import (
 from connectors.toolkit.http import Authenticator
 from connectors.toolkit.tokens import BearerToken, Token, request_token, signing_key
 from runtime.secrets import remember
+from schemas.errors import AuthenticationError
 
 _log = structlog.get_logger()
 
@@ -39,9 +42,11 @@ TAKES: Final[Mapping[type, frozenset[str]]] = {
 }
 """Keys of the connector file by kind of `auth`: all of them, and no others but these."""
 
-MAY_TAKE: Final[Mapping[type, frozenset[str]]] = dict.fromkeys(
-    (ClientCredentialsAuth, RefreshTokenAuth, JwtBearerAuth), frozenset({"auth.url"})
-)
+MAY_TAKE: Final[Mapping[type, frozenset[str]]] = {
+    ClientCredentialsAuth: frozenset({"auth.url"}),
+    RefreshTokenAuth: frozenset({"auth.url", "auth.refresh.token.file"}),
+    JwtBearerAuth: frozenset({"auth.url"}),
+}
 
 TOKEN_LIFETIME_S: Final = 900.0
 """Of a token whose answer names none."""
@@ -59,6 +64,11 @@ class Credentials(Protocol):
     @property
     def auth_url(self) -> str | None:
         """Where tokens are got, if that is elsewhere."""
+        ...
+
+    @property
+    def refresh_token_file(self) -> Path | None:
+        """Where refresh tokens are kept."""
         ...
 
     @property
@@ -141,14 +151,16 @@ class _Client:
             self._headers["Authorization"] = pair
         else:
             self._form |= {"client_id": client_id, "client_secret": secret}
-        self._refresh = None
-        if isinstance(auth, RefreshTokenAuth):
-            self._refresh = credentials.secret("auth.refresh.token")
+        self._is_refreshing = isinstance(auth, RefreshTokenAuth)
+        self._refresh = credentials.secret("auth.refresh.token") if self._is_refreshing else ""
+        self._file = credentials.refresh_token_file
+        self._is_kept = self._file is not None
 
     async def fetch(self) -> Token:
         """Ask for a token. Raises AuthenticationError, TransientError."""
         form = {"grant_type": "client_credentials", **self._form}
-        if self._refresh is not None:
+        if self._is_refreshing:
+            self._refresh = self._held()
             form |= {"grant_type": "refresh_token", "refresh_token": self._refresh}
         token = await request_token(
             self._url,
@@ -157,15 +169,58 @@ class _Client:
             lifetime_s=TOKEN_LIFETIME_S,
             headers=self._headers,
         )
-        if self._refresh is not None and token.refresh not in (None, self._refresh):
-            _log.warning(
-                "rest.refresh_token_replaced",
-                system=self._system,
-                hint="the one in the connector file may be refused at the next start: renew it",
-            )
+        if self._is_refreshing and token.refresh not in (None, self._refresh):
             self._refresh = token.refresh
             remember(self._refresh)
+            self._keep(self._refresh)
         return token
+
+    def _held(self) -> str:
+        """Return what the file holds: `psastream check` may have signed in meanwhile."""
+        if self._file is None or not self._is_kept:
+            return self._refresh
+        try:
+            refresh = self._file.read_text().strip()
+        except (OSError, ValueError) as error:
+            refresh, why = "", f"{self._file} cannot be read: {error}"
+        else:
+            why = f"{self._file} is empty"
+        if not refresh:
+            raise AuthenticationError(
+                why, hint="auth.refresh.token.file holds what asks for tokens: grant access anew"
+            )
+        remember(refresh)
+        return refresh
+
+    def _keep(self, refresh: str) -> None:
+        """Write the token that asks for the next one, before anything is asked with this one."""
+        why = "auth.refresh.token.file of the connector file keeps such tokens"
+        if self._file is not None:
+            try:
+                replace_file(self._file, refresh)
+            except OSError as error:
+                why = f"{self._file} cannot be written: {error.strerror}"
+                self._is_kept = False
+            else:
+                self._is_kept = True
+                return
+        _log.warning(
+            "rest.refresh_token_replaced",
+            system=self._system,
+            reason=why,
+            hint="the one that was read may be refused at the next start: renew it",
+        )
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file whole or not at all, for its owner alone. Raises OSError."""
+    beside = path.with_name(f".{path.name}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
 
 
 class _Assertion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -26,6 +27,7 @@ from schemas.errors import ConfigError
 from schemas.system import SystemBundle
 
 PARAMETER: Final = "parameter."
+REFRESH: Final = "auth.refresh.token"
 
 
 class RestConnectorConfig(ApiConfig):
@@ -59,6 +61,11 @@ class RestConnectorConfig(ApiConfig):
     refresh_token: SecretStr | None = Field(
         default=None, alias="auth.refresh.token", description="what asks for tokens"
     )
+    refresh_token_file: Path | None = Field(
+        default=None,
+        alias="auth.refresh.token.file",
+        description="file of that token, which each new one is written to; one process may use it",
+    )
     private_key: SecretStr | None = Field(default=None, alias="auth.private.key.file")
     parameters: Mapping[str, str] = Field(
         default={},
@@ -75,6 +82,12 @@ class RestConnectorConfig(ApiConfig):
         named = {key.removeprefix(PARAMETER): value for key, value in found.items()}
         return rest | ({"parameters": named} if named else {})
 
+    @model_validator(mode="after")
+    def _one_refresh_token(self) -> Self:
+        if self.refresh_token is not None and self.refresh_token_file is not None:
+            raise ValueError("auth.refresh.token and auth.refresh.token.file: set one of both")
+        return self
+
     @field_validator("private_key", mode="before")
     @classmethod
     def _read_key(cls, path: object) -> SecretStr:
@@ -87,11 +100,12 @@ class RestConnectorConfig(ApiConfig):
 
     def given(self) -> set[str]:
         """Names of the keys of credentials that are set."""
-        return {
+        found = {
             str(field.alias)
             for name, field in type(self).model_fields.items()
             if str(field.alias).startswith("auth.") and getattr(self, name) is not None
         }
+        return found | ({REFRESH} if self.refresh_token_file is not None else set())
 
 
 class RestSource:

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from schemas.errors import AuthenticationError, ConfigError
@@ -153,6 +154,56 @@ def test_a_refresh_token_that_is_replaced_is_used_and_told(tmp_path: Path) -> No
     assert [form["refresh_token"] for form in api.forms] == ["r0", "r1"]
     assert {form["grant_type"] for form in api.forms} == {"refresh_token"}
     assert [line["event"] for line in logs].count("rest.refresh_token_replaced") == 2
+
+
+def test_a_refresh_token_that_is_replaced_is_kept_in_its_file(tmp_path: Path) -> None:
+    api = Api()
+    api.replaces_refresh = True
+    auth = "{type: oauth2_refresh_token, token_url: /oauth/token}"
+    file = tmp_path / "token"
+    file.write_text("r0\n")
+    keys = {"auth.refresh.token.file": str(file)}
+    with capture_logs() as logs:
+        assert read(tmp_path, api, auth, **CLIENT, **keys) == ALL
+        assert file.read_text() == "r2"
+        assert read(tmp_path, api, auth, **CLIENT, **keys) == ALL
+    assert [form["refresh_token"] for form in api.forms][:3] == ["r0", "r1", "r2"]
+    assert file.stat().st_mode & 0o077 == 0
+    assert logs == []
+
+
+def test_a_file_that_takes_no_token_is_told(tmp_path: Path) -> None:
+    api = Api()
+    api.replaces_refresh = True
+    auth = "{type: oauth2_refresh_token, token_url: /oauth/token}"
+    held = tmp_path / "held"
+    held.mkdir()
+    (held / ".token.new").mkdir()  # where the new one is written first
+    (held / "token").write_text("r0")
+    keys = {"auth.refresh.token.file": str(held / "token")}
+    with capture_logs() as logs:
+        assert read(tmp_path, api, auth, **CLIENT, **keys) == ALL
+    told = [line for line in logs if line["event"] == "rest.refresh_token_replaced"]
+    assert len(told) == 2 and all("cannot be written" in line["reason"] for line in told)
+
+
+@pytest.mark.parametrize("text", [None, " \n"])
+def test_a_file_without_a_token_is_told(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "token").write_text(text)
+    keys = {"auth.refresh.token.file": str(tmp_path / "token")}
+    auth = "{type: oauth2_refresh_token, token_url: /oauth/token}"
+    with pytest.raises(AuthenticationError, match=r"token (cannot be read|is empty)"):
+        read(tmp_path, Api(), auth, **CLIENT, **keys)
+
+
+def test_a_refresh_token_stands_in_one_place(tmp_path: Path) -> None:
+    keys = {"auth.refresh.token": "r0", "auth.refresh.token.file": str(tmp_path / "token")}
+    with pytest.raises(ValidationError, match="set one of both"):
+        read(
+            tmp_path, Api(), "{type: oauth2_refresh_token, token_url: /oauth/token}",
+            **CLIENT, **keys,
+        )  # fmt: skip
 
 
 def test_a_refresh_token_that_stays_is_no_news(tmp_path: Path) -> None:
