@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,16 @@ import pytest
 from connectors.systems import Systems
 from connectors.toolkit.vendor import Idempotency
 from connectors.vendors.netsuite import vendor as netsuite
-from psastream.landscape import read_firm, read_landscape, systems_of
+from psastream.flows import flows_of
+from psastream.landscape import FirmSystems, read_firm, read_landscape, systems_of
 from runtime.settings import Settings
 from schemas.commands import UpsertProject
 from schemas.errors import ConfigError
 from schemas.landscape import Landscape, Role, System, load_landscape
 from schemas.topics import COMMAND_PREFIX
+from streams.groups import make_groups
 from tests.support.catalogue import LANDSCAPE
+from tests.support.topology import FixedRegistry
 
 
 def settings(landscape: Path | None = None) -> Settings:
@@ -47,6 +51,34 @@ def test_a_firm_brings_its_own_file(tmp_path: Path) -> None:
     assert firm.landscape.of(Role.PSA) == []
     assert not any("inhouse" in mapping.topic for mapping in firm.mappings)
     assert not any("inhouse" in topic.name for topic in firm.topics)
+
+
+def test_hr_payroll_and_procurement_are_published_and_change_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "landscape.yaml"
+    roles = {"bamboohr": "hr", "gusto": "payroll", "coupa": "procurement"}
+    more = "".join(f"\n  {name}: {{role: {role}}}" for name, role in roles.items())
+    packaged = files("connectors").joinpath("landscape.yaml").read_text()
+    path.write_text(packaged.replace("systems:", f"systems:{more}", 1))
+    firm, plain = read_firm(settings(path)), read_firm(settings())
+
+    def reads(each: FirmSystems) -> set[str]:
+        _, *tables = make_groups(each.mappings, FixedRegistry(), each.landscape)
+        return {agent.topic for group in tables for agent in group.agents}
+
+    made = targets_of(firm) - targets_of(plain)
+    assert made == {
+        "psa.employment", "psa.job", "psa.compensation", "psa.payroll_cost", "psa.purchase_order",
+        "psa.supplier_invoice", "psa.goods_receipt",
+    }  # fmt: skip
+    assert reads(firm) == reads(plain)
+    assert not made & reads(firm)
+    assert firm.targets == plain.targets
+    told = {flow.system: flow.gives for flow in flows_of(firm)}
+    assert told["coupa"] == ("goods_receipt", "purchase_order", "supplier_invoice")
+
+
+def targets_of(firm: FirmSystems) -> set[str]:
+    return {target.topic.name for mapping in firm.mappings for target in mapping.targets}
 
 
 def test_a_file_that_is_wrong_is_named(tmp_path: Path) -> None:
