@@ -14,14 +14,22 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected, RowsTooLargeError
 from connectors.polled.config import PolledConfig
 from connectors.polled.ledger import Entry, Ledger
+from connectors.polled.sending import (
+    CALL_TIMEOUT_S,
+    Message,
+    await_reports,
+    call,
+    produce,
+    serve_reports,
+)
 from connectors.polled.spans import Headers, capturing
 from runtime.kafka import (
     MAX_MESSAGE_BYTES,
@@ -49,30 +57,34 @@ UNREADABLE: Final = "unreadable"
 DEAD_LETTERS: Final = "psa.dlq"
 GROUP: Final = "psastream-source-log"
 """Of consumers that ask for ends; nobody joins it."""
-CALL_TIMEOUT_S: Final = 8.0
-CALL_ATTEMPTS: Final = 15
 INIT_TIMEOUT_S: Final = 8.0
 CLOSE_WITHIN_S: Final = 3.0
 TRANSACTION_TIMEOUT_MS: Final = 30_000
 STABLE_DEADLINE_S: Final = 120.0
-TOO_LARGE: Final = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 LETTER_BYTES_MAX: Final = MAX_MESSAGE_BYTES - 65_536
 """Of a refused row in a dead letter: the rest of the message is its reason and where it is from."""
-
-T = TypeVar("T")
-Message = tuple[str, int, bytes, bytes | None]
 
 
 class KafkaLog:
     """Publishes the batches of one connector. `open` must come first."""
 
-    def __init__(self, settings: KafkaSettings, serde: Serde, config: PolledConfig) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        serde: Serde,
+        config: PolledConfig,
+        make: Callable[..., Producer] = make_producer,
+    ) -> None:
+        """`make` returns a producer by settings and overrides, as `make_producer`."""
         self._settings = settings
         self._serde = serde
         self._config = config
+        self._make = make
         self._producer: Producer | None = None
         self._lock = asyncio.Lock()  # one transaction at a time
         self._committing: asyncio.Future[None] | None = None
+        self._sends_singly = False
+        self._is_spent = False
 
     async def open(self) -> dict[str, tuple[Bookmark | None, Ledger]]:
         """Fence older pollers, then return bookmark and ledger of every object.
@@ -100,69 +112,80 @@ class KafkaLog:
     def _open(self) -> dict[str, tuple[Bookmark | None, Ledger]]:
         require_broker(self._settings.client())
         self._serde.require_keys(self._settings)
-        self._producer = make_producer(
-            self._settings,
-            transactional_id=transactional_id(self._config.name),
-            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
-        )
-        try:
-            self._producer.init_transactions(INIT_TIMEOUT_S)
-        except KafkaException as error:
-            # Each attempt to open starts with a producer of its own.
-            name = transactional_id(self._config.name)
-            detail = f"no transactional producer {name}: {error}"
-            told = refused(detail, error)
-            raise told or BrokerUnavailableError(detail) from error
+        self._start_producer()
         _log.debug("poll.source_log_fenced", connector=self._config.name)
         _await_stable(self._settings, TopicPartition(BOOKMARKS.name, 0))
         _log.debug("poll.source_log_stable", connector=self._config.name)
         stored = read_compacted(self._settings, BOOKMARKS.name)
         return read_states(self._config.name, self._config.objects, stored)
 
-    @property
-    def _transactional(self) -> Producer:
-        assert self._producer is not None, "the log is not open"
-        return self._producer
+    def _start_producer(self) -> None:
+        """Fence all earlier producers of this connector. Raises BrokerUnavailableError."""
+        one_each = {"batch_num_messages": 1} if self._sends_singly else {}
+        producer = self._make(
+            self._settings,
+            transactional_id=transactional_id(self._config.name),
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            **one_each,
+        )
+        try:
+            producer.init_transactions(INIT_TIMEOUT_S)
+        except KafkaException as error:
+            # Each attempt to start has a producer of its own.
+            name = transactional_id(self._config.name)
+            detail = f"no transactional producer {name}: {error}"
+            told = refused(detail, error)
+            raise told or BrokerUnavailableError(detail) from error
+        self._producer, self._is_spent = producer, False
 
     def _commit(self, batch: Batch) -> None:
         messages = self.messages(batch)  # encoding may fail: before a transaction begins
-        # What travels together is refused together: those are sent one by one to tell which it was.
-        alone: set[int] = set()
         with capturing(self._config.system, self._config.topic(batch.obj), batch) as headers:
-            while not (large := self._publish(messages, alone, headers)) <= alone:
-                alone |= large
+            large = self._publish(messages, headers)
+            if self._is_spent and not self._sends_singly:
+                # What travels together is refused together. From here on each message travels by
+                # itself, so that the broker tells which it was.
+                self._sends_singly = True
+                large = self._publish(messages, headers)
             if large:
                 raise self._too_large(batch, messages, large)
 
     def _publish(
-        self, messages: Sequence[Message], alone: Collection[int], headers: Sequence[Headers] = ()
-    ) -> set[int]:
-        """Publish messages in one transaction, or none where the broker refuses one for its size.
+        self, messages: Sequence[Message], headers: Sequence[Headers] = ()
+    ) -> Collection[int]:
+        """Publish messages in one transaction, or none where one is refused for its size.
 
-        `headers` are of the first of them. Returns the places of those that were refused: that one,
-        unless it is to be sent alone with all that travelled with it.
+        `headers` are of the first of them. Returns the places of those that were refused. A
+        producer to which the broker has refused one is spent: it has counted it, the broker has
+        not, and would refuse what follows as out of sequence. Its transaction is aborted by the
+        next one's start: an abort of its own would wait for what it had sent behind.
         """
-        producer, large = self._transactional, set[int]()
+        assert self._producer is not None, "the log is not open"
+        if self._is_spent:
+            self._start_producer()
+        producer, large = self._producer, set[int]()
         call(producer.begin_transaction)
         try:
             for place, message in enumerate(messages):
                 bears = headers[place] if place < len(headers) else ()
-                _produce(producer, *message, headers=bears, refuse=partial(large.add, place))
-                if place in alone:
-                    producer.flush(CALL_TIMEOUT_S)
+                if not produce(producer, message, bears, partial(large.add, place)):
+                    call(lambda: producer.abort_transaction(CALL_TIMEOUT_S))
+                    return {place}
+                producer.poll(0)
                 if large:
                     break
             else:
+                await_reports(producer, large)
+            if not large:
                 call(lambda: producer.commit_transaction(CALL_TIMEOUT_S))
-                return large
         except BrokerUnavailableError:
-            call(lambda: producer.abort_transaction(CALL_TIMEOUT_S))
-            while producer.poll(0):  # what came of each message
-                pass
+            serve_reports(producer)
+            if not large:
+                call(lambda: producer.abort_transaction(CALL_TIMEOUT_S))
+                serve_reports(producer)
             if not large:
                 raise
-            return large
-        call(lambda: producer.abort_transaction(CALL_TIMEOUT_S))
+        self._is_spent = bool(large)
         return large
 
     def _too_large(
@@ -283,67 +306,6 @@ def as_read(raw: object) -> bytes | None:
     """
     text = json.dumps(raw, default=str, sort_keys=True).encode()
     return text if len(text) <= LETTER_BYTES_MAX else None
-
-
-def _produce(
-    producer: Producer,
-    topic: str,
-    partition: int,
-    key: bytes,
-    value: bytes | None,
-    *,
-    headers: Headers = (),
-    refuse: Callable[[], None],
-) -> None:
-    """Give a message to the client. `refuse` is called for one that is too large, by and by."""
-
-    def delivered(error: KafkaError | None, _: object) -> None:
-        if error is not None and error.code() in TOO_LARGE:
-            refuse()
-
-    more = {"headers": [*headers]} if headers else {}
-
-    def produce() -> None:
-        producer.produce(
-            topic, key=key, value=value, partition=partition, on_delivery=delivered, **more
-        )
-
-    while True:
-        try:
-            produce()
-        except BufferError:
-            producer.poll(0.1)  # the local queue is full: let it drain
-        except KafkaException as error:
-            code = error.args[0].code()
-            if code in TOO_LARGE:
-                return refuse()
-            if code == KafkaError._STATE:  # the transaction has failed for an earlier message
-                raise BrokerUnavailableError("a transaction failed") from error
-            return call(produce)
-        else:
-            return None
-
-
-def call(action: Callable[[], T]) -> T:
-    """Run a producer call; repeat it while librdkafka says that is safe, a bounded time.
-
-    Raises BrokerUnavailableError when the transaction must be aborted, FatalError when only a new
-    process can tell what happened: at its start it completes or aborts what was left open.
-    """
-    for is_last in (*(False,) * (CALL_ATTEMPTS - 1), True):
-        try:
-            return action()
-        except KafkaException as error:
-            cause: KafkaError = error.args[0]
-            if cause.txn_requires_abort():
-                detail = f"a transaction failed: {cause.str()}"
-                raise refused(detail, cause) or BrokerUnavailableError(detail) from error
-            if is_last or cause.fatal() or not cause.retriable():
-                raise FatalError(
-                    f"the source log cannot go on: {cause.str()}",
-                    hint="if it was fenced, another poller runs the same connector",
-                ) from error
-    raise AssertionError("the last attempt returns or raises")
 
 
 def _await_stable(settings: KafkaSettings, partition: TopicPartition) -> None:

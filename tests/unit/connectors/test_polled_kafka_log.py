@@ -12,14 +12,9 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected, RowsTooLargeError
-from connectors.polled.kafka_log import (
-    CALL_ATTEMPTS,
-    DEAD_LETTERS,
-    KafkaLog,
-    call,
-    read_states,
-)
+from connectors.polled.kafka_log import DEAD_LETTERS, KafkaLog, read_states
 from connectors.polled.ledger import Entry, Verdict
+from connectors.polled.sending import CALL_ATTEMPTS, call
 from runtime.kafka import KafkaSettings
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -125,6 +120,9 @@ class Transactions:
         self._full = full
         self._broken = broken
 
+    def __len__(self) -> int:
+        return 0  # nothing is under way
+
     def begin_transaction(self) -> None:
         self._note("begin")
 
@@ -157,19 +155,43 @@ class Transactions:
 
 
 class Wire:
-    """A producer whose broker refuses what travels together where one of it is too large.
+    """A broker that takes no more than so many bytes at once."""
 
-    It fails as librdkafka does: three messages travel at once, by themselves; what came of them is
-    told later; what follows a refused one is refused for the state of the transaction.
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.published: list[bytes] = []
+
+    def producer(self, _: KafkaSettings, **overrides: object) -> Producer:
+        return cast(Producer, WireProducer(self, int(str(overrides.get("batch_num_messages", 3)))))
+
+    def log(self) -> KafkaLog:
+        """The log of a connector, as if it were open."""
+        config = make_config(**{"topic.prefix": "src.float", "object.include.list": "role"})
+        settings = KafkaSettings(bootstrap_servers="nowhere:1")
+        log = KafkaLog(settings, SERDE, config, self.producer)
+        log._start_producer()
+        return log
+
+
+class WireProducer:
+    """A producer that fails as librdkafka does.
+
+    So many messages travel at once; what came of them is told later; what follows a refused one is
+    refused for the state of the transaction, and in later ones since its number is another.
     """
 
-    def __init__(self, refuses: bytes) -> None:
-        self.published: list[bytes] = []
-        self._refuses = refuses
+    def __init__(self, wire: Wire, together: int) -> None:
+        self._wire, self._together = wire, together
         self._queue: list[tuple[bytes, bytes, Any]] = []
         self._told: list[tuple[Any, KafkaError | None]] = []
         self._sent: list[bytes] = []
-        self._has_failed = False
+        self._has_failed = self._is_spent = False
+
+    def __len__(self) -> int:
+        return len(self._queue) + len(self._told)
+
+    def init_transactions(self, timeout_s: float) -> None:
+        assert timeout_s > 0
 
     def begin_transaction(self) -> None:
         self._sent, self._has_failed = [], False
@@ -180,69 +202,77 @@ class Wire:
         if self._has_failed:
             raise KafkaException(KafkaError(KafkaError._STATE, "erroneous state"))
         self._queue.append((key, value or b"", on_delivery))
-        if len(self._queue) == 3:
+        if len(self._queue) == self._together:
             self._send()
 
     def _send(self) -> None:
         queue, self._queue = self._queue, []
-        is_large = any(self._refuses in value for _, value, _ in queue)
-        error = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE) if is_large else None
+        is_large = sum(len(value) for _, value, _ in queue) > self._wire.bytes_max
+        code = KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER if self._is_spent else None
+        code = KafkaError.MSG_SIZE_TOO_LARGE if is_large else code
+        error = None if code is None else KafkaError(code)
         self._told += [(on_delivery, error) for _, _, on_delivery in queue]
         self._sent += [key for key, _, _ in queue]
-        self._has_failed = self._has_failed or is_large
-
-    def flush(self, timeout_s: float) -> int:
-        self._send()
-        self.poll(0)
-        return 0
+        self._has_failed = self._has_failed or error is not None
+        self._is_spent = self._is_spent or is_large
 
     def commit_transaction(self, timeout_s: float) -> None:
-        self.flush(timeout_s)
+        self.poll(timeout_s)
         if self._has_failed:
-            error = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "large", txn_requires_abort=True)
+            error = KafkaError(KafkaError._STATE, "skipped numbers", txn_requires_abort=True)
             raise KafkaException(error)
-        self.published += self._sent
+        self._wire.published += self._sent
 
     def abort_transaction(self, timeout_s: float) -> None:
         self._queue = []
 
     def poll(self, timeout_s: float) -> int:
+        if timeout_s:
+            self._send()
         told, self._told = self._told, []
         for on_delivery, error in told:
             on_delivery(error, None)
         return len(told)
 
 
+def seven(name: str = "x") -> list[Change]:
+    """Changes of seven rows, one of them with another name."""
+    return [
+        Change(str(at), "c", None, {"id": at, "name": name if at == 2 else "x"}, 1, AT)
+        for at in range(7)
+    ]
+
+
 @pytest.mark.parametrize("where", ["in a row", "in a dead letter"])
 def test_of_what_is_refused_together_the_row_is_named_that_is_too_large(where: str) -> None:
-    config = make_config(**{"topic.prefix": "src.float", "object.include.list": "role"})
-    log = KafkaLog(KafkaSettings(bootstrap_servers="nowhere:1"), SERDE, config)
-    producer = Wire(b"LARGE")
-    log._producer = cast(Producer, producer)
-    name, raw = ("LARGE", "small") if where == "in a row" else ("small", "LARGE")
-    changes = [
-        Change(str(number), "c", None, {"id": number, "name": name if number == 2 else "x"}, 1, AT)
-        for number in range(7)
-    ]
-    batch = Batch("role", Bookmark(position=14), changes, [Rejected("8", raw, "", 14, AT)])
+    wire = Wire(1_000)
+    log = wire.log()
+    is_row, large = where == "in a row", "x" * 2_000
+    changes = seven(large if is_row else "x")
+    letter = Rejected("8", "small" if is_row else large, "", 14, AT)
+    batch = Batch("role", Bookmark(position=14), changes, [letter])
     with pytest.raises(RowsTooLargeError) as caught:
         asyncio.run(log.commit(batch))
-    is_row = where == "in a row"
-    named = (caught.value.rows.keys(), caught.value.letters)
-    assert named == ({"2"}, set()) if is_row else (set(), {"8"})
-    assert producer.published == []
+    named = {*caught.value.rows}, {*caught.value.letters}
+    assert named == (({"2"}, set()) if is_row else (set(), {"8"}))
+    assert wire.published == []
     kept = [each for each in changes if each.row_id != "2"] if is_row else changes
-    letter = replace(batch.rejected[0], is_whole=is_row)
-    asyncio.run(log.commit(replace(batch, changes=kept, rejected=[letter])))
-    assert len(producer.published) == len(kept) + 2
+    asyncio.run(
+        log.commit(replace(batch, changes=kept, rejected=[replace(letter, is_whole=is_row)]))
+    )
+    assert len(wire.published) == len(kept) + 2
+
+
+def test_rows_that_are_refused_for_travelling_together_are_published() -> None:
+    bookmark = Bookmark(position=14)
+    wire = Wire(len(bookmark.to_bytes()))  # no three rows
+    asyncio.run(wire.log().commit(Batch("role", bookmark, seven())))
+    assert len(wire.published) == 8
 
 
 def test_a_record_without_a_row_that_is_too_large_ends_the_process() -> None:
-    config = make_config(**{"topic.prefix": "src.float", "object.include.list": "role"})
-    log = KafkaLog(KafkaSettings(bootstrap_servers="nowhere:1"), SERDE, config)
-    log._producer = cast(Producer, Wire(b"position"))
     with pytest.raises(FatalError, match="hold no row"):
-        asyncio.run(log.commit(Batch("role", Bookmark(position=14))))
+        asyncio.run(Wire(10).log().commit(Batch("role", Bookmark(position=14))))
 
 
 def commit(producer: Transactions | None) -> None:

@@ -1,0 +1,94 @@
+"""Sending messages in a transaction: what is repeated, and what came of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from typing import Final, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from connectors.polled.spans import Headers
+from runtime.rights import refused
+from schemas.errors import BrokerUnavailableError, FatalError
+
+CALL_TIMEOUT_S: Final = 8.0
+CALL_ATTEMPTS: Final = 15
+TOO_LARGE: Final = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
+
+T = TypeVar("T")
+Message = tuple[str, int, bytes, bytes | None]
+"""Topic, partition, key and value."""
+
+
+def produce(
+    producer: Producer, message: Message, headers: Headers, refuse: Callable[[], None]
+) -> bool:
+    """Give a message to the client; return whether it takes one as large.
+
+    `refuse` is called, by and by, where the broker does not.
+    """
+
+    def delivered(error: KafkaError | None, _: object) -> None:
+        if error is not None and error.code() in TOO_LARGE:
+            refuse()
+
+    topic, partition, key, value = message
+    more = {"headers": [*headers]} if headers else {}
+
+    def give() -> None:
+        producer.produce(
+            topic, key=key, value=value, partition=partition, on_delivery=delivered, **more
+        )
+
+    while True:
+        try:
+            give()
+        except BufferError:
+            producer.poll(0.1)  # the local queue is full: let it drain
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in TOO_LARGE:
+                return False
+            if code == KafkaError._STATE:  # the transaction has failed for an earlier message
+                raise BrokerUnavailableError("a transaction failed") from error
+            call(give)
+            return True
+        else:
+            return True
+
+
+def await_reports(producer: Producer, large: Collection[int]) -> None:
+    """Wait until it is known what came of each message, or of one that it is too large."""
+    deadline_s = time.monotonic() + CALL_TIMEOUT_S
+    while len(producer) and not large and time.monotonic() < deadline_s:
+        producer.poll(0.1)
+
+
+def serve_reports(producer: Producer) -> None:
+    """Learn what came of messages, as far as it is known."""
+    producer.poll(0.1)  # they come a moment after the transaction is told to have failed
+    while producer.poll(0):
+        pass
+
+
+def call(action: Callable[[], T]) -> T:
+    """Run a producer call; repeat it while librdkafka says that is safe, a bounded time.
+
+    Raises BrokerUnavailableError when the transaction must be aborted, FatalError when only a new
+    process can tell what happened: at its start it completes or aborts what was left open.
+    """
+    for is_last in (*(False,) * (CALL_ATTEMPTS - 1), True):
+        try:
+            return action()
+        except KafkaException as error:
+            cause: KafkaError = error.args[0]
+            if cause.txn_requires_abort():
+                detail = f"a transaction failed: {cause.str()}"
+                raise refused(detail, cause) or BrokerUnavailableError(detail) from error
+            if is_last or cause.fatal() or not cause.retriable():
+                raise FatalError(
+                    f"the source log cannot go on: {cause.str()}",
+                    hint="if it was fenced, another poller runs the same connector",
+                ) from error
+    raise AssertionError("the last attempt returns or raises")
