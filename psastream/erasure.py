@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from confluent_kafka import Message
 
+from psastream.landscape import read_firm
 from psastream.lines import say
 from psastream.people import is_meant
-from runtime.kafka import RawRecord, publish_all, read_topic, require_broker
+from psastream.remains import LETTERS, Remains, holder_of, remains_of, searched
+from runtime.kafka import RawRecord, absent_topics, publish_all, read_topic, require_broker
 from runtime.registry import Registry
 from runtime.sealing import Sealing, sealing_of
 from runtime.serde import Serde
@@ -29,7 +31,6 @@ TOPICS: Final = tuple(
     topic for topic in BY_NAME.values() if topic.subject is not None and topic.record is not None
 )
 """Whose records name who they are about."""
-LETTERS: Final = "psa.dlq"
 IDS: Final = ("id", "resource_id", "address_id")
 TEXT_MIN: Final = 4
 _FLUSH_S: Final = 60.0
@@ -95,14 +96,52 @@ def erase(
         if row[str(topic.subject)] in person.ids and _names(topic, row)
     ]
     letters = [*_letters_of(settings, serde, sealing, person)]
+    remains = [*_remains(settings, sealing, person)]
     say(", ".join(sorted(person.ids)))
     say(f"{len(named)} rows name them, and {len(letters)} dead letters")
+    _tell(person, remains)
     if not is_meant("destroy their keys for good?", is_dry=is_dry, is_sure=is_sure):
         return
     count = sealing.keys.forget(person.ids)
     count += sealing.keys.destroy([key_id for found in letters for key_id in found])
     _close(settings, serde, named)
     say(f"{count} keys destroyed, {len(named)} rows published without names")
+    if left := sum(each.count for each in remains):
+        say(f"{left} records elsewhere still name them, as said above")
+
+
+def _remains(settings: Settings, sealing: Sealing, person: Person) -> Iterator[Remains]:
+    """Yield what names a person where destroying their keys does not reach."""
+
+    def opened(message: Message) -> bytes | None:
+        value = message.value()
+        try:
+            if value is None or sealing.subjects(value) & person.ids:
+                return None
+            return sealing.open_values([value])[0]
+        except RecordError:  # what nobody can read names nobody
+            return None
+
+    topics = searched(read_firm(settings).topics) if person.texts else []
+    absent = absent_topics(settings.kafka, [topic.name for topic in topics])
+    holds = holder_of(person.texts)
+    for topic in topics:
+        if topic.name not in absent:
+            messages = read_topic(settings.kafka, topic.name)
+            found = remains_of(topic, messages, opened, holds)
+            if found is not None:
+                yield found
+
+
+def _tell(person: Person, remains: Iterable[Remains]) -> None:
+    if not person.texts:
+        say("no text names them: what else does was not searched for; --text gives one")
+        return
+    told = [str(each) for each in remains]
+    if told:
+        say("erasing does not reach what names them here:")
+    for line in told:
+        say(line, "  ")
 
 
 def person_of(
@@ -149,7 +188,7 @@ def _letters_of(
     settings: Settings, serde: Serde, sealing: Sealing, person: Person
 ) -> Iterator[list[bytes]]:
     """Yield the keys of each dead letter that holds a text of a person."""
-    wanted = [text.lower().encode() for text in person.texts]
+    holds = holder_of(person.texts)
     for message in read_topic(settings.kafka, LETTERS):
         value = message.value()
         try:
@@ -158,8 +197,8 @@ def _letters_of(
         except RecordError:
             continue
         detail = str(letter.get("detail") or "").encode()
-        held = b"\0".join([letter.get("key") or b"", record or b"", detail]).lower()
-        if value is not None and (_is_of(letter, person) or any(it in held for it in wanted)):
+        held = b"\0".join([letter.get("key") or b"", record or b"", detail])
+        if value is not None and (_is_of(letter, person) or holds(held)):
             yield sealing.key_ids(value)
 
 

@@ -113,6 +113,11 @@ class Sealing:
         _, row = self._fields(value)
         return [key_id_of(part) for part in split(row.get(FIELD) or b"")]
 
+    def subjects(self, value: bytes) -> set[str]:
+        """Return whose keys a record needs that is encrypted whole. Raises FatalError."""
+        key = self.keys.to_open(key_id_of(value)) if value.startswith(SEALED) else None
+        return set() if key is None else {key.subject}
+
     def _open_value(self, value: bytes) -> bytes | None:
         try:
             opened = self.open(value)

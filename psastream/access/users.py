@@ -27,6 +27,7 @@ from psastream.letters import GROUP as LETTERS_GROUP
 from psastream.query.session import public_topics
 from psastream.read_model.following import GROUP as READ_MODEL_GROUP
 from psastream.read_model.landing import landing_tables
+from psastream.remains import searched
 from psastream.worker import APP_ID, APP_IDS, MEASURES_APP_ID, app_id_of
 from runtime.brokers import PROBE_ID
 from runtime.kafka import READ_GROUP
@@ -81,7 +82,7 @@ def users_of(firm: FirmSystems, reads: Reads, connectors: Connectors) -> tuple[U
     if connectors.captures:
         users.append(_connect(connectors.captures))
     if firm.is_sealed:
-        users.append(_custodian())
+        users.append(_custodian(firm))
     return (
         *users,
         _deployer(firm, reads),
@@ -296,12 +297,14 @@ def _maintainer(firm: FirmSystems, reads: Reads) -> User:
     return _user("psastream-maintainer", "psastream reread, rebuild", rights())
 
 
-def _custodian() -> User:
+def _custodian(firm: FirmSystems) -> User:
     def rights() -> Iterator[Right]:
         yield _topic(KEYS.name, _READ_WRITE, "keys are made, kept anew and destroyed")
         for topic in NAMING:
             yield _topic(topic.name, _READ_WRITE, "rows are published without names")
         yield _topic(DEAD_LETTERS, _READ, "which tell of a person")
+        names = (topic.name for topic in searched(firm.topics))
+        yield from _topics(names, _READ, "told: what names a person there")
         yield _whole_reads()
 
     return _user("psastream-custodian", "psastream keys, erase", rights())

@@ -209,6 +209,9 @@ def test_who_is_erased_is_named_nowhere_and_the_sums_stay(
     margins, refused = sums(system), system.refused()
     assert margins
     [row] = [it for it in system.published("psa.resource").values() if it["name"] == name]
+    said = run(system, keys, "erase", row["id"], "--text", NOTE, "--dry-run")
+    assert "does not reach" in said
+    assert "src.inhouse.time_entries: " in said  # what Debezium writes is in clear
     said = run(system, keys, "erase", row["id"], "--yes")
     assert "keys destroyed" in said
     assert name not in run(system, keys, "topics", "read", "psa.resource")

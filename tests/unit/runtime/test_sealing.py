@@ -28,6 +28,13 @@ def test_what_is_not_encrypted_is_taken_as_it_is() -> None:
     assert Firm().sealing().open(b"\x00plain") == b"\x00plain"
 
 
+def test_whose_key_a_record_needs_is_told() -> None:
+    sealing = Firm().sealing()
+    [sealed] = sealing.seal([PERSON], [b"Ada"])
+    assert sealing.subjects(sealed or b"") == {PERSON}
+    assert sealing.subjects(b"plain") == set()
+
+
 def test_what_was_changed_is_told() -> None:
     firm = Firm()
     sealing = firm.sealing()
