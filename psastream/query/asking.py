@@ -35,6 +35,7 @@ from runtime.extras import install_hint
 from runtime.serde import Serde
 from runtime.settings import Settings
 from schemas.errors import PsaStreamError
+from schemas.topics import Topic
 
 PROMPT: Final = "psastream> "
 MORE: Final = "      ...> "
@@ -47,20 +48,30 @@ _LEAVE: Final = (".quit", ".exit", "quit", "exit")
 _HELP: Final = (".help", "help")
 """Words of other shells are taken, too, with a semicolon or without."""
 TOLD_MAX: Final = 5
+SEALED: Final = "encrypted, null here; PSASTREAM_MASTER_KEYS_FILE names the keys that open it"
 Asked = Settings | Path
 """What is asked: the topics of a broker as they stand now, or the folder of an export."""
 
 
 class Teller:
-    """Tells what cannot be decoded on standard error, the first of it one by one."""
+    """Tells on standard error what cannot be decoded, the first of it one by one, and what is
+    encrypted, once.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self._sealed: set[str] = set()
 
     def __call__(self, unreadable: Unreadable) -> None:
         self.count += 1
         if self.count <= TOLD_MAX:
             say(str(unreadable), is_error=True)
+
+    def sealed(self, topic: Topic) -> None:
+        """Say which columns of a topic are null since nobody here has the keys."""
+        if topic.name not in self._sealed:
+            self._sealed.add(topic.name)
+            say(f"{topic.name}: {', '.join(topic.personal_data)}: {SEALED}", is_error=True)
 
     def close(self) -> None:
         """Say how many there were; exit where there were any: the answers lack them."""
@@ -117,7 +128,9 @@ def _live_session(
     topics = read_firm(settings).topics
     tables = {topic.name: topic for topic in public_topics(topics)}
     serde = Serde.of(settings)
-    live = LiveTopics(settings.kafka, serde.schema, tables, teller, serde.opened)
+    live = LiveTopics(
+        settings.kafka, serde.schema, tables, teller, serde.opened, tell_sealed=teller.sealed
+    )
     return Session(topics, packaged_views(), live, is_locked=is_locked), live
 
 

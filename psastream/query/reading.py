@@ -63,9 +63,15 @@ class LiveTopics:
         topics: Mapping[str, Topic],
         tell: Callable[[Unreadable], None],
         opened: Opened = as_it_is,
+        *,
+        tell_sealed: Callable[[Topic], None] = lambda _: None,
     ) -> None:
-        """`schema` gives the writer's schema of an id; `opened` opens what is encrypted."""
+        """`schema` gives the writer's schema of an id; `opened` opens what is encrypted.
+
+        `tell_sealed` is called for a topic with rows whose personal fields were not opened.
+        """
         self._opened = opened
+        self._tell_sealed = tell_sealed
         self._kafka = kafka
         self._schema = schema
         self._topics = topics
@@ -140,7 +146,9 @@ class LiveTopics:
         for each in unreadable:
             self._tell(each)
             self._standing[name].values.pop(each.key)
-        return frame
+        if FIELD in frame.columns and frame[FIELD].null_count() < len(frame):
+            self._tell_sealed(self._topics[name])
+        return frame.drop(FIELD, strict=False)
 
 
 def decode_rows(
@@ -149,8 +157,7 @@ def decode_rows(
     """Return values by key as rows, and those that cannot be decoded."""
     keys = list(values)
     decoded = reader.decode(list(values.values()))
-    frame = decoded.frame.drop(FIELD, strict=False)
-    return frame, [Unreadable(keys[row], error, topic) for row, error in decoded.errors]
+    return decoded.frame, [Unreadable(keys[row], error, topic) for row, error in decoded.errors]
 
 
 def _is_other(known: _Standing, ends: Mapping[int, int]) -> bool:
