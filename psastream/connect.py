@@ -19,6 +19,7 @@ from connectors.debezium.client import (
     ConnectorFile,
     ConnectorStatus,
     read_connector_file,
+    reason_of,
 )
 from connectors.debezium.watcher import RESTARTS, ConnectorWatcher, WatcherMetrics
 from connectors.toolkit.faults import RecordNotFoundError
@@ -90,7 +91,7 @@ def print_status(settings: Settings, names: Sequence[str], *, as_json: bool = Fa
     for name, status in statuses.items():
         say(f"{status.state}, tasks {', '.join(status.tasks) or 'none'}", f"{name}: ")
         for trace in status.traces:
-            say(trace.splitlines()[0], "  ")
+            say(reason_of(trace), "  ")
     return exit_code
 
 

@@ -156,11 +156,11 @@ def starter_of(
         )
     warnings: list[str] = []
     objects: dict[str, dict[str, Any]] = {}
-    secrets: list[str] = []
+    unread: list[str] = []
     for table in tables:
         if only and table.name not in only:
             continue
-        declared = _declared(table, warnings, secrets)
+        declared = _declared(table, warnings, unread)
         if declared is not None:
             objects[table.name] = declared
     if not objects:
@@ -170,7 +170,7 @@ def starter_of(
         )
     mapping = {"system": name, "capture": "debezium", "objects": objects}
     connector = _connector(name, schema, list(objects))
-    if hidden := [each for each in secrets if each.partition(".")[0] in objects]:
+    if hidden := [each for each in unread if each.partition(".")[0] in objects]:
         excluded = ",".join(f"{schema}.{each}" for each in hidden)
         connector["config"]["column.exclude.list"] = excluded
     return Starter(mapping, connector, warnings)
@@ -199,7 +199,12 @@ def write_files(texts: Mapping[str, str], folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _declared(table: Table, warnings: list[str], secrets: list[str]) -> dict[str, Any] | None:
+def _declared(table: Table, warnings: list[str], unread: list[str]) -> dict[str, Any] | None:
+    """Return what a mapping says of a table. Columns that are not to be captured go to `unread`.
+
+    What no mapping reads is among them: a connector cuts texts and bytes, and no lists, which would
+    stop it where they are larger than a message may be.
+    """
     if not _TABLE.fullmatch(table.name):
         warnings.append(f"{table.name} is left out: no topic can have this name")
         return None
@@ -210,11 +215,13 @@ def _declared(table: Table, warnings: list[str], secrets: list[str]) -> dict[str
     columns = {}
     for column in table.columns:
         if _SECRET.search(column.name.lower()) and column.type in _TEXTS and not column.is_key:
-            secrets.append(f"{table.name}.{column.name}")
+            unread.append(f"{table.name}.{column.name}")
             warnings.append(f"{table.name}.{column.name} is not captured: it may hold a secret")
             continue
         declared = _type(column)
         if declared is None:
+            if _COLUMN.fullmatch(column.name) and not column.is_key:
+                unread.append(f"{table.name}.{column.name}")
             warnings.append(f"{table.name}.{column.name} is left out: {_why(column)}")
             continue
         columns[column.name] = declared

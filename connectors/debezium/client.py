@@ -42,6 +42,7 @@ _VARIABLE: Final = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 OWNER_KEY: Final = "psastream.connector.owner"
 """Who keeps a connector, among its configuration; without it psastream does."""
 STRIMZI: Final = "strimzi"
+_CAUSE: Final = "Caused by: "
 FAILED: Final = "FAILED"
 RUNNING: Final = "RUNNING"
 SLOT_LOST_TEXTS: Final = (
@@ -282,7 +283,7 @@ async def heal(client: ConnectClient, name: str, budget: RestartBudget) -> Conne
     status = await client.status(name)
     if not status.has_failed:
         return status
-    reason = _first_line(status.traces)
+    reason = reason_of(status.traces[0]) if status.traces else "no trace"
     if any(text in trace for trace in status.traces for text in SLOT_LOST_TEXTS):
         raise ReplicationSlotLostError(
             f"connector {name} lost its replication slot: {reason}",
@@ -381,5 +382,8 @@ def _printable(trace: str) -> str:
     return mask(trace.encode(errors="replace").decode())
 
 
-def _first_line(traces: Sequence[str]) -> str:
-    return traces[0].partition("\n")[0] if traces else "no trace"
+def reason_of(trace: str) -> str:
+    """Return what a trace says first, which Connect says of any failure, and its last cause."""
+    first, *rest = trace.splitlines() or [""]
+    causes = [line.removeprefix(_CAUSE) for line in rest if line.startswith(_CAUSE)]
+    return f"{first}: {causes[-1]}" if causes else first

@@ -105,6 +105,21 @@ def test_a_running_connector_is_left_alone() -> None:
     assert connect.restarts == 0
 
 
+TOO_LARGE = """org.apache.kafka.connect.errors.ConnectException: Unrecoverable exception
+\tat org.apache.kafka.connect.runtime.AbstractWorkerSourceTask.execute
+Caused by: org.apache.kafka.connect.errors.RetriableException: some
+\tat x
+Caused by: org.apache.kafka.common.errors.RecordTooLargeException: The message is 17 MB
+"""
+
+
+def test_why_a_task_failed_is_its_last_cause() -> None:
+    connect = Connect(ConnectorStatus("RUNNING", ("FAILED",), (TOO_LARGE,)))
+    budget = RestartBudget(0, window_s=60, clock_s=lambda: 0.0)
+    with pytest.raises(ConnectorFailedError, match=r"ConnectException.*RecordTooLargeException"):
+        asyncio.run(heal(connect, "c", budget))
+
+
 def test_a_failed_task_is_restarted_until_the_budget_is_spent() -> None:
     now_s = 0.0
     connect = Connect(ConnectorStatus("RUNNING", ("FAILED",), ("boom\n at x",)))

@@ -211,6 +211,12 @@ def test_what_may_be_a_secret_is_not_captured() -> None:
     assert "users.password is not captured: it may hold a secret" in starter.warnings
 
 
+def test_what_no_mapping_reads_is_not_captured() -> None:
+    columns = (KEY, Column("tags", "_text"), Column("file", "bytea"), Column("a b", "_text"))
+    starter = starter_of("firm", [Table("notes", columns)])
+    assert starter.connector["config"]["column.exclude.list"] == "firm.notes.tags,firm.notes.file"
+
+
 def test_a_key_of_several_columns_is_declared() -> None:
     key = tuple(Column(name, kind, is_key=True) for name, kind in (("a", "int4"), ("b", "date")))
     starter = starter_of("firm", [Table("pair", key)])
