@@ -15,7 +15,7 @@ import typer
 
 from connectors.dispatch.commands import PAYLOAD_BOUNDS
 from connectors.dispatch.exceptions import OPEN, read_reason
-from connectors.dispatch.first_commands import is_hold
+from connectors.dispatch.guard import is_hold
 from connectors.dispatch.journal import last_exceptions, read_told
 from connectors.dispatch.pace import PACES
 from connectors.dispatch.signals import REQUESTS

@@ -17,7 +17,7 @@ from typing import Any, Final
 import fastavro
 from confluent_kafka import Message
 
-from connectors.dispatch.first_commands import hold_id, hold_record
+from connectors.dispatch.guard import hold_id, hold_record
 from connectors.dispatch.journal import EXCEPTIONS, INTENTS, RESULTS
 from psastream.exceptions import publish
 from runtime.data_keys import has_keys

@@ -48,8 +48,6 @@ class CommandContent(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     kind: ClassVar[str]
-    changes: ClassVar[str | None] = None
-    """Noun of the record that it changes, where another kind of command makes that."""
 
     correlation_id: str | None = None
 
@@ -110,7 +108,6 @@ class UpdateProjectBudget(CommandContent):
     """What is staffed on a project: hours, and cost and revenue in `budget_currency`."""
 
     kind = "update_project_budget"
-    changes = "project"
 
     project_id: Id
     budget_hours: Number | None

@@ -240,6 +240,7 @@ class Dispatcher:
             spawn=self._spawn,
             check=self._lease.check,
             owns=lambda topic, partition: (topic, partition) in partitions,
+            recall=partial(read_memory, self._kafka, self._serde, frozenset(self._targets)),
         )
         for request in requests:
             self._session.hear(request)

@@ -12,24 +12,22 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator,
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
 from connectors.dispatch.commands import (
-    CARRIED_OUT,
     Command,
     Intent,
     Outcome,
-    Payload,
     Problem,
     Status,
 )
 from connectors.dispatch.exceptions import ended_by, exception_id, is_leftover, warning_id
-from connectors.dispatch.first_commands import FirstCommands
 from connectors.dispatch.gate import Gates
-from connectors.dispatch.journal import Journal
+from connectors.dispatch.guard import Guard, announced
+from connectors.dispatch.journal import Journal, Memory
 from connectors.dispatch.lease import Check, LeaseLostError
 from connectors.dispatch.ledger import (
     Attempt,
@@ -78,6 +76,7 @@ _log = structlog.get_logger()
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 Finished = Callable[[], None]
+T = TypeVar("T")
 
 
 class TargetExecutor:
@@ -103,13 +102,14 @@ class TargetExecutor:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         refused: Iterable[Refusal] = (),
         told: Iterable[Refusal] = (),
-        first: FirstCommands | None = None,
+        guard: Guard | None = None,
+        recall: Callable[[], Memory] = Memory,
     ) -> None:
         """`check` raises LeaseLostError where this process may not act any more.
 
         `refused` are the commands that earlier sessions left refused, of our partitions; `told`
-        those that they told a person of and did not settle: they come again. `first` says whether
-        the ledger is the one of the target; by default it is.
+        those that they told a person of and did not settle: they come again. `guard` says whether
+        commands wait, and `recall` reads the journal anew, on a thread of its own.
         """
         self._check = check
         self._now = now
@@ -122,9 +122,11 @@ class TargetExecutor:
         self._spawn = spawn
         self._slots = asyncio.Semaphore(max_in_flight)
         self._gate = Gates(target, self._pause_s)
-        self._first = FirstCommands(target) if first is None else first
+        self._guard = Guard(target) if guard is None else guard
+        self._recall = recall
+        self._comparing = asyncio.Lock()
         self._asked: set[str] = set()  # natural keys that were looked up before anything was sent
-        if self._first.is_held:
+        if self._guard.is_held:
             self._gate.shut()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._in_flight: set[str] = set()
@@ -193,9 +195,8 @@ class TargetExecutor:
 
     def retry(self, request: RetryRequest) -> None:
         """Try refused commands again now, or send what is held back, as a person asks."""
-        record = self._first.release(request, self._now_s())
-        if record is not None:
-            self._spawn(self._release(record))
+        if self._guard.is_released(request, self._now_s()):
+            self._spawn(self._release())
         meant = self._refusals.request(request, self._now_s())
         meant += sum(self._nudge(natural_key) for natural_key in self._repeated.meant(request))
         if meant:
@@ -239,7 +240,7 @@ class TargetExecutor:
                 await self._journal.resolve(told)
                 return finished()
 
-    async def _release(self, record: Payload) -> None:
+    async def _release(self) -> None:
         """Record that a person lets commands be sent, then send them."""
         while not self._is_draining:
             try:
@@ -247,7 +248,9 @@ class TargetExecutor:
             except LeaseLostError:
                 await asyncio.sleep(self._policy.backoff_s)
             else:
-                await self._journal.tell_hold(record)
+                now_s = self._now_s()
+                await self._journal.tell_hold(self._guard.word(now_s))
+                self._guard.release(now_s)
                 _log.info("dispatch.released", target=self._target)
                 self._gate.open()
                 return self._show()
@@ -381,20 +384,52 @@ class TargetExecutor:
                     outcome = Outcome(Status.REJECTED, step.number - 1, problem=problem)
                     await self._settle(command, outcome)
                     return None
-                begin = self._ask_first if self._is_unasked(command) else self._attempt
-                return await begin(step)
+                return await self._attempt_guarded(step)
 
-    def _is_unasked(self, command: Command) -> bool:
-        natural_key = command.natural_key
-        # What is remembered of a time before the loss may be outdated.
-        is_known = self._ledger.remembers(natural_key) and not self._first.is_confirmed
-        return self._first.ask_first and not is_known and natural_key not in self._asked
+    async def _attempt_guarded(self, step: Attempt) -> TransientError | AuthenticationError | None:
+        """Attempt it once it is known that the ledger is the one of the target."""
+        natural_key = step.command.natural_key
+        async with self._comparing:
+            error = None if self._guard.is_compared else await self._compare()
+        if error is not None or self._guard.is_held:
+            self._ledger.not_applied(natural_key)
+            return error
+        is_unasked = self._guard.adopts and natural_key not in self._asked
+        return await (self._ask_first if is_unasked else self._attempt)(step)
+
+    async def _compare(self) -> TransientError | AuthenticationError | None:
+        """Hold everything back where the target holds what the ledger has not announced."""
+        if self._guard.is_held:
+            return None  # another one has found it out
+        try:
+            newest = await self._in_time(self._sink.newest())
+        except (TransientError, AuthenticationError) as error:
+            return error
+        except RecordError as error:  # what it holds is not known, so nothing is sent
+            return transient(error)
+        unknown = self._guard.unknown(newest, self._ledger.knows_of_record)
+        if unknown:
+            # Intents may say more, and other processes write some, each before its effect.
+            memory = await asyncio.to_thread(self._recall)
+            unknown = self._guard.unknown(newest, announced(memory.settled, memory.intents))
+        self._check()
+        if unknown:
+            self._gate.shut()
+            record = self._guard.hold(unknown, self._now_s())
+            await self._journal.tell_hold(record)
+            _log.error(
+                "dispatch.ledger_lost",
+                target=self._target,
+                code=record["error_code"],
+                error=record["detail"],
+                hint=record["hint"],
+            )
+        elif (seen := self._guard.compared(newest)) is not None:
+            await self._journal.tell_hold(seen)
+        return None
 
     async def _ask_first(self, step: Attempt) -> TransientError | AuthenticationError | None:
-        """Attempt it if the target holds nothing of it, else hold everything back.
-
-        Once a person has let it be sent, what the target holds already is not written again.
-        """
+        """Attempt it unless the target holds it already."""
         command = step.command
         try:
             found = await self._ask(command)
@@ -403,28 +438,11 @@ class TargetExecutor:
             return error
         except RecordError:  # the attempt meets it, too, and tells
             found = None
-        if self._first.is_confirmed and found is not None and not found.differs:
-            self._asked.add(command.natural_key)
-            self._heard(command.kind)
-            await self._settle(command, carried_out(Status.ADOPTED, step.number - 1, found))
-            return None
-        if not self._first.contradicts(command, found):
-            self._asked.add(command.natural_key)
+        self._asked.add(command.natural_key)
+        if found is None or found.differs:
             return await self._attempt(step)
-        self._ledger.not_applied(command.natural_key)
-        if self._first.is_held:
-            return None  # another one has told
-        self._check()
-        self._gate.shut()
-        record = self._first.hold(command, self._now_s())
-        await self._journal.tell_hold(record)
-        _log.error(
-            "dispatch.ledger_lost",
-            **command.named,
-            code=record["error_code"],
-            error=record["detail"],
-            hint=record["hint"],
-        )
+        self._heard(command.kind)
+        await self._settle(command, carried_out(Status.ADOPTED, step.number - 1, found))
         return None
 
     async def _look(self, step: Look) -> TransientError | AuthenticationError | None:
@@ -490,14 +508,19 @@ class TargetExecutor:
         """
         known_id = self._ledger.known_id(command.natural_key)
         try:
-            async with asyncio.timeout(self._policy.attempt_s):
-                return await self._sink.look(command, known_id)
-        except TimeoutError as error:
-            raise too_late() from error
+            return await self._in_time(self._sink.look(command, known_id))
         except RecordError as error:
             if is_refusal(error):
                 raise
             raise transient(error) from error
+
+    async def _in_time(self, question: Coroutine[Any, Any, T]) -> T:
+        """Return the answer to a question that changes nothing. Raises TransientError."""
+        try:
+            async with asyncio.timeout(self._policy.attempt_s):
+                return await question
+        except TimeoutError as error:
+            raise too_late() from error
 
     async def _attempt(self, step: Attempt) -> TransientError | AuthenticationError | None:
         command = step.command
@@ -565,8 +588,6 @@ class TargetExecutor:
         self._repeated.settled(command)
         self._failing.discard(command.natural_key)
         self._ledger.settled(command, outcome.attempts, outcome.target_id)
-        if outcome.status in CARRIED_OUT:
-            self._first.carried_out()
         self._metrics.commands.labels(self._target, command.kind, outcome.status.value).inc()
         if command.issued_at is not None:
             seconds = max(0.0, (self._now() - command.issued_at).total_seconds())

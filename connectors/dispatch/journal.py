@@ -35,7 +35,7 @@ from connectors.dispatch.exceptions import (
     read_refusal,
     resolved_record,
 )
-from connectors.dispatch.first_commands import Hold, is_hold
+from connectors.dispatch.guard import Hold, is_hold, read_hold
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.publisher import Publisher
 from connectors.dispatch.refusals import Refusal
@@ -93,7 +93,7 @@ class Journal(Protocol):
         ...
 
     async def tell_hold(self, record: Payload) -> None:
-        """Record that no command of a target is sent, or that they are again (`first_commands`)."""
+        """Record that no command of a target is sent, or that they are again (`guard`)."""
         ...
 
     async def bury(self, letter: DeadLetter) -> None:
@@ -167,11 +167,7 @@ def memory_of(
         overtaken=(*overtaken, *ended),
         exceptions={identity: each for identity, (each, _) in waiting.items()},
         refusals=tuple(refusal for _, refusal in waiting.values() if refusal is not None),
-        holds={
-            row["system"]: Hold(row["raised_at"].timestamp(), row["status"] == OPEN)
-            for row in exceptions
-            if is_hold(row)
-        },
+        holds={row["system"]: read_hold(row) for row in exceptions if is_hold(row)},
     )
 
 

@@ -173,9 +173,15 @@ class Ledger:
         """Return the id that an earlier result gave, if there is a record."""
         return self._settled.get(natural_key, NEVER).target_id
 
-    def remembers(self, natural_key: str) -> bool:
-        """Whether there is a result of the natural key."""
-        return natural_key in self._settled
+    def knows_of_record(self, natural_key: str) -> bool:
+        """Whether an attempt at the natural key is known, or a record.
+
+        False says nothing for sure: of several results only the last one is known.
+        """
+        entry = self._entries.get(natural_key)
+        last = self._settled.get(natural_key, NEVER)
+        is_open = entry is not None and entry.open_intent is not None
+        return is_open or last.attempts > 0 or last.target_id is not None
 
     def is_waiting(self, command: Command) -> bool:
         """Whether this very command was taken in and is not settled yet."""

@@ -14,11 +14,11 @@ from functools import partial
 
 import structlog
 
-from connectors.dispatch.commands import CARRIED_OUT, Command, OpenException, Status
+from connectors.dispatch.commands import Command, OpenException, Status
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.exceptions import is_leftover
 from connectors.dispatch.executor import Spawn, TargetExecutor
-from connectors.dispatch.first_commands import FirstCommands
+from connectors.dispatch.guard import Guard
 from connectors.dispatch.intake import Delivery, Withdrawal
 from connectors.dispatch.journal import DeadLetter, Journal, Memory
 from connectors.dispatch.lease import Check
@@ -60,8 +60,11 @@ class Session:
         check: Check = lambda: None,
         owns: Callable[[str, int], bool] = lambda _topic, _partition: True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        recall: Callable[[], Memory] = Memory,
     ) -> None:
-        """`owns` says whether a partition of a command topic is ours."""
+        """`owns` says whether a partition of a command topic is ours; `recall` reads the journal
+        anew, on a thread of its own.
+        """
         self.offsets = OffsetTracker()
         self._journal = journal
         self._metrics = metrics
@@ -90,12 +93,8 @@ class Session:
                 now=now,
                 refused=[it for it in ours[name] if _is_last(it, memory)],
                 told=[it for it in ours[name] if not _is_last(it, memory)],
-                first=FirstCommands(
-                    name,
-                    carried_out=_carried_out(memory, name),
-                    told=memory.holds.get(name),
-                    now_s=now().timestamp(),
-                ),
+                guard=Guard(name, told=memory.holds.get(name), now_s=now().timestamp()),
+                recall=recall,
             )
             for name, target in targets.items()
         }
@@ -171,14 +170,6 @@ def _is_last(refusal: Refusal, memory: Memory) -> bool:
         last is not None
         and last.status is not Status.SUPERSEDED
         and last.revision <= refusal.command.revision
-    )
-
-
-def _carried_out(memory: Memory, target: str) -> int:
-    """Count the natural keys of a target of which a command was carried out last."""
-    return sum(
-        key.startswith(f"{target}:") and last.status in CARRIED_OUT
-        for key, last in memory.settled.items()
     )
 
 

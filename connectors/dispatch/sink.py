@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from connectors.dispatch.commands import Command, Problem
+
+NEWEST_SHOWN: Final = 20
+"""Records of a noun that `newest` tells: as many may be deleted before older ones show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,16 @@ class Sink(Protocol):
         Where it holds the record with another one, or one that is to be deleted, what is returned
         `differs`. None where it holds none, or the command changes one that another kind makes.
         Has no effect on the target. Raises TransientError, AuthenticationError.
+        """
+        ...
+
+    async def newest(self) -> Mapping[str, Sequence[str]]:
+        """Return ids of the records that bear ids of ours, by the noun of their natural keys.
+
+        The newest first, `NEWEST_SHOWN` of each: `{"project": ["eng-abcdefghijkl-de"]}`. A target
+        that does not tell which is the newest has them in an order that lasts; then a ledger of an
+        older day is not found out, one that is empty is. Has no effect on the target. Raises
+        TransientError, AuthenticationError, CommandRejectedError.
         """
         ...
 

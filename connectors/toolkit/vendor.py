@@ -28,8 +28,8 @@ class Vendor:
     `shape` turns a row as the vendor tells it into the fields of its contract, or into a list of
     such, where it holds several rows. `commands`: the
     kinds that the sink carries out, each with why it may be repeated. `remedies`: what a person can
-    do about its refusals. Raises TypeError for a kind that does not say why, and for kinds that
-    nothing carries out: nobody checks the types of a package.
+    do about its refusals. Raises TypeError for a kind that does not say why, for kinds that nothing
+    carries out, and for a sink without `newest`: nobody checks the types of a package.
     """
 
     source: type[PolledSource] | None = None
@@ -48,3 +48,5 @@ class Vendor:
             raise TypeError(f"why may {', '.join(unclear)} be repeated? It names no Idempotency")
         if self.commands and self.sink is None:
             raise TypeError("it names kinds of commands, and no sink that carries them out")
+        if self.sink is not None and not callable(getattr(self.sink, "newest", None)):
+            raise TypeError("its sink does not tell its newest records (newest)")

@@ -16,7 +16,7 @@ from connectors.dispatch.commands import Command
 from connectors.dispatch.config import ConfiguredSink
 from connectors.dispatch.sink import Applied, Sink
 from connectors.toolkit.config import parse_config
-from connectors.toolkit.vendor import Vendor
+from connectors.toolkit.vendor import Idempotency, Vendor
 from psastream.conformance.bench import BrokenClauseError, Network
 from psastream.conformance.documented import Written
 from schemas.errors import PsaStreamError
@@ -143,6 +143,19 @@ class SinkBench:
     async def look(self, revision: int = 1) -> Applied | PsaStreamError | None:
         """Look for what the command says."""
         return await self._tried(self.sink.look(self.command(revision), None))
+
+    @property
+    def changes_only(self) -> bool:
+        """Whether the command makes no record."""
+        kinds = {content.kind: why for content, why in self.subject.vendor.commands.items()}
+        return kinds.get(self.order.kind) is Idempotency.CHANGE
+
+    async def newest(self) -> Mapping[str, Sequence[str]]:
+        """Ask for the newest records. Raises BrokenClauseError where it is told none."""
+        came = await self._tried(self.sink.newest())
+        if isinstance(came, PsaStreamError):
+            raise BrokenClauseError(f"the newest records are not told: {came!r}")
+        return came
 
     async def _tried(self, work: Awaitable[T]) -> T | PsaStreamError:
         try:

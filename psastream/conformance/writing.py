@@ -145,6 +145,28 @@ async def looks_only(bench: SinkBench) -> None:
 
 
 @sink_clause(
+    "newest",
+    "A record that a command made is told as the newest of its noun, and not once it is gone.",
+)
+async def newest(bench: SinkBench) -> None:
+    """Before and after; asking writes nothing."""
+    await bench.fresh()
+    _, noun, identity = bench.order.key.split(":", 2)
+    is_made = not bench.changes_only
+    if is_made and identity in (await bench.newest()).get(noun, ()):
+        raise BrokenClauseError(f"{identity} is told before it was made")
+    await bench.require_done()
+    before = await bench.target.effects()
+    told = (await bench.newest()).get(noun, ())
+    if await bench.target.effects() != before:
+        raise BrokenClauseError("asking for the newest records wrote something")
+    if is_made and list(told[:1]) != [identity]:
+        raise BrokenClauseError(f"{identity} was made, and is not told as the newest {noun}")
+    if not is_made and identity in told:
+        raise BrokenClauseError(f"{identity} is told although no {noun} of that id is there")
+
+
+@sink_clause(
     "refusals",
     "Each refusal that the vendor documents is told as one, with its words and a remedy.",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -49,6 +49,8 @@ class Shelves:
         if request.headers.get("Authorization") != "Bearer t0ken":
             return web.json_response({}, status=401)
         name = request.path.removeprefix("/shelves/")
+        if not name:
+            return web.json_response({"names": [shelf for shelf, _ in self.shelves]})
         held = next((body for shelf, body in self.shelves if shelf == name), None)
         if request.method == "GET":
             return web.json_response(held, status=200 if held else NOT_THERE)
@@ -126,6 +128,12 @@ class ShelfSink:
         is_same = json.dumps(answer.body) == json.dumps(content)
         return Applied() if is_same or "looks at names alone" in self._faults else None
 
+    async def newest(self) -> Mapping[str, Sequence[str]]:
+        if "tells no newest" in self._faults:
+            return {}
+        answer = await self._client.request("GET", "/shelves/", retry=False)
+        return {"shelf": [name.rpartition(":")[2] for name in reversed(answer.body["names"])]}
+
     def _path(self, command: Command) -> str:
         return f"/shelves/{command.natural_key}"
 
@@ -138,7 +146,7 @@ sink:
 ORDERS: Final = [
     {
         "kind": "upsert_project",
-        "key": "a",
+        "key": "visits:shelf:a",
         "content": {"project_id": "a", "name": "one"},
         "changed": {"project_id": "a", "name": "two"},
     }

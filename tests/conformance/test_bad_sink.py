@@ -20,6 +20,7 @@ FAULTS: Final = {
     "says that it is down": {"refusals"},
     "looks by writing": {"looks only", "unclear answer"},
     "looks at names alone": {"shows back"},
+    "tells no newest": {"newest"},
     "never looks": {"one effect", "unclear answer", "lost request", "shows back"},
 }
 """What a fault breaks: who cannot see what was written can keep no promise about it."""

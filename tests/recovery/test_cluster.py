@@ -1,4 +1,4 @@
-"""A whole cluster lost: topics, positions, schemas and volumes. A copy of the ledger is there.
+"""A whole cluster lost: topics, positions, schemas and volumes; a copy of the ledger or none.
 
 All processes are started at once, as nobody should: then commands wait for a person.
 """
@@ -14,16 +14,19 @@ from typing import Final
 import pytest
 
 from connectors.debezium.client import ConnectClient
-from connectors.dispatch.first_commands import LEDGER_LOST
+from connectors.dispatch.guard import LEDGER_LOST
 from sandbox.books.audit import PUBLISHED
 from tests.recovery.firm import GROUPS, OURS, Firm
-from tests.recovery.test_rehearsals import require_whole_read_model
+from tests.recovery.test_rehearsals import DEADLINE_S, require_whole_read_model
+from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.stack
 
 HELD: Final = {"float:ledger", "netsuite:ledger"}
 NUMBERS: Final = {topic for topic in PUBLISHED if topic.startswith("psa.metric.")}
 """Tables of the books that no command has a part in."""
+LETTERS: Final = "refused records"
+"""Key of the books on dead letters: those of rows that were put right since come from no source."""
 CONNECT_GROUP: Final = "psastream-connect"
 
 
@@ -38,6 +41,19 @@ def test_a_lost_cluster_with_a_copy_knows_what_it_sent(firm: Firm, tmp_path: Pat
         assert _release(firm) == HELD
         firm.wait_for_books()
         require_whole_read_model(firm)
+        assert written() == Counter()
+
+
+def test_a_lost_cluster_without_a_copy_writes_nothing_before_a_person_says_so(firm: Firm) -> None:
+    with firm.writes() as written:
+        _lose_cluster(firm)
+        _make_cluster_anew(firm)
+        _start(firm)
+        firm.wait_for_books(of=NUMBERS)
+        eventually(lambda: _held(firm), deadline_s=DEADLINE_S)
+        assert written() == Counter()
+        _release(firm)
+        firm.wait_for_books(but={LETTERS})
         assert written() == Counter()
 
 

@@ -348,6 +348,11 @@ class Process:
         await self.step()
         return applied if is_same or applied.warning else None
 
+    async def newest(self) -> dict[str, list[str]]:
+        """Whoever made it has announced it."""
+        _, noun, identity = KEY.split(":")
+        return {noun: [identity]} if self._world.held else {}
+
     async def close(self) -> None:
         """Nothing to release."""
 

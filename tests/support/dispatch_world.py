@@ -52,7 +52,7 @@ CONFIG: Final = SinkConfig.model_validate(
 
 WRITES: Final = ("fine", "fine", "slow", "slow", "lost", "busy", "unclear")
 """Fates of a write: slow is carried out when nobody waits any more, lost is not."""
-NAMES: Final = ("a", "b", "c")
+NAMES: Final = tuple(f"eng-{name * 12}-de" for name in "abc")
 ENDS: Final = ("kill", "freeze", "hand over")
 
 
@@ -117,7 +117,7 @@ class Vendor:
         found = [
             row
             for project_id, row in self._rows.items()
-            if row["project_code"] == params["project_code"]
+            if params.get("project_code") in (None, row["project_code"])
             and self._listed_at_s[project_id] <= at_s
         ]
         return Response(200, {"X-Pagination-Page-Count": "1"}, found)

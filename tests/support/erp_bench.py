@@ -55,6 +55,9 @@ class Erp:
         self.looks += 1
         return Applied("1") if self.held.get(command.natural_key) == command.payload else None
 
+    async def newest(self) -> dict[str, list[str]]:
+        return {}
+
     async def close(self) -> None:
         """Nothing to release."""
 

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -65,6 +65,8 @@ class FakeTarget:
         self.most_in_flight = 0
         self.script: dict[str, deque[Fault | Exception | asyncio.Event]] = {}
         self.look_errors: deque[Exception] = deque()
+        self.shown: dict[str, list[str]] = {}
+        self.shown_errors: deque[Exception] = deque()
 
     def will(self, key: str, *fates: Fault | Exception | asyncio.Event) -> None:
         self.script.setdefault(key, deque()).extend(fates)
@@ -101,6 +103,11 @@ class FakeTarget:
             raise self.look_errors.popleft()
         holds = self.held.get(command.natural_key) == command.payload
         return Applied(target_id="1") if holds else None
+
+    async def newest(self) -> Mapping[str, Sequence[str]]:
+        if self.shown_errors:
+            raise self.shown_errors.popleft()
+        return self.shown
 
     async def close(self) -> None:
         """Nothing to release."""

@@ -13,7 +13,7 @@ project is in the company of its legal entity, and what belongs to it is written
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -26,7 +26,7 @@ from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.content import holds
 from connectors.dispatch.lease import Check
-from connectors.dispatch.sink import Applied
+from connectors.dispatch.sink import NEWEST_SHOWN, Applied
 from connectors.toolkit.config import BaseUrl
 from connectors.toolkit.faults import Fault, Reason, VendorRejectedError
 from connectors.toolkit.http import VendorClient
@@ -48,6 +48,12 @@ DUPLICATE_LINE: Final = "DUPLICATE_DOCUMENT_NUMBER"
 CODE_MAX: Final = 20
 """Characters of a number, a Code[20]."""
 NO_DAY: Final = "0001-01-01"
+_OURS: Final = {
+    "customer": ("customers", "number", "CUS-"),
+    "project": ("jobs", "number", "ENG-"),
+    "time_bill": ("jobPlanningLines", DOCUMENT, "TB-"),
+}
+"""List of each noun, the field that holds our number, and how that begins."""
 _BAD_REQUEST: Final = 400
 _HOUR_S: Final = 3600
 _HOURS_DIGITS: Final = 5
@@ -211,6 +217,25 @@ class BusinessCentralSink:
         if differs and command.kind == UpdateProjectBudget.kind:
             return None  # of a project that is there anyhow
         return Applied(ids[0], warning, differs=differs)
+
+    async def newest(self) -> Mapping[str, Sequence[str]]:
+        """List records whose numbers are ours, by number: pages do not show when one was made."""
+        found: dict[str, dict[str, None]] = {noun: {} for noun in _OURS}
+        for company in self._config.companies:
+            for noun, (name, field, prefix) in _OURS.items():
+                path = self._standard if noun == "customer" else self._page
+                answer = await self._client.request(
+                    "GET",
+                    path(company, name),
+                    params={"$filter": f"startswith({field},'{prefix}')", "$orderby": field},
+                    headers={**_HEADERS, "Prefer": f"odata.maxpagesize={NEWEST_SHOWN}"},
+                    retry=False,
+                )
+                page = read_answer(_Rows, answer.body, system=SYSTEM, is_read=True)
+                numbers = (str(row.get(field)) for row in page.value)
+                ours = (number.lower() for number in numbers if number.startswith(prefix))
+                found[noun].update(dict.fromkeys(ours))
+        return {noun: list(identities) for noun, identities in found.items()}
 
     async def _writes(self, command: Command, *, is_look: bool = False) -> list[_Write]:
         """What the command wants, a record each.

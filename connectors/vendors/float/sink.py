@@ -9,7 +9,7 @@ looked up. The first and the last are `connectors.dispatch`'s.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
@@ -21,18 +21,18 @@ from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.content import holds
 from connectors.dispatch.lease import Check
-from connectors.dispatch.sink import Applied
+from connectors.dispatch.sink import NEWEST_SHOWN, Applied
 from connectors.toolkit.faults import Reason
 from connectors.toolkit.http import VendorClient
 from connectors.vendors.float.auth import POLICY, SYSTEM, StaticToken
 from schemas.commands import StaffProject
 from schemas.errors import InvalidEntityError, TargetBusyError
-from schemas.identity import typed
+from schemas.identity import is_project_id, typed
 
 PROJECTS: Final = "/v3/projects"
 PAGE_SIZE: Final = 200
-MOST_PAGES: Final = 50
-"""One code has a handful of projects; a longer list means that the filter is ignored."""
+MOST_PAGES: Final = 1_000
+"""Of the projects of an account; what tells of more is no list of them."""
 DUPLICATE_CODE: Final = "DUPLICATE_PROJECT_CODE"
 NOT_FOUND: Final = 404
 _ID: Final = re.compile(r"[1-9][0-9]{0,18}")
@@ -130,6 +130,15 @@ class FloatSink:
         applied = _applied(found.project_id, listed)
         return replace(applied, differs=not holds(found.row, body))
 
+    async def newest(self) -> Mapping[str, Sequence[str]]:
+        """Read all projects. Ids grow as projects are made."""
+        listed = await self._pages({})
+        codes = ((it.project_id, typed(str(it.project_code))) for it in listed)
+        ours = sorted(
+            ((id_, code) for id_, code in codes if is_project_id(code or "")), reverse=True
+        )
+        return {"project": [code or "" for _, code in ours[:NEWEST_SHOWN]]}
+
     async def _change(self, project_id: int, body: Payload) -> None:
         answer = await self._client.request(
             "PATCH", f"{PROJECTS}/{project_id}", json=body, retry=False
@@ -163,6 +172,11 @@ class FloatSink:
 
         The code is compared here: a filter the vendor ignores must not look like a match.
         """
+        listed = await self._pages({"project_code": project_code})
+        found = [row for row in listed if row.has_code(project_code)]
+        return sorted(found, key=lambda it: it.project_id)
+
+    async def _pages(self, filters: Mapping[str, str]) -> list[_Project]:
         found: list[_Project] = []
         page = 1
         first: _Page | None = None
@@ -170,11 +184,7 @@ class FloatSink:
             answer = await self._client.request(
                 "GET",
                 PROJECTS,
-                params={
-                    "project_code": project_code,
-                    "page": str(page),
-                    "per-page": str(PAGE_SIZE),
-                },
+                params={**filters, "page": str(page), "per-page": str(PAGE_SIZE)},
                 retry=False,
             )
             if not isinstance(answer.body, list):
@@ -182,7 +192,7 @@ class FloatSink:
                     f"{shape_of(answer.body)} instead of a list", system=SYSTEM, is_read=True
                 )
             rows = [read_answer(_Project, row, system=SYSTEM, is_read=True) for row in answer.body]
-            found += [row for row in rows if row.has_code(project_code)]
+            found += rows
             shown = _page(answer.headers)
             if first is not None and shown.total != first.total:
                 raise TargetBusyError(
@@ -191,7 +201,7 @@ class FloatSink:
                 )
             first = first or shown
             page += 1
-        return sorted(found, key=lambda it: it.project_id)
+        return found
 
 
 def _project(body: object, project_id: int, *, is_read: bool) -> _Project:

@@ -6,7 +6,7 @@ not do is decide about retries or order: `connectors.dispatch` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,10 +20,11 @@ from connectors.dispatch.commands import Command, Payload
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.content import holds
 from connectors.dispatch.lease import Check
-from connectors.dispatch.sink import Applied
+from connectors.dispatch.sink import NEWEST_SHOWN, Applied
+from connectors.toolkit.faults import VendorRejectedError
 from connectors.toolkit.http import VendorClient
 from connectors.vendors.netsuite.auth import POLICY, SERVER_TIME, SYSTEM, make_auth
-from connectors.vendors.netsuite.values import Currencies, as_clock, clock
+from connectors.vendors.netsuite.values import Currencies, as_clock, clock, first_rows
 from schemas.commands import (
     DeleteProject,
     DeleteTimeBill,
@@ -37,6 +38,12 @@ from schemas.money import CURRENCIES
 
 RECORDS: Final = "/services/rest/record/v1"
 NOT_FOUND: Final = 404
+_OURS: Final = {
+    "customer": ("customer", "cus"),
+    "project": ("job", "eng"),
+    "time_bill": ("timebill", "tb"),
+}
+"""Table of each noun, and the prefix of its canonical ids."""
 _EXACT_NAMES: Final = {"X-NetSuite-PropertyNameValidation": "Error"}
 """By default a field the account does not have is left out, and the write accepted."""
 
@@ -100,6 +107,14 @@ class _Record(Answer):
     id: str | int
 
 
+class _Row(Answer):
+    externalid: str
+
+
+class _Named(Answer):
+    items: list[_Row]
+
+
 class NetSuiteSink:
     """Sink on the record API. Every kind of command is one request."""
 
@@ -156,6 +171,29 @@ class NetSuiteSink:
             return Applied(str(record.id))
         # A change is ordered of a record that is there anyhow.
         return Applied(str(record.id), differs=True) if write.method == "PUT" else None
+
+    async def newest(self) -> Mapping[str, Sequence[str]]:
+        """Query the records whose external ids are ours. Internal ids grow as records are made.
+
+        Without what the role may not see, unless that is all.
+        """
+        found: dict[str, Sequence[str]] = {}
+        refusal: VendorRejectedError | None = None
+        for noun, (table, prefix) in _OURS.items():
+            query = (
+                f"SELECT externalid FROM {table}"  # noqa: S608 - nothing of it comes from outside
+                f" WHERE externalid LIKE '{prefix}-%' ORDER BY id DESC"
+            )
+            try:
+                body = await first_rows(self._client, query, limit=NEWEST_SHOWN)
+            except VendorRejectedError as error:
+                refusal = error
+                continue
+            answer = read_answer(_Named, body, system=SYSTEM, is_read=True)
+            found[noun] = [row.externalid for row in answer.items]
+        if refusal is not None and not found:
+            raise refusal
+        return found
 
     async def _resolved(self, write: _Write) -> _Write:
         """Return the write with the account's reference in place of an ISO code.

@@ -54,17 +54,23 @@ class Currencies:
         return self._ids[code]
 
     async def _read(self) -> dict[str, str]:
-        response = await self._client.request(
-            "POST",
-            "/services/rest/query/v1/suiteql",
-            params={"limit": str(_CURRENCIES_MAX), "offset": "0"},
-            json={"q": _CURRENCIES},
-            headers={"Prefer": "transient"},
-            is_read=True,
-            retry=False,
-        )
-        answer = read_answer(_CurrenciesAnswer, response.body, system=SYSTEM, is_read=True)
+        body = await first_rows(self._client, _CURRENCIES, limit=_CURRENCIES_MAX)
+        answer = read_answer(_CurrenciesAnswer, body, system=SYSTEM, is_read=True)
         return {each.symbol.strip().upper(): each.id for each in answer.items if each.symbol}
+
+
+async def first_rows(client: VendorClient, query: str, *, limit: int) -> object:
+    """Return the answer to a query of SuiteQL, of so many rows at most."""
+    response = await client.request(
+        "POST",
+        "/services/rest/query/v1/suiteql",
+        params={"limit": str(limit), "offset": "0"},
+        json={"q": query},
+        headers={"Prefer": "transient"},
+        is_read=True,
+        retry=False,
+    )
+    return response.body
 
 
 def clock(seconds: object) -> str | None:

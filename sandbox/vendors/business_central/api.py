@@ -52,6 +52,7 @@ OURS: Final = {"customers": "number", "jobs": "number", "jobPlanningLines": "doc
 _READ_ONLY: Final = frozenset({"id", "lastModifiedDateTime", "lineNumber", "quantityInvoiced"})
 _WINDOW_S: Final = 300
 _TERM: Final = re.compile(r"(\w+) (eq|ge|gt|ne) ('(?:[^']|'')*'|[^\s']+)")
+_STARTS: Final = re.compile(r"startswith\((\w+),'([^']*)'\)")
 _PAGE_SIZE: Final = re.compile(r"odata\.maxpagesize=(\d+)")
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -171,18 +172,21 @@ class BusinessCentralApi:
 
     def _page(self, request: Request, rows: list[Row]) -> Response:
         query = dict(request.query_params)
+        by = query.get("$orderby", "id")
         rows = [row for row in rows if _matches(row, query.get("$filter", ""))]
+        if by != "id":
+            rows.sort(key=lambda row: str(row[by]))
         found = _PAGE_SIZE.search(request.headers.get("prefer", ""))
         most = self._site.settings.page_size
         size = min(int(found[1]), most) if found else most
         after = _read_token(query.get("$skiptoken"))
-        rest = [row for row in rows if after is None or row["id"] > after]
+        rest = [row for row in rows if after is None or str(row[by]) > after]
         body: dict[str, Any] = {
             "@odata.context": f"{self._site.url}/api/$metadata",
             "value": rest[:size],
         }
         if len(rest) > size:
-            token = base64.urlsafe_b64encode(rest[size - 1]["id"].encode()).decode()
+            token = base64.urlsafe_b64encode(str(rest[size - 1][by]).encode()).decode()
             asked = urlencode({**query, "$skiptoken": token})
             path = request.url.path.partition("/business_central")[2]
             body["@odata.nextLink"] = f"{self._site.url}{path}?{asked}"
@@ -335,6 +339,8 @@ def _matches(row: Row, filter_: str) -> bool:
     """Whether a row fits terms joined by `and`, or by `or`. Raises BusinessCentralError."""
     if not filter_:
         return True
+    if starts := _STARTS.fullmatch(filter_):
+        return str(row[starts[1]]).startswith(starts[2])
     joins = {"any": " or " in filter_, "all": " and " in filter_}
     terms = re.split(" or | and ", filter_)
     if all(joins.values()) or not all(_TERM.fullmatch(term) for term in terms):

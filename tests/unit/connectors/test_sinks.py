@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from connectors.dispatch.commands import Command
-from connectors.dispatch.sink import Applied
+from connectors.dispatch.sink import NEWEST_SHOWN, Applied
 from connectors.toolkit.config import load_config
 from connectors.toolkit.faults import ErrorPolicy, Meaning, Reason, VendorRejectedError
 from connectors.toolkit.http import Response
@@ -334,6 +334,43 @@ async def test_b1_an_id_of_an_earlier_result_that_is_none_is_not_looked_up(known
     applied = await sink.execute(order("upsert_project", **PLAN), known_id)
     assert applied.target_id == "9"
     assert [request[0] for request in client.requests] == ["GET", "POST"]
+
+
+@pytest.mark.asyncio
+async def test_netsuite_tells_the_records_of_ours_that_were_made_last() -> None:
+    rows = answer(200, {"items": [{"externalid": "tb-2"}, {"externalid": "tb-1"}]})
+    sink, client = netsuite(*[answer(200, {"items": []})] * 2, rows)
+    assert await sink.newest() == {"customer": [], "project": [], "time_bill": ["tb-2", "tb-1"]}
+    assert [(method, path) for method, path, _ in client.requests] == [
+        ("POST", "/services/rest/query/v1/suiteql")
+    ] * 3
+    assert client.requests[2][2] == {
+        "q": "SELECT externalid FROM timebill WHERE externalid LIKE 'tb-%' ORDER BY id DESC"
+    }
+
+
+@pytest.mark.asyncio
+async def test_netsuite_tells_the_newest_of_what_its_role_may_see() -> None:
+    refused = answer(400, {"o:errorDetails": [{"o:errorCode": "INVALID_PARAMETER"}]})
+    seen = answer(200, {"items": [{"externalid": "eng-1-de"}]})
+    sink, _ = netsuite(refused, seen, refused)
+    assert await sink.newest() == {"project": ["eng-1-de"]}
+    sink, _ = netsuite(*[refused] * 3)
+    with pytest.raises(VendorRejectedError):
+        await sink.newest()
+
+
+@pytest.mark.asyncio
+async def test_float_tells_the_projects_of_ours_that_were_made_last() -> None:
+    def project(number: int, code: str | None) -> dict[str, Any]:
+        return {"project_id": number, "project_code": code, "active": 0}
+
+    codes = [f"eng-{number:012}-de" for number in range(NEWEST_SHOWN + 1)]
+    ours = [project(number, f" {code}") for number, code in enumerate(codes, start=1)]
+    others = [project(98, None), project(99, "eng-7")]
+    pages = {"X-Pagination-Page-Count": "2"}
+    sink, _ = float_(answer(200, ours, **pages), answer(200, others, **pages))
+    assert await sink.newest() == {"project": codes[:0:-1]}
 
 
 @pytest.mark.asyncio
