@@ -519,7 +519,8 @@ def test_items_of_a_list_in_each_row_are_rows_with_columns_of_the_row(tmp_path: 
 def test_what_is_no_item_is_refused_alone_and_takes_no_id_of_the_row(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, EXPANDED)
     system = read_folder(folder)
-    trips = [trip(1, visits=[item(11), 7, {"text": "x"}]), trip(2, visits="none"), trip(3), 4]
+    first = trip(1, visits=[item(11), 7, {"text": "x"}], rated=5)
+    trips = [first, trip(2, visits="none"), trip(3), 4]
 
     async def answered(request: web.Request) -> web.Response:
         return web.json_response({"data": trips})
@@ -537,12 +538,28 @@ def test_what_is_no_item_is_refused_alone_and_takes_no_id_of_the_row(tmp_path: P
     assert ids(page.rows) == ["11"]
     assert len(page.unreadable) == 5
     assert all(each.id.startswith("?") for each in page.unreadable)
-    assert page.new_fields == ()
+    assert page.new_fields == ("outer.rated",)
 
 
 def test_rows_that_all_lack_the_list_stop_the_object(tmp_path: Path) -> None:
     with pytest.raises(SchemaMismatchError, match="came without visits"):
         reading(tmp_path, EXPANDED, lambda request: {"data": [trip(1), trip(2)]})
+
+
+def test_a_number_of_rows_is_none_of_their_items(tmp_path: Path) -> None:
+    """Two rows with one item each are shown while a third slides past: two of two is not all."""
+    pages: list[int] = []
+    paged = EXPANDED.replace(
+        "    expand", "    paginator: {type: page_number, total_path: total}\n    expand"
+    )
+
+    def answer(request: web.Request) -> Any:
+        pages.append(int(request.query["page"]))
+        late = [item(13)] if len(pages) > 3 else []
+        trips = {1: [trip(1, visits=[item(11)])], 2: [trip(2, visits=[item(12), *late])]}
+        return {"data": trips.get(pages[-1], []), "total": 2}
+
+    assert "13" in ids(reading(tmp_path, paged, answer))
 
 
 def test_a_row_is_tried_with_all_its_items(tmp_path: Path) -> None:
