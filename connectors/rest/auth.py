@@ -14,6 +14,7 @@ import structlog
 from joserfc import jwt
 from pydantic import SecretStr
 
+from connectors.rest.asks import fill_text
 from connectors.rest.declaration import (
     ApiKeyAuth,
     Auth,
@@ -69,6 +70,11 @@ class Credentials(Protocol):
     @property
     def refresh_token_file(self) -> Path | None:
         """Where refresh tokens are kept."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """What `scope` may hold."""
         ...
 
     @property
@@ -143,7 +149,7 @@ class _Client:
         self._url = _token_url(auth.token_url, credentials)
         client_id = credentials.secret("auth.client.id")
         secret = credentials.secret("auth.client.secret")
-        self._form = {} if auth.scope is None else {"scope": auth.scope}
+        self._form = _scope(auth, credentials)
         self._headers: dict[str, str] = {}
         if auth.client_in == "header":  # RFC 6749, 2.3.1 has both encoded as in a form
             pair = basic(quote_plus(client_id), quote_plus(secret))
@@ -230,7 +236,7 @@ class _Assertion:
         self._system = system
         self._url = _token_url(auth.token_url, credentials)
         self._key = signing_key(credentials.secret("auth.private.key.file"))
-        self._form = {} if auth.scope is None else {"scope": auth.scope}
+        self._form = _scope(auth, credentials)
         self._claims = {
             "iss": credentials.secret("auth.client.id"),
             "sub": credentials.username,
@@ -248,6 +254,13 @@ class _Assertion:
         return await request_token(
             self._url, form, system=self._system, lifetime_s=TOKEN_LIFETIME_S
         )
+
+
+def _scope(
+    auth: ClientCredentialsAuth | RefreshTokenAuth | JwtBearerAuth, credentials: Credentials
+) -> dict[str, str]:
+    scope = None if auth.scope is None else fill_text(auth.scope, credentials.parameters)
+    return {} if scope is None else {"scope": scope}
 
 
 def _token_url(declared: str, credentials: Credentials) -> str:

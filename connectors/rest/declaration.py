@@ -81,7 +81,10 @@ class BasicKeyAuth(_Model):
 
 
 class _OAuth2(_Model):
-    """`token_url`: a path below the connector file's `auth.url`, or `url`; or an https address."""
+    """`token_url`: a path below the connector file's `auth.url`, or `url`; or an https address.
+
+    `scope` may hold parameters.
+    """
 
     token_url: TokenUrl
     scope: Text | None = None
@@ -350,6 +353,11 @@ class RestConfig(_Model):
     objects: dict[Text, ObjectConfig] = Field(min_length=1)
 
 
+def scope_of(config: RestConfig) -> str | None:
+    """Return what a token is asked for, None where none is or nothing is said."""
+    return config.auth.scope if isinstance(config.auth, _OAuth2) else None
+
+
 @lru_cache(maxsize=16)
 def parse_declaration(text: str, file: str) -> RestConfig:
     """Parse the text of a rest.yaml. Raises ConfigError naming every problem with its line."""
@@ -376,6 +384,7 @@ def _problems(config: RestConfig, system: SystemBundle) -> Iterator[Problem]:
         yield ("objects",), f"{name} of mapping.yaml is not declared"
     for header, value in config.headers.items():
         yield from _unknown(("headers", header), [value], {*config.parameters, PAGE_SIZE})
+    yield from _unknown(("auth", "scope"), [scope_of(config) or ""], {*config.parameters})
     used = {name for text in _all_texts(config) for name in PLACEHOLDER.findall(text)}
     used |= {obj.windows.first for obj in config.objects.values() if obj.windows}
     for at, name in enumerate(config.parameters):
@@ -501,6 +510,7 @@ def _unknown(
 
 def _all_texts(config: RestConfig) -> Iterator[str]:
     yield from config.headers.values()
+    yield scope_of(config) or ""
     for obj in config.objects.values():
         for endpoint in (obj, obj.changed, obj.deleted):
             if endpoint is not None:

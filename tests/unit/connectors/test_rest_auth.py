@@ -112,6 +112,14 @@ def test_a_client_gets_a_token_and_a_fresh_one_where_it_is_refused(tmp_path: Pat
     assert api.token_headers == [None, None]
 
 
+def test_a_scope_may_hold_what_accounts_differ_in(tmp_path: Path) -> None:
+    api = Api()
+    auth = """{type: oauth2_client_credentials, token_url: /oauth/token, scope: "{site}/.default"}
+parameters: [site]"""
+    assert read(tmp_path, api, auth, **CLIENT, **{"parameter.site": "https://a.example"}) == ALL
+    assert api.forms[0]["scope"] == "https://a.example/.default"
+
+
 def test_tokens_may_be_got_elsewhere_than_rows(tmp_path: Path) -> None:
     api, other = Visits(), Api()
 
