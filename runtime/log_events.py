@@ -58,6 +58,7 @@ SENTENCES: Final[Mapping[str, str]] = MappingProxyType(
         "poll.source_log_stable": "what an earlier process wrote has ended",
         "poll.started": "connector started",
         "poll.stopped": "connector stopped",
+        "poll.token_lost": "the vendor goes on from no token that it gave",
         UNCAUGHT: "an error that nobody caught",
         "readmodel.filled_anew": "read model is filled anew",
         "readmodel.migrated": "read model migrated",

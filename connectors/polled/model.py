@@ -52,7 +52,8 @@ class Page:
     `parents` names the parents all of whose children are in this page: a known child of such a
     parent that is in neither `rows` nor `unreadable` is missing. `new_fields` names fields no
     contract knows, each once. `token`: where reading goes on once this page is published, in the
-    words of a `ContinuedReader`. `shows` and `lacks` name the optional columns that some rows have,
+    words of a `ContinuedReader`. `gone`: rows that the vendor tells as deleted, by their ids alone;
+    none of them is in `rows`. `shows` and `lacks` name the optional columns that some rows have,
     and that some have not.
     """
 
@@ -65,6 +66,7 @@ class Page:
     token: str | None = None
     shows: frozenset[str] = frozenset()
     lacks: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,14 @@ class ReaderTraits:
     `has_cursor`: `changes(since)` filters by time; without it every poll reads all rows.
     `has_parent`: a row id is `<parent id>-<child id>`, and deletions name parents.
     `shows_all`: a complete scan shows every living row, so that absence tells deletes.
+    `begins_whole`: what a `ContinuedReader` begins with is every living row.
     """
 
     has_cursor: bool = True
     has_parent: bool = False
     delete_feed: DeleteFeed = DeleteFeed.NONE
     shows_all: bool = True
+    begins_whole: bool = False
 
 
 class ObjectReader(Protocol):
@@ -149,9 +153,14 @@ class ContinuedReader(ObjectReader, Protocol):
     def continued(self, token: str | None) -> AsyncIterator[Page]:
         """Yield what changed since the token was given; None: what the vendor begins with.
 
-        Raises an error unless all that there was has been yielded.
+        Raises LostTokenError where the vendor does not go on from the token, and an error unless
+        all that there was has been yielded.
         """
         ...
+
+
+class LostTokenError(Exception):
+    """The vendor does not go on from a token that it gave; the text says why. A signal."""
 
 
 def parent_of(row_id: str) -> str:

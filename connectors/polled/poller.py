@@ -8,7 +8,10 @@ clock that runs ahead all changes until then. A bookmark of the future is not be
 compared, and reading goes on from the present.
 
 Where the vendor says itself where reading goes on (a token), polls follow it and have no overlap:
-what it shows late, sweeps find.
+what it shows late, sweeps find. A token is kept with the last of what it stands for. One that the
+vendor does not go on from is forgotten, and reading begins anew; where that shows all rows, a sweep
+follows it, since the token that it ends with may be younger than its first pages, and since nothing
+told what was deleted meanwhile.
 
 A sweep reads every row. A page of full rows costs the same request as a page of ids, so a sweep is
 the one proof that needs no second kind of query: what differs from the ledger is published, what
@@ -57,6 +60,7 @@ from connectors.polled.model import (
     ContinuedReader,
     DeleteFeed,
     Deletion,
+    LostTokenError,
     ObjectReader,
     Page,
     Row,
@@ -147,7 +151,7 @@ class ObjectPoller:
 
     async def _read_changes(self) -> None:
         try:
-            scan = await self._scan(self._changes())
+            scan = await self._scan_changes()
         except LostColumnError:
             await self._sweep()  # whether all rows are without it, or those that have changed
             return
@@ -155,6 +159,33 @@ class ObjectPoller:
             await self._apply_delete_feed(scan)
         if self._is_sweep_due():
             await self._sweep()
+
+    async def _scan_changes(self) -> Scan:
+        if self._begins_whole and self._bookmark.token is None:
+            self._bookmark = replace(self._bookmark, swept_at=None)
+        try:
+            return await self._scan(self._changes())
+        except LostTokenError as error:
+            _log.warning(
+                "poll.token_lost",
+                system=self._config.system,
+                object=self._obj,
+                error=str(error),
+                hint="all rows are read, and compared for deletes",
+            )
+            lost = replace(self._bookmark, token=None, swept_at=None)
+            await self._commit(Draft(lost.position), lost)
+        return await self._scan(self._changes())
+
+    @property
+    def _begins_whole(self) -> bool:
+        return self._continued is not None and self._reader.traits.begins_whole
+
+    def _all_rows(self) -> AsyncIterator[Page]:
+        """What a snapshot reads: with a token in the end, where the vendor begins with all rows."""
+        if self._continued is not None and self._begins_whole:
+            return self._continued.continued(None)
+        return self._reader.changes(None)
 
     def _changes(self) -> AsyncIterator[Page]:
         if self._continued is not None:
@@ -164,7 +195,7 @@ class ObjectPoller:
     async def _snapshot(self) -> None:
         is_first = self._bookmark.cursor is None and not len(self._ledger)
         is_all = self._continued is not None or self._bookmark.cursor is None
-        scan = await self._scan(self._reader.changes(None) if is_all else self._changes())
+        scan = await self._scan(self._all_rows() if is_all else self._changes())
         if self._reader.traits.delete_feed is DeleteFeed.EVERY_POLL:
             # What this scan shows, later ones need not: the log may name it for long.
             if is_first:
@@ -173,7 +204,7 @@ class ObjectPoller:
         self._forces_snapshot = False
         # One that follows another, cut short, neither sees what was deleted meanwhile nor reads
         # again what has no stamp.
-        is_whole = is_first and not self._lacks_delete_log
+        is_whole = is_first and not (self._lacks_delete_log or self._begins_whole)
         swept_at = self._clock() if is_whole else None
         columns = self._columns(scan) if is_all else self._bookmark.columns
         streaming = replace(
@@ -313,6 +344,9 @@ class ObjectPoller:
                 self._draft_change(draft, row, verdict)
             if repairs_before and (row.modified_at or repairs_before) <= repairs_before:
                 repaired += 1
+        gone = {row_id for row_id in page.gone if self._is_living(row_id)}
+        if self._guard.told(gone):
+            self._draft_deletes(draft, gone)
         self._draft_refusals(draft, page.unreadable)
         self._draft_missing_children(draft, page, scan)
         instruments.DUPLICATES.labels(*self._labels).inc(duplicates)

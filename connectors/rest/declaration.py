@@ -271,6 +271,29 @@ class Deleted(Endpoint):
     reads: StampForm = StampForm.ISO8601
 
 
+class Removed(_Model):
+    """How a list of changes tells a row that is gone: by something at `when`, its id at `id`."""
+
+    when: Path
+    id: Path
+
+
+class Delta(_Model):
+    """The list asked for its changes, from where the vendor says that reading goes on.
+
+    Asked as the list of all rows is, with `params` and `headers` besides, perhaps at another
+    `path`: so it begins with all rows. The last page tells at `resume_path` where reading goes on:
+    an address, or what `resume_param` takes.
+    """
+
+    path: UrlPath | None = None
+    params: dict[Text, str] = {}
+    headers: dict[Header, Text] = {}
+    resume_path: Path
+    resume_param: Text | None = None
+    removed: Removed
+
+
 class Parent(_Model):
     """The object whose rows are asked one after the other: `{parent}` is the key of one.
 
@@ -324,8 +347,9 @@ class ObjectConfig(Endpoint):
     """One object: the list it is read from, and where its columns are in a row.
 
     `columns`: paths of the columns that are not fields of the row itself. `changed`: the list that
-    tells changes, where it is another than the one of all rows. `unused`: fields that no contract
-    takes. `optional`: columns that some answers lack. `null_is_absent`: null fields are left out.
+    tells changes, where it is another than the one of all rows. `delta`: changes and deletes, by a
+    token of the vendor's. `unused`: fields that no contract takes. `optional`: columns that some
+    answers lack. `null_is_absent`: null fields are left out.
     """
 
     columns: dict[Text, Path] = {}
@@ -335,6 +359,7 @@ class ObjectConfig(Endpoint):
     incremental: Incremental | None = None
     changed: Endpoint | None = None
     deleted: Deleted | None = None
+    delta: Delta | None = None
     parent: Parent | None = None
     expand: Expand | None = None
     windows: Windows | None = None
@@ -436,6 +461,7 @@ def _problems_of(
     for path, endpoint, more in lists:
         yield from _unknown(path, endpoint.texts(), known | more)
     yield from _problems_of_since(obj)
+    yield from _problems_of_delta(obj, {*config.parameters, PAGE_SIZE})
 
 
 def _problems_of_columns(obj: ObjectConfig, fields: Collection[str]) -> Iterator[Problem]:
@@ -468,12 +494,29 @@ def _problems_of_since(obj: ObjectConfig) -> Iterator[Problem]:
     asks = _asks_since(obj.texts())
     if any(SINCE in PLACEHOLDER.findall(text) for text in [obj.path, *_texts(obj.body)]):
         yield (), "{since} stands in params, or in a list of its own: changed"
+    if obj.delta is not None and asks:
+        yield ("delta",), "delta goes on from a token: nothing asks with {since} beside it"
     if obj.changed is not None and not _asks_since(obj.changed.texts()):
         yield ("changed",), "changed does not ask with {since}"
-    if obj.incremental is not None and not asks and obj.changed is None:
+    if obj.incremental is not None and not (asks or obj.changed or obj.delta):
         yield ("incremental",), "nothing asks with {since}: without it leave incremental out"
     if obj.incremental is None and obj.changed is not None:
         yield ("changed",), "changed needs incremental, which says what {since} is"
+
+
+def _problems_of_delta(obj: ObjectConfig, known: set[str]) -> Iterator[Problem]:
+    if obj.delta is None:
+        return
+    beside = {"changed": obj.changed, "deleted": obj.deleted, "parent": obj.parent}
+    for word in (word for word, other in beside.items() if other is not None):
+        yield ("delta",), f"delta tells changes and deletes of a whole list: no {word} beside it"
+    yield from _unknown(("delta",), _texts_of_delta(obj.delta), known)
+
+
+def _texts_of_delta(delta: Delta) -> Iterator[str]:
+    yield delta.path or ""
+    yield from delta.params.values()
+    yield from delta.headers.values()
 
 
 def _problems_of_parent(
@@ -515,6 +558,8 @@ def _all_texts(config: RestConfig) -> Iterator[str]:
         for endpoint in (obj, obj.changed, obj.deleted):
             if endpoint is not None:
                 yield from endpoint.texts()
+        if obj.delta is not None:
+            yield from _texts_of_delta(obj.delta)
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -213,7 +213,8 @@ class JsonLink(_Linked):
             return None
         if not isinstance(link, str):
             raise _mismatch(f"{self.next_url_path} is {name_of(link)}, not an address")
-        return _at_address(ask, link, url)
+        following = at_address(ask, link, url)
+        return following, following.path
 
 
 class HeaderLink(_Linked):
@@ -230,7 +231,8 @@ class HeaderLink(_Linked):
         for target, parameters in _LINK.findall(header):
             relation = _REL_NEXT.search(parameters)
             if relation and self.links_next_key in (relation[1] or relation[2]).split():
-                return _at_address(ask, target, url)
+                following = at_address(ask, target, url)
+                return following, following.path
         return None
 
 
@@ -285,7 +287,7 @@ def _told(response: Response, path: str, *, absent_is_end: bool = False) -> Any:
     raise _mismatch(f"{path} is missing, which would tell whether there is more")
 
 
-def _at_address(ask: Ask, link: str, url: str) -> Next:
+def at_address(ask: Ask, link: str, url: str) -> Ask:
     """The request of an address that an answer to a request below `url` holds.
 
     Raises BrokenPagingError for one that leaves the host or the API below it.
@@ -303,7 +305,7 @@ def _at_address(ask: Ask, link: str, url: str) -> Next:
     path = target.path.removeprefix(base.path)
     if target.query:
         path = f"{path}?{target.query}"
-    return Ask(ask.method, path, {}, ask.body), path
+    return Ask(ask.method, path, {}, ask.body)
 
 
 def _host(url: SplitResult) -> tuple[str, str | None, int | None]:

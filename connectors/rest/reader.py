@@ -110,25 +110,41 @@ class Api:
         for start, last in obj.windows.spans(first, datetime.now(UTC).date()):
             yield {FROM: start.isoformat(), TO: last.isoformat()}
 
-    async def pages(
-        self, endpoint: Endpoint, words: Words, *, absent_ok: bool = False
-    ) -> AsyncIterator[_Part]:
-        """Yield the pages of a list. Raises what the client raises, and BrokenPagingError."""
-        paginator = endpoint.paginator or self.paginator
+    def ask(self, endpoint: Endpoint, words: Words) -> Ask:
+        """Return the request for a list, whatever its pages."""
         words = {**self.parameters, PAGE_SIZE: str(self.page_size), **words}
-        ask: Ask | None = paginator.first(
-            Ask(
-                endpoint.method,
-                fill_path(endpoint.path, words),
-                fill_params(endpoint.params, words),
-                fill_body(endpoint.body, words),
-            ),
-            self.page_size,
+        return Ask(
+            endpoint.method,
+            fill_path(endpoint.path, words),
+            fill_params(endpoint.params, words),
+            fill_body(endpoint.body, words),
         )
+
+    def first(self, endpoint: Endpoint, words: Words) -> Ask:
+        """Return the request for the first page of a list."""
+        paginator = endpoint.paginator or self.paginator
+        return paginator.first(self.ask(endpoint, words), self.page_size)
+
+    async def pages(
+        self,
+        endpoint: Endpoint,
+        words: Words,
+        *,
+        absent_ok: bool = False,
+        begin: Ask | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Part]:
+        """Yield the pages of a list, from its first or from where `begin` asks.
+
+        `headers` go before those of the file. Raises what the client raises, and BrokenPagingError.
+        """
+        paginator = endpoint.paginator or self.paginator
+        ask: Ask | None = begin or self.first(endpoint, words)
+        sent = {**self.headers, **(headers or {})}
         paging = Paging(endpoint.path)
         shown = number = 0
         while ask is not None:
-            response = await self._send(ask, absent_ok=absent_ok)
+            response = await self._send(ask, sent, absent_ok=absent_ok)
             self.allowance.check(response.headers)
             if response.status >= 400:  # the parent is gone, and its rows with it
                 return
@@ -136,20 +152,21 @@ class Api:
             following = paginator.following(ask, rows, response, self.url)
             shown, number = shown + len(rows), number + 1
             total = paginator.rows_total_path
-            yield _Part(
+            yield Part(
                 rows,
                 response,
                 None if total is None else read_count(response, total),
                 moves=paginator.moves is None
                 and following is not None
                 and counts(following[1], pages=number, rows=shown, page_size=self.page_size),
+                is_last=following is None,
             )
             if following is None:
                 return
             ask, position = following
             paging.go_on(position)
 
-    async def _send(self, ask: Ask, *, absent_ok: bool) -> Response:
+    async def _send(self, ask: Ask, headers: Mapping[str, str], *, absent_ok: bool) -> Response:
         _, _, query = ask.path.partition("?")
         there = {part.partition("=")[0] for part in query.split("&")}
         return await self.client.request(
@@ -157,7 +174,7 @@ class Api:
             ask.path,
             params={**ask.params, **{k: v for k, v in self.query.items() if k not in there}},
             json=ask.body,
-            headers=self.headers,
+            headers=headers,
             absent_ok=absent_ok,
             is_read=True,
         )
@@ -178,16 +195,17 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """A page of raw rows; `total` where the list tells how many there are.
 
-    `moves`: its token is a number of pages or rows.
+    `moves`: its token is a number of pages or rows. `is_last`: no page follows.
     """
 
     rows: list[Any]
     response: Response
     total: int | None
     moves: bool
+    is_last: bool = False
 
 
 class Passes:
@@ -259,7 +277,11 @@ class RestReader:
         self._rows = rows
         self._parents = parents
         feed = DeleteFeed.EVERY_POLL if obj.deleted else DeleteFeed.NONE
-        self.traits: Final = ReaderTraits(has_cursor=obj.incremental is not None, delete_feed=feed)
+        self.traits: Final = ReaderTraits(
+            has_cursor=obj.incremental is not None or obj.delta is not None,
+            delete_feed=feed,
+            begins_whole=obj.delta is not None,
+        )
 
     def key(self, row_id: str) -> Mapping[str, object]:
         """Return the record's id alone."""

@@ -16,6 +16,7 @@ from connectors.polled.quota import Quota
 from connectors.rest.asks import PAGE_SIZE, fill_params
 from connectors.rest.auth import MAY_TAKE, TAKES, authenticator, plain, query_of
 from connectors.rest.declaration import RestConfig, read_declaration
+from connectors.rest.deltas import DeltaReader
 from connectors.rest.policy import policy_of
 from connectors.rest.reader import Allowance, Api, Parents, RestReader
 from connectors.rest.rows import items_of, layout_of
@@ -168,6 +169,8 @@ class RestSource:
         """Return the reader of an object, whose rows have the fields of the contract."""
         declared, mapped = self._declared.objects[obj], self.system.objects[obj]
         rows = RowReader(contract, layout_of(declared, mapped.key, mapped.deleted_when))
+        if declared.delta is not None:
+            return DeltaReader(self._api, declared, declared.delta, rows)
         parents = None
         if declared.parent is not None:
             of = self._declared.objects[declared.parent.object]
