@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from psastream.conformance.documented import Documented, Way
+from psastream.conformance.documented import Documented, Lost, Way
 from psastream.conformance.paths import drop, get, put
 
 NUMBERS_FROM: Final = 7_000
@@ -23,11 +23,15 @@ FIRST_DAY: Final = date(2026, 1, 1)
 
 @dataclass(slots=True)
 class Stored:
-    """A row: as the vendor shows it, when it last changed, when it was deleted, how that shows."""
+    """A row: as the vendor shows it, when it last changed, when it was deleted, how that shows.
+
+    `version` numbers the changes of an account, but for those that nobody is told of.
+    """
 
     key: str
     row: dict[str, Any]
     stamp: datetime
+    version: int
     parent: str | None = None
     deleted_at: datetime | None = None
     shows: Way | None = None
@@ -40,7 +44,7 @@ class Quirks:
     `page_rows`: fewer rows a page than asked for. `reshape` changes the rows of a page. `repeats`:
     the next page is always the first again. `away`: the next page is at that address.
     `window_rows`: a list that ends early ends after so many. `shown_rows`: who asks sees no more
-    of the rows, as if a right were lost.
+    of the rows, as if a right were lost. `lost`: the answer to tokens that were given before it.
     """
 
     page_rows: int | None = None
@@ -49,6 +53,7 @@ class Quirks:
     away: str | None = None
     window_rows: int | None = None
     shown_rows: int | None = None
+    lost: Lost | None = None
 
 
 class Account:
@@ -68,6 +73,7 @@ class Account:
         self.pages = 0
         """How many pages that show rows were told."""
         self._numbers: dict[str, int] = {}
+        self.version = 1
 
     def documented(self, obj: str) -> Documented:
         """Return what is documented of an object."""
@@ -129,7 +135,12 @@ class Account:
                 top = self.rows[documented.parent][parent].row
                 found = get(top, self.documented(documented.parent).id)
                 written = put(written, documented.parent_path, found)
-        self.rows[obj][key] = Stored(key, written, changed_at, parent)
+        version = known.version if silent and known is not None else self._next_version()
+        self.rows[obj][key] = Stored(key, written, changed_at, version, parent)
+
+    def _next_version(self) -> int:
+        self.version += 1
+        return self.version
 
     def _varied(self, documented: Documented, text: str) -> object:
         """Return the value that stands for a text where no text can be."""
@@ -145,6 +156,7 @@ class Account:
         documented, stored = self.documented(obj), self.rows[obj][key]
         stored.deleted_at = self.clock()
         stored.shows = way or documented.deletes[0]
+        stored.version = self._next_version()
         if documented.flag is not None:
             stored.row = put(stored.row, documented.flag, True)
             stored.stamp = stored.deleted_at
@@ -171,6 +183,11 @@ class Account:
         is_listed = "list" in self.documented(obj).deletes
         rows = [each for each in self.rows[obj].values() if each.deleted_at is not None]
         return in_order(self.documented(obj), rows if is_listed else [])
+
+    def changed(self, obj: str, version: int) -> list[Stored]:
+        """Return the rows that changed or went since a version, those that went last."""
+        rows = [each for each in self.rows[obj].values() if each.version > version]
+        return sorted(rows, key=lambda each: (each.deleted_at is not None, each.version))
 
     def texts(self, obj: str) -> dict[str, str]:
         """Return what varies of each living row, by id."""

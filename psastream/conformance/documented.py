@@ -170,6 +170,31 @@ class Window(_Model):
     body: Any = None
 
 
+class Lost(_Model):
+    """An answer to a token that is of no use any more."""
+
+    status: int
+    body: Any = None
+
+
+class Tracked(_Model):
+    """How lists that `tracks` are asked for what changed in them since a token that they gave.
+
+    Who asks with `text` in the header `header` is shown all rows; the last page has an address at
+    `path`, whose parameter `param` is the token. Behind it are changed rows, and for each that is
+    gone what stands in `removed`, with its id for `{id}`. `refuses`: parameters that are not taken
+    with it.
+    """
+
+    header: str
+    text: str
+    path: Path
+    param: str
+    removed: Mapping[str, str]
+    lost: tuple[Lost, ...] = Field(min_length=1)
+    refuses: tuple[str, ...] = ()
+
+
 class ListOf(_Model):
     """One list: `where` are the parameters by which it is told from another at the same path.
 
@@ -186,12 +211,15 @@ class ListOf(_Model):
     since: Since | None = None
     paging: Paging | None = None
     window: Window | None = None
+    tracks: bool = False
     deleted_at: Path | None = None
     row: Path | None = None
 
 
-Way = Literal["absence", "flag", "list"]
-"""How a deleted row shows: it is left out, bears a flag, or stands in a list of those deleted."""
+Way = Literal["absence", "flag", "list", "delta"]
+"""How a deleted row shows: it is left out, bears a flag, stands in a list of those deleted, or in
+one that is tracked.
+"""
 
 
 def _several(value: object) -> object:
@@ -241,6 +269,8 @@ class Documented(_Model):
             raise ValueError("deletes by flag: `flag` is the path to it")
         if "list" in self.deletes and not any(each.shows == "deleted" for each in self.lists):
             raise ValueError("deletes by list: one of the lists shows deleted rows")
+        if "delta" in self.deletes and not any(each.tracks for each in self.lists):
+            raise ValueError("deletes by delta: one of the lists is tracked")
         return self
 
 
@@ -318,10 +348,18 @@ class Api(_Model):
     tokens: Tokens | None = None
     limit: Limit | None = None
     paging: Paging = Single(type="single")
+    tracked: Tracked | None = None
     answers: tuple[Answer, ...] = ()
     objects: Mapping[str, Documented] = {}
     sink: Written | None = None
     database: Database | None = None
+
+    @model_validator(mode="after")
+    def _says_how(self) -> Api:
+        lists = (listed for each in self.objects.values() for listed in each.lists)
+        if self.tracked is None and any(listed.tracks for listed in lists):
+            raise ValueError("a list that tracks changes: `tracked` says how it is asked")
+        return self
 
 
 def read_api(text: str, file: str) -> Api:

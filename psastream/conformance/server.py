@@ -26,8 +26,11 @@ from psastream.conformance.documented import (
     Limit,
     Link,
     ListOf,
+    Lost,
     Paging,
+    Single,
     Token,
+    Tracked,
 )
 from psastream.conformance.paths import dump, get, load, put
 
@@ -39,13 +42,17 @@ PAGES: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """Where a page ends in a list: `after` so many rows of those `found`."""
+    """Where a page ends in a list: `after` so many rows of those `found`.
+
+    `since`: the version since which changes are asked for, None where none are.
+    """
 
     found: list[Stored]
     after: int
     has_more: bool
     size: int
     is_endless: bool
+    since: int | None = None
 
     @property
     def pages(self) -> int:
@@ -91,6 +98,8 @@ class DocumentedApi(Account):
         self._api = api
         self._token = f"token-of-{api.tokens.path}" if api.tokens else ""
         self._passed: dict[str, set[str]] = {}
+        self._tracking: dict[str, int] = {}
+        self._given: dict[str, int] = {}
 
     @property
     def token_path(self) -> str | None:
@@ -106,6 +115,11 @@ class DocumentedApi(Account):
     def answers(self) -> Sequence[Answer]:
         """Answers that the vendor documents."""
         return self._api.answers
+
+    def tracked_of(self, obj: str) -> Tracked | None:
+        """Return how an object is asked for what changed since a token, if it can be."""
+        tracks = any(listed.tracks for listed in self.documented(obj).lists)
+        return self._api.tracked if tracks else None
 
     def paging_of(self, obj: str) -> Paging:
         """Return how pages of the first list of an object follow."""
@@ -159,7 +173,11 @@ class DocumentedApi(Account):
     ) -> tuple[object, dict[str, str]]:
         words = {**asked} if isinstance(asked, dict) else {}
         words |= request.query
-        found = self._listed(obj, listed, words, asked, parent)[: self.quirks.shown_rows]
+        since = self._tracked(listed, request)
+        found = (
+            self.changed(obj, since) if since else self._listed(obj, listed, words, asked, parent)
+        )
+        found = found[: self.quirks.shown_rows]
         size = self._size(words, request.headers)
         paging = listed.paging or self._api.paging
         start = self._start(paging, words, found, size)
@@ -171,15 +189,63 @@ class DocumentedApi(Account):
         shown = found if paging.type == "single" else found[start : start + size]
         after = start + len(shown)
         self.pages += bool(shown)
-        rows = self.quirks.reshape([self._shown(listed, stored) for stored in shown])
+        gone = [each for each in shown if since and each.deleted_at is not None]
+        rows = self.quirks.reshape(
+            [self._shown(listed, each) for each in shown if each not in gone]
+        )
+        rows += [_removed(self._api.tracked, each.key) for each in gone]
         body: Any = rows if listed.rows is None else put({}, listed.rows, rows)
         has_more = bool(shown) and (after < len(found) or self.quirks.repeats)
         if self.quirks.repeats:
             after = min(size, len(found))
         if self.quirks.away is not None and isinstance(paging, Link):
             has_more = True
-        counts = _Counts(found, after, has_more, size, self.quirks.repeats)
+        if since is not None and not has_more:
+            return self._with_token(_param_of(paging), body, request)
+        counts = _Counts(found, after, has_more, size, self.quirks.repeats, since)
         return self._with_next(paging, body, request, counts)
+
+    def _tracked(self, listed: ListOf, request: web.Request) -> int | None:
+        """Since when changes are asked for: 0 for all rows, None where none are tracked.
+
+        Raises RefusedAskError for a token that is of no use, and for what is not taken with one.
+        """
+        tracked, words = self._api.tracked, request.query
+        if tracked is None or not listed.tracks:
+            return None
+        paging = listed.paging or self._api.paging
+        following = [value for name, value in words.items() if name == _param_of(paging)]
+        is_asked = tracked.text in request.headers.get(tracked.header, "")
+        since = 0 if is_asked else None
+        if following and following[0] in self._tracking:
+            since = self._tracking[following[0]]
+        elif tracked.param in words:
+            given = self._given.get(words[tracked.param])
+            if given is None:
+                lost = self.quirks.lost or tracked.lost[0]
+                raise RefusedAskError(lost.status, "the token has expired", lost.body)
+            since = given
+        if since is not None and (refused := [name for name in tracked.refuses if name in words]):
+            raise RefusedAskError(400, f"{refused[0]} is not supported with change tracking")
+        return since
+
+    def lose_tokens(self, lost: Lost) -> None:
+        """Refuse the tokens that were given until now."""
+        self._given.clear()
+        self.quirks.lost = lost
+
+    def _with_token(
+        self, skipped: str | None, body: Any, request: web.Request
+    ) -> tuple[object, dict[str, str]]:
+        """A last page: with the address of what changes from now on."""
+        tracked = self._api.tracked
+        assert tracked is not None
+        token = f"{self.version}!{self.clock():%m/%d/%Y %H:%M:%S}"
+        self._given[token] = self.version
+        query = {name: value for name, value in request.query.items() if name != skipped}
+        target = request.rel_url.with_query({**query, tracked.param: token})
+        address = f"{request.scheme}://{request.host}{target.raw_path_qs}"
+        return put(body, tracked.path, address), {}
 
     def _size(self, words: Mapping[str, Any], headers: Mapping[str, str]) -> int:
         limit = self._api.limit
@@ -234,8 +300,10 @@ class DocumentedApi(Account):
 
     def _token_after(self, at: _Counts) -> str:
         """What asks for the rows behind those that were shown."""
-        token = hashlib.sha256(dump(at.passed)).hexdigest()[:16]
+        token = hashlib.sha256(dump([at.passed, at.since])).hexdigest()[:16]
         self._passed[token] = set(at.passed)
+        if at.since is not None:
+            self._tracking[token] = at.since
         return token
 
     def _with_next(
@@ -273,6 +341,22 @@ class DocumentedApi(Account):
                     body = body if path is None else put(body, path, value)
                 return body, headers
         return body, {}
+
+
+def _param_of(paging: Paging) -> str | None:
+    """The parameter that holds what leads to the next page."""
+    match paging:
+        case Link():
+            return paging.token_param
+        case Single():
+            return None
+    return paging.param
+
+
+def _removed(tracked: Tracked | None, key: str) -> dict[str, str]:
+    """What stands for a row that is gone."""
+    found = {} if tracked is None else tracked.removed
+    return {name: text.replace("{id}", key) for name, text in found.items()}
 
 
 def _limit_of(limit: Limit, words: Mapping[str, Any], headers: Mapping[str, str]) -> int | None:

@@ -23,7 +23,7 @@ from connectors.singer.source import SingerConnectorConfig, SingerSource
 from connectors.systems import packaged_landscape, read_text
 from connectors.toolkit.config import read_document
 from connectors.toolkit.vendor import Vendor
-from psastream.conformance import answers, capturing, lists, rows, runs, writing
+from psastream.conformance import answers, capturing, deltas, lists, rows, runs, writing
 from psastream.conformance.bench import (
     NOON,
     Bench,
@@ -66,7 +66,7 @@ ALL: Final = "all clauses"
 TAPS: Final = "singer"
 Model = TypeVar("Model", bound=BaseModel)
 _PLACEHOLDER: Final = re.compile(r"\$\{env:(\w+)\}")
-MODULES: Final = (lists, answers, rows, runs, writing, capturing)
+MODULES: Final = (lists, answers, deltas, rows, runs, writing, capturing)
 """Their import puts the clauses on the list."""
 
 
@@ -389,7 +389,8 @@ def _kind_of(subject: Subject, obj: str) -> object:
     """What objects have in common that are read in the same way."""
     documented = subject.make_account(lambda: NOON).documented(obj)
     lists = tuple(
-        (each.method, each.shows, each.paging, each.since, each.window) for each in documented.lists
+        (each.method, each.shows, each.paging, each.since, each.window, each.tracks)
+        for each in documented.lists
     )
     stamps = documented.changed_at and documented.changed_at.format
     own = (documented.order, documented.deletes, documented.parent is None, stamps)

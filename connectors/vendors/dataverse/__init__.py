@@ -1,0 +1,1 @@
+"""Dataverse (Dynamics 365 Sales, CRM): accounts and opportunities, by declaration."""
