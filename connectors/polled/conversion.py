@@ -30,6 +30,7 @@ NEW_FIELDS_MAX: Final = 20
 
 _BOOLEANS: Final = {"T": True, "F": False, "true": True, "false": False}
 _ANY_KEY: Final = re.compile(r"[^?\s]\S*")
+_ANY_PART: Final = re.compile(r"[^?\s](?:[\S ]*\S)?")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,40}")
 _DECIMAL: Final = re.compile(
     r"[+-]?([0-9]{1,80}(\.[0-9]{0,80})?|\.[0-9]{1,80})([eE][+-]?[0-9]{1,3})?"
@@ -45,15 +46,17 @@ class OversizeError(ValueError):
 class Layout:
     """Which fields of a record carry its id, its time of change and its deletion.
 
-    `modified_fields`: the first that is not null counts. `null_is_absent`: the API leaves null
-    fields out, so that their absence says nothing; there a missing column is refused by the query.
+    `id_field`: one, or several in the order of the key, whose texts and whole numbers make an id
+    together, as `schemas.mapping.rules.row_ids` writes it. `modified_fields`: the first that is not
+    null counts. `null_is_absent`: the API leaves null fields out, so that their absence says
+    nothing; there a missing column is refused by the query.
     `ignored`: fields that come along unasked. `id_form`: what this vendor's ids look like.
     `optional`: fields that some accounts or rows have not, as null; `connectors.polled.poller`
     tells that from one that is lost.
     `read_stamp` reads a time of change; it raises ValueError for anything else.
     """
 
-    id_field: str
+    id_field: str | tuple[str, ...]
     id_form: re.Pattern[str] = _ANY_KEY
     modified_fields: tuple[str, ...] = ()
     deleted_field: str | None = None
@@ -73,6 +76,8 @@ class RowReader:
         self._converts: dict[str, Convert] = {
             field["name"]: converter(field["type"]) for field in fields
         }
+        field = layout.id_field
+        self._keys = (field,) if isinstance(field, str) else field
         self._known = set(self._converts) | layout.ignored
         self._new_fields: set[str] = set()
 
@@ -96,8 +101,11 @@ class RowReader:
         return rows, unreadable
 
     def key(self, row_id: str) -> dict[str, object]:
-        """Return the record's identifying field alone."""
-        return {self._layout.id_field: self._converts[self._layout.id_field](row_id)}
+        """Return the record's identifying fields alone."""
+        parts = [row_id] if len(self._keys) == 1 else _parts(row_id)
+        return {
+            name: self._converts[name](part) for name, part in zip(self._keys, parts, strict=True)
+        }
 
     def page(
         self,
@@ -135,7 +143,7 @@ class RowReader:
         """A field that no row has is missing from the answer, not from a row."""
         present = {name for raw in raws for name in raw}
         missing = sorted(self._required - present)
-        if missing == [self._layout.id_field] and len(raws) == 1:
+        if len(missing) == 1 and missing[0] in self._keys and len(raws) == 1:
             return  # no right hides an id: the row is broken
         if missing and present & self._converts.keys():
             raise SchemaMismatchError(
@@ -147,7 +155,7 @@ class RowReader:
     @property
     def _required(self) -> set[str]:
         if self._layout.null_is_absent:
-            return {self._layout.id_field}
+            return set(self._keys)
         return self._converts.keys() - self._layout.optional
 
     def _row(self, raw: object) -> Row:
@@ -183,14 +191,27 @@ class RowReader:
 
     def read_key(self, raw: Mapping[str, Any]) -> str:
         """Return the id of a row. Raises ValueError without a usable one."""
-        return self.read_id(raw.get(self._layout.id_field))
+        if len(self._keys) == 1:
+            return self.read_id(raw.get(self._keys[0]))
+        text = ",".join(self._part(name, raw.get(name)) for name in self._keys)
+        if len(text) > KEY_LENGTH_MAX:
+            raise ValueError(f"{', '.join(self._keys)}: the key is too long")
+        return text
 
     def read_id(self, value: object) -> str:
-        """Return a row's id by the value of its field. Raises ValueError where it is no id."""
+        """Return a row's id by the value of its one field. Raises ValueError where it is no id."""
+        [name] = self._keys
         try:
             return read_key(value, self._layout.id_form)
         except ValueError as error:
-            raise ValueError(f"{self._layout.id_field}: {error}") from error
+            raise ValueError(f"{name}: {error}") from error
+
+    def _part(self, name: str, value: object) -> str:
+        try:
+            text = read_key(value, _ANY_PART)
+            return str(self._converts[name](text)).replace("%", "%25").replace(",", "%2C")
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
     def _refused(self, raw: object, detail: str) -> UnreadableRow:
         if isinstance(raw, dict):
@@ -220,6 +241,11 @@ def read_key(value: object, form: re.Pattern[str]) -> str:
     if len(text) > KEY_LENGTH_MAX or not form.fullmatch(text):
         raise ValueError("the key has not the form of this vendor's keys")
     return text
+
+
+def _parts(row_id: str) -> list[str]:
+    """Return the values whose texts an id of several holds."""
+    return [part.replace("%2C", ",").replace("%25", "%") for part in row_id.split(",")]
 
 
 def _check_size(values: Mapping[str, object]) -> None:

@@ -462,6 +462,19 @@ def _problems_of(
         yield from _unknown(path, endpoint.texts(), known | more)
     yield from _problems_of_since(obj)
     yield from _problems_of_delta(obj, {*config.parameters, PAGE_SIZE})
+    yield from _problems_of_keys(system, name, obj)
+
+
+def _problems_of_keys(system: SystemBundle, name: str, obj: ObjectConfig) -> Iterator[Problem]:
+    """Where one value must name a row, its key has one column."""
+    several = "the key of {} has several columns, and {} is one value"
+    if len(system.objects[name].keys) > 1:
+        for word, told in (("deleted", obj.deleted), ("delta", obj.delta)):
+            if told is not None:
+                yield (word,), several.format(name, "the id of a row that is gone")
+    above = obj.parent.object if obj.parent else ""
+    if above in system.objects and len(system.objects[above].keys) > 1:
+        yield ("parent", "object"), several.format(above, "{parent}")
 
 
 def _problems_of_columns(obj: ObjectConfig, fields: Collection[str]) -> Iterator[Problem]:

@@ -22,11 +22,11 @@ _UNITS: Final = {
 }
 
 
-def layout_of(obj: ObjectConfig, key: str, deleted_field: str | None) -> Layout:
+def layout_of(obj: ObjectConfig, keys: tuple[str, ...], deleted_field: str | None) -> Layout:
     """Which columns of a row carry its id, its time of change and its deletion."""
     stamps = obj.incremental
     return Layout(
-        key,
+        keys,
         modified_fields=stamps.cursor_columns if stamps else (),
         deleted_field=deleted_field,
         null_is_absent=obj.null_is_absent,

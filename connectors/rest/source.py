@@ -168,7 +168,7 @@ class RestSource:
     def reader(self, obj: str, contract: AvroSchema) -> ObjectReader:
         """Return the reader of an object, whose rows have the fields of the contract."""
         declared, mapped = self._declared.objects[obj], self.system.objects[obj]
-        rows = RowReader(contract, layout_of(declared, mapped.key, mapped.deleted_when))
+        rows = RowReader(contract, layout_of(declared, mapped.keys, mapped.deleted_when))
         if declared.delta is not None:
             return DeltaReader(self._api, declared, declared.delta, rows)
         parents = None

@@ -85,9 +85,10 @@ class Account:
 
     def key_of(self, obj: str, number: int) -> str:
         """Return the id of the row of a number, in the form of the sample's ids."""
-        found = get(self.template(obj), self.documented(obj).id)
+        *before, found = (get(self.template(obj), path) for path in self.documented(obj).ids)
         digits = str(NUMBERS_FROM + number)
-        own = digits if isinstance(found, int) else str(found)[: -len(digits)] + digits
+        last = digits if isinstance(found, int) else str(found)[: -len(digits)] + digits
+        own = ",".join([*map(str, before), last])
         return f"{self._parent_of(obj)},{own}" if self.documented(obj).is_within_parent else own
 
     def _parent_of(self, obj: str) -> str:
@@ -95,6 +96,16 @@ class Account:
         above = self.documented(obj).parent
         assert above is not None, f"{obj} has no parent"
         return next(iter(self.rows[above]), self.key_of(above, 0))
+
+    def named(self, obj: str, row: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """Return a row under another id."""
+        documented, written = self.documented(obj), dict(row)
+        own = key.rpartition(",")[2] if documented.is_within_parent else key
+        parts = own.split(",") if documented.ids[1:] else [own]
+        for path, part in zip(documented.ids, parts, strict=True):
+            is_number = isinstance(get(self.template(obj), path), int)
+            written = put(written, path, int(part) if is_number else part)
+        return written
 
     def put(
         self,
@@ -113,9 +124,7 @@ class Account:
         """
         documented, known = self.documented(obj), self.rows[obj].get(key)
         base = row if row is not None else known.row if known else self.template(obj)
-        is_number = isinstance(get(self.template(obj), documented.id), int)
-        own = key.rpartition(",")[2] if documented.is_within_parent else key
-        written = put(base, documented.id, int(own) if is_number else own)
+        written = self.named(obj, base, key)
         if text is not None:
             written = put(written, documented.vary, self._varied(documented, text))
         if documented.flag is not None:

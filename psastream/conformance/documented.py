@@ -245,10 +245,11 @@ class Documented(_Model):
     `optional`: those that answers of some accounts lack. `within`: the list in a row of the answer
     whose items the object's rows are; rows of the suite have one item, and all paths lead through
     the outer row.
-    `is_within_parent`: the id is one among the rows of a parent only.
+    `is_within_parent`: the id is one among the rows of a parent only. Where several fields name a
+    row, the last of them tells the rows of the suite apart.
     """
 
-    id: Path
+    ids: Annotated[tuple[Path, ...], BeforeValidator(_several), Field(min_length=1, alias="id")]
     vary: Path
     varies: Literal["text", "number", "date"] = "text"
     changed_at: Stamp | None = None
@@ -262,6 +263,11 @@ class Documented(_Model):
     is_within_parent: bool = False
     parent_path: Path | None = None
     lists: tuple[ListOf, ...] = Field(min_length=1)
+
+    @property
+    def id(self) -> Path:
+        """The field that tells rows apart."""
+        return self.ids[-1]
 
     @model_validator(mode="after")
     def _whole(self) -> Documented:

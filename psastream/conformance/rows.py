@@ -12,7 +12,7 @@ from psastream.conformance.account import without
 from psastream.conformance.answers import needs_person
 from psastream.conformance.bench import Bench, BrokenClauseError, flat, holds
 from psastream.conformance.clauses import clause
-from psastream.conformance.paths import get, leaves, put
+from psastream.conformance.paths import leaves, put
 from psastream.system import map_values, tried_row
 from schemas.errors import SchemaMismatchError
 from schemas.mapping.compiled import ObjectMapping
@@ -148,8 +148,7 @@ async def odd_rows(bench: Bench) -> None:
     hollow = template
     for path, _ in leaves(template, within=bench.documented.within):
         hollow = put(hollow, path, {"a": [[1]]})
-    own = unfit.rpartition(",")[2] if bench.documented.is_within_parent else unfit
-    odd.append(put(hollow, id_path, int(own) if _is_number(template, id_path) else own))
+    odd.append(bench.account.named(bench.obj, hollow, unfit))
     bench.account.quirks.reshape = lambda rows: [*rows, *odd] if rows else rows
     bench.account.put(bench.obj, bench.key(1), "changed-beside-odd-rows")
     bench.tick_sweep()
@@ -166,10 +165,6 @@ async def odd_rows(bench: Bench) -> None:
         raise BrokenClauseError("rows that are none are dropped without a word")
     if len(set(refused)) != len(refused):
         raise BrokenClauseError("the same row is refused again and again")
-
-
-def _is_number(template: Mapping[str, Any], path: str) -> bool:
-    return isinstance(get(template, path), int)
 
 
 @clause(
@@ -218,7 +213,7 @@ async def exact_values(bench: Bench) -> None:
 def _extremes(bench: Bench, template: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     stamps = set(bench.documented.changed_at.paths if bench.documented.changed_at else ())
     documented = bench.documented
-    kept = {documented.id, documented.flag, documented.parent_path, *stamps}
+    kept = {*documented.ids, documented.flag, documented.parent_path, *stamps}
     for path, value in leaves(template, within=bench.documented.within):
         if path in kept:
             continue

@@ -56,7 +56,7 @@ def source_with(fault: str) -> type[RestSource]:
         def reader(self, obj: str, contract: AvroSchema) -> ObjectReader:
             declared, mapped = self._declared.objects[obj], self.system.objects[obj]
             assert declared.delta is not None
-            rows = RowReader(contract, layout_of(declared, mapped.key, mapped.deleted_when))
+            rows = RowReader(contract, layout_of(declared, mapped.keys, mapped.deleted_when))
             reader = BadDeltas(self._api, declared, declared.delta, rows)
             reader.fault = fault
             reader.begin()

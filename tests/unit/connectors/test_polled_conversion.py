@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from connectors.polled.conversion import Layout, RowReader, converter
 from connectors.polled.ledger import digest_of
 from schemas.codec.record import load_schema
 from schemas.errors import SchemaMismatchError
+from schemas.identity import IdForm
+from schemas.mapping.rules import row_ids
 from tests.support.catalogue import SOURCES
 
 MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}
@@ -159,6 +162,73 @@ def test_b5_a_row_without_a_usable_id_is_refused(value: object) -> None:
     assert [(row.is_nameless, row.raw) for row in unreadable] == [(True, RAW | {"id": value})]
     is_text = isinstance(value, str | int) and not isinstance(value, bool)
     assert ("not a key" in unreadable[0].detail) is not is_text
+
+
+LINE = load_schema(
+    {
+        "type": "record",
+        "name": "Line",
+        "fields": [
+            {"name": "company", "type": ["null", "string"], "default": None},
+            {"name": "invoice", "type": ["null", "string"], "default": None},
+            {"name": "line", "type": ["null", "long"], "default": None},
+        ],
+    }
+)
+LINES = RowReader(LINE, Layout(("company", "invoice", "line")))
+
+
+@given(
+    company=st.text("ab,%2C", min_size=1),
+    invoice=st.text("a ,%25", min_size=1).filter(lambda text: text == text.strip()),
+    line=st.integers(0, 99),
+)
+def test_a_key_of_several_columns_is_one_id_that_its_record_bears_too(
+    company: str, invoice: str, line: int
+) -> None:
+    raw = {"company": company, "invoice": invoice, "line": line}
+    ((row,), _) = LINES.read([raw])
+    keys = [(pl.lit(company), pl.String()), (pl.lit(invoice), pl.String())]
+    keys.append((pl.lit(line, pl.Int64), pl.Int64()))
+    assert pl.select(row_ids("firm:line", keys, IdForm.PLAIN)).item() == f"firm:line:{row.id}"
+    assert LINES.key(row.id) == raw
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "?", "a ", " a", "a\nb", True, [], 2**70])
+def test_a_row_without_a_part_of_its_key_is_refused_alone(value: object) -> None:
+    raw = {"company": "usmf", "invoice": "I-1", "line": 2}
+    rows, unreadable = LINES.read([raw, raw | {"invoice": value}])
+    assert [row.id for row in rows] == ["usmf,I-1,2"]
+    assert [(row.is_nameless, row.detail[:9]) for row in unreadable] in (
+        [(True, "invoice: ")],
+        [(True, "company, ")],
+    )
+
+
+@pytest.mark.parametrize("value", ["x", "1.5", Decimal("1.5"), 2**62 * 2])
+def test_a_part_of_a_key_has_the_type_of_its_column(value: object) -> None:
+    rows, unreadable = LINES.read([{"company": "usmf", "invoice": "I-1", "line": value}])
+    assert (rows, [row.is_nameless for row in unreadable]) == ([], [True])
+
+
+def test_a_key_of_several_columns_has_a_length() -> None:
+    raw = {"company": "c" * 126, "invoice": "i" * 126, "line": 1}
+    rows, unreadable = LINES.read([raw, raw | {"line": 10}])
+    assert [len(row.id) for row in rows] == [255]
+    assert [row.detail for row in unreadable] == ["company, invoice, line: the key is too long"]
+
+
+def test_without_a_part_of_the_key_nothing_is_read() -> None:
+    raws = [{"company": "usmf", "line": 1}, {"company": "usmf", "line": 2}]
+    with pytest.raises(SchemaMismatchError, match="invoice"):
+        LINES.read(raws)
+    rows, unreadable = LINES.read(raws[:1])
+    assert (rows, len(unreadable)) == ([], 1)
+    sparse = RowReader(LINE, Layout(("company", "line"), null_is_absent=True))
+    rows, _ = sparse.read(raws)
+    assert [row.id for row in rows] == ["usmf,1", "usmf,2"]
+    with pytest.raises(SchemaMismatchError, match="line"):
+        sparse.read([{"company": "usmf"}, {"company": "demf"}])
 
 
 @pytest.mark.fault("B4", place="connectors/polled/conversion.py")

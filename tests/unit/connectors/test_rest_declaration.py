@@ -126,6 +126,27 @@ def test_several_problems_are_all_told(tmp_path: Path) -> None:
     assert [problem.rpartition(" ")[2] for problem in problems] == ["c", "a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "    deleted: {path: /v1/gone, data_selector: d, id: id, deleted_at: at}\n",
+            "that is gone",
+        ),
+        ("    parent: {object: visit}\n    json: {of: '{parent}'}\n", "{parent} is one value"),
+    ],
+)
+def test_a_row_is_named_by_one_value_only_where_its_key_has_one_column(
+    tmp_path: Path, words: str, said: str
+) -> None:
+    folder = write_folder(tmp_path, SOUND.replace("    columns:", f"{words}    columns:"))
+    assert said not in " ".join(checked(folder)[1])
+    mapping = folder / "mapping.yaml"
+    mapping.write_text(mapping.read_text().replace("key: id", "key: [place_id, id]"))
+    problems = checked(folder)[1]
+    assert any("has several columns" in each and said in each for each in problems), problems
+
+
 def test_a_folder_without_a_declaration_is_told_so(tmp_path: Path) -> None:
     folder = write_folder(tmp_path, SOUND)
     (folder / "rest.yaml").unlink()
