@@ -23,7 +23,8 @@ from joserfc.jwk import RSAKey
 from connectors.toolkit.http import RetrySettings
 from connectors.vendors.float.source import RESOURCES, FloatConfig, FloatSource
 from connectors.vendors.netsuite.source import NetSuiteConfig, NetSuiteSource
-from connectors.vendors.salesforce.source import OBJECTS, SalesforceConfig, SalesforceSource
+from connectors.vendors.salesforce.objects import DEALS
+from connectors.vendors.salesforce.source import SalesforceConfig, SalesforceSource
 from tests.support.catalogue import contract_of
 
 ROWS: Final = 6
@@ -93,7 +94,7 @@ class ScriptedVendor:
         obj = _object_of(_found(r"FROM (\w+)", query))
         after = _found(r"Id > '(\w*)'", query)
         rows = [row for row in self.rows(obj) if row["Id"] > after][:PAGE_SIZE]
-        shown = [{"attributes": {"type": OBJECTS[obj]}, **row} for row in rows]
+        shown = [{"attributes": {"type": DEALS[obj].sobject}, **row} for row in rows]
         body = {"totalSize": len(shown), "done": True, "records": shown}
         return Ask("query", obj, not after), body, {}
 
@@ -284,7 +285,7 @@ def _salesforce_id(number: int) -> str:
 
 
 def _object_of(sobject: str) -> str:
-    return next(obj for obj, name in OBJECTS.items() if name == sobject)
+    return next(obj for obj, deal in DEALS.items() if deal.sobject == sobject)
 
 
 def _found(pattern: str, text: str) -> str:

@@ -35,6 +35,7 @@ from connectors.toolkit.body import ROWS
 from connectors.toolkit.faults import QuotaExhaustedError
 from connectors.toolkit.http import Limiter, Response, RetrySettings, VendorClient
 from connectors.vendors.salesforce.auth import POLICY, make_auth
+from connectors.vendors.salesforce.objects import DEALS, Sobject, read_objects
 from schemas.codec.record import AvroSchema
 from schemas.system import SystemBundle
 
@@ -44,11 +45,6 @@ USER_AGENT: Final = "psastream"
 DELETED_DAYS_MAX: Final = 15
 LOG_PERIOD_MIN: Final = timedelta(minutes=2)
 """A period of the delete log is longer than a minute, of whole minutes."""
-OBJECTS: Final = {
-    "account": "Account",
-    "opportunity": "Opportunity",
-    "opportunity_line_item": "OpportunityLineItem",
-}
 _ID: Final = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 LAYOUT: Final = Layout(
     id_field="Id",
@@ -103,7 +99,13 @@ class SalesforceSource:
 
     config_model: ClassVar[type[PolledConfig]] = SalesforceConfig
 
-    def __init__(self, config: SalesforceConfig, retry: RetrySettings | None = None) -> None:
+    def __init__(
+        self,
+        config: SalesforceConfig,
+        retry: RetrySettings | None = None,
+        *,
+        objects: Mapping[str, Sobject] = DEALS,
+    ) -> None:
         auth = make_auth(
             url=config.url,
             audience=config.audience,
@@ -122,17 +124,18 @@ class SalesforceSource:
             bounds=ROWS,
         )
         self.config = config
+        self._objects = objects
 
     @classmethod
     def objects_of(cls, system: SystemBundle) -> Collection[str]:
         """What the API has. Raises ConfigError."""
-        return readable_objects(system, dict.fromkeys(OBJECTS, READABLE))
+        return readable_objects(system, dict.fromkeys(read_objects(system), READABLE))
 
     @classmethod
     def from_config(cls, config: PolledConfig, system: SystemBundle) -> Self:
         """Make the source from its validated configuration."""
         assert isinstance(config, SalesforceConfig)
-        return cls(config)
+        return cls(config, objects=read_objects(system))
 
     @cached_property
     def _quota(self) -> Quota:
@@ -142,7 +145,7 @@ class SalesforceSource:
         """Return the reader of an object, whose rows have the fields of the contract."""
         rows = RowReader(contract, LAYOUT)
         api = _Api(self._client, self.config, self._quota)
-        return SalesforceReader(api, OBJECTS[obj], rows, self.config.page_size)
+        return SalesforceReader(api, self._objects[obj], rows, self.config.page_size)
 
     async def sign_in(self) -> datetime | None:
         """See SignsIn."""
@@ -186,20 +189,22 @@ class SalesforceReader:
 
     traits: Final = ReaderTraits(delete_feed=DeleteFeed.AT_SWEEP)
 
-    def __init__(self, api: _Api, sobject: str, rows: RowReader, page_size: int) -> None:
+    def __init__(self, api: _Api, obj: Sobject, rows: RowReader, page_size: int) -> None:
         self._api = api
-        self._sobject = sobject
+        self._sobject = obj.sobject
+        self._only = obj.condition
         self._rows = rows
         self._page_size = page_size
         self._server_at: datetime | None = None
 
     async def changes(self, since: datetime | None) -> AsyncIterator[Page]:
         """Yield rows, recycle bin included, by (SystemModstamp, Id)."""
-        where = "" if since is None else f"WHERE SystemModstamp >= {_literal(since)} "
+        changed = "" if since is None else f"SystemModstamp >= {_literal(since)}"
         paging = Paging(self._sobject)
         while True:
             soql = (  # no value comes from outside but instants and ids of the vendor's own form
-                f"SELECT {', '.join(self._rows.fields)} FROM {self._sobject} {where}"  # noqa: S608
+                f"SELECT {', '.join(self._rows.fields)} FROM {self._sobject} "  # noqa: S608
+                f"{self._where(changed)}"
                 f"ORDER BY SystemModstamp ASC, Id ASC LIMIT {self._page_size}"
             )
             response = await self._api.get("queryAll", {"q": soql})
@@ -214,10 +219,13 @@ class SalesforceReader:
             paging.go_on(position)
             assert position is not None
             stamp, last_id = _exact_literal(position[0]), position[1]
-            where = (
-                f"WHERE (SystemModstamp > {stamp} OR "
-                f"(SystemModstamp = {stamp} AND Id > '{last_id}')) "
+            changed = (
+                f"(SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > '{last_id}'))"
             )
+
+    def _where(self, changed: str) -> str:
+        conditions = [each for each in (self._only, changed) if each]
+        return f"WHERE {' AND '.join(conditions)} " if conditions else ""
 
     async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
         """Yield the delete log, which also knows rows purged from the recycle bin.

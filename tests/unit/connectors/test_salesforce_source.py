@@ -14,9 +14,18 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 
 from connectors.polled.poller import ObjectPoller
+from connectors.vendors.salesforce.objects import Sobject
+from connectors.vendors.salesforce.source import SalesforceSource
 from tests.support.catalogue import contract_of
 from tests.support.polled import START, Clock, MemoryLog
-from tests.support.scripted_vendors import PAGE_SIZE, Ask, ScriptedVendor, make_source, serving
+from tests.support.scripted_vendors import (
+    FAST,
+    PAGE_SIZE,
+    Ask,
+    ScriptedVendor,
+    make_source,
+    serving,
+)
 
 LEFT = "psastream_source_quota_remaining_ratio"
 
@@ -117,3 +126,41 @@ def test_the_delete_log_is_never_asked_for_a_minute_or_less(tmp_path: Path) -> N
     [words] = asked
     start, end = (datetime.fromisoformat(words[name]) for name in ("start", "end"))
     assert end.replace(second=0) - start.replace(second=0) > timedelta(minutes=1)
+
+
+class AskedOrg(FineOrg):
+    """Keeps what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__("salesforce")
+        self.conditions: list[str] = []
+
+    async def _salesforce(self, request: web.Request) -> tuple[Ask, Any, Mapping[str, str]]:
+        found = re.search(r"FROM Account (.*)ORDER BY", request.query["q"])
+        self.conditions.append("" if found is None else found.group(1).strip())
+        return await super()._salesforce(request)
+
+
+def test_every_page_is_of_the_rows_that_are_to_be_read(tmp_path: Path) -> None:
+    vendor = AskedOrg()
+    some = {"account": Sobject(sobject="Account", only={"IsDeleted": False})}
+
+    async def run() -> None:
+        async with serving(vendor):
+            config = make_source(vendor, tmp_path).config
+            source = SalesforceSource(config, retry=FAST, objects=some)
+            reader = source.reader("account", contract_of("salesforce", "account"))
+            try:
+                for since in (None, START):
+                    async for _ in reader.changes(since):
+                        pass
+            finally:
+                await source.close()
+
+    asyncio.run(run())
+    first, second, *_ = vendor.conditions
+    assert first == "WHERE IsDeleted = false"
+    assert second.startswith("WHERE IsDeleted = false AND (SystemModstamp > ")
+    assert all("IsDeleted = false" in each for each in vendor.conditions)
+    assert any(each.startswith("WHERE IsDeleted = false AND SystemModstamp >= ")
+               for each in vendor.conditions)  # fmt: skip

@@ -11,7 +11,8 @@ from starlette.testclient import TestClient
 
 from connectors.polled.conversion import RowReader
 from connectors.vendors.float.source import RESOURCES, float_layout
-from connectors.vendors.salesforce.source import LAYOUT, OBJECTS
+from connectors.vendors.salesforce.objects import DEALS
+from connectors.vendors.salesforce.source import LAYOUT
 from sandbox.vendors.app import create_app
 from sandbox.vendors.oauth import Credentials, make_credentials
 from tests.support.catalogue import contract_of
@@ -122,11 +123,11 @@ def salesforce_rows(twin: TestClient, credentials: Credentials) -> dict[str, lis
     token = twin.post("/salesforce/services/oauth2/token", data=form).json()["access_token"]
     twin.headers["authorization"] = f"Bearer {token}"
     found = {}
-    for obj, record_type in OBJECTS.items():
+    for obj, listed in DEALS.items():
         fields = ", ".join(reader_of("salesforce", obj).fields)
         answer = twin.get(
             "/salesforce/services/data/v62.0/queryAll",
-            params={"q": f"SELECT {fields} FROM {record_type}"},
+            params={"q": f"SELECT {fields} FROM {listed.sobject}"},
         )
         found[obj] = answer.json()["records"]
     return found

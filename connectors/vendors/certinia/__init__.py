@@ -1,0 +1,1 @@
+"""Certinia PSA (on the Salesforce platform): people, projects, plans, timecards and expenses."""
