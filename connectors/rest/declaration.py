@@ -43,6 +43,7 @@ Name = Annotated[str, StringConstraints(pattern="^[a-z][a-z0-9_]*$", max_length=
 Header = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9-]+$")]
 UrlPath = Annotated[str, StringConstraints(pattern=r"^/[^\s?#]*$")]
 TokenUrl = Annotated[str, StringConstraints(pattern=r"^(https://[^\s/?#@]+)?/[^\s?#]*$")]
+RowPath = Annotated[str, StringConstraints(pattern=r"^[^\s.]+(\.[^\s.]+)*$")]
 Status = Annotated[int, Field(ge=200, le=599)]
 
 
@@ -246,13 +247,18 @@ class Incremental(_Model):
 
 
 class Endpoint(_Model):
-    """One list of the API. A parameter with `{since}` is left out where all rows are read."""
+    """One list of the API. A parameter with `{since}` is left out where all rows are read.
+
+    `row_path`: where the list holds references only, what a row is at in the answer, with fields of
+    the reference in braces.
+    """
 
     path: UrlPath
     method: Literal["GET", "POST"] = "GET"
     params: dict[Text, str] = {}
     body: dict[str, Any] | None = Field(default=None, alias="json")
     data_selector: Path | None = None  # none: the answer is the list itself
+    row_path: RowPath | None = None
     paginator: Paginator | None = None  # none: that of the file
 
     def texts(self) -> Iterator[str]:
@@ -263,10 +269,14 @@ class Endpoint(_Model):
 
 
 class Deleted(Endpoint):
-    """A list of what was deleted: the id of a row, and when. It may be asked for with `{since}`."""
+    """A list of what was deleted: the id of a row, and when. It may be asked for with `{since}`.
+
+    `optional`: some accounts lack it. Where it is refused, all rows are compared.
+    """
 
     id: Path
     deleted_at: Path
+    optional: bool = False
     format: Format = Format.SECONDS
     reads: StampForm = StampForm.ISO8601
 

@@ -43,14 +43,16 @@ from connectors.rest.declaration import (
 )
 from connectors.rest.paging import Paginator, counts, read_count
 from connectors.rest.paths import at
-from connectors.rest.rows import instant, items_of, require_lists, select
+from connectors.rest.rows import instant, items_of, referred, require_lists, select
 from connectors.toolkit.faults import (
     DeleteLogIncompleteError,
+    Fault,
     QuotaExhaustedError,
     UnreadableBodyError,
+    VendorRejectedError,
 )
 from connectors.toolkit.http import Response, VendorClient
-from schemas.errors import SchemaMismatchError, TargetBusyError
+from schemas.errors import AuthenticationError, SchemaMismatchError, TargetBusyError
 
 QUOTA_PAUSE_S: Final = 900.0
 _COUNT: Final = re.compile(r"[0-9]{1,12}")
@@ -191,7 +193,15 @@ class Api:
                 f"{endpoint.path} has no list at {endpoint.data_selector or 'its root'}",
                 hint="correct data_selector in rest.yaml, or see the vendor's release notes",
             )
-        return rows
+        if endpoint.row_path is None:
+            return rows
+        found = referred(response.body, rows, endpoint.row_path)
+        if found is None:
+            raise SchemaMismatchError(
+                f"{endpoint.path} refers to a row that is not at {endpoint.row_path}",
+                hint="correct row_path in rest.yaml, or see the vendor's release notes",
+            )
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,10 +369,23 @@ class RestReader:
         return None if since is None or incremental is None else incremental.format.write(since)
 
     async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
-        """Yield what a list of deleted rows tells, in its order."""
+        """Yield what a list of deleted rows tells, in its order.
+
+        Raises DeleteLogIncompleteError where it tells them no longer, or not to this account.
+        """
         feed = self._obj.deleted
         if feed is None:
             return
+        try:
+            async for page in self._deletions(feed, since):
+                yield page
+        except (AuthenticationError, VendorRejectedError) as error:
+            if isinstance(error, DeleteLogIncompleteError) or not feed.optional:
+                raise
+            told = Fault(detail=f"{feed.path} is refused: {error.detail}")
+            raise DeleteLogIncompleteError(403, [told], context=error.context) from error
+
+    async def _deletions(self, feed: Deleted, since: datetime) -> AsyncIterator[DeletePage]:
         words = {SINCE: feed.format.write(since)}
         passes = Passes((feed.paginator or self._api.paginator).moves)
         while passes.are_due(feed.path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -101,3 +102,28 @@ def select(body: Any, path: str | None) -> list[Any] | None:
     """Return the rows of an answer, None where it holds no list at the path."""
     found = body if path is None else at(body, path)
     return found if isinstance(found, list) else None
+
+
+def referred(body: Any, references: list[Any], path: str) -> list[Any] | None:
+    """Return the rows that references name, None where one leads nowhere.
+
+    Each step of the path is a name, or a field of the reference in braces.
+    """
+    found = [_at(body, reference, path) for reference in references]
+    return None if any(row is ABSENT for row in found) else found
+
+
+def _at(body: Any, reference: Any, path: str) -> Any:
+    row = body
+    for step in path.split("."):
+        name = _FIELD.sub(lambda field: _text(at(reference, field[1])), step)
+        row = row.get(name, ABSENT) if isinstance(row, dict) else ABSENT
+    return row
+
+
+def _text(value: Any) -> str:
+    is_plain = isinstance(value, str | int) and not isinstance(value, bool)
+    return str(value) if is_plain else ""
+
+
+_FIELD: Final = re.compile(r"\{([^{}]+)\}")

@@ -199,7 +199,9 @@ class ListOf(_Model):
     """One list: `where` are the parameters by which it is told from another at the same path.
 
     `table`: what a query language calls it, for a `server` that answers queries; the stream of a
-    Singer tap. `row`: where each entry holds the row, which is the entry itself without it.
+    Singer tap. `row`: where each entry holds the row, which is the entry itself without it;
+    `id_at`: where it holds no more than its id. `by_id`: the entries stand under this name by their
+    ids, and the list at `rows` refers to them, as `{key, id}`.
     """
 
     path: str = ""
@@ -214,6 +216,8 @@ class ListOf(_Model):
     tracks: bool = False
     deleted_at: Path | None = None
     row: Path | None = None
+    id_at: Path | None = None
+    by_id: str | None = None
 
 
 Way = Literal["absence", "flag", "list", "delta"]

@@ -191,10 +191,10 @@ class DocumentedApi(Account):
         self.pages += bool(shown)
         gone = [each for each in shown if since and each.deleted_at is not None]
         rows = self.quirks.reshape(
-            [self._shown(listed, each) for each in shown if each not in gone]
+            [self._shown(obj, listed, each) for each in shown if each not in gone]
         )
         rows += [_removed(self._api.tracked, each.key) for each in gone]
-        body: Any = rows if listed.rows is None else put({}, listed.rows, rows)
+        body = self._body(obj, listed, rows)
         has_more = bool(shown) and (after < len(found) or self.quirks.repeats)
         if self.quirks.repeats:
             after = min(size, len(found))
@@ -268,8 +268,23 @@ class DocumentedApi(Account):
             found = [stored for stored in found if _is_since(listed, stored, words, asked)]
         return found
 
-    def _shown(self, listed: ListOf, stored: Stored) -> Any:
+    def _body(self, obj: str, listed: ListOf, rows: list[Any]) -> Any:
+        """An answer that holds rows: in a list, or by their ids beside a list that names them."""
+        if listed.by_id is None:
+            return rows if listed.rows is None else put({}, listed.rows, rows)
+        named: dict[str, Any] = {}
+        for number, row in enumerate(rows):
+            found = get(row, self.documented(obj).id) if isinstance(row, dict) else None
+            is_id = isinstance(found, str | int) and not isinstance(found, bool)
+            named[str(found) if is_id and found != "" else f"odd-{number}"] = row
+        references = [{"key": listed.by_id, "id": name} for name in named]
+        return put({listed.by_id: named}, listed.rows or "results", references)
+
+    def _shown(self, obj: str, listed: ListOf, stored: Stored) -> Any:
         row: Any = stored.row if listed.row is None else put({}, listed.row, stored.row)
+        if listed.id_at is not None:
+            key = self.documented(obj).id
+            row = put(put({}, key, stored.key), listed.id_at, get(stored.row, key))
         if listed.deleted_at is None or stored.deleted_at is None:
             return row
         text = stored.deleted_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -203,6 +203,44 @@ def test_a_list_of_deletes_that_was_cut_has_all_rows_compared(tmp_path: Path) ->
         reading(tmp_path, DELETED, lambda request: web.json_response({}, status=410), feed=True)
 
 
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_list_of_deletes_that_an_account_lacks_has_all_rows_compared(
+    tmp_path: Path, status: int
+) -> None:
+    def refused(request: web.Request) -> Any:
+        return web.json_response({}, status=status)
+
+    needed = DELETED.replace(
+        "outcomes:\n",
+        "outcomes:\n  - {status: [400, 403, 404], means: refused, evidence: a test}\n",
+    )
+    with pytest.raises(DeleteLogIncompleteError, match="refused"):
+        reading(tmp_path / "optional", needed + "      optional: true\n", refused, feed=True)
+    with pytest.raises(AuthenticationError):
+        reading(tmp_path / "needed", needed, refused, feed=True)
+
+
+REFERRED = PLAIN.replace(
+    "    data_selector: data\n", '    data_selector: results\n    row_path: "{key}.{id}"\n'
+)
+
+
+def test_rows_may_stand_elsewhere_than_the_list_that_names_them(tmp_path: Path) -> None:
+    answer = {
+        "results": [{"key": "visits", "id": "2"}, {"key": "visits", "id": 1}],
+        "visits": {"1": visit(1), "2": visit(2), "3": visit(3)},
+        "meta": {"after": None},
+    }
+    assert ids(reading(tmp_path, REFERRED, lambda request: answer)) == ["2", "1"]
+
+
+@pytest.mark.parametrize("reference", [{"key": "visits", "id": "4"}, {"id": "1"}, "1", None])
+def test_a_reference_that_leads_nowhere_is_no_row_less(tmp_path: Path, reference: Any) -> None:
+    answer = {"results": [reference], "visits": {"1": visit(1)}, "meta": {"after": None}}
+    with pytest.raises(SchemaMismatchError, match="refers to a row that is not at"):
+        reading(tmp_path, REFERRED, lambda request: answer)
+
+
 def test_without_a_list_nothing_tells_deletes(tmp_path: Path) -> None:
     assert reading(tmp_path, PLAIN, lambda request: {}, feed=True) == []
 
