@@ -30,7 +30,16 @@ READERS: Final = {"netsuite": "invoice"}
 """Systems with a second reader, and what it reads: all clauses of `LINES` are about it, too."""
 LINES: Final = ("deletes", "emptied list", "late rows", "moving pages", "ties", "whole list")
 MANY: Final = frozenset(
-    {"business_central", "certinia", "coupa", "finance_operations", "gusto", "netsuite", "runn"}
+    {
+        "business_central",
+        "certinia",
+        "coupa",
+        "finance_operations",
+        "gusto",
+        "kantata",
+        "netsuite",
+        "runn",
+    }
 )
 """Systems whose objects and kinds of commands are so many, or ask so often, that `make test` holds
 the first alone to all clauses, and the others to `OFTEN`. In `make properties` and by the command

@@ -1,0 +1,1 @@
+"""Kantata OX (PSA): projects, tasks, time, expenses, people and leave, by declaration."""
