@@ -10,10 +10,11 @@ import re
 import stat
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 
@@ -26,12 +27,14 @@ LISTS = REPOSITORY / "requirements" / "image" / "sbom.lock"
 SHARED = {"tmp", "var/tmp"}
 """Folders that everybody may write to, each what is his: read-only here like all others."""
 ABSENT = ("cc", "gcc", "c++", "make", "ld", "pip", "pip3", "uv", "curl", "wget", "git", "ssh")
-VALID = """
-import sys
+COMPLAINTS = """
+import json, sys
+from pathlib import Path
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(open(sys.argv[1]).read())
-sys.exit(None if error is None else str(error))
+validator = JsonStrictValidator(SchemaVersion.V1_6)
+errors = [validator.validate_str(Path(it).read_text()) for it in sys.argv[1:]]
+print(json.dumps([str(it or "") for it in errors]))
 """
 
 
@@ -57,6 +60,11 @@ def bill(image: Image) -> dict[str, Any]:
     text = (image.root / "usr" / "share" / "psastream" / "sbom.cdx.json").read_text()
     document: dict[str, Any] = json.loads(text)
     return document
+
+
+def packages_of_python(image: Image) -> list[dict[str, Any]]:
+    """Return the components that pip would install."""
+    return [it for it in bill(image)["components"] if it.get("purl", "").startswith("pkg:pypi/")]
 
 
 def entries(image: Image) -> Iterator[tuple[Path, int]]:
@@ -152,44 +160,66 @@ def test_the_bill_of_materials_is_valid_and_names_what_is_installed(
     image: Image, tmp_path: Path, checked: Counter[str]
 ) -> None:
     document = bill(image)
-    named = [(key(each["name"]), each["version"]) for each in document["components"]]
+    components = packages_of_python(image)
+    named = [(key(each["name"]), each["version"]) for each in components]
     product = document["metadata"]["component"]
     found = {name: version for name, (version, _) in installed(image).items()}
 
     assert found.pop("psastream") == product["version"]
     assert product["name"] == "psastream"
     assert sorted(named) == sorted(found.items())
-    assert {each["purl"] for each in document["components"]} == {
+    assert {each["purl"] for each in components} == {
         f"pkg:pypi/{name}@{version}" for name, version in named
     }
-    file = tmp_path / "bill.json"
-    file.write_text(json.dumps(document))
-    assert validate(file) == ""
     wrong = document | {"components": [{"name": "without a type"}]}
-    file.write_text(json.dumps(wrong))
-    assert "type" in validate(file)
+    of_it, of_wrong = complaints(tmp_path, document, wrong)
+    assert of_it == ""
+    assert "type" in of_wrong
     checked["components of the bill of materials"] = len(named)
 
 
-def validate(file: Path) -> str:
-    command = [
-        UV,
-        "run",
-        "--quiet",
-        "--no-project",
-        "--isolated",
-        "--with-requirements",
-        str(LISTS),
-    ]
-    done = subprocess.run(
-        [*command, "python", "-c", VALID, str(file)], capture_output=True, text=True, check=False
-    )
-    return done.stderr
+def test_the_bill_of_materials_names_what_the_base_has(image: Image, checked: Counter[str]) -> None:
+    """The file of dpkg is read here by other means than where the list is made."""
+    status = (image.root / "var" / "lib" / "dpkg" / "status").read_text()
+    paragraphs = [HeaderParser().parsestr(each) for each in status.strip().split("\n\n")]
+    held = [it for it in paragraphs if it["Status"] == "install ok installed"]
+    urls = [it["purl"] for it in bill(image)["components"] if "purl" in it]
+    found = {}
+    for url in urls:
+        if url.startswith("pkg:deb/debian/"):
+            place, _, qualifiers = url.partition("?")
+            name, _, version = unquote(place.removeprefix("pkg:deb/debian/")).partition("@")
+            found[name, version] = dict(parse_qsl(qualifiers))
+
+    assert len(held) > 50
+    assert sorted(found) == sorted((it["Package"], it["Version"]) for it in held)
+    for each in held:
+        source, _, version = each.get("Source", each["Package"]).partition(" (")
+        upstream = f"{source}@{version[:-1]}" if version else source
+        told = found[each["Package"], each["Version"]]
+        assert told.get("upstream", each["Package"]) == upstream
+        assert told["arch"] == each["Architecture"]
+        assert told["distro"] == "debian-12"
+    [system] = [it for it in bill(image)["components"] if it["type"] == "operating-system"]
+    assert (system["name"], system["version"]) == ("debian", "12")
+    [python] = [url.partition("@")[2] for url in urls if url.startswith("pkg:generic/python@")]
+    assert packages(image).parent.name == f"python{python.rpartition('.')[0]}"
+    checked["packages of the base"] = len(held)
+
+
+def complaints(folder: Path, *documents: Mapping[str, Any]) -> list[str]:
+    """Return what the strict validator of CycloneDX says of each document; nothing if it is one."""
+    files = [folder / f"{number}.json" for number in range(len(documents))]
+    for file, document in zip(files, documents, strict=True):
+        file.write_text(json.dumps(document))
+    command = [UV, "run", "--quiet", "--no-project", "--isolated", "--with-requirements", LISTS]
+    told = subprocess.check_output([*command, "python", "-c", COMPLAINTS, *files], text=True)
+    return list(json.loads(told))
 
 
 def test_every_component_has_a_licence_that_is_allowed(image: Image) -> None:
     odd = {}
-    for each in bill(image)["components"]:
+    for each in packages_of_python(image):
         told = [
             it.get("expression") or it["license"].get("id") or it["license"]["name"]
             for it in each.get("licenses", ())

@@ -6,8 +6,9 @@ import re
 from typing import Final
 
 ALLOWED: Final = (
-    "0BSD", "Apache", "BSD", "CC0-1.0", "ISC", "MIT", "MPL-2.0", "Mozilla Public License 2.0",
-    "PSF-2.0", "Python Software Foundation", "Python-2.0", "Repoze", "Unlicense", "Zlib",
+    "0BSD", "3-Clause BSD", "Apache", "BSD", "CC0-1.0", "ISC", "MIT", "MPL-2.0",
+    "Mozilla Public License 2.0", "PSF-2.0", "Python Software Foundation", "Python-2.0", "Repoze",
+    "Unlicense", "Zlib",
 )  # fmt: skip
 """Words that every part of a licence must begin with one of."""
 LOOKED_AT: Final = {"psycopg": "LGPL-3.0-only", "psycopg-binary": "LGPL-3.0-only"}

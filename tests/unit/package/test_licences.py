@@ -32,7 +32,7 @@ def licence_of(name: str) -> str:
 def installed() -> Iterator[str]:
     """Names of all packages that psastream brings along, on this machine."""
     seen: set[str] = set()
-    waiting = [("psastream", frozenset({"sql", "sandbox"}))]
+    waiting = [("psastream", frozenset({"sql", "sandbox", "traces"}))]
     while waiting:
         name, extras = waiting.pop()
         key = re.sub(r"[-_.]+", "-", name).lower()
