@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,13 +30,16 @@ BUILD_S: Final = 1_500
 USER: Final = 10001
 TOOLS: Final = ("buildah", "mmdebstrap", "unshare", "setpriv", "chroot")
 DOCKERFILE: Final = REPOSITORY / "deploy" / "image" / "Dockerfile"
-STATE: Final = "var/lib/psastream"
 _AS_PODS: Final = """
 set -eu
 mount --make-rprivate /
 mount --bind "$ROOT" "$ROOT"
 mount -o remount,bind,ro "$ROOT"
-mount --bind "$STATE" "$ROOT/var/lib/psastream"
+mount --bind "$STATE" "$ROOT$STATE_AT"
+printf %s "$GIVEN" | while IFS=: read -r place source; do
+    mount --bind "$source" "$ROOT$place"
+    mount -o remount,bind,ro "$ROOT$place"
+done
 mount -t proc proc "$ROOT/proc"
 exec env -i "$@"
 """
@@ -59,11 +62,22 @@ class Image:
     root: Path
     config: Mapping[str, Any]
     layers: int
+    state_at: str = "/var/lib/psastream"
+    """Where it may write."""
+    given: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
         """What its files take."""
         return sum(path.lstat().st_size for path in self.root.rglob("*") if not path.is_dir())
+
+    def having(self, given: Mapping[str, Path]) -> Image:
+        """Return it with folders and files of this machine, by the places where it reads them."""
+        for place, source in given.items():
+            at = self.root / place.lstrip("/")
+            at.parent.mkdir(parents=True, exist_ok=True)
+            at.mkdir(exist_ok=True) if source.is_dir() else at.touch()
+        return replace(self, given={**self.given, **given})
 
     def command(
         self, arguments: Sequence[str], state: Path, environment: Mapping[str, str]
@@ -75,9 +89,11 @@ class Image:
         """
         variables = [*self.config["Env"], *(f"{key}={it}" for key, it in environment.items())]
         user, _, group = self.config["User"].partition(":")
-        inside = ["sh", "-c", 'cd "$0" && exec "$@"', self.config["WorkingDir"]]
+        inside = ["sh", "-c", 'cd "$0" && exec "$@"', self.config.get("WorkingDir", "/")]
+        given = "".join(f"{place}:{source}\n" for place, source in self.given.items())
         return [
-            "env", f"ROOT={self.root}", f"STATE={state}", "setpriv", "--no-new-privs", "unshare",
+            "env", f"ROOT={self.root}", f"STATE={state}", f"STATE_AT={self.state_at}",
+            f"GIVEN={given}", "setpriv", "--no-new-privs", "unshare",
             "--mount", "--pid", "--ipc", "--fork", "--kill-child", "sh", "-c", _AS_PODS, "sh",
             *variables, str(shutil.which("chroot")), f"--userspec={user}:{group}",
             f"--groups={group}", str(self.root), *inside, *self.config["Entrypoint"], *arguments,
