@@ -33,12 +33,16 @@ from psastream.access.capture import platform_topics
 from psastream.access.files import connectors_of, firm_users
 from psastream.landscape import ANY_ADDRESSES, FirmSystems, read_firm
 from runtime.settings import Settings
-from schemas.errors import PsaStreamError
+from schemas.errors import ConfigError, PsaStreamError
 
 FOLDER: Final = Path(__file__).resolve().parent / "packaged"
 VENDORS: Final = Path(__file__).resolve().parents[2] / "connectors" / "vendors"
 MADE: Final = "Made by `python -m deploy.strimzi`: docs/kafka-access.md"
 OWNER: Final = "PSASTREAM_CONNECTOR_OWNER"
+_OF_REGISTRY: Final = {
+    "registry_ca_secret": "PSASTREAM_REGISTRY_SSL_CA_LOCATION",
+    "registry_user_secret": "PSASTREAM_REGISTRY_USERNAME",
+}
 _FIRM: Final = (
     *("PSASTREAM_LANDSCAPE", "PSASTREAM_SYSTEMS", "PSASTREAM_MEASURES"),
     *("PSASTREAM_MASTER_KEYS", "PSASTREAM_MASTER_KEYS_FILE"),
@@ -87,8 +91,19 @@ def _databases(paths: Iterable[Path]) -> list[ConnectorFile]:
 
 
 def cluster_of(options: argparse.Namespace, release: Release, owner: str) -> Cluster:
-    """Return the cluster as options say; else as the release does; else the packaged one."""
+    """Return the cluster as options say; else as the release does; else the packaged one.
+
+    Raises ConfigError where the release's processes show the registry what Kafka Connect lacks.
+    """
     said = release.environment
+    if options.registry_url is None:
+        for option, variable in _OF_REGISTRY.items():
+            if variable in said and not getattr(options, option):
+                word = f"--{option.replace('_', '-')}"
+                raise ConfigError(
+                    f"the release has {variable}, and Kafka Connect would have nothing of it",
+                    hint=f"add {word}, or --registry-url for another way to the registry",
+                )
     is_tls = said.get("PSASTREAM_KAFKA_SECURITY_PROTOCOL", "").upper() == "SSL"
     known: dict[str, Any] = {
         "replicas": said.get("PSASTREAM_REPLICATION_FACTOR"),
@@ -126,6 +141,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--replicas", type=int, help="copies of a topic")
     parser.add_argument("--bootstrap-servers")
     parser.add_argument("--registry-url")
+    parser.add_argument(
+        "--registry-ca-secret",
+        metavar="SECRET",
+        help="has ca.p12 and ca.password: the authorities that sign the registry's certificate",
+    )
+    parser.add_argument(
+        "--registry-user-secret",
+        metavar="SECRET",
+        help="has username and password of who signs in at the registry",
+    )
     parser.add_argument("--image", help=f"image of Kafka Connect (default: {default.image})")
     parser.add_argument("--kafka-version", help="of that image")
     return parser.parse_args()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import yaml
@@ -23,6 +23,20 @@ from schemas.topics import Topic
 VERSION: Final = "kafka.strimzi.io/v1"
 CLUSTER: Final = "strimzi.io/cluster"
 REGISTRY_VARIABLE: Final = "PSASTREAM_REGISTRY_URL"
+_REGISTRY_URL: Final = f"${{env:{REGISTRY_VARIABLE}}}"
+_URL_KEY: Final = ".schema.registry.url"
+_USER_VARIABLE: Final = "PSASTREAM_REGISTRY_USERNAME"
+_SIGN_IN_VARIABLE: Final = "PSASTREAM_REGISTRY_PASSWORD"
+_TRUSTSTORE_VARIABLE: Final = "PSASTREAM_REGISTRY_TRUSTSTORE_PASSWORD"
+_VOLUME: Final = "registry-ca"
+_FOLDER: Final = f"/mnt/{_VOLUME}"
+"""Strimzi mounts what is added below /mnt and nowhere else."""
+_STORE: Final = "ca.p12"
+_CONVERTERS: Final = {
+    key: value
+    for name in ("key.converter", "value.converter")
+    for key, value in ((name, AVRO_CONVERTER), (f"{name}{_URL_KEY}", _REGISTRY_URL))
+}
 _VARIABLE: Final = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _NUMBER: Final = re.compile(r"-?[0-9]+")
 
@@ -36,6 +50,11 @@ class Cluster:
     `authentication` is `scram-sha-512` or `tls`, as its listener has it; `image` is that of the
     target `strimzi` of `deploy/image/Dockerfile`, whose Connect is of `kafka_version`.
     `connector_owner` is who keeps the connectors: `strimzi` by KafkaConnectors, or `psastream`.
+
+    `registry_ca_secret` names the Secret of the authorities that sign the registry's certificate,
+    `ca.p12` (PKCS #12) with `ca.password`; without it those count that Java trusts.
+    `registry_user_secret` names that of who signs in at the registry, `username` and `password`.
+    Raises ConfigError where authorities are named for a registry without `https`.
     """
 
     name: str = "kafka"
@@ -47,6 +66,16 @@ class Cluster:
     kafka_version: str = "4.2.1"
     connect_replicas: int = 1
     connector_owner: str = "psastream"
+    registry_ca_secret: str = ""
+    registry_user_secret: str = ""
+
+    def __post_init__(self) -> None:
+        if self.registry_ca_secret and not self.registry_url.startswith("https://"):
+            raise ConfigError(
+                f"the registry is asked without TLS, at {self.registry_url}, so no authority of "
+                f"{self.registry_ca_secret} is looked at",
+                hint="give an https address, or no Secret of authorities",
+            )
 
 
 def topic_resources(topics: Iterable[Topic], cluster: Cluster) -> list[Resource]:
@@ -87,14 +116,26 @@ def connect_resources(connectors: Sequence[ConnectorFile], cluster: Cluster) -> 
     """Return Kafka Connect, and its connectors where Strimzi keeps them.
 
     Nothing where no database is captured. Raises ConfigError for a connector whose name Kubernetes
-    does not take: Strimzi calls it after its resource, and its watcher would not find it.
+    does not take: Strimzi calls it after its resource, and its watcher would not find it. And for
+    one that psastream writes and that lacks what it takes to reach the registry.
     """
     if not connectors:
         return []
-    variables = sorted({name for each in connectors for name in variables_of(each.config)})
-    found = [_connect(variables, cluster)]
+    converters = _with_access(_CONVERTERS, cluster)
+    reaching = [replace(each, config=_with_access(each.config, cluster)) for each in connectors]
+    configs = [converters, *(each.config for each in reaching)]
+    variables = sorted({name for each in configs for name in variables_of(each)})
+    found = [_connect(converters, variables, cluster)]
     if cluster.connector_owner == STRIMZI:
-        found += [_connector(each) for each in connectors]
+        return found + [_connector(each) for each in reaching]
+    for connector, whole in zip(connectors, reaching, strict=True):
+        if lacking := sorted(whole.config.keys() - connector.config.keys()):
+            pairs = ", ".join(f"{key}={whole.config[key]}" for key in lacking)
+            raise ConfigError(
+                f"the connector {connector.name} names converters, which inherit nothing of the "
+                f"worker's: it lacks {pairs}",
+                hint="add them to its file; with the chart, to capture.settings of its system",
+            )
     return found
 
 
@@ -173,7 +214,39 @@ def _connector(connector: ConnectorFile) -> Resource:
     )
 
 
-def _connect(variables: Sequence[str], cluster: Cluster) -> Resource:
+def _with_access(config: Mapping[str, str], cluster: Cluster) -> dict[str, str]:
+    """Return a configuration whose converters of the firm's registry can reach it.
+
+    One of another registry is given nothing: it would send our password there.
+    """
+    access = _registry_access(cluster)
+    converters = [
+        name.removesuffix(_URL_KEY)
+        for name, value in config.items()
+        if name.endswith(_URL_KEY) and value == _REGISTRY_URL
+    ]
+    added = {f"{name}.{key}": value for name in converters for key, value in access.items()}
+    return {**added, **config}
+
+
+def _registry_access(cluster: Cluster) -> dict[str, str]:
+    """Return keys of the Avro converter, which reads key stores of Java's only, no PEM."""
+    access = {}
+    if cluster.registry_ca_secret:
+        access |= {
+            "schema.registry.ssl.truststore.type": "PKCS12",
+            "schema.registry.ssl.truststore.location": f"{_FOLDER}/{_STORE}",
+            "schema.registry.ssl.truststore.password": f"${{env:{_TRUSTSTORE_VARIABLE}}}",
+        }
+    if cluster.registry_user_secret:
+        access |= {
+            "basic.auth.credentials.source": "USER_INFO",
+            "basic.auth.user.info": f"${{env:{_USER_VARIABLE}}}:${{env:{_SIGN_IN_VARIABLE}}}",
+        }
+    return access
+
+
+def _connect(converters: Mapping[str, str], variables: Sequence[str], cluster: Cluster) -> Resource:
     user = CONNECT_GROUP
     signs_in: Resource = {"type": cluster.authentication}
     if cluster.authentication == "tls":
@@ -202,10 +275,8 @@ def _connect(variables: Sequence[str], cluster: Cluster) -> Resource:
             ]
         },
         "authentication": signs_in,
-        "config": _connect_config(variables),
-        "template": {
-            "connectContainer": {"env": [_variable(name, cluster) for name in variables]},
-        },
+        "config": _connect_config(converters, variables),
+        "template": _template(variables, cluster),
     }
     return _resource(
         "KafkaConnect",
@@ -221,15 +292,22 @@ def _connect(variables: Sequence[str], cluster: Cluster) -> Resource:
     )
 
 
-def _connect_config(variables: Sequence[str]) -> Resource:
-    converters = {
-        key: value
-        for name in ("key.converter", "value.converter")
-        for key, value in (
-            (name, AVRO_CONVERTER),
-            (f"{name}.schema.registry.url", f"${{env:{REGISTRY_VARIABLE}}}"),
-        )
+def _template(variables: Sequence[str], cluster: Cluster) -> Resource:
+    container: Resource = {"env": [_variable(name, cluster) for name in variables]}
+    if not cluster.registry_ca_secret:
+        return {"connectContainer": container}
+    container["volumeMounts"] = [{"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True}]
+    secret = {
+        "secretName": cluster.registry_ca_secret,
+        "items": [{"key": _STORE, "path": _STORE}],
     }
+    return {
+        "pod": {"volumes": [{"name": _VOLUME, "secret": secret}]},
+        "connectContainer": container,
+    }
+
+
+def _connect_config(converters: Mapping[str, str], variables: Sequence[str]) -> Resource:
     return {
         **converters,
         # A connector that could choose its clients' settings could send what it reads anywhere.
@@ -250,11 +328,18 @@ def _connect_config(variables: Sequence[str]) -> Resource:
 
 
 def _variable(name: str, cluster: Cluster) -> Resource:
-    """An address is told; all else comes from the Secret of the connector's database."""
+    """An address is told; all else comes from a Secret: the registry's, or a database's."""
     if name == REGISTRY_VARIABLE:
         return {"name": name, "value": cluster.registry_url}
     secret, _, key = name.lower().rpartition("_")
-    reference = {"name": secret.replace("_", "-"), "key": key}
+    of_registry = {
+        _USER_VARIABLE: (cluster.registry_user_secret, "username"),
+        _SIGN_IN_VARIABLE: (cluster.registry_user_secret, "password"),
+        _TRUSTSTORE_VARIABLE: (cluster.registry_ca_secret, "ca.password"),
+    }
+    named = of_registry.get(name, ("", ""))
+    secret, key = named if named[0] else (secret.replace("_", "-"), key)
+    reference = {"name": secret, "key": key}
     return {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 

@@ -5,6 +5,7 @@ import inspect
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -462,13 +463,13 @@ def test_connectors_that_strimzi_keeps_are_written_by_nobody_here(tmp_path: Path
     assert conforms(theirs) == []
 
 
-def strimzis(tmp_path: Path, *options: str) -> list[Manifest]:
-    """Return what `deploy.strimzi` makes for the release with three brokers."""
+def strimzis(tmp_path: Path, *options: str, words: Sequence[str] = ()) -> list[Manifest]:
+    """Return what `deploy.strimzi` makes, with `words`, for the release with three brokers."""
     file = tmp_path / "rendered.yaml"
     file.write_text(rendered("three-brokers-tls", *options))
     out = tmp_path / "strimzi"
-    words = ("--release", file, "--cluster", "firm", "--out", out)
-    said = run([sys.executable, "-m", "deploy.strimzi", *words])
+    command = (sys.executable, "-m", "deploy.strimzi", "--release", file, "--cluster", "firm")
+    said = run([*command, *words, "--out", out])
     assert said.code == 0, said.errors
     return [each for path in sorted(out.glob("*.yaml")) for each in read(path.read_text())]
 
@@ -476,7 +477,8 @@ def strimzis(tmp_path: Path, *options: str) -> list[Manifest]:
 def test_strimzi_makes_for_a_release_what_its_pods_need(tmp_path: Path) -> None:
     """Their users, with their rights, their topics, their copies, their Connect."""
     found = manifests("three-brokers-tls")
-    made = strimzis(tmp_path)
+    registry = ("--registry-ca-secret", "registry-ca", "--registry-user-secret", "registry-user")
+    made = strimzis(tmp_path, words=registry)
 
     users = {part.env.get("PSASTREAM_KAFKA_SASL_USERNAME") for part in parts(found)} - {None}
     assert users and users <= {each["metadata"]["name"] for each in of_kind(made, "KafkaUser")}
@@ -503,7 +505,8 @@ def test_strimzi_makes_the_connectors_of_a_release_where_it_keeps_them(
         *("--set", f"connect.connectorOwner={owner}"),
         *("--set", "systems.inhouse.capture.settings.name=psa-of-ours"),
     )
-    connectors = of_kind(strimzis(tmp_path, *options), "KafkaConnector")
+    plain = ("--registry-url", "http://registry:8081")
+    connectors = of_kind(strimzis(tmp_path, *options, words=plain), "KafkaConnector")
 
     assert [each["metadata"]["name"] for each in connectors] == names
 

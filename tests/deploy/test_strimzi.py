@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,21 @@ def test_a_cluster_with_certificates_conforms_too() -> None:
     for name in NAMES:
         text = made(name, Cluster(name="prod", authentication="tls"))
         assert conforms(text, tools.strimzi_schemas()) == []
+
+
+def test_a_registry_with_authorities_and_a_user_conforms_too() -> None:
+    guarded = replace(
+        STRIMZIS,
+        registry_url="https://registry:8081",
+        registry_ca_secret="registry-ca",
+        registry_user_secret="registry-user",
+    )
+    text = made("connect.yaml", guarded)
+
+    assert conforms(text, tools.strimzi_schemas()) == []
+    wrong = text.replace("volumeMounts:", "volumeMount:")
+    assert wrong != text
+    assert conforms(wrong, tools.strimzi_schemas())
 
 
 def test_users_of_a_firm_that_encrypts_may_read_its_keys(tmp_path: Path) -> None:

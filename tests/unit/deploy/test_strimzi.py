@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -19,9 +20,16 @@ from connectors.debezium.client import (
     ConnectorFile,
     read_connector_file,
 )
-from deploy.strimzi.__main__ import FOLDER, files, firm_of, owner_of, packaged_files
+from deploy.strimzi.__main__ import (
+    FOLDER,
+    cluster_of,
+    files,
+    firm_of,
+    owner_of,
+    packaged_files,
+)
 from deploy.strimzi.commands import acl_script
-from deploy.strimzi.release import read_release
+from deploy.strimzi.release import Release, read_release
 from deploy.strimzi.resources import Cluster, connect_resources, topic_resources, user_resources
 from psastream.access.rights import Operation, Resource, Rule
 from runtime.kafka import topic_settings
@@ -135,11 +143,7 @@ def test_connect_resolves_the_variables_that_its_connectors_name_and_no_others()
 
 def test_a_connector_has_one_owner() -> None:
     """An operator that is told to keep connectors deletes those that have no resource."""
-    (file,) = [
-        read_connector_file(path)
-        for path in packaged_files(SYSTEMS)
-        if path.name == "connector.json"
-    ]
+    (file,) = captures()
 
     (connect,) = connect_resources([file], Cluster())
     assert "annotations" not in connect["metadata"]
@@ -224,6 +228,94 @@ def test_a_cluster_with_certificates_gets_them_everywhere() -> None:
     )
     connect = next(yaml.safe_load_all(texts["connect.yaml"]))
     assert connect["spec"]["authentication"]["certificateAndKey"]["key"] == "user.key"
+
+
+def captures() -> list[ConnectorFile]:
+    return [
+        read_connector_file(path)
+        for path in packaged_files(SYSTEMS)
+        if path.name == "connector.json"
+    ]
+
+
+GUARDED = Cluster(
+    registry_url="https://registry:8081",
+    registry_ca_secret="registry-ca",
+    registry_user_secret="registry-user",
+    connector_owner=STRIMZI,
+)
+
+
+def test_what_reaches_the_registry_comes_of_secrets_that_connect_may_resolve() -> None:
+    connect, _ = connect_resources(captures(), GUARDED)
+
+    template = connect["spec"]["template"]
+    secrets = {
+        each["name"]: each["valueFrom"]["secretKeyRef"]
+        for each in template["connectContainer"]["env"]
+        if "valueFrom" in each and each["name"].startswith("PSASTREAM_")
+    }
+    assert secrets == {
+        "PSASTREAM_REGISTRY_PASSWORD": {"name": "registry-user", "key": "password"},
+        "PSASTREAM_REGISTRY_TRUSTSTORE_PASSWORD": {"name": "registry-ca", "key": "ca.password"},
+        "PSASTREAM_REGISTRY_USERNAME": {"name": "registry-user", "key": "username"},
+    }
+    allowed = connect["spec"]["config"]["config.providers.env.param.allowlist.pattern"]
+    assert set(secrets) <= set(allowed.split("|"))
+    (volume,) = template["pod"]["volumes"]
+    (mount,) = template["connectContainer"]["volumeMounts"]
+    assert (mount["name"], volume["secret"]["secretName"]) == (volume["name"], "registry-ca")
+
+
+def test_a_registry_that_is_not_ours_is_given_no_password() -> None:
+    url = "value.converter.schema.registry.url"
+    sink = ConnectorFile("sink", {"connector.class": "x", url: "https://elsewhere.example"})
+
+    _, connector = connect_resources([sink], GUARDED)
+
+    assert {name for name in connector["spec"]["config"] if "converter" in name} == {url}
+
+
+def test_a_connector_that_we_write_must_name_what_it_inherits_from_nobody() -> None:
+    ours = replace(GUARDED, connector_owner="psastream")
+
+    with pytest.raises(ConfigError, match=r"it lacks key\.converter\.basic\.auth"):
+        connect_resources(captures(), ours)
+    _, connector = connect_resources(captures(), GUARDED)
+    whole = {name: str(value) for name, value in connector["spec"]["config"].items()}
+    assert len(connect_resources([ConnectorFile("whole", whole)], ours)) == 1
+    (connect,) = connect_resources([ConnectorFile("whole", whole)], Cluster())
+    variables = connect["spec"]["template"]["connectContainer"]["env"]
+    assert all(
+        each["valueFrom"]["secretKeyRef"]["name"] for each in variables if "value" not in each
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "option"),
+    [
+        ("PSASTREAM_REGISTRY_SSL_CA_LOCATION", "registry_ca_secret"),
+        ("PSASTREAM_REGISTRY_USERNAME", "registry_user_secret"),
+    ],
+)
+def test_what_a_release_shows_the_registry_connect_must_show_too(
+    variable: str, option: str
+) -> None:
+    said = {variable: "x", "PSASTREAM_REGISTRY_URL": "https://registry:8081"}
+    release = Release(said, ())
+    options = dict.fromkeys(("registry_url", "registry_ca_secret", "registry_user_secret"))
+
+    with pytest.raises(ConfigError, match=variable):
+        cluster_of(Namespace(**options), release, STRIMZI)
+    given = cluster_of(Namespace(**options | {option: "s"}), release, STRIMZI)
+    assert getattr(given, option) == "s" and given.registry_url == "https://registry:8081"
+    other = cluster_of(Namespace(**options | {"registry_url": "http://r"}), release, STRIMZI)
+    assert other.registry_url == "http://r"
+
+
+def test_authorities_for_a_registry_without_tls_are_refused() -> None:
+    with pytest.raises(ConfigError, match="asked without TLS"):
+        Cluster(registry_url="http://registry:8081", registry_ca_secret="registry-ca")
 
 
 def test_a_firm_without_a_database_needs_no_connect() -> None:
