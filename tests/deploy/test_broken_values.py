@@ -94,7 +94,7 @@ BROKEN = {
     ),
     "a target that takes no commands": (
         'systems.salesforce.dispatch={"settings": {"name": "x"}}',
-        "no commands go to a crm",
+        "no commands go to the role crm",
     ),
     "an ERP without a dispatcher": (
         'systems.sage={"role": "erp", "vendor": "harvest", "poll": {}, "secret": "s"}',

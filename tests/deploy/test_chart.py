@@ -23,6 +23,7 @@ from psastream.cli import app
 from psastream.governance.published import product_version
 from psastream.landscape import read_firm
 from runtime.settings import PREFIX, Settings
+from schemas.landscape import Role
 from schemas.topics import PARTITIONS
 from streams.worker import Worker
 from tests.deploy import tools
@@ -577,6 +578,13 @@ def test_workers_are_no_more_than_partitions() -> None:
 
 def test_every_value_has_a_rule() -> None:
     """A value that the schema does not know is refused, so defaults must all be in it, deep."""
+def test_every_role_may_be_named() -> None:
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())["properties"]
+    [system] = schema["systems"]["patternProperties"].values()
+
+    assert system["properties"]["role"]["enum"] == [role.value for role in Role]
+
+
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
 

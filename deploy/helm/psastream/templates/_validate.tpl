@@ -51,8 +51,8 @@
 {{- if and $system.legalEntities (ne $system.role "erp") -}}
 {{- $problems = append $problems (printf "systems.%s.legalEntities: only an erp bills for legal entities" $name) -}}
 {{- end -}}
-{{- if and (has $system.role (list "crm" "psa")) (hasKey $system "dispatch") -}}
-{{- $problems = append $problems (printf "systems.%s.dispatch: no commands go to a %s; leave it out" $name $system.role) -}}
+{{- if and (not (has $system.role (list "erp" "resource"))) (hasKey $system "dispatch") -}}
+{{- $problems = append $problems (printf "systems.%s.dispatch: no commands go to the role %s; leave it out" $name $system.role) -}}
 {{- end -}}
 {{- if and (has $system.role (list "erp" "resource")) (not (hasKey $system "dispatch")) -}}
 {{- $problems = append $problems (printf "systems.%s: commands go to the role %s; add dispatch: {}" $name $system.role) -}}
