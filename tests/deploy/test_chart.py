@@ -514,9 +514,11 @@ def test_strimzi_makes_the_connectors_of_a_release_where_it_keeps_them(
 
 def test_the_page_copies_the_secret_of_every_user() -> None:
     page = (CHART.parents[2] / "docs" / "kubernetes.md").read_text()
-    [users] = re.findall(r"for user in (.*?); do", page, re.DOTALL)
+    [names] = re.findall(r"for name in (.*?); do", page, re.DOTALL)
 
-    assert sorted(users.replace("\\", " ").split()) == sorted(KAFKA_USERS)
+    assert sorted(names.replace("\\", " ").split()) == sorted(
+        ["firm-cluster-ca-cert", *(f"psastream-{user}" for user in KAFKA_USERS)]
+    )
 
 
 def test_alert_rules_are_those_of_the_product_less_what_the_firm_does_not_run() -> None:
@@ -576,8 +578,6 @@ def test_workers_are_no_more_than_partitions() -> None:
     assert workers["scaling"]["properties"]["maxReplicas"]["maximum"] == PARTITIONS
 
 
-def test_every_value_has_a_rule() -> None:
-    """A value that the schema does not know is refused, so defaults must all be in it, deep."""
 def test_every_role_may_be_named() -> None:
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())["properties"]
     [system] = schema["systems"]["patternProperties"].values()
@@ -585,6 +585,8 @@ def test_every_role_may_be_named() -> None:
     assert system["properties"]["role"]["enum"] == [role.value for role in Role]
 
 
+def test_every_value_has_a_rule() -> None:
+    """A value that the schema does not know is refused, so defaults must all be in it, deep."""
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
 
@@ -604,7 +606,7 @@ def _all_parts() -> list[Part]:
 
 def test_images_are_named_with_the_version_or_a_digest() -> None:
     digest = "sha256:" + "0" * 64
-    pinned = parts(manifests("small", "--set", f"image.digest={digest}"))
+    pinned = parts(manifests("small", "--set", f"image.digest={digest},image.tag="))
 
     assert {part.container["image"] for part in pinned} == {
         f"registry.firm.example/psastream:{product_version()}@{digest}"

@@ -1,6 +1,9 @@
 """The chart on a real API server: `make verify-cluster`. Builds it once (ten minutes and more)."""
 
 import json
+import os
+import subprocess
+from base64 import b64decode
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -9,7 +12,16 @@ from typing import Any
 import pytest
 
 from tests.deploy import tools
-from tests.deploy.chart import CHART, CHECKED, REPOSITORY, VALUES, manifests, parts, rendered
+from tests.deploy.chart import (
+    CHART,
+    CHECKED,
+    KAFKA_USERS,
+    REPOSITORY,
+    VALUES,
+    manifests,
+    parts,
+    rendered,
+)
 from tests.deploy.cluster import Cluster, Kubelet, environment, running_cluster
 from tests.support.blocks import Shell, needing, write_files
 
@@ -176,11 +188,34 @@ def test_install_test_upgrade_rollback_and_uninstall(cluster: Cluster) -> None:
     CHECKED["install, test, upgrade, rollback, uninstall"] += 1
 
 
+IDENTITY = {"user.crt": "a certificate", "user.key": "its key\n"}
+
+
+def make_secrets_of_kafka(cluster: Cluster) -> None:
+    """Make the Secrets that Strimzi's operators make, one of them of a user with a certificate."""
+    texts = {f"psastream-{user}": {"password": f"of {user}"} for user in KAFKA_USERS}
+    texts |= {"firm-cluster-ca-cert": {"ca.crt": "a CA"}, "psastream-measures": IDENTITY}
+    wanted = [asked_for("Namespace", "kafka")]
+    for name, text in texts.items():
+        wanted.append(asked_for("Secret", name, namespace="kafka") | {"stringData": text})
+    for each in wanted:
+        made = cluster.kubectl("create", "-f", "-", stdin=json.dumps(each))
+        assert made.code == 0, made.errors
+
+
+def copied(cluster: Cluster, name: str) -> dict[str, str]:
+    """Return what a Secret of the firm's namespace holds."""
+    said = cluster.kubectl("get", "secret", name, "--namespace", "firm", "-o", "json")
+    assert said.code == 0, said.errors
+    return {key: b64decode(text).decode() for key, text in json.loads(said.text)["data"].items()}
+
+
 def test_the_page_deploys_the_product_as_it_is_printed(cluster: Cluster, tmp_path: Path) -> None:
     (tmp_path / "deploy").symlink_to(REPOSITORY / "deploy")
     write_files("docs/kubernetes.md", tmp_path)
     for name in ("salesforce.pem", "netsuite.pem"):
         (tmp_path / name).write_text("a key")
+    make_secrets_of_kafka(cluster)
     shell = Shell(tmp_path, environment(cluster))
     blocks = needing("cluster")
     assert blocks
@@ -189,3 +224,17 @@ def test_the_page_deploys_the_product_as_it_is_printed(cluster: Cluster, tmp_pat
             for command in block.commands:
                 shell.run(command)
                 CHECKED["commands of the page"] += 1
+    # What it copied is whole, and a Secret that is gone empties no copy.
+    assert copied(cluster, "psastream-measures") == IDENTITY
+    assert copied(cluster, "firm-cluster-ca-cert") == {"ca.crt": "a CA"}
+    cluster.kubectl("delete", "secret", "psastream-worker", "--namespace", "kafka")
+    again = subprocess.run(
+        ["/bin/sh", "copy-secrets.sh"],
+        cwd=tmp_path,
+        env={**os.environ, **environment(cluster)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode != 0 and '"psastream-worker" not found' in again.stderr
+    assert copied(cluster, "psastream-worker") == {"password": "of worker"}
