@@ -88,9 +88,12 @@ def test_every_alert_is_shown_to_fire_by_a_promtool_test() -> None:
     assert fired == {rule["alert"] for rule in rules()}
 
 
-def test_every_job_an_alert_names_is_scraped() -> None:
+def test_every_job_an_alert_names_is_scraped_and_every_job_is_missed() -> None:
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     scraped = {job["job_name"] for job in config["scrape_configs"]}
     named = {job for rule in rules() for job in re.findall(r'job="([^"]+)"', rule["expr"])}
 
-    assert named == scraped
+    assert named and named <= scraped
+    [down] = [rule["expr"] for rule in rules() if rule["alert"] == "PsastreamProcessDown"]
+    missed = re.compile(re.search(r'job=~"([^"]+)"', down)[1])  # type: ignore[index]
+    assert all(missed.fullmatch(job) for job in scraped)
