@@ -85,8 +85,8 @@ async def run_up(options: UpOptions, environment: Mapping[str, str] = os.environ
             await connect.apply(given or addresses.connect_url, options.files.databases)
         for group in options.rebuilt:
             there = _started(settings, addresses, environment)
-            count = await asyncio.to_thread(rebuild_group, there, group)
-            say(f"{group} is computed anew from {count} topics")
+            rebuilt = await asyncio.to_thread(rebuild_group, there, group)
+            say(f"{group} is computed anew from {rebuilt.topics} topics")
         read_model = _read_model(options, stack, environment)
         commands = _commands(options, settings)
         if read_model is not None:

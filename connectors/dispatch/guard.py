@@ -13,7 +13,7 @@ What the target held when it was said is no trace any more: the record of a pers
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf
@@ -26,13 +26,19 @@ from connectors.dispatch.refusals import RetryRequest
 ADOPTED_FOR_S: Final = 86_400.0
 """How long after a person's word commands are looked up before they are sent."""
 LEDGER_LOST: Final = "LEDGER_LOST"
-"""Code of the exception."""
+"""Code of the exception: the target holds what the ledger does not know of."""
+TABLES_ANEW: Final = "TABLES_ANEW"
+"""Code of the exception: what tables order is wrong until they have read their topics."""
 KIND: Final = "send_commands"
-HINT: Final = (
-    "stop other dispatchers of this account; wait until the workers have read all topics and the"
-    " pollers every object; compare `psastream commands list` with the target; then `psastream"
-    " exceptions release {identity}`; psastream docs disaster-recovery says why"
+_COMPARE: Final = (
+    "compare `psastream commands list` with the target; then `psastream exceptions release"
+    " {identity}`; psastream docs disaster-recovery says why"
 )
+HINTS: Final = {
+    LEDGER_LOST: "stop other dispatchers of this account; wait until the workers have read all"
+    f" topics and the pollers every object; {_COMPARE}",
+    TABLES_ANEW: f"wait until no group lags and stays so (psastream status); {_COMPARE}",
+}
 NEWEST: Final = "newest"
 
 Newest = Mapping[str, Sequence[str]]
@@ -40,18 +46,21 @@ Newest = Mapping[str, Sequence[str]]
 
 
 def hold_id(target: str) -> str:
-    """Identity of the exception of a target whose ledger was lost; its natural key, too."""
+    """Identity of the exception that has all commands of a target wait; its natural key, too."""
     return f"{target}:ledger"
 
 
-def hold_record(target: str, detail: str, at: datetime) -> Payload:
-    """Return the `psa.command.Exception` that has all commands of a target wait."""
+def hold_record(target: str, detail: str, at: datetime, *, code: str = LEDGER_LOST) -> Payload:
+    """Return the `psa.command.Exception` that has all commands of a target wait.
+
+    A dispatcher reads it as its session begins, and no later.
+    """
     return {
         **_record(target, at),
         "status": OPEN,
-        "error_code": LEDGER_LOST,
+        "error_code": code,
         "detail": detail,
-        "hint": HINT.format(identity=hold_id(target)),
+        "hint": HINTS[code].format(identity=hold_id(target)),
         "is_held": True,
     }
 
@@ -65,12 +74,14 @@ def is_hold(record: Mapping[str, Any]) -> bool:
 class Hold:
     """A record of it: since when commands wait, or since when they may be sent (seconds).
 
-    `seen` are the natural keys of what the target held then; None where nobody has looked yet.
+    `seen` are natural keys of what the target held when a person let commands be sent; None where
+    nobody has looked since. `is_lost`: what the ledger knows is not to be relied on.
     """
 
     at_s: float
     is_open: bool
     seen: frozenset[str] | None = None
+    is_lost: bool = True
 
 
 def read_hold(record: Mapping[str, Any]) -> Hold:
@@ -78,7 +89,8 @@ def read_hold(record: Mapping[str, Any]) -> Hold:
     seen = None
     if record["payload"] is not None:
         seen = frozenset(json.loads(record["payload"])[NEWEST])
-    return Hold(record["raised_at"].timestamp(), record["status"] == OPEN, seen)
+    is_lost = record.get("error_code") != TABLES_ANEW
+    return Hold(record["raised_at"].timestamp(), record["status"] == OPEN, seen, is_lost)
 
 
 def announced(
@@ -103,7 +115,10 @@ class Guard:
         self._is_compared = False
         self._held_since_s = told.at_s if told and told.is_open else None
         self._said_at_s = told.at_s if told and not told.is_open else None
-        self._seen = told.seen if told and not told.is_open else None
+        self._is_lost = bool(told and told.is_lost and told.is_open)
+        self._seen = (told.seen if told else None) or frozenset()
+        # What the target holds at the next look is what the person has seen who let commands go.
+        self._takes_in = self._said_at_s is not None and told is not None and told.seen is None
         self._adopts = self._said_at_s is not None and now_s - self._said_at_s < ADOPTED_FOR_S
 
     @property
@@ -122,31 +137,24 @@ class Guard:
         return self._adopts
 
     def unknown(self, newest: Newest, is_announced: Callable[[str], bool]) -> list[str]:
-        """Return the natural keys of newest records that the ledger knows nothing of.
-
-        None where a person has let commands be sent and nobody has looked since: what the target
-        holds is what they have seen.
-        """
-        if self._said_at_s is not None and self._seen is None:
+        """Return the natural keys of newest records that the ledger knows nothing of."""
+        if self._takes_in:
             return []
         firsts = (key for keys in self._keys(newest) for key in keys[:1])
-        return [
-            key
-            for key in firsts
-            if not is_announced(key) and key not in (self._seen or frozenset())
-        ]
+        return [key for key in firsts if not is_announced(key) and key not in self._seen]
 
     def compared(self, newest: Newest) -> Payload | None:
-        """Take in that nothing is unknown; return the record of what was seen, if there is none."""
+        """Take in that nothing is unknown; return the record of what was seen, if it is new."""
         self._is_compared = True
-        if self._said_at_s is None or self._seen is not None:
+        if not self._takes_in or self._said_at_s is None:
             return None
+        self._takes_in = False
         self._seen = frozenset(key for keys in self._keys(newest) for key in keys)
-        return self._word(self._said_at_s, sorted(self._seen))
+        return self._word(self._said_at_s, self._seen)
 
     def hold(self, unknown: Iterable[str], now_s: float) -> Payload:
         """Hold everything back from now on; return the record that says so."""
-        self._held_since_s = now_s
+        self._held_since_s, self._is_lost = now_s, True
         detail = (
             f"{self._target} holds {', '.join(unknown)}, and no intent of it is recorded: the"
             " ledger of commands was lost, is of an older day, or this is another cluster than the"
@@ -164,24 +172,26 @@ class Guard:
         if self._held_since_s is not None:
             return request.tried_before_s > self._held_since_s
         if request.tried_before_s == inf and not self._is_compared:
+            self._is_lost = True
             self.release(now_s)  # another process holds them back, and tells
         return False
 
     def word(self, now_s: float) -> Payload:
         """Return the record that says that commands are sent from now on."""
-        return self._word(now_s, None)
+        return self._word(now_s, None if self._is_lost else self._seen)
 
     def release(self, now_s: float) -> None:
         """Take in that it is recorded."""
-        self._held_since_s, self._said_at_s, self._seen = None, now_s, None
-        self._is_compared, self._adopts = False, True
+        self._takes_in = self._is_lost
+        self._held_since_s, self._said_at_s = None, now_s
+        self._is_compared, self._is_lost, self._adopts = False, False, True
 
     def _keys(self, newest: Newest) -> Iterable[list[str]]:
         for noun, identities in newest.items():
             yield [f"{self._target}:{noun}:{identity}" for identity in identities]
 
-    def _word(self, at_s: float, seen: list[str] | None) -> Payload:
-        payload = None if seen is None else json.dumps({NEWEST: seen})
+    def _word(self, at_s: float, seen: Collection[str] | None) -> Payload:
+        payload = None if seen is None else json.dumps({NEWEST: sorted(seen)})
         record = _record(self._target, datetime.fromtimestamp(at_s, UTC))
         return {**record, "status": RESOLVED, "payload": payload}
 

@@ -64,7 +64,8 @@ class DispatchMetrics:
         self.paused = Gauge(
             "psastream_target_paused",
             "1 while a target takes no command at all, until it answers one well: credentials,"
-            " quota, asked to wait, down, or until a person: its ledger was lost.",
+            " quota, asked to wait, down, or until a person: its ledger was lost, or tables are"
+            " computed anew.",
             ("target",),
             registry=registry,
         )

@@ -15,13 +15,15 @@ def reread(
 ) -> None:
     """Have the worker read a topic from its first record, into the state there is.
 
-    Stop all workers first, and all dispatchers unless it is a topic of a source (src.…).
+    Stop all workers first, and all dispatchers unless it is a topic of a source (src.…): then
+    commands wait until they are released, since half-read topics order what is wrong.
     """
     from psastream.anew import reread_topic
 
     with errors_as_exit_codes():
-        reread_topic(settings_from_environment(), topic)
+        held = reread_topic(settings_from_environment(), topic)
         say(f"{topic} is read from its first record when a worker starts")
+        _say_what_waits(held)
 
 
 def rebuild(
@@ -32,14 +34,17 @@ def rebuild(
     """Have an agent group computed from nothing: its state is deleted, its topics read again.
 
     Stop all workers and dispatchers first; for measures, which order nothing, their workers alone.
-    Start the dispatchers last, when the workers have caught up: half-read topics order what is
-    wrong.
+    Commands then wait until they are released, since half-read topics order what is wrong.
     """
     from psastream.anew import rebuild_group
-    from streams.agents.own_measures import GROUP as MEASURES
 
     with errors_as_exit_codes():
-        count = rebuild_group(settings_from_environment(), group)
-        say(f"{group} reads {count} topics from their first records when a worker starts")
-        if group != MEASURES:
-            say("start the dispatchers when it has read them all")
+        rebuilt = rebuild_group(settings_from_environment(), group)
+        say(f"{group} reads {rebuilt.topics} topics from their first records when a worker starts")
+        _say_what_waits(rebuilt.held)
+
+
+def _say_what_waits(held: tuple[str, ...]) -> None:
+    if held:
+        say("commands wait; when nothing lags any more and what they say is right:")
+        say(f"psastream exceptions release {' '.join(held)}", "  ")

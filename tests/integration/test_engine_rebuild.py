@@ -34,7 +34,7 @@ def test_a_group_is_not_computed_anew_while_a_dispatcher_runs(kafka: str) -> Non
         assert create_topics(settings.kafka, CATALOGUE, replication_factor=1) == [], "nothing gone"
     finally:
         dispatcher.close()
-    assert rebuild_group(settings, "rollup") == 2
+    assert rebuild_group(settings, "rollup").topics == 2
     made = present_topics(settings.kafka, [LOG])
     assert made[LOG].copies == 1, "as many as it had, whatever the settings say"
 

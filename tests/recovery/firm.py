@@ -7,6 +7,7 @@ recovery wrote anything at all.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from typing import Final
 import psycopg
 from confluent_kafka.admin import AdminClient
 
+from connectors.dispatch.guard import hold_id
+from sandbox.books.audit import PUBLISHED
 from sandbox.books.comparison import Difference
 from sandbox.demo.options import DemoOptions
 from sandbox.demo.parts import Parts, start_parts
@@ -39,6 +42,9 @@ DEADLINE_S: Final = 180.0
 COMMAND_S: Final = 120.0
 OURS: Final = ("dispatcher", "poller", "worker", "readmodel")
 """Processes of the product, in the order in which they are stopped."""
+HELD: Final = {"float:ledger", "netsuite:ledger"}
+NUMBERS: Final = {topic for topic in PUBLISHED if topic.startswith("psa.metric.")}
+"""Tables of the books that no command has a part in."""
 GROUPS: Final = ("psastream", "psastream-dispatch", "psastream-dispatch-signals")
 
 
@@ -150,6 +156,20 @@ class Firm:
             )
 
         yield since
+
+
+def held(firm: Firm) -> set[str]:
+    """Exceptions of targets whose commands wait since a ledger was lost."""
+    told = json.loads(firm.ask("exceptions", "list", "--json"))
+    return {row["exception_id"] for row in told if row["exception_id"] == hold_id(row["system"])}
+
+
+def release(firm: Firm) -> set[str]:
+    """Have their commands sent; whose."""
+    found = held(firm)
+    for identity in sorted(found):
+        firm.ask("exceptions", "release", identity, "--note", "compared", "--yes")
+    return found
 
 
 @contextmanager

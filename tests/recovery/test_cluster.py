@@ -6,7 +6,6 @@ All processes are started at once, as nobody should: then commands wait for a pe
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Final
@@ -14,17 +13,12 @@ from typing import Final
 import pytest
 
 from connectors.debezium.client import ConnectClient
-from connectors.dispatch.guard import LEDGER_LOST
-from sandbox.books.audit import PUBLISHED
-from tests.recovery.firm import GROUPS, OURS, Firm
+from tests.recovery.firm import GROUPS, HELD, NUMBERS, OURS, Firm, held, release
 from tests.recovery.test_rehearsals import DEADLINE_S, require_whole_read_model
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.stack
 
-HELD: Final = {"float:ledger", "netsuite:ledger"}
-NUMBERS: Final = {topic for topic in PUBLISHED if topic.startswith("psa.metric.")}
-"""Tables of the books that no command has a part in."""
 LETTERS: Final = "refused records"
 """Key of the books on dead letters: those of rows that were put right since come from no source."""
 CONNECT_GROUP: Final = "psastream-connect"
@@ -38,7 +32,7 @@ def test_a_lost_cluster_with_a_copy_knows_what_it_sent(firm: Firm, tmp_path: Pat
         firm.ask("topics", "load", str(tmp_path / "copy"))
         _start(firm)
         firm.wait_for_books(of=NUMBERS)
-        assert _release(firm) == HELD
+        assert release(firm) == HELD
         firm.wait_for_books()
         require_whole_read_model(firm)
         assert written() == Counter()
@@ -50,9 +44,9 @@ def test_a_lost_cluster_without_a_copy_writes_nothing_before_a_person_says_so(fi
         _make_cluster_anew(firm)
         _start(firm)
         firm.wait_for_books(of=NUMBERS)
-        eventually(lambda: _held(firm), deadline_s=DEADLINE_S)
+        eventually(lambda: held(firm), deadline_s=DEADLINE_S)
         assert written() == Counter()
-        _release(firm)
+        release(firm)
         firm.wait_for_books(but={LETTERS})
         assert written() == Counter()
 
@@ -75,20 +69,6 @@ def _make_cluster_anew(firm: Firm) -> None:
 
 def _start(firm: Firm) -> None:
     firm.start("worker", "poller", "dispatcher", "readmodel")
-
-
-def _held(firm: Firm) -> set[str]:
-    """Exceptions of targets whose commands wait since a ledger was lost."""
-    told = json.loads(firm.ask("exceptions", "list", "--json"))
-    return {row["exception_id"] for row in told if row["error_code"] == LEDGER_LOST}
-
-
-def _release(firm: Firm) -> set[str]:
-    """Have their commands sent; whose."""
-    found = _held(firm)
-    for identity in sorted(found):
-        firm.ask("exceptions", "release", identity, "--note", "compared", "--yes")
-    return found
 
 
 async def _register(firm: Firm) -> None:

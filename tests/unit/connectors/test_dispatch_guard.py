@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from math import inf
+from unittest.mock import ANY
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 from connectors.dispatch.commands import Intent, Payload, Settled, Status
 from connectors.dispatch.exceptions import OPEN, RESOLVED
 from connectors.dispatch.executor import TargetExecutor
-from connectors.dispatch.guard import ADOPTED_FOR_S, Guard, Hold, announced, read_hold
+from connectors.dispatch.guard import ADOPTED_FOR_S, TABLES_ANEW, Guard, Hold, announced, read_hold
 from connectors.dispatch.journal import Memory, memory_of
 from connectors.dispatch.ledger import Ledger
 from connectors.dispatch.metrics import DispatchMetrics
@@ -34,6 +35,7 @@ pytestmark = pytest.mark.asyncio
 HOLD = "netsuite:ledger"
 KEYS = [f"netsuite:project:{number:02}" for number in range(4)]
 BUDGET = make_command("netsuite:project_budget:00", kind="update_project_budget")
+ANEW = {"error_code": TABLES_ANEW, "payload": '{"newest": ["netsuite:project:07"]}'}
 MADE = {KEYS[0]: Intent("c", 1, 1, LONG_AGO)}
 
 
@@ -187,6 +189,19 @@ async def test_a_persons_word_is_about_what_is_there_at_the_next_look() -> None:
 
     [record] = it.journal.holds
     assert told(record) == Hold(7.0, False, frozenset({"netsuite:project:07"}))
+
+
+async def test_a_ledger_is_compared_after_the_word_that_tables_have_read_their_topics() -> None:
+    seen = frozenset({"netsuite:project:07"})
+    for newest, holds in (("07", [RESOLVED]), ("08", [RESOLVED, OPEN])):
+        guard = Guard("netsuite", told=told({"status": OPEN, **ANEW}))
+        async with guarded(newest, guard=guard) as it:
+            it.submit(make_command())
+            it.executor.retry(RetryRequest(HOLD))
+            await reached(lambda it=it: bool(it.journal.outcomes or it.journal.holds[1:]))  # type: ignore[misc]
+
+        assert [record["status"] for record in it.journal.holds] == holds
+        assert told(it.journal.holds[0]) == Hold(ANY, False, seen)
 
 
 async def test_a_hold_outlives_its_session_and_look_ups_after_a_word_last_a_day() -> None:

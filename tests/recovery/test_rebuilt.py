@@ -1,0 +1,28 @@
+"""Groups computed anew while dispatchers run, as nobody should: what they order waits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import pytest
+
+from tests.recovery.firm import HELD, NUMBERS, Firm, release
+
+pytestmark = pytest.mark.stack
+
+GROUPS: Final = ("normalize", "customer", "engagement", "project")
+"""Those that order something, or that others order by."""
+
+
+def test_what_half_read_tables_order_is_not_sent(firm: Firm) -> None:
+    with firm.writes() as written:
+        firm.stop("dispatcher", "worker")
+        for group in GROUPS:
+            firm.ask("rebuild", group)
+        firm.start("dispatcher", "worker")
+        firm.wait_for_books(of=NUMBERS)
+        assert written() == Counter()
+        assert release(firm) == HELD
+        firm.wait_for_books()
+        assert written() == Counter()
