@@ -184,6 +184,23 @@ BROKEN = {
     "no name server": ("networkPolicy.dns.to=[]", "/networkPolicy/dns/to"),
     "a peer that is none": ('networkPolicy.kafka.to=[{"service": "kafka"}]', "/networkPolicy"),
     "a port that is none": ("networkPolicy.kafka.ports=[70000]", "/networkPolicy/kafka/ports"),
+    "brokers behind a closed port": (
+        'kafka.bootstrapServers="a:9092,b:9094"',
+        "networkPolicy.kafka.ports: kafka.bootstrapServers has b:9094, and port 9094 is not among",
+    ),
+    "a registry behind a closed port": (
+        'registry.url="https://registry/api"',
+        "networkPolicy.registry.ports: registry.url has https://registry/api, and port 443 is not",
+    ),
+    "Connect behind a closed port": (
+        'connect.url="http://connect:18083/"',
+        "networkPolicy.connect.ports: connect.url has http://connect:18083/, and port 18083 is",
+    ),
+    "a collector behind a closed port": (
+        'traces.url="http://collector:4317"',
+        "networkPolicy.collector.ports: traces.url has http://collector:4317, and port 4317 is",
+    ),
+    "a toolbox without a disk": ('toolbox.storage.size="0"', "/toolbox/storage/size"),
     "spread as one likes": ('topologySpread.zone="Always"', "/topologySpread/zone"),
     "a key that is none": ("worker.replicas=2", "'worker' not allowed"),
     "a switch as text": ('standby="no"', "/standby"),

@@ -225,6 +225,38 @@ def test_processes_send_spans_where_a_collector_is_named(tmp_path: Path) -> None
     assert "4318" not in rendered("small")
 
 
+def test_an_authority_and_a_certificate_for_the_read_model_lie_beside_its_address() -> None:
+    tls = {"secret": "database-tls", "certificate": "user.crt", "key": "user.key"}
+    text = rendered("three-brokers-tls", "--set-json", f"readModel.tls={json.dumps(tls)}")
+    found = read(text)
+
+    asking = set()
+    for part in parts(found):
+        [files] = [it["projected"] for it in part.pod["spec"]["volumes"] if it["name"] == "files"]
+        secrets = [it["secret"] for it in files["sources"] if "secret" in it]
+        paths = {
+            item["path"] for it in secrets if it["name"] == "database-tls" for item in it["items"]
+        }
+        if paths:
+            asking.add(part.component)
+            assert paths == {f"read-model/tls/{it}" for it in ("ca.crt", "user.crt", "user.key")}
+
+    assert asking == {"read-model", "step", "check", "toolbox"}
+    assert conforms(text) == []
+
+
+def test_no_port_is_asked_for_where_no_policy_closes_any() -> None:
+    rendered("small", "--set", "networkPolicy.enabled=false,kafka.bootstrapServers=kafka:9094")
+
+
+def test_a_copy_of_a_large_ledger_has_room_in_the_toolbox() -> None:
+    found = manifests("small", "--set", "toolbox.storage.size=20Gi")
+
+    [toolbox] = [part for part in parts(found) if part.component == "toolbox"]
+    [state] = [it for it in toolbox.pod["spec"]["volumes"] if it["name"] == "state"]
+    assert state["emptyDir"] == {"sizeLimit": "20Gi"}
+
+
 def test_whoever_reads_records_has_the_master_keys_as_a_file(tmp_path: Path) -> None:
     text = rendered("three-brokers-tls", "--set", "encryption.secret=psastream-master-keys")
     found = read(text)

@@ -205,6 +205,14 @@ a variable. JSON.
 {{- if and .readModel $values.readModel.enabled -}}
 {{- $_ := set $env "PSASTREAM_READ_MODEL_URL_FILE" "/etc/psastream/read-model/url" -}}
 {{- $files = append $files (dict "secret" $values.readModel.secret "key" "url" "path" "read-model/url") -}}
+{{- with $values.readModel.tls -}}
+{{- if .secret -}}
+{{- $secret := .secret -}}
+{{- range compact (list .ca .certificate .key) -}}
+{{- $files = append $files (dict "secret" $secret "key" . "path" (printf "read-model/tls/%s" .)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- dict "env" $env "files" $files | toJson -}}
 {{- end -}}
@@ -222,7 +230,7 @@ A pod. The part it runs as a dict:
   root, component, system (of labels), args or command, systems (whose files, variables and secrets
   it is given), connect, readModel (whether it is given their addresses), isApart (from brokers), env, resources, grace,
   isProcess (has metrics and probes), isNamed (takes over by its name), startup (probe's path and
-  seconds), isVolume (its state is on a volume claim), restartPolicy, annotations
+  seconds), isVolume (its state is on a volume claim), volumeSize (of what is not), restartPolicy, annotations
 */}}
 {{- define "psastream.pod" -}}
 {{- $root := .root -}}
@@ -338,7 +346,7 @@ spec:
   volumes:
     {{- if not .isVolume }}
     - name: state
-      emptyDir: {sizeLimit: 1Gi}
+      emptyDir: {sizeLimit: {{ .volumeSize | default "1Gi" }}}
     {{- end }}
     - name: tmp
       emptyDir: {sizeLimit: 1Gi}

@@ -82,6 +82,19 @@
 {{- $problems = append $problems (printf "folders.%s: no system bears this name; add systems.%s" $name $name) -}}
 {{- end -}}
 {{- end -}}
+{{- if $values.networkPolicy.enabled -}}
+{{- $places := dict "kafka" (list "kafka.bootstrapServers" $kafka.bootstrapServers) "registry" (list "registry.url" $values.registry.url) "connect" (list "connect.url" $values.connect.url) "collector" (list "traces.url" $values.traces.url) -}}
+{{- range $name, $place := $places -}}
+{{- $ports := list -}}
+{{- range (index $values.networkPolicy $name).ports -}}{{- $ports = append $ports (toString (int .)) -}}{{- end -}}
+{{- range $address := splitList "," (index $place 1) | compact -}}
+{{- $port := regexFind ":[0-9]+(/|$)" $address | trimPrefix ":" | trimSuffix "/" | default (ternary "443" "80" (hasPrefix "https://" $address)) -}}
+{{- if not (has $port $ports) -}}
+{{- $problems = append $problems (printf "networkPolicy.%s.ports: %s has %s, and port %s is not among them; add it" $name (index $place 0) $address $port) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- with $values.workers.scaling -}}
 {{- if gt (int .minReplicas) (int .maxReplicas) -}}
 {{- $problems = append $problems (printf "workers.scaling: minReplicas is %d and maxReplicas %d" (int .minReplicas) (int .maxReplicas)) -}}
