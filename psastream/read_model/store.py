@@ -163,13 +163,16 @@ class Store:
             self._drop("retired")
 
     def publish(self, generation: Generation, tables: Sequence[LandingTable]) -> bool:
-        """Make the views of the live generation as they are now; False where they are so."""
+        """Make the views of the live generation as they are now; False where they are so.
+
+        Those of a generation that has not all of the tables stay: another is filled for them.
+        """
         wanted = (generation.number, star_fingerprint(tables))
         with as_ours():
             row = self.connection.execute(
                 f"SELECT generation, star FROM {META}.published"
             ).fetchone()
-            if row == wanted:
+            if row == wanted or not self._has(generation, tables):
                 return False
             with self.connection.transaction():
                 self._publish(generation, tables)
@@ -233,6 +236,16 @@ class Store:
             " star = excluded.star",
             (generation.number, star_fingerprint(tables)),
         )
+
+    def _has(self, generation: Generation, tables: Sequence[LandingTable]) -> bool:
+        there = set(
+            self.connection.execute(
+                "SELECT table_name, column_name FROM information_schema.columns"
+                " WHERE table_schema = %s",
+                (generation.schema,),
+            ).fetchall()
+        )
+        return all((table.name, column) in there for table in tables for column in table.columns)
 
     def _views(self) -> list[str]:
         """Return the views of ours that there are in the schema of the star, of any release."""

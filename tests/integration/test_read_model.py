@@ -25,7 +25,7 @@ from psastream.read_model.landing import landing_tables
 from psastream.read_model.metrics import ReadModelMetrics
 from psastream.read_model.mirror import Mirror, RetiredError
 from psastream.read_model.star import BI_ROLE, PAY_ROLE, StarView, star_views
-from psastream.read_model.store import Generation, Store, migrations
+from psastream.read_model.store import META, Generation, Store, migrations
 from runtime import offsets
 from runtime.kafka import KafkaSettings
 from schemas.contracts import value_schema
@@ -236,6 +236,26 @@ def test_another_generation_takes_the_views_along_and_who_wrote_the_former_is_re
     query = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'psa_landing_%'"
     assert store.connection.execute(query).fetchall() == [(following.schema,)]
     store.connection.execute("DROP VIEW of_the_firm")
+
+
+@pytest.mark.parametrize("lacking", ["a table", "a column"])
+def test_views_of_tables_that_a_generation_has_not_wait_for_the_next(
+    store: Store, lacking: str
+) -> None:
+    earlier = store.begin(TABLES, "earlier")
+    store.go_live(earlier, TABLES)
+    store.connection.execute(f"DELETE FROM {META}.published")
+    store.connection.execute(
+        f"DROP TABLE {earlier.schema}.role CASCADE"
+        if lacking == "a table"
+        else f"ALTER TABLE {earlier.schema}.role DROP COLUMN name CASCADE"
+    )
+
+    assert not store.publish(earlier, TABLES)
+
+    later = store.begin(TABLES, "later")
+    store.go_live(later, TABLES)
+    assert store.connection.execute("SELECT count(*) FROM psa.dim_person").fetchone() == (0,)
 
 
 def test_a_generation_has_one_writer(url: str, store: Store, live: Generation) -> None:
