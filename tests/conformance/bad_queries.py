@@ -122,7 +122,7 @@ def org_with(fault: str) -> type[salesforce.SalesforceSource]:
             api: Any = BadOrg(salesforce._Api(self._client, self.config, self._quota), fault)
             rows = RowReader(contract, salesforce.LAYOUT)
             size = self.config.page_size
-            return salesforce.SalesforceReader(api, salesforce.OBJECTS[obj], rows, size)
+            return salesforce.SalesforceReader(api, salesforce.DEALS[obj], rows, size)
 
     return Source
 
