@@ -9,7 +9,7 @@ from typing import Final
 
 from connectors.dispatch.dispatcher import GROUP_ID as DISPATCH_GROUP
 from connectors.dispatch.exceptions import OPEN
-from connectors.dispatch.guard import TABLES_ANEW, hold_id, hold_record, is_hold, read_hold
+from connectors.dispatch.guard import TABLES_ANEW, hold_id, hold_record, is_hold
 from psastream.exceptions import publish, read_exceptions
 from psastream.landscape import read_firm
 from psastream.worker import APP_IDS, app_id_of, chosen_groups, engine_settings, groups_of
@@ -106,8 +106,9 @@ def _hold(settings: Settings, what: str) -> tuple[str, ...]:
     records = []
     for target in targets:
         earlier = told.get(target)
-        if earlier is None or not (earlier["status"] == OPEN and read_hold(earlier).is_lost):
-            seen = earlier and earlier["payload"]
+        is_open = earlier is not None and earlier["status"] == OPEN
+        if earlier is None or not is_open or earlier["error_code"] == TABLES_ANEW:
+            seen = earlier and earlier["payload"]  # as it is, encrypted too
             record = hold_record(target, detail, at, code=TABLES_ANEW)
             records.append({**record, "payload": seen})
     publish(settings, TOPIC, "exception_id", records)
