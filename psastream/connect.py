@@ -23,6 +23,7 @@ from connectors.debezium.client import (
 )
 from connectors.debezium.watcher import RESTARTS, ConnectorWatcher, WatcherMetrics
 from connectors.toolkit.faults import RecordNotFoundError
+from psastream.check.files import systems_of
 from psastream.exits import Exit
 from psastream.lines import say
 from psastream.running import run
@@ -194,9 +195,18 @@ def watcher_of(
     return ConnectorWatcher(client, names, metrics, restarts=restarts)
 
 
+def tell_captured(connectors: Sequence[ConnectorFile], metrics: WatcherMetrics) -> None:
+    """Show which systems connectors capture: whose silence is worth an alert."""
+    for connector in connectors:
+        for system in systems_of(connector):
+            metrics.captures.labels(connector.name, system).set(1)
+
+
 async def _watch(settings: Settings, connectors: Sequence[ConnectorFile]) -> int:
     client = ConnectClient(_access(settings), timeout_s=WATCH_TIMEOUT_S, attempts=WATCH_ATTEMPTS)
-    watcher = watcher_of(settings, client, [each.name for each in connectors], WatcherMetrics())
+    metrics = WatcherMetrics()
+    tell_captured(connectors, metrics)
+    watcher = watcher_of(settings, client, [each.name for each in connectors], metrics)
     slots = SlotWatcher(connectors, os.environ, SlotMetrics())
     serve_process(
         settings,

@@ -50,6 +50,12 @@ class WatcherMetrics:
             ("connector",),
             registry=registry,
         )
+        self.captures = Gauge(
+            "psastream_connector_captures",
+            "1 for each system whose tables a connector captures, by its include lists.",
+            ("connector", "system"),
+            registry=registry,
+        )
         self.slot_lost = Gauge(
             "psastream_connector_slot_lost",
             "1 while a connector has failed because the database dropped its replication slot.",

@@ -17,7 +17,7 @@ SHORTEST_MS: Final = 6_000
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _WINDOW: Final = re.compile(r"(?<=[\[: ])(\d+)([smhd])(?=[\]:)]|$|\s)")
-_BOUND: Final = re.compile(r"(?<=[<>-] )(900|300)\b|(?<=bool )(3600)\b")
+_BOUND: Final = re.compile(r"(?<=[<>-] )(21600|900|300)\b|(?<=bool )(3600)\b")
 _OF_THE_LOG: Final = ("> 5368709120", f"> {5_368_709_120 // FASTER}")
 """A database whose log grew by gigabytes in a test would stop all else."""
 _HOURS: Final = (

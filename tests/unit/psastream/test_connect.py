@@ -12,10 +12,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner, Result
 
-from connectors.debezium.client import ConnectClient
+from connectors.debezium.client import ConnectClient, ConnectorFile
 from connectors.debezium.watcher import WatcherMetrics
 from psastream.cli import app
-from psastream.connect import watcher_of
+from psastream.connect import tell_captured, watcher_of
 from psastream.landscape import ANY_ADDRESSES
 from runtime.settings import Settings
 from tests.support.vendor_server import serving
@@ -170,6 +170,17 @@ def test_connectors_of_strimzis_are_changed_by_nobody_here(
     assert (shown.exit_code, written) == (2, [])
     assert f"  try: {remedy}" in shown.stderr
     assert run("status", "runs", owner="strimzi")[0].exit_code == 0
+
+
+def test_a_watcher_shows_which_systems_its_connectors_capture() -> None:
+    registry = CollectorRegistry()
+    config = {"topic.prefix": "src", "table.include.list": "worklog.entries,worklog.tasks"}
+    sink = ConnectorFile("lake", {"topics.regex": "psa[.].*"})
+    tell_captured([ConnectorFile("worklog-psa", config), sink], WatcherMetrics(registry))
+
+    [captures] = [it for it in registry.collect() if it.name == "psastream_connector_captures"]
+    shown = [(sample.labels, sample.value) for sample in captures.samples]
+    assert shown == [({"connector": "worklog-psa", "system": "worklog"}, 1)]
 
 
 @pytest.mark.parametrize(("owner", "restarts"), [("psastream", 1), ("strimzi", 0)])
