@@ -14,6 +14,7 @@ import pytest
 from psastream.access.rights import Operation, Resource, Rule
 from tests.access.decisions import told, unused
 from tests.access.guarded import GuardedStory, tell_story
+from tests.support.catalogue import OF_NO_SYSTEM
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.stack
@@ -51,14 +52,6 @@ OPTIONAL = {
     for each in ("configs", "offsets", "status")
 }
 """What is refused, and nobody misses."""
-OF_NO_SYSTEM = {
-    f"psa.{each}"
-    for each in (
-        *("compensation", "employment", "job", "payroll_cost"),
-        *("goods_receipt", "purchase_order", "supplier_invoice"),
-    )
-}
-"""Topics that this firm has no system for: of an empty one nothing is read."""
 
 
 @pytest.fixture(scope="module")
@@ -131,4 +124,4 @@ def is_justified(user: str, rule: Rule) -> bool:
     if user == "psastream-maintainer":
         return rule.resource is Resource.TOPIC  # any group and topic may be one that is anew
     reads = user in ("psastream-reader", "psastream-operator") and rule.operation is Operation.READ
-    return reads and rule.name in OF_NO_SYSTEM
+    return reads and rule.name in OF_NO_SYSTEM  # of an empty topic nothing is read

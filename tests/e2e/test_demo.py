@@ -34,7 +34,7 @@ from runtime.serde import Serde
 from schemas.topics import BOOKMARKS, STATE_LOGS, state_topic
 from streams.agents.lookups import PROJECTIONS
 from tables.measures.own_rows import PARTIAL_TOPIC
-from tests.support.catalogue import CATALOGUE
+from tests.support.catalogue import CATALOGUE, OF_NO_SYSTEM
 from tests.support.dashboards import (
     FILES,
     answers_differ,
@@ -52,9 +52,9 @@ PRIVATE = {BOOKMARKS.name, *(topic.name for topic in STATE_LOGS)}
 VIEWS = packaged_views()
 MARGIN = "psa.metric.project_margin"
 TOPICS = [topic for topic in CATALOGUE if topic.name not in PRIVATE]
-# The firm of the demo has no measures of its own, its mappings look nothing up, and nobody decides
-# about dead letters.
-EMPTY = {PARTIAL_TOPIC, PROJECTIONS.name, DECISIONS}
+# The firm of the demo has no measures of its own, its mappings look nothing up, nobody decides
+# about dead letters, and it has not every system.
+EMPTY = {PARTIAL_TOPIC, PROJECTIONS.name, DECISIONS} | OF_NO_SYSTEM
 
 
 def test_all_books_agree_after_the_story(kept_demo: KeptDemo) -> None:

@@ -13,7 +13,7 @@ from schemas.landscape import load_landscape
 from schemas.mapping.compiled import ObjectMapping
 from schemas.mapping.config import FILE, parse_config
 from schemas.mapping.loader import load_system
-from schemas.topics import DISPATCH, command_topic
+from schemas.topics import CANONICAL, DISPATCH, command_topic
 
 LANDSCAPE: Final = load_landscape((files("connectors") / "landscape.yaml").read_text())
 FIRM: Final = systems_of(LANDSCAPE, Systems())
@@ -27,6 +27,13 @@ COMMANDS: Final = (
 )
 """What the dispatcher reads and writes."""
 BY_NAME: Final = {topic.name: topic for topic in CATALOGUE}
+OF_NO_SYSTEM: Final = {topic.name for topic in CANONICAL} - {
+    target.topic.name
+    for bundle in FIRM.bundles.values()
+    for mapping in bundle.mappings
+    for target in mapping.targets
+}
+"""Canonical topics that nothing is published to: the landscape has no system for them."""
 
 
 ID_FORMS: Final = {
