@@ -391,7 +391,7 @@ def _databases() -> Iterator[Part]:
         alert="PsastreamConnectUnreachable",
         unit="none",
         is_floor=True,
-        span=4,
+        span=3,
     )
     yield number(
         "Connectors that do not run",
@@ -399,7 +399,7 @@ def _databases() -> Iterator[Part]:
         "A connector or a task of it has failed, is paused or does not exist.",
         alert="PsastreamConnectorFailed",
         unit="none",
-        span=4,
+        span=3,
     )
     yield number(
         "Replication slots lost",
@@ -408,7 +408,15 @@ def _databases() -> Iterator[Part]:
         is_alarming=True,
         also=("PsastreamConnectorFailed",),
         unit="none",
-        span=4,
+        span=3,
+    )
+    yield number(
+        "Systems captured",
+        Query(or_zero(f"sum(max by (system) ({series('psastream_connector_captures')}))")),
+        "Whose tables a watched connector captures, by its include lists.",
+        also=("PsastreamDatabaseSilent",),
+        unit="none",
+        span=3,
     )
     yield graph(
         "Restarts of connectors",
