@@ -37,7 +37,7 @@ ONCE = RetrySettings(attempts=1)
 SMALL = Bounds(size_bytes=100_000, values=1_000, depth=8)
 
 
-def client_at(url: str, bounds: Bounds | None = None, timeout_s: float = 5) -> VendorClient:
+def client_at(url: str, bounds: Bounds | None = None, timeout_s: float = 30) -> VendorClient:
     return VendorClient(
         url, NoCredentials(), POLICY,
         user_agent="t", timeout_s=timeout_s, limiter=Limiter(4), retry=ONCE, bounds=bounds,
@@ -45,7 +45,7 @@ def client_at(url: str, bounds: Bounds | None = None, timeout_s: float = 5) -> V
 
 
 async def ask(
-    url: str, method: str = "GET", *, bounds: Bounds | None = None, timeout_s: float = 5
+    url: str, method: str = "GET", *, bounds: Bounds | None = None, timeout_s: float = 30
 ) -> Response | Exception:
     async with client_at(url, bounds, timeout_s) as client:
         try:
