@@ -152,9 +152,7 @@ class Certificates:
         self._ends: dict[str, datetime] = {}
         self._servers = list(servers_of(settings))
         for file in certificate_files(settings):
-            known = _KnownFile(file)
-            if known.end() is not None:
-                self._tell(file.service, file.certificate, known.end)
+            keep_end(file, now=now)
 
     @property
     def has_servers(self) -> bool:
@@ -173,14 +171,29 @@ class Certificates:
                 found[server.service] = min(end, found.get(server.service, end))
         for service, end in found.items():
             self._ends[service] = end
-            self._tell(service, SERVER, partial(self._ends.get, service))
+            _tell(service, SERVER, partial(self._ends.get, service), self._now)
 
-    def _tell(self, service: str, certificate: str, end: Callable[[], datetime | None]) -> None:
-        def remaining_s() -> float:
-            ends_at = end()
-            return float("nan") if ends_at is None else (ends_at - self._now()).total_seconds()
 
-        REMAINING.labels(service, certificate).set_function(remaining_s)
+def keep_end(
+    file: CertificateFile, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> None:
+    """Keep the metric of a file for the life of the process; none of one that cannot be read."""
+    known = _KnownFile(file)
+    if known.end() is not None:
+        _tell(file.service, file.certificate, known.end, now)
+
+
+def _tell(
+    service: str,
+    certificate: str,
+    end: Callable[[], datetime | None],
+    now: Callable[[], datetime],
+) -> None:
+    def remaining_s() -> float:
+        ends_at = end()
+        return float("nan") if ends_at is None else (ends_at - now()).total_seconds()
+
+    REMAINING.labels(service, certificate).set_function(remaining_s)
 
 
 class _KnownFile:

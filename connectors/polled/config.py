@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from connectors.toolkit.config import BaseUrl
+from runtime.certificates import CertificateFile
 
 Milliseconds = Annotated[int, Field(le=36_525 * 86_400_000)]
 """Up to a century: more is no time that a clock can be moved by."""
@@ -73,6 +75,11 @@ class PolledConfig(BaseModel):
     def system(self) -> str:
         """The source system, second part of every topic name."""
         return self.topic_prefix.removeprefix("src.")
+
+    @property
+    def certificates(self) -> Sequence[CertificateFile]:
+        """Those of our own that the vendor is shown."""
+        return ()
 
     @property
     def overlap(self) -> timedelta:

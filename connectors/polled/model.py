@@ -159,6 +159,22 @@ class ContinuedReader(ObjectReader, Protocol):
         ...
 
 
+@runtime_checkable
+class QueuedReader(ObjectReader, Protocol):
+    """An object whose changes a queue tells, the first message until it is deleted.
+
+    It has no cursor: polls read the queue, and sweeps all rows.
+    """
+
+    def queued(self) -> AsyncIterator[Page]:
+        """Yield what each message tells, until there is none or enough for a poll.
+
+        A message is deleted when the page behind its own is asked for: it must be committed then.
+        One that tells nothing of use is yielded as unreadable, and deleted, too.
+        """
+        ...
+
+
 class LostTokenError(Exception):
     """The vendor does not go on from a token that it gave; the text says why. A signal."""
 

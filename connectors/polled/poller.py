@@ -13,6 +13,10 @@ vendor does not go on from is forgotten, and reading begins anew; where that sho
 follows it, since the token that it ends with may be younger than its first pages, and since nothing
 told what was deleted meanwhile.
 
+Where a queue tells changes, whose first message stays until it is deleted, polls read the queue. A
+page is asked for only once the one before it is committed, which is when the reader deletes the
+message. A sweep that is due comes first: a queue that is refused or stuck holds up none.
+
 A sweep reads every row. A page of full rows costs the same request as a page of ids, so a sweep is
 the one proof that needs no second kind of query: what differs from the ledger is published, what
 is missing is deleted. Every delete has passed `connectors.polled.deletes`.
@@ -63,6 +67,7 @@ from connectors.polled.model import (
     LostTokenError,
     ObjectReader,
     Page,
+    QueuedReader,
     Row,
     UnreadableRow,
     parent_of,
@@ -123,6 +128,7 @@ class ObjectPoller:
         self._continued: ContinuedReader | None = None
         if isinstance(reader, ContinuedReader) and reader.traits.has_cursor:
             self._continued = reader
+        self._queued = reader if isinstance(reader, QueuedReader) else None
         self._lacks_delete_log = False
         self._forces_snapshot = config.snapshot_mode is SnapshotMode.ALWAYS
         if self._forces_snapshot:
@@ -142,12 +148,22 @@ class ObjectPoller:
         self._guard.start(self._ledger.living_count)
         if self._bookmark.phase is Phase.SNAPSHOT:
             await self._snapshot()
+        elif self._queued is not None:
+            await self._read_queue(self._queued)
         elif self._reader.traits.has_cursor:
             await self._read_changes()
         else:
             await self._sweep()
         await self._commit(Draft(self._bookmark.position), self._bookmark)
         instruments.LAST_SUCCESS.labels(*self._labels).set(self._clock().timestamp())
+
+    async def _read_queue(self, reader: QueuedReader) -> None:
+        if self._is_sweep_due():
+            await self._sweep()
+        try:
+            await self._scan(reader.queued())
+        except LostColumnError:
+            await self._sweep()  # the message stays, and is read again by the next poll
 
     async def _read_changes(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from base64 import b64encode
 from collections.abc import Mapping
@@ -48,6 +49,9 @@ MAY_TAKE: Final[Mapping[type, frozenset[str]]] = {
     RefreshTokenAuth: frozenset({"auth.url", "auth.refresh.token.file"}),
     JwtBearerAuth: frozenset({"auth.url"}),
 }
+
+CERTIFICATE: Final = frozenset({"auth.certificate.file", "auth.certificate.key.file"})
+"""Keys of the connector file for who shows a certificate, besides those of `TAKES`."""
 
 TOKEN_LIFETIME_S: Final = 900.0
 """Of a token whose answer names none."""
@@ -103,8 +107,13 @@ class StaticHeaders:
         """Do nothing: there are no others to ask for."""
 
 
-def authenticator(auth: Auth, credentials: Credentials, *, system: str) -> Authenticator:
-    """Return what adds the credentials to a request. Raises ValueError for a key that is none."""
+def authenticator(
+    auth: Auth, credentials: Credentials, *, system: str, tls: ssl.SSLContext | None = None
+) -> Authenticator:
+    """Return what adds the credentials to a request. Raises ValueError for a key that is none.
+
+    `tls`: what tokens are asked for with, instead of the authorities that the system trusts.
+    """
     match auth:
         case BearerAuth():
             token = credentials.secret("auth.token")
@@ -116,9 +125,9 @@ def authenticator(auth: Auth, credentials: Credentials, *, system: str) -> Authe
         case BasicAuth() | BasicKeyAuth():
             return StaticHeaders({"Authorization": _pair(auth, credentials)})
         case JwtBearerAuth():
-            return BearerToken(_Assertion(auth, credentials, system).fetch, system=system)
+            return BearerToken(_Assertion(auth, credentials, system, tls).fetch, system=system)
         case _:
-            return BearerToken(_Client(auth, credentials, system).fetch, system=system)
+            return BearerToken(_Client(auth, credentials, system, tls).fetch, system=system)
 
 
 def _pair(auth: BasicAuth | BasicKeyAuth, credentials: Credentials) -> str:
@@ -143,9 +152,14 @@ class _Client:
     """Tokens that a client asks for by its id and secret, or by a refresh token too."""
 
     def __init__(
-        self, auth: ClientCredentialsAuth | RefreshTokenAuth, credentials: Credentials, system: str
+        self,
+        auth: ClientCredentialsAuth | RefreshTokenAuth,
+        credentials: Credentials,
+        system: str,
+        tls: ssl.SSLContext | None,
     ) -> None:
         self._system = system
+        self._tls = tls
         self._url = _token_url(auth.token_url, credentials)
         client_id = credentials.secret("auth.client.id")
         secret = credentials.secret("auth.client.secret")
@@ -174,6 +188,7 @@ class _Client:
             system=self._system,
             lifetime_s=TOKEN_LIFETIME_S,
             headers=self._headers,
+            tls=self._tls,
         )
         if self._is_refreshing and token.refresh not in (None, self._refresh):
             self._refresh = token.refresh
@@ -232,8 +247,15 @@ def replace_file(path: Path, text: str) -> None:
 class _Assertion:
     """Tokens that a signed assertion asks for."""
 
-    def __init__(self, auth: JwtBearerAuth, credentials: Credentials, system: str) -> None:
+    def __init__(
+        self,
+        auth: JwtBearerAuth,
+        credentials: Credentials,
+        system: str,
+        tls: ssl.SSLContext | None,
+    ) -> None:
         self._system = system
+        self._tls = tls
         self._url = _token_url(auth.token_url, credentials)
         self._key = signing_key(credentials.secret("auth.private.key.file"))
         self._form = _scope(auth, credentials)
@@ -252,7 +274,7 @@ class _Assertion:
             **self._form,
         }
         return await request_token(
-            self._url, form, system=self._system, lifetime_s=TOKEN_LIFETIME_S
+            self._url, form, system=self._system, lifetime_s=TOKEN_LIFETIME_S, tls=self._tls
         )
 
 

@@ -34,6 +34,8 @@ FILE: Final = "rest.yaml"
 HINT: Final = "psastream docs rest describes rest.yaml"
 SINCE: Final = "since"
 PARENT: Final = "parent"
+ID: Final = "id"
+MESSAGE: Final = "message"
 FROM: Final = "from"
 TO: Final = "to"
 PLACEHOLDER: Final = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
@@ -84,11 +86,13 @@ class BasicKeyAuth(_Model):
 class _OAuth2(_Model):
     """`token_url`: a path below the connector file's `auth.url`, or `url`; or an https address.
 
-    `scope` may hold parameters.
+    `scope` may hold parameters. `client_certificate`: who asks, for tokens and with them, shows the
+    certificate of `auth.certificate.file` and `auth.certificate.key.file` (mutual TLS).
     """
 
     token_url: TokenUrl
     scope: Text | None = None
+    client_certificate: bool = False
 
 
 class ClientCredentialsAuth(_OAuth2):
@@ -134,6 +138,7 @@ class Answers(Enum):
     REFUSED = "refused"
     NOT_FOUND = "not_found"
     EXPIRED = "expired"
+    NOTHING = "nothing"
 
     @property
     def meaning(self) -> Meaning:
@@ -149,6 +154,7 @@ _MEANINGS: Final[Mapping[Answers, Meaning]] = {
     Answers.REFUSED: Meaning.REFUSED_ACCOUNT,
     Answers.NOT_FOUND: Meaning.NOT_FOUND,
     Answers.EXPIRED: Meaning.LOG_INCOMPLETE,
+    Answers.NOTHING: Meaning.ACCEPTED,
 }
 
 
@@ -353,12 +359,44 @@ class Expand(_Model):
     outer: dict[Text, Path] = {}
 
 
+class Each(_Model):
+    """How one row is asked for by itself: at `path`, with its key for `{id}`.
+
+    `data_selector` leads to a list, whose first is the row; without it the answer is the row.
+    """
+
+    path: UrlPath
+    data_selector: Path | None = None
+
+
+class Queue(_Model):
+    """Messages that name rows which changed, told one after the other, the first until its delete.
+
+    The answer at `path` is the first message, 204 where there is none; its id is in the header
+    `message_header`, and `delete` takes it for `{message}`. `data_selector` leads to what it tells:
+    each names a row at the first of the paths `id` that leads to something.
+    """
+
+    path: UrlPath
+    headers: dict[Header, Text] = {}
+    message_header: Header
+    delete: UrlPath
+    data_selector: Path
+    id: tuple[Path, ...] = Field(min_length=1)
+
+    def texts(self) -> Iterator[str]:
+        """Every text that may hold a placeholder, but for `delete`."""
+        yield self.path
+        yield from self.headers.values()
+
+
 class ObjectConfig(Endpoint):
     """One object: the list it is read from, and where its columns are in a row.
 
     `columns`: paths of the columns that are not fields of the row itself. `changed`: the list that
     tells changes, where it is another than the one of all rows. `delta`: changes and deletes, by a
-    token of the vendor's. `unused`: fields that no contract takes. `optional`: columns that some
+    token of the vendor's. `each`: the list only names rows. `queue`: what tells changes between
+    readings of all rows. `unused`: fields that no contract takes. `optional`: columns that some
     answers lack. `null_is_absent`: null fields are left out.
     """
 
@@ -370,6 +408,8 @@ class ObjectConfig(Endpoint):
     changed: Endpoint | None = None
     deleted: Deleted | None = None
     delta: Delta | None = None
+    each: Each | None = None
+    queue: Queue | None = None
     parent: Parent | None = None
     expand: Expand | None = None
     windows: Windows | None = None
@@ -386,6 +426,11 @@ class RestConfig(_Model):
     rate_limit: RateLimit = RateLimit()
     paginator: Paginator = SinglePage(type="single_page")
     objects: dict[Text, ObjectConfig] = Field(min_length=1)
+
+
+def shows_certificate(auth: Auth) -> bool:
+    """Whether requests show a client's certificate."""
+    return isinstance(auth, _OAuth2) and auth.client_certificate
 
 
 def scope_of(config: RestConfig) -> str | None:
@@ -423,7 +468,7 @@ def _problems(config: RestConfig, system: SystemBundle) -> Iterator[Problem]:
     used = {name for text in _all_texts(config) for name in PLACEHOLDER.findall(text)}
     used |= {obj.windows.first for obj in config.objects.values() if obj.windows}
     for at, name in enumerate(config.parameters):
-        if name in {SINCE, PAGE_SIZE, PARENT, FROM, TO}:
+        if name in {SINCE, PAGE_SIZE, PARENT, FROM, TO, ID, MESSAGE}:
             yield ("parameters", at), f"{name} has a meaning of its own"
         elif name not in used:
             yield ("parameters", at), f"nothing takes the parameter {name}"
@@ -472,6 +517,7 @@ def _problems_of(
         yield from _unknown(path, endpoint.texts(), known | more)
     yield from _problems_of_since(obj)
     yield from _problems_of_delta(obj, {*config.parameters, PAGE_SIZE})
+    yield from _problems_of_each(obj, {*config.parameters, PAGE_SIZE})
     yield from _problems_of_keys(system, name, obj)
 
 
@@ -479,12 +525,38 @@ def _problems_of_keys(system: SystemBundle, name: str, obj: ObjectConfig) -> Ite
     """Where one value must name a row, its key has one column."""
     several = "the key of {} has several columns, and {} is one value"
     if len(system.objects[name].keys) > 1:
-        for word, told in (("deleted", obj.deleted), ("delta", obj.delta)):
+        for word, told in (("deleted", obj.deleted), ("delta", obj.delta), ("each", obj.each)):
             if told is not None:
-                yield (word,), several.format(name, "the id of a row that is gone")
+                yield (word,), several.format(name, _ONE_VALUE[word])
     above = obj.parent.object if obj.parent else ""
     if above in system.objects and len(system.objects[above].keys) > 1:
         yield ("parent", "object"), several.format(above, "{parent}")
+
+
+_ONE_VALUE: Final = {
+    "deleted": "the id of a row that is gone",
+    "delta": "the id of a row that is gone",
+    "each": "{id}",
+}
+
+
+def _problems_of_each(obj: ObjectConfig, known: set[str]) -> Iterator[Problem]:
+    if obj.queue is not None and obj.each is None:
+        yield ("queue",), "queue names rows, and each is missing, which says how one is asked for"
+    if obj.each is None:
+        return
+    beside = ("incremental", "changed", "deleted", "delta", "parent", "expand", "windows")
+    for word in beside:
+        if getattr(obj, word) is not None:
+            yield ("each",), f"each reads rows of a whole list: no {word} beside it"
+    places = [("each", obj.each.path, ID)]
+    if obj.queue is not None:
+        yield from _unknown(("queue",), obj.queue.texts(), known)
+        places.append(("queue", obj.queue.delete, MESSAGE))
+    for word, path, name in places:
+        yield from _unknown((word,), [path], {*known, name})
+        if name not in PLACEHOLDER.findall(path):
+            yield (word,), f"nothing asks with {{{name}}}"
 
 
 def _problems_of_columns(obj: ObjectConfig, fields: Collection[str]) -> Iterator[Problem]:
@@ -583,6 +655,11 @@ def _all_texts(config: RestConfig) -> Iterator[str]:
                 yield from endpoint.texts()
         if obj.delta is not None:
             yield from _texts_of_delta(obj.delta)
+        if obj.each is not None:
+            yield obj.each.path
+        if obj.queue is not None:
+            yield from obj.queue.texts()
+            yield obj.queue.delete
 
 
 def _texts(value: object) -> Iterator[str]:

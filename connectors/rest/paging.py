@@ -52,6 +52,11 @@ class _Paginator(BaseModel):
         """Where an answer tells how many rows the list has."""
         return None
 
+    @property
+    def ends_without_content(self) -> bool:
+        """Whether 204 after a page with rows is the end."""
+        return False
+
     def first(self, ask: Ask, page_size: int) -> Ask:
         """Return the request of the first page."""
         if self.limit_param is None:
@@ -81,15 +86,22 @@ class _Counted(_Paginator):
 
     A short page is no end: a server may give less than it is asked for. `has_more_path` leads to a
     truth value, or to a next page that is null at the end; `total_path` to the number of all rows.
+    `no_content_is_end`: behind the last page with rows is 204, not an empty list.
     """
 
     has_more_path: Path | None = None
     total_path: Path | None = None
+    no_content_is_end: bool = False
 
     @property
     def moves(self) -> bool | None:
         """Always."""
         return True
+
+    @property
+    def ends_without_content(self) -> bool:
+        """As declared."""
+        return self.no_content_is_end
 
     @property
     def rows_total_path(self) -> str | None:

@@ -1,7 +1,8 @@
 """Paths into an answer: names joined by dots, a number where a list is meant.
 
 A name that holds dots itself stands in double quotes: `"@odata.nextLink"`. `[name=value]` is the
-first element of a list that has this text, or this number, in a field.
+first element of a list that has this text, number or truth value
+at a path.
 """
 
 from __future__ import annotations
@@ -63,14 +64,31 @@ def at(value: Any, path: str) -> Any:
     return value
 
 
+def astray(value: Any, path: str) -> Any:
+    """Return what a path meets where it needs another type, ABSENT where a name is just missing."""
+    for name in steps(path):
+        if value is None:
+            return ABSENT
+        is_pick = name.startswith("[")
+        needs = list if is_pick or name.isdecimal() else dict
+        if not isinstance(value, needs):
+            return value
+        inner = at(value, name if is_pick else step(name))
+        if inner is ABSENT:
+            return value if is_pick else ABSENT
+        value = inner
+    return ABSENT
+
+
 def _picked(found: list[Any], pick: str) -> Any:
     """The first record with a value in a field, null where none has it."""
     name, _, value = pick.partition("=")
     if not all(isinstance(each, dict) for each in found):
         return ABSENT
-    return next((each for each in found if _text_of(each.get(name)) == value), None)
+    return next((each for each in found if _text_of(at(each, name)) == value), None)
 
 
 def _text_of(value: Any) -> str | None:
-    is_plain = isinstance(value, str | int) and not isinstance(value, bool)
-    return str(value) if is_plain else None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int) else None

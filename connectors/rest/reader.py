@@ -15,7 +15,7 @@ import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from connectors.polled.conversion import RowReader, nameless, read_key
 from connectors.polled.model import (
@@ -150,6 +150,8 @@ class Api:
             self.allowance.check(response.headers)
             if response.status >= 400:  # the parent is gone, and its rows with it
                 return
+            if response.status == 204 and shown and paginator.ends_without_content:
+                return
             rows = self._rows(endpoint, response)
             following = paginator.following(ask, rows, response, self.url)
             shown, number = shown + len(rows), number + 1
@@ -167,6 +169,24 @@ class Api:
                 return
             ask, position = following
             paging.go_on(position)
+
+    async def one(
+        self,
+        path: str,
+        words: Words,
+        *,
+        method: Literal["GET", "DELETE"] = "GET",
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Return the answer to one request, that there is nothing at the path among them.
+
+        Raises what the client raises.
+        """
+        words = {**self.parameters, PAGE_SIZE: str(self.page_size), **words}
+        ask = Ask(method, fill_path(path, words))
+        response = await self._send(ask, {**self.headers, **(headers or {})}, absent_ok=True)
+        self.allowance.check(response.headers)
+        return response
 
     async def _send(self, ask: Ask, headers: Mapping[str, str], *, absent_ok: bool) -> Response:
         _, _, query = ask.path.partition("?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
@@ -14,15 +14,18 @@ from connectors.polled.conversion import RowReader
 from connectors.polled.model import ObjectReader
 from connectors.polled.quota import Quota
 from connectors.rest.asks import PAGE_SIZE, fill_params
-from connectors.rest.auth import MAY_TAKE, TAKES, authenticator, plain, query_of
-from connectors.rest.declaration import RestConfig, read_declaration
+from connectors.rest.auth import CERTIFICATE, MAY_TAKE, TAKES, authenticator, plain, query_of
+from connectors.rest.declaration import RestConfig, read_declaration, shows_certificate
 from connectors.rest.deltas import DeltaReader
 from connectors.rest.policy import policy_of
+from connectors.rest.queues import EachReader, QueueReader
 from connectors.rest.reader import Allowance, Api, Parents, RestReader
 from connectors.rest.rows import items_of, layout_of
 from connectors.toolkit.body import ROWS
 from connectors.toolkit.config import BaseUrl
 from connectors.toolkit.http import Limiter, RetrySettings, VendorClient
+from runtime.certificates import CLIENT, CertificateFile, keep_end
+from runtime.tls import TlsFiles, client_context
 from schemas.codec.record import AvroSchema
 from schemas.errors import ConfigError
 from schemas.system import SystemBundle
@@ -68,6 +71,16 @@ class RestConnectorConfig(ApiConfig):
         description="file of that token, which each new one is written to; one process may use it",
     )
     private_key: SecretStr | None = Field(default=None, alias="auth.private.key.file")
+    certificate: Path | None = Field(
+        default=None,
+        alias="auth.certificate.file",
+        description="file of the client's certificate, in PEM, which servers are shown",
+    )
+    certificate_key: Path | None = Field(
+        default=None,
+        alias="auth.certificate.key.file",
+        description="file of the private key of that certificate, in PEM",
+    )
     parameters: Mapping[str, str] = Field(
         default={},
         description="parameters of rest.yaml, a key `parameter.<name>` each",
@@ -93,6 +106,14 @@ class RestConnectorConfig(ApiConfig):
     @classmethod
     def _read_key(cls, path: object) -> SecretStr:
         return read_secret_file(path)
+
+    @property
+    def certificates(self) -> Sequence[CertificateFile]:
+        """That of the client, where it shows one."""
+        if self.certificate is None:
+            return ()
+        where = f"{self.name}, auth.certificate.file"
+        return (CertificateFile(self.system, CLIENT, where, self.certificate),)
 
     def secret(self, key: str) -> str:
         """Return the value of a key whose content is secret."""
@@ -123,15 +144,21 @@ class RestSource:
         """Raises ConfigError where the connector file and rest.yaml do not fit each other."""
         declared = read_declaration(system)
         _require_fitting(config, declared)
+        tls = None
+        if config.certificate is not None:
+            tls = client_context(TlsFiles(None, config.certificate, config.certificate_key))
+        for file in config.certificates:
+            keep_end(file)
         self._client = VendorClient(
             config.url,
-            authenticator(declared.auth, config, system=system.name),
+            authenticator(declared.auth, config, system=system.name, tls=tls),
             policy_of(system.name, declared),
             user_agent=config.user_agent,
             timeout_s=config.request_timeout_ms / 1000,
             limiter=Limiter(config.max_in_flight, config.requests_per_second),
             retry=retry,
             bounds=ROWS,
+            tls=tls,
         )
         self.config = config
         self.system = system
@@ -171,6 +198,10 @@ class RestSource:
         rows = RowReader(contract, layout_of(declared, mapped.keys, mapped.deleted_when))
         if declared.delta is not None:
             return DeltaReader(self._api, declared, declared.delta, rows)
+        if declared.each is not None:
+            key_path = declared.columns.get(mapped.key, mapped.key)
+            reads = EachReader if declared.queue is None else QueueReader
+            return reads(self._api, declared, rows, key_path)
         parents = None
         if declared.parent is not None:
             of = self._declared.objects[declared.parent.object]
@@ -182,6 +213,9 @@ class RestSource:
         """See SignsIn: reads the first page of the first list."""
         objects = self._declared.objects.items()
         obj = next(name for name, declared in objects if declared.parent is None)
+        if self._declared.objects[obj].each is not None:  # the list alone will do
+            async for part in self._api.pages(self._declared.objects[obj], {}):
+                return part.response.server_at
         async for page in self.reader(obj, self.system.contract(obj)).changes(None):
             return page.server_at
         return None
@@ -200,6 +234,8 @@ def shape(system: SystemBundle, obj: str, row: object) -> object:
 
 def _require_fitting(config: RestConnectorConfig, declared: RestConfig) -> None:
     takes, given = TAKES[type(declared.auth)], config.given()
+    if shows_certificate(declared.auth):
+        takes |= CERTIFICATE
     kind = declared.auth.type
     problems = [f"{key} is missing: auth is {kind} in rest.yaml" for key in sorted(takes - given)]
     problems += [

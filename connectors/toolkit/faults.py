@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import Final
 
 from schemas.errors import (
@@ -272,9 +273,13 @@ class DeleteLogIncompleteError(VendorRejectedError):
 
 
 class UnreadableBodyError(SchemaMismatchError):
-    """A successful answer to a read whose body is not the JSON it claims to be."""
+    """A successful answer to a read whose body is not the JSON it claims to be.
+
+    `headers`: those of the answer, where it came whole.
+    """
 
     code = "record.unreadable_body"
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class QuotaExhaustedError(RateLimitedError):

@@ -372,19 +372,22 @@ class VendorClient:
             answer.status, faults, method=call.method, shape=answer.shape
         )
         if meaning is Meaning.ACCEPTED and answer.shape is Shape.OTHER:
-            raise self._unreadable(call, answer.problem)
+            raise self._unreadable(call, answer)
         if meaning is Meaning.ACCEPTED or (meaning is Meaning.NOT_FOUND and call.absent_ok):
             return Response(answer.status, answer.headers, answer.body)
         raise self._error(call, answer, meaning, faults)
 
-    def _unreadable(self, call: _Call, problem: str) -> PsaStreamError:
+    def _unreadable(self, call: _Call, answer: _Answer) -> PsaStreamError:
+        problem = answer.problem
         if not call.is_read:  # it was accepted, but nobody can tell what came of it
             return self._unavailable(call, f"unreadable answer: {problem}", unknown=True)
-        return UnreadableBodyError(
+        error = UnreadableBodyError(
             f"{self._policy.system} sent a body that cannot be used: {problem}",
             hint="a proxy, a truncated page, or a page too large: lower page.size",
             context=self._context(call),
         )
+        error.headers = answer.headers
+        return error
 
     def _error(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from connectors.toolkit.body import (
 )
 from runtime.secrets import forget, remember
 from runtime.sign_ins import sign_in_failed, signs_in_at
+from runtime.tls import explain
 from schemas.errors import AuthenticationError, PsaStreamError, TransientError
 
 _TOKEN_TIMEOUT: Final = aiohttp.ClientTimeout(total=30.0)
@@ -112,14 +114,16 @@ async def request_token(
     system: str,
     lifetime_s: float,
     headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Token:
     """POST a token request (RFC 6749, 4.4) and return the token.
 
     `headers` may hold the client's credentials (RFC 6749, 2.3.1). `lifetime_s` counts where the
-    answer names none. Raises AuthenticationError where the vendor refuses the credentials in the
-    words of RFC 6749, 5.2, and TransientError for any other answer that is no token: a redirect,
-    which is never followed since the form is a credential, a page of a proxy, an overload. Neither
-    carries the request.
+    answer names none. `tls` verifies the server instead of the authorities that the system trusts,
+    and may show a certificate of ours. Raises AuthenticationError where the vendor refuses the
+    credentials in the words of RFC 6749, 5.2, and TransientError for any other answer that is no
+    token: a redirect, which is never followed since the form is a credential, a page of a proxy, an
+    overload. Neither carries the request.
     """
     try:
         async with (
@@ -133,6 +137,7 @@ async def request_token(
                     **(headers or {}),
                 },
                 allow_redirects=False,
+                ssl=True if tls is None else tls,
             ) as answer,
         ):
             status = answer.status
@@ -140,7 +145,8 @@ async def request_token(
     except UnusableBodyError as error:
         raise _no_token(system, f"answered {status} with {error}") from error
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise _no_token(system, f"does not answer ({type(error).__name__})") from error
+        why = explain(error) or type(error).__name__
+        raise _no_token(system, f"does not answer ({why})") from error
     if status == 200 and isinstance(body, dict) and _is_token(body.get("access_token")):
         refresh = body.get("refresh_token")
         return Token(

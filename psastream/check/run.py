@@ -122,7 +122,9 @@ def ask_all(
     with ThreadPoolExecutor(len(jobs)) as threads:
         answers = list(threads.map(lambda job: job(), jobs))
     findings = [finding for answer in answers for finding in answer]
-    findings += certificate_findings(certificate_files(settings), datetime.now(UTC))
+    shown = [file for each in found.sources for file in each.config.certificates]
+    files = [*certificate_files(settings), *shown]
+    findings += certificate_findings(files, datetime.now(UTC))
     findings += _of_unread(found.unread)
     return sorted(findings, key=lambda each: AREAS.index(each.area))
 

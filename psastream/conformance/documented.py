@@ -123,7 +123,8 @@ class Counted(_Model):
     """Pages by number, or by the number of rows before them.
 
     An answer may tell how many pages and rows there are, at paths or in headers; whether there are
-    more; and the number of the next page or its address, null on the last.
+    more; and the number of the next page or its address, null on the last. `no_content`: a page
+    without rows is 204.
     """
 
     type: Literal["page", "offset"]
@@ -136,6 +137,7 @@ class Counted(_Model):
     link_path: Path | None = None
     pages_header: str | None = None
     total_header: str | None = None
+    no_content: bool = False
 
 
 class After(_Model):
@@ -195,13 +197,27 @@ class Tracked(_Model):
     refuses: tuple[str, ...] = ()
 
 
+class Queue(_Model):
+    """Messages that name rows which changed, the first at `path` until its delete, 204 without one.
+
+    Its id is in a header, and stands in the path `delete` for `{message}`; `body` names the row as
+    `{id}`.
+    """
+
+    path: str
+    header: str
+    delete: str
+    body: Any
+
+
 class ListOf(_Model):
     """One list: `where` are the parameters by which it is told from another at the same path.
 
     `table`: what a query language calls it, for a `server` that answers queries; the stream of a
     Singer tap. `row`: where each entry holds the row, which is the entry itself without it;
     `id_at`: where it holds no more than its id. `by_id`: the entries stand under this name by their
-    ids, and the list at `rows` refers to them, as `{key, id}`.
+    ids, and the list at `rows` refers to them, as `{key, id}`. `one`: the list shows ids only, and
+    a row is told at this path, with its id for `{id}`, in a list of its own.
     """
 
     path: str = ""
@@ -218,6 +234,7 @@ class ListOf(_Model):
     row: Path | None = None
     id_at: Path | None = None
     by_id: str | None = None
+    one: str | None = None
 
 
 Way = Literal["absence", "flag", "list", "delta"]
@@ -249,6 +266,7 @@ class Documented(_Model):
     `optional`: those that answers of some accounts lack. `within`: the list in a row of the answer
     whose items the object's rows are; rows of the suite have one item, and all paths lead through
     the outer row.
+    `announced`: the queue tells changes.
     `is_within_parent`: the id is one among the rows of a parent only. Where several fields name a
     row, the last of them tells the rows of the suite apart.
     """
@@ -263,6 +281,7 @@ class Documented(_Model):
     nullable: tuple[Path, ...] = ()
     optional: tuple[Path, ...] = ()
     within: Path | None = None
+    announced: bool = False
     parent: str | None = None
     is_within_parent: bool = False
     parent_path: Path | None = None
@@ -347,18 +366,21 @@ class Database(_Model):
 class Api(_Model):
     """The file.
 
-    `keys`: variables that name the file of a private key.
+    `keys`: variables that name the file of a private key; `certificates`: that of a certificate for
+    it.
     """
 
     server: str | None = None
     connector: str = "source.json"
     environment: Mapping[str, str] = {}
     keys: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
     headers: Mapping[str, str] = {}
     tokens: Tokens | None = None
     limit: Limit | None = None
     paging: Paging = Single(type="single")
     tracked: Tracked | None = None
+    queue: Queue | None = None
     answers: tuple[Answer, ...] = ()
     objects: Mapping[str, Documented] = {}
     sink: Written | None = None
@@ -369,6 +391,8 @@ class Api(_Model):
         lists = (listed for each in self.objects.values() for listed in each.lists)
         if self.tracked is None and any(listed.tracks for listed in lists):
             raise ValueError("a list that tracks changes: `tracked` says how it is asked")
+        if self.queue is None and any(each.announced for each in self.objects.values()):
+            raise ValueError("changes that a queue tells: `queue` says how it is asked")
         return self
 
 

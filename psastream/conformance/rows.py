@@ -227,8 +227,10 @@ def _extremes(bench: Bench, template: Mapping[str, Any]) -> Iterator[tuple[str, 
 
 
 def _require_exact(path: str, value: Any, row: list[object], captured: object) -> None:
-    if captured is None and value not in ("", None, [], {}):
-        raise BrokenClauseError(f"{path} = {value!r} is captured as null")
+    if captured is None:
+        if value not in ("", None, [], {}):
+            raise BrokenClauseError(f"{path} = {value!r} is captured as null")
+        return
     found = list(flat(captured))
     if any(isinstance(each, float) for each in found):
         raise BrokenClauseError(f"{path} = {value!r} is captured in binary digits: {found}")

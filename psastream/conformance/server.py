@@ -28,6 +28,7 @@ from psastream.conformance.documented import (
     ListOf,
     Lost,
     Paging,
+    Queue,
     Single,
     Token,
     Tracked,
@@ -36,6 +37,8 @@ from psastream.conformance.paths import dump, get, load, put
 
 DEFAULT_PAGE: Final = 3
 _WORD: Final = re.compile(r"\$\{(?P<base64>base64 )?(?P<name>\w+)(?P<rest>:\w*)?\}")
+NO_CONTENT: Final = object()
+"""The body of an answer that has none."""
 PAGES: Final = 10_000
 """So many pages a list tells that never ends."""
 
@@ -100,6 +103,30 @@ class DocumentedApi(Account):
         self._passed: dict[str, set[str]] = {}
         self._tracking: dict[str, int] = {}
         self._given: dict[str, int] = {}
+        self.messages: dict[str, Any] = {}
+        """What the queue holds: bodies by id, the first first."""
+        self._announced = 0
+
+    def put(
+        self,
+        obj: str,
+        key: str,
+        text: str | None = None,
+        *,
+        stamp: datetime | None = None,
+        row: Mapping[str, Any] | None = None,
+        silent: bool = False,
+    ) -> None:
+        """Write a row, as an account does, and tell the queue."""
+        super().put(obj, key, text, stamp=stamp, row=row, silent=silent)
+        queue = self._api.queue
+        if queue is not None and self.documented(obj).announced and not silent:
+            self.announce(load(dump(queue.body).replace(b"{id}", key.encode())))
+
+    def announce(self, body: object) -> None:
+        """Put a message into the queue; bytes are told as they are."""
+        self._announced += 1
+        self.messages[f"m/{self._announced}="] = body
 
     @property
     def token_path(self) -> str | None:
@@ -121,6 +148,10 @@ class DocumentedApi(Account):
         tracks = any(listed.tracks for listed in self.documented(obj).lists)
         return self._api.tracked if tracks else None
 
+    def queue_of(self, obj: str) -> Queue | None:
+        """Return the queue that tells changes of an object, if one does."""
+        return self._api.queue if self.documented(obj).announced else None
+
     def paging_of(self, obj: str) -> Paging:
         """Return how pages of the first list of an object follow."""
         return self.documented(obj).lists[0].paging or self._api.paging
@@ -131,6 +162,8 @@ class DocumentedApi(Account):
             body, headers = await self._answer(request)
         except RefusedAskError as error:
             return respond(error.status, error.body, self.clock())
+        if body is NO_CONTENT:
+            return web.Response(status=204, headers={"Date": dated(self.clock())})
         return respond(200, body, self.clock(), headers)
 
     async def _answer(self, request: web.Request) -> tuple[object, dict[str, str]]:
@@ -153,11 +186,38 @@ class DocumentedApi(Account):
 
         `asked` is its body.
         """
+        if self._api.queue is not None and (found := self._queued(self._api.queue, request)):
+            return found
         for obj, documented in self._api.objects.items():
             for listed in documented.lists:
+                if (key := _match_one(listed, request)) is not None:
+                    return self._one(obj, listed, key), {}
                 if (parent := _match(listed, request)) is not None:
                     return self._page(obj, listed, request, asked, parent)
         raise RefusedAskError(404, "there is no such list")
+
+    def _queued(self, queue: Queue, request: web.Request) -> tuple[object, dict[str, str]] | None:
+        """Answer a request to the queue, None to another. Raises RefusedAskError."""
+        if (request.method, request.path) == ("GET", queue.path):
+            first = next(iter(self.messages), None)
+            if first is None:
+                return NO_CONTENT, {}
+            return self.messages[first], {queue.header: first}
+        pattern = re.escape(queue.delete).replace(r"\{message\}", "(?P<message>.+)")
+        found = re.fullmatch(pattern, request.path)
+        if request.method != "DELETE" or found is None:
+            return None
+        if found["message"] not in self.messages:
+            raise RefusedAskError(404, "there is no such message")
+        return self.messages.pop(found["message"]), {}
+
+    def _one(self, obj: str, listed: ListOf, key: str) -> object:
+        """A row by itself. Raises RefusedAskError where there is none."""
+        stored = self.rows[obj].get(key)
+        if stored is None or stored.deleted_at is not None:
+            raise RefusedAskError(404, "there is no such row")
+        rows = self.quirks.reshape([self._shown(obj, listed, stored)])
+        return self._body(obj, listed, rows[:1])
 
     def _filled(self, pattern: str) -> str:
         words = {**self.environment, "token": self._token}
@@ -194,6 +254,10 @@ class DocumentedApi(Account):
             [self._shown(obj, listed, each) for each in shown if each not in gone]
         )
         rows += [_removed(self._api.tracked, each.key) for each in gone]
+        if listed.one is not None:
+            rows = [_id_alone(row, self.documented(obj).id) for row in rows]
+        if isinstance(paging, Counted) and paging.no_content and not shown:
+            return NO_CONTENT, {}
         body = self._body(obj, listed, rows)
         has_more = bool(shown) and (after < len(found) or self.quirks.repeats)
         if self.quirks.repeats:
@@ -394,6 +458,21 @@ def _match(listed: ListOf, request: web.Request) -> str | None:
     return found.groupdict().get("parent", "")
 
 
+def _match_one(listed: ListOf, request: web.Request) -> str | None:
+    """Return the id of the row that is asked for by itself, None for another request."""
+    if listed.one is None or request.method != "GET":
+        return None
+    pattern = re.escape(listed.one).replace(r"\{id\}", "(?P<id>[^/]+)")
+    found = re.fullmatch(pattern, request.path)
+    return found["id"] if found else None
+
+
+def _id_alone(row: Any, path: str) -> Any:
+    """Return a row with its id only; one that is none, or has none, as it is."""
+    found = get(row, path) if isinstance(row, dict) else ABSENT
+    return row if found is ABSENT else put({}, path, found)
+
+
 def _is_since(listed: ListOf, stored: Stored, words: Mapping[str, Any], asked: Any) -> bool:
     """Whether a row is new enough. Raises RefusedAskError for a time in another form."""
     since = listed.since
@@ -420,10 +499,14 @@ def respond(
     status: int, body: object, now: datetime, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Return an answer in JSON that tells the time."""
-    date = now.strftime("%a, %d %b %Y %H:%M:%S GMT")
     return web.Response(
         status=status,
-        body=dump(body),
+        body=body if isinstance(body, bytes) else dump(body),
         content_type="application/json",
-        headers={"Date": date, **(headers or {})},
+        headers={"Date": dated(now), **(headers or {})},
     )
+
+
+def dated(now: datetime) -> str:
+    """Return an instant as a header tells it."""
+    return now.strftime("%a, %d %b %Y %H:%M:%S GMT")

@@ -23,7 +23,7 @@ from connectors.singer.source import SingerConnectorConfig, SingerSource
 from connectors.systems import packaged_landscape, read_text
 from connectors.toolkit.config import read_document
 from connectors.toolkit.vendor import Vendor
-from psastream.conformance import answers, capturing, deltas, lists, rows, runs, writing
+from psastream.conformance import answers, capturing, deltas, lists, queues, rows, runs, writing
 from psastream.conformance.bench import (
     NOON,
     Bench,
@@ -46,7 +46,7 @@ from psastream.conformance.clauses import (
 )
 from psastream.conformance.databases import DatabaseBench, DatabaseSubject, Registry
 from psastream.conformance.documented import FILE, Api, read_api
-from psastream.conformance.keys import key_file
+from psastream.conformance.keys import certificate_file, key_file
 from psastream.conformance.paths import load
 from psastream.conformance.server import DocumentedApi
 from psastream.conformance.tapped import DocumentedTap
@@ -66,7 +66,7 @@ ALL: Final = "all clauses"
 TAPS: Final = "singer"
 Model = TypeVar("Model", bound=BaseModel)
 _PLACEHOLDER: Final = re.compile(r"\$\{env:(\w+)\}")
-MODULES: Final = (lists, answers, deltas, rows, runs, writing, capturing)
+MODULES: Final = (lists, answers, deltas, queues, rows, runs, writing, capturing)
 """Their import puts the clauses on the list."""
 
 
@@ -105,6 +105,7 @@ def read_subject(folder: Path, system: SystemBundle, vendor: Vendor) -> Subject 
     samples = {obj: read_samples(folder, obj) for obj in api.objects}
     environment = {**_canaries(document), **api.environment}
     environment |= {name: str(key_file()) for name in api.keys}
+    environment |= {name: str(certificate_file()) for name in api.certificates}
     raw = {obj: [sample.row for sample in found] for obj, found in samples.items()}
     make = partial(_account, api, raw, environment)
     shape = partial(vendor.shape, system)

@@ -129,10 +129,11 @@ VENDORS = sorted(path.parent.name for path in VENDORS_FOLDER.glob("*/mapping.yam
 def vendors_named(source: str) -> set[str]:
     """Vendors that a text names, as their folders or as they call themselves.
 
-    Not what Python, Avro and PostgreSQL call a number, and no part of a longer word.
+    Not what Python, Avro and PostgreSQL call a number, no list of currencies, and no part of a
+    longer word.
     """
     numbers = r"\bFloat(?:32|64)\b|\bfloat[48]?\b(?![:_.]\w)(?<!vendors\.float)|parse_float"
-    text = re.sub(numbers, "", source)
+    text = re.sub(numbers, "", re.sub(r"(?:\b[A-Z]{3} ){4,}[A-Z]{3}\b", "", source))
     forms = {name: name.replace("_", "[ _-]?") for name in VENDORS}
     return {
         name
@@ -146,6 +147,8 @@ def vendors_named(source: str) -> set[str]:
     [
         ('if system == "salesforce": ...', {"salesforce"}),
         ("# as NetSuite does", {"netsuite"}),
+        ("# as ADP does", {"adp"}),
+        ('"ADP BYR ESP ITL LUF MGF"', set()),
         ("class RunnSource: is_running = RUNNING", {"runn"}),
         ('"float:allocation"', {"float"}),
         ("connectors.vendors.float.sink", {"float"}),

@@ -1,0 +1,1 @@
+"""ADP Workforce Now (HR, payroll): workers, told by a queue of messages, by declaration."""
