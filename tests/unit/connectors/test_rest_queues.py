@@ -48,7 +48,7 @@ objects:
       data_selector: events
       id: [new.visit, visit]
     columns: {place_id: place.id}
-    unused: [changed]
+    optional: [text]
 """
 HOURLY = 3_600_000
 
@@ -62,6 +62,7 @@ class Queue:
     deletes: int = 200
     refused: int | None = None
     keeps: bool = False
+    lacks: int | None = None
     asked: list[str] = field(default_factory=list)
 
     def change(self, number: int, text: str) -> None:
@@ -84,6 +85,8 @@ class Queue:
         row = {"id": number, "text": self.rows[number], "changed_at": None, "place": {"id": 7}}
         if row["text"] is None:
             del row["text"]
+        if number == self.lacks:
+            del row["place"]
         return web.json_response({"data": [row]})
 
     def _first(self, request: web.Request) -> web.Response:
@@ -227,13 +230,29 @@ def test_a_message_that_tells_nothing_is_parked_with_all_it_holds_and_deleted(
 def test_a_row_that_lacks_a_column_is_parked_under_its_id(tmp_path: Path) -> None:
     async def body(it: Running) -> None:
         it.queue.change(2, "new")
-        it.queue.rows[2] = None
+        it.queue.lacks = 2
         it.queue.change(1, "newer")
         await it.restart().poll()
         assert (it.queue.messages, it.texts()) == ([], ["one", "two", "newer"])
         [parked] = it.log.rejected
         assert parked.row_id == "2"
-        assert "came without text" in parked.detail
+        assert "came without place_id" in parked.detail
+
+    run(tmp_path, body)
+
+
+def test_a_column_that_all_rows_had_is_lost_to_one_once_all_are_read(tmp_path: Path) -> None:
+    """Its message stays until a sweep has told whether the others still have it."""
+
+    async def body(it: Running) -> None:
+        it.queue.change(2, "new")
+        it.queue.rows[2] = None
+        poller = it.restart()
+        await poller.poll()
+        assert [message for message, _ in it.queue.messages] == ["m/0 ="]
+        assert it.texts() == ["one", "two", None]
+        await poller.poll()
+        assert (it.queue.messages, it.texts()) == ([], ["one", "two", None])
 
     run(tmp_path, body)
 
