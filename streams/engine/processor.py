@@ -9,7 +9,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -154,11 +154,17 @@ class PartitionProcessor:
     async def open(self) -> None:
         """Restore and process in the background.
 
-        Quick, for it runs inside the rebalance: the restore itself does not hold it up.
+        Quick, for it runs inside the rebalance: the restore itself does not hold it up. Only a log
+        that is without its leader is waited for, since the loss of a broker begins a rebalance
+        too; after request_timeout_s raises BrokerUnavailableError.
         """
         self._reached(Mark.IN_REBALANCE)
-        # On a thread of its own: restores of other partitions may hold all that are shared.
-        self.log_end = await in_daemon_thread(self._state_log.end, self.partition)
+        async for attempt in self._attempts(self._parts.settings.request_timeout_s):
+            with attempt:
+                # On a thread of its own: restores of other partitions may hold all that are shared.
+                self.log_end = await in_daemon_thread(self._state_log.end, self.partition)
+        if self._stop.is_set():
+            return
         self._task = asyncio.create_task(self._run(), name=f"{self.group.name}/{self.partition}")
 
     def submit(self, delivery: Delivery) -> None:
@@ -256,19 +262,21 @@ class PartitionProcessor:
         self._waiting = [each for each in self._waiting if id(each) not in are_taken]
         return taken
 
-    async def _recover(self) -> None:
-        began = time.monotonic()
+    def _attempts(self, timeout_s: float) -> AsyncIterator[stamina.Attempt]:
         settings = self._parts.settings
-        attempts = stamina.retry_context(
+        return stamina.retry_context(
             on=TransientError,
             attempts=None,
-            timeout=settings.recovery_timeout_s,
+            timeout=timeout_s,
             wait_initial=settings.retry_backoff_s,
             wait_max=settings.retry_backoff_max_s,
-        )
+        ).__aiter__()
+
+    async def _recover(self) -> None:
+        began = time.monotonic()
         records = 0
         failed: TransientError | None = None
-        async for attempt in attempts:
+        async for attempt in self._attempts(self._parts.settings.recovery_timeout_s):
             with attempt:
                 try:
                     records = await asyncio.to_thread(self._catch_up)

@@ -40,6 +40,8 @@ class FakePartition:
     """Source topics whose committed position an operator has set."""
     before_commit: Callable[[Chunk], None] = lambda chunk: None
     after_commit: Callable[[Chunk], None] = lambda chunk: None
+    before_end: Callable[[], None] = lambda: None
+    """Before the end of the log is told."""
     during_catch_up: Callable[[threading.Event], None] = lambda stop: None
     after_catch_up: Callable[[], None] = lambda: None
 
@@ -109,6 +111,7 @@ class FakeStateLog:
         return dict.fromkeys(topics, self._partition.end)
 
     def end(self, partition: int) -> int:
+        self._partition.before_end()
         return len(self._partition.log)
 
     def bounds(self, partition: int) -> LogBounds:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from schemas.errors import BrokerUnavailableError
 from streams.engine import AgentSpec, EngineSettings, GroupSpec, NoInstruments
 from streams.engine.committer import Committer
 from streams.engine.flow import FlowWindow
@@ -29,7 +30,9 @@ _PARTITIONS = 4
 
 
 @asynccontextmanager
-async def restoring(groups: int, tmp_path: Path) -> AsyncIterator[tuple[Any, list[GroupRuntime]]]:
+async def restoring(
+    groups: int, tmp_path: Path, before_end: Callable[[], None] = lambda: None
+) -> AsyncIterator[tuple[Any, list[GroupRuntime]]]:
     """An app whose groups restore until they are stopped, on the few threads of a small machine."""
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_PARTITIONS))
     stops: list[threading.Event] = []
@@ -38,8 +41,15 @@ async def restoring(groups: int, tmp_path: Path) -> AsyncIterator[tuple[Any, lis
         stops.append(stop)
         stop.wait()
 
-    partition = FakePartition(during_catch_up=restore)
-    settings = EngineSettings(app_id="a", bootstrap_servers="127.0.0.1:1", state_dir=tmp_path)
+    partition = FakePartition(before_end=before_end, during_catch_up=restore)
+    settings = EngineSettings(
+        app_id="a",
+        bootstrap_servers="127.0.0.1:1",
+        state_dir=tmp_path,
+        request_timeout_s=0.2,
+        retry_backoff_s=0.001,
+        retry_backoff_max_s=0.01,
+    )
     seams: Any = Seams(store=MemoryStore, log=lambda *_: partition.state_log())
     writer: Any = partition.writer()
     committer = Committer(settings, lambda: nullcontext(writer))
@@ -81,6 +91,29 @@ async def test_a_rebalance_opens_all_groups_while_the_first_restore(tmp_path: Pa
         for group in groups:
             await group.assign(range(_PARTITIONS), Member(1, "m"))
         assert [len(group.processors) for group in groups] == [_PARTITIONS] * 5
+
+
+async def test_a_rebalance_waits_for_the_leader_of_a_log_that_lost_its_own(tmp_path: Path) -> None:
+    """The loss of a broker begins a rebalance, before its partitions have other leaders."""
+    silence = iter([BrokerUnavailableError("no leader yet")] * 2)
+
+    def answer() -> None:
+        if (error := next(silence, None)) is not None:
+            raise error
+
+    async with restoring(1, tmp_path, answer) as (_, [group]), asyncio.timeout(_DEADLINE_S):
+        await group.assign([0], Member(1, "m"))
+        assert list(group.processors) == [0]
+        assert not group.processors[0].has_ended
+
+
+async def test_a_rebalance_ends_where_no_broker_answers(tmp_path: Path) -> None:
+    def answer() -> None:
+        raise BrokerUnavailableError("no broker")
+
+    async with restoring(1, tmp_path, answer) as (_, [group]), asyncio.timeout(_DEADLINE_S):
+        with pytest.raises(BrokerUnavailableError, match="no broker"):
+            await group.assign([0], Member(1, "m"))
 
 
 @pytest.mark.fault("D11", place="streams/worker.py")
