@@ -29,7 +29,7 @@ from psastream.letters import (
     letter_of,
 )
 from runtime.brokers import PresentTopic, present_topics
-from runtime.kafka import KafkaSettings, Place, make_consumer
+from runtime.kafka import METADATA_TIMEOUT_S, KafkaSettings, Place, make_consumer
 from runtime.offsets import present_places
 from runtime.retries import tell_retry
 from runtime.serde import Serde
@@ -145,7 +145,9 @@ class LetterAges:
         retention_ms = retention_ms_of(present_topics(self._kafka, [TOPIC]))
         if TOPIC in there and self._undecided.remaining_s(retention_ms, self._now_ms()) < 0:
             for number in range(there[TOPIC]):
-                first, _ = consumer.get_watermark_offsets(TopicPartition(TOPIC, number))
+                first, _ = consumer.get_watermark_offsets(
+                    TopicPartition(TOPIC, number), timeout=METADATA_TIMEOUT_S
+                )
                 self._undecided.begins(number, first)
         self._metrics.undecided.set(len(self._undecided.letters))
         self._metrics.remaining.set(self._undecided.remaining_s(retention_ms, self._now_ms()))

@@ -17,6 +17,8 @@ MODULES = [path for package in PRODUCT for path in sorted((ROOT / package).rglob
 LINES_MAX = 750
 FUNCTION_LINES_MAX = 100
 TOPIC = re.compile(r"psa\.[a-z_]+(?:\.[a-z_]+)*")
+UNBOUNDED = {"get_watermark_offsets", "list_topics", "offsets_for_times"}
+"""What librdkafka asks a broker that is gone for minutes, or for ever, unless told how long."""
 NAMESPACES = {"psa.metric", "psa.source"}  # of records
 
 
@@ -31,6 +33,9 @@ def untidy(source: str) -> Iterator[str]:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=func)):
                 if ast.unparse(func) == "structlog.get_logger" and name != "_log":
                     yield f"the logger {name}, not _log"
+            case ast.Call(func=ast.Attribute(attr=asked), keywords=named) if asked in UNBOUNDED:
+                if not any(each.arg == "timeout" for each in named):
+                    yield f"{asked} without a time limit"
             case ast.Constant(value=str(text)) if TOPIC.fullmatch(text):
                 if text not in BY_NAME and text not in NAMESPACES:
                     yield f"the topic {text}, which the catalogue does not have"
@@ -51,6 +56,7 @@ def untidy(source: str) -> Iterator[str]:
         "async def run():\n" + "    step()\n" * (FUNCTION_LINES_MAX + 1),
         '''def read(a):\n    """Read.\n\n    :param a: what\n    """''',
         "step()\n" * (LINES_MAX + 1),
+        "consumer.get_watermark_offsets(place)",
     ],
 )
 def test_the_check_finds_what_is_untidy(bad: str) -> None:
