@@ -41,9 +41,13 @@ def test_a_broker_lost_under_load_loses_and_doubles_nothing(
     testbed.create_topics()
     sources = (testbed.topics.rows, testbed.topics.adjustments)
     inputs = [make_input(partition, partition, ROWS) for partition in range(3)]
+    is_at_work, is_lost = threading.Event(), threading.Event()
+    awaited = {ROWS // 2: is_at_work, ROWS * 3 // 4: is_lost}
 
     def load() -> None:
         for at in range(0, ROWS, 500):
+            if at in awaited:
+                awaited[at].wait(DEADLINE_S)
             for partition, (changes, adjustments) in enumerate(inputs):
                 testbed.produce(testbed.topics.rows, partition, changes[at : at + 500])
                 testbed.produce(
@@ -51,20 +55,22 @@ def test_a_broker_lost_under_load_loses_and_doubles_nothing(
                 )
 
     producer = threading.Thread(target=load)
-    workers = [testbed.spawn(name, **SMALL) for name in ("a", "b")]
+    workers = {name: testbed.spawn(name, **SMALL) for name in ("a", "b")}
     try:
         producer.start()
-        eventually(lambda: testbed.committed(*sources) > ROWS // 2, deadline_s=DEADLINE_S)
+        eventually(lambda: testbed.committed(*sources) > ROWS // 4, deadline_s=DEADLINE_S)
+        is_at_work.set()
         brokers.kill(2)
+        is_lost.set()
         producer.join(DEADLINE_S)
         assert not producer.is_alive()
         expected = sum(len(changes) + len(adjustments) for changes, adjustments in inputs)
         eventually(lambda: _end(testbed, *sources) >= expected, deadline_s=DEADLINE_S)
-        end = _end(testbed, *sources)
-        eventually(lambda: testbed.committed(*sources) >= end, deadline_s=DEADLINE_S)
-        assert [worker.poll() for worker in workers] == [None, None]
+        eventually(lambda: testbed.committed(*sources) >= expected, deadline_s=DEADLINE_S)
+        for name, worker in workers.items():
+            assert worker.poll() is None, (tmp_path / f"{name}.log").read_text()
     finally:
-        for worker in workers:
+        for worker in workers.values():
             worker.kill()
             worker.wait()
         brokers.start(2)

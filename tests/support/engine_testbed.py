@@ -47,7 +47,9 @@ class EngineTestbed:
         self.topics = Topics.of(self.app_id)
         self._admin = self._new_admin()
         self._reader: Consumer | None = None
-        self._producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 5})
+        self._producer = Producer(
+            {"bootstrap.servers": bootstrap_servers, "linger.ms": 5, "enable.idempotence": True}
+        )
 
     def _new_admin(self) -> AdminClient:
         return AdminClient(
@@ -235,11 +237,17 @@ class EngineTestbed:
             return {}
 
     def ends(self, *topics: str) -> int:
-        """Sum of the end offsets of `topics`."""
+        """Sum of the end offsets of `topics`; raises KafkaException while a leader is silent."""
         consumer = self._consumer()
-        ends = [consumer.get_watermark_offsets(at)[1] for at in self._partitions_of(topics)]
-        consumer.close()
-        return sum(ends)
+        try:
+            # A client that is new asks no more for the leader it was told of last, though it be
+            # gone, until its metadata is five minutes old.
+            return sum(
+                consumer.get_watermark_offsets(at, timeout=_ANSWER_S)[1]
+                for at in self._partitions_of(topics)
+            )
+        finally:
+            consumer.close()
 
     def wait_until_drained(self, *topics: str, deadline_s: float = 60) -> None:
         """Wait until the application has committed the end of every partition of `topics`."""
