@@ -62,6 +62,7 @@ from connectors.toolkit.faults import (
     QuotaExhaustedError,
     UnreadableBodyError,
 )
+from runtime.threads import in_daemon_thread
 from schemas.errors import (
     AuthenticationError,
     BrokerUnavailableError,
@@ -410,7 +411,7 @@ class TargetExecutor:
         unknown = self._guard.unknown(newest, self._ledger.knows_of_record)
         if unknown:
             # Intents may say more, and other processes write some, each before its effect.
-            memory = await asyncio.to_thread(self._recall)
+            memory = await in_daemon_thread(self._recall)
             unknown = self._guard.unknown(newest, announced(memory.settled, memory.intents))
         self._check()
         if unknown:

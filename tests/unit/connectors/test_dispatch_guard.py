@@ -1,6 +1,7 @@
 """A ledger that is not the one of its target: nothing is written until a person says so."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -130,6 +131,20 @@ async def test_what_another_process_has_announced_since_is_no_trace() -> None:
         await it.settled()
 
     assert it.journal.holds == []
+
+
+async def test_a_journal_that_does_not_answer_keeps_no_process_from_ending() -> None:
+    readers: list[threading.Thread] = []
+
+    def recall() -> Memory:
+        readers.append(threading.current_thread())
+        return Memory(intents=MADE)
+
+    async with guarded("00", recall=recall) as it:
+        it.submit(make_command(KEYS[1]))
+        await it.settled()
+
+    assert [reader.daemon for reader in readers] == [True]
 
 
 async def test_a_result_alone_tells_of_a_record_where_it_was_carried_out() -> None:
