@@ -15,6 +15,8 @@ from sandbox.vendors.harvest.api import HarvestApi, HarvestSettings
 from sandbox.vendors.harvest.tables import HarvestBooks
 from sandbox.vendors.hubspot.api import HubSpotApi, HubSpotSettings
 from sandbox.vendors.hubspot.objects import HubSpotBooks
+from sandbox.vendors.kantata.api import KantataApi, KantataSettings
+from sandbox.vendors.kantata.books import KantataBooks
 from sandbox.vendors.netsuite.api import NetSuiteApi
 from sandbox.vendors.netsuite.records import NetSuiteSettings
 from sandbox.vendors.netsuite.tables import NetSuiteBooks
@@ -53,6 +55,10 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
         "harvest", base_url=base_url, seed=seed, effects=effects, settings=HarvestSettings()
     )
     tracker_books = HarvestBooks(tracker.clock)
+    studio = Site(
+        "kantata", base_url=base_url, seed=seed, effects=effects, settings=KantataSettings()
+    )
+    studio_books = KantataBooks(studio.clock)
     crm_books = SalesforceBooks(crm.clock)
     erp_books = NetSuiteBooks(erp.clock)
     planner_books = FloatBooks(planner.clock)
@@ -64,6 +70,7 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
             "hubspot": Party(inbound, inbound_books),
             "harvest": Party(tracker, tracker_books),
             "business_central": Party(ledger, ledger_books),
+            "kantata": Party(studio, studio_books),
         },
         effects=effects,
         crm=crm_books,
@@ -81,6 +88,7 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
                 "/business_central",
                 BusinessCentralApi(ledger, ledger_books, credentials).create_app(),
             ),
+            Mount("/kantata", KantataApi(studio, studio_books, credentials).create_app()),
             Mount("/admin", admin.create_app()),
         ]
     )

@@ -17,7 +17,9 @@ from sandbox.vendors import wire
 from sandbox.vendors.effects import Effect
 from sandbox.vendors.faults import FaultKind, FaultRule
 
-Vendor = Literal["salesforce", "netsuite", "float", "hubspot", "harvest", "business_central"]
+Vendor = Literal[
+    "salesforce", "netsuite", "float", "hubspot", "harvest", "business_central", "kantata"
+]
 Row = dict[str, Any]
 
 _UNLIMITED: Mapping[str, Mapping[str, object]] = {
@@ -26,6 +28,7 @@ _UNLIMITED: Mapping[str, Mapping[str, object]] = {
     "hubspot": {"requests_per_ten_seconds": 1_000_000},
     "harvest": {"requests_per_15_seconds": 1_000_000},
     "business_central": {"requests_per_five_minutes": 10_000_000},
+    "kantata": {"requests_per_minute": 1_000_000},
     "float": {
         "reads_per_minute": 1_000_000,
         "reads_per_second": 1_000_000,

@@ -41,6 +41,7 @@ class Credentials:
     hubspot_token: str
     harvest_token: str
     business_central_secret: str
+    kantata_token: str
     harvest_account: str = "1730042"
     client_id: str = _CLIENT_ID
     username: str = _USERNAME
@@ -56,6 +57,7 @@ def make_credentials() -> Credentials:
         hubspot_token=secrets.token_urlsafe(32),
         harvest_token=secrets.token_urlsafe(32),
         business_central_secret=secrets.token_urlsafe(32),
+        kantata_token=secrets.token_urlsafe(32),
     )
 
 
@@ -87,6 +89,7 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
         "BUSINESS_CENTRAL_CLIENT_ID": credentials.client_id,
         "BUSINESS_CENTRAL_CLIENT_SECRET": credentials.business_central_secret,
         "BUSINESS_CENTRAL_COMPANIES": f"id eq {FIRST_COMPANY}",
+        "KANTATA_TOKEN": credentials.kantata_token,
     }
     _write_secret(directory / ENVIRONMENT_FILE, wire.dumps(environment))
 
@@ -104,6 +107,7 @@ def read_credentials(directory: Path) -> Credentials | None:
         hubspot_token=environment["HUBSPOT_TOKEN"],
         harvest_token=environment["HARVEST_TOKEN"],
         business_central_secret=environment["BUSINESS_CENTRAL_CLIENT_SECRET"],
+        kantata_token=environment["KANTATA_TOKEN"],
     )
 
 

@@ -49,7 +49,7 @@ class TwinTarget:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
-        status, headers, body = await _ask(
+        status, headers, body = await ask(
             self._app,
             request.method,
             request.path,
@@ -72,7 +72,7 @@ class TwinTarget:
     async def admin(self, method: str, path: str, body: object = None) -> Any:
         """Ask the admin API."""
         content = b"" if body is None else wire.dumps(body)
-        status, _, found = await _ask(self._app, method, f"/admin{path}", content)
+        status, _, found = await ask(self._app, method, f"/admin{path}", content)
         assert status < 300, found
         return wire.loads(found) if found else None
 
@@ -116,7 +116,18 @@ class BusinessCentralTarget(TwinTarget):
         await self.admin("POST", "/business_central/rows/companies", row)
 
 
-async def _ask(
+class KantataTarget(TwinTarget):
+    """Projects of the PSA, and what other systems call them."""
+
+    vendor = "kantata"
+    tables = ("workspaces", "external_references")
+
+    async def prepare(self) -> None:
+        """Lift what counts requests over time."""
+        await self.admin("PATCH", "/kantata/settings", {"requests_per_minute": 1_000_000})
+
+
+async def ask(
     app: ASGIApp,
     method: str,
     path: str,

@@ -31,6 +31,8 @@ from connectors.vendors.business_central.sink import BusinessCentralSinkConfig
 from connectors.vendors.float.auth import POLICY as FLOAT
 from connectors.vendors.float.sink import FloatSinkConfig
 from connectors.vendors.float.source import FloatConfig
+from connectors.vendors.kantata.auth import POLICY as KANTATA
+from connectors.vendors.kantata.sink import KantataSinkConfig
 from connectors.vendors.netsuite.auth import POLICY as NETSUITE
 from connectors.vendors.netsuite.sink import NetSuiteSinkConfig
 from connectors.vendors.netsuite.source import NetSuiteConfig
@@ -383,6 +385,8 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "outcomes salesforce": lambda: _outcomes(SALESFORCE.rules),
         "outcomes business_central": lambda: _outcomes(BUSINESS_CENTRAL.rules),
         "outcomes business_central lists": lambda: _declared("business_central"),
+        "outcomes kantata": lambda: _outcomes(KANTATA.rules),
+        "outcomes kantata lists": lambda: _declared("kantata"),
         "outcomes declared": declared,
         "outcomes connect": lambda: _outcomes(CONNECT.rules),
         "paces": paces,
@@ -400,6 +404,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "sink netsuite": lambda: _keys(NetSuiteSinkConfig, besides=SinkConfig),
         "sink business_central": lambda: _keys(BusinessCentralSinkConfig, besides=SinkConfig),
         "sink float": lambda: _keys(FloatSinkConfig, besides=SinkConfig),
+        "sink kantata": lambda: _keys(KantataSinkConfig, besides=SinkConfig),
     },
 }
 """By page, the blocks between its markers."""

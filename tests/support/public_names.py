@@ -23,6 +23,7 @@ from connectors.singer.source import SingerConnectorConfig
 from connectors.vendors.business_central.sink import BusinessCentralSinkConfig
 from connectors.vendors.float.sink import FloatSinkConfig
 from connectors.vendors.float.source import FloatConfig
+from connectors.vendors.kantata.sink import KantataSinkConfig
 from connectors.vendors.netsuite.sink import NetSuiteSinkConfig
 from connectors.vendors.netsuite.source import NetSuiteConfig
 from connectors.vendors.salesforce.source import SalesforceConfig
@@ -42,7 +43,7 @@ CHART: Final = REPOSITORY / "deploy" / "helm" / "psastream"
 CONNECTORS: Final[tuple[type[BaseModel], ...]] = (
     PolledConfig, ApiConfig, RestConnectorConfig, SingerConnectorConfig, SalesforceConfig,
     NetSuiteConfig, FloatConfig, SinkConfig, NetSuiteSinkConfig, FloatSinkConfig,
-    BusinessCentralSinkConfig,
+    BusinessCentralSinkConfig, KantataSinkConfig,
 )  # fmt: skip
 _CODE: Final = re.compile(r'<a id="([^"]+)"></a>')
 

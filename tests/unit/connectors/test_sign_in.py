@@ -17,6 +17,8 @@ from connectors.vendors.business_central import auth as business_central
 from connectors.vendors.business_central.sink import BusinessCentralSink
 from connectors.vendors.float import auth as float_
 from connectors.vendors.float.sink import FloatSink
+from connectors.vendors.kantata import auth as kantata
+from connectors.vendors.kantata.sink import KantataSink
 from connectors.vendors.netsuite import auth as netsuite
 from connectors.vendors.netsuite.sink import NetSuiteSink
 from psastream.check.sign_in import Asked, ask_vendors
@@ -74,6 +76,12 @@ def float_source(url: str) -> Connector:
         (
             lambda url: BusinessCentralSink(client(url, business_central.POLICY), None),  # type: ignore[arg-type]
             "GET /v2.0/companies",
+        ),
+        (
+            lambda url: KantataSink(
+                client(url, kantata.POLICY), creator_role="maven", has_budget=True
+            ),
+            "GET /workspaces.json?per_page=1",
         ),
     ],
 )

@@ -1,0 +1,1 @@
+"""Kantata OX: projects and what other systems call them."""
