@@ -29,7 +29,8 @@ def flows_of(firm: FirmSystems) -> list[SystemFlow]:
             for mapping in bundle.mappings
             for target in mapping.targets
         }
-        flows.append(SystemFlow(name, role.value, tuple(sorted(gives)), kinds_of(role)))
+        takes = kinds_of(role) if name in firm.landscape.takers(role) else ()
+        flows.append(SystemFlow(name, role.value, tuple(sorted(gives)), takes))
     return flows
 
 

@@ -43,7 +43,7 @@ class FirmSystems:
     @property
     def targets(self) -> list[str]:
         """The systems that commands go to."""
-        return [name for role in ORDERED_FROM for name in self.landscape.of(role)]
+        return [name for role in ORDERED_FROM for name in self.landscape.takers(role)]
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -84,20 +84,20 @@ def systems_of(landscape: Landscape, systems: Systems) -> FirmSystems:
     problems += [
         f"{name} plays the role {role.value}, and its sink has no {', '.join(missing)}"
         for role in ORDERED_FROM
-        for name in landscape.of(role)
+        for name in landscape.takers(role)
         if name in bundles and (missing := _missing(role, bundles[name], systems))
     ]
     problems += [
         f"{name} plays the role {role.value}, and its sink asks for {', '.join(unsaid)}, which no"
         " command says"
         for role in ORDERED_FROM
-        for name in landscape.of(role)
+        for name in landscape.takers(role)
         if name in bundles and (unsaid := _unsaid(role, bundles[name], systems))
     ]
     problems += [
         f"{name} plays the role {role.value}, and its mapping makes no {', '.join(unseen)}"
         for role in ORDERED_FROM
-        for name in landscape.of(role)
+        for name in landscape.takers(role)
         if name in bundles and (unseen := _unseen(role, bundles[name]))
     ]
     takes_none = [

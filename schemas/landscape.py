@@ -50,6 +50,10 @@ class System(BaseModel):
         min_length=1,
         description="of an ERP: native ids of the legal entities that it bills for; none: all",
     )
+    takes_projects: bool = Field(
+        default=False,
+        description="of a PSA: whether projects are opened in it as they were sold; of one at most",
+    )
 
 
 class Firm(BaseModel):
@@ -93,6 +97,17 @@ class Landscape(BaseModel):
     def of(self, role: Role) -> list[str]:
         """Return the systems that play a role, in the order of the file."""
         return [name for name, system in self.systems.items() if system.role is role]
+
+    def takers(self, role: Role) -> list[str]:
+        """Return the systems of a role that what the role is sent goes to.
+
+        Of PSAs those that take projects: the others are only read.
+        """
+        return [
+            name
+            for name in self.of(role)
+            if role is not Role.PSA or self.systems[name].takes_projects
+        ]
 
     @property
     def erps(self) -> list[str]:
@@ -141,11 +156,15 @@ def load_landscape(text: str) -> Landscape:
 
 
 def _numbers_of_systems(landscape: Landscape) -> list[str]:
-    """Problems with how many systems play a role: nothing says which of two tools staffs."""
-    found = landscape.of(Role.RESOURCE)
-    if len(found) > 1:
-        return [f"systems: {len(found)} play the role resource ({', '.join(found)}), not 1"]
-    return []
+    """Problems with how many systems do a thing: nothing says which of two does it."""
+    problems = []
+    staffing, taking = landscape.of(Role.RESOURCE), landscape.takers(Role.PSA)
+    if len(staffing) > 1:
+        names = ", ".join(staffing)
+        problems.append(f"systems: {len(staffing)} play the role resource ({names}), not 1")
+    if len(taking) > 1:
+        problems.append(f"systems: {len(taking)} have takes_projects ({', '.join(taking)}), not 1")
+    return problems
 
 
 def _misplaced(landscape: Landscape) -> list[str]:
@@ -155,4 +174,9 @@ def _misplaced(landscape: Landscape) -> list[str]:
         f" {system.role.value}"
         for name, system in landscape.systems.items()
         if system.legal_entities is not None and system.role is not Role.ERP
+    ] + [
+        f"systems.{name}.takes_projects: it is said of a PSA, and {name} plays the role"
+        f" {system.role.value}"
+        for name, system in landscape.systems.items()
+        if system.takes_projects and system.role is not Role.PSA
     ]

@@ -2,7 +2,7 @@
 
 Keyed by engagement id. One deal makes one project for each country that delivers. A project is
 ordered from the ERP once the deal is handed off and its customer and legal entity are there, and
-from the resource tool once the ERP holds it (`tables.flows`).
+from the resource tool and the PSA that takes projects once the ERP holds it (`tables.flows`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tables.engagement.unshown import CARRIED_OUT, UnshownOrders, tell_unshown
 from tables.engagement.view import EngagementDocument, LegalEntities, ProjectView, wanted_projects
 from tables.flows.erp_project import ERP_PROJECT
 from tables.flows.flow import Orders
+from tables.flows.opened_project import OPENED_PROJECT
 from tables.flows.project_budget import PROJECT_BUDGET
 from tables.flows.staffed_project import STAFFED_PROJECT
 from tables.foundation.documents import Documents
@@ -215,6 +216,8 @@ class EngagementTable:
                 entities[view.project_id] = view.name_of(view.entity)
         for tool in self._landscape.of(STAFFED_PROJECT.role):
             orders.keep(STAFFED_PROJECT, view, tool)
+        for psa in view.opened:
+            orders.keep(OPENED_PROJECT, view, psa)
         for erp in view.held:
             orders.keep(PROJECT_BUDGET, view, erp)
 

@@ -115,8 +115,9 @@ LegalEntities = Mapping[str, Sequence[LegalEntity]]
 class ProjectView:
     """One project of an engagement with the rows that belong to it.
 
-    `held` is the row in each ERP. `biller` is the ERP of the project: the one its legal entity
-    comes from, or while nobody knows that one, the one that holds it. `erp` is its row there.
+    `held` is the row in each ERP, `opened` that in each PSA which takes projects. `biller` is the
+    ERP of the project: the one its legal entity comes from, or while nobody knows that one, the one
+    that holds it. `erp` is its row there.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class ProjectView:
         self.erp = self.held[self.biller] if self.biller else None
         self.rm = self._standing(landscape.of(Role.RESOURCE), links)
         self.psa = self._standing(landscape.of(Role.PSA), links)
+        self.opened = {psa: self._standing([psa], links) for psa in landscape.takers(Role.PSA)}
 
     def _standing(self, systems: Sequence[str], links: Sequence[ProjectLink]) -> ProjectLink | None:
         """Return the row that stands for the project in systems: the one dispatch keeps up.
@@ -198,6 +200,11 @@ class ProjectView:
         ordered = self.document.entities.get(self.project_id, "").partition(":")[0]
         holders = [erp for erp, row in self.held.items() if row is not None]
         return ordered if ordered in holders else next(iter(holders), None)
+
+    @property
+    def is_ready_for_work(self) -> bool:
+        """Whether the ERP that bills the project holds it, or the firm has none."""
+        return self.erp is not None or not self.landscape.erps
 
     @property
     def unsettled(self) -> ProjectLink | None:

@@ -9,6 +9,7 @@ from schemas.landscape import Role
 from tables.flows.erp_customer import ERP_CUSTOMER
 from tables.flows.erp_project import ERP_PROJECT
 from tables.flows.flow import Flow
+from tables.flows.opened_project import OPENED_PROJECT
 from tables.flows.project_budget import PROJECT_BUDGET
 from tables.flows.staffed_project import STAFFED_PROJECT
 from tables.flows.time_bill import TIME_BILL
@@ -17,6 +18,7 @@ FLOWS: Final[tuple[Flow[Any], ...]] = (
     ERP_CUSTOMER,
     ERP_PROJECT,
     STAFFED_PROJECT,
+    OPENED_PROJECT,
     PROJECT_BUDGET,
     TIME_BILL,
 )

@@ -12,7 +12,7 @@ from tables.foundation.facts import ProjectLink
 
 
 def _wanted(view: ProjectView, _: str) -> UpsertProject | None:
-    if view.erp is None and view.landscape.erps:
+    if not view.is_ready_for_work:
         return None
     # The resource tool is searched by a code that people type: the table has found it.
     return view.as_sold(seen_id=view.rm.native_id if view.rm else None)

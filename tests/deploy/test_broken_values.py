@@ -109,6 +109,14 @@ BROKEN = {
         'systems.inhouse.legalEntities=["CH01"]',
         "only an erp bills for legal entities",
     ),
+    "projects for an ERP to take": (
+        "systems.netsuite.takesProjects=true",
+        "it is said of a psa",
+    ),
+    "a PSA that takes projects and is not written": (
+        'systems.kantata={"role": "psa", "takesProjects": true, "poll": {}, "secret": "s"}',
+        "commands go to the role psa; add dispatch",
+    ),
     "a variable that nobody gives": (
         'systems.harvest={"role": "psa", "poll": {}}',
         "its poll file names HARVEST_TOKEN; give it by env, or by a secret",

@@ -23,7 +23,7 @@ from psastream.cli import app
 from psastream.governance.published import product_version
 from psastream.landscape import read_firm
 from runtime.settings import PREFIX, Settings
-from schemas.landscape import Role
+from schemas.landscape import Role, load_landscape
 from schemas.topics import PARTITIONS
 from streams.worker import Worker
 from tests.deploy import tools
@@ -660,3 +660,12 @@ def test_the_toolbox_signs_in_as_whom_its_values_say() -> None:
             if each.component == "toolbox"
         ]
         assert user in json.dumps(toolbox.pod["spec"]["volumes"])
+
+
+def test_a_psa_that_takes_projects_is_told_to_the_product_and_written_to() -> None:
+    system = {"role": "psa", "takesProjects": True, "poll": {}, "dispatch": {}, "secret": "s"}
+    found = manifests("small", "--set-json", f"systems.kantata={json.dumps(system)}")
+    text = named(found, "ConfigMap", "psastream-landscape")["data"]["landscape.yaml"]
+    assert load_landscape(text).takers(Role.PSA) == ["kantata"]
+    written = [part.owner["metadata"]["name"] for part in parts(found)]
+    assert "psastream-dispatcher-kantata" in written

@@ -77,6 +77,22 @@ def test_hr_payroll_and_procurement_are_published_and_change_nothing_else(tmp_pa
     assert told["coupa"] == ("goods_receipt", "purchase_order", "supplier_invoice")
 
 
+def test_a_psa_that_takes_projects_is_sent_them_and_must_take_them(tmp_path: Path) -> None:
+    path = tmp_path / "landscape.yaml"
+    packaged = files("connectors").joinpath("landscape.yaml").read_text()
+    path.write_text(packaged.replace("systems:", "systems:\n  kantata: {role: psa}", 1))
+    assert read_firm(settings(path)).targets == read_firm(settings()).targets
+    path.write_text(path.read_text().replace("{role: psa}", "{role: psa, takes_projects: true}", 1))
+    firm = read_firm(settings(path))
+    assert firm.targets == [*read_firm(settings()).targets, "kantata"]
+    assert {flow.system: flow.takes for flow in flows_of(firm)}["kantata"] == ("upsert_project",)
+    assert {flow.system: flow.takes for flow in flows_of(firm)}["inhouse"] == ()
+    taking = packaged.replace("inhouse: {role: psa}", "inhouse: {role: psa, takes_projects: true}")
+    path.write_text(taking)
+    with pytest.raises(ConfigError, match="inhouse plays the role psa, and its sink has no upsert"):
+        read_firm(settings(path))
+
+
 def targets_of(firm: FirmSystems) -> set[str]:
     return {target.topic.name for mapping in firm.mappings for target in mapping.targets}
 

@@ -103,6 +103,16 @@ def test_a_won_deal_is_handed_off_unless_the_firm_says_otherwise() -> None:
             "systems.odoo.legal_entities.0: String should have at least 1 character",
         ),
         (FIRM.replace("role: psa", "role: resource"), r"2 play the role resource \(runn, harvest"),
+        (
+            FIRM.replace("role: erp", "role: erp, takes_projects: true"),
+            "systems.odoo.takes_projects: it is said of a PSA, and odoo plays the role erp",
+        ),
+        (
+            FIRM.replace("role: psa", "role: psa, takes_projects: true").replace(
+                "role: payroll", "role: psa, takes_projects: true"
+            ),
+            r"2 have takes_projects \(harvest, datev\), not 1",
+        ),
     ],
 )
 def test_a_landscape_that_is_wrong_is_refused_with_the_reason(text: str, problem: str) -> None:

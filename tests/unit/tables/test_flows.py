@@ -23,8 +23,9 @@ def test_commands_and_what_shows_their_effect_follow_from_the_flows() -> None:
     assert {"tax_code", "budget_hours"} <= set(erp["project"]), "of two flows"
     assert erp["invoice"] == (), "a bill is looked for in it, and not compared with it"
     assert shown_by(Role.RESOURCE) == {"project": ("name", "starts_on")}
-    assert shown_by(Role.PSA) == {}
-    assert ORDERED_FROM == (Role.ERP, Role.RESOURCE)
+    assert kinds_of(Role.PSA) == ("upsert_project",)
+    assert shown_by(Role.PSA) == {"project": ("name", "starts_on")}
+    assert ORDERED_FROM == (Role.ERP, Role.RESOURCE, Role.PSA)
 
 
 def test_no_two_flows_keep_one_thing_of_a_role() -> None:

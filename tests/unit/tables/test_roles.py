@@ -226,6 +226,23 @@ def test_without_a_resource_tool_the_erp_is_asked_all_the_same() -> None:
     assert status(work)["status"] == "active"
 
 
+def test_a_project_is_opened_in_the_psa_that_takes_it_once_the_erp_holds_it() -> None:
+    text = "{inhouse: {role: crm}, float: {role: erp}, netsuite: {role: psa, takes_projects: true}"
+    work = topology(load_landscape(f"systems: {text}, harvest: {{role: psa}}}}"))
+    opened = (f"netsuite:project:{PROJECT}", "upsert_project")
+    hand_over(work)
+    customer(work, "float:client:7")
+    work.run()
+    assert opened not in orders(work), "nobody bills what is booked on it yet"
+    project(work, "float:project:3")
+    project(work, "harvest:project:3")
+    work.run()
+    assert opened in orders(work), "the other PSA is read, and takes none"
+    project(work, "netsuite:project:4")
+    work.run()
+    assert len(work.records("psa.command.netsuite")) == 1, "it shows what was ordered"
+
+
 def test_without_a_crm_nobody_misses_a_deal() -> None:
     work = without(Role.CRM)
     names = {"project_id": PROJECT, "engagement_id": ENGAGEMENT, "customer_id": CUSTOMER}

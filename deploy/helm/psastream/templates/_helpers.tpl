@@ -61,6 +61,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- range $name, $system := .Values.systems -}}
 {{- $entry := dict "role" $system.role -}}
 {{- with $system.legalEntities -}}{{- $_ := set $entry "legal_entities" . -}}{{- end -}}
+{{- if $system.takesProjects -}}{{- $_ := set $entry "takes_projects" true -}}{{- end -}}
 {{- $_ := set $systems $name $entry -}}
 {{- end -}}
 {{- dict "systems" $systems "firm" (dict "hand_off_stage" .Values.firm.handOffStage) | toYaml -}}

@@ -34,6 +34,7 @@
 {{- $problems = append $problems "connect: Strimzi's operator signs in at no Connect, so with connectorOwner strimzi it asks for no password; leave username and secret out" -}}
 {{- end -}}
 {{- $resources := list -}}
+{{- $takers := list -}}
 {{- range $name, $system := $values.systems -}}
 {{- if eq $system.role "resource" -}}{{- $resources = append $resources $name -}}{{- end -}}
 {{- if not (or (hasKey $system "poll") (hasKey $system "capture")) -}}
@@ -51,10 +52,15 @@
 {{- if and $system.legalEntities (ne $system.role "erp") -}}
 {{- $problems = append $problems (printf "systems.%s.legalEntities: only an erp bills for legal entities" $name) -}}
 {{- end -}}
-{{- if and (not (has $system.role (list "erp" "resource"))) (hasKey $system "dispatch") -}}
+{{- if and $system.takesProjects (ne $system.role "psa") -}}
+{{- $problems = append $problems (printf "systems.%s.takesProjects: it is said of a psa" $name) -}}
+{{- end -}}
+{{- if $system.takesProjects -}}{{- $takers = append $takers $name -}}{{- end -}}
+{{- $isSent := or (has $system.role (list "erp" "resource")) (and (eq $system.role "psa") $system.takesProjects) -}}
+{{- if and (not $isSent) (hasKey $system "dispatch") -}}
 {{- $problems = append $problems (printf "systems.%s.dispatch: no commands go to the role %s; leave it out" $name $system.role) -}}
 {{- end -}}
-{{- if and (has $system.role (list "erp" "resource")) (not (hasKey $system "dispatch")) -}}
+{{- if and $isSent (not (hasKey $system "dispatch")) -}}
 {{- $problems = append $problems (printf "systems.%s: commands go to the role %s; add dispatch: {}" $name $system.role) -}}
 {{- end -}}
 {{- range $kind := list "poll" "dispatch" -}}
@@ -71,6 +77,9 @@
 {{- end -}}
 {{- if gt (len $resources) 1 -}}
 {{- $problems = append $problems (printf "systems: one resource tool at most, and there are %s" (join ", " $resources)) -}}
+{{- end -}}
+{{- if gt (len $takers) 1 -}}
+{{- $problems = append $problems (printf "systems: one has takesProjects at most, and these have it: %s" (join ", " $takers)) -}}
 {{- end -}}
 {{- range $name, $files := $values.folders -}}
 {{- range $file, $key := dict "source.json" "poll" "sink.json" "dispatch" "connector.json" "capture" -}}
