@@ -21,6 +21,8 @@ from sandbox.vendors.netsuite.api import NetSuiteApi
 from sandbox.vendors.netsuite.records import NetSuiteSettings
 from sandbox.vendors.netsuite.tables import NetSuiteBooks
 from sandbox.vendors.oauth import Credentials
+from sandbox.vendors.runn.api import RunnApi, RunnSettings
+from sandbox.vendors.runn.tables import RunnBooks
 from sandbox.vendors.salesforce.api import SalesforceApi, SalesforceSettings
 from sandbox.vendors.salesforce.objects import SalesforceBooks
 from sandbox.vendors.site import Site
@@ -59,6 +61,8 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
         "kantata", base_url=base_url, seed=seed, effects=effects, settings=KantataSettings()
     )
     studio_books = KantataBooks(studio.clock)
+    staffing = Site("runn", base_url=base_url, seed=seed, effects=effects, settings=RunnSettings())
+    staffing_books = RunnBooks(staffing.clock)
     crm_books = SalesforceBooks(crm.clock)
     erp_books = NetSuiteBooks(erp.clock)
     planner_books = FloatBooks(planner.clock)
@@ -69,6 +73,7 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
             "float": Party(planner, planner_books),
             "hubspot": Party(inbound, inbound_books),
             "harvest": Party(tracker, tracker_books),
+            "runn": Party(staffing, staffing_books),
             "business_central": Party(ledger, ledger_books),
             "kantata": Party(studio, studio_books),
         },
@@ -84,6 +89,7 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
             Mount("/float", FloatApi(planner, planner_books, credentials).create_app()),
             Mount("/hubspot", HubSpotApi(inbound, inbound_books, credentials).create_app()),
             Mount("/harvest", HarvestApi(tracker, tracker_books, credentials).create_app()),
+            Mount("/runn", RunnApi(staffing, staffing_books, credentials).create_app()),
             Mount(
                 "/business_central",
                 BusinessCentralApi(ledger, ledger_books, credentials).create_app(),

@@ -18,7 +18,14 @@ from sandbox.vendors.effects import Effect
 from sandbox.vendors.faults import FaultKind, FaultRule
 
 Vendor = Literal[
-    "salesforce", "netsuite", "float", "hubspot", "harvest", "business_central", "kantata"
+    "salesforce",
+    "netsuite",
+    "float",
+    "hubspot",
+    "harvest",
+    "business_central",
+    "kantata",
+    "runn",
 ]
 Row = dict[str, Any]
 
@@ -29,6 +36,7 @@ _UNLIMITED: Mapping[str, Mapping[str, object]] = {
     "harvest": {"requests_per_15_seconds": 1_000_000},
     "business_central": {"requests_per_five_minutes": 10_000_000},
     "kantata": {"requests_per_minute": 1_000_000},
+    "runn": {"requests_per_minute": 1_000_000},
     "float": {
         "reads_per_minute": 1_000_000,
         "reads_per_second": 1_000_000,

@@ -22,6 +22,9 @@ ENVIRONMENT_FILE = "environment.json"
 FIRST_COMPANY = "00000001-0000-4000-8000-00000000bc00"
 """Id of the company that is founded first in Business Central."""
 
+FIRST_CLIENT = "1"
+"""Id of the client that is made first in Runn."""
+
 _CLIENT_ID = "psastream-sandbox-client"
 _USERNAME = "integration@psastream.example"
 _CERTIFICATE_ID = "psastream-sandbox-certificate"
@@ -40,6 +43,7 @@ class Credentials:
     float_token: str
     hubspot_token: str
     harvest_token: str
+    runn_token: str
     business_central_secret: str
     kantata_token: str
     harvest_account: str = "1730042"
@@ -56,6 +60,7 @@ def make_credentials() -> Credentials:
         float_token=secrets.token_urlsafe(32),
         hubspot_token=secrets.token_urlsafe(32),
         harvest_token=secrets.token_urlsafe(32),
+        runn_token=secrets.token_urlsafe(32),
         business_central_secret=secrets.token_urlsafe(32),
         kantata_token=secrets.token_urlsafe(32),
     )
@@ -84,6 +89,9 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
         "HARVEST_URL": f"{base_url}/harvest",
         "HARVEST_TOKEN": credentials.harvest_token,
         "HARVEST_ACCOUNT_ID": credentials.harvest_account,
+        "RUNN_URL": f"{base_url}/runn",
+        "RUNN_TOKEN": credentials.runn_token,
+        "RUNN_CLIENT_ID": FIRST_CLIENT,
         "BUSINESS_CENTRAL_URL": f"{base_url}/business_central/api",
         "BUSINESS_CENTRAL_AUTH_URL": f"{base_url}/business_central/login",
         "BUSINESS_CENTRAL_CLIENT_ID": credentials.client_id,
@@ -106,6 +114,7 @@ def read_credentials(directory: Path) -> Credentials | None:
         float_token=environment["FLOAT_TOKEN"],
         hubspot_token=environment["HUBSPOT_TOKEN"],
         harvest_token=environment["HARVEST_TOKEN"],
+        runn_token=environment["RUNN_TOKEN"],
         business_central_secret=environment["BUSINESS_CENTRAL_CLIENT_SECRET"],
         kantata_token=environment["KANTATA_TOKEN"],
     )

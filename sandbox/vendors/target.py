@@ -88,6 +88,20 @@ class FloatTarget(TwinTarget):
         await self.admin("PATCH", "/float/settings", dict.fromkeys(_LIMITS, 1_000_000))
 
 
+class RunnTarget(TwinTarget):
+    """Projects and milestones of the resource planner."""
+
+    vendor = "runn"
+    tables = ("projects", "milestones")
+
+    async def prepare(self) -> None:
+        """Make two clients, the second that of a customer, and lift the limit."""
+        await self.admin("PATCH", "/runn/settings", {"requests_per_minute": 1_000_000})
+        named = [{"referenceName": "psastream", "externalId": "cus-abcdefghijkl"}]
+        rows = [{"name": "Others"}, {"name": "Tern Ltd", "references": named}]
+        await self.admin("POST", "/runn/rows/clients", rows)
+
+
 class NetSuiteTarget(TwinTarget):
     """Customers, projects and time bills of the ERP."""
 

@@ -36,6 +36,8 @@ from connectors.vendors.kantata.sink import KantataSinkConfig
 from connectors.vendors.netsuite.auth import POLICY as NETSUITE
 from connectors.vendors.netsuite.sink import NetSuiteSinkConfig
 from connectors.vendors.netsuite.source import NetSuiteConfig
+from connectors.vendors.runn.auth import POLICY as RUNN
+from connectors.vendors.runn.sink import RunnSinkConfig
 from connectors.vendors.salesforce.auth import POLICY as SALESFORCE
 from connectors.vendors.salesforce.source import SalesforceConfig
 from psastream.catalogue import record_name
@@ -382,6 +384,8 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "outcomes.md": {
         "outcomes netsuite": lambda: _outcomes(NETSUITE.rules),
         "outcomes float": lambda: _outcomes(FLOAT.rules),
+        "outcomes runn": lambda: _outcomes(RUNN.rules),
+        "outcomes runn lists": lambda: _declared("runn"),
         "outcomes salesforce": lambda: _outcomes(SALESFORCE.rules),
         "outcomes business_central": lambda: _outcomes(BUSINESS_CENTRAL.rules),
         "outcomes business_central lists": lambda: _declared("business_central"),
@@ -405,6 +409,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "sink business_central": lambda: _keys(BusinessCentralSinkConfig, besides=SinkConfig),
         "sink float": lambda: _keys(FloatSinkConfig, besides=SinkConfig),
         "sink kantata": lambda: _keys(KantataSinkConfig, besides=SinkConfig),
+        "sink runn": lambda: _keys(RunnSinkConfig, besides=SinkConfig),
     },
 }
 """By page, the blocks between its markers."""

@@ -26,6 +26,7 @@ from connectors.vendors.float.source import FloatConfig
 from connectors.vendors.kantata.sink import KantataSinkConfig
 from connectors.vendors.netsuite.sink import NetSuiteSinkConfig
 from connectors.vendors.netsuite.source import NetSuiteConfig
+from connectors.vendors.runn.sink import RunnSinkConfig
 from connectors.vendors.salesforce.source import SalesforceConfig
 from psastream.cli import app
 from psastream.governance.published import published, value_record
@@ -43,7 +44,7 @@ CHART: Final = REPOSITORY / "deploy" / "helm" / "psastream"
 CONNECTORS: Final[tuple[type[BaseModel], ...]] = (
     PolledConfig, ApiConfig, RestConnectorConfig, SingerConnectorConfig, SalesforceConfig,
     NetSuiteConfig, FloatConfig, SinkConfig, NetSuiteSinkConfig, FloatSinkConfig,
-    BusinessCentralSinkConfig, KantataSinkConfig,
+    BusinessCentralSinkConfig, KantataSinkConfig, RunnSinkConfig,
 )  # fmt: skip
 _CODE: Final = re.compile(r'<a id="([^"]+)"></a>')
 

@@ -21,6 +21,8 @@ from connectors.vendors.kantata import auth as kantata
 from connectors.vendors.kantata.sink import KantataSink
 from connectors.vendors.netsuite import auth as netsuite
 from connectors.vendors.netsuite.sink import NetSuiteSink
+from connectors.vendors.runn import auth as runn
+from connectors.vendors.runn.sink import RunnSink
 from psastream.check.sign_in import Asked, ask_vendors
 from schemas.errors import AuthenticationError, TransientError
 from tests.support.rest_api import REST, make_source, read_folder, write_folder
@@ -83,6 +85,7 @@ def float_source(url: str) -> Connector:
             ),
             "GET /workspaces.json?per_page=1",
         ),
+        (lambda url: RunnSink(client(url, runn.POLICY), None), "GET /projects/?limit=1"),  # type: ignore[arg-type]
     ],
 )
 def test_the_question_is_a_small_one_and_tells_the_clock(make: Any, question: str) -> None:
