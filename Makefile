@@ -113,6 +113,10 @@ verify-upgrade: $(READY) ## From the previous release to this one and back, and 
 prove-alerts: $(READY) ## Break a running demo: Prometheus and Alertmanager must tell, and tell the end
 	@$(PYTEST) tests/heard $(ARGS)
 
+.PHONY: prove-dispatch
+prove-dispatch: $(READY) ## Two dispatchers, killed and stopped, vendors that fail: one effect a command (COMMANDS=10000 KILLS=50 STOPS=5 LAG=6)
+	@$(BIN)/python -m tests.prove.dispatch $(foreach it,COMMANDS KILLS STOPS LAG SEED,$(if $($(it)),--$(shell echo $(it) | tr A-Z a-z) $($(it)))) $(ARGS)
+
 outside: $(READY) ## Capture a database nobody here designed, against SQL over its rows; Iceberg tables
 	@$(PYTEST) $(or $(ARGS),tests/outside)
 

@@ -32,8 +32,12 @@ class FaultKind(StrEnum):
     CONNECTION_RESET = "connection_reset"  # before anything was executed
     DELAY = "delay"
     COMMIT_THEN_TIMEOUT = "commit_then_timeout"  # executed, silent for delay_s, then reset
+    COMMIT_THEN_ERROR = "commit_then_error"  # executed, answered as if the server had failed
     HALF_PAGE = "half_page"  # status 200, JSON cut in the middle
     EXPIRED_TOKEN = "expired_token"  # noqa: S105 - a kind of fault, not a secret
+
+
+_COMMITTED = (FaultKind.COMMIT_THEN_TIMEOUT, FaultKind.COMMIT_THEN_ERROR)
 
 
 class FaultRule(BaseModel):
@@ -97,7 +101,7 @@ class FaultPlan:
 def _matches(rule: FaultRule, path: str, is_write: bool, is_token_request: bool) -> bool:
     if is_token_request and not rule.path:
         return False
-    if rule.kind is FaultKind.COMMIT_THEN_TIMEOUT and not is_write:
+    if rule.kind in _COMMITTED and not is_write:
         return False
     wanted = rule.scope == "any" or (rule.scope == "write") == is_write
     return wanted and rule.path in path
@@ -158,6 +162,9 @@ class FaultInjection:
                 await self._app(scope, receive, _swallow)
                 await _wait_for_client(receive, rule.delay_s)
                 await _abort(scope, receive)
+            case FaultKind.COMMIT_THEN_ERROR:
+                await self._app(scope, receive, _swallow)
+                await self._dialect.refusal(500)(scope, receive, send)
             case FaultKind.HALF_PAGE:
                 await self._app(scope, receive, _Halver(send))
             case _:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -20,6 +22,8 @@ class SiteSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     clock_offset_s: float = 0.0
+    search_lag_s: float = 0.0
+    """Longest time until a list shows a record that was made; each has a time of its own."""
 
 
 SettingsT = TypeVar("SettingsT", bound=SiteSettings)
@@ -39,6 +43,18 @@ class Site(Generic[SettingsT]):
         self.tokens = TokenStore()
         self.settings = settings
         self._effects = effects
+        self._lags = random.Random(f"{seed}:{name}:search")  # noqa: S311 - lags must repeat
+        self._listed_at_s: dict[str, float] = {}
+
+    def made(self, record: object) -> None:
+        """Note that a record was made: lists show it late where searches lag."""
+        if self.settings.search_lag_s:
+            lag_s = self._lags.uniform(0, self.settings.search_lag_s)
+            self._listed_at_s[str(record)] = time.monotonic() + lag_s
+
+    def is_listed(self, record: object) -> bool:
+        """Whether a list shows a record by now."""
+        return self._listed_at_s.get(str(record), 0.0) <= time.monotonic()
 
     def configure(self, changes: Mapping[str, object]) -> None:
         """Change settings. Raises pydantic.ValidationError for unknown names and bad values."""

@@ -167,7 +167,13 @@ class BusinessCentralApi:
         if name == "companyInformation":
             row = self._books.row("companies", company)
             return self._page(request, [_information(row)])
-        rows = [self._shown(name, row) for row in self._books.select(name, company=company)]
+        # A replica lags; who means to write is answered from the primary database.
+        is_primary = request.headers.get("data-access-intent", "").lower() == "readwrite"
+        rows = [
+            self._shown(name, row)
+            for row in self._books.select(name, company=company)
+            if is_primary or self._site.is_listed(row["id"])
+        ]
         return self._page(request, rows)
 
     def _page(self, request: Request, rows: list[Row]) -> Response:
@@ -205,6 +211,7 @@ class BusinessCentralApi:
             raise dialog('A "displayName" must be provided.')
         made = self._books.create(name, {**body, "company": company})
         row = self._books.row(name, made["id"])
+        self._site.made(row["id"])
         self._effect("create", name, row, body)
         return ExactJSONResponse(self._shown(name, row), status_code=201)
 

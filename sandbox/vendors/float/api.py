@@ -154,6 +154,8 @@ class FloatApi:
     async def _list(self, request: Request) -> Response:
         collection: str = request.path_params["collection"]
         rows = self._books.rows()[collection]
+        id_field = RECORD_TYPES[collection].id_field
+        rows = [row for row in rows if self._site.is_listed(f"{collection}:{row[id_field]}")]
         if collection in self._site.settings.hidden_collections:
             rows = []
         since = request.query_params.get("modified_since")
@@ -190,6 +192,7 @@ class FloatApi:
         collection = request.path_params["collection"]
         body = await _body(request, collection)
         row = self._books.create(collection, body)
+        self._site.made(f"{collection}:{row[RECORD_TYPES[collection].id_field]}")
         self._site.record_effect(
             "create", _MODEL_NAMES[collection], _external_id(collection, row), body
         )

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.faults import FaultKind, FaultPlan, FaultRule
+from sandbox.vendors.site import Site, SiteSettings
 
 
 def draw(plan: FaultPlan, *, path: str = "/x", is_write: bool = False) -> FaultKind | None:
@@ -46,11 +48,23 @@ def test_signing_in_is_spared_unless_named() -> None:
     assert draw(plan, path="/token") is FaultKind.SERVER_ERROR
 
 
-def test_only_a_write_can_be_committed_and_then_lost() -> None:
+@pytest.mark.parametrize("kind", [FaultKind.COMMIT_THEN_TIMEOUT, FaultKind.COMMIT_THEN_ERROR])
+def test_only_a_write_can_be_committed_and_then_lost(kind: FaultKind) -> None:
     plan = FaultPlan("1")
-    plan.add(FaultRule(kind=FaultKind.COMMIT_THEN_TIMEOUT, count=1))
+    plan.add(FaultRule(kind=kind, count=1))
     assert draw(plan) is None
-    assert draw(plan, is_write=True) is FaultKind.COMMIT_THEN_TIMEOUT
+    assert draw(plan, is_write=True) is kind
+
+
+def test_a_record_is_listed_late_where_searches_lag() -> None:
+    settings = SiteSettings(search_lag_s=3_600)
+    site = Site("any", base_url="", seed=1, effects=EffectLog(), settings=settings)
+    site.made("1")
+    assert not site.is_listed("1")
+    assert site.is_listed("2")
+    site.configure({"search_lag_s": 0})
+    site.made("3")
+    assert site.is_listed("3")
 
 
 def test_the_rules_of_a_path_end_alone() -> None:
