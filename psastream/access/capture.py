@@ -12,18 +12,23 @@ from schemas.topics import Cleanup, Criticality, Topic
 
 CONNECT_GROUP: Final = "psastream-connect"
 HEARTBEAT: Final = "__debezium-heartbeat"
+_HISTORY: Final = "schema.history.internal"
+_FOREVER: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
     """A connector that captures a database: its name, the topics of its tables, its heartbeat's.
 
-    `heartbeat` is None where it sends none.
+    `heartbeat` is None where it sends none. `history`: where it keeps the schemas of the tables,
+    which connectors of MySQL, SQL Server and Oracle do, and the group in which it reads them.
     """
 
     name: str
     topics: tuple[str, ...]
     heartbeat: str | None
+    history: str | None = None
+    history_group: str | None = None
 
 
 def capture_of(name: str, config: Mapping[str, object], topics: Iterable[Topic]) -> Capture:
@@ -43,14 +48,31 @@ def capture_of(name: str, config: Mapping[str, object], topics: Iterable[Topic])
         )
     beats = str(config.get("heartbeat.interval.ms", "0")) != "0"
     heart = f"{config.get('topic.heartbeat.prefix', HEARTBEAT)}.{prefix}"
-    return Capture(name, tuple(sorted(set().union(*found))), heart if beats else None)
+    history = str(config.get(f"{_HISTORY}.kafka.topic") or "") or None
+    group = str(config.get(f"{_HISTORY}.consumer.group.id", f"{prefix}-schemahistory"))
+    return Capture(
+        name,
+        tuple(sorted(set().union(*found))),
+        heart if beats else None,
+        history,
+        group if history else None,
+    )
 
 
 def platform_topics(captures: Iterable[Capture]) -> tuple[Topic, ...]:
     """Return the topics that Connect and its connectors keep for themselves.
 
-    They are made before Connect starts: it needs no right to make any then.
+    They are made before Connect starts: it needs no right to make any then. Raises ConfigError
+    where two connectors share a history of schemas: each would read the other's.
     """
+    captures = tuple(captures)
+    keepers: dict[str, str] = {}
+    for each in captures:
+        if each.history and keepers.setdefault(each.history, each.name) != each.name:
+            raise ConfigError(
+                f"{each.name} and {keepers[each.history]} keep schemas in one {each.history}",
+                hint=f"give each its own {_HISTORY}.kafka.topic",
+            )
     return (
         _own("configs", 1),
         _own("offsets", 25),
@@ -67,6 +89,20 @@ def platform_topics(captures: Iterable[Capture]) -> tuple[Topic, ...]:
                 partitions=1,
             )
             for name in dict.fromkeys(each.heartbeat for each in captures if each.heartbeat)
+        ),
+        # Read from its first record at every start, in the order in which it was written.
+        *(
+            Topic(
+                name=name,
+                record=None,
+                key="none",
+                owner="Debezium",
+                criticality=Criticality.CRITICAL,
+                cleanup=Cleanup.DELETE,
+                retention_ms=_FOREVER,
+                partitions=1,
+            )
+            for name in keepers
         ),
     )
 

@@ -230,6 +230,10 @@ def _connect(captures: Iterable[Capture]) -> User:
             yield from _topics(capture.topics, _WRITE, f"{capture.name} captures it")
             if capture.heartbeat:
                 yield _topic(capture.heartbeat, _WRITE, f"{capture.name} tells that it lives")
+            if capture.history and capture.history_group:
+                why = f"{capture.name} keeps the schemas of its tables"
+                yield _topic(capture.history, operations, why)
+                yield _group(capture.history_group, _READ, why)
         yield _group(CONNECT_GROUP, _READ, "workers of Connect share connectors")
 
     return _user("psastream-connect", "Kafka Connect with Debezium", rights())

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from connectors.systems import Systems
-from psastream.access.capture import capture_of, platform_topics
+from psastream.access.capture import Capture, capture_of, platform_topics
 from psastream.access.files import firm_users
 from psastream.access.rights import Operation, Resource, Right, Rule, User, merged
-from psastream.access.users import together
+from psastream.access.users import Connectors, together, users_of
 from psastream.landscape import ANY_ADDRESSES, FirmSystems, read_firm, systems_of
 from runtime.settings import Settings
 from schemas.errors import ConfigError
 from schemas.landscape import load_landscape
-from schemas.topics import BOOKMARKS, INTERNAL, KEYS, STATE_LOGS
+from schemas.topics import BOOKMARKS, INTERNAL, KEYS, STATE_LOGS, Cleanup
 from tests.support.access_pages import packaged_users
 from tests.support.catalogue import FIRM
 
@@ -149,6 +149,35 @@ def test_connect_makes_no_topic_and_writes_what_it_captures_alone() -> None:
     }
     own = {topic.name for topic in platform_topics([capture])}
     assert own < may(connect, Operation.WRITE)
+
+
+def history_of(name: str) -> Capture:
+    """What a connector captures that keeps the schemas of its tables in a topic of its own."""
+    config = {
+        "topic.prefix": "src",
+        "table.include.list": "inhouse.tasks",
+        "schema.history.internal.kafka.topic": "psastream-history-inhouse",
+        "schema.history.internal.consumer.group.id": "psastream-history-inhouse",
+    }
+    return capture_of(name, config, FIRM.topics)
+
+
+def test_a_history_of_schemas_is_kept_for_ever_in_order_and_read_by_its_connector() -> None:
+    capture = history_of("inhouse-psa")
+    [history] = [it for it in platform_topics([capture]) if it.name == capture.history]
+
+    assert (history.name, history.partitions) == ("psastream-history-inhouse", 1)
+    assert (history.cleanup, history.retention_ms) == (Cleanup.DELETE, -1)
+    connectors = Connectors({}, {}, (capture,))
+    [connect] = [it for it in users_of(FIRM, {}, connectors) if it.name == "psastream-connect"]
+    for operation in (Operation.READ, Operation.WRITE, Operation.DESCRIBE_CONFIGS):
+        assert history.name in may(connect, operation)
+    assert capture.history_group in may(connect, Operation.READ, Resource.GROUP)
+
+
+def test_two_connectors_with_one_history_of_schemas_are_refused() -> None:
+    with pytest.raises(ConfigError, match="inhouse-2 and inhouse-1 keep schemas in one"):
+        platform_topics([history_of("inhouse-1"), history_of("inhouse-2")])
 
 
 def test_a_table_without_a_topic_is_refused() -> None:
