@@ -315,8 +315,12 @@ class ThreadWorker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.worker.stop()
-        self.join()
+        eventually(self._has_stopped, deadline_s=60)
+
+    def _has_stopped(self) -> bool:
+        self.worker.stop()  # again: before the loop of the worker runs nobody hears it
+        self._thread.join(_GATHER_S)
+        return not self._thread.is_alive()
 
     def join(self, deadline_s: float = 60) -> int | None:
         """Wait for the worker to end by itself and return its exit code."""
