@@ -24,7 +24,7 @@ IN_TIME: Final = 400
     mended=f"it answers, and {IN_TIME} more are there in time",
     labels={"target": "business_central", "kind": "upsert_customer"},
     breaks=["business central"],
-    needs=["dispatcher", "vendors"],
+    needs=["dispatcher", "vendors", "registry"],
     faster=120,
 )
 def customers_are_late(it: Watched) -> Iterator[None]:

@@ -9,7 +9,7 @@ from sandbox.vendors.faults import FaultKind
 from tests.heard.orders import customers, plans, send
 from tests.support.heard import Watched, fault
 
-WRITTEN: Final = ("dispatcher", "vendors")
+WRITTEN: Final = ("dispatcher", "vendors", "registry")
 PROJECTS: Final = "/v3/projects"
 MANY: Final = 1_200
 HOUR_S: Final = 3_600.0
