@@ -1,4 +1,4 @@
-"""A firm for all rehearsals, and what was rehearsed in the end."""
+"""A firm for the rehearsals of a file, and what was rehearsed in the end."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import pytest
 from tests.recovery.firm import Firm, firm_at_work
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def firm() -> Iterator[Firm]:
-    """A firm whose story has been told; what is lost of it comes back."""
+    """A firm whose story has been told; what is lost of it comes back, but not all of it.
+
+    A cluster that was lost without a copy leaves targets whose commands wait for a person.
+    """
     with firm_at_work() as firm:
         yield firm
 

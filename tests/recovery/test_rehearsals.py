@@ -1,6 +1,6 @@
 """Disasters rehearsed on the whole product: `make rehearse`.
 
-One firm, its story told; then one thing after the other is lost and comes back by the commands of
+A firm, its story told; then one thing after the other is lost and comes back by the commands of
 docs/disaster-recovery.md. The books must agree each time, and the vendors must not have been
 written to.
 """
