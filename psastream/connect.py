@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
@@ -25,14 +25,16 @@ from connectors.debezium.watcher import RESTARTS, ConnectorWatcher, WatcherMetri
 from connectors.toolkit.faults import RecordNotFoundError
 from psastream.check.files import systems_of
 from psastream.exits import Exit
+from psastream.landscape import read_firm
 from psastream.lines import say
 from psastream.running import run
 from psastream.slots import SlotMetrics, SlotWatcher
+from psastream.source_orders import Standing, polled_of, read_standings
 from runtime.access import HttpAccess
 from runtime.prometheus import serve_process
 from runtime.secrets import mask
 from runtime.settings import Settings
-from schemas.errors import ConfigError
+from schemas.errors import BrokerUnavailableError, ConfigError
 
 WATCH_TIMEOUT_S: Final = 8.0
 """Of one question for a status: one that hangs is said soon, and asked again."""
@@ -77,23 +79,56 @@ async def _refuse_another_owner(client: ConnectClient, name: str) -> None:
 
 
 def print_status(settings: Settings, names: Sequence[str], *, as_json: bool = False) -> Exit:
-    """Print the state of connectors, without names of all; FAILED unless all of them run."""
-    statuses = asyncio.run(_statuses(_access(settings), names))
-    exit_code = Exit.OK if all(each.is_running for each in statuses.values()) else Exit.FAILED
+    """Print the state of connectors and of polled systems, without names of all.
+
+    FAILED unless all of them run, and what is named could be asked.
+    """
+    polled = set(polled_of(read_firm(settings), settings))
+    captured = [name for name in names if name not in polled]
+    statuses: Mapping[str, ConnectorStatus] = {}
+    if captured or not names:
+        statuses = asyncio.run(_statuses(_access(settings), captured))
+    found: list[Standing] = []
+    unread: BrokerUnavailableError | None = None
+    if captured != list(names) or not names:
+        try:
+            found = read_standings(settings, [name for name in names if name in polled])
+        except BrokerUnavailableError as error:
+            unread = error
+    is_named = len(captured) < len(names)
+    is_well = all(each.is_running for each in statuses.values()) and not (unread and is_named)
+    exit_code = Exit.OK if is_well else Exit.FAILED
     if as_json:
         told = [
             {"name": name, **asdict(each), "is_running": each.is_running}
             for name, each in statuses.items()
         ]
+        told += [
+            {"name": f"{each.order.system} {each.order.obj}", **each.as_record()} for each in found
+        ]
         typer.echo(mask(json.dumps(told, indent=2)))
-        return exit_code
-    if not statuses:
+    else:
+        _say_statuses(statuses, is_asked=bool(captured or not names))
+        _say_standings(found, is_asked=is_named and unread is None)
+    if unread is not None:
+        say(unread.detail, "what was ordered of polled systems is not known: ", is_error=True)
+    return exit_code
+
+
+def _say_statuses(statuses: Mapping[str, ConnectorStatus], *, is_asked: bool) -> None:
+    if is_asked and not statuses:
         say("no connectors")
     for name, status in statuses.items():
         say(f"{status.state}, tasks {', '.join(status.tasks) or 'none'}", f"{name}: ")
         for trace in status.traces:
             say(reason_of(trace), "  ")
-    return exit_code
+
+
+def _say_standings(found: Sequence[Standing], *, is_asked: bool) -> None:
+    if is_asked and not found:
+        say("nothing was ordered of it")
+    for each in found:
+        say(each.told(), f"{each.order.system} {each.order.obj}: ")
 
 
 def restart_connectors(settings: Settings, names: Sequence[str]) -> Exit:

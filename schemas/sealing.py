@@ -31,6 +31,7 @@ IN_CLEAR: Final[Mapping[str, str]] = {
     "psa.employment": "who works, is on leave or has left: sums must come out as before",
     "psa.command_retry": "who gave an order",
     "psa.dlq_decision": "who decided, and why: an audit trail",
+    "psastream-source-orders": "who gave an order, and why",
 }
 """Topics of ours that tell of people and are not encrypted, and why."""
 

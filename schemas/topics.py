@@ -409,6 +409,16 @@ BOOKMARKS: Final = Topic(
     partitions=1,
 )
 
+SOURCE_ORDERS: Final = Topic(
+    name="psastream-source-orders",
+    record=None,
+    key="order or answer|system|object|concern",
+    owner="psastream connectors, polled sources",
+    criticality=Criticality.HIGH,
+    partitions=1,
+    personal_data=("ordered_by", "note"),
+)
+
 KEYS: Final = Topic(
     name="psastream-keys",
     record=None,
@@ -428,6 +438,7 @@ PRODUCT_TOPICS: Final = (
     *STATUS,
     *STATE_LOGS,
     BOOKMARKS,
+    SOURCE_ORDERS,
 )
 """Topics that every firm has, whatever its systems."""
 

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Protocol, Self
 
 from connectors.polled.ledger import Entry
+from connectors.polled.orders import Taken
 from schemas.errors import InvalidEntityError
 
 
@@ -34,7 +35,7 @@ class Bookmark:
     that are in doubt, make one due at the next start. `missed`: rows that it did not show, and that
     one must miss too to be believed to be deleted that comes an interval after `missed_at`.
     `token`: where a `ContinuedReader` goes on. `columns`: the optional ones that every row had when
-    all were read last.
+    all were read last. `orders`: what people have ordered, the last of each concern.
     """
 
     phase: Phase = Phase.SNAPSHOT
@@ -46,6 +47,7 @@ class Bookmark:
     missed_at: datetime | None = None
     token: str | None = None
     columns: tuple[str, ...] = ()
+    orders: tuple[Taken, ...] = ()
 
     def to_bytes(self) -> bytes:
         """Encode for the bookmarks topic."""
@@ -59,6 +61,7 @@ class Bookmark:
             "missed_at": _text(self.missed_at),
             "token": self.token,
             "columns": self.columns,
+            "orders": [each.to_record() for each in self.orders],
         }
         return json.dumps(record, separators=(",", ":")).encode()
 
@@ -76,6 +79,7 @@ class Bookmark:
             missed_at=_instant(record.get("missed_at")),
             token=record.get("token"),
             columns=tuple(record.get("columns", ())),
+            orders=tuple(map(Taken.from_record, record.get("orders", ()))),
         )
 
 
@@ -109,13 +113,17 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What becomes visible together. `entries` maps row ids to their new entry, None to forget."""
+    """What becomes visible together. `entries` maps row ids to their new entry, None to forget.
+
+    `answers`: orders of which there is news, for whoever gave them.
+    """
 
     obj: str
     bookmark: Bookmark
     changes: Sequence[Change] = ()
     rejected: Sequence[Rejected] = ()
     entries: Mapping[str, Entry | None] = field(default_factory=dict)
+    answers: Sequence[Taken] = ()
 
 
 class RowsTooLargeError(Exception):

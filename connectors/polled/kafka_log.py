@@ -1,9 +1,9 @@
 """The log of the polled sources on Kafka: one transaction a batch.
 
-Change events, dead letters, ledger entries and the bookmark of a batch share a transaction of the
-connector's own transactional id. Readers of committed records see all of it or none (I2), and a
-second poller of the same connector fences the first. Bookmarks and ledger live in one compacted
-topic, keys `<connector>|<object>` and `<connector>|<object>|<row id>`.
+Change events, dead letters, ledger entries, news of orders and the bookmark of a batch share a
+transaction of the connector's own transactional id. Readers of committed records see all of it or
+none (I2), and a second poller of the same connector fences the first. Bookmarks and ledger live in
+one compacted topic, keys `<connector>|<object>` and `<connector>|<object>|<row id>`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from schemas.envelope import Operation
 from schemas.errors import BrokerUnavailableError, FatalError
 from schemas.position import Position
 from schemas.routing import partition_of
-from schemas.topics import BOOKMARKS, BY_NAME, PARTITIONS
+from schemas.topics import BOOKMARKS, BY_NAME, PARTITIONS, SOURCE_ORDERS
 
 _log = structlog.get_logger()
 
@@ -214,6 +214,8 @@ class KafkaLog:
         for row_id, entry in batch.entries.items():
             value = None if entry is None else entry.to_bytes()
             messages.append((BOOKMARKS.name, 0, f"{prefix}|{row_id}".encode(), value))
+        for taken in batch.answers:
+            messages.append((SOURCE_ORDERS.name, 0, taken.key.encode(), taken.to_bytes()))
         messages.append((BOOKMARKS.name, 0, prefix.encode(), batch.bookmark.to_bytes()))
         return messages
 

@@ -20,6 +20,8 @@ from connectors.polled.config import PolledConfig
 from connectors.polled.kafka_log import KafkaLog
 from connectors.polled.ledger import Ledger
 from connectors.polled.loop import LoopSettings, ObjectLoop, part_of
+from connectors.polled.order_log import OrderLog
+from connectors.polled.orders import Orders
 from connectors.polled.poller import ObjectPoller
 from connectors.polled.source import PolledSource
 from connectors.systems import Systems, class_name
@@ -223,7 +225,8 @@ async def _run(
                 KafkaLog(kafka, Serde(registry, each.system.topics.values(), sealing), each.config)
                 for each in connectors.now
             ]
-            await _until_renewed(connectors.now, logs, {stopper, beats}, renewal, health)
+            others, orders = {stopper, beats}, OrderLog(kafka)
+            await _until_renewed(connectors.now, logs, orders, others, renewal, health=health)
     finally:
         stopper.cancel()
         beats.cancel()
@@ -234,13 +237,15 @@ async def _run(
 async def _until_renewed(
     connectors: Sequence[Connector],
     logs: Sequence[KafkaLog],
+    orders: Orders,
     others: set[asyncio.Task[Any]],
     renewal: Renewal,
+    *,
     health: Health,
 ) -> None:
     """Run connectors until one of the others ends, or new clients of Kafka are due."""
     tasks = {
-        asyncio.create_task(run_connector(each, kafka_log, health=health))
+        asyncio.create_task(run_connector(each, kafka_log, health=health, orders=orders))
         for each, kafka_log in zip(connectors, logs, strict=True)
     }
     due = asyncio.create_task(renewal.due())
@@ -267,6 +272,7 @@ async def run_connector(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     *,
     health: Health,
+    orders: Orders | None = None,
 ) -> None:
     """Poll every object of a connector until cancelled. Raises FatalError."""
     config = connector.config
@@ -293,6 +299,7 @@ async def run_connector(
             ledger=ledger,
             clock=clock,
             beat=partial(health.beat, part_of(config.system, obj)),
+            orders=orders,
         )
         loop = ObjectLoop(config.system, obj, poller, times, health=health, retries=retries)
         loops.append(asyncio.create_task(loop.run()))

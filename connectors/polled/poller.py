@@ -25,6 +25,12 @@ A column that not every account has may be lost, with a right, by one that had i
 null, and what is known must not be overwritten. Where all rows had it when they were last read and
 those of a page do not, a sweep tells: it stops the object unless other rows have it.
 
+People may order a sweep before it is due, and a resync: rows are read and published again, all or
+those changed since an instant. Each poll takes what was ordered, reads what has changed, and then
+does it: a resync that cannot end holds up no change. It moves nothing back, so changes and deletes
+meanwhile are told as ever. Cut short, it goes on where it was, if the vendor's pages come in order
+of change, and begins anew otherwise.
+
 Scheduling, retries and errors are `connectors.polled.loop`.
 """
 
@@ -72,6 +78,17 @@ from connectors.polled.model import (
     UnreadableRow,
     parent_of,
 )
+from connectors.polled.orders import (
+    Action,
+    NoOrders,
+    Orders,
+    Taken,
+    news_of,
+    pending,
+    with_changed,
+    with_done,
+    with_new,
+)
 from connectors.polled.scan import Draft, Scan, ids_of
 from connectors.toolkit.faults import DeleteLogIncompleteError, VendorRejectedError
 from runtime.clocks import SKEW, has_passed, is_past
@@ -105,8 +122,9 @@ class ObjectPoller:
         ledger: Ledger,
         clock: Clock,
         beat: Callable[[], None] = lambda: None,
+        orders: Orders | None = None,
     ) -> None:
-        """`beat` is called with each page read."""
+        """`beat` is called with each page read; `orders` are asked before each poll."""
         self._config = config
         self._obj = obj
         self._reader = reader
@@ -129,6 +147,8 @@ class ObjectPoller:
         if isinstance(reader, ContinuedReader) and reader.traits.has_cursor:
             self._continued = reader
         self._queued = reader if isinstance(reader, QueuedReader) else None
+        self._orders = NoOrders() if orders is None else orders
+        self._resync: Taken | None = None  # while its rows are read
         self._lacks_delete_log = False
         self._forces_snapshot = config.snapshot_mode is SnapshotMode.ALWAYS
         if self._forces_snapshot:
@@ -145,6 +165,7 @@ class ObjectPoller:
 
     async def poll(self) -> None:
         """Publish what changed. Raises what the reader and the log raise; may then be repeated."""
+        await self._take_orders()
         self._guard.start(self._ledger.living_count)
         if self._bookmark.phase is Phase.SNAPSHOT:
             await self._snapshot()
@@ -154,8 +175,61 @@ class ObjectPoller:
             await self._read_changes()
         else:
             await self._sweep()
+        if resync := pending(self._bookmark.orders, Action.RESYNC):
+            await self._publish_again(resync)
         await self._commit(Draft(self._bookmark.position), self._bookmark)
         instruments.LAST_SUCCESS.labels(*self._labels).set(self._clock().timestamp())
+
+    async def _take_orders(self) -> None:
+        """Keep what was ordered with the bookmark, before anything is done about it."""
+        known = self._bookmark.orders
+        orders = await self._orders.of(self._config.system, self._obj)
+        taken = with_new(known, orders, self._clock())
+        for each in news_of(taken, known):
+            _log.info(
+                "poll.order_taken",
+                system=self._config.system,
+                object=self._obj,
+                action=each.order.action.value,
+                order=each.order.order_id,
+                by=each.order.ordered_by,
+                note=each.order.note,
+            )
+        await self._commit(Draft(self._bookmark.position), replace(self._bookmark, orders=taken))
+
+    async def _publish_again(self, resync: Taken) -> None:
+        """Publish the rows of a resync; what has changed meanwhile goes out as what it is."""
+        begins = self._resync_begins(resync)
+        if begins is None and resync.reached is not None:
+            resync = replace(resync, reached=None)  # it cannot go on, and begins anew
+        self._resync = resync
+        try:
+            await self._scan(self._reader.changes(begins))
+        finally:
+            self._resync = None
+        done = with_done(self._bookmark.orders, Action.RESYNC, self._clock())
+        await self._commit(Draft(self._bookmark.position), replace(self._bookmark, orders=done))
+        _log.info(
+            "poll.resync_completed",
+            system=self._config.system,
+            object=self._obj,
+            order=resync.order.order_id,
+            rows=len(self._ledger),
+        )
+
+    def _resync_begins(self, resync: Taken) -> datetime | None:
+        """Where the scan of a resync begins; None: it reads all rows.
+
+        Never behind where a poll would: the scan moves the bookmark, past rows not yet visible.
+        """
+        window = window_start(self._bookmark.cursor, self._config.overlap)
+        if not self._reads_by_time or resync.begins is None or window is None:
+            return None
+        return min(resync.begins, window)
+
+    @property
+    def _reads_by_time(self) -> bool:
+        return self._reader.traits.has_cursor and self._continued is None
 
     async def _read_queue(self, reader: QueuedReader) -> None:
         if self._is_sweep_due():
@@ -235,6 +309,8 @@ class ObjectPoller:
         )
 
     def _is_sweep_due(self) -> bool:
+        if pending(self._bookmark.orders, Action.SWEEP):
+            return True
         return has_passed(self._sweep_interval, self._bookmark.swept_at, self._clock())
 
     async def _sweep(self) -> None:
@@ -262,6 +338,7 @@ class ObjectPoller:
             missed=tuple(sorted(self._guard.awaited.rows)),
             missed_at=self._guard.awaited.since,
             columns=self._columns(scan),
+            orders=with_done(self._bookmark.orders, Action.SWEEP, self._clock()),
         )
         await self._commit(draft, swept)
 
@@ -309,7 +386,9 @@ class ObjectPoller:
                 self._guard.see(ids_of(page) - {row.id for row in page.rows if row.is_deleted})
                 draft = self._draft_page(page, scan, repairs_before)
                 advanced = self._advanced(scan, scan.reached)
-                await self._commit(draft, replace(advanced, token=page.token or advanced.token))
+                orders = self._gone_on(scan)
+                token = page.token or advanced.token
+                await self._commit(draft, replace(advanced, token=token, orders=orders))
         finally:
             if isinstance(pages, AsyncGenerator):
                 await pages.aclose()  # what the reader has open ends with the scan
@@ -335,6 +414,14 @@ class ObjectPoller:
         reached = min(reached, scan.started_at)
         return replace(bookmark, cursor=max(reached, bookmark.cursor or EPOCH))
 
+    def _gone_on(self, scan: Scan) -> tuple[Taken, ...]:
+        """Return the orders of the bookmark when a resync has come as far as its scan has."""
+        orders = self._bookmark.orders
+        if self._resync is None or not self._reads_by_time or scan.reached == EPOCH:
+            return orders
+        reached = min(scan.reached, scan.started_at)
+        return with_changed(orders, replace(self._resync, reached=reached))
+
     def _draft_page(self, page: Page, scan: Scan, repairs_before: datetime | None) -> Draft:
         draft = Draft(self._bookmark.position)
         duplicates = repaired = 0
@@ -346,13 +433,14 @@ class ObjectPoller:
             known = self._ledger.get(row.id)
             entry = entry_of(row, known)
             verdict = self._ledger.judge(row.id, entry)
-            if verdict is Verdict.DUPLICATE and not self._forces_snapshot:
+            is_again = self._is_published_again(row)
+            if verdict is Verdict.DUPLICATE and not is_again:
                 duplicates += 1
                 if known is not None and known.refused is not None:
                     draft.entries[row.id] = entry  # readable again, as it last was
                 continue
             was_refused = known is not None and known.refused == oversize(entry.digest)
-            if was_refused and not self._forces_snapshot:
+            if was_refused and not is_again:
                 duplicates += 1
                 continue
             draft.entries[row.id] = self._shown(entry, scan)
@@ -369,6 +457,11 @@ class ObjectPoller:
         instruments.SWEEP_REPAIRED.labels(*self._labels).inc(repaired)
         self._report_new_fields(page.new_fields)
         return draft
+
+    def _is_published_again(self, row: Row) -> bool:
+        """Whether a row goes out although it is as it was."""
+        is_resynced = self._resync is not None and self._resync.includes(row.modified_at)
+        return self._forces_snapshot or is_resynced
 
     def _shown(self, entry: Entry, scan: Scan) -> Entry:
         """Note when a row was shown anew, where a delete log may name it for what was before.
@@ -440,10 +533,11 @@ class ObjectPoller:
             op, before, after = "d", row.values, None
         else:
             is_snapshot = self._bookmark.phase is Phase.SNAPSHOT and self._reads_data
-            op = "r" if is_snapshot else "c" if verdict is Verdict.NEW else "u"
+            is_again = self._resync is not None and verdict is Verdict.DUPLICATE
+            op = "r" if is_snapshot or is_again else "c" if verdict is Verdict.NEW else "u"
             before, after = None, row.values
         draft.changes.append(Change(row.id, op, before, after, draft.position, self._clock()))
-        if row.modified_at is not None:
+        if row.modified_at is not None and self._resync is None:
             lag_s = (self._clock() - row.modified_at).total_seconds()
             instruments.LAG.labels(*self._labels).set(max(lag_s, 0))
 
@@ -577,8 +671,9 @@ class ObjectPoller:
         if kept == self._kept and not draft.entries:
             self._bookmark = bookmark
             return
+        answers = news_of(kept.orders, self._kept.orders)
         while True:  # each time with a row less
-            batch = Batch(self._obj, kept, draft.changes, draft.rejected, draft.entries)
+            batch = Batch(self._obj, kept, draft.changes, draft.rejected, draft.entries, answers)
             try:
                 await self._log.commit(batch)
                 break

@@ -36,6 +36,7 @@ from schemas.topics import (
     CANONICAL,
     INTERNAL,
     KEYS,
+    SOURCE_ORDERS,
     STATE_LOGS,
     command_topic,
     state_topic,
@@ -178,6 +179,7 @@ def _poller(firm: FirmSystems, system: str, connectors: Connectors) -> User:
         yield from _topics((topics[obj].name for obj in polled), _WRITE, "rows that were polled")
         yield _topic(DEAD_LETTERS, _WRITE, "rows that do not fit their contract")
         yield _topic(BOOKMARKS.name, _READ_WRITE, "where it was, and what it has published")
+        yield _topic(SOURCE_ORDERS.name, _READ_WRITE, "what people order, and what came of it")
         yield from _keys(firm, _READ_WRITE)
         yield _group(SOURCE_LOG_GROUP, _DESCRIBE, "asking for the ends of the bookmarks")
         yield _whole_reads()
@@ -265,7 +267,10 @@ def _reader(firm: FirmSystems) -> User:
 
 
 def _operator(firm: FirmSystems, reads: Reads) -> User:
-    purpose = "psastream status, prove, waiting, exceptions retry, dlq release; what readers may"
+    purpose = (
+        "psastream status, prove, waiting, exceptions retry, dlq release, connectors sweep; "
+        "what readers may"
+    )
     return _user("psastream-operator", purpose, _operator_rights(firm, reads))
 
 
@@ -280,6 +285,7 @@ def _operator_rights(firm: FirmSystems, reads: Reads) -> Iterator[Right]:
     yield from _topics(read, _READ, "status and proofs")
     yield from _topics(map(state_topic, reads), _READ, "proofs; rows that wait")
     yield _topic(REQUESTS, _WRITE, "exceptions retry, release")
+    yield _topic(SOURCE_ORDERS.name, _READ_WRITE, "connectors sweep, resync, status")
     yield _topic(DECISIONS, _WRITE, "dlq release, discard")
     yield _transactions(DECISIONS_ID, "a decision and the record it lets through at once")
     for group in (*APP_IDS, DISPATCH_GROUP):

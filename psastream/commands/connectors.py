@@ -1,15 +1,21 @@
-"""Debezium connectors on Kafka Connect."""
+"""Debezium connectors on Kafka Connect, and what people order of polled systems."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from psastream.commands.options import Config, DryRun
+from psastream.commands.options import Config, DryRun, Note, Yes
 from psastream.exits import errors_as_exit_codes, settings_from_environment
 
-app = typer.Typer(no_args_is_help=True, help="Debezium connectors on Kafka Connect.")
+app = typer.Typer(
+    no_args_is_help=True, help="Debezium connectors on Kafka Connect; orders to polled systems."
+)
+
+System = Annotated[str, typer.Argument(help="a polled system")]
+Objects = Annotated[list[str] | None, typer.Argument(help="its objects; none: all")]
 
 
 @app.command("apply")
@@ -33,11 +39,15 @@ def connectors_watch(config: Config) -> None:
 @app.command("status")
 def connectors_status(
     names: Annotated[
-        list[str] | None, typer.Argument(help="names in their connector files; none: all")
+        list[str] | None,
+        typer.Argument(help="names in their connector files, or polled systems; none: all"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Print the state of connectors and their tasks; exit code 1 if one is not running."""
+    """Print the state of connectors and their tasks, and what was ordered of polled systems.
+
+    The exit code is 1 if one is not running, or if what is named could not be read.
+    """
     from psastream.connect import print_status
 
     with errors_as_exit_codes():
@@ -66,3 +76,40 @@ def connectors_resume(
 
     with errors_as_exit_codes():
         raise typer.Exit(resume_connectors(settings_from_environment(), names, is_dry=is_dry))
+
+
+@app.command("sweep")
+def connectors_sweep(
+    system: System,
+    objects: Objects = None,
+    note: Note = None,
+    is_dry: DryRun = False,
+) -> None:
+    """Have all rows of polled objects compared at the next poll, before that is due."""
+    from connectors.polled.orders import Action
+    from psastream.source_orders import Wanted, order
+
+    with errors_as_exit_codes():
+        wanted = Wanted(Action.SWEEP, system, objects or (), note=note)
+        order(settings_from_environment(), wanted, is_dry=is_dry, is_sure=True)
+
+
+@app.command("resync")
+def connectors_resync(  # noqa: PLR0917 - each parameter is an option on the command line
+    system: System,
+    objects: Objects = None,
+    since: Annotated[
+        str | None, typer.Option(help="rows changed since: 2026-11-01T08:00Z; none: all")
+    ] = None,
+    note: Note = None,
+    is_dry: DryRun = False,
+    is_sure: Yes = False,
+) -> None:
+    """Have rows of polled objects read and published again, all or those changed since."""
+    from connectors.polled.orders import Action
+    from psastream.source_orders import Wanted, order, parse_since
+
+    with errors_as_exit_codes():
+        start = parse_since(since, datetime.now(UTC)) if since else None
+        wanted = Wanted(Action.RESYNC, system, objects or (), start, note)
+        order(settings_from_environment(), wanted, is_dry=is_dry, is_sure=is_sure)

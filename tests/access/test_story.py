@@ -33,6 +33,8 @@ OPERATOR = (
     ("waiting",),
     ("topics", "read", "src.float.person"),
     ("exceptions", "retry", "--target", "netsuite"),
+    *(("connectors", "sweep", system) for system in ("salesforce", "netsuite", "float")),
+    ("connectors", "status", "float"),
     ("dlq", "release", "--topic", "src.inhouse.time_entries", "--yes"),
     *READER,
 )

@@ -21,6 +21,7 @@ PROCESSES = (
     ("dispatcher-float", Rule(TOPIC, "psa.command.float", False, READ)),
     ("dispatcher-float", Rule(GROUP, "psastream-dispatch", False, READ)),
     ("poller-float", Rule(TOPIC, "psastream-bookmarks", False, READ)),
+    ("poller-float", Rule(TOPIC, "psastream-source-orders", False, READ)),
     ("poller-float", Rule(TRANSACTIONS, "psastream-source-float", False, WRITE)),
 )
 COMMANDS = (

@@ -31,7 +31,7 @@ from psastream.read_model.landing import landing_tables
 from runtime.kafka import KafkaSettings, make_producer, read_compacted, topic_spans
 from runtime.registry import Registry
 from runtime.serde import Serde
-from schemas.topics import BOOKMARKS, STATE_LOGS, state_topic
+from schemas.topics import BOOKMARKS, SOURCE_ORDERS, STATE_LOGS, state_topic
 from streams.agents.lookups import PROJECTIONS
 from tables.measures.own_rows import PARTIAL_TOPIC
 from tests.support.catalogue import CATALOGUE, OF_NO_SYSTEM
@@ -48,7 +48,7 @@ from tests.support.read_model import differences, joined
 
 pytestmark = pytest.mark.stack
 
-PRIVATE = {BOOKMARKS.name, *(topic.name for topic in STATE_LOGS)}
+PRIVATE = {BOOKMARKS.name, SOURCE_ORDERS.name, *(topic.name for topic in STATE_LOGS)}
 VIEWS = packaged_views()
 MARGIN = "psa.metric.project_margin"
 TOPICS = [topic for topic in CATALOGUE if topic.name not in PRIVATE]

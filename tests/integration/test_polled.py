@@ -16,13 +16,15 @@ from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
+from typer.testing import CliRunner
 
+from psastream.cli import app
 from runtime.kafka import KafkaSettings, create_topics, make_consumer
 from runtime.registry import Registry
 from runtime.serde import Serde
 from sandbox.vendors.faults import FaultKind
 from schemas.routing import partition_of
-from schemas.topics import BOOKMARKS
+from schemas.topics import BOOKMARKS, SOURCE_ORDERS
 from tests.support.catalogue import BY_NAME, CATALOGUE, SOURCES
 from tests.support.eventually import eventually
 from tests.support.stack import RunningStack
@@ -56,7 +58,11 @@ class Pipeline:
 
     def prepare(self) -> None:
         """Make the topics, and look only at what comes from now on: the stack is shared."""
-        create_topics(self.kafka, [*SOURCES, BY_NAME["psa.dlq"], BOOKMARKS], replication_factor=1)
+        create_topics(
+            self.kafka,
+            [*SOURCES, BY_NAME["psa.dlq"], BOOKMARKS, SOURCE_ORDERS],
+            replication_factor=1,
+        )
         self.registry.register_catalogue(CATALOGUE)
         self._consumer = make_consumer(self.kafka, "test-polled")
         partitions = [
@@ -395,3 +401,47 @@ def test_a_second_poller_of_the_same_connectors_takes_over(
             lambda: len(pipeline.state("src.salesforce.account")) == 2, deadline_s=DEADLINE_S
         )
         assert len(pipeline.changes("src.salesforce.account")) == 2
+
+
+def test_orders_are_carried_out_once_by_whichever_process_finds_them(
+    stack: RunningStack, vendors: Vendors, tmp_path: Path
+) -> None:
+    people = [vendors.admin.create("float", "people", {"name": f"P{n}"}) for n in range(5)]
+    addresses = stack.addresses
+    environment = {
+        "PSASTREAM_BOOTSTRAP_SERVERS": addresses.bootstrap_servers,
+        "PSASTREAM_REGISTRY_URL": addresses.registry_url,
+    }
+
+    def ask(*arguments: str) -> str:
+        shown = CliRunner().invoke(app, ["connectors", *arguments], env=environment)
+        assert shown.exit_code == 0, shown.output
+        return shown.stdout
+
+    def shown_of(person: str) -> list[str]:
+        return [c["op"] for c in pipeline.changes("src.float.person") if c["id"] == person]
+
+    kept, gone = (str(each["people_id"]) for each in people[:2])
+    with pipeline_of(stack, vendors, tmp_path) as pipeline:
+        pipeline.start()
+        pipeline.await_rows("src.float.person", 5)
+
+        ask("resync", "float", "person", "--yes", "--note", "a restore")
+        eventually(lambda: shown_of(kept) == ["r", "r"], deadline_s=DEADLINE_S)
+        pipeline.end(signal.SIGKILL)
+        vendors.admin.delete("float", "people", people[1]["people_id"])
+        ask("sweep", "float", "person")
+        pipeline.start()
+        eventually(lambda: shown_of(gone) == ["r", "r", "d"], deadline_s=DEADLINE_S)
+        eventually(
+            lambda: (
+                ask("status", "float").count("float person") == 2
+                and "not done" not in ask("status", "float")
+                and "yet" not in ask("status", "float")
+            ),
+            deadline_s=DEADLINE_S,
+        )
+
+        assert "(a restore): done" in ask("status", "float")
+        pipeline.await_changes("src.float.person", more_than=10)
+        assert len(pipeline.changes("src.float.person")) == 11

@@ -1,6 +1,6 @@
 """A source and a log in memory, for the polled engine: rows become visible late, commits fail."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -9,6 +9,7 @@ from connectors.polled.config import ApiConfig, PolledConfig
 from connectors.polled.conversion import nameless
 from connectors.polled.ledger import EPOCH, Entry, Ledger
 from connectors.polled.model import DeletePage, Deletion, Page, ReaderTraits, Row, UnreadableRow
+from connectors.polled.orders import Action, Order
 from connectors.polled.poller import ObjectPoller
 from schemas.errors import TransientError
 
@@ -161,6 +162,22 @@ def _row(version: Version) -> Row:
 
 
 @dataclass
+class MemoryOrders:
+    """What people have ordered: of each concern the last, as the topic tells."""
+
+    given: dict[str, Order] = field(default_factory=dict)
+
+    def give(self, action: Action, order_id: str = "1", since: datetime | None = None) -> Order:
+        order = Order(order_id, "salesforce", "account", action, START, "ada@desk", None, since)
+        self.given[order.key] = order
+        return order
+
+    async def of(self, system: str, obj: str) -> Sequence[Order]:
+        assert (system, obj) == ("salesforce", "account")
+        return list(self.given.values())
+
+
+@dataclass
 class MemoryLog:
     """Keeps what was committed. `failures` says for each coming commit whether it fails.
 
@@ -221,6 +238,7 @@ def make_poller(
     config: PolledConfig | None = None,
     *,
     clock: Clock | None = None,
+    orders: MemoryOrders | None = None,
 ) -> ObjectPoller:
     """A poller as a new process would start it on what the log holds.
 
@@ -235,4 +253,5 @@ def make_poller(
         bookmark=bookmark,
         ledger=ledger,
         clock=clock or reader.table.clock,
+        orders=orders,
     )

@@ -87,7 +87,8 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-poller-salesforce" --operat
   --topic src.salesforce.opportunity_line_item \
   --topic psa.dlq
 acls --allow-principal "${PRINCIPAL:-User:}psastream-poller-salesforce" --operation Read --operation Write \
-  --topic psastream-bookmarks
+  --topic psastream-bookmarks \
+  --topic psastream-source-orders
 acls --allow-principal "${PRINCIPAL:-User:}psastream-poller-salesforce" --operation Describe \
   --group psastream-source-log \
   --group psastream-read-topic
@@ -103,7 +104,8 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-poller-netsuite" --operatio
   --topic src.netsuite.invoice \
   --topic psa.dlq
 acls --allow-principal "${PRINCIPAL:-User:}psastream-poller-netsuite" --operation Read --operation Write \
-  --topic psastream-bookmarks
+  --topic psastream-bookmarks \
+  --topic psastream-source-orders
 acls --allow-principal "${PRINCIPAL:-User:}psastream-poller-netsuite" --operation Describe \
   --group psastream-source-log \
   --group psastream-read-topic
@@ -121,7 +123,8 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-poller-float" --operation W
   --topic src.float.team_holiday \
   --topic psa.dlq
 acls --allow-principal "${PRINCIPAL:-User:}psastream-poller-float" --operation Read --operation Write \
-  --topic psastream-bookmarks
+  --topic psastream-bookmarks \
+  --topic psastream-source-orders
 acls --allow-principal "${PRINCIPAL:-User:}psastream-poller-float" --operation Describe \
   --group psastream-source-log \
   --group psastream-read-topic
@@ -292,6 +295,7 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-deployer" --operation Creat
   --topic psa.status.billing \
   --topic psastream-measures-state \
   --topic psastream-bookmarks \
+  --topic psastream-source-orders \
   --topic psa.command.netsuite \
   --topic psa.command.float
 acls --allow-principal "${PRINCIPAL:-User:}psastream-deployer" --operation Create --operation Describe --operation DescribeConfigs --operation Read \
@@ -349,7 +353,7 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-reader" --operation Read \
 acls --allow-principal "${PRINCIPAL:-User:}psastream-reader" --operation Describe \
   --group psastream-read-topic
 
-# psastream-operator: psastream status, prove, waiting, exceptions retry, dlq release; what readers may
+# psastream-operator: psastream status, prove, waiting, exceptions retry, dlq release, connectors sweep; what readers may
 acls --allow-principal "${PRINCIPAL:-User:}psastream-operator" --operation Read \
   --topic psa.customer \
   --topic psa.legal_entity \
@@ -418,7 +422,8 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-operator" --operation Read 
   --topic src.inhouse.projects \
   --topic src.inhouse.tasks \
   --topic src.inhouse.time_entries \
-  --topic src.inhouse.expenses
+  --topic src.inhouse.expenses \
+  --topic psastream-source-orders
 acls --allow-principal "${PRINCIPAL:-User:}psastream-operator" --operation Describe \
   --group psastream-read-topic \
   --group psastream \

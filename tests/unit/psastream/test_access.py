@@ -16,7 +16,7 @@ from psastream.landscape import ANY_ADDRESSES, FirmSystems, read_firm, systems_o
 from runtime.settings import Settings
 from schemas.errors import ConfigError
 from schemas.landscape import load_landscape
-from schemas.topics import BOOKMARKS, INTERNAL, KEYS, STATE_LOGS, Cleanup
+from schemas.topics import BOOKMARKS, INTERNAL, KEYS, SOURCE_ORDERS, STATE_LOGS, Cleanup
 from tests.support.access_pages import packaged_users
 from tests.support.catalogue import FIRM
 
@@ -77,8 +77,8 @@ def test_a_poller_writes_the_topics_of_its_system_alone() -> None:
     poller = USERS["psastream-poller-float"]
     own = {topic.name for topic in FIRM.bundles["float"].topics.values()}
 
-    assert may(poller, Operation.WRITE) == own | {BOOKMARKS.name, "psa.dlq"}
-    assert may(poller, Operation.READ) == {BOOKMARKS.name}
+    assert may(poller, Operation.WRITE) == own | {BOOKMARKS.name, SOURCE_ORDERS.name, "psa.dlq"}
+    assert may(poller, Operation.READ) == {BOOKMARKS.name, SOURCE_ORDERS.name}
     assert may(poller, Operation.WRITE, Resource.TRANSACTIONAL_ID) == {"psastream-source-float"}
 
 

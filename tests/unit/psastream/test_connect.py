@@ -88,6 +88,8 @@ def test_without_names_all_are_told() -> None:
             "runs: RUNNING, tasks RUNNING",
         ],
     )
+    # No broker is there to tell of polled systems.
+    assert shown.stderr.startswith("what was ordered of polled systems is not known: no Kafka")
     shown, _ = run("status", "runs")
     assert (shown.exit_code, shown.stdout) == (0, "runs: RUNNING, tasks RUNNING\n")
 

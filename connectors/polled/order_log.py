@@ -1,0 +1,109 @@
+"""The topic of orders on Kafka: read whole, since it holds a few records an object.
+
+Whoever polls asks before each poll. An order that stands in the topic when a poll begins is taken
+by it, or by the next one after a moment for which the last answer holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from connectors.polled.orders import Order, Taken
+from runtime.kafka import KafkaSettings, Place, Span, read_spans, spans_of
+from runtime.offsets import present_places
+from runtime.threads import in_daemon_thread
+from schemas.topics import SOURCE_ORDERS
+
+_log = structlog.get_logger()
+
+FRESH_S: Final = 2.0
+"""How long an answer holds: the objects of a process poll close to each other."""
+ANSWER_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the topic holds. `orders` and `answers`: the last of each object and concern."""
+
+    orders: Mapping[str, Order] = field(default_factory=dict)
+    answers: Mapping[str, Taken] = field(default_factory=dict)
+
+
+class OrderLog:
+    """Orders for the pollers of a process."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._lock = asyncio.Lock()  # all objects ask at once, and one of them reads
+        self._read_until_s = 0.0
+        self._is_there = False
+        self._spans: Mapping[Place, Span] = {}
+        self._told = Told()
+
+    async def of(self, system: str, obj: str) -> Sequence[Order]:
+        """Return the last order of each concern of an object.
+
+        Raises BrokerUnavailableError where that is not known.
+        """
+        async with self._lock:
+            now_s = asyncio.get_running_loop().time()
+            if now_s >= self._read_until_s:
+                self._told, self._spans = await in_daemon_thread(self._read)
+                self._read_until_s = now_s + FRESH_S
+        found = self._told.orders.values()
+        return [order for order in found if (order.system, order.obj) == (system, obj)]
+
+    def _read(self) -> tuple[Told, Mapping[Place, Span]]:
+        if not self._is_there:
+            self._is_there = is_there(self._settings)
+        if not self._is_there:
+            return Told(), {}
+        spans = spans_of(self._settings, [SOURCE_ORDERS.name], timeout_s=ANSWER_S)
+        if spans == self._spans:
+            return self._told, spans
+        return _told(self._settings, spans), spans
+
+
+def is_there(settings: KafkaSettings) -> bool:
+    """Whether there is a topic of orders; a firm that was upgraded has none before `apply`."""
+    return SOURCE_ORDERS.name in present_places(settings, [SOURCE_ORDERS.name])
+
+
+def read_told(settings: KafkaSettings) -> Told:
+    """Return what was ordered, and what came of it. Raises BrokerUnavailableError."""
+    return _told(settings, spans_of(settings, [SOURCE_ORDERS.name], timeout_s=ANSWER_S))
+
+
+def _told(settings: KafkaSettings, spans: Mapping[Place, Span]) -> Told:
+    messages = read_spans(settings, spans, timeout_s=ANSWER_S)
+    return told_by((message.key(), message.value()) for message in messages)
+
+
+def told_by(records: Iterable[tuple[bytes | None, bytes | None]]) -> Told:
+    """Return what records of the topic say; one that cannot be read says nothing, and is logged."""
+    orders: dict[str, Order] = {}
+    answers: dict[str, Taken] = {}
+    for key, value in records:
+        name = (key or b"").decode("utf-8", "backslashreplace")
+        if value is None:
+            orders.pop(name, None)
+            answers.pop(name, None)
+            continue
+        try:
+            if name.startswith("answer|"):
+                answers[name] = Taken.from_bytes(value)
+            else:
+                orders[name] = Order.from_bytes(value)
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+            _log.error(
+                "poll.order_unreadable",
+                key=name,
+                error=f"{type(error).__name__}: {error}",
+                hint="it is left out; find who writes to the topic, and give the order again",
+            )
+    return Told(orders, answers)
