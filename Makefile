@@ -117,7 +117,7 @@ prove-alerts: $(READY) ## Break a running demo: Prometheus and Alertmanager must
 prove-dispatch: $(READY) ## Two dispatchers, killed and stopped, vendors that fail: one effect a command (COMMANDS=10000 KILLS=50 STOPS=5 LAG=6)
 	@$(BIN)/python -m tests.prove.dispatch $(foreach it,COMMANDS KILLS STOPS LAG SEED,$(if $($(it)),--$(shell echo $(it) | tr A-Z a-z) $($(it)))) $(ARGS)
 
-outside: $(READY) ## Capture a database nobody here designed, against SQL over its rows; Iceberg tables
+outside: $(READY) ## Capture a database nobody here designed, against SQL over it; Iceberg tables; other databases' files
 	@$(PYTEST) $(or $(ARGS),tests/outside)
 
 properties: $(READY) ## Run the property tests with many examples each (TIMES=20)

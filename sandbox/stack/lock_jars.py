@@ -1,5 +1,5 @@
-"""Writes `jars.lock` and `lake.lock`: `python -m sandbox.stack.lock_jars`, after a change of a
-version below.
+"""Writes `jars.lock`, `lake.lock`, `databases.lock`: `python -m sandbox.stack.lock_jars`, after a
+change of a version below.
 
 A maintainer's tool; running the stack never resolves anything.
 """
@@ -22,6 +22,19 @@ KAFKA_ROOTS = (
     "org.slf4j:slf4j-simple:1.7.36",
 )
 DEBEZIUM_ROOT = f"io.debezium:debezium-connector-postgres:{DEBEZIUM_VERSION}"
+DATABASE_ROOTS = tuple(
+    f"io.debezium:debezium-connector-{database}:{DEBEZIUM_VERSION}"
+    for database in ("mysql", "sqlserver", "oracle")
+)
+# Oracle's connector also names caches of transactions, which nobody here configures, and a driver
+# that only those may pass on who took Oracle's licence.
+DATABASE_ORGANISATIONS = (
+    "com.fasterxml.jackson.datatype",
+    "com.microsoft.sqlserver",
+    "com.mysql",
+    "io.debezium",
+    "org.antlr",
+)
 LAKE_ROOTS = (
     # Of several versions the nearest is taken, and Parquet's Avro is too old for Iceberg.
     "org.apache.avro:avro:1.12.2",
@@ -64,9 +77,17 @@ def lock_texts() -> dict[str, str]:
         }
         for roots in ([DEBEZIUM_ROOT], LAKE_ROOTS)
     )
+    databases = {
+        key: value
+        for key, value in resolve(DATABASE_ROOTS).items()
+        if key not in kafka and key[0] in DATABASE_ORGANISATIONS
+    }
     return {
         "jars.lock": _text("Jars of the embedded stack.", kafka=kafka, debezium=debezium),
         "lake.lock": _text("Jars of the plugin that writes Iceberg tables.", lake=lake),
+        "databases.lock": _text(
+            "Jars of Debezium's plugins of other databases, for tests.", databases=databases
+        ),
     }
 
 

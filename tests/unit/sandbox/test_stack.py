@@ -86,6 +86,19 @@ def test_kafka_and_connect_come_in_one_version() -> None:
     assert len(versions) == 1
 
 
+def test_debezium_comes_in_one_version_and_without_a_driver_under_a_licence_to_be_taken() -> None:
+    further = read_lock("databases.lock")
+    versions = {
+        jar.version
+        for jar in (*read_lock(), *further)
+        if jar.artifact.startswith("debezium-") and jar.organisation == "io.debezium"
+    }
+
+    assert len(versions) == 1
+    assert "debezium-connector-oracle" in {jar.artifact for jar in further}
+    assert not {jar for jar in further if jar.organisation.startswith("com.oracle")}
+
+
 def test_the_broker_listens_on_the_loopback_address_only() -> None:
     broker = properties(server_properties(HERE, 9092, 9093))
 
