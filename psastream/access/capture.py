@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from connectors.debezium.routing import entries, is_pattern, is_routed, plain, prefixes, routed
 from schemas.errors import ConfigError
 from schemas.topics import Cleanup, Criticality, Topic
 
@@ -38,25 +39,44 @@ def capture_of(name: str, config: Mapping[str, object], topics: Iterable[Topic])
     """
     prefix = str(config["topic.prefix"])
     known = {topic.name for topic in topics if topic.is_envelope and topic.contract is None}
-    tables = [each.strip() for each in str(config.get("table.include.list", "")).split(",")]
-    patterns = [re.compile(rf"{re.escape(prefix)}\.{table}") for table in tables if table]
-    found = [{topic for topic in known if pattern.fullmatch(topic)} for pattern in patterns]
-    if lost := [table for table, matched in zip(tables, found, strict=False) if not matched]:
-        raise ConfigError(
-            f"{name}: table.include.list: the firm has no topic for {', '.join(lost)}",
-            hint="name the tables of the system's mapping.yaml",
-        )
+    found: set[str] = set()
+    for table in entries(config.get("table.include.list")):
+        written = _written(name, config, table, known)
+        if lost := written - known:
+            raise ConfigError(
+                f"{name}: table.include.list: the firm has no topic for {table} ({min(lost)})",
+                hint="name the tables of the system's mapping.yaml",
+            )
+        found |= written
     beats = str(config.get("heartbeat.interval.ms", "0")) != "0"
     heart = f"{config.get('topic.heartbeat.prefix', HEARTBEAT)}.{prefix}"
     history = str(config.get(f"{_HISTORY}.kafka.topic") or "") or None
     group = str(config.get(f"{_HISTORY}.consumer.group.id", f"{prefix}-schemahistory"))
     return Capture(
         name,
-        tuple(sorted(set().union(*found))),
+        tuple(sorted(found)),
         heart if beats else None,
         history,
         group if history else None,
     )
+
+
+def _written(name: str, config: Mapping[str, object], table: str, known: Iterable[str]) -> set[str]:
+    """Return the topics of what an entry of the list of tables names, known or not.
+
+    What the connector itself drops, as signals that it has read, has none. Raises ConfigError.
+    """
+    if is_pattern(table):
+        if is_routed(config):
+            raise ConfigError(
+                f"{name}: table.include.list: {table} is a pattern, and topics are renamed",
+                hint="name each table",
+            )
+        patterns = [re.compile(rf"{re.escape(prefix)}\.{table}") for prefix in prefixes(config)]
+        matched = {topic for topic in known if any(each.fullmatch(topic) for each in patterns)}
+        return matched or {table}
+    topics = (routed(config, f"{prefix}.{plain(table)}") for prefix in prefixes(config))
+    return {topic for topic in topics if topic is not None}
 
 
 def platform_topics(captures: Iterable[Capture]) -> tuple[Topic, ...]:

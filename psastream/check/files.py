@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from connectors.debezium.client import ConnectorFile, read_connector_file
+from connectors.debezium.routing import entries, plain, prefixes, routed
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.main import load_sink, load_sinks
 from connectors.polled.main import Connector, load_source, load_sources
@@ -19,7 +19,6 @@ from psastream.verdict import Verdict
 from runtime.deprecations import DEPRECATIONS, Deprecation, deprecated_settings
 from runtime.settings import Settings
 from schemas.errors import ConfigError
-from schemas.topics import SOURCE_PREFIX
 
 VARIABLES: Final = "variables"
 LANDSCAPE: Final = "landscape"
@@ -173,30 +172,17 @@ def systems_of(connector: ConnectorFile) -> set[str]:
     """Return the systems of ours that a connector captures: their schemas, or as it routes them."""
     config = connector.config
     listed = [
-        name.strip().replace("[.]", ".").replace("\\.", ".")
+        plain(entry)
         for key in ("table.include.list", "schema.include.list")
-        for name in str(config.get(key, "")).split(",")
-        if name.strip()
+        for entry in entries(config.get(key))
     ]
-    prefix = config.get("topic.prefix", SOURCE_PREFIX)
-    topics = [f"{prefix}.{name if '.' in name else f'{name}.table'}" for name in listed]
-    routed = [_routed(config, topic).split(".") for topic in topics]
-    return {steps[1] for steps in routed if len(steps) > 1}
-
-
-def _routed(config: Mapping[str, Any], topic: str) -> str:
-    """Return the name that a topic has behind the connector's routers by expression."""
-    for name in str(config.get("transforms", "")).split(","):
-        at = f"transforms.{name.strip()}"
-        if not str(config.get(f"{at}.type", "")).endswith(".RegexRouter"):
-            continue
-        told = re.sub(r"\$(\d)", r"\\g<\1>", str(config.get(f"{at}.replacement", "")))
-        try:
-            found = re.fullmatch(str(config.get(f"{at}.regex", "")), topic)
-            topic = topic if found is None else found.expand(told)
-        except (re.error, IndexError):
-            continue  # Java's expressions know more words
-    return topic
+    topics = [
+        f"{prefix}.{name if '.' in name else f'{name}.table'}"
+        for prefix in prefixes(config)
+        for name in listed
+    ]
+    written = [found.split(".") for topic in topics if (found := routed(config, topic))]
+    return {steps[1] for steps in written if len(steps) > 1}
 
 
 def _source(

@@ -7,18 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from connectors.debezium.client import read_connector_file
 from connectors.systems import Systems
 from psastream.access.capture import Capture, capture_of, platform_topics
 from psastream.access.files import firm_users
 from psastream.access.rights import Operation, Resource, Right, Rule, User, merged
 from psastream.access.users import Connectors, together, users_of
+from psastream.check.files import systems_of as captured_systems
 from psastream.landscape import ANY_ADDRESSES, FirmSystems, read_firm, systems_of
 from runtime.settings import Settings
 from schemas.errors import ConfigError
 from schemas.landscape import load_landscape
 from schemas.topics import BOOKMARKS, INTERNAL, KEYS, SOURCE_ORDERS, STATE_LOGS, Cleanup
 from tests.support.access_pages import packaged_users
-from tests.support.catalogue import FIRM
+from tests.support.catalogue import FIRM, SOURCES
+from tests.support.databases import page_files
 
 VENDORS = Path("connectors/vendors")
 USERS = {user.name: user for user in packaged_users()}
@@ -185,6 +188,95 @@ def test_a_table_without_a_topic_is_refused() -> None:
 
     with pytest.raises(ConfigError, match=r"no topic for inhouse\.salaries"):
         capture_of("inhouse-psa", config, FIRM.topics)
+
+
+TABLES = {"topic.prefix": "src", "table.include.list": "inhouse.tasks,inhouse.time_entries"}
+ROUTED = {
+    "transforms": "system",
+    "transforms.system.type": "org.apache.kafka.connect.transforms.RegexRouter",
+    "transforms.system.replacement": "src.inhouse.$1",
+}
+OWN = {
+    "transforms": "own",
+    "transforms.own.type": "org.apache.kafka.connect.transforms.Filter",
+    "transforms.own.predicate": "own",
+    "predicates.own.type": "org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
+    "predicates.own.pattern": "src[.]inhouse[.]t.*s",
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "topics"),
+    [
+        ({}, {"tasks", "time_entries"}),
+        ({"table.include.list": "inhouse[.]t.*"}, {"tasks", "time_entries"}),
+        (
+            {
+                **ROUTED,
+                "table.include.list": "public.tasks",
+                "transforms.system.regex": "src[.]public[.](.*)",
+            },
+            {"tasks"},
+        ),
+        (
+            {
+                **ROUTED,
+                "connector.class": "io.debezium.connector.sqlserver.SqlServerConnector",
+                "database.names": "Work",
+                "table.include.list": "dbo.tasks",
+                "transforms.system.regex": "src[.]Work[.]dbo[.](.*)",
+            },
+            {"tasks"},
+        ),
+        (OWN | {"table.include.list": "inhouse.tasks,inhouse.projects"}, {"projects"}),
+        (OWN | {"transforms.own.negate": "true"}, {"tasks", "time_entries"}),
+        (OWN | {"predicates.own.type": "org.example.ByHour"}, {"tasks", "time_entries"}),
+        (OWN | {"transforms.own.type": "org.example.Filter"}, {"tasks", "time_entries"}),
+    ],
+)
+def test_topics_are_those_behind_the_transforms_of_a_connector(
+    config: dict[str, str], topics: set[str]
+) -> None:
+    capture = capture_of("psa", TABLES | config, FIRM.topics)
+
+    assert set(capture.topics) == {f"src.inhouse.{name}" for name in topics}
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"table.include.list": "inhouse[.]x.*"}, r"no topic for inhouse\[\.\]x"),
+        ({"transforms.system.regex": "src[.]other[.](.*)"}, r"no topic for public\.tasks"),
+        ({"table.include.list": "public[.]t.*"}, "is a pattern, and topics are renamed"),
+    ],
+)
+def test_a_table_that_is_renamed_otherwise_is_refused(config: dict[str, str], told: str) -> None:
+    routed = ROUTED if "transforms.system.regex" in config or "renamed" in told else {}
+    config = {**TABLES, "table.include.list": "public.tasks", **routed, **config}
+
+    with pytest.raises(ConfigError, match=told):
+        capture_of("psa", config, FIRM.topics)
+
+
+def test_the_connectors_of_other_databases_write_the_topics_of_their_system(
+    tmp_path: Path,
+) -> None:
+    """As the page shows them: with heartbeats and signals that are read and dropped."""
+    for name, tables in (("mysql", "lower"), ("sqlserver", "lower"), ("oracle", "upper")):
+        path = tmp_path / f"{name}.json"
+        path.write_text(page_files()[path.name])
+        connector = read_connector_file(path)
+        wanted = {f"src.worklog.{getattr(table, tables)()}" for table in ("entries", "tasks")}
+        firm = [replace(SOURCES[-1], name=topic) for topic in wanted]
+        capture = capture_of(connector.name, connector.config, firm)
+
+        assert set(capture.topics) == wanted
+        assert (capture.heartbeat, capture.history, capture.history_group) == (
+            "__debezium-heartbeat.src",
+            "psastream-history-worklog",
+            "psastream-history-worklog",
+        )
+        assert captured_systems(connector) == {"worklog"}
 
 
 def test_a_source_file_of_another_firms_system_is_refused() -> None:
