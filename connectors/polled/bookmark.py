@@ -36,6 +36,8 @@ class Bookmark:
     one must miss too to be believed to be deleted that comes an interval after `missed_at`.
     `token`: where a `ContinuedReader` goes on. `columns`: the optional ones that every row had when
     all were read last. `orders`: what people have ordered, the last of each concern.
+    `reread_from`: the oldest stamp of rows that were shown after the delete that the log names,
+    while it may only be late that they vanish.
     """
 
     phase: Phase = Phase.SNAPSHOT
@@ -48,6 +50,7 @@ class Bookmark:
     token: str | None = None
     columns: tuple[str, ...] = ()
     orders: tuple[Taken, ...] = ()
+    reread_from: datetime | None = None
 
     def to_bytes(self) -> bytes:
         """Encode for the bookmarks topic."""
@@ -62,6 +65,7 @@ class Bookmark:
             "token": self.token,
             "columns": self.columns,
             "orders": [each.to_record() for each in self.orders],
+            "reread_from": _text(self.reread_from),
         }
         return json.dumps(record, separators=(",", ":")).encode()
 
@@ -80,6 +84,7 @@ class Bookmark:
             token=record.get("token"),
             columns=tuple(record.get("columns", ())),
             orders=tuple(map(Taken.from_record, record.get("orders", ()))),
+            reread_from=_instant(record.get("reread_from")),
         )
 
 

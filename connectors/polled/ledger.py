@@ -41,7 +41,7 @@ class Entry:
 
     `digest` is of the last sound content, which is what the topic holds; empty before there was
     one. `refused` is of the content last dead-lettered, while that is what the vendor shows.
-    `shown_at`: a scan that began then showed the row, whatever the delete log names before.
+    `shown_at`: a scan showed that the row was there then, whatever the delete log names before.
     """
 
     digest: str

@@ -21,6 +21,11 @@ A sweep reads every row. A page of full rows costs the same request as a page of
 the one proof that needs no second kind of query: what differs from the ledger is published, what
 is missing is deleted. Every delete has passed `connectors.polled.deletes`.
 
+What a scan shows after the delete that a log names was restored, or vanishes late: a replica lags,
+or the delete was committed late. Where more than the overlap lies between, it was restored. Until
+then polls read the row again, from before their window where it has left that, and a poll that does
+not show it tells the delete. What complete scans alone can show is believed to be deleted.
+
 A column that not every account has may be lost, with a right, by one that had it: absent is not
 null, and what is known must not be overwritten. Where all rows had it when they were last read and
 those of a page do not, a sweep tells: it stops the object unless other rows have it.
@@ -280,7 +285,27 @@ class ObjectPoller:
     def _changes(self) -> AsyncIterator[Page]:
         if self._continued is not None:
             return self._continued.continued(self._bookmark.token)
-        return self._reader.changes(window_start(self._bookmark.cursor, self._config.overlap))
+        return self._reader.changes(self._window_start())
+
+    def _window_start(self) -> datetime | None:
+        """Where a poll starts to read: earlier than the overlap while a row may be restored."""
+        start = window_start(self._bookmark.cursor, self._config.overlap)
+        if start is None or self._bookmark.reread_from is None:
+            return start
+        return max(min(start, self._bookmark.reread_from), self._earliest)
+
+    @property
+    def _earliest(self) -> datetime:
+        """What no poll reads beyond, whatever it reads again."""
+        reach = self._config.overlap
+        if self._reader.traits.delete_feed is DeleteFeed.EVERY_POLL:
+            reach += self._lateness
+        return window_start(self._bookmark.cursor, reach) or EPOCH
+
+    @property
+    def _lateness(self) -> timedelta:
+        """How long after a delete a scan may still show the row; logs tell seconds or minutes."""
+        return max(self._config.overlap, SKEW)
 
     async def _snapshot(self) -> None:
         is_first = self._bookmark.cursor is None and not len(self._ledger)
@@ -326,8 +351,8 @@ class ObjectPoller:
             vanished = set()
         draft = Draft(self._bookmark.position)
         self._draft_deletes(draft, vanished & self._ledger.living())
-        if start := window_start(self._bookmark.cursor, self._config.overlap):
-            for row_id in self._ledger.expired(start):
+        if self._bookmark.cursor is not None:
+            for row_id in self._ledger.expired(self._earliest):
                 if row_id not in scan.seen:
                     draft.entries[row_id] = None
         for row_id in self._ledger.never_sound() - scan.seen:
@@ -467,11 +492,10 @@ class ObjectPoller:
         """Note when a row was shown anew, where a delete log may name it for what was before.
 
         The log may be refused in this poll, and told in one whose scan does not show the row.
-        Less a minute, as in `_deleted_rows`.
         """
         if entry.is_deleted or self._reader.traits.delete_feed is DeleteFeed.NONE:
             return entry
-        shown_at = scan.started_at - SKEW
+        shown_at = scan.started_at - self._lateness
         return replace(entry, shown_at=max(shown_at, entry.shown_at or EPOCH))
 
     def _draft_refusals(self, draft: Draft, unreadable: Iterable[UnreadableRow]) -> None:
@@ -609,26 +633,38 @@ class ObjectPoller:
             cursor = present
             self._bookmark = replace(self._bookmark, deletions_cursor=cursor, swept_at=None)
         since = window_start(cursor, self._config.overlap) or EPOCH
+        late: list[datetime] = []
+        before = [] if self._bookmark.reread_from is None else [self._bookmark.reread_from]
         async for page in self._reader.deletions(since):
             self._beat()
             draft = Draft(self._bookmark.position)
             self._draft_refusals(draft, page.unreadable)
             unreadable.update(row.id for row in page.unreadable)
-            deleted = self._deleted_rows(draft, page.deletions, scan)
+            deleted = self._deleted_rows(draft, page.deletions, scan, late)
             if not self._guard.told(deleted):
+                await self._commit(draft, self._bookmark)  # what is known of the others
                 break  # the cursor stays: they are told again, for a person to decide
             self._draft_deletes(draft, deleted)
             newest = max((deletion.deleted_at for deletion in page.deletions), default=since)
             reached = max(min(newest, present), cursor or EPOCH)
-            await self._commit(draft, replace(self._bookmark, deletions_cursor=reached))
+            again = min(late + before, default=None)
+            told = replace(self._bookmark, deletions_cursor=reached, reread_from=again)
+            await self._commit(draft, told)
+        else:
+            before = []
+        whole = replace(self._bookmark, reread_from=min(late + before, default=None))
+        await self._commit(Draft(self._bookmark.position), whole)
 
-    def _deleted_rows(self, draft: Draft, deletions: Iterable[Deletion], scan: Scan) -> set[str]:
+    def _deleted_rows(
+        self, draft: Draft, deletions: Iterable[Deletion], scan: Scan, late: list[datetime]
+    ) -> set[str]:
         """Return the living rows the feed names, unless they were there after the delete.
 
-        A scan that began after the delete and shows the row knows better than the feed, which may
-        name it for long; that is noted, since later scans need not show it. Not within a minute:
-        logs tell seconds or minutes, so the row may have been read before. So does a stamp after
-        the delete (an undelete), but for one of the future, made before the clock was right.
+        A scan that began later than the delete by more than rows are late, and shows the row, knows
+        better than the feed, which may name it for long; that is noted, since later scans need not
+        show it. Of rows shown earlier the stamps are added to `late`, for polls to read them again.
+        A stamp after the delete (an undelete) knows better too, but for one of the future, made
+        before the clock was right.
         """
         found: set[str] = set()
         now = self._clocks.vendors
@@ -637,11 +673,14 @@ class ObjectPoller:
                 shown_at = entry.shown_at
                 if shown_at and deletion.deleted_at <= shown_at and is_past(shown_at, now):
                     continue
-                if row_id in scan.shown and deletion.deleted_at <= scan.started_at:
-                    if scan.started_at - deletion.deleted_at > SKEW:
-                        draft.entries[row_id] = replace(entry, shown_at=scan.started_at)
-                    continue
                 changed_at = entry.modified_at or EPOCH
+                if row_id in scan.shown and deletion.deleted_at <= scan.started_at:
+                    there_at = scan.started_at - self._lateness
+                    if deletion.deleted_at < there_at:
+                        draft.entries[row_id] = replace(entry, shown_at=there_at)
+                    elif self._earliest <= changed_at <= deletion.deleted_at:
+                        late.append(changed_at)
+                    continue
                 if changed_at <= deletion.deleted_at or not is_past(changed_at, now):
                     found.add(row_id)
         return found

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.polled.model import DeleteFeed, ReaderTraits
 from schemas.errors import TransientError
 from tests.support.examples import examples
 from tests.support.polled import (
@@ -22,6 +23,7 @@ from tests.support.polled import (
 OVERLAP_S = 10
 SWEEP_S = 1_000
 ROW_IDS = st.sampled_from(["a", "b", "c", "d", "e", "f"])
+FEW_IDS = st.sampled_from(["a", "b"])
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,28 @@ class Write:
     row_id: str
     late_s: float
     is_deleted: bool
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Told at once by the delete log, where there is one; queries show the row until later."""
+
+    row_id: str
+    late_s: float
+
+
+@dataclass(frozen=True)
+class Restore:
+    """A removed row is there again, with its old stamp."""
+
+    row_id: str
+
+
+@dataclass(frozen=True)
+class Lag:
+    """From now on queries are answered by a replica that is so far behind."""
+
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -40,7 +64,7 @@ class Tick:
 class Poll:
     fails: tuple[bool, ...] = ()
     restarts: bool = False
-    meanwhile: tuple["Write | Tick", ...] = ()
+    meanwhile: tuple["Step", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +74,8 @@ class Clocks:
     ours_s: float
     vendors_s: float
 
+
+Step = Write | Remove | Restore | Lag | Tick | Poll | Clocks
 
 writes = st.builds(
     Write,
@@ -63,6 +89,19 @@ polls = st.builds(
     st.lists(st.booleans(), max_size=4).map(tuple),
     st.booleans(),
     st.lists(writes | ticks, max_size=4).map(tuple),
+)
+late_deletes = (
+    st.builds(Write, FEW_IDS, st.sampled_from([0.0, 9.0, 70.0, 120.0]), st.just(False))
+    | st.builds(Remove, FEW_IDS, st.sampled_from([0.0, 9.0, 70.0, 120.0]))
+    | st.builds(Restore, FEW_IDS)
+    | st.builds(Lag, st.sampled_from([0.0, 30.0, 80.0]))
+    | st.builds(Tick, st.sampled_from([1.0, 20.0, 61.0, 100.0, 300.0]))
+)
+late_polls = st.builds(
+    Poll,
+    st.lists(st.booleans(), max_size=4).map(tuple),
+    st.booleans(),
+    st.lists(late_deletes, max_size=2).map(tuple),
 )
 off_s = st.sampled_from([0.0, 45.0, -45.0, 7_200.0, -7_200.0, 3e7, -3e7])
 jumps = st.builds(Clocks, off_s, off_s)
@@ -81,12 +120,21 @@ class World:
         self.config = make_config(**({"overlap.ms": OVERLAP_S * 1000} | keys))
         self._start()
         self._number = 0
+        self._there: set[str] = set()
 
     def _start(self) -> None:
         self.poller = make_poller(self.reader, self.log, self.config, clock=self.ours)
 
-    def run(self, step: "Write | Tick | Poll | Clocks") -> None:
+    def run(self, step: Step) -> None:
         match step:
+            case Remove(row_id, late_s) if row_id in self._there:
+                self._there.discard(row_id)
+                self.table.remove(row_id, late_s=late_s)
+            case Restore(row_id) if self._is_seen_again(row_id):
+                self._there.add(row_id)
+                self.table.restore(row_id)
+            case Lag(seconds):
+                self.table.lag_s = seconds
             case Tick(seconds):
                 for clock in (self.clock, self.ours, self.true_time):
                     clock.tick(seconds)
@@ -95,11 +143,18 @@ class World:
                 self.clock.now = self.true_time.now + timedelta(seconds=vendors_s)
             case Write(row_id, late_s, is_deleted):
                 self._number += 1
+                self._there.add(row_id)
                 self.table.write(
                     row_id, f"text {self._number}", late_s=late_s, is_deleted=is_deleted
                 )
             case Poll():
                 self._poll(step)
+
+    def _is_seen_again(self, row_id: str) -> bool:
+        """Whether a removed row would be read by polls again: others only sweeps can show."""
+        versions = [one for one in self.table.versions if one.row_id == row_id]
+        is_gone = bool(versions) and row_id not in self._there
+        return is_gone and self.clock.now - versions[-1].stamp <= self.config.overlap
 
     def _poll(self, step: Poll) -> None:
         if step.restarts:
@@ -120,7 +175,8 @@ class World:
         }
 
     def settle(self) -> None:
-        self.run(Tick(OVERLAP_S))
+        self.run(Lag(0))
+        self.run(Tick(self.config.overlap.total_seconds()))
         for _ in range(2):
             self.run(Poll())
 
@@ -142,6 +198,28 @@ def test_i2_any_interleaving_captures_the_final_state_of_every_row(
     assert {row_id: row["text"] for row_id, row in world.log.state().items()} == world.truth()
     positions = [change.position for change in world.log.changes]
     assert positions == sorted(set(positions))
+    published = len(world.log.changes)
+    world.settle()
+    assert len(world.log.changes) == published, "a re-read published something again"
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+@settings(max_examples=examples(150), deadline=None)
+@given(
+    page_size=st.integers(1, 4),
+    steps=st.lists(late_deletes | late_polls | late_polls, min_size=4, max_size=25),
+)
+def test_c1_whatever_is_deleted_late_or_restored_polls_alone_make_it_true(
+    page_size: int, steps: list[Step]
+) -> None:
+    world = World(page_size, **{"overlap.ms": 600_000, "max.delete.ratio": 1})
+    world.reader.traits = ReaderTraits(delete_feed=DeleteFeed.EVERY_POLL)
+    for step in [Write("stays", 0.0, is_deleted=False), Poll(), *steps]:
+        world.run(step)
+        world.table.write("stays", f"moves the window {world.clock.now}")
+    world.settle()
+    assert {row_id: row["text"] for row_id, row in world.log.state().items()} == world.truth()
+    assert world.reader.scans.count(None) == 1, "a sweep helped"
     published = len(world.log.changes)
     world.settle()
     assert len(world.log.changes) == published, "a re-read published something again"

@@ -52,19 +52,22 @@ class Version:
     stamp: datetime
     visible_at: datetime
     is_deleted: bool = False
+    is_gone: bool = False
 
 
 @dataclass
 class MemoryTable:
     """The truth, with whole-second stamps and late visibility.
 
-    `true_time` is what happens by; `clock`, what the vendor shows, may be wrong.
+    `true_time` is what happens by; `clock`, what the vendor shows, may be wrong. Queries see what
+    was `lag_s` ago.
     """
 
     clock: Clock
     versions: list[Version] = field(default_factory=list)
     feed: list[Deletion] = field(default_factory=list)
     true_time: Clock | None = None
+    lag_s: float = 0
 
     def _true_now(self) -> datetime:
         return (self.true_time or self.clock).now
@@ -78,10 +81,25 @@ class MemoryTable:
         """Remove a row and all memory of it."""
         self.versions = [version for version in self.versions if version.row_id != row_id]
 
+    def remove(self, row_id: str, *, late_s: float = 0) -> None:
+        """Delete a row: the delete log tells it at once, and queries show the row until later."""
+        gone_at = self._true_now() + timedelta(seconds=late_s)
+        self.versions.append(replace(self._last(row_id), visible_at=gone_at, is_gone=True))
+        self.feed.append(Deletion(row_id, self.clock.now))
+
+    def restore(self, row_id: str) -> None:
+        """Bring a deleted row back as it was, with its old stamp."""
+        back = replace(self._last(row_id), visible_at=self._true_now(), is_gone=False)
+        self.versions.append(back)
+
+    def _last(self, row_id: str) -> Version:
+        return next(one for one in reversed(self.versions) if one.row_id == row_id)
+
     def visible(self) -> dict[str, Version]:
         """What a query sees now."""
-        shown = [version for version in self.versions if version.visible_at <= self._true_now()]
-        return {version.row_id: version for version in shown}
+        seen_at = self._true_now() - timedelta(seconds=self.lag_s)
+        shown = {one.row_id: one for one in self.versions if one.visible_at <= seen_at}
+        return {row_id: version for row_id, version in shown.items() if not version.is_gone}
 
 
 @dataclass

@@ -890,11 +890,12 @@ def test_c1_a_row_shown_while_the_delete_log_was_refused_was_there_all_the_same(
 
 
 @pytest.mark.fault("C1", place="connectors/polled/poller.py")
-@pytest.mark.parametrize(("seconds", "is_deleted"), [(59, True), (60, False), (61, False)])
+@pytest.mark.parametrize(("more_s", "is_deleted"), [(-1, True), (0, False), (1, False)])
+@pytest.mark.parametrize(("overlap_s", "late_s"), [(600, 600), (61, 61), (60, 60), (59, 60)])
 def test_c1_a_delete_that_may_be_younger_than_the_row_that_was_shown_is_told(
-    seconds: int, is_deleted: bool
+    overlap_s: int, late_s: int, more_s: int, is_deleted: bool
 ) -> None:
-    world = World(ids_of(10), FEED, **DAILY | {"overlap.ms": 600_000})
+    world = World(ids_of(10), FEED, **DAILY | {"overlap.ms": overlap_s * 1000})
     world.clock.tick(600)
     world.table.write("r010", "new")
     world.reader.unstamped = {"r010"}
@@ -903,5 +904,5 @@ def test_c1_a_delete_that_may_be_younger_than_the_row_that_was_shown_is_told(
     world.poll()
     world.reader.log_error = None
     world.table.purge("r010")
-    world.table.feed = [Deletion("r010", world.clock.now - timedelta(seconds=seconds))]
+    world.table.feed = [Deletion("r010", world.clock.now - timedelta(seconds=late_s + more_s))]
     assert (world.poll() == {"r010"}) is is_deleted
