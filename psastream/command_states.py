@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, Final
 
 from connectors.dispatch.commands import Command, Intent, Settled
+from connectors.dispatch.decisions import Stops
 from connectors.dispatch.exceptions import OPEN
 from connectors.dispatch.journal import (
     EXCEPTIONS,
@@ -21,6 +22,7 @@ from connectors.dispatch.journal import (
     last_results,
     read_told,
 )
+from psastream.command_decisions import read_stops, said_of
 from psastream.landscape import read_firm
 from psastream.lines import WIDTH, cut, instant, plain, say, say_of, shown_age
 from psastream.subjects import Names, Subject
@@ -79,6 +81,8 @@ class Ordered:
     error_code: str | None = None
     detail: str | None = None
     hint: str | None = None
+    is_stopped: bool = False
+    """Whether a person lets no command of its kind be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,8 @@ def list_commands(settings: Settings, wanted: Wanted, *, limit: int, as_json: bo
     RegistryUnavailableError.
     """
     found, unreadable = _read(settings, [wanted.target] if wanted.target else None)
+    stops = read_stops(settings.kafka, Serde.of(settings))
+    found = [with_stops(each, stops) for each in found]
     meant = [each for each in found if wanted.matches(each)]
     names = _names(settings) if meant[:limit] else Names()
     named = [(each, subject_of(each, names)) for each in meant[:limit]]
@@ -131,6 +137,9 @@ def list_commands(settings: Settings, wanted: Wanted, *, limit: int, as_json: bo
                 say(cut(str(subject), WIDTH - 2), "  ")
         for line in summary(meant, len(named)):
             say(line)
+        for stop in stops.all():
+            if wanted.target in (None, stop.target):
+                say(said_of(stop))
     for problem in unreadable:
         say(problem, is_error=True)
     return not unreadable
@@ -144,12 +153,23 @@ def show_command(settings: Settings, natural_key: str, *, as_json: bool = False)
     each = next((each for each in found if each.natural_key == natural_key), None)
     if each is None:
         raise ConfigError(f"no command: {natural_key}", hint="psastream commands list --state …")
-    subject = subject_of(each, _names(settings))
+    stops = read_stops(settings.kafka, Serde.of(settings))
+    each, subject = with_stops(each, stops), subject_of(each, _names(settings))
     if as_json:
         print(mask(json.dumps({**as_plain(each), **asdict(subject)}, indent=2)))
         return
     for head, said in lines_of(each, subject):
         say(said, head)
+    if each.is_stopped:
+        for stop in stops.all():
+            if stop.target == each.target and stop.kind in (None, each.kind):
+                say(said_of(stop))
+
+
+def with_stops(each: Ordered, stops: Stops) -> Ordered:
+    """Return a command that says whether it waits for a person to start its kind. Pure."""
+    is_stopped = each.state not in ENDED and stops.holds(each.target, each.kind)
+    return replace(each, is_stopped=is_stopped)
 
 
 def subject_of(each: Ordered, names: Names) -> Subject:
@@ -309,7 +329,7 @@ def _hours(content: Mapping[str, Any]) -> Decimal | None:
 
 def line_of(each: Ordered, *, at: datetime) -> tuple[str, str]:
     """Return a command in a line of two parts: natural key; state, kind, hours, money, age."""
-    said = [each.state.value, each.kind]
+    said = [each.state.value, *(["stopped"] if each.is_stopped else []), each.kind]
     if each.hours is not None:
         said.append(f"{each.hours:,.2f} h")
     if each.amount is not None:

@@ -30,6 +30,7 @@ IN_CLEAR: Final[Mapping[str, str]] = {
     "psa.absence": "ids of people, which stand in other topics, too",
     "psa.employment": "who works, is on leave or has left: sums must come out as before",
     "psa.command_retry": "who gave an order",
+    "psa.command_decision": "who decided, and why: an audit trail",
     "psa.dlq_decision": "who decided, and why: an audit trail",
     "psastream-source-orders": "who gave an order, and why",
 }

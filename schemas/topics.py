@@ -296,6 +296,15 @@ DISPATCH: Final = (
         partitions=1,
         personal_data=("requested_by",),
     ),
+    Topic(
+        name="psa.command_decision",
+        record="command/command_decision",
+        key="decision_id",
+        owner="psastream commands",
+        criticality=Criticality.CRITICAL,
+        partitions=1,  # one order for all
+        personal_data=("decided_by", "note"),
+    ),
     _output(
         "psa.exception",
         "command/exception",

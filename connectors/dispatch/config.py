@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from connectors.dispatch.decisions import ALL
 from connectors.dispatch.lease import Check, LeasedLimiter
 from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Sink
@@ -44,12 +45,22 @@ class SinkConfig(BaseModel):
     retry_backoff_max_ms: int = Field(default=60_000, ge=1, description="longest wait")
     auth_retry_ms: int = Field(default=60_000, ge=1, description="wait after refused credentials")
     max_queued: int = Field(default=1_000, ge=1, description="reading pauses beyond this")
+    stopped: tuple[str, ...] = Field(
+        default=(),
+        description="kinds of commands that are not sent, `all`: nothing is; as `psastream commands"
+        " stop`, for as long as the file says so",
+    )
 
     @model_validator(mode="after")
     def _backoff_is_bounded(self) -> SinkConfig:
         if self.retry_backoff_max_ms < self.retry_backoff_ms:
             raise ValueError("retry.backoff.max.ms is below retry.backoff.ms")
         return self
+
+    @property
+    def stopped_kinds(self) -> frozenset[str | None]:
+        """Kinds of which nothing is sent; None: of all."""
+        return frozenset(None if kind == ALL else kind for kind in self.stopped)
 
     @property
     def retry_policy(self) -> RetryPolicy:

@@ -17,6 +17,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
 
+from connectors.dispatch.decisions import Decision, Decisions, Stops
 from connectors.dispatch.executor import Spawn
 from connectors.dispatch.intake import Intake
 from connectors.dispatch.journal import Journal, KafkaJournal, Memory, read_memory
@@ -88,6 +89,12 @@ class Dispatcher:
         self._wrap_journal = wrap_journal
         self._session: Session | None = None
         self._signals = Signals(kafka, serde)
+        self._decisions = Decisions(kafka, serde)
+        self._stops = Stops()
+        self._listener: asyncio.Task[None] | None = None
+        # Of its own: neither a rebalance nor a registry that is away may keep a stop from being
+        # heard.
+        self._decision_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decisions")
         self._consumer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake")
 
     async def run(self, is_over: Callable[[], bool]) -> None:
@@ -118,6 +125,17 @@ class Dispatcher:
             if self._session is not None:
                 self._session.show_overdue(datetime.now(UTC))
             await asyncio.sleep(BEAT_S)
+
+    async def _listen(self) -> None:
+        """Obey what people decide, as long as the process lives."""
+        while True:
+            decided = await self._loop.run_in_executor(
+                self._decision_thread, self._decisions.listen
+            )
+            for decision in decided:
+                self._stops.take(decision)
+            if decided and self._session is not None:
+                self._session.stop(self._stops)
 
     async def _work(self, is_over: Callable[[], bool]) -> None:
         named = {"group_instance_id": self._instance_id} if self._instance_id else {}
@@ -157,6 +175,10 @@ class Dispatcher:
         finally:
             self._health.ready(INTAKE, False)
             self._session = None  # after a failure nothing more is finished or committed
+            if self._listener is not None:
+                self._listener.cancel()
+            await self._loop.run_in_executor(self._decision_thread, self._decisions.close)
+            self._decision_thread.shutdown(wait=False)
             await self._on_consumer_thread(intake.close)
             await self._on_consumer_thread(self._signals.close)
             self._consumer_thread.shutdown(wait=False)
@@ -191,8 +213,9 @@ class Dispatcher:
     def assigned(self, partitions: Collection[tuple[str, int]]) -> None:
         """Begin a session from the journal. On the consumer's thread."""
         requests = self._signals.begin()
+        decided = self._decisions.begin()
         memory = read_memory(self._kafka, self._serde, frozenset(self._targets))
-        self._wait(self._begin(memory, frozenset(partitions), requests))
+        self._wait(self._begin(memory, frozenset(partitions), requests, decided))
 
     def revoked(self) -> None:
         """End the session in order. On the consumer's thread."""
@@ -217,8 +240,13 @@ class Dispatcher:
         memory: Memory,
         partitions: Collection[tuple[str, int]],
         requests: Sequence[Signal],
+        decided: Sequence[Decision],
     ) -> None:
         self._renew_at_s = 0.0
+        for decision in decided:
+            self._stops.take(decision)
+        if self._listener is None:
+            self._listener = self._spawn(self._listen())
         ours = exceptions_of(partitions, memory.exceptions)
         journal = KafkaJournal(
             self._publisher,
@@ -241,6 +269,7 @@ class Dispatcher:
             check=self._lease.check,
             owns=lambda topic, partition: (topic, partition) in partitions,
             recall=partial(read_memory, self._kafka, self._serde, frozenset(self._targets)),
+            stops=self._stops,
         )
         for request in requests:
             self._session.hear(request)

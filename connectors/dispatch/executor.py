@@ -24,6 +24,7 @@ from connectors.dispatch.commands import (
     Problem,
     Status,
 )
+from connectors.dispatch.decisions import ALL
 from connectors.dispatch.exceptions import ended_by, exception_id, is_leftover, warning_id
 from connectors.dispatch.gate import Gates
 from connectors.dispatch.guard import Guard, announced
@@ -105,12 +106,14 @@ class TargetExecutor:
         told: Iterable[Refusal] = (),
         guard: Guard | None = None,
         recall: Callable[[], Memory] = Memory,
+        stopped: Collection[str | None] = (),
     ) -> None:
         """`check` raises LeaseLostError where this process may not act any more.
 
         `refused` are the commands that earlier sessions left refused, of our partitions; `told`
         those that they told a person of and did not settle: they come again. `guard` says whether
-        commands wait, and `recall` reads the journal anew, on a thread of its own.
+        commands wait, and `recall` reads the journal anew, on a thread of its own. `stopped` are
+        the kinds that people have stopped, None where that is all of them.
         """
         self._check = check
         self._now = now
@@ -129,6 +132,7 @@ class TargetExecutor:
         self._asked: set[str] = set()  # natural keys that were looked up before anything was sent
         if self._guard.is_held:
             self._gate.shut()
+        self._stopped: frozenset[str | None] = frozenset()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._in_flight: set[str] = set()
         self._pausing: set[str] = set()
@@ -142,7 +146,7 @@ class TargetExecutor:
         self._news: dict[str, asyncio.Event] = {}  # natural key → came since its step was chosen
         self._pacer = Pacer(self._refusals, self._try_again, now=self._now_s, spawn=spawn)
         self._pacer.wake()
-        self._show()
+        self.stop(stopped)
 
     @property
     def waiting(self) -> int:
@@ -153,7 +157,7 @@ class TargetExecutor:
     def crowd(self) -> int:
         """How many of them keep others from coming.
 
-        Not those that a person was told of, nor those of a kind of which none is taken.
+        Not those that a person was told of, nor those of a kind of which none is taken or sent.
         """
         return len(self._waiting) - len(self._repeated) - self._gate.held_back
 
@@ -203,6 +207,20 @@ class TargetExecutor:
         if meant:
             _log.info("dispatch.retry_asked", target=self._target, commands=meant)
             self._pacer.wake()
+
+    def stop(self, kinds: Collection[str | None]) -> None:
+        """Send nothing of these kinds from now on, and all others; None: nothing at all.
+
+        What is under way ends as it ends. All else waits in its order.
+        """
+        before, self._stopped = self._stopped, frozenset(kinds)
+        for kind in self._stopped - before:
+            _log.warning("dispatch.stopped", target=self._target, kind=kind or ALL)
+        for kind in before - self._stopped:
+            _log.info("dispatch.started", target=self._target, kind=kind or ALL)
+        self._metrics.show_stopped(self._target, (kind or ALL for kind in self._stopped))
+        self._gate.stop(self._stopped)
+        self._show()
 
     def touched(self, names: Collection[str]) -> None:
         """Try again soon what is refused and names one of these: something about it changed."""
@@ -530,7 +548,8 @@ class TargetExecutor:
         # As a whole, not each request of it, and from the intent on: who takes over counts so.
         deadline_s = asyncio.get_running_loop().time() + self._policy.attempt_s
         await self._journal.intend(command, step.number)
-        if self._ledger.is_outdated(command.natural_key):  # since it was chosen
+        is_stopped = self._gate.is_stopped(command.kind)
+        if is_stopped or self._ledger.is_outdated(command.natural_key):  # since it was chosen
             self._ledger.not_applied(command.natural_key)
             return None
         try:

@@ -10,6 +10,8 @@ The same goes for one kind of command while others are answered: a script of the
 its records, or the vendor says to each of them what nobody has written down. As that may be said of
 single records, too, it takes as many commands as make a refusal one of the whole kind.
 
+A person may stop a target, or kinds of its commands: then nothing of it is sent, whatever else is.
+
 Some records make a target fail that is well. Who is known to fail alone does not count, and each
 kind has its turn as probe, in it whoever has failed the least: so what a target would take is asked
 for soon, though a thousand others fail.
@@ -18,7 +20,7 @@ for soon, though a thousand others fail.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,6 +56,7 @@ class Gate:
         self._awaits_answer = False
         self._failed: set[str] = set()  # natural keys, since the last good answer
         self._is_shut = False
+        self._is_stopped = False
         self._is_down = False
         self._probes = 0
         self._probe_at_s = 0.0
@@ -72,7 +75,12 @@ class Gate:
         """Whether anything is held back."""
         now_s = asyncio.get_running_loop().time()
         is_told = any(now_s < at_s for at_s in self._opens_at_s.values())
-        return self._is_shut or self._is_down or is_told
+        return self._is_shut or self._is_stopped or self._is_down or is_told
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a person lets nothing be sent."""
+        return self._is_stopped
 
     @property
     def awaits_answer(self) -> bool:
@@ -96,7 +104,8 @@ class Gate:
 
     def lets(self, natural_key: str, kind: str) -> bool:
         """Whether a command may be sent now."""
-        if self._is_shut or asyncio.get_running_loop().time() < self._opens_for_s(kind):
+        now_s = asyncio.get_running_loop().time()
+        if self._is_shut or self._is_stopped or now_s < self._opens_for_s(kind):
             return False
         return not self._is_down or self._probe == natural_key
 
@@ -107,6 +116,11 @@ class Gate:
     def open(self) -> None:
         """Take what nothing else holds back."""
         self._is_shut = False
+        self._let_go()
+
+    def stop(self, *, is_stopped: bool) -> None:
+        """Take nothing as long as a person wants that."""
+        self._is_stopped = is_stopped
         self._let_go()
 
     def close_for(self, seconds: float, kind: str | None = None) -> None:
@@ -166,7 +180,7 @@ class Gate:
 
     def _let_go(self) -> None:
         """Let go whoever may go now; come back when somebody may."""
-        if self._is_shut:
+        if self._is_shut or self._is_stopped:
             return
         if self._probe is not None and self._probe not in self._waiting:
             return  # its answer is awaited
@@ -251,7 +265,8 @@ class Gates:
     @property
     def held_back(self) -> int:
         """How many wait for what concerns their kind alone."""
-        return sum(gate.waiting for gate in self._of_kinds.values() if gate.is_down)
+        gates = self._of_kinds.values()
+        return sum(gate.waiting for gate in gates if gate.is_down or gate.is_stopped)
 
     def lets(self, natural_key: str, kind: str) -> bool:
         """Whether a command may be sent now."""
@@ -264,6 +279,21 @@ class Gates:
     def open(self) -> None:
         """Take what nothing else holds back."""
         self._of_all.open()
+
+    def stop(self, stopped: Collection[str | None]) -> None:
+        """Take nothing of these kinds, and of all others what nothing else holds back.
+
+        None stands for all kinds.
+        """
+        for kind in filter(None, stopped):
+            self._of(kind)
+        for kind, gate in self._of_kinds.items():
+            gate.stop(is_stopped=kind in stopped)
+        self._of_all.stop(is_stopped=None in stopped)
+
+    def is_stopped(self, kind: str) -> bool:
+        """Whether a person lets nothing of a kind be sent."""
+        return self._of_all.is_stopped or self._of(kind).is_stopped
 
     def close_for(self, seconds: float, kind: str | None = None) -> None:
         """Take nothing, or nothing of a kind, for so long from now on, at least."""

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from connectors.dispatch.config import SinkConfig
+from connectors.dispatch.decisions import ALL
 from connectors.dispatch.dispatcher import SESSION_TIMEOUT_MS, Dispatcher, WrapJournal
 from connectors.dispatch.lease import Lease
 from connectors.dispatch.metrics import DispatchMetrics
@@ -180,10 +181,14 @@ def load_sink(
         )
     config = parse_config(document, sink.config_model, environment, origin=str(path))
     try:
-        own = systems.vendor_of(config.target).sink
+        vendor = systems.vendor_of(config.target)
     except ConfigError as error:
         raise ConfigError(f"{path}: target: {error.detail}", hint=error.hint) from error
-    if own is not sink:
+    if (own := vendor.sink) is not sink:
         hint = f"connector.class {class_name(own)} writes it" if own else "nothing writes it"
         raise ConfigError(f"{path}: target: {config.target} is another system's", hint=hint)
+    kinds = [ALL, *(content.kind for content in vendor.commands)]
+    if unknown := [kind for kind in config.stopped if kind not in kinds]:
+        detail = f"{path}: stopped: {config.target} carries out no {', '.join(unknown)}"
+        raise ConfigError(detail, hint=f"any of {', '.join(kinds)}")
     return config

@@ -11,6 +11,7 @@ from typing import Final
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from connectors.dispatch.commands import Command, OpenException
+from connectors.dispatch.decisions import ALL
 
 OBJECTIVE: Final = timedelta(minutes=5)
 """From a change until the command it causes is settled: the recovery objective of every flow that
@@ -64,11 +65,19 @@ class DispatchMetrics:
         self.paused = Gauge(
             "psastream_target_paused",
             "1 while a target takes no command at all, until it answers one well: credentials,"
-            " quota, asked to wait, down, or until a person: its ledger was lost, or tables are"
-            " computed anew.",
+            " quota, asked to wait, down, or until a person: its ledger was lost, tables are"
+            " computed anew, or it was stopped.",
             ("target",),
             registry=registry,
         )
+        self._stopped = Gauge(
+            "psastream_commands_stopped",
+            "1 while a person, or the sink's file, lets no command of a kind be sent; kind is all"
+            " where that is the whole target.",
+            ("target", "kind"),
+            registry=registry,
+        )
+        self._stopped_known: set[tuple[str, str]] = set()
         self.dead_letters = Counter(
             "psastream_dispatch_dead_letters",
             "Records of command topics that are no commands.",
@@ -94,8 +103,17 @@ class DispatchMetrics:
         An increase is known from the second sample of a series on: those that are settled in the
         first minute, by a dispatcher that was away, would be nowhere.
         """
+        self._stopped_known |= {(target, kind) for kind in (ALL, *kinds)}
         for kind in kinds:
             self.settle_time.labels(target, kind)
+
+    def show_stopped(self, target: str, kinds: Iterable[str]) -> None:
+        """Let the gauge say which kinds of a target people have stopped, and no others."""
+        stopped = {(target, kind) for kind in kinds}
+        self._stopped_known |= stopped
+        for labels in self._stopped_known:
+            if labels[0] == target:
+                self._stopped.labels(*labels).set(labels in stopped)
 
     def show_overdue(
         self, unsettled: Iterable[tuple[datetime | None, Command]], now: datetime

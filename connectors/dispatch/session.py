@@ -16,6 +16,7 @@ import structlog
 
 from connectors.dispatch.commands import Command, OpenException, Status
 from connectors.dispatch.config import SinkConfig
+from connectors.dispatch.decisions import Stops
 from connectors.dispatch.exceptions import is_leftover
 from connectors.dispatch.executor import Spawn, TargetExecutor
 from connectors.dispatch.guard import Guard
@@ -61,16 +62,19 @@ class Session:
         owns: Callable[[str, int], bool] = lambda _topic, _partition: True,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         recall: Callable[[], Memory] = Memory,
+        stops: Stops | None = None,
     ) -> None:
         """`owns` says whether a partition of a command topic is ours; `recall` reads the journal
-        anew, on a thread of its own.
+        anew, on a thread of its own. `stops` is what people have stopped.
         """
+        stops = Stops() if stops is None else stops
         self.offsets = OffsetTracker()
         self._journal = journal
         self._metrics = metrics
         self._spawn = spawn
         for name, each in targets.items():
             metrics.expect(name, each.kinds)
+        self._stopped = {name: target.config.stopped_kinds for name, target in targets.items()}
         self._max_queued = {name: target.config.max_queued for name, target in targets.items()}
         # One ledger for all: natural keys name their target, and results are keyed by them alone.
         self._ledger = ledger = Ledger(memory.settled, memory.intents)
@@ -95,6 +99,7 @@ class Session:
                 told=[it for it in ours[name] if not _is_last(it, memory)],
                 guard=Guard(name, told=memory.holds.get(name), now_s=now().timestamp()),
                 recall=recall,
+                stopped=self._stopped[name] | stops.of(name),
             )
             for name, target in targets.items()
         }
@@ -128,6 +133,11 @@ class Session:
                     executor.retry(signal)
                 case Change():
                     executor.touched(signal.names)
+
+    def stop(self, stops: Stops) -> None:
+        """Send what people have not stopped, and nothing else from now on."""
+        for name, executor in self._executors.items():
+            executor.stop(self._stopped[name] | stops.of(name))
 
     def crowded(self) -> frozenset[str]:
         """Targets of which no more should be read for now."""

@@ -521,6 +521,12 @@ def _targets() -> Iterator[Part]:
         "For display, in each currency; the exact amounts are in psa.exception.",
         also=("PsastreamMoneyBlocked",),
     )
+    yield graph(
+        "Commands stopped",
+        Query(max_by("target, kind", series("psastream_commands_stopped")), "{{target}} {{kind}}"),
+        "1 while a person lets no command of a kind be sent; all is the whole target.",
+        also=("PsastreamTargetPaused",),
+    )
 
 
 def _read_model() -> Iterator[Part]:

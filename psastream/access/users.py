@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from connectors.dispatch.decisions import DECISIONS as COMMAND_DECISIONS
 from connectors.dispatch.dispatcher import GROUP_ID as DISPATCH_GROUP
 from connectors.dispatch.journal import DEAD_LETTERS, EXCEPTIONS, INTENTS, RESULTS
 from connectors.dispatch.references import RECORD_NAMES
@@ -200,6 +201,7 @@ def _dispatcher(firm: FirmSystems, target: str) -> User:
         )
         yield _topic(DEAD_LETTERS, _WRITE, "records that are no command")
         yield _topic(REQUESTS, _READ, "what people want tried again")
+        yield _topic(COMMAND_DECISIONS, _READ, "which commands people have stopped")
         yield from _topics(RECORD_NAMES, _READ, "records whose change may end a refusal")
         yield from _keys(firm, _READ_WRITE)
         yield _group(DISPATCH_GROUP, _READ, "dispatchers share partitions")
@@ -268,8 +270,8 @@ def _reader(firm: FirmSystems) -> User:
 
 def _operator(firm: FirmSystems, reads: Reads) -> User:
     purpose = (
-        "psastream status, prove, waiting, exceptions retry, dlq release, connectors sweep; "
-        "what readers may"
+        "psastream status, prove, waiting, exceptions retry, commands stop, dlq release, connectors"
+        " sweep; what readers may"
     )
     return _user("psastream-operator", purpose, _operator_rights(firm, reads))
 
@@ -286,6 +288,7 @@ def _operator_rights(firm: FirmSystems, reads: Reads) -> Iterator[Right]:
     yield from _topics(map(state_topic, reads), _READ, "proofs; rows that wait")
     yield _topic(REQUESTS, _WRITE, "exceptions retry, release")
     yield _topic(SOURCE_ORDERS.name, _READ_WRITE, "connectors sweep, resync, status")
+    yield _topic(COMMAND_DECISIONS, _WRITE, "commands stop, start")
     yield _topic(DECISIONS, _WRITE, "dlq release, discard")
     yield _transactions(DECISIONS_ID, "a decision and the record it lets through at once")
     for group in (*APP_IDS, DISPATCH_GROUP):

@@ -6,10 +6,15 @@ from typing import Annotated
 
 import typer
 
-from psastream.commands.options import Json
+from psastream.commands.options import DryRun, Json, Note, Yes
 from psastream.exits import Exit, errors_as_exit_codes, settings_from_environment
 
 app = typer.Typer(no_args_is_help=True, help="What tables have ordered in other systems.")
+
+Target = Annotated[str, typer.Argument(help="system that is to act")]
+Kind = Annotated[
+    str | None, typer.Option("--kind", help="upsert_time_bill, …; all of them by default")
+]
 
 
 @app.command("list")
@@ -44,3 +49,37 @@ def commands_show(
 
     with errors_as_exit_codes():
         show_command(settings_from_environment(), natural_key, as_json=as_json)
+
+
+@app.command("stop")
+def commands_stop(
+    target: Target,
+    note: Annotated[str, typer.Option("--note", help="why, for the audit trail")],
+    kind: Kind = None,
+    is_dry: DryRun = False,
+) -> None:
+    """Have no command of a target sent, or of one kind of it: at once, until it is started.
+
+    Commands wait in their order, and none is lost.
+    """
+    from psastream.command_decisions import stop_commands
+
+    with errors_as_exit_codes():
+        stop_commands(settings_from_environment(), target, kind, note=note, is_dry=is_dry)
+
+
+@app.command("start")
+def commands_start(
+    target: Target,
+    kind: Kind = None,
+    note: Note = None,
+    is_dry: DryRun = False,
+    is_sure: Yes = False,
+) -> None:
+    """Have the commands sent that were stopped, those that wait first."""
+    from psastream.command_decisions import start_commands
+
+    with errors_as_exit_codes():
+        start_commands(
+            settings_from_environment(), target, kind, note=note, is_dry=is_dry, is_sure=is_sure
+        )

@@ -131,7 +131,7 @@ class TargetState:
 
     `is_paused`: it takes no command at all; None where no dispatcher tells. `open`: commands that
     are not settled, by queued, in_flight, retrying. `refused`: open exceptions of its commands,
-    `held` of them not sent at all.
+    `held` of them not sent at all. `stopped`: kinds that a person, or the sink's file, has stopped.
     """
 
     target: str
@@ -139,12 +139,13 @@ class TargetState:
     open: Mapping[str, int] = field(default_factory=dict)
     refused: int | None = None
     held: int | None = None
+    stopped: Sequence[str] = ()
 
     def verdict(self) -> Verdict:
         """Whether it takes commands."""
         if self.is_paused:
             return Verdict.FAIL
-        return Verdict.WARN if self.held else Verdict.OK
+        return Verdict.WARN if self.held or self.stopped else Verdict.OK
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ ERRORS: Final = "psastream_source_errors_total"
 QUOTA: Final = "psastream_source_quota_remaining_ratio"
 PAUSED: Final = "psastream_target_paused"
 OPEN: Final = "psastream_commands_open"
+STOPPED_KINDS: Final = "psastream_commands_stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +123,23 @@ def target_states(samples: Iterable[Sample]) -> dict[str, TargetState]:
     """Return what dispatchers tell, by target: paused where one of them says so."""
     paused: dict[str, bool] = {}
     waiting: dict[str, dict[str, int]] = {}
+    stopped: dict[str, set[str]] = {}
     for each in samples:
         target = each.labels.get("target", "")
         if each.name == PAUSED:
             paused[target] = paused.get(target, False) or bool(each.value)
+        elif each.name == STOPPED_KINDS and each.value:
+            stopped.setdefault(target, set()).add(each.labels.get("kind", ""))
         elif each.name == OPEN:
             counts = waiting.setdefault(target, {})
             state = each.labels.get("state", "")
             counts[state] = counts.get(state, 0) + int(each.value)
     return {
-        target: TargetState(target, paused.get(target), waiting.get(target, {}))
-        for target in sorted(paused.keys() | waiting.keys())
+        target: TargetState(
+            target,
+            paused.get(target),
+            waiting.get(target, {}),
+            stopped=tuple(sorted(stopped.get(target, ()))),
+        )
+        for target in sorted(paused.keys() | waiting.keys() | stopped.keys())
     }

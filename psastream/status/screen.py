@@ -136,7 +136,8 @@ def _target(state: TargetState) -> Sequence[str]:
     said = {True: "paused", False: "open", None: "not known whether open"}[state.is_paused]
     waiting = ", ".join(f"{count} {name}" for name, count in state.open.items() if count)
     refused = "" if not state.refused else f"{state.refused} refused, {state.held or 0} held back"
-    return state.target, "; ".join(part for part in (said, waiting, refused) if part)
+    stopped = f"stopped: {', '.join(state.stopped)}" if state.stopped else ""
+    return state.target, "; ".join(part for part in (said, stopped, waiting, refused) if part)
 
 
 def _exceptions(status: Status) -> Iterator[tuple[Verdict, Sequence[str]]]:

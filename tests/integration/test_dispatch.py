@@ -458,3 +458,46 @@ def test_what_is_held_back_is_released_by_a_person(bench: Bench) -> None:
     # Those are taken, so the rest follows, and each is sent once.
     eventually(lambda: set(bench.statuses(*refused, *held)) == {"succeeded"}, deadline_s=DEADLINE_S)
     assert bench.effects() == once("customer", [*refused, *held], "customer_id")
+
+
+def test_what_a_person_stops_is_sent_by_no_dispatcher_until_it_is_started(bench: Bench) -> None:
+    """Two of them, then a restart: the stop holds for all, and all that waited goes out once."""
+    before = [bench.customer(f"s{number}") for number in range(10)]
+    bench.start()
+    bench.start_replica("second")
+    bench.send(*before)
+    assert set(bench.statuses(*before)) == {"succeeded"}
+    done = bench.psastream(
+        "commands", "stop", "netsuite", "--kind", "upsert_customer", "--note", "wrong names"
+    )
+    assert done.exit_code == 0, done.output
+    stopped = 'psastream_commands_stopped{kind="upsert_customer",target="netsuite"} 1.0'
+    eventually(lambda: bench.shows(stopped), deadline_s=DEADLINE_S)
+    eventually(lambda: "dispatch.stopped" in bench.log("second"), deadline_s=DEADLINE_S)
+
+    waiting = [bench.customer(f"s{number}", revision=2) for number in range(20)]
+    plans = [bench.plan(f"s{number}") for number in range(5)]
+    bench.send(*waiting, *plans)  # what is sent to other targets shows that all were read
+    assert set(bench.statuses(*plans)) == {"succeeded"}
+    assert bench.stop() == 0, bench.log()
+    bench.start()
+    more = bench.plan("more")
+    bench.send(more)
+    assert bench.statuses(more) == ["succeeded"]
+    eventually(lambda: bench.shows(stopped), deadline_s=DEADLINE_S)
+    listed = bench.psastream("commands", "list", "--target", "netsuite")
+    assert "waiting  stopped  upsert_customer" in listed.stdout
+    assert "upsert_customer of netsuite is stopped since" in listed.stdout
+    assert "wrong names" in listed.stdout
+    assert bench.effects() == once("customer", before, "customer_id") + once(
+        "project", [*plans, more], "project_id"
+    )
+
+    refused = bench.psastream("commands", "start", "netsuite", "--yes")
+    assert (refused.exit_code, "netsuite is not stopped" in refused.stderr) == (2, True)
+    started = bench.psastream("commands", "start", "netsuite", "--kind", "upsert_customer", "--yes")
+    assert started.exit_code == 0, started.output
+    assert set(bench.statuses(*waiting)) == {"succeeded"}
+    customers = {key: count for key, count in bench.effects().items() if key[0] == "customer"}
+    assert set(customers.values()) == {1}
+    eventually(lambda: bench.unread() == 0, deadline_s=DEADLINE_S)

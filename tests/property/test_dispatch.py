@@ -249,3 +249,4 @@ def test_a1_a4_a6_whatever_disturbs_two_dispatchers_each_desire_has_one_effect(s
         held = ending.held_while_refused.get(name)
         assert ending.held.get(name) == held, "what nobody wants is not made later"
     assert ending.committed == ending.orders, "nothing is lost"
+    assert ending.asked_while_stopped == [], "what a person has stopped is not called"

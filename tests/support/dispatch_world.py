@@ -4,7 +4,8 @@ Real: sessions, executors, journal, leases and the sink. Simulated: the broker (
 durable after a while, whatever becomes of who wrote them), the group's coordinator, and a vendor
 whose list lags behind its writes, whose writes may land after its client stopped waiting, and who
 refuses by rules that come and go. A process is killed, hands over in order, or stands still for
-longer than its session: then its heir works while it does, until it goes on.
+longer than its session: then its heir works while it does, until it goes on. A person stops the
+target and starts it again.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
 from connectors.dispatch.commands import Command
 from connectors.dispatch.config import SinkConfig
+from connectors.dispatch.decisions import Decision, Stops, Verb
 from connectors.dispatch.intake import Delivery, Withdrawal
 from connectors.dispatch.journal import EXCEPTIONS, INTENTS, RESULTS, KafkaJournal, memory_of
 from connectors.dispatch.lease import Lease
@@ -73,6 +75,20 @@ class Broker:
     log: list[Command | Withdrawal] = field(default_factory=list)
     committed: int = 0
     topics: dict[str, list[tuple[str, dict[str, Any]]]] = field(default_factory=dict)
+    stops: Stops = field(default_factory=Stops)
+    stopped_at_s: float | None = None
+
+    def decide(self, *, is_stopped: bool) -> None:
+        """A person stops the target, or starts it."""
+        self.stops.take(Decision(Verb.STOPPED if is_stopped else Verb.STARTED, "float"))
+        at_s = asyncio.get_running_loop().time()
+        self.stopped_at_s = (self.stopped_at_s or at_s) if is_stopped else None
+
+    def is_silent(self) -> bool:
+        """Whether the target was stopped so long ago that no call of then is under way."""
+        if self.stopped_at_s is None:
+            return False
+        return asyncio.get_running_loop().time() > self.stopped_at_s + ATTEMPT_S
 
     async def publish(self, topic: str, key: str, record: Mapping[str, Any]) -> None:
         """Make a record durable; a writer that is killed meanwhile never learns whether."""
@@ -99,6 +115,7 @@ class Vendor:
         self._landing: set[asyncio.Task[None]] = set()
         self.refuses: set[str] = set()
         self.created: Counter[str] = Counter()
+        self.asked_while_stopped: list[str] = []
         self.is_calm = False
 
     def held(self) -> dict[str, str]:
@@ -182,6 +199,12 @@ class Process:
         self.lease = Lease(session_s, clock=asyncio.get_running_loop().time)
         self._task = asyncio.get_running_loop().create_task(self._run())
         self._stop = asyncio.Event()
+        self._session: Session | None = None
+
+    def obey(self) -> None:
+        """Hear what a person has decided."""
+        if self._session is not None and not self._stop.is_set():
+            self._session.stop(self._broker.stops)
 
     async def request(
         self,
@@ -195,6 +218,8 @@ class Process:
         """What the sink calls: as in `LeasedLimiter`, the lease is checked as it is sent."""
         await self._stand_still()
         self.lease.check()
+        if self._broker.is_silent():
+            self._vendor.asked_while_stopped.append(path)
         answer = (
             await self._vendor.read(path, params)
             if json is None
@@ -231,7 +256,7 @@ class Process:
         sink = FloatSink(self)  # type: ignore[arg-type]  # the one method it calls
         async with asyncio.TaskGroup() as group:
             self.lease.proven(asyncio.get_running_loop().time())
-            session = Session(
+            self._session = session = Session(
                 {"float": Target(CONFIG, sink)},
                 memory,
                 journal,
@@ -239,6 +264,7 @@ class Process:
                 spawn=group.create_task,
                 check=self.lease.check,
                 now=now,
+                stops=broker.stops,
             )
             position = broker.committed
             while not self._stop.is_set():
@@ -291,6 +317,7 @@ class Era:
     refuses: frozenset[str]
     end: str
     freeze_s: float
+    is_stopped: bool = False  # from before its orders on
 
 
 @dataclass
@@ -307,6 +334,7 @@ class Ending:
     created: Counter[str]
     committed: int
     orders: int
+    asked_while_stopped: list[str]
 
 
 def make_eras(chance: random.Random) -> list[Era]:
@@ -332,8 +360,9 @@ def _some(chance: random.Random) -> frozenset[str]:
 
 async def live(seed: int) -> Ending:
     """Play some eras, let everything calm down, then end all refusals."""
-    chance = random.Random(seed)
+    chance, mood = random.Random(seed), random.Random(-seed - 1)
     eras, refuses_at_last = make_eras(chance), _some(chance)
+    eras = [replace(era, is_stopped=mood.random() < 0.3) for era in eras]
     broker, vendor = Broker(chance), Vendor(chance)
     wanted: dict[str, str] = {}
     withdrawn: set[str] = set()
@@ -343,6 +372,9 @@ async def live(seed: int) -> Ending:
         process = Process(broker, vendor)
         processes.append(process)
         vendor.refuses = set(era.refuses)
+        await asyncio.sleep(mood.uniform(0.0, 1.0))
+        broker.decide(is_stopped=era.is_stopped)
+        process.obey()
         for order in era.orders:
             revision += 1
             name = order.removeprefix("-")
@@ -360,6 +392,9 @@ async def live(seed: int) -> Ending:
     last = Process(broker, vendor, session_s=86_400.0, beat_s=60.0)  # nothing disturbs it
     vendor.refuses = set(refuses_at_last)
     await asyncio.sleep(600)
+    broker.decide(is_stopped=False)
+    last.obey()
+    await asyncio.sleep(600)
     vendor.is_calm = True
     await asyncio.sleep(3_600)
     refused = {
@@ -376,4 +411,5 @@ async def live(seed: int) -> Ending:
     return Ending(
         wanted, withdrawn, refused, open_while_refused, broker.open_exceptions(),
         held_while_refused, vendor.held(), vendor.created, broker.committed, len(broker.log),
+        vendor.asked_while_stopped,
     )  # fmt: skip

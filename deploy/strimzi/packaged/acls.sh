@@ -135,6 +135,7 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-poller-float" --operation W
 acls --allow-principal "${PRINCIPAL:-User:}psastream-dispatcher-netsuite" --operation Read \
   --topic psa.command.netsuite \
   --topic psa.command_retry \
+  --topic psa.command_decision \
   --topic psa.customer \
   --topic psa.legal_entity \
   --topic psa.project \
@@ -157,6 +158,7 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-dispatcher-netsuite" --oper
 acls --allow-principal "${PRINCIPAL:-User:}psastream-dispatcher-float" --operation Read \
   --topic psa.command.float \
   --topic psa.command_retry \
+  --topic psa.command_decision \
   --topic psa.customer \
   --topic psa.legal_entity \
   --topic psa.project \
@@ -201,6 +203,7 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-read-model" --operation Rea
   --topic psa.goods_receipt \
   --topic psa.command_intent \
   --topic psa.command_result \
+  --topic psa.command_decision \
   --topic psa.exception \
   --topic psa.metric.project_margin \
   --topic psa.metric.utilization \
@@ -283,6 +286,7 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-deployer" --operation Creat
   --topic psa.command_intent \
   --topic psa.command_result \
   --topic psa.command_retry \
+  --topic psa.command_decision \
   --topic psa.exception \
   --topic psa.dlq \
   --topic psa.dlq_decision \
@@ -338,6 +342,7 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-reader" --operation Read \
   --topic psa.command_intent \
   --topic psa.command_result \
   --topic psa.command_retry \
+  --topic psa.command_decision \
   --topic psa.exception \
   --topic psa.dlq \
   --topic psa.dlq_decision \
@@ -353,7 +358,7 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-reader" --operation Read \
 acls --allow-principal "${PRINCIPAL:-User:}psastream-reader" --operation Describe \
   --group psastream-read-topic
 
-# psastream-operator: psastream status, prove, waiting, exceptions retry, dlq release, connectors sweep; what readers may
+# psastream-operator: psastream status, prove, waiting, exceptions retry, commands stop, dlq release, connectors sweep; what readers may
 acls --allow-principal "${PRINCIPAL:-User:}psastream-operator" --operation Read \
   --topic psa.customer \
   --topic psa.legal_entity \
@@ -403,6 +408,7 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-operator" --operation Read 
   --topic psastream-rollup-state
 acls --allow-principal "${PRINCIPAL:-User:}psastream-operator" --operation Read --operation Write \
   --topic psa.command_retry \
+  --topic psa.command_decision \
   --topic psa.dlq_decision \
   --topic src.salesforce.account \
   --topic src.salesforce.opportunity \

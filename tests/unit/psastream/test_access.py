@@ -102,6 +102,14 @@ def test_commands_are_ordered_by_workers_alone() -> None:
     assert writers == {"psastream-worker"}
 
 
+def test_operators_alone_decide_what_commands_are_sent() -> None:
+    decided = {"psa.command_decision", "psa.command_retry"}
+    writers = {name for name, user in USERS.items() if decided & may(user, Operation.WRITE)}
+    assert writers == {"psastream-operator"}
+    for target in ("netsuite", "float"):
+        assert decided <= may(USERS[f"psastream-dispatcher-{target}"], Operation.READ)
+
+
 def test_readers_see_no_state_no_bookmarks_and_no_source() -> None:
     seen = may(USERS["psastream-reader"], Operation.READ)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from connectors.dispatch.commands import Intent, Settled, Status
+from connectors.dispatch.decisions import Decision, Stops, Verb
 from psastream.command_states import (
     Ordered,
     State,
@@ -22,6 +23,7 @@ from psastream.command_states import (
     parse_state,
     subject_of,
     summary,
+    with_stops,
 )
 from psastream.lines import fitted
 from psastream.subjects import Names
@@ -228,6 +230,17 @@ def test_one_is_shown_with_what_it_says_and_what_stands_against_it() -> None:
     assert all(line.isprintable() for line in whole(lines_of(found)))
     assert "money:" not in text
     assert "money:      1,234.50 EUR" in whole(lines_of(states(bill())[0]))
+
+
+def test_what_a_person_has_stopped_says_so_until_it_has_ended() -> None:
+    stops = Stops([Decision(Verb.STOPPED, "netsuite", "upsert_project")])
+    (waiting,) = states()
+    (ended,) = states(result=Settled(2, 1, "7", Status.SUCCEEDED))
+    (other,) = states(bill())
+    told = [with_stops(each, stops) for each in (waiting, ended, other)]
+    assert [each.is_stopped for each in told] == [True, False, False]
+    assert line_of(told[0], at=AT)[1].startswith("waiting  stopped  upsert_project")
+    assert as_plain(told[0])["is_stopped"] is True
 
 
 def test_json_is_exact() -> None:

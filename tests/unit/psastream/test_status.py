@@ -267,6 +267,15 @@ def test_a_target_is_paused_where_one_dispatcher_says_so() -> None:
     assert states["netsuite"].verdict() is Verdict.FAIL
 
 
+def test_a_target_tells_which_kinds_are_stopped() -> None:
+    stopped = """psastream_commands_stopped{kind="upsert_project",target="float"} 1.0
+psastream_commands_stopped{kind="all",target="float"} 0.0
+"""
+    state = target_states([*read_samples(DISPATCHER), *read_samples(stopped)])["float"]
+    assert (state.stopped, state.verdict()) == (("upsert_project",), Verdict.WARN)
+    assert "open; stopped: upsert_project" in line_with(Status(AT, targets=[state]), "float  ")
+
+
 def test_a_target_tells_what_waits_and_what_is_held_back() -> None:
     status = running(
         exceptions=[exception(), exception(is_held=True), exception(revision=None)],

@@ -1,0 +1,158 @@
+"""What people have decided about commands: which are not sent until somebody says otherwise.
+
+A decision is a record of its own, and none is ever replaced: all of them together say who stopped
+and started what, when and why. Every dispatcher reads them whole before its first session and
+listens from there on, on a thread that nothing else keeps busy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import structlog
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from connectors.dispatch.signals import GROUP
+from runtime.kafka import KafkaSettings, make_consumer, read_spans, spans_of
+from runtime.serde import Serde
+from schemas.errors import BrokerUnavailableError, RecordError
+
+_log = structlog.get_logger()
+
+DECISIONS: Final = "psa.command_decision"
+ALL: Final = "all"
+"""In place of a kind: every kind of a target."""
+LISTEN_S: Final = 0.2
+BATCH: Final = 500
+
+
+class Verb(StrEnum):
+    """What a person has decided."""
+
+    STOPPED = "stopped"
+    STARTED = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A decision about the commands of a target, or of one kind of it, and who made it."""
+
+    verb: Verb
+    target: str
+    kind: str | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+    note: str | None = None
+
+
+def read_decision(record: Mapping[str, Any]) -> Decision:
+    """Read a `psa.command.CommandDecision`. Raises ValueError where it is none that we know."""
+    verb, target = Verb(str(record.get("decision"))), record.get("target")
+    if not target:
+        raise ValueError("it names no target")
+    return Decision(
+        verb,
+        target,
+        record.get("kind"),
+        record.get("decided_by"),
+        record.get("decided_at"),
+        record.get("note"),
+    )
+
+
+def decisions_in(messages: Iterable[Message], serde: Serde) -> Iterator[Decision]:
+    """Yield what messages decide; one that cannot be read decides nothing, and is told."""
+    for message in messages:
+        if message.error() is not None:
+            _log.warning("dispatch.decisions_unread", error=str(message.error()))
+        elif message.value() is not None:
+            try:
+                yield read_decision(serde.read(message.value()))
+            except (RecordError, ValueError) as error:
+                _log.error("dispatch.decision_unreadable", **_place(message), error=str(error))
+
+
+class Stops:
+    """Which commands are stopped: of whole targets, and of kinds. Each is started by itself."""
+
+    def __init__(self, decisions: Iterable[Decision] = ()) -> None:
+        """Take in decisions in their order."""
+        self._by_scope: dict[tuple[str, str | None], Decision] = {}
+        for decision in decisions:
+            self.take(decision)
+
+    def take(self, decision: Decision) -> None:
+        """Take in one more. One that is stopped twice is stopped by whom it was first."""
+        scope = decision.target, decision.kind
+        match decision.verb:
+            case Verb.STOPPED:
+                self._by_scope.setdefault(scope, decision)
+            case Verb.STARTED:
+                self._by_scope.pop(scope, None)
+
+    def of(self, target: str) -> frozenset[str | None]:
+        """Return the kinds of a target that are stopped; None: all are."""
+        return frozenset(kind for name, kind in self._by_scope if name == target)
+
+    def by(self, target: str, kind: str | None) -> Decision | None:
+        """Return who stopped this very kind of a target, or with None the target as a whole."""
+        return self._by_scope.get((target, kind))
+
+    def holds(self, target: str, kind: str) -> bool:
+        """Whether commands of a kind are not sent."""
+        return not self.of(target).isdisjoint((kind, None))
+
+    def all(self) -> list[Decision]:
+        """Return what is stopped, by target and kind."""
+        return sorted(self._by_scope.values(), key=lambda it: (it.target, it.kind or ""))
+
+
+class Decisions:
+    """Reads the topic whole, then from there on. No two of its methods at the same time."""
+
+    def __init__(self, kafka: KafkaSettings, serde: Serde) -> None:
+        self._kafka = kafka
+        self._serde = serde
+        self._consumer: Consumer | None = None
+
+    def begin(self) -> list[Decision]:
+        """Return what was decided so far, and listen to what comes next; nothing the second time.
+
+        Raises BrokerUnavailableError, RegistryUnavailableError: what cannot be known may be a stop.
+        """
+        if self._consumer is not None:
+            return []
+        spans = spans_of(self._kafka, [DECISIONS])
+        found = list(decisions_in(read_spans(self._kafka, spans), self._serde))
+        self._consumer = make_consumer(self._kafka, GROUP, auto_offset_reset="earliest")
+        self._consumer.assign(
+            [TopicPartition(topic, number, end) for (topic, number), (_, end) in spans.items()]
+        )
+        return found
+
+    def listen(self) -> list[Decision]:
+        """Return what is decided next; waits for a moment. Raises BrokerUnavailableError."""
+        if self._consumer is None:
+            return []
+        try:
+            messages = self._consumer.consume(BATCH, timeout=LISTEN_S)
+        except KafkaException as error:
+            raise BrokerUnavailableError(f"no decisions can be read: {error}") from error
+        return list(decisions_in(messages, self._serde))
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._consumer is not None:
+            self._consumer.close()
+
+
+def _place(message: Message) -> dict[str, str | int]:
+    return {
+        "topic": message.topic(),
+        "partition": message.partition(),
+        "offset": message.offset(),
+    }
