@@ -196,6 +196,12 @@ def release_exceptions(
     """
     rows = _meant(settings, wanted, "released")
     held = ranked(row for row in rows if row["is_held"])
+    if wanted.ids and (asked := [row["natural_key"] for row in rows if awaits_word(row)]):
+        raise ConfigError(
+            f"waits for an approval: {', '.join(asked)}",
+            hint="psastream commands approve has it sent, with who approved it",
+        )
+    held = [row for row in held if not awaits_word(row)]
     if wanted.ids and (sent := [row for row in rows if not row["is_held"]]):
         raise ConfigError(
             f"not held back: {', '.join(row['exception_id'] for row in sent)}",
@@ -212,6 +218,11 @@ def release_exceptions(
     chosen = Filter(ids=[row["exception_id"] for row in held])
     publish(settings, REQUESTS, "request_id", requests(chosen, at=datetime.now(UTC), note=note))
     say(f"{len(held)} are sent, a few at first; the rest follows once those are taken")
+
+
+def awaits_word(row: Row) -> bool:
+    """Whether a command is not sent before a person approves it."""
+    return bool(row["reason"] == Reason.APPROVAL.value)
 
 
 def _meant(settings: Settings, wanted: Filter, what: str) -> list[Row]:
@@ -288,7 +299,7 @@ def lines_of(row: Row, subject: Subject = Subject()) -> Iterator[tuple[str, str]
             yield f"{name + ':':<14}", text
     if row["reason"]:
         yield f"{'waits until:':<14}", PACES[read_reason(row["reason"])].cure
-    if row["is_held"] and not is_hold(row):
+    if row["is_held"] and not (is_hold(row) or awaits_word(row)):
         held = "the last commands of its kind were refused for this cause"
         yield f"{'not sent:':<14}", held
 

@@ -5,9 +5,10 @@ A vendor adds its credentials in a subclass beside its sink.
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from decimal import Decimal
+from typing import Annotated, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from connectors.dispatch.decisions import ALL
 from connectors.dispatch.lease import Check, LeasedLimiter
@@ -15,6 +16,17 @@ from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Sink
 from connectors.toolkit.config import BaseUrl
 from connectors.toolkit.http import Limiter
+
+
+def _exact(value: object) -> object:
+    """Refuse what is no exact decimal: a number of JSON with a fraction is none."""
+    if isinstance(value, float | bool):
+        raise ValueError('an amount is a text, as "100000.00"')
+    return value
+
+
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
+Least = Annotated[Decimal, BeforeValidator(_exact), Field(ge=0, allow_inf_nan=False)]
 
 
 class SinkConfig(BaseModel):
@@ -49,6 +61,12 @@ class SinkConfig(BaseModel):
         default=(),
         description="kinds of commands that are not sent, `all`: nothing is; as `psastream commands"
         " stop`, for as long as the file says so",
+    )
+
+    approval: dict[str, dict[Currency, Least]] = Field(
+        default_factory=dict,
+        description="amounts from which on a command waits for a person's approval, as texts by"
+        " kind (`all`: any other) and currency; one in another currency waits, too",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What people have decided about commands: which are not sent until somebody says otherwise.
+"""What people have decided about commands: which are not sent, and which may be.
 
 A decision is a record of its own, and none is ever replaced: all of them together say who stopped
 and started what, when and why. Every dispatcher reads them whole before its first session and
@@ -35,11 +35,19 @@ class Verb(StrEnum):
 
     STOPPED = "stopped"
     STARTED = "started"
+    APPROVED = "approved"
+    REFUSED = "refused"
+
+
+_OF_ONE: Final = frozenset({Verb.APPROVED, Verb.REFUSED})
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision about the commands of a target, or of one kind of it, and who made it."""
+    """A decision about the commands of a target, or of one kind of it, and who made it.
+
+    `natural_key` and `content` are of the one command that is approved or refused.
+    """
 
     verb: Verb
     target: str
@@ -47,6 +55,8 @@ class Decision:
     decided_by: str | None = None
     decided_at: datetime | None = None
     note: str | None = None
+    natural_key: str | None = None
+    content: str | None = None
 
 
 def read_decision(record: Mapping[str, Any]) -> Decision:
@@ -54,6 +64,9 @@ def read_decision(record: Mapping[str, Any]) -> Decision:
     verb, target = Verb(str(record.get("decision"))), record.get("target")
     if not target:
         raise ValueError("it names no target")
+    natural_key, content = record.get("natural_key"), record.get("content")
+    if verb in _OF_ONE and not (natural_key and content):
+        raise ValueError("it names no command")
     return Decision(
         verb,
         target,
@@ -61,6 +74,8 @@ def read_decision(record: Mapping[str, Any]) -> Decision:
         record.get("decided_by"),
         record.get("decided_at"),
         record.get("note"),
+        natural_key,
+        content,
     )
 
 
@@ -74,6 +89,25 @@ def decisions_in(messages: Iterable[Message], serde: Serde) -> Iterator[Decision
                 yield read_decision(serde.read(message.value()))
             except (RecordError, ValueError) as error:
                 _log.error("dispatch.decision_unreadable", **_place(message), error=str(error))
+
+
+class Approvals:
+    """Which commands may be sent that nobody may send without a word, and which may not."""
+
+    def __init__(self, decisions: Iterable[Decision] = ()) -> None:
+        """Take in decisions in their order."""
+        self._words: dict[tuple[str, str], Decision] = {}
+        for decision in decisions:
+            self.take(decision)
+
+    def take(self, decision: Decision) -> None:
+        """Take in one more: the last word about a content counts."""
+        if decision.verb in _OF_ONE and decision.content is not None:
+            self._words[decision.target, decision.content] = decision
+
+    def of(self, target: str, content: str) -> Decision | None:
+        """Return the last word about a content, None where there is none."""
+        return self._words.get((target, content))
 
 
 class Stops:

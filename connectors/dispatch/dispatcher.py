@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +17,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 import structlog
 
-from connectors.dispatch.decisions import Decision, Decisions, Stops
+from connectors.dispatch.decisions import Approvals, Decision, Decisions, Stops
 from connectors.dispatch.executor import Spawn
 from connectors.dispatch.intake import Intake
 from connectors.dispatch.journal import Journal, KafkaJournal, Memory, read_memory
@@ -90,7 +90,7 @@ class Dispatcher:
         self._session: Session | None = None
         self._signals = Signals(kafka, serde)
         self._decisions = Decisions(kafka, serde)
-        self._stops = Stops()
+        self._stops, self._approvals = Stops(), Approvals()
         self._listener: asyncio.Task[None] | None = None
         # Of its own: neither a rebalance nor a registry that is away may keep a stop from being
         # heard.
@@ -132,10 +132,16 @@ class Dispatcher:
             decided = await self._loop.run_in_executor(
                 self._decision_thread, self._decisions.listen
             )
-            for decision in decided:
-                self._stops.take(decision)
+            self._take(decided)
             if decided and self._session is not None:
                 self._session.stop(self._stops)
+                for decision in decided:
+                    self._session.heed(decision)
+
+    def _take(self, decided: Iterable[Decision]) -> None:
+        for decision in decided:
+            self._stops.take(decision)
+            self._approvals.take(decision)
 
     async def _work(self, is_over: Callable[[], bool]) -> None:
         named = {"group_instance_id": self._instance_id} if self._instance_id else {}
@@ -243,8 +249,7 @@ class Dispatcher:
         decided: Sequence[Decision],
     ) -> None:
         self._renew_at_s = 0.0
-        for decision in decided:
-            self._stops.take(decision)
+        self._take(decided)
         if self._listener is None:
             self._listener = self._spawn(self._listen())
         ours = exceptions_of(partitions, memory.exceptions)
@@ -270,6 +275,7 @@ class Dispatcher:
             owns=lambda topic, partition: (topic, partition) in partitions,
             recall=partial(read_memory, self._kafka, self._serde, frozenset(self._targets)),
             stops=self._stops,
+            approvals=self._approvals,
         )
         for request in requests:
             self._session.hear(request)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from connectors.dispatch.approval import Withholds
 from connectors.dispatch.commands import (
     Command,
     Intent,
@@ -61,6 +62,7 @@ from connectors.dispatch.verdicts import (
 )
 from connectors.toolkit.faults import (
     QuotaExhaustedError,
+    Reason,
     UnreadableBodyError,
 )
 from runtime.threads import in_daemon_thread
@@ -107,14 +109,18 @@ class TargetExecutor:
         guard: Guard | None = None,
         recall: Callable[[], Memory] = Memory,
         stopped: Collection[str | None] = (),
+        withholds: Withholds = lambda _command: None,
     ) -> None:
         """`check` raises LeaseLostError where this process may not act any more.
 
         `refused` are the commands that earlier sessions left refused, of our partitions; `told`
         those that they told a person of and did not settle: they come again. `guard` says whether
         commands wait, and `recall` reads the journal anew, on a thread of its own. `stopped` are
-        the kinds that people have stopped, None where that is all of them.
+        the kinds that people have stopped, None where that is all of them. `withholds` says why a
+        command waits for a person's word.
         """
+        refused = list(refused)
+        self._withholds = withholds
         self._check = check
         self._now = now
         self._target = target
@@ -145,6 +151,9 @@ class TargetExecutor:
         self._repeated = Repeated(journal, check, self._now_s, told)
         self._news: dict[str, asyncio.Event] = {}  # natural key → came since its step was chosen
         self._pacer = Pacer(self._refusals, self._try_again, now=self._now_s, spawn=spawn)
+        for refusal in refused:
+            if self._has_word(refusal):
+                self._refusals.request(RetryRequest(refusal.exception_id), self._now_s())
         self._pacer.wake()
         self.stop(stopped)
 
@@ -274,8 +283,17 @@ class TargetExecutor:
                 self._gate.open()
                 return self._show()
 
+    def _has_word(self, refusal: Refusal) -> bool:
+        """Whether it waited for a person's word, and there is one, or none is needed any more."""
+        if refusal.problem.reason is not Reason.APPROVAL:
+            return False
+        problem = self._withholds(refusal.command)
+        return problem is None or problem.code != refusal.problem.code
+
     def _try_again(self, refusal: Refusal) -> None:
         command = refusal.command
+        if refusal.problem.reason is Reason.APPROVAL and not self._has_word(refusal):
+            return self._refusals.put_back(refusal.exception_id, self._now_s())
         if is_leftover(refusal):
             is_begun = self._ledger.revisit(command)
             if is_begun:
@@ -397,13 +415,27 @@ class TargetExecutor:
             case Revisit():
                 return await self._revisit(step)
             case Attempt():
-                held = self._refusals.holding(command.kind)
-                if held is not None and command.command_id not in self._trials:
-                    problem = replace(held, is_held=True)
-                    outcome = Outcome(Status.REJECTED, step.number - 1, problem=problem)
-                    await self._settle(command, outcome)
-                    return None
-                return await self._attempt_guarded(step)
+                problem = self._withholds(command) or self._holds(command)
+                if problem is None:
+                    return await self._attempt_guarded(step)
+                outcome = Outcome(Status.REJECTED, step.number - 1, problem=problem)
+                await self._settle(command, outcome)
+                self._reconsider(command)
+                return None
+
+    def _holds(self, command: Command) -> Problem | None:
+        """Return why it is not sent, where the last ones of its kind were refused for that."""
+        held = self._refusals.holding(command.kind)
+        if held is None or command.command_id in self._trials:
+            return None
+        return replace(held, is_held=True)
+
+    def _reconsider(self, command: Command) -> None:
+        """Try it again where a person has said something while it was recorded that it waits."""
+        told = self._refusals.waiting(exception_id(command))
+        if told is not None and self._has_word(told):
+            self._refusals.request(RetryRequest(told.exception_id), self._now_s())
+            self._pacer.wake()
 
     async def _attempt_guarded(self, step: Attempt) -> TransientError | AuthenticationError | None:
         """Attempt it once it is known that the ledger is the one of the target."""

@@ -188,7 +188,8 @@ def load_sink(
         hint = f"connector.class {class_name(own)} writes it" if own else "nothing writes it"
         raise ConfigError(f"{path}: target: {config.target} is another system's", hint=hint)
     kinds = [ALL, *(content.kind for content in vendor.commands)]
-    if unknown := [kind for kind in config.stopped if kind not in kinds]:
-        detail = f"{path}: stopped: {config.target} carries out no {', '.join(unknown)}"
-        raise ConfigError(detail, hint=f"any of {', '.join(kinds)}")
+    for key, named in (("stopped", config.stopped), ("approval", config.approval)):
+        if unknown := [kind for kind in named if kind not in kinds]:
+            detail = f"{path}: {key}: {config.target} carries out no {', '.join(unknown)}"
+            raise ConfigError(detail, hint=f"any of {', '.join(kinds)}")
     return config

@@ -23,6 +23,8 @@ _GENERAL: Final[Mapping[Reason, str]] = {
     Reason.VALIDATION: "correct the cause at the source, or change the rule in the target",
     Reason.UNCLEAR: "read the answer in the detail, and ask the vendor what it stands for",
     Reason.LEFTOVER: "tidy up what the detail names",
+    Reason.APPROVAL: "psastream commands approve its natural key, or commands refuse; a newer"
+    " version of it needs its own approval",
     Reason.INTERNAL: "report it: psastream cannot make this command",
 }
 
@@ -35,4 +37,5 @@ def remedy(problem: Problem, remedies: Remedies) -> str:
         known = remedies.get((problem.code, field))
         if known is not None:
             return known + _AGAIN
-    return _GENERAL[problem.reason] + _AGAIN
+    is_asked = problem.reason is Reason.APPROVAL  # trying alone ends nothing
+    return _GENERAL[problem.reason] + ("" if is_asked else _AGAIN)

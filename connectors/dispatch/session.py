@@ -14,9 +14,10 @@ from functools import partial
 
 import structlog
 
+from connectors.dispatch.approval import withheld
 from connectors.dispatch.commands import Command, OpenException, Status
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.decisions import Stops
+from connectors.dispatch.decisions import Approvals, Decision, Stops
 from connectors.dispatch.exceptions import is_leftover
 from connectors.dispatch.executor import Spawn, TargetExecutor
 from connectors.dispatch.guard import Guard
@@ -63,10 +64,13 @@ class Session:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         recall: Callable[[], Memory] = Memory,
         stops: Stops | None = None,
+        approvals: Approvals | None = None,
     ) -> None:
         """`owns` says whether a partition of a command topic is ours; `recall` reads the journal
-        anew, on a thread of its own. `stops` is what people have stopped.
+        anew, on a thread of its own. `stops` is what people have stopped, `approvals` what
+        they have approved and refused: it may grow.
         """
+        approvals = Approvals() if approvals is None else approvals
         stops = Stops() if stops is None else stops
         self.offsets = OffsetTracker()
         self._journal = journal
@@ -100,6 +104,7 @@ class Session:
                 guard=Guard(name, told=memory.holds.get(name), now_s=now().timestamp()),
                 recall=recall,
                 stopped=self._stopped[name] | stops.of(name),
+                withholds=partial(withheld, bounds=target.config.approval, approvals=approvals),
             )
             for name, target in targets.items()
         }
@@ -133,6 +138,12 @@ class Session:
                     executor.retry(signal)
                 case Change():
                     executor.touched(signal.names)
+
+    def heed(self, word: Decision) -> None:
+        """Send or park the one command that a person has approved or refused."""
+        executor = self._executors.get(word.target)
+        if executor is not None and word.natural_key is not None:
+            executor.retry(RetryRequest(f"{word.target}:{word.natural_key}"))
 
     def stop(self, stops: Stops) -> None:
         """Send what people have not stopped, and nothing else from now on."""

@@ -50,6 +50,7 @@ class Reason(Enum):
     VALIDATION = "validation"  # the content itself
     UNCLEAR = "unclear"  # an answer that nobody has written down
     LEFTOVER = "leftover"  # carried out, and something is left to tidy up
+    APPROVAL = "approval"  # a person's word
     INTERNAL = "internal"  # our own check of the content: a newer version of us
 
 

@@ -12,6 +12,7 @@ from psastream.exits import Exit, errors_as_exit_codes, settings_from_environmen
 app = typer.Typer(no_args_is_help=True, help="What tables have ordered in other systems.")
 
 Target = Annotated[str, typer.Argument(help="system that is to act")]
+Keys = Annotated[list[str], typer.Argument(help="as `psastream commands list` prints them")]
 Kind = Annotated[
     str | None, typer.Option("--kind", help="upsert_time_bill, …; all of them by default")
 ]
@@ -83,3 +84,36 @@ def commands_start(
         start_commands(
             settings_from_environment(), target, kind, note=note, is_dry=is_dry, is_sure=is_sure
         )
+
+
+@app.command("approve")
+def commands_approve(
+    natural_keys: Keys, note: Note = None, is_dry: DryRun = False, is_sure: Yes = False
+) -> None:
+    """Have commands sent that wait for an approval, as they are now and no others."""
+    from connectors.dispatch.decisions import Verb
+    from psastream.command_approvals import decide
+
+    with errors_as_exit_codes():
+        decide(
+            settings_from_environment(), Verb.APPROVED, natural_keys,
+            note=note, is_dry=is_dry, is_sure=is_sure,
+        )  # fmt: skip
+
+
+@app.command("refuse")
+def commands_refuse(
+    natural_keys: Keys,
+    note: Annotated[str, typer.Option("--note", help="why, for the audit trail")],
+    is_dry: DryRun = False,
+    is_sure: Yes = False,
+) -> None:
+    """Have commands that wait for an approval never sent as they are; newer ones ask anew."""
+    from connectors.dispatch.decisions import Verb
+    from psastream.command_approvals import decide
+
+    with errors_as_exit_codes():
+        decide(
+            settings_from_environment(), Verb.REFUSED, natural_keys,
+            note=note, is_dry=is_dry, is_sure=is_sure,
+        )  # fmt: skip

@@ -23,6 +23,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner, Result
 
+from connectors.dispatch.decisions import DECISIONS
 from connectors.dispatch.dispatcher import GROUP_ID
 from connectors.dispatch.refusals import HOLD_AFTER
 from connectors.dispatch.signals import REQUESTS
@@ -81,6 +82,17 @@ class Bench:
         path = self._directory / f"{vendor}.json"
         path.write_text(json.dumps(shipped | FAST))
         return path
+
+    def require_approval(self, bounds: dict[str, dict[str, str]]) -> None:
+        """Of commands to NetSuite, from the next start on."""
+        path = self._configs[0]
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"approval": bounds}))
+
+    def decided(self, natural_key: str) -> list[dict[str, Any]]:
+        """What people have decided about a command."""
+        values = (message.value() for message in read_topic(self.kafka, DECISIONS))
+        told = [self._serde.read(value) for value in values if value is not None]
+        return [each for each in told if each["natural_key"] == natural_key]
 
     def start(self, *, kill_at: KillPoint | None = None, kill_on: str = "") -> None:
         options = [] if kill_at is None else ["--kill-at", kill_at, "--kill-on", kill_on]
@@ -501,3 +513,44 @@ def test_what_a_person_stops_is_sent_by_no_dispatcher_until_it_is_started(bench:
     customers = {key: count for key, count in bench.effects().items() if key[0] == "customer"}
     assert set(customers.values()) == {1}
     eventually(lambda: bench.unread() == 0, deadline_s=DEADLINE_S)
+
+
+def test_what_moves_much_money_is_sent_once_somebody_has_approved_what_it_says(
+    bench: Bench,
+) -> None:
+    bench.require_approval({"upsert_project": {"EUR": "125000.50"}})
+    first = bench.project("ap", revision=1, tax_code="DE-19")
+    second = bench.project("ap", revision=2, tax_code="DE-19")
+    key, project = first["natural_key"], f"eng-{bench.run_id}ap-de"
+    bench.start()
+    bench.send(bench.customer("ap"))
+    bench.statuses(bench.customer("ap"))
+    bench.send(first)
+    assert bench.statuses(first) == ["rejected"]
+    exception = bench.exceptions()[f"netsuite:{key}"]
+    assert (exception["error_code"], exception["is_held"]) == ("APPROVAL_REQUIRED", True)
+    assert "commands approve" in exception["hint"]
+    unfit = bench.psastream("exceptions", "release", f"netsuite:{key}", "--yes")
+    assert (unfit.exit_code, "commands approve" in unfit.stderr) == (2, True)
+    assert bench.effects()["project", "create", project] == 0
+
+    done = bench.psastream("commands", "approve", key, "--yes", "--note", "as agreed")
+    assert done.exit_code == 0 and "125,000.50 EUR" in done.stdout, done.output
+    eventually(lambda: bench.statuses(first) == ["succeeded"], deadline_s=RELEASED_S)
+    assert bench.effects()["project", "create", project] == 1
+
+    bench.send(second)  # nobody has seen what it says
+    assert bench.statuses(second) == ["rejected"]
+    effects = bench.effects()
+    refused = bench.psastream("commands", "refuse", key, "--yes", "--note", "wrong rate")
+    assert refused.exit_code == 0, refused.output
+    eventually(
+        lambda: bench.exceptions()[f"netsuite:{key}"]["error_code"] == "APPROVAL_REFUSED",
+        deadline_s=RELEASED_S,
+    )
+    assert "wrong rate" in bench.exceptions()[f"netsuite:{key}"]["detail"]
+    assert bench.effects() == effects
+    assert [(each["decision"], each["command_id"]) for each in bench.decided(key)] == [
+        ("approved", first["command_id"]),
+        ("refused", second["command_id"]),
+    ]

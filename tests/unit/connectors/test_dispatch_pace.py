@@ -24,6 +24,7 @@ HOUR: Final = 3_600
         (Reason.VALIDATION, 900, 24 * HOUR, 3, False),
         (Reason.UNCLEAR, 300, 6 * HOUR, 3, False),
         (Reason.LEFTOVER, HOUR, 24 * HOUR, 3, False),
+        (Reason.APPROVAL, HOUR, 24 * HOUR, 3, False),
         (Reason.INTERNAL, HOUR, 24 * HOUR, 3, False),
     ],
 )
