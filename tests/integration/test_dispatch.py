@@ -184,8 +184,11 @@ class Bench:
         return {row["exception_id"]: row for row in map(self._serde.read, rows)}
 
     def shows(self, sample: str) -> bool:
-        """Whether the dispatcher serves this line among its metrics."""
-        served = httpx2.get(f"http://127.0.0.1:{self._port}/metrics", timeout=10).text
+        """Whether the dispatcher serves this line among its metrics; not as long as it starts."""
+        try:
+            served = httpx2.get(f"http://127.0.0.1:{self._port}/metrics", timeout=10).text
+        except httpx2.ConnectError:
+            return False
         return sample in served.splitlines()
 
     def requests(self, exception_id: str) -> list[dict[str, Any]]:
