@@ -3,6 +3,8 @@
 https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-data-types,
 with `time.precision.mode=adaptive`, `decimal.handling.mode=string` and, where a column is an
 `interval`, `interval.handling.mode=string`: Debezium's other way makes days of months in silence.
+Columns of MySQL, SQL Server and Oracle are declared by the same names, and a few of their own:
+docs/databases.md says which.
 """
 
 from __future__ import annotations
@@ -33,11 +35,16 @@ stream; in a snapshot what is left of the driver's milliseconds in an int of day
 of UTC.
 """
 
-_PRECISE: Final = re.compile(r"(timestamp|time)\(([0-6])\)")
+_MICROSECONDS_UPTO: Final = 6
+"""Likewise microseconds, and nanoseconds beyond, which PostgreSQL does not know."""
+_PRECISE: Final = re.compile(r"(timestamp|time)\(([0-9])\)")
+_OFFSET: Final = re.compile(
+    r"^([0-9T:-]{19}(?:\.[0-9]{1,6})?)[0-9]*(?:Z|([+-])([0-9]{2}):([0-9]{2}))$"
+)
 _DECIMAL: Final = re.compile(r"decimal\(([0-9]{1,2}),([0-9]{1,2})\)")
 _CLOCK: Final = re.compile(r"(-?)([0-9]{1,7}):([0-9]{2}):([0-9]{2}(?:\.[0-9]{1,6})?)")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_UNITS: Final = {"ms": timedelta(milliseconds=1), "us": timedelta(microseconds=1)}
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class DeclaredTypeError(Exception):
@@ -64,7 +71,10 @@ def column_type(text: str) -> ColumnType:
     if text in _PLAIN:
         return _PLAIN[text]
     if precise := _PRECISE.fullmatch(text):
-        unit = "us" if int(precise[2]) > _MILLISECONDS_UPTO else "ms"
+        digits_of_second = int(precise[2])
+        unit = "us" if digits_of_second > _MILLISECONDS_UPTO else "ms"
+        if digits_of_second > _MICROSECONDS_UPTO:
+            unit = "ns"
         return _timestamp(unit) if precise[1] == "timestamp" else _time(unit)
     digits = _DECIMAL.fullmatch(text)
     if digits is None:
@@ -105,15 +115,21 @@ def _of_text(text: str, declared: ColumnType, value: str) -> object:
     if declared.dtype == INSTANT:
         at = datetime.fromisoformat(value)
         at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-        if text == "timestamptz":
+        if declared.avro == "string":
             return f"{at:%Y-%m-%dT%H:%M:%S.%f}Z"
-        return (at - _EPOCH) // _UNITS[declared.unit]
+        return _counted(at - _EPOCH, declared.unit)
     if text == "interval":
-        seconds = Decimal(clock_time(value) // _UNITS["us"]).scaleb(-6).normalize()
+        seconds = Decimal(clock_time(value) // _MICROSECOND).scaleb(-6).normalize()
         return f"PT{seconds:f}S"
     if declared.dtype == INTERVAL:
-        return clock_time(value) // _UNITS[declared.unit]
+        return _counted(clock_time(value), declared.unit)
     return value
+
+
+def _counted(length: timedelta, unit: str) -> int:
+    """A length of time in whole units."""
+    micros = length // _MICROSECOND
+    return {"ms": micros // 1_000, "us": micros, "ns": micros * 1_000}[unit]
 
 
 def clock_time(text: str) -> timedelta:
@@ -138,35 +154,51 @@ def _unbounded(days: tuple[int, ...]) -> ColumnType:
 
 
 def _timestamp(unit: str) -> ColumnType:
-    """Debezium's Timestamp (ms) and MicroTimestamp (us).
+    """Debezium's Timestamp (ms), MicroTimestamp (us) and NanoTimestamp (ns).
 
-    Without a zone it is what a clock on the wall showed, read as if that was UTC. Infinity, and
-    whatever no calendar has, is none.
+    Without a zone it is what a clock on the wall showed, read as if that was UTC; of nanoseconds
+    whole microseconds are. Infinity, and whatever no calendar has, is none.
     """
-    low, high = instant_bounds(unit)
+    low, high = instant_bounds("ms" if unit == "ms" else "us")
 
     def value(column: pl.Expr) -> pl.Expr:
         written = pl.Datetime("ms" if unit == "ms" else "us", "UTC")
-        return pl.when(column.is_between(low, high)).then(column).cast(written).cast(INSTANT)
+        count = column // 1_000 if unit == "ns" else column
+        return pl.when(count.is_between(low, high)).then(count).cast(written).cast(INSTANT)
 
     return ColumnType("long", INSTANT, value, refuses=True, unit=unit)
 
 
 def _time(unit: str) -> ColumnType:
-    """Debezium's Time (ms) and MicroTime (us): the time since midnight, up to 24:00:00."""
-    factor = 1_000 if unit == "ms" else 1
+    """Debezium's Time (ms), MicroTime (us) and NanoTime (ns): since midnight, up to 24:00:00."""
 
     def value(column: pl.Expr) -> pl.Expr:
-        since_midnight = column.cast(pl.Int64) * factor
+        count = column.cast(pl.Int64)
+        since_midnight = {"ms": count * 1_000, "us": count, "ns": count // 1_000}[unit]
         is_time = since_midnight.is_between(0, _MICROSECONDS_A_DAY)
         return pl.when(is_time).then(since_midnight).cast(INTERVAL)
 
     return ColumnType("int" if unit == "ms" else "long", INTERVAL, value, refuses=True, unit=unit)
 
 
+def _with_offset(text: pl.Expr) -> pl.Expr:
+    """Debezium's ZonedTimestamp with whatever offset, to the microsecond."""
+    clock, sign, hours, minutes = (text.str.extract(_OFFSET.pattern, at) for at in (1, 2, 3, 4))
+    ahead = pl.duration(
+        hours=hours.cast(pl.Int64).fill_null(0),
+        minutes=minutes.cast(pl.Int64).fill_null(0),
+        time_unit="us",
+    )
+    at = instant(clock, INSTANT)
+    return pl.when((sign == "-").fill_null(value=False)).then(at + ahead).otherwise(at - ahead)
+
+
 _PLAIN: Final[dict[str, ColumnType]] = {
     "text": _plain("string", pl.String()),
     "long": _plain("long", pl.Int64()),
+    "unsigned": ColumnType(
+        "long", pl.Int64(), lambda column: pl.when(column >= 0).then(column), refuses=True
+    ),
     "int": _plain("int", pl.Int32()),
     "boolean": _plain("boolean", pl.Boolean()),
     "double": _plain("double", pl.Float64()),
@@ -176,6 +208,7 @@ _PLAIN: Final[dict[str, ColumnType]] = {
     "end_date": _unbounded(_NO_END),
     "timestamp": _timestamp("us"),
     "timestamptz": ColumnType("string", INSTANT, lambda text: instant(text, INSTANT), refuses=True),
+    "datetimeoffset": ColumnType("string", INSTANT, _with_offset, refuses=True),
     "time": _time("us"),
     "interval": ColumnType("string", INTERVAL, interval, refuses=True),
 }

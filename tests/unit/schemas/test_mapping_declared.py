@@ -20,6 +20,10 @@ AVRO |= {"string": pl.String(), "boolean": pl.Boolean()}
 NOON = datetime(2026, 3, 2, 12, 0, 0, 123_456, tzinfo=UTC)
 MICROS = 1_772_452_800_123_456
 DAY_US = 86_400_000_000
+MONEY = Decimal("922337203685477.5807")
+SYDNEY = datetime(2018, 7, 13, 1, 23, 45, 456_000, tzinfo=UTC)
+BEFORE_THE_EPOCH = datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+THREE_DAYS = timedelta(days=3, hours=2, minutes=3, seconds=4, milliseconds=500)
 
 
 def read(declared: str, *written: Any) -> list[Any]:
@@ -93,6 +97,91 @@ def test_what_is_no_value_of_its_type_refuses_its_row(declared: str, written: An
     assert column_type(declared).refuses
 
 
+# As Debezium's documentation shows them, or the largest of their type:
+# https://debezium.io/documentation/reference/3.3/connectors/mysql.html#mysql-data-types
+# https://debezium.io/documentation/reference/3.3/connectors/sqlserver.html#sqlserver-data-types
+# https://debezium.io/documentation/reference/3.3/connectors/oracle.html#oracle-data-type-mappings
+@pytest.mark.parametrize(
+    ("of", "declared", "written", "value"),
+    [
+        (
+            "MySQL DATETIME",
+            "timestamp(0)",
+            1_529_476_623_000,
+            datetime(2018, 6, 20, 6, 37, 3, tzinfo=UTC),
+        ),
+        (
+            "MySQL TIMESTAMP",
+            "timestamptz",
+            "2018-06-20T13:37:03Z",
+            datetime(2018, 6, 20, 13, 37, 3, tzinfo=UTC),
+        ),
+        ("MySQL TIME", "time", DAY_US - 1, timedelta(days=1) - timedelta(microseconds=1)),
+        ("MySQL DATE 0000-00-00 NOT NULL", "date", 0, date(1970, 1, 1)),
+        ("MySQL DATE 0000-00-00", "date", None, None),
+        ("MySQL BIGINT UNSIGNED", "unsigned", 2**63 - 1, 2**63 - 1),
+        ("MySQL BIGINT UNSIGNED 2^63", "unsigned", -(2**63), None),
+        ("MySQL TINYINT(1)", "int", 1, 1),
+        ("MySQL BIT(1)", "boolean", True, True),
+        ("MySQL SET", "text", "a,b", "a,b"),
+        ("MySQL DECIMAL(65,30)", "decimal(38,30)", "0." + "1" * 30, Decimal("0." + "1" * 30)),
+        ("SQL Server money", "decimal(19,4)", "922337203685477.5807", MONEY),
+        ("SQL Server bit", "boolean", False, False),
+        (
+            "SQL Server datetime2(6)",
+            "timestamp(6)",
+            1_529_507_596_945_104,
+            datetime(2018, 6, 20, 15, 13, 16, 945_104, tzinfo=UTC),
+        ),
+        (
+            "SQL Server datetime2(7)",
+            "timestamp(7)",
+            1_529_507_596_945_104_700,
+            datetime(2018, 6, 20, 15, 13, 16, 945_104, tzinfo=UTC),
+        ),
+        ("SQL Server datetime2(7)", "timestamp(7)", -100, BEFORE_THE_EPOCH),
+        ("SQL Server time(7)", "time(7)", 1_000_000_900, timedelta(seconds=1)),
+        ("SQL Server time(7)", "time(7)", (DAY_US + 1) * 1_000, None),
+        ("SQL Server datetimeoffset", "datetimeoffset", "2018-07-13T12:23:45.456+11:00", SYDNEY),
+        ("SQL Server datetimeoffset", "datetimeoffset", "2018-07-13T01:23:45.4560009Z", SYDNEY),
+        ("SQL Server datetimeoffset", "datetimeoffset", "2018-07-12T21:53:45.456-03:30", SYDNEY),
+        ("no offset", "datetimeoffset", "2018-07-13T12:23:45.456", None),
+        (
+            "Oracle DATE",
+            "timestamp(3)",
+            1_529_507_596_000,
+            datetime(2018, 6, 20, 15, 13, 16, tzinfo=UTC),
+        ),
+        ("Oracle NUMBER", "decimal(12,2)", "1E+3", Decimal("1000.00")),
+        ("Oracle NUMBER", "decimal(12,2)", "12.345", None),
+        ("Oracle INTERVAL DAY TO SECOND", "interval", "P0Y0M-3DT-2H-3M-4.5S", -THREE_DAYS),
+    ],
+)
+def test_a_value_of_another_database_is_what_it_holds(
+    of: str, declared: str, written: Any, value: Any
+) -> None:
+    assert read(declared, written) == [value], of
+
+
+@pytest.mark.parametrize(
+    ("declared", "shown"),
+    [
+        ("timestamp(7)", "2018-06-20T15:13:16.945104"),
+        ("datetimeoffset", "2018-06-20T15:13:16.945104+02:00"),
+        ("time(7)", "01:30:00.000001"),
+    ],
+)
+def test_values_of_other_databases_are_written_as_people_show_them(
+    declared: str, shown: str
+) -> None:
+    [found] = read(declared, as_written(declared, shown))
+    if declared == "time(7)":
+        assert found == timedelta(hours=1, minutes=30, microseconds=1)
+    else:
+        at = datetime.fromisoformat(shown)
+        assert found == (at if at.tzinfo else at.replace(tzinfo=UTC))
+
+
 @pytest.mark.parametrize("declared", ["text", "int", "date", "start_date", "double", "real"])
 def test_other_types_take_whatever_comes(declared: str) -> None:
     assert not column_type(declared).refuses
@@ -113,7 +202,7 @@ def test_the_longest_interval_is_read_and_some_of_them_can_be_added() -> None:
 
 
 def test_a_column_type_that_there_is_not_is_told_with_those_there_are() -> None:
-    for text in ("timestamp(7)", "time()", "varchar", "decimal(9)", "timestamptz(3)"):
+    for text in ("timestamp(10)", "time()", "varchar", "decimal(9)", "timestamptz(3)"):
         with pytest.raises(DeclaredTypeError, match="interval, timestamp\\(p\\), time\\(p\\)"):
             column_type(text)
     with pytest.raises(DeclaredTypeError, match="at most 38 digits"):
