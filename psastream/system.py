@@ -30,7 +30,15 @@ from schemas.system import SystemBundle
 _VENDORS: Final = Path(__file__).parents[1] / "connectors" / "vendors"
 _DOUBLES: Final = ("double", "float")
 _CAPTURED: Final = "nothing: it is captured only"
-_SOURCE: Final = {"ts_ms": 0, "sequence": '["1"]', "lsn": 1, "snapshot": None}
+_LSN: Final = "00000001:00000001:0001"
+_SOURCE: Final = {
+    "ts_ms": 0,
+    "snapshot": None,
+    "sequence": '["1"]',
+    "lsn": 1,
+    **{"file": "binlog.000001", "pos": 4, "row": 0},
+    **{"change_lsn": _LSN, "commit_lsn": _LSN, "event_serial_no": 1},
+}
 """Of a change that was streamed."""
 
 

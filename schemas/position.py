@@ -1,7 +1,9 @@
 """Where in its source a change happened, as one comparable integer.
 
-A PostgreSQL change has a log sequence number; a polled source numbers its changes itself and
-carries the number in `source.sequence`. Positions of one source compare; of two sources never.
+A PostgreSQL change has a log sequence number; of a MySQL change it is made from file, place and row
+in the binary log, of one of SQL Server from the log sequence number of the change. A polled source
+numbers its changes itself and carries the number in `source.sequence`. Positions of one source
+compare; of two sources never.
 A stale position is one at or below the last applied. Upholds I3.
 
 A row read by a snapshot of a database, initial or incremental, is the exception: its position is
@@ -122,3 +124,71 @@ def _is_marked(sources: pl.Series, markers: tuple[str, ...]) -> pl.Series:
     if not told.null_count() and (told == _STREAMED).all():  # as a rule
         return told != _STREAMED
     return frame.select(pl.col("snapshot").is_in(markers).fill_null(value=False)).to_series()
+
+
+_FILE: Final = r"\.([0-9]{1,9})$"
+_FILES, _PLACES, _ROWS = 2**20, 2**32, 2**11
+"""Of a binary log: files, as their names count them; bytes of one, which events count in 32 bits;
+rows of one event, which hold some kilobytes."""
+_LSN: Final = r"^([0-9a-fA-F]{8}):([0-9a-fA-F]{8}):([0-9a-fA-F]{4})$"
+_PARTS, _BLOCKS, _SLOTS, _SERIALS = 2**25, 2**24, 2**12, 2**2
+"""Of SQL Server's log: its parts, as they are counted; blocks of 512 bytes in one; records in a
+block, which is at most 60 KB long; and changes of one number: before and after, or two keys."""
+
+
+def binlog_source(source: pl.Expr) -> pl.Expr:
+    """A `source` struct of MySQL's, as PostgreSQL's would tell it.
+
+    A transaction is written as a whole when it commits, so that a change is its own commit.
+    https://debezium.io/documentation/reference/3.3/connectors/mysql.html#mysql-create-events
+    """
+    field = source.struct.field
+    file = field("file").str.extract(_FILE).cast(pl.Int64, strict=False)
+    lsn = _packed((file, _FILES), (field("pos"), _PLACES), (field("row"), _ROWS))
+    return _as_postgresql(source, lsn, lsn)
+
+
+def change_table_source(source: pl.Expr) -> pl.Expr:
+    """A `source` struct of SQL Server's, as PostgreSQL's would tell it.
+
+    A read of a snapshot tells the last commit before it, and no change.
+    https://debezium.io/documentation/reference/3.3/connectors/sqlserver.html#sqlserver-update-events
+    """
+    field = source.struct.field
+
+    def packed(text: pl.Expr, serial: pl.Expr) -> pl.Expr:
+        part, block, slot = (
+            text.str.extract(_LSN, group).str.to_integer(base=16, dtype=pl.Int64, strict=False)
+            for group in (1, 2, 3)
+        )
+        return _packed((part, _PARTS), (block, _BLOCKS), (slot, _SLOTS), (serial, _SERIALS))
+
+    commit = packed(field("commit_lsn"), pl.lit(0))
+    change = packed(field("change_lsn"), field("event_serial_no"))
+    is_read = field("snapshot").is_in(_SNAPSHOT).fill_null(value=False)
+    return _as_postgresql(source, pl.when(is_read).then(commit).otherwise(change), commit)
+
+
+def _packed(*digits: tuple[pl.Expr, int]) -> pl.Expr:
+    """One number of several digits, each below its limit; -1 where one is not, or is missing."""
+    number: pl.Expr = pl.lit(0, dtype=pl.Int64)
+    is_valid = pl.lit(value=True)
+    for digit, limit in digits:
+        is_valid &= digit.is_between(0, limit - 1)
+        number = number * limit + digit.cast(pl.Int64)
+    return pl.when(is_valid).then(number).otherwise(INVALID.value)
+
+
+def _as_postgresql(source: pl.Expr, lsn: pl.Expr, commit: pl.Expr) -> pl.Expr:
+    """A `source` struct with `lsn`, none for a read of an incremental snapshot, and `sequence`."""
+    field = source.struct.field
+    is_unplaced = (field("snapshot") == _INCREMENTAL).fill_null(value=False)
+    told = pl.when(~is_unplaced).then(lsn)
+    sequence = pl.concat_str(pl.lit('["'), commit, pl.lit('","'), told, pl.lit('"]'))
+    is_told = (told >= 0) & (commit >= 0)
+    return pl.struct(
+        field("ts_ms"),
+        pl.when(is_told).then(sequence).alias("sequence"),
+        told.alias("lsn"),
+        field("snapshot"),
+    ).alias("source")

@@ -179,6 +179,11 @@ def read_database_subject(folder: Path, system: SystemBundle) -> DatabaseSubject
         raise ConfigError(f"{file} says nothing of its database", hint=hint)
     if unknown := sorted(database.tables.keys() - system.topics.keys()):
         raise ConfigError(f"{file}: {system.name} has no {', '.join(unknown)}", hint=hint)
+    if any(mapping.source is not None for mapping in system.mappings):
+        raise ConfigError(
+            f"{system.name}: only what is captured from a PostgreSQL is held to clauses",
+            hint="psastream system try shows what becomes of rows of other databases",
+        )
     document = read_document(folder / database.connector)
     samples = {table: read_samples(folder, table) for table in database.tables}
     return DatabaseSubject(system, packaged_landscape(), database, document, samples, normalizers)

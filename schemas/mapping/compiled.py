@@ -87,12 +87,14 @@ class MappedRows:
 class ObjectMapping:
     """The compiled mapping of one source topic.
 
-    `row_prefix` begins the source ids of its rows, and of no others. `position` makes the column
-    of that name from an envelope. `reader` is the schema to decode its values with: the envelope,
-    reduced to what is mapped. `flat` makes the working columns from an envelope, `computed` adds
-    those of expressions, `fields` the canonical fields. `is_rejected` says whether a record breaks
-    a rule, `rejection` names the first it breaks. The first `envelope_rules` of `rejections` are
-    those of a change that tells nothing of a row.
+    `row_prefix` begins the source ids of its rows, and of no others. `source` makes the column of
+    that name, as PostgreSQL's envelopes have it, of a database that tells its places in other
+    words; `position` makes the column of that name from an envelope with it. `reader` is the
+    schema to decode its values with: the envelope, reduced to what is mapped. `flat` makes the
+    working columns from an envelope, `computed` adds those of expressions, `fields` the canonical
+    fields. `is_rejected` says whether a record breaks a rule, `rejection` names the first it
+    breaks. The first `envelope_rules` of `rejections` are those of a change that tells nothing of
+    a row.
     """
 
     topic: str
@@ -111,15 +113,20 @@ class ObjectMapping:
     lookups: tuple[Lookup, ...] = ()
     unfit: pl.Expr | None = None
     shown: tuple[pl.Expr, ...] = ()
+    source: pl.Expr | None = None
+
+    def placed(self, envelopes: pl.DataFrame) -> pl.DataFrame:
+        """Return envelopes decoded with `reader`, whose places are told in PostgreSQL's words."""
+        return envelopes if self.source is None else envelopes.with_columns(self.source)
 
     def apply(self, envelopes: pl.DataFrame, found: pl.DataFrame | None = None) -> MappedRows:
         """Map envelopes decoded with `reader`, row by row in order.
 
-        They may have the column `position` already. `found` are the columns of lookups, by default
-        as if they had found nothing.
+        They may be placed, and have the column `position`, already. `found` are the columns of
+        lookups, by default as if they had found nothing.
         """
         if "position" not in envelopes.columns:
-            envelopes = envelopes.with_columns(self.position)
+            envelopes = self.placed(envelopes).with_columns(self.position)
         is_few = envelopes.height <= FEW  # handing them to polars' threads takes longer
         flat = (envelopes.select_seq if is_few else envelopes.select)(self.flat)
         if self.lookups:

@@ -57,7 +57,14 @@ class Capture(Enum):
     """How a system's changes reach their topics, which fixes where a position is found."""
 
     POLLED = "polled"
-    DEBEZIUM = "debezium"
+    DEBEZIUM = "debezium"  # a PostgreSQL
+    MYSQL = "mysql"
+    SQL_SERVER = "sqlserver"
+
+    @property
+    def is_database(self) -> bool:
+        """Whether Debezium captures it from the log of a database."""
+        return self is not Capture.POLLED
 
 
 class Mint(Enum):

@@ -21,7 +21,6 @@ from schemas.errors import ConfigError, InvalidEntityError, SchemaMismatchError,
 from schemas.mapping.compiled import ObjectMapping, Rejection, TargetMapping, part_suffix
 from schemas.mapping.config import (
     FILE,
-    Capture,
     Check,
     ObjectConfig,
     Rule,
@@ -46,6 +45,7 @@ from schemas.mapping.reader import (
     TOLD_PREFIX,
     declared_dtype,
     may_be_unread,
+    placed_source,
     position,
     reader_definition,
     source_dtypes,
@@ -203,12 +203,13 @@ class _Compiler:
             return None
         return ObjectMapping(
             topic=topic.name,
-            is_database=self._system.capture is Capture.DEBEZIUM,
+            is_database=self._system.capture.is_database,
             row_prefix=f"{self._system.system}:{config.kind}:",
             reader=load_schema(reader_definition(topic, self._system.capture, config, used)),
             targets=tuple(target for target in targets if target is not None),
             rejections=tuple(reason for _, reason, _ in self._rules),
             envelope_rules=_ENVELOPE_RULES,
+            source=placed_source(self._system.capture),
             position=position(self._system.capture),
             flat=working_columns(self._system, config, columns, used),
             computed=self._expressions.computed(),
@@ -255,7 +256,7 @@ class _Compiler:
     def topic(self) -> Topic | None:
         """The topic, with its column types learnt; None with problems filled."""
         config = self._config
-        if (self._contract is None) is not (self._system.capture is Capture.DEBEZIUM):
+        if (self._contract is None) is not self._system.capture.is_database:
             self._problem(
                 "the contract is missing: avro/" + f"{self._name}.avsc"
                 if self._contract is None
@@ -504,7 +505,7 @@ class _Compiler:
 
     def _reject_unset(self, columns: Iterable[str]) -> None:
         """A column the database did not send is not a value. Upholds I12."""
-        if self._system.capture is not Capture.DEBEZIUM:
+        if not self._system.capture.is_database:
             return
         for column in (real for name in columns for real in self._expressions.read(name)):
             if column in self._config.columns and self._sources[column] == pl.String:

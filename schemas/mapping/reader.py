@@ -19,7 +19,7 @@ from schemas.envelope import Operation, SourceField
 from schemas.mapping.config import Capture, ObjectConfig, SystemConfig
 from schemas.mapping.declared import ColumnType, DeclaredTypeError, column_type
 from schemas.mapping.rules import SOURCE_PREFIX, RuleError, row_ids
-from schemas.position import position_column, unplaced_read
+from schemas.position import binlog_source, change_table_source, position_column, unplaced_read
 from schemas.topics import Topic
 
 _AvroJson = Any  # JSON of an Avro schema
@@ -27,6 +27,15 @@ _AvroJson = Any  # JSON of an Avro schema
 CHANGED_AT: Final = pl.Datetime("ms", "UTC")
 TOLD_PREFIX: Final = "told."
 """Working columns that say whether the source told a value, be it none of its declared type."""
+
+_PLACE: Final[Mapping[Capture, Mapping[str, str]]] = {
+    Capture.POLLED: {"sequence": "string"},
+    Capture.DEBEZIUM: {"sequence": "string", "lsn": "long"},
+    Capture.MYSQL: {"file": "string", "pos": "long", "row": "long"},
+    Capture.SQL_SERVER: {"change_lsn": "string", "commit_lsn": "string", "event_serial_no": "long"},
+}
+"""Fields of the source block that say where a change stands."""
+_PLACED: Final = {Capture.MYSQL: binlog_source, Capture.SQL_SERVER: change_table_source}
 
 
 def source_dtypes(topic: Topic, declared: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
@@ -55,12 +64,9 @@ def reader_definition(
 ) -> dict[str, Any]:
     """The reader schema for the envelopes of a topic: the key before, `used` columns after."""
     columns = _column_definitions(topic, config.columns)
-    source = [
-        {"name": "ts_ms", "type": ["null", "long"]},
-        {"name": "sequence", "type": ["null", "string"]},
-    ]
-    if capture is Capture.DEBEZIUM:
-        source.append({"name": "lsn", "type": ["null", "long"]})
+    source = [{"name": "ts_ms", "type": ["null", "long"]}]
+    source += [{"name": name, "type": ["null", avro]} for name, avro in _PLACE[capture].items()]
+    if capture.is_database:
         # Beside the position itself: tells what a snapshot read from what was streamed.
         source.append({"name": SourceField.SNAPSHOT.value, "type": ["null", "string"]})
     return _record(
@@ -77,15 +83,21 @@ def reader_definition(
     )
 
 
+def placed_source(capture: Capture) -> pl.Expr | None:
+    """The column `source` as PostgreSQL's envelopes have it, None where it is as it should be."""
+    made = _PLACED.get(capture)
+    return None if made is None else made(pl.col("source"))
+
+
 def position(capture: Capture) -> pl.Expr:
     """The column `position` of an envelope, -1 where the source tells none."""
-    has_lsn = capture is Capture.DEBEZIUM
+    has_lsn = capture.is_database
     return position_column(pl.col("source"), has_lsn=has_lsn).alias("position")
 
 
 def needs_no_position(capture: Capture) -> pl.Expr:
     """The column `needs_no_position` of an envelope: it is as new as where it stands."""
-    is_read = unplaced_read(pl.col("source")) if capture is Capture.DEBEZIUM else pl.lit(False)
+    is_read = unplaced_read(pl.col("source")) if capture.is_database else pl.lit(False)
     return is_read.alias("needs_no_position")
 
 

@@ -303,7 +303,8 @@ class Normalizer:
         return self._shows.outputs(row_ids, empty, was, now)
 
     def _decode(self, chunk: Chunk) -> DecodedChunk:
-        return self._reader(chunk.partition).decode(chunk.values)
+        decoded = self._reader(chunk.partition).decode(chunk.values)
+        return replace(decoded, frame=self._mapping.placed(decoded.frame))
 
     def _reader(self, partition: int) -> ChunkReader:
         reader = self._readers.get(partition)

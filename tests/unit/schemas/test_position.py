@@ -6,6 +6,8 @@ import pytest
 from schemas.position import (
     INVALID,
     Position,
+    binlog_source,
+    change_table_source,
     position_column,
     position_of,
     snapshot_reads,
@@ -92,3 +94,88 @@ def test_a_polled_source_has_no_snapshot_whatever_its_marker() -> None:
     polled = pl.Series([{"sequence": '["5"]', "snapshot": "true"}] * 2)
     assert snapshot_reads(polled).to_list() == [False, False]
     assert table_reads(polled).to_list() == [False, False]
+
+
+def placed(made: Any, sources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Source blocks of another database, as they are read."""
+    frame = pl.DataFrame({"source": sources}).select(made(pl.col("source")))
+    return [{**row["source"]} for row in frame.to_dicts()]
+
+
+def binlog(file: str | None, pos: int, row: int = 0, snapshot: str = "false") -> dict[str, Any]:
+    return {"ts_ms": 1, "file": file, "pos": pos, "row": row, "snapshot": snapshot}
+
+
+def test_places_of_a_binary_log_count_its_files_its_bytes_and_the_rows_of_an_event() -> None:
+    ordered = [
+        binlog("mysql-bin.000003", 484),
+        binlog("mysql-bin.000003", 484, 1),
+        binlog("mysql-bin.000003", 805),
+        binlog("mysql-bin.000003", 2**32 - 1, 2**11 - 1),
+        binlog("mysql-bin.000004", 4),
+        binlog("mysql-bin.1048575", 2**32 - 1, 2**11 - 1),
+    ]
+    found = [each["lsn"] for each in placed(binlog_source, ordered)]
+
+    assert found == sorted(set(found))
+    assert found[0] == 3 << 43 | 484 << 11
+    assert found[-1] == 2**63 - 1
+    assert [each["sequence"] for each in placed(binlog_source, ordered[:1])] == [
+        f'["{found[0]}","{found[0]}"]'
+    ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        binlog(None, 4),
+        binlog("mysql-bin", 4),
+        binlog("mysql-bin.1048576", 4),
+        binlog("mysql-bin.000001", 2**32),
+        binlog("mysql-bin.000001", -1),
+        binlog("mysql-bin.000001", 4, 2**11),
+    ],
+)
+def test_a_place_of_a_binary_log_that_cannot_be_counted_is_none(source: dict[str, Any]) -> None:
+    [found] = placed(binlog_source, [source, binlog("b.000001", 4)])[:1]
+    assert (found["lsn"], found["sequence"]) == (INVALID.value, None)
+
+
+def test_an_incremental_read_of_another_database_bears_no_place() -> None:
+    read = binlog("mysql-bin.000003", 484, snapshot="incremental")
+    assert placed(binlog_source, [read])[0]["lsn"] is None
+
+
+def change(change_lsn: str | None, commit_lsn: str, serial: int | None = 1) -> dict[str, Any]:
+    marker = "true" if change_lsn is None else "false"
+    return {"ts_ms": 1, "change_lsn": change_lsn, "commit_lsn": commit_lsn,
+            "event_serial_no": serial, "snapshot": marker}  # fmt: skip
+
+
+def test_places_of_change_tables_are_those_of_the_changes() -> None:
+    """Of Debezium's documentation: created, updated, deleted, and a key that was changed."""
+    ordered = [
+        change("00000027:00000758:0003", "00000027:00000758:0005"),
+        change("00000027:00000ac0:0002", "00000027:00000ac0:0007", 2),
+        change("00000027:00000db0:0005", "00000027:00000db0:0007"),
+        change("00000027:00000db0:0005", "00000027:00000db0:0007", 2),
+        change(None, "00000195:000010a0:0003", None),
+        change("01ffffff:00ffffff:0fff", "01ffffff:00ffffff:0fff", 3),
+    ]
+    read = placed(change_table_source, ordered)
+    found = [each["lsn"] for each in read]
+
+    assert found == sorted(set(found))
+    assert found[0] == 0x27 << 38 | 0x758 << 14 | 3 << 2 | 1
+    assert found[-1] == 2**63 - 1
+    assert read[1]["sequence"].startswith(f'["{0x27 << 38 | 0xAC0 << 14 | 7 << 2}",')
+
+
+@pytest.mark.parametrize(
+    "lsn", ["02000000:00000000:0001", "00000001:01000000:0001", "00000001:00000001:1000", "7", ""]
+)
+def test_a_place_of_a_change_table_that_cannot_be_counted_is_none(lsn: str) -> None:
+    [found] = placed(change_table_source, [change(lsn, "00000027:00000758:0005")])
+    assert found["lsn"] == INVALID.value
+    [found] = placed(change_table_source, [change("00000027:00000758:0005", lsn)])
+    assert found["sequence"] is None
