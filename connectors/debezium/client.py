@@ -51,11 +51,13 @@ SLOT_LOST_TEXTS: Final = (
     "can no longer access replication slot",
     "no longer available on the server",
     "Unable to obtain valid replication slot",
+    "re-snapshot is required",
 )
-"""What PostgreSQL and Debezium say of a slot that is gone or invalid.
+"""What PostgreSQL and Debezium say of a slot that is gone or invalid, and of a place in a log.
 
 By version of PostgreSQL (13 to 17, and 18) as PeerDB-io/peerdb and the tests of electric-sql/
-electric know it; the last one is of Debezium's PostgresReplicationConnection.
+electric know it; the last three are Debezium's: of any place (MySQL's, too), of its
+PostgresReplicationConnection, and of its LogMinerHelper (Oracle).
 """
 
 

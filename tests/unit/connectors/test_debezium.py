@@ -142,6 +142,7 @@ def test_a_failed_task_is_restarted_until_the_budget_is_spent() -> None:
         'ERROR: cannot read from logical replication slot "s"',
         'ERROR: can no longer access replication slot "s"',
         "The offset 7 is no longer available on the server",
+        "IllegalStateException: None of log files contains offset SCN: 7, re-snapshot is required.",
         "ConnectException: Unable to obtain valid replication slot. Make sure there are no",
     ],
 )
