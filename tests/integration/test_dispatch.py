@@ -535,12 +535,12 @@ def test_what_moves_much_money_is_sent_once_somebody_has_approved_what_it_says(
     assert "commands approve" in exception["hint"]
     unfit = bench.psastream("exceptions", "release", f"netsuite:{key}", "--yes")
     assert (unfit.exit_code, "commands approve" in unfit.stderr) == (2, True)
-    assert bench.effects()["project", "create", project] == 0
+    assert bench.effects()["job", "create", project] == 0
 
     done = bench.psastream("commands", "approve", key, "--yes", "--note", "as agreed")
     assert done.exit_code == 0 and "125,000.50 EUR" in done.stdout, done.output
     eventually(lambda: bench.statuses(first) == ["succeeded"], deadline_s=RELEASED_S)
-    assert bench.effects()["project", "create", project] == 1
+    assert bench.effects()["job", "create", project] == 1
 
     bench.send(second)  # nobody has seen what it says
     assert bench.statuses(second) == ["rejected"]
