@@ -33,6 +33,8 @@ OPERATOR = (
     ("waiting",),
     ("topics", "read", "src.float.person"),
     ("exceptions", "retry", "--target", "netsuite"),
+    ("commands", "stop", "netsuite", "--kind", "upsert_time_bill", "--note", "wrong rates"),
+    ("commands", "start", "netsuite", "--kind", "upsert_time_bill", "--yes"),
     *(("connectors", "sweep", system) for system in ("salesforce", "netsuite", "float")),
     ("connectors", "status", "float"),
     ("dlq", "release", "--topic", "src.inhouse.time_entries", "--yes"),
