@@ -117,6 +117,10 @@ prove-alerts: $(READY) ## Break a running demo: Prometheus and Alertmanager must
 prove-dispatch: $(READY) ## Two dispatchers, killed and stopped, vendors that fail: one effect a command (COMMANDS=10000 KILLS=50 STOPS=5 LAG=6)
 	@$(BIN)/python -m tests.prove.dispatch $(foreach it,COMMANDS KILLS STOPS LAG SEED,$(if $($(it)),--$(shell echo $(it) | tr A-Z a-z) $($(it)))) $(ARGS)
 
+.PHONY: prove-capture
+prove-capture: $(READY) ## A poller, killed, of a vendor with late commits, lag and shared stamps: nothing is missed (RECORDS=1000000 KILLS=100 OVERLAP=600)
+	@$(BIN)/python -m tests.prove.capture $(foreach it,RECORDS KILLS OVERLAP TIES SEED,$(if $($(it)),--$(shell echo $(it) | tr A-Z a-z) $($(it)))) $(ARGS)
+
 outside: $(READY) ## Capture a database nobody here designed, against SQL over it; Iceberg tables; other databases' files
 	@$(PYTEST) $(or $(ARGS),tests/outside)
 
