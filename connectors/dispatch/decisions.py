@@ -1,8 +1,8 @@
 """What people have decided about commands: which are not sent, and which may be.
 
 A decision is a record of its own, and none is ever replaced: all of them together say who stopped
-and started what, when and why. Every dispatcher reads them whole before its first session and
-listens from there on, on a thread that nothing else keeps busy.
+and started what, when and why. Every dispatcher reads them whole before its first session, to their
+end before each later one, and listens from there on, on a thread that nothing else keeps busy.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from threading import Lock
 from typing import Any, Final
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from connectors.dispatch.signals import GROUP
-from runtime.kafka import KafkaSettings, make_consumer, read_spans, spans_of
+from runtime.kafka import KafkaSettings, Place, Span, make_consumer, read_spans, spans_of
 from runtime.serde import Serde
 from schemas.errors import BrokerUnavailableError, RecordError
 
@@ -145,27 +146,56 @@ class Stops:
         return sorted(self._by_scope.values(), key=lambda it: (it.target, it.kind or ""))
 
 
+class Places:
+    """How far the topic was read, so that none of it counts twice, and none as news that is old."""
+
+    def __init__(self) -> None:
+        self._next: dict[int, int] = {}
+
+    def since(self, spans: Mapping[Place, Span]) -> dict[Place, Span]:
+        """Return what of spans of its partitions was not read."""
+        return {
+            place: (max(first, self._next.get(place[1], 0)), end)
+            for place, (first, end) in spans.items()
+        }
+
+    def news(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """Yield what was not read, and errors."""
+        for message in messages:
+            number, offset = message.partition() or 0, message.offset() or 0
+            if message.error() is not None:
+                yield message
+            elif offset >= self._next.get(number, 0):
+                self._next[number] = offset + 1
+                yield message
+
+
 class Decisions:
-    """Reads the topic whole, then from there on. No two of its methods at the same time."""
+    """Reads the topic whole, then from there on. Its methods may be called on two threads."""
 
     def __init__(self, kafka: KafkaSettings, serde: Serde) -> None:
         self._kafka = kafka
         self._serde = serde
         self._consumer: Consumer | None = None
+        self._places = Places()
+        self._lock = Lock()
 
     def begin(self) -> list[Decision]:
-        """Return what was decided so far, and listen to what comes next; nothing the second time.
+        """Return what was decided since the last time, and listen to what comes next.
 
+        So whoever takes over knows all that was decided until then, however late it listens.
         Raises BrokerUnavailableError, RegistryUnavailableError: what cannot be known may be a stop.
         """
-        if self._consumer is not None:
-            return []
-        spans = spans_of(self._kafka, [DECISIONS])
-        found = list(decisions_in(read_spans(self._kafka, spans), self._serde))
-        self._consumer = make_consumer(self._kafka, GROUP, auto_offset_reset="earliest")
-        self._consumer.assign(
-            [TopicPartition(topic, number, end) for (topic, number), (_, end) in spans.items()]
-        )
+        with self._lock:
+            spans = spans_of(self._kafka, [DECISIONS])
+            unread = read_spans(self._kafka, self._places.since(spans))
+            found = list(decisions_in(self._places.news(unread), self._serde))
+        if self._consumer is None:
+            consumer = make_consumer(self._kafka, GROUP, auto_offset_reset="earliest")
+            consumer.assign(
+                [TopicPartition(topic, number, end) for (topic, number), (_, end) in spans.items()]
+            )
+            self._consumer = consumer
         return found
 
     def listen(self) -> list[Decision]:
@@ -176,7 +206,8 @@ class Decisions:
             messages = self._consumer.consume(BATCH, timeout=LISTEN_S)
         except KafkaException as error:
             raise BrokerUnavailableError(f"no decisions can be read: {error}") from error
-        return list(decisions_in(messages, self._serde))
+        with self._lock:
+            return list(decisions_in(self._places.news(messages), self._serde))
 
     def close(self) -> None:
         """Listen no more."""

@@ -20,6 +20,7 @@ from connectors.dispatch.decisions import (
     DECISIONS,
     Decision,
     Decisions,
+    Places,
     Stops,
     Verb,
     decisions_in,
@@ -274,6 +275,18 @@ def test_what_is_no_decision_is_told_and_holds_none_back(noise: Message, events:
         found = list(decisions_in([noise, message(decision="stopped", target="netsuite")], SERDE))
     assert found == [WHOLE]
     assert [log["event"] for log in logs] == [f"dispatch.{event}" for event in events]
+
+
+def test_what_was_read_is_no_news_and_what_was_not_is_read_once() -> None:
+    """A session reads to the end; who listens comes by the same records later."""
+    places, topic = Places(), (DECISIONS, 0)
+    messages = [Message(topic=DECISIONS, partition=0, offset=number) for number in range(5)]
+    assert places.since({topic: (0, 3)}) == {topic: (0, 3)}
+    assert list(places.news(messages[:3])) == messages[:3]
+    assert places.since({topic: (1, 4)}) == {topic: (3, 4)}
+    assert list(places.news(messages[3:4])) == messages[3:4]
+    lost = Message(topic=DECISIONS, error=KafkaError(KafkaError._TRANSPORT))
+    assert list(places.news([*messages, lost])) == [messages[4], lost]
 
 
 def test_nothing_is_heard_before_a_session_and_an_end_without_one_is_fine() -> None:
