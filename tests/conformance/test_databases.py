@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from psastream.conformance.clauses import DATABASE_CLAUSES
 from psastream.conformance.debezium import Debezium
 from psastream.conformance.suite import conform_database, read_database_subject
 from psastream.system import read_system
+from schemas.errors import ConfigError
 from tests.conformance.bad_database import faulty, subject_with
 from tests.conformance.test_vendors import VENDORS, folders, is_database
 from tests.support.examples import TIMES
@@ -118,3 +120,14 @@ def _plain(avro: Any) -> Any:
 _ANNOTATIONS: Final = {
     "connect.name", "connect.version", "connect.default", "connect.parameters", "default"
 }  # fmt: skip
+
+
+def test_a_database_whose_changes_are_told_otherwise_is_not_held_to_clauses(tmp_path: Path) -> None:
+    folder = tmp_path / "worklog"
+    shutil.copytree(VENDORS / "inhouse", folder)
+    mapping = folder / "mapping.yaml"
+    text = mapping.read_text().replace("capture: debezium", "capture: mysql")
+    mapping.write_text(text.replace("inhouse", "worklog"))
+    system, _ = read_system(folder)
+    with pytest.raises(ConfigError, match="only what is captured from a PostgreSQL"):
+        read_database_subject(folder, system)

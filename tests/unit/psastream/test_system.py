@@ -376,6 +376,24 @@ def test_what_a_row_looks_up_is_given_beside_it(tmp_path: Path) -> None:
     assert told["ignored"] == []
 
 
+@pytest.mark.parametrize("database", ["mysql", "sqlserver"])
+def test_a_row_of_another_database_is_tried_like_one_of_postgresql(
+    tmp_path: Path, database: str
+) -> None:
+    folder = tmp_path / "ledger"
+    folder.mkdir()
+    declared = LOOKUPS.replace("capture: debezium", f"capture: {database}")
+    declared = declared.replace("day: date, at: text", "day: datetimeoffset, at: text")
+    declared = declared.replace("spent_on: {from: header.day}", "{}").replace("          {}\n", "")
+    (folder / "mapping.yaml").write_text(declared)
+    header = {"day": "2026-03-01T08:00:00+11:00", "total": 1, "is_open": True, "count": 1, "at": ""}
+    row = {"id": 1, "header_id": 5, "header": header}
+    [told] = json.loads(tried(tmp_path, "lines", row, folder=folder).output)
+
+    assert told["refused"] is None
+    assert told["records"]["expense"]["amount"] == "1.0000"
+
+
 def test_a_row_whose_lookup_is_not_given_waits(tmp_path: Path) -> None:
     result = tried_line(tmp_path, None)
     assert result.exit_code == 0
