@@ -23,6 +23,7 @@ from schemas.topics import Topic
 VERSION: Final = "kafka.strimzi.io/v1"
 CLUSTER: Final = "strimzi.io/cluster"
 REGISTRY_VARIABLE: Final = "PSASTREAM_REGISTRY_URL"
+BROKERS_VARIABLE: Final = "PSASTREAM_BOOTSTRAP_SERVERS"
 _REGISTRY_URL: Final = f"${{env:{REGISTRY_VARIABLE}}}"
 _URL_KEY: Final = ".schema.registry.url"
 _USER_VARIABLE: Final = "PSASTREAM_REGISTRY_USERNAME"
@@ -329,8 +330,9 @@ def _connect_config(converters: Mapping[str, str], variables: Sequence[str]) -> 
 
 def _variable(name: str, cluster: Cluster) -> Resource:
     """An address is told; all else comes from a Secret: the registry's, or a database's."""
-    if name == REGISTRY_VARIABLE:
-        return {"name": name, "value": cluster.registry_url}
+    told = {REGISTRY_VARIABLE: cluster.registry_url, BROKERS_VARIABLE: cluster.bootstrap_servers}
+    if name in told:
+        return {"name": name, "value": told[name]}
     secret, _, key = name.lower().rpartition("_")
     of_registry = {
         _USER_VARIABLE: (cluster.registry_user_secret, "username"),

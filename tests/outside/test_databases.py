@@ -86,7 +86,6 @@ def worker_variables(bootstrap_servers: str, nobody: int) -> Mapping[str, str]:
         "WORKLOG_USER": "psastream",
         "WORKLOG_PASSWORD": "any",
         "PSASTREAM_BOOTSTRAP_SERVERS": bootstrap_servers,
-        "PSASTREAM_CONNECT_USER": "connect",
         "PSASTREAM_CONNECT_PASSWORD": "any",
     }
 

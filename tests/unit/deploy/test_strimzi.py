@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from argparse import Namespace
@@ -37,6 +38,7 @@ from runtime.settings import Settings
 from schemas.errors import ConfigError
 from tests.support.access_pages import packaged_users
 from tests.support.catalogue import BY_NAME, CATALOGUE, FIRM, SYSTEMS
+from tests.support.databases import SIGN_IN, page_files
 
 USERS = packaged_users()
 STRIMZIS = Cluster(connector_owner=STRIMZI)
@@ -265,6 +267,28 @@ def test_what_reaches_the_registry_comes_of_secrets_that_connect_may_resolve() -
     (volume,) = template["pod"]["volumes"]
     (mount,) = template["connectContainer"]["volumeMounts"]
     assert (mount["name"], volume["secret"]["secretName"]) == (volume["name"], "registry-ca")
+
+
+def test_a_history_of_schemas_reaches_the_brokers_as_the_user_of_connect() -> None:
+    """Its clients are the connector's own: neither address nor sign-in come of the worker."""
+    files = {name: json.loads(text) for name, text in page_files().items()}
+    shown = files["mysql.json"]
+    inherited = {key for key in shown["config"] if key.startswith(("key.conv", "value.conv"))}
+    config = {key: value for key, value in shown["config"].items() if key not in inherited}
+    connector = ConnectorFile(shown["name"], config | files[SIGN_IN])
+    connect, *_ = connect_resources([connector], STRIMZIS)
+
+    env = {each["name"]: each for each in connect["spec"]["template"]["connectContainer"]["env"]}
+    assert env["PSASTREAM_BOOTSTRAP_SERVERS"]["value"] == STRIMZIS.bootstrap_servers
+    signs_in = connect["spec"]["authentication"]["passwordSecret"]
+    assert env["PSASTREAM_CONNECT_PASSWORD"]["valueFrom"]["secretKeyRef"] == {
+        "name": signs_in["secretName"],
+        "key": signs_in["password"],
+    }
+    user = connect["spec"]["authentication"]["username"]
+    for client in ("producer", "consumer"):
+        told = config | files[SIGN_IN]
+        assert f'username="{user}"' in told[f"schema.history.internal.{client}.sasl.jaas.config"]
 
 
 def test_a_registry_that_is_not_ours_is_given_no_password() -> None:
