@@ -96,7 +96,9 @@ def print_status(settings: Settings, names: Sequence[str], *, as_json: bool = Fa
         except BrokerUnavailableError as error:
             unread = error
     is_named = len(captured) < len(names)
-    is_well = all(each.is_running for each in statuses.values()) and not (unread and is_named)
+    is_well = all(each.is_running for each in statuses.values())
+    is_well = is_well and not any(each.is_paused for each in found)
+    is_well = is_well and not (unread and is_named)
     exit_code = Exit.OK if is_well else Exit.FAILED
     if as_json:
         told = [
@@ -157,6 +159,34 @@ async def _restart(access: HttpAccess, names: Sequence[str]) -> dict[str, tuple[
                 if status.state in RESUMABLE:
                     said += f": psastream connectors resume {name}, once you know who did it"
                 told[name] = said, False
+        return told
+    finally:
+        await client.close()
+
+
+def pause_connectors(settings: Settings, names: Sequence[str], *, is_dry: bool = False) -> Exit:
+    """Have connectors capture nothing until they are resumed."""
+    remedy = f"set spec.state to paused in the KafkaConnector {', '.join(names)}"
+    told = asyncio.run(_pause(_ours(settings, remedy), names, is_dry=is_dry))
+    for name, said in told.items():
+        say(said, f"{name}: ")
+    return Exit.OK
+
+
+async def _pause(access: HttpAccess, names: Sequence[str], *, is_dry: bool) -> dict[str, str]:
+    client = ConnectClient(access, attempts=WATCH_ATTEMPTS)
+    told = {}
+    try:
+        # All are asked first: what is named wrong ends it before anything is paused.
+        statuses = {name: await _status(client, name) for name in names}
+        for name, status in statuses.items():
+            if status.state in RESUMABLE:
+                told[name] = f"{status.state}, nothing is paused"
+                continue
+            if not is_dry:
+                await client.pause(name)
+            done = "would be paused" if is_dry else "is paused"
+            told[name] = f"{done}; its database keeps its log meanwhile"
         return told
     finally:
         await client.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -25,8 +25,10 @@ Polled = Mapping[str, Sequence[str]]
 """Objects that can be polled, by system."""
 
 _DOES: Final[Mapping[Action, str]] = {
-    Action.SWEEP: "all rows are compared",
-    Action.RESYNC: "all rows are read and published again",
+    Action.PAUSE: "is polled no more, as of",
+    Action.RESUME: "is polled again, as of",
+    Action.SWEEP: "all rows are compared at",
+    Action.RESYNC: "all rows are read and published again at",
 }
 
 
@@ -67,8 +69,24 @@ def polled_of(firm: FirmSystems, settings: Settings) -> Polled:
     return polled
 
 
-def orders_of(wanted: Wanted, polled: Polled, at: datetime, by: str) -> list[Order]:
-    """Return an order for each object that is meant. Raises ConfigError for what there is not."""
+def is_polled(settings: Settings, name: str) -> bool:
+    """Whether a name is that of a polled system. Raises ConfigError."""
+    return name in polled_of(read_firm(settings), settings)
+
+
+def orders_of(
+    wanted: Wanted, polled: Polled, at: datetime, by: str, captured: Collection[str] = ()
+) -> list[Order]:
+    """Return an order for each object that is meant. Raises ConfigError for what there is not.
+
+    `captured`: systems whose changes Debezium tells.
+    """
+    if wanted.system in captured:
+        raise ConfigError(
+            f"{wanted.system} is captured by Debezium, which takes no such order",
+            hint="to have its rows published again set snapshot.mode to always in its connector "
+            "file, psastream connectors apply, and set it back once that is done",
+        )
     if wanted.system not in polled:
         hint = f"one of {', '.join(polled)}" if polled else "no system of the firm is polled"
         raise ConfigError(f"not a polled system: {wanted.system}", hint=hint)
@@ -94,11 +112,13 @@ def order(
 
     Raises ConfigError, and BrokerUnavailableError where it is not known what was ordered.
     """
-    polled = polled_of(read_firm(settings), settings)
-    orders = orders_of(wanted, polled, datetime.now(UTC), who())
+    firm = read_firm(settings)
+    polled = polled_of(firm, settings)
+    captured = firm.bundles.keys() - polled.keys()
+    orders = orders_of(wanted, polled, datetime.now(UTC), who(), captured)
     does = _does(wanted.action, wanted.since)
     for each in orders:
-        say(f"{does} at the next poll", f"{each.system} {each.obj}: ")
+        say(f"{does} the next poll", f"{each.system} {each.obj}: ")
     if not is_meant(f"{wanted.action.value} {len(orders)}?", is_dry=is_dry, is_sure=is_sure):
         return
     require_broker(settings.kafka.client())
@@ -119,7 +139,7 @@ def _require_topic(settings: Settings) -> None:
 def _does(action: Action, since: datetime | None) -> str:
     if since is None:
         return _DOES[action]
-    return f"rows changed since {instant(since)} are read and published again"
+    return f"rows changed since {instant(since)} are read and published again at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +148,11 @@ class Standing:
 
     order: Order
     taken: Taken | None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether its object is not to be polled."""
+        return self.order.action is Action.PAUSE
 
     def as_record(self) -> dict[str, Any]:
         """Return what JSON shows."""
@@ -141,10 +166,14 @@ class Standing:
         """Say it in a line."""
         each, taken = self.order, self.taken
         said = f"{each.action.value} ordered {instant(each.ordered_at)} by {each.ordered_by}"
+        if each.action is Action.PAUSE and taken is not None:
+            said = f"paused since {instant(taken.taken_at)} by {each.ordered_by}"
         if each.since is not None:
             said += f" since {instant(each.since)}"
         if each.note:
             said += f" ({each.note})"
+        if self.is_paused and taken is not None:
+            return said
         if taken is None:
             return f"{said}: no poller has taken it yet"
         if taken.done_at is None:

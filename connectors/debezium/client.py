@@ -246,6 +246,10 @@ class ConnectClient:
             params={"includeTasks": "true", "onlyFailed": "true"},
         )
 
+    async def pause(self, name: str) -> None:
+        """Have a connector capture nothing until it is resumed, by whoever restarts."""
+        await self._client.request("PUT", f"/connectors/{quote(name)}/pause")
+
     async def resume(self, name: str) -> None:
         """Have a connector that is paused or stopped go on; one that runs stays as it is."""
         await self._client.request("PUT", f"/connectors/{quote(name)}/resume")

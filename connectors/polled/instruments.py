@@ -46,6 +46,9 @@ STOPPED: Final = Gauge(
     "1 while an object, or its delete log, cannot be read until a person helps.",
     (*_OBJECT, "reason"),
 )
+PAUSED: Final = Gauge(
+    "psastream_source_paused", "1 while a person has ordered that it is not polled.", _OBJECT
+)
 QUOTA_REMAINING: Final = Gauge(
     "psastream_source_quota_remaining_ratio", "Share of the request allowance left.", ("system",)
 )

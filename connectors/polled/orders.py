@@ -21,13 +21,15 @@ NOTE_MAX: Final = 500
 class Action(StrEnum):
     """What is ordered."""
 
+    PAUSE = "pause"  # nothing is polled
+    RESUME = "resume"  # polls go on where they were
     SWEEP = "sweep"  # all rows are compared at the next poll
     RESYNC = "resync"  # rows are read and published again
 
     @property
     def concern(self) -> str:
         """What it is about: a later order of the same concern takes its place."""
-        return self.value
+        return Action.PAUSE.value if self is Action.RESUME else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An order that a poller has taken. `reached`: a resync has published what changed up to it."""
+    """An order that a poller has taken. A pause is done when it ends, by another order.
+
+    `reached`: a resync has published what changed up to it.
+    """
 
     order: Order
     taken_at: datetime
@@ -178,7 +183,8 @@ def with_new(taken: Sequence[Taken], orders: Iterable[Order], at: datetime) -> t
     for order in orders:
         known = by_concern.get(order.action.concern)
         if known is None or known.order.order_id != order.order_id:
-            by_concern[order.action.concern] = Taken(order, at)
+            is_done = order.action is Action.RESUME
+            by_concern[order.action.concern] = Taken(order, at, at if is_done else None)
     return tuple(by_concern.values())
 
 

@@ -30,11 +30,12 @@ A column that not every account has may be lost, with a right, by one that had i
 null, and what is known must not be overwritten. Where all rows had it when they were last read and
 those of a page do not, a sweep tells: it stops the object unless other rows have it.
 
-People may order a sweep before it is due, and a resync: rows are read and published again, all or
-those changed since an instant. Each poll takes what was ordered, reads what has changed, and then
-does it: a resync that cannot end holds up no change. It moves nothing back, so changes and deletes
-meanwhile are told as ever. Cut short, it goes on where it was, if the vendor's pages come in order
-of change, and begins anew otherwise.
+People may pause an object: nothing is asked and nothing moves until they have it go on, whoever
+restarts meanwhile. They may order a sweep before it is due, and a resync: rows are read and
+published again, all or those changed since an instant. Each poll takes what was ordered, reads what
+has changed, and then does it: a resync that cannot end holds up no change. It moves nothing back,
+so changes and deletes meanwhile are told as ever. Cut short, it goes on where it was, if the
+vendor's pages come in order of change, and begins anew otherwise.
 
 Scheduling, retries and errors are `connectors.polled.loop`.
 """
@@ -171,6 +172,10 @@ class ObjectPoller:
     async def poll(self) -> None:
         """Publish what changed. Raises what the reader and the log raise; may then be repeated."""
         await self._take_orders()
+        is_paused = pending(self._bookmark.orders, Action.PAUSE) is not None
+        instruments.PAUSED.labels(*self._labels).set(int(is_paused))
+        if is_paused:
+            return
         self._guard.start(self._ledger.living_count)
         if self._bookmark.phase is Phase.SNAPSHOT:
             await self._snapshot()
@@ -227,7 +232,7 @@ class ObjectPoller:
 
         Never behind where a poll would: the scan moves the bookmark, past rows not yet visible.
         """
-        window = window_start(self._bookmark.cursor, self._config.overlap)
+        window = self._window_start()
         if not self._reads_by_time or resync.begins is None or window is None:
             return None
         return min(resync.begins, window)

@@ -68,7 +68,7 @@ def _at_a_glance() -> Iterator[Part]:
         unit="none",
         alert="PsastreamProcessDown",
         is_floor=True,
-        span=6,
+        span=3,
     )
     yield number(
         "Records waiting",
@@ -105,6 +105,12 @@ def _at_a_glance() -> Iterator[Part]:
         ),
         "Objects that cannot be read until a person helps.",
         alert="PsastreamSourceStopped",
+        unit="none",
+    )
+    yield number(
+        "Sources paused",
+        Query(or_zero(f"sum(max by (system, object) ({series('psastream_source_paused')}))")),
+        "Objects that a person has ordered not to be polled.",
         unit="none",
     )
     yield number(

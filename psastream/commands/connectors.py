@@ -15,6 +15,10 @@ app = typer.Typer(
 )
 
 System = Annotated[str, typer.Argument(help="a polled system")]
+Names = Annotated[
+    list[str],
+    typer.Argument(help="names in their connector files, or a polled system and its objects"),
+]
 Objects = Annotated[list[str] | None, typer.Argument(help="its objects; none: all")]
 
 
@@ -66,16 +70,36 @@ def connectors_restart(
         raise typer.Exit(restart_connectors(settings_from_environment(), names))
 
 
-@app.command("resume")
-def connectors_resume(
-    names: Annotated[list[str], typer.Argument(help="names in their connector files")],
-    is_dry: DryRun = False,
-) -> None:
-    """Have connectors go on that somebody paused or stopped."""
-    from psastream.connect import resume_connectors
+@app.command("pause")
+def connectors_pause(names: Names, note: Note = None, is_dry: DryRun = False) -> None:
+    """Have connectors capture nothing, or polled objects not be polled, until they are resumed."""
+    from connectors.polled.orders import Action
+    from psastream.connect import pause_connectors
+    from psastream.source_orders import Wanted, is_polled, order
 
     with errors_as_exit_codes():
-        raise typer.Exit(resume_connectors(settings_from_environment(), names, is_dry=is_dry))
+        settings = settings_from_environment()
+        if is_polled(settings, names[0]):
+            wanted = Wanted(Action.PAUSE, names[0], names[1:], note=note)
+            order(settings, wanted, is_dry=is_dry, is_sure=True)
+        else:
+            raise typer.Exit(pause_connectors(settings, names, is_dry=is_dry))
+
+
+@app.command("resume")
+def connectors_resume(names: Names, note: Note = None, is_dry: DryRun = False) -> None:
+    """Have connectors or polled objects go on that somebody paused or stopped."""
+    from connectors.polled.orders import Action
+    from psastream.connect import resume_connectors
+    from psastream.source_orders import Wanted, is_polled, order
+
+    with errors_as_exit_codes():
+        settings = settings_from_environment()
+        if is_polled(settings, names[0]):
+            wanted = Wanted(Action.RESUME, names[0], names[1:], note=note)
+            order(settings, wanted, is_dry=is_dry, is_sure=True)
+        else:
+            raise typer.Exit(resume_connectors(settings, names, is_dry=is_dry))
 
 
 @app.command("sweep")

@@ -91,7 +91,8 @@ class SourceState:
     `polled_at`: the end of the last complete poll of the object that waits longest for one, None
     where no poller tells of it; `interval`: the longest that is configured from one to the next.
     `unpolled`: objects that had none since their poller started. `stopped`: reasons by object that
-    cannot be read until a person helps.
+    cannot be read until a person helps. `paused`: objects that a person has ordered not to be
+    polled.
     """
 
     system: str
@@ -103,6 +104,7 @@ class SourceState:
     quota_ratio: float | None = None
     is_polled: bool | None = None
     interval: timedelta | None = None
+    paused: Sequence[str] = ()
 
     def verdict(self, at: datetime) -> Verdict:
         """Whether its objects are read."""
@@ -111,7 +113,7 @@ class SourceState:
         if self.is_polled is False:
             return Verdict.WARN if self.captured_at is None else Verdict.FAIL
         is_low = self.quota_ratio is not None and self.quota_ratio < QUOTA_LOW
-        is_late = self.unpolled or self.is_late(at)
+        is_late = self.unpolled or self.paused or self.is_late(at)
         return Verdict.WARN if is_late or is_low else Verdict.OK
 
     def is_late(self, at: datetime) -> bool:

@@ -21,6 +21,7 @@ REASONS_MAX: Final = 20
 LAST_POLL: Final = "psastream_source_last_success_timestamp_seconds"
 INTERVAL: Final = "psastream_source_poll_interval_seconds"
 STOPPED: Final = "psastream_source_stopped"
+PAUSED_SOURCE: Final = "psastream_source_paused"
 ERRORS: Final = "psastream_source_errors_total"
 QUOTA: Final = "psastream_source_quota_remaining_ratio"
 PAUSED: Final = "psastream_target_paused"
@@ -86,6 +87,7 @@ def polled_states(samples: Iterable[Sample]) -> dict[str, SourceState]:
     polled: dict[str, dict[str, float]] = {}
     failed: dict[str, set[str]] = {}
     stopped: dict[str, dict[str, str]] = {}
+    paused: dict[str, set[str]] = {}
     quotas: dict[str, float] = {}
     intervals: dict[str, dict[str, float]] = {}
     for each in samples:
@@ -99,21 +101,26 @@ def polled_states(samples: Iterable[Sample]) -> dict[str, SourceState]:
             failed.setdefault(system, set()).add(obj)
         elif each.name == STOPPED and each.value:
             stopped.setdefault(system, {})[obj] = each.labels.get("reason", "")
+        elif each.name == PAUSED_SOURCE and each.value:
+            paused.setdefault(system, set()).add(obj)
         elif each.name == QUOTA:
             quotas[system] = min(each.value, quotas.get(system, 1.0))
     states = {}
     for system in sorted(polled.keys() | failed.keys() | stopped.keys() | intervals.keys()):
+        resting = paused.get(system, set())
         last, interval_s = polled.get(system, {}), intervals.get(system, {})
+        due = [at for obj, at in last.items() if obj not in resting]
         told = failed.get(system, set()) | stopped.get(system, {}).keys() | interval_s.keys()
-        unpolled = told - last.keys()
+        unpolled = told - last.keys() - resting
         states[system] = SourceState(
             system,
             is_polled=True,
-            objects=len(last.keys() | unpolled),
-            polled_at=datetime.fromtimestamp(min(last.values()), UTC) if last else None,
+            objects=len(last.keys() | unpolled | resting),
+            polled_at=datetime.fromtimestamp(min(due), UTC) if due else None,
             interval=timedelta(seconds=max(interval_s.values())) if interval_s else None,
             unpolled=tuple(sorted(unpolled)),
             stopped=stopped.get(system, {}),
+            paused=tuple(sorted(resting)),
             quota_ratio=quotas.get(system),
         )
     return states

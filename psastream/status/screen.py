@@ -112,6 +112,8 @@ def _source(state: SourceState, at: datetime) -> Sequence[str]:
     if state.stopped:
         stopped = [f"{obj} ({reason})" for obj, reason in sorted(state.stopped.items())]
         said.append(f"stopped: {', '.join(stopped)}")
+    if state.paused:
+        said.append(f"paused by a person: {', '.join(state.paused)}")
     if unpolled := [obj for obj in state.unpolled if obj not in state.stopped]:
         said.append(f"no complete poll yet: {', '.join(unpolled)}")
     if state.is_polled is False:

@@ -9,10 +9,11 @@ import sys
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 from confluent_kafka import TopicPartition
@@ -421,6 +422,11 @@ def test_orders_are_carried_out_once_by_whichever_process_finds_them(
     def shown_of(person: str) -> list[str]:
         return [c["op"] for c in pipeline.changes("src.float.person") if c["id"] == person]
 
+    def is_paused() -> bool:
+        with suppress(URLError):  # a process that has just begun does not answer yet
+            return pipeline.metric("psastream_source_paused", object="project") == 1
+        return False
+
     kept, gone = (str(each["people_id"]) for each in people[:2])
     with pipeline_of(stack, vendors, tmp_path) as pipeline:
         pipeline.start()
@@ -443,5 +449,14 @@ def test_orders_are_carried_out_once_by_whichever_process_finds_them(
         )
 
         assert "(a restore): done" in ask("status", "float")
+        ask("pause", "float", "project")
+        eventually(is_paused, deadline_s=DEADLINE_S)
+        vendors.admin.create("float", "projects", {"name": "while it is paused"})
+        pipeline.end(signal.SIGTERM)
+        pipeline.start()
+        eventually(is_paused, deadline_s=DEADLINE_S)
+        assert pipeline.changes("src.float.project") == []
+        ask("resume", "float", "project")
+        pipeline.await_rows("src.float.project", 1)
         pipeline.await_changes("src.float.person", more_than=10)
         assert len(pipeline.changes("src.float.person")) == 11

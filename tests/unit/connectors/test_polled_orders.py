@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -98,6 +99,46 @@ def test_a_sweep_that_failed_is_done_by_the_next_process() -> None:
     world.orders.given.clear()
 
     assert world.poll(world.restart()) == [("d", "b")]
+
+
+def test_a_paused_object_asks_nothing_and_keeps_its_bookmark_until_it_goes_on() -> None:
+    world = World()
+    before = world.log.stored()[0]
+    assert before is not None
+    world.table.write("a", "second")
+    world.orders.give(Action.PAUSE)
+    world.reader.scans.clear()
+
+    assert world.poll() + world.poll() + world.poll(world.restart()) == []
+    assert world.reader.scans == []
+    kept = world.log.stored()[0]
+    assert kept is not None
+    assert replace(kept, orders=()) == before
+    assert instruments.PAUSED.labels("salesforce", "account")._value.get() == 1
+
+    world.orders.give(Action.RESUME, "2")
+    assert world.poll(world.restart()) == [("u", "a")]
+    assert instruments.PAUSED.labels("salesforce", "account")._value.get() == 0
+    assert world.answers() == [("1", False), ("2", True)]
+
+
+def test_a_pause_tells_no_complete_poll() -> None:
+    world = World()
+    last = instruments.LAST_SUCCESS.labels("salesforce", "account")
+    polled_at = last._value.get()
+    world.orders.give(Action.PAUSE)
+    world.poll()
+    assert last._value.get() == polled_at
+
+
+def test_what_is_ordered_of_a_paused_object_is_done_once_it_goes_on() -> None:
+    world = World()
+    world.orders.give(Action.PAUSE)
+    world.orders.give(Action.SWEEP, "2")
+    world.table.purge("b")
+    assert world.poll() == []
+    world.orders.give(Action.RESUME, "3")
+    assert world.poll() == [("d", "b")]
 
 
 @pytest.mark.parametrize("traits", [ReaderTraits(), NO_CURSOR])

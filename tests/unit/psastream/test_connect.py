@@ -57,7 +57,7 @@ def run(*arguments: str, owner: str = "psastream", keeps: str = "") -> tuple[Res
             assert request.query_string == "includeTasks=true&onlyFailed=true"
             restarted.append(parts[1])
             return web.json_response({}, status=202)
-        if parts[2] == "resume":
+        if parts[2] in ("resume", "pause"):
             assert request.method == "PUT"
             restarted.append(parts[1])
             return web.Response(status=202)
@@ -134,7 +134,22 @@ def test_what_is_paused_is_resumed_and_nothing_else(
     assert resumed == arguments[:1] * is_resumed
 
 
-@pytest.mark.parametrize("command", ["restart", "resume", "status"])
+@pytest.mark.parametrize(
+    ("arguments", "said", "is_paused"),
+    [
+        (["runs"], "is paused; its database keeps its log meanwhile", True),
+        (["failed"], "is paused", True),
+        (["runs", "--dry-run"], "would be paused", False),
+        (["paused"], "PAUSED, nothing is paused", False),
+    ],
+)
+def test_what_runs_is_paused(arguments: list[str], said: str, is_paused: bool) -> None:
+    shown, paused = run("pause", *arguments)
+    assert (shown.exit_code, said in shown.stdout) == (0, True), shown.output
+    assert paused == arguments[:1] * is_paused
+
+
+@pytest.mark.parametrize("command", ["restart", "pause", "resume", "status"])
 def test_one_that_is_not_there_is_named_and_nothing_is_restarted(command: str) -> None:
     shown, restarted = run(command, "failed", "nix")
     assert (shown.exit_code, shown.stdout, restarted) == (2, "", [])

@@ -113,10 +113,49 @@ def test_a_resync_is_not_done_without_being_asked_for() -> None:
     )
 
 
-def test_a_database_is_no_polled_system() -> None:
-    shown = run("sweep", "inhouse")
+@pytest.mark.parametrize("command", ["sweep", "resync"])
+def test_a_database_is_no_polled_system_and_its_rows_come_again_otherwise(command: str) -> None:
+    shown = run(command, "inhouse")
     assert (shown.exit_code, shown.stdout) == (2, "")
-    assert shown.stderr.startswith("psastream: not a polled system: inhouse\n")
+    assert shown.stderr.startswith("psastream: inhouse is captured by Debezium")
+    assert "snapshot.mode to always" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("pause", "float role: is polled no more, as of the next poll\n"),
+        ("resume", "float role: is polled again, as of the next poll\n"),
+    ],
+)
+def test_a_polled_object_is_paused_and_resumed_by_an_order(command: str, said: str) -> None:
+    shown = run(command, "float", "role", "--dry-run")
+    assert (shown.exit_code, shown.stdout) == (0, f"{said}nothing was done: a dry run\n")
+
+
+def test_a_pause_stands_until_another_order_ends_it() -> None:
+    pause = Order("1", "float", "role", Action.PAUSE, AT, "ada@desk", "they migrate")
+    resume = Order("2", "float", "role", Action.RESUME, AT, "bob@desk")
+    answer, later = Taken(pause, AT), AT + timedelta(minutes=1)
+
+    def stands(last: Order, came: Taken) -> tuple[str, bool]:
+        (standing,) = standings(Told({last.key: last}, {came.key: came}))
+        return standing.told(), standing.is_paused
+
+    ordered = "ordered 2026-11-28T10:00:00Z by"
+    assert stands(pause, answer) == (
+        "paused since 2026-11-28T10:00:00Z by ada@desk (they migrate)",
+        True,
+    )
+    assert stands(resume, answer) == (
+        f"resume {ordered} bob@desk: no poller has taken it yet",
+        False,
+    )
+    done = Taken(resume, later, later)
+    assert stands(resume, done) == (
+        f"resume {ordered} bob@desk: done 2026-11-28T10:01:00Z",
+        False,
+    )
 
 
 def test_a_broker_that_does_not_answer_is_said() -> None:

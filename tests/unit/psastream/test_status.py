@@ -254,6 +254,23 @@ def test_a_poller_tells_what_it_is_to_poll_before_it_has() -> None:
     assert (state.unpolled, state.verdict(AT)) == (("person",), Verdict.WARN)
 
 
+def test_an_object_that_a_person_has_paused_is_told_and_is_not_late() -> None:
+    old = AT.timestamp() - 86_400
+    lines = [
+        f'psastream_source_last_success_timestamp_seconds{{object="person",system="float"}} {old}',
+        'psastream_source_paused{object="person",system="float"} 1.0',
+        'psastream_source_poll_interval_seconds{object="role",system="float"} 60.0',
+        'psastream_source_poll_interval_seconds{object="person",system="float"} 60.0',
+        'psastream_source_paused{object="role",system="float"} 1.0',
+        'psastream_source_paused{object="project",system="float"} 0.0',
+    ]
+    state = polled_states(read_samples("\n".join(lines) + "\n"))["float"]
+    assert (state.paused, state.unpolled, state.polled_at) == (("person", "role"), (), None)
+    assert (state.objects, state.verdict(AT)) == (2, Verdict.WARN)
+    assert "paused by a person: person, role" in line_with(Status(AT, sources=[state]), "float")
+    assert status_json(Status(AT, sources=[state]))["sources"][0]["paused"] == ["person", "role"]
+
+
 def test_a_target_is_paused_where_one_dispatcher_says_so() -> None:
     paused = DISPATCHER.replace(
         'psastream_target_paused{target="netsuite"} 0.0',
