@@ -84,8 +84,8 @@ def orders_of(
     if wanted.system in captured:
         raise ConfigError(
             f"{wanted.system} is captured by Debezium, which takes no such order",
-            hint="to have its rows published again set snapshot.mode to always in its connector "
-            "file, psastream connectors apply, and set it back once that is done",
+            hint="psastream docs operations says how its rows come again: by a signal where its "
+            "connector file has a table of them, else by snapshot.mode",
         )
     if wanted.system not in polled:
         hint = f"one of {', '.join(polled)}" if polled else "no system of the firm is polled"

@@ -39,6 +39,8 @@ _log = structlog.get_logger()
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 """Of a connector: a part of the path of its REST interface, where `..` is another one."""
 _VARIABLE: Final = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+NOTHING: Final[Mapping[str, str]] = {}
+"""What an order without a content bears: Connect answers 415 to one that does not say JSON."""
 OWNER_KEY: Final = "psastream.connector.owner"
 """Who keeps a connector, among its configuration; without it psastream does."""
 STRIMZI: Final = "strimzi"
@@ -243,16 +245,17 @@ class ConnectClient:
         await self._client.request(
             "POST",
             f"/connectors/{quote(name)}/restart",
+            json=NOTHING,
             params={"includeTasks": "true", "onlyFailed": "true"},
         )
 
     async def pause(self, name: str) -> None:
         """Have a connector capture nothing until it is resumed, by whoever restarts."""
-        await self._client.request("PUT", f"/connectors/{quote(name)}/pause")
+        await self._client.request("PUT", f"/connectors/{quote(name)}/pause", json=NOTHING)
 
     async def resume(self, name: str) -> None:
         """Have a connector that is paused or stopped go on; one that runs stays as it is."""
-        await self._client.request("PUT", f"/connectors/{quote(name)}/resume")
+        await self._client.request("PUT", f"/connectors/{quote(name)}/resume", json=NOTHING)
 
 
 @dataclass(slots=True)

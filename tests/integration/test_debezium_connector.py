@@ -3,15 +3,18 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from confluent_kafka import TopicPartition
+from typer.testing import CliRunner
 
 from connectors.debezium.client import ConnectClient, RestartBudget, heal, read_connector_file
 from connectors.toolkit.faults import VendorRejectedError
+from psastream.cli import app
 from runtime.kafka import KafkaSettings, create_topics, make_consumer
 from runtime.registry import Registry
 from runtime.serde import Serde
@@ -98,6 +101,15 @@ async def register(connect_url: str) -> None:
         await client.close()
 
 
+async def restarted(connect_url: str) -> None:
+    """Restart what has failed, of which there is nothing."""
+    client = ConnectClient(connect_url)
+    try:
+        await client.restart_failed(read_connector_file(FILE).name)
+    finally:
+        await client.close()
+
+
 async def is_running(connect_url: str) -> bool:
     client = ConnectClient(connect_url)
     try:
@@ -169,6 +181,14 @@ def test_rows_arrive_exactly_in_order_and_the_slot_moves_while_tables_are_quiet(
         eventually(lambda: changes.read().count("t") == 1, deadline_s=30)
         assert asyncio.run(is_running(connect_url))
 
+        ask = _asking(stack)
+        ask("pause", "inhouse-psa")
+        eventually(lambda: "PAUSED" in ask("status", "inhouse-psa"), deadline_s=30)
+        paused = _one(database.execute(insert))
+        ask("resume", "inhouse-psa")
+        eventually(lambda: changes.of(paused), deadline_s=60)
+        asyncio.run(restarted(connect_url))
+
         # WAL written by others must not pile up behind a quiet connector.
         database.execute("CREATE TABLE IF NOT EXISTS noise (text text)")
         database.execute("INSERT INTO noise SELECT repeat('x', 1000) FROM generate_series(1, 500)")
@@ -176,6 +196,22 @@ def test_rows_arrive_exactly_in_order_and_the_slot_moves_while_tables_are_quiet(
         assert target is not None
         eventually(lambda: _slot_passed(database, str(target[0])), deadline_s=60)
     changes.close()
+
+
+def _asking(stack: RunningStack) -> Callable[..., str]:
+    """Commands about connectors; what they print."""
+    environment = {
+        "PSASTREAM_BOOTSTRAP_SERVERS": stack.addresses.bootstrap_servers,
+        "PSASTREAM_REGISTRY_URL": stack.addresses.registry_url,
+        "PSASTREAM_CONNECT_URL": stack.addresses.connect_url,
+    }
+
+    def ask(*arguments: str) -> str:
+        shown = CliRunner().invoke(app, ["connectors", *arguments], env=environment)
+        assert shown.exit_code == 0 or arguments[0] == "status", shown.output
+        return shown.stdout
+
+    return ask
 
 
 def _one(cursor: psycopg.Cursor[Any]) -> int:

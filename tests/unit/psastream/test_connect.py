@@ -44,6 +44,8 @@ def run(*arguments: str, owner: str = "psastream", keeps: str = "") -> tuple[Res
 
     async def answer(request: web.Request) -> web.Response:
         parts = request.path.strip("/").split("/")
+        # Connect answers 415 to others.
+        assert request.method == "GET" or request.content_type == "application/json"
         if len(parts) == 1:
             return web.json_response({name: {"status": status(name)} for name in STATES})
         if parts[2] == "config" and (keeps or request.method == "PUT"):

@@ -118,7 +118,7 @@ def test_a_database_is_no_polled_system_and_its_rows_come_again_otherwise(comman
     shown = run(command, "inhouse")
     assert (shown.exit_code, shown.stdout) == (2, "")
     assert shown.stderr.startswith("psastream: inhouse is captured by Debezium")
-    assert "snapshot.mode to always" in shown.stderr
+    assert "by a signal where its connector file has a table of them" in shown.stderr
 
 
 @pytest.mark.parametrize(
