@@ -34,8 +34,9 @@ People may pause an object: nothing is asked and nothing moves until they have i
 restarts meanwhile. They may order a sweep before it is due, and a resync: rows are read and
 published again, all or those changed since an instant. Each poll takes what was ordered, reads what
 has changed, and then does it: a resync that cannot end holds up no change. It moves nothing back,
-so changes and deletes meanwhile are told as ever. Cut short, it goes on where it was, if the
-vendor's pages come in order of change, and begins anew otherwise.
+so changes and deletes meanwhile are told as ever. A pause or another resync ends it with its page.
+Cut short, it goes on where it was, if the vendor's pages come in order of change, and begins anew
+otherwise. Rows without a stamp are among all rows alone: one of all rows reads all again to go on.
 
 Scheduling, retries and errors are `connectors.polled.loop`.
 """
@@ -112,6 +113,10 @@ class LostColumnError(SchemaMismatchError):
     """Rows came without a column that every row had when all were read last."""
 
     code = "record.lost_column"
+
+
+class ResyncStoppedError(Exception):
+    """A pause or another resync was ordered while one was under way. A signal."""
 
 
 class ObjectPoller:
@@ -209,12 +214,17 @@ class ObjectPoller:
 
     async def _publish_again(self, resync: Taken) -> None:
         """Publish the rows of a resync; what has changed meanwhile goes out as what it is."""
-        begins = self._resync_begins(resync)
-        if begins is None and resync.reached is not None:
+        if not self._reads_by_time or self._window_start() is None:
             resync = replace(resync, reached=None)  # it cannot go on, and begins anew
         self._resync = resync
         try:
-            await self._scan(self._reader.changes(begins))
+            await self._scan(self._reader.changes(self._resync_begins(resync)))
+        except ResyncStoppedError:
+            return  # the next poll takes what was ordered
+        except LostColumnError:
+            self._resync = None  # the next poll goes on; what a sweep reads does not go out again
+            await self._sweep()
+            return
         finally:
             self._resync = None
         done = with_done(self._bookmark.orders, Action.RESYNC, self._clock())
@@ -233,9 +243,18 @@ class ObjectPoller:
         Never behind where a poll would: the scan moves the bookmark, past rows not yet visible.
         """
         window = self._window_start()
-        if not self._reads_by_time or resync.begins is None or window is None:
+        if not self._reads_by_time or resync.order.since is None or window is None:
             return None
-        return min(resync.begins, window)
+        return min(resync.begins or EPOCH, window)
+
+    async def _require_resync(self, resync: Taken) -> None:
+        """Raises ResyncStoppedError where a resync under way is to end."""
+        orders = await self._orders.of(self._config.system, self._obj)
+        taken = with_new(self._bookmark.orders, orders, self._clock())
+        last = pending(taken, Action.RESYNC)
+        is_last = last is not None and last.order.order_id == resync.order.order_id
+        if not is_last or pending(taken, Action.PAUSE):
+            raise ResyncStoppedError
 
     @property
     def _reads_by_time(self) -> bool:
@@ -419,6 +438,8 @@ class ObjectPoller:
                 orders = self._gone_on(scan)
                 token = page.token or advanced.token
                 await self._commit(draft, replace(advanced, token=token, orders=orders))
+                if self._resync is not None:
+                    await self._require_resync(self._resync)
         finally:
             if isinstance(pages, AsyncGenerator):
                 await pages.aclose()  # what the reader has open ends with the scan
@@ -449,7 +470,8 @@ class ObjectPoller:
         orders = self._bookmark.orders
         if self._resync is None or not self._reads_by_time or scan.reached == EPOCH:
             return orders
-        reached = min(scan.reached, scan.started_at)
+        before = self._resync.reached or EPOCH  # it reads again what lies before
+        reached = max(min(scan.reached, scan.started_at), before)
         return with_changed(orders, replace(self._resync, reached=reached))
 
     def _draft_page(self, page: Page, scan: Scan, repairs_before: datetime | None) -> Draft:
@@ -460,6 +482,8 @@ class ObjectPoller:
         if not self._guard.told(flagged):
             rows = {row_id: row for row_id, row in rows.items() if row_id not in flagged}
         for row in rows.values():
+            if self._resync and row.is_deleted and not self._is_living(row.id):
+                continue  # told, or never there
             known = self._ledger.get(row.id)
             entry = entry_of(row, known)
             verdict = self._ledger.judge(row.id, entry)

@@ -8,11 +8,13 @@ import pytest
 
 from connectors.polled.conversion import Layout, RowReader
 from connectors.polled.model import Page
+from connectors.polled.orders import Action
 from schemas.codec.record import load_schema
 from schemas.errors import SchemaMismatchError
 from tests.support.polled import (
     Clock,
     MemoryLog,
+    MemoryOrders,
     MemoryReader,
     MemoryTable,
     make_config,
@@ -43,7 +45,7 @@ class World:
         self.clock = Clock()
         self.table = MemoryTable(self.clock)
         self.reader = Account(self.table, page_size=page_size, without=set(without))
-        self.log = MemoryLog()
+        self.log, self.orders = MemoryLog(), MemoryOrders()
         for row_id in ids:
             self.table.write(row_id, "first")
             self.clock.tick(1)
@@ -52,7 +54,8 @@ class World:
     async def poll(self, **keys: object) -> None:
         """Poll as a process that was started just now."""
         self.clock.tick(60)
-        await make_poller(self.reader, self.log, make_config(**(DAY | keys))).poll()
+        config = make_config(**(DAY | keys))
+        await make_poller(self.reader, self.log, config, orders=self.orders).poll()
 
     def change(self, *ids: str) -> None:
         for row_id in ids:
@@ -115,6 +118,24 @@ async def test_a_person_can_say_that_the_account_has_it_no_more() -> None:
     world.change("b")
     await world.poll()
     assert world.log.operations()[-1] == ("u", "b")
+
+
+@pytest.mark.asyncio
+async def test_rows_of_a_resync_without_a_column_that_others_have_stop_nothing() -> None:
+    world = World("a", "b", page_size=1)
+    ordered_since = world.clock.now
+    world.change("c")
+    world.clock.tick(60)
+    world.change("d")
+    await world.poll()
+    told = world.log.operations()
+    world.reader.without = {"c"}
+    world.orders.give(Action.RESYNC, since=ordered_since)
+
+    await world.poll()
+    assert world.log.operations() == told
+    await world.poll()
+    assert world.log.operations() == [*told, ("r", "c"), ("r", "d")]
 
 
 def test_a_page_says_which_optional_columns_its_rows_have() -> None:

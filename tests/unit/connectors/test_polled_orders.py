@@ -230,6 +230,77 @@ def test_a_resync_that_was_cut_short_goes_on_where_it_was() -> None:
     assert world.answers() == [("1", False), ("1", True)]
 
 
+def test_a_resync_that_was_cut_short_publishes_rows_without_a_stamp_and_no_other_twice() -> None:
+    world = World()
+    world.reader.unstamped = {"b"}  # they come last of all rows
+    world.orders.give(Action.RESYNC)
+    # Taken, two pages of two rows; then the broker goes, and then the vendor after a page.
+    world.log.failures = iter([False, False, False, True])
+    with pytest.raises(TransientError):
+        world.poll()
+    assert world.log.operations()[-4:] == [("r", row_id) for row_id in "acde"]
+
+    def fails() -> None:
+        world.reader.between_pages = lambda: None
+        raise TransientError("the vendor is gone")
+
+    world.reader.between_pages = fails
+    with pytest.raises(TransientError):
+        world.poll(world.restart())
+
+    assert world.poll(world.restart()) == [("r", "e"), ("r", "b")]
+    assert world.answers() == [("1", False), ("1", True)]
+
+
+def test_a_pause_stops_a_resync_that_goes_on_after_it_where_it_was() -> None:
+    world = World()
+    world.orders.give(Action.RESYNC)
+
+    def pauses() -> None:
+        world.orders.give(Action.PAUSE, "2")
+
+    world.reader.between_pages = pauses
+
+    assert world.poll() == [("r", row_id) for row_id in "abcd"]
+    world.reader.between_pages = lambda: None
+    assert world.poll() == []
+    world.orders.give(Action.RESUME, "3")
+    assert world.poll() == [("r", "d"), ("r", "e")]
+
+
+def test_another_resync_stops_the_one_under_way() -> None:
+    world = World()
+    world.orders.give(Action.RESYNC)
+
+    def another() -> None:
+        world.orders.give(Action.RESYNC, "2", since=world.stamps[4])
+
+    world.reader.between_pages = another
+
+    assert world.poll() == [("r", row_id) for row_id in "abcd"]
+    assert world.poll() == [("r", "e")]
+    assert world.answers() == [("1", False), ("2", False), ("2", True)]
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_a_resync_repeats_no_delete_of_a_row_that_is_flagged(is_forgotten: bool) -> None:
+    world = World()
+    world.table.write("b", "first", is_deleted=True)
+    assert world.poll() == [("d", "b")]
+    world.clock.tick(60)
+    world.table.write("f", "first")
+    assert world.poll() == [("c", "f")]
+    if is_forgotten:
+        world.orders.give(Action.SWEEP)
+        world.reader.hidden = {"b"}
+        assert world.poll() == []
+        world.reader.hidden = set()
+
+    world.orders.give(Action.RESYNC, "2", since=world.stamps[0])
+
+    assert world.poll() == [("r", row_id) for row_id in "acdef"]
+
+
 def test_a_resync_that_cannot_end_holds_up_no_change() -> None:
     world = World()
     world.orders.give(Action.RESYNC)
