@@ -170,7 +170,8 @@ def retry_exceptions(
             f"no refused command: {', '.join(holds)}",
             hint="psastream exceptions release has the commands of a target sent",
         )
-    ours = [row for row in rows if row["revision"] is not None]
+    _refuse_asked(wanted, rows)
+    ours = [row for row in rows if row["revision"] is not None and not awaits_word(row)]
     if is_dry:
         for row in ours:
             say_of(row["exception_id"], f"{row['kind']} would be tried again{_worth(row)}")
@@ -196,11 +197,7 @@ def release_exceptions(
     """
     rows = _meant(settings, wanted, "released")
     held = ranked(row for row in rows if row["is_held"])
-    if wanted.ids and (asked := [row["natural_key"] for row in rows if awaits_word(row)]):
-        raise ConfigError(
-            f"waits for an approval: {', '.join(asked)}",
-            hint="psastream commands approve has it sent, with who approved it",
-        )
+    _refuse_asked(wanted, rows)
     held = [row for row in held if not awaits_word(row)]
     if wanted.ids and (sent := [row for row in rows if not row["is_held"]]):
         raise ConfigError(
@@ -218,6 +215,14 @@ def release_exceptions(
     chosen = Filter(ids=[row["exception_id"] for row in held])
     publish(settings, REQUESTS, "request_id", requests(chosen, at=datetime.now(UTC), note=note))
     say(f"{len(held)} are sent, a few at first; the rest follows once those are taken")
+
+
+def _refuse_asked(wanted: Filter, rows: Iterable[Row]) -> None:
+    if wanted.ids and (asked := [row["natural_key"] for row in rows if awaits_word(row)]):
+        raise ConfigError(
+            f"waits for an approval: {', '.join(asked)}",
+            hint="psastream commands approve has it sent, with who approved it",
+        )
 
 
 def awaits_word(row: Row) -> bool:
