@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.dispatch.signals import GROUP
 from runtime.kafka import KafkaSettings, Place, Span, make_consumer, read_spans, spans_of
@@ -27,6 +27,15 @@ _log = structlog.get_logger()
 DECISIONS: Final = "psa.command_decision"
 ALL: Final = "all"
 """In place of a kind: every kind of a target."""
+_FOR_GOOD: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._FATAL,
+    }
+)
 LISTEN_S: Final = 0.2
 BATCH: Final = 500
 
@@ -90,6 +99,17 @@ def decisions_in(messages: Iterable[Message], serde: Serde) -> Iterator[Decision
                 yield read_decision(serde.read(message.value()))
             except (RecordError, ValueError) as error:
                 _log.error("dispatch.decision_unreadable", **_place(message), error=str(error))
+
+
+def require_heard(messages: Iterable[Message]) -> None:
+    """Raise BrokerUnavailableError where an error does not go away by itself: a right, a topic."""
+    for message in messages:
+        error = message.error()
+        if error is not None and error.code() in _FOR_GOOD:
+            raise BrokerUnavailableError(
+                f"no decisions can be read: {error.str()}",
+                hint=f"{DECISIONS} must be there, and dispatchers must have the right to read it",
+            )
 
 
 class Approvals:
@@ -199,13 +219,17 @@ class Decisions:
         return found
 
     def listen(self) -> list[Decision]:
-        """Return what is decided next; waits for a moment. Raises BrokerUnavailableError."""
+        """Return what is decided next; waits for a moment.
+
+        Raises BrokerUnavailableError where nothing can be heard for good: nothing may be sent then.
+        """
         if self._consumer is None:
             return []
         try:
             messages = self._consumer.consume(BATCH, timeout=LISTEN_S)
         except KafkaException as error:
             raise BrokerUnavailableError(f"no decisions can be read: {error}") from error
+        require_heard(messages)
         with self._lock:
             return list(decisions_in(self._places.news(messages), self._serde))
 

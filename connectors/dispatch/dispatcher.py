@@ -88,6 +88,7 @@ class Dispatcher:
         self._metrics = metrics
         self._wrap_journal = wrap_journal
         self._session: Session | None = None
+        self._draining: Session | None = None  # it begins nothing more, and may still send
         self._signals = Signals(kafka, serde)
         self._decisions = Decisions(kafka, serde)
         self._stops, self._approvals = Stops(), Approvals()
@@ -133,10 +134,10 @@ class Dispatcher:
                 self._decision_thread, self._decisions.listen
             )
             self._take(decided)
-            if decided and self._session is not None:
-                self._session.stop(self._stops)
+            for session in filter(None, (self._session, self._draining) if decided else ()):
+                session.stop(self._stops)
                 for decision in decided:
-                    self._session.heed(decision)
+                    session.heed(decision)
 
     def _take(self, decided: Iterable[Decision]) -> None:
         for decision in decided:
@@ -281,8 +282,11 @@ class Dispatcher:
             self._session.hear(request)
 
     async def _end(self, session: Session) -> None:
-        self._session = None
-        await session.drain(DRAIN_S)
+        self._session, self._draining = None, session
+        try:
+            await session.drain(DRAIN_S)
+        finally:
+            self._draining = None
         self._metrics.show_overdue((), datetime.now(UTC))
         self._metrics.show_exceptions(())  # whoever owns the partitions next tells them
         self._lease.end()

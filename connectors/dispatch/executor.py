@@ -168,7 +168,8 @@ class TargetExecutor:
 
         Not those that a person was told of, nor those of a kind of which none is taken or sent.
         """
-        return len(self._waiting) - len(self._repeated) - self._gate.held_back
+        held_back = sum(map(self._ledger.pending, self._gate.held_back))
+        return len(self._waiting) - len(self._repeated) - held_back
 
     def submit(self, command: Command, finished: Finished) -> None:
         """Take in a command; `finished` is called once nothing more will happen to it.

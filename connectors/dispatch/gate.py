@@ -98,9 +98,9 @@ class Gate:
         return self._probes
 
     @property
-    def waiting(self) -> int:
-        """How many natural keys wait to be let go."""
-        return len(self._waiting)
+    def waiting(self) -> Collection[str]:
+        """The natural keys that wait to be let go."""
+        return self._waiting.keys()
 
     def lets(self, natural_key: str, kind: str) -> bool:
         """Whether a command may be sent now."""
@@ -263,10 +263,10 @@ class Gates:
         return gate.probes if gate.is_down else 0
 
     @property
-    def held_back(self) -> int:
-        """How many wait for what concerns their kind alone."""
+    def held_back(self) -> list[str]:
+        """The natural keys that wait for what concerns their kind alone."""
         gates = self._of_kinds.values()
-        return sum(gate.waiting for gate in gates if gate.is_down or gate.is_stopped)
+        return [key for gate in gates if gate.is_down or gate.is_stopped for key in gate.waiting]
 
     def lets(self, natural_key: str, kind: str) -> bool:
         """Whether a command may be sent now."""
@@ -319,8 +319,11 @@ class Gates:
     ) -> None:
         """Wait until a command may be sent; `failures` of it in a row so far.
 
-        One that `is_first` asks before all others of its kind.
+        One that `is_first` asks before all others of its kind. Who waits for its kind is not the
+        probe of the target: others may ask.
         """
+        if not self._of(kind).lets(natural_key, kind):
+            self._of_all.leave(natural_key)
         await self._of(kind).wait(natural_key, kind, -1 if is_first else failures)
         await self._of_all.wait(natural_key, kind, failures)
 

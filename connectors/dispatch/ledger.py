@@ -195,6 +195,11 @@ class Ledger:
         entry = self._entries.get(natural_key)
         return entry is not None and entry.first() is not None
 
+    def pending(self, natural_key: str) -> int:
+        """Return how many commands of a natural key are not settled yet."""
+        entry = self._entries.get(natural_key)
+        return len(entry.pending) if entry else 0
+
     def wanted(self) -> Iterator[tuple[datetime | None, Command]]:
         """Yield of each natural key the last command that is not settled and is still wanted.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -24,14 +24,16 @@ from connectors.dispatch.decisions import (
     Stops,
     Verb,
     decisions_in,
+    require_heard,
 )
+from connectors.dispatch.gate import DOWN_AFTER, Gates
 from connectors.dispatch.journal import Memory
 from connectors.dispatch.main import load_sink
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.session import Session, Target
 from runtime.registry import Registry
 from runtime.serde import Serde
-from schemas.errors import ConfigError
+from schemas.errors import BrokerUnavailableError, ConfigError
 from tests.support.sinks import FakeTarget, MemoryJournal, make_command, not_available
 from tests.support.topology import FixedRegistry
 from tests.unit.connectors.test_dispatch_executor import DEADLINE_S, bench, reached
@@ -90,6 +92,35 @@ async def test_a_stopped_kind_holds_up_no_other_and_no_reading() -> None:
         await it.settled()
 
     assert len(it.target.effects) == 6
+
+
+@pytest.mark.asyncio
+async def test_a_stopped_kind_keeps_no_other_from_coming_however_often_its_records_change() -> None:
+    async with bench() as it:
+        it.executor.stop({"upsert_project"})
+        it.submit(*(make_command(revision=number) for number in range(1, 6)))
+        await idle()
+
+        assert (it.executor.waiting, it.executor.crowd) == (5, 0)
+        it.executor.stop(())
+        await it.settled()
+
+    assert it.target.effects == [("netsuite:project:a", 5)]
+
+
+@pytest.mark.asyncio
+async def test_a_target_that_is_down_is_asked_by_others_than_who_is_stopped() -> None:
+    gates = Gates("netsuite", lambda _probes: 0.0)
+    for number in range(DOWN_AFTER):
+        gates.failed(str(number), "upsert_project", is_for_all=True, is_for_kind=False)
+    async with asyncio.timeout(DEADLINE_S):
+        await gates.wait("a", "upsert_project", 1)
+        assert gates.is_down and not gates.lets("b", "update_project_budget")  # a is the probe
+        gates.stop({"upsert_project"})
+        again = asyncio.create_task(gates.wait("a", "upsert_project", 1))
+        await gates.wait("b", "update_project_budget", 1)
+    assert gates.lets("b", "update_project_budget") and not again.done()
+    again.cancel()
 
 
 @pytest.mark.asyncio
@@ -275,6 +306,21 @@ def test_what_is_no_decision_is_told_and_holds_none_back(noise: Message, events:
         found = list(decisions_in([noise, message(decision="stopped", target="netsuite")], SERDE))
     assert found == [WHOLE]
     assert [log["event"] for log in logs] == [f"dispatch.{event}" for event in events]
+
+
+@pytest.mark.parametrize(
+    ("code", "is_for_good"),
+    [
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, True),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, True),
+        (KafkaError._TRANSPORT, False),
+        (KafkaError._ALL_BROKERS_DOWN, False),
+    ],
+)
+def test_nobody_goes_on_who_cannot_hear_decisions_any_more(code: int, is_for_good: bool) -> None:
+    heard = [Message(topic=DECISIONS, error=KafkaError(code)), message(decision="stopped")]
+    with pytest.raises(BrokerUnavailableError) if is_for_good else nullcontext():
+        require_heard(heard)
 
 
 def test_what_was_read_is_no_news_and_what_was_not_is_read_once() -> None:
