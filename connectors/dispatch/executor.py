@@ -581,8 +581,9 @@ class TargetExecutor:
         # As a whole, not each request of it, and from the intent on: who takes over counts so.
         deadline_s = asyncio.get_running_loop().time() + self._policy.attempt_s
         await self._journal.intend(command, step.number)
-        is_stopped = self._gate.is_stopped(command.kind)
-        if is_stopped or self._ledger.is_outdated(command.natural_key):  # since it was chosen
+        # Since it was chosen, a person or a newer command may have come.
+        is_kept_back = self._gate.is_stopped(command.kind) or self._withholds(command) is not None
+        if is_kept_back or self._ledger.is_outdated(command.natural_key):
             self._ledger.not_applied(command.natural_key)
             return None
         try:

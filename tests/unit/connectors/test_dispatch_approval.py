@@ -249,6 +249,22 @@ async def test_a_word_that_comes_while_it_is_recorded_that_it_waits_is_not_lost(
 
 
 @pytest.mark.asyncio
+async def test_what_is_refused_between_intent_and_call_is_not_sent() -> None:
+    class Slow(MemoryJournal):
+        async def intend(self, command: Command, attempt: int) -> None:
+            await super().intend(command, attempt)
+            it.decide(word(command, Verb.REFUSED))
+
+    command = order()
+    async with desk(approvals=Approvals([word(command)]), journal=Slow()) as it:
+        it.send(command)
+        await it.settled()
+        assert it.open() == (APPROVAL_REFUSED, True)
+
+    assert it.sink.calls == 0
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("is_approved", [True, False], ids=["approved", "bound is gone"])
 async def test_what_is_decided_while_nobody_listened_is_done_by_the_next_session(
     is_approved: bool,
