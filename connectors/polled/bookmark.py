@@ -7,15 +7,19 @@ together or not at all. So a bookmark never passes a record the broker does not 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
+
+import structlog
 
 from connectors.polled.ledger import Entry
 from connectors.polled.orders import Taken
 from schemas.errors import InvalidEntityError
+
+_log = structlog.get_logger()
 
 
 class Phase(Enum):
@@ -71,7 +75,11 @@ class Bookmark:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Decode. Raises ValueError or KeyError for other bytes."""
+        """Decode. Raises ValueError or KeyError for other bytes.
+
+        An order that cannot be read, such as one of a newer release, is left out and logged: the
+        place is worth more.
+        """
         record = json.loads(data)
         return cls(
             phase=Phase(record["phase"]),
@@ -83,7 +91,7 @@ class Bookmark:
             missed_at=_instant(record.get("missed_at")),
             token=record.get("token"),
             columns=tuple(record.get("columns", ())),
-            orders=tuple(map(Taken.from_record, record.get("orders", ()))),
+            orders=_read_orders(record.get("orders", ())),
             reread_from=_instant(record.get("reread_from")),
         )
 
@@ -153,6 +161,21 @@ class SourceLog(Protocol):
         when another poller has taken over or the outcome cannot be told.
         """
         ...
+
+
+def _read_orders(records: Iterable[Any]) -> tuple[Taken, ...]:
+    taken = []
+    for record in records:
+        try:
+            taken.append(Taken.from_record(record))
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+            _log.error(
+                "poll.order_unreadable",
+                key=f"bookmark {json.dumps(record)}",
+                error=f"{type(error).__name__}: {error}",
+                hint="it is left out; the bookmark keeps its place. Give the order again",
+            )
+    return tuple(taken)
 
 
 def _text(instant: datetime | None) -> str | None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from connectors.polled.orders import Order, Taken
+from connectors.polled.orders import Action, Order, Taken
 from runtime.kafka import KafkaSettings, Place, Span, read_spans, spans_of
 from runtime.offsets import present_places
 from runtime.threads import in_daemon_thread
@@ -33,6 +33,24 @@ class Told:
     orders: Mapping[str, Order] = field(default_factory=dict)
     answers: Mapping[str, Taken] = field(default_factory=dict)
 
+    def standing(self, system: str, obj: str) -> list[Order]:
+        """Return the orders of an object that are not done.
+
+        An answer outlives a bookmark that lost what was taken. The end of a pause stands although
+        it was told: it is no work, and must never be missed.
+        """
+        done = {
+            (each.order.key, each.order.order_id)
+            for each in self.answers.values()
+            if each.done_at is not None and each.order.action is not Action.RESUME
+        }
+        return [
+            order
+            for order in self.orders.values()
+            if (order.system, order.obj) == (system, obj)
+            and (order.key, order.order_id) not in done
+        ]
+
 
 class OrderLog:
     """Orders for the pollers of a process."""
@@ -46,7 +64,7 @@ class OrderLog:
         self._told = Told()
 
     async def of(self, system: str, obj: str) -> Sequence[Order]:
-        """Return the last order of each concern of an object.
+        """Return the last order of each concern of an object, unless it is done.
 
         Raises BrokerUnavailableError where that is not known.
         """
@@ -55,8 +73,7 @@ class OrderLog:
             if now_s >= self._read_until_s:
                 self._told, self._spans = await in_daemon_thread(self._read)
                 self._read_until_s = now_s + FRESH_S
-        found = self._told.orders.values()
-        return [order for order in found if (order.system, order.obj) == (system, obj)]
+        return self._told.standing(system, obj)
 
     def _read(self) -> tuple[Told, Mapping[Place, Span]]:
         if not self._is_there:

@@ -154,7 +154,7 @@ class Orders(Protocol):
     """Where a poller finds what was ordered."""
 
     async def of(self, system: str, obj: str) -> Sequence[Order]:
-        """Return the last order of each concern of an object.
+        """Return the last order of each concern of an object; one that is done may be left out.
 
         Raises BrokerUnavailableError where that is not known.
         """

@@ -196,7 +196,11 @@ class ObjectPoller:
         instruments.LAST_SUCCESS.labels(*self._labels).set(self._clock().timestamp())
 
     async def _take_orders(self) -> None:
-        """Keep what was ordered with the bookmark, before anything is done about it."""
+        """Keep what was ordered with the bookmark, before anything is done about it.
+
+        The place of the bookmark is the one that is kept: where this process is to begin anew, it
+        does so with its first page.
+        """
         known = self._bookmark.orders
         orders = await self._orders.of(self._config.system, self._obj)
         taken = with_new(known, orders, self._clock())
@@ -210,7 +214,9 @@ class ObjectPoller:
                 by=each.order.ordered_by,
                 note=each.order.note,
             )
-        await self._commit(Draft(self._bookmark.position), replace(self._bookmark, orders=taken))
+        here = self._bookmark
+        await self._commit(Draft(self._kept.position), replace(self._kept, orders=taken))
+        self._bookmark = replace(here, orders=taken)
 
     async def _publish_again(self, resync: Taken) -> None:
         """Publish the rows of a resync; what has changed meanwhile goes out as what it is."""

@@ -48,8 +48,8 @@ class World:
         self.poller = self.restart()
         self.poll()
 
-    def restart(self) -> ObjectPoller:
-        return make_poller(self.reader, self.log, make_config(), orders=self.orders)
+    def restart(self, **keys: object) -> ObjectPoller:
+        return make_poller(self.reader, self.log, make_config(**keys), orders=self.orders)
 
     def poll(self, poller: ObjectPoller | None = None) -> list[tuple[str, str]]:
         """Poll a while later; the operations published."""
@@ -120,6 +120,28 @@ def test_a_paused_object_asks_nothing_and_keeps_its_bookmark_until_it_goes_on() 
     assert world.poll(world.restart()) == [("u", "a")]
     assert instruments.PAUSED.labels("salesforce", "account")._value.get() == 0
     assert world.answers() == [("1", False), ("2", True)]
+
+
+@pytest.mark.parametrize("action", [Action.PAUSE, Action.SWEEP])
+def test_an_order_keeps_the_place_of_a_poller_that_is_to_read_all_again(action: Action) -> None:
+    world = World()
+    before = world.log.stored()[0]
+    assert before is not None
+    world.orders.give(action)
+    world.log.failures = iter([False, True])  # the order is taken; no page goes out
+    poller = world.restart(**{"snapshot.mode": "always"})
+    if action is Action.PAUSE:
+        assert world.poll(poller) == []
+        world.log.failures = iter(())
+    else:
+        with pytest.raises(TransientError):
+            world.poll(poller)
+
+    kept = world.log.stored()[0]
+    assert kept is not None
+    assert replace(kept, orders=()) == before
+    world.orders.give(Action.RESUME, "2")
+    assert world.poll(poller)[:5] == [("r", row_id) for row_id in "abcde"]
 
 
 def test_a_pause_tells_no_complete_poll() -> None:
@@ -380,6 +402,50 @@ def test_a_bookmark_keeps_orders() -> None:
     kept = Bookmark(orders=(taken,))
     assert Bookmark.from_bytes(kept.to_bytes()) == kept
     assert with_new(kept.orders, [order], START) == kept.orders
+
+
+def test_a_bookmark_keeps_its_place_though_an_order_in_it_cannot_be_read() -> None:
+    orders = [
+        Taken(Order(order_id, "float", "role", action, START, "ada@desk"), START)
+        for order_id, action in [("1", Action.PAUSE), ("2", Action.SWEEP)]
+    ]
+    kept = Bookmark(cursor=START, token="next", orders=tuple(orders))
+    with structlog.testing.capture_logs() as lines:
+        found = Bookmark.from_bytes(kept.to_bytes().replace(b'"sweep"', b'"burn"'))
+    assert found == replace(kept, orders=(orders[0],))
+    assert [(each["event"], "burn" in each["error"]) for each in lines] == [
+        ("poll.order_unreadable", True)
+    ]
+
+
+def test_what_was_done_is_ordered_no_more_though_the_bookmark_knows_nothing_of_it() -> None:
+    def given(order_id: str, action: Action, obj: str = "role") -> Order:
+        return Order(order_id, "float", obj, action, START, "ada@desk")
+
+    swept, resync, other = (
+        given("1", Action.SWEEP),
+        given("2", Action.RESYNC),
+        given("1", Action.SWEEP, "person"),
+    )
+    records = [(each.key.encode(), each.to_bytes()) for each in (swept, resync, other)]
+    for answer in (Taken(swept, START, START), Taken(resync, START)):
+        records.append((answer.key.encode(), answer.to_bytes()))
+
+    told = told_by(records)
+
+    assert told.standing("float", "role") == [resync]
+    assert told.standing("float", "person") == [other]
+    again = given("3", Action.SWEEP)
+    told = told_by([*records, (again.key.encode(), again.to_bytes())])
+    assert told.standing("float", "role") == [again, resync]
+
+
+def test_the_end_of_a_pause_stands_although_it_was_told() -> None:
+    resume = Order("2", "float", "role", Action.RESUME, START, "ada@desk")
+    answer = Taken(resume, START, START)
+    records = [(resume.key.encode(), resume.to_bytes()), (answer.key.encode(), answer.to_bytes())]
+    told = told_by(records)
+    assert told.standing("float", "role") == [resume]
 
 
 def test_records_of_orders_and_of_what_came_of_them_are_told_apart() -> None:
