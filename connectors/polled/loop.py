@@ -54,8 +54,8 @@ def part_of(system: str, obj: str) -> str:
 class Poller(Protocol):
     """What a loop runs."""
 
-    async def poll(self) -> None:
-        """Poll once."""
+    async def poll(self) -> bool:
+        """Poll once; False: nothing was asked."""
         ...
 
 
@@ -121,7 +121,7 @@ class ObjectLoop:
         while True:
             failures += 1  # in a row, unless this poll is complete
             try:
-                await self._poller.poll()
+                has_asked = await self._poller.poll()
             except PsaStreamError as error:
                 verdict = verdict_on(error)
                 if verdict is None:
@@ -135,8 +135,9 @@ class ObjectLoop:
                 pause_s = self._settings.retry_max_s
             else:
                 failures = 0
-                self._set_stopped(None)
-                self._tell_recovered()
+                if has_asked:  # else what was wrong may still be
+                    self._set_stopped(None)
+                    self._tell_recovered()
                 pause_s = self._settings.interval_s
             self._health.ready(self._part, failures == 0)
             await self._pause(pause_s)

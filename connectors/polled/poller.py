@@ -174,13 +174,16 @@ class ObjectPoller:
         """Where this object stands."""
         return self._bookmark
 
-    async def poll(self) -> None:
-        """Publish what changed. Raises what the reader and the log raise; may then be repeated."""
+    async def poll(self) -> bool:
+        """Publish what changed; False: people have paused the object, and nothing was asked.
+
+        Raises what the reader and the log raise; may then be repeated.
+        """
         await self._take_orders()
         is_paused = pending(self._bookmark.orders, Action.PAUSE) is not None
         instruments.PAUSED.labels(*self._labels).set(int(is_paused))
         if is_paused:
-            return
+            return False
         self._guard.start(self._ledger.living_count)
         if self._bookmark.phase is Phase.SNAPSHOT:
             await self._snapshot()
@@ -194,6 +197,7 @@ class ObjectPoller:
             await self._publish_again(resync)
         await self._commit(Draft(self._bookmark.position), self._bookmark)
         instruments.LAST_SUCCESS.labels(*self._labels).set(self._clock().timestamp())
+        return True
 
     async def _take_orders(self) -> None:
         """Keep what was ordered with the bookmark, before anything is done about it.

@@ -349,7 +349,7 @@ class Bench:
             await self.close()
             return error
 
-    async def _ended(self, task: asyncio.Future[None]) -> None:
+    async def _ended(self, task: asyncio.Future[bool]) -> None:
         """Wait for a poll. Raises BrokenClauseError where it asks, or waits, without end."""
         network = self.network
         network.counted_from = len(network.asked)

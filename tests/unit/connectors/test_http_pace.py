@@ -40,8 +40,9 @@ class Polls:
     def __init__(self, client: VendorClient) -> None:
         self._client = client
 
-    async def poll(self) -> None:
+    async def poll(self) -> bool:
         await self._client.request("GET", "/v3/people")
+        return True
 
 
 async def polled_for(vendor: Impatient, seconds: float) -> None:

@@ -46,18 +46,21 @@ def make_loop(
 
 
 class Script:
-    """A poller that fails as written and ends the loop after its last line."""
+    """A poller that fails or is paused as written and ends the loop after its last line."""
 
-    def __init__(self, *errors: Exception | None) -> None:
-        self._errors: Iterator[Exception | None] = iter(errors)
+    PAUSED = False
+
+    def __init__(self, *lines: Exception | bool | None) -> None:
+        self._lines: Iterator[Exception | bool | None] = iter(lines)
         self.stopped: list[float] = []
 
-    async def poll(self) -> None:
+    async def poll(self) -> bool:
         gauge = instruments.STOPPED.labels("script", "thing", "schema")
         self.stopped.append(gauge._value.get())
-        error = next(self._errors, FatalError("the end"))
-        if error is not None:
-            raise error
+        line = next(self._lines, FatalError("the end"))
+        if isinstance(line, Exception):
+            raise line
+        return line is not self.PAUSED
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,23 @@ def test_a_loop_goes_on_after_failures_and_ends_only_on_harm() -> None:
     assert script.stopped == [0, 0, 1, 0, 0]
 
 
+def test_a_pause_says_nothing_of_what_stopped_the_object_before() -> None:
+    script = Script(SchemaMismatchError("x"), Script.PAUSED, None)
+    with pytest.raises(FatalError, match="the end"):
+        asyncio.run(make_loop(script).run())
+    assert script.stopped == [0, 1, 1, 0]
+
+
+def test_a_pause_is_no_recovery_of_a_vendor_that_was_away() -> None:
+    down = VendorUnavailableError("no connection", outcome_unknown=False, context={})
+    told = []
+    for lines in ((down, Script.PAUSED), (down, Script.PAUSED, None)):
+        with structlog.testing.capture_logs() as logged, pytest.raises(FatalError):
+            asyncio.run(make_loop(Script(*lines)).run())
+        told.append([line["event"] for line in logged])
+    assert told == [["retry.told"], ["retry.told", "retry.recovered"]]
+
+
 @pytest.mark.fault("B3", place="connectors/polled/loop.py")
 @pytest.mark.parametrize("error", [KeyError("x"), RecursionError("x"), TypeError("x")])
 def test_b3_a_defect_pauses_its_object_and_ends_nothing(error: Exception) -> None:
@@ -107,9 +127,9 @@ def pauses_s(*errors: Exception | None) -> list[float]:
     script = Script(*errors)
     poll = script.poll
 
-    async def timed() -> None:
+    async def timed() -> bool:
         polled_at.append(asyncio.get_running_loop().time())
-        await poll()
+        return await poll()
 
     script.poll = timed  # type: ignore[method-assign]
     with pytest.raises(FatalError, match="the end"):
@@ -157,12 +177,12 @@ class Scene:
 @pytest.mark.fault("D13", place="connectors/polled/loop.py")
 def test_d13_an_object_is_ready_while_its_last_poll_was_complete() -> None:
     scene = Scene()
-    script = Script(None, SchemaMismatchError("x"), None, KeyError("a defect"))
+    script = Script(None, SchemaMismatchError("x"), Script.PAUSED, KeyError("a defect"))
     poll = script.poll
 
-    async def noted() -> None:
+    async def noted() -> bool:
         scene.note()
-        await poll()
+        return await poll()
 
     script.poll = noted  # type: ignore[method-assign]
     with pytest.raises(FatalError, match="the end"):
@@ -177,7 +197,7 @@ def test_d13_a_poll_that_hangs_is_not_live_and_a_long_pause_is() -> None:
     scene = Scene()
 
     class Hangs:
-        async def poll(self) -> None:
+        async def poll(self) -> bool:
             if not scene.answers:
                 scene.note()
                 raise QuotaExhaustedError("x", retry_after_s=3 * 900)
@@ -207,7 +227,7 @@ def test_d13_a_page_may_take_a_quarter_of_an_hour_and_no_longer() -> None:
     scene = Scene()
 
     class Slow:
-        async def poll(self) -> None:
+        async def poll(self) -> bool:
             for seconds in (899.5, 1.0):
                 scene.now_s += seconds
                 scene.note()

@@ -146,10 +146,12 @@ def test_an_order_keeps_the_place_of_a_poller_that_is_to_read_all_again(action: 
 
 def test_a_pause_tells_no_complete_poll() -> None:
     world = World()
+    assert asyncio.run(world.poller.poll())
     last = instruments.LAST_SUCCESS.labels("salesforce", "account")
     polled_at = last._value.get()
     world.orders.give(Action.PAUSE)
-    world.poll()
+    world.clock.tick(2)
+    assert not asyncio.run(world.poller.poll())
     assert last._value.get() == polled_at
 
 
