@@ -9,8 +9,13 @@ import sys
 from pathlib import Path
 
 from sandbox.stack.connect import link_jars, make_plugins
-from sandbox.stack.jars import fetch_jars, read_lock
+from sandbox.stack.jars import LockedJar, fetch_jars, read_lock
 from sandbox.stack.reporter import PlainReporter
+
+
+def image_jars() -> list[LockedJar]:
+    """Return what the images have of Maven Central."""
+    return [jar for jar in (*read_lock(), *read_lock("lake.lock")) if jar.group != "kafka"]
 
 
 def make_image_plugins(directory: Path, cache_dir: Path) -> None:
@@ -18,9 +23,7 @@ def make_image_plugins(directory: Path, cache_dir: Path) -> None:
 
     Raises MissingPackageError, DownloadError and UnwritableDirectoryError.
     """
-    reporter = PlainReporter(sys.stderr)
-    wanted = [jar for jar in (*read_lock(), *read_lock("lake.lock")) if jar.group != "kafka"]
-    jars = asyncio.run(fetch_jars(wanted, cache_dir, reporter))
+    jars = asyncio.run(fetch_jars(image_jars(), cache_dir, PlainReporter(sys.stderr)))
     make_plugins((path for jar, path in jars.items() if jar.group == "debezium"), directory)
     link_jars((path for jar, path in jars.items() if jar.group == "lake"), directory / "lake")
 

@@ -7,6 +7,7 @@ Layers are kept in the folder `image` of the user's cache.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -20,6 +21,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from sandbox.stack.connect_image import image_jars
+from sandbox.stack.jars import fetch_jars
+from sandbox.stack.reporter import PlainReporter
 from sandbox.stack.settings import cache_dir_from
 from tests.support.wheel import REPOSITORY
 
@@ -168,9 +172,9 @@ class Engine:
         return next((it["digest"] for it in told or () if f"{BASE}:latest" in it["names"]), "")
 
     def _given_to_steps(self) -> Iterator[str]:
-        """How this machine reaches its registries, for steps alone; jars that were fetched before.
+        """How this machine reaches its registries, for steps alone; jars that it has fetched.
 
-        What is fetched is checked against the locks all the same.
+        A step knows no mirror of them. What it takes is checked against the locks all the same.
         """
         certificates = Path("/etc/ssl/certs")
         if certificates.is_dir():
@@ -182,7 +186,9 @@ class Engine:
         for path in (Path("/etc/pip.conf"),):
             if path.is_file():
                 yield f"{path}:{path}:ro"
-        yield f"{cache_dir_from(os.environ).resolve()}:/jars"
+        cache_dir = cache_dir_from(os.environ).resolve()
+        asyncio.run(fetch_jars(image_jars(), cache_dir, PlainReporter(sys.stderr)))
+        yield f"{cache_dir}:/jars"
 
 
 @contextmanager
