@@ -24,6 +24,7 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from typer.testing import CliRunner, Result
 
+from connectors.dispatch.decisions import DECISIONS as COMMAND_DECISIONS
 from psastream.cli import app
 from psastream.letters import DECISIONS
 from psastream.query.views import packaged_views
@@ -54,7 +55,7 @@ MARGIN = "psa.metric.project_margin"
 TOPICS = [topic for topic in CATALOGUE if topic.name not in PRIVATE]
 # The firm of the demo has no measures of its own, its mappings look nothing up, nobody decides
 # about dead letters, and it has not every system.
-EMPTY = {PARTIAL_TOPIC, PROJECTIONS.name, DECISIONS} | OF_NO_SYSTEM
+EMPTY = {PARTIAL_TOPIC, PROJECTIONS.name, DECISIONS, COMMAND_DECISIONS} | OF_NO_SYSTEM
 
 
 def test_all_books_agree_after_the_story(kept_demo: KeptDemo) -> None:
