@@ -107,7 +107,7 @@ M, R, P = "mapping.yaml", "avro/role.avsc", "avro/person.avsc"
 WRONG: list[tuple[str, str, str, str, str]] = [
     (M, "system: acme", "system: Acme", "system:", "system: String should match pattern"),
     (M, "vendor: float", "vendor: 7", "vendor:", "vendor: Input should be a valid string"),
-    (M, "capture: polled", "capture: webhook", "capture:", "capture: Input should be 'polled' or"),
+    (M, "capture: polled", "capture: webhook", "capture:", "capture: Input should be 'polled', "),
     (M, "capture: polled\n", "", "system:", "capture: Field required"),
     (M, "capture: polled", "capture: polled\npolls: 3", "polls:", "polls: Extra inputs"),
     (
