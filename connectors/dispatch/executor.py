@@ -48,9 +48,9 @@ from connectors.dispatch.retry import RetryPolicy
 from connectors.dispatch.sink import Applied, Sink
 from connectors.dispatch.spans import step_span, tell_outcome
 from connectors.dispatch.verdicts import (
-    LateIntentError,
     UnforeseenError,
     carried_out,
+    check_deadline,
     denied_alone,
     is_from_target,
     is_of_kind,
@@ -426,10 +426,9 @@ class TargetExecutor:
 
     def _holds(self, command: Command) -> Problem | None:
         """Return why it is not sent, where the last ones of its kind were refused for that."""
-        held = self._refusals.holding(command.kind)
-        if held is None or command.command_id in self._trials:
-            return None
-        return replace(held, is_held=True)
+        is_tried = command.command_id in self._trials
+        held = None if is_tried else self._refusals.holding(command.kind)
+        return held and replace(held, is_held=True)
 
     def _reconsider(self, command: Command) -> None:
         """Try it again where a person has said something while it was recorded that it waits."""
@@ -588,7 +587,7 @@ class TargetExecutor:
             return None
         try:
             self._check()  # the process may have stood still since
-            _check_deadline(deadline_s)
+            check_deadline(deadline_s, asyncio.get_running_loop().time())
             async with asyncio.timeout_at(deadline_s):
                 done = await self._sink.execute(command, known_id)
         except TimeoutError:
@@ -744,17 +743,8 @@ class TargetExecutor:
             self._show()
 
     def _show(self) -> None:
-        gauge, target = self._metrics.open, self._target
         in_flight = len(self._in_flight - self._failing)
         retrying = len(self._pausing | (self._in_flight & self._failing))
-        gauge.labels(target, "in_flight").set(in_flight)
-        gauge.labels(target, "retrying").set(retrying)
-        gauge.labels(target, "queued").set(max(0, self.waiting - in_flight - retrying))
+        self._metrics.show_open(self._target, self.waiting, in_flight, retrying)
         is_paused = self._gate.is_paused or (self._gate.awaits_answer and self.waiting > 0)
-        self._metrics.paused.labels(target).set(is_paused)
-
-
-def _check_deadline(deadline_s: float) -> None:
-    """Raise LateIntentError where it is reached."""
-    if asyncio.get_running_loop().time() >= deadline_s:
-        raise LateIntentError
+        self._metrics.paused.labels(self._target).set(is_paused)

@@ -107,6 +107,12 @@ class DispatchMetrics:
         for kind in kinds:
             self.settle_time.labels(target, kind)
 
+    def show_open(self, target: str, waiting: int, in_flight: int, retrying: int) -> None:
+        """Let the gauge say what becomes of the commands of a target that are not settled."""
+        self.open.labels(target, "in_flight").set(in_flight)
+        self.open.labels(target, "retrying").set(retrying)
+        self.open.labels(target, "queued").set(max(0, waiting - in_flight - retrying))
+
     def show_stopped(self, target: str, kinds: Iterable[str]) -> None:
         """Let the gauge say which kinds of a target people have stopped, and no others."""
         stopped = {(target, kind) for kind in kinds}

@@ -103,6 +103,12 @@ def transient(error: RecordError) -> TransientError:
     )
 
 
+def check_deadline(deadline_s: float, now_s: float) -> None:
+    """Raise LateIntentError where an attempt is not to begin any more."""
+    if now_s >= deadline_s:
+        raise LateIntentError
+
+
 def too_late() -> VendorUnavailableError:
     """Return the error of an attempt that did not end by its deadline."""
     return VendorUnavailableError("no answer in time", outcome_unknown=True, context={})

@@ -62,6 +62,7 @@ from connectors.polled.bookmark import (
 )
 from connectors.polled.clocks import Clock, Clocks
 from connectors.polled.config import PolledConfig, SnapshotMode
+from connectors.polled.delete_log import ToldDeletes
 from connectors.polled.deletes import Awaited, DeleteGuard
 from connectors.polled.ledger import (
     EPOCH,
@@ -76,7 +77,6 @@ from connectors.polled.ledger import (
 from connectors.polled.model import (
     ContinuedReader,
     DeleteFeed,
-    Deletion,
     LostTokenError,
     ObjectReader,
     Page,
@@ -98,9 +98,8 @@ from connectors.polled.orders import (
 )
 from connectors.polled.scan import Draft, Scan, ids_of
 from connectors.toolkit.faults import DeleteLogIncompleteError, VendorRejectedError
-from runtime.clocks import SKEW, has_passed, is_past
+from runtime.clocks import SKEW, has_passed
 from schemas.errors import (
-    FatalError,
     InvalidEntityError,
     RecordTooLargeError,
     SchemaMismatchError,
@@ -214,7 +213,7 @@ class ObjectPoller:
                 system=self._config.system,
                 object=self._obj,
                 action=each.order.action.value,
-                order=each.order.order_id,
+                order_id=each.order.order_id,
                 by=each.order.ordered_by,
                 note=each.order.note,
             )
@@ -243,7 +242,7 @@ class ObjectPoller:
             "poll.resync_completed",
             system=self._config.system,
             object=self._obj,
-            order=resync.order.order_id,
+            order_id=resync.order.order_id,
             rows=len(self._ledger),
         )
 
@@ -672,69 +671,29 @@ class ObjectPoller:
             cursor = present
             self._bookmark = replace(self._bookmark, deletions_cursor=cursor, swept_at=None)
         since = window_start(cursor, self._config.overlap) or EPOCH
-        late: list[datetime] = []
+        has_parent = self._reader.traits.has_parent
+        told = ToldDeletes(self._ledger, scan, self._lateness, self._earliest, has_parent)
         before = [] if self._bookmark.reread_from is None else [self._bookmark.reread_from]
         async for page in self._reader.deletions(since):
             self._beat()
             draft = Draft(self._bookmark.position)
             self._draft_refusals(draft, page.unreadable)
             unreadable.update(row.id for row in page.unreadable)
-            deleted = self._deleted_rows(draft, page.deletions, scan, late)
+            deleted = told.rows(draft, page.deletions, self._clocks.vendors)
             if not self._guard.told(deleted):
                 await self._commit(draft, self._bookmark)  # what is known of the others
                 break  # the cursor stays: they are told again, for a person to decide
             self._draft_deletes(draft, deleted)
             newest = max((deletion.deleted_at for deletion in page.deletions), default=since)
             reached = max(min(newest, present), cursor or EPOCH)
-            again = min(late + before, default=None)
-            told = replace(self._bookmark, deletions_cursor=reached, reread_from=again)
-            await self._commit(draft, told)
+            again = min(told.late + before, default=None)
+            await self._commit(
+                draft, replace(self._bookmark, deletions_cursor=reached, reread_from=again)
+            )
         else:
             before = []
-        whole = replace(self._bookmark, reread_from=min(late + before, default=None))
+        whole = replace(self._bookmark, reread_from=min(told.late + before, default=None))
         await self._commit(Draft(self._bookmark.position), whole)
-
-    def _deleted_rows(
-        self, draft: Draft, deletions: Iterable[Deletion], scan: Scan, late: list[datetime]
-    ) -> set[str]:
-        """Return the living rows the feed names, unless they were there after the delete.
-
-        A scan that began later than the delete by more than rows are late, and shows the row, knows
-        better than the feed, which may name it for long; that is noted, since later scans need not
-        show it. Of rows shown earlier the stamps are added to `late`, for polls to read them again.
-        A stamp after the delete (an undelete) knows better too, but for one of the future, made
-        before the clock was right.
-        """
-        found: set[str] = set()
-        now = self._clocks.vendors
-        for deletion in deletions:
-            for row_id, entry in self._named(deletion, now):
-                shown_at = entry.shown_at
-                if shown_at and deletion.deleted_at <= shown_at and is_past(shown_at, now):
-                    continue
-                changed_at = entry.modified_at or EPOCH
-                if row_id in scan.shown and deletion.deleted_at <= scan.started_at:
-                    there_at = scan.started_at - self._lateness
-                    if deletion.deleted_at < there_at:
-                        draft.entries[row_id] = replace(entry, shown_at=there_at)
-                    elif self._earliest <= changed_at <= deletion.deleted_at:
-                        late.append(changed_at)
-                    continue
-                if changed_at <= deletion.deleted_at or not is_past(changed_at, now):
-                    found.add(row_id)
-        return found
-
-    def _named(self, deletion: Deletion, now: datetime) -> list[tuple[str, Entry]]:
-        """The living rows that a delete names.
-
-        Of a delete in the future nobody knows whether it was taken back since: sweeps tell it.
-        """
-        if not is_past(deletion.deleted_at, now):
-            return []
-        has_parent = self._reader.traits.has_parent
-        ids = self._ledger.children(deletion.id) if has_parent else {deletion.id}
-        entries = [(row_id, self._ledger.get(row_id)) for row_id in ids]
-        return [(row_id, entry) for row_id, entry in entries if entry and entry.is_living]
 
     async def _commit(self, draft: Draft, bookmark: Bookmark) -> None:
         """Publish a draft and keep the bookmark.
@@ -756,7 +715,7 @@ class ObjectPoller:
                 await self._log.commit(batch)
                 break
             except RowsTooLargeError as error:
-                self._put_aside(draft, error)
+                draft.put_aside(error, self._reader.key, self._ledger)
         self._bookmark, self._kept = bookmark, kept
         for row_id, entry in draft.entries.items():
             self._ledger.put(row_id, entry)
@@ -765,37 +724,6 @@ class ObjectPoller:
         instruments.UNREADABLE.labels(*self._labels).inc(len(draft.rejected))
         oversize = sum(row.error_code == RecordTooLargeError.code for row in draft.rejected)
         instruments.OVERSIZE.labels(*self._labels).inc(oversize)
-
-    def _put_aside(self, draft: Draft, error: RowsTooLargeError) -> None:
-        """Dead-letter rows that no message holds; their last value stays. A delete needs no row."""
-        changes, draft.changes = draft.changes, []
-        draft.rejected = [
-            replace(row, is_whole=row.is_whole and row.row_id not in error.letters)
-            for row in draft.rejected
-        ]
-        for change in changes:
-            size = error.rows.get(change.row_id)
-            if size is None:
-                draft.changes.append(change)
-            elif change.after is None:
-                before = self._reader.key(change.row_id)
-                if before == change.before:
-                    raise FatalError(
-                        f"the broker takes no message of {size} bytes",
-                        hint="psastream check tells which settings of topics are not as declared",
-                    )
-                draft.changes.append(replace(change, before=before))
-            else:
-                detail = f"the row makes a message of {size} bytes, more than the broker takes"
-                draft.rejected.append(
-                    Rejected(
-                        change.row_id, None, detail, change.position, change.captured_at,
-                        RecordTooLargeError.code, is_whole=False,
-                    )
-                )  # fmt: skip
-                known = self._ledger.get(change.row_id) or Entry("", None)
-                refused = oversize(digest_of(change.after))
-                draft.entries[change.row_id] = replace(known, refused=refused)
 
     def _report_new_fields(self, names: tuple[str, ...]) -> None:
         if names:

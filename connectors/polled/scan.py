@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
-from connectors.polled.bookmark import Change, Rejected
-from connectors.polled.ledger import EPOCH, Entry
+from connectors.polled.bookmark import Change, Rejected, RowsTooLargeError
+from connectors.polled.ledger import EPOCH, Entry, Ledger, digest_of, oversize
 from connectors.polled.model import Page
+from schemas.errors import FatalError, RecordTooLargeError
 
 
 @dataclass(slots=True)
@@ -53,6 +56,42 @@ class Draft:
     changes: list[Change] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     entries: dict[str, Entry | None] = field(default_factory=dict)
+
+    def put_aside(
+        self, error: RowsTooLargeError, key: Callable[[str], Mapping[str, Any]], ledger: Ledger
+    ) -> None:
+        """Dead-letter rows that no message holds; their last value stays. A delete needs no row.
+
+        `key` returns the key fields of a row. Raises FatalError where not even those are taken.
+        """
+        changes, self.changes = self.changes, []
+        self.rejected = [
+            replace(row, is_whole=row.is_whole and row.row_id not in error.letters)
+            for row in self.rejected
+        ]
+        for change in changes:
+            size = error.rows.get(change.row_id)
+            if size is None:
+                self.changes.append(change)
+            elif change.after is None:
+                before = key(change.row_id)
+                if before == change.before:
+                    raise FatalError(
+                        f"the broker takes no message of {size} bytes",
+                        hint="psastream check tells which settings of topics are not as declared",
+                    )
+                self.changes.append(replace(change, before=before))
+            else:
+                detail = f"the row makes a message of {size} bytes, more than the broker takes"
+                self.rejected.append(
+                    Rejected(
+                        change.row_id, None, detail, change.position, change.captured_at,
+                        RecordTooLargeError.code, is_whole=False,
+                    )
+                )  # fmt: skip
+                known = ledger.get(change.row_id) or Entry("", None)
+                refused = oversize(digest_of(change.after))
+                self.entries[change.row_id] = replace(known, refused=refused)
 
 
 def ids_of(page: Page) -> set[str]:

@@ -381,7 +381,7 @@ def test_who_ordered_what_is_logged_as_it_is_taken_and_done() -> None:
     with structlog.testing.capture_logs() as lines:
         world.poll()
         world.poll()
-    told = [(each["event"], each["order"], each.get("by")) for each in lines]
+    told = [(each["event"], each["order_id"], each.get("by")) for each in lines]
     assert told == [("poll.order_taken", "1", "ada@desk"), ("poll.resync_completed", "1", None)]
 
 
