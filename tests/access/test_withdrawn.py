@@ -48,6 +48,9 @@ def firm() -> Iterator[Guarded]:
     with at_work() as firm:
         for process in ("worker", "dispatcher-float", "poller-float"):
             eventually(lambda name=process: firm.beginnings(name), deadline_s=AT_WORK_S)
+        # Who may not read orders does not meet that before there is one.
+        code, said = firm.tried("psastream-operator", "connectors", "sweep", "float")
+        assert code == 0, said
         yield firm
 
 
