@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 import structlog
 
 from connectors.polled.ledger import Entry
-from connectors.polled.orders import Taken
+from connectors.polled.orders import UNREADABLE, Taken, instant_text, read_instant
 from schemas.errors import InvalidEntityError
 
 _log = structlog.get_logger()
@@ -60,16 +60,16 @@ class Bookmark:
         """Encode for the bookmarks topic."""
         record = {
             "phase": self.phase.value,
-            "cursor": _text(self.cursor),
+            "cursor": instant_text(self.cursor),
             "position": self.position,
-            "deletions_cursor": _text(self.deletions_cursor),
-            "swept_at": _text(self.swept_at),
+            "deletions_cursor": instant_text(self.deletions_cursor),
+            "swept_at": instant_text(self.swept_at),
             "missed": self.missed,
-            "missed_at": _text(self.missed_at),
+            "missed_at": instant_text(self.missed_at),
             "token": self.token,
             "columns": self.columns,
             "orders": [each.to_record() for each in self.orders],
-            "reread_from": _text(self.reread_from),
+            "reread_from": instant_text(self.reread_from),
         }
         return json.dumps(record, separators=(",", ":")).encode()
 
@@ -83,16 +83,16 @@ class Bookmark:
         record = json.loads(data)
         return cls(
             phase=Phase(record["phase"]),
-            cursor=_instant(record["cursor"]),
+            cursor=read_instant(record["cursor"]),
             position=int(record["position"]),
-            deletions_cursor=_instant(record["deletions_cursor"]),
-            swept_at=_instant(record["swept_at"]),
+            deletions_cursor=read_instant(record["deletions_cursor"]),
+            swept_at=read_instant(record["swept_at"]),
             missed=tuple(record.get("missed", ())),
-            missed_at=_instant(record.get("missed_at")),
+            missed_at=read_instant(record.get("missed_at")),
             token=record.get("token"),
             columns=tuple(record.get("columns", ())),
             orders=_read_orders(record.get("orders", ())),
-            reread_from=_instant(record.get("reread_from")),
+            reread_from=read_instant(record.get("reread_from")),
         )
 
 
@@ -168,7 +168,7 @@ def _read_orders(records: Iterable[Any]) -> tuple[Taken, ...]:
     for record in records:
         try:
             taken.append(Taken.from_record(record))
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        except UNREADABLE as error:
             _log.error(
                 "poll.order_unreadable",
                 key=f"bookmark {json.dumps(record)}",
@@ -176,15 +176,3 @@ def _read_orders(records: Iterable[Any]) -> tuple[Taken, ...]:
                 hint="it is left out; the bookmark keeps its place. Give the order again",
             )
     return tuple(taken)
-
-
-def _text(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.isoformat()
-
-
-def _instant(text: str | None) -> datetime | None:
-    """Raises ValueError for a time without a zone: it compares with none."""
-    instant = None if text is None else datetime.fromisoformat(text)
-    if instant is not None and instant.tzinfo is None:
-        raise ValueError(f"{text} has no zone")
-    return instant

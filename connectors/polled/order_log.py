@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from connectors.polled.orders import Action, Order, Taken
+from connectors.polled.orders import UNREADABLE, Action, Order, Taken
 from runtime.kafka import KafkaSettings, Place, Span, read_spans, spans_of
 from runtime.offsets import present_places
 from runtime.threads import in_daemon_thread
@@ -116,7 +116,7 @@ def told_by(records: Iterable[tuple[bytes | None, bytes | None]]) -> Told:
                 answers[name] = Taken.from_bytes(value)
             else:
                 orders[name] = Order.from_bytes(value)
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        except UNREADABLE as error:
             _log.error(
                 "poll.order_unreadable",
                 key=name,

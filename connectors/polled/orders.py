@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol, Self
 
 NOTE_MAX: Final = 500
 """Letters of a note: it stands in every bookmark of its object."""
+UNREADABLE: Final = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
+"""What is raised where bytes, or a record, are no order."""
 
 
 class Action(StrEnum):
@@ -57,16 +59,16 @@ class Order:
             "system": self.system,
             "object": self.obj,
             "action": self.action.value,
-            "ordered_at": _text(self.ordered_at),
+            "ordered_at": instant_text(self.ordered_at),
             "ordered_by": self.ordered_by,
             "note": self.note,
-            "since": _text(self.since),
+            "since": instant_text(self.since),
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Read it. Raises ValueError, KeyError or TypeError for another record."""
-        ordered_at = _instant(record["ordered_at"])
+        ordered_at = read_instant(record["ordered_at"])
         if ordered_at is None:
             raise ValueError("it does not say when it was given")
         note = record.get("note")
@@ -78,7 +80,7 @@ class Order:
             ordered_at,
             str(record["ordered_by"]),
             None if note is None else str(note)[:NOTE_MAX],
-            _instant(record.get("since")),
+            read_instant(record.get("since")),
         )
 
     def to_bytes(self) -> bytes:
@@ -122,22 +124,22 @@ class Taken:
         """Return what JSON holds of it."""
         return {
             "order": self.order.to_record(),
-            "taken_at": _text(self.taken_at),
-            "done_at": _text(self.done_at),
-            "reached": _text(self.reached),
+            "taken_at": instant_text(self.taken_at),
+            "done_at": instant_text(self.done_at),
+            "reached": instant_text(self.reached),
         }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Read it. Raises ValueError, KeyError or TypeError for another record."""
-        taken_at = _instant(record["taken_at"])
+        taken_at = read_instant(record["taken_at"])
         if taken_at is None:
             raise ValueError("it does not say when it was taken")
         return cls(
             Order.from_record(record["order"]),
             taken_at,
-            _instant(record.get("done_at")),
-            _instant(record.get("reached")),
+            read_instant(record.get("done_at")),
+            read_instant(record.get("reached")),
         )
 
     def to_bytes(self) -> bytes:
@@ -216,12 +218,13 @@ def _decoded(data: bytes) -> Mapping[str, Any]:
     return record
 
 
-def _text(instant: datetime | None) -> str | None:
+def instant_text(instant: datetime | None) -> str | None:
+    """Return a time as JSON holds it."""
     return None if instant is None else instant.isoformat()
 
 
-def _instant(text: str | None) -> datetime | None:
-    """Raises ValueError for a time without a zone: it compares with none."""
+def read_instant(text: str | None) -> datetime | None:
+    """Read a time. Raises ValueError for one without a zone: it compares with none."""
     instant = None if text is None else datetime.fromisoformat(text)
     if instant is not None and instant.tzinfo is None:
         raise ValueError(f"{text} has no zone")
