@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from connectors.dispatch.signals import GROUP
 from runtime.kafka import KafkaSettings, Place, Span, make_consumer, read_spans, spans_of
+from runtime.rights import refused
 from runtime.serde import Serde
 from schemas.errors import BrokerUnavailableError, RecordError
 
@@ -29,7 +30,6 @@ ALL: Final = "all"
 """In place of a kind: every kind of a target."""
 _FOR_GOOD: Final = frozenset(
     {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_TOPIC,
         KafkaError._UNKNOWN_PARTITION,
@@ -105,11 +105,13 @@ def require_heard(messages: Iterable[Message]) -> None:
     """Raise BrokerUnavailableError where an error does not go away by itself: a right, a topic."""
     for message in messages:
         error = message.error()
-        if error is not None and error.code() in _FOR_GOOD:
-            raise BrokerUnavailableError(
-                f"no decisions can be read: {error.str()}",
-                hint=f"{DECISIONS} must be there, and dispatchers must have the right to read it",
-            )
+        if error is None:
+            continue
+        detail = f"no decisions can be read: {error.str()}"
+        if told := refused(detail, error):
+            raise told
+        if error.code() in _FOR_GOOD:
+            raise BrokerUnavailableError(detail, hint=f"psastream topics apply makes {DECISIONS}")
 
 
 class Approvals:
