@@ -93,8 +93,7 @@ class Dispatcher:
         self._decisions = Decisions(kafka, serde)
         self._stops, self._approvals = Stops(), Approvals()
         self._listener: asyncio.Task[None] | None = None
-        # Of its own: neither a rebalance nor a registry that is away may keep a stop from being
-        # heard.
+        # Of its own: no rebalance may keep a stop from being heard.
         self._decision_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decisions")
         self._consumer_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake")
 
@@ -130,14 +129,16 @@ class Dispatcher:
     async def _listen(self) -> None:
         """Obey what people decide, as long as the process lives."""
         while True:
-            decided = await self._loop.run_in_executor(
-                self._decision_thread, self._decisions.listen
-            )
-            self._take(decided)
-            for session in filter(None, (self._session, self._draining) if decided else ()):
-                session.stop(self._stops)
-                for decision in decided:
-                    session.heed(decision)
+            listen = self._decisions.listen
+            self._obey(await self._loop.run_in_executor(self._decision_thread, listen))
+
+    def _obey(self, decided: Collection[Decision]) -> None:
+        """Let whoever sends, or may still send while it drains, know what was decided."""
+        self._take(decided)
+        for session in filter(None, (self._session, self._draining) if decided else ()):
+            session.stop(self._stops)
+            for decision in decided:
+                session.heed(decision)
 
     def _take(self, decided: Iterable[Decision]) -> None:
         for decision in decided:

@@ -26,12 +26,17 @@ from connectors.dispatch.decisions import (
     decisions_in,
     require_heard,
 )
+from connectors.dispatch.dispatcher import Dispatcher
 from connectors.dispatch.gate import DOWN_AFTER, Gates
 from connectors.dispatch.journal import Memory
+from connectors.dispatch.lease import Lease
 from connectors.dispatch.main import load_sink
 from connectors.dispatch.metrics import DispatchMetrics
 from connectors.dispatch.session import Session, Target
+from runtime.health import Health
+from runtime.kafka import KafkaSettings
 from runtime.registry import Registry
+from runtime.rights import AccessRefusedError
 from runtime.serde import Serde
 from schemas.errors import BrokerUnavailableError, ConfigError
 from tests.support.sinks import FakeTarget, MemoryJournal, make_command, not_available
@@ -233,6 +238,32 @@ async def test_sessions_obey_at_once_and_other_targets_flow() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_session_that_drains_hears_of_a_stop() -> None:
+    """What was announced before the end came may not have been called yet."""
+
+    class Slow(MemoryJournal):
+        async def intend(self, command: Command, attempt: int) -> None:
+            await super().intend(command, attempt)
+            announced.set()
+            await goes_on.wait()
+
+    announced, goes_on, sink = asyncio.Event(), asyncio.Event(), FakeTarget()
+    dispatcher = Dispatcher(
+        KafkaSettings(bootstrap_servers="127.0.0.1:1"), SERDE, {},
+        metrics=DispatchMetrics(CollectorRegistry()), health=Health(), lease=Lease(1.0),
+    )  # fmt: skip
+    async with session({"netsuite": sink}, Slow(), Stops()) as it:
+        it.accept(delivery("netsuite", 0, make_command()))
+        await announced.wait()
+        ends = asyncio.create_task(dispatcher._end(it))
+        await idle()
+        dispatcher._obey([WHOLE])
+        goes_on.set()
+        await ends
+    assert sink.calls == 0
+
+
+@pytest.mark.asyncio
 async def test_what_the_file_of_a_sink_stops_nobody_starts_elsewhere() -> None:
     stops, sink = Stops([OF_KIND]), FakeTarget()
     async with session({"netsuite": sink}, MemoryJournal(), stops, stopped=("all",)) as it:
@@ -318,9 +349,16 @@ def test_what_is_no_decision_is_told_and_holds_none_back(noise: Message, events:
     ],
 )
 def test_nobody_goes_on_who_cannot_hear_decisions_any_more(code: int, is_for_good: bool) -> None:
-    heard = [Message(topic=DECISIONS, error=KafkaError(code)), message(decision="stopped")]
+    heard = [message(decision="stopped"), Message(topic=DECISIONS, error=KafkaError(code))]
     with pytest.raises(BrokerUnavailableError) if is_for_good else nullcontext():
         require_heard(heard)
+
+
+def test_who_lacks_the_right_to_decisions_is_told_which() -> None:
+    error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    with pytest.raises(AccessRefusedError, match="no decisions can be read") as told:
+        require_heard([Message(topic=DECISIONS, error=error)])
+    assert "rights on topics" in str(told.value.hint)
 
 
 def test_what_was_read_is_no_news_and_what_was_not_is_read_once() -> None:
