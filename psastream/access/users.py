@@ -201,7 +201,7 @@ def _dispatcher(firm: FirmSystems, target: str) -> User:
         )
         yield _topic(DEAD_LETTERS, _WRITE, "records that are no command")
         yield _topic(REQUESTS, _READ, "what people want tried again")
-        yield _topic(COMMAND_DECISIONS, _READ, "which commands people have stopped")
+        yield _topic(COMMAND_DECISIONS, _READ, "what people have decided about commands")
         yield from _topics(RECORD_NAMES, _READ, "records whose change may end a refusal")
         yield from _keys(firm, _READ_WRITE)
         yield _group(DISPATCH_GROUP, _READ, "dispatchers share partitions")
@@ -270,8 +270,8 @@ def _reader(firm: FirmSystems) -> User:
 
 def _operator(firm: FirmSystems, reads: Reads) -> User:
     purpose = (
-        "psastream status, prove, waiting, exceptions retry, commands stop, dlq release, connectors"
-        " sweep; what readers may"
+        "psastream status, prove, waiting, exceptions retry, commands stop and approve, dlq"
+        " release, connectors sweep and pause; what readers may"
     )
     return _user("psastream-operator", purpose, _operator_rights(firm, reads))
 
@@ -287,8 +287,8 @@ def _operator_rights(firm: FirmSystems, reads: Reads) -> Iterator[Right]:
     yield from _topics(read, _READ, "status and proofs")
     yield from _topics(map(state_topic, reads), _READ, "proofs; rows that wait")
     yield _topic(REQUESTS, _WRITE, "exceptions retry, release")
-    yield _topic(SOURCE_ORDERS.name, _READ_WRITE, "connectors sweep, resync, status")
-    yield _topic(COMMAND_DECISIONS, _WRITE, "commands stop, start")
+    yield _topic(SOURCE_ORDERS.name, _READ_WRITE, "connectors sweep, resync, pause, resume, status")
+    yield _topic(COMMAND_DECISIONS, _WRITE, "commands stop, start, approve, refuse")
     yield _topic(DECISIONS, _WRITE, "dlq release, discard")
     yield _transactions(DECISIONS_ID, "a decision and the record it lets through at once")
     for group in (*APP_IDS, DISPATCH_GROUP):

@@ -358,7 +358,7 @@ acls --allow-principal "${PRINCIPAL:-User:}psastream-reader" --operation Read \
 acls --allow-principal "${PRINCIPAL:-User:}psastream-reader" --operation Describe \
   --group psastream-read-topic
 
-# psastream-operator: psastream status, prove, waiting, exceptions retry, commands stop, dlq release, connectors sweep; what readers may
+# psastream-operator: psastream status, prove, waiting, exceptions retry, commands stop and approve, dlq release, connectors sweep and pause; what readers may
 acls --allow-principal "${PRINCIPAL:-User:}psastream-operator" --operation Read \
   --topic psa.customer \
   --topic psa.legal_entity \
