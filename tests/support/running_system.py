@@ -110,7 +110,7 @@ class RunningSystem:
         """Open the PSA anew after PostgreSQL was killed."""
         self.world.psa = Inhouse(self.parts.postgres_dsn, self.world.cast.next_id)
 
-    def produce(self, topic: str, partition: int, key: bytes, value: bytes) -> int:
+    def produce(self, topic: str, partition: int, key: bytes, value: bytes | None) -> int:
         """Write raw bytes to a partition; their offset."""
         offsets: list[int] = []
         producer = make_producer(self.parts.kafka)
