@@ -24,6 +24,7 @@ import psycopg
 from confluent_kafka.admin import AdminClient
 
 from connectors.dispatch.guard import hold_id
+from psastream.status.gathering import DISPATCH
 from sandbox.books.audit import PUBLISHED
 from sandbox.books.comparison import Difference
 from sandbox.demo.options import DemoOptions
@@ -132,6 +133,15 @@ class Firm:
             eventually(agree, deadline_s=self.stage.deadline_s)
         except AssertionError as error:
             raise AssertionError("\n".join(map(str, found))) from error
+
+    def wait_until_read(self) -> None:
+        """Wait until no group of the workers lags, and stays so: they read of each other."""
+
+        def reads_all() -> bool:
+            groups = json.loads(self._give(["status", "--json"]).stdout)["groups"]
+            return not any(each["records"] for each in groups if each["group"] != DISPATCH)
+
+        eventually(lambda: reads_all() and reads_all(), deadline_s=self.stage.deadline_s)
 
     def change_hours(self) -> None:
         """Have people change time entries, which moves no money."""

@@ -32,6 +32,7 @@ def test_a_lost_cluster_with_a_copy_knows_what_it_sent(firm: Firm, tmp_path: Pat
         firm.ask("topics", "load", str(tmp_path / "copy"))
         _start(firm)
         firm.wait_for_books(of=NUMBERS)
+        firm.wait_until_read()
         assert release(firm) == HELD
         firm.wait_for_books()
         require_whole_read_model(firm)
@@ -46,6 +47,7 @@ def test_a_lost_cluster_without_a_copy_writes_nothing_before_a_person_says_so(fi
         firm.wait_for_books(of=NUMBERS)
         eventually(lambda: held(firm), deadline_s=DEADLINE_S)
         assert written() == Counter()
+        firm.wait_until_read()
         release(firm)
         firm.wait_for_books(but={LETTERS})
         assert written() == Counter()

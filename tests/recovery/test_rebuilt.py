@@ -23,6 +23,7 @@ def test_what_half_read_tables_order_is_not_sent(firm: Firm) -> None:
         firm.start("dispatcher", "worker")
         firm.wait_for_books(of=NUMBERS)
         assert written() == Counter()
+        firm.wait_until_read()
         assert release(firm) == HELD
         firm.wait_for_books()
         operations = {operation for _, _, operation in written()}
