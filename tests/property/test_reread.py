@@ -41,14 +41,21 @@ def orders(topology: Topology) -> dict[str, Any]:
 def test_topics_of_tables_that_are_read_again_change_nothing(
     history: list[Change], seed: int, chunk_max: int, is_compacted: bool
 ) -> None:
-    """Each of them after the others, as long as it held and as compaction leaves it."""
+    """Each of them after the others, as long as it held and as compaction leaves it.
+
+    Halfway through, an old record may order what is taken back by the next one: while commands
+    wait, that is as good as no order.
+    """
     topology, _ = play(history, seed, chunk_max)
     before = published(topology), orders(topology)
     for topic in topology.sources():
         topology.reread(topic, is_compacted=is_compacted)
         topology.run()
+        after = orders(topology)
+        new = {key for key in after.keys() - before[1].keys() if after[key][0] != "withdraw"}
         assert published(topology) == before[0], topic
-        assert orders(topology) == before[1], topic
+        assert not new, topic
+        assert {key: after.get(key) for key in before[1]} == before[1], topic
 
 
 def open_exceptions(topology: Topology) -> dict[str, Any]:
