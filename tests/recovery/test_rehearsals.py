@@ -14,6 +14,7 @@ from typing import Final
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from psastream.read_model.landing import landing_tables
 from runtime.registry import Registry
@@ -22,7 +23,7 @@ from sandbox.stack.postgres import POSTGRES_VERSION
 from tests.recovery.firm import Firm
 from tests.support.catalogue import CATALOGUE
 from tests.support.eventually import eventually
-from tests.support.read_model import differences
+from tests.support.read_model import differences, drop_database
 
 pytestmark = pytest.mark.stack
 
@@ -80,10 +81,10 @@ def _client(name: str, *arguments: str) -> None:
 
 
 def _make_database_anew(firm: Firm) -> None:
-    name = firm.parts.read_model_url.rpartition("/")[2].partition("?")[0]
+    name = sql.Identifier(firm.parts.read_model_url.rpartition("/")[2].partition("?")[0])
+    drop_database(firm.parts.postgres_dsn, name)
     with psycopg.connect(firm.parts.postgres_dsn, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
 
 
 def _places(firm: Firm) -> list[tuple[str, int, int]]:

@@ -31,12 +31,14 @@ from schemas.contracts import value_schema
 from schemas.keys import encode_keys
 from schemas.topics import Topic
 from tests.support.catalogue import BY_NAME, CATALOGUE
+from tests.support.eventually import eventually
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]
 """Rows by the topics of the catalogue."""
 
 AT: Final = datetime(2026, 3, 9, 12, tzinfo=UTC)
 SCHEMA_ID: Final = 7
+DROP_S: Final = 60.0
 DIMENSIONS: Final = {
     "resource_id": "dim_person",
     "project_id": "dim_project",
@@ -74,16 +76,27 @@ def own_database(dsn: str) -> Iterator[str]:
     """A database of its own beside that of a stack; its libpq URI."""
     name = sql.Identifier(f"read_model_{uuid.uuid4().hex[:8]}")
 
-    def run(statement: str) -> None:
-        # A connection that is kept does not outlive a server that a test kills.
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(name))
-
-    run("CREATE DATABASE {}")
+    # A connection that is kept does not outlive a server that a test kills.
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
     try:
         yield as_user(dsn, str(conninfo_to_dict(dsn)["user"]), name.as_string().strip('"'))
     finally:
-        run("DROP DATABASE {} WITH (FORCE)")
+        drop_database(dsn, name)
+
+
+def drop_database(dsn: str, name: sql.Identifier) -> None:
+    """Drop a database, whoever is connected."""
+
+    def is_dropped() -> bool:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            try:
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+            except psycopg.errors.InsufficientPrivilege:
+                return False  # an autovacuum worker is not ours to end, and soon ends by itself
+        return True
+
+    eventually(is_dropped, deadline_s=DROP_S)
 
 
 def as_user(dsn: str, user: str, database: str | None = None) -> str:
