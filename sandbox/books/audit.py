@@ -33,6 +33,11 @@ BILLING_TOTALS: Final = "approved hours in one billing state each"
 DEAD_LETTERS: Final = "psa.dlq"
 
 
+def planned(resource_tool: str) -> str:
+    """Return the name of the table of the projects that a resource tool holds."""
+    return f"{resource_tool} projects"
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What was found: source rows, published rows by topic and key, writes, dead letters."""
@@ -52,7 +57,7 @@ def expected_tables(evidence: Evidence, dead_letters: int) -> dict[str, Expected
         "erp customers": effects.expected_debtors(rows),
         "erp projects": effects.expected_jobs(rows),
         "erp time bills": effects.expected_time_bills(rows),
-        "float projects": effects.expected_rm_projects(rows),
+        planned(rows.resource): effects.expected_rm_projects(rows),
         "writes, each once": effects.expected_log(rows),
         DEAD_LETTERS: {"refused records": {"count": dead_letters}},
     }
@@ -72,7 +77,7 @@ def actual_tables(evidence: Evidence) -> dict[str, Expected]:
         "erp customers": effects.actual_debtors(rows),
         "erp projects": effects.actual_jobs(rows),
         "erp time bills": effects.actual_time_bills(rows),
-        "float projects": effects.actual_rm_projects(rows),
+        planned(rows.resource): effects.actual_rm_projects(rows),
         "writes, each once": effects.actual_log(evidence.effects),
         DEAD_LETTERS: {"refused records": {"count": len(set(evidence.dead_letters))}},
     }

@@ -196,13 +196,13 @@ def expected_rm_projects(rows: SourceRows) -> Expected:
 
 def actual_rm_projects(rows: SourceRows) -> Expected:
     """Return the resource tool's projects that carry an id of ours; a code is not unique there."""
-    ours = [row for row in rows.rm_projects if is_project_id(row["project_code"] or "")]
-    copies = Counter(row["project_code"] for row in ours)
+    ours = [row for row in rows.rm_projects if row["project_id"] is not None]
+    copies = Counter(row["project_id"] for row in ours)
     return {
-        row["project_code"]: {
-            "copies": copies[row["project_code"]],
+        row["project_id"]: {
+            "copies": copies[row["project_id"]],
             "name": row["name"],
-            "starts_on": _day(row["start_date"]),
+            "starts_on": _day(row["starts_on"]),
         }
         for row in ours
     }
@@ -214,7 +214,7 @@ def expected_log(rows: SourceRows) -> Expected:
         *(customer.replace(" ", " customer ", 1) for customer in actual_debtors(rows)),
         *(f"{job['erp']} project {name}" for name, job in actual_jobs(rows).items()),
         *(f"{bill['erp']} time bill {name}" for name, bill in actual_time_bills(rows).items()),
-        *(f"float project {name}" for name in actual_rm_projects(rows)),
+        *(f"{rows.resource} project {name}" for name in actual_rm_projects(rows)),
     }
     return {name: {"creations_less_deletions": 1} for name in names}
 

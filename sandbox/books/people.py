@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sandbox.books.rows import Row, SourceRows, number, optional_number
 from schemas.identity import resource_id
 
-APPROVED = 2
-PLACEHOLDER = 3
-
 
 def resource_of(person: Row) -> str:
     """Return the canonical resource of a person, whatever their address."""
-    return resource_id(f"float:person:{person['people_id']}")
+    return resource_id(person["ref"])
 
 
 def worker_of(rows: SourceRows, email: str) -> Row | None:
@@ -34,44 +32,37 @@ def week_of(iso_week: str) -> list[date]:
 
 def is_employed(person: Row, day: date) -> bool:
     """Whether a person is employed on a day."""
-    has_begun = person["start_date"] is None or person["start_date"] <= day.isoformat()
-    has_left = person["end_date"] is not None and person["end_date"] < day.isoformat()
+    has_begun = person["starts_on"] is None or person["starts_on"] <= day.isoformat()
+    has_left = person["ends_on"] is not None and person["ends_on"] < day.isoformat()
     return has_begun and not has_left
 
 
 def pattern_hours(person: Row, day: date) -> Decimal | None:
     """Return the hours of the weekday in the working week that holds on a day."""
-    history = person.get("work_days_hours_history") or {}
-    days = sorted(history)
-    held = [first for first in days if first <= day.isoformat()]
-    week = history[(held or days)[-1 if held else 0]] if days else person["work_days_hours"]
-    # The resource tool's week begins on Sunday.
-    return None if week is None else number(week[day.isoweekday() % 7])
+    week = _held(person["weeks"], day)
+    return None if week is None else number(week[day.weekday()])
 
 
 def is_holiday(rows: SourceRows, person: Row, day: date) -> bool:
     """Whether a day is a holiday of the person's region or of the whole company."""
     text = day.isoformat()
-    regional = any(
-        text in each["dates"] and each["region"] == person.get("region_id")
-        for each in rows.public_holidays
-    )
-    return regional or any(
-        each["date"] <= text <= (each["end_date"] or each["date"]) for each in rows.team_holidays
+    return any(
+        each["starts_on"] <= text <= each["ends_on"] and each["region"] in (None, person["region"])
+        for each in rows.holidays
     )
 
 
 def time_off(rows: SourceRows, person: Row, day: date) -> Iterator[Row]:
-    """Yield the approved time off of a person on a day."""
-    for each in rows.timeoffs:
-        is_theirs = person["people_id"] in each["people_ids"] and each["status"] == APPROVED
-        if is_theirs and each["start_date"] <= day.isoformat() <= each["end_date"]:
+    """Yield the time off of a person on a day."""
+    for each in rows.days_off:
+        is_then = each["starts_on"] <= day.isoformat() <= each["ends_on"]
+        if is_then and person["ref"] in each["people"]:
             yield each
 
 
 def is_away(rows: SourceRows, person: Row, day: date) -> bool:
     """Whether a person is off for the whole of a day."""
-    return any(each["full_day"] == 1 for each in time_off(rows, person, day))
+    return any(each["hours"] is None for each in time_off(rows, person, day))
 
 
 def available_hours(rows: SourceRows, person: Row, iso_week: str) -> Decimal | None:
@@ -92,7 +83,7 @@ def available_hours(rows: SourceRows, person: Row, iso_week: str) -> Decimal | N
 
 def weeks_employed(rows: SourceRows, person: Row, most: int) -> Iterator[str]:
     """Yield the ISO weeks of employment up to the present one, of at most so many last ones."""
-    if person.get("people_type_id") == PLACEHOLDER:
+    if person["is_placeholder"]:
         return
     for back in range(most):
         day = rows.today - timedelta(weeks=back)
@@ -121,12 +112,10 @@ def planned_days(rows: SourceRows, person: Row, first: date, last: date) -> list
 
 def cost_rate(person: Row, day: date) -> Decimal | None:
     """Return what an hour of a person costs on a day."""
-    dated = sorted(
-        (each["effective_date"], each["cost_rate"])
-        for each in person.get("contracts") or []
-        if each["effective_date"] is not None
-    )
-    if not dated:
-        return optional_number(person["cost_rate"])
-    held = [rate for first, rate in dated if first <= day.isoformat()]
-    return optional_number(held[-1] if held else dated[0][1])
+    return optional_number(_held(person["cost_rates"], day))
+
+
+def _held(history: Sequence[tuple[str, Any]], day: date) -> Any:
+    """Return what holds on a day, of pairs in the order of their first days; None of none."""
+    held = [value for first, value in history if first <= day.isoformat()]
+    return (held or [value for _, value in history[:1]] or [None])[-1]

@@ -18,7 +18,6 @@ from schemas.identity import (
     project_id,
 )
 
-ALLOCATION_STATUSES: Final = {1: "tentative", 2: "approved", 3: "completed"}
 RM_CURRENCY: Final = "EUR"
 
 
@@ -82,9 +81,9 @@ def project_files(rows: SourceRows) -> dict[str, ProjectFile]:
     for job in sorted(rows.jobs, key=age, reverse=True):
         if is_project_id(job["externalid"] or ""):
             file(job["externalid"]).erp = job
-    for project in sorted(rows.rm_projects, key=lambda row: int(row["project_id"]), reverse=True):
-        if is_project_id(project["project_code"] or ""):
-            file(project["project_code"]).rm = project
+    for project in sorted(rows.rm_projects, key=lambda row: native(row["ref"]), reverse=True):
+        if (identity := project["project_id"]) is not None:
+            file(identity).rm = project
     for project in sorted(rows.projects, key=lambda row: native(row["ref"]), reverse=True):
         if (identity := project["project_id"]) is not None:
             file(identity).psa = project
@@ -154,19 +153,19 @@ def lacks_tax_code(entity: Row) -> bool:
 
 def allocation_plan(rows: SourceRows, allocation: Row) -> Plan:
     """Return what one allocation plans: hours on working days, at the person's rates of each."""
-    person = by_id(rows.people, "people_id")[allocation["people_id"]]
+    person = by_id(rows.people, "ref")[allocation["person_ref"]]
     days = planned_days(
         rows,
         person,
-        date.fromisoformat(allocation["start_date"]),
-        date.fromisoformat(allocation["end_date"]),
+        date.fromisoformat(allocation["starts_on"]),
+        date.fromisoformat(allocation["ends_on"]),
     )
     hours = number(allocation["hours"])
-    bill_rate = optional_number(person["default_hourly_rate"])
+    bill_rate = optional_number(person["bill_rate"])
     costs = [cost_rate(person, day) for day in days]
     if None in costs or bill_rate is None:
         return Plan(hours * len(days), None, None, None)
-    revenue = hours * len(days) * bill_rate if allocation["billable"] == 1 else Decimal(0)
+    revenue = hours * len(days) * bill_rate if allocation["is_billable"] else Decimal(0)
     cost = sum((hours * number(each) for each in costs), Decimal(0))
     return Plan(hours * len(days), cost, revenue, RM_CURRENCY)
 
@@ -179,10 +178,10 @@ def project_plan(rows: SourceRows, rm_project: Row | None) -> Plan | None:
     """
     if rm_project is None:
         return None
-    allocations = [a for a in rows.allocations if a["project_id"] == rm_project["project_id"]]
+    allocations = [a for a in rows.allocations if a["project_ref"] == rm_project["ref"]]
     if not allocations:
         return None
-    approved = [a for a in allocations if ALLOCATION_STATUSES[a["status"]] != "tentative"]
+    approved = [a for a in allocations if a["status"] != "tentative"]
     plans = [plan for a in approved if (plan := allocation_plan(rows, a)).currency is not None]
     return Plan(
         hours=sum((plan.hours for plan in plans), Decimal(0)),

@@ -42,15 +42,17 @@ class Library:
         crm: str = "salesforce",
         psa: str = DATABASE,
         erps: tuple[str, ...] = ("netsuite",),
+        resource: str = "float",
         serde: Serde | None = None,
     ) -> None:
-        """`crm`, `psa` and `erps` are the systems in those roles.
+        """`crm`, `psa`, `erps` and `resource` are the systems in those roles.
 
         `serde` reads what is encrypted.
         """
         self._erps = erps
         self._crm = crm
         self._psa = psa
+        self._resource = resource
         self._kafka = kafka
         self._registry_url = registry_url
         self._serde = serde or Serde(Registry(registry_url))
@@ -63,7 +65,14 @@ class Library:
         if self._psa == DATABASE:
             tables[DATABASE] = self._database()
         today = datetime.now(UTC).date()
-        return SourceRows.of(tables, today, crm=self._crm, psa=self._psa, erps=self._erps)
+        return SourceRows.of(
+            tables,
+            today,
+            crm=self._crm,
+            psa=self._psa,
+            erps=self._erps,
+            resource=self._resource,
+        )
 
     def _database(self) -> dict[str, list[dict[str, Any]]]:
         with psycopg.connect(self._postgres_dsn, row_factory=dict_row) as connection:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Self
 
-from sandbox.books import sales, work
+from sandbox.books import sales, staff, work
 from sandbox.books.ledgers import Ledger
 
 Row = Mapping[str, Any]
@@ -31,13 +31,12 @@ class SourceRows:
     time_bills: Rows = ()
     invoices: Rows = ()
     invoice_lines: Rows = ()
-    # resource tool
+    # resource tool, as `sandbox.books.staff` has it
     people: Rows = ()
     rm_projects: Rows = ()
     allocations: Rows = ()
-    timeoffs: Rows = ()
-    public_holidays: Rows = ()
-    team_holidays: Rows = ()
+    days_off: Rows = ()
+    holidays: Rows = ()
     # PSA, as `sandbox.books.work` has it
     projects: Rows = ()
     time_entries: Rows = ()
@@ -45,6 +44,7 @@ class SourceRows:
     crm: str = "salesforce"
     psa: str = "inhouse"
     erps: tuple[str, ...] = ("netsuite",)
+    resource: str = "float"
     today: date = date(1990, 1, 1)
 
     @classmethod
@@ -56,9 +56,10 @@ class SourceRows:
         crm: str = "salesforce",
         psa: str = "inhouse",
         erps: tuple[str, ...] = ("netsuite",),
+        resource: str = "float",
     ) -> Self:
-        """Sort the vendors' books into one view, as of today; `crm`, `psa`, `erps` by role."""
-        ledger, rm = Ledger.of(erps, vendors), vendors["float"]
+        """Sort the vendors' books into one view, as of today; the systems by role."""
+        ledger, planned = Ledger.of(erps, vendors), staff.READ[resource](vendors[resource])
         sold_in, delivered_in = sales.READ[crm], work.READ[psa]
         sold = sold_in.read(vendors[sold_in.vendor])
         delivered = delivered_in.read(vendors[delivered_in.vendor], sold.deals_are)
@@ -75,12 +76,12 @@ class SourceRows:
             time_bills=ledger.time_bills,
             invoices=ledger.invoices,
             invoice_lines=ledger.invoice_lines,
-            people=tuple(rm["people"]),
-            rm_projects=tuple(rm["projects"]),
-            allocations=tuple(rm["tasks"]),
-            timeoffs=tuple(rm["timeoffs"]),
-            public_holidays=tuple(rm["public-holidays"]),
-            team_holidays=tuple(rm["holidays"]),
+            resource=resource,
+            people=planned.people,
+            rm_projects=planned.projects,
+            allocations=planned.allocations,
+            days_off=planned.days_off,
+            holidays=planned.holidays,
             projects=delivered.projects,
             time_entries=delivered.time_entries,
             expenses=delivered.expenses,

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sandbox.books.people import resource_of
 from sandbox.books.projects import (
-    ALLOCATION_STATUSES,
     ProjectFile,
     allocation_plan,
     billers,
@@ -19,7 +18,7 @@ from sandbox.books.projects import (
     project_plan,
 )
 from sandbox.books.rows import Row, SourceRows, by_id, optional_number
-from schemas.identity import customer_id, engagement_of, is_project_id
+from schemas.identity import customer_id, engagement_of
 
 Expected = dict[str, dict[str, Any]]
 
@@ -61,23 +60,19 @@ def expected_projects(rows: SourceRows) -> Expected:
 
 def expected_assignments(rows: SourceRows) -> Expected:
     """Return `psa.status.assignment`: every allocation of the resource tool."""
-    people, projects = by_id(rows.people, "people_id"), by_id(rows.rm_projects, "project_id")
+    people, projects = by_id(rows.people, "ref"), by_id(rows.rm_projects, "ref")
     expected: Expected = {}
     for allocation in rows.allocations:
-        identity = f"float:allocation:{allocation['task_id']}"
-        project = projects[allocation["project_id"]]
-        project_ref = f"float:project:{allocation['project_id']}"
-        code = project["project_code"] or ""
+        identity, project_ref = allocation["ref"], allocation["project_ref"]
         plan = allocation_plan(rows, allocation)
-        status = ALLOCATION_STATUSES[allocation["status"]]
         expected[f"{project_ref}|{identity}"] = {
             "id": identity,
             "project_ref": project_ref,
-            "project_id": code if is_project_id(code) else None,
-            "resource_id": resource_of(people[allocation["people_id"]]),
-            "status": status if plan.currency else "waiting_rate",
-            "starts_on": date.fromisoformat(allocation["start_date"]),
-            "ends_on": date.fromisoformat(allocation["end_date"]),
+            "project_id": projects[project_ref]["project_id"],
+            "resource_id": resource_of(people[allocation["person_ref"]]),
+            "status": allocation["status"] if plan.currency else "waiting_rate",
+            "starts_on": date.fromisoformat(allocation["starts_on"]),
+            "ends_on": date.fromisoformat(allocation["ends_on"]),
             "planned_hours": plan.hours,
             "planned_cost": plan.cost,
             "planned_revenue": plan.revenue,
@@ -137,7 +132,7 @@ def _project_row(rows: SourceRows, project: ProjectFile) -> dict[str, Any]:
         "status": status,
         "reason": reason,
         "erp_ref": project.erp and f"{project.erp['erp']}:project:{project.erp['id']}",
-        "rm_ref": project.rm and f"float:project:{project.rm['project_id']}",
+        "rm_ref": project.rm and project.rm["ref"],
         "psa_ref": project.psa and project.psa["ref"],
         "currency": deal and deal["currency"],
         "contract_value": project.contract_value,

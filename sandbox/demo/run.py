@@ -44,6 +44,7 @@ from sandbox.story.act import Act, Stage, StoryError, patiently, play
 from sandbox.story.crm import CRMS
 from sandbox.story.erps import ERPS
 from sandbox.story.psas import open_psa
+from sandbox.story.resources import RESOURCE_TOOLS
 from sandbox.story.world import Cast, World
 from sandbox.vendors.client import VendorAdmin
 
@@ -201,6 +202,7 @@ def open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
             crm=CRMS[crm](admin),
             psa=psa,
             erps={erp: ERPS[erp](admin) for erp in options.landscape.erps},
+            resource_tool=RESOURCE_TOOLS[options.landscape.resource](admin),
             library=Library(
                 parts.kafka,
                 parts.registry_url,
@@ -209,6 +211,7 @@ def open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
                 crm=crm,
                 psa=system,
                 erps=options.landscape.erps,
+                resource=options.landscape.resource,
             ),
             random=Random(options.seed),  # noqa: S311 - a story, not a secret
             rate=options.rate,

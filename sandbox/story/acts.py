@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
-from sandbox.books.audit import BILLING_TOTALS
+from sandbox.books.audit import BILLING_TOTALS, planned
 from sandbox.story import billing_acts, hours, rights, timers
 from sandbox.story.act import Act
 from sandbox.story.firm import (
@@ -22,10 +22,10 @@ from sandbox.story.firm import (
 )
 from sandbox.story.part_timer import part_timer
 from sandbox.story.psa import Ability, PsaProject
+from sandbox.story.resource import Allocation, Leave
 from sandbox.story.world import World
 from schemas.identity import engagement_id, project_id
 
-TENTATIVE, CONFIRMED = 1, 2
 EARLY_ENTRIES: Final = 8
 RENAMED: Final = "Nordlicht Energie SE"
 INVOICED_COUNTRIES: Final = ("GB", "US")
@@ -101,31 +101,27 @@ def open_projects(world: World) -> Iterator[None]:
 
 def staff(world: World) -> Iterator[None]:
     """Plan people on the projects, confirm most of them; rates, hours and leave change."""
+    tool = world.resource_tool
     for project in world.planned_projects():
         for person in world.random.sample(world.cast.people, k=3):
-            row = {
-                "people_id": person.id,
-                "project_id": project["project_id"],
-                "start_date": "2026-09-07",
-                "end_date": f"2026-10-{world.random.randrange(2, 30):02d}",
-                "hours": Decimal(world.random.randrange(2, 8)),
-                "status": TENTATIVE,
-            }
-            created = world.admin.create("float", "tasks", row)
-            world.cast.allocations.append(created["task_id"])
+            allocation = Allocation(
+                person_id=person.id,
+                project_id=project.id,
+                starts_on="2026-09-07",
+                ends_on=f"2026-10-{world.random.randrange(2, 30):02d}",
+                hours=Decimal(world.random.randrange(2, 8)),
+                is_tentative=True,
+            )
+            world.cast.allocations.append(tool.plan(allocation))
             yield
-    for allocation in world.cast.allocations[1:]:  # one stays tentative
-        world.admin.update("float", "tasks", allocation, {"status": CONFIRMED})
+    for allocation_id in world.cast.allocations[1:]:  # one stays tentative
+        tool.confirm(allocation_id)
         yield
-    world.admin.delete("float", "tasks", world.cast.allocations[-1])
+    tool.withdraw(world.cast.allocations[-1])
     yield
     person = world.cast.people[0]
-    contracts = [
-        {"effective_date": "2024-01-01", "cost_rate": Decimal(person.cost_rate)},
-        {"effective_date": "2026-09-28", "cost_rate": Decimal("99.75")},
-    ]
-    raise_ = {"cost_rate": Decimal("99.75"), "contracts": contracts}
-    world.admin.update("float", "people", person.id, raise_)
+    raised = {"2024-01-01": person.cost_rate, "2026-09-28": Decimal("99.75")}
+    tool.change_cost(person.id, raised)
     yield
     yield from _change_hours(world)
     yield from _take_leave(world)
@@ -134,26 +130,21 @@ def staff(world: World) -> Iterator[None]:
 
 def _change_hours(world: World) -> Iterator[None]:
     """Somebody who worked full time works half the week from a day on."""
-    history = {"1970-01-01": FULL_TIME, "2026-09-21": HALF_WEEK}
-    changes = {"work_days_hours": HALF_WEEK, "work_days_hours_history": history}
-    world.admin.update("float", "people", world.cast.people[1].id, changes)
+    weeks = {"2024-01-01": FULL_TIME, "2026-09-21": HALF_WEEK}
+    world.resource_tool.change_week(world.cast.people[1].id, weeks)
     yield
 
 
 def _take_leave(world: World) -> Iterator[None]:
     """A week of leave, a short day, and leave that is not approved, given to some and moved."""
-    people = [person.id for person in world.cast.people]
-    week = {"people_ids": people[1:3], "start_date": "2026-09-14", "end_date": "2026-09-18"}
-    hours = {"full_day": 0, "hours": Decimal("3.5")}
-    afternoon = {"people_ids": people[2:4], "start_date": "2026-09-22", "end_date": "2026-09-23"}
-    asked = {"people_ids": people[4:5], "start_date": "2026-09-28", "end_date": "2026-10-02"}
-    taken = world.admin.create("float", "timeoffs", week)
+    tool, people = world.resource_tool, [person.id for person in world.cast.people]
+    taken = tool.take_leave(Leave(people[1:3], "2026-09-14", "2026-09-18"))
     yield
-    world.admin.create("float", "timeoffs", {**afternoon, **hours})
+    tool.take_leave(Leave(people[2:4], "2026-09-22", "2026-09-23", Decimal("3.5")))
     yield
-    world.admin.create("float", "timeoffs", {**asked, "status": 1})
+    tool.take_leave(Leave(people[4:5], "2026-09-28", "2026-10-02", is_approved=False))
     yield
-    world.admin.update("float", "timeoffs", taken["timeoff_id"], {"end_date": "2026-09-16"})
+    tool.end_leave(taken, "2026-09-16")
     yield
 
 
@@ -247,7 +238,10 @@ ACTS: Final = (
         "A tax code is set in the ERP; nobody touches psastream.",
         set_tax_code,
         lambda world: world.first_difference(
-            "erp projects", "psa.status.project", "psa.exception", "float projects"
+            "erp projects",
+            "psa.status.project",
+            "psa.exception",
+            planned(world.resource_tool.system),
         ),
         waiting_money,
     ),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from sandbox.story.crm import Account, Deal, Offer, OfferLine
 from sandbox.story.psa import Person
+from sandbox.story.resource import Hire, Week
 from sandbox.story.world import World
 
 TAX_CODES: Final = {
@@ -34,15 +35,16 @@ NAMES: Final = (
     ("Kira", "Kaya"),
     ("Liam", "Lind"),
 )
-PART_TIME: Final = [0, 6, 6, 6, 6, 0, 0]
-FULL_TIME: Final = [0, 8, 8, 8, 8, 8, 0]
-HALF_WEEK: Final = [0, 8, 8, 4, 0, 0, 0]
-BENCH: Final[Mapping[str, Mapping[str, Any]]] = {
-    # Nobody books an hour for them.
-    "Mira Moreau": {"work_days_hours": FULL_TIME, "start_date": "2026-09-01"},
-    "Nils Nowak": {"work_days_hours": None, "start_date": "2026-09-01"},
-    "Consultant (open)": {"people_type_id": 3, "start_date": "2026-09-01"},
-}
+PART_TIME: Final[Week] = (6, 6, 6, 6, 0, 0, 0)
+FULL_TIME: Final[Week] = (8, 8, 8, 8, 8, 0, 0)
+HALF_WEEK: Final[Week] = (8, 8, 4, 0, 0, 0, 0)
+BENCH_FROM: Final = "2026-09-01"
+BENCH: Final = (
+    Hire("Mira", "Moreau", BENCH_FROM, FULL_TIME),
+    Hire("Nils", "Nowak", BENCH_FROM, None),
+)
+"""Nobody books an hour for them, nor for the seat that is open."""
+SEAT: Final = "Consultant (open)"
 REGIONS: Final = (1, 2)
 PSA_COST_MORE: Final = Decimal("0.1250")
 """What an hour costs in the PSA above what it costs in the resource tool."""
@@ -96,30 +98,30 @@ def _legal_entities(world: World) -> Iterator[None]:
 
 
 def _people(world: World) -> Iterator[None]:
-    roles = [world.admin.create("float", "roles", {"name": name})["id"] for name in ROLES]
+    tool = world.resource_tool
+    tool.prepare()
+    for role in ROLES:
+        tool.add_role(role)
     yield
     for number, (first, last) in enumerate(NAMES):
         cost_rate = world.random.randrange(45, 110)
         bill_rate = cost_rate + world.random.randrange(40, 120)
         email = f"{first}.{last}@psastream.example".lower()
-        row = world.admin.create(
-            "float",
-            "people",
-            {
-                "name": f"{first} {last}",
-                # People and systems spell addresses as they like.
-                "email": email.title() if number % 3 == 0 else email,
-                "role_id": roles[number % len(roles)],
-                "cost_rate": Decimal(cost_rate),
-                "default_hourly_rate": Decimal(bill_rate) + Decimal("0.50"),
-                "work_days_hours": PART_TIME if number % 4 == 3 else FULL_TIME,
-                "start_date": "2026-09-16" if number == 0 else "2024-01-01",
-                "end_date": "2026-10-09" if number == 5 else None,
-                "region_id": REGIONS[number % len(REGIONS)],
-            },
+        hire = Hire(
+            first_name=first,
+            last_name=last,
+            # People and systems spell addresses as they like.
+            email=email.title() if number % 3 == 0 else email,
+            role=ROLES[number % len(ROLES)],
+            cost_rate=Decimal(cost_rate),
+            bill_rate=Decimal(bill_rate) + Decimal("0.50"),
+            week=PART_TIME if number % 4 == 3 else FULL_TIME,
+            starts_on="2026-09-16" if number == 0 else "2024-01-01",
+            ends_on="2026-10-09" if number == 5 else None,
+            region=REGIONS[number % len(REGIONS)],
         )
         person = Person(
-            id=row["people_id"],
+            id=tool.hire(hire),
             first_name=first,
             last_name=last,
             email=email,
@@ -129,13 +131,14 @@ def _people(world: World) -> Iterator[None]:
         world.psa.hire(person)
         world.cast.people.append(person)
         yield
-    for name, values in BENCH.items():
-        world.admin.create("float", "people", {"name": name, **values})
+    for hire in BENCH:
+        tool.hire(hire)
         yield
-    holidays = {"name": "Harvest Day", "dates": ["2026-09-21"], "region": REGIONS[0]}
-    world.admin.create("float", "public-holidays", holidays)
+    tool.add_seat(SEAT, BENCH_FROM)
     yield
-    world.admin.create("float", "holidays", {"name": "Firm outing", "date": "2026-10-02"})
+    tool.keep_holiday("Harvest Day", "2026-09-21", REGIONS[0])
+    yield
+    tool.keep_holiday("Firm outing", "2026-10-02")
     yield
 
 

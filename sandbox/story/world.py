@@ -14,7 +14,8 @@ from sandbox.books.reading import Library
 from sandbox.story.crm import Crm, Deal
 from sandbox.story.erps import Erp
 from sandbox.story.psa import Person, Psa, PsaProject
-from sandbox.vendors.client import Row, VendorAdmin
+from sandbox.story.resource import PlannedProject, ResourceTool
+from sandbox.vendors.client import VendorAdmin
 
 IN_SECOND_ERP: Final = ("GB",)
 """Countries whose legal entity a second ERP keeps, where the firm has one."""
@@ -49,6 +50,7 @@ class World:
     crm: Crm
     psa: Psa
     erps: Mapping[str, Erp]  # by the name of the system
+    resource_tool: ResourceTool
     library: Library
     random: Random
     rate: int
@@ -68,12 +70,12 @@ class World:
         """Compare everything with the books as of now."""
         return self._audit(self.library.evidence())
 
-    def planned_projects(self) -> list[Row]:
+    def planned_projects(self) -> list[PlannedProject]:
         """Return the projects of the resource tool, by name.
 
         Their numbers, and so the order of its books, follow from which was ordered first.
         """
-        return sorted(self.admin.books()["float"]["projects"], key=lambda each: each["name"])
+        return sorted(self.resource_tool.projects(), key=lambda each: each.name)
 
     def differences(self, table: str) -> list[Difference]:
         """Return everything in a table that is not as the books have it."""

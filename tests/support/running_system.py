@@ -41,6 +41,7 @@ from sandbox.story.acts import ACTS
 from sandbox.story.crm import CRMS
 from sandbox.story.erps import ERPS
 from sandbox.story.inhouse import Inhouse
+from sandbox.story.resources import RESOURCE_TOOLS
 from sandbox.story.world import Cast, World
 from sandbox.vendors.client import VendorAdmin
 from schemas.errors import TransientError
@@ -213,12 +214,14 @@ def running_system(
                     crm=CRMS[options.landscape.crm](admin),
                     psa=Inhouse(parts.postgres_dsn, cast.next_id),
                     erps={erp: ERPS[erp](admin) for erp in options.landscape.erps},
+                    resource_tool=RESOURCE_TOOLS[options.landscape.resource](admin),
                     library=Library(
                         parts.kafka,
                         parts.registry_url,
                         admin,
                         parts.postgres_dsn,
                         erps=landscape.erps,
+                        resource=landscape.resource,
                         serde=serde,
                     ),
                     random=Random(options.seed),

@@ -188,33 +188,35 @@ FIRM = SourceRows(
     ),
     people=(
         {
-            "people_id": 3,
+            "ref": "float:person:3",
             "email": "Ada@Firm.example",
-            "cost_rate": D("60"),
-            "default_hourly_rate": D("100"),
-            "work_days_hours": [0, 8, 8, 8, 8, 8, 0],
-            "start_date": "2026-09-08",
-            "end_date": None,
+            "is_placeholder": False,
+            "region": None,
+            "cost_rates": (("1970-01-01", D("60")),),
+            "bill_rate": D("100"),
+            "weeks": (("1970-01-01", (8, 8, 8, 8, 8, 0, 0)),),
+            "starts_on": "2026-09-08",
+            "ends_on": None,
         },
     ),
     rm_projects=(
         {
-            "project_id": 20,
-            "project_code": IN_GERMANY,
+            "ref": "float:project:20",
+            "project_id": IN_GERMANY,
             "name": "Rollout (DE)",
-            "start_date": "2026-09-07",
+            "starts_on": "2026-09-07",
         },
     ),
     allocations=(
         {
-            "task_id": 30,
-            "people_id": 3,
-            "project_id": 20,
-            "start_date": "2026-09-07",
-            "end_date": "2026-09-13",
+            "ref": "float:allocation:30",
+            "person_ref": "float:person:3",
+            "project_ref": "float:project:20",
+            "starts_on": "2026-09-07",
+            "ends_on": "2026-09-13",
             "hours": D(8),
-            "status": 2,
-            "billable": 1,
+            "status": "approved",
+            "is_billable": True,
         },
     ),
     projects=({"ref": "inhouse:project:7", "project_id": IN_GERMANY},),
@@ -294,14 +296,9 @@ def test_utilization_is_billable_hours_over_the_hours_of_the_days_employed() -> 
 
 @pytest.mark.fault("C10", place="tables/project/planning.py")
 def test_c10_a_part_timer_is_there_and_planned_on_the_days_of_her_week_of_then() -> None:
-    """Three days of 6 h; from 21 September four days of 7.5 h. The plain field lags behind."""
-    history = {"1970-01-01": THREE_DAYS, CHANGED_ON: FOUR_DAYS}
-    paula = {
-        **FIRM.people[0],
-        "work_days_hours": THREE_DAYS,
-        "work_days_hours_history": history,
-        "start_date": "2026-02-01",
-    }
+    """Three days of 6 h; from 21 September four days of 7.5 h."""
+    weeks_held = (("1970-01-01", THREE_DAYS), (CHANGED_ON, FOUR_DAYS))
+    paula = {**FIRM.people[0], "weeks": weeks_held, "starts_on": "2026-02-01"}
     weeks = {
         f"2026-W{week}": people.available_hours(FIRM, paula, f"2026-W{week}") for week in (38, 39)
     }
@@ -467,7 +464,7 @@ def test_a_missing_tax_code_is_an_open_exception_with_its_money() -> None:
 
 
 def test_tentative_allocations_plan_nothing_but_ask_for_a_budget_of_nothing() -> None:
-    tentative = ({**FIRM.allocations[0], "status": 1},)
+    tentative = ({**FIRM.allocations[0], "status": "tentative"},)
     rows = changed(FIRM, allocations=tentative)
     assert projects.project_plan(rows, rows.rm_projects[0]) == projects.Plan(D(0), D(0), D(0), None)
     empty = changed(FIRM, allocations=())
@@ -489,7 +486,15 @@ def test_targets_hold_what_the_books_ask_for() -> None:
             {"time_bills": (*FIRM.time_bills, {**FIRM.time_bills[0], "externalid": "tb-other"})},
             "bills",
         ),
-        ({"rm_projects": (FIRM.rm_projects[0], {**FIRM.rm_projects[0], "project_id": 21})}, "rm"),
+        (
+            {
+                "rm_projects": (
+                    FIRM.rm_projects[0],
+                    {**FIRM.rm_projects[0], "ref": "float:project:21"},
+                )
+            },
+            "rm",
+        ),
         ({"customers": ({**FIRM.customers[0], "companyname": "Other"},)}, "debtors"),
     ],
 )

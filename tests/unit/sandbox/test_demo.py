@@ -51,6 +51,7 @@ def world() -> World:
         crm=nothing,
         psa=nothing,
         erps={},
+        resource_tool=nothing,
         library=nothing,
         random=Random(1),
         rate=100_000,

@@ -23,6 +23,7 @@ from sandbox.story.harvest import Harvest
 from sandbox.story.inhouse import Inhouse
 from sandbox.story.psa import Ability
 from sandbox.story.psas import ABILITIES
+from sandbox.story.resources import RESOURCE_TOOLS
 from sandbox.story.world import Cast, World
 from sandbox.vendors.app import create_app
 from sandbox.vendors.client import VendorAdmin
@@ -70,6 +71,7 @@ def stage(credentials: Credentials, psa: str, seed: int = 1) -> tuple[World, Tab
         crm=CRMS["salesforce"](admin),
         psa=Harvest(admin) if psa == "harvest" else tables,
         erps={"netsuite": ERPS["netsuite"](admin)},
+        resource_tool=RESOURCE_TOOLS["float"](admin),
         library=cast(Any, SimpleNamespace(ask_for_retry=lambda reason: None)),
         random=Random(seed),
         rate=1,
