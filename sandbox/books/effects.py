@@ -43,6 +43,7 @@ LOG_NAMES: Final = {
     ("business_central", "job"): "business_central project",
     ("business_central", "jobPlanningLine"): "business_central time bill",
     ("float", "project"): "float project",
+    ("runn", "project"): "runn project",
 }
 
 

@@ -59,7 +59,8 @@ class SourceRows:
         resource: str = "float",
     ) -> Self:
         """Sort the vendors' books into one view, as of today; the systems by role."""
-        ledger, planned = Ledger.of(erps, vendors), staff.READ[resource](vendors[resource])
+        ledger = Ledger.of(erps, vendors)
+        planned = staff.READ[resource](vendors[resource], today)
         sold_in, delivered_in = sales.READ[crm], work.READ[psa]
         sold = sold_in.read(vendors[sold_in.vendor])
         delivered = delivered_in.read(vendors[delivered_in.vendor], sold.deals_are)

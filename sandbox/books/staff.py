@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ EVER_SINCE: Final = "1970-01-01"
 FLOAT_STATUSES: Final = {1: "tentative", 2: "approved", 3: "completed"}
 FLOAT_APPROVED: Final = 2
 FLOAT_PLACEHOLDER: Final = 3
+RUNN_REFERENCE: Final = "psastream"
+RUNN_DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +111,69 @@ def of_float(tables: Tables) -> Staff:
     )
 
 
-READ: Final[Mapping[str, Callable[[Tables], Staff]]] = {
-    "float": of_float,
+def of_runn(tables: Tables, today: date) -> Staff:
+    """Read the lists of Runn, of whose contracts it tells only those in force today.
+
+    It has no prices of people, no requests for time off, and no tentative allocation: a plan is
+    as certain as its project. Holidays are days off of each person that has them.
+    """
+    day = today.isoformat()
+    agreed = {
+        row["personId"]: row
+        for row in tables["contracts"]
+        if row["startDate"] <= day <= (row["endDate"] or day)
+    }
+    starts = {
+        row["projectId"]: row["date"] for row in tables["milestones"] if row["icon"] == "start"
+    }
+    projects = [row for row in tables["projects"] if not row["isTemplate"]]
+    confirmed = {row["id"]: row["isConfirmed"] for row in projects}
+    return Staff(
+        people=(
+            *(_runn_person(row, agreed.get(row["id"])) for row in tables["people"]),
+            *(_runn_seat(row) for row in tables["placeholders"]),
+        ),
+        projects=tuple(
+            {
+                "ref": f"runn:project:{row['id']}",
+                "project_id": _canonical(_reference(row, RUNN_REFERENCE)),
+                "name": row["name"],
+                "starts_on": starts.get(row["id"]),
+            }
+            for row in projects
+        ),
+        allocations=tuple(
+            {
+                "ref": f"runn:assignment:{row['id']}",
+                "person_ref": _runn_ref(row["personId"], is_seat=row["isPlaceholder"]),
+                "project_ref": f"runn:project:{row['projectId']}",
+                "starts_on": row["startDate"],
+                "ends_on": row["endDate"],
+                "hours": _hours(row["minutesPerDay"]),
+                "status": "approved" if confirmed[row["projectId"]] else "tentative",
+                "is_billable": row["isBillable"],
+            }
+            for row in tables["assignments"]
+            if not row["isTemplate"]
+        ),
+        days_off=tuple(
+            {
+                "people": [_runn_ref(row["personId"])],
+                "starts_on": row["startDate"],
+                "ends_on": row["endDate"],
+                "hours": _hours(row["minutesPerDay"]),
+            }
+            for row in (*tables["leave"], *tables["holidays"])
+        ),
+        holidays=(),
+    )
+
+
+READ: Final[Mapping[str, Callable[[Tables, date], Staff]]] = {
+    "float": lambda tables, _: of_float(tables),
+    "runn": of_runn,
 }
-"""By the name of the system."""
+"""By the name of the system, of its tables and today."""
 
 
 def _float_weeks(person: Row) -> Iterator[tuple[str, Any]]:
@@ -127,6 +189,43 @@ def _float_costs(person: Row) -> Iterator[tuple[str, Any]]:
     if not dated:
         yield EVER_SINCE, person["cost_rate"]
     yield from sorted((each["effective_date"], each["cost_rate"]) for each in dated)
+
+
+def _runn_person(person: Row, contract: Row | None) -> Row:
+    """What a contract says holds for all days: no other one is told of."""
+    week = contract and (*(_hours(contract["rosteredDays"][day]) for day in RUNN_DAYS), 0, 0)
+    return {
+        "ref": _runn_ref(person["id"]),
+        "email": person["email"],
+        "is_placeholder": False,
+        "region": None,
+        "starts_on": None,
+        "ends_on": person["updatedAt"][:10] if person["isArchived"] else None,
+        "bill_rate": None,
+        "weeks": ((EVER_SINCE, week),),
+        "cost_rates": ((EVER_SINCE, contract and contract["costPerHour"]),),
+    }
+
+
+def _runn_seat(seat: Row) -> Row:
+    return {
+        **_runn_person({**seat, "email": None}, None),
+        "ref": _runn_ref(seat["id"], is_seat=True),
+        "is_placeholder": True,
+    }
+
+
+def _runn_ref(person_id: int, *, is_seat: bool = False) -> str:
+    return f"runn:{'placeholder' if is_seat else 'person'}:{person_id}"
+
+
+def _reference(row: Row, name: str) -> str | None:
+    texts = (each["externalId"] for each in row["references"] if each["referenceName"] == name)
+    return next(texts, None)
+
+
+def _hours(minutes: Any) -> Decimal | None:
+    return None if minutes is None else Decimal(str(minutes)) / 60
 
 
 def _canonical(code: str | None) -> str | None:

@@ -19,7 +19,7 @@ KILLABLE: Final = ("worker", "poller", "dispatcher", "readmodel", "connect", "ka
 PLAYABLE: Final = {
     "crm": ("salesforce", "hubspot_custom"),
     "erp": ("netsuite", "business_central"),
-    "resource": ("float",),
+    "resource": ("float", "runn"),
     "psa": ("inhouse", "harvest"),
 }
 """Systems that there is a simulated vendor of, by role."""

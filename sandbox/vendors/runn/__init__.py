@@ -1,1 +1,1 @@
-"""The twin's Runn: clients, projects and their milestones, as far as they are written."""
+"""The twin's Runn: people and their plan as far as they are read, projects as they are written."""

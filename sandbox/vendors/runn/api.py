@@ -1,4 +1,4 @@
-"""Runn's REST API v1, as far as it is written to: lists by cursor, references, milestones."""
+"""Runn's REST API v1: lists by cursor and time of change, activities, projects written."""
 
 from __future__ import annotations
 
@@ -36,6 +36,19 @@ _NAMES: Final = {
 }
 _LIMIT_DEFAULT: Final = 50
 _LIMIT_MAX: Final = 200
+_LONG_LIMIT_MAX: Final = 500
+_LISTS: Final = {
+    "/clients/": ("clients", _LIMIT_MAX),
+    "/roles/": ("roles", _LIMIT_MAX),
+    "/people/": ("people", _LIMIT_MAX),
+    "/placeholders/": ("placeholders", _LIMIT_MAX),
+    "/phases/": ("phases", _LONG_LIMIT_MAX),
+    "/assignments/": ("assignments", _LONG_LIMIT_MAX),
+    "/actuals/": ("actuals", _LONG_LIMIT_MAX),
+    "/time-offs/leave/": ("leave", _LIMIT_MAX),
+    "/time-offs/holidays/": ("holidays", _LIMIT_MAX),
+}
+"""Collection behind each list, and the most rows of a page."""
 _MINUTE_S: Final = 60
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -61,7 +74,7 @@ class RunnError(Exception):
 
 
 class RunnApi:
-    """Handlers of clients, projects and milestones; also the dialect for faults."""
+    """Handlers of lists, projects and milestones; also the dialect for faults."""
 
     def __init__(
         self, site: Site[RunnSettings], books: RunnBooks, credentials: Credentials
@@ -75,7 +88,9 @@ class RunnApi:
         """Return the ASGI application, faults included."""
         milestones = "/projects/{project}/milestones/"
         routes = [
-            Route("/clients/", self._guarded(self._clients)),
+            *(Route(path, self._guarded(self._list)) for path in _LISTS),
+            Route("/people/contracts/current", self._guarded(self._contracts)),
+            Route("/activity-log/", self._guarded(self._activities)),
             Route("/projects/", self._guarded(self._projects)),
             Route("/projects/", self._guarded(self._create_project), methods=["POST"]),
             Route("/projects/{id}", self._guarded(self._project)),
@@ -125,15 +140,35 @@ class RunnApi:
 
         return endpoint
 
-    async def _clients(self, request: Request) -> Response:
-        return _page(request, self._books.rows()["clients"])
+    async def _list(self, request: Request) -> Response:
+        name, limit_max = _LISTS[request.url.path.removeprefix(request.scope["root_path"])]
+        books = self._books.rows()
+        rows = _changed(request, books[name])
+        if name == "roles":
+            holders = self._books.contracts_in_force()
+            for row in rows:
+                row["personIds"] = [it["personId"] for it in holders if it["roleId"] == row["id"]]
+        return _page(request, rows, limit_max)
+
+    async def _contracts(self, request: Request) -> Response:
+        """Return today's: what was agreed before and for later days is in none of these rows."""
+        return _page(request, self._books.contracts_in_force(), _LONG_LIMIT_MAX)
+
+    async def _activities(self, request: Request) -> Response:
+        asked, rows = request.query_params, self._books.activities()
+        if (kind := asked.get("eventType")) is not None:
+            rows = [row for row in rows if row["eventType"] == kind]
+        if (since := asked.get("occurredAfter")) is not None:
+            rows = [row for row in rows if instant(row["timestamp"]) > instant(since)]
+        if asked.get("orderBy", "desc") == "desc":
+            rows.reverse()
+        return _page(request, rows)
 
     async def _projects(self, request: Request) -> Response:
         asked = request.query_params
+        listed = _changed(request, self._books.rows()["projects"])
         horizon = self._site.clock.now() - timedelta(seconds=self._site.settings.lists_late_s)
-        rows = [
-            row for row in self._books.rows()["projects"] if instant(row["createdAt"]) <= horizon
-        ]
+        rows = [row for row in listed if instant(row["createdAt"]) <= horizon]
         if asked.get("includeArchived", "true") == "false":
             rows = [row for row in rows if not row["isArchived"]]
         if (external_id := asked.get("externalId")) is not None:
@@ -208,12 +243,20 @@ class RunnApi:
         self._site.record_effect(operation, noun, ours[0] if ours else str(row["id"]), body)
 
 
-def _page(request: Request, rows: list[dict[str, Any]]) -> Response:
+def _changed(request: Request, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows that changed after the time asked for, or all."""
+    since = request.query_params.get("modifiedAfter")
+    if since is None:
+        return rows
+    return [row for row in rows if instant(row["updatedAt"]) > instant(since)]
+
+
+def _page(request: Request, rows: list[dict[str, Any]], limit_max: int = _LIMIT_MAX) -> Response:
     """Return the rows after the cursor, which is opaque to who asks."""
     text = request.query_params.get("limit", str(_LIMIT_DEFAULT))
     limit = int(text) if text.isdigit() else 0
-    if not 1 <= limit <= _LIMIT_MAX:
-        raise RunnError(400, f"querystring/limit must be <= {_LIMIT_MAX}")
+    if not 1 <= limit <= limit_max:
+        raise RunnError(400, f"querystring/limit must be <= {limit_max}")
     cursor = request.query_params.get("cursor", "c0")
     start = int(cursor[1:]) if cursor[1:].isdigit() else math.inf
     if start is math.inf:

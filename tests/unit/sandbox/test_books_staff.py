@@ -16,6 +16,7 @@ from sandbox.vendors.float.tables import FloatBooks
 from schemas.identity import engagement_id, project_id
 
 IN_GERMANY = project_id(engagement_id("salesforce:opportunity:D1"), "DE")
+TODAY = date(2026, 9, 7)
 FULL_TIME = [0, 8, 8, 8, 8, 8, 0]
 FRIDAY_OFF = [0, 8, 8, 8, 8, 0, 0]
 
@@ -37,7 +38,7 @@ def of_float(**person: Any) -> Staff:
     books.create("public-holidays", {"name": "There", "dates": ["2026-09-09"], "region": 1})
     books.create("public-holidays", {"name": "Elsewhere", "dates": ["2026-09-10"], "region": 2})
     books.create("holidays", {"name": "Outing", "date": "2026-09-11"})
-    return READ["float"](books.rows())
+    return READ["float"](books.rows(), TODAY)
 
 
 def held(staff: Staff) -> SourceRows:

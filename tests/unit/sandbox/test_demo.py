@@ -245,6 +245,7 @@ def test_a_picture_needs_a_folder() -> None:
 def test_a_story_is_told_with_the_systems_that_are_named() -> None:
     assert StoryLandscape.parse("") == StoryLandscape()
     assert StoryLandscape.parse("hubspot_custom, inhouse") == StoryLandscape(crm="hubspot_custom")
+    assert StoryLandscape.parse("runn,harvest") == StoryLandscape(resource="runn", psa="harvest")
     two = StoryLandscape(erps=("netsuite", "business_central"))
     assert StoryLandscape.parse("two_erps") == two
     assert StoryLandscape.parse("business_central") == two

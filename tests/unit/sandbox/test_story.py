@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from fractions import Fraction
 from random import Random
 from types import SimpleNamespace
@@ -12,7 +14,7 @@ from typing import Any, cast
 import pytest
 from starlette.testclient import TestClient
 
-from sandbox.books import measures, status
+from sandbox.books import measures, people, status
 from sandbox.books.ledgers import Ledger
 from sandbox.books.rows import SourceRows
 from sandbox.story import billing_acts
@@ -30,6 +32,7 @@ from sandbox.vendors.client import VendorAdmin
 from sandbox.vendors.oauth import Credentials, make_credentials
 from schemas.identity import engagement_id, project_id
 
+ROLLOUT = project_id(engagement_id("salesforce:opportunity:none"), "DE")
 NEEDS_ERP = ("invoices", "part", "credit", "changed")
 """Acts about what the product has put into the ERP."""
 
@@ -60,7 +63,9 @@ def credentials() -> Credentials:
     return make_credentials()
 
 
-def stage(credentials: Credentials, psa: str, seed: int = 1) -> tuple[World, Tables]:
+def stage(
+    credentials: Credentials, psa: str, seed: int = 1, resource: str = "float"
+) -> tuple[World, Tables]:
     """The systems before the first act, and the rows of the in-house PSA."""
     app = create_app(base_url="http://testserver", seed=seed, credentials=credentials)
     admin, cast_ = VendorAdmin("http://testserver"), Cast()
@@ -71,7 +76,7 @@ def stage(credentials: Credentials, psa: str, seed: int = 1) -> tuple[World, Tab
         crm=CRMS["salesforce"](admin),
         psa=Harvest(admin) if psa == "harvest" else tables,
         erps={"netsuite": ERPS["netsuite"](admin)},
-        resource_tool=RESOURCE_TOOLS["float"](admin),
+        resource_tool=RESOURCE_TOOLS[resource](admin),
         library=cast(Any, SimpleNamespace(ask_for_retry=lambda reason: None)),
         random=Random(seed),
         rate=1,
@@ -81,29 +86,43 @@ def stage(credentials: Credentials, psa: str, seed: int = 1) -> tuple[World, Tab
     return world, tables
 
 
-def told(credentials: Credentials, psa: str, seed: int = 1) -> tuple[World, SourceRows]:
+def told(
+    credentials: Credentials, psa: str, seed: int = 1, resource: str = "float"
+) -> tuple[World, SourceRows]:
     """All acts that the PSA can show but those about the ERP, and what the systems hold then."""
-    world, tables = stage(credentials, psa, seed)
+    world, tables = stage(credentials, psa, seed, resource)
     admin = world.admin
     played = (act for act in ACTS if not act.lacks(ABILITIES[psa]))
     for act in played:
         if act.name not in NEEDS_ERP:
-            plan(admin, act.name)
+            plan(admin, resource, act.name)
             assert Counter(act.do(world)).keys() <= {None}
     books: dict[str, Any] = admin.books()
     books["inhouse"] = {name: list(rows.values()) for name, rows in tables.tables.items()}
-    return world, SourceRows.of(books, psa=psa)
+    today = datetime.now(UTC).date()
+    return world, SourceRows.of(books, today, psa=psa, resource=resource)
 
 
-def plan(admin: VendorAdmin, act: str) -> None:
+def plan(admin: VendorAdmin, resource: str, act: str) -> None:
     """Where the product would have put a project into the resource tool."""
-    if act == "staffing":
-        admin.create("float", "projects", {"name": "Rollout", "project_code": "eng-1"})
+    if act != "staffing":
+        return
+    if resource == "float":
+        admin.create("float", "projects", {"name": "Rollout", "project_code": ROLLOUT})
+    else:
+        ours = [{"referenceName": "psastream", "externalId": ROLLOUT}]
+        row = {"name": "Rollout", "clientId": 1, "isConfirmed": True, "references": ours}
+        admin.create("runn", "projects", row)
 
 
-@pytest.fixture(scope="module", params=sorted(ABILITIES))
+@pytest.fixture(
+    scope="module",
+    params=[*((psa, "float") for psa in sorted(ABILITIES)), ("harvest", "runn")],
+    ids="-".join,
+)
 def story(request: pytest.FixtureRequest, credentials: Credentials) -> Iterator[Any]:
-    yield request.param, *told(credentials, request.param)
+    psa, resource = request.param
+    yield psa, *told(credentials, psa, resource=resource)
 
 
 def test_what_people_do_is_in_the_books_of_each_psa(story: tuple[str, World, SourceRows]) -> None:
@@ -113,7 +132,7 @@ def test_what_people_do_is_in_the_books_of_each_psa(story: tuple[str, World, Sou
     sold = [project for project in world.cast.projects if project.deal is not None]
     assert {row["project_id"] for row in rows.projects} == {
         *status.expected_projects(rows), None,
-    }  # fmt: skip
+    } - {ROLLOUT}  # fmt: skip
     assert len(rows.projects) == len(sold) + 1
     counted = list(measures.counted_entries(rows))
     assert {row["is_billable"] for row in counted} == {True, False}
@@ -188,7 +207,53 @@ def test_all_that_a_person_worked_is_of_the_person_in_the_resource_tool(
     worked = {row["worker"].lower() for row in rows.time_entries}
     assert worked <= {(row["email"] or "").lower() for row in rows.people}
     reasons = {row["ratio_reason"] for row in measures.expected_utilization(rows).values()}
-    assert "unknown_person" not in reasons
+    assert "unknown_person" not in reasons and "unknown_hours" in reasons
+
+
+def test_everybody_is_in_each_resource_tool_with_what_they_cost_and_when_they_work(
+    credentials: Credentials,
+) -> None:
+    in_float, in_runn = (
+        told(credentials, "harvest", resource=resource)[1] for resource in ("float", "runn")
+    )
+    day, people_of = date(2026, 12, 1), lambda rows: [it for it in rows.people if it["email"]]
+    found = [
+        {
+            person["email"].lower(): (
+                people.pattern_hours(person, day),
+                people.cost_rate(person, day),
+            )
+            for person in people_of(rows)
+        }
+        for rows in (in_float, in_runn)
+    ]
+    left = "farah.frank@psastream.example"  # whose contract has run out
+    assert found[1].pop(left) == (None, None) and found[0].pop(left)
+    assert found[0] == found[1]
+    assert len(in_float.people) == len(in_runn.people)
+
+
+@pytest.mark.parametrize("resource", sorted(RESOURCE_TOOLS))
+def test_what_is_planned_and_who_is_off_is_in_the_books_of_each_resource_tool(
+    credentials: Credentials, resource: str
+) -> None:
+    world, rows = told(credentials, "harvest", resource=resource)
+    plans = status.expected_assignments(rows).values()
+    assert {plan["project_id"] for plan in plans} == {ROLLOUT}
+    assert len(plans) == len(world.cast.allocations)  # one is withdrawn, the part-timer's is added
+    assert {f"{resource}:project:1"} == {plan["project_ref"] for plan in plans}
+    (paula,) = (row for row in rows.people if "paula" in (row["email"] or ""))
+    (planned,) = (it for it in rows.allocations if it["person_ref"] == paula["ref"])
+    assert (planned["hours"], planned["status"]) == (Decimal("4.5"), "approved")
+    bruno, chen = (
+        next(row for row in rows.people if name in (row["email"] or "").lower())
+        for name in ("bruno", "chen")
+    )
+    days = [date(2026, 9, day) for day in (14, 16, 17, 22)]
+    assert [people.is_away(rows, bruno, day) for day in days] == [True, True, False, False]
+    assert [off["hours"] for off in people.time_off(rows, chen, days[3])] == [Decimal("3.5")]
+    ada = next(row for row in rows.people if "ada." in (row["email"] or "").lower())
+    assert people.available_hours(rows, ada, "2026-W39") == 4 * 8  # a holiday of her region
 
 
 def test_timers_that_stopped_have_the_hours_that_were_worked(
