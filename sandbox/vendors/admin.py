@@ -23,6 +23,8 @@ from sandbox.vendors.business_central import finance
 from sandbox.vendors.business_central.books import BusinessCentralBooks
 from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.faults import FaultRule
+from sandbox.vendors.finance_operations import finance as group_finance
+from sandbox.vendors.finance_operations.books import FinanceOperationsBooks
 from sandbox.vendors.netsuite.billing import bill_job, credit_invoice, void_transaction
 from sandbox.vendors.netsuite.tables import NetSuiteBooks
 from sandbox.vendors.salesforce.objects import SalesforceBooks
@@ -75,6 +77,15 @@ class JobOrder(BaseModel):
     hours: dict[str, Decimal] | None = None
 
 
+class ProjectOrder(BaseModel):
+    """Which project's hours to invoice: `hours` by time bill, or all there is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: str
+    hours: dict[str, Decimal] | None = None
+
+
 class CreditedLines(BaseModel):
     """What to credit of an invoice: the lines with these ids, or all."""
 
@@ -94,12 +105,14 @@ class AdminApi:
         crm: SalesforceBooks,
         erp: NetSuiteBooks,
         ledger: BusinessCentralBooks,
+        group: FinanceOperationsBooks,
     ) -> None:
         self._parties = parties
         self._effects = effects
         self._crm = crm
         self._erp = erp
         self._ledger = ledger
+        self._group = group
 
     def create_app(self) -> ASGIApp:
         """The ASGI application."""
@@ -113,6 +126,11 @@ class AdminApi:
             Route("/business_central/invoices", self._invoice_job, methods=["POST"]),
             Route("/business_central/invoices/{id}/credits", self._credit_lines, methods=["POST"]),
             Route("/business_central/invoices/{id}/cancel", self._cancel, methods=["POST"]),
+            Route("/finance_operations/invoices", self._invoice_hours, methods=["POST"]),
+            Route(
+                "/finance_operations/invoices/{id}/credits", self._credit_hours, methods=["POST"]
+            ),
+            Route("/finance_operations/journals/{id}/post", self._post_journal, methods=["POST"]),
             Route("/salesforce/recycle-bin", self._purge, methods=["DELETE"]),
             Route("/salesforce/deletion-log", self._prune, methods=["DELETE"]),
             Route("/{vendor}/settings", self._settings, methods=["GET", "PATCH"]),
@@ -193,6 +211,20 @@ class AdminApi:
 
     async def _cancel(self, request: Request) -> Response:
         return ExactJSONResponse(finance.cancel_invoice(self._ledger, request.path_params["id"]))
+
+    async def _invoice_hours(self, request: Request) -> Response:
+        order = ProjectOrder.model_validate_json(await request.body())
+        made = group_finance.invoice_project(self._group, order.project, order.hours)
+        return ExactJSONResponse(made)
+
+    async def _credit_hours(self, request: Request) -> Response:
+        order = CreditedLines.model_validate_json(await request.body())
+        note = group_finance.credit_invoice(self._group, request.path_params["id"], order.lines)
+        return ExactJSONResponse(note)
+
+    async def _post_journal(self, request: Request) -> Response:
+        group_finance.post_journal(self._group, request.path_params["id"])
+        return Response(status_code=204)
 
     async def _purge(self, request: Request) -> Response:
         return ExactJSONResponse({"purged": self._crm.purge()})

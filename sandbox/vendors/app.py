@@ -9,6 +9,11 @@ from sandbox.vendors.admin import AdminApi, Party
 from sandbox.vendors.business_central.api import BusinessCentralApi, BusinessCentralSettings
 from sandbox.vendors.business_central.books import BusinessCentralBooks
 from sandbox.vendors.effects import EffectLog
+from sandbox.vendors.finance_operations.api import (
+    FinanceOperationsApi,
+    FinanceOperationsSettings,
+)
+from sandbox.vendors.finance_operations.books import FinanceOperationsBooks
 from sandbox.vendors.float.api import FloatApi, FloatSettings
 from sandbox.vendors.float.tables import FloatBooks
 from sandbox.vendors.harvest.api import HarvestApi, HarvestSettings
@@ -61,6 +66,14 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
         "kantata", base_url=base_url, seed=seed, effects=effects, settings=KantataSettings()
     )
     studio_books = KantataBooks(studio.clock)
+    group = Site(
+        "finance_operations",
+        base_url=base_url,
+        seed=seed,
+        effects=effects,
+        settings=FinanceOperationsSettings(),
+    )
+    group_books = FinanceOperationsBooks(group.clock)
     staffing = Site("runn", base_url=base_url, seed=seed, effects=effects, settings=RunnSettings())
     staffing_books = RunnBooks(staffing.clock)
     crm_books = SalesforceBooks(crm.clock)
@@ -76,11 +89,13 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
             "runn": Party(staffing, staffing_books),
             "business_central": Party(ledger, ledger_books),
             "kantata": Party(studio, studio_books),
+            "finance_operations": Party(group, group_books),
         },
         effects=effects,
         crm=crm_books,
         erp=erp_books,
         ledger=ledger_books,
+        group=group_books,
     )
     return Starlette(
         routes=[
@@ -95,6 +110,10 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
                 BusinessCentralApi(ledger, ledger_books, credentials).create_app(),
             ),
             Mount("/kantata", KantataApi(studio, studio_books, credentials).create_app()),
+            Mount(
+                "/finance_operations",
+                FinanceOperationsApi(group, group_books, credentials).create_app(),
+            ),
             Mount("/admin", admin.create_app()),
         ]
     )

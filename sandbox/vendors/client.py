@@ -25,6 +25,7 @@ Vendor = Literal[
     "harvest",
     "business_central",
     "kantata",
+    "finance_operations",
     "runn",
 ]
 Row = dict[str, Any]
@@ -36,6 +37,7 @@ _UNLIMITED: Mapping[str, Mapping[str, object]] = {
     "harvest": {"requests_per_15_seconds": 1_000_000},
     "business_central": {"requests_per_five_minutes": 10_000_000},
     "kantata": {"requests_per_minute": 1_000_000},
+    "finance_operations": {"requests_per_five_minutes": 10_000_000},
     "runn": {"requests_per_minute": 1_000_000},
     "float": {
         "reads_per_minute": 1_000_000,

@@ -22,6 +22,9 @@ ENVIRONMENT_FILE = "environment.json"
 FIRST_COMPANY = "00000001-0000-4000-8000-00000000bc00"
 """Id of the company that is founded first in Business Central."""
 
+DEMO_COMPANIES = "DEMF,USMF"
+"""Companies of Finance & Operations, which are founded by these ids."""
+
 FIRST_CLIENT = "1"
 """Id of the client that is made first in Runn."""
 
@@ -46,6 +49,7 @@ class Credentials:
     runn_token: str
     business_central_secret: str
     kantata_token: str
+    finance_operations_secret: str
     harvest_account: str = "1730042"
     client_id: str = _CLIENT_ID
     username: str = _USERNAME
@@ -63,6 +67,7 @@ def make_credentials() -> Credentials:
         runn_token=secrets.token_urlsafe(32),
         business_central_secret=secrets.token_urlsafe(32),
         kantata_token=secrets.token_urlsafe(32),
+        finance_operations_secret=secrets.token_urlsafe(32),
     )
 
 
@@ -98,6 +103,11 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
         "BUSINESS_CENTRAL_CLIENT_SECRET": credentials.business_central_secret,
         "BUSINESS_CENTRAL_COMPANIES": f"id eq {FIRST_COMPANY}",
         "KANTATA_TOKEN": credentials.kantata_token,
+        "FINANCE_OPERATIONS_URL": f"{base_url}/finance_operations",
+        "FINANCE_OPERATIONS_AUTH_URL": f"{base_url}/finance_operations/login",
+        "FINANCE_OPERATIONS_CLIENT_ID": credentials.client_id,
+        "FINANCE_OPERATIONS_CLIENT_SECRET": credentials.finance_operations_secret,
+        "FINANCE_OPERATIONS_COMPANIES": DEMO_COMPANIES,
     }
     _write_secret(directory / ENVIRONMENT_FILE, wire.dumps(environment))
 
@@ -117,6 +127,7 @@ def read_credentials(directory: Path) -> Credentials | None:
         runn_token=environment["RUNN_TOKEN"],
         business_central_secret=environment["BUSINESS_CENTRAL_CLIENT_SECRET"],
         kantata_token=environment["KANTATA_TOKEN"],
+        finance_operations_secret=environment["FINANCE_OPERATIONS_CLIENT_SECRET"],
     )
 
 

@@ -141,6 +141,25 @@ class KantataTarget(TwinTarget):
         await self.admin("PATCH", "/kantata/settings", {"requests_per_minute": 1_000_000})
 
 
+class FinanceOperationsTarget(TwinTarget):
+    """Customers, projects and lines of hours of a company of the ERP."""
+
+    vendor = "finance_operations"
+    tables = ("CustomersV3", "Projects", "JournalTrans")
+
+    async def prepare(self) -> None:
+        """Found two companies, each with a ledger and an open journal of hours."""
+        for company, country, currency in (("demf", "DE", "EUR"), ("usmf", "US", "USD")):
+            names = {"LegalEntityId": company, "Name": company.upper()}
+            entity = {**names, "AddressCountryRegionISOCode": country}
+            ledger = {"LegalEntityId": company, "AccountingCurrency": currency}
+            journal = {"dataAreaId": company, "JournalName": "PSASTREAM"}
+            for name, row in (
+                ("LegalEntities", entity), ("Ledgers", ledger), ("JournalTables", journal),
+            ):  # fmt: skip
+                await self.admin("POST", f"/finance_operations/rows/{name}", row)
+
+
 async def ask(
     app: ASGIApp,
     method: str,

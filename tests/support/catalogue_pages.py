@@ -28,6 +28,8 @@ from connectors.systems import Systems
 from connectors.toolkit.faults import COMMON_RULES, Meaning, Rule
 from connectors.vendors.business_central.auth import POLICY as BUSINESS_CENTRAL
 from connectors.vendors.business_central.sink import BusinessCentralSinkConfig
+from connectors.vendors.finance_operations.auth import POLICY as FINANCE_OPERATIONS
+from connectors.vendors.finance_operations.sink import FinanceOperationsSinkConfig
 from connectors.vendors.float.auth import POLICY as FLOAT
 from connectors.vendors.float.sink import FloatSinkConfig
 from connectors.vendors.float.source import FloatConfig
@@ -389,6 +391,8 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "outcomes salesforce": lambda: _outcomes(SALESFORCE.rules),
         "outcomes business_central": lambda: _outcomes(BUSINESS_CENTRAL.rules),
         "outcomes business_central lists": lambda: _declared("business_central"),
+        "outcomes finance_operations": lambda: _outcomes(FINANCE_OPERATIONS.rules),
+        "outcomes finance_operations lists": lambda: _declared("finance_operations"),
         "outcomes kantata": lambda: _outcomes(KANTATA.rules),
         "outcomes kantata lists": lambda: _declared("kantata"),
         "outcomes declared": declared,
@@ -407,6 +411,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "sink": lambda: _keys(SinkConfig),
         "sink netsuite": lambda: _keys(NetSuiteSinkConfig, besides=SinkConfig),
         "sink business_central": lambda: _keys(BusinessCentralSinkConfig, besides=SinkConfig),
+        "sink finance_operations": lambda: _keys(FinanceOperationsSinkConfig, besides=SinkConfig),
         "sink float": lambda: _keys(FloatSinkConfig, besides=SinkConfig),
         "sink kantata": lambda: _keys(KantataSinkConfig, besides=SinkConfig),
         "sink runn": lambda: _keys(RunnSinkConfig, besides=SinkConfig),

@@ -15,6 +15,8 @@ from connectors.toolkit.http import Limiter, VendorClient
 from connectors.toolkit.sign_in import SignsIn
 from connectors.vendors.business_central import auth as business_central
 from connectors.vendors.business_central.sink import BusinessCentralSink
+from connectors.vendors.finance_operations import auth as finance_operations
+from connectors.vendors.finance_operations.sink import FinanceOperationsSink
 from connectors.vendors.float import auth as float_
 from connectors.vendors.float.sink import FloatSink
 from connectors.vendors.kantata import auth as kantata
@@ -78,6 +80,10 @@ def float_source(url: str) -> Connector:
         (
             lambda url: BusinessCentralSink(client(url, business_central.POLICY), None),  # type: ignore[arg-type]
             "GET /v2.0/companies",
+        ),
+        (
+            lambda url: FinanceOperationsSink(client(url, finance_operations.POLICY), None),  # type: ignore[arg-type]
+            "GET /data/LegalEntities?$top=1",
         ),
         (
             lambda url: KantataSink(

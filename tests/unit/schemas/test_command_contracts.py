@@ -246,7 +246,9 @@ def test_commands_are_columns_to_who_reads_them_so() -> None:
     assert rows == comparable([codec.decode(payload) for payload in payloads])
 
 
-@pytest.mark.parametrize("system", ["business_central", "float", "kantata", "netsuite", "runn"])
+@pytest.mark.parametrize(
+    "system", ["business_central", "finance_operations", "float", "kantata", "netsuite", "runn"]
+)
 def test_what_a_sink_reads_is_part_of_what_a_command_says(system: str) -> None:
     for content in Systems().vendor(system).commands:
         assert issubclass(CONTENTS[content.kind], content)

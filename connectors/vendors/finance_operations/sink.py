@@ -1,0 +1,589 @@
+"""Executes commands on Finance & Operations: records of data entities, by OData.
+
+There is no upsert and no idempotency key. What keeps a record single: our id is its number, and
+with the company the key of customers and projects, so a second one is refused and the first
+adopted. A line of hours is found by the id of its time bill, which no key guards; its number
+follows from that id, so that a journal holds it once. An attempt of unknown outcome settles before
+it is looked up, and a double in two journals is told. A record is changed as it was read, or not
+at all (ETag); dispatch then looks again.
+
+A customer is kept in each of the companies; a project is in the company of its legal entity, and
+its hours are written to a journal there that finance has opened, and posts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+from urllib.parse import quote
+
+from pydantic import Field, SecretStr, field_validator
+
+from connectors.dispatch.answers import Answer, read_answer
+from connectors.dispatch.commands import Command, Payload, Problem
+from connectors.dispatch.config import SinkConfig
+from connectors.dispatch.content import holds
+from connectors.dispatch.lease import Check
+from connectors.dispatch.sink import NEWEST_SHOWN, Applied
+from connectors.toolkit.config import BaseUrl
+from connectors.toolkit.faults import Fault, Reason, VendorRejectedError
+from connectors.toolkit.http import VendorClient
+from connectors.vendors.finance_operations.auth import DUPLICATE, POLICY, SYSTEM, make_auth
+from schemas.commands import (
+    DeleteProject,
+    DeleteTimeBill,
+    UpdateProjectBudget,
+    UpsertCustomer,
+    UpsertProject,
+    UpsertTimeBill,
+)
+from schemas.errors import InvalidEntityError
+
+NO_PROJECT: Final = "PROJECT_MISSING"
+NO_JOURNAL: Final = "NO_OPEN_JOURNAL"
+POSTED: Final = "JOURNAL_POSTED"
+DUPLICATE_LINE: Final = "DUPLICATE_TIME_BILL"
+NOT_WRITTEN: Final = "COMPANY_NOT_WRITTEN"
+NUMBER_MAX: Final = 20
+"""Characters of a customer account and of a project number."""
+NO_DAY: Final = date(1900, 1, 1)
+_LINE_NUMBERS: Final = 10**15
+"""Line numbers that a time bill may have: a double holds each of them exactly."""
+_BAD_REQUEST: Final = 400
+_NO_CONTENT: Final = 204
+_HOUR_S: Final = 3600
+_TYPES: Final = {
+    "fixed_fee": "FixedPrice",
+    "milestone": "FixedPrice",
+    "retainer": "FixedPrice",
+    "non_billable": "Internal",
+}
+"""Type of a project that is made, by its billing type; of any other it is billed by time."""
+TIME_MATERIAL: Final = "TimeMaterial"
+
+
+class FinanceOperationsSinkConfig(SinkConfig):
+    """Keys of `sink.json`."""
+
+    auth_url: BaseUrl = Field(
+        pattern=r"^https?://[^\s]+[^/\s]$",
+        description="where tokens are got: `https://login.microsoftonline.com/<tenant>`",
+    )
+    client_id: str = Field(min_length=1, description="client id of the app")
+    client_secret: SecretStr = Field(description="secret of the app")
+    companies: tuple[str, ...] = Field(
+        min_length=1, description="companies to write to, joined by commas: `DEMF,GBSI`"
+    )
+    customer_group: str = Field(min_length=1, description="group of customers that are made")
+    project_groups: dict[str, str] = Field(
+        description="group of projects that are made, by type: `TimeMaterial`, `FixedPrice`,"
+        " `Internal`"
+    )
+    project_stage: str = Field(
+        default="InProcess", min_length=1, description="stage of projects that are made"
+    )
+    journal_name: str = Field(
+        min_length=1, description="name of the hour journals that lines are written to"
+    )
+    resource_id: str = Field(min_length=1, description="resource that lines of hours name")
+    category: str = Field(min_length=1, description="project category that lines of hours name")
+    hours_digits: int = Field(
+        default=6, ge=2, le=6, description="digits of an hour that the environment keeps"
+    )
+
+    @field_validator("companies", mode="before")
+    @classmethod
+    def _ids(cls, named: object) -> tuple[str, ...]:
+        ids = [each.strip().lower() for each in named.split(",")] if isinstance(named, str) else []
+        if not ids or not all(re.fullmatch("[a-z0-9]{1,4}", each) for each in ids):
+            raise ValueError("companies are named in a text, by their ids: DEMF,GBSI")
+        return tuple(dict.fromkeys(ids))
+
+    @field_validator("project_groups")
+    @classmethod
+    def _types(cls, groups: dict[str, str]) -> dict[str, str]:
+        if missing := sorted({TIME_MATERIAL, *_TYPES.values()} - groups.keys()):
+            raise ValueError(f"no group is named of {', '.join(missing)}")
+        return groups
+
+    def make_sink(self, check: Check) -> FinanceOperationsSink:
+        """Make the sink; `check` raises where no request may be sent any more."""
+        auth = make_auth(
+            auth_url=self.auth_url,
+            environment=self.url.rstrip("/"),
+            client_id=self.client_id,
+            client_secret=self.client_secret.get_secret_value(),
+        )
+        client = VendorClient(
+            self.url,
+            auth,
+            POLICY,
+            user_agent=self.user_agent,
+            timeout_s=self.request_timeout_ms / 1000,
+            limiter=self.make_limiter(check),
+        )
+        return FinanceOperationsSink(client, self)
+
+
+class _Listed(Answer):
+    """A record in a list, with what a change of it must be sent back with."""
+
+    company: str = Field(alias="dataAreaId", min_length=1)
+    etag: str = Field(alias="@odata.etag", min_length=1)
+
+
+class _Journal(Answer):
+    number: str = Field(alias="JournalBatchNumber", min_length=1)
+    posted: str = Field(alias="Posted")
+
+
+class _Rows(Answer):
+    value: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entity:
+    """A list, the fields that beside the company are its key, and how our numbers begin in one."""
+
+    name: str
+    keys: tuple[str, ...]
+    number: str
+    prefix: str
+
+
+_CUSTOMERS: Final = _Entity("CustomersV3", ("CustomerAccount",), "CustomerAccount", "CUS-")
+_PROJECTS: Final = _Entity("Projects", ("ProjectID",), "ProjectID", "ENG-")
+_LINES: Final = _Entity("JournalTrans", ("JournalId", "LineNumber"), "PsaStreamTimeBillId", "TB-")
+_JOURNALS: Final = "JournalTables"
+_OURS: Final = {"customer": _CUSTOMERS, "project": _PROJECTS, "time_bill": _LINES}
+"""Where the records of each noun are."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A record, and the token that it is written back with."""
+
+    entity: _Entity
+    company: str
+    etag: str
+    row: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        return ",".join([self.company, *(str(self.row.get(key)) for key in self.entity.keys)])
+
+    @property
+    def path(self) -> str:
+        keys = [
+            ("dataAreaId", self.company),
+            *((key, self.row.get(key)) for key in self.entity.keys),
+        ]
+        literals = [f"{name}={_literal(value)}" for name, value in keys]
+        return f"{_path(self.entity.name)}({','.join(literals)})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """What a command wants of one record; without content, that it is in none of the companies.
+
+    `new` is what a record that is made takes beside its content. `made` is False where there must
+    be one already.
+    """
+
+    entity: _Entity
+    companies: tuple[str, ...]
+    number: str
+    content: Payload | None
+    new: Payload = field(default_factory=dict)
+    made: bool = True
+
+
+class FinanceOperationsSink:
+    """Sink on the data entities of some companies."""
+
+    config_model: ClassVar[type[SinkConfig]] = FinanceOperationsSinkConfig
+
+    def __init__(self, client: VendorClient, config: FinanceOperationsSinkConfig) -> None:
+        self._client = client
+        self._config = config
+
+    async def sign_in(self) -> datetime | None:
+        """See SignsIn."""
+        response = await self._client.request(
+            "GET", _path("LegalEntities"), params={"$top": "1"}, retry=False
+        )
+        return response.server_at
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def execute(self, command: Command, known_id: str | None = None) -> Applied:
+        """Find the record by its number, in each of its companies, and write what differs."""
+        ids, doubles = [], []
+        for write in await self._writes(command):
+            found = await self._find(write)
+            if write.content is None:
+                await self._delete(found)
+                continue
+            ids.append(await self._put(write, write.content, found))
+            doubles += found[1:]
+        return Applied(is_gone=True) if not ids else Applied(ids[0], _warning(ids[0], doubles))
+
+    async def look(self, command: Command, known_id: str | None = None) -> Applied | None:
+        """Read the record by its number and compare it with the content of the command."""
+        ids, doubles, differs = [], [], False
+        for write in await self._writes(command, is_look=True):
+            found = await self._find(write)
+            if write.content is None:
+                if found:
+                    return Applied(found[0].id, differs=True)
+                continue
+            if not found:
+                differs = True  # where another of its companies has it
+                continue
+            differs = differs or not holds(found[0].row, write.content)
+            ids.append(found[0].id)
+            doubles += found[1:]
+        if not ids:
+            return Applied(is_gone=True) if command.kind in _DELETES else None
+        if differs and command.kind == UpdateProjectBudget.kind:
+            return None  # of a project that is there anyhow
+        return Applied(ids[0], _warning(ids[0], doubles), differs=differs)
+
+    async def newest(self) -> Mapping[str, Sequence[str]]:
+        """List records whose numbers are ours, by key: entities do not show when one was made."""
+        found: dict[str, dict[str, None]] = {noun: {} for noun in _OURS}
+        for noun, entity in _OURS.items():
+            rows = await self._list(
+                entity.name,
+                f"{entity.number} eq '{entity.prefix}*'",
+                entity.keys,
+                top=NEWEST_SHOWN,
+            )
+            numbers = (str(row.get(entity.number)).upper() for row in rows)
+            ours = (number.lower() for number in numbers if number.startswith(entity.prefix))
+            found[noun].update(dict.fromkeys(ours))
+        return {noun: list(identities) for noun, identities in found.items()}
+
+    async def _list(
+        self, name: str, filter_: str, order: Sequence[str], *, top: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Read a list, of all companies that the user sees."""
+        answer = await self._client.request(
+            "GET",
+            _path(name),
+            params={
+                "cross-company": "true",
+                "$filter": filter_,
+                "$orderby": ",".join(order),
+                **({} if top is None else {"$top": str(top)}),
+            },
+            retry=False,
+        )
+        return read_answer(_Rows, answer.body, system=SYSTEM, is_read=True).value
+
+    async def _writes(self, command: Command, *, is_look: bool = False) -> list[_Write]:
+        """What the command wants, a record each.
+
+        Nothing, where a look finds no project. Raises InvalidEntityError for a kind or a number
+        that cannot be, VendorRejectedError where a project is nowhere.
+        """
+        make = _WRITES.get(command.kind)
+        if make is None:
+            raise InvalidEntityError(
+                f"Finance & Operations has no command of kind {command.kind}",
+                context={"command_id": command.command_id},
+            )
+        try:
+            return await make(self, command)
+        except VendorRejectedError as error:
+            if is_look and error.vendor_code == NO_PROJECT:
+                return []
+            raise
+
+    async def _find(self, write: _Write) -> list[_Found]:
+        """Return the records with the number, by key. Number and company are compared here: what
+        the vendor ignores of a question must not look like a match.
+        """
+        entity, found = write.entity, []
+        rows = await self._list(entity.name, f"{entity.number} eq '{write.number}'", entity.keys)
+        for row in rows:
+            record = read_answer(_Listed, row, system=SYSTEM, is_read=True)
+            company = record.company.lower()
+            is_ours = str(row.get(entity.number)).upper() == write.number
+            if is_ours and company in write.companies:
+                found.append(_Found(entity, company, record.etag, row))
+        return found
+
+    async def _put(self, write: _Write, content: Payload, found: list[_Found]) -> str:
+        if not found:
+            if not write.made:
+                raise _no_project(write.number)
+            try:
+                return await self._create(write, content)
+            except VendorRejectedError as error:
+                # It has come to be since it was looked for: by an earlier attempt, or by hand.
+                is_there = DUPLICATE in error.faults[0].detail.casefold()
+                if not is_there or not (found := await self._find(write)):
+                    raise
+        record = found[0]
+        if holds(record.row, content):
+            return record.id
+        await self._require_open(record)
+        answer = await self._client.request(
+            "PATCH",
+            record.path,
+            params={"cross-company": "true"},
+            json=content,
+            headers={"If-Match": record.etag},
+            retry=False,
+        )
+        if answer.status != _NO_CONTENT:
+            read_answer(_Listed, answer.body, system=SYSTEM, is_read=False)
+        return record.id
+
+    async def _create(self, write: _Write, content: Payload) -> str:
+        [company] = write.companies
+        place = await self._place(company, write.number) if write.entity is _LINES else {}
+        named = {"dataAreaId": company, write.entity.number: write.number}
+        answer = await self._client.request(
+            "POST",
+            _path(write.entity.name),
+            params={"cross-company": "true"},
+            json={**named, **place, **write.new, **content},
+            retry=False,
+        )
+        made = read_answer(_Listed, answer.body, system=SYSTEM, is_read=False)
+        return _Found(write.entity, company, made.etag, answer.body).id
+
+    async def _delete(self, found: list[_Found]) -> None:
+        for record in found:
+            await self._require_open(record)
+            await self._client.request(
+                "DELETE",
+                record.path,
+                params={"cross-company": "true"},
+                headers={"If-Match": record.etag},
+                absent_ok=True,
+                retry=False,
+            )
+
+    async def _place(self, company: str, number: str) -> Payload:
+        """Where a new line of hours goes: the first journal of a company that takes lines.
+
+        Raises VendorRejectedError where there is none.
+        """
+        name = self._config.journal_name
+        is_open = "Posted eq Microsoft.Dynamics.DataEntities.NoYes'No'"
+        for journal in await self._journals(
+            f"{_of(company)} and JournalName eq '{name}' and {is_open}"
+        ):
+            if journal.posted == "No":
+                return {"JournalId": journal.number, "LineNumber": line_number_of(number)}
+        detail = f"company {company} has no journal {name} that is not posted"
+        raise _rejected(Fault(NO_JOURNAL, detail, "JournalId"), Reason.CLOSED)
+
+    async def _require_open(self, record: _Found) -> None:
+        """Raise VendorRejectedError for a line of a journal that is posted: it is in the books."""
+        if record.entity is not _LINES:
+            return
+        number = str(record.row.get("JournalId"))
+        filter_ = f"{_of(record.company)} and JournalBatchNumber eq {_quoted(number)}"
+        for journal in await self._journals(filter_):
+            if journal.number == number and journal.posted != "No":
+                detail = f"{record.id} is a line of a journal that is posted"
+                raise _rejected(Fault(POSTED, detail, "JournalId"), Reason.CLOSED)
+
+    async def _journals(self, filter_: str) -> list[_Journal]:
+        rows = await self._list(_JOURNALS, filter_, ["JournalBatchNumber"])
+        return [read_answer(_Journal, row, system=SYSTEM, is_read=True) for row in rows]
+
+    async def upsert_customer(self, command: Command) -> list[_Write]:
+        """A customer in each company."""
+        content = command.read(UpsertCustomer)
+        body: Payload = {
+            "OrganizationName": content.name or "",
+            "AddressCountryRegionISOCode": content.country_code or "",
+            "SalesCurrencyCode": content.currency or "",
+            "TaxExemptNumber": content.tax_number or "",
+        }
+        new: Payload = {
+            "PartyType": "Organization",
+            "CustomerGroupId": self._config.customer_group,
+        }
+        number = number_of(content.customer_id)
+        return [
+            _Write(_CUSTOMERS, (company,), number, body, new) for company in self._config.companies
+        ]
+
+    async def upsert_project(self, command: Command) -> list[_Write]:
+        """A project, in the company that is its legal entity."""
+        content = command.read(UpsertProject)
+        company = str(content.legal_entity_id).lower()
+        if company not in self._config.companies:
+            fault = Fault(NOT_WRITTEN, f"companies do not name {company}", "legal_entity_id")
+            raise _rejected(fault, Reason.SETTING)
+        body: Payload = {
+            "ProjectName": content.name or "",
+            "CustomerAccount": number_of(content.customer_id) if content.customer_id else "",
+            "ProjectedStartDate": noon(content.starts_on or NO_DAY),
+            "PsaStreamCurrency": content.currency or "",
+            "PsaStreamBillingType": content.billing_type or "",
+            "PsaStreamTaxCode": content.tax_code or "",
+            "PsaStreamServiceLines": content.service_lines or "",
+            "PsaStreamContractValue": content.contract_value or Decimal(0),
+            "PsaStreamCorrelationId": content.correlation_id or "",
+        }
+        type_ = _TYPES.get(content.billing_type or "", TIME_MATERIAL)
+        new: Payload = {
+            "ProjectType": type_,
+            "ProjectGroup": self._config.project_groups[type_],
+            "ProjectStage": self._config.project_stage,
+        }
+        return [_Write(_PROJECTS, (company,), number_of(content.project_id), body, new)]
+
+    async def update_project_budget(self, command: Command) -> list[_Write]:
+        """The budget of a project, wherever it is."""
+        content = command.read(UpdateProjectBudget)
+        body: Payload = {
+            "PsaStreamHasBudget": "No" if content.budget_hours is None else "Yes",
+            "PsaStreamBudgetHours": content.budget_hours or Decimal(0),
+            "PsaStreamBudgetCost": content.budget_cost or Decimal(0),
+            "PsaStreamBudgetRevenue": content.budget_revenue or Decimal(0),
+            "PsaStreamBudgetCurrency": content.budget_currency or "",
+        }
+        number = number_of(content.project_id)
+        return [_Write(_PROJECTS, self._config.companies, number, body, made=False)]
+
+    async def delete_project(self, command: Command) -> list[_Write]:
+        """A project that is nowhere."""
+        number = number_of(command.read(DeleteProject).project_id)
+        return [_Write(_PROJECTS, self._config.companies, number, None)]
+
+    async def upsert_time_bill(self, command: Command) -> list[_Write]:
+        """A line of hours, in the company that has the project."""
+        content = command.read(UpsertTimeBill)
+        project = number_of(content.project_id)
+        found = await self._find(_Write(_PROJECTS, self._config.companies, project, None))
+        if not found:
+            raise _no_project(project)
+        seconds = content.seconds
+        digits = self._config.hours_digits
+        body: Payload = {
+            "ProjectID": project,
+            "ProjectDate": noon(content.work_on),
+            "Hours": content.hours if seconds is None else hours_of(seconds, digits),
+            "SalesPrice": content.bill_rate,
+            "CurrencyId": content.currency,
+            "PsaStreamTimeEntryId": content.time_entry_id,
+            "PsaStreamProjectRef": content.project_ref,
+            "PsaStreamCorrelationId": content.correlation_id or "",
+        }
+        new: Payload = {"ResourceId": self._config.resource_id, "Category": self._config.category}
+        number = number_of(content.time_bill_id)
+        return [_Write(_LINES, (found[0].company,), number, body, new)]
+
+    async def delete_time_bill(self, command: Command) -> list[_Write]:
+        """A line of hours that is in no company."""
+        number = number_of(command.read(DeleteTimeBill).time_bill_id)
+        return [_Write(_LINES, self._config.companies, number, None)]
+
+
+_WRITES: Final[
+    Mapping[str, Callable[[FinanceOperationsSink, Command], Awaitable[list[_Write]]]]
+] = {
+    UpsertCustomer.kind: FinanceOperationsSink.upsert_customer,
+    UpsertProject.kind: FinanceOperationsSink.upsert_project,
+    UpdateProjectBudget.kind: FinanceOperationsSink.update_project_budget,
+    DeleteProject.kind: FinanceOperationsSink.delete_project,
+    UpsertTimeBill.kind: FinanceOperationsSink.upsert_time_bill,
+    DeleteTimeBill.kind: FinanceOperationsSink.delete_time_bill,
+}
+_DELETES: Final = frozenset({DeleteProject.kind, DeleteTimeBill.kind})
+
+
+def number_of(canonical_id: str) -> str:
+    """Return the number of a record of ours: its canonical id in capitals.
+
+    Raises InvalidEntityError for one that would be cut, or that a filter takes for a pattern.
+
+    >>> number_of("eng-abcdefghijkl-de")
+    'ENG-ABCDEFGHIJKL-DE'
+    """
+    if len(canonical_id) > NUMBER_MAX or not re.fullmatch(r"[a-z0-9-]+", canonical_id):
+        raise InvalidEntityError(
+            f"an id of {len(canonical_id)} characters is no number of Finance & Operations",
+            hint=f"a number has {NUMBER_MAX} at most: small letters, digits and hyphens",
+        )
+    return canonical_id.upper()
+
+
+def line_number_of(number: str) -> int:
+    """Return the number that the line of a time bill has in any journal.
+
+    >>> line_number_of("TB-ABCDEFGHIJKLMNOP") == line_number_of("TB-ABCDEFGHIJKLMNOP")
+    True
+    """
+    digest = hashlib.sha256(number.encode()).digest()
+    return int.from_bytes(digest[:8], "big") % _LINE_NUMBERS + 1
+
+
+def hours_of(seconds: int, digits: int) -> Decimal:
+    """Return time at the digits of an hour that are kept: of six, seconds come back exactly.
+
+    >>> hours_of(3000, 6)
+    Decimal('0.833333')
+    """
+    return (Decimal(seconds) / _HOUR_S).quantize(Decimal(1).scaleb(-digits))
+
+
+def noon(day: date) -> str:
+    """Return a day as it is written: at noon in UTC.
+
+    >>> noon(date(2026, 3, 2))
+    '2026-03-02T12:00:00Z'
+    """
+    return f"{day.isoformat()}T12:00:00Z"
+
+
+def _path(entity: str) -> str:
+    return f"/data/{entity}"
+
+
+def _of(company: str) -> str:
+    return f"dataAreaId eq '{company}'"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _literal(value: object) -> str:
+    """A part of a key, as a path holds it."""
+    return quote(_quoted(value), safe="'") if isinstance(value, str) else str(value)
+
+
+def _warning(kept: str, doubles: list[_Found]) -> Problem | None:
+    """Say that a time bill is there twice. Other numbers are keys of their companies."""
+    doubles = [each for each in doubles if each.entity is _LINES]
+    if not doubles:
+        return None
+    others = ", ".join(double.id for double in doubles)
+    number = doubles[0].row.get(_LINES.number)
+    detail = f"{number} is the time bill of {kept} and of {others}; {kept} is kept up"
+    return Problem(DUPLICATE_LINE, detail, _LINES.number, Reason.LEFTOVER)
+
+
+def _no_project(number: str) -> VendorRejectedError:
+    fault = Fault(NO_PROJECT, f"no company holds the project {number}", "ProjectID")
+    return _rejected(fault, Reason.REFERENCE)
+
+
+def _rejected(fault: Fault, reason: Reason) -> VendorRejectedError:
+    return VendorRejectedError(_BAD_REQUEST, [fault], context={"system": SYSTEM}, reason=reason)
