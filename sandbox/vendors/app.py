@@ -8,6 +8,7 @@ from starlette.routing import Mount
 from sandbox.vendors.admin import AdminApi, Party
 from sandbox.vendors.business_central.api import BusinessCentralApi, BusinessCentralSettings
 from sandbox.vendors.business_central.books import BusinessCentralBooks
+from sandbox.vendors.certinia.books import CertiniaBooks, CertiniaSettings
 from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.finance_operations.api import (
     FinanceOperationsApi,
@@ -28,8 +29,9 @@ from sandbox.vendors.netsuite.tables import NetSuiteBooks
 from sandbox.vendors.oauth import Credentials
 from sandbox.vendors.runn.api import RunnApi, RunnSettings
 from sandbox.vendors.runn.tables import RunnBooks
-from sandbox.vendors.salesforce.api import SalesforceApi, SalesforceSettings
+from sandbox.vendors.salesforce.api import SalesforceApi
 from sandbox.vendors.salesforce.objects import SalesforceBooks
+from sandbox.vendors.salesforce.settings import SalesforceSettings
 from sandbox.vendors.site import Site
 
 
@@ -76,6 +78,10 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
     group_books = FinanceOperationsBooks(group.clock)
     staffing = Site("runn", base_url=base_url, seed=seed, effects=effects, settings=RunnSettings())
     staffing_books = RunnBooks(staffing.clock)
+    delivery = Site(
+        "certinia", base_url=base_url, seed=seed, effects=effects, settings=CertiniaSettings()
+    )
+    delivery_books = CertiniaBooks(delivery)
     crm_books = SalesforceBooks(crm.clock)
     erp_books = NetSuiteBooks(erp.clock)
     planner_books = FloatBooks(planner.clock)
@@ -90,6 +96,7 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
             "business_central": Party(ledger, ledger_books),
             "kantata": Party(studio, studio_books),
             "finance_operations": Party(group, group_books),
+            "certinia": Party(delivery, delivery_books),
         },
         effects=effects,
         crm=crm_books,
@@ -114,6 +121,7 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
                 "/finance_operations",
                 FinanceOperationsApi(group, group_books, credentials).create_app(),
             ),
+            Mount("/certinia", SalesforceApi(delivery, delivery_books, credentials).create_app()),
             Mount("/admin", admin.create_app()),
         ]
     )

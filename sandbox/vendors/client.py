@@ -27,11 +27,13 @@ Vendor = Literal[
     "kantata",
     "finance_operations",
     "runn",
+    "certinia",
 ]
 Row = dict[str, Any]
 
 _UNLIMITED: Mapping[str, Mapping[str, object]] = {
     "salesforce": {"daily_requests": 10_000_000},
+    "certinia": {"daily_requests": 10_000_000},
     "netsuite": {},
     "hubspot": {"requests_per_ten_seconds": 1_000_000},
     "harvest": {"requests_per_15_seconds": 1_000_000},

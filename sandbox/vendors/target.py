@@ -160,6 +160,13 @@ class FinanceOperationsTarget(TwinTarget):
                 await self.admin("POST", f"/finance_operations/rows/{name}", row)
 
 
+class CertiniaTarget(TwinTarget):
+    """Projects of the PSA that is a package in an org."""
+
+    vendor = "certinia"
+    tables = ("pse__Proj__c",)
+
+
 async def ask(
     app: ASGIApp,
     method: str,

@@ -1,4 +1,7 @@
-"""The CRM's REST API: sign-in, queries with server cursors, deleted and updated ids, limits."""
+"""An org's REST API: sign-in, queries with server cursors, deleted and updated ids, limits.
+
+Single records are `sandbox.vendors.salesforce.records`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic
 
-from pydantic import Field
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,21 +27,23 @@ from sandbox.vendors.salesforce import soql
 from sandbox.vendors.salesforce.errors import (
     SalesforceError,
     answer_error,
+    answer_invalid_row,
     answer_not_found,
     answer_soql_error,
     error_response,
     standard_error,
 )
-from sandbox.vendors.salesforce.objects import (
-    OBJECTS,
+from sandbox.vendors.salesforce.org import (
     FieldType,
+    OrgBooks,
     Row,
-    SalesforceBooks,
     format_instant,
     parse_instant,
     present,
 )
-from sandbox.vendors.site import Site, SiteSettings
+from sandbox.vendors.salesforce.records import RecordsApi
+from sandbox.vendors.salesforce.settings import OrgSettings
+from sandbox.vendors.site import InvalidRowError, Site
 from sandbox.vendors.wire import ExactJSONResponse
 
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -48,28 +52,8 @@ _DAY_S = 86_400
 _UPDATED_DAYS = 30
 _BATCH_SIZE_MIN = 200
 
-_DESCRIBED_TYPES = {
-    "Amount": "currency",
-    "UnitPrice": "currency",
-    "TotalPrice": "currency",
-    "Probability": "percent",
-    "StageName": "picklist",
-    "BillingCountryCode": "picklist",
-    "CurrencyIsoCode": "picklist",
-}
-_NEVER_NULL = frozenset(
-    {"Id", "Name", "StageName", "CloseDate", "OpportunityId"}
-    | {"CreatedDate", "LastModifiedDate", "SystemModstamp"}
-)
 
-
-class SalesforceSettings(SiteSettings):
-    """Adjustable behaviour of the CRM."""
-
-    page_size: int = Field(default=2_000, ge=1, le=2_000)
-    token_lifetime_s: float = Field(default=900, ge=0)
-    cursor_lifetime_s: float = Field(default=900, ge=0)
-    daily_requests: int = Field(default=100_000, ge=0)
+Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +66,13 @@ class _Cursor:
     made_s: float = field(default_factory=time.monotonic)
 
 
-class SalesforceApi:
-    """Handlers of the CRM's resources; also its dialect for faults."""
+class SalesforceApi(Generic[OrgSettings]):
+    """Handlers of an org's resources; also its dialect for faults."""
 
     def __init__(
         self,
-        site: Site[SalesforceSettings],
-        books: SalesforceBooks,
+        site: Site[OrgSettings],
+        books: OrgBooks,
         credentials: Credentials,
     ) -> None:
         self._site = site
@@ -101,6 +85,8 @@ class SalesforceApi:
     def create_app(self) -> ASGIApp:
         """The ASGI application, faults included."""
         data = "/services/data/{version}"
+        records = RecordsApi(self._site, self._books)
+        rows = f"{data}/sobjects/{{object}}"
         routes = [
             Route("/services/oauth2/token", self._sign_in, methods=["POST"]),
             Route(f"{data}/query", self._guarded(self._query)),
@@ -110,12 +96,17 @@ class SalesforceApi:
             Route(f"{data}/sobjects/{{object}}/deleted", self._guarded(self._deleted)),
             Route(f"{data}/sobjects/{{object}}/updated", self._guarded(self._updated)),
             Route(f"{data}/limits", self._guarded(self._limits)),
+            *(
+                Route(f"{rows}{path}", self._admitted(handler), methods=[method])
+                for method, path, handler in records.routes()
+            ),
         ]
         app = Starlette(
             routes=routes,
             exception_handlers={
                 SalesforceError: answer_error,
                 soql.SoqlError: answer_soql_error,
+                InvalidRowError: answer_invalid_row,
                 HTTPException: answer_not_found,
             },
         )
@@ -161,9 +152,13 @@ class SalesforceApi:
             }
         )
 
-    def _guarded(
-        self, handler: Callable[[Request], dict[str, Any]]
-    ) -> Callable[[Request], Awaitable[Response]]:
+    def _guarded(self, handler: Callable[[Request], dict[str, Any]]) -> Handler:
+        async def answer(request: Request) -> Response:
+            return ExactJSONResponse(handler(request))
+
+        return self._admitted(answer)
+
+    def _admitted(self, handler: Handler) -> Handler:
         """Check the session and the daily limit before, report the usage after."""
 
         async def endpoint(request: Request) -> Response:
@@ -173,7 +168,8 @@ class SalesforceApi:
             if not self._used.has_room(limit):
                 raise standard_error(403)
             self._used.count()
-            response = ExactJSONResponse(handler(request))
+            self._books.settle()
+            response = await handler(request)
             response.headers["Sforce-Limit-Info"] = f"api-usage={self._used.counted()}/{limit}"
             return response
 
@@ -186,7 +182,7 @@ class SalesforceApi:
                 for field_name, field_type in fields.items()
                 if not self._site.drift.is_removed(name, field_name)
             }
-            for name, fields in OBJECTS.items()
+            for name, fields in self._books.schema.objects.items()
         }
 
     def _query(self, request: Request) -> dict[str, Any]:
@@ -244,14 +240,14 @@ class SalesforceApi:
 
     def _object(self, request: Request) -> str:
         name: str = request.path_params["object"]
-        if name not in OBJECTS:
+        if name not in self._books.schema.objects:
             raise standard_error(404)
         return name
 
     def _describe(self, request: Request) -> dict[str, Any]:
         name = self._object(request)
         fields = {
-            known: _described_type(known, kind) for known, kind in self._schema()[name].items()
+            known: self._described_type(known, kind) for known, kind in self._schema()[name].items()
         }
         fields |= dict.fromkeys(self._site.drift.added(name), FieldType.STRING.value)
         return {
@@ -261,12 +257,17 @@ class SalesforceApi:
                 {
                     "name": known,
                     "type": kind,
-                    "nillable": kind != "boolean" and known not in _NEVER_NULL,
+                    "nillable": kind != "boolean" and known not in self._books.schema.never_null,
                     "custom": known.endswith("__c"),
                 }
                 for known, kind in fields.items()
             ],
         }
+
+    def _described_type(self, name: str, kind: FieldType) -> str:
+        if kind is FieldType.ID and name != "Id":
+            return "reference"
+        return self._books.schema.described.get(name, kind.value)
 
     def _deleted(self, request: Request) -> dict[str, Any]:
         start, end = self._range(request)
@@ -311,12 +312,6 @@ class SalesforceApi:
         limit = self._site.settings.daily_requests
         left = max(0, limit - self._used.counted())
         return {"DailyApiRequests": {"Max": limit, "Remaining": left}}
-
-
-def _described_type(name: str, kind: FieldType) -> str:
-    if kind is FieldType.ID and name != "Id":
-        return "reference"
-    return _DESCRIBED_TYPES.get(name, kind.value)
 
 
 def _minute(instant: datetime) -> datetime:

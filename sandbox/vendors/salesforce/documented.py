@@ -21,7 +21,7 @@ from psastream.conformance.keys import public_key
 from psastream.conformance.server import DocumentedApi, RefusedAskError
 from sandbox.vendors.oauth import AssertionRefusedError, AssertionRules
 from sandbox.vendors.salesforce import soql
-from sandbox.vendors.salesforce.objects import (
+from sandbox.vendors.salesforce.org import (
     FieldType,
     Value,
     format_instant,
@@ -58,9 +58,9 @@ class QueriedOrg(DocumentedApi):
     def signed_in(self, request: web.Request, form: Mapping[str, Any]) -> None:
         """An assertion of the app, for its user. Raises RefusedAskError."""
         rules = AssertionRules(
-            key=public_key(self.environment["SALESFORCE_PRIVATE_KEY_FILE"]),
+            key=public_key(self._variable("PRIVATE_KEY_FILE")),
             algorithms=("RS256",),
-            issuer=self.environment["SALESFORCE_CLIENT_ID"],
+            issuer=self._variable("CLIENT_ID"),
             audiences=("https://login.salesforce.com", "https://test.salesforce.com"),
             lifetime_max_s=300,
         )
@@ -68,11 +68,16 @@ class QueriedOrg(DocumentedApi):
             if form.get("grant_type") != _GRANT:
                 raise AssertionRefusedError("grant type not supported")
             _, claims = rules.verify(str(form.get("assertion", "")))
-            if claims.get("sub") != self.environment["SALESFORCE_USERNAME"]:
+            if claims.get("sub") != self._variable("USERNAME"):
                 raise AssertionRefusedError("user hasn't approved this consumer")
         except AssertionRefusedError as error:
             told = {"error": "invalid_grant", "error_description": str(error)}
             raise RefusedAskError(400, str(error), told) from error
+
+    def _variable(self, name: str) -> str:
+        """What the connector file of the folder takes for a credential, whichever org it means."""
+        [found] = [each for key, each in self.environment.items() if key.endswith(f"_{name}")]
+        return found
 
     def told(self, request: web.Request, asked: Any) -> tuple[object, dict[str, str]]:
         """Answer a query, the rest of one, or a look into the log."""

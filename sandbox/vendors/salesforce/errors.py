@@ -20,11 +20,12 @@ _STANDARD = {
 class SalesforceError(Exception):
     """An answer other than success."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *fields: str) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.fields = fields
 
 
 def standard_error(status: int) -> SalesforceError:
@@ -34,8 +35,10 @@ def standard_error(status: int) -> SalesforceError:
 
 
 def error_response(error: SalesforceError) -> Response:
-    body = [{"message": error.message, "errorCode": error.code}]
-    return ExactJSONResponse(body, status_code=error.status)
+    told: dict[str, object] = {"message": error.message, "errorCode": error.code}
+    if error.fields:
+        told["fields"] = list(error.fields)
+    return ExactJSONResponse([told], status_code=error.status)
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
@@ -46,6 +49,11 @@ async def answer_error(request: Request, error: Exception) -> Response:
 async def answer_soql_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SoqlError)
     return error_response(SalesforceError(400, error.code, error.message))
+
+
+async def answer_invalid_row(request: Request, error: Exception) -> Response:
+    """Of what only the rows know: a row that another one names and that is not there."""
+    return error_response(SalesforceError(400, "INVALID_CROSS_REFERENCE_KEY", str(error)))
 
 
 async def answer_not_found(request: Request, error: Exception) -> Response:

@@ -1,8 +1,9 @@
 """The part of SOQL that delta readers use, as strict as the vendor is.
 
 `SELECT fields | COUNT() FROM Object [WHERE …] [ORDER BY …] [LIMIT n]`; conditions compare a field
-with a literal. AND and OR need parentheses where they meet, as at the vendor. No sub-queries, no
-relationship fields, no aggregates but COUNT().
+with a literal, texts whatever their case, or by LIKE with a pattern. AND and OR need parentheses
+where they meet, as at the vendor. No sub-queries, no relationship fields, no aggregates but
+COUNT().
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-from sandbox.vendors.salesforce.objects import FieldType, Row, Value, parse_instant
+from sandbox.vendors.salesforce.org import FieldType, Row, Value, parse_instant
 
 Schema = Mapping[str, Mapping[str, FieldType]]
 Predicate = Callable[[Row], bool]
@@ -180,8 +181,13 @@ class _Parser:
         field, field_type = self._field(self._take("word").text)
         if self._accept("IN"):
             return _is_in(field, self._literals(field, field_type))
+        if self._accept("LIKE"):
+            return _is_like(field, str(self._literal(field, FieldType.STRING)))
         comparison = self._take("operator").text
-        return _compares(field, comparison, self._literal(field, field_type))
+        literal = self._literal(field, field_type)
+        if field_type is FieldType.STRING:
+            return _compares_texts(field, comparison, literal)
+        return _compares(field, comparison, literal)
 
     def _literals(self, field: str, field_type: FieldType) -> list[Value]:
         self._expect("(")
@@ -259,6 +265,23 @@ def _compares(field: str, comparison: str, literal: Value) -> Predicate:
         return compare(value, literal)
 
     return predicate
+
+
+def _compares_texts(field: str, comparison: str, literal: Value) -> Predicate:
+    folded = _compares(field, comparison, literal.casefold() if isinstance(literal, str) else None)
+
+    def predicate(row: Row) -> bool:
+        value = row[field]
+        return folded({field: value.casefold() if isinstance(value, str) else None})
+
+    return predicate
+
+
+def _is_like(field: str, pattern: str) -> Predicate:
+    """`%` stands for any text, `_` for one character."""
+    parts = (".*" if each == "%" else "." if each == "_" else re.escape(each) for each in pattern)
+    wanted = re.compile("".join(parts), re.IGNORECASE | re.DOTALL)
+    return lambda row: wanted.fullmatch(str(row[field] or "")) is not None
 
 
 def _is_in(field: str, literals: list[Value]) -> Predicate:

@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 from sandbox.vendors.app import create_app
 from sandbox.vendors.oauth import Credentials, make_credentials
 from sandbox.vendors.salesforce import soql
-from sandbox.vendors.salesforce.objects import OBJECTS, Row
+from sandbox.vendors.salesforce.objects import OBJECTS
+from sandbox.vendors.salesforce.org import Row
 from tests.support.vendors import salesforce_assertion, salesforce_token_form
 
 URL = "http://testserver"
