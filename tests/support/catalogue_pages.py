@@ -28,6 +28,7 @@ from connectors.systems import Systems
 from connectors.toolkit.faults import COMMON_RULES, Meaning, Rule
 from connectors.vendors.business_central.auth import POLICY as BUSINESS_CENTRAL
 from connectors.vendors.business_central.sink import BusinessCentralSinkConfig
+from connectors.vendors.certinia.sink import CertiniaSinkConfig
 from connectors.vendors.finance_operations.auth import POLICY as FINANCE_OPERATIONS
 from connectors.vendors.finance_operations.sink import FinanceOperationsSinkConfig
 from connectors.vendors.float.auth import POLICY as FLOAT
@@ -414,6 +415,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "sink finance_operations": lambda: _keys(FinanceOperationsSinkConfig, besides=SinkConfig),
         "sink float": lambda: _keys(FloatSinkConfig, besides=SinkConfig),
         "sink kantata": lambda: _keys(KantataSinkConfig, besides=SinkConfig),
+        "sink certinia": lambda: _keys(CertiniaSinkConfig, besides=SinkConfig),
         "sink runn": lambda: _keys(RunnSinkConfig, besides=SinkConfig),
     },
 }

@@ -21,6 +21,7 @@ from connectors.polled.config import ApiConfig, PolledConfig
 from connectors.rest.source import RestConnectorConfig
 from connectors.singer.source import SingerConnectorConfig
 from connectors.vendors.business_central.sink import BusinessCentralSinkConfig
+from connectors.vendors.certinia.sink import CertiniaSinkConfig
 from connectors.vendors.finance_operations.sink import FinanceOperationsSinkConfig
 from connectors.vendors.float.sink import FloatSinkConfig
 from connectors.vendors.float.source import FloatConfig
@@ -46,6 +47,7 @@ CONNECTORS: Final[tuple[type[BaseModel], ...]] = (
     PolledConfig, ApiConfig, RestConnectorConfig, SingerConnectorConfig, SalesforceConfig,
     NetSuiteConfig, FloatConfig, SinkConfig, NetSuiteSinkConfig, FloatSinkConfig,
     BusinessCentralSinkConfig, FinanceOperationsSinkConfig, KantataSinkConfig, RunnSinkConfig,
+    CertiniaSinkConfig,
 )  # fmt: skip
 _CODE: Final = re.compile(r'<a id="([^"]+)"></a>')
 

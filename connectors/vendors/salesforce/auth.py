@@ -8,7 +8,7 @@ from typing import Final
 
 from joserfc import jwt
 
-from connectors.toolkit.faults import ErrorPolicy, Fault, Meaning, rule, text_or_none
+from connectors.toolkit.faults import ErrorPolicy, Fault, Meaning, Reason, rule, text_or_none
 from connectors.toolkit.tokens import BearerToken, Token, request_token, signing_key
 
 SYSTEM: Final = "salesforce"
@@ -34,6 +34,8 @@ def _first_field(fields: object) -> str | None:
     return text_or_none(fields[0]) if isinstance(fields, list) and fields else None
 
 
+UPSERT_FIELD: Final = "external ID field"
+"""What the org calls a field that records are upserted by."""
 _STATUS: Final = "Salesforce REST API guide, Status Codes and Error Responses (errorcodes)"
 _CODES: Final = "Salesforce SOAP API guide, Core Data Types: ExceptionCode, StatusCode"
 _LIMIT: Final = f"{_STATUS}; message as people report it"
@@ -45,7 +47,7 @@ POLICY: Final = ErrorPolicy(
         rule(201, Meaning.ACCEPTED, methods=["PATCH", "POST"], evidence=_STATUS),
         rule(204, Meaning.ACCEPTED, methods=["DELETE", "PATCH"], evidence=_STATUS),
         rule(
-            300, Meaning.REFUSED_RECORD,
+            300, Meaning.REFUSED_RECORD, reason=Reason.CONFLICT,
             evidence=f"{_STATUS}: several records hold the external id",
         ),
         rule(
@@ -73,22 +75,48 @@ POLICY: Final = ErrorPolicy(
             "INVALID_OPERATION_WITH_EXPIRED_PASSWORD", "LOGIN_MUST_USE_SECURITY_TOKEN",
             evidence=_CODES,
         ),
+        rule(
+            404, Meaning.REFUSED_RECORD, "NOT_FOUND", words=f"Provided {UPSERT_FIELD}",
+            reason=Reason.SETTING,
+            evidence="g8rswimmer/go-sfdc issue 50: the field is not there, not one, or hidden",
+        ),
         rule(404, Meaning.NOT_FOUND, "NOT_FOUND", evidence=_STATUS),
         rule(
             (400, 404), Meaning.REFUSED_RECORD,
-            "INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
-            "INSUFFICIENT_ACCESS_OR_READONLY",
+            "INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS_OR_READONLY",
+            reason=Reason.PERMISSION,
             evidence=f"{_CODES}: a right on one record or object",
         ),
         rule(
             (400, 404), Meaning.REFUSED_RECORD,
-            "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "DELETE_FAILED", "DUPLICATES_DETECTED",
-            "DUPLICATE_EXTERNAL_ID", "DUPLICATE_VALUE", "ENTITY_IS_ARCHIVED", "ENTITY_IS_DELETED",
-            "ENTITY_IS_LOCKED", "FIELD_CUSTOM_VALIDATION_EXCEPTION",
-            "FIELD_FILTER_VALIDATION_EXCEPTION", "FIELD_INTEGRITY_EXCEPTION",
-            "INVALID_CROSS_REFERENCE_KEY", "INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE",
-            "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "INVALID_TYPE", "JSON_PARSER_ERROR",
-            "MALFORMED_ID", "MALFORMED_QUERY", "NUMBER_OUTSIDE_VALID_RANGE",
+            "DUPLICATES_DETECTED", "DUPLICATE_EXTERNAL_ID", "DUPLICATE_VALUE",
+            reason=Reason.CONFLICT,
+            evidence=_CODES,
+        ),
+        rule(
+            (400, 404), Meaning.REFUSED_RECORD,
+            "ENTITY_IS_DELETED", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
+            "INVALID_CROSS_REFERENCE_KEY",
+            reason=Reason.REFERENCE,
+            evidence=_CODES,
+        ),
+        rule(
+            (400, 404), Meaning.REFUSED_RECORD, "ENTITY_IS_ARCHIVED", "ENTITY_IS_LOCKED",
+            reason=Reason.CLOSED,
+            evidence=_CODES,
+        ),
+        rule(
+            (400, 404), Meaning.REFUSED_RECORD,
+            "INVALID_FIELD", "INVALID_FIELD_FOR_INSERT_UPDATE", "INVALID_TYPE",
+            reason=Reason.SETTING,
+            evidence=f"{_CODES}: a field or object that is not there, or hidden from the user",
+        ),
+        rule(
+            (400, 404), Meaning.REFUSED_RECORD,
+            "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "DELETE_FAILED",
+            "FIELD_CUSTOM_VALIDATION_EXCEPTION", "FIELD_FILTER_VALIDATION_EXCEPTION",
+            "FIELD_INTEGRITY_EXCEPTION", "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
+            "JSON_PARSER_ERROR", "MALFORMED_ID", "MALFORMED_QUERY", "NUMBER_OUTSIDE_VALID_RANGE",
             "REQUIRED_FIELD_MISSING", "STRING_TOO_LONG",
             evidence=_CODES,
         ),
@@ -97,7 +125,13 @@ POLICY: Final = ErrorPolicy(
 
 
 def make_auth(
-    *, url: str, audience: str, client_id: str, username: str, private_key_pem: str
+    *,
+    url: str,
+    audience: str,
+    client_id: str,
+    username: str,
+    private_key_pem: str,
+    system: str = SYSTEM,
 ) -> BearerToken:
     """Make the authenticator of a connected app that the user has pre-authorised.
 
@@ -118,6 +152,6 @@ def make_auth(
             "assertion": jwt.encode({"alg": "RS256"}, claims, key, algorithms=["RS256"]),
         }
         token_url = f"{url}/services/oauth2/token"
-        return await request_token(token_url, form, system=SYSTEM, lifetime_s=SESSION_LIFETIME_S)
+        return await request_token(token_url, form, system=system, lifetime_s=SESSION_LIFETIME_S)
 
-    return BearerToken(fetch, system=SYSTEM)
+    return BearerToken(fetch, system=system)

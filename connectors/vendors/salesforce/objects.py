@@ -1,7 +1,7 @@
 """Which objects of an org a system reads: those of its `soql.yaml`, or the deals of a CRM.
 
 Packages that are installed in an org bring objects of their own, which its API reads like any
-other. A folder that has them (`vendor: salesforce`) names them here.
+other. A folder that has them names them here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Sobject(BaseModel):
     @property
     def condition(self) -> str:
         """What `only` says in SOQL; empty where all rows are read."""
-        return " AND ".join(f"{name} = {_literal(value)}" for name, value in self.only.items())
+        return " AND ".join(f"{name} = {literal(value)}" for name, value in self.only.items())
 
 
 class SoqlConfig(BaseModel):
@@ -88,7 +88,8 @@ def read_objects(system: SystemBundle) -> Mapping[str, Sobject]:
     return found
 
 
-def _literal(value: bool | int | str) -> str:
+def literal(value: bool | int | str) -> str:
+    """Return a value as SOQL spells it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):

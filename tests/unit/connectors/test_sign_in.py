@@ -15,6 +15,7 @@ from connectors.toolkit.http import Limiter, VendorClient
 from connectors.toolkit.sign_in import SignsIn
 from connectors.vendors.business_central import auth as business_central
 from connectors.vendors.business_central.sink import BusinessCentralSink
+from connectors.vendors.certinia.sink import CertiniaSink
 from connectors.vendors.finance_operations import auth as finance_operations
 from connectors.vendors.finance_operations.sink import FinanceOperationsSink
 from connectors.vendors.float import auth as float_
@@ -25,6 +26,8 @@ from connectors.vendors.netsuite import auth as netsuite
 from connectors.vendors.netsuite.sink import NetSuiteSink
 from connectors.vendors.runn import auth as runn
 from connectors.vendors.runn.sink import RunnSink
+from connectors.vendors.salesforce import auth as salesforce
+from connectors.vendors.salesforce.records import Records
 from psastream.check.sign_in import Asked, ask_vendors
 from schemas.errors import AuthenticationError, TransientError
 from tests.support.rest_api import REST, make_source, read_folder, write_folder
@@ -64,6 +67,16 @@ def client(url: str, policy: Any) -> VendorClient:
     )
 
 
+def records(url: str) -> Records:
+    return Records(
+        client(url, salesforce.POLICY),
+        system="certinia",
+        api_version="62.0",
+        sobject="pse__Proj__c",
+        external_id_field="P__c",
+    )
+
+
 def float_source(url: str) -> Connector:
     return load_source(FLOAT_SOURCE, {"FLOAT_URL": url, "FLOAT_TOKEN": "t0ken"})
 
@@ -90,6 +103,10 @@ def float_source(url: str) -> Connector:
                 client(url, kantata.POLICY), creator_role="maven", has_budget=True
             ),
             "GET /workspaces.json?per_page=1",
+        ),
+        (
+            lambda url: CertiniaSink(records(url), is_multi_currency=True, starting_values={}),
+            "GET /services/data/v62.0/limits",
         ),
         (lambda url: RunnSink(client(url, runn.POLICY), None), "GET /projects/?limit=1"),  # type: ignore[arg-type]
     ],

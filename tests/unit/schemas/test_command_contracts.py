@@ -247,7 +247,16 @@ def test_commands_are_columns_to_who_reads_them_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "system", ["business_central", "finance_operations", "float", "kantata", "netsuite", "runn"]
+    "system",
+    [
+        "business_central",
+        "certinia",
+        "finance_operations",
+        "float",
+        "kantata",
+        "netsuite",
+        "runn",
+    ],
 )
 def test_what_a_sink_reads_is_part_of_what_a_command_says(system: str) -> None:
     for content in Systems().vendor(system).commands:
