@@ -175,15 +175,16 @@ class _Found:
 
     @property
     def id(self) -> str:
-        return ",".join([self.company, *(str(self.row.get(key)) for key in self.entity.keys)])
+        keys = (_plain(self.row.get(key)) for key in self.entity.keys)
+        return ",".join([self.company, *(str(key) for key in keys)])
 
     @property
     def path(self) -> str:
-        keys = [
-            ("dataAreaId", self.company),
-            *((key, self.row.get(key)) for key in self.entity.keys),
+        keys = {key: _plain(self.row.get(key)) for key in self.entity.keys}
+        literals = [
+            f"{name}={_literal(value)}"
+            for name, value in {"dataAreaId": self.company, **keys}.items()
         ]
-        literals = [f"{name}={_literal(value)}" for name, value in keys]
         return f"{_path(self.entity.name)}({','.join(literals)})"
 
 
@@ -562,6 +563,13 @@ def _of(company: str) -> str:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def _plain(value: object) -> object:
+    """A part of a key, a number without exponent and zeros: the literal of a real has neither."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else format(value.normalize(), "f")
+    return value
 
 
 def _literal(value: object) -> str:

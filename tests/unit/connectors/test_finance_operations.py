@@ -508,6 +508,32 @@ async def test_doubled_time_is_told_and_the_first_kept_up(twin: Twin) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_line_is_named_by_its_number_however_it_is_written(twin: Twin) -> None:
+    [*_, applied] = await carried_out(twin, customer(), project(), time_bill())
+    [line] = await twin.rows("JournalTrans")
+    number = line_number_of(BILL.upper())
+    assert applied.target_id == f"demf,{line['JournalId']},{number}"
+    paths: list[str] = []
+
+    async def as_real(request: web.Request) -> web.StreamResponse | None:
+        if request.method == "PATCH":
+            paths.append(request.path)
+        if request.method != "GET" or "JournalTrans" not in request.path:
+            return None
+        answer = await twin.target.answer(request)
+        assert isinstance(answer, web.Response) and isinstance(answer.body, bytes)
+        written = answer.body.replace(str(number).encode(), f"{number}.0e0".encode())
+        assert written != answer.body
+        return web.Response(body=written, content_type="application/json")
+
+    twin.spoil = as_real
+    assert [each.target_id for each in await carried_out(twin, time_bill(seconds=60))] == [
+        applied.target_id
+    ]
+    assert [path.rpartition(",")[2] for path in paths] == [f"LineNumber={number})"]
+
+
+@pytest.mark.asyncio
 async def test_a_project_in_two_companies_is_no_doubled_time(twin: Twin) -> None:
     twin.companies = "DEMF,USMF"
     await carried_out(twin, customer(), project(), project(legal_entity_id="USMF"))
