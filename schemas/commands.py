@@ -143,6 +143,21 @@ class DeleteTimeBill(CommandContent):
     project_ref: str | None = None
 
 
+class UpdateDealStatus(CommandContent):
+    """What has become of a deal: ids of its projects in one text, and how far they are.
+
+    `deal_id` is the id of the deal's row in the CRM.
+    """
+
+    kind = "update_deal_status"
+
+    deal_id: Id
+    correlation_id: str | None
+    engagement_id: Id
+    project_ids: str | None
+    delivery_status: str | None
+
+
 CONTENTS: Final[Mapping[str, type[CommandContent]]] = {
     content.kind: content
     for content in (
@@ -152,6 +167,7 @@ CONTENTS: Final[Mapping[str, type[CommandContent]]] = {
         UpdateProjectBudget,
         UpsertTimeBill,
         DeleteTimeBill,
+        UpdateDealStatus,
     )
 }
 """The whole content of each kind of command, by the kind."""

@@ -54,6 +54,15 @@ class System(BaseModel):
         default=False,
         description="of a PSA: whether projects are opened in it as they were sold; of one at most",
     )
+    takes_status: bool = Field(
+        default=False,
+        description="of a CRM: whether ids and status of its deals' projects are written to it",
+    )
+
+    @property
+    def is_written(self) -> bool:
+        """Whether what its role is sent goes to it."""
+        return {Role.PSA: self.takes_projects, Role.CRM: self.takes_status}.get(self.role, True)
 
 
 class Firm(BaseModel):
@@ -101,13 +110,10 @@ class Landscape(BaseModel):
     def takers(self, role: Role) -> list[str]:
         """Return the systems of a role that what the role is sent goes to.
 
-        Of PSAs those that take projects: the others are only read.
+        Of PSAs those that take projects, of CRMs those that take their status: the others are only
+        read.
         """
-        return [
-            name
-            for name in self.of(role)
-            if role is not Role.PSA or self.systems[name].takes_projects
-        ]
+        return [name for name in self.of(role) if self.systems[name].is_written]
 
     @property
     def erps(self) -> list[str]:
@@ -169,14 +175,14 @@ def _numbers_of_systems(landscape: Landscape) -> list[str]:
 
 def _misplaced(landscape: Landscape) -> list[str]:
     """Problems with parameters of a role that another one does not know."""
+    parameters = {
+        "legal_entities": (Role.ERP, "an ERP bills for them"),
+        "takes_projects": (Role.PSA, "it is said of a PSA"),
+        "takes_status": (Role.CRM, "it is said of a CRM"),
+    }
     return [
-        f"systems.{name}.legal_entities: an ERP bills for them, and {name} plays the role"
-        f" {system.role.value}"
+        f"systems.{name}.{parameter}: {meaning}, and {name} plays the role {system.role.value}"
+        for parameter, (role, meaning) in parameters.items()
         for name, system in landscape.systems.items()
-        if system.legal_entities is not None and system.role is not Role.ERP
-    ] + [
-        f"systems.{name}.takes_projects: it is said of a PSA, and {name} plays the role"
-        f" {system.role.value}"
-        for name, system in landscape.systems.items()
-        if system.takes_projects and system.role is not Role.PSA
+        if system.role is not role and getattr(system, parameter) not in (None, False)
     ]

@@ -122,28 +122,30 @@ def _status_of_unwanted(view: ProjectView) -> str:
     return "withdrawn" if view.erp or view.rm or view.psa else "cancelled"
 
 
-def publish(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> None:
-    """Publish the status row of a project."""
+def publish(view: ProjectView, outbox: Outbox, timestamp_ms: int) -> str | None:
+    """Publish the status row of a project; return its status, None where it has no row."""
     told, project_id = view.document.published, view.project_id
+    status, row = _row(view)
     now = tell(
         outbox,
         TABLE_TOPIC,
         project_id,
-        _row(view),
+        row,
         told.get(project_id, ""),
         as_of_ms=timestamp_ms,
     )
     remember(told, project_id, now)
+    return status
 
 
-def _row(view: ProjectView) -> Payload | None:
-    """Return the status row; None of a project that nobody asked for and no system holds."""
+def _row(view: ProjectView) -> tuple[str, Payload] | tuple[None, None]:
+    """Return status and row; None of a project that nobody asked for and no system holds."""
     document = view.document
     if not (view.project_id in document.asked or view.erp or view.rm or view.psa):
-        return None
+        return None, None
     status, reason = _status(view)
     deal, rm = document.opportunity, view.rm
-    return {
+    return status, {
         "project_id": view.project_id,
         "engagement_id": document.engagement_id,
         "customer_id": deal.customer_id if deal else None,

@@ -2,7 +2,8 @@
 
 Keyed by engagement id. One deal makes one project for each country that delivers. A project is
 ordered from the ERP once the deal is handed off and its customer and legal entity are there, and
-from the resource tool and the PSA that takes projects once the ERP holds it (`tables.flows`).
+from the resource tool and the PSA that takes projects once the ERP holds it (`tables.flows`). What
+becomes of them is told to the CRM that takes it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from schemas.identity import engagement_of, vendor_order
 from schemas.landscape import Landscape, Role
 from tables.engagement import status
 from tables.engagement.unshown import CARRIED_OUT, UnshownOrders, tell_unshown
-from tables.engagement.view import EngagementDocument, LegalEntities, ProjectView, wanted_projects
+from tables.engagement.view import (
+    DealView,
+    EngagementDocument,
+    LegalEntities,
+    ProjectView,
+    wanted_projects,
+)
+from tables.flows.deal_status import DEAL_STATUS
 from tables.flows.erp_project import ERP_PROJECT
 from tables.flows.flow import Orders
 from tables.flows.opened_project import OPENED_PROJECT
@@ -41,8 +49,10 @@ from tables.project.contract import agreed
 DEMAND_TOPIC: Final = "psa.internal.customer_demand"
 CONTEXT_TOPIC: Final = "psa.internal.project_context"
 PROJECT_KINDS: Final = frozenset(each.kind for each in ERP_PROJECT.contents)
-SHOWN_KINDS: Final = frozenset({ERP_PROJECT.upsert.kind, PROJECT_BUDGET.upsert.kind})
-"""Kinds of commands whose effect a row of a project shows."""
+SHOWN_KINDS: Final = frozenset(
+    each.upsert.kind for each in (ERP_PROJECT, PROJECT_BUDGET, DEAL_STATUS)
+)
+"""Kinds of commands whose effect a row of a project or of a deal shows."""
 
 
 class EngagementTable:
@@ -79,6 +89,7 @@ class EngagementTable:
 
     def apply_opportunity(self, key: str, fact: Opportunity | None, timestamp_ms: int) -> None:
         """Take in a deal, or its deletion."""
+        self._unshown.shown(key, timestamp_ms)
         for document, owned in self._documents_of(key, fact.engagement_id if fact else None):
             document.opportunity = fact if owned else None
             self._settle(document, timestamp_ms)
@@ -191,10 +202,11 @@ class EngagementTable:
     def _settle_projects(
         self, document: EngagementDocument, legal_entities: LegalEntities, timestamp_ms: int
     ) -> None:
-        """Order what the systems lack, and publish the status of every project."""
+        """Order what the systems lack, and publish the status of every project and of the deal."""
         wanted = wanted_projects(document, self._landscape)
         linked = {link.project_id for link in document.links.values() if link.project_id}
         document.asked = sorted({*document.asked, *wanted})
+        statuses: dict[str, str] = {}
         for identity in sorted({*document.asked, *linked, *document.published}):
             view = ProjectView(
                 document, self._landscape, identity, wanted.get(identity), legal_entities
@@ -202,7 +214,11 @@ class EngagementTable:
             self._order(view, timestamp_ms)
             status.tell_finance(view, self._outbox, timestamp_ms)
             status.tell_unclear_entity(view, self._outbox, timestamp_ms)
-            status.publish(view, self._outbox, timestamp_ms)
+            if (told := status.publish(view, self._outbox, timestamp_ms)) is not None:
+                statuses[identity] = told
+        orders = Orders(document.ledgers, self._outbox, timestamp_ms)
+        for crm in self._landscape.takers(DEAL_STATUS.role):
+            orders.keep(DEAL_STATUS, DealView(document, statuses), crm)
 
     def _order(self, view: ProjectView, timestamp_ms: int) -> None:
         orders = Orders(view.document.ledgers, self._outbox, timestamp_ms)
@@ -313,7 +329,8 @@ class EngagementTable:
 
 
 def _engagement_of(natural_key: str) -> str:
-    return engagement_of(natural_key.rpartition(":")[2])
+    _, noun, identity = natural_key.split(":", 2)
+    return identity if noun == DEAL_STATUS.noun else engagement_of(identity)
 
 
 def _context(key: str, view: ProjectView) -> ProjectContext:

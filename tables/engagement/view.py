@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Final
 
 from pydantic import BaseModel, Field
 
@@ -67,6 +68,12 @@ class EngagementDocument(BaseModel):
         """Return the CRM that the deal comes from; of a deal that is gone, the first one."""
         system = self.opportunity.id.partition(":")[0] if self.opportunity else ""
         return system if landscape.plays(system, Role.CRM) else landscape.named_for(Role.CRM)
+
+    @property
+    def correlation_id(self) -> str | None:
+        """Correlation id of the deal."""
+        deal = self.opportunity
+        return None if deal is None else deal.correlation_id or correlation_id(deal.id)
 
     def is_handed_off(self, landscape: Landscape) -> bool:
         """Whether sales has handed the deal over to delivery."""
@@ -237,8 +244,7 @@ class ProjectView:
     @property
     def correlation_id(self) -> str | None:
         """Correlation id of the deal."""
-        deal = self.document.opportunity
-        return None if deal is None else deal.correlation_id or correlation_id(deal.id)
+        return self.document.correlation_id
 
     def as_sold(
         self, entity: LegalEntity | None = None, *, seen_id: str | None = None
@@ -264,3 +270,42 @@ class ProjectView:
             service_lines=self.wanted.service_lines,
             contract_value=self.wanted.contract_value,
         )
+
+
+FIRST_TOLD: Final = (
+    "needs_finance",
+    "rejected",
+    "waiting_legal_entity",
+    "waiting_customer",
+    "requested",
+    "active",
+    "withdrawn",
+    "cancelled",
+)
+"""Statuses of projects: of several, the first that one has is that of the deal."""
+
+
+class DealView:
+    """A deal with what has become of its projects: canonical id → status."""
+
+    def __init__(self, document: EngagementDocument, statuses: Mapping[str, str]) -> None:
+        self.identity = self.origin_key = document.engagement_id
+        self.correlation_id = document.correlation_id
+        self._deal = document.opportunity
+        self._statuses = statuses
+
+    def in_crm(self, crm: str) -> Opportunity | None:
+        """Return the deal, if it is in a CRM."""
+        deal = self._deal
+        return deal if deal is not None and deal.id.partition(":")[0] == crm else None
+
+    @property
+    def project_ids(self) -> str | None:
+        """The projects that are in a system or are to be, by id."""
+        there = sorted(each for each, status in self._statuses.items() if status != "cancelled")
+        return ",".join(there) or None
+
+    @property
+    def delivery_status(self) -> str | None:
+        """The status that is told of the deal; None: it has had no project yet."""
+        return min(self._statuses.values(), key=FIRST_TOLD.index, default=None)

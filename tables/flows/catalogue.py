@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from schemas.landscape import Role
+from tables.flows.deal_status import DEAL_STATUS
 from tables.flows.erp_customer import ERP_CUSTOMER
 from tables.flows.erp_project import ERP_PROJECT
 from tables.flows.flow import Flow
@@ -21,6 +22,7 @@ FLOWS: Final[tuple[Flow[Any], ...]] = (
     OPENED_PROJECT,
     PROJECT_BUDGET,
     TIME_BILL,
+    DEAL_STATUS,
 )
 ORDERED_FROM: Final = tuple(dict.fromkeys(flow.role for flow in FLOWS))
 """Roles whose systems are kept right by commands."""

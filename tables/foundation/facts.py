@@ -55,7 +55,14 @@ class Opportunity(Fact):
     currency: str | None = None
     starts_on: date | None = None
     billing_type: str | None = None
+    project_ids: str | None = None
+    delivery_status: str | None = None
     correlation_id: str | None = None
+
+    @property
+    def native_id(self) -> str:
+        """Id of the row in its own system."""
+        return self.id.rpartition(":")[2]
 
 
 class OpportunityLine(Fact):

@@ -113,6 +113,14 @@ BROKEN = {
         "systems.netsuite.takesProjects=true",
         "it is said of a psa",
     ),
+    "status for an ERP to take": (
+        "systems.netsuite.takesStatus=true",
+        "it is said of a crm",
+    ),
+    "a CRM that takes status and is not written": (
+        'systems.hubspot={"role": "crm", "takesStatus": true, "poll": {}, "secret": "s"}',
+        "commands go to the role crm; add dispatch",
+    ),
     "a PSA that takes projects and is not written": (
         'systems.kantata={"role": "psa", "takesProjects": true, "poll": {}, "secret": "s"}',
         "commands go to the role psa; add dispatch",

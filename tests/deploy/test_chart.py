@@ -662,6 +662,17 @@ def test_the_toolbox_signs_in_as_whom_its_values_say() -> None:
         assert user in json.dumps(toolbox.pod["spec"]["volumes"])
 
 
+def test_a_crm_that_takes_status_is_told_to_the_product_and_written_to() -> None:
+    settings = {"name": "hubspot-sink", "target": "hubspot"}
+    system = {"role": "crm", "takesStatus": True, "poll": {}, "secret": "s"}
+    system["dispatch"] = {"settings": settings}
+    found = manifests("small", "--set-json", f"systems.hubspot={json.dumps(system)}")
+    text = named(found, "ConfigMap", "psastream-landscape")["data"]["landscape.yaml"]
+    assert load_landscape(text).takers(Role.CRM) == ["hubspot"]
+    written = [part.owner["metadata"]["name"] for part in parts(found)]
+    assert "psastream-dispatcher-hubspot" in written
+
+
 def test_a_psa_that_takes_projects_is_told_to_the_product_and_written_to() -> None:
     system = {"role": "psa", "takesProjects": True, "poll": {}, "dispatch": {}, "secret": "s"}
     found = manifests("small", "--set-json", f"systems.kantata={json.dumps(system)}")

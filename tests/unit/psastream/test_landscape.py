@@ -93,6 +93,21 @@ def test_a_psa_that_takes_projects_is_sent_them_and_must_take_them(tmp_path: Pat
         read_firm(settings(path))
 
 
+def test_a_crm_that_takes_status_must_take_it_and_show_it(tmp_path: Path) -> None:
+    path = tmp_path / "landscape.yaml"
+    systems = "systems: {dataverse: {role: crm}, netsuite: {role: erp}}"
+    path.write_text(systems)
+    assert read_firm(settings(path)).targets == ["netsuite"]
+    path.write_text(systems.replace("role: crm", "role: crm, takes_status: true"))
+    with pytest.raises(ConfigError) as refused:
+        read_firm(settings(path))
+    assert list(refused.value.problems) == [
+        "dataverse plays the role crm, and its sink has no update_deal_status",
+        "dataverse plays the role crm, and its mapping makes no opportunity.project_ids,"
+        " opportunity.delivery_status",
+    ]
+
+
 def targets_of(firm: FirmSystems) -> set[str]:
     return {target.topic.name for mapping in firm.mappings for target in mapping.targets}
 

@@ -15,6 +15,7 @@ from schemas.commands import (
     CommandContent,
     DeleteProject,
     DeleteTimeBill,
+    UpdateDealStatus,
     UpdateProjectBudget,
     UpsertCustomer,
     UpsertProject,
@@ -22,13 +23,14 @@ from schemas.commands import (
 )
 from schemas.errors import InvalidEntityError
 from schemas.identity import command_id
+from tables.flows.deal_status import DEAL_STATUS
 from tables.flows.erp_customer import ERP_CUSTOMER
 from tables.flows.erp_project import ERP_PROJECT
 from tables.flows.flow import Flow
 from tables.flows.project_budget import PROJECT_BUDGET
 from tables.flows.staffed_project import STAFFED_PROJECT
 from tables.flows.time_bill import TIME_BILL
-from tables.foundation.facts import Customer, Fact, ProjectLink, TimeBill
+from tables.foundation.facts import Customer, Fact, Opportunity, ProjectLink, TimeBill
 
 BILL: Final = UpsertTimeBill(
     time_bill_id="tb-1",
@@ -74,6 +76,13 @@ CONTENTS: Final[list[CommandContent]] = [
         budget_revenue=None,
         budget_currency="EUR",
     ),
+    UpdateDealStatus(
+        deal_id="006Tw00000Qr7sTIAR",
+        correlation_id="c",
+        engagement_id="eng-1",
+        project_ids="eng-1-de,eng-1-fr",
+        delivery_status="waiting_customer",
+    ),
 ]
 
 
@@ -84,6 +93,7 @@ IDS: Final = {
     "upsert_project": "cmd-cymxdphxl4jstshpdrrrtflb",
     "delete_project": "cmd-lqz5cjzsokbsfcnrtbiqbxwc",
     "update_project_budget": "cmd-wgfbkcndioyqydyweb7pprpt",
+    "update_deal_status": "cmd-hjq45bothgfsg4lv4qjirfpy",
 }
 """Of `CONTENTS`, as commands that are stored bear them."""
 
@@ -114,6 +124,7 @@ def test_what_a_table_says_is_what_a_sink_reads(content: CommandContent) -> None
         (STAFFED_PROJECT, ProjectLink),
         (PROJECT_BUDGET, ProjectLink),
         (TIME_BILL, TimeBill),
+        (DEAL_STATUS, Opportunity),
     ],
 )
 def test_what_is_compared_bears_one_name_in_the_order_and_in_the_row(

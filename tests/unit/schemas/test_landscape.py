@@ -108,6 +108,10 @@ def test_a_won_deal_is_handed_off_unless_the_firm_says_otherwise() -> None:
             "systems.odoo.takes_projects: it is said of a PSA, and odoo plays the role erp",
         ),
         (
+            FIRM.replace("role: erp", "role: erp, takes_status: true"),
+            "systems.odoo.takes_status: it is said of a CRM, and odoo plays the role erp",
+        ),
+        (
             FIRM.replace("role: psa", "role: psa, takes_projects: true").replace(
                 "role: payroll", "role: psa, takes_projects: true"
             ),

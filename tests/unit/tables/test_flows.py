@@ -16,7 +16,8 @@ def test_commands_and_what_shows_their_effect_follow_from_the_flows() -> None:
         "delete_time_bill",
     )
     assert kinds_of(Role.RESOURCE) == ("upsert_project",)
-    assert kinds_of(Role.CRM) == ()
+    assert kinds_of(Role.CRM) == ("update_deal_status",)
+    assert shown_by(Role.CRM) == {"opportunity": ("project_ids", "delivery_status")}
     erp = shown_by(Role.ERP)
     assert list(erp) == ["customer", "project", "time_bill", "invoice"]
     assert erp["customer"] == ("name", "country_code", "currency", "tax_number")
@@ -25,7 +26,7 @@ def test_commands_and_what_shows_their_effect_follow_from_the_flows() -> None:
     assert shown_by(Role.RESOURCE) == {"project": ("name", "starts_on")}
     assert kinds_of(Role.PSA) == ("upsert_project",)
     assert shown_by(Role.PSA) == {"project": ("name", "starts_on")}
-    assert ORDERED_FROM == (Role.ERP, Role.RESOURCE, Role.PSA)
+    assert ORDERED_FROM == (Role.ERP, Role.RESOURCE, Role.PSA, Role.CRM)
 
 
 def test_no_two_flows_keep_one_thing_of_a_role() -> None:

@@ -62,6 +62,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- $entry := dict "role" $system.role -}}
 {{- with $system.legalEntities -}}{{- $_ := set $entry "legal_entities" . -}}{{- end -}}
 {{- if $system.takesProjects -}}{{- $_ := set $entry "takes_projects" true -}}{{- end -}}
+{{- if $system.takesStatus -}}{{- $_ := set $entry "takes_status" true -}}{{- end -}}
 {{- $_ := set $systems $name $entry -}}
 {{- end -}}
 {{- dict "systems" $systems "firm" (dict "hand_off_stage" .Values.firm.handOffStage) | toYaml -}}

@@ -55,8 +55,11 @@
 {{- if and $system.takesProjects (ne $system.role "psa") -}}
 {{- $problems = append $problems (printf "systems.%s.takesProjects: it is said of a psa" $name) -}}
 {{- end -}}
+{{- if and $system.takesStatus (ne $system.role "crm") -}}
+{{- $problems = append $problems (printf "systems.%s.takesStatus: it is said of a crm" $name) -}}
+{{- end -}}
 {{- if $system.takesProjects -}}{{- $takers = append $takers $name -}}{{- end -}}
-{{- $isSent := or (has $system.role (list "erp" "resource")) (and (eq $system.role "psa") $system.takesProjects) -}}
+{{- $isSent := or (has $system.role (list "erp" "resource")) (and (eq $system.role "psa") $system.takesProjects) (and (eq $system.role "crm") $system.takesStatus) -}}
 {{- if and (not $isSent) (hasKey $system "dispatch") -}}
 {{- $problems = append $problems (printf "systems.%s.dispatch: no commands go to the role %s; leave it out" $name $system.role) -}}
 {{- end -}}
