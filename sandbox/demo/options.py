@@ -23,8 +23,10 @@ PLAYABLE: Final = {
     "psa": ("inhouse", "harvest"),
 }
 """Systems that there is a simulated vendor of, by role."""
-NAMED: Final = {"two_erps": "netsuite,business_central"}
-"""Landscapes with a name of their own."""
+TOLD_CRM: Final = "told_crm"
+NAMED: Final = {"two_erps": "netsuite,business_central", TOLD_CRM: "salesforce"}
+"""Landscapes with a name of their own. In the last one the CRM is told what becomes of its deals.
+"""
 _DISRUPTION: Final = re.compile(r"(?P<part>[a-z]+)@(?P<act>[a-z]+)(:(?P<changes>[0-9]+))?")
 
 
@@ -57,6 +59,13 @@ class StoryLandscape:
     erps: tuple[str, ...] = ("netsuite",)
     resource: str = "float"
     psa: str = "inhouse"
+    takes_status: bool = False
+    """Whether the CRM is told what becomes of its deals."""
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The systems that commands go to."""
+        return (*self.erps, self.resource, *([self.crm] if self.takes_status else ()))
 
     @property
     def has_database(self) -> bool:
@@ -90,6 +99,7 @@ class StoryLandscape:
 
         The first ERP is the one that refuses projects, so it is always there.
         """
+        is_told = text.strip() == TOLD_CRM
         text = NAMED.get(text.strip(), text)
         named = [name.strip() for name in text.split(",")] if text else []
         known = {name: role for role, names in PLAYABLE.items() for name in names}
@@ -106,7 +116,7 @@ class StoryLandscape:
         )
         found = dict(zip(roles, named, strict=True))
         chosen = {role: name for role, name in found.items() if role and role != "erp"}
-        return cls(**chosen, erps=erps)
+        return cls(**chosen, erps=erps, takes_status=is_told)
 
 
 @dataclass(frozen=True, slots=True)

@@ -274,7 +274,11 @@ def _write_landscape(options: DemoOptions) -> dict[str, str]:
 
 
 def _landscape_text(landscape: StoryLandscape) -> str:
-    systems = {name: {"role": role} for name, role in landscape.systems.items()}
+    systems: dict[str, dict[str, object]] = {
+        name: {"role": role} for name, role in landscape.systems.items()
+    }
+    if landscape.takes_status:
+        systems[landscape.crm]["takes_status"] = True
     return json.dumps({"systems": systems})  # which is YAML, too
 
 
@@ -289,8 +293,9 @@ def _folder_of(system: str) -> Path:
 
 
 def _files(landscape: StoryLandscape, name: str) -> dict[str, Path]:
-    """The files of a name, of those systems that have one."""
-    paths = {system: _folder_of(system) / name for system in landscape.systems}
+    """The files of a name, of those systems that have one and use it."""
+    systems = landscape.written if name == "sink.json" else landscape.systems
+    paths = {system: _folder_of(system) / name for system in systems}
     return {system: path for system, path in paths.items() if path.is_file()}
 
 

@@ -167,6 +167,32 @@ class CertiniaTarget(TwinTarget):
     tables = ("pse__Proj__c",)
 
 
+class SalesforceTarget(TwinTarget):
+    """Opportunities of the CRM, which people have made."""
+
+    vendor = "salesforce"
+    tables = ("Account", "Opportunity")
+
+    async def prepare(self) -> None:
+        """Win a deal: it is the org's second record."""
+        account = await self.admin("POST", "/salesforce/rows/Account", {"Name": "Tern Ltd"})
+        deal = {"AccountId": account["Id"], "Name": "Tern", "StageName": "Closed Won"}
+        await self.admin("POST", "/salesforce/rows/Opportunity", deal)
+
+
+class HubSpotTarget(TwinTarget):
+    """Deals of the CRM, which people have made."""
+
+    vendor = "hubspot"
+    tables = ("companies", "deals")
+
+    async def prepare(self) -> None:
+        """Lift what counts requests over time, and win a deal: it is the account's first record."""
+        await self.admin("PATCH", "/hubspot/settings", {"requests_per_ten_seconds": 1_000_000})
+        deal = {"dealname": "Tern", "dealstage": "closedwon"}
+        await self.admin("POST", "/hubspot/rows/deals", deal)
+
+
 async def ask(
     app: ASGIApp,
     method: str,

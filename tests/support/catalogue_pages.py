@@ -34,6 +34,8 @@ from connectors.vendors.finance_operations.sink import FinanceOperationsSinkConf
 from connectors.vendors.float.auth import POLICY as FLOAT
 from connectors.vendors.float.sink import FloatSinkConfig
 from connectors.vendors.float.source import FloatConfig
+from connectors.vendors.hubspot.auth import POLICY as HUBSPOT
+from connectors.vendors.hubspot.sink import HubSpotSinkConfig
 from connectors.vendors.kantata.auth import POLICY as KANTATA
 from connectors.vendors.kantata.sink import KantataSinkConfig
 from connectors.vendors.netsuite.auth import POLICY as NETSUITE
@@ -42,6 +44,7 @@ from connectors.vendors.netsuite.source import NetSuiteConfig
 from connectors.vendors.runn.auth import POLICY as RUNN
 from connectors.vendors.runn.sink import RunnSinkConfig
 from connectors.vendors.salesforce.auth import POLICY as SALESFORCE
+from connectors.vendors.salesforce.sink import SalesforceSinkConfig
 from connectors.vendors.salesforce.source import SalesforceConfig
 from psastream.catalogue import record_name
 from psastream.conformance.suite import (
@@ -396,6 +399,8 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "outcomes finance_operations lists": lambda: _declared("finance_operations"),
         "outcomes kantata": lambda: _outcomes(KANTATA.rules),
         "outcomes kantata lists": lambda: _declared("kantata"),
+        "outcomes hubspot": lambda: _outcomes(HUBSPOT.rules),
+        "outcomes hubspot lists": lambda: _declared("hubspot"),
         "outcomes declared": declared,
         "outcomes connect": lambda: _outcomes(CONNECT.rules),
         "paces": paces,
@@ -416,6 +421,8 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
         "sink float": lambda: _keys(FloatSinkConfig, besides=SinkConfig),
         "sink kantata": lambda: _keys(KantataSinkConfig, besides=SinkConfig),
         "sink certinia": lambda: _keys(CertiniaSinkConfig, besides=SinkConfig),
+        "sink salesforce": lambda: _keys(SalesforceSinkConfig, besides=SinkConfig),
+        "sink hubspot": lambda: _keys(HubSpotSinkConfig, besides=SinkConfig),
         "sink runn": lambda: _keys(RunnSinkConfig, besides=SinkConfig),
     },
 }

@@ -25,10 +25,12 @@ from connectors.vendors.certinia.sink import CertiniaSinkConfig
 from connectors.vendors.finance_operations.sink import FinanceOperationsSinkConfig
 from connectors.vendors.float.sink import FloatSinkConfig
 from connectors.vendors.float.source import FloatConfig
+from connectors.vendors.hubspot.sink import HubSpotSinkConfig
 from connectors.vendors.kantata.sink import KantataSinkConfig
 from connectors.vendors.netsuite.sink import NetSuiteSinkConfig
 from connectors.vendors.netsuite.source import NetSuiteConfig
 from connectors.vendors.runn.sink import RunnSinkConfig
+from connectors.vendors.salesforce.sink import SalesforceSinkConfig
 from connectors.vendors.salesforce.source import SalesforceConfig
 from psastream.cli import app
 from psastream.governance.published import published, value_record
@@ -47,7 +49,7 @@ CONNECTORS: Final[tuple[type[BaseModel], ...]] = (
     PolledConfig, ApiConfig, RestConnectorConfig, SingerConnectorConfig, SalesforceConfig,
     NetSuiteConfig, FloatConfig, SinkConfig, NetSuiteSinkConfig, FloatSinkConfig,
     BusinessCentralSinkConfig, FinanceOperationsSinkConfig, KantataSinkConfig, RunnSinkConfig,
-    CertiniaSinkConfig,
+    CertiniaSinkConfig, SalesforceSinkConfig, HubSpotSinkConfig,
 )  # fmt: skip
 _CODE: Final = re.compile(r'<a id="([^"]+)"></a>')
 

@@ -21,7 +21,7 @@ from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import NEWEST_SHOWN, Applied
 from connectors.toolkit.faults import Fault, Reason, VendorRejectedError
 from connectors.vendors.salesforce.objects import ApiName
-from connectors.vendors.salesforce.records import OrgSinkConfig, Records
+from connectors.vendors.salesforce.records import Records, RecordsSinkConfig
 from schemas.commands import UpsertProject
 from schemas.errors import InvalidEntityError
 from schemas.identity import is_project_id, typed
@@ -38,7 +38,7 @@ _OURS: Final = (NAME, STARTS_ON, CURRENCY, IS_TEMPLATE, "Id")
 _CONFLICT: Final = 409
 
 
-class CertiniaSinkConfig(OrgSinkConfig):
+class CertiniaSinkConfig(RecordsSinkConfig):
     """Keys of `sink.json`."""
 
     external_id_field: ApiName = Field(

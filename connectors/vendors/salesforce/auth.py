@@ -80,7 +80,11 @@ POLICY: Final = ErrorPolicy(
             reason=Reason.SETTING,
             evidence="g8rswimmer/go-sfdc issue 50: the field is not there, not one, or hidden",
         ),
-        rule(404, Meaning.NOT_FOUND, "NOT_FOUND", evidence=_STATUS),
+        rule(404, Meaning.NOT_FOUND, "NOT_FOUND", reason=Reason.REFERENCE, evidence=_STATUS),
+        rule(
+            (400, 404), Meaning.NOT_FOUND, "ENTITY_IS_DELETED", reason=Reason.REFERENCE,
+            evidence=f"{_CODES}: it is in the recycle bin",
+        ),
         rule(
             (400, 404), Meaning.REFUSED_RECORD,
             "INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS_OR_READONLY",
@@ -95,8 +99,7 @@ POLICY: Final = ErrorPolicy(
         ),
         rule(
             (400, 404), Meaning.REFUSED_RECORD,
-            "ENTITY_IS_DELETED", "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
-            "INVALID_CROSS_REFERENCE_KEY",
+            "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", "INVALID_CROSS_REFERENCE_KEY",
             reason=Reason.REFERENCE,
             evidence=_CODES,
         ),

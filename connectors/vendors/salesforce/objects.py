@@ -30,12 +30,16 @@ ApiName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", m
 
 
 class Sobject(BaseModel):
-    """An object of the org. `only`: columns of the contract, with the value of the rows to read."""
+    """An object of the org. `only`: columns of the contract, with the value of the rows to read.
+
+    `optional`: columns that some orgs have not, or do not show; then they are null.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sobject: ApiName
     only: dict[ApiName, StrictBool | StrictInt | StrictStr] = {}
+    optional: tuple[ApiName, ...] = ()
 
     @property
     def condition(self) -> str:
@@ -51,9 +55,17 @@ class SoqlConfig(BaseModel):
     objects: dict[str, Sobject] = Field(min_length=1)
 
 
+ENGAGEMENT_ID: Final = "PSA_Engagement_Id__c"
+PROJECT_IDS: Final = "PSA_Project_Ids__c"
+DELIVERY_STATUS: Final = "PSA_Delivery_Status__c"
+"""Fields of the opportunity that the sink writes, by the names that it writes unless told others.
+
+A firm that has nothing written has not created them.
+"""
+
 DEALS: Final[Mapping[str, Sobject]] = {
     "account": Sobject(sobject="Account"),
-    "opportunity": Sobject(sobject="Opportunity"),
+    "opportunity": Sobject(sobject="Opportunity", optional=(PROJECT_IDS, DELIVERY_STATUS)),
     "opportunity_line_item": Sobject(sobject="OpportunityLineItem"),
 }
 
@@ -79,8 +91,12 @@ def read_objects(system: SystemBundle) -> Mapping[str, Sobject]:
         fields: Any = system.contract(name).parsed["fields"]
         columns = {field["name"] for field in fields}
         problems += [
-            (("objects", name, "only", column), f"{name}: the contract has no column {column}")
-            for column in obj.only
+            (("objects", name, key, place), f"{name}: the contract has no column {column}")
+            for key, places in (
+                ("only", zip(obj.only, obj.only, strict=True)),
+                ("optional", enumerate(obj.optional)),
+            )
+            for place, column in places
             if column not in columns
         ]
     if problems:

@@ -41,12 +41,9 @@ class OrgSinkConfig(SinkConfig):
     client_id: str = Field(min_length=1, description="consumer key of the connected app")
     username: str = Field(min_length=1, description="user the app signs in as")
     private_key_file: Path = Field(description="RSA private key of the app's certificate, PEM")
-    external_id_field: ApiName = Field(
-        description="custom field that holds our id: a text, External ID and Unique"
-    )
 
-    def make_records(self, sobject: str, check: Check, *, system: str) -> Records:
-        """Make the access to an object's records; `check` raises where none may be sent any more.
+    def make_client(self, check: Check, *, system: str) -> VendorClient:
+        """Make the client of an org; `check` raises where no request may be sent any more.
 
         Raises ConfigError where the key cannot be used.
         """
@@ -64,7 +61,7 @@ class OrgSinkConfig(SinkConfig):
                 f"the private key of {self.name} cannot be used: {error}",
                 hint="private.key.file must name an RSA private key in PEM without a passphrase",
             ) from error
-        client = VendorClient(
+        return VendorClient(
             self.url,
             auth,
             replace(POLICY, system=system),
@@ -72,8 +69,22 @@ class OrgSinkConfig(SinkConfig):
             timeout_s=self.request_timeout_ms / 1000,
             limiter=self.make_limiter(check),
         )
+
+
+class RecordsSinkConfig(OrgSinkConfig):
+    """Keys of what finds the records of an org by ids of ours."""
+
+    external_id_field: ApiName = Field(
+        description="custom field that holds our id: a text, External ID and Unique"
+    )
+
+    def make_records(self, sobject: str, check: Check, *, system: str) -> Records:
+        """Make the access to an object's records; `check` raises where none may be sent any more.
+
+        Raises ConfigError where the key cannot be used.
+        """
         return Records(
-            client,
+            self.make_client(check, system=system),
             system=system,
             api_version=self.api_version,
             sobject=sobject,

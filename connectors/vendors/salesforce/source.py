@@ -1,14 +1,15 @@
 """Salesforce as a polled source: SOQL with a composite cursor, deletes by flag and by feed.
 
 Reads go through `queryAll`, which shows rows in the recycle bin, in keyset pages on
-(SystemModstamp, Id): no server-side cursor that could lapse, and equal stamps never cut a page.
+(SystemModstamp, Id): no server-side cursor that could lapse, and equal stamps never cut a page. A
+query that names a field which the org has not is refused; an optional one is left out then.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, ClassVar, Final, Self
@@ -32,7 +33,7 @@ from connectors.polled.paging import Paging
 from connectors.polled.quota import Quota
 from connectors.polled.source import Readable, readable_objects
 from connectors.toolkit.body import ROWS
-from connectors.toolkit.faults import QuotaExhaustedError
+from connectors.toolkit.faults import QuotaExhaustedError, VendorRejectedError
 from connectors.toolkit.http import Limiter, Response, RetrySettings, VendorClient
 from connectors.vendors.salesforce.auth import POLICY, make_auth
 from connectors.vendors.salesforce.objects import DEALS, Sobject, read_objects
@@ -55,6 +56,8 @@ LAYOUT: Final = Layout(
 )
 READABLE: Final = Readable("Id", needed=frozenset({"SystemModstamp", "IsDeleted"}))
 """Of each object: a query selects the fields of its contract."""
+NO_SUCH_COLUMN: Final = "INVALID_FIELD"
+_QUOTED: Final = re.compile(r"'(\w+)'")
 _USAGE: Final = re.compile(r"api-usage=(?P<used>[0-9]{1,12})/(?P<limit>[0-9]{1,12})")
 
 
@@ -143,9 +146,10 @@ class SalesforceSource:
 
     def reader(self, obj: str, contract: AvroSchema) -> ObjectReader:
         """Return the reader of an object, whose rows have the fields of the contract."""
-        rows = RowReader(contract, LAYOUT)
+        sobject = self._objects[obj]
+        rows = RowReader(contract, replace(LAYOUT, optional=frozenset(sobject.optional)))
         api = _Api(self._client, self.config, self._quota)
-        return SalesforceReader(api, self._objects[obj], rows, self.config.page_size)
+        return SalesforceReader(api, sobject, rows, self.config.page_size)
 
     async def sign_in(self) -> datetime | None:
         """See SignsIn."""
@@ -193,21 +197,32 @@ class SalesforceReader:
         self._api = api
         self._sobject = obj.sobject
         self._only = obj.condition
+        self._optional = obj.optional
+        self._absent: frozenset[str] = frozenset()
         self._rows = rows
         self._page_size = page_size
         self._server_at: datetime | None = None
 
     async def changes(self, since: datetime | None) -> AsyncIterator[Page]:
         """Yield rows, recycle bin included, by (SystemModstamp, Id)."""
+        if since is None:
+            self._absent = frozenset()  # they may have been created by now
         changed = "" if since is None else f"SystemModstamp >= {_literal(since)}"
         paging = Paging(self._sobject)
         while True:
             soql = (  # no value comes from outside but instants and ids of the vendor's own form
-                f"SELECT {', '.join(self._rows.fields)} FROM {self._sobject} "  # noqa: S608
+                f"SELECT {', '.join(self._selected())} FROM {self._sobject} "  # noqa: S608
                 f"{self._where(changed)}"
                 f"ORDER BY SystemModstamp ASC, Id ASC LIMIT {self._page_size}"
             )
-            response = await self._api.get("queryAll", {"q": soql})
+            try:
+                response = await self._api.get("queryAll", {"q": soql})
+            except VendorRejectedError as error:
+                absent = self._named_by(error)
+                if not absent:
+                    raise
+                self._absent |= absent
+                continue
             answer = read_answer(QueryAnswer, response.body, of=f"a query of {self._sobject}")
             self._server_at = response.server_at
             position = _last_position(answer.records)
@@ -222,6 +237,19 @@ class SalesforceReader:
             changed = (
                 f"(SystemModstamp > {stamp} OR (SystemModstamp = {stamp} AND Id > '{last_id}'))"
             )
+
+    def _selected(self) -> list[str]:
+        return [name for name in self._rows.fields if name not in self._absent]
+
+    def _named_by(self, error: VendorRejectedError) -> frozenset[str]:
+        """Return the optional columns that a refusal quotes; around them it repeats the query."""
+        words = {
+            word
+            for fault in error.faults
+            if fault.code == NO_SUCH_COLUMN
+            for word in _QUOTED.findall(fault.detail)
+        }
+        return frozenset(words & set(self._optional)) - self._absent
 
     def _where(self, changed: str) -> str:
         conditions = [each for each in (self._only, changed) if each]

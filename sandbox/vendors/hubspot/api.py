@@ -19,7 +19,7 @@ from sandbox.vendors.faults import FaultInjection, bearer_token
 from sandbox.vendors.hubspot.objects import STAMP, HubSpotBooks, Record, stamp_text
 from sandbox.vendors.limits import RateWindow
 from sandbox.vendors.oauth import Credentials
-from sandbox.vendors.site import Site, SiteSettings, UnknownRowError
+from sandbox.vendors.site import InvalidRowError, Site, SiteSettings, UnknownRowError
 from sandbox.vendors.wire import ExactJSONResponse
 
 _WINDOW_S: Final = 10
@@ -61,6 +61,10 @@ class HubSpotError(Exception):
         self.message = message
 
 
+class UnknownPropertyError(Exception):
+    """A write names a property that the account has not."""
+
+
 class HubSpotApi:
     """Handlers of the objects; also the dialect for faults."""
 
@@ -78,12 +82,15 @@ class HubSpotApi:
         routes = [
             Route(objects, self._guarded(self._list)),
             Route(f"{objects}/search", self._guarded(self._search), methods=["POST"]),
+            Route(f"{objects}/{{id}}", self._guarded(self._read)),
+            Route(f"{objects}/{{id}}", self._guarded(self._write), methods=["PATCH"]),
         ]
         app = Starlette(
             routes=routes,
             exception_handlers={
                 HubSpotError: _answer_error,
                 UnknownRowError: _answer_unknown,
+                UnknownPropertyError: _answer_property,
                 HTTPException: _answer_http_error,
             },
         )
@@ -159,6 +166,31 @@ class HubSpotApi:
             answer["paging"] = _next_page(str(after + size))
         return ExactJSONResponse(answer)
 
+    async def _read(self, request: Request) -> Response:
+        """One row; the archive is asked for apart."""
+        row = self._books.record(request.path_params["object"], request.path_params["id"])
+        properties = request.query_params.get("properties", "").split(",")
+        return ExactJSONResponse(self._shown(row, properties, []))
+
+    async def _write(self, request: Request) -> Response:
+        """Set properties; an empty text clears one."""
+        name, row_id = request.path_params["object"], request.path_params["id"]
+        row = self._books.record(name, row_id)
+        try:
+            given = wire.loads(await request.body())["properties"]
+            values = {each: value or None for each, value in given.items()}
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise HubSpotError(400, "Invalid input JSON") from error
+        for each in values:
+            if each not in row.properties:
+                raise UnknownPropertyError(each)
+        try:
+            self._books.update(name, row_id, values)
+        except InvalidRowError as error:
+            raise HubSpotError(400, str(error)) from error
+        self._site.record_effect("update", name, row_id, values)
+        return ExactJSONResponse(self._shown(row, list(values), []))
+
     def _shown(self, row: Record, properties: list[str], associated: list[str]) -> dict[str, Any]:
         """A row with the properties asked for and those that every row has."""
         asked = {"hs_object_id", "createdate", STAMP, *properties}
@@ -213,6 +245,24 @@ def _error_response(error: HubSpotError) -> Response:
 async def _answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HubSpotError)
     return _error_response(error)
+
+
+async def _answer_property(request: Request, error: Exception) -> Response:
+    told = f'Property "{error}" does not exist'
+    body = {
+        "status": "error",
+        "message": f"Property values were not valid: {told}",
+        "correlationId": "00000000-0000-0000-0000-000000000000",
+        "category": "VALIDATION_ERROR",
+        "errors": [
+            {
+                "message": told,
+                "code": "PROPERTY_DOESNT_EXIST",
+                "context": {"propertyName": [str(error)]},
+            }
+        ],
+    }
+    return ExactJSONResponse(body, status_code=400)
 
 
 async def _answer_unknown(request: Request, error: Exception) -> Response:

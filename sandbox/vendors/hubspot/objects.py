@@ -2,7 +2,9 @@
 
 Facts and their sources: connectors/vendors/hubspot/README.md. Properties of the account's own are
 those that a firm needs for its projects: `country_code`, `currency_code`, `tax_number` of a
-company, `project_start`, `billing_type` of a deal, `service_line`, `delivery_country` of a line.
+company, `project_start`, `billing_type` of a deal, `service_line`, `delivery_country` of a line;
+and those of a deal that psastream writes to, `psa_engagement_id`, `psa_project_ids`,
+`psa_delivery_status`.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ OBJECTS: Final[Mapping[str, tuple[str, ...]]] = {
         *_COMMON, "dealname", "dealstage", "hs_is_closed", "hs_is_closed_won",
         "hs_deal_stage_probability", "amount", "deal_currency_code",
         "hs_primary_associated_company", "project_start", "billing_type",
+        "psa_engagement_id", "psa_project_ids", "psa_delivery_status",
     ),
     "line_items": (
         *_COMMON, "name", "quantity", "price", "amount", "service_line", "delivery_country",
@@ -76,6 +79,10 @@ class HubSpotBooks:
         """Return the rows of an object by id, archived ones included. Raises UnknownRowError."""
         table = self._table(record_type)
         return [table[row_id] for row_id in sorted(table, key=int)]
+
+    def record(self, record_type: str, row_id: str) -> Record:
+        """Return a row by its id, archived ones not. Raises UnknownRowError."""
+        return self._row(record_type, row_id)
 
     def rows(self) -> dict[str, list[Row]]:
         """Return what stands: properties, `id`, and the `deal_id` of lines."""

@@ -42,6 +42,9 @@ OBJECTS: dict[str, dict[str, FieldType]] = {
         "CloseDate": FieldType.DATE,
         "Project_Start__c": FieldType.DATE,
         "Billing_Type__c": FieldType.STRING,
+        "PSA_Engagement_Id__c": FieldType.STRING,
+        "PSA_Project_Ids__c": FieldType.STRING,
+        "PSA_Delivery_Status__c": FieldType.STRING,
     },
     "OpportunityLineItem": {
         **COMMON,

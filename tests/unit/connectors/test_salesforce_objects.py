@@ -69,6 +69,10 @@ def test_what_rows_must_have_is_a_condition(only: Mapping[str, Any], condition: 
     ("soql", "problem"),
     [
         (SOQL.replace("Taken__c", "Free__c"), "line 2: seat: the contract has no column Free__c"),
+        (
+            SOQL.replace("only: {Taken__c: true}", "optional: [Free__c]"),
+            "line 2: seat: the contract has no column Free__c",
+        ),
         (SOQL.replace("seat:", "chair:"), "line 2: there is no object chair in mapping.yaml"),
         (SOQL.replace("seat:", "chair:"), "line 1: seat of mapping.yaml is not declared"),
         (SOQL.replace("Seat__c", "Seat__c WHERE"), "line 2: objects.seat.sobject"),

@@ -14,7 +14,8 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 
 from connectors.polled.poller import ObjectPoller
-from connectors.vendors.salesforce.objects import Sobject
+from connectors.toolkit.faults import VendorRejectedError
+from connectors.vendors.salesforce.objects import DELIVERY_STATUS, PROJECT_IDS, Sobject
 from connectors.vendors.salesforce.source import SalesforceSource
 from tests.support.catalogue import contract_of
 from tests.support.polled import START, Clock, MemoryLog
@@ -164,3 +165,73 @@ def test_every_page_is_of_the_rows_that_are_to_be_read(tmp_path: Path) -> None:
     assert all("IsDeleted = false" in each for each in vendor.conditions)
     assert any(each.startswith("WHERE IsDeleted = false AND SystemModstamp >= ")
                for each in vendor.conditions)  # fmt: skip
+
+
+class PlainOrg(ScriptedVendor):
+    """An org whose opportunities have not all fields that psastream could write to."""
+
+    lacks: tuple[str, ...] = (PROJECT_IDS, DELIVERY_STATUS)
+
+    def __init__(self) -> None:
+        super().__init__("salesforce")
+        self.selected: list[str] = []
+
+    async def _salesforce(self, request: web.Request) -> tuple[Ask, Any, Mapping[str, str]]:
+        ask, body, headers = await super()._salesforce(request)
+        columns = request.query["q"].partition(" FROM ")[0].removeprefix("SELECT ").split(", ")
+        self.selected = columns
+        for name in columns:
+            if name in self.lacks:
+                told = (
+                    f"{', '.join(columns)} FROM Opportunity\n^\nERROR at Row:1:Column:8\n"
+                    f"No such column '{name}' on entity 'Opportunity'."
+                )
+                refused = [{"errorCode": "INVALID_FIELD", "message": told}]
+                return ask, web.json_response(refused, status=400), headers
+        for row in body["records"]:
+            for name in set(row) - {"attributes", *columns}:
+                del row[name]
+        return ask, body, headers
+
+
+def read_opportunities(vendor: PlainOrg, tmp_path: Path, *changed: tuple[str, ...]) -> list[Any]:
+    """What is read of all opportunities, then again with other fields missing."""
+    pages: list[Any] = []
+
+    async def run() -> None:
+        async with serving(vendor):
+            source = make_source(vendor, tmp_path)
+            reader = source.reader("opportunity", contract_of("salesforce", "opportunity"))
+            try:
+                for lacking in (vendor.lacks, *changed):
+                    vendor.lacks = lacking
+                    pages.append([page async for page in reader.changes(None)])
+            finally:
+                await source.close()
+
+    asyncio.run(run())
+    return pages
+
+
+def test_an_org_without_the_fields_that_nothing_is_written_to_is_read(tmp_path: Path) -> None:
+    """As it was before there were any: a query that names them is refused by their names."""
+    vendor = PlainOrg()
+    (pages,) = read_opportunities(vendor, tmp_path)
+    rows = [row for page in pages for row in page.rows]
+    assert len(rows) == 6
+    assert {row.values[PROJECT_IDS] for row in rows} == {None}
+    assert pages[0].lacks == {PROJECT_IDS, DELIVERY_STATUS}
+
+
+def test_fields_that_were_created_are_read_by_the_next_complete_reading(tmp_path: Path) -> None:
+    vendor = PlainOrg()
+    _, half, whole = read_opportunities(vendor, tmp_path, (PROJECT_IDS,), ())
+    assert half[0].shows == {DELIVERY_STATUS}, "what stands beside it in the refusal is there"
+    assert whole[0].shows == {PROJECT_IDS, DELIVERY_STATUS}
+
+
+def test_a_field_that_no_deal_can_be_without_still_stops_the_object(tmp_path: Path) -> None:
+    vendor = PlainOrg()
+    vendor.lacks = ("StageName",)
+    with pytest.raises(VendorRejectedError):
+        read_opportunities(vendor, tmp_path)

@@ -20,6 +20,8 @@ from connectors.vendors.finance_operations import auth as finance_operations
 from connectors.vendors.finance_operations.sink import FinanceOperationsSink
 from connectors.vendors.float import auth as float_
 from connectors.vendors.float.sink import FloatSink
+from connectors.vendors.hubspot import auth as hubspot
+from connectors.vendors.hubspot.sink import HubSpotSink
 from connectors.vendors.kantata import auth as kantata
 from connectors.vendors.kantata.sink import KantataSink
 from connectors.vendors.netsuite import auth as netsuite
@@ -28,6 +30,7 @@ from connectors.vendors.runn import auth as runn
 from connectors.vendors.runn.sink import RunnSink
 from connectors.vendors.salesforce import auth as salesforce
 from connectors.vendors.salesforce.records import Records
+from connectors.vendors.salesforce.sink import SalesforceSink
 from psastream.check.sign_in import Asked, ask_vendors
 from schemas.errors import AuthenticationError, TransientError
 from tests.support.rest_api import REST, make_source, read_folder, write_folder
@@ -107,6 +110,16 @@ def float_source(url: str) -> Connector:
         (
             lambda url: CertiniaSink(records(url), is_multi_currency=True, starting_values={}),
             "GET /services/data/v62.0/limits",
+        ),
+        (
+            lambda url: SalesforceSink(
+                client(url, salesforce.POLICY), api_version="62.0", fields={}
+            ),
+            "GET /services/data/v62.0/limits",
+        ),
+        (
+            lambda url: HubSpotSink(client(url, hubspot.POLICY), properties={}),
+            "GET /crm/v3/objects/deals?limit=1",
         ),
         (lambda url: RunnSink(client(url, runn.POLICY), None), "GET /projects/?limit=1"),  # type: ignore[arg-type]
     ],

@@ -248,6 +248,7 @@ def test_a_story_is_told_with_the_systems_that_are_named() -> None:
     assert StoryLandscape.parse("runn,harvest") == StoryLandscape(resource="runn", psa="harvest")
     two = StoryLandscape(erps=("netsuite", "business_central"))
     assert StoryLandscape.parse("two_erps") == two
+    assert StoryLandscape.parse("told_crm") == StoryLandscape(takes_status=True)
     assert StoryLandscape.parse("business_central") == two
     assert StoryLandscape.parse("business_central,netsuite") == two
     assert two.systems == {

@@ -19,7 +19,7 @@ ADDRESSES = StackAddresses(bootstrap_servers="127.0.0.1:1", guarded_servers="127
 READER = User("reader", "reads", (Right(Resource.TOPIC, "a", (Operation.READ,)),))
 
 
-@pytest.mark.parametrize("text", ["", "two_erps", "harvest", "hubspot_custom,harvest"])
+@pytest.mark.parametrize("text", ["", "two_erps", "told_crm", "harvest", "hubspot_custom,harvest"])
 def test_a_story_has_a_user_for_each_of_its_systems(text: str) -> None:
     landscape = StoryLandscape.parse(text)
     guard = guard_of_story(landscape)
@@ -27,7 +27,9 @@ def test_a_story_has_a_user_for_each_of_its_systems(text: str) -> None:
 
     polled = {name for name in landscape.systems if name != "inhouse"}
     assert {f"psastream-poller-{name.replace('_', '-')}" for name in polled} < names
-    assert {f"psastream-dispatcher-{name.replace('_', '-')}" for name in landscape.erps} < names
+    written = {f"psastream-dispatcher-{name.replace('_', '-')}" for name in landscape.written}
+    assert written == {name for name in names if name.startswith("psastream-dispatcher-")}
+    assert ("psastream-dispatcher-salesforce" in names) == (text == "told_crm")
     assert guard.connect == (CONNECT if landscape.has_database else None)
     assert guard.passwords.keys() == names
     assert len(set(guard.passwords.values())) == len(names)

@@ -139,3 +139,39 @@ def test_rows_that_the_account_cannot_hold_are_refused(
     http: TestClient, record_type: str, values: dict[str, object]
 ) -> None:
     assert http.post(f"/admin/hubspot/rows/{record_type}", json=values).status_code == 422
+
+
+DEALS = "/hubspot/crm/v3/objects/deals"
+
+
+def test_a_deal_is_changed_by_its_id_and_its_stamp_moves(http: TestClient) -> None:
+    deal = add(http, "deals", dealname="Tern", dealstage="closedwon")
+    body = {"properties": {"psa_project_ids": "eng-1-de", "psa_delivery_status": "active"}}
+    answer = http.patch(f"{DEALS}/{deal['id']}", json=body)
+    assert answer.status_code == 200
+    assert answer.json()["properties"]["psa_project_ids"] == "eng-1-de"
+    asked = {"properties": "psa_project_ids,psa_delivery_status,no_such"}
+    read = http.get(f"{DEALS}/{deal['id']}", params=asked).json()
+    assert read["properties"]["psa_delivery_status"] == "active"
+    assert "no_such" not in read["properties"]
+    assert read["updatedAt"] > deal["hs_lastmodifieddate"]
+    (effect,) = http.get("/admin/effects").json()
+    assert (effect["operation"], effect["external_id"]) == ("update", deal["id"])
+    http.patch(f"{DEALS}/{deal['id']}", json={"properties": {"psa_project_ids": ""}})
+    read = http.get(f"{DEALS}/{deal['id']}", params=asked).json()
+    assert read["properties"]["psa_project_ids"] is None
+
+
+def test_a_write_that_names_what_is_not_there_is_refused(http: TestClient) -> None:
+    deal = add(http, "deals", dealname="Tern", dealstage="closedwon")
+    path = f"{DEALS}/{deal['id']}"
+    refused = http.patch(path, json={"properties": {"no_such": "x"}})
+    (error,) = refused.json()["errors"]
+    assert (refused.status_code, error["code"]) == (400, "PROPERTY_DOESNT_EXIST")
+    assert error["context"] == {"propertyName": ["no_such"]}
+    for body in ({}, {"properties": {"dealstage": "no_such"}}):
+        assert http.patch(path, json=body).json()["category"] == "VALIDATION_ERROR"
+    http.delete(f"/admin/hubspot/rows/deals/{deal['id']}")
+    for answer in (http.get(path), http.patch(path, json={"properties": {}})):
+        assert (answer.status_code, answer.json()["category"]) == (404, "OBJECT_NOT_FOUND")
+    assert http.get("/admin/effects").json() == []

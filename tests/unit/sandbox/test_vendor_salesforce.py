@@ -269,3 +269,42 @@ def test_ids_have_the_form_of_the_vendors(add: Callable[..., dict[str, Any]]) ->
     ids = [add("Account", Name=name)["Id"] for name in ("a", "b")]
     assert [len(each) for each in ids] == [18, 18]
     assert len(set(ids)) == 2
+
+
+def test_a_row_is_changed_by_its_id_and_its_stamp_moves(
+    http: TestClient, add: Callable[..., dict[str, Any]]
+) -> None:
+    account = add("Account", Name="Tern Ltd")
+    old = "2026-03-04T05:06:07.000+0000"
+    deal = add("Opportunity", AccountId=account["Id"], StageName="Closed Won", SystemModstamp=old)
+    path = f"{DATA}/sobjects/Opportunity/{deal['Id']}"
+    answer = http.patch(path, json={"PSA_Delivery_Status__c": "active"})
+    assert (answer.status_code, answer.content) == (204, b"")
+    fields = {"fields": "PSA_Delivery_Status__c,SystemModstamp"}
+    read = http.get(path, params=fields).json()
+    assert (read["Id"], read["PSA_Delivery_Status__c"]) == (deal["Id"], "active")
+    assert read["SystemModstamp"] > old
+    (effect,) = http.get("/admin/effects").json()
+    assert (effect["operation"], effect["external_id"]) == ("update", deal["Id"])
+
+
+def test_a_write_that_cannot_be_is_refused_in_the_words_of_the_vendor(
+    http: TestClient, add: Callable[..., dict[str, Any]]
+) -> None:
+    account = add("Account", Name="Tern Ltd")
+    path = f"{DATA}/sobjects/Account/{account['Id']}"
+    for body, code in (
+        ({"No_Such__c": "x"}, "INVALID_FIELD"),
+        ({"SystemModstamp": "x"}, "INVALID_FIELD_FOR_INSERT_UPDATE"),
+        ({"Name": "x" * 256}, "STRING_TOO_LONG"),
+    ):
+        answer = http.patch(path, json=body)
+        assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, code)
+    assert http.patch(path, content=b"{").json()[0]["errorCode"] == "JSON_PARSER_ERROR"
+    http.delete(f"/admin/salesforce/rows/Account/{account['Id']}")
+    for answer in (http.get(path), http.patch(path, json={"Name": "x"})):
+        assert (answer.status_code, answer.json()[0]["errorCode"]) == (404, "ENTITY_IS_DELETED")
+    http.delete("/admin/salesforce/recycle-bin")
+    assert http.patch(path, json={"Name": "x"}).json()[0]["errorCode"] == "NOT_FOUND"
+    assert http.get("/admin/effects").json() == []
+    assert http.patch(path, headers={"authorization": "Bearer x"}).status_code == 401

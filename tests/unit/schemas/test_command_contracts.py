@@ -253,9 +253,11 @@ def test_commands_are_columns_to_who_reads_them_so() -> None:
         "certinia",
         "finance_operations",
         "float",
+        "hubspot",
         "kantata",
         "netsuite",
         "runn",
+        "salesforce",
     ],
 )
 def test_what_a_sink_reads_is_part_of_what_a_command_says(system: str) -> None:
