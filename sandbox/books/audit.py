@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sandbox.books import billing, effects, measures, status
+from sandbox.books import billing, deals, effects, measures, status
 from sandbox.books.comparison import Difference, compare
 from sandbox.books.rows import SourceRows
 from sandbox.books.status import Expected
@@ -58,6 +58,7 @@ def expected_tables(evidence: Evidence, dead_letters: int) -> dict[str, Expected
         "erp projects": effects.expected_jobs(rows),
         "erp time bills": effects.expected_time_bills(rows),
         planned(rows.resource): effects.expected_rm_projects(rows),
+        "crm deals": deals.expected_deals(rows),
         "writes, each once": effects.expected_log(rows),
         DEAD_LETTERS: {"refused records": {"count": dead_letters}},
     }
@@ -78,6 +79,7 @@ def actual_tables(evidence: Evidence) -> dict[str, Expected]:
         "erp projects": effects.actual_jobs(rows),
         "erp time bills": effects.actual_time_bills(rows),
         planned(rows.resource): effects.actual_rm_projects(rows),
+        "crm deals": deals.actual_deals(rows),
         "writes, each once": effects.actual_log(evidence.effects),
         DEAD_LETTERS: {"refused records": {"count": len(set(evidence.dead_letters))}},
     }

@@ -43,16 +43,18 @@ class Library:
         psa: str = DATABASE,
         erps: tuple[str, ...] = ("netsuite",),
         resource: str = "float",
+        takes_status: bool = False,
         serde: Serde | None = None,
     ) -> None:
         """`crm`, `psa`, `erps` and `resource` are the systems in those roles.
 
-        `serde` reads what is encrypted.
+        `takes_status`: the CRM is told what becomes of its deals. `serde` reads what is encrypted.
         """
         self._erps = erps
         self._crm = crm
         self._psa = psa
         self._resource = resource
+        self._takes_status = takes_status
         self._kafka = kafka
         self._registry_url = registry_url
         self._serde = serde or Serde(Registry(registry_url))
@@ -72,6 +74,7 @@ class Library:
             psa=self._psa,
             erps=self._erps,
             resource=self._resource,
+            takes_status=self._takes_status,
         )
 
     def _database(self) -> dict[str, list[dict[str, Any]]]:

@@ -45,6 +45,7 @@ class SourceRows:
     psa: str = "inhouse"
     erps: tuple[str, ...] = ("netsuite",)
     resource: str = "float"
+    takes_status: bool = False  # of the CRM: whether it is told what becomes of its deals
     today: date = date(1990, 1, 1)
 
     @classmethod
@@ -57,6 +58,7 @@ class SourceRows:
         psa: str = "inhouse",
         erps: tuple[str, ...] = ("netsuite",),
         resource: str = "float",
+        takes_status: bool = False,
     ) -> Self:
         """Sort the vendors' books into one view, as of today; the systems by role."""
         ledger = Ledger.of(erps, vendors)
@@ -68,6 +70,7 @@ class SourceRows:
             crm=sold.system,
             psa=delivered.system,
             erps=erps,
+            takes_status=takes_status,
             accounts=sold.accounts,
             deals=sold.deals,
             deal_lines=sold.deal_lines,

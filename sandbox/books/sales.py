@@ -2,7 +2,8 @@
 
 Rows of an account: `ref`, `name`, `country_code`, `currency`, `tax_number`. Of a deal: `ref`,
 `account_ref`, `name`, `stage` and `billing_type` in canonical words, `probability` (0 to 1),
-`amount`, `currency`, `starts_on` (text of a day). Of a line: `deal_ref`, `amount`, `service_line`,
+`amount`, `currency`, `starts_on` (text of a day), and what psastream has written to it:
+`engagement_id`, `project_ids`, `delivery_status`. Of a line: `deal_ref`, `amount`, `service_line`,
 `country_code`. A `ref` is `<system>:<kind>:<id>`.
 """
 
@@ -77,6 +78,9 @@ def of_salesforce(tables: Tables) -> Sales:
                 "currency": row["CurrencyIsoCode"],
                 "starts_on": row["Project_Start__c"],
                 "billing_type": BILLING_TYPES[row["Billing_Type__c"]],
+                "engagement_id": row["PSA_Engagement_Id__c"],
+                "project_ids": row["PSA_Project_Ids__c"],
+                "delivery_status": row["PSA_Delivery_Status__c"],
             }
             for row in _not_deleted(tables["Opportunity"])
         ),
@@ -119,6 +123,9 @@ def of_hubspot(tables: Tables) -> Sales:
                 "currency": row["deal_currency_code"],
                 "starts_on": row["project_start"],
                 "billing_type": HUBSPOT_BILLING_TYPES[row["billing_type"]],
+                "engagement_id": row["psa_engagement_id"],
+                "project_ids": row["psa_project_ids"],
+                "delivery_status": row["psa_delivery_status"],
             }
             for row in tables["deals"]
         ),

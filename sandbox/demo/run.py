@@ -212,6 +212,7 @@ def open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
                 psa=system,
                 erps=options.landscape.erps,
                 resource=options.landscape.resource,
+                takes_status=options.landscape.takes_status,
             ),
             random=Random(options.seed),  # noqa: S311 - a story, not a secret
             rate=options.rate,

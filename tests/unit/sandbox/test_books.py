@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -18,6 +19,7 @@ from sandbox.books.billing import (
     expected_billing_totals,
 )
 from sandbox.books.comparison import compare
+from sandbox.books.deals import actual_deals, expected_deals
 from sandbox.books.ledgers import Ledger
 from sandbox.books.rows import SourceRows
 from sandbox.story.part_timer import CHANGED_ON, FOUR_DAYS, THREE_DAYS
@@ -652,3 +654,28 @@ def test_the_books_of_two_erps_are_read_as_one() -> None:
     finance.cancel_invoice(erp, first["id"])
     cancelled = Ledger.of(("business_central",), {"business_central": erp.rows()})
     assert [row["status"] for row in cancelled.invoices] == ["V", "A", "V"]
+
+
+def test_a_deal_shows_the_status_of_the_project_that_is_least_far() -> None:
+    """France is refused for its tax code; Germany is there."""
+    assert expected_deals(FIRM) == actual_deals(FIRM) == {}, "it is told nothing"
+    told = {
+        "engagement_id": ENGAGEMENT,
+        "project_ids": f"{IN_GERMANY},{IN_FRANCE}",
+        "delivery_status": "rejected",
+    }
+    won, prospect = FIRM.deals
+    firm = replace(FIRM, takes_status=True, deals=({**won, **told}, prospect))
+    assert expected_deals(firm) == actual_deals(firm) == {"salesforce:opportunity:D1": told}
+    overwritten = replace(firm, deals=({**won, **told, "delivery_status": "typed"}, prospect))
+    tables = ({"crm deals": expected_deals(overwritten)}, {"crm deals": actual_deals(overwritten)})
+    assert [each.field for each in compare(*tables)] == ["delivery_status"]
+
+
+def test_a_deal_whose_projects_were_all_taken_back_is_not_compared() -> None:
+    shown = {"engagement_id": ENGAGEMENT, "project_ids": None, "delivery_status": "cancelled"}
+    won, prospect = FIRM.deals
+    lost = {**won, "stage": "lost", **shown}
+    firm = replace(FIRM, takes_status=True, deals=(lost, prospect), jobs=(), rm_projects=(),
+                   projects=())  # fmt: skip
+    assert expected_deals(firm) == actual_deals(firm) == {}
