@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -32,7 +34,27 @@ from sandbox.vendors.runn.tables import RunnBooks
 from sandbox.vendors.salesforce.api import SalesforceApi
 from sandbox.vendors.salesforce.objects import SalesforceBooks
 from sandbox.vendors.salesforce.settings import SalesforceSettings
-from sandbox.vendors.site import Site
+from sandbox.vendors.site import Site, SiteSettings
+
+_VENDORS: Final[dict[str, tuple[type[SiteSettings], Any, Any]]] = {
+    "salesforce": (SalesforceSettings, SalesforceBooks, SalesforceApi),
+    "netsuite": (NetSuiteSettings, NetSuiteBooks, NetSuiteApi),
+    "float": (FloatSettings, FloatBooks, FloatApi),
+    "hubspot": (HubSpotSettings, HubSpotBooks, HubSpotApi),
+    "harvest": (HarvestSettings, HarvestBooks, HarvestApi),
+    "runn": (RunnSettings, RunnBooks, RunnApi),
+    "business_central": (BusinessCentralSettings, BusinessCentralBooks, BusinessCentralApi),
+    "kantata": (KantataSettings, KantataBooks, KantataApi),
+    "finance_operations": (
+        FinanceOperationsSettings,
+        FinanceOperationsBooks,
+        FinanceOperationsApi,
+    ),
+    "certinia": (CertiniaSettings, CertiniaBooks, SalesforceApi),
+}
+"""Settings, rows and API of each vendor, by its name and path."""
+_OF_SITE: Final = (CertiniaBooks,)
+"""Rows that depend on settings, too, and not on the clock alone."""
 
 
 def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlette:
@@ -41,87 +63,18 @@ def create_app(*, base_url: str, seed: int, credentials: Credentials) -> Starlet
     `base_url` is where clients reach it: vendors hand out and expect absolute addresses.
     """
     effects = EffectLog()
-    crm = Site(
-        "salesforce", base_url=base_url, seed=seed, effects=effects, settings=SalesforceSettings()
-    )
-    erp = Site(
-        "netsuite", base_url=base_url, seed=seed, effects=effects, settings=NetSuiteSettings()
-    )
-    planner = Site("float", base_url=base_url, seed=seed, effects=effects, settings=FloatSettings())
-    inbound = Site(
-        "hubspot", base_url=base_url, seed=seed, effects=effects, settings=HubSpotSettings()
-    )
-    ledger = Site(
-        "business_central",
-        base_url=base_url,
-        seed=seed,
-        effects=effects,
-        settings=BusinessCentralSettings(),
-    )
-    ledger_books = BusinessCentralBooks(ledger.clock)
-    inbound_books = HubSpotBooks(inbound.clock)
-    tracker = Site(
-        "harvest", base_url=base_url, seed=seed, effects=effects, settings=HarvestSettings()
-    )
-    tracker_books = HarvestBooks(tracker.clock)
-    studio = Site(
-        "kantata", base_url=base_url, seed=seed, effects=effects, settings=KantataSettings()
-    )
-    studio_books = KantataBooks(studio.clock)
-    group = Site(
-        "finance_operations",
-        base_url=base_url,
-        seed=seed,
-        effects=effects,
-        settings=FinanceOperationsSettings(),
-    )
-    group_books = FinanceOperationsBooks(group.clock)
-    staffing = Site("runn", base_url=base_url, seed=seed, effects=effects, settings=RunnSettings())
-    staffing_books = RunnBooks(staffing.clock)
-    delivery = Site(
-        "certinia", base_url=base_url, seed=seed, effects=effects, settings=CertiniaSettings()
-    )
-    delivery_books = CertiniaBooks(delivery)
-    crm_books = SalesforceBooks(crm.clock)
-    erp_books = NetSuiteBooks(erp.clock)
-    planner_books = FloatBooks(planner.clock)
-    admin = AdminApi(
-        {
-            "salesforce": Party(crm, crm_books),
-            "netsuite": Party(erp, erp_books),
-            "float": Party(planner, planner_books),
-            "hubspot": Party(inbound, inbound_books),
-            "harvest": Party(tracker, tracker_books),
-            "runn": Party(staffing, staffing_books),
-            "business_central": Party(ledger, ledger_books),
-            "kantata": Party(studio, studio_books),
-            "finance_operations": Party(group, group_books),
-            "certinia": Party(delivery, delivery_books),
-        },
-        effects=effects,
-        crm=crm_books,
-        erp=erp_books,
-        ledger=ledger_books,
-        group=group_books,
-    )
-    return Starlette(
-        routes=[
-            Mount("/salesforce", SalesforceApi(crm, crm_books, credentials).create_app()),
-            Mount("/netsuite", NetSuiteApi(erp, erp_books, credentials).create_app()),
-            Mount("/float", FloatApi(planner, planner_books, credentials).create_app()),
-            Mount("/hubspot", HubSpotApi(inbound, inbound_books, credentials).create_app()),
-            Mount("/harvest", HarvestApi(tracker, tracker_books, credentials).create_app()),
-            Mount("/runn", RunnApi(staffing, staffing_books, credentials).create_app()),
-            Mount(
-                "/business_central",
-                BusinessCentralApi(ledger, ledger_books, credentials).create_app(),
-            ),
-            Mount("/kantata", KantataApi(studio, studio_books, credentials).create_app()),
-            Mount(
-                "/finance_operations",
-                FinanceOperationsApi(group, group_books, credentials).create_app(),
-            ),
-            Mount("/certinia", SalesforceApi(delivery, delivery_books, credentials).create_app()),
-            Mount("/admin", admin.create_app()),
-        ]
-    )
+    parties: dict[str, Party] = {}
+    routes: list[Mount] = []
+    for name, (settings, make_books, make_api) in _VENDORS.items():
+        site = Site(name, base_url=base_url, seed=seed, effects=effects, settings=settings())
+        books = make_books(site if make_books in _OF_SITE else site.clock)
+        parties[name] = Party(site, books)
+        routes.append(Mount(f"/{name}", make_api(site, books, credentials).create_app()))
+    named = ("salesforce", "netsuite", "business_central", "finance_operations")
+    crm, erp, ledger, group = (parties[name].books for name in named)
+    assert isinstance(crm, SalesforceBooks)
+    assert isinstance(erp, NetSuiteBooks)
+    assert isinstance(ledger, BusinessCentralBooks)
+    assert isinstance(group, FinanceOperationsBooks)
+    admin = AdminApi(parties, effects=effects, crm=crm, erp=erp, ledger=ledger, group=group)
+    return Starlette(routes=[*routes, Mount("/admin", admin.create_app())])

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
 from pydantic import Field
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
-from sandbox.vendors.faults import FaultInjection, bearer_token
+from sandbox.vendors.faults import bearer_token
+from sandbox.vendors.frame import Frame, VendorError
 from sandbox.vendors.harvest.tables import APPROVED, RECORD_TYPES, HarvestBooks, Row, newest_first
-from sandbox.vendors.limits import RateWindow
 from sandbox.vendors.oauth import Credentials
-from sandbox.vendors.site import Site, SiteSettings, UnknownRowError
+from sandbox.vendors.site import Site, SiteSettings
 from sandbox.vendors.wire import ExactJSONResponse
 
-_WINDOW_S: Final = 15
 _PER_PAGE_MAX: Final = 2000
 _OWN: Final = ("time_entries", "expenses")
 """Lists that everybody may read; of others' rows only an administrator."""
@@ -37,8 +33,6 @@ _INVALID_TOKEN: Final = {
 }
 _LOCKED: Final = "Item Approved and Locked for this Time Period"
 
-Handler = Callable[[Request], Awaitable[Response]]
-
 
 class HarvestSettings(SiteSettings):
     """Adjustable behaviour of the time tracker."""
@@ -50,81 +44,55 @@ class HarvestSettings(SiteSettings):
     """Whether the token is an administrator's; else it is the first user's, who is a member."""
 
 
-class HarvestError(Exception):
-    """An answer other than success."""
+class HarvestApi(Frame[HarvestSettings]):
+    """Handlers of the lists."""
 
-    def __init__(self, status: int, message: str = "", *, retry_after_s: int | None = None) -> None:
-        super().__init__(status, message)
-        self.status = status
-        self.message = message
-        self.retry_after_s = retry_after_s
-
-
-class HarvestApi:
-    """Handlers of the lists; also the dialect for faults."""
+    window_s = 15
 
     def __init__(
         self, site: Site[HarvestSettings], books: HarvestBooks, credentials: Credentials
     ) -> None:
-        self._site = site
+        super().__init__(site)
         self._books = books
         self._token = credentials.harvest_token
         self._account = credentials.harvest_account
-        self._window = RateWindow(_WINDOW_S)
 
-    def create_app(self) -> ASGIApp:
-        """The ASGI application, faults included."""
-        routes = [
-            Route("/v2/{list}", self._guarded(self._list)),
-            Route("/v2/{list}/{id:int}", self._guarded(self._get)),
+    def routes(self) -> Sequence[Route]:
+        return [
+            Route("/v2/{list}", self.guarded(self._list)),
+            Route("/v2/{list}/{id:int}", self.guarded(self._get)),
         ]
-        app = Starlette(
-            routes=routes,
-            exception_handlers={
-                HarvestError: _answer_error,
-                UnknownRowError: _answer_unknown,
-                HTTPException: _answer_http_error,
-            },
-        )
-        return FaultInjection(app, self._site.faults, self)
 
-    def is_token_request(self, path: str) -> bool:
-        return False
+    def check(self, request: Request) -> None:
+        if not request.headers.get("user-agent"):
+            raise VendorError(400, "User-Agent is missing")
+        if bearer_token(request.headers) != self._token:
+            raise VendorError(401)
+        if request.headers.get("harvest-account-id") != self._account:
+            raise VendorError(404)
+        self.admit(self._site.settings.requests_per_15_seconds)
+        name = request.path_params["list"]
+        if name not in RECORD_TYPES:
+            raise VendorError(404)
+        if name not in _OWN and not self._site.settings.is_administrator:
+            raise VendorError(403, "Insufficient permissions")
 
-    def is_write(self, method: str, path: str) -> bool:
-        return method != "GET"
-
-    def refusal(self, status: int) -> Response:
-        return _error_response(HarvestError(status))
-
-    def revoke(self, token: str) -> None:
-        """A personal token does not lapse; the refusal alone is the fault."""
-
-    def _guarded(self, handler: Handler) -> Handler:
-        async def endpoint(request: Request) -> Response:
-            if not request.headers.get("user-agent"):
-                raise HarvestError(400, "User-Agent is missing")
-            if bearer_token(request.headers) != self._token:
-                raise HarvestError(401)
-            if request.headers.get("harvest-account-id") != self._account:
-                raise HarvestError(404)
-            if not self._window.has_room(self._site.settings.requests_per_15_seconds):
-                raise HarvestError(429, retry_after_s=self._window.retry_after_s())
-            self._window.count()
-            name = request.path_params["list"]
-            if name not in RECORD_TYPES:
-                raise HarvestError(404)
-            if name not in _OWN and not self._site.settings.is_administrator:
-                raise HarvestError(403, "Insufficient permissions")
-            return await handler(request)
-
-        return endpoint
+    def told(self, error: VendorError) -> Response:
+        body: Row
+        match error.status:
+            case 401:
+                body = _INVALID_TOKEN
+            case 404:
+                body = {"status": 404, "error": "Not Found"}
+            case _:
+                body = {"message": error.message or "the request was not carried out"}
+        return ExactJSONResponse(body, status_code=error.status)
 
     async def _get(self, request: Request) -> Response:
         name = request.path_params["list"]
         visible = self._visible(name, [self._books.get(name, request.path_params["id"])])
         if not visible:
-            raise HarvestError(404)
+            raise VendorError(404)
         return ExactJSONResponse(self._shown(name, visible[0]))
 
     async def _list(self, request: Request) -> Response:
@@ -256,20 +224,20 @@ def _without(row: Row, *fields: str) -> Row:
 def _per_page(text: str | None, default: int) -> int:
     size = default if text is None else _number(text)
     if not 0 < size <= _PER_PAGE_MAX:
-        raise HarvestError(422, f"per_page must be between 1 and {_PER_PAGE_MAX}")
+        raise VendorError(422, f"per_page must be between 1 and {_PER_PAGE_MAX}")
     return size
 
 
 def _page(text: str | None) -> int:
     page = 1 if text is None else _number(text)
     if page < 1:
-        raise HarvestError(422, "page must be positive")
+        raise VendorError(422, "page must be positive")
     return page
 
 
 def _number(text: str) -> int:
     if not text.isdigit():
-        raise HarvestError(422, "no number")
+        raise VendorError(422, "no number")
     return int(text)
 
 
@@ -282,33 +250,4 @@ def _after(cursor: str) -> str:
         data = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         return str(orjson.loads(data)["after"])
     except (ValueError, KeyError, TypeError) as error:
-        raise HarvestError(422, "cursor is invalid") from error
-
-
-def _error_response(error: HarvestError) -> Response:
-    body: Row
-    match error.status:
-        case 401:
-            body = _INVALID_TOKEN
-        case 404:
-            body = {"status": 404, "error": "Not Found"}
-        case _:
-            body = {"message": error.message or "the request was not carried out"}
-    response = ExactJSONResponse(body, status_code=error.status)
-    if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(error.retry_after_s)
-    return response
-
-
-async def _answer_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HarvestError)
-    return _error_response(error)
-
-
-async def _answer_unknown(request: Request, error: Exception) -> Response:
-    return _error_response(HarvestError(404))
-
-
-async def _answer_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _error_response(HarvestError(error.status_code))
+        raise VendorError(422, "cursor is invalid") from error
