@@ -8,9 +8,13 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from sandbox.vendors.admin import AdminApi, Party
+from sandbox.vendors.bamboohr.api import BambooHrApi, BambooHrSettings
+from sandbox.vendors.bamboohr.books import BambooHrBooks
 from sandbox.vendors.business_central.api import BusinessCentralApi, BusinessCentralSettings
 from sandbox.vendors.business_central.books import BusinessCentralBooks
 from sandbox.vendors.certinia.books import CertiniaBooks, CertiniaSettings
+from sandbox.vendors.coupa.api import CoupaApi, CoupaSettings
+from sandbox.vendors.coupa.books import CoupaBooks
 from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.finance_operations.api import (
     FinanceOperationsApi,
@@ -19,6 +23,8 @@ from sandbox.vendors.finance_operations.api import (
 from sandbox.vendors.finance_operations.books import FinanceOperationsBooks
 from sandbox.vendors.float.api import FloatApi, FloatSettings
 from sandbox.vendors.float.tables import FloatBooks
+from sandbox.vendors.gusto.api import GustoApi, GustoSettings
+from sandbox.vendors.gusto.books import GustoBooks
 from sandbox.vendors.harvest.api import HarvestApi, HarvestSettings
 from sandbox.vendors.harvest.tables import HarvestBooks
 from sandbox.vendors.hubspot.api import HubSpotApi, HubSpotSettings
@@ -51,6 +57,9 @@ _VENDORS: Final[dict[str, tuple[type[SiteSettings], Any, Any]]] = {
         FinanceOperationsApi,
     ),
     "certinia": (CertiniaSettings, CertiniaBooks, SalesforceApi),
+    "bamboohr": (BambooHrSettings, BambooHrBooks, BambooHrApi),
+    "coupa": (CoupaSettings, CoupaBooks, CoupaApi),
+    "gusto": (GustoSettings, GustoBooks, GustoApi),
 }
 """Settings, rows and API of each vendor, by its name and path."""
 _OF_SITE: Final = (CertiniaBooks,)

@@ -28,6 +28,9 @@ Vendor = Literal[
     "finance_operations",
     "runn",
     "certinia",
+    "bamboohr",
+    "gusto",
+    "coupa",
 ]
 Row = dict[str, Any]
 
@@ -41,6 +44,9 @@ _UNLIMITED: Mapping[str, Mapping[str, object]] = {
     "kantata": {"requests_per_minute": 1_000_000},
     "finance_operations": {"requests_per_five_minutes": 10_000_000},
     "runn": {"requests_per_minute": 1_000_000},
+    "bamboohr": {"requests_per_minute": 1_000_000},
+    "gusto": {"requests_per_minute": 1_000_000},
+    "coupa": {"requests_per_second": 1_000_000},
     "float": {
         "reads_per_minute": 1_000_000,
         "reads_per_second": 1_000_000,

@@ -28,6 +28,15 @@ DEMO_COMPANIES = "DEMF,USMF"
 FIRST_CLIENT = "1"
 """Id of the client that is made first in Runn."""
 
+FIRST_LEAVE, LAST_LEAVE = "2024-01-01", "2030-12-31"
+"""Days between which leave of BambooHR is read."""
+
+GUSTO_COMPANY = "00000001-0000-4000-8000-000000006057"
+"""Id of the company whose payrolls Gusto runs."""
+FIRST_PAYROLL = "2026-01-01"
+"""Day from which on payrolls are read."""
+_REFRESH_TOKEN_FILE = "gusto_refresh_token"  # noqa: S105 - a file's name
+
 _CLIENT_ID = "psastream-sandbox-client"
 _USERNAME = "integration@psastream.example"
 _CERTIFICATE_ID = "psastream-sandbox-certificate"
@@ -50,6 +59,10 @@ class Credentials:
     business_central_secret: str
     kantata_token: str
     finance_operations_secret: str
+    bamboohr_key: str
+    gusto_secret: str
+    gusto_refresh_token: str
+    coupa_secret: str
     harvest_account: str = "1730042"
     client_id: str = _CLIENT_ID
     username: str = _USERNAME
@@ -68,6 +81,10 @@ def make_credentials() -> Credentials:
         business_central_secret=secrets.token_urlsafe(32),
         kantata_token=secrets.token_urlsafe(32),
         finance_operations_secret=secrets.token_urlsafe(32),
+        bamboohr_key=secrets.token_urlsafe(32),
+        gusto_secret=secrets.token_urlsafe(32),
+        gusto_refresh_token=secrets.token_urlsafe(32),
+        coupa_secret=secrets.token_urlsafe(32),
     )
 
 
@@ -78,6 +95,8 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
     netsuite_key = directory / "netsuite_private_key.pem"
     _write_secret(salesforce_key, credentials.salesforce_key.as_pem(private=True))
     _write_secret(netsuite_key, credentials.netsuite_key.as_pem(private=True))
+    refresh_token = directory / _REFRESH_TOKEN_FILE
+    _write_secret(refresh_token, credentials.gusto_refresh_token.encode())
     environment = {
         "SALESFORCE_URL": f"{base_url}/salesforce",
         "SALESFORCE_CLIENT_ID": credentials.client_id,
@@ -112,6 +131,19 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
         "FINANCE_OPERATIONS_CLIENT_ID": credentials.client_id,
         "FINANCE_OPERATIONS_CLIENT_SECRET": credentials.finance_operations_secret,
         "FINANCE_OPERATIONS_COMPANIES": DEMO_COMPANIES,
+        "BAMBOOHR_URL": f"{base_url}/bamboohr",
+        "BAMBOOHR_KEY": credentials.bamboohr_key,
+        "BAMBOOHR_TIME_OFF_START": FIRST_LEAVE,
+        "BAMBOOHR_TIME_OFF_END": LAST_LEAVE,
+        "GUSTO_URL": f"{base_url}/gusto",
+        "GUSTO_CLIENT_ID": credentials.client_id,
+        "GUSTO_CLIENT_SECRET": credentials.gusto_secret,
+        "GUSTO_REFRESH_TOKEN_PATH": str(refresh_token.resolve()),
+        "GUSTO_COMPANY": GUSTO_COMPANY,
+        "GUSTO_PAYROLLS_FROM": FIRST_PAYROLL,
+        "COUPA_URL": f"{base_url}/coupa",
+        "COUPA_CLIENT_ID": credentials.client_id,
+        "COUPA_CLIENT_SECRET": credentials.coupa_secret,
     }
     _write_secret(directory / ENVIRONMENT_FILE, wire.dumps(environment))
 
@@ -132,6 +164,10 @@ def read_credentials(directory: Path) -> Credentials | None:
         business_central_secret=environment["BUSINESS_CENTRAL_CLIENT_SECRET"],
         kantata_token=environment["KANTATA_TOKEN"],
         finance_operations_secret=environment["FINANCE_OPERATIONS_CLIENT_SECRET"],
+        bamboohr_key=environment["BAMBOOHR_KEY"],
+        gusto_secret=environment["GUSTO_CLIENT_SECRET"],
+        gusto_refresh_token=(directory / _REFRESH_TOKEN_FILE).read_text().strip(),
+        coupa_secret=environment["COUPA_CLIENT_SECRET"],
     )
 
 

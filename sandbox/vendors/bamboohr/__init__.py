@@ -1,0 +1,1 @@
+"""BambooHR: people, their jobs and pay by date, and leave."""

@@ -1,0 +1,1 @@
+"""Coupa: orders, receipts and invoices of suppliers."""
