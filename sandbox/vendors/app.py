@@ -8,6 +8,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from sandbox.vendors.admin import AdminApi, Party
+from sandbox.vendors.adp.api import AdpApi, AdpSettings
+from sandbox.vendors.adp.books import AdpBooks
 from sandbox.vendors.bamboohr.api import BambooHrApi, BambooHrSettings
 from sandbox.vendors.bamboohr.books import BambooHrBooks
 from sandbox.vendors.business_central.api import BusinessCentralApi, BusinessCentralSettings
@@ -57,6 +59,7 @@ _VENDORS: Final[dict[str, tuple[type[SiteSettings], Any, Any]]] = {
         FinanceOperationsApi,
     ),
     "certinia": (CertiniaSettings, CertiniaBooks, SalesforceApi),
+    "adp": (AdpSettings, AdpBooks, AdpApi),
     "bamboohr": (BambooHrSettings, BambooHrBooks, BambooHrApi),
     "coupa": (CoupaSettings, CoupaBooks, CoupaApi),
     "gusto": (GustoSettings, GustoBooks, GustoApi),

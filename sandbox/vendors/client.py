@@ -31,6 +31,7 @@ Vendor = Literal[
     "bamboohr",
     "gusto",
     "coupa",
+    "adp",
 ]
 Row = dict[str, Any]
 
@@ -47,6 +48,7 @@ _UNLIMITED: Mapping[str, Mapping[str, object]] = {
     "bamboohr": {"requests_per_minute": 1_000_000},
     "gusto": {"requests_per_minute": 1_000_000},
     "coupa": {"requests_per_second": 1_000_000},
+    "adp": {"requests_per_minute": 1_000_000},
     "float": {
         "reads_per_minute": 1_000_000,
         "reads_per_second": 1_000_000,

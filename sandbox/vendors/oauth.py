@@ -7,9 +7,15 @@ import secrets
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import NameOID
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
@@ -37,6 +43,8 @@ FIRST_PAYROLL = "2026-01-01"
 """Day from which on payrolls are read."""
 _REFRESH_TOKEN_FILE = "gusto_refresh_token"  # noqa: S105 - a file's name
 
+_CERTIFICATE_LIFETIME = timedelta(days=730)
+
 _CLIENT_ID = "psastream-sandbox-client"
 _USERNAME = "integration@psastream.example"
 _CERTIFICATE_ID = "psastream-sandbox-certificate"
@@ -63,6 +71,7 @@ class Credentials:
     gusto_secret: str
     gusto_refresh_token: str
     coupa_secret: str
+    adp_secret: str
     harvest_account: str = "1730042"
     client_id: str = _CLIENT_ID
     username: str = _USERNAME
@@ -85,6 +94,7 @@ def make_credentials() -> Credentials:
         gusto_secret=secrets.token_urlsafe(32),
         gusto_refresh_token=secrets.token_urlsafe(32),
         coupa_secret=secrets.token_urlsafe(32),
+        adp_secret=secrets.token_urlsafe(32),
     )
 
 
@@ -95,6 +105,8 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
     netsuite_key = directory / "netsuite_private_key.pem"
     _write_secret(salesforce_key, credentials.salesforce_key.as_pem(private=True))
     _write_secret(netsuite_key, credentials.netsuite_key.as_pem(private=True))
+    certificate = directory / "adp_certificate.pem"
+    _write_secret(certificate, _certificate_of(credentials.netsuite_key))
     refresh_token = directory / _REFRESH_TOKEN_FILE
     _write_secret(refresh_token, credentials.gusto_refresh_token.encode())
     environment = {
@@ -144,6 +156,12 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
         "COUPA_URL": f"{base_url}/coupa",
         "COUPA_CLIENT_ID": credentials.client_id,
         "COUPA_CLIENT_SECRET": credentials.coupa_secret,
+        "ADP_URL": f"{base_url}/adp",
+        "ADP_AUTH_URL": f"{base_url}/adp",
+        "ADP_CLIENT_ID": credentials.client_id,
+        "ADP_CLIENT_SECRET": credentials.adp_secret,
+        "ADP_CERTIFICATE_PATH": str(certificate.resolve()),
+        "ADP_CERTIFICATE_KEY_PATH": str(netsuite_key.resolve()),
     }
     _write_secret(directory / ENVIRONMENT_FILE, wire.dumps(environment))
 
@@ -168,7 +186,27 @@ def read_credentials(directory: Path) -> Credentials | None:
         gusto_secret=environment["GUSTO_CLIENT_SECRET"],
         gusto_refresh_token=(directory / _REFRESH_TOKEN_FILE).read_text().strip(),
         coupa_secret=environment["COUPA_CLIENT_SECRET"],
+        adp_secret=environment["ADP_CLIENT_SECRET"],
     )
+
+
+def _certificate_of(key: RSAKey) -> bytes:
+    """A certificate of a client, in PEM, which it signed itself."""
+    private = load_pem_private_key(key.as_pem(private=True), None)
+    assert isinstance(private, RSAPrivateKey)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _CLIENT_ID)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + _CERTIFICATE_LIFETIME)
+        .sign(private, SHA256())
+    )
+    return made.public_bytes(Encoding.PEM)
 
 
 def _write_secret(path: Path, data: bytes) -> None:

@@ -64,6 +64,17 @@ class CoupaTarget(TwinTarget):
         await self.admin("PATCH", "/coupa/settings", {"requests_per_second": 1_000_000})
 
 
+class AdpTarget(TwinTarget):
+    """Workers, and the queue of what became of them."""
+
+    vendor = "adp"
+    tables = ("workers",)
+
+    async def prepare(self) -> None:
+        """Lift what counts requests over time."""
+        await self.admin("PATCH", "/adp/settings", {"requests_per_minute": 1_000_000})
+
+
 @dataclass
 class Twin:
     """The vendor, the source on it, and what its objects have published."""

@@ -1,0 +1,1 @@
+"""ADP Workforce Now: workers, and a queue of what became of them."""
