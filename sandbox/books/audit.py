@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sandbox.books import billing, deals, effects, measures, status
+from sandbox.books import billing, deals, effects, measures, offices, status
 from sandbox.books.comparison import Difference, compare
 from sandbox.books.rows import SourceRows
 from sandbox.books.status import Expected
@@ -53,6 +53,7 @@ def expected_tables(evidence: Evidence, dead_letters: int) -> dict[str, Expected
     rows = evidence.rows
     return {
         **{topic: expect(rows) for topic, expect in PUBLISHED.items()},
+        **offices.expected_records(rows.offices),
         BILLING_TOTALS: billing.expected_billing_totals(rows),
         "erp customers": effects.expected_debtors(rows),
         "erp projects": effects.expected_jobs(rows),

@@ -17,6 +17,7 @@ from runtime.kafka import KafkaSettings, read_compacted, read_topic
 from runtime.registry import Registry
 from runtime.serde import Serde
 from sandbox.books.audit import DEAD_LETTERS, PUBLISHED, Evidence
+from sandbox.books.offices import topics_of
 from sandbox.books.rows import SourceRows
 from sandbox.books.status import Expected
 from sandbox.vendors.client import VendorAdmin
@@ -44,13 +45,16 @@ class Library:
         erps: tuple[str, ...] = ("netsuite",),
         resource: str = "float",
         takes_status: bool = False,
+        offices: tuple[str, ...] = (),
         serde: Serde | None = None,
     ) -> None:
-        """`crm`, `psa`, `erps` and `resource` are the systems in those roles.
+        """`crm`, `psa`, `erps` and `resource` are the systems in those roles, `offices` those of
+        HR, payroll and procurement.
 
         `takes_status`: the CRM is told what becomes of its deals. `serde` reads what is encrypted.
         """
         self._erps = erps
+        self._offices = offices
         self._crm = crm
         self._psa = psa
         self._resource = resource
@@ -75,6 +79,7 @@ class Library:
             erps=self._erps,
             resource=self._resource,
             takes_status=self._takes_status,
+            offices=self._offices,
         )
 
     def _database(self) -> dict[str, list[dict[str, Any]]]:
@@ -126,11 +131,16 @@ class Library:
         letters = self.history(DEAD_LETTERS)
         return [f"{letter['topic']} {letter['key']!r}" for letter in letters]
 
-    def evidence(self, topics: Collection[str] = frozenset(PUBLISHED)) -> Evidence:
+    def evidence(self, topics: Collection[str] | None = None) -> Evidence:
         """Return everything as of now; of the published topics, only those asked for."""
+        compared = (*PUBLISHED, *topics_of(self._offices))
         return Evidence(
             rows=self.source_rows(),
-            published={topic: self.published(topic) for topic in PUBLISHED if topic in topics},
+            published={
+                topic: self.published(topic)
+                for topic in compared
+                if topics is None or topic in topics
+            },
             effects=self._admin.effects(),
             dead_letters=self.dead_letters(),
         )

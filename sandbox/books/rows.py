@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from sandbox.books import sales, staff, work
 from sandbox.books.ledgers import Ledger
+from sandbox.books.offices import Offices
 
 Row = Mapping[str, Any]
 Rows = tuple[Row, ...]
@@ -41,6 +42,8 @@ class SourceRows:
     projects: Rows = ()
     time_entries: Rows = ()
     expenses: Rows = ()
+    # HR, payroll and procurement: the tables of each, by system
+    offices: Offices = field(default_factory=dict)
     crm: str = "salesforce"
     psa: str = "inhouse"
     erps: tuple[str, ...] = ("netsuite",)
@@ -59,8 +62,12 @@ class SourceRows:
         erps: tuple[str, ...] = ("netsuite",),
         resource: str = "float",
         takes_status: bool = False,
+        offices: Iterable[str] = (),
     ) -> Self:
-        """Sort the vendors' books into one view, as of today; the systems by role."""
+        """Sort the vendors' books into one view, as of today; the systems by role.
+
+        `offices` are those of HR, payroll and procurement.
+        """
         ledger = Ledger.of(erps, vendors)
         planned = staff.READ[resource](vendors[resource], today)
         sold_in, delivered_in = sales.READ[crm], work.READ[psa]
@@ -89,6 +96,7 @@ class SourceRows:
             projects=delivered.projects,
             time_entries=delivered.time_entries,
             expenses=delivered.expenses,
+            offices={name: vendors[name] for name in offices},
             today=today,
         )
 

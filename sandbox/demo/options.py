@@ -21,6 +21,9 @@ PLAYABLE: Final = {
     "erp": ("netsuite", "business_central"),
     "resource": ("float", "runn"),
     "psa": ("inhouse", "harvest"),
+    "hr": ("bamboohr", "adp"),
+    "payroll": ("gusto",),
+    "procurement": ("coupa",),
 }
 """Systems that there is a simulated vendor of, by role."""
 TOLD_CRM: Final = "told_crm"
@@ -53,7 +56,10 @@ class Disruption:
 
 @dataclass(frozen=True, slots=True)
 class StoryLandscape:
-    """The systems of the story's firm by role. A second ERP keeps some of its legal entities."""
+    """The systems of the story's firm by role. A second ERP keeps some of its legal entities.
+
+    Nobody must have a system for HR, payroll or procurement.
+    """
 
     crm: str = "salesforce"
     erps: tuple[str, ...] = ("netsuite",)
@@ -61,6 +67,9 @@ class StoryLandscape:
     psa: str = "inhouse"
     takes_status: bool = False
     """Whether the CRM is told what becomes of its deals."""
+    hr: str | None = None
+    payroll: str | None = None
+    procurement: str | None = None
 
     @property
     def written(self) -> tuple[str, ...]:
@@ -76,12 +85,27 @@ class StoryLandscape:
     def systems(self) -> dict[str, str]:
         """The role of each system."""
         erps = dict.fromkeys(self.erps, "erp")
-        return {self.crm: "crm", **erps, self.resource: "resource", self.psa: "psa"}
+        return {
+            self.crm: "crm",
+            **erps,
+            self.resource: "resource",
+            self.psa: "psa",
+            **self.offices,
+        }
+
+    @property
+    def offices(self) -> dict[str, str]:
+        """The role of each system of HR, payroll and procurement."""
+        roles = {"hr": self.hr, "payroll": self.payroll, "procurement": self.procurement}
+        return {system: role for role, system in roles.items() if system is not None}
 
     @property
     def acts(self) -> tuple[Act, ...]:
-        """The acts that its PSA can show."""
-        return tuple(act for act in ACTS if not act.lacks(ABILITIES[self.psa]))
+        """The acts that its PSA can show, and that it has systems for."""
+        roles = {"", *self.offices.values()}
+        return tuple(
+            act for act in ACTS if act.role in roles and not act.lacks(ABILITIES[self.psa])
+        )
 
     @property
     def left_out(self) -> dict[str, str]:

@@ -43,6 +43,7 @@ from sandbox.stack.supervisor import Stack
 from sandbox.story.act import Act, Stage, StoryError, patiently, play
 from sandbox.story.crm import CRMS
 from sandbox.story.erps import ERPS
+from sandbox.story.offices import HRS, PAYROLLS, PROCUREMENTS
 from sandbox.story.psas import open_psa
 from sandbox.story.resources import RESOURCE_TOOLS
 from sandbox.story.world import Cast, World
@@ -192,7 +193,8 @@ class _Followers:
 @contextlib.contextmanager
 def open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
     """Open what a story is told in: the systems of its firm, and what is read of the product."""
-    crm, system, cast = options.landscape.crm, options.landscape.psa, Cast()
+    landscape, cast = options.landscape, Cast()
+    crm, system = landscape.crm, landscape.psa
     with (
         VendorAdmin(parts.vendors_url) as admin,
         open_psa(system, admin, parts.postgres_dsn, cast.next_id) as psa,
@@ -201,8 +203,8 @@ def open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
             admin=admin,
             crm=CRMS[crm](admin),
             psa=psa,
-            erps={erp: ERPS[erp](admin) for erp in options.landscape.erps},
-            resource_tool=RESOURCE_TOOLS[options.landscape.resource](admin),
+            erps={erp: ERPS[erp](admin) for erp in landscape.erps},
+            resource_tool=RESOURCE_TOOLS[landscape.resource](admin),
             library=Library(
                 parts.kafka,
                 parts.registry_url,
@@ -210,14 +212,20 @@ def open_world(parts: Parts, options: DemoOptions) -> Iterator[World]:
                 parts.postgres_dsn,
                 crm=crm,
                 psa=system,
-                erps=options.landscape.erps,
-                resource=options.landscape.resource,
-                takes_status=options.landscape.takes_status,
+                erps=landscape.erps,
+                resource=landscape.resource,
+                takes_status=landscape.takes_status,
+                offices=tuple(landscape.offices),
             ),
             random=Random(options.seed),  # noqa: S311 - a story, not a secret
             rate=options.rate,
             entries=options.entries,
             cast=cast,
+            hr=HRS[landscape.hr](admin) if landscape.hr else None,
+            payroll=PAYROLLS[landscape.payroll](admin) if landscape.payroll else None,
+            procurement=(
+                PROCUREMENTS[landscape.procurement](admin) if landscape.procurement else None
+            ),
         )
 
 

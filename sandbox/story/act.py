@@ -31,7 +31,8 @@ class Act:
 
     `do` makes one change and yields, again and again; `missing` names what does not show yet in
     any system, None once everything does; `outcome` says in a line or several what came of it.
-    `needs` is what only some PSAs can show: without it the act is left out.
+    `needs` is what only some PSAs can show: without it the act is left out. So it is in a firm that
+    has no system in its `role`, where it has one.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Act:
     missing: Callable[[World], str | None]
     outcome: Callable[[World], str] = lambda _: ""
     needs: frozenset[Ability] = frozenset()
+    role: str = ""
 
     def lacks(self, abilities: Set[Ability]) -> list[Ability]:
         """Return what the act needs and a PSA with these abilities cannot show."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from sandbox.books.audit import BILLING_TOTALS, planned
-from sandbox.story import billing_acts, hours, rights, timers
+from sandbox.story import billing_acts, hours, office_acts, rights, timers
 from sandbox.story.act import Act
 from sandbox.story.firm import (
     BIG_DEAL,
@@ -272,6 +272,30 @@ ACTS: Final = (
             "psa.metric.project_margin",
             "erp projects",
         ),
+    ),
+    Act(
+        "employed",
+        "HR employs everybody",
+        "Jobs and pay by date; a promotion, a raise, leave, and somebody who leaves.",
+        office_acts.employ,
+        lambda world: world.first_difference(*office_acts.EMPLOYED_TABLES),
+        role="hr",
+    ),
+    Act(
+        "paid",
+        "Payroll pays",
+        "Two payrolls, one of them without somebody; what was wrong is taken back and paid anew.",
+        office_acts.pay,
+        lambda world: world.first_difference(*office_acts.PAID_TABLES),
+        role="payroll",
+    ),
+    Act(
+        "bought",
+        "Procurement buys",
+        "Hours of contractors for each project: ordered, received, billed, approved, credited.",
+        office_acts.buy,
+        lambda world: world.first_difference(*office_acts.BOUGHT_TABLES),
+        role="procurement",
     ),
     Act(
         "hours",

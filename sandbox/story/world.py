@@ -13,6 +13,7 @@ from sandbox.books.ledgers import Ledger
 from sandbox.books.reading import Library
 from sandbox.story.crm import Crm, Deal
 from sandbox.story.erps import Erp
+from sandbox.story.offices import Coupa, Gusto, Hr
 from sandbox.story.psa import Person, Psa, PsaProject
 from sandbox.story.resource import PlannedProject, ResourceTool
 from sandbox.vendors.client import VendorAdmin
@@ -56,6 +57,9 @@ class World:
     rate: int
     entries: int
     cast: Cast = field(default_factory=Cast)
+    hr: Hr | None = None
+    payroll: Gusto | None = None
+    procurement: Coupa | None = None
 
     def erp_in(self, country: str) -> Erp:
         """Return the ERP that keeps the legal entity of a country."""

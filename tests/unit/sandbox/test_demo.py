@@ -213,13 +213,14 @@ def test_an_act_lacks_what_a_psa_cannot_show() -> None:
 def test_acts_that_the_psa_cannot_show_are_left_out_and_said_so() -> None:
     harvest = StoryLandscape.parse("harvest")
     assert harvest == StoryLandscape(psa="harvest")
-    left = [act.name for act in ACTS if act not in harvest.acts]
+    left = [act.name for act in ACTS if act not in harvest.acts and not act.role]
     assert left == ["early", "impossible"]
     assert harvest.left_out == {
         "Hours arrive before their project": f"harvest: {Ability.EARLY_HOURS.value}",
         "A day has 30 hours": f"harvest: {Ability.ANY_HOURS.value}",
     }
-    assert [act.name for act in ACTS if act not in StoryLandscape().acts] == ["timers", "stopped"]
+    plain = [act.name for act in ACTS if act not in StoryLandscape().acts and not act.role]
+    assert plain == ["timers", "stopped"]
 
 
 def test_a_disruption_in_an_act_that_is_left_out_is_refused() -> None:
@@ -264,6 +265,16 @@ def test_a_second_erp_keeps_some_legal_entities() -> None:
     assert [stage.erp_in(country) for country in ("GB", "DE")] == [first, first]
     stage.erps = {"a": first, "b": second}
     assert [stage.erp_in(country) for country in ("GB", "DE")] == [second, first]
+
+
+def test_a_firm_may_have_systems_for_people_pay_and_purchases() -> None:
+    plain, whole = StoryLandscape(), StoryLandscape.parse("bamboohr,gusto,coupa")
+    assert plain.offices == {}
+    assert whole.offices == {"bamboohr": "hr", "gusto": "payroll", "coupa": "procurement"}
+    assert whole.systems == plain.systems | whole.offices
+    added = [act.name for act in whole.acts if act not in plain.acts]
+    assert added == ["employed", "paid", "bought"]
+    assert [act.name for act in StoryLandscape.parse("adp").acts if act.role] == ["employed"]
 
 
 @pytest.mark.parametrize(

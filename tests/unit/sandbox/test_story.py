@@ -16,13 +16,15 @@ from starlette.testclient import TestClient
 
 from sandbox.books import measures, people, status
 from sandbox.books.ledgers import Ledger
+from sandbox.books.offices import expected_records
 from sandbox.books.rows import SourceRows
-from sandbox.story import billing_acts
+from sandbox.story import billing_acts, part_timer
 from sandbox.story.acts import ACTS
 from sandbox.story.crm import CRMS
 from sandbox.story.erps import ERPS
 from sandbox.story.harvest import Harvest
 from sandbox.story.inhouse import Inhouse
+from sandbox.story.offices import HRS, Coupa, Gusto
 from sandbox.story.psa import Ability
 from sandbox.story.psas import ABILITIES
 from sandbox.story.resources import RESOURCE_TOOLS
@@ -30,9 +32,11 @@ from sandbox.story.world import Cast, World
 from sandbox.vendors.app import create_app
 from sandbox.vendors.client import VendorAdmin
 from sandbox.vendors.oauth import Credentials, make_credentials
-from schemas.identity import engagement_id, project_id
+from schemas.identity import engagement_id, project_id, resource_id
 
 ROLLOUT = project_id(engagement_id("salesforce:opportunity:none"), "DE")
+HR_BESIDE = {"inhouse": "bamboohr", "harvest": "adp"}
+"""The HR system of a story, by its PSA: each is told once."""
 NEEDS_ERP = ("invoices", "part", "credit", "changed")
 """Acts about what the product has put into the ERP."""
 
@@ -82,6 +86,9 @@ def stage(
         rate=1,
         entries=60,
         cast=cast_,
+        hr=HRS[HR_BESIDE[psa]](admin),
+        payroll=Gusto(admin),
+        procurement=Coupa(admin),
     )
     return world, tables
 
@@ -100,7 +107,8 @@ def told(
     books: dict[str, Any] = admin.books()
     books["inhouse"] = {name: list(rows.values()) for name, rows in tables.tables.items()}
     today = datetime.now(UTC).date()
-    return world, SourceRows.of(books, today, psa=psa, resource=resource)
+    offices = (HR_BESIDE[psa], "gusto", "coupa")
+    return world, SourceRows.of(books, today, psa=psa, resource=resource, offices=offices)
 
 
 def plan(admin: VendorAdmin, resource: str, act: str) -> None:
@@ -254,6 +262,37 @@ def test_what_is_planned_and_who_is_off_is_in_the_books_of_each_resource_tool(
     assert [off["hours"] for off in people.time_off(rows, chen, days[3])] == [Decimal("3.5")]
     ada = next(row for row in rows.people if "ada." in (row["email"] or "").lower())
     assert people.available_hours(rows, ada, "2026-W39") == 4 * 8  # a holiday of her region
+
+
+def test_what_offices_enter_leads_to_records_that_agree_with_it(
+    story: tuple[str, World, SourceRows],
+) -> None:
+    psa, world, rows = story
+    records = expected_records(rows.offices)
+    staffed = {resource_id(person.email) for person in world.cast.people}
+    employments = records["psa.employment"].values()
+    assert {row["resource_id"] for row in employments} >= staffed - {resource_id(part_timer.EMAIL)}
+    assert {row["status"] for row in employments} == (
+        {"active", "ended", "on_leave"} if psa == "harvest" else {"active", "ended"}
+    )
+    # A dated history has the former job and pay, too.
+    assert len(records["psa.job"]) == len(employments) + (psa == "inhouse")
+    costs = list(records["psa.payroll_cost"].values())
+    assert {row["kind"] for row in costs} == {"regular", "off_cycle", "reversal"}
+    [taken_back] = [row for row in costs if row["kind"] == "reversal"]
+    assert taken_back["gross"] < 0 and taken_back["employer_taxes"] < 0
+    assert len(costs) == 2 * len(employments) + 1, "one person was excluded once"
+    invoices = list(records["psa.supplier_invoice"].values())
+    sold = {row["project_id"] for row in rows.projects}
+    assert {row["project_id"] for row in invoices} == sold
+    assert {row["status"] for row in invoices} == {"approved", "paid", "void"}
+    assert [row["amount"] < 0 for row in invoices].count(True) == 1
+    receipts = list(records["psa.goods_receipt"].values())
+    assert {(row["kind"], row["status"]) for row in receipts} == {
+        ("receipt", "posted"), ("receipt", "void"), ("return", "posted"),
+    }  # fmt: skip
+    orders = records["psa.purchase_order"].values()
+    assert {row["status"] for row in orders} == {"ordered", "closed", "cancelled"}
 
 
 def test_timers_that_stopped_have_the_hours_that_were_worked(
