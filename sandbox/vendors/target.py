@@ -33,7 +33,11 @@ class TwinTarget:
     """One vendor of the twin: it takes requests, and tells what it holds and how often it wrote."""
 
     vendor: ClassVar[str]
-    tables: ClassVar[tuple[str, ...]]
+    tables: ClassVar[Mapping[str, str | None]]
+    """What we write: by table the field in which a row bears our id, None where another table does.
+
+    Below lists and objects its parts are separated by dots; the id may be the last word of a text.
+    """
 
     def __init__(self, url: str, directory: Path) -> None:
         """`url` is where its requests come to; keys are written to the directory."""
@@ -81,7 +85,7 @@ class FloatTarget(TwinTarget):
     """Projects of the resource manager."""
 
     vendor = "float"
-    tables = ("projects",)
+    tables = MappingProxyType({"projects": "project_code"})
 
     async def prepare(self) -> None:
         """Lift what counts requests over time."""
@@ -92,7 +96,7 @@ class RunnTarget(TwinTarget):
     """Projects and milestones of the resource planner."""
 
     vendor = "runn"
-    tables = ("projects", "milestones")
+    tables = MappingProxyType({"projects": "references.externalId", "milestones": "note"})
 
     async def prepare(self) -> None:
         """Make two clients, the second that of a customer, and lift the limit."""
@@ -106,7 +110,7 @@ class NetSuiteTarget(TwinTarget):
     """Customers, projects and time bills of the ERP."""
 
     vendor = "netsuite"
-    tables = ("customer", "job", "timebill")
+    tables = MappingProxyType(dict.fromkeys(("customer", "job", "timebill"), "externalid"))
 
     async def prepare(self) -> None:
         """Found a subsidiary: it has the id 1."""
@@ -118,7 +122,9 @@ class BusinessCentralTarget(TwinTarget):
     """Customers, projects and planning lines of a company of the ERP."""
 
     vendor = "business_central"
-    tables = ("customers", "jobs", "jobPlanningLines")
+    tables = MappingProxyType(
+        {"customers": "number", "jobs": "number", "jobPlanningLines": "documentNumber"}
+    )
 
     def __init__(self, url: str, directory: Path) -> None:
         super().__init__(url, directory)
@@ -134,7 +140,7 @@ class KantataTarget(TwinTarget):
     """Projects of the PSA, and what other systems call them."""
 
     vendor = "kantata"
-    tables = ("workspaces", "external_references")
+    tables = MappingProxyType({"workspaces": None, "external_references": "service_model_ref"})
 
     async def prepare(self) -> None:
         """Lift what counts requests over time."""
@@ -145,7 +151,13 @@ class FinanceOperationsTarget(TwinTarget):
     """Customers, projects and lines of hours of a company of the ERP."""
 
     vendor = "finance_operations"
-    tables = ("CustomersV3", "Projects", "JournalTrans")
+    tables = MappingProxyType(
+        {
+            "CustomersV3": "CustomerAccount",
+            "Projects": "ProjectID",
+            "JournalTrans": "PsaStreamTimeBillId",
+        }
+    )
 
     async def prepare(self) -> None:
         """Found two companies, each with a ledger and an open journal of hours."""

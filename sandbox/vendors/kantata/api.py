@@ -47,7 +47,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class KantataSettings(SiteSettings):
-    """Adjustable behaviour of the account. No page tells how many requests it allows."""
+    """Adjustable behaviour of the account. No page tells how many requests it allows.
+
+    Searches that lag show a project, and its reference, late; asked for by its id it is there.
+    """
 
     requests_per_minute: int = Field(default=300, ge=0)
     hidden_workspaces: tuple[str, ...] = ()
@@ -130,6 +133,7 @@ class KantataApi:
                 raise KantataError(400, "subject_type is missing")
             names = ("subject_type", *(name for name in _FILTERS if name in query))
             rows = [row for row in rows if all(str(row[it]) == query[it] for it in names)]
+            rows = [row for row in rows if self._site.is_listed(row["subject_id"])]
             field, _, way = query.get("order", "created_at:desc").partition(":")
             rows.sort(key=lambda row: (str(row[field]), int(row["id"])), reverse=way == "desc")
         if "only" in query:
@@ -142,15 +146,19 @@ class KantataApi:
     def _visible(self, rows: Sequence[Row], request: Request) -> list[Row]:
         shows_archived = request.query_params.get("include_archived") == "true"
         hidden = self._site.settings.hidden_workspaces
+        is_by_id = "only" in request.query_params
         return [
             row
             for row in rows
-            if row["id"] not in hidden and (shows_archived or not row["archived"])
+            if row["id"] not in hidden
+            and (shows_archived or not row["archived"])
+            and (is_by_id or self._site.is_listed(row["id"]))
         ]
 
     async def _create(self, request: Request) -> Response:
         body = await _body(request)
         row = self._books.create(WORKSPACES, body)
+        self._site.made(row["id"])
         name = (body.get("external_reference") or {}).get("service_model_ref")
         self._site.record_effect("create", "workspace", str(name or row["id"]), body)
         return self._answer(WORKSPACES, [row], 1, _PAGE_SIZE)

@@ -58,8 +58,6 @@ class RunnSettings(SiteSettings):
     """Adjustable behaviour of the resource planner."""
 
     requests_per_minute: int = Field(default=120, ge=0)
-    lists_late_s: float = Field(default=0.0, ge=0)
-    """How long after it was made a project is in no list; by its id it is found at once."""
     is_read_only: bool = False
     """Whether the token has the scope to read alone."""
 
@@ -167,8 +165,7 @@ class RunnApi:
     async def _projects(self, request: Request) -> Response:
         asked = request.query_params
         listed = _changed(request, self._books.rows()["projects"])
-        horizon = self._site.clock.now() - timedelta(seconds=self._site.settings.lists_late_s)
-        rows = [row for row in listed if instant(row["createdAt"]) <= horizon]
+        rows = [row for row in listed if self._site.is_listed(row["id"])]
         if asked.get("includeArchived", "true") == "false":
             rows = [row for row in rows if not row["isArchived"]]
         if (external_id := asked.get("externalId")) is not None:
@@ -187,6 +184,7 @@ class RunnApi:
     async def _create_project(self, request: Request) -> Response:
         body = await _body(request)
         row = self._books.create("projects", body)
+        self._site.made(row["id"])
         self._note("create", "project", row, body)
         return ExactJSONResponse(row, status_code=201)
 
@@ -235,9 +233,11 @@ class RunnApi:
         return row_id
 
     def _note(self, operation: Any, noun: str, row: dict[str, Any], body: Any) -> None:
+        """Note a write under our id of the project, a milestone's own id where it has none."""
+        project = self._books.get("projects", str(row.get("projectId", row["id"])))
         ours = [
             each["externalId"]
-            for each in row.get("references", [])
+            for each in project["references"]
             if each["referenceName"] == "psastream"
         ]
         self._site.record_effect(operation, noun, ours[0] if ours else str(row["id"]), body)

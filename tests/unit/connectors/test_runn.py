@@ -150,7 +150,7 @@ async def test_references_of_others_stay_and_a_moved_milestone_comes_back(twin: 
 
 @pytest.mark.asyncio
 async def test_a_project_that_no_list_shows_yet_is_found_by_its_known_id(twin: Twin) -> None:
-    await twin.configure(lists_late_s=3600)
+    await twin.configure(search_lag_s=3600)
     done = await twin.sink.execute(order())
     assert await twin.sink.look(order()) is None
     assert await twin.sink.look(order(), done.target_id) == done

@@ -76,3 +76,21 @@ def test_others_and_those_who_ask_too_much_are_told_so() -> None:
     assert [http.get("/workspaces.json").status_code for _ in range(2)] == [200, 429]
     assert account().get("/external_references.json").status_code == 400
     assert account().put("/workspaces/7.json", json={"workspace": {}}).status_code == 404
+
+
+def test_a_project_and_its_reference_are_listed_late_and_shown_by_id_at_once() -> None:
+    http = account(search_lag_s=3_600)
+    body = {"title": "Quay", "budgeted": False, "external_reference": NAMED}
+    ((row_id, _),) = (
+        http.post("/workspaces.json", json={"workspace": body}).json()["workspaces"].items()
+    )
+    references = {"subject_type": "Workspace", "service_model_ref": "p-1"}
+    counts = [
+        http.get(path, params=params).json()["count"]
+        for path, params in (
+            ("/workspaces.json", {}),
+            ("/external_references.json", references),
+            ("/workspaces.json", {"only": row_id}),
+        )
+    ]
+    assert counts == [0, 0, 1]

@@ -63,6 +63,22 @@ def test_milestones_are_shown_from_this_week_on_unless_a_day_is_given(http: Test
     assert len(http.get(path, params={"startDate": "1970-01-01"}).json()["values"]) == 1
 
 
+def test_a_write_is_noted_under_our_id_of_its_project(http: TestClient) -> None:
+    ours = [{"referenceName": "psastream", "externalId": "eng-1"}]
+    start = {"title": "Start", "icon": "start", "date": "2019-01-07"}
+    for references in (ours, []):
+        path = f"{PROJECTS}{project(http, references=references)['id']}/milestones/"
+        made = http.post(path, json=start).json()["id"]
+        http.delete(f"{path}{made}")
+    noted = [
+        (each["record_type"], each["external_id"]) for each in http.get("/admin/effects").json()
+    ]
+    assert noted == [
+        ("project", "eng-1"), ("milestone", "eng-1"), ("milestone", "eng-1"),
+        ("project", "2"), ("milestone", "2"), ("milestone", "2"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "body", [{"name": "p"}, {"name": "", "clientId": 1}, {"name": "p", "clientId": 9}]
 )

@@ -1,0 +1,89 @@
+"""The simulated targets of the proof: set up as people do, then failing and lagging by the seed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from connectors.dispatch.main import load_sink
+from psastream.conformance.targets import SinkSubject
+from sandbox.vendors.faults import FaultKind
+from tests.prove.dispatch_judge import Names
+from tests.prove.dispatch_plan import target_class
+from tests.support.vendors import Vendors, running_vendors
+
+FAULTS: Final = (
+    (FaultKind.COMMIT_THEN_TIMEOUT, 0.20),
+    (FaultKind.RATE_LIMITED, 0.05),
+    (FaultKind.SERVER_ERROR, 0.05),
+    (FaultKind.COMMIT_THEN_ERROR, 0.05),
+)
+"""Shares of the writes."""
+FAST: Final = {
+    "request.timeout.ms": 1_500,
+    "retry.backoff.ms": 50,
+    "retry.backoff.max.ms": 500,
+    "auth.retry.ms": 500,
+    "requests.per.second": None,
+    "max.in.flight": 16,
+    "max.queued": 5_000,
+}
+
+
+@contextmanager
+def twin_of(
+    directory: Path, all_subjects: Sequence[SinkSubject], lag_s: float, seed: int
+) -> Iterator[tuple[Vendors, dict[str, Path]]]:
+    """A twin that is set up, and the sinks' files."""
+    with running_vendors(directory, seed=seed) as twin:
+        _prepare(twin, all_subjects)
+        settle_ms = int(lag_s * 1000) + 2_000
+        configs = {}
+        for subject in all_subjects:
+            path = configs[subject.system] = directory / f"{subject.system}.json"
+            document = {**subject.document, **FAST, "settle.ms": settle_ms}
+            if "${" not in document["url"]:
+                document["url"] = f"{twin.url}/{target_class(subject).vendor}"
+            path.write_text(json.dumps(document))
+            said = load_sink(path, twin.environment).model_dump().values()
+            urls = [each for each in said if isinstance(each, str) and "://" in each]
+            assert all(url.startswith(twin.url) for url in urls), f"{subject.system} asks {urls}"
+        yield twin, configs
+
+
+def disturb(twin: Vendors, all_subjects: Sequence[SinkSubject], lag_s: float) -> None:
+    """Let writes fail and lists lag from now on."""
+    for subject in all_subjects:
+        left = 1.0
+        vendor: Any = subject.system
+        twin.admin.configure(vendor, search_lag_s=lag_s)
+        for kind, share in FAULTS:
+            twin.admin.add_fault(
+                vendor, kind, probability=share / left, scope="write", delay_s=10.0
+            )
+            left -= share
+
+
+def names_of(all_subjects: Sequence[SinkSubject]) -> Names:
+    """Return where each target's records bear our ids."""
+    return {subject.system: target_class(subject).tables for subject in all_subjects}
+
+
+def _prepare(twin: Vendors, all_subjects: Sequence[SinkSubject]) -> None:
+    """Set up at each target what people have set up before a command comes."""
+    twin.admin.lift_rate_limits()
+    for subject in all_subjects:
+        target: Any = object.__new__(target_class(subject))  # of a twin that runs already
+        target.environment = twin.environment
+
+        async def admin(method: str, path: str, body: object = None) -> Any:
+            return twin.admin._send(method, path, body)
+
+        target.admin = admin
+        asyncio.run(target.prepare())
+        if subject.system == "netsuite":
+            twin.admin.configure("netsuite", concurrency=200)
