@@ -147,6 +147,7 @@ class Intake:
     def commit(self, offsets: Collection[tuple[tuple[str, int], int]]) -> bool:
         """Commit offsets and wait; False where a rebalance stood in the way."""
         try:
+            self._require_place()
             self._consumer.commit(
                 offsets=[
                     TopicPartition(topic, partition, offset)
@@ -172,6 +173,7 @@ class Intake:
         if not self._assignment:
             return False
         try:
+            self._require_place()
             if self._proof is None:
                 [self._proof] = self._consumer.committed(self._assignment[:1], timeout=PROOF_S)
                 self._proof.offset = max(self._proof.offset, 0)
@@ -202,6 +204,16 @@ class Intake:
                 detail, hint="check broker and topics"
             )
         return message
+
+    def _require_place(self) -> None:
+        """Raise KafkaException where the client is no member of the group any more.
+
+        After a session without an answer of the coordinator it is none, which the next poll tells.
+        A commit would name no member: a coordinator that still knows the instance id takes it for
+        another process's, and the client ends for good.
+        """
+        if not self._consumer.memberid():
+            raise KafkaException(KafkaError(KafkaError.UNKNOWN_MEMBER_ID))
 
     def _lose_place(self) -> None:
         self._placeless_since_s: float | None = self._clock()

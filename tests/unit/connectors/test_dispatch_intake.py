@@ -84,6 +84,10 @@ class Consumer:
         self.failure: KafkaError | None = None
         self.part_error: KafkaError | None = None
         self.is_closed = False
+        self.member_id: str | None = "a-1"
+
+    def memberid(self) -> str | None:
+        return self.member_id
 
     def subscribe(self, topics: list[str], **callbacks: Any) -> None:
         self.topics, self.callbacks = topics, callbacks
@@ -451,6 +455,29 @@ def test_a6_a_commit_that_is_refused_proves_nothing() -> None:
     assert it.prove()
     it.close()
     assert consumer.is_closed
+
+
+@pytest.mark.fault("D15", place="connectors/dispatch/intake.py")
+def test_d15_who_is_no_member_any_more_commits_nothing_that_would_fence_him() -> None:
+    """The client has given its member up; that its partitions are lost comes with the next poll."""
+    it, consumer, owner = at_work((NETSUITE, 0))
+    consumer.committed_offset = 4
+    assert it.prove()
+    for member_id in (None, ""):
+        consumer.member_id = member_id
+        with capture_logs() as logs:
+            assert not it.prove()
+            assert not it.commit([((NETSUITE, 0), 5)])
+        assert [each["event"] for each in logs] == [
+            "dispatch.lease_not_proven",
+            "dispatch.commit_failed",
+        ]
+    assert consumer.commits == [[(NETSUITE, 0, 4)]]
+    consumer.callbacks["on_lost"](consumer, [])
+    consumer.member_id = "a-2"
+    consumer.assign((NETSUITE, 0))
+    assert it.commit([((NETSUITE, 0), 5)])
+    assert owner.heard == [[(NETSUITE, 0)], "lost", [(NETSUITE, 0)]]
 
 
 def waits_told(it: Intake, now: list[float], seconds: int) -> list[int]:
