@@ -15,7 +15,7 @@ from tests.prove.dispatch_plan import Chain
 from tests.support.vendors import Vendors
 
 TRIES: Final = 50
-AT_ONCE: Final = 32
+AT_ONCE: Final = 96
 
 
 class Insistent:

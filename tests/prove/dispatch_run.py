@@ -27,6 +27,9 @@ STOPPED_S: Final = 18.0
 STILL_S: Final = 300.0
 """Without any result for so long, what is open is given up, and judged as it is."""
 SAY_S: Final = 15.0
+BEGUN: Final = b"dispatch.session_started"
+"""Stands in the log of a dispatcher once it carries out commands."""
+NAMES: Final = ("one", "two")
 DONE: Final = ("succeeded", "adopted")
 
 
@@ -95,13 +98,17 @@ class Dispatchers:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], at: Path) -> None:
         self._command, self._environment, self._at = command, environment, at
-        self._processes = {name: self._start(name) for name in ("one", "two")}
         self._goes_on_at_s: dict[str, float] = {}
+        self._starts_at: dict[str, int] = {}  # byte of the log where the process's own part begins
+        self._at_work: set[str] = set()
+        self._processes = {name: self._start(name) for name in NAMES}
         self.run = Run()
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         environment = {**self._environment, "PSASTREAM_INSTANCE_ID": name}
+        self._at_work.discard(name)
         with (self._at / f"{name}.log").open("ab") as log:
+            self._starts_at[name] = log.tell()
             return subprocess.Popen(list(self._command), stdout=log, stderr=log, env=environment)
 
     def tend(self) -> None:
@@ -114,6 +121,15 @@ class Dispatchers:
             if process.poll() is not None:
                 self.run.ended += 1
                 self._processes[name] = self._start(name)
+
+    def is_at_work(self, name: str) -> bool:
+        """Whether it has begun to carry out commands since it was started."""
+        if name not in self._at_work:
+            with (self._at / f"{name}.log").open("rb") as log:
+                log.seek(self._starts_at[name])
+                if BEGUN in log.read():
+                    self._at_work.add(name)
+        return name in self._at_work
 
     def kill(self, name: str) -> None:
         """End a dispatcher without warning; another of its name takes over."""
@@ -159,7 +175,10 @@ def drive(
     kinds = ["kill"] * kills + ["stop"] * stops
     rng.shuffle(kinds)
     # Nine tenths of the results bring all of them: the end is about what they left behind.
-    marks = deque((total * 9 * (n + 1) // (10 * (len(kinds) + 1)), k) for n, k in enumerate(kinds))
+    marks = deque(
+        (total * 9 * (n + 1) // (10 * (len(kinds) + 1)), kind, rng.choice(NAMES))
+        for n, kind in enumerate(kinds)
+    )
     open_chains = {chain[0].command_id: deque(chain) for chain in chains}
     desk.send([chain[0] for chain in chains])
     done, moved_at_s, said_at_s = 0, time.monotonic(), time.monotonic()
@@ -176,8 +195,10 @@ def drive(
                 open_chains[chain[0].command_id] = chain
                 following.append(chain[0])
         desk.send(following)
-        while marks and done >= marks[0][0]:
-            getattr(dispatchers, marks.popleft()[1])(rng.choice(("one", "two")))
+        # Who is not at work yet can leave nothing half done.
+        while marks and done >= marks[0][0] and dispatchers.is_at_work(marks[0][2]):
+            _, kind, name = marks.popleft()
+            getattr(dispatchers, kind)(name)
         if time.monotonic() - said_at_s > SAY_S:
             said_at_s = time.monotonic()
             run = dispatchers.run

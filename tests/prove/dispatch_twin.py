@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -24,13 +24,19 @@ FAULTS: Final = (
 )
 """Shares of the writes."""
 FAST: Final = {
-    "request.timeout.ms": 1_500,
+    "request.timeout.ms": 4_000,
     "retry.backoff.ms": 50,
     "retry.backoff.max.ms": 500,
     "auth.retry.ms": 500,
     "requests.per.second": None,
     "max.in.flight": 16,
     "max.queued": 5_000,
+}
+SETTINGS: Final[Mapping[str, Mapping[str, object]]] = {
+    # Of both dispatchers together more than an account allows.
+    "netsuite": {"concurrency": 200},
+    # Else thousands of projects are many pages, of which none holds still while projects are made.
+    "float": {"filters_by_code": True},
 }
 
 
@@ -85,5 +91,5 @@ def _prepare(twin: Vendors, all_subjects: Sequence[SinkSubject]) -> None:
 
         target.admin = admin
         asyncio.run(target.prepare())
-        if subject.system == "netsuite":
-            twin.admin.configure("netsuite", concurrency=200)
+        vendor: Any = subject.system
+        twin.admin.configure(vendor, **SETTINGS.get(vendor, {}))

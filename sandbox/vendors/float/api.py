@@ -67,6 +67,8 @@ class FloatSettings(SiteSettings):
     sends_retry_after: bool = False
     hidden_collections: tuple[str, ...] = ()
     """Collections whose rows the token's user has no right to see: lists are empty, no error."""
+    filters_by_code: bool = False
+    """Whether the list of projects heeds `project_code`: no page says of it that it does."""
 
 
 class FloatError(Exception):
@@ -158,6 +160,9 @@ class FloatApi:
         rows = [row for row in rows if self._site.is_listed(f"{collection}:{row[id_field]}")]
         if collection in self._site.settings.hidden_collections:
             rows = []
+        code = request.query_params.get("project_code")
+        if code is not None and self._site.settings.filters_by_code:
+            rows = [row for row in rows if row.get("project_code") == code]
         since = request.query_params.get("modified_since")
         if since is not None and RECORD_TYPES[collection].is_stamped:
             day = _day(since)

@@ -86,6 +86,15 @@ def test_two_projects_may_have_the_same_code(http: TestClient) -> None:
     assert logged == [("create", "eng-1-de")] * 2
 
 
+def test_the_code_of_a_project_filters_where_an_account_heeds_it(http: TestClient) -> None:
+    for code in ("eng-1-de", "eng-2-de"):
+        add(http, "projects", name=code, project_code=code)
+    asked = {"project_code": "eng-2-de"}
+    assert len(http.get(PROJECTS, params=asked).json()) == 2
+    http.patch("/admin/float/settings", json={"filters_by_code": True})
+    assert [row["name"] for row in http.get(PROJECTS, params=asked).json()] == ["eng-2-de"]
+
+
 def test_refusals_are_lists_by_field(http: TestClient) -> None:
     answer = http.post(PROJECTS, json={"project_code": "x" * 33, "start_date": "soon"})
     assert answer.status_code == 422
