@@ -75,7 +75,7 @@ class _Page(Answer):
     """The headers of a list."""
 
     page_count: Annotated[int, Field(ge=0, le=MOST_PAGES, strict=False)] = 1
-    total: str | None = None
+    total: Annotated[int | None, Field(ge=0, strict=False)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +132,10 @@ class FloatSink:
 
     async def newest(self) -> Mapping[str, Sequence[str]]:
         """Read all projects. Ids grow as projects are made."""
-        listed = await self._pages({})
+        listed = await self._pages({}, may_grow=True)
         codes = ((it.project_id, typed(str(it.project_code))) for it in listed)
         ours = sorted(
-            ((id_, code) for id_, code in codes if is_project_id(code or "")), reverse=True
+            {(id_, code) for id_, code in codes if is_project_id(code or "")}, reverse=True
         )
         return {"project": [code or "" for _, code in ours[:NEWEST_SHOWN]]}
 
@@ -176,11 +176,16 @@ class FloatSink:
         found = [row for row in listed if row.has_code(project_code)]
         return sorted(found, key=lambda it: it.project_id)
 
-    async def _pages(self, filters: Mapping[str, str]) -> list[_Project]:
+    async def _pages(self, filters: Mapping[str, str], *, may_grow: bool = False) -> list[_Project]:
+        """Return the rows of all pages. Raises TargetBusyError where a row may be missed.
+
+        A list that only grows repeats rows and misses none: one that was made while we read moves
+        others back. Whether one went meanwhile, too, its total does not tell.
+        """
         found: list[_Project] = []
         page = 1
-        first: _Page | None = None
-        while first is None or page <= first.page_count:
+        last: _Page | None = None
+        while last is None or page <= last.page_count:
             answer = await self._client.request(
                 "GET",
                 PROJECTS,
@@ -194,12 +199,14 @@ class FloatSink:
             rows = [read_answer(_Project, row, system=SYSTEM, is_read=True) for row in answer.body]
             found += rows
             shown = _page(answer.headers)
-            if first is not None and shown.total != first.total:
-                raise TargetBusyError(
-                    "projects came or went while they were listed",
-                    hint="rows shift between pages then, and one may be missed; listed again",
-                )
-            first = first or shown
+            if last is not None and shown.total != last.total:
+                has_grown = (shown.total or 0) > (last.total or 0)
+                if not (may_grow and has_grown):
+                    raise TargetBusyError(
+                        "projects came or went while they were listed",
+                        hint="rows shift between pages then, and one may be missed; listed again",
+                    )
+            last = shown
             page += 1
         return found
 

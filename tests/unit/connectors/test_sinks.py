@@ -374,6 +374,33 @@ async def test_float_tells_the_projects_of_ours_that_were_made_last() -> None:
 
 
 @pytest.mark.asyncio
+async def test_float_tells_the_newest_of_a_list_that_grows_while_it_is_read() -> None:
+    """Rows are repeated then, and none is missed; of one that shrinks one may be."""
+    codes = [f"eng-{number:012}-de" for number in range(4)]
+    rows = [
+        {"project_id": number, "project_code": code, "active": 1}
+        for number, code in enumerate(codes, start=1)
+    ]
+
+    def page(shown: list[dict[str, Any]], count: str, total: str) -> Response:
+        return answer(200, shown, X_Pagination_Page_Count=count, X_Pagination_Total_Count=total)
+
+    sink, client = float_(
+        page(rows[:2], "2", "3"), page(rows[1:3], "2", "4"), page(rows[3:], "3", "5")
+    )
+    with pytest.raises(TargetBusyError):  # the same list, as a look-up reads it
+        await sink.look(order("upsert_project", **PLAN))
+    assert len(client.requests) == 2
+    sink, client = float_(
+        page(rows[:2], "2", "3"), page(rows[1:3], "3", "4"), page(rows[3:], "3", "4")
+    )
+    assert await sink.newest() == {"project": codes[::-1]}
+    sink, client = float_(page(rows[:2], "2", "4"), page(rows[2:], "2", "3"))
+    with pytest.raises(TargetBusyError):
+        await sink.newest()
+
+
+@pytest.mark.asyncio
 async def test_float_creates_a_project_whose_code_is_not_there() -> None:
     other = {**PLAN_ROW, "project_id": 1, "project_code": "eng-2-de"}
     sink, client = float_(answer(200, [other]), answer(201, {"project_id": 8}))
