@@ -34,7 +34,7 @@ class TwinTarget:
 
     vendor: ClassVar[str]
     tables: ClassVar[Mapping[str, str | None]]
-    """What we write: by table the field in which a row bears our id, None where another table does.
+    """What we write: by table the field in which a row bears our id, None where it bears none.
 
     Below lists and objects its parts are separated by dots; the id may be the last word of a text.
     """
@@ -176,14 +176,14 @@ class CertiniaTarget(TwinTarget):
     """Projects of the PSA that is a package in an org."""
 
     vendor = "certinia"
-    tables = ("pse__Proj__c",)
+    tables = MappingProxyType({"pse__Proj__c": "Psastream_Project_Id__c"})
 
 
 class SalesforceTarget(TwinTarget):
     """Opportunities of the CRM, which people have made."""
 
     vendor = "salesforce"
-    tables = ("Account", "Opportunity")
+    tables = MappingProxyType(dict.fromkeys(("Account", "Opportunity")))
 
     async def prepare(self) -> None:
         """Win a deal: it is the org's second record."""
@@ -196,7 +196,7 @@ class HubSpotTarget(TwinTarget):
     """Deals of the CRM, which people have made."""
 
     vendor = "hubspot"
-    tables = ("companies", "deals")
+    tables = MappingProxyType(dict.fromkeys(("companies", "deals")))
 
     async def prepare(self) -> None:
         """Lift what counts requests over time, and win a deal: it is the account's first record."""

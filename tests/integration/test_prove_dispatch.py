@@ -17,7 +17,7 @@ from tests.prove.dispatch_twin import names_of, twin_of
 
 pytestmark = pytest.mark.stack
 
-COMMANDS = 36
+SHARE = 5
 SEED = 1
 DOUBLES: dict[str, tuple[str, Any]] = {
     "float": ("projects", lambda ours: {"project_code": ours, "name": "Twice"}),
@@ -46,7 +46,7 @@ DOUBLES: dict[str, tuple[str, Any]] = {
 def test_the_judge_sees_what_is_missing_and_what_is_doubled(tmp_path: Path) -> None:
     all_subjects = subjects()
     names = names_of(all_subjects)
-    chains = chains_of(all_subjects, COMMANDS, SEED)
+    chains = chains_of(all_subjects, SHARE * len(all_subjects), SEED)
     with twin_of(tmp_path, all_subjects, 0.0, SEED) as (twin, configs):
         environment = {**os.environ, **twin.environment}
 
@@ -61,12 +61,11 @@ def test_the_judge_sees_what_is_missing_and_what_is_doubled(tmp_path: Path) -> N
         for each in samples(all_subjects):
             carry_out([each])
         forms = rehearse(twin, configs, environment, names, rehearsal(all_subjects))
-        share = COMMANDS // len(all_subjects)
-        assert judged() == {name: Verdict(0, share, share) for name in names}
+        assert judged() == {name: Verdict(0, SHARE, SHARE) for name in names}
         carry_out(chains)
-        assert judged() == {name: Verdict(0, 0, share) for name in names}
+        assert judged() == {name: Verdict(0, 0, SHARE) for name in names}
         for target, (table, row_of) in DOUBLES.items():
             made = next(chain[0] for chain in chains if chain[0].target == target)
             vendor: Any = target
             twin.admin.create(vendor, table, row_of(made.identity))
-            assert judged()[target] == Verdict(1, 0, share)
+            assert judged()[target] == Verdict(1, 0, SHARE)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from connectors.dispatch.commands import Command
 from connectors.dispatch.main import load_sink
+from connectors.toolkit.http import VendorClient
 from schemas.errors import AuthenticationError, PsaStreamError, TransientError
 from tests.prove.dispatch_judge import Form, Forms, Names, folded, held_by_id
 from tests.prove.dispatch_plan import Chain
@@ -43,7 +44,7 @@ async def act_plainly(
     sinks: dict[str, Any] = {}
     for name, path in configs.items():
         sinks[name] = load_sink(path, environment).make_sink(lambda: None)
-        sinks[name]._client = Insistent(sinks[name]._client)
+        _insist(sinks[name])
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def work(chain: Chain) -> None:
@@ -60,6 +61,18 @@ async def act_plainly(
     await asyncio.gather(*map(work, chains))
     for sink in sinks.values():
         await sink.close()
+
+
+def _insist(sink: Any) -> None:
+    """Let the client of a sink, or of a part of it, repeat its requests."""
+    holders = [
+        each
+        for each in (sink, *vars(sink).values())
+        if isinstance(getattr(each, "_client", None), VendorClient)
+    ]
+    assert holders, f"{type(sink).__name__} has no client"
+    for each in holders:
+        each._client = Insistent(each._client)
 
 
 def rehearse(

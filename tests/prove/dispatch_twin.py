@@ -55,9 +55,9 @@ def twin_of(
             if "${" not in document["url"]:
                 document["url"] = f"{twin.url}/{target_class(subject).vendor}"
             path.write_text(json.dumps(document))
-            said = load_sink(path, twin.environment).model_dump().values()
-            urls = [each for each in said if isinstance(each, str) and "://" in each]
-            assert all(url.startswith(twin.url) for url in urls), f"{subject.system} asks {urls}"
+            said = load_sink(path, twin.environment).model_dump()
+            asked = [str(said[name]) for name in said if name.endswith("url")]
+            assert all(url.startswith(twin.url) for url in asked), f"{subject.system}: {asked}"
         yield twin, configs
 
 
