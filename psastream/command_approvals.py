@@ -7,13 +7,15 @@ the natural key by the time that a dispatcher hears of it needs a decision of it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from connectors.dispatch.approval import APPROVAL_REFUSED, content_of
-from connectors.dispatch.decisions import DECISIONS, Verb
+from connectors.dispatch.commands import Command
+from connectors.dispatch.decisions import DECISIONS, Approvals, Decision, Stops, Verb
 from connectors.dispatch.exceptions import OPEN, read_refusal
+from psastream.command_decisions import read_decisions, said_of, said_of_word
 from psastream.exceptions import Row, awaits_word, publish, read_exceptions
 from psastream.lines import WIDTH, cut, say
 from psastream.people import is_meant, who
@@ -42,13 +44,20 @@ def decide(
     require_broker(kafka.client())
     if DECISIONS not in present_places(kafka, [DECISIONS]):
         raise ConfigError(f"there is no topic {DECISIONS}", hint="psastream topics apply makes it")
+    decisions = read_decisions(kafka, serde)
+    approvals, stops = Approvals(decisions), Stops(decisions)
     rows = waiting(read_exceptions(kafka, serde), natural_keys, verb)
     names = Names.read(kafka, serde)
     for row in rows:
         say(line_of(row))
         if subject := str(names.subject_of(row)):
             say(cut(subject, WIDTH - 2), "  ")
-    if is_meant(f"{_ORDERS[verb]} {len(rows)}?", is_dry=is_dry, is_sure=is_sure):
+        for line in decided_of(row, approvals, stops):
+            say(line, "  ")
+    rows = [row for row in rows if not is_said(row, verb, approvals)]
+    if not rows:
+        say(f"nothing else is to be {verb.value}")
+    elif is_meant(f"{_ORDERS[verb]} {len(rows)}?", is_dry=is_dry, is_sure=is_sure):
         at = datetime.now(UTC)
         publish(settings, DECISIONS, "decision_id", records(rows, verb, note, at=at))
         say(f"{len(rows)} {verb.value}")
@@ -76,6 +85,33 @@ def waiting(rows: Iterable[Row], natural_keys: Sequence[str], verb: Verb) -> lis
     return [asked[key] for key in dict.fromkeys(natural_keys)]
 
 
+def is_said(row: Row, verb: Verb, approvals: Approvals) -> bool:
+    """Whether the last word about a command says that already. Pure."""
+    word = _word_about(row, approvals)
+    return word is not None and word.verb is verb
+
+
+def decided_of(row: Row, approvals: Approvals, stops: Stops) -> Iterator[str]:
+    """Yield what was decided about a command, which may not have been heard yet. Pure."""
+    if word := _word_about(row, approvals):
+        yield said_of_word(word)
+    command = _command_of(row)
+    for kind in (command.kind, None):
+        if stop := stops.by(command.target, kind):
+            yield said_of(stop)
+
+
+def _word_about(row: Row, approvals: Approvals) -> Decision | None:
+    command = _command_of(row)
+    return approvals.of(command.target, content_of(command))
+
+
+def _command_of(row: Row) -> Command:
+    refusal = read_refusal(row)
+    assert refusal is not None, row["exception_id"]  # a table's waits for no approval
+    return refusal.command
+
+
 def line_of(row: Row) -> str:
     """Return a command in a line: what it is, the money that it moves, why it waits."""
     return f"{row['natural_key']}: {row['kind']}, revision {row['revision']}; {row['detail']}"
@@ -87,9 +123,7 @@ def records(
     """Return the `psa.command.CommandDecision` of each command, by whoever runs this process."""
     by, found = who(), []
     for row in rows:
-        refusal = read_refusal(row)
-        assert refusal is not None, row["exception_id"]  # a table's waits for no approval
-        command = refusal.command
+        command = _command_of(row)
         found.append(
             {
                 "decision_id": uuid.uuid4().hex,

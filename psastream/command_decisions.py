@@ -91,22 +91,27 @@ def lines_of_start(stops: Stops, target: str, kind: str | None) -> list[str]:
     ]
 
 
-def read_stops(kafka: KafkaSettings, serde: Serde) -> Stops:
-    """Return what people have stopped; nothing without the topic.
+def read_decisions(kafka: KafkaSettings, serde: Serde) -> list[Decision]:
+    """Return what people have decided, in its order; nothing without the topic.
 
     Raises BrokerUnavailableError and RegistryUnavailableError.
     """
     if DECISIONS not in present_places(kafka, [DECISIONS]):
-        return Stops()
+        return []
     messages: Sequence[Message] = list(read_topic(kafka, DECISIONS))
-    return Stops(decisions_in(messages, serde))
+    return list(decisions_in(messages, serde))
 
 
 def said_of(stop: Decision) -> str:
     """Return who stopped what, since when, and why."""
     since = "" if stop.decided_at is None else f" since {instant(stop.decided_at)}"
-    by, why = stop.decided_by or "somebody", f": {stop.note}" if stop.note else ""
-    return f"{named(stop.target, stop.kind)} is stopped{since} by {by}{why}"
+    return f"{named(stop.target, stop.kind)} is stopped{since} {_by_whom(stop)}"
+
+
+def said_of_word(word: Decision) -> str:
+    """Return who approved or refused one command, when, and why."""
+    at = "" if word.decided_at is None else f" at {instant(word.decided_at)}"
+    return f"{word.verb.value}{at} {_by_whom(word)}"
 
 
 def named(target: str, kind: str | None) -> str:
@@ -147,7 +152,12 @@ def _known(settings: Settings, target: str, kind: str | None) -> Stops:
     require_broker(kafka.client())
     if DECISIONS not in present_places(kafka, [DECISIONS]):
         raise ConfigError(f"there is no topic {DECISIONS}", hint="psastream topics apply makes it")
-    return read_stops(kafka, Serde.of(settings))
+    return Stops(read_decisions(kafka, Serde.of(settings)))
+
+
+def _by_whom(decision: Decision) -> str:
+    why = f": {decision.note}" if decision.note else ""
+    return f"by {decision.decided_by or 'somebody'}{why}"
 
 
 def _publish(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, Final
 
+from connectors.dispatch.approval import APPROVAL_REFUSED, APPROVAL_REQUIRED, content_of
 from connectors.dispatch.commands import Command, Intent, Settled
-from connectors.dispatch.decisions import Stops
+from connectors.dispatch.decisions import Approvals, Decision, Stops, Verb
 from connectors.dispatch.exceptions import OPEN
 from connectors.dispatch.journal import (
     EXCEPTIONS,
@@ -22,7 +23,7 @@ from connectors.dispatch.journal import (
     last_results,
     read_told,
 )
-from psastream.command_decisions import read_stops, said_of
+from psastream.command_decisions import read_decisions, said_of, said_of_word
 from psastream.landscape import read_firm
 from psastream.lines import WIDTH, cut, instant, plain, say, say_of, shown_age
 from psastream.subjects import Names, Subject
@@ -83,6 +84,22 @@ class Ordered:
     hint: str | None = None
     is_stopped: bool = False
     """Whether a person lets no command of its kind be sent."""
+    word: Decision | None = None
+    """Who approved or refused it as it is now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What people have decided about commands."""
+
+    stops: Stops
+    approvals: Approvals
+
+    @classmethod
+    def by(cls, decisions: Iterable[Decision] = ()) -> Decided:
+        """Take in decisions in their order."""
+        told = tuple(decisions)
+        return cls(Stops(told), Approvals(told))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +137,8 @@ def list_commands(settings: Settings, wanted: Wanted, *, limit: int, as_json: bo
     Raises ConfigError where there is no such target, BrokerUnavailableError and
     RegistryUnavailableError.
     """
-    found, unreadable = _read(settings, [wanted.target] if wanted.target else None)
-    stops = read_stops(settings.kafka, Serde.of(settings))
-    found = [with_stops(each, stops) for each in found]
+    decided = Decided.by(read_decisions(settings.kafka, Serde.of(settings)))
+    found, unreadable = _read(settings, [wanted.target] if wanted.target else None, decided)
     meant = [each for each in found if wanted.matches(each)]
     names = _names(settings) if meant[:limit] else Names()
     named = [(each, subject_of(each, names)) for each in meant[:limit]]
@@ -137,7 +153,7 @@ def list_commands(settings: Settings, wanted: Wanted, *, limit: int, as_json: bo
                 say(cut(str(subject), WIDTH - 2), "  ")
         for line in summary(meant, len(named)):
             say(line)
-        for stop in stops.all():
+        for stop in decided.stops.all():
             if wanted.target in (None, stop.target):
                 say(said_of(stop))
     for problem in unreadable:
@@ -149,27 +165,21 @@ def show_command(settings: Settings, natural_key: str, *, as_json: bool = False)
     """Print one command whole. Raises ConfigError where there is none of that natural key."""
     target = natural_key.partition(":")[0]
     known = read_firm(settings).targets
-    found, _ = _read(settings, [target] if target in known else None)
+    decided = Decided.by(read_decisions(settings.kafka, Serde.of(settings)))
+    found, _ = _read(settings, [target] if target in known else None, decided)
     each = next((each for each in found if each.natural_key == natural_key), None)
     if each is None:
         raise ConfigError(f"no command: {natural_key}", hint="psastream commands list --state …")
-    stops = read_stops(settings.kafka, Serde.of(settings))
-    each, subject = with_stops(each, stops), subject_of(each, _names(settings))
+    subject = subject_of(each, _names(settings))
     if as_json:
         print(mask(json.dumps({**as_plain(each), **asdict(subject)}, indent=2)))
         return
     for head, said in lines_of(each, subject):
         say(said, head)
     if each.is_stopped:
-        for stop in stops.all():
+        for stop in decided.stops.all():
             if stop.target == each.target and stop.kind in (None, each.kind):
                 say(said_of(stop))
-
-
-def with_stops(each: Ordered, stops: Stops) -> Ordered:
-    """Return a command that says whether it waits for a person to start its kind. Pure."""
-    is_stopped = each.state not in ENDED and stops.holds(each.target, each.kind)
-    return replace(each, is_stopped=is_stopped)
 
 
 def subject_of(each: Ordered, names: Names) -> Subject:
@@ -182,7 +192,9 @@ def _names(settings: Settings) -> Names:
     return Names.read(settings.kafka, Serde.of(settings))
 
 
-def _read(settings: Settings, targets: Sequence[str] | None) -> tuple[list[Ordered], list[str]]:
+def _read(
+    settings: Settings, targets: Sequence[str] | None, decided: Decided
+) -> tuple[list[Ordered], list[str]]:
     known = read_firm(settings).targets
     for target in targets or ():
         if target not in known:
@@ -208,6 +220,7 @@ def _read(settings: Settings, targets: Sequence[str] | None) -> tuple[list[Order
         last_intents(_rows(kafka, INTENTS, serde, unreadable)),
         exceptions,
         unreadable,
+        decided=decided,
     )
     return ordered, unreadable
 
@@ -232,6 +245,8 @@ def ordered_of(
     intents: Mapping[str, Intent],
     exceptions: Iterable[Row],
     unreadable: list[str],
+    *,
+    decided: Decided,
 ) -> list[Ordered]:
     """Return the last command of each natural key with its state, newest first. Pure.
 
@@ -259,6 +274,7 @@ def ordered_of(
             intents.get(name),
             refused.get((name, command.revision)),
             unreadable,
+            decided=decided,
         )
         for name, command in commands.items()
     ]
@@ -274,6 +290,8 @@ def _ordered(
     intent: Intent | None,
     exception: Row | None,
     unreadable: list[str],
+    *,
+    decided: Decided,
 ) -> Ordered:
     try:
         content = command.content()
@@ -281,11 +299,12 @@ def _ordered(
         unreadable.append(f"{command.natural_key}: {error.detail}")
         content = {}
     told = exception or {}
+    state = _state(command, result, intent, exception)
     return Ordered(
         command.natural_key,
         command.target,
         command.kind,
-        _state(command, result, intent, exception),
+        state,
         command.revision,
         command.amount,
         command.currency,
@@ -299,6 +318,8 @@ def _ordered(
         told.get("error_code"),
         told.get("detail"),
         told.get("hint"),
+        state not in ENDED and decided.stops.holds(command.target, command.kind),
+        decided.approvals.of(command.target, content_of(command)),
     )
 
 
@@ -328,8 +349,16 @@ def _hours(content: Mapping[str, Any]) -> Decimal | None:
 
 
 def line_of(each: Ordered, *, at: datetime) -> tuple[str, str]:
-    """Return a command in a line of two parts: natural key; state, kind, hours, money, age."""
-    said = [each.state.value, *(["stopped"] if each.is_stopped else []), each.kind]
+    """Return a command in a line of two parts: natural key; state, kind, hours, money, age.
+
+    Behind the state of one that waits stands what people have decided about it.
+    """
+    said = [each.state.value]
+    if each.is_stopped:
+        said.append("stopped")
+    if each.word is not None and each.state not in ENDED:
+        said.append(each.word.verb.value)
+    said.append(each.kind)
     if each.hours is not None:
         said.append(f"{each.hours:,.2f} h")
     if each.amount is not None:
@@ -373,6 +402,7 @@ def lines_of(each: Ordered, subject: Subject = Subject()) -> Iterator[tuple[str,
         "target": each.target,
         "kind": each.kind,
         "state": each.state.value,
+        "decided": each.word and said_of_word(each.word),
         "revision": each.revision,
         "issued": each.issued_at and instant(each.issued_at),
         "project": subject.project or subject.project_id,
@@ -383,7 +413,7 @@ def lines_of(each: Ordered, subject: Subject = Subject()) -> Iterator[tuple[str,
         "target id": each.target_id,
         "exception": each.exception_id,
         "refused": each.error_code and f"{each.error_code}: {each.detail}",
-        "to do": each.hint,
+        "to do": None if _is_approved(each) else each.hint,
         "command id": each.command_id,
     }
     for name, value in shown.items():
@@ -394,9 +424,20 @@ def lines_of(each: Ordered, subject: Subject = Subject()) -> Iterator[tuple[str,
         yield f"  {name}: ", json.dumps(value, default=plain, ensure_ascii=False)
 
 
+def _is_approved(each: Ordered) -> bool:
+    """Whether all that a command waits for is its dispatcher: a person has approved it."""
+    is_asked = each.error_code in (APPROVAL_REQUIRED, APPROVAL_REFUSED)
+    return is_asked and each.word is not None and each.word.verb is Verb.APPROVED
+
+
 def as_plain(each: Ordered) -> dict[str, Any]:
     """Return a command as values of JSON: amounts and hours as texts."""
     told = asdict(each)
+    word = told.pop("word")
+    told["decision"] = word and word["verb"].value
+    told["decided_by"] = word and word["decided_by"]
+    told["decided_at"] = word and word["decided_at"] and instant(word["decided_at"])
+    told["decision_note"] = word and word["note"]
     for name in ("amount", "hours"):
         told[name] = None if told[name] is None else str(told[name])
     told["issued_at"] = None if each.issued_at is None else instant(each.issued_at)

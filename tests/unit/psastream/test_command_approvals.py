@@ -11,11 +11,11 @@ import pytest
 
 from connectors.dispatch.approval import APPROVAL_REFUSED, APPROVAL_REQUIRED, content_of
 from connectors.dispatch.commands import Problem
-from connectors.dispatch.decisions import Decision, Verb, read_decision
+from connectors.dispatch.decisions import Approvals, Decision, Stops, Verb, read_decision
 from connectors.dispatch.exceptions import open_record
 from connectors.dispatch.refusals import Refusal
 from connectors.toolkit.faults import Reason
-from psastream.command_approvals import line_of, records, waiting
+from psastream.command_approvals import decided_of, is_said, line_of, records, waiting
 from psastream.exceptions import awaits_word, lines_of
 from psastream.people import who
 from schemas.errors import ConfigError
@@ -59,6 +59,31 @@ def test_what_is_written_is_what_dispatchers_compare_and_names_who_decided() -> 
     assert (record["command_id"], record["amount"], record["currency"]) == (
         COMMAND.command_id, COMMAND.amount, "EUR",
     )  # fmt: skip
+
+
+def word(verb: Verb) -> Decision:
+    return Decision(verb, "netsuite", COMMAND.kind, "ada@desk", AT, None, KEY, content_of(COMMAND))
+
+
+def test_what_was_decided_and_not_heard_yet_is_shown_and_not_decided_again() -> None:
+    decisions = [
+        Decision(Verb.STOPPED, "netsuite", None, "bob@desk", AT),
+        Decision(Verb.STOPPED, "netsuite", "upsert_customer", "bob@desk", AT),
+        Decision(Verb.STOPPED, "netsuite", "upsert_project", "eve@desk", AT),
+        word(Verb.REFUSED),
+        word(Verb.APPROVED),
+    ]
+    approvals, stops = Approvals(decisions), Stops(decisions)
+
+    assert list(decided_of(row(), approvals, stops)) == [
+        "approved at 2026-11-29T09:00:00Z by ada@desk",
+        "upsert_project of netsuite is stopped since 2026-11-29T09:00:00Z by eve@desk",
+        "netsuite is stopped since 2026-11-29T09:00:00Z by bob@desk",
+    ]
+    assert is_said(row(), Verb.APPROVED, approvals)
+    assert not is_said(row(), Verb.REFUSED, approvals)
+    assert not is_said(row() | {"revision": 2}, Verb.APPROVED, approvals)
+    assert list(decided_of(row(), Approvals(), Stops())) == []
 
 
 def test_what_is_approved_is_shown_with_its_money() -> None:

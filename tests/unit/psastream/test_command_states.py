@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from connectors.dispatch.commands import Intent, Settled, Status
-from connectors.dispatch.decisions import Decision, Stops, Verb
+from connectors.dispatch.approval import APPROVAL_REQUIRED, content_of
+from connectors.dispatch.commands import Command, Intent, Settled, Status
+from connectors.dispatch.decisions import Decision, Verb
 from psastream.command_states import (
+    Decided,
     Ordered,
     State,
     Wanted,
@@ -23,7 +25,6 @@ from psastream.command_states import (
     parse_state,
     subject_of,
     summary,
-    with_stops,
 )
 from psastream.lines import fitted
 from psastream.subjects import Names
@@ -68,11 +69,15 @@ def states(
     result: Settled | None = None,
     intent: Intent | None = None,
     exceptions: tuple[dict[str, Any], ...] = (),
+    decisions: tuple[Decision, ...] = (),
 ) -> list[Ordered]:
     results = {KEY: result} if result else {}
     intents = {KEY: intent} if intent else {}
     unreadable: list[str] = []
-    found = ordered_of(rows or (record(),), results, intents, exceptions, unreadable)
+    found = ordered_of(
+        rows or (record(),), results, intents, exceptions, unreadable,
+        decided=Decided.by(decisions),
+    )  # fmt: skip
     assert unreadable == []
     return found
 
@@ -129,7 +134,7 @@ def test_time_decides_what_is_newest_and_then_the_key() -> None:
 def test_what_is_no_command_is_told_and_holds_up_no_other() -> None:
     unreadable: list[str] = []
     rows = [record(kind=None), bill(), bill("tb-2", payload="[]")]
-    found = ordered_of(rows, {}, {}, (), unreadable)
+    found = ordered_of(rows, {}, {}, (), unreadable, decided=Decided.by())
     assert [each.natural_key for each in found] == [
         "netsuite:time_bill:tb-2",
         "netsuite:time_bill:tb-1",
@@ -233,14 +238,49 @@ def test_one_is_shown_with_what_it_says_and_what_stands_against_it() -> None:
 
 
 def test_what_a_person_has_stopped_says_so_until_it_has_ended() -> None:
-    stops = Stops([Decision(Verb.STOPPED, "netsuite", "upsert_project")])
-    (waiting,) = states()
-    (ended,) = states(result=Settled(2, 1, "7", Status.SUCCEEDED))
-    (other,) = states(bill())
-    told = [with_stops(each, stops) for each in (waiting, ended, other)]
-    assert [each.is_stopped for each in told] == [True, False, False]
-    assert line_of(told[0], at=AT)[1].startswith("waiting  stopped  upsert_project")
-    assert as_plain(told[0])["is_stopped"] is True
+    stop = (Decision(Verb.STOPPED, "netsuite", "upsert_project"),)
+    (waiting,) = states(decisions=stop)
+    (ended,) = states(result=Settled(2, 1, "7", Status.SUCCEEDED), decisions=stop)
+    (other,) = states(bill(), decisions=stop)
+    assert [each.is_stopped for each in (waiting, ended, other)] == [True, False, False]
+    assert line_of(waiting, at=AT)[1].startswith("waiting  stopped  upsert_project")
+    assert as_plain(waiting)["is_stopped"] is True
+
+
+def word(verb: Verb, row: dict[str, Any]) -> Decision:
+    command = Command.from_record(row)
+    return Decision(
+        verb, "netsuite", command.kind, "ada@desk", AT, "as agreed", command.natural_key,
+        content_of(command),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", [Verb.APPROVED, Verb.REFUSED])
+def test_what_is_decided_and_not_carried_out_yet_says_so(verb: Verb) -> None:
+    waits = exception(is_held=True) | {"error_code": APPROVAL_REQUIRED, "hint": "approve it"}
+    (found,) = states(exceptions=(waits,), decisions=(word(verb, record()),))
+
+    assert line_of(found, at=AT)[1].startswith(f"held  {verb.value}  upsert_project")
+    shown = whole(lines_of(found))
+    assert f"decided:    {verb.value} at 2026-11-28T10:00:00Z by ada@desk: as agreed" in shown
+    assert ("to do:      approve it" in shown) is (verb is Verb.REFUSED)
+    told = json.loads(json.dumps(as_plain(found)))
+    assert told["decision"] == verb.value
+    assert told["decided_by"] == "ada@desk"
+    assert told["decided_at"] == "2026-11-28T10:00:00Z"
+    assert told["decision_note"] == "as agreed"
+
+
+def test_a_word_is_about_one_version_and_stays_with_what_has_ended() -> None:
+    decisions = (word(Verb.APPROVED, record()),)
+    (newer,) = states(record(3), decisions=decisions)
+    assert newer.word is None
+    assert line_of(newer, at=AT)[1].startswith("waiting  upsert_project")
+    assert as_plain(newer)["decision"] is None
+
+    (ended,) = states(result=Settled(2, 1, "7", Status.SUCCEEDED), decisions=decisions)
+    assert line_of(ended, at=AT)[1].startswith("succeeded  upsert_project")
+    assert any(line.startswith("decided:    approved at") for line in whole(lines_of(ended)))
 
 
 def test_json_is_exact() -> None:

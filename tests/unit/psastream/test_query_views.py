@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from connectors.dispatch.journal import last_intents, last_results
-from psastream.command_states import State, ordered_of
+from psastream.command_states import Decided, State, ordered_of
 from psastream.query.session import Session, dtypes_of, public_topics
 from psastream.query.views import View, packaged_views
 from psastream.subjects import Names, Subject
@@ -305,6 +305,7 @@ def test_states_of_commands_are_those_of_the_command_line(
         last_intents([{**known, **each} for each in intents]),
         refusals,
         [],
+        decided=Decided.by(),
     )
     assert ordered.state is state
 
