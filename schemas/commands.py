@@ -8,7 +8,7 @@ and refuses a content that lacks one: what is not said is no order to clear it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, ClassVar, Final
@@ -171,3 +171,13 @@ CONTENTS: Final[Mapping[str, type[CommandContent]]] = {
     )
 }
 """The whole content of each kind of command, by the kind."""
+
+
+def with_amounts(kinds: Iterable[str]) -> list[str]:
+    """Return those of the kinds that a system takes whose commands bear an amount.
+
+    Money is moved by what is billed: a project and its time bills bear it at a system that takes
+    both, and nothing does at one that only plans.
+    """
+    moved = (UpsertProject.kind, UpsertTimeBill.kind)
+    return list(moved) if set(moved) <= set(kinds) else []

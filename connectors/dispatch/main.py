@@ -27,6 +27,7 @@ from runtime.sealing import sealing_of
 from runtime.serde import Serde
 from runtime.settings import Settings
 from runtime.tracing import start_tracing, stop_tracing
+from schemas.commands import with_amounts
 from schemas.errors import ConfigError, PsaStreamError
 
 _log = structlog.get_logger()
@@ -188,8 +189,15 @@ def load_sink(
         hint = f"connector.class {class_name(own)} writes it" if own else "nothing writes it"
         raise ConfigError(f"{path}: target: {config.target} is another system's", hint=hint)
     kinds = [ALL, *(content.kind for content in vendor.commands)]
+    moved = with_amounts(kinds)
     for key, named in (("stopped", config.stopped), ("approval", config.approval)):
         if unknown := [kind for kind in named if kind not in kinds]:
             detail = f"{path}: {key}: {config.target} carries out no {', '.join(unknown)}"
             raise ConfigError(detail, hint=f"any of {', '.join(kinds)}")
+    if unmoved := [kind for kind in config.approval if not moved or kind not in (ALL, *moved)]:
+        raise ConfigError(
+            f"{path}: approval: no command of {config.target} bears an amount that is"
+            f" {', '.join(unmoved)}",
+            hint=f"amounts are borne by {' and '.join(moved) or 'none of its commands'}",
+        )
     return config

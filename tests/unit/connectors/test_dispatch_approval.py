@@ -300,6 +300,8 @@ def test_the_file_of_a_sink_says_from_which_amount_on(tmp_path: Path) -> None:
     ("bounds", "told"),
     [
         ({"upsert_projekt": {"EUR": "1"}}, "carries out no upsert_projekt"),
+        ({"upsert_customer": {"EUR": "1"}}, "no command of netsuite .* is upsert_customer"),
+        ({"all": {"EUR": "1"}, "delete_time_bill": {"EUR": "1"}}, "amount that is delete_time_b"),
         ({"upsert_project": {"EUR": 0.1}}, "an amount is a text"),
         ({"upsert_project": {"EUR": "-1"}}, "greater than or equal"),
         ({"upsert_project": {"EUR": "NaN"}}, "finite"),
@@ -313,9 +315,22 @@ def test_a_bound_that_cannot_be_meant_is_refused_at_the_start(
         load_sink(_file(tmp_path, bounds), {})
 
 
-def _file(folder: Path, bounds: dict[str, Any]) -> Path:
-    shipped = json.loads(Path("connectors/vendors/float/sink.json").read_text())
+def test_who_names_bounds_that_nothing_reaches_is_told_what_bears_an_amount(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_sink(_file(tmp_path, {"upsert_customer": {"EUR": "1"}}), {})
+    assert caught.value.hint == "amounts are borne by upsert_project and upsert_time_bill"
+
+
+@pytest.mark.parametrize("kind", ["upsert_project", "all"])
+def test_a_system_that_only_plans_has_no_bounds(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"no command of float bears an amount that is {kind}"):
+        load_sink(_file(tmp_path, {kind: {"EUR": "1"}}, "float", token="t"), {})
+
+
+def _file(folder: Path, bounds: dict[str, Any], system: str = "netsuite", **keys: str) -> Path:
+    shipped = json.loads(Path(f"connectors/vendors/{system}/sink.json").read_text())
     path = folder / "sink.json"
-    named = {"url": "http://127.0.0.1", "token": "t", "approval": bounds}
+    secrets = {key: "x" for key, value in shipped.items() if str(value).startswith("${env:")}
+    named = {**secrets, "url": "http://127.0.0.1", "approval": bounds, **keys}
     path.write_text(json.dumps(shipped | named))
     return path

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
+import pytest
+
+from schemas.commands import with_amounts
 from schemas.landscape import Role
 from tables.flows.catalogue import FLOWS, ORDERED_FROM, kinds_of, shown_by
+from tables.flows.flow import Flow
+
+[NO_WORTH] = [field.default for field in fields(Flow) if field.name == "worth"]
 
 
 def test_commands_and_what_shows_their_effect_follow_from_the_flows() -> None:
@@ -27,6 +35,12 @@ def test_commands_and_what_shows_their_effect_follow_from_the_flows() -> None:
     assert kinds_of(Role.PSA) == ("upsert_project",)
     assert shown_by(Role.PSA) == {"project": ("name", "starts_on")}
     assert ORDERED_FROM == (Role.ERP, Role.RESOURCE, Role.PSA, Role.CRM)
+
+
+@pytest.mark.parametrize("role", ORDERED_FROM)
+def test_an_amount_is_borne_by_what_the_flows_of_a_role_give_a_worth(role: Role) -> None:
+    worthy = [f.upsert.kind for f in FLOWS if f.role is role and f.worth is not NO_WORTH]
+    assert worthy == with_amounts(kinds_of(role))
 
 
 def test_no_two_flows_keep_one_thing_of_a_role() -> None:
