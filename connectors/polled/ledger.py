@@ -6,7 +6,8 @@ told from a changed one, rows missing from a complete scan are known, and a swee
 the polls missed. It is kept in the compacted bookmarks topic, an entry a row, written in the
 transaction that publishes the row: it never says more or less than the topic holds.
 
-A row deleted by flag keeps an entry while the overlap window can still show it again. This module
+A row deleted by flag keeps an entry while the overlap window can still show it again, and so does
+one whose delete a log told of a source with flags. This module
 does no IO.
 """
 

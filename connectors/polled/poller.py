@@ -497,6 +497,11 @@ class ObjectPoller:
             entry = entry_of(row, known)
             verdict = self._ledger.judge(row.id, entry)
             is_again = self._is_published_again(row)
+            if row.is_deleted and known and known.is_deleted and not is_again:
+                duplicates += 1  # whether it was there meanwhile or not, nobody holds it
+                if entry != known:
+                    draft.entries[row.id] = entry
+                continue
             if verdict is Verdict.DUPLICATE and not is_again:
                 duplicates += 1
                 if known is not None and known.refused is not None:
@@ -613,6 +618,13 @@ class ObjectPoller:
         draft.changes.append(Change(row_id, "d", before, None, draft.position, self._clock()))
         draft.entries[row_id] = None
 
+    def _expect_flags(self, draft: Draft, row_ids: Iterable[str]) -> None:
+        """Remember rows as deleted that a replica may still show with their flag."""
+        for row_id in row_ids:
+            if known := self._ledger.get(row_id):
+                present = self._clocks.present
+                draft.entries[row_id] = replace(known, is_deleted=True, modified_at=present)
+
     def _next_position(self, draft: Draft) -> int:
         """A capture position: the clock in microseconds, and always larger than the last."""
         now_us = (self._clock() - EPOCH) // timedelta(microseconds=1)
@@ -684,6 +696,8 @@ class ObjectPoller:
                 await self._commit(draft, self._bookmark)  # what is known of the others
                 break  # the cursor stays: they are told again, for a person to decide
             self._draft_deletes(draft, deleted)
+            if self._reader.traits.delete_feed is DeleteFeed.AT_SWEEP:
+                self._expect_flags(draft, deleted)
             newest = max((deletion.deleted_at for deletion in page.deletions), default=since)
             reached = max(min(newest, present), cursor or EPOCH)
             again = min(told.late + before, default=None)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from connectors.polled.bookmark import Bookmark
-from connectors.polled.model import DeleteFeed, ReaderTraits
+from connectors.polled.model import DeleteFeed, Deletion, ReaderTraits
 from connectors.toolkit.faults import VendorRejectedError
 from schemas.errors import TransientError
 from tests.support.polled import START, Clock, MemoryLog, MemoryReader, MemoryTable, make_config
@@ -227,3 +227,56 @@ def test_c1_a_row_deleted_by_flag_is_remembered_while_polls_may_read_it_again() 
 def test_a_bookmark_keeps_from_where_polls_read_again() -> None:
     kept = Bookmark(reread_from=START)
     assert Bookmark.from_bytes(kept.to_bytes()) == kept
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_a_row_that_came_and_went_between_polls_is_not_told_deleted_twice() -> None:
+    world = World()
+    world.reader.traits = ReaderTraits(delete_feed=DeleteFeed.AT_SWEEP)
+    world.table.write("a", "gone", is_deleted=True)
+    assert world.poll() == [("d", "a")]
+    world.clock.tick(OVERLAP_S)
+    world.table.write("a", "back")
+    world.clock.tick(1)
+    world.table.write("a", "gone again", is_deleted=True)
+
+    assert world.polls(3) + world.polls(20, restarts=True) == []
+
+    world.table.write("a", "back for good")
+    assert world.poll() == [("c", "a")]
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+@pytest.mark.parametrize("restarts", [False, True])
+def test_c1_a_row_whose_delete_a_sweep_was_told_is_not_told_again_by_its_flag(
+    restarts: bool,
+) -> None:
+    world = World(**{"sweep.interval.ms": 800_000})
+    world.reader.traits = ReaderTraits(delete_feed=DeleteFeed.AT_SWEEP)
+    world.reader.hidden = {"a"}  # by a replica that is behind
+    world.clock.tick(750)
+    world.table.feed.append(Deletion("a", world.clock.now))
+    world.table.write("a", "gone", is_deleted=True)
+
+    assert world.poll() == [("d", "a")]
+    assert world.reader.scans[-1] is None
+    world.reader.hidden = set()
+
+    assert world.polls(30, restarts=restarts) == []
+    assert world.reader.scans.count(None) > 2
+    world.table.write("a", "back")
+    assert world.poll() == [("c", "a")]
+
+
+@pytest.mark.fault("C1", place="connectors/polled/poller.py")
+def test_c1_a_row_that_was_purged_is_forgotten_once_no_poll_can_show_it() -> None:
+    world = World(**{"sweep.interval.ms": 800_000})
+    world.reader.traits = ReaderTraits(delete_feed=DeleteFeed.AT_SWEEP)
+    world.clock.tick(750)
+    world.table.feed.append(Deletion("a", world.clock.now))
+    world.table.purge("a")
+
+    assert world.poll() == [("d", "a")]
+    assert world.log.stored()[1].get("a") is not None
+    assert world.polls(40) == []
+    assert world.log.stored()[1].get("a") is None
