@@ -142,7 +142,7 @@ async def lay_out(
         _start_vendors(stack, vendors_url, options),
         _apply(stack, topics) if is_applied else asyncio.sleep(0),
     )
-    files = list(_files(options.landscape, "connector.json").values())
+    files = list(connector_files(options.landscape, "connector.json").values())
     if files:
         await asyncio.to_thread(_create_psa_tables, addresses.postgres_dsn)
     connector = None
@@ -200,7 +200,7 @@ def guard_of_story(landscape: StoryLandscape) -> Guard:
     files = [
         path
         for name in ("source.json", "sink.json", "connector.json")
-        for path in _files(landscape, name).values()
+        for path in connector_files(landscape, name).values()
     ]
     return story_guard(systems_of(read, Systems(_own_folders(landscape), read)), files)
 
@@ -292,7 +292,7 @@ def _folder_of(system: str) -> Path:
     return own if own.is_dir() else CONNECTORS / "vendors" / system
 
 
-def _files(landscape: StoryLandscape, name: str) -> dict[str, Path]:
+def connector_files(landscape: StoryLandscape, name: str) -> dict[str, Path]:
     """The files of a name, of those systems that have one and use it."""
     systems = landscape.written if name == "sink.json" else landscape.systems
     paths = {system: _folder_of(system) / name for system in systems}
@@ -306,7 +306,7 @@ def _write_configs(
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for kind, overrides in (("source", source_overrides), ("sink", SINK_OVERRIDES)):
-        for vendor, file in _files(landscape, f"{kind}.json").items():
+        for vendor, file in connector_files(landscape, f"{kind}.json").items():
             document: dict[str, Any] = json.loads(file.read_text())
             if "requests.per.second" in document:
                 document["requests.per.second"] = UNLIMITED

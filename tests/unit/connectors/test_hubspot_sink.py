@@ -125,6 +125,28 @@ def test_no_projects_are_a_property_that_is_cleared() -> None:
     assert not account.look(project_ids=None).differs
 
 
+def test_a_property_is_cleared_by_an_empty_text() -> None:
+    """As its pages have it; null is not spoken of."""
+    written: list[Any] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "PATCH":
+            written.append(await request.json())
+        return shows({"psa_project_ids": "eng-abcdefghijkl-de"})
+
+    async def call() -> Any:
+        async with serving(answer) as url:
+            sink = sink_at(url)
+            try:
+                await sink.execute(order(project_ids=None))
+            finally:
+                await sink.close()
+
+    asyncio.run(call())
+    (body,) = written
+    assert body["properties"]["psa_project_ids"] == ""
+
+
 def shows(properties: object) -> web.Response:
     return web.json_response({"id": "9000000001", "properties": properties})
 

@@ -9,7 +9,7 @@ import pytest
 from psastream.access.rights import Operation, Resource, Right, Rule, User
 from sandbox.demo.guarding import CONNECT, variables_as
 from sandbox.demo.options import StoryLandscape
-from sandbox.demo.parts import guard_of_story
+from sandbox.demo.parts import connector_files, guard_of_story
 from sandbox.stack.connect import worker_properties
 from sandbox.stack.guard import binding, guard_of, guarding_properties
 from sandbox.stack.kafka import server_properties
@@ -30,6 +30,7 @@ def test_a_story_has_a_user_for_each_of_its_systems(text: str) -> None:
     written = {f"psastream-dispatcher-{name.replace('_', '-')}" for name in landscape.written}
     assert written == {name for name in names if name.startswith("psastream-dispatcher-")}
     assert ("psastream-dispatcher-salesforce" in names) == (text == "told_crm")
+    assert connector_files(landscape, "sink.json").keys() == set(landscape.written)
     assert guard.connect == (CONNECT if landscape.has_database else None)
     assert guard.passwords.keys() == names
     assert len(set(guard.passwords.values())) == len(names)

@@ -12,7 +12,7 @@ from schemas.identity import customer_id, engagement_id, project_id
 from schemas.landscape import Landscape, load_landscape
 from schemas.topics import command_topic
 from streams.groups import make_groups
-from tables.engagement.unshown import PATIENCE_MS
+from tables.engagement.unshown import PATIENCE_MS, TOLD_AFTER
 from tables.engagement.view import FIRST_TOLD, DealView, EngagementDocument
 from tests.support.topology import FixedRegistry, Topology
 
@@ -192,6 +192,28 @@ def test_a1_what_the_crm_has_taken_and_never_shows_is_told_again() -> None:
     work.run()
     first, again = told(work)
     assert first == again
+
+
+@pytest.mark.fault("A1", place="tables/engagement/table.py")
+def test_a1_a_person_is_told_of_a_deal_that_never_shows_what_it_was_told() -> None:
+    """Fields that the connector does not read are empty, and no other content."""
+    work = topology()
+    deal(work)
+    line(work, "DE")
+    for losses in range(TOLD_AFTER):
+        work.run()
+        assert len(told(work)) == losses + 1
+        _, command = work.records("psa.command.salesforce")[-1]
+        assert command is not None
+        result = {"natural_key": KEY, "kind": "update_deal_status", "status": "succeeded"}
+        work.put("psa.command_result", KEY, {**result, "revision": command["revision"]}, ENGAGEMENT)
+        work.run()
+        work.now_ms += 2**losses * PATIENCE_MS
+        deal(work)
+    work.run()
+    (exception,) = work.table("psa.exception").values()
+    assert exception is not None
+    assert (exception["exception_id"], exception["status"]) == (f"unshown:{KEY}", "open")
 
 
 @pytest.mark.parametrize(
