@@ -35,6 +35,7 @@ from psastream.check.databases import (
 )
 from psastream.check.files import OFFLINE, Configuration, Files, read_configuration
 from psastream.check.findings import WIDTH, Finding, asked, failed, findings_json, lines_of
+from psastream.check.metadata import METADATA
 from psastream.check.read_model import READ_MODEL, ask_read_model, read_model_findings
 from psastream.check.registry import SCHEMAS, ask_registry, schema_findings
 from psastream.check.sign_in import SIGN_IN, ask_vendors, clock_of, sign_in_finding
@@ -54,7 +55,7 @@ from streams.groups import make_groups
 
 AREAS: Final = (
     CERTIFICATES, BROKER, TOPICS, STATE, SCHEMAS, CONNECTORS, DATABASES, READ_MODEL, SIGN_IN,
-    CLOCKS,
+    METADATA, CLOCKS,
 )  # fmt: skip
 """Of what is asked, in the order in which it is told."""
 
@@ -140,6 +141,7 @@ def _of_unread(files: Files) -> list[Finding]:
         CONNECTORS: has_databases,
         DATABASES: has_databases,
         SIGN_IN: has_vendors,
+        METADATA: bool(files.sources),
         CLOCKS: bool(files),
     }
     why = "every file must be right first"
@@ -245,7 +247,8 @@ def _of_read_model(url: str, settings: Settings, firm: FirmSystems, makes: bool)
 def _of_vendors(found: Configuration) -> list[Finding]:
     answers = asyncio.run(ask_vendors(found.sources, found.sinks))
     clocks = [finding for each in answers for finding in clock_findings(clock_of(each))]
-    return [*map(sign_in_finding, answers), *clocks]
+    described = [finding for each in answers for finding in each.metadata]
+    return [*map(sign_in_finding, answers), *described, *clocks]
 
 
 def _over_http(name: str, access: HttpAccess) -> list[Finding]:

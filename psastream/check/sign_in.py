@@ -10,9 +10,11 @@ from typing import Final, Protocol
 
 from connectors.dispatch.config import SinkConfig
 from connectors.polled.main import Connector
+from connectors.toolkit.metadata import Describes
 from connectors.toolkit.sign_in import SignsIn
 from psastream.check.clocks import Clock
 from psastream.check.findings import Finding
+from psastream.check.metadata import metadata_findings, not_described
 from psastream.verdict import Verdict
 from schemas.errors import AuthenticationError, PsaStreamError, TransientError
 
@@ -36,13 +38,17 @@ class Asked:
     is_known: bool = True
     error: PsaStreamError | None = None
     told: datetime | None = None
+    metadata: Sequence[Finding] = ()
+    """What its description of its objects, where it has one, means for those that are read."""
 
 
 async def ask_vendors(
     sources: Sequence[Connector], sinks: Sequence[SinkConfig], *, timeout_s: float = ASK_S
 ) -> list[Asked]:
     """Ask all at once; closes the sources."""
-    questions = [_ask(f"{each.config.name} (source)", each.source, timeout_s) for each in sources]
+    questions = [
+        _ask(f"{each.config.name} (source)", each.source, timeout_s, each) for each in sources
+    ]
     for each in sinks:
         # Nobody else holds a lease yet, and nothing is written.
         sink = each.make_sink(lambda: None)
@@ -50,7 +56,9 @@ async def ask_vendors(
     return list(await asyncio.gather(*questions))
 
 
-async def _ask(name: str, part: _Closing, timeout_s: float) -> Asked:
+async def _ask(
+    name: str, part: _Closing, timeout_s: float, connector: Connector | None = None
+) -> Asked:
     ours = datetime.now(UTC)
     if not isinstance(part, SignsIn):
         await part.close()
@@ -58,7 +66,8 @@ async def _ask(name: str, part: _Closing, timeout_s: float) -> Asked:
     try:
         async with asyncio.timeout(timeout_s):
             told = await part.sign_in()
-        return Asked(name, datetime.now(UTC), told=told)
+        at, metadata = datetime.now(UTC), await _described(connector, timeout_s)
+        return Asked(name, at, told=told, metadata=metadata)
     except TimeoutError:
         away = TransientError(f"no answer within {timeout_s:.0f} s")
         return Asked(name, ours, error=away)
@@ -66,6 +75,21 @@ async def _ask(name: str, part: _Closing, timeout_s: float) -> Asked:
         return Asked(name, ours, error=error)
     finally:
         await part.close()
+
+
+async def _described(connector: Connector | None, timeout_s: float) -> list[Finding]:
+    """Return what is found of the objects that a vendor describes; nothing where it does not."""
+    if connector is None or not isinstance(connector.source, Describes):
+        return []
+    name, described, findings = connector.config.name, {}, []
+    for obj in connector.config.objects:
+        try:
+            async with asyncio.timeout(timeout_s):
+                described[obj] = await connector.source.describe(obj)
+        except (TimeoutError, PsaStreamError) as error:
+            why = error.detail if isinstance(error, PsaStreamError) else "no answer in time"
+            findings.append(not_described(name, obj, why))
+    return [*metadata_findings(name, connector.system, described), *findings]
 
 
 def sign_in_finding(asked: Asked) -> Finding:

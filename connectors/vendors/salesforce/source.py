@@ -35,6 +35,7 @@ from connectors.polled.source import Readable, readable_objects
 from connectors.toolkit.body import ROWS
 from connectors.toolkit.faults import QuotaExhaustedError, VendorRejectedError
 from connectors.toolkit.http import Limiter, Response, RetrySettings, VendorClient
+from connectors.toolkit.metadata import Described, Kind
 from connectors.vendors.salesforce.auth import POLICY, make_auth
 from connectors.vendors.salesforce.objects import DEALS, Sobject, read_objects
 from schemas.codec.record import AvroSchema
@@ -58,6 +59,12 @@ READABLE: Final = Readable("Id", needed=frozenset({"SystemModstamp", "IsDeleted"
 """Of each object: a query selects the fields of its contract."""
 NO_SUCH_COLUMN: Final = "INVALID_FIELD"
 _QUOTED: Final = re.compile(r"'(\w+)'")
+_KINDS: Final[Mapping[str, Kind]] = {
+    "boolean": Kind.BOOLEAN,
+    "date": Kind.DATE,
+    **dict.fromkeys(("currency", "double", "int", "long", "percent"), Kind.NUMBER),
+}
+"""By the type of a field; of all others the values are texts."""
 _USAGE: Final = re.compile(r"api-usage=(?P<used>[0-9]{1,12})/(?P<limit>[0-9]{1,12})")
 
 
@@ -95,6 +102,20 @@ class DeletedAnswer(Answer):
 
     deletedRecords: list[Any]
     earliestDateAvailable: Instant
+
+
+class FieldAnswer(Answer):
+    """A field as an org describes it."""
+
+    name: str
+    type: str
+    picklistValues: list[dict[str, Any]] | None = None
+
+
+class DescribeAnswer(Answer):
+    """An object as an org describes it."""
+
+    fields: list[FieldAnswer]
 
 
 class SalesforceSource:
@@ -158,9 +179,27 @@ class SalesforceSource:
         )
         return response.server_at
 
+    async def describe(self, obj: str) -> Mapping[str, Described | None]:
+        """See Describes."""
+        known = self._objects[obj]
+        sobject = known.sobject
+        api = _Api(self._client, self.config, self._quota)
+        response = await api.get(f"sobjects/{sobject}/describe", {})
+        answer = read_answer(DescribeAnswer, response.body, of=f"the description of {sobject}")
+        may_lack = dict.fromkeys(known.optional)
+        return may_lack | {each.name: _described(each) for each in answer.fields}
+
     async def close(self) -> None:
         """Close the client."""
         await self._client.close()
+
+
+def _described(field: FieldAnswer) -> Described:
+    values = None
+    if field.type == "picklist" and field.picklistValues is not None:
+        active = [each for each in field.picklistValues if each.get("active")]
+        values = frozenset(str(each.get("value")) for each in active)
+    return Described(field.type, _KINDS.get(field.type, Kind.TEXT), values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,6 +259,7 @@ class SalesforceApi(Generic[OrgSettings]):
                     "type": kind,
                     "nillable": kind != "boolean" and known not in self._books.schema.never_null,
                     "custom": known.endswith("__c"),
+                    "picklistValues": self._picked(name, known) if kind == "picklist" else [],
                 }
                 for known, kind in fields.items()
             ],
@@ -268,6 +269,14 @@ class SalesforceApi(Generic[OrgSettings]):
         if kind is FieldType.ID and name != "Id":
             return "reference"
         return self._books.schema.described.get(name, kind.value)
+
+    def _picked(self, name: str, field: str) -> list[dict[str, Any]]:
+        """The list of values of a field: those that rows have."""
+        values = sorted({str(row[field]) for row in self._books.table(name) if row[field]})
+        return [
+            {"active": True, "defaultValue": False, "label": value, "value": value}
+            for value in values
+        ]
 
     def _deleted(self, request: Request) -> dict[str, Any]:
         start, end = self._range(request)

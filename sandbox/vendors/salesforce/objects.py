@@ -72,6 +72,7 @@ SCHEMA = OrgSchema(
         "TotalPrice": "currency",
         "Probability": "percent",
         "StageName": "picklist",
+        "Billing_Type__c": "picklist",
         "BillingCountryCode": "picklist",
         "CurrencyIsoCode": "picklist",
     },

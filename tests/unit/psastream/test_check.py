@@ -742,7 +742,7 @@ def test_what_is_not_looked_at_is_told_with_the_reason(monkeypatch: pytest.Monke
     connect = {"PSASTREAM_CONNECT_URL": f"http://127.0.0.1:{free_port()}"}
     files = "not looked at: every file must be right first"
     broker = {"topics": "not looked at: no broker answers"}
-    of_source = {"sign-in": files, "clocks": files}
+    of_source = {"sign-in": files, "metadata": files, "clocks": files}
     of_database = {"connectors": files, "databases": files}
     assert skipped_in({**ADDRESSES, **connect}, *source) == {**broker, **of_source}
     assert (

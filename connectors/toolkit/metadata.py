@@ -1,0 +1,39 @@
+"""What a vendor says of the fields of an object, where its API describes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol, runtime_checkable
+
+
+class Kind(Enum):
+    """What the values of a field are in JSON, by the type that its vendor gives it."""
+
+    TEXT = "text"
+    NUMBER = "a number"
+    BOOLEAN = "a boolean"
+    DATE = "a date"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A field. `type` is in the vendor's words; `values` are all it may hold, None: any."""
+
+    type: str
+    kind: Kind
+    values: frozenset[str] | None = None
+
+
+@runtime_checkable
+class Describes(Protocol):
+    """A source whose vendor describes what it has."""
+
+    async def describe(self, obj: str) -> Mapping[str, Described | None]:
+        """Return the fields of an object that our user may see, by name.
+
+        None: it is not there, and need not be.
+        Raises the errors of `connectors.toolkit.http`, and SchemaMismatchError.
+        """
+        ...
