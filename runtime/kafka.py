@@ -549,26 +549,42 @@ def _followed(consumer: Consumer, topics: set[str]) -> Iterator[list[Message]]:
         consumer.close()
 
 
-def starts_at(settings: KafkaSettings, spans: Mapping[Place, Span], at_ms: int) -> dict[Place, int]:
+def starts_at(
+    settings: KafkaSettings,
+    spans: Mapping[Place, Span],
+    at_ms: int,
+    *,
+    timeout_s: float = READ_TIMEOUT_S,
+) -> dict[Place, int]:
     """Return the offset of the first record of each partition that is not older than a time.
 
-    `at_ms`: Unix time. Of a partition without such a record the end of its span. Raises
-    BrokerUnavailableError.
+    `at_ms`: Unix time. Of a partition without such a record the end of its span. Raises as
+    `spans_of`.
     """
     consumer = make_consumer(settings, READ_GROUP)
+    starts: dict[Place, int] = {}
     try:
-        found = consumer.offsets_for_times(
-            [TopicPartition(*place, at_ms) for place in spans], timeout=METADATA_TIMEOUT_S
-        )
+        for attempt in retry_context(on=_may_pass, attempts=None, timeout=timeout_s, wait_max=1.0):
+            with attempt:
+                starts = _starts(consumer, spans, at_ms)
     except KafkaException as error:
         raise _unreadable({topic for topic, _ in spans}, error) from error
     finally:
         consumer.close()
-    starts = {(each.topic, each.partition): each.offset for each in found}
     return {
         place: min(starts[place], end) if starts[place] >= 0 else end
         for place, (_, end) in spans.items()
     }
+
+
+def _starts(consumer: Consumer, spans: Iterable[Place], at_ms: int) -> dict[Place, int]:
+    found = consumer.offsets_for_times(
+        [TopicPartition(*place, at_ms) for place in spans], timeout=METADATA_TIMEOUT_S
+    )
+    for each in found:
+        if each.error is not None:  # its offset would look like that of one with no such record
+            raise KafkaException(each.error)
+    return {(each.topic, each.partition): each.offset for each in found}
 
 
 def read_compacted(settings: KafkaSettings, topic: str) -> dict[bytes, bytes]:

@@ -14,6 +14,7 @@ from runtime.kafka import (
     make_producer,
     read_compacted,
     read_topic,
+    starts_at,
 )
 from schemas.errors import BrokerUnavailableError, ConfigError
 from schemas.topics import Criticality, Topic
@@ -61,6 +62,19 @@ def test_a_topic_is_read_while_its_partitions_still_elect_their_leaders(
         name = f"read-{uuid.uuid4().hex[:8]}"
         create_topics(kafka, [make_topic(name, partitions=100)], replication_factor=1)
         assert list(read_topic(kafka, name)) == []
+
+
+def test_a_time_is_found_while_partitions_still_elect_their_leaders(kafka: KafkaSettings) -> None:
+    for _ in range(5):
+        name = f"read-{uuid.uuid4().hex[:8]}"
+        create_topics(kafka, [make_topic(name, partitions=100)], replication_factor=1)
+        spans = {(name, number): (0, 0) for number in range(100)}
+        assert starts_at(kafka, spans, 1) == dict.fromkeys(spans, 0)
+
+
+def test_a_time_in_a_topic_that_does_not_exist_is_an_error(kafka: KafkaSettings) -> None:
+    with pytest.raises(BrokerUnavailableError, match="read-nowhere"):
+        starts_at(kafka, {("read-nowhere", 0): (0, 0)}, 1, timeout_s=1)
 
 
 def test_a_topic_that_does_not_exist_is_an_error(kafka: KafkaSettings) -> None:
