@@ -420,7 +420,7 @@ def read_spans(
         while unread:
             yield from _read_unread(settings, unread, deadline_at)
     except KafkaException as error:
-        raise _unreadable({topic for topic, _ in unread}, error) from error
+        raise cannot_read({topic for topic, _ in unread}, error) from error
 
 
 def topic_spans(
@@ -444,22 +444,24 @@ def spans_of(
         for topic in topics:
             # One just made, or a broker just started, has no leaders for a moment.
             for attempt in retry_context(
-                on=_may_pass, attempts=None, timeout=timeout_s, wait_max=1.0
+                on=may_pass, attempts=None, timeout=timeout_s, wait_max=1.0
             ):
                 with attempt:
-                    spans |= _spans(consumer, topic)
+                    spans |= spans_by(consumer, topic)
     except KafkaException as error:
-        raise _unreadable({topic}, error) from error
+        raise cannot_read({topic}, error) from error
     finally:
         consumer.close()
     return spans
 
 
-def _may_pass(error: Exception) -> bool:
+def may_pass(error: Exception) -> bool:
+    """Whether a request may be answered if it is made again."""
     return isinstance(error, KafkaException) and not is_refused(error)
 
 
-def _spans(consumer: Consumer, topic: str) -> dict[Place, Span]:
+def spans_by(consumer: Consumer, topic: str) -> dict[Place, Span]:
+    """Return the first offset and the end of every partition of a topic. Raises KafkaException."""
     found = consumer.list_topics(topic, timeout=METADATA_TIMEOUT_S).topics[topic]
     if found.error is not None:
         raise KafkaException(found.error)
@@ -471,7 +473,8 @@ def _spans(consumer: Consumer, topic: str) -> dict[Place, Span]:
     }
 
 
-def _unreadable(topics: Iterable[str], error: KafkaException) -> BrokerUnavailableError:
+def cannot_read(topics: Iterable[str], error: KafkaException) -> BrokerUnavailableError:
+    """Return what to raise where topics cannot be read."""
     detail = f"a topic could not be read: {', '.join(sorted(topics))}: {error}"
     return refused(detail, error) or BrokerUnavailableError(detail, hint="check the broker")
 
@@ -518,12 +521,17 @@ def _read_unread(
     finally:
         consumer.close()
     if unread and time.monotonic() > deadline_at:
-        topic, number = min(unread)
-        raise BrokerUnavailableError(
-            f"the end of {topic} cannot be read",
-            hint="a transaction below it may be open: see `kafka-transactions.sh find-hanging`",
-            context={"topic": topic, "partition": number},
-        )
+        raise never_ends(min(unread))
+
+
+def never_ends(place: Place) -> BrokerUnavailableError:
+    """Return what to raise where the end of a partition does not come in sight."""
+    topic, number = place
+    return BrokerUnavailableError(
+        f"the end of {topic} cannot be read",
+        hint="a transaction below it may be open: see `kafka-transactions.sh find-hanging`",
+        context={"topic": topic, "partition": number},
+    )
 
 
 def follow_places(settings: KafkaSettings, starts: Mapping[Place, int]) -> Iterator[list[Message]]:
@@ -543,7 +551,7 @@ def _followed(consumer: Consumer, topics: set[str]) -> Iterator[list[Message]]:
             for message in messages:
                 error = message.error()
                 if error is not None and not error.retriable():
-                    raise _unreadable(topics, KafkaException(error))
+                    raise cannot_read(topics, KafkaException(error))
             yield [message for message in messages if message.error() is None]
     finally:
         consumer.close()
@@ -564,11 +572,11 @@ def starts_at(
     consumer = make_consumer(settings, READ_GROUP)
     starts: dict[Place, int] = {}
     try:
-        for attempt in retry_context(on=_may_pass, attempts=None, timeout=timeout_s, wait_max=1.0):
+        for attempt in retry_context(on=may_pass, attempts=None, timeout=timeout_s, wait_max=1.0):
             with attempt:
                 starts = _starts(consumer, spans, at_ms)
     except KafkaException as error:
-        raise _unreadable({topic for topic, _ in spans}, error) from error
+        raise cannot_read({topic for topic, _ in spans}, error) from error
     finally:
         consumer.close()
     return {

@@ -226,7 +226,10 @@ async def _run(
                 for each in connectors.now
             ]
             others, orders = {stopper, beats}, OrderLog(kafka)
-            await _until_renewed(connectors.now, logs, orders, others, renewal, health=health)
+            try:
+                await _until_renewed(connectors.now, logs, orders, others, renewal, health=health)
+            finally:
+                await orders.close()
     finally:
         stopper.cancel()
         beats.cancel()

@@ -1,20 +1,24 @@
 """The topic of orders on Kafka: read whole, since it holds a few records an object.
 
-Whoever polls asks before each poll. An order that stands in the topic when a poll begins is taken
-by it, or by the next one after a moment for which the last answer holds.
+Whoever polls asks before each poll, by clients that last as long as the process. An order that
+stands in the topic when a poll begins is taken by it, or by the next one after a moment for which
+the last answer holds.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Final
 
 import structlog
 
 from connectors.polled.orders import UNREADABLE, Action, Order, Taken
-from runtime.kafka import KafkaSettings, Place, Span, read_spans, spans_of
+from runtime.kafka import KafkaSettings, read_topic
+from runtime.lasting_reader import LastingReader
 from runtime.offsets import present_places
 from runtime.threads import in_daemon_thread
 from schemas.topics import SOURCE_ORDERS
@@ -24,6 +28,8 @@ _log = structlog.get_logger()
 FRESH_S: Final = 2.0
 """How long an answer holds: the objects of a process poll close to each other."""
 ANSWER_S: Final = 20.0
+CLOSE_S: Final = 5.0
+"""How long a process that ends waits for its clients; without a group, none is missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +59,15 @@ class Told:
 
 
 class OrderLog:
-    """Orders for the pollers of a process."""
+    """Orders for the pollers of a process. `close` ends it."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._lock = asyncio.Lock()  # all objects ask at once, and one of them reads
+        self._reading = Lock()  # who is cancelled leaves a thread behind
         self._read_until_s = 0.0
         self._is_there = False
-        self._spans: Mapping[Place, Span] = {}
+        self._reader = LastingReader(settings, SOURCE_ORDERS.name)
         self._told = Told()
 
     async def of(self, system: str, obj: str) -> Sequence[Order]:
@@ -71,19 +78,27 @@ class OrderLog:
         async with self._lock:
             now_s = asyncio.get_running_loop().time()
             if now_s >= self._read_until_s:
-                self._told, self._spans = await in_daemon_thread(self._read)
+                await in_daemon_thread(self._read)
                 self._read_until_s = now_s + FRESH_S
         return self._told.standing(system, obj)
 
-    def _read(self) -> tuple[Told, Mapping[Place, Span]]:
-        if not self._is_there:
-            self._is_there = is_there(self._settings)
-        if not self._is_there:
-            return Told(), {}
-        spans = spans_of(self._settings, [SOURCE_ORDERS.name], timeout_s=ANSWER_S)
-        if spans == self._spans:
-            return self._told, spans
-        return _told(self._settings, spans), spans
+    async def close(self) -> None:
+        """Close the clients, unless a broker keeps them busy."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await in_daemon_thread(self._close)
+
+    def _read(self) -> None:
+        with self._reading:
+            self._is_there = self._is_there or is_there(self._settings)
+            if self._is_there:
+                messages, is_all = self._reader.news(timeout_s=ANSWER_S)
+                before = Told() if is_all else self._told
+                self._told = told_by(((each.key(), each.value()) for each in messages), before)
+
+    def _close(self) -> None:
+        with self._reading:
+            self._reader.close()
 
 
 def is_there(settings: KafkaSettings) -> bool:
@@ -93,18 +108,19 @@ def is_there(settings: KafkaSettings) -> bool:
 
 def read_told(settings: KafkaSettings) -> Told:
     """Return what was ordered, and what came of it. Raises BrokerUnavailableError."""
-    return _told(settings, spans_of(settings, [SOURCE_ORDERS.name], timeout_s=ANSWER_S))
-
-
-def _told(settings: KafkaSettings, spans: Mapping[Place, Span]) -> Told:
-    messages = read_spans(settings, spans, timeout_s=ANSWER_S)
+    messages = read_topic(settings, SOURCE_ORDERS.name, timeout_s=ANSWER_S)
     return told_by((message.key(), message.value()) for message in messages)
 
 
-def told_by(records: Iterable[tuple[bytes | None, bytes | None]]) -> Told:
-    """Return what records of the topic say; one that cannot be read says nothing, and is logged."""
-    orders: dict[str, Order] = {}
-    answers: dict[str, Taken] = {}
+def told_by(
+    records: Iterable[tuple[bytes | None, bytes | None]], before: Told | None = None
+) -> Told:
+    """Return what records of the topic say that follow others.
+
+    One that cannot be read says nothing, and is logged.
+    """
+    orders: dict[str, Order] = dict(before.orders) if before else {}
+    answers: dict[str, Taken] = dict(before.answers) if before else {}
     for key, value in records:
         name = (key or b"").decode("utf-8", "backslashreplace")
         if value is None:

@@ -442,6 +442,21 @@ def test_what_was_done_is_ordered_no_more_though_the_bookmark_knows_nothing_of_i
     assert told.standing("float", "role") == [again, resync]
 
 
+def test_what_is_read_bit_by_bit_says_what_the_whole_topic_does() -> None:
+    first = Order("1", "float", "role", Action.SWEEP, START, "ada@desk")
+    last = Order("2", "float", "role", Action.SWEEP, START, "ada@desk")
+    other = Order("3", "float", "role", Action.RESYNC, START, "ada@desk")
+    answer = Taken(other, START, START)
+    records: list[tuple[bytes | None, bytes | None]] = [
+        (each.key.encode(), each.to_bytes()) for each in (first, other, answer, last)
+    ]
+    records.append((other.key.encode(), None))
+    whole = told_by(records)
+    assert whole.standing("float", "role") == [last]
+    for cut in range(len(records) + 1):
+        assert told_by(records[cut:], told_by(records[:cut])) == whole
+
+
 def test_the_end_of_a_pause_stands_although_it_was_told() -> None:
     resume = Order("2", "float", "role", Action.RESUME, START, "ada@desk")
     answer = Taken(resume, START, START)
