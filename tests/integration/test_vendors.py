@@ -66,9 +66,12 @@ def netsuite_token(environment: dict[str, str]) -> str:
 
 def test_credentials_are_for_the_owner_only(twin: Vendors) -> None:
     directory = Path(twin.environment["NETSUITE_PRIVATE_KEY_FILE"]).parent
-    files = [path for path in directory.iterdir() if path.suffix in (".pem", ".json")]
-    assert len(files) == 3
-    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    files = {path.name: path for path in directory.iterdir() if path.name != "vendors.log"}
+    assert files.keys() == {
+        "environment.json", "salesforce_private_key.pem", "netsuite_private_key.pem",
+        "adp_certificate.pem", "gusto_refresh_token",
+    }  # fmt: skip
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}
     secret = twin.environment["FLOAT_TOKEN"]
     assert secret not in (directory / "vendors.log").read_text()
 
