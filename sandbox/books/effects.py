@@ -19,10 +19,10 @@ from sandbox.books.projects import (
     billers,
     customer_of_account,
     erp_customer,
-    lacks_tax_code,
     legal_entity,
     project_files,
     project_plan,
+    refusal_of,
 )
 from sandbox.books.rows import (
     SourceRows,
@@ -48,24 +48,27 @@ LOG_NAMES: Final = {
 
 
 def expected_debtors(rows: SourceRows) -> Expected:
-    """Return the ERP customers of won deals, as the CRM has them."""
+    """Return the ERP customers of won deals, as the CRM has them; one in each of its companies."""
     accounts = by_id(rows.accounts, "ref")
     buyers = {(erp, deal["account_ref"]) for deal in rows.deals for erp in billers(rows, deal)}
+    places = {(entity["erp"], entity.get("company")) for entity in rows.subsidiaries}
     return {
-        f"{erp} {customer_of_account(account)}": {
+        _debtor_key(erp, company, customer_of_account(account)): {
             "name": accounts[account]["name"],
             "country_code": accounts[account]["country_code"],
             "currency": accounts[account]["currency"],
             "tax_number": accounts[account]["tax_number"],
         }
         for erp, account in buyers
+        for of_erp, company in places
+        if of_erp == erp
     }
 
 
 def actual_debtors(rows: SourceRows) -> Expected:
     """Return the ERP's customers that carry an id of ours."""
     return {
-        f"{row['erp']} {row['externalid']}": {
+        _debtor_key(row["erp"], row.get("company"), row["externalid"]): {
             "name": row["companyname"],
             "country_code": row["country"],
             "currency": row["currency"],
@@ -74,6 +77,10 @@ def actual_debtors(rows: SourceRows) -> Expected:
         for row in rows.customers
         if (row["externalid"] or "").startswith("cus-")
     }
+
+
+def _debtor_key(erp: str, company: str | None, customer: str) -> str:
+    return " ".join(filter(None, (erp, company, customer)))
 
 
 def expected_jobs(rows: SourceRows) -> Expected:
@@ -211,13 +218,14 @@ def actual_rm_projects(rows: SourceRows) -> Expected:
 
 def expected_log(rows: SourceRows) -> Expected:
     """Return what the log of writes must add up to: one creation for each row that is there."""
-    names = {
-        *(customer.replace(" ", " customer ", 1) for customer in actual_debtors(rows)),
+    debtors = (key.split() for key in actual_debtors(rows))
+    names = [
+        *(f"{words[0]} customer {words[-1]}" for words in debtors),
         *(f"{job['erp']} project {name}" for name, job in actual_jobs(rows).items()),
         *(f"{bill['erp']} time bill {name}" for name, bill in actual_time_bills(rows).items()),
         *(f"{rows.resource} project {name}" for name in actual_rm_projects(rows)),
-    }
-    return {name: {"creations_less_deletions": 1} for name in names}
+    ]
+    return {name: {"creations_less_deletions": count} for name, count in Counter(names).items()}
 
 
 def actual_log(effects: Iterable[Effect]) -> Expected:
@@ -235,7 +243,7 @@ def _can_be_in_erp(rows: SourceRows, project: ProjectFile) -> bool:
     if project.deal is None or not project.is_wanted:
         return False
     entity = legal_entity(rows, project.country_code)
-    if entity is None or lacks_tax_code(entity):
+    if entity is None or refusal_of(entity) is not None:
         return False
     return erp_customer(rows, project.deal, project.country_code) is not None
 

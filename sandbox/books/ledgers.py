@@ -1,10 +1,11 @@
 """What the ERPs hold, whichever they are: their rows in one form, each with its `erp`.
 
 The form is NetSuite's. Of a legal entity: `id`, `name`, `country`, `currency` (ISO), `isinactive`
-(T or F), `custrecord_psa_tax_code`, and `needs_tax_code`: whether a project is refused without. Of
-customers, jobs and time bills: `externalid` is the id that psastream gave them. Of a transaction:
-`type` (CustInvc, CustCred), `status` (A open, B paid, V void). Its lines are signed as the ledger:
-what is sold is negative.
+(T or F), `custrecord_psa_tax_code`, and `needs_tax_code`: whether a project is refused without. One
+that refuses projects for anything else has a `refusal`: its words and the field. Where each legal
+entity has customers of its own, both have a `company`. Of customers, jobs and time bills:
+`externalid` is the id that psastream gave them. Of a transaction: `type` (CustInvc, CustCred),
+`status` (A open, B paid, V void). Its lines are signed as the ledger: what is sold is negative.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ Rows = tuple[Row, ...]
 Tables = Mapping[str, Iterable[Row]]
 
 NO_DAY: Final = "0001-01-01"
+SERIES_CLOSED: Final = (
+    "You may not enter numbers manually. If you want to enter numbers manually, please activate"
+    " Manual Nos. in No. Series JOB."
+)
 STATUSES: Final = {"Open": "A", "Paid": "B", "Canceled": "V", "Corrective": "V"}
 
 
@@ -81,11 +86,13 @@ def of_business_central(tables: Tables) -> Ledger:
             {
                 "erp": "business_central",
                 "id": row["id"],
+                "company": row["id"],
                 "name": row["displayName"],
                 "country": row["country"],
                 "currency": row["currencyCode"],
                 "custrecord_psa_tax_code": None,
                 "needs_tax_code": False,
+                "refusal": (SERIES_CLOSED, None) if row["_project_series_is_closed"] else None,
                 "isinactive": "F",
             }
             for row in tables["companies"]
@@ -94,6 +101,7 @@ def of_business_central(tables: Tables) -> Ledger:
             {
                 "erp": "business_central",
                 "id": row["id"],
+                "company": row["company"],
                 "externalid": row["number"].lower(),
                 "companyname": row["displayName"],
                 "country": row["country"],

@@ -19,6 +19,8 @@ from schemas.identity import (
 )
 
 RM_CURRENCY: Final = "EUR"
+TAX_CODE_FIELD: Final = "custentity_psa_tax_code"
+TAX_CODE_MISSING: Final = "Please enter value(s) for: Tax Code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +148,12 @@ def erp_customer(rows: SourceRows, deal: Row, country_code: str) -> Row | None:
     return next((row for row in found if entity is None or row["erp"] == entity["erp"]), None)
 
 
-def lacks_tax_code(entity: Row) -> bool:
-    """Whether the ERP refuses projects of a legal entity."""
-    return bool(entity["needs_tax_code"]) and entity["custrecord_psa_tax_code"] is None
+def refusal_of(entity: Row) -> tuple[str, str | None] | None:
+    """Return in which words and for which field the ERP refuses projects of a legal entity."""
+    if entity["needs_tax_code"] and entity["custrecord_psa_tax_code"] is None:
+        return TAX_CODE_MISSING, TAX_CODE_FIELD
+    refusal: tuple[str, str | None] | None = entity.get("refusal")
+    return refusal
 
 
 def allocation_plan(rows: SourceRows, allocation: Row) -> Plan:

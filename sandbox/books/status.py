@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Final
+from typing import Any
 
 from sandbox.books.people import resource_of
 from sandbox.books.projects import (
     ProjectFile,
+    age,
     allocation_plan,
     billers,
     customer_of_account,
     erp_customer,
-    lacks_tax_code,
     legal_entity,
     project_files,
     project_plan,
+    refusal_of,
 )
 from sandbox.books.rows import Row, SourceRows, by_id, optional_number
 from schemas.identity import customer_id, engagement_of
 
 Expected = dict[str, dict[str, Any]]
 
-TAX_CODE_FIELD: Final = "custentity_psa_tax_code"
-TAX_CODE_MISSING: Final = "Please enter value(s) for: Tax Code"
-
 
 def expected_customers(rows: SourceRows) -> Expected:
     """Return `psa.status.customer`: every customer the CRM or the ERP knows."""
     accounts = {customer_of_account(row["ref"]): row for row in rows.accounts}
-    held = {(row["erp"], _customer_of_debtor(row)): row for row in rows.customers}
+    # Where an ERP holds several rows of one customer, the oldest stands for it.
+    oldest_last = sorted(rows.customers, key=age, reverse=True)
+    held = {(row["erp"], _customer_of_debtor(row)): row for row in oldest_last}
     expected: Expected = {}
     for identity in accounts.keys() | {identity for _, identity in held}:
         account = accounts.get(identity)
@@ -82,10 +82,11 @@ def expected_assignments(rows: SourceRows) -> Expected:
 
 
 def expected_exceptions(rows: SourceRows) -> Expected:
-    """Return the open exceptions: projects refused for a tax code, and those nobody asks for."""
+    """Return the open exceptions: projects that are refused, and those nobody asks for."""
     expected = _unsettled(rows)
     for identity, each in project_files(rows).items():
-        if not _is_refused(rows, each) or each.deal is None:
+        refusal = _refusal(rows, each)
+        if refusal is None or each.deal is None:
             continue
         entity = legal_entity(rows, each.country_code)
         erp = entity["erp"] if entity else None
@@ -96,8 +97,8 @@ def expected_exceptions(rows: SourceRows) -> Expected:
             "system": erp,
             "kind": "upsert_project",
             "natural_key": natural_key,
-            "detail": TAX_CODE_MISSING,
-            "field": TAX_CODE_FIELD,
+            "detail": refusal[0],
+            "field": refusal[1],
             "amount": each.contract_value,
             "currency": each.deal["currency"],
         }
@@ -153,8 +154,8 @@ def _project_status(rows: SourceRows, project: ProjectFile) -> tuple[str, str | 
         return "waiting_customer", "the ERP does not hold the customer yet"
     if legal_entity(rows, project.country_code) is None:
         return "waiting_legal_entity", f"no active legal entity in {project.country_code}"
-    if _is_refused(rows, project):
-        return "rejected", TAX_CODE_MISSING
+    if (refusal := _refusal(rows, project)) is not None:
+        return "rejected", refusal[0]
     return "requested", None
 
 
@@ -165,13 +166,14 @@ def _is_unsettled(project: ProjectFile) -> bool:
     return optional_number(project.erp["custentity_psa_contract_value"]) != 0
 
 
-def _is_refused(rows: SourceRows, project: ProjectFile) -> bool:
-    """Whether the ERP refuses to create the project as things stand."""
+def _refusal(rows: SourceRows, project: ProjectFile) -> tuple[str, str | None] | None:
+    """Return how the ERP refuses to create the project as things stand, None where it does not."""
     if not project.is_wanted or project.erp is not None or project.deal is None:
-        return False
+        return None
     entity = legal_entity(rows, project.country_code)
-    customer = erp_customer(rows, project.deal, project.country_code)
-    return customer is not None and entity is not None and lacks_tax_code(entity)
+    if entity is None or erp_customer(rows, project.deal, project.country_code) is None:
+        return None
+    return refusal_of(entity)
 
 
 def _customer_of_debtor(debtor: Row) -> str:

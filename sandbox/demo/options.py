@@ -12,7 +12,9 @@ from sandbox.stack.guard import Guard
 from sandbox.stack.settings import Part
 from sandbox.story.act import Act
 from sandbox.story.acts import ACTS
+from sandbox.story.firm import TAX_CODES
 from sandbox.story.psas import ABILITIES
+from sandbox.story.world import IN_SECOND_ERP
 from schemas.errors import ConfigError
 
 KILLABLE: Final = ("worker", "poller", "dispatcher", "readmodel", "connect", "kafka")
@@ -27,9 +29,15 @@ PLAYABLE: Final = {
 }
 """Systems that there is a simulated vendor of, by role."""
 TOLD_CRM: Final = "told_crm"
-NAMED: Final = {"two_erps": "netsuite,business_central", TOLD_CRM: "salesforce"}
+NAMED: Final = {
+    "two_erps": "netsuite,business_central",
+    "mid_market": "hubspot_custom,business_central,runn,harvest",
+    TOLD_CRM: "salesforce",
+}
 """Landscapes with a name of their own. In the last one the CRM is told what becomes of its deals.
 """
+OWN: Final = {"hubspot": "hubspot_custom"}
+"""Systems that the firm of the story has set up in its own way, in a folder of its own."""
 _DISRUPTION: Final = re.compile(r"(?P<part>[a-z]+)@(?P<act>[a-z]+)(:(?P<changes>[0-9]+))?")
 
 
@@ -101,11 +109,20 @@ class StoryLandscape:
 
     @property
     def acts(self) -> tuple[Act, ...]:
-        """The acts that its PSA can show, and that it has systems for."""
+        """The acts that its PSA can show, and that it has systems for, in the words for its ERP."""
         roles = {"", *self.offices.values()}
         return tuple(
-            act for act in ACTS if act.role in roles and not act.lacks(ABILITIES[self.psa])
+            act.told_with(self.erps[0])
+            for act in ACTS
+            if act.role in roles and not act.lacks(ABILITIES[self.psa])
         )
+
+    def countries_in(self, erp: str) -> tuple[str, ...]:
+        """Return the countries of the legal entities that an ERP keeps."""
+        second = IN_SECOND_ERP if len(self.erps) > 1 else ()
+        if erp != self.erps[0]:
+            return second
+        return tuple(country for country in TAX_CODES if country not in second)
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -119,13 +136,11 @@ class StoryLandscape:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read systems joined by commas; roles of none keep theirs. Raises ConfigError.
-
-        The first ERP is the one that refuses projects, so it is always there.
-        """
+        """Read systems joined by commas; roles of none keep theirs. Raises ConfigError."""
         is_told = text.strip() == TOLD_CRM
         text = NAMED.get(text.strip(), text)
-        named = [name.strip() for name in text.split(",")] if text else []
+        typed = [name.strip() for name in text.split(",")] if text else []
+        named = [OWN.get(name, name) for name in typed]
         known = {name: role for role, names in PLAYABLE.items() for name in names}
         roles = [known.get(name) for name in named]
         hint = "; ".join(f"{role}: {' or '.join(names)}" for role, names in PLAYABLE.items())
@@ -135,9 +150,7 @@ class StoryLandscape:
         others = [role for role in roles if role != "erp"]
         if len(set(others)) < len(others) or len(set(named)) < len(named):
             raise ConfigError("a story has one system of each role, or two ERPs", hint=hint)
-        erps = tuple(
-            name for name in PLAYABLE["erp"] if name in named or name == PLAYABLE["erp"][0]
-        )
+        erps = tuple(name for name in PLAYABLE["erp"] if name in named) or PLAYABLE["erp"][:1]
         found = dict(zip(roles, named, strict=True))
         chosen = {role: name for role, name in found.items() if role and role != "erp"}
         return cls(**chosen, erps=erps, takes_status=is_told)

@@ -29,8 +29,9 @@ from sandbox.stack.ports import HOST, PortBook
 from sandbox.stack.postgres import read_model_dsn
 from sandbox.stack.settings import StackAddresses
 from sandbox.stack.supervisor import Stack
+from sandbox.story.erps import BusinessCentral
 from sandbox.vendors.client import VendorAdmin
-from sandbox.vendors.oauth import ENVIRONMENT_FILE
+from sandbox.vendors.oauth import ENVIRONMENT_FILE, companies_filter
 from schemas.landscape import load_landscape
 from schemas.topics import Topic
 
@@ -249,6 +250,9 @@ async def _start_vendors(stack: Stack, url: str, options: DemoOptions) -> dict[s
     with VendorAdmin(url) as admin:
         admin.lift_rate_limits()
     environment: dict[str, str] = json.loads((credentials / ENVIRONMENT_FILE).read_text())
+    if BusinessCentral.system in options.landscape.erps:
+        countries = options.landscape.countries_in(BusinessCentral.system)
+        environment["BUSINESS_CENTRAL_COMPANIES"] = companies_filter(len(countries))
     return environment
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -32,7 +32,8 @@ class Act:
     `do` makes one change and yields, again and again; `missing` names what does not show yet in
     any system, None once everything does; `outcome` says in a line or several what came of it.
     `needs` is what only some PSAs can show: without it the act is left out. So it is in a firm that
-    has no system in its `role`, where it has one.
+    has no system in its `role`, where it has one. `narrations` are other words where another ERP
+    than usual keeps most of the books.
     """
 
     name: str
@@ -43,6 +44,11 @@ class Act:
     outcome: Callable[[World], str] = lambda _: ""
     needs: frozenset[Ability] = frozenset()
     role: str = ""
+    narrations: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def told_with(self, erp: str) -> Act:
+        """Return the act in the words for an ERP."""
+        return replace(self, narration=self.narrations[erp]) if erp in self.narrations else self
 
     def lacks(self, abilities: Set[Ability]) -> list[Ability]:
         """Return what the act needs and a PSA with these abilities cannot show."""

@@ -28,6 +28,8 @@ from schemas.identity import engagement_id, project_id
 
 EARLY_ENTRIES: Final = 8
 RENAMED: Final = "Nordlicht Energie SE"
+SETTING: Final = "setting"
+"""Why projects were refused that a setting of the ERP stands against."""
 INVOICED_COUNTRIES: Final = ("GB", "US")
 
 HOURS_TABLES: Final = (
@@ -61,10 +63,14 @@ def wait_only(_: World) -> Iterator[None]:
     yield from ()
 
 
-def set_tax_code(world: World) -> Iterator[None]:
+def complete_entity(world: World) -> Iterator[None]:
     """Finance completes the French legal entity in the ERP."""
-    world.erp_in("FR").set_tax_code(world.cast.subsidiaries["FR"], "FR-TVA-20")
+    erp = world.erp_in("FR")
+    erp.complete(world.cast.subsidiaries["FR"], "FR-TVA-20")
     yield
+    if not erp.tells_setup:
+        world.library.ask_for_retry(SETTING)
+        yield
 
 
 def book_early(world: World) -> Iterator[None]:
@@ -231,12 +237,16 @@ ACTS: Final = (
         wait_only,
         lambda world: world.first_difference("erp projects", "psa.status.project", "psa.exception"),
         waiting_money,
+        narrations={
+            "business_central": "One project for each delivery country; the number series of two"
+            " companies take no numbers of others."
+        },
     ),
     Act(
         "tax",
         "Finance fixes the French legal entity",
         "A tax code is set in the ERP; nobody touches psastream.",
-        set_tax_code,
+        complete_entity,
         lambda world: world.first_difference(
             "erp projects",
             "psa.status.project",
@@ -244,6 +254,10 @@ ACTS: Final = (
             planned(world.resource_tool.system),
         ),
         waiting_money,
+        narrations={
+            "business_central": "A number series is opened in the ERP, which no record shows; an"
+            " administrator asks for another trial."
+        },
     ),
     Act(
         "early",

@@ -13,12 +13,18 @@ class Erp(Protocol):
     """An ERP's screens. Every method raises VendorAdminError; ids are the ERP's own."""
 
     system: str
+    tells_setup: bool
+    """Whether what completes a legal entity shows in its rows; else somebody must ask for another
+    trial of what was refused."""
 
     def found(self, country: str, currency: str, tax_code: str | None) -> Any:
-        """Add the firm's legal entity in a country; return its id."""
+        """Add the firm's legal entity in a country; return its id.
 
-    def set_tax_code(self, entity_id: Any, tax_code: str) -> None:
-        """Complete a legal entity."""
+        One without a tax code is not set up whole: the ERP refuses its projects.
+        """
+
+    def complete(self, entity_id: Any, tax_code: str) -> None:
+        """Set up the rest of a legal entity."""
 
     def invoice(self, project_id: str, hours: Mapping[str, Decimal] | None = None) -> None:
         """Bill the time of a project of ours: `hours` by time bill, or all that is left."""
@@ -37,6 +43,7 @@ class NetSuite:
     """An account whose subsidiaries have a tax code, which projects need."""
 
     system = "netsuite"
+    tells_setup = True
 
     def __init__(self, admin: VendorAdmin) -> None:
         self._admin = admin
@@ -50,7 +57,7 @@ class NetSuite:
         }
         return self._admin.create("netsuite", "subsidiary", row)["id"]
 
-    def set_tax_code(self, entity_id: Any, tax_code: str) -> None:
+    def complete(self, entity_id: Any, tax_code: str) -> None:
         changes = {"custrecord_psa_tax_code": tax_code}
         self._admin.update("netsuite", "subsidiary", entity_id, changes)
 
@@ -68,9 +75,13 @@ class NetSuite:
 
 
 class BusinessCentral:
-    """Companies, each a legal entity with books of its own; a project needs no tax code."""
+    """Companies, each a legal entity with books of its own; a project needs no tax code.
+
+    What may be missing is a number series for projects that takes numbers from outside.
+    """
 
     system = "business_central"
+    tells_setup = False
 
     def __init__(self, admin: VendorAdmin) -> None:
         self._admin = admin
@@ -81,11 +92,13 @@ class BusinessCentral:
             "displayName": f"Psastream {country}",
             "country": country,
             "currencyCode": currency,
+            "_project_series_is_closed": tax_code is None,
         }
         return self._admin.create("business_central", "companies", row)["id"]
 
-    def set_tax_code(self, entity_id: Any, tax_code: str) -> None:
-        """There is nothing to complete."""
+    def complete(self, entity_id: Any, tax_code: str) -> None:
+        opened = {"_project_series_is_closed": False}
+        self._admin.update("business_central", "companies", entity_id, opened)
 
     def invoice(self, project_id: str, hours: Mapping[str, Decimal] | None = None) -> None:
         self._admin.invoice_job(project_id, hours)

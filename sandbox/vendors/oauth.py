@@ -25,7 +25,8 @@ from sandbox.vendors import wire
 ENVIRONMENT_FILE = "environment.json"
 """Environment variables the connectors need, as one JSON object; see `write_credentials`."""
 
-FIRST_COMPANY = "00000001-0000-4000-8000-00000000bc00"
+_COMPANY = "{:08x}-0000-4000-8000-00000000bc00"
+FIRST_COMPANY = _COMPANY.format(1)
 """Id of the company that is founded first in Business Central."""
 
 DEMO_COMPANIES = "DEMF,USMF"
@@ -136,7 +137,7 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
         "BUSINESS_CENTRAL_AUTH_URL": f"{base_url}/business_central/login",
         "BUSINESS_CENTRAL_CLIENT_ID": credentials.client_id,
         "BUSINESS_CENTRAL_CLIENT_SECRET": credentials.business_central_secret,
-        "BUSINESS_CENTRAL_COMPANIES": f"id eq {FIRST_COMPANY}",
+        "BUSINESS_CENTRAL_COMPANIES": companies_filter(1),
         "KANTATA_TOKEN": credentials.kantata_token,
         "FINANCE_OPERATIONS_URL": f"{base_url}/finance_operations",
         "FINANCE_OPERATIONS_AUTH_URL": f"{base_url}/finance_operations/login",
@@ -164,6 +165,11 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
         "ADP_CERTIFICATE_KEY_PATH": str(netsuite_key.resolve()),
     }
     _write_secret(directory / ENVIRONMENT_FILE, wire.dumps(environment))
+
+
+def companies_filter(count: int) -> str:
+    """Return how connector files of Business Central name so many companies, founded first."""
+    return " or ".join(f"id eq {_COMPANY.format(number)}" for number in range(1, count + 1))
 
 
 def read_credentials(directory: Path) -> Credentials | None:

@@ -49,6 +49,10 @@ WRITTEN: Final = {
 }  # fmt: skip
 """Lists that can be written to, and what one record is called."""
 OURS: Final = {"customers": "number", "jobs": "number", "jobPlanningLines": "documentNumber"}
+SERIES_CLOSED: Final = (
+    "You may not enter numbers manually. If you want to enter numbers manually, please activate"
+    " Manual Nos. in No. Series JOB."
+)
 _READ_ONLY: Final = frozenset({"id", "lastModifiedDateTime", "lineNumber", "quantityInvoiced"})
 _WINDOW_S: Final = 300
 _TERM: Final = re.compile(r"(\w+) (eq|ge|gt|ne) ('(?:[^']|'')*'|[^\s']+)")
@@ -207,6 +211,8 @@ class BusinessCentralApi:
         body = await _body(request)
         self._require_right(name)
         self._require_fields(name, body)
+        if name == "jobs" and self._books.row("companies", company)["_project_series_is_closed"]:
+            raise dialog(SERIES_CLOSED)
         if name == "customers" and not body.get("displayName"):
             raise dialog('A "displayName" must be provided.')
         made = self._books.create(name, {**body, "company": company})

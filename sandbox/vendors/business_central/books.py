@@ -103,6 +103,7 @@ TABLES: Final[Mapping[str, Table]] = {
             "country": Kind.CODE,
             "currencyCode": Kind.CODE,
             "taxRegistrationNumber": Kind.TEXT,
+            "_project_series_is_closed": Kind.BOOLEAN,  # to numbers that people enter
         },
         "Company",
         key="name",

@@ -20,7 +20,7 @@ from sandbox.books.billing import (
 )
 from sandbox.books.comparison import compare
 from sandbox.books.deals import actual_deals, expected_deals
-from sandbox.books.ledgers import Ledger
+from sandbox.books.ledgers import SERIES_CLOSED, Ledger
 from sandbox.books.rows import SourceRows
 from sandbox.story.part_timer import CHANGED_ON, FOUR_DAYS, THREE_DAYS
 from sandbox.vendors.business_central import finance
@@ -616,6 +616,56 @@ def test_a_project_is_in_the_erp_of_its_legal_entity_which_may_need_no_tax_code(
     made = job(erp="other", id="j1", externalid=IN_FRANCE)
     found = status.expected_projects(changed(both, jobs=(job(), made)))[IN_FRANCE]
     assert (found["status"], found["erp_ref"]) == ("active", "other:project:j1")
+
+
+def test_a_legal_entity_may_refuse_projects_for_anything() -> None:
+    """Of Business Central it is a number series that takes no numbers of others."""
+    erp = BusinessCentralBooks(VendorClock())
+    for country, is_closed in (("DE", False), ("FR", True)):
+        company = {"name": country, "displayName": country, "country": country}
+        company |= {"currencyCode": "EUR", "_project_series_is_closed": is_closed}
+        made = erp.create("companies", company)["id"]
+        erp.create("customers", {"company": made, "number": CUSTOMER, "displayName": "Acme"})
+    ledger = Ledger.of(("business_central",), {"business_central": erp.rows()})
+    rows = changed(
+        FIRM, erps=("business_central",), subsidiaries=ledger.subsidiaries,
+        customers=ledger.customers, jobs=(), time_bills=(),
+    )  # fmt: skip
+    found = status.expected_projects(rows)
+    assert found[IN_GERMANY]["status"] == "requested"
+    assert (found[IN_FRANCE]["status"], found[IN_FRANCE]["reason"]) == ("rejected", SERIES_CLOSED)
+    (told,) = status.expected_exceptions(rows).values()
+    assert (told["detail"], told["field"]) == (SERIES_CLOSED, None)
+    assert effects.expected_jobs(rows).keys() == {IN_GERMANY}
+
+
+def test_a_customer_is_in_each_company_of_an_erp_and_was_made_there_once() -> None:
+    companies = ("c1", "c2")
+    rows = changed(
+        FIRM,
+        erps=("other",),
+        subsidiaries=tuple(
+            {**subsidiary(company, country, None, erp="other"), "company": company}
+            for company, country in zip(companies, ("DE", "FR"), strict=True)
+        ),
+        customers=tuple(
+            {**FIRM.customers[0], "erp": "other", "id": f"k{number}", "company": company}
+            for number, company in enumerate(companies)
+        ),
+        jobs=(),
+        time_bills=(),
+    )
+    keys = {f"other {company} {CUSTOMER}" for company in companies}
+    assert effects.expected_debtors(rows).keys() == effects.actual_debtors(rows).keys() == keys
+    assert effects.expected_log(rows)[f"other customer {CUSTOMER}"] == {
+        "creations_less_deletions": 2
+    }
+    (row,) = status.expected_customers(rows).values()
+    assert row["erp_ids"] == ["other:customer:k0"], "the oldest stands for it"
+    one = changed(rows, customers=rows.customers[:1])
+    assert f"other c2 {CUSTOMER}" in {
+        each.key for each in compare(expected_targets(one), actual_targets(one))
+    }
 
 
 def test_the_books_of_two_erps_are_read_as_one() -> None:

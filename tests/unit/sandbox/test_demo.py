@@ -250,12 +250,31 @@ def test_a_story_is_told_with_the_systems_that_are_named() -> None:
     two = StoryLandscape(erps=("netsuite", "business_central"))
     assert StoryLandscape.parse("two_erps") == two
     assert StoryLandscape.parse("told_crm") == StoryLandscape(takes_status=True)
-    assert StoryLandscape.parse("business_central") == two
+    assert StoryLandscape.parse("business_central").erps == ("business_central",)
+    mid_market = StoryLandscape(
+        crm="hubspot_custom", erps=("business_central",), resource="runn", psa="harvest"
+    )
+    assert StoryLandscape.parse("mid_market") == mid_market
+    assert StoryLandscape.parse("hubspot,business_central,runn,harvest") == mid_market
     assert StoryLandscape.parse("business_central,netsuite") == two
     assert two.systems == {
         "salesforce": "crm", "netsuite": "erp", "business_central": "erp", "float": "resource",
         "inhouse": "psa",
     }  # fmt: skip
+
+
+def test_each_erp_keeps_the_legal_entities_that_the_others_do_not() -> None:
+    alone, two = StoryLandscape.parse("business_central"), StoryLandscape.parse("two_erps")
+    assert alone.countries_in("business_central") == ("DE", "GB", "US", "FR", "PL")
+    assert two.countries_in("business_central") == ("GB",)
+    assert two.countries_in("netsuite") == ("DE", "US", "FR", "PL")
+
+
+def test_acts_are_told_in_the_words_for_the_erp() -> None:
+    alone = StoryLandscape.parse("business_central")
+    other = {act.name for act in alone.acts} - {act.name for act in alone.acts if act in ACTS}
+    assert other == {"refusal", "tax"}
+    assert all(act in ACTS for act in StoryLandscape.parse("two_erps").acts)
 
 
 def test_a_second_erp_keeps_some_legal_entities() -> None:

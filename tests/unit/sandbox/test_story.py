@@ -18,6 +18,7 @@ from sandbox.books import measures, people, status
 from sandbox.books.ledgers import Ledger
 from sandbox.books.offices import expected_records
 from sandbox.books.rows import SourceRows
+from sandbox.demo.options import StoryLandscape
 from sandbox.story import billing_acts, part_timer
 from sandbox.story.acts import ACTS
 from sandbox.story.crm import CRMS
@@ -31,7 +32,7 @@ from sandbox.story.resources import RESOURCE_TOOLS
 from sandbox.story.world import Cast, World
 from sandbox.vendors.app import create_app
 from sandbox.vendors.client import VendorAdmin
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.oauth import Credentials, companies_filter, make_credentials
 from schemas.identity import engagement_id, project_id, resource_id
 
 ROLLOUT = project_id(engagement_id("salesforce:opportunity:none"), "DE")
@@ -293,6 +294,42 @@ def test_what_offices_enter_leads_to_records_that_agree_with_it(
     }  # fmt: skip
     orders = records["psa.purchase_order"].values()
     assert {row["status"] for row in orders} == {"ordered", "closed", "cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("erp", "table", "lacking", "asked"),
+    [
+        ("netsuite", "subsidiary", {"custrecord_psa_tax_code": None}, []),
+        ("business_central", "companies", {"_project_series_is_closed": True}, ["setting"]),
+    ],
+)
+def test_finance_completes_one_of_two_legal_entities(
+    credentials: Credentials, erp: str, table: str, lacking: dict[str, Any], asked: list[str]
+) -> None:
+    world, _ = stage(credentials, "inhouse")
+    world.erps = {erp: ERPS[erp](world.admin)}
+    reasons: list[str] = []
+    world.library = cast(Any, SimpleNamespace(ask_for_retry=reasons.append))
+
+    def open_countries() -> set[str]:
+        rows = world.admin.books()[erp][table]
+        return {row["country"] for row in rows if lacking.items() <= row.items()}
+
+    assert Counter(next(it for it in ACTS if it.name == "firm").do(world)).keys() <= {None}
+    assert open_countries() == {"FR", "PL"} and reasons == []
+    assert Counter(next(it for it in ACTS if it.name == "tax").do(world)).keys() <= {None}
+    assert open_countries() == {"PL"} and reasons == asked
+
+
+def test_connector_files_name_the_companies_that_the_story_founds(credentials: Credentials) -> None:
+    world, _ = stage(credentials, "inhouse")
+    world.erps = {"business_central": ERPS["business_central"](world.admin)}
+    assert Counter(next(it for it in ACTS if it.name == "firm").do(world)).keys() <= {None}
+    founded = world.admin.books()["business_central"]["companies"]
+    countries = StoryLandscape.parse("business_central").countries_in("business_central")
+    assert [row["country"] for row in founded] == list(countries)
+    named = companies_filter(len(countries)).split(" or ")
+    assert named == [f"id eq {row['id']}" for row in founded]
 
 
 def test_timers_that_stopped_have_the_hours_that_were_worked(

@@ -81,6 +81,18 @@ def test_the_token_and_the_rate_are_checked(http: TestClient) -> None:
     assert http.get(f"{STANDARD}/customers").status_code == 429
 
 
+def test_a_closed_number_series_takes_no_project_of_others(http: TestClient) -> None:
+    company = f"/admin/business_central/rows/companies/{FIRST_COMPANY}"
+    http.patch(company, json={"_project_series_is_closed": True})
+    project = {"number": "ENG-1", "description": "Rollout"}
+    refused = http.post(f"{PAGES}/jobs", json=project)
+    assert code_of(refused) == (400, "Application_DialogException")
+    assert "activate Manual Nos. in No. Series JOB." in refused.json()["error"]["message"]
+    assert http.post(f"{STANDARD}/customers", json={"displayName": "a"}).status_code == 201
+    http.patch(company, json={"_project_series_is_closed": False})
+    assert http.post(f"{PAGES}/jobs", json=project).status_code == 201
+
+
 def test_pages_follow_a_link_that_the_last_one_lacks(http: TestClient) -> None:
     for number in range(5):
         add(http, "customers", displayName=f"c{number}")
