@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
@@ -14,7 +16,7 @@ from aiohttp import web
 
 from connectors.dispatch.commands import Command
 from connectors.dispatch.sink import Applied
-from connectors.rest.source import shape
+from connectors.rest.source import RestConnectorConfig, RestSource, shape
 from connectors.systems import Systems
 from connectors.toolkit.config import parse_config, read_document
 from connectors.toolkit.faults import Meaning, Reason, VendorRejectedError
@@ -22,10 +24,15 @@ from connectors.vendors.runn.auth import POLICY, read_faults
 from connectors.vendors.runn.sink import DUPLICATE_REFERENCE, RunnSink, RunnSinkConfig
 from psastream.landscape import systems_of
 from psastream.system import tried_row
+from sandbox.books.staff import of_runn
 from sandbox.vendors.target import RunnTarget
 from schemas.errors import InvalidEntityError
+from schemas.identity import resource_id
 from schemas.landscape import Landscape, Role, System
+from schemas.mapping.compiled import ObjectMapping
 from tests.support.commands import project_content
+from tests.support.polled import START as BEGINNING
+from tests.support.rest_api import ONCE
 from tests.support.sinks import make_command
 from tests.support.vendor_server import serving
 
@@ -33,6 +40,10 @@ FOLDER = Path(__file__).parents[3] / "connectors" / "vendors" / "runn"
 PROJECT = "eng-abcdefghijkl-de"
 OURS = {"referenceName": "psastream", "externalId": PROJECT}
 START = {"referenceName": "psastream_start", "externalId": "2026-03-02"}
+CAPTURED: Final = (
+    "person", "current_contract", "placeholder", "role", "project", "phase", "assignment", "leave",
+    "holiday", "actual",
+)  # fmt: skip
 OTHER = {"referenceName": "crm", "externalId": "006Tw00000Qr7sTIAR"}
 
 
@@ -225,3 +236,118 @@ async def test_what_is_written_is_shown_back(twin: Twin) -> None:
 def test_runn_may_staff_a_firm() -> None:
     landscape = Landscape(systems={"runn": System(role=Role.RESOURCE)})
     assert systems_of(landscape, Systems((), landscape)).landscape == landscape
+
+
+@pytest.mark.asyncio
+async def test_the_plan_is_captured_and_mapped_as_the_books_of_the_firm_read_it(twin: Twin) -> None:
+    """The books read the vendor's rows without the mapping."""
+    role, made = await twin.add("roles", name="Consultant"), await twin.sink.execute(order())
+    person = await twin.add("people", firstName="Ada", lastName="Adler", email="ada@b.example")
+    week = {"monday": 450, "tuesday": 450, "wednesday": 450, "thursday": 0, "friday": 0}
+    terms = {"personId": person, "roleId": role, "costPerHour": 61, "rosteredDays": week}
+    await twin.add("contracts", **terms, startDate="2024-01-01")
+    await twin.add("contracts", **{**terms, "costPerHour": 62}, startDate="2024-06-01")
+    seat = await twin.add("placeholders", firstName="Open", lastName="1")
+    plan = {
+        "projectId": int(made.target_id or 0), "roleId": role, "minutesPerDay": 270,
+        "startDate": "2026-09-07", "endDate": "2026-10-02",
+    }  # fmt: skip
+    await twin.add("assignments", personId=person, **plan)
+    await twin.add("assignments", personId=seat, isPlaceholder=True, isBillable=False, **plan)
+    day = {"personId": person, "startDate": "2026-09-14", "endDate": "2026-09-14"}
+    await twin.add("leave", **day, minutesPerDay=210)
+    await twin.add("holidays", **day)
+    books = await twin.target.admin("GET", "/books")
+    staff = of_runn(books["runn"], datetime.now(UTC).date())
+    rows = {name: await captured(twin, name) for name in CAPTURED}
+    contracts = {row["personId"]: row for row in rows["current_contract"]}
+    people = [
+        {**row, "contract": looked_up("person", contracts[row["id"]])} for row in rows["person"]
+    ]
+    [resource], [card] = mapped("person", "resource", people), mapped("person", "rate_card", people)
+    [ada, open_seat] = staff.people
+    assert resource["resource_id"] == card["resource_id"] == resource_id(ada["ref"])
+    assert [Decimal(str(hours)) for hours in resource["work_hours"]] == list(ada["weeks"][0][1])
+    assert Decimal(str(card["cost_rate"])) == ada["cost_rates"][0][1] == 62
+    [placeholder] = mapped("placeholder", "resource", rows["placeholder"])
+    assert placeholder["resource_id"] == resource_id(open_seat["ref"])
+    plan_of = looked_up("assignment", rows["project"][0])
+    plans = [{**row, "plan": plan_of} for row in rows["assignment"]]
+    for record, row in zip(
+        mapped("assignment", "assignment", plans), staff.allocations, strict=True
+    ):
+        assert (record["project_ref"], record["resource_ref"]) == (
+            row["project_ref"], row["person_ref"],
+        )  # fmt: skip
+        assert (str(record["starts_on"]), str(record["ends_on"])) == (
+            row["starts_on"], row["ends_on"],
+        )  # fmt: skip
+        assert (record["status"], record["is_billable"]) == (row["status"], row["is_billable"])
+        assert Decimal(str(record["hours_per_day"])) == row["hours"]
+    absences = [
+        *mapped("leave", "absence", rows["leave"]), *mapped("holiday", "absence", rows["holiday"]),
+    ]  # fmt: skip
+    assert [(each["resource_refs"], each["seconds_per_day"]) for each in absences] == [
+        (row["people"], row["hours"] and int(row["hours"] * 3600)) for row in staff.days_off
+    ]
+    [project], [planned] = mapped("project", "project", rows["project"]), staff.projects
+    assert (project["project_id"], str(project["starts_on"])) == (
+        planned["project_id"], planned["starts_on"],
+    )  # fmt: skip
+
+
+@pytest.mark.asyncio
+async def test_what_is_deleted_is_found_in_the_log(twin: Twin) -> None:
+    person = await twin.add("people", firstName="Ada", lastName="Adler")
+    day = {"personId": person, "startDate": "2026-09-14", "endDate": "2026-09-14"}
+    leave = [await twin.add("leave", **day) for _ in range(2)]
+    await twin.target.admin("DELETE", f"/runn/rows/leave/{leave[0]}")
+    source = source_on(twin)
+    try:
+        reader = source.reader("leave", Systems().read("runn").contract("leave"))
+        found = [row.id async for page in reader.deletions(BEGINNING) for row in page.deletions]
+        assert found == [str(leave[0])]
+    finally:
+        await source.close()
+
+
+def source_on(twin: Twin) -> RestSource:
+    document = {**read_document(FOLDER / "source.json"), "requests.per.second": 1000}
+    config = parse_config(document, RestConnectorConfig, twin.target.environment, origin="source")
+    assert isinstance(config, RestConnectorConfig)
+    return RestSource(config, Systems().read("runn"), ONCE)
+
+
+async def captured(twin: Twin, obj: str) -> list[dict[str, Any]]:
+    """Return the rows of an object as they are captured, with days as texts."""
+    source = source_on(twin)
+    try:
+        reader = source.reader(obj, Systems().read("runn").contract(obj))
+        rows = {row.id: row async for page in reader.changes(None) for row in page.rows}
+    finally:
+        await source.close()
+    return [
+        {
+            name: value.isoformat() if isinstance(value, date) else value
+            for name, value in row.values.items()
+        }
+        for row in rows.values()
+    ]
+
+
+def mapped(obj: str, entity: str, rows: list[dict[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the canonical records of captured rows with what they look up."""
+    tried = [tried_row(mapping_of(obj), Systems().read("runn").contract(obj), row) for row in rows]
+    assert [each.refused for each in tried] == [None] * len(tried)
+    return [each.records[entity] for each in tried]
+
+
+def looked_up(obj: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the rows of an object look up in one of another."""
+    [lookup] = mapping_of(obj).lookups
+    return {name: row[name] for name in lookup.columns}
+
+
+def mapping_of(obj: str) -> ObjectMapping:
+    mappings = Systems().read("runn").mappings
+    return next(each for each in mappings if each.topic == f"src.runn.{obj}")
