@@ -39,6 +39,12 @@ class TwinTarget:
     Below lists and objects its parts are separated by dots; the id may be the last word of a text.
     """
 
+    given: ClassVar[tuple[str, Mapping[str, object], str] | None] = None
+    """What people make, of whose `deal_id` commands are: its table, a row and the field of its id.
+
+    Of a vendor at which we make no record.
+    """
+
     def __init__(self, url: str, directory: Path) -> None:
         """`url` is where its requests come to; keys are written to the directory."""
         self._app = create_app(base_url=url, seed=1, credentials=_credentials())
@@ -184,6 +190,13 @@ class SalesforceTarget(TwinTarget):
 
     vendor = "salesforce"
     tables = MappingProxyType(dict.fromkeys(("Account", "Opportunity")))
+    given = (
+        "Opportunity",
+        MappingProxyType(
+            {"AccountId": "001TW0000000001YAA", "Name": "Tern", "StageName": "Closed Won"}
+        ),
+        "Id",
+    )
 
     async def prepare(self) -> None:
         """Win a deal: it is the org's second record."""
@@ -197,6 +210,7 @@ class HubSpotTarget(TwinTarget):
 
     vendor = "hubspot"
     tables = MappingProxyType(dict.fromkeys(("companies", "deals")))
+    given = ("deals", MappingProxyType({"dealname": "Tern", "dealstage": "closedwon"}), "id")
 
     async def prepare(self) -> None:
         """Lift what counts requests over time, and win a deal: it is the account's first record."""

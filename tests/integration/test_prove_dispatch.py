@@ -13,7 +13,7 @@ import pytest
 from tests.prove.dispatch_judge import Verdict, judge
 from tests.prove.dispatch_plain import act_plainly, rehearse
 from tests.prove.dispatch_plan import Chain, chains_of, rehearsal, samples, subjects
-from tests.prove.dispatch_twin import names_of, twin_of
+from tests.prove.dispatch_twin import give, names_of, twin_of
 
 pytestmark = pytest.mark.stack
 
@@ -46,7 +46,7 @@ DOUBLES: dict[str, tuple[str, Any]] = {
 def test_the_judge_sees_what_is_missing_and_what_is_doubled(tmp_path: Path) -> None:
     all_subjects = subjects()
     names = names_of(all_subjects)
-    chains = chains_of(all_subjects, SHARE * len(all_subjects), SEED)
+    ordered = chains_of(all_subjects, SHARE * len(all_subjects), SEED)
     with twin_of(tmp_path, all_subjects, 0.0, SEED) as (twin, configs):
         environment = {**os.environ, **twin.environment}
 
@@ -58,9 +58,11 @@ def test_the_judge_sees_what_is_missing_and_what_is_doubled(tmp_path: Path) -> N
         def judged() -> dict[str, Verdict]:
             return judge(twin.admin.effects(), twin.admin.books(), names, forms, chains)
 
+        chains = give(twin, all_subjects, ordered)
         for each in samples(all_subjects):
             carry_out([each])
-        forms = rehearse(twin, configs, environment, names, rehearsal(all_subjects))
+        rehearsed = give(twin, all_subjects, rehearsal(all_subjects))
+        forms = rehearse(twin, configs, environment, names, rehearsed)
         assert judged() == {name: Verdict(0, SHARE, SHARE) for name in names}
         carry_out(chains)
         assert judged() == {name: Verdict(0, 0, SHARE) for name in names}

@@ -26,7 +26,7 @@ from tests.prove.dispatch_judge import Forms, Verdict, judge
 from tests.prove.dispatch_plain import act_plainly, rehearse
 from tests.prove.dispatch_plan import Chain, chains_of, rehearsal, samples, subjects
 from tests.prove.dispatch_run import Desk, Dispatchers, Run, drive
-from tests.prove.dispatch_twin import disturb, names_of, twin_of
+from tests.prove.dispatch_twin import disturb, give, names_of, twin_of
 from tests.support.stack import running_stack, stack_directory, stack_settings
 
 
@@ -49,11 +49,13 @@ def plain_verdicts(directory: Path, proof: Proof) -> tuple[dict[str, Verdict], F
         environment = {**os.environ, **twin.environment}
         for each in samples(proof.subjects):
             asyncio.run(act_plainly(configs, environment, [each]))
-        forms = rehearse(twin, configs, environment, names, rehearsal(proof.subjects))
+        rehearsed = give(twin, proof.subjects, rehearsal(proof.subjects))
+        forms = rehearse(twin, configs, environment, names, rehearsed)
+        chains = give(twin, proof.subjects, proof.chains)
         disturb(twin, proof.subjects, proof.lag_s)
-        asyncio.run(act_plainly(configs, environment, proof.chains))
+        asyncio.run(act_plainly(configs, environment, chains))
         effects, books = twin.admin.effects(), twin.admin.books()
-    return judge(effects, books, names, forms, proof.chains), forms
+    return judge(effects, books, names, forms, chains), forms
 
 
 def dispatched_verdicts(
@@ -81,11 +83,12 @@ def dispatched_verdicts(
         try:
             for each in samples(proof.subjects):
                 drive(desk, dispatchers, [each], kills=0, stops=0, seed=proof.seed)
+            chains = give(twin, proof.subjects, proof.chains)
             disturb(twin, proof.subjects, proof.lag_s)
             run = drive(
                 desk,
                 dispatchers,
-                proof.chains,
+                chains,
                 kills=proof.kills,
                 stops=proof.stops,
                 seed=proof.seed,
@@ -94,7 +97,7 @@ def dispatched_verdicts(
             dispatchers.end()
             desk.close()
         effects, books = twin.admin.effects(), twin.admin.books()
-    return judge(effects, books, names_of(proof.subjects), forms, proof.chains), run
+    return judge(effects, books, names_of(proof.subjects), forms, chains), run
 
 
 def main() -> int:

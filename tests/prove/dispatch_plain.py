@@ -94,7 +94,8 @@ def rehearse(
             is_seen = [(it.vendor, folded(it.external_id)) == key for it in made]
             assert made and all(is_seen), f"{step.command_id} is not to be seen in {made}"
             held = held_by_id(twin.admin.books(), names).get(key, {})
-            assert bool(held) is not step.is_delete, f"{step.command_id} leaves {held}"
+            makes = any(names[step.target].values()) and not step.is_delete
+            assert bool(held) is makes, f"{step.command_id} leaves {held}"
             contents = {(it.record_type, it.content) for it in made}
             found[step.target, step.form] = Form(len(made), len(contents), held)
     return found

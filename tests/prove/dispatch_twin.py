@@ -13,7 +13,7 @@ from connectors.dispatch.main import load_sink
 from psastream.conformance.targets import SinkSubject
 from sandbox.vendors.faults import FaultKind
 from tests.prove.dispatch_judge import Names
-from tests.prove.dispatch_plan import target_class
+from tests.prove.dispatch_plan import Chain, about, target_class
 from tests.support.vendors import Vendors, running_vendors
 
 FAULTS: Final = (
@@ -72,6 +72,21 @@ def disturb(twin: Vendors, all_subjects: Sequence[SinkSubject], lag_s: float) ->
                 vendor, kind, probability=share / left, scope="write", delay_s=10.0
             )
             left -= share
+
+
+def give(
+    twin: Vendors, all_subjects: Sequence[SinkSubject], chains: Sequence[Chain]
+) -> list[Chain]:
+    """Make what people make where we make no record; return the commands about that."""
+    ids: dict[str, Iterator[str]] = {}
+    for subject in all_subjects:
+        if (given := target_class(subject).given) is not None:
+            table, row, field = given
+            count = sum(chain[0].target == subject.system for chain in chains)
+            vendor: Any = subject.system
+            made = twin.admin.create_many(vendor, table, [dict(row)] * count)
+            ids[subject.system] = iter([str(each[field]) for each in made])
+    return [about(it, next(ids[it[0].target])) if it[0].target in ids else it for it in chains]
 
 
 def names_of(all_subjects: Sequence[SinkSubject]) -> Names:
