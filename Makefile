@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup demo wheel picture picture-superset test test-parts test-systems test-engine test-story test-unit test-connectors \
 	test-property conformance docs site prove-bi prove-alerts alerts verify-access verify-privacy verify-traces verify-deploy verify-cluster verify-image verify-upgrade outside properties mutants crash seeds fuzz check format \
-	bench bench-pipeline bench-latency bench-latency-database bench-idle bench-sizes bench-read-model profile clean
+	bench bench-pipeline bench-latency bench-latency-database bench-idle bench-sizes bench-read-model bench-backfill profile clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -178,6 +178,9 @@ bench-sizes: $(READY) ## Measure updates, restart and recovery by size of state 
 
 bench-read-model: $(READY) ## Measure rows a second into the read model (ARGS="--rows 1000000")
 	@$(BIN)/python -m bench.read_model $(ARGS)
+
+bench-backfill: $(READY) ## Measure the first read of Salesforce beside peers that read it (RECORDS=1000000)
+	@$(BIN)/python -m bench.backfill --records $(or $(RECORDS),100000) $(ARGS)
 
 profile: $(READY) ## Say where the microseconds of a change go (CHANGES=2000000, or RATE=100 a second)
 	@$(BIN)/python -m bench.profile --changes $(or $(CHANGES),2000000) $(addprefix --rate ,$(RATE))

@@ -74,6 +74,10 @@ class Processes:
         self.check(may_end=True)
         return self._cpu.seconds()
 
+    def said(self) -> str:
+        """Return what they have written so far."""
+        return self._log.read_text(errors="replace")
+
     def are_done(self) -> bool:
         """Whether all processes have ended; raises if one has failed."""
         return all(process.poll() is not None for process in self._running)
