@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 from connectors.polled.answers import name_of, read_instant
@@ -89,6 +89,8 @@ class RowReader:
     def read(self, raws: Sequence[object]) -> tuple[list[Row], list[UnreadableRow]]:
         """Convert rows. Raises SchemaMismatchError when they all lack a field."""
         self._check_fields([raw for raw in raws if isinstance(raw, dict)])
+        if (sound := self._sound(raws)) is not None:
+            return sound, []
         rows: list[Row] = []
         unreadable: list[UnreadableRow] = []
         for raw in raws:
@@ -141,7 +143,7 @@ class RowReader:
 
     def _check_fields(self, raws: Sequence[Mapping[str, Any]]) -> None:
         """A field that no row has is missing from the answer, not from a row."""
-        present = {name for raw in raws for name in raw}
+        present = set().union(*raws)
         missing = sorted(self._required - present)
         if len(missing) == 1 and missing[0] in self._keys and len(raws) == 1:
             return  # no right hides an id: the row is broken
@@ -157,6 +159,46 @@ class RowReader:
         if self._layout.null_is_absent:
             return set(self._keys)
         return self._converts.keys() - self._layout.optional
+
+    def _sound(self, raws: Sequence[object]) -> list[Row] | None:
+        """Convert rows column by column; None where one is not sound: `_row` tells which.
+
+        What goes through here is what `_row` would make of it.
+        """
+        whole = [raw for raw in raws if isinstance(raw, dict)]
+        if len(whole) != len(raws) or not whole:
+            return None
+        required = self._required
+        room = ROW_CHARACTERS_MAX  # of all rows: then none has more
+        try:
+            columns = []
+            for name, convert in self._converts.items():
+                is_needed = name in required
+                raw = [each[name] for each in whole] if is_needed else [e.get(name) for e in whole]
+                columns.append(_converted(raw, convert))
+                room -= _text_length(columns[-1])
+            if room < 0:
+                return None
+            ids = [self.read_key(raw) for raw in whole]
+            stamps = self._stamps(whole)
+        except (LookupError, ValueError):
+            return None
+        names = tuple(self._converts)
+        rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        flag = self._layout.deleted_field
+        return [
+            Row(row_id, values, stamp, flag is not None and values[flag] is True)
+            for row_id, values, stamp in zip(ids, rows, stamps, strict=True)
+        ]
+
+    def _stamps(self, raws: Sequence[Mapping[str, Any]]) -> list[datetime | None]:
+        """Return when each row was changed; rows of one transaction share a stamp."""
+        fields = self._layout.modified_fields
+        told = [raw.get(fields[0]) if fields else None for raw in raws]
+        if not fields or not all(isinstance(each, str) and each for each in told):
+            return [self._modified_at(raw) for raw in raws]
+        read = {each: self._layout.read_stamp(each) for each in set(told)}
+        return [read[each] for each in told]
 
     def _row(self, raw: object) -> Row:
         if not isinstance(raw, dict):
@@ -237,7 +279,7 @@ def read_key(value: object, form: re.Pattern[str]) -> str:
         raise ValueError(f"{name_of(value)} is not a key")
     if isinstance(value, int) and abs(value) >= 2**63:
         raise ValueError("the number is too large for a key")
-    text = _to_text(value)
+    text = value if isinstance(value, str) and value.isascii() else _to_text(value)
     if len(text) > KEY_LENGTH_MAX or not form.fullmatch(text):
         raise ValueError("the key has not the form of this vendor's keys")
     return text
@@ -246,6 +288,27 @@ def read_key(value: object, form: re.Pattern[str]) -> str:
 def _parts(row_id: str) -> list[str]:
     """Return the values whose texts an id of several holds."""
     return [part.replace("%2C", ",").replace("%25", "%") for part in row_id.split(",")]
+
+
+def _converted(column: list[Any], convert: Convert) -> list[object]:
+    """Convert the values of a column. Raises ValueError where one does not fit.
+
+    Texts and truth values are what they are told as: they are looked at all at once.
+    """
+    kinds = set(map(type, column)) - {type(None)}
+    if convert is _to_text and kinds <= {str}:
+        "".join(filter(None, column)).encode()  # half a character is no text
+        return column
+    if convert is _to_boolean and kinds <= {bool}:
+        return column
+    return [None if value is None else convert(value) for value in column]
+
+
+def _text_length(column: list[object]) -> int:
+    """How much text a column holds."""
+    if set(map(type, column)) <= {str, type(None)}:
+        return sum(map(len, filter(None, column)))  # type: ignore[arg-type]
+    return sum(map(_characters, column))
 
 
 def _check_size(values: Mapping[str, object]) -> None:
@@ -339,14 +402,21 @@ def _to_decimal(value: Any, *, precision: int, scale: int) -> Decimal:
         raise ValueError(f"{name_of(value)} is not a decimal")
     if isinstance(value, str) and not _DECIMAL.fullmatch(value):
         raise ValueError("the text is not a decimal")
-    exact = Context(prec=precision, traps=[Inexact, InvalidOperation, Overflow])
+    exact, unit = _exact(precision, scale)
     try:
-        number = Decimal(value).quantize(Decimal(1).scaleb(-scale), context=exact)
+        number = Decimal(value).quantize(unit, context=exact)
     except DecimalException as error:
         raise ValueError(f"the number does not fit decimal({precision},{scale})") from error
     if not number.is_finite():
         raise ValueError("the number is not finite")
     return number
+
+
+@cache
+def _exact(precision: int, scale: int) -> tuple[Context, Decimal]:
+    """Return what decimals of a contract are rounded by, which nothing may need."""
+    exact = Context(prec=precision, traps=[Inexact, InvalidOperation, Overflow])
+    return exact, Decimal(1).scaleb(-scale)
 
 
 def _to_list(value: Any, *, convert: Convert) -> list[object]:

@@ -19,7 +19,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from hashlib import blake2b
-from typing import Self
+from typing import Final, Self
+
+import orjson
 
 from connectors.polled.model import Row, parent_of
 from schemas.errors import RecordTooLargeError
@@ -60,14 +62,14 @@ class Entry:
         """Encode for the bookmarks topic."""
         record: dict[str, object] = {"digest": self.digest}
         if self.modified_at is not None:
-            record["modified_at"] = self.modified_at.isoformat()
+            record["modified_at"] = self.modified_at
         if self.is_deleted:
             record["is_deleted"] = True
         if self.refused is not None:
             record["refused"] = self.refused
         if self.shown_at is not None:
-            record["shown_at"] = self.shown_at.isoformat()
-        return json.dumps(record, separators=(",", ":")).encode()
+            record["shown_at"] = self.shown_at
+        return orjson.dumps(record)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -96,6 +98,31 @@ def digest_of(values: object) -> str:
     return blake2b(text.encode(), digest_size=12).hexdigest()
 
 
+def digest_of_row(values: Mapping[str, object]) -> str:
+    """Return the same digest, sooner, of values as a contract types them: none is a float."""
+    try:
+        text = orjson.dumps(values, default=str, option=_AS_JSON)
+    except TypeError:  # an integer of more than 64 bits
+        return digest_of(values)
+    if not text.isascii() or _DELETE in text:
+        text = _in_ascii(text.decode())
+    return blake2b(text, digest_size=12).hexdigest()
+
+
+def _in_ascii(text: str) -> bytes:
+    """Write characters of JSON as `json.dumps` does, which made the digests that are kept."""
+    escaped = json.encoder.encode_basestring_ascii(text)[1:-1]  # quotes and backslashes, too
+    plain = escaped.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\")
+    return plain.encode()
+
+
+_DELETE: Final = b"\x7f"
+"""`json.dumps` escapes this one, orjson does not."""
+_AS_JSON: Final = (
+    orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+)
+
+
 def oversize(digest: str) -> str:
     """Return what stands as `Entry.refused` of a row that no message holds."""
     return f"{RecordTooLargeError.code}|{digest}"
@@ -104,7 +131,15 @@ def oversize(digest: str) -> str:
 def entry_of(row: Row, known: Entry | None = None) -> Entry:
     """Return the entry that remembers `row`; that it was shown after a delete holds on."""
     shown_at = None if known is None else known.shown_at
-    return Entry(digest_of(row.values), row.modified_at, row.is_deleted, shown_at=shown_at)
+    return Entry(digest_of_row(row.values), row.modified_at, row.is_deleted, None, shown_at)
+
+
+def shown(entry: Entry, at: datetime | None) -> Entry:
+    """Return an entry with the time since when its row was shown anew, if any."""
+    if at is None or entry.is_deleted:
+        return entry
+    at = max(at, entry.shown_at or EPOCH)
+    return Entry(entry.digest, entry.modified_at, entry.is_deleted, entry.refused, at)
 
 
 class Ledger:

@@ -43,6 +43,7 @@ Scheduling, retries and errors are `connectors.polled.loop`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -66,12 +67,12 @@ from connectors.polled.delete_log import ToldDeletes
 from connectors.polled.deletes import Awaited, DeleteGuard
 from connectors.polled.ledger import (
     EPOCH,
-    Entry,
     Ledger,
     Verdict,
     digest_of,
     entry_of,
     oversize,
+    shown,
     window_start,
 )
 from connectors.polled.model import (
@@ -490,6 +491,7 @@ class ObjectPoller:
         flagged = {row.id for row in page.rows if row.is_deleted and self._is_living(row.id)}
         if not self._guard.told(flagged):
             rows = {row_id: row for row_id, row in rows.items() if row_id not in flagged}
+        shown_at, captured_at = self._shown_at(scan), self._clock()
         for row in rows.values():
             if self._resync and row.is_deleted and not self._is_living(row.id):
                 continue  # told, or never there
@@ -511,9 +513,9 @@ class ObjectPoller:
             if was_refused and not is_again:
                 duplicates += 1
                 continue
-            draft.entries[row.id] = self._shown(entry, scan)
+            draft.entries[row.id] = shown(entry, shown_at)
             if not self._keeps_back(row, scan):
-                self._draft_change(draft, row, verdict)
+                self._draft_change(draft, row, verdict, captured_at)
             if repairs_before and (row.modified_at or repairs_before) <= repairs_before:
                 repaired += 1
         gone = {row_id for row_id in page.gone if self._is_living(row_id)}
@@ -521,6 +523,8 @@ class ObjectPoller:
             self._draft_deletes(draft, gone)
         self._draft_refusals(draft, page.unreadable)
         self._draft_missing_children(draft, page, scan)
+        if self._resync is None and (lag_s := draft.lag_s(rows)) is not None:
+            instruments.LAG.labels(*self._labels).set(lag_s)
         instruments.DUPLICATES.labels(*self._labels).inc(duplicates)
         instruments.SWEEP_REPAIRED.labels(*self._labels).inc(repaired)
         self._report_new_fields(page.new_fields)
@@ -531,15 +535,14 @@ class ObjectPoller:
         is_resynced = self._resync is not None and self._resync.includes(row.modified_at)
         return self._forces_snapshot or is_resynced
 
-    def _shown(self, entry: Entry, scan: Scan) -> Entry:
-        """Note when a row was shown anew, where a delete log may name it for what was before.
+    def _shown_at(self, scan: Scan) -> datetime | None:
+        """Since when a scan shows its rows, where a delete log may name them for what was before.
 
         The log may be refused in this poll, and told in one whose scan does not show the row.
         """
-        if entry.is_deleted or self._reader.traits.delete_feed is DeleteFeed.NONE:
-            return entry
-        shown_at = scan.started_at - self._lateness
-        return replace(entry, shown_at=max(shown_at, entry.shown_at or EPOCH))
+        if self._reader.traits.delete_feed is DeleteFeed.NONE:
+            return None
+        return scan.started_at - self._lateness
 
     def _draft_refusals(self, draft: Draft, unreadable: Iterable[UnreadableRow]) -> None:
         """Dead-letter rows that cannot be read, each content once; their last value stays."""
@@ -548,11 +551,10 @@ class ObjectPoller:
             if entry is None or row.id in draft.entries:
                 continue
             draft.entries[row.id] = entry
-            draft.position = self._next_position(draft)
+            now = self._clock()
+            position = draft.next_position(now)
             code = RecordTooLargeError.code if row.is_oversize else InvalidEntityError.code
-            draft.rejected.append(
-                Rejected(row.id, row.raw, row.detail, draft.position, self._clock(), code)
-            )
+            draft.rejected.append(Rejected(row.id, row.raw, row.detail, position, now, code))
 
     def _draft_missing_children(self, draft: Draft, page: Page, scan: Scan) -> None:
         """Delete known children of the page's parents that are not in it, where believed."""
@@ -594,8 +596,10 @@ class ObjectPoller:
         """Whether a snapshot is one: of the rows that are there."""
         return self._config.snapshot_mode is not SnapshotMode.NO_DATA
 
-    def _draft_change(self, draft: Draft, row: Row, verdict: Verdict) -> None:
-        draft.position = self._next_position(draft)
+    def _draft_change(
+        self, draft: Draft, row: Row, verdict: Verdict, captured_at: datetime
+    ) -> None:
+        position = draft.next_position(captured_at)
         if row.is_deleted:
             op, before, after = "d", row.values, None
         else:
@@ -603,19 +607,17 @@ class ObjectPoller:
             is_again = self._resync is not None and verdict is Verdict.DUPLICATE
             op = "r" if is_snapshot or is_again else "c" if verdict is Verdict.NEW else "u"
             before, after = None, row.values
-        draft.changes.append(Change(row.id, op, before, after, draft.position, self._clock()))
-        if row.modified_at is not None and self._resync is None:
-            lag_s = (self._clock() - row.modified_at).total_seconds()
-            instruments.LAG.labels(*self._labels).set(max(lag_s, 0))
+        draft.changes.append(Change(row.id, op, before, after, position, captured_at))
 
     def _draft_deletes(self, draft: Draft, row_ids: Iterable[str]) -> None:
         for row_id in sorted(row_ids):
             self._draft_delete(draft, row_id)
 
     def _draft_delete(self, draft: Draft, row_id: str) -> None:
-        draft.position = self._next_position(draft)
+        now = self._clock()
         before = self._reader.key(row_id)
-        draft.changes.append(Change(row_id, "d", before, None, draft.position, self._clock()))
+        position = draft.next_position(now)
+        draft.changes.append(Change(row_id, "d", before, None, position, now))
         draft.entries[row_id] = None
 
     def _expect_flags(self, draft: Draft, row_ids: Iterable[str]) -> None:
@@ -624,11 +626,6 @@ class ObjectPoller:
             if known := self._ledger.get(row_id):
                 present = self._clocks.present
                 draft.entries[row_id] = replace(known, is_deleted=True, modified_at=present)
-
-    def _next_position(self, draft: Draft) -> int:
-        """A capture position: the clock in microseconds, and always larger than the last."""
-        now_us = (self._clock() - EPOCH) // timedelta(microseconds=1)
-        return max(draft.position + 1, now_us)
 
     async def _apply_delete_feed(self, scan: Scan, compared_at: datetime | None = None) -> set[str]:
         """Publish what the delete log tells; return the ids of its entries that are unreadable.
@@ -733,8 +730,8 @@ class ObjectPoller:
         self._bookmark, self._kept = bookmark, kept
         for row_id, entry in draft.entries.items():
             self._ledger.put(row_id, entry)
-        for change in draft.changes:
-            instruments.RECORDS.labels(*self._labels, change.op).inc()
+        for op, count in Counter(change.op for change in draft.changes).items():
+            instruments.RECORDS.labels(*self._labels, op).inc(count)
         instruments.UNREADABLE.labels(*self._labels).inc(len(draft.rejected))
         oversize = sum(row.error_code == RecordTooLargeError.code for row in draft.rejected)
         instruments.OVERSIZE.labels(*self._labels).inc(oversize)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from connectors.polled.bookmark import Change, Rejected, RowsTooLargeError
 from connectors.polled.ledger import EPOCH, Entry, Ledger, digest_of, oversize
-from connectors.polled.model import Page
+from connectors.polled.model import Page, Row
 from schemas.errors import FatalError, RecordTooLargeError
+
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
@@ -56,6 +58,19 @@ class Draft:
     changes: list[Change] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     entries: dict[str, Entry | None] = field(default_factory=dict)
+
+    def next_position(self, now: datetime) -> int:
+        """Take a capture position: the clock in microseconds, and always larger than the last."""
+        self.position = max(self.position + 1, (now - EPOCH) // _MICROSECOND)
+        return self.position
+
+    def lag_s(self, rows: Mapping[str, Row]) -> float | None:
+        """How old the last change is of some rows whose vendor gave a time; None: of none."""
+        for change in reversed(self.changes):
+            row = rows.get(change.row_id)
+            if row is not None and row.modified_at is not None:
+                return max((change.captured_at - row.modified_at).total_seconds(), 0.0)
+        return None
 
     def put_aside(
         self, error: RowsTooLargeError, key: Callable[[str], Mapping[str, Any]], ledger: Ledger

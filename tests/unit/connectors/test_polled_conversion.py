@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.polled.answers import read_instant
@@ -261,6 +261,40 @@ NOTE = {
         {"name": "text", "type": ["null", "string"], "default": None},
     ],
 }
+
+
+PAGES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "id": st.sampled_from([1, "2", "x y", None, True, 2**70, "7" * 300]),
+            "rate": st.sampled_from([None, "2", 3, Decimal("1.5"), Decimal("1.00001"), "x", True]),
+            "modified": st.sampled_from(
+                [None, "", "2026-01-01T10:00:00Z", "2026-13-01", 7, "\ud83d", "\ude00"]
+            ),
+            "created": st.sampled_from(["2026-01-01 10:00:00", None, [], {}]),
+        },
+        optional={"mood": st.just("good")},
+    ),
+    max_size=4,
+)
+
+
+@given(PAGES)
+@example([RAW, RAW | {"id": 2}])
+@example([RAW | {"modified": "2026-01-01T10:00:00Z", "id": place} for place in (1, 2)])
+def test_rows_that_are_read_at_once_are_those_that_are_read_one_by_one(
+    raws: list[dict[str, Any]],
+) -> None:
+    reader = RowReader(SCHEMA, LAYOUT)
+    rows, unreadable = reader.read(raws)
+    beside, refused = reader.read([*raws, 7])  # what is no row has each read by itself
+    assert (rows, unreadable) == (beside, refused[:-1])
+
+
+def test_rows_of_much_text_together_are_read() -> None:
+    reader = RowReader(load_schema(NOTE), Layout("id"))
+    rows, unreadable = reader.read([{"id": str(at), "text": "x" * 600_000} for at in range(3)])
+    assert ([row.id for row in rows], unreadable) == (["0", "1", "2"], [])
 
 
 def test_new_fields_are_ignored_and_reported_once() -> None:
