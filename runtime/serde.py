@@ -10,7 +10,7 @@ from runtime.kafka import KafkaSettings
 from runtime.registry import Registry
 from runtime.sealing import Sealing, sealing_of
 from runtime.settings import Settings
-from schemas.codec.framing import frame, unframe
+from schemas.codec.framing import frame, header, unframe
 from schemas.codec.record import AvroSchema, RecordCodec
 from schemas.contracts import value_schema
 from schemas.errors import ConfigError, DecodeError
@@ -50,19 +50,39 @@ class Serde:
 
         `row_id`: of a row of a source.
         """
-        entry = self._sources.get(topic) or topic_of(topic)
-        if topic not in self._writers:
-            schema = value_schema(entry)
-            schema_id = self._registry.subject_id(f"{topic}-value", schema.text)
-            self._writers[topic] = (schema_id, RecordCodec(schema))
-        schema_id, codec = self._writers[topic]
+        schema_id, codec = self._writer(topic)
         value = frame(schema_id, codec.encode(record))
         if self._sealing is None:
             return value
+        entry = self.topic(topic)
         subject = subject_of_row(topic, row_id) if entry.subject == ROW_ID else None
         [sealed] = self._sealing.seal_values(entry, [value], subject)
         assert sealed is not None
         return sealed
+
+    def keys(self, topic: str, keys: Iterable[str]) -> list[bytes]:
+        """Encode message keys of a topic whose keys are strings."""
+        return encode_keys(self._registry.subject_id(f"{topic}-key", KEY_SCHEMA), keys)
+
+    def header(self, topic: str) -> bytes:
+        """Return what each value of a topic begins with that is not encrypted."""
+        return header(self._writer(topic)[0])
+
+    def topic(self, name: str) -> Topic:
+        """Return a topic that is written."""
+        return self._sources.get(name) or topic_of(name)
+
+    @property
+    def is_sealing(self) -> bool:
+        """Whether values are encrypted."""
+        return self._sealing is not None
+
+    def _writer(self, topic: str) -> tuple[int, RecordCodec]:
+        if topic not in self._writers:
+            schema = value_schema(self.topic(topic))
+            schema_id = self._registry.subject_id(f"{topic}-value", schema.text)
+            self._writers[topic] = (schema_id, RecordCodec(schema))
+        return self._writers[topic]
 
     def read_key(self, data: bytes) -> str:
         """Decode a string key. Raises DecodeError."""

@@ -14,7 +14,7 @@ write; so such a read may not hold its position against streamed changes.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,6 +50,13 @@ class Position:
 
 
 INVALID: Final = Position(-1)
+
+
+def to_sequences(positions: Sequence[int]) -> list[str]:
+    """As `Position.to_sequence` of each, which must be valid."""
+    for extreme in {min(positions, default=0), max(positions, default=0)}:
+        Position(extreme).to_sequence()
+    return [f'["{position}"]' for position in positions]
 
 
 def position_of(source: Mapping[str, object]) -> Position:

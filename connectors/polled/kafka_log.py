@@ -21,6 +21,7 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected, RowsTooLargeError
 from connectors.polled.config import PolledConfig
+from connectors.polled.events import EventColumns
 from connectors.polled.ledger import Entry, Ledger
 from connectors.polled.sending import (
     CALL_TIMEOUT_S,
@@ -58,6 +59,8 @@ DEAD_LETTERS: Final = "psa.dlq"
 GROUP: Final = "psastream-source-log"
 """Of consumers that ask for ends; nobody joins it."""
 INIT_TIMEOUT_S: Final = 8.0
+POLL_EACH: Final = 100
+"""Messages from one look at what came of them to the next."""
 CLOSE_WITHIN_S: Final = 3.0
 TRANSACTION_TIMEOUT_MS: Final = 30_000
 STABLE_DEADLINE_S: Final = 120.0
@@ -80,6 +83,7 @@ class KafkaLog:
         self._serde = serde
         self._config = config
         self._make = make
+        self._events = EventColumns(serde)
         self._producer: Producer | None = None
         self._lock = asyncio.Lock()  # one transaction at a time
         self._committing: asyncio.Future[None] | None = None
@@ -126,6 +130,7 @@ class KafkaLog:
             self._settings,
             transactional_id=transactional_id(self._config.name),
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            delivery_report_only_error=True,
             **one_each,
         )
         try:
@@ -168,10 +173,11 @@ class KafkaLog:
         try:
             for place, message in enumerate(messages):
                 bears = headers[place] if place < len(headers) else ()
-                if not produce(producer, message, bears, partial(large.add, place)):
+                if not produce(producer, message, bears, large, place):
                     call(lambda: producer.abort_transaction(CALL_TIMEOUT_S))
                     return {place}
-                producer.poll(0)
+                if place % POLL_EACH == 0:
+                    producer.poll(0)
                 if large:
                     break
             else:
@@ -208,7 +214,7 @@ class KafkaLog:
     def messages(self, batch: Batch) -> list[Message]:
         """The messages of a batch, the bookmark last. Raises InvalidEntityError."""
         topic = self._config.topic(batch.obj)
-        messages = [self._change(topic, batch, change) for change in batch.changes]
+        messages = self._changes(batch)
         messages += [self._dead_letter(topic, rejected) for rejected in batch.rejected]
         prefix = f"{self._config.name}|{batch.obj}"
         for row_id, entry in batch.entries.items():
@@ -219,29 +225,35 @@ class KafkaLog:
         messages.append((BOOKMARKS.name, 0, prefix.encode(), batch.bookmark.to_bytes()))
         return messages
 
-    def _change(self, topic: str, batch: Batch, change: Change) -> Message:
-        captured_ms = _milliseconds(change.captured_at)
-        envelope: dict[str, object] = {
-            "before": change.before,
-            "after": change.after,
-            "source": {
-                "version": VERSION,
-                "connector": self._config.system,
-                "name": self._config.topic_prefix,
-                "ts_ms": captured_ms,
-                "snapshot": "true" if change.op == Operation.READ else "false",
-                "db": self._config.system,
-                "sequence": Position(change.position).to_sequence(),
-                "schema": None,
-                "table": batch.obj,
-            },
-            "transaction": None,
-            "op": change.op,
-            "ts_ms": captured_ms,
+    def _changes(self, batch: Batch) -> list[Message]:
+        topic, changes = self._config.topic(batch.obj), batch.changes
+        source = partial(self._source, batch.obj)
+        values = self._events.values(topic, changes, source, _beside)
+        if values is None:
+            values = [
+                self._serde.value(topic, _envelope(change, source), change.row_id)
+                for change in changes
+            ]
+        row_ids = [change.row_id for change in changes]
+        return [
+            (topic, partition_of(row_id, PARTITIONS), key, value)
+            for row_id, key, value in zip(
+                row_ids, self._serde.keys(topic, row_ids) if row_ids else (), values, strict=True
+            )
+        ]
+
+    def _source(self, obj: str, change: Change) -> dict[str, object]:
+        """Where a change comes from, but for its place there."""
+        return {
+            "version": VERSION,
+            "connector": self._config.system,
+            "name": self._config.topic_prefix,
+            "ts_ms": _milliseconds(change.captured_at),
+            "snapshot": "true" if change.op == Operation.READ else "false",
+            "db": self._config.system,
+            "schema": None,
+            "table": obj,
         }
-        partition = partition_of(change.row_id, PARTITIONS)
-        key = self._serde.key(topic, change.row_id)
-        return topic, partition, key, self._serde.value(topic, envelope, change.row_id)
 
     def _dead_letter(self, topic: str, rejected: Rejected) -> Message:
         letter = {
@@ -338,6 +350,23 @@ def _end_offset(settings: KafkaSettings, partition: TopicPartition, isolation: s
         raise told or BrokerUnavailableError(detail) from error
     finally:
         consumer.close()
+
+
+def _beside(change: Change) -> dict[str, object]:
+    """The fields of a change's envelope beside its rows and its source."""
+    return {"transaction": None, "op": change.op, "ts_ms": _milliseconds(change.captured_at)}
+
+
+def _envelope(
+    change: Change, source: Callable[[Change], Mapping[str, object]]
+) -> dict[str, object]:
+    sequence = Position(change.position).to_sequence()
+    return {
+        "before": change.before,
+        "after": change.after,
+        "source": {**source(change), "sequence": sequence},
+        **_beside(change),
+    }
 
 
 def _milliseconds(instant: datetime) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from typing import Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -22,25 +23,18 @@ Message = tuple[str, int, bytes, bytes | None]
 
 
 def produce(
-    producer: Producer, message: Message, headers: Headers, refuse: Callable[[], None]
+    producer: Producer, message: Message, headers: Headers, large: set[int], place: int
 ) -> bool:
     """Give a message to the client; return whether it takes one as large.
 
-    `refuse` is called, by and by, where the broker does not.
+    Where the broker does not, `large` has its place, by and by.
     """
-
-    def delivered(error: KafkaError | None, _: object) -> None:
-        if error is not None and error.code() in TOO_LARGE:
-            refuse()
-
     topic, partition, key, value = message
-    more = {"headers": [*headers]} if headers else {}
-
-    def give() -> None:
-        producer.produce(
-            topic, key=key, value=value, partition=partition, on_delivery=delivered, **more
-        )
-
+    more: dict[str, Any] = {"headers": [*headers]} if headers else {}
+    give = partial(
+        producer.produce, topic, key=key, value=value, partition=partition,
+        on_delivery=partial(_delivered, large, place), **more,
+    )  # fmt: skip
     while True:
         try:
             give()
@@ -56,6 +50,11 @@ def produce(
             return True
         else:
             return True
+
+
+def _delivered(large: set[int], place: int, error: KafkaError | None, _: object) -> None:
+    if error is not None and error.code() in TOO_LARGE:
+        large.add(place)
 
 
 def await_reports(producer: Producer, large: Collection[int]) -> None:

@@ -12,6 +12,7 @@ from schemas.position import (
     position_of,
     snapshot_reads,
     table_reads,
+    to_sequences,
 )
 
 # source block, position
@@ -179,3 +180,14 @@ def test_a_place_of_a_change_table_that_cannot_be_counted_is_none(lsn: str) -> N
     assert found["lsn"] == INVALID.value
     [found] = placed(change_table_source, [change("00000027:00000758:0005", lsn)])
     assert found["sequence"] is None
+
+
+@pytest.mark.parametrize("positions", [[], [0], [2**63 - 1, 7, 7]])
+def test_sequences_of_many_are_those_of_each(positions: list[int]) -> None:
+    assert to_sequences(positions) == [Position(each).to_sequence() for each in positions]
+
+
+@pytest.mark.parametrize("position", [-1, -2, 2**63])
+def test_what_is_no_position_has_no_sequence_among_many(position: int) -> None:
+    with pytest.raises(ValueError, match="position"):
+        to_sequences([7, position, 8])
