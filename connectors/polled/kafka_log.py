@@ -28,7 +28,7 @@ from connectors.polled.sending import (
     Message,
     await_reports,
     call,
-    produce,
+    send,
     serve_reports,
 )
 from connectors.polled.spans import Headers, capturing
@@ -59,8 +59,6 @@ DEAD_LETTERS: Final = "psa.dlq"
 GROUP: Final = "psastream-source-log"
 """Of consumers that ask for ends; nobody joins it."""
 INIT_TIMEOUT_S: Final = 8.0
-POLL_EACH: Final = 100
-"""Messages from one look at what came of them to the next."""
 CLOSE_WITHIN_S: Final = 3.0
 TRANSACTION_TIMEOUT_MS: Final = 30_000
 STABLE_DEADLINE_S: Final = 120.0
@@ -171,17 +169,11 @@ class KafkaLog:
         producer, large = self._producer, set[int]()
         call(producer.begin_transaction)
         try:
-            for place, message in enumerate(messages):
-                bears = headers[place] if place < len(headers) else ()
-                if not produce(producer, message, bears, large, place):
-                    call(lambda: producer.abort_transaction(CALL_TIMEOUT_S))
-                    return {place}
-                if place % POLL_EACH == 0:
-                    producer.poll(0)
-                if large:
-                    break
-            else:
-                await_reports(producer, large)
+            refused = send(producer, messages, headers, large)
+            if refused is not None:
+                call(lambda: producer.abort_transaction(CALL_TIMEOUT_S))
+                return {refused}
+            await_reports(producer, large)
             if not large:
                 call(lambda: producer.commit_transaction(CALL_TIMEOUT_S))
         except BrokerUnavailableError:

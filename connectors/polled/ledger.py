@@ -128,18 +128,17 @@ def oversize(digest: str) -> str:
     return f"{RecordTooLargeError.code}|{digest}"
 
 
-def entry_of(row: Row, known: Entry | None = None) -> Entry:
-    """Return the entry that remembers `row`; that it was shown after a delete holds on."""
-    shown_at = None if known is None else known.shown_at
+def entry_of(row: Row, known: Entry | None = None, shown_at: datetime | None = None) -> Entry:
+    """Return the entry that remembers `row`; that it was shown after a delete holds on.
+
+    `shown_at`: since when it is shown anew, unless it is deleted.
+    """
+    before = None if known is None else known.shown_at
+    if shown_at is None or row.is_deleted:
+        shown_at = before
+    elif before is not None:
+        shown_at = max(shown_at, before)
     return Entry(digest_of_row(row.values), row.modified_at, row.is_deleted, None, shown_at)
-
-
-def shown(entry: Entry, at: datetime | None) -> Entry:
-    """Return an entry with the time since when its row was shown anew, if any."""
-    if at is None or entry.is_deleted:
-        return entry
-    at = max(at, entry.shown_at or EPOCH)
-    return Entry(entry.digest, entry.modified_at, entry.is_deleted, entry.refused, at)
 
 
 class Ledger:

@@ -72,7 +72,6 @@ from connectors.polled.ledger import (
     digest_of,
     entry_of,
     oversize,
-    shown,
     window_start,
 )
 from connectors.polled.model import (
@@ -496,7 +495,7 @@ class ObjectPoller:
             if self._resync and row.is_deleted and not self._is_living(row.id):
                 continue  # told, or never there
             known = self._ledger.get(row.id)
-            entry = entry_of(row, known)
+            entry = entry_of(row, known, shown_at)
             verdict = self._ledger.judge(row.id, entry)
             is_again = self._is_published_again(row)
             if row.is_deleted and known and known.is_deleted and not is_again:
@@ -507,13 +506,14 @@ class ObjectPoller:
             if verdict is Verdict.DUPLICATE and not is_again:
                 duplicates += 1
                 if known is not None and known.refused is not None:
-                    draft.entries[row.id] = entry  # readable again, as it last was
+                    # Readable again, as it last was.
+                    draft.entries[row.id] = replace(entry, shown_at=known.shown_at)
                 continue
             was_refused = known is not None and known.refused == oversize(entry.digest)
             if was_refused and not is_again:
                 duplicates += 1
                 continue
-            draft.entries[row.id] = shown(entry, shown_at)
+            draft.entries[row.id] = entry
             if not self._keeps_back(row, scan):
                 self._draft_change(draft, row, verdict, captured_at)
             if repairs_before and (row.modified_at or repairs_before) <= repairs_before:

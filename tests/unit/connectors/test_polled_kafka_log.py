@@ -24,6 +24,7 @@ from schemas.routing import partition_of
 from schemas.topics import BOOKMARKS
 from tests.support.catalogue import BY_NAME, SOURCES
 from tests.support.polled import START, make_config
+from tests.support.producers import Together
 from tests.support.topology import FixedRegistry
 
 TOPIC = "src.float.role"
@@ -111,7 +112,7 @@ def test_a_call_that_must_not_be_repeated_is_not(broken: Flaky, error: type[Exce
     assert broken.calls == 1
 
 
-class Transactions:
+class Transactions(Together):
     """A producer that notes what it is told; `full` times its queue has no room."""
 
     def __init__(self, *, full: int = 0, broken: str = "") -> None:
@@ -173,7 +174,7 @@ class Wire:
         return log
 
 
-class WireProducer:
+class WireProducer(Together):
     """A producer that fails as librdkafka does.
 
     So many messages travel at once; what came of them is told later; what follows a refused one is
