@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
 import signal
@@ -18,7 +19,13 @@ import structlog
 from connectors.polled.bookmark import Bookmark
 from connectors.polled.kafka_log import KafkaLog
 from connectors.polled.ledger import Ledger
-from connectors.polled.main import EXIT_CONFIG, Connector, run_connector, run_poller
+from connectors.polled.main import (
+    EXIT_CONFIG,
+    Connector,
+    run_connector,
+    run_poller,
+    spare_collector,
+)
 from connectors.polled.model import DeletePage, ObjectReader, Page, ReaderTraits
 from connectors.polled.paging import PAGES_MAX, BrokenPagingError, Paging
 from connectors.polled.source import PolledSource
@@ -183,3 +190,17 @@ def test_a_scan_without_end_is_refused() -> None:
         paging.go_on(None)
     with pytest.raises(BrokenPagingError, match="does not end"):
         paging.go_on(PAGES_MAX)
+
+
+def test_the_rows_of_a_page_are_not_walked_by_the_collector_while_they_are_read() -> None:
+    before = gc.get_threshold()
+    try:
+        spare_collector()
+        gc.collect()
+        began = gc.get_stats()[0]["collections"]
+        page = [{"id": number} for number in range(20_000)]
+        assert gc.get_stats()[0]["collections"] == began
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+    assert len(page) == 20_000
