@@ -184,6 +184,10 @@ class CertiniaTarget(TwinTarget):
     vendor = "certinia"
     tables = MappingProxyType({"pse__Proj__c": "Psastream_Project_Id__c"})
 
+    async def prepare(self) -> None:
+        """Let the package rewrite projects in the background, a moment after each write."""
+        await self.admin("PATCH", "/certinia/settings", {"rollup_s": 0.1})
+
 
 class SalesforceTarget(TwinTarget):
     """Opportunities of the CRM, which people have made."""

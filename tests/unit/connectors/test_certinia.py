@@ -40,6 +40,7 @@ PROJECT: Final = "eng-abcdefghijkl-de"
 OTHER: Final = "eng-zzzzzzzzzzzz-de"
 KEY: Final = f"certinia:project:{PROJECT}"
 ID: Final = "a0BTw00000Pj9hQMAR"
+KNOWN: Final = "a0BTw00000Pj9kQMAR"
 
 
 class Org:
@@ -306,6 +307,8 @@ def answers() -> Iterator[Any]:
     row = {"Id": ID, FIELD: OTHER, "Name": "Tern"}
     others = {"totalSize": 1, "done": True, "records": [row]}
     yield pytest.param([web.json_response(others)], "were not asked for", False, id="others")
+    number = {**others, "records": [{**row, "Id": KNOWN, FIELD: 7}]}
+    yield pytest.param([web.json_response(number)], "were not asked for", False, id="no text")
     nameless = {**others, "records": [{FIELD: PROJECT}]}
     yield pytest.param([web.json_response(nameless)], "Id: Field required", False, id="no id")
     yield pytest.param([web.json_response([])], "a list of 0", False, id="no query's answer")
@@ -326,7 +329,7 @@ def test_what_cannot_be_told_is_looked_up_before_it_is_sent_again(
             config = parse_config(document, CertiniaSinkConfig, target.environment, origin="sink")
             sink = config.make_sink(lambda: None)
             try:
-                await sink.execute(order(), None)
+                await sink.execute(order(), KNOWN)
             finally:
                 await sink.close()
 
