@@ -33,6 +33,7 @@ from connectors.vendors.business_central.sink import (
     hours_of,
     number_of,
 )
+from sandbox.books.ledgers import SERIES_CLOSED
 from schemas.errors import InvalidEntityError, TransientError
 from tests.support.business_central import COMPANY, Twin, business_central
 from tests.support.commands import project_content
@@ -382,6 +383,20 @@ async def test_refusals_name_their_cure(twin: Twin) -> None:
     await twin.configure(denied_lists=["customers"])
     assert (await refused(twin, customer())).reason is Reason.PERMISSION
     assert await twin.rows("customers") == []
+
+
+@pytest.mark.asyncio
+async def test_a_series_that_takes_no_numbers_of_others_is_a_setting(twin: Twin) -> None:
+    await carried_out(twin, customer())
+    await twin.change("companies", COMPANY, {"_project_series_is_closed": True})
+    with pytest.raises(VendorRejectedError) as caught:
+        await carried_out(twin, project())
+    assert caught.value.reason is Reason.SETTING
+    [fault] = caught.value.faults
+    assert (fault.detail, fault.field) == (SERIES_CLOSED, None)
+    await twin.change("companies", COMPANY, {"_project_series_is_closed": False})
+    [applied] = await carried_out(twin, project())
+    assert [row["id"] for row in await twin.rows("jobs")] == [applied.target_id]
 
 
 @pytest.mark.asyncio
