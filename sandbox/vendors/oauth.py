@@ -42,6 +42,7 @@ GUSTO_COMPANY = "00000001-0000-4000-8000-000000006057"
 """Id of the company whose payrolls Gusto runs."""
 FIRST_PAYROLL = "2026-01-01"
 """Day from which on payrolls are read."""
+_CERTIFICATE_FILE = "adp_certificate.pem"
 _REFRESH_TOKEN_FILE = "gusto_refresh_token"  # noqa: S105 - a file's name
 
 _CERTIFICATE_LIFETIME = timedelta(days=730)
@@ -73,6 +74,7 @@ class Credentials:
     gusto_refresh_token: str
     coupa_secret: str
     adp_secret: str
+    adp_certificate: bytes
     harvest_account: str = "1730042"
     client_id: str = _CLIENT_ID
     username: str = _USERNAME
@@ -81,9 +83,10 @@ class Credentials:
 
 def make_credentials() -> Credentials:
     """New keys and new static tokens."""
+    netsuite_key = RSAKey.generate_key(3072)  # the shortest the vendor accepts
     return Credentials(
         salesforce_key=RSAKey.generate_key(2048),
-        netsuite_key=RSAKey.generate_key(3072),  # the shortest the vendor accepts
+        netsuite_key=netsuite_key,
         float_token=secrets.token_urlsafe(32),
         hubspot_token=secrets.token_urlsafe(32),
         harvest_token=secrets.token_urlsafe(32),
@@ -96,6 +99,7 @@ def make_credentials() -> Credentials:
         gusto_refresh_token=secrets.token_urlsafe(32),
         coupa_secret=secrets.token_urlsafe(32),
         adp_secret=secrets.token_urlsafe(32),
+        adp_certificate=_certificate_of(netsuite_key),
     )
 
 
@@ -106,8 +110,8 @@ def write_credentials(directory: Path, base_url: str, credentials: Credentials) 
     netsuite_key = directory / "netsuite_private_key.pem"
     _write_secret(salesforce_key, credentials.salesforce_key.as_pem(private=True))
     _write_secret(netsuite_key, credentials.netsuite_key.as_pem(private=True))
-    certificate = directory / "adp_certificate.pem"
-    _write_secret(certificate, _certificate_of(credentials.netsuite_key))
+    certificate = directory / _CERTIFICATE_FILE
+    _write_secret(certificate, credentials.adp_certificate)
     refresh_token = directory / _REFRESH_TOKEN_FILE
     _write_secret(refresh_token, credentials.gusto_refresh_token.encode())
     environment = {
@@ -191,6 +195,7 @@ def read_credentials(directory: Path) -> Credentials | None:
         bamboohr_key=environment["BAMBOOHR_KEY"],
         gusto_secret=environment["GUSTO_CLIENT_SECRET"],
         gusto_refresh_token=(directory / _REFRESH_TOKEN_FILE).read_text().strip(),
+        adp_certificate=(directory / _CERTIFICATE_FILE).read_bytes(),
         coupa_secret=environment["COUPA_CLIENT_SECRET"],
         adp_secret=environment["ADP_CLIENT_SECRET"],
     )
