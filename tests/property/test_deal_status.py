@@ -16,6 +16,7 @@ from schemas.landscape import Landscape
 from schemas.topics import command_topic
 from streams.engine import GroupSpec
 from streams.groups import make_groups
+from tests.property.test_command_contents import assert_contracts
 from tests.support.catalogue import LANDSCAPE
 from tests.support.examples import examples
 from tests.support.histories import DEALS, Change, Feeder, changes
@@ -168,3 +169,4 @@ def test_the_crm_ends_up_showing_what_has_become_of_its_deals(
     crm.settle()
     assert {deal: crm.shown.get(deal) for deal in expected} == expected
     assert crm.written - before == Counter(list(expected)), "each is written once more"
+    assert_contracts(crm.feeder.topology.commands())
