@@ -135,6 +135,7 @@ class RunnSink:
     def __init__(self, client: VendorClient, config: RunnSinkConfig) -> None:
         self._client = client
         self._config = config
+        self._made: dict[str, str] = {}  # our id → theirs, until the whole command is carried out
 
     async def sign_in(self) -> datetime | None:
         """See SignsIn."""
@@ -146,17 +147,23 @@ class RunnSink:
         await self._client.close()
 
     async def execute(self, command: Command, known_id: str | None = None) -> Applied:
-        """Find the project by its id or its reference, then bring it and its start to content."""
+        """Find the project by its id or its reference, then bring it and its start to content.
+
+        Where the start is refused for now, the command is tried again at once, and no list may show
+        the project yet: its id is kept.
+        """
         content = _content(command)
-        found = await self._find(content, known_id)
+        found = await self._find(content, known_id or self._made.get(content.project_id))
         if found is None:
             found = _Found(await self._create(content), [], [])
+            self._made[content.project_id] = str(found.row.id)
         await self._put_start(found, content)
         changes = _changes(found.row, content)
         if changes:
             path = f"{PROJECTS}{found.row.id}"
             answer = await self._client.request("PATCH", path, json=changes, retry=False)
             _project(answer.body, found.row.id, is_read=False)
+        self._made.pop(content.project_id, None)
         return _applied(found)
 
     async def look(self, command: Command, known_id: str | None = None) -> Applied | None:

@@ -26,7 +26,7 @@ from psastream.landscape import systems_of
 from psastream.system import tried_row
 from sandbox.books.staff import of_runn
 from sandbox.vendors.target import RunnTarget
-from schemas.errors import InvalidEntityError
+from schemas.errors import InvalidEntityError, RateLimitedError
 from schemas.identity import resource_id
 from schemas.landscape import Landscape, Role, System
 from schemas.mapping.compiled import ObjectMapping
@@ -168,6 +168,24 @@ async def test_a_project_that_no_list_shows_yet_is_found_by_its_known_id(twin: T
     assert await twin.sink.look(order(seen_id=done.target_id)) == done
     assert await twin.sink.execute(order(), done.target_id) == done
     assert len(await twin.rows("projects")) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.fault("A1", place="connectors/vendors/runn/sink.py")
+@pytest.mark.parametrize("path", ["/milestones/", "/projects/1"])
+async def test_a1_a_project_whose_start_is_refused_for_now_is_made_once(
+    twin: Twin, path: str
+) -> None:
+    """The command is tried again at once, before any list shows the project."""
+    await twin.configure(search_lag_s=3600)
+    fault = {"kind": "rate_limited", "count": 1, "scope": "write", "path": path}
+    await twin.target.admin("POST", "/runn/faults", fault)
+    with pytest.raises(RateLimitedError):
+        await twin.sink.execute(order())
+    assert (await twin.sink.execute(order())).target_id == "1"
+    [project] = await twin.rows("projects")
+    [milestone] = await twin.rows("milestones")
+    assert (project["references"], milestone["date"]) == ([OURS, START], "2026-03-02")
 
 
 @pytest.mark.asyncio
