@@ -23,6 +23,8 @@ FAULTS: Final = (
     (FaultKind.COMMIT_THEN_ERROR, 0.05),
 )
 """Shares of the writes."""
+QUOTAS: Final = ("certinia", "salesforce")
+"""Whose only refusal of too much is a day's allowance, after which nothing is asked for minutes."""
 FAST: Final = {
     "request.timeout.ms": 4_000,
     "retry.backoff.ms": 50,
@@ -68,8 +70,13 @@ def disturb(twin: Vendors, all_subjects: Sequence[SinkSubject], lag_s: float) ->
         vendor: Any = subject.system
         twin.admin.configure(vendor, search_lag_s=lag_s)
         for kind, share in FAULTS:
+            is_spared = kind is FaultKind.RATE_LIMITED and subject.system in QUOTAS
             twin.admin.add_fault(
-                vendor, kind, probability=share / left, scope="write", delay_s=10.0
+                vendor,
+                FaultKind.UNAVAILABLE if is_spared else kind,
+                probability=share / left,
+                scope="write",
+                delay_s=10.0,
             )
             left -= share
 
