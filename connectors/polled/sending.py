@@ -18,10 +18,8 @@ CALL_ATTEMPTS: Final = 15
 TOO_LARGE: Final = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE)
 
 LOOK_S: Final = 0.005
-TOGETHER: Final = 500
-"""Messages that are given to the client at once."""
-_ERROR: Final = "_error"
-"""What the client adds to a message of several that it does not take."""
+LOOK_EACH: Final = 100
+"""Messages from one look at what came of them to the next."""
 
 T = TypeVar("T")
 Message = tuple[str, int, bytes, bytes | None]
@@ -36,58 +34,14 @@ def send(
     Where it does, `large` has its place, by and by. `headers` are of the first of them. Returns the
     place of one that the client itself takes no message as large as.
     """
-    place = 0
-    while place < len(messages) and not large:
-        count = 0 if headers else _alike(messages, place)
-        if count > 1:
-            refused = _send_together(producer, messages[place : place + count], place, large)
-            if refused is not None:
-                return refused
-            place += count
-        else:
-            bears = headers[place] if place < len(headers) else ()
-            if not produce(producer, messages[place], bears, large, place):
-                return place
-            place += 1
-        if count > 1 or place % TOGETHER == 0:
+    for place, message in enumerate(messages):
+        bears = headers[place] if place < len(headers) else ()
+        if not produce(producer, message, bears, large, place):
+            return place
+        if place % LOOK_EACH == 0:
             producer.poll(0)
-    return None
-
-
-def _alike(messages: Sequence[Message], place: int) -> int:
-    """Return how many messages from a place on go together: of one topic, with a value."""
-    topic = messages[place][0]
-    for count, (other, _, _, value) in enumerate(messages[place : place + TOGETHER]):
-        if other != topic or value is None:
-            return count
-    return min(TOGETHER, len(messages) - place)
-
-
-def _send_together(
-    producer: Producer, messages: Sequence[Message], first: int, large: set[int]
-) -> int | None:
-    topic = messages[0][0]
-    left = list(range(len(messages)))
-    while left:
-        batch: list[dict[str, Any]] = [
-            {
-                "key": messages[at][2],
-                "value": messages[at][3],
-                "partition": messages[at][1],
-                "callback": partial(_delivered, large, first + at),
-            }
-            for at in left
-        ]
-        producer.produce_batch(topic, batch)
-        failed = {at: each[_ERROR] for at, each in zip(left, batch, strict=True) if _ERROR in each}
-        if any(error.code() != KafkaError._QUEUE_FULL for error in failed.values()):
-            for at in failed:  # what is wrong is judged by each alone
-                if not produce(producer, messages[at], (), large, first + at):
-                    return first + at
-            return None
-        if failed:
-            producer.poll(0.1)  # the local queue is full: let it drain
-        left = list(failed)
+        if large:
+            break
     return None
 
 

@@ -31,7 +31,6 @@ from runtime.serde import Serde
 from runtime.tracing import HEADER, current_headers, is_sampled
 from tests.support.catalogue import SOURCES
 from tests.support.polled import START, make_config
-from tests.support.producers import Together
 from tests.support.sinks import FakeTarget, MemoryJournal, make_command
 from tests.support.spans import KEPT, NOT_KEPT, SPAN, TRACE, place_of, recorded
 from tests.support.topology import FixedRegistry
@@ -44,7 +43,7 @@ POLICY_AT_ONCE = RetryPolicy(
 TOPIC = "process psa.command.netsuite"
 
 
-class KeptProducer(Together):
+class KeptProducer:
     """Keeps what is produced; a commit may fail."""
 
     def __init__(self, failure: Exception | None = None) -> None:

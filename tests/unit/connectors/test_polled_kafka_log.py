@@ -9,22 +9,22 @@ from typing import Any, cast
 
 import pytest
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from connectors.polled.bookmark import Batch, Bookmark, Change, Rejected, RowsTooLargeError
 from connectors.polled.kafka_log import DEAD_LETTERS, KafkaLog, read_states
 from connectors.polled.ledger import Entry, Verdict
 from connectors.polled.sending import CALL_ATTEMPTS, call
-from runtime.kafka import KafkaSettings
+from runtime.kafka import KafkaSettings, make_consumer, make_producer
 from runtime.registry import Registry
 from runtime.serde import Serde
+from schemas.codec.columnar import FEW_RECORDS
 from schemas.errors import BrokerUnavailableError, FatalError
 from schemas.position import Position
 from schemas.routing import partition_of
-from schemas.topics import BOOKMARKS
+from schemas.topics import BOOKMARKS, PARTITIONS
 from tests.support.catalogue import BY_NAME, SOURCES
 from tests.support.polled import START, make_config
-from tests.support.producers import Together
 from tests.support.topology import FixedRegistry
 
 TOPIC = "src.float.role"
@@ -112,7 +112,7 @@ def test_a_call_that_must_not_be_repeated_is_not(broken: Flaky, error: type[Exce
     assert broken.calls == 1
 
 
-class Transactions(Together):
+class Transactions:
     """A producer that notes what it is told; `full` times its queue has no room."""
 
     def __init__(self, *, full: int = 0, broken: str = "") -> None:
@@ -174,7 +174,7 @@ class Wire:
         return log
 
 
-class WireProducer(Together):
+class WireProducer:
     """A producer that fails as librdkafka does.
 
     So many messages travel at once; what came of them is told later; what follows a refused one is
@@ -269,6 +269,35 @@ def test_rows_that_are_refused_for_travelling_together_are_published() -> None:
     wire = Wire(len(bookmark.to_bytes()))  # no three rows
     asyncio.run(wire.log().commit(Batch("role", bookmark, seven())))
     assert len(wire.published) == 8
+
+
+def test_i4_each_change_lies_on_the_partition_of_its_row() -> None:
+    made: list[Producer] = []
+
+    def producer(settings: KafkaSettings, **overrides: str | int | bool) -> Producer:
+        mock = {"test_mock_num_brokers": 1}  # a broker within the client
+        made.append(make_producer(settings, **overrides, **mock))
+        return made[-1]
+
+    config = make_config(**{"topic.prefix": "src.float", "object.include.list": "role"})
+    log = KafkaLog(KafkaSettings(bootstrap_servers="nowhere:1"), SERDE, config, producer)
+    log._start_producer()
+    changes = [
+        Change(f"r{at}", "c", None, {"id": at, "name": "x"}, 1, AT) for at in range(FEW_RECORDS * 2)
+    ]
+    asyncio.run(log.commit(Batch("role", Bookmark(), changes)))
+    [broker] = made[0].list_topics(timeout=10).brokers.values()
+    address = f"{broker.host}:{broker.port}"
+    consumer = make_consumer(KafkaSettings(bootstrap_servers=address), "test")
+    consumer.assign([TopicPartition(TOPIC, each, 0) for each in range(PARTITIONS)])
+    found: dict[str, int] = {}
+    while len(found) < len(changes):
+        message = consumer.poll(10)
+        assert message is not None
+        assert message.error() is None
+        found[SERDE.read_key(message.key() or b"")] = message.partition() or 0
+    consumer.close()
+    assert found == {each.row_id: partition_of(each.row_id, PARTITIONS) for each in changes}
 
 
 def test_a_record_without_a_row_that_is_too_large_ends_the_process() -> None:
