@@ -251,6 +251,7 @@ def test_a_check_finds_everything_in_order(kept_demo: KeptDemo) -> None:
         "read model": 1,
         "sign-in": 5,
         "clocks": 8,
+        "metadata": 3,
     }
 
 
