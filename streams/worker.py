@@ -90,9 +90,10 @@ class Worker:
         ]
 
     def stop(self) -> None:
-        """Ask the worker to stop. May be called from any thread."""
+        """Ask the worker to stop. May be called from any thread, and of one that has stopped."""
         if self._loop is not None and self._stop_requested is not None:
-            self._loop.call_soon_threadsafe(self._stop_requested.set)
+            with suppress(RuntimeError):  # its loop is closed
+                self._loop.call_soon_threadsafe(self._stop_requested.set)
 
     async def _main(self) -> int:
         self._loop = asyncio.get_running_loop()

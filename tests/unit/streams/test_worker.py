@@ -1,11 +1,13 @@
 """A worker that cannot start says why, with the exit code that is documented."""
 
+import asyncio
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uvloop
 
 from schemas.errors import BrokerUnavailableError, ConfigError
 from streams.engine import (
@@ -54,6 +56,14 @@ def test_d11_a_worker_that_waits_for_a_broker_stops_when_told(tmp_path: Path) ->
     eventually(lambda: worker.stop() or not thread.is_alive(), deadline_s=30)
     assert codes == [EXIT_STOPPED]
     assert worker.failure is None
+
+
+def test_a_worker_whose_loop_has_just_closed_is_told_to_stop_in_vain(tmp_path: Path) -> None:
+    worker = worker_without_a_broker(tmp_path, reach_timeout_s=0.0)
+    worker._loop, worker._stop_requested = uvloop.new_event_loop(), asyncio.Event()
+    worker._loop.close()
+    worker.stop()
+    assert not worker._stop_requested.is_set()
 
 
 @pytest.mark.fault("D12", place="streams/worker.py")
