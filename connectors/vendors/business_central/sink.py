@@ -207,7 +207,8 @@ class BusinessCentralSink:
                     return Applied(found[0].id, differs=True)
                 continue
             if not found:
-                return None
+                differs = True  # where another of its companies has it
+                continue
             differs = differs or not holds(found[0].row, write.content)
             ids.append(found[0].id)
             doubles += found[1:]

@@ -370,6 +370,13 @@ async def test_another_content_is_not_seen_as_carried_out(twin: Twin) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_customer_that_one_of_the_companies_lacks_is_seen_to_differ(twin: Twin) -> None:
+    [applied] = await carried_out(twin, customer())
+    await twin.found("GB", "GBP")
+    assert await seen(twin, customer()) == replace(applied, differs=True)
+
+
+@pytest.mark.asyncio
 async def test_refusals_name_their_cure(twin: Twin) -> None:
     cases = [
         (customer(currency="XXX"), "Application_DialogException", Reason.SETTING),
