@@ -78,7 +78,7 @@ def _unread(system: SystemBundle, obj: str, fields: Fields) -> Iterator[tuple[Ve
                 "give the user the right to see it or bring it back; where it was renamed, its"
                 " contract and mapping.yaml name it",
             )
-        elif (wanted := _kind_of(column["type"])) and described.kind not in _TAKEN[wanted]:
+        elif (wanted := kind_of(column["type"])) and described.kind not in _TAKEN[wanted]:
             yield (
                 Verdict.FAIL,
                 f"{name} is {described.type} now, and its contract reads {wanted.value}: its rows"
@@ -112,9 +112,12 @@ _TAKEN: Final[Mapping[Kind, frozenset[Kind]]] = {
 """Kinds of fields whose values a contract reads, by what it reads."""
 
 
-def _kind_of(branches: Any) -> Kind | None:
-    """Return what a contract reads a field as; None where nothing can be said of it."""
-    [told] = [each for each in branches if each != "null"]
+def kind_of(type_: Any) -> Kind | None:
+    """Return what an Avro type reads a field as; None where nothing can be said of it."""
+    branches = [each for each in (type_ if isinstance(type_, list) else [type_]) if each != "null"]
+    if len(branches) != 1:
+        return None
+    [told] = branches
     name: Any = told.get("logicalType", told["type"]) if isinstance(told, dict) else told
     kinds = {
         "string": Kind.TEXT, "decimal": Kind.NUMBER, "boolean": Kind.BOOLEAN, "date": Kind.DATE,

@@ -15,7 +15,7 @@ from connectors.polled.main import load_source
 from connectors.systems import Systems
 from connectors.toolkit.metadata import Described, Kind
 from psastream.check.findings import Finding
-from psastream.check.metadata import made_of, metadata_findings
+from psastream.check.metadata import kind_of, made_of, metadata_findings
 from psastream.check.sign_in import ask_vendors
 from psastream.verdict import Verdict
 from sandbox.vendors.app import create_app
@@ -82,6 +82,22 @@ def test_a_field_of_another_type_fails(org: SystemBundle) -> None:
     assert "opportunity.amount is made of it" in amount.detail
     assert closes.detail.startswith("CloseDate is datetime now, and its contract reads a date")
     assert {amount.verdict, closes.verdict} == {Verdict.FAIL}
+
+
+@pytest.mark.parametrize(
+    ("type_", "kind"),
+    [
+        ("string", Kind.TEXT),
+        ({"type": "string"}, Kind.TEXT),
+        (["null", "string"], Kind.TEXT),
+        (["null", {"type": "bytes", "logicalType": "decimal"}], Kind.NUMBER),
+        (["null", {"type": "array", "items": "string"}], None),
+        (["null", "string", "long"], None),
+        ("null", None),
+    ],
+)
+def test_a_type_of_a_contract_is_read_however_it_is_said(type_: object, kind: Kind | None) -> None:
+    assert kind_of(type_) is kind
 
 
 def test_a_value_that_a_rule_refuses_warns_and_one_that_is_free_does_not(org: SystemBundle) -> None:
