@@ -31,7 +31,7 @@ from psastream.lines import (
     say_of,
     shown_age,
 )
-from psastream.people import is_meant, who
+from psastream.people import who
 from psastream.subjects import Names, Subject
 from runtime.kafka import KafkaSettings, RawRecord, publish_all, require_broker
 from runtime.serde import Serde
@@ -164,17 +164,17 @@ def retry_exceptions(
 
     Raises ConfigError where nothing is named, or an id has no open exception.
     """
-    rows, at = _meant(settings, wanted, "tried again"), datetime.now(UTC)
+    rows, at = meant(settings, wanted, "tried again"), datetime.now(UTC)
     if wanted.ids and (holds := [row["exception_id"] for row in rows if is_hold(row)]):
         raise ConfigError(
             f"no refused command: {', '.join(holds)}",
             hint="psastream exceptions release has the commands of a target sent",
         )
-    _refuse_asked(wanted, rows)
+    refuse_asked(wanted, rows)
     ours = [row for row in rows if row["revision"] is not None and not awaits_word(row)]
     if is_dry:
         for row in ours:
-            say_of(row["exception_id"], f"{row['kind']} would be tried again{_worth(row)}")
+            say_of(row["exception_id"], f"{row['kind']} would be tried again{worth(row)}")
         say(f"{len(ours)} of {len(rows)} would be tried again; nothing was done: a dry run")
         return
     if ours:
@@ -182,42 +182,8 @@ def retry_exceptions(
     say(f"{len(ours)} of {len(rows)} are tried again; a cause that lasts stops the rest")
 
 
-def release_exceptions(
-    settings: Settings,
-    wanted: Filter,
-    *,
-    note: str | None = None,
-    is_dry: bool = False,
-    is_sure: bool = False,
-) -> None:
-    """Ask the dispatchers to send what was held back, where that is meant.
-
-    Asking twice sends once: what was sent is not held any more. Raises ConfigError where nothing is
-    named, an id has no open exception, or is of a command that was not held back.
-    """
-    rows = _meant(settings, wanted, "released")
-    held = ranked(row for row in rows if row["is_held"])
-    _refuse_asked(wanted, rows)
-    held = [row for row in held if not awaits_word(row)]
-    if wanted.ids and (sent := [row for row in rows if not row["is_held"]]):
-        raise ConfigError(
-            f"not held back: {', '.join(row['exception_id'] for row in sent)}",
-            hint="psastream exceptions retry has what was refused tried again",
-        )
-    for row in held:
-        what = "commands are sent" if is_hold(row) else f"{row['kind']} is sent{_worth(row)}"
-        say_of(row["exception_id"], what)
-    if not held:
-        say("nothing of it is held back")
-        return
-    if not is_meant(f"send {len(held)}?", is_dry=is_dry, is_sure=is_sure):
-        return
-    chosen = Filter(ids=[row["exception_id"] for row in held])
-    publish(settings, REQUESTS, "request_id", requests(chosen, at=datetime.now(UTC), note=note))
-    say(f"{len(held)} are sent, a few at first; the rest follows once those are taken")
-
-
-def _refuse_asked(wanted: Filter, rows: Iterable[Row]) -> None:
+def refuse_asked(wanted: Filter, rows: Iterable[Row]) -> None:
+    """Raise ConfigError where an id is of a command that waits for an approval."""
     if wanted.ids and (asked := [row["natural_key"] for row in rows if awaits_word(row)]):
         raise ConfigError(
             f"waits for an approval: {', '.join(asked)}",
@@ -230,7 +196,7 @@ def awaits_word(row: Row) -> bool:
     return bool(row["reason"] == Reason.APPROVAL.value)
 
 
-def _meant(settings: Settings, wanted: Filter, what: str) -> list[Row]:
+def meant(settings: Settings, wanted: Filter, what: str) -> list[Row]:
     """Return the open exceptions that are meant. Raises ConfigError as its callers."""
     if not (wanted.ids or wanted.target or wanted.reason):
         raise ConfigError(f"nothing is named to be {what}", hint="give ids, --target or --class")
@@ -243,7 +209,8 @@ def _meant(settings: Settings, wanted: Filter, what: str) -> list[Row]:
     return rows
 
 
-def _worth(row: Row) -> str:
+def worth(row: Row) -> str:
+    """Return what to say of the money of an exception, if it has any."""
     return "" if row["amount"] is None else f", {row['amount']:,.2f} {row['currency']}"
 
 

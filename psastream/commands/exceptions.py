@@ -74,14 +74,31 @@ def exceptions_release(  # noqa: PLR0917 - each parameter is an option on the co
     note: Note = None,
     is_dry: DryRun = False,
     is_sure: Yes = False,
+    despite_unread: Annotated[
+        bool,
+        typer.Option(
+            "--despite-unread",
+            help="also all of a target while workers have messages to read: half-read tables order"
+            " what is wrong",
+        ),
+    ] = False,
 ) -> None:
-    """Have commands sent that were held back, since the last of their kind were refused."""
-    from psastream.exceptions import Filter, parse_reason, release_exceptions
+    """Have commands sent that were held back, since the last of their kind were refused.
+
+    Those of a whole target (TARGET:ledger) only once workers have read everything.
+    """
+    from psastream.exceptions import Filter, parse_reason
+    from psastream.releases import release_exceptions
 
     with errors_as_exit_codes():
         wanted = Filter(
             ids=tuple(ids or ()), target=target, reason=parse_reason(reason) if reason else None
         )
         release_exceptions(
-            settings_from_environment(), wanted, note=note, is_dry=is_dry, is_sure=is_sure
+            settings_from_environment(),
+            wanted,
+            note=note,
+            is_dry=is_dry,
+            is_sure=is_sure,
+            despite_unread=despite_unread,
         )

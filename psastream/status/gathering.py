@@ -36,6 +36,7 @@ from psastream.worker import APP_IDS, app_id_of
 from runtime.access import HttpAccess
 from runtime.kafka import KafkaSettings, require_broker
 from runtime.offsets import (
+    UNREAD_S,
     Place,
     committed_offsets,
     group_members,
@@ -54,6 +55,9 @@ from streams.groups import make_groups
 CONNECT_TIMEOUT_S: Final = 5.0
 REACH_S: Final = 8.0
 """Longest wait for a broker to answer."""
+SURE_S: Final = 15.0
+"""Longest wait for unread records where nothing goes on before it is known whether there are any:
+marks of transactions count as such until then."""
 DISPATCH: Final = "dispatch"
 """What the dispatchers are called beside the agent groups."""
 
@@ -273,12 +277,28 @@ def _agent_groups(settings: Settings, firm: FirmSystems) -> dict[str, list[str]]
     return {group.name: list(group.handlers()) for group in groups}
 
 
+def unread_groups(settings: Settings, firm: FirmSystems) -> list[GroupState]:
+    """Return what each agent group has not read yet.
+
+    Raises BrokerUnavailableError, RegistryUnavailableError.
+    """
+    kafka = settings.kafka
+    require_broker(kafka.client())
+    reads = _agent_groups(settings, firm)
+    present = present_places(kafka, {topic for topics in reads.values() for topic in topics})
+    return _groups(kafka, reads, present, timeout_s=SURE_S)
+
+
 def _commands(firm: FirmSystems) -> list[str]:
     return [command_topic(target).name for target in firm.targets]
 
 
 def _groups(
-    kafka: KafkaSettings, reads: Mapping[str, Sequence[str]], present: Mapping[str, list[Place]]
+    kafka: KafkaSettings,
+    reads: Mapping[str, Sequence[str]],
+    present: Mapping[str, list[Place]],
+    *,
+    timeout_s: float = UNREAD_S,
 ) -> list[GroupState]:
     members: dict[str, int] = {}
     lags: dict[Place, int] = {}
@@ -296,7 +316,7 @@ def _groups(
             at = max(start, committed.get(place, start))
             if at < end:
                 positions[place], lags[place] = at, end - at
-    unread = unread_since(kafka, positions)
+    unread = unread_since(kafka, positions, timeout_s=timeout_s)
     states = []
     for group, names in reads.items():
         mine = [place for name in names for place in present.get(name, ()) if place in unread]
