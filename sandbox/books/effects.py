@@ -42,6 +42,9 @@ LOG_NAMES: Final = {
     ("business_central", "customer"): "business_central customer",
     ("business_central", "job"): "business_central project",
     ("business_central", "jobPlanningLine"): "business_central time bill",
+    ("finance_operations", "customer"): "finance_operations customer",
+    ("finance_operations", "project"): "finance_operations project",
+    ("finance_operations", "hour line"): "finance_operations time bill",
     ("float", "project"): "float project",
     ("runn", "project"): "runn project",
 }

@@ -23,6 +23,11 @@ SERIES_CLOSED: Final = (
     "You may not enter numbers manually. If you want to enter numbers manually, please activate"
     " Manual Nos. in No. Series JOB."
 )
+NO_GROUPS: Final = (
+    "Warning: The value 'TM' in field 'ProjectGroup' is not found in the related table 'Project"
+    " groups'.; Warning: validateField failed on field 'ProjProjectEntity.ProjectGroup'.",
+    "ProjectGroup",
+)
 STATUSES: Final = {"Open": "A", "Paid": "B", "Canceled": "V", "Corrective": "V"}
 
 
@@ -174,6 +179,127 @@ def of_business_central(tables: Tables) -> Ledger:
     )
 
 
+def of_finance_operations(tables: Tables) -> Ledger:
+    """Read the entity sets of its companies. An id is a company and a number."""
+    ledgers = {row["LegalEntityId"]: row["AccountingCurrency"] for row in tables["Ledgers"]}
+    customers = {
+        _key(row, "CustomerAccount"): _id(row, "CustomerAccount") for row in tables["CustomersV3"]
+    }
+    projects = {_key(row, "ProjectID"): _id(row, "ProjectID") for row in tables["Projects"]}
+    lines = list(tables["PsaProjectInvoiceLines"])
+    erp = {"erp": "finance_operations"}
+    return Ledger(
+        subsidiaries=tuple(
+            {
+                **erp,
+                "id": row["LegalEntityId"].upper(),
+                "company": row["LegalEntityId"].lower(),
+                "name": row["Name"],
+                "country": row["AddressCountryRegionISOCode"],
+                "currency": ledgers.get(row["LegalEntityId"]),
+                "custrecord_psa_tax_code": None,
+                "needs_tax_code": False,
+                "refusal": NO_GROUPS if row["_lacks_project_groups"] == "Yes" else None,
+                "isinactive": "F",
+            }
+            for row in tables["LegalEntities"]
+        ),
+        customers=tuple(
+            {
+                **erp,
+                "id": _id(row, "CustomerAccount"),
+                "company": row["dataAreaId"],
+                "externalid": row["CustomerAccount"].lower(),
+                "companyname": row["OrganizationName"],
+                "country": row["AddressCountryRegionISOCode"],
+                "currency": row["SalesCurrencyCode"],
+                "vatregnumber": row["TaxExemptNumber"] or None,
+            }
+            for row in tables["CustomersV3"]
+        ),
+        jobs=tuple(
+            {
+                **erp,
+                "id": _id(row, "ProjectID"),
+                "externalid": row["ProjectID"].lower(),
+                "companyname": row["ProjectName"],
+                "parent": customers.get(_key(row, "CustomerAccount")),
+                "subsidiary": row["dataAreaId"].upper(),
+                "currency": row["PsaStreamCurrency"],
+                "startdate": _day(row["ProjectedStartDate"]),
+                "custentity_psa_billing_type": row["PsaStreamBillingType"] or None,
+                "custentity_psa_tax_code": row["PsaStreamTaxCode"] or None,
+                "custentity_psa_service_lines": row["PsaStreamServiceLines"] or None,
+                "custentity_psa_contract_value": row["PsaStreamContractValue"],
+                "custentity_psa_budget_hours": _planned(row, "PsaStreamBudgetHours"),
+                "estimatedcost": _planned(row, "PsaStreamBudgetCost"),
+                "estimatedrevenue": _planned(row, "PsaStreamBudgetRevenue"),
+                "custentity_psa_budget_currency": row["PsaStreamBudgetCurrency"] or None,
+            }
+            for row in tables["Projects"]
+        ),
+        time_bills=tuple(
+            {
+                **erp,
+                "id": row["id"],
+                "externalid": row["PsaStreamTimeBillId"].lower(),
+                "customer": projects.get(_key(row, "ProjectID")),
+                "trandate": _day(row["ProjectDate"]),
+                "hours": row["Hours"],
+                "rate": row["SalesPrice"],
+                "custcol_psa_currency": row["CurrencyId"],
+                "custcol_psa_time_entry": row["PsaStreamTimeEntryId"] or None,
+                "custcol_psa_project": row["PsaStreamProjectRef"] or None,
+            }
+            for row in tables["JournalTrans"]
+        ),
+        invoices=tuple(
+            {
+                **erp,
+                "id": number,
+                "type": "CustCred" if is_credit else "CustInvc",
+                "status": "A",
+                "currency": currency,
+            }
+            for number, currency, is_credit in dict.fromkeys(
+                (line["ProjInvoiceId"], line["CurrencyId"], line["LineAmount"] < 0)
+                for line in lines
+            )
+        ),
+        invoice_lines=tuple(
+            {
+                **erp,
+                "id": row["id"],
+                "transaction": row["ProjInvoiceId"],
+                "mainline": "F",
+                "taxline": "F",
+                "quantity": -row["Qty"],
+                "foreignamount": -row["LineAmount"],
+                "timebill": row["_line"],
+                "custcol_psa_time_entry": row["PsaStreamTimeEntryId"] or None,
+                "custcol_psa_project": row["PsaStreamProjectRef"] or None,
+            }
+            for row in lines
+        ),
+    )
+
+
+def _id(row: Row, name: str) -> str:
+    return f"{row['dataAreaId']},{row[name]}"
+
+
+def _key(row: Row, name: str) -> tuple[str, str]:
+    return row["dataAreaId"], row[name].lower()
+
+
+def _day(text: str) -> str | None:
+    return None if text.startswith("1900-01-01") else text[:10]
+
+
+def _planned(row: Row, name: str) -> Any:
+    return row[name] if row["PsaStreamHasBudget"] == "Yes" else None
+
+
 def _budget(row: Row, name: str) -> Any:
     return row[name] if row["psaHasBudget"] else None
 
@@ -181,5 +307,6 @@ def _budget(row: Row, name: str) -> Any:
 READ: Final[Mapping[str, Callable[[Tables], Ledger]]] = {
     "netsuite": of_netsuite,
     "business_central": of_business_central,
+    "finance_operations": of_finance_operations,
 }
 """By the name of the system."""

@@ -20,7 +20,7 @@ from schemas.errors import ConfigError
 KILLABLE: Final = ("worker", "poller", "dispatcher", "readmodel", "connect", "kafka")
 PLAYABLE: Final = {
     "crm": ("salesforce", "hubspot_custom"),
-    "erp": ("netsuite", "business_central"),
+    "erp": ("netsuite", "business_central", "finance_operations"),
     "resource": ("float", "runn"),
     "psa": ("inhouse", "harvest"),
     "hr": ("bamboohr", "adp"),
@@ -28,6 +28,7 @@ PLAYABLE: Final = {
     "procurement": ("coupa",),
 }
 """Systems that there is a simulated vendor of, by role."""
+ERPS_MAX: Final = 2
 TOLD_CRM: Final = "told_crm"
 NAMED: Final = {
     "two_erps": "netsuite,business_central",
@@ -148,9 +149,9 @@ class StoryLandscape:
             unknown = ", ".join(name for name in named if name not in known)
             raise ConfigError(f"no story is told with {unknown}", hint=hint)
         others = [role for role in roles if role != "erp"]
-        if len(set(others)) < len(others) or len(set(named)) < len(named):
-            raise ConfigError("a story has one system of each role, or two ERPs", hint=hint)
         erps = tuple(name for name in PLAYABLE["erp"] if name in named) or PLAYABLE["erp"][:1]
+        if len(set(others)) < len(others) or len(set(named)) < len(named) or len(erps) > ERPS_MAX:
+            raise ConfigError("a story has one system of each role, or two ERPs", hint=hint)
         found = dict(zip(roles, named, strict=True))
         chosen = {role: name for role, name in found.items() if role and role != "erp"}
         return cls(**chosen, erps=erps, takes_status=is_told)

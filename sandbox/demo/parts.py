@@ -29,7 +29,7 @@ from sandbox.stack.ports import HOST, PortBook
 from sandbox.stack.postgres import read_model_dsn
 from sandbox.stack.settings import StackAddresses
 from sandbox.stack.supervisor import Stack
-from sandbox.story.erps import BusinessCentral
+from sandbox.story.erps import BusinessCentral, FinanceOperations, company_of
 from sandbox.vendors.client import VendorAdmin
 from sandbox.vendors.oauth import ENVIRONMENT_FILE, companies_filter
 from schemas.landscape import load_landscape
@@ -253,6 +253,9 @@ async def _start_vendors(stack: Stack, url: str, options: DemoOptions) -> dict[s
     if BusinessCentral.system in options.landscape.erps:
         countries = options.landscape.countries_in(BusinessCentral.system)
         environment["BUSINESS_CENTRAL_COMPANIES"] = companies_filter(len(countries))
+    if FinanceOperations.system in options.landscape.erps:
+        countries = options.landscape.countries_in(FinanceOperations.system)
+        environment["FINANCE_OPERATIONS_COMPANIES"] = ",".join(map(company_of, countries))
     return environment
 
 

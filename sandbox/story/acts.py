@@ -28,8 +28,6 @@ from schemas.identity import engagement_id, project_id
 
 EARLY_ENTRIES: Final = 8
 RENAMED: Final = "Nordlicht Energie SE"
-SETTING: Final = "setting"
-"""Why projects were refused that a setting of the ERP stands against."""
 INVOICED_COUNTRIES: Final = ("GB", "US")
 
 HOURS_TABLES: Final = (
@@ -68,8 +66,8 @@ def complete_entity(world: World) -> Iterator[None]:
     erp = world.erp_in("FR")
     erp.complete(world.cast.subsidiaries["FR"], "FR-TVA-20")
     yield
-    if not erp.tells_setup:
-        world.library.ask_for_retry(SETTING)
+    if erp.retried_as is not None:
+        world.library.ask_for_retry(erp.retried_as)
         yield
 
 
@@ -239,7 +237,9 @@ ACTS: Final = (
         waiting_money,
         narrations={
             "business_central": "One project for each delivery country; the number series of two"
-            " companies take no numbers of others."
+            " companies take no numbers of others.",
+            "finance_operations": "One project for each delivery country; two companies have no"
+            " project groups.",
         },
     ),
     Act(
@@ -256,7 +256,9 @@ ACTS: Final = (
         waiting_money,
         narrations={
             "business_central": "A number series is opened in the ERP, which no record shows; an"
-            " administrator asks for another trial."
+            " administrator asks for another trial.",
+            "finance_operations": "The groups are made in the ERP, which no record shows; an"
+            " administrator asks for another trial.",
         },
     ),
     Act(

@@ -13,9 +13,9 @@ class Erp(Protocol):
     """An ERP's screens. Every method raises VendorAdminError; ids are the ERP's own."""
 
     system: str
-    tells_setup: bool
-    """Whether what completes a legal entity shows in its rows; else somebody must ask for another
-    trial of what was refused."""
+    retried_as: str | None
+    """Why it refused what somebody must ask for another trial of once a legal entity is complete;
+    None where that shows in its rows."""
 
     def found(self, country: str, currency: str, tax_code: str | None) -> Any:
         """Add the firm's legal entity in a country; return its id.
@@ -43,7 +43,7 @@ class NetSuite:
     """An account whose subsidiaries have a tax code, which projects need."""
 
     system = "netsuite"
-    tells_setup = True
+    retried_as: str | None = None
 
     def __init__(self, admin: VendorAdmin) -> None:
         self._admin = admin
@@ -81,7 +81,7 @@ class BusinessCentral:
     """
 
     system = "business_central"
-    tells_setup = False
+    retried_as: str | None = "setting"
 
     def __init__(self, admin: VendorAdmin) -> None:
         self._admin = admin
@@ -113,8 +113,62 @@ class BusinessCentral:
         self._admin.configure("business_central", denied_lists=())
 
 
+class FinanceOperations:
+    """Companies of one environment, each a legal entity; finance has a journal of hours open.
+
+    What may be missing in a company is the groups of projects, which each project names one of.
+    """
+
+    system = "finance_operations"
+    retried_as: str | None = "reference"
+
+    def __init__(self, admin: VendorAdmin) -> None:
+        self._admin = admin
+
+    def found(self, country: str, currency: str, tax_code: str | None) -> Any:
+        company = company_of(country)
+        entity = {
+            "LegalEntityId": company,
+            "Name": f"Psastream {country}",
+            "AddressCountryRegionISOCode": country,
+            "_lacks_project_groups": "Yes" if tax_code is None else "No",
+        }
+        founded = self._admin.create("finance_operations", "LegalEntities", entity)
+        ledger = {"LegalEntityId": company, "AccountingCurrency": currency}
+        self._admin.create("finance_operations", "Ledgers", ledger)
+        journal = {"dataAreaId": company, "JournalName": "PSASTREAM"}
+        self._admin.create("finance_operations", "JournalTables", journal)
+        return founded["id"]
+
+    def complete(self, entity_id: Any, tax_code: str) -> None:
+        made = {"_lacks_project_groups": "No"}
+        self._admin.update("finance_operations", "LegalEntities", entity_id, made)
+
+    def invoice(self, project_id: str, hours: Mapping[str, Decimal] | None = None) -> None:
+        self._admin.invoice_hours(project_id, hours)
+
+    def credit(self, invoice_id: Any, lines: Sequence[Any]) -> None:
+        self._admin.credit_hours(invoice_id, lines)
+
+    def deny_time(self) -> None:
+        self._admin.configure("finance_operations", denied_lists=("JournalTrans",))
+
+    def allow_time(self) -> None:
+        self._admin.configure("finance_operations", denied_lists=())
+
+
+def company_of(country: str) -> str:
+    """Return the id of the firm's company in a country, in Finance & Operations.
+
+    >>> company_of("DE")
+    'DEMF'
+    """
+    return f"{country}MF"
+
+
 ERPS: Final[Mapping[str, Callable[[VendorAdmin], Erp]]] = {
     "netsuite": NetSuite,
     "business_central": BusinessCentral,
+    "finance_operations": FinanceOperations,
 }
 """Those that a story can be told in, by the name of the system."""

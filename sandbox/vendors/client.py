@@ -176,6 +176,23 @@ class VendorAdmin:
         memo: Row = self._send("POST", f"/business_central/invoices/{invoice_id}/cancel", {})
         return memo
 
+    def invoice_hours(self, project: str, hours: Mapping[str, Decimal] | None = None) -> str | None:
+        """Finance of Finance & Operations invoices hours of a project; None where none are left.
+
+        `hours`: how much of which line (time bill), else all.
+        """
+        order: dict[str, Any] = {"project": project}
+        if hours is not None:
+            order["hours"] = {bill: str(amount) for bill, amount in hours.items()}
+        invoice: str | None = self._send("POST", "/finance_operations/invoices", order)
+        return invoice
+
+    def credit_hours(self, invoice: str, lines: Sequence[str] | None = None) -> str:
+        """Finance of Finance & Operations credits an invoice, or its lines with these ids."""
+        order = {} if lines is None else {"lines": list(lines)}
+        note: str = self._send("POST", f"/finance_operations/invoices/{invoice}/credits", order)
+        return note
+
     def books(self) -> dict[str, dict[str, list[Row]]]:
         """All rows: vendor → object → rows. Salesforce's deleted rows are flagged `IsDeleted`."""
         books: dict[str, dict[str, list[Row]]] = self._send("GET", "/books")

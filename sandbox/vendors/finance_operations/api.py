@@ -201,7 +201,7 @@ class FinanceOperationsApi:
                 raise not_written(entity, f"Warning: Field '{field}' must be filled in.")
         if name == "JournalTrans":
             self._refuse_posted(entity, str(company), str(row["JournalId"]))
-        made = self._written(name, lambda: self._books.create(name, row), body)
+        made = self._written(name, str(company), lambda: self._books.create(name, row), body)
         self._effect("create", name, made, body)
         return ExactJSONResponse(self._shown(name, made, None), status_code=201)
 
@@ -213,7 +213,8 @@ class FinanceOperationsApi:
         self._refuse_line(name, row)
         if keys := sorted(body.keys() & {"dataAreaId", *TABLES[name].key}):
             raise not_written(TABLES[name].entity, f"Error: Field '{keys[0]}' cannot be changed.")
-        changed = self._written(name, lambda: self._books.update(name, row["id"], body), body)
+        company, row_id = row["dataAreaId"], row["id"]
+        changed = self._written(name, company, lambda: self._books.update(name, row_id, body), body)
         self._effect("update", name, changed, body)
         return Response(status_code=204)
 
@@ -227,9 +228,9 @@ class FinanceOperationsApi:
         self._effect("delete", name, row)
         return Response(status_code=204)
 
-    def _written(self, name: str, write: Callable[[], Row], body: Row) -> Row:
+    def _written(self, name: str, company: str, write: Callable[[], Row], body: Row) -> Row:
         """Carry a write out. Raises FinanceOperationsError for what cannot be."""
-        self._require_groups(name, body)
+        self._require_groups(name, company, body)
         try:
             return write()
         except InvalidRowError as error:
@@ -238,11 +239,14 @@ class FinanceOperationsApi:
                 raise misunderstood(f"An error occurred in the body: {told}.") from error
             raise not_written(TABLES[name].entity, told) from error
 
-    def _require_groups(self, name: str, body: Row) -> None:
+    def _require_groups(self, name: str, company: str, body: Row) -> None:
+        """Groups are those of all companies; one may have been founded without any of projects."""
         settings = self._site.settings
+        entity_of = self._books.find("LegalEntities", LegalEntityId=company)
+        lacks = entity_of is not None and entity_of["_lacks_project_groups"] == "Yes"
         for field, label, known in (
             ("CustomerGroupId", "Customer groups", settings.customer_groups),
-            ("ProjectGroup", "Project groups", settings.project_groups),
+            ("ProjectGroup", "Project groups", () if lacks else settings.project_groups),
         ):
             if field in body and body[field] not in known:
                 entity = TABLES[name].entity

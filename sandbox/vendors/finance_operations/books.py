@@ -85,6 +85,7 @@ TABLES: Final[Mapping[str, Table]] = {
             "LegalEntityId": Kind.CODE,
             "Name": Kind.TEXT,
             "AddressCountryRegionISOCode": Kind.CODE,
+            "_lacks_project_groups": Kind.NO_YES,
         },
         "Legal entities",
         key=("LegalEntityId",),

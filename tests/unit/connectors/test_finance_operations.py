@@ -16,6 +16,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
 from connectors.dispatch.commands import Command
 from connectors.dispatch.sink import Applied
@@ -34,6 +35,7 @@ from connectors.vendors.finance_operations.sink import (
     line_number_of,
     number_of,
 )
+from psastream.cli import app
 from schemas.errors import InvalidEntityError, RateLimitedError, TransientError
 from tests.support.commands import project_content
 from tests.support.finance_operations import COMPANY, Twin, finance_operations
@@ -723,3 +725,13 @@ def test_a_page_of_a_proxy_is_no_refusal_of_a_right() -> None:
     assert POLICY.classify(403, shape=Shape.OTHER) is Meaning.UNKNOWN
     assert POLICY.classify(404, shape=Shape.OTHER) is Meaning.UNKNOWN
     assert POLICY.reason(403, shape=Shape.JSON) is Reason.PERMISSION
+
+
+def test_it_plays_the_erp_of_a_firm(tmp_path: Path) -> None:
+    packaged = (Path(__file__).parents[3] / "connectors" / "landscape.yaml").read_text()
+    assert "netsuite: {role: erp}" in packaged
+    named = tmp_path / "landscape.yaml"
+    named.write_text(packaged.replace("netsuite: {role: erp}", "finance_operations: {role: erp}"))
+    result = CliRunner().invoke(app, ["flows"], env={"PSASTREAM_LANDSCAPE": str(named)})
+    assert result.exit_code == 0, result.output
+    assert "finance_operations (erp) takes upsert_customer" in result.output

@@ -257,6 +257,9 @@ def test_a_story_is_told_with_the_systems_that_are_named() -> None:
     assert StoryLandscape.parse("mid_market") == mid_market
     assert StoryLandscape.parse("hubspot,business_central,runn,harvest") == mid_market
     assert StoryLandscape.parse("business_central,netsuite") == two
+    other = StoryLandscape(erps=("netsuite", "finance_operations"))
+    assert StoryLandscape.parse("finance_operations,netsuite") == other
+    assert StoryLandscape.parse("finance_operations").erps == ("finance_operations",)
     assert two.systems == {
         "salesforce": "crm", "netsuite": "erp", "business_central": "erp", "float": "resource",
         "inhouse": "psa",
@@ -270,8 +273,9 @@ def test_each_erp_keeps_the_legal_entities_that_the_others_do_not() -> None:
     assert two.countries_in("netsuite") == ("DE", "US", "FR", "PL")
 
 
-def test_acts_are_told_in_the_words_for_the_erp() -> None:
-    alone = StoryLandscape.parse("business_central")
+@pytest.mark.parametrize("erp", ["business_central", "finance_operations"])
+def test_acts_are_told_in_the_words_for_the_erp(erp: str) -> None:
+    alone = StoryLandscape.parse(erp)
     other = {act.name for act in alone.acts} - {act.name for act in alone.acts if act in ACTS}
     assert other == {"refusal", "tax"}
     assert all(act in ACTS for act in StoryLandscape.parse("two_erps").acts)
@@ -301,6 +305,10 @@ def test_a_firm_may_have_systems_for_people_pay_and_purchases() -> None:
     [
         ("salesforce,hubspot_custom", "a story has one system of each role, or two ERPs"),
         ("netsuite,netsuite", "a story has one system of each role, or two ERPs"),
+        (
+            "netsuite,business_central,finance_operations",
+            "a story has one system of each role, or two ERPs",
+        ),
         ("float,workday", "no story is told with workday"),
         ("float,", "no story is told with "),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -19,10 +20,11 @@ from sandbox.books.ledgers import Ledger
 from sandbox.books.offices import expected_records
 from sandbox.books.rows import SourceRows
 from sandbox.demo.options import StoryLandscape
+from sandbox.demo.parts import CONNECTORS
 from sandbox.story import billing_acts, part_timer
 from sandbox.story.acts import ACTS
 from sandbox.story.crm import CRMS
-from sandbox.story.erps import ERPS
+from sandbox.story.erps import ERPS, company_of
 from sandbox.story.harvest import Harvest
 from sandbox.story.inhouse import Inhouse
 from sandbox.story.offices import HRS, Coupa, Gusto
@@ -301,6 +303,7 @@ def test_what_offices_enter_leads_to_records_that_agree_with_it(
     [
         ("netsuite", "subsidiary", {"custrecord_psa_tax_code": None}, []),
         ("business_central", "companies", {"_project_series_is_closed": True}, ["setting"]),
+        ("finance_operations", "LegalEntities", {"_lacks_project_groups": "Yes"}, ["reference"]),
     ],
 )
 def test_finance_completes_one_of_two_legal_entities(
@@ -312,8 +315,10 @@ def test_finance_completes_one_of_two_legal_entities(
     world.library = cast(Any, SimpleNamespace(ask_for_retry=reasons.append))
 
     def open_countries() -> set[str]:
-        rows = world.admin.books()[erp][table]
-        return {row["country"] for row in rows if lacking.items() <= row.items()}
+        books = world.admin.books()
+        lacks = {row["id"] for row in books[erp][table] if lacking.items() <= row.items()}
+        assert lacks <= set(world.cast.subsidiaries.values())
+        return {country for country, id_ in world.cast.subsidiaries.items() if id_ in lacks}
 
     assert Counter(next(it for it in ACTS if it.name == "firm").do(world)).keys() <= {None}
     assert open_countries() == {"FR", "PL"} and reasons == []
@@ -330,6 +335,21 @@ def test_connector_files_name_the_companies_that_the_story_founds(credentials: C
     assert [row["country"] for row in founded] == list(countries)
     named = companies_filter(len(countries)).split(" or ")
     assert named == [f"id eq {row['id']}" for row in founded]
+
+
+def test_each_company_of_finance_and_operations_takes_hours(credentials: Credentials) -> None:
+    world, _ = stage(credentials, "inhouse")
+    world.erps = {"finance_operations": ERPS["finance_operations"](world.admin)}
+    assert Counter(next(it for it in ACTS if it.name == "firm").do(world)).keys() <= {None}
+    books = world.admin.books()["finance_operations"]
+    countries = StoryLandscape.parse("finance_operations").countries_in("finance_operations")
+    companies = [company_of(country) for country in countries]
+    assert [row["LegalEntityId"] for row in books["LegalEntities"]] == companies
+    assert [row["LegalEntityId"] for row in books["Ledgers"]] == companies
+    name = json.loads((CONNECTORS / "vendors/finance_operations/sink.json").read_text())
+    assert {
+        (row["dataAreaId"], row["JournalName"], row["Posted"]) for row in books["JournalTables"]
+    } == {(company.lower(), name["journal.name"], "No") for company in companies}
 
 
 def test_timers_that_stopped_have_the_hours_that_were_worked(

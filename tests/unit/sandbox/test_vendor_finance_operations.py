@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from sandbox.books.ledgers import NO_GROUPS
 from sandbox.vendors.app import create_app
 from sandbox.vendors.finance_operations.errors import ODATA, WRITE
 from sandbox.vendors.oauth import Credentials, make_credentials
@@ -267,6 +268,26 @@ def test_rights_and_faults_are_settings(http: TestClient) -> None:
     throttled = customer(http)
     assert (throttled.status_code, throttled.headers["retry-after"]) == (429, "1")
     assert customer(http).status_code == 201
+
+
+def test_a_company_without_project_groups_takes_no_projects(http: TestClient) -> None:
+    [row] = [row for row in books(http, "LegalEntities") if row["LegalEntityId"] == "usmf"]
+
+    def lacks(value: str) -> None:
+        path = f"/admin/finance_operations/rows/LegalEntities/{row['id']}"
+        assert http.patch(path, json={"_lacks_project_groups": value}).status_code == 200
+
+    def opened(company: str) -> Any:
+        values = {"dataAreaId": company, "ProjectName": "Rollout", "ProjectType": "TimeMaterial"}
+        return http.post(f"{DATA}/Projects", params=ALL, json=values | {"ProjectGroup": "TM"})
+
+    lacks("Yes")
+    status, kind, words = told(opened("usmf"))
+    assert (status, kind) == (400, WRITE)
+    assert words.endswith(f"Infolog: {NO_GROUPS[0]}")
+    assert opened("demf").status_code == 201
+    lacks("No")
+    assert opened("usmf").status_code == 201
 
 
 def test_a_number_and_a_currency_that_are_not_told_are_the_companys(http: TestClient) -> None:
