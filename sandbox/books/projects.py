@@ -83,10 +83,10 @@ def project_files(rows: SourceRows) -> dict[str, ProjectFile]:
     for job in sorted(rows.jobs, key=age, reverse=True):
         if is_project_id(job["externalid"] or ""):
             file(job["externalid"]).erp = job
-    for project in sorted(rows.rm_projects, key=lambda row: native(row["ref"]), reverse=True):
+    for project in sorted(rows.rm_projects, key=lambda row: made(row["ref"]), reverse=True):
         if (identity := project["project_id"]) is not None:
             file(identity).rm = project
-    for project in sorted(rows.projects, key=lambda row: native(row["ref"]), reverse=True):
+    for project in sorted(rows.projects, key=lambda row: made(row["ref"]), reverse=True):
         if (identity := project["project_id"]) is not None:
             file(identity).psa = project
     deals = {engagement_of_deal(deal): deal for deal in rows.deals}
@@ -110,9 +110,14 @@ def customer_of_account(account: str) -> str:
     return customer_id(account)
 
 
-def native(ref: str) -> int:
-    """Return the number that a system gave to a row of it."""
-    return int(ref.rpartition(":")[2])
+def made(ref: str) -> tuple[int, str]:
+    """Return what sorts rows of one kind as their system made them, by their refs or ids.
+
+    Ids are texts to the books. Systems count them up: in numbers, which have more digits later, or
+    in texts of one length, as an org of Salesforce does.
+    """
+    native = ref.rpartition(":")[2]
+    return len(native), native
 
 
 def legal_entity(rows: SourceRows, country_code: str) -> Row | None:
@@ -127,7 +132,7 @@ def legal_entity(rows: SourceRows, country_code: str) -> Row | None:
 
 def age(row: Row) -> tuple[int, str]:
     """Return what sorts rows of an ERP by their ids, the oldest first."""
-    return len(str(row["id"])), str(row["id"])
+    return made(str(row["id"]))
 
 
 def billers(rows: SourceRows, deal: Row) -> set[str]:

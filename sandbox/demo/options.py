@@ -22,7 +22,7 @@ PLAYABLE: Final = {
     "crm": ("salesforce", "hubspot_custom"),
     "erp": ("netsuite", "business_central", "finance_operations"),
     "resource": ("float", "runn"),
-    "psa": ("inhouse", "harvest"),
+    "psa": ("inhouse", "harvest", "certinia_custom"),
     "hr": ("bamboohr", "adp"),
     "payroll": ("gusto",),
     "procurement": ("coupa",),
@@ -33,11 +33,12 @@ TOLD_CRM: Final = "told_crm"
 NAMED: Final = {
     "two_erps": "netsuite,business_central",
     "mid_market": "hubspot_custom,business_central,runn,harvest",
+    "group": "salesforce,finance_operations,certinia_custom",
     TOLD_CRM: "salesforce",
 }
 """Landscapes with a name of their own. In the last one the CRM is told what becomes of its deals.
 """
-OWN: Final = {"hubspot": "hubspot_custom"}
+OWN: Final = {"hubspot": "hubspot_custom", "certinia": "certinia_custom"}
 """Systems that the firm of the story has set up in its own way, in a folder of its own."""
 _DISRUPTION: Final = re.compile(r"(?P<part>[a-z]+)@(?P<act>[a-z]+)(:(?P<changes>[0-9]+))?")
 

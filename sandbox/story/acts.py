@@ -177,7 +177,7 @@ def wind_down(world: World) -> Iterator[None]:
 def early_hours_missing(world: World) -> str | None:
     """Whether the early hours have arrived; they count only once their project is known."""
     arrived = world.library.published("psa.time_entry")
-    entries = f"{world.psa.system}:time_entry"
+    entries = world.psa.entries_are
     missing = [entry for entry in world.cast.entries if f"{entries}:{entry}" not in arrived]
     return f"{len(missing)} early time entries in psa.time_entry" if missing else None
 

@@ -48,7 +48,7 @@ def change_billed_time(world: World, country: str, other_country: str) -> Iterat
     changes: tuple[Time | PsaProject, ...] = (LONGER, SHORTER, _project(world, other_country))
     chosen = world.random.sample(lines, k=min(len(changes), len(lines)))
     for line, change in zip(chosen, changes, strict=False):
-        entry = int(line["custcol_psa_time_entry"].rpartition(":")[2])
+        entry = line["custcol_psa_time_entry"].removeprefix(f"{world.psa.entries_are}:")
         if isinstance(change, Time):
             world.psa.correct(entry, change)
         else:

@@ -39,7 +39,7 @@ def timesheets(world: World) -> Iterator[None]:
             yield from _expense(world)
 
 
-def book(world: World, project: PsaProject, *, status: str) -> Generator[None, None, int]:
+def book(world: World, project: PsaProject, *, status: str) -> Generator[None, None, str]:
     """Enter hours of somebody on a project; returns the id of the entry."""
     entry = world.psa.book(
         Hours(
@@ -71,7 +71,7 @@ def take_back(world: World) -> Iterator[None]:
         yield from _set_status(world, entry, "approved")
 
 
-def _decide(world: World, entry: int) -> Iterator[None]:
+def _decide(world: World, entry: str) -> Iterator[None]:
     if world.random.random() < SUBMITTED_SHARE:
         yield from _set_status(world, entry, "submitted")
         verdict = world.random.random()
@@ -97,13 +97,13 @@ def _change_of_mind(world: World) -> Iterator[None]:
             yield from _delete(world, entry)
 
 
-def _set_status(world: World, entry: int, status: str) -> Iterator[None]:
+def _set_status(world: World, entry: str, status: str) -> Iterator[None]:
     world.psa.decide(entry, status)
     world.cast.entries[entry] = status
     yield
 
 
-def _delete(world: World, entry: int) -> Iterator[None]:
+def _delete(world: World, entry: str) -> Iterator[None]:
     world.psa.delete(entry)
     del world.cast.entries[entry]
     yield

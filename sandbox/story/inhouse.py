@@ -62,6 +62,7 @@ class Inhouse(PsaDatabase):
     """The screens of the in-house PSA. `next_id` gives ids that no row has yet."""
 
     system = "inhouse"
+    entries_are = "inhouse:time_entry"
     abilities = frozenset({Ability.EARLY_HOURS, Ability.ANY_HOURS})
 
     def __init__(self, dsn: str, next_id: Callable[[], int]) -> None:
@@ -72,7 +73,7 @@ class Inhouse(PsaDatabase):
         """An address is all that it knows of people."""
 
     def reserve(self, project: PsaProject) -> None:
-        project.id, project.task_id = self._next_id(), self._next_id()
+        project.id, project.task_id = str(self._next_id()), str(self._next_id())
 
     def open_project(self, project: PsaProject, name: str, starts_on: date) -> Iterator[None]:
         if not project.id:
@@ -80,7 +81,7 @@ class Inhouse(PsaDatabase):
         self.insert(
             "projects",
             {
-                "id": project.id,
+                "id": int(project.id),
                 "name": name,
                 "opportunity_ref": project.deal.id if project.deal else None,
                 "country_code": project.country_code,
@@ -90,18 +91,18 @@ class Inhouse(PsaDatabase):
             },
         )
         yield
-        task = {"id": project.task_id, "project_id": project.id, "name": "Delivery"}
+        task = {"id": int(project.task_id), "project_id": int(project.id), "name": "Delivery"}
         self.insert("tasks", task)
         yield
 
-    def book(self, hours: Hours) -> int:
+    def book(self, hours: Hours) -> str:
         entry = self._next_id()
         self.insert(
             "time_entries",
             {
                 "id": entry,
-                "project_id": hours.project.id,
-                "task_id": hours.project.task_id,
+                "project_id": int(hours.project.id),
+                "task_id": int(hours.project.task_id),
                 "worker_email": hours.worker.email,
                 "work_on": hours.work_on,
                 "hours": hours.time.hours,
@@ -114,34 +115,34 @@ class Inhouse(PsaDatabase):
                 "notes": hours.notes,
             },
         )
-        return entry
+        return str(entry)
 
-    def start_timer(self, hours: Hours) -> int:
+    def start_timer(self, hours: Hours) -> str:
         raise NotImplementedError(Ability.TIMERS.value)
 
-    def stop_timer(self, entry: int) -> None:
+    def stop_timer(self, entry: str) -> None:
         raise NotImplementedError(Ability.TIMERS.value)
 
-    def decide(self, entry: int, status: str) -> None:
-        self.update("time_entries", entry, status=status)
+    def decide(self, entry: str, status: str) -> None:
+        self.update("time_entries", int(entry), status=status)
 
-    def correct(self, entry: int, time: Time) -> None:
-        self.update("time_entries", entry, hours=time.hours, minutes=time.minutes)
+    def correct(self, entry: str, time: Time) -> None:
+        self.update("time_entries", int(entry), hours=time.hours, minutes=time.minutes)
 
-    def move(self, entry: int, project: PsaProject) -> None:
-        changes = {"project_id": project.id, "task_id": project.task_id}
-        self.update("time_entries", entry, **changes, currency=project.currency)
+    def move(self, entry: str, project: PsaProject) -> None:
+        changes = {"project_id": int(project.id), "task_id": int(project.task_id)}
+        self.update("time_entries", int(entry), **changes, currency=project.currency)
 
-    def delete(self, entry: int) -> None:
-        self.delete_row("time_entries", entry)
+    def delete(self, entry: str) -> None:
+        self.delete_row("time_entries", int(entry))
 
-    def spend(self, expense: Expense) -> int:
+    def spend(self, expense: Expense) -> str:
         row_id = self._next_id()
         self.insert(
             "expenses",
             {
                 "id": row_id,
-                "project_id": expense.project.id,
+                "project_id": int(expense.project.id),
                 "worker_email": expense.worker.email,
                 "spent_on": expense.spent_on,
                 "amount": expense.amount,
@@ -151,10 +152,10 @@ class Inhouse(PsaDatabase):
                 "category": expense.category,
             },
         )
-        return row_id
+        return str(row_id)
 
-    def approve_expense(self, expense: int) -> None:
-        self.update("expenses", expense, status="approved")
+    def approve_expense(self, expense: str) -> None:
+        self.update("expenses", int(expense), status="approved")
 
-    def delete_expense(self, expense: int) -> None:
-        self.delete_row("expenses", expense)
+    def delete_expense(self, expense: str) -> None:
+        self.delete_row("expenses", int(expense))

@@ -24,14 +24,14 @@ class Ability(Enum):
 class PsaProject:
     """A project in the PSA and the task hours are booked on; internal ones have no deal.
 
-    The ids are the PSA's, 0 before it has given any.
+    The ids are the PSA's, empty before it has given any.
     """
 
     currency: str
     deal: Deal | None = None
     country_code: str | None = None
-    id: int = 0
-    task_id: int = 0
+    id: str = ""
+    task_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,12 @@ class Expense:
 
 
 class Psa(Protocol):
-    """A PSA's screens. Ids are the PSA's own; each method makes one change at least."""
+    """A PSA's screens. Ids are the PSA's own, as texts; each method makes one change at least."""
 
     system: str
     """How ids of its rows begin as sources tell them."""
+    entries_are: str
+    """How ids of time entries begin as sources tell them: `<system>:<kind>`."""
     abilities: frozenset[Ability]
 
     def hire(self, person: Person) -> None:
@@ -95,32 +97,32 @@ class Psa(Protocol):
     def open_project(self, project: PsaProject, name: str, starts_on: date) -> Iterator[None]:
         """Open a project with a task, and yield after each change."""
 
-    def book(self, hours: Hours) -> int:
+    def book(self, hours: Hours) -> str:
         """Enter time; return the id of the entry."""
 
-    def start_timer(self, hours: Hours) -> int:
+    def start_timer(self, hours: Hours) -> str:
         """Begin to work; return the id of the entry: with `Ability.TIMERS` only."""
 
-    def stop_timer(self, entry: int) -> None:
+    def stop_timer(self, entry: str) -> None:
         """End what `start_timer` began."""
 
-    def decide(self, entry: int, status: str) -> None:
+    def decide(self, entry: str, status: str) -> None:
         """Bring an entry to a canonical status, or to what the PSA has instead."""
 
-    def correct(self, entry: int, time: Time) -> None:
+    def correct(self, entry: str, time: Time) -> None:
         """Change the time of an entry."""
 
-    def move(self, entry: int, project: PsaProject) -> None:
+    def move(self, entry: str, project: PsaProject) -> None:
         """Book an entry on another project."""
 
-    def delete(self, entry: int) -> None:
+    def delete(self, entry: str) -> None:
         """Delete an entry."""
 
-    def spend(self, expense: Expense) -> int:
+    def spend(self, expense: Expense) -> str:
         """Enter an expense; return its id."""
 
-    def approve_expense(self, expense: int) -> None:
+    def approve_expense(self, expense: str) -> None:
         """Approve an expense."""
 
-    def delete_expense(self, expense: int) -> None:
+    def delete_expense(self, expense: str) -> None:
         """Delete an expense."""

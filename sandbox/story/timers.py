@@ -44,4 +44,4 @@ def stop(world: World) -> Iterator[None]:
 
 
 def _names(world: World) -> list[str]:
-    return [f"{world.psa.system}:time_entry:{entry}" for entry in world.cast.timers]
+    return [f"{world.psa.entries_are}:{entry}" for entry in world.cast.timers]

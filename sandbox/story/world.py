@@ -32,9 +32,9 @@ class Cast:
     deals: dict[str, Deal] = field(default_factory=dict)  # name → deal
     projects: list[PsaProject] = field(default_factory=list)
     allocations: list[int] = field(default_factory=list)
-    entries: dict[int, str] = field(default_factory=dict)  # time entry id → status
-    impossible_entries: list[int] = field(default_factory=list)
-    timers: list[int] = field(default_factory=list)
+    entries: dict[str, str] = field(default_factory=dict)  # time entry id → status
+    impossible_entries: list[str] = field(default_factory=list)
+    timers: list[str] = field(default_factory=list)
     last_id: int = 1000
 
     def next_id(self) -> int:

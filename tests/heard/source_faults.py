@@ -147,7 +147,7 @@ def header_is_missing(it: Watched) -> Iterator[None]:
     assert project.deal is not None
     assert project.country_code is not None
     number = project_id(engagement_id(project.deal.ref), project.country_code)
-    it.system.insert_entry(project_id=project.id, currency=project.currency, hours=Decimal(3))
+    it.system.insert_entry(project_id=int(project.id), currency=project.currency, hours=Decimal(3))
     it.system.admin.add_fault("business_central", FaultKind.UNAVAILABLE, path="/salesInvoices")
     eventually(lambda: it.system.admin.invoice_job(number), deadline_s=DEADLINE_S)
     yield

@@ -36,7 +36,9 @@ def registry_is_down(it: Watched) -> Iterator[None]:
         it.system.stack.restart("worker")  # which now knows no schema
         project, person = it.system.world.cast.projects[0], it.system.world.cast.people[0]
         with psycopg.connect(it.system.parts.postgres_dsn) as database:
-            database.execute(BOOKED_AT_ONCE, [project.id, person.email, project.currency, MANY])
+            database.execute(
+                BOOKED_AT_ONCE, [int(project.id), person.email, project.currency, MANY]
+            )
         yield
 
 

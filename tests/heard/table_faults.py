@@ -62,7 +62,7 @@ def its_database_is_closed(it: Watched) -> Iterator[None]:
 def an_hour_is_made_up(it: Watched) -> Iterator[None]:
     projects = it.system.world.cast.projects
     project = next(each for each in projects if each.country_code == ALONE)
-    it.system.insert_entry(project_id=project.id, currency=project.currency)
+    it.system.insert_entry(project_id=int(project.id), currency=project.currency)
 
     def is_of_it(value: bytes) -> bool:
         row = it.system.serde.read(value)  # in the state that nothing follows until it is invoiced

@@ -95,7 +95,7 @@ class RunningSystem:
         project = self.world.cast.projects[0]
         row = {
             "id": entry,
-            "project_id": project.id,
+            "project_id": int(project.id),
             "worker_email": self.world.cast.people[0].email,
             "work_on": date(2026, 9, 9),
             "hours": Decimal("2.00"),

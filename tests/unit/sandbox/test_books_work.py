@@ -68,6 +68,82 @@ def test_an_expense_is_of_its_project() -> None:
     assert (expense["project_ref"], expense["amount"]) == ("inhouse:project:7", Decimal(50))
 
 
+def certinia(**card: Any) -> dict[str, list[dict[str, Any]]]:
+    """An org with a week that begins on a Sunday, and rows in the recycle bin beside the others."""
+    common = {"IsDeleted": False, "pse__Project__c": "a0B1", "pse__Resource__c": "0031"}
+    common |= {"CurrencyIsoCode": "EUR", "pse__Billable__c": True, "pse__Status__c": "Approved"}
+    common |= {"pse__Submitted__c": True, "pse__Approved__c": True}
+    days = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+    week = {f"pse__{day}_Hours__c": Decimal(0) for day in days}
+    week |= {"pse__Monday_Hours__c": Decimal("0.83"), "pse__Sunday_Hours__c": Decimal(2)}
+    row = {
+        **common, **week, "Id": "a0D1", "pse__Start_Date__c": "2026-09-06",
+        "pse__Bill_Rate__c": Decimal(100), "pse__Cost_Rate_Amount__c": Decimal(60),
+        "pse__Cost_Rate_Currency_Code__c": "EUR", **card,
+    }  # fmt: skip
+    spent: dict[str, Any] = {**common, "Id": "a0E1", "pse__Expense_Date__c": "2026-09-08"}
+    spent |= {"pse__Amount__c": Decimal(50)}
+    projects = [
+        {"Id": "a0B1", "Psastream_Project_Id__c": f" {IN_GERMANY} ", "IsDeleted": False},
+        {"Id": "a0B2", "Psastream_Project_Id__c": None, "IsDeleted": False},
+        {"Id": "a0B3", "Psastream_Project_Id__c": IN_GERMANY, "IsDeleted": True},
+    ]
+    return {
+        "Contact": [{"Id": "0031", "Email": "Ada@firm.example"}],
+        "pse__Proj__c": projects,
+        "pse__Timecard_Header__c": [row, {**row, "Id": "a0D2", "IsDeleted": True}],
+        "pse__Expense__c": [spent, {**spent, "Id": "a0E2", "IsDeleted": True}],
+    }
+
+
+def test_projects_of_certinia_are_those_that_their_field_names() -> None:
+    work = READ["certinia_custom"].read(certinia(), DEALS)
+    assert {row["ref"]: row["project_id"] for row in work.projects} == {
+        "certinia_custom:project:a0B1": IN_GERMANY,
+        "certinia_custom:project:a0B2": None,
+    }
+
+
+def test_each_day_of_a_timecard_with_hours_is_an_entry() -> None:
+    sunday, monday = READ["certinia_custom"].read(certinia(), DEALS).time_entries
+    assert monday == {
+        "ref": "certinia_custom:timecard:a0D1,monday",
+        "project_ref": "certinia_custom:project:a0B1",
+        "worker": "Ada@firm.example",
+        "work_on": date(2026, 9, 7),
+        "hours": Fraction(83, 100),
+        "is_billable": True,
+        "status": "approved",
+        **RATES,
+    }
+    assert (sunday["ref"], sunday["work_on"], sunday["hours"]) == (
+        "certinia_custom:timecard:a0D1,sunday", date(2026, 9, 6), 2,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("word", "is_submitted", "is_approved", "status"),
+    [
+        ("Saved", False, False, "draft"),
+        ("Submitted", True, False, "submitted"),
+        ("Rejected", False, False, "rejected"),
+        ("Billed", True, True, "approved"),
+    ],
+)
+def test_flags_of_certinia_say_what_is_decided_and_money_is_of_its_own_currency(
+    word: str, is_submitted: bool, is_approved: bool, status: str
+) -> None:
+    flags = {"pse__Submitted__c": is_submitted, "pse__Approved__c": is_approved}
+    card = {"pse__Status__c": word, **flags, "pse__Cost_Rate_Currency_Code__c": "GBP"}
+    work = READ["certinia_custom"].read(certinia(**card), DEALS)
+    assert {(row["status"], row["cost_rate"]) for row in work.time_entries} == {(status, None)}
+    [expense] = work.expenses
+    assert (expense["spent_on"], expense["amount"]) == (date(2026, 9, 8), Decimal(50))
+    assert (expense["project_ref"], expense["status"]) == (
+        "certinia_custom:project:a0B1", "approved",
+    )  # fmt: skip
+
+
 def harvest(**entry: Any) -> dict[str, list[dict[str, Any]]]:
     """The lists of Harvest: a project of a deal, and others, with one row of time and expenses."""
     common = {"project_id": 31, "user_id": 7, "spent_date": "2026-09-07", "billable": True}

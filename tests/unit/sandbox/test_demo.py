@@ -256,6 +256,9 @@ def test_a_story_is_told_with_the_systems_that_are_named() -> None:
     )
     assert StoryLandscape.parse("mid_market") == mid_market
     assert StoryLandscape.parse("hubspot,business_central,runn,harvest") == mid_market
+    group = StoryLandscape(erps=("finance_operations",), psa="certinia_custom")
+    assert StoryLandscape.parse("group") == group
+    assert StoryLandscape.parse("salesforce,finance_operations,certinia") == group
     assert StoryLandscape.parse("business_central,netsuite") == two
     other = StoryLandscape(erps=("netsuite", "finance_operations"))
     assert StoryLandscape.parse("finance_operations,netsuite") == other

@@ -19,7 +19,7 @@ ADDRESSES = StackAddresses(bootstrap_servers="127.0.0.1:1", guarded_servers="127
 READER = User("reader", "reads", (Right(Resource.TOPIC, "a", (Operation.READ,)),))
 
 
-@pytest.mark.parametrize("text", ["", "two_erps", "told_crm", "harvest", "hubspot_custom,harvest"])
+@pytest.mark.parametrize("text", ["", "two_erps", "told_crm", "harvest", "mid_market", "group"])
 def test_a_story_has_a_user_for_each_of_its_systems(text: str) -> None:
     landscape = StoryLandscape.parse(text)
     guard = guard_of_story(landscape)

@@ -23,13 +23,14 @@ from sandbox.demo.options import StoryLandscape
 from sandbox.demo.parts import CONNECTORS
 from sandbox.story import billing_acts, part_timer
 from sandbox.story.acts import ACTS
+from sandbox.story.certinia import Certinia
 from sandbox.story.crm import CRMS
 from sandbox.story.erps import ERPS, company_of
 from sandbox.story.harvest import Harvest
 from sandbox.story.inhouse import Inhouse
 from sandbox.story.offices import HRS, Coupa, Gusto
-from sandbox.story.psa import Ability
-from sandbox.story.psas import ABILITIES
+from sandbox.story.psa import Ability, Hours, Person, PsaProject, Time
+from sandbox.story.psas import ABILITIES, VENDORS
 from sandbox.story.resources import RESOURCE_TOOLS
 from sandbox.story.world import Cast, World
 from sandbox.vendors.app import create_app
@@ -38,8 +39,9 @@ from sandbox.vendors.oauth import Credentials, companies_filter, make_credential
 from schemas.identity import engagement_id, project_id, resource_id
 
 ROLLOUT = project_id(engagement_id("salesforce:opportunity:none"), "DE")
-HR_BESIDE = {"inhouse": "bamboohr", "harvest": "adp"}
-"""The HR system of a story, by its PSA: each is told once."""
+HR_BESIDE = {"inhouse": "bamboohr", "harvest": "adp", "certinia_custom": "bamboohr"}
+"""The HR system of a story, by its PSA."""
+RATE = Decimal(60)
 NEEDS_ERP = ("invoices", "part", "credit", "changed")
 """Acts about what the product has put into the ERP."""
 
@@ -81,7 +83,7 @@ def stage(
     world = World(
         admin=admin,
         crm=CRMS["salesforce"](admin),
-        psa=Harvest(admin) if psa == "harvest" else tables,
+        psa=VENDORS[psa](admin) if psa in VENDORS else tables,
         erps={"netsuite": ERPS["netsuite"](admin)},
         resource_tool=RESOURCE_TOOLS[resource](admin),
         library=cast(Any, SimpleNamespace(ask_for_retry=lambda reason: None)),
@@ -137,8 +139,8 @@ def story(request: pytest.FixtureRequest, credentials: Credentials) -> Iterator[
 
 
 def test_what_people_do_is_in_the_books_of_each_psa(story: tuple[str, World, SourceRows]) -> None:
-    psa, world, rows = story
-    refs = {f"{psa}:time_entry:{entry}" for entry in world.cast.entries}
+    _, world, rows = story
+    refs = {f"{world.psa.entries_are}:{entry}" for entry in world.cast.entries}
     assert refs == {row["ref"] for row in rows.time_entries if "paula" not in row["worker"]}
     sold = [project for project in world.cast.projects if project.deal is not None]
     assert {row["project_id"] for row in rows.projects} == {
@@ -276,10 +278,10 @@ def test_what_offices_enter_leads_to_records_that_agree_with_it(
     employments = records["psa.employment"].values()
     assert {row["resource_id"] for row in employments} >= staffed - {resource_id(part_timer.EMAIL)}
     assert {row["status"] for row in employments} == (
-        {"active", "ended", "on_leave"} if psa == "harvest" else {"active", "ended"}
+        {"active", "ended", "on_leave"} if HR_BESIDE[psa] == "adp" else {"active", "ended"}
     )
     # A dated history has the former job and pay, too.
-    assert len(records["psa.job"]) == len(employments) + (psa == "inhouse")
+    assert len(records["psa.job"]) == len(employments) + (HR_BESIDE[psa] == "bamboohr")
     costs = list(records["psa.payroll_cost"].values())
     assert {row["kind"] for row in costs} == {"regular", "off_cycle", "reversal"}
     [taken_back] = [row for row in costs if row["kind"] == "reversal"]
@@ -356,7 +358,7 @@ def test_timers_that_stopped_have_the_hours_that_were_worked(
     story: tuple[str, World, SourceRows],
 ) -> None:
     psa, world, rows = story
-    stopped = {f"{psa}:time_entry:{entry}" for entry in world.cast.timers}
+    stopped = {f"{world.psa.entries_are}:{entry}" for entry in world.cast.timers}
     assert bool(stopped) is (Ability.TIMERS in ABILITIES[psa])
     assert {row["hours"] for row in rows.time_entries if row["ref"] in stopped} == (
         {Fraction(5, 4)} if stopped else set()
@@ -364,10 +366,45 @@ def test_timers_that_stopped_have_the_hours_that_were_worked(
 
 
 def test_a_psa_does_not_show_what_it_says_it_cannot(credentials: Credentials) -> None:
-    harvest, inhouse = Harvest(cast(Any, None)), Tables(Cast())
-    with pytest.raises(NotImplementedError, match=Ability.EARLY_HOURS.value):
-        harvest.reserve(cast(Any, None))
-    with pytest.raises(NotImplementedError, match=Ability.TIMERS.value):
-        inhouse.start_timer(cast(Any, None))
-    with pytest.raises(NotImplementedError, match=Ability.TIMERS.value):
-        inhouse.stop_timer(1)
+    nothing = cast(Any, None)
+    harvest, inhouse, certinia = Harvest(nothing), Tables(Cast()), Certinia(nothing)
+    for early in (harvest, certinia):
+        with pytest.raises(NotImplementedError, match=Ability.EARLY_HOURS.value):
+            early.reserve(nothing)
+    for timed in (inhouse, certinia):
+        with pytest.raises(NotImplementedError, match=Ability.TIMERS.value):
+            timed.start_timer(nothing)
+        with pytest.raises(NotImplementedError, match=Ability.TIMERS.value):
+            timed.stop_timer("1")
+
+
+def test_more_days_of_a_week_are_entered_on_its_draft(credentials: Credentials) -> None:
+    world, _ = stage(credentials, "certinia_custom")
+    psa, person = world.psa, Person(1, "Ada", "Adler", "ada@firm.example", Decimal(100), RATE)
+    psa.hire(person)
+    project, other = PsaProject("EUR"), PsaProject("GBP")
+    for each in (project, other):
+        assert Counter(psa.open_project(each, "Training", date(2026, 9, 7))) == {None: 2}
+
+    def book(day: int, status: str = "draft", *, is_billable: bool = True) -> str:
+        time, work_on = Time(Decimal("1.5")), date(2026, 9, day)
+        return psa.book(Hours(project, person, work_on, time, status, is_billable))
+
+    def cards() -> list[dict[str, Any]]:
+        rows = world.admin.books()["certinia"]["pse__Timecard_Header__c"]
+        return [row for row in rows if not row["IsDeleted"]]
+
+    monday, sunday = book(7), book(13)
+    again, free, later = book(7), book(8, is_billable=False), book(14)
+    assert monday.partition(",")[0] == sunday.partition(",")[0]
+    assert len({entry.partition(",")[0] for entry in (monday, again, free, later)}) == 4
+    psa.decide(monday, "submitted")
+    assert book(9).partition(",")[0] == again.partition(",")[0], "the other draft"
+    psa.delete(sunday)
+    [card] = [row for row in cards() if row["Id"] in monday]
+    assert (card["pse__Monday_Hours__c"], card["pse__Sunday_Hours__c"]) == (Decimal("1.5"), 0)
+    psa.move(monday, other)
+    [card] = [row for row in cards() if row["Id"] in monday]
+    assert (card["pse__Project__c"], card["CurrencyIsoCode"]) == (other.id, "GBP")
+    psa.delete(monday)
+    assert len(cards()) == 3
