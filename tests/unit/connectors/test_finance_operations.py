@@ -36,6 +36,7 @@ from connectors.vendors.finance_operations.sink import (
     number_of,
 )
 from psastream.cli import app
+from sandbox.books.ledgers import NO_GROUPS
 from schemas.errors import InvalidEntityError, RateLimitedError, TransientError
 from tests.support.commands import project_content
 from tests.support.finance_operations import COMPANY, Twin, finance_operations
@@ -571,6 +572,23 @@ async def test_refusals_name_their_cure(twin: Twin) -> None:
     error = await refused(twin, project())
     assert (error.field, error.reason) == ("CustomerAccount", Reason.REFERENCE)
     assert await twin.rows("CustomersV3") == []
+
+
+@pytest.mark.asyncio
+async def test_a_company_without_project_groups_is_told_by_the_group_that_it_lacks(
+    twin: Twin,
+) -> None:
+    await carried_out(twin, customer())
+    [company] = [
+        row for row in await twin.rows("LegalEntities") if row["LegalEntityId"].upper() == COMPANY
+    ]
+    await twin.change("LegalEntities", company["id"], {"_lacks_project_groups": "Yes"})
+    error = await refused(twin, project())
+    assert (error.faults[0].detail, error.field) == NO_GROUPS
+    assert error.reason is Reason.REFERENCE
+    await twin.change("LegalEntities", company["id"], {"_lacks_project_groups": "No"})
+    [applied] = await carried_out(twin, project())
+    assert applied.target_id == f"demf,{PROJECT.upper()}"
 
 
 @pytest.mark.asyncio
