@@ -20,7 +20,7 @@ from confluent_kafka import TopicPartition
 from typer.testing import CliRunner
 
 from psastream.cli import app
-from runtime.kafka import KafkaSettings, create_topics, make_consumer
+from runtime.kafka import KafkaSettings, create_topics, make_consumer, spans_of
 from runtime.registry import Registry
 from runtime.serde import Serde
 from sandbox.vendors.faults import FaultKind
@@ -66,14 +66,8 @@ class Pipeline:
         )
         self.registry.register_catalogue(CATALOGUE)
         self._consumer = make_consumer(self.kafka, "test-polled")
-        partitions = [
-            TopicPartition(topic.name, number)
-            for topic in SOURCES
-            for number in range(topic.partitions)
-        ]
-        for partition in partitions:
-            partition.offset = self._consumer.get_watermark_offsets(partition, timeout=10)[1]
-        self._consumer.assign(partitions)
+        spans = spans_of(self.kafka, [topic.name for topic in SOURCES])
+        self._consumer.assign([TopicPartition(*place, end) for place, (_, end) in spans.items()])
 
     def start(self) -> None:
         with socket.socket() as probe:
