@@ -42,4 +42,4 @@ def tax_code_is_missing(it: Watched) -> Iterator[None]:
     world.crm.add_line(OfferLine(deal, 20, Decimal(900), "Advisory", "PL"))
     world.crm.move_deal(deal, "won", 100)
     yield
-    world.erp_in("PL").set_tax_code(entity, "PL-VAT-23")
+    world.erp_in("PL").complete(entity, "PL-VAT-23")

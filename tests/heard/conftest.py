@@ -78,7 +78,7 @@ def watched(folder: Path) -> Iterator[Watched]:
         entries=0, landscape=LANDSCAPE, heals=False, of_sources=UNHURRIED
     ) as system:
         system.tell(*STORY)
-        system.world.erp_in("PL").set_tax_code(system.world.cast.subsidiaries["PL"], "PL-VAT-23")
+        system.world.erp_in("PL").complete(system.world.cast.subsidiaries["PL"], "PL-VAT-23")
         certificate_faults.write_authority(folder, certificate_faults.YEARS)
         ports = {name: urlsplit(url).port for name, url in system.parts.metrics_urls.items()}
         ports["connect-watcher"] = watch_connectors(system, certificate_faults.authority(folder))
