@@ -252,12 +252,13 @@ def capture(
     plain = [
         PlainCapture(vendor, obj, each, seed) for obj, each in zip(OBJECTS, others, strict=True)
     ]
+    polling: list[Capture | PlainCapture] = [*pollers, *plain]
     polls, still_s = 0, 0.0
     while any(each.whole_at <= still_s for each in pollers):
         if vendor.changed < records:
             still_s = vendor.now_s + LATE_S + LAG_S + POLL_S
         next_s = vendor.now_s + POLL_S
-        for poller in (*pollers, *plain):
+        for poller in polling:
             poller.poll()
             polls += 1
         vendor.wait(max(0.0, next_s - vendor.now_s))

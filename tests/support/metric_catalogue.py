@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
 
 import connectors.polled.instruments  # noqa: F401 - registers the pollers' metrics by import
 import runtime.certificates
@@ -43,9 +44,9 @@ def product_metrics() -> list[MetricFamily]:
     for registry in (worker, dispatcher, watcher, read_model, REGISTRY):
         # The collectors themselves: a family without a sample yet does not tell its labels.
         for it in registry._collector_to_names:
-            name = getattr(it, "_name", "")
-            if not name.startswith("psastream_"):
+            if not isinstance(it, MetricWrapperBase) or not it._name.startswith("psastream_"):
                 continue
+            name = it._name
             series = frozenset(name + suffix for suffix in _SUFFIXES.get(it._type, ("",)))
             shown = name + ("_total" if it._type == "counter" else "")
             family = MetricFamily(shown, it._type, it._documentation, it._labelnames, series)
