@@ -11,12 +11,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from sandbox.vendors.oauth import (
-    ENVIRONMENT_FILE,
-    make_credentials,
-    read_credentials,
-    write_credentials,
-)
+from sandbox.vendors.credentials import ENVIRONMENT_FILE, read_credentials, write_credentials
 
 # The twin listens on its own loopback only; poller and dispatcher share its network namespace.
 VENDORS_URL = "http://127.0.0.1:8090"
@@ -26,7 +21,7 @@ DATABASE_PASSWORD = "INHOUSE_PSA_PASSWORD"  # noqa: S105 - a variable's name
 
 def write_all(directory: Path) -> None:
     """Write what is missing; what exists is kept."""
-    credentials = read_credentials(directory) or make_credentials()
+    credentials = read_credentials(directory)
     write_credentials(directory, VENDORS_URL, credentials)
     variables: dict[str, str] = json.loads((directory / ENVIRONMENT_FILE).read_text())
     if not (directory / DATABASE_PASSWORD).exists():

@@ -30,8 +30,9 @@ from sandbox.stack.postgres import read_model_dsn
 from sandbox.stack.settings import StackAddresses
 from sandbox.stack.supervisor import Stack
 from sandbox.story.erps import BusinessCentral, FinanceOperations, company_of
+from sandbox.vendors.business_central.books import companies_filter
 from sandbox.vendors.client import VendorAdmin
-from sandbox.vendors.oauth import ENVIRONMENT_FILE, companies_filter
+from sandbox.vendors.credentials import ENVIRONMENT_FILE
 from schemas.landscape import load_landscape
 from schemas.topics import Topic
 

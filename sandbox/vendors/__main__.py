@@ -11,7 +11,7 @@ import structlog
 
 from runtime.logs import configure_logs
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import make_credentials, read_credentials, write_credentials
+from sandbox.vendors.credentials import read_credentials, write_credentials
 from sandbox.vendors.server import serve
 
 _log = structlog.get_logger()
@@ -22,7 +22,7 @@ def main() -> None:
     options = _parser().parse_args()
     configure_logs(json=False)
     base_url = f"http://127.0.0.1:{options.port}"
-    credentials = read_credentials(options.credentials_dir) or make_credentials()
+    credentials = read_credentials(options.credentials_dir)
     write_credentials(options.credentials_dir, base_url, credentials)
     app = create_app(base_url=base_url, seed=options.seed, credentials=credentials)
     _log.info("vendors.started", url=base_url, seed=options.seed)

@@ -6,9 +6,8 @@ log: it lists what came through the vendors' APIs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,15 +18,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from sandbox.vendors import wire
-from sandbox.vendors.business_central import finance
-from sandbox.vendors.business_central.books import BusinessCentralBooks
 from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.faults import FaultRule
-from sandbox.vendors.finance_operations import finance as group_finance
-from sandbox.vendors.finance_operations.books import FinanceOperationsBooks
-from sandbox.vendors.netsuite.billing import bill_job, credit_invoice, void_transaction
-from sandbox.vendors.netsuite.tables import NetSuiteBooks
-from sandbox.vendors.salesforce.objects import SalesforceBooks
 from sandbox.vendors.site import Books, InvalidRowError, Site, UnknownRowError
 from sandbox.vendors.wire import ExactJSONResponse
 
@@ -38,6 +30,8 @@ class Party:
 
     site: Site[Any]
     books: Books
+    unlimited: Mapping[str, object]
+    screens: Sequence[Route]
 
 
 class FieldChange(BaseModel):
@@ -51,68 +45,12 @@ class FieldChange(BaseModel):
     value: Any = None
 
 
-class InvoiceOrder(BaseModel):
-    """Which project's time to bill: `hours` by external id of the time bill, or all there is."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    job_externalid: str
-    hours: dict[str, Decimal] | None = None
-
-
-class CreditOrder(BaseModel):
-    """What to credit of an invoice: the lines with these ids, or all."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    lines: list[int] | None = None
-
-
-class JobOrder(BaseModel):
-    """Which project's planned time to invoice: `hours` by document number, or all there is."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    number: str
-    hours: dict[str, Decimal] | None = None
-
-
-class ProjectOrder(BaseModel):
-    """Which project's hours to invoice: `hours` by time bill, or all there is."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    project: str
-    hours: dict[str, Decimal] | None = None
-
-
-class CreditedLines(BaseModel):
-    """What to credit of an invoice: the lines with these ids, or all."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    lines: list[str] | None = None
-
-
 class AdminApi:
     """Handlers of the admin resources."""
 
-    def __init__(
-        self,
-        parties: Mapping[str, Party],
-        *,
-        effects: EffectLog,
-        crm: SalesforceBooks,
-        erp: NetSuiteBooks,
-        ledger: BusinessCentralBooks,
-        group: FinanceOperationsBooks,
-    ) -> None:
+    def __init__(self, parties: Mapping[str, Party], *, effects: EffectLog) -> None:
         self._parties = parties
         self._effects = effects
-        self._crm = crm
-        self._erp = erp
-        self._ledger = ledger
-        self._group = group
 
     def create_app(self) -> ASGIApp:
         """The ASGI application."""
@@ -120,19 +58,13 @@ class AdminApi:
             Route("/health", self._health),
             Route("/books", self._books),
             Route("/effects", self._effect_log),
-            Route("/netsuite/invoices", self._invoice, methods=["POST"]),
-            Route("/netsuite/invoices/{id}/credits", self._credit, methods=["POST"]),
-            Route("/netsuite/transactions/{id}/void", self._void, methods=["POST"]),
-            Route("/business_central/invoices", self._invoice_job, methods=["POST"]),
-            Route("/business_central/invoices/{id}/credits", self._credit_lines, methods=["POST"]),
-            Route("/business_central/invoices/{id}/cancel", self._cancel, methods=["POST"]),
-            Route("/finance_operations/invoices", self._invoice_hours, methods=["POST"]),
-            Route(
-                "/finance_operations/invoices/{id}/credits", self._credit_hours, methods=["POST"]
+            Route("/limits", self._lift, methods=["DELETE"]),
+            *(
+                Route(f"/{name}{screen.path}", screen.endpoint, methods=screen.methods)
+                for name, party in self._parties.items()
+                for screen in party.screens
             ),
-            Route("/finance_operations/journals/{id}/post", self._post_journal, methods=["POST"]),
-            Route("/salesforce/recycle-bin", self._purge, methods=["DELETE"]),
-            Route("/salesforce/deletion-log", self._prune, methods=["DELETE"]),
+            Route("/{vendor}/limits", self._lift, methods=["DELETE"]),
             Route("/{vendor}/settings", self._settings, methods=["GET", "PATCH"]),
             Route("/{vendor}/faults", self._faults, methods=["GET", "POST", "DELETE"]),
             Route("/{vendor}/fields", self._fields, methods=["POST", "DELETE"]),
@@ -189,48 +121,11 @@ class AdminApi:
         self._party(request).books.delete(request.path_params["object"], request.path_params["id"])
         return Response(status_code=204)
 
-    async def _invoice(self, request: Request) -> Response:
-        order = InvoiceOrder.model_validate_json(await request.body())
-        return ExactJSONResponse(bill_job(self._erp, order.job_externalid, order.hours))
-
-    async def _credit(self, request: Request) -> Response:
-        order = CreditOrder.model_validate_json(await request.body())
-        return ExactJSONResponse(credit_invoice(self._erp, request.path_params["id"], order.lines))
-
-    async def _void(self, request: Request) -> Response:
-        return ExactJSONResponse(void_transaction(self._erp, request.path_params["id"]))
-
-    async def _invoice_job(self, request: Request) -> Response:
-        order = JobOrder.model_validate_json(await request.body())
-        return ExactJSONResponse(finance.invoice_job(self._ledger, order.number, order.hours))
-
-    async def _credit_lines(self, request: Request) -> Response:
-        order = CreditedLines.model_validate_json(await request.body())
-        made = finance.credit_invoice(self._ledger, request.path_params["id"], order.lines)
-        return ExactJSONResponse(made)
-
-    async def _cancel(self, request: Request) -> Response:
-        return ExactJSONResponse(finance.cancel_invoice(self._ledger, request.path_params["id"]))
-
-    async def _invoice_hours(self, request: Request) -> Response:
-        order = ProjectOrder.model_validate_json(await request.body())
-        made = group_finance.invoice_project(self._group, order.project, order.hours)
-        return ExactJSONResponse(made)
-
-    async def _credit_hours(self, request: Request) -> Response:
-        order = CreditedLines.model_validate_json(await request.body())
-        note = group_finance.credit_invoice(self._group, request.path_params["id"], order.lines)
-        return ExactJSONResponse(note)
-
-    async def _post_journal(self, request: Request) -> Response:
-        group_finance.post_journal(self._group, request.path_params["id"])
-        return Response(status_code=204)
-
-    async def _purge(self, request: Request) -> Response:
-        return ExactJSONResponse({"purged": self._crm.purge()})
-
-    async def _prune(self, request: Request) -> Response:
-        self._crm.prune_deletions()
+    async def _lift(self, request: Request) -> Response:
+        """Count no requests over time, of a vendor or of all."""
+        parties = self._parties.values()
+        for party in [self._party(request)] if request.path_params else parties:
+            party.site.configure(party.unlimited)
         return Response(status_code=204)
 
     async def _settings(self, request: Request) -> Response:

@@ -17,45 +17,9 @@ from sandbox.vendors import wire
 from sandbox.vendors.effects import Effect
 from sandbox.vendors.faults import FaultKind, FaultRule
 
-Vendor = Literal[
-    "salesforce",
-    "netsuite",
-    "float",
-    "hubspot",
-    "harvest",
-    "business_central",
-    "kantata",
-    "finance_operations",
-    "runn",
-    "certinia",
-    "bamboohr",
-    "gusto",
-    "coupa",
-    "adp",
-]
+Vendor = str
+"""Name of a simulated vendor, as its folder bears it."""
 Row = dict[str, Any]
-
-_UNLIMITED: Mapping[str, Mapping[str, object]] = {
-    "salesforce": {"daily_requests": 10_000_000},
-    "certinia": {"daily_requests": 10_000_000},
-    "netsuite": {},
-    "hubspot": {"requests_per_ten_seconds": 1_000_000},
-    "harvest": {"requests_per_15_seconds": 1_000_000},
-    "business_central": {"requests_per_five_minutes": 10_000_000},
-    "kantata": {"requests_per_minute": 1_000_000},
-    "finance_operations": {"requests_per_five_minutes": 10_000_000},
-    "runn": {"requests_per_minute": 1_000_000},
-    "bamboohr": {"requests_per_minute": 1_000_000},
-    "gusto": {"requests_per_minute": 1_000_000},
-    "coupa": {"requests_per_second": 1_000_000},
-    "adp": {"requests_per_minute": 1_000_000},
-    "float": {
-        "reads_per_minute": 1_000_000,
-        "reads_per_second": 1_000_000,
-        "writes_per_minute": 1_000_000,
-        "writes_per_second": 1_000_000,
-    },
-}
 
 
 class VendorAdminError(Exception):
@@ -209,8 +173,7 @@ class VendorAdmin:
 
     def lift_rate_limits(self) -> None:
         """Raise every limit that counts requests over time; concurrency stays limited."""
-        for vendor, settings in _UNLIMITED.items():
-            self._send("PATCH", f"/{vendor}/settings", settings)
+        self._send("DELETE", "/limits")
 
     def add_fault(
         self,

@@ -9,7 +9,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.twins import AdpTarget, led, served
+from tests.support.twins import led, served
 
 LED: Final = """\
 import json, sys
@@ -37,7 +37,7 @@ print(json.dumps({
 
 
 async def drive(directory: Path) -> tuple[list[str], dict[str, Any]]:
-    async with served(AdpTarget, directory) as twin:
+    async with served("adp", directory) as twin:
         people = []
         for name in ("rae", "ida", "kim"):
             row = {"given_name": name, "family_name": "X", "original_hire_date": "2024-04-01"}

@@ -9,7 +9,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.twins import BambooHrTarget, led, served
+from tests.support.twins import led, served
 
 LED: Final = """\
 import datetime, json, sys
@@ -31,7 +31,7 @@ print(json.dumps({
 
 
 async def drive(directory: Path) -> dict[str, Any]:
-    async with served(BambooHrTarget, directory) as twin:
+    async with served("bamboohr", directory) as twin:
 
         async def add(record_type: str, **row: object) -> str:
             return str((await twin.admin("POST", f"/bamboohr/rows/{record_type}", row))["id"])

@@ -9,7 +9,7 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.twins import CoupaTarget, led, served
+from tests.support.twins import led, served
 
 LED: Final = """\
 import json, sys
@@ -29,7 +29,7 @@ print(json.dumps(pages))
 
 
 async def drive(directory: Path) -> list[list[dict[str, Any]]]:
-    async with served(CoupaTarget, directory) as twin:
+    async with served("coupa", directory) as twin:
 
         async def add(record_type: str, **row: object) -> str:
             return str((await twin.admin("POST", f"/coupa/rows/{record_type}", row))["id"])

@@ -13,7 +13,7 @@ from typing import Any, Final
 from aiohttp import ClientSession
 
 from sandbox.vendors.target import TwinTarget
-from tests.support.twins import GustoTarget, led, served
+from tests.support.twins import led, served
 
 LED: Final = """\
 import json, sys
@@ -60,7 +60,7 @@ def refresh_token(environment: Mapping[str, str]) -> str:
 
 
 async def drive(directory: Path) -> tuple[str, dict[str, Any]]:
-    async with served(GustoTarget, directory) as twin:
+    async with served("gusto", directory) as twin:
 
         async def add(record_type: str, **row: object) -> str:
             return str((await twin.admin("POST", f"/gusto/rows/{record_type}", row))["id"])

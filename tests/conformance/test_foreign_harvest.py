@@ -17,7 +17,8 @@ from aiohttp import web
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.harvest.api import ACCOUNT
 from tests.support.taps import installed
 from tests.support.vendor_server import serving
 
@@ -59,7 +60,7 @@ class Account:
     def __init__(self) -> None:
         credentials = make_credentials()
         app = create_app(base_url="http://testserver", seed=1, credentials=credentials)
-        self.token, self.account = credentials.harvest_token, credentials.harvest_account
+        self.token, self.account = credentials["HARVEST_TOKEN"], ACCOUNT
         self.http = TestClient(app)
         self.asked: list[str] = []
         client = self.add("clients", name="Quay Ltd", currency="EUR")

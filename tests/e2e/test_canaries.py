@@ -14,7 +14,7 @@ import pytest
 from runtime.kafka import KafkaSettings, read_topic
 from runtime.registry import Registry
 from runtime.serde import Serde
-from sandbox.vendors.oauth import ENVIRONMENT_FILE
+from sandbox.vendors.credentials import ENVIRONMENT_FILE
 from schemas.topics import CANONICAL
 from tests.support.kept_demo import KeptDemo
 

@@ -69,7 +69,7 @@ def test_credentials_are_for_the_owner_only(twin: Vendors) -> None:
     files = {path.name: path for path in directory.iterdir() if path.name != "vendors.log"}
     assert files.keys() == {
         "environment.json", "salesforce_private_key.pem", "netsuite_private_key.pem",
-        "adp_certificate.pem", "gusto_refresh_token",
+        "adp_client_key.pem", "adp_client_certificate.pem", "gusto_refresh_token",
     }  # fmt: skip
     assert {stat.S_IMODE(path.stat().st_mode) for path in files.values()} == {0o600}
     secret = twin.environment["FLOAT_TOKEN"]

@@ -16,8 +16,8 @@ from connectors.systems import Systems
 from connectors.toolkit.config import parse_config, read_document
 from connectors.vendors.business_central.sink import BusinessCentralSink
 from psastream.system import tried_row
-from sandbox.vendors.oauth import FIRST_COMPANY
-from sandbox.vendors.target import BusinessCentralTarget
+from sandbox.vendors.business_central.books import FIRST_COMPANY
+from sandbox.vendors.business_central.target import BusinessCentralTarget
 from schemas.system import SystemBundle
 from tests.support.rest_api import ONCE
 from tests.support.vendor_server import serving

@@ -16,7 +16,7 @@ from connectors.systems import Systems
 from connectors.toolkit.config import parse_config, read_document
 from connectors.vendors.finance_operations.sink import FinanceOperationsSink
 from psastream.system import tried_row
-from sandbox.vendors.target import FinanceOperationsTarget
+from sandbox.vendors.finance_operations.target import FinanceOperationsTarget
 from schemas.system import SystemBundle
 from tests.support.rest_api import ONCE
 from tests.support.vendor_server import serving

@@ -31,48 +31,9 @@ LED_DEADLINE_S: Final = 120
 PATIENT: Final = RetrySettings(attempts=6, wait_initial_s=0, wait_max_s=0, wait_jitter_s=0)
 
 
-class BambooHrTarget(TwinTarget):
-    """People, tables and leave of the HR system."""
-
-    vendor = "bamboohr"
-    tables = ("employees", "jobInfo", "compensation", "time_off")
-
-    async def prepare(self) -> None:
-        """Lift what counts requests over time."""
-        await self.admin("PATCH", "/bamboohr/settings", {"requests_per_minute": 1_000_000})
-
-
-class GustoTarget(TwinTarget):
-    """People, their rates and payrolls of a company."""
-
-    vendor = "gusto"
-    tables = ("employees", "jobs", "compensations", "payrolls", "payroll_items")
-
-    async def prepare(self) -> None:
-        """Lift what counts requests over time."""
-        await self.admin("PATCH", "/gusto/settings", {"requests_per_minute": 1_000_000})
-
-
-class CoupaTarget(TwinTarget):
-    """Orders, invoices and receipts of suppliers."""
-
-    vendor = "coupa"
-    tables = ("suppliers", "purchase_orders", "invoices", "receiving_transactions")
-
-    async def prepare(self) -> None:
-        """Lift what counts requests over time."""
-        await self.admin("PATCH", "/coupa/settings", {"requests_per_second": 1_000_000})
-
-
-class AdpTarget(TwinTarget):
-    """Workers, and the queue of what became of them."""
-
-    vendor = "adp"
-    tables = ("workers",)
-
-    async def prepare(self) -> None:
-        """Lift what counts requests over time."""
-        await self.admin("PATCH", "/adp/settings", {"requests_per_minute": 1_000_000})
+def target_of(name: str) -> type[TwinTarget]:
+    """Return a simulated vendor as a target that nothing is written to."""
+    return type("ReadTarget", (TwinTarget,), {"vendor": name, "tables": {}})
 
 
 @dataclass
@@ -128,7 +89,7 @@ class Twin:
 
 
 @asynccontextmanager
-async def served(kind: type[TwinTarget], directory: Path) -> AsyncIterator[TwinTarget]:
+async def served(name: str, directory: Path) -> AsyncIterator[TwinTarget]:
     """Serve a vendor on a port of its own, with its keys in a directory."""
     made: list[TwinTarget] = []
 
@@ -136,27 +97,27 @@ async def served(kind: type[TwinTarget], directory: Path) -> AsyncIterator[TwinT
         return await made[0].answer(request)
 
     async with serving(answer) as url:
-        made.append(kind(url, directory))
+        made.append(target_of(name)(url, directory))
         await made[0].prepare()
         yield made[0]
 
 
 @asynccontextmanager
-async def twin_of(kind: type[TwinTarget], directory: Path, **keys: object) -> AsyncIterator[Twin]:
+async def twin_of(name: str, directory: Path, **keys: object) -> AsyncIterator[Twin]:
     """Serve a vendor, with the source of its `source.json` on it, but for some keys."""
-    async with served(kind, directory) as target:
+    async with served(name, directory) as target:
         document = {
-            **read_document(VENDORS / kind.vendor / "source.json"),
+            **read_document(VENDORS / name / "source.json"),
             **{"url": target.url, "requests.per.second": None, "overlap.ms": 0},
             **{"sweep.interval.ms": 10, **keys},
         }
         found = parse_config(
-            {name: value for name, value in document.items() if value is not None},
+            {key: value for key, value in document.items() if value is not None},
             RestSource.config_model,
             target.environment,
-            origin=kind.vendor,
+            origin=name,
         )
-        source = RestSource(found, Systems().read(kind.vendor), PATIENT)
+        source = RestSource(found, Systems().read(name), PATIENT)
         try:
             yield Twin(target, source)
         finally:

@@ -18,7 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from sandbox.vendors.client import VendorAdmin
-from sandbox.vendors.oauth import ENVIRONMENT_FILE
+from sandbox.vendors.credentials import ENVIRONMENT_FILE
 from tests.support.eventually import eventually
 
 _START_DEADLINE_S = 60

@@ -22,7 +22,7 @@ from sandbox.vendors import wire
 from sandbox.vendors.adp.books import WORKERS, AdpBooks, Message
 from sandbox.vendors.faults import bearer_token
 from sandbox.vendors.frame import Frame, VendorError
-from sandbox.vendors.oauth import Credentials
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import Site, SiteSettings
 from sandbox.vendors.tables import Row
 from sandbox.vendors.wire import ExactJSONResponse
@@ -58,7 +58,7 @@ class AdpApi(Frame[AdpSettings]):
     def __init__(self, site: Site[AdpSettings], books: AdpBooks, credentials: Credentials) -> None:
         super().__init__(site)
         self._books = books
-        self._client = (credentials.client_id, credentials.adp_secret)
+        self._client = (credentials.client_id, credentials["ADP_CLIENT_SECRET"])
 
     def routes(self) -> Sequence[Route]:
         delete = self.guarded(self._delete)

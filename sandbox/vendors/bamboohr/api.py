@@ -25,7 +25,7 @@ from starlette.routing import Route
 from sandbox.vendors import wire
 from sandbox.vendors.bamboohr.books import EMPLOYEES, TABLES, TIME_OFF, BambooHrBooks, LastChange
 from sandbox.vendors.frame import Frame, Handler, VendorError
-from sandbox.vendors.oauth import Credentials
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import InvalidRowError, Site, SiteSettings
 from sandbox.vendors.tables import Row, day
 from sandbox.vendors.wire import ExactJSONResponse
@@ -79,7 +79,7 @@ class BambooHrApi(Frame[BambooHrSettings]):
     ) -> None:
         super().__init__(site)
         self._books = books
-        self._key = credentials.bamboohr_key
+        self._key = credentials["BAMBOOHR_KEY"]
 
     def routes(self) -> Sequence[Route]:
         handlers: Mapping[str, Handler] = {

@@ -32,7 +32,7 @@ from sandbox.vendors.business_central.errors import (
 )
 from sandbox.vendors.faults import FaultInjection, bearer_token
 from sandbox.vendors.limits import RateWindow
-from sandbox.vendors.oauth import Credentials
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import InvalidRowError, Site, SiteSettings, UnknownRowError
 from sandbox.vendors.wire import ExactJSONResponse
 
@@ -128,7 +128,7 @@ class BusinessCentralApi:
         form = wire.read_form(await request.body())
         is_known = (
             form.get("client_id") == self._credentials.client_id
-            and form.get("client_secret") == self._credentials.business_central_secret
+            and form.get("client_secret") == self._credentials["BUSINESS_CENTRAL_CLIENT_SECRET"]
         )
         if form.get("grant_type") != "client_credentials":
             return ExactJSONResponse({"error": "unsupported_grant_type"}, status_code=400)

@@ -25,6 +25,9 @@ CURRENCIES: Final = ("EUR", "USD", "GBP", "SEK", "CHF", "PLN", "AUD", "BRL", "CA
 NO_DAY: Final = "0001-01-01"
 STAMP: Final = "lastModifiedDateTime"
 CODE_MAX: Final = 20
+_ID: Final = "{:08x}-0000-4000-8000-00000000bc00"
+FIRST_COMPANY: Final = _ID.format(1)
+"""Id of the company that is founded first."""
 _QUANTITY_DIGITS: Final = 5
 _LINE_STEP: Final = 10_000
 
@@ -344,7 +347,7 @@ class BusinessCentralBooks:
         row[STAMP] = row.pop("_stamp", None) or stamp_text(self.clock)
 
     def _new_id(self) -> str:
-        return f"{next(self._numbers):08x}-0000-4000-8000-00000000bc00"
+        return _ID.format(next(self._numbers))
 
     def _table(self, record_type: str) -> dict[str, Row]:
         return self._tables[_known(record_type)]
@@ -404,3 +407,8 @@ def _known(record_type: str) -> str:
     if record_type not in TABLES:
         raise UnknownRowError(f"no list {record_type}")
     return record_type
+
+
+def companies_filter(count: int) -> str:
+    """Return how connector files name so many companies, founded first."""
+    return " or ".join(f"id eq {_ID.format(number)}" for number in range(1, count + 1))

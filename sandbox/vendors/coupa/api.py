@@ -33,7 +33,7 @@ from sandbox.vendors.coupa.books import (
 )
 from sandbox.vendors.faults import bearer_token
 from sandbox.vendors.frame import Frame, VendorError
-from sandbox.vendors.oauth import Credentials
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import Site, SiteSettings
 from sandbox.vendors.tables import Row
 from sandbox.vendors.wire import ExactJSONResponse
@@ -80,7 +80,7 @@ class CoupaApi(Frame[CoupaSettings]):
     ) -> None:
         super().__init__(site)
         self._books = books
-        self._client = (credentials.client_id, credentials.coupa_secret)
+        self._client = (credentials.client_id, credentials["COUPA_CLIENT_SECRET"])
         self._granted: dict[str, frozenset[str]] = {}  # scopes by token
 
     def routes(self) -> Sequence[Route]:

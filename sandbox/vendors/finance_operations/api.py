@@ -39,7 +39,7 @@ from sandbox.vendors.finance_operations.errors import (
     standard_error,
 )
 from sandbox.vendors.limits import RateWindow
-from sandbox.vendors.oauth import Credentials
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import InvalidRowError, Site, SiteSettings, UnknownRowError
 from sandbox.vendors.wire import ExactJSONResponse
 
@@ -135,7 +135,7 @@ class FinanceOperationsApi:
         form = wire.read_form(await request.body())
         is_known = (
             form.get("client_id") == self._credentials.client_id
-            and form.get("client_secret") == self._credentials.finance_operations_secret
+            and form.get("client_secret") == self._credentials["FINANCE_OPERATIONS_CLIENT_SECRET"]
         )
         if form.get("grant_type") != "client_credentials":
             return ExactJSONResponse({"error": "unsupported_grant_type"}, status_code=400)

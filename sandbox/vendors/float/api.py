@@ -25,7 +25,7 @@ from sandbox.vendors.float.tables import (
     last_changed_on,
 )
 from sandbox.vendors.limits import RateWindow
-from sandbox.vendors.oauth import Credentials
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import Site, SiteSettings, UnknownRowError
 from sandbox.vendors.wire import ExactJSONResponse
 
@@ -88,7 +88,7 @@ class FloatApi:
     ) -> None:
         self._site = site
         self._books = books
-        self._token = credentials.float_token
+        self._token = credentials["FLOAT_TOKEN"]
         self._reads = (RateWindow(_MINUTE_S), RateWindow(_SECOND_S))
         self._writes = (RateWindow(_MINUTE_S), RateWindow(_SECOND_S))
 

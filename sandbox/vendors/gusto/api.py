@@ -24,6 +24,7 @@ from sandbox.vendors import wire
 from sandbox.vendors.faults import bearer_token
 from sandbox.vendors.frame import Frame, VendorError
 from sandbox.vendors.gusto.books import (
+    COMPANY,
     COMPENSATIONS,
     EMPLOYEES,
     ITEMS,
@@ -32,7 +33,7 @@ from sandbox.vendors.gusto.books import (
     GustoBooks,
     version_of,
 )
-from sandbox.vendors.oauth import GUSTO_COMPANY, Credentials
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import InvalidRowError, Site, SiteSettings
 from sandbox.vendors.tables import Row, day
 from sandbox.vendors.wire import ExactJSONResponse
@@ -72,11 +73,11 @@ class GustoApi(Frame[GustoSettings]):
     ) -> None:
         super().__init__(site)
         self._books = books
-        self._client = (credentials.client_id, credentials.gusto_secret)
-        self._refresh = credentials.gusto_refresh_token
+        self._client = (credentials.client_id, credentials["GUSTO_CLIENT_SECRET"])
+        self._refresh = credentials["GUSTO_REFRESH_TOKEN_PATH"].strip()
 
     def routes(self) -> Sequence[Route]:
-        company = f"/v1/companies/{GUSTO_COMPANY}"
+        company = f"/v1/companies/{COMPANY}"
         return [
             Route(self.token_path, self._sign_in, methods=["POST"]),
             Route(f"{company}/employees", self.guarded(self._employees)),
@@ -199,7 +200,7 @@ class GustoApi(Frame[GustoSettings]):
         shown = {name: value for name, value in row.items() if name != "id"}
         shown |= {
             "uuid": row["id"],
-            "company_uuid": GUSTO_COMPANY,
+            "company_uuid": COMPANY,
             "manager_uuid": None,
             "version": version_of(row),
             "jobs": [],
@@ -253,7 +254,7 @@ class GustoApi(Frame[GustoSettings]):
         shown: Row = {
             "payroll_uuid": row["id"],
             "uuid": row["id"],
-            "company_uuid": GUSTO_COMPANY,
+            "company_uuid": COMPANY,
             "off_cycle": row["off_cycle"],
             "off_cycle_reason": row["off_cycle_reason"],
             "processed": is_run,

@@ -18,6 +18,9 @@ from sandbox.vendors.clock import VendorClock
 from sandbox.vendors.site import InvalidRowError
 from sandbox.vendors.tables import Kind, Row, Tables, day
 
+COMPANY: Final = "00000001-0000-4000-8000-000000006057"
+"""Id of the company whose payrolls it runs."""
+
 EMPLOYEES, JOBS, COMPENSATIONS = "employees", "jobs", "compensations"
 PAYROLLS, ITEMS = "payrolls", "payroll_items"
 REASONS: Final = (

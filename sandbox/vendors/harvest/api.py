@@ -17,10 +17,12 @@ from starlette.routing import Route
 from sandbox.vendors.faults import bearer_token
 from sandbox.vendors.frame import Frame, VendorError
 from sandbox.vendors.harvest.tables import APPROVED, RECORD_TYPES, HarvestBooks, Row, newest_first
-from sandbox.vendors.oauth import Credentials
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import Site, SiteSettings
 from sandbox.vendors.wire import ExactJSONResponse
 
+ACCOUNT: Final = "1730042"
+"""Id of the account."""
 _PER_PAGE_MAX: Final = 2000
 _OWN: Final = ("time_entries", "expenses")
 """Lists that everybody may read; of others' rows only an administrator."""
@@ -54,8 +56,8 @@ class HarvestApi(Frame[HarvestSettings]):
     ) -> None:
         super().__init__(site)
         self._books = books
-        self._token = credentials.harvest_token
-        self._account = credentials.harvest_account
+        self._token = credentials["HARVEST_TOKEN"]
+        self._account = ACCOUNT
 
     def routes(self) -> Sequence[Route]:
         return [

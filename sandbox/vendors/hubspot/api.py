@@ -18,7 +18,7 @@ from sandbox.vendors import wire
 from sandbox.vendors.faults import FaultInjection, bearer_token
 from sandbox.vendors.hubspot.objects import STAMP, HubSpotBooks, Record, stamp_text
 from sandbox.vendors.limits import RateWindow
-from sandbox.vendors.oauth import Credentials
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import InvalidRowError, Site, SiteSettings, UnknownRowError
 from sandbox.vendors.wire import ExactJSONResponse
 
@@ -73,7 +73,7 @@ class HubSpotApi:
     ) -> None:
         self._site = site
         self._books = books
-        self._token = credentials.hubspot_token
+        self._token = credentials["HUBSPOT_TOKEN"]
         self._window = RateWindow(_WINDOW_S)
 
     def create_app(self) -> ASGIApp:

@@ -24,7 +24,7 @@ from sandbox.vendors.kantata.books import (
     Row,
 )
 from sandbox.vendors.limits import RateWindow
-from sandbox.vendors.oauth import Credentials
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import InvalidRowError, Site, SiteSettings, UnknownRowError
 from sandbox.vendors.wire import ExactJSONResponse
 
@@ -75,7 +75,7 @@ class KantataApi:
     ) -> None:
         self._site = site
         self._books = books
-        self._token = credentials.kantata_token
+        self._token = credentials["KANTATA_TOKEN"]
         self._window = RateWindow(_MINUTE_S)
 
     def create_app(self) -> ASGIApp:

@@ -26,7 +26,8 @@ from sandbox.vendors.netsuite.records import NetSuiteSettings, RecordService
 from sandbox.vendors.netsuite.suiteql import ROWS_MAX, SuiteQl
 from sandbox.vendors.netsuite.tables import NetSuiteBooks
 from sandbox.vendors.netsuite.tba import is_signed
-from sandbox.vendors.oauth import AssertionRefusedError, AssertionRules, Credentials
+from sandbox.vendors.oauth import AssertionRefusedError, AssertionRules
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import Site
 from sandbox.vendors.wire import ExactJSONResponse
 
@@ -81,7 +82,7 @@ class NetSuiteApi:
     async def _sign_in(self, request: Request) -> Response:
         form = wire.read_form(await request.body())
         rules = AssertionRules(
-            key=self._credentials.netsuite_key,
+            key=self._credentials.key("NETSUITE_PRIVATE_KEY_FILE"),
             algorithms=("PS256", "PS384", "PS512"),
             issuer=self._credentials.client_id,
             audiences=(self._site.url + TOKEN_PATH,),

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp
 from sandbox.vendors import wire
 from sandbox.vendors.faults import FaultInjection, bearer_token
 from sandbox.vendors.limits import RateWindow
-from sandbox.vendors.oauth import Credentials
 from sandbox.vendors.runn.tables import RunnBooks, instant
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import InvalidRowError, Site, SiteSettings, UnknownRowError
 from sandbox.vendors.wire import ExactJSONResponse
 
@@ -79,7 +79,7 @@ class RunnApi:
     ) -> None:
         self._site = site
         self._books = books
-        self._token = credentials.runn_token
+        self._token = credentials["RUNN_TOKEN"]
         self._window = RateWindow(_MINUTE_S)
 
     def create_app(self) -> ASGIApp:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from sandbox.vendors import wire
 from sandbox.vendors.faults import FaultInjection, bearer_token
 from sandbox.vendors.limits import RateWindow
-from sandbox.vendors.oauth import AssertionRefusedError, AssertionRules, Credentials
+from sandbox.vendors.oauth import AssertionRefusedError, AssertionRules
 from sandbox.vendors.salesforce import soql
 from sandbox.vendors.salesforce.errors import (
     SalesforceError,
@@ -42,7 +42,8 @@ from sandbox.vendors.salesforce.org import (
     present,
 )
 from sandbox.vendors.salesforce.records import RecordsApi
-from sandbox.vendors.salesforce.settings import OrgSettings
+from sandbox.vendors.salesforce.settings import KEY, OrgSettings
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import InvalidRowError, Site
 from sandbox.vendors.wire import ExactJSONResponse
 
@@ -129,7 +130,7 @@ class SalesforceApi(Generic[OrgSettings]):
         if form.get("grant_type") != _GRANT:
             return _oauth_error("unsupported_grant_type", "grant type not supported")
         rules = AssertionRules(
-            key=self._credentials.salesforce_key,
+            key=self._credentials.key(KEY),
             algorithms=("RS256",),
             issuer=self._credentials.client_id,
             audiences=(*_LOGIN_HOSTS, self._site.url),

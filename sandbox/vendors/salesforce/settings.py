@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import Field
 
 from sandbox.vendors.site import SiteSettings
+
+KEY: Final = "SALESFORCE_PRIVATE_KEY_FILE"
+"""Variable of the key that clients sign assertions with, in each org."""
+KEY_FILE: Final = "salesforce_private_key.pem"
 
 
 class SalesforceSettings(SiteSettings):

@@ -12,13 +12,13 @@ from aiohttp import ClientError, ClientSession, web
 
 from sandbox.vendors.adp.api import QUEUE
 from tests.support.certificates import Authority
-from tests.support.twins import AdpTarget, Twin, twin_of
+from tests.support.twins import Twin, twin_of
 
 
 @pytest_asyncio.fixture
 async def twin(tmp_path: Path) -> AsyncIterator[Twin]:
     keys = {"page.size": 2, "max.delete.ratio": 1.0, "auth.url": None}
-    async with twin_of(AdpTarget, tmp_path, **keys) as made:
+    async with twin_of("adp", tmp_path, **keys) as made:
         yield made
 
 

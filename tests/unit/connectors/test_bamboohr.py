@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from connectors.toolkit.faults import RateLimitedError
 from schemas.errors import AuthenticationError, SchemaMismatchError, TransientError
-from tests.support.twins import BambooHrTarget, Twin, twin_of
+from tests.support.twins import Twin, twin_of
 
 OBJECTS = ("employee", "job", "compensation", "time_off")
 
@@ -18,7 +18,7 @@ OBJECTS = ("employee", "job", "compensation", "time_off")
 @pytest_asyncio.fixture
 async def twin(tmp_path: Path) -> AsyncIterator[Twin]:
     keys = {"page.size": 2, "max.delete.ratio": 1.0}
-    async with twin_of(BambooHrTarget, tmp_path, **keys) as made:
+    async with twin_of("bamboohr", tmp_path, **keys) as made:
         yield made
 
 
@@ -121,7 +121,7 @@ async def test_a_column_that_nobody_may_see_stops_its_table_alone(twin: Twin) ->
 async def test_people_who_are_not_shown_any_more_are_not_deleted_at_once(
     tmp_path: Path,
 ) -> None:
-    async with twin_of(BambooHrTarget, tmp_path, **{"max.delete.rows": 1}) as twin:
+    async with twin_of("bamboohr", tmp_path, **{"max.delete.rows": 1}) as twin:
         for name in ("rae", "ida", "kim"):
             await hire(twin, name)
         await twin.poll("employee")

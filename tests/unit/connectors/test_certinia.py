@@ -28,7 +28,7 @@ from connectors.vendors.certinia.sink import (
     CertiniaSink,
     CertiniaSinkConfig,
 )
-from sandbox.vendors.target import CertiniaTarget
+from sandbox.vendors.certinia.target import CertiniaTarget
 from schemas.errors import ConfigError, InvalidEntityError
 from tests.support.commands import project_content
 from tests.support.sinks import make_command

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.support.twins import CoupaTarget, Twin, twin_of
+from tests.support.twins import Twin, twin_of
 
 OBJECTS = ("purchase_order", "purchase_order_line", "invoice_line", "receipt")
 
@@ -17,7 +17,7 @@ OBJECTS = ("purchase_order", "purchase_order_line", "invoice_line", "receipt")
 @pytest_asyncio.fixture
 async def twin(tmp_path: Path) -> AsyncIterator[Twin]:
     keys = {"page.size": 2, "max.delete.ratio": 1.0, "max.in.flight": 1}
-    async with twin_of(CoupaTarget, tmp_path, **keys) as made:
+    async with twin_of("coupa", tmp_path, **keys) as made:
         yield made
 
 

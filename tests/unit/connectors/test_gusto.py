@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from schemas.errors import AuthenticationError, PsaStreamError
-from tests.support.twins import GustoTarget, Twin, twin_of
+from tests.support.twins import Twin, twin_of
 
 OBJECTS = ("employee", "compensation", "payroll", "payroll_item")
 TAXES = [
@@ -21,7 +21,7 @@ TAXES = [
 
 @pytest_asyncio.fixture
 async def twin(tmp_path: Path) -> AsyncIterator[Twin]:
-    async with twin_of(GustoTarget, tmp_path, **{"page.size": 2, "max.delete.ratio": 1.0}) as made:
+    async with twin_of("gusto", tmp_path, **{"page.size": 2, "max.delete.ratio": 1.0}) as made:
         yield made
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -23,6 +22,7 @@ from connectors.vendors.hubspot.sink import MERGED_DEAL, HubSpotSink
 from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.hubspot.api import HubSpotApi, HubSpotSettings
 from sandbox.vendors.hubspot.objects import HubSpotBooks
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import Site
 from sandbox.vendors.target import ask
 from schemas.errors import InvalidEntityError, RateLimitedError, TransientError
@@ -46,7 +46,7 @@ class Account:
             "hubspot", base_url="", seed=1, effects=self.effects, settings=HubSpotSettings()
         )
         self.books = HubSpotBooks(self.site.clock)
-        credentials: Any = SimpleNamespace(hubspot_token="t0ken")
+        credentials = Credentials({"HUBSPOT_TOKEN": "t0ken"})
         self._app = HubSpotApi(self.site, self.books, credentials).create_app()
         made = self.books.create("deals", {"dealname": "Tern", "dealstage": "closedwon"})
         self.deal = str(made["id"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -18,6 +17,7 @@ from connectors.vendors.kantata.sink import DUPLICATE_REFERENCE, UNSEEN_PROJECT,
 from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.kantata.api import KantataApi, KantataSettings
 from sandbox.vendors.kantata.books import KantataBooks
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import Site
 from sandbox.vendors.target import ask
 from schemas.errors import InvalidEntityError
@@ -37,8 +37,8 @@ class Account:
         site = Site("kantata", base_url="", seed=1, effects=effects, settings=KantataSettings())
         self.site, self.effects = site, effects
         self.books = KantataBooks(site.clock)
-        credentials = SimpleNamespace(kantata_token="t0ken")
-        self._app = KantataApi(site, self.books, credentials).create_app()  # type: ignore[arg-type]
+        credentials = Credentials({"KANTATA_TOKEN": "t0ken"})
+        self._app = KantataApi(site, self.books, credentials).create_app()
         self._has_budget = has_budget
 
     def run(self, work: Callable[[KantataSink], Awaitable[Any]]) -> Any:

@@ -25,7 +25,7 @@ from connectors.vendors.runn.sink import DUPLICATE_REFERENCE, RunnSink, RunnSink
 from psastream.landscape import systems_of
 from psastream.system import tried_row
 from sandbox.books.staff import of_runn
-from sandbox.vendors.target import RunnTarget
+from sandbox.vendors.runn.target import RunnTarget
 from schemas.errors import InvalidEntityError, RateLimitedError
 from schemas.identity import resource_id
 from schemas.landscape import Landscape, Role, System

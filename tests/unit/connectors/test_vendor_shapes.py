@@ -14,7 +14,8 @@ from connectors.vendors.float.source import RESOURCES, float_layout
 from connectors.vendors.salesforce.objects import DEALS
 from connectors.vendors.salesforce.source import LAYOUT
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.secret import Credentials
 from tests.support.catalogue import contract_of
 from tests.support.source_events import canonical
 from tests.support.vendor_shapes import FLOAT, SALESFORCE, Shape, kind_of
@@ -100,7 +101,7 @@ def float_rows(twin: TestClient, credentials: Credentials) -> dict[str, list[dic
     add("timeoffs", people_ids=[person], full_day=0, hours="4.0", **days)
     add("public-holidays", name="Spring Day", dates=["2026-05-01"], region=2)
     add("holidays", name="Summer party", date="2026-07-01")
-    twin.headers["authorization"] = f"Bearer {credentials.float_token}"
+    twin.headers["authorization"] = f"Bearer {credentials['FLOAT_TOKEN']}"
     twin.patch("/admin/float/settings", json={"reads_per_second": 1_000})
     return {
         obj: twin.get(f"/float{RESOURCES[obj].path}", params=dict(RESOURCES[obj].params)).json()
@@ -119,7 +120,9 @@ def salesforce_rows(twin: TestClient, credentials: Credentials) -> dict[str, lis
     opportunity = add("Opportunity", Name="Rollout", StageName="Verbal OK", **deal)
     add("Opportunity", Name="Done", StageName="Closed Won", Amount=5, Probability=100, **deal)
     add("OpportunityLineItem", OpportunityId=opportunity, Quantity=12.5, UnitPrice=140)
-    form = salesforce_token_form(salesforce_assertion(credentials.salesforce_key))
+    form = salesforce_token_form(
+        salesforce_assertion(credentials.key("SALESFORCE_PRIVATE_KEY_FILE"))
+    )
     token = twin.post("/salesforce/services/oauth2/token", data=form).json()["access_token"]
     twin.headers["authorization"] = f"Bearer {token}"
     found = {}

@@ -19,7 +19,7 @@ from psastream.check.metadata import kind_of, made_of, metadata_findings
 from psastream.check.sign_in import ask_vendors
 from psastream.verdict import Verdict
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import make_credentials
+from sandbox.vendors.credentials import make_credentials
 from schemas.mapping.config import ObjectConfig
 from schemas.system import SystemBundle
 from tests.support.vendor_server import serving
@@ -152,7 +152,7 @@ def ask(tmp_path: Path, change: Callable[[TestClient], object]) -> Sequence[Find
     twin = TestClient(create_app(base_url="http://testserver", seed=1, credentials=credentials))
     change(twin)
     key = tmp_path / "key.pem"
-    key.write_bytes(credentials.salesforce_key.as_pem(private=True))
+    key.write_bytes(credentials.key("SALESFORCE_PRIVATE_KEY_FILE").as_pem(private=True))
 
     async def handle(request: web.Request) -> web.StreamResponse:
         answer = await asyncio.to_thread(

@@ -17,7 +17,8 @@ from starlette.testclient import TestClient
 from connectors.systems import Systems
 from connectors.vendors.salesforce.objects import read_objects
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.secret import Credentials
 from tests.support.foreign_clients import session_on
 
 pytestmark = pytest.mark.fault("C2", place="sandbox/vendors/certinia/books.py")
@@ -40,7 +41,7 @@ class Org:
         self.client = Salesforce(
             username=credentials.username,
             consumer_key=credentials.client_id,
-            privatekey=credentials.salesforce_key.as_pem(private=True).decode(),
+            privatekey=credentials.key("SALESFORCE_PRIVATE_KEY_FILE").as_pem(private=True).decode(),
             domain="login",
             session=session,
             version="62.0",

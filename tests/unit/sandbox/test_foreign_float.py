@@ -10,7 +10,8 @@ from float_api.float_api import DataValidationError, UnexpectedStatusCode
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.secret import Credentials
 from tests.support.foreign_clients import session_on
 
 pytestmark = pytest.mark.fault("C2", place="sandbox/vendors/float/api.py")
@@ -26,7 +27,7 @@ class Company:
         names = ("reads_per_minute", "reads_per_second", "writes_per_minute", "writes_per_second")
         self.twin.patch("/admin/float/settings", json=dict.fromkeys(names, 1_000_000))
         self.client = FloatAPI(
-            token or credentials.float_token, "psastream tests", "it@example.com"
+            token or credentials["FLOAT_TOKEN"], "psastream tests", "it@example.com"
         )
         self.client.session, self.adapter = session_on(self.twin, "float")
 

@@ -15,7 +15,8 @@ from simple_salesforce.exceptions import (
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.secret import Credentials
 from tests.support.foreign_clients import session_on
 
 pytestmark = pytest.mark.fault("C2", place="sandbox/vendors/salesforce/api.py")
@@ -53,7 +54,7 @@ class Org:
 
 
 def private_key_pem(credentials: Credentials) -> str:
-    return str(credentials.salesforce_key.as_pem(private=True).decode())
+    return str(credentials.key("SALESFORCE_PRIVATE_KEY_FILE").as_pem(private=True).decode())
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,10 @@ from sandbox.story.psas import ABILITIES, VENDORS
 from sandbox.story.resources import RESOURCE_TOOLS
 from sandbox.story.world import Cast, World
 from sandbox.vendors.app import create_app
+from sandbox.vendors.business_central.books import companies_filter
 from sandbox.vendors.client import VendorAdmin
-from sandbox.vendors.oauth import Credentials, companies_filter, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.secret import Credentials
 from schemas.identity import engagement_id, project_id, resource_id
 
 ROLLOUT = project_id(engagement_id("salesforce:opportunity:none"), "DE")

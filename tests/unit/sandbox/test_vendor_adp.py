@@ -10,7 +10,8 @@ from starlette.testclient import TestClient
 
 from sandbox.vendors.adp.api import QUEUE
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.secret import Credentials
 
 WORKERS = "/adp/hr/v2/workers"
 MESSAGES = f"/adp{QUEUE}"
@@ -26,7 +27,7 @@ def http(credentials: Credentials) -> TestClient:
     client = TestClient(create_app(base_url="http://testserver", seed=1, credentials=credentials))
     form = {
         "grant_type": "client_credentials", "client_id": credentials.client_id,
-        "client_secret": credentials.adp_secret,
+        "client_secret": credentials["ADP_CLIENT_SECRET"],
     }  # fmt: skip
     token = client.post("/adp/auth/oauth/v2/token", data=form).json()["access_token"]
     client.headers["authorization"] = f"Bearer {token}"

@@ -9,7 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.secret import Credentials
 
 DATASET = "/bamboohr/api/v2/datasets/employee/data"
 PAY = "/bamboohr/api/v1/employees/all/tables/compensation"
@@ -24,7 +25,7 @@ def credentials() -> Credentials:
 @pytest.fixture
 def http(credentials: Credentials) -> TestClient:
     client = TestClient(create_app(base_url="http://testserver", seed=1, credentials=credentials))
-    pair = b64encode(f"{credentials.bamboohr_key}:x".encode()).decode()
+    pair = b64encode(f"{credentials['BAMBOOHR_KEY']}:x".encode()).decode()
     client.headers |= {"authorization": f"Basic {pair}", "accept": "application/json"}
     return client
 

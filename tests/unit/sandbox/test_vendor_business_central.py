@@ -10,7 +10,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import FIRST_COMPANY, Credentials, make_credentials
+from sandbox.vendors.business_central.books import FIRST_COMPANY
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.secret import Credentials
 
 STANDARD = f"/business_central/api/v2.0/companies({FIRST_COMPANY})"
 PAGES = f"/business_central/api/psastream/psa/v1.0/companies({FIRST_COMPANY})"
@@ -26,7 +28,7 @@ def credentials() -> Credentials:
 def sign_in(client: TestClient, credentials: Credentials, **changes: str) -> Any:
     form = {
         "grant_type": "client_credentials", "client_id": credentials.client_id,
-        "client_secret": credentials.business_central_secret, "scope": SCOPE,
+        "client_secret": credentials["BUSINESS_CENTRAL_CLIENT_SECRET"], "scope": SCOPE,
     }  # fmt: skip
     return client.post(TOKEN, data=form | changes)
 

@@ -8,7 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.secret import Credentials
 
 ORDERS = "/coupa/api/purchase_orders"
 LINES = "/coupa/api/purchase_order_lines"
@@ -24,7 +25,7 @@ def credentials() -> Credentials:
 def sign_in(http: TestClient, credentials: Credentials, **more: str) -> Any:
     form = {
         "grant_type": "client_credentials", "client_id": credentials.client_id,
-        "client_secret": credentials.coupa_secret, "scope": SCOPES, **more,
+        "client_secret": credentials["COUPA_CLIENT_SECRET"], "scope": SCOPES, **more,
     }  # fmt: skip
     return http.post("/coupa/oauth2/token", data=form)
 

@@ -11,8 +11,9 @@ from starlette.testclient import TestClient
 
 from sandbox.books.ledgers import NO_GROUPS
 from sandbox.vendors.app import create_app
+from sandbox.vendors.credentials import make_credentials
 from sandbox.vendors.finance_operations.errors import ODATA, WRITE
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.secret import Credentials
 
 DATA = "/finance_operations/data"
 ALL = {"cross-company": "true"}
@@ -27,7 +28,7 @@ def sign_in(client: TestClient, credentials: Credentials, **changes: str) -> Any
     form = {
         "grant_type": "client_credentials",
         "client_id": credentials.client_id,
-        "client_secret": credentials.finance_operations_secret,
+        "client_secret": credentials["FINANCE_OPERATIONS_CLIENT_SECRET"],
         "scope": "http://testserver/finance_operations/.default",
     }
     return client.post("/finance_operations/login/oauth2/v2.0/token", data=form | changes)

@@ -8,8 +8,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
+from sandbox.vendors.credentials import make_credentials
 from sandbox.vendors.limits import RateWindow
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.secret import Credentials
 
 PROJECTS = "/float/v3/projects"
 
@@ -22,7 +23,7 @@ def credentials() -> Credentials:
 @pytest.fixture
 def http(credentials: Credentials) -> TestClient:
     client = TestClient(create_app(base_url="http://testserver", seed=1, credentials=credentials))
-    client.headers["authorization"] = f"Bearer {credentials.float_token}"
+    client.headers["authorization"] = f"Bearer {credentials['FLOAT_TOKEN']}"
     return client
 
 

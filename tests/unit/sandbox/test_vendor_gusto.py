@@ -8,10 +8,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import GUSTO_COMPANY, Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.gusto.books import COMPANY
+from sandbox.vendors.secret import Credentials
 
-PAYROLLS = f"/gusto/v1/companies/{GUSTO_COMPANY}/payrolls"
-PEOPLE = f"/gusto/v1/companies/{GUSTO_COMPANY}/employees"
+PAYROLLS = f"/gusto/v1/companies/{COMPANY}/payrolls"
+PEOPLE = f"/gusto/v1/companies/{COMPANY}/employees"
 YEAR = {"start_date": "2026-01-01", "end_date": "2026-12-31"}
 
 
@@ -23,7 +25,7 @@ def credentials() -> Credentials:
 def sign_in(http: TestClient, credentials: Credentials, token: str, **more: str) -> Any:
     form = {
         "grant_type": "refresh_token", "client_id": credentials.client_id,
-        "client_secret": credentials.gusto_secret, "refresh_token": token, **more,
+        "client_secret": credentials["GUSTO_CLIENT_SECRET"], "refresh_token": token, **more,
     }  # fmt: skip
     return http.post("/gusto/oauth/token", data=form)
 
@@ -31,7 +33,7 @@ def sign_in(http: TestClient, credentials: Credentials, token: str, **more: str)
 @pytest.fixture
 def http(credentials: Credentials) -> TestClient:
     client = TestClient(create_app(base_url="http://testserver", seed=1, credentials=credentials))
-    answer = sign_in(client, credentials, credentials.gusto_refresh_token)
+    answer = sign_in(client, credentials, credentials["GUSTO_REFRESH_TOKEN_PATH"])
     client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
     client.headers["x-refresh"] = answer.json()["refresh_token"]
     return client
@@ -53,7 +55,7 @@ def payroll(http: TestClient, month: int, **values: object) -> str:
 
 
 def test_a_refresh_token_serves_once(http: TestClient, credentials: Credentials) -> None:
-    again = sign_in(http, credentials, credentials.gusto_refresh_token)
+    again = sign_in(http, credentials, credentials["GUSTO_REFRESH_TOKEN_PATH"])
     assert (again.status_code, again.json()) == (401, {"error": "invalid_grant"})
     assert sign_in(http, credentials, http.headers["x-refresh"]).json()["expires_in"] == 7200
     wrong = sign_in(http, credentials, "x", client_secret="x")

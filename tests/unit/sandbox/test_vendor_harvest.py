@@ -9,7 +9,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.harvest.api import ACCOUNT
+from sandbox.vendors.secret import Credentials
 
 ENTRIES = "/harvest/v2/time_entries"
 
@@ -26,8 +28,8 @@ class Account:
         self.http = TestClient(
             create_app(base_url="http://testserver", seed=1, credentials=credentials)
         )
-        self.http.headers["authorization"] = f"Bearer {credentials.harvest_token}"
-        self.http.headers["harvest-account-id"] = credentials.harvest_account
+        self.http.headers["authorization"] = f"Bearer {credentials['HARVEST_TOKEN']}"
+        self.http.headers["harvest-account-id"] = ACCOUNT
         client = self.add("clients", name="Quay Ltd", currency="EUR")["id"]
         self.project = self.add("projects", client_id=client, name="Quay", code="Q1")["id"]
         self.tasks = [self.add("tasks", name=name)["id"] for name in ("Delivery", "Preparation")]

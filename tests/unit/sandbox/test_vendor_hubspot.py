@@ -8,7 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.secret import Credentials
 
 COMPANIES = "/hubspot/crm/v3/objects/companies"
 LINES = "/hubspot/crm/v3/objects/line_items"
@@ -22,7 +23,7 @@ def credentials() -> Credentials:
 @pytest.fixture
 def http(credentials: Credentials) -> TestClient:
     client = TestClient(create_app(base_url="http://testserver", seed=1, credentials=credentials))
-    client.headers["authorization"] = f"Bearer {credentials.hubspot_token}"
+    client.headers["authorization"] = f"Bearer {credentials['HUBSPOT_TOKEN']}"
     return client
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 from starlette.testclient import TestClient
 
 from sandbox.vendors.effects import EffectLog
 from sandbox.vendors.kantata.api import KantataApi, KantataSettings
 from sandbox.vendors.kantata.books import KantataBooks
+from sandbox.vendors.secret import Credentials
 from sandbox.vendors.site import Site
 
 NAMED = {"service_name": "psastream", "service_model": "project", "service_model_ref": "p-1"}
@@ -19,7 +17,7 @@ NAMED = {"service_name": "psastream", "service_model": "project", "service_model
 def account(**settings: object) -> TestClient:
     site = Site("kantata", base_url="", seed=1, effects=EffectLog(), settings=KantataSettings())
     site.configure(settings)
-    credentials: Any = SimpleNamespace(kantata_token="t0ken")
+    credentials = Credentials({"KANTATA_TOKEN": "t0ken"})
     client = TestClient(KantataApi(site, KantataBooks(site.clock), credentials).create_app())
     client.headers["authorization"] = "Bearer t0ken"
     return client

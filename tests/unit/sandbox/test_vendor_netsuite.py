@@ -8,7 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.secret import Credentials
 from tests.support.vendors import netsuite_assertion, netsuite_token_form
 
 URL = "http://testserver"
@@ -28,7 +29,7 @@ def credentials() -> Credentials:
 def http(credentials: Credentials) -> TestClient:
     """Signed in; one legal entity."""
     client = TestClient(create_app(base_url=URL, seed=1, credentials=credentials))
-    assertion = netsuite_assertion(credentials.netsuite_key, f"{URL}/netsuite")
+    assertion = netsuite_assertion(credentials.key("NETSUITE_PRIVATE_KEY_FILE"), f"{URL}/netsuite")
     answer = client.post(TOKEN, data=netsuite_token_form(assertion))
     client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
     client.post("/admin/netsuite/rows/subsidiary", json={"name": "DE GmbH", "country": "DE"})
@@ -101,13 +102,15 @@ def problem(answer: Any) -> tuple[int, str, str | None]:
 def test_a_wrong_assertion_is_refused(
     http: TestClient, credentials: Credentials, claims: dict[str, object]
 ) -> None:
-    assertion = netsuite_assertion(credentials.netsuite_key, f"{URL}/netsuite", **claims)
+    assertion = netsuite_assertion(
+        credentials.key("NETSUITE_PRIVATE_KEY_FILE"), f"{URL}/netsuite", **claims
+    )
     assert http.post(TOKEN, data=netsuite_token_form(assertion)).status_code == 400
 
 
 def test_an_unmapped_certificate_is_refused(http: TestClient, credentials: Credentials) -> None:
     assertion = netsuite_assertion(
-        credentials.netsuite_key, f"{URL}/netsuite", certificate_id="other"
+        credentials.key("NETSUITE_PRIVATE_KEY_FILE"), f"{URL}/netsuite", certificate_id="other"
     )
     answer = http.post(TOKEN, data=netsuite_token_form(assertion))
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")

@@ -8,7 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
+from sandbox.vendors.secret import Credentials
 
 PROJECTS = "/runn/projects/"
 
@@ -21,7 +22,7 @@ def credentials() -> Credentials:
 @pytest.fixture
 def http(credentials: Credentials) -> TestClient:
     client = TestClient(create_app(base_url="http://testserver", seed=1, credentials=credentials))
-    client.headers["authorization"] = f"Bearer {credentials.runn_token}"
+    client.headers["authorization"] = f"Bearer {credentials['RUNN_TOKEN']}"
     client.headers["accept-version"] = "1.0.0"
     client.post("/admin/runn/rows/clients", json={"name": "Tern"})
     return client

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from sandbox.vendors.app import create_app
-from sandbox.vendors.oauth import Credentials, make_credentials
+from sandbox.vendors.credentials import make_credentials
 from sandbox.vendors.salesforce import soql
 from sandbox.vendors.salesforce.objects import OBJECTS
 from sandbox.vendors.salesforce.org import Row
+from sandbox.vendors.secret import Credentials
 from tests.support.vendors import salesforce_assertion, salesforce_token_form
 
 URL = "http://testserver"
@@ -31,7 +32,9 @@ def credentials() -> Credentials:
 def http(credentials: Credentials) -> TestClient:
     """Signed in."""
     client = TestClient(create_app(base_url=URL, seed=1, credentials=credentials))
-    form = salesforce_token_form(salesforce_assertion(credentials.salesforce_key))
+    form = salesforce_token_form(
+        salesforce_assertion(credentials.key("SALESFORCE_PRIVATE_KEY_FILE"))
+    )
     answer = client.post(TOKEN, data=form)
     client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
     return client
@@ -65,13 +68,15 @@ def query(http: TestClient, text: str, resource: str = "query") -> Any:
 def test_a_wrong_assertion_is_refused(
     http: TestClient, credentials: Credentials, claims: dict[str, object], algorithm: str
 ) -> None:
-    assertion = salesforce_assertion(credentials.salesforce_key, algorithm=algorithm, **claims)
+    assertion = salesforce_assertion(
+        credentials.key("SALESFORCE_PRIVATE_KEY_FILE"), algorithm=algorithm, **claims
+    )
     answer = http.post(TOKEN, data=salesforce_token_form(assertion))
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
 
 
 def test_a_foreign_signature_is_refused(http: TestClient) -> None:
-    assertion = salesforce_assertion(make_credentials().salesforce_key)
+    assertion = salesforce_assertion(make_credentials().key("SALESFORCE_PRIVATE_KEY_FILE"))
     answer = http.post(TOKEN, data=salesforce_token_form(assertion))
     assert answer.json()["error"] == "invalid_grant"
 
