@@ -8,9 +8,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -20,32 +20,13 @@ from connectors.debezium.client import POLICY as CONNECT
 from connectors.dispatch.config import SinkConfig
 from connectors.dispatch.pace import PACES
 from connectors.polled.config import ApiConfig, PolledConfig
+from connectors.rest.declaration import FILE as DECLARATION
 from connectors.rest.declaration import read_declaration
 from connectors.rest.policy import policy_of
 from connectors.rest.source import RestConnectorConfig
 from connectors.singer.source import SingerConnectorConfig
 from connectors.systems import Systems
 from connectors.toolkit.faults import COMMON_RULES, Meaning, Rule
-from connectors.vendors.business_central.auth import POLICY as BUSINESS_CENTRAL
-from connectors.vendors.business_central.sink import BusinessCentralSinkConfig
-from connectors.vendors.certinia.sink import CertiniaSinkConfig
-from connectors.vendors.finance_operations.auth import POLICY as FINANCE_OPERATIONS
-from connectors.vendors.finance_operations.sink import FinanceOperationsSinkConfig
-from connectors.vendors.float.auth import POLICY as FLOAT
-from connectors.vendors.float.sink import FloatSinkConfig
-from connectors.vendors.float.source import FloatConfig
-from connectors.vendors.hubspot.auth import POLICY as HUBSPOT
-from connectors.vendors.hubspot.sink import HubSpotSinkConfig
-from connectors.vendors.kantata.auth import POLICY as KANTATA
-from connectors.vendors.kantata.sink import KantataSinkConfig
-from connectors.vendors.netsuite.auth import POLICY as NETSUITE
-from connectors.vendors.netsuite.sink import NetSuiteSinkConfig
-from connectors.vendors.netsuite.source import NetSuiteConfig
-from connectors.vendors.runn.auth import POLICY as RUNN
-from connectors.vendors.runn.sink import RunnSinkConfig
-from connectors.vendors.salesforce.auth import POLICY as SALESFORCE
-from connectors.vendors.salesforce.sink import SalesforceSinkConfig
-from connectors.vendors.salesforce.source import SalesforceConfig
 from psastream.catalogue import record_name
 from psastream.conformance.suite import (
     listed,
@@ -67,6 +48,8 @@ from tests.support.metric_catalogue import product_metrics
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 VENDORS: Final = DOCS.parent / "connectors" / "vendors"
+VENDOR_PACKAGE: Final = "connectors.vendors."
+AUTH: Final = "auth.py"
 PACKAGES: Final = (
     "schemas", "tables", "streams", "connectors", "runtime", "sandbox", "psastream",
 )  # fmt: skip
@@ -270,11 +253,51 @@ def _declared(system: str) -> str:
     return _outcomes(policy_of(system, read_declaration(Systems().read(system))).rules)
 
 
+def answered() -> str:
+    """The rows of each system with code, under its name: of what is written, then of its lists."""
+    return "\n\n".join(_answered(name) for name in _by_title() if (VENDORS / name / AUTH).is_file())
+
+
+def _answered(name: str) -> str:
+    policy = importlib.import_module(f"{VENDOR_PACKAGE}{name}.{AUTH.removesuffix('.py')}").POLICY
+    parts = [f"## {_title(name)}", _outcomes(policy.rules)]
+    if (VENDORS / name / DECLARATION).is_file():
+        parts += ["Its lists are read by declaration:", _declared(name)]
+    return "\n\n".join(parts)
+
+
 def declared() -> str:
     """The rows of each system that is read by declaration alone, under its name."""
     systems = Systems()
     names = [name for name in systems.names() if systems.read(name).vendor == "rest"]
     return "\n\n".join(f"### {_title(name)}\n\n{_declared(name)}" for name in names)
+
+
+def sources() -> str:
+    """The keys of each source of a system's own, under its name."""
+    return _keys_of({name: Systems().vendor(name).source for name in _by_title()}, ApiConfig)
+
+
+def sinks() -> str:
+    """The keys of each sink, under its system's name."""
+    return _keys_of({name: Systems().vendor(name).sink for name in _by_title()}, SinkConfig)
+
+
+def _keys_of(parts: Mapping[str, Any], besides: type[BaseModel]) -> str:
+    """What each adds to or changes of common keys; those of one class stand together."""
+    named: dict[type[BaseModel], list[str]] = {}
+    for name, part in parts.items():
+        if part is not None and part.config_model.__module__.startswith(VENDOR_PACKAGE):
+            named.setdefault(part.config_model, []).append(_title(name))
+    return "\n\n".join(
+        f"{', '.join(titles)}:\n\n{_keys(model, besides=besides)}"
+        for model, titles in named.items()
+    )
+
+
+def _by_title() -> list[str]:
+    names = [name for name in Systems().names() if (VENDORS / name / "README.md").is_file()]
+    return sorted(names, key=_title)
 
 
 def _title(system: str) -> str:
@@ -388,19 +411,7 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "errors.md": {"errors": errors},
     "faults.md": {"faults": faults},
     "outcomes.md": {
-        "outcomes netsuite": lambda: _outcomes(NETSUITE.rules),
-        "outcomes float": lambda: _outcomes(FLOAT.rules),
-        "outcomes runn": lambda: _outcomes(RUNN.rules),
-        "outcomes runn lists": lambda: _declared("runn"),
-        "outcomes salesforce": lambda: _outcomes(SALESFORCE.rules),
-        "outcomes business_central": lambda: _outcomes(BUSINESS_CENTRAL.rules),
-        "outcomes business_central lists": lambda: _declared("business_central"),
-        "outcomes finance_operations": lambda: _outcomes(FINANCE_OPERATIONS.rules),
-        "outcomes finance_operations lists": lambda: _declared("finance_operations"),
-        "outcomes kantata": lambda: _outcomes(KANTATA.rules),
-        "outcomes kantata lists": lambda: _declared("kantata"),
-        "outcomes hubspot": lambda: _outcomes(HUBSPOT.rules),
-        "outcomes hubspot lists": lambda: _declared("hubspot"),
+        "outcomes vendors": answered,
         "outcomes declared": declared,
         "outcomes connect": lambda: _outcomes(CONNECT.rules),
         "paces": paces,
@@ -409,21 +420,11 @@ BLOCKS: Final[dict[str, dict[str, Callable[[], str]]]] = {
     "configuration.md": {
         "settings": settings,
         "polled": lambda: _keys(ApiConfig),
-        "polled salesforce": lambda: _keys(SalesforceConfig, besides=ApiConfig),
-        "polled netsuite": lambda: _keys(NetSuiteConfig, besides=ApiConfig),
+        "polled vendors": sources,
         "polled rest": lambda: _keys(RestConnectorConfig, besides=ApiConfig),
         "polled singer": lambda: _keys(SingerConnectorConfig, besides=PolledConfig),
-        "polled float": lambda: _keys(FloatConfig, besides=ApiConfig),
         "sink": lambda: _keys(SinkConfig),
-        "sink netsuite": lambda: _keys(NetSuiteSinkConfig, besides=SinkConfig),
-        "sink business_central": lambda: _keys(BusinessCentralSinkConfig, besides=SinkConfig),
-        "sink finance_operations": lambda: _keys(FinanceOperationsSinkConfig, besides=SinkConfig),
-        "sink float": lambda: _keys(FloatSinkConfig, besides=SinkConfig),
-        "sink kantata": lambda: _keys(KantataSinkConfig, besides=SinkConfig),
-        "sink certinia": lambda: _keys(CertiniaSinkConfig, besides=SinkConfig),
-        "sink salesforce": lambda: _keys(SalesforceSinkConfig, besides=SinkConfig),
-        "sink hubspot": lambda: _keys(HubSpotSinkConfig, besides=SinkConfig),
-        "sink runn": lambda: _keys(RunnSinkConfig, besides=SinkConfig),
+        "sink vendors": sinks,
     },
 }
 """By page, the blocks between its markers."""

@@ -18,20 +18,7 @@ from pydantic import BaseModel
 
 from connectors.dispatch.config import SinkConfig
 from connectors.polled.config import ApiConfig, PolledConfig
-from connectors.rest.source import RestConnectorConfig
-from connectors.singer.source import SingerConnectorConfig
-from connectors.vendors.business_central.sink import BusinessCentralSinkConfig
-from connectors.vendors.certinia.sink import CertiniaSinkConfig
-from connectors.vendors.finance_operations.sink import FinanceOperationsSinkConfig
-from connectors.vendors.float.sink import FloatSinkConfig
-from connectors.vendors.float.source import FloatConfig
-from connectors.vendors.hubspot.sink import HubSpotSinkConfig
-from connectors.vendors.kantata.sink import KantataSinkConfig
-from connectors.vendors.netsuite.sink import NetSuiteSinkConfig
-from connectors.vendors.netsuite.source import NetSuiteConfig
-from connectors.vendors.runn.sink import RunnSinkConfig
-from connectors.vendors.salesforce.sink import SalesforceSinkConfig
-from connectors.vendors.salesforce.source import SalesforceConfig
+from connectors.systems import Systems
 from psastream.cli import app
 from psastream.governance.published import published, value_record
 from psastream.query.views import View, packaged_views
@@ -45,12 +32,6 @@ from tests.support.topology import FixedRegistry
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CHART: Final = REPOSITORY / "deploy" / "helm" / "psastream"
-CONNECTORS: Final[tuple[type[BaseModel], ...]] = (
-    PolledConfig, ApiConfig, RestConnectorConfig, SingerConnectorConfig, SalesforceConfig,
-    NetSuiteConfig, FloatConfig, SinkConfig, NetSuiteSinkConfig, FloatSinkConfig,
-    BusinessCentralSinkConfig, FinanceOperationsSinkConfig, KantataSinkConfig, RunnSinkConfig,
-    CertiniaSinkConfig, SalesforceSinkConfig, HubSpotSinkConfig,
-)  # fmt: skip
 _CODE: Final = re.compile(r'<a id="([^"]+)"></a>')
 
 
@@ -60,7 +41,7 @@ def public_names() -> dict[str, list[str]]:
         "settings": _settings(),
         "connector files": (
             f"{model.__name__.removesuffix('Config')} {field.alias or name}"
-            for model in CONNECTORS
+            for model in connectors()
             for name, field in model.model_fields.items()
         ),
         "commands": _commands(typer.main.get_command(app), "psastream"),
@@ -79,6 +60,16 @@ def state_layouts() -> dict[str, int]:
     """Return the layout of each group's state: another one is computed again from the topics."""
     groups = make_groups(FIRM.mappings, FixedRegistry(), LANDSCAPE)
     return {group.name: group.layout for group in groups}
+
+
+def connectors() -> Iterator[type[BaseModel]]:
+    """What connector files hold: in common, and of each source and sink that there is."""
+    yield from (PolledConfig, ApiConfig, SinkConfig)
+    for vendor in Systems().vendors():
+        if vendor.source is not None:
+            yield vendor.source.config_model
+        if vendor.sink is not None:
+            yield vendor.sink.config_model
 
 
 def _settings() -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +12,23 @@ import pytest
 from aiohttp import web
 
 from connectors.polled.main import Connector, load_source
-from connectors.toolkit.http import Limiter, VendorClient
+from connectors.systems import Systems
+from connectors.toolkit.config import parse_config
 from connectors.toolkit.sign_in import SignsIn
-from connectors.vendors.business_central import auth as business_central
-from connectors.vendors.business_central.sink import BusinessCentralSink
-from connectors.vendors.certinia.sink import CertiniaSink
-from connectors.vendors.finance_operations import auth as finance_operations
-from connectors.vendors.finance_operations.sink import FinanceOperationsSink
-from connectors.vendors.float import auth as float_
-from connectors.vendors.float.sink import FloatSink
-from connectors.vendors.hubspot import auth as hubspot
-from connectors.vendors.hubspot.sink import HubSpotSink
-from connectors.vendors.kantata import auth as kantata
-from connectors.vendors.kantata.sink import KantataSink
-from connectors.vendors.netsuite import auth as netsuite
-from connectors.vendors.netsuite.sink import NetSuiteSink
-from connectors.vendors.runn import auth as runn
-from connectors.vendors.runn.sink import RunnSink
-from connectors.vendors.salesforce import auth as salesforce
-from connectors.vendors.salesforce.records import Records
-from connectors.vendors.salesforce.sink import SalesforceSink
 from psastream.check.sign_in import Asked, ask_vendors
+from psastream.conformance.suite import read_sink_subject
+from psastream.system import read_system
 from schemas.errors import AuthenticationError, TransientError
 from tests.support.rest_api import REST, make_source, read_folder, write_folder
-from tests.support.vendor_server import NoCredentials, serving
+from tests.support.vendor_server import serving
 
 DATE = "Sat, 28 Nov 2026 10:00:00 GMT"
 AT = datetime(2026, 11, 28, 10, tzinfo=UTC)
-FLOAT_SOURCE = Path("connectors/vendors/float/source.json")
+VENDORS = Path(str(files("connectors.vendors")))
+FLOAT_SOURCE = VENDORS / "float" / "source.json"
+SINKS = [name for name in Systems().names() if Systems().vendor(name).sink is not None]
+QUESTIONS = Path(__file__).parent / "questions"
+"""What each sink asks, but for tokens."""
 
 
 def asked_of(make: Any, status: int = 200, body: str = "[]") -> tuple[list[str], datetime | None]:
@@ -64,68 +54,51 @@ def asked_of(make: Any, status: int = 200, body: str = "[]") -> tuple[list[str],
     return seen, asyncio.run(work())
 
 
-def client(url: str, policy: Any) -> VendorClient:
-    return VendorClient(
-        url, NoCredentials(), policy, user_agent="test", timeout_s=5, limiter=Limiter(1)
-    )
-
-
-def records(url: str) -> Records:
-    return Records(
-        client(url, salesforce.POLICY),
-        system="certinia",
-        api_version="62.0",
-        sobject="pse__Proj__c",
-        external_id_field="P__c",
-    )
-
-
 def float_source(url: str) -> Connector:
     return load_source(FLOAT_SOURCE, {"FLOAT_URL": url, "FLOAT_TOKEN": "t0ken"})
 
 
-@pytest.mark.parametrize(
-    ("make", "question"),
-    [
-        (lambda url: float_source(url).source, "GET /v3/projects?per-page=1"),
-        (lambda url: FloatSink(client(url, float_.POLICY)), "GET /v3/projects?per-page=1"),
-        (
-            lambda url: NetSuiteSink(client(url, netsuite.POLICY), project_expense_type="1"),
-            "GET /services/rest/system/v1/serverTime",
-        ),
-        (
-            lambda url: BusinessCentralSink(client(url, business_central.POLICY), None),  # type: ignore[arg-type]
-            "GET /v2.0/companies",
-        ),
-        (
-            lambda url: FinanceOperationsSink(client(url, finance_operations.POLICY), None),  # type: ignore[arg-type]
-            "GET /data/LegalEntities?$top=1",
-        ),
-        (
-            lambda url: KantataSink(
-                client(url, kantata.POLICY), creator_role="maven", has_budget=True
-            ),
-            "GET /workspaces.json?per_page=1",
-        ),
-        (
-            lambda url: CertiniaSink(records(url), is_multi_currency=True, starting_values={}),
-            "GET /services/data/v62.0/limits",
-        ),
-        (
-            lambda url: SalesforceSink(
-                client(url, salesforce.POLICY), api_version="62.0", fields={}
-            ),
-            "GET /services/data/v62.0/limits",
-        ),
-        (
-            lambda url: HubSpotSink(client(url, hubspot.POLICY), properties={}),
-            "GET /crm/v3/objects/deals?limit=1",
-        ),
-        (lambda url: RunnSink(client(url, runn.POLICY), None), "GET /projects/?limit=1"),  # type: ignore[arg-type]
-    ],
-)
-def test_the_question_is_a_small_one_and_tells_the_clock(make: Any, question: str) -> None:
-    assert asked_of(make) == ([question], AT)
+def test_a_source_asks_a_small_one_and_tells_the_clock() -> None:
+    seen, told = asked_of(lambda url: float_source(url).source)
+    assert (seen, told) == (["GET /v3/projects?per-page=1"], AT)
+
+
+def test_a_question_is_recorded_of_each_sink_that_there_is() -> None:
+    assert {path.stem for path in QUESTIONS.glob("*.txt")} == set(SINKS)
+
+
+@pytest.mark.parametrize("name", SINKS)
+def test_a_sink_asks_a_small_one_and_tells_the_clock(name: str, tmp_path: Path) -> None:
+    system, vendor = read_system(VENDORS / name)
+    subject = read_sink_subject(VENDORS / name, system, vendor)
+    assert subject is not None
+    targets: list[Any] = []
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        path = request.path_qs.removeprefix(f"/{name}")
+        if not request.path.endswith("/token"):
+            seen.append(f"{request.method} {path}")
+        response: web.StreamResponse = await targets[0].answer(request)
+        response.headers["Date"] = DATE
+        return response
+
+    async def work() -> datetime | None:
+        async with serving(answer) as url:
+            target = subject.make_target(url, tmp_path)
+            targets.append(target)
+            document = {**subject.document, "url": target.url}
+            environment = target.environment
+            config = parse_config(document, subject.sink.config_model, environment, origin=name)
+            sink = config.make_sink(lambda: None)
+            assert isinstance(sink, SignsIn)
+            try:
+                return await sink.sign_in()
+            finally:
+                await sink.close()
+
+    assert asyncio.run(work()) == AT
+    assert seen == (QUESTIONS / f"{name}.txt").read_text().splitlines()
 
 
 def test_of_a_declared_api_the_first_page_of_its_first_list_is_read(tmp_path: Path) -> None:
