@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from connectors.systems import packaged_landscape
+
 ROOT = Path(__file__).parents[2]
 PURE = ("schemas", "tables")
 IMPORTED = ["schemas", "tables", "runtime", "connectors", "streams"]
@@ -173,6 +175,86 @@ def test_no_vendor_is_named_outside_its_folder() -> None:
         for vendor in vendors_named(path.read_text())
     }
     assert named == set()
+
+
+MANY = 3
+PLAYED = "the story is told with these systems, and another needs acts of its own"
+SAMPLED = "landscapes of firms that somebody made up"
+CHOOSES = {
+    "sandbox/books/effects.py": PLAYED,
+    "sandbox/books/offices.py": PLAYED,
+    "sandbox/demo/options.py": PLAYED,
+    "sandbox/story/offices.py": PLAYED,
+    "tests/unit/sandbox/test_demo.py": PLAYED,
+    "tests/unit/sandbox/test_office_records.py": PLAYED,
+    "tests/unit/sandbox/test_story.py": PLAYED,
+    "tests/deploy/test_broken_values.py": SAMPLED,
+    "tests/deploy/test_chart.py": SAMPLED,
+    "tests/unit/psastream/test_landscape.py": SAMPLED,
+    "tests/unit/schemas/test_landscape.py": SAMPLED,
+    "tests/conformance/test_vendors.py": "which of many are held to all clauses only in proofs",
+}
+"""Files that name several vendors because they choose them, each with what they choose."""
+
+
+def is_text(node: ast.stmt) -> bool:
+    """Whether a statement is but a text."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def said_in_code(path: Path) -> str:
+    """What a file says but for comments and docstrings."""
+    text = path.read_text()
+    if path.suffix != ".py":
+        return re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            is_text = (
+                isinstance(it, ast.Expr) and isinstance(it.value, ast.Constant) for it in body
+            )
+            kept = [it for it, told in zip(body, is_text, strict=True) if not told]
+            setattr(node, "body", kept or [ast.Pass()])  # noqa: B010 - not every node has one
+    return ast.unparse(tree)
+
+
+def listed_in(path: Path) -> set[str]:
+    """Vendors that a file names besides the systems of the packaged landscape.
+
+    Those are the firm of all examples.
+    """
+    return vendors_named(said_in_code(path)) - set(packaged_landscape().systems)
+
+
+def test_the_check_finds_a_list(tmp_path: Path) -> None:
+    first, second, third, *_ = sorted(set(VENDORS) - set(packaged_landscape().systems))
+    code = tmp_path / "code.py"
+    code.write_text(f'"""Of {first}."""\n# {first}\nNAMES = ("{second}", "{third}", "netsuite")')
+    assert listed_in(code) == {second, third}
+    (tmp_path / "Makefile").write_text(f"# {first}\nnames := {second} {third}\n")
+    assert listed_in(tmp_path / "Makefile") == {second, third}
+
+
+def may_list(path: Path) -> bool:
+    """Whether a file may name so many at all: parsing all takes long."""
+    text = re.sub("[ _-]", "", path.read_text()).lower()
+    return sum(name.replace("_", "") in text for name in VENDORS) >= MANY
+
+
+def test_what_lists_vendors_has_a_reason() -> None:
+    """A list by hand is a file that each new vendor changes; what folders hold is found there."""
+    folders = ("sandbox", "tests", "deploy", "bench", ".ci")
+    kinds = (".py", ".toml", ".yml", ".yaml", ".sh")
+    beneath = (path for folder in folders for path in (ROOT / folder).rglob("*"))
+    files = [path for path in (*ROOT.glob("*"), *beneath) if path.suffix in kinds]
+    own = (ROOT / "sandbox" / "vendors", ROOT / "deploy" / "helm" / "psastream" / "files")
+    of_vendors = {path for folder in own for path in folder.glob("*/**/*")}
+    named = {
+        str(path.relative_to(ROOT))
+        for path in (*files, ROOT / "Makefile")
+        if path not in of_vendors and may_list(path) and len(listed_in(path)) >= MANY
+    }
+    assert named == set(CHOOSES)
 
 
 def test_tables_is_ours() -> None:

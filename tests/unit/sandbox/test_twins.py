@@ -79,7 +79,7 @@ def test_a_directory_of_fewer_vendors_gets_what_it_lacks(
     lacking = [secret for secret in twins()["adp"].secrets if secret.file]
     for secret in lacking:
         (tmp_path / secret.file).unlink()
-    gone = {"ADP_CLIENT_SECRET", "RUNN_TOKEN", *(secret.variable for secret in lacking)}
+    gone = {"ADP_CLIENT_SECRET", "FLOAT_TOKEN", *(secret.variable for secret in lacking)}
     kept = {name: value for name, value in whole.items() if name not in gone}
     (tmp_path / ENVIRONMENT_FILE).write_text(json.dumps(kept))
 
