@@ -21,15 +21,22 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class VendorError(Exception):
-    """An answer other than success; `code` is the vendor's word for it."""
+    """An answer other than success: `code` is the vendor's word for it, `field` its place."""
 
     def __init__(
-        self, status: int, message: str = "", *, code: str = "", retry_after_s: int | None = None
+        self,
+        status: int,
+        message: str = "",
+        *,
+        code: str = "",
+        field: str = "",
+        retry_after_s: int | None = None,
     ) -> None:
         super().__init__(status, message)
         self.status = status
         self.message = message
         self.code = code
+        self.field = field
         self.retry_after_s = retry_after_s
 
 

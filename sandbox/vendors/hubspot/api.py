@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pydantic import Field
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from sandbox.vendors import wire
-from sandbox.vendors.faults import FaultInjection, bearer_token
+from sandbox.vendors.faults import bearer_token
+from sandbox.vendors.frame import Frame, VendorError
 from sandbox.vendors.hubspot.objects import STAMP, HubSpotBooks, Record, stamp_text
-from sandbox.vendors.limits import RateWindow
 from sandbox.vendors.secret import Credentials
-from sandbox.vendors.site import InvalidRowError, Site, SiteSettings, UnknownRowError
+from sandbox.vendors.site import InvalidRowError, Site, SiteSettings
 from sandbox.vendors.wire import ExactJSONResponse
 
-_WINDOW_S: Final = 10
 _LIST_MAX: Final = 100
 _SEARCH_MAX: Final = 200
 _FOUND_MAX: Final = 10_000
@@ -33,15 +29,14 @@ _CATEGORIES: Final = {
     500: ("INTERNAL_ERROR", "internal error"),
     503: ("INTERNAL_ERROR", "service unavailable"),
 }
+_CORRELATION: Final = "00000000-0000-0000-0000-000000000000"
 _LIMITED: Final = {
     "status": "error",
     "message": "You have reached your ten_secondly_rolling limit.",
     "errorType": "RATE_LIMIT",
-    "correlationId": "00000000-0000-0000-0000-000000000000",
+    "correlationId": _CORRELATION,
     "policyName": "TEN_SECONDLY_ROLLING",
 }
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class HubSpotSettings(SiteSettings):
@@ -52,72 +47,53 @@ class HubSpotSettings(SiteSettings):
     """How long the search shows nothing of a row that was changed."""
 
 
-class HubSpotError(Exception):
-    """An answer other than success."""
+class HubSpotApi(Frame[HubSpotSettings]):
+    """Handlers of the objects."""
 
-    def __init__(self, status: int, message: str | None = None) -> None:
-        super().__init__(status, message)
-        self.status = status
-        self.message = message
-
-
-class UnknownPropertyError(Exception):
-    """A write names a property that the account has not."""
-
-
-class HubSpotApi:
-    """Handlers of the objects; also the dialect for faults."""
+    window_s = 10
+    reads = ("/search",)
 
     def __init__(
         self, site: Site[HubSpotSettings], books: HubSpotBooks, credentials: Credentials
     ) -> None:
-        self._site = site
+        super().__init__(site)
         self._books = books
         self._token = credentials["HUBSPOT_TOKEN"]
-        self._window = RateWindow(_WINDOW_S)
 
-    def create_app(self) -> ASGIApp:
-        """The ASGI application, faults included."""
+    def routes(self) -> Sequence[Route]:
         objects = "/crm/v3/objects/{object}"
-        routes = [
-            Route(objects, self._guarded(self._list)),
-            Route(f"{objects}/search", self._guarded(self._search), methods=["POST"]),
-            Route(f"{objects}/{{id}}", self._guarded(self._read)),
-            Route(f"{objects}/{{id}}", self._guarded(self._write), methods=["PATCH"]),
+        return [
+            Route(objects, self.guarded(self._list)),
+            Route(f"{objects}/search", self.guarded(self._search), methods=["POST"]),
+            Route(f"{objects}/{{id}}", self.guarded(self._read)),
+            Route(f"{objects}/{{id}}", self.guarded(self._write), methods=["PATCH"]),
         ]
-        app = Starlette(
-            routes=routes,
-            exception_handlers={
-                HubSpotError: _answer_error,
-                UnknownRowError: _answer_unknown,
-                UnknownPropertyError: _answer_property,
-                HTTPException: _answer_http_error,
-            },
-        )
-        return FaultInjection(app, self._site.faults, self)
 
-    def is_token_request(self, path: str) -> bool:
-        return False
+    def check(self, request: Request) -> None:
+        if bearer_token(request.headers) != self._token:
+            raise VendorError(401)
+        self.admit(self._site.settings.requests_per_ten_seconds, tells_wait=False)
 
-    def is_write(self, method: str, path: str) -> bool:
-        return method != "GET" and not path.endswith("/search")
-
-    def refusal(self, status: int) -> Response:
-        return _error_response(HubSpotError(status))
-
-    def revoke(self, token: str) -> None:
-        """The token of a private app does not lapse; the refusal alone is the fault."""
-
-    def _guarded(self, handler: Handler) -> Handler:
-        async def endpoint(request: Request) -> Response:
-            if bearer_token(request.headers) != self._token:
-                raise HubSpotError(401)
-            if not self._window.has_room(self._site.settings.requests_per_ten_seconds):
-                raise HubSpotError(429)
-            self._window.count()
-            return await handler(request)
-
-        return endpoint
+    def told(self, error: VendorError) -> Response:
+        if error.status == 429:
+            return ExactJSONResponse(_LIMITED, status_code=429)
+        category, message = _CATEGORIES.get(error.status, _CATEGORIES[400])
+        body: dict[str, Any] = {
+            "status": "error",
+            "message": error.message or message,
+            "correlationId": _CORRELATION,
+            "category": category,
+        }
+        if error.code:
+            body["message"] = f"Property values were not valid: {error.message}"
+            body["errors"] = [
+                {
+                    "message": error.message,
+                    "code": error.code,
+                    "context": {"propertyName": [error.field]},
+                }
+            ]
+        return ExactJSONResponse(body, status_code=error.status)
 
     async def _list(self, request: Request) -> Response:
         query = request.query_params
@@ -126,7 +102,7 @@ class HubSpotApi:
         rows = [row for row in table if (row.archived_at is not None) is is_archived]
         after = query.get("after", "0")
         if not after.isdigit():
-            raise HubSpotError(400, "after is invalid")
+            raise VendorError(400, "after is invalid")
         rows = [row for row in rows if int(row.id) > int(after)]
         size = _size(query.get("limit", "10"), _LIST_MAX)
         properties = query.get("properties", "").split(",")
@@ -144,7 +120,7 @@ class HubSpotApi:
             since_ms = _since_ms(body)
             after, size = int(body.get("after") or 0), _size(body.get("limit", 10), _SEARCH_MAX)
         except (ValueError, TypeError, KeyError) as error:
-            raise HubSpotError(400) from error
+            raise VendorError(400) from error
         since = datetime.fromtimestamp(since_ms / 1000, UTC)
         indexed = self._site.clock.now() - timedelta(seconds=self._site.settings.index_lag_s)
         rows = [
@@ -154,7 +130,7 @@ class HubSpotApi:
         ]
         rows.sort(key=lambda row: row.updated_at)
         if after + size > _FOUND_MAX:
-            raise HubSpotError(400, "paging through more than 10000 results is not possible")
+            raise VendorError(400, "paging through more than 10000 results is not possible")
         answer: dict[str, Any] = {
             "total": len(rows),
             "results": [
@@ -180,14 +156,14 @@ class HubSpotApi:
             given = wire.loads(await request.body())["properties"]
             values = {each: value or None for each, value in given.items()}
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise HubSpotError(400, "Invalid input JSON") from error
+            raise VendorError(400, "Invalid input JSON") from error
         for each in values:
             if each not in row.properties:
-                raise UnknownPropertyError(each)
+                raise _unknown_property(each)
         try:
             self._books.update(name, row_id, values)
         except InvalidRowError as error:
-            raise HubSpotError(400, str(error)) from error
+            raise VendorError(400, str(error)) from error
         self._site.record_effect("update", name, row_id, values)
         return ExactJSONResponse(self._shown(row, list(values), []))
 
@@ -221,7 +197,7 @@ def _since_ms(body: Any) -> int:
 def _size(limit: Any, most: int) -> int:
     size = int(limit)
     if not 0 < size <= most:
-        raise HubSpotError(400, f"limit must be between 1 and {most}")
+        raise VendorError(400, f"limit must be between 1 and {most}")
     return size
 
 
@@ -229,46 +205,6 @@ def _next_page(after: str) -> dict[str, Any]:
     return {"next": {"after": after, "link": f"?after={after}"}}
 
 
-def _error_response(error: HubSpotError) -> Response:
-    if error.status == 429:
-        return ExactJSONResponse(_LIMITED, status_code=429)
-    category, message = _CATEGORIES.get(error.status, _CATEGORIES[400])
-    body = {
-        "status": "error",
-        "message": error.message or message,
-        "correlationId": "00000000-0000-0000-0000-000000000000",
-        "category": category,
-    }
-    return ExactJSONResponse(body, status_code=error.status)
-
-
-async def _answer_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HubSpotError)
-    return _error_response(error)
-
-
-async def _answer_property(request: Request, error: Exception) -> Response:
-    told = f'Property "{error}" does not exist'
-    body = {
-        "status": "error",
-        "message": f"Property values were not valid: {told}",
-        "correlationId": "00000000-0000-0000-0000-000000000000",
-        "category": "VALIDATION_ERROR",
-        "errors": [
-            {
-                "message": told,
-                "code": "PROPERTY_DOESNT_EXIST",
-                "context": {"propertyName": [str(error)]},
-            }
-        ],
-    }
-    return ExactJSONResponse(body, status_code=400)
-
-
-async def _answer_unknown(request: Request, error: Exception) -> Response:
-    return _error_response(HubSpotError(404))
-
-
-async def _answer_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _error_response(HubSpotError(error.status_code))
+def _unknown_property(name: str) -> VendorError:
+    told = f'Property "{name}" does not exist'
+    return VendorError(400, told, code="PROPERTY_DOESNT_EXIST", field=name)
