@@ -88,7 +88,7 @@ class Frame(ABC, Generic[SettingsT]):
     def admit(self, limit: int, *, tells_wait: bool = True) -> None:
         """Count a request. Raises VendorError for one too many; `tells_wait`: with Retry-After."""
         if not self._window.has_room(limit):
-            wait_s = self._window.retry_after_s() if tells_wait else None
+            wait_s = max(self._window.retry_after_s(), 1) if tells_wait else None
             raise VendorError(429, retry_after_s=wait_s)
         self._window.count()
 
@@ -98,6 +98,10 @@ class Frame(ABC, Generic[SettingsT]):
     def is_write(self, method: str, path: str) -> bool:
         is_read = method == "GET" or path.endswith(self.reads)
         return not is_read and not self.is_token_request(path)
+
+    def refused(self, error: InvalidRowError) -> VendorError:
+        """What a record that cannot be is refused with."""
+        return VendorError(422, str(error))
 
     def refusal(self, status: int) -> Response:
         return self.told(VendorError(status))
@@ -111,7 +115,7 @@ class Frame(ABC, Generic[SettingsT]):
             case VendorError():
                 found = error
             case InvalidRowError():
-                found = VendorError(422, str(error))
+                found = self.refused(error)
             case HTTPException():
                 found = VendorError(error.status_code)
             case _:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from pydantic import Field
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from sandbox.vendors import wire
 from sandbox.vendors.business_central.books import (
@@ -30,13 +27,12 @@ from sandbox.vendors.business_central.errors import (
     refused,
     standard_error,
 )
-from sandbox.vendors.faults import FaultInjection, bearer_token
-from sandbox.vendors.limits import RateWindow
+from sandbox.vendors.dynamics import DynamicsApi, DynamicsSettings
+from sandbox.vendors.frame import VendorError
 from sandbox.vendors.secret import Credentials
-from sandbox.vendors.site import InvalidRowError, Site, SiteSettings, UnknownRowError
+from sandbox.vendors.site import InvalidRowError, Site
 from sandbox.vendors.wire import ExactJSONResponse
 
-TOKEN_PATH: Final = "/login/oauth2/v2.0/token"  # noqa: S105 - a path, not a secret
 SCOPE: Final = "https://api.businesscentral.dynamics.com/.default"
 PAGES: Final = "psastream/psa/v1.0"
 """Publisher, group and version of the extension that the firm has installed."""
@@ -54,27 +50,25 @@ SERIES_CLOSED: Final = (
     " Manual Nos. in No. Series JOB."
 )
 _READ_ONLY: Final = frozenset({"id", "lastModifiedDateTime", "lineNumber", "quantityInvoiced"})
-_WINDOW_S: Final = 300
 _TERM: Final = re.compile(r"(\w+) (eq|ge|gt|ne) ('(?:[^']|'')*'|[^\s']+)")
 _STARTS: Final = re.compile(r"startswith\((\w+),'([^']*)'\)")
-_PAGE_SIZE: Final = re.compile(r"odata\.maxpagesize=(\d+)")
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
-class BusinessCentralSettings(SiteSettings):
+class BusinessCentralSettings(DynamicsSettings):
     """Adjustable behaviour of the ERP."""
 
-    requests_per_five_minutes: int = Field(default=6_000, ge=0)
     page_size: int = Field(default=20_000, ge=1)
-    token_lifetime_s: float = 3_600
     currencies: tuple[str, ...] = CURRENCIES
-    denied_lists: tuple[str, ...] = ()  # that the integration has no right to write to
     required_fields: tuple[tuple[str, str], ...] = ()  # (list, field) that a firm demands
 
 
-class BusinessCentralApi:
-    """Handlers of the lists; also the dialect for faults."""
+class BusinessCentralApi(DynamicsApi[BusinessCentralSettings]):
+    """Handlers of the lists."""
+
+    written = WRITTEN
+    ours = OURS
+    secret = "BUSINESS_CENTRAL_CLIENT_SECRET"  # noqa: S105 - a variable's name
+    tells_wait = False
 
     def __init__(
         self,
@@ -82,15 +76,15 @@ class BusinessCentralApi:
         books: BusinessCentralBooks,
         credentials: Credentials,
     ) -> None:
-        self._site = site
+        super().__init__(site, credentials)
         self._books = books
-        self._credentials = credentials
-        self._window = RateWindow(_WINDOW_S)
 
-    def create_app(self) -> ASGIApp:
-        """The ASGI application, faults included."""
-        routes = [Route(TOKEN_PATH, self._sign_in, methods=["POST"])]
-        routes.append(Route("/api/v2.0/companies", self._guarded(self._companies)))
+    @property
+    def scope(self) -> str:
+        return SCOPE
+
+    def routes(self) -> Sequence[Route]:
+        routes = [self.token_route(), Route("/api/v2.0/companies", self.guarded(self._companies))]
         for prefix in ("v2.0", PAGES):
             base = f"/api/{prefix}/companies({{company}})"
             for path, methods, handler in (
@@ -100,59 +94,19 @@ class BusinessCentralApi:
                 ("/{list}", ["GET"], self._list),
                 ("/{list}", ["POST"], self._post),
             ):
-                routes.append(Route(base + path, self._guarded(handler), methods=methods))
-        app = Starlette(
-            routes=routes,
-            exception_handlers={
-                BusinessCentralError: _answer_error,
-                InvalidRowError: _answer_invalid,
-                UnknownRowError: _answer_unknown,
-                HTTPException: _answer_http_error,
-            },
-        )
-        return FaultInjection(app, self._site.faults, self)
+                routes.append(Route(base + path, self.guarded(handler), methods=methods))
+        return routes
 
-    def is_token_request(self, path: str) -> bool:
-        return path.endswith(TOKEN_PATH)
+    def check(self, request: Request) -> None:
+        super().check(request)
+        self._books.currencies = self._site.settings.currencies
 
-    def is_write(self, method: str, path: str) -> bool:
-        return method in ("POST", "PATCH", "DELETE") and not self.is_token_request(path)
+    def told(self, error: VendorError) -> Response:
+        is_own = isinstance(error, BusinessCentralError)
+        return error_response(error if is_own else standard_error(error.status))
 
-    def refusal(self, status: int) -> Response:
-        return error_response(standard_error(status))
-
-    def revoke(self, token: str) -> None:
-        self._site.tokens.revoke(token)
-
-    async def _sign_in(self, request: Request) -> Response:
-        form = wire.read_form(await request.body())
-        is_known = (
-            form.get("client_id") == self._credentials.client_id
-            and form.get("client_secret") == self._credentials["BUSINESS_CENTRAL_CLIENT_SECRET"]
-        )
-        if form.get("grant_type") != "client_credentials":
-            return ExactJSONResponse({"error": "unsupported_grant_type"}, status_code=400)
-        if form.get("scope") != SCOPE:
-            return ExactJSONResponse({"error": "invalid_scope"}, status_code=400)
-        if not is_known:
-            return ExactJSONResponse({"error": "invalid_client"}, status_code=401)
-        lifetime_s = self._site.settings.token_lifetime_s
-        token = self._site.tokens.issue(lifetime_s)
-        return ExactJSONResponse(
-            {"token_type": "Bearer", "expires_in": int(lifetime_s), "access_token": token}
-        )
-
-    def _guarded(self, handler: Handler) -> Handler:
-        async def endpoint(request: Request) -> Response:
-            if not self._site.tokens.is_valid(bearer_token(request.headers)):
-                raise standard_error(401)
-            if not self._window.has_room(self._site.settings.requests_per_five_minutes):
-                raise standard_error(429)
-            self._window.count()
-            self._books.currencies = self._site.settings.currencies
-            return await handler(request)
-
-        return endpoint
+    def refused(self, error: InvalidRowError) -> VendorError:
+        return refused(error)
 
     async def _companies(self, request: Request) -> Response:
         rows = [
@@ -186,9 +140,7 @@ class BusinessCentralApi:
         rows = [row for row in rows if _matches(row, query.get("$filter", ""))]
         if by != "id":
             rows.sort(key=lambda row: str(row[by]))
-        found = _PAGE_SIZE.search(request.headers.get("prefer", ""))
-        most = self._site.settings.page_size
-        size = min(int(found[1]), most) if found else most
+        size = self.page_size(request)
         after = _read_token(query.get("$skiptoken"))
         rest = [row for row in rows if after is None or str(row[by]) > after]
         body: dict[str, Any] = {
@@ -218,7 +170,7 @@ class BusinessCentralApi:
         made = self._books.create(name, {**body, "company": company})
         row = self._books.row(name, made["id"])
         self._site.made(row["id"])
-        self._effect("create", name, row, body)
+        self.effect("create", name, row, body)
         return ExactJSONResponse(self._shown(name, row), status_code=201)
 
     async def _patch(self, request: Request) -> Response:
@@ -228,7 +180,7 @@ class BusinessCentralApi:
         _require_etag(request, row)
         _refuse_invoiced(name, row)
         self._books.update(name, row["id"], body)
-        self._effect("update", name, row, body)
+        self.effect("update", name, row, body)
         return ExactJSONResponse(self._shown(name, row))
 
     async def _delete(self, request: Request) -> Response:
@@ -238,11 +190,8 @@ class BusinessCentralApi:
         _refuse_invoiced(name, row)
         self._refuse_referenced(name, row)
         self._books.delete(name, row["id"])
-        self._effect("delete", name, row)
+        self.effect("delete", name, row)
         return Response(status_code=204)
-
-    def _effect(self, operation: Any, name: str, row: Row, body: Row | None = None) -> None:
-        self._site.record_effect(operation, WRITTEN[name], str(row[OURS[name]]).lower(), body)
 
     def _require_right(self, name: str) -> None:
         if name not in WRITTEN:
@@ -417,22 +366,3 @@ async def _body(request: Request) -> Row:
             400, "BadRequest", f"The property '{private[0]}' does not exist on the type."
         )
     return body
-
-
-async def _answer_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, BusinessCentralError)
-    return error_response(error)
-
-
-async def _answer_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, InvalidRowError)
-    return error_response(refused(error))
-
-
-async def _answer_unknown(request: Request, error: Exception) -> Response:
-    return error_response(standard_error(404))
-
-
-async def _answer_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return error_response(standard_error(error.status_code))

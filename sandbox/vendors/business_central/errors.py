@@ -7,6 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from sandbox.vendors.business_central.books import DuplicateKeyError, MissingRelationError
+from sandbox.vendors.frame import VendorError
 from sandbox.vendors.site import InvalidRowError
 from sandbox.vendors.wire import ExactJSONResponse
 
@@ -21,14 +22,11 @@ _STANDARD: Final = {
 }
 
 
-class BusinessCentralError(Exception):
+class BusinessCentralError(VendorError):
     """An answer other than success."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(status, code, message)
-        self.status = status
-        self.code = code
-        self.message = message
+        super().__init__(status, message, code=code)
 
 
 def standard_error(status: int) -> BusinessCentralError:
@@ -58,7 +56,7 @@ def refused(error: InvalidRowError) -> BusinessCentralError:
     return BusinessCentralError(400, code, str(error))
 
 
-def error_response(error: BusinessCentralError) -> Response:
+def error_response(error: VendorError) -> Response:
     """Return the answer of an error."""
     body = {"error": {"code": error.code, "message": f"{error.message}{_CORRELATION}"}}
     return ExactJSONResponse(body, status_code=error.status)

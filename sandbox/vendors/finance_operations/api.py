@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from pydantic import Field
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from sandbox.vendors import wire
-from sandbox.vendors.faults import FaultInjection, bearer_token
+from sandbox.vendors.dynamics import DynamicsApi, DynamicsSettings
 from sandbox.vendors.finance_operations import query
 from sandbox.vendors.finance_operations.books import (
     CURRENCIES,
@@ -38,12 +35,11 @@ from sandbox.vendors.finance_operations.errors import (
     not_written,
     standard_error,
 )
-from sandbox.vendors.limits import RateWindow
+from sandbox.vendors.frame import VendorError
 from sandbox.vendors.secret import Credentials
-from sandbox.vendors.site import InvalidRowError, Site, SiteSettings, UnknownRowError
+from sandbox.vendors.site import InvalidRowError, Site
 from sandbox.vendors.wire import ExactJSONResponse
 
-TOKEN_PATH: Final = "/login/oauth2/v2.0/token"  # noqa: S105 - a path, not a secret
 WRITTEN: Final = {
     "CustomersV3": "customer", "Projects": "project", "JournalTables": "journal",
     "JournalTrans": "hour line",
@@ -60,32 +56,30 @@ MANDATORY: Final = {
     "JournalTrans": ("JournalId", "ProjectID", "Category"),
 }
 _FIXED: Final = frozenset({"Posted"})
-_WINDOW_S: Final = 300
-_PAGE_SIZE: Final = re.compile(r"odata\.maxpagesize=(\d+)")
 _PART: Final = re.compile(r"(\w+)=('(?:[^']|'')*'|[\d.]+)")
 
-Handler = Callable[[Request], Awaitable[Response]]
 
-
-class FinanceOperationsSettings(SiteSettings):
+class FinanceOperationsSettings(DynamicsSettings):
     """Adjustable behaviour of the ERP.
 
     Its load cannot be simulated: so many requests in five minutes stand for it.
     """
 
-    requests_per_five_minutes: int = Field(default=6_000, ge=0)
     page_size: int = Field(default=10_000, ge=1)
-    token_lifetime_s: float = 3_600
     currencies: tuple[str, ...] = CURRENCIES
     customer_groups: tuple[str, ...] = ("PSASTREAM", "10")
     project_groups: tuple[str, ...] = ("TM", "FP", "INT")
     hours_digits: int = Field(default=HOURS_DIGITS, ge=0)
     default_company: str = "dat"  # of the integration's user
-    denied_lists: tuple[str, ...] = ()  # that the integration has no right to write to
 
 
-class FinanceOperationsApi:
-    """Handlers of the lists; also the dialect for faults."""
+class FinanceOperationsApi(DynamicsApi[FinanceOperationsSettings]):
+    """Handlers of the lists."""
+
+    written = WRITTEN
+    ours = OURS
+    secret = "FINANCE_OPERATIONS_CLIENT_SECRET"  # noqa: S105 - a variable's name
+    tells_wait = True
 
     def __init__(
         self,
@@ -93,14 +87,15 @@ class FinanceOperationsApi:
         books: FinanceOperationsBooks,
         credentials: Credentials,
     ) -> None:
-        self._site = site
+        super().__init__(site, credentials)
         self._books = books
-        self._credentials = credentials
-        self._window = RateWindow(_WINDOW_S)
 
-    def create_app(self) -> ASGIApp:
-        """The ASGI application, faults included."""
-        routes = [Route(TOKEN_PATH, self._sign_in, methods=["POST"])]
+    @property
+    def scope(self) -> str:
+        return f"{self._site.url}/.default"
+
+    def routes(self) -> Sequence[Route]:
+        routes = [self.token_route()]
         for path, methods, handler in (
             ("/data/{list}({key})", ["GET"], self._get),
             ("/data/{list}({key})", ["PATCH"], self._patch),
@@ -108,59 +103,23 @@ class FinanceOperationsApi:
             ("/data/{list}", ["GET"], self._list),
             ("/data/{list}", ["POST"], self._post),
         ):
-            routes.append(Route(path, self._guarded(handler), methods=methods))
-        app = Starlette(
-            routes=routes,
-            exception_handlers={
-                FinanceOperationsError: _answer_error,
-                UnknownRowError: _answer_unknown,
-                HTTPException: _answer_http_error,
-            },
-        )
-        return FaultInjection(app, self._site.faults, self)
+            routes.append(Route(path, self.guarded(handler), methods=methods))
+        return routes
 
-    def is_token_request(self, path: str) -> bool:
-        return path.endswith(TOKEN_PATH)
+    def check(self, request: Request) -> None:
+        super().check(request)
+        self._books.currencies = self._site.settings.currencies
+        self._books.hours_digits = self._site.settings.hours_digits
 
-    def is_write(self, method: str, path: str) -> bool:
-        return method in ("POST", "PATCH", "DELETE") and not self.is_token_request(path)
+    def told(self, error: VendorError) -> Response:
+        is_own = isinstance(error, FinanceOperationsError)
+        return error_response(error if is_own else standard_error(error.status))
 
     def refusal(self, status: int) -> Response:
-        return error_response(standard_error(status, retry_after_s=1 if status == 429 else 0))
-
-    def revoke(self, token: str) -> None:
-        self._site.tokens.revoke(token)
-
-    async def _sign_in(self, request: Request) -> Response:
-        form = wire.read_form(await request.body())
-        is_known = (
-            form.get("client_id") == self._credentials.client_id
-            and form.get("client_secret") == self._credentials["FINANCE_OPERATIONS_CLIENT_SECRET"]
-        )
-        if form.get("grant_type") != "client_credentials":
-            return ExactJSONResponse({"error": "unsupported_grant_type"}, status_code=400)
-        if form.get("scope") != f"{self._site.url}/.default":
-            return ExactJSONResponse({"error": "invalid_scope"}, status_code=400)
-        if not is_known:
-            return ExactJSONResponse({"error": "invalid_client"}, status_code=401)
-        lifetime_s = self._site.settings.token_lifetime_s
-        token = self._site.tokens.issue(lifetime_s)
-        return ExactJSONResponse(
-            {"token_type": "Bearer", "expires_in": int(lifetime_s), "access_token": token}
-        )
-
-    def _guarded(self, handler: Handler) -> Handler:
-        async def endpoint(request: Request) -> Response:
-            if not self._site.tokens.is_valid(bearer_token(request.headers)):
-                raise standard_error(401)
-            if not self._window.has_room(self._site.settings.requests_per_five_minutes):
-                raise standard_error(429, retry_after_s=max(self._window.retry_after_s(), 1))
-            self._window.count()
-            self._books.currencies = self._site.settings.currencies
-            self._books.hours_digits = self._site.settings.hours_digits
-            return await handler(request)
-
-        return endpoint
+        response = super().refusal(status)
+        if status == 429:
+            response.headers["Retry-After"] = "1"
+        return response
 
     async def _list(self, request: Request) -> Response:
         name = self._named(request)
@@ -170,9 +129,7 @@ class FinanceOperationsApi:
         rows = query.ordered(table, rows, asked.get("$orderby", ""))
         counted = len(rows)
         rows = rows[_whole(asked, "$skip", 0) :][: _whole(asked, "$top", len(rows))]
-        found = _PAGE_SIZE.search(request.headers.get("prefer", ""))
-        most = self._site.settings.page_size
-        size = max(min(int(found[1]), most) if found else most, 1)
+        size = self.page_size(request)
         begin = _whole(asked, "$skiptoken", 0)
         body: dict[str, Any] = {"@odata.context": f"{self._site.url}/data/$metadata#{name}"}
         if asked.get("$count") == "true":
@@ -202,7 +159,7 @@ class FinanceOperationsApi:
         if name == "JournalTrans":
             self._refuse_posted(entity, str(company), str(row["JournalId"]))
         made = self._written(name, str(company), lambda: self._books.create(name, row), body)
-        self._effect("create", name, made, body)
+        self.effect("create", name, made, body)
         return ExactJSONResponse(self._shown(name, made, None), status_code=201)
 
     async def _patch(self, request: Request) -> Response:
@@ -215,7 +172,7 @@ class FinanceOperationsApi:
             raise not_written(TABLES[name].entity, f"Error: Field '{keys[0]}' cannot be changed.")
         company, row_id = row["dataAreaId"], row["id"]
         changed = self._written(name, company, lambda: self._books.update(name, row_id, body), body)
-        self._effect("update", name, changed, body)
+        self.effect("update", name, changed, body)
         return Response(status_code=204)
 
     async def _delete(self, request: Request) -> Response:
@@ -225,7 +182,7 @@ class FinanceOperationsApi:
         self._refuse_line(name, row)
         self._refuse_referenced(name, row)
         self._books.delete(name, row["id"])
-        self._effect("delete", name, row)
+        self.effect("delete", name, row)
         return Response(status_code=204)
 
     def _written(self, name: str, company: str, write: Callable[[], Row], body: Row) -> Row:
@@ -256,9 +213,6 @@ class FinanceOperationsApi:
                     f" related table '{label}'.; Warning: validateField failed on field"
                     f" '{entity}.{field}'.",
                 )
-
-    def _effect(self, operation: Any, name: str, row: Row, body: Row | None = None) -> None:
-        self._site.record_effect(operation, WRITTEN[name], str(row[OURS[name]]).lower(), body)
 
     def _require_right(self, name: str) -> None:
         if name not in WRITTEN:
@@ -372,17 +326,3 @@ async def _body(request: Request, name: str) -> Row:
         if each in _FIXED:
             raise not_written(TABLES[name].entity, f"Error: Field '{each}' cannot be changed.")
     return body
-
-
-async def _answer_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, FinanceOperationsError)
-    return error_response(error)
-
-
-async def _answer_unknown(request: Request, error: Exception) -> Response:
-    return error_response(standard_error(404))
-
-
-async def _answer_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return error_response(standard_error(error.status_code))

@@ -6,6 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
+from sandbox.vendors.frame import VendorError
 from sandbox.vendors.wire import ExactJSONResponse
 
 WRITE: Final = "Microsoft.Dynamics.Platform.Integration.Services.OData.AxODataWriteException"
@@ -20,21 +21,16 @@ _STANDARD: Final = {
 }
 
 
-class FinanceOperationsError(Exception):
+class FinanceOperationsError(VendorError):
     """An answer other than success. `kind`: the exception inside, where it is told."""
 
-    def __init__(self, status: int, message: str, kind: str = "", retry_after_s: int = 0) -> None:
-        super().__init__(status, message, kind)
-        self.status = status
-        self.message = message
-        self.kind = kind
-        self.retry_after_s = retry_after_s
+    def __init__(self, status: int, message: str, kind: str = "") -> None:
+        super().__init__(status, message, code=kind)
 
 
-def standard_error(status: int, retry_after_s: int = 0) -> FinanceOperationsError:
+def standard_error(status: int) -> FinanceOperationsError:
     """Return the error that a status has where nothing more is known."""
-    message = _STANDARD.get(status, "An error has occurred.")
-    return FinanceOperationsError(status, message, retry_after_s=retry_after_s)
+    return FinanceOperationsError(status, _STANDARD.get(status, "An error has occurred."))
 
 
 def not_written(entity: str, infolog: str) -> FinanceOperationsError:
@@ -48,13 +44,12 @@ def misunderstood(message: str) -> FinanceOperationsError:
     return FinanceOperationsError(400, message, ODATA)
 
 
-def error_response(error: FinanceOperationsError) -> Response:
+def error_response(error: VendorError) -> Response:
     """Return the answer of an error."""
-    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else {}
-    inner = {"message": error.message, "type": error.kind, "stacktrace": ""}
+    inner = {"message": error.message, "type": error.code, "stacktrace": ""}
     body = (
         {"code": "", "message": "An error has occurred.", "innererror": inner}
-        if error.kind
+        if error.code
         else {"code": "", "message": error.message}
     )
-    return ExactJSONResponse({"error": body}, status_code=error.status, headers=headers)
+    return ExactJSONResponse({"error": body}, status_code=error.status)
