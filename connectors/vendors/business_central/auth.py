@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from connectors.toolkit.faults import ErrorPolicy, Fault, Meaning, Reason, Shape, rule, text_or_none
-from connectors.toolkit.tokens import BearerToken, Token, request_token
-from runtime.secrets import remember
 
 SYSTEM: Final = "business_central"
-TOKEN_PATH: Final = "/oauth2/v2.0/token"  # noqa: S105 - a path
 SCOPE: Final = "https://api.businesscentral.dynamics.com/.default"
-TOKEN_LIFETIME_S: Final = 3600.0
 DUPLICATE_KEY: Final = "Internal_EntityWithSameKeyExists"
 
 
@@ -120,20 +116,3 @@ POLICY: Final = ErrorPolicy(
         ),
     ),
 )  # fmt: skip
-
-
-def make_auth(*, auth_url: str, client_id: str, client_secret: str) -> BearerToken:
-    """Make the authenticator of an app that Entra knows and Business Central has a user for."""
-    remember(client_secret)
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": client_id,
-        "client_secret": client_secret,
-        "scope": SCOPE,
-    }
-
-    async def fetch() -> Token:
-        url = f"{auth_url}{TOKEN_PATH}"
-        return await request_token(url, form, system=SYSTEM, lifetime_s=TOKEN_LIFETIME_S)
-
-    return BearerToken(fetch, system=SYSTEM)

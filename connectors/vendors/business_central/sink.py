@@ -13,7 +13,7 @@ project is in the company of its legal entity, and what belongs to it is written
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -24,13 +24,14 @@ from pydantic import Field, SecretStr, field_validator
 from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds
 from connectors.dispatch.lease import Check
-from connectors.dispatch.sink import NEWEST_SHOWN, Applied
+from connectors.dispatch.numbered import NumberedSink, hours_of
+from connectors.dispatch.sink import NEWEST_SHOWN
 from connectors.toolkit.config import BaseUrl
+from connectors.toolkit.entra import app_auth
 from connectors.toolkit.faults import Fault, Reason, VendorRejectedError
 from connectors.toolkit.http import VendorClient
-from connectors.vendors.business_central.auth import DUPLICATE_KEY, POLICY, SYSTEM, make_auth
+from connectors.vendors.business_central.auth import DUPLICATE_KEY, POLICY, SCOPE, SYSTEM
 from schemas.commands import (
     DeleteProject,
     DeleteTimeBill,
@@ -39,14 +40,10 @@ from schemas.commands import (
     UpsertProject,
     UpsertTimeBill,
 )
-from schemas.errors import InvalidEntityError
 
 STANDARD: Final = "v2.0"
-NO_PROJECT: Final = "PROJECT_MISSING"
 DOCUMENT: Final = "documentNumber"
 DUPLICATE_LINE: Final = "DUPLICATE_DOCUMENT_NUMBER"
-CODE_MAX: Final = 20
-"""Characters of a number, a Code[20]."""
 NO_DAY: Final = "0001-01-01"
 _OURS: Final = {
     "customer": ("customers", "number", "CUS-"),
@@ -54,8 +51,6 @@ _OURS: Final = {
     "time_bill": ("jobPlanningLines", DOCUMENT, "TB-"),
 }
 """List of each noun, the field that holds our number, and how that begins."""
-_BAD_REQUEST: Final = 400
-_HOUR_S: Final = 3600
 _HOURS_DIGITS: Final = 5
 _GUID: Final = re.compile(
     r"[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}"
@@ -97,10 +92,12 @@ class BusinessCentralSinkConfig(SinkConfig):
 
     def make_sink(self, check: Check) -> BusinessCentralSink:
         """Make the sink; `check` raises where no request may be sent any more."""
-        auth = make_auth(
+        auth = app_auth(
+            SYSTEM,
             auth_url=self.auth_url,
             client_id=self.client_id,
             client_secret=self.client_secret.get_secret_value(),
+            scope=SCOPE,
         )
         client = VendorClient(
             self.url,
@@ -166,58 +163,27 @@ class _Write:
     new: Payload
     made: bool = True
 
+    @property
+    def number(self) -> str:
+        return self.places[0].number
 
-class BusinessCentralSink:
+
+class BusinessCentralSink(NumberedSink[_Write, _Found]):
     """Sink on the lists of some companies."""
 
     config_model: ClassVar[type[SinkConfig]] = BusinessCentralSinkConfig
+    system = SYSTEM
+    title = "Business Central"
+    project_field = "number"
 
     def __init__(self, client: VendorClient, config: BusinessCentralSinkConfig) -> None:
-        self._client = client
+        super().__init__(client)
         self._config = config
 
     async def sign_in(self) -> datetime | None:
         """See SignsIn."""
         response = await self._client.request("GET", f"/{STANDARD}/companies", retry=False)
         return response.server_at
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
-
-    async def execute(self, command: Command, known_id: str | None = None) -> Applied:
-        """Find the record by its number, in each of its companies, and write what differs."""
-        ids, doubles = [], []
-        for write in await self._writes(command):
-            found = await self._find(write)
-            if write.content is None:
-                await self._delete(found)
-                continue
-            ids.append(await self._put(write, write.content, found))
-            doubles += found[1:]
-        return Applied(is_gone=True) if not ids else Applied(ids[0], _warning(ids[0], doubles))
-
-    async def look(self, command: Command, known_id: str | None = None) -> Applied | None:
-        """Read the record by its number and compare it with the content of the command."""
-        ids, doubles, differs = [], [], False
-        for write in await self._writes(command, is_look=True):
-            found = await self._find(write)
-            if write.content is None:
-                if found:
-                    return Applied(found[0].id, differs=True)
-                continue
-            if not found:
-                differs = True  # where another of its companies has it
-                continue
-            differs = differs or not holds(found[0].row, write.content)
-            ids.append(found[0].id)
-            doubles += found[1:]
-        if not ids:
-            return Applied(is_gone=True) if command.kind in _DELETES else None
-        warning = _warning(ids[0], doubles)
-        if differs and command.kind == UpdateProjectBudget.kind:
-            return None  # of a project that is there anyhow
-        return Applied(ids[0], warning, differs=differs)
 
     async def newest(self) -> Mapping[str, Sequence[str]]:
         """List records whose numbers are ours, by number: pages do not show when one was made."""
@@ -238,29 +204,8 @@ class BusinessCentralSink:
                 found[noun].update(dict.fromkeys(ours))
         return {noun: list(identities) for noun, identities in found.items()}
 
-    async def _writes(self, command: Command, *, is_look: bool = False) -> list[_Write]:
-        """What the command wants, a record each.
-
-        Nothing, where a look finds no project. Raises InvalidEntityError for a kind or a number
-        that cannot be, VendorRejectedError where a project is nowhere.
-        """
-        make = _WRITES.get(command.kind)
-        if make is None:
-            raise InvalidEntityError(
-                f"Business Central has no command of kind {command.kind}",
-                context={"command_id": command.command_id},
-            )
-        try:
-            return await make(self, command)
-        except VendorRejectedError as error:
-            if is_look and error.vendor_code == NO_PROJECT:
-                return []
-            raise
-
-    async def _find(self, write: _Write) -> list[_Found]:
-        """Return the records with the number, the first made first. The number is compared here:
-        a filter the vendor ignores must not look like a match.
-        """
+    async def find(self, write: _Write) -> list[_Found]:
+        """Return the records with the number, the first made first."""
         found = []
         for place in write.places:
             answer = await self._client.request(
@@ -277,19 +222,8 @@ class BusinessCentralSink:
                     found.append(_Found(place, record.id, record.etag, row))
         return found
 
-    async def _put(self, write: _Write, content: Payload, found: list[_Found]) -> str:
-        if not found:
-            if not write.made:
-                raise _no_project(write.places[0].number)
-            try:
-                return await self._create(write.places[0], {**write.new, **content})
-            except VendorRejectedError as error:
-                # It has come to be since it was looked for: by an earlier attempt, or by hand.
-                if error.vendor_code != DUPLICATE_KEY or not (found := await self._find(write)):
-                    raise
-        record = found[0]
-        if holds(record.row, content):
-            return record.id
+    async def change(self, record: _Found, content: Payload) -> str:
+        """Write the record with the ETag that it was read with."""
         answer = await self._client.request(
             "PATCH",
             record.path,
@@ -299,17 +233,34 @@ class BusinessCentralSink:
         )
         return read_answer(_Row, answer.body, system=SYSTEM, is_read=False).id
 
-    async def _create(self, place: _Place, body: Payload) -> str:
+    def is_there(self, error: VendorRejectedError) -> bool:
+        """See NumberedSink."""
+        return error.vendor_code == DUPLICATE_KEY
+
+    def warning(self, kept: str, doubles: Sequence[_Found]) -> Problem | None:
+        """Say that a document number is there twice. Others are keys of their companies."""
+        doubles = [each for each in doubles if each.place.name == DOCUMENT]
+        if not doubles:
+            return None
+        others = ", ".join(double.id for double in doubles)
+        place = doubles[0].place
+        detail = f"{place.number} is the number of {kept} and of {others}; {kept} is kept up"
+        return Problem(DUPLICATE_LINE, detail, place.name, Reason.LEFTOVER)
+
+    async def create(self, write: _Write, content: Payload) -> str:
+        """Make the record in its company."""
+        place = write.places[0]
         answer = await self._client.request(
             "POST",
             place.path,
-            json={place.name: place.number, **body},
+            json={place.name: place.number, **write.new, **content},
             headers=_HEADERS,
             retry=False,
         )
         return read_answer(_Row, answer.body, system=SYSTEM, is_read=False).id
 
-    async def _delete(self, found: list[_Found]) -> None:
+    async def delete(self, found: list[_Found]) -> None:
+        """Delete the records with the ETags that they were read with."""
         for record in found:
             await self._client.request(
                 "DELETE",
@@ -328,13 +279,13 @@ class BusinessCentralSink:
     def _jobs(self, project_id: str) -> tuple[_Place, ...]:
         """Where a project may be."""
         return tuple(
-            _Place(company, self._page(company, "jobs"), "number", number_of(project_id))
+            _Place(company, self._page(company, "jobs"), "number", self.number_of(project_id))
             for company in self._config.companies
         )
 
     def _lines(self, company: str, time_bill_id: str) -> _Place:
         path = self._page(company, "jobPlanningLines")
-        return _Place(company, path, DOCUMENT, number_of(time_bill_id))
+        return _Place(company, path, DOCUMENT, self.number_of(time_bill_id))
 
     async def upsert_customer(self, command: Command) -> list[_Write]:
         """A customer in each company."""
@@ -345,7 +296,7 @@ class BusinessCentralSink:
             "currencyCode": content.currency or "",
             "taxRegistrationNumber": content.tax_number or "",
         }
-        number = number_of(content.customer_id)
+        number = self.number_of(content.customer_id)
         return [
             _Write(
                 (_Place(company, self._standard(company, "customers"), "number", number),),
@@ -363,11 +314,13 @@ class BusinessCentralSink:
             fault = Fault(
                 "COMPANY_NOT_WRITTEN", f"companies do not name {company}", "legal_entity_id"
             )
-            raise _rejected(fault, Reason.SETTING)
+            raise self.rejected(fault, Reason.SETTING)
         place = next(each for each in self._jobs(content.project_id) if each.company == company)
         body: Payload = {
             "description": content.name or "",
-            "billToCustomerNumber": number_of(content.customer_id) if content.customer_id else "",
+            "billToCustomerNumber": self.number_of(content.customer_id)
+            if content.customer_id
+            else "",
             "startingDate": content.starts_on.isoformat() if content.starts_on else NO_DAY,
             "currencyCode": content.currency or "",
             "psaBillingType": content.billing_type or "",
@@ -397,13 +350,13 @@ class BusinessCentralSink:
     async def upsert_time_bill(self, command: Command) -> list[_Write]:
         """A billable planning line, in the company that has the project."""
         content = command.read(UpsertTimeBill)
-        jobs = await self._find(_Write(self._jobs(content.project_id), None, {}))
+        jobs = await self.find(_Write(self._jobs(content.project_id), None, {}))
         if not jobs:
-            raise _no_project(number_of(content.project_id))
+            raise self.no_project(self.number_of(content.project_id))
         seconds = content.seconds
         body: Payload = {
             "planningDate": content.work_on.isoformat(),
-            "quantity": content.hours if seconds is None else hours_of(seconds),
+            "quantity": content.hours if seconds is None else hours_of(seconds, _HOURS_DIGITS),
             "unitPrice": content.bill_rate,
             "currencyCode": content.currency,
             "psaTimeEntryId": content.time_entry_id,
@@ -426,58 +379,3 @@ class BusinessCentralSink:
             self._lines(company, content.time_bill_id) for company in self._config.companies
         )
         return [_Write(places, None, {})]
-
-
-_WRITES: Final[Mapping[str, Callable[[BusinessCentralSink, Command], Awaitable[list[_Write]]]]] = {
-    UpsertCustomer.kind: BusinessCentralSink.upsert_customer,
-    UpsertProject.kind: BusinessCentralSink.upsert_project,
-    UpdateProjectBudget.kind: BusinessCentralSink.update_project_budget,
-    DeleteProject.kind: BusinessCentralSink.delete_project,
-    UpsertTimeBill.kind: BusinessCentralSink.upsert_time_bill,
-    DeleteTimeBill.kind: BusinessCentralSink.delete_time_bill,
-}
-_DELETES: Final = frozenset({DeleteProject.kind, DeleteTimeBill.kind})
-
-
-def number_of(canonical_id: str) -> str:
-    """Return the number of a record of ours: its canonical id as a Code[20] holds it.
-
-    Raises InvalidEntityError for one that it would cut, or that a filter could not quote.
-
-    >>> number_of("eng-abcdefghijkl-de")
-    'ENG-ABCDEFGHIJKL-DE'
-    """
-    if len(canonical_id) > CODE_MAX or not re.fullmatch(r"[a-z0-9-]+", canonical_id):
-        raise InvalidEntityError(
-            f"an id of {len(canonical_id)} characters is no number of Business Central",
-            hint=f"a number has {CODE_MAX} at most: small letters, digits and hyphens",
-        )
-    return canonical_id.upper()
-
-
-def hours_of(seconds: int) -> Decimal:
-    """Return time at the five digits that a quantity has: whole seconds come back exactly.
-
-    >>> hours_of(3000)
-    Decimal('0.83333')
-    """
-    return (Decimal(seconds) / _HOUR_S).quantize(Decimal(1).scaleb(-_HOURS_DIGITS))
-
-
-def _warning(kept: str, doubles: list[_Found]) -> Problem | None:
-    """Say that a document number is there twice. Other numbers are keys of their companies."""
-    doubles = [each for each in doubles if each.place.name == DOCUMENT]
-    if not doubles:
-        return None
-    others = ", ".join(double.id for double in doubles)
-    detail = f"{doubles[0].place.number} is the number of {kept} and of {others}; {kept} is kept up"
-    return Problem(DUPLICATE_LINE, detail, doubles[0].place.name, Reason.LEFTOVER)
-
-
-def _no_project(number: str) -> VendorRejectedError:
-    fault = Fault(NO_PROJECT, f"no company holds the project {number}", "number")
-    return _rejected(fault, Reason.REFERENCE)
-
-
-def _rejected(fault: Fault, reason: Reason) -> VendorRejectedError:
-    return VendorRejectedError(_BAD_REQUEST, [fault], context={"system": SYSTEM}, reason=reason)

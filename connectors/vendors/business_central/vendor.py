@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from connectors.dispatch.numbered import NO_PROJECT
 from connectors.rest.source import RestSource, shape
 from connectors.toolkit.vendor import Idempotency, Vendor
 from connectors.vendors.business_central.sink import (
     DUPLICATE_LINE,
-    NO_PROJECT,
     BusinessCentralSink,
 )
 from schemas.commands import (

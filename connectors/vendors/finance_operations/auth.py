@@ -7,12 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from connectors.toolkit.faults import ErrorPolicy, Fault, Meaning, Reason, Shape, rule, text_or_none
-from connectors.toolkit.tokens import BearerToken, Token, request_token
-from runtime.secrets import remember
 
 SYSTEM: Final = "finance_operations"
-TOKEN_PATH: Final = "/oauth2/v2.0/token"  # noqa: S105 - a path
-TOKEN_LIFETIME_S: Final = 3600.0
 WRITE: Final = "AxODataWriteException"
 DUPLICATE: Final = "already exists"
 _FIELD: Final = re.compile(r"validateField failed on field '\w+\.(\w+)'")
@@ -97,22 +93,3 @@ POLICY: Final = ErrorPolicy(
         ),
     ),
 )  # fmt: skip
-
-
-def make_auth(
-    *, auth_url: str, environment: str, client_id: str, client_secret: str
-) -> BearerToken:
-    """Make the authenticator of an app that Entra knows and the environment has a user for."""
-    remember(client_secret)
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": client_id,
-        "client_secret": client_secret,
-        "scope": f"{environment}/.default",
-    }
-
-    async def fetch() -> Token:
-        url = f"{auth_url}{TOKEN_PATH}"
-        return await request_token(url, form, system=SYSTEM, lifetime_s=TOKEN_LIFETIME_S)
-
-    return BearerToken(fetch, system=SYSTEM)

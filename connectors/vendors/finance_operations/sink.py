@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -27,13 +27,14 @@ from pydantic import Field, SecretStr, field_validator
 from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds
 from connectors.dispatch.lease import Check
-from connectors.dispatch.sink import NEWEST_SHOWN, Applied
+from connectors.dispatch.numbered import NumberedSink, hours_of
+from connectors.dispatch.sink import NEWEST_SHOWN
 from connectors.toolkit.config import BaseUrl
+from connectors.toolkit.entra import app_auth
 from connectors.toolkit.faults import Fault, Reason, VendorRejectedError
 from connectors.toolkit.http import VendorClient
-from connectors.vendors.finance_operations.auth import DUPLICATE, POLICY, SYSTEM, make_auth
+from connectors.vendors.finance_operations.auth import DUPLICATE, POLICY, SYSTEM
 from schemas.commands import (
     DeleteProject,
     DeleteTimeBill,
@@ -42,21 +43,15 @@ from schemas.commands import (
     UpsertProject,
     UpsertTimeBill,
 )
-from schemas.errors import InvalidEntityError
 
-NO_PROJECT: Final = "PROJECT_MISSING"
 NO_JOURNAL: Final = "NO_OPEN_JOURNAL"
 POSTED: Final = "JOURNAL_POSTED"
 DUPLICATE_LINE: Final = "DUPLICATE_TIME_BILL"
 NOT_WRITTEN: Final = "COMPANY_NOT_WRITTEN"
-NUMBER_MAX: Final = 20
-"""Characters of a customer account and of a project number."""
 NO_DAY: Final = date(1900, 1, 1)
 _LINE_NUMBERS: Final = 10**15
 """Line numbers that a time bill may have: a double holds each of them exactly."""
-_BAD_REQUEST: Final = 400
 _NO_CONTENT: Final = 204
-_HOUR_S: Final = 3600
 _TYPES: Final = {
     "fixed_fee": "FixedPrice",
     "milestone": "FixedPrice",
@@ -113,11 +108,12 @@ class FinanceOperationsSinkConfig(SinkConfig):
 
     def make_sink(self, check: Check) -> FinanceOperationsSink:
         """Make the sink; `check` raises where no request may be sent any more."""
-        auth = make_auth(
+        auth = app_auth(
+            SYSTEM,
             auth_url=self.auth_url,
-            environment=self.url.rstrip("/"),
             client_id=self.client_id,
             client_secret=self.client_secret.get_secret_value(),
+            scope=f"{self.url.rstrip('/')}/.default",
         )
         client = VendorClient(
             self.url,
@@ -204,13 +200,16 @@ class _Write:
     made: bool = True
 
 
-class FinanceOperationsSink:
+class FinanceOperationsSink(NumberedSink[_Write, _Found]):
     """Sink on the data entities of some companies."""
 
     config_model: ClassVar[type[SinkConfig]] = FinanceOperationsSinkConfig
+    system = SYSTEM
+    title = "Finance & Operations"
+    project_field = "ProjectID"
 
     def __init__(self, client: VendorClient, config: FinanceOperationsSinkConfig) -> None:
-        self._client = client
+        super().__init__(client)
         self._config = config
 
     async def sign_in(self) -> datetime | None:
@@ -219,43 +218,6 @@ class FinanceOperationsSink:
             "GET", _path("LegalEntities"), params={"$top": "1"}, retry=False
         )
         return response.server_at
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
-
-    async def execute(self, command: Command, known_id: str | None = None) -> Applied:
-        """Find the record by its number, in each of its companies, and write what differs."""
-        ids, doubles = [], []
-        for write in await self._writes(command):
-            found = await self._find(write)
-            if write.content is None:
-                await self._delete(found)
-                continue
-            ids.append(await self._put(write, write.content, found))
-            doubles += found[1:]
-        return Applied(is_gone=True) if not ids else Applied(ids[0], _warning(ids[0], doubles))
-
-    async def look(self, command: Command, known_id: str | None = None) -> Applied | None:
-        """Read the record by its number and compare it with the content of the command."""
-        ids, doubles, differs = [], [], False
-        for write in await self._writes(command, is_look=True):
-            found = await self._find(write)
-            if write.content is None:
-                if found:
-                    return Applied(found[0].id, differs=True)
-                continue
-            if not found:
-                differs = True  # where another of its companies has it
-                continue
-            differs = differs or not holds(found[0].row, write.content)
-            ids.append(found[0].id)
-            doubles += found[1:]
-        if not ids:
-            return Applied(is_gone=True) if command.kind in _DELETES else None
-        if differs and command.kind == UpdateProjectBudget.kind:
-            return None  # of a project that is there anyhow
-        return Applied(ids[0], _warning(ids[0], doubles), differs=differs)
 
     async def newest(self) -> Mapping[str, Sequence[str]]:
         """List records whose numbers are ours, by key: entities do not show when one was made."""
@@ -289,29 +251,8 @@ class FinanceOperationsSink:
         )
         return read_answer(_Rows, answer.body, system=SYSTEM, is_read=True).value
 
-    async def _writes(self, command: Command, *, is_look: bool = False) -> list[_Write]:
-        """What the command wants, a record each.
-
-        Nothing, where a look finds no project. Raises InvalidEntityError for a kind or a number
-        that cannot be, VendorRejectedError where a project is nowhere.
-        """
-        make = _WRITES.get(command.kind)
-        if make is None:
-            raise InvalidEntityError(
-                f"Finance & Operations has no command of kind {command.kind}",
-                context={"command_id": command.command_id},
-            )
-        try:
-            return await make(self, command)
-        except VendorRejectedError as error:
-            if is_look and error.vendor_code == NO_PROJECT:
-                return []
-            raise
-
-    async def _find(self, write: _Write) -> list[_Found]:
-        """Return the records with the number, by key. Number and company are compared here: what
-        the vendor ignores of a question must not look like a match.
-        """
+    async def find(self, write: _Write) -> list[_Found]:
+        """Return the records with the number, by key. The company is compared here, too."""
         entity, found = write.entity, []
         rows = await self._list(entity.name, f"{entity.number} eq '{write.number}'", entity.keys)
         for row in rows:
@@ -322,20 +263,8 @@ class FinanceOperationsSink:
                 found.append(_Found(entity, company, record.etag, row))
         return found
 
-    async def _put(self, write: _Write, content: Payload, found: list[_Found]) -> str:
-        if not found:
-            if not write.made:
-                raise _no_project(write.number)
-            try:
-                return await self._create(write, content)
-            except VendorRejectedError as error:
-                # It has come to be since it was looked for: by an earlier attempt, or by hand.
-                is_there = DUPLICATE in error.faults[0].detail.casefold()
-                if not is_there or not (found := await self._find(write)):
-                    raise
-        record = found[0]
-        if holds(record.row, content):
-            return record.id
+    async def change(self, record: _Found, content: Payload) -> str:
+        """Write the record with the ETag that it was read with."""
         await self._require_open(record)
         answer = await self._client.request(
             "PATCH",
@@ -349,7 +278,22 @@ class FinanceOperationsSink:
             read_answer(_Listed, answer.body, system=SYSTEM, is_read=False)
         return record.id
 
-    async def _create(self, write: _Write, content: Payload) -> str:
+    def is_there(self, error: VendorRejectedError) -> bool:
+        """See NumberedSink."""
+        return DUPLICATE in error.faults[0].detail.casefold()
+
+    def warning(self, kept: str, doubles: Sequence[_Found]) -> Problem | None:
+        """Say that a time bill is there twice. Other numbers are keys of their companies."""
+        doubles = [each for each in doubles if each.entity is _LINES]
+        if not doubles:
+            return None
+        others = ", ".join(double.id for double in doubles)
+        number = doubles[0].row.get(_LINES.number)
+        detail = f"{number} is the time bill of {kept} and of {others}; {kept} is kept up"
+        return Problem(DUPLICATE_LINE, detail, _LINES.number, Reason.LEFTOVER)
+
+    async def create(self, write: _Write, content: Payload) -> str:
+        """Make the record in its company."""
         [company] = write.companies
         place = await self._place(company, write.number) if write.entity is _LINES else {}
         named = {"dataAreaId": company, write.entity.number: write.number}
@@ -363,7 +307,8 @@ class FinanceOperationsSink:
         made = read_answer(_Listed, answer.body, system=SYSTEM, is_read=False)
         return _Found(write.entity, company, made.etag, answer.body).id
 
-    async def _delete(self, found: list[_Found]) -> None:
+    async def delete(self, found: list[_Found]) -> None:
+        """Delete the records with the ETags that they were read with."""
         for record in found:
             await self._require_open(record)
             await self._client.request(
@@ -388,7 +333,7 @@ class FinanceOperationsSink:
             if journal.posted == "No":
                 return {"JournalId": journal.number, "LineNumber": line_number_of(number)}
         detail = f"company {company} has no journal {name} that is not posted"
-        raise _rejected(Fault(NO_JOURNAL, detail, "JournalId"), Reason.CLOSED)
+        raise self.rejected(Fault(NO_JOURNAL, detail, "JournalId"), Reason.CLOSED)
 
     async def _require_open(self, record: _Found) -> None:
         """Raise VendorRejectedError for a line of a journal that is posted: it is in the books."""
@@ -399,7 +344,7 @@ class FinanceOperationsSink:
         for journal in await self._journals(filter_):
             if journal.number == number and journal.posted != "No":
                 detail = f"{record.id} is a line of a journal that is posted"
-                raise _rejected(Fault(POSTED, detail, "JournalId"), Reason.CLOSED)
+                raise self.rejected(Fault(POSTED, detail, "JournalId"), Reason.CLOSED)
 
     async def _journals(self, filter_: str) -> list[_Journal]:
         rows = await self._list(_JOURNALS, filter_, ["JournalBatchNumber"])
@@ -418,7 +363,7 @@ class FinanceOperationsSink:
             "PartyType": "Organization",
             "CustomerGroupId": self._config.customer_group,
         }
-        number = number_of(content.customer_id)
+        number = self.number_of(content.customer_id)
         return [
             _Write(_CUSTOMERS, (company,), number, body, new) for company in self._config.companies
         ]
@@ -429,10 +374,10 @@ class FinanceOperationsSink:
         company = str(content.legal_entity_id).lower()
         if company not in self._config.companies:
             fault = Fault(NOT_WRITTEN, f"companies do not name {company}", "legal_entity_id")
-            raise _rejected(fault, Reason.SETTING)
+            raise self.rejected(fault, Reason.SETTING)
         body: Payload = {
             "ProjectName": content.name or "",
-            "CustomerAccount": number_of(content.customer_id) if content.customer_id else "",
+            "CustomerAccount": self.number_of(content.customer_id) if content.customer_id else "",
             "ProjectedStartDate": noon(content.starts_on or NO_DAY),
             "PsaStreamCurrency": content.currency or "",
             "PsaStreamBillingType": content.billing_type or "",
@@ -447,7 +392,7 @@ class FinanceOperationsSink:
             "ProjectGroup": self._config.project_groups[type_],
             "ProjectStage": self._config.project_stage,
         }
-        return [_Write(_PROJECTS, (company,), number_of(content.project_id), body, new)]
+        return [_Write(_PROJECTS, (company,), self.number_of(content.project_id), body, new)]
 
     async def update_project_budget(self, command: Command) -> list[_Write]:
         """The budget of a project, wherever it is."""
@@ -459,21 +404,21 @@ class FinanceOperationsSink:
             "PsaStreamBudgetRevenue": content.budget_revenue or Decimal(0),
             "PsaStreamBudgetCurrency": content.budget_currency or "",
         }
-        number = number_of(content.project_id)
+        number = self.number_of(content.project_id)
         return [_Write(_PROJECTS, self._config.companies, number, body, made=False)]
 
     async def delete_project(self, command: Command) -> list[_Write]:
         """A project that is nowhere."""
-        number = number_of(command.read(DeleteProject).project_id)
+        number = self.number_of(command.read(DeleteProject).project_id)
         return [_Write(_PROJECTS, self._config.companies, number, None)]
 
     async def upsert_time_bill(self, command: Command) -> list[_Write]:
         """A line of hours, in the company that has the project."""
         content = command.read(UpsertTimeBill)
-        project = number_of(content.project_id)
-        found = await self._find(_Write(_PROJECTS, self._config.companies, project, None))
+        project = self.number_of(content.project_id)
+        found = await self.find(_Write(_PROJECTS, self._config.companies, project, None))
         if not found:
-            raise _no_project(project)
+            raise self.no_project(project)
         seconds = content.seconds
         digits = self._config.hours_digits
         body: Payload = {
@@ -487,42 +432,13 @@ class FinanceOperationsSink:
             "PsaStreamCorrelationId": content.correlation_id or "",
         }
         new: Payload = {"ResourceId": self._config.resource_id, "Category": self._config.category}
-        number = number_of(content.time_bill_id)
+        number = self.number_of(content.time_bill_id)
         return [_Write(_LINES, (found[0].company,), number, body, new)]
 
     async def delete_time_bill(self, command: Command) -> list[_Write]:
         """A line of hours that is in no company."""
-        number = number_of(command.read(DeleteTimeBill).time_bill_id)
+        number = self.number_of(command.read(DeleteTimeBill).time_bill_id)
         return [_Write(_LINES, self._config.companies, number, None)]
-
-
-_WRITES: Final[
-    Mapping[str, Callable[[FinanceOperationsSink, Command], Awaitable[list[_Write]]]]
-] = {
-    UpsertCustomer.kind: FinanceOperationsSink.upsert_customer,
-    UpsertProject.kind: FinanceOperationsSink.upsert_project,
-    UpdateProjectBudget.kind: FinanceOperationsSink.update_project_budget,
-    DeleteProject.kind: FinanceOperationsSink.delete_project,
-    UpsertTimeBill.kind: FinanceOperationsSink.upsert_time_bill,
-    DeleteTimeBill.kind: FinanceOperationsSink.delete_time_bill,
-}
-_DELETES: Final = frozenset({DeleteProject.kind, DeleteTimeBill.kind})
-
-
-def number_of(canonical_id: str) -> str:
-    """Return the number of a record of ours: its canonical id in capitals.
-
-    Raises InvalidEntityError for one that would be cut, or that a filter takes for a pattern.
-
-    >>> number_of("eng-abcdefghijkl-de")
-    'ENG-ABCDEFGHIJKL-DE'
-    """
-    if len(canonical_id) > NUMBER_MAX or not re.fullmatch(r"[a-z0-9-]+", canonical_id):
-        raise InvalidEntityError(
-            f"an id of {len(canonical_id)} characters is no number of Finance & Operations",
-            hint=f"a number has {NUMBER_MAX} at most: small letters, digits and hyphens",
-        )
-    return canonical_id.upper()
 
 
 def line_number_of(number: str) -> int:
@@ -533,15 +449,6 @@ def line_number_of(number: str) -> int:
     """
     digest = hashlib.sha256(number.encode()).digest()
     return int.from_bytes(digest[:8], "big") % _LINE_NUMBERS + 1
-
-
-def hours_of(seconds: int, digits: int) -> Decimal:
-    """Return time at the digits of an hour that are kept: of six, seconds come back exactly.
-
-    >>> hours_of(3000, 6)
-    Decimal('0.833333')
-    """
-    return (Decimal(seconds) / _HOUR_S).quantize(Decimal(1).scaleb(-digits))
 
 
 def noon(day: date) -> str:
@@ -575,23 +482,3 @@ def _plain(value: object) -> object:
 def _literal(value: object) -> str:
     """A part of a key, as a path holds it."""
     return quote(_quoted(value), safe="'") if isinstance(value, str) else str(value)
-
-
-def _warning(kept: str, doubles: list[_Found]) -> Problem | None:
-    """Say that a time bill is there twice. Other numbers are keys of their companies."""
-    doubles = [each for each in doubles if each.entity is _LINES]
-    if not doubles:
-        return None
-    others = ", ".join(double.id for double in doubles)
-    number = doubles[0].row.get(_LINES.number)
-    detail = f"{number} is the time bill of {kept} and of {others}; {kept} is kept up"
-    return Problem(DUPLICATE_LINE, detail, _LINES.number, Reason.LEFTOVER)
-
-
-def _no_project(number: str) -> VendorRejectedError:
-    fault = Fault(NO_PROJECT, f"no company holds the project {number}", "ProjectID")
-    return _rejected(fault, Reason.REFERENCE)
-
-
-def _rejected(fault: Fault, reason: Reason) -> VendorRejectedError:
-    return VendorRejectedError(_BAD_REQUEST, [fault], context={"system": SYSTEM}, reason=reason)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from connectors.dispatch.numbered import NO_PROJECT
 from connectors.rest.source import RestSource, shape
 from connectors.toolkit.vendor import Idempotency, Vendor
 from connectors.vendors.finance_operations.auth import WRITE
 from connectors.vendors.finance_operations.sink import (
     DUPLICATE_LINE,
     NO_JOURNAL,
-    NO_PROJECT,
     NOT_WRITTEN,
     POSTED,
     FinanceOperationsSink,

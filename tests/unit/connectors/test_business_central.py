@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors.dispatch.commands import Command
+from connectors.dispatch.numbered import hours_of, number_of
 from connectors.dispatch.sink import Applied
 from connectors.toolkit.faults import (
     Fault,
@@ -30,8 +31,6 @@ from connectors.toolkit.faults import (
 from connectors.vendors.business_central.auth import POLICY, read_faults
 from connectors.vendors.business_central.sink import (
     BusinessCentralSinkConfig,
-    hours_of,
-    number_of,
 )
 from sandbox.books.ledgers import SERIES_CLOSED
 from schemas.errors import InvalidEntityError, TransientError
@@ -190,7 +189,7 @@ async def test_time_to_bill_is_shown_back_to_the_second(twin: Twin, seconds: int
 
 @given(st.integers(-(10**9), 10**9))
 def test_hours_at_five_digits_stand_for_their_seconds(seconds: int) -> None:
-    assert round(hours_of(seconds) * 3600) == seconds
+    assert round(hours_of(seconds, 5) * 3600) == seconds
 
 
 @pytest.mark.asyncio
@@ -415,11 +414,11 @@ async def test_a_kind_that_nobody_knows_is_refused(twin: Twin) -> None:
 @pytest.mark.parametrize("text", ["", "cus-" + "a" * 17, "cus'1", "CUS-1", "cus 1", "cus-ä"])
 def test_an_id_that_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(InvalidEntityError):
-        number_of(text)
+        number_of(text, "Business Central")
 
 
 def test_an_id_of_twenty_characters_is_a_number() -> None:
-    assert number_of(CUSTOMER) == "CUS-ABCDEFGHIJKLMNOP"
+    assert number_of(CUSTOMER, "Business Central") == "CUS-ABCDEFGHIJKLMNOP"
 
 
 def config(**keys: object) -> BusinessCentralSinkConfig:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from connectors.dispatch.commands import Command
+from connectors.dispatch.numbered import hours_of, number_of
 from connectors.dispatch.sink import Applied
 from connectors.toolkit.faults import (
     Fault,
@@ -31,9 +32,7 @@ from connectors.toolkit.faults import (
 from connectors.vendors.finance_operations.auth import POLICY, WRITE, read_faults
 from connectors.vendors.finance_operations.sink import (
     FinanceOperationsSinkConfig,
-    hours_of,
     line_number_of,
-    number_of,
 )
 from psastream.cli import app
 from sandbox.books.ledgers import NO_GROUPS
@@ -608,11 +607,11 @@ async def test_a_kind_that_nobody_knows_is_refused(twin: Twin) -> None:
 @pytest.mark.parametrize("text", ["", "cus-" + "a" * 17, "cus'1", "CUS-1", "cus 1", "cus-*"])
 def test_an_id_that_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(InvalidEntityError):
-        number_of(text)
+        number_of(text, "Finance & Operations")
 
 
 def test_an_id_of_twenty_characters_is_a_number() -> None:
-    assert number_of(CUSTOMER) == "CUS-ABCDEFGHIJKLMNOP"
+    assert number_of(CUSTOMER, "Finance & Operations") == "CUS-ABCDEFGHIJKLMNOP"
 
 
 def config(**keys: object) -> FinanceOperationsSinkConfig:
