@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from itertools import chain
 from typing import Any, Final
 
 import aiohttp
@@ -31,6 +32,8 @@ _GZIP_BITS: Final = 16 + zlib.MAX_WBITS
 _BOM: Final = b"\xef\xbb\xbf"
 _TEXT: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
 """A text as JSON writes it, or an open one to the end: found in one pass, whatever it holds."""
+
+_CONTAINERS: Final = frozenset({dict, list})
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,14 +217,11 @@ def _marks(data: bytes) -> int:
 
 def _is_deeper(value: object, depth: int) -> bool:
     """Whether containers nest more than `depth` deep."""
-    level = [value] if isinstance(value, dict | list) else []
+    level = [value]
     for _ in range(depth):
-        if not level:
+        if _CONTAINERS.isdisjoint(map(type, level)):
             return False
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, dict | list)
-        ]
-    return bool(level)
+        objects = [each.values() for each in level if type(each) is dict]
+        lists = [each for each in level if type(each) is list]
+        level = [*chain.from_iterable(objects), *chain.from_iterable(lists)]
+    return not _CONTAINERS.isdisjoint(map(type, level))

@@ -180,6 +180,23 @@ def test_b3_a_bomb_in_depth_is_an_error_of_the_page() -> None:
             parse_json(opening * 100_000)
 
 
+@pytest.mark.fault("B3", place=PLACE)
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+@pytest.mark.parametrize("closing", ["1", "[]", "{}"])
+def test_b3_what_nests_as_deep_as_may_be_is_read_and_one_level_more_is_not(
+    opening: str, closing: str
+) -> None:
+    depth = SMALL.depth - (closing != "1")
+
+    def nested(depth: int) -> bytes:
+        shut = "]" if opening == "[" else "}"
+        return f"[7, {opening * (depth - 1)}{closing}{shut * (depth - 1)}]".encode()
+
+    assert parse_json(nested(depth), SMALL)[0] == 7
+    with pytest.raises(UnusableBodyError, match="nested more than 8 deep"):
+        parse_json(nested(depth + 1), SMALL)
+
+
 A_FLOATS_TENTH = Decimal("0.1000000000000000055511151231257827021181583404541015625")
 
 
