@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -26,6 +26,40 @@ Message = tuple[str, int, bytes, bytes | None]
 """Topic, partition, key and value."""
 
 
+class Reported(Protocol):
+    """A message that the client tells of."""
+
+    def topic(self) -> str | None:
+        """Return its topic."""
+        ...
+
+    def key(self) -> bytes | None:
+        """Return its key."""
+        ...
+
+
+class Reports:
+    """What came of messages, as far as the broker refuses one for its size: `large` has its place.
+
+    The client tells it of each that was refused. One callback for all: a message that is taken
+    costs nothing here. Messages of one key are of one row, and are refused together.
+    """
+
+    def __init__(self, messages: Sequence[Message], large: set[int]) -> None:
+        self._messages = messages
+        self._large = large
+        self._places: dict[tuple[str | None, bytes | None], set[int]] = {}
+
+    def __call__(self, error: KafkaError | None, message: Reported) -> None:
+        """Note what came of a message."""
+        if error is None or error.code() not in TOO_LARGE:
+            return
+        if not self._places:
+            for place, (topic, _, key, _) in enumerate(self._messages):
+                self._places.setdefault((topic, key), set()).add(place)
+        self._large |= self._places[message.topic(), message.key()]
+
+
 def send(
     producer: Producer, messages: Sequence[Message], headers: Sequence[Headers], large: set[int]
 ) -> int | None:
@@ -34,9 +68,10 @@ def send(
     Where it does, `large` has its place, by and by. `headers` are of the first of them. Returns the
     place of one that the client itself takes no message as large as.
     """
+    reports = Reports(messages, large)
     for place, message in enumerate(messages):
         bears = headers[place] if place < len(headers) else ()
-        if not produce(producer, message, bears, large, place):
+        if not produce(producer, message, bears, reports):
             return place
         if place % LOOK_EACH == 0:
             producer.poll(0)
@@ -45,22 +80,15 @@ def send(
     return None
 
 
-def produce(
-    producer: Producer, message: Message, headers: Headers, large: set[int], place: int
-) -> bool:
-    """Give a message to the client; return whether it takes one as large.
-
-    Where the broker does not, `large` has its place, by and by.
-    """
+def produce(producer: Producer, message: Message, headers: Headers, reports: Reports) -> bool:
+    """Give a message to the client; return whether it takes one as large."""
     topic, partition, key, value = message
     more: dict[str, Any] = {"headers": [*headers]} if headers else {}
-    give = partial(
-        producer.produce, topic, key=key, value=value, partition=partition,
-        on_delivery=partial(_delivered, large, place), **more,
-    )  # fmt: skip
     while True:
         try:
-            give()
+            producer.produce(
+                topic, key=key, value=value, partition=partition, on_delivery=reports, **more
+            )
         except BufferError:
             producer.poll(0.1)  # the local queue is full: let it drain
         except KafkaException as error:
@@ -69,15 +97,14 @@ def produce(
                 return False
             if code == KafkaError._STATE:  # the transaction has failed for an earlier message
                 raise BrokerUnavailableError("a transaction failed") from error
+            give = partial(
+                producer.produce, topic, key=key, value=value, partition=partition,
+                on_delivery=reports, **more,
+            )  # fmt: skip
             call(give)
             return True
         else:
             return True
-
-
-def _delivered(large: set[int], place: int, error: KafkaError | None, _: object) -> None:
-    if error is not None and error.code() in TOO_LARGE:
-        large.add(place)
 
 
 def await_reports(producer: Producer, large: Collection[int]) -> None:

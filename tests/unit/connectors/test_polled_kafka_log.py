@@ -174,6 +174,19 @@ class Wire:
         return log
 
 
+class Produced:
+    """What the client tells a message as."""
+
+    def __init__(self, topic: str, key: bytes) -> None:
+        self._topic, self._key = topic, key
+
+    def topic(self) -> str:
+        return self._topic
+
+    def key(self) -> bytes:
+        return self._key
+
+
 class WireProducer:
     """A producer that fails as librdkafka does.
 
@@ -183,8 +196,8 @@ class WireProducer:
 
     def __init__(self, wire: Wire, together: int) -> None:
         self._wire, self._together = wire, together
-        self._queue: list[tuple[bytes, bytes, Any]] = []
-        self._told: list[tuple[Any, KafkaError | None]] = []
+        self._queue: list[tuple[Produced, bytes, Any]] = []
+        self._told: list[tuple[Any, KafkaError | None, Produced]] = []
         self._sent: list[bytes] = []
         self._has_failed = self._is_spent = False
 
@@ -202,7 +215,7 @@ class WireProducer:
     ) -> None:
         if self._has_failed:
             raise KafkaException(KafkaError(KafkaError._STATE, "erroneous state"))
-        self._queue.append((key, value or b"", on_delivery))
+        self._queue.append((Produced(topic, key), value or b"", on_delivery))
         if len(self._queue) == self._together:
             self._send()
 
@@ -212,8 +225,8 @@ class WireProducer:
         code = KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER if self._is_spent else None
         code = KafkaError.MSG_SIZE_TOO_LARGE if is_large else code
         error = None if code is None else KafkaError(code)
-        self._told += [(on_delivery, error) for _, _, on_delivery in queue]
-        self._sent += [key for key, _, _ in queue]
+        self._told += [(on_delivery, error, message) for message, _, on_delivery in queue]
+        self._sent += [message.key() for message, _, _ in queue]
         self._has_failed = self._has_failed or error is not None
         self._is_spent = self._is_spent or is_large
 
@@ -231,8 +244,8 @@ class WireProducer:
         if timeout_s:
             self._send()
         told, self._told = self._told, []
-        for on_delivery, error in told:
-            on_delivery(error, None)
+        for on_delivery, error, message in told:
+            on_delivery(error, message)
         return len(told)
 
 
@@ -298,6 +311,19 @@ def test_i4_each_change_lies_on_the_partition_of_its_row() -> None:
         found[SERDE.read_key(message.key() or b"")] = message.partition() or 0
     consumer.close()
     assert found == {each.row_id: partition_of(each.row_id, PARTITIONS) for each in changes}
+
+
+def test_the_client_tells_by_topic_and_key_what_it_did_not_send() -> None:
+    told: list[tuple[str | None, bytes | None]] = []
+    producer = Producer({"bootstrap.servers": "nowhere:1", "log_level": 0})
+    for topic, key in ((TOPIC, b"a"), (BOOKMARKS.name, b"b")):
+        producer.produce(
+            topic, key=key, value=b"x", partition=0,
+            on_delivery=lambda _, message: told.append((message.topic(), message.key())),
+        )  # fmt: skip
+    producer.purge()
+    producer.flush()
+    assert sorted(told) == [(BOOKMARKS.name, b"b"), (TOPIC, b"a")]
 
 
 def test_a_record_without_a_row_that_is_too_large_ends_the_process() -> None:
