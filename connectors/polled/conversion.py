@@ -179,7 +179,7 @@ class RowReader:
                 room -= _text_length(columns[-1])
             if room < 0:
                 return None
-            ids = [self.read_key(raw) for raw in whole]
+            ids = self._ids(whole)
             stamps = self._stamps(whole)
         except (LookupError, ValueError):
             return None
@@ -190,6 +190,20 @@ class RowReader:
             Row(row_id, values, stamp, flag is not None and values[flag] is True)
             for row_id, values, stamp in zip(ids, rows, stamps, strict=True)
         ]
+
+    def _ids(self, raws: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Return the id of each row, as `read_key`: of texts in ASCII all at once."""
+        ids: list[Any] = []
+        if len(self._keys) == 1:
+            ids = [raw.get(self._keys[0]) for raw in raws]
+        if (
+            set(map(type, ids)) != {str}
+            or not "".join(ids).isascii()
+            or max(map(len, ids)) > KEY_LENGTH_MAX
+            or not all(map(self._layout.id_form.fullmatch, ids))
+        ):
+            return [self.read_key(raw) for raw in raws]
+        return ids
 
     def _stamps(self, raws: Sequence[Mapping[str, Any]]) -> list[datetime | None]:
         """Return when each row was changed; rows of one transaction share a stamp."""

@@ -13,6 +13,7 @@ does no IO.
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -104,18 +105,22 @@ def digest_of_row(values: Mapping[str, object]) -> str:
         text = orjson.dumps(values, default=str, option=_AS_JSON)
     except TypeError:  # an integer of more than 64 bits
         return digest_of(values)
-    if not text.isascii() or _DELETE in text:
-        text = _in_ascii(text.decode())
+    if not text.isascii():
+        text = text.decode().encode("ascii", _ESCAPING)
+    if _DELETE in text:
+        text = text.replace(_DELETE, b"\\u007f")
     return blake2b(text, digest_size=12).hexdigest()
 
 
-def _in_ascii(text: str) -> bytes:
+def _escape(error: UnicodeError) -> tuple[str, int]:
     """Write characters of JSON as `json.dumps` does, which made the digests that are kept."""
-    escaped = json.encoder.encode_basestring_ascii(text)[1:-1]  # quotes and backslashes, too
-    plain = escaped.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\")
-    return plain.encode()
+    assert isinstance(error, UnicodeEncodeError)
+    found = error.object[error.start : error.end]
+    return json.encoder.encode_basestring_ascii(found)[1:-1], error.end
 
 
+_ESCAPING: Final = "psastream.json"
+codecs.register_error(_ESCAPING, _escape)
 _DELETE: Final = b"\x7f"
 """`json.dumps` escapes this one, orjson does not."""
 _AS_JSON: Final = (

@@ -491,13 +491,15 @@ class ObjectPoller:
         if not self._guard.told(flagged):
             rows = {row_id: row for row_id, row in rows.items() if row_id not in flagged}
         shown_at, captured_at = self._shown_at(scan), self._clock()
+        repeats = self._forces_snapshot or self._resync is not None
+        is_silent = self._bookmark.phase is Phase.SNAPSHOT and not self._reads_data
         for row in rows.values():
             if self._resync and row.is_deleted and not self._is_living(row.id):
                 continue  # told, or never there
             known = self._ledger.get(row.id)
             entry = entry_of(row, known, shown_at)
             verdict = self._ledger.judge(row.id, entry)
-            is_again = self._is_published_again(row)
+            is_again = repeats and self._is_published_again(row)
             if row.is_deleted and known and known.is_deleted and not is_again:
                 duplicates += 1  # whether it was there meanwhile or not, nobody holds it
                 if entry != known:
@@ -514,7 +516,7 @@ class ObjectPoller:
                 duplicates += 1
                 continue
             draft.entries[row.id] = entry
-            if not self._keeps_back(row, scan):
+            if not (is_silent and self._keeps_back(row, scan)):
                 self._draft_change(draft, row, verdict, captured_at)
             if repairs_before and (row.modified_at or repairs_before) <= repairs_before:
                 repaired += 1
@@ -584,8 +586,7 @@ class ObjectPoller:
         As if its bookmark stood where the first scan began: what changed since, less the overlap,
         goes out, and so does what differs from what that scan read before it was cut short.
         """
-        is_first = self._bookmark.phase is Phase.SNAPSHOT and not self._reads_data
-        if not is_first or self._ledger.get(row.id) is not None:
+        if self._ledger.get(row.id) is not None:
             return False
         began_at = self._bookmark.deletions_cursor or scan.started_at
         since = window_start(began_at, self._config.overlap) or EPOCH

@@ -58,10 +58,13 @@ class Draft:
     changes: list[Change] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     entries: dict[str, Entry | None] = field(default_factory=dict)
+    _last: tuple[datetime, int] = (EPOCH, 0)
 
     def next_position(self, now: datetime) -> int:
         """Take a capture position: the clock in microseconds, and always larger than the last."""
-        self.position = max(self.position + 1, (now - EPOCH) // _MICROSECOND)
+        if now is not self._last[0]:
+            self._last = now, (now - EPOCH) // _MICROSECOND
+        self.position = max(self.position + 1, self._last[1])
         return self.position
 
     def lag_s(self, rows: Mapping[str, Row]) -> float | None:
