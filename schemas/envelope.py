@@ -87,39 +87,6 @@ def envelope_schema(value: AvroSchema) -> AvroSchema:
     )
 
 
-def flat_envelope_schema(value: AvroSchema) -> AvroSchema:
-    """The envelope of a row that is there, its records spread into one: `<record>_<field>`.
-
-    A record is written as its fields are, one after the other. So behind the branches of `before`,
-    which is null, and of `after`, both schemas write the same bytes.
-    """
-    envelope = json.loads(envelope_schema(value).text)
-    row = json.loads(value.text)
-    fields = {field["name"]: field for field in envelope["fields"]}
-    records = {
-        EnvelopeField.AFTER: row["fields"],
-        EnvelopeField.SOURCE: fields[EnvelopeField.SOURCE]["type"]["fields"],
-    }
-    spread = [
-        {"name": f"{record.value}_{field['name']}", "type": field["type"]}
-        for record, of_record in records.items()
-        for field in of_record
-    ]
-    return load_schema(
-        {
-            "type": "record",
-            "name": "FlatEnvelope",
-            "namespace": value.name,
-            "fields": [
-                *spread,
-                _optional(EnvelopeField.TRANSACTION, "string"),  # always null: no other branch
-                fields[EnvelopeField.OP],
-                fields[EnvelopeField.TS_MS],
-            ],
-        }
-    )
-
-
 def _source_schema(namespace: str) -> JsonObject:
     return {
         "type": "record",

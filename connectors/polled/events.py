@@ -1,7 +1,8 @@
 """Change events as columns: rows of one object that are there, many at once.
 
-A value is the one that the codec of single records makes, byte for byte, for a fifth of the time.
-What does not go so, is few or is encrypted, that codec writes.
+A value is the one that the codec of single records makes, byte for byte, for a fifth of the time:
+rows are written as columns, and what is around them once for all of a kind. What does not go so, is
+few or is encrypted, that codec writes.
 """
 
 from __future__ import annotations
@@ -15,14 +16,19 @@ import polars as pl
 from connectors.polled.bookmark import Change
 from runtime.serde import Serde
 from schemas.codec.columnar import FEW_RECORDS, ChunkEncoder, frame_dtypes
+from schemas.codec.record import AvroSchema
 from schemas.contracts import record_of
-from schemas.envelope import EnvelopeField, SourceField, flat_envelope_schema
-from schemas.errors import SchemaMismatchError
+from schemas.envelope import EnvelopeField, SourceField
+from schemas.errors import InvalidEntityError, SchemaMismatchError
 from schemas.position import to_sequences
 
 _BRANCHES: Final = b"\x00\x02"
 """In front of a row: `before` is null, the first of its types, and `after` is of the second."""
-_MISFITS: Final = (LookupError, TypeError, ValueError, OverflowError, SchemaMismatchError)
+_SECOND: Final = "\x02"
+"""In front of a sequence: it is of the second type, a text."""
+_MISFITS: Final = (
+    LookupError, TypeError, ValueError, OverflowError, InvalidEntityError, SchemaMismatchError,
+)  # fmt: skip
 """What values raise that do not fit; the codec of single records tells what is wrong with which."""
 
 _Kind = tuple[str, datetime]
@@ -58,50 +64,63 @@ class EventColumns:
 class _Encoder:
     """Of one topic."""
 
-    def __init__(self, header: bytes, names: Sequence[str], encoder: ChunkEncoder, dtypes: Any):
-        self._prefix = header + _BRANCHES
-        self._names = names
-        self._encoder = encoder
-        self._dtypes = dtypes
+    def __init__(self, serde: Serde, topic: str, record: AvroSchema) -> None:
+        self._serde = serde
+        self._topic = topic
+        self._prefix = serde.header(topic) + _BRANCHES
+        self._rows = ChunkEncoder(record)
+        self._dtypes = frame_dtypes(record)
 
     @classmethod
     def of(cls, serde: Serde, topic: str) -> _Encoder | None:
         """Return the encoder of a topic, None where its rows are no columns."""
         record = record_of(serde.topic(topic))
         assert record is not None
-        fields: Any = record.parsed["fields"]
-        schema = flat_envelope_schema(record)
-        encoder = ChunkEncoder(schema)
-        if not encoder.native:
-            return None
-        names = [field["name"] for field in fields]
-        return cls(serde.header(topic), names, encoder, frame_dtypes(schema))
+        encoder = cls(serde, topic, record)
+        return encoder if encoder._rows.native else None
 
     def values(self, changes: Sequence[Change], source_of: Block, beside: Block) -> list[bytes]:
         """Raises what values raise that do not fit."""
         rows: list[Any] = [change.after for change in changes]
-        if {len(row) for row in rows} != {len(self._names)}:
+        if {len(row) for row in rows} != {len(self._dtypes)}:
             raise ValueError("a row has other fields than its contract")
-        columns = {
-            f"{EnvelopeField.AFTER}_{name}": [row[name] for row in rows] for name in self._names
-        }
-        kinds = [(change.op, change.captured_at) for change in changes]
-        columns |= _repeated(f"{EnvelopeField.SOURCE}_", changes, source_of, kinds)
+        columns = [
+            pl.Series(name, [row[name] for row in rows], dtype)
+            for name, dtype in self._dtypes.items()
+        ]
+        encoded = self._rows.encode(pl.DataFrame(columns), prefix=self._prefix)
+        around: dict[_Kind, tuple[bytes, bytes]] = {}
+        values = []
         sequences = to_sequences([change.position for change in changes])
-        columns[f"{EnvelopeField.SOURCE}_{SourceField.SEQUENCE}"] = sequences
-        columns |= _repeated("", changes, beside, kinds)
-        frame = pl.DataFrame(
-            [pl.Series(name, columns[name], dtype) for name, dtype in self._dtypes.items()]
+        for row, change, text in zip(encoded, changes, sequences, strict=True):
+            kind = change.op, change.captured_at
+            if kind not in around:
+                around[kind] = self._around(source_of(change), beside(change))
+            before, behind = around[kind]
+            sequence = f"{_SECOND}{chr(2 * len(text))}{text}".encode()  # shorter than 64 bytes
+            values.append(row + before + sequence + behind)
+        return values
+
+    def _around(
+        self, source: Mapping[str, object], beside: Mapping[str, object]
+    ) -> tuple[bytes, bytes]:
+        """Return what lies between a row and its sequence, and what lies behind that.
+
+        A record is written as its fields are, one after the other. An event without a sequence
+        differs from one with it for the first time where that begins.
+        """
+        with_one, without = (
+            self._serde.value(
+                self._topic,
+                {
+                    EnvelopeField.BEFORE: None,
+                    EnvelopeField.AFTER: None,
+                    EnvelopeField.SOURCE: {**source, SourceField.SEQUENCE: sequence},
+                    **beside,
+                },
+            )
+            for sequence in ("", None)
         )
-        return self._encoder.encode(frame, prefix=self._prefix)
-
-
-def _repeated(
-    prefix: str, changes: Sequence[Change], block: Block, kinds: Sequence[_Kind]
-) -> dict[str, list[object]]:
-    """Return the columns of a block that is one of few: they follow from kind and time."""
-    of_kinds = {kind: block(changes[kinds.index(kind)]) for kind in set(kinds)}
-    blocks = [of_kinds[kind] for kind in kinds]
-    if len(of_kinds) == 1:
-        return {f"{prefix}{name}": [value] * len(kinds) for name, value in blocks[0].items()}
-    return {f"{prefix}{name}": [each[name] for each in blocks] for name in blocks[0]}
+        pairs = zip(with_one, without, strict=False)
+        begins = next(place for place, (one, other) in enumerate(pairs) if one != other)
+        return without[len(self._prefix) : begins], without[begins + 1 :]
