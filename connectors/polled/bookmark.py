@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import structlog
 
@@ -96,9 +96,8 @@ class Bookmark:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A change event to publish. `op` is Debezium's: c, u, d or r."""
+class Change(NamedTuple):
+    """A change event to publish. `op` is Debezium's: c, u, d or r. A tuple, as a `Row` is."""
 
     row_id: str
     op: str

@@ -98,7 +98,7 @@ class Draft:
                         f"the broker takes no message of {size} bytes",
                         hint="psastream check tells which settings of topics are not as declared",
                     )
-                self.changes.append(replace(change, before=before))
+                self.changes.append(change._replace(before=before))
             else:
                 detail = f"the row makes a message of {size} bytes, more than the broker takes"
                 self.rejected.append(

@@ -108,7 +108,7 @@ class Pages:
 
     def _stamped(self, row: Row) -> Row:
         stamp = row.values.get(self._of.replication_key or "")
-        return replace(row, modified_at=instant_or_none(stamp))
+        return row._replace(modified_at=instant_or_none(stamp))
 
 
 def instant_or_none(value: object) -> datetime | None:

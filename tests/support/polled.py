@@ -163,7 +163,7 @@ class MemoryReader:
 
     def _unstamped(self) -> Page:
         found = [row for row_id, row in self.table.visible().items() if row_id in self.unstamped]
-        return Page([replace(_row(version), modified_at=None) for version in found])
+        return Page([_row(version)._replace(modified_at=None) for version in found])
 
     async def deletions(self, since: datetime) -> AsyncIterator[DeletePage]:
         self.logs.append(since)
