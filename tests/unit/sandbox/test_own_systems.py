@@ -20,7 +20,7 @@ from sandbox.story.crm import Deal
 from sandbox.story.psa import Expense, Hours, Person, PsaProject, Time
 from sandbox.vendors.app import create_app
 from sandbox.vendors.client import VendorAdmin
-from sandbox.vendors.oauth import make_credentials
+from sandbox.vendors.credentials import make_credentials
 from schemas.identity import resource_id
 
 DEALS = "salesforce:opportunity"
