@@ -101,6 +101,7 @@ class ReaderTraits:
     `has_parent`: a row id is `<parent id>-<child id>`, and deletions name parents.
     `shows_all`: a complete scan shows every living row, so that absence tells deletes.
     `begins_whole`: what a `ContinuedReader` begins with is every living row.
+    `reads_ahead`: a page may be asked for before the one before it is committed.
     """
 
     has_cursor: bool = True
@@ -108,6 +109,7 @@ class ReaderTraits:
     delete_feed: DeleteFeed = DeleteFeed.NONE
     shows_all: bool = True
     begins_whole: bool = False
+    reads_ahead: bool = False
 
 
 class ObjectReader(Protocol):

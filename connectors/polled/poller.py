@@ -44,7 +44,7 @@ Scheduling, retries and errors are `connectors.polled.loop`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
@@ -96,7 +96,7 @@ from connectors.polled.orders import (
     with_done,
     with_new,
 )
-from connectors.polled.scan import Draft, Scan, ids_of
+from connectors.polled.scan import Draft, Pages, Scan, ids_of
 from connectors.toolkit.faults import DeleteLogIncompleteError, VendorRejectedError
 from runtime.clocks import SKEW, has_passed
 from schemas.errors import (
@@ -427,10 +427,10 @@ class ObjectPoller:
         return missed
 
     async def _scan(
-        self, pages: AsyncIterator[Page], *, repairs_before: datetime | None = None
+        self, read: AsyncIterator[Page], *, repairs_before: datetime | None = None
     ) -> Scan:
         ours_at = self._clock()
-        scan = Scan(ours_at)
+        scan, pages = Scan(ours_at), Pages(read)
         try:
             async for page in pages:
                 self._beat()
@@ -446,12 +446,13 @@ class ObjectPoller:
                 advanced = self._advanced(scan, scan.reached)
                 orders = self._gone_on(scan)
                 token = page.token or advanced.token
+                if self._reader.traits.reads_ahead:
+                    pages.ask()
                 await self._commit(draft, replace(advanced, token=token, orders=orders))
                 if self._resync is not None:
                     await self._require_resync(self._resync)
         finally:
-            if isinstance(pages, AsyncGenerator):
-                await pages.aclose()  # what the reader has open ends with the scan
+            await pages.aclose()  # what the reader has open ends with the scan
         final = self._advanced(scan, max(scan.newest, scan.reached))
         await self._commit(Draft(self._bookmark.position), final)
         return scan

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from connectors.polled.bookmark import Change, Rejected, RowsTooLargeError
 from connectors.polled.ledger import EPOCH, Entry, Ledger, digest_of, oversize
@@ -48,6 +49,39 @@ class Scan:
         self.nameless += sum(row.is_nameless for row in page.unreadable)
         self.shows |= page.shows
         self.lacks |= page.lacks
+
+
+class Pages:
+    """The pages of a scan, of which the next may be asked for while the last is committed."""
+
+    def __init__(self, pages: AsyncIterator[Page]) -> None:
+        self._pages = pages
+        self._upcoming: asyncio.Future[Page | None] | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Page:
+        upcoming, self._upcoming = self._upcoming, None
+        page = await (self._next() if upcoming is None else upcoming)
+        if page is None:
+            raise StopAsyncIteration
+        return page
+
+    def ask(self) -> None:
+        """Ask for the next page, beside what is done until it is awaited."""
+        self._upcoming = asyncio.ensure_future(self._next())
+
+    async def _next(self) -> Page | None:
+        return await anext(self._pages, None)
+
+    async def aclose(self) -> None:
+        """End what the reader has open."""
+        if self._upcoming is not None:
+            self._upcoming.cancel()
+            await asyncio.gather(self._upcoming, return_exceptions=True)
+        if isinstance(self._pages, AsyncGenerator):
+            await self._pages.aclose()
 
 
 @dataclass(slots=True)

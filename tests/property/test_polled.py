@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.polled.bookmark import Batch
 from connectors.polled.model import DeleteFeed, ReaderTraits
 from schemas.errors import TransientError
 from tests.support.examples import examples
@@ -107,6 +108,14 @@ off_s = st.sampled_from([0.0, 45.0, -45.0, 7_200.0, -7_200.0, 3e7, -3e7])
 jumps = st.builds(Clocks, off_s, off_s)
 
 
+class SlowLog(MemoryLog):
+    """Lets others on while it commits, as one that waits for a broker does."""
+
+    async def commit(self, batch: Batch) -> None:
+        await asyncio.sleep(0)
+        await super().commit(batch)
+
+
 class World:
     """A source, its log and the poller between them."""
 
@@ -116,7 +125,7 @@ class World:
         self.true_time = Clock()
         self.table = MemoryTable(self.clock, true_time=self.true_time)
         self.reader = MemoryReader(self.table, page_size=page_size)
-        self.log = MemoryLog()
+        self.log = SlowLog()
         self.config = make_config(**({"overlap.ms": OVERLAP_S * 1000} | keys))
         self._start()
         self._number = 0
@@ -186,11 +195,13 @@ class World:
     page_size=st.integers(1, 4),
     steps=st.lists(writes | ticks | polls, max_size=25),
     believes_all=st.booleans(),
+    reads_ahead=st.booleans(),
 )
 def test_i2_any_interleaving_captures_the_final_state_of_every_row(
-    page_size: int, steps: list[Write | Tick | Poll], *, believes_all: bool
+    page_size: int, steps: list[Write | Tick | Poll], *, believes_all: bool, reads_ahead: bool
 ) -> None:
     world = World(page_size, **({"max.delete.ratio": 1} if believes_all else {}))
+    world.reader.traits = ReaderTraits(reads_ahead=reads_ahead)
     # Unless told to believe it, a poller takes no delete that leaves no row.
     for step in steps if believes_all else [Write("stays", 0.0, is_deleted=False), *steps]:
         world.run(step)

@@ -230,7 +230,7 @@ class _Api:
 class SalesforceReader:
     """One object of the org."""
 
-    traits: Final = ReaderTraits(delete_feed=DeleteFeed.AT_SWEEP)
+    traits: Final = ReaderTraits(delete_feed=DeleteFeed.AT_SWEEP, reads_ahead=True)
 
     def __init__(self, api: _Api, obj: Sobject, rows: RowReader, page_size: int) -> None:
         self._api = api
