@@ -7,7 +7,38 @@ numbers (`Decimal`, `int`) as exact numbers in whatever spelling the target echo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import Final
+
+SHOWN_MAX: Final = 200
+"""Characters of a value that a person is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that holds another value than the one that is wanted.
+
+    >>> str(Difference("hours", None, Decimal("7.50")))
+    'hours: none → 7.50'
+    """
+
+    field: str
+    held: object
+    wanted: object
+
+    def __str__(self) -> str:
+        return f"{self.field}: {_shown(self.held)} → {_shown(self.wanted)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):  # a reference
+        said = ", ".join(f"{name} {_shown(each)}" for name, each in value.items())
+    elif value is None:
+        said = "none"
+    else:
+        said = f"{value:f}" if isinstance(value, Decimal) else str(value)
+    return said if len(said) <= SHOWN_MAX else f"{said[:SHOWN_MAX]}…"
 
 
 def holds(held: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
@@ -16,7 +47,16 @@ def holds(held: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
     A reference is held only if the target names it by the same kind of id. Where it does not, the
     answer is no, and the caller repeats a write that changes nothing.
     """
-    return all(_is_same(held.get(name), value) for name, value in wanted.items())
+    return not differences(held, wanted)
+
+
+def differences(held: Mapping[str, object], wanted: Mapping[str, object]) -> tuple[Difference, ...]:
+    """Return the fields that do not have their wanted values, as `holds` compares them."""
+    return tuple(
+        Difference(name, held.get(name), value)
+        for name, value in wanted.items()
+        if not _is_same(held.get(name), value)
+    )
 
 
 def _is_same(held: object, wanted: object) -> bool:

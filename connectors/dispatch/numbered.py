@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from connectors.dispatch.commands import Command, Payload, Problem
-from connectors.dispatch.content import holds
+from connectors.dispatch.content import Difference, differences, holds
 from connectors.dispatch.sink import Applied
 from connectors.toolkit.faults import Fault, Reason, VendorRejectedError
 from connectors.toolkit.http import VendorClient
@@ -100,7 +101,8 @@ class NumberedSink(ABC, Generic[WishT, HeldT]):
 
     async def look(self, command: Command, known_id: str | None = None) -> Applied | None:
         """Read the record by its number and compare it with the content of the command."""
-        ids, doubles, differs = [], [], False
+        ids, doubles, changes = [], [], list[Difference]()
+        is_lacking = False
         for wish in await self._wishes(command, is_look=True):
             found = await self.find(wish)
             if wish.content is None:
@@ -108,16 +110,15 @@ class NumberedSink(ABC, Generic[WishT, HeldT]):
                     return Applied(found[0].id, differs=True)
                 continue
             if not found:
-                differs = True  # where another of its companies has it
+                is_lacking = True  # where another of its companies has it
                 continue
-            differs = differs or not holds(found[0].row, wish.content)
+            changes += differences(found[0].row, wish.content)
             ids.append(found[0].id)
             doubles += found[1:]
         if not ids:
             return Applied(is_gone=True) if command.kind in _DELETES else None
-        if differs and command.kind == UpdateProjectBudget.kind:
-            return None  # of a project that is there anyhow
-        return Applied(ids[0], self.warning(ids[0], doubles), differs=differs)
+        applied = Applied(ids[0], self.warning(ids[0], doubles)).differing(changes)
+        return replace(applied, differs=applied.differs or is_lacking)
 
     @abstractmethod
     async def find(self, wish: WishT) -> list[HeldT]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from connectors.dispatch.commands import Command, Problem
+from connectors.dispatch.content import Difference
 
 NEWEST_SHOWN: Final = 20
 """Records of a noun that `newest` tells: as many may be deleted before older ones show."""
@@ -18,13 +19,19 @@ class Applied:
 
     `target_id` is the record's id inside the target, where the target tells it; `is_gone` says that
     there is no record any more. `warning` tells of something a person must tidy up although the
-    command has been carried out, such as a doubled record.
+    command has been carried out, such as a doubled record. `changes` are the fields that differ,
+    where the sink tells them.
     """
 
     target_id: str | None = None
     warning: Problem | None = None
     is_gone: bool = False
     differs: bool = False
+    changes: Sequence[Difference] = field(default=(), compare=False)
+
+    def differing(self, changes: Sequence[Difference]) -> Applied:
+        """Return it with the fields that differ, if there are any."""
+        return replace(self, differs=bool(changes), changes=tuple(changes))
 
 
 class Sink(Protocol):
@@ -47,7 +54,7 @@ class Sink(Protocol):
         """Return what `execute` would have, if the target already holds the content.
 
         Where it holds the record with another one, or one that is to be deleted, what is returned
-        `differs`. None where it holds none, or the command changes one that another kind makes.
+        `differs`. None where it holds none.
         Has no effect on the target. Raises TransientError, AuthenticationError.
         """
         ...

@@ -8,7 +8,6 @@ two find none, the upsert still makes one: its key is the project id, in the sam
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
@@ -16,7 +15,7 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr, model_validator
 
 from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds
+from connectors.dispatch.content import differences, holds
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import NEWEST_SHOWN, Applied
 from connectors.toolkit.faults import Fault, Reason, VendorRejectedError
@@ -117,7 +116,7 @@ class CertiniaSink:
         rows = await self._find(content.project_id, known_id)
         if not rows:
             return None
-        return replace(self._applied(rows), differs=not holds(rows[0], self._wanted(content)))
+        return self._applied(rows).differing(differences(rows[0], self._wanted(content)))
 
     async def newest(self) -> Mapping[str, Sequence[str]]:
         """Query the projects whose external ids are ours."""

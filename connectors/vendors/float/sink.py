@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 
@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr
 from connectors.dispatch.answers import Answer, read_answer, shape_of, unexpected
 from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds
+from connectors.dispatch.content import differences, holds
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import NEWEST_SHOWN, Applied
 from connectors.toolkit.faults import Reason
@@ -127,8 +127,7 @@ class FloatSink:
         found = await self._read(content, known_id, [it.project_id for it in listed])
         if found is None:
             return None
-        applied = _applied(found.project_id, listed)
-        return replace(applied, differs=not holds(found.row, body))
+        return _applied(found.project_id, listed).differing(differences(found.row, body))
 
     async def newest(self) -> Mapping[str, Sequence[str]]:
         """Read all projects. Ids grow as projects are made."""

@@ -17,7 +17,7 @@ from pydantic import Field, SecretStr
 from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command, Payload
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds
+from connectors.dispatch.content import differences, holds
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import Applied
 from connectors.rest.auth import StaticHeaders
@@ -116,7 +116,7 @@ class HubSpotSink:
         deal = _read(answer, is_read=True)
         if deal.id != content.deal_id:
             return None
-        return Applied(content.deal_id, differs=not holds(_shown(deal), self._wanted(content)))
+        return Applied(content.deal_id).differing(differences(_shown(deal), self._wanted(content)))
 
     async def newest(self) -> Mapping[str, Sequence[str]]:
         """Return nothing: no record is made here, and what is written is no trace of an order."""

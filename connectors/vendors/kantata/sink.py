@@ -9,7 +9,6 @@ longer than Kantata lets a request run before it is looked up. The last is `conn
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -19,7 +18,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from connectors.dispatch.answers import Answer, read_answer, unexpected
 from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds
+from connectors.dispatch.content import differences, holds
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import NEWEST_SHOWN, Applied
 from connectors.rest.auth import StaticHeaders
@@ -150,7 +149,7 @@ class KantataSink:
         if not found:
             return None
         kept, row = next(iter(found.items()))
-        return replace(_applied(kept, found), differs=not holds(_shown(row), _body(content)))
+        return _applied(kept, found).differing(differences(_shown(row), _body(content)))
 
     async def newest(self) -> Mapping[str, Sequence[str]]:
         """Read the newest references of ours whose projects are there."""

@@ -18,7 +18,7 @@ from pydantic import Field
 from connectors.dispatch.answers import Answer, read_answer
 from connectors.dispatch.commands import Command, Payload
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds
+from connectors.dispatch.content import differences
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import NEWEST_SHOWN, Applied
 from connectors.toolkit.faults import VendorRejectedError
@@ -167,10 +167,7 @@ class NetSuiteSink:
         held = dict(answer.body)
         if isinstance(write.body.get("hours"), str):
             held["hours"] = as_clock(held.get("hours"))
-        if holds(held, write.body):
-            return Applied(str(record.id))
-        # A change is ordered of a record that is there anyhow.
-        return Applied(str(record.id), differs=True) if write.method == "PUT" else None
+        return Applied(str(record.id)).differing(differences(held, write.body))
 
     async def newest(self) -> Mapping[str, Sequence[str]]:
         """Query the records whose external ids are ours. Internal ids grow as records are made.

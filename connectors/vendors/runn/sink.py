@@ -22,6 +22,7 @@ from pydantic import Field, SecretStr
 from connectors.dispatch.answers import Answer, read_answer, unexpected
 from connectors.dispatch.commands import Command, Payload, Problem
 from connectors.dispatch.config import SinkConfig
+from connectors.dispatch.content import Difference
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import NEWEST_SHOWN, Applied
 from connectors.toolkit.faults import Reason
@@ -172,8 +173,7 @@ class RunnSink:
         found = await self._find(content, known_id)
         if found is None:
             return None
-        differs = bool(_changes(found.row, content) or self._start_differs(found, content))
-        return _applied(found, differs=differs)
+        return _applied(found).differing(list(_differences(found, content)))
 
     async def newest(self) -> Mapping[str, Sequence[str]]:
         """Read projects, the youngest first: ids grow as projects are made."""
@@ -227,10 +227,6 @@ class RunnSink:
         method, place = ("PATCH", f"{path}{kept.id}") if kept else ("POST", path)
         answer = await self._client.request(method, place, json=body, retry=False)
         read_answer(_Milestone, answer.body, system=SYSTEM, is_read=False)
-
-    def _start_differs(self, found: _Found, content: UpsertProject) -> bool:
-        wanted = [content.starts_on.isoformat()] if content.starts_on else []
-        return [each.date for each in found.milestones] != wanted
 
     async def _find(self, content: UpsertProject, known_id: str | None) -> _Found | None:
         """Return the project of the earlier result, else the oldest with the reference.
@@ -347,12 +343,26 @@ def _changes(row: _Project, content: UpsertProject) -> Payload:
     return changes
 
 
-def _applied(found: _Found, *, differs: bool = False) -> Applied:
+def _differences(found: _Found, content: UpsertProject) -> Iterator[Difference]:
+    """Yield what differs of a project, its start among it."""
+    row, changes = found.row, _changes(found.row, content)
+    if "name" in changes:
+        yield Difference("name", row.name, content.name)
+    if "references" in changes:
+        held = {it.name: it.value for it in row.references}
+        wanted = {it["referenceName"]: it["externalId"] for it in changes["references"]}
+        yield Difference("references", held or None, wanted)
+    days = [each.date for each in found.milestones]
+    if days != ([content.starts_on.isoformat()] if content.starts_on else []):
+        yield Difference("start", ", ".join(days) or None, content.starts_on)
+
+
+def _applied(found: _Found) -> Applied:
     """Return what is carried out; another project with the reference is a double until archived."""
     kept = found.row.id
     if not found.doubles:
-        return Applied(str(kept), differs=differs)
+        return Applied(str(kept))
     others = ", ".join(map(str, found.doubles))
     detail = f"projects {kept}, {others} have the same reference {OURS}; {kept} is kept up"
     problem = Problem(DUPLICATE_REFERENCE, detail, "references", Reason.LEFTOVER)
-    return Applied(str(kept), problem, differs=differs)
+    return Applied(str(kept), problem)

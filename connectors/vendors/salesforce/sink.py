@@ -16,7 +16,7 @@ from pydantic import Field
 from connectors.dispatch.answers import Answer, read_answer, unexpected
 from connectors.dispatch.commands import Command, Payload
 from connectors.dispatch.config import SinkConfig
-from connectors.dispatch.content import holds
+from connectors.dispatch.content import differences
 from connectors.dispatch.lease import Check
 from connectors.dispatch.sink import Applied
 from connectors.toolkit.http import VendorClient
@@ -116,7 +116,7 @@ class SalesforceSink:
         row = read_answer(_Row, answer.body, system=SYSTEM, is_read=True)
         if row.Id[:_CASED] != content.deal_id[:_CASED]:
             raise unexpected("another record than was asked for", system=SYSTEM, is_read=True)
-        return Applied(content.deal_id, differs=not holds(answer.body, self._body(content)))
+        return Applied(content.deal_id).differing(differences(answer.body, self._body(content)))
 
     async def newest(self) -> Mapping[str, Sequence[str]]:
         """Return nothing: no record is made here, and what is written is no trace of an order."""
